@@ -1,0 +1,33 @@
+"""The errors that a user of the package may meet, one class for each way out.
+
+Every message is one or two sentences that name the file, row or option and say what to do; the command
+line prints it without a traceback and leaves with :attr:`MedQBenchError.exit_code`.
+"""
+
+from __future__ import annotations
+
+
+class MedQBenchError(Exception):
+    """Base of all errors raised on purpose. ``exit_code`` is the process's exit status (1 or 2)."""
+
+    exit_code = 1
+
+
+class BadInput(MedQBenchError):
+    """What the user gave (a file, a row, an option) cannot be used as it is."""
+
+    exit_code = 2
+
+
+class RunFailed(MedQBenchError):
+    """The input was fine, but the run could not reach a result."""
+
+    exit_code = 1
+
+
+class MissingDependency(BadInput):
+    """An optional part is not installed; the message names the way to install it."""
+
+
+class JudgeError(RunFailed):
+    """The judge could not be asked at all (no judge named, unreachable server, refused key)."""

@@ -1,0 +1,103 @@
+"""What is installed beside this package, found without importing it.
+
+VLMEvalKit takes seconds to import and pulls torch in; every command but a run only needs to know where its
+files lie and which version they are.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from medqbench_vlmeval.errors import MissingDependency
+
+NO_KIT = (
+    "VLMEvalKit is not installed. Install it from PyPI with 'pip install \"medqbench-vlmeval[kit]\"', or install a git "
+    "checkout of VLMEvalKit with 'pip install -e PATH_OF_THE_CHECKOUT'."
+)
+
+
+@dataclass(frozen=True)
+class InstalledKit:
+    """A VLMEvalKit found on ``sys.path``.
+
+    ``package`` is the folder ``vlmeval``; ``distribution`` is 'ms-vlmeval', 'vlmeval', or 'checkout' where no
+    distribution claims the folder; ``commit`` is set for a git checkout.
+    """
+
+    package: Path
+    distribution: str
+    version: str
+    commit: str | None
+
+    @property
+    def root(self) -> Path:
+        return self.package.parent
+
+    @property
+    def label(self) -> str:
+        commit = f" (git {self.commit[:8]})" if self.commit else ""
+        return f"{self.distribution} {self.version}{commit}"
+
+
+def find_kit() -> InstalledKit | None:
+    """The kit that ``import vlmeval`` would load, or None."""
+    spec = importlib.util.find_spec("vlmeval")
+    if spec is None or spec.origin is None:
+        return None
+    package = Path(spec.origin).parent
+    commit = _git_commit(package.parent)
+    for distribution in ("ms-vlmeval", "vlmeval"):
+        try:
+            found = importlib.metadata.distribution(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        # A checkout on PYTHONPATH shadows an installed distribution, whose version would then be a lie.
+        if commit is None and (package / "__init__.py").samefile(str(found.locate_file("vlmeval/__init__.py"))):
+            return InstalledKit(package, distribution, found.version, None)
+    return InstalledKit(package, "vlmeval" if commit else "checkout", _source_version(package), commit)
+
+
+def require_kit() -> InstalledKit:
+    """The installed kit.
+
+    Raises:
+        MissingDependency: there is none; the message names both ways to get one.
+    """
+    kit = find_kit()
+    if kit is None:
+        raise MissingDependency(NO_KIT)
+    return kit
+
+
+def package_version() -> str:
+    """This package's version."""
+    from medqbench_vlmeval import __version__
+
+    return __version__
+
+
+def _source_version(package: Path) -> str:
+    found = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
+    return found.group(1) if found else "unknown"
+
+
+def _git_commit(root: Path) -> str | None:
+    head = root / ".git" / "HEAD"
+    if not head.is_file():
+        return None
+    text = head.read_text(encoding="utf-8").strip()
+    if not text.startswith("ref: "):
+        return text
+    reference = root / ".git" / text[len("ref: ") :]
+    if reference.is_file():
+        return reference.read_text(encoding="utf-8").strip()
+    packed = root / ".git" / "packed-refs"
+    if packed.is_file():
+        for line in packed.read_text(encoding="utf-8").splitlines():
+            if line.endswith(text[len("ref: ") :]):
+                return line.split()[0]
+    return None

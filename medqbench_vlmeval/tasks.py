@@ -1,0 +1,110 @@
+"""The benchmark's vocabulary: tasks, splits, dataset names, dimensions and axes."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import Enum
+
+from medqbench_vlmeval.errors import BadInput
+
+
+class Task(str, Enum):
+    """One of the three tasks, or both reasoning tasks in one run."""
+
+    PERCEPTION = "perception"
+    NO_REFERENCE = "no-reference"
+    COMPARATIVE = "comparative"
+    REASONING = "reasoning"
+
+    @property
+    def is_reasoning(self) -> bool:
+        return self is not Task.PERCEPTION
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        """The single tasks that this one is made of."""
+        return (Task.NO_REFERENCE, Task.COMPARATIVE) if self is Task.REASONING else (self,)
+
+
+class Split(str, Enum):
+    """``MINI`` is the set that is embedded in this package; the others are the benchmark's."""
+
+    DEV = "dev"
+    TEST = "test"
+    MINI = "mini"
+
+
+OPTION_LETTERS = ("A", "B", "C", "D")
+
+QUESTION_TYPES = ("Yes-or-No", "What", "How")
+OTHER_QUESTION_TYPE = "Other"
+
+DIMENSIONS = ("completeness", "preciseness", "consistency", "quality_accuracy")
+DIMENSION_TITLES = {
+    "completeness": "Completeness",
+    "preciseness": "Preciseness",
+    "consistency": "Consistency",
+    "quality_accuracy": "Quality Accuracy",
+}
+
+MODALITIES = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
+SEVERITIES = ("none", "mild", "moderate", "severe")
+SCOPES = ("general", "modality-specific")
+DIFFICULTIES = ("coarse-grained", "fine-grained")
+
+QUALITY_LEVELS = ("reject", "usable", "good")
+
+BASELINES = ("MedQ-Chance", "MedQ-Classical")
+
+# A combined run keeps one index space: each part's rows carry its prefix.
+REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Comparative"}
+
+_STEMS = {
+    Task.PERCEPTION: "MedQBench_Perception",
+    Task.NO_REFERENCE: "MedQBench_Reasoning_NoReference",
+    Task.COMPARATIVE: "MedQBench_Reasoning_Comparative",
+    Task.REASONING: "MedQBench_Reasoning",
+}
+
+
+def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
+    """Verdicts that the published protocol allows: 0, 1, 2, but 0 or 2 for a pair's quality accuracy."""
+    if task is Task.COMPARATIVE and dimension == "quality_accuracy":
+        return (0, 2)
+    return (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for."""
+
+    text: str
+    task: Task
+    split: Split
+
+
+def dataset_names(task: Task) -> dict[str, DatasetName]:
+    """All names of a task, with and without a split's suffix (no suffix means test)."""
+    stem = _STEMS[task]
+    names = {stem: DatasetName(stem, task, Split.TEST)}
+    for split in Split:
+        text = f"{stem}_{split.value}"
+        names[text] = DatasetName(text, task, split)
+    return names
+
+
+ALL_DATASET_NAMES = {name: found for task in Task for name, found in dataset_names(task).items()}
+
+
+def parse_dataset_name(text: str) -> DatasetName:
+    """Look a dataset's name up.
+
+    Raises:
+        BadInput: the name is not one of the sixteen; the message suggests the nearest.
+    """
+    if text in ALL_DATASET_NAMES:
+        return ALL_DATASET_NAMES[text]
+    near = difflib.get_close_matches(text, ALL_DATASET_NAMES, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")

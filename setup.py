@@ -1,0 +1,74 @@
+"""Packaging. Tool settings live in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (HERE / "medqbench_vlmeval" / "__init__.py").read_text(encoding="utf-8"), re.M
+).group(1)
+
+SYNTH = ["scikit-image>=0.22", "pydicom>=3.0", "nilearn>=0.10", "nibabel>=5"]
+TEST = [
+    "pytest>=8",
+    "hypothesis>=6.100",
+    "uvicorn>=0.30",
+    "fastapi>=0.110",
+    "ruff>=0.8",
+    "mypy>=1.11",
+    "pandas-stubs",
+    "types-openpyxl",
+    *SYNTH,
+]
+DOCS = ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"]
+
+setup(
+    name="medqbench-vlmeval",
+    version=VERSION,
+    description="MedQ-Bench (medical image quality assessment) for VLMEvalKit: right, complete and fast.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["medqbench_vlmeval", "medqbench_vlmeval.*"]),
+    include_package_data=False,
+    package_data={
+        "medqbench_vlmeval": ["py.typed"],
+        "medqbench_vlmeval.baselines": ["reference.json"],
+        "medqbench_vlmeval.data": ["mini/*", "mini/images/*"],
+        "medqbench_vlmeval.report": ["published/*.csv"],
+    },
+    install_requires=[
+        "typer>=0.12",
+        "rich>=13",
+        "numpy>=1.24",
+        "scipy>=1.10",
+        "pandas>=2.0",
+        "pillow>=10",
+        "openpyxl>=3.1",
+        "filelock>=3.12",
+        "openai>=1.50",
+        "huggingface_hub>=0.24",
+    ],
+    extras_require={
+        "kit": ["ms-vlmeval>=0.0.20"],
+        "synth": SYNTH,
+        "test": [*TEST, *DOCS],
+        "docs": DOCS,
+    },
+    entry_points={
+        "console_scripts": ["medqbench = medqbench_vlmeval.cli.main:main"],
+        "vlmeval.datasets": ["medqbench = medqbench_vlmeval.kit.registration:register_datasets"],
+        "vlmeval.models": ["medqbench = medqbench_vlmeval.kit.registration:register_models"],
+    },
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+        "Typing :: Typed",
+    ],
+)
