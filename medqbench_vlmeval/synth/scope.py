@@ -1,0 +1,56 @@
+"""Endoscopy degradations of a wet, close surface that is lit along the viewing axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medqbench_vlmeval.synth.picture import Picture, field_of_view, grid, smooth_field, to_display, to_light
+
+
+def specular_reflection(picture: Picture, rng: np.random.Generator, *, coverage: float) -> Picture:
+    """Mirror reflections of the light source on the mucus film.
+
+    The film's slope is a smooth random field; where it faces the light the Fresnel reflection saturates the
+    sensor (Blinn-Phong lobe on the slope, threshold set by the covered area), with a narrow halo.
+
+    Args:
+        coverage: share of the visible field that is saturated, 0-1.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    light = to_light(picture.pixels)
+    bright = light.sum(axis=-1)
+    seen = field_of_view(light)
+    slope = smooth_field(picture.shape, 3.5, rng) + 0.9 * smooth_field(picture.shape, 14.0, rng)
+    slope = slope + 1.2 * gaussian_filter(bright, 6.0) / max(float(bright.max()), 1e-9)
+    slope = np.where(seen, slope, -10.0)
+    edge = float(np.quantile(slope[seen], 1.0 - coverage))
+    glint = np.clip((slope - edge) / 0.12, 0.0, 1.0)
+    halo = gaussian_filter(glint, 2.5)
+    shine = (1.6 * glint + 0.35 * halo)[..., None] * np.array([1.0, 1.0, 1.0])
+    return picture.with_pixels(to_display(light + shine * seen[..., None]))
+
+
+def bubbles(picture: Picture, rng: np.random.Generator, *, count: float, radius: float) -> Picture:
+    """Foam on the mucosa: thin-walled bubbles with a bright rim, a highlight and a faint veil inside.
+
+    Args:
+        count: bubbles (whole number as float), in one or more clusters.
+        radius: largest radius in half-widths of the picture.
+    """
+    y, x = grid(picture.shape)
+    light = to_light(picture.pixels)
+    seen = field_of_view(light)[..., None]
+    clusters = rng.uniform(-0.45, 0.45, (max(1, int(count) // 14), 2))
+    for number in range(int(count)):
+        cy, cx = clusters[number % len(clusters)] + rng.normal(0.0, 0.17, 2)
+        r = radius * rng.uniform(0.3, 1.0)
+        d = np.hypot(y - cy, x - cx) / r
+        near = d < 1.3
+        rim = np.where(near, np.exp(-(((d - 0.93) / 0.10) ** 2)), 0.0)
+        veil = np.where(d < 0.93, 0.10, 0.0)
+        spot = np.exp(-((np.hypot(y - cy + 0.4 * r, x - cx + 0.35 * r) / (0.18 * r)) ** 2))
+        dark = np.where(near, np.exp(-(((d - 1.08) / 0.07) ** 2)), 0.0)
+        add = (0.42 * rim + veil + 0.9 * spot)[..., None] * np.array([1.0, 0.95, 0.85])
+        light = np.where(seen, light * (1.0 - 0.45 * dark[..., None]) + add * (1.0 - np.minimum(light, 1.0)), light)
+    return picture.with_pixels(to_display(light))
