@@ -1,0 +1,45 @@
+"""Confidence intervals for proportions and means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev
+
+LEVEL = 0.95
+
+
+def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval of a proportion, both ends in 0-1.
+
+    Centre ``(p + z²/2n) / (1 + z²/n)``, half width ``z·sqrt(p(1-p)/n + z²/4n²) / (1 + z²/n)`` with ``p`` the
+    observed share and ``z`` the normal quantile of ``level`` (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927,
+    p. 209). It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1.
+
+    Raises:
+        ValueError: ``n`` is not positive or ``successes`` is not in 0..n.
+    """
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    share = successes / n
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
+    # At the ends the exact bound is 0 or 1; the two terms only cancel up to rounding.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return low, high
+
+
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
+    """Normal interval of a mean, ``mean ± z·s/sqrt(n)`` with the sample standard deviation ``s`` (n-1).
+
+    Samples are taken as independent. None for fewer than two values, where no spread can be known.
+    """
+    if len(values) < 2:
+        return None
+    z = NormalDist().inv_cdf(0.5 + level / 2)
+    half = z * stdev(values) / math.sqrt(len(values))
+    centre = fmean(values)
+    return centre - half, centre + half

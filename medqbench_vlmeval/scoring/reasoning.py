@@ -1,0 +1,99 @@
+"""Means of the four judge dimensions, overall and along every axis that the data has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.scoring.axes import positions_by
+from medqbench_vlmeval.scoring.intervals import LEVEL, mean_interval
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
+
+_AXES = ("modality", "severity", "difficulty", "source", "degradation")
+
+
+def unscored_reason(judged: JudgedSample) -> str | None:
+    """Why a sample lacks a score on some dimension, or None when all four are there."""
+    if judged.unscored is not None:
+        return judged.unscored
+    missing = [dimension for dimension in DIMENSIONS if judged.verdicts[dimension].score is None]
+    return f"{missing[0]}: {judged.verdicts[missing[0]].reason}" if missing else None
+
+
+def score_reasoning(
+    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[JudgedSample]
+) -> dict[str, Any]:
+    """Mean of each dimension (0-2) and ``Overall``, their sum (0-8); the three sequences are parallel.
+
+    Overall is the sum of the four means, which reproduces every published row to 0.001. A verdict that is
+    missing is left out of its dimension's mean and its sample is counted in ``n_unscored``; a dimension
+    without any verdict is None, and then so is Overall. Intervals are normal intervals of the mean; the one
+    of Overall is taken over the samples that have all four verdicts.
+    """
+    scores: dict[str, list[int | None]] = {
+        dimension: [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
+        for dimension in DIMENSIONS
+    }
+    reasons = [unscored_reason(one) for one in judged]
+
+    def values(dimension: str, positions: Sequence[int]) -> list[int]:
+        return [score for i in positions if (score := scores[dimension][i]) is not None]
+
+    def cell(positions: Sequence[int]) -> dict[str, Any]:
+        means = {
+            title: fmean(found) if (found := values(dimension, positions)) else None
+            for dimension, title in DIMENSION_TITLES.items()
+        }
+        known = [mean for mean in means.values() if mean is not None]
+        n_unscored = sum(reasons[i] is not None for i in positions)
+        return {
+            **means,
+            "Overall": sum(known) if len(known) == len(DIMENSIONS) else None,
+            "n": len(positions),
+            "n_scored": len(positions) - n_unscored,
+            "n_unscored": n_unscored,
+        }
+
+    everything = range(len(samples))
+    complete = [i for i in everything if reasons[i] is None]
+    sums = [sum(score for dimension in DIMENSIONS if (score := scores[dimension][i]) is not None) for i in complete]
+    status = Counter(prediction.status for prediction in predictions)
+    groups = {
+        axis: {name: cell(positions) for name, positions in found.items()}
+        for axis in _AXES
+        if (found := positions_by(axis, samples))
+    }
+    asked = [verdict for one in judged for verdict in one.verdicts.values()]
+    return {
+        **cell(everything),
+        "n_inference_failed": status[PredictionStatus.INFERENCE_FAILED],
+        "n_missing": status[PredictionStatus.MISSING],
+        "n_cut": sum(prediction.cut for prediction in predictions),
+        "unscored_reasons": dict(Counter(reason for reason in reasons if reason is not None).most_common()),
+        "intervals": {
+            "level": LEVEL,
+            "method": "normal, samples independent",
+            **{
+                title: _as_list(mean_interval(values(dimension, everything)))
+                for dimension, title in DIMENSION_TITLES.items()
+            },
+            "Overall": _as_list(mean_interval(sums)),
+        },
+        "frequencies": {
+            title: {str(score): values(dimension, everything).count(score) for score in (0, 1, 2)}
+            for dimension, title in DIMENSION_TITLES.items()
+        },
+        "groups": groups,
+        "usage": {
+            "calls": sum(verdict.asks for verdict in asked),
+            "prompt_tokens": sum(verdict.prompt_tokens for verdict in asked),
+            "completion_tokens": sum(verdict.completion_tokens for verdict in asked),
+        },
+    }
+
+
+def _as_list(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
