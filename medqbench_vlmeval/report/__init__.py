@@ -1,0 +1,23 @@
+"""What people look at: the workbook of a run, the local leaderboard and the terminal's tables.
+
+Everything here is made from the two result files of a run, its ``_score.json`` and its ``_samples.jsonl``;
+nothing here scores anything. openpyxl, rich and filelock are imported where they are used.
+"""
+
+from medqbench_vlmeval.report.leaderboard import leaderboard_rows, update
+from medqbench_vlmeval.report.published import PublishedRow, published_rows
+from medqbench_vlmeval.report.render import describe_data, run_summary, terminal_tables
+from medqbench_vlmeval.report.rows import Row
+from medqbench_vlmeval.report.workbook import write_workbook
+
+__all__ = [
+    "PublishedRow",
+    "Row",
+    "describe_data",
+    "leaderboard_rows",
+    "published_rows",
+    "run_summary",
+    "terminal_tables",
+    "update",
+    "write_workbook",
+]

@@ -1,0 +1,218 @@
+"""Cells and styles of the workbook.
+
+A style is made once a workbook and shared by every cell that has it: styling is what makes openpyxl slow.
+Text is written as text whatever it looks like, numbers as numbers with a format of their unit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from medqbench_vlmeval.report.text import cell_text, sheet_name, starts_like_formula
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+    from openpyxl.worksheet.worksheet import Worksheet
+
+PERCENT = "0.00"
+SCORE = "0.000"
+COUNT = "#,##0"
+
+_MONO_HEIGHT = 15.0  # points of one line in the default font
+_MAX_LINES = 6
+
+_FILLS = {"head": "1F3864", "bad": "9C0006", "warn": "FFE699", "good": "E2EFDA", "own": "DDEBF7", "human": "FCE4D6"}
+_WHITE = frozenset({"head", "bad"})
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a cell looks: a number format, a fill by meaning, and three switches."""
+
+    format: str = "General"
+    fill: str | None = None
+    bold: bool = False
+    large: bool = False
+    wrap: bool = False
+
+
+TEXT = Style()
+WRAPPED = Style(wrap=True)
+BOLD = Style(bold=True)
+TITLE = Style(bold=True, large=True)
+HEAD = Style(fill="head", bold=True, wrap=True)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A value with its style; None is an empty cell."""
+
+    value: str | float | bool | None
+    style: Style = TEXT
+
+
+class Book:
+    """A workbook whose cells go through :class:`Sheet`.
+
+    ``whole_text_in`` names the file that has cut texts whole, ``reserved`` the sheet names that :meth:`add`
+    keeps free for :meth:`add_fixed`, ``mark`` the line that is printed below every page.
+    """
+
+    def __init__(self, whole_text_in: str, reserved: Sequence[str] = (), mark: str = "") -> None:
+        from openpyxl import Workbook
+
+        self.workbook: Workbook = Workbook()
+        self.workbook.remove(self.workbook.worksheets[0])
+        self.whole_text_in = whole_text_in
+        self.reserved = tuple(reserved)
+        self.mark = mark
+        self._styles: dict[tuple[Style, bool], Any] = {}
+
+    def add(self, wanted: str) -> Sheet:
+        """A new sheet under a legal, free name near ``wanted``."""
+        return self.add_fixed(sheet_name(wanted, [*self.reserved, *self.workbook.sheetnames]))
+
+    def add_fixed(self, name: str) -> Sheet:
+        """A new sheet under exactly this name."""
+        return Sheet(self, self.workbook.create_sheet(name))
+
+    def style_array(self, style: Style, quoted: bool, sheet: Worksheet) -> Any:
+        """openpyxl's shared form of a style. ``quoted`` keeps a text that looks like a formula a text when edited."""
+        key = (style, quoted)
+        if key not in self._styles:
+            self._styles[key] = _template(style, quoted, sheet)._style
+        return self._styles[key]
+
+
+class Sheet:
+    """One sheet, filled from the top. Rows are counted from 1."""
+
+    def __init__(self, book: Book, worksheet: Worksheet) -> None:
+        self.book = book
+        self.worksheet = worksheet
+        self.row = 0
+
+    @property
+    def title(self) -> str:
+        return self.worksheet.title
+
+    def append(self, items: Iterable[Item] = (), lines: int = 1) -> int:
+        """Write a row and return its number; ``lines`` is the height that it needs, six at most."""
+        self.row += 1
+        self.worksheet.append([self._cell(item, column) for column, item in enumerate(items, 1)] or [None])
+        if lines > 1:
+            self.worksheet.row_dimensions[self.row].height = _MONO_HEIGHT * min(lines, _MAX_LINES)
+        return self.row
+
+    def header(self, names: Sequence[str], lines: int = 1) -> int:
+        """Write a row of column heads."""
+        return self.append([Item(name, HEAD) for name in names], lines=lines)
+
+    def banner(self, text: str, fill: str, columns: int) -> int:
+        """Write a line that is coloured over ``columns`` columns."""
+        style = Style(fill=fill, bold=True)
+        return self.append([Item(text, style), *[Item(None, style)] * (columns - 1)])
+
+    def widths(self, widths: Sequence[float]) -> None:
+        """Set the columns' widths from the first on, in characters."""
+        from openpyxl.utils import get_column_letter
+
+        for column, width in enumerate(widths, 1):
+            self.worksheet.column_dimensions[get_column_letter(column)].width = width
+
+    def table(self, first_row: int, columns: int) -> None:
+        """Put an autofilter over the rows from ``first_row``, the heads, to the last one written."""
+        self.worksheet.auto_filter.ref = area(1, first_row, columns, self.row)
+
+    def colour_scale(self, column: int, first_row: int, last_row: int, top: float) -> None:
+        """Colour a column from 0 to ``top``: orange over white to violet, which also differ for the colour-blind."""
+        if last_row < first_row:
+            return
+        from openpyxl.formatting.rule import ColorScaleRule
+
+        make_rule: Any = ColorScaleRule  # untyped in openpyxl's stubs
+        rule = make_rule(
+            start_type="num",
+            start_value=0,
+            start_color="FDB863",
+            mid_type="num",
+            mid_value=top / 2,
+            mid_color="F7F7F7",
+            end_type="num",
+            end_value=top,
+            end_color="B2ABD2",
+        )
+        self.worksheet.conditional_formatting.add(area(column, first_row, column, last_row), rule)
+
+    def finish(self, freeze: str | None = None, repeat_row: int | None = None) -> None:
+        """Freeze panes at a cell, and set up the print: landscape, one page wide, mark and page number below."""
+        sheet: Any = self.worksheet
+        if freeze:
+            sheet.freeze_panes = freeze
+        if repeat_row:
+            sheet.print_title_rows = f"{repeat_row}:{repeat_row}"
+        sheet.page_setup.orientation = "landscape"
+        sheet.page_setup.paperSize = 9  # A4
+        sheet.page_setup.fitToWidth = 1
+        sheet.page_setup.fitToHeight = 0
+        sheet.sheet_properties.pageSetUpPr.fitToPage = True
+        sheet.oddFooter.left.text = self.book.mark
+        if self.book.mark:
+            sheet.sheet_properties.tabColor = _FILLS["bad"]
+        sheet.oddFooter.right.text = "&A, page &P of &N"
+
+    def _cell(self, item: Item, column: int) -> Any:
+        from openpyxl.cell.cell import Cell
+
+        value = item.value
+        cell: Any = Cell(self.worksheet, self.row, column)
+        if isinstance(value, float) and not math.isfinite(value):
+            value = str(value)
+        if isinstance(value, str):
+            if value:
+                cell.value = cell_text(value, self.book.whole_text_in)
+                cell.data_type = "s"  # openpyxl would make '=1+1' a formula and '#N/A' an error
+            quoted = starts_like_formula(value)
+        else:
+            cell.value = value
+            quoted = False
+        cell._style = self.book.style_array(item.style, quoted, self.worksheet)
+        return cell
+
+
+def area(left: int, top: int, right: int, bottom: int) -> str:
+    """A rectangle in A1 notation, columns and rows counted from 1."""
+    from openpyxl.utils import get_column_letter
+
+    return f"{get_column_letter(left)}{top}:{get_column_letter(right)}{bottom}"
+
+
+def lines_of(text: str, width: float) -> int:
+    """How many lines a wrapped text takes in a column ``width`` characters wide, six at most."""
+    count = 0
+    for line in text[: int(width) * _MAX_LINES].splitlines():
+        count += max(1, math.ceil(len(line) / width))
+    return min(max(count, 1), _MAX_LINES)
+
+
+def _template(style: Style, quoted: bool, sheet: Worksheet) -> Any:
+    from openpyxl.cell.cell import Cell
+    from openpyxl.styles import Alignment, Font, PatternFill
+
+    cell: Any = Cell(sheet, 1, 1)
+    cell.number_format = style.format
+    # Wrapped heads keep to the bottom of their row, texts to the top, where reading starts.
+    cell.alignment = Alignment(wrap_text=style.wrap, vertical="center" if style.fill == "head" else "top")
+    cell.font = Font(
+        name="Calibri",
+        size=14 if style.large else 11,
+        bold=style.bold,
+        color="FFFFFF" if style.fill in _WHITE else "000000",
+    )
+    if style.fill:
+        cell.fill = PatternFill("solid", fgColor=_FILLS[style.fill])
+    cell.quotePrefix = quoted
+    return cell

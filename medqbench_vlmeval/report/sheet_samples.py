@@ -1,0 +1,127 @@
+"""All samples on one sheet, and the columns that the modality sheets share with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medqbench_vlmeval.report.cells import COUNT, TEXT, WRAPPED, Book, Item, Sheet, Style, lines_of
+from medqbench_vlmeval.report.runs import RunPart, mapping, number
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
+
+SAMPLES = "Samples"
+
+_CORRECT = Style(fill="good")
+_WRONG = Style(fill="human")
+_MANY_IMAGES = 20
+
+
+@dataclass(frozen=True)
+class Column:
+    """``read`` gives a sample's item; ``optional`` columns are left out where no sample has a value."""
+
+    head: str
+    width: float
+    read: Callable[[Mapping[str, Any]], Item]
+    optional: bool = False
+    wraps: bool = False
+
+
+def add_samples(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one row a sample in the file's order, with filters and a frozen head."""
+    sheet = book.add_fixed(SAMPLES)
+    columns = columns_for(parts, brief=False)
+    write_table(sheet, columns, rows)
+    sheet.finish(freeze="B2", repeat_row=1)
+
+
+def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the columns' heads and a row a sample from the next row on, under an autofilter."""
+    table = [[column.read(row) for column in columns] for row in rows]
+    kept = [
+        position
+        for position, column in enumerate(columns)
+        if not column.optional or any(items[position].value is not None for items in table)
+    ]
+    sheet.widths([columns[position].width for position in kept])
+    first = sheet.header([columns[position].head for position in kept])
+    for items in table:
+        lines = 1
+        for position in kept:
+            value = items[position].value
+            if columns[position].wraps and isinstance(value, str):
+                lines = max(lines, lines_of(value, columns[position].width))
+        sheet.append([items[position] for position in kept], lines=lines)
+    sheet.table(first, len(kept))
+
+
+def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
+    """The sample columns of a run's tasks; ``brief`` ones leave out what the modality's sheet says already."""
+    long = {
+        "question": _text("question", 44, wraps=True),
+        "options": Column("options", 30, _options, optional=True, wraps=True),
+        "description": _text("description", 60, wraps=True),
+        "unscored": _text("unscored", 30, wraps=True),
+        "prediction": _text("prediction", 80, optional=False, wraps=True),
+    }
+    labels = [_text("index", 16, optional=False), *([_text("task", 14)] if len(parts) > 1 else [])]
+    cut = Column("prediction_cut", 15, lambda row: Item(True if row.get("prediction_cut") else None), optional=True)
+    if parts[0].task is Task.PERCEPTION:
+        found = [
+            _text("answer", 10, optional=False),
+            _text("extracted", 10, optional=False),
+            Column("correct", 10, _correct),
+            _text("rule", 22),
+        ]
+        asked = [long["question"], long["options"]]
+    else:
+        found = [
+            *(_score(dimension, title) for dimension, title in DIMENSION_TITLES.items()),
+            Column("Sum", 10, lambda row: Item(number(row.get("score")), Style(COUNT))),
+        ]
+        asked = [long["question"], long["description"]]
+    if brief:
+        # The sheet's own tables stand above these columns: the narrow ones come first, so that both fit.
+        brief_axes = [_text("question_type", 15), _text("severity", 14)]
+        return [*labels, *brief_axes, *found, long["unscored"], long["question"], long["prediction"], cut]
+    axes = [*(_text(name, 15) for name in _AXES), Column("images", 26, _images, optional=True)]
+    return [*labels, *axes, *asked, *found, long["unscored"], long["prediction"], cut]
+
+
+_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
+
+
+def _text(name: str, width: float, optional: bool = True, wraps: bool = False) -> Column:
+    style = WRAPPED if wraps else TEXT
+
+    def read(row: Mapping[str, Any]) -> Item:
+        value = row.get(name)
+        return Item(None if value is None else str(value), style)
+
+    return Column(name, width, read, optional=optional, wraps=wraps)
+
+
+def _score(dimension: str, title: str) -> Column:
+    return Column(title, 14, lambda row: Item(sample_score(row, dimension), Style(COUNT)))
+
+
+def sample_score(row: Mapping[str, Any], dimension: str) -> float | None:
+    """A sample's verdict on one dimension, None where there is none."""
+    return number(mapping(row.get("scores")).get(dimension))
+
+
+def _correct(row: Mapping[str, Any]) -> Item:
+    value = row.get("correct")
+    return Item(value, _CORRECT if value else _WRONG) if isinstance(value, bool) else Item(None)
+
+
+def _images(row: Mapping[str, Any]) -> Item:
+    images = row.get("images")
+    names = [str(image) for image in images[:_MANY_IMAGES]] if isinstance(images, (list, tuple)) else []
+    return Item(", ".join(names) or None)
+
+
+def _options(row: Mapping[str, Any]) -> Item:
+    options = mapping(row.get("options"))
+    return Item("\n".join(f"{letter}. {option}" for letter, option in options.items()) or None, WRAPPED)

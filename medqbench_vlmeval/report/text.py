@@ -1,0 +1,96 @@
+"""Text of models and data files, made harmless for the place where it is shown.
+
+A reply is data: no spreadsheet may run it, no XML may break on it, no terminal may obey it. What has to be
+changed is changed visibly, and the result files keep the whole text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+CELL_LIMIT = 32_767  # UTF-16 units in one cell, fixed by the xlsx format
+SHEET_NAME_LIMIT = 31
+REPLACEMENT = "\ufffd"
+
+# What XML 1.0 has no way to write: C0 controls but tab and line feed, surrogates, and two non-characters.
+_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# The xlsx format reads _xHHHH_ in any text as one character (ECMA-376, 22.9.2.19), so a literal one is escaped.
+_XLSX_ESCAPE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
+# Escape sequences move the cursor and recolour; bidi overrides reorder a line that is not theirs.
+_NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\u2028\u2029]")
+_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+_NOT_SHEET_NAME = re.compile(r"[\[\]:*?/\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_RESERVED_SHEET_NAMES = frozenset({"history"})  # Excel keeps this one for itself
+
+
+def starts_like_formula(text: str) -> bool:
+    """Whether a spreadsheet would read ``text`` as a formula if somebody typed it."""
+    return text.startswith(_FORMULA_STARTS)
+
+
+def cell_text(text: str, whole_text_in: str) -> str:
+    """``text`` as an xlsx cell can hold it.
+
+    Line ends become line feeds, characters that XML cannot hold become U+FFFD, a literal ``_x0041_`` is
+    escaped as the format asks, and a text past 32,767 UTF-16 units is cut and says so at its end, with
+    ``whole_text_in`` as the file that has all of it.
+    """
+    clean = _NOT_XML.sub(REPLACEMENT, text.replace("\r\n", "\n").replace("\r", "\n"))
+    escaped = _XLSX_ESCAPE.sub("_x005F_", clean)
+    if _units(escaped) <= CELL_LIMIT:
+        return escaped
+    notice = f" … [cut: {len(text):,} characters in all, whole text in {_NOT_XML.sub(REPLACEMENT, whole_text_in)}]"
+    room = CELL_LIMIT - _units(notice)
+    kept = _XLSX_ESCAPE.sub("_x005F_", _first_units(clean, room))
+    if _units(kept) > room:
+        # Escaping at most doubles a text, so half of the room always fits.
+        kept = _XLSX_ESCAPE.sub("_x005F_", _first_units(clean, room // 2))
+    return kept + notice
+
+
+def sheet_name(wanted: str, taken: Collection[str]) -> str:
+    """A sheet's name close to ``wanted``: 1-31 characters, none of ``[]:*?/\\``, not among ``taken`` in any case.
+
+    Spreadsheets compare sheet names without regard to case.
+    """
+    clean = " ".join(_NOT_SHEET_NAME.sub("-", wanted).split()).strip("'")
+    clean = _first_units(clean, SHEET_NAME_LIMIT).strip("' ") or "unnamed"
+    used = {name.casefold() for name in taken} | _RESERVED_SHEET_NAMES
+    name, count = clean, 1
+    while name.casefold() in used:
+        count += 1
+        suffix = f" ({count})"
+        name = _first_units(clean, SHEET_NAME_LIMIT - len(suffix)).rstrip("' ") + suffix
+    return name
+
+
+def terminal_text(text: str) -> str:
+    """``text`` on one line of a terminal: control characters and reordering marks become U+FFFD."""
+    return _NOT_TERMINAL.sub(REPLACEMENT, text)
+
+
+def storable(text: str) -> str:
+    """``text`` as a UTF-8 file gives it back: lone surrogates become U+FFFD."""
+    return _SURROGATE.sub(REPLACEMENT, text)
+
+
+def csv_text(text: str) -> str:
+    """``text`` for a CSV cell that somebody may open in a spreadsheet: what starts a formula gets an apostrophe."""
+    clean = _NOT_XML.sub(REPLACEMENT, text)
+    return f"'{clean}" if starts_like_formula(text) or starts_like_formula(text.lstrip()) else clean
+
+
+def _units(text: str) -> int:
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def _first_units(text: str, limit: int) -> str:
+    if len(text) * 2 <= limit:
+        return text
+    text = text[:limit]
+    while (over := _units(text) - limit) > 0:
+        # Each character removed frees one or two units; half of the excess never removes too much.
+        text = text[: -max(1, over // 2)]
+    return text

@@ -1,0 +1,60 @@
+"""The workbook of one run: overview, breakdowns, one sheet a modality, all samples, settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.files import replacing
+from medqbench_vlmeval.report.cells import Book
+from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.sheet_groups import BY_GROUP, BY_MODALITY, add_by_group, add_by_modality
+from medqbench_vlmeval.report.sheet_modality import add_modalities
+from medqbench_vlmeval.report.sheet_overview import OVERVIEW, add_overview
+from medqbench_vlmeval.report.sheet_samples import SAMPLES, add_samples
+from medqbench_vlmeval.report.sheet_settings import SETTINGS, add_settings
+
+_RESERVED = (OVERVIEW, BY_MODALITY, BY_GROUP, SAMPLES, SETTINGS)
+
+
+def write_workbook(path: Path, score: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
+    """Write ``{stem}_report.xlsx`` from a run's score and its sample rows, whole or not at all.
+
+    ``score`` is the object of ``{stem}_score.json`` (perception, one reasoning task, or the combined run of
+    both) and ``samples`` the rows of ``{stem}_samples.jsonl``, whose name the workbook gives wherever a text
+    is longer than a cell can hold.
+
+    Raises:
+        BadInput: ``score`` is not a result of this package.
+        RunFailed: the file cannot be written.
+    """
+    parts = parts_of(score)
+    rows = list(samples)
+    samples_file = f"{_stem(path)}_samples.jsonl"
+    comparable = all(part.comparable for part in parts)
+    mark = "" if comparable else "NOT COMPARABLE with published scores"
+    book = Book(whole_text_in=samples_file, reserved=_RESERVED, mark=mark)
+    add_overview(book, parts)
+    add_by_modality(book, parts)
+    add_by_group(book, parts)
+    add_modalities(book, parts, rows)
+    add_samples(book, parts, rows)
+    add_settings(book, score)
+    book.workbook.properties.creator = "medqbench-vlmeval"
+    try:
+        with replacing(path) as temporary:
+            book.workbook.save(temporary)
+    except OSError as error:
+        raise RunFailed(
+            f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or free the "
+            "folder and make the report again."
+        ) from error
+
+
+def _stem(path: Path) -> str:
+    """The run's stem, also where a caller writes to a temporary name made from the report's."""
+    found = re.match(r"\.?(.+)_report\.xlsx", path.name)
+    return found.group(1) if found else path.stem

@@ -1,0 +1,157 @@
+"""The terminal's tables: rich on a terminal, plain and whole in a pipe, harmless everywhere."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary, terminal_tables, update
+from tests.report.examples import combined_score, perception_score
+
+EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
+SHOWN = "[red]x[/red]\ufffd[2J\ufffdevil\ufffdline"
+
+
+def piped() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=40)
+
+
+def terminal(width: int) -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system="standard")
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+
+
+def test_summary_of_a_perception_run_in_a_pipe() -> None:
+    console = piped()
+    run_summary(perception_score(), console)
+    assert printed(console).splitlines() == [
+        "Model-X on MedQBench_Perception_mini (Perception)",
+        "           Accuracy %     95% interval  n",
+        "Overall         60.00   23.07 to 88.24  5",
+        "Yes-or-No      100.00  34.24 to 100.00  2",
+        "What            50.00    9.45 to 90.55  2",
+        "How              0.00    0.00 to 79.35  1",
+        "",
+        "By modality",
+        "Modality  Overall  Yes-or-No    What   How  n",
+        "CT          66.67     100.00  100.00  0.00  3",
+        "MRI         50.00     100.00    0.00     -  2",
+        "",
+        "! not comparable with the published rows: embedded set",
+        "! 1 of 5 samples without an answer that could be read; counted as wrong",
+        "",
+    ]
+
+
+def test_summary_of_a_combined_run() -> None:
+    console = piped()
+    run_summary(combined_score(), console)
+    found = printed(console)
+    assert found.count("Overall                         5.500  2.560 to 8.440  2") == 2
+    assert found.count("Quality Accuracy                1.000               -  2") == 2
+    assert found.count("! unscored: completeness: no verdict in the reply (1)") == 2
+    assert found.count("! not comparable with the published rows: judge rules") == 2
+
+
+def test_a_baseline_is_named_one() -> None:
+    console = piped()
+    run_summary(perception_score(baseline=True, comparable=True, not_comparable_because=[]), console)
+    assert "(Perception, baseline)" in printed(console)
+    assert "not comparable" not in printed(console)
+
+
+def test_an_object_that_is_no_result_is_refused() -> None:
+    with pytest.raises(BadInput):
+        run_summary({"task": None}, piped())
+
+
+@pytest.mark.parametrize("width", [30, 80, 100, 120, 200])
+def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: int) -> None:
+    update(tmp_path, combined_score("Org/Model-With-A-Long-Name"))
+    update(tmp_path, perception_score("Org/Model-With-A-Long-Name"))
+    console = terminal(width)
+    terminal_tables(leaderboard_rows(tmp_path), console)
+    squeezed = re.sub(r"\s", "", printed(console))
+    for number in ("60.00", "82.50", "5.500", "6.338"):
+        assert number in squeezed
+    assert squeezed.count("notcomparablewiththepublishedrows") == 3
+    if width >= 100:
+        assert printed(console).count("Org/Model-With-A-Long-Name") == 6
+
+
+def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
+    update(tmp_path, combined_score("m" * 300))
+    console = piped()
+    terminal_tables(leaderboard_rows(tmp_path), console)
+    assert isinstance(console.file, io.StringIO)
+    found = console.file.getvalue()
+    assert "\x1b" not in found
+    for line in (line for line in found.splitlines() if "5.500" in line):
+        assert line.startswith(("2  ", "6  "))
+        assert "m" * 300 in line
+        assert line.endswith("MedQBench_Reasoning_mini")
+
+
+@pytest.mark.parametrize("console", [piped(), terminal(200)], ids=["pipe", "terminal"])
+def test_text_of_others_is_no_markup_and_no_escape_sequence(tmp_path: Path, console: Console) -> None:
+    score = perception_score(EVIL, not_comparable_because=[EVIL])
+    update(tmp_path, score)
+    run_summary(score, console)
+    terminal_tables(leaderboard_rows(tmp_path), console)
+    found = printed(console)
+    assert "\x1b" not in found
+    assert "\u202e" not in found
+    assert found.count(SHOWN) >= 4
+
+
+def test_an_old_encoding_is_no_error() -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    run_summary(perception_score("M\u00f6del \u6a21\u578b"), Console(file=file, force_terminal=False))
+    file.seek(0)
+    assert "M?del ??" in file.read()
+
+
+def test_a_data_file_in_an_outline() -> None:
+    console = piped()
+    facts: dict[str, Any] = {
+        "name": "[b]x",
+        "n": 5,
+        "parts": {"perception": {"counts": {"modality": {"CT": 3}}, "revision": None, "ignored": []}},
+        "files": [{"path": "a"}],
+    }
+    describe_data(facts, console)
+    assert printed(console).splitlines() == [
+        "name: [b]x",
+        "n: 5",
+        "parts:",
+        "  perception:",
+        "    counts:",
+        "      modality:",
+        "        CT: 3",
+        "    revision: -",
+        "    ignored: -",
+        "files:",
+        "  path: a",
+    ]
+
+
+def test_the_room_brings_nothing_heavy() -> None:
+    code = (
+        "import sys, medqbench_vlmeval.report\n"
+        "heavy = {'pandas', 'openpyxl', 'rich', 'numpy', 'filelock', 'vlmeval', 'torch', 'scipy'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,77 @@
+"""Texts made harmless, for any text."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.report.text import CELL_LIMIT, cell_text, csv_text, sheet_name, storable, terminal_text
+
+# Surrogates and control characters are what models and broken decoders really put out.
+TEXTS = st.text(st.characters(exclude_categories=())) | st.text("_x041=+-@\t\r\n \ud800\U0001f9e0[]'")
+UNITS = st.text("_x0041_a\U0001f9e0\x00\r\n", min_size=1, max_size=9)
+LONG = st.builds(lambda unit, n: unit * n, UNITS, st.integers(1, 40_000))
+
+
+def utf16_units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+@given(TEXTS | LONG)
+@example("_x0041_" * 6_000)
+@example("\U0001f9e0" * 32_767)
+def test_a_cell_text_is_short_and_legal(text: str) -> None:
+    found = cell_text(text, "samples.jsonl")
+    assert utf16_units(found) <= CELL_LIMIT
+    assert (ElementTree.fromstring(f"<t>{escape(found)}</t>").text or "") == found  # noqa: S314
+
+
+@given(st.text("_x0041Fa", max_size=40))
+def test_a_reader_of_the_format_gets_the_text_back(text: str) -> None:
+    decoded = re.sub("_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), cell_text(text, "f"))
+    assert decoded == text
+
+
+@given(st.text(max_size=2_000).filter(lambda text: "_x" not in text))
+def test_ordinary_text_is_not_touched(text: str) -> None:
+    plain = re.sub("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]", "", text)
+    assert cell_text(plain, "f") == plain
+
+
+@given(st.lists(TEXTS, max_size=12))
+def test_sheet_names_are_legal_and_unique(wanted: list[str]) -> None:
+    taken = ["Overview", "Samples"]
+    for text in wanted:
+        name = sheet_name(text, taken)
+        assert 1 <= utf16_units(name) <= 31
+        assert not re.search(r"[\[\]:*?/\\\x00-\x1f]", name)
+        assert not name.startswith("'")
+        assert not name.endswith("'")
+        assert name.casefold() not in {other.casefold() for other in [*taken, "history"]}
+        taken.append(name)
+
+
+@given(TEXTS)
+def test_no_csv_cell_starts_a_formula(text: str) -> None:
+    found = csv_text(text)
+    assert not found.lstrip().startswith(("=", "+", "-", "@"))
+    found.encode("utf-8")
+
+
+@given(TEXTS)
+def test_terminal_text_is_one_line_without_control(text: str) -> None:
+    found = terminal_text(text)
+    assert len(found) == len(text)
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e]", found)
+    found.encode("utf-8")
+
+
+@given(TEXTS)
+def test_storable_text_survives_a_file(text: str) -> None:
+    found = storable(text)
+    assert found.encode("utf-8").decode("utf-8") == found
+    assert storable(found) == found
