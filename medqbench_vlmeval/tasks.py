@@ -57,6 +57,11 @@ QUALITY_LEVELS = ("reject", "usable", "good")
 
 BASELINES = ("MedQ-Chance", "MedQ-Classical")
 
+# Of the test split, derived from the published rows: their percentages and means are ratios of integers for
+# these sizes only (docs/published.md).
+PUBLISHED_SIZES = {Task.PERCEPTION: 1305, Task.NO_REFERENCE: 221, Task.COMPARATIVE: 133}
+PUBLISHED_QUESTIONS = {"Yes-or-No": 558, "What": 258, "How": 489}
+
 # A combined run keeps one index space: each part's rows carry its prefix.
 REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Comparative"}
 

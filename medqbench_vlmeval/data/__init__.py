@@ -1,0 +1,32 @@
+"""From a data file to samples: the three published shapes, local, embedded or from the hub."""
+
+from __future__ import annotations
+
+from medqbench_vlmeval.data.images import ImageStore
+from medqbench_vlmeval.data.info import canonical_index, describe, samples_sha256
+from medqbench_vlmeval.data.loading import Origin, load_table
+from medqbench_vlmeval.data.sources import (
+    DATA_VARIABLE,
+    embedded_folder,
+    file_name,
+    load_dataset,
+    load_sample_file,
+    locate,
+    where_is,
+)
+
+__all__ = [
+    "DATA_VARIABLE",
+    "ImageStore",
+    "Origin",
+    "canonical_index",
+    "describe",
+    "embedded_folder",
+    "file_name",
+    "load_dataset",
+    "load_sample_file",
+    "load_table",
+    "locate",
+    "samples_sha256",
+    "where_is",
+]

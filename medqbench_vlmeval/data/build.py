@@ -1,0 +1,220 @@
+"""Rows to samples, with a count of how every value was come by."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from medqbench_vlmeval.data.columns import AXES, IMAGE_MEANINGS, Columns
+from medqbench_vlmeval.data.values import (
+    infer_question_type,
+    read_difficulty,
+    read_modality,
+    read_question_type,
+    read_scope,
+    read_severity,
+)
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.records import ColumnUse, Sample
+from medqbench_vlmeval.tasks import OPTION_LETTERS, Task
+
+_LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
+
+
+class SampleBuilder:
+    """Builds the samples of one file, row by row, and then tells which columns they came from.
+
+    Args:
+        task: the single task of the file's rows.
+        columns: its resolved columns.
+    """
+
+    def __init__(self, task: Task, columns: Columns) -> None:
+        self._task = task
+        self._columns = columns
+        self._rows = 0
+        self._filled: Counter[str] = Counter()
+        self._folded: Counter[str] = Counter()
+        self._inferred_types = 0
+        self._answers_from_text = 0
+        self._not_understood: dict[str, Counter[str]] = {"question_type": Counter(), "severity": Counter()}
+
+    def build(self, cells: Mapping[str, str], where: str) -> Sample:
+        """One sample without its images.
+
+        Args:
+            cells: the row's texts by meaning; image meanings may be left out.
+            where: names file and row in errors.
+
+        Raises:
+            BadInput: the row cannot be a sample of the task.
+        """
+        self._rows += 1
+        for meaning, text in cells.items():
+            if text.strip():
+                self._filled[meaning] += 1
+        index = cells["index"].strip()
+        if not index:
+            raise BadInput(f"{where}: the index is empty; every row needs one of its own.")
+        where = f"{where} (index {shown(index)})"
+        question = cells.get("question", "").strip() or None
+        options: dict[str, str] = {}
+        answer = description = None
+        if self._task is Task.PERCEPTION:
+            if question is None:
+                raise BadInput(f"{where}: the question is empty.")
+            texts = {letter: cells.get(letter, "").strip() for letter in OPTION_LETTERS}
+            options = {letter: text for letter, text in texts.items() if text}
+            if len(options) < 2:
+                raise BadInput(
+                    f"{where}: {len(options)} of the options A-D has a text, and a question needs at least two."
+                )
+            answer = self._answer(cells["answer"], options, where)
+        else:
+            description = cells["description"].strip()
+            if not description:
+                raise BadInput(f"{where}: the reference description is empty.")
+        axes = self._axes(cells, question, options)
+        return Sample(
+            index=index,
+            task=self._task,
+            question=question,
+            options=options,
+            answer=answer,
+            description=description,
+            modality=axes["modality"],
+            question_type=axes["question_type"],
+            severity=axes["severity"],
+            scope=axes["scope"],
+            source=axes["source"],
+            difficulty=axes["difficulty"],
+            degradation=axes["degradation"],
+        )
+
+    def column_use(self) -> ColumnUse:
+        """What was read, inferred, absent and ignored over all rows built so far."""
+        read: dict[str, str] = {}
+        unused: list[str] = []
+        for meaning, name in self._columns.names.items():
+            if self._filled[meaning] or meaning in IMAGE_MEANINGS:
+                read[meaning] = name
+            else:
+                unused.append(name)
+        for meaning in ("severity", "scope"):
+            if self._folded[meaning]:
+                read[meaning] = self._columns.names["question_type"]
+        inferred = self._inferred()
+        if self._rows and self._inferred_types == self._rows:
+            read.pop("question_type", None)
+        absent = [meaning for meaning in AXES if meaning not in read and meaning not in inferred]
+        if self._task is not Task.PERCEPTION:
+            absent = [meaning for meaning in absent if meaning != "question_type"]
+            absent += ["question"] if "question" not in read else []
+        return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused))
+
+    def _inferred(self) -> dict[str, str]:
+        inferred = {}
+        if self._inferred_types:
+            odd = self._not_understood["question_type"]
+            why = f"; the column '{self._columns.names['question_type']}' holds {_few(odd)}" if odd else ""
+            inferred["question_type"] = (
+                f"from the options and the words of the question, for {self._inferred_types} of {self._rows} rows{why}"
+            )
+        if self._answers_from_text:
+            inferred["answer"] = (
+                f"from the option whose text it repeats, for {self._answers_from_text} of {self._rows} rows"
+            )
+        odd = self._not_understood["severity"]
+        if odd:
+            inferred["severity"] = (
+                f"nothing for {odd.total()} of {self._rows} rows, whose values name no severity in words: {_few(odd)}"
+            )
+        return inferred
+
+    def _answer(self, text: str, options: Mapping[str, str], where: str) -> str:
+        letter = _letter_or_number(text, options)
+        if letter is None:
+            letter = _same_text(text, options)
+            self._answers_from_text += 1
+        if letter is None:
+            raise BadInput(
+                f"{where}: the answer {shown(text)} is not one of the options {', '.join(options)}, by letter, "
+                "by number (0 is A) or by text."
+            )
+        return letter
+
+    def _axes(
+        self, cells: Mapping[str, str], question: str | None, options: Mapping[str, str]
+    ) -> dict[str, str | None]:
+        axes: dict[str, str | None] = {
+            meaning: cells.get(meaning, "").strip() or None for meaning in AXES if meaning != "question_type"
+        }
+        if axes["modality"]:
+            axes["modality"] = read_modality(axes["modality"])
+        if axes["scope"]:
+            axes["scope"] = read_scope(axes["scope"])
+        if axes["difficulty"]:
+            axes["difficulty"] = read_difficulty(axes["difficulty"])
+        written = axes["severity"]
+        if written:
+            severity = read_severity(written)
+            axes["severity"] = severity
+            if severity is None:
+                self._not_understood["severity"][written] += 1
+        typed = cells.get("question_type", "").strip()
+        value = read_question_type(typed)
+        for meaning, folded in (("severity", value.severity), ("scope", value.scope)):
+            if folded and meaning not in self._columns.names:
+                axes[meaning] = folded
+                self._folded[meaning] += 1
+        question_type = value.question_type
+        if question_type is None and self._task is Task.PERCEPTION:
+            question_type = infer_question_type(question or "", options)
+            self._inferred_types += 1
+            if typed:
+                self._not_understood["question_type"][typed] += 1
+        axes["question_type"] = question_type
+        return axes
+
+
+def read_answer(text: str, options: Mapping[str, str]) -> str | None:
+    """The letter of ``options`` that an answer cell names.
+
+    A letter in any case and dress ('b', 'B.', '(B)'), a whole number from 0 on ('1', '1.0'; 0 is A, as in the
+    published files), or the exact text of exactly one option.
+    """
+    return _letter_or_number(text, options) or _same_text(text, options)
+
+
+def _letter_or_number(text: str, options: Mapping[str, str]) -> str | None:
+    bare = text.strip(_LETTER_WRAPPING).upper()
+    if bare in OPTION_LETTERS:
+        return bare if bare in options else None
+    number = _number(text)
+    if number is None or number >= len(OPTION_LETTERS):
+        return None
+    letter = OPTION_LETTERS[number]
+    return letter if letter in options else None
+
+
+def _same_text(text: str, options: Mapping[str, str]) -> str | None:
+    plain = text.strip()
+    same = [letter for letter, option in options.items() if option == plain]
+    return same[0] if len(same) == 1 else None
+
+
+def _number(text: str) -> int | None:
+    plain = text.strip()
+    whole, _, rest = plain.partition(".")
+    return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 4 and not rest.strip("0") else None
+
+
+def shown(text: str) -> str:
+    """A text as an error message quotes it: one line, at most 60 characters."""
+    cut = text if len(text) <= 60 else f"{text[:57]}..."
+    return repr(cut)
+
+
+def _few(odd: Counter[str]) -> str:
+    names = [shown(text) for text, _ in odd.most_common(3)]
+    return ", ".join(names) + (f" and {len(odd) - 3} more spellings" if len(odd) > 3 else "")

@@ -1,0 +1,186 @@
+"""Images under names made from their content.
+
+An image's file name is the sha256 of its bytes, so that a changed data file can never show an old image, two
+rows with the same image share one file, and processes that write the same image at once write the same bytes.
+The bytes are stored as they came, never encoded again, and only after they were decoded once as a whole image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from medqbench_vlmeval import files
+from medqbench_vlmeval.errors import BadInput
+
+MAX_PIXELS = 178_956_970
+"""An image that announces more pixels is refused; it is PIL's own limit, which other packages raise."""
+
+# First bytes, the suffix and PIL's name. The list is also what may be decoded at all: PIL would hand an
+# EPS file to an external interpreter.
+_FORMATS = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "png", "PNG"),
+    (re.compile(rb"\xff\xd8\xff"), "jpg", "JPEG"),
+    (re.compile(rb"GIF8[79]a"), "gif", "GIF"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp", "WEBP"),
+    (re.compile(rb"II\*\0|MM\0\*"), "tif", "TIFF"),
+    (re.compile(rb"BM"), "bmp", "BMP"),
+    (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "jp2", "JPEG2000"),
+    (re.compile(rb"P[1-6]\s"), "ppm", "PPM"),
+)
+_HEAD = 16
+_PNG_END = b"IEND\xaeB\x60\x82"
+
+# What PIL's decoders raise on broken files.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+)
+
+_STRICT = threading.Lock()
+
+
+class ImageStore:
+    """A folder of images under content addresses, ``root/<2 hex>/<64 hex>.<suffix>``.
+
+    Its methods may be called from many threads and processes at once.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._checked: set[tuple[Path, int, int]] = set()
+
+    @classmethod
+    def default(cls) -> ImageStore:
+        """The store in the kit's data folder: ``$LMUData`` where that is a folder, else ``~/LMUData``."""
+        named = os.environ.get("LMUData", "")  # noqa: SIM112 - the kit spells it so
+        base = Path(named) if named and Path(named).is_dir() else Path.home() / "LMUData"
+        return cls(base.absolute() / "images" / "MedQBench")
+
+    def put(self, data: bytes, where: str) -> Path:
+        """Store an image, or find it stored already.
+
+        Args:
+            data: the image file's bytes.
+            where: names file and row in errors.
+
+        Returns:
+            The absolute path of a file with exactly these bytes.
+
+        Raises:
+            BadInput: the bytes are not a whole image, or the folder cannot be written to.
+        """
+        suffix, _ = _format_of(data, where)
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.root / digest[:2] / f"{digest}.{suffix}"
+        try:
+            if path.stat().st_size == len(data):
+                return path
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise BadInput(f"the image folder {self.root} cannot be read: {error.strerror}.") from None
+        check_image(data, where)
+        try:
+            files.write_bytes(path, data)
+        except OSError as error:
+            raise BadInput(
+                f"the image folder {self.root} cannot be written to ({error.strerror}); set LMUData to another folder."
+            ) from None
+        return path
+
+    def check_file(self, path: Path, where: str) -> Path:
+        """Check that a file that is used in place is a whole image; each version of a file is decoded once.
+
+        Raises:
+            BadInput: it is not, or it cannot be read.
+        """
+        try:
+            status = path.stat()
+            key = (path, status.st_size, status.st_mtime_ns)
+            if key not in self._checked:
+                check_image(path.read_bytes(), f"{where}: {path}")
+                self._checked.add(key)
+        except OSError as error:
+            raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None
+        return path
+
+
+def check_image(data: bytes, where: str) -> None:
+    """Decode an image (of several frames, the first) to its last pixel.
+
+    Raises:
+        BadInput: not an image, cut short, damaged, or announced with more than ``MAX_PIXELS`` pixels.
+    """
+    from PIL import Image
+
+    _, name = _format_of(data, where)
+    try:
+        with Image.open(BytesIO(data), formats=(name,)) as image:
+            width, height = image.size
+            too_large = width * height > MAX_PIXELS
+            if not too_large:
+                image.load()
+        if name == "PNG":
+            # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
+            with Image.open(BytesIO(data), formats=(name,)) as image:
+                image.verify()
+    except Image.DecompressionBombError:
+        too_large = True
+    except _DECODER_ERRORS as error:
+        raise BadInput(f"{where}: the image is cut short or damaged ({_reason(error)}).") from None
+    if too_large:
+        raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.")
+    if name == "PNG" and _PNG_END not in data:
+        raise BadInput(f"{where}: the image is cut short or damaged (no end chunk).")
+
+
+@contextmanager
+def strict_decoding() -> Iterator[None]:
+    """Make PIL report truncated files for a while, also where another package told it to fill them with grey."""
+    from PIL import ImageFile
+
+    with _STRICT:
+        before = ImageFile.LOAD_TRUNCATED_IMAGES
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _format_of(data: bytes, where: str) -> tuple[str, str]:
+    head = data[:_HEAD]
+    for magic, suffix, name in _FORMATS:
+        if magic.match(head):
+            return suffix, name
+    if not data:
+        raise BadInput(f"{where}: the image is empty.")
+    raise BadInput(
+        f"{where}: not an image that can be read here (PNG, JPEG, GIF, WebP, TIFF, BMP, JPEG 2000 or PPM); "
+        f"its first bytes are {head[:8]!r}."
+    )
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return (text[:120] or type(error).__name__).rstrip(".")

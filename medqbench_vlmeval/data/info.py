@@ -1,0 +1,121 @@
+"""What a dataset holds, in numbers, and the hash that names its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from medqbench_vlmeval.data.columns import AXES
+from medqbench_vlmeval.records import Sample, SampleSet
+from medqbench_vlmeval.tasks import (
+    ALL_DATASET_NAMES,
+    PUBLISHED_QUESTIONS,
+    PUBLISHED_SIZES,
+    QUESTION_TYPES,
+    REASONING_PREFIX,
+    Split,
+    Task,
+)
+
+_TEST_NAMES = {name for name, found in ALL_DATASET_NAMES.items() if found.split is Split.TEST}
+
+_WHOLE = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
+
+
+def canonical_index(index: str) -> str:
+    """One spelling for '7', '07' and '7.0', which spreadsheets and tables make of each other."""
+    plain = index.strip()
+    found = _WHOLE.fullmatch(plain)
+    if not found:
+        return plain
+    sign = "-" if found.group(1) == "-" and found.group(2) != "0" else ""
+    return sign + found.group(2)
+
+
+def samples_sha256(samples: Iterable[Sample]) -> str:
+    """A hash of what is asked and what is right, whatever file, order or spelling it came in.
+
+    It covers index, question, options, answer and description, so that it can also be computed from the
+    columns of a prediction file. A combined set's prefixes are left out: a part hashes like its own dataset.
+    """
+    lines = []
+    for sample in samples:
+        prefix = REASONING_PREFIX.get(sample.task)
+        index = sample.index.removeprefix(f"{prefix}:") if prefix else sample.index
+        options = {letter: _text(text) for letter, text in sorted(sample.options.items())}
+        content = [
+            sample.task.value,
+            canonical_index(index),
+            _text(sample.question),
+            options,
+            sample.answer,
+            _text(sample.description),
+        ]
+        lines.append(json.dumps(content, ensure_ascii=True, separators=(",", ":")))
+    return hashlib.sha256("\n".join(sorted(lines)).encode("ascii")).hexdigest()
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n").strip()
+
+
+def describe(sample_set: SampleSet) -> dict[str, Any]:
+    """Counts, columns and hashes of a dataset as plain JSON types.
+
+    Returns:
+        ``name``, ``task``, ``n``, ``images`` (distinct files) and ``parts``: for every single task ``n``, ``images``,
+        ``counts`` by axis and value (rows without a value under ``'(unknown)'``, axes without any value left out),
+        ``source`` (path, sha256, samples_sha256, revision, origin, columns) and ``published``, which says for the test
+        split whether the counts are those that follow from the published figures (None for other splits).
+    """
+    parts = {}
+    for task, source in sample_set.sources.items():
+        samples = [sample for sample in sample_set.samples if sample.task is task]
+        parts[task.value] = {
+            "n": len(samples),
+            "images": len({path for sample in samples for path in sample.images}),
+            "counts": _counts(samples),
+            "source": {
+                "path": str(source.path),
+                "sha256": source.sha256,
+                "samples_sha256": samples_sha256(samples),
+                "revision": source.revision,
+                "origin": source.origin,
+                "columns": {
+                    key: dict(value) if isinstance(value, dict) else list(value)
+                    for key, value in asdict(source.columns).items()
+                },
+            },
+            "published": _published(task, samples) if sample_set.name in _TEST_NAMES else None,
+        }
+    return {
+        "name": sample_set.name,
+        "task": sample_set.task.value,
+        "n": len(sample_set.samples),
+        "images": len({path for sample in sample_set.samples for path in sample.images}),
+        "parts": parts,
+    }
+
+
+def _counts(samples: list[Sample]) -> dict[str, dict[str, int]]:
+    counts = {}
+    for axis in AXES:
+        values = Counter(getattr(sample, axis) or "(unknown)" for sample in samples)
+        if set(values) != {"(unknown)"}:
+            counts[axis] = dict(values.most_common())
+    return counts
+
+
+def _published(task: Task, samples: list[Sample]) -> dict[str, Any]:
+    """Compare with the published test split; ``expected`` are its counts, ``same`` whether they are met."""
+    expected: dict[str, int] = {"n": PUBLISHED_SIZES[task]}
+    found: dict[str, int] = {"n": len(samples)}
+    if task is Task.PERCEPTION:
+        expected |= PUBLISHED_QUESTIONS
+        found |= {kind: sum(sample.question_type == kind for sample in samples) for kind in QUESTION_TYPES}
+    return {"expected": expected, "found": found, "same": found == expected}

@@ -1,0 +1,54 @@
+"""Rows of the published shapes and small images for them."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image
+
+
+def encoded(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
+    """The bytes of a small image of one colour."""
+    out = io.BytesIO()
+    Image.new("RGB", (9, 7), colour).save(out, kind)
+    return out.getvalue()
+
+
+def text_of(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+RED, GREEN, BLUE = encoded((255, 0, 0)), encoded((0, 255, 0), "JPEG"), encoded((0, 0, 255))
+
+
+def question(index: str = "1", **cells: str) -> dict[str, str]:
+    """A perception row; cells override or add columns."""
+    row = {
+        "index": index,
+        "question": "What is the most visible artifact?",
+        "A": "Blur",
+        "B": "Noise",
+        "C": "None",
+        "D": "",
+        "answer": "B",
+        "image": text_of(RED),
+        "modality": "CT",
+    }
+    return {**row, **cells}
+
+
+def description(index: str = "1", **cells: str) -> dict[str, str]:
+    """A no-reference row."""
+    return {"index": index, "description": "Sharp. The quality of this image is good.", "image": text_of(RED), **cells}
+
+
+def pair(index: str = "1", **cells: str) -> dict[str, str]:
+    """A comparative row."""
+    return {
+        "index": index,
+        "description": "The second image is better.",
+        "image_a": text_of(RED),
+        "image_b": text_of(GREEN),
+        **cells,
+    }

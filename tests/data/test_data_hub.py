@@ -1,0 +1,176 @@
+"""Downloads from a real server on this machine that speaks the hub's protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.data.conftest import Write
+from tests.data.rows import GREEN, RED, description, pair
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PREFIX = "/datasets/jiyaoliufd/MedQ-Bench/resolve/"
+
+LOAD = """
+import json, sys
+from medqbench_vlmeval.data import describe, load_dataset, where_is
+from medqbench_vlmeval.errors import MedQBenchError
+from medqbench_vlmeval.tasks import Task, parse_dataset_name
+name = parse_dataset_name(sys.argv[1])
+try:
+    found = load_dataset(name, images="images" in sys.argv)
+except MedQBenchError as error:
+    print(json.dumps({"error": type(error).__name__, "said": str(error)}))
+else:
+    images = [path.read_bytes().hex() for sample in found.samples for path in sample.images]
+    here = None if name.task is Task.REASONING else where_is(name)
+    print(json.dumps({"info": describe(found), "images": images, "where": here}))
+"""
+
+
+@dataclass
+class Hub:
+    files: dict[str, bytes] = field(default_factory=dict)
+    revisions: set[str] = field(default_factory=lambda: {"main", COMMIT})
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    url: str = ""
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    state = Hub()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, send_body: bool) -> None:
+            state.asked.append((self.command, self.path))
+            body, headers, status = b"", {}, 404
+            if self.path.startswith(PREFIX):
+                revision, _, name = self.path.removeprefix(PREFIX).partition("/")
+                if revision not in state.revisions:
+                    headers = {"X-Error-Code": "RevisionNotFound"}
+                elif name not in state.files:
+                    headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
+                else:
+                    body, status = state.files[name], 200
+                    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"', "X-Repo-Commit": COMMIT}
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if send_body:
+                self.wfile.write(body)
+
+        def do_HEAD(self) -> None:
+            self.answer(send_body=False)
+
+        def do_GET(self) -> None:
+            self.answer(send_body=True)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield state
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def load(hub: Hub, tmp_path: Path, *arguments: str, **more: str) -> dict:
+    # The hub's client reads its settings when it is imported: hence a process of its own.
+    proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+    kept = {key: value for key, value in os.environ.items() if key.lower() not in proxies and not key.startswith("HF_")}
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **more}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, *arguments], env={**kept, **settings}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_fetches_one_file_and_names_the_commit(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
+    path = write_tsv([description("1"), description("2")])
+    hub.files = {"medqbench_description_test.tsv": path.read_bytes(), "medqbench_QA_test.tsv": b"not asked for"}
+    found = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", "images")
+    source = found["info"]["parts"]["no-reference"]["source"]
+    assert source["revision"] == COMMIT
+    assert source["origin"] == "hub"
+    assert source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found["images"] == [RED.hex(), RED.hex()]
+    assert found["where"] == f"{source['path']} (hub cache)"
+    assert {name.rpartition("/")[2] for _, name in hub.asked} == {"medqbench_description_test.tsv"}
+    # Once here, it is not fetched again, and it is there without the network.
+    before = [one for one in hub.asked if one[0] == "GET"]
+    load(hub, tmp_path, "MedQBench_Reasoning_NoReference")
+    assert [one for one in hub.asked if one[0] == "GET"] == before
+    offline = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", HF_HUB_OFFLINE="1")
+    assert offline["info"]["n"] == 2
+
+
+def test_images_by_path_come_one_by_one_at_the_same_commit(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
+    rows = [pair("1", image_a="", image_b="", image_path='["images/one.png", "images/two.jpg"]')]
+    table = write_tsv(rows)
+    hub.files = {
+        "medqbench_paired_description_dev.tsv": table.read_bytes(),
+        "images/one.png": RED,
+        "images/two.jpg": GREEN,
+        "images/other.png": RED,
+    }
+    found = load(hub, tmp_path, "MedQBench_Reasoning_Comparative_dev", "images")
+    assert found["images"] == [RED.hex(), GREEN.hex()]
+    fetched = [name for command, name in hub.asked if command == "GET"]
+    assert sorted(fetched)[:2] == [f"{PREFIX}{COMMIT}/images/one.png", f"{PREFIX}{COMMIT}/images/two.jpg"]
+    hub.asked.clear()
+    load(hub, tmp_path, "MedQBench_Reasoning_Comparative_dev")
+    assert not any("images/" in name for _, name in hub.asked)
+
+
+def test_revision_of_the_environment_is_asked_for(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
+    hub.files = {"medqbench_description_test.tsv": write_tsv([description("1")]).read_bytes()}
+    load(hub, tmp_path, "MedQBench_Reasoning_NoReference", MEDQBENCH_REVISION=COMMIT)
+    assert all(name.startswith(f"{PREFIX}{COMMIT}/") for _, name in hub.asked)
+    wrong = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", MEDQBENCH_REVISION="v9")
+    assert wrong["error"] == "BadInput"
+    assert "has no revision 'v9'" in wrong["said"]
+    assert "MEDQBENCH_REVISION" in wrong["said"]
+
+
+@pytest.mark.parametrize("name", ["MedQBench_Perception_dev", "MedQBench_Reasoning"])
+def test_an_absent_file_is_named_with_the_ways_out(hub: Hub, tmp_path: Path, name: str) -> None:
+    said = load(hub, tmp_path, name)
+    assert said["error"] == "BadInput"
+    for part in ("medqbench_", "jiyaoliufd/MedQ-Bench", "MEDQBENCH_DATA", "data_path"):
+        assert part in said["said"]
+    assert said["said"].count(". ") == 0
+
+
+def check_ways_out(said: dict) -> None:
+    assert said["error"] == "RunFailed"
+    for part in ("medqbench_QA_test.tsv", "MEDQBENCH_DATA", "data_path"):
+        assert part in said["said"]
+
+
+def test_offline_the_error_names_the_ways_out(hub: Hub, tmp_path: Path) -> None:
+    check_ways_out(load(hub, tmp_path, "MedQBench_Perception", HF_HUB_OFFLINE="1"))
+    assert hub.asked == []
+
+
+@pytest.mark.slow  # the hub's client tries a refused connection again for 20 seconds
+def test_an_unreachable_hub_is_a_failed_run(hub: Hub, tmp_path: Path) -> None:
+    check_ways_out(load(hub, tmp_path, "MedQBench_Perception", HF_ENDPOINT="http://127.0.0.1:9"))

@@ -1,0 +1,136 @@
+"""The image store under many writers, and images cut anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+
+from medqbench_vlmeval.data import ImageStore, load_table
+from medqbench_vlmeval.data.images import check_image, strict_decoding
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.tasks import Task
+
+NOISE = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+SUFFIXES = {
+    "PNG": "png",
+    "JPEG": "jpg",
+    "GIF": "gif",
+    "WEBP": "webp",
+    "TIFF": "tif",
+    "BMP": "bmp",
+    "PPM": "ppm",
+    "JPEG2000": "jp2",
+}
+
+
+def image(kind: str, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(NOISE).save(out, kind, **options)
+    return out.getvalue()
+
+
+def put(root: Path, data: bytes) -> str:
+    return str(ImageStore(root).put(data, "here"))
+
+
+@pytest.mark.parametrize(("kind", "suffix"), SUFFIXES.items())
+def test_the_suffix_is_of_the_real_format(tmp_path: Path, kind: str, suffix: str) -> None:
+    path = ImageStore(tmp_path).put(image(kind), "here")
+    assert path.suffix == f".{suffix}"
+    assert path.read_bytes() == image(kind)
+
+
+def test_odd_images_are_images(tmp_path: Path) -> None:
+    frames = [Image.fromarray(NOISE), Image.fromarray(255 - NOISE)]
+    for kind in ("GIF", "PNG", "WEBP", "TIFF"):
+        out = io.BytesIO()
+        frames[0].save(out, kind, save_all=True, append_images=frames[1:])
+        ImageStore(tmp_path).put(out.getvalue(), "here")
+    out = io.BytesIO()
+    Image.fromarray(NOISE[:, :, 0].astype(np.uint16) * 200).save(out, "PNG")
+    ImageStore(tmp_path).put(out.getvalue(), "here")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@given(part=st.floats(0, 1, exclude_max=True))
+def test_an_image_cut_anywhere_is_refused(kind: str, part: float) -> None:
+    whole = image(kind)
+    with pytest.raises(BadInput, match="here: "):
+        check_image(whole[: int(len(whole) * part)], "here")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_image_without_its_last_bytes_is_refused(kind: str) -> None:
+    whole = image(kind)
+    for missing in range(1, 30):
+        with pytest.raises(BadInput, match="cut short"):
+            check_image(whole[:-missing], "here")
+
+
+def test_a_png_with_a_wrong_checksum_is_refused() -> None:
+    whole = bytearray(image("PNG", pnginfo=None))
+    place = bytes(whole).rindex(b"IEND") - 8  # the last bytes of the pixel data's checksum
+    whole[place] ^= 1
+    with pytest.raises(BadInput, match="cut short or damaged"):
+        check_image(bytes(whole), "here")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_cut_images_are_refused_where_another_package_told_pil_to_fill_them(kind, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    whole = image(kind)
+    with strict_decoding(), pytest.raises(BadInput, match="cut short"):
+        ImageStore(tmp_path).put(whole[: len(whole) * 2 // 3], "here")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+    # Loading a file decodes in that way.
+    cell = base64.b64encode(whole[: len(whole) * 2 // 3]).decode()
+    (tmp_path / "some.tsv").write_text(f"index\tdescription\timage\n1\tGood.\t{cell}\n")
+    with pytest.raises(BadInput, match="cut short"):
+        load_table(tmp_path / "some.tsv", Task.NO_REFERENCE, ImageStore(tmp_path))
+
+
+@given(st.binary(max_size=200), st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "BMP", "PPM", "JPEG2000"]))
+def test_garbage_behind_a_right_start_is_refused_or_whole(tail: bytes, kind: str) -> None:
+    try:
+        check_image(image(kind)[:40] + tail, "here")
+    except BadInput as error:
+        assert str(error).startswith("here: ")
+
+
+def test_many_processes_write_the_same_image_once(tmp_path: Path) -> None:
+    data = image("PNG")
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        paths = set(pool.map(put, [tmp_path] * 12, [data] * 12))
+    assert len(paths) == 1
+    assert Path(paths.pop()).read_bytes() == data
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".png"]
+
+
+def test_a_stored_file_of_another_size_is_written_again(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    path = store.put(image("PNG"), "here")
+    path.write_bytes(b"")
+    assert store.put(image("PNG"), "here").read_bytes() == image("PNG")
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"the image folder .* (cannot be|LMUData)"):
+        ImageStore(tmp_path / "file").put(image("PNG"), "here")
+
+
+def test_default_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMUData", str(tmp_path))
+    assert ImageStore.default().root == tmp_path / "images" / "MedQBench"
+    monkeypatch.setenv("LMUData", str(tmp_path / "absent"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert ImageStore.default().root == tmp_path / "home" / "LMUData" / "images" / "MedQBench"
