@@ -1,0 +1,73 @@
+"""Samples from a prediction file's own columns, for scoring it without the data file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from medqbench_vlmeval.data.build import SampleBuilder
+from medqbench_vlmeval.data.columns import Columns, find_columns, resolve_columns
+from medqbench_vlmeval.data.loading import tell_task
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.predictions.reading import PredictionTable
+from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import REASONING_PREFIX, Task
+
+
+def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample]]:
+    """Rebuild the samples that a prediction file repeats, without their images.
+
+    The task comes from the column ``task`` that this package's dataset classes write, else from the prefixes of a
+    combined set's indexes, else from the columns.
+
+    Raises:
+        BadInput: the columns do not tell the task, or a row cannot be a sample; the message says how to name the
+            data file.
+    """
+    tasks = _tasks(table)
+    prefixed = any(_prefix_task(prediction.index) for prediction in table.predictions)
+    builders: dict[Task, tuple[Columns, SampleBuilder]] = {}
+    for single in dict.fromkeys(tasks):
+        try:
+            columns = resolve_columns(table.columns, single, table.path, images=False)
+        except BadInput as error:
+            raise BadInput(f"{error} Or name the data file with --data.") from None
+        builders[single] = (columns, SampleBuilder(single, columns))
+    samples = []
+    for number, (single, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
+        columns, builder = builders[single]
+        cells = {meaning: row[name] for meaning, name in columns.names.items()}
+        sample = builder.build(cells, f"{table.path}, row {number}")
+        samples.append(replace(sample, index=prediction.index))
+    return (Task.REASONING if prefixed or len(builders) > 1 else tasks[0]), samples
+
+
+def _tasks(table: PredictionTable) -> list[Task]:
+    """The single task of every row."""
+    written = find_columns(table.columns, ("task",)).names.get("task")
+    values = {task.value: task for task in Task if task is not Task.REASONING}
+    if written is not None and all(row[written] in values for row in table.rows):
+        tasks: list[Task] = [values[row[written]] for row in table.rows]
+        if Task.PERCEPTION in tasks and len(set(tasks)) > 1:
+            raise BadInput(f"{table.path} mixes perception with reasoning rows; score them from separate files.")
+        return tasks
+    by_prefix = [_prefix_task(prediction.index) for prediction in table.predictions]
+    known = [task for task in by_prefix if task is not None]
+    if known:
+        if len(known) < len(by_prefix):
+            raise BadInput(
+                f"{table.path}: some indexes carry a part's prefix ('{next(iter(REASONING_PREFIX.values()))}:') "
+                "and some do not; name the data file with --data."
+            )
+        return known
+    return [tell_task(table.columns, _pictures(table), table.path)] * len(table.rows)
+
+
+def _prefix_task(index: str) -> Task | None:
+    return next((task for task, prefix in REASONING_PREFIX.items() if index.startswith(f"{prefix}:")), None)
+
+
+def _pictures(table: PredictionTable) -> Mapping[str, bytes]:
+    names = find_columns(table.columns, ("image", "image_path")).names
+    first = table.rows[0]
+    return {meaning: first[name].encode("utf-8", errors="replace") for meaning, name in names.items()}

@@ -1,0 +1,141 @@
+"""Predictions beside their samples, and samples from a prediction file alone."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.data import load_dataset, samples_sha256
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
+from medqbench_vlmeval.records import Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.tasks import Task, parse_dataset_name
+from tests.predictions.test_predictions_reading import dump
+
+PERCEPTION = {"question": "What is it?", "A": "Blur", "B": "None", "C": "", "answer": "B", "modality": "ct"}
+
+
+def table(*replies: tuple[str, str]) -> PredictionTable:
+    rows = tuple({"index": index, "prediction": text} for index, text in replies)
+    predictions = tuple(Prediction(index, text) for index, text in replies)
+    return PredictionTable(Path("m.tsv"), "0" * 64, ("index", "prediction"), rows, predictions)
+
+
+def samples(*indexes: str) -> list[Sample]:
+    return [Sample(index, Task.PERCEPTION, "?") for index in indexes]
+
+
+@given(st.permutations(["1", "2", "x", "NoReference:3"]))
+def test_join_keeps_the_samples_order(order: list[str]) -> None:
+    found = join(samples("1", "2", "x", "NoReference:3"), table(*((index, f"to {index}") for index in order)))
+    assert [one.text for one in found] == ["to 1", "to 2", "to x", "to NoReference:3"]
+
+
+def test_join_by_number_where_it_is_one_samples_only() -> None:
+    found = join(samples("7", "08", "9.0"), table(("7.0", "a"), ("8", "b"), ("9", "c")))
+    assert [(one.index, one.text) for one in found] == [("7", "a"), ("08", "b"), ("9.0", "c")]
+    exact = join(samples("7", "007"), table(("007", "a"), ("7", "b")))
+    assert [one.text for one in exact] == ["b", "a"]
+    with pytest.raises(BadInput, match=r"'7\.0' is not in the data"):
+        join(samples("7", "007"), table(("7.0", "a")))
+    with pytest.raises(BadInput, match="both mean sample '7'"):
+        join(samples("7", "8"), table(("7", "a"), ("7.0", "b")))
+
+
+def test_join_marks_what_is_missing_and_names_strangers() -> None:
+    found = join(samples("1", "2"), table(("2", "b")))
+    assert [(one.index, one.status) for one in found] == [
+        ("1", PredictionStatus.MISSING),
+        ("2", PredictionStatus.OK),
+    ]
+    with pytest.raises(BadInput) as error:
+        join(samples("1"), table(*((f"q{at}", "x") for at in range(7))))
+    assert "'q0', 'q1', 'q2', 'q3', 'q4' and 2 more" in str(error.value)
+    assert "predictions of another dataset?" in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "csv", "tsv", "json", "jsonl"])
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("MedQBench_Perception_mini", Task.PERCEPTION),
+        ("MedQBench_Reasoning_NoReference_mini", Task.NO_REFERENCE),
+        ("MedQBench_Reasoning_Comparative_mini", Task.COMPARATIVE),
+        ("MedQBench_Reasoning_mini", Task.REASONING),
+    ],
+)
+@pytest.mark.parametrize("with_task", [True, False])
+def test_samples_come_back_from_a_prediction_file(
+    tmp_path, suffix: str, name: str, task: Task, with_task: bool
+) -> None:
+    known = load_dataset(parse_dataset_name(name)).samples
+    rows = []
+    for sample in known:
+        paths = [str(path) for path in sample.images]
+        row = {"index": sample.index, "task": sample.task.value, "question": sample.question}
+        row |= {letter: sample.options.get(letter) for letter in "ABCD"} if sample.options else {}
+        row |= {"answer": sample.answer} if sample.answer else {"description": sample.description}
+        row |= {"modality": sample.modality, "question_type": sample.question_type, "severity": sample.severity}
+        row |= {"image_path": paths[0] if len(paths) == 1 else paths, "prediction": "Noise"}
+        rows.append(row)
+    random.Random(3).shuffle(rows)
+    frame = pd.DataFrame(rows, dtype=object)
+    path = dump(frame if with_task else frame.drop(columns="task"), tmp_path / f"m.{suffix}")
+    found_task, found = samples_from_table(read_predictions(path))
+    assert found_task is task
+    assert samples_sha256(found) == samples_sha256(known)
+    by_index = {sample.index: sample for sample in found}
+    for sample in known:
+        again = by_index[sample.index]
+        assert (again.task, again.options, again.answer) == (sample.task, dict(sample.options), sample.answer)
+        assert (again.modality, again.question_type) == (sample.modality, sample.question_type)
+        assert (again.severity, again.description) == (sample.severity, sample.description)
+
+
+def rebuilt(tmp_path: Path, *rows: dict[str, str]) -> tuple[Task, list[Sample]]:
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps([{"prediction": "A", **row} for row in rows]), encoding="utf-8")
+    return samples_from_table(read_predictions(path))
+
+
+def test_the_task_is_told_from_the_columns(tmp_path: Path) -> None:
+    assert rebuilt(tmp_path, {"index": "1", **PERCEPTION})[0] is Task.PERCEPTION
+    text = {"description": "Good."}
+    assert rebuilt(tmp_path, {"index": "1", **text, "image_path": "a.png"})[0] is Task.NO_REFERENCE
+    assert rebuilt(tmp_path, {"index": "1", **text, "image_path": "['a.png', 'b.png']"})[0] is Task.COMPARATIVE
+    assert rebuilt(tmp_path, {"index": "1", **text, "image_a": "", "image_b": ""})[0] is Task.COMPARATIVE
+    assert rebuilt(tmp_path, {"index": "1", **text, "task": "no-reference"})[0] is Task.NO_REFERENCE
+    task, found = rebuilt(tmp_path, {"index": "NoReference:1", **text}, {"index": "Comparative:1", **text})
+    assert task is Task.REASONING
+    assert [sample.task for sample in found] == [Task.NO_REFERENCE, Task.COMPARATIVE]
+    # A combined run that was cut short (--limit) is still a combined run.
+    assert rebuilt(tmp_path, {"index": "NoReference:1", **text})[0] is Task.REASONING
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([{"index": "1"}], "--data"),
+        ([{"index": "1", "description": "Good."}], "name the data file with --data"),
+        ([{"index": "1", "description": "Good.", "task": "perception"}], "Or name the data file with --data"),
+        ([{"index": "1", **PERCEPTION, "answer": "E"}], "the answer 'E' is not one of the options"),
+        (
+            [{"index": "NoReference:1", "description": "x"}, {"index": "2", "description": "x"}],
+            "some indexes carry a part's prefix",
+        ),
+        (
+            [{"index": "1", "task": "perception", **PERCEPTION}, {"index": "2", "task": "comparative", **PERCEPTION}],
+            "mixes",
+        ),
+    ],
+)
+def test_what_cannot_be_rebuilt_is_said(tmp_path: Path, rows: list[dict[str, str]], said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        rebuilt(tmp_path, *rows)
+    assert said in str(error.value)
