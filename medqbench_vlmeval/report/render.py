@@ -116,7 +116,14 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
         numbers = [_value(row.values.get(measure), task) for measure in measures]
         known = (_interval(row.interval, task), _count(row.n), row.judge or _NONE, row.dataset or _NONE)
         lines.append(
-            (str(place), row.model, row.category or row.kind if published else row.kind, *numbers, comparable, *known)
+            (
+                str(place) if row.comparable else _NONE,
+                row.model,
+                row.category or row.kind if published else row.kind,
+                *numbers,
+                comparable,
+                *known,
+            )
         )
         styles.append("dim" if published else "yellow" if row.kind == BASELINE else "bold")
         if not published and not row.comparable:

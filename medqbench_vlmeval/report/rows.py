@@ -77,11 +77,17 @@ def data_hash(part: RunPart) -> str | None:
 
 
 def by_overall(rows: Iterable[Row]) -> list[Row]:
-    """Best first, rows without a number last, ties by kind and name."""
+    """Best first, rows without a number last, ties by kind and name; what is not comparable comes below the rest."""
 
-    def key(row: Row) -> tuple[float, int, str, str]:
+    def key(row: Row) -> tuple[bool, float, int, str, str]:
         overall = row.values.get(OVERALL)
-        return (math.inf if overall is None else -overall, KINDS.index(row.kind), row.model, row.dataset or "")
+        return (
+            not row.comparable,
+            math.inf if overall is None else -overall,
+            KINDS.index(row.kind),
+            row.model,
+            row.dataset or "",
+        )
 
     return sorted(rows, key=key)
 

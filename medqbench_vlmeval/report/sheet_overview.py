@@ -139,7 +139,7 @@ def _counts(sheet: Sheet, part: RunPart) -> None:
 
 def _published(sheet: Sheet, part: RunPart) -> None:
     measures = MEASURES[part.task]
-    sheet.append([Item("This run among the published rows (test split), best first", BOLD)])
+    sheet.append([Item("This run and the published rows (test split); what is not comparable stands last", BOLD)])
     sheet.header(["Model", "Kind", "Category", *measures, "Comparable", "Source"])
     for row in by_overall([own_row(part), *reference_rows(part.task)]):
         own = row.source is None

@@ -62,7 +62,10 @@ def test_an_own_row_stands_beside_the_published_ones(tmp_path: Path) -> None:
     assert (own["model"], own["yes_or_no"], own["overall"], own["n"]) == ("Model-X", "100.00", "60.00", "5")
     assert (own["overall_low"], own["overall_high"]) == ("23.07", "88.24")
     assert (own["comparable"], own["not_comparable_because"]) == ("no", "embedded set")
-    assert [float(row["overall"]) for row in found] == sorted((float(row["overall"]) for row in found), reverse=True)
+    # What is not comparable stands below everything that is, whatever its number.
+    assert found[-1] == own
+    ranked = [float(row["overall"]) for row in found[:-1]]
+    assert ranked == sorted(ranked, reverse=True)
     assert len(rows_of(tmp_path / "comparative.csv")) == 5
 
 
@@ -273,9 +276,10 @@ def test_rows_are_found_from_the_working_folder_too(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "leaderboard", board):
         found = leaderboard_rows(place)
         assert [len(found[task]) for task in found] == [13, 6, 6]
-        # 5.5 stands between the published 5.679 and 5.321.
-        assert [row.model for row in found[Task.NO_REFERENCE]][:3] == ["GPT-5", "Model-X", "GPT-4o"]
-        assert found[Task.NO_REFERENCE][1].interval == (2.56, 8.44)
+        # 5.5 is between the published 5.679 and 5.321, but it is not comparable with them.
+        models = [row.model for row in found[Task.NO_REFERENCE]]
+        assert (models[:2], models[-1]) == (["GPT-5", "GPT-4o"], "Model-X")
+        assert found[Task.NO_REFERENCE][-1].interval == (2.56, 8.44)
 
 
 def test_a_folder_without_a_board(tmp_path: Path) -> None:
@@ -338,3 +342,11 @@ def test_twenty_processes_lose_nothing(tmp_path: Path) -> None:
     assert {run["model"] for run in runs(folder)} == {f"Model-{n}-{turn}" for n in range(20) for turn in range(3)}
     assert len(rows_of(folder / "perception.csv")) == 13 + 60
     assert {path.name for path in folder.iterdir()} <= {*CSV_FILES, "leaderboard.json", ".leaderboard.lock"}
+
+
+def test_a_comparable_row_stands_among_the_published_ones(tmp_path: Path) -> None:
+    update(tmp_path, perception_score("Equal", comparable=True, not_comparable_because=[]))
+    models = [row.model for row in leaderboard_rows(tmp_path)[Task.PERCEPTION]]
+    # 60.00 is between InternVL3-8B's 60.08 and Qwen2.5-VL-32B's 59.31.
+    place = models.index("Equal")
+    assert (models[place - 1], models[place + 1]) == ("InternVL3-8B", "Qwen2.5-VL-32B")

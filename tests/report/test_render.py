@@ -99,7 +99,7 @@ def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
     found = console.file.getvalue()
     assert "\x1b" not in found
     for line in (line for line in found.splitlines() if "5.500" in line):
-        assert line.startswith(("2  ", "6  "))
+        assert line.startswith("-  ")
         assert "m" * 300 in line
         assert line.endswith("MedQBench_Reasoning_mini")
 
