@@ -1,0 +1,1 @@
+"""The command line. It calls rooms and owns no logic."""

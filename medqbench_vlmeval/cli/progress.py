@@ -1,0 +1,26 @@
+"""A progress bar for the judge on stderr, where there is a terminal to see it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def judge_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Yield a callback ``(done, total)`` that moves a bar, or None where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = ("judging", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        row = bar.add_task("judging", total=None)
+
+        def move(done: int, total: int) -> None:
+            bar.update(row, completed=done, total=total)
+
+        yield move

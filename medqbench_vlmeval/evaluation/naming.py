@@ -1,0 +1,52 @@
+"""Names for the results of a prediction file that comes without a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medqbench_vlmeval.data import load_dataset, load_sample_file
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.records import SampleSet
+from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, parse_dataset_name
+
+CUSTOM = "custom"
+
+
+@dataclass(frozen=True)
+class ResultNames:
+    """The model's and the dataset's name in the results, and the stem of the result files."""
+
+    model: str
+    dataset: str
+    stem: str
+
+
+def sample_set_for(data: str) -> SampleSet:
+    """The samples, without their images, behind a TSV's path or a dataset's name.
+
+    Raises:
+        BadInput: neither a file nor a known name.
+    """
+    if data in ALL_DATASET_NAMES:
+        return load_dataset(parse_dataset_name(data), images=False)
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise BadInput(f"--data {data} is neither a file nor a dataset's name ('medqbench doctor' lists the names).")
+    return load_sample_file(path)
+
+
+def name_results(predictions: Path, model: str | None, sample_set: SampleSet | None) -> ResultNames:
+    """Tell the names from ``MODEL_DATASET.EXT``; what is given by hand wins.
+
+    A file whose name does not end in a dataset's name gives the dataset 'custom', or the data's own name.
+    """
+    stem = predictions.stem
+    dataset = max((name for name in ALL_DATASET_NAMES if stem.endswith(f"_{name}")), key=len, default=None)
+    in_file = stem.removesuffix(f"_{dataset}") if dataset else stem
+    if sample_set is not None and sample_set.name in ALL_DATASET_NAMES:
+        dataset = sample_set.name
+    named = model or in_file
+    dataset = dataset or (sample_set.name if sample_set is not None else CUSTOM)
+    safe = named.replace("/", "--").replace("\\", "--")
+    return ResultNames(named, dataset, f"{safe}_{dataset}")

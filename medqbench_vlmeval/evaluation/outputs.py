@@ -1,0 +1,43 @@
+"""Names of the result files, and the short form of a result that a terminal or the kit shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX
+
+
+@dataclass(frozen=True)
+class ResultPaths:
+    """The three files that stand beside a prediction file or in an output folder."""
+
+    score: Path
+    samples: Path
+    report: Path
+
+
+def result_paths(prediction_file: Path, out: Path | None = None, stem: str | None = None) -> ResultPaths:
+    """The result files of a prediction file, in its own folder and under its own stem unless said otherwise."""
+    folder = out if out is not None else prediction_file.parent
+    name = stem if stem is not None else prediction_file.stem
+    return ResultPaths(folder / f"{name}_score.json", folder / f"{name}_samples.jsonl", folder / f"{name}_report.xlsx")
+
+
+def headline(score: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that fit a terminal: overall, per type or dimension, counts, and overall per modality."""
+    parts = {name: score[name] for name in REASONING_PREFIX.values() if name in score}
+    if parts:
+        return {**{name: headline(part) for name, part in parts.items()}, "comparable": score["comparable"]}
+    names = (*QUESTION_TYPES, "n", "n_unanswered") if score["task"] == "perception" else ()
+    titles = (*DIMENSION_TITLES.values(), "n", "n_unscored") if not names else ()
+    key = "accuracy" if names else "Overall"
+    modalities = score["groups"].get("modality", {})
+    return {
+        "Overall": score["Overall"],
+        **{name: score[name] for name in (*names, *titles)},
+        **({"modality": {name: cell[key] for name, cell in modalities.items()}} if modalities else {}),
+        "comparable": score["comparable"],
+    }

@@ -1,0 +1,224 @@
+"""The steps of an evaluation, in the order in which data flows through the rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.answers import extract
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.evaluation import comparability, rows
+from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths
+from medqbench_vlmeval.evaluation.previous import keep_paid_verdicts
+from medqbench_vlmeval.evaluation.settings import Provenance, settings_of
+from medqbench_vlmeval.files import write_json, write_jsonl
+from medqbench_vlmeval.judge import RULES, Journal, Judge, JudgeOptions, build_judge
+from medqbench_vlmeval.predictions import join, read_predictions, samples_from_table
+from medqbench_vlmeval.records import Extraction, Prediction, Sample, SampleSet
+from medqbench_vlmeval.scoring import score_perception, score_reasoning
+from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, REASONING_PREFIX, Task
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be scored and where results go.
+
+    ``sample_set`` is None for a prediction file that is to be scored from its own columns. ``only`` limits a
+    run to these indexes (None: all). ``judge`` holds the kit's judge keywords (``model``, ``api_base``,
+    ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds). ``leaderboard`` is the board's
+    folder, None for no board; ``journal`` the file that keeps paid verdicts across runs, None for none. ``stem``
+    names the result files (default: the prediction file's own stem).
+    """
+
+    prediction_file: Path
+    model: str
+    dataset: str
+    out: Path
+    sample_set: SampleSet | None = None
+    only: Set[str] | None = None
+    prompt_style: str | None = None
+    judge: Mapping[str, Any] = field(default_factory=dict)
+    leaderboard: Path | None = None
+    journal: Path | None = None
+    stem: str | None = None
+    on_progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A finished evaluation: the content of ``_score.json``, the per-sample rows and where all was written."""
+
+    score: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    paths: ResultPaths
+
+
+def evaluate(request: Request) -> Evaluation:
+    """Score a prediction file and write its result files; the prediction file itself is only read.
+
+    Raises:
+        BadInput: the prediction file, the data or an option cannot be used.
+        JudgeError: no judge was named, or it cannot be asked.
+        RunFailed: the judge was asked and not one sample could be scored (the result files are written first),
+            or a file cannot be written.
+    """
+    table = read_predictions(request.prediction_file)
+    if request.sample_set is not None:
+        task, samples = request.sample_set.task, list(request.sample_set.samples)
+    else:
+        task, samples = samples_from_table(table)
+    if request.only is not None:
+        samples = [sample for sample in samples if sample.index in request.only]
+    if not samples:
+        raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
+    predictions = join(samples, table)
+    provenance = Provenance.of(request.sample_set, table, samples, request.prompt_style)
+    reasons = provenance.reasons()
+
+    if task is Task.PERCEPTION:
+        score, sample_rows = _perception(samples, predictions)
+        judge = journal = None
+    else:
+        judge = build_judge(JudgeOptions.from_kit_kwargs(request.judge))
+        journal = _journal(request, judge, task)
+        score, sample_rows = _reasoning(task, samples, predictions, judge, journal, request.on_progress)
+    settings = settings_of(table, provenance, judge, task)
+    if journal is not None:
+        settings["judge"]["verdicts_from_earlier_runs"] = journal.reused
+    score = {
+        "task": task.value,
+        "dataset": request.dataset,
+        "model": request.model,
+        **_with_reasons(task, score, samples, request.dataset, reasons, judge),
+        "baseline": request.model in BASELINES,
+        "settings": settings,
+    }
+    for part in _parts(score):
+        part.setdefault("dataset", request.dataset)
+    paths = _write(request, score, sample_rows)
+    _refuse_empty(score, paths)
+    return Evaluation(score, sample_rows, paths)
+
+
+def _perception(
+    samples: Sequence[Sample], predictions: Sequence[Prediction]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    extractions = [
+        extract(prediction.text, sample.options)
+        if (reason := rows.not_read(prediction)) is None
+        # The kit's failure message is no reply: nothing in it may be read as an answer.
+        else Extraction(None, reason)
+        for sample, prediction in zip(samples, predictions, strict=True)
+    ]
+    found = zip(samples, predictions, extractions, strict=True)
+    return score_perception(samples, predictions, extractions), [rows.perception_row(*one) for one in found]
+
+
+def _reasoning(
+    task: Task,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    judge: Judge,
+    journal: Journal | None,
+    on_progress: Progress | None,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    judged = judge.judge(
+        samples,
+        predictions,
+        on_verdict=(lambda _index, verdict: journal.add(verdict)) if journal else None,
+        on_progress=on_progress,
+        known=journal.known if journal else None,
+    )
+    sample_rows = [rows.reasoning_row(*one) for one in zip(samples, predictions, judged, strict=True)]
+    if task is not Task.REASONING:
+        return score_reasoning(samples, predictions, judged), sample_rows
+    score: dict[str, Any] = {}
+    for part in task.parts:
+        of_part = [i for i, sample in enumerate(samples) if sample.task is part]
+        if of_part:
+            summary = score_reasoning(
+                [samples[i] for i in of_part], [predictions[i] for i in of_part], [judged[i] for i in of_part]
+            )
+            score[REASONING_PREFIX[part]] = {"task": part.value, **summary}
+    return score, sample_rows
+
+
+def _journal(request: Request, judge: Judge, task: Task) -> Journal | None:
+    """The journal for a judge that costs something; served elsewhere, the same judge finds the same verdicts."""
+    if request.journal is None or judge.name == RULES:
+        return None
+    made_by = judge.describe(task)
+    asked = {name: value for name, value in made_by["judge"].items() if name not in ("served_as", "base_url")}
+    return Journal(request.journal, {"protocol": made_by["protocol"], "judge": asked})
+
+
+def _parts(score: dict[str, Any]) -> list[dict[str, Any]]:
+    return [score[name] for name in REASONING_PREFIX.values() if name in score]
+
+
+def _with_reasons(
+    task: Task,
+    score: dict[str, Any],
+    samples: Sequence[Sample],
+    dataset: str,
+    reasons: Sequence[str],
+    judge: Judge | None,
+) -> dict[str, Any]:
+    """Add ``comparable`` and ``not_comparable_because`` to a score and to each of its parts."""
+    known = ALL_DATASET_NAMES.get(dataset)
+    judged = comparability.judge_reasons(judge.name, judge.protocol) if judge else []
+
+    def marked(part_task: Task, part: dict[str, Any]) -> dict[str, Any]:
+        of_part = [sample for sample in samples if sample.task is part_task]
+        why = [
+            *comparability.data_reasons(part_task, known.split if known else None, of_part),
+            *reasons,
+            *judged,
+            *comparability.unscored_reasons(part),
+        ]
+        return {**part, "comparable": not why, "not_comparable_because": why}
+
+    if task is not Task.REASONING:
+        return marked(task, score)
+    parts = {
+        REASONING_PREFIX[part]: marked(part, score[REASONING_PREFIX[part]])
+        for part in task.parts
+        if REASONING_PREFIX[part] in score
+    }
+    why = list(dict.fromkeys(reason for part in parts.values() for reason in part["not_comparable_because"]))
+    return {**parts, "comparable": not why, "not_comparable_because": why}
+
+
+def _write(request: Request, score: dict[str, Any], sample_rows: Sequence[Mapping[str, Any]]) -> ResultPaths:
+    from medqbench_vlmeval.report import leaderboard, write_workbook
+
+    paths = result_paths(request.prediction_file, request.out, request.stem)
+    try:
+        keep_paid_verdicts(paths, score)
+        # Samples first: they hold what was paid for. The score last but for the board: it says all is there.
+        write_jsonl(paths.samples, sample_rows)
+        write_workbook(paths.report, score, sample_rows)
+        write_json(paths.score, score)
+    except OSError as error:
+        raise RunFailed(
+            f"Results cannot be written to {paths.score.parent} ({error.strerror or error}); make room there or choose "
+            "another folder."
+        ) from error
+    if request.leaderboard is not None:
+        leaderboard.update(request.leaderboard, score)
+    return paths
+
+
+def _refuse_empty(score: dict[str, Any], paths: ResultPaths) -> None:
+    """A reasoning run in which nothing could be scored has failed, whatever files it wrote."""
+    for part in _parts(score) or [score]:
+        if part["task"] != Task.PERCEPTION.value and part["n_scored"] == 0:
+            reason = next(iter(part["unscored_reasons"]), "no verdict")
+            raise RunFailed(
+                f"None of the {part['n']} {part['task']} samples of {score['model']} could be scored ({reason}); the "
+                f"replies are kept in {paths.samples}."
+            )

@@ -1,0 +1,60 @@
+"""Keeping the verdicts of an earlier evaluation that a new one would write over.
+
+Judging costs money. A second evaluation of the same predictions with another judge or protocol, or of new
+predictions under the same file name, first moves the earlier result files into the folder ``previous``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.evaluation.outputs import ResultPaths
+
+_FOLDER = "previous"
+
+
+def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
+    """Move an earlier judged result out of the way unless the new one was made in the same way.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    if not paths.samples.exists() or "judge" not in score["settings"]:
+        return
+    earlier = _read(paths.score)
+    if earlier is not None and _made_by(earlier) == _made_by(score):
+        return
+    created = str(earlier.get("settings", {}).get("created", "")) if earlier else ""
+    tag = re.sub(r"\W+", "-", created).strip("-") or f"{int(paths.samples.stat().st_mtime)}"
+    folder = paths.samples.parent / _FOLDER
+    folder.mkdir(exist_ok=True)
+    for path in (paths.samples, paths.score, paths.report):
+        if path.exists():
+            path.replace(_free(folder / f"{path.stem}_{tag}{path.suffix}"))
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:
+    settings = score.get("settings", {})
+    judge = settings.get("judge") or {}
+    return (judge.get("name"), settings.get("protocol"), (settings.get("prediction_file") or {}).get("sha256"))
+
+
+def _free(path: Path) -> Path:
+    taken = 0
+    free = path
+    while free.exists():
+        taken += 1
+        free = path.with_stem(f"{path.stem}-{taken}")
+    return free

@@ -1,0 +1,74 @@
+"""The lines of ``_samples.jsonl``: everything that is known of one sample, as plain JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.scoring.reasoning import unscored_reason
+
+_NOT_READ = {
+    PredictionStatus.INFERENCE_FAILED: "inference failed",
+    PredictionStatus.MISSING: "prediction missing",
+}
+
+
+def not_read(prediction: Prediction) -> str | None:
+    """Why there is no reply to read, or None when there is one."""
+    return _NOT_READ.get(prediction.status)
+
+
+def _common(sample: Sample, prediction: Prediction) -> dict[str, Any]:
+    return {
+        "index": sample.index,
+        "task": sample.task.value,
+        "modality": sample.modality,
+        "question_type": sample.question_type,
+        "severity": sample.severity,
+        "scope": sample.scope,
+        "source": sample.source,
+        "difficulty": sample.difficulty,
+        "degradation": sample.degradation,
+        "images": [path.name for path in sample.images],
+        "question": sample.question,
+        "prediction": prediction.text,
+        "prediction_cut": prediction.cut,
+    }
+
+
+def perception_row(sample: Sample, prediction: Prediction, extraction: Extraction) -> dict[str, Any]:
+    """One multiple-choice sample. ``unscored`` is set where there was no reply; the sample counts as wrong."""
+    return {
+        **_common(sample, prediction),
+        "options": dict(sample.options),
+        "answer": sample.answer,
+        "extracted": extraction.letter,
+        "rule": extraction.rule,
+        "correct": extraction.letter is not None and extraction.letter == sample.answer,
+        "unscored": not_read(prediction),
+    }
+
+
+def reasoning_row(sample: Sample, prediction: Prediction, judged: JudgedSample) -> dict[str, Any]:
+    """One judged sample; ``score`` is the sum of its four verdicts (0-8), None while one is missing."""
+    verdicts = {
+        dimension: {
+            "score": verdict.score,
+            "reason": verdict.reason,
+            "reply": verdict.reply,
+            "prompt_sha256": verdict.prompt_sha256,
+            "judge": verdict.judge,
+            "asks": verdict.asks,
+        }
+        for dimension, verdict in judged.verdicts.items()
+    }
+    scores = {dimension: verdict.score for dimension, verdict in judged.verdicts.items() if verdict.score is not None}
+    why = unscored_reason(judged)
+    return {
+        **_common(sample, prediction),
+        "description": sample.description,
+        "verdicts": verdicts,
+        "scores": scores,
+        "score": sum(scores.values()) if why is None else None,
+        "unscored": why,
+    }

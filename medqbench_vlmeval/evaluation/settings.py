@@ -1,0 +1,111 @@
+"""What a result was made from and with: data, prediction file, prompt, protocol, judge, versions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from medqbench_vlmeval.data import samples_sha256
+from medqbench_vlmeval.evaluation.comparability import prompt_reasons
+from medqbench_vlmeval.installed import find_kit, package_version
+from medqbench_vlmeval.judge import Judge
+from medqbench_vlmeval.predictions import PredictionTable
+from medqbench_vlmeval.prompts import style_hash
+from medqbench_vlmeval.records import Sample, SampleSet, SourceFile
+from medqbench_vlmeval.tasks import Task
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where samples and predictions came from; ``changed`` says that they do not belong to one data file."""
+
+    data: dict[str, dict[str, Any]]
+    prompt_style: str | None
+    changed: bool
+
+    @classmethod
+    def of(
+        cls,
+        sample_set: SampleSet | None,
+        table: PredictionTable,
+        samples: Sequence[Sample],
+        prompt_style: str | None,
+    ) -> Provenance:
+        """Gather provenance; a prediction file's own columns win over what the caller believes."""
+        tasks = list(dict.fromkeys(sample.task for sample in samples))
+        recorded = {task: _recorded(table, task, len(tasks)) for task in tasks}
+        data = {}
+        for task in tasks:
+            of_task = [sample for sample in samples if sample.task is task]
+            source = sample_set.sources[task] if sample_set is not None else None
+            data[task.value] = {
+                **(_from_file(source) if source else recorded[task]),
+                "samples_sha256": samples_sha256(of_task),
+                "n": len(of_task),
+            }
+        changed = sample_set is not None and any(
+            recorded[task]["sha256"] not in (None, data[task.value]["sha256"]) for task in tasks
+        )
+        style = _column(table, "prompt_style", None) or prompt_style
+        return cls(data, style, changed)
+
+    def reasons(self) -> list[str]:
+        """Why the result cannot be compared with the published rows, as far as provenance can tell."""
+        moved = ["the predictions were made on another version of the data file"] if self.changed else []
+        return [*prompt_reasons(self.prompt_style), *moved]
+
+
+def _from_file(source: SourceFile) -> dict[str, Any]:
+    columns = source.columns
+    return {
+        "path": str(source.path),
+        "sha256": source.sha256,
+        "revision": source.revision,
+        "origin": source.origin,
+        "columns": {
+            "read": dict(columns.read),
+            "inferred": dict(columns.inferred),
+            "absent": list(columns.absent),
+            "ignored": list(columns.ignored),
+        },
+    }
+
+
+def _recorded(table: PredictionTable, task: Task, n_tasks: int) -> dict[str, Any]:
+    rows_of = task.value if n_tasks > 1 else None
+    return {
+        "path": None,
+        "sha256": _column(table, "data_sha256", rows_of),
+        "revision": _column(table, "data_revision", rows_of),
+        "origin": "prediction file",
+        "columns": {"read": {}, "inferred": {}, "absent": [], "ignored": []},
+    }
+
+
+def _column(table: PredictionTable, column: str, task: str | None) -> str | None:
+    """The one value that a provenance column of our dataset classes holds, None where it is not there."""
+    found = {row.get(column, "") for row in table.rows if task is None or row.get("task") == task} - {""}
+    return found.pop() if len(found) == 1 else None
+
+
+def settings_of(table: PredictionTable, provenance: Provenance, judge: Judge | None, task: Task) -> dict[str, Any]:
+    """The ``settings`` object of ``_score.json``."""
+    kit = find_kit()
+    style = provenance.prompt_style
+    settings: dict[str, Any] = {
+        "data": provenance.data,
+        "prediction_file": {"name": table.path.name, "sha256": table.sha256},
+        "prompt": {"style": style, "sha256": style_hash(style, task) if style and kit else None},
+        "versions": {
+            "medqbench_vlmeval": package_version(),
+            "kit": kit.label if kit else None,
+            "python": platform.python_version(),
+        },
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    if judge is not None:
+        settings |= judge.describe(task)
+    return settings

@@ -1,0 +1,1 @@
+"""The only door to VLMEvalKit: nothing outside this room imports ``vlmeval`` or ``torch``."""

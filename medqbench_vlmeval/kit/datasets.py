@@ -1,0 +1,199 @@
+"""The four dataset classes that the kit runs.
+
+A class holds the samples of this package's own loader; ``data``, the frame that the kit reads, writes and
+reloads, is made from them and carries paths instead of base64. Prompts are built from the samples, and
+answers, options and references are taken from them again at evaluation, so that nothing that a prediction
+file's format does to a cell can change a score.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+from vlmeval.dataset.image_base import ImageBaseDataset
+
+from medqbench_vlmeval import evaluation
+from medqbench_vlmeval.data import ImageStore, load_dataset, samples_sha256
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.journal import FILE_NAME as JOURNAL_NAME
+from medqbench_vlmeval.kit.hooks import ReportHooks
+from medqbench_vlmeval.kit.location import locate_run
+from medqbench_vlmeval.prompts import build_text, check_style
+from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import OPTION_LETTERS, Task, dataset_names, parse_dataset_name
+
+STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
+
+
+class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
+    MODALITY = "IMAGE"
+    TASK: ClassVar[Task]
+    # Read by the kit's local mode; kit.api_mode makes the api mode honour it too.
+    force_use_dataset_prompt = True
+
+    @classmethod
+    def supported_datasets(cls) -> list[str]:
+        return list(dataset_names(cls.TASK))
+
+    def __init__(
+        self,
+        dataset: str | None = None,
+        data_path: str | None = None,
+        prompt_style: str | None = None,
+        **_kit_options: Any,
+    ) -> None:
+        """Load a dataset.
+
+        Args:
+            dataset: a name of the class's task (see ``tasks.dataset_names``); the test split by default.
+            data_path: a local TSV to read in place of the published one; for the combined reasoning task the
+                folder of its two files.
+            prompt_style: 'official' (default), 'letter' or 'reasoning'; else the environment variable
+                MEDQBENCH_PROMPT_STYLE.
+
+        Raises:
+            BadInput: the name, the file or the style cannot be used.
+        """
+        # The kit's own constructor evaluates cells as Python; nothing of it is needed.
+        self.dataset_name = dataset or next(iter(dataset_names(self.TASK)))
+        name = parse_dataset_name(self.dataset_name)
+        if name.task is not self.TASK:
+            raise BadInput(f"{type(self).__name__} cannot load '{name.text}', which is a {name.task.value} dataset.")
+        self.prompt_style = check_style(prompt_style or os.environ.get(STYLE_VARIABLE) or "official")
+        self.sample_set = load_dataset(name, Path(data_path).expanduser() if data_path else None)
+        self._samples = {sample.index: sample for sample in self.sample_set.samples}
+        self.img_root = str(ImageStore.default().root)
+        self.skip_noimg = True
+        self.meta_only = True
+        self.data = self._frame()
+        self.post_build(self.dataset_name)
+
+    def _frame(self) -> pd.DataFrame:
+        samples = self.sample_set.samples
+        columns: dict[str, list[Any]] = {"index": _kit_indexes([sample.index for sample in samples])}
+        columns["task"] = [sample.task.value for sample in samples]
+        columns["question"] = [sample.question for sample in samples]
+        if self.TASK is Task.PERCEPTION:
+            for letter in OPTION_LETTERS:
+                columns[letter] = [sample.options.get(letter) for sample in samples]
+            columns["answer"] = [sample.answer for sample in samples]
+        else:
+            columns["description"] = [sample.description for sample in samples]
+        for axis in ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation"):
+            values = [getattr(sample, axis) for sample in samples]
+            if any(values):
+                columns[axis] = values
+        columns["image_path"] = [
+            str(sample.images[0]) if len(sample.images) == 1 else [str(path) for path in sample.images]
+            for sample in samples
+        ]
+        # A prediction file that is scored later, alone, still says what it was made from.
+        columns["data_sha256"] = [self.sample_set.sources[sample.task].sha256 for sample in samples]
+        columns["data_revision"] = [self.sample_set.sources[sample.task].revision for sample in samples]
+        columns["samples_sha256"] = [samples_sha256(samples)] * len(samples)
+        columns["prompt_style"] = [self.prompt_style] * len(samples)
+        return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+
+    def _sample(self, line: int | Mapping[str, Any]) -> Sample:
+        if isinstance(line, int):
+            line = dict(self.data.iloc[line])
+        index = str(line["index"])
+        try:
+            return self._samples[index]
+        except KeyError:
+            raise BadInput(f"{self.dataset_name} has no sample with index '{index}'.") from None
+
+    def dump_image(self, line: int | Mapping[str, Any]) -> list[str]:
+        """The paths of a row's images; they were written and checked when the data was loaded."""
+        return [str(path) for path in self._sample(line).images]
+
+    def build_prompt(self, line: int | Mapping[str, Any]) -> list[dict[str, str]]:
+        """The images in their order, then the text of the chosen prompt style."""
+        sample = self._sample(line)
+        text = build_text(sample, self.prompt_style)
+        return [
+            *({"type": "image", "value": str(path)} for path in sample.images),
+            {"type": "text", "value": _never_a_file(text)},
+        ]
+
+    def evaluate(self, eval_file: str, **judge_kwargs: Any) -> dict[str, Any]:
+        """Score a prediction file, leave the result files beside it and return the headline numbers.
+
+        Raises:
+            MedQBenchError: the file cannot be scored; predictions are never touched.
+        """
+        place = locate_run(Path(eval_file), self.dataset_name)
+        # The kit may have cut its frame to the first rows (--limit of the PyPI kit).
+        kept = None if self.data is None else {str(index) for index in self.data["index"]}
+        found = evaluation.evaluate(
+            evaluation.Request(
+                prediction_file=Path(eval_file),
+                model=place.model,
+                dataset=self.dataset_name,
+                sample_set=self.sample_set,
+                only=kept if kept is not None and len(kept) < len(self._samples) else None,
+                prompt_style=self.prompt_style,
+                judge=judge_kwargs,
+                out=Path(eval_file).parent,
+                leaderboard=place.work_dir / "leaderboard",
+                journal=place.work_dir / JOURNAL_NAME,
+            )
+        )
+        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.score)))
+        return headline
+
+
+def _kit_indexes(indexes: list[str]) -> list[Any]:
+    # The kit matches a reloaded spreadsheet's index cells by value, and those come back as numbers.
+    if all(index.isascii() and index.isdigit() and str(int(index)) == index for index in indexes):
+        return [int(index) for index in indexes]
+    return list(indexes)
+
+
+def _never_a_file(text: str) -> str:
+    # The kit opens or downloads a text part that is a path or a URL; a trailing newline makes it neither.
+    return text if any(character.isspace() for character in text.strip()) else f"{text}\n"
+
+
+class MedQBenchPerception(_MedQBenchDataset):
+    """MedQ-Perception: one image and a multiple-choice question; scored by accuracy."""
+
+    TYPE = "MCQ"
+    TASK = Task.PERCEPTION
+
+
+class MedQBenchNoReference(_MedQBenchDataset):
+    """MedQ-Reasoning, no-reference: one image, a description that ends with a quality level; judged."""
+
+    TYPE = "VQA"
+    TASK = Task.NO_REFERENCE
+
+
+class MedQBenchComparative(_MedQBenchDataset):
+    """MedQ-Reasoning, comparative: two images, a comparison that ends with the better one; judged."""
+
+    TYPE = "VQA"
+    TASK = Task.COMPARATIVE
+
+
+class MedQBenchReasoning(_MedQBenchDataset):
+    """Both reasoning tasks in one run; indexes carry the part's name (``tasks.REASONING_PREFIX``)."""
+
+    TYPE = "VQA"
+    TASK = Task.REASONING
+
+
+DATASET_CLASSES = (MedQBenchPerception, MedQBenchNoReference, MedQBenchComparative, MedQBenchReasoning)
+
+__all__ = [
+    "DATASET_CLASSES",
+    "MedQBenchComparative",
+    "MedQBenchNoReference",
+    "MedQBenchPerception",
+    "MedQBenchReasoning",
+]

@@ -1,0 +1,167 @@
+"""``medqbench run``: register, hand over to the kit's own runner with all its options, and tell the truth
+about how it ended.
+
+The kit's process ends with 0 even where every dataset failed; the exit code here is read off the kit's own
+``status.json``. Keys given as options are moved to the environment first, since the kit writes its command
+line and its judge's settings into files and logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from medqbench_vlmeval.errors import BadInput, MissingDependency
+from medqbench_vlmeval.installed import InstalledKit, require_kit
+from medqbench_vlmeval.judge import parse_judge_args
+from medqbench_vlmeval.kit.status import Job, Outcome, outcome_of
+from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, parse_dataset_name
+
+_OUR_PREFIX = "medqbench"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the kit on ``arguments`` (the kit's own, plus ``--prompt-style``) and return the exit code.
+
+    Raises:
+        MedQBenchError: no kit, an unknown dataset or model, an unknown prompt style.
+        SystemExit: the kit's argument parser refused an option or printed its help.
+    """
+    kit = require_kit()
+    rest, known = _take_ours(arguments)
+    jobs = _jobs(known)
+    only_ours = bool(jobs) and all(job.dataset in ALL_DATASET_NAMES for job in jobs)
+    rest = _hide_keys(rest, only_ours)
+
+    # A user's keys for the kit live in its .env; nothing else may turn the console's log level up.
+    from medqbench_vlmeval.kit.registration import register
+
+    register()
+    if not known.base_url and not known.config:
+        _check_models(known.model or [])
+    started = datetime.now(timezone.utc)
+    _hand_over(kit, rest)
+    if int(os.environ.get("RANK", "0")) != 0:
+        return 0
+    work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)
+    outcomes = [outcome_of(job, work_dir, started, api_mode=known.api_mode) for job in jobs]
+    _tell(outcomes)
+    return 1 if any(outcome.failure for outcome in outcomes) else 0
+
+
+def _tell(outcomes: Sequence[Outcome]) -> None:
+    """Print each result below the kit's own log, and a sentence for each failure."""
+    from medqbench_vlmeval.report import run_summary
+
+    for outcome in outcomes:
+        if outcome.failure:
+            print(f"medqbench: {outcome.failure}", file=sys.stderr)
+        elif outcome.score:
+            print()
+            run_summary(json.loads(outcome.score.read_text(encoding="utf-8")))
+            print(f"Results: {outcome.score.parent}")
+
+
+def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
+    """Split off our own option, and read the kit's that this module needs to know about."""
+    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ours.add_argument("--prompt-style")
+    style, rest = ours.parse_known_args(arguments)
+    if style.prompt_style:
+        from medqbench_vlmeval.prompts import check_style
+
+        os.environ["MEDQBENCH_PROMPT_STYLE"] = check_style(style.prompt_style)
+    kits = argparse.ArgumentParser(add_help=False)
+    kits.add_argument("--data", nargs="+", default=[])
+    kits.add_argument("--model", nargs="+", default=[])
+    kits.add_argument("--config")
+    kits.add_argument("--data-config")
+    kits.add_argument("--base-url")
+    kits.add_argument("--work-dir", default="./outputs")
+    kits.add_argument("--mode", default="all")
+    kits.add_argument("--api-mode", action="store_true")
+    return rest, kits.parse_known_args(rest)[0]
+
+
+def _jobs(known: argparse.Namespace) -> list[Job]:
+    """The model x dataset pairs that this run is asked for."""
+    models, datasets = known.model, known.data
+    if known.config:
+        path = Path(known.config)
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            models, datasets = list(config["model"]), list(config["data"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInput(f"{path} is not a config of the kit with 'model' and 'data': {error}.") from error
+    own_names = json.loads(known.data_config) if known.data_config else {}
+    for dataset in datasets:
+        if dataset.lower().startswith(_OUR_PREFIX) and dataset not in own_names and not _is_of_the_kit(dataset):
+            parse_dataset_name(dataset)
+    return [Job(model, dataset, known.mode) for model in models for dataset in datasets]
+
+
+def _is_of_the_kit(dataset: str) -> bool:
+    # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
+    return dataset.startswith("Medqbench")
+
+
+def _check_models(models: Sequence[str]) -> None:
+    from vlmeval.config import supported_VLM
+
+    for model in models:
+        if model not in supported_VLM:
+            near = difflib.get_close_matches(model, list(supported_VLM), n=3, cutoff=0.5)
+            hint = f" Nearest names: {', '.join(near)}." if near else ""
+            raise BadInput(
+                f"The installed kit has no model '{model}'.{hint} 'vlmutil mlist all' lists them; a served model is "
+                "named freely together with --base-url."
+            )
+
+
+def _hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
+    """Move keys from the command line, which the kit writes into files, to the environment."""
+    keys = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    keys.add_argument("--key")
+    keys.add_argument("--judge-key")
+    keys.add_argument("--judge-args")
+    found, rest = keys.parse_known_args(arguments)
+    if found.key:
+        # The kit's client for --base-url prefers this variable to its option.
+        os.environ["LMDEPLOY_API_KEY"] = found.key
+    judge_key = found.judge_key
+    if found.judge_args:
+        judge_args = parse_judge_args(found.judge_args)
+        if only_ours:
+            judge_key = judge_args.pop("key", None) or judge_key
+        rest += ["--judge-args", json.dumps(judge_args)] if judge_args else []
+    if judge_key and only_ours:
+        os.environ["MEDQBENCH_JUDGE_KEY"] = judge_key
+    elif judge_key:
+        # Other datasets of the run get their judge from the kit, which knows no other way than its option.
+        rest += ["--judge-key", judge_key]
+    return rest
+
+
+def _hand_over(kit: InstalledKit, arguments: list[str]) -> None:
+    if (kit.package / "run.py").is_file():
+        import vlmeval.run
+
+        sys.argv = [str(kit.package / "run.py"), *arguments]
+        vlmeval.run.main()
+        return
+    script = kit.root / "run.py"
+    if not script.is_file():
+        raise MissingDependency(
+            f"The VLMEvalKit in {kit.root} was installed without its run.py; install the checkout with 'pip install -e "
+            "PATH_OF_THE_CHECKOUT', or take the kit from PyPI with 'pip install ms-vlmeval'."
+        )
+    sys.argv = [str(script), *arguments]
+    sys.path.insert(0, str(kit.root))
+    runpy.run_path(str(script), run_name="__main__")

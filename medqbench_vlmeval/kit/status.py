@@ -1,0 +1,71 @@
+"""Reading off the kit's ``status.json`` what became of each model and dataset of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+# What the kit writes as the reason for skipping a dataset that was not meant to be evaluated.
+_MEANT = {"mode_infer"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one dataset; ``mode`` is the kit's 'all', 'infer' or 'eval'."""
+
+    model: str
+    dataset: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: ``failure`` is None or a sentence; ``score`` is the result file, where there is one."""
+
+    failure: str | None
+    score: Path | None = None
+
+
+def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -> Outcome:
+    """What the kit says of a job after ``started``; silence is a failure."""
+    model = job.model.replace("/", "--") if api_mode else job.model
+    found = _newest(work_dir / model, job.dataset, started)
+    name = f"{job.dataset} with {job.model}"
+    if found is None:
+        return Outcome(f"{name} was not run; the log in {work_dir} says why.")
+    folder, entry = found
+    score = folder / f"{model}_{job.dataset}_score.json"
+    return Outcome(_failure(name, entry, work_dir), score if score.exists() else None)
+
+
+def _failure(name: str, found: dict[str, Any], work_dir: Path) -> str | None:
+    if found.get("error_message"):
+        return f"{name} failed: {_first_line(str(found['error_message']))}"
+    skipped = found.get("skip_reason")
+    if skipped and skipped not in _MEANT:
+        return f"{name} was skipped by the kit: {skipped}."
+    if found.get("status") != "done":
+        return f"{name} did not finish; the log in {work_dir} says why."
+    return None
+
+
+def _newest(folder: Path, dataset: str, started: datetime) -> tuple[Path, dict[str, Any]] | None:
+    """The folder and the dataset's entry of the status file that this run wrote, if it wrote one."""
+    entries: list[tuple[datetime, Path, dict[str, Any]]] = []
+    for path in [folder / "status.json", *folder.glob("T*/status.json")]:
+        if path.is_symlink() or not path.is_file():
+            continue
+        entry = json.loads(path.read_text(encoding="utf-8")).get("datasets", {}).get(dataset)
+        if entry and (updated := datetime.fromisoformat(entry["updated_at"])) >= started:
+            entries.append((updated, path.parent, entry))
+    return max(entries, key=lambda found: found[0])[1:] if entries else None
+
+
+def _first_line(message: str) -> str:
+    # In api-mode the message is 'ErrorClass: words' and a traceback.
+    line = message.strip().splitlines()[0]
+    return re.sub(r"^\w+(?:Error|Input|Failed|Dependency): ", "", line)

@@ -1,0 +1,246 @@
+"""The command line as a user meets it: outputs, exit codes, one-sentence errors."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from medqbench_vlmeval.cli.main import main
+from tests.servers import JudgeServer
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of a command run in this process."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    path = tmp_path / "Model-X_MedQBench_Perception_mini.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["index", "question", "A", "B", "answer", "modality", "prediction"])
+        table.writerow([1, "Is there noise?", "Yes", "No", "A", "CT", "Yes"])
+        table.writerow([2, "Is there blur?", "Yes", "No", "A", "MRI", "B"])
+        table.writerow([3, "Is there motion?", "Yes", "No", "B", "MRI", "I cannot tell."])
+    return path
+
+
+def test_score_writes_results_named_after_model_and_dataset(capsys, predictions, tmp_path):
+    code, out, err = run(capsys, "score", predictions, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "33.33" in out
+    assert "not comparable" in out
+    score = json.loads((tmp_path / "out" / "Model-X_MedQBench_Perception_mini_score.json").read_text())
+    assert (score["model"], score["n"], score["n_correct"], score["n_unanswered"]) == ("Model-X", 3, 1, 1)
+    assert (tmp_path / "out" / "Model-X_MedQBench_Perception_mini_report.xlsx").exists()
+    assert (tmp_path / "out" / "leaderboard" / "leaderboard.json").exists()
+
+
+def test_score_json_is_json_alone(capsys, predictions, tmp_path):
+    code, out, _ = run(capsys, "score", predictions, "--out", tmp_path / "out", "--json", "--model", "a/b")
+    found = json.loads(out)
+    assert code == 0
+    assert found["Overall"] == pytest.approx(100 / 3)
+    assert found["modality"] == {"CT": 100.0, "MRI": 0.0}
+    assert found["files"]["score"].endswith("a--b_MedQBench_Perception_mini_score.json")
+
+
+def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_path):
+    data = tmp_path / "mine.tsv"
+    data.write_text(
+        "index\tquestion\tA\tB\tanswer\timage_path\n"
+        "1\tIs there noise?\tYes\tNo\tB\tx.png\n"
+        "2\tIs there blur?\tYes\tNo\tB\tx.png\n"
+        "3\tIs there motion?\tYes\tNo\tB\tx.png\n",
+        encoding="utf-8",
+    )
+    code, out, _ = run(capsys, "score", predictions, "--data", data, "--out", tmp_path / "out", "--json")
+    assert code == 0
+    # The data says B three times; the file's own answer column said A, A, B.
+    assert json.loads(out)["Overall"] == pytest.approx(100 / 3)
+    (score,) = (tmp_path / "out").glob("*_score.json")
+    assert json.loads(score.read_text())["settings"]["data"]["perception"]["path"] == str(data)
+
+
+def test_score_with_a_judge_server(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", "sk-canary-env")
+    path = tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl"
+    rows = [
+        {"index": i, "task": "no-reference", "question": "Q", "description": "good", "prediction": f"text {i}"}
+        for i in range(8)
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    with JudgeServer("Score: 2", gather=16) as server:
+        code, out, err = run(
+            capsys, "score", path, "--judge", "gpt-4o", "--judge-base-url", server.base_url, "--judge-nproc", 16,
+            "--protocol", "rubric", "--out", tmp_path / "out", "--json",
+        )  # fmt: skip
+        assert server.max_in_flight == 16
+        headers = {name.lower(): text for name, text in server.requests[0].headers.items()}
+        assert headers["authorization"] == "Bearer sk-canary-env"
+    assert (code, err) == (0, "")
+    assert json.loads(out)["Overall"] == 8
+    for file in (tmp_path / "out").rglob("*"):
+        assert file.is_dir() or b"sk-canary" not in file.read_bytes(), file
+
+
+def bad_inputs(folder):
+    def write(name, content):
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    head = "index,question,A,B,answer,prediction\n"
+    return {
+        "absent": (folder / "absent.xlsx", "does not exist"),
+        "empty": (write("empty.csv", ""), "empty"),
+        "header only": (write("head.csv", head), "no rows"),
+        "no prediction column": (write("columns.csv", "index,answer\n1,A\n"), "prediction"),
+        "duplicate index": (write("twice.csv", head + "1,Q,Yes,No,A,A\n1,Q,Yes,No,A,A\n"), "1"),
+        "truncated xlsx": (write("cut.xlsx", b"PK\x03\x04 not a workbook"), "cut.xlsx"),
+        "truncated json": (write("cut.json", '[{"index": 1, "predic'), "cut.json"),
+        "pickle": (write("x.pkl", b"\x80\x04."), "pickle"),
+        "answer is no option": (write("answer.csv", head + "1,Q,Yes,No,D,A\n"), "row 1"),
+        "unknown kind": (write("x.parquet", "PAR1"), "x.parquet"),
+    }
+
+
+CASES = (
+    "absent",
+    "empty",
+    "header only",
+    "no prediction column",
+    "duplicate index",
+    "truncated xlsx",
+    "truncated json",
+    "pickle",
+    "answer is no option",
+    "unknown kind",
+)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_prediction_files(capsys, tmp_path, case):
+    path, words = bad_inputs(tmp_path)[case]
+    code, out, err = run(capsys, "score", path, "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert err.startswith("medqbench: ")
+    assert words in err
+    assert path.name in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_options(capsys, predictions, tmp_path):
+    out = tmp_path / "out"
+    code, _, err = run(capsys, "score", predictions, "--data", "nowhere.tsv", "--out", out)
+    assert (code, "nowhere.tsv" in err) == (2, True)
+    reasoning = tmp_path / "m_d.csv"
+    reasoning.write_text("index,task,question,description,prediction\n1,no-reference,Q,good,good\n", encoding="utf-8")
+    code, _, err = run(capsys, "score", reasoning, "--out", out)
+    assert (code, "--judge" in err) == (1, True)
+    code, _, err = run(capsys, "score", reasoning, "--judge", "j", "--protocol", "oficial", "--out", out)
+    assert (code, "Did you mean 'official'" in err) == (2, True)
+    code, _, err = run(capsys, "score", reasoning, "--judge", "j", "--judge-args", "{", "--out", out)
+    assert (code, "--judge-args" in err) == (2, True)
+    # Port 9 of this machine is closed.
+    address = "http://127.0.0.1:9/v1"
+    options = ("--judge-base-url", address, "--judge-retry", "0", "--protocol", "rubric")
+    code, _, err = run(capsys, "score", reasoning, "--judge", "j", *options, "--out", out)
+    assert (code, address in err, len(err.strip().splitlines())) == (1, True, 1)
+
+
+def test_official_protocol_without_a_kit_names_the_ways_out(tmp_path):
+    path = tmp_path / "m_d.csv"
+    path.write_text("index,task,question,description,prediction\n1,no-reference,Q,good,good\n", encoding="utf-8")
+    code = (
+        "import importlib.util as u, sys\n"
+        "found = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'vlmeval' else found(name, *a)\n"
+        "from medqbench_vlmeval.cli.main import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    arguments = [
+        "score",
+        str(path),
+        "--judge",
+        "j",
+        "--judge-base-url",
+        "http://127.0.0.1:9/v1",
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "rubric" in done.stderr
+    assert "[kit]" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "--data", "x"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    assert "git checkout" in " ".join(done.stderr.split())
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    command = [sys.executable, "-m", "medqbench_vlmeval", "--debug", "score", "absent.csv", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert "Traceback" in done.stderr
+
+
+def test_doctor_names_kit_datasets_and_what_is_missing(capsys):
+    code, out, _ = run(capsys, "doctor", "--json")
+    found = {row["name"]: row for row in json.loads(out)}
+    assert code == 0
+    assert found["MedQBench_Perception_mini"]["state"] == "ok"
+    assert "VLMEvalKit" in found
+    assert "MedQBench_Reasoning_Comparative_test" in found
+
+
+def test_data_info_tells_columns_and_counts(capsys):
+    code, out, _ = run(capsys, "data", "info", "MedQBench_Perception_mini", "--json")
+    (part,) = json.loads(out)["parts"].values()
+    assert code == 0
+    assert part["counts"]["question_type"] == {"Yes-or-No": 25, "What": 25, "How": 25}
+    assert part["source"]["columns"]["read"]["severity"] == "severity"
+    code, out, _ = run(capsys, "data", "info", "MedQBench_Reasoning_mini")
+    assert code == 0
+    assert "Fundus" in out
+
+
+def test_leaderboard_show_has_the_published_rows(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run(capsys, "leaderboard", "show")
+    assert code == 0
+    for words in ("GPT-5", "68.97", "Human expert", "82.50", "5.679", "6.338"):
+        assert words in out
+    code, _, err = run(capsys, "leaderboard", "show", "nowhere")
+    assert (code, "nowhere" in err) == (2, True)
+
+
+def test_leaderboard_add_enters_a_scored_run(capsys, predictions, tmp_path):
+    run(capsys, "score", predictions, "--out", tmp_path / "out")
+    board = tmp_path / "board"
+    code, _, _ = run(capsys, "leaderboard", "add", tmp_path / "out", "--board", board)
+    assert code == 0
+    code, out, _ = run(capsys, "leaderboard", "show", board, "--json")
+    rows = json.loads(out)["perception"]
+    assert [row["model"] for row in rows if row["kind"] == "own"] == ["Model-X"]
+
+
+def test_a_pipe_that_closes_early_is_no_traceback():
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "medqbench_vlmeval", "leaderboard", "show"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+    )  # fmt: skip
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    process.wait(timeout=60)

@@ -1,0 +1,284 @@
+"""One evaluation, with real files, a real server and every way in which it can go wrong."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
+from medqbench_vlmeval.evaluation import Request, evaluate
+from medqbench_vlmeval.files import sha256_of
+from tests.servers import JudgeServer, Reply, refusal
+
+GOOD = "The image is sharp. Overall, the quality of this image is good."
+
+
+def write_reasoning(path, predictions, description=GOOD):
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, delimiter="\t")
+        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
+        for index, prediction in predictions.items():
+            table.writerow([index, "no-reference", "Describe.", description, "CT", prediction])
+    return path
+
+
+def request_for(path, **options):
+    values = {"prediction_file": path, "model": "m", "dataset": "MedQBench_Reasoning_NoReference_mini"}
+    return Request(**{**values, "out": path.parent, **options})
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_prediction_file_stays_as_it_was(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "It is bad. The quality of this image is reject."})
+    before = sha256_of(path), path.stat().st_mtime_ns
+    found = evaluate(request_for(path, judge={"model": "rules"}, leaderboard=tmp_path / "leaderboard"))
+    assert (sha256_of(path), path.stat().st_mtime_ns) == before
+    assert found.score["Quality Accuracy"] == 1.0
+    assert {one.name for one in tmp_path.iterdir()} == {
+        "m_d.tsv",
+        "m_d_score.json",
+        "m_d_samples.jsonl",
+        "m_d_report.xlsx",
+        "leaderboard",
+    }
+    assert not any("rules" not in reason for reason in found.score["not_comparable_because"][1:])
+
+
+def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer("I think it is fine.\n**Score:** 2") as server:
+        evaluate(request_for(path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}))
+    (row,) = rows_of(tmp_path / "m_d_samples.jsonl")
+    verdict = row["verdicts"]["completeness"]
+    assert verdict["reply"] == "I think it is fine.\n**Score:** 2"
+    assert len(verdict["prompt_sha256"]) == 64
+    assert len({one["prompt_sha256"] for one in row["verdicts"].values()}) == 4
+    assert (row["score"], row["unscored"]) == (8, None)
+
+
+def test_failed_judgements_are_unscored_and_counted(tmp_path):
+    def reply(request):
+        if "second" in request.prompt and "consistency" in request.prompt.lower():
+            return "I would rather not say."
+        return "Score: 1"
+
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": "first", "2": "second", "3": "Failed to obtain answer via API."})
+    with JudgeServer(reply) as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "official"}
+        score = evaluate(request_for(path, judge=judge)).score
+    assert (score["n"], score["n_scored"], score["n_unscored"], score["n_inference_failed"]) == (3, 1, 2, 1)
+    assert score["Completeness"] == 1.0
+    assert any("unscored" in reason for reason in score["not_comparable_because"])
+    unscored = {row["index"]: row["unscored"] for row in rows_of(tmp_path / "m_d_samples.jsonl")}
+    assert unscored["1"] is None
+    assert "no verdict" in unscored["2"]
+    assert unscored["3"] == "inference failed"
+
+
+def test_nothing_scored_fails_the_run_but_keeps_the_replies(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer("no idea") as server, pytest.raises(RunFailed, match="None of the 1 no-reference samples"):
+        evaluate(request_for(path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}))
+    score = json.loads((tmp_path / "m_d_score.json").read_text(encoding="utf-8"))
+    assert score["Overall"] is None
+    assert rows_of(tmp_path / "m_d_samples.jsonl")[0]["verdicts"]["completeness"]["reply"] == "no idea"
+
+
+def test_no_judge_named_is_said(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with pytest.raises(JudgeError, match="--judge"):
+        evaluate(request_for(path, judge={"nproc": 4}))
+
+
+def test_a_refused_key_stops_at_once_without_showing_it(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(50)})
+    secret = "sk-canary-4711"
+    with JudgeServer(refusal(401, f"Incorrect API key provided: {secret}")) as server:
+        judge = {"model": "j", "api_base": server.base_url, "key": secret, "nproc": 4, "protocol": "rubric"}
+        with pytest.raises(JudgeError) as caught:
+            evaluate(request_for(path, judge=judge))
+        assert len(server.requests) <= 4
+    assert secret not in str(caught.value)
+    assert "Incorrect API key" in str(caught.value)
+
+
+def test_another_judge_does_not_write_over_paid_verdicts(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer("Score: 1") as server:
+        evaluate(request_for(path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}))
+    evaluate(request_for(path, judge={"model": "rules"}))
+    evaluate(request_for(path, judge={"model": "rules"}))
+    assert rows_of(tmp_path / "m_d_samples.jsonl")[0]["verdicts"]["completeness"]["judge"] == "rules"
+    kept = list((tmp_path / "previous").glob("m_d_samples_*.jsonl"))
+    assert [rows_of(one)[0]["verdicts"]["completeness"]["reply"] for one in kept] == ["Score: 1"]
+
+
+def test_a_second_run_pays_nothing_again(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
+    journal = tmp_path / "judge_journal.jsonl"
+    with JudgeServer("Score: 2") as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
+        first = evaluate(request_for(path, judge=judge, journal=journal)).score
+        assert len(server.requests) == 8
+        second = evaluate(request_for(path, judge=judge, journal=journal)).score
+        assert len(server.requests) == 8
+        # Another model, protocol or parameter is another question.
+        evaluate(request_for(path, judge={**judge, "model": "k"}, journal=journal))
+        evaluate(request_for(path, judge={**judge, "temperature": 1}, journal=journal))
+        assert len(server.requests) == 24
+    assert first["Overall"] == second["Overall"] == 8
+    assert second["settings"]["judge"]["verdicts_from_earlier_runs"] == 8
+
+
+def test_a_damaged_journal_costs_only_its_damaged_lines(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    journal = tmp_path / "judge_journal.jsonl"
+    with JudgeServer("Score: 2") as server:
+        request = request_for(
+            path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}, journal=journal
+        )
+        evaluate(request)
+        lines = journal.read_bytes().splitlines(keepends=True)
+        lines[0] = lines[0].replace(b'"score": 2', b'"score": 0')
+        journal.write_bytes(b"".join(lines[:3]) + lines[3][:40])
+        score = evaluate(request).score
+        assert len(server.requests) == 4 + 2
+        evaluate(request)
+        assert len(server.requests) == 6
+    assert score["Overall"] == 8
+
+
+def test_a_journal_that_cannot_be_written_does_not_stop_a_run(tmp_path, caplog):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    (tmp_path / "judge_journal.jsonl").mkdir()
+    with JudgeServer("Score: 2") as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
+        score = evaluate(request_for(path, judge=judge, journal=tmp_path / "judge_journal.jsonl")).score
+    assert score["Overall"] == 8
+    assert "cannot be written" in caplog.text
+
+
+RUN = """
+import sys
+from pathlib import Path
+from medqbench_vlmeval.evaluation import Request, evaluate
+path, url = Path(sys.argv[1]), sys.argv[2]
+judge = {"model": "j", "api_base": url, "protocol": "rubric", "nproc": 4}
+evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_NoReference", out=path.parent,
+                 judge=judge, journal=path.parent / "judge_journal.jsonl"))
+"""
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    n, nproc = 30, 4
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(n)})
+    with JudgeServer("Score: 1", delay=0.02) as server:
+        command = [sys.executable, "-c", RUN, str(path), server.base_url]
+        process = subprocess.Popen(command)
+        deadline = time.monotonic() + 60
+        while len(server.requests) < 40:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        durable = len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines())
+        assert durable >= 40 - 3 * nproc
+        assert not (tmp_path / "m_d_score.json").exists()
+        # The server may still be reading what the killed client had sent.
+        asked = len(server.requests)
+        subprocess.run(command, check=True, timeout=60)
+        again = len(server.requests) - asked
+    assert again <= 4 * n - durable + nproc
+    score = json.loads((tmp_path / "m_d_score.json").read_text(encoding="utf-8"))
+    assert (score["Overall"], score["n_scored"]) == (4.0, n)
+
+
+def test_results_that_cannot_be_written_are_an_error_and_predictions_stay(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    with pytest.raises(RunFailed, match=r"blocked"):
+        evaluate(request_for(path, judge={"model": "rules"}, out=blocked / "x"))
+    assert path.exists()
+
+
+def test_predictions_of_another_dataset_are_refused(tmp_path):
+    from medqbench_vlmeval.data import load_dataset
+    from medqbench_vlmeval.tasks import parse_dataset_name
+
+    path = tmp_path / "m_d.csv"
+    path.write_text("index,prediction\nq-1,A\n", encoding="utf-8")
+    samples = load_dataset(parse_dataset_name("MedQBench_Perception_mini"), images=False)
+    with pytest.raises(BadInput, match="q-1"):
+        evaluate(request_for(path, sample_set=samples))
+
+
+def test_missing_predictions_count_as_wrong_and_are_named(tmp_path):
+    from medqbench_vlmeval.data import load_dataset
+    from medqbench_vlmeval.tasks import parse_dataset_name
+
+    samples = load_dataset(parse_dataset_name("MedQBench_Perception_mini"), images=False)
+    first = samples.samples[0]
+    path = tmp_path / "m_d.csv"
+    path.write_text(f"index,prediction\n{first.index},{first.answer}\n", encoding="utf-8")
+    score = evaluate(request_for(path, sample_set=samples, dataset="MedQBench_Perception_mini")).score
+    n = len(samples.samples)
+    assert (score["n"], score["n_correct"], score["n_missing"], score["n_unanswered"]) == (n, 1, n - 1, n - 1)
+
+
+def test_hostile_replies_pass_through_whole(tmp_path):
+    hostile = {
+        "1": "=cmd|' /C calc'!A0",
+        "2": "x" * 100_000 + "\x0b\x00 \u202e B",
+        "3": "<script>alert(1)</script> B",
+        "4": "nan",
+        "5": "",
+    }
+    path = tmp_path / "m_d.json"
+    rows = [
+        {"index": i, "question": "Which?", "A": "Good", "B": "Bad", "answer": "B", "prediction": text}
+        for i, text in hostile.items()
+    ]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    found = evaluate(request_for(path, dataset="MedQBench_Perception_mini"))
+    written = {row["index"]: row["prediction"] for row in rows_of(tmp_path / "m_d_samples.jsonl")}
+    assert written == hostile
+    assert found.score["n_unanswered"] >= 3
+
+    import openpyxl
+
+    book = openpyxl.load_workbook(tmp_path / "m_d_report.xlsx")
+    cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert not any(cell.data_type == "f" for cell in cells)
+
+
+def test_interrupted_by_the_user(tmp_path):
+    """Ctrl-C while the judge is being asked: the process ends soon and what was paid is kept."""
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(50)})
+    hold = iter(range(20))
+
+    def reply(_request):
+        if next(hold, None) is None:
+            time.sleep(5)
+        return Reply("Score: 2")
+
+    with JudgeServer(reply) as server:
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, str(path), server.base_url], stderr=subprocess.PIPE, env={**os.environ}
+        )
+        deadline = time.monotonic() + 60
+        while len(server.requests) < 22:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines()) >= 16

@@ -1,0 +1,25 @@
+"""The real kit, imported once for all tests of this folder (about ten seconds)."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def kit():
+    """The kit's dataset package with our classes and models registered."""
+    import medqbench_vlmeval
+
+    medqbench_vlmeval.register()
+    import vlmeval.dataset
+
+    return vlmeval.dataset
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    """A work folder of its own; images are kept out of the user's home."""
+    (tmp_path / "lmu").mkdir()
+    monkeypatch.setenv("LMUData", str(tmp_path / "lmu"))
+    monkeypatch.delenv("MEDQBENCH_DATA", raising=False)
+    monkeypatch.delenv("PRED_FORMAT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "outputs"

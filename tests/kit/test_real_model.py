@@ -1,0 +1,71 @@
+"""A real vision-language model: a tiny Qwen2.5-VL, served by ``transformers serve`` and run by the kit."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from medqbench_vlmeval.kit.runner import run
+from tests.tiny_vlm import build
+
+pytestmark = pytest.mark.slow
+
+MODEL = "tiny-qwen"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The base URL of a running server; it is stopped when the module is done."""
+    folder = tmp_path_factory.mktemp("served")
+    build(folder / MODEL)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "transformers.cli.transformers", "serve", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--device", "cpu", "--dtype", "float32", MODEL]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            assert process.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.2)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        "MedQBench_Perception_mini",
+        "MedQBench_Reasoning_NoReference_mini",
+        "MedQBench_Reasoning_Comparative_mini",
+    ],
+)
+def test_one_run_a_task(kit, work, server, dataset, mode):
+    arguments = ["--data", dataset, "--model", MODEL, "--base-url", server, "--max-tokens", "12", "--retry", "1"]
+    assert run([*arguments, "--judge", "rules", "--api-nproc", "2", "--work-dir", str(work), *mode]) == 0
+    samples = next(path for path in work.rglob(f"{MODEL}_{dataset}_samples.jsonl") if not path.is_symlink())
+    rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
+    score = json.loads(samples.with_name(f"{MODEL}_{dataset}_score.json").read_text(encoding="utf-8"))
+    assert len(rows) == score["n"] == len(kit.build_dataset(dataset))
+    assert score["n_inference_failed"] == 0
+    # Random weights write noise; it has to arrive as it was written, and differ from image to image.
+    assert len({row["prediction"] for row in rows}) > 1
+    if score["task"] != "perception":
+        assert score["n_unscored"] == 0

@@ -1,0 +1,293 @@
+"""Whole runs of the real kit, in this process: local and api mode, configs, reuse, formats, failures."""
+
+import csv
+import json
+import shutil
+
+import openpyxl
+import pytest
+
+from medqbench_vlmeval.cli.main import main
+from medqbench_vlmeval.data import embedded_folder
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.kit.runner import run
+from tests.servers import JudgeServer
+
+PERCEPTION = "MedQBench_Perception_mini"
+NO_REFERENCE = "MedQBench_Reasoning_NoReference_mini"
+COMPARATIVE = "MedQBench_Reasoning_Comparative_mini"
+BOTH = "MedQBench_Reasoning_mini"
+
+
+def newest(work, model, name):
+    """The file of the latest run: in a folder of its own, or straight in the model's folder."""
+    found = [path for path in (work / model).rglob(name) if not path.is_symlink()]
+    assert found, f"{name} is nowhere in {work}"
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def score_of(work, model, dataset):
+    return json.loads(newest(work, model, f"{model}_{dataset}_score.json").read_text(encoding="utf-8"))
+
+
+def rows_of(work, model, dataset):
+    path = newest(work, model, f"{model}_{dataset}_samples.jsonl")
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def classical(kit, work):
+    code = run(
+        ["--data", PERCEPTION, NO_REFERENCE, COMPARATIVE, "--model", "MedQ-Classical", "--judge", "rules"]
+        + ["--work-dir", str(work)]
+    )
+    assert code == 0
+    return work
+
+
+def test_a_run_leaves_all_results(classical):
+    score = score_of(classical, "MedQ-Classical", PERCEPTION)
+    rows = rows_of(classical, "MedQ-Classical", PERCEPTION)
+    assert score["n"] == len(rows) >= 60
+    assert score["n_correct"] == sum(row["correct"] for row in rows)
+    assert score["Overall"] == pytest.approx(100 * score["n_correct"] / score["n"])
+    assert min(score["groups"]["question_type"][kind]["n"] for kind in ("Yes-or-No", "What", "How")) >= 20
+    assert set(score["groups"]["modality"]) == {"CT", "MRI", "Histopathology", "Endoscopy", "Fundus"}
+    assert score["baseline"] is True
+    assert score["comparable"] is False
+    data = score["settings"]["data"]["perception"]
+    assert data["origin"] == "embedded"
+    assert len(data["sha256"]) == 64
+    assert score["settings"]["prompt"]["style"] == "official"
+    assert len(score["settings"]["prompt"]["sha256"]) == 64
+    assert "severity" in score["groups"]
+
+    reasoning = score_of(classical, "MedQ-Classical", NO_REFERENCE)
+    assert reasoning["n"] >= 20
+    assert reasoning["n_unscored"] == 0
+    titles = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
+    assert reasoning["Overall"] == pytest.approx(sum(reasoning[title] for title in titles))
+    assert reasoning["settings"]["judge"]["name"] == "rules"
+    assert any("rules" in reason for reason in reasoning["not_comparable_because"])
+
+    book = openpyxl.load_workbook(
+        newest(classical, "MedQ-Classical", f"MedQ-Classical_{PERCEPTION}_report.xlsx"), read_only=True
+    )
+    assert "Overview" in book.sheetnames
+    assert {"CT", "MRI", "Histopathology", "Endoscopy", "Fundus"} <= set(book.sheetnames)
+
+    board = json.loads((classical / "leaderboard" / "leaderboard.json").read_text(encoding="utf-8"))
+    assert "MedQ-Classical" in json.dumps(board)
+    with (classical / "leaderboard" / "perception.csv").open(encoding="utf-8", newline="") as table:
+        models = [row["model"] for row in csv.DictReader(table)]
+    assert {"MedQ-Classical", "GPT-5", "Human expert"} <= set(models)
+
+
+def test_status_holds_the_primary_metric_and_counts(classical, kit):
+    status = json.loads(newest(classical, "MedQ-Classical", "status.json").read_text(encoding="utf-8"))
+    entry = status["datasets"][PERCEPTION]
+    score = score_of(classical, "MedQ-Classical", PERCEPTION)
+    assert entry["primary_metric"] == "Overall"
+    assert entry["metrics"]["Overall"] == pytest.approx(score["Overall"])
+    predictions = newest(classical, "MedQ-Classical", f"MedQ-Classical_{PERCEPTION}.xlsx")
+    assert kit.MedQBenchPerception.report_infer_err(predictions) == {"failed": 0, "total": score["n"]}
+    judged = kit.MedQBenchPerception.report_judge_err(predictions, total_samples=score["n"])
+    assert judged == {"failed": 0, "total": score["n"]}
+
+
+def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit):
+    predictions = newest(classical, "MedQ-Classical", f"MedQ-Classical_{NO_REFERENCE}.xlsx")
+    before, first = sha256_of(predictions), score_of(classical, "MedQ-Classical", NO_REFERENCE)
+    kit.build_dataset(NO_REFERENCE).evaluate(str(predictions), model="rules", nproc=4)
+    assert sha256_of(predictions) == before
+    second = score_of(classical, "MedQ-Classical", NO_REFERENCE)
+    first["settings"].pop("created"), second["settings"].pop("created")
+    assert first == second
+
+
+def test_classical_beats_chance_clearly(classical):
+    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(classical)]) == 0
+    chance = score_of(classical, "MedQ-Chance", PERCEPTION)
+    looked = score_of(classical, "MedQ-Classical", PERCEPTION)
+    assert chance["n_unanswered"] == 0
+    assert looked["intervals"]["Overall"][0] > chance["intervals"]["Overall"][1]
+
+
+def test_both_reasoning_tasks_in_one_run_api_mode(kit, work):
+    arguments = ["--data", BOTH, "--model", "MedQ-Chance", "--judge", "rules", "--api-mode", "--api-nproc", "4"]
+    assert run([*arguments, "--work-dir", str(work)]) == 0
+    score = score_of(work, "MedQ-Chance", BOTH)
+    assert score["NoReference"]["n"] >= 20
+    assert score["Comparative"]["n"] >= 20
+    assert score["NoReference"]["task"] == "no-reference"
+    indexes = [row["index"] for row in rows_of(work, "MedQ-Chance", BOTH)]
+    assert len(set(indexes)) == len(indexes) == score["NoReference"]["n"] + score["Comparative"]["n"]
+    status = json.loads(newest(work, "MedQ-Chance", "status.json").read_text(encoding="utf-8"))
+    assert status["datasets"][BOTH]["metrics"]["NoReference|Overall"] == pytest.approx(score["NoReference"]["Overall"])
+
+
+@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+def test_infer_then_eval(kit, work, mode):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
+    assert run([*arguments, "--mode", "infer"]) == 0
+    assert not list(work.rglob("*_score.json"))
+    predictions = newest(work, "MedQ-Chance", f"MedQ-Chance_{PERCEPTION}.xlsx")
+    replies = [row[-1] for row in openpyxl.load_workbook(predictions).active.values]
+    assert run([*arguments, "--mode", "eval"]) == 0
+    assert score_of(work, "MedQ-Chance", PERCEPTION)["n"] == len(replies) - 1
+
+
+@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+def test_reuse_keeps_the_predictions(kit, work, mode):
+    arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work), *mode]
+    assert run(arguments) == 0
+    first = score_of(work, "MedQ-Chance", COMPARATIVE)
+    assert run([*arguments, "--reuse"]) == 0
+    second = score_of(work, "MedQ-Chance", COMPARATIVE)
+    assert first["Overall"] == second["Overall"]
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "json", "xlsx"])
+def test_every_prediction_format_gives_the_same_numbers(kit, work, monkeypatch, suffix):
+    monkeypatch.setenv("PRED_FORMAT", suffix)
+    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]) == 0
+    predictions = newest(work, "MedQ-Chance", f"MedQ-Chance_{PERCEPTION}.{suffix}")
+    score = score_of(work, "MedQ-Chance", PERCEPTION)
+    assert score["settings"]["prediction_file"] == {"name": predictions.name, "sha256": sha256_of(predictions)}
+    # Chance is seeded by the sample: every format has to see the same replies.
+    assert score["n_correct"] == sum(row["correct"] for row in rows_of(work, "MedQ-Chance", PERCEPTION))
+    assert score["rules"] == {next(iter(score["rules"])): score["n"]}
+
+
+def test_config_with_a_local_file(kit, work, tmp_path):
+    source = tmp_path / "mine"
+    shutil.copytree(embedded_folder(), source)
+    config = tmp_path / "config.json"
+    config.write_text(
+        json.dumps(
+            {
+                "model": {"MedQ-Chance": {}},
+                "data": {
+                    "MedQBench_Perception_dev": {
+                        "class": "MedQBenchPerception",
+                        "dataset": "MedQBench_Perception_dev",
+                        "data_path": str(source / "medqbench_QA_mini.tsv"),
+                    }
+                },
+            }
+        )
+    )
+    assert run(["--config", str(config), "--work-dir", str(work)]) == 0
+    score = score_of(work, "MedQ-Chance", "MedQBench_Perception_dev")
+    assert score["settings"]["data"]["perception"]["path"] == str(source / "medqbench_QA_mini.tsv")
+    assert score["settings"]["data"]["perception"]["origin"] == "file"
+
+
+def test_no_judge_named_is_one_sentence_after_inference(kit, work, capsys):
+    assert run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--work-dir", str(work)]) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(f"medqbench: {NO_REFERENCE} with MedQ-Chance failed:")
+    assert "--judge" in last
+    assert newest(work, "MedQ-Chance", f"MedQ-Chance_{NO_REFERENCE}.xlsx").exists()
+
+
+@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+def test_a_dataset_that_cannot_be_loaded_fails_the_run(kit, work, capsys, monkeypatch, tmp_path, mode):
+    monkeypatch.setenv("MEDQBENCH_DATA", str(tmp_path))
+    arguments = ["--data", "MedQBench_Perception_dev", "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
+    assert run(arguments) == 1
+    assert "MedQBench_Perception_dev with MedQ-Chance" in capsys.readouterr().err
+
+
+def test_unknown_names_suggest_the_nearest(kit, work):
+    with pytest.raises(BadInput, match=r"MedQBench_Perception_mini"):
+        run(["--data", "MedQBench_Perceptoin_mini", "--model", "MedQ-Chance", "--work-dir", str(work)])
+    with pytest.raises(BadInput, match=r"Qwen2\.5-VL-7B"):
+        run(["--data", PERCEPTION, "--model", "Qwen2.5-VL-7b", "--work-dir", str(work)])
+    assert not work.exists()
+
+
+def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
+    monkeypatch.setenv("MEDQBENCH_PROMPT_STYLE", "official")
+    run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), "--prompt-style", "reasoning"])
+    score = score_of(work, "MedQ-Chance", PERCEPTION)
+    assert score["settings"]["prompt"]["style"] == "reasoning"
+    assert any("reasoning" in reason for reason in score["not_comparable_because"])
+
+
+def test_keys_on_the_command_line_reach_no_file(kit, work, monkeypatch, tmp_path):
+    monkeypatch.delenv("MEDQBENCH_JUDGE_KEY", raising=False)
+    monkeypatch.delenv("LMDEPLOY_API_KEY", raising=False)
+    canaries = ("sk-canary-one", "sk-canary-two", "sk-canary-three")
+    run(
+        ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work)]
+        + ["--judge-key", canaries[0], "--key", canaries[1], "--judge-args", json.dumps({"key": canaries[2]})]
+    )
+    for path in tmp_path.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            for canary in canaries:
+                assert canary.encode() not in content, f"{canary} in {path}"
+
+
+NUMBERS = ("Overall", "Yes-or-No", "What", "How", "n", "n_correct", "intervals", "groups", "rules")
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "json", "xlsx"])
+def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatch, tmp_path, suffix):
+    monkeypatch.setenv("PRED_FORMAT", suffix)
+    assert (
+        run(["--data", PERCEPTION, BOTH, "--model", "MedQ-Classical", "--judge", "rules", "--work-dir", str(work)]) == 0
+    )
+    for dataset in (PERCEPTION, BOTH):
+        predictions = newest(work, "MedQ-Classical", f"MedQ-Classical_{dataset}.{suffix}")
+        out = tmp_path / f"scored {suffix}"
+        with pytest.raises(SystemExit) as end:
+            main(["score", str(predictions), "--judge", "rules", "--out", str(out)])
+        assert not end.value.code
+        ran = score_of(work, "MedQ-Classical", dataset)
+        again = json.loads((out / f"MedQ-Classical_{dataset}_score.json").read_text(encoding="utf-8"))
+        assert (again["model"], again["dataset"], again["baseline"]) == ("MedQ-Classical", dataset, True)
+        for task, data in ran["settings"]["data"].items():
+            assert again["settings"]["data"][task]["sha256"] == data["sha256"]
+            assert again["settings"]["data"][task]["samples_sha256"] == data["samples_sha256"]
+        for part in ("NoReference", "Comparative") if dataset == BOTH else (None,):
+            first, second = (ran[part], again[part]) if part else (ran, again)
+            for key in ("frequencies", "Overall", "groups", "intervals") if part else NUMBERS:
+                assert first[key] == second[key], key
+        assert ran["not_comparable_because"] == again["not_comparable_because"]
+        rows = [json.loads(line) for line in (out / f"MedQ-Classical_{dataset}_samples.jsonl").read_text().splitlines()]
+        for one, other in zip(rows_of(work, "MedQ-Classical", dataset), rows, strict=True):
+            assert {**one, "images": None} == {**other, "images": None}
+
+
+def test_a_limited_run_is_scored_on_what_was_run(kit, work):
+    from medqbench_vlmeval.installed import require_kit
+
+    if require_kit().commit:
+        pytest.skip("only the PyPI kit's runner has --limit")
+    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--limit", "7", "--work-dir", str(work)]) == 0
+    score = score_of(work, "MedQ-Chance", PERCEPTION)
+    assert (score["n"], score["n_missing"]) == (7, 0)
+
+
+def test_official_judging_by_a_real_server_in_api_mode(kit, work):
+    with JudgeServer("Score: 2", delay=0.05) as server:
+        arguments = ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "gpt-4o", "--api-mode"]
+        arguments += ["--judge-base-url", server.base_url, "--judge-api-nproc", "20", "--work-dir", str(work)]
+        assert run(arguments) == 0
+        asked = len(server.requests)
+        assert server.max_in_flight == 20
+    score = score_of(work, "MedQ-Chance", NO_REFERENCE)
+    assert (score["Overall"], score["usage"]["calls"]) == (8.0, asked)
+    assert score["settings"]["protocol"]["name"] == "official"
+    assert (work / "judge_journal.jsonl").exists()
+
+
+def test_two_models_and_two_datasets_in_one_run(kit, work):
+    arguments = ["--data", PERCEPTION, COMPARATIVE, "--model", "MedQ-Chance", "MedQ-Classical", "--judge", "rules"]
+    assert run([*arguments, "--work-dir", str(work)]) == 0
+    for model in ("MedQ-Chance", "MedQ-Classical"):
+        for dataset in (PERCEPTION, COMPARATIVE):
+            assert score_of(work, model, dataset)["model"] == model

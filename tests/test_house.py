@@ -1,0 +1,110 @@
+"""The house: which room may import which, and what starting a command loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import medqbench_vlmeval
+
+PACKAGE = Path(medqbench_vlmeval.__file__).parent
+
+VOCABULARY = {"errors", "tasks", "records", "files", "installed", "__init__"}
+BEFORE = {
+    "data": set(),
+    "prompts": {"data"},
+    "predictions": {"data", "prompts"},
+    "answers": {"data", "prompts", "predictions"},
+    "judge": {"data", "prompts", "predictions"},
+    "scoring": {"data", "prompts", "predictions", "answers", "judge"},
+    "report": {"data", "prompts", "predictions", "answers", "judge", "scoring"},
+    "evaluation": {"data", "prompts", "predictions", "answers", "judge", "scoring", "report"},
+    "baselines": set(),
+    "synth": {"data"},
+    "kit": {"data", "prompts", "predictions", "answers", "judge", "scoring", "report", "evaluation", "baselines"},
+    "cli": {"data", "prompts", "predictions", "answers", "judge", "scoring", "report", "evaluation", "kit", "synth"},
+}
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path):
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Dotted names that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_import_only_what_comes_before_them(path):
+    room = room_of(path)
+    for name in imported(path):
+        parts = name.split(".")
+        if room != "kit":
+            assert parts[0] not in ("vlmeval", "torch"), f"only kit/ may import {name}"
+        if parts[0] != "medqbench_vlmeval" or len(parts) == 1:
+            continue
+        target = parts[1]
+        if target in VOCABULARY or target in ("__version__", room):
+            continue
+        if room == "__init__":
+            assert target == "kit"
+        elif room == "__main__":
+            assert target == "cli"
+        else:
+            assert room in BEFORE, f"{room} is no room"
+            assert target in BEFORE[room], f"{room} may not import {target}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_module_is_two_ideas(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+def run_python(code, *arguments):
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+
+
+LOADED = """
+import sys
+from medqbench_vlmeval.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {"torch", "vlmeval", "pandas", "transformers"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["doctor"],
+        ["leaderboard", "show"],
+        ["data", "info", "MedQBench_Perception_mini"],
+        ["score", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_commands_start_without_torch_kit_and_pandas(arguments):
+    done = run_python(LOADED, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    done = run_python("import sys, medqbench_vlmeval; assert not {'typer', 'numpy', 'vlmeval'} & set(sys.modules)")
+    assert done.returncode == 0, done.stderr
