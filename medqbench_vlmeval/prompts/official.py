@@ -1,0 +1,222 @@
+"""The benchmark's official texts, read from the source files of the installed kit.
+
+Numbers that are to stand beside the published ones need the published wording, and that wording belongs to
+VLMEvalKit: it is read where it lies, with ``ast`` and without importing the kit, so that no copy of it can
+grow old in this package.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from medqbench_vlmeval.errors import BadInput, MissingDependency
+from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.installed import find_kit
+from medqbench_vlmeval.prompts.constants import SourceModule, unexpected
+from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+
+ANSWER_MARKER = "MLLM DESC"
+REFERENCE_MARKER = "GOLDEN DESC"
+
+NO_OFFICIAL_TEXTS = (
+    "The official texts are read from the installed VLMEvalKit, and none is installed: install it with 'pip install "
+    "\"medqbench-vlmeval[kit]\"' (or a git checkout of it with 'pip install -e PATH_OF_THE_CHECKOUT'), or choose this "
+    "package's own wording: '--protocol rubric' for the judge, the prompt style 'letter' or 'reasoning' for questions."
+)
+
+_QUESTION_FILE = "medqbench_mcq.py"
+_TASK_FILES = {Task.NO_REFERENCE: "medqbench_caption.py", Task.COMPARATIVE: "medqbench_paired_description.py"}
+_TEMPLATE_NAMES = {Task.NO_REFERENCE: "PROMPT_TEMPLATES", Task.COMPARATIVE: "PAIRED_PROMPT_TEMPLATES"}
+# Stand for the fields where the question prompt is shown or hashed; no question holds a NUL.
+_SHOWN_FIELDS = {"question": "\0question\0", "options": "\0options\0", "letter": "\0letter\0", "text": "\0text\0"}
+
+
+@dataclass(frozen=True)
+class OfficialTexts:
+    """All official texts of one kit.
+
+    ``question_parts`` is the question prompt cut at its fields: a part is a literal, or the name 'question' or
+    'options' with True. ``option_parts`` is one option's line alike ('letter', 'text'), ``option_separator``
+    stands between the lines and ``letters`` is their order.
+    """
+
+    question_parts: tuple[tuple[str, bool], ...]
+    option_parts: tuple[tuple[str, bool], ...]
+    option_separator: str
+    letters: tuple[str, ...]
+    task_texts: Mapping[Task, str]
+    templates: Mapping[Task, Mapping[str, str]]
+
+    def question_prompt(self, sample: Sample) -> str:
+        """The full text of a perception question.
+
+        Raises:
+            BadInput: the sample has no question.
+        """
+        if sample.question is None:
+            raise BadInput(f"The perception sample {sample.index} has no question.")
+        texts = {letter: sample.options[letter].strip() for letter in self.letters if sample.options.get(letter)}
+        lines = [_filled(self.option_parts, {"letter": letter, "text": text}) for letter, text in texts.items() if text]
+        fields = {"question": sample.question, "options": self.option_separator.join(lines)}
+        return _filled(self.question_parts, fields)
+
+    def question_sha256(self) -> str:
+        """The hash of the question prompt with its fields left open."""
+        parts = [_filled(self.question_parts, _SHOWN_FIELDS), _filled(self.option_parts, _SHOWN_FIELDS)]
+        return sha256_text(json.dumps([*parts, self.option_separator, list(self.letters)]))
+
+    def templates_sha256(self, task: Task) -> str:
+        """The hash of one task's four judge templates."""
+        return sha256_text(json.dumps(dict(self.templates[task]), sort_keys=True))
+
+
+def question_prompt(sample: Sample) -> str:
+    """The official text of a perception question, as the kit's own class puts it to a model.
+
+    Raises:
+        MissingDependency: no kit is installed.
+        BadInput: the kit's source is not as expected, or the sample has no question.
+    """
+    return official_texts().question_prompt(sample)
+
+
+def task_text(task: Task) -> str:
+    """The official instruction of a reasoning task, for data files without a question column.
+
+    Raises:
+        MissingDependency: no kit is installed.
+        BadInput: the kit's source is not as expected, or ``task`` is not a single reasoning task.
+    """
+    if task not in _TASK_FILES:
+        raise BadInput(f"The task '{task.value}' has no single official instruction.")
+    return official_texts().task_texts[task]
+
+
+def judge_templates(task: Task) -> Mapping[str, str]:
+    """The official judge templates of a reasoning task: dimension -> template with both markers.
+
+    Raises:
+        MissingDependency: no kit is installed.
+        BadInput: the kit's source is not as expected, or ``task`` is not a single reasoning task.
+    """
+    if task not in _TASK_FILES:
+        raise BadInput(f"The task '{task.value}' has no judge templates.")
+    return official_texts().templates[task]
+
+
+@lru_cache(maxsize=1)
+def official_texts() -> OfficialTexts:
+    """The texts of the installed kit, read once a process.
+
+    Raises:
+        MissingDependency: no kit is installed.
+        BadInput: the kit's source is not as expected; the message names the file.
+    """
+    kit = find_kit()
+    if kit is None:
+        raise MissingDependency(NO_OFFICIAL_TEXTS)
+    return read_texts(kit.package)
+
+
+def read_texts(package: Path) -> OfficialTexts:
+    """The texts of the kit whose folder ``vlmeval`` is ``package``.
+
+    Raises:
+        BadInput: a source file is missing or not as expected; the message names it.
+    """
+    folder = package / "dataset"
+    question_parts, option_parts, separator, letters = _question_format(SourceModule(folder / _QUESTION_FILE))
+    modules = {task: SourceModule(folder / file) for task, file in _TASK_FILES.items()}
+    return OfficialTexts(
+        question_parts,
+        option_parts,
+        separator,
+        letters,
+        {task: _default_question(module) for task, module in modules.items()},
+        {task: _templates(module, _TEMPLATE_NAMES[task]) for task, module in modules.items()},
+    )
+
+
+def _filled(parts: tuple[tuple[str, bool], ...], fields: Mapping[str, str]) -> str:
+    return "".join(fields[text] if is_field else text for text, is_field in parts)
+
+
+def _templates(module: SourceModule, name: str) -> Mapping[str, str]:
+    templates = module.value_of(name)
+    if not isinstance(templates, dict) or set(templates) != set(DIMENSIONS):
+        raise unexpected(module.path, f"'{name}' does not hold the dimensions {', '.join(DIMENSIONS)}")
+    for dimension, template in templates.items():
+        if not isinstance(template, str) or ANSWER_MARKER not in template or REFERENCE_MARKER not in template:
+            raise unexpected(module.path, f"the template '{dimension}' of '{name}' lacks its two markers")
+    return {dimension: templates[dimension] for dimension in DIMENSIONS}
+
+
+def _default_question(module: SourceModule) -> str:
+    """The text that ``load_data`` repeats for each row: ``data['question'] = ['...' for _ in ...]``."""
+    for node in ast.walk(module.method("load_data")):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Subscript)
+            and isinstance(node.targets[0].slice, ast.Constant)
+            and node.targets[0].slice.value == "question"
+            and isinstance(node.value, ast.ListComp)
+        ):
+            text = module.evaluate(node.value.elt, {})
+            if isinstance(text, str) and text.strip():
+                return text
+    raise unexpected(module.path, "'load_data' gives no default question")
+
+
+def _question_format(
+    module: SourceModule,
+) -> tuple[tuple[tuple[str, bool], ...], tuple[tuple[str, bool], ...], str, tuple[str, ...]]:
+    method = module.method("build_prompt")
+    assigned = {
+        node.targets[0].id: node.value
+        for node in ast.walk(method)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    loops = [node for node in ast.walk(method) if isinstance(node, ast.For) and isinstance(node.iter, ast.List)]
+    if len(loops) != 1:
+        raise unexpected(module.path, "'build_prompt' does not loop over the option letters once")
+    letters = module.evaluate(loops[0].iter, {})
+    if not letters or not all(isinstance(letter, str) for letter in letters):
+        raise unexpected(module.path, "the option letters of 'build_prompt' are not texts")
+    join = assigned.get("option_text")
+    if not (
+        isinstance(join, ast.Call)
+        and isinstance(join.func, ast.Attribute)
+        and join.func.attr == "join"
+        and len(join.args) == 1
+        and isinstance(join.args[0], ast.ListComp | ast.GeneratorExp)
+        and isinstance(join.args[0].generators[0].target, ast.Tuple)
+    ):
+        raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of the options' lines")
+    names = [node.id for node in join.args[0].generators[0].target.elts if isinstance(node, ast.Name)]
+    separator = module.evaluate(join.func.value, {})
+    if len(names) != 2 or not isinstance(separator, str):
+        raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of letter and text")
+    if "prompt" not in assigned:
+        raise unexpected(module.path, "'build_prompt' does not assign 'prompt'")
+    lines = _cut(module, join.args[0].elt, {names[0]: "letter", names[1]: "text"})
+    return (
+        _cut(module, assigned["prompt"], {"question": "question", "option_text": "options"}),
+        lines,
+        separator,
+        (*letters,),
+    )
+
+
+def _cut(module: SourceModule, node: ast.expr, fields: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
+    """An f-string as literals and fields; each name of ``fields`` has to occur exactly once."""
+    marked = module.evaluate(node, {name: f"\0{meaning}\0" for name, meaning in fields.items()})
+    pieces = marked.split("\0") if isinstance(marked, str) else []
+    if sorted(pieces[1::2]) != sorted(fields.values()):
+        raise unexpected(module.path, f"line {node.lineno} does not use {' and '.join(fields)} once each")
+    return tuple((piece, bool(i % 2)) for i, piece in enumerate(pieces) if piece)

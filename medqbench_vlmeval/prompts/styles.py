@@ -1,0 +1,125 @@
+"""Prompt styles: what is said to a model beside the image, chosen by name.
+
+'official' is the benchmark's own wording and the only one whose results stand beside published ones. 'letter'
+and 'reasoning' are this package's: they need no kit and show how much of a score is due to the wording.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.prompts import official
+from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import OPTION_LETTERS, Task
+
+STYLES = ("official", "letter", "reasoning")
+DEFAULT_STYLE = "official"
+
+_LETTER = (
+    "Look at the medical image and pick the option that answers the question.\n\nQuestion: {question}\n{options}\n\n"
+    "Reply with one letter ({letters}) and nothing else."
+)
+_REASONING = (
+    "Look closely at the medical image. First say in two to four sentences what you see that bears on the question; "
+    "then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
+    "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X"
+)
+_OPTION_LINE = "({letter}) {text}"
+_REASONING_TASKS = {
+    Task.NO_REFERENCE: (
+        "You check the technical quality of medical images before they are read. Work through this image step by step: "
+        "name each visible degradation (such as noise, blur, motion, artifacts, uneven illumination, wrong contrast or "
+        "colour), where it lies and how strong it is, and say what is well preserved. Then weigh what this means for "
+        "reading the image. End with one sentence of exactly this form, where X is good, usable or reject:\n"
+        "In sum, the quality of this image is X."
+    ),
+    Task.COMPARATIVE: (
+        "You check the technical quality of medical images before they are read. Two images follow, the first and the "
+        "second. Work through them step by step: for each kind of degradation (such as noise, blur, motion, artifacts, "
+        "uneven illumination, wrong contrast or colour) say in which image it is stronger and how strong it is. Then "
+        "weigh the differences. End with one sentence of exactly this form, where X is first or second:\n"
+        "In sum, the X image has the higher quality."
+    ),
+}
+
+
+def check_style(style: str) -> str:
+    """The style's name, if there is such a style.
+
+    Raises:
+        BadInput: there is none; the message suggests the nearest and lists all.
+    """
+    if style in STYLES:
+        return style
+    near = difflib.get_close_matches(style.lower(), STYLES, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise BadInput(f"'{style}' is not a prompt style.{hint} Known styles: {', '.join(STYLES)}.")
+
+
+def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
+    """The text that goes to the model with a sample's images.
+
+    Under 'official' a reasoning sample's own question wins over the task's text, as in the kit; under
+    'reasoning' the style's task text always stands.
+
+    Raises:
+        BadInput: unknown style, a style that does not suit the task, or a sample without question.
+        MissingDependency: 'official' without an installed kit.
+    """
+    check_style(style)
+    if sample.task is not Task.PERCEPTION:
+        if style == "official" and sample.question is not None and sample.question.strip():
+            return sample.question
+        return _task_text(sample.task, style)
+    if style == "official":
+        return official.question_prompt(sample)
+    if sample.question is None:
+        raise BadInput(f"The perception sample {sample.index} has no question.")
+    letters = [letter for letter in OPTION_LETTERS if sample.options.get(letter, "").strip()]
+    lines = [_OPTION_LINE.replace("{letter}", x).replace("{text}", sample.options[x].strip()) for x in letters]
+    # str.format leaves braces inside the values alone, so a question may hold any.
+    return _own_template(style).format(
+        question=sample.question.strip(), options="\n".join(lines), letters=_listed(letters)
+    )
+
+
+def style_hash(style: str, task: Task) -> str:
+    """The sha256 of a style's wording for a task (for both reasoning tasks: of the two hashes).
+
+    Raises:
+        BadInput: unknown style, or one that does not suit the task.
+        MissingDependency: 'official' without an installed kit.
+    """
+    check_style(style)
+    if task is Task.REASONING:
+        return sha256_text(json.dumps([style_hash(style, part) for part in task.parts]))
+    if task is not Task.PERCEPTION:
+        return sha256_text(_task_text(task, style))
+    if style == "official":
+        return official.official_texts().question_sha256()
+    return sha256_text(json.dumps([_own_template(style), _OPTION_LINE]))
+
+
+def _own_template(style: str) -> str:
+    return _LETTER if style == "letter" else _REASONING
+
+
+def _task_text(task: Task, style: str) -> str:
+    if style == "official":
+        return official.task_text(task)
+    if style == "letter":
+        raise BadInput(
+            f"The prompt style 'letter' asks for an option's letter and does not suit the {task.value} task; use "
+            "'official' or 'reasoning'."
+        )
+    return _REASONING_TASKS[task]
+
+
+def _listed(letters: Sequence[str]) -> str:
+    if len(letters) < 2:
+        return "".join(letters)
+    return f"{', '.join(letters[:-1])} or {letters[-1]}"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.prompts import STYLES, build_text, check_style, style_hash
+from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import Task
+
+
+def question(text: str | None = "What is seen?", **options: str) -> Sample:
+    return Sample("7", Task.PERCEPTION, text, options or {"A": "Noise", "B": "Blur"})
+
+
+def test_letter_asks_for_one_of_the_letters_that_there_are() -> None:
+    text = build_text(question(A="Noise", B="Blur", D="Rings"), "letter")
+    assert "(A) Noise\n(B) Blur\n(D) Rings" in text
+    assert "(A, B or D)" in text
+
+
+def test_reasoning_asks_for_the_answer_on_the_last_line() -> None:
+    assert build_text(question(), "reasoning").endswith("\nAnswer: X")
+
+
+def test_braces_in_the_data_stay_as_they_are() -> None:
+    text = build_text(question("Is {options} {0} shown?", A="{text}", B="{letters}"), "letter")
+    assert "Is {options} {0} shown?" in text
+    assert "(A) {text}\n(B) {letters}" in text
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_any_text_survives_in_the_own_styles(asked: str, option: str) -> None:
+    for style in ("letter", "reasoning"):
+        text = build_text(question(asked, A=option, B="x"), style)
+        assert asked.strip() in text
+        assert option.strip() in text
+
+
+def test_a_reasoning_samples_own_question_wins_under_official_only() -> None:
+    sample = Sample("1", Task.NO_REFERENCE, "Tell me about it.", description="d")
+    assert build_text(sample, "official") == "Tell me about it."
+    assert "Tell me about it." not in build_text(sample, "reasoning")
+
+
+@pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
+def test_letters_do_not_suit_a_description(task: Task) -> None:
+    with pytest.raises(BadInput, match=r"'letter' .* does not suit"):
+        build_text(Sample("1", task, None), "letter")
+
+
+def test_a_question_is_needed() -> None:
+    for style in STYLES:
+        with pytest.raises(BadInput, match="sample 7 has no question"):
+            build_text(question(None), style)
+
+
+def test_an_unknown_style_suggests_the_nearest() -> None:
+    with pytest.raises(BadInput, match=r"'oficial' is not a prompt style. Did you mean 'official'"):
+        check_style("oficial")
+
+
+def test_each_style_and_task_has_its_own_hash() -> None:
+    pairs = [(style, task) for style in STYLES for task in Task if style != "letter" or task is Task.PERCEPTION]
+    hashes = {style_hash(style, task) for style, task in pairs}
+    assert len(hashes) == len(pairs) == 9
