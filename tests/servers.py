@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent."""
+    """What a client sent; header names are in lower case."""
 
     path: str
     headers: dict[str, str]
@@ -51,6 +52,11 @@ class _Server(ThreadingHTTPServer):
     # The default of 5 drops connections when many come at once.
     request_queue_size = 256
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of the server's."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class JudgeServer:
@@ -133,7 +139,9 @@ class JudgeServer:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                request = Request(self.path, dict(self.headers), json.loads(data))
+                request = Request(
+                    self.path, {name.lower(): text for name, text in self.headers.items()}, json.loads(data)
+                )
                 if not self.path.endswith("/chat/completions"):
                     self._send(refusal(404, f"no route {self.path}"), request)
                     return

@@ -1,0 +1,393 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, load_protocol, usage_of
+from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from tests.servers import JudgeServer, Reply, Request, refusal
+
+KEY = "sk-canary-0123456789"
+
+
+def samples_of(n: int, task: Task = Task.NO_REFERENCE) -> tuple[list[Sample], list[Prediction]]:
+    samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
+    return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+
+
+def ask(server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, **options: Any) -> list[JudgedSample]:
+    settings = {"nproc": 4, "retry": 0, "protocol": "rubric", "key": KEY, **options}
+    return build_judge(JudgeOptions("judge-1", server.base_url, **settings)).judge(*samples_of(n, task))
+
+
+def scores(judged: JudgedSample) -> dict[str, int | None]:
+    return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
+
+
+def asked_again(request: Request) -> bool:
+    return len(request.messages) == 3
+
+
+def test_four_calls_a_sample_with_the_settings_of_the_protocol() -> None:
+    with JudgeServer("Score: 2") as server:
+        judged = ask(server, n=2)
+    assert [one.index for one in judged] == ["s0", "s1"]
+    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
+    assert len(server.requests) == 8
+    for request in server.requests:
+        assert request.path == "/v1/chat/completions"
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert (request.body["model"], request.body["temperature"]) == ("judge-1", 0)
+        assert "max_tokens" not in request.body
+
+
+def test_verdicts_belong_to_their_samples_and_dimensions() -> None:
+    def reply(request: Request) -> str:
+        return (
+            "Score: 0" if "answer s3" in request.prompt and "Does the candidate contradict" in request.prompt else "1"
+        )
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=6, nproc=16)
+    assert scores(judged[3]) == {**dict.fromkeys(DIMENSIONS, 1), "preciseness": 0}
+    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 1) for i, one in enumerate(judged) if i != 3)
+
+
+def test_a_verdict_records_prompt_reply_model_and_tokens() -> None:
+    with JudgeServer(Reply("Fine.\n**Score:** 1", model="judge-1-2026")) as server:
+        judged = ask(server)
+    prompt = load_protocol("rubric").prompt(Task.NO_REFERENCE, "completeness", "answer s0", "reference 0")
+    assert judged[0].verdicts["completeness"] == Verdict(
+        "completeness", 1, None, "Fine.\n**Score:** 1", sha256_text(prompt), "judge-1-2026", 1, 100, 5
+    )
+    usage = usage_of(judged)
+    assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (4, 400, 20)
+
+
+def test_as_many_calls_are_in_flight_as_asked_for() -> None:
+    # Each call waits until 32 are there: fewer in flight would run into the barrier's time limit.
+    with JudgeServer("2", gather=32) as server:
+        start = time.perf_counter()
+        judged = ask(server, n=16, nproc=32)
+    assert server.max_in_flight == 32
+    assert len(judged) == 16
+    assert time.perf_counter() - start < 9
+
+
+def test_never_more_calls_are_in_flight_than_asked_for() -> None:
+    with JudgeServer("2", delay=0.01) as server:
+        ask(server, n=8, nproc=3)
+    assert server.max_in_flight <= 3
+
+
+def test_options_reach_the_request() -> None:
+    with JudgeServer("2") as server:
+        ask(server, temperature=None, max_tokens=64, extra={"seed": 7})
+    body = server.requests[0].body
+    assert "temperature" not in body
+    assert (body["max_tokens"], body["seed"]) == (64, 7)
+
+
+def test_an_unclear_reply_is_asked_about_in_the_same_conversation() -> None:
+    with JudgeServer(lambda request: "Score: 1" if asked_again(request) else "It is rather complete.") as server:
+        judged = ask(server)
+    verdict = judged[0].verdicts["completeness"]
+    assert (verdict.score, verdict.asks, verdict.reply, verdict.prompt_tokens) == (1, 2, "Score: 1", 200)
+    again = next(request for request in server.requests if asked_again(request))
+    assert [message["role"] for message in again.messages] == ["user", "assistant", "user"]
+    assert again.messages[1]["content"] == "It is rather complete."
+    assert again.messages[2]["content"].endswith("0, 1 or 2.")
+
+
+def test_a_verdict_that_the_dimension_does_not_allow_is_asked_about_again() -> None:
+    with JudgeServer(lambda request: "Score: 2" if asked_again(request) else "Score: 1") as server:
+        judged = ask(server, task=Task.COMPARATIVE)
+    assert scores(judged[0]) == {**dict.fromkeys(DIMENSIONS, 1), "quality_accuracy": 2}
+    assert {name: verdict.asks for name, verdict in judged[0].verdicts.items()} == {
+        **dict.fromkeys(DIMENSIONS, 1),
+        "quality_accuracy": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("reply", "task", "reason"),
+    [
+        ("I cannot say.", Task.NO_REFERENCE, "no verdict in the judge's reply after 3 asks"),
+        ("Score: 10", Task.NO_REFERENCE, "no verdict in the judge's reply after 3 asks"),
+        ("  ", Task.NO_REFERENCE, "the judge's reply is empty after 3 asks"),
+        ("Score: 1", Task.COMPARATIVE, "the judge's verdict 1 is not one of 0, 2 after 3 asks"),
+    ],
+)
+def test_what_stays_unclear_is_unscored_and_never_a_number(reply: str, task: Task, reason: str) -> None:
+    with JudgeServer(reply) as server:
+        judged = ask(server, task=task)
+    verdict = judged[0].verdicts["quality_accuracy"]
+    assert (verdict.score, verdict.reason, verdict.asks) == (None, reason, 3)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(body="{garbage"),
+        Reply(body="[]"),
+        Reply(body="{}"),
+        Reply(body='{"choices": []}'),
+        Reply(body='{"choices": [{"message": null}], "usage": 3, "model": 4}'),
+        Reply(body="<html>busy</html>", headers={"Content-Type": "text/html"}),
+    ],
+)
+def test_garbage_is_unscored(reply: Reply) -> None:
+    with JudgeServer(reply) as server:
+        judged = ask(server)
+    verdict = judged[0].verdicts["completeness"]
+    assert verdict.score is None
+    assert verdict.reason == "the server's reply is no chat completion after 3 asks"
+
+
+def test_content_in_parts_and_refusals_are_read() -> None:
+    parts = '{"choices": [{"message": {"content": [{"type": "text", "text": "Score: "}, {"text": "2"}]}}]}'
+    with JudgeServer(Reply(body=parts)) as server:
+        assert scores(ask(server)[0]) == dict.fromkeys(DIMENSIONS, 2)
+    with JudgeServer(Reply(body='{"choices": [{"message": {"content": null, "refusal": "No."}}]}')) as server:
+        assert ask(server)[0].verdicts["completeness"].reply == "No."
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, r"status 401: Incorrect key \*\*\* given\. Check the key"),
+        (403, "status 403: .* Check that the key may use this model"),
+        (404, "status 404: .* Check the model's name"),
+        (400, "status 400: .* Check the judge's options"),
+    ],
+)
+def test_what_cannot_heal_stops_everything_with_the_servers_words(status: int, words: str) -> None:
+    with JudgeServer(refusal(status, f"Incorrect key {KEY} given")) as server:
+        with pytest.raises(JudgeError, match=words) as caught:
+            ask(server, n=100, retry=3)
+        assert server.base_url in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert len(server.requests) <= 16
+
+
+def test_a_refused_temperature_says_how_to_leave_it_out() -> None:
+    words = "Unsupported value: 'temperature' does not support 0 with this model."
+    with (
+        JudgeServer(refusal(400, words)) as server,
+        pytest.raises(JudgeError, match=r"temperature.*\"temperature\": null"),
+    ):
+        ask(server)
+
+
+def test_one_prompt_that_is_too_long_leaves_the_others_alone() -> None:
+    def reply(request: Request) -> str | Reply:
+        if "answer s1" in request.prompt:
+            return refusal(400, "This model's maximum context length is 8 tokens.", "context_length_exceeded")
+        return "Score: 2"
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=3)
+    reason = judged[1].verdicts["completeness"].reason
+    assert reason == "BadRequestError (400): This model's maximum context length is 8 tokens."
+    assert scores(judged[0]) == scores(judged[2]) == dict.fromkeys(DIMENSIONS, 2)
+
+
+def test_busy_and_broken_servers_are_tried_again() -> None:
+    seen: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def reply(request: Request) -> str | Reply:
+        with lock:
+            seen[request.prompt] += 1
+            count = seen[request.prompt]
+        if count == 1:
+            return refusal(429, "slow down", Retry_After="0.01")
+        return "Score: 2" if count == 2 else "Score: 0"
+
+    with JudgeServer(reply) as server:
+        assert scores(ask(server, retry=1)[0]) == dict.fromkeys(DIMENSIONS, 2)
+    assert len(server.requests) == 8
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (refusal(429, "slow down", Retry_After="0"), "RateLimitError (429): slow down"),
+        (refusal(500, f"key {KEY} at fault"), "InternalServerError (500): key *** at fault"),
+        (Reply(status=503, body="no JSON"), "InternalServerError (503): no JSON"),
+    ],
+)
+def test_other_failures_leave_their_verdict_unscored_with_the_reason(reply: Reply, reason: str) -> None:
+    with JudgeServer(lambda request: "Score: 1" if "answer s0" in request.prompt else reply) as server:
+        judged = ask(server, n=2)
+    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
+    assert scores(judged[1]) == dict.fromkeys(DIMENSIONS, None)
+    assert {verdict.reason for verdict in judged[1].verdicts.values()} == {reason}
+
+
+def test_a_slow_call_runs_into_the_timeout() -> None:
+    release = threading.Event()
+
+    def reply(request: Request) -> str:
+        if "answer s1" in request.prompt:
+            release.wait(10)
+        return "Score: 2"
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=2, nproc=8, timeout=1.0)
+        release.set()
+    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 2)
+    assert judged[1].verdicts["completeness"].reason == "APITimeoutError: Request timed out."
+
+
+def test_no_server_stops_with_the_url() -> None:
+    server = JudgeServer()
+    server.close()
+    with pytest.raises(JudgeError, match=f"No judge answers at {server.base_url}"):
+        ask(server, n=50)
+
+
+def test_a_server_that_hangs_up_stops_too() -> None:
+    with JudgeServer(Reply(status=0)) as server, pytest.raises(JudgeError, match="No judge answers"):
+        ask(server, n=5)
+
+
+def test_one_lost_connection_among_answers_is_one_unscored_verdict() -> None:
+    def reply(request: Request) -> str | Reply:
+        lost = "answer s4" in request.prompt and "Does the candidate contradict" in request.prompt
+        return Reply(status=0) if lost else "Score: 2"
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=6, nproc=2)
+    assert scores(judged[4]) == {**dict.fromkeys(DIMENSIONS, 2), "preciseness": None}
+    assert judged[4].verdicts["preciseness"].reason == "APIConnectionError: Connection error."
+
+
+def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_are() -> None:
+    samples, predictions = samples_of(5)
+    samples[4] = Sample("s4", Task.NO_REFERENCE, None)
+    replies = [
+        Prediction("s0", ""),
+        Prediction("s1", "Failed to obtain answer", PredictionStatus.INFERENCE_FAILED),
+        Prediction("s2", "", PredictionStatus.MISSING),
+        predictions[4],
+    ]
+    with JudgeServer("Score: 0") as server:
+        options = JudgeOptions("m", server.base_url, protocol="rubric")
+        judged = build_judge(options).judge(samples, list(reversed(replies)))
+    assert len(server.requests) == 4
+    assert [one.unscored for one in judged] == [
+        None,
+        "inference failed",
+        "prediction missing",
+        "prediction missing",
+        "the sample has no reference text",
+    ]
+    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 0)
+
+
+def test_nothing_to_judge_asks_nothing() -> None:
+    server = JudgeServer()
+    server.close()
+    judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric"))
+    assert judge.judge([], []) == []
+
+
+def test_each_verdict_is_handed_over_in_the_callers_thread_as_it_comes() -> None:
+    seen: list[tuple[str, str, int]] = []
+    progress: list[tuple[int, int]] = []
+    with JudgeServer("Score: 1") as server:
+        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=2))
+        judge.judge(
+            *samples_of(3),
+            on_verdict=lambda index, verdict: seen.append((index, verdict.dimension, threading.get_ident())),
+            on_progress=lambda done, total: progress.append((done, total)),
+        )
+    assert {(index, dimension) for index, dimension, _ in seen} == {(f"s{i}", d) for i in range(3) for d in DIMENSIONS}
+    assert {thread for *_, thread in seen} == {threading.get_ident()}
+    assert progress == [(done, 12) for done in range(1, 13)]
+
+
+def test_verdicts_that_came_before_a_refusal_are_handed_over() -> None:
+    seen: list[str] = []
+    with JudgeServer(lambda request: refusal(401, "expired") if "answer s1" in request.prompt else "2") as server:
+        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=1))
+        with pytest.raises(JudgeError, match="expired"):
+            judge.judge(*samples_of(3), on_verdict=lambda index, _: seen.append(index))
+    assert seen == ["s0"] * 4
+
+
+def test_an_error_of_the_caller_stops_the_calls() -> None:
+    def stop(index: str, verdict: Verdict) -> None:
+        raise RuntimeError("the disk is full")
+
+    with JudgeServer("2") as server:
+        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=2))
+        with pytest.raises(RuntimeError, match="the disk is full"):
+            judge.judge(*samples_of(200), on_verdict=stop)
+        assert len(server.requests) < 800
+
+
+def test_it_works_inside_a_running_loop() -> None:
+    async def main() -> list[JudgedSample]:
+        return ask(server)
+
+    with JudgeServer("Score: 2") as server:
+        assert scores(asyncio.run(main())[0]) == dict.fromkeys(DIMENSIONS, 2)
+
+
+def test_the_settings_name_protocol_and_judge() -> None:
+    with JudgeServer(Reply("2", model="m-2026")) as server:
+        judge = build_judge(JudgeOptions("m", server.base_url, key=KEY, protocol="rubric"))
+        judge.judge(*samples_of(1))
+        described = judge.describe(Task.NO_REFERENCE)
+    assert described["protocol"] == {"name": "rubric", "version": "1", "sha256": load_protocol("rubric").sha256}
+    assert (described["judge"]["name"], described["judge"]["served_as"]) == ("m", "m-2026")
+    assert described["judge"]["parameters"] == {"temperature": 0.0, "max_tokens": None}
+    assert KEY not in str(described)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_stops_at_once_with_calls_in_flight(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    def reply(request: Request) -> str:
+        release.wait(30)
+        return "2"
+
+    with JudgeServer(reply) as server:
+        code = f"""
+            from medqbench_vlmeval.judge import JudgeOptions, build_judge
+            from medqbench_vlmeval.records import Prediction, Sample
+            from medqbench_vlmeval.tasks import Task
+            judge = build_judge(JudgeOptions("m", {server.base_url!r}, protocol="rubric"))
+            try:
+                judge.judge([Sample("1", Task.NO_REFERENCE, None, description="r")], [Prediction("1", "a")])
+            except KeyboardInterrupt:
+                print("stopped")
+        """
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        with contextlib.ExitStack() as stack:
+            stack.callback(child.kill)
+            assert server.entered.wait(30)
+            child.send_signal(signal.SIGINT)
+            out, err = child.communicate(timeout=15)
+        release.set()
+    assert (out.strip(), err, child.returncode) == ("stopped", "", 0)

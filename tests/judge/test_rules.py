@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
+from medqbench_vlmeval.judge.findings import findings
+from medqbench_vlmeval.judge.rules import NO_CONCLUSION, RulesJudge
+from medqbench_vlmeval.records import Prediction, Sample, Verdict
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+
+NOISY = "The CT slice shows severe noise and mild blur. Contrast is poor. Overall, the quality of this image is reject."
+CLEAN = "The image is sharp, free of noise and artifacts. Overall, the quality of this image is good."
+PAIR = (
+    "The first image is sharp and has no noise. The second image suffers from severe noise and motion artifacts. "
+    "Overall, the first image is of higher quality."
+)
+
+
+def scores(answer: str, reference: str, task: Task = Task.NO_REFERENCE) -> tuple[int | None, ...]:
+    """Completeness, preciseness, consistency, quality accuracy."""
+    verdicts = RulesJudge().verdicts(task, answer, reference)
+    return tuple(verdicts[dimension].score for dimension in DIMENSIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The image is noisy.", {"noise": {"bad"}}),
+        ("There is no noise.", {"noise": {"good"}}),
+        ("No noise, blur or ringing is visible.", {"noise": {"good"}, "blur": {"good"}, "ringing": {"good"}}),
+        ("It is free of noise and the contrast is low.", {"noise": {"good"}, "low contrast": {"bad"}}),
+        ("The image is not sharp.", {"blur": {"bad"}}),
+        ("The image is sharp.", {"blur": {"good"}}),
+        ("A noise-free image.", {"noise": {"good"}}),
+        ("Motion artifacts are absent.", {"motion": {"good"}}),
+        ("Motion blur is seen.", {"motion": {"bad"}}),
+        ("Contrast is adequate.", {"low contrast": {"good"}}),
+        ("The lack of contrast is striking.", {"low contrast": {"bad"}}),
+        ("Noise is low.", {"noise": {"good"}}),
+        ("Illumination is uneven with vignetting.", {"illumination": {"bad"}}),
+        ("Specular highlights and air bubbles.", {"specular": {"bad"}, "bubbles": {"bad"}}),
+        ("A strong bias field.", {"bias field": {"bad"}}),
+        ("Faint concentric rings.", {"ring": {"bad"}}),
+        ("Streaks and metal artifacts.", {"streaks": {"bad"}, "metal": {"bad"}}),
+        ("Mucosal folds are seen.", {}),
+        ("The section has a tissue fold.", {"folds": {"bad"}}),
+        ("Fine detail is lost.", {"structures": {"bad"}}),
+        ("A chest CT.", {}),
+        ("", {}),
+    ],
+)
+def test_findings_have_the_side_that_the_words_give_them(text: str, expected: dict[str, set[str]]) -> None:
+    assert {name: set(finding.sides) for (name, _), finding in findings(text, comparative=False).items()} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "strength"),
+    [("Severe noise.", 3), ("Slight noise.", 1), ("Noise.", 2), ("Moderate noise.", 2), ("No severe noise.", 0)],
+)
+def test_strength_words_weigh_a_finding(text: str, strength: int) -> None:
+    assert findings(text, comparative=False)["noise", None].strength == strength
+
+
+def test_a_comparison_tells_the_images_apart() -> None:
+    found = findings(
+        "Image 1 is noisy. Blur is seen in image 2, while image 1 is sharper than image 2.", comparative=True
+    )
+    assert {key: set(finding.sides) for key, finding in found.items()} == {
+        ("noise", 1): {"bad"},
+        ("blur", 2): {"bad"},
+        ("blur", 1): {"good"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "task"), [(NOISY, Task.NO_REFERENCE), (CLEAN, Task.NO_REFERENCE), (PAIR, Task.COMPARATIVE)]
+)
+def test_a_copy_of_the_reference_scores_eight(text: str, task: Task) -> None:
+    assert scores(text, text, task) == (2, 2, 2, 2)
+
+
+@pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
+@pytest.mark.parametrize("answer", ["", "   \n", "I cannot help with that.", "<think>Noise. The quality is reject"])
+def test_an_answer_that_says_nothing_scores_zero(answer: str, task: Task) -> None:
+    assert scores(answer, PAIR if task is Task.COMPARATIVE else NOISY, task) == (0, 0, 0, 0)
+
+
+def test_completeness_is_the_share_of_the_references_findings() -> None:
+    # Three findings: noise, blur, contrast. All: 2; two of three, below 3/4: 1; none: 0.
+    assert scores("Noisy, blurred, low contrast. The quality is poor.", NOISY)[0] == 2
+    assert scores("Noisy and blurred. The quality is poor.", NOISY)[0] == 1
+    assert scores("Some rings. The quality is poor.", NOISY)[0] == 0
+
+
+def test_contradictions_cost_preciseness() -> None:
+    assert scores("Noisy. Overall, the quality of this image is reject.", NOISY)[1] == 2
+    assert scores("Noisy but sharp. Overall, the quality of this image is reject.", NOISY)[1] == 1
+    assert scores("Sharp and free of noise. Overall, the quality of this image is reject.", NOISY)[1] == 0
+    assert scores("Noisy. Overall, the quality of this image is usable.", NOISY)[1] == 1
+    assert scores("Noisy. Overall, the quality of this image is good.", NOISY)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("description", "level", "score"),
+    [
+        # Burden 0 supports good.
+        ("No noise, sharp.", "good", 2),
+        ("No noise, sharp.", "usable", 1),
+        ("No noise, sharp.", "reject", 0),
+        # Burden 1 (mild).
+        ("Mild noise.", "good", 2),
+        ("Mild noise.", "usable", 2),
+        ("Mild noise.", "reject", 1),
+        # Burden 2.
+        ("Noise.", "good", 1),
+        ("Noise.", "usable", 2),
+        # A single severe one.
+        ("Severe noise.", "usable", 2),
+        ("Severe noise.", "reject", 2),
+        ("Severe noise.", "good", 1),
+        # Burden 6 (twice severe).
+        ("Severe noise. Severe blur.", "reject", 2),
+        ("Severe noise. Severe blur.", "usable", 1),
+        ("Severe noise. Severe blur.", "good", 0),
+    ],
+)
+def test_consistency_holds_described_burden_against_the_own_conclusion(
+    description: str, level: str, score: int
+) -> None:
+    answer = f"{description} Overall, the quality of this image is {level}."
+    assert scores(answer, CLEAN)[2] == score
+
+
+def test_the_reference_shows_what_may_be_expected() -> None:
+    lenient = "Severe noise. Severe blur. Overall, the quality of this image is usable."
+    assert scores(lenient, NOISY)[2] == 1
+    assert scores(lenient, lenient)[2] == 2
+
+
+LEVELS = ("reject", "usable", "good")
+
+
+@pytest.mark.parametrize(("said", "meant"), list(itertools.product(LEVELS, LEVELS)))
+def test_quality_accuracy_is_two_less_the_distance(said: str, meant: str) -> None:
+    answer, reference = (f"Noise. Overall, the quality of this image is {level}." for level in (said, meant))
+    assert scores(answer, reference)[3] == 2 - abs(LEVELS.index(said) - LEVELS.index(meant))
+
+
+def test_pairs_agree_or_do_not() -> None:
+    opposite = PAIR.replace("Overall, the first image", "Overall, the second image")
+    assert scores(opposite, PAIR, Task.COMPARATIVE) == (2, 0, 0, 0)
+    assert scores("Image A is better.", PAIR, Task.COMPARATIVE)[3] == 2
+    assert scores("Image B is worse.", PAIR, Task.COMPARATIVE)[3] == 2
+    assert scores("Both are of comparable quality.", PAIR, Task.COMPARATIVE)[3] == 0
+    same = "Both are noisy. Both images are of the same quality."
+    assert scores("The images are of equal quality.", same, Task.COMPARATIVE)[3] == 2
+    assert scores("Image 1 is better.", same, Task.COMPARATIVE)[3] == 0
+
+
+def test_noise_in_one_image_is_cleanness_of_the_other() -> None:
+    answer = "Image 1 has less noise than image 2 and is sharper. Image 2 shows motion artifacts. Image 1 is better."
+    assert scores(answer, PAIR, Task.COMPARATIVE) == (2, 2, 2, 2)
+
+
+def test_findings_on_the_wrong_image_are_contradictions() -> None:
+    swapped = PAIR.replace("first", "#").replace("second", "first").replace("#", "second")
+    assert scores(swapped, PAIR, Task.COMPARATIVE) == (0, 0, 2, 0)
+
+
+def test_what_the_reference_does_not_say_is_unscored_with_the_reason() -> None:
+    verdicts = RulesJudge().verdicts(Task.NO_REFERENCE, "The quality is good.", "The image shows noise.")
+    for dimension in ("consistency", "quality_accuracy"):
+        assert (verdicts[dimension].score, verdicts[dimension].reason) == (None, NO_CONCLUSION)
+    assert verdicts["completeness"].score == 0
+    verdicts = RulesJudge().verdicts(Task.NO_REFERENCE, "The quality is good.", "The quality is good.")
+    assert verdicts["completeness"].score is None
+    assert verdicts["quality_accuracy"].score == 2
+
+
+def test_an_answer_of_100_000_characters_is_read() -> None:
+    assert scores("Noise \x0b and blur, " * 5_000 + NOISY, NOISY)[3] == 2
+
+
+def test_the_judge_is_deterministic_and_reports_each_verdict() -> None:
+    samples = [Sample(str(i), Task.NO_REFERENCE, None, description=NOISY) for i in range(3)]
+    predictions = [Prediction("2", CLEAN), Prediction("0", NOISY)]
+    judge = build_judge(JudgeOptions("rules"))
+    seen: list[tuple[str, Verdict]] = []
+    progress: list[tuple[int, int]] = []
+    judged = judge.judge(
+        samples,
+        predictions,
+        on_verdict=lambda index, verdict: seen.append((index, verdict)),
+        on_progress=lambda done, total: progress.append((done, total)),
+    )
+    assert judged == judge.judge(samples, predictions)
+    assert [one.unscored for one in judged] == [None, "prediction missing", None]
+    assert [index for index, _ in seen] == ["0"] * 4 + ["2"] * 4
+    assert progress[-1] == (8, 8)
+    assert usage_of(judged).calls == 0
+    assert judge.describe(Task.NO_REFERENCE)["protocol"]["name"] == "rules"

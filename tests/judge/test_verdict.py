@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.judge.verdict import parse_score
+from tests.judge.verdict_replies import NONE, VALID
+
+SCORES = st.sampled_from([0, 1, 2])
+WRONG = st.one_of(
+    st.integers(3, 10**12).map(str),
+    st.integers(-100, -1).map(str),
+    st.tuples(st.integers(0, 9), st.integers(1, 9)).map(lambda pair: f"{pair[0]}.{pair[1]}"),
+)
+# Words that hold no digit, label or number word.
+CHATTER = st.lists(st.sampled_from(["noise", "blur", "the", "image", "matches", "well", "\n", "but", ","])).map(
+    " ".join
+)
+
+
+@pytest.mark.parametrize(("reply", "score"), VALID)
+def test_verdicts_that_a_careful_reader_records(reply: str, score: int) -> None:
+    assert parse_score(reply) == score
+
+
+@pytest.mark.parametrize("reply", NONE)
+def test_replies_without_a_clear_verdict(reply: str) -> None:
+    assert parse_score(reply) is None
+
+
+@given(st.text())
+def test_any_text_gives_a_score_or_none(reply: str) -> None:
+    assert parse_score(reply) in (0, 1, 2, None)
+
+
+@given(st.text(alphabet="Score:012 *\n()<>/think{}\"'.,|-", max_size=60))
+def test_hostile_texts_give_a_score_or_none(reply: str) -> None:
+    assert parse_score(reply) in (0, 1, 2, None)
+
+
+@given(CHATTER, SCORES, CHATTER)
+def test_a_labelled_verdict_is_found_among_words(before: str, score: int, after: str) -> None:
+    assert parse_score(f"{before}\nScore: {score}\n{after}") == score
+
+
+@given(SCORES, CHATTER, SCORES)
+def test_the_last_verdict_wins(first: int, between: str, last: int) -> None:
+    assert parse_score(f"Score: {first}\n{between}\nScore: {last}") == last
+
+
+@given(SCORES, WRONG)
+def test_an_invalid_last_verdict_is_not_replaced_by_an_earlier_one(first: int, wrong: str) -> None:
+    assert parse_score(f"Score: {first}\nFinal score: {wrong}") is None
+
+
+@given(WRONG)
+def test_numbers_outside_the_scale_are_none(wrong: str) -> None:
+    assert parse_score(f"Score: {wrong}") is None
+    assert parse_score(wrong) is None
+
+
+@given(SCORES, SCORES, CHATTER)
+def test_closed_thinking_is_dropped_and_unclosed_thinking_is_no_reply(thought: int, said: int, words: str) -> None:
+    assert parse_score(f"<think>{words} Score: {thought}</think>Score: {said}") == said
+    assert parse_score(f"<think>{words} Score: {thought}") is None
+
+
+@given(SCORES, st.text(max_size=80).filter(lambda text: "</" not in text))
+def test_the_score_of_a_json_object_wins_over_its_words(score: int, reason: str) -> None:
+    found = parse_score(json.dumps({"reason": reason, "score": score}, ensure_ascii=True))
+    # Inside a JSON string a thinking tag is still one: then nothing was said.
+    assert found == score or (found is None and "think" in reason.lower())
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["Score: ", "score is ", "Score: 2 for ", "2 ", "1", "*", "|", "~", "(", "[", "{", "<", "<think>", "</think>", "-"]
+    + [
+        "\n",
+        " ",
+        "a",
+        "give a ",
+        "score a a a ",
+        "not ",
+        "please ",
+        "`",
+        "'",
+        "_",
+        r"\boxed{",
+        "2 out of ",
+        "<score>",
+        "> ",
+    ],
+)
+def test_time_is_linear(unit: str) -> None:
+    """100,000 characters of what could make a pattern run wild, alone and between a label and its number."""
+    long = unit * (100_000 // len(unit))
+    start = time.perf_counter()
+    parse_score(long)
+    parse_score(f"Score{long}2")
+    assert time.perf_counter() - start < 6
+
+
+def test_a_reply_of_200_000_characters_is_read() -> None:
+    assert parse_score("noise, blur and 2 rings\n" * 8_700 + "**Score:** 1") == 1
