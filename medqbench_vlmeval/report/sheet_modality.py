@@ -18,7 +18,7 @@ from medqbench_vlmeval.report.runs import (
 )
 from medqbench_vlmeval.report.sheet_groups import ALL, cell_heads, cell_items
 from medqbench_vlmeval.report.sheet_overview import BASELINE_NOTE, not_comparable
-from medqbench_vlmeval.report.sheet_samples import columns_for, sample_score, write_table
+from medqbench_vlmeval.report.sheet_samples import MAX_ROWS_BY_MODALITY, columns_for, sample_score, write_table
 from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
 
@@ -67,7 +67,7 @@ def _add_modality(book: Book, parts: Sequence[RunPart], name: str, rows: Rows) -
             sheet.append([*labels, *cell_items(part.task, cell, bold)])
     sheet.append()
     if rows:
-        write_table(sheet, columns_for(parts, brief=True), rows)
+        write_table(sheet, columns_for(parts, brief=True), rows, MAX_ROWS_BY_MODALITY)
     else:
         sheet.widths([16] * width)
     sheet.finish(freeze="A2")

@@ -12,6 +12,11 @@ from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
 
 SAMPLES = "Samples"
 
+# Nobody reads a hundred thousand rows in a spreadsheet, and they would be most of an evaluation's time; the
+# benchmark's own tasks are far below. The JSONL beside the workbook has them all.
+MAX_ROWS = 10_000
+MAX_ROWS_BY_MODALITY = 2_000
+
 _CORRECT = Style(fill="good")
 _WRONG = Style(fill="human")
 _MANY_IMAGES = 20
@@ -32,13 +37,16 @@ def add_samples(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping[str
     """Write one row a sample in the file's order, with filters and a frozen head."""
     sheet = book.add_fixed(SAMPLES)
     columns = columns_for(parts, brief=False)
-    write_table(sheet, columns, rows)
+    write_table(sheet, columns, rows, MAX_ROWS)
     sheet.finish(freeze="B2", repeat_row=1)
 
 
-def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the columns' heads and a row a sample from the next row on, under an autofilter."""
-    table = [[column.read(row) for column in columns] for row in rows]
+def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], limit: int) -> None:
+    """Write the columns' heads and a row a sample from the next row on, under an autofilter.
+
+    Of more than ``limit`` samples the first are written, and a line below says how many there are and where.
+    """
+    table = [[column.read(row) for column in columns] for row in rows[:limit]]
     kept = [
         position
         for position, column in enumerate(columns)
@@ -54,6 +62,10 @@ def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[
                 lines = max(lines, lines_of(value, columns[position].width))
         sheet.append([items[position] for position in kept], lines=lines)
     sheet.table(first, len(kept))
+    if len(rows) > limit:
+        sheet.append()
+        where = sheet.book.whole_text_in
+        sheet.append([Item(f"The first {limit:,} of {len(rows):,} samples; all of them are in {where}.")])
 
 
 def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:

@@ -331,3 +331,12 @@ def test_the_whole_test_split_is_written_fast(tmp_path: Path) -> None:
     path = written(tmp_path, perception_score(), samples)
     assert time.perf_counter() - start < 3
     assert len(table(path, "Samples")) == 1305
+
+
+def test_a_very_long_run_is_cut_in_the_workbook_and_says_so(tmp_path: Path) -> None:
+    row = perception_samples()[0]
+    many = [{**row, "index": str(i)} for i in range(10_001)]
+    found = lines(written(tmp_path, perception_score(), many), "Samples")
+    # The head, the samples, an empty row and the line.
+    assert len(found) == 1 + 10_000 + 1 + 1
+    assert found[-1][0].startswith("The first 10,000 of 10,001 samples; all of them are in ")
