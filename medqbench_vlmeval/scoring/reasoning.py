@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from medqbench_vlmeval.judge import usage_of
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
 from medqbench_vlmeval.scoring.axes import positions_by
 from medqbench_vlmeval.scoring.intervals import LEVEL, mean_interval
@@ -66,7 +68,6 @@ def score_reasoning(
         for axis in _AXES
         if (found := positions_by(axis, samples))
     }
-    asked = [verdict for one in judged for verdict in one.verdicts.values()]
     return {
         **cell(everything),
         "n_inference_failed": status[PredictionStatus.INFERENCE_FAILED],
@@ -87,11 +88,7 @@ def score_reasoning(
             for dimension, title in DIMENSION_TITLES.items()
         },
         "groups": groups,
-        "usage": {
-            "calls": sum(verdict.asks for verdict in asked),
-            "prompt_tokens": sum(verdict.prompt_tokens for verdict in asked),
-            "completion_tokens": sum(verdict.completion_tokens for verdict in asked),
-        },
+        "usage": asdict(usage_of(judged)),
     }
 
 
