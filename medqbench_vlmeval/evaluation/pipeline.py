@@ -18,7 +18,7 @@ from medqbench_vlmeval.judge import RULES, Journal, Judge, JudgeOptions, build_j
 from medqbench_vlmeval.predictions import join, read_predictions, samples_from_table
 from medqbench_vlmeval.records import Extraction, Prediction, Sample, SampleSet
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
-from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, REASONING_PREFIX, Task
+from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
 
 Progress = Callable[[int, int], None]
 
@@ -214,9 +214,9 @@ def _write(request: Request, score: dict[str, Any], sample_rows: Sequence[Mappin
 
 
 def _refuse_empty(score: dict[str, Any], paths: ResultPaths) -> None:
-    """A reasoning run in which nothing could be scored has failed, whatever files it wrote."""
+    """A reasoning run without a single verdict has failed, whatever files it wrote."""
     for part in _parts(score) or [score]:
-        if part["task"] != Task.PERCEPTION.value and part["n_scored"] == 0:
+        if part["task"] != Task.PERCEPTION.value and all(part[title] is None for title in DIMENSION_TITLES.values()):
             reason = next(iter(part["unscored_reasons"]), "no verdict")
             raise RunFailed(
                 f"None of the {part['n']} {part['task']} samples of {score['model']} could be scored ({reason}); the "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,12 +14,19 @@ from medqbench_vlmeval.predictions.reading import PredictionTable
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.tasks import REASONING_PREFIX, Task
 
+_PAIR = re.compile(
+    r"\b(?:both|two) images\b|\b(?:first|second|left|right|former|latter|other) (?:image|one|picture|scan|slice)\b"
+    r"|\bimages? ?(?:[12AB]\b|one\b|two\b)",
+    re.IGNORECASE,
+)
+_LEVEL = re.compile(r"\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:good|usable|reject)\b\W*\Z", re.IGNORECASE)
+
 
 def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample]]:
     """Rebuild the samples that a prediction file repeats, without their images.
 
     The task comes from the column ``task`` that this package's dataset classes write, else from the prefixes of a
-    combined set's indexes, else from the columns.
+    combined set's indexes, else from the columns, else from what most reference texts speak of.
 
     Raises:
         BadInput: the columns do not tell the task, or a row cannot be a sample; the message says how to name the
@@ -60,7 +68,28 @@ def _tasks(table: PredictionTable) -> list[Task]:
                 "and some do not; name the data file with --data."
             )
         return known
-    return [tell_task(table.columns, _pictures(table), table.path)] * len(table.rows)
+    try:
+        single = tell_task(table.columns, _pictures(table), table.path)
+    except BadInput:
+        # Files that were written elsewhere often keep the texts and drop the images.
+        told = _told_by_references(table)
+        if told is None:
+            raise
+        single = told
+    return [single] * len(table.rows)
+
+
+def _told_by_references(table: PredictionTable) -> Task | None:
+    """Which reasoning task most of the reference texts belong to: they speak of two images, or of one's level."""
+    column = find_columns(table.columns, ("description",)).names.get("description")
+    if column is None:
+        return None
+    references = [row[column] for row in table.rows if row[column].strip()]
+    pairs = sum(bool(_PAIR.search(text)) for text in references)
+    levels = sum(bool(_LEVEL.search(text)) for text in references) - pairs
+    if 2 * pairs > len(references):
+        return Task.COMPARATIVE
+    return Task.NO_REFERENCE if 2 * levels > len(references) else None
 
 
 def _prefix_task(index: str) -> Task | None:

@@ -205,7 +205,11 @@ def _template(style: Style, quoted: bool, sheet: Worksheet) -> Any:
     cell: Any = Cell(sheet, 1, 1)
     cell.number_format = style.format
     # Wrapped heads keep to the bottom of their row, texts to the top, where reading starts.
-    cell.alignment = Alignment(wrap_text=style.wrap, vertical="center" if style.fill == "head" else "top")
+    head = style.fill == "head"
+    # Numbers stand right and texts left; a centred head belongs to both.
+    cell.alignment = Alignment(
+        wrap_text=style.wrap, vertical="center" if head else "top", horizontal="center" if head else None
+    )
     cell.font = Font(
         name="Calibri",
         size=14 if style.large else 11,

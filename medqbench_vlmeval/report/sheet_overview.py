@@ -24,7 +24,7 @@ COUNT_TITLES = {
     "n_cut": "Prediction cut by its spreadsheet",
 }
 NOT_COMPARABLE = "NOT COMPARABLE with the published rows"
-BASELINE_NOTE = "BASELINE: a model without weights that marks the floor; it is no competitor."
+BASELINE_NOTE = "BASELINE: a model without weights, for orientation; it is no competitor."
 
 
 def unit(task: Task) -> str:

@@ -122,7 +122,7 @@ def test_the_task_is_told_from_the_columns(tmp_path: Path) -> None:
     ("rows", "said"),
     [
         ([{"index": "1"}], "--data"),
-        ([{"index": "1", "description": "Good."}], "name the data file with --data"),
+        ([{"index": "1", "description": "There is noise."}], "name the data file with --data"),
         ([{"index": "1", "description": "Good.", "task": "perception"}], "Or name the data file with --data"),
         ([{"index": "1", **PERCEPTION, "answer": "E"}], "the answer 'E' is not one of the options"),
         (
