@@ -14,9 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.servers import JudgeServer
-
 from benchmarks.machine import machine
+from tests.servers import JudgeServer
 
 DELAY, NPROC = 0.2, 32
 

@@ -56,7 +56,7 @@ def find_kit() -> InstalledKit | None:
         except importlib.metadata.PackageNotFoundError:
             continue
         # A checkout on PYTHONPATH shadows an installed distribution, whose version would then be a lie.
-        if commit is None and (package / "__init__.py").samefile(str(found.locate_file("vlmeval/__init__.py"))):
+        if commit is None and package.resolve() == Path(str(found.locate_file("vlmeval"))).resolve():
             return InstalledKit(package, distribution, found.version, None)
     return InstalledKit(package, "vlmeval" if commit else "checkout", _source_version(package), commit)
 

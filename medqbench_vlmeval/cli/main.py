@@ -61,11 +61,12 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave the process with its exit code: 0, 1 for a failed run, 2 for bad input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    # Behind 'run', --debug is an option of the kit's.
+    debug = "--debug" in words and words[:1] != ["run"]
     try:
         if words[:1] == ["run"] or words[:2] == ["--debug", "run"]:
-            # The kit's parser owns every option behind 'run' (it has a --debug of its own); a second parser
-            # in front of it could only get in its way.
+            # The kit's parser owns every option behind 'run'; a second parser in front of it could only get in
+            # its way.
             from medqbench_vlmeval.kit.runner import run
 
             sys.exit(run(words[words.index("run") + 1 :]))

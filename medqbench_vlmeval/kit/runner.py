@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from medqbench_vlmeval.errors import BadInput, MissingDependency
+from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.installed import InstalledKit, require_kit
 from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.kit.status import Job, Outcome, outcome_of
@@ -36,6 +36,11 @@ def run(arguments: Sequence[str]) -> int:
     """
     kit = require_kit()
     rest, known = _take_ours(arguments)
+    if not (known.config or (known.data and known.model) or {"-h", "--help"} & set(rest)):
+        raise BadInput(
+            "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
+            "try: --data MedQBench_Perception_mini --model MedQ-Classical."
+        )
     jobs = _jobs(known)
     only_ours = bool(jobs) and all(job.dataset in ALL_DATASET_NAMES for job in jobs)
     rest = _hide_keys(rest, only_ours)
@@ -47,7 +52,17 @@ def run(arguments: Sequence[str]) -> int:
     if not known.base_url and not known.config:
         _check_models(known.model or [])
     started = datetime.now(timezone.utc)
-    _hand_over(kit, rest)
+    try:
+        _hand_over(kit, rest)
+    except MedQBenchError:
+        raise
+    except Exception as error:
+        # The kit is foreign code with errors of every kind; predictions that it had finished are on the disk.
+        words = str(error).strip().splitlines() or ["no message"]
+        raise RunFailed(
+            f"VLMEvalKit stopped with {type(error).__name__}: {words[0]}. Its log in {known.work_dir} says more; "
+            "'medqbench --debug run ...' shows the traceback."
+        ) from error
     if int(os.environ.get("RANK", "0")) != 0:
         return 0
     work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)

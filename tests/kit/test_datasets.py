@@ -134,6 +134,32 @@ def test_kits_own_prompt_of_a_model_is_not_used_in_api_mode(kit, work):
     assert "my own prompt" not in seen
 
 
+def test_kits_own_prompt_of_a_model_is_not_used_in_local_mode(kit, work):
+    from vlmeval.inference import infer_data_job
+    from vlmeval.vlm.base import BaseModel
+
+    seen = []
+
+    class Insisting(BaseModel):
+        INTERLEAVE = True
+
+        def use_custom_prompt(self, dataset):
+            return True
+
+        def build_prompt(self, line, dataset=None):
+            return [{"type": "text", "value": "my own prompt"}]
+
+        def generate_inner(self, message, dataset=None):
+            seen.append(message[-1]["value"])
+            return "A"
+
+    dataset = kit.build_dataset("MedQBench_Perception_mini")
+    work.mkdir()
+    infer_data_job(Insisting(), work_dir=str(work), model_name="insisting", dataset=dataset)
+    assert len(seen) == len(dataset)
+    assert "my own prompt" not in seen
+
+
 def test_evaluate_returns_plain_json(kit, tsv, tmp_path):
     dataset = kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
     frame = dataset.data.copy()

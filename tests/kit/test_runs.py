@@ -9,7 +9,7 @@ import pytest
 
 from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.data import embedded_folder
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.kit.runner import run
 from tests.servers import JudgeServer
@@ -206,6 +206,20 @@ def test_unknown_names_suggest_the_nearest(kit, work):
     with pytest.raises(BadInput, match=r"Qwen2\.5-VL-7B"):
         run(["--data", PERCEPTION, "--model", "Qwen2.5-VL-7b", "--work-dir", str(work)])
     assert not work.exists()
+
+
+def test_errors_inside_the_kit_are_one_sentence(kit, work):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "MedQ-Classical", "--api-mode"]
+    with pytest.raises(RunFailed, match="API mode only supports a single model"):
+        run([*arguments, "--work-dir", str(work)])
+
+
+def test_a_run_of_nothing_says_what_is_missing(kit, work):
+    with pytest.raises(BadInput, match="--data and --model"):
+        run(["--work-dir", str(work)])
+    with pytest.raises(SystemExit) as end:
+        run(["--help"])
+    assert end.value.code == 0
 
 
 def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
