@@ -1,0 +1,226 @@
+"""Option texts in running text: which of them the reply affirms, and which it denies."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from medqbench_vlmeval.answers.optionset import OptionSet, mentioned
+
+_CLAUSE = re.compile(
+    r"[.;:!?\n]|\bbut\b|\bhowever\b|\binstead(?! of)\b|\brather(?! than)\b|\bwhile\b|\balthough\b|\bso\b"
+    r"|\band (?:should|must|needs?|has to|therefore|thus|it|instead|hence)\b|\b(?:suggests?|indicates?|points? to"
+    r"|leaves?|confirms?|means|implies)\b|不过|但|而是|主要|, (?:it|there|I|the|this) ",
+    re.IGNORECASE,
+)
+_NEGATOR = re.compile(
+    r"\b(?:no|not(?! only)|without|never|neither|nor|cannot|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?"
+    r"|rather than|instead of|rul(?:e|es|ed|ing) out"
+    r"|exclud\w+|wrong to (?:call|say|speak)|unlike|than|compared (?:to|with)|as opposed to|less|absent|avoid\w*"
+    r"|opposed to|no need to"
+    r"|kein\w*|sans|sin|нет|без)\b|n't\b|没有|沒有|无|無|不是|并非|不",
+    re.IGNORECASE,
+)
+_IDIOM = re.compile(r"\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\s*[),;])", re.IGNORECASE)
+# What takes back an option that is a negation itself: 'not a case of no blur'.
+_NOT_NONE = re.compile(
+    r"(?:\b(?:not|nor|neither|never|hardly|rather than|instead of|cannot|wrong to)|n't)\s+"
+    r"(?:(?:simply|just|merely|really|exactly|an?|the|case|of|one|option|speak|call|it|this|say|at|all)\s+){0,6}[\"'(]*\Z",
+    re.IGNORECASE,
+)
+# Negations that say that something is not there, in contrast to 'not merely', 'rather than'.
+_THERE_IS_NO = re.compile(
+    r"(?:\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?)|(?:n't|\bnot)\s+(?:see|show|have"
+    r"|exhibit|contain|any|display|suffer)\w*)\b(?!\s+(?:need|longer))[^.;:]*\Z",
+    re.IGNORECASE,
+)
+_HEDGE = re.compile(
+    r"\b(?:if|whether|might|may|could|possibly|perhaps|either|or|options? (?:are|is|include|such as|like)"
+    r"|considering|consider (?!(?:this|the|it)\b)|such as|(?:to|I) (?:determine|tell|assess)"
+    r"|types? of \w+ such as|e\.g|candidates?"
+    r"|between"
+    r"(?!.{0,100}\b(?:is|are|was|were|shows?|looks?|appears?|seen|has|have)\b)"
+    r"|check(?:ing)? for|look(?:ing)? for)\b|是否|可能",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"\s*(?:artifacts?|artefacts?|is|are|was|were|does|do|did|can|could|cannot|seems?|appears?|would be"
+    r"|degradation)?\s*(?:also |clearly |simply |to be |be |is |are )?"
+    r"(?:not(?! only)\b|n't\b|isn't|aren't|doesn't|absent|ruled out|excluded|unlikely|no\b(?=[.,;\n]|$)|cannot"
+    r"|incorrect|wrong|✗|❌)|\s*\(\s*(?:no|not|absent)\s*\)|\s*[:\-]\s*(?:no\b|not\b|none\b|absent|✗|❌)|\s*(?:不|没有)",
+    re.IGNORECASE,
+)
+_LISTING = re.compile(
+    r"[\s,]*(?:(?:or|nor|and|any|visible|significant|obvious|apparent|noticeable|clear|severe|mild|image"
+    r"|merely)\b[\s,]*)*\Z",
+    re.IGNORECASE,
+)
+_VERB_AFTER = re.compile(
+    r"\s+(?:is|are|can be|appears?|seems?|remains?|was|were|dominates?|exists?)\b(?!\s+(?:not|absent))", re.IGNORECASE
+)
+# 'No noise can be seen' says that there is none.
+_PERCEIVED = re.compile(
+    r"(?:\s+\w+ly)?\s+(?:can|could|may|might)\s+(?:also\s+|clearly\s+|really\s+)?be\s+(?:\w+ly\s+)?(?:seen|observed|detected|noted|found|identified"
+    r"|made out|discerned|appreciated|recogni[sz]ed|visuali[sz]ed|perceived|noticed)\b"
+    r"(?![^.;\n]{0,60}\b(?:if|when|typically|often|other|such|some)\b)",
+    re.IGNORECASE,
+)
+_MAY = re.compile(r"\s+(?:may|might)\b", re.IGNORECASE)
+# 'good' as a verdict, not as in 'good contrast'.
+_JOINED = re.compile(r"\s*(?:,|,?\s*and|,?\s*or|/)\s*", re.IGNORECASE)
+_QUALITIES = (("good",), ("fair",), ("poor",), ("bad",), ("excellent",), ("acceptable",), ("high",), ("low",))
+_GOOD_AFTER = re.compile(
+    r"\s+(?!quality|image|overall|enough|for|and|but|with|because|as|since|in|diagnostic|condition|level|due"
+    r"|rather|category|than|based|given|according|in|when|so|despite|without|throughout)[A-Za-z]",
+    re.IGNORECASE,
+)
+_NO_SUCH = re.compile(
+    r"\b(?:no|without(?: any)?|free (?:of|from)|n't (?:see|show|contain|have|exhibit)(?: any)?)\s+(?:(?:visible"
+    r"|obvious|significant|apparent|noticeable|evident|clear|major|discernible|detectable|image|quality|signs? of"
+    r"|evidence of|any|other)\s+)*"
+    r"(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b",
+    re.IGNORECASE,
+)
+
+
+# What only looks like an option: 'similar to CT', 'might suggest CT'.
+_LIKE = re.compile(
+    r"(?:\b(?:similar(?:ity|ities)?|close|comparable|akin|resemblance|superficially)\b[^.;,:]{0,20}\s(?:to|with)"
+    r"|\b(?:resembl\w+|reminiscent of|mimic\w*|mistaken for|confused with|reminds? (?:me|one|us) of"
+    r"|(?:looks?|looked|looking|appears?) (?:a (?:bit|little) |somewhat |rather |much |superficially )?like"
+    r"|(?:might|may|could|would|can)\s+(?:at first\s+|\w+ly\s+)?(?:suggest|indicate|point to|imply|look like"
+    r"|pass for|hint at)))"
+    r"\s+(?:an?|the|some|of)?\s*(?:\w+\s+){0,2}\Z|(?:像|类似于?|類似|近似于?)\s*\Z",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """An option's text at ``start``; ``affirmed`` is None where the reply only weighs it."""
+
+    letter: str
+    start: int
+    affirmed: bool | None
+
+
+def find(text: str, options: OptionSet) -> list[Mention]:
+    """All mentions of option texts, longest text first at each place."""
+    found: list[Mention] = []
+    if options.mention is not None:
+        spans = list(options.mention.finditer(text))
+        for at, match in enumerate(spans):
+            # Only near neighbours matter to a mention, and looking at all of them would be quadratic.
+            found.append(_judge(text, match, options, spans[max(0, at - 8) : at + 2]))
+        _share_denials(text, spans, found)
+    if options.nothing is not None and not any(m.letter == options.nothing for m in found):
+        nothing = _NO_SUCH.search(text)
+        if nothing is not None and not any(m.affirmed for m in found):
+            found.append(Mention(options.nothing, nothing.start(), True))
+    return found
+
+
+def _share_denials(text: str, spans: list[re.Match[str]], found: list[Mention]) -> None:
+    """'Metal and ring artifacts are not seen' denies both, though the denial follows the second one."""
+    for at in range(len(spans) - 2, -1, -1):
+        between = text[spans[at].end() : spans[at + 1].start()]
+        if found[at + 1].affirmed is False and found[at].affirmed and _JOINED.fullmatch(between):
+            found[at] = replace(found[at], affirmed=False)
+
+
+def _judge(text: str, match: re.Match[str], options: OptionSet, spans: list[re.Match[str]]) -> Mention:
+    letter = mentioned(match)
+    before = text[max(0, match.start() - 120) : match.start()]
+    after = text[match.end() : match.end() + 60]
+    boundary = 0
+    for boundary_match in _CLAUSE.finditer(before):
+        boundary = boundary_match.end()
+    clause = before[boundary:]
+    own_negation = options.words[letter][:1] in (("no",), ("not",), ("none",))
+    if re.match(
+        r"[^.!;:,\n]{0,50}\?|\s+(?:means|refers to|stands for|is defined|would"
+        r"|might|may|could|can|typically|usually|often|occurs?|(?:is|are) (?:better|worse|preferable|desirable|caused"
+        r"|often|usually|typically|a type))\b",
+        after,
+    ) and not (_PERCEIVED.match(after) and (own_negation or not _MAY.match(after))):
+        return Mention(letter, match.start(), None)
+    if (
+        letter == options.nothing
+        and options.words[letter] == ("none",)
+        and not re.match(r"\s*(?:$|[.,;:!)\]\n]|of the (?:above|options)|is|are)", after)
+    ):
+        return Mention(letter, match.start(), None)
+    if own_negation and _NOT_NONE.search(clause):
+        return Mention(letter, match.start(), False)
+    negator = None if own_negation else _last_negator(clause)
+    if negator is not None and _reaches(clause[negator:], match, spans, after):
+        if letter in options.absent and _THERE_IS_NO.search(_without_negations(clause, match.start(), spans, options)):
+            return Mention(options.absent[letter], match.start(), True)
+        return Mention(letter, match.start(), False)
+    if _DENIED_AFTER.match(after) and not own_negation:
+        return Mention(letter, match.start(), False)
+    if _alternatives(text, match, spans):
+        return Mention(letter, match.start(), None)
+    if _HEDGE.search(clause):
+        return Mention(letter, match.start(), None)
+    if re.match(r"\s*(?:,\s*)?or\s", after) and not re.match(r"\s*(?:,\s*)?or\s+(?:other|similar)", after):
+        return Mention(letter, match.start(), None)
+    if options.words[letter] in _QUALITIES and _GOOD_AFTER.match(after):
+        return Mention(letter, match.start(), None)
+    return Mention(letter, match.start(), True)
+
+
+def _without_negations(clause: str, end: int, spans: list[re.Match[str]], options: OptionSet) -> str:
+    """The clause before ``end`` without the options in it that are negations themselves ('no blur')."""
+    start = end - len(clause)
+    for span in spans:
+        if start <= span.start() < end and options.words[mentioned(span)][:1] in (("no",), ("not",), ("none",)):
+            clause = clause[: span.start() - start] + "_" * len(span[0]) + clause[span.end() - start :]
+    return clause
+
+
+def _alternatives(text: str, match: re.Match[str], spans: list[re.Match[str]]) -> bool:
+    """Whether the text stands in 'fair to good', 'good / usable'."""
+    for other in spans:
+        first, second = (other, match) if other.start() < match.start() else (match, other)
+        if (
+            other is not match
+            and second.start() - first.end() < 12
+            and re.fullmatch(
+                r"\s*(?:,?\s*or|and/or|to|/|-|vs\.?|versus)\s*(?:an? |even )?", text[first.end() : second.start()]
+            )
+        ):
+            return True
+    return False
+
+
+def _last_negator(clause: str) -> int | None:
+    position = None
+    masked = _IDIOM.sub(lambda idiom: "_" * len(idiom[0]), clause)
+    for negator in _NEGATOR.finditer(masked):
+        position = negator.end()
+    return position
+
+
+def _reaches(between: str, match: re.Match[str], spans: list[re.Match[str]], after: str) -> bool:
+    """Whether a negation reaches over a comma: it does in a list ('no motion, blur, or noise')."""
+    if "," not in between and "，" not in between:
+        return len(between.split()) <= 8
+    # Other options' texts in between are list items; anything else ends the negation.
+    start = match.start() - len(between)
+    rest = between
+    for span in reversed(spans):
+        if start <= span.start() < match.start():
+            rest = rest[: span.start() - start] + rest[span.end() - start :]
+    _, _, tail = rest.partition(",")
+    return bool(_LISTING.match(tail)) and not _VERB_AFTER.match(after) and not re.search(r"\bjust\b|\bonly\b", between)
+
+
+def affirmed(text: str, options: OptionSet) -> set[str]:
+    """The letters of all options that ``text`` affirms."""
+    return {mention.letter for mention in find(text, options) if mention.affirmed}
+
+
+def likened(text: str, mention: Mention) -> bool:
+    """Whether the text at a mention only says what the image looks like: 'although it resembles CT'."""
+    return _LIKE.search(text[max(0, mention.start - 90) : mention.start]) is not None
