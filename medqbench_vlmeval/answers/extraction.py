@@ -103,7 +103,8 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Extraction:
     text = plain(fold(shorten(without_tokens(thoughts))))
     if len(text) <= 12:
         found = _read(text, options)
-        return found if found is not None and found.letter is not None else Extraction(None, ONLY_THOUGHT)
+        # '<think>B' is an answer behind a stray token; '<think>maybe B' is a thought that was cut off.
+        return found if found is not None and found.rule == "whole reply" else Extraction(None, ONLY_THOUGHT)
     if _PLAIN_END.search(text[-200:]):
         found_claim = claimed(text, options)
         if found_claim is not None and found_claim.weight == STRONG and found_claim.reading.letter is not None:

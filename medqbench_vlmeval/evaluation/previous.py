@@ -23,7 +23,7 @@ def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
     Raises:
         OSError: the folder cannot be written to.
     """
-    if not paths.samples.exists() or "judge" not in score["settings"]:
+    if not paths.samples.exists() or not score["settings"]["judge"]:
         return
     earlier = _read(paths.score)
     if earlier is not None and _made_by(earlier) == _made_by(score):

@@ -17,6 +17,9 @@ from medqbench_vlmeval.prompts import style_hash
 from medqbench_vlmeval.records import Sample, SampleSet, SourceFile
 from medqbench_vlmeval.tasks import Task
 
+# How multiple-choice replies are read; the version goes up when a rule changes what is read.
+EXTRACTION = {"name": "choice-extraction", "version": "1"}
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -106,6 +109,4 @@ def settings_of(table: PredictionTable, provenance: Provenance, judge: Judge | N
         },
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    if judge is not None:
-        settings |= judge.describe(task)
-    return settings
+    return settings | (judge.describe(task) if judge is not None else {"protocol": EXTRACTION, "judge": None})

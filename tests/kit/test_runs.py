@@ -59,6 +59,7 @@ def test_a_run_leaves_all_results(classical):
     data = score["settings"]["data"]["perception"]
     assert data["origin"] == "embedded"
     assert len(data["sha256"]) == 64
+    assert score["settings"]["protocol"]["name"] == "choice-extraction"
     assert score["settings"]["prompt"]["style"] == "official"
     assert len(score["settings"]["prompt"]["sha256"]) == 64
     assert "severity" in score["groups"]
