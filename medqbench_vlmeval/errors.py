@@ -31,3 +31,9 @@ class MissingDependency(BadInput):
 
 class JudgeError(RunFailed):
     """The judge could not be asked at all (no judge named, unreachable server, refused key)."""
+
+
+class NoJudge(JudgeError, BadInput):
+    """No judge was named, or none with a key: an option is missing."""
+
+    exit_code = 2

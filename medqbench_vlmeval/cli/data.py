@@ -12,6 +12,7 @@ app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=Tr
 @app.command()
 def info(
     data: Annotated[str, typer.Argument(help="A dataset's name or a data file (TSV).")],
+    images: Annotated[bool, typer.Option("--images", help="Read, check and count the images too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
@@ -20,7 +21,7 @@ def info(
     from medqbench_vlmeval.evaluation.naming import sample_set_for
     from medqbench_vlmeval.report import describe_data
 
-    found = describe(sample_set_for(data))
+    found = describe(sample_set_for(data, images))
     if as_json:
         print_json(found)
     else:

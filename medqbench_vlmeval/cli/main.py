@@ -14,6 +14,7 @@ import typer
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.cli import data, leaderboard, patch, score
+from medqbench_vlmeval.cli.progress import INTERRUPTED
 from medqbench_vlmeval.errors import MedQBenchError
 
 app = typer.Typer(
@@ -78,5 +79,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"medqbench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("medqbench: interrupted; what was finished is kept.", file=sys.stderr)
-        sys.exit(130)
+        print("medqbench: interrupted; verdicts that had come are kept.", file=sys.stderr)
+        sys.exit(INTERRUPTED)

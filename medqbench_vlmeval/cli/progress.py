@@ -1,10 +1,12 @@
-"""A progress bar for the judge on stderr, where there is a terminal to see it."""
+"""What is seen of the judge at work: a progress bar where there is a terminal, and a word on Ctrl-C."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import typer
 
 
 @contextmanager
@@ -24,3 +26,16 @@ def judge_progress() -> Iterator[Callable[[int, int], None] | None]:
             bar.update(row, completed=done, total=total)
 
         yield move
+
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def leave_on_interrupt() -> Iterator[None]:
+    """Turn Ctrl-C into one sentence and the shell's usual exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("medqbench: interrupted; verdicts that had come are kept and not asked for again.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+DEFAULTS = {"nproc": 32, "retry": 6, "timeout": 600.0}
+
 
 def score(
     predictions: Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")],
@@ -21,15 +23,17 @@ def score(
     judge_key: Annotated[
         str | None, typer.Option("--judge-key", help="Better: the environment variable MEDQBENCH_JUDGE_KEY.")
     ] = None,
-    judge_nproc: Annotated[int, typer.Option("--judge-nproc", min=1, help="Judge calls in flight.")] = 32,
-    judge_retry: Annotated[int, typer.Option("--judge-retry", min=0, help="Retries of a failed call.")] = 6,
-    judge_timeout: Annotated[float, typer.Option("--judge-timeout", min=0.001, help="Seconds for one call.")] = 600,
+    judge_nproc: Annotated[int | None, typer.Option("--judge-nproc", min=1, help="Calls in flight [32].")] = None,
+    judge_retry: Annotated[int | None, typer.Option("--judge-retry", min=0, help="Retries of a call [6].")] = None,
+    judge_timeout: Annotated[
+        float | None, typer.Option("--judge-timeout", min=0.001, help="Seconds for one call [600].")
+    ] = None,
     judge_args: Annotated[str | None, typer.Option("--judge-args", help="More judge options as JSON.")] = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="Judge protocol: official or rubric.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline numbers as JSON.")] = False,
 ) -> None:
     """Score an existing prediction file without the kit; the task is told from its columns."""
-    from medqbench_vlmeval.cli.progress import judge_progress
+    from medqbench_vlmeval.cli.progress import judge_progress, leave_on_interrupt
     from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.evaluation import Request, evaluate, headline
     from medqbench_vlmeval.evaluation.naming import name_results, sample_set_for
@@ -37,7 +41,7 @@ def score(
     from medqbench_vlmeval.judge.journal import FILE_NAME
     from medqbench_vlmeval.report import run_summary
 
-    options: dict[str, Any] = {
+    given: dict[str, Any] = {
         "model": judge,
         "api_base": judge_base_url,
         "key": judge_key,
@@ -45,18 +49,19 @@ def score(
         "retry": judge_retry,
         "timeout": judge_timeout,
         "protocol": protocol,
-        **parse_judge_args(judge_args),
     }
+    # An option of its own says more than the same one inside --judge-args.
+    options = {**DEFAULTS, **parse_judge_args(judge_args), **{k: v for k, v in given.items() if v is not None}}
     sample_set = sample_set_for(data) if data is not None else None
     names = name_results(predictions, model, sample_set)
-    with judge_progress() as on_progress:
+    with judge_progress() as on_progress, leave_on_interrupt():
         found = evaluate(
             Request(
                 prediction_file=predictions,
                 model=names.model,
                 dataset=names.dataset,
                 sample_set=sample_set,
-                judge={key: value for key, value in options.items() if value is not None},
+                judge=options,
                 out=out,
                 leaderboard=out / "leaderboard",
                 journal=out / FILE_NAME,

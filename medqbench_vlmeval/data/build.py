@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 
@@ -19,6 +20,8 @@ from medqbench_vlmeval.records import ColumnUse, Sample
 from medqbench_vlmeval.tasks import OPTION_LETTERS, Task
 
 _LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
+# 'B. No', where No is the text of B.
+_LETTER_AND_TEXT = re.compile(r"\(?([A-Da-d])[).:]\s*(.+)", re.DOTALL)
 
 
 class SampleBuilder:
@@ -188,6 +191,9 @@ def read_answer(text: str, options: Mapping[str, str]) -> str | None:
 
 def _letter_or_number(text: str, options: Mapping[str, str]) -> str | None:
     bare = text.strip(_LETTER_WRAPPING).upper()
+    dressed = _LETTER_AND_TEXT.fullmatch(text.strip())
+    if dressed and options.get(dressed[1].upper(), "").strip() == dressed[2].strip():
+        return dressed[1].upper()
     if bare in OPTION_LETTERS:
         return bare if bare in options else None
     number = _number(text)

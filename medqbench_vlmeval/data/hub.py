@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from dataclasses import dataclass
@@ -52,6 +53,10 @@ def download(filename: str, revision: str | None = None) -> HubFile:
     )
     # The transport's base class: requests, httpx and its successors each have their own.
     transport = HfHubHTTPError.__mro__[1]
+    # The client tells each of its retries at length; what matters is said once, below.
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
     try:
         path = hf_hub_download(repo_id=REPOSITORY, repo_type="dataset", filename=filename, revision=wanted)
     except LocalEntryNotFoundError as error:
@@ -72,6 +77,8 @@ def download(filename: str, revision: str | None = None) -> HubFile:
         raise BadInput(f"the hub's repository {REPOSITORY}{at} has no file {filename}: {ways_out}.") from None
     except (OSError, ValueError, transport) as error:  # type: ignore[misc]
         raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
+    finally:
+        client.setLevel(level)
     return HubFile(Path(path), _revision_of(Path(path)))
 
 

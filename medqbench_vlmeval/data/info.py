@@ -68,17 +68,18 @@ def describe(sample_set: SampleSet) -> dict[str, Any]:
     """Counts, columns and hashes of a dataset as plain JSON types.
 
     Returns:
-        ``name``, ``task``, ``n``, ``images`` (distinct files) and ``parts``: for every single task ``n``, ``images``,
-        ``counts`` by axis and value (rows without a value under ``'(unknown)'``, axes without any value left out),
-        ``source`` (path, sha256, samples_sha256, revision, origin, columns) and ``published``, which says for the test
-        split whether the counts are those that follow from the published figures (None for other splits).
+        ``name``, ``task``, ``n``, ``images`` (distinct files, None where they were not looked at) and ``parts``: for
+        every single task ``n``, ``images``, ``counts`` by axis and value (rows without a value under ``'(unknown)'``,
+        axes without any value left out), ``source`` (path, sha256, samples_sha256, revision, origin, columns) and
+        ``published``, which says for the test split whether the counts are those that follow from the published
+        figures (None for other splits).
     """
     parts = {}
     for task, source in sample_set.sources.items():
         samples = [sample for sample in sample_set.samples if sample.task is task]
         parts[task.value] = {
             "n": len(samples),
-            "images": len({path for sample in samples for path in sample.images}),
+            "images": _image_count(samples),
             "counts": _counts(samples),
             "source": {
                 "path": str(source.path),
@@ -97,9 +98,14 @@ def describe(sample_set: SampleSet) -> dict[str, Any]:
         "name": sample_set.name,
         "task": sample_set.task.value,
         "n": len(sample_set.samples),
-        "images": len({path for sample in sample_set.samples for path in sample.images}),
+        "images": _image_count(sample_set.samples),
         "parts": parts,
     }
+
+
+def _image_count(samples: Iterable[Sample]) -> int | None:
+    """Distinct image files, None where the set was loaded without looking at its images."""
+    return len({path for sample in samples for path in sample.images}) or None
 
 
 def _counts(samples: list[Sample]) -> dict[str, dict[str, int]]:

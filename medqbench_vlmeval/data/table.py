@@ -208,6 +208,8 @@ def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
     """
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name the file itself.")
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path} is no ordinary file (a pipe or a device); save its content to a file.")
     try:
         source = path.open("rb")
     except FileNotFoundError:

@@ -117,7 +117,10 @@ def _severity_of(found: list[str]) -> str | None:
 
 def read_scope(text: str) -> str:
     """'general' or 'modality-specific' where the text says so, else the text itself."""
-    return _scope_of(words(text)) or text.strip()
+    found = words(text)
+    if {"non", "not", "nonspecific", "unspecific"} & set(found) and not _GENERAL_WORDS.intersection(found):
+        return "general"
+    return _scope_of(found) or text.strip()
 
 
 def _scope_of(found: list[str]) -> str | None:

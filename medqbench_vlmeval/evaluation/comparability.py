@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.tasks import PUBLISHED_QUESTIONS, PUBLISHED_SIZES, QUESTION_TYPES, Split, Task
 
-PUBLISHED_JUDGE = "gpt-4o"
+# GPT-4o itself, dated or not, also behind a router's prefix; not its mini, audio or search relatives.
+_PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\d{2}-\d{2})?", re.IGNORECASE)
 
 
 def data_reasons(task: Task, split: Split | None, samples: Sequence[Sample]) -> list[str]:
@@ -34,13 +36,17 @@ def prompt_reasons(style: str | None) -> list[str]:
     return [] if style in (None, "official") else [f"the prompt style '{style}' is not the official one"]
 
 
-def judge_reasons(judge: str, protocol: str) -> list[str]:
-    """Why a judge keeps a result from being compared with the published rows, which GPT-4o judged."""
+def judge_reasons(judge: str, protocol: str, served_as: str | None) -> list[str]:
+    """Why a judge keeps a result from being compared with the published rows, which GPT-4o judged.
+
+    ``served_as`` is what the server called its model, None where it was never asked.
+    """
     if judge == "rules":
         return ["the embedded judge 'rules' is not the published judge"]
     reasons = [] if protocol == "official" else [f"the judge protocol '{protocol}' is not the official one"]
-    if not judge.lower().startswith(PUBLISHED_JUDGE) or judge.lower().startswith(f"{PUBLISHED_JUDGE}-mini"):
-        reasons.append(f"the judge '{judge}' is not the published one (GPT-4o)")
+    for name in dict.fromkeys([judge, *(served_as.split(", ") if served_as else ())]):
+        if not _PUBLISHED_JUDGE.fullmatch(name):
+            reasons.append(f"the judge '{name}' is not the published one (GPT-4o)")
     return reasons
 
 

@@ -16,7 +16,7 @@ from medqbench_vlmeval.evaluation.settings import Provenance, settings_of
 from medqbench_vlmeval.files import write_json, write_jsonl
 from medqbench_vlmeval.judge import RULES, Journal, Judge, JudgeOptions, build_judge
 from medqbench_vlmeval.predictions import join, read_predictions, samples_from_table
-from medqbench_vlmeval.records import Extraction, Prediction, Sample, SampleSet
+from medqbench_vlmeval.records import ColumnUse, Extraction, Prediction, Sample, SampleSet
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
 
@@ -66,18 +66,29 @@ def evaluate(request: Request) -> Evaluation:
         RunFailed: the judge was asked and not one sample could be scored (the result files are written first),
             or a file cannot be written.
     """
+    paths = result_paths(request.prediction_file, request.out, request.stem)
+    for path in vars(paths).values():
+        if path.exists() and request.prediction_file.exists() and path.samefile(request.prediction_file):
+            raise BadInput(
+                f"The result file {path} would replace the prediction file itself; choose another --out folder or "
+                "rename the prediction file."
+            )
     table = read_predictions(request.prediction_file)
+    columns: Mapping[Task, ColumnUse] = {}
     if request.sample_set is not None:
         task, samples = request.sample_set.task, list(request.sample_set.samples)
     else:
-        task, samples = samples_from_table(table)
+        task, samples, columns = samples_from_table(table)
+    n_all = len(samples)
     if request.only is not None:
         samples = [sample for sample in samples if sample.index in request.only]
     if not samples:
         raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
     predictions = join(samples, table)
-    provenance = Provenance.of(request.sample_set, table, samples, request.prompt_style)
+    provenance = Provenance.of(request.sample_set, table, samples, columns, request.prompt_style)
     reasons = provenance.reasons()
+    if len(samples) < n_all:
+        reasons.append(f"only {len(samples)} of {n_all} samples were run")
 
     if task is Task.PERCEPTION:
         score, sample_rows = _perception(samples, predictions)
@@ -99,8 +110,14 @@ def evaluate(request: Request) -> Evaluation:
     }
     for part in _parts(score):
         part.setdefault("dataset", request.dataset)
-    paths = _write(request, score, sample_rows)
+    for row in sample_rows:
+        row["comparable"] = score["comparable"]
+    _write(score, sample_rows, paths)
     _refuse_empty(score, paths)
+    if request.leaderboard is not None:
+        from medqbench_vlmeval.report import leaderboard
+
+        leaderboard.update(request.leaderboard, score)
     return Evaluation(score, sample_rows, paths)
 
 
@@ -170,7 +187,9 @@ def _with_reasons(
 ) -> dict[str, Any]:
     """Add ``comparable`` and ``not_comparable_because`` to a score and to each of its parts."""
     known = ALL_DATASET_NAMES.get(dataset)
-    judged = comparability.judge_reasons(judge.name, judge.protocol) if judge else []
+    judged: list[str] = []
+    if judge is not None:
+        judged = comparability.judge_reasons(judge.name, judge.protocol, judge.describe(task)["judge"]["served_as"])
 
     def marked(part_task: Task, part: dict[str, Any]) -> dict[str, Any]:
         of_part = [sample for sample in samples if sample.task is part_task]
@@ -193,10 +212,9 @@ def _with_reasons(
     return {**parts, "comparable": not why, "not_comparable_because": why}
 
 
-def _write(request: Request, score: dict[str, Any], sample_rows: Sequence[Mapping[str, Any]]) -> ResultPaths:
-    from medqbench_vlmeval.report import leaderboard, write_workbook
+def _write(score: dict[str, Any], sample_rows: Sequence[Mapping[str, Any]], paths: ResultPaths) -> None:
+    from medqbench_vlmeval.report import write_workbook
 
-    paths = result_paths(request.prediction_file, request.out, request.stem)
     try:
         keep_paid_verdicts(paths, score)
         # Samples first: they hold what was paid for. The score last but for the board: it says all is there.
@@ -208,17 +226,15 @@ def _write(request: Request, score: dict[str, Any], sample_rows: Sequence[Mappin
             f"Results cannot be written to {paths.score.parent} ({error.strerror or error}); make room there or choose "
             "another folder."
         ) from error
-    if request.leaderboard is not None:
-        leaderboard.update(request.leaderboard, score)
-    return paths
 
 
 def _refuse_empty(score: dict[str, Any], paths: ResultPaths) -> None:
-    """A reasoning run without a single verdict has failed, whatever files it wrote."""
+    """A reasoning run in which a dimension has no verdict at all has failed, whatever files it wrote."""
     for part in _parts(score) or [score]:
-        if part["task"] != Task.PERCEPTION.value and all(part[title] is None for title in DIMENSION_TITLES.values()):
+        empty = [title for title in DIMENSION_TITLES.values() if part.get(title, 0) is None]
+        if empty:
             reason = next(iter(part["unscored_reasons"]), "no verdict")
             raise RunFailed(
-                f"None of the {part['n']} {part['task']} samples of {score['model']} could be scored ({reason}); the "
-                f"replies are kept in {paths.samples}."
+                f"None of the {part['n']} {part['task']} samples of {score['model']} could be scored on "
+                f"{', '.join(empty)} ({reason}); what the judge said is kept in {paths.samples}."
             )

@@ -1,7 +1,8 @@
 """Keeping the verdicts of an earlier evaluation that a new one would write over.
 
-Judging costs money. A second evaluation of the same predictions with another judge or protocol, or of new
-predictions under the same file name, first moves the earlier result files into the folder ``previous``.
+Judging costs money. A second evaluation of the same predictions with another judge, protocol or parameter, one
+that scored less than the earlier one, or one of new predictions under the same file name first moves the earlier
+result files into the folder ``previous``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.evaluation.outputs import ResultPaths
+from medqbench_vlmeval.tasks import REASONING_PREFIX
 
 _FOLDER = "previous"
 
@@ -26,7 +28,7 @@ def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
     if not paths.samples.exists() or not score["settings"]["judge"]:
         return
     earlier = _read(paths.score)
-    if earlier is not None and _made_by(earlier) == _made_by(score):
+    if earlier is not None and _made_by(earlier) == _made_by(score) and _unscored(score) <= _unscored(earlier):
         return
     created = str(earlier.get("settings", {}).get("created", "")) if earlier else ""
     tag = re.sub(r"\W+", "-", created).strip("-") or f"{int(paths.samples.stat().st_mtime)}"
@@ -48,7 +50,13 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:
     settings = score.get("settings", {})
     judge = settings.get("judge") or {}
-    return (judge.get("name"), settings.get("protocol"), (settings.get("prediction_file") or {}).get("sha256"))
+    predictions = (settings.get("prediction_file") or {}).get("content_sha256")
+    return (judge.get("name"), judge.get("parameters"), settings.get("protocol"), predictions)
+
+
+def _unscored(score: Mapping[str, Any]) -> int:
+    parts = [score[name] for name in REASONING_PREFIX.values() if name in score] or [score]
+    return sum(int(part.get("n_unscored") or 0) for part in parts)
 
 
 def _free(path: Path) -> Path:

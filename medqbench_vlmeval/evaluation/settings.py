@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
 from medqbench_vlmeval.data import samples_sha256
 from medqbench_vlmeval.evaluation.comparability import prompt_reasons
+from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.installed import find_kit, package_version
 from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
-from medqbench_vlmeval.records import Sample, SampleSet, SourceFile
+from medqbench_vlmeval.records import ColumnUse, Sample, SampleSet, SourceFile
 from medqbench_vlmeval.tasks import Task
 
 # How multiple-choice replies are read; the version goes up when a rule changes what is read.
@@ -35,11 +37,15 @@ class Provenance:
         sample_set: SampleSet | None,
         table: PredictionTable,
         samples: Sequence[Sample],
+        columns: Mapping[Task, ColumnUse],
         prompt_style: str | None,
     ) -> Provenance:
-        """Gather provenance; a prediction file's own columns win over what the caller believes."""
+        """Gather provenance; a prediction file's own columns win over what the caller believes.
+
+        ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it.
+        """
         tasks = list(dict.fromkeys(sample.task for sample in samples))
-        recorded = {task: _recorded(table, task, len(tasks)) for task in tasks}
+        recorded = {task: _recorded(table, task, len(tasks), columns.get(task, ColumnUse())) for task in tasks}
         data = {}
         for task in tasks:
             of_task = [sample for sample in samples if sample.task is task]
@@ -62,29 +68,32 @@ class Provenance:
 
 
 def _from_file(source: SourceFile) -> dict[str, Any]:
-    columns = source.columns
     return {
         "path": str(source.path),
         "sha256": source.sha256,
         "revision": source.revision,
         "origin": source.origin,
-        "columns": {
-            "read": dict(columns.read),
-            "inferred": dict(columns.inferred),
-            "absent": list(columns.absent),
-            "ignored": list(columns.ignored),
-        },
+        "columns": _used(source.columns),
     }
 
 
-def _recorded(table: PredictionTable, task: Task, n_tasks: int) -> dict[str, Any]:
+def _used(columns: ColumnUse) -> dict[str, Any]:
+    return {
+        "read": dict(columns.read),
+        "inferred": dict(columns.inferred),
+        "absent": list(columns.absent),
+        "ignored": list(columns.ignored),
+    }
+
+
+def _recorded(table: PredictionTable, task: Task, n_tasks: int, columns: ColumnUse) -> dict[str, Any]:
     rows_of = task.value if n_tasks > 1 else None
     return {
         "path": None,
         "sha256": _column(table, "data_sha256", rows_of),
         "revision": _column(table, "data_revision", rows_of),
         "origin": "prediction file",
-        "columns": {"read": {}, "inferred": {}, "absent": [], "ignored": []},
+        "columns": _used(columns),
     }
 
 
@@ -100,7 +109,12 @@ def settings_of(table: PredictionTable, provenance: Provenance, judge: Judge | N
     style = provenance.prompt_style
     settings: dict[str, Any] = {
         "data": provenance.data,
-        "prediction_file": {"name": table.path.name, "sha256": table.sha256},
+        "prediction_file": {
+            "name": table.path.name,
+            "sha256": table.sha256,
+            # A spreadsheet that was copied by writing it anew has other bytes and the same replies.
+            "content_sha256": sha256_text(json.dumps([[one.index, one.text] for one in table.predictions])),
+        },
         "prompt": {"style": style, "sha256": style_hash(style, task) if style and kit else None},
         "versions": {
             "medqbench_vlmeval": package_version(),

@@ -48,6 +48,8 @@ def build_judge(options: JudgeOptions) -> Judge:
         JudgeError: the judge needs a key and none is given.
     """
     if options.name == RULES:
+        if options.protocol not in (*PROTOCOLS, RULES):
+            load_protocol(options.protocol)
         from medqbench_vlmeval.judge.rules import RulesJudge
 
         return RulesJudge()

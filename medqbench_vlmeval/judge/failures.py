@@ -11,13 +11,22 @@ from medqbench_vlmeval.judge.options import NO_KEY, JudgeOptions, shown_url
 if TYPE_CHECKING:
     from openai import APIStatusError, OpenAIError
 
-# Asking again, or asking the next question, cannot help: key, model name or request are refused.
-HOPELESS = frozenset({400, 401, 403, 404, 422})
+# Asking again, or asking the next question, cannot help: key, credit or model name are refused.
+HOPELESS = frozenset({401, 402, 404})
+# Before any call was answered these speak of the request's form; later of the one prompt that was refused.
+HOPELESS_AT_FIRST = frozenset({400, 403, 422})
+_NO_CREDIT = "insufficient_quota"
+# So many connections in a row failed after others had worked: the server is gone.
+GONE_AFTER = 2
 _WORDS_LENGTH = 240
 # A 400 that speaks of this one prompt: its length, or a filter that its words set off.
-_THIS_PROMPT_CODES = frozenset({"context_length_exceeded", "string_above_max_length", "content_filter"})
+_THIS_PROMPT_CODES = frozenset(
+    {"context_length_exceeded", "string_above_max_length", "content_filter", "invalid_prompt"}
+)
 _THIS_PROMPT = re.compile(
-    r"(?:maximum|max) context length|context window|maximum (?:input|model) length|content filter", re.I
+    r"(?:maximum|max) context length|context window|maximum (?:input|model) length|content filter"
+    r"|flagged|usage polic|moderation",
+    re.I,
 )
 
 
@@ -31,6 +40,13 @@ def server_words(error: OpenAIError, key: str) -> str:
         words = words.replace(key, "***")
     words = " ".join(re.sub(r"\bsk-[\w*-]{4,}", "***", words).split())
     return words if len(words) <= _WORDS_LENGTH else f"{words[:_WORDS_LENGTH]}..."
+
+
+def is_hopeless(error: APIStatusError, words: str, answered: bool) -> bool:
+    """Whether a refusal concerns every call; ``answered`` says that a call of this run has been answered."""
+    if error.status_code in HOPELESS or str(error.code) == _NO_CREDIT:
+        return True
+    return error.status_code in HOPELESS_AT_FIRST and not answered and not is_about_this_prompt(error, words)
 
 
 def is_about_this_prompt(error: APIStatusError, words: str) -> bool:

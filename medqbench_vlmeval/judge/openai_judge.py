@@ -19,7 +19,7 @@ from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import failures
 from medqbench_vlmeval.judge.background import emitted
 from medqbench_vlmeval.judge.interface import Known, OnProgress, OnVerdict, texts_to_judge
-from medqbench_vlmeval.judge.options import JudgeOptions, shown_url
+from medqbench_vlmeval.judge.options import JudgeOptions, shown_extra, shown_url
 from medqbench_vlmeval.judge.protocol import Protocol
 from medqbench_vlmeval.judge.verdict import parse_score
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
@@ -89,7 +89,7 @@ class OpenAIJudge:
                 "parameters": {
                     "temperature": options.temperature,
                     "max_tokens": options.max_tokens,
-                    **({"extra": dict(options.extra)} if options.extra else {}),
+                    **({"extra": shown_extra(options.extra)} if options.extra else {}),
                 },
             },
         }
@@ -224,20 +224,21 @@ class _Run:
         try:
             reply = await client.post("/chat/completions", body=body, cast_to=object)
         except openai.APIStatusError as error:
-            self._answered = True
+            self._failed_connections = 0
             words = failures.server_words(error, self._key)
-            if error.status_code in failures.HOPELESS and not failures.is_about_this_prompt(error, words):
+            if failures.is_hopeless(error, words, self._answered):
                 raise failures.refused(options, error, words) from None
             raise _Unanswered(f"{type(error).__name__} ({error.status_code}): {words}") from None
         except openai.APIConnectionError as error:
-            self._failed_connections += not self._answered
-            if not self._answered and self._failed_connections >= self._workers:
+            self._failed_connections += 1
+            if self._failed_connections >= self._workers * (failures.GONE_AFTER if self._answered else 1):
                 raise failures.unreachable(options) from None
             raise _Unanswered(f"{type(error).__name__}: {failures.server_words(error, self._key)}") from None
         except ValueError:
             # A server that says JSON and sends something else: the SDK passes the decoder's error on.
             reply = None
         self._answered = True
+        self._failed_connections = 0
         return _answer(reply, options.name)
 
 

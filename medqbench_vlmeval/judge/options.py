@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.errors import BadInput, NoJudge
 from medqbench_vlmeval.judge.protocol import DEFAULT_PROTOCOL
 
 KEY_VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY")
@@ -25,6 +26,7 @@ NO_JUDGE = (
 # The SDK's own client keeps at most 1,000 connections.
 MAX_NPROC = 1000
 # Keywords that the kit's runner passes to every dataset and that mean nothing to a judge of ours.
+_SECRET_NAME = re.compile(r"key|token|secret|password|authorization|credential", re.IGNORECASE)
 _KIT_ONLY = frozenset({"verbose", "use_verifier", "use_vllm", "sleep", "use_threading"})
 _KNOWN = frozenset(
     {
@@ -81,7 +83,7 @@ class JudgeOptions:
             )
         name = kwargs.get("model")
         if name is None or not str(name).strip():
-            raise JudgeError(NO_JUDGE)
+            raise NoJudge(NO_JUDGE)
         if kwargs.get("n_rounds") not in (None, 1):
             raise BadInput(
                 f"n_rounds is {kwargs['n_rounds']!r}, but this judge asks each question in one round; use 1."
@@ -125,11 +127,16 @@ class JudgeOptions:
             JudgeError: there is none; the message names the ways to give one.
         """
         found = self.key or next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
-        if found:
-            return found
+        if found and found.strip():
+            if not (found.strip().isascii() and found.strip().isprintable()):
+                raise BadInput(
+                    "The judge's key holds characters that no key has (it is not shown here); copy it again into "
+                    f"{KEY_VARIABLES[0]}."
+                )
+            return found.strip()
         if self.endpoint() != PUBLIC_URL:
             return NO_KEY
-        raise JudgeError(
+        raise NoJudge(
             f"The judge '{self.name}' needs a key: set {' or '.join(KEY_VARIABLES)}, give --judge-key, or name your "
             "own server with --judge-base-url http://host:port/v1."
         )
@@ -149,6 +156,19 @@ def parse_judge_args(text: str | None) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise BadInput(f"--judge-args must be a JSON object, such as '{example}'.")
     return found
+
+
+def shown_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Additions to the request as a result may show them: what is named like a secret is masked, at any depth."""
+
+    def shown(name: str, value: Any) -> Any:
+        if _SECRET_NAME.search(name):
+            return "***"
+        if isinstance(value, Mapping):
+            return {key: shown(str(key), inner) for key, inner in value.items()}
+        return value
+
+    return {name: shown(name, value) for name, value in extra.items()}
 
 
 def shown_url(url: str) -> str:

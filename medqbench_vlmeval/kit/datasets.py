@@ -145,7 +145,8 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
             )
         )
         headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.score)))
-        return headline
+        # The kit keeps numbers alone in its status file; the mark has to be one to get there.
+        return {**headline, "comparable_with_published": int(found.score["comparable"])}
 
 
 def _kit_indexes(indexes: list[str]) -> list[Any]:

@@ -12,11 +12,13 @@ import argparse
 import difflib
 import json
 import os
+import re
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.installed import InstalledKit, require_kit
@@ -25,6 +27,9 @@ from medqbench_vlmeval.kit.status import Job, Outcome, outcome_of
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, parse_dataset_name
 
 _OUR_PREFIX = "medqbench"
+_OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
+# The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
+_ABBREVIATED_KEY = re.compile(r"--(?:judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -41,8 +46,10 @@ def run(arguments: Sequence[str]) -> int:
             "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
-    jobs = _jobs(known)
-    only_ours = bool(jobs) and all(job.dataset in ALL_DATASET_NAMES for job in jobs)
+    entries = _entries(known)
+    jobs = _jobs(known, entries)
+    only_ours = bool(jobs) and all(_is_ours(job.dataset, entries) for job in jobs)
+    _check_work_dir(Path(known.work_dir))
     rest = _hide_keys(rest, only_ours)
 
     # A user's keys for the kit live in its .env; nothing else may turn the console's log level up.
@@ -105,21 +112,59 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
     return rest, kits.parse_known_args(rest)[0]
 
 
-def _jobs(known: argparse.Namespace) -> list[Job]:
+def _entries(known: argparse.Namespace) -> dict[str, Mapping[str, Any]]:
+    """The dataset entries of ``--config`` or ``--data-config``, by name; they are checked before anything is paid.
+
+    Raises:
+        BadInput: not JSON of that shape, or an entry that the kit would infer and then fail on.
+    """
+    option, text = "--data-config", known.data_config or "{}"
+    if known.config:
+        option = f"--config {known.config}"
+        try:
+            text = Path(known.config).read_text(encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{known.config} cannot be read: {error.strerror}.") from None
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{option} is not JSON: {error}.") from None
+    entries = config.get("data") if known.config and isinstance(config, dict) else config
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise BadInput(f"{option} must give a JSON object for each dataset's name.")
+    if known.config and not isinstance(config.get("model"), dict):
+        raise BadInput(f"{option} must have the objects 'model' and 'data'.")
+    for name, entry in entries.items():
+        # The kit's local mode writes predictions under one of the two names and reads them under the other.
+        if entry.get("class") in _OUR_CLASSES and entry.get("dataset", name) != name and not known.api_mode:
+            raise BadInput(
+                f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
+                "dataset's own name there (or use --api-mode)."
+            )
+    return entries
+
+
+def _is_ours(dataset: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+    return dataset in ALL_DATASET_NAMES or entries.get(dataset, {}).get("class") in _OUR_CLASSES
+
+
+def _jobs(known: argparse.Namespace, entries: Mapping[str, Mapping[str, Any]]) -> list[Job]:
     """The model x dataset pairs that this run is asked for."""
     models, datasets = known.model, known.data
     if known.config:
-        path = Path(known.config)
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            models, datasets = list(config["model"]), list(config["data"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{path} is not a config of the kit with 'model' and 'data': {error}.") from error
-    own_names = json.loads(known.data_config) if known.data_config else {}
+        models = list(json.loads(Path(known.config).read_text(encoding="utf-8"))["model"])
+        datasets = list(entries)
     for dataset in datasets:
-        if dataset.lower().startswith(_OUR_PREFIX) and dataset not in own_names and not _is_of_the_kit(dataset):
+        if dataset.lower().startswith(_OUR_PREFIX) and dataset not in entries and not _is_of_the_kit(dataset):
             parse_dataset_name(dataset)
     return [Job(model, dataset, known.mode) for model in models for dataset in datasets]
+
+
+def _check_work_dir(folder: Path) -> None:
+    """Find out before seconds of imports and hours of inference whether results can be written."""
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise BadInput(f"--work-dir {folder} cannot be made: {nearest} is no folder that may be written to.")
 
 
 def _is_of_the_kit(dataset: str) -> bool:
@@ -142,6 +187,9 @@ def _check_models(models: Sequence[str]) -> None:
 
 def _hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
     """Move keys from the command line, which the kit writes into files, to the environment."""
+    for word in arguments:
+        if _ABBREVIATED_KEY.match(word):
+            raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key or --judge-args.")
     keys = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     keys.add_argument("--key")
     keys.add_argument("--judge-key")

@@ -39,7 +39,8 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -
         return Outcome(f"{name} was not run; the log in {work_dir} says why.")
     folder, entry = found
     score = folder / f"{model}_{job.dataset}_score.json"
-    return Outcome(_failure(name, entry, work_dir), score if score.exists() else None)
+    scored = job.mode != "infer" and score.exists()
+    return Outcome(_failure(name, entry, work_dir), score if scored else None)
 
 
 def _failure(name: str, found: dict[str, Any], work_dir: Path) -> str | None:

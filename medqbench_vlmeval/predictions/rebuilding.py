@@ -11,9 +11,10 @@ from medqbench_vlmeval.data.columns import Columns, find_columns, resolve_column
 from medqbench_vlmeval.data.loading import tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.reading import PredictionTable
-from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.records import ColumnUse, Sample
 from medqbench_vlmeval.tasks import REASONING_PREFIX, Task
 
+_OWN_COLUMNS = {"task", "prediction", "data_sha256", "data_revision", "samples_sha256", "prompt_style"}
 _PAIR = re.compile(
     r"\b(?:both|two) images\b|\b(?:first|second|left|right|former|latter|other) (?:image|one|picture|scan|slice)\b"
     r"|\bimages? ?(?:[12AB]\b|one\b|two\b)",
@@ -22,8 +23,8 @@ _PAIR = re.compile(
 _LEVEL = re.compile(r"\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:good|usable|reject)\b\W*\Z", re.IGNORECASE)
 
 
-def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample]]:
-    """Rebuild the samples that a prediction file repeats, without their images.
+def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict[Task, ColumnUse]]:
+    """Rebuild the samples that a prediction file repeats, without their images, and say how its columns were used.
 
     The task comes from the column ``task`` that this package's dataset classes write, else from the prefixes of a
     combined set's indexes, else from the columns, else from what most reference texts speak of.
@@ -47,7 +48,13 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample]]:
         cells = {meaning: row[name] for meaning, name in columns.names.items()}
         sample = builder.build(cells, f"{table.path}, row {number}")
         samples.append(replace(sample, index=prediction.index))
-    return (Task.REASONING if prefixed or len(builders) > 1 else tasks[0]), samples
+    used = {single: _without_own(builder.column_use()) for single, (_, builder) in builders.items()}
+    return (Task.REASONING if prefixed or len(builders) > 1 else tasks[0]), samples, used
+
+
+def _without_own(use: ColumnUse) -> ColumnUse:
+    """Leave out of the ignored columns those that our dataset classes write and other rooms read."""
+    return replace(use, ignored=tuple(name for name in use.ignored if name not in _OWN_COLUMNS))
 
 
 def _tasks(table: PredictionTable) -> list[Task]:

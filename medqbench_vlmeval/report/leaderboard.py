@@ -153,7 +153,8 @@ def _identity(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     known = ALL_DATASET_NAMES.get(str(entry.get("dataset")))
     # One table has several names: no suffix means test, and a combined run measures both single ones.
     dataset = known.split.value if known else str(entry.get("dataset"))
-    fields = ("protocol", "protocol_sha256", "judge", "data_sha256", "prompt_style")
+    # n: a run that was limited to some samples does not take the place of a whole one.
+    fields = ("protocol", "protocol_sha256", "judge", "data_sha256", "prompt_style", "n")
     return (entry["task"], entry["model"], known is not None, dataset, *(entry.get(field) for field in fields))
 
 

@@ -160,7 +160,7 @@ def _by_modality(part: RunPart) -> Grid:
         else:
             found = {measure: mapping(cell).get(measure) for measure in measures}
         numbers = [_value(number(found[measure]), part.task) for measure in (OVERALL, *measures[:-1])]
-        lines.append((str(name), *numbers, _count(whole(mapping(cell).get("n")))))
+        lines.append((str(name), *numbers, _count(whole(mapping(cell).get("n_scored", mapping(cell).get("n"))))))
     return Grid("By modality", ("Modality", OVERALL, *measures[:-1], "n"), tuple(lines))
 
 

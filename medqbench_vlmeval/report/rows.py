@@ -71,9 +71,11 @@ def own_row(part: RunPart) -> Row:
 
 
 def data_hash(part: RunPart) -> str | None:
-    """The sha256 of the data file, or of the samples where a prediction file was all there was."""
-    found = part.data.get("sha256") or part.data.get("samples_sha256")
-    return None if found is None else str(found)
+    """The sha256 of the data file; 'samples:' and that of the samples where a prediction file was all there was."""
+    if part.data.get("sha256"):
+        return str(part.data["sha256"])
+    samples = part.data.get("samples_sha256")
+    return None if samples is None else f"samples:{samples}"
 
 
 def by_overall(rows: Iterable[Row]) -> list[Row]:

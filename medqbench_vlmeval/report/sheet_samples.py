@@ -19,6 +19,7 @@ MAX_ROWS_BY_MODALITY = 2_000
 
 _CORRECT = Style(fill="good")
 _WRONG = Style(fill="human")
+BAD = Style(fill="bad", bold=True)
 _MANY_IMAGES = 20
 
 
@@ -98,7 +99,9 @@ def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
         brief_axes = [_text("question_type", 15), _text("severity", 14)]
         return [*labels, *brief_axes, *found, long["unscored"], long["question"], long["prediction"], cut]
     axes = [*(_text(name, 15) for name in _AXES), Column("images", 26, _images, optional=True)]
-    return [*labels, *axes, *asked, *found, long["unscored"], long["prediction"], cut]
+    # Scores that are copied from here into another sheet should carry their mark along.
+    mark = [] if all(part.comparable for part in parts) else [Column("comparable", 12, lambda _: Item("no", BAD))]
+    return [*labels, *axes, *asked, *found, *mark, long["unscored"], long["prediction"], cut]
 
 
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")

@@ -32,6 +32,37 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> tuple[float, float]:
     return low, high
 
 
+def clipped(interval: tuple[float, float] | None, low: float, high: float) -> tuple[float, float] | None:
+    """An interval cut to a scale: a mean of verdicts from 0 to 2 cannot lie outside them."""
+    return None if interval is None else (max(low, interval[0]), min(high, interval[1]))
+
+
+def sum_of_means_interval(
+    columns: Sequence[Sequence[float | None]], level: float = LEVEL
+) -> tuple[float, float] | None:
+    """Normal interval of a sum of column means, where rows may lack values in some columns.
+
+    The columns are parallel. A row's influence on the sum is ``u = Σ_d (x_d - m_d) / n_d`` over the columns ``d`` in
+    which it has a value, with ``m_d`` and ``n_d`` the column's mean and count; the variance is ``n/(n-1) Σ u²`` over
+    the ``n`` rows that have any value (the delta method with the usual small-sample factor; P. J. Huber, Proc. Fifth
+    Berkeley Symp. 1, 1967, p. 221). Without gaps this is the interval of the mean of the row sums. None where a
+    column is empty or fewer than two rows have values.
+    """
+    means = [fmean(known) if (known := [x for x in column if x is not None]) else None for column in columns]
+    counts = [sum(x is not None for x in column) for column in columns]
+    rows = [row for row in zip(*columns, strict=True) if any(x is not None for x in row)]
+    if any(mean is None for mean in means) or len(rows) < 2:
+        return None
+    centre = sum(mean for mean in means if mean is not None)
+    influence = [
+        sum((x - mean) / n for x, mean, n in zip(row, means, counts, strict=True) if x is not None and mean is not None)
+        for row in rows
+    ]
+    variance = len(rows) / (len(rows) - 1) * sum(u * u for u in influence)
+    half = NormalDist().inv_cdf(0.5 + level / 2) * math.sqrt(variance)
+    return centre - half, centre + half
+
+
 def mean_interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
     """Normal interval of a mean, ``mean ± z·s/sqrt(n)`` with the sample standard deviation ``s`` (n-1).
 

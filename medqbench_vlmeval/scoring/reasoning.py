@@ -11,9 +11,10 @@ from typing import Any
 from medqbench_vlmeval.judge import usage_of
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
 from medqbench_vlmeval.scoring.axes import positions_by
-from medqbench_vlmeval.scoring.intervals import LEVEL, mean_interval
+from medqbench_vlmeval.scoring.intervals import LEVEL, clipped, mean_interval, sum_of_means_interval
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
 
+MAX_SCORE = 2
 _AXES = ("modality", "severity", "difficulty", "source", "degradation")
 
 
@@ -32,8 +33,8 @@ def score_reasoning(
 
     Overall is the sum of the four means, which reproduces every published row to 0.001. A verdict that is
     missing is left out of its dimension's mean and its sample is counted in ``n_unscored``; a dimension
-    without any verdict is None, and then so is Overall. Intervals are normal intervals of the mean; the one
-    of Overall is taken over the samples that have all four verdicts.
+    without any verdict is None, and then so is Overall. Intervals are normal intervals of the mean, cut to the
+    scale; the one of Overall is that of a sum of means (see ``intervals``).
     """
     scores: dict[str, list[int | None]] = {
         dimension: [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
@@ -60,8 +61,7 @@ def score_reasoning(
         }
 
     everything = range(len(samples))
-    complete = [i for i in everything if reasons[i] is None]
-    sums = [sum(score for dimension in DIMENSIONS if (score := scores[dimension][i]) is not None) for i in complete]
+    columns = [scores[dimension] for dimension in DIMENSIONS]
     status = Counter(prediction.status for prediction in predictions)
     groups = {
         axis: {name: cell(positions) for name, positions in found.items()}
@@ -78,10 +78,10 @@ def score_reasoning(
             "level": LEVEL,
             "method": "normal, samples independent",
             **{
-                title: _as_list(mean_interval(values(dimension, everything)))
+                title: _as_list(clipped(mean_interval(values(dimension, everything)), 0, MAX_SCORE))
                 for dimension, title in DIMENSION_TITLES.items()
             },
-            "Overall": _as_list(mean_interval(sums)),
+            "Overall": _as_list(clipped(sum_of_means_interval(columns), 0, MAX_SCORE * len(DIMENSIONS))),
         },
         "frequencies": {
             title: {str(score): values(dimension, everything).count(score) for score in (0, 1, 2)}

@@ -145,7 +145,7 @@ def test_bad_options(capsys, predictions, tmp_path):
     reasoning = tmp_path / "m_d.csv"
     reasoning.write_text("index,task,question,description,prediction\n1,no-reference,Q,good,good\n", encoding="utf-8")
     code, _, err = run(capsys, "score", reasoning, "--out", out)
-    assert (code, "--judge" in err) == (1, True)
+    assert (code, "--judge" in err) == (2, True)
     code, _, err = run(capsys, "score", reasoning, "--judge", "j", "--protocol", "oficial", "--out", out)
     assert (code, "Did you mean 'official'" in err) == (2, True)
     code, _, err = run(capsys, "score", reasoning, "--judge", "j", "--judge-args", "{", "--out", out)

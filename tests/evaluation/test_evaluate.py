@@ -282,3 +282,92 @@ def test_interrupted_by_the_user(tmp_path):
         process.communicate(timeout=30)
     assert process.returncode != 0
     assert len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines()) >= 16
+
+
+def test_a_result_never_takes_the_place_of_its_prediction_file(tmp_path):
+    path = tmp_path / "m_d_samples.jsonl"
+    path.write_text(json.dumps({"index": 1, "question": "Q", "A": "Yes", "B": "No", "answer": "A", "prediction": "A"}))
+    before = path.read_bytes()
+    with pytest.raises(BadInput, match="would replace the prediction file itself"):
+        evaluate(request_for(path, dataset="MedQBench_Perception_mini", stem="m_d"))
+    assert path.read_bytes() == before
+
+
+def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
+    with JudgeServer("Score: 2") as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
+        evaluate(request_for(path, judge=judge))
+        evaluate(request_for(path, judge={**judge, "temperature": 0.5}))
+    kept = tmp_path / "previous"
+    assert len(list(kept.glob("m_d_score_*.json"))) == 1
+    with JudgeServer(refusal(500, "out of order")) as server, pytest.raises(RunFailed):
+        evaluate(request_for(path, judge={**judge, "api_base": server.base_url, "temperature": 0.5, "retry": 0}))
+    scores = [json.loads(one.read_text(encoding="utf-8"))["Overall"] for one in kept.glob("m_d_score_*.json")]
+    assert scores == [8, 8]
+
+
+def test_a_failed_run_does_not_enter_the_board(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer("no idea") as server, pytest.raises(RunFailed):
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
+        evaluate(request_for(path, judge=judge, leaderboard=tmp_path / "leaderboard"))
+    assert not (tmp_path / "leaderboard").exists()
+
+
+def test_one_refused_prompt_leaves_one_verdict_unscored(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(6)})
+
+    def reply(request):
+        return refusal(400, "Invalid prompt: it was flagged", "other") if "text 3" in request.prompt else "Score: 1"
+
+    with JudgeServer(reply) as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 2}
+        score = evaluate(request_for(path, judge=judge)).score
+    assert (score["n_scored"], score["n_unscored"], score["Overall"]) == (5, 1, 4.0)
+
+
+def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(50)})
+    calls = iter(range(10))
+
+    def reply(_request):
+        return Reply("Score: 1") if next(calls, None) is not None else Reply(status=0)
+
+    with JudgeServer(reply) as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 4, "retry": 0}
+        with pytest.raises(JudgeError, match="No judge answers"):
+            evaluate(request_for(path, judge=judge, journal=tmp_path / "judge_journal.jsonl"))
+        assert len(server.requests) < 60
+    assert len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines()) == 10
+
+
+def test_another_model_behind_the_name_is_not_comparable(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer(Reply("Score: 1", model="llama-3-8b")) as server:
+        judge = {"model": "gpt-4o", "api_base": server.base_url}
+        score = evaluate(request_for(path, judge=judge, dataset="MedQBench_Reasoning_NoReference")).score
+    assert any("llama-3-8b" in reason for reason in score["not_comparable_because"])
+    assert not any("'gpt-4o'" in reason for reason in score["not_comparable_because"])
+
+
+def test_a_prediction_file_alone_says_how_its_columns_were_used(tmp_path):
+    path = tmp_path / "m_d.csv"
+    path.write_text("index,question,A,B,answer,prediction\n1,Is it sharp?,Yes,No,A,A\n", encoding="utf-8")
+    score = evaluate(request_for(path, dataset="MedQBench_Perception_mini")).score
+    columns = score["settings"]["data"]["perception"]["columns"]
+    assert columns["read"]["question"] == "question"
+    assert "question_type" in columns["inferred"]
+    assert "severity" in columns["absent"]
+    assert columns["ignored"] == []
+
+
+def test_secrets_inside_extra_are_masked(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer("Score: 1") as server:
+        extra = {"api_key": "sk-canary", "options": {"auth_token": "sk-canary", "seed": 7}}
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "extra": extra}
+        evaluate(request_for(path, judge=judge, journal=tmp_path / "judge_journal.jsonl"))
+        assert server.requests[0].body["api_key"] == "sk-canary"
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or b"sk-canary" not in file.read_bytes(), file

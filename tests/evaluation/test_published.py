@@ -6,7 +6,7 @@ import json
 import pytest
 
 from medqbench_vlmeval.evaluation import Request, evaluate
-from tests.servers import JudgeServer
+from tests.servers import JudgeServer, Reply
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.
 PERCEPTION = {
@@ -69,7 +69,7 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
         dimension = next(name for name, words in ASKED.items() if words in request.prompt)
         sample = int(request.prompt.split("Sample ")[1].split(":")[0])
         left = totals[dimension] - 2 * sample
-        return f"Score: {max(0, min(2, left))}"
+        return Reply(f"Score: {max(0, min(2, left))}", model="gpt-4o-2024-11-20")
 
     path = tmp_path / "m_x.tsv"
     with path.open("w", encoding="utf-8", newline="") as out:
@@ -91,7 +91,7 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
     assert score["n_unscored"] == 0
     assert score["usage"] == {"calls": 4 * n, "prompt_tokens": 400 * n, "completion_tokens": 20 * n}
     assert score["comparable"] is True
-    assert score["settings"]["judge"]["served_as"] == "gpt-4o-served"
+    assert score["settings"]["judge"]["served_as"] == "gpt-4o-2024-11-20"
     assert score["settings"]["protocol"]["name"] == "official"
     rows = [json.loads(line) for line in (tmp_path / "m_x_samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(len(one["verdicts"]) == 4 for one in rows)

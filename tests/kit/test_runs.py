@@ -155,7 +155,8 @@ def test_every_prediction_format_gives_the_same_numbers(kit, work, monkeypatch, 
     assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]) == 0
     predictions = newest(work, "MedQ-Chance", f"MedQ-Chance_{PERCEPTION}.{suffix}")
     score = score_of(work, "MedQ-Chance", PERCEPTION)
-    assert score["settings"]["prediction_file"] == {"name": predictions.name, "sha256": sha256_of(predictions)}
+    made_from = score["settings"]["prediction_file"]
+    assert (made_from["name"], made_from["sha256"]) == (predictions.name, sha256_of(predictions))
     # Chance is seeded by the sample: every format has to see the same replies.
     assert score["n_correct"] == sum(row["correct"] for row in rows_of(work, "MedQ-Chance", PERCEPTION))
     assert score["rules"] == {next(iter(score["rules"])): score["n"]}
@@ -306,3 +307,62 @@ def test_two_models_and_two_datasets_in_one_run(kit, work):
     for model in ("MedQ-Chance", "MedQ-Classical"):
         for dataset in (PERCEPTION, COMPARATIVE):
             assert score_of(work, model, dataset)["model"] == model
+
+
+def config_of(tmp_path, name, dataset, cls="MedQBenchPerception"):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {name: {"class": cls, "dataset": dataset}}}))
+    return str(path)
+
+
+def test_a_config_that_the_kit_would_fail_on_is_refused_before_inference(kit, work, tmp_path):
+    with pytest.raises(BadInput, match="needs the dataset's own name"):
+        run(["--config", config_of(tmp_path, "mine", PERCEPTION), "--work-dir", str(work)])
+    assert not list(work.rglob("*.xlsx"))
+
+
+@pytest.mark.parametrize("text", ['{"x":', "[]", '{"x": 1}'])
+def test_a_malformed_data_config_is_one_sentence(kit, work, text):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--data-config", text]
+    with pytest.raises(BadInput, match="--data-config"):
+        run([*arguments, "--work-dir", str(work)])
+
+
+@pytest.mark.parametrize("option", ["--judge-k", "--judge-ke", "--judge-arg", "--judge-k=x"])
+def test_abbreviated_key_options_are_refused(kit, work, option):
+    with pytest.raises(BadInput, match="out: --judge-key"):
+        run(["--data", PERCEPTION, "--model", "MedQ-Chance", option, "sk-x", "--work-dir", str(work)])
+
+
+def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, monkeypatch, tmp_path):
+    from medqbench_vlmeval.installed import require_kit
+
+    if not require_kit().commit:
+        pytest.skip("only git HEAD's runner has --data-config")
+    monkeypatch.delenv("MEDQBENCH_JUDGE_KEY", raising=False)
+    own = json.dumps({"mine": {"class": "MedQBenchNoReference", "dataset": NO_REFERENCE}})
+    arguments = ["--data", "mine", "--data-config", own, "--model", "MedQ-Chance", "--judge", "rules", "--api-mode"]
+    assert run([*arguments, "--judge-key", "sk-canary-own", "--work-dir", str(work)]) == 0
+    assert list(work.rglob("MedQ-Chance_mine_score.json"))
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or b"sk-canary-own" not in path.read_bytes(), path
+
+
+def test_a_work_folder_that_cannot_be_made_is_bad_input(kit, work, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadInput, match="cannot be made"):
+        run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(tmp_path / "file" / "x")])
+
+
+def test_a_limited_run_does_not_replace_a_whole_one(kit, work):
+    from medqbench_vlmeval.installed import require_kit
+
+    if require_kit().commit:
+        pytest.skip("only the PyPI kit's runner has --limit")
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
+    assert run(arguments) == 0
+    whole = score_of(work, "MedQ-Chance", PERCEPTION)["n"]
+    assert run([*arguments, "--limit", "7"]) == 0
+    assert f"only 7 of {whole} samples were run" in score_of(work, "MedQ-Chance", PERCEPTION)["not_comparable_because"]
+    with (work / "leaderboard" / "perception.csv").open(encoding="utf-8", newline="") as table:
+        assert {row["n"] for row in csv.DictReader(table) if row["model"] == "MedQ-Chance"} == {str(whole), "7"}

@@ -224,7 +224,7 @@ def test_a_temporary_name_of_the_caller_does_not_end_up_in_the_notice(tmp_path: 
     samples[0]["prediction"] = "x" * 40_000
     path = tmp_path / f".{NAME}_report.xlsx.abc123.tmp"
     write_workbook(path, perception_score(), samples)
-    shown = load_workbook(path.rename(tmp_path / "renamed.xlsx"))["Samples"]["L2"].value
+    shown = load_workbook(path.rename(tmp_path / "renamed.xlsx"))["Samples"]["M2"].value
     assert shown.endswith(f"whole text in {NAME}_samples.jsonl]")
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from medqbench_vlmeval.scoring import mean_interval, wilson
+from medqbench_vlmeval.scoring.intervals import clipped, sum_of_means_interval
 
 
 def test_wilson_by_hand():
@@ -39,3 +40,14 @@ def test_mean_interval_by_hand():
 
 def test_one_value_has_no_interval():
     assert mean_interval([2.0]) is None
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=2, max_size=40))
+def test_without_gaps_the_interval_of_a_sum_is_that_of_the_row_sums(rows):
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    assert sum_of_means_interval(columns) == pytest.approx(mean_interval([sum(row) for row in rows]), abs=1e-9)
+
+
+def test_a_sum_with_an_empty_column_has_no_interval():
+    assert sum_of_means_interval([[1, 2], [None, None]]) is None
+    assert clipped((-1.0, 3.0), 0, 2) == (0, 2)

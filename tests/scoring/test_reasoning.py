@@ -77,3 +77,16 @@ def test_published_rows_come_out_of_their_sums(n, points, row):
     score = run([judged(str(i), scores) for i, scores in enumerate(zip(*columns, strict=True))])
     titles = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy", "Overall")
     assert [score[title] for title in titles] == pytest.approx(row, abs=0.0006)
+
+
+def test_overall_lies_in_its_interval_where_verdicts_are_missing():
+    score = run([judged(str(i), (2, 2, 2, 2)) for i in range(2)] + [judged(str(i), (0, 0, 0, None)) for i in (2, 3)])
+    low, high = score["intervals"]["Overall"]
+    assert score["Overall"] == 1 + 1 + 1 + 2
+    assert low < score["Overall"] < high <= 8
+
+
+def test_intervals_stay_on_the_scale():
+    score = run([judged("0", (2, 2, 2, 2)), judged("1", (0, 2, 2, 2)), judged("2", (2, 2, 2, 2))])
+    low, high = score["intervals"]["Completeness"]
+    assert (low >= 0, high) == (True, 2)
