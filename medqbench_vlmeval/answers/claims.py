@@ -10,6 +10,7 @@ from medqbench_vlmeval.answers.changes import at_the_end, changed, changed_abroa
 from medqbench_vlmeval.answers.claim import LETTER_THERE, QUESTIONED, STRONG, WEAK, Claim, rejected
 from medqbench_vlmeval.answers.conclusions import concluded, named, right, ticked
 from medqbench_vlmeval.answers.elimination import remaining
+from medqbench_vlmeval.answers.guesses import behind_arrow, guessed
 from medqbench_vlmeval.answers.markup import OPEN
 from medqbench_vlmeval.answers.optionset import OptionSet
 from medqbench_vlmeval.answers.payload import letter_at, read, read_whole
@@ -175,7 +176,7 @@ def _chosen(text: str, options: OptionSet) -> Iterator[Claim]:
         yield Claim(found.start(), reading, weight, "chosen answer")
 
 
-_UNCONDITIONAL = frozenset({"marked answer", "ticked option"})
+_UNCONDITIONAL = frozenset({"marked answer", "ticked option", "guessed answer"})
 _FINDERS = (
     _boxed,
     _keyed,
@@ -191,4 +192,6 @@ _FINDERS = (
     singled_out,
     contrasted,
     at_the_end,
+    guessed,
+    behind_arrow,
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from medqbench_vlmeval.answers import mentions
+from medqbench_vlmeval.answers.checkboxes import BoxList, box_list
 from medqbench_vlmeval.answers.claim import STRONG, Claim
 from medqbench_vlmeval.answers.cleaning import clean, fold, shorten
 from medqbench_vlmeval.answers.letters import letter_with_text
@@ -113,12 +114,28 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Extraction:
 
 
 def _read(text: str, options: OptionSet) -> Extraction | None:
+    boxes = box_list(text, options)
+    if boxes is not None:
+        return _beside(text, boxes, options)
     text, listed = without_listing(text, options)
     text = text.strip()
     items = enumeration(text, options)
     if items is not None:
         return _around(text, items, options)
     return _by_rules(text, options, listed)
+
+
+def _beside(text: str, boxes: BoxList, options: OptionSet) -> Extraction:
+    """The one box that is ticked; what is stated after the boxes overrules them."""
+    after = text[boxes.end :].strip()
+    later = claimed(after, options) if after else None
+    if later is not None and later.weight == STRONG and later.reading.letter is not None:
+        return Extraction(later.reading.letter, later.rule)
+    if boxes.reading.why == LISTED and (outside := f"{text[: boxes.start]}\n\n{after}".strip()):
+        found = _by_rules(outside, options, listed=False)
+        if found is not None and found.letter is not None:
+            return found
+    return Extraction(boxes.reading.letter, boxes.reading.why or "ticked box")
 
 
 def _around(text: str, items: Enumeration, options: OptionSet) -> Extraction:

@@ -120,7 +120,13 @@ def _denied_item(text: str, item: re.Match[str]) -> bool:
 _NOT_AN_OPTION = re.compile(
     r"(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
     r"|stage|series|view|point|region|arrow|label|slide|part|section|patient|step|scan|table|case|area|influenza"
-    r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient)\s*:)\s*\Z",
+    r"|\b(?:plane|slice|protocol|section|view|sequence|phase|panel|group|case|patient|scanner|site|window|region|zone"
+    r"|hospital|cent(?:er|re)|clinic|machine|device|vendor|system|station|room|subject|volunteer|specimen|sample|block"
+    r"|study|exam|examination|session|visit|cohort|dataset|subset|batch|fold|frame|volume|layer|channel|lead|probe"
+    r"|coil|kernel|filter|detector|position|location|row|column|quadrant|lobe|lesion|vessel|structure|marker|landmark"
+    r"|appendix|chapter|exhibit|setting|mode|reader|observer|annotator)s?"
+    r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient|plane|slice|series|view"
+    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z",
     re.IGNORECASE,
 )
 
@@ -149,7 +155,7 @@ def only_letter(text: str, options: OptionSet) -> Reading | None:
     standing: dict[str, bool] = {}
     for found in _FREE_LETTER.finditer(text):
         letter, before, after = found[1], text[: found.start()], text[found.end() :]
-        if letter == "I" or _NOT_AN_OPTION.search(before[-15:]):
+        if letter == "I" or _NOT_AN_OPTION.search(before[-30:]):
             continue
         ended = (
             re.match(

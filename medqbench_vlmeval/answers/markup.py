@@ -30,6 +30,8 @@ _STRUCK = re.compile(
     re.IGNORECASE,
 )
 _LINE_START = re.compile(r"^[ \t]*(?:#{1,6}|>+)(?=[ \t]|$|[A-Z])[ \t]*", re.MULTILINE)
+# A ticked box whose tick would be taken for emphasis.
+_STARRED = re.compile(r"^([ \t]*(?:[-+*][ \t]+)?)\[\*\](?=[ \t])", re.MULTILINE)
 _REACH = 300
 
 
@@ -60,6 +62,8 @@ def plain(text: str) -> str:
     if "<" in text or "[" in text:
         text = _TAG_CLOSE.sub(CLOSE, _TAG_OPEN.sub(OPEN, text))
         text = _LETTERED_TAG.sub(" ", _ANGLED.sub(r"(\1)", text) if "</" not in text else text)
+    if "[*]" in text:
+        text = _STARRED.sub(r"\1[x]", text)
     if "&" in text:
         text = _ENTITY.sub(" ", text)
     if "`" in text:

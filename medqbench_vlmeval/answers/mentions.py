@@ -147,7 +147,11 @@ def _judge(text: str, match: re.Match[str], options: OptionSet, spans: list[re.M
     if (
         letter == options.nothing
         and options.words[letter] == ("none",)
-        and not re.match(r"\s*(?:$|[.,;:!)\]\n]|of the (?:above|options)|is|are)", after)
+        and not re.match(
+            r"\s*(?:$|[.,;:!)\]\n]|is|are"
+            r"|of the (?:\w+ )?(?:art[ie]facts|degradations|distortions) (?:is|are|can be)\b)",
+            after,
+        )
     ):
         return Mention(letter, match.start(), None)
     if own_negation and _NOT_NONE.search(clause):

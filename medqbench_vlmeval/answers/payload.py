@@ -214,7 +214,10 @@ def _text(text: str, start: int, options: OptionSet) -> Reading | None:
         found = _text_at(text, position, options)
         if found is not None:
             letter = mentioned(found)
-            if letter == options.nothing and re.match(r"\s+of the(?! above)", text[found.end() :]):
+            # 'None of the above', 'none of these fit' speak of the options, not of the option 'None'.
+            if letter == options.nothing and re.match(
+                r"\s+of\s+(?:the|these|those|them|my|your|all|what)\b", text[found.end() :]
+            ):
                 return None
             if re.match(r"\s*\?", text[found.end() :]):
                 return None

@@ -87,6 +87,7 @@ _NO_MEANS_NOTHING = re.compile(
 
 
 SHORT = 500
+_SHORT_ENOUGH = 60
 
 
 def yes_or_no(text: str, options: OptionSet) -> Reading | None:
@@ -115,6 +116,15 @@ def yes_or_no(text: str, options: OptionSet) -> Reading | None:
     if len(asides) == 1:
         return Reading(asides.pop())
     return None
+
+
+def said_both(text: str, options: OptionSet) -> Reading | None:
+    """Yes and no, each as a sentence or line of its own, and nothing else: 'Yes. / No.'"""
+    if options.yes is None or len(text) > _SHORT_ENOUGH:
+        return None
+    found = [_LONE_SAID.match(part) for part in sentences(text)]
+    letters = {options.said(said[1]) for said in found if said is not None}
+    return Reading(None, SEVERAL) if len(letters) > 1 and all(found) else None
 
 
 def sentences(text: str) -> list[str]:

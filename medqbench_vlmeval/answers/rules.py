@@ -14,7 +14,7 @@ from medqbench_vlmeval.answers.glossary import in_another_language
 from medqbench_vlmeval.answers.letters import leading_letter, letter_with_text, only_letter
 from medqbench_vlmeval.answers.optionset import OptionSet
 from medqbench_vlmeval.answers.payload import Reading, read_whole
-from medqbench_vlmeval.answers.prose import by_text, refused, yes_or_no
+from medqbench_vlmeval.answers.prose import by_text, refused, said_both, yes_or_no
 from medqbench_vlmeval.answers.verdicts import claimed, item_line
 
 LISTED = "options listed"
@@ -32,6 +32,8 @@ def whole_reply(text: str, options: OptionSet) -> Reading | None:
     """The reply is nothing but a letter in some dress, an option's text, yes or no."""
     if text.endswith("?") and len(text.strip(" ()[]?")) > 1:  # a question in return, not an answer
         return None
+    if (both := said_both(text, options)) is not None:
+        return both
     return read_whole(text, options) or (item_line(text, options) if "\n" not in text else None)
 
 

@@ -34,10 +34,12 @@ _REPLY_STARTS = re.compile(
 )
 _ASSISTANT = re.compile(
     r"<\|im_start\|>\s*assistant|<start_of_turn>\s*model|\[/INST\]"
-    r"|(?:^|(?<=\s))(?:#+[ \t]*)?(?:ASSISTANT|Assistant|GPT|Bot|AI|(?:#+[ \t]*)Response|Response|Output|Model)[ \t]*:",
+    r"|^[ \t]*(?:assistant|bot|gpt)[ \t]*:|(?:^|(?<=\s))(?:#+[ \t]*)?(?:ASSISTANT|Assistant|GPT|Bot|AI"
+    r"|(?:#+[ \t]*)Response|Response|Output|Model)[ \t]*:",
+    re.MULTILINE,
 )
 _NEXT_TURN = re.compile(
-    r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:USER|User|HUMAN|Human|Question|Q|Instruction|问题|###[ \t]*Instruction)"
+    r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:[Uu]ser|USER|[Hh]uman|HUMAN|Question|Q|Instruction|问题|###[ \t]*Instruction)"
     r"[ \t]*(?:\d+[ \t]*)?[:：]|<\|im_start\|>[ \t]*user|<start_of_turn>user)",
     re.MULTILINE,
 )
