@@ -63,8 +63,8 @@ def evaluate(request: Request) -> Evaluation:
     Raises:
         BadInput: the prediction file, the data or an option cannot be used.
         JudgeError: no judge was named, or it cannot be asked.
-        RunFailed: the judge was asked and not one sample could be scored (the result files are written first),
-            or a file cannot be written.
+        RunFailed: the judge was asked and a dimension got no verdict at all (the result files are written first, the
+            board is not touched), or a file cannot be written.
     """
     paths = result_paths(request.prediction_file, request.out, request.stem)
     for path in vars(paths).values():

@@ -52,7 +52,6 @@ def run(arguments: Sequence[str]) -> int:
     _check_work_dir(Path(known.work_dir))
     rest = _hide_keys(rest, only_ours)
 
-    # A user's keys for the kit live in its .env; nothing else may turn the console's log level up.
     from medqbench_vlmeval.kit.registration import register
 
     register()
