@@ -371,3 +371,12 @@ def test_secrets_inside_extra_are_masked(tmp_path):
         assert server.requests[0].body["api_key"] == "sk-canary"
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"sk-canary" not in file.read_bytes(), file
+
+
+def test_equal_prompts_are_paid_once(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): "The same reply." for i in range(5)})
+    with JudgeServer("Score: 1") as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
+        score = evaluate(request_for(path, judge=judge)).score
+        assert len(server.requests) == 4
+    assert (score["n_scored"], score["Overall"], score["usage"]["calls"]) == (5, 4.0, 4)
