@@ -19,7 +19,6 @@ MAX_ROWS_BY_MODALITY = 2_000
 
 _CORRECT = Style(fill="good")
 _WRONG = Style(fill="human")
-BAD = Style(fill="bad", bold=True)
 _MANY_IMAGES = 20
 
 
@@ -100,7 +99,7 @@ def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
         return [*labels, *brief_axes, *found, long["unscored"], long["question"], long["prediction"], cut]
     axes = [*(_text(name, 15) for name in _AXES), Column("images", 26, _images, optional=True)]
     # Scores that are copied from here into another sheet should carry their mark along.
-    mark = [] if all(part.comparable for part in parts) else [Column("comparable", 12, lambda _: Item("no", BAD))]
+    mark = [] if all(part.comparable for part in parts) else [Column("comparable", 12, lambda _: Item("no", TEXT))]
     return [*labels, *axes, *asked, *found, *mark, long["unscored"], long["prediction"], cut]
 
 
