@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,7 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(lambda found: chr(int(found.group(1), 16)), text)
 
 
-class _Part:
+class _Part(ABC):
     """Feeds one XML part to its handlers; element names come without their namespace."""
 
     def feed(self, pieces: Iterator[bytes]) -> None:
@@ -115,14 +116,17 @@ class _Part:
             parser.Parse(piece, False)
         parser.Parse(b"", True)
 
+    @abstractmethod
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        raise NotImplementedError
+        """An element opens."""
 
+    @abstractmethod
     def end(self, name: str) -> None:
-        raise NotImplementedError
+        """An element closes."""
 
+    @abstractmethod
     def text(self, text: str) -> None:
-        raise NotImplementedError
+        """Text inside the innermost element."""
 
 
 def _no_entities(*_: object) -> None:
