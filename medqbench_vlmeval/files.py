@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,8 +70,7 @@ def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()
     with path.open("rb") as source:
-        read: Callable[[], bytes] = lambda: source.read(_CHUNK)  # noqa: E731
-        for piece in iter(read, b""):
+        while piece := source.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
 

@@ -19,7 +19,7 @@ def show(
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
     from medqbench_vlmeval.cli.terminal import print_json
-    from medqbench_vlmeval.report import leaderboard
+    from medqbench_vlmeval.report import leaderboard, terminal_tables
 
     rows = leaderboard.leaderboard_rows(
         folder if folder is not None else Path("outputs"), must_exist=folder is not None
@@ -27,7 +27,7 @@ def show(
     if as_json:
         print_json(leaderboard.as_json(rows))
     else:
-        leaderboard.print_boards(rows)
+        terminal_tables(rows)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medqbench_vlmeval.data.images import ImageStore
-from medqbench_vlmeval.data.info import canonical_index, describe, samples_sha256
+from medqbench_vlmeval.data.info import canonical_index, describe, published_counts, samples_sha256
 from medqbench_vlmeval.data.loading import Origin, load_table
 from medqbench_vlmeval.data.sources import (
     DATA_VARIABLE,
@@ -27,6 +27,7 @@ __all__ = [
     "load_sample_file",
     "load_table",
     "locate",
+    "published_counts",
     "samples_sha256",
     "where_is",
 ]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -92,7 +92,7 @@ def describe(sample_set: SampleSet) -> dict[str, Any]:
                     for key, value in asdict(source.columns).items()
                 },
             },
-            "published": _published(task, samples) if sample_set.name in _TEST_NAMES else None,
+            "published": published_counts(task, samples) if sample_set.name in _TEST_NAMES else None,
         }
     return {
         "name": sample_set.name,
@@ -117,8 +117,11 @@ def _counts(samples: list[Sample]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _published(task: Task, samples: list[Sample]) -> dict[str, Any]:
-    """Compare with the published test split; ``expected`` are its counts, ``same`` whether they are met."""
+def published_counts(task: Task, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Compare with the published test split; ``expected`` are its counts, ``found`` these, ``same`` whether they agree.
+
+    Both count 'n', and for perception each question type.
+    """
     expected: dict[str, int] = {"n": PUBLISHED_SIZES[task]}
     found: dict[str, int] = {"n": len(samples)}
     if task is Task.PERCEPTION:

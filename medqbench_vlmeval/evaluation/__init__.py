@@ -4,7 +4,7 @@ The kit's dataset classes and the command line both call :func:`evaluate`, so th
 ``medqbench score`` on its prediction file give the same numbers.
 """
 
-from medqbench_vlmeval.evaluation.outputs import ResultPaths, headline, result_paths
+from medqbench_vlmeval.evaluation.outputs import ResultPaths, headline, result_paths, single_scores
 from medqbench_vlmeval.evaluation.pipeline import Evaluation, Request, evaluate
 
-__all__ = ["Evaluation", "Request", "ResultPaths", "evaluate", "headline", "result_paths"]
+__all__ = ["Evaluation", "Request", "ResultPaths", "evaluate", "headline", "result_paths", "single_scores"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from medqbench_vlmeval.data import published_counts
 from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import PUBLISHED_QUESTIONS, PUBLISHED_SIZES, QUESTION_TYPES, Split, Task
+from medqbench_vlmeval.tasks import Split, Task
 
 # GPT-4o itself, dated or not, also behind a router's prefix; not its mini, audio or search relatives.
 _PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\d{2}-\d{2})?", re.IGNORECASE)
@@ -20,15 +20,14 @@ def data_reasons(task: Task, split: Split | None, samples: Sequence[Sample]) -> 
         return ["the embedded set is not the benchmark's test split"]
     if split is Split.DEV:
         return ["the dev split was used; the published rows are of the test split"]
-    if len(samples) != PUBLISHED_SIZES[task]:
-        return [f"{len(samples)} samples; the published rows are of {PUBLISHED_SIZES[task]}"]
-    if task is Task.PERCEPTION:
-        counts = Counter(sample.question_type for sample in samples)
-        if any(counts[kind] != PUBLISHED_QUESTIONS[kind] for kind in QUESTION_TYPES):
-            found = " / ".join(str(counts[kind]) for kind in QUESTION_TYPES)
-            published = " / ".join(map(str, PUBLISHED_QUESTIONS.values()))
-            return [f"{found} Yes-or-No / What / How questions; the published rows are of {published}"]
-    return []
+    counts = published_counts(task, samples)
+    if counts["same"]:
+        return []
+    n_found, n_published = counts["found"].pop("n"), counts["expected"].pop("n")
+    if n_found != n_published:
+        return [f"{n_found} samples; the published rows are of {n_published}"]
+    found, published = (" / ".join(map(str, counts[which].values())) for which in ("found", "expected"))
+    return [f"{found} Yes-or-No / What / How questions; the published rows are of {published}"]
 
 
 def prompt_reasons(style: str | None) -> list[str]:

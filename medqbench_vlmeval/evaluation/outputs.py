@@ -26,9 +26,19 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
     return ResultPaths(folder / f"{name}_score.json", folder / f"{name}_samples.jsonl", folder / f"{name}_report.xlsx")
 
 
+def score_parts(score: Mapping[str, Any]) -> dict[str, Any]:
+    """The objects of a combined result by the parts' names; empty for a result of a single task."""
+    return {name: score[name] for name in REASONING_PREFIX.values() if name in score}
+
+
+def single_scores(score: Mapping[str, Any]) -> list[Any]:
+    """The objects that hold one task's numbers: a combined result's parts, else the result itself."""
+    return list(score_parts(score).values()) or [score]
+
+
 def headline(score: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers that fit a terminal: overall, per type or dimension, counts, and overall per modality."""
-    parts = {name: score[name] for name in REASONING_PREFIX.values() if name in score}
+    parts = score_parts(score)
     if parts:
         return {**{name: headline(part) for name, part in parts.items()}, "comparable": score["comparable"]}
     names = (*QUESTION_TYPES, "n", "n_unanswered") if score["task"] == "perception" else ()

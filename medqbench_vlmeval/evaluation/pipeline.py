@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,17 +10,15 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.evaluation import comparability, rows
-from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths
+from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths, score_parts, single_scores
 from medqbench_vlmeval.evaluation.previous import keep_paid_verdicts
 from medqbench_vlmeval.evaluation.settings import Provenance, settings_of
 from medqbench_vlmeval.files import write_json, write_jsonl
-from medqbench_vlmeval.judge import RULES, Journal, Judge, JudgeOptions, build_judge
+from medqbench_vlmeval.judge import RULES, Journal, Judge, JudgeOptions, OnProgress, build_judge
 from medqbench_vlmeval.predictions import join, read_predictions, samples_from_table
 from medqbench_vlmeval.records import ColumnUse, Extraction, Prediction, Sample, SampleSet
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Request:
     leaderboard: Path | None = None
     journal: Path | None = None
     stem: str | None = None
-    on_progress: Progress | None = None
+    on_progress: OnProgress | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def evaluate(request: Request) -> Evaluation:
         "baseline": request.model in BASELINES,
         "settings": settings,
     }
-    for part in _parts(score):
+    for part in score_parts(score).values():
         part.setdefault("dataset", request.dataset)
     for row in sample_rows:
         row["comparable"] = score["comparable"]
@@ -141,7 +139,7 @@ def _reasoning(
     predictions: Sequence[Prediction],
     judge: Judge,
     journal: Journal | None,
-    on_progress: Progress | None,
+    on_progress: OnProgress | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     judged = judge.judge(
         samples,
@@ -171,10 +169,6 @@ def _journal(request: Request, judge: Judge, task: Task) -> Journal | None:
     made_by = judge.describe(task)
     asked = {name: value for name, value in made_by["judge"].items() if name not in ("served_as", "base_url")}
     return Journal(request.journal, {"protocol": made_by["protocol"], "judge": asked})
-
-
-def _parts(score: dict[str, Any]) -> list[dict[str, Any]]:
-    return [score[name] for name in REASONING_PREFIX.values() if name in score]
 
 
 def _with_reasons(
@@ -230,7 +224,7 @@ def _write(score: dict[str, Any], sample_rows: Sequence[Mapping[str, Any]], path
 
 def _refuse_empty(score: dict[str, Any], paths: ResultPaths) -> None:
     """A reasoning run in which a dimension has no verdict at all has failed, whatever files it wrote."""
-    for part in _parts(score) or [score]:
+    for part in single_scores(score):
         empty = [title for title in DIMENSION_TITLES.values() if part.get(title, 0) is None]
         if empty:
             reason = next(iter(part["unscored_reasons"]), "no verdict")

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.evaluation.outputs import ResultPaths
-from medqbench_vlmeval.tasks import REASONING_PREFIX
+from medqbench_vlmeval.evaluation.outputs import ResultPaths, single_scores
 
 _FOLDER = "previous"
 
@@ -55,8 +54,7 @@ def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _unscored(score: Mapping[str, Any]) -> int:
-    parts = [score[name] for name in REASONING_PREFIX.values() if name in score] or [score]
-    return sum(int(part.get("n_unscored") or 0) for part in parts)
+    return sum(int(part.get("n_unscored") or 0) for part in single_scores(score))
 
 
 def _free(path: Path) -> Path:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.judge.conclusion import preferred_image, quality_level
-from medqbench_vlmeval.judge.interface import Judge
+from medqbench_vlmeval.judge.interface import Judge, OnProgress
 from medqbench_vlmeval.judge.journal import Journal
 from medqbench_vlmeval.judge.options import JudgeOptions, parse_judge_args
 from medqbench_vlmeval.judge.protocol import DEFAULT_PROTOCOL, PROTOCOLS, RULES, Protocol, load_protocol
@@ -19,6 +19,7 @@ __all__ = [
     "Journal",
     "Judge",
     "JudgeOptions",
+    "OnProgress",
     "Protocol",
     "Usage",
     "build_judge",

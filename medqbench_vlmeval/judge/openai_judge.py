@@ -112,30 +112,27 @@ class OpenAIJudge:
         texts, reasons = texts_to_judge(samples, predictions)
         total = len(texts) * len(DIMENSIONS)
         verdicts: dict[str, dict[str, Verdict]] = {sample.index: {} for sample, _ in texts}
-        calls: list[_Call] = []
-        # Equal prompts (a model that always says the same) are asked about once.
-        first: dict[str, _Call] = {}
-        twins: dict[tuple[str, str], list[_Call]] = {}
+        # Equal prompts (a model that always says the same) are asked about once, for all of their samples.
+        groups: dict[tuple[str, tuple[int, ...]], list[_Call]] = {}
         for call in self._calls(texts):
             earlier = known(sha256_text(call.prompt)) if known else None
             if earlier is not None and earlier.score in call.allowed:
                 self._served_as.add(earlier.judge)
                 verdicts[call.index][call.dimension] = replace(earlier, dimension=call.dimension)
-            elif (like := first.setdefault(call.prompt, call)) is not call and like.allowed == call.allowed:
-                twins.setdefault((like.index, like.dimension), []).append(call)
             else:
-                calls.append(call)
-        if calls:
-            run = _Run(self.options, calls)
+                groups.setdefault((call.prompt, call.allowed), []).append(call)
+        if groups:
+            asked = {(group[0].index, group[0].dimension): group for group in groups.values()}
+            run = _Run(self.options, [group[0] for group in groups.values()])
             left_over = (lambda found: on_verdict(*found)) if on_verdict else None
             with _quiet_loggers(), closing(emitted(run.work, left_over)) as finished:
-                done = total - len(calls) - sum(map(len, twins.values()))
+                done = total - sum(map(len, groups.values()))
                 for index, verdict in finished:
-                    same = twins.get((index, verdict.dimension), [])
+                    group = asked[index, verdict.dimension]
                     unpaid = replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0)
-                    for twin in same:
+                    for twin in group[1:]:
                         verdicts[twin.index][twin.dimension] = replace(unpaid, dimension=twin.dimension)
-                    done += 1 + len(same)
+                    done += len(group)
                     if verdict.reply:
                         self._served_as.add(verdict.judge)
                     verdicts[index][verdict.dimension] = verdict

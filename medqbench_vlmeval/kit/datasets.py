@@ -18,7 +18,7 @@ import pandas as pd
 from vlmeval.dataset.image_base import ImageBaseDataset
 
 from medqbench_vlmeval import evaluation
-from medqbench_vlmeval.data import ImageStore, load_dataset, samples_sha256
+from medqbench_vlmeval.data import ImageStore, load_dataset
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.journal import FILE_NAME as JOURNAL_NAME
 from medqbench_vlmeval.kit.hooks import ReportHooks
@@ -95,7 +95,6 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         # A prediction file that is scored later, alone, still says what it was made from.
         columns["data_sha256"] = [self.sample_set.sources[sample.task].sha256 for sample in samples]
         columns["data_revision"] = [self.sample_set.sources[sample.task].revision for sample in samples]
-        columns["samples_sha256"] = [samples_sha256(samples)] * len(samples)
         columns["prompt_style"] = [self.prompt_style] * len(samples)
         return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation import result_paths
+from medqbench_vlmeval.evaluation import result_paths, single_scores
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.records import PredictionStatus
@@ -52,7 +52,7 @@ class ReportHooks:
         score = _current_score(prediction_file)
         if score is None:
             return {"failed": total_samples if error_message else 0, "total": total_samples}
-        parts = [score[name] for name in REASONING_PREFIX.values() if name in score] or [score]
+        parts = single_scores(score)
         return {
             "failed": sum(part.get("n_unscored", 0) for part in parts),
             "total": sum(part["n"] for part in parts),

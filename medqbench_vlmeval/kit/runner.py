@@ -46,8 +46,8 @@ def run(arguments: Sequence[str]) -> int:
             "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
-    entries = _entries(known)
-    jobs = _jobs(known, entries)
+    entries, models = _entries(known)
+    jobs = _jobs(known, entries, models)
     only_ours = bool(jobs) and all(_is_ours(job.dataset, entries) for job in jobs)
     _check_work_dir(Path(known.work_dir))
     rest = _hide_keys(rest, only_ours)
@@ -111,8 +111,10 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
     return rest, kits.parse_known_args(rest)[0]
 
 
-def _entries(known: argparse.Namespace) -> dict[str, Mapping[str, Any]]:
-    """The dataset entries of ``--config`` or ``--data-config``, by name; they are checked before anything is paid.
+def _entries(known: argparse.Namespace) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """The dataset entries of ``--config`` or ``--data-config``, by name, and the models of the run.
+
+    They are checked before anything is paid.
 
     Raises:
         BadInput: not JSON of that shape, or an entry that the kit would infer and then fail on.
@@ -140,19 +142,16 @@ def _entries(known: argparse.Namespace) -> dict[str, Mapping[str, Any]]:
                 f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
                 "dataset's own name there (or use --api-mode)."
             )
-    return entries
+    return entries, list(config["model"]) if known.config else known.model
 
 
 def _is_ours(dataset: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
     return dataset in ALL_DATASET_NAMES or entries.get(dataset, {}).get("class") in _OUR_CLASSES
 
 
-def _jobs(known: argparse.Namespace, entries: Mapping[str, Mapping[str, Any]]) -> list[Job]:
+def _jobs(known: argparse.Namespace, entries: Mapping[str, Mapping[str, Any]], models: Sequence[str]) -> list[Job]:
     """The model x dataset pairs that this run is asked for."""
-    models, datasets = known.model, known.data
-    if known.config:
-        models = list(json.loads(Path(known.config).read_text(encoding="utf-8"))["model"])
-        datasets = list(entries)
+    datasets = list(entries) if known.config else known.data
     for dataset in datasets:
         if dataset.lower().startswith(_OUR_PREFIX) and dataset not in entries and not _is_of_the_kit(dataset):
             parse_dataset_name(dataset)

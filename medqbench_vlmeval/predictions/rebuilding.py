@@ -14,7 +14,7 @@ from medqbench_vlmeval.predictions.reading import PredictionTable
 from medqbench_vlmeval.records import ColumnUse, Sample
 from medqbench_vlmeval.tasks import REASONING_PREFIX, Task
 
-_OWN_COLUMNS = {"task", "prediction", "data_sha256", "data_revision", "samples_sha256", "prompt_style"}
+_OWN_COLUMNS = {"task", "prediction", "data_sha256", "data_revision", "prompt_style"}
 _PAIR = re.compile(
     r"\b(?:both|two) images\b|\b(?:first|second|left|right|former|latter|other) (?:image|one|picture|scan|slice)\b"
     r"|\bimages? ?(?:[12AB]\b|one\b|two\b)",

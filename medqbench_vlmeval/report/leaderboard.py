@@ -18,7 +18,6 @@ from medqbench_vlmeval.report.board_file import (
     read_entries,
     write_board,
 )
-from medqbench_vlmeval.report.render import terminal_tables
 from medqbench_vlmeval.report.rows import Row, own_row
 from medqbench_vlmeval.report.runs import OVERALL, RunPart, mapping, parts_of
 from medqbench_vlmeval.report.text import storable
@@ -32,7 +31,7 @@ HISTORY = 20  # past results kept for a row
 def update(folder: Path, score: Mapping[str, Any], timeout: float = LOCK_TIMEOUT) -> Path:
     """Put a run's score on the board in ``folder`` (``{work_dir}/leaderboard``) and return ``leaderboard.json``.
 
-    A run is the same as an earlier one when model, dataset, protocol, judge, data and prompt style are: it
+    A run is the same as an earlier one when model, dataset, size, protocol, judge, data and prompt style are: it
     replaces that row, whose numbers go into the row's ``history``. Adding one result twice changes nothing.
     A combined run stands on both reasoning boards. Any number of processes may call this at once; each file
     is replaced whole, and ``timeout`` is in seconds.
@@ -74,11 +73,6 @@ def as_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str, Any]
     return {
         Task(task).value: [{**asdict(row), "task": row.task.value} for row in found] for task, found in rows.items()
     }
-
-
-def print_boards(rows: Mapping[Task, Sequence[Row]]) -> None:
-    """Print the boards to the standard output."""
-    terminal_tables(rows)
 
 
 def read_scores(place: Path) -> list[dict[str, Any]]:

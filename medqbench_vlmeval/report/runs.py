@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.scoring.axes import UNKNOWN
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task
 
 OVERALL = "Overall"
 MODALITY = "modality"
 TYPE_BY_MODALITY = "modality_x_question_type"
-UNKNOWN_GROUP = "unknown"
 
 _REASONING_MEASURES = (*DIMENSION_TITLES.values(), OVERALL)
 MEASURES: Mapping[Task, tuple[str, ...]] = {
@@ -139,8 +139,8 @@ def _part(task: Task, inner: Mapping[str, Any], outer: Mapping[str, Any]) -> Run
                 intervals[measure] = (low, high)
     return RunPart(
         task=task,
-        dataset=text(inherited("dataset")) or UNKNOWN_GROUP,
-        model=text(inherited("model")) or UNKNOWN_GROUP,
+        dataset=text(inherited("dataset")) or UNKNOWN,
+        model=text(inherited("model")) or UNKNOWN,
         values={measure: number(inner.get(measure)) for measure in MEASURES[task]},
         intervals=intervals,
         counts={name: count for name in _COUNTS if (count := whole(inner.get(name))) is not None},

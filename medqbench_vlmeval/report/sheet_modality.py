@@ -12,13 +12,13 @@ from medqbench_vlmeval.report.runs import (
     OVERALL,
     TASK_TITLES,
     TYPE_BY_MODALITY,
-    UNKNOWN_GROUP,
     RunPart,
     mapping,
 )
 from medqbench_vlmeval.report.sheet_groups import ALL, cell_heads, cell_items
 from medqbench_vlmeval.report.sheet_overview import BASELINE_NOTE, not_comparable
 from medqbench_vlmeval.report.sheet_samples import MAX_ROWS_BY_MODALITY, columns_for, sample_score, write_table
+from medqbench_vlmeval.scoring.axes import UNKNOWN
 from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
 
@@ -36,7 +36,7 @@ def add_modalities(book: Book, parts: Sequence[RunPart], rows: Rows) -> None:
         str(name): [] for part in parts for name in mapping(part.groups.get(MODALITY))
     }
     for row in rows:
-        by_modality.setdefault(str(row.get("modality") or UNKNOWN_GROUP), []).append(row)
+        by_modality.setdefault(str(row.get("modality") or UNKNOWN), []).append(row)
     names = list(by_modality)
     own, rest = (names, []) if len(names) <= MAX_SHEETS else (names[: MAX_SHEETS - 1], names[MAX_SHEETS - 1 :])
     for name in own:
@@ -92,8 +92,8 @@ def _cells(part: RunPart, modality: str, rows: Rows) -> list[tuple[str, str, Map
 def _by_axis(task: Task, axis: str, rows: Rows) -> list[tuple[str, str, Mapping[str, Any]]]:
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        groups.setdefault(str(row.get(axis) or UNKNOWN_GROUP), []).append(row)
-    if set(groups) <= {UNKNOWN_GROUP}:
+        groups.setdefault(str(row.get(axis) or UNKNOWN), []).append(row)
+    if set(groups) <= {UNKNOWN}:
         return []
     title = axis.replace("_", " ").capitalize()
     return [(title, name, _count(task, found)) for name, found in sorted(groups.items())]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Sheet, Style
 from medqbench_vlmeval.report.published import HUMAN
-from medqbench_vlmeval.report.rows import Row, by_overall, own_row, reference_rows
+from medqbench_vlmeval.report.rows import Row, by_overall, data_hash, own_row, reference_rows
 from medqbench_vlmeval.report.runs import MEASURES, OVERALL, TASK_TITLES, RunPart, mapping, number, whole
 from medqbench_vlmeval.tasks import Task
 
@@ -89,8 +89,7 @@ def _what_it_is(sheet: Sheet, parts: Sequence[RunPart]) -> None:
         ("Versions", ", ".join(f"{name} {found}" for name, found in mapping(first.settings.get("versions")).items())),
     ]
     for part in parts:
-        digest = part.data.get("sha256") or part.data.get("samples_sha256")
-        facts.append((f"Data sha256 ({part.task.value})", str(digest) if digest else None))
+        facts.append((f"Data sha256 ({part.task.value})", data_hash(part)))
         facts.append(
             (f"Data revision ({part.task.value})", str(found) if (found := part.data.get("revision")) else None)
         )

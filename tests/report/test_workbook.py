@@ -340,3 +340,10 @@ def test_a_very_long_run_is_cut_in_the_workbook_and_says_so(tmp_path: Path) -> N
     # The head, the samples, an empty row and the line.
     assert len(found) == 1 + 10_000 + 1 + 1
     assert found[-1][0].startswith("The first 10,000 of 10,001 samples; all of them are in ")
+
+
+def test_a_hash_of_samples_is_not_shown_as_one_of_a_file(tmp_path: Path) -> None:
+    score = perception_score()
+    score["settings"]["data"]["perception"] |= {"sha256": None, "samples_sha256": "5" * 64}
+    found = lines(written(tmp_path, score, perception_samples()), "Overview")
+    assert ["Data sha256 (perception)", f"samples:{'5' * 64}"] in found
