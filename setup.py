@@ -42,6 +42,11 @@ setup(
     },
     install_requires=[
         "typer>=0.12",
+        "tenacity>=8.2",
+        "aiolimiter>=1.1",
+        "platformdirs>=4",
+        "python-dotenv>=1.0",
+        "tiktoken>=0.7",
         "rich>=13",
         "numpy>=1.24",
         "scipy>=1.10",

@@ -101,15 +101,20 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One dimension of one sample: ``score`` is 0, 1 or 2, or None with the ``reason`` why it is unscored.
+    """One dimension of one sample: ``score`` is 0-2, or None with the ``reason`` why it is unscored.
 
-    ``prompt_sha256`` is of the full prompt, ``reply`` the judge's last words, ``judge`` the model's name as
-    the server gave it, ``asks`` the number of questions put (re-asks included), ``prompt_tokens`` and
-    ``completion_tokens`` what the server counted over all asks (0 where it did not say).
+    ``score`` is a whole number but for the mean of several rounds and the median of a panel, whose single
+    verdicts are in ``parts``, by the round's number or the judge's name. ``prompt_sha256`` is of the full
+    prompt, ``reply`` the judge's last words, ``judge`` the model's name as the server gave it, ``asks`` the
+    number of questions put (re-asks included), ``prompt_tokens`` and ``completion_tokens`` what the server
+    counted over all asks (0 where it did not say); a call that several verdicts share is counted in the first
+    of them alone. ``explanation`` is the judge's sentence on this dimension where one reply holds several,
+    ``note`` says what was changed before the judge saw the answer, ``from_cache`` that nothing was paid for it
+    in this run.
     """
 
     dimension: str
-    score: int | None
+    score: float | None
     reason: str | None
     reply: str
     prompt_sha256: str
@@ -117,6 +122,10 @@ class Verdict:
     asks: int = 1
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    explanation: str | None = None
+    note: str | None = None
+    parts: Mapping[str, Verdict] = field(default_factory=dict)
+    from_cache: bool = False
 
 
 @dataclass(frozen=True)

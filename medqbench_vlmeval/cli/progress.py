@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
+if TYPE_CHECKING:
+    from medqbench_vlmeval.judge import OnProgress, Progress
+
 
 @contextmanager
-def judge_progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Yield a callback ``(done, total)`` that moves a bar, or None where stderr is not a terminal."""
+def judge_progress() -> Iterator[OnProgress | None]:
+    """Yield what moves a bar, or None where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = ("judging", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    columns = (
+        "judging",
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TimeRemainingColumn(),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         row = bar.add_task("judging", total=None)
 
-        def move(done: int, total: int) -> None:
-            bar.update(row, completed=done, total=total)
+        def move(progress: Progress) -> None:
+            bar.update(row, completed=progress.done, total=progress.total)
 
         yield move
 

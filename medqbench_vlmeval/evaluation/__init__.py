@@ -5,6 +5,18 @@ The kit's dataset classes and the command line both call :func:`evaluate`, so th
 """
 
 from medqbench_vlmeval.evaluation.outputs import ResultPaths, headline, result_paths, single_scores
-from medqbench_vlmeval.evaluation.pipeline import Evaluation, Request, evaluate
+from medqbench_vlmeval.evaluation.pipeline import Evaluation, evaluate
+from medqbench_vlmeval.evaluation.request import Prepared, Request, judge_of, prepare
 
-__all__ = ["Evaluation", "Request", "ResultPaths", "evaluate", "headline", "result_paths", "single_scores"]
+__all__ = [
+    "Evaluation",
+    "Prepared",
+    "Request",
+    "ResultPaths",
+    "evaluate",
+    "headline",
+    "judge_of",
+    "prepare",
+    "result_paths",
+    "single_scores",
+]

@@ -42,7 +42,9 @@ def judge_reasons(judge: str, protocol: str, served_as: str | None) -> list[str]
     """
     if judge == "rules":
         return ["the embedded judge 'rules' is not the published judge"]
-    reasons = [] if protocol == "official" else [f"the judge protocol '{protocol}' is not the official one"]
+    # More rounds estimate the same mean with less noise.
+    official = re.fullmatch(r"official(-\d+)?", protocol)
+    reasons = [] if official else [f"the judge protocol '{protocol}' is not the official one"]
     for name in dict.fromkeys([judge, *(served_as.split(", ") if served_as else ())]):
         if not _PUBLISHED_JUDGE.fullmatch(name):
             reasons.append(f"the judge '{name}' is not the published one (GPT-4o)")

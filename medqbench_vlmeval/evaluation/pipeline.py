@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from medqbench_vlmeval.answers import extract
@@ -12,38 +11,13 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.evaluation import comparability, rows
 from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths, score_parts, single_scores
 from medqbench_vlmeval.evaluation.previous import keep_paid_verdicts
-from medqbench_vlmeval.evaluation.settings import Provenance, settings_of
+from medqbench_vlmeval.evaluation.request import Request, judge_of, prepare
+from medqbench_vlmeval.evaluation.settings import settings_of
 from medqbench_vlmeval.files import write_json, write_jsonl
-from medqbench_vlmeval.judge import RULES, Journal, Judge, JudgeOptions, OnProgress, build_judge
-from medqbench_vlmeval.predictions import join, read_predictions, samples_from_table
-from medqbench_vlmeval.records import ColumnUse, Extraction, Prediction, Sample, SampleSet
+from medqbench_vlmeval.judge import Judge
+from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, Sample
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be scored and where results go.
-
-    ``sample_set`` is None for a prediction file that is to be scored from its own columns. ``only`` limits a
-    run to these indexes (None: all). ``judge`` holds the kit's judge keywords (``model``, ``api_base``,
-    ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds). ``leaderboard`` is the board's
-    folder, None for no board; ``journal`` the file that keeps paid verdicts across runs, None for none. ``stem``
-    names the result files (default: the prediction file's own stem).
-    """
-
-    prediction_file: Path
-    model: str
-    dataset: str
-    out: Path
-    sample_set: SampleSet | None = None
-    only: Set[str] | None = None
-    prompt_style: str | None = None
-    judge: Mapping[str, Any] = field(default_factory=dict)
-    leaderboard: Path | None = None
-    journal: Path | None = None
-    stem: str | None = None
-    on_progress: OnProgress | None = None
 
 
 @dataclass(frozen=True)
@@ -71,38 +45,21 @@ def evaluate(request: Request) -> Evaluation:
                 f"The result file {path} would replace the prediction file itself; choose another --out folder or "
                 "rename the prediction file."
             )
-    table = read_predictions(request.prediction_file)
-    columns: Mapping[Task, ColumnUse] = {}
-    if request.sample_set is not None:
-        task, samples = request.sample_set.task, list(request.sample_set.samples)
-    else:
-        task, samples, columns = samples_from_table(table)
-    n_all = len(samples)
-    if request.only is not None:
-        samples = [sample for sample in samples if sample.index in request.only]
-    if not samples:
-        raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
-    predictions = join(samples, table)
-    provenance = Provenance.of(request.sample_set, table, samples, columns, request.prompt_style)
-    reasons = provenance.reasons()
-    if len(samples) < n_all:
-        reasons.append(f"only {len(samples)} of {n_all} samples were run")
-
+    prepared = prepare(request)
+    task, samples, predictions = prepared.task, prepared.samples, prepared.predictions
     if task is Task.PERCEPTION:
         score, sample_rows = _perception(samples, predictions)
-        judge = journal = None
+        judge = None
     else:
-        judge = build_judge(JudgeOptions.from_kit_kwargs(request.judge))
-        journal = _journal(request, judge, task)
-        score, sample_rows = _reasoning(task, samples, predictions, judge, journal, request.on_progress)
-    settings = settings_of(table, provenance, judge, task)
-    if journal is not None:
-        settings["judge"]["verdicts_from_earlier_runs"] = journal.reused
+        with judge_of(request) as judge:
+            judged = judge.judge(samples, predictions, request.on_progress)
+        score, sample_rows = _reasoning(task, samples, predictions, judged)
+    settings = settings_of(prepared.table, prepared.provenance, judge, task)
     score = {
         "task": task.value,
         "dataset": request.dataset,
         "model": request.model,
-        **_with_reasons(task, score, samples, request.dataset, reasons, judge),
+        **_with_reasons(task, score, samples, request.dataset, prepared.reasons, judge),
         "baseline": request.model in BASELINES,
         "settings": settings,
     }
@@ -137,17 +94,8 @@ def _reasoning(
     task: Task,
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    judge: Judge,
-    journal: Journal | None,
-    on_progress: OnProgress | None,
+    judged: Sequence[JudgedSample],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    judged = judge.judge(
-        samples,
-        predictions,
-        on_verdict=(lambda _index, verdict: journal.add(verdict)) if journal else None,
-        on_progress=on_progress,
-        known=journal.known if journal else None,
-    )
     sample_rows = [rows.reasoning_row(*one) for one in zip(samples, predictions, judged, strict=True)]
     if task is not Task.REASONING:
         return score_reasoning(samples, predictions, judged), sample_rows
@@ -160,15 +108,6 @@ def _reasoning(
             )
             score[REASONING_PREFIX[part]] = {"task": part.value, **summary}
     return score, sample_rows
-
-
-def _journal(request: Request, judge: Judge, task: Task) -> Journal | None:
-    """The journal for a judge that costs something; served elsewhere, the same judge finds the same verdicts."""
-    if request.journal is None or judge.name == RULES:
-        return None
-    made_by = judge.describe(task)
-    asked = {name: value for name, value in made_by["judge"].items() if name not in ("served_as", "base_url")}
-    return Journal(request.journal, {"protocol": made_by["protocol"], "judge": asked})
 
 
 def _with_reasons(

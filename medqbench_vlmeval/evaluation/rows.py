@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 from medqbench_vlmeval.scoring.reasoning import unscored_reason
 
 _NOT_READ = {
@@ -49,19 +49,28 @@ def perception_row(sample: Sample, prediction: Prediction, extraction: Extractio
     }
 
 
+def _verdict_row(verdict: Verdict) -> dict[str, Any]:
+    """One verdict; of several rounds or judges each one stands under 'parts' as well."""
+    row: dict[str, Any] = {
+        "score": verdict.score,
+        "reason": verdict.reason,
+        "reply": verdict.reply,
+        "prompt_sha256": verdict.prompt_sha256,
+        "judge": verdict.judge,
+        "asks": verdict.asks,
+        "from_cache": verdict.from_cache,
+    }
+    for name in ("explanation", "note"):
+        if getattr(verdict, name):
+            row[name] = getattr(verdict, name)
+    if verdict.parts:
+        row["parts"] = {name: _verdict_row(part) for name, part in verdict.parts.items()}
+    return row
+
+
 def reasoning_row(sample: Sample, prediction: Prediction, judged: JudgedSample) -> dict[str, Any]:
     """One judged sample; ``score`` is the sum of its four verdicts (0-8), None while one is missing."""
-    verdicts = {
-        dimension: {
-            "score": verdict.score,
-            "reason": verdict.reason,
-            "reply": verdict.reply,
-            "prompt_sha256": verdict.prompt_sha256,
-            "judge": verdict.judge,
-            "asks": verdict.asks,
-        }
-        for dimension, verdict in judged.verdicts.items()
-    }
+    verdicts = {dimension: _verdict_row(verdict) for dimension, verdict in judged.verdicts.items()}
     scores = {dimension: verdict.score for dimension, verdict in judged.verdicts.items() if verdict.score is not None}
     why = unscored_reason(judged)
     return {

@@ -15,13 +15,11 @@ _POLL_SECONDS = 0.5
 
 def emitted(
     work: Callable[[Callable[[_Item], None]], Coroutine[Any, Any, None]],
-    left_over: Callable[[_Item], None] | None = None,
 ) -> Generator[_Item, None, None]:
     """Run ``work(emit)`` in a thread with its own event loop and yield in the caller's thread what it emits.
 
     What was emitted is yielded before an exception of the work is raised. When the caller closes the generator
-    early, or Ctrl-C interrupts its wait, the work is cancelled and awaited first, and what it had emitted by then goes
-    to ``left_over``: a verdict that was paid for is not lost because its reader went away.
+    early, or Ctrl-C interrupts its wait, the work is cancelled and awaited first.
     """
     items: queue.SimpleQueue[tuple[_Item] | None] = queue.SimpleQueue()
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = Future()
@@ -42,10 +40,6 @@ def emitted(
                 if task is not None:
                     loop.call_soon_threadsafe(task.cancel)
             wait([done])
-            while not items.empty():
-                item = items.get()
-                if item is not None and left_over is not None:
-                    left_over(item[0])
         done.result()
 
 

@@ -16,8 +16,8 @@ HOPELESS = frozenset({401, 402, 404})
 # Before any call was answered these speak of the request's form; later of the one prompt that was refused.
 HOPELESS_AT_FIRST = frozenset({400, 403, 422})
 _NO_CREDIT = "insufficient_quota"
-# So many connections in a row failed after others had worked: the server is gone.
-GONE_AFTER = 2
+# Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
+MAY_HEAL = frozenset({408, 409, 425, 429})
 _WORDS_LENGTH = 240
 # A 400 that speaks of this one prompt: its length, or a filter that its words set off.
 _THIS_PROMPT_CODES = frozenset(

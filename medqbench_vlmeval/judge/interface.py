@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
 from medqbench_vlmeval.tasks import Task
 
 INFERENCE_FAILED = "inference failed"
 PREDICTION_MISSING = "prediction missing"
 NO_REFERENCE_TEXT = "the sample has no reference text"
 
-OnVerdict = Callable[[str, Verdict], None]
-OnProgress = Callable[[int, int], None]
-Known = Callable[[str], Verdict | None]
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a judge is: calls ``done`` (answered, failed or found in the cache) of ``total``, how many of them
+    were put to ``model`` in this run, and the tokens that the server counted for these."""
+
+    done: int
+    total: int
+    asked: int
+    prompt_tokens: int
+    completion_tokens: int
+    model: str
+
+
+OnProgress = Callable[[Progress], None]
 
 
 class Judge(Protocol):
@@ -32,19 +45,14 @@ class Judge(Protocol):
         self,
         samples: Sequence[Sample],
         predictions: Sequence[Prediction],
-        on_verdict: OnVerdict | None = None,
         on_progress: OnProgress | None = None,
-        known: Known | None = None,
     ) -> list[JudgedSample]:
         """Judge each sample's prediction.
 
         Args:
             samples: reasoning samples with unique indexes.
             predictions: joined to the samples by index, in any order.
-            on_verdict: called with a sample's index and each verdict as soon as it is there, in the caller's thread.
-            on_progress: called with the number of verdicts so far and the number expected.
-            known: gives the verdict that an earlier run got for a prompt's sha256, or None; what it gives is not
-                asked for again and not passed to ``on_verdict``.
+            on_progress: told how far the judge is, in the caller's thread.
 
         Returns:
             One record a sample, in the samples' order. Empty replies are judged; failed and missing ones are not.

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -41,8 +42,23 @@ _KNOWN = frozenset(
         "temperature",
         "max_tokens",
         "extra",
+        "n_rounds",
+        "rpm",
+        "tpm",
+        "stop_after",
+        "max_answer_tokens",
+        "fresh",
+        "no_calls",
+        "panel",
+        "key_env",
     }
-) | {"n_rounds"}
+)
+# What a panel's member may say for itself; the rest it shares with the others.
+_OF_MEMBER = frozenset(
+    {"model", "api_base", "base_url", "key", "key_env", "protocol", "n_rounds", "temperature", "max_tokens", "extra"}
+    | {"rpm", "tpm", "nproc", "retry", "timeout", "max_answer_tokens"}
+)
+KIT_PREFIX = "kit:"
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,13 @@ class JudgeOptions:
     '/chat/completions'; None means OPENAI_BASE_URL or OPENAI_API_BASE, else the public one. ``nproc`` is the
     number of calls in flight (1-1000), ``retry`` the number of retries after a failed call, ``timeout`` is in
     seconds. ``temperature`` and ``max_tokens`` are left out of the request where they are None; ``extra`` is
-    merged into its body.
+    merged into its body. A name 'kit:NAME' is a model that the kit's own ``build_judge`` makes.
+
+    ``n_rounds`` asks each question so often (None: as the protocol's name says), ``rpm`` and ``tpm`` bound requests
+    and tokens a minute, ``stop_after`` is the number of failed calls in a row that stops a run, longer answers are cut
+    to ``max_answer_tokens``. ``fresh`` asks even what the cache holds, ``no_calls`` takes verdicts from the cache
+    alone. ``key_env`` names the environment variable with this judge's key. ``panel`` holds the members where
+    several judges sit together.
     """
 
     name: str
@@ -66,6 +88,20 @@ class JudgeOptions:
     temperature: float | None = 0.0
     max_tokens: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    n_rounds: int | None = None
+    rpm: float | None = None
+    tpm: float | None = None
+    stop_after: int = 20
+    max_answer_tokens: int = 16_000
+    fresh: bool = False
+    no_calls: bool = False
+    key_env: str | None = None
+    panel: tuple[JudgeOptions, ...] = ()
+
+    @property
+    def of_kit(self) -> bool:
+        """Whether the kit's ``build_judge`` makes the model."""
+        return self.name.startswith(KIT_PREFIX)
 
     @classmethod
     def from_kit_kwargs(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:
@@ -81,13 +117,14 @@ class JudgeOptions:
                 f"Unknown judge option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; --judge-args "
                 f"takes {', '.join(sorted(_KNOWN))}."
             )
+        if kwargs.get("panel"):
+            return cls._panel(kwargs)
         name = kwargs.get("model")
         if name is None or not str(name).strip():
             raise NoJudge(NO_JUDGE)
-        if kwargs.get("n_rounds") not in (None, 1):
-            raise BadInput(
-                f"n_rounds is {kwargs['n_rounds']!r}, but this judge asks each question in one round; use 1."
-            )
+        names = [one.strip() for one in str(name).split(",") if one.strip()]
+        if len(names) > 1:
+            return cls._panel({**kwargs, "panel": [{"model": one} for one in names]})
         extra = kwargs.get("extra") or {}
         if not isinstance(extra, Mapping):
             raise BadInput("The judge option 'extra' must be an object that is merged into the request's body.")
@@ -105,7 +142,31 @@ class JudgeOptions:
             temperature=None if temperature is None else _number(kwargs, "temperature", 0.0, 0, 2),
             max_tokens=None if max_tokens is None else int(_number(kwargs, "max_tokens", 1, 1, 10_000_000)),
             extra=dict(extra),
+            n_rounds=None if kwargs.get("n_rounds") is None else int(_number(kwargs, "n_rounds", 1, 1, 20)),
+            rpm=None if kwargs.get("rpm") is None else _number(kwargs, "rpm", 1, 0.01, 10_000_000),
+            tpm=None if kwargs.get("tpm") is None else _number(kwargs, "tpm", 1, 1, 1e12),
+            stop_after=int(_number(kwargs, "stop_after", default.stop_after, 1, 1_000_000)),
+            max_answer_tokens=int(_number(kwargs, "max_answer_tokens", default.max_answer_tokens, 100, 10_000_000)),
+            fresh=_flag(kwargs, "fresh"),
+            no_calls=_flag(kwargs, "no_calls"),
+            key_env=_text(kwargs.get("key_env")),
         )
+
+    @classmethod
+    def _panel(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:
+        """Several judges; each takes what it does not say for itself from the common options."""
+        members = kwargs["panel"]
+        shared = {name: value for name, value in kwargs.items() if name not in ("panel", "model")}
+        if not isinstance(members, list) or not all(isinstance(one, Mapping) and one.get("model") for one in members):
+            raise BadInput("The judge option 'panel' must be a list of objects, each with the name of a 'model'.")
+        for one in members:
+            if unknown := sorted(set(one) - _OF_MEMBER):
+                raise BadInput(f"A panel's member takes no option {', '.join(map(repr, unknown))}.")
+        found = [cls.from_kit_kwargs({**shared, **one}) for one in members]
+        names = [one.name for one in found]
+        if len(found) < 2 or len(set(names)) < len(names):
+            raise BadInput(f"A panel needs two or more judges with different names, not {', '.join(names)}.")
+        return cls(", ".join(names), panel=tuple(found))
 
     def endpoint(self) -> str:
         """The server's base URL, without a trailing '/chat/completions'.
@@ -113,7 +174,7 @@ class JudgeOptions:
         Raises:
             BadInput: it is not an http or https URL.
         """
-        named = self.base_url or next((os.environ[name] for name in URL_VARIABLES if os.environ.get(name)), None)
+        named = self.base_url or next((found for name in URL_VARIABLES if (found := environment(name))), None)
         url = (named or PUBLIC_URL).strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -126,7 +187,12 @@ class JudgeOptions:
         Raises:
             JudgeError: there is none; the message names the ways to give one.
         """
-        found = self.key or next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
+        if self.key_env:
+            found = environment(self.key_env)
+            if not found:
+                raise NoJudge(f"The environment variable {self.key_env} with the key of '{self.name}' is not set.")
+        else:
+            found = self.key or next((found for name in KEY_VARIABLES if (found := environment(name))), None)
         if found and found.strip():
             if not (found.strip().isascii() and found.strip().isprintable()):
                 raise BadInput(
@@ -140,6 +206,18 @@ class JudgeOptions:
             f"The judge '{self.name}' needs a key: set {' or '.join(KEY_VARIABLES)}, give --judge-key, or name your "
             "own server with --judge-base-url http://host:port/v1."
         )
+
+
+def environment(name: str) -> str | None:
+    """A variable of the environment, else of the file ``.env`` in the working folder; None where it is empty."""
+    if os.environ.get(name, "").strip():
+        return os.environ[name]
+    path = Path.cwd() / ".env"
+    if not path.is_file():
+        return None
+    from dotenv import dotenv_values
+
+    return (dotenv_values(path, interpolate=False).get(name) or "").strip() or None
 
 
 def parse_judge_args(text: str | None) -> dict[str, Any]:
@@ -175,6 +253,13 @@ def shown_url(url: str) -> str:
     """A URL without the user, password and query that it may carry."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _flag(kwargs: Mapping[str, Any], name: str) -> bool:
+    value = kwargs.get(name)
+    if value not in (None, True, False):
+        raise BadInput(f"The judge option '{name}' is {value!r}; it must be true or false.")
+    return bool(value)
 
 
 def _text(value: Any) -> str | None:

@@ -26,7 +26,7 @@ from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import lexicon
 from medqbench_vlmeval.judge.conclusion import SAME, preference, quality_level
 from medqbench_vlmeval.judge.findings import Finding, Key, findings
-from medqbench_vlmeval.judge.interface import Known, OnProgress, OnVerdict, texts_to_judge
+from medqbench_vlmeval.judge.interface import OnProgress, Progress, texts_to_judge
 from medqbench_vlmeval.judge.protocol import RULES
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
 from medqbench_vlmeval.tasks import DIMENSIONS, QUALITY_LEVELS, Task
@@ -67,9 +67,7 @@ class RulesJudge:
         self,
         samples: Sequence[Sample],
         predictions: Sequence[Prediction],
-        on_verdict: OnVerdict | None = None,
         on_progress: OnProgress | None = None,
-        known: Known | None = None,  # noqa: ARG002  # nothing is paid for here
     ) -> list[JudgedSample]:
         """Judge each sample's prediction (see ``interface.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
@@ -79,12 +77,9 @@ class RulesJudge:
         for sample, text in texts:
             verdicts = self.verdicts(sample.task, text, sample.description or "")
             judged[sample.index] = JudgedSample(sample.index, verdicts)
-            for verdict in verdicts.values():
-                done += 1
-                if on_verdict:
-                    on_verdict(sample.index, verdict)
-                if on_progress:
-                    on_progress(done, total)
+            done += len(verdicts)
+            if on_progress:
+                on_progress(Progress(done, total, 0, 0, 0, RULES))
         return [judged[sample.index] for sample in samples]
 
     def verdicts(self, task: Task, answer: str, reference: str) -> dict[str, Verdict]:

@@ -20,7 +20,7 @@ from vlmeval.dataset.image_base import ImageBaseDataset
 from medqbench_vlmeval import evaluation
 from medqbench_vlmeval.data import ImageStore, load_dataset
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge.journal import FILE_NAME as JOURNAL_NAME
+from medqbench_vlmeval.judge.store import default_folder
 from medqbench_vlmeval.kit.hooks import ReportHooks
 from medqbench_vlmeval.kit.location import locate_run
 from medqbench_vlmeval.prompts import build_text, check_style
@@ -140,7 +140,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                 judge=judge_kwargs,
                 out=Path(eval_file).parent,
                 leaderboard=place.work_dir / "leaderboard",
-                journal=place.work_dir / JOURNAL_NAME,
+                cache=default_folder(),
             )
         )
         headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.score)))

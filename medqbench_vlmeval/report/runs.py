@@ -71,6 +71,9 @@ class RunPart:
                 return self.n
             found = mapping(mapping(self.groups.get("question_type")).get(measure)).get("n")
             return 0 if found is None and self.values.get(measure) is None else whole(found)
+        counts = mapping(self.score.get("counts"))
+        if measure in counts:
+            return whole(counts[measure])
         frequencies = mapping(mapping(self.score.get("frequencies")).get(measure))
         if frequencies:
             return sum(whole(count) or 0 for count in frequencies.values())

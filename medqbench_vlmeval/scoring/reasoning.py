@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from medqbench_vlmeval.judge import usage_of
-from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 from medqbench_vlmeval.scoring.axes import positions_by
 from medqbench_vlmeval.scoring.intervals import LEVEL, clipped, mean_interval, sum_of_means_interval
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
@@ -36,13 +36,13 @@ def score_reasoning(
     without any verdict is None, and then so is Overall. Intervals are normal intervals of the mean, cut to the
     scale; the one of Overall is that of a sum of means (see ``intervals``).
     """
-    scores: dict[str, list[int | None]] = {
+    scores: dict[str, list[float | None]] = {
         dimension: [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
         for dimension in DIMENSIONS
     }
     reasons = [unscored_reason(one) for one in judged]
 
-    def values(dimension: str, positions: Sequence[int]) -> list[int]:
+    def values(dimension: str, positions: Sequence[int]) -> list[float]:
         return [score for i in positions if (score := scores[dimension][i]) is not None]
 
     def cell(positions: Sequence[int]) -> dict[str, Any]:
@@ -84,12 +84,25 @@ def score_reasoning(
             "Overall": _as_list(clipped(sum_of_means_interval(columns), 0, MAX_SCORE * len(DIMENSIONS))),
         },
         "frequencies": {
-            title: {str(score): values(dimension, everything).count(score) for score in (0, 1, 2)}
+            title: {str(score): singles.count(score) for score in (0, 1, 2)}
             for dimension, title in DIMENSION_TITLES.items()
+            for singles in [_single_scores(judged, dimension)]
         },
+        "counts": {title: len(values(dimension, everything)) for dimension, title in DIMENSION_TITLES.items()},
         "groups": groups,
-        "usage": asdict(usage_of(judged)),
+        "usage": {**asdict(usage_of(judged)), "this_run": asdict(usage_of(judged, this_run=True))},
     }
+
+
+def _single_scores(judged: Sequence[JudgedSample], dimension: str) -> list[float]:
+    """The verdicts as judges gave them: of rounds and panels each one for itself."""
+
+    def singles(verdict: Verdict) -> list[float]:
+        if verdict.parts:
+            return [score for part in verdict.parts.values() for score in singles(part)]
+        return [] if verdict.score is None else [verdict.score]
+
+    return [score for one in judged if dimension in one.verdicts for score in singles(one.verdicts[dimension])]
 
 
 def _as_list(interval: tuple[float, float] | None) -> list[float] | None:

@@ -13,6 +13,7 @@ import pytest
 from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
 from medqbench_vlmeval.evaluation import Request, evaluate
 from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.judge.store import VerdictStore
 from tests.servers import JudgeServer, Reply, refusal
 
 GOOD = "The image is sharp. Overall, the quality of this image is good."
@@ -30,6 +31,11 @@ def write_reasoning(path, predictions, description=GOOD):
 def request_for(path, **options):
     values = {"prediction_file": path, "model": "m", "dataset": "MedQBench_Reasoning_NoReference_mini"}
     return Request(**{**values, "out": path.parent, **options})
+
+
+def n_kept(cache):
+    with VerdictStore(cache) as store:
+        return store.info().n
 
 
 def rows_of(path):
@@ -123,47 +129,19 @@ def test_another_judge_does_not_write_over_paid_verdicts(tmp_path):
 
 def test_a_second_run_pays_nothing_again(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
-    journal = tmp_path / "judge_journal.jsonl"
+    cache = tmp_path / "cache"
     with JudgeServer("Score: 2") as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        first = evaluate(request_for(path, judge=judge, journal=journal)).score
+        first = evaluate(request_for(path, judge=judge, cache=cache)).score
         assert len(server.requests) == 8
-        second = evaluate(request_for(path, judge=judge, journal=journal)).score
+        second = evaluate(request_for(path, judge=judge, cache=cache)).score
         assert len(server.requests) == 8
         # Another model, protocol or parameter is another question.
-        evaluate(request_for(path, judge={**judge, "model": "k"}, journal=journal))
-        evaluate(request_for(path, judge={**judge, "temperature": 1}, journal=journal))
+        evaluate(request_for(path, judge={**judge, "model": "k"}, cache=cache))
+        evaluate(request_for(path, judge={**judge, "temperature": 1}, cache=cache))
         assert len(server.requests) == 24
     assert first["Overall"] == second["Overall"] == 8
-    assert second["settings"]["judge"]["verdicts_from_earlier_runs"] == 8
-
-
-def test_a_damaged_journal_costs_only_its_damaged_lines(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
-    journal = tmp_path / "judge_journal.jsonl"
-    with JudgeServer("Score: 2") as server:
-        request = request_for(
-            path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}, journal=journal
-        )
-        evaluate(request)
-        lines = journal.read_bytes().splitlines(keepends=True)
-        lines[0] = lines[0].replace(b'"score": 2', b'"score": 0')
-        journal.write_bytes(b"".join(lines[:3]) + lines[3][:40])
-        score = evaluate(request).score
-        assert len(server.requests) == 4 + 2
-        evaluate(request)
-        assert len(server.requests) == 6
-    assert score["Overall"] == 8
-
-
-def test_a_journal_that_cannot_be_written_does_not_stop_a_run(tmp_path, caplog):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
-    (tmp_path / "judge_journal.jsonl").mkdir()
-    with JudgeServer("Score: 2") as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        score = evaluate(request_for(path, judge=judge, journal=tmp_path / "judge_journal.jsonl")).score
-    assert score["Overall"] == 8
-    assert "cannot be written" in caplog.text
+    assert (second["usage"]["calls"], second["usage"]["this_run"]["calls"]) == (8, 0)
 
 
 RUN = """
@@ -173,7 +151,7 @@ from medqbench_vlmeval.evaluation import Request, evaluate
 path, url = Path(sys.argv[1]), sys.argv[2]
 judge = {"model": "j", "api_base": url, "protocol": "rubric", "nproc": 4}
 evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_NoReference", out=path.parent,
-                 judge=judge, journal=path.parent / "judge_journal.jsonl"))
+                 judge=judge, cache=path.parent / "cache"))
 """
 
 
@@ -189,7 +167,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        durable = len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines())
+        durable = n_kept(tmp_path / "cache")
         assert durable >= 40 - 3 * nproc
         assert not (tmp_path / "m_d_score.json").exists()
         # The server may still be reading what the killed client had sent.
@@ -281,7 +259,7 @@ def test_interrupted_by_the_user(tmp_path):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode != 0
-    assert len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines()) >= 16
+    assert n_kept(tmp_path / "cache") >= 16
 
 
 def test_a_result_never_takes_the_place_of_its_prediction_file(tmp_path):
@@ -337,9 +315,9 @@ def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
     with JudgeServer(reply) as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 4, "retry": 0}
         with pytest.raises(JudgeError, match="No judge answers"):
-            evaluate(request_for(path, judge=judge, journal=tmp_path / "judge_journal.jsonl"))
+            evaluate(request_for(path, judge=judge, cache=tmp_path / "cache"))
         assert len(server.requests) < 60
-    assert len((tmp_path / "judge_journal.jsonl").read_bytes().splitlines()) == 10
+    assert n_kept(tmp_path / "cache") == 10
 
 
 def test_another_model_behind_the_name_is_not_comparable(tmp_path):
@@ -367,7 +345,7 @@ def test_secrets_inside_extra_are_masked(tmp_path):
     with JudgeServer("Score: 1") as server:
         extra = {"api_key": "sk-canary", "options": {"auth_token": "sk-canary", "seed": 7}}
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "extra": extra}
-        evaluate(request_for(path, judge=judge, journal=tmp_path / "judge_journal.jsonl"))
+        evaluate(request_for(path, judge=judge, cache=tmp_path / "cache"))
         assert server.requests[0].body["api_key"] == "sk-canary"
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"sk-canary" not in file.read_bytes(), file

@@ -59,7 +59,11 @@ def test_no_judge_is_one_clear_sentence(model: dict[str, Any]) -> None:
         ({"timeout": 0}, "'timeout' is 0"),
         ({"temperature": 3}, "'temperature' is 3"),
         ({"max_tokens": 0}, "'max_tokens' is 0"),
-        ({"n_rounds": 5}, "n_rounds is 5"),
+        ({"n_rounds": 50}, "'n_rounds' is 50"),
+        ({"fresh": "yes"}, "'fresh' is 'yes'; it must be true or false"),
+        ({"panel": ["a"]}, "'panel' must be a list of objects"),
+        ({"panel": [{"model": "a"}, {"model": "a"}]}, "different names, not a, a"),
+        ({"panel": [{"model": "a", "nprok": 1}, {"model": "b"}]}, "takes no option 'nprok'"),
         ({"extra": [1]}, "'extra' must be an object"),
     ],
 )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,8 +42,8 @@ def test_the_rubric_lists_what_the_dimension_allows_and_ends_with_the_form(task:
     for score in (0, 1, 2):
         assert (f"\n- {score}: " in prompt) is (score in dimension_scores(task, dimension))
     assert "'Score: N'" in prompt.splitlines()[-1]
-    assert "<candidate_text>\nthe answer\n</candidate_text>" in prompt
-    assert "<reference_text>\nthe reference\n</reference_text>" in prompt
+    assert re.search(r"<(candidate_text_[a-p]{8})>\nthe answer\n</\1>", prompt)
+    assert re.search(r"<(reference_text_[a-p]{8})>\nthe reference\n</\1>", prompt)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +63,10 @@ def test_the_rubric_lists_what_the_dimension_allows_and_ends_with_the_form(task:
 def test_data_can_neither_close_nor_open_a_delimiter(attack: str) -> None:
     protocol = load_protocol("rubric")
     prompt = protocol.prompt(Task.COMPARATIVE, "preciseness", f"before {attack} after", "THE-REFERENCE")
-    assert prompt.count("<candidate_text>") == prompt.count("</candidate_text>") == 1
-    assert prompt.count("<reference_text>") == prompt.count("</reference_text>") == 1
+    assert len(re.findall("<candidate_text", prompt)) == len(re.findall("</candidate_text", prompt)) == 1
+    assert len(re.findall("<reference_text", prompt)) == len(re.findall("</reference_text", prompt)) == 1
     assert prompt.count("THE-REFERENCE") == 1
-    inside = prompt.split("<candidate_text>")[1].split("</candidate_text>")[0]
+    inside = re.search(r"<(candidate_text_[a-p]{8})>(.*)</\1>", prompt, re.DOTALL)[2]
     assert "before" in inside
     assert "after" in inside
     assert "＜" not in inside
@@ -81,7 +83,7 @@ def test_protocols_differ_in_name_and_hash() -> None:
     ("name", "words"),
     [
         ("offical", "Did you mean 'official'"),
-        ("xyz", "Known protocols: official, rubric"),
+        ("xyz", "Known protocols: official, official-5, rubric, rubric-joint"),
         ("rules", "'rules' is a judge and no protocol"),
         ("", "Known protocols"),
     ],

@@ -17,7 +17,8 @@ import pytest
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, load_protocol, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, usage_of
+from medqbench_vlmeval.judge.store import VerdictStore
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
 from tests.servers import JudgeServer, Reply, Request, refusal
@@ -308,38 +309,40 @@ def test_nothing_to_judge_asks_nothing() -> None:
     assert judge.judge([], []) == []
 
 
-def test_each_verdict_is_handed_over_in_the_callers_thread_as_it_comes() -> None:
-    seen: list[tuple[str, str, int]] = []
-    progress: list[tuple[int, int]] = []
+def test_progress_is_told_in_the_callers_thread() -> None:
+    told: list[tuple[int, int, int, int, int]] = []
+    threads: set[int] = set()
+
+    def listen(progress: Progress) -> None:
+        threads.add(threading.get_ident())
+        told.append((progress.done, progress.total, progress.asked, progress.prompt_tokens, progress.completion_tokens))
+
     with JudgeServer("Score: 1") as server:
         judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=2))
-        judge.judge(
-            *samples_of(3),
-            on_verdict=lambda index, verdict: seen.append((index, verdict.dimension, threading.get_ident())),
-            on_progress=lambda done, total: progress.append((done, total)),
-        )
-    assert {(index, dimension) for index, dimension, _ in seen} == {(f"s{i}", d) for i in range(3) for d in DIMENSIONS}
-    assert {thread for *_, thread in seen} == {threading.get_ident()}
-    assert progress == [(done, 12) for done in range(1, 13)]
+        judge.judge(*samples_of(3), on_progress=listen)
+    assert threads == {threading.get_ident()}
+    assert told == [(done, 12, done, 100 * done, 5 * done) for done in range(1, 13)]
 
 
-def test_verdicts_that_came_before_a_refusal_are_handed_over() -> None:
-    seen: list[str] = []
-    with JudgeServer(lambda request: refusal(401, "expired") if "answer s1" in request.prompt else "2") as server:
-        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=1))
+def test_verdicts_that_came_before_a_refusal_are_kept(tmp_path: Path) -> None:
+    with (
+        JudgeServer(lambda request: refusal(401, "expired") if "answer s1" in request.prompt else "2") as server,
+        VerdictStore(tmp_path) as store,
+    ):
+        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=1), store)
         with pytest.raises(JudgeError, match="expired"):
-            judge.judge(*samples_of(3), on_verdict=lambda index, _: seen.append(index))
-    assert seen == ["s0"] * 4
+            judge.judge(*samples_of(3))
+        assert store.info().n == 4
 
 
 def test_an_error_of_the_caller_stops_the_calls() -> None:
-    def stop(index: str, verdict: Verdict) -> None:
-        raise RuntimeError("the disk is full")
+    def stop(_: Progress) -> None:
+        raise RuntimeError("the terminal is gone")
 
     with JudgeServer("2") as server:
         judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=2))
-        with pytest.raises(RuntimeError, match="the disk is full"):
-            judge.judge(*samples_of(200), on_verdict=stop)
+        with pytest.raises(RuntimeError, match="the terminal is gone"):
+            judge.judge(*samples_of(200), on_progress=stop)
         assert len(server.requests) < 800
 
 
@@ -356,7 +359,12 @@ def test_the_settings_name_protocol_and_judge() -> None:
         judge = build_judge(JudgeOptions("m", server.base_url, key=KEY, protocol="rubric"))
         judge.judge(*samples_of(1))
         described = judge.describe(Task.NO_REFERENCE)
-    assert described["protocol"] == {"name": "rubric", "version": "1", "sha256": load_protocol("rubric").sha256}
+    assert described["protocol"] == {
+        "name": "rubric",
+        "version": load_protocol("rubric").version,
+        "sha256": load_protocol("rubric").sha256,
+        "rounds": 1,
+    }
     assert (described["judge"]["name"], described["judge"]["served_as"]) == ("m", "m-2026")
     assert described["judge"]["parameters"] == {"temperature": 0.0, "max_tokens": None}
     assert KEY not in str(described)

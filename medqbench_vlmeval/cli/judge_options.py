@@ -1,0 +1,89 @@
+"""The options that every command with a judge shares, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from medqbench_vlmeval.evaluation import Request
+
+DEFAULTS = {"nproc": 32, "retry": 6, "timeout": 600.0}
+
+Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
+Data = Annotated[
+    str | None, typer.Option("--data", help="Data file (TSV) or a dataset's name; default: the file's own columns.")
+]
+Model = Annotated[str | None, typer.Option("--model", help="The model's name in the results.")]
+JudgeName = Annotated[
+    str | None,
+    typer.Option("--judge", help="Judge model, several with commas for a panel, or 'rules' for the embedded one."),
+]
+BaseUrl = Annotated[str | None, typer.Option("--judge-base-url", help="http://host:port/v1")]
+Key = Annotated[
+    str | None, typer.Option("--judge-key", help="Better: the environment variable MEDQBENCH_JUDGE_KEY, or .env.")
+]
+Nproc = Annotated[int | None, typer.Option("--judge-nproc", min=1, help="Calls in flight [32].")]
+Retry = Annotated[int | None, typer.Option("--judge-retry", min=0, help="Retries of a call [6].")]
+Timeout = Annotated[float | None, typer.Option("--judge-timeout", min=0.001, help="Seconds for one call [600].")]
+Args = Annotated[str | None, typer.Option("--judge-args", help="More judge options as JSON.")]
+Protocol = Annotated[
+    str | None,
+    typer.Option("--protocol", help="official, official-5, rubric or rubric-joint; NAME-N asks in N rounds."),
+]
+
+
+@dataclass(frozen=True)
+class JudgeChoice:
+    """What the command line says about the judge, None where it says nothing."""
+
+    judge: str | None = None
+    base_url: str | None = None
+    key: str | None = None
+    nproc: int | None = None
+    retry: int | None = None
+    timeout: float | None = None
+    args: str | None = None
+    protocol: str | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """The judge keywords of a request; an option of its own says more than the same one in --judge-args."""
+        from medqbench_vlmeval.judge import parse_judge_args
+
+        given = {
+            "model": self.judge,
+            "api_base": self.base_url,
+            "key": self.key,
+            "nproc": self.nproc,
+            "retry": self.retry,
+            "timeout": self.timeout,
+            "protocol": self.protocol,
+        }
+        given = {name: value for name, value in given.items() if value is not None}
+        return {**DEFAULTS, **parse_judge_args(self.args), **given}
+
+
+def request_of(
+    predictions: Path, data: str | None, model: str | None, choice: JudgeChoice, out: Path, **more: Any
+) -> Request:
+    """A request for a prediction file that comes without a run; ``more`` holds further fields of it."""
+    from medqbench_vlmeval.evaluation import Request
+    from medqbench_vlmeval.evaluation.naming import name_results, sample_set_for
+    from medqbench_vlmeval.judge.store import default_folder
+
+    sample_set = sample_set_for(data) if data is not None else None
+    names = name_results(predictions, model, sample_set)
+    return Request(
+        prediction_file=predictions,
+        model=names.model,
+        dataset=names.dataset,
+        sample_set=sample_set,
+        judge=choice.keywords(),
+        out=out,
+        cache=default_folder(),
+        stem=names.stem,
+        **more,
+    )

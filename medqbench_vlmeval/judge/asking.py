@@ -1,0 +1,203 @@
+"""Putting one question to a judge: the request, the reply, and what a failure means.
+
+An :class:`Asker` asks once and says what came; retries, limits and the decision to stop belong to the engine.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.judge import failures
+from medqbench_vlmeval.judge.options import NO_KEY, JudgeOptions
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+Messages = Sequence[Mapping[str, str]]
+
+_SCHEMA_REFUSED = ("response_format", "json_schema", "structured", "guided")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply; ``text`` is None where the server sent no chat completion. Tokens are 0 where it did not say."""
+
+    text: str | None
+    served_as: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Unanswered(Exception):
+    """An attempt failed; its text is the reason.
+
+    ``may_heal`` says that asking again may help, ``retry_after`` is the wait in seconds that the server asked for,
+    ``concerns_server`` is False where only this prompt was refused.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        may_heal: bool = True,
+        retry_after: float | None = None,
+        concerns_server: bool = True,
+        connection: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.may_heal = may_heal
+        self.retry_after = retry_after
+        self.concerns_server = concerns_server
+        self.connection = connection
+
+
+class Asker(Protocol):
+    """Whatever replies to questions. Entered once a run, inside the run's event loop."""
+
+    async def __aenter__(self) -> Asker: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+        """Ask once.
+
+        Args:
+            messages: the conversation, as 'role' and 'content'.
+            schema: a JSON schema to hold the reply to, where that is possible.
+
+        Raises:
+            JudgeError: no question of this run can be answered.
+            Unanswered: this attempt failed.
+        """
+
+    def gone(self) -> JudgeError:
+        """The error to stop with when nothing answers at all."""
+
+
+def request_body(options: JudgeOptions, messages: Messages, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
+    settings = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+    form = {"name": "verdicts", "strict": True, "schema": schema}
+    return {
+        "model": options.name,
+        "messages": [dict(message) for message in messages],
+        **{name: value for name, value in settings.items() if value is not None},
+        **({"response_format": {"type": "json_schema", "json_schema": form}} if schema else {}),
+        **options.extra,
+    }
+
+
+class OpenAIAsker:
+    """A model behind an OpenAI-compatible endpoint."""
+
+    def __init__(self, options: JudgeOptions) -> None:
+        self._options = options
+        self._key = options.secret()
+        self._client: AsyncOpenAI | None = None
+        self._answered = False
+        self._takes_schemas = True
+
+    async def __aenter__(self) -> OpenAIAsker:
+        from openai import AsyncOpenAI
+
+        options = self._options
+        self._client = AsyncOpenAI(
+            api_key=self._key, base_url=options.endpoint(), max_retries=0, timeout=options.timeout
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+        import openai
+
+        if self._client is None:
+            raise RuntimeError("an asker is used inside 'async with'")
+        asked_schema = schema if self._takes_schemas else None
+        body = request_body(self._options, messages, asked_schema)
+        try:
+            reply = await self._client.post("/chat/completions", body=body, cast_to=object)
+        except openai.APIStatusError as error:
+            words = failures.server_words(error, self._key)
+            if asked_schema and error.status_code in (400, 422) and any(one in words for one in _SCHEMA_REFUSED):
+                # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
+                self._takes_schemas = False
+                return await self.ask(messages, schema)
+            raise self._failure(error, words) from None
+        except openai.APIConnectionError as error:
+            words = failures.server_words(error, self._key)
+            raise Unanswered(f"{type(error).__name__}: {words}", connection=True) from None
+        except ValueError:
+            # A server that says JSON and sends something else: the SDK passes the decoder's error on.
+            reply = None
+        self._answered = True
+        return read_completion(reply, self._options.name, self._key)
+
+    def gone(self) -> JudgeError:
+        return failures.unreachable(self._options)
+
+    def _failure(self, error: APIStatusError, words: str) -> Exception:
+        if failures.is_hopeless(error, words, self._answered):
+            return failures.refused(self._options, error, words)
+        return Unanswered(
+            f"{type(error).__name__} ({error.status_code}): {words}",
+            may_heal=error.status_code in failures.MAY_HEAL or error.status_code >= 500,
+            retry_after=retry_after(error.response.headers),
+            concerns_server=error.status_code in failures.MAY_HEAL or error.status_code >= 500,
+        )
+
+
+def read_completion(reply: Any, name: str, key: str = "") -> Answer:
+    """What a chat completion holds, read with distrust: many servers are only nearly compatible.
+
+    A key that a server sends back does not get further than here.
+    """
+    completion = reply if isinstance(reply, dict) else {}
+    usage = completion.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    model = completion.get("model")
+    tokens = [usage.get(field) for field in ("prompt_tokens", "completion_tokens")]
+    prompt_tokens, completion_tokens = (count if isinstance(count, int) and count > 0 else 0 for count in tokens)
+    text: str | None = None
+    choices = completion.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        content = message.get("content") or message.get("refusal") or "" if isinstance(message, dict) else None
+        if isinstance(content, list):
+            content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+        text = content if isinstance(content, str) else None
+    served_as = model if isinstance(model, str) and model else name
+    if key and key != NO_KEY:
+        text = text.replace(key, "***") if text else text
+        served_as = served_as.replace(key, "***")
+    return Answer(text, served_as, prompt_tokens, completion_tokens)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The wait in seconds that a reply asks for, as milliseconds, seconds or a date; None where it names none."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "").strip()
+        try:
+            wait = float(text) * scale
+        except ValueError:
+            continue
+        if math.isfinite(wait):
+            return max(0.0, wait)
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, date.timestamp() - time.time())
