@@ -27,11 +27,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; header names are in lower case."""
+    """What a client sent, and when (monotonic seconds); header names are in lower case."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    at: float = field(default_factory=time.monotonic)
 
     @property
     def messages(self) -> list[dict[str, str]]:

@@ -19,23 +19,15 @@ class Pace:
     """Leaky buckets for requests and tokens, and one pause for all calls.
 
     Requests are spread evenly: in no minute do more than ``rpm`` start. Tokens are estimated before a call from its
-    length, with the burst of one call: a minute holds at most ``tpm`` and one call's tokens. To be made inside
-    the event loop that uses it.
+    length; those of one second may start at once, and in no minute more than ``tpm``. To be made inside the event
+    loop that uses it.
     """
 
     def __init__(self, rpm: float | None, tpm: float | None) -> None:
-        self._requests = self._limiter(1.0, rpm)
-        self._tokens = self._limiter(tpm / _MINUTE, tpm) if tpm else None
-        self._tpm = tpm
+        self._requests = _bucket(1.0, rpm) if rpm else None
+        # The burst is taken off what flows in over the rest of the minute.
+        self._tokens = _bucket(tpm / _MINUTE, tpm * (1 - 1 / _MINUTE)) if tpm else None
         self._resume = 0.0
-
-    @staticmethod
-    def _limiter(burst: float, a_minute: float | None) -> AsyncLimiter | None:
-        if not a_minute:
-            return None
-        from aiolimiter import AsyncLimiter
-
-        return AsyncLimiter(burst, burst * _MINUTE / a_minute)
 
     def pause(self, seconds: float) -> None:
         """Let no call start for so long."""
@@ -54,3 +46,9 @@ class Pace:
                 left -= part
         while (wait := self._resume - time.monotonic()) > 0:
             await asyncio.sleep(wait)
+
+
+def _bucket(burst: float, a_minute: float) -> AsyncLimiter:
+    from aiolimiter import AsyncLimiter
+
+    return AsyncLimiter(burst, burst * _MINUTE / a_minute)

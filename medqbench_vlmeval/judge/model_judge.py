@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -14,7 +15,8 @@ from medqbench_vlmeval.judge.background import emitted
 from medqbench_vlmeval.judge.calls import Call, Outcome, assembled, plan_calls
 from medqbench_vlmeval.judge.engine import Engine
 from medqbench_vlmeval.judge.interface import OnProgress, Progress, texts_to_judge
-from medqbench_vlmeval.judge.options import JudgeOptions, shown_extra, shown_url
+from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.private import shown_extra, shown_url
 from medqbench_vlmeval.judge.protocol import Protocol
 from medqbench_vlmeval.judge.store import VerdictStore
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
@@ -72,7 +74,7 @@ class ModelJudge:
         """All calls that judging these predictions takes, and why some samples need none (by index)."""
         texts, reasons = texts_to_judge(samples, predictions)
         texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
-        asked_of = {"name": self.options.name, "parameters": self._parameters()}
+        asked_of = {"name": self.options.asked_as, "parameters": self._parameters()}
         return plan_calls(self._protocol, asked_of, texts, notes), reasons
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Outcome], list[Call]]:
@@ -123,7 +125,10 @@ class ModelJudge:
         total, done = len(calls), sum(wanted[key] for key in outcomes)
         asked, read, said = 0, 0, 0
         engine = Engine(self.options, self._asker(), self._store, self._protocol.name)
-        with _quiet_loggers(), closing(_outcomes(engine, missing)) as finished:
+        # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
+        order = list(missing)
+        random.SystemRandom().shuffle(order)
+        with _quiet_loggers(), closing(_outcomes(engine, order)) as finished:
             for outcome in finished:
                 outcomes[outcome.call.key] = outcome
                 done += wanted[outcome.call.key]

@@ -17,12 +17,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.judge import store_file
 from medqbench_vlmeval.judge.calls import Judgement
 
 logger = logging.getLogger(__name__)
@@ -31,15 +32,6 @@ FOLDER_VARIABLE = "MEDQBENCH_JUDGE_CACHE"
 LIMIT_VARIABLE = "MEDQBENCH_JUDGE_CACHE_MB"
 FILE_NAME = "judge_verdicts.sqlite3"
 DEFAULT_LIMIT_MB = 2048
-_BUSY_SECONDS = 30.0
-# One removal makes room for many answers to come.
-_ROOM = 0.1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS judgements (
-    key TEXT PRIMARY KEY, protocol TEXT NOT NULL, judge TEXT NOT NULL, body TEXT NOT NULL, checksum TEXT NOT NULL,
-    created REAL NOT NULL, used REAL NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -116,11 +108,7 @@ class VerdictStore:
         with self._lock:
             if self._connection is None:
                 return None
-            try:
-                row = self._connection.execute("SELECT body, checksum FROM judgements WHERE key = ?", (key,)).fetchone()
-            except sqlite3.Error as error:
-                logger.warning("%s cannot be read (%s): answers in it are asked for again.", self.path, error)
-                return None
+            row = self._read(key)
             if row is None:
                 return None
             found = _judgement(key, *row)
@@ -137,16 +125,20 @@ class VerdictStore:
         for entry in entries:
             body = json.dumps(asdict(entry.judgement), sort_keys=True)
             checksum = _checksum(entry.key, body)
-            rows.append((entry.key, entry.protocol, entry.judge, body, checksum, now, now))
+            rows.append((entry.key, entry.protocol, _storable(entry.judge), body, checksum, now, now))
         with self._lock:
             if self._connection is None or not self._writable or not rows:
                 return
             try:
-                with self._connection:
-                    self._connection.executemany("INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?)", rows)
-                self._used.update(row[0] for row in rows)
+                self._insert(rows)
             except sqlite3.Error as error:
-                self._give_up(error)
+                if not store_file.is_damage(error):
+                    self._give_up(error)
+                    return
+                self._rescue(error)
+                with contextlib.suppress(sqlite3.Error):
+                    self._insert(rows)
+            self._used.update(row[0] for row in rows)
 
     def close(self) -> None:
         """Note which answers were used, keep the file within its limit and close it."""
@@ -192,49 +184,46 @@ class VerdictStore:
                     "DELETE FROM judgements WHERE judge = coalesce(?, judge) AND protocol = coalesce(?, protocol)",
                     (judge, protocol),
                 ).rowcount
-            self._connection.execute("VACUUM")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            store_file.give_space_back(self._connection)
             return n
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self) -> sqlite3.Connection | None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            return self._connected()
+            return store_file.open_file(self.path)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) or not self.path.exists():
+            if not store_file.is_damage(error):
                 raise
-            return self._rescued(error)
+            return store_file.rescued(self.path, error, _is_whole)
 
-    def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, check_same_thread=False)
+    def _read(self, key: str) -> tuple[str, str] | None:
+        for attempt in (1, 2):
+            if self._connection is None:
+                return None
+            try:
+                query = self._connection.execute("SELECT body, checksum FROM judgements WHERE key = ?", (key,))
+                found: tuple[str, str] | None = query.fetchone()
+            except sqlite3.Error as error:
+                if attempt == 1 and self._writable and store_file.is_damage(error):
+                    self._rescue(error)
+                    continue
+                logger.warning("%s cannot be read (%s): answers in it are asked for again.", self.path, error)
+                return None
+            return found
+        return None
+
+    def _insert(self, rows: Sequence[store_file.Row]) -> None:
+        if self._connection is not None:
+            store_file.insert(self._connection, rows)
+
+    def _rescue(self, error: sqlite3.Error) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            # Each commit reaches the disk: what was paid for survives a power cut too.
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(_SCHEMA)
-            connection.execute("SELECT COUNT(*) FROM judgements").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _rescued(self, error: sqlite3.Error) -> sqlite3.Connection:
-        """Set a file aside that SQLite cannot read, and take over what can be saved of it."""
-        aside = self.path.with_name(f"{self.path.stem}.damaged-{int(time.time())}-{os.getpid()}.sqlite3")
-        for ending in ("", "-wal", "-shm"):
-            part = self.path.with_name(self.path.name + ending)
-            if part.exists():
-                part.replace(aside.with_name(aside.name + ending))
-        connection = self._connected()
-        saved = 0
-        for row in _readable_rows(aside):
-            if _judgement(row[0], row[3], row[4]) is not None:
-                with connection:
-                    connection.execute("INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?)", row)
-                saved += 1
-        logger.warning("%s is damaged (%s): it is kept as %s, and %d answers of it were saved.",
-                       self.path, error, aside.name, saved)  # fmt: skip
-        return connection
+            self._connection = store_file.rescued(self.path, error, _is_whole)
+        except (OSError, sqlite3.Error) as other:
+            self._give_up(other)
 
     def _give_up(self, error: Exception) -> None:
         self._writable = False
@@ -243,7 +232,7 @@ class VerdictStore:
                 # Answers in a folder that may only be read are still worth their money.
                 uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
                 found = sqlite3.connect(uri, uri=True, check_same_thread=False)
-                found.execute("SELECT COUNT(*) FROM judgements").fetchone()
+                found.execute("SELECT key FROM judgements LIMIT 1").fetchone()
                 self._connection = found
         logger.warning(
             "The judge's cache %s cannot be written (%s): the run goes on without keeping answers.",
@@ -262,24 +251,15 @@ class VerdictStore:
 
     def _keep_within_limit(self) -> None:
         assert self._connection is not None  # noqa: S101
-        query = "SELECT COALESCE(SUM(LENGTH(CAST(body AS BLOB)) + LENGTH(key) + 100), 0), COUNT(*) FROM judgements"
-        size, n = self._connection.execute(query).fetchone()
-        if size <= self.limit:
-            return
-        surplus, removed = size - self.limit * (1 - _ROOM), []
-        for key, length in self._connection.execute(
-            "SELECT key, LENGTH(CAST(body AS BLOB)) + LENGTH(key) + 100 FROM judgements ORDER BY used, created, key"
-        ):
-            if surplus <= 0:
-                break
-            removed.append((key,))
-            surplus -= length
-        with self._connection:
-            self._connection.executemany("DELETE FROM judgements WHERE key = ?", removed)
-        self._connection.execute("VACUUM")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        logger.warning("The judge's cache %s was over its limit: the %d answers of %d that were used longest ago were "
-                       "removed (%s sets the limit).", self.path, len(removed), n, LIMIT_VARIABLE)  # fmt: skip
+        removed, n = store_file.keep_within(self._connection, self.limit)
+        if removed:
+            logger.warning(
+                "The judge's cache %s was over its limit (%s): of %d answers the %d used longest ago were removed.",
+                self.path,
+                LIMIT_VARIABLE,
+                n,
+                removed,
+            )
 
     def _bytes(self) -> int:
         parts = (self.path.with_name(self.path.name + ending) for ending in ("", "-wal"))
@@ -292,13 +272,14 @@ def _judgement(key: str, body: str, checksum: str) -> Judgement | None:
     return Judgement(**json.loads(body))
 
 
+def _storable(name: str) -> str:
+    """SQLite takes no lone surrogates, which a command line may hold."""
+    return name.encode("utf-8", errors="replace").decode("utf-8")
+
+
 def _checksum(key: str, body: str) -> str:
     return sha256_text(f"{key}\0{body}")[:16]
 
 
-def _readable_rows(path: Path) -> Iterator[tuple[str, str, str, str, str, float, float]]:
-    """Rows of a damaged file from both of its ends, each as far as SQLite gets."""
-    for order in ("ASC", "DESC"):
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as connection:
-            connection.text_factory = lambda raw: raw.decode("utf-8", errors="replace")
-            yield from connection.execute(f"SELECT * FROM judgements ORDER BY key {order}")  # noqa: S608
+def _is_whole(row: store_file.Row) -> bool:
+    return _judgement(row[0], row[3], row[4]) is not None

@@ -325,8 +325,13 @@ def test_progress_is_told_in_the_callers_thread() -> None:
 
 
 def test_verdicts_that_came_before_a_refusal_are_kept(tmp_path: Path) -> None:
+    answered = iter(range(4))
+
+    def reply(_: Request) -> str | Reply:
+        return "2" if next(answered, None) is not None else refusal(401, "expired")
+
     with (
-        JudgeServer(lambda request: refusal(401, "expired") if "answer s1" in request.prompt else "2") as server,
+        JudgeServer(reply) as server,
         VerdictStore(tmp_path) as store,
     ):
         judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=1), store)

@@ -1,0 +1,102 @@
+"""A judging run that is killed again and again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from medqbench_vlmeval.evaluation import Request, evaluate
+from tests.servers import JudgeServer
+
+N, NPROC, KILLS = 150, 8, 30
+
+# A process that has all modules loaded forks each life, so that thirty of them take seconds. Moments are random, and
+# the seed is printed with a failure.
+LIVES = """
+import json, os, random, signal, sys, time
+from pathlib import Path
+from medqbench_vlmeval.evaluation import Request, evaluate
+import medqbench_vlmeval.judge.engine, medqbench_vlmeval.judge.model_judge, medqbench_vlmeval.judge.panel
+import medqbench_vlmeval.report.workbook, openai, openpyxl, tenacity
+path, cache, url, seed, kills = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+moments = random.Random(seed)
+killed, lives, status = 0, 0, 1
+while killed < kills or status != 0:
+    lives += 1
+    assert lives < 4 * kills, "the run ends before it can be killed"
+    child = os.fork()
+    if child == 0:
+        judge = {"model": "j", "api_base": url, "protocol": "rubric", "nproc": int(sys.argv[6])}
+        evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_NoReference", out=path.parent,
+                         judge=judge, cache=cache))
+        os._exit(0)
+    if killed < kills:
+        time.sleep(moments.uniform(0.0, 0.5))
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    killed += os.WIFSIGNALED(status)
+    result = path.with_name("m_x_score.json")
+    if result.exists():
+        json.loads(result.read_bytes())
+print(killed)
+"""
+
+
+def write_predictions(path: Path) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, delimiter="\t")
+        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
+        for i in range(N):
+            table.writerow([i, "no-reference", "Describe.", f"Reference {i}.", "CT", f"Answer {i}."])
+    return path
+
+
+def numbers(score: dict) -> dict:
+    """A result without what differs from run to run."""
+    return {name: value for name, value in score.items() if name not in ("settings", "usage")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fork")
+@pytest.mark.parametrize("seed", [20261122])
+def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Path, seed: int) -> None:
+    def reply(request) -> str:
+        return f"Score: {hashlib.sha256(request.prompt.encode()).digest()[0] % 3}"
+
+    broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
+    broken.mkdir()
+    unbroken.mkdir()
+    path = write_predictions(broken / "m_x.tsv")
+    with JudgeServer(reply, delay=0.05) as server:
+        command = [sys.executable, "-c", LIVES, str(path), str(tmp_path / "cache"), server.base_url]
+        done = subprocess.run(
+            [*command, str(seed), str(KILLS), str(NPROC)], capture_output=True, text=True, timeout=170
+        )
+        assert done.returncode == 0, done.stderr
+        asked = Counter(request.prompt for request in server.requests)
+    assert done.stdout.split() == [str(KILLS)]
+    assert len(asked) == 4 * N
+    # What was asked again had been in flight at a kill.
+    assert sum(asked.values()) - 4 * N <= KILLS * NPROC
+    with JudgeServer(reply) as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": NPROC}
+        whole = evaluate(
+            Request(
+                prediction_file=write_predictions(unbroken / "m_x.tsv"),
+                model="m",
+                dataset="MedQBench_Reasoning_NoReference",
+                out=unbroken,
+                judge=judge,
+                cache=tmp_path / "other cache",
+            )
+        )
+        assert len(server.requests) == 4 * N
+    score = json.loads((broken / "m_x_score.json").read_text(encoding="utf-8"))
+    assert score["n_scored"] == N
+    assert numbers(score) == json.loads(json.dumps(numbers(whole.score)))

@@ -1,0 +1,287 @@
+"""How a judge is asked: pace, retries, when a run stops, and what several rounds and a joint reply become."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
+from medqbench_vlmeval.judge.asking import retry_after
+from medqbench_vlmeval.judge.store import VerdictStore
+from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from tests.servers import JudgeServer, Reply, Request, refusal
+
+
+def ask(
+    server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, store: VerdictStore | None = None, **options: Any
+) -> list[JudgedSample]:
+    settings = {"nproc": 4, "retry": 0, "protocol": "rubric", **options}
+    samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
+    predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+    return build_judge(JudgeOptions("judge-1", server.base_url, **settings), store).judge(samples, predictions)
+
+
+def all_scores(judged: list[JudgedSample]) -> list[float | None]:
+    return [one.verdicts[dimension].score for one in judged for dimension in DIMENSIONS]
+
+
+def test_requests_a_minute_are_spread_evenly() -> None:
+    with JudgeServer("Score: 2") as server:
+        ask(server, n=2, nproc=8, rpm=1200)
+    started = sorted(request.at for request in server.requests)
+    # 1,200 a minute is one in 50 ms: the eighth starts 350 ms after the first, less what the first was late.
+    assert started[-1] - started[0] > 0.25
+
+
+def test_tokens_a_minute_hold_long_prompts_back() -> None:
+    with JudgeServer("Score: 2") as server:
+        ask(server, n=1, nproc=8, tpm=60_000)
+    # Four prompts of more than 1,200 characters, or 300 tokens, and 150 for each reply: 1,800 at 983 a second after
+    # a burst of 1,000.
+    started = sorted(request.at for request in server.requests)
+    assert started[-1] - started[0] > 0.5
+
+
+@pytest.mark.parametrize("header", ["seconds", "milliseconds"])
+def test_a_wait_that_the_server_asks_for_is_kept_by_all_workers(header: str) -> None:
+    lock = threading.Lock()
+    refused: list[float] = []
+
+    def reply(request: Request) -> str | Reply:
+        with lock:
+            first = not refused
+            if first:
+                refused.append(time.monotonic())
+        if not first:
+            return "Score: 1"
+        return refusal(429, "slow down", **{"Retry_After": "1"} if header == "seconds" else {"Retry_After_Ms": "800"})
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=5, nproc=1, retry=1)
+    assert all_scores(judged) == [1] * 20
+    later = sorted(request.at for request in server.requests)[1:]
+    assert later[0] - refused[0] > 0.75
+
+
+def test_a_wait_without_end_stops_the_run_with_the_servers_words() -> None:
+    with (
+        JudgeServer(refusal(429, "daily limit reached", Retry_After="7200")) as server,
+        pytest.raises(JudgeError, match=r"asks to wait 7200 s .*daily limit reached.*Run again later"),
+    ):
+        ask(server, n=30, retry=5)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({}, None),
+    ],
+)
+def test_waits_are_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers) == seconds
+
+
+def test_a_wait_may_be_a_date() -> None:
+    assert 25 < retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 31
+    assert retry_after({"retry-after": formatdate(time.time() - 30, usegmt=True)}) == 0.0
+
+
+def test_a_failing_call_is_tried_as_often_as_asked_for() -> None:
+    with JudgeServer(refusal(503, "overloaded", Retry_After="0")) as server:
+        judged = ask(server, retry=2)
+    assert len(server.requests) == 4 * 3
+    assert {verdict.reason for verdict in judged[0].verdicts.values()} == {"InternalServerError (503): overloaded"}
+
+
+def test_waits_between_attempts_grow() -> None:
+    with JudgeServer(refusal(500, "oops")) as server:
+        ask(server, n=1, nproc=4, retry=2)
+    for prompt in {request.prompt for request in server.requests}:
+        first, second, third = (request.at for request in server.requests if request.prompt == prompt)
+        # Half a second, then a whole one, each with up to half a second of jitter.
+        assert second - first > 0.45
+        assert third - second > 0.95
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (refusal(500, "out of order"), r"7 calls in a row .*'judge-1' failed, the last with: .*out of order"),
+        ("I would rather not say.", r"7 calls in a row .* no verdict in the judge's reply after 3 asks"),
+        (Reply(body="{}"), "7 calls in a row .* no chat completion"),
+    ],
+)
+def test_failures_in_a_row_stop_the_run(tmp_path: Path, reply: str | Reply, words: str) -> None:
+    answered = iter(range(10))
+    with (
+        JudgeServer(lambda _: "Score: 2" if next(answered, None) is not None else reply) as server,
+        VerdictStore(tmp_path) as store,
+    ):
+        with pytest.raises(JudgeError, match=words):
+            ask(server, n=100, nproc=1, stop_after=7, store=store)
+        assert len(server.requests) in (10 + 7, 10 + 3 * 7)
+        assert store.info().n == 10
+
+
+def test_scattered_failures_do_not_stop_a_run() -> None:
+    count = iter(range(10_000))
+    with JudgeServer(lambda _: "Score: 2" if next(count) % 5 == 4 else refusal(500, "oops")) as server:
+        judged = ask(server, n=10, nproc=1, stop_after=5)
+    assert len(server.requests) == 40
+    assert sum(score is None for score in all_scores(judged)) == 32
+
+
+def test_refused_prompts_never_stop_a_run() -> None:
+    with JudgeServer(
+        lambda request: refusal(400, "content filter", "content_filter") if "answer s0" not in request.prompt else "2"
+    ) as server:
+        judged = ask(server, n=30, nproc=1, stop_after=3)
+    assert sum(score is None for score in all_scores(judged)) == 29 * 4
+
+
+def test_two_runs_at_once_share_what_they_pay_for(tmp_path: Path) -> None:
+    n = 40
+    with JudgeServer("Score: 2", delay=0.02) as server:
+
+        def run() -> None:
+            with VerdictStore(tmp_path) as store:
+                assert all_scores(ask(server, n=n, nproc=4, store=store)) == [2] * (4 * n)
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    # Alone each would pay 160; together they overlap in calls that are in flight at the same moment.
+    assert 160 <= len(server.requests) < 240
+
+
+def test_fresh_asks_again_and_no_calls_asks_nothing(tmp_path: Path) -> None:
+    with JudgeServer("Score: 2") as server, VerdictStore(tmp_path) as store:
+        (nothing,) = ask(server, store=store, no_calls=True)
+        assert {verdict.reason for verdict in nothing.verdicts.values()} == {
+            "no verdict in the cache, and no call was wanted (--no-calls)"
+        }
+        assert len(server.requests) == 0
+        ask(server, store=store)
+        ask(server, store=store)
+        assert len(server.requests) == 4
+        ask(server, store=store, fresh=True)
+        assert len(server.requests) == 8
+        (found,) = ask(server, store=store, no_calls=True)
+    assert {verdict.score for verdict in found.verdicts.values()} == {2}
+    assert usage_of([found]).calls == 4
+    assert usage_of([found], this_run=True).calls == 0
+
+
+def test_rounds_are_asked_each_and_their_mean_counts(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    count: dict[str, int] = {}
+
+    def reply(request: Request) -> str:
+        with lock:
+            count[request.prompt] = count.get(request.prompt, 0) + 1
+            return f"Score: {2 if count[request.prompt] <= 3 else 1}"
+
+    with JudgeServer(reply) as server, VerdictStore(tmp_path) as store:
+        (judged,) = ask(server, protocol="rubric-5", store=store, nproc=1)
+        assert len(server.requests) == 20
+        # Rounds of one protocol share its first: nothing is asked for a single round.
+        ask(server, protocol="rubric", store=store)
+        assert len(server.requests) == 20
+    verdict = judged.verdicts["completeness"]
+    assert verdict.score == pytest.approx((3 * 2 + 2 * 1) / 5)
+    assert sorted(verdict.parts) == ["1", "2", "3", "4", "5"]
+    assert sorted(part.score for part in verdict.parts.values()) == [1, 1, 2, 2, 2]
+    assert (verdict.asks, verdict.prompt_tokens) == (5, 500)
+    assert usage_of([judged]).calls == 20
+
+
+def test_a_round_that_failed_leaves_the_verdict_unscored_and_the_others_kept(tmp_path: Path) -> None:
+    broken = True
+    seen: set[str] = set()
+
+    def reply(request: Request) -> str | Reply:
+        if broken and request.prompt in seen and "Does the candidate contradict" in request.prompt:
+            return refusal(500, "oops")
+        seen.add(request.prompt)
+        return "Score: 1"
+
+    with JudgeServer(reply) as server, VerdictStore(tmp_path) as store:
+        (judged,) = ask(server, protocol="rubric-2", store=store, nproc=1)
+        assert judged.verdicts["preciseness"].score is None
+        assert "InternalServerError (500): oops" in judged.verdicts["preciseness"].reason
+        assert judged.verdicts["consistency"].score == 1
+        broken = False
+        asked = len(server.requests)
+        (judged,) = ask(server, protocol="rubric-2", store=store, nproc=1)
+        assert len(server.requests) == asked + 1
+    assert judged.verdicts["preciseness"].score == 1
+
+
+def joint(**scores: int) -> str:
+    return json.dumps({name: {"reason": f"because of {name}", "score": score} for name, score in scores.items()})
+
+
+GIVEN = {"completeness": 2, "preciseness": 1, "consistency": 0, "quality_accuracy": 2}
+
+
+def test_one_structured_call_gives_all_four_scores_with_reasons(tmp_path: Path) -> None:
+    with JudgeServer(joint(**GIVEN)) as server, VerdictStore(tmp_path) as store:
+        judged = ask(server, n=3, protocol="rubric-joint", store=store)
+        assert len(server.requests) == 3
+        ask(server, n=3, protocol="rubric-joint", store=store)
+        assert len(server.requests) == 3
+    for one in judged:
+        assert {name: verdict.score for name, verdict in one.verdicts.items()} == GIVEN
+        assert one.verdicts["preciseness"].explanation == "because of preciseness"
+    usage = usage_of(judged)
+    assert (usage.calls, usage.prompt_tokens) == (3, 300)
+    schema = server.requests[0].body["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["completeness"]["properties"]["score"]["enum"] == [0, 1, 2]
+
+
+def test_a_pairs_quality_accuracy_has_no_middle_in_the_schema_either() -> None:
+    with JudgeServer(lambda request: joint(**{**GIVEN, "quality_accuracy": 1})) as server:
+        (judged,) = ask(server, task=Task.COMPARATIVE, protocol="rubric-joint")
+    body = server.requests[0].body
+    enum = body["response_format"]["json_schema"]["schema"]["properties"]["quality_accuracy"]["properties"]["score"]
+    assert enum["enum"] == [0, 2]
+    assert len(server.requests) == 3
+    assert judged.verdicts["completeness"].score == 2
+    assert judged.verdicts["quality_accuracy"].score is None
+    assert "1 is not one of 0, 2 after 3 asks" in judged.verdicts["quality_accuracy"].reason
+
+
+def test_a_server_without_structured_replies_is_asked_without(tmp_path: Path) -> None:
+    def reply(request: Request) -> str | Reply:
+        if "response_format" in request.body:
+            return refusal(400, "Unknown parameter: response_format")
+        return f"Here you are:\n```json\n{joint(**GIVEN)}\n```"
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=5, nproc=1, protocol="rubric-joint")
+    assert len(server.requests) == 6
+    assert all_scores(judged) == list(GIVEN.values()) * 5
+
+
+def test_what_a_joint_reply_lacks_is_asked_for_again() -> None:
+    part = {name: score for name, score in GIVEN.items() if name != "consistency"}
+    with JudgeServer(lambda request: joint(**GIVEN) if len(request.messages) == 3 else joint(**part)) as server:
+        (judged,) = ask(server, protocol="rubric-joint")
+    assert {name: verdict.score for name, verdict in judged.verdicts.items()} == GIVEN
+    assert usage_of([judged]).calls == 2
