@@ -9,19 +9,24 @@ import email.utils
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import failures
-from medqbench_vlmeval.judge.options import NO_KEY, JudgeOptions
+from medqbench_vlmeval.judge.masking import Mask, masked_logs
+from medqbench_vlmeval.judge.options import JudgeOptions
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
 Messages = Sequence[Mapping[str, str]]
 
+# A count above it is an error of the server's, and sums of such counts would overflow.
+MOST_TOKENS = 10**9
 _SCHEMA_REFUSED = ("response_format", "json_schema", "structured", "guided")
 
 
@@ -102,6 +107,8 @@ class OpenAIAsker:
     def __init__(self, options: JudgeOptions) -> None:
         self._options = options
         self._key = options.secret()
+        self._mask = Mask({self._key, *options.secrets()})
+        self._masked_logs = ExitStack()
         self._client: AsyncOpenAI | None = None
         self._answered = False
         self._takes_schemas = True
@@ -110,16 +117,24 @@ class OpenAIAsker:
         from openai import AsyncOpenAI
 
         options = self._options
+        self._masked_logs.enter_context(masked_logs(self._mask))
+        # The SDK puts its route behind everything that a base URL holds.
+        url, _, query = options.endpoint().partition("?")
         self._client = AsyncOpenAI(
-            api_key=self._key, base_url=options.endpoint(), max_retries=0, timeout=options.timeout
+            api_key=self._key,
+            base_url=url,
+            default_query=dict(parse_qsl(query, keep_blank_values=True)),
+            max_retries=0,
+            timeout=options.timeout,
         )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._client is not None:
-            await self._client.close()
+        with self._masked_logs:
+            if self._client is not None:
+                await self._client.close()
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
         import openai
@@ -131,20 +146,20 @@ class OpenAIAsker:
         try:
             reply = await self._client.post("/chat/completions", body=body, cast_to=object)
         except openai.APIStatusError as error:
-            words = failures.server_words(error, self._key)
+            words = failures.server_words(error, self._mask)
             if asked_schema and error.status_code in (400, 422) and any(one in words for one in _SCHEMA_REFUSED):
                 # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
                 self._takes_schemas = False
                 return await self.ask(messages, schema)
             raise self._failure(error, words) from None
         except openai.APIConnectionError as error:
-            words = failures.server_words(error, self._key)
+            words = failures.server_words(error, self._mask)
             raise Unanswered(f"{type(error).__name__}: {words}", connection=True) from None
         except ValueError:
             # A server that says JSON and sends something else: the SDK passes the decoder's error on.
             reply = None
         self._answered = True
-        return read_completion(reply, self._options.name, self._key)
+        return masked(read_completion(reply, self._options.name), self._mask)
 
     def gone(self) -> JudgeError:
         return failures.unreachable(self._options)
@@ -170,7 +185,9 @@ def read_completion(reply: Any, name: str, key: str = "") -> Answer:
     usage = usage if isinstance(usage, dict) else {}
     model = completion.get("model")
     tokens = [usage.get(field) for field in ("prompt_tokens", "completion_tokens")]
-    prompt_tokens, completion_tokens = (count if isinstance(count, int) and count > 0 else 0 for count in tokens)
+    prompt_tokens, completion_tokens = (
+        count if isinstance(count, int) and 0 < count <= MOST_TOKENS else 0 for count in tokens
+    )
     text: str | None = None
     choices = completion.get("choices")
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
@@ -180,10 +197,13 @@ def read_completion(reply: Any, name: str, key: str = "") -> Answer:
             content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
         text = content if isinstance(content, str) else None
     served_as = model if isinstance(model, str) and model else name
-    if key and key != NO_KEY:
-        text = text.replace(key, "***") if text else text
-        served_as = served_as.replace(key, "***")
-    return Answer(text, served_as, prompt_tokens, completion_tokens)
+    return masked(Answer(text, served_as, prompt_tokens, completion_tokens), Mask([key]))
+
+
+def masked(answer: Answer, mask: Mask) -> Answer:
+    """An answer without the secrets that a server has put into it."""
+    text = answer.text if answer.text is None else mask(answer.text)
+    return replace(answer, text=text, served_as=mask(answer.served_as))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -7,11 +7,12 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from medqbench_vlmeval.errors import BadInput, NoJudge
+from medqbench_vlmeval.judge.environment import environment
+from medqbench_vlmeval.judge.private import shown_url, url_secrets, values_named_secret
 from medqbench_vlmeval.judge.protocol import DEFAULT_PROTOCOL
 
 KEY_VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY")
@@ -26,8 +27,9 @@ NO_JUDGE = (
 
 # The SDK's own client keeps at most 1,000 connections.
 MAX_NPROC = 1000
+# What may be shown of a variable's name: whoever puts the key itself there must not see it again.
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 # Keywords that the kit's runner passes to every dataset and that mean nothing to a judge of ours.
-_SECRET_NAME = re.compile(r"key|token|secret|password|authorization|credential", re.IGNORECASE)
 _KIT_ONLY = frozenset({"verbose", "use_verifier", "use_vllm", "sleep", "use_threading"})
 _KNOWN = frozenset(
     {
@@ -103,6 +105,12 @@ class JudgeOptions:
         """Whether the kit's ``build_judge`` makes the model."""
         return self.name.startswith(KIT_PREFIX)
 
+    @property
+    def asked_as(self) -> str:
+        """The name that verdicts are kept under: where LOCAL_LLM replaces the kit's model, that belongs to it."""
+        local = os.environ.get("LOCAL_LLM", "") if self.of_kit else ""
+        return f"{self.name} as {local}" if local else self.name
+
     @classmethod
     def from_kit_kwargs(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:
         """Options from the judge keywords of the kit's runner, ``--judge-args`` merged in.
@@ -162,22 +170,30 @@ class JudgeOptions:
         for one in members:
             if unknown := sorted(set(one) - _OF_MEMBER):
                 raise BadInput(f"A panel's member takes no option {', '.join(map(repr, unknown))}.")
-        found = [cls.from_kit_kwargs({**shared, **one}) for one in members]
+        found = [cls.from_kit_kwargs({**_not_said_by(one, shared), **one}) for one in members]
         names = [one.name for one in found]
         if len(found) < 2 or len(set(names)) < len(names):
             raise BadInput(f"A panel needs two or more judges with different names, not {', '.join(names)}.")
         return cls(", ".join(names), panel=tuple(found))
 
     def endpoint(self) -> str:
-        """The server's base URL, without a trailing '/chat/completions'.
+        """The server's base URL, without a trailing '/chat/completions'; a query of its own stays at its end.
 
         Raises:
             BadInput: it is not an http or https URL.
         """
         named = self.base_url or next((found for name in URL_VARIABLES if (found := environment(name))), None)
-        url = (named or PUBLIC_URL).strip().rstrip("/").removesuffix("/chat/completions").rstrip("/")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        base, mark, query = (named or PUBLIC_URL).strip().partition("?")
+        if mark:
+            # The kit's runner puts its route behind whatever it was given.
+            query = query.rstrip("/").removesuffix("/chat/completions")
+        url = base.rstrip("/").removesuffix("/chat/completions").rstrip("/") + mark + query
+        try:
+            parts = urlsplit(url)
+            readable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            readable = False
+        if not readable:
             raise BadInput(f"The judge's base URL '{shown_url(url)}' is not of the form http://host:port/v1.")
         return url
 
@@ -190,7 +206,8 @@ class JudgeOptions:
         if self.key_env:
             found = environment(self.key_env)
             if not found:
-                raise NoJudge(f"The environment variable {self.key_env} with the key of '{self.name}' is not set.")
+                shown = self.key_env if _VARIABLE.fullmatch(self.key_env) else "that 'key_env' names"
+                raise NoJudge(f"The environment variable {shown} with the key of '{self.name}' is not set.")
         else:
             found = self.key or next((found for name in KEY_VARIABLES if (found := environment(name))), None)
         if found and found.strip():
@@ -207,17 +224,18 @@ class JudgeOptions:
             "own server with --judge-base-url http://host:port/v1."
         )
 
+    def secrets(self) -> frozenset[str]:
+        """All that must not be shown of this judge: keys, what its URL carries, and texts in ``extra`` named so.
 
-def environment(name: str) -> str | None:
-    """A variable of the environment, else of the file ``.env`` in the working folder; None where it is empty."""
-    if os.environ.get(name, "").strip():
-        return os.environ[name]
-    path = Path.cwd() / ".env"
-    if not path.is_file():
-        return None
-    from dotenv import dotenv_values
-
-    return (dotenv_values(path, interpolate=False).get(name) or "").strip() or None
+        Raises:
+            BadInput: the file ``.env`` cannot be read.
+        """
+        if self.panel:
+            return frozenset().union(*(member.secrets() for member in self.panel))
+        named = [self.key, *(environment(name) for name in (self.key_env, *KEY_VARIABLES) if name)]
+        urls = [self.base_url, *map(environment, URL_VARIABLES)]
+        found = {text.strip() for text in named if text} | set(values_named_secret(self.extra))
+        return frozenset(found.union(*(url_secrets(url) for url in urls if url)))
 
 
 def parse_judge_args(text: str | None) -> dict[str, Any]:
@@ -236,23 +254,11 @@ def parse_judge_args(text: str | None) -> dict[str, Any]:
     return found
 
 
-def shown_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Additions to the request as a result may show them: what is named like a secret is masked, at any depth."""
-
-    def shown(name: str, value: Any) -> Any:
-        if _SECRET_NAME.search(name):
-            return "***"
-        if isinstance(value, Mapping):
-            return {key: shown(str(key), inner) for key, inner in value.items()}
-        return value
-
-    return {name: shown(name, value) for name, value in extra.items()}
-
-
-def shown_url(url: str) -> str:
-    """A URL without the user, password and query that it may carry."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def _not_said_by(member: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """The common options without those that a member gives under their other name."""
+    pairs = (("key", "key_env"), ("base_url", "api_base"))
+    hidden = {name for pair in pairs if any(member.get(name) for name in pair) for name in pair}
+    return {name: value for name, value in shared.items() if name not in hidden}
 
 
 def _flag(kwargs: Mapping[str, Any], name: str) -> bool:

@@ -23,22 +23,32 @@ from typing import Any
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.installed import InstalledKit, require_kit
 from medqbench_vlmeval.judge import parse_judge_args
+from medqbench_vlmeval.judge.masking import masked_traceback
+from medqbench_vlmeval.kit.limits import limit_of, limited
+from medqbench_vlmeval.kit.redaction import Redaction, guard_kit, redacted
 from medqbench_vlmeval.kit.status import Job, Outcome, outcome_of
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, parse_dataset_name
 
 _OUR_PREFIX = "medqbench"
 _OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
 # The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
-_ABBREVIATED_KEY = re.compile(r"--(?:judge-ke?|judge-arg?|judge-ar)(?:=|$)")
+_ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the kit on ``arguments`` (the kit's own, plus ``--prompt-style``) and return the exit code.
+    """Run the kit on ``arguments`` (the kit's own, ``--prompt-style`` and ``--limit``) and return the exit code.
+
+    Keys are masked in all that the kit logs, prints and writes into its status file meanwhile.
 
     Raises:
         MedQBenchError: no kit, an unknown dataset or model, an unknown prompt style.
         SystemExit: the kit's argument parser refused an option or printed its help.
     """
+    with redacted(arguments) as redaction:
+        return _run(arguments, redaction)
+
+
+def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     kit = require_kit()
     rest, known = _take_ours(arguments)
     if not (known.config or (known.data and known.model) or {"-h", "--help"} & set(rest)):
@@ -51,6 +61,9 @@ def run(arguments: Sequence[str]) -> int:
     only_ours = bool(jobs) and all(_is_ours(job.dataset, entries) for job in jobs)
     _check_work_dir(Path(known.work_dir))
     rest = _hide_keys(rest, only_ours)
+    if known.limit is not None and not only_ours:
+        # Other datasets of the run are cut by the kit itself; ours are not longer than that by then.
+        rest += ["--limit", str(known.limit)]
 
     from medqbench_vlmeval.kit.registration import register
 
@@ -59,46 +72,56 @@ def run(arguments: Sequence[str]) -> int:
         _check_models(known.model or [])
     started = datetime.now(timezone.utc)
     try:
-        _hand_over(kit, rest)
+        with limited(known.limit), guard_kit(redaction):
+            _hand_over(kit, rest)
     except MedQBenchError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # The kit is foreign code with errors of every kind; predictions that it had finished are on the disk.
-        words = str(error).strip().splitlines() or ["no message"]
+        words = redaction(str(error)).strip().splitlines() or ["no message"]
+        hidden = masked_traceback(error, redaction)
         raise RunFailed(
             f"VLMEvalKit stopped with {type(error).__name__}: {words[0]}. Its log in {known.work_dir} says more; "
             "'medqbench --debug run ...' shows the traceback."
-        ) from error
+        ) from (error if hidden is None else RunFailed(hidden))
     if int(os.environ.get("RANK", "0")) != 0:
         return 0
     work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)
     outcomes = [outcome_of(job, work_dir, started, api_mode=known.api_mode) for job in jobs]
-    _tell(outcomes)
+    _tell(outcomes, [_is_ours(job.dataset, entries) for job in jobs])
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def _tell(outcomes: Sequence[Outcome]) -> None:
-    """Print each result below the kit's own log, and a sentence for each failure."""
+def _tell(outcomes: Sequence[Outcome], ours: Sequence[bool]) -> None:
+    """Print each result of ours below the kit's own log, and a sentence for each failure."""
     from medqbench_vlmeval.report import run_summary
 
-    for outcome in outcomes:
+    for outcome, is_ours in zip(outcomes, ours, strict=True):
         if outcome.failure:
             print(f"medqbench: {outcome.failure}", file=sys.stderr)
-        elif outcome.score:
+        elif outcome.score and is_ours:
             print()
             run_summary(json.loads(outcome.score.read_text(encoding="utf-8")))
             print(f"Results: {outcome.score.parent}")
 
 
 def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
-    """Split off our own option, and read the kit's that this module needs to know about."""
+    """Split off our own options, and read the kit's that this module needs to know about."""
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ours.add_argument("--prompt-style")
-    style, rest = ours.parse_known_args(arguments)
-    if style.prompt_style:
+    ours.add_argument("--limit")
+    ours.add_argument("--dry-run", action="store_true")
+    found, rest = ours.parse_known_args(arguments)
+    if found.dry_run:
+        raise BadInput(
+            "A run has no --dry-run: what its judge costs depends on predictions that are yet to come. Make them with "
+            "--mode infer, then 'medqbench score PREDICTIONS --judge NAME --dry-run' says what judging them costs."
+        )
+    limit = None if found.limit is None else limit_of(found.limit, "--limit")
+    if found.prompt_style:
         from medqbench_vlmeval.prompts import check_style
 
-        os.environ["MEDQBENCH_PROMPT_STYLE"] = check_style(style.prompt_style)
+        os.environ["MEDQBENCH_PROMPT_STYLE"] = check_style(found.prompt_style)
     kits = argparse.ArgumentParser(add_help=False)
     kits.add_argument("--data", nargs="+", default=[])
     kits.add_argument("--model", nargs="+", default=[])
@@ -108,7 +131,7 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
     kits.add_argument("--work-dir", default="./outputs")
     kits.add_argument("--mode", default="all")
     kits.add_argument("--api-mode", action="store_true")
-    return rest, kits.parse_known_args(rest)[0]
+    return rest, kits.parse_known_args(rest, argparse.Namespace(limit=limit))[0]
 
 
 def _entries(known: argparse.Namespace) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
@@ -187,7 +210,7 @@ def _hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
     """Move keys from the command line, which the kit writes into files, to the environment."""
     for word in arguments:
         if _ABBREVIATED_KEY.match(word):
-            raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key or --judge-args.")
+            raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")
     keys = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     keys.add_argument("--key")
     keys.add_argument("--judge-key")

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.judge.private import shown_extra, shown_url
 from medqbench_vlmeval.tasks import Task
 
 # What the kit's runner passes for `--judge m --judge-base-url http://h:1/v1 --judge-key k`.
@@ -79,6 +82,20 @@ def test_a_base_url_may_end_in_the_route(url: str) -> None:
     assert JudgeOptions("m", url).endpoint() == "http://h:1/v1"
 
 
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("http://h:1/v1?sig=x", "http://h:1/v1?sig=x"),
+        ("http://h:1/v1/chat/completions?sig=x", "http://h:1/v1?sig=x"),
+        # What the kit's runner makes of it.
+        ("http://h:1/v1?sig=x/chat/completions", "http://h:1/v1?sig=x"),
+        ("http://u:p@h:1/v1/", "http://u:p@h:1/v1"),
+    ],
+)
+def test_a_base_url_keeps_its_query_and_its_user(url: str, endpoint: str) -> None:
+    assert JudgeOptions("m", url).endpoint() == endpoint
+
+
 def test_the_environment_gives_the_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert JudgeOptions("m").endpoint() == "https://api.openai.com/v1"
     monkeypatch.setenv("OPENAI_API_BASE", "http://kit:1/v1/chat/completions")
@@ -88,7 +105,9 @@ def test_the_environment_gives_the_base_url(monkeypatch: pytest.MonkeyPatch) -> 
     assert JudgeOptions("m", "http://option:1/v1").endpoint() == "http://option:1/v1"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://h/v1", "http://", "h"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://h/v1", "http://", "h", "http://h:port/v1", "http://[h/v1", "http://:80/v1"]
+)
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="base URL"):
         build_judge(JudgeOptions("m", url, protocol="rubric"))
@@ -103,6 +122,95 @@ def test_the_key_comes_from_option_then_environment_then_is_empty(monkeypatch: p
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", "first")
     assert JudgeOptions("m").secret() == "first"
     assert JudgeOptions("m", key="option").secret() == "option"
+
+
+def test_an_env_file_in_the_working_folder_is_read_and_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("\ufeffOPENAI_API_KEY='from $HOME file'\n# note\nOPENAI_BASE_URL=http://file:1/v1\n")
+    options = JudgeOptions("m")
+    assert (options.secret(), options.endpoint()) == ("from $HOME file", "http://file:1/v1")
+    assert "OPENAI_API_KEY" not in os.environ
+    monkeypatch.setenv("OPENAI_API_KEY", "environment")
+    assert options.secret() == "environment"
+
+
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"OPENAI_API_KEY=sk-\xff\xfe")
+    with pytest.raises(BadInput, match=r"\.env is not UTF-8 text") as caught:
+        JudgeOptions("m").secret()
+    assert "sk-" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_the_variable_that_key_env_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = JudgeOptions("m", "http://h:1/v1", key="option", key_env="MY_KEY")
+    with pytest.raises(NoJudge, match="environment variable MY_KEY with the key of 'm' is not set"):
+        options.secret()
+    monkeypatch.setenv("MY_KEY", "mine")
+    assert options.secret() == "mine"
+    # Whoever puts the key itself there does not see it again.
+    with pytest.raises(NoJudge) as caught:
+        JudgeOptions("m", key_env="gsk_canary").secret()
+    assert "gsk_canary" not in str(caught.value)
+
+
+def test_a_members_own_key_and_url_go_before_the_common_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMMON", "common")
+    shared = {"key_env": "COMMON", "base_url": "http://common:1/v1"}
+    panel = [{"model": "a", "key": "own", "api_base": "http://own:1/v1"}, {"model": "b"}]
+    first, second = JudgeOptions.from_kit_kwargs({**shared, "panel": panel}).panel
+    assert (first.secret(), first.endpoint()) == ("own", "http://own:1/v1")
+    assert (second.secret(), second.endpoint()) == ("common", "http://common:1/v1")
+
+
+def test_all_secrets_of_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("B_KEY", "key of b")
+    monkeypatch.setenv("OPENAI_API_KEY", "key of all")
+    extra = {"nested": [{"token": "in extra", "n": 1}], "note": "no secret"}
+    panel = [{"model": "a", "key": "key of a", "extra": extra}, {"model": "b", "key_env": "B_KEY"}]
+    options = JudgeOptions.from_kit_kwargs({"api_base": "http://u:p%40ss@h:1/v1?sig=signed", "panel": panel})
+    expected = {"key of a", "key of b", "key of all", "in extra", "p%40ss", "p@ss", "u:p%40ss", "u:p@ss", "signed"}
+    assert options.secrets() == expected
+
+
+@pytest.mark.parametrize(
+    ("extra", "shown"),
+    [
+        ({"api_key": "x", "seed": 1}, {"api_key": "***", "seed": 1}),
+        ({"max_completion_tokens": 50, "logprobs": True}, {"max_completion_tokens": 50, "logprobs": True}),
+        ({"a": {"b": [{"secret": "x"}, "y"]}}, {"a": {"b": [{"secret": "***"}, "y"]}}),
+        ({"tokens": ["x", {"y": "z"}, 1]}, {"tokens": ["***", {"y": "***"}, 1]}),
+        ({"headers": [{"name": "X-Api-Key", "value": "x"}]}, {"headers": [{"name": "***", "value": "***"}]}),
+        ({"headers": [{"name": "Accept", "value": "x"}]}, {"headers": [{"name": "Accept", "value": "x"}]}),
+    ],
+)
+def test_additions_to_the_request_are_shown_without_secrets(extra: dict[str, Any], shown: dict[str, Any]) -> None:
+    assert shown_extra(extra) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:pass@h:1/v1?key=x#y", "http://h:1/v1"),
+        ("http://token@h/v1", "http://h/v1"),
+        ("http://user:pa/ss@h:1/v1", "***"),
+        ("http://h:pass/v1", "***"),
+        ("http://[pass", "***"),
+    ],
+)
+def test_a_url_is_shown_without_what_it_carries(url: str, shown: str) -> None:
+    assert shown_url(url) == shown
+
+
+def test_verdicts_of_a_local_llm_are_not_those_of_the_kits_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_LLM", raising=False)
+    assert JudgeOptions("kit:gpt-4o").asked_as == "kit:gpt-4o"
+    monkeypatch.setenv("LOCAL_LLM", "my/llm")
+    assert JudgeOptions("kit:gpt-4o").asked_as == "kit:gpt-4o as my/llm"
+    assert JudgeOptions("gpt-4o").asked_as == "gpt-4o"
 
 
 def test_no_key_shows() -> None:

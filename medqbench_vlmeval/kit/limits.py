@@ -1,0 +1,57 @@
+"""``--limit`` of a run: the same stratified subset for every model, and for the kit's own ways of running too.
+
+The kit's own option, where it has one, takes a file's first rows. The environment variable carries the number to our
+dataset classes, wherever the kit makes them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from medqbench_vlmeval.errors import BadInput
+
+LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
+
+
+def limit_of(text: str, where: str) -> int:
+    """The number of samples that a text gives.
+
+    Raises:
+        BadInput: it is not a whole number of 1 or more.
+    """
+    try:
+        limit = int(text)
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise BadInput(f"{where} is '{text}'; it must be a whole number of samples, 1 or more.")
+    return limit
+
+
+def limit_in_environment() -> int | None:
+    """The limit in the environment, None where there is none.
+
+    Raises:
+        BadInput: the variable is no such number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "").strip()
+    return limit_of(text, f"The environment variable {LIMIT_VARIABLE}") if text else None
+
+
+@contextmanager
+def limited(limit: int | None) -> Iterator[None]:
+    """Put a limit into the environment for a while; None leaves it as it is."""
+    if limit is None:
+        yield
+        return
+    before = os.environ.get(LIMIT_VARIABLE)
+    os.environ[LIMIT_VARIABLE] = str(limit)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[LIMIT_VARIABLE]
+        else:
+            os.environ[LIMIT_VARIABLE] = before

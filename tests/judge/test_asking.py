@@ -1,0 +1,157 @@
+"""One question to an OpenAI-compatible server: the request, the address, the reply, what a failure says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.judge import JudgeOptions
+from medqbench_vlmeval.judge.asking import Answer, OpenAIAsker, Unanswered, read_completion, request_body, retry_after
+from medqbench_vlmeval.judge.failures import short_words
+from medqbench_vlmeval.judge.masking import Mask
+from tests.servers import JudgeServer, Reply, Request, refusal
+
+KEY = "sk-canary-0123456789"
+QUESTION = [{"role": "user", "content": "?"}]
+SCHEMA = {"type": "object"}
+
+
+def ask(url: str, schema: Any = None, times: int = 1, **options: Any) -> Answer:
+    async def one_run() -> Answer:
+        async with OpenAIAsker(JudgeOptions("m", url, **{"key": KEY, **options})) as asker:
+            for _ in range(times - 1):
+                await asker.ask(QUESTION, schema)
+            return await asker.ask(QUESTION, schema)
+
+    return asyncio.run(one_run())
+
+
+def completion(**fields: Any) -> dict[str, Any]:
+    return {"model": "m-1", "choices": [{"message": {"content": "Score: 2"}}], **fields}
+
+
+def test_the_body_of_a_request() -> None:
+    options = JudgeOptions("m", temperature=None, max_tokens=9, extra={"seed": 1})
+    assert request_body(options, QUESTION) == {"model": "m", "messages": QUESTION, "max_tokens": 9, "seed": 1}
+    form = request_body(options, QUESTION, SCHEMA)["response_format"]
+    assert form["json_schema"]["schema"] == SCHEMA
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/chat/completions"])
+def test_the_route_is_put_behind_the_base_url_once(suffix: str) -> None:
+    with JudgeServer("Score: 2") as server:
+        assert ask(server.base_url + suffix) == Answer("Score: 2", "m-served", 100, 5)
+    assert server.requests[0].path == "/v1/chat/completions"
+
+
+def test_user_and_password_of_the_url_become_a_header() -> None:
+    with JudgeServer("Score: 2") as server:
+        ask(server.base_url.replace("://", "://me:canary-pass@"))
+    assert server.requests[0].headers["authorization"] == "Basic bWU6Y2FuYXJ5LXBhc3M="
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (completion(), Answer("Score: 2", "m-1")),
+        (completion(model=None), Answer("Score: 2", "m")),
+        (completion(usage={"prompt_tokens": 3, "completion_tokens": 4}), Answer("Score: 2", "m-1", 3, 4)),
+        (completion(usage={"prompt_tokens": -3, "completion_tokens": "4"}), Answer("Score: 2", "m-1")),
+        (completion(usage=[1]), Answer("Score: 2", "m-1")),
+        (completion(choices=[{"message": {"content": None, "refusal": "No."}}]), Answer("No.", "m-1")),
+        (completion(choices=[{"message": {"content": [{"text": "a"}, {"text": "b"}, 3]}}]), Answer("ab", "m-1")),
+        (completion(choices=[{"message": {"content": ""}}]), Answer("", "m-1")),
+        (completion(choices=[{"message": "Score: 2"}]), Answer(None, "m-1")),
+        (completion(choices=[]), Answer(None, "m-1")),
+        (completion(choices=["Score: 2"]), Answer(None, "m-1")),
+        ({}, Answer(None, "m")),
+        ([], Answer(None, "m")),
+        (None, Answer(None, "m")),
+        ("Score: 2", Answer(None, "m")),
+    ],
+)
+def test_a_completion_is_read_with_distrust(reply: Any, answer: Answer) -> None:
+    assert read_completion(reply, "m") == answer
+
+
+def test_a_key_in_a_completion_or_a_models_name_is_masked() -> None:
+    reply = completion(model=f"for {KEY}", choices=[{"message": {"content": f"Bearer {KEY}: 2"}}])
+    assert read_completion(reply, "m", KEY) == Answer("Bearer ***: 2", "for ***")
+    assert read_completion(completion(), "m", "Score") == Answer("Score: 2", "m-1"), "too short to be a key"
+
+
+@pytest.mark.parametrize("body", ["", "no JSON", "[1, 2]", '"Score: 2"'])
+def test_a_reply_that_is_no_completion_has_no_text(body: str) -> None:
+    with JudgeServer(Reply(body=body)) as server:
+        assert ask(server.base_url).text is None
+
+
+def test_the_servers_words_are_one_short_masked_line() -> None:
+    mask = Mask([KEY])
+    assert short_words({"error": {"message": f"a\n b {KEY}"}}, "x", mask) == "a b ***"
+    assert short_words({"detail": {"msg": "deep"}}, "x", mask) == "deep"
+    assert short_words({"error": {}}, f"otherwise {KEY}", mask) == "otherwise ***"
+    assert short_words(None, "Incorrect API key provided: sk-ab*****xyz.", mask) == "Incorrect API key provided: ***."
+    assert len(short_words("w" * 1000, "", mask)) == 243
+    # Masked before it is cut: half of a key is too much.
+    assert short_words("w" * 230 + KEY, "", mask) == "w" * 230 + "***"
+
+
+@pytest.mark.parametrize("status", [401, 402, 404])
+def test_what_concerns_every_call_is_a_judge_error(status: int) -> None:
+    with JudgeServer(refusal(status, f"because of {KEY}")) as server, pytest.raises(JudgeError) as caught:
+        ask(server.base_url)
+    assert f"status {status}: because of ***." in str(caught.value)
+
+
+@pytest.mark.parametrize(("status", "may_heal"), [(408, True), (429, True), (500, True), (503, True)])
+def test_what_may_pass_is_an_attempt_that_failed(status: int, may_heal: bool) -> None:
+    with JudgeServer(refusal(status, "busy", retry_after="2")) as server, pytest.raises(Unanswered) as caught:
+        ask(server.base_url)
+    assert (caught.value.may_heal, caught.value.retry_after, caught.value.connection) == (may_heal, 2.0, False)
+    assert caught.value.__suppress_context__
+
+
+def test_a_prompt_that_is_refused_after_others_concerns_no_server() -> None:
+    seen: list[Request] = []
+
+    def reply(request: Request) -> Reply:
+        seen.append(request)
+        return Reply("Score: 2") if len(seen) == 1 else refusal(400, "flagged", "content_filter")
+
+    with JudgeServer(reply) as server, pytest.raises(Unanswered) as caught:
+        ask(server.base_url, times=2)
+    assert (caught.value.may_heal, caught.value.concerns_server) == (False, False)
+
+
+def test_a_server_without_schemas_is_asked_without_from_then_on() -> None:
+    def reply(request: Request) -> Reply:
+        return refusal(400, "response_format is not known") if "response_format" in request.body else Reply("Score: 2")
+
+    with JudgeServer(reply) as server:
+        assert ask(server.base_url, SCHEMA, times=3).text == "Score: 2"
+    assert ["response_format" in one.body for one in server.requests] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "-4"}, 0.0),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_a_reply_asks_for(headers: dict[str, str], wait: float | None) -> None:
+    assert retry_after(headers) == wait
+
+
+def test_an_asker_outside_of_its_run_is_a_bug() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        asyncio.run(OpenAIAsker(JudgeOptions("m", "http://h:1/v1")).ask(QUESTION))

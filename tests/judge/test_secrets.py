@@ -1,0 +1,265 @@
+"""Keys that reach no file, log, exception text or terminal: ``medqbench score`` against servers that send them back."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.judge.masking import Mask, masked_logs, masked_traceback
+from medqbench_vlmeval.records import Prediction, Sample
+from medqbench_vlmeval.tasks import Task
+from tests.canaries import forms_of, leaks
+from tests.servers import JudgeServer, Reply, Request
+
+# Long, and with what JSON, URLs and shells escape.
+CANARY = 'sk-canary/0123456789+"quo\'ted"\\back=~'
+OTHER = "second-canary-ABCDEFGHIJ"
+PASSWORD = "canary-pass-97531"
+GOOD = "The picture is sharp. The quality of this image is good."
+
+
+def echoing(status: int = 200) -> Callable[[Request], Reply]:
+    """A server that puts the whole Authorization header into whatever it sends."""
+
+    def reply(request: Request) -> Reply:
+        header = request.headers.get("authorization", "") + " " + request.path
+        packed = base64.b64encode(f"x{header}".encode()).decode()
+        if status == 200:
+            return Reply(f"You sent '{header}' ({packed}).\nScore: 2", model=f"model for {header}")
+        body = {"error": {"message": f"refused {header} {packed}", "code": header, "type": header}}
+        return Reply(status=status, body=json.dumps(body), headers={"retry-after": "0"})
+
+    return reply
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "work").mkdir()
+    with (tmp_path / "work" / "m_d.tsv").open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, delimiter="\t")
+        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
+        table.writerows([i, "no-reference", "Describe.", GOOD, "CT", f"{GOOD} {i}"] for i in range(2))
+    return tmp_path / "work"
+
+
+def score(work: Path, *arguments: str, debug: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``medqbench score`` in a process of its own, in the folder ``work``."""
+    keep = {name: value for name, value in os.environ.items() if "KEY" not in name and not name.startswith("OPENAI")}
+    keep |= {"MEDQBENCH_JUDGE_CACHE": str(work / "cache"), "PYTHONIOENCODING": "utf-8", **environment}
+    command = [sys.executable, "-m", "medqbench_vlmeval", *(["--debug"] if debug else []), "score", "m_d.tsv"]
+    command += ["--out", "out", "--judge-retry", "1", "--protocol", "rubric", *arguments]
+    return subprocess.run(command, cwd=work, env=keep, capture_output=True, text=True, timeout=60)
+
+
+def assert_clean(work: Path, ran: subprocess.CompletedProcess[str], *canaries: str) -> None:
+    found = leaks([CANARY, *canaries], work, said=ran.stdout + ran.stderr, but={".env"})
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+def test_a_key_by_flag_that_the_server_sends_back(work: Path, status: int) -> None:
+    with JudgeServer(echoing(status)) as server:
+        ran = score(
+            work, "--judge", "m", "--judge-base-url", server.base_url, "--judge-key", CANARY, debug=True,
+            OPENAI_LOG="debug",
+        )  # fmt: skip
+    assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+    assert ran.returncode == (0 if status == 200 else 1), ran.stderr
+    assert "HTTP" in ran.stderr, ran.stderr
+    if status == 200:
+        rows = (work / "out" / "m_d_custom_samples.jsonl").read_text()
+        assert "You sent 'Bearer *** /v1/chat/completions'" in rows
+    assert_clean(work, ran)
+
+
+@pytest.mark.parametrize("name", ["MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY"])
+@pytest.mark.parametrize("in_file", [False, True], ids=["environment", "env-file"])
+def test_a_key_by_environment_or_env_file(work: Path, name: str, in_file: bool) -> None:
+    if in_file:
+        (work / ".env").write_text(f"\ufeff{name}={CANARY}\n", encoding="utf-8")
+    with JudgeServer(echoing()) as server:
+        more = {} if in_file else {name: CANARY}
+        ran = score(work, "--judge", "m", "--judge-base-url", server.base_url, **more)
+    assert ran.returncode == 0, ran.stderr
+    assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
+    assert_clean(work, ran)
+
+
+def test_a_panels_keys_and_nested_extras(work: Path) -> None:
+    third = "third-canary-0987654321"
+    with JudgeServer(echoing()) as server:
+        panel: list[dict[str, Any]] = [
+            {"model": "a", "key": CANARY, "extra": {"tools": [{"headers": [{"name": "x-api-key", "value": third}]}]}},
+            {"model": "b", "key_env": "PANEL_SECRET", "extra": {"deep": [{"access_token": third, "top_k": 5}]}},
+        ]
+        arguments = ["--judge-base-url", server.base_url, "--judge-args", json.dumps({"panel": panel})]
+        ran = score(work, *arguments, PANEL_SECRET=OTHER, OPENAI_LOG="debug")
+    assert ran.returncode == 0, ran.stderr
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}", f"Bearer {OTHER}"}
+    assert_clean(work, ran, OTHER, third)
+    parameters = json.loads((work / "out" / "m_d_custom_score.json").read_text())["settings"]["judge"]["parameters"]
+    assert parameters["b"]["extra"] == {"deep": [{"access_token": "***", "top_k": 5}]}
+    assert parameters["a"]["extra"] == {"tools": [{"headers": [{"name": "***", "value": "***"}]}]}
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_base_url_with_user_and_password(work: Path, status: int) -> None:
+    with JudgeServer(echoing(status)) as server:
+        url = server.base_url.replace("http://", f"http://user:{PASSWORD}@")
+        ran = score(work, "--judge", "m", "--judge-base-url", url, debug=True, OPENAI_LOG="debug")
+    packed = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+    assert server.requests[0].headers["authorization"] == f"Basic {packed}"
+    assert (ran.returncode == 0) == (status == 200)
+    assert packed not in ran.stdout + ran.stderr
+    assert_clean(work, ran, PASSWORD)
+
+
+def test_a_base_url_with_a_query_keeps_it_behind_the_route(work: Path) -> None:
+    with JudgeServer() as server:
+        # The server knows no such route, and repeats it.
+        url = f"{server.base_url}?api_key={OTHER}&api-version=2024-10-21"
+        ran = score(work, "--judge", "m", "--judge-base-url", url, debug=True, OPENAI_LOG="debug")
+    assert "no route /v1/chat/completions?api_key=***&api-version=2024-10-21" in ran.stderr
+    assert_clean(work, ran, OTHER)
+
+
+def test_a_server_that_is_not_there(work: Path) -> None:
+    with JudgeServer() as server:
+        url = server.base_url.replace("http://", f"http://user:{PASSWORD}@")
+    ran = score(work, "--judge", "m", "--judge-base-url", url, "--judge-key", CANARY, debug=True)
+    assert "No judge answers at http://127.0.0.1" in ran.stderr
+    assert_clean(work, ran, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--judge", "m", "--judge-base-url", f"http://user:{PASSWORD}/x@h:1/v1"],
+        ["--judge", "m", "--judge-base-url", f"http://[user:{PASSWORD}@h/v1"],
+        ["--judge", "m", "--judge-base-url", f"http://h:{PASSWORD}/v1"],
+        ["--judge", "m", "--judge-base-url", f"ftp://user:{PASSWORD}@h/v1"],
+        ["--judge", "m", "--judge-args", f'{{"key": "{PASSWORD}"'],
+        ["--judge", "m", "--judge-args", json.dumps({"key_env": PASSWORD})],
+        ["--judge", "m", "--judge-key", f"{PASSWORD}\u00e9", "--judge-base-url", "http://h:1/v1"],
+        ["--judge", "m", "--judge-k", PASSWORD],
+        ["--judge", "m", f"--judge-kye={PASSWORD}"],
+    ],
+)
+def test_what_is_refused_is_not_shown(work: Path, arguments: list[str]) -> None:
+    ran = score(work, *arguments)
+    assert ran.returncode == 2, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert_clean(work, ran, PASSWORD)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfeM\x00E\x00", f"OPENAI_API_KEY={OTHER}\xe9\n".encode("latin-1")])
+def test_an_env_file_in_another_encoding_is_named_and_not_shown(work: Path, content: bytes) -> None:
+    (work / ".env").write_bytes(content)
+    ran = score(work, "--judge", "m", "--judge-base-url", "http://h:1/v1")
+    assert ran.returncode == 2
+    assert f"{work / '.env'} is not UTF-8 text" in ran.stderr
+    assert_clean(work, ran, OTHER)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+def test_an_env_file_that_may_not_be_read_is_named(work: Path) -> None:
+    (work / ".env").write_text(f"OPENAI_API_KEY={OTHER}\n")
+    (work / ".env").chmod(0)
+    ran = score(work, "--judge", "m", "--judge-base-url", "http://h:1/v1")
+    assert ran.returncode == 2
+    assert f"{work / '.env'} cannot be read" in ran.stderr
+
+
+def judge_of(server: JudgeServer, **options: Any) -> Any:
+    return build_judge(JudgeOptions("m", server.base_url, retry=0, protocol="rubric", **options))
+
+
+def one_sample() -> tuple[list[Sample], list[Prediction]]:
+    return [Sample("1", Task.NO_REFERENCE, None, description=GOOD)], [Prediction("1", GOOD)]
+
+
+def test_with_all_logging_on_no_record_shows_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    before = logging.getLogRecordFactory()
+    with caplog.at_level(logging.DEBUG), JudgeServer(echoing()) as server:
+        judged = judge_of(server, key=CANARY, extra={"session_token": OTHER}).judge(*one_sample())
+    assert logging.getLogRecordFactory() is before
+    assert judged[0].verdicts["completeness"].score == 2
+    assert any("chat/completions" in record.getMessage() for record in caplog.records)
+    said = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
+    assert not [form for canary in (CANARY, OTHER) for form in forms_of(canary) if form in said.encode()]
+
+
+def test_an_exceptions_text_and_causes_hold_no_key() -> None:
+    with JudgeServer(echoing(401)) as server, pytest.raises(JudgeError) as caught:
+        judge_of(server, key=CANARY).judge(*one_sample())
+    assert masked_traceback(caught.value, Mask([CANARY])) is None
+
+
+def test_short_values_and_stand_ins_are_no_secrets() -> None:
+    mask = Mask(["EMPTY", "none", "Score", "x" * 7, ""])
+    assert mask("Score: 2, EMPTY, none") == "Score: 2, EMPTY, none"
+    with JudgeServer("Score: 2") as server:
+        assert judge_of(server, key="Score: 2"[:5]).judge(*one_sample())[0].verdicts["completeness"].score == 2
+
+
+@pytest.mark.parametrize("text", sorted(form.decode() for form in forms_of(CANARY) if b"canary" in form))
+def test_every_form_is_masked(text: str) -> None:
+    assert Mask([CANARY])(f"before {text} after") == "before *** after"
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "Bearer "])
+def test_base64_is_masked_wherever_the_key_begins(before: str) -> None:
+    packed = base64.b64encode(f"{before}{CANARY} and more".encode()).decode()
+    assert not [form for form in forms_of(CANARY) if form in Mask([CANARY])(packed).encode()]
+
+
+def test_records_are_masked_whatever_they_are_made_of(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("somebody.else")
+    before = logging.getLogRecordFactory()
+    with caplog.at_level(logging.DEBUG):
+        with masked_logs(Mask([CANARY])), masked_logs(Mask([OTHER])):
+            logger.info("%s and %s, 100%%", CANARY, OTHER)
+            logger.info({"key": OTHER, "n": 1})
+            logger.info(f"{OTHER} 100%")
+            logger.info("ordinary %d", 5)
+            try:
+                int(OTHER)
+            except ValueError:
+                logger.exception("failed", stack_info=True)
+        logger.info(OTHER)
+    assert logging.getLogRecordFactory() is before
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["*** and ***, 100%", "{'key': '***', 'n': 1}", "*** 100%", "ordinary 5", "failed", OTHER]
+    assert "ValueError: invalid literal for int() with base 10: '***'" in logging.Formatter().format(caplog.records[4])
+    assert OTHER not in logging.Formatter().format(caplog.records[4])
+
+
+def test_a_factory_of_somebody_elses_stays() -> None:
+    before = logging.getLogRecordFactory()
+    try:
+        with masked_logs(Mask([OTHER])):
+            ours = logging.getLogRecordFactory()
+
+            def theirs(*args: Any, **kwargs: Any) -> logging.LogRecord:
+                return ours(*args, **kwargs)
+
+            logging.setLogRecordFactory(theirs)
+        assert logging.getLogRecordFactory() is theirs
+        with masked_logs(Mask([OTHER])):
+            record = logging.getLogRecordFactory()("n", logging.INFO, "f", 1, OTHER, (), None)
+            assert record.getMessage() == "***"
+        assert logging.getLogRecordFactory() is theirs
+    finally:
+        logging.setLogRecordFactory(before)

@@ -1,0 +1,253 @@
+"""Judges that the kit's own build_judge makes, asked by our engine through the kit's real client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
+from medqbench_vlmeval.judge.asking import Unanswered
+from medqbench_vlmeval.judge.store import VerdictStore
+from medqbench_vlmeval.kit.judges import kit_asker
+from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from tests.canaries import forms_of
+from tests.servers import JudgeServer, Reply, Request, refusal
+
+KEY = "kit-canary-0123456789"
+FAILURE = "Failed to obtain answer via API. "
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE", "LOCAL_LLM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def samples_of(n: int) -> tuple[list[Sample], list[Prediction]]:
+    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(n)]
+    return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+
+
+def ask(url: str | None, n: int = 1, name: str = "gpt-4o-mini", store: Any = None, **options: Any) -> Any:
+    settings = {"nproc": 4, "retry": 0, "protocol": "rubric", "key": KEY, **options}
+    judge = build_judge(JudgeOptions(f"kit:{name}", url, **settings), store, kit_asker)
+    return judge.judge(*samples_of(n))
+
+
+def scores(judged: JudgedSample) -> dict[str, Any]:
+    return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
+
+
+def said(message: dict[str, Any]) -> str:
+    """A message's text: the PyPI kit sends it as it is, git HEAD in a list of parts."""
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+def test_four_verdicts_with_the_kits_name_for_the_model() -> None:
+    with JudgeServer("Fine.\nScore: 2") as server:
+        judged = ask(server.base_url, n=2, max_tokens=300, extra={"seed": 7})
+    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
+    assert judged[0].verdicts["preciseness"].judge == "gpt-4o-mini-2024-07-18"
+    assert len(server.requests) == 8
+    for request in server.requests:
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert set(request.body) == {"model", "messages", "temperature", "max_tokens", "seed"}
+        assert (request.body["model"], request.body["temperature"]) == ("gpt-4o-mini-2024-07-18", 0)
+        assert (request.body["max_tokens"], request.body["seed"]) == (300, 7)
+    # The client hands its response on, so that the server's count is known here too.
+    assert (usage_of(judged).calls, usage_of(judged).prompt_tokens) == (8, 800)
+
+
+def test_the_kits_own_variables_give_address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with JudgeServer("Score: 1") as server:
+        monkeypatch.setenv("OPENAI_API_BASE", f"{server.base_url}/chat/completions")
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        judged = ask(None, key=None)
+    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_our_own_key_variable_goes_before_the_kits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "of-the-model-under-test")
+    monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
+    with JudgeServer("Score: 1") as server:
+        ask(server.base_url, key=None)
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {KEY}"}
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "deepseek"])
+def test_as_many_calls_in_flight_as_asked_for(name: str) -> None:
+    with JudgeServer("Score: 2", gather=24) as server:
+        judged = ask(f"{server.base_url}/chat/completions", n=6, name=name, nproc=24)
+    assert server.max_in_flight == 24
+    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
+
+
+@pytest.mark.parametrize(("name", "messages"), [("gpt-4o", 3), ("deepseek", 1)])
+def test_a_reply_without_a_verdict_is_asked_about_again(name: str, messages: int) -> None:
+    def reply(request: Request) -> str:
+        return "Score: 1" if "Give only your verdict" in said(request.messages[-1]) else "I have many thoughts."
+
+    # SiliconFlow's client knows no conversations.
+    with JudgeServer(reply) as server:
+        judged = ask(server.base_url, name=name)
+    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
+    again = next(one for one in server.requests if "Give only your verdict" in said(one.messages[-1]))
+    assert len(again.messages) == messages
+    assert "I have many thoughts." in "".join(map(said, again.messages))
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (refusal(500, "on fire"), "got status 500: on fire"),
+        (refusal(429, "slow down", retry_after="0"), "got status 429: slow down"),
+        (Reply(body='{"no": "choices"}'), "got no reply"),
+        (Reply(body="<html>"), "got no reply: <html>"),
+        (Reply(FAILURE), "got no reply"),
+        (Reply(status=0), "ConnectionError at the kit's client"),
+    ],
+)
+def test_a_failure_is_never_a_verdict(reply: Reply, words: str) -> None:
+    answered = []
+
+    def only_first(_: Request) -> Reply:
+        # One good answer first: a server that never answered anything is another matter.
+        answered.append(1)
+        return Reply("Score: 2") if len(answered) == 1 else reply
+
+    with JudgeServer(only_first) as server:
+        judged = ask(server.base_url, nproc=1)
+    verdicts = judged[0].verdicts.values()
+    assert sorted(str(verdict.score) for verdict in verdicts) == ["2", "None", "None", "None"]
+    assert all(words in str(verdict.reason) for verdict in verdicts if verdict.score is None)
+
+
+def test_a_judge_that_quotes_the_failure_sentence_is_believed() -> None:
+    with JudgeServer(f"The answer says '{FAILURE}', so nothing is there.\nScore: 0") as server:
+        assert scores(ask(server.base_url)[0]) == dict.fromkeys(DIMENSIONS, 0)
+
+
+def test_failed_calls_are_asked_again_by_the_engine() -> None:
+    calls = []
+
+    def flaky(_: Request) -> Reply:
+        calls.append(1)
+        return refusal(503, "busy", retry_after="0") if len(calls) % 2 else Reply("Score: 2")
+
+    with JudgeServer(flaky) as server:
+        judged = ask(server.base_url, nproc=1, retry=1)
+    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 2)
+    assert len(calls) == 8
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_hopeless_refusal_stops_the_run(status: int) -> None:
+    def refused(request: Request) -> Reply:
+        return refusal(status, f"wrong: {request.headers['authorization']}")
+
+    with (
+        JudgeServer(refused) as server,
+        pytest.raises(JudgeError, match=rf"'kit:gpt-4o-mini' at http\S+ refused .* {status}") as caught,
+    ):
+        ask(server.base_url, n=30, retry=5)
+    assert len(server.requests) <= 4
+    assert KEY not in str(caught.value)
+
+
+def test_no_server_stops_the_run() -> None:
+    with JudgeServer() as server:
+        url = server.base_url
+    with pytest.raises(JudgeError, match="No judge answers at http://127"):
+        ask(url, n=9)
+
+
+def test_verdicts_are_kept_for_the_next_run(tmp_path: Any) -> None:
+    with VerdictStore(tmp_path) as store, JudgeServer("Score: 2") as server:
+        ask(server.base_url, n=2, store=store)
+        again = ask(server.base_url, n=2, store=store)
+    assert len(server.requests) == 8
+    assert all(verdict.from_cache for one in again for verdict in one.verdicts.values())
+
+
+def test_no_log_shows_the_key_and_levels_come_back(caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+    def echo(request: Request) -> Reply:
+        return Reply(f"{request.headers['authorization']}\nScore: 2")
+
+    logger = logging.getLogger("vlmeval.api")
+    level, factory = logger.level, logging.getLogRecordFactory()
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "vlmeval"), JudgeServer(echo) as server:
+        judged = ask(server.base_url)
+    assert (logger.level, logging.getLogRecordFactory()) == (level, factory)
+    assert judged[0].verdicts["completeness"].reply == "Bearer ***\nScore: 2"
+    shown = "".join(capsys.readouterr()) + caplog.text + json.dumps([scores(one) for one in judged])
+    assert not [form for form in forms_of(KEY) if form in shown.encode()]
+
+
+def test_a_local_llm_is_asked_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_LLM", "my/llm")
+    with JudgeServer("Score: 2") as server:
+        judged = ask(server.base_url)
+    assert {one.body["model"] for one in server.requests} == {"my/llm"}
+    assert judged[0].verdicts["completeness"].judge == "my/llm"
+
+
+def test_a_conversation_in_one_loop_ends_with_the_loop() -> None:
+    async def one_question() -> str | None:
+        with JudgeServer("Score: 2") as server:
+            options = JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)
+            async with kit_asker(options) as asker:
+                return (await asker.ask([{"role": "user", "content": "http://example.org/a.png"}])).text
+
+    assert asyncio.run(one_question()) == "Score: 2"
+
+
+def test_an_interrupted_call_does_not_hold_the_loop() -> None:
+    with JudgeServer("Score: 2", delay=5) as server:
+
+        async def cancelled() -> None:
+            async with kit_asker(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
+                await asyncio.wait_for(asker.ask([{"role": "user", "content": "?"}]), 0.2)
+
+        with pytest.raises((TimeoutError, asyncio.TimeoutError)):
+            asyncio.run(cancelled())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (JudgeOptions("kit:"), "wants the name"),
+        (JudgeOptions("kit:llama31-8b", extra={"seed": 1}), "takes no 'extra'"),
+    ],
+)
+def test_what_no_judge_can_be_made_of_is_bad_input(options: JudgeOptions, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        kit_asker(options)
+
+
+def test_a_model_that_the_kit_cannot_build_is_one_sentence() -> None:
+    # It wants a package that is not installed here.
+    with pytest.raises(JudgeError, match="could not build the judge 'llama31-8b'"):
+        ask(None, name="llama31-8b", key=None)
+
+
+def test_without_the_kit_it_says_so() -> None:
+    with pytest.raises(MissingDependency, match="no VLMEvalKit is installed"):
+        build_judge(JudgeOptions("kit:gpt-4o", protocol="rubric"))
+
+
+def test_unanswered_is_what_a_failure_raises() -> None:
+    async def one_question() -> None:
+        with JudgeServer(Reply(FAILURE)) as server:
+            async with kit_asker(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
+                await asker.ask([{"role": "user", "content": "?"}])
+
+    with pytest.raises(Unanswered):
+        asyncio.run(one_question())

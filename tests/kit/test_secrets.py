@@ -1,0 +1,282 @@
+"""Keys in real runs of the kit: its logs, its status files, its processes and our results."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import logging
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.data import embedded_folder
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.kit.redaction import (
+    Redaction,
+    argument_secrets,
+    environment_secrets,
+    redacted,
+    shown_arguments,
+)
+from medqbench_vlmeval.kit.runner import run
+from tests.canaries import leaks
+from tests.servers import JudgeServer, Reply, Request
+
+NO_REFERENCE = "MedQBench_Reasoning_NoReference_mini"
+KITS_OWN = "MedqbenchCaption_dev"
+CANARY = "sk-canary-0123456789-abc"
+SECOND = "second-canary-ABCDEFGHIJ"
+THIRD = "third-canary-1357924680"
+PASSWORD = "canary-pass-97531"
+ALL = [CANARY, SECOND, THIRD, PASSWORD]
+VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "LMDEPLOY_API_KEY", "OPENAI_API_BASE", "OPENAI_BASE_URL")
+MODES = pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key of the machine's, and none left behind by a run: the runner puts some into the environment."""
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    # The kit opens a log file where its logger has no handlers yet; pytest puts some on loggers that do not propagate.
+    logger = logging.getLogger("vlmeval")
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+def echo(request: Request) -> Reply:
+    header = request.headers.get("authorization", "")
+    return Reply(f"You sent {header} to {request.path}.\nScore: 2", model=f"model of {header}")
+
+
+def judged(work: Path, server: JudgeServer, *arguments: str) -> int:
+    return run(
+        ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "judge-1", "--judge-base-url", server.base_url]
+        + ["--judge-api-nproc", "8", "--work-dir", str(work), *arguments]
+    )
+
+
+def assert_clean(folder: Path, capfd: Any, but: set[str] | None = None, canaries: Sequence[str] = ALL) -> None:
+    cache = Path(os.environ["MEDQBENCH_JUDGE_CACHE"])
+    found = leaks(list(canaries), folder, cache, said="".join(capfd.readouterr()), but=but)
+    assert not found, "\n".join(found)
+    assert list(folder.rglob("*.log")), "the kit's log files are there"
+    assert list(folder.rglob("status.json"))
+
+
+@MODES
+def test_keys_by_flag(kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]) -> None:
+    with JudgeServer(echo) as server:
+        more = ["--judge-args", json.dumps({"protocol": "rubric", "extra": {"deep": [{"api_key": THIRD}]}})]
+        assert judged(work, server, "--judge-key", CANARY, "--key", SECOND, *more, *mode) == 0
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert server.requests[0].body["deep"] == [{"api_key": THIRD}]
+    assert_clean(tmp_path, capfd)
+    status = json.loads(next(path for path in work.rglob("status.json") if not path.is_symlink()).read_text())
+    assert status["datasets"][NO_REFERENCE]["metrics"]["Overall"] == 8.0
+    assert "--judge-args" in status["argv"]
+
+
+@MODES
+def test_a_panel_in_judge_args_and_a_base_url_with_a_password(
+    kit: Any, work: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch, mode: list[str]
+) -> None:
+    monkeypatch.setenv("PANEL_KEY", SECOND)
+    with JudgeServer(echo) as server:
+        url = server.base_url.replace("http://", f"http://user:{PASSWORD}@")
+        panel = [{"model": "a", "key": CANARY}, {"model": "b", "key_env": "PANEL_KEY", "base_url": url}]
+        args = json.dumps({"protocol": "rubric", "panel": panel})
+        assert judged(work, server, "--judge-args", args, *mode) == 0
+    assert len({one.headers["authorization"] for one in server.requests}) == 2
+    assert_clean(tmp_path, capfd)
+
+
+@pytest.mark.parametrize("name", ["MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY"])
+def test_keys_in_the_environment_and_in_an_env_file(
+    kit: Any, work: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("LMDEPLOY_API_KEY", SECOND)
+    (tmp_path / ".env").write_text(f"{name}={CANARY}\n")
+    with JudgeServer(echo) as server:
+        assert judged(work, server, "--judge-args", '{"protocol": "rubric"}') == 0
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert name not in os.environ
+    assert_clean(tmp_path, capfd, but={".env"})
+
+
+@MODES
+def test_a_judge_of_the_kits(kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]) -> None:
+    with JudgeServer(echo) as server:
+        more = ["--judge", "kit:gpt-4o", "--judge-key", CANARY, "--judge-args", '{"protocol": "rubric"}']
+        assert judged(work, server, *more, *mode) == 0
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert server.requests[0].body["model"] == "gpt-4o-2024-05-13"
+    assert_clean(tmp_path, capfd)
+
+
+@MODES
+def test_a_server_that_refuses_and_repeats_the_key(
+    kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]
+) -> None:
+    def refuse(request: Request) -> Reply:
+        return Reply(status=401, body=json.dumps({"error": {"message": f"no: {request.headers['authorization']}"}}))
+
+    with JudgeServer(refuse) as server:
+        assert judged(work, server, "--judge-key", CANARY, *mode) == 1
+    assert_clean(tmp_path, capfd)
+
+
+def test_a_run_with_a_dataset_of_the_kits_own(kit: Any, work: Path, tmp_path: Path, capfd: Any) -> None:
+    """The kit's own judge needs the key from the command line, which it writes into its status file and logs."""
+    lines = (embedded_folder() / "medqbench_description_mini.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"), strict=True)) for line in lines[1:2]]
+    rows[0]["image"] = base64.b64encode((embedded_folder() / rows[0]["image_path"]).read_bytes()).decode()
+    with (tmp_path / "own.tsv").open("w", encoding="utf-8", newline="") as out:
+        table = csv.DictWriter(out, [name for name in rows[0] if name != "image_path"], "", "ignore", delimiter="\t")
+        table.writeheader()
+        table.writerows(rows)
+    own = {"class": "MedqbenchCaptionDataset", "dataset": KITS_OWN, "data_path": str(tmp_path / "own.tsv")}
+    ours = {"class": "MedQBenchNoReference", "dataset": NO_REFERENCE}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {KITS_OWN: own, NO_REFERENCE: ours}}))
+    with JudgeServer("Score: 2") as server:
+        arguments = ["--config", str(config), "--judge", "gpt-4o", "--judge-base-url", server.base_url]
+        assert run([*arguments, "--judge-key", CANARY, "--work-dir", str(work)]) == 0
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert {one.body["model"] for one in server.requests} == {"gpt-4o", "gpt-4o-2024-05-13"}, "both judges were asked"
+    assert "OPENAI_API_KEY" not in os.environ, "it might be the key of a model under test"
+    assert_clean(tmp_path, capfd)
+
+
+_SPAWNING = """
+import multiprocessing, sys
+from medqbench_vlmeval.kit.runner import run
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("spawn")
+    sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_evaluation_processes_that_are_not_forked(work: Path, tmp_path: Path, capfd: Any) -> None:
+    (tmp_path / "spawning.py").write_text(_SPAWNING)
+    with JudgeServer(echo) as server:
+        command = [sys.executable, "spawning.py", "--data", NO_REFERENCE, "--model", "MedQ-Chance", "--api-mode"]
+        command += ["--judge", "kit:gpt-4o", "--judge-base-url", server.base_url, "--judge-key", CANARY]
+        command += ["--judge-args", '{"protocol": "rubric"}', "--work-dir", str(work)]
+        ran = subprocess.run(command, cwd=tmp_path, timeout=200)
+    assert ran.returncode == 0
+    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert_clean(tmp_path, capfd)
+
+
+SHORT = "k3y"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["--judge-key", SHORT], ["--judge-key", "***"]),
+        ([f"--key={SHORT}", "--model", "m"], ["--key=***", "--model", "m"]),
+        (["--max-tokens", "300"], ["--max-tokens", "300"]),
+        (["--judge-args", f'{{"key": "{SHORT}", "n": 1}}'], ["--judge-args", '{"key": "***", "n": 1}']),
+        (["--extra-body", '{"n": 1}'], ["--extra-body", '{"n": 1}']),
+        (["--base-url", f"http://u:{SHORT}@h:1/v1?sig={SHORT}"], ["--base-url", "http://h:1/v1"]),
+        (["--base-url", "http://h:1/v1"], ["--base-url", "http://h:1/v1"]),
+        (["run.py", "--data", "a", "b"], ["run.py", "--data", "a", "b"]),
+    ],
+)
+def test_a_command_line_as_a_file_may_hold_it(given: list[str], shown: list[str]) -> None:
+    assert shown_arguments(given) == shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "secrets"),
+    [
+        (["--judge-key", CANARY, "--key=" + SECOND], {CANARY, SECOND}),
+        (["--judge-ke", CANARY, "--ke", SECOND, "--api-key-of-mine", THIRD], {CANARY, SECOND, THIRD}),
+        (["--judge-args", json.dumps({"panel": [{"key": CANARY}], "api_base": f"http://u:{PASSWORD}@h"})],
+         {CANARY, PASSWORD, f"u:{PASSWORD}"}),
+        (["--base-url", f"http://h/v1?code={CANARY}"], {CANARY}),
+        (["--max-tokens", "123456789", "--data", "x"], set()),
+        (["--judge-args", "{not json", "--config", "nowhere.json"], set()),
+    ],
+)  # fmt: skip
+def test_secrets_of_a_command_line(arguments: list[str], secrets: set[str]) -> None:
+    assert argument_secrets(arguments) == secrets
+
+
+def test_secrets_of_a_config_file(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model": {"m": {"class": "GPT4V", "key": CANARY}}, "data": {}}))
+    assert argument_secrets(["--config", str(path)]) == {CANARY}
+
+
+def test_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"MY_TOKEN={CANARY}\nNAME=ordinary-value\n")
+    monkeypatch.setenv("SOME_PASSWORD", SECOND)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy:1")
+    monkeypatch.setenv("SSH_KEY", str(tmp_path))
+    found = environment_secrets()
+    assert {CANARY, SECOND, PASSWORD} <= found
+    assert not {"ordinary-value", str(tmp_path)} & found
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    assert SECOND in environment_secrets()
+
+
+def test_what_is_named_like_a_key_is_masked_though_nobody_knew_it() -> None:
+    mask = Redaction()
+    assert mask("{'key': 'abc', 'n': 'x', \"api_key\": \"d\"}") == "{'key': '***', 'n': 'x', \"api_key\": \"***\"}"
+    assert mask("Using API Base: http://h; API Key: abc") == "Using API Base: http://h; API Key: ***"
+    assert mask("Authorization: Bearer abcdefgh1") == "Authorization: Bearer ***"
+    assert mask("the Bearer of news has a key: none") == "the Bearer of news has a key: none"
+
+
+def test_streams_and_records_are_masked_inside_and_restored_after(capsys: Any) -> None:
+    before = sys.stdout, sys.stderr, logging.getLogRecordFactory()
+    with redacted(["--key", CANARY]):
+        print("out", CANARY, flush=True)
+        sys.stderr.writelines([f"err {CANARY}\n"])
+        assert logging.getLogRecordFactory() is not before[2]
+    assert (sys.stdout, sys.stderr, logging.getLogRecordFactory()) == before
+    assert tuple(capsys.readouterr()) == ("out ***\n", "err ***\n")
+
+
+@pytest.mark.parametrize("option", ["--ke", "--ke=x", "--judge-k"])
+def test_abbreviations_that_may_hold_a_key_are_refused(work: Path, option: str) -> None:
+    with pytest.raises(BadInput, match="out: --judge-key, --judge-args or --key"):
+        run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", option, CANARY, "--work-dir", str(work)])
+
+
+@MODES
+def test_an_error_of_the_kits_with_a_key_in_it(
+    kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]
+) -> None:
+    broken = f'{{"api_key": "{CANARY}", '
+    arguments = ["--data", NO_REFERENCE, "--model", "m", "--base-url", "http://127.0.0.1:1/v1", "--extra-body", broken]
+    with pytest.raises(RunFailed, match="Unable to parse the --extra-body value") as caught:
+        run([*arguments, "--work-dir", str(work), *mode])
+    # What '--debug' shows.
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "build_model_from_base_url" in shown
+    assert CANARY not in shown
+    assert not leaks(ALL, tmp_path, said="".join(capfd.readouterr()))
+
+
+@pytest.mark.parametrize("option", ["--api-key", "--judge-kye", "--keyy"])
+def test_an_option_that_the_kit_does_not_know_is_not_repeated_with_its_key(
+    kit: Any, work: Path, capfd: Any, option: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", option, CANARY, "--work-dir", str(work)])
+    assert CANARY not in "".join(capfd.readouterr())
