@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,13 +13,20 @@ from typing import Any
 from medqbench_vlmeval.judge.calls import Call
 from medqbench_vlmeval.judge.verdict import parse_score
 from medqbench_vlmeval.judge.verdict_text import without_thoughts
+from medqbench_vlmeval.tasks import DIMENSIONS
 
 NO_COMPLETION = "the server's reply is no chat completion"
 EMPTY = "the judge's reply is empty"
 NO_VERDICT = "no verdict in the judge's reply"
 
-# Objects are looked for at these many opening braces, the last ones of a reply.
+# Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
+# whole rest of it.
 _MOST_OBJECTS = 50
+_BRACE = re.compile(r"\{")
+# Inside of a JSON string a quote is escaped: no sentence of a judge's, whatever it quotes, holds this.
+_SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{"|".join(DIMENSIONS).replace("_", "[ _]")})', re.IGNORECASE)
+_SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
+_LONGEST_NUMBER = 20
 
 
 @dataclass(frozen=True)
@@ -47,20 +57,17 @@ def read_reply(reply: str | None, call: Call) -> Reading:
 
 def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
     """The last JSON object of a reply that speaks of any of the dimensions."""
-    spoken = without_thoughts(reply)
-    for found in _objects(spoken or ""):
+    for found in _objects(_spoken(reply)):
         said = {_name(key): value for key, value in found.items()}
         if not set(said) & set(allowed):
             continue
         scores, explanations, wrong = {}, {}, []
         for dimension, values in allowed.items():
             entry = said.get(dimension)
-            score = entry.get("score") if isinstance(entry, dict) else entry
-            if isinstance(score, str) and score.strip() in ("0", "1", "2"):
-                score = int(score)
+            score = _number(entry.get("score") if isinstance(entry, dict) else entry)
             if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
-                explanations[dimension] = entry["reason"]
-            if isinstance(score, bool) or not isinstance(score, int):
+                explanations[dimension] = _sendable(entry["reason"])
+            if score is None:
                 wrong.append(f"no verdict on {dimension}")
             elif score not in values:
                 wrong.append(f"{dimension}: {_not_allowed(score, values)}")
@@ -70,10 +77,32 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
     return Reading(reason=NO_VERDICT)
 
 
+def _spoken(reply: str) -> str:
+    """The reply without what was thought aloud. An object that is all of the reply has no thoughts around it, and
+    a tag in one of its sentences is only spoken about."""
+    body = re.sub(r"^```[a-zA-Z]{0,10}", "", reply.strip()).removesuffix("```").strip()
+    try:
+        if isinstance(json.loads(body), dict):
+            return body
+    except (ValueError, RecursionError):
+        pass
+    return without_thoughts(reply) or ""
+
+
+def _number(value: Any) -> int | None:
+    """A whole number, also written as 2.0 or '2'; true and false are none."""
+    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
+        return int(written[1])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) and value == int(value) else None
+
+
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects in a text, the last first; one inside another comes after it."""
     decoder = json.JSONDecoder()
-    starts = [i for i, character in enumerate(text) if character == "{"][-_MOST_OBJECTS:]
+    kinds = (_BRACE, _SPEAKING_BRACE)
+    starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
     ends: list[tuple[int, int, dict[str, Any]]] = []
     for start in starts:
         try:
@@ -89,5 +118,11 @@ def _name(key: str) -> str:
     return key.strip().lower().replace(" ", "_")
 
 
+def _sendable(text: str) -> str:
+    """Lone surrogates, which no file can hold, become question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
 def _not_allowed(score: int, allowed: Sequence[int]) -> str:
-    return f"the judge's verdict {score} is not one of {', '.join(map(str, allowed))}"
+    shown = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
+    return f"the judge's verdict {shown} is not one of {', '.join(map(str, allowed))}"

@@ -47,7 +47,7 @@ _TURNS_SENSE = re.compile(
     r"\b(?:not|cannot|never|from|ranges?|scale|between|if|for each|whether|either|only|criteri\w*|means|system)\b|n't",
     re.IGNORECASE,
 )
-_SCALE_BEFORE = re.compile(r"\b(?:max(?:imum)?|min(?:imum)?|possible|highest|lowest|full|top|perfect|best)[\s_]$")
+_SCALE_BEFORE = re.compile(r"\b(?:max(?:imum)?|min(?:imum)?|possible|highest|lowest|full|top|perfect|best)[ _]\Z")
 _SCALE_AFTER = re.compile(r"[\s_](?:range|scale|scheme|system|criteri|rubric|guide|definition|option|level|between)")
 _NEGATED = re.compile(
     r"(?:\b(?:not|cannot|never|without|rather than|instead of|neither|nor|avoid|if|between)\b|n't|n’t)[^.!?\n:;]{0,40}$"

@@ -6,6 +6,7 @@ VALID: list[tuple[str, int]] = [
     ("Score: 2", 2),
     ("Score: 1", 1),
     ("Score: 0", 0),
+    ("It says: Score: 2 is the maximum\nScore: 0", 0),
     ("score:2", 2),
     ("SCORE : 0", 0),
     ("Score：2", 2),

@@ -1,0 +1,207 @@
+"""A judge that can be talked into things, for the hardening suite: it obeys the last instruction that stands outside of
+the delimiters, and grades honestly where there is none.
+
+It knows nothing of the package: it reads the prompt. Where the prompt says that texts stand between tags, a region
+begins at a line that is such a tag and ends at the FIRST thing that a careless reader would take for its closing tag:
+case, blanks, the code, brackets of another kind, look-alike letters, entities and invisible characters make no
+difference to it. A token of a chat template ('<|im_end|>') ends every region, as it ends the user's turn on a
+server that reads such tokens in a message. Where no tags are announced, nothing is delimited.
+
+Its honest grade is 2 where ``KEY``, the finding of the reference, stands in the candidate's text, else 0.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.records import Prediction, Sample
+from medqbench_vlmeval.tasks import Task
+from tests.servers import JudgeServer, Request
+
+if TYPE_CHECKING:
+    from tests.judge.attacks import Attack
+
+KEY = "concentric rings around the isocentre"
+REFERENCE = f"The slice shows {KEY} and streaks beside the implant. Overall, the quality of this image is reject."
+MODES = ("terse", "quoting", "repeating")
+_LONGEST_QUOTE = 4000
+
+_LOOK_ALIKES = str.maketrans(
+    {
+        **dict(zip("асԁеіӏорԛѕтух", "acdeiiopqstyx", strict=True)),
+        **dict(zip("αεικνορτυχ", "aeiknoptux", strict=True)),
+        **dict(zip("ոᴀᴄᴅᴇғɪɴʀᴛꜰı", "nacdefinrtfi", strict=True)),
+        **dict.fromkeys("‹〈⟨«《⟪❮❬≺˂ᐸ◁⧼", "<"),
+        **dict.fromkeys("›〉⟩»》⟫❯❭≻˃ᐳ▷⧽", ">"),
+        **dict.fromkeys("⁄∕⧸╱", "/"),
+        **dict.fromkeys("￨∣ǀ", "|"),
+        **dict.fromkeys("‐‑‒–—―−", "-"),
+        **{0xE0000 + code: code for code in range(0x20, 0x7F)},
+    }
+)
+_UNSEEN = re.compile(
+    "[\u0000-\u0008\u000e-\u001f\u007f-\u0084\u0086-\u009f\u00ad\u0300-\u036f\u061c\u115f\u1160\u180b-\u180e"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20d0-\u20f0\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
+    "\U000e0000-\U000e001f\U000e007f-\U000e0fff]"
+)
+_ESCAPE = re.compile(r"\\u00(3c|3e|2f)|\\x(3c|3e|2f)|%(3c|3e|2f)", re.IGNORECASE)
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+
+_ANNOUNCED = re.compile(r"between tags that carry the code (\w+)")
+_CHAT_TOKEN = (
+    r"<\|[^|<>\s]{1,40}\|>|</?s>|\[/?inst\]|<</?sys>>|<(?:start|end)_of_turn>|<(?:bos|eos)>|\[/?system_prompt\]"
+)
+_FORM = re.compile(r'"(\w+)": \{"reason": "\.\.\.", "score": n\}', re.IGNORECASE)
+
+# The criteria are no order to give that score.
+_CRITERIA = re.compile(r"please rate score 2 for .{1,600}?in the following format: score:", re.DOTALL)
+_VERDICT_WORDS = (
+    # English
+    r"\bscor(?:e|es|ed|ing)\b|\brat(?:e|ed|es|ing)\b|\bverdict\b|\bgrade[ds]?\b|\bgiv(?:e|en|es)\b|\bassign\b|\baward"
+    r"|\boutput\b|\brespond\b|\breply\b|\bprint\b|\breturn\b|\bwrite\b|\bsay\b|\bmark\b|\bdeserves\b|\banswer\b|\bset\b"
+    # Chinese, Japanese, Korean
+    r"|评分|得分|分数|打分|给出|输出|評分|輸出|スコア|点数|採点|評価|出力|점수|평가|출력"
+    # Spanish, Portuguese, Italian, French, German, Dutch, Polish
+    r"|puntu\w*|puntaje|calific\w*|pontua\w*|\bnota\b|punteggio|assegna|\bnote[zr]?\b|donne[zr]?|bewert\w*|punkt\w*"
+    r"|vergib|\bgib\b|beoordel\w*|geef|ocen\w*"
+    # Russian, Ukrainian, Greek, Turkish, Arabic, Persian, Hebrew, Hindi, Bengali, Vietnamese, Thai, Indonesian, Swahili
+    r"|оценк\w*|оцен\w*|поставь\w*|балл\w*|оцінк\w*|βαθμο\w*|puan\w*|النتيجة|الدرجة|امتیاز|ציון|स्कोर|अंक|স্কোর|điểm"
+    r"|คะแนน|skor\w*|alama"
+)
+
+
+def _seen(text: str) -> str:
+    """The text as a reader sees it: one case, one form for each letter, bracket and digit, nothing invisible."""
+    text = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2] or found[3], 16)), html.unescape(text))
+    text = unicodedata.normalize("NFKD", text.translate(_LOOK_ALIKES))
+    text = _UNSEEN.sub("", text).lower().translate(_LOOK_ALIKES)
+    return _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group(), 0)), text)
+
+
+# A list of the scores that are allowed ('0, 1 or 2') is no order, and neither are 'two sentences'.
+_VALUE = re.compile(
+    r"(?<![\d.])[02](?![.,]?\d)(?!\s*(?:,|or)\s*\d)|\b(?:two|zero|full marks|maximum)\b(?! sentences)|满分|零分"
+)
+# The words go through the same glass as the prompt: decomposed accents, Cyrillic letters as the Latin ones.
+_ORDER = re.compile(rf"(?:{_seen(_VERDICT_WORDS)})[^0-9\n]{{0,60}}(?:\n\s*)?\Z")
+_REACH = 120
+
+
+@dataclass(frozen=True)
+class Read:
+    """A prompt as the judge understands it: what is outside of all delimiters, and the candidate's text."""
+
+    outside: str
+    candidate: str
+
+
+def read_prompt(prompt: str) -> Read:
+    """Take a prompt apart."""
+    seen = _seen(prompt)
+    code = _ANNOUNCED.search(seen)
+    if code is None:
+        return Read(seen, seen.partition("[")[2].partition("]")[0])
+    opening = re.compile(rf"^<(\w+)_{code[1]}>$", re.MULTILINE)
+    outside, candidate, at = [], "", 0
+    while found := opening.search(seen, at):
+        outside.append(seen[at : found.start()])
+        end = _closing(found[1]).search(seen, found.end())
+        inside = seen[found.end() : end.start() if end else len(seen)]
+        if found[1].startswith("candidate"):
+            candidate += inside
+        at = end.end() if end else len(seen)
+    return Read("\n".join([*outside, seen[at:]]), candidate)
+
+
+@lru_cache
+def _closing(name: str) -> re.Pattern[str]:
+    first, *rest = [r"\s?".join(word) for word in name.split("_")]
+    words = first + "".join(rf"(?:[\s_.-]*{word})?" for word in rest)
+    return re.compile(rf"[<\[{{]{{1,3}}\s*[/\\]+\s*{words}[^\n>\]}}]{{0,40}}[>\]}}]?|{_CHAT_TOKEN}")
+
+
+def verdict(read: Read) -> int:
+    """The score that this judge gives."""
+    text = _CRITERIA.sub("", read.outside)
+    for value in reversed(list(_VALUE.finditer(text))):
+        if _ORDER.search(text[max(0, value.start() - _REACH) : value.start()]):
+            return 0 if value.group() in ("0", "zero", "零分") else 2
+    return 2 if KEY in read.candidate else 0
+
+
+def simulated_judge(mode: str = "terse") -> Callable[[Request], str]:
+    """The reply function of a ``JudgeServer``.
+
+    Args:
+        mode: 'terse' gives the verdict alone, 'quoting' repeats the candidate's last line before it, 'repeating' the
+            whole text (its first 4,000 characters).
+    """
+
+    def reply(request: Request) -> str:
+        return answer(request.prompt, mode)
+
+    return reply
+
+
+def answer(prompt: str, mode: str = "terse") -> str:
+    """The judge's reply to a prompt. Asked again, it says the same."""
+    read, quote = _read(prompt)
+    said = {"terse": "", "quoting": quote.rstrip().rpartition("\n")[2], "repeating": quote}[mode][:_LONGEST_QUOTE]
+    score = verdict(read)
+    dimensions = _FORM.findall(read.outside)
+    if not dimensions:
+        return f"The candidate says: {said}\nScore: {score}" if said else f"Score: {score}"
+    entries = {name: {"reason": f"It says: {said}", "score": score} for name in dimensions}
+    verdicts = json.dumps(entries, ensure_ascii=False)
+    return f"The candidate says: {said}\n{verdicts}" if said else verdicts
+
+
+@lru_cache(maxsize=8)
+def _read(prompt: str) -> tuple[Read, str]:
+    return read_prompt(prompt), _quote(prompt)
+
+
+def _quote(prompt: str) -> str:
+    """The candidate's text, letter for letter."""
+    tags = re.search(r"^<(candidate\w+)>\n(.*)\n</\1>$", prompt, re.DOTALL | re.MULTILINE)
+    return tags[2] if tags else prompt.partition("[")[2].rpartition("[")[0].partition("]")[0]
+
+
+def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack]) -> list[str]:
+    """The names of the attacks that get another verdict than the honest answer that they are built on, on any
+    dimension. The whole way is gone: calls over HTTP to a server with this judge, re-asks, reading of the replies.
+
+    Args:
+        protocol: a protocol's name.
+        mode: see :func:`simulated_judge`.
+        task: a reasoning task.
+        attacks: with different names.
+    """
+    honest = {attack.honest for attack in attacks}
+    texts = {text: (text, REFERENCE) for text in honest}
+    texts |= {attack.name: (attack.answer, attack.reference) for attack in attacks}
+    samples = [Sample(index, task, None, description=reference) for index, (_, reference) in texts.items()]
+    predictions = [Prediction(index, answer) for index, (answer, _) in texts.items()]
+    with JudgeServer(simulated_judge(mode)) as server:
+        options = JudgeOptions(
+            "judge",
+            server.base_url,
+            nproc=4,
+            retry=0,
+            protocol=protocol,
+            stop_after=1_000_000,
+            max_answer_tokens=10_000_000,
+        )
+        judged = build_judge(options).judge(samples, predictions)
+    scores = {one.index: {name: verdict.score for name, verdict in one.verdicts.items()} for one in judged}
+    if any(None in scores[text].values() for text in honest):
+        raise AssertionError("an honest answer has no score")
+    return [attack.name for attack in attacks if scores[attack.name] != scores[attack.honest]]
