@@ -38,6 +38,7 @@ setup(
         "medqbench_vlmeval": ["py.typed"],
         "medqbench_vlmeval.baselines": ["reference.json"],
         "medqbench_vlmeval.data": ["mini/*", "mini/images/*"],
+        "medqbench_vlmeval.judge": ["prices.json"],
         "medqbench_vlmeval.report": ["published/*.csv"],
     },
     install_requires=[

@@ -10,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.evaluation import Request
+    from medqbench_vlmeval.judge import JudgeOptions
+    from medqbench_vlmeval.judge.asking import Asker
 
 DEFAULTS = {"nproc": 32, "retry": 6, "timeout": 600.0}
 
@@ -35,6 +37,16 @@ Protocol = Annotated[
     typer.Option("--protocol", help="official, official-5, rubric or rubric-joint; NAME-N asks in N rounds."),
 ]
 
+Fresh = Annotated[bool, typer.Option("--fresh", help="Ask for verdicts that the cache holds, too.")]
+NoCalls = Annotated[bool, typer.Option("--no-calls", help="Take verdicts from the cache alone.")]
+Limit = Annotated[
+    int | None, typer.Option("--limit", help="Only so many samples: a stratified subset, the same for every model.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and cost; ask nothing and write nothing.")]
+Prices = Annotated[
+    Path | None, typer.Option("--prices", help="Your price table (JSON); its prices go over the packaged ones.")
+]
+
 
 @dataclass(frozen=True)
 class JudgeChoice:
@@ -48,6 +60,8 @@ class JudgeChoice:
     timeout: float | None = None
     args: str | None = None
     protocol: str | None = None
+    fresh: bool = False
+    no_calls: bool = False
 
     def keywords(self) -> dict[str, Any]:
         """The judge keywords of a request; an option of its own says more than the same one in --judge-args."""
@@ -61,6 +75,8 @@ class JudgeChoice:
             "retry": self.retry,
             "timeout": self.timeout,
             "protocol": self.protocol,
+            "fresh": self.fresh or None,
+            "no_calls": self.no_calls or None,
         }
         given = {name: value for name, value in given.items() if value is not None}
         return {**DEFAULTS, **parse_judge_args(self.args), **given}
@@ -69,7 +85,7 @@ class JudgeChoice:
 def request_of(
     predictions: Path, data: str | None, model: str | None, choice: JudgeChoice, out: Path, **more: Any
 ) -> Request:
-    """A request for a prediction file that comes without a run; ``more`` holds further fields of it."""
+    """A request for a prediction file that comes without a run; ``more`` holds further fields (``limit``, ...)."""
     from medqbench_vlmeval.evaluation import Request
     from medqbench_vlmeval.evaluation.naming import name_results, sample_set_for
     from medqbench_vlmeval.judge.store import default_folder
@@ -84,6 +100,13 @@ def request_of(
         judge=choice.keywords(),
         out=out,
         cache=default_folder(),
+        kit_asker=_kit_asker,
         stem=names.stem,
         **more,
     )
+
+
+def _kit_asker(options: JudgeOptions) -> Asker:
+    from medqbench_vlmeval.kit.judges import kit_asker
+
+    return kit_asker(options)

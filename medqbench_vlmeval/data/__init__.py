@@ -14,6 +14,7 @@ from medqbench_vlmeval.data.sources import (
     locate,
     where_is,
 )
+from medqbench_vlmeval.data.subset import stratified
 
 __all__ = [
     "DATA_VARIABLE",
@@ -29,5 +30,6 @@ __all__ = [
     "locate",
     "published_counts",
     "samples_sha256",
+    "stratified",
     "where_is",
 ]

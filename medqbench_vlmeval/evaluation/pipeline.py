@@ -9,12 +9,14 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.evaluation import comparability, rows
+from medqbench_vlmeval.evaluation.costs import Costs
 from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths, score_parts, single_scores
 from medqbench_vlmeval.evaluation.previous import keep_paid_verdicts
 from medqbench_vlmeval.evaluation.request import Request, judge_of, prepare
 from medqbench_vlmeval.evaluation.settings import settings_of
 from medqbench_vlmeval.files import write_json, write_jsonl
 from medqbench_vlmeval.judge import Judge
+from medqbench_vlmeval.judge.prices import load_prices
 from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, Sample
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
@@ -51,9 +53,11 @@ def evaluate(request: Request) -> Evaluation:
         score, sample_rows = _perception(samples, predictions)
         judge = None
     else:
+        # A table that cannot be used is said before anything is paid.
+        prices = load_prices(request.prices)
         with judge_of(request) as judge:
             judged = judge.judge(samples, predictions, request.on_progress)
-        score, sample_rows = _reasoning(task, samples, predictions, judged)
+        score, sample_rows = _reasoning(task, samples, predictions, judged, Costs.of(judge, prices))
     settings = settings_of(prepared.table, prepared.provenance, judge, task)
     score = {
         "task": task.value,
@@ -95,18 +99,22 @@ def _reasoning(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
     judged: Sequence[JudgedSample],
+    costs: Costs,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     sample_rows = [rows.reasoning_row(*one) for one in zip(samples, predictions, judged, strict=True)]
+
+    def scored(of_part: Sequence[int]) -> dict[str, Any]:
+        of_samples = [judged[i] for i in of_part]
+        summary = score_reasoning([samples[i] for i in of_part], [predictions[i] for i in of_part], of_samples)
+        return {**summary, "usage": costs.usage(of_samples)}
+
     if task is not Task.REASONING:
-        return score_reasoning(samples, predictions, judged), sample_rows
+        return scored(range(len(samples))), sample_rows
     score: dict[str, Any] = {}
     for part in task.parts:
         of_part = [i for i, sample in enumerate(samples) if sample.task is part]
         if of_part:
-            summary = score_reasoning(
-                [samples[i] for i in of_part], [predictions[i] for i in of_part], [judged[i] for i in of_part]
-            )
-            score[REASONING_PREFIX[part]] = {"task": part.value, **summary}
+            score[REASONING_PREFIX[part]] = {"task": part.value, **scored(of_part)}
     return score, sample_rows
 
 

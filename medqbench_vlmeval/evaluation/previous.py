@@ -27,7 +27,7 @@ def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
     if not paths.samples.exists() or not score["settings"]["judge"]:
         return
     earlier = _read(paths.score)
-    if earlier is not None and _made_by(earlier) == _made_by(score) and _unscored(score) <= _unscored(earlier):
+    if earlier is not None and _made_by(earlier) == _made_by(score) and _scored(score) >= _scored(earlier):
         return
     created = str(earlier.get("settings", {}).get("created", "")) if earlier else ""
     tag = re.sub(r"\W+", "-", created).strip("-") or f"{int(paths.samples.stat().st_mtime)}"
@@ -53,8 +53,8 @@ def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:
     return (judge.get("name"), judge.get("parameters"), settings.get("protocol"), predictions)
 
 
-def _unscored(score: Mapping[str, Any]) -> int:
-    return sum(int(part.get("n_unscored") or 0) for part in single_scores(score))
+def _scored(score: Mapping[str, Any]) -> int:
+    return sum(int(part.get("n_scored") or 0) for part in single_scores(score))
 
 
 def _free(path: Path) -> Path:

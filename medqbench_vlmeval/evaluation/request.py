@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.evaluation.settings import Provenance
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitAsker, OnProgress, build_judge
@@ -21,10 +22,12 @@ class Request:
     """What is to be scored and where results go.
 
     ``sample_set`` is None for a prediction file that is to be scored from its own columns. ``only`` limits a
-    run to these indexes (None: all). ``judge`` holds the kit's judge keywords (``model``, ``api_base``,
+    run to these indexes (None: all), ``limit`` to a stratified subset of so many samples, the same for every model
+    (see ``data.stratified``). ``judge`` holds the kit's judge keywords (``model``, ``api_base``,
     ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds). ``leaderboard`` is the board's
     folder, None for no board; ``cache`` the folder that keeps paid verdicts across runs, None for none. ``kit_asker``
     makes what asks a model of the kit's. ``stem`` names the result files (default: the prediction file's own stem).
+    ``prices`` is the user's price table, None for the usual places (see ``judge.prices``).
     """
 
     prediction_file: Path
@@ -33,6 +36,7 @@ class Request:
     out: Path
     sample_set: SampleSet | None = None
     only: Set[str] | None = None
+    limit: int | None = None
     prompt_style: str | None = None
     judge: Mapping[str, Any] = field(default_factory=dict)
     leaderboard: Path | None = None
@@ -40,6 +44,7 @@ class Request:
     kit_asker: KitAsker | None = None
     stem: str | None = None
     on_progress: OnProgress | None = None
+    prices: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ def prepare(request: Request) -> Prepared:
     """Read the prediction file of a request and join it to the samples.
 
     Raises:
-        BadInput: the prediction file or the data cannot be used, or nothing is left to score.
+        BadInput: the prediction file, the data or the limit cannot be used, or nothing is left to score.
     """
     table = read_predictions(request.prediction_file)
     columns: Mapping[Task, ColumnUse] = {}
@@ -70,11 +75,16 @@ def prepare(request: Request) -> Prepared:
     else:
         task, samples, columns = samples_from_table(table)
     n_all = len(samples)
+    # The file may hold predictions of samples that are not wanted this time.
+    joined = list(zip(samples, join(samples, table), strict=True))
     if request.only is not None:
-        samples = [sample for sample in samples if sample.index in request.only]
-    if not samples:
+        joined = [pair for pair in joined if pair[0].index in request.only]
+    if request.limit is not None:
+        chosen = stratified([sample for sample, _ in joined], request.limit)
+        joined = [pair for pair in joined if pair[0].index in chosen]
+    if not joined:
         raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
-    predictions = join(samples, table)
+    samples, predictions = [sample for sample, _ in joined], [prediction for _, prediction in joined]
     provenance = Provenance.of(request.sample_set, table, samples, columns, request.prompt_style)
     reasons = provenance.reasons()
     if len(samples) < n_all:

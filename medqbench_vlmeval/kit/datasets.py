@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,13 +19,17 @@ import pandas as pd
 from vlmeval.dataset.image_base import ImageBaseDataset
 
 from medqbench_vlmeval import evaluation
-from medqbench_vlmeval.data import ImageStore, load_dataset
+from medqbench_vlmeval.data import ImageStore, load_dataset, stratified
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.prices import load_prices
 from medqbench_vlmeval.judge.store import default_folder
 from medqbench_vlmeval.kit.hooks import ReportHooks
+from medqbench_vlmeval.kit.judges import kit_asker
+from medqbench_vlmeval.kit.limits import limit_in_environment
 from medqbench_vlmeval.kit.location import locate_run
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.report.progress import judge_progress
 from medqbench_vlmeval.tasks import OPTION_LETTERS, Task, dataset_names, parse_dataset_name
 
 STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
@@ -47,7 +52,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         prompt_style: str | None = None,
         **_kit_options: Any,
     ) -> None:
-        """Load a dataset.
+        """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
 
         Args:
             dataset: a name of the class's task (see ``tasks.dataset_names``); the test split by default.
@@ -57,7 +62,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                 MEDQBENCH_PROMPT_STYLE.
 
         Raises:
-            BadInput: the name, the file or the style cannot be used.
+            BadInput: the name, the file, the style or the limit cannot be used.
         """
         # The kit's own constructor evaluates cells as Python; nothing of it is needed.
         self.dataset_name = dataset or next(iter(dataset_names(self.TASK)))
@@ -70,7 +75,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         self.img_root = str(ImageStore.default().root)
         self.skip_noimg = True
         self.meta_only = True
-        self.data = self._frame()
+        self.data = self._limited(self._frame())
         self.post_build(self.dataset_name)
 
     def _frame(self) -> pd.DataFrame:
@@ -97,6 +102,13 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         columns["data_revision"] = [self.sample_set.sources[sample.task].revision for sample in samples]
         columns["prompt_style"] = [self.prompt_style] * len(samples)
         return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+
+    def _limited(self, frame: pd.DataFrame) -> pd.DataFrame:
+        limit = limit_in_environment()
+        if limit is None:
+            return frame
+        chosen = stratified(self.sample_set.samples, limit)
+        return frame[[sample.index in chosen for sample in self.sample_set.samples]].reset_index(drop=True)
 
     def _sample(self, line: int | Mapping[str, Any]) -> Sample:
         if isinstance(line, int):
@@ -127,22 +139,25 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
             MedQBenchError: the file cannot be scored; predictions are never touched.
         """
         place = locate_run(Path(eval_file), self.dataset_name)
-        # The kit may have cut its frame to the first rows (--limit of the PyPI kit).
+        # The frame may have been cut: by our limit, or to its first rows by the PyPI kit's own.
         kept = None if self.data is None else {str(index) for index in self.data["index"]}
-        found = evaluation.evaluate(
-            evaluation.Request(
-                prediction_file=Path(eval_file),
-                model=place.model,
-                dataset=self.dataset_name,
-                sample_set=self.sample_set,
-                only=kept if kept is not None and len(kept) < len(self._samples) else None,
-                prompt_style=self.prompt_style,
-                judge=judge_kwargs,
-                out=Path(eval_file).parent,
-                leaderboard=place.work_dir / "leaderboard",
-                cache=default_folder(),
+        with judge_progress(load_prices) if self.TASK.is_reasoning else nullcontext() as on_progress:
+            found = evaluation.evaluate(
+                evaluation.Request(
+                    prediction_file=Path(eval_file),
+                    model=place.model,
+                    dataset=self.dataset_name,
+                    sample_set=self.sample_set,
+                    only=kept if kept is not None and len(kept) < len(self._samples) else None,
+                    prompt_style=self.prompt_style,
+                    judge=judge_kwargs,
+                    out=Path(eval_file).parent,
+                    leaderboard=place.work_dir / "leaderboard",
+                    cache=default_folder(),
+                    kit_asker=kit_asker,
+                    on_progress=on_progress,
+                )
             )
-        )
         headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.score)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
         return {**headline, "comparable_with_published": int(found.score["comparable"])}

@@ -279,10 +279,6 @@ def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatc
 
 
 def test_a_limited_run_is_scored_on_what_was_run(kit, work):
-    from medqbench_vlmeval.installed import require_kit
-
-    if require_kit().commit:
-        pytest.skip("only the PyPI kit's runner has --limit")
     assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--limit", "7", "--work-dir", str(work)]) == 0
     score = score_of(work, "MedQ-Chance", PERCEPTION)
     assert (score["n"], score["n_missing"]) == (7, 0)
@@ -354,10 +350,6 @@ def test_a_work_folder_that_cannot_be_made_is_bad_input(kit, work, tmp_path):
 
 
 def test_a_limited_run_does_not_replace_a_whole_one(kit, work):
-    from medqbench_vlmeval.installed import require_kit
-
-    if require_kit().commit:
-        pytest.skip("only the PyPI kit's runner has --limit")
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
     assert run(arguments) == 0
     whole = score_of(work, "MedQ-Chance", PERCEPTION)["n"]

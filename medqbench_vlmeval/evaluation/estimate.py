@@ -1,0 +1,88 @@
+"""What judging a prediction file would take; nothing is asked and nothing is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from medqbench_vlmeval.evaluation.request import Request, prepare
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.tasks import Task
+
+if TYPE_CHECKING:
+    from medqbench_vlmeval.judge.asking import Asker
+    from medqbench_vlmeval.judge.budget import Estimate
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The estimates for one prediction file, one a judge (none for multiple choice, which needs no judge).
+
+    ``n`` counts samples, ``not_judged`` those that are put to no judge, by reason. ``prices`` says where prices are
+    from, ``notes`` what a reader has to know or do.
+    """
+
+    model: str
+    dataset: str
+    task: Task
+    n: int
+    not_judged: Mapping[str, int]
+    judges: tuple[Estimate, ...]
+    prices: str
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything as plain JSON types, with the sums over all judges under 'total'."""
+        from medqbench_vlmeval.judge.budget import total
+
+        return {
+            "dry_run": True,
+            "model": self.model,
+            "dataset": self.dataset,
+            "task": self.task.value,
+            "n": self.n,
+            "not_judged": dict(self.not_judged),
+            "judges": [asdict(one) for one in self.judges],
+            "total": dict(total(self.judges)),
+            "prices": self.prices,
+            "notes": list(self.notes),
+        }
+
+
+def budget_of(request: Request) -> Budget:
+    """Work out what evaluating a request would cost. No key is needed, no server is asked, no file is written.
+
+    Raises:
+        BadInput: the prediction file, the data, an option or the price table cannot be used.
+        NoJudge: a reasoning task, and no judge is named.
+    """
+    from medqbench_vlmeval.judge.budget import estimates
+    from medqbench_vlmeval.judge.interface import texts_to_judge
+    from medqbench_vlmeval.judge.prices import load_prices
+    from medqbench_vlmeval.judge.store_view import VerdictStoreView
+
+    prices = load_prices(request.prices)
+    prepared = prepare(request)
+    known = Budget(request.model, request.dataset, prepared.task, len(prepared.samples), {}, (), prices.source, ())
+    if prepared.task is Task.PERCEPTION:
+        return replace(known, notes=("Multiple choice is scored without a judge: no calls, no cost.",))
+    _, reasons = texts_to_judge(prepared.samples, prepared.predictions)
+    options = JudgeOptions.from_kit_kwargs({**request.judge, "no_calls": True})
+    with VerdictStoreView(request.cache) as store:
+        judge = build_judge(options, store if request.cache is not None else None, _never_asked)
+        found = estimates(judge, prepared.samples, prepared.predictions, prices, store.info())
+    notes = [prices.advice(one.judge) for one in found if one.cost_usd is None]
+    if request.judge.get("no_calls"):
+        notes.append("With --no-calls nothing would be asked: the calls left would stay without a verdict.")
+    if any(one.to_ask for one in found):
+        notes.append(
+            "Questions asked again after a reply without a verdict are not in it. A run with --limit 20 first puts the "
+            "real length of replies in the place of an assumed one."
+        )
+    return replace(known, not_judged=dict(Counter(reasons.values())), judges=tuple(found), notes=tuple(notes))
+
+
+def _never_asked(options: JudgeOptions) -> Asker:
+    raise RuntimeError(f"a dry run asked {options.name}")

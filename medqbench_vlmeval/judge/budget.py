@@ -1,0 +1,147 @@
+"""What judging would take: calls, tokens and cost, worked out before anything is asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from medqbench_vlmeval.judge.calls import Call
+from medqbench_vlmeval.judge.interface import Judge
+from medqbench_vlmeval.judge.model_judge import ModelJudge
+from medqbench_vlmeval.judge.panel import PanelJudge
+from medqbench_vlmeval.judge.prices import PriceTable
+from medqbench_vlmeval.judge.rubric import joint_schema
+from medqbench_vlmeval.judge.store import CacheInfo
+from medqbench_vlmeval.judge.tokens import TokenCounter, counter_for
+from medqbench_vlmeval.records import Prediction, Sample
+from medqbench_vlmeval.tasks import Task
+
+# What a chat adds to one user message (OpenAI Cookbook, 'How to count tokens with tiktoken': 3 for the message, 1 for
+# its role, 3 that begin the reply).
+CHAT_TOKENS = 7
+# Where the cache holds no reply yet: 'Score: 2'; one or two sentences and the score; a JSON object with four of them.
+ASSUMED_COMPLETION = {"official": 5, "rubric": 60, "rubric-joint": 220}
+_ASSUMED_OTHERWISE = 60
+# Models that think before they reply, and a guess at what they think about one question.
+_THINKS = re.compile(r"(?:.*/)?(?:o[1-9](?:-|\Z)|gpt-5|gemini-2\.5-pro|deepseek-(?:r1|reasoner)|.*thinking)")
+ASSUMED_THINKING = 300
+_ROUNDS = re.compile(r"-\d+\Z")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one judge would take.
+
+    Of ``calls`` in all ``in_cache`` are answered already and ``repeated`` have the same prompt as another one;
+    ``to_ask`` are left, once each and without re-asks. Tokens and costs in US dollars are of these (None: no price);
+    ``counted_by`` and ``completion_basis`` say how tokens were come by.
+    """
+
+    judge: str
+    protocol: str
+    calls: int = 0
+    in_cache: int = 0
+    repeated: int = 0
+    to_ask: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    counted_by: str | None = None
+    completion_basis: str | None = None
+    cost_usd: float | None = 0.0
+    cost_batch_usd: float | None = 0.0
+
+
+def estimates(
+    judge: Judge,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    prices: PriceTable,
+    kept: CacheInfo | None = None,
+) -> list[Estimate]:
+    """One estimate a judge, a panel's members one by one; the embedded judge takes nothing.
+
+    Args:
+        judge: as ``build_judge`` makes it; nothing is asked.
+        samples: reasoning samples.
+        predictions: joined to them by index.
+        prices: see ``load_prices``.
+        kept: what the cache holds, for the mean length of this judge's replies.
+    """
+    if isinstance(judge, PanelJudge):
+        of_members = [estimates(member, samples, predictions, prices, kept) for member in judge.members]
+        return [one for found in of_members for one in found]
+    if isinstance(judge, ModelJudge):
+        return [_of_model(judge, samples, predictions, prices, kept)]
+    return [Estimate(judge.name, judge.protocol)]
+
+
+def _of_model(
+    judge: ModelJudge,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    prices: PriceTable,
+    kept: CacheInfo | None,
+) -> Estimate:
+    calls, _ = judge.calls(samples, predictions)
+    found, missing = judge.pending(calls)
+    in_cache = sum(call.key in found for call in calls)
+    mean, basis = _completion(judge, kept)
+    counter = counter_for(judge.name)
+    prompt_tokens = sum(_prompt_tokens(call, counter) for call in missing)
+    completion_tokens = round(mean * len(missing))
+    cost = prices.cost(judge.name, prompt_tokens, completion_tokens)
+    return Estimate(
+        judge.name,
+        judge.protocol,
+        calls=len(calls),
+        in_cache=in_cache,
+        repeated=len(calls) - in_cache - len(missing),
+        to_ask=len(missing),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        counted_by=counter.name,
+        completion_basis=basis,
+        cost_usd=cost if missing else 0.0,
+        cost_batch_usd=(None if cost is None else cost * prices.batch_factor) if missing else 0.0,
+    )
+
+
+def _prompt_tokens(call: Call, counter: TokenCounter) -> int:
+    schema = _schema_text(call.task) if call.structured else ""
+    return CHAT_TOKENS + counter(call.prompt) + counter(schema)
+
+
+def _schema_text(task: Task) -> str:
+    return json.dumps(joint_schema(task))
+
+
+def _completion(judge: ModelJudge, kept: CacheInfo | None) -> tuple[float, str]:
+    """Tokens of one reply and where that number is from."""
+    family = _ROUNDS.sub("", judge.protocol)
+    said, n = _said(kept, judge.name, {judge.protocol, family})
+    if n and said:
+        return said / n, f"{said / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
+    assumed = ASSUMED_COMPLETION.get(family, _ASSUMED_OTHERWISE)
+    basis = f"{assumed} a call, assumed for the protocol '{judge.protocol}'"
+    if _THINKS.match(judge.name.lower()):
+        assumed += ASSUMED_THINKING
+        basis = f"{assumed} a call, assumed for the protocol '{judge.protocol}' and a model that thinks first"
+    most = judge.options.max_tokens
+    return (assumed, basis) if most is None else (min(assumed, most), basis)
+
+
+def _said(kept: CacheInfo | None, judge: str, protocols: set[str]) -> tuple[int, int]:
+    groups = [group for group in kept.groups if group[1] == judge and group[0] in protocols] if kept else []
+    return sum(group[4] for group in groups), sum(group[2] for group in groups)
+
+
+def total(found: Sequence[Estimate]) -> Mapping[str, float | None]:
+    """The sums over some estimates; a cost is None where one of them has no price."""
+    counts = ("calls", "in_cache", "repeated", "to_ask", "prompt_tokens", "completion_tokens")
+    sums: dict[str, float | None] = {name: sum(getattr(one, name) for one in found) for name in counts}
+    for name in ("cost_usd", "cost_batch_usd"):
+        costs = [getattr(one, name) for one in found]
+        sums[name] = None if None in costs else sum(costs)
+    return sums

@@ -1,0 +1,28 @@
+"""The cache for those who only look: nothing is made, written or set aside."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from medqbench_vlmeval.judge.store import VerdictStore
+
+
+class VerdictStoreView(VerdictStore):
+    """A store that is read and never written. Where there is no cache, or none that can be read, it is empty."""
+
+    def _opened(self) -> sqlite3.Connection | None:
+        self._writable = False
+        if not self.path.is_file():
+            return None
+        journal = self.path.with_name(f"{self.path.name}-wal")
+        # Another run's answers may still stand in its journal; without one the file does not change and SQLite need
+        # not make a journal of its own to read it.
+        in_use = journal.exists() and journal.stat().st_size > 0
+        uri = f"{self.path.absolute().as_uri()}?mode=ro{'' if in_use else '&immutable=1'}"
+        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+        try:
+            connection.execute("SELECT key FROM judgements LIMIT 1").fetchone()
+        except sqlite3.Error:
+            connection.close()
+            return None
+        return connection

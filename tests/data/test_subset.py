@@ -1,0 +1,83 @@
+"""The stratified subset: proportions, nesting, and no dependence on anything else."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.data import load_dataset, stratified
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import Task, parse_dataset_name
+
+
+def made(sizes):
+    """Samples by (modality, question type)."""
+    return [
+        Sample(f"{modality}-{kind}-{i}", Task.PERCEPTION, None, modality=modality, question_type=kind)
+        for (modality, kind), n in sizes.items()
+        for i in range(n)
+    ]
+
+
+PERCEPTION = made(
+    {("CT", "How"): 200, ("CT", "What"): 80, ("MRI", "How"): 100, ("MRI", "What"): 100, ("Fundus", "How"): 20}
+)
+
+
+def counts(samples, chosen, axis):
+    return Counter(getattr(sample, axis) for sample in samples if sample.index in chosen)
+
+
+def test_proportions_by_hand():
+    chosen = stratified(PERCEPTION, 50)
+    assert counts(PERCEPTION, chosen, "modality") == {"CT": 28, "MRI": 20, "Fundus": 2}
+    ct = [sample for sample in PERCEPTION if sample.modality == "CT"]
+    assert counts(ct, chosen, "question_type") == {"How": 20, "What": 8}
+
+
+def test_the_same_for_any_order_and_any_spelling_of_an_index():
+    whole = [Sample(str(i), Task.PERCEPTION, None, modality="CT") for i in range(40)]
+    again = [Sample(f"{i}.0", Task.PERCEPTION, None, modality="CT") for i in range(40)]
+    shuffled = random.Random(1).sample(whole, len(whole))
+    assert stratified(whole, 11) == stratified(shuffled, 11)
+    assert {index.removesuffix(".0") for index in stratified(again, 11)} == stratified(whole, 11)
+    by_hash = sorted(range(40), key=lambda i: hashlib.sha256(f"0:{i}".encode()).hexdigest())
+    assert stratified(whole, 11) == {str(i) for i in by_hash[:11]}
+    assert stratified(whole, 11, seed=1) != stratified(whole, 11)
+
+
+def test_all_and_none():
+    assert stratified(PERCEPTION, 500) == stratified(PERCEPTION, 10**9) == {sample.index for sample in PERCEPTION}
+    for n in (0, -3):
+        with pytest.raises(BadInput, match="1 sample or more"):
+            stratified(PERCEPTION, n)
+
+
+@given(
+    st.dictionaries(st.tuples(st.sampled_from("ABCDE"), st.sampled_from("XYZ")), st.integers(1, 30), min_size=1),
+    st.integers(0, 5),
+)
+@settings(deadline=None, max_examples=80)
+def test_every_size_is_proportional_and_part_of_the_next(sizes, seed):
+    samples = made(sizes)
+    whole = Counter(sample.modality for sample in samples)
+    subsets = [stratified(samples, n, seed) for n in range(1, len(samples) + 1)]
+    for n, chosen in enumerate(subsets, 1):
+        assert len(chosen) == n
+        for modality, found in counts(samples, chosen, "modality").items():
+            assert abs(found - n * whole[modality] / len(samples)) < 1
+    assert all(small < large for small, large in pairwise(subsets))
+
+
+def test_both_reasoning_tasks_and_their_severities_are_in_proportion():
+    samples = load_dataset(parse_dataset_name("MedQBench_Reasoning_mini"), images=False).samples
+    chosen = stratified(samples, len(samples) // 2)
+    assert counts(samples, chosen, "task") == {Task.NO_REFERENCE: 10, Task.COMPARATIVE: 10}
+    assert set(counts(samples, chosen, "modality").values()) == {4}

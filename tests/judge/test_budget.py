@@ -1,0 +1,141 @@
+"""What a judge would take, before it is asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
+from medqbench_vlmeval.judge.budget import CHAT_TOKENS, Estimate, estimates, total
+from medqbench_vlmeval.judge.prices import Price, PriceTable
+from medqbench_vlmeval.judge.store import VerdictStore
+from medqbench_vlmeval.judge.store_view import VerdictStoreView
+from medqbench_vlmeval.judge.tokens import counter_for
+from medqbench_vlmeval.records import Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.tasks import Task
+from tests.servers import JudgeServer
+
+MILLION = 1_000_000
+
+
+@pytest.fixture(autouse=True)
+def no_internet(monkeypatch):
+    monkeypatch.setattr(tokens, "load_encoding", lambda name: None)
+
+
+@pytest.fixture
+def prices(tmp_path):
+    return PriceTable({"own": Price(2, 8), "other": Price(0, 0)}, 0.5, "by hand", tmp_path / "prices.json")
+
+
+def samples_of(n):
+    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(n)]
+    return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+
+
+def options_of(name="own", **more):
+    return JudgeOptions(name, "http://127.0.0.1:9/v1", **{"protocol": "rubric", "no_calls": True, **more})
+
+
+def test_calls_tokens_and_cost_by_hand(prices):
+    judge = build_judge(options_of())
+    samples, predictions = samples_of(3)
+    [found] = estimates(judge, samples, predictions, prices)
+    calls, _ = judge.calls(samples, predictions)
+    read = sum(CHAT_TOKENS + counter_for("own")(call.prompt) for call in calls)
+    said = 12 * 60
+    assert found == Estimate(
+        "own", "rubric", calls=12, to_ask=12, prompt_tokens=read, completion_tokens=said, counted_by="estimate",
+        completion_basis="60 a call, assumed for the protocol 'rubric'",
+        cost_usd=pytest.approx((2 * read + 8 * said) / MILLION),
+        cost_batch_usd=pytest.approx((2 * read + 8 * said) / MILLION / 2),
+    )  # fmt: skip
+
+
+def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
+    samples, predictions = samples_of(4)
+    with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:
+        options = JudgeOptions("own", server.base_url, protocol="rubric")
+        build_judge(options, store).judge(samples[:3], predictions[:3])
+    before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()}
+    with VerdictStoreView(judge_cache) as view:
+        [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
+        [rounds] = estimates(build_judge(options_of(protocol="rubric-3"), view), samples, predictions, prices)
+        [fresh] = estimates(build_judge(options_of(fresh=True), view), samples, predictions, prices)
+    assert (found.calls, found.in_cache, found.to_ask) == (16, 12, 4)
+    # The server counts five tokens a reply.
+    assert found.completion_tokens == 4 * 5
+    assert found.completion_basis == "5 a call, the mean of 12 kept replies of this judge"
+    assert (rounds.calls, rounds.in_cache, rounds.to_ask) == (48, 12, 36)
+    assert (fresh.in_cache, fresh.to_ask) == (0, 16)
+    assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()} == before
+
+
+def test_a_view_sees_what_a_run_beside_it_has_kept(prices, judge_cache):
+    samples, predictions = samples_of(1)
+    with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:
+        build_judge(JudgeOptions("own", server.base_url, protocol="rubric"), store).judge(samples, predictions)
+        with VerdictStoreView(judge_cache) as view:
+            [found] = estimates(build_judge(options_of(), view), samples, predictions, prices)
+    assert (found.in_cache, found.to_ask, found.cost_usd, found.cost_batch_usd) == (4, 0, 0, 0)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all" * 100])
+def test_a_view_of_nothing_or_of_a_damaged_file_is_empty(tmp_path, content):
+    folder = tmp_path / "not there"
+    if content is not None:
+        folder.mkdir()
+        (folder / "judge_verdicts.sqlite3").write_bytes(content)
+    with VerdictStoreView(folder) as view:
+        assert view.get("x") is None
+        assert view.info().n == 0
+        view.add([])
+    assert folder.exists() == (content is not None)
+    if content is not None:
+        assert [path.name for path in folder.iterdir()] == ["judge_verdicts.sqlite3"]
+        assert (folder / "judge_verdicts.sqlite3").read_bytes() == content
+
+
+def test_equal_prompts_and_samples_that_are_not_judged(prices):
+    samples, _ = samples_of(4)
+    samples = [replace(sample, description="good") for sample in samples]
+    predictions = [
+        Prediction("s0", "good"),
+        Prediction("s1", "good"),
+        Prediction("s2", "x", PredictionStatus.INFERENCE_FAILED),
+    ]
+    [found] = estimates(build_judge(options_of()), samples, predictions, prices)
+    assert (found.calls, found.repeated, found.to_ask) == (8, 4, 4)
+
+
+def test_a_panel_has_a_line_a_member_and_a_sum(prices):
+    members = tuple(options_of(name) for name in ("own", "other", "nobody"))
+    judge = build_judge(JudgeOptions("panel", panel=(*members[:2], JudgeOptions("rules"))))
+    samples, predictions = samples_of(2)
+    found = estimates(judge, samples, predictions, prices)
+    assert [(one.judge, one.calls, one.cost_usd) for one in found[1:]] == [("other", 8, 0), ("rules", 0, 0)]
+    sums = total(found)
+    assert (sums["calls"], sums["prompt_tokens"]) == (16, 2 * found[0].prompt_tokens)
+    assert sums["cost_usd"] == found[0].cost_usd > 0
+    found = estimates(build_judge(JudgeOptions("panel", panel=members)), samples, predictions, prices)
+    assert (found[2].cost_usd, found[2].cost_batch_usd) == (None, None)
+    assert (total(found)["cost_usd"], total(found)["calls"]) == (None, 24)
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol", "max_tokens", "each"),
+    [
+        ("own", "rubric-joint", None, 220),
+        ("own", "rubric-5", None, 60),
+        ("own", "rubric", 16, 16),
+        ("gpt-5-mini", "rubric", None, 360),
+        ("openai/o3", "rubric", None, 360),
+        ("gpt-4o", "rubric", None, 60),
+    ],
+)
+def test_replies_that_nobody_has_seen_are_assumed(prices, name, protocol, max_tokens, each):
+    judge = build_judge(options_of(name, protocol=protocol, max_tokens=max_tokens))
+    [found] = estimates(judge, *samples_of(2), prices)
+    assert found.completion_tokens == each * found.to_ask
+    assert "assumed" in found.completion_basis

@@ -1,0 +1,170 @@
+"""Counting tokens without the internet, and cutting what is too long."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+
+import pytest
+import tiktoken
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
+from medqbench_vlmeval.judge.answer_length import cut_answers
+from medqbench_vlmeval.judge.tokens import count, counter_for
+from medqbench_vlmeval.records import Prediction, Sample
+from medqbench_vlmeval.tasks import Task
+from tests.servers import JudgeServer
+
+SAMPLE = Sample("7", Task.NO_REFERENCE, None, description="good")
+ODD = [
+    "x",
+    " ",
+    "\n",
+    "\t \n",
+    "👍🏽",
+    "e\u0301",
+    "图像",
+    "\ud800",
+    "<|endoftext|>",
+    "0",
+    "Müde ",
+    "\u2029",
+    "-",
+    "\x00",
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_loaded(monkeypatch):
+    monkeypatch.setattr(tokens, "_encodings", {})
+
+
+@pytest.fixture
+def bytewise(monkeypatch):
+    """A real tiktoken encoding of one token a byte, in the place of the one that has to be fetched."""
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    special = {"<|endoftext|>": 256}
+    made = tiktoken.Encoding("bytes", pat_str=r"\s+|\S+", mergeable_ranks=ranks, special_tokens=special)
+    monkeypatch.setattr(tiktoken, "get_encoding", lambda name: made)
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("", 0),
+        ("Overall, the quality of this image is good.", 10),  # eight words, a comma and a stop
+        ("Score: 2\n", 5),  # word, colon, the space before a digit, digit, line end
+        ("12345.678", 4),  # 123 45 . 678
+        ("图像模糊", 4),  # one a character
+        ("degradation", 2),  # nine letters, then four at a time
+        ("x" * 17, 3),
+        ("👍", 2),
+    ],
+)
+def test_the_estimate_by_hand(text, n):
+    assert count(text, "a-model-nobody-knows") == (n, "estimate")
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-2024-08-06", "openai/gpt-4o-mini", "GPT-4o", "kit:gpt-4o"])
+def test_a_known_model_is_counted_by_tiktoken(bytewise, model):
+    assert count("Sehr gut: é<|endoftext|>", model) == (25, "tiktoken o200k_base")
+
+
+def test_without_the_internet_the_estimate_is_used_and_the_failure_remembered(monkeypatch):
+    tried = []
+
+    def refuse(name):
+        tried.append(name)
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(tiktoken, "get_encoding", refuse)
+    assert [count("good", "gpt-4o")[1], count("good", "gpt-4o")[1], count("good", "gpt-4")[1]] == ["estimate"] * 3
+    assert tried == ["o200k_base"]
+
+
+def test_a_download_that_hangs_is_given_up(monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(tokens, "_FETCH_SECONDS", 0.05)
+    monkeypatch.setattr(tiktoken, "get_encoding", lambda name: released.wait(30))
+    start = time.perf_counter()
+    assert count("good", "gpt-4o") == (1, "estimate")
+    assert time.perf_counter() - start < 5
+    released.set()
+
+
+texts = st.lists(st.tuples(st.sampled_from(ODD), st.integers(1, 400)), max_size=8).map(
+    lambda parts: "".join(part * n for part, n in parts)
+) | st.text(max_size=300)
+
+
+@given(texts)
+@settings(deadline=None, max_examples=150)
+def test_no_text_has_more_tokens_than_bytes(text):
+    assert 0 <= counter_for("own")(text) <= len(text.encode("utf-8", errors="replace"))
+
+
+@given(texts, st.integers(100, 600))
+@settings(deadline=None, max_examples=200)
+def test_cut_answers_keep_their_ends_and_the_limit(text, most):
+    counter = counter_for("own")
+    [(sample, shorter)], notes = cut_answers([(SAMPLE, text)], most, "own")
+    assert sample is SAMPLE
+    assert counter(shorter) <= most
+    if counter(text) <= most:
+        assert (shorter, notes) == (text, {})
+        return
+    beginning, end = re.split(r"\n\n\[\.\.\. [\d,]+ tokens cut \.\.\.\]\n\n", shorter, maxsplit=1)
+    assert text.startswith(beginning)
+    assert text.endswith(end)
+    assert len(beginning) + len(end) < len(text)
+    assert notes == {"7": f"answer cut from {counter(text):,} to {counter(shorter):,} tokens (estimate)"}
+    assert cut_answers([(SAMPLE, text)], most, "own") == ([(SAMPLE, shorter)], notes)
+
+
+def test_three_quarters_are_of_the_beginning_and_the_conclusion_stays():
+    text = " ".join(f"noise{i % 10}" for i in range(5000)) + " Overall, the quality of this image is reject."
+    [(_, shorter)], notes = cut_answers([(SAMPLE, text)], 1000, "own")
+    counter = counter_for("own")
+    beginning, end = re.split(r"\n\n\[\.\.\. .*? \.\.\.\]\n\n", shorter)
+    assert counter(beginning) == pytest.approx(740, abs=10)
+    assert counter(end) == pytest.approx(247, abs=10)
+    assert end.endswith("Overall, the quality of this image is reject.")
+    left_out = int(re.search(r"\[\.\.\. ([\d,]+) tokens", shorter)[1].replace(",", ""))
+    assert left_out == counter(text) - counter(beginning) - counter(end)
+    assert notes["7"].startswith("answer cut from 10,010 to ")
+
+
+@pytest.mark.parametrize("part", ODD)
+def test_a_very_long_answer_of_anything_takes_no_time(part):
+    text = part * (300_000 // len(part))
+    start = time.perf_counter()
+    [(_, shorter)], _ = cut_answers([(SAMPLE, text)], 1000, "own")
+    assert time.perf_counter() - start < 3
+    assert counter_for("own")(shorter) <= 1000
+
+
+def test_the_cut_is_by_the_judges_own_tokens(bytewise):
+    [(_, shorter)], notes = cut_answers([(SAMPLE, "é" * 600)], 1000, "gpt-4o")
+    assert len(shorter.encode()) <= 1000
+    assert notes["7"].startswith("answer cut from 1,200 to ")
+    assert notes["7"].endswith(" tokens (tiktoken o200k_base)")
+
+
+def test_ordinary_answers_are_not_counted_at_all(monkeypatch):
+    def fail(model):
+        raise AssertionError("counted")
+
+    monkeypatch.setattr("medqbench_vlmeval.judge.answer_length.counter_for", fail)
+    assert cut_answers([(SAMPLE, "x" * 1000)], 1000, "gpt-4o") == ([(SAMPLE, "x" * 1000)], {})
+
+
+def test_the_judge_sees_the_cut_answer_and_the_verdict_says_so():
+    with JudgeServer("Score: 2") as server:
+        options = JudgeOptions("own", server.base_url, protocol="rubric", max_answer_tokens=100)
+        [judged] = build_judge(options).judge([SAMPLE], [Prediction("7", "blurred " * 5000)])
+    assert all(len(request.prompt) < 4000 for request in server.requests)
+    assert all("tokens cut ...]" in request.prompt for request in server.requests)
+    assert {verdict.note.split(" to ")[0] for verdict in judged.verdicts.values()} == {"answer cut from 5,000"}
