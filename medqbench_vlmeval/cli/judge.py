@@ -1,0 +1,230 @@
+"""``medqbench judge``: judging in batches, and the cache of verdicts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medqbench_vlmeval.cli import judge_options as options
+
+if TYPE_CHECKING:
+    from medqbench_vlmeval.judge.batch_answers import Imported
+    from medqbench_vlmeval.judge.batch_api import BatchState
+    from medqbench_vlmeval.judge.store import CacheInfo
+
+app = typer.Typer(help="Judge in batches, and look after the cache of verdicts.", no_args_is_help=True)
+cache = typer.Typer(help="The cache of verdicts that all runs share.", no_args_is_help=True)
+app.add_typer(cache, name="cache")
+
+_MOST_SHOWN = 10
+
+Calls = Annotated[list[Path], typer.Argument(help="Files of calls that 'judge export' wrote.")]
+
+
+@app.command()
+def export(
+    predictions: Annotated[list[Path], typer.Argument(help="Prediction files: xlsx, csv, tsv, json or jsonl.")],
+    out: Annotated[Path, typer.Option("--out", help="File of calls to write (JSONL).")],
+    data: options.Data = None,
+    judge: options.JudgeName = None,
+    judge_args: options.Args = None,
+    protocol: options.Protocol = None,
+    limit: options.Limit = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    model: options.Model = None,
+    judge_base_url: options.BaseUrl = None,
+) -> None:
+    """Write the judge calls that the cache holds no answer to, for OpenAI's Batch API or 'vllm run-batch'.
+
+    --model and --judge-base-url are taken as 'score' takes them and change no call.
+    """
+    from dataclasses import replace
+
+    from medqbench_vlmeval.evaluation.pending import export_calls
+
+    choice = options.JudgeChoice(judge, judge_base_url, args=judge_args, protocol=protocol)
+    first = options.request_of(predictions[0], data, model, choice, out.parent, limit=limit)
+    found = export_calls([replace(first, prediction_file=one) for one in predictions], out, force=force)
+    for path, name, n in found.files:
+        print(f"{path}: {_calls(n)} to {_safe(name)}")
+    if not found.files:
+        print(f"Nothing is pending: the cache holds all {_calls(found.known)}. No file was written.")
+    elif found.known:
+        print(f"{_calls(found.known)} were left out: the cache holds them.")
+
+
+@app.command("import")
+def import_(
+    answers: Annotated[list[Path], typer.Argument(help="Output and error files of batches, in any order.")],
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="The judge's name for 'cache info' [the name that the server gave].")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace verdicts that the cache has already.")] = False,
+) -> None:
+    """Take the answers of a batch into the cache, where 'score' and 'run' find them."""
+    from medqbench_vlmeval.errors import RunFailed
+    from medqbench_vlmeval.judge.batch_answers import import_answers, require_answers
+    from medqbench_vlmeval.judge.store import VerdictStore
+
+    require_answers(answers)
+    with VerdictStore() as store:
+        found = import_answers(answers, store, judge, replace=force)
+    _show(found)
+    if not found.kept and not found.known:
+        raise RunFailed(
+            "No verdict was imported; the calls stay pending, and 'medqbench judge export' writes them again."
+        )
+
+
+@app.command()
+def submit(
+    calls: Calls,
+    judge_base_url: options.BaseUrl = None,
+    judge_key: options.Key = None,
+    again: Annotated[bool, typer.Option("--again", help="Submit files that were submitted before.")] = False,
+) -> None:
+    """Upload files of calls and make a batch of each; NAME.batch.json beside a file names its batch."""
+    from medqbench_vlmeval.judge import JudgeOptions
+    from medqbench_vlmeval.judge.batch_api import BatchApi
+    from medqbench_vlmeval.judge.batch_lines import read_call_file
+    from medqbench_vlmeval.judge.batch_notes import require_new
+
+    files = [read_call_file(path) for path in dict.fromkeys(calls)]
+    for file in files:
+        if not again:
+            require_new(file.path)
+    for file in files:
+        with BatchApi(JudgeOptions(file.model, judge_base_url, judge_key)) as api:
+            made = api.submit(file)
+        print(f"{file.path}: batch {_safe(made.batch_id)}, {_calls(made.n)} to {_safe(file.model)} at {made.base_url}")
+
+
+@app.command()
+def status(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None) -> None:
+    """Say how far the batches of files of calls are."""
+    from medqbench_vlmeval.judge.batch_api import states_of
+
+    for path in dict.fromkeys(calls):
+        for state in states_of(path, judge_base_url, judge_key):
+            _show_state(path, state)
+
+
+@app.command()
+def collect(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None) -> None:
+    """Download the answers of batches that have ended, import them and say what is still pending."""
+    from medqbench_vlmeval.errors import RunFailed
+    from medqbench_vlmeval.judge.batch_answers import import_answers, is_kept
+    from medqbench_vlmeval.judge.batch_api import collected
+    from medqbench_vlmeval.judge.batch_lines import read_call_file
+    from medqbench_vlmeval.judge.store import VerdictStore
+
+    failures = []
+    for path in dict.fromkeys(calls):
+        file = read_call_file(path)
+        found = collected(path, judge_base_url, judge_key)
+        for state in found.states:
+            _show_state(path, state)
+        for one in found.paths:
+            print(one)
+        with VerdictStore() as store:
+            if found.paths:
+                _show(import_answers(found.paths, store, file.model))
+            pending = sum(not is_kept(asked, store) for asked in file.ids)
+        if found.running:
+            failures.append(f"batch {_safe(found.running[-1].batch_id)} of {path} has not ended yet; collect it later")
+        elif pending:
+            print(f"{pending:,} of {_calls(len(file.ids))} stay pending for the next 'medqbench judge export'.")
+            if not found.paths or pending == len(file.ids):
+                failures.append(f"the batch of {path} ended without a verdict; see why above")
+    if failures:
+        raise RunFailed(f"Not all is collected: {'; '.join(failures)}.")
+
+
+@cache.command()
+def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say where the cache is, how large it is, and what it holds by protocol and judge."""
+    from medqbench_vlmeval.cli.terminal import print_json
+
+    found = _cache_info()
+    if as_json:
+        names = ("protocol", "judge", "n", "prompt_tokens", "completion_tokens")
+        groups = [dict(zip(names, group, strict=True)) for group in found.groups]
+        print_json({**vars(found), "path": str(found.path), "groups": groups})
+        return
+    print(f"{found.path}: {found.bytes / 2**20:.1f} of {found.limit_bytes / 2**20:,.0f} MiB")
+    if not found.n:
+        print("The cache is empty.")
+    for protocol, judge, n, read, said in found.groups:
+        print(f"{_safe(protocol):14}  {_safe(judge):30}  {n:>9,} answers  {read:>12,} + {said:>11,} tokens")
+
+
+@cache.command()
+def clear(
+    judge: Annotated[str | None, typer.Option("--judge", help="Only this judge's, as 'info' names it.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Only this protocol's.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete verdicts from the cache; they were paid for, and are asked for again when they are needed."""
+    import sqlite3
+
+    from medqbench_vlmeval.errors import BadInput, RunFailed
+    from medqbench_vlmeval.judge.store import VerdictStore
+
+    found = _cache_info()
+    n = sum(group[2] for group in found.groups if protocol in (None, group[0]) and judge in (None, group[1]))
+    if not n:
+        print(f"Nothing to delete: {found.path} holds no such answer." if found.n else "The cache is empty.")
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInput(f"{n:,} answers would be deleted from {found.path}; say so with --yes.")
+        typer.confirm(f"Delete {n:,} answers from {found.path}?", abort=True)
+    try:
+        with VerdictStore() as store:
+            deleted = store.clear(judge, protocol)
+    except sqlite3.Error as error:
+        raise RunFailed(f"{found.path} cannot be written ({error}); nothing was deleted.") from error
+    print(f"{deleted:,} answers were deleted from {found.path}.")
+
+
+def _cache_info() -> CacheInfo:
+    """What the cache holds; one that is not there yet is not made by asking."""
+    from medqbench_vlmeval.judge.store_view import VerdictStoreView
+
+    with VerdictStoreView() as store:
+        return store.info()
+
+
+def _show(found: Imported) -> None:
+    print(f"{found.kept} imported, {found.known} already there")
+    for title, reasons in (("without a verdict", found.unclear), ("failed", found.failed)):
+        if reasons:
+            print(f"{reasons.total()} {title}:")
+        for reason, n in reasons.most_common(_MOST_SHOWN):
+            print(f"  {n} x {_safe(reason)}")
+        if len(reasons) > _MOST_SHOWN:
+            print(f"  and {len(reasons) - _MOST_SHOWN} more reasons")
+    for path, numbers in found.unreadable.items():
+        shown = ", ".join(map(str, numbers[:_MOST_SHOWN])) + (", ..." if len(numbers) > _MOST_SHOWN else "")
+        print(f"{len(numbers)} unreadable: {path}, line{'s' if len(numbers) > 1 else ''} {shown}")
+    if found.foreign:
+        print(f"{found.foreign} foreign: no call of this package has their custom_id")
+
+
+def _show_state(path: Path, state: BatchState) -> None:
+    counts = f"{state.completed} completed and {state.failed} failed of {state.total}"
+    reason = f" ({_safe(state.reason)})" if state.reason else ""
+    print(f"{path}: batch {_safe(state.batch_id)} is {_safe(state.status)}, {counts}{reason}")
+
+
+def _calls(n: int) -> str:
+    return f"{n:,} call{'' if n == 1 else 's'}"
+
+
+def _safe(text: str) -> str:
+    from medqbench_vlmeval.report.text import terminal_text
+
+    return terminal_text(text)

@@ -1,0 +1,263 @@
+"""A file of calls as a batch on a server with OpenAI's Batch API: submitted, looked at, collected."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.judge import failures
+from medqbench_vlmeval.judge.batch_answers import reason_in
+from medqbench_vlmeval.judge.batch_lines import CallFile
+from medqbench_vlmeval.judge.batch_notes import Submitted, note_submission, read_submissions, save_answers, state_path
+from medqbench_vlmeval.judge.masking import Mask, masked_logs
+from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.private import shown_url
+
+if TYPE_CHECKING:
+    from openai import OpenAI, OpenAIError
+    from openai._legacy_response import LegacyAPIResponse
+
+# The states in which a batch stays.
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+
+@dataclass(frozen=True)
+class BatchState:
+    """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else."""
+
+    batch_id: str
+    status: str
+    completed: int
+    failed: int
+    total: int
+    output_file_id: str | None
+    error_file_id: str | None
+    reason: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in ENDED
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a file's batches gave: their states, oldest first, and the files that were downloaded."""
+
+    states: tuple[BatchState, ...]
+    paths: tuple[Path, ...]
+
+    @property
+    def running(self) -> tuple[BatchState, ...]:
+        """The batches that have not ended."""
+        return tuple(state for state in self.states if not state.ended)
+
+
+class BatchApi:
+    """The batches of one server; used inside ``with``.
+
+    Args:
+        options: the judge's name, base URL and key.
+
+    Raises:
+        JudgeError: the judge needs a key and none is given.
+        BadInput: the base URL is none.
+    """
+
+    def __init__(self, options: JudgeOptions) -> None:
+        self._options = options
+        self._key = options.secret()
+        self._url = shown_url(options.endpoint())
+        self._masked_logs = ExitStack()
+        self._open: OpenAI | None = None
+        self.mask = Mask({self._key, *options.secrets()})
+
+    def __enter__(self) -> BatchApi:
+        from openai import OpenAI
+
+        options = self._options
+        url, _, query = options.endpoint().partition("?")
+        self._open = OpenAI(
+            api_key=self._key,
+            base_url=url,
+            default_query=dict(parse_qsl(query, keep_blank_values=True)),
+            max_retries=options.retry,
+            timeout=options.timeout,
+        )
+        self._masked_logs.enter_context(masked_logs(self.mask))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._masked_logs:
+            self._client.close()
+
+    def submit(self, calls: CallFile) -> Submitted:
+        """Upload a file of calls, make a batch of it and note that beside it.
+
+        Raises:
+            JudgeError: the server refused, or cannot be reached.
+            RunFailed: the batch was made, and the note cannot be written; the message names the batch.
+        """
+        from openai import APIConnectionError, OpenAIError
+
+        # A note that cannot be read stops it before anything is paid.
+        read_submissions(calls.path)
+        try:
+            uploaded = self._client.files.with_raw_response.create(file=calls.path, purpose="batch")
+        except OpenAIError as error:
+            raise self._failed(f"take {calls.path}", error) from None
+        except OSError as error:
+            raise BadInput(f"{calls.path} cannot be read ({error.strerror or error}).") from None
+        input_file_id = self._id(_fields(uploaded), f"take {calls.path}")
+        doing = f"make a batch of {calls.path}"
+        try:
+            # Never asked twice: a batch whose making timed out may have been made all the same.
+            made = self._client.with_options(max_retries=0).batches.with_raw_response.create(
+                input_file_id=input_file_id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
+        except APIConnectionError:
+            raise JudgeError(
+                f"The connection to {self._url} broke while a batch was made of {calls.path}, and whether there is one "
+                "now is not known: look at the server's list of batches before you submit the file again."
+            ) from None
+        except OpenAIError as error:
+            raise self._failed(doing, error) from None
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        found = Submitted(self._id(_fields(made), doing), input_file_id, self._url, now, len(calls.ids))
+        note_submission(calls.path, found)
+        return found
+
+    def look(self, batch_id: str) -> BatchState:
+        """How far a batch is.
+
+        Raises:
+            JudgeError: the server refused, or cannot be reached.
+        """
+        from openai import OpenAIError
+
+        try:
+            fields = _fields(self._client.batches.with_raw_response.retrieve(batch_id))
+        except OpenAIError as error:
+            raise self._failed(f"say how batch {batch_id} is", error) from None
+        status = fields.get("status")
+        if not isinstance(status, str):
+            raise JudgeError(f"The server at {self._url} did not say how batch {batch_id} is.")
+        counts = fields.get("request_counts")
+        counts = counts if isinstance(counts, dict) else {}
+        completed, failed, total = (
+            count if isinstance(count := counts.get(name), int) else 0 for name in ("completed", "failed", "total")
+        )
+        files = [fields.get(name) for name in ("output_file_id", "error_file_id")]
+        output, errors = (name if isinstance(name, str) and name else None for name in files)
+        reasons = fields.get("errors")
+        reason = reason_in(reasons.get("data") if isinstance(reasons, dict) else reasons, self.mask)
+        return BatchState(batch_id, status.lower(), completed, failed, total, output, errors, reason)
+
+    def download(self, file_id: str) -> bytes:
+        """The content of a file at the server; a key that is echoed in it is blotted out.
+
+        Raises:
+            JudgeError: the server refused, or cannot be reached.
+        """
+        from openai import OpenAIError
+
+        try:
+            content = self._client.files.content(file_id).read()
+        except OpenAIError as error:
+            raise self._failed(f"give the file {file_id}", error) from None
+        return self.mask(content.decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
+
+    @property
+    def _client(self) -> OpenAI:
+        if self._open is None:
+            raise RuntimeError("a BatchApi is used inside 'with'")
+        return self._open
+
+    def _id(self, fields: dict[str, Any], doing: str) -> str:
+        found = fields.get("id")
+        if not isinstance(found, str) or not found.strip():
+            raise JudgeError(f"The server at {self._url} did not {doing}: its reply names no id. Has it a Batch API?")
+        return found
+
+    def _failed(self, doing: str, error: OpenAIError) -> JudgeError:
+        from openai import APIConnectionError, APIStatusError
+
+        if isinstance(error, APIConnectionError):
+            return failures.unreachable(self._options)
+        words = failures.server_words(error, self.mask).rstrip(".")
+        status = f" (status {error.status_code})" if isinstance(error, APIStatusError) else ""
+        return JudgeError(f"The server at {self._url} did not {doing}{status}: {words}.")
+
+
+def states_of(calls: Path, base_url: str | None = None, key: str | None = None) -> list[BatchState]:
+    """How far the batches of a file of calls are, oldest first.
+
+    Args:
+        calls: the file of calls.
+        base_url: the server; None for the one that each batch was submitted to.
+        key: the key; None for the environment's.
+
+    Raises:
+        BadInput: the file was never submitted.
+        JudgeError: a server refused, or cannot be reached.
+    """
+    states = []
+    for one in _submissions(calls):
+        with BatchApi(_options(calls, one, base_url, key)) as api:
+            states.append(api.look(one.batch_id))
+    return states
+
+
+def collected(calls: Path, base_url: str | None = None, key: str | None = None) -> Collected:
+    """Look at the batches of a file of calls and download what those that have ended left.
+
+    Args:
+        calls: see :func:`states_of`, as the others.
+        base_url: the server.
+        key: the key.
+
+    Raises:
+        BadInput: the file was never submitted.
+        JudgeError: a server refused, or cannot be reached.
+        RunFailed: a file cannot be written.
+    """
+    states, paths = [], []
+    for one in _submissions(calls):
+        with BatchApi(_options(calls, one, base_url, key)) as api:
+            state = api.look(one.batch_id)
+            states.append(state)
+            # A batch that expired or was cancelled has files too: what was answered until then is paid for.
+            files = {"answers": state.output_file_id, "errors": state.error_file_id} if state.ended else {}
+            for kind, file_id in files.items():
+                if file_id is not None:
+                    paths.append(save_answers(calls, kind, api.download(file_id)))
+    return Collected(tuple(states), tuple(paths))
+
+
+def _submissions(calls: Path) -> list[Submitted]:
+    found = read_submissions(calls)
+    if not found:
+        raise BadInput(f"{calls} was never submitted: there is no {state_path(calls).name} ('medqbench judge submit').")
+    return found
+
+
+def _options(calls: Path, submitted: Submitted, base_url: str | None, key: str | None) -> JudgeOptions:
+    return JudgeOptions(f"batch of {calls.name}", base_url or submitted.base_url, key)
+
+
+def _fields(reply: LegacyAPIResponse[Any]) -> dict[str, Any]:
+    """The object that a server sent, read with distrust; empty where it is none."""
+    try:
+        found = json.loads(reply.content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

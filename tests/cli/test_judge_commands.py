@@ -1,0 +1,341 @@
+"""``medqbench judge``: from pending calls to verdicts, and the cache."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+
+import pytest
+
+from medqbench_vlmeval.cli.main import main
+from medqbench_vlmeval.judge.store import Entry, Judgement, VerdictStore
+from medqbench_vlmeval.tasks import DIMENSIONS
+from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl, refused
+from tests.servers import JudgeServer
+
+KEY = "sk-canary-0123456789"
+NAMES = {"no-reference": "MedQBench_Reasoning_NoReference", "comparative": "MedQBench_Reasoning_Comparative"}
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch):
+    for name in ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output and standard error of a command run in this process."""
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+def write_predictions(folder, texts, model="m", task="no-reference"):
+    path = folder / f"{model}_{NAMES[task]}.tsv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, delimiter="\t")
+        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
+        for index, text in enumerate(texts, 1):
+            table.writerow([index, task, "Describe.", "The image is sharp.", "CT", text])
+    return path
+
+
+def rows_of(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def number(request):
+    """A score that depends on the whole question, 0 or 2, so that no verdict may land on another call."""
+    return 2 * (sum(request.prompt.encode()) % 2)
+
+
+def judged(request):
+    if "response_format" in request.body:
+        return json.dumps({name: {"reason": "so", "score": number(request)} for name in DIMENSIONS})
+    return f"Because.\nScore: {number(request)}"
+
+
+def numbers(path):
+    """What of a result does not depend on where an answer came from."""
+    score = json.loads(path.read_text(encoding="utf-8"))
+    drop = ("settings", "usage", "not_comparable_because")
+    return {name: value for name, value in score.items() if name not in drop}
+
+
+@pytest.mark.parametrize("task", ["no-reference", "comparative"])
+@pytest.mark.parametrize("protocol", ["rubric", "rubric-joint", "official", "official-5"])
+def test_full_circle(capsys, tmp_path, judge_cache, monkeypatch, protocol, task):
+    texts = [f"Answer number {i}, all is sharp." for i in range(5)]
+    path = write_predictions(tmp_path, texts, task=task)
+    options = ("--judge", "judge-1", "--protocol", protocol)
+    n = {"rubric": 20, "rubric-joint": 5, "official": 20, "official-5": 100}[protocol]
+
+    code, out, err = run(capsys, "judge", "export", path, "--out", tmp_path / "calls.jsonl", *options)
+    assert (code, err) == (0, "")
+    assert f"calls.jsonl: {n} calls to judge-1" in out
+    calls = rows_of(tmp_path / "calls.jsonl")
+    assert len({call["custom_id"] for call in calls}) == n
+
+    failing = {
+        call["custom_id"]: what for call, what in zip(calls, ("lost", "refused", "expired", "unclear"), strict=False)
+    }
+    by_call = iter(calls)
+
+    def reply(request):
+        what = failing.get(next(by_call)["custom_id"])
+        special = {
+            "lost": LOST,
+            "refused": refused(500, "out of order"),
+            "expired": EXPIRED,
+            "unclear": "I cannot say.",
+        }
+        return special.get(what) or judged(request)
+
+    output, errors = answer_lines(calls, reply, seed=1)
+    mixed = output + errors
+    random.Random(2).shuffle(mixed)
+    half = len(mixed) // 2
+    (tmp_path / "one.jsonl").write_text(jsonl(mixed[:half]) + '{"id": "cut of')
+    (tmp_path / "two.jsonl").write_text(jsonl(mixed[half:]))
+    code, out, err = run(capsys, "judge", "import", tmp_path / "two.jsonl", tmp_path / "one.jsonl")
+    assert (code, err) == (0, "")
+    assert f"{n - 4} imported, 0 already there" in out
+    assert "1 without a verdict:" in out
+    assert "2 failed:" in out
+    assert "1 x status 500: out of order" in out
+    assert f"1 unreadable: {tmp_path / 'one.jsonl'}, line {half + 1}" in out
+
+    # What is missing is exported again, and asked by a run: no more, no less.
+    run(capsys, "judge", "export", path, "--out", tmp_path / "rest.jsonl", *options)
+    rest = rows_of(tmp_path / "rest.jsonl")
+    assert {call["custom_id"] for call in rest} == set(failing)
+    with JudgeServer(judged) as server:
+        live = (*options, "--judge-base-url", server.base_url)
+        code, *_ = run(capsys, "score", path, *live, "--out", tmp_path / "batch")
+        asked = sorted(json.dumps(request.body, sort_keys=True) for request in server.requests)
+        assert code == 0
+        assert asked == sorted(json.dumps(call["body"], sort_keys=True) for call in rest)
+        code, out, _ = run(capsys, "judge", "export", path, "--out", tmp_path / "none.jsonl", *options)
+        assert (code, (tmp_path / "none.jsonl").exists()) == (0, False)
+        assert f"Nothing is pending: the cache holds all {n} calls" in out
+        monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(tmp_path / "other-cache"))
+        run(capsys, "score", path, *live, "--out", tmp_path / "live")
+        assert len(server.requests) == 4 + n
+    (batch,), (all_live,) = (list((tmp_path / name).glob("*_score.json")) for name in ("batch", "live"))
+    assert numbers(batch) == numbers(all_live)
+    assert json.loads(batch.read_text())["n_unscored"] == 0
+
+
+def test_a_hundred_models_in_one_export(capsys, tmp_path):
+    """Several files at once; what two models said alike is asked once."""
+    first = write_predictions(tmp_path, ["all sharp", "all blurred"], "a")
+    second = write_predictions(tmp_path, ["all blurred", "all dark"], "b")
+    out = tmp_path / "new" / "calls.jsonl"
+    options = ("--judge", "judge-1", "--protocol", "rubric")
+    code, printed, _ = run(capsys, "judge", "export", first, second, "--out", out, *options)
+    assert (code, len(rows_of(out))) == (0, 12)
+    assert f"{out}: 12 calls to judge-1" in printed
+    again = run(capsys, "judge", "export", first, second, "--out", out, *options)
+    assert again[0] == 2
+    assert "is there already" in again[2]
+    # One sample of each file: 'score --limit 1' asks for the same.
+    code, *_ = run(capsys, "judge", "export", first, second, "--out", out, *options, "--force", "--limit", 1)
+    assert code == 0
+    limited = {row["body"]["messages"][0]["content"] for row in rows_of(out)}
+    assert len(limited) in (4, 8)
+    with JudgeServer(judged) as server:
+        for path in (first, second):
+            live = ("--judge-base-url", server.base_url, "--limit", 1, "--out", tmp_path / "out")
+            assert run(capsys, "score", path, *options, *live)[0] == 0
+        assert {request.prompt for request in server.requests} == limited
+
+
+def test_long_exports_are_split(tmp_path):
+    from medqbench_vlmeval.errors import BadInput
+    from medqbench_vlmeval.evaluation import Request
+    from medqbench_vlmeval.evaluation.pending import export_calls
+
+    path = write_predictions(tmp_path, ["one", "two"])
+    request = Request(path, "m", "d", tmp_path, judge={"model": "judge-1", "protocol": "rubric"}, cache=tmp_path / "c")
+    found = export_calls([request], tmp_path / "calls.jsonl", max_lines=3)
+    assert [(one.name, n) for one, _, n in found.files] == [
+        ("calls-1.jsonl", 3),
+        ("calls-2.jsonl", 3),
+        ("calls-3.jsonl", 2),
+    ]
+    assert sum(len(rows_of(one)) for one, *_ in found.files) == 8
+    before = {one: one.read_bytes() for one, *_ in found.files}
+    with pytest.raises(BadInput, match=r"calls-1\.jsonl is there already"):
+        export_calls([request], tmp_path / "calls.jsonl")
+    assert before == {one: one.read_bytes() for one in before}
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_panel_gets_a_file_for_each_judge(capsys, tmp_path):
+    path = write_predictions(tmp_path, ["one"])
+    options = ("--judge", "org/judge:1,judge-2", "--protocol", "rubric")
+    code, *_ = run(capsys, "judge", "export", path, *options, "--out", tmp_path / "c.jsonl")
+    assert code == 0
+    files = {one.name: {row["body"]["model"] for row in rows_of(one)} for one in tmp_path.glob("*.jsonl")}
+    assert files == {"c.org-judge-1.jsonl": {"org/judge:1"}, "c.judge-2.jsonl": {"judge-2"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--judge", "rules"], "makes no calls"),
+        (["--judge", "gpt-4o,rules"], "makes no calls"),
+        (["--judge", "kit:GPT4o"], "cannot be asked in a batch"),
+        (["--judge", "j", "--protocol", "rubrik"], "rubric"),
+        (["--judge", "j", "--judge-args", '{"extra": {"api_key": "canary-0123456789"}}'], "named like a secret"),
+        ([], "No judge was named"),
+    ],
+)
+def test_what_cannot_be_exported(capsys, tmp_path, options, words):
+    path = write_predictions(tmp_path, ["one"])
+    code, out, err = run(capsys, "judge", "export", path, *options, "--out", tmp_path / "calls.jsonl")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert "canary" not in err
+    assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_multiple_choice_needs_no_judge(capsys, tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("index,question,A,B,answer,prediction\n1,Is it sharp?,Yes,No,A,A\n")
+    code, _, err = run(
+        capsys, "judge", "export", path, "--judge", "j", "--protocol", "rubric", "--out", tmp_path / "c.jsonl"
+    )
+    assert code == 2
+    assert "m.csv is multiple-choice" in err
+
+
+def test_submit_status_collect(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
+    path = write_predictions(tmp_path, ["one", "two", "three"])
+    calls = tmp_path / "calls.jsonl"
+    options = ("--judge", "judge-1", "--protocol", "rubric")
+    run(capsys, "judge", "export", path, "--out", calls, *options)
+    lost = rows_of(calls)[0]["body"]["messages"][0]["content"]
+    with BatchServer(lambda request: LOST if request.prompt == lost else judged(request), held=True) as server:
+        code, out, err = run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
+        assert (code, err) == (0, "")
+        assert f"12 calls to judge-1 at {server.base_url}" in out
+        code, _, err = run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
+        assert code == 2
+        assert "was submitted on" in err
+        assert len(server.batches) == 1
+        code, _, err = run(capsys, "judge", "export", path, "--out", calls, "--force", *options)
+        assert (code, "was submitted" in err) == (2, True)
+
+        code, out, _ = run(capsys, "judge", "status", calls)
+        assert (code, "in_progress, 0 completed and 0 failed of 12" in out) == (0, True)
+        code, _, err = run(capsys, "judge", "collect", calls)
+        assert (code, "has not ended yet" in err) == (1, True)
+        server.finish()
+        code, out, err = run(capsys, "judge", "collect", calls)
+        assert (code, err) == (0, "")
+        assert "completed, 11 completed and 0 failed of 12" in out
+        assert "11 imported, 0 already there" in out
+        assert "1 of 12 calls stay pending" in out
+        code, out, _ = run(capsys, "judge", "collect", calls)
+        assert (code, "0 imported, 11 already there" in out) == (0, True)
+    with JudgeServer(judged) as live:
+        run(capsys, "score", path, *options, "--judge-base-url", live.base_url, "--out", tmp_path / "out")
+        assert [request.prompt for request in live.requests] == [lost]
+    (score,) = (tmp_path / "out").glob("*_score.json")
+    usage = json.loads(score.read_text())["usage"]
+    assert (usage["calls"], usage["prompt_tokens"], usage["this_run"]["calls"]) == (12, 1200, 1)
+    for file in tmp_path.rglob("*"):
+        assert file.is_dir() or KEY.encode() not in file.read_bytes(), file
+
+
+def test_a_batch_that_failed_as_a_whole_fails_the_collection(capsys, tmp_path):
+    path = write_predictions(tmp_path, ["one"])
+    calls = tmp_path / "calls.jsonl"
+    run(capsys, "judge", "export", path, "--out", calls, "--judge", "judge-1", "--protocol", "rubric")
+    with BatchServer() as server:
+        run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
+        batch = next(iter(server.batches.values()))
+        batch |= {"status": "failed", "output_file_id": None, "errors": {"data": [{"message": "No credit\x1b[2J."}]}}
+        code, out, err = run(capsys, "judge", "collect", calls)
+    assert (code, "ended without a verdict" in err) == (1, True)
+    assert "is failed, 4 completed and 0 failed of 4 (No credit�[2J.)" in out
+    assert "4 of 4 calls stay pending" in out
+
+
+def test_an_import_that_keeps_nothing_is_no_success(capsys, tmp_path, monkeypatch):
+    path = write_predictions(tmp_path, ["one"])
+    run(capsys, "judge", "export", path, "--out", tmp_path / "calls.jsonl", "--judge", "j", "--protocol", "rubric")
+    calls = rows_of(tmp_path / "calls.jsonl")
+    (tmp_path / "errors.jsonl").write_text(jsonl(answer_lines(calls, refused(500, "down"))[1]))
+    code, out, err = run(capsys, "judge", "import", tmp_path / "errors.jsonl")
+    assert (code, "4 x status 500: down" in out) == (1, True)
+    assert "No verdict was imported" in err
+    code, _, err = run(capsys, "judge", "import", tmp_path / "calls.jsonl")
+    assert code == 1
+    code, _, err = run(capsys, "judge", "import", path)
+    assert (code, "holds no answer" in err) == (2, True)
+    (tmp_path / "answers.jsonl").write_text(jsonl(answer_lines(calls, "Score: 2")[0]))
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(tmp_path / "blocked"))
+    code, out, err = run(capsys, "judge", "import", tmp_path / "answers.jsonl")
+    assert (code, "imported" in out, "cannot be written" in err) == (1, False, True)
+
+
+def fill(cache):
+    def one(score):
+        return Judgement({"completeness": score}, "2", "served", prompt_tokens=10, completion_tokens=1)
+
+    with VerdictStore(cache) as store:
+        store.add([Entry(f"{i:040x}", "official", "gpt-4o", one(2)) for i in range(3)])
+        store.add([Entry("f" * 40, "rubric", "gpt-4o", one(1)), Entry("e" * 40, "rubric", "my\x1b[2Jjudge", one(1))])
+
+
+def test_cache_info(capsys, judge_cache):
+    code, out, _ = run(capsys, "judge", "cache", "info")
+    assert (code, "The cache is empty." in out) == (0, True)
+    assert list(judge_cache.iterdir()) == []
+    fill(judge_cache)
+    code, out, _ = run(capsys, "judge", "cache", "info")
+    assert (code, "\x1b" in out) == (0, False)
+    assert out.splitlines()[1].split() == ["official", "gpt-4o", "3", "answers", "30", "+", "3", "tokens"]
+    found = json.loads(run(capsys, "judge", "cache", "info", "--json")[1])
+    assert (found["n"], found["limit_bytes"]) == (5, 2048 * 2**20)
+    assert found["path"].startswith(str(judge_cache))
+    assert found["groups"][0] == {
+        "protocol": "official", "judge": "gpt-4o", "n": 3, "prompt_tokens": 30, "completion_tokens": 3
+    }  # fmt: skip
+
+
+def test_cache_clear(capsys, judge_cache):
+    assert run(capsys, "judge", "cache", "clear", "--yes")[:2] == (0, "The cache is empty.\n")
+    assert list(judge_cache.iterdir()) == []
+    fill(judge_cache)
+    code, _, err = run(capsys, "judge", "cache", "clear")
+    assert (code, "5 answers would be deleted" in err and "--yes" in err) == (2, True)
+    code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "nobody", "--yes")
+    assert (code, "holds no such answer" in out) == (0, True)
+    code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
+    assert (code, out.startswith("1 answers were deleted")) == (0, True)
+    code, out, _ = run(capsys, "judge", "cache", "clear", "--yes")
+    assert out.startswith("4 answers were deleted")
+    with VerdictStore(judge_cache) as store:
+        assert store.info().n == 0
+
+
+def test_cache_clear_asks_on_a_terminal(capsys, judge_cache, monkeypatch):
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    fill(judge_cache)
+    for answer, left in (("n\n", 5), ("y\n", 0)):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        run(capsys, "judge", "cache", "clear")
+        with VerdictStore(judge_cache) as store:
+            assert store.info().n == left

@@ -1,0 +1,239 @@
+"""Batches on a server: submitted once, looked at, collected."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge, RunFailed
+from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
+from medqbench_vlmeval.judge.batch_api import BatchApi, collected, states_of
+from medqbench_vlmeval.judge.batch_lines import call_line, read_call_file
+from medqbench_vlmeval.judge.batch_notes import read_submissions, require_new, state_path
+from medqbench_vlmeval.records import Prediction, Sample
+from medqbench_vlmeval.tasks import Task
+from tests.batch_server import EXPIRED, LOST, BatchServer, refused
+from tests.servers import Reply, Request
+
+KEY = "sk-canary-0123456789"
+
+
+def write_calls(folder: Path, n: int = 2, name: str = "calls.jsonl") -> Path:
+    options = JudgeOptions("judge-1", protocol="rubric", no_calls=True)
+    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description="good") for i in range(n)]
+    calls, _ = build_model_judge(options).calls(samples, [Prediction(f"s{i}", f"answer {i}") for i in range(n)])
+    path = folder / name
+    path.write_bytes(b"".join(call_line(call, options, "rubric") for call in calls))
+    return path
+
+
+def submit(path: Path, server: BatchServer, **options: Any) -> Any:
+    with BatchApi(JudgeOptions("judge-1", server.base_url, **{"key": KEY, "retry": 0, **options})) as api:
+        return api.submit(read_call_file(path))
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_a_batch_is_submitted_noted_and_collected(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer("Score: 2", held=True) as server:
+        made = submit(path, server)
+        assert server.files[made.input_file_id] == path.read_bytes()
+        batch = server.batches[made.batch_id]
+        assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
+        assert made.n == 8
+        (state,) = states_of(path, key=KEY)
+        assert (state.status, state.ended, state.completed, state.total) == ("in_progress", False, 0, 8)
+        early = collected(path, key=KEY)
+        assert (early.paths, [one.batch_id for one in early.running]) == ((), [made.batch_id])
+        server.finish()
+        found = collected(path, key=KEY)
+        assert all(headers["authorization"] == f"Bearer {KEY}" for _, _, headers in server.requests)
+    assert found.running == ()
+    assert [one.name for one in found.paths] == ["calls.answers.jsonl"]
+    assert {row["custom_id"] for row in rows_of(found.paths[0])} == {row["custom_id"] for row in rows_of(path)}
+    note = state_path(path)
+    assert note.name == "calls.batch.json"
+    assert json.loads(note.read_text())["batches"][0]["base_url"] == server.base_url
+    assert KEY not in note.read_text()
+
+
+def test_the_note_holds_no_secret_of_the_address(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer() as server:
+        address = server.base_url.replace("http://", "http://me:hunter2-hunter2@") + "?sig=abcdefghij"
+        with BatchApi(JudgeOptions("judge-1", address, KEY, retry=0)) as api:
+            api.submit(read_call_file(path))
+        assert read_submissions(path)[0].base_url == server.base_url
+    note = state_path(path).read_text()
+    assert not any(secret in note for secret in ("hunter2", "abcdefghij", KEY))
+
+
+def test_a_file_is_submitted_once(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    require_new(path)
+    with BatchServer() as server:
+        first = submit(path, server)
+        with pytest.raises(BadInput, match=f"as batch {first.batch_id}.*--again"):
+            require_new(path)
+        second = submit(path, server)
+    assert [one.batch_id for one in read_submissions(path)] == [first.batch_id, second.batch_id]
+
+
+def test_expired_and_lost_calls_leave_the_rest(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    prompts = [row["body"]["messages"][0]["content"] for row in rows_of(path)]
+
+    def reply(request: Request) -> Any:
+        special = {prompts[0]: EXPIRED, prompts[1]: LOST, prompts[2]: refused(429, "slow down")}
+        return special.get(request.prompt, "Score: 1")
+
+    with BatchServer(reply) as server:
+        submit(path, server)
+        found = collected(path, key=KEY)
+    assert (found.states[0].status, found.states[0].completed, found.states[0].failed) == ("expired", 5, 2)
+    assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.errors.jsonl"]
+    assert [len(rows_of(one)) for one in found.paths] == [5, 2]
+
+
+def test_a_cancelled_batch_gives_what_it_has(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer(held=True) as server:
+        submit(path, server)
+        server.finish("cancelled")
+        found = collected(path, key=KEY)
+    assert (found.states[0].status, len(rows_of(found.paths[0]))) == ("cancelled", 8)
+
+
+def test_a_batch_that_the_server_cannot_use_says_why(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer() as server:
+        submit(path, server)
+        batch = next(iter(server.batches.values()))
+        batch |= {"status": "failed", "output_file_id": None}
+        batch["errors"] = {"object": "list", "data": [{"code": "x", "message": f"Enqueued token limit, {KEY}"}]}
+        (state,) = states_of(path, key=KEY)
+    assert (state.ended, state.reason) == (True, "Enqueued token limit, ***")
+
+
+def test_answers_that_are_there_are_never_replaced(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    mine = tmp_path / "calls.answers.jsonl"
+    mine.write_text("mine")
+    with BatchServer() as server:
+        submit(path, server)
+        first, again = collected(path, key=KEY), collected(path, key=KEY)
+    assert [one.name for one in first.paths] == ["calls.answers-2.jsonl"]
+    assert first.paths == again.paths
+    assert mine.read_text() == "mine"
+
+
+def test_a_second_submission_is_collected_beside_the_first(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    scores = iter(["Score: 1"] * 8 + ["Score: 2"] * 8)
+    with BatchServer(lambda _: next(scores)) as server:
+        submit(path, server)
+        submit(path, server)
+        found = collected(path, key=KEY)
+    assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.answers-2.jsonl"]
+
+
+def test_a_key_in_an_answer_file_is_not_written(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer(f"Your key is {KEY}. Score: 2") as server:
+        submit(path, server)
+        found = collected(path, key=KEY)
+    assert KEY not in found.paths[0].read_text()
+    assert len(rows_of(found.paths[0])) == 8
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (refused(401, f"Wrong key {KEY}"), r"status 401.*Wrong key \*\*\*"),
+        (Reply(status=404, body='{"detail": "Not Found"}'), "status 404.*Not Found"),
+        (Reply(status=500, body="<html>"), "status 500"),
+        (Reply(status=200, body="<html>hello"), "names no id. Has it a Batch API"),
+        (Reply(status=200, body="[" * 100_000), "names no id. Has it a Batch API"),
+        (Reply(status=200, body='{"id": 7}'), "names no id. Has it a Batch API"),
+        (Reply(status=0), "No judge answers"),
+    ],
+)  # fmt: skip
+def test_a_server_that_refuses_or_has_no_batches(tmp_path: Path, reply: Reply, words: str) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer(refusal=reply) as server, pytest.raises(JudgeError, match=words) as caught:
+        submit(path, server)
+    assert KEY not in str(caught.value)
+    assert not state_path(path).exists()
+
+
+def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer() as server:
+        whole = server._answer
+
+        def hang_up(method: str, route: str, headers: dict[str, str], data: bytes) -> tuple[int, bytes]:
+            answer = whole(method, route, headers, data)
+            return (0, b"") if route.endswith("/batches") else answer
+
+        server._answer = hang_up  # type: ignore[method-assign]
+        with pytest.raises(JudgeError, match="whether there is one now is not known"):
+            submit(path, server, retry=3)
+        assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", '{"status": 3}', '{"status": "completed", "output_file_id": 7}'])
+def test_a_server_that_talks_nonsense_later(tmp_path: Path, body: str) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer() as server:
+        submit(path, server)
+        server._refusal = Reply(status=200, body=body)
+        if "completed" in body:
+            assert collected(path, key=KEY).paths == ()
+        else:
+            with pytest.raises(JudgeError, match="did not say how batch"):
+                states_of(path, key=KEY)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"batches": [{}]}', '{"batches": [{"batch_id": ""}]}', "\x00"])
+def test_a_broken_note_stops_a_second_payment(tmp_path: Path, text: str) -> None:
+    path = write_calls(tmp_path)
+    state_path(path).write_text(text)
+    with BatchServer() as server, pytest.raises(BadInput, match=r"calls\.batch\.json is not a note"):
+        submit(path, server)
+    assert server.requests == []
+
+
+def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path) -> None:
+    path = write_calls(tmp_path)
+    with BatchServer() as server:
+        whole = server._answer
+
+        def block(method: str, route: str, headers: dict[str, str], data: bytes) -> tuple[int, bytes]:
+            if route.endswith("/batches"):
+                # The folder is gone and a file stands in its place when the note is to be written.
+                path.rename(tmp_path.parent / f"{tmp_path.name}-calls.jsonl")
+                tmp_path.rename(tmp_path.parent / f"{tmp_path.name}-moved")
+                tmp_path.write_text("no folder")
+            return whole(method, route, headers, data)
+
+        server._answer = block  # type: ignore[method-assign]
+        with pytest.raises(RunFailed, match=r"cannot be written .* The batch batch_\d+ runs"):
+            submit(path, server)
+    tmp_path.unlink()
+    (tmp_path.parent / f"{tmp_path.name}-moved").rename(tmp_path)
+
+
+def test_what_was_never_submitted_and_what_has_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+    path = write_calls(tmp_path)
+    with pytest.raises(BadInput, match="was never submitted"):
+        states_of(path, key=KEY)
+    with pytest.raises(NoJudge, match="needs a key"):
+        BatchApi(JudgeOptions("gpt-4o"))

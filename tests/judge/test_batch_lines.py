@@ -1,0 +1,400 @@
+"""Lines of batch files: what is asked, and which answers become verdicts."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
+from medqbench_vlmeval.judge.batch_answers import import_answers, require_answers
+from medqbench_vlmeval.judge.batch_lines import (
+    LineSpool,
+    call_line,
+    custom_id,
+    part_paths,
+    read_call_file,
+    read_custom_id,
+)
+from medqbench_vlmeval.judge.calls import Call, Judgement
+from medqbench_vlmeval.judge.masking import Mask
+from medqbench_vlmeval.judge.protocol import PROTOCOLS
+from medqbench_vlmeval.judge.store import Entry, VerdictStore
+from medqbench_vlmeval.records import Prediction, Sample
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from tests.batch_server import answer_lines, completion, jsonl, refused, vllm_lines
+from tests.servers import JudgeServer
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+JOINT = {"completeness": 2, "preciseness": 1, "consistency": 0, "quality_accuracy": 2}
+
+
+def calls_of(protocol: str, task: Task = Task.NO_REFERENCE, n: int = 1) -> list[Call]:
+    judge = build_model_judge(JudgeOptions("judge-1", "http://127.0.0.1:9/v1", protocol=protocol))
+    samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
+    return judge.calls(samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples])[0]
+
+
+def lines_of(calls: list[Call], protocol: str) -> list[dict[str, Any]]:
+    return [json.loads(call_line(call, JudgeOptions("judge-1", protocol=protocol), protocol)) for call in calls]
+
+
+def answer(name: str, content: str | None = "Score: 2", **more: Any) -> dict[str, Any]:
+    response = {"status_code": 200, "request_id": "r", "body": completion(content, "judge-1-2026")}
+    return {"id": "x", "custom_id": name, "response": response, "error": None, **more}
+
+
+def name_of(codes: str = "c3.r", key: str = KEY) -> str:
+    return f"mq1.{key}.{codes}"
+
+
+def imported(folder: Path, *rows: dict[str, Any] | str, **options: Any) -> Any:
+    path = folder / "answers.jsonl"
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with VerdictStore(folder) as store:
+        return import_answers([path], store, **options)
+
+
+def kept(folder: Path, key: str = KEY) -> Judgement | None:
+    with VerdictStore(folder) as store:
+        return store.get(key)
+
+
+@pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
+@pytest.mark.parametrize("protocol", [*PROTOCOLS, "rubric-joint-20"])
+def test_a_custom_id_says_all_that_an_answer_needs(protocol: str, task: Task) -> None:
+    calls = calls_of(protocol, task)
+    for call in calls:
+        name = custom_id(call, protocol)
+        assert len(name) <= 64
+        found = read_custom_id(name)
+        assert found is not None
+        assert (found.key, found.protocol, dict(found.allowed)) == (call.key, protocol, dict(call.allowed))
+        assert found.call().structured == call.structured
+    assert len({custom_id(call, protocol) for call in calls}) == len(calls)
+
+
+def test_custom_ids_are_short_and_readable() -> None:
+    (joint,) = calls_of("rubric-joint", Task.COMPARATIVE)
+    assert custom_id(joint, "rubric-joint") == f"mq1.{joint.key}.c3p3s3q2.j"
+    rounds = [custom_id(call, "official-5") for call in calls_of("official-5") if "completeness" in call.allowed]
+    # Each round has a key of its own: else five answers would be one.
+    assert len(set(rounds)) == 5
+    assert all(name.endswith(".c3.o5") for name in rounds)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        None,
+        7,
+        "",
+        "request-1",
+        f"mq2.{KEY}.c3.r",
+        f"mq1.{KEY[1:]}.c3.r",
+        f"mq1.{KEY.upper()}.c3.r",
+        f"mq1.{KEY}.c2.r",
+        f"mq1.{KEY}.x3.r",
+        f"mq1.{KEY}.c3c3.j",
+        f"mq1.{KEY}.c3p3s3q3.r",
+        f"mq1.{KEY}.c3.j",
+        f"mq1.{KEY}.c3.r0",
+        f"mq1.{KEY}.c3.r\n",
+        f"mq1.{KEY}.c٣.r",
+    ],
+)
+def test_foreign_custom_ids(name: object) -> None:
+    assert read_custom_id(name) is None
+
+
+@pytest.mark.parametrize("protocol", ["rubric", "rubric-joint"])
+def test_a_line_holds_the_very_body_of_a_live_call(protocol: str) -> None:
+    reply = json.dumps(JOINT) if protocol == "rubric-joint" else "Score: 2"
+    samples = [Sample("s0", Task.NO_REFERENCE, None, description="reference 0")]
+    with JudgeServer(reply) as server:
+        options = JudgeOptions("judge-1", server.base_url, protocol=protocol, max_tokens=64, extra={"seed": 7})
+        judge = build_model_judge(options)
+        judge.judge(samples, [Prediction("s0", "answer s0")])
+        calls, _ = judge.calls(samples, [Prediction("s0", "answer s0")])
+        rows = [json.loads(call_line(call, options, protocol)) for call in calls]
+    by_prompt = {request.prompt: request.body for request in server.requests}
+    assert [row["body"] for row in rows] == [by_prompt[call.prompt] for call in calls]
+    assert {(row["method"], row["url"]) for row in rows} == {("POST", "/v1/chat/completions")}
+
+
+def test_lines_are_split_by_number_and_by_bytes(tmp_path: Path) -> None:
+    with LineSpool(tmp_path, max_lines=3, max_bytes=10) as spool:
+        for line in (b"1\n", b"2\n", b"3\n", b"4\n", b"55555\n", b"666666666666\n", b"7\n"):
+            spool.add(line)
+        # Three lines are the most; 2 + 6 bytes fit into 10; the next is too long for any file and stands alone.
+        assert spool.counts == [3, 2, 1, 1]
+        paths = part_paths(tmp_path / "calls.jsonl", 4)
+        spool.write(paths)
+    assert [path.name for path in paths] == [f"calls-{i}.jsonl" for i in (1, 2, 3, 4)]
+    assert [path.read_bytes() for path in paths] == [b"1\n2\n3\n", b"4\n55555\n", b"666666666666\n", b"7\n"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [path.name for path in paths]
+
+
+def test_a_file_of_calls_is_checked_before_it_is_paid_for(tmp_path: Path) -> None:
+    rows = lines_of(calls_of("rubric"), "rubric")
+    path = tmp_path / "calls.jsonl"
+    path.write_text(jsonl(rows))
+    found = read_call_file(path)
+    assert (found.model, len(found.ids)) == ("judge-1", 4)
+    other = {**rows[1], "body": {**rows[1]["body"], "model": "judge-2"}}
+    for text, words in (
+        (jsonl([rows[0], rows[0]]), "line 1 again in line 2"),
+        (jsonl([rows[0], other]), "judge-1 and judge-2"),
+        (jsonl([rows[0]]) + '{"custom_id": "mine"}\n', "line 2, is not a call"),
+        (jsonl([rows[0]]) + "{", "line 2, is not a call"),
+        ("\n", "holds no calls"),
+    ):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=words):
+            read_call_file(path)
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_call_file(tmp_path / "missing.jsonl")
+
+
+@pytest.mark.parametrize("form", ["openai", "vllm"])
+def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
+    calls = calls_of("rubric", n=5)
+    rows = lines_of(calls, "rubric")
+    broken, unclear = rows[3]["body"]["messages"][0]["content"], rows[7]["body"]["messages"][0]["content"]
+
+    def reply(request: Any) -> Any:
+        if request.prompt == broken:
+            return refused(400, "The prompt is too long, sk-canary123 says")
+        return "I would rather not say." if request.prompt == unclear else "Because.\nScore: 1"
+
+    if form == "vllm":
+        rows_back = vllm_lines(rows, reply, seed=3)
+    else:
+        output, errors = answer_lines(rows, reply, seed=3)
+        rows_back = errors + output
+    found = imported(tmp_path, *rows_back)
+    assert (found.kept, found.known, found.foreign, found.unreadable) == (18, 0, 0, {})
+    assert found.failed == {"status 400: The prompt is too long, *** says": 1}
+    assert found.unclear == {"no verdict in the judge's reply": 1}
+    with VerdictStore(tmp_path) as store:
+        answers = {call.key: store.get(call.key) for call in calls}
+        (group,) = store.info().groups
+    assert [call.key for call in calls if answers[call.key] is None] == [calls[3].key, calls[7].key]
+    (dimension,) = calls[0].allowed
+    expected = Judgement({dimension: 1}, "Because.\nScore: 1", "judge-1", 1, 100, 5)
+    assert answers[calls[0].key] == expected
+    assert group == ("rubric", "judge-1", 18, 1800, 90)
+
+
+def test_importing_twice_changes_nothing_and_force_replaces(tmp_path: Path) -> None:
+    first = imported(tmp_path, answer(name_of(), "Score: 2"), judge="gpt-4o")
+    again = imported(tmp_path, answer(name_of(), "Score: 1"))
+    assert [(one.kept, one.known) for one in (first, again)] == [(1, 0), (0, 1)]
+    assert kept(tmp_path).scores == {"completeness": 2}
+    with VerdictStore(tmp_path) as store:
+        assert store.info().groups == (("rubric", "gpt-4o", 1, 100, 5),)
+    forced = imported(tmp_path, answer(name_of(), "Score: 1"), replace=True)
+    assert (forced.kept, forced.known) == (1, 0)
+    assert kept(tmp_path).scores == {"completeness": 1}
+
+
+def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
+    found = imported(tmp_path, answer(name_of(), "no idea"), answer(name_of(), "0"), answer(name_of(), "2"))
+    assert (found.kept, found.known, found.unclear.total()) == (1, 1, 1)
+    assert kept(tmp_path).scores == {"completeness": 0}
+
+
+@pytest.mark.parametrize(
+    ("codes", "content", "scores"),
+    [
+        ("q3.r", "Score: 1", {"quality_accuracy": 1}),
+        ("q2.r", "Score: 1", None),
+        ("q2.r", "Score: 0", {"quality_accuracy": 0}),
+        ("c3.o", "Score: 10", None),
+        ("c3.o", "", None),
+        ("c3.o", None, None),
+        ("c3p3s3q3.j", json.dumps(JOINT), JOINT),
+        ("c3p3s3q2.j", json.dumps({**JOINT, "quality_accuracy": 1}), None),
+        ("c3p3s3q3.j", json.dumps(dict.fromkeys(DIMENSIONS[:3], 2)), None),
+        ("c3p3s3q3.j", "Score: 2", None),
+    ],
+)
+def test_only_a_full_and_allowed_verdict_is_kept(tmp_path: Path, codes: str, content: Any, scores: Any) -> None:
+    found = imported(tmp_path, answer(name_of(codes), content))
+    judgement = kept(tmp_path)
+    assert (dict(judgement.scores) if judgement else None) == scores
+    assert (found.kept, found.unclear.total()) == ((1, 0) if scores else (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ({"response": None, "error": {"code": "batch_expired", "message": "Too late."}}, "Too late."),
+        ({"response": None, "error": {"code": "batch_expired"}}, "batch_expired"),
+        ({"response": None, "error": None}, "no answer and no reason"),
+        ({"body": {"messages": []}}, "the line holds no answer (is this the file of the calls?)"),
+        (answer("", error="out of memory"), "out of memory"),
+        (answer("", response={"status_code": 200, "body": {"detail": [{"msg": "no"}]}}), "no reason given"),
+        (answer("", response={"status_code": 500, "body": None}), "status 500: no answer and no reason"),
+        (answer("", response={"status_code": 500, "body": completion("2", "j")}), "status 500: no reason given"),
+        (answer("", response=[]), "no answer and no reason"),
+    ],
+)
+def test_a_failed_line_is_counted_by_the_servers_words(tmp_path: Path, parts: dict[str, Any], reason: str) -> None:
+    found = imported(tmp_path, {**parts, "custom_id": name_of()})
+    assert found.failed == {reason: 1}
+    assert kept(tmp_path) is None
+
+
+@pytest.mark.parametrize("count", [2**63, 10**30, 10**400])
+def test_impossible_counts_of_tokens_do_not_spoil_the_sums(tmp_path: Path, count: int) -> None:
+    row = answer(name_of())
+    row["response"]["body"]["usage"] = {"prompt_tokens": count, "completion_tokens": 5}
+    assert imported(tmp_path, row, {**row, "custom_id": name_of(key="1" * 40)}).kept == 2
+    with VerdictStore(tmp_path) as store:
+        assert store.info().groups[0][2:] == (2, 0, 10)
+
+
+def test_a_served_name_that_no_file_can_hold(tmp_path: Path) -> None:
+    row = answer(name_of())
+    row["response"]["body"]["model"] = "judge \ud800"
+    assert imported(tmp_path, row).kept == 1
+    with VerdictStore(tmp_path) as store:
+        assert store.info().groups[0][:2] == ("rubric", "judge ?")
+
+
+def test_an_error_without_content_is_none(tmp_path: Path) -> None:
+    assert imported(tmp_path, answer(name_of(), error={"code": None, "message": None})).kept == 1
+
+
+def test_broken_lines_are_named_and_the_rest_goes_in(tmp_path: Path) -> None:
+    found = imported(
+        tmp_path,
+        "\ufeff",
+        answer(name_of()),
+        "not json\n",
+        "\n",
+        "[1, 2]\n",
+        answer("somebody-else"),
+        answer(name_of("p3.r", key="1" * 40)),
+        json.dumps(answer(name_of("s3.r", key="2" * 40)))[:-20],
+    )
+    assert (found.kept, found.foreign) == (2, 1)
+    assert found.unreadable == {tmp_path / "answers.jsonl": [2, 4, 7]}
+
+
+def test_a_file_without_any_answer_of_ours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.jsonl"
+    path.write_text(json.dumps(answer("somebody-else")) + "\n")
+    with pytest.raises(BadInput, match=r"other\.jsonl holds no answer"):
+        require_answers([path])
+    with pytest.raises(BadInput, match="cannot be read"):
+        require_answers([tmp_path])
+
+
+def test_a_cache_that_cannot_be_written_fails_the_import(tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps(answer(name_of())))
+    with VerdictStore(tmp_path / "blocked" / "x") as store, pytest.raises(RunFailed, match="cannot be written"):
+        import_answers([path], store)
+
+
+def test_secrets_in_answers_do_not_reach_the_cache(tmp_path: Path) -> None:
+    secret = "canary-0123456789"
+    imported(tmp_path, answer(name_of(), f"{secret}\nScore: 2"), mask=Mask([secret]))
+    assert kept(tmp_path).reply == "***\nScore: 2"
+
+
+def test_many_answers_take_few_transactions_and_all_arrive(tmp_path: Path) -> None:
+    rows = [answer(name_of(key=f"{i:040x}"), f"Score: {i % 3}") for i in range(12_000)]
+    random.Random(1).shuffle(rows)
+    assert imported(tmp_path, *rows).kept == 12_000
+    for i in (0, 9_999, 10_000, 11_999):
+        assert kept(tmp_path, f"{i:040x}").scores == {"completeness": i % 3}
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+_names = st.sampled_from([name_of(), name_of("q2.r"), name_of("c3p3s3q2.j"), "other", 3, None])
+_replies = st.sampled_from(["Score: 2", "Score: 1", "Score: 10", "2", "1 or 2", json.dumps(JOINT), "{}"]) | st.text()
+_counts = st.integers() | st.floats() | st.none() | st.sampled_from([10**30, 10**400, 2**63])
+_bodies = (
+    st.builds(
+        lambda content, model, n: {
+            "choices": [{"message": {"content": content}}],
+            "model": model,
+            "usage": {"prompt_tokens": n, "completion_tokens": n},
+        },
+        _replies | _json,
+        st.text() | _json,
+        _counts,
+    )
+    | st.fixed_dictionaries({"choices": _json})
+    | _json
+)
+_rows = (
+    st.fixed_dictionaries(
+        {"custom_id": _names},
+        optional={
+            "response": st.fixed_dictionaries({}, optional={"status_code": st.just(200) | _json, "body": _bodies})
+            | _json,
+            "error": st.none() | _json,
+        },
+    )
+    | _json
+)
+_lines = st.builds(lambda row: json.dumps(row).encode(), _rows) | st.binary(max_size=60)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(lines=st.lists(st.tuples(_lines, st.sampled_from([b"\n", b"\r\n", b""])), max_size=6))
+def test_no_file_of_answers_breaks_the_import_or_brings_a_wrong_verdict(tmp_path_factory: Any, lines: Any) -> None:
+    folder = tmp_path_factory.mktemp("import")
+    path = folder / "answers.jsonl"
+    path.write_bytes(b"".join(line + end for line, end in lines))
+    with VerdictStore(folder) as store:
+        found = import_answers([path], store)
+        info = store.info()
+        judgement = store.get(KEY)
+    assert info.n == found.kept <= 1
+    if judgement is not None:
+        assert set(judgement.scores) in ({"completeness"}, {"quality_accuracy"}, set(DIMENSIONS))
+        assert all(
+            score in ((0, 2) if name == "quality_accuracy" else (0, 1, 2)) for name, score in judgement.scores.items()
+        )
+        assert judgement.prompt_tokens <= 10**9
+
+
+@settings(max_examples=50, deadline=None)
+@given(order=st.permutations(range(8)), lost=st.sets(st.integers(0, 7)), cut=st.integers(0, 30))
+def test_whatever_order_and_loss_a_verdict_belongs_to_its_call(
+    tmp_path_factory: Any, order: list[int], lost: set[int], cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("import")
+    rows = [answer(name_of(key=f"{i:040x}"), f"Score: {i % 3}") for i in range(8)]
+    data = jsonl(rows[i] for i in order if i not in lost).encode()
+    (folder / "answers.jsonl").write_bytes(data[: len(data) - cut])
+    with VerdictStore(folder) as store:
+        import_answers([folder / "answers.jsonl"], store)
+        for i in range(8):
+            found = store.get(f"{i:040x}")
+            assert found is None or found.scores == {"completeness": i % 3}
+            # A truncated last line is lost; a missing line end alone is not.
+            last = order[-1] == i or all(j in lost for j in order[order.index(i) + 1 :])
+            assert (found is None) == (i in lost or (last and cut > 1))
+
+
+def test_an_entry_that_is_there_but_not_whole_is_no_answer(tmp_path: Path) -> None:
+    with VerdictStore(tmp_path) as store:
+        store.add([Entry(KEY, "rubric", "gpt-4o", Judgement({}, "?", "gpt-4o"))])
+    assert imported(tmp_path, answer(name_of())).kept == 1
