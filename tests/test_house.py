@@ -97,6 +97,9 @@ assert not heavy, heavy
         ["leaderboard", "show"],
         ["data", "info", "MedQBench_Perception_mini"],
         ["score", "--help"],
+        ["judge", "--help"],
+        ["judge", "cache", "info"],
+        ["agreement", "--help"],
     ],
     ids=" ".join,
 )

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli import data, leaderboard, patch, score
+from medqbench_vlmeval.cli import agreement, data, judge, leaderboard, patch, score
 from medqbench_vlmeval.cli.progress import INTERRUPTED
 from medqbench_vlmeval.errors import MedQBenchError
 
@@ -24,7 +24,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(agreement.app, name="agreement")
 app.add_typer(data.app, name="data")
+app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(patch.app, name="patch")
 app.command("score")(score.score)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.scoring.conclusions import read_conclusion
 from medqbench_vlmeval.scoring.reasoning import unscored_reason
 
 _NOT_READ = {
@@ -78,6 +80,7 @@ def reasoning_row(sample: Sample, prediction: Prediction, judged: JudgedSample) 
         "description": sample.description,
         "verdicts": verdicts,
         "scores": scores,
+        "conclusion": asdict(read_conclusion(sample, prediction)),
         "score": sum(scores.values()) if why is None else None,
         "unscored": why,
     }

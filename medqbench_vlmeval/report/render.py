@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from medqbench_vlmeval.report.checks import checks_of
 from medqbench_vlmeval.report.rows import BASELINE, PUBLISHED, Row
 from medqbench_vlmeval.report.runs import (
     MEASURES,
@@ -52,10 +53,10 @@ class Grid:
 
 def terminal_tables(rows: Mapping[Task, Sequence[Row]], console: Console | None = None) -> None:
     """Print one leaderboard a task that has rows; published, own and baseline rows are told apart by a column."""
-    console = console or _stdout()
+    console = console or own_console()
     for task, found in rows.items():
         if found:
-            _print(_board(task, found), console)
+            print_grid(_board(task, found), console)
 
 
 def run_summary(score: Mapping[str, Any], console: Console | None = None) -> None:
@@ -64,22 +65,24 @@ def run_summary(score: Mapping[str, Any], console: Console | None = None) -> Non
     Raises:
         BadInput: ``score`` is not a result of this package.
     """
-    console = console or _stdout()
+    console = console or own_console()
     for part in parts_of(score):
-        _print(_headline(part), console)
+        print_grid(_headline(part), console)
         by_modality = _by_modality(part)
         if by_modality.rows:
-            _print(by_modality, console)
+            print_grid(by_modality, console)
+        for check in checks_of(part):
+            print_line(check, console)
         for warning in warnings_of(part):
-            _line(f"! {warning}", console, "yellow")
-        _line("", console)
+            print_line(f"! {warning}", console, "yellow")
+        print_line("", console)
 
 
 def describe_data(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
-    console = console or _stdout()
+    console = console or own_console()
     for line in _outline(found, ""):
-        _line(line, console)
+        print_line(line, console)
 
 
 def warnings_of(part: RunPart) -> list[str]:
@@ -182,7 +185,8 @@ def _outline(found: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{name}: {_NONE if value is None else value}"
 
 
-def _stdout() -> Console:
+def own_console() -> Console:
+    """Standard output."""
     from rich.console import Console
 
     return Console()
@@ -200,11 +204,12 @@ def _count(count: int | None) -> str:
     return _NONE if count is None else str(count)
 
 
-def _print(grid: Grid, console: Console) -> None:
+def print_grid(grid: Grid, console: Console) -> None:
+    """Print a table as wide as the terminal allows, whole and plain into a pipe."""
     if not (console.is_terminal and _print_rich(grid, console)):
         _print_plain(grid, console)
     for note in grid.notes:
-        _line(f"! {note}", console, "yellow")
+        print_line(f"! {note}", console, "yellow")
 
 
 def _print_rich(grid: Grid, console: Console) -> bool:
@@ -224,7 +229,7 @@ def _print_rich(grid: Grid, console: Console) -> bool:
             break
     else:
         return False
-    _line(grid.title, console, "bold")
+    print_line(grid.title, console, "bold")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
         label = column < grid.labels
@@ -255,17 +260,18 @@ def _print_plain(grid: Grid, console: Console) -> None:
 
     lines = [grid.heads, *([_safe(cell, console) for cell in row] for row in grid.rows)]
     widths = [max(cell_len(line[column]) for line in lines) for column in range(len(grid.heads))]
-    _line(grid.title, console)
+    print_line(grid.title, console)
     for line in lines:
         padded = []
         for column, cell in enumerate(line):
             space = " " * (widths[column] - cell_len(cell))
             padded.append(cell + space if column < grid.labels else space + cell)
-        _line("  ".join(padded).rstrip(), console)
-    _line("", console)
+        print_line("  ".join(padded).rstrip(), console)
+    print_line("", console)
 
 
-def _line(line: str, console: Console, style: str | None = None) -> None:
+def print_line(line: str, console: Console, style: str | None = None) -> None:
+    """Print one line of text that may hold anything."""
     from rich.text import Text
 
     # Soft wrapping leaves a piped line whole, whatever width rich assumes for a pipe.

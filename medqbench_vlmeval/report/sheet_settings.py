@@ -10,7 +10,8 @@ from medqbench_vlmeval.tasks import REASONING_PREFIX
 
 SETTINGS = "Settings"
 
-_LEFT_OUT = ("groups", "intervals", "frequencies", *REASONING_PREFIX.values())
+_OWN_SHEETS = ("conclusions", "between_rounds", "between_judges")
+_LEFT_OUT = ("groups", "intervals", "frequencies", *_OWN_SHEETS, *REASONING_PREFIX.values())
 _VALUE_WIDTH = 100
 
 

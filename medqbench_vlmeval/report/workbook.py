@@ -1,4 +1,4 @@
-"""The workbook of one run: overview, breakdowns, one sheet a modality, all samples, settings."""
+"""The workbook of one run: overview, breakdowns, one sheet a modality, checks of the judge, all samples, settings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.report.cells import Book
 from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.sheet_conclusions import CONCLUSIONS, add_conclusions
 from medqbench_vlmeval.report.sheet_groups import BY_GROUP, BY_MODALITY, add_by_group, add_by_modality
 from medqbench_vlmeval.report.sheet_modality import add_modalities
 from medqbench_vlmeval.report.sheet_overview import OVERVIEW, add_overview
+from medqbench_vlmeval.report.sheet_reliability import RELIABILITY, add_reliability
 from medqbench_vlmeval.report.sheet_samples import SAMPLES, add_samples
 from medqbench_vlmeval.report.sheet_settings import SETTINGS, add_settings
 
-_RESERVED = (OVERVIEW, BY_MODALITY, BY_GROUP, SAMPLES, SETTINGS)
+_RESERVED = (OVERVIEW, BY_MODALITY, BY_GROUP, CONCLUSIONS, RELIABILITY, SAMPLES, SETTINGS)
 
 
 def write_workbook(path: Path, score: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
@@ -41,6 +43,8 @@ def write_workbook(path: Path, score: Mapping[str, Any], samples: Iterable[Mappi
     add_by_modality(book, parts)
     add_by_group(book, parts)
     add_modalities(book, parts, rows)
+    add_conclusions(book, parts, rows)
+    add_reliability(book, parts)
     add_samples(book, parts, rows)
     add_settings(book, score)
     book.workbook.properties.creator = "medqbench-vlmeval"

@@ -11,7 +11,9 @@ from typing import Any
 from medqbench_vlmeval.judge import usage_of
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 from medqbench_vlmeval.scoring.axes import positions_by
+from medqbench_vlmeval.scoring.conclusions import score_conclusions
 from medqbench_vlmeval.scoring.intervals import LEVEL, clipped, mean_interval, sum_of_means_interval
+from medqbench_vlmeval.scoring.reliability import between_judges, between_rounds
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
 
 MAX_SCORE = 2
@@ -35,6 +37,9 @@ def score_reasoning(
     missing is left out of its dimension's mean and its sample is counted in ``n_unscored``; a dimension
     without any verdict is None, and then so is Overall. Intervals are normal intervals of the mean, cut to the
     scale; the one of Overall is that of a sum of means (see ``intervals``).
+
+    ``conclusions``, ``between_rounds`` and ``between_judges`` are there where the run has something to say on them
+    (see :mod:`.conclusions` and :mod:`.reliability`).
     """
     scores: dict[str, list[float | None]] = {
         dimension: [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
@@ -68,6 +73,11 @@ def score_reasoning(
         for axis in _AXES
         if (found := positions_by(axis, samples))
     }
+    checks = {
+        "conclusions": score_conclusions(samples, predictions, judged),
+        "between_rounds": between_rounds(judged),
+        "between_judges": between_judges(judged),
+    }
     return {
         **cell(everything),
         "n_inference_failed": status[PredictionStatus.INFERENCE_FAILED],
@@ -90,6 +100,7 @@ def score_reasoning(
         },
         "counts": {title: len(values(dimension, everything)) for dimension, title in DIMENSION_TITLES.items()},
         "groups": groups,
+        **{name: block for name, block in checks.items() if block is not None},
         "usage": {**asdict(usage_of(judged)), "this_run": asdict(usage_of(judged, this_run=True))},
     }
 

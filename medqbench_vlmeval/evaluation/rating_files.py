@@ -1,0 +1,248 @@
+"""Reading ratings back: filled rating sheets with their key, tables of one's own, or another run's verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.data.columns import ACCEPTED
+from medqbench_vlmeval.data.table import open_table
+from medqbench_vlmeval.data.values import words
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.evaluation.verdict_files import is_verdicts, read_run
+from medqbench_vlmeval.predictions.jsonfiles import read_json, read_jsonl
+from medqbench_vlmeval.predictions.spreadsheet import read_xlsx
+from medqbench_vlmeval.scoring.agreement import MARKS
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
+
+RATING_ID = "rating id"
+KEY_ENDING = "_key.json"
+
+_SUFFIXES = (".xlsx", ".csv", ".tsv", ".json", ".jsonl")
+# What a table may say of a rated answer beside its index: enough to notice verdicts of another dataset.
+_CLAIMS = {
+    "task": ("task",),
+    "dataset": ("dataset",),
+    "answer": ("prediction", "answer"),
+    "reference": ("description", "reference"),
+}
+_DIMENSION_KEYS = {"".join(words(title)): dimension for dimension, title in DIMENSION_TITLES.items()}
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One answer as one rater rated it: ``scores`` is None on a dimension whose cell is empty.
+
+    ``where`` names file and row for messages. ``run`` (a verdict file's stem) and ``model`` say whose answer it is,
+    None where the file does not; ``answer_sha256`` and ``reference_sha256`` are of the texts that were rated, where
+    that is known, ``claims`` what a table says of the answer itself ('task', 'dataset', 'answer', 'reference').
+    ``by_judge`` says that no person rated but another run's judge.
+    """
+
+    where: str
+    rater: str
+    index: str
+    scores: Mapping[str, float | None]
+    run: str | None = None
+    model: str | None = None
+    answer_sha256: str | None = None
+    reference_sha256: str | None = None
+    claims: Mapping[str, str] = field(default_factory=dict)
+    by_judge: bool = False
+
+
+def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]:
+    """Read one or more files of ratings.
+
+    A file without a column 'rater' is one rater's, named by the file. A sheet of :mod:`.rating` needs its key, which is
+    looked for beside it.
+
+    Raises:
+        BadInput: a file cannot be read, a column is missing, a rating is not 0, 1 or 2, a row stands twice, the key is
+            missing or does not fit, or nothing is rated.
+    """
+    names = _names(paths)
+    ratings = [rating for path in paths for rating in _read(path, names[path], key)]
+    first: dict[tuple[str | None, ...], Rating] = {}
+    for rating in ratings:
+        same = first.setdefault((rating.rater, rating.run, rating.model, rating.index), rating)
+        if same is not rating:
+            raise BadInput(
+                f"{rating.where}: rater '{rating.rater[:60]}' rated the same answer before ({same.where}); leave one "
+                "of the rows, or tell the raters apart in a column 'rater'."
+            )
+    if not any(score is not None for rating in ratings for score in rating.scores.values()):
+        raise BadInput(f"{', '.join(str(path) for path in paths)}: no cell is filled in yet, so there are no ratings.")
+    return ratings
+
+
+def _names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A rater's name a file: its stem, or the whole path where two have the same."""
+    stems = [path.stem for path in paths]
+    return {path: path.stem if stems.count(path.stem) == 1 else str(path) for path in paths}
+
+
+def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
+    if is_verdicts(path):
+        run = read_run(path)
+        for judged in run.rows.values():
+            yield Rating(
+                f"{path}, index '{judged.index[:60]}'",
+                run.judge or name,
+                judged.index,
+                judged.scores,
+                model=run.model,
+                answer_sha256=judged.answer_sha256,
+                reference_sha256=judged.reference_sha256,
+                by_judge=True,
+            )
+        return
+    header, *body = _table(path)
+    columns: dict[str, int] = {}
+    for position, cell in enumerate(header):
+        columns.setdefault("".join(words(cell)), position)
+    dimensions = {name: columns[spelled] for spelled, name in _DIMENSION_KEYS.items() if spelled in columns}
+    if not dimensions:
+        raise BadInput(
+            f"{path}: no column for any of {', '.join(DIMENSION_TITLES.values())}; columns there: {_listed(header)}."
+        )
+    rated = columns.get("".join(words(RATING_ID)))
+    index = next((columns[spelled] for spelled in ACCEPTED["index"] if spelled in columns), None)
+    at = rated if rated is not None else index
+    if at is None:
+        raise BadInput(f"{path}: no column 'index' or '{RATING_ID}'; columns there: {_listed(header)}.")
+    entries = None if rated is None else _key_for(path, key, [_cell(row, at) for row in body if _cell(row, at)])
+    # A spreadsheet counts its rows with the header.
+    top = 1 if path.suffix.lower() in (".json", ".jsonl") else 2
+    for number, row in enumerate(body, start=top):
+        scores: dict[str, float | None] = {
+            dimension: _score(_cell(row, column), f"{path}, row {number}, column '{header[column].strip()}'")
+            for dimension, column in dimensions.items()
+        }
+        label = _cell(row, at)
+        if not label:
+            if any(score is not None for score in scores.values()):
+                raise BadInput(
+                    f"{path}, row {number}: there are ratings, but the cell '{header[at].strip()}' is empty."
+                )
+            continue
+        entry = {} if entries is None else entries[label]
+        claimed = {} if entries is not None else {name: _first(row, columns, known) for name, known in _CLAIMS.items()}
+        yield Rating(
+            f"{path}, row {number}",
+            _named(row, columns, "rater") or name,
+            label if entries is None else str(entry["index"]),
+            {dimension: scores.get(dimension) for dimension in DIMENSIONS},
+            run=entry.get("run") or _named(row, columns, "run"),
+            model=entry.get("model") or _named(row, columns, "model"),
+            answer_sha256=entry.get("answer_sha256"),
+            reference_sha256=entry.get("reference_sha256"),
+            claims={name: value for name, value in claimed.items() if value},
+        )
+
+
+def _table(path: Path) -> list[list[str]]:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise BadInput(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file of ratings.")
+    if suffix not in _SUFFIXES:
+        raise BadInput(f"{path}: ratings are read from {', '.join(_SUFFIXES)}, not '{path.suffix}'.")
+    if path.stat().st_size == 0:
+        raise BadInput(f"{path} is empty.")
+    if suffix == ".xlsx":
+        table = read_xlsx(path)
+    elif suffix == ".json":
+        table = read_json(path)
+    elif suffix == ".jsonl":
+        table = read_jsonl(path)
+    else:
+        table = _delimited(path)
+    if len(table) < 2:
+        raise BadInput(f"{path} has no rows of ratings.")
+    return table
+
+
+def _delimited(path: Path) -> list[list[str]]:
+    try:
+        delimiter = _delimiter(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    with open_table(path, delimiter) as reader:
+        places = range(len(reader.header))
+        return [list(reader.header), *([reader.text(row, at) for at in places] for row in reader.rows())]
+
+
+def _delimiter(path: Path) -> bytes:
+    """A tab for .tsv; for .csv what the head uses most: many countries' spreadsheets write semicolons."""
+    if path.suffix.lower() == ".tsv":
+        return b"\t"
+    with path.open("rb") as source:
+        head = source.readline(1 << 16)
+    return max((b",", b";", b"\t"), key=head.count)
+
+
+def _cell(row: Sequence[str], at: int) -> str:
+    return row[at].strip() if at < len(row) else ""
+
+
+def _named(row: Sequence[str], columns: Mapping[str, int], name: str) -> str | None:
+    return (_cell(row, columns[name]) or None) if name in columns else None
+
+
+def _first(row: Sequence[str], columns: Mapping[str, int], names: Sequence[str]) -> str | None:
+    return next((value for name in names if (value := _named(row, columns, name))), None)
+
+
+def _score(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1.0
+    if score not in MARKS:
+        raise BadInput(f"{where}: '{text[:40]}' is no rating; 0, 1 or 2 is expected, or an empty cell.")
+    return score
+
+
+def _listed(header: Sequence[str]) -> str:
+    return ", ".join(name.strip()[:40] for name in header[:40] if name.strip()) or "none"
+
+
+def _key_for(sheet: Path, key: Path | None, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it.
+
+    Each rater fills a copy of the sheet, so that its name need not be the key's.
+    """
+    own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
+    candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
+    unknown: list[str] = []
+    for candidate in candidates:
+        entries = _entries(candidate, must=len(candidates) == 1)
+        unknown = [one for one in ids if one not in entries]
+        if not unknown:
+            return entries
+    if len(candidates) != 1:
+        raise BadInput(
+            f"{sheet}: no key for its rating ids is beside it; give the '*{KEY_ENDING}' that was written with the "
+            "sheet as --key."
+        )
+    raise BadInput(
+        f"{sheet}: the rating id '{unknown[0][:40]}' is not in the key {candidates[0]}; is it another sheet's?"
+    )
+
+
+def _entries(path: Path, must: bool) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        entries = found.get("ratings") if isinstance(found, dict) else None
+    except (OSError, ValueError, RecursionError):
+        entries = None
+    if isinstance(entries, dict) and all(isinstance(one, dict) and "index" in one for one in entries.values()):
+        return entries
+    if must:
+        raise BadInput(f"{path} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'.")
+    return {}

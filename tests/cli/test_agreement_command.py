@@ -1,0 +1,171 @@
+"""'medqbench agreement' as a user meets it."""
+
+import json
+
+import pytest
+
+from medqbench_vlmeval.cli.main import main
+from medqbench_vlmeval.files import sha256_of, write_jsonl
+from tests.evaluation.ratings import HEADER, fill, judged_row, write_run, write_table
+from tests.servers import JudgeServer
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return end.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture
+def verdicts(tmp_path):
+    rows = [
+        judged_row("1"),
+        judged_row("2", (1, 1, 1, 0)),
+        judged_row("3", (0, 2, 1, 2)),
+        judged_row("4", (1, 2, 2, 1)),
+    ]
+    return write_run(tmp_path / "runs", rows)
+
+
+@pytest.fixture
+def human(tmp_path):
+    # Completeness: judge 2, 1, 0, 1 and people 2, 1, 1, 1.
+    rows = [("1", 2, 2, 2, 2), ("2", 1, 1, 1, 0), ("3", 1, 2, 1, 2), ("4", 1, 2, 2, 1)]
+    return write_table(tmp_path / "human.csv", HEADER, rows)
+
+
+def test_a_table_in_the_terminal(capsys, verdicts, human):
+    code, out, err = run(capsys, "agreement", verdicts, human)
+    assert (code, err) == (0, "")
+    # Mean square difference 1/4; by chance 6/4 + 7/4 - 2 * 1 * 5/4 = 3/4.
+    line = next(line for line in out.splitlines() if line.startswith("Completeness"))
+    assert line.split()[:3] == ["Completeness", "4", "75.0"]
+    assert " 0.667 " in line
+    assert "-0.250" in line
+    assert "Published: 83.3-90.5% and kappa 0.774-0.985 (GPT-4o against three radiologists on 200 cases)." in out
+
+
+def test_json_and_files(capsys, verdicts, human, tmp_path):
+    before = sha256_of(verdicts), sha256_of(human)
+    code, out, _ = run(capsys, "agreement", "--json", verdicts, human, "--out", tmp_path / "out")
+    found = json.loads(out)
+    assert code == 0
+    assert found["dimensions"]["Completeness"]["kappa"] == pytest.approx(2 / 3)
+    assert found["verdicts"][0]["judge"] == "judge-1"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["agreement.json", "agreement.xlsx"]
+    assert (sha256_of(verdicts), sha256_of(human)) == before
+    _, again, _ = run(capsys, "agreement", "compare", verdicts.parent, human, "--json")
+    assert json.loads(again) == found
+
+
+def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
+    sheet = tmp_path / "ratings.xlsx"
+    code, out, err = run(capsys, "agreement", "sample", verdicts.parent, "--n", 3, "--out", sheet, "--seed", 2)
+    assert (code, err) == (0, "")
+    assert "3 of 4 judged answers" in out
+    ids = json.loads((tmp_path / "ratings_key.json").read_text(encoding="utf-8"))["ratings"]
+    fill(sheet, sheet, dict.fromkeys(ids, (2, 2, 2, 2)))
+    code, out, _ = run(capsys, "agreement", verdicts, sheet)
+    assert code == 0
+    assert "against ratings, 3 answers" in out
+    code, _, err = run(capsys, "agreement", "sample", verdicts, "--out", sheet)
+    assert code == 2
+    assert "there already" in err
+
+
+def test_help_explains_both(capsys):
+    for words in (["agreement", "--help"], ["agreement"]):
+        _, out, _ = run(capsys, *words)
+        squeezed = " ".join(out.replace("│", " ").split())
+        assert "VERDICTS HUMAN" in squeezed
+        assert "sample" in squeezed
+        assert "kappa" in squeezed
+    code, out, _ = run(capsys, "agreement", "sample", "--help")
+    assert code == 0
+    assert "--seed" in out
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (("1", 5, 2, 2, 2), "row 2, column 'Completeness': '5' is no rating; 0, 1 or 2 is expected"),
+        (("nine", 2, 2, 2, 2), "no index in common"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(capsys, verdicts, tmp_path, cells, words):
+    table = write_table(tmp_path / "bad.csv", HEADER, [cells])
+    code, out, err = run(capsys, "agreement", verdicts, table, "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_no_judge_scored(capsys, human, tmp_path):
+    path = tmp_path / "p_samples.jsonl"
+    path.write_text(json.dumps({"index": "1", "task": "perception", "extracted": "A"}) + "\n", encoding="utf-8")
+    code, _, err = run(capsys, "agreement", path, human)
+    assert code == 2
+    assert "multiple-choice run" in err
+
+
+def test_a_missing_argument_is_said(capsys, verdicts):
+    code, _, err = run(capsys, "agreement", verdicts)
+    assert code == 2
+    assert "HUMAN" in err
+
+
+def test_from_a_judged_run_to_conclusions_retest_and_drift(capsys, tmp_path, monkeypatch):
+    """Two rounds a question: the second is a point lower on the second sample; a later run is lower throughout."""
+    monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", "sk-canary-agreement")
+    level = "The image is noisy. The quality of this image is {}."
+    predictions = tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl"
+    write_jsonl(
+        predictions,
+        (
+            {
+                "index": i,
+                "task": "no-reference",
+                "question": "Q",
+                "description": level.format("reject"),
+                "prediction": text,
+            }
+            for i, text in enumerate([level.format("reject"), level.format("good") + " It is sharp."])
+        ),
+    )
+    asked = []
+
+    def first(request):
+        asked.append(request.prompt)
+        again = asked.count(request.prompt) > 1
+        return "Score: 1" if again and "It is sharp" in request.prompt else "Score: 2"
+
+    common = ("--judge", "j", "--protocol", "rubric-2", "--judge-nproc", 1)
+    for folder, reply in (("one", first), ("two", "Score: 1")):
+        monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(tmp_path / f"cache-{folder}"))
+        with JudgeServer(reply) as server:
+            out = tmp_path / folder
+            code, text, _ = run(
+                capsys, "score", predictions, "--out", out, *common, "--judge-base-url", server.base_url
+            )
+        assert code == 0
+    stem = "m_MedQBench_Reasoning_NoReference"
+    score = json.loads((tmp_path / "one" / f"{stem}_score.json").read_text(encoding="utf-8"))
+    # Computed 2 and 0; the judge said 2 and 1.5.
+    assert (score["conclusions"]["Quality Accuracy"], score["conclusions"]["judge"]) == (1.0, 1.75)
+    assert score["conclusions"]["n_disagreements"] == 1
+    assert score["between_rounds"]["Quality Accuracy"] | {"kappa": None} == {
+        "n_pairs": 2, "same": 50.0, "kappa": None, "mean_absolute_difference": 0.5,
+    }  # fmt: skip
+    assert "between_judges" not in score
+    assert "Same score in two rounds: Completeness 100.0%" in text
+    verdicts = [tmp_path / folder / f"{stem}_samples.jsonl" for folder in ("one", "two")]
+    rows = [json.loads(line) for line in verdicts[0].read_text(encoding="utf-8").splitlines()]
+    assert rows[1]["conclusion"] == {"stated": "good", "reference": "reject", "quality_accuracy": 0}
+    code, out, _ = run(capsys, "agreement", *verdicts, "--json")
+    found = json.loads(out)
+    assert (code, found["against"]) == (0, "judge")
+    # 2 and 1.5 against 1 and 1.
+    assert found["dimensions"]["Completeness"]["bias"] == 0.75
+    assert found["dimensions"]["Completeness"]["accuracy"] == 0.0

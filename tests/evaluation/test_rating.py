@@ -1,0 +1,423 @@
+"""Rating sheets: what is drawn, what a rater can see, and how ratings find their answers again."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openpyxl import load_workbook
+
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.evaluation.agreement import compare_ratings, write_comparison
+from medqbench_vlmeval.evaluation.rating import draw_ratings, shares
+from medqbench_vlmeval.files import sha256_text
+from tests.evaluation.ratings import HEADER, fill, judged_row, write_run, write_table
+
+MODALITIES = ("CT", "MRI", "Fundus")
+
+
+def rows_of(n: int, **more: Any) -> list[dict[str, Any]]:
+    """Rows of two tasks and three modalities with answers of their own."""
+    return [
+        judged_row(
+            f"sample-{i:04}",
+            (i % 3, 2, 1, 2 * (i % 2)),
+            "comparative" if i % 2 else "no-reference",
+            MODALITIES[i % 3],
+            f"Answer {sha256_text(str(i))[:12]}.",
+            **more,
+        )
+        for i in range(n)
+    ]
+
+
+def key_of(path: Path) -> dict[str, Any]:
+    return json.loads(path.with_name(f"{path.stem}_key.json").read_text(encoding="utf-8"))["ratings"]
+
+
+def sheet_rows(path: Path) -> list[tuple[Any, ...]]:
+    return list(load_workbook(path)["Ratings"].iter_rows(values_only=True))
+
+
+def test_the_sheet_has_texts_and_empty_cells(tmp_path: Path) -> None:
+    run = write_run(tmp_path, rows_of(12))
+    drawn = draw_ratings([run], 6, tmp_path / "r.xlsx")
+    header, *rows = sheet_rows(tmp_path / "r.xlsx")
+    titles = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
+    assert header == ("rating id", "task", "reference", "answer", *titles, "comment")
+    assert (drawn.n, len(rows), drawn.n_eligible) == (6, 6, 12)
+    # Two tasks by three modalities, two samples each: half of 12 is one of each stratum.
+    assert set(drawn.strata.values()) == {1}
+    by_index = {row["index"]: row for row in rows_of(12)}
+    key = key_of(tmp_path / "r.xlsx")
+    for rating_id, task, reference, answer, *empty in rows:
+        entry = key[rating_id]
+        source = by_index[entry["index"]]
+        assert (task, reference, answer) == (source["task"], source["description"], source["prediction"])
+        assert entry["answer_sha256"] == sha256_text(answer)
+        assert (entry["run"], entry["model"]) == ("Model-X_MedQBench_Reasoning", "Model-X")
+        assert empty == [None] * 5
+
+
+def test_nothing_in_the_file_says_whose_the_answers_are(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    for model in ("Secret-7B", "Hidden-72B"):
+        write_run(folder, rows_of(30, comparable=False), model, judge="judge-canary")
+    draw_ratings([folder], 40, tmp_path / "r.xlsx")
+    traces = re.compile(rb"Secret|Hidden|7B|72B|judge-canary|sample-\d|samples\.jsonl|MedQBench_|CT\b|Fundus|Score: ")
+    with zipfile.ZipFile(tmp_path / "r.xlsx") as archive:
+        for name in archive.namelist():
+            assert not traces.search(archive.read(name)), name
+    book = load_workbook(tmp_path / "r.xlsx")
+    assert book.sheetnames == ["Ratings", "Guide"]
+    assert {sheet.sheet_state for sheet in book} == {"visible"}
+    # Nor does the order: the runs alternate as they would by chance.
+    runs = [entry["run"] for _, entry in sorted(key_of(tmp_path / "r.xlsx").items())]
+    assert [row[0] for row in sheet_rows(tmp_path / "r.xlsx")[1:]] == sorted(key_of(tmp_path / "r.xlsx"))
+    assert 8 < sum(one != other for one, other in pairwise(runs)) < 32
+
+
+def test_cells_take_the_marks_of_their_task_alone(tmp_path: Path) -> None:
+    draw_ratings([write_run(tmp_path, rows_of(12))], 12, tmp_path / "r.xlsx")
+    page = load_workbook(tmp_path / "r.xlsx")["Ratings"]
+    allowed = {
+        cell: rule.formula1
+        for rule in page.data_validations.dataValidation
+        for block in rule.sqref.ranges
+        for cell in block.cells
+    }
+    assert len(allowed) == 12 * 4
+    for number, row in enumerate(page.iter_rows(min_row=2, values_only=True), start=2):
+        assert allowed[number, 5] == allowed[number, 6] == allowed[number, 7] == '"0,1,2"'
+        assert allowed[number, 8] == ('"0,2"' if row[1] == "comparative" else '"0,1,2"')
+    assert page.freeze_panes == "B2"
+    assert page["D2"].alignment.wrap_text
+
+
+def test_the_guide_has_the_criteria_of_the_tasks_drawn(tmp_path: Path) -> None:
+    rows = [row for row in rows_of(12) if row["task"] == "comparative"]
+    draw_ratings([write_run(tmp_path, rows)], 3, tmp_path / "r.xlsx")
+    guide = [row for row in load_workbook(tmp_path / "r.xlsx")["Guide"].iter_rows(values_only=True) if any(row)]
+    text = "\n".join(str(cell) for row in guide for cell in row if cell is not None)
+    assert "Does the answer prefer the same image as the reference?" in text
+    assert "candidate" not in text
+    assert "no-reference" not in text
+    at = next(i for i, row in enumerate(guide) if row[0] == "Quality Accuracy")
+    assert [row[1] for row in guide[at + 1 : at + 3]] == [2, 0]
+
+
+def test_a_draw_can_be_repeated_anywhere(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        rows = rows_of(60)
+        run = write_run(tmp_path / name, rows if name == "one" else rows[::-1])
+        draw_ratings([run], 20, tmp_path / name / "r.xlsx", seed=3)
+    assert sheet_rows(tmp_path / "one" / "r.xlsx") == sheet_rows(tmp_path / "other" / "r.xlsx")
+    draw_ratings([run], 20, tmp_path / "more.xlsx", seed=4)
+    drawn = [
+        {entry["index"] for entry in key_of(path).values()}
+        for path in (tmp_path / "one/r.xlsx", tmp_path / "more.xlsx")
+    ]
+    assert drawn[0] != drawn[1]
+
+
+sizes = st.dictionaries(
+    st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.sampled_from("12")), st.integers(1, 40), min_size=1
+)
+
+
+@given(sizes, st.integers(1, 300))
+def test_places_are_in_proportion(strata: dict[tuple[str, str, str], int], n: int) -> None:
+    found = shares(strata, n)
+    total = sum(strata.values())
+    assert sum(found.values()) == min(n, total)
+    for stratum, size in strata.items():
+        assert 0 <= found[stratum] <= size
+        assert abs(found[stratum] - min(n, total) * size / total) < 1
+
+
+def test_largest_remainders_by_hand() -> None:
+    # Of 10 places for 6, 3 and 2 of 11: 5.45, 2.73, 1.82; the two left over go to the second and the third.
+    strata = {("t", "m", name): size for name, size in (("a", 6), ("b", 3), ("c", 2))}
+    assert list(shares(strata, 10).values()) == [5, 3, 2]
+
+
+def test_what_cannot_be_rated_is_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [*rows_of(4), judged_row("failed-1", None), judged_row("long-1", answer="x" * 40_000)]
+    drawn = draw_ratings([write_run(tmp_path, rows)], 200, tmp_path / "r.xlsx")
+    assert (drawn.n, drawn.n_eligible, drawn.n_too_long, drawn.n_not_judged) == (4, 4, 1, 1)
+
+
+def test_formulas_in_answers_are_texts(tmp_path: Path) -> None:
+    rows = [judged_row("a-1", answer='=HYPERLINK("http://x")'), judged_row("a-2", answer="bad \x0b\ud800 text")]
+    draw_ratings([write_run(tmp_path, rows)], 2, tmp_path / "r.xlsx")
+    cells = [row[3] for row in load_workbook(tmp_path / "r.xlsx")["Ratings"].iter_rows(min_row=2)]
+    assert {cell.data_type for cell in cells} == {"s"}
+    filled = fill(tmp_path / "r.xlsx", tmp_path / "done.xlsx", dict.fromkeys(key_of(tmp_path / "r.xlsx"), (2, 2, 2, 2)))
+    # The sheet shows U+FFFD for what a cell cannot hold; the hash is of the answer itself.
+    found = compare_ratings(tmp_path / "Model-X_MedQBench_Reasoning_samples.jsonl", [filled])
+    assert found.result["n"] == 2
+
+
+@pytest.mark.parametrize("there", ["r.xlsx", "r_key.json"])
+def test_somebodys_work_is_never_overwritten(tmp_path: Path, there: str) -> None:
+    run = write_run(tmp_path, rows_of(4))
+    (tmp_path / there).write_text("mine", encoding="utf-8")
+    with pytest.raises(BadInput, match="there already"):
+        draw_ratings([run], 2, tmp_path / "r.xlsx")
+    assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
+    assert len(list(tmp_path.glob("r*"))) == 1
+
+
+def test_what_cannot_be_drawn_from(tmp_path: Path) -> None:
+    run = write_run(tmp_path, rows_of(4))
+    for verdicts, n, out, words in (
+        ([run], 2, "r.csv", "xlsx"),
+        ([run], 0, "r.xlsx", "--n 0"),
+        ([run, run], 2, "r.xlsx", "named twice"),
+        ([tmp_path / "no.jsonl"], 2, "r.xlsx", "does not exist"),
+        ([write_run(tmp_path / "f", [judged_row("x-1", None)])], 2, "r.xlsx", "no judged answer"),
+        ([run, write_run(tmp_path / "again", rows_of(4))], 2, "r.xlsx", "same name"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            draw_ratings(verdicts, n, tmp_path / out)
+    assert not list(tmp_path.glob("r*"))
+
+
+def rated_sheet(tmp_path: Path, n: int = 12) -> tuple[Path, Path, dict[str, Any]]:
+    """A run, an empty sheet of all its answers, and the key's entries."""
+    run = write_run(tmp_path / "runs", rows_of(n))
+    draw_ratings([run], n, tmp_path / "r.xlsx")
+    return run, tmp_path / "r.xlsx", key_of(tmp_path / "r.xlsx")
+
+
+def as_judged(entries: dict[str, Any], n: int = 12) -> dict[str, list[float | None]]:
+    """By rating id, the judge's own scores."""
+    by_index = {row["index"]: [one["score"] for one in row["verdicts"].values()] for row in rows_of(n)}
+    return {rating_id: by_index[entry["index"]] for rating_id, entry in entries.items()}
+
+
+def test_a_filled_sheet_finds_its_answers(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    found = compare_ratings(run, [fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))]).result
+    assert (found["n"], found["n_verdicts_unrated"], found["n_disagreements"]) == (12, 0, 0)
+    assert {cell["accuracy"] for cell in found["dimensions"].values()} == {100.0}
+    assert found["dimensions"]["Completeness"]["kappa"] == 1.0
+    assert found["dimensions"]["Preciseness"]["kappa"] is None  # the judge always said 2
+    assert found["raters"] == ["r_filled"]
+
+
+def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    scores = as_judged(entries)
+    (wrong, *_) = scores
+    lower = {**scores, wrong: [0 if score else 2 for score in scores[wrong]]}
+    files = [
+        fill(sheet, tmp_path / f"{name}.xlsx", given) for name, given in (("a", scores), ("b", lower), ("c", scores))
+    ]
+    found = compare_ratings(run, files, sheet.with_name("r_key.json"))
+    assert found.result["n_disagreements"] == 0  # two of three agree with the judge
+    assert found.result["between_raters"]["a"]["c"]["Preciseness"]["same"] == 100.0
+    assert found.result["between_raters"]["a"]["b"]["Preciseness"]["same"] == pytest.approx(1100 / 12)
+    pair = compare_ratings(run, files[:2], sheet.with_name("r_key.json"))
+    # The median of 2 and 0 is 1: one off.
+    assert pair.result["dimensions"]["Preciseness"]["n"] == 12
+    (row,) = [one for one in pair.disagreements if one["dimension"] == "preciseness"]
+    assert (row["judge"], row["rated"], row["ratings"]) == (2, 1.0, {"a": 2.0, "b": 0.0})
+    assert row["index"] == entries[wrong]["index"]
+    assert row["judge_said"] == "I see. Score: 2"
+
+
+def test_empty_cells_and_missing_verdicts_are_counted(tmp_path: Path) -> None:
+    run = write_run(tmp_path, [judged_row("1", (2, None, 2, 2)), judged_row("2"), judged_row("3")])
+    table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, "", 2), ("2", 2, 2, "", 2)])
+    found = compare_ratings(run, [table]).result
+    counts = {title: (one["n"], one["n_unscored"], one["n_not_rated"]) for title, one in found["dimensions"].items()}
+    assert list(counts.values()) == [(2, 0, 0), (1, 1, 0), (0, 0, 2), (2, 0, 0)]
+    assert (found["n"], found["n_verdicts_unrated"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("t.csv", ","), ("t.tsv", "\t"), ("german.csv", ";"), ("t.json", ""), ("t.jsonl", "")]
+)
+def test_tables_of_ones_own(tmp_path: Path, name: str, delimiter: str) -> None:
+    run = write_run(tmp_path, [judged_row("7"), judged_row("8", (0, 1, 2, 0))])
+    path = tmp_path / name
+    rows = [(7.0, 2, 2, 1, 2), (8, 0, "1.0", 2, 0)]
+    if delimiter:
+        write_table(path, HEADER, rows, delimiter)
+    else:
+        records = [dict(zip(HEADER, row, strict=True)) for row in rows]
+        text = "\n".join(map(json.dumps, records)) if name.endswith("l") else json.dumps(records)
+        path.write_text(text, encoding="utf-8")
+    found = compare_ratings(run, [path])
+    assert found.result["n"] == 2
+    assert [(one["index"], one["dimension"], one["rated"]) for one in found.disagreements] == [
+        ("7", "consistency", 1.0)
+    ]
+
+
+def test_a_column_tells_raters_and_models_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    write_run(folder, [judged_row("1")], "A")
+    write_run(folder, [judged_row("1", (0, 0, 0, 0))], "B")
+    header = (*HEADER, "model", "rater")
+    rows = [("1", 2, 2, 2, 2, "A", "x"), ("1", 2, 2, 2, 2, "A", "y"), ("1", 1, 0, 0, 0, "B", "x")]
+    table = write_table(tmp_path / "t.csv", header, rows)
+    found = compare_ratings(folder, [table])
+    assert (found.result["raters"], found.result["n"]) == (["x", "y"], 2)
+    assert [(one["model"], one["dimension"]) for one in found.disagreements] == [("B", "completeness")]
+    assert found.result["groups"]["model"]["A"]["Completeness"] == {"n": 1, "same": 100.0, "kappa": None}
+    # One of the two runs alone: the other's ratings are told, not lost in silence.
+    alone = compare_ratings(folder / "A_MedQBench_Reasoning_samples.jsonl", [table]).result
+    assert (alone["n"], alone["n_ratings_of_other_runs"], alone["other_runs"]) == (1, 1, ["B"])
+    ambiguous = write_table(tmp_path / "u.csv", HEADER, [("1", 2, 2, 2, 2)])
+    with pytest.raises(BadInput, match=r"index '1' is in A_.*column 'model' or 'run'"):
+        compare_ratings(folder, [ambiguous])
+
+
+def test_judge_against_judge(tmp_path: Path) -> None:
+    one = write_run(tmp_path / "one", [judged_row("1"), judged_row("2", (1, 1, 1, 0))])
+    other = write_run(tmp_path / "other", [judged_row("1"), judged_row("2", (1.6, 1, 0.5, 0))], judge="judge-2")
+    found = compare_ratings(one, [other])
+    assert (found.result["against"], found.result["raters"]) == ("judge", ["judge-2"])
+    assert [row["dimension"] for row in found.disagreements] == ["completeness", "consistency"]
+    changed = write_run(tmp_path / "changed", [judged_row("1", answer="another"), judged_row("2")])
+    with pytest.raises(BadInput, match="other predictions"):
+        compare_ratings(one, [changed])
+    with pytest.raises(BadInput, match="mixed"):
+        compare_ratings(one, [other, write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, 2, 2)])])
+
+
+def test_a_run_under_another_name_is_known_by_its_texts(tmp_path: Path) -> None:
+    _, sheet, entries = rated_sheet(tmp_path)
+    filled = fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))
+    renamed = write_run(tmp_path / "renamed", rows_of(12), "New-Name")
+    assert compare_ratings(renamed, [filled]).result["n"] == 12
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (("1", 3, 2, 2, 2), r"t.csv, row 2, column 'Completeness': '3' is no rating"),
+        (("1", 2, -1, 2, 2), r"column 'preciseness': '-1'"),
+        (("1", 2, 2, "1.5", 2), r"'1.5'"),
+        (("1", 2, 2, "good", 2), r"'good'"),
+        (("1", 2, 2, 2, "nan"), r"'nan'"),
+        (("", 2, 2, 2, 2), r"row 2: there are ratings, but the cell 'index' is empty"),
+        (("9", 2, 2, 2, 2), "no index in common"),
+        (("p", 2, 2, 2, 1), r"column 'quality_accuracy': 1 is no rating of a comparative sample; 0 or 2"),
+    ],
+)
+def test_a_wrong_rating_is_named_by_row_and_column(tmp_path: Path, cells: tuple[Any, ...], words: str) -> None:
+    run = write_run(tmp_path, [judged_row("1"), judged_row("p", task="comparative")])
+    with pytest.raises(BadInput, match=words):
+        compare_ratings(run, [write_table(tmp_path / "t.csv", HEADER, [cells])])
+
+
+def test_a_table_that_says_more_than_the_index_is_believed(tmp_path: Path) -> None:
+    run = write_run(tmp_path, [judged_row("1", answer="It is\r\nnoisy.")])
+    header = (*HEADER, "task", "dataset", "prediction", "description")
+    row = ("1", 2, 2, 2, 2, "no-reference", "MedQBench_Reasoning", "It is  noisy.", "Reference text of a sample.")
+    assert compare_ratings(run, [write_table(tmp_path / "t.csv", header, [row])]).result["n"] == 1
+    for column, value in ((5, "comparative"), (6, "Another"), (7, "It is sharp."), (8, "Sharp.")):
+        changed = [*row[:column], value, *row[column + 1 :]]
+        with pytest.raises(BadInput, match=r"row 2: the \w+ is '.*another dataset or run"):
+            compare_ratings(run, [write_table(tmp_path / "t.csv", header, [changed])])
+
+
+def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
+    run = write_run(tmp_path, [judged_row("1"), judged_row("2")])
+    good = [("1", 2, 2, 2, 2)]
+    unknown = [*good, *((f"x{i}", 2, 2, 2, 2) for i in range(7))]
+    for rows, words in (
+        (unknown, r"index 'x0', 'x1', 'x2', 'x3', 'x4' and 2 more is not among the verdicts"),
+        ([*good, *good], r"rated the same answer before \(.*row 2\)"),
+        ([("1", 2, 2, 2, 2), ("01", 2, 2, 2, 2)], r"rated the answer to '1' before"),
+        ([("1", "", "", "", "")], "no cell is filled in yet"),
+        ([], "no rows of ratings"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            compare_ratings(run, [write_table(tmp_path / "t.csv", HEADER, rows)])
+    with pytest.raises(BadInput, match="no column for any of Completeness"):
+        compare_ratings(run, [write_table(tmp_path / "t.csv", ("index", "score"), [("1", 2)])])
+    with pytest.raises(BadInput, match="no column 'index' or 'rating id'"):
+        compare_ratings(run, [write_table(tmp_path / "t.csv", ("name", "completeness"), [("1", 2)])])
+    table = write_table(tmp_path / "t.csv", (*HEADER, "model"), [("1", 2, 2, 2, 2, "Other")])
+    with pytest.raises(BadInput, match="ratings are of 'Other', but the verdicts"):
+        compare_ratings(run, [table])
+    with pytest.raises(BadInput, match="does not exist"):
+        compare_ratings(run, [tmp_path / "none.csv"])
+
+
+def test_verdicts_that_are_none(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, 2, 2)])
+    perception = tmp_path / "p_samples.jsonl"
+    perception.write_text(json.dumps({"index": "1", "task": "perception", "extracted": "A"}), encoding="utf-8")
+    for text, words in (
+        (json.dumps({"index": "1", "task": "perception", "extracted": "A"}), "multiple-choice run"),
+        ('{"index": "1", "pred', r"line 1: not a whole JSON object"),
+        (json.dumps({"index": "1", "prediction": "x"}), "no 'index' and 'verdicts'"),
+        ("\n".join([json.dumps(judged_row("1"))] * 2), "index '1' stands twice"),
+        (json.dumps(judged_row("1", (7, 1, 1, 1))), "the verdict 7 on completeness is not between 0 and 2"),
+        ("", "is empty"),
+    ):
+        path = tmp_path / "v_samples.jsonl"
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(BadInput, match=words):
+            compare_ratings(path, [table])
+    path.unlink()
+    with pytest.raises(BadInput, match="holds no verdicts"):
+        compare_ratings(tmp_path, [table])
+    with pytest.raises(BadInput, match="multiple-choice"):
+        compare_ratings(write_run(tmp_path / "r", [judged_row("1")]), [perception])
+
+
+def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    filled = fill(sheet, tmp_path / "elsewhere" / "a.xlsx", as_judged(entries))
+    with pytest.raises(BadInput, match="as --key"):
+        compare_ratings(run, [filled])
+    key = sheet.with_name("r_key.json")
+    assert compare_ratings(run, [filled], key).result["n"] == 12
+    found = json.loads(key.read_text(encoding="utf-8"))
+    found["ratings"].popitem()
+    other = tmp_path / "elsewhere" / "other_key.json"
+    other.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"rating id 'R-\w+' is not in the key"):
+        compare_ratings(run, [filled])
+    other.write_text("{}", encoding="utf-8")
+    with pytest.raises(BadInput, match="is no key of a rating sheet"):
+        compare_ratings(run, [filled], other)
+    changed = rows_of(12)
+    changed[3]["prediction"] = "Another answer."
+    with pytest.raises(BadInput, match=r"the answer of 'sample-0003' .* is not the one that was rated"):
+        compare_ratings(write_run(tmp_path / "changed", changed), [filled], key)
+
+
+def test_results_are_written_and_harmless(tmp_path: Path) -> None:
+    run = write_run(tmp_path, [judged_row("1", answer="=1+1"), judged_row("2", (1, 1, 1, 1))])
+    table = write_table(tmp_path / "t.csv", HEADER, [("1", 0, 2, 2, 2), ("2", 1, 1, 1, 1)])
+    comparison = compare_ratings(run, [table])
+    as_json, as_xlsx = write_comparison(comparison, tmp_path / "out")
+    assert json.loads(as_json.read_text(encoding="utf-8"))["n_disagreements"] == 1
+    book = load_workbook(as_xlsx)
+    assert book.sheetnames == ["Agreement", "Disagreements"]
+    header, row = book["Disagreements"].iter_rows(values_only=True)
+    found = dict(zip(header, row, strict=True))
+    assert (found["dimension"], found["judge"], found["rated"], found["answer"]) == ("Completeness", 2, 0, "=1+1")
+    cells = [cell for line in book["Disagreements"].iter_rows() for cell in line]
+    assert "f" not in Counter(cell.data_type for cell in cells)
+    lines = [[cell for cell in line if cell is not None] for line in book["Agreement"].iter_rows(values_only=True)]
+    assert lines[0] == ["Judge judge-1 on Model-X against t, 2 answers"]
+    # Judge 2, 1 and people 0, 1: 50% the same, mean square difference 2, by chance 5/2 + 1/2 - 2 * 3/2 * 1/2 = 3/2.
+    line = next(line for line in lines if line and line[0] == "Completeness")
+    assert (line[1:3], line[5]) == ([2, 50], pytest.approx(1 - 2 / 1.5))
