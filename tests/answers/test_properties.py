@@ -106,14 +106,14 @@ def test_any_option_texts_are_accepted(reply: str, options: dict[str, str]) -> N
 
 
 @given(option_sets, st.sampled_from(WRAPPERS), st.data())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 def test_a_wrapped_letter_is_that_letter(options: dict[str, str], wrapper: str, data: st.DataObject) -> None:
     letter = data.draw(st.sampled_from(sorted(options)))
     assert extract_choice(wrapper.format(letter), options) == letter
 
 
 @given(option_sets, st.sampled_from(["{}", "{}.", '"{}"', "**{}**", "The answer is {}.", "Answer: {}"]), st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_an_options_text_is_its_letter(options: dict[str, str], wrapper: str, data: st.DataObject) -> None:
     letter = data.draw(st.sampled_from(sorted(options)))
     for text in (options[letter], options[letter].upper(), options[letter].lower()):

@@ -64,7 +64,7 @@ def test_all_and_none():
     st.dictionaries(st.tuples(st.sampled_from("ABCDE"), st.sampled_from("XYZ")), st.integers(1, 30), min_size=1),
     st.integers(0, 5),
 )
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=30)
 def test_every_size_is_proportional_and_part_of_the_next(sizes, seed):
     samples = made(sizes)
     whole = Counter(sample.modality for sample in samples)

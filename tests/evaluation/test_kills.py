@@ -63,6 +63,7 @@ def numbers(score: dict) -> dict:
     return {name: value for name, value in score.items() if name not in ("settings", "usage")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="fork")
 @pytest.mark.parametrize("seed", [20261122])
 def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Path, seed: int) -> None:

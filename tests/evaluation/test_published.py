@@ -60,7 +60,9 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("row", REASONING)
+@pytest.mark.parametrize(
+    "row", [row if i == 0 else pytest.param(row, marks=pytest.mark.slow) for i, row in enumerate(REASONING)]
+)
 def test_reasoning_rows_by_a_real_server(tmp_path, row):
     task, n, points, means = REASONING[row]
     totals = dict(zip(ASKED, points, strict=True))

@@ -68,7 +68,9 @@ def assert_clean(work: Path, ran: subprocess.CompletedProcess[str], *canaries: s
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+@pytest.mark.parametrize(
+    "status", [200, 401, *(pytest.param(status, marks=pytest.mark.slow) for status in (400, 429, 500))]
+)
 def test_a_key_by_flag_that_the_server_sends_back(work: Path, status: int) -> None:
     with JudgeServer(echoing(status)) as server:
         ran = score(
@@ -84,7 +86,7 @@ def test_a_key_by_flag_that_the_server_sends_back(work: Path, status: int) -> No
     assert_clean(work, ran)
 
 
-@pytest.mark.parametrize("name", ["MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY"])
+@pytest.mark.parametrize("name", ["MEDQBENCH_JUDGE_KEY", pytest.param("OPENAI_API_KEY", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("in_file", [False, True], ids=["environment", "env-file"])
 def test_a_key_by_environment_or_env_file(work: Path, name: str, in_file: bool) -> None:
     if in_file:
@@ -114,7 +116,7 @@ def test_a_panels_keys_and_nested_extras(work: Path) -> None:
     assert parameters["a"]["extra"] == {"tools": [{"headers": [{"name": "***", "value": "***"}]}]}
 
 
-@pytest.mark.parametrize("status", [200, 401])
+@pytest.mark.parametrize("status", [200, pytest.param(401, marks=pytest.mark.slow)])
 def test_a_base_url_with_user_and_password(work: Path, status: int) -> None:
     with JudgeServer(echoing(status)) as server:
         url = server.base_url.replace("http://", f"http://user:{PASSWORD}@")

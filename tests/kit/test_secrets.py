@@ -134,6 +134,7 @@ def test_a_server_that_refuses_and_repeats_the_key(
     assert_clean(tmp_path, capfd)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_dataset_of_the_kits_own(kit: Any, work: Path, tmp_path: Path, capfd: Any) -> None:
     """The kit's own judge needs the key from the command line, which it writes into its status file and logs."""
     lines = (embedded_folder() / "medqbench_description_mini.tsv").read_text(encoding="utf-8").splitlines()

@@ -322,6 +322,7 @@ for turn in range(3):
 """
 
 
+@pytest.mark.slow
 def test_twenty_processes_lose_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "leaderboard"
     writers = [

@@ -333,6 +333,7 @@ def test_the_whole_test_split_is_written_fast(tmp_path: Path) -> None:
     assert len(table(path, "Samples")) == 1305
 
 
+@pytest.mark.slow
 def test_a_very_long_run_is_cut_in_the_workbook_and_says_so(tmp_path: Path) -> None:
     row = perception_samples()[0]
     many = [{**row, "index": str(i)} for i in range(10_001)]
