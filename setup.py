@@ -44,7 +44,6 @@ setup(
     install_requires=[
         "typer>=0.12",
         "tenacity>=8.2",
-        "aiolimiter>=1.1",
         "platformdirs>=4",
         "python-dotenv>=1.0",
         "tiktoken>=0.7",

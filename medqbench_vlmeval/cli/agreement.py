@@ -91,6 +91,6 @@ def sample(
     if drawn.n_too_long:
         print(f"{drawn.n_too_long} answers were left out: no cell of a spreadsheet holds them")
     if drawn.n_not_judged:
-        print(f"{drawn.n_not_judged} samples were left out: they were not put to the judge")
+        print(f"{drawn.n_not_judged} samples were left out: the judge gave them no score")
     print(f"{drawn.sheet} for the raters, a copy each")
     print(f"{drawn.key} for you alone: it says whose the answers are")

@@ -66,12 +66,14 @@ def import_(
 ) -> None:
     """Take the answers of a batch into the cache, where 'score' and 'run' find them."""
     from medqbench_vlmeval.errors import RunFailed
+    from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_answers import import_answers, require_answers
+    from medqbench_vlmeval.judge.masking import Mask
     from medqbench_vlmeval.judge.store import VerdictStore
 
     require_answers(answers)
     with VerdictStore() as store:
-        found = import_answers(answers, store, judge, replace=force)
+        found = import_answers(answers, store, judge, replace=force, mask=Mask(JudgeOptions("").secrets()))
     _show(found)
     if not found.kept and not found.known:
         raise RunFailed(
@@ -116,11 +118,14 @@ def status(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: opti
 def collect(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None) -> None:
     """Download the answers of batches that have ended, import them and say what is still pending."""
     from medqbench_vlmeval.errors import RunFailed
+    from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_answers import import_answers, is_kept
     from medqbench_vlmeval.judge.batch_api import collected
     from medqbench_vlmeval.judge.batch_lines import read_call_file
+    from medqbench_vlmeval.judge.masking import Mask
     from medqbench_vlmeval.judge.store import VerdictStore
 
+    mask = Mask(JudgeOptions("", judge_base_url, judge_key).secrets())
     failures = []
     for path in dict.fromkeys(calls):
         file = read_call_file(path)
@@ -131,7 +136,7 @@ def collect(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: opt
             print(one)
         with VerdictStore() as store:
             if found.paths:
-                _show(import_answers(found.paths, store, file.model))
+                _show(import_answers(found.paths, store, file.model, mask=mask))
             pending = sum(not is_kept(asked, store) for asked in file.ids)
         if found.running:
             failures.append(f"batch {_safe(found.running[-1].batch_id)} of {path} has not ended yet; collect it later")
@@ -192,10 +197,19 @@ def clear(
 
 def _cache_info() -> CacheInfo:
     """What the cache holds; one that is not there yet is not made by asking."""
+    import sqlite3
+
+    from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge.store_view import VerdictStoreView
 
     with VerdictStoreView() as store:
-        return store.info()
+        try:
+            return store.info()
+        except sqlite3.Error as error:
+            raise RunFailed(
+                f"{store.path} cannot be read to its end ({error}); the next run that meets the damage sets the file "
+                "aside and saves what can be read of it."
+            ) from error
 
 
 def _show(found: Imported) -> None:

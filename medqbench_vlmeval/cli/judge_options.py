@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medqbench_vlmeval.errors import BadInput
+
 if TYPE_CHECKING:
     from medqbench_vlmeval.evaluation import Request
     from medqbench_vlmeval.judge import JudgeOptions
@@ -64,7 +66,11 @@ class JudgeChoice:
     no_calls: bool = False
 
     def keywords(self) -> dict[str, Any]:
-        """The judge keywords of a request; an option of its own says more than the same one in --judge-args."""
+        """The judge keywords of a request; an option of its own says more than the same one in --judge-args.
+
+        Raises:
+            BadInput: --judge-args is no JSON object, or --fresh and --no-calls come together.
+        """
         from medqbench_vlmeval.judge import parse_judge_args
 
         given = {
@@ -79,7 +85,10 @@ class JudgeChoice:
             "no_calls": self.no_calls or None,
         }
         given = {name: value for name, value in given.items() if value is not None}
-        return {**DEFAULTS, **parse_judge_args(self.args), **given}
+        found = {**DEFAULTS, **parse_judge_args(self.args), **given}
+        if found.get("fresh") and found.get("no_calls"):
+            raise BadInput("--fresh leaves the cache aside and --no-calls asks nobody; together they leave no verdict.")
+        return found
 
 
 def request_of(

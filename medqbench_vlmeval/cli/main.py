@@ -78,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MedQBenchError as error:
         if debug:
             raise
-        print(f"medqbench: {error}", file=sys.stderr)
+        from medqbench_vlmeval.report.text import terminal_text
+
+        print(f"medqbench: {terminal_text(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("medqbench: interrupted; verdicts that had come are kept.", file=sys.stderr)

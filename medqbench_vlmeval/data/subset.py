@@ -8,6 +8,7 @@ from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.tasks import REASONING_PREFIX
 
 # From the coarsest to the finest; an axis that a data file does not give makes one stratum.
 _STRATA = ("task", "modality", "question_type", "severity", "difficulty")
@@ -18,7 +19,8 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
 
     The subset depends on the samples' indexes and axes, ``n`` and ``seed`` alone, not on their order; a smaller one is
     part of every larger one. In it each task has its share of all samples to within less than one sample, each
-    modality its share of its task, and so on through question type, severity and difficulty.
+    modality its share of its task, and so on through question type, severity and difficulty. What a combined
+    dataset's subset has of one task is a subset of that task's own dataset, too.
 
     Args:
         samples: of one dataset, with unique indexes.
@@ -36,12 +38,18 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
 def _ordered(samples: Sequence[Sample], axes: Sequence[str], seed: int) -> list[Sample]:
     """The samples in an order whose every beginning has the proportions of the whole."""
     if not axes:
-        return sorted(samples, key=lambda sample: _hash(canonical_index(sample.index), seed))
+        return sorted(samples, key=lambda sample: _hash(_own_index(sample), seed))
     strata: dict[str, list[Sample]] = {}
     for sample in samples:
         strata.setdefault(str(getattr(sample, axes[0])), []).append(sample)
     names = sorted(strata, key=lambda name: _hash(f"{axes[0]}={name}", seed))
     return _merged([_ordered(strata[name], axes[1:], seed) for name in names])
+
+
+def _own_index(sample: Sample) -> str:
+    """A combined set's prefixes left out: its parts have the order of their own datasets."""
+    prefix = REASONING_PREFIX.get(sample.task)
+    return canonical_index(sample.index.removeprefix(f"{prefix}:") if prefix else sample.index)
 
 
 def _merged(orders: Sequence[list[Sample]]) -> list[Sample]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.evaluation.rating_files import Rating, read_ratings
-from medqbench_vlmeval.evaluation.rating_match import Matched, RatedAnswer, match
+from medqbench_vlmeval.evaluation.rating_files import read_ratings
+from medqbench_vlmeval.evaluation.rating_match import RatedAnswer, match
 from medqbench_vlmeval.evaluation.verdict_files import JudgedRun, read_runs
 from medqbench_vlmeval.files import write_json
 from medqbench_vlmeval.scoring import is_same, measure_agreement, pairwise
@@ -30,16 +30,19 @@ _GROUPS: dict[str, Callable[[RatedAnswer], str]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """``result`` is the content of ``agreement.json``; ``disagreements`` has a row an answer and dimension."""
+    """``result`` is the content of ``agreement.json``; ``disagreements`` has a row an answer and dimension; ``sources``
+    are the files of ratings."""
 
     result: dict[str, Any]
     disagreements: list[dict[str, Any]]
+    sources: tuple[Path, ...]
 
 
 def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = None, seed: int = 0) -> Comparison:
     """Compare verdicts with ratings of the same answers, dimension by dimension.
 
-    Of several raters the median of an answer's ratings counts, and the raters are compared pair by pair.
+    Of several raters the median of an answer's ratings counts; the judge is also compared with each of them, and they
+    are with each other, pair by pair.
 
     Args:
         verdicts: the ``_samples.jsonl`` of a reasoning run, or a folder with such files.
@@ -69,22 +72,26 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
         "other_runs": list(matched.elsewhere),
         "dimensions": {title: _dimension(answers, name, seed) for name, title in DIMENSION_TITLES.items()},
         "n_disagreements": len(disagreements),
-        **_between_raters(matched, raters),
+        **_by_rater(answers, raters),
         "groups": _groups(answers),
         "published": PUBLISHED,
     }
-    return Comparison(result, disagreements)
+    return Comparison(result, disagreements, tuple(ratings))
 
 
 def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
     """Write ``agreement.json`` and ``agreement.xlsx`` into a folder and return their paths.
 
     Raises:
+        BadInput: a file would replace the ratings themselves.
         RunFailed: a file cannot be written.
     """
     from medqbench_vlmeval.report.sheet_agreement import write_agreement
 
     paths = out / "agreement.json", out / "agreement.xlsx"
+    for path in paths:
+        if path.exists() and any(source.exists() and path.samefile(source) for source in comparison.sources):
+            raise BadInput(f"{path} would replace the ratings themselves; choose another --out, or rename them.")
     try:
         write_json(paths[0], {**comparison.result, "disagreements": comparison.disagreements})
     except OSError as error:
@@ -105,32 +112,38 @@ def _described(run: JudgedRun) -> dict[str, Any]:
 
 
 def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> dict[str, Any]:
-    """The statistics on one dimension, over the answers with a verdict and a rating; the others are counted."""
+    """The statistics on one dimension, over the answers with a verdict and a rating; the others are counted.
+
+    ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
+    median lies half a point from either mark, and no whole verdict is the same as it.
+    """
     sides = [(one.row.scores[dimension], one.consensus(dimension)) for one in answers]
     both = [(ours, theirs) for ours, theirs in sides if ours is not None and theirs is not None]
     return {
         **measure_agreement([ours for ours, _ in both], [theirs for _, theirs in both], seed),
+        "n_between_marks": sum(theirs % 1 != 0 for _, theirs in both),
         "n_unscored": sum(ours is None and theirs is not None for ours, theirs in sides),
         "n_not_rated": sum(theirs is None for _, theirs in sides),
     }
 
 
-def _between_raters(matched: Matched, raters: Sequence[str]) -> dict[str, Any]:
+def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str, Any]:
+    """The judge against each rater alone, and the raters two by two; nothing of a single rater."""
     if len(raters) < 2:
         return {}
-
-    def score(one: RatedAnswer, rater: str, dimension: str) -> float | None:
-        rating: Rating | None = one.ratings.get(rater)
-        return rating.scores.get(dimension) if rating is not None else None
-
     columns = {
         rater: {
-            title: [score(one, rater, dimension) for one in matched.answers]
-            for dimension, title in DIMENSION_TITLES.items()
+            title: [found.scores[name] if (found := one.ratings.get(rater)) else None for one in answers]
+            for name, title in DIMENSION_TITLES.items()
         }
         for rater in raters
     }
-    return {"between_raters": pairwise(columns)}
+    verdicts = {title: [one.row.scores[name] for one in answers] for name, title in DIMENSION_TITLES.items()}
+    by_rater = {
+        rater: {title: compared(verdicts[title], column) for title, column in of_rater.items()}
+        for rater, of_rater in columns.items()
+    }
+    return {"by_rater": by_rater, "between_raters": pairwise(columns)}
 
 
 def _groups(answers: Sequence[RatedAnswer]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Keeping the verdicts of an earlier evaluation that a new one would write over.
 
 Judging costs money. A second evaluation of the same predictions with another judge, protocol or parameter, one
-that scored less than the earlier one, or one of new predictions under the same file name first moves the earlier
-result files into the folder ``previous``.
+that scored less than the earlier one, one that asked the judge everything anew, or one of new predictions under the
+same file name first moves the earlier result files into the folder ``previous``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
     if not paths.samples.exists() or not score["settings"]["judge"]:
         return
     earlier = _read(paths.score)
-    if earlier is not None and _made_by(earlier) == _made_by(score) and _scored(score) >= _scored(earlier):
+    same = earlier is not None and _made_by(earlier) == _made_by(score) and _scored(score) >= _scored(earlier)
+    if same and not _asked_anew(score):
         return
     created = str(earlier.get("settings", {}).get("created", "")) if earlier else ""
     tag = re.sub(r"\W+", "-", created).strip("-") or f"{int(paths.samples.stat().st_mtime)}"
@@ -51,6 +52,13 @@ def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:
     judge = settings.get("judge") or {}
     predictions = (settings.get("prediction_file") or {}).get("content_sha256")
     return (judge.get("name"), judge.get("parameters"), settings.get("protocol"), predictions)
+
+
+def _asked_anew(score: Mapping[str, Any]) -> bool:
+    """Whether all verdicts were paid in this run: the earlier ones are then others, of the same judge."""
+    used = [part.get("usage") or {} for part in single_scores(score)]
+    calls = sum(int(one.get("calls") or 0) for one in used)
+    return 0 < calls == sum(int((one.get("this_run") or {}).get("calls") or 0) for one in used)
 
 
 def _scored(score: Mapping[str, Any]) -> int:

@@ -26,7 +26,7 @@ _NO_MODALITY = "unknown"
 @dataclass(frozen=True)
 class Drawn:
     """What was drawn: ``n`` answers of ``n_eligible``; ``n_too_long`` were left out because no cell holds them,
-    ``n_not_judged`` because the judge never saw them. ``strata`` counts the drawn ones by task, modality and run."""
+    ``n_not_judged`` because the judge gave them no score. ``strata`` counts the drawn ones by task, modality, run."""
 
     sheet: Path
     key: Path
@@ -65,7 +65,7 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
             raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
     runs = read_runs(verdicts)
     names = _names(runs)
-    judged = [(name, row) for name, run in names.items() for row in run.rows.values() if row.verdicts]
+    judged = [(name, row) for name, run in names.items() for row in run.rows.values() if row.is_scored]
     eligible = [(name, row) for name, row in judged if fits_cell(row.answer) and fits_cell(row.reference)]
     if not eligible:
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")

@@ -53,6 +53,11 @@ class Rating:
     claims: Mapping[str, str] = field(default_factory=dict)
     by_judge: bool = False
 
+    @property
+    def is_rated(self) -> bool:
+        """Whether any cell is filled in."""
+        return any(score is not None for score in self.scores.values())
+
 
 def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]:
     """Read one or more files of ratings.
@@ -61,21 +66,20 @@ def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]
     looked for beside it.
 
     Raises:
-        BadInput: a file cannot be read, a column is missing, a rating is not 0, 1 or 2, a row stands twice, the key is
-            missing or does not fit, or nothing is rated.
+        BadInput: a file cannot be read, a column is missing, a rating is not 0, 1 or 2, the key is missing or does not
+            fit, or a rater rated nothing.
     """
     names = _names(paths)
     ratings = [rating for path in paths for rating in _read(path, names[path], key)]
-    first: dict[tuple[str | None, ...], Rating] = {}
-    for rating in ratings:
-        same = first.setdefault((rating.rater, rating.run, rating.model, rating.index), rating)
-        if same is not rating:
-            raise BadInput(
-                f"{rating.where}: rater '{rating.rater[:60]}' rated the same answer before ({same.where}); leave one "
-                "of the rows, or tell the raters apart in a column 'rater'."
-            )
-    if not any(score is not None for rating in ratings for score in rating.scores.values()):
+    if not ratings:
         raise BadInput(f"{', '.join(str(path) for path in paths)}: no cell is filled in yet, so there are no ratings.")
+    filled = {rating.rater for rating in ratings if rating.is_rated}
+    for rating in ratings:
+        if rating.rater not in filled:
+            raise BadInput(
+                f"{rating.where}: no cell is filled in yet, here or in another row of rater '{rating.rater[:60]}'; "
+                "leave these ratings out, or have them filled in."
+            )
     return ratings
 
 
@@ -91,7 +95,7 @@ def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
         for judged in run.rows.values():
             yield Rating(
                 f"{path}, index '{judged.index[:60]}'",
-                run.judge or name,
+                f"{run.judge or name} ({run.protocol})" if run.protocol else run.judge or name,
                 judged.index,
                 judged.scores,
                 model=run.model,
@@ -107,27 +111,28 @@ def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
     dimensions = {name: columns[spelled] for spelled, name in _DIMENSION_KEYS.items() if spelled in columns}
     if not dimensions:
         raise BadInput(
-            f"{path}: no column for any of {', '.join(DIMENSION_TITLES.values())}; columns there: {_listed(header)}."
+            f"{path}: no column for any of {', '.join(DIMENSION_TITLES.values())}; {_columns_there(path, header)}."
         )
     rated = columns.get("".join(words(RATING_ID)))
     index = next((columns[spelled] for spelled in ACCEPTED["index"] if spelled in columns), None)
     at = rated if rated is not None else index
     if at is None:
-        raise BadInput(f"{path}: no column 'index' or '{RATING_ID}'; columns there: {_listed(header)}.")
-    entries = None if rated is None else _key_for(path, key, [_cell(row, at) for row in body if _cell(row, at)])
+        raise BadInput(f"{path}: no column 'index' or '{RATING_ID}'; {_columns_there(path, header)}.")
     # A spreadsheet counts its rows with the header.
-    top = 1 if path.suffix.lower() in (".json", ".jsonl") else 2
-    for number, row in enumerate(body, start=top):
+    numbered = list(enumerate(body, start=1 if path.suffix.lower() in (".json", ".jsonl") else 2))
+    # People write notes below their ratings: only a row with ratings must be of the sheet.
+    rated_rows = [(number, row) for number, row in numbered if any(_cell(row, one) for one in dimensions.values())]
+    ids = {label: number for number, row in rated_rows if (label := _cell(row, at))}
+    entries = None if rated is None else _key_for(path, key, ids)
+    for number, row in numbered:
         scores: dict[str, float | None] = {
             dimension: _score(_cell(row, column), f"{path}, row {number}, column '{header[column].strip()}'")
             for dimension, column in dimensions.items()
         }
         label = _cell(row, at)
-        if not label:
-            if any(score is not None for score in scores.values()):
-                raise BadInput(
-                    f"{path}, row {number}: there are ratings, but the cell '{header[at].strip()}' is empty."
-                )
+        if not label and any(score is not None for score in scores.values()):
+            raise BadInput(f"{path}, row {number}: there are ratings, but the cell '{header[at].strip()}' is empty.")
+        if not label or (entries is not None and label not in entries):
             continue
         entry = {} if entries is None else entries[label]
         claimed = {} if entries is not None else {name: _first(row, columns, known) for name, known in _CLAIMS.items()}
@@ -208,14 +213,16 @@ def _score(text: str, where: str) -> float | None:
     return score
 
 
-def _listed(header: Sequence[str]) -> str:
-    return ", ".join(name.strip()[:40] for name in header[:40] if name.strip()) or "none"
+def _columns_there(path: Path, header: Sequence[str]) -> str:
+    first = "the first row of the first sheet" if path.suffix.lower() == ".xlsx" else "the first row"
+    return f"{first} has {', '.join(name.strip()[:40] for name in header[:40] if name.strip()) or 'no names'}"
 
 
-def _key_for(sheet: Path, key: Path | None, ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
     """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it.
 
-    Each rater fills a copy of the sheet, so that its name need not be the key's.
+    Each rater fills a copy of the sheet, so that its name need not be the key's. ``ids`` are the rated ones with the
+    numbers of their rows.
     """
     own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
     candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
@@ -231,7 +238,8 @@ def _key_for(sheet: Path, key: Path | None, ids: Sequence[str]) -> Mapping[str, 
             "sheet as --key."
         )
     raise BadInput(
-        f"{sheet}: the rating id '{unknown[0][:40]}' is not in the key {candidates[0]}; is it another sheet's?"
+        f"{sheet}, row {ids[unknown[0]]}: the rating id '{unknown[0][:40]}' is not in the key {candidates[0]}; is it "
+        "another sheet's?"
     )
 
 

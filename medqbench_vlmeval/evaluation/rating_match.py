@@ -60,7 +60,8 @@ def match(ratings: Sequence[Rating], runs: Sequence[JudgedRun]) -> Matched:
             continue
         places = [(run, row) for run in candidates if (row := run.find(rating.index)) is not None]
         if not places:
-            unknown.append(rating)
+            if rating.is_rated:
+                unknown.append(rating)
             continue
         run, row = _one_of(places, rating)
         _check(rating, run, row)
@@ -68,7 +69,8 @@ def match(ratings: Sequence[Rating], runs: Sequence[JudgedRun]) -> Matched:
         if rating.rater in answer.ratings:
             raise BadInput(
                 f"{rating.where}: rater '{rating.rater[:60]}' rated the answer to '{row.index[:60]}' before "
-                f"({answer.ratings[rating.rater].where}); leave one of the rows."
+                f"({answer.ratings[rating.rater].where}); leave one of them, or tell the raters apart in a column "
+                "'rater'."
             )
         answer.ratings[rating.rater] = rating
     _refuse_strangers(found, unknown, elsewhere, ratings, runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -81,6 +82,6 @@ def reasoning_row(sample: Sample, prediction: Prediction, judged: JudgedSample) 
         "verdicts": verdicts,
         "scores": scores,
         "conclusion": asdict(read_conclusion(sample, prediction)),
-        "score": sum(scores.values()) if why is None else None,
+        "score": math.fsum(scores.values()) if why is None else None,
         "unscored": why,
     }

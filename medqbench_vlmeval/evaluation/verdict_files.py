@@ -31,6 +31,11 @@ class JudgedRow:
     verdicts: Mapping[str, Any]
 
     @property
+    def is_scored(self) -> bool:
+        """Whether any dimension has a verdict."""
+        return any(score is not None for score in self.scores.values())
+
+    @property
     def answer_sha256(self) -> str:
         return sha256_text(self.answer)
 

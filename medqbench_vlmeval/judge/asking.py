@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
-from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge import failures
 from medqbench_vlmeval.judge.masking import Mask, masked_logs
 from medqbench_vlmeval.judge.options import JudgeOptions
@@ -27,7 +28,7 @@ Messages = Sequence[Mapping[str, str]]
 
 # A count above it is an error of the server's, and sums of such counts would overflow.
 MOST_TOKENS = 10**9
-_SCHEMA_REFUSED = ("response_format", "json_schema", "structured", "guided")
+_SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -118,15 +119,11 @@ class OpenAIAsker:
 
         options = self._options
         self._masked_logs.enter_context(masked_logs(self._mask))
-        # The SDK puts its route behind everything that a base URL holds.
-        url, _, query = options.endpoint().partition("?")
-        self._client = AsyncOpenAI(
-            api_key=self._key,
-            base_url=url,
-            default_query=dict(parse_qsl(query, keep_blank_values=True)),
-            max_retries=0,
-            timeout=options.timeout,
-        )
+        try:
+            self._client = AsyncOpenAI(**client_arguments(options, self._key), max_retries=0)
+        except (ValueError, ImportError) as error:
+            self._masked_logs.close()
+            raise no_client(error, self._mask) from None
         return self
 
     async def __aexit__(
@@ -147,7 +144,7 @@ class OpenAIAsker:
             reply = await self._client.post("/chat/completions", body=body, cast_to=object)
         except openai.APIStatusError as error:
             words = failures.server_words(error, self._mask)
-            if asked_schema and error.status_code in (400, 422) and any(one in words for one in _SCHEMA_REFUSED):
+            if asked_schema and error.status_code in (400, 422) and _SCHEMA_REFUSED.search(words):
                 # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
                 self._takes_schemas = False
                 return await self.ask(messages, schema)
@@ -155,7 +152,7 @@ class OpenAIAsker:
         except openai.APIConnectionError as error:
             words = failures.server_words(error, self._mask)
             raise Unanswered(f"{type(error).__name__}: {words}", connection=True) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             # A server that says JSON and sends something else: the SDK passes the decoder's error on.
             reply = None
         self._answered = True
@@ -171,8 +168,26 @@ class OpenAIAsker:
             f"{type(error).__name__} ({error.status_code}): {words}",
             may_heal=error.status_code in failures.MAY_HEAL or error.status_code >= 500,
             retry_after=retry_after(error.response.headers),
-            concerns_server=error.status_code in failures.MAY_HEAL or error.status_code >= 500,
+            concerns_server=not failures.is_about_this_prompt(error, words),
         )
+
+
+def client_arguments(options: JudgeOptions, key: str) -> dict[str, Any]:
+    """What the SDK's clients, for live calls and for batches, are made with."""
+    # The SDK puts its route behind everything that a base URL holds.
+    url, _, query = options.endpoint().partition("?")
+    return {
+        "api_key": key,
+        "base_url": url,
+        "default_query": dict(parse_qsl(query, keep_blank_values=True)),
+        "timeout": options.timeout,
+    }
+
+
+def no_client(error: Exception, mask: Mask) -> BadInput:
+    """The SDK's client could not be made: it reads the proxy variables, and a SOCKS proxy takes a package more."""
+    words = failures.short_words(None, str(error), mask).rstrip(".")
+    return BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.")
 
 
 def read_completion(reply: Any, name: str, key: str = "") -> Answer:

@@ -9,10 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge import failures
+from medqbench_vlmeval.judge.asking import client_arguments, no_client
 from medqbench_vlmeval.judge.batch_answers import reason_in
 from medqbench_vlmeval.judge.batch_lines import CallFile
 from medqbench_vlmeval.judge.batch_notes import Submitted, note_submission, read_submissions, save_answers, state_path
@@ -83,14 +83,10 @@ class BatchApi:
         from openai import OpenAI
 
         options = self._options
-        url, _, query = options.endpoint().partition("?")
-        self._open = OpenAI(
-            api_key=self._key,
-            base_url=url,
-            default_query=dict(parse_qsl(query, keep_blank_values=True)),
-            max_retries=options.retry,
-            timeout=options.timeout,
-        )
+        try:
+            self._open = OpenAI(**client_arguments(options, self._key), max_retries=options.retry)
+        except (ValueError, ImportError) as error:
+            raise no_client(error, self.mask) from None
         self._masked_logs.enter_context(masked_logs(self.mask))
         return self
 

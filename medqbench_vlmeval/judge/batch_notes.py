@@ -42,7 +42,7 @@ def read_submissions(calls: Path) -> list[Submitted]:
         return []
     try:
         found = [Submitted(**one) for one in json.loads(path.read_text(encoding="utf-8"))["batches"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         found = []
     if not found or not all(isinstance(one.batch_id, str) and one.batch_id.strip() for one in found):
         raise BadInput(

@@ -25,7 +25,9 @@ CHAT_TOKENS = 7
 ASSUMED_COMPLETION = {"official": 5, "rubric": 60, "rubric-joint": 220}
 _ASSUMED_OTHERWISE = 60
 # Models that think before they reply, and a guess at what they think about one question.
-_THINKS = re.compile(r"(?:.*/)?(?:o[1-9](?:-|\Z)|gpt-5|gemini-2\.5-pro|deepseek-(?:r1|reasoner)|.*thinking)")
+_THINKS = re.compile(
+    r"(?:.*[/:])?(?:o[1-9](?:-|\Z)|gpt-5(?!-chat)|gemini-2\.5-pro|deepseek-(?:r1|reasoner)|.*thinking)"
+)
 ASSUMED_THINKING = 300
 _ROUNDS = re.compile(r"-\d+\Z")
 

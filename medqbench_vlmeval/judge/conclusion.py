@@ -26,7 +26,7 @@ _BETWEEN = (
     r"|deemed|judged|graded|classified|assessed|evaluated|described|categorized|regarded|concluded|of|a|an|the"
     r"|in|at|best"
     r"|this|image|scan|picture|level|grade|very|quite|rather|fairly|generally|overall|still|only|just|barely|marginally"
-    r"|clearly|definitely|mostly|relatively|somewhat|borderline|therefore|thus|hence|however|also"
+    r"|clear|clearly|definitely|mostly|relatively|somewhat|borderline|therefore|thus|hence|however|also"
     r"|diagnostically|it|slide"
     r"|technically|photo|photograph|quality|for|diagnosis|diagnostic|purposes|use|conclusion|final|verdict|sum|i|we)"
     r"|(?P<negated>not|no longer|never|isn't|cannot|can't|n't|far from|neither|less than|hardly))"
@@ -50,10 +50,17 @@ _IMAGE_IS = re.compile(
 _REJECTING = re.compile(
     r"\b(?P<negated>not |don't |never )?(?:reject|discard) (?:this|the) (?:image|scan|slide|picture)", re.I
 )
+_RATED = re.compile(
+    r"\b(?:rate|grade|judge|classify|consider|deem|call|label)d?\s(?:this|the)\s(?:image|scan|picture|slide)\s"
+    r"(?:(?:as|to be|an?)\s){0,2}(?=(?P<level>[a-z-]+))",
+    re.IGNORECASE,
+)
+_WORDS = "|".join(_LEVELS.values())
+_NEITHER = re.compile(rf"\bneither (?P<one>{_WORDS}) nor (?P<other>{_WORDS})\b", re.IGNORECASE)
 _ALONE = re.compile(
     r"(?:(?:overall|conclusion|final|quality|verdict|answer|assessment|judge?ment|rating|grade|result|level"
     r"|therefore|thus"
-    rf"|so|in)[\s,:.=-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*",
+    rf"|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*",
     re.IGNORECASE,
 )
 _NEXT_LEVEL = re.compile(rf"\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVEL.pattern})", re.IGNORECASE)
@@ -76,7 +83,7 @@ _WORSE = re.compile(
 )
 # These say all by themselves; the adjectives above may be about a property ('better contrast').
 _CHOOSES = re.compile(
-    r"\b(?:outperforms?|surpass(?:es)?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b", re.IGNORECASE
+    r"\b(?:outperforms?|surpass(?:es)?|exceeds?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b", re.IGNORECASE
 )
 _QUALITY_NEXT = re.compile(
     r"^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:overall |general |total |image |diagnostic |technical |visual "
@@ -137,6 +144,13 @@ def preferred_image(text: str) -> int | None:
 def _levels_in(sentence: str) -> list[tuple[int, str]]:
     """Statements of a level with their rank (0 is the clearest)."""
     found: list[tuple[int, str]] = []
+    if neither := _NEITHER.search(sentence):
+        named = {_name(match) for part in ("one", "other") if (match := _LEVEL.match(neither[part]))}
+        left = [level for level in _LEVELS if level not in named]
+        return [(0, left[0])] if len(left) == 1 else []
+    for match in _RATED.finditer(sentence):
+        if level := _level_at(sentence, match.start("level"), negated=False):
+            found.append((1, level))
     for rank, pattern in ((0, _ANCHORED), (1, _IMAGE_IS)):
         for match in pattern.finditer(sentence):
             if level := _level_at(sentence, match.start("level"), bool(match["negated"])):

@@ -2,16 +2,18 @@
 
 ``nproc`` workers take calls from one iterator. A call that another run has had answered meanwhile is taken from the
 store. Else it is asked, with retries (exponential backoff with jitter; a wait that the server asks for is kept
-by all workers), and a reply without a verdict that its dimensions allow is asked about again in the same
-conversation, at most twice. A worker takes its next call when the last one's answer is on the disk, so that a
-process that dies loses at most ``nproc`` answers. After ``stop_after`` calls in a row that failed, the run stops.
+by all workers, and a call waits its backoff where that is longer), and a reply without a verdict that its dimensions
+allow is asked about again in the same conversation, at most twice. A worker takes its next call when the last one's
+answer is on the disk, so that a process that dies loses at most ``nproc`` answers. After ``stop_after`` calls in a
+row that failed, the run stops.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge.asking import Answer, Asker, Messages, Unanswered
@@ -29,6 +31,13 @@ LONGEST_WAIT = 600.0
 _FIRST_CONNECTIONS = 3
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
 _REPEATED_REPLY = 4000
+
+
+class _TooSlow(Unanswered):
+    """No whole answer came within the time that a call has."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no answer within {seconds:g} s", connection=True)
 
 
 class Engine:
@@ -129,7 +138,9 @@ class Engine:
                     "what was answered is kept."
                 )
             self._pace.pause(asked_for)
-            return asked_for
+            # Calls that were turned away together would come back together, and a wait of 0 s would use up all
+            # attempts at once.
+            return max(asked_for, backoff(state))
 
         def may_heal(error: BaseException) -> bool:
             return isinstance(error, Unanswered) and error.may_heal
@@ -141,20 +152,36 @@ class Engine:
             return state.attempt_number >= attempts
 
         schema = joint_schema(call.task) if call.structured else None
-        length = sum(len(message["content"]) for message in messages)
+        length = sum(len(message["content"].encode("utf-8", errors="replace")) for message in messages)
         try:
             async for attempt in tenacity.AsyncRetrying(
                 retry=tenacity.retry_if_exception(may_heal), wait=wait, stop=stop, reraise=True
             ):
                 with attempt:
                     await self._pace.start(length)
-                    answer = await self._asker.ask(messages, schema)
+                    answer = await self._asked(messages, schema)
         except Unanswered as failure:
             if failure.connection and self._failed_in_a_row + 1 >= self._patience():
-                raise self._asker.gone() from None
+                raise self._too_slow() if isinstance(failure, _TooSlow) else self._asker.gone() from None
             raise
         self._answered = True
         return answer
+
+    async def _asked(self, messages: Messages, schema: Mapping[str, Any] | None) -> Answer:
+        # The client's own limit is for each piece of an answer: one that drips in would take for ever. A model of
+        # the kit's may have to wait for its turn in this process, and has the kit's limit.
+        limit = None if self._options.of_kit else self._options.timeout
+        try:
+            return await asyncio.wait_for(self._asker.ask(messages, schema), limit)
+        except asyncio.TimeoutError:
+            raise _TooSlow(self._options.timeout) from None
+
+    def _too_slow(self) -> JudgeError:
+        return JudgeError(
+            f"The judge '{self._options.name}' did not answer within {self._options.timeout:g} s, call after call. "
+            "Allow more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is "
+            "kept."
+        )
 
     def _patience(self) -> int:
         """How many failed calls in a row stop the run: fewer where nothing was answered yet."""

@@ -22,6 +22,8 @@ _NO_CREDIT = "insufficient_quota"
 # Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
 MAY_HEAL = frozenset({408, 409, 425, 429})
 _WORDS_LENGTH = 240
+# What a terminal would obey, or reorder its line by.
+_NOT_WORDS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 # A 400 that speaks of this one prompt: its length, or a filter that its words set off.
 _THIS_PROMPT_CODES = frozenset(
     {"context_length_exceeded", "string_above_max_length", "content_filter", "invalid_prompt"}
@@ -50,11 +52,12 @@ def server_words(error: OpenAIError, secret: str | Mask) -> str:
 
 
 def short_words(body: Any, otherwise: str, mask: Callable[[str], str]) -> str:
-    """The explanation in an error's body, in one short masked line; ``otherwise`` where it has none."""
+    """The explanation in an error's body, in one short masked line without control characters; ``otherwise`` where
+    it has none."""
     while isinstance(body, dict):
         body = next((body[name] for name in ("message", "error", "detail", "msg") if body.get(name)), "")
     words = mask(body if isinstance(body, str) and body.strip() else otherwise)
-    words = " ".join(re.sub(r"\bsk-[\w*-]{4,}", "***", words).split())
+    words = " ".join(_NOT_WORDS.sub("\ufffd", re.sub(r"\bsk-[\w*-]{4,}", "***", words)).split())
     return words if len(words) <= _WORDS_LENGTH else f"{words[:_WORDS_LENGTH]}..."
 
 

@@ -41,6 +41,9 @@ class Judge(Protocol):
     def protocol(self) -> str:
         """The name of the protocol it follows."""
 
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
+        """How many calls, or embedded verdicts, judging these takes: the total that progress counts up to."""
+
     def judge(
         self,
         samples: Sequence[Sample],

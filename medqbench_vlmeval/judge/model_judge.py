@@ -68,6 +68,11 @@ class ModelJudge:
             },
         }
 
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
+        """All calls, equal ones and those in the store included."""
+        texts, _ = texts_to_judge(samples, predictions)
+        return sum(self._protocol.calls_per_sample(sample.task) for sample, _ in texts)
+
     def calls(
         self, samples: Sequence[Sample], predictions: Sequence[Prediction]
     ) -> tuple[list[Call], Mapping[str, str]]:

@@ -17,6 +17,8 @@ from medqbench_vlmeval.judge.protocol import DEFAULT_PROTOCOL
 
 KEY_VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY")
 URL_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
+# The client sends their password to the proxy, which may repeat it.
+PROXY_VARIABLES = tuple(f"{name}_proxy" for name in ("http", "https", "all"))
 NO_KEY = "EMPTY"
 PUBLIC_URL = "https://api.openai.com/v1"
 
@@ -225,7 +227,8 @@ class JudgeOptions:
         )
 
     def secrets(self) -> frozenset[str]:
-        """All that must not be shown of this judge: keys, what its URL carries, and texts in ``extra`` named so.
+        """All that must not be shown of this judge: keys, what its URL and those of proxies carry, and texts in
+        ``extra`` named so.
 
         Raises:
             BadInput: the file ``.env`` cannot be read.
@@ -233,7 +236,8 @@ class JudgeOptions:
         if self.panel:
             return frozenset().union(*(member.secrets() for member in self.panel))
         named = [self.key, *(environment(name) for name in (self.key_env, *KEY_VARIABLES) if name)]
-        urls = [self.base_url, *map(environment, URL_VARIABLES)]
+        proxies = [os.environ.get(spelled) for name in PROXY_VARIABLES for spelled in (name, name.upper())]
+        urls = [self.base_url, *map(environment, URL_VARIABLES), *proxies]
         found = {text.strip() for text in named if text} | set(values_named_secret(self.extra))
         return frozenset(found.union(*(url_secrets(url) for url in urls if url)))
 

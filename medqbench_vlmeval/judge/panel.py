@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from medqbench_vlmeval.judge.calls import combined
-from medqbench_vlmeval.judge.interface import Judge, OnProgress, Progress
+from medqbench_vlmeval.judge.interface import Judge, OnProgress
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
 
@@ -47,6 +48,10 @@ class PanelJudge:
             },
         }
 
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
+        """The members' calls together."""
+        return sum(member.n_calls(samples, predictions) for member in self.members)
+
     def judge(
         self,
         samples: Sequence[Sample],
@@ -55,9 +60,11 @@ class PanelJudge:
     ) -> list[JudgedSample]:
         """Judge each sample's prediction by every member, one after the other (see ``interface.Judge.judge``)."""
         of_members: dict[str, list[JudgedSample]] = {}
-        for position, member in enumerate(self.members):
-            told = _of_panel(on_progress, position, len(self.members))
+        before, total = 0, self.n_calls(samples, predictions)
+        for member in self.members:
+            told = _of_panel(on_progress, before, total)
             of_members[member.name] = member.judge(samples, predictions, told)
+            before += member.n_calls(samples, predictions)
         return [self._combined({name: judged[at] for name, judged in of_members.items()}) for at in range(len(samples))]
 
     def _combined(self, of_members: dict[str, JudgedSample]) -> JudgedSample:
@@ -79,22 +86,8 @@ def _median(parts: dict[str, Verdict]) -> tuple[float | None, str | None]:
     return None, f"{name}: {failed.reason}"
 
 
-def _of_panel(on_progress: OnProgress | None, position: int, n: int) -> OnProgress | None:
-    """Members are taken to be of the same size: each has the same samples."""
+def _of_panel(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
+    """A member's progress as the panel's: ``before`` calls belong to the members before it, of ``total`` in all."""
     if on_progress is None:
         return None
-
-    def told(progress: Progress) -> None:
-        done = position * progress.total + progress.done
-        on_progress(
-            Progress(
-                done,
-                n * progress.total,
-                progress.asked,
-                progress.prompt_tokens,
-                progress.completion_tokens,
-                progress.model,
-            )
-        )
-
-    return told
+    return lambda member: on_progress(replace(member, done=before + member.done, total=total))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.options import KIT_PREFIX
 
 PRICES_VARIABLE = "MEDQBENCH_PRICES"
 CURRENCY = "USD"
@@ -48,7 +49,7 @@ class PriceTable:
     own_file: Path
 
     def price(self, model: str) -> Price | None:
-        """A model's price: under its whole name, else without a router's prefix, a date or '-latest' in it."""
+        """A model's price: under its whole name, else without 'kit:', a router's prefix, a date or '-latest' in it."""
         return next((self.models[name] for name in _names(model) if name in self.models), None)
 
     def cost(self, model: str, prompt_tokens: float, completion_tokens: float) -> float | None:
@@ -97,9 +98,12 @@ def _own_file(path: Path | None) -> tuple[Path, bool]:
 
 def _names(model: str) -> Iterator[str]:
     whole = model.strip().lower()
-    bare = whole.rpartition("/")[2]
+    # The kit takes some names for others ('gpt-4o' for an older, dearer model): these stand with their prefix.
+    yield whole
+    plain = whole.removeprefix(KIT_PREFIX).strip()
+    bare = plain.rpartition("/")[2]
     for strip in (str, lambda name: _DATE.sub("", name)):
-        yield strip(whole)
+        yield strip(plain)
         yield strip(bare)
 
 

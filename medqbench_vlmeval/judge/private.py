@@ -9,18 +9,23 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from medqbench_vlmeval.judge.masking import MARK
 
-_SECRET_NAME = re.compile(r"key|token|secret|passw|authorization|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|auth(?!or(?!i))|credential|cookie|signature", re.IGNORECASE)
+# Names of ordinary settings with such a word in them.
+_ORDINARY = re.compile(
+    r"tokeni[sz]\w*|(?<![a-z])(?:stop|bos|eos|pad|unk)_tokens?|key(?:boards?|words?|points?|frames?)", re.IGNORECASE
+)
 # Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
 _NAMING = frozenset({"name", "key", "header"})
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what has this name is likely to be a secret."""
-    return bool(_SECRET_NAME.search(name))
+    """Whether what has this name is likely to be a secret; 'tokenizer' and 'stop_token' are no such names."""
+    return bool(_SECRET_NAME.search(_ORDINARY.sub("", name)))
 
 
 def shown_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as a result may show them: texts that are named like a secret are masked, at any depth.
+    """Settings as a result may show them: texts that are named like a secret are masked, at any depth, and what is
+    secret in URLs.
 
     Numbers and truth values stay ('max_completion_tokens').
     """
@@ -32,6 +37,8 @@ def values_named_secret(value: Any, secret: bool = False) -> Iterator[str]:
     if isinstance(value, str):
         if secret:
             yield value
+        elif "://" in value:
+            yield from url_secrets(value)
     elif isinstance(value, Mapping):
         whole = secret or _names_a_secret(value)
         for name, inner in value.items():
@@ -72,7 +79,8 @@ def url_secrets(url: str) -> set[str]:
 
 def _shown(value: Any, secret: bool) -> Any:
     if isinstance(value, str):
-        return MARK if secret else value
+        shown = shown_url(value) if "://" in value and url_secrets(value) else value
+        return MARK if secret else shown
     if isinstance(value, Mapping):
         whole = secret or _names_a_secret(value)
         return {name: _shown(inner, whole or is_secret_name(str(name))) for name, inner in value.items()}

@@ -18,6 +18,7 @@ from functools import cached_property
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import rubric
+from medqbench_vlmeval.judge.neutral import neutralised
 from medqbench_vlmeval.prompts import official
 from medqbench_vlmeval.tasks import DIMENSIONS, REASONING_PREFIX, Task
 
@@ -137,7 +138,7 @@ def _family(name: str) -> Protocol | None:
         return None
     own = {task: makers[name](task) for task in REASONING_TASKS}
     markers = (rubric.ANSWER_MARKER, rubric.REFERENCE_MARKER)
-    return Protocol(name, rubric.VERSION, own, *markers, rubric.neutralised, rubric.CODE_MARKER)
+    return Protocol(name, rubric.VERSION, own, *markers, neutralised, rubric.CODE_MARKER)
 
 
 def _unknown(name: str) -> BadInput:

@@ -25,6 +25,10 @@ _MOST_OBJECTS = 50
 _BRACE = re.compile(r"\{")
 # Inside of a JSON string a quote is escaped: no sentence of a judge's, whatever it quotes, holds this.
 _SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{"|".join(DIMENSIONS).replace("_", "[ _]")})', re.IGNORECASE)
+# Keys behind an object are those of another one, which was not closed around it or not understood.
+_GOES_ON = re.compile(rf'"(?:score|{"|".join(DIMENSIONS).replace("_", "[ _]")})"\s{{0,5}}:', re.IGNORECASE)
+_REASON = re.compile(r'"reason"\s{0,5}:\s{0,5}"', re.IGNORECASE)
+_SCORE_KEY = re.compile(r'"score"\s{0,5}:', re.IGNORECASE)
 _SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
 _LONGEST_NUMBER = 20
 
@@ -56,25 +60,48 @@ def read_reply(reply: str | None, call: Call) -> Reading:
 
 
 def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
-    """The last JSON object of a reply that speaks of any of the dimensions."""
-    for found in _objects(_spoken(reply)):
-        said = {_name(key): value for key, value in found.items()}
-        if not set(said) & set(allowed):
-            continue
-        scores, explanations, wrong = {}, {}, []
-        for dimension, values in allowed.items():
-            entry = said.get(dimension)
-            score = _number(entry.get("score") if isinstance(entry, dict) else entry)
-            if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
-                explanations[dimension] = _sendable(entry["reason"])
-            if score is None:
-                wrong.append(f"no verdict on {dimension}")
-            elif score not in values:
-                wrong.append(f"{dimension}: {_not_allowed(score, values)}")
-            else:
-                scores[dimension] = score
-        return Reading(scores, explanations, "; ".join(wrong) or None)
-    return Reading(reason=NO_VERDICT)
+    """The last JSON object of a reply that speaks of any of the dimensions.
+
+    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
+    where it stands inside of a sentence of an object that is broken or cut off.
+    """
+    text = _spoken(reply)
+    speaking = ((start, end, said) for start, end, said in _objects(text) if set(said) & set(allowed))
+    start, end, said = next(speaking, (0, 0, {}))
+    if not said or _GOES_ON.search(text, end) or _in_sentence(text, start):
+        return Reading(reason=NO_VERDICT)
+    reading = _read_entries(said, allowed)
+    if not _begins_line(text, start):
+        own = next((said for at, _, said in speaking if _begins_line(text, at)), said)
+        if _read_entries(own, allowed).scores != reading.scores:
+            return Reading(reason=NO_VERDICT)
+    return reading
+
+
+def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
+    scores, explanations, wrong = {}, {}, []
+    for dimension, values in allowed.items():
+        entry = said.get(dimension)
+        score = _number(entry.get("score") if isinstance(entry, dict) else entry)
+        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
+            explanations[dimension] = _sendable(entry["reason"])
+        if score is None:
+            wrong.append(f"no verdict on {dimension}")
+        elif score not in values:
+            wrong.append(f"{dimension}: {_not_allowed(score, values)}")
+        else:
+            scores[dimension] = score
+    return Reading(scores, explanations, "; ".join(wrong) or None)
+
+
+def _in_sentence(text: str, at: int) -> bool:
+    """Whether the last reason that begins before a place has not ended there: no score has followed it."""
+    begun = max((found.end() for found in _REASON.finditer(text, 0, at)), default=None)
+    return begun is not None and not _SCORE_KEY.search(text, begun, at)
+
+
+def _begins_line(text: str, at: int) -> bool:
+    return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
 
 
 def _spoken(reply: str) -> str:
@@ -98,8 +125,9 @@ def _number(value: Any) -> int | None:
     return int(value) if math.isfinite(value) and value == int(value) else None
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects in a text, the last first; one inside another comes after it."""
+def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
+    another comes after it."""
     decoder = json.JSONDecoder()
     kinds = (_BRACE, _SPEAKING_BRACE)
     starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
@@ -111,7 +139,8 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(found, dict):
             ends.append((end, -start, found))
-    yield from (found for *_, found in sorted(ends, key=lambda one: one[:2], reverse=True))
+    for end, before, found in sorted(ends, key=lambda one: one[:2], reverse=True):
+        yield -before, end, {_name(key): value for key, value in found.items()}
 
 
 def _name(key: str) -> str:

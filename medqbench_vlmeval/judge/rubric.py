@@ -1,20 +1,17 @@
 """This package's own judge wording: explicit criteria for 0, 1 and 2, delimited data, verdict last.
 
 The delimiters carry a code made from both texts, so that no text can foresee and forge them, and what looks
-like one of them inside a text is taken apart (:func:`neutralised`).
+like one of them inside a text is taken apart (``neutral``).
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from functools import lru_cache
 from typing import Any
 
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS, Task, dimension_scores
 
 # Goes up with every change of a template's words.
-VERSION = "2"
+VERSION = "3"
 ANSWER_MARKER = "{{candidate}}"
 REFERENCE_MARKER = "{{reference}}"
 CODE_MARKER = "{{code}}"
@@ -98,49 +95,6 @@ _CRITERIA = {
     },
 }
 
-# Format and control characters that no text needs: soft hyphen, zero-width, bidirectional, fillers, variation
-# selectors, the tag block (some models read it as ASCII), C0 and C1 without tab and line ends.
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
-    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-# Letters of other scripts, and signs, that look like the ones that tags are made of.
-_LOOK_ALIKES = {
-    **dict(zip("асԁеіхтг", "acdeixtr", strict=True)),
-    **dict(zip("ακεινορτχ", "akeinoptx", strict=True)),
-    **dict(zip("ոᴀᴄᴅᴇғɪɴʀᴛꜰıđŧΙ", "nacdefinrtfidti", strict=True)),
-    **dict.fromkeys("‹〈⟨«《⟪❮❬❰⦑⧼≺≪⋖˂ᐸ◁◀⊲", "<"),
-    **dict.fromkeys("›〉⟩»》⟫❯❭❱⦒⧽≻≫⋗˃ᐳ▷▶⊳", ">"),
-    **dict.fromkeys("⁄∕⧸╱⟋", "/"),
-    **dict.fromkeys("⧵∖╲⟍", "\\"),
-    **dict.fromkeys("∣ǀ│┃", "|"),
-}
-_HIDDEN = "\0"
-_LAST_ASCII = "\x7f"
-
-
-def _spread(word: str) -> str:
-    """A pattern of the word that marks between its letters, or one blank, do not hide."""
-    return r"\0*(?:\s\0*)?".join(word)
-
-
-# '<' and '/', also as entities and escapes.
-_OPEN = r"(?:<|&(?:lt|lang|laquo|#0*60|#x0*3c);?|\\u003c|\\x3c|%3c)"
-_SLASH = r"(?:[/\\]|&(?:sol|#0*47|#x0*2f);?|%2f)"
-_NAME = f"(?:{_spread('candidate')}|{_spread('reference')})"
-_LOOKS_LIKE_TAG = re.compile(
-    rf"(?:{_OPEN}|[\[{{]){{1,3}}[\s\0]*{_SLASH}(?:[\s\0]|{_SLASH})*(?={_NAME})"
-    rf"|{_OPEN}{{1,3}}[\s\0]*(?={_NAME}(?:[\s\0_.-]*{_spread('text')}|[\s\0]*>))"
-)
-_THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad")
-_IN_ANGLES = ("s", "bos", "eos", "pad", "unk", "sys", "start_of_turn", "end_of_turn", *_THOUGHTS)
-_IN_SQUARES = ("inst", "system_prompt", "think")
-# What opens or ends a turn or a thought: many servers read a chat template's tokens wherever they stand.
-_CONTROL_TOKEN = re.compile(
-    rf"<(?=[\0/]*(?:{'|'.join(map(_spread, _IN_ANGLES))})\0*>|\0*\|[^<>|\s]{{1,40}}\|\0*>)"
-    rf"|\[(?=[\0/]*(?:{'|'.join(map(_spread, _IN_SQUARES))})\0*\])"
-)
-
 
 def rubric_templates(task: Task) -> dict[str, str]:
     """The four templates of a reasoning task, with all markers."""
@@ -187,41 +141,6 @@ def criteria(task: Task, dimension: str) -> tuple[str, dict[int, str]]:
     """A dimension's question and what each score means, for people who rate by hand."""
     question, two, one, zero = _CRITERIA[task][dimension]
     return question, {2: two, **({1: one} if one else {}), 0: zero}
-
-
-def neutralised(data: str) -> str:
-    """Data that can neither open nor close a delimiter, a chat template's turn or a thinking block.
-
-    Invisible characters go; the opening bracket of what a reader could take for one of those (in another case,
-    script or width, with blanks, marks or entities in it) becomes '(', a closing tag's slash goes with it. All else
-    stays: 'noise < 5 HU' is no tag.
-    """
-    visible = _INVISIBLE.sub("", data)
-    seen = visible.lower() if visible.isascii() else "".join(map(_face, visible))
-    for pattern in (_LOOKS_LIKE_TAG, _CONTROL_TOKEN):
-        at, kept = 0, []
-        for found in pattern.finditer(seen):
-            kept.append((at, found.start()))
-            at = found.end()
-        if at:
-            parts = [*kept, (at, len(seen))]
-            visible = "(".join(visible[start:end] for start, end in parts)
-            seen = "(".join(seen[start:end] for start, end in parts)
-    return visible
-
-
-@lru_cache(maxsize=4096)
-def _face(character: str) -> str:
-    """The one character that a reader sees: lower case, without accents and style; NUL for a mark."""
-    if character <= _LAST_ASCII:
-        return character.lower()
-    plain = _LOOK_ALIKES.get(character) or unicodedata.normalize("NFKD", character)[0].lower()[0]
-    plain = _LOOK_ALIKES.get(plain, plain)
-    category = unicodedata.category(plain)
-    # Marks sit on the letter before; a lone surrogate cannot be sent.
-    if category[0] == "M" or category == "Cs":
-        return _HIDDEN
-    return {"Zs": " ", "Pd": "-", "Pc": "_"}.get(category, plain)
 
 
 def _template(task: Task, question: str, two: str, one: str, zero: str) -> str:

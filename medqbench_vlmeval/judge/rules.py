@@ -31,7 +31,7 @@ from medqbench_vlmeval.judge.protocol import RULES
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
 from medqbench_vlmeval.tasks import DIMENSIONS, QUALITY_LEVELS, Task
 
-VERSION = "1"
+VERSION = "2"
 COMPLETE_SHARE = 0.75
 NO_CONCLUSION = "the reference states no conclusion that the embedded judge can read"
 NO_FINDINGS = "the reference names no quality attribute that the embedded judge knows"
@@ -62,6 +62,10 @@ class RulesJudge:
             "protocol": {"name": RULES, "version": VERSION, "sha256": rules_sha256()},
             "judge": {"name": RULES, "served_as": None, "parameters": {}},
         }
+
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
+        """Four verdicts for each sample that is judged."""
+        return len(texts_to_judge(samples, predictions)[0]) * len(DIMENSIONS)
 
     def judge(
         self,

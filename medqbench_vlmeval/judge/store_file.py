@@ -9,7 +9,7 @@ import sqlite3
 import struct
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS judgements (
     created REAL NOT NULL, used REAL NOT NULL
 );
 """
-_BUSY_SECONDS = 30.0
+# How long another process's lock is waited for.
+BUSY_SECONDS = 30.0
 _TRY_AGAIN = 0.02
 # One removal makes room for many answers to come.
 _ROOM = 0.1
@@ -34,17 +35,17 @@ _PAGE_SIZE_AT, _PAGES_AT, _HEADER = 16, 28, 100
 _MOST_PADDING = 1 << 30
 
 
-def open_file(path: Path) -> sqlite3.Connection:
-    """Open a file for reading and writing, made where it is not there.
+def open_file(path: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
+    """Open a file for reading and writing, made where it is not there; ``patience`` is for locks, in seconds.
 
     Raises:
         sqlite3.DatabaseError: it cannot be opened or is no such file (see :func:`is_damage`).
     """
     # The change to a write-ahead log needs the file for itself, and SQLite does not wait for that.
-    deadline = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + patience
     while True:
         try:
-            return _opened(path)
+            return _opened(path, patience)
         except sqlite3.OperationalError as error:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
@@ -55,6 +56,37 @@ def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
     """Write rows in one transaction; a row of the same key is replaced."""
     with connection:
         connection.executemany("INSERT OR REPLACE INTO judgements VALUES (?,?,?,?,?,?,?)", rows)
+
+
+def be_patient(connection: sqlite3.Connection, seconds: float) -> None:
+    """How long the connection waits for another process's lock from now on."""
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
+def rows_of(connection: sqlite3.Connection, keys: Iterable[str]) -> Iterator[Row]:
+    """The rows of these keys that are there."""
+    for key in keys:
+        yield from connection.execute("SELECT * FROM judgements WHERE key = ?", (key,))
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the journal of a file that is not there any more: SQLite cannot open a new file beside it."""
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f"{path.name}.lock")):
+        if not path.exists():
+            for ending in _PARTS:
+                path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -117,8 +149,8 @@ def give_space_back(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, check_same_thread=False)
+def _opened(path: Path, patience: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # Each commit reaches the disk: what was paid for survives a power cut too.

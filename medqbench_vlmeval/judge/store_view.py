@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 
 from medqbench_vlmeval.judge.store import VerdictStore
+
+logger = logging.getLogger(__name__)
 
 
 class VerdictStoreView(VerdictStore):
     """A store that is read and never written. Where there is no cache, or none that can be read, it is empty."""
 
-    def _opened(self) -> sqlite3.Connection | None:
-        self._writable = False
+    def _opened(self, patience: float) -> sqlite3.Connection | None:  # noqa: ARG002  # nothing is waited for
         if not self.path.is_file():
             return None
         journal = self.path.with_name(f"{self.path.name}-wal")
@@ -22,7 +24,8 @@ class VerdictStoreView(VerdictStore):
         connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         try:
             connection.execute("SELECT key FROM judgements LIMIT 1").fetchone()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
             connection.close()
+            logger.warning("%s cannot be read (%s); it is taken to be empty.", self.path, error)
             return None
         return connection

@@ -8,9 +8,10 @@ correct themselves further down the page:
 2. a score in a sentence ('I would rate it 1', '2 out of 2') or under another label ('Completeness: 2').
 
 A verdict that is there but is not 0, 1 or 2 ('Score: 10', '1 or 2', '2.9') gives None and is never replaced by an
-earlier one. What is thought aloud in a closed ``<think>`` block is no verdict; an unclosed one means that the
-reply never came. Text that repeats the question's criteria ('2 for completely ...') is no verdict either. All
-patterns are bounded, so that time is linear in the reply's length.
+earlier one. None it is too where the last clear one stands in a quotation and another one outside of it. What is
+thought aloud in a closed ``<think>`` block is no verdict; an unclosed one means that the reply never came. Text that
+repeats the question's criteria ('2 for completely ...') is no verdict either. All patterns are bounded, so that time is
+linear in the reply's length.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medqbench_vlmeval.judge.verdict_number import Number, is_enumerated, read_number
-from medqbench_vlmeval.judge.verdict_text import plain_text, without_markup, without_thoughts
+from medqbench_vlmeval.judge.verdict_text import plain_text, without_markup, without_quotations, without_thoughts
 
 _LABEL = re.compile(
     r"(?P<strong>(?<![^\W_])(?:scores|scored?|ratings?|verdict|grade|boxed)(?![^\W_])|评分|得分|分数|打分|スコア|点数|점수|평점"
@@ -101,14 +102,20 @@ def parse_score(reply: str) -> int | None:
     if names_score:
         return score
     text = without_markup(spoken)
-    clear = [*_labelled(text, weak=False), *_bare_lines(text)]
+    clear = _last_clear(text)
     if clear:
-        return max(clear, key=lambda found: found.start).score
+        own = _last_clear(without_markup(without_quotations(spoken)))
+        return clear.score if own is None or own.score == clear.score else None
     vague = [*_labelled(text, weak=True), *_in_sentences(text), *_opening(text)]
     # A reply that scores several dimensions answers a question that was not asked.
     if not vague or len({found.score for found in vague if found.dimension}) > 1:
         return None
     return max(vague, key=lambda found: found.start).score
+
+
+def _last_clear(text: str) -> _Found | None:
+    clear = [*_labelled(text, weak=False), *_bare_lines(text)]
+    return max(clear, key=lambda found: found.start, default=None)
 
 
 def _from_json(text: str) -> tuple[bool, int | None]:

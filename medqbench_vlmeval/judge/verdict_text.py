@@ -18,6 +18,7 @@ _THINK = re.compile(
     re.IGNORECASE,
 )
 
+_QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|«[^»\n]*»|^[ \t]{0,8}>[^\n]*$', re.MULTILINE)
 _RUN = re.compile(r"['_]+")
 # In this order: what carries meaning becomes a colon or a round bracket, the rest of the dress goes.
 _MARKUP = (
@@ -76,6 +77,11 @@ def without_thoughts(text: str) -> str | None:
     if inside:
         return None
     return "".join([*kept, text[position:]])
+
+
+def without_quotations(text: str) -> str:
+    """The text without what stands in double quotes on one line, and without lines that are marked as quoted."""
+    return _QUOTATION.sub(" ", text)
 
 
 def without_markup(text: str) -> str:

@@ -153,7 +153,7 @@ class _KitModel:
             f"the kit's client got status {status}: {words}",
             may_heal=heals,
             retry_after=retry_after(response.headers),
-            concerns_server=heals,
+            concerns_server=not failures.is_about_this_prompt(refusal, words),
         )
 
     def _served_as(self) -> str:
@@ -189,14 +189,15 @@ def _text(value: str) -> dict[str, str]:
 
 
 def _as_one(messages: Messages) -> str:
-    """A conversation for a model that takes one message; in a re-ask, the judge's own words come second."""
-    return "\n\n".join(message["content"] for message in messages)
+    """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
+    would stand there outside of its tags."""
+    return "\n\n".join(message["content"] for message in messages if message["role"] != "assistant")
 
 
 def _body(response: Any) -> Any:
     try:
         return json.loads(response.text)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, RecursionError):
         return None
 
 

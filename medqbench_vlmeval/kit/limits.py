@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput
 
 LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
+# The kit's parser would take the shorter ones for its own option, which means first rows.
+LIMIT_OPTIONS = ("--limit", "--limi", "--lim", "--li")
 
 
 def limit_of(text: str, where: str) -> int:
@@ -28,6 +31,11 @@ def limit_of(text: str, where: str) -> int:
     if limit < 1:
         raise BadInput(f"{where} is '{text}'; it must be a whole number of samples, 1 or more.")
     return limit
+
+
+def takes_limit(runner: Path) -> bool:
+    """Whether a kit's own runner has the option (the PyPI kit's has, git HEAD's has not)."""
+    return "'--limit'" in runner.read_text(encoding="utf-8")
 
 
 def limit_in_environment() -> int | None:

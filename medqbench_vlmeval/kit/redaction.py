@@ -31,7 +31,7 @@ _KEY_VARIABLES = frozenset({"ALLES"})
 _ABBREVIATED = frozenset({"k", "ke", "judge-k", "judge-ke"})
 _KEY_OPTIONS = ("--key", "--judge-key")
 _NAMED = re.compile(
-    r"""(?P<name>(?P<q>["'])[\w-]*(?:key|token|secret|passw|authorization|credential)[\w-]*(?P=q)\s*:\s*)"""
+    r"""(?P<name>(?P<q>["'])[\w-]*(?:key|token(?!iz)|secret|passw|auth(?!or(?!i))|credential|cookie)[\w-]*(?P=q)\s*:\s*)"""
     r"""(?P<quote>["'])(?!\*\*\*)[^"']+(?P=quote)""",
     re.IGNORECASE,
 )
@@ -137,7 +137,7 @@ def argument_secrets(arguments: Sequence[str]) -> set[str]:
                 text = Path(value).read_text(encoding="utf-8")
         parsed = _json(text)
         if parsed is not None:
-            found |= {*values_named_secret(parsed), *_secrets_of_urls(parsed)}
+            found |= set(values_named_secret(parsed))
         elif "://" in value:
             found |= url_secrets(value)
     return found
@@ -192,15 +192,8 @@ def _json(text: str) -> Any:
         return None
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-
-
-def _secrets_of_urls(value: Any) -> set[str]:
-    if isinstance(value, str):
-        return url_secrets(value) if "://" in value else set()
-    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    return set().union(*map(_secrets_of_urls, inner))
 
 
 def _is_path(text: str) -> bool:

@@ -24,9 +24,10 @@ from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency
 from medqbench_vlmeval.installed import InstalledKit, require_kit
 from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.judge.masking import masked_traceback
-from medqbench_vlmeval.kit.limits import limit_of, limited
+from medqbench_vlmeval.kit.limits import LIMIT_OPTIONS, limit_in_environment, limit_of, limited, takes_limit
 from medqbench_vlmeval.kit.redaction import Redaction, guard_kit, redacted
 from medqbench_vlmeval.kit.status import Job, Outcome, outcome_of
+from medqbench_vlmeval.kit.uncut import check_predictions, nothing_lost
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, parse_dataset_name
 
 _OUR_PREFIX = "medqbench"
@@ -60,8 +61,18 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     jobs = _jobs(known, entries, models)
     only_ours = bool(jobs) and all(_is_ours(job.dataset, entries) for job in jobs)
     _check_work_dir(Path(known.work_dir))
+    work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)
+    limit = known.limit if known.limit is not None else limit_in_environment()
+    links = known.api_mode or _script(kit).parent != kit.package
+    if limit is not None and not links:
+        check_predictions(jobs, work_dir, limit)
     rest = _hide_keys(rest, only_ours)
     if known.limit is not None and not only_ours:
+        if not takes_limit(_script(kit)):
+            raise BadInput(
+                "The installed kit has no --limit for datasets of its own; run them apart from the MedQBench ones, "
+                "without --limit."
+            )
         # Other datasets of the run are cut by the kit itself; ours are not longer than that by then.
         rest += ["--limit", str(known.limit)]
 
@@ -72,7 +83,11 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         _check_models(known.model or [])
     started = datetime.now(timezone.utc)
     try:
-        with limited(known.limit), guard_kit(redaction):
+        with (
+            limited(known.limit),
+            nothing_lost(jobs, work_dir, limit, api_mode=known.api_mode, links=links),
+            guard_kit(redaction),
+        ):
             _hand_over(kit, rest)
     except MedQBenchError:
         raise
@@ -86,7 +101,6 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         ) from (error if hidden is None else RunFailed(hidden))
     if int(os.environ.get("RANK", "0")) != 0:
         return 0
-    work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)
     outcomes = [outcome_of(job, work_dir, started, api_mode=known.api_mode) for job in jobs]
     _tell(outcomes, [_is_ours(job.dataset, entries) for job in jobs])
     return 1 if any(outcome.failure for outcome in outcomes) else 0
@@ -95,10 +109,11 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
 def _tell(outcomes: Sequence[Outcome], ours: Sequence[bool]) -> None:
     """Print each result of ours below the kit's own log, and a sentence for each failure."""
     from medqbench_vlmeval.report import run_summary
+    from medqbench_vlmeval.report.text import terminal_text
 
     for outcome, is_ours in zip(outcomes, ours, strict=True):
         if outcome.failure:
-            print(f"medqbench: {outcome.failure}", file=sys.stderr)
+            print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
         elif outcome.score and is_ours:
             print()
             run_summary(json.loads(outcome.score.read_text(encoding="utf-8")))
@@ -109,7 +124,7 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
     """Split off our own options, and read the kit's that this module needs to know about."""
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ours.add_argument("--prompt-style")
-    ours.add_argument("--limit")
+    ours.add_argument(*LIMIT_OPTIONS)
     ours.add_argument("--dry-run", action="store_true")
     found, rest = ours.parse_known_args(arguments)
     if found.dry_run:
@@ -233,19 +248,28 @@ def _hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
     return rest
 
 
-def _hand_over(kit: InstalledKit, arguments: list[str]) -> None:
-    if (kit.package / "run.py").is_file():
-        import vlmeval.run
+def _script(kit: InstalledKit) -> Path:
+    """The kit's own runner, inside its package (PyPI) or beside it (a checkout).
 
-        sys.argv = [str(kit.package / "run.py"), *arguments]
-        vlmeval.run.main()
-        return
-    script = kit.root / "run.py"
-    if not script.is_file():
+    Raises:
+        MissingDependency: a checkout was installed without it.
+    """
+    script = next((found for folder in (kit.package, kit.root) if (found := folder / "run.py").is_file()), None)
+    if script is None:
         raise MissingDependency(
             f"The VLMEvalKit in {kit.root} was installed without its run.py; install the checkout with 'pip install -e "
             "PATH_OF_THE_CHECKOUT', or take the kit from PyPI with 'pip install ms-vlmeval'."
         )
+    return script
+
+
+def _hand_over(kit: InstalledKit, arguments: list[str]) -> None:
+    script = _script(kit)
     sys.argv = [str(script), *arguments]
+    if script.parent == kit.package:
+        import vlmeval.run
+
+        vlmeval.run.main()
+        return
     sys.path.insert(0, str(kit.root))
     runpy.run_path(str(script), run_name="__main__")

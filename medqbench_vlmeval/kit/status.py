@@ -11,6 +11,8 @@ from typing import Any
 
 # What the kit writes as the reason for skipping a dataset that was not meant to be evaluated.
 _MEANT = {"mode_infer"}
+# In api-mode the kit counts predictions and does not see that those of more samples than wanted are complete.
+_WAYS_OUT = {"no_inference_tasks_generated": " Where its predictions are there already, --mode eval evaluates them."}
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,20 @@ class Outcome:
     score: Path | None = None
 
 
+def model_folder(job: Job, work_dir: Path, *, api_mode: bool) -> Path:
+    """Where a job's files are, or the folders of its runs; its name is the model's in the files' names."""
+    return work_dir / (job.model.replace("/", "--") if api_mode else job.model)
+
+
 def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -> Outcome:
     """What the kit says of a job after ``started``; silence is a failure."""
-    model = job.model.replace("/", "--") if api_mode else job.model
-    found = _newest(work_dir / model, job.dataset, started)
+    of_model = model_folder(job, work_dir, api_mode=api_mode)
+    found = _newest(of_model, job.dataset, started)
     name = f"{job.dataset} with {job.model}"
     if found is None:
         return Outcome(f"{name} was not run; the log in {work_dir} says why.")
     folder, entry = found
-    score = folder / f"{model}_{job.dataset}_score.json"
+    score = folder / f"{of_model.name}_{job.dataset}_score.json"
     scored = job.mode != "infer" and score.exists()
     return Outcome(_failure(name, entry, work_dir), score if scored else None)
 
@@ -48,7 +55,7 @@ def _failure(name: str, found: dict[str, Any], work_dir: Path) -> str | None:
         return f"{name} failed: {_first_line(str(found['error_message']))}"
     skipped = found.get("skip_reason")
     if skipped and skipped not in _MEANT:
-        return f"{name} was skipped by the kit: {skipped}."
+        return f"{name} was skipped by the kit: {skipped}.{_WAYS_OUT.get(skipped, '')}"
     if found.get("status") != "done":
         return f"{name} did not finish; the log in {work_dir} says why."
     return None

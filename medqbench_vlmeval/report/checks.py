@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.progress import dollars
 from medqbench_vlmeval.report.runs import OVERALL, RunPart, mapping, number, whole
 
@@ -18,11 +19,15 @@ def checks_of(part: RunPart) -> list[str]:
     if found:
         agreed = mapping(found.get("agreement"))
         computed, judged = (_value(number(found.get(name))) for name in ("Quality Accuracy", "judge"))
+        n = whole(agreed.get("n"))
         lines.append(
-            f"Quality accuracy from stated conclusions: {computed} (judge {judged}), the same on "
-            f"{_same(agreed, 'accuracy')} of {whole(agreed.get('n'))}; disagreements "
+            f"Quality accuracy from stated conclusions: {computed} on {whole(found.get('n'))} (judge {judged} on {n}), "
+            f"the same on {_same(agreed, 'accuracy')} of {n}; disagreements "
             f"(sheet 'Conclusions'): {whole(found.get('n_disagreements'))}"
+            + ("; one of the panel, 'rules', computes it so itself" if has_rules(part) else "")
         )
+    if has_several_verdicts(part):
+        lines.append(f"Single verdicts of 0 / 1 / 2: {_frequencies(mapping(part.score.get('frequencies')))}")
     rounds = mapping(part.score.get("between_rounds"))
     if rounds:
         lines.append(f"Same score in two rounds: {_by_dimension(rounds)}")
@@ -34,6 +39,27 @@ def checks_of(part: RunPart) -> list[str]:
             for second, cells in mapping(others).items():
                 lines.append(f"Same score of {first} and {second}: {_by_dimension(mapping(cells))}")
     return lines
+
+
+def has_several_verdicts(part: RunPart) -> bool:
+    """Whether a sample has more than one verdict a dimension: of several rounds or several judges."""
+    return any(part.score.get(block) for block in ("between_rounds", "between_judges"))
+
+
+def has_rules(part: RunPart) -> bool:
+    """Whether the embedded judge is one of the panel; its quality accuracy is the computed one."""
+    members = (part.setting("judge", "name") or "").split(", ")
+    return len(members) > 1 and RULES in members
+
+
+def _frequencies(found: Mapping[str, Any]) -> str:
+    """Shares in percent, a dimension after the other."""
+    shown = []
+    for title, counts in found.items():
+        marks = [whole(count) or 0 for count in mapping(counts).values()]
+        shares = [f"{100 * count / sum(marks):.1f}" for count in marks if any(marks)]
+        shown.append(f"{title} {' / '.join(shares) + '%' if shares else _NONE}")
+    return ", ".join(shown)
 
 
 def _taken(usage: Mapping[str, Any]) -> list[str]:

@@ -110,14 +110,20 @@ def warnings_of(part: RunPart) -> list[str]:
 
 def _board(task: Task, rows: Sequence[Row]) -> Grid:
     measures = MEASURES[task]
-    heads = ("#", "Model", "Kind", *measures, "Comparable", "95% interval", "n", "Judge", "Dataset")
+    heads = ("#", "Model", "Kind", *measures, "Comparable", "95% interval", "n", "Judge", "Protocol", "Dataset")
     lines, styles = [], []
     reasons: dict[str, list[str]] = {}
     for place, row in enumerate(rows, 1):
         published = row.kind == PUBLISHED
         comparable = "reference" if published else "yes" if row.comparable else "no"
         numbers = [_value(row.values.get(measure), task) for measure in measures]
-        known = (_interval(row.interval, task), _count(row.n), row.judge or _NONE, row.dataset or _NONE)
+        known = (
+            _interval(row.interval, task),
+            _count(row.n),
+            row.judge or _NONE,
+            row.protocol or _NONE,
+            row.dataset or _NONE,
+        )
         lines.append(
             (
                 str(place) if row.comparable else _NONE,
@@ -133,7 +139,7 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
             because = "; ".join(row.not_comparable_because) or "no reason given"
             reasons.setdefault(f"not comparable with the published rows: {because}", []).append(row.model)
     notes = tuple(f"{', '.join(dict.fromkeys(models))}: {reason}" for reason, models in reasons.items())
-    return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 4, tuple(styles), notes)
+    return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 5, tuple(styles), notes)
 
 
 def _headline(part: RunPart) -> Grid:

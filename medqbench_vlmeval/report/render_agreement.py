@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _STATISTICS = (("accuracy", "Same %", 1), ("kappa", "Kappa", 3), ("spearman", "Spearman", 3))
 _NONE = "-"
+PAIRS = "Judge and raters, two by two"
 
 
 def agreement_tables(result: Mapping[str, Any], console: Console | None = None) -> None:
@@ -29,9 +30,9 @@ def agreement_tables(result: Mapping[str, Any], console: Console | None = None) 
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """What is compared: 'Judge J on M against 3 raters, 200 answers'."""
+    """What is compared: 'Judge J (PROTOCOL) on M against 3 raters (median), 200 answers'."""
     runs = [mapping(run) for run in result["verdicts"]]
-    judges = ", ".join(dict.fromkeys(str(run.get("judge") or "unknown") for run in runs))
+    judges = ", ".join(dict.fromkeys(_judge(run) for run in runs))
     models = ", ".join(dict.fromkeys(str(run.get("model")) for run in runs))
     raters = [str(rater) for rater in result["raters"]]
     others = f"{len(raters)} raters (median)" if len(raters) > 1 else raters[0]
@@ -39,13 +40,29 @@ def headline(result: Mapping[str, Any]) -> str:
     return f"Judge {judges} on {models} against {kind} {others}, {result['n']} answers".replace("  ", " ")
 
 
+def _judge(run: Mapping[str, Any]) -> str:
+    protocol = run.get("protocol")
+    return f"{run.get('judge') or 'unknown'} ({protocol})" if protocol else str(run.get("judge") or "unknown")
+
+
 def notes_of(result: Mapping[str, Any]) -> list[str]:
     """What a reader of the numbers must know, one sentence each."""
     notes = []
+    people = result["against"] == "people"
+    if len({_judge(mapping(run)) for run in result["verdicts"]}) > 1:
+        notes.append("the verdicts are of several judges or protocols, taken together")
+    if not people:
+        notes.append("bias is the mean of the first less that of the second")
     if result["n_ratings_of_other_runs"]:
         named = ", ".join(str(name) for name in result["other_runs"][:5])
         notes.append(f"{result['n_ratings_of_other_runs']} ratings are of runs that were not given: {named}")
-    for name, what in (("n_not_rated", "not rated"), ("n_unscored", "rated, but without a verdict")):
+    counted = [
+        ("n_not_rated", "not rated" if people else "without a verdict of the second"),
+        ("n_unscored", "rated, but without a verdict" if people else "without a verdict of the first alone"),
+    ]
+    if people:
+        counted.append(("n_between_marks", "raters' median between two marks, which no whole verdict equals"))
+    for name, what in counted:
         counts = {title: whole(mapping(cell).get(name)) for title, cell in mapping(result["dimensions"]).items()}
         if any(counts.values()):
             notes.append(f"{what}: {', '.join(f'{title} {count}' for title, count in counts.items() if count)}")
@@ -91,14 +108,20 @@ def _interval(ends: Any, digits: int) -> str:
     return " to ".join(f"{end:.{digits}f}" for end in ends)
 
 
+def pairs_of(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The judge and each rater, then the raters two by two, by a label a pair; empty for a single rater."""
+    found = {f"the judge / {rater}": mapping(cells) for rater, cells in mapping(result.get("by_rater")).items()}
+    for first, others in mapping(result.get("between_raters")).items():
+        found |= {f"{first} / {second}": mapping(cells) for second, cells in mapping(others).items()}
+    return found
+
+
 def _pairs(result: Mapping[str, Any]) -> Grid:
     titles = tuple(mapping(result["dimensions"]))
-    lines = []
-    for first, others in mapping(result.get("between_raters")).items():
-        for second, cells in mapping(others).items():
-            found = [mapping(mapping(cells).get(title)) for title in titles]
-            lines.append((str(first), str(second), *(_cell(cell) for cell in found)))
-    return Grid("Raters among themselves: same %, kappa", ("Rater", "Rater", *titles), tuple(lines), labels=2)
+    lines = [
+        (label, *(_cell(mapping(cells.get(title))) for title in titles)) for label, cells in pairs_of(result).items()
+    ]
+    return Grid(f"{PAIRS}: same %, kappa", ("", *titles), tuple(lines))
 
 
 def _cell(cell: Mapping[str, Any]) -> str:

@@ -8,10 +8,11 @@ from typing import Any
 
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import replacing
-from medqbench_vlmeval.report.cells import BOLD, COUNT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Sheet, Style
-from medqbench_vlmeval.report.render_agreement import headline, notes_of, published_line
+from medqbench_vlmeval.report.cells import BOLD, COUNT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Style
+from medqbench_vlmeval.report.render_agreement import PAIRS, headline, notes_of, pairs_of, published_line
 from medqbench_vlmeval.report.runs import mapping, number, text, whole
-from medqbench_vlmeval.report.sheet_samples import MAX_ROWS, Column, write_table
+from medqbench_vlmeval.report.sheet_reliability import add_shares
+from medqbench_vlmeval.report.sheet_samples import MAX_ROWS, Column, score_item, write_table
 from medqbench_vlmeval.tasks import DIMENSION_TITLES
 
 AGREEMENT = "Agreement"
@@ -69,9 +70,14 @@ def _add_agreement(book: Book, result: Mapping[str, Any]) -> None:
             for mark in _MARKS:
                 counts = mapping(table.get(mark))
                 sheet.append([Item(int(mark)), *(Item(whole(counts.get(its)), Style(COUNT)) for its in _MARKS)])
-    _pairs(sheet, "Raters among themselves", mapping(result.get("between_raters")))
-    for axis, found in mapping(result["groups"]).items():
-        _pairs(sheet, f"By {axis}", {"": found})
+    for title, found in (
+        (PAIRS, pairs_of(result)),
+        *((f"By {axis}", mapping(found)) for axis, found in mapping(result["groups"]).items()),
+    ):
+        if found:
+            sheet.append()
+            sheet.append([Item(title, BOLD)])
+            add_shares(sheet, "", found)
     sheet.finish()
 
 
@@ -85,31 +91,12 @@ def _line(title: str, cell: Mapping[str, Any]) -> list[Item]:
     return [*items, *(Item(whole(cell.get(name)), Style(COUNT)) for name in ("n_unscored", "n_not_rated"))]
 
 
-def _pairs(sheet: Sheet, title: str, found: Mapping[str, Any]) -> None:
-    """A line a pair of raters, or a group (under no first name), with share and kappa a dimension."""
-    if not found:
-        return
-    sheet.append()
-    sheet.append([Item(title, BOLD)])
-    heads = [head for name in DIMENSION_TITLES.values() for head in (f"{name} n", "same, %", "kappa")]
-    sheet.header(["", *heads], lines=2)
-    for first, others in found.items():
-        for second, cells in mapping(others).items():
-            items = [Item(f"{first} / {second}" if first else str(second), TEXT)]
-            for name in DIMENSION_TITLES.values():
-                cell = mapping(mapping(cells).get(name))
-                items.append(Item(whole(cell.get("n")), Style(COUNT)))
-                items.append(Item(number(cell.get("same")), Style(_PERCENT)))
-                items.append(Item(number(cell.get("kappa")), Style(SCORE)))
-            sheet.append(items)
-
-
 def _columns(raters: Sequence[str], several_models: bool) -> list[Column]:
     def read(name: str, wraps: bool = False) -> Any:
         return lambda row: Item(text(row.get(name)), WRAPPED if wraps else TEXT)
 
     def rating(rater: str) -> Any:
-        return lambda row: Item(number(mapping(row.get("ratings")).get(rater)), Style("0.##"))
+        return lambda row: score_item(mapping(row.get("ratings")).get(rater))
 
     return [
         Column("index", 26, read("index")),
@@ -117,8 +104,8 @@ def _columns(raters: Sequence[str], several_models: bool) -> list[Column]:
         Column("task", 14, read("task")),
         Column("modality", 15, read("modality"), optional=True),
         Column("dimension", 18, lambda row: Item(DIMENSION_TITLES.get(str(row.get("dimension"))), TEXT)),
-        Column("judge", 10, lambda row: Item(number(row.get("judge")), Style("0.##"))),
-        Column("rated", 10, lambda row: Item(number(row.get("rated")), Style("0.##"))),
+        Column("judge", 10, lambda row: score_item(row.get("judge"))),
+        Column("rated", 10, lambda row: score_item(row.get("rated"))),
         *([Column(rater, 12, rating(rater)) for rater in raters] if len(raters) > 1 else []),
         Column("judge said", 50, read("judge_said", True), wraps=True),
         Column("reference", 60, read("reference", True), wraps=True),

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, SCORE, TEXT, WRAPPED, Book, Item, Style
+from medqbench_vlmeval.report.checks import has_rules
 from medqbench_vlmeval.report.judge_words import judge_words
 from medqbench_vlmeval.report.runs import TASK_TITLES, RunPart, mapping, number, text, whole
-from medqbench_vlmeval.report.sheet_samples import MAX_ROWS, Column, write_table
+from medqbench_vlmeval.report.sheet_samples import MAX_ROWS, Column, score_item, write_table
 from medqbench_vlmeval.scoring.agreement import is_same
 from medqbench_vlmeval.tasks import Task
 
@@ -20,6 +21,7 @@ _WHAT = (
     "Quality accuracy computed from the conclusions that answer and reference state, without a model. Listed are the "
     "samples where the judge's own score differs by 0.5 or more; either may be wrong."
 )
+_WITH_RULES = "One of the panel is 'rules', whose quality accuracy is computed in this very way."
 
 
 def add_conclusions(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -29,18 +31,21 @@ def add_conclusions(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping
         return
     sheet = book.add_fixed(CONCLUSIONS)
     sheet.append([Item(_WHAT)])
-    sheet.header(["Task", "Computed", "Judge", "Same, %", "Kappa", "n", "Differ"])
+    if any(has_rules(part) for part in known):
+        sheet.append([Item(_WITH_RULES)])
+    sheet.header(["Task", "Computed", "of", "Judge", "of", "Same, %", "Kappa", "Differ"])
     for part in known:
         found = mapping(part.score["conclusions"])
         agreed = mapping(found.get("agreement"))
-        scores = [number(value) for value in (found.get("Quality Accuracy"), found.get("judge"))]
         sheet.append(
             [
                 Item(TASK_TITLES[part.task], BOLD),
-                *(Item(score, Style(SCORE)) for score in scores),
+                Item(number(found.get("Quality Accuracy")), Style(SCORE)),
+                Item(whole(found.get("n")), Style(COUNT)),
+                Item(number(found.get("judge")), Style(SCORE)),
+                Item(whole(agreed.get("n")), Style(COUNT)),
                 Item(number(agreed.get("accuracy")), Style("0.00")),
                 Item(number(agreed.get("kappa")), Style(SCORE)),
-                Item(whole(agreed.get("n")), Style(COUNT)),
                 Item(whole(found.get("n_disagreements")), Style(COUNT)),
             ]
         )
@@ -62,10 +67,10 @@ def _columns(several_tasks: bool) -> list[Column]:
         Column("index", 26, lambda row: Item(text(row.get("index")), TEXT)),
         *([Column("task", 14, lambda row: Item(text(row.get("task")), TEXT))] if several_tasks else []),
         Column("modality", 15, lambda row: Item(text(row.get("modality")), TEXT), optional=True),
-        Column("stated", 15, lambda row: Item(_conclusion(row, "stated") or "none that can be read", TEXT)),
+        Column("stated", 22, lambda row: Item(_conclusion(row, "stated") or "none that can be read", TEXT)),
         Column("reference", 15, lambda row: Item(_conclusion(row, "reference"), TEXT)),
-        Column("computed", 12, lambda row: Item(_computed(row), Style(COUNT))),
-        Column("judge", 12, lambda row: Item(_judged(row), Style("0.##"))),
+        Column("computed", 12, lambda row: score_item(_computed(row))),
+        Column("judge", 12, lambda row: score_item(_judged(row))),
         Column("judge said", 60, lambda row: Item(_words(row), WRAPPED), wraps=True),
         Column("prediction", 70, lambda row: Item(text(row.get("prediction")), WRAPPED), wraps=True),
         Column("description", 60, lambda row: Item(text(row.get("description")), WRAPPED), wraps=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
@@ -116,7 +117,7 @@ def _count(task: Task, rows: Rows) -> dict[str, Any]:
     unscored = sum(row.get("score") is None for row in rows)
     return {
         **means,
-        OVERALL: sum(known) if len(known) == len(means) else None,
+        OVERALL: math.fsum(known) if len(known) == len(means) else None,
         "n": n,
         "n_scored": n - unscored,
         "n_unscored": unscored,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Sheet, Style
+from medqbench_vlmeval.report.checks import has_several_verdicts
 from medqbench_vlmeval.report.published import HUMAN
 from medqbench_vlmeval.report.rows import Row, by_overall, data_hash, own_row, reference_rows
 from medqbench_vlmeval.report.runs import MEASURES, OVERALL, TASK_TITLES, RunPart, mapping, number, whole
@@ -116,6 +117,8 @@ def _headline(sheet: Sheet, part: RunPart) -> None:
         if measure in frequencies:
             items += [Item(whole(frequencies[measure].get(score)), Style(COUNT)) for score in "012"]
         sheet.append(items)
+    if has_several_verdicts(part):
+        sheet.append([Item("Scored 0, 1, 2: the single verdicts of all rounds and judges.")])
     method = mapping(part.score.get("intervals")).get("method")
     if method:
         sheet.append([Item(f"Intervals: {method}, {level:.0%}.")])
@@ -139,7 +142,7 @@ def _counts(sheet: Sheet, part: RunPart) -> None:
 def _published(sheet: Sheet, part: RunPart) -> None:
     measures = MEASURES[part.task]
     sheet.append([Item("This run and the published rows (test split); what is not comparable stands last", BOLD)])
-    sheet.header(["Model", "Kind", "Category", *measures, "Comparable", "Source"])
+    sheet.header(["Model", "Kind", "Category", *measures, "Comparable", "Source"], lines=2)
     for row in by_overall([own_row(part), *reference_rows(part.task)]):
         own = row.source is None
         fill = "own" if own else "human" if row.category == HUMAN else None

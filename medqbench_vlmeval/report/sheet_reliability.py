@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, SCORE, Book, Item, Sheet, Style
+from medqbench_vlmeval.report.checks import has_several_verdicts
 from medqbench_vlmeval.report.runs import MEASURES, TASK_TITLES, RunPart, mapping, number, whole
 from medqbench_vlmeval.tasks import DIMENSION_TITLES
 
@@ -15,7 +17,7 @@ _PERCENT = "0.0"
 
 def add_reliability(book: Book, parts: Sequence[RunPart]) -> None:
     """Write the sheet where a result has several rounds or judges; others get no sheet."""
-    if not any(part.score.get(block) for part in parts for block in ("between_rounds", "between_judges")):
+    if not any(has_several_verdicts(part) for part in parts):
         return
     sheet = book.add_fixed(RELIABILITY)
     sheet.widths([34, *[14] * 14])
@@ -57,15 +59,24 @@ def _judges(sheet: Sheet, part: RunPart) -> None:
         sheet.append([Item(str(name)), *(Item(mean, Style(SCORE)) for mean in means)])
     sheet.append()
     sheet.append([Item(f"{TASK_TITLES[part.task]}: judges pair by pair", BOLD)])
-    heads = [head for title in DIMENSION_TITLES.values() for head in (f"{title} n", "same, %", "kappa")]
-    sheet.header(["Judges", *heads], lines=2)
-    for first, others in mapping(judges.get("pairs")).items():
-        for second, cells in mapping(others).items():
-            items = [Item(f"{first} / {second}")]
-            for title in DIMENSION_TITLES.values():
-                cell = mapping(mapping(cells).get(title))
-                items.append(Item(whole(cell.get("n")), Style(COUNT)))
-                items.append(Item(number(cell.get("same")), Style(_PERCENT)))
-                items.append(Item(number(cell.get("kappa")), Style(SCORE)))
-            sheet.append(items)
+    pairs = {
+        f"{first} / {second}": mapping(cells)
+        for first, others in mapping(judges.get("pairs")).items()
+        for second, cells in mapping(others).items()
+    }
+    add_shares(sheet, "Judges", pairs)
     sheet.append()
+
+
+def add_shares(sheet: Sheet, head: str, found: Mapping[str, Mapping[str, Any]]) -> None:
+    """A line a label, with ``n``, share and kappa a dimension: two scorers, or a group of answers."""
+    heads = [head for title in DIMENSION_TITLES.values() for head in (f"{title} n", "same, %", "kappa")]
+    sheet.header([head, *heads], lines=2)
+    for label, cells in found.items():
+        items = [Item(label)]
+        for title in DIMENSION_TITLES.values():
+            cell = mapping(cells.get(title))
+            items.append(Item(whole(cell.get("n")), Style(COUNT)))
+            items.append(Item(number(cell.get("same")), Style(_PERCENT)))
+            items.append(Item(number(cell.get("kappa")), Style(SCORE)))
+        sheet.append(items)

@@ -19,6 +19,7 @@ MAX_ROWS_BY_MODALITY = 2_000
 
 _CORRECT = Style(fill="good")
 _WRONG = Style(fill="human")
+_WHOLE, _BETWEEN = Style(COUNT), Style("0.00")
 _MANY_IMAGES = 20
 
 
@@ -90,7 +91,7 @@ def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
     else:
         found = [
             *(_score(dimension, title) for dimension, title in DIMENSION_TITLES.items()),
-            Column("Sum", 10, lambda row: Item(number(row.get("score")), Style(COUNT))),
+            Column("Sum", 10, lambda row: score_item(row.get("score"))),
         ]
         asked = [long["question"], long["description"]]
     if brief:
@@ -100,7 +101,8 @@ def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
     axes = [*(_text(name, 15) for name in _AXES), Column("images", 26, _images, optional=True)]
     # Scores that are copied from here into another sheet should carry their mark along.
     mark = [] if all(part.comparable for part in parts) else [Column("comparable", 12, lambda _: Item("no", TEXT))]
-    return [*labels, *axes, *asked, *found, *mark, long["unscored"], long["prediction"], cut]
+    said = [] if parts[0].task is Task.PERCEPTION else [_REASONS, _NOTE]
+    return [*labels, *axes, *asked, *found, *mark, *said, long["unscored"], long["prediction"], cut]
 
 
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
@@ -117,7 +119,13 @@ def _text(name: str, width: float, optional: bool = True, wraps: bool = False) -
 
 
 def _score(dimension: str, title: str) -> Column:
-    return Column(title, 14, lambda row: Item(sample_score(row, dimension), Style(COUNT)))
+    return Column(title, 14, lambda row: score_item(sample_score(row, dimension)))
+
+
+def score_item(value: object) -> Item:
+    """A sample's score: the mean of rounds and the median of judges may lie between the marks, and must look so."""
+    found = number(value)
+    return Item(found, _WHOLE if found is None or found == int(found) else _BETWEEN)
 
 
 def sample_score(row: Mapping[str, Any], dimension: str) -> float | None:
@@ -128,6 +136,24 @@ def sample_score(row: Mapping[str, Any], dimension: str) -> float | None:
 def _correct(row: Mapping[str, Any]) -> Item:
     value = row.get("correct")
     return Item(value, _CORRECT if value else _WRONG) if isinstance(value, bool) else Item(None)
+
+
+def _reasons(row: Mapping[str, Any]) -> Item:
+    said = {
+        title: explanation
+        for dimension, title in DIMENSION_TITLES.items()
+        if (explanation := mapping(mapping(row.get("verdicts")).get(dimension)).get("explanation"))
+    }
+    return Item("\n".join(f"{title}: {words}" for title, words in said.items()) or None, WRAPPED)
+
+
+def _note(row: Mapping[str, Any]) -> Item:
+    notes = (mapping(verdict).get("note") for verdict in mapping(row.get("verdicts")).values())
+    return Item(next((str(note) for note in notes if note), None), WRAPPED)
+
+
+_REASONS = Column("judge's reasons", 60, _reasons, optional=True, wraps=True)
+_NOTE = Column("note", 30, _note, optional=True, wraps=True)
 
 
 def _images(row: Mapping[str, Any]) -> Item:

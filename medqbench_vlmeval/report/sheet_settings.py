@@ -41,6 +41,9 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str | float | bool | N
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _flat(f"{prefix}.{name}" if prefix else str(name), inner)
+    elif isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
+        for position, inner in enumerate(value, 1):
+            yield from _flat(f"{prefix}.{position}", inner)
     elif isinstance(value, (list, tuple)):
         yield prefix, ", ".join(str(inner) for inner in value)
     elif value is None or isinstance(value, (str, int, float)):

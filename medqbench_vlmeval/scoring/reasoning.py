@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -59,7 +60,7 @@ def score_reasoning(
         n_unscored = sum(reasons[i] is not None for i in positions)
         return {
             **means,
-            "Overall": sum(known) if len(known) == len(DIMENSIONS) else None,
+            "Overall": math.fsum(known) if len(known) == len(DIMENSIONS) else None,
             "n": len(positions),
             "n_scored": len(positions) - n_unscored,
             "n_unscored": n_unscored,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
@@ -112,4 +113,4 @@ def _means(scores: Mapping[str, Scores]) -> dict[str, float | None]:
         for title, column in scores.items()
     }
     known = [mean for mean in means.values() if mean is not None]
-    return {**means, "Overall": sum(known) if len(known) == len(means) else None}
+    return {**means, "Overall": math.fsum(known) if len(known) == len(means) else None}

@@ -74,6 +74,32 @@ def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
     assert "there already" in err
 
 
+def test_two_raters_and_several_judges_in_the_terminal(capsys, verdicts, human, tmp_path):
+    rows = [("1", 1, 2, 2, 2), ("2", 1, 1, 1, 0), ("3", 1, 2, 1, 2), ("4", 1, 2, 2, 1)]
+    second = write_table(tmp_path / "bo.csv", HEADER, rows)
+    _, out, _ = run(capsys, "agreement", verdicts, human, second)
+    (line,) = [line for line in out.splitlines() if line.startswith("the judge / human")]
+    assert line.split()[4:6] == ["75.0,", "0.667"]
+    assert "human / bo" in out
+    assert "! raters' median between two marks, which no whole verdict equals: Completeness 1" in out
+    assert "several judges" not in out
+    write_run(verdicts.parent, [judged_row("x")], model="Model-Y", judge="judge-2")
+    table = write_table(tmp_path / "more.csv", HEADER, [*rows, ("x", 2, 2, 2, 2)])
+    _, out, _ = run(capsys, "agreement", verdicts.parent, table)
+    assert out.startswith("Judge judge-1 (rubric), judge-2 (rubric) on Model-X, Model-Y against more, 5 answers")
+    assert "! the verdicts are of several judges or protocols, taken together" in out
+
+
+def test_drift_speaks_of_a_first_and_a_second_judge(capsys, verdicts, tmp_path):
+    later = [judged_row("1", (1, 2, 2, 2)), judged_row("2", (None, 1, 1, 0)), *map(judged_row, "34")]
+    _, out, _ = run(capsys, "agreement", verdicts, write_run(tmp_path / "later", later, judge="judge-2"))
+    assert "against judge judge-2 (rubric), 4 answers" in out
+    assert "! bias is the mean of the first less that of the second" in out
+    assert "! without a verdict of the second: Completeness 1" in out
+    assert "rate" not in out
+    assert "Published" not in out
+
+
 def test_help_explains_both(capsys):
     for words in (["agreement", "--help"], ["agreement"]):
         _, out, _ = run(capsys, *words)

@@ -152,6 +152,7 @@ def test_a_limit_is_the_same_for_every_model(capsys, tmp_path):
         (("--dry-run", "--judge", "own", "--prices", "absent.json"), "absent.json"),
         (("--judge", "own", "--judge-base-url", NO_SERVER, "--prices", "absent.json", "--out", "x"), "absent.json"),
         (("--dry-run", "--judge", "own", "--protocol", "rubic"), "rubric"),
+        (("--dry-run", "--judge", "own", "--fresh", "--judge-args", '{"no_calls": true}'), "--fresh"),
     ],
 )
 def test_errors_are_one_sentence(capsys, predictions, arguments, words):

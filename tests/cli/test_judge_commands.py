@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import sqlite3
 
 import pytest
 
@@ -308,6 +309,23 @@ def test_cache_info(capsys, judge_cache):
     assert found["groups"][0] == {
         "protocol": "official", "judge": "gpt-4o", "n": 3, "prompt_tokens": 30, "completion_tokens": 3
     }  # fmt: skip
+
+
+def test_a_damaged_cache_is_no_traceback(capsys, caplog, judge_cache):
+    fill(judge_cache)
+    path = next(judge_cache.glob("*.sqlite3"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE judgements SET body = '{half' WHERE rowid = 1")
+    connection.close()
+    code, out, _ = run(capsys, "judge", "cache", "info")
+    assert (code, sum(" answers " in line for line in out.splitlines())) == (0, len(out.splitlines()) - 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    for command in (("info",), ("clear", "--yes")):
+        code, _, err = run(capsys, "judge", "cache", *command)
+        assert code in (0, 1)
+        assert "Traceback" not in err
+        assert "cannot be read" in err + caplog.text
 
 
 def test_cache_clear(capsys, judge_cache):

@@ -53,6 +53,14 @@ def test_the_same_for_any_order_and_any_spelling_of_an_index():
     assert stratified(whole, 11, seed=1) != stratified(whole, 11)
 
 
+def test_a_combined_set_takes_what_its_parts_take_alone():
+    alone = [Sample(str(i), Task.NO_REFERENCE, None, modality="CT") for i in range(40)]
+    both = [Sample(f"NoReference:{i}.0", Task.NO_REFERENCE, None, modality="CT") for i in range(40)]
+    both += [Sample(f"Comparative:{i}", Task.COMPARATIVE, None, modality="CT") for i in range(40)]
+    chosen = {index.partition(":")[2] for index in stratified(both, 12) if index.startswith("NoReference:")}
+    assert chosen == {f"{index}.0" for index in stratified(alone, 6)}
+
+
 def test_all_and_none():
     assert stratified(PERCEPTION, 500) == stratified(PERCEPTION, 10**9) == {sample.index for sample in PERCEPTION}
     for n in (0, -3):

@@ -285,6 +285,16 @@ def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
     assert scores == [8, 8]
 
 
+def test_asked_anew_the_same_judge_does_not_take_the_earlier_verdicts_away(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    with JudgeServer("Score: 2") as server:
+        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
+        for fresh in (False, False, True):
+            evaluate(request_for(path, judge={**judge, "fresh": fresh}, cache=tmp_path / "cache"))
+        assert len(server.requests) == 8
+    assert len(list((tmp_path / "previous").glob("m_d_score_*.json"))) == 1
+
+
 def test_a_failed_run_does_not_enter_the_board(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("no idea") as server, pytest.raises(RunFailed):

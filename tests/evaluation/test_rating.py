@@ -151,8 +151,9 @@ def test_largest_remainders_by_hand() -> None:
 
 def test_what_cannot_be_rated_is_left_out_and_counted(tmp_path: Path) -> None:
     rows = [*rows_of(4), judged_row("failed-1", None), judged_row("long-1", answer="x" * 40_000)]
+    rows.append(judged_row("unscored-1", (None, None, None, None)))
     drawn = draw_ratings([write_run(tmp_path, rows)], 200, tmp_path / "r.xlsx")
-    assert (drawn.n, drawn.n_eligible, drawn.n_too_long, drawn.n_not_judged) == (4, 4, 1, 1)
+    assert (drawn.n, drawn.n_eligible, drawn.n_too_long, drawn.n_not_judged) == (4, 4, 1, 2)
 
 
 def test_formulas_in_answers_are_texts(tmp_path: Path) -> None:
@@ -224,6 +225,9 @@ def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
     ]
     found = compare_ratings(run, files, sheet.with_name("r_key.json"))
     assert found.result["n_disagreements"] == 0  # two of three agree with the judge
+    assert found.result["dimensions"]["Preciseness"]["n_between_marks"] == 0
+    against = found.result["by_rater"]
+    assert [against[name]["Preciseness"]["same"] for name in "abc"] == [100.0, pytest.approx(1100 / 12), 100.0]
     assert found.result["between_raters"]["a"]["c"]["Preciseness"]["same"] == 100.0
     assert found.result["between_raters"]["a"]["b"]["Preciseness"]["same"] == pytest.approx(1100 / 12)
     pair = compare_ratings(run, files[:2], sheet.with_name("r_key.json"))
@@ -233,6 +237,65 @@ def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
     assert (row["judge"], row["rated"], row["ratings"]) == (2, 1.0, {"a": 2.0, "b": 0.0})
     assert row["index"] == entries[wrong]["index"]
     assert row["judge_said"] == "I see. Score: 2"
+
+
+def test_the_median_of_two_raters_may_lie_between_marks(tmp_path: Path) -> None:
+    run = write_run(tmp_path, [judged_row("1", (1, 2, 2, 2)), judged_row("2", (2, 2, 2, 2))])
+    first = write_table(tmp_path / "a.csv", HEADER, [("1", 1, 2, 2, 2), ("2", 2, 2, 2, 2)])
+    second = write_table(tmp_path / "b.csv", HEADER, [("1", 2, 2, 2, 2), ("2", 2, 2, 2, 2)])
+    found = compare_ratings(run, [first, second]).result
+    # 1.5 is half a point from 1 and from 2: neither verdict could have been the same.
+    cell = found["dimensions"]["Completeness"]
+    assert (cell["accuracy"], cell["n_between_marks"]) == (50.0, 1)
+    assert {rater: cells["Completeness"]["same"] for rater, cells in found["by_rater"].items()} == {"a": 100, "b": 50}
+    assert "by_rater" not in compare_ratings(run, [first]).result
+
+
+def test_notes_below_the_ratings_do_no_harm(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    filled = fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))
+    book = load_workbook(filled)
+    page = book["Ratings"]
+    page.cell(page.max_row + 2, 1).value = "Note: done on Tuesday, see overleaf."
+    book.save(filled)
+    assert compare_ratings(run, [filled]).result["n"] == 12
+    page.cell(page.max_row, 5).value = 2
+    book.save(filled)
+    with pytest.raises(BadInput, match=r"row 15: the rating id 'Note: done on .*' is not in the key"):
+        compare_ratings(run, [filled])
+    table = write_table(tmp_path / "t.csv", HEADER, [("sample-0001", 2, 2, 2, 2), ("Tuesday", "", "", "", "")])
+    assert compare_ratings(run, [table]).result["n"] == 1
+    rows = [("", 2, 2, 2, 2), ("", "", "", "", "")]
+    with pytest.raises(BadInput, match="row 2: there are ratings, but the cell 'index' is empty"):
+        compare_ratings(run, [write_table(tmp_path / "t.csv", HEADER, rows)])
+
+
+def test_a_rater_who_filled_nothing_is_no_rater(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    filled = fill(sheet, tmp_path / "anna.xlsx", as_judged(entries))
+    with pytest.raises(BadInput, match=r"no cell is filled in yet, here or in another row of rater 'r'"):
+        compare_ratings(run, [filled, sheet])
+
+
+def test_another_sheet_in_front_is_named(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    filled = fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))
+    book = load_workbook(filled)
+    book.move_sheet("Guide", -1)
+    book.save(filled)
+    with pytest.raises(BadInput, match="the first row of the first sheet has How to rate"):
+        compare_ratings(run, [filled])
+
+
+def test_results_do_not_replace_the_ratings(tmp_path: Path) -> None:
+    run, sheet, entries = rated_sheet(tmp_path)
+    ratings = fill(sheet, tmp_path / "agreement.xlsx", as_judged(entries))
+    before = ratings.read_bytes()
+    comparison = compare_ratings(run, [ratings], sheet.with_name("r_key.json"))
+    with pytest.raises(BadInput, match="would replace the ratings themselves"):
+        write_comparison(comparison, tmp_path)
+    assert ratings.read_bytes() == before
+    assert not (tmp_path / "agreement.json").exists()
 
 
 def test_empty_cells_and_missing_verdicts_are_counted(tmp_path: Path) -> None:
@@ -287,7 +350,7 @@ def test_judge_against_judge(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", [judged_row("1"), judged_row("2", (1, 1, 1, 0))])
     other = write_run(tmp_path / "other", [judged_row("1"), judged_row("2", (1.6, 1, 0.5, 0))], judge="judge-2")
     found = compare_ratings(one, [other])
-    assert (found.result["against"], found.result["raters"]) == ("judge", ["judge-2"])
+    assert (found.result["against"], found.result["raters"]) == ("judge", ["judge-2 (rubric)"])
     assert [row["dimension"] for row in found.disagreements] == ["completeness", "consistency"]
     changed = write_run(tmp_path / "changed", [judged_row("1", answer="another"), judged_row("2")])
     with pytest.raises(BadInput, match="other predictions"):
@@ -339,7 +402,7 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
     unknown = [*good, *((f"x{i}", 2, 2, 2, 2) for i in range(7))]
     for rows, words in (
         (unknown, r"index 'x0', 'x1', 'x2', 'x3', 'x4' and 2 more is not among the verdicts"),
-        ([*good, *good], r"rated the same answer before \(.*row 2\)"),
+        ([*good, *good], r"rated the answer to '1' before \(.*row 2\)"),
         ([("1", 2, 2, 2, 2), ("01", 2, 2, 2, 2)], r"rated the answer to '1' before"),
         ([("1", "", "", "", "")], "no cell is filled in yet"),
         ([], "no rows of ratings"),
@@ -417,7 +480,7 @@ def test_results_are_written_and_harmless(tmp_path: Path) -> None:
     cells = [cell for line in book["Disagreements"].iter_rows() for cell in line]
     assert "f" not in Counter(cell.data_type for cell in cells)
     lines = [[cell for cell in line if cell is not None] for line in book["Agreement"].iter_rows(values_only=True)]
-    assert lines[0] == ["Judge judge-1 on Model-X against t, 2 answers"]
+    assert lines[0] == ["Judge judge-1 (rubric) on Model-X against t, 2 answers"]
     # Judge 2, 1 and people 0, 1: 50% the same, mean square difference 2, by chance 5/2 + 1/2 - 2 * 3/2 * 1/2 = 3/2.
     line = next(line for line in lines if line and line[0] == "Completeness")
     assert (line[1:3], line[5]) == ([2, 50], pytest.approx(1 - 2 / 1.5))

@@ -155,3 +155,15 @@ def test_the_wait_that_a_reply_asks_for(headers: dict[str, str], wait: float | N
 def test_an_asker_outside_of_its_run_is_a_bug() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         asyncio.run(OpenAIAsker(JudgeOptions("m", "http://h:1/v1")).ask(QUESTION))
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, '{"choices":' * 100_000])
+def test_a_body_that_is_nested_too_deeply_is_no_completion(body: str) -> None:
+    with JudgeServer(Reply(body=body)) as server:
+        assert ask(server.base_url).text is None
+
+
+def test_what_a_terminal_would_obey_is_taken_out_of_a_server_s_words() -> None:
+    with JudgeServer(refusal(503, "busy \x1b[2J\x07\u202e\nnow")) as server, pytest.raises(Unanswered) as caught:
+        ask(server.base_url)
+    assert str(caught.value) == "InternalServerError (503): busy \ufffd[2J\ufffd\ufffd now"

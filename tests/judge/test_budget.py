@@ -131,11 +131,13 @@ def test_a_panel_has_a_line_a_member_and_a_sum(prices):
         ("own", "rubric", 16, 16),
         ("gpt-5-mini", "rubric", None, 360),
         ("openai/o3", "rubric", None, 360),
+        ("kit:o3", "rubric", None, 360),
+        ("gpt-5-chat", "rubric", None, 60),
         ("gpt-4o", "rubric", None, 60),
     ],
 )
 def test_replies_that_nobody_has_seen_are_assumed(prices, name, protocol, max_tokens, each):
-    judge = build_judge(options_of(name, protocol=protocol, max_tokens=max_tokens))
+    judge = build_judge(options_of(name, protocol=protocol, max_tokens=max_tokens), None, lambda _: None)
     [found] = estimates(judge, *samples_of(2), prices)
     assert found.completion_tokens == each * found.to_ask
     assert "assumed" in found.completion_basis

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import threading
 import time
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import pytest
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
 from medqbench_vlmeval.judge.asking import retry_after
+from medqbench_vlmeval.judge.limits import Pace
 from medqbench_vlmeval.judge.store import VerdictStore
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
@@ -27,6 +31,24 @@ def ask(
     samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
     predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
     return build_judge(JudgeOptions("judge-1", server.base_url, **settings), store).judge(samples, predictions)
+
+
+class DrippingServer(JudgeServer):
+    """Sends a byte of its answer every 0.1 s, so that no read ever times out."""
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        class Handler(super()._handler()):
+            def _send(self, reply: Reply, request: Request) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.close_connection = True
+                with contextlib.suppress(ConnectionError):
+                    for _ in range(1000):
+                        self.wfile.write(b" ")
+                        time.sleep(0.1)
+
+        return Handler
 
 
 def all_scores(judged: list[JudgedSample]) -> list[float | None]:
@@ -48,6 +70,42 @@ def test_tokens_a_minute_hold_long_prompts_back() -> None:
     # a burst of 1,000.
     started = sorted(request.at for request in server.requests)
     assert started[-1] - started[0] > 0.5
+
+
+def starts(pace: Pace, lengths: list[int], pause: float = 0.0) -> list[float]:
+    """When calls of these lengths start (seconds after they came together, into a pause)."""
+    found: list[float] = []
+
+    async def all_of_them() -> None:
+        came = time.monotonic()
+        pace.pause(pause)
+
+        async def one(length: int) -> None:
+            await pace.start(length)
+            found.append(time.monotonic() - came)
+
+        await asyncio.gather(*map(one, lengths))
+
+    asyncio.run(all_of_them())
+    return found
+
+
+def test_calls_that_waited_in_a_pause_do_not_start_together() -> None:
+    found = starts(Pace(1200, None), [10] * 6, pause=0.2)
+    # One in 50 ms from the end of the pause; up to 20 ms of lateness are made up for.
+    assert all(start >= 0.2 + 0.05 * number - 0.02 for number, start in enumerate(found))
+
+
+def test_long_calls_that_wait_together_take_their_tokens_one_after_the_other() -> None:
+    # 4,000 bytes are 1,000 tokens, and 150 for the reply: at 2,000 a second more than half a second each.
+    found = starts(Pace(None, 120_000), [4000] * 4)
+    assert all(start >= 0.575 * number - 0.02 for number, start in enumerate(found))
+    assert found[-1] < 3
+
+
+def test_other_scripts_have_more_tokens_a_character() -> None:
+    # 3 bytes a character: 750 tokens and 150, at 2,000 a second.
+    assert starts(Pace(None, 120_000), [len(("\u56fe" * 1000).encode()), 0])[1] > 0.42
 
 
 @pytest.mark.parametrize("header", ["seconds", "milliseconds"])
@@ -107,6 +165,41 @@ def test_a_failing_call_is_tried_as_often_as_asked_for() -> None:
     assert {verdict.reason for verdict in judged[0].verdicts.values()} == {"InternalServerError (503): overloaded"}
 
 
+def test_a_wait_of_nothing_does_not_use_up_the_attempts_at_once() -> None:
+    with JudgeServer(refusal(429, "slow down", Retry_After="-1")) as server:
+        ask(server, n=1, nproc=4, retry=1)
+    for prompt in {request.prompt for request in server.requests}:
+        first, second = (request.at for request in server.requests if request.prompt == prompt)
+        assert second - first > 0.45
+
+
+@pytest.mark.slow
+def test_a_server_with_a_limit_of_its_own_answers_all_in_the_end() -> None:
+    lock = threading.Lock()
+    taken: list[float] = []
+
+    def reply(request: Request) -> str | Reply:
+        with lock:
+            now = time.monotonic()
+            taken[:] = [at for at in taken if now - at < 1]
+            if len(taken) >= 10:
+                return refusal(429, "Rate limit reached", Retry_After="1")
+            taken.append(now)
+        return "Score: 1"
+
+    with JudgeServer(reply) as server:
+        judged = ask(server, n=30, nproc=32, retry=6)
+    assert all_scores(judged) == [1] * 120
+
+
+def test_an_answer_that_drips_in_runs_into_the_timeout() -> None:
+    with DrippingServer() as server:
+        began = time.monotonic()
+        with pytest.raises(JudgeError, match=r"did not answer within 0.5 s, call after call.*--judge-timeout"):
+            ask(server, n=5, nproc=4, timeout=0.5)
+    assert time.monotonic() - began < 5
+
+
 def test_waits_between_attempts_grow() -> None:
     with JudgeServer(refusal(500, "oops")) as server:
         ask(server, n=1, nproc=4, retry=2)
@@ -123,6 +216,7 @@ def test_waits_between_attempts_grow() -> None:
         (refusal(500, "out of order"), r"7 calls in a row .*'judge-1' failed, the last with: .*out of order"),
         ("I would rather not say.", r"7 calls in a row .* no verdict in the judge's reply after 3 asks"),
         (Reply(body="{}"), "7 calls in a row .* no chat completion"),
+        (refusal(400, "this deployment takes no such request"), "7 calls in a row .* takes no such request"),
     ],
 )
 def test_failures_in_a_row_stop_the_run(tmp_path: Path, reply: str | Reply, words: str) -> None:
@@ -267,10 +361,18 @@ def test_a_pairs_quality_accuracy_has_no_middle_in_the_schema_either() -> None:
     assert "1 is not one of 0, 2 after 3 asks" in judged.verdicts["quality_accuracy"].reason
 
 
-def test_a_server_without_structured_replies_is_asked_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unknown parameter: response_format",
+        "Unsupported parameter: text format",
+        "Invalid value: JSON schema is not supported",
+    ],
+)
+def test_a_server_without_structured_replies_is_asked_without(tmp_path: Path, words: str) -> None:
     def reply(request: Request) -> str | Reply:
         if "response_format" in request.body:
-            return refusal(400, "Unknown parameter: response_format")
+            return refusal(400, words)
         return f"Here you are:\n```json\n{joint(**GIVEN)}\n```"
 
     with JudgeServer(reply) as server:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from medqbench_vlmeval.judge.rubric import neutralised
+from medqbench_vlmeval.judge.neutral import neutralised
 from medqbench_vlmeval.tasks import Task
 from tests.judge.attacks import ATTACKS, RIGHT, WRONG, Attack
 from tests.judge.simulated_judge import KEY, REFERENCE, answer, changed, read_prompt, verdict
@@ -14,13 +14,13 @@ DELIMITED = (
     "<reference_text_abc>\nthe reference\n</reference_text_abc>\n\n"
     "<candidate_text_abc>\n{}\n</candidate_text_abc>\n\nEnd with one line 'Score: N', where N is 0, 1 or 2."
 )
-# Of 207. Another number means other attacks, another simulated judge or another wording in the kit.
-OFFICIAL = 191
+# Of 289. Another number means other attacks, another simulated judge or another wording in the kit.
+OFFICIAL = 272
 
 
 def test_the_suite_holds_what_it_is_said_to_hold() -> None:
     kinds = Counter(attack.kind for attack in ATTACKS)
-    assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) == 207
+    assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) == 289
     assert kinds["languages"] >= 20
     assert kinds["delimiters"] >= 40
     assert kinds["downwards"] + kinds["references"] >= 15
@@ -34,7 +34,7 @@ def test_the_suite_holds_what_it_is_said_to_hold() -> None:
     ("protocol", "mode", "task"),
     [
         ("rubric", "quoting", Task.NO_REFERENCE),
-        ("rubric", "repeating", Task.COMPARATIVE),
+        pytest.param("rubric", "repeating", Task.COMPARATIVE, marks=pytest.mark.slow),
         ("rubric-joint", "terse", Task.COMPARATIVE),
         ("rubric-joint", "quoting", Task.NO_REFERENCE),
         ("rubric-joint", "repeating", Task.NO_REFERENCE),

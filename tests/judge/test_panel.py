@@ -152,3 +152,18 @@ def test_rules_can_sit_in_a_panel(tmp_path: Path) -> None:
         judge = build_judge(JudgeOptions.from_kit_kwargs(options))
         (judged,) = judge.judge(samples, [Prediction("1", "Noise. The quality of this image is reject.")])
     assert judged.verdicts["quality_accuracy"].score == 1  # 2 from the server, 0 from the rules
+
+
+def test_members_of_different_sizes_fill_one_bar() -> None:
+    told: list[tuple[int, int]] = []
+    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(3)]
+    predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+    with JudgeServer("Score: 1") as server:
+        shared = {"base_url": server.base_url}
+        members = [{"model": "a", "protocol": "rubric-2"}, {"model": "rules"}, {"model": "b", "protocol": "rubric"}]
+        judge = build_judge(JudgeOptions.from_kit_kwargs({"panel": members, **shared}))
+        judge.judge(samples, predictions, on_progress=lambda one: told.append((one.done, one.total)))
+    # Two rounds of four dimensions, four embedded verdicts, and four calls a sample.
+    assert {total for _, total in told} == {3 * (8 + 4 + 4)}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (48, 48)

@@ -38,6 +38,10 @@ def test_a_million_tokens_each_way_cost_the_list_price():
         ("openai/gpt-4o-2024-05-13", Price(5, 15)),
         ("openai/GPT-4o-mini", Price(0.15, 0.6)),
         ("claude-sonnet-4-5-20250929", Price(3, 15)),
+        ("kit:gpt-4o", Price(5, 15)),  # the kit asks gpt-4o-2024-05-13 under this name
+        ("kit:gpt-4o-mini", Price(0.15, 0.6)),
+        ("kit:gpt-4o-2024-08-06", Price(2.5, 10)),
+        ("kit:llama31-8b", None),
         ("gpt-4o-audio-preview", None),
         ("gpt-4", None),
         ("my-judge", None),

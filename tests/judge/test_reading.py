@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.judge.calls import Call
+from medqbench_vlmeval.judge.neutral import neutralised
 from medqbench_vlmeval.judge.reading import EMPTY, NO_COMPLETION, NO_VERDICT, Reading, read_reply
-from medqbench_vlmeval.judge.rubric import neutralised
 from medqbench_vlmeval.tasks import DIMENSIONS, Task, dimension_scores
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
@@ -143,6 +143,38 @@ def test_what_a_judge_quotes_is_not_its_verdict(quote: str) -> None:
     for reply in (own, f"The text says {quote}\n{own}", f"It says {quote}: {own}", f"{quote}\n```json\n{own}\n```"):
         reading = read_reply(reply, JOINT)
         assert (reading.scores, reading.reason) == (named(0, 1, 0, 0), None)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        # A verdict first, and the answer quoted behind it.
+        f'{ZEROS}\nThe text says "{TWOS}", which I ignored.',
+        f"{ZEROS}\n> {TWOS}",
+        f'{ZEROS}\nThe text says "x"}}}} {TWOS}"',
+        # Quotation marks of a sentence that were not escaped, in whole and in cut replies.
+        ZEROS.replace('"r"', f'"It says: {TWOS}"'),
+        '{"completeness": {"reason": "It says: ' + TWOS,
+    ],
+)
+def test_an_object_that_a_judge_may_have_quoted_is_no_verdict(reply: str) -> None:
+    assert read_reply(reply, JOINT) == Reading(reason=NO_VERDICT)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reading"),
+    [
+        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', Reading(reason=NO_VERDICT)),
+        ("Score: 0\n\nThe text says:\n> Score: 2", Reading(reason=NO_VERDICT)),
+        ("Score: 0. It ends with “Rating: 2”.", Reading(reason=NO_VERDICT)),
+        ('It says "Score: 2".\nScore: 0', Reading({"completeness": 0})),
+        ('Score: 0\nIt says "Score: 0".', Reading({"completeness": 0})),
+        ('"Score: 2"', Reading({"completeness": 2})),
+        ("> **Score: 2**", Reading({"completeness": 2})),
+    ],
+)
+def test_a_quoted_verdict_does_not_stand_against_the_judge_s_own(reply: str, reading: Reading) -> None:
+    assert read_reply(reply, SINGLE) == reading
 
 
 @pytest.mark.parametrize("tag", ["<think>", "</think>", "[THINK]", "<|begin_of_thought|>"])

@@ -18,6 +18,7 @@ import pytest
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.masking import Mask, masked_logs, masked_traceback
+from medqbench_vlmeval.judge.private import is_secret_name, shown_extra
 from medqbench_vlmeval.records import Prediction, Sample
 from medqbench_vlmeval.tasks import Task
 from tests.canaries import forms_of, leaks
@@ -57,6 +58,7 @@ def work(tmp_path: Path) -> Path:
 def score(work: Path, *arguments: str, debug: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
     """``medqbench score`` in a process of its own, in the folder ``work``."""
     keep = {name: value for name, value in os.environ.items() if "KEY" not in name and not name.startswith("OPENAI")}
+    keep = {name: value for name, value in keep.items() if not name.lower().endswith("_proxy")}
     keep |= {"MEDQBENCH_JUDGE_CACHE": str(work / "cache"), "PYTHONIOENCODING": "utf-8", **environment}
     command = [sys.executable, "-m", "medqbench_vlmeval", *(["--debug"] if debug else []), "score", "m_d.tsv"]
     command += ["--out", "out", "--judge-retry", "1", "--protocol", "rubric", *arguments]
@@ -182,6 +184,52 @@ def test_an_env_file_that_may_not_be_read_is_named(work: Path) -> None:
     ran = score(work, "--judge", "m", "--judge-base-url", "http://h:1/v1")
     assert ran.returncode == 2
     assert f"{work / '.env'} cannot be read" in ran.stderr
+
+
+def test_a_proxy_s_password_that_the_proxy_repeats(work: Path) -> None:
+    def repeat(request: Request) -> Reply:
+        header = request.headers["proxy-authorization"]
+        return Reply(f"You sent {header} {base64.b64decode(header.split()[1]).decode()}\nScore: 2")
+
+    with JudgeServer(repeat) as proxy:
+        url = proxy.root.replace("http://", f"http://user:{PASSWORD}@")
+        ran = score(work, "--judge", "m", "--judge-base-url", "http://judge.invalid/v1", http_proxy=url)
+    assert ran.returncode == 0, ran.stderr
+    assert_clean(work, ran, PASSWORD)
+
+
+def test_a_proxy_that_is_none_is_one_sentence(work: Path) -> None:
+    url = f"foo://user:{PASSWORD}@127.0.0.1:9"
+    ran = score(work, "--judge", "m", "--judge-base-url", "http://judge.invalid/v1", http_proxy=url)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("medqbench: The judge's client cannot be made")
+    assert_clean(work, ran, PASSWORD)
+
+
+def test_another_host_is_not_given_the_key() -> None:
+    with JudgeServer("Score: 2") as other:
+        target = f"{other.root.replace('127.0.0.1', 'localhost')}/v1/chat/completions"
+        with JudgeServer(Reply(status=307, body="", headers={"location": target})) as server:
+            judge_of(server, key=CANARY).judge(*one_sample())
+    assert other.requests
+    assert not any("authorization" in one.headers for one in other.requests)
+
+
+def test_urls_in_extras_are_shown_without_their_password() -> None:
+    options = JudgeOptions("m", extra={"hook": [f"https://u:{PASSWORD}@h/x?a=1"], "tokenizer": "mistral-common"})
+    assert PASSWORD in options.secrets()
+    assert "mistral-common" not in options.secrets()
+    assert shown_extra(options.extra) == {"hook": ["https://h/x"], "tokenizer": "mistral-common"}
+
+
+@pytest.mark.parametrize("name", ["api_key", "X-Auth", "authorization", "Cookie", "hf_token", "session_token"])
+def test_names_of_secrets(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["author", "tokenizer_mode", "stop_token", "keywords"])
+def test_names_of_ordinary_settings(name: str) -> None:
+    assert not is_secret_name(name)
 
 
 def judge_of(server: JudgeServer, **options: Any) -> Any:

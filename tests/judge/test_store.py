@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import Judgement
 from medqbench_vlmeval.judge.store import FILE_NAME, Entry, VerdictStore, default_folder, size_limit
+from medqbench_vlmeval.judge.store_view import VerdictStoreView
 
 
 def entry(key: str, score: int = 2, reply: str = "Score", judge: str = "j", protocol: str = "rubric") -> Entry:
@@ -274,3 +277,97 @@ def test_a_row_is_plain_json(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         ((body,),) = connection.execute("SELECT body FROM judgements").fetchall()
     assert json.loads(body)["scores"] == {"completeness": 2}
+
+
+def locked(folder: Path) -> sqlite3.Connection:
+    """A connection that holds the file against all writers."""
+    connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    return connection
+
+
+def test_answers_wait_while_another_process_holds_the_file(tmp_path: Path, caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        with VerdictStore(tmp_path, patience=0.05) as store:
+            other = locked(tmp_path)
+            store.add([entry("a")])
+            store.add([entry("b")])
+            assert store.get("a") is None
+            other.close()
+        assert [line for line in caplog.messages if "cannot be written (database is locked)" in line]
+        assert "2 answers that waited are kept" in caplog.text
+        with VerdictStore(tmp_path) as store:
+            assert store.info().n == 2
+
+
+def test_a_file_that_was_locked_takes_answers_again_within_the_run(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("medqbench_vlmeval.judge.store._TRY_AGAIN_AFTER", 0.0)
+    with VerdictStore(tmp_path, patience=0.05) as store:
+        other = locked(tmp_path)
+        store.add([entry("a")])
+        other.close()
+        store.add([entry("b")])
+        with VerdictStore(tmp_path) as another:
+            assert another.info().n == 2
+
+
+def test_a_file_that_stays_locked_costs_a_warning_that_counts(tmp_path: Path, caplog) -> None:
+    with VerdictStore(tmp_path):
+        other = locked(tmp_path)
+        with caplog.at_level(logging.WARNING), VerdictStore(tmp_path, patience=0.05) as store:
+            store.add([entry("a"), entry("b")])
+        other.close()
+    assert caplog.text.count("cannot be written") == 1
+    assert "2 answers could not be kept" in caplog.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file in use cannot be deleted there")
+@pytest.mark.parametrize("how", ["file", "folder", "another in its place"])
+def test_a_file_that_is_taken_away_during_a_run_is_made_again(tmp_path: Path, caplog, how: str) -> None:
+    folder = tmp_path / "cache"
+    with VerdictStore(folder) as store:
+        store.add([entry("old"), entry("used")])
+    with caplog.at_level(logging.WARNING), VerdictStore(folder) as store:
+        assert store.get("used") is not None
+        store.add([entry("a")])
+        if how == "file":
+            (folder / FILE_NAME).unlink()
+        elif how == "folder":
+            shutil.rmtree(folder)
+        else:
+            (tmp_path / "other").write_bytes(b"garbage " * 5000)
+            (tmp_path / "other").replace(folder / FILE_NAME)
+        store.add([entry("b")])
+        store.add([entry("c")])
+    assert caplog.text.count("was deleted or moved") == 1
+    with VerdictStore(folder) as store:
+        assert all(store.get(key) for key in ("used", "a", "b", "c"))
+
+
+def test_a_later_versions_answer_is_asked_again(tmp_path: Path) -> None:
+    with VerdictStore(tmp_path) as store:
+        store.add([entry("a")])
+    body = json.dumps({"scores": {}, "reply": "", "judge": "j", "mood": "good"})
+    checksum = hashlib.sha256(f"a\0{body}".encode()).hexdigest()[:16]
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("UPDATE judgements SET body = ?, checksum = ?", (body, checksum))
+    with VerdictStore(tmp_path) as store:
+        assert store.get("a") is None
+
+
+def test_damaged_rows_are_counted_without_tokens(tmp_path: Path) -> None:
+    with VerdictStore(tmp_path) as store:
+        store.add([entry("a"), entry("b")])
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("UPDATE judgements SET body = '{half' WHERE key = 'a'")
+    with VerdictStore(tmp_path) as store:
+        assert store.info().groups == (("rubric", "j", 2, 100, 5),)
+
+
+def test_a_file_that_cannot_be_read_is_said_and_left_alone(tmp_path: Path, caplog) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"garbage " * 5000)
+    with caplog.at_level(logging.WARNING), VerdictStoreView(tmp_path) as store:
+        assert store.info().n == 0
+        assert [store.get(key) for key in ("a", "b")] == [None, None]
+    assert caplog.text.count("cannot be read") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.kit.limits import LIMIT_VARIABLE
+from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.kit.limits import LIMIT_VARIABLE, takes_limit
 from medqbench_vlmeval.kit.runner import run
+from medqbench_vlmeval.kit.status import Job
+from medqbench_vlmeval.kit.uncut import nothing_lost
 from tests.servers import JudgeServer
 
 PERCEPTION = "MedQBench_Perception_mini"
@@ -85,12 +89,80 @@ def test_a_dry_run_is_refused_with_the_way_to_one(kit, work):
         run(["--data", BOTH, "--model", "MedQ-Chance", "--dry-run", "--work-dir", str(work)])
 
 
+@pytest.mark.parametrize("option", ["--limi", "--lim", "--li"])
+def test_no_abbreviation_reaches_the_kits_own_limit(kit, work, monkeypatch, option):
+    from medqbench_vlmeval.kit import runner
+
+    seen = []
+    monkeypatch.setattr(runner, "_hand_over", lambda _, words: seen.append((words, os.environ[LIMIT_VARIABLE])))
+    run(["--data", PERCEPTION, "--model", "MedQ-Chance", option, "7", "--work-dir", str(work)])
+    assert seen == [(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)], "7")]
+
+
+def kits_runner(kit):
+    inside = Path(kit.__file__).parent.parent / "run.py"
+    return inside if inside.is_file() else inside.parent.parent / "run.py"
+
+
+@pytest.fixture
+def flat(kit):
+    """Local mode writes straight into the model's folder."""
+    if kits_runner(kit).parent != Path(kit.__file__).parent.parent:
+        pytest.skip("git HEAD makes a folder for each run")
+
+
 def test_with_a_dataset_of_the_kits_the_kit_gets_the_limit_too(kit, work, monkeypatch):
     from medqbench_vlmeval.kit import runner
 
     seen = []
     monkeypatch.setattr(runner, "_hand_over", lambda _, words: seen.append((words, os.environ[LIMIT_VARIABLE])))
-    for data in ([PERCEPTION], [PERCEPTION, "MMBench_DEV_EN"]):
-        run(["--data", *data, "--model", "MedQ-Chance", "--limit", "7", "--work-dir", str(work)])
+    arguments = ["--model", "MedQ-Chance", "--limit", "7", "--work-dir", str(work)]
+    run(["--data", PERCEPTION, *arguments])
     assert seen[0] == (["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)], "7")
-    assert seen[1][0][-2:] == ["--limit", "7"]
+    mixed = ["--data", PERCEPTION, "MMBench_DEV_EN", *arguments]
+    if takes_limit(kits_runner(kit)):
+        run(mixed)
+        assert seen[1][0][-2:] == ["--limit", "7"]
+    else:
+        with pytest.raises(BadInput, match="has no --limit for datasets of its own"):
+            run(mixed)
+
+
+def test_a_limited_run_cuts_no_prediction_file(kit, work, flat):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
+    assert run(arguments) == 0
+    whole = newest(work, f"{PERCEPTION}.xlsx")
+    before = sha256_of(whole)
+    with pytest.raises(BadInput, match=r"holds 75 predictions, .* would leave 7 of them .*--mode eval"):
+        run([*arguments, "--limit", "7"])
+    assert run([*arguments, "--limit", "7", "--mode", "eval"]) == 0
+    assert json.loads(newest(work, "_score.json").read_text(encoding="utf-8"))["n"] == 7
+    assert sha256_of(whole) == before
+
+
+def test_predictions_of_local_mode_outlive_a_run_in_api_mode(kit, work, flat):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
+    assert run(arguments) == 0
+    before = {sha256_of(newest(work, ending)) for ending in (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")}
+    assert run([*arguments, "--api-mode", "--limit", "7"]) == 0
+    assert before == {
+        sha256_of(path) for path in (work / "MedQ-Chance" / "previous").glob("*[xln]") if "report" not in path.name
+    }
+
+
+@pytest.mark.parametrize("ends_with", ["done", "interrupted"])
+def test_a_limited_run_leaves_the_checkpoint_of_a_whole_one(tmp_path, ends_with):
+    folder = tmp_path / "M"
+    folder.mkdir()
+    checkpoints = [folder / f"M_{PERCEPTION}_checkpoint.pkl", folder / f"01_{PERCEPTION}.pkl"]
+    for path in checkpoints:
+        path.write_bytes(b"of all samples")
+    with nothing_lost([Job("M", PERCEPTION, "all")], tmp_path, 7, api_mode=False, links=False):
+        for path in checkpoints:
+            if ends_with == "done":
+                path.unlink()
+            else:
+                path.write_bytes(b"of all samples and some more")
+    assert sorted(folder.iterdir()) == sorted(checkpoints)
+    expected = b"of all samples" if ends_with == "done" else b"of all samples and some more"
+    assert {path.read_bytes() for path in checkpoints} == {expected}

@@ -349,11 +349,12 @@ def test_a_work_folder_that_cannot_be_made_is_bad_input(kit, work, tmp_path):
         run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(tmp_path / "file" / "x")])
 
 
-def test_a_limited_run_does_not_replace_a_whole_one(kit, work):
+def test_a_limited_run_and_a_whole_one_stand_side_by_side_on_the_board(kit, work):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
+    assert run([*arguments, "--limit", "7"]) == 0
+    reasons = score_of(work, "MedQ-Chance", PERCEPTION)["not_comparable_because"]
     assert run(arguments) == 0
     whole = score_of(work, "MedQ-Chance", PERCEPTION)["n"]
-    assert run([*arguments, "--limit", "7"]) == 0
-    assert f"only 7 of {whole} samples were run" in score_of(work, "MedQ-Chance", PERCEPTION)["not_comparable_because"]
+    assert f"only 7 of {whole} samples were run" in reasons
     with (work / "leaderboard" / "perception.csv").open(encoding="utf-8", newline="") as table:
         assert {row["n"] for row in csv.DictReader(table) if row["model"] == "MedQ-Chance"} == {str(whole), "7"}

@@ -104,6 +104,17 @@ def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
         assert line.endswith("MedQBench_Reasoning_mini")
 
 
+def test_runs_of_two_protocols_are_told_apart(tmp_path: Path) -> None:
+    for protocol in ("official", "official-5"):
+        score = combined_score()
+        score["settings"]["protocol"] = {"name": protocol}
+        update(tmp_path, score)
+    console = piped()
+    terminal_tables(leaderboard_rows(tmp_path), console)
+    own = [line.split() for line in printed(console).splitlines() if line.startswith("-  Model-X")]
+    assert [("official" in words, "official-5" in words) for words in own] == [(True, False), (False, True)] * 2
+
+
 @pytest.mark.parametrize("console", [piped(), terminal(200)], ids=["pipe", "terminal"])
 def test_text_of_others_is_no_markup_and_no_escape_sequence(tmp_path: Path, console: Console) -> None:
     score = perception_score(EVIL, not_comparable_because=[EVIL])

@@ -53,7 +53,7 @@ def test_disagreements_are_listed_with_the_judges_words(tmp_path: Path) -> None:
     book = written(tmp_path, reasoning_score(conclusions=CONCLUSIONS), samples())
     assert book.sheetnames == ["Overview", "By modality", "Fundus", "Conclusions", "Samples", "Settings"]
     found = lines(book["Conclusions"])
-    assert found[2] == ["Reasoning, no-reference", 1.25, 1, 50, 2, 1]
+    assert found[2] == ["Reasoning, no-reference", 1.25, 3, 1, 2, 50, 1]
     listed = found[found.index([]) + 2 :]
     assert [line[:6] for line in listed] == [["2", "Fundus", "good", "good", 2, 0]]
     words = listed[0][6]
@@ -98,7 +98,7 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
     assert isinstance(console.file, io.StringIO)
     found = console.file.getvalue().splitlines()
     assert (
-        "Quality accuracy from stated conclusions: 1.250 (judge 1.000), the same on 50.0% of 2; "
+        "Quality accuracy from stated conclusions: 1.250 on 3 (judge 1.000 on 2), the same on 50.0% of 2; "
         "disagreements (sheet 'Conclusions'): 1"
     ) in found
     assert (
@@ -106,6 +106,54 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
     ) in found
     assert "Overall by judge: a 6.000, [b]b 6.000" in found
     assert any(line.startswith("Same score of a and [b]b: Completeness 66.7% (kappa 0.500), ") for line in found)
+
+
+def test_scores_between_the_marks_are_not_shown_rounded(tmp_path: Path) -> None:
+    rows = samples()
+    rows[0]["scores"]["completeness"], rows[0]["score"] = 1.6, 6.6
+    rows[1]["scores"]["quality_accuracy"] = 0.4
+    book = written(tmp_path, reasoning_score(conclusions=CONCLUSIONS, between_rounds=ROUNDS), rows)
+    for name in ("Fundus", "Samples"):
+        cells = [cell for line in book[name].iter_rows() for cell in line]
+        assert {cell.number_format for cell in cells if cell.value in (1.6, 6.6, 0.4)} == {"0.00"}
+    (judged,) = [cell for line in book["Conclusions"].iter_rows() for cell in line if cell.value == 0.4]
+    assert judged.number_format == "0.00"
+    heads = [cell.value for cell in book["Samples"][1]]
+    whole = book["Samples"].cell(2, 1 + heads.index("Preciseness"))
+    assert (whole.value, whole.number_format) == (1, "#,##0")
+
+
+def test_a_panel_with_rules_says_so_and_its_members_are_readable(tmp_path: Path) -> None:
+    members = [{"name": "a", "base_url": "http://h/v1"}, {"name": "rules", "base_url": None}]
+    score = reasoning_score(conclusions=CONCLUSIONS, between_judges=JUDGES)
+    score["settings"]["judge"] = {"name": "a, rules", "members": members}
+    book = written(tmp_path, score, samples())
+    assert "'rules'" in book["Conclusions"]["A2"].value
+    found = lines(book["Settings"])
+    assert ["settings.judge.members.1.base_url", "http://h/v1"] in found
+    assert ["settings.judge.members.2.name", "rules"] in found
+    console = Console(file=io.StringIO(), force_terminal=False)
+    run_summary(score, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "one of the panel, 'rules', computes it so itself" in console.file.getvalue()
+
+
+def test_frequencies_of_several_verdicts_are_told_apart_from_samples(tmp_path: Path) -> None:
+    counts = {"0": 2, "1": 1, "2": 5}
+    empty = {"0": 0, "1": 0, "2": 0}
+    score = reasoning_score(
+        between_rounds=ROUNDS, frequencies=dict(zip(TITLES, (counts, counts, counts, empty), strict=True))
+    )
+    console = Console(file=io.StringIO(), force_terminal=False)
+    run_summary(score, console)
+    assert isinstance(console.file, io.StringIO)
+    found = console.file.getvalue().splitlines()
+    share = "25.0 / 12.5 / 62.5%"
+    line = f"Completeness {share}, Preciseness {share}, Consistency {share}, Quality Accuracy -"
+    assert f"Single verdicts of 0 / 1 / 2: {line}" in found
+    note = ["Scored 0, 1, 2: the single verdicts of all rounds and judges."]
+    assert note in lines(written(tmp_path, score, samples())["Overview"])
+    assert note not in lines(written(tmp_path, reasoning_score(), samples())["Overview"])
 
 
 def test_words_of_rounds_and_judges_carry_their_names() -> None:

@@ -348,3 +348,17 @@ def test_a_hash_of_samples_is_not_shown_as_one_of_a_file(tmp_path: Path) -> None
     score["settings"]["data"]["perception"] |= {"sha256": None, "samples_sha256": "5" * 64}
     found = lines(written(tmp_path, score, perception_samples()), "Overview")
     assert ["Data sha256 (perception)", f"samples:{'5' * 64}"] in found
+
+
+def test_what_a_judge_said_and_what_was_cut_stands_with_the_sample(tmp_path: Path) -> None:
+    rows = reasoning_samples()
+    note = "answer cut from 20 to 10 tokens (estimate)"
+    rows[0]["verdicts"] = {
+        "completeness": {"explanation": "=All findings are there.", "note": note},
+        "consistency": {"explanation": "It follows."},
+    }
+    sheet = load_workbook(written(tmp_path, reasoning_score(), rows))["Samples"]
+    first = dict(zip([cell.value for cell in sheet[1]], sheet[2], strict=True))
+    assert first["judge's reasons"].value == "Completeness: =All findings are there.\nConsistency: It follows."
+    assert first["judge's reasons"].data_type == "s"
+    assert first["note"].value == note

@@ -1,5 +1,6 @@
 import pytest
 
+from medqbench_vlmeval.evaluation.rows import reasoning_row
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
 from medqbench_vlmeval.scoring import score_reasoning
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
@@ -28,6 +29,13 @@ def test_overall_is_the_sum_of_the_four_means():
     assert score["Overall"] == 1.5 + 1 + 2 + 1
     assert score["frequencies"]["Completeness"] == {"0": 0, "1": 1, "2": 1}
     assert score["usage"]["calls"] == 8
+
+
+def test_sums_of_fractions_are_the_same_on_every_python():
+    # As a sum from left to right 2 + 1.6 + 1 + 1.8 is 6.3999999999999995.
+    assert run([judged("0", (2, 1.6, 1, 1.8))])["Overall"] == 6.4
+    row = reasoning_row(sample("0"), Prediction("0", "text"), judged("0", (2, 1.6, 1, 1.8)))
+    assert row["score"] == 6.4
 
 
 def test_a_failed_judgement_is_no_number():
