@@ -155,6 +155,7 @@ evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_N
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path):
     n, nproc = 30, 4
     path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(n)})

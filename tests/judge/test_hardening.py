@@ -35,9 +35,9 @@ def test_the_suite_holds_what_it_is_said_to_hold() -> None:
     [
         ("rubric", "quoting", Task.NO_REFERENCE),
         pytest.param("rubric", "repeating", Task.COMPARATIVE, marks=pytest.mark.slow),
-        ("rubric-joint", "terse", Task.COMPARATIVE),
+        pytest.param("rubric-joint", "terse", Task.COMPARATIVE, marks=pytest.mark.slow),
         ("rubric-joint", "quoting", Task.NO_REFERENCE),
-        ("rubric-joint", "repeating", Task.NO_REFERENCE),
+        pytest.param("rubric-joint", "repeating", Task.NO_REFERENCE, marks=pytest.mark.slow),
     ],
 )
 def test_no_attack_changes_a_score_under_the_package_s_own_protocols(protocol: str, mode: str, task: Task) -> None:

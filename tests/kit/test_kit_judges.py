@@ -137,6 +137,7 @@ def test_a_judge_that_quotes_the_failure_sentence_is_believed() -> None:
         assert scores(ask(server.base_url)[0]) == dict.fromkeys(DIMENSIONS, 0)
 
 
+@pytest.mark.slow
 def test_failed_calls_are_asked_again_by_the_engine() -> None:
     calls = []
 
