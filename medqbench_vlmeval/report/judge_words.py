@@ -18,14 +18,20 @@ def judge_words(verdict: object, limit: int = LIMIT) -> str | None:
         verdict: a verdict out of a sample row, as the file has it.
         limit: characters.
     """
-    said = _said(mapping(verdict))
+    said = _said(mapping(verdict), ("explanation", "reply"))
     return f"{said[: limit - 2]} …" if said and len(said) > limit else said or None
 
 
-def _said(verdict: Any) -> str:
+def explanation(verdict: object) -> str | None:
+    """The judge's sentences on a dimension alone, whole; None where it was not asked for any."""
+    return _said(mapping(verdict), ("explanation",)) or None
+
+
+def _said(verdict: Any, names: tuple[str, ...]) -> str:
     parts = mapping(verdict.get("parts"))
     if parts:
-        found = {name: _said(mapping(part)) for name, part in parts.items()}
+        found = {name: _said(mapping(part), names) for name, part in parts.items()}
         labels = {name: f"round {name}" if name.isdigit() else name for name in found}
         return "\n".join(f"{labels[name]}: {words}" for name, words in found.items() if words)
-    return " ".join((text(verdict.get("explanation")) or text(verdict.get("reply")) or "").split())
+    said = next((words for name in names if (words := text(verdict.get(name)))), "")
+    return " ".join(said.split())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medqbench_vlmeval.report.cells import COUNT, TEXT, WRAPPED, Book, Item, Sheet, Style, lines_of
+from medqbench_vlmeval.report.judge_words import explanation
 from medqbench_vlmeval.report.runs import RunPart, mapping, number
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
 
@@ -139,10 +140,9 @@ def _correct(row: Mapping[str, Any]) -> Item:
 
 
 def _reasons(row: Mapping[str, Any]) -> Item:
+    verdicts = mapping(row.get("verdicts"))
     said = {
-        title: explanation
-        for dimension, title in DIMENSION_TITLES.items()
-        if (explanation := mapping(mapping(row.get("verdicts")).get(dimension)).get("explanation"))
+        title: words for dimension, title in DIMENSION_TITLES.items() if (words := explanation(verdicts.get(dimension)))
     }
     return Item("\n".join(f"{title}: {words}" for title, words in said.items()) or None, WRAPPED)
 

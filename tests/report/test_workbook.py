@@ -355,10 +355,13 @@ def test_what_a_judge_said_and_what_was_cut_stands_with_the_sample(tmp_path: Pat
     note = "answer cut from 20 to 10 tokens (estimate)"
     rows[0]["verdicts"] = {
         "completeness": {"explanation": "=All findings are there.", "note": note},
-        "consistency": {"explanation": "It follows."},
+        "consistency": {"parts": {"gpt": {"explanation": "It follows."}, "qwen": {"explanation": "It does not."}}},
     }
     sheet = load_workbook(written(tmp_path, reasoning_score(), rows))["Samples"]
     first = dict(zip([cell.value for cell in sheet[1]], sheet[2], strict=True))
-    assert first["judge's reasons"].value == "Completeness: =All findings are there.\nConsistency: It follows."
+    assert (
+        first["judge's reasons"].value
+        == "Completeness: =All findings are there.\nConsistency: gpt: It follows.\nqwen: It does not."
+    )
     assert first["judge's reasons"].data_type == "s"
     assert first["note"].value == note
