@@ -31,6 +31,7 @@ LONGEST_WAIT = 600.0
 _FIRST_CONNECTIONS = 3
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
 _REPEATED_REPLY = 4000
+_CANCEL_AGAIN = 0.05
 
 
 class _TooSlow(Unanswered):
@@ -68,9 +69,7 @@ class Engine:
                 try:
                     await asyncio.gather(*workers)
                 finally:
-                    for worker in workers:
-                        worker.cancel()
-                    await asyncio.gather(*workers, return_exceptions=True)
+                    await _stopped(workers)
                     await writer.drained()
 
     async def _worker(self, todo: Iterator[Call], writer: _Writer, emit: Callable[[Outcome], None]) -> None:
@@ -200,6 +199,14 @@ class Engine:
                 f"{outcome.reason}. The run was stopped so that the rest is not paid for nothing; what was answered is "
                 "kept, and the same command goes on from there."
             )
+
+
+async def _stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended: before Python 3.12 a wait that ends at that moment takes no notice."""
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_CANCEL_AGAIN)
 
 
 def asked_again(call: Call, reply: str | None) -> Messages:

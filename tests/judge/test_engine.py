@@ -7,6 +7,7 @@ import contextlib
 import json
 import threading
 import time
+from collections.abc import Mapping
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -16,7 +17,9 @@ import pytest
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
-from medqbench_vlmeval.judge.asking import retry_after
+from medqbench_vlmeval.judge.asking import Answer, Messages, retry_after
+from medqbench_vlmeval.judge.calls import Call
+from medqbench_vlmeval.judge.engine import Engine
 from medqbench_vlmeval.judge.limits import Pace
 from medqbench_vlmeval.judge.store import VerdictStore
 from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
@@ -387,3 +390,37 @@ def test_what_a_joint_reply_lacks_is_asked_for_again() -> None:
         (judged,) = ask(server, protocol="rubric-joint")
     assert {name: verdict.score for name, verdict in judged.verdicts.items()} == GIVEN
     assert usage_of([judged]).calls == 2
+
+
+def test_a_run_ends_even_where_a_cancellation_goes_unnoticed() -> None:
+    class Deaf:
+        """Answers, also when it is cancelled for the first time."""
+
+        asked = 0
+
+        async def __aenter__(self) -> Deaf:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            """Nothing is held open."""
+
+        async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+            Deaf.asked += 1
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(30 if Deaf.asked > 4 else 0)
+            return Answer("Score: 1", "deaf")
+
+        def gone(self) -> JudgeError:
+            return JudgeError("gone")
+
+    calls = [
+        Call(f"key-{i}", str(i), Task.NO_REFERENCE, f"prompt {i}", {"completeness": (0, 1, 2)}) for i in range(1000)
+    ]
+
+    async def main() -> None:
+        engine = Engine(JudgeOptions("j", nproc=2), Deaf(), None, "rubric")
+        await asyncio.wait_for(engine.work(calls, lambda _: None), timeout=0.3)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(main())
+    assert Deaf.asked < 20
