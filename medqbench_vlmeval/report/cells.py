@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.report.text import cell_text, sheet_name, starts_like_formula
 
 if TYPE_CHECKING:
@@ -78,6 +81,22 @@ class Book:
     def add_fixed(self, name: str) -> Sheet:
         """A new sheet under exactly this name."""
         return Sheet(self, self.workbook.create_sheet(name))
+
+    def save(self, path: Path) -> None:
+        """Write the workbook, whole or not at all.
+
+        Raises:
+            RunFailed: the file cannot be written.
+        """
+        self.workbook.properties.creator = "medqbench-vlmeval"
+        try:
+            with replacing(path) as temporary:
+                self.workbook.save(temporary)
+        except OSError as error:
+            raise RunFailed(
+                f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or choose "
+                "another folder."
+            ) from error
 
     def style_array(self, style: Style, quoted: bool, sheet: Worksheet) -> Any:
         """openpyxl's shared form of a style. ``quoted`` keeps a text that looks like a formula a text when edited."""

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.report.cells import BOLD, COUNT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Style
 from medqbench_vlmeval.report.render_agreement import PAIRS, headline, notes_of, pairs_of, published_line
 from medqbench_vlmeval.report.runs import mapping, number, text, whole
@@ -36,14 +34,7 @@ def write_agreement(path: Path, result: Mapping[str, Any], disagreements: Sequen
     several = len({row.get("model") for row in disagreements}) > 1
     write_table(sheet, _columns([str(rater) for rater in result["raters"]], several), disagreements, MAX_ROWS)
     sheet.finish(freeze="B2", repeat_row=1)
-    book.workbook.properties.creator = "medqbench-vlmeval"
-    try:
-        with replacing(path) as temporary:
-            book.workbook.save(temporary)
-    except OSError as error:
-        raise RunFailed(
-            f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere."
-        ) from error
+    book.save(path)
 
 
 def _add_agreement(book: Book, result: Mapping[str, Any]) -> None:

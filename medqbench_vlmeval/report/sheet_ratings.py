@@ -9,8 +9,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.judge.rubric import criteria
 from medqbench_vlmeval.report.cells import BOLD, TEXT, TITLE, WRAPPED, Book, Item, Sheet, Style, area, lines_of
 from medqbench_vlmeval.report.runs import TASK_TITLES
@@ -64,12 +62,7 @@ def write_rating_sheet(path: Path, rows: Sequence[RatingRow], id_name: str) -> N
     book = Book(whole_text_in="")
     _add_ratings(book, rows, id_name)
     _add_guide(book, [task for task in Task if any(row.task is task for row in rows)])
-    book.workbook.properties.creator = "medqbench-vlmeval"
-    try:
-        with replacing(path) as temporary:
-            book.workbook.save(temporary)
-    except OSError as error:
-        raise RunFailed(f"{path} cannot be written ({error.strerror or error}); choose another --out.") from error
+    book.save(path)
 
 
 def _add_ratings(book: Book, rows: Sequence[RatingRow], id_name: str) -> None:

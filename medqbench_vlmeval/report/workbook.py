@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.report.cells import Book
 from medqbench_vlmeval.report.runs import parts_of
 from medqbench_vlmeval.report.sheet_conclusions import CONCLUSIONS, add_conclusions
@@ -47,15 +45,7 @@ def write_workbook(path: Path, score: Mapping[str, Any], samples: Iterable[Mappi
     add_reliability(book, parts)
     add_samples(book, parts, rows)
     add_settings(book, score)
-    book.workbook.properties.creator = "medqbench-vlmeval"
-    try:
-        with replacing(path) as temporary:
-            book.workbook.save(temporary)
-    except OSError as error:
-        raise RunFailed(
-            f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or free the "
-            "folder and make the report again."
-        ) from error
+    book.save(path)
 
 
 def _stem(path: Path) -> str:

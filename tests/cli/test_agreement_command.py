@@ -4,17 +4,10 @@ import json
 
 import pytest
 
-from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.files import sha256_of, write_jsonl
+from tests.commands import run
 from tests.evaluation.ratings import HEADER, fill, judged_row, write_run, write_table
 from tests.servers import JudgeServer
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return end.value.code or 0, captured.out, captured.err
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.judge import tokens
+from tests.commands import run
 from tests.servers import JudgeServer
 
 MODALITIES = ("CT", "MRI", "Fundus", "Endoscopy")
@@ -22,13 +22,6 @@ def closed_machine(monkeypatch, tmp_path):
     for name in ("MEDQBENCH_PRICES", "MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-def run(capsys, *arguments):
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return end.value.code or 0, captured.out, captured.err
 
 
 def predictions_of(path, n, model="m"):

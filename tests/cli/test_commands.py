@@ -8,16 +8,8 @@ import sys
 
 import pytest
 
-from medqbench_vlmeval.cli.main import main
+from tests.commands import run
 from tests.servers import JudgeServer
-
-
-def run(capsys, *arguments):
-    """Exit code, standard output and standard error of a command run in this process."""
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return end.value.code or 0, captured.out, captured.err
 
 
 @pytest.fixture

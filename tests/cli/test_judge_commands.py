@@ -9,10 +9,10 @@ import sqlite3
 
 import pytest
 
-from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.judge.store import Entry, Judgement, VerdictStore
 from medqbench_vlmeval.tasks import DIMENSIONS
 from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl, refused
+from tests.commands import run
 from tests.servers import JudgeServer
 
 KEY = "sk-canary-0123456789"
@@ -23,14 +23,6 @@ NAMES = {"no-reference": "MedQBench_Reasoning_NoReference", "comparative": "MedQ
 def no_keys(monkeypatch):
     for name in ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-
-
-def run(capsys, *arguments):
-    """Exit code, standard output and standard error of a command run in this process."""
-    with pytest.raises(SystemExit) as end:
-        main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return end.value.code or 0, captured.out, captured.err
 
 
 def write_predictions(folder, texts, model="m", task="no-reference"):
