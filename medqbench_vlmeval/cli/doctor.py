@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 from dataclasses import dataclass
 from typing import Any
@@ -76,10 +75,18 @@ def _data() -> list[Finding]:
 
 
 def _keys() -> list[Finding]:
-    names = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY")
-    there = [name for name in names if os.environ.get(name)]
-    text = f"{', '.join(there)} set" if there else f"none of {', '.join(names)} is set; '--judge rules' needs none"
-    return [Finding("note", "judge key", text)]
+    from medqbench_vlmeval.judge.environment import environment
+    from medqbench_vlmeval.judge.options import KEY_VARIABLES
+    from medqbench_vlmeval.judge.store_place import FILE_NAME, default_folder
+
+    there = [name for name in KEY_VARIABLES if environment(name)]
+    names = ", ".join(KEY_VARIABLES)
+    text = (
+        f"{', '.join(there)} set" if there else f"none of {names} is set, also not in .env; '--judge rules' needs none"
+    )
+    cache = default_folder() / FILE_NAME
+    kept = f"{cache.stat().st_size / 2**20:,.1f} MiB in {cache}" if cache.is_file() else f"empty ({cache})"
+    return [Finding("note", "judge key", text), Finding("note", "judge cache", kept)]
 
 
 def show(findings: list[Finding], as_json: bool) -> None:

@@ -99,6 +99,7 @@ def test_calls_that_waited_in_a_pause_do_not_start_together() -> None:
     assert all(start >= 0.2 + 0.05 * number - 0.02 for number, start in enumerate(found))
 
 
+@pytest.mark.slow
 def test_long_calls_that_wait_together_take_their_tokens_one_after_the_other() -> None:
     # 4,000 bytes are 1,000 tokens, and 150 for the reply: at 2,000 a second more than half a second each.
     found = starts(Pace(None, 120_000), [4000] * 4)
@@ -161,6 +162,7 @@ def test_a_wait_may_be_a_date() -> None:
     assert retry_after({"retry-after": formatdate(time.time() - 30, usegmt=True)}) == 0.0
 
 
+@pytest.mark.slow
 def test_a_failing_call_is_tried_as_often_as_asked_for() -> None:
     with JudgeServer(refusal(503, "overloaded", Retry_After="0")) as server:
         judged = ask(server, retry=2)
@@ -203,6 +205,7 @@ def test_an_answer_that_drips_in_runs_into_the_timeout() -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_waits_between_attempts_grow() -> None:
     with JudgeServer(refusal(500, "oops")) as server:
         ask(server, n=1, nproc=4, retry=2)

@@ -101,6 +101,7 @@ def test_a_key_by_environment_or_env_file(work: Path, name: str, in_file: bool) 
     assert_clean(work, ran)
 
 
+@pytest.mark.slow
 def test_a_panels_keys_and_nested_extras(work: Path) -> None:
     third = "third-canary-0987654321"
     with JudgeServer(echoing()) as server:
@@ -130,6 +131,7 @@ def test_a_base_url_with_user_and_password(work: Path, status: int) -> None:
     assert_clean(work, ran, PASSWORD)
 
 
+@pytest.mark.slow
 def test_a_base_url_with_a_query_keeps_it_behind_the_route(work: Path) -> None:
     with JudgeServer() as server:
         # The server knows no such route, and repeats it.
@@ -139,6 +141,7 @@ def test_a_base_url_with_a_query_keeps_it_behind_the_route(work: Path) -> None:
     assert_clean(work, ran, OTHER)
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there(work: Path) -> None:
     with JudgeServer() as server:
         url = server.base_url.replace("http://", f"http://user:{PASSWORD}@")

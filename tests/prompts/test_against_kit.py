@@ -21,7 +21,10 @@ from medqbench_vlmeval.prompts import build_text
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
 
-pytestmark = pytest.mark.skipif(find_kit() is None, reason="VLMEvalKit is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_kit() is None, reason="VLMEvalKit is not installed"),
+]
 
 QUESTIONS: list[tuple[str, dict[str, str]]] = [
     ("Is the image sharp?", {"A": "Yes", "B": "No"}),
