@@ -66,6 +66,15 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in a file; None where there is no such file or none that holds one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()

@@ -7,13 +7,13 @@ same file name first moves the earlier result files into the folder ``previous``
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.evaluation.outputs import ResultPaths, single_scores
+from medqbench_vlmeval.files import read_object
 
 _FOLDER = "previous"
 
@@ -26,7 +26,7 @@ def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
     """
     if not paths.samples.exists() or not score["settings"]["judge"]:
         return
-    earlier = _read(paths.score)
+    earlier = read_object(paths.score)
     same = earlier is not None and _made_by(earlier) == _made_by(score) and _scored(score) >= _scored(earlier)
     if same and not _asked_anew(score):
         return
@@ -37,14 +37,6 @@ def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
     for path in (paths.samples, paths.score, paths.report):
         if path.exists():
             path.replace(_free(folder / f"{path.stem}_{tag}{path.suffix}"))
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:

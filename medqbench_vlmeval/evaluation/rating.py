@@ -6,7 +6,6 @@ generator is asked, whose stream might differ between versions.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.evaluation.rating_files import KEY_ENDING, RATING_ID
 from medqbench_vlmeval.evaluation.verdict_files import JudgedRow, JudgedRun, read_runs
-from medqbench_vlmeval.files import write_json
+from medqbench_vlmeval.files import sha256_text, write_json
 
 Stratum = tuple[str, str, str]
 
@@ -161,5 +160,4 @@ def _stratum(name: str, row: JudgedRow) -> Stratum:
 
 
 def _hash(seed: int, *parts: str) -> str:
-    text = "\0".join((str(seed), *parts))
-    return hashlib.sha256(text.encode("utf-8", errors="surrogatepass")).hexdigest()
+    return sha256_text("\0".join((str(seed), *parts)))

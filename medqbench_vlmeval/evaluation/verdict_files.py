@@ -10,7 +10,7 @@ from typing import Any
 
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.files import read_object, sha256_text
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
 
 ENDING = "_samples.jsonl"
@@ -131,7 +131,7 @@ def _read(path: Path, in_folder: bool) -> JudgedRun | None:
             return None
         raise BadInput(f"{path} is empty; score the run again.")
     stem = path.name.removesuffix(ENDING) if path.name.endswith(ENDING) else path.stem
-    score = _score_of(path.with_name(f"{stem}_score.json"))
+    score = read_object(path.with_name(f"{stem}_score.json")) or {}
     settings = score.get("settings")
     settings = settings if isinstance(settings, dict) else {}
     return JudgedRun(
@@ -197,14 +197,6 @@ def _row(row: Mapping[str, Any], path: Path, number: int) -> JudgedRow:
         scores,
         verdicts,
     )
-
-
-def _score_of(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _text(value: Any) -> str | None:

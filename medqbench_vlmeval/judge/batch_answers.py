@@ -116,7 +116,7 @@ def import_answers(
             found.kept += not known
             if known and not replace:
                 continue
-            waiting[asked.key] = Entry(asked.key, asked.protocol, _label(judge or judgement.judge), judgement)
+            waiting[asked.key] = Entry(asked.key, asked.protocol, (judge or judgement.judge)[:_NAME_LENGTH], judgement)
             if len(waiting) >= _AT_ONCE:
                 _keep(waiting, store)
     _keep(waiting, store)
@@ -183,7 +183,3 @@ def _keep(waiting: dict[str, Entry], store: VerdictStore) -> None:
             "name another folder with MEDQBENCH_JUDGE_CACHE, and import them again."
         )
     waiting.clear()
-
-
-def _label(name: str) -> str:
-    return name[:_NAME_LENGTH].encode("utf-8", errors="replace").decode("utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from medqbench_vlmeval.judge.plain import sentences
 from medqbench_vlmeval.judge.references import image_references
+from medqbench_vlmeval.tasks import QUALITY_LEVELS, Task
 
 SAME = "same"
 
@@ -139,6 +140,20 @@ def preferred_image(text: str) -> int | None:
     """The image of higher quality, 1 or 2; None for a tie and where none is stated."""
     found = preference(text)
     return found if isinstance(found, int) else None
+
+
+def conclusion_of(task: Task, text: str) -> str | int | None:
+    """What a text of a task concludes: a level, or an image or 'same' of a pair; None where none can be read."""
+    return preference(text) if task is Task.COMPARATIVE else quality_level(text)
+
+
+def steps_apart(task: Task, one: str | int | None, other: str | int | None) -> int:
+    """Steps between two conclusions, 0-2; a missing one is no contradiction. Pairs agree or do not."""
+    if one is None or other is None or one == other:
+        return 0
+    if task is Task.COMPARATIVE:
+        return 2
+    return abs(QUALITY_LEVELS.index(str(one)) - QUALITY_LEVELS.index(str(other)))
 
 
 def _levels_in(sentence: str) -> list[tuple[int, str]]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import lexicon
-from medqbench_vlmeval.judge.conclusion import SAME, preference, quality_level
+from medqbench_vlmeval.judge.conclusion import SAME, conclusion_of, steps_apart
 from medqbench_vlmeval.judge.findings import Finding, Key, findings
 from medqbench_vlmeval.judge.interface import OnProgress, Progress, texts_to_judge
 from medqbench_vlmeval.judge.protocol import RULES
@@ -108,8 +108,7 @@ def rules_sha256() -> str:
 
 
 def _read(task: Task, text: str) -> _Text:
-    comparative = task is Task.COMPARATIVE
-    return _Text(findings(text, comparative), preference(text) if comparative else quality_level(text))
+    return _Text(findings(text, task is Task.COMPARATIVE), conclusion_of(task, text))
 
 
 def _completeness(said: _Text, meant: _Text) -> tuple[int | None, str]:
@@ -127,7 +126,7 @@ def _preciseness(task: Task, said: _Text, meant: _Text) -> tuple[int | None, str
     if not said.findings and said.conclusion is None:
         return 0, "nothing is said about quality"
     against = [key for key, finding in meant.findings.items() if _relation(key, finding, said.findings) < 0]
-    apart = _distance(task, said.conclusion, meant.conclusion)
+    apart = steps_apart(task, said.conclusion, meant.conclusion)
     words = f"contradictions: {_names(against)}; conclusions {apart} apart"
     if len(against) > 1 or apart > 1:
         return 0, words
@@ -152,16 +151,7 @@ def _quality_accuracy(task: Task, said: _Text, meant: _Text) -> tuple[int | None
     words = f"'{said.conclusion}' for '{meant.conclusion}'"
     if said.conclusion is None:
         return 0, f"no conclusion for '{meant.conclusion}'"
-    return 2 - _distance(task, said.conclusion, meant.conclusion), words
-
-
-def _distance(task: Task, one: str | int | None, other: str | int | None) -> int:
-    """Steps between two conclusions, 0-2; a missing one is no contradiction. Pairs agree or do not."""
-    if one is None or other is None or one == other:
-        return 0
-    if task is Task.COMPARATIVE:
-        return 2
-    return abs(QUALITY_LEVELS.index(str(one)) - QUALITY_LEVELS.index(str(other)))
+    return 2 - steps_apart(task, said.conclusion, meant.conclusion), words
 
 
 def _relation(key: Key, finding: Finding, others: Mapping[Key, Finding]) -> int:

@@ -275,10 +275,7 @@ class VerdictStore:
     def _read_what_is_there(self) -> None:
         """Answers in a folder that may only be read are still worth their money."""
         with contextlib.suppress(sqlite3.Error):
-            uri = f"{self.path.absolute().as_uri()}?mode=ro&immutable=1"
-            found = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            found.execute("SELECT key FROM judgements LIMIT 1").fetchone()
-            self._connection = found
+            self._connection = store_file.open_to_read(self.path, immutable=True)
 
     def _failed(self, error: Exception) -> None:
         if self._failed_at is None:

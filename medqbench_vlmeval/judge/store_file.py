@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS judgements (
 # How long another process's lock is waited for.
 BUSY_SECONDS = 30.0
 _TRY_AGAIN = 0.02
+_PROBE = "SELECT key FROM judgements LIMIT 1"
 # One removal makes room for many answers to come.
 _ROOM = 0.1
 _PARTS = ("", "-wal", "-shm")
@@ -50,6 +51,26 @@ def open_file(path: Path, patience: float = BUSY_SECONDS) -> sqlite3.Connection:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(_TRY_AGAIN)
+
+
+def open_to_read(path: Path, *, immutable: bool) -> sqlite3.Connection:
+    """Open a file that is there without making or writing anything.
+
+    Args:
+        path: the file.
+        immutable: nobody writes to it meanwhile; SQLite then leaves its write-ahead log alone.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    try:
+        connection.execute(_PROBE).fetchone()
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
@@ -156,7 +177,7 @@ def _opened(path: Path, patience: float) -> sqlite3.Connection:
         # Each commit reaches the disk: what was paid for survives a power cut too.
         connection.execute("PRAGMA synchronous = FULL")
         connection.executescript(_SCHEMA)
-        connection.execute("SELECT key FROM judgements LIMIT 1").fetchone()
+        connection.execute(_PROBE).fetchone()
     except BaseException:
         connection.close()
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 
+from medqbench_vlmeval.judge import store_file
 from medqbench_vlmeval.judge.store import VerdictStore
 
 logger = logging.getLogger(__name__)
@@ -20,12 +21,8 @@ class VerdictStoreView(VerdictStore):
         # Another run's answers may still stand in its journal; without one the file does not change and SQLite need
         # not make a journal of its own to read it.
         in_use = journal.exists() and journal.stat().st_size > 0
-        uri = f"{self.path.absolute().as_uri()}?mode=ro{'' if in_use else '&immutable=1'}"
-        connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
         try:
-            connection.execute("SELECT key FROM judgements LIMIT 1").fetchone()
+            return store_file.open_to_read(self.path, immutable=not in_use)
         except sqlite3.Error as error:
-            connection.close()
             logger.warning("%s cannot be read (%s); it is taken to be empty.", self.path, error)
             return None
-        return connection

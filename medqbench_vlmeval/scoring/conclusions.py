@@ -14,10 +14,10 @@ from statistics import fmean
 from typing import Any
 
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.judge.conclusion import preference, quality_level
+from medqbench_vlmeval.judge.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
 from medqbench_vlmeval.scoring.agreement import is_same, share_same, weighted_kappa
-from medqbench_vlmeval.tasks import QUALITY_LEVELS, Task
+from medqbench_vlmeval.tasks import Task
 
 _QUALITY = "quality_accuracy"
 _KEPT = 8192
@@ -83,10 +83,8 @@ def score_conclusions(
     }
 
 
-@lru_cache(maxsize=_KEPT)
-def _read(task: Task, text: str) -> str | int | None:
-    """Read once, for the summary and for the sample's row: a long answer takes a millisecond or two."""
-    return preference(text) if task is Task.COMPARATIVE else quality_level(text)
+# Read once, for the summary and for the sample's row: a long answer takes a millisecond or two.
+_read = lru_cache(maxsize=_KEPT)(conclusion_of)
 
 
 def _judges_score(judged: JudgedSample) -> float | None:
@@ -98,6 +96,4 @@ def _score(task: Task, stated: str | int | None, reference: str | int | None) ->
         return None
     if stated is None:
         return 0
-    if task is Task.COMPARATIVE:
-        return 2 if stated == reference else 0
-    return 2 - abs(QUALITY_LEVELS.index(str(stated)) - QUALITY_LEVELS.index(str(reference)))
+    return 2 - steps_apart(task, stated, reference)
