@@ -51,6 +51,7 @@ class Engine:
         self._protocol = protocol
         self._answered = False
         self._failed_in_a_row = 0
+        self._over = False
 
     async def work(self, calls: Sequence[Call], emit: Callable[[Outcome], None]) -> None:
         """Ask all calls and emit each one's outcome.
@@ -67,14 +68,21 @@ class Engine:
             async with self._asker:
                 workers = [asyncio.create_task(self._worker(todo, writer, emit)) for _ in range(self._workers)]
                 try:
-                    await asyncio.gather(*workers)
+                    # gather() would wait for every worker when it is cancelled, also for one that took no notice.
+                    ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+                    for worker in ended:
+                        worker.result()
                 finally:
+                    self._over = True
                     await _stopped(workers)
                     await writer.drained()
 
     async def _worker(self, todo: Iterator[Call], writer: _Writer, emit: Callable[[Outcome], None]) -> None:
         # The iterator is shared: next() and await never overlap within one loop.
         for call in todo:
+            # A cancellation that went unnoticed must not buy another answer.
+            if self._over:
+                return
             kept = None if self._options.fresh else await writer.get(call.key)
             if kept is not None and kept.answers(call):
                 emit(Outcome(call, kept, from_cache=True))
@@ -207,6 +215,8 @@ async def _stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in running:
             task.cancel()
         await asyncio.wait(running, timeout=_CANCEL_AGAIN)
+    # Taken note of: asyncio complains of errors that nobody asked for.
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def asked_again(call: Call, reply: str | None) -> Messages:

@@ -395,7 +395,9 @@ def test_what_a_joint_reply_lacks_is_asked_for_again() -> None:
     assert usage_of([judged]).calls == 2
 
 
-def test_a_run_ends_even_where_a_cancellation_goes_unnoticed() -> None:
+# A judge of the kit's is asked without a limit of ours around it, which would cancel it a second time.
+@pytest.mark.parametrize("name", ["j", "kit:j"])
+def test_a_run_ends_even_where_a_cancellation_goes_unnoticed(name: str) -> None:
     class Deaf:
         """Answers, also when it is cancelled for the first time."""
 
@@ -421,7 +423,7 @@ def test_a_run_ends_even_where_a_cancellation_goes_unnoticed() -> None:
     ]
 
     async def main() -> None:
-        engine = Engine(JudgeOptions("j", nproc=2), Deaf(), None, "rubric")
+        engine = Engine(JudgeOptions(name, nproc=2), Deaf(), None, "rubric")
         await asyncio.wait_for(engine.work(calls, lambda _: None), timeout=0.3)
 
     with pytest.raises(asyncio.TimeoutError):
