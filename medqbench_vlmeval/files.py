@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+# json.dumps makes an encoder a call, which is a third of its time on a short object.
+_line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Replace ``path`` by one JSON object a line."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="replace") as out:
         for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            out.write(f"{_line(row)}\n")
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from medqbench_vlmeval.answers.claim import STRONG, WEAK, Claim, rejected
+from medqbench_vlmeval.answers.cleaning import may_say
 from medqbench_vlmeval.answers.optionset import OptionSet
 from medqbench_vlmeval.answers.payload import Reading, letter_at, read
 
@@ -17,7 +18,8 @@ _ABROAD = re.compile(
     r"|คือ)(?![^\W_])|[:=—]|\s-\s|(?=\s[(\[]?[A-Z](?![^\W_])))\s*",
     re.IGNORECASE,
 )
-
+# What begins the names in _ABROAD that are ASCII throughout.
+_LATIN_STEMS = ("antwo", "respuesta", "risposta", "resposta", "cevap", "jawaban", "svar", "vastaus")
 
 _NOT_ABROAD = re.compile(
     r"(?<![^\W_])(?:nicht|keinesfalls|no|não|non|n'est|n|pas|не|nie|niet|không|ليس|ليست|नहीं|δεν|nu|ikke|inte)(?![^\W_])",
@@ -44,7 +46,7 @@ _FITTING = re.compile(
 
 def abroad(text: str, options: OptionSet) -> Iterator[Claim]:
     """'Antwort: B', 'La respuesta correcta es B', '答案：B', '正解はB'."""
-    if text.isascii() and "a" not in text and "A" not in text and "R" not in text:
+    if not may_say(text, _LATIN_STEMS):
         return
     for found in _ABROAD.finditer(text):
         if _NOT_ABROAD.search(found["words"]):

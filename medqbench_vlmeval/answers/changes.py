@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from medqbench_vlmeval.answers.claim import QUESTIONED, STRONG, WEAK, Claim, rejected
+from medqbench_vlmeval.answers.cleaning import may_say
 from medqbench_vlmeval.answers.optionset import OptionSet, mentioned
 from medqbench_vlmeval.answers.payload import SEVERAL, Reading, letter_at, read, read_whole
 
@@ -90,11 +91,14 @@ _ANY_OF_THEM = re.compile(
     r"\b(?:of them|of these|others?|everything|all (?:the )?options|listed|as it stands|third|second|last)\b", re.I
 )
 _REACH = 40
+# What _CHANGE and _STAYS cannot do without.
+_CHANGING = ("chang", "revis", "switch", "updat", "amend", "correct", "alter", "mov", "shift", "flip")
+_STAYING = ("stay", "stand", "remain", "keep")
 
 
 def changed(text: str, options: OptionSet) -> Iterator[Claim]:
     """'I'm changing my answer to A', 'switch from A to D', 'I said A, but it should be C', 'it stays B'."""
-    for found in _CHANGE.finditer(text):
+    for found in _CHANGE.finditer(text) if may_say(text, _CHANGING) else ():
         before = _clause(text, found.start())
         if not found["what"].strip() or _NO_CHANGE.search(before):
             continue
@@ -102,8 +106,8 @@ def changed(text: str, options: OptionSet) -> Iterator[Claim]:
             continue
         if (reading := _sure(text, found.end(), options)) is not None:
             yield Claim(found.start(), reading, STRONG, "changed answer")
-    for pattern, weight in ((_SHOULD_BE, STRONG), (_STAYS, WEAK)):
-        for found in pattern.finditer(text):
+    for pattern, weight, stems in ((_SHOULD_BE, STRONG, ("should",)), (_STAYS, WEAK, _STAYING)):
+        for found in pattern.finditer(text) if may_say(text, stems) else ():
             reading = letter_at(text, _to_letter(text, found.end()), options)
             if (
                 reading is None
@@ -117,6 +121,8 @@ def changed(text: str, options: OptionSet) -> Iterator[Claim]:
 
 def singled_out(text: str, options: OptionSet) -> Iterator[Claim]:
     """'The one that accounts for the drift is D', 'what fits everything is B', 'the right one is C'."""
+    if not may_say(text, ("one", "letter", "candidate", "what")):
+        return
     for pattern in (_THE_ONE, _RIGHT_ONE):
         for found in pattern.finditer(text):
             if _DOUBTED.search(found[0]) or _DOUBTED.search(_clause(text, found.start())):
@@ -127,7 +133,7 @@ def singled_out(text: str, options: OptionSet) -> Iterator[Claim]:
 
 def contrasted(text: str, options: OptionSet) -> Iterator[Claim]:
     """'不是A，而是B', 'AではなくB', 'A가 아니라 B', 'nicht A, sondern B'."""
-    if text.isascii() and not re.search(r"nicht|niet|nie|no es|n'est|pas", text, re.IGNORECASE):
+    if not may_say(text, ("nicht", "nie", "no es", "n'est", "pas")):
         return
     for pattern in (_NOT_BUT, _DENIED_FIRST):
         for found in pattern.finditer(text):

@@ -31,6 +31,8 @@ class BoxList:
 def box_list(text: str, options: OptionSet) -> BoxList | None:
     """The boxes in ``text`` that stand beside options, if there are two or more, or one that is
     ticked at the start; one pass over the marks."""
+    if text.isascii() and "[" not in text and "(" not in text:
+        return None
     if not 1 <= sum(1 for _ in _MARK.finditer(text)) <= _MOST_MARKS:
         return None
     ticked: set[str] = set()

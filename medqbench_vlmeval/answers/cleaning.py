@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 
 HEAD = 2_500
@@ -89,6 +90,21 @@ def clean(reply: str) -> str:
         reply = _ANSI.sub("", reply)
     reply = _LINE_END.sub("\n", reply)
     return _ESCAPED_CONTROL.sub(" ", _CONTROL.sub(" ", reply))
+
+
+def may_say(text: str, stems: Iterable[str]) -> bool:
+    """Whether ``text`` could hold one of ``stems`` (lower-case ASCII) in any case; only a False is certain.
+
+    It spares patterns that begin with one of the stems, a hundred times as slow, the texts without any. Other
+    scripts have letters that match ASCII ones in a pattern, so that only ASCII texts are sure.
+    """
+    if not text.isascii():
+        return True
+    lower = text.lower()
+    for stem in stems:  # noqa: SIM110 - any() takes twice the time of this search
+        if stem in lower:
+            return True
+    return False
 
 
 def shorten(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from medqbench_vlmeval.answers.claim import LETTER_THERE, NEGATOR_BEFORE, QUESTIONED, WEAK, Claim, negated, rejected
+from medqbench_vlmeval.answers.cleaning import may_say
 from medqbench_vlmeval.answers.markup import OPEN
 from medqbench_vlmeval.answers.optionset import OptionSet, mentioned
 from medqbench_vlmeval.answers.payload import SEVERAL, Reading, letter_at, read
@@ -66,6 +67,9 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 
+
+# The names in _NAMED that are ASCII throughout.
+_NAMES = ("option", "choice", "letter", "opzione", "letra", "lettre", "buchstabe")
 
 _TICK = re.compile(
     r"(?:^|(?<=[\s(\[]))(?:option\s+)?[(\[]?(?P<letter>[A-Z])(?![A-Za-z0-9])[)\].:?]{0,2}[ \t]*"
@@ -161,6 +165,8 @@ def ticked(text: str, options: OptionSet) -> Iterator[Claim]:
 
 def named(text: str, options: OptionSet) -> Iterator[Claim]:
     """'option B' where no other option is named and B is not rejected."""
+    if not may_say(text, _NAMES):
+        return
     found = [name for name in _NAMED.finditer(text) if name["letter"].isupper()]
     letters = {name["letter"] for name in found}
     if len(letters) != 1 or not letters <= options.letters:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from medqbench_vlmeval.answers.claim import STRONG, Claim, negated, rejected
+from medqbench_vlmeval.answers.cleaning import may_say
 from medqbench_vlmeval.answers.optionset import OptionSet
 from medqbench_vlmeval.answers.payload import read, read_whole
 
@@ -35,6 +36,8 @@ def remaining(text: str, options: OptionSet) -> Iterator[Claim]:
             whole = read_whole(found["what"], options)
             if whole is not None and whole.letter is not None and not negated(text, found.start()):
                 yield Claim(found.start(), whole, STRONG, "option that is left")
+    if not may_say(text, ("lea", "left", "remaining", "elimination")):
+        return
     for pattern in (_LEAVES, _BY_ELIMINATION):
         for found in pattern.finditer(text):
             reading = read(text[found.end() : found.end() + 300], options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from medqbench_vlmeval.answers import mentions
 from medqbench_vlmeval.answers.checkboxes import BoxList, box_list
@@ -25,6 +26,9 @@ from medqbench_vlmeval.answers.turns import (
 )
 from medqbench_vlmeval.answers.verdicts import claimed, verdict_within
 from medqbench_vlmeval.records import Extraction
+
+# Replies of this length ('B. Noise', 'The answer is B.') come again and again; longer ones hardly ever do.
+_SHORT = 200
 
 EMPTY = "empty"
 NO_ANSWER = "no answer"
@@ -57,6 +61,17 @@ def extract(reply: str, options: Mapping[str, str]) -> Extraction:
     """
     if len(reply) == 1 and reply in options:
         return Extraction(reply, "whole reply")
+    if len(reply) <= _SHORT:
+        return _remembered(reply, tuple(options.items()))
+    return _extract(reply, options)
+
+
+@lru_cache(maxsize=16_384)
+def _remembered(reply: str, options: tuple[tuple[str, str], ...]) -> Extraction:
+    return _extract(reply, dict(options))
+
+
+def _extract(reply: str, options: Mapping[str, str]) -> Extraction:
     compiled = option_set(options)
     text = clean(reply)
     if not text.strip():

@@ -176,10 +176,13 @@ def _names() -> tuple[re.Pattern[str], dict[str, str]]:
 def _meaning(text: str) -> frozenset[str] | None:
     """What a text says, or None where it has a word that the glossary does not know."""
     pattern, meanings = _names()
-    said = set()
-    for found in pattern.finditer(text):
+    said: set[str] = set()
+
+    def taken(found: re.Match[str]) -> str:
         said.update(meanings.get(_key(found[0]), "").split("+"))
-    rest = pattern.sub("", text)
+        return ""
+
+    rest = pattern.sub(taken, text)
     return None if re.search(r"[^\W_]", rest) else frozenset(said - {""})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from medqbench_vlmeval.answers import mentions
 from medqbench_vlmeval.answers.claim import WEAK, Claim
+from medqbench_vlmeval.answers.cleaning import may_say
 from medqbench_vlmeval.answers.optionset import OptionSet
 from medqbench_vlmeval.answers.payload import read_whole
 
@@ -27,7 +28,7 @@ _WORDS_BEFORE = 3
 
 def guessed(text: str, options: OptionSet) -> Iterator[Claim]:
     """'I cannot view images. If I had to guess, B.': what follows the condition is nothing but an answer."""
-    for found in _GUESS.finditer(text):
+    for found in _GUESS.finditer(text) if may_say(text, ("if",)) else ():
         reading = read_whole(found["said"], options)
         if reading is not None and reading.letter is not None:
             yield Claim(found.start("said"), reading, WEAK, "guessed answer")

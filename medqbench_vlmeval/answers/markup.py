@@ -37,6 +37,8 @@ _REACH = 300
 
 def without_struck(text: str) -> str:
     """The text without what the model struck through: '~~B~~ A', '<del>B</del> A'."""
+    if not any(mark in text for mark in "~<\u0335\u0336"):
+        return text
     return _STRUCK.sub(" ", text)
 
 
@@ -73,4 +75,8 @@ def plain(text: str) -> str:
         if "oxed" in text or "box" in text:
             text = _unbox(text)
         text = _ESCAPE.sub("", _LATEX_REST.sub(" ", text))
-    return _LINE_START.sub("", _EMPHASIS.sub("", text)).strip()
+    if any(mark in text for mark in "*`~$_"):
+        text = _EMPHASIS.sub("", text)
+    if "#" in text or ">" in text:
+        text = _LINE_START.sub("", text)
+    return text.strip()

@@ -125,6 +125,11 @@ def _phrase(words: tuple[str, ...], spell: bool) -> str:
     return _edges(words, r"[\W_]{1,3}".join(parts))
 
 
+@lru_cache(maxsize=4096)
+def _any_spelling(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(_phrase(words, spell=True), re.IGNORECASE)
+
+
 def _begins(found: tuple[str, ...], words: tuple[str, ...]) -> bool:
     """Whether each word of ``found`` begins the word of the option at its place ('tissue fold')."""
     return len(found) == len(words) and all(
@@ -165,7 +170,7 @@ class OptionSet:
             return None
         if all(_NOUNS.match(word) for word in found):
             return None
-        patterns = re.compile(_phrase(found, spell=True), re.IGNORECASE)
+        patterns = _any_spelling(found)
         letters = [
             letter
             for letter, words in self.words.items()

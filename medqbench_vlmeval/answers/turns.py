@@ -126,6 +126,8 @@ def turns(text: str) -> tuple[str, ...]:
 
 
 def _own_turn(text: str) -> str:
+    if not any(mark in text for mark in ":：<["):  # each pattern below has one of them
+        return text
     cuts = list(itertools.islice(_NEXT_TURN.finditer(text), 3))
     part = text
     if cuts and (not text[: cuts[0].start()].strip() or _PREAMBLE.match(text)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from medqbench_vlmeval.data.columns import AXES, IMAGE_MEANINGS, Columns
 from medqbench_vlmeval.data.values import (
@@ -19,6 +19,12 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.records import ColumnUse, Sample
 from medqbench_vlmeval.tasks import OPTION_LETTERS, Task
 
+_AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
+    "modality": read_modality,
+    "severity": read_severity,
+    "scope": read_scope,
+    "difficulty": read_difficulty,
+}
 _LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
 # 'B. No', where No is the text of B.
 _LETTER_AND_TEXT = re.compile(r"\(?([A-Da-d])[).:]\s*(.+)", re.DOTALL)
@@ -53,31 +59,35 @@ class SampleBuilder:
             BadInput: the row cannot be a sample of the task.
         """
         self._rows += 1
-        for meaning, text in cells.items():
-            if text.strip():
-                self._filled[meaning] += 1
-        index = cells["index"].strip()
-        if not index:
+        plain = {meaning: stripped for meaning, text in cells.items() if (stripped := text.strip())}
+        for meaning in plain:
+            self._filled[meaning] += 1
+        index = plain.get("index")
+        if index is None:
             raise BadInput(f"{where}: the index is empty; every row needs one of its own.")
-        where = f"{where} (index {shown(index)})"
-        question = cells.get("question", "").strip() or None
+        question = plain.get("question")
         options: dict[str, str] = {}
         answer = description = None
         if self._task is Task.PERCEPTION:
             if question is None:
-                raise BadInput(f"{where}: the question is empty.")
-            texts = {letter: cells.get(letter, "").strip() for letter in OPTION_LETTERS}
-            options = {letter: text for letter, text in texts.items() if text}
+                raise BadInput(f"{_place(where, index)}: the question is empty.")
+            options = {letter: plain[letter] for letter in OPTION_LETTERS if letter in plain}
             if len(options) < 2:
                 raise BadInput(
-                    f"{where}: {len(options)} of the options A-D has a text, and a question needs at least two."
+                    f"{_place(where, index)}: {len(options)} of the options A-D has a text, and a question needs at "
+                    "least two."
                 )
-            answer = self._answer(cells["answer"], options, where)
+            answer = self._answer(cells["answer"], options)
+            if answer is None:
+                raise BadInput(
+                    f"{_place(where, index)}: the answer {shown(cells['answer'])} is not one of the options "
+                    f"{', '.join(options)}, by letter, by number (0 is A) or by text."
+                )
         else:
-            description = cells["description"].strip()
-            if not description:
-                raise BadInput(f"{where}: the reference description is empty.")
-        axes = self._axes(cells, question, options)
+            description = plain.get("description")
+            if description is None:
+                raise BadInput(f"{_place(where, index)}: the reference description is empty.")
+        axes = self._axes(plain, options)
         return Sample(
             index=index,
             task=self._task,
@@ -134,37 +144,24 @@ class SampleBuilder:
             )
         return inferred
 
-    def _answer(self, text: str, options: Mapping[str, str], where: str) -> str:
+    def _answer(self, text: str, options: Mapping[str, str]) -> str | None:
+        if text in options:
+            return text
         letter = _letter_or_number(text, options)
         if letter is None:
             letter = _same_text(text, options)
             self._answers_from_text += 1
-        if letter is None:
-            raise BadInput(
-                f"{where}: the answer {shown(text)} is not one of the options {', '.join(options)}, by letter, "
-                "by number (0 is A) or by text."
-            )
         return letter
 
-    def _axes(
-        self, cells: Mapping[str, str], question: str | None, options: Mapping[str, str]
-    ) -> dict[str, str | None]:
-        axes: dict[str, str | None] = {
-            meaning: cells.get(meaning, "").strip() or None for meaning in AXES if meaning != "question_type"
-        }
-        if axes["modality"]:
-            axes["modality"] = read_modality(axes["modality"])
-        if axes["scope"]:
-            axes["scope"] = read_scope(axes["scope"])
-        if axes["difficulty"]:
-            axes["difficulty"] = read_difficulty(axes["difficulty"])
-        written = axes["severity"]
-        if written:
-            severity = read_severity(written)
-            axes["severity"] = severity
-            if severity is None:
-                self._not_understood["severity"][written] += 1
-        typed = cells.get("question_type", "").strip()
+    def _axes(self, cells: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str | None]:
+        axes: dict[str, str | None] = {meaning: cells.get(meaning) for meaning in AXES}
+        for meaning, read in _AXIS_READERS.items():
+            if (text := cells.get(meaning)) is not None:
+                axes[meaning] = read(text)
+        written = cells.get("severity")
+        if written is not None and axes["severity"] is None:
+            self._not_understood["severity"][written] += 1
+        typed = cells.get("question_type", "")
         value = read_question_type(typed)
         for meaning, folded in (("severity", value.severity), ("scope", value.scope)):
             if folded and meaning not in self._columns.names:
@@ -172,7 +169,7 @@ class SampleBuilder:
                 self._folded[meaning] += 1
         question_type = value.question_type
         if question_type is None and self._task is Task.PERCEPTION:
-            question_type = infer_question_type(question or "", options)
+            question_type = infer_question_type(cells.get("question", ""), options)
             self._inferred_types += 1
             if typed:
                 self._not_understood["question_type"][typed] += 1
@@ -213,6 +210,10 @@ def _number(text: str) -> int | None:
     plain = text.strip()
     whole, _, rest = plain.partition(".")
     return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 4 and not rest.strip("0") else None
+
+
+def _place(where: str, index: str) -> str:
+    return f"{where} (index {shown(index)})"
 
 
 def shown(text: str) -> str:

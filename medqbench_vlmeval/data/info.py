@@ -24,12 +24,15 @@ from medqbench_vlmeval.tasks import (
 
 _TEST_NAMES = {name for name, found in ALL_DATASET_NAMES.items() if found.split is Split.TEST}
 
+_encoded = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _WHOLE = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
 
 
 def canonical_index(index: str) -> str:
     """One spelling for '7', '07' and '7.0', which spreadsheets and tables make of each other."""
     plain = index.strip()
+    if plain.isascii() and plain.isdigit() and plain[0] != "0":
+        return plain
     found = _WHOLE.fullmatch(plain)
     if not found:
         return plain
@@ -56,12 +59,14 @@ def samples_sha256(samples: Iterable[Sample]) -> str:
             sample.answer,
             _text(sample.description),
         ]
-        lines.append(json.dumps(content, ensure_ascii=True, separators=(",", ":")))
+        lines.append(_encoded(content))
     return hashlib.sha256("\n".join(sorted(lines)).encode("ascii")).hexdigest()
 
 
 def _text(text: str | None) -> str | None:
-    return None if text is None else text.replace("\r\n", "\n").replace("\r", "\n").strip()
+    if text is None:
+        return None
+    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).strip()
 
 
 def describe(sample_set: SampleSet) -> dict[str, Any]:

@@ -24,6 +24,8 @@ MAX_ROW_BYTES = 1 << 29
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _QUOTE = b'"'
+# Lines longer than this go cell by cell: counting and splitting would copy an image that nobody may ask for.
+_SHORT_LINE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,17 @@ class TableReader:
                 f"(byte {error.start} of the cell); save the file as UTF-8."
             ) from None
 
+    def texts(self, row: Row) -> list[str]:
+        """The texts of all cells of a row.
+
+        Raises:
+            BadInput: a cell is not UTF-8.
+        """
+        try:
+            return list(map(bytes.decode, row.cells))
+        except UnicodeDecodeError:
+            return [self.text(row, position) for position in range(len(row.cells))]
+
     def _read_header(self) -> tuple[str, ...]:
         cells = next(self._records, None)
         if cells is None or cells == [b""]:
@@ -128,6 +141,7 @@ class TableReader:
     def _split(self, lines: Iterator[bytes]) -> Iterator[list[bytes]]:
         """Turn physical lines into records; ``quoted`` holds the pieces of a quoted cell that is still open."""
         delimiter = self._delimiter
+        between = _QUOTE + delimiter + _QUOTE
         cells: list[bytes] = []
         quoted: list[bytes] | None = None
         size = 0
@@ -140,6 +154,9 @@ class TableReader:
             if quoted is None:
                 if _QUOTE not in line:
                     yield line[:end].split(delimiter)
+                    continue
+                if end <= _SHORT_LINE and (plain := _all_quoted(line[:end], between)) is not None:
+                    yield plain
                     continue
                 first = number
             size += len(line)
@@ -170,6 +187,14 @@ class TableReader:
             raise BadInput(
                 f"{self.path}, line {first}: a double quote opens a cell and is never closed; the file was cut short."
             )
+
+
+def _all_quoted(line: bytes, between: bytes) -> list[bytes] | None:
+    """The cells of a line whose cells all stand in quotes and hold none; None where that is not sure."""
+    if len(line) < 2 or line[:1] != _QUOTE or line[-1:] != _QUOTE:
+        return None
+    cells = line[1:-1].split(between)
+    return cells if line.count(_QUOTE) == 2 * len(cells) else None
 
 
 def _read_quoted(line: bytes, at: int, pieces: list[bytes]) -> int:

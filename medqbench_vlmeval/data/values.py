@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from medqbench_vlmeval.tasks import OTHER_QUESTION_TYPE, QUESTION_TYPES
 
 YES_OR_NO, WHAT, HOW = QUESTION_TYPES
+
+# A column of a hundred thousand rows holds a handful of values.
+_remembered = lru_cache(maxsize=1024)
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
@@ -89,6 +93,7 @@ def words(text: str) -> list[str]:
     return [part for part in _SEPARATORS.split(_CAMEL.sub(" ", text).casefold()) if part]
 
 
+@_remembered
 def read_modality(text: str) -> str:
     """The benchmark's name of a modality; a modality that it does not know is returned as it is written."""
     joined = " ".join(words(text))
@@ -98,6 +103,7 @@ def read_modality(text: str) -> str:
     return text.strip()
 
 
+@_remembered
 def read_severity(text: str) -> str | None:
     """'none', 'mild', 'moderate' or 'severe' where the text says so in words, else None."""
     return _severity_of(words(text))
@@ -115,6 +121,7 @@ def _severity_of(found: list[str]) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
+@_remembered
 def read_scope(text: str) -> str:
     """'general' or 'modality-specific' where the text says so, else the text itself."""
     found = words(text)
@@ -130,6 +137,7 @@ def _scope_of(found: list[str]) -> str | None:
     return "modality-specific" if specific and not general else None
 
 
+@_remembered
 def read_difficulty(text: str) -> str:
     """'coarse-grained' or 'fine-grained' where the text says so, else the text itself."""
     joined = " ".join(words(text))
@@ -148,6 +156,7 @@ class QuestionTypeValue:
     scope: str | None
 
 
+@_remembered
 def read_question_type(text: str) -> QuestionTypeValue:
     """Read 'Yes/No', 'yes_or_no', 'WHAT', 'general_how_mild' and the like; the 'no' of yes-or-no is no severity."""
     joined = " ".join(words(text))

@@ -23,8 +23,11 @@ def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
         BadInput: the file has an index that no sample has, or two rows meet the same sample.
     """
     known = {sample.index for sample in samples}
-    numbers = Counter(canonical_index(index) for index in known)
-    by_number = {canonical_index(index): index for index in known}
+    numbers: Counter[str] = Counter()
+    by_number: dict[str, str] = {}
+    if not all(prediction.index in known for prediction in table.predictions):
+        numbers.update(canonical_index(index) for index in known)
+        by_number = {canonical_index(index): index for index in known}
     found: dict[str, Prediction] = {}
     strangers: list[str] = []
     for prediction in table.predictions:
@@ -54,4 +57,6 @@ def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
 def _of(index: str, prediction: Prediction | None) -> Prediction:
     if prediction is None:
         return Prediction(index, "", PredictionStatus.MISSING)
+    if prediction.index == index:
+        return prediction
     return Prediction(index, prediction.text, prediction.status, prediction.cut)

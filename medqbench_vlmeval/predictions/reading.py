@@ -87,8 +87,7 @@ def read_predictions(path: Path) -> PredictionTable:
 
 def _read_delimited(path: Path, delimiter: bytes) -> list[list[str]]:
     with open_table(path, delimiter) as table:
-        places = range(len(table.header))
-        return [list(table.header), *([table.text(row, at) for at in places] for row in table.rows())]
+        return [list(table.header), *(table.texts(row) for row in table.rows())]
 
 
 _READERS: dict[str, Callable[[Path], list[list[str]]]] = {
@@ -119,6 +118,8 @@ def _column(columns: tuple[str, ...], meaning: str, accepted: tuple[str, ...], p
 
 
 def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) -> dict[str, str]:
+    if len(cells) == len(columns):
+        return dict(zip(columns, cells, strict=True))
     if any(cells[len(columns) :]):
         raise BadInput(f"{path}, row {number}: a cell stands outside of the {len(columns)} named columns.")
     padded = [*cells[: len(columns)], *[""] * (len(columns) - len(cells))]
@@ -131,6 +132,9 @@ def _prediction(index: str, text: str, limit: int | None) -> Prediction:
 
 
 def _check_indexes(predictions: list[Prediction], path: Path) -> None:
+    indexes = {prediction.index for prediction in predictions}
+    if len(indexes) == len(predictions) and "" not in indexes:
+        return
     first: dict[str, int] = {}
     for number, prediction in enumerate(predictions, start=1):
         if not prediction.index:

@@ -37,9 +37,11 @@ def cell_text(text: str, whole_text_in: str) -> str:
     escaped as the format asks, and a text past 32,767 UTF-16 units is cut and says so at its end, with
     ``whole_text_in`` as the file that has all of it.
     """
+    if len(text) <= CELL_LIMIT and text.isascii() and text.isprintable() and "_x" not in text:
+        return text
     clean = _NOT_XML.sub(REPLACEMENT, text.replace("\r\n", "\n").replace("\r", "\n"))
     escaped = _XLSX_ESCAPE.sub("_x005F_", clean)
-    if _units(escaped) <= CELL_LIMIT:
+    if 2 * len(escaped) <= CELL_LIMIT or _units(escaped) <= CELL_LIMIT:
         return escaped
     notice = f" … [cut: {len(text):,} characters in all, whole text in {_NOT_XML.sub(REPLACEMENT, whole_text_in)}]"
     room = CELL_LIMIT - _units(notice)
