@@ -4,21 +4,28 @@
 
 Every labelled file of ``tests/answers`` is read; 'right' counts replies whose letter (or its absence) is the
 label, 'wrong letter' those read as another option, 'invented' those given a letter where a reader finds none,
-'missed' those left without one where a reader finds it.
+'missed' those left without one where a reader finds it. The error budget (:mod:`benchmarks.error_budget`)
+follows, on the held-out sets that are still evidence.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
+from benchmarks.error_budget import (
+    EVIDENCE,
+    LABELLED,
+    Extractor,
+    Labelled,
+    family_table,
+    labelled,
+    open_table,
+    rule_table,
+    tally,
+    whole_table,
+)
 from benchmarks.machine import machine
-
-LABELLED = Path(__file__).resolve().parent.parent / "tests" / "answers"
-
-Extractor = Callable[[str, Mapping[str, str]], str | None]
 
 
 def kit_class() -> Extractor:
@@ -44,33 +51,36 @@ def kit_can_infer() -> Extractor:
     return extract
 
 
-def measure(extract: Extractor, rows: list[dict[str, object]]) -> str:
-    right = wrong = invented = missed = 0
+def measure(extract: Extractor, rows: list[Labelled]) -> str:
     started = time.perf_counter()
-    for row in rows:
-        options = row["options"]
-        assert isinstance(options, dict)
-        found, expected = extract(str(row["reply"]), options), row["expected"]
-        right += found == expected
-        wrong += None not in (found, expected) and found != expected
-        invented += expected is None and found is not None
-        missed += expected is not None and found is None
+    found = [extract(row.reply, row.options) for row in rows]
     seconds = time.perf_counter() - started
-    share = 100 * right / len(rows)
-    return f"{share:6.1f}% {wrong:>12} {invented:>9} {missed:>7} {1e6 * seconds / len(rows):>9.0f}"
+    sums = tally(rows, found)
+    share = 100 * sums.right / sums.n
+    return f"{share:6.1f}% {sums.wrong:>12} {sums.invented:>9} {sums.missed:>7} {1e6 * seconds / sums.n:>9.0f}"
 
 
 def main() -> None:
     from medqbench_vlmeval.answers import extract_choice
 
-    extractors = {"ours": extract_choice, "kit's class": kit_class(), "kit's can_infer": kit_can_infer()}
+    extractors = {"ours": extract_choice, "the kit's class": kit_class(), "the kit's `can_infer`": kit_can_infer()}
     print(machine())
     for path in sorted(LABELLED.glob("*.jsonl")):
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = labelled(path.name)
         print(f"\n{path.name}: {len(rows)} replies")
-        print(f"{'':16}  right wrong letter  invented  missed  µs/reply")
+        print(f"{'':22}  right wrong letter  invented  missed  µs/reply")
         for name, extract in extractors.items():
-            print(f"{name:16}{measure(extract, rows)}")
+            print(f"{name:22}{measure(extract, rows)}")
+    rows = labelled(*EVIDENCE)
+    answerable = sum(row.expected is not None for row in rows)
+    print(f"\nError budget: {' and '.join(EVIDENCE)}, {len(rows)} replies, {answerable} with an answer\n")
+    tables = (
+        whole_table(rows, extractors),
+        rule_table(rows),
+        open_table(rows),
+        family_table(rows, extractors),
+    )
+    print("\n\n".join("\n".join(lines) for lines in tables))
 
 
 if __name__ == "__main__":

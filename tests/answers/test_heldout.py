@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.error_budget import EVIDENCE, family_table, labelled, open_table, rule_table, whole_table
 from medqbench_vlmeval.answers import extract_choice
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "answers.md"
 
 # The size of each set, by the first word of its lines' notes.
 KINDS = {
     "heldout.jsonl": {"ordinary": 344, "hard": 238},
     "heldout2.jsonl": {"ordinary": 232, "hard": 133},
     "heldout3.jsonl": {"ordinary": 279, "hard": 75},
+    "heldout4.jsonl": {"ordinary": 346, "hard": 89},
 }
 SETS = {
     name: [json.loads(line) for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()]
@@ -32,6 +36,21 @@ KNOWN: dict[str, dict[int, str]] = {
         292: "'Yes' in the last sentence, behind a letter that belongs to a name",
         297: "a Chinese sentence that ends with a Chinese option",
         325: "'Yes (A)' behind an arrow at the end of a worked answer",
+    },
+    # Nor was this one.
+    "heldout4.jsonl": {
+        60: "'Final: A.' on the line that begins with 'Initial impression: B.' is not seen as a label",
+        66: "'Most relevant: Blood.' under a table that goes through all options",
+        111: "'I rate this image a 3', where the options are the numbers 1 to 4",
+        146: "all four options in a list, the first called correct, the last one denied as 'Incorrect, ...'",
+        198: "'More than three.' at the end; 'one' and 'two' before it are words of the count, and options too",
+        212: "'D. Excellent  <-- my choice' in a repeated list of the options",
+        260: "'Perhaps a bubble.' behind 'Hard to tell', which is taken for a refusal",
+        282: "'... is explained by A' after the three other letters were ruled out",
+        285: "'so the right image is better', where the other image was described before it",
+        340: "'Yes, there's an artifact.' between two sentences of reasons",
+        373: "'the boundary of the lesion is unclear' is taken for a reader who cannot tell; 'Unclear' is an option",
+        385: "'That leaves streaks as the answer'",
     },
 }
 
@@ -51,3 +70,21 @@ def test_labels_hold(name: str) -> None:
 def test_the_set_is_whole(name: str) -> None:
     assert Counter(row["note"].split(":")[0] for row in SETS[name]) == KINDS[name]
     assert all(row["expected"] is None or row["expected"] in row["options"] for row in SETS[name])
+
+
+def test_the_documented_error_budget_is_what_the_rules_give() -> None:
+    rows = labelled(*EVIDENCE)
+    ours = {"ours": extract_choice}
+    documented = DOCS.read_text(encoding="utf-8")
+    again = "print the tables with 'python -m benchmarks.extraction' and put them into docs/answers.md"
+    for table in (rule_table(rows), open_table(rows)):
+        assert "\n".join(table) + "\n\n" in documented, again
+    for line in whole_table(rows, ours)[2:] + family_table(rows, ours)[2:]:
+        # In the docs the kit's columns follow.
+        assert any(told.startswith(line) for told in documented.splitlines()), f"{line}: {again}"
+    assert {row.style for row in rows if row.family == "Claude"} == {
+        "claude",
+        "claude-haiku",
+        "claude-opus-4",
+        "claude-sonnet-4",
+    }

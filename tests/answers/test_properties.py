@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.answers import extract, extract_choice
 
+FEW = settings.default.max_examples  # of the profile that this run has, see tests/conftest.py
 TEXTS = [
     "Yes",
     "No",
@@ -87,33 +88,33 @@ option_sets = st.builds(
 
 
 @given(st.text(max_size=300), option_sets)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=3 * FEW, deadline=None)
 def test_any_text_gives_an_option_or_none(reply: str, options: dict[str, str]) -> None:
     assert extract_choice(reply, options) in {*options, None}
 
 
 @given(st.binary(max_size=300), option_sets)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * FEW, deadline=None)
 def test_random_bytes_never_raise(raw: bytes, options: dict[str, str]) -> None:
     assert extract_choice(raw.decode("latin-1"), options) in {*options, None}
     assert extract_choice(raw.decode("utf-8", errors="surrogateescape"), options) in {*options, None}
 
 
 @given(st.text(max_size=20), st.dictionaries(st.sampled_from("ABCD"), st.text(max_size=20), max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=2 * FEW, deadline=None)
 def test_any_option_texts_are_accepted(reply: str, options: dict[str, str]) -> None:
     assert extract_choice(reply, options) in {*options, None}
 
 
 @given(option_sets, st.sampled_from(WRAPPERS), st.data())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=4 * FEW, deadline=None)
 def test_a_wrapped_letter_is_that_letter(options: dict[str, str], wrapper: str, data: st.DataObject) -> None:
     letter = data.draw(st.sampled_from(sorted(options)))
     assert extract_choice(wrapper.format(letter), options) == letter
 
 
 @given(option_sets, st.sampled_from(["{}", "{}.", '"{}"', "**{}**", "The answer is {}.", "Answer: {}"]), st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=2 * FEW, deadline=None)
 def test_an_options_text_is_its_letter(options: dict[str, str], wrapper: str, data: st.DataObject) -> None:
     letter = data.draw(st.sampled_from(sorted(options)))
     for text in (options[letter], options[letter].upper(), options[letter].lower()):
@@ -126,7 +127,7 @@ def test_an_options_text_is_its_letter(options: dict[str, str], wrapper: str, da
     st.text(alphabet=" \t\n", max_size=4),
     st.text(alphabet="\u200b\u200c\u200d\u2060\ufeff\u00ad", max_size=4),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=3 * FEW, deadline=None)
 def test_blanks_and_invisible_characters_change_nothing(
     options: dict[str, str], data: st.DataObject, blanks: str, invisible: str
 ) -> None:
