@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from medqbench_vlmeval.report.runs import MEASURES
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, QUESTION_TYPES, Task
 
 _FOLDER = Path(__file__).parent / "published"
 _FILES = {
@@ -17,6 +16,7 @@ _FILES = {
     Task.NO_REFERENCE: "no_reference_test.csv",
     Task.COMPARATIVE: "comparative_test.csv",
 }
+_OVERALL = "Overall"
 HUMAN = "human"
 
 
@@ -42,16 +42,22 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     """
     if task not in _FILES:
         raise ValueError(f"no published table for {task.value}: ask for one of its parts")
+    measures = [*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), _OVERALL]
     with (_FOLDER / _FILES[task]).open(encoding="utf-8", newline="") as source:
         return tuple(
             PublishedRow(
                 model=row["model"],
                 category=row["category"],
-                values={measure: _value(row[column_name(measure)]) for measure in MEASURES[task]},
+                values={measure: _value(row[column_name(measure)]) for measure in measures},
                 source=row["source"],
             )
             for row in csv.DictReader(source)
         )
+
+
+def human_overall(task: Task) -> float | None:
+    """The human experts' published Overall, in the task's unit; None where the table has no such row."""
+    return next((row.values[_OVERALL] for row in published_rows(task) if row.category == HUMAN), None)
 
 
 def column_name(measure: str) -> str:
