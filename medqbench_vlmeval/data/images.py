@@ -89,9 +89,8 @@ class ImageStore:
         Raises:
             BadInput: the bytes are not a whole image, or the folder cannot be written to.
         """
-        suffix, _ = _format_of(data, where)
-        digest = hashlib.sha256(data).hexdigest()
-        path = self.root / digest[:2] / f"{digest}.{suffix}"
+        name = content_name(data, where)
+        path = self.root / name[:2] / name
         try:
             if path.stat().st_size == len(data):
                 return path
@@ -123,6 +122,16 @@ class ImageStore:
         except OSError as error:
             raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None
         return path
+
+
+def content_name(data: bytes, where: str) -> str:
+    """The name under which a store keeps an image; the bytes are hashed, not decoded.
+
+    Raises:
+        BadInput: they do not begin like an image.
+    """
+    suffix, _ = _format_of(data, where)
+    return f"{hashlib.sha256(data).hexdigest()}.{suffix}"
 
 
 def check_image(data: bytes, where: str) -> None:

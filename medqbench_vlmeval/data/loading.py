@@ -10,6 +10,7 @@ from pathlib import Path
 from medqbench_vlmeval.data.build import SampleBuilder, shown
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns, find_columns, has_images, resolve_columns
 from medqbench_vlmeval.data.imagecells import split_list
+from medqbench_vlmeval.data.imagerefs import ImageRefs
 from medqbench_vlmeval.data.images import ImageStore, strict_decoding
 from medqbench_vlmeval.data.rowimages import RowImages
 from medqbench_vlmeval.data.table import TableReader, open_table
@@ -42,7 +43,7 @@ def load_table(
     Args:
         path: the file; image paths in it are relative to its folder.
         task: a single task, or None to tell it from the columns.
-        images: where images go; None leaves them alone, and the samples have none.
+        images: where images go; None opens none, and the samples have ``image_refs`` alone.
         origin: recorded in the result, and decides how image paths are found.
 
     Raises:
@@ -55,22 +56,28 @@ def load_table(
         columns = resolve_columns(table.header, single, path, images=images is not None)
         builder = SampleBuilder(single, columns)
         collected: RowImages | None = None
+        named = ImageRefs()
         if images is not None:
             stack.enter_context(strict_decoding())
             collected = stack.enter_context(
                 RowImages(single, images, path.absolute().parent, origin.kind == "embedded", origin.fetch)
             )
-        samples = _read_rows(table, columns, builder, collected)
+        samples = _read_rows(table, columns, builder, collected or named)
         found = collected.paths() if collected else {}
     if not samples:
         raise BadInput(f"{path} has a header but no rows.")
     if collected:
         samples = [replace(sample, images=found[sample.index]) for sample in samples]
+    else:
+        refs = named.by_index()
+        samples = [replace(sample, image_refs=refs[sample.index]) for sample in samples]
     source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
     return samples, source
 
 
-def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages | None) -> list[Sample]:
+def _read_rows(
+    table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages | ImageRefs
+) -> list[Sample]:
     texts = {meaning: at for meaning, at in columns.positions.items() if meaning not in IMAGE_MEANINGS}
     pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
     first_row: dict[str, int] = {}
@@ -85,9 +92,11 @@ def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, ima
             )
         first_row[sample.index] = row.number
         samples.append(sample)
-        if images is not None:
-            where = f"{where} (index {shown(sample.index)})"
-            images.add(sample.index, {meaning: row.cells[at] for meaning, at in pictures.items()}, where)
+        cells = {meaning: row.cells[at] for meaning, at in pictures.items()}
+        if isinstance(images, RowImages):
+            images.add(sample.index, cells, f"{where} (index {shown(sample.index)})")
+        else:
+            images.add(sample.index, cells)
     return samples
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from medqbench_vlmeval.data import hub
 from medqbench_vlmeval.data.images import ImageStore
 from medqbench_vlmeval.data.loading import Origin, load_table
+from medqbench_vlmeval.data.permuted import second_pass
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.records import Sample, SampleSet, SourceFile
 from medqbench_vlmeval.tasks import REASONING_PREFIX, DatasetName, Split, Task
@@ -67,17 +68,19 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
 
 
 def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool = True) -> SampleSet:
-    """The samples of one dataset.
+    """The samples of one dataset; of a second pass, the official ones in their other order.
 
     Args:
         name: from :func:`medqbench_vlmeval.tasks.parse_dataset_name`.
         data_path: a TSV file (or its folder); for the combined reasoning set the folder that holds both files.
-        images: False leaves images alone: samples have none, and nothing is decoded.
+        images: False opens no image: samples have what the file calls them (``image_refs``) and nothing more.
 
     Raises:
         BadInput: a file is absent or cannot be used.
         RunFailed: a file has to come from the hub, and the hub cannot be reached.
     """
+    if name.second_pass:
+        return second_pass(load_dataset(name.first_pass, data_path, images))
     store = ImageStore.default() if images else None
     if name.task is not Task.REASONING:
         path, origin = locate(name.task, name.split, data_path)

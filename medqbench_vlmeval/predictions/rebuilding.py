@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from medqbench_vlmeval.data.build import SampleBuilder
-from medqbench_vlmeval.data.columns import Columns, find_columns, resolve_columns
+from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns, find_columns, resolve_columns
+from medqbench_vlmeval.data.imagerefs import ImageRefs
 from medqbench_vlmeval.data.loading import tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.reading import PredictionTable
@@ -26,6 +27,8 @@ _LEVEL = re.compile(r"\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:goo
 def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict[Task, ColumnUse]]:
     """Rebuild the samples that a prediction file repeats, without their images, and say how its columns were used.
 
+    What the file calls the images (``image_refs``) is kept, so that samples which share one are known.
+
     The task comes from the column ``task`` that this package's dataset classes write, else from the prefixes of a
     combined set's indexes, else from the columns, else from what most reference texts speak of.
 
@@ -42,14 +45,27 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict
         except BadInput as error:
             raise BadInput(f"{error} Or name the data file with --data.") from None
         builders[single] = (columns, SampleBuilder(single, columns))
+    refs = {single: ImageRefs() for single in builders}
     samples = []
     for number, (single, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
         columns, builder = builders[single]
         cells = {meaning: row[name] for meaning, name in columns.names.items()}
         sample = builder.build(cells, f"{table.path}, row {number}")
         samples.append(replace(sample, index=prediction.index))
+        pictures = {meaning: cells[meaning] for meaning in IMAGE_MEANINGS if meaning in cells}
+        refs[single].add(
+            _bare(samples[-1]), {meaning: text.encode(errors="replace") for meaning, text in pictures.items()}
+        )
+    found = {single: of_task.by_index() for single, of_task in refs.items()}
+    samples = [replace(sample, image_refs=found[sample.task][_bare(sample)]) for sample in samples]
     used = {single: _without_own(builder.column_use()) for single, (_, builder) in builders.items()}
     return (Task.REASONING if prefixed or len(builders) > 1 else tasks[0]), samples, used
+
+
+def _bare(sample: Sample) -> str:
+    """The index in the data file, which rows that borrow an image name."""
+    prefix = REASONING_PREFIX.get(sample.task)
+    return sample.index.removeprefix(f"{prefix}:") if prefix else sample.index
 
 
 def _without_own(use: ColumnUse) -> ColumnUse:

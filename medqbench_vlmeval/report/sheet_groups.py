@@ -13,20 +13,24 @@ from medqbench_vlmeval.report.runs import (
     TASK_TITLES,
     TYPE_BY_MODALITY,
     RunPart,
+    ends_of,
+    is_few,
     mapping,
     number,
     whole,
 )
+from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, OTHER_QUESTION_TYPE, QUESTION_TYPES, Task
 
 BY_MODALITY = "By modality"
 BY_GROUP = "By group"
 ALL = "All"
 
-_PERCEPTION_HEADS = ("Accuracy", "Low", "High", "n", "Correct", "Unanswered")
-_REASONING_HEADS = (*DIMENSION_TITLES.values(), OVERALL, "n", "Scored", "Unscored")
-_TOP = {Task.PERCEPTION: 100.0, Task.NO_REFERENCE: 8.0, Task.COMPARATIVE: 8.0}
-_CHART_HEIGHT = 7.5  # cm
+FEW_HEAD = "Few"
+FEW_MARK = f"n < {FEW}"
+_OVERALL_ENDS = (f"{OVERALL} low", f"{OVERALL} high")
+_PERCEPTION_HEADS = ("Accuracy", "Low", "High", "n", "Correct", "Unanswered", FEW_HEAD)
+_REASONING_HEADS = (*DIMENSION_TITLES.values(), OVERALL, *_OVERALL_ENDS, "n", "Scored", "Unscored", FEW_HEAD)
 
 
 def cell_heads(task: Task) -> tuple[str, ...]:
@@ -35,46 +39,39 @@ def cell_heads(task: Task) -> tuple[str, ...]:
 
 
 def cell_items(task: Task, cell: Mapping[str, Any], bold: bool = False) -> list[Item]:
-    """One group's cell under :func:`cell_heads`; what was not measured stays empty."""
-    numbers: tuple[str, ...]
+    """One group's cell under :func:`cell_heads`; what was not measured stays empty, few samples make it grey."""
+    few = is_few(task, cell)
+    counts: tuple[str, ...]
     if task is Task.PERCEPTION:
-        numbers, counts = ("accuracy", "low", "high"), ("n", "n_correct", "n_unanswered")
-        style = Style(PERCENT, bold=bold)
+        numbers, counts = [cell.get(name) for name in ("accuracy", "low", "high")], ("n", "n_correct", "n_unanswered")
     else:
-        numbers, counts = (*DIMENSION_TITLES.values(), OVERALL), ("n", "n_scored", "n_unscored")
-        style = Style(SCORE, bold=bold)
+        numbers = [cell.get(name) for name in (*DIMENSION_TITLES.values(), OVERALL)]
+        numbers += ends_of(mapping(cell.get("intervals")).get(OVERALL)) or (None, None)
+        counts = ("n", "n_scored", "n_unscored")
+    style = Style(PERCENT if task is Task.PERCEPTION else SCORE, bold=bold, faint=few)
     return [
-        *(Item(number(cell.get(name)), style) for name in numbers),
-        *(Item(whole(cell.get(name)), Style(COUNT, bold=bold)) for name in counts),
+        *(Item(number(value), style) for value in numbers),
+        *(Item(whole(cell.get(name)), Style(COUNT, bold=bold, faint=few)) for name in counts),
+        Item(FEW_MARK if few else None, Style(faint=True)),
     ]
 
 
 def add_by_modality(book: Book, parts: Sequence[RunPart]) -> None:
-    """Write the modality table (one flat table with heads in its first row) and a bar chart a task below it."""
+    """Write the modality table: one flat table with heads in its first row."""
     sheet = book.add_fixed(BY_MODALITY)
     perception = parts[0].task is Task.PERCEPTION
-    heads = _perception_heads(parts[0]) if perception else ["Task", "Modality", *_REASONING_HEADS]
+    heads = [*_perception_heads(parts[0]), FEW_HEAD] if perception else ["Task", "Modality", *_REASONING_HEADS]
     heads = [*heads, "Run", "Comparable with published"]
     sheet.header(heads, lines=2)
-    spans = []
     for part in parts:
-        first = sheet.row + 1
         for name, cell in mapping(part.groups.get(MODALITY)).items():
             sheet.append(_modality_items(part, str(name), mapping(cell)))
-        spans.append((part, first, sheet.row))
         sheet.append(_modality_items(part, ALL, _whole_cell(part), bold=True))
     labels = 1 if perception else 2
-    sheet.widths(
-        [26 if perception else 24, *([18] if labels == 2 else []), *[11.5] * (len(heads) - labels - 2), 11, 15]
-    )
+    first, others, few = ([26], 11.5, 24) if perception else ([24, 18], 14, 9)
+    sheet.widths([*first, *[others] * (len(heads) - labels - 3), few, 11, 15])
     _colour(sheet, heads, perception)
     sheet.table(1, len(heads))
-    overall = heads.index(OVERALL) + 1
-    top_row = sheet.row + 2
-    for part, first, last in spans:
-        if last >= first:
-            _add_chart(sheet, part, labels, overall, (first, last), top_row)
-            top_row += 17
     sheet.finish(freeze="B2" if perception else "C2", repeat_row=1)
 
 
@@ -85,7 +82,7 @@ def add_by_group(book: Book, parts: Sequence[RunPart]) -> None:
         return
     sheet = book.add_fixed(BY_GROUP)
     heads = ["Task", "Axis", "Group", *cell_heads(parts[0].task), "Run", "Comparable with published"]
-    sheet.widths([24, 18, 26, *[12] * (len(heads) - 5), 11, 15])
+    sheet.widths([24, 24, 26, *[13] * (len(heads) - 6), 9, 11, 15])
     sheet.header(heads, lines=2)
     for part, axis, name, cell in found:
         labels = [Item(TASK_TITLES[part.task]), Item(axis.replace("_", " ")), Item(name)]
@@ -100,7 +97,7 @@ def _groups(part: RunPart) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
         if axis in (MODALITY, TYPE_BY_MODALITY):
             continue
         for name, cell in groups.items():
-            if "n" in mapping(cell):
+            if whole(mapping(cell).get("n")) is not None:
                 yield axis, str(name), cell
             else:
                 for inner, inner_cell in mapping(cell).items():
@@ -131,12 +128,19 @@ def _modality_items(part: RunPart, name: str, cell: Mapping[str, Any], bold: boo
         part.groups.get("question_type") if bold else mapping(part.groups.get(TYPE_BY_MODALITY)).get(name)
     )
     cells = [cell, *(mapping(by_type.get(kind)) for kind in _question_types(part))]
-    return [Item(name, label), *(item for one in cells for item in cell_items(part.task, one, bold)[:4]), *_marks(part)]
+    few = [kind for kind, one in zip((OVERALL, *_question_types(part)), cells, strict=True) if is_few(part.task, one)]
+    return [
+        Item(name, label),
+        *(item for one in cells for item in cell_items(part.task, one, bold)[:4]),
+        Item(f"{FEW_MARK}: {', '.join(few)}" if few else None, Style(faint=True)),
+        *_marks(part),
+    ]
 
 
 def _whole_cell(part: RunPart) -> Mapping[str, Any]:
     low, high = part.intervals.get(OVERALL, (None, None))
-    return {**part.values, "accuracy": part.values[OVERALL], "low": low, "high": high, **part.counts}
+    ends = {"low": low, "high": high, "intervals": {OVERALL: [low, high]}}
+    return {**part.values, "accuracy": part.values[OVERALL], **ends, **part.counts}
 
 
 def _marks(part: RunPart) -> list[Item]:
@@ -152,30 +156,3 @@ def _colour(sheet: Sheet, heads: Sequence[str], perception: bool) -> None:
             sheet.colour_scale(column, 2, sheet.row, 100)
         elif not perception and head in MEASURES[Task.NO_REFERENCE]:
             sheet.colour_scale(column, 2, sheet.row, 8 if head == OVERALL else 2)
-
-
-def _add_chart(sheet: Sheet, part: RunPart, label: int, value: int, rows: tuple[int, int], top_row: int) -> None:
-    from openpyxl.chart import BarChart, Reference
-    from openpyxl.chart.data_source import AxDataSource, StrRef
-
-    chart: Any = BarChart()
-    chart.type = "bar"
-    chart.style = 10
-    mark = "" if part.comparable else " (not comparable with published)"
-    chart.title = f"{TASK_TITLES[part.task]}: Overall by modality{mark}"
-    chart.title.overlay = False  # unset, current Excel draws the title over the bars
-    chart.legend = None
-    chart.height, chart.width = _CHART_HEIGHT, 17
-    chart.gapWidth = 60
-    first, last = rows
-    chart.add_data(Reference(sheet.worksheet, min_col=value, min_row=first, max_row=last), titles_from_data=False)
-    names = Reference(sheet.worksheet, min_col=label, min_row=first, max_row=last)
-    # set_categories would declare the names to be numbers.
-    chart.series[0].cat = AxDataSource(strRef=StrRef(f=str(names)))
-    chart.y_axis.scaling.min, chart.y_axis.scaling.max = 0, _TOP[part.task]
-    chart.y_axis.number_format = "0"
-    chart.y_axis.crosses = "max"  # with the first row on top, this is the bottom
-    chart.x_axis.scaling.orientation = "maxMin"  # first row on top, as in the table
-    # openpyxl's default leaves both axes out in current Excel.
-    chart.x_axis.delete = chart.y_axis.delete = False
-    sheet.worksheet.add_chart(chart, f"B{top_row}")

@@ -17,6 +17,7 @@ from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.judge.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample
 from medqbench_vlmeval.scoring.agreement import is_same, share_same, weighted_kappa
+from medqbench_vlmeval.scoring.verdicts import scores_of
 from medqbench_vlmeval.tasks import Task
 
 _QUALITY = "quality_accuracy"
@@ -65,8 +66,8 @@ def score_conclusions(
         return None
     both = [
         (float(one.quality_accuracy), score)
-        for one, of_judge in zip(read, judged, strict=True)
-        if one.quality_accuracy is not None and (score := _judges_score(of_judge)) is not None
+        for one, score in zip(read, scores_of(judged, _QUALITY), strict=True)
+        if one.quality_accuracy is not None and score is not None
     ]
     ours, theirs = ([pair[side] for pair in both] for side in (0, 1))
     return {
@@ -85,10 +86,6 @@ def score_conclusions(
 
 # Read once, for the summary and for the sample's row: a long answer takes a millisecond or two.
 _read = lru_cache(maxsize=_KEPT)(conclusion_of)
-
-
-def _judges_score(judged: JudgedSample) -> float | None:
-    return judged.verdicts[_QUALITY].score if _QUALITY in judged.verdicts else None
 
 
 def _score(task: Task, stated: str | int | None, reference: str | int | None) -> int | None:

@@ -7,57 +7,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from medqbench_vlmeval.records import Extraction, Prediction, PredictionStatus, Sample
-from medqbench_vlmeval.scoring.axes import positions_by
-from medqbench_vlmeval.scoring.intervals import LEVEL, wilson
+from medqbench_vlmeval.scoring.accuracy import accuracy_cell, is_right
+from medqbench_vlmeval.scoring.axes import broken_down, ranked
+from medqbench_vlmeval.scoring.intervals import CLUSTER_ROBUST, LEVEL, WILSON, clipped, mean_interval
+from medqbench_vlmeval.scoring.shared_images import shared_images
 from medqbench_vlmeval.tasks import QUESTION_TYPES
 
 _AXES = ("question_type", "modality", "severity", "scope", "source", "degradation")
+_CROSSED = (("modality", "question_type"), ("modality", "severity"), ("question_type", "severity"))
 
 
 def score_perception(
     samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Extraction]
 ) -> dict[str, Any]:
-    """Accuracies in percent (0-100) with counts and Wilson intervals; the three sequences are parallel.
+    """Accuracies in percent (0-100) with counts and intervals; the three sequences are parallel.
 
     ``Overall`` is the micro-average over all questions, as in the published table (459 + 156 + 285 of
     1,305 is GPT-5's 68.97). A question without an answer counts as wrong and is counted apart, and so does a
     failed or missing inference. Where a cell has no question its accuracy is None, never 0.
+
+    Every cell has Wilson's interval, which takes questions as independent. Several questions share an image, so
+    ``intervals`` has ``clustered`` beside it: Overall's interval with the questions of one image taken together
+    (:func:`~.intervals.mean_interval`), and ``n_clusters``. ``few`` marks cells of fewer than ten questions.
     """
-    correct = [
-        extraction.letter is not None and extraction.letter == sample.answer
-        for sample, extraction in zip(samples, extractions, strict=True)
-    ]
+    correct = [is_right(sample, extraction.letter) for sample, extraction in zip(samples, extractions, strict=True)]
     unanswered = [extraction.letter is None for extraction in extractions]
 
     def cell(positions: Sequence[int]) -> dict[str, Any]:
-        n = len(positions)
-        n_correct = sum(correct[i] for i in positions)
-        low, high = (100 * end for end in wilson(n_correct, n)) if n else (None, None)
-        return {
-            "accuracy": 100 * n_correct / n if n else None,
-            "low": low,
-            "high": high,
-            "n": n,
-            "n_correct": n_correct,
-            "n_unanswered": sum(unanswered[i] for i in positions),
-        }
+        return accuracy_cell(len(positions), sum(correct[i] for i in positions), sum(unanswered[i] for i in positions))
 
-    by_axis = {axis: positions_by(axis, samples) for axis in _AXES}
-    groups: dict[str, Any] = {
-        axis: {name: cell(positions) for name, positions in found.items()} for axis, found in by_axis.items() if found
-    }
-    if by_axis["modality"] and by_axis["question_type"]:
-        groups["modality_x_question_type"] = {
-            modality: {
-                kind: cell(sorted(set(in_modality) & set(of_kind)))
-                for kind, of_kind in by_axis["question_type"].items()
-                if set(in_modality) & set(of_kind)
-            }
-            for modality, in_modality in by_axis["modality"].items()
-        }
+    groups = broken_down(samples, _AXES, _CROSSED, cell)
     overall = cell(range(len(samples)))
     headline = {kind: groups.get("question_type", {}).get(kind, cell([])) for kind in QUESTION_TYPES}
     status = Counter(prediction.status for prediction in predictions)
+    shared = shared_images(samples)
+    clustered = clipped(mean_interval([float(one) for one in correct], shared.clusters), 0, 1)
     return {
         "Overall": overall["accuracy"],
         **{kind: found["accuracy"] for kind, found in headline.items()},
@@ -67,12 +51,17 @@ def score_perception(
         "n_inference_failed": status[PredictionStatus.INFERENCE_FAILED],
         "n_missing": status[PredictionStatus.MISSING],
         "n_cut": sum(prediction.cut for prediction in predictions),
+        "few": overall["few"],
         "intervals": {
             "level": LEVEL,
-            "method": "Wilson score",
+            "method": f"{WILSON}; clustered: {CLUSTER_ROBUST}, {shared.words}",
             "Overall": [overall["low"], overall["high"]],
             **{kind: [found["low"], found["high"]] for kind, found in headline.items()},
+            "clustered": {
+                "Overall": None if clustered is None else [100 * end for end in clustered],
+                "n_clusters": shared.count(range(len(samples))),
+            },
         },
         "groups": groups,
-        "rules": dict(Counter(extraction.rule for extraction in extractions).most_common()),
+        "rules": ranked(Counter(extraction.rule for extraction in extractions)),
     }

@@ -11,14 +11,26 @@ from typing import Any
 
 from medqbench_vlmeval.judge import usage_of
 from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
-from medqbench_vlmeval.scoring.axes import positions_by
+from medqbench_vlmeval.scoring.axes import broken_down, ranked
 from medqbench_vlmeval.scoring.conclusions import score_conclusions
-from medqbench_vlmeval.scoring.intervals import LEVEL, clipped, mean_interval, sum_of_means_interval
+from medqbench_vlmeval.scoring.intervals import (
+    CLUSTER_ROBUST,
+    FEW,
+    LEVEL,
+    Interval,
+    clipped,
+    means_and_sum_intervals,
+)
 from medqbench_vlmeval.scoring.reliability import between_judges, between_rounds
+from medqbench_vlmeval.scoring.resampling import METHOD
+from medqbench_vlmeval.scoring.shared_images import shared_images
+from medqbench_vlmeval.scoring.sum_of_means import SumOfMeans
+from medqbench_vlmeval.scoring.verdicts import scores_of
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
 
 MAX_SCORE = 2
 _AXES = ("modality", "severity", "difficulty", "source", "degradation")
+_CROSSED = (("modality", "severity"), ("modality", "difficulty"))
 
 
 def unscored_reason(judged: JudgedSample) -> str | None:
@@ -36,20 +48,34 @@ def score_reasoning(
 
     Overall is the sum of the four means, which reproduces every published row to 0.001. A verdict that is
     missing is left out of its dimension's mean and its sample is counted in ``n_unscored``; a dimension
-    without any verdict is None, and then so is Overall. Intervals are normal intervals of the mean, cut to the
-    scale; the one of Overall is that of a sum of means (see ``intervals``).
+    without any verdict is None, and then so is Overall.
+
+    The intervals of the means, and those of every group's means and sum, are in closed form with samples that share
+    an image taken together (:func:`~.intervals.means_and_sum_intervals`), cut to the scale; that of the whole run's
+    Overall is a percentile bootstrap over the same clusters. A cell has them under ``intervals`` by title, with
+    ``n_clusters`` and ``few``, which marks cells with fewer than ten samples that are scored on all dimensions.
 
     ``conclusions``, ``between_rounds`` and ``between_judges`` are there where the run has something to say on them
     (see :mod:`.conclusions` and :mod:`.reliability`).
     """
-    scores: dict[str, list[float | None]] = {
-        dimension: [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
-        for dimension in DIMENSIONS
-    }
+    scores = {dimension: scores_of(judged, dimension) for dimension in DIMENSIONS}
     reasons = [unscored_reason(one) for one in judged]
 
     def values(dimension: str, positions: Sequence[int]) -> list[float]:
         return [score for i in positions if (score := scores[dimension][i]) is not None]
+
+    shared = shared_images(samples)
+
+    def intervals(positions: Sequence[int]) -> dict[str, list[float] | None]:
+        columns = [[scores[dimension][i] for i in positions] for dimension in DIMENSIONS]
+        singles, total = means_and_sum_intervals(columns, [shared.clusters[i] for i in positions])
+        return {
+            **{
+                DIMENSION_TITLES[dimension]: _as_list(clipped(found, 0, MAX_SCORE))
+                for dimension, found in zip(DIMENSIONS, singles, strict=True)
+            },
+            "Overall": _as_list(clipped(total, 0, MAX_SCORE * len(DIMENSIONS))),
+        }
 
     def cell(positions: Sequence[int]) -> dict[str, Any]:
         means = {
@@ -64,35 +90,34 @@ def score_reasoning(
             "n": len(positions),
             "n_scored": len(positions) - n_unscored,
             "n_unscored": n_unscored,
+            "n_clusters": shared.count(positions),
+            "few": len(positions) - n_unscored < FEW,
+            "intervals": intervals(positions),
         }
 
     everything = range(len(samples))
-    columns = [scores[dimension] for dimension in DIMENSIONS]
     status = Counter(prediction.status for prediction in predictions)
-    groups = {
-        axis: {name: cell(positions) for name, positions in found.items()}
-        for axis in _AXES
-        if (found := positions_by(axis, samples))
-    }
+    groups = broken_down(samples, _AXES, _CROSSED, cell)
+    whole = cell(everything)
+    # Where a dimension has no verdict at all there is no sum, and nothing to draw.
+    drawn = SumOfMeans(list(scores.values()), shared.clusters).interval() if whole["Overall"] is not None else None
     checks = {
         "conclusions": score_conclusions(samples, predictions, judged),
         "between_rounds": between_rounds(judged),
         "between_judges": between_judges(judged),
     }
     return {
-        **cell(everything),
+        **whole,
         "n_inference_failed": status[PredictionStatus.INFERENCE_FAILED],
         "n_missing": status[PredictionStatus.MISSING],
         "n_cut": sum(prediction.cut for prediction in predictions),
-        "unscored_reasons": dict(Counter(reason for reason in reasons if reason is not None).most_common()),
+        "unscored_reasons": ranked(Counter(reason for reason in reasons if reason is not None)),
         "intervals": {
             "level": LEVEL,
-            "method": "normal, samples independent",
-            **{
-                title: _as_list(clipped(mean_interval(values(dimension, everything)), 0, MAX_SCORE))
-                for dimension, title in DIMENSION_TITLES.items()
-            },
-            "Overall": _as_list(clipped(sum_of_means_interval(columns), 0, MAX_SCORE * len(DIMENSIONS))),
+            "method": f"{CLUSTER_ROBUST}; of the whole run's Overall {METHOD}; {shared.words}; "
+            "none where there is no spread between clusters",
+            **whole["intervals"],
+            "Overall": _as_list(drawn),
         },
         "frequencies": {
             title: {str(score): singles.count(score) for score in (0, 1, 2)}
@@ -117,5 +142,5 @@ def _single_scores(judged: Sequence[JudgedSample], dimension: str) -> list[float
     return [score for one in judged if dimension in one.verdicts for score in singles(one.verdicts[dimension])]
 
 
-def _as_list(interval: tuple[float, float] | None) -> list[float] | None:
+def _as_list(interval: Interval | None) -> list[float] | None:
     return None if interval is None else list(interval)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.scoring.intervals import LEVEL
+from medqbench_vlmeval.scoring.drawing import drawn_sums
+from medqbench_vlmeval.scoring.intervals import LEVEL, NO_WIDTH, Interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
-# Bounds the memory of the draws: 2,000 resamples of 130,000 different clusters would be 2 GB at once.
-_CELLS_AT_ONCE = 4_000_000
 _DIGITS = 9
 
 
@@ -50,7 +49,8 @@ def bootstrap(
 
     Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993,
     ch. 13; clusters as the unit: A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8).
-    Clusters with equal sums are drawn as one kind, which gives the same distribution and does not depend on order.
+    Clusters with equal sums are drawn as one kind, which gives the same distribution and does not depend on order; of
+    more than 3,000 kinds sums are drawn in place of clusters (see :func:`~.drawing.drawn_sums`).
 
     Args:
         totals: (clusters x terms), what each cluster adds to each sum: of an accuracy its right answers and its
@@ -66,18 +66,29 @@ def bootstrap(
 
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
-    n = int(counts.sum())
-    generator = np.random.default_rng(seed)
     found: list[Any] = []
-    left, at_once = RESAMPLES, max(1, _CELLS_AT_ONCE // max(1, len(kinds)))
-    while left:
-        draws = generator.multinomial(n, counts / n, size=min(left, at_once)).astype(float)
-        left -= len(draws)
+    for sums in drawn_sums(kinds, counts, RESAMPLES, np.random.default_rng(seed)):
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.asarray(statistic(draws @ kinds), dtype=float)
-        found.append(values.reshape(len(draws), -1))
+            values = np.asarray(statistic(sums), dtype=float)
+        found.append(values.reshape(len(sums), -1))
     columns = np.concatenate(found).T
     return [_interval(column, level) for column in columns]
+
+
+def interval_of(
+    totals: Array, statistic: Callable[[Array], Array], level: float = LEVEL, seed: int = 0
+) -> Interval | None:
+    """The bootstrap's interval of one statistic (see :func:`bootstrap`).
+
+    None where there are fewer than two clusters, where most resamples leave the statistic undefined, and where all
+    give the same value: samples without spread are no certainty.
+    """
+    if len(totals) < 2:
+        return None
+    (found,) = bootstrap(totals, statistic, seed, level)
+    if found.low is None or found.high is None or found.high - found.low < NO_WIDTH:
+        return None
+    return found.low, found.high
 
 
 def _interval(values: Array, level: float) -> Resampled:

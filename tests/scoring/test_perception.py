@@ -1,13 +1,15 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medqbench_vlmeval.records import Extraction, Prediction, PredictionStatus, Sample
 from medqbench_vlmeval.scoring import score_perception
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.tasks import QUESTION_TYPES, Task
 
 
-def sample(index, kind, modality="CT", severity=None, answer="A"):
+def sample(index, kind, modality="CT", severity=None, answer="A", images=()):
     return Sample(
         index,
         Task.PERCEPTION,
@@ -17,6 +19,7 @@ def sample(index, kind, modality="CT", severity=None, answer="A"):
         modality=modality,
         question_type=kind,
         severity=severity,
+        image_refs=images,
     )
 
 
@@ -83,6 +86,77 @@ def test_order_of_rows_changes_no_number():
     ours, theirs = scored(), scored(order)
     ours.pop("rules"), theirs.pop("rules")
     assert ours == theirs
+
+
+def test_cells_of_fewer_than_ten_questions_are_marked():
+    def few(n):
+        samples = [sample(str(i), "What", "CT" if i < n else "MRI") for i in range(n + 10)]
+        score = score_perception(
+            samples, [Prediction(one.index, "A") for one in samples], [Extraction("A", "r")] * (n + 10)
+        )
+        cells = score["groups"]["modality"]
+        return score["few"], cells["CT"]["few"], cells["MRI"]["few"]
+
+    assert few(9) == (False, True, False)
+    assert few(10) == (False, False, False)
+
+
+def test_severity_is_crossed_with_modality_and_question_type():
+    groups = scored()["groups"]
+    assert list(groups["modality_x_severity"]["CT"]) == ["mild", "unknown"]
+    assert groups["modality_x_severity"]["MRI"]["mild"]["n_correct"] == 1
+    assert groups["question_type_x_severity"]["How"]["mild"]["n"] == 2
+    unlabelled = score_perception([sample("1", "How")], [PREDICTIONS[0]], [Extraction("A", "r")])["groups"]
+    assert "modality_x_question_type" in unlabelled
+    assert not {"modality_x_severity", "question_type_x_severity"} & set(unlabelled)
+
+
+def of_images(n_images, per_image, is_right, modality=lambda image: "CT", severity=lambda image: None, named=True):
+    """``per_image`` questions on each image; ``is_right`` takes the image's and the question's number."""
+    samples, extractions = [], []
+    for image in range(n_images):
+        for question in range(per_image):
+            names = (f"{image}.png",) if named else ()
+            samples.append(sample(f"{image}-{question}", "What", modality(image), severity(image), images=names))
+            extractions.append(Extraction("A" if is_right(image, question) else "B", "bare letter"))
+    return samples, [Prediction(one.index, "A") for one in samples], extractions
+
+
+def test_overall_has_an_interval_by_image_beside_wilsons():
+    # Ten images of five questions, all right or all wrong: mean 50, and the ten sums of residuals are 2.5 or -2.5.
+    # Variance 10/9 * 10 * 6.25 / 2500 = 1/36, Student's quantile for 9 degrees 2.262157: 50 less and plus 37.70262.
+    intervals = score_perception(*of_images(10, 5, lambda image, _: image % 2))["intervals"]
+    assert intervals["clustered"]["n_clusters"] == 10
+    assert intervals["clustered"]["Overall"] == pytest.approx([12.29738, 87.70262], abs=1e-5)
+    # Wilson for 25 of 50: half width 1.959964 * sqrt(0.25/50 + 3.841459/10000) / 1.076829 = 13.3556.
+    assert intervals["Overall"] == pytest.approx([36.6444, 63.3556], abs=1e-3)
+    assert "samples that share an image" in intervals["method"]
+
+
+def test_without_image_names_questions_count_as_independent():
+    intervals = score_perception(*of_images(10, 5, lambda image, _: image % 2, named=False))["intervals"]
+    assert intervals["clustered"]["n_clusters"] == 50
+    # s/sqrt(n) = sqrt(0.25/49), quantile for 49 degrees 2.009575.
+    assert intervals["clustered"]["Overall"] == pytest.approx([50 - 14.3541, 50 + 14.3541], abs=1e-3)
+    assert "no image is named" in intervals["method"]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_with_shared_images_too_no_order_changes_a_digit(chance):
+    n = 80
+    samples = []
+    for i in range(n):
+        images = (f"{chance.randrange(30)}.png",) if chance.random() < 0.9 else ()
+        severity = chance.choice(("mild", "severe", None))
+        kind, modality = chance.choice(QUESTION_TYPES), chance.choice(("CT", "MRI"))
+        samples.append(sample(str(i), kind, modality, severity, images=images))
+    extractions = [Extraction(chance.choice("AB"), "bare letter") for _ in range(n)]
+    order = chance.sample(range(n), n)
+    predictions = [Prediction(one.index, "A") for one in samples]
+    assert score_perception(samples, predictions, extractions) == score_perception(
+        *([column[i] for i in order] for column in (samples, predictions, extractions))
+    )
 
 
 # Correct answers behind published/perception_test.csv, of 558, 258 and 489 questions.
