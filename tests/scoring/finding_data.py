@@ -1,0 +1,46 @@
+"""Small constructed runs for the findings."""
+
+from pathlib import Path
+
+from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.tasks import DIMENSIONS, Task
+
+YES_NO = {"A": "Yes", "B": "No"}
+FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
+
+
+def level(name):
+    return f"Some noise is visible. The quality of this image is {name}."
+
+
+def question(right, options=YES_NO, answer="A", letter=None, text="x", image=None, **axes):
+    """One question as (sample, prediction, extraction); wrong is the next letter unless ``letter`` says which."""
+    letters = list(options)
+    chosen = letter or (answer if right else letters[(letters.index(answer) + 1) % len(letters)])
+    sample = Sample(
+        "?", Task.PERCEPTION, "?", options, answer, images=() if image is None else (Path("/i") / image,), **axes
+    )
+    return sample, Prediction("?", text), Extraction(chosen, "whole reply")
+
+
+def unanswered(rule, status=PredictionStatus.OK):
+    sample = Sample("?", Task.PERCEPTION, "?", YES_NO, "A")
+    return sample, Prediction("?", "", status), Extraction(None, rule)
+
+
+GOOD = level("good")
+
+
+def described(scores, reply=GOOD, reference=GOOD, task=Task.NO_REFERENCE, **axes):
+    """One described sample as (sample, prediction, judged); ``scores`` is one for all dimensions or four."""
+    four = scores if isinstance(scores, tuple) else (scores,) * 4
+    verdicts = {
+        name: Verdict(name, score, None if score is not None else "no verdict in the reply", "", "0" * 64, "j")
+        for name, score in zip(DIMENSIONS, four, strict=True)
+    }
+    sample = Sample("?", task, None, description=reference, **axes)
+    return sample, Prediction("?", reply), JudgedSample("?", verdicts)
+
+
+def columns(rows):
+    return [list(column) for column in zip(*rows, strict=True)]
