@@ -10,11 +10,9 @@ from typing import Any
 
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.evaluation.sample_lines import ENDING, checked_scores, read_lines
 from medqbench_vlmeval.files import read_object, sha256_text
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
-
-ENDING = "_samples.jsonl"
-_HIGHEST = 2
+from medqbench_vlmeval.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def is_verdicts(path: Path) -> bool:
 def _read(path: Path, in_folder: bool) -> JudgedRun | None:
     """The run of a file; None for a multiple-choice run."""
     rows: dict[str, JudgedRow] = {}
-    for number, row in enumerate(_objects(path), start=1):
+    for number, row in read_lines(path):
         if row.get("task") == Task.PERCEPTION.value:
             return None
         found = _row(row, path, number)
@@ -145,32 +143,6 @@ def _read(path: Path, in_folder: bool) -> JudgedRun | None:
     )
 
 
-def _objects(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist; name the '{ENDING}' of a judged run, or a folder with such files.")
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); it is no '{ENDING}' of a run.") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    found = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
-            raise BadInput(
-                f"{path}, line {number}: not a whole JSON object. A '{ENDING}' of a judged run was expected; this file "
-                "is of another kind, or was cut short."
-            )
-        found.append(value)
-    return found
-
-
 def _row(row: Mapping[str, Any], path: Path, number: int) -> JudgedRow:
     verdicts, index = row.get("verdicts"), row.get("index")
     if not isinstance(verdicts, dict) or index is None:
@@ -179,22 +151,13 @@ def _row(row: Mapping[str, Any], path: Path, number: int) -> JudgedRow:
         task = Task(row.get("task"))
     except ValueError:
         raise BadInput(f"{path}, line {number}: {row.get('task')!r} is no reasoning task.") from None
-    scores: dict[str, float | None] = {}
-    for dimension in DIMENSIONS:
-        verdict = verdicts.get(dimension)
-        score = verdict.get("score") if isinstance(verdict, dict) else None
-        if score is not None and (
-            isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= _HIGHEST
-        ):
-            raise BadInput(f"{path}, line {number}: the verdict {score!r} on {dimension} is not between 0 and 2.")
-        scores[dimension] = score
     return JudgedRow(
         str(index),
         task,
         _text(row.get("modality")),
         _text(row.get("description")) or "",
         _text(row.get("prediction")) or "",
-        scores,
+        checked_scores(verdicts, f"{path}, line {number}"),
         verdicts,
     )
 

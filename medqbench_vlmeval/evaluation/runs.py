@@ -1,0 +1,275 @@
+"""One scored run from whatever a user names: its score, its samples, its workbook, its prediction file, its folder.
+
+Both result files are read and held against each other, so that what comes out is whole: a score without its samples, a
+file that was cut short or the samples of another evaluation is said in one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.data import canonical_index
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths
+from medqbench_vlmeval.evaluation.sample_lines import ENDING, checked_scores, parse_object, read_lines
+from medqbench_vlmeval.report.runs import mapping, number, text, whole
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, REASONING_PREFIX, Task
+
+_SCORE, _REPORT = "_score.json", "_report.xlsx"
+_NEAR = 1e-6  # the score's means and ours are the same numbers, added in another order
+_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class ScoredPart:
+    """One task of a run: ``score`` is its own object, ``rows`` its samples by index, without a combined run's prefix
+    and in one spelling ('7' for '07' and '7.0')."""
+
+    task: Task
+    score: Mapping[str, Any]
+    rows: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """One evaluation as its two result files hold it.
+
+    ``model`` and ``dataset`` are as the score says, ``task`` is the combined one for a run of both reasoning tasks,
+    ``parts`` has one entry a single task and ``rows`` all samples in the file's order.
+    """
+
+    paths: ResultPaths
+    model: str
+    dataset: str
+    task: Task
+    score: Mapping[str, Any]
+    rows: tuple[Mapping[str, Any], ...]
+    parts: Mapping[Task, ScoredPart]
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What the run was made from and with, empty where the score does not say."""
+        return mapping(self.score.get("settings"))
+
+
+def read_runs(places: Iterable[Path]) -> list[ScoredRun]:
+    """Read every run that is named, and all runs of the folders that are.
+
+    Args:
+        places: a run's ``_score.json``, ``_samples.jsonl``, ``_report.xlsx`` or prediction file (with the results
+            beside it), or a folder; subfolders are not searched.
+
+    Raises:
+        BadInput: a place holds no scored run, or one that is not whole or of another program; a run is named twice.
+    """
+    found = [paths for place in places for paths in find_runs(place)]
+    refuse_twice(found)
+    return [read_run(paths) for paths in found]
+
+
+def refuse_twice(found: Iterable[ResultPaths]) -> None:
+    """Refuse a run that is named twice, in whatever way."""
+    seen: set[Path] = set()
+    for paths in found:
+        if paths.score.resolve() in seen:
+            raise BadInput(f"{paths.score} is named twice; name each run once.")
+        seen.add(paths.score.resolve())
+
+
+def find_runs(place: Path) -> list[ResultPaths]:
+    """The result files that a place stands for; files are not read.
+
+    Raises:
+        BadInput: there are none.
+    """
+    try:
+        return _found(place.expanduser())
+    except (OSError, RuntimeError) as error:  # a name that is too long, no rights, no such '~user'
+        why = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise BadInput(f"{place} cannot be read: {why}.") from None
+
+
+def _found(place: Path) -> list[ResultPaths]:
+    if place.is_dir():
+        return _in_folder(place)
+    for ending in (_SCORE, ENDING, _REPORT):
+        if place.name.endswith(ending) and place.name != ending:
+            paths = result_paths(place, stem=place.name.removesuffix(ending))
+            if not place.is_file():
+                raise BadInput(f"{place} does not exist; name a result file, a prediction file or a folder.")
+            return [_whole(paths)]
+    if not place.is_file():
+        raise BadInput(f"{place} does not exist; name a run's '*{_SCORE}', its prediction file or its folder.")
+    paths = result_paths(place)
+    if not paths.score.exists() and not paths.samples.exists():
+        raise BadInput(
+            f"{place} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
+            f"'*{_SCORE}' where its results are."
+        )
+    return [_whole(paths)]
+
+
+def read_run(paths: ResultPaths) -> ScoredRun:
+    """Read a run's two result files and hold them against each other (see :func:`read_runs`)."""
+    score = _score(paths.score)
+    task = Task(score["task"])
+    lines = read_lines(paths.samples)
+    parts = {one: _part(one, score, paths, task) for one in task.parts}
+    rows: dict[Task, dict[str, Mapping[str, Any]]] = {one: {} for one, found in parts.items() if found is not None}
+    lines_of: dict[tuple[Task, str], int] = {}
+    for line, row in lines:
+        of_task, index = _checked(row, f"{paths.samples}, line {line}", rows)
+        first = lines_of.setdefault((of_task, index), line)
+        if first != line:
+            raise BadInput(
+                f"{paths.samples}: the index '{str(row['index'])[:_SHOWN]}' stands twice (lines {first} and {line}); "
+                "the file was put together by hand. Score the run again."
+            )
+        rows[of_task][index] = row
+    whole_parts = {one: ScoredPart(one, parts[one] or {}, found) for one, found in rows.items()}
+    for part in whole_parts.values():
+        _hold_together(part, paths)
+    return ScoredRun(
+        paths,
+        text(score.get("model")) or paths.score.name.removesuffix(_SCORE),
+        text(score.get("dataset")) or "unknown",
+        task,
+        score,
+        tuple(row for _, row in lines),
+        whole_parts,
+    )
+
+
+def _in_folder(folder: Path) -> list[ResultPaths]:
+    scores = [path for path in sorted(folder.glob(f"*{_SCORE}")) if not _is_foreign(path)]
+    if scores:
+        return [_whole(result_paths(path, stem=path.name.removesuffix(_SCORE))) for path in scores]
+    samples = sorted(folder.glob(f"*{ENDING}"))
+    if samples:
+        return [_whole(result_paths(samples[0], stem=samples[0].name.removesuffix(ENDING)))]
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{_SCORE}")))
+    hint = f" Subfolders are not searched; runs are in: {', '.join(inside[:5])}." if inside else ""
+    raise BadInput(f"{folder} holds no scored run (no file '*{_SCORE}').{hint or ' Score a run first.'}")
+
+
+def _is_foreign(score: Path) -> bool:
+    """Whether another program wrote a file of this ending: the kit has datasets that leave such files in the folder."""
+    if result_paths(score, stem=score.name.removesuffix(_SCORE)).samples.exists() or not score.is_file():
+        return False
+    try:
+        found = json.loads(score.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return not isinstance(found, dict) or not _names_a_task(found)
+
+
+def _names_a_task(score: Mapping[str, Any]) -> bool:
+    return score.get("task") in [task.value for task in Task]
+
+
+def _whole(paths: ResultPaths) -> ResultPaths:
+    if not paths.score.is_file():
+        raise BadInput(
+            f"'{paths.score.name}' is not in {paths.score.parent}: the evaluation was stopped before its end, or only "
+            "some of its files were copied. Score the run again."
+        )
+    if not paths.samples.is_file():
+        raise BadInput(
+            f"{paths.score} lies there without '{paths.samples.name}', which holds its samples; copy it beside the "
+            "score, or score the run again."
+        )
+    return paths
+
+
+def _score(path: Path) -> dict[str, Any]:
+    try:
+        found = parse_object(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        found = None
+    if found is None:
+        raise BadInput(f"{path} is not a whole JSON object: it was cut short or edited; score the run again.")
+    if not _names_a_task(found):
+        raise BadInput(f"{path} is no result of medqbench ('task' names none of its tasks); score the run again.")
+    return found
+
+
+def _part(part: Task, score: Mapping[str, Any], paths: ResultPaths, task: Task) -> Mapping[str, Any] | None:
+    """A part's own object; None where a combined run had no samples of it."""
+    if task is not Task.REASONING:
+        return score
+    found = score.get(REASONING_PREFIX[part])
+    if found is None and any(isinstance(score.get(key), Mapping) for key in REASONING_PREFIX.values()):
+        return None
+    if not isinstance(found, Mapping):
+        raise BadInput(
+            f"{paths.score}: there is no whole object under '{REASONING_PREFIX[part]}'; score the run again."
+        )
+    return found
+
+
+def _checked(row: Mapping[str, Any], where: str, tasks: Mapping[Task, Any]) -> tuple[Task, str]:
+    """The task of a sample's row and its index in one spelling, after a look at what numbers are made of."""
+    index = row.get("index")
+    if not isinstance(index, (str, int)) or isinstance(index, bool):
+        raise BadInput(f"{where}: no 'index', so this is no '{ENDING}' of a run.")
+    task = next((one for one in tasks if one.value == row.get("task")), None)
+    if task is None:
+        expected = " or ".join(one.value for one in tasks)
+        raise BadInput(
+            f"{where}: the task is {row.get('task')!r} and the score's is {expected}: the two files are not of one "
+            "evaluation. Score the run again."
+        )
+    if task is Task.PERCEPTION:
+        if not isinstance(row.get("correct"), bool):
+            raise BadInput(f"{where}: 'correct' is not true or false, so this is no sample of a multiple-choice run.")
+    elif not isinstance(row.get("verdicts"), Mapping):
+        raise BadInput(f"{where}: no 'verdicts', so this is no sample of a judged run.")
+    else:
+        checked_scores(row["verdicts"], where)
+    prefix = REASONING_PREFIX.get(task)
+    name = str(index)
+    return task, canonical_index(name.removeprefix(f"{prefix}:") if prefix else name)
+
+
+def _hold_together(part: ScoredPart, paths: ResultPaths) -> None:
+    """Refuse samples that the score was not made from, as far as its counts and means can tell."""
+    rows = list(part.rows.values())
+    n = whole(part.score.get("n"))
+    if n != len(rows):
+        _refuse(paths, f"{len(rows)} {part.task.value} samples stand in the one and {n} in the other")
+    if part.task is Task.PERCEPTION:
+        ours, theirs = sum(row["correct"] for row in rows), whole(part.score.get("n_correct"))
+        if theirs is not None and ours != theirs:
+            _refuse(paths, f"{ours} answers are right in the one and {theirs} in the other")
+        return
+    for dimension, title in DIMENSION_TITLES.items():
+        mean, theirs_mean = _mean(rows, dimension), number(part.score.get(title))
+        if mean is None or theirs_mean is None:
+            differ = (mean is None) != (theirs_mean is None)
+        else:
+            differ = not math.isclose(mean, theirs_mean, abs_tol=_NEAR)
+        if differ:
+            _refuse(paths, f"{title} is {_shown(mean)} in the one and {_shown(theirs_mean)} in the other")
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], dimension: str) -> float | None:
+    found = [number(mapping(row["verdicts"].get(dimension)).get("score")) for row in rows]
+    known = [score for score in found if score is not None]
+    return math.fsum(known) / len(known) if known else None
+
+
+def _shown(mean: float | None) -> str:
+    return "unknown" if mean is None else f"{mean:.3f}"
+
+
+def _refuse(paths: ResultPaths, because: str) -> None:
+    raise BadInput(
+        f"{paths.samples} and {paths.score.name} are not of one evaluation ({because}); score the run again."
+    )

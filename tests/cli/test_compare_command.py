@@ -1,0 +1,152 @@
+"""'medqbench compare' as a user meets it."""
+
+import io
+import json
+
+import pytest
+
+from medqbench_vlmeval.cli.main import main
+from medqbench_vlmeval.files import sha256_of, write_jsonl
+from tests.commands import run
+from tests.evaluation.scored import choice_row, write_scored
+
+OPTIONS = {"A": "Noise", "B": "Blur", "C": "Ghosting"}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        write_scored(tmp_path, [choice_row(str(i), i < n) for i in range(12)], model)
+        for model, n in (("A", 9), ("B", 3))
+    ]
+
+
+def test_a_table_and_its_files(capsys, runs, tmp_path):
+    before = [sha256_of(path) for path in runs]
+    code, out, err = run(capsys, "compare", *runs, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert out.startswith("Perception: a = A, b = B\n")
+    assert "75.00% against 25.00% on 12 samples: difference +50.00 points" in out
+    assert out.splitlines()[-2:] == [str(tmp_path / "out" / name) for name in ("compare.json", "compare.xlsx")]
+    assert [sha256_of(path) for path in runs] == before
+    written = json.loads((tmp_path / "out" / "compare.json").read_text(encoding="utf-8"))
+    code, out, _ = run(capsys, "compare", *runs, "--json")
+    assert code == 0
+    printed = json.loads(out)
+    assert {**printed, "disagreements": written["disagreements"]} == written
+    cell = printed["parts"][0]["pairs"][0]["overall"]
+    assert (cell["p"], cell["only_a"], cell["difference"]) == (2 / 64, 6, 50.0)
+    assert [row["index"] for row in written["disagreements"]] == ["3", "4", "5", "6", "7", "8"]
+    assert written["disagreements"][0]["replies"] == {"A": "A, I think.", "B": "B, I think."}
+    _, out, _ = run(capsys, "compare", *runs, "--json", "--seed", 5)
+    assert json.loads(out)["seed"] == 5
+
+
+def test_runs_that_were_really_scored(capsys, tmp_path):
+    """Two models' questions and descriptions, scored by the command and compared by folder."""
+    for model, letter, level in (("one", "A", "good"), ("two", "B", "reject")):
+        folder = tmp_path / model
+        folder.mkdir()
+        choice, judged = folder / f"{model}_MedQBench_Perception.jsonl", folder / f"{model}_MedQBench_Reasoning.jsonl"
+        rows = [
+            {"index": i, "question": "Which degradation?", **OPTIONS, "answer": "ABC"[i % 3], "modality": "CT"}
+            | {"question_type": "What", "prediction": letter}
+            for i in range(12)
+        ]
+        write_jsonl(choice, rows)
+        said = "The image is sharp. The quality of this image is {}."
+        write_jsonl(
+            judged,
+            [
+                {
+                    "index": f"NoReference:{i}",
+                    "task": "no-reference",
+                    "question": "Q",
+                    "description": said.format("good"),
+                }
+                | {"prediction": said.format(level)}
+                for i in range(3)
+            ],
+        )
+        for path in (choice, judged):
+            assert run(capsys, "score", path, "--out", folder, "--judge", "rules", "--json")[::2] == (0, "")
+    _, out, _ = run(capsys, "compare", tmp_path / "one", tmp_path / "two", "--json")
+    quality = json.loads(out)["parts"][1]["pairs"][0]["axes"]["dimension"]["Quality Accuracy"]
+    assert (quality["a"], quality["b"], quality["no_interval"]) == (2.0, 0.0, "all differences are equal")
+    code, out, err = run(
+        capsys, "compare", tmp_path / "one", tmp_path / "two" / "two_MedQBench_Perception.jsonl", "--json"
+    )
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    cell = found["parts"][0]["pairs"][0]["overall"]
+    # Each letter is right in four of twelve, never in the same.
+    assert (cell["a"], cell["b"], cell["only_a"], cell["only_b"], cell["p"]) == (400 / 12, 400 / 12, 4, 4, 1.0)
+    assert found["runs"][0]["results"][0]["protocol"] == "choice-extraction"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere_score.json"], "two runs or more"),
+        (["nowhere_score.json", "x"], "nowhere_score.json does not exist"),
+        ([], "RUN RUN"),
+    ],
+)
+def test_bad_input_is_exit_code_2(capsys, tmp_path, words, said):
+    code, out, err = run(capsys, "compare", *(tmp_path / word for word in words), "--out", tmp_path / "out")
+    assert (code, out) == (2, "")
+    assert said in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_file_is_named_with_its_line(capsys, runs):
+    samples = runs[0].with_name("A_MedQBench_Perception_samples.jsonl")
+    samples.write_text(samples.read_text(encoding="utf-8")[:-40], encoding="utf-8")
+    code, _, err = run(capsys, "compare", *runs)
+    assert code == 2
+    assert f"{samples}, line 12: not a whole JSON object" in err
+    assert len(err.splitlines()) == 1
+    code, _, err = run(capsys, "compare", runs[1], runs[1].parent)
+    assert code == 2
+
+
+def test_an_unwritable_folder_is_a_failed_run(capsys, runs, tmp_path):
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    code, _, err = run(capsys, "compare", *runs, "--out", tmp_path / "out")
+    assert code == 1
+    assert "cannot be written" in err
+
+
+def test_json_in_a_terminal_of_another_encoding(capsys, tmp_path, monkeypatch):
+    """What cp1252 cannot say is escaped, and stays what it was."""
+    paths = [write_scored(tmp_path, [choice_row("1", True)], model) for model in ("\u6a21\u578b", "B")]
+    with capsys.disabled():
+        out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+        monkeypatch.setattr("sys.stdout", out)
+        with pytest.raises(SystemExit):
+            main(["compare", *map(str, paths), "--json"])
+        out.flush()
+    printed = out.buffer.getvalue().decode("cp1252")
+    assert json.loads(printed)["runs"][0]["label"] == "\u6a21\u578b"
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path):
+    paths = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        paths.append(write_scored(tmp_path / name, [choice_row("1", True)], "M"))
+    _, out, _ = run(capsys, "compare", *paths)
+    assert out.splitlines()[:2] == [f"M #1: {paths[0]}", f"M #2: {paths[1]}"]
+
+
+def test_names_that_are_too_long(capsys, runs):
+    code, _, err = run(capsys, "compare", "a" * 300, runs[0])
+    assert (code, len(err.splitlines())) == (2, 1)
+    code, _, err = run(capsys, "compare", *runs, "--out", "a" * 300)
+    assert (code, len(err.splitlines())) == (1, 1)
+
+
+def test_help(capsys):
+    code, out, _ = run(capsys, "compare", "--help")
+    assert code == 0
+    assert "RUN RUN..." in out

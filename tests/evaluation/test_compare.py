@@ -1,0 +1,290 @@
+"""Which samples are compared, what a reader is warned of, and that nothing depends on the order of rows."""
+
+import json
+import random
+
+import pytest
+
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.evaluation.compare import compare_runs, write_comparison
+from medqbench_vlmeval.files import write_jsonl
+from tests.evaluation.scored import choice_row, judged_row, write_scored
+
+HASH_1, HASH_2 = f"{'1' * 64}.png", f"{'2' * 64}.png"
+
+
+def perception_runs(folder, *columns, **settings):
+    """A run a column of right and wrong answers."""
+    return [
+        write_scored(folder, [choice_row(str(i), right) for i, right in enumerate(column)], f"M{number}", **settings)
+        for number, column in enumerate(columns)
+    ]
+
+
+def one_part(paths):
+    (part,) = compare_runs(paths).result["parts"]
+    return part
+
+
+def test_only_the_same_samples_are_compared(tmp_path):
+    ours = [choice_row("07", True), choice_row("x", True), choice_row("3", True), *map(choice_row, "4567", [True] * 4)]
+    ours[6]["index"] = "8"
+    theirs = [
+        choice_row("7.0", False, question="Which degradation is in image 07? ", images=["elsewhere.png"]),
+        choice_row("x", True),
+        choice_row("3", True, question="Another question?"),
+        choice_row("4", True, options={"A": "Noise", "B": "Ghosts"}),
+        choice_row("5", True, answer="B"),
+        choice_row("6", True, images=[HASH_1]),
+        choice_row("9", True),
+        choice_row("10", True),
+    ]
+    ours[5]["images"] = [HASH_2]
+    part = one_part([write_scored(tmp_path, ours, "A"), write_scored(tmp_path, theirs, "B")])
+    (pair,) = part["pairs"]
+    assert pair["overall"]["n"] == 2
+    assert (pair["overall"]["only_a"], pair["overall"]["both"]) == (1, 1)
+    assert pair["left_out"] == {
+        "only_in_a": {"n": 1, "first": ["8"]},
+        "only_in_b": {"n": 2, "first": ["9", "10"]},
+        "changed": {"n": 4, "first": ["3", "4", "5", "6"], "differing": ["answer", "image", "options", "question"]},
+        "unscored": {"n": 0, "first": []},
+    }
+    assert part["n_disagreements"] == 1
+
+
+def test_unscored_descriptions_are_left_out_pairwise(tmp_path):
+    ours = [judged_row("1", (2, 2, 2, 2)), judged_row("2", (None, 1, 1, 1)), judged_row("3", (1, 1, 1, 1))]
+    theirs = [judged_row("1", (1, 1, 1, 1)), judged_row("2"), judged_row("3"), judged_row("4", description="Other")]
+    paths = [write_scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
+    (pair,) = one_part(paths)["pairs"]
+    assert (pair["overall"]["a"], pair["overall"]["b"], pair["overall"]["n"]) == (6.0, 6.0, 2)
+    assert pair["left_out"]["unscored"] == {"n": 1, "first": ["2"]}
+
+
+def test_a_combined_run_beside_a_single_one_part_by_part(tmp_path):
+    combined = [judged_row("NoReference:1"), judged_row("Comparative:1", (0, 0, 0, 0), task="comparative")]
+    single = [judged_row("1", (1, 1, 1, 1), description="Reference of NoReference:1.")]
+    found = compare_runs(
+        [
+            write_scored(tmp_path, combined, "A", "MedQBench_Reasoning"),
+            write_scored(tmp_path, single, "B", "MedQBench_Reasoning_NoReference"),
+        ]
+    ).result
+    assert [part["task"] for part in found["parts"]] == ["no-reference"]
+    assert found["parts"][0]["pairs"][0]["overall"]["difference"] == 4.0
+    assert found["not_compared"] == ["A alone has MedQBench_Reasoning (comparative)"]
+
+
+def test_folders_with_several_datasets_are_matched_by_name(tmp_path):
+    for model in "AB":
+        (tmp_path / model).mkdir()
+        for dataset in ("MedQBench_Perception", "MedQBench_Perception_dev"):
+            write_scored(tmp_path / model, [choice_row("1", model == "A")], model, dataset)
+    parts = compare_runs([tmp_path / "A", tmp_path / "B"]).result["parts"]
+    assert [part["dataset"] for part in parts] == ["MedQBench_Perception", "MedQBench_Perception_dev"]
+    write_scored(tmp_path / "A", [choice_row("1", True)], "C")
+    with pytest.raises(BadInput, match=r"A holds runs of several models \(A, C\); name the runs one by one"):
+        compare_runs([tmp_path / "A", tmp_path / "B"])
+
+
+def test_what_cannot_be_compared(tmp_path):
+    (one,) = perception_runs(tmp_path, [True])
+    with pytest.raises(BadInput, match="two runs or more"):
+        compare_runs([one])
+    with pytest.raises(BadInput, match="named twice"):
+        compare_runs([one, one])
+    judged = write_scored(tmp_path, [judged_row("1")], "B", "MedQBench_Reasoning")
+    with pytest.raises(BadInput, match="no task in common: M0 alone has MedQBench_Perception"):
+        compare_runs([one, judged])
+    other = write_scored(tmp_path, [choice_row("0", True, question="Else?")], "C")
+    with pytest.raises(BadInput, match=r"no perception sample in common.*1 of one index with other content"):
+        compare_runs([one, other])
+    folder = tmp_path / "twice"
+    folder.mkdir()
+    for name in ("x", "y"):
+        path = write_scored(folder, [choice_row("0", True)], "M")
+        for ending in ("_score.json", "_samples.jsonl"):
+            old = path.with_name(path.name.replace("_score.json", ending))
+            old.rename(folder / f"{name}{ending}")
+    with pytest.raises(BadInput, match=r"holds 2 runs of MedQBench_Perception \(x_score.json, y_score.json\)"):
+        compare_runs([folder, one])
+
+
+def judged_runs(folder, *settings):
+    return [
+        write_scored(folder, [judged_row("1"), judged_row("2", (1, 1, 1, 1))], f"M{i}", "MedQBench_Reasoning", **one)
+        for i, one in enumerate(settings)
+    ]
+
+
+def test_other_judges_are_a_loud_warning(tmp_path):
+    rubric = {"name": "rubric", "version": "1", "sha256": "ab"}
+    gpt = {"judge": {"name": "gpt-4o", "served_as": None}, "protocol": rubric}
+    served = {**gpt, "judge": {"name": "gpt-4o", "served_as": "x"}}
+    assert one_part(judged_runs(tmp_path, gpt, served))["warnings"] == []
+    assert one_part(judged_runs(tmp_path, gpt, {"judge": {"name": "qwen"}, "protocol": rubric}))["warnings"] == [
+        "judged differently: the difference mixes models and judges (M0: gpt-4o / rubric / 1; M1: qwen / rubric / 1)"
+    ]
+    (warning,) = one_part(judged_runs(tmp_path, gpt, {**gpt, "protocol": {**rubric, "sha256": "cd"}}))["warnings"]
+    assert warning.startswith("judged differently")
+
+
+def test_other_prompts_data_and_the_same_replies_are_said(tmp_path):
+    same = {"content_sha256": "cc"}
+    settings = [
+        {"prompt": {"style": style}, "prediction_file": same, "data": {"no-reference": {"samples_sha256": data}}}
+        for style, data in (("official", "aa"), ("letter", "bb"))
+    ]
+    part = one_part(judged_runs(tmp_path, *settings))
+    assert part["warnings"] == [
+        "asked differently: the difference mixes models and prompts (M0: official; M1: letter)",
+        "the runs' data differ (hash of the samples): samples that differ are left out",
+    ]
+    assert "the same replies, every one: M0, M1" in part["notes"]
+
+
+def test_shared_images_are_said_and_counted(tmp_path):
+    paths = [
+        write_scored(tmp_path, [choice_row(str(i), i < n, images=[f"{i // 2}.png"]) for i in range(8)], f"M{n}")
+        for n in (6, 3)
+    ]
+    part = one_part(paths)
+    cell = part["pairs"][0]["overall"]
+    assert (cell["n"], cell["n_clusters"]) == (8, 4)
+    # Only M6 has 3, 4 and 5: 3 of 3 samples, and images with 1 and 2.
+    assert (cell["p"], cell["p_clustered"]) == (0.25, 0.5)
+    assert any("samples share images: McNemar takes them as independent" in note for note in part["notes"])
+    unnamed = [
+        write_scored(tmp_path, [choice_row(str(i), i < n, images=[]) for i in range(8)], f"N{n}") for n in (6, 3)
+    ]
+    assert any("name no image" in note for note in one_part(unnamed)["notes"])
+    # One run that names them is enough.
+    assert one_part([paths[0], unnamed[1]])["pairs"][0]["overall"]["n_clusters"] == 4
+
+
+def test_several_runs_are_ranked_on_what_all_have(tmp_path):
+    good, bad = [True] * 20, [False] * 15 + [True] * 5
+    paths = perception_runs(tmp_path, bad, good, good[:19] + [False])
+    write_scored(tmp_path, [choice_row(str(i), right) for i, right in enumerate(bad[:-1])], "M0")
+    part = one_part(paths)
+    assert [(row["run"], row["n"]) for row in part["ranking"]] == [("M1", 19), ("M2", 19), ("M0", 19)]
+    assert [row["not_distinct_from"] for row in part["ranking"]] == [["M2"], ["M1"], []]
+    assert [(pair["a"], pair["b"], pair["overall"]["n"]) for pair in part["pairs"]] == [
+        ("M0", "M1", 19), ("M0", "M2", 19), ("M1", "M2", 20)
+    ]  # fmt: skip
+    # 15 samples one way, twice, and 1: 2/2^15 times 3 and 2, but never below the one before.
+    assert [pair["overall"]["p_holm"] for pair in part["pairs"]] == [3 * 2**-14, 3 * 2**-14, 1.0]
+    assert [pair["distinct"] for pair in part["pairs"]] == [True, True, False]
+
+
+def test_runs_of_one_model_are_numbered(tmp_path):
+    (tmp_path / "b").mkdir()
+    paths = [write_scored(folder, [choice_row("1", True)], "M") for folder in (tmp_path, tmp_path / "b")]
+    found = compare_runs(paths).result
+    assert [run["label"] for run in found["runs"]] == ["M #1", "M #2"]
+    third = write_scored(tmp_path, [choice_row("1", True)], "M #1")
+    labels = [run["label"] for run in compare_runs([*paths, third]).result["runs"]]
+    assert len(set(labels)) == 3
+
+
+def test_the_order_of_rows_changes_nothing(tmp_path):
+    draw = random.Random(3)
+    thirds = [0.2, 1 / 3, 2 / 3, 1.4, 2]
+    ours = [judged_row(str(i), [draw.choice(thirds) for _ in range(4)], severity="mild") for i in range(60)]
+    theirs = [judged_row(str(i), [draw.choice(thirds) for _ in range(4)]) for i in range(60)]
+    paths = [write_scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
+    one = compare_runs(paths)
+    for path, rows in zip(paths, (ours, theirs), strict=True):
+        draw.shuffle(rows)
+        write_jsonl(path.with_name(path.name.replace("_score.json", "_samples.jsonl")), rows)
+    again = compare_runs(paths)
+    assert (again.result, again.disagreements) == (one.result, one.disagreements)
+    files = write_comparison(one, tmp_path / "x"), write_comparison(again, tmp_path / "y")
+    assert files[0][0].read_bytes() == files[1][0].read_bytes()
+    assert compare_runs(paths, seed=1).result != one.result
+
+
+def test_a_file_of_a_run_is_never_replaced(tmp_path):
+    a, b = perception_runs(tmp_path, [True], [False])
+    found = compare_runs([a, b])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "compare.json").hardlink_to(a)
+    with pytest.raises(BadInput, match="would replace a file of a run"):
+        write_comparison(found, tmp_path / "out")
+
+
+@pytest.mark.parametrize("ending", [".json", ".xlsx"])
+def test_what_is_no_comparison_is_never_replaced(tmp_path, ending):
+    a, b = perception_runs(tmp_path, [True], [False])
+    found = compare_runs([a, b])
+    out = tmp_path / "out"
+    for _ in range(2):  # an earlier comparison is replaced
+        write_comparison(found, out)
+    mine = out / f"compare{ending}"
+    mine.write_text('{"mine": 1}', encoding="utf-8")
+    with pytest.raises(BadInput, match=f"compare{ending} was not written by 'medqbench compare'"):
+        write_comparison(found, out)
+    assert mine.read_text(encoding="utf-8") == '{"mine": 1}'
+
+
+def test_a_prediction_file_that_is_called_compare_is_kept(tmp_path):
+    a, b = perception_runs(tmp_path, [True], [False])
+    for ending in ("_score.json", "_samples.jsonl"):
+        a.with_name(a.name.replace("_score.json", ending)).rename(tmp_path / f"compare{ending}")
+    predictions = tmp_path / "compare.json"
+    predictions.write_text('{"parts": 1, "not_compared": 2}', encoding="utf-8")
+    with pytest.raises(BadInput, match="would replace a file of a run"):
+        write_comparison(compare_runs([predictions, b]), tmp_path)
+
+
+def test_a_run_that_says_nothing_does_not_hide_that_others_differ(tmp_path):
+    """The first run records no question and the two others have different ones."""
+    rows = [
+        [choice_row("1", True, question=question), choice_row("2", True)] for question in (None, "Which?", "How much?")
+    ]
+    part = one_part([write_scored(tmp_path, of_run, f"M{i}") for i, of_run in enumerate(rows)])
+    assert [row["n"] for row in part["ranking"]] == [1, 1, 1]
+    assert [pair["overall"]["n"] for pair in part["pairs"]] == [2, 2, 1]
+
+
+def test_no_sample_that_all_runs_have(tmp_path):
+    paths = [
+        write_scored(tmp_path, [choice_row(index, True) for index in indexes], f"M{indexes}")
+        for indexes in ("12", "23", "13")
+    ]
+    part = one_part(paths)
+    assert [(row["value"], row["n"]) for row in part["ranking"]] == [(None, 0)] * 3
+    write_comparison(compare_runs(paths), tmp_path / "out")
+
+
+def test_other_splits_are_said(tmp_path):
+    paths = [
+        write_scored(tmp_path, [choice_row("1", True)], model, dataset)
+        for model, dataset in (("A", "MedQBench_Perception_dev"), ("B", "MedQBench_Perception"), ("C", "custom"))
+    ]
+    assert one_part(paths[1:])["warnings"] == []
+    assert one_part(paths[:2])["warnings"] == [
+        "different splits: an index may stand for another sample in each (A: MedQBench_Perception_dev; "
+        "B: MedQBench_Perception)"
+    ]
+
+
+def test_the_order_of_a_judges_parameters_says_nothing(tmp_path):
+    settings = [
+        {"judge": {"name": "x", "parameters": parameters}} for parameters in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    ]
+    assert one_part(judged_runs(tmp_path, *settings))["warnings"] == []
+
+
+def test_values_of_any_kind_in_rows_do_no_harm(tmp_path):
+    odd = {"modality": float("nan"), "options": {"A": None, "B": 3}, "images": [1], "prediction": [float("inf")]}
+    rows = [choice_row(str(i), True) for i in range(3)]
+    a, b = write_scored(tmp_path, rows, "A"), write_scored(tmp_path, [choice_row(str(i), False) for i in range(3)], "B")
+    for path in (a, b):
+        samples = path.with_name(path.name.replace("_score.json", "_samples.jsonl"))
+        lines = [json.loads(line) | odd for line in samples.read_text(encoding="utf-8").splitlines()]
+        samples.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    found = compare_runs([a, b])
+    assert found.result["parts"][0]["pairs"][0]["overall"]["n_clusters"] == 1
+    write_comparison(found, tmp_path / "out")
