@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from medqbench_vlmeval.judge import Judge, Usage, usage_of
+from medqbench_vlmeval.judge import Judge, Paid, Usage, single_verdicts, spent
 from medqbench_vlmeval.judge.panel import PanelJudge
 from medqbench_vlmeval.judge.prices import PriceTable
 from medqbench_vlmeval.records import JudgedSample
@@ -35,16 +35,20 @@ class Costs:
         its server counted no tokens. A panel has the same object for each judge under 'by_judge'.
         """
         if len(self.judges) == 1:
-            return self._of_one(self.judges[0], judged)
-        by_judge = {name: self._of_one(name, _of_member(judged, name)) for name in self.judges}
+            return self._of_one(self.judges[0], single_verdicts(judged))
+        by_judge = {name: self._of_one(name, single_verdicts(_of_member(judged, name))) for name in self.judges}
         return {
             **_summed(list(by_judge.values())),
             "this_run": _summed([one["this_run"] for one in by_judge.values()]),
             "by_judge": by_judge,
         }
 
-    def _of_one(self, name: str, judged: Sequence[JudgedSample]) -> dict[str, Any]:
-        everything, this_run = (usage_of(judged, this_run=alone) for alone in (False, True))
+    def of_calls(self, paid: Sequence[Paid]) -> dict[str, Any]:
+        """The ``usage`` object of what a single model said to some calls (see :meth:`usage`)."""
+        return self._of_one(self.judges[0], paid)
+
+    def _of_one(self, name: str, paid: Sequence[Paid]) -> dict[str, Any]:
+        everything, this_run = (spent(paid, this_run=alone) for alone in (False, True))
         return {**self._costed(name, everything), "this_run": self._costed(name, this_run)}
 
     def _costed(self, name: str, usage: Usage) -> dict[str, Any]:

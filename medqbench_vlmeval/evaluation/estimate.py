@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.evaluation.request import Request, prepare
-from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.evaluation.extracting import open_replies, read_by_rules, refuse_extractor
+from medqbench_vlmeval.evaluation.request import Prepared, Request, prepare
+from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge
+from medqbench_vlmeval.judge.extractor import extractor_options
 from medqbench_vlmeval.tasks import Task
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.asking import Asker
     from medqbench_vlmeval.judge.budget import Estimate
+    from medqbench_vlmeval.judge.prices import PriceTable
+
+READ_BY_RULES = "read by the rules"
+NO_REPLY = "no reply to read"
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The estimates for one prediction file, one a judge (none for multiple choice, which needs no judge).
+    """The estimates for one prediction file, one a judge; for multiple choice that of the extractor, if there is one.
 
-    ``n`` counts samples, ``not_judged`` those that are put to no judge, by reason. ``prices`` says where prices are
-    from, ``notes`` what a reader has to know or do.
+    ``n`` counts samples, ``not_judged`` those that are put to no judge or extractor, by reason. ``prices`` says where
+    prices are from, ``notes`` what a reader has to know or do.
     """
 
     model: str
@@ -65,7 +71,10 @@ def budget_of(request: Request) -> Budget:
 
     prices = load_prices(request.prices)
     prepared = prepare(request)
+    refuse_extractor(request, prepared.task)
     known = Budget(request.model, request.dataset, prepared.task, len(prepared.samples), {}, (), prices.source, ())
+    if prepared.task is Task.PERCEPTION and request.extractor is not None:
+        return _of_extractor(request, prepared, known, prices)
     if prepared.task is Task.PERCEPTION:
         return replace(known, notes=("Multiple choice is scored without a judge: no calls, no cost.",))
     _, reasons = texts_to_judge(prepared.samples, prepared.predictions)
@@ -73,6 +82,27 @@ def budget_of(request: Request) -> Budget:
     with VerdictStoreView(request.cache) as store:
         judge = build_judge(options, store if request.cache is not None else None, _never_asked)
         found = estimates(judge, prepared.samples, prepared.predictions, prices, store.info())
+    notes = _notes(request, found, prices)
+    return replace(known, not_judged=dict(Counter(reasons.values())), judges=tuple(found), notes=notes)
+
+
+def _of_extractor(request: Request, prepared: Prepared, known: Budget, prices: PriceTable) -> Budget:
+    from medqbench_vlmeval.judge.budget import estimate
+    from medqbench_vlmeval.judge.store_view import VerdictStoreView
+
+    options = extractor_options(request.extractor or "", {**request.judge, "no_calls": True})
+    extractions = read_by_rules(prepared.samples, prepared.predictions)
+    asked = open_replies(prepared.samples, prepared.predictions, extractions)
+    with VerdictStoreView(request.cache) as store:
+        extractor = build_extractor(options, store if request.cache is not None else None, _never_asked)
+        found = estimate(extractor, extractor.calls(asked), prices, store.info())
+    read = sum(extraction.letter is not None for extraction in extractions)
+    counts = {READ_BY_RULES: read, NO_REPLY: len(extractions) - read - len(asked)}
+    not_asked = {reason: n for reason, n in counts.items() if n}
+    return replace(known, not_judged=not_asked, judges=(found,), notes=_notes(request, [found], prices))
+
+
+def _notes(request: Request, found: Sequence[Estimate], prices: PriceTable) -> tuple[str, ...]:
     notes = [prices.advice(one.judge) for one in found if one.cost_usd is None]
     if request.judge.get("no_calls"):
         notes.append("With --no-calls nothing would be asked: the calls left would stay without a verdict.")
@@ -81,7 +111,7 @@ def budget_of(request: Request) -> Budget:
             "Questions asked again after a reply without a verdict are not in it. A run with --limit 20 first puts the "
             "real length of replies in the place of an assumed one."
         )
-    return replace(known, not_judged=dict(Counter(reasons.values())), judges=tuple(found), notes=tuple(notes))
+    return tuple(notes)
 
 
 def _never_asked(options: JudgeOptions) -> Asker:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.errors import MissingDependency
@@ -11,10 +10,11 @@ from medqbench_vlmeval.judge.conclusion import preferred_image, quality_level
 from medqbench_vlmeval.judge.interface import Judge, OnProgress, Progress
 from medqbench_vlmeval.judge.options import JudgeOptions, parse_judge_args
 from medqbench_vlmeval.judge.protocol import DEFAULT_PROTOCOL, PROTOCOLS, RULES, Protocol, load_protocol
-from medqbench_vlmeval.records import JudgedSample, Verdict
+from medqbench_vlmeval.judge.usage import Paid, Usage, single_verdicts, spent, usage_of
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.asking import Asker
+    from medqbench_vlmeval.judge.extractor import Extractor
     from medqbench_vlmeval.judge.model_judge import ModelJudge
     from medqbench_vlmeval.judge.store import VerdictStore
 
@@ -28,26 +28,21 @@ __all__ = [
     "JudgeOptions",
     "KitAsker",
     "OnProgress",
+    "Paid",
     "Progress",
     "Protocol",
     "Usage",
+    "build_extractor",
     "build_judge",
     "build_model_judge",
     "load_protocol",
     "parse_judge_args",
     "preferred_image",
     "quality_level",
+    "single_verdicts",
+    "spent",
     "usage_of",
 ]
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What judging took: calls (re-asks included) and tokens as the server counted them."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
 
 
 def build_judge(options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None) -> Judge:
@@ -80,34 +75,37 @@ def build_model_judge(
     options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
 ) -> ModelJudge:
     """One model as a judge (see :func:`build_judge`)."""
-    from medqbench_vlmeval.judge.asking import OpenAIAsker
     from medqbench_vlmeval.judge.model_judge import ModelJudge
 
     protocol = load_protocol(options.protocol, options.n_rounds)
+    return ModelJudge(options, protocol, store, _asker_of(options, kit_asker))
+
+
+def build_extractor(
+    options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
+) -> Extractor:
+    """The model that reads what the extraction rules leave open (see :func:`build_judge`).
+
+    Args:
+        options: see ``extractor.extractor_options``.
+        store: keeps answers across runs; None keeps nothing.
+        kit_asker: see :func:`build_judge`.
+    """
+    from medqbench_vlmeval.judge.choice import choice_protocol
+    from medqbench_vlmeval.judge.extractor import Extractor
+
+    return Extractor(options, choice_protocol(), store, _asker_of(options, kit_asker))
+
+
+def _asker_of(options: JudgeOptions, kit_asker: KitAsker | None) -> Callable[[], Asker]:
+    from medqbench_vlmeval.judge.asking import OpenAIAsker
+
     if not options.of_kit:
         if not options.no_calls:
             options.secret()
-        return ModelJudge(options, protocol, store, lambda: OpenAIAsker(options))
+        return lambda: OpenAIAsker(options)
     if kit_asker is None:
-        raise MissingDependency(f"The judge '{options.name}' is a model of the kit's, and no VLMEvalKit is installed.")
-    return ModelJudge(options, protocol, store, lambda: kit_asker(options))
-
-
-def usage_of(judged: Sequence[JudgedSample], *, this_run: bool = False) -> Usage:
-    """The sum over all verdicts, or over those that were paid in this run; the embedded judge makes no calls."""
-
-    def singles(verdict: Verdict) -> list[Verdict]:
-        return [one for part in verdict.parts.values() for one in singles(part)] if verdict.parts else [verdict]
-
-    verdicts = [
-        one
-        for sample in judged
-        for verdict in sample.verdicts.values()
-        for one in singles(verdict)
-        if not (this_run and one.from_cache)
-    ]
-    return Usage(
-        sum(verdict.asks for verdict in verdicts),
-        sum(verdict.prompt_tokens for verdict in verdicts),
-        sum(verdict.completion_tokens for verdict in verdicts),
-    )
+        raise MissingDependency(
+            f"The {options.role} '{options.name}' is a model of the kit's, and no VLMEvalKit is installed."
+        )
+    return lambda: kit_asker(options)

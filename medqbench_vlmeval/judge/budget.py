@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from medqbench_vlmeval.judge.asked_model import AskedModel
 from medqbench_vlmeval.judge.calls import Call
 from medqbench_vlmeval.judge.interface import Judge
 from medqbench_vlmeval.judge.model_judge import ModelJudge
@@ -21,8 +22,9 @@ from medqbench_vlmeval.tasks import Task
 # What a chat adds to one user message (OpenAI Cookbook, 'How to count tokens with tiktoken': 3 for the message, 1 for
 # its role, 3 that begin the reply).
 CHAT_TOKENS = 7
-# Where the cache holds no reply yet: 'Score: 2'; one or two sentences and the score; a JSON object with four of them.
-ASSUMED_COMPLETION = {"official": 5, "rubric": 60, "rubric-joint": 220}
+# Where the cache holds no reply yet: 'Score: 2'; one or two sentences and the score; a JSON object with four of them;
+# a short sentence and a letter.
+ASSUMED_COMPLETION = {"official": 5, "rubric": 60, "rubric-joint": 220, "choice": 30}
 _ASSUMED_OTHERWISE = 60
 # Models that think before they reply, and a guess at what they think about one question.
 _THINKS = re.compile(
@@ -75,18 +77,12 @@ def estimates(
         of_members = [estimates(member, samples, predictions, prices, kept) for member in judge.members]
         return [one for found in of_members for one in found]
     if isinstance(judge, ModelJudge):
-        return [_of_model(judge, samples, predictions, prices, kept)]
+        return [estimate(judge, judge.calls(samples, predictions)[0], prices, kept)]
     return [Estimate(judge.name, judge.protocol)]
 
 
-def _of_model(
-    judge: ModelJudge,
-    samples: Sequence[Sample],
-    predictions: Sequence[Prediction],
-    prices: PriceTable,
-    kept: CacheInfo | None,
-) -> Estimate:
-    calls, _ = judge.calls(samples, predictions)
+def estimate(judge: AskedModel, calls: Sequence[Call], prices: PriceTable, kept: CacheInfo | None = None) -> Estimate:
+    """What the calls of one model would take (see :func:`estimates`)."""
     found, missing = judge.pending(calls)
     in_cache = sum(call.key in found for call in calls)
     mean, basis = _completion(judge, kept)
@@ -119,7 +115,7 @@ def _schema_text(task: Task) -> str:
     return json.dumps(joint_schema(task))
 
 
-def _completion(judge: ModelJudge, kept: CacheInfo | None) -> tuple[float, str]:
+def _completion(judge: AskedModel, kept: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
     family = _ROUNDS.sub("", judge.protocol)
     said, n = _said(kept, judge.name, {judge.protocol, family})

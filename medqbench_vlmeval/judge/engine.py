@@ -18,6 +18,7 @@ from typing import Any
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge.asking import Answer, Asker, Messages, Unanswered
 from medqbench_vlmeval.judge.calls import Call, Judgement, Outcome
+from medqbench_vlmeval.judge.choice import CHOICE, shown
 from medqbench_vlmeval.judge.limits import Pace
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.reading import read_reply
@@ -49,6 +50,7 @@ class Engine:
         self._asker = asker
         self._store = store
         self._protocol = protocol
+        self._named = f"{options.role} '{options.name}'"
         self._answered = False
         self._failed_in_a_row = 0
         self._over = False
@@ -141,8 +143,8 @@ class Engine:
                 return backoff(state)
             if asked_for > LONGEST_WAIT:
                 raise JudgeError(
-                    f"The judge '{self._options.name}' asks to wait {asked_for:.0f} s ({failure}). Run again later: "
-                    "what was answered is kept."
+                    f"The {self._named} asks to wait {asked_for:.0f} s ({failure}). Run again later: what was answered "
+                    "is kept."
                 )
             self._pace.pause(asked_for)
             # Calls that were turned away together would come back together, and a wait of 0 s would use up all
@@ -185,7 +187,7 @@ class Engine:
 
     def _too_slow(self) -> JudgeError:
         return JudgeError(
-            f"The judge '{self._options.name}' did not answer within {self._options.timeout:g} s, call after call. "
+            f"The {self._named} did not answer within {self._options.timeout:g} s, call after call. "
             "Allow more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is "
             "kept."
         )
@@ -203,7 +205,7 @@ class Engine:
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= self._options.stop_after:
             raise JudgeError(
-                f"{self._failed_in_a_row} calls in a row of the judge '{self._options.name}' failed, the last with: "
+                f"{self._failed_in_a_row} calls in a row of the {self._named} failed, the last with: "
                 f"{outcome.reason}. The run was stopped so that the rest is not paid for nothing; what was answered is "
                 "kept, and the same command goes on from there."
             )
@@ -225,6 +227,8 @@ def asked_again(call: Call, reply: str | None) -> Messages:
         return [{"role": "user", "content": call.prompt}]
     if call.structured:
         request = "Give only the JSON object now, with all four scores, each one of those that its question lists."
+    elif CHOICE in call.allowed:
+        request = f"Give only the last line now, 'Answer: X', where X is {shown(call.allowed[CHOICE])}."
     else:
         *first, last = map(str, next(iter(call.allowed.values())))
         request = f"Give only your verdict now, in one line 'Score: N', where N is {', '.join(first)} or {last}."

@@ -78,12 +78,12 @@ def refused(options: JudgeOptions, error: Refusal, words: str, url: str | None =
     hint = {
         401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
         403: "Check that the key may use this model.",
-        404: "Check the model's name (--judge) and the base URL (--judge-base-url).",
-    }.get(error.status_code, "Check the judge's options (--judge-args).")
+        404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
+    }.get(error.status_code, f"Check the {options.role}'s options (--judge-args).")
     if error.status_code in (400, 422) and "temperature" in words.lower():
         hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
     return JudgeError(
-        f"The judge '{options.name}' at {shown_url(url or options.endpoint())} refused the call with status "
+        f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with status "
         f"{error.status_code}: {words.rstrip('.')}. {hint}"
     )
 
@@ -91,6 +91,6 @@ def refused(options: JudgeOptions, error: Refusal, words: str, url: str | None =
 def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
     """The error that stops a run because no server answers."""
     return JudgeError(
-        f"No judge answers at {shown_url(url or options.endpoint())}: the connection failed. Start the server or "
-        "correct --judge-base-url."
+        f"No {options.role} answers at {shown_url(url or options.endpoint())}: the connection failed. Start the server "
+        "or correct --judge-base-url."
     )

@@ -56,7 +56,7 @@ def _spread(word: str) -> str:
     return r"\0*(?:\s\0*)?".join(word)
 
 
-_NAME = f"(?:{_spread('candidate')}|{_spread('reference')})"
+_NAME = f"(?:{_spread('candidate')}|{_spread('reference')}|{_spread('options')})"
 # What may stand around a slash; brackets are none, so that each is looked at once.
 _DRESS = r"(?:[^\w<>\[\]{}()/\\]|_)*"
 _ENDS = r"(?:end|close|stop|fin|finish)(?:ed|es|s)?"

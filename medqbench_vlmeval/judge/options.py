@@ -79,7 +79,8 @@ class JudgeOptions:
     and tokens a minute, ``stop_after`` is the number of failed calls in a row that stops a run, longer answers are cut
     to ``max_answer_tokens``. ``fresh`` asks even what the cache holds, ``no_calls`` takes verdicts from the cache
     alone. ``key_env`` names the environment variable with this judge's key. ``panel`` holds the members where
-    several judges sit together.
+    several judges sit together. ``role`` is what messages call the model, and the option that names it: 'judge' or
+    'extractor'.
     """
 
     name: str
@@ -101,6 +102,7 @@ class JudgeOptions:
     no_calls: bool = False
     key_env: str | None = None
     panel: tuple[JudgeOptions, ...] = ()
+    role: str = "judge"
 
     @property
     def of_kit(self) -> bool:
@@ -196,7 +198,7 @@ class JudgeOptions:
         except ValueError:
             readable = False
         if not readable:
-            raise BadInput(f"The judge's base URL '{shown_url(url)}' is not of the form http://host:port/v1.")
+            raise BadInput(f"The {self.role}'s base URL '{shown_url(url)}' is not of the form http://host:port/v1.")
         return url
 
     def secret(self) -> str:
@@ -215,15 +217,15 @@ class JudgeOptions:
         if found and found.strip():
             if not (found.strip().isascii() and found.strip().isprintable()):
                 raise BadInput(
-                    "The judge's key holds characters that no key has (it is not shown here); copy it again into "
-                    f"{KEY_VARIABLES[0]}."
+                    f"The {self.role}'s key holds characters that no key has (it is not shown here); copy it again "
+                    f"into {KEY_VARIABLES[0]}."
                 )
             return found.strip()
         if self.endpoint() != PUBLIC_URL:
             return NO_KEY
         raise NoJudge(
-            f"The judge '{self.name}' needs a key: set {' or '.join(KEY_VARIABLES)}, give --judge-key, or name your "
-            "own server with --judge-base-url http://host:port/v1."
+            f"The {self.role} '{self.name}' needs a key: set {' or '.join(KEY_VARIABLES)}, give --judge-key, or name "
+            "your own server with --judge-base-url http://host:port/v1."
         )
 
     def secrets(self) -> frozenset[str]:

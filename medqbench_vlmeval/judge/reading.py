@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from medqbench_vlmeval.judge.calls import Call
+from medqbench_vlmeval.judge.choice import CHOICE, number_of, shown
+from medqbench_vlmeval.judge.choice_reply import parse_choice
 from medqbench_vlmeval.judge.verdict import parse_score
 from medqbench_vlmeval.judge.verdict_text import without_thoughts
 from medqbench_vlmeval.tasks import DIMENSIONS
@@ -18,6 +20,8 @@ from medqbench_vlmeval.tasks import DIMENSIONS
 NO_COMPLETION = "the server's reply is no chat completion"
 EMPTY = "the judge's reply is empty"
 NO_VERDICT = "no verdict in the judge's reply"
+EMPTY_EXTRACTION = "the extractor's reply is empty"
+NO_LETTER = "no valid last line in the extractor's reply"
 
 # Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
 # whole rest of it.
@@ -47,16 +51,28 @@ def read_reply(reply: str | None, call: Call) -> Reading:
     if reply is None:
         return Reading(reason=NO_COMPLETION)
     if not reply.strip():
-        return Reading(reason=EMPTY)
+        return Reading(reason=EMPTY_EXTRACTION if CHOICE in call.allowed else EMPTY)
     if call.structured:
         return _read_object(reply, call.allowed)
     ((dimension, allowed),) = call.allowed.items()
+    if dimension == CHOICE:
+        return _read_choice(reply, allowed)
     score = parse_score(reply)
     if score is None:
         return Reading(reason=NO_VERDICT)
     if score not in allowed:
         return Reading(reason=_not_allowed(score, allowed))
     return Reading({dimension: score})
+
+
+def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
+    said = parse_choice(reply)
+    if said is None:
+        return Reading(reason=NO_LETTER)
+    number = number_of(said)
+    if number not in allowed:
+        return Reading(reason=f"the extractor's answer {said} is not one of {shown(allowed)}")
+    return Reading({CHOICE: number})
 
 
 def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
