@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from medqbench_vlmeval.errors import BadInput
@@ -80,13 +80,26 @@ def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
     return (0, 1, 2)
 
 
+# A dataset's second pass: options permuted, images swapped. It measures robustness and is no result of the benchmark.
+ROBUSTNESS = "_robustness"
+
+
 @dataclass(frozen=True)
 class DatasetName:
-    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for."""
+    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for.
+
+    ``second_pass`` marks the dataset whose options are permuted and whose images are swapped.
+    """
 
     text: str
     task: Task
     split: Split
+    second_pass: bool = False
+
+    @property
+    def first_pass(self) -> DatasetName:
+        """The official dataset behind a second pass; an official name itself."""
+        return DatasetName(self.text.removesuffix(ROBUSTNESS), self.task, self.split) if self.second_pass else self
 
 
 def dataset_names(task: Task) -> dict[str, DatasetName]:
@@ -102,14 +115,31 @@ def dataset_names(task: Task) -> dict[str, DatasetName]:
 ALL_DATASET_NAMES = {name: found for task in Task for name, found in dataset_names(task).items()}
 
 
+def second_pass_names(task: Task) -> dict[str, DatasetName]:
+    """The names of a task's second passes; none for the no-reference task, which has no order to change."""
+    if task is Task.NO_REFERENCE:
+        return {}
+    names = [replace(name, text=f"{name.text}{ROBUSTNESS}", second_pass=True) for name in dataset_names(task).values()]
+    return {name.text: name for name in names}
+
+
+SECOND_PASS_NAMES = {name: found for task in Task for name, found in second_pass_names(task).items()}
+
+
 def parse_dataset_name(text: str) -> DatasetName:
-    """Look a dataset's name up.
+    """Look a dataset's name up: one of the sixteen, or that of a second pass.
 
     Raises:
-        BadInput: the name is not one of the sixteen; the message suggests the nearest.
+        BadInput: there is no such name; the message suggests the nearest.
     """
-    if text in ALL_DATASET_NAMES:
-        return ALL_DATASET_NAMES[text]
-    near = difflib.get_close_matches(text, ALL_DATASET_NAMES, n=1, cutoff=0.5)
+    found = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text)
+    if found is not None:
+        return found
+    if text.removesuffix(ROBUSTNESS) in ALL_DATASET_NAMES:
+        raise BadInput(
+            f"'{text}' does not exist: a no-reference sample has one image and no options, so that there is no order "
+            "to change in a second pass."
+        )
+    near = difflib.get_close_matches(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES], n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")

@@ -1,7 +1,14 @@
 import pytest
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, Split, Task, dimension_scores, parse_dataset_name
+from medqbench_vlmeval.tasks import (
+    ALL_DATASET_NAMES,
+    SECOND_PASS_NAMES,
+    Split,
+    Task,
+    dimension_scores,
+    parse_dataset_name,
+)
 
 
 def test_sixteen_names_and_no_suffix_means_test():
@@ -14,6 +21,17 @@ def test_sixteen_names_and_no_suffix_means_test():
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(BadInput, match="Did you mean 'MedQBench_Perception_mini'"):
         parse_dataset_name("MedQBench_Perceptoin_mini")
+
+
+def test_a_second_pass_has_a_name_of_its_own_and_is_none_of_the_sixteen():
+    name = parse_dataset_name("MedQBench_Perception_mini_robustness")
+    assert (name.task, name.split, name.second_pass) == (Task.PERCEPTION, Split.MINI, True)
+    assert name.first_pass == parse_dataset_name("MedQBench_Perception_mini")
+    assert parse_dataset_name("MedQBench_Reasoning_robustness").first_pass.text == "MedQBench_Reasoning"
+    assert len(SECOND_PASS_NAMES) == 12
+    assert not set(SECOND_PASS_NAMES) & set(ALL_DATASET_NAMES)
+    with pytest.raises(BadInput, match="no order to change"):
+        parse_dataset_name("MedQBench_Reasoning_NoReference_mini_robustness")
 
 
 def test_a_pairs_quality_accuracy_knows_no_one():

@@ -19,18 +19,28 @@ import pandas as pd
 from vlmeval.dataset.image_base import ImageBaseDataset
 
 from medqbench_vlmeval import evaluation
-from medqbench_vlmeval.data import ImageStore, load_dataset, stratified
+from medqbench_vlmeval.data import (
+    PERMUTATION_COLUMN,
+    ImageStore,
+    load_dataset,
+    permutation_of,
+    permutation_text,
+    second_pass,
+    stratified,
+)
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.prices import load_prices
 from medqbench_vlmeval.judge.store import default_folder
+from medqbench_vlmeval.kit.extractors import extractor_in_environment
 from medqbench_vlmeval.kit.hooks import ReportHooks
 from medqbench_vlmeval.kit.judges import kit_asker
 from medqbench_vlmeval.kit.limits import limit_in_environment
 from medqbench_vlmeval.kit.location import locate_run
+from medqbench_vlmeval.kit.second_pass import evaluate_second_pass
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.report.progress import judge_progress
-from medqbench_vlmeval.tasks import OPTION_LETTERS, Task, dataset_names, parse_dataset_name
+from medqbench_vlmeval.tasks import OPTION_LETTERS, Task, dataset_names, parse_dataset_name, second_pass_names
 
 STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
 
@@ -43,7 +53,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
 
     @classmethod
     def supported_datasets(cls) -> list[str]:
-        return list(dataset_names(cls.TASK))
+        return [*dataset_names(cls.TASK), *second_pass_names(cls.TASK)]
 
     def __init__(
         self,
@@ -55,7 +65,8 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
 
         Args:
-            dataset: a name of the class's task (see ``tasks.dataset_names``); the test split by default.
+            dataset: a name of the class's task (see ``tasks.dataset_names``), or of its second pass; the test split by
+                default.
             data_path: a local TSV to read in place of the published one; for the combined reasoning task the
                 folder of its two files.
             prompt_style: 'official' (default), 'letter' or 'reasoning'; else the environment variable
@@ -70,7 +81,9 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         if name.task is not self.TASK:
             raise BadInput(f"{type(self).__name__} cannot load '{name.text}', which is a {name.task.value} dataset.")
         self.prompt_style = check_style(prompt_style or os.environ.get(STYLE_VARIABLE) or "official")
-        self.sample_set = load_dataset(name, Path(data_path).expanduser() if data_path else None)
+        self.first_set = load_dataset(name.first_pass, Path(data_path).expanduser() if data_path else None)
+        self.is_second_pass = name.second_pass
+        self.sample_set = second_pass(self.first_set) if name.second_pass else self.first_set
         self._samples = {sample.index: sample for sample in self.sample_set.samples}
         self.img_root = str(ImageStore.default().root)
         self.skip_noimg = True
@@ -87,7 +100,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
             for letter in OPTION_LETTERS:
                 columns[letter] = [sample.options.get(letter) for sample in samples]
             columns["answer"] = [sample.answer for sample in samples]
-        else:
+        elif not self.is_second_pass:
             columns["description"] = [sample.description for sample in samples]
         for axis in ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation"):
             values = [getattr(sample, axis) for sample in samples]
@@ -101,13 +114,19 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         columns["data_sha256"] = [self.sample_set.sources[sample.task].sha256 for sample in samples]
         columns["data_revision"] = [self.sample_set.sources[sample.task].revision for sample in samples]
         columns["prompt_style"] = [self.prompt_style] * len(samples)
+        if self.is_second_pass:
+            first = {sample.index: sample for sample in self.first_set.samples}
+            columns[PERMUTATION_COLUMN] = [
+                permutation_text(permutation_of(first[sample.index]) or {}) for sample in samples
+            ]
         return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
 
     def _limited(self, frame: pd.DataFrame) -> pd.DataFrame:
         limit = limit_in_environment()
         if limit is None:
             return frame
-        chosen = stratified(self.sample_set.samples, limit)
+        # Of a second pass the same samples as of the first.
+        chosen = stratified(self.first_set.samples, limit)
         return frame[[sample.index in chosen for sample in self.sample_set.samples]].reset_index(drop=True)
 
     def _sample(self, line: int | Mapping[str, Any]) -> Sample:
@@ -135,13 +154,21 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> dict[str, Any]:
         """Score a prediction file, leave the result files beside it and return the headline numbers.
 
+        The environment variable MEDQBENCH_EXTRACTOR names a model for multiple-choice replies that the rules leave
+        open; it is asked as the judge keywords say.
+
         Raises:
             MedQBenchError: the file cannot be scored; predictions are never touched.
         """
         place = locate_run(Path(eval_file), self.dataset_name)
         # The frame may have been cut: by our limit, or to its first rows by the PyPI kit's own.
         kept = None if self.data is None else {str(index) for index in self.data["index"]}
-        with judge_progress(load_prices) if self.TASK.is_reasoning else nullcontext() as on_progress:
+        if self.is_second_pass:
+            only = kept if kept is not None and len(kept) < len(self._samples) else None
+            return evaluate_second_pass(Path(eval_file), self.dataset_name, self.first_set, only)
+        extractor = None if self.TASK.is_reasoning else extractor_in_environment()
+        asks = self.TASK.is_reasoning or extractor is not None
+        with judge_progress(load_prices) if asks else nullcontext() as on_progress:
             found = evaluation.evaluate(
                 evaluation.Request(
                     prediction_file=Path(eval_file),
@@ -156,6 +183,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                     cache=default_folder(),
                     kit_asker=kit_asker,
                     on_progress=on_progress,
+                    extractor=extractor,
                 )
             )
         headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.score)))

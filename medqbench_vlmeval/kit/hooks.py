@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.evaluation import result_paths, single_scores
-from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.files import read_object, sha256_of
 from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.records import PredictionStatus
 from medqbench_vlmeval.tasks import REASONING_PREFIX
@@ -48,10 +47,14 @@ class ReportHooks:
         judge_model: str | None = None,  # noqa: ARG003
         error_message: str | None = None,
     ) -> dict[str, int | None]:
-        """How many samples are unscored, of how many; without a result file all of them or none."""
+        """How many samples are unscored, of how many.
+
+        Without a result of this very prediction file that is all of them where the evaluation failed, else not known
+        (None, which the kit shows as '-'): nothing was judged, so nothing can be said to have been judged well.
+        """
         score = _current_score(prediction_file)
         if score is None:
-            return {"failed": total_samples if error_message else 0, "total": total_samples}
+            return {"failed": total_samples if error_message else None, "total": total_samples}
         parts = single_scores(score)
         return {
             "failed": sum(part.get("n_unscored", 0) for part in parts),
@@ -66,10 +69,11 @@ class ReportHooks:
 
 
 def _current_score(prediction_file: str | Path | None) -> dict[str, Any] | None:
+    """The result of a prediction file as it is now, None where there is none or it is of an earlier file."""
     if prediction_file is None or not Path(prediction_file).exists():
         return None
-    path = result_paths(Path(prediction_file)).score
-    if not path.exists():
-        return None
-    score: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return score if score["settings"]["prediction_file"]["sha256"] == sha256_of(Path(prediction_file)) else None
+    score = read_object(result_paths(Path(prediction_file)).score) or {}
+    settings = score.get("settings")
+    scored = settings.get("prediction_file") if isinstance(settings, dict) else None
+    same = isinstance(scored, dict) and scored.get("sha256") == sha256_of(Path(prediction_file))
+    return score if same else None

@@ -49,7 +49,7 @@ def kit_asker(options: JudgeOptions) -> Asker:
     if not name:
         raise BadInput(f"'{KIT_PREFIX}' wants the name of a judge of the kit's behind it, such as {KIT_PREFIX}gpt-4o.")
     if name == _IN_PROCESS and options.extra:
-        raise BadInput(f"The judge '{options.name}' runs in this process and takes no 'extra'.")
+        raise BadInput(f"The {options.role} '{options.name}' runs in this process and takes no 'extra'.")
     # Here, in the main thread: what the kit imports may set signal handlers.
     import vlmeval.dataset  # noqa: F401
 
@@ -107,7 +107,7 @@ class _KitModel:
         except Exception as error:  # noqa: BLE001
             # Foreign code with errors of every kind: packages that are missing, variables that are not set.
             words = failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
-            raise JudgeError(f"The kit could not build the judge '{self._name}': {words}.") from None
+            raise JudgeError(f"The kit could not build the {options.role} '{self._name}': {words}.") from None
 
     def _asked(self, messages: Messages) -> Answer:
         from requests import RequestException

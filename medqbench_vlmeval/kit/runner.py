@@ -23,12 +23,15 @@ from typing import Any
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.installed import InstalledKit, require_kit
 from medqbench_vlmeval.judge import parse_judge_args
+from medqbench_vlmeval.judge.extractor import extractor_name
 from medqbench_vlmeval.judge.masking import masked_traceback
+from medqbench_vlmeval.kit.extractors import extracting, extractor_in_environment, require_multiple_choice
 from medqbench_vlmeval.kit.limits import LIMIT_OPTIONS, limit_in_environment, limit_of, limited, takes_limit
 from medqbench_vlmeval.kit.redaction import Redaction, guard_kit, redacted
-from medqbench_vlmeval.kit.status import Job, Outcome, outcome_of
+from medqbench_vlmeval.kit.second_pass import add_second_passes, finish, is_second_pass
+from medqbench_vlmeval.kit.status import Job, Outcome, model_folder, outcome_of, run_folder
 from medqbench_vlmeval.kit.uncut import check_predictions, nothing_lost
-from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, parse_dataset_name
+from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task, parse_dataset_name
 
 _OUR_PREFIX = "medqbench"
 _OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
@@ -37,7 +40,9 @@ _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the kit on ``arguments`` (the kit's own, ``--prompt-style`` and ``--limit``) and return the exit code.
+    """Run the kit on ``arguments`` and return the exit code.
+
+    They are the kit's own, and ``--prompt-style``, ``--limit``, ``--extractor`` and ``--robustness``.
 
     Keys are masked in all that the kit logs, prints and writes into its status file meanwhile.
 
@@ -58,11 +63,18 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
     entries, models = _entries(known)
+    _check_names(list(entries) if known.config else known.data, entries)
+    if known.robustness and (known.data or known.config):
+        rest, known.data, entries, once = add_second_passes(rest, known.data, entries, known.config)
+        for sentence in once:
+            print(f"medqbench: {sentence}", file=sys.stderr)
     jobs = _jobs(known, entries, models)
     only_ours = bool(jobs) and all(_is_ours(job.dataset, entries) for job in jobs)
     _check_work_dir(Path(known.work_dir))
     work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)
     limit = known.limit if known.limit is not None else limit_in_environment()
+    extractor_in_environment()
+    require_multiple_choice(known.extractor, any(_is_multiple_choice(job.dataset, entries) for job in jobs))
     links = known.api_mode or _script(kit).parent != kit.package
     if limit is not None and not links:
         check_predictions(jobs, work_dir, limit)
@@ -85,6 +97,7 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     try:
         with (
             limited(known.limit),
+            extracting(known.extractor),
             nothing_lost(jobs, work_dir, limit, api_mode=known.api_mode, links=links),
             guard_kit(redaction),
         ):
@@ -101,22 +114,35 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         ) from (error if hidden is None else RunFailed(hidden))
     if int(os.environ.get("RANK", "0")) != 0:
         return 0
-    outcomes = [outcome_of(job, work_dir, started, api_mode=known.api_mode) for job in jobs]
-    _tell(outcomes, [_is_ours(job.dataset, entries) for job in jobs])
+    with limited(known.limit):
+        outcomes = [_outcome(job, work_dir, started, entries, api_mode=known.api_mode) for job in jobs]
+    _tell(jobs, outcomes, [_is_ours(job.dataset, entries) for job in jobs])
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def _tell(outcomes: Sequence[Outcome], ours: Sequence[bool]) -> None:
+def _outcome(
+    job: Job, work_dir: Path, started: datetime, entries: Mapping[str, Mapping[str, Any]], *, api_mode: bool
+) -> Outcome:
+    outcome = outcome_of(job, work_dir, started, api_mode=api_mode)
+    if not job.second_pass:
+        return outcome
+    folder = run_folder(job, work_dir, started, api_mode=api_mode)
+    return finish(job, outcome, folder, entries, model=model_folder(job, work_dir, api_mode=api_mode).name)
+
+
+def _tell(jobs: Sequence[Job], outcomes: Sequence[Outcome], ours: Sequence[bool]) -> None:
     """Print each result of ours below the kit's own log, and a sentence for each failure."""
     from medqbench_vlmeval.report import run_summary
+    from medqbench_vlmeval.report.render_robustness import robustness_tables
     from medqbench_vlmeval.report.text import terminal_text
 
-    for outcome, is_ours in zip(outcomes, ours, strict=True):
+    for job, outcome, is_ours in zip(jobs, outcomes, ours, strict=True):
         if outcome.failure:
             print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
         elif outcome.score and is_ours:
             print()
-            run_summary(json.loads(outcome.score.read_text(encoding="utf-8")))
+            show = robustness_tables if job.second_pass else run_summary
+            show(json.loads(outcome.score.read_text(encoding="utf-8")))
             print(f"Results: {outcome.score.parent}")
 
 
@@ -125,6 +151,8 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
     ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ours.add_argument("--prompt-style")
     ours.add_argument(*LIMIT_OPTIONS)
+    ours.add_argument("--extractor")
+    ours.add_argument("--robustness", action="store_true")
     ours.add_argument("--dry-run", action="store_true")
     found, rest = ours.parse_known_args(arguments)
     if found.dry_run:
@@ -133,6 +161,7 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
             "--mode infer, then 'medqbench score PREDICTIONS --judge NAME --dry-run' says what judging them costs."
         )
     limit = None if found.limit is None else limit_of(found.limit, "--limit")
+    extractor = None if found.extractor is None else extractor_name(found.extractor)
     if found.prompt_style:
         from medqbench_vlmeval.prompts import check_style
 
@@ -146,7 +175,8 @@ def _take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]
     kits.add_argument("--work-dir", default="./outputs")
     kits.add_argument("--mode", default="all")
     kits.add_argument("--api-mode", action="store_true")
-    return rest, kits.parse_known_args(rest, argparse.Namespace(limit=limit))[0]
+    ours_read = argparse.Namespace(limit=limit, extractor=extractor, robustness=found.robustness)
+    return rest, kits.parse_known_args(rest, ours_read)[0]
 
 
 def _entries(known: argparse.Namespace) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
@@ -184,16 +214,32 @@ def _entries(known: argparse.Namespace) -> tuple[dict[str, Mapping[str, Any]], l
 
 
 def _is_ours(dataset: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
-    return dataset in ALL_DATASET_NAMES or entries.get(dataset, {}).get("class") in _OUR_CLASSES
+    return (
+        dataset in ALL_DATASET_NAMES
+        or dataset in SECOND_PASS_NAMES
+        or entries.get(dataset, {}).get("class") in _OUR_CLASSES
+    )
+
+
+def _is_multiple_choice(dataset: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+    known = ALL_DATASET_NAMES.get(dataset)
+    return (known is not None and known.task is Task.PERCEPTION) or (
+        entries.get(dataset, {}).get("class") == "MedQBenchPerception"
+    )
 
 
 def _jobs(known: argparse.Namespace, entries: Mapping[str, Mapping[str, Any]], models: Sequence[str]) -> list[Job]:
     """The model x dataset pairs that this run is asked for."""
     datasets = list(entries) if known.config else known.data
+    return [
+        Job(model, dataset, known.mode, is_second_pass(dataset, entries)) for model in models for dataset in datasets
+    ]
+
+
+def _check_names(datasets: Sequence[str], entries: Mapping[str, Mapping[str, Any]]) -> None:
     for dataset in datasets:
         if dataset.lower().startswith(_OUR_PREFIX) and dataset not in entries and not _is_of_the_kit(dataset):
             parse_dataset_name(dataset)
-    return [Job(model, dataset, known.mode) for model in models for dataset in datasets]
 
 
 def _check_work_dir(folder: Path) -> None:

@@ -9,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from medqbench_vlmeval.evaluation import result_paths
+from medqbench_vlmeval.evaluation.robustness import robustness_paths
+
 # What the kit writes as the reason for skipping a dataset that was not meant to be evaluated.
 _MEANT = {"mode_infer"}
 # In api-mode the kit counts predictions and does not see that those of more samples than wanted are complete.
@@ -22,6 +25,7 @@ class Job:
     model: str
     dataset: str
     mode: str
+    second_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,16 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -
     if found is None:
         return Outcome(f"{name} was not run; the log in {work_dir} says why.")
     folder, entry = found
-    score = folder / f"{of_model.name}_{job.dataset}_score.json"
+    predictions = folder / f"{of_model.name}_{job.dataset}.xlsx"
+    score = robustness_paths(predictions).numbers if job.second_pass else result_paths(predictions).score
     scored = job.mode != "infer" and score.exists()
     return Outcome(_failure(name, entry, work_dir), score if scored else None)
+
+
+def run_folder(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -> Path | None:
+    """The folder that a job's run has written to after ``started``, None where it was not run."""
+    found = _newest(model_folder(job, work_dir, api_mode=api_mode), job.dataset, started)
+    return None if found is None else found[0]
 
 
 def _failure(name: str, found: dict[str, Any], work_dir: Path) -> str | None:

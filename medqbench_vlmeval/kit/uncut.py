@@ -16,6 +16,7 @@ from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.evaluation import result_paths
+from medqbench_vlmeval.evaluation.robustness import robustness_paths
 from medqbench_vlmeval.kit.status import Job, model_folder
 from medqbench_vlmeval.predictions import read_predictions
 
@@ -68,7 +69,8 @@ def copy_replaced(jobs: Sequence[Job], work_dir: Path, *, api_mode: bool) -> Non
     for job in jobs:
         for predictions in _predictions(job, work_dir, api_mode=api_mode):
             made = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
-            for path in (predictions, *vars(result_paths(predictions)).values()):
+            results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
+            for path in (predictions, *vars(results).values()):
                 kept = path.parent / _PREVIOUS / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
                 if path.is_file() and not path.is_symlink() and not kept.exists():
                     kept.parent.mkdir(exist_ok=True)

@@ -36,12 +36,22 @@ def rows_of(work, model, dataset):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.fixture
-def classical(kit, work):
-    code = run(
-        ["--data", PERCEPTION, NO_REFERENCE, COMPARATIVE, "--model", "MedQ-Classical", "--judge", "rules"]
-        + ["--work-dir", str(work)]
-    )
+@pytest.fixture(scope="module")
+def classical(kit, tmp_path_factory):
+    """One run for the tests that look at its results; none of them takes away or changes what it finds there."""
+    folder = tmp_path_factory.mktemp("classical")
+    work = folder / "outputs"
+    (folder / "lmu").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LMUData", str(folder / "lmu"))
+        patch.setenv("MEDQBENCH_JUDGE_CACHE", str(folder / "cache"))
+        patch.delenv("MEDQBENCH_DATA", raising=False)
+        patch.delenv("PRED_FORMAT", raising=False)
+        patch.chdir(folder)
+        code = run(
+            ["--data", PERCEPTION, NO_REFERENCE, COMPARATIVE, "--model", "MedQ-Classical", "--judge", "rules"]
+            + ["--work-dir", str(work)]
+        )
     assert code == 0
     return work
 
@@ -97,7 +107,7 @@ def test_status_holds_the_primary_metric_and_counts(classical, kit):
     assert judged == {"failed": 0, "total": score["n"]}
 
 
-def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit):
+def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit, work):
     predictions = newest(classical, "MedQ-Classical", f"MedQ-Classical_{NO_REFERENCE}.xlsx")
     before, first = sha256_of(predictions), score_of(classical, "MedQ-Classical", NO_REFERENCE)
     kit.build_dataset(NO_REFERENCE).evaluate(str(predictions), model="rules", nproc=4)
@@ -107,7 +117,7 @@ def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit):
     assert first == second
 
 
-def test_classical_beats_chance_clearly(classical):
+def test_classical_beats_chance_clearly(classical, work):
     assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(classical)]) == 0
     chance = score_of(classical, "MedQ-Chance", PERCEPTION)
     looked = score_of(classical, "MedQ-Classical", PERCEPTION)

@@ -1,0 +1,65 @@
+"""What the kit's final table and its ``summarize.py`` ask: our primary metric, and counts that were kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.kit.hooks import ReportHooks
+from tests.report.examples import combined_score, perception_score
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    path = tmp_path / "Model-X_MedQBench_Reasoning_mini.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["index", "prediction"])
+        table.writerows([[1, "Sharp."], [2, "Failed to obtain answer via API."], [3, "Blurred."]])
+    return path
+
+
+def save(predictions: Path, score: dict[str, Any]) -> None:
+    score["settings"] = {**score["settings"], "prediction_file": {"sha256": sha256_of(predictions)}}
+    predictions.with_name(f"{predictions.stem}_score.json").write_text(json.dumps(score), encoding="utf-8")
+
+
+def judge_errors(predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
+    return ReportHooks.report_judge_err(predictions, total_samples=3, error_message=error)
+
+
+def test_failures_are_those_of_the_result_of_this_very_file(predictions: Path) -> None:
+    assert ReportHooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
+    save(predictions, combined_score())
+    # One of three samples is unscored in each of the two parts.
+    assert judge_errors(predictions) == {"failed": 2, "total": 6}
+    predictions.write_text(predictions.read_text(encoding="utf-8").replace("Sharp", "Dark"), encoding="utf-8")
+    # A result of other replies says nothing of these.
+    assert judge_errors(predictions) == {"failed": None, "total": 3}
+    save(predictions, perception_score())
+    assert judge_errors(predictions) == {"failed": 0, "total": 5}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 1}', '{"settings": {"prediction_file": []}}'])
+def test_without_a_whole_result_nothing_is_said_to_be_judged(predictions: Path, content: str) -> None:
+    predictions.with_name(f"{predictions.stem}_score.json").write_text(content, encoding="utf-8")
+    assert judge_errors(predictions) == {"failed": None, "total": 3}
+    assert judge_errors(predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
+    assert judge_errors(None) == {"failed": None, "total": 3}
+    assert ReportHooks.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
+
+
+def test_the_primary_metric_is_overall_of_each_part() -> None:
+    single = {"How": 0.0, "Overall": 60.0, "modality|CT": 66.7}
+    assert ReportHooks.report_primary_metric(single) == {"Overall": 60.0}
+    combined = {"Comparative|Overall": 3.05, "NoReference|n": 3, "NoReference|Overall": 4.75}
+    assert list(ReportHooks.report_primary_metric(combined).items()) == [
+        ("NoReference|Overall", 4.75),
+        ("Comparative|Overall", 3.05),
+    ]
+    assert ReportHooks.report_primary_metric(None) == {}

@@ -1,0 +1,207 @@
+"""--robustness in runs of the real kit: a second pass behind the official one, apart from its numbers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import openpyxl
+import pytest
+
+from medqbench_vlmeval.data import stratified
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.kit.runner import run
+
+PERCEPTION = "MedQBench_Perception_mini"
+PAIRS = "MedQBench_Reasoning_Comparative_mini"
+ALONE = "MedQBench_Reasoning_NoReference_mini"
+BOTH = "MedQBench_Reasoning_mini"
+
+
+def newest(work, name):
+    found = [path for path in work.rglob(name) if not path.is_symlink()]
+    assert found, f"{name} is nowhere in {work}"
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
+
+
+def result_of(work, model, dataset):
+    return json.loads(newest(work, f"{model}_{dataset}_robustness_consistency.json").read_text(encoding="utf-8"))
+
+
+def cells_of(path):
+    heads, *rows = openpyxl.load_workbook(path).active.values
+    return [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+def test_a_run_with_a_second_pass(kit, work, capsys):
+    arguments = ["--model", "MedQ-Classical", "--judge", "rules", "--limit", "10", "--work-dir", str(work)]
+    assert run(["--data", PERCEPTION, PAIRS, *arguments, "--robustness"]) == 0
+    said = capsys.readouterr().out
+    assert "10 questions asked twice, the options permuted" in said
+    assert "10 pairs shown twice, the images swapped" in said
+
+    chosen = stratified(kit.build_dataset(PERCEPTION).sample_set.samples, 10)
+    shown = cells_of(newest(work, f"MedQ-Classical_{PERCEPTION}_robustness.xlsx"))
+    officials = {row["index"]: row for row in cells_of(newest(work, f"MedQ-Classical_{PERCEPTION}.xlsx"))}
+    assert {row["index"] for row in shown} == set(officials) == chosen
+    for row in shown:
+        assert row["answer"] != officials[row["index"]]["answer"]
+        assert row[row["answer"]] == officials[row["index"]][officials[row["index"]]["answer"]]
+    pairs = cells_of(newest(work, f"MedQ-Classical_{PAIRS}_robustness.xlsx"))
+    assert {row["permutation"] for row in pairs} == {"1:2 2:1"}
+    assert "description" not in pairs[0]
+
+    looked = result_of(work, "MedQ-Classical", PERCEPTION)
+    assert looked["n"] == looked["consistency"]["count"] == 10
+    score = json.loads(newest(work, f"MedQ-Classical_{PERCEPTION}_score.json").read_text(encoding="utf-8"))
+    assert looked["first"]["count"] == score["n_correct"]
+    compared = result_of(work, "MedQ-Classical", PAIRS)
+    assert compared["preferences"]["consistent"]["count"] == 10
+
+    # Nothing of it is an official result.
+    assert not list(work.rglob("*robustness_score.json"))
+    assert not list(work.rglob("*robustness_samples.jsonl"))
+    board = json.loads((work / "leaderboard" / "leaderboard.json").read_text(encoding="utf-8"))
+    assert {entry["dataset"] for entry in board["runs"]} == {PERCEPTION, PAIRS}
+    status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))["datasets"]
+    assert status[f"{PERCEPTION}_robustness"]["metrics"]["Same option in both"] == 100
+    assert "Overall" not in status[f"{PERCEPTION}_robustness"]["metrics"]
+
+
+def test_where_there_is_no_order_nothing_is_run(kit, work, tmp_path):
+    arguments = ["--model", "MedQ-Chance", "--robustness", "--work-dir", str(work)]
+    for data in ([ALONE], ["MMBench_DEV_EN", ALONE]):
+        with pytest.raises(BadInput, match="has no order to change"):
+            run(["--data", *data, *arguments])
+    with pytest.raises(BadInput, match="no order to change"):
+        run(["--data", f"{ALONE}_robustness", "--model", "MedQ-Chance", "--work-dir", str(work)])
+    config = tmp_path / "config.json"
+    config.write_text(
+        json.dumps({"model": {"MedQ-Chance": {}}, "data": {PERCEPTION: {"class": "MedQBenchPerception"}}})
+    )
+    with pytest.raises(BadInput, match=r"leaves .*config\.json as it is"):
+        run(["--config", str(config), "--robustness", "--work-dir", str(work)])
+    assert not work.exists()
+
+
+def test_what_the_kit_is_told(kit, work, monkeypatch, capsys):
+    from medqbench_vlmeval.kit import runner
+
+    seen = []
+    monkeypatch.setattr(runner, "_hand_over", lambda _, words: seen.append(words))
+    rest = ["--model", "MedQ-Chance", "--work-dir", str(work)]
+    run(["--data", PERCEPTION, "MMBench_DEV_EN", ALONE, BOTH, *rest, "--robustness"])
+    names = [PERCEPTION, f"{PERCEPTION}_robustness", "MMBench_DEV_EN", ALONE, BOTH, f"{BOTH}_robustness"]
+    assert seen[0] == ["--data", *names, *rest]
+    said = capsys.readouterr().err
+    assert f"{ALONE} is run once" in said
+    assert f"Of {BOTH} only the comparative part is run twice" in said
+    run(["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest, "--robustness"])
+    assert seen[1] == ["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest]
+    entry = {"class": "MedQBenchPerception", "dataset": PERCEPTION, "data_path": "x.tsv"}
+    # The kit's parser takes abbreviations, and of two options the last.
+    for option in ("--data-config", "--data-conf"):
+        run(["--data", PERCEPTION, option, json.dumps({PERCEPTION: entry}), *rest, "--robustness"])
+        assert json.loads(seen[-1][seen[-1].index("--data-config") + 1]) == {
+            PERCEPTION: entry,
+            f"{PERCEPTION}_robustness": {**entry, "dataset": f"{PERCEPTION}_robustness"},
+        }
+        assert "--data-conf" not in seen[-1]
+    with pytest.raises(BadInput, match="'MedQBench_Perception_mini_robustnes' is not a MedQ-Bench dataset"):
+        run(["--data", "MedQBench_Perception_mini_robustnes", *rest, "--robustness"])
+
+
+def test_a_second_pass_alone_names_the_file_it_misses(kit, work, capsys):
+    arguments = [
+        "--data",
+        f"{PERCEPTION}_robustness",
+        "--model",
+        "MedQ-Chance",
+        "--limit",
+        "5",
+        "--work-dir",
+        str(work),
+    ]
+    assert run(arguments) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "The first pass's predictions are not there" in last
+    assert f"MedQ-Chance_{PERCEPTION}.xlsx was expected" in last
+    assert newest(work, f"MedQ-Chance_{PERCEPTION}_robustness.xlsx").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+def test_infer_then_eval_and_the_second_pass_alone(kit, work, mode):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
+    assert run([*arguments, "--mode", "infer"]) == 0
+    assert run([*arguments, "--robustness", "--mode", "infer", "--reuse"]) == 0
+    assert not list(work.rglob("*_consistency.json"))
+    files = [newest(work, f"MedQ-Chance_{PERCEPTION}{ending}.xlsx") for ending in ("", "_robustness")]
+    before = [sha256_of(path) for path in files]
+    assert run([*arguments, "--robustness", "--mode", "eval"]) == 0
+    first = result_of(work, "MedQ-Chance", PERCEPTION)
+    assert (first["n"], first["n_unanswered"]["either"]) == (75, 0)
+    assert [sha256_of(path) for path in files] == before
+    alone = ["--data", f"{PERCEPTION}_robustness", *arguments[2:], "--reuse"]
+    assert run(alone) == 0
+    second = result_of(work, "MedQ-Chance", PERCEPTION)
+    # The PyPI kit writes the same predictions anew, with another time in the spreadsheet.
+    first.pop("settings"), second.pop("settings")
+    assert first == second
+
+
+@pytest.mark.slow
+def test_of_both_reasoning_tasks_the_pairs_alone_are_run_twice(kit, work, capsys, monkeypatch):
+    monkeypatch.setenv("MEDQBENCH_PROMPT_STYLE", "official")
+    arguments = ["--data", BOTH, "--model", "MedQ-Chance", "--judge", "rules", "--limit", "10", "--work-dir", str(work)]
+    assert run([*arguments, "--robustness", "--prompt-style", "reasoning"]) == 0
+    assert "only the comparative part is run twice" in capsys.readouterr().err
+    found = result_of(work, "MedQ-Chance", BOTH)
+    assert (found["robustness_of"], found["n"]) == ("comparative", 5)
+    assert sum(found["left_out"].values()) == 0
+    assert found["settings"]["second_pass"]["prompt_style"] == ["reasoning"]
+
+
+@pytest.fixture
+def straggler(kit, work):
+    """A model whose last reply of the first pass comes when the second pass was evaluated without it."""
+    from vlmeval.config import supported_VLM
+    from vlmeval.vlm.base import BaseModel
+
+    waits = threading.Lock()
+
+    class Straggler(BaseModel):
+        INTERLEAVE = True
+
+        def generate_inner(self, message, dataset=None):
+            if dataset == PERCEPTION and waits.acquire(blocking=False):
+                deadline = time.monotonic() + 60
+                while time.monotonic() < deadline and not self.second_pass_failed():
+                    time.sleep(0.05)
+            return "A"
+
+        @staticmethod
+        def second_pass_failed():
+            for path in work.rglob("status.json"):
+                try:
+                    status = json.loads(path.read_text(encoding="utf-8"))
+                except ValueError:
+                    continue
+                if status.get("datasets", {}).get(f"{PERCEPTION}_robustness", {}).get("error_message"):
+                    return True
+            return False
+
+    supported_VLM["Straggler"] = Straggler
+    yield "Straggler"
+    del supported_VLM["Straggler"]
+
+
+@pytest.mark.slow
+def test_in_api_mode_the_second_pass_may_be_done_first(straggler, work, capsys):
+    arguments = ["--data", PERCEPTION, "--model", straggler, "--limit", "6", "--api-mode", "--api-nproc", "8"]
+    assert run([*arguments, "--robustness", "--work-dir", str(work)]) == 0
+    assert "failed" not in capsys.readouterr().err.splitlines()[-1]
+    found = result_of(work, straggler, PERCEPTION)
+    assert (found["n"], found["consistency"]["count"]) == (6, 0)
