@@ -1,13 +1,20 @@
-"""``medqbench leaderboard``: the local board."""
+"""``medqbench leaderboard``: the local board, and other boards that runs are merged into."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from medqbench_vlmeval.errors import BadInput
+
 app = typer.Typer(help="The local leaderboard with the published rows beside your own.", no_args_is_help=True)
+
+RunDir = Annotated[Path, typer.Argument(help="A folder with *_score.json files, or one such file.")]
+Board = Annotated[Path, typer.Option("--board", help="The board's folder.")]
+_DEFAULT = Path("outputs/leaderboard")
 
 
 @app.command()
@@ -15,28 +22,135 @@ def show(
     folder: Annotated[
         Path | None, typer.Argument(help="A work folder, its 'leaderboard' folder or leaderboard.json.")
     ] = None,
+    history: Annotated[bool, typer.Option("--history", help="Print the past results of own rows as well.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
     from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.report import leaderboard, terminal_tables
+    from medqbench_vlmeval.report.board_history import histories, print_histories
 
-    rows = leaderboard.leaderboard_rows(
-        folder if folder is not None else Path("outputs"), must_exist=folder is not None
-    )
+    place, must_exist = (folder, True) if folder is not None else (Path("outputs"), False)
+    entries = leaderboard.own_entries(place, must_exist)
+    rows = leaderboard.rows_of(entries)
     if as_json:
-        print_json(leaderboard.as_json(rows))
-    else:
-        terminal_tables(rows)
+        found = leaderboard.as_json(rows)
+        print_json({**found, "history": histories(entries)} if history else found)
+        return
+    terminal_tables(rows)
+    if history:
+        print_histories(entries)
 
 
 @app.command()
 def add(
-    run_dir: Annotated[Path, typer.Argument(help="A folder with *_score.json files, or one such file.")],
-    board: Annotated[Path, typer.Option("--board", help="The board's folder.")] = Path("outputs/leaderboard"),
+    run_dir: RunDir,
+    board: Board = _DEFAULT,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            "--category", help="The model's: commercial, open-source, medical-specialized, human or baseline."
+        ),
+    ] = None,
 ) -> None:
-    """Enter scored runs into a board; entering a run again replaces its row."""
+    """Enter scored runs into a board; entering a run again changes nothing, a newer one replaces its row."""
     from medqbench_vlmeval.report import leaderboard
+    from medqbench_vlmeval.report.board_runs import scored_runs
 
-    for score in leaderboard.read_scores(run_dir):
-        print(leaderboard.update(board, score))
+    print(leaderboard.add(board, [result.score for result in scored_runs(run_dir)], category))
+
+
+@app.command()
+def remove(
+    model: Annotated[str, typer.Argument(help="The model whose own row goes.")],
+    board: Board = _DEFAULT,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Only rows of this dataset.")] = None,
+    judge: Annotated[str | None, typer.Option("--judge", help="Only rows of this judge.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All rows that are meant, where there are several.")] = False,
+) -> None:
+    """Take an own row off a board; the board before is kept as leaderboard.json.bak."""
+    from medqbench_vlmeval.report import leaderboard
+    from medqbench_vlmeval.report.text import terminal_text
+
+    backup, removed = leaderboard.remove(board, model, dataset=dataset, judge=judge, protocol=protocol, every=every)
+    for entry in removed:
+        print(terminal_text(f"removed: {leaderboard.describe(entry)}"))
+    print(f"the board before: {backup}")
+
+
+@app.command()
+def export(
+    run_dir: Annotated[
+        Path, typer.Argument(help="A folder with *_score.json files or one such file; for tables also a board.")
+    ],
+    openvlm: Annotated[
+        Path | None, typer.Option("--openvlm", help="Merge the runs into this OpenVLM-style JSON, in place.")
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", help="The model's name in the OpenVLM-style JSON.")] = None,
+    update_time: Annotated[
+        bool, typer.Option("--update-time", help="Set the OpenVLM-style JSON's 'time' to now.")
+    ] = False,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the board as CSV.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option("--markdown", help="Write the board as Markdown, into a README too.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write the board as HTML tables.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Only this board in the tables: perception, no-reference, comparative.")
+    ] = None,
+) -> None:
+    """Merge scored runs into an OpenVLM-style JSON, or write the board as a table."""
+    from medqbench_vlmeval.report import board_export
+
+    tables = {form: path for form, path in (("csv", csv), ("markdown", markdown), ("html", html)) if path is not None}
+    if openvlm is None and not tables:
+        raise BadInput("Nothing to export: name a file with --openvlm, --csv, --markdown or --html.")
+    if openvlm is None and (model is not None or update_time):
+        raise BadInput("--model and --update-time belong to --openvlm; name its file.")
+    files = [path.resolve() for path in (openvlm, *tables.values()) if path is not None]
+    if len(set(files)) < len(files):
+        raise BadInput("Two of --openvlm, --csv, --markdown and --html name one file; name one for each.")
+    # Everything is read and made before anything is written.
+    boards = board_export.boards_at(run_dir, task) if tables else {}
+    exports = [board_export.table_file(path, form, boards) for form, path in tables.items()]
+    if openvlm is not None:
+        _merge(run_dir, openvlm, model, update_time)
+    for one in exports:
+        print(board_export.write(one))
+
+
+@app.command()
+def validate(file: Annotated[Path, typer.Argument(help="leaderboard.json, or an OpenVLM-style JSON.")]) -> None:
+    """Check a board's file without changing it; exit code 2 where something is wrong with it."""
+    from medqbench_vlmeval.report.board_check import check
+    from medqbench_vlmeval.report.board_file import find_board
+    from medqbench_vlmeval.report.text import terminal_text
+
+    path = find_board(file) or file
+    found = check(path)
+    for problem in found.problems:
+        print(terminal_text(problem))
+    if found.problems:
+        raise BadInput(f"{path} ({found.kind}) has {len(found.problems)} problem(s), listed above; repair them.")
+    print(f"{path}: in order ({found.kind}, {found.models} models, {found.results} results of MedQ-Bench).")
+
+
+def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:
+    from medqbench_vlmeval.report import openvlm
+    from medqbench_vlmeval.report.board_runs import scored_runs
+    from medqbench_vlmeval.report.text import terminal_text
+
+    results = scored_runs(run_dir)
+    merged = openvlm.merge(file, results, model, stamp=stamp)
+    for name, dataset in merged.members:
+        print(terminal_text(f"{name}: {dataset}"))
+    apart = [result.path.name for result in results if result.score.get("comparable") is not True]
+    if apart:
+        print(
+            terminal_text(f"! not comparable with the published rows, and marked so: {', '.join(apart)}"),
+            file=sys.stderr,
+        )
+    print(f"{merged.path}{'' if merged.changed else ' (unchanged)'}")
+    if merged.backup is not None:
+        print(f"the file before: {merged.backup}")

@@ -2,50 +2,116 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.board_file import (
-    BOARD,
-    CSV_FILES,
+from medqbench_vlmeval.report.board_entries import (
+    BOARD_TASKS,
+    CATEGORIES,
     Entry,
-    board_rows,
-    locked,
-    read_entries,
-    write_board,
+    categorised,
+    entry_of,
+    merged,
+    ordered,
 )
-from medqbench_vlmeval.report.rows import Row, own_row
-from medqbench_vlmeval.report.runs import OVERALL, RunPart, mapping, parts_of
-from medqbench_vlmeval.report.text import storable
-from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, Task
+from medqbench_vlmeval.report.board_file import BOARD, back_up, find_board, read_entries, write_board
+from medqbench_vlmeval.report.board_lock import LOCK_TIMEOUT, locked
+from medqbench_vlmeval.report.board_rows import board_rows
+from medqbench_vlmeval.report.rows import Row
+from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.tasks import Task
 
-LOCK_TIMEOUT = 60.0  # seconds
-_SCORE = "_score.json"
-HISTORY = 20  # past results kept for a row
+_LOCK = ".leaderboard.lock"
+_SPELLINGS = {"medical-specialised": "medical-specialized", "medical": "medical-specialized"}
 
 
 def update(folder: Path, score: Mapping[str, Any], timeout: float = LOCK_TIMEOUT) -> Path:
-    """Put a run's score on the board in ``folder`` (``{work_dir}/leaderboard``) and return ``leaderboard.json``.
+    """Put a run's score on the board in ``folder`` (``{work_dir}/leaderboard``); see :func:`add`."""
+    return add(folder, [score], timeout=timeout)
 
-    A run is the same as an earlier one when model, dataset, size, protocol, judge, data and prompt style are: it
-    replaces that row, whose numbers go into the row's ``history``. Adding one result twice changes nothing.
-    A combined run stands on both reasoning boards. Any number of processes may call this at once; each file
-    is replaced whole, and ``timeout`` is in seconds.
+
+def add(
+    folder: Path,
+    scores: Iterable[Mapping[str, Any]],
+    category: str | None = None,
+    timeout: float = LOCK_TIMEOUT,
+) -> Path:
+    """Put runs' scores on the board in ``folder``, all or none, and return its ``leaderboard.json``.
+
+    A run is the same as an earlier one when model, dataset, size, protocol, judge, data and prompt style are: the
+    newest result is the row, and the numbers of the others are the row's ``history``. Adding one result twice
+    changes nothing. A combined run stands on both reasoning boards. ``category`` (one of ``CATEGORIES``) is given
+    to all rows of the runs' models. Any number of processes and threads may call this at once; each file is
+    replaced whole, and ``timeout`` is in seconds.
 
     Raises:
-        BadInput: ``score`` is not a result, or the board is not one; the file is left as it is.
+        BadInput: a score is not a result, the category is unknown, or the board is not one; the file is left as it
+            is.
         RunFailed: the folder cannot be written to, or the lock was not free in time.
     """
-    added = [_entry(part) for part in parts_of(score)]
-    with locked(folder, timeout):
+    category = None if category is None else _category(category)
+    added = [entry_of(part) for score in scores for part in parts_of(score)]
+    with locked(folder / _LOCK, folder, timeout):
         entries = read_entries(folder / BOARD)
         for entry in added:
-            entries = _merged(entries, entry)
-        return write_board(folder, _sorted(entries))
+            entries = merged(entries, entry)
+        if category is not None:
+            for model in {entry["model"] for entry in added}:
+                entries = categorised(entries, model, category)
+        return write_board(folder, ordered(entries))
+
+
+def remove(
+    place: Path,
+    model: str,
+    *,
+    dataset: str | None = None,
+    judge: str | None = None,
+    protocol: str | None = None,
+    every: bool = False,
+    timeout: float = LOCK_TIMEOUT,
+) -> tuple[Path, list[Entry]]:
+    """Take own rows off a board, after a copy to ``leaderboard.json.bak``; return that copy and the rows.
+
+    Without ``every`` exactly one row must be meant; ``dataset``, ``judge`` and ``protocol`` narrow the choice.
+
+    Raises:
+        BadInput: there is no board, no such row, or more than one.
+        RunFailed: the folder cannot be written to, or the lock was not free in time.
+    """
+    folder = _board_at(place).parent
+    wanted = {"model": model, "dataset": dataset, "judge": judge, "protocol": protocol}
+    with locked(folder / _LOCK, folder, timeout):
+        entries = read_entries(folder / BOARD)
+        meant = [
+            entry
+            for entry in entries
+            if all(value is None or entry.get(name) == value for name, value in wanted.items())
+        ]
+        if not meant:
+            raise BadInput(_nothing_to_remove(model, entries))
+        if len(meant) > 1 and not every:
+            raise BadInput(
+                f"{len(meant)} rows of {folder / BOARD} are meant: {'; '.join(map(describe, meant))}. Narrow the "
+                "choice with --dataset, --judge or --protocol, or remove them --all."
+            )
+        backup = back_up(folder)
+        # Two rows may be equal to the last field, and only these two objects are meant.
+        left = {id(entry) for entry in meant}
+        write_board(folder, [entry for entry in entries if id(entry) not in left])
+    return backup, meant
+
+
+def describe(entry: Mapping[str, Any]) -> str:
+    """What tells an entry from others, for a message."""
+    known = (entry["model"], entry["task"], entry.get("dataset"), entry.get("judge"), entry.get("protocol"))
+    data = str(entry.get("data_sha256") or "").removeprefix("samples:")[:8]
+    count = f"n={entry['n']}" if entry.get("n") is not None else None
+    return ", ".join(str(one) for one in (*known, data, count) if one)
 
 
 def leaderboard_rows(place: Path | None = None, must_exist: bool = True) -> dict[Task, list[Row]]:
@@ -58,14 +124,30 @@ def leaderboard_rows(place: Path | None = None, must_exist: bool = True) -> dict
         BadInput: there is no board, or the file is not one.
         RunFailed: the file cannot be read.
     """
-    path = _find(place) if place is not None else None
-    if place is not None and path is None and must_exist:
-        raise BadInput(
-            f"There is no leaderboard in {place}: name the working folder of a run, its 'leaderboard' folder or "
-            f"{BOARD} itself."
-        )
-    entries = read_entries(path) if path is not None else []
-    return {task: board_rows(entries, task) for task in CSV_FILES}
+    return rows_of(_entries(place, must_exist))
+
+
+def rows_of_scores(scores: Iterable[Mapping[str, Any]]) -> dict[Task, list[Row]]:
+    """The rows that a board of these results alone would have.
+
+    Raises:
+        BadInput: a score is not a result.
+    """
+    entries: list[Entry] = []
+    for score in scores:
+        for part in parts_of(score):
+            entries = merged(entries, entry_of(part))
+    return rows_of(entries)
+
+
+def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
+    """The rows of all three tasks for checked entries."""
+    return {task: board_rows(entries, task) for task in BOARD_TASKS}
+
+
+def own_entries(place: Path | None, must_exist: bool = True) -> list[Entry]:
+    """The own runs of a board with their ``history``, in the board's order (see :func:`leaderboard_rows`)."""
+    return ordered(_entries(place, must_exist))
 
 
 def as_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str, Any]]]:
@@ -75,100 +157,34 @@ def as_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str, Any]
     }
 
 
-def read_scores(place: Path) -> list[dict[str, Any]]:
-    """The results in a ``_score.json`` file, or in all such files of a folder (subfolders are not searched).
-
-    Raises:
-        BadInput: there is no such file, or one of them is not a result.
-    """
-    paths = sorted(place.glob(f"*{_SCORE}")) if place.is_dir() else [place]
-    if not paths:
-        raise BadInput(f"There is no *{_SCORE} in {place}: name the folder of a scored run.")
-    return [_read_score(path) for path in paths]
+def _entries(place: Path | None, must_exist: bool) -> list[Entry]:
+    if place is None or (not must_exist and find_board(place) is None):
+        return []
+    return read_entries(_board_at(place))
 
 
-def _read_score(path: Path) -> dict[str, Any]:
-    try:
-        score = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{_SCORE} file.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}); score the run again.") from error
-    if not isinstance(score, dict):
-        raise BadInput(f"{path} is not a result of medqbench; name a *{_SCORE} file.")
-    try:
-        parts_of(score)
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
-    return score
+def _board_at(place: Path) -> Path:
+    path = find_board(place)
+    if path is None:
+        raise BadInput(
+            f"There is no leaderboard in {place}: name the working folder of a run, its 'leaderboard' folder or "
+            f"{BOARD} itself."
+        )
+    return path
 
 
-def _find(place: Path) -> Path | None:
-    found = (path for path in (place, place / BOARD, place / "leaderboard" / BOARD) if path.is_file())
-    return next(found, None)
+def _category(text: str) -> str:
+    category = _SPELLINGS.get(text, text)
+    if category not in CATEGORIES:
+        raise BadInput(f"'{text}' is no category of the leaderboard; choose one of {', '.join(CATEGORIES)}.")
+    return category
 
 
-def _entry(part: RunPart) -> Entry:
-    row = own_row(part)
-    entry = {
-        "task": row.task.value,
-        "kind": row.kind,
-        "model": row.model,
-        "dataset": row.dataset,
-        "values": dict(row.values),
-        "interval": list(row.interval) if row.interval else None,
-        "n": row.n,
-        "counts": dict(part.counts),
-        "comparable": row.comparable,
-        "not_comparable_because": list(row.not_comparable_because),
-        "judge": row.judge,
-        "protocol": row.protocol,
-        "protocol_sha256": part.setting("protocol", "sha256"),
-        "prompt_style": row.prompt_style,
-        "data_sha256": row.data_sha256,
-        "data_revision": part.data.get("revision"),
-        "versions": dict(mapping(part.settings.get("versions"))),
-        "created": row.created,
-        "history": [],
-    }
-    # What the file gives back must be what was put in, or a rerun would not find its row.
-    return {name: _storable(value) for name, value in entry.items()}
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [_storable(inner) for inner in value]
-    return value
-
-
-def _identity(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    known = ALL_DATASET_NAMES.get(str(entry.get("dataset")))
-    # One table has several names: no suffix means test, and a combined run measures both single ones.
-    dataset = known.split.value if known else str(entry.get("dataset"))
-    # n: a run that was limited to some samples does not take the place of a whole one.
-    fields = ("protocol", "protocol_sha256", "judge", "data_sha256", "prompt_style", "n")
-    return (entry["task"], entry["model"], known is not None, dataset, *(entry.get(field) for field in fields))
-
-
-def _merged(entries: list[Entry], new: Entry) -> list[Entry]:
-    identity = _identity(new)
-    merged = [entry for entry in entries if _identity(entry) != identity]
-    history: list[Any] = []
-    for old in (entry for entry in entries if _identity(entry) == identity):
-        if old.get("created") != new["created"] or old["values"] != new["values"]:
-            history.append({"created": old.get("created"), "n": old.get("n"), "values": old["values"]})
-        history += old.get("history", [])
-    return [*merged, {**new, "history": history[:HISTORY]}]
-
-
-def _sorted(entries: list[Entry]) -> list[Entry]:
-    """By task, then best first: the file's bytes do not depend on the order in which runs were added."""
-
-    def key(entry: Entry) -> tuple[Any, ...]:
-        overall = entry["values"].get(OVERALL)
-        task = list(CSV_FILES).index(Task(entry["task"]))
-        return (task, overall is None, -(overall or 0), entry["model"], repr(_identity(entry)))
-
-    return sorted(entries, key=key)
+def _nothing_to_remove(model: str, entries: Sequence[Entry]) -> str:
+    models = list(dict.fromkeys(entry["model"] for entry in entries))
+    near = difflib.get_close_matches(model, models, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return (
+        f"No own row of this board is of '{model}' with these settings (published rows cannot be removed).{hint} Own "
+        f"models: {', '.join(models) or 'none'}."
+    )

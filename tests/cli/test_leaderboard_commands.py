@@ -1,0 +1,134 @@
+"""``medqbench leaderboard`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.data import published_rows
+from medqbench_vlmeval.tasks import Task
+from tests.commands import run
+from tests.report.examples import combined_score, perception_score
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with a perception and a combined run of one model."""
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    save(folder, perception_score())
+    save(folder, combined_score())
+    return folder
+
+
+def save(folder: Path, score: dict[str, Any]) -> None:
+    (folder / f"{score['model']}_{score['dataset']}_score.json").write_text(json.dumps(score), encoding="utf-8")
+
+
+def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    code, out, _ = run(capsys, "leaderboard", "add", work, "--board", board, "--category", "open-source")
+    assert (code, out.strip()) == (0, str(board / "leaderboard.json"))
+    newer = perception_score(Overall=80.0)
+    newer["settings"] = {**newer["settings"], "created": "2026-12-01T10:00:00+00:00"}
+    save(work, newer)
+    run(capsys, "leaderboard", "add", work, "--board", board)
+    code, out, _ = run(capsys, "leaderboard", "show", board, "--history")
+    assert code == 0
+    assert all(words in out for words in ("History of own rows", "80.00", "60.00", "GPT-5"))
+    code, out, _ = run(capsys, "leaderboard", "show", board, "--history", "--json")
+    found = json.loads(out)
+    (own,) = (row for row in found["perception"] if row["kind"] == "own")
+    assert (own["category"], own["values"]["Overall"]) == ("open-source", 80)
+    assert [one["values"]["Overall"] for one in found["history"][0]["results"]] == [80, 60]
+    code, _, err = run(capsys, "leaderboard", "remove", "Model-X", "--board", board)
+    assert (code, "3 rows of" in err) == (2, True)
+    code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--dataset", newer["dataset"])
+    assert (code, "removed: Model-X, perception" in out) == (0, True)
+    code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--all")
+    assert (code, out.count("removed:")) == (0, 2)
+    _, out, _ = run(capsys, "leaderboard", "show", board, "--json")
+    assert [row["kind"] for row in json.loads(out)["perception"]] == ["published"] * len(
+        published_rows(Task.PERCEPTION)
+    )
+
+
+def test_runs_are_merged_and_the_file_is_in_order(capsys: Capture, work: Path, tmp_path: Path) -> None:
+    file = tmp_path / "OpenVLM.json"
+    code, out, err = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
+    assert code == 0
+    assert out.splitlines()[-1] == str(file)
+    assert "not comparable with the published rows" in err
+    assert list(json.loads(file.read_text(encoding="utf-8"))["results"]["Mine"]) == [
+        "META",
+        "MedQBench_Perception_mini",
+        "MedQBench_Reasoning_NoReference_mini",
+        "MedQBench_Reasoning_Comparative_mini",
+    ]
+    code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
+    assert (code, out.splitlines()[-1]) == (0, f"{file} (unchanged)")
+    code, out, _ = run(capsys, "leaderboard", "validate", file)
+    assert (code, "1 models, 3 results" in out) == (0, True)
+    run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine", "--update-time")
+    file.write_text(file.read_text(encoding="utf-8").replace("60.0", "600"), encoding="utf-8")
+    code, out, err = run(capsys, "leaderboard", "validate", file)
+    assert code == 2
+    assert "'Overall' 600, which is not within 0 and 100" in out
+    assert "has 1 problem(s)" in err
+
+
+def test_tables_of_a_board_and_of_runs_without_one(capsys: Capture, work: Path, tmp_path: Path) -> None:
+    run(capsys, "leaderboard", "add", work, "--board", tmp_path / "board")
+    paths = [tmp_path / "t.csv", tmp_path / "t.md", tmp_path / "t.html"]
+    options = ["--csv", paths[0], "--markdown", paths[1], "--html", paths[2]]
+    contents = []
+    for place in (tmp_path / "board", work):
+        code, out, _ = run(capsys, "leaderboard", "export", place, *options)
+        assert (code, out.split()) == (0, [str(path) for path in paths])
+        contents.append([path.read_bytes() for path in paths])
+    assert contents[0] == contents[1]
+    run(capsys, "leaderboard", "export", work, "--markdown", paths[1], "--task", "comparative")
+    assert paths[1].read_text(encoding="utf-8").count("###") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--openvlm, --csv, --markdown or --html"),
+        (["--model", "A", "--csv", "t.csv"], "belong to --openvlm"),
+        (["--csv", "t.csv", "--markdown", "./t.csv"], "name one file"),
+        (["--csv", "t.csv", "--openvlm", "t.csv"], "name one file"),
+        (["--csv", "t.csv", "--task", "reasoning"], "'reasoning' has no board; choose one of perception"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    capsys: Capture, work: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(work)
+    code, _, err = run(capsys, "leaderboard", "export", work, *arguments)
+    assert (code, words in err) == (2, True)
+    assert not (work / "t.csv").exists()
+
+
+def test_nothing_is_written_where_one_file_cannot_be(capsys: Capture, work: Path, tmp_path: Path) -> None:
+    readme, file = tmp_path / "README.md", tmp_path / "board.json"
+    readme.write_text("# Mine\n", encoding="utf-8")
+    code, _, err = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--markdown", readme)
+    assert (code, "medqbench leaderboard: begin" in err) == (2, True)
+    assert not file.exists()
+    hollow = tmp_path / "hollow_score.json"
+    hollow.write_text('{"task": "perception", "model": "M"}', encoding="utf-8")
+    code, _, err = run(capsys, "leaderboard", "add", hollow, "--board", tmp_path / "board")
+    assert (code, "hollow_score.json has no count of its samples" in err) == (2, True)
+    (work / "half_samples.jsonl").write_text("{}\n", encoding="utf-8")
+    for command in (["add", work, "--board", tmp_path / "board"], ["export", work, "--openvlm", file]):
+        code, _, err = run(capsys, "leaderboard", *command)
+        assert (code, "half of a run" in err) == (2, True)
+    assert not (tmp_path / "board").exists()
+    code, _, err = run(capsys, "leaderboard", "validate", readme)
+    assert (code, "is not JSON" in err) == (2, True)

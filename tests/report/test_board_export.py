@@ -1,0 +1,153 @@
+"""A board as CSV, Markdown and HTML: names are data there too, and a user's own file keeps its lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.report.board_export import BEGIN, END, shown, table_file, write
+from medqbench_vlmeval.report.board_tables import csv_table, html_tables, markdown_tables
+from medqbench_vlmeval.report.leaderboard import rows_of, rows_of_scores
+from medqbench_vlmeval.report.rows import Row
+from medqbench_vlmeval.tasks import Task
+from tests.report.examples import combined_score, perception_score
+
+HOSTILE = [
+    "a|b",
+    "a\\|b",
+    "back\\",
+    "two\nlines\r\nand more",
+    "<script>alert(1)</script>",
+    "<!-- medqbench leaderboard: end -->",
+    "![x](http://example.org/y.png)",
+    "[link](https://example.org)",
+    "**bold** _it_ `code` ~~gone~~",
+    "&lt;b&gt; &amp;",
+    "https://example.org www.example.org @somebody :smile: $x$",
+    "=1+1",
+    "\x1b[31mred\u202e",
+    "  spaces  ",
+]
+
+
+class Table(HTMLParser):
+    """Texts of the cells, and the names of all tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.rows: list[list[str]] = []
+        self._in_cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+        self._in_cell = tag in ("td", "th")
+        if tag == "tr":
+            self.rows.append([])
+        elif self._in_cell:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_cell = self._in_cell and tag not in ("td", "th")
+
+    def handle_data(self, data: str) -> None:
+        if self._in_cell:
+            self.rows[-1][-1] += data
+
+
+def hostile_boards() -> dict[Task, list[Row]]:
+    boards = rows_of_scores(perception_score(name) for name in HOSTILE)
+    return {Task.PERCEPTION: [row for row in boards[Task.PERCEPTION] if row.kind == "own"]}
+
+
+def expected_names() -> set[str]:
+    plain = {" ".join(name.split()) for name in HOSTILE}
+    return {name.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd") for name in plain}
+
+
+def test_markdown_renders_as_a_table_of_the_very_names() -> None:
+    text = markdown_tables(hostile_boards())
+    # Every line of a table has the same cells also for a reader that knows no more than escaped pipes.
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(HOSTILE)
+    found = Table(MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text))
+    assert {len(row) for row in found.rows} == {13}
+    assert {row[1] for row in found.rows[1:]} == expected_names()
+    assert not found.tags & {"script", "a", "img", "strong", "em", "code", "s", "b"}
+    assert "://" not in text
+    assert "@some" not in text
+    assert ":smile:" not in text
+
+
+def test_html_holds_the_very_names() -> None:
+    text = html_tables(hostile_boards())
+    found = Table(text)
+    assert {row[1] for row in found.rows[1:]} == expected_names()
+    assert found.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td", "ul", "li"}
+
+
+def test_csv_of_several_tasks_has_all_measures() -> None:
+    boards = rows_of_scores([perception_score("=1+1"), combined_score()])
+    rows = list(csv.DictReader(io.StringIO(csv_table(boards))))
+    assert {row["task"] for row in rows} == {"perception", "no-reference", "comparative"}
+    (own,) = (row for row in rows if row["task"] == "perception" and row["kind"] == "own")
+    assert (own["model"], own["yes_or_no"], own["completeness"], own["overall"]) == ("'=1+1", "100.00", "", "60.00")
+    one = next(csv.reader(io.StringIO(csv_table({Task.PERCEPTION: boards[Task.PERCEPTION]}))))
+    assert one[:5] == ["kind", "model", "category", "dataset", "yes_or_no"]
+
+
+def test_ranks_reasons_and_published_rows_are_told_apart() -> None:
+    equal = perception_score("Equal", comparable=True, not_comparable_because=[])
+    boards = shown(rows_of_scores([equal, perception_score("Apart")]))
+    assert list(boards) == [Task.PERCEPTION]
+    text = markdown_tables(boards)
+    found = {row[1]: row for row in Table(MarkdownIt("gfm-like", {"linkify": False}).render(text)).rows}
+    assert found["Equal"][:4] == ["10", "Equal", "–", "60.00"]
+    assert found["Equal"][7:10] == ["23.07 to 88.24", "5", "own"]
+    assert (found["Apart"][0], found["Apart"][9]) == ("–", "own, not comparable")
+    assert (found["GPT-5"][0], found["GPT-5"][2], found["GPT-5"][9]) == ("2", "commercial", "published")
+    assert "not comparable: Apart: embedded set" in text
+    assert len(shown(rows_of([]))) == 3
+
+
+def test_a_readme_keeps_its_lines(tmp_path: Path) -> None:
+    boards = shown(rows_of_scores([perception_score("<!-- medqbench leaderboard: end -->")]))
+    readme = tmp_path / "README.md"
+    readme.write_bytes(f"# Mine\r\n\r\n{BEGIN}\r\nold\r\n{END}\r\nmore\r\n".encode())
+    write(table_file(readme, "markdown", boards))
+    first = readme.read_bytes()
+    assert first.startswith(f"# Mine\r\n\r\n{BEGIN}\r\n".encode())
+    assert first.endswith(f"{END}\r\nmore\r\n".encode())
+    assert first.count(b"\n") == first.count(b"\r\n")
+    assert b"old" not in first
+    write(table_file(readme, "markdown", boards))
+    assert readme.read_bytes() == first
+    write(table_file(readme, "html", boards))
+    assert readme.read_bytes().count(b"<table>") == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "markdown", "html"])
+def test_a_file_that_is_no_export_is_left_alone(tmp_path: Path, form: str) -> None:
+    boards = shown(rows_of([]))
+    for content in (b"my,own\n1,2\n", b"\xff", f"{END}{BEGIN}".encode(), f"{BEGIN}{BEGIN}{END}".encode()):
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match="left as it is"):
+            table_file(path, form, boards)
+        assert path.read_bytes() == content
+    for fresh in ("absent", "empty"):
+        path = tmp_path / fresh
+        if fresh == "empty":
+            path.touch()
+        written = [write(table_file(path, form, boards)).read_bytes() for _ in range(2)]
+        assert written[0] == written[1]
+    path.chmod(0o444)
+    with pytest.raises(RunFailed, match="read-only"):
+        table_file(path, form, boards)
