@@ -1,0 +1,8 @@
+"""Figures of scored runs for papers (PNG and SVG) and for the page (inline SVG), from ``_score.json`` alone.
+
+Matplotlib is imported when the first figure is drawn.
+"""
+
+from medqbench_vlmeval.report.figures.writing import themed_svgs, write_figures
+
+__all__ = ["themed_svgs", "write_figures"]

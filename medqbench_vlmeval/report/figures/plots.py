@@ -1,0 +1,248 @@
+"""The numbers behind each figure, out of ``_score.json`` alone: the cells that the tables show, with n and interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from medqbench_vlmeval.data.published import HUMAN, human_overall
+from medqbench_vlmeval.report.labels import run_labels
+from medqbench_vlmeval.report.points import Point, cell_point, measure_point
+from medqbench_vlmeval.report.rows import data_hash, reference_rows
+from medqbench_vlmeval.report.runs import MEASURES, MODALITY, OVERALL, RunPart, mapping, number, parts_of, whole
+from medqbench_vlmeval.scoring.axes import UNKNOWN
+from medqbench_vlmeval.tasks import MODALITIES, SEVERITIES, Task
+
+SEVERITY = "severity"
+# What each kind of figure shows, and the least number of groups that make one.
+RADAR, BARS, CURVE, HEATMAP, CONFUSION = "radar", "bars", "curve", "heatmap", "confusion"
+TOGETHER = 4
+_LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
+_TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in a figure. ``place`` is its number among all runs, which decides how it is drawn in every figure."""
+
+    label: str
+    place: int
+    part: RunPart
+    points: Mapping[str, Point]
+
+    @property
+    def shown(self) -> str:
+        """The label with the mark of what is not comparable."""
+        # The mark never stands on a line of its own.
+        return self.label if self.part.comparable else f"{self.label}\N{NO-BREAK SPACE}†"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published numbers by group, to be drawn as lines."""
+
+    label: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem."""
+
+    name: str
+    kind: str
+    task: Task
+    what: str
+    groups: tuple[str, ...]
+    runs: tuple[Run, ...]
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether the runs are few enough to be told apart in one panel."""
+        return len(self.runs) <= TOGETHER
+
+    def counts(self, group: str) -> tuple[int, int] | None:
+        """The lowest and the highest n of a group among the runs; None where no run says it."""
+        found = [one.points[group].n for one in self.runs if group in one.points]
+        known = [n for n in found if n is not None]
+        return (min(known), max(known)) if known else None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Counts of right levels (rows) and chosen ones (columns), of one run and one scale."""
+
+    run: Run
+    scale: str
+    levels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+    @property
+    def n(self) -> int:
+        return sum(map(sum, self.counts))
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """The figure of levels taken for others. A run's points have the share of mistakes under 'Overall'."""
+
+    name: str
+    task: Task
+    matrices: tuple[Matrix, ...]
+    kind: str = CONFUSION
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs, each once."""
+        return tuple({matrix.run.place: matrix.run for matrix in self.matrices}.values())
+
+
+Figure = Plot | Confusion
+
+
+def figures_of(scores: Iterable[Mapping[str, Any]]) -> list[Figure]:
+    """The figures that these results support, best run first, those that are not comparable below the others.
+
+    Raises:
+        BadInput: one of them is not a result of this package.
+    """
+    by_task: dict[Task, list[RunPart]] = {}
+    for score in scores:
+        for part in parts_of(score):
+            by_task.setdefault(part.task, []).append(part)
+    labelled = {task: list(zip(run_labels(parts), parts, strict=True)) for task, parts in by_task.items()}
+    places: dict[str, int] = {}
+    for of_task in labelled.values():
+        for label, _ in of_task:
+            places.setdefault(label, len(places))
+    found: list[Figure] = []
+    for task in _TASKS:
+        runs = sorted(labelled.get(task, ()), key=_rank)
+        if runs:
+            found += _of_task(task, [(label, places[label], part) for label, part in runs])
+    return found
+
+
+def differing_data(runs: Iterable[Run]) -> dict[str, list[str]]:
+    """The runs' labels by data, where the runs are of different data; empty where all are of the same."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        known = data_hash(run.part)
+        data = f"{run.part.dataset}, data {known.removeprefix('samples:')[:8]}" if known else run.part.dataset
+        found.setdefault(data, []).append(run.label)
+    return found if len(found) > 1 else {}
+
+
+def top_of(task: Task, group: str) -> float:
+    """The end of the scale: 100 (percent), 8 (Overall and groups of reasoning) or 2 (a dimension)."""
+    if task is Task.PERCEPTION:
+        return 100.0
+    return 2.0 if group in MEASURES[task][:-1] else 8.0
+
+
+def _rank(run: tuple[str, RunPart]) -> tuple[bool, float, str]:
+    label, part = run
+    overall = part.values.get(OVERALL)
+    return (not part.comparable, math.inf if overall is None else -overall, label)
+
+
+def _of_task(task: Task, runs: Sequence[tuple[str, int, RunPart]]) -> list[Figure]:
+    def with_points(groups: Sequence[str], axis: str | None) -> tuple[Run, ...]:
+        found = []
+        for label, place, part in runs:
+            cells = mapping(part.groups.get(axis)) if axis else {}
+            points = {
+                group: measure_point(part, group)
+                if axis is None or group == OVERALL
+                else cell_point(task, cells[group])
+                for group in groups
+                if axis is None or group == OVERALL or isinstance(cells.get(group), Mapping)
+            }
+            if any(point.value is not None for point in points.values()):
+                found.append(Run(label, place, part, points))
+        return tuple(found)
+
+    unit = "accuracy" if task is Task.PERCEPTION else "sum of the four means"
+    modalities = _groups(runs, MODALITY, MODALITIES)
+    severities = [one for one in _groups(runs, SEVERITY, SEVERITIES) if one in SEVERITIES]
+    bars = ("bars_question_type", "accuracy by question type")
+    if task is not Task.PERCEPTION:
+        bars = ("bars_dimension", "mean by dimension")
+    wanted: list[tuple[str, str, str, Sequence[str], str | None, tuple[Reference, ...]]] = [
+        ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task, modalities)),
+        (bars[0], BARS, bars[1], MEASURES[task], None, _published(task)),
+        ("severity", CURVE, f"{unit} by severity", severities, SEVERITY, _human(task, severities)),
+        ("heatmap_modality", HEATMAP, f"{unit} by modality", (*modalities, OVERALL), MODALITY, ()),
+    ]
+    found: list[Figure] = []
+    for stem, kind, what, groups, axis, references in wanted:
+        drawn = with_points(groups, axis)
+        shown = [group for group in groups if any(_value(run, group) is not None for run in drawn)]
+        of_groups = [group for group in shown if axis is None or group != OVERALL]
+        if len(of_groups) >= _LEAST[kind]:
+            found.append(Plot(f"{stem}_{task.value}", kind, task, what, tuple(shown), drawn, references))
+    matrices = [
+        matrix
+        for label, place, part in runs
+        for matrix in _matrices(Run(label, place, part, {OVERALL: _mistaken(part)}))
+    ]
+    if matrices:
+        found.append(Confusion(f"confusion_{task.value}", task, tuple(matrices)))
+    return found
+
+
+def _value(run: Run, group: str) -> float | None:
+    return run.points[group].value if group in run.points else None
+
+
+def _groups(runs: Sequence[tuple[str, int, RunPart]], axis: str, order: Sequence[str]) -> list[str]:
+    names = {str(name) for _, _, part in runs for name in mapping(part.groups.get(axis))}
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(names, key=lambda name: (name == UNKNOWN, places.get(name, len(order)), name))
+
+
+def _human(task: Task, groups: Sequence[str]) -> tuple[Reference, ...]:
+    """The human experts' Overall over all groups: nothing finer is published."""
+    found = human_overall(task)
+    if found is None:
+        return ()
+    return (Reference(f"human experts, all questions, published: {found:.2f}", dict.fromkeys(groups, found)),)
+
+
+def _published(task: Task) -> tuple[Reference, ...]:
+    """The published row with the highest Overall, and the human experts."""
+    found = []
+    rows = reference_rows(task)
+    models = [row for row in rows if row.category != HUMAN and row.values.get(OVERALL) is not None]
+    if models:
+        best = max(models, key=lambda row: row.values[OVERALL] or 0.0)
+        known = {measure: value for measure, value in best.values.items() if value is not None}
+        found.append(Reference(f"{best.model}, highest published", known))
+    for row in rows:
+        if row.category == HUMAN:
+            known = {measure: value for measure, value in row.values.items() if value is not None}
+            found.append(Reference("human experts, published", known))
+    return tuple(found)
+
+
+def level_confusion(part: RunPart) -> Mapping[str, Any]:
+    """The finding on levels taken for others; empty where the result has none."""
+    return mapping(mapping(part.score.get("findings")).get("level_confusion"))
+
+
+def _mistaken(part: RunPart) -> Point:
+    found = level_confusion(part)
+    ends = (number(found.get("low")), number(found.get("high")))
+    return Point(number(found.get("value")), *ends, whole(found.get("n")), found.get("few") is True)
+
+
+def _matrices(run: Run) -> Iterable[Matrix]:
+    for scale, table in mapping(mapping(level_confusion(run.part).get("details")).get("scales")).items():
+        rows = {str(right): mapping(row) for right, row in mapping(table).items()}
+        levels = tuple(dict.fromkeys([*rows, *(str(chosen) for row in rows.values() for chosen in row)]))
+        counts = tuple(tuple(whole(rows.get(right, {}).get(chosen)) or 0 for chosen in levels) for right in levels)
+        if any(map(any, counts)):
+            yield Matrix(run, str(scale), levels, counts)
