@@ -20,6 +20,7 @@ TEST = [
     "mypy>=1.11",
     "pandas-stubs",
     "types-openpyxl",
+    "playwright>=1.40",
     *SYNTH,
 ]
 DOCS = ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"]
@@ -37,9 +38,9 @@ setup(
     package_data={
         "medqbench_vlmeval": ["py.typed"],
         "medqbench_vlmeval.baselines": ["reference.json"],
-        "medqbench_vlmeval.data": ["mini/*", "mini/images/*"],
+        "medqbench_vlmeval.data": ["mini/*", "mini/images/*", "published/*.csv"],
         "medqbench_vlmeval.judge": ["prices.json"],
-        "medqbench_vlmeval.report": ["published/*.csv"],
+        "medqbench_vlmeval.report.page": ["assets/*"],
     },
     install_requires=[
         "typer>=0.12",
@@ -56,6 +57,8 @@ setup(
         "filelock>=3.12",
         "openai>=1.50",
         "huggingface_hub>=0.24",
+        "jinja2>=3.1",
+        "matplotlib>=3.8",
     ],
     extras_require={
         "kit": ["ms-vlmeval>=0.0.20"],

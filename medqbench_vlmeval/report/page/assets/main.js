@@ -1,0 +1,69 @@
+// Drawing what the address says.
+
+let drawnRun = -1;
+
+function drawSummary() {
+  if (drawnRun === state.run) return;
+  drawnRun = state.run;
+  drawHeadline();
+  drawFailures();
+  drawFindings();
+  drawSettings();
+}
+
+// After a change of filters, order, search or runs within the samples.
+function refresh() {
+  remember();
+  drawFilters();
+  drawList();
+  drawDetail();
+}
+
+function draw(arrived) {
+  const missing = readHash();
+  byId("notice").hidden = !missing.length;
+  if (missing.length) fill(byId("notice"), ...missing.map(([what, name]) => el("span", null, `This page has no ${what} `, data(name), ". ")));
+  const browsing = state.view === "samples";
+  byId("summary").hidden = browsing;
+  byId("samples").hidden = !browsing;
+  byId("run").value = String(state.run);
+  for (const link of document.querySelectorAll("nav a")) {
+    const here = browsing ? link.dataset.at === "samples" : link.dataset.at === (state.at || "board");
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.documentElement.style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
+  if (browsing) {
+    byId("samples").classList.toggle("reading", state.sample !== null);
+    drawFilters();
+    drawList();
+    // A wide screen has room for the first sample at once.
+    if (state.sample === null && shown.length && !matchMedia("(max-width: 800px)").matches) choose(0, false);
+    else drawDetail();
+    // What had the focus may be out of sight now.
+    if (arrived && (document.activeElement === document.body || document.activeElement.closest("nav"))) byId("list").focus({ focusVisible: false });
+    return;
+  }
+  drawSummary();
+  const part = state.at && byId(state.at);
+  if (part && part.closest("#summary")) part.scrollIntoView();
+}
+
+fill(byId("run"), ...runs.map((run, place) => option(place, run.label, place === 0)));
+byId("run").addEventListener("change", () => {
+  const run = Number(byId("run").value);
+  const facets = new Map([...state.facets].filter(([name]) => name !== "against"));
+  location.hash = hashOf({ run, versus: state.versus === run ? null : state.versus, sample: byIndex[run].has(state.sample) ? state.sample : null, facets });
+});
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("main").focus();
+});
+startTheme();
+startFilters();
+startList();
+startKeys();
+readHash();
+startBoard();
+draw(false);
+addEventListener("hashchange", () => draw(true));

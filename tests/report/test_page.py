@@ -1,0 +1,383 @@
+"""The page's file: what it holds, and that nothing in it is markup, a script or an address of somebody else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.report.page import write_page
+from medqbench_vlmeval.report.page.document import SCRIPTS, STYLES, json_text
+from medqbench_vlmeval.report.page.figures import cleaned
+from medqbench_vlmeval.report.page.lengths import LIMITS, shortened
+from medqbench_vlmeval.report.page.pictures import Finder
+from medqbench_vlmeval.report.page.thumbnails import RUNGS, make_thumbnails
+from tests.report.examples import combined_score, perception_samples, perception_score, reasoning_samples
+from tests.report.page_runs import (
+    CLOSING,
+    LONG,
+    MARKUP,
+    RTL,
+    data_of,
+    hostile_run,
+    image_bytes,
+    perception_run,
+    reasoning_run,
+    stored,
+)
+
+ASSETS = Path(__import__("medqbench_vlmeval.report.page", fromlist=["x"]).__file__).parent / "assets"
+
+
+class Elements(HTMLParser):
+    """Every element of a page with its attributes, as a browser's parser would meet them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A page of two runs with images, and a hostile one."""
+    folder = tmp_path_factory.mktemp("pages")
+    root = folder / "store"
+    runs = [perception_run(root), perception_run(root, "Model-Y", right=True), reasoning_run(root)]
+    made = {"plain": folder / "new" / "plain.html", "again": folder / "again.html", "hostile": folder / "hostile.html"}
+    write_page(made["plain"], runs, root)
+    write_page(made["again"], runs, root)
+    write_page(made["hostile"], [hostile_run()], root)
+    return made
+
+
+def test_same_runs_and_images_give_the_same_bytes(pages: dict[str, Path]) -> None:
+    assert pages["plain"].read_bytes() == pages["again"].read_bytes()
+
+
+def test_a_sample_that_two_runs_answered_is_held_once(pages: dict[str, Path]) -> None:
+    data = data_of(pages["plain"])
+    assert [len(answers) for answers in data["answers"]] == [5, 5, 3]
+    assert len(data["samples"]) == 5 + 3
+    assert [answer["s"] for answer in data["answers"][0]] == [answer["s"] for answer in data["answers"][1]]
+    assert [answer["outcome"] for answer in data["answers"][0]] == ["right", "right", "right", "wrong", "no answer"]
+    assert [answer["bad"] for answer in data["answers"][1]] == [False] * 5
+
+
+def test_each_image_is_held_once(pages: dict[str, Path]) -> None:
+    pictures = data_of(pages["plain"], "pictures")
+    assert len(pictures) == 5 + 2
+    name, width, height, uri, shown = pictures[0]
+    assert (width, height, shown) == (64, 48, 64)
+    assert name.endswith(".png")
+    with Image.open(BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+        assert image.size == (64, 48)
+
+
+def test_one_reply_on_four_dimensions_is_held_once(pages: dict[str, Path]) -> None:
+    first = data_of(pages["plain"])["answers"][2][0]
+    assert [verdict.get("reply") for verdict in first["verdicts"]] == ["One reply for all of them.", None, None, None]
+    assert [verdict.get("same") for verdict in first["verdicts"]] == [None, 0, 0, 0]
+    assert (first["sum"], first["stated"], first["reference"]) == (7, "1", "2")
+
+
+def test_own_runs_and_published_rows_are_told_apart(pages: dict[str, Path]) -> None:
+    board = data_of(pages["plain"])["boards"][0]
+    own = [row for row in board["rows"] if row["run"] is not None]
+    assert [(row["kind"], row["model"], row["run"]) for row in own] == [("own", "Model-X", 0), ("own", "Model-Y", 1)]
+    assert own[0]["because"] == ["embedded set"]
+    assert own[0]["intervals"][0] == [23.07, 88.24]
+    rest = [row for row in board["rows"] if row["run"] is None]
+    assert {row["kind"] for row in rest} == {"published"}
+    assert all(row["source"] for row in rest)
+
+
+def test_two_runs_of_one_name_have_two_keys_and_two_rows(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", [(perception_score(), perception_samples())] * 2, None)
+    data = data_of(tmp_path / "page.html")
+    name = "Model-X_MedQBench_Perception_mini"
+    assert [run["key"] for run in data["runs"]] == [name, f"{name}-2"]
+    assert sorted(row["run"] for row in data["boards"][0]["rows"] if row["run"] is not None) == [0, 1]
+
+
+def test_a_combined_run_is_one_run_with_two_tasks(tmp_path: Path) -> None:
+    rows = reasoning_samples("no-reference", "NoReference:") + reasoning_samples("comparative", "Comparative:")
+    alone = (perception_score(task="comparative"), reasoning_samples("comparative"))
+    alone[0].update({key: combined_score()["Comparative"][key] for key in ("Overall", "n", "n_scored", "frequencies")})
+    write_page(tmp_path / "page.html", [(combined_score(), rows), alone], None)
+    data = data_of(tmp_path / "page.html")
+    assert [part["task"] for part in data["runs"][0]["parts"]] == ["no-reference", "comparative"]
+    # The single run's samples are the combined one's, under their own names.
+    assert len(data["samples"]) == 6
+    assert [answer["index"] for answer in data["answers"][1]] == ["1", "2", "3"]
+
+
+def test_nothing_leads_to_a_network(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        for tag, attributes in Elements(page.read_text("utf-8")).found:
+            assert tag not in ("link", "iframe", "object", "embed", "base", "audio", "video", "source", "img")
+            for name in ("src", "href", "action", "poster", "data", "srcset", "xlink:href"):
+                value = attributes.get(name)
+                assert value is None or value.startswith("#"), (tag, name, value)
+            assert not [name for name in attributes if name.startswith("on")]
+            assert "style" not in attributes
+    style = "".join((ASSETS / name).read_text("utf-8") for name in STYLES)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_this_style_and_script_alone(pages: dict[str, Path]) -> None:
+    text = pages["hostile"].read_text("utf-8")
+    policy = next(a["content"] for t, a in Elements(text).found if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "unsafe" not in policy
+    for kind, body in (("style", r"<style>(.*?)</style>"), ("script", r"<script>(.*?)</script>")):
+        found = re.findall(body, text, re.DOTALL)
+        assert len(found) == 1
+        digest = base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+
+
+def test_hostile_texts_are_data_and_come_out_as_they_were(pages: dict[str, Path]) -> None:
+    text = pages["hostile"].read_text("utf-8")
+    assert "<img" not in text
+    assert CLOSING not in text
+    assert "\u2028" not in text
+    assert [tag for tag, _ in Elements(text).found].count("script") == 3
+    data = data_of(pages["hostile"])
+    replies = [answer["reply"] for answer in data["answers"][0]]
+    assert replies == [CLOSING, MARKUP, RTL, LONG, "lone \ufffd surrogate \x00 and \x1b[31m"]
+    assert data["runs"][0]["model"] == MARKUP + RTL
+    # Names that lead out of the folder name no image.
+    assert data_of(pages["hostile"], "pictures") == [["../../../etc/passwd"], ["/etc/passwd"]]
+
+
+@given(st.recursive(st.text() | st.floats(allow_nan=False, allow_infinity=False), st.lists))
+def test_json_for_a_script_element_closes_none(value: object) -> None:
+    text = json_text(value)
+    assert not re.search("[<>&\u2028\u2029]", text)
+    text.encode()
+
+
+def test_scripts_never_make_markup_or_code_of_a_text() -> None:
+    for name in SCRIPTS:
+        text = (ASSETS / name).read_text("utf-8")
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|import\(", text
+        )
+        assert not re.search(r"fetch\(|XMLHttpRequest|WebSocket|sendBeacon|https?:", text)
+        assert "</script" not in text
+    assert {path.name for path in ASSETS.iterdir()} == {*SCRIPTS, *STYLES, "page.html.j2"}
+
+
+def test_figures_keep_drawing_and_lose_everything_else() -> None:
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 300 150">'
+        "<title>T</title><script>alert(1)</script><style>*{}</style><foreignObject><p>x</p></foreignObject>"
+        '<image xlink:href="https://example.invalid/x.png"/><a xlink:href="javascript:x"><text>in a link</text></a>'
+        '<g onclick="alert(1)" style="fill: currentColor; background: url(//example.invalid); font: bold 9px Sans">'
+        '<use xlink:href="#m1"/><use xlink:href="other.svg#m1"/><rect fill="url(#p)" stroke="URL( \'//x\')"/>'
+        "<text>a &lt;b&gt; c</text></g></svg>"
+    )
+    assert cleaned(svg) == (
+        '<svg viewBox="0 0 300 150" xmlns="http://www.w3.org/2000/svg" width="400"><title>T</title>'
+        '<g fill="currentColor" font-size="9px" font-family="Sans" font-weight="bold"><use href="#m1"></use><use></use>'
+        '<rect fill="url(#p)"></rect><text>a &lt;b&gt; c</text></g></svg>'
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        ".",
+        "",
+        "../out.png",
+        "/etc/passwd",
+        "a/b.png",
+        "a\\b.png",
+        "C:x",
+        "n\0.png",
+        ".hidden.png",
+        "x" * 300,
+        "\ud800",
+    ],
+)
+def test_names_that_are_no_plain_file_name_find_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / "out.png").write_bytes(b"x")
+    root = tmp_path / "root"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "b.png").write_bytes(b"x")
+    (root / ".hidden.png").write_bytes(b"x")
+    assert Finder((root,)).find(name) is None
+
+
+def test_links_out_of_the_folder_and_loops_find_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (tmp_path / "out.png").write_bytes(b"x")
+    (root / "link.png").symlink_to(tmp_path / "out.png")
+    (root / "loop.png").symlink_to(root / "loop.png")
+    (root / "folder.png").mkdir()
+    (root / "in.png").write_bytes(b"x")
+    finder = Finder((root,))
+    assert [finder.find(name) for name in ("link.png", "loop.png", "folder.png")] == [None] * 3
+    assert finder.find("in.png") == (root / "in.png").resolve()
+
+
+def test_the_embedded_images_are_for_the_embedded_set_alone(tmp_path: Path) -> None:
+    rows = perception_samples()
+    for row in rows:
+        row["images"] = ["ct-01.png"]
+    embedded = perception_score()
+    embedded["settings"]["data"]["perception"]["origin"] = "embedded"
+    write_page(tmp_path / "embedded.html", [(embedded, rows)], None)
+    write_page(tmp_path / "other.html", [(perception_score(), rows)], tmp_path)
+    assert len(data_of(tmp_path / "embedded.html", "pictures")[0]) == 5
+    assert data_of(tmp_path / "other.html", "pictures") == [["ct-01.png"]]
+
+
+def test_images_that_cannot_be_decoded_are_absent_and_no_error(tmp_path: Path) -> None:
+    good = image_bytes((1, 2, 3))
+    (tmp_path / "good.png").write_bytes(good)
+    (tmp_path / "cut.png").write_bytes(good[:60])
+    (tmp_path / "text.png").write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (tmp_path / "eps.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    # Announces 60,000 x 60,000 pixels in 70 bytes.
+    huge = bytearray(good)
+    huge[16:24] = (60_000).to_bytes(4, "big") * 2
+    (tmp_path / "huge.png").write_bytes(bytes(huge))
+    names = ("good.png", "cut.png", "text.png", "eps.png", "huge.png", "absent.png")
+    made = make_thumbnails([*(tmp_path / name for name in names), None], 1_000_000)
+    assert [one is not None for one in made] == [True, False, False, False, False, False, False]
+
+
+def test_deep_and_transparent_images_become_eight_bits(tmp_path: Path) -> None:
+    deep = Image.new("I;16", (8, 8))
+    deep.putdata([1000 + 40 * place for place in range(64)])
+    deep.save(tmp_path / "deep.png")
+    Image.new("RGBA", (8, 8), (255, 255, 255, 0)).save(tmp_path / "clear.png")
+    Image.new("CMYK", (8, 8)).save(tmp_path / "cmyk.jpg")
+    Image.new("P", (8, 8)).save(tmp_path / "palette.gif")
+    made = make_thumbnails(sorted(tmp_path.iterdir()), 1_000_000)
+    pictures = [Image.open(BytesIO(one.data)).convert("L").getextrema() for one in made if one]
+    assert len(pictures) == 4
+    clear, _, deep_range, _ = pictures
+    assert clear == (0, 0)
+    assert deep_range[0] < 20
+    assert deep_range[1] > 235
+
+
+def test_thumbnails_hold_no_metadata(tmp_path: Path) -> None:
+    image = Image.new("RGB", (32, 32))
+    exif = image.getexif()
+    exif[0x010E] = "PATIENT NAME"
+    image.save(tmp_path / "x.jpg", exif=exif, icc_profile=b"PROFILE" * 50, comment=b"PATIENT NAME")
+    (made,) = make_thumbnails([tmp_path / "x.jpg"], 1_000_000)
+    assert made is not None
+    assert b"PATIENT" not in made.data
+    assert b"PROFILE" not in made.data
+
+
+def test_thumbnails_keep_to_their_bytes(tmp_path: Path) -> None:
+    noisy = []
+    for place in range(12):
+        path = tmp_path / f"{place}.png"
+        Image.effect_noise((400, 400), 20 + 15 * place).save(path, compress_level=1)
+        noisy.append(path)
+    for budget in (60_000, 24_000):
+        made = make_thumbnails(noisy, budget)
+        assert sum(one.taken for one in made if one) <= budget
+        assert made == make_thumbnails(noisy, budget)
+    smallest = make_thumbnails(noisy, 1)
+    assert {one.width for one in smallest if one} == {RUNGS[-1][0]}
+
+
+def test_long_texts_are_cut_in_their_middle_and_say_so() -> None:
+    text = "head " + "x" * 9_000 + " tail"
+    value = {"a": [text, "short"], "n": 1.5, "none": None}
+    assert shortened(value, 10_000) is value
+    cut = shortened(value, 4_000)
+    assert cut["a"][1] == "short"
+    assert cut["a"][0].startswith("head xxx")
+    assert cut["a"][0].endswith("xxx tail")
+    assert f"[… {len(text) - 2_500:,} characters left out here; the run's _samples.jsonl has them …]" in cut["a"][0]
+    assert len(shortened(value, 1)["a"][0]) < LIMITS[-1] + 120
+
+
+def test_contrast_is_enough_in_both_themes() -> None:
+    """WCAG 2.2: 4.5 to 1 for text, on every ground that the page has."""
+
+    def luminance(colour: str) -> float:
+        channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    text = (ASSETS / "theme.css").read_text("utf-8")
+    themes = [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block)) for block in re.findall(r"\{[^{}]*\}", text)]
+    themes = [theme for theme in themes if "ink" in theme]
+    assert len(themes) == 3
+    assert themes[1] == themes[2]
+    for theme in themes:
+        pairs = [
+            (ink, ground)
+            for ink in ("ink", "faint", "accent", "good", "bad", "warn")
+            for ground in ("ground", "panel", "raised", "own")
+        ]
+        for ink, ground in [*pairs, ("on-accent", "accent"), ("ink", "mark")]:
+            low, high = sorted((luminance(theme[ink]), luminance(theme[ground])))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
+
+
+def test_bad_input_is_said_and_leaves_the_old_page(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("old")
+    with pytest.raises(BadInput, match="no run"):
+        write_page(path, [], None)
+    with pytest.raises(BadInput, match=r"not a '_score\.json'"):
+        write_page(path, [({"task": "x"}, [])], None)
+    with pytest.raises(BadInput, match="not of one evaluation"):
+        write_page(path, [(perception_score(), reasoning_samples())], None)
+    assert path.read_text() == "old"
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunFailed, match="cannot be written"):
+        write_page(tmp_path / "file" / "page.html", [(perception_score(), perception_samples())], None)
+
+
+@pytest.mark.slow
+def test_the_whole_benchmark_fits(tmp_path: Path) -> None:
+    """3,308 samples with 2,000 images stay below 15 MB."""
+    root = tmp_path / "store"
+    noise = [Image.effect_noise((256, 256), 10 + 2 * place) for place in range(20)]
+    names = []
+    for place in range(2_000):
+        picture = noise[place % 20].rotate(place // 20 * 3)
+        out = BytesIO()
+        picture.save(out, "JPEG", quality=90)
+        names.append(stored(root, out.getvalue(), "jpg"))
+    rows = []
+    for place in range(3_308):
+        row = {**perception_samples()[place % 5], "index": str(place), "images": [names[place % 2_000]]}
+        rows.append({**row, "prediction": f"{place} " + "The image shows noise and blur. " * 40})
+    started = time.perf_counter()
+    write_page(tmp_path / "page.html", [(perception_score(), rows)], root)
+    assert time.perf_counter() - started < 60
+    assert (tmp_path / "page.html").stat().st_size < 15_000_000
+    assert sum(len(picture) == 5 for picture in data_of(tmp_path / "page.html", "pictures")) == 2_000

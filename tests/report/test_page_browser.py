@@ -1,0 +1,372 @@
+"""The page in a browser: filters, search, links, keys, themes, and texts that attack it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.report.page import write_page
+from tests.report.examples import perception_samples, perception_score
+from tests.report.page_runs import LONG, MARKUP, hostile_run, image_bytes, perception_run, reasoning_run, stored
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+X, Y, PAIRS = (
+    "Model-X_MedQBench_Perception_mini",
+    "Model-Y_MedQBench_Perception_mini",
+    "Model-X_MedQBench_Reasoning_Comparative_mini",
+)
+
+
+class Visit:
+    """A page with what its console said and what it asked for; both must stay quiet."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(5_000)
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.said.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.address = path.as_uri()
+
+    def open(self, fragment: str = "") -> Any:
+        # A change of the fragment alone loads nothing; a visit is a new one each time.
+        self.page.goto("about:blank")
+        self.page.goto(self.address + fragment)
+        return self.page
+
+    def text(self, place: str) -> str:
+        return str(self.page.inner_text(place))
+
+    def indices(self) -> list[str]:
+        return list(self.page.locator("#list [role=option] .name > bdi").all_inner_texts())
+
+    def count(self, expected: str) -> None:
+        playwright.expect(self.page.locator("#count")).to_have_text(expected)
+
+    def close(self) -> None:
+        asked = [url for url in self.asked if not url.startswith(("file:", "data:", "about:"))]
+        self.context.close()
+        assert not self.said
+        assert not asked
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("browsed")
+    root = folder / "store"
+    runs = [perception_run(root), perception_run(root, "Model-Y", right=True), reasoning_run(root)]
+    write_page(folder / "page.html", runs, root)
+    write_page(folder / "hostile.html", [hostile_run()], root)
+    return {"page": folder / "page.html", "hostile": folder / "hostile.html"}
+
+
+@pytest.fixture
+def visit(browser: Any, made: dict[str, Path]) -> Iterator[Visit]:
+    visit = Visit(browser, made["page"])
+    yield visit
+    visit.close()
+
+
+def test_from_the_first_look_to_the_failed_images(visit: Visit) -> None:
+    """The way that the page is for: the number, its failures, their images."""
+    page = visit.open()
+    assert "60.00%" in visit.text("#headline")
+    assert "embedded set" in visit.text("#headline")
+    page.click("text=Show the 2 failed samples")
+    visit.count("2 of 5 samples")
+    assert visit.indices() == ["4", "5"]
+    assert page.locator("#detail img").count() == 1
+    assert page.evaluate("document.querySelector('#detail img').naturalWidth") == 64
+    page.keyboard.press("j")
+    assert visit.text("#detail h2") == "5"
+    assert "sample=5" in page.url
+    assert "outcome=failed" in page.url
+
+
+@pytest.mark.slow
+class TestSamples:
+    def test_filters_combine_and_count_what_they_would_leave(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={X}")
+        visit.count("5 samples")
+        page.select_option("#facet-modality", "CT")
+        visit.count("3 of 5 samples")
+        assert page.locator("#facet-outcome option").all_inner_texts() == [
+            "all",
+            "any failure (1)",
+            "right (2)",
+            "no answer (1)",
+        ]
+        page.select_option("#facet-outcome", "no answer")
+        visit.count("1 of 5 samples")
+        assert visit.indices() == ["5"]
+        assert "modality=CT" in page.url
+        page.click("#reset")
+        visit.count("5 samples")
+        assert page.locator("#active").inner_text() == ""
+
+    def test_a_combination_that_nothing_has_says_so(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={X}&modality=MRI&outcome=no+answer")
+        visit.count("0 of 5 samples")
+        assert "Clear a filter" in visit.text("#list")
+        assert page.locator("#list [role=option]").count() == 0
+
+    def test_search_looks_through_question_reply_and_index(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={X}")
+        for words, found in (("cannot TELL", ["5"]), ("question 3", ["3"]), ("=1+1", ["4"]), ("nowhere", [])):
+            page.fill("#search", words)
+            visit.count(f"{len(found)} of 5 samples")
+            playwright.expect(page.locator("#list .name > bdi")).to_have_text(found)
+        page.fill("#search", "question 3")
+        visit.count("1 of 5 samples")
+        assert page.locator("#detail").count() == 1
+        assert page.locator("#list mark").all_inner_texts() == ["Question", "3"]
+        assert "q=question+3" in page.url
+
+    def test_order(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={PAIRS}")
+        page.select_option("#order", "worst")
+        assert visit.indices() == ["3", "2", "1"]
+        page.select_option("#order", "best")
+        assert visit.indices() == ["1", "2", "3"]
+
+    def test_a_link_leads_to_one_sample_of_one_run(self, visit: Visit) -> None:
+        page = visit.open(f"#run={Y}&sample=4")
+        assert visit.text("#detail h2") == "4"
+        assert visit.text("#detail .badge >> nth=0") == "✓ A right"
+        assert page.input_value("#run") == "1"
+        assert page.locator("#list [aria-selected=true]").count() == 1
+
+    def test_a_link_to_what_is_not_there_says_so(self, visit: Visit) -> None:
+        visit.open(f"#run={X}&sample=99")
+        assert "no sample 99" in visit.text("#notice")
+        page = visit.open("#run=nobody&view=samples")
+        assert "no run nobody" in visit.text("#notice")
+        visit.count("5 samples")
+        page.goto(visit.address + f"#run={X}&sample=1")
+        assert not page.is_visible("#notice")
+
+    def test_two_runs_side_by_side(self, visit: Visit) -> None:
+        page = visit.open(f"#run={X}&sample=4")
+        assert "Model-Y" in visit.text(".others")
+        page.click("text=side by side")
+        assert page.locator(".runs.two > div").count() == 2
+        assert f"vs={Y}" in page.url
+        page.select_option("#facet-against", "only this one fails")
+        visit.count("2 of 5 samples")
+        page.select_option("#versus", "")
+        visit.count("5 samples")
+        assert page.locator("#facet-against").count() == 0
+
+    def test_a_pair_with_its_verdicts(self, visit: Visit) -> None:
+        page = visit.open(f"#run={PAIRS}&sample=2")
+        assert page.locator("#detail figure").count() == 2
+        assert "Image 2" in visit.text("#detail .images")
+        assert page.locator(".verdict .score").all_inner_texts() == ["1", "1", "2", "0"]
+        assert "One reply for all of them." in visit.text(".verdicts")
+        assert "wrong preference" in visit.text("#detail")
+        visit.open(f"#run={PAIRS}&sample=3")
+        assert "no verdict in the reply" in visit.text("#detail")
+
+    def test_keys(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={X}")
+        for key, index in (
+            ("j", "2"),
+            ("j", "3"),
+            ("k", "2"),
+            ("ArrowDown", "3"),
+            ("End", "5"),
+            ("j", "5"),
+            ("Home", "1"),
+        ):
+            page.keyboard.press(key)
+            assert visit.text("#detail h2") == index, key
+        page.keyboard.press("f")
+        visit.count("2 of 5 samples")
+        page.keyboard.press("f")
+        page.keyboard.press("/")
+        playwright.expect(page.locator("#search")).to_be_focused()
+        page.keyboard.type("jk?")
+        assert page.input_value("#search") == "jk?"
+        page.keyboard.press("Escape")
+        playwright.expect(page.locator("#list")).to_be_focused()
+        page.keyboard.press("?")
+        assert page.is_visible("#help")
+        page.uncheck("#keys-on")
+        page.keyboard.press("Escape")
+        assert not page.is_visible("#help")
+        page.focus("#list")
+        page.keyboard.press("j")
+        assert visit.text("#detail h2") == "1"
+
+    def test_gallery(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={X}")
+        page.keyboard.press("g")
+        assert page.locator(".tilebox").count() == 5
+        page.keyboard.press("ArrowRight")
+        assert "sample=2" in page.url
+        assert "layout=gallery" in page.url
+        page.click(".tilebox >> nth=3")
+        assert visit.text("#detail h2") == "4"
+
+    def test_the_back_button_undoes_a_change_of_view(self, visit: Visit) -> None:
+        page = visit.open()
+        page.click("nav >> text=Samples")
+        assert page.is_visible("#samples")
+        page.keyboard.press("j")
+        page.go_back()
+        assert page.is_visible("#summary")
+
+
+@pytest.mark.slow
+class TestSummary:
+    def test_the_board_sorts_by_column_and_by_key(self, visit: Visit) -> None:
+        page = visit.open()
+        board = page.locator("#board-perception")
+        models = "tbody th > bdi"
+        board.locator("text=How").click()
+        assert board.locator("th[aria-sort=descending]").inner_text() == "How"
+        assert board.locator(models).all_inner_texts()[:2] == ["Grok-4", "Qwen2.5-VL-32B"]
+        page.keyboard.press("Enter")
+        assert board.locator("th[aria-sort=ascending]").inner_text() == "How"
+        assert board.locator(models).all_inner_texts()[0] == "Model-X"
+        # Without a number last, however it is sorted.
+        assert board.locator(models).all_inner_texts()[-1] == "Human expert"
+        assert board.locator("tbody tr.own").count() == 2
+
+    def test_the_board_filters(self, visit: Visit) -> None:
+        page = visit.open()
+        rows = page.locator("#board-perception tbody tr")
+        assert rows.count() == 15
+        page.uncheck("#board-published")
+        assert rows.count() == 2
+        assert "not comparable: embedded set" in rows.first.inner_text()
+        page.check("#board-published")
+        page.check("#board-comparable")
+        assert rows.count() == 13
+        page.select_option("#board-category", "medical-specialized")
+        assert rows.all_inner_texts()[0].split("\t")[1].strip() == "MedGemma-27B"
+
+    def test_a_cell_of_the_failures_leads_to_its_samples(self, visit: Visit) -> None:
+        page = visit.open()
+        row = page.locator("#failures tbody tr", has_text="CT")
+        assert row.locator("td").all_inner_texts()[-1].split() == ["33%", "1", "of", "3"]
+        row.locator("a").last.click()
+        visit.count("1 of 5 samples")
+        assert visit.indices() == ["5"]
+
+    def test_another_run_has_its_own_numbers(self, visit: Visit) -> None:
+        page = visit.open()
+        page.select_option("#run", "1")
+        playwright.expect(page.locator("#headline h2")).to_contain_text("Model-Y")
+        assert "No sample failed" in visit.text("#headline")
+
+    def test_figures_are_drawn_in_the_page(self, visit: Visit) -> None:
+        page = visit.open("#view=summary&at=figures")
+        assert page.locator("#figures svg[role=img]").count() >= 2
+        assert page.locator("#figures svg text").first.is_visible() or page.locator("#figures svg path").count()
+
+    def test_themes(self, browser: Any, made: dict[str, Path]) -> None:
+        visit = Visit(browser, made["page"], color_scheme="dark")
+        page = visit.open()
+        ground = "getComputedStyle(document.body).backgroundColor"
+        dark, light = "rgb(19, 22, 25)", "rgb(246, 246, 244)"
+        assert page.evaluate(ground) == dark
+        page.click("#theme")
+        assert (page.evaluate(ground), visit.text("#theme")) == (light, "Theme: light")
+        assert visit.open() and page.evaluate(ground) == light
+        page.keyboard.press("t")
+        assert (page.evaluate(ground), visit.text("#theme")) == (dark, "Theme: dark")
+        visit.close()
+
+    def test_print_has_the_content_without_the_controls(self, visit: Visit) -> None:
+        page = visit.open(f"#run={X}&sample=4")
+        page.emulate_media(media="print")
+        assert page.is_visible("#detail")
+        assert not page.is_visible("#list")
+        assert not page.is_visible("nav")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fragment", ["", f"#run={X}&sample=4", "#view=samples"])
+def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Any, made: dict[str, Path], fragment: str) -> None:
+    visit = Visit(browser, made["page"], viewport={"width": 360, "height": 740})
+    page = visit.open(fragment)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    if "sample=" in fragment:
+        assert not page.is_visible("#list")
+        page.click("#back")
+        assert page.is_visible("#list")
+    visit.close()
+
+
+@pytest.mark.slow
+def test_hostile_texts_stay_texts(browser: Any, made: dict[str, Path]) -> None:
+    visit = Visit(browser, made["hostile"])
+    page = visit.open()
+    assert page.title() == "MedQ-Bench report, 1 run"
+    assert MARKUP in visit.text("#headline")
+    page.click("nav >> text=Samples")
+    visit.count("5 samples")
+    for _ in range(5):
+        page.keyboard.press("j")
+    for selector in ("#detail", "#list", "#summary"):
+        assert page.locator(f"{selector} script, {selector} b:not(.track b), {selector} [onerror]").count() == 0
+    assert page.locator("img:not([src^='data:'])").count() == 0
+    page.select_option("#facet-modality", "__proto__")
+    visit.count("1 of 5 samples")
+    page.click("#reset")
+    # 200,001 characters come folded, whole on demand.
+    page.fill("#search", "xxxx")
+    visit.count("1 of 5 samples")
+    page.locator("#list [role=option]").first.click()
+    assert len(visit.text("#detail .answer .text")) < 2_000
+    page.click("text=Show all 200,008 characters")
+    assert page.locator("#detail .answer .text").text_content() == LONG
+    # A reply that turns the line around does so in its own box alone.
+    page.click("#reset")
+    page.locator("#list [role=option] >> nth=2").click()
+    assert page.evaluate("getComputedStyle(document.querySelector('#detail h2 bdi')).unicodeBidi") == "isolate"
+    assert page.title() == "MedQ-Bench report, 1 run"
+    visit.close()
+
+
+@pytest.mark.slow
+def test_thousands_of_samples_open_at_once(browser: Any, tmp_path: Path) -> None:
+    names = [stored(tmp_path / "store", image_bytes((place % 256, place // 256, 7))) for place in range(600)]
+    rows = [
+        {**perception_samples()[place % 5], "index": str(place), "images": [names[place % 600]]}
+        for place in range(3_308)
+    ]
+    write_page(tmp_path / "page.html", [(perception_score(), rows)], tmp_path / "store")
+    visit = Visit(browser, tmp_path / "page.html")
+    visit.page.goto("about:blank")
+    started = time.perf_counter()
+    visit.page.goto(f"{visit.address}#view=samples", wait_until="domcontentloaded")
+    visit.page.wait_for_selector("#list [data-place='0'] img")
+    assert time.perf_counter() - started < 5
+    visit.count("3,308 samples")
+    assert visit.page.locator("#list [role=option]").count() < 60
+    visit.page.keyboard.press("End")
+    assert visit.text("#detail h2") == "3307"
+    assert visit.page.locator("[data-place='3307']").is_visible()
+    visit.close()
