@@ -5,17 +5,15 @@ nothing here scores anything. openpyxl, rich and filelock are imported where the
 """
 
 from medqbench_vlmeval.report.leaderboard import leaderboard_rows, update
-from medqbench_vlmeval.report.published import PublishedRow, published_rows
-from medqbench_vlmeval.report.render import describe_data, run_summary, terminal_tables
+from medqbench_vlmeval.report.render import describe_data, terminal_tables
+from medqbench_vlmeval.report.render_run import run_summary
 from medqbench_vlmeval.report.rows import Row
 from medqbench_vlmeval.report.workbook import write_workbook
 
 __all__ = [
-    "PublishedRow",
     "Row",
     "describe_data",
     "leaderboard_rows",
-    "published_rows",
     "run_summary",
     "terminal_tables",
     "update",

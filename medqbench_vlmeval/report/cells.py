@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile, ZipFile
 
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import replacing
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from openpyxl import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
+_CREATOR = "medqbench-vlmeval"
+
 PERCENT = "0.00"
 SCORE = "0.000"
 COUNT = "#,##0"
+
+LINK_LIMIT = 65_530  # of one sheet: spreadsheets take a file with more links for a damaged one
 
 _MONO_HEIGHT = 15.0  # points of one line in the default font
 _MAX_LINES = 6
@@ -33,13 +38,15 @@ _WHITE = frozenset({"head", "bad"})
 
 @dataclass(frozen=True)
 class Style:
-    """How a cell looks: a number format, a fill by meaning, and three switches."""
+    """How a cell looks: a number format, a fill by meaning, and switches (``faint``: grey italics, ``link``: blue)."""
 
     format: str = "General"
     fill: str | None = None
     bold: bool = False
     large: bool = False
     wrap: bool = False
+    faint: bool = False
+    link: bool = False
 
 
 TEXT = Style()
@@ -47,14 +54,16 @@ WRAPPED = Style(wrap=True)
 BOLD = Style(bold=True)
 TITLE = Style(bold=True, large=True)
 HEAD = Style(fill="head", bold=True, wrap=True)
+LINK = Style(link=True)
 
 
 @dataclass(frozen=True)
 class Item:
-    """A value with its style; None is an empty cell."""
+    """A value with its style; None is an empty cell, True is 'yes'. ``link`` is an address, escaped, to be opened."""
 
     value: str | float | bool | None
     style: Style = TEXT
+    link: str | None = None
 
 
 class Book:
@@ -82,13 +91,19 @@ class Book:
         """A new sheet under exactly this name."""
         return Sheet(self, self.workbook.create_sheet(name))
 
+    def order(self, *first: str) -> None:
+        """Put the named sheets first, in this order, where they are there; the others follow as they were added."""
+        there = [name for name in first if name in self.workbook.sheetnames]
+        for place, name in enumerate(there):
+            self.workbook.move_sheet(name, offset=place - self.workbook.sheetnames.index(name))
+
     def save(self, path: Path) -> None:
         """Write the workbook, whole or not at all.
 
         Raises:
             RunFailed: the file cannot be written.
         """
-        self.workbook.properties.creator = "medqbench-vlmeval"
+        self.workbook.properties.creator = _CREATOR
         try:
             with replacing(path) as temporary:
                 self.workbook.save(temporary)
@@ -110,9 +125,13 @@ class Sheet:
     """One sheet, filled from the top. Rows are counted from 1."""
 
     def __init__(self, book: Book, worksheet: Worksheet) -> None:
+        from openpyxl.cell.cell import Cell
+
+        self._make_cell: Any = Cell
         self.book = book
         self.worksheet = worksheet
         self.row = 0
+        self._links = 0
 
     @property
     def title(self) -> str:
@@ -146,8 +165,13 @@ class Sheet:
         """Put an autofilter over the rows from ``first_row``, the heads, to the last one written."""
         self.worksheet.auto_filter.ref = area(1, first_row, columns, self.row)
 
-    def colour_scale(self, column: int, first_row: int, last_row: int, top: float) -> None:
-        """Colour a column from 0 to ``top``: orange over white to violet, which also differ for the colour-blind."""
+    def colour_scale(
+        self, column: int, first_row: int, last_row: int, top: float, last_column: int | None = None
+    ) -> None:
+        """Colour a column, or those to ``last_column``, from 0 to ``top``.
+
+        Orange over white to violet also differ for the colour-blind.
+        """
         if last_row < first_row:
             return
         from openpyxl.formatting.rule import ColorScaleRule
@@ -164,18 +188,25 @@ class Sheet:
             end_value=top,
             end_color="B2ABD2",
         )
-        self.worksheet.conditional_formatting.add(area(column, first_row, column, last_row), rule)
+        self.worksheet.conditional_formatting.add(area(column, first_row, last_column or column, last_row), rule)
 
-    def finish(self, freeze: str | None = None, repeat_row: int | None = None) -> None:
-        """Freeze panes at a cell, and set up the print: landscape, one page wide, mark and page number below."""
+    def finish(
+        self, freeze: str | None = None, repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0
+    ) -> None:
+        """Freeze panes at a cell, and set up the print: landscape, ``pages`` wide, mark and page number below.
+
+        ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page.
+        """
         sheet: Any = self.worksheet
         if freeze:
             sheet.freeze_panes = freeze
         if repeat_row:
             sheet.print_title_rows = f"{repeat_row}:{repeat_row}"
+        if repeat_columns:
+            sheet.print_title_cols = area(1, 1, repeat_columns, 1).replace("1", "")
         sheet.page_setup.orientation = "landscape"
         sheet.page_setup.paperSize = 9  # A4
-        sheet.page_setup.fitToWidth = 1
+        sheet.page_setup.fitToWidth = pages
         sheet.page_setup.fitToHeight = 0
         sheet.sheet_properties.pageSetUpPr.fitToPage = True
         sheet.oddFooter.left.text = self.book.mark
@@ -184,22 +215,36 @@ class Sheet:
         sheet.oddFooter.right.text = "&A, page &P of &N"
 
     def _cell(self, item: Item, column: int) -> Any:
-        from openpyxl.cell.cell import Cell
-
         value = item.value
-        cell: Any = Cell(self.worksheet, self.row, column)
+        if isinstance(value, bool):
+            # LibreOffice reads a cell of the format's own truth values as the formula '=TRUE()'.
+            value = "yes" if value else "no"
+        cell = self._make_cell(self.worksheet, self.row, column)
         if isinstance(value, float) and not math.isfinite(value):
             value = str(value)
         if isinstance(value, str):
             if value:
-                cell.value = cell_text(value, self.book.whole_text_in)
-                cell.data_type = "s"  # openpyxl would make '=1+1' a formula and '#N/A' an error
+                # Past openpyxl's own setter, which would make '=1+1' a formula and '#N/A' an error.
+                cell._value = cell_text(value, self.book.whole_text_in)
+                cell.data_type = "s"
             quoted = starts_like_formula(value)
         else:
             cell.value = value
             quoted = False
         cell._style = self.book.style_array(item.style, quoted, self.worksheet)
+        if item.link is not None and self._links < LINK_LIMIT:
+            self._links += 1
+            cell.hyperlink = item.link
         return cell
+
+
+def made_here(path: Path) -> bool:
+    """Whether a file is a workbook that this package made, also where somebody has saved it again since."""
+    try:
+        with ZipFile(path) as parts:
+            return f">{_CREATOR}<".encode() in parts.read("docProps/core.xml")
+    except (BadZipFile, KeyError):
+        return False
 
 
 def area(left: int, top: int, right: int, bottom: int) -> str:
@@ -215,6 +260,12 @@ def lines_of(text: str, width: float) -> int:
     for line in text[: int(width) * _MAX_LINES].splitlines():
         count += max(1, math.ceil(len(line) / width))
     return min(max(count, 1), _MAX_LINES)
+
+
+def _ink(style: Style) -> str:
+    if style.fill in _WHITE:
+        return "FFFFFF"
+    return "595959" if style.faint else "0563C1" if style.link else "000000"
 
 
 def _template(style: Style, quoted: bool, sheet: Worksheet) -> Any:
@@ -233,7 +284,9 @@ def _template(style: Style, quoted: bool, sheet: Worksheet) -> Any:
         name="Calibri",
         size=14 if style.large else 11,
         bold=style.bold,
-        color="FFFFFF" if style.fill in _WHITE else "000000",
+        italic=style.faint,
+        underline="single" if style.link else None,
+        color=_ink(style),
     )
     if style.fill:
         cell.fill = PatternFill("solid", fgColor=_FILLS[style.fill])

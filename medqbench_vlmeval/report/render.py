@@ -9,20 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.report.checks import checks_of
-from medqbench_vlmeval.report.rows import BASELINE, PUBLISHED, Row
-from medqbench_vlmeval.report.runs import (
-    MEASURES,
-    MODALITY,
-    OVERALL,
-    TASK_TITLES,
-    TYPE_BY_MODALITY,
-    RunPart,
-    mapping,
-    number,
-    parts_of,
-    whole,
-)
+from medqbench_vlmeval.report.rows import BASELINE, OWN, PUBLISHED, Row
+from medqbench_vlmeval.report.runs import MEASURES, TASK_TITLES
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.tasks import Task
 
@@ -59,53 +47,11 @@ def terminal_tables(rows: Mapping[Task, Sequence[Row]], console: Console | None 
             print_grid(_board(task, found), console)
 
 
-def run_summary(score: Mapping[str, Any], console: Console | None = None) -> None:
-    """Print a run's headline numbers with intervals and counts, its modalities, and what to beware of.
-
-    Raises:
-        BadInput: ``score`` is not a result of this package.
-    """
-    console = console or own_console()
-    for part in parts_of(score):
-        print_grid(_headline(part), console)
-        by_modality = _by_modality(part)
-        if by_modality.rows:
-            print_grid(by_modality, console)
-        for check in checks_of(part):
-            print_line(check, console)
-        for warning in warnings_of(part):
-            print_line(f"! {warning}", console, "yellow")
-        print_line("", console)
-
-
 def describe_data(found: Mapping[str, Any], console: Console | None = None) -> None:
     """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
     console = console or own_console()
     for line in _outline(found, ""):
         print_line(line, console)
-
-
-def warnings_of(part: RunPart) -> list[str]:
-    """What a reader of the numbers must know, one sentence each."""
-    warnings = []
-    if part.baseline:
-        warnings.append("baseline: a model without weights, no competitor")
-    if not part.comparable:
-        warnings.append(f"not comparable with the published rows: {'; '.join(part.reasons) or 'no reason given'}")
-    for name, sentence in (
-        ("n_unanswered", "without an answer that could be read; counted as wrong"),
-        ("n_unscored", "unscored and left out of the means"),
-        ("n_inference_failed", "where the model's inference failed"),
-        ("n_missing", "without a prediction"),
-        ("n_cut", "whose prediction a spreadsheet had cut"),
-    ):
-        count = part.counts.get(name, 0)
-        if count:
-            warnings.append(f"{count} of {part.n} samples {sentence}")
-    warnings += [
-        f"unscored: {reason} ({count})" for reason, count in mapping(part.score.get("unscored_reasons")).items()
-    ]
-    return warnings
 
 
 def _board(task: Task, rows: Sequence[Row]) -> Grid:
@@ -116,10 +62,10 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
     for place, row in enumerate(rows, 1):
         published = row.kind == PUBLISHED
         comparable = "reference" if published else "yes" if row.comparable else "no"
-        numbers = [_value(row.values.get(measure), task) for measure in measures]
+        numbers = [value_text(row.values.get(measure), task) for measure in measures]
         known = (
-            _interval(row.interval, task),
-            _count(row.n),
+            interval_text(row.interval, task),
+            count_text(row.n),
             row.judge or _NONE,
             row.protocol or _NONE,
             row.dataset or _NONE,
@@ -128,7 +74,7 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
             (
                 str(place) if row.comparable else _NONE,
                 row.model,
-                row.category or row.kind if published else row.kind,
+                _kind(row),
                 *numbers,
                 comparable,
                 *known,
@@ -142,35 +88,10 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
     return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 5, tuple(styles), notes)
 
 
-def _headline(part: RunPart) -> Grid:
-    title = f"{part.model} on {part.dataset} ({TASK_TITLES[part.task]}{', baseline' if part.baseline else ''})"
-    unit = "Accuracy %" if part.task is Task.PERCEPTION else "Mean (0-2, sum 0-8)"
-    names = (OVERALL, *MEASURES[part.task][:-1])
-    lines = tuple(
-        (
-            name,
-            _value(part.values[name], part.task),
-            _interval(part.intervals.get(name), part.task),
-            _count(part.measure_n(name)),
-        )
-        for name in names
-    )
-    return Grid(title, ("", unit, "95% interval", "n"), lines, styles=("bold", *[None] * (len(names) - 1)))
-
-
-def _by_modality(part: RunPart) -> Grid:
-    measures = MEASURES[part.task]
-    lines = []
-    for name, cell in mapping(part.groups.get(MODALITY)).items():
-        if part.task is Task.PERCEPTION:
-            by_type = mapping(mapping(part.groups.get(TYPE_BY_MODALITY)).get(name))
-            found = {kind: mapping(by_type.get(kind)).get("accuracy") for kind in measures}
-            found[OVERALL] = mapping(cell).get("accuracy")
-        else:
-            found = {measure: mapping(cell).get(measure) for measure in measures}
-        numbers = [_value(number(found[measure]), part.task) for measure in (OVERALL, *measures[:-1])]
-        lines.append((str(name), *numbers, _count(whole(mapping(cell).get("n_scored", mapping(cell).get("n"))))))
-    return Grid("By modality", ("Modality", OVERALL, *measures[:-1], "n"), tuple(lines))
+def _kind(row: Row) -> str:
+    if row.kind == OWN:
+        return f"{row.kind}, {row.category}" if row.category else row.kind
+    return row.category or row.kind
 
 
 def _outline(found: Mapping[str, Any], indent: str) -> Iterator[str]:
@@ -198,15 +119,18 @@ def own_console() -> Console:
     return Console()
 
 
-def _value(value: float | None, task: Task) -> str:
+def value_text(value: float | None, task: Task) -> str:
+    """A value in its task's unit: percent with two digits, means with three."""
     return _NONE if value is None else f"{value:.{2 if task is Task.PERCEPTION else 3}f}"
 
 
-def _interval(interval: tuple[float, float] | None, task: Task) -> str:
-    return _NONE if interval is None else f"{_value(interval[0], task)} to {_value(interval[1], task)}"
+def interval_text(interval: tuple[float, float] | None, task: Task) -> str:
+    """Both ends of an interval in the task's unit."""
+    return _NONE if interval is None else f"{value_text(interval[0], task)} to {value_text(interval[1], task)}"
 
 
-def _count(count: int | None) -> str:
+def count_text(count: int | None) -> str:
+    """A count, or a dash where it is not known."""
     return _NONE if count is None else str(count)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from medqbench_vlmeval.report.published import published_rows
+from medqbench_vlmeval.data.published import published_rows
 from medqbench_vlmeval.report.runs import OVERALL, RunPart
 from medqbench_vlmeval.tasks import Task
 
@@ -20,8 +20,9 @@ KINDS = (PUBLISHED, OWN, BASELINE)
 class Row:
     """``values`` are by measure as in the result file; ``interval`` is Overall's, in its unit.
 
-    ``kind`` is 'published', 'own' or 'baseline'. Fields that only one kind has are None on the others:
-    ``category`` and ``source`` on own rows, the settings, ``n`` and ``created`` on published ones.
+    ``kind`` is 'published', 'own' or 'baseline'. ``category`` is the model's, None where nobody said it.
+    Fields that only one kind has are None on the others: ``source`` on own rows, the settings, ``n`` and ``created``
+    on published ones.
     """
 
     task: Task

@@ -9,6 +9,7 @@ from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.scoring.axes import UNKNOWN
+from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task
 
 OVERALL = "Overall"
@@ -97,10 +98,21 @@ def parts_of(score: Mapping[str, Any]) -> tuple[RunPart, ...]:
 
 
 def number(value: object) -> float | None:
-    """A finite number as it is, None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A number that a float can hold as it is, None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
+
+
+def ends_of(value: object) -> tuple[float, float] | None:
+    """The two ends of an interval, None for anything else."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return None
+    low, high = number(value[0]), number(value[1])
+    return None if low is None or high is None else (low, high)
 
 
 def whole(value: object) -> int | None:
@@ -118,6 +130,12 @@ def mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def is_few(task: Task, cell: Mapping[str, Any]) -> bool:
+    """Whether a group's numbers rest on fewer than ten samples; results of earlier versions do not say so."""
+    count = whole(cell.get("n" if task is Task.PERCEPTION else "n_scored"))
+    return cell.get("few") is True or (count is not None and count < FEW)
+
+
 def _task(score: Mapping[str, Any]) -> Task:
     try:
         return Task(score.get("task"))
@@ -133,13 +151,8 @@ def _part(task: Task, inner: Mapping[str, Any], outer: Mapping[str, Any]) -> Run
         return inner[key] if inner.get(key) is not None else outer.get(key)
 
     because = inherited("not_comparable_because")
-    intervals = {}
-    for measure in MEASURES[task]:
-        found = mapping(inner.get("intervals")).get(measure)
-        if isinstance(found, (list, tuple)) and len(found) == 2:
-            low, high = number(found[0]), number(found[1])
-            if low is not None and high is not None:
-                intervals[measure] = (low, high)
+    given = mapping(inner.get("intervals"))
+    intervals = {measure: ends for measure in MEASURES[task] if (ends := ends_of(given.get(measure))) is not None}
     return RunPart(
         task=task,
         dataset=text(inherited("dataset")) or UNKNOWN,

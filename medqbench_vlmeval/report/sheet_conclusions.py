@@ -52,8 +52,8 @@ def add_conclusions(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping
     sheet.append()
     tasks = {part.task.value for part in known}
     differing = [row for row in rows if row.get("task") in tasks and disagrees(row)]
-    write_table(sheet, _columns(len(parts) > 1), differing, MAX_ROWS)
-    sheet.finish()
+    head = write_table(sheet, _columns(len(parts) > 1), differing, MAX_ROWS)
+    sheet.finish(repeat_row=head)
 
 
 def disagrees(row: Mapping[str, Any]) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from medqbench_vlmeval.data.published import HUMAN
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Sheet, Style
 from medqbench_vlmeval.report.checks import has_several_verdicts
-from medqbench_vlmeval.report.published import HUMAN
 from medqbench_vlmeval.report.rows import Row, by_overall, data_hash, own_row, reference_rows
-from medqbench_vlmeval.report.runs import MEASURES, OVERALL, TASK_TITLES, RunPart, mapping, number, whole
+from medqbench_vlmeval.report.runs import MEASURES, OVERALL, TASK_TITLES, RunPart, ends_of, mapping, number, whole
+from medqbench_vlmeval.report.sheet_extractor import add_extractor_block
+from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.tasks import Task
 
 OVERVIEW = "Overview"
 
-_WIDTHS = (32, 17, 20, 14, 14, 17, 14, 14, 14, 26)
+_WIDTHS = (33, 17, 20, 14, 14, 17, 14, 14, 14, 26)
 COUNT_TITLES = {
     "n": "Samples",
     "n_correct": "Correct",
@@ -49,11 +51,12 @@ def add_overview(book: Book, parts: Sequence[RunPart]) -> None:
         sheet.append()
         sheet.append([Item(TASK_TITLES[part.task], TITLE)], lines=2)
         _headline(sheet, part)
+        add_extractor_block(sheet, part)
         sheet.append()
         _counts(sheet, part)
         sheet.append()
         _published(sheet, part)
-    sheet.finish(freeze="A2")
+    sheet.finish(freeze="A2", repeat_row=1)
 
 
 def _banners(sheet: Sheet, parts: Sequence[RunPart]) -> None:
@@ -109,19 +112,29 @@ def _headline(sheet: Sheet, part: RunPart) -> None:
     sheet.header(heads)
     for measure in (OVERALL, *MEASURES[part.task][:-1]):
         bold = measure == OVERALL
-        style = Style(unit(part.task), bold=bold)
+        n = part.measure_n(measure)
+        few = n is not None and n < FEW
+        style = Style(unit(part.task), bold=bold, faint=few)
         low, high = part.intervals.get(measure, (None, None))
         scale = " (0-8)" if bold and part.task is not Task.PERCEPTION else ""
         items = [Item(measure + scale, BOLD if bold else TEXT), Item(part.values[measure], style)]
-        items += [Item(low, style), Item(high, style), Item(part.measure_n(measure), Style(COUNT, bold=bold))]
+        items += [Item(low, style), Item(high, style), Item(n, Style(COUNT, bold=bold, faint=few))]
         if measure in frequencies:
             items += [Item(whole(frequencies[measure].get(score)), Style(COUNT)) for score in "012"]
         sheet.append(items)
     if has_several_verdicts(part):
         sheet.append([Item("Scored 0, 1, 2: the single verdicts of all rounds and judges.")])
-    method = mapping(part.score.get("intervals")).get("method")
-    if method:
-        sheet.append([Item(f"Intervals: {method}, {level:.0%}.")])
+    intervals = mapping(part.score.get("intervals"))
+    clustered = mapping(intervals.get("clustered"))
+    ends = ends_of(clustered.get(OVERALL))
+    if ends is not None:
+        plain = Style(unit(part.task))
+        n_clusters = Item(whole(clustered.get("n_clusters")), Style(COUNT))
+        label = Item("Overall, clustered (n: clusters)")
+        sheet.append([label, Item(part.values[OVERALL], plain), *(Item(end, plain) for end in ends), n_clusters])
+    if intervals.get("method"):
+        sheet.append([Item(f"Intervals: {intervals['method']}, {level:.0%}.")])
+    sheet.append([Item(f"Grey italics, here and on the other sheets: fewer than {FEW} samples.", Style(faint=True))])
 
 
 def _counts(sheet: Sheet, part: RunPart) -> None:

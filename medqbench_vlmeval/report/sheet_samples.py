@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medqbench_vlmeval.report.cells import COUNT, TEXT, WRAPPED, Book, Item, Sheet, Style, lines_of
+from medqbench_vlmeval.report.cells import COUNT, LINK, TEXT, WRAPPED, Book, Item, Sheet, Style, lines_of
+from medqbench_vlmeval.report.image_links import ImageLinks
 from medqbench_vlmeval.report.judge_words import explanation
 from medqbench_vlmeval.report.runs import RunPart, mapping, number
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
@@ -21,6 +22,7 @@ MAX_ROWS_BY_MODALITY = 2_000
 _CORRECT = Style(fill="good")
 _WRONG = Style(fill="human")
 _WHOLE, _BETWEEN = Style(COUNT), Style("0.00")
+_LINKED_IMAGES = 4  # a sample; the benchmark's have one or two
 _MANY_IMAGES = 20
 
 
@@ -35,18 +37,21 @@ class Column:
     wraps: bool = False
 
 
-def add_samples(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write one row a sample in the file's order, with filters and a frozen head."""
+def add_samples(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping[str, Any]], links: ImageLinks) -> None:
+    """Write one row a sample in the file's order, with filters, a frozen head and links to the images."""
     sheet = book.add_fixed(SAMPLES)
-    columns = columns_for(parts, brief=False)
+    columns = columns_for(parts, links, brief=False)
     write_table(sheet, columns, rows, MAX_ROWS)
     sheet.finish(freeze="B2", repeat_row=1)
 
 
-def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], limit: int) -> None:
+def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], limit: int) -> int:
     """Write the columns' heads and a row a sample from the next row on, under an autofilter.
 
     Of more than ``limit`` samples the first are written, and a line below says how many there are and where.
+
+    Returns:
+        The row of the heads.
     """
     table = [[column.read(row) for column in columns] for row in rows[:limit]]
     kept = [
@@ -55,7 +60,9 @@ def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[
         if not column.optional or any(items[position].value is not None for items in table)
     ]
     sheet.widths([columns[position].width for position in kept])
-    first = sheet.header([columns[position].head for position in kept])
+    # Filter buttons take two characters of a head.
+    head = max((lines_of(columns[position].head, columns[position].width - 2) for position in kept), default=1)
+    first = sheet.header([columns[position].head for position in kept], lines=head)
     for items in table:
         lines = 1
         for position in kept:
@@ -68,25 +75,28 @@ def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[
         sheet.append()
         where = sheet.book.whole_text_in
         sheet.append([Item(f"The first {limit:,} of {len(rows):,} samples; all of them are in {where}.")])
+    return first
 
 
-def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
+def columns_for(parts: Sequence[RunPart], links: ImageLinks, brief: bool) -> list[Column]:
     """The sample columns of a run's tasks; ``brief`` ones leave out what the modality's sheet says already."""
+    images = [_image(position, links) for position in range(_LINKED_IMAGES)]
     long = {
         "question": _text("question", 44, wraps=True),
         "options": Column("options", 30, _options, optional=True, wraps=True),
         "description": _text("description", 60, wraps=True),
         "unscored": _text("unscored", 30, wraps=True),
-        "prediction": _text("prediction", 80, optional=False, wraps=True),
+        "prediction": _text("prediction", 60 if brief else 80, optional=False, wraps=True),
     }
-    labels = [_text("index", 16, optional=False), *([_text("task", 14)] if len(parts) > 1 else [])]
-    cut = Column("prediction_cut", 15, lambda row: Item(True if row.get("prediction_cut") else None), optional=True)
+    labels = [_text("index", 22, optional=False), *([_text("task", 14)] if len(parts) > 1 else [])]
+    cut = Column("prediction_cut", 15, _cut, optional=True)
     if parts[0].task is Task.PERCEPTION:
         found = [
             _text("answer", 10, optional=False),
             _text("extracted", 10, optional=False),
             Column("correct", 10, _correct),
             _text("rule", 22),
+            _EXTRACTOR,
         ]
         asked = [long["question"], long["options"]]
     else:
@@ -96,10 +106,12 @@ def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
         ]
         asked = [long["question"], long["description"]]
     if brief:
-        # The sheet's own tables stand above these columns: the narrow ones come first, so that both fit.
-        brief_axes = [_text("question_type", 15), _text("severity", 14)]
-        return [*labels, *brief_axes, *found, long["unscored"], long["question"], long["prediction"], cut]
-    axes = [*(_text(name, 15) for name in _AXES), Column("images", 26, _images, optional=True)]
+        # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first, so that
+        # both fit.
+        names = _AXES[1:3] if parts[0].task is Task.PERCEPTION else _AXES[2:]
+        brief_axes = [_text(name, 13) for name in names]
+        return [*labels, *brief_axes, *images, *found, long["unscored"], long["question"], long["prediction"], cut]
+    axes = [*(_text(name, 15) for name in _AXES), *images, Column("all images", 26, _all_images, optional=True)]
     # Scores that are copied from here into another sheet should carry their mark along.
     mark = [] if all(part.comparable for part in parts) else [Column("comparable", 12, lambda _: Item("no", TEXT))]
     said = [] if parts[0].task is Task.PERCEPTION else [_REASONS, _NOTE]
@@ -107,6 +119,10 @@ def columns_for(parts: Sequence[RunPart], brief: bool) -> list[Column]:
 
 
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
+
+
+def _cut(row: Mapping[str, Any]) -> Item:
+    return Item(True if row.get("prediction_cut") else None)
 
 
 def _text(name: str, width: float, optional: bool = True, wraps: bool = False) -> Column:
@@ -156,10 +172,38 @@ _REASONS = Column("judge's reasons", 60, _reasons, optional=True, wraps=True)
 _NOTE = Column("note", 30, _note, optional=True, wraps=True)
 
 
-def _images(row: Mapping[str, Any]) -> Item:
+def _extractor(row: Mapping[str, Any]) -> Item:
+    """What the extractor read where the rules left a reply open."""
+    found = mapping(row.get("extractor"))
+    if not found:
+        return Item(None)
+    if found.get("reason"):
+        return Item(f"failed: {found['reason']}", WRAPPED)
+    return Item(str(found.get("letter") or "no answer"), WRAPPED)
+
+
+_EXTRACTOR = Column("extractor", 14, _extractor, optional=True, wraps=True)
+
+
+def _image(position: int, links: ImageLinks) -> Column:
+    def read(row: Mapping[str, Any]) -> Item:
+        images = row.get("images")
+        if not isinstance(images, (list, tuple)) or len(images) <= position:
+            return Item(None)
+        name = str(images[position])
+        address = links.of(row, name)
+        return Item(name, TEXT if address is None else LINK, address)
+
+    return Column(f"image {position + 1}", 14, read, optional=True)
+
+
+def _all_images(row: Mapping[str, Any]) -> Item:
+    """The names of a sample's images where it has more of them than columns."""
     images = row.get("images")
-    names = [str(image) for image in images[:_MANY_IMAGES]] if isinstance(images, (list, tuple)) else []
-    return Item(", ".join(names) or None)
+    if not isinstance(images, (list, tuple)) or len(images) <= _LINKED_IMAGES:
+        return Item(None)
+    shown = ", ".join(str(image) for image in images[:_MANY_IMAGES])
+    return Item(shown if len(images) <= _MANY_IMAGES else f"{shown} and {len(images) - _MANY_IMAGES:,} more")
 
 
 def _options(row: Mapping[str, Any]) -> Item:

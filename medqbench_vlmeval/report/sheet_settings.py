@@ -10,7 +10,7 @@ from medqbench_vlmeval.tasks import REASONING_PREFIX
 
 SETTINGS = "Settings"
 
-_OWN_SHEETS = ("conclusions", "between_rounds", "between_judges")
+_OWN_SHEETS = ("findings", "conclusions", "between_rounds", "between_judges")
 _LEFT_OUT = ("groups", "intervals", "frequencies", *_OWN_SHEETS, *REASONING_PREFIX.values())
 _VALUE_WIDTH = 100
 
@@ -27,7 +27,7 @@ def add_settings(book: Book, score: Mapping[str, Any]) -> None:
         if isinstance(part, Mapping):
             shown.update({f"{key}.{name}": value for name, value in part.items() if value != score.get(name)})
     wanted = sorted((key for key in shown if _wanted(key)), key=lambda key: key != "settings")
-    for name, value in _flat("", {key: shown[key] for key in wanted}):
+    for name, value in flat("", {key: shown[key] for key in wanted}):
         lines = lines_of(value, _VALUE_WIDTH) if isinstance(value, str) else 1
         sheet.append([Item(name), Item(value, WRAPPED)], lines=lines)
     sheet.finish(freeze="A2", repeat_row=1)
@@ -37,13 +37,14 @@ def _wanted(key: str) -> bool:
     return key not in _LEFT_OUT and key.rpartition(".")[2] not in _LEFT_OUT
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str | float | bool | None]]:
+def flat(prefix: str, value: Any) -> Iterator[tuple[str, str | float | bool | None]]:
+    """Dotted names with their values; a list of plain values is one text."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from _flat(f"{prefix}.{name}" if prefix else str(name), inner)
+            yield from flat(f"{prefix}.{name}" if prefix else str(name), inner)
     elif isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
         for position, inner in enumerate(value, 1):
-            yield from _flat(f"{prefix}.{position}", inner)
+            yield from flat(f"{prefix}.{position}", inner)
     elif isinstance(value, (list, tuple)):
         yield prefix, ", ".join(str(inner) for inner in value)
     elif value is None or isinstance(value, (str, int, float)):

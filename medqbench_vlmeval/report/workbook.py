@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.report.cells import Book
+from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS
+from medqbench_vlmeval.report.image_links import ImageLinks
+from medqbench_vlmeval.report.matrix import MATRICES, add_matrices
 from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.sheet_charts import add_charts
 from medqbench_vlmeval.report.sheet_conclusions import CONCLUSIONS, add_conclusions
+from medqbench_vlmeval.report.sheet_findings import FINDINGS, add_findings
 from medqbench_vlmeval.report.sheet_groups import BY_GROUP, BY_MODALITY, add_by_group, add_by_modality
 from medqbench_vlmeval.report.sheet_modality import add_modalities
 from medqbench_vlmeval.report.sheet_overview import OVERVIEW, add_overview
@@ -17,15 +22,19 @@ from medqbench_vlmeval.report.sheet_reliability import RELIABILITY, add_reliabil
 from medqbench_vlmeval.report.sheet_samples import SAMPLES, add_samples
 from medqbench_vlmeval.report.sheet_settings import SETTINGS, add_settings
 
-_RESERVED = (OVERVIEW, BY_MODALITY, BY_GROUP, CONCLUSIONS, RELIABILITY, SAMPLES, SETTINGS)
+_RESERVED = (
+    OVERVIEW, CHARTS, FINDINGS, MATRICES, BY_MODALITY, BY_GROUP, CONCLUSIONS, RELIABILITY, SAMPLES, CHART_DATA, SETTINGS
+)  # fmt: skip
 
 
-def write_workbook(path: Path, score: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
+def write_workbook(
+    path: Path, score: Mapping[str, Any], samples: Iterable[Mapping[str, Any]], samples_file: str | None = None
+) -> None:
     """Write ``{stem}_report.xlsx`` from a run's score and its sample rows, whole or not at all.
 
     ``score`` is the object of ``{stem}_score.json`` (perception, one reasoning task, or the combined run of
-    both) and ``samples`` the rows of ``{stem}_samples.jsonl``, whose name the workbook gives wherever a text
-    is longer than a cell can hold.
+    both) and ``samples`` the rows of ``{stem}_samples.jsonl``, whose name (``samples_file`` where it is another)
+    the workbook gives wherever a text is longer than a cell can hold.
 
     Raises:
         BadInput: ``score`` is not a result of this package.
@@ -33,18 +42,22 @@ def write_workbook(path: Path, score: Mapping[str, Any], samples: Iterable[Mappi
     """
     parts = parts_of(score)
     rows = list(samples)
-    samples_file = f"{_stem(path)}_samples.jsonl"
     comparable = all(part.comparable for part in parts)
     mark = "" if comparable else "NOT COMPARABLE with published scores"
-    book = Book(whole_text_in=samples_file, reserved=_RESERVED, mark=mark)
+    book = Book(whole_text_in=samples_file or f"{_stem(path)}_samples.jsonl", reserved=_RESERVED, mark=mark)
     add_overview(book, parts)
+    links = ImageLinks(parts, path.parent)
+    add_findings(book, parts)
+    add_matrices(book, parts)
     add_by_modality(book, parts)
     add_by_group(book, parts)
-    add_modalities(book, parts, rows)
+    add_modalities(book, parts, rows, links)
     add_conclusions(book, parts, rows)
     add_reliability(book, parts)
-    add_samples(book, parts, rows)
+    add_samples(book, parts, rows, links)
+    add_charts(book, parts)
     add_settings(book, score)
+    book.order(OVERVIEW, CHARTS)
     book.save(path)
 
 

@@ -39,16 +39,18 @@ def test_summary_of_a_perception_run_in_a_pipe() -> None:
     assert printed(console).splitlines() == [
         "Model-X on MedQBench_Perception_mini (Perception)",
         "           Accuracy %     95% interval  n",
-        "Overall         60.00   23.07 to 88.24  5",
-        "Yes-or-No      100.00  34.24 to 100.00  2",
-        "What            50.00    9.45 to 90.55  2",
-        "How              0.00    0.00 to 79.35  1",
+        "Overall        *60.00   23.07 to 88.24  5",
+        "Yes-or-No     *100.00  34.24 to 100.00  2",
+        "What           *50.00    9.45 to 90.55  2",
+        "How             *0.00    0.00 to 79.35  1",
         "",
+        "! * fewer than 10 samples",
         "By modality",
-        "Modality  Overall  Yes-or-No    What   How  n",
-        "CT          66.67     100.00  100.00  0.00  3",
-        "MRI         50.00     100.00    0.00     -  2",
+        "Modality  Overall  Yes-or-No     What    How  n  Overall, 95% interval",
+        "CT         *66.67    *100.00  *100.00  *0.00  3         20.77 to 93.85",
+        "MRI        *50.00    *100.00    *0.00      -  2          9.45 to 90.55",
         "",
+        "! * fewer than 10 samples",
         "! not comparable with the published rows: embedded set",
         "! 1 of 5 samples without an answer that could be read; counted as wrong",
         "",
@@ -59,10 +61,25 @@ def test_summary_of_a_combined_run() -> None:
     console = piped()
     run_summary(combined_score(), console)
     found = printed(console)
-    assert found.count("Overall                         5.500  2.560 to 8.440  2") == 2
-    assert found.count("Quality Accuracy                1.000               -  2") == 2
+    assert found.count("Overall                        *5.500  2.560 to 8.440  2") == 2
+    assert found.count("Quality Accuracy               *1.000               -  2") == 2
     assert found.count("! unscored: completeness: no verdict in the reply (1)") == 2
     assert found.count("! not comparable with the published rows: judge rules") == 2
+
+
+def test_what_shared_images_do_stands_in_the_summary() -> None:
+    cell = {"accuracy": 50.0, "low": 29.9, "high": 70.1, "n": 20, "n_correct": 10, "n_unanswered": 0, "few": False}
+    score = perception_score(n=20, groups={"modality": {"CT": cell}})
+    score["intervals"]["clustered"] = {"Overall": [10.0, 95.5], "n_clusters": 7}
+    console = piped()
+    run_summary(score, console)
+    found = printed(console)
+    assert "\n  clustered by image               10.00 to 95.50   7\n" in found
+    assert "\nCT          50.00          -     -    -  20         29.90 to 70.10\n" in found
+    score["intervals"]["clustered"]["n_clusters"] = 20
+    console = piped()
+    run_summary(score, console)
+    assert "clustered" not in printed(console)
 
 
 def test_a_baseline_is_named_one() -> None:

@@ -1,0 +1,268 @@
+"""Native charts: bars with intervals, radars and lines over tables that stand on a sheet of their own.
+
+Whatever a chart shows is a cell of the sheet :data:`CHART_DATA`, so that a reader can check, copy and redraw it.
+Colours are those of Okabe and Ito, which the colour-blind tell apart, and grey; lines also differ in their markers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, Book, Item, Style
+from medqbench_vlmeval.report.chart_looks import anchor, fill, hairline, title, turned
+
+CHARTS, CHART_DATA = "Charts", "Chart data"
+
+MAX_SERIES = 8
+MAX_GROUPS = 40  # a chart of more categories shows nothing
+_MAX_WITH_ENDS = 3  # lines; the intervals of more cover each other
+
+COLOURS = ("0072B2", "E69F00", "009E73", "D55E00", "56B4E9", "CC79A7", "7F7F7F", "000000")
+PALE, GREY = "9CC3E0", "A6A6A6"
+_MARKERS = ("circle", "square", "triangle", "diamond", "x", "star", "dash", "plus")
+_INK = "404040"
+
+_ROWS_A_CHART = 19
+_ROWS_A_PAGE = 2 * _ROWS_A_CHART
+_PLACES_A_PAGE = 4
+_ROW = 15.0  # points, the height of all rows under the charts
+_SCALE = 75  # percent, at which two charts stand beside each other on A4 across
+
+Ends = tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: a value a group and, for bars, its interval; None where nothing was measured."""
+
+    name: str
+    values: Sequence[float | None]
+    intervals: Sequence[Ends] = ()
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one chart shows. ``top`` is the end of its axis, which begins at 0; ``counts`` are the groups' n."""
+
+    title: str
+    groups: Sequence[str]
+    series: Sequence[Series]
+    top: float
+    counts: Sequence[int | None] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a table stands: the row of its heads and its last row; series are in ``columns``."""
+
+    head: int
+    last: int
+    columns: Sequence[int]
+    below: Sequence[int]
+    above: Sequence[int]
+
+
+class Charts:
+    """The two sheets of charts and of what they are made from.
+
+    Charts stand two beside each other in the order in which they are added; a wide one takes both places.
+    """
+
+    def __init__(self, book: Book, intro: str) -> None:
+        self._charts = book.add_fixed(CHARTS)
+        self._data = book.add_fixed(CHART_DATA)
+        self._place = 0
+        self._data.append([Item(intro)])
+        self._data.widths([34, *[12] * (3 * MAX_SERIES)])
+
+    def bars(self, table: Table, *, wide: bool = False, line: Series | None = None) -> None:
+        """Upright bars with their intervals; ``line`` is a level to hold them against."""
+        from openpyxl.chart import BarChart, LineChart
+
+        # Series of which each has its own groups stand in the same places.
+        apart = _apart(table.series)
+        place = self._write(table, line)
+        chart: Any = BarChart()
+        chart.type, chart.gapWidth = "col", 60
+        if apart:
+            chart.overlap = 100
+        for at, series in enumerate(table.series):
+            made = self._series(place, at, series.colour or COLOURS[at % len(COLOURS)])
+            made.invertIfNegative = False
+            if place.below[at]:
+                made.errBars = self._error_bars(place, at)
+            chart.series.append(made)
+        if line is not None:
+            level: Any = LineChart()
+            made = self._series(place, len(table.series), None)
+            made.graphicalProperties.line.solidFill = _INK
+            made.graphicalProperties.line.width = 19_050  # EMU, 1.5 points
+            made.graphicalProperties.line.dashStyle = "dash"
+            made.marker.symbol = "none"
+            made.smooth = False
+            level.series.append(made)
+            chart += level
+        self._add(chart, table, wide, legend=len(table.series) > 1 or line is not None)
+
+    def radar(self, table: Table) -> None:
+        """A radar with a line a series; of fewer than three groups there is none."""
+        from openpyxl.chart import RadarChart
+
+        if len(table.groups) < 3:
+            return
+        chart: Any = RadarChart()
+        chart.type = "marker"
+        self._lines(chart, table)
+
+    def lines(self, table: Table) -> None:
+        """Lines over groups that have an order; up to three have their intervals."""
+        from openpyxl.chart import LineChart
+
+        self._lines(LineChart(), table)
+
+    def new_page(self) -> None:
+        """Let the next chart begin a page."""
+        self._place += -self._place % _PLACES_A_PAGE
+
+    def finish(self) -> None:
+        """Set up both sheets for print."""
+        from openpyxl.worksheet.pagebreak import Break
+
+        sheet: Any = self._charts.worksheet
+        rows = -(-self._place // 2) * _ROWS_A_CHART
+        self._charts.finish()
+        sheet.sheet_format.defaultRowHeight, sheet.sheet_format.customHeight = _ROW, True
+        # A page must not end inside of a chart, and a sheet that is fitted to a width takes no breaks.
+        sheet.sheet_properties.pageSetUpPr.fitToPage = False
+        sheet.page_setup.scale = _SCALE
+        sheet.print_options.horizontalCentered = True
+        for row in range(_ROWS_A_PAGE, rows, _ROWS_A_PAGE):
+            sheet.row_breaks.append(Break(id=row))
+        sheet.sheet_view.showGridLines = False
+        self._data.finish(freeze="B2", repeat_row=1)
+
+    def _write(self, table: Table, line: Series | None = None) -> _Place:
+        """Write what a chart shows: values, then the distances to the ends of the intervals, which bars want."""
+        sheet = self._data
+        figure = Style(PERCENT if table.top > 10 else SCORE)
+        series = [*table.series, *([line] if line is not None else [])]
+        known = [one for one in series if any(one.intervals)]
+        sheet.append()
+        sheet.append([Item(table.title, BOLD)])
+        if table.note:
+            sheet.append([Item(table.note, TEXT)])
+        heads = [*(one.name for one in series), *(f"{one.name}: {end}" for one in known for end in ("below", "above"))]
+        head = sheet.header(["Group", *heads, *(["n"] if table.counts else [])], lines=3)
+        for at, group in enumerate(table.groups):
+            items = [Item(group), *(Item(one.values[at], figure) for one in series)]
+            for one in known:
+                items += [Item(distance, figure) for distance in _distances(one.values[at], one.intervals[at])]
+            if table.counts:
+                items.append(Item(table.counts[at], Style(COUNT)))
+            sheet.append(items)
+        first = 2 + len(series)
+        below = [first + 2 * known.index(one) if one in known else 0 for one in series]
+        columns = range(2, first)
+        return _Place(head, sheet.row, columns, below, [at + 1 if at else 0 for at in below])
+
+    def _lines(self, chart: Any, table: Table) -> None:
+        place = self._write(table)
+        for at, series in enumerate(table.series):
+            colour = series.colour or COLOURS[at % len(COLOURS)]
+            made = self._series(place, at, None)
+            made.graphicalProperties.line.solidFill = colour
+            made.graphicalProperties.line.width = 22_225  # EMU, 1.75 points
+            made.marker.symbol = _MARKERS[at % len(_MARKERS)]
+            made.marker.size = 6
+            made.marker.graphicalProperties = fill(colour)
+            made.marker.graphicalProperties.line.solidFill = colour
+            made.smooth = False
+            if place.below[at] and chart.tagname == "lineChart" and len(table.series) <= _MAX_WITH_ENDS:
+                made.errBars = self._error_bars(place, at, "y")
+            chart.series.append(made)
+        self._add(chart, table, False, legend=len(table.series) > 1)
+
+    def _series(self, place: _Place, at: int, colour: str | None) -> Any:
+        from openpyxl.chart import Reference, Series
+        from openpyxl.chart.data_source import AxDataSource, StrRef
+        from openpyxl.chart.series import SeriesLabel
+        from openpyxl.chart.shapes import GraphicalProperties
+
+        sheet, column = self._data.worksheet, place.columns[at]
+        make: Any = Series
+        made = make(Reference(sheet, min_col=column, min_row=place.head + 1, max_row=place.last))
+        made.tx = SeriesLabel(strRef=StrRef(f=str(Reference(sheet, min_col=column, min_row=place.head))))
+        names = Reference(sheet, min_col=1, min_row=place.head + 1, max_row=place.last)
+        # set_categories would declare the names to be numbers.
+        made.cat = AxDataSource(strRef=StrRef(f=str(names)))
+        made.graphicalProperties = GraphicalProperties() if colour is None else fill(colour)
+        if made.marker is None:
+            from openpyxl.chart.marker import Marker
+
+            made.marker = Marker()
+        return made
+
+    def _error_bars(self, place: _Place, at: int, direction: Literal["y"] | None = None) -> Any:
+        from openpyxl.chart import Reference
+        from openpyxl.chart.data_source import NumDataSource, NumRef
+        from openpyxl.chart.error_bar import ErrorBars
+        from openpyxl.chart.shapes import GraphicalProperties
+
+        def source(column: int) -> Any:
+            sheet = self._data.worksheet
+            found = Reference(sheet, min_col=column, min_row=place.head + 1, max_row=place.last)
+            return NumDataSource(numRef=NumRef(f=str(found)))
+
+        look: Any = GraphicalProperties()
+        look.line.solidFill, look.line.width = _INK, 12_700
+        bars: Any = ErrorBars(
+            errDir=direction,
+            errBarType="both",
+            errValType="cust",
+            noEndCap=False,
+            plus=source(place.above[at]),
+            minus=source(place.below[at]),
+            spPr=look,
+        )
+        # openpyxl has them the other way round, which the format does not allow (ECMA-376, CT_ErrBars).
+        order = list(bars.__elements__)
+        bars.__elements__ = (*order[:4], "plus", "minus", *order[6:])
+        return bars
+
+    def _add(self, chart: Any, table: Table, wide: bool, legend: bool) -> None:
+        chart.title = title(table.title)
+        chart.title.overlay = False  # unset, current Excel draws the title over the bars
+        if legend:
+            chart.legend.position, chart.legend.overlay = "b", False
+        else:
+            chart.legend = None
+        chart.y_axis.scaling.min, chart.y_axis.scaling.max = 0, table.top
+        chart.y_axis.number_format = "0" if table.top > 2 else "0.0"
+        chart.y_axis.majorGridlines.spPr = hairline()
+        # openpyxl's default leaves both axes out in current Excel.
+        chart.x_axis.delete = chart.y_axis.delete = False
+        if chart.tagname != "radarChart" and sum(len(group) for group in table.groups) > (150 if wide else 70):
+            chart.x_axis.txPr = turned()
+        if wide:
+            self._place += self._place % 2
+        row, second = divmod(self._place, 2)
+        chart.anchor = anchor(row * _ROWS_A_CHART * _ROW, bool(second), wide)
+        self._charts.worksheet.add_chart(chart)
+        self._place += 2 if wide else 1
+
+
+def _distances(value: float | None, ends: Ends) -> tuple[float | None, float | None]:
+    """How far an interval reaches below and above its value; rounding must not turn a bar inside out."""
+    if value is None or ends is None:
+        return None, None
+    return max(0.0, value - ends[0]), max(0.0, ends[1] - value)
+
+
+def _apart(series: Sequence[Series]) -> bool:
+    return len(series) > 1 and all(
+        sum(one.values[at] is not None for one in series) <= 1 for at in range(len(series[0].values))
+    )

@@ -1,0 +1,156 @@
+"""Workbooks as LibreOffice reads them: every value and link comes through, every sheet prints, nothing is executed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openpyxl import load_workbook
+
+from medqbench_vlmeval.report import write_workbook
+from medqbench_vlmeval.report.workbook_many import write_many
+from tests.report.examples import (
+    combined_score,
+    perception_samples,
+    perception_score,
+    reasoning_samples,
+)
+
+SOFFICE = shutil.which("soffice") or shutil.which("libreoffice")
+pytestmark = pytest.mark.skipif(SOFFICE is None, reason="LibreOffice (soffice) is not installed on this machine")
+
+HOSTILE = [
+    "=1+1",
+    "+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "#N/A",
+    "007",
+    "TRUE",
+    "a\nb",
+    "<b>&amp;]]>",
+    "\u202eB",
+    "\U0001f9e0",
+]
+REPLACED = ["a\x00b", "lone \ud800", "\x1b[31m"]
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path, Path]]:
+    """Three workbooks, each as written, as LibreOffice saved it again, and as it printed it."""
+    folder = tmp_path_factory.mktemp("libreoffice")
+    names = ["single", "judged", "many"]
+    paths = {name: folder / f"{name}_report.xlsx" for name in names}
+    image = folder / "LMU #1" / "images" / "MedQBench" / "ab" / ("ab" * 32 + ".png")
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LMUData", str(folder / "LMU #1"))
+        write_workbook(paths["single"], perception_score("=Model"), perception_rows(image.name))
+    judged = reasoning_samples(prefix="NoReference_") + reasoning_samples("comparative", "Comparative_")
+    write_workbook(paths["judged"], combined_score(), judged)
+    write_many(paths["many"], [perception_score("=1+1"), perception_score("B"), combined_score("B"), combined_score()])
+    for form in ("xlsx", "pdf"):
+        convert(form, folder / form, list(paths.values()), folder / "profile")
+    return {
+        name: (path, folder / "xlsx" / path.name, folder / "pdf" / f"{path.stem}.pdf") for name, path in paths.items()
+    }
+
+
+def perception_rows(image: str) -> list[dict[str, Any]]:
+    rows = perception_samples()
+    for number, text in enumerate([*HOSTILE, *REPLACED]):
+        rows.append({**rows[0], "index": f"h{number}", "prediction": text, "images": [image]})
+    return rows
+
+
+def convert(form: str, out: Path, paths: list[Path], profile: Path) -> None:
+    assert SOFFICE is not None
+    command = [SOFFICE, "--headless", f"-env:UserInstallation={profile.as_uri()}", "--convert-to", form]
+    done = subprocess.run(
+        [*command, "--outdir", str(out), *map(str, paths)], capture_output=True, text=True, timeout=240, check=False
+    )
+    missing = [path.name for path in paths if not (out / f"{path.stem}.{form}").is_file()]
+    assert not missing, (missing, done.stdout, done.stderr)
+
+
+def values(path: Path) -> dict[str, list[list[Any]]]:
+    """All cells by sheet, without the empty ones at the ends of rows."""
+    found = {}
+    for sheet in load_workbook(path):
+        rows = [[cell.value for cell in row] for row in sheet.iter_rows()]
+        for row in rows:
+            while row and row[-1] is None:
+                row.pop()
+        while rows and not rows[-1]:
+            rows.pop()
+        found[sheet.title] = rows
+    return found
+
+
+def test_libreoffice_opens_a_workbook(tmp_path: Path) -> None:
+    path = tmp_path / "m_report.xlsx"
+    write_workbook(path, perception_score("=Model"), perception_rows("a.png"))
+    convert("csv", tmp_path / "csv", [path], tmp_path / "profile")
+    lines = (tmp_path / "csv" / "m_report.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].startswith("MedQ-Bench: =Model,")
+    assert any(line.startswith("Overall,60,23.07,88.24,5,") for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["single", "judged", "many"])
+def test_every_value_comes_back(converted: dict[str, tuple[Path, Path, Path]], name: str) -> None:
+    ours, theirs, _ = converted[name]
+    before, after = values(ours), values(theirs)
+    assert list(after) == list(before)
+    for sheet, rows in before.items():
+        for row, other in zip(rows, after[sheet], strict=True):
+            assert len(other) == len(row), (sheet, row, other)
+            for one, same in zip(row, other, strict=True):
+                if isinstance(one, float):
+                    assert same == pytest.approx(one, rel=1e-12), sheet
+                else:
+                    assert same == one, sheet
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["single", "judged", "many"])
+def test_charts_and_filters_come_back(converted: dict[str, tuple[Path, Path, Path]], name: str) -> None:
+    ours, theirs, _ = (load_workbook(path) if path.suffix == ".xlsx" else None for path in converted[name])
+    assert ours is not None
+    assert theirs is not None
+    for sheet in ours:
+        other = theirs[sheet.title]
+        assert len(other._charts) == len(sheet._charts)
+        assert other.auto_filter.ref == sheet.auto_filter.ref
+        # Frozen panes belong to a view, which a conversion without a window does not have.
+        assert other.print_title_rows == sheet.print_title_rows
+        assert other.page_setup.orientation == "landscape"
+    bars = [chart for chart in theirs["Charts"]._charts if chart.tagname == "barChart"]
+    assert any(series.errBars is not None for chart in bars for series in chart.series)
+
+
+@pytest.mark.slow
+def test_links_and_hostile_texts_come_back(converted: dict[str, tuple[Path, Path, Path]]) -> None:
+    sheet = load_workbook(converted["single"][1])["Samples"]
+    heads = [cell.value for cell in sheet[1]]
+    replies = [sheet.cell(row, heads.index("prediction") + 1) for row in range(7, 7 + len(HOSTILE))]
+    assert [cell.value for cell in replies] == HOSTILE
+    assert {cell.data_type for cell in replies} == {"s"}
+    link = sheet.cell(7, heads.index("image 1") + 1).hyperlink
+    assert link is not None
+    assert link.target.endswith(f"LMU%20%231/images/MedQBench/ab/{'ab' * 32}.png")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["single", "judged", "many"])
+def test_every_sheet_prints(converted: dict[str, tuple[Path, Path, Path]], name: str) -> None:
+    content = converted[name][2].read_bytes()
+    assert content.startswith(b"%PDF")
+    assert content.count(b"/Type/Page/") + content.count(b"/Type /Page\n") >= len(
+        load_workbook(converted[name][0]).sheetnames
+    )
