@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli import agreement, data, judge, leaderboard, patch, score
+from medqbench_vlmeval.cli import agreement, compare, data, judge, leaderboard, patch, report, robustness, score
 from medqbench_vlmeval.cli.progress import INTERRUPTED
 from medqbench_vlmeval.errors import MedQBenchError
 
@@ -29,7 +29,10 @@ app.add_typer(data.app, name="data")
 app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(patch.app, name="patch")
+app.command("compare")(compare.compare)
+app.command("report")(report.report)
 app.command("score")(score.score)
+app.command("robustness")(robustness.robustness)
 
 
 def _print_version(wanted: bool) -> None:

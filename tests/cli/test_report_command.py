@@ -1,0 +1,188 @@
+"""'medqbench report' as a user meets it."""
+
+import json
+
+import pytest
+from openpyxl import load_workbook
+
+from medqbench_vlmeval.files import sha256_of, write_json, write_jsonl
+from tests.commands import run
+from tests.evaluation.scored import choice_row, write_scored
+
+STEM = "m_MedQBench_Perception"
+
+
+@pytest.fixture(scope="module")
+def really_scored(tmp_path_factory):
+    """A run as 'medqbench score' leaves it: 6 of 12 questions right, all of MRI and none of CT."""
+    from medqbench_vlmeval.evaluation import Request, evaluate
+
+    folder = tmp_path_factory.mktemp("scored")
+    predictions = folder / f"{STEM}.jsonl"
+    write_jsonl(
+        predictions,
+        [
+            {"index": i, "question": "Which degradation?", "A": "Noise", "B": "Blur", "answer": "AB"[i % 2]}
+            | {"modality": ("MRI", "CT")[i % 2], "question_type": "What", "prediction": "A"}
+            for i in range(12)
+        ],
+    )
+    evaluate(Request(predictions, "m", "MedQBench_Perception", folder))
+    return folder
+
+
+def test_a_summary_and_a_workbook(capsys, really_scored, tmp_path):
+    before = {path: sha256_of(path) for path in really_scored.iterdir()}
+    code, out, err = run(capsys, "report", really_scored, "--out", tmp_path / "new" / "out")
+    assert (code, err) == (0, "")
+    path = tmp_path / "new" / "out" / f"{STEM}_report.xlsx"
+    folder = path.parent
+    assert out.splitlines()[-1] == str(folder / "report.html")
+    assert "50.00" in out
+    assert "- Modality gap: " not in out  # six samples a modality are too few
+    assert "Not found: " in out
+    written = {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
+    assert {path.name, f"{STEM}_card.md", "report.html", "tables/perception.tex", "figures/captions.md"} <= written
+    assert "runs.xlsx" not in written
+    assert {line for line in out.splitlines() if line.startswith(str(folder))} == {str(folder / one) for one in written}
+    assert {path: sha256_of(path) for path in really_scored.iterdir()} == before
+    ours, theirs = (load_workbook(one) for one in (path, really_scored / path.name))
+    assert ours.sheetnames == theirs.sheetnames
+    for name in ours.sheetnames:
+        assert list(ours[name].iter_rows(values_only=True)) == list(theirs[name].iter_rows(values_only=True))
+
+
+def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
+    code, out, err = run(capsys, "report", really_scored / f"{STEM}_score.json", "--out", tmp_path, "--json")
+    assert (code, err) == (0, "")
+    everything = json.loads(out)
+    (found,) = everything["runs"]
+    assert (everything["page"], everything["workbook"]) == (str(tmp_path / "report.html"), None)
+    assert (found["model"], found["dataset"], found["Overall"], found["n"]) == ("m", "MedQBench_Perception", 50.0, 12)
+    assert found["modality"] == {"CT": 0.0, "MRI": 100.0}
+    assert found["workbook"] == str(tmp_path / f"{STEM}_report.xlsx")
+    assert found["score_file"] == str(really_scored / f"{STEM}_score.json")
+    assert "perception" in found["findings"]
+
+
+def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
+    scores = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        scores.append(write_scored(tmp_path / name, [choice_row("1", True)]))
+    code, out, _ = run(capsys, "report", *scores, "--out", tmp_path / "out")
+    assert code == 0
+    stem = "Model-X_MedQBench_Perception_report.xlsx"
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.xlsx")) == [stem, "runs.xlsx", f"second_{stem}"]
+    assert str(tmp_path / "out" / f"second_{stem}") in out
+    (tmp_path / "third" / "second").mkdir(parents=True)
+    third = write_scored(tmp_path / "third" / "second", [choice_row("1", True)])
+    code, out, err = run(capsys, "report", *scores, third, "--out", tmp_path / "more")
+    assert (code, out) == (2, "")
+    assert "into different folders" in err
+    assert not (tmp_path / "more").exists()
+
+
+def test_the_workbook_of_another_run_is_not_replaced(capsys, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        write_scored(tmp_path / name, [choice_row("1", name == "one")])
+    code, out, err = run(capsys, "report", tmp_path / "one", "--out", tmp_path / "other")
+    assert (code, out) == (2, "")
+    assert "is the workbook of another run" in err
+    assert not list((tmp_path / "other").glob("*.xlsx"))
+    # A run's own workbook may be written anew.
+    assert run(capsys, "report", tmp_path / "one", "--out", tmp_path / "one")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["report.html", "runs.xlsx"])
+def test_files_of_other_programs_are_not_replaced(capsys, tmp_path, name):
+    scores = []
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        scores.append(write_scored(tmp_path / folder, [choice_row("1", True)]))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine", encoding="utf-8")
+    code, said, err = run(capsys, "report", *scores, "--out", out)
+    assert (code, said) == (2, "")
+    assert str(out / name) in err
+    assert (out / name).read_text(encoding="utf-8") == "mine"
+    assert len(list(out.iterdir())) == 1
+    (out / name).unlink()
+    # What this package wrote before is written anew.
+    assert [run(capsys, "report", *scores, "--out", out)[0] for _ in range(2)] == [0, 0]
+
+
+def _damaged(score, name):
+    samples = score.with_name(score.name.replace("_score.json", "_samples.jsonl"))
+    if name == "samples gone":
+        samples.unlink()
+    elif name == "samples of another run":
+        write_jsonl(samples, [choice_row("1", False)])
+    elif name == "score cut short":
+        score.write_text(score.read_text(encoding="utf-8")[:30], encoding="utf-8")
+    elif name == "another task":
+        write_json(score, {"task": ["perception"]})
+    else:
+        score.unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("samples gone", "without 'Model-X_MedQBench_Perception_samples.jsonl'"),
+        ("samples of another run", "are not of one evaluation (0 answers are right in the one and 1 in the other)"),
+        ("score cut short", "is not a whole JSON object"),
+        ("another task", "is no result of medqbench"),
+        ("score gone", "is not in"),
+    ],
+)
+def test_what_is_not_whole_is_said_in_a_line(capsys, tmp_path, name, said):
+    (tmp_path / "run").mkdir()
+    score = write_scored(tmp_path / "run", [choice_row("1", True)])
+    _damaged(score, name)
+    code, out, err = run(capsys, "report", tmp_path / "run", "--out", tmp_path / "out")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert said in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_result_without_its_numbers_is_said_in_a_line(capsys, tmp_path):
+    score = write_scored(tmp_path, [choice_row("1", True)])
+    code, out, err = run(capsys, "report", score, "--out", tmp_path / "out", "--json")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert f"{score} lacks numbers that a result has" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [([], "--out"), (["--out", "x"], "PATH..."), (["a" * 300, "--out", "x"], "too long")]
+)
+def test_words_that_are_missing_or_too_long(capsys, words, said):
+    code, out, err = run(capsys, "report", *(words or ["y"]))
+    assert (code, out) == (2, "")
+    assert said in err
+
+
+def test_an_unwritable_folder_is_a_failed_run(capsys, tmp_path):
+    score = write_scored(tmp_path, [choice_row("1", True)])
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
+    for out_folder in (tmp_path / "out", tmp_path / ("a" * 300)):
+        code, out, err = run(capsys, "report", score, "--out", out_folder)
+        assert (code, out) == (1, "")
+        assert "cannot be written" in err
+
+
+def test_replies_are_data(capsys, tmp_path):
+    said = ["=1+1", "x" * 40_000, "\x1b[2J\u202e", "@SUM(A1)\r\nline"]
+    rows = [choice_row(str(i), True, prediction=words) for i, words in enumerate(said)]
+    score = write_scored(tmp_path, rows, "=cmd|' /C calc'!A0\x1b[31m")
+    code, out, _ = run(capsys, "report", score, "--out", tmp_path / "out")
+    assert code == 0
+    assert "\x1b" not in out
+    (path,) = (tmp_path / "out").glob("*.xlsx")
+    cells = [cell for sheet in load_workbook(path) for row in sheet.iter_rows() for cell in row]
+    assert {cell.data_type for cell in cells} <= {"s", "n", "b"}
+    values = [cell.value for cell in cells]
+    assert "=1+1" in values
+    assert any(isinstance(value, str) and "40,000 characters in all, whole text in" in value for value in values)
