@@ -1,11 +1,58 @@
 """What holds for every test."""
 
+import gc
+import importlib.util
+import itertools
+
 import pytest
+from hypothesis import settings
+
+# A run of the suite takes few examples of each property; 'pytest --hypothesis-profile=thorough' takes many.
+settings.register_profile("suite", max_examples=50)
+settings.register_profile("thorough", max_examples=200)
+settings.load_profile("suite")
+
+_numbers = itertools.count(1)
+
+
+def pytest_collection_finish():
+    """Modules and tests stay to the end: the collector need not look through them again and again."""
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    """What was frozen, here or by the kit's fixture, may go."""
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session")
+def judge_caches(tmp_path_factory):
+    """Where every test's cache is: one folder of pytest's own for all, which looks through them for each new one."""
+    return tmp_path_factory.mktemp("judge-caches")
 
 
 @pytest.fixture(autouse=True)
-def judge_cache(tmp_path_factory, monkeypatch):
+def judge_cache(judge_caches, monkeypatch):
     """A judge's cache of the test's own: no test may read the user's, or another test's."""
-    folder = tmp_path_factory.mktemp("judge-cache")
+    folder = judge_caches / str(next(_numbers))
+    folder.mkdir()
     monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_certificate(tmp_path_factory):
+    """One certificate authority instead of 150: reading them all takes 20 ms a client, and no test uses TLS."""
+    if importlib.util.find_spec("certifi") is None:
+        yield
+        return
+    import certifi
+
+    end = "-----END CERTIFICATE-----\n"
+    with open(certifi.where(), encoding="utf-8") as source:
+        first = source.read().partition(end)[0]
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(first + end, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(path))
+        yield

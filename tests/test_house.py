@@ -100,6 +100,8 @@ assert not heavy, heavy
         ["judge", "--help"],
         ["judge", "cache", "info"],
         ["agreement", "--help"],
+        ["compare", "--help"],
+        ["robustness", "--help"],
     ],
     ids=" ".join,
 )

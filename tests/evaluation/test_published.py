@@ -6,6 +6,9 @@ import json
 import pytest
 
 from medqbench_vlmeval.evaluation import Request, evaluate
+from medqbench_vlmeval.records import Extraction, Prediction, Sample
+from medqbench_vlmeval.scoring import score_perception
+from medqbench_vlmeval.tasks import Task
 from tests.servers import JudgeServer, Reply
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.
@@ -24,7 +27,9 @@ QUESTIONS = {
 }
 
 
-@pytest.mark.parametrize("model", PERCEPTION)
+@pytest.mark.parametrize(
+    "model", [model if i < 2 else pytest.param(model, marks=pytest.mark.slow) for i, model in enumerate(PERCEPTION)]
+)
 def test_perception_rows(tmp_path, model):
     correct, row = PERCEPTION[model]
     path = tmp_path / f"{model}_MedQBench_Perception.tsv"
@@ -43,6 +48,21 @@ def test_perception_rows(tmp_path, model):
     assert score["n"] == 1305
     assert score["n_unanswered"] == 0
     assert score["comparable"] is True
+
+
+@pytest.mark.parametrize("model", PERCEPTION)
+def test_perception_rows_of_all_models_from_their_counts(model):
+    correct, row = PERCEPTION[model]
+    samples, extractions = [], []
+    for (kind, (count, question, options)), right in zip(QUESTIONS.items(), correct, strict=True):
+        for i in range(count):
+            texts = dict(zip("ABCD", options, strict=False))
+            samples.append(Sample(f"{kind}{i}", Task.PERCEPTION, question, texts, "B", question_type=kind))
+            extractions.append(Extraction("B" if i < right else "A", "whole reply"))
+    predictions = [Prediction(sample.index, "") for sample in samples]
+    score = score_perception(samples, predictions, extractions)
+    assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
+    assert score["n"] == 1305
 
 
 REASONING = {

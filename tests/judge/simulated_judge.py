@@ -17,12 +17,14 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.judge.asking import Answer, Messages
 from medqbench_vlmeval.records import Prediction, Sample
 from medqbench_vlmeval.tasks import Task
 from tests.servers import JudgeServer, Request
@@ -220,7 +222,25 @@ def _quote(prompt: str) -> str:
     return tags[2] if tags else prompt.partition("[")[2].rpartition("[")[0].partition("]")[0]
 
 
-def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack]) -> list[str]:
+class _InProcess:
+    """An asker that is the simulated judge itself: what a call over HTTP costs is ten times what the judge does."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+
+    async def __aenter__(self) -> _InProcess:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is open."""
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+        return Answer(answer(messages[0]["content"], self._mode), "simulated")
+
+
+def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack], *, over_http: bool = True) -> list[str]:
     """The names of the attacks that get another verdict than the honest answer that they are built on, on any
     dimension. The whole way is gone: calls over HTTP to a server with this judge, re-asks, reading of the replies.
 
@@ -229,6 +249,7 @@ def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack]) -> 
         mode: see :func:`simulated_judge`.
         task: a reasoning task.
         attacks: with different names.
+        over_http: False for the whole way but the server; the judge then stands in the place of a model of the kit's.
     """
     honest = {attack.honest for attack in attacks}
     texts = {text: (text, REFERENCE) for text in honest}
@@ -237,15 +258,15 @@ def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack]) -> 
     predictions = [Prediction(index, answer) for index, (answer, _) in texts.items()]
     with JudgeServer(simulated_judge(mode)) as server:
         options = JudgeOptions(
-            "judge",
-            server.base_url,
+            "judge" if over_http else "kit:judge",
+            server.base_url if over_http else None,
             nproc=4,
             retry=0,
             protocol=protocol,
             stop_after=1_000_000,
             max_answer_tokens=10_000_000,
         )
-        judged = build_judge(options).judge(samples, predictions)
+        judged = build_judge(options, kit_asker=lambda _: _InProcess(mode)).judge(samples, predictions)
     scores = {one.index: {name: verdict.score for name, verdict in one.verdicts.items()} for one in judged}
     if any(None in scores[text].values() for text in honest):
         raise AssertionError("an honest answer has no score")

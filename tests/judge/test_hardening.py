@@ -31,21 +31,25 @@ def test_the_suite_holds_what_it_is_said_to_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "mode", "task"),
+    ("protocol", "mode", "task", "over_http"),
     [
-        ("rubric", "quoting", Task.NO_REFERENCE),
-        pytest.param("rubric", "repeating", Task.COMPARATIVE, marks=pytest.mark.slow),
-        pytest.param("rubric-joint", "terse", Task.COMPARATIVE, marks=pytest.mark.slow),
-        ("rubric-joint", "quoting", Task.NO_REFERENCE),
-        pytest.param("rubric-joint", "repeating", Task.NO_REFERENCE, marks=pytest.mark.slow),
+        ("rubric", "quoting", Task.NO_REFERENCE, False),
+        pytest.param("rubric", "quoting", Task.NO_REFERENCE, True, marks=pytest.mark.slow),
+        pytest.param("rubric", "repeating", Task.COMPARATIVE, True, marks=pytest.mark.slow),
+        pytest.param("rubric-joint", "terse", Task.COMPARATIVE, True, marks=pytest.mark.slow),
+        ("rubric-joint", "quoting", Task.NO_REFERENCE, True),
+        pytest.param("rubric-joint", "repeating", Task.NO_REFERENCE, True, marks=pytest.mark.slow),
     ],
 )
-def test_no_attack_changes_a_score_under_the_package_s_own_protocols(protocol: str, mode: str, task: Task) -> None:
-    assert changed(protocol, mode, task, ATTACKS) == []
+def test_no_attack_changes_a_score_under_the_package_s_own_protocols(
+    protocol: str, mode: str, task: Task, over_http: bool
+) -> None:
+    assert changed(protocol, mode, task, ATTACKS, over_http=over_http) == []
 
 
-def test_the_official_templates_delimit_nothing() -> None:
-    found = changed("official", "quoting", Task.NO_REFERENCE, ATTACKS)
+@pytest.mark.parametrize("over_http", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_official_templates_delimit_nothing(over_http: bool) -> None:
+    found = changed("official", "quoting", Task.NO_REFERENCE, ATTACKS, over_http=over_http)
     assert len(found) == OFFICIAL
     # They are filled in one pass: a marker in an answer pulls nothing in.
     assert [name for name in found if name.startswith("markers: ")] == ["markers: code"]

@@ -22,6 +22,7 @@ from medqbench_vlmeval.judge.private import is_secret_name, shown_extra
 from medqbench_vlmeval.records import Prediction, Sample
 from medqbench_vlmeval.tasks import Task
 from tests.canaries import forms_of, leaks
+from tests.commands import run
 from tests.servers import JudgeServer, Reply, Request
 
 # Long, and with what JSON, URLs and shells escape.
@@ -55,14 +56,43 @@ def work(tmp_path: Path) -> Path:
     return tmp_path / "work"
 
 
-def score(work: Path, *arguments: str, debug: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
-    """``medqbench score`` in a process of its own, in the folder ``work``."""
+SCORE = ["score", "m_d.tsv", "--out", "out", "--judge-retry", "1", "--protocol", "rubric"]
+
+
+def surroundings(work: Path) -> dict[str, str]:
+    """The environment without keys and proxies, and with a cache in ``work``."""
     keep = {name: value for name, value in os.environ.items() if "KEY" not in name and not name.startswith("OPENAI")}
     keep = {name: value for name, value in keep.items() if not name.lower().endswith("_proxy")}
-    keep |= {"MEDQBENCH_JUDGE_CACHE": str(work / "cache"), "PYTHONIOENCODING": "utf-8", **environment}
-    command = [sys.executable, "-m", "medqbench_vlmeval", *(["--debug"] if debug else []), "score", "m_d.tsv"]
-    command += ["--out", "out", "--judge-retry", "1", "--protocol", "rubric", *arguments]
-    return subprocess.run(command, cwd=work, env=keep, capture_output=True, text=True, timeout=60)
+    return keep | {"MEDQBENCH_JUDGE_CACHE": str(work / "cache"), "PYTHONIOENCODING": "utf-8"}
+
+
+def score(work: Path, *arguments: str, debug: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
+    """``medqbench score`` in a process of its own, in the folder ``work``."""
+    command = [sys.executable, "-m", "medqbench_vlmeval", *(["--debug"] if debug else []), *SCORE, *arguments]
+    environment = surroundings(work) | environment
+    return subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=60)
+
+
+Score = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def score_here(
+    work: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same in this process, which takes a tenth of the time: for what ends before anybody is asked."""
+
+    def scored(_: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = surroundings(work)
+        for name in set(os.environ) - set(environment):
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(work)
+        code, out, err = run(capfd, *SCORE, *arguments)
+        return subprocess.CompletedProcess([*arguments], code, out, err)
+
+    return scored
 
 
 def assert_clean(work: Path, ran: subprocess.CompletedProcess[str], *canaries: str) -> None:
@@ -164,17 +194,24 @@ def test_a_server_that_is_not_there(work: Path) -> None:
         ["--judge", "m", f"--judge-kye={PASSWORD}"],
     ],
 )
-def test_what_is_refused_is_not_shown(work: Path, arguments: list[str]) -> None:
-    ran = score(work, *arguments)
+def test_what_is_refused_is_not_shown(work: Path, score_here: Score, arguments: list[str]) -> None:
+    ran = score_here(work, *arguments)
+    assert ran.returncode == 2, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert_clean(work, ran, PASSWORD)
+
+
+def test_what_is_refused_is_not_shown_by_a_process_of_its_own(work: Path) -> None:
+    ran = score(work, "--judge", "m", "--judge-args", f'{{"key": "{PASSWORD}"')
     assert ran.returncode == 2, ran.stderr
     assert "Traceback" not in ran.stderr
     assert_clean(work, ran, PASSWORD)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfeM\x00E\x00", f"OPENAI_API_KEY={OTHER}\xe9\n".encode("latin-1")])
-def test_an_env_file_in_another_encoding_is_named_and_not_shown(work: Path, content: bytes) -> None:
+def test_an_env_file_in_another_encoding_is_named_and_not_shown(work: Path, score_here: Score, content: bytes) -> None:
     (work / ".env").write_bytes(content)
-    ran = score(work, "--judge", "m", "--judge-base-url", "http://h:1/v1")
+    ran = score_here(work, "--judge", "m", "--judge-base-url", "http://h:1/v1")
     assert ran.returncode == 2
     assert f"{work / '.env'} is not UTF-8 text" in ran.stderr
     assert_clean(work, ran, OTHER)

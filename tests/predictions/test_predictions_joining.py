@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.data import load_dataset, samples_sha256
+from medqbench_vlmeval.data.imagerefs import image_keys, image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.records import Prediction, PredictionStatus, Sample
@@ -96,6 +97,8 @@ def test_samples_come_back_from_a_prediction_file(
         assert (again.task, again.options, again.answer) == (sample.task, dict(sample.options), sample.answer)
         assert (again.modality, again.question_type) == (sample.modality, sample.question_type)
         assert (again.severity, again.description) == (sample.severity, sample.description)
+        assert (again.images, image_names(again)) == ((), image_names(sample))
+        assert image_keys(again) == image_keys(sample)
 
 
 def rebuilt(tmp_path: Path, *rows: dict[str, str]) -> tuple[Task, list[Sample]]:
