@@ -17,7 +17,8 @@ class Sample:
     ``options`` maps option letters to texts in the file's order (empty for reasoning); ``answer`` is a letter
     of ``options``; ``description`` is the reference text of a reasoning sample. Axes that the data file does
     not give are None: nothing but ``question_type`` is ever inferred. ``images`` holds absolute paths, in the
-    order in which a model sees them; it is empty where a file was read without its images.
+    order in which a model sees them; it is empty where a file was read without its images. ``image_refs`` is what
+    such a file says of them: names and paths as text of its author, to tell images apart by, never to be opened.
     """
 
     index: str
@@ -34,6 +35,7 @@ class Sample:
     difficulty: str | None = None
     degradation: str | None = None
     images: tuple[Path, ...] = ()
+    image_refs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,27 @@ class Verdict:
     explanation: str | None = None
     note: str | None = None
     parts: Mapping[str, Verdict] = field(default_factory=dict)
+    from_cache: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an extractor read in a multiple-choice reply that the rules left open.
+
+    ``letter`` is None with a ``reason`` where no valid reply came, and without one where the extractor says that the
+    reply gives no answer. All else is as in :class:`Verdict`.
+    """
+
+    index: str
+    letter: str | None
+    reason: str | None
+    reply: str
+    prompt_sha256: str
+    judge: str
+    asks: int = 1
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    note: str | None = None
     from_cache: bool = False
 
 

@@ -32,9 +32,10 @@ def budget_lines(budget: Budget) -> list[str]:
     from medqbench_vlmeval.judge.budget import total
     from medqbench_vlmeval.report.progress import dollars
 
+    asked = "the judge" if budget.task.is_reasoning else "the extractor"
     lines = [
         f"Dry run: {budget.model} on {budget.dataset}, {budget.n:,} samples. Nothing is asked, nothing is written.",
-        *(f"Not put to the judge: {n:,} ({reason})" for reason, n in budget.not_judged.items()),
+        *(f"Not put to {asked}: {n:,} ({reason})" for reason, n in budget.not_judged.items()),
     ]
     rows = [{**vars(one)} for one in budget.judges]
     if len(rows) > 1:

@@ -41,6 +41,14 @@ Protocol = Annotated[
 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Ask for verdicts that the cache holds, too.")]
 NoCalls = Annotated[bool, typer.Option("--no-calls", help="Take verdicts from the cache alone.")]
+Extractor = Annotated[
+    str | None,
+    typer.Option(
+        "--extractor",
+        help="Model that reads the multiple-choice replies which the rules leave open; asked as the judge is "
+        "(--judge-base-url, --judge-key, ...).",
+    ),
+]
 Limit = Annotated[
     int | None, typer.Option("--limit", help="Only so many samples: a stratified subset, the same for every model.")
 ]

@@ -25,6 +25,7 @@ def score(
     judge_timeout: options.Timeout = None,
     judge_args: options.Args = None,
     protocol: options.Protocol = None,
+    extractor: options.Extractor = None,
     limit: options.Limit = None,
     dry_run: options.DryRun = False,
     prices: options.Prices = None,
@@ -50,7 +51,8 @@ def score(
         no_calls,
     )
     folder = out if out is not None else predictions.parent
-    request = partial(options.request_of, predictions, data, model, choice, folder, limit=limit, prices=prices)
+    more = {"limit": limit, "prices": prices, "extractor": extractor}
+    request = partial(options.request_of, predictions, data, model, choice, folder, **more)
     if dry_run:
         from medqbench_vlmeval.cli.dry_run import show_budget
         from medqbench_vlmeval.evaluation.estimate import budget_of

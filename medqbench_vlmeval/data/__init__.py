@@ -5,6 +5,16 @@ from __future__ import annotations
 from medqbench_vlmeval.data.images import ImageStore
 from medqbench_vlmeval.data.info import canonical_index, describe, published_counts, samples_sha256
 from medqbench_vlmeval.data.loading import Origin, load_table
+from medqbench_vlmeval.data.permuted import (
+    PERMUTATION_COLUMN,
+    moved,
+    permutation_of,
+    permutation_text,
+    permuted,
+    read_permutation,
+    second_pass,
+)
+from medqbench_vlmeval.data.published import PublishedRow, published_rows
 from medqbench_vlmeval.data.sources import (
     DATA_VARIABLE,
     embedded_folder,
@@ -18,8 +28,10 @@ from medqbench_vlmeval.data.subset import stratified
 
 __all__ = [
     "DATA_VARIABLE",
+    "PERMUTATION_COLUMN",
     "ImageStore",
     "Origin",
+    "PublishedRow",
     "canonical_index",
     "describe",
     "embedded_folder",
@@ -28,8 +40,15 @@ __all__ = [
     "load_sample_file",
     "load_table",
     "locate",
+    "moved",
+    "permutation_of",
+    "permutation_text",
+    "permuted",
     "published_counts",
+    "published_rows",
+    "read_permutation",
     "samples_sha256",
+    "second_pass",
     "stratified",
     "where_is",
 ]

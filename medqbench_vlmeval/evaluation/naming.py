@@ -8,7 +8,7 @@ from pathlib import Path
 from medqbench_vlmeval.data import load_dataset, load_sample_file
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.records import SampleSet
-from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, Task, dataset_names, parse_dataset_name
+from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task, dataset_names, parse_dataset_name
 
 CUSTOM = "custom"
 
@@ -18,7 +18,7 @@ _KITS_OWN = {
     "MedqbenchCaption": Task.NO_REFERENCE,
     "MedqbenchPairedDescription": Task.COMPARATIVE,
 }
-_NAMES_IN_FILES = {name: name for name in ALL_DATASET_NAMES} | {
+_NAMES_IN_FILES = {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)} | {
     f"{kits}{ending}": f"{next(iter(dataset_names(task)))}{ending}"
     for kits, task in _KITS_OWN.items()
     for ending in ("", "_dev", "_test")

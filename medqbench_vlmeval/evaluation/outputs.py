@@ -37,7 +37,10 @@ def single_scores(score: Mapping[str, Any]) -> list[Any]:
 
 
 def headline(score: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers that fit a terminal: overall, per type or dimension, counts, and overall per modality."""
+    """The numbers that fit a terminal: overall, per type or dimension, counts, and overall per modality.
+
+    'lenient' is there where an extractor read what the rules left open.
+    """
     parts = score_parts(score)
     if parts:
         return {**{name: headline(part) for name, part in parts.items()}, "comparable": score["comparable"]}
@@ -45,9 +48,11 @@ def headline(score: Mapping[str, Any]) -> dict[str, Any]:
     titles = (*DIMENSION_TITLES.values(), "n", "n_unscored") if not names else ()
     key = "accuracy" if names else "Overall"
     modalities = score["groups"].get("modality", {})
+    extractor = score.get("extractor")
     return {
         "Overall": score["Overall"],
         **{name: score[name] for name in (*names, *titles)},
+        **({"lenient": {name: extractor["lenient"][name] for name in ("Overall", *names)}} if extractor else {}),
         **({"modality": {name: cell[key] for name, cell in modalities.items()}} if modalities else {}),
         "comparable": score["comparable"],
     }

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.evaluation import comparability, rows
 from medqbench_vlmeval.evaluation.costs import Costs
+from medqbench_vlmeval.evaluation.extracting import SecondStage, check_extractor, read_by_rules, second_stage
 from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths, score_parts, single_scores
 from medqbench_vlmeval.evaluation.previous import keep_paid_verdicts
 from medqbench_vlmeval.evaluation.request import Request, judge_of, prepare
@@ -19,6 +19,7 @@ from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.judge.prices import load_prices
 from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, Sample
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
+from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
 
 
@@ -49,8 +50,12 @@ def evaluate(request: Request) -> Evaluation:
             )
     prepared = prepare(request)
     task, samples, predictions = prepared.task, prepared.samples, prepared.predictions
+    check_extractor(request, task)
+    second: SecondStage | None = None
     if task is Task.PERCEPTION:
-        score, sample_rows = _perception(samples, predictions)
+        extractions = read_by_rules(samples, predictions)
+        second = second_stage(request, samples, predictions, extractions)
+        score, sample_rows = _perception(samples, predictions, extractions, second)
         judge = None
     else:
         # A table that cannot be used is said before anything is paid.
@@ -58,7 +63,7 @@ def evaluate(request: Request) -> Evaluation:
         with judge_of(request) as judge:
             judged = judge.judge(samples, predictions, request.on_progress)
         score, sample_rows = _reasoning(task, samples, predictions, judged, Costs.of(judge, prices))
-    settings = settings_of(prepared.table, prepared.provenance, judge, task)
+    settings = settings_of(prepared.table, prepared.provenance, judge, task, second.settings if second else None)
     score = {
         "task": task.value,
         "dataset": request.dataset,
@@ -81,17 +86,18 @@ def evaluate(request: Request) -> Evaluation:
 
 
 def _perception(
-    samples: Sequence[Sample], predictions: Sequence[Prediction]
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    extractions: Sequence[Extraction],
+    second: SecondStage | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    extractions = [
-        extract(prediction.text, sample.options)
-        if (reason := rows.not_read(prediction)) is None
-        # The kit's failure message is no reply: nothing in it may be read as an answer.
-        else Extraction(None, reason)
-        for sample, prediction in zip(samples, predictions, strict=True)
-    ]
+    choices = second.choices if second else {}
     found = zip(samples, predictions, extractions, strict=True)
-    return score_perception(samples, predictions, extractions), [rows.perception_row(*one) for one in found]
+    sample_rows = [rows.perception_row(*one, choices.get(one[0].index)) for one in found]
+    # The official numbers are those of the rules, whatever an extractor says.
+    score = score_perception(samples, predictions, extractions)
+    findings = perception_findings(samples, predictions, extractions)
+    return {**score, "findings": findings, **({"extractor": second.block} if second else {})}, sample_rows
 
 
 def _reasoning(
@@ -104,9 +110,8 @@ def _reasoning(
     sample_rows = [rows.reasoning_row(*one) for one in zip(samples, predictions, judged, strict=True)]
 
     def scored(of_part: Sequence[int]) -> dict[str, Any]:
-        of_samples = [judged[i] for i in of_part]
-        summary = score_reasoning([samples[i] for i in of_part], [predictions[i] for i in of_part], of_samples)
-        return {**summary, "usage": costs.usage(of_samples)}
+        part = [samples[i] for i in of_part], [predictions[i] for i in of_part], [judged[i] for i in of_part]
+        return {**score_reasoning(*part), "findings": reasoning_findings(*part), "usage": costs.usage(part[2])}
 
     if task is not Task.REASONING:
         return scored(range(len(samples))), sample_rows

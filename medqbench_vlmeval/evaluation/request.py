@@ -13,6 +13,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.evaluation.settings import Provenance
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitAsker, OnProgress, build_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
+from medqbench_vlmeval.predictions.second_pass import is_second_pass
 from medqbench_vlmeval.records import ColumnUse, Prediction, Sample, SampleSet
 from medqbench_vlmeval.tasks import Task
 
@@ -27,7 +28,8 @@ class Request:
     ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds). ``leaderboard`` is the board's
     folder, None for no board; ``cache`` the folder that keeps paid verdicts across runs, None for none. ``kit_asker``
     makes what asks a model of the kit's. ``stem`` names the result files (default: the prediction file's own stem).
-    ``prices`` is the user's price table, None for the usual places (see ``judge.prices``).
+    ``prices`` is the user's price table, None for the usual places (see ``judge.prices``). ``extractor`` names a model
+    that reads multiple-choice replies which the rules leave open, None for none; ``judge`` says how it is asked.
     """
 
     prediction_file: Path
@@ -45,6 +47,7 @@ class Request:
     stem: str | None = None
     on_progress: OnProgress | None = None
     prices: Path | None = None
+    extractor: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,15 @@ def prepare(request: Request) -> Prepared:
     """Read the prediction file of a request and join it to the samples.
 
     Raises:
-        BadInput: the prediction file, the data or the limit cannot be used, or nothing is left to score.
+        BadInput: the prediction file, the data or the limit cannot be used, or nothing is left to score. A second pass
+            (see ``evaluation.robustness``) is refused: its letters and images are not those of the benchmark.
     """
     table = read_predictions(request.prediction_file)
+    if is_second_pass(table):
+        raise BadInput(
+            f"{request.prediction_file} is of a second pass, with options permuted or images swapped, and is no result "
+            "of the benchmark; 'medqbench robustness FIRST SECOND --out DIR' compares it with the first pass."
+        )
     columns: Mapping[Task, ColumnUse] = {}
     if request.sample_set is not None:
         task, samples = request.sample_set.task, list(request.sample_set.samples)

@@ -6,8 +6,11 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.data.imagerefs import image_names
+from medqbench_vlmeval.records import Choice, Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.scoring.accuracy import is_right
 from medqbench_vlmeval.scoring.conclusions import read_conclusion
+from medqbench_vlmeval.scoring.findings import perception_error_kinds, reasoning_error_kinds
 from medqbench_vlmeval.scoring.reasoning import unscored_reason
 
 _NOT_READ = {
@@ -32,24 +35,36 @@ def _common(sample: Sample, prediction: Prediction) -> dict[str, Any]:
         "source": sample.source,
         "difficulty": sample.difficulty,
         "degradation": sample.degradation,
-        "images": [path.name for path in sample.images],
+        "images": list(image_names(sample)),
         "question": sample.question,
         "prediction": prediction.text,
         "prediction_cut": prediction.cut,
     }
 
 
-def perception_row(sample: Sample, prediction: Prediction, extraction: Extraction) -> dict[str, Any]:
-    """One multiple-choice sample. ``unscored`` is set where there was no reply; the sample counts as wrong."""
+def perception_row(
+    sample: Sample, prediction: Prediction, extraction: Extraction, choice: Choice | None = None
+) -> dict[str, Any]:
+    """One multiple-choice sample. ``unscored`` is set where there was no reply; the sample counts as wrong.
+
+    ``extractor`` is there where one was asked (``choice``) and changes nothing else.
+    """
     return {
         **_common(sample, prediction),
         "options": dict(sample.options),
         "answer": sample.answer,
         "extracted": extraction.letter,
         "rule": extraction.rule,
-        "correct": extraction.letter is not None and extraction.letter == sample.answer,
+        "correct": is_right(sample, extraction.letter),
+        "error_kinds": perception_error_kinds(sample, prediction, extraction),
         "unscored": not_read(prediction),
+        **({} if choice is None else {"extractor": _choice_row(choice)}),
     }
+
+
+def _choice_row(choice: Choice) -> dict[str, Any]:
+    names = ("letter", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
+    return {**{name: getattr(choice, name) for name in names}, **({"note": choice.note} if choice.note else {})}
 
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:
@@ -82,6 +97,7 @@ def reasoning_row(sample: Sample, prediction: Prediction, judged: JudgedSample) 
         "verdicts": verdicts,
         "scores": scores,
         "conclusion": asdict(read_conclusion(sample, prediction)),
+        "error_kinds": reasoning_error_kinds(sample, prediction, judged),
         "score": math.fsum(scores.values()) if why is None else None,
         "unscored": why,
     }

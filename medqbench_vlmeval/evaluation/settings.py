@@ -103,8 +103,14 @@ def _column(table: PredictionTable, column: str, task: str | None) -> str | None
     return found.pop() if len(found) == 1 else None
 
 
-def settings_of(table: PredictionTable, provenance: Provenance, judge: Judge | None, task: Task) -> dict[str, Any]:
-    """The ``settings`` object of ``_score.json``."""
+def settings_of(
+    table: PredictionTable,
+    provenance: Provenance,
+    judge: Judge | None,
+    task: Task,
+    extractor: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The ``settings`` object of ``_score.json``; ``extractor`` are the settings of one where there is one."""
     kit = find_kit()
     style = provenance.prompt_style
     settings: dict[str, Any] = {
@@ -123,4 +129,7 @@ def settings_of(table: PredictionTable, provenance: Provenance, judge: Judge | N
         },
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    return settings | (judge.describe(task) if judge is not None else {"protocol": EXTRACTION, "judge": None})
+    if judge is not None:
+        return settings | judge.describe(task)
+    read_by = {"protocol": EXTRACTION, "judge": None}
+    return settings | read_by | ({"extractor": dict(extractor)} if extractor is not None else {})
