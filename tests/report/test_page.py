@@ -29,6 +29,7 @@ from tests.report.page_runs import (
     MARKUP,
     RTL,
     data_of,
+    harsh_run,
     hostile_run,
     image_bytes,
     perception_run,
@@ -164,6 +165,14 @@ def test_hostile_texts_are_data_and_come_out_as_they_were(pages: dict[str, Path]
     assert data["runs"][0]["model"] == MARKUP + RTL
     # Names that lead out of the folder name no image.
     assert data_of(pages["hostile"], "pictures") == [["../../../etc/passwd"], ["/etc/passwd"]]
+
+
+def test_characters_that_no_font_has_keep_nothing_from_being_drawn(tmp_path: Path) -> None:
+    write_page(tmp_path / "page.html", [harsh_run()], None)
+    text = (tmp_path / "page.html").read_text("utf-8")
+    assert "a\ufffd\ufffd" in text[text.index("<svg") : text.index('<script type="application/json"')]
+    answers = data_of(tmp_path / "page.html")["answers"][0]
+    assert answers[0]["kinds"] == ["toString", "W" * 10_000]
 
 
 @given(st.recursive(st.text() | st.floats(allow_nan=False, allow_infinity=False), st.lists))
@@ -352,6 +361,8 @@ def test_bad_input_is_said_and_leaves_the_old_page(tmp_path: Path) -> None:
         write_page(path, [({"task": "x"}, [])], None)
     with pytest.raises(BadInput, match="not of one evaluation"):
         write_page(path, [(perception_score(), reasoning_samples())], None)
+    with pytest.raises(BadInput, match="not of one evaluation"):
+        write_page(path, [(perception_score(), [{**perception_samples()[0], "task": ["perception"]}])], None)
     assert path.read_text() == "old"
 
 

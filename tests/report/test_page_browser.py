@@ -12,7 +12,16 @@ import pytest
 
 from medqbench_vlmeval.report.page import write_page
 from tests.report.examples import perception_samples, perception_score
-from tests.report.page_runs import LONG, MARKUP, hostile_run, image_bytes, perception_run, reasoning_run, stored
+from tests.report.page_runs import (
+    LONG,
+    MARKUP,
+    harsh_run,
+    hostile_run,
+    image_bytes,
+    perception_run,
+    reasoning_run,
+    stored,
+)
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -77,7 +86,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = [perception_run(root), perception_run(root, "Model-Y", right=True), reasoning_run(root)]
     write_page(folder / "page.html", runs, root)
     write_page(folder / "hostile.html", [hostile_run()], root)
-    return {"page": folder / "page.html", "hostile": folder / "hostile.html"}
+    judged, rows = reasoning_run(root, "constructor")
+    parts = {name: {"score": 1, "reply": "r"} for name in ("constructor", "__proto__", "1")}
+    rows[0]["verdicts"]["completeness"].update(score=4 / 3, parts=parts)
+    for row in rows[1:]:
+        row.update(unscored="judge failed", score=None, scores={}, verdicts={}, error_kinds=[])
+    write_page(folder / "harsh.html", [harsh_run(), (judged, rows)], root)
+    return {name: folder / f"{name}.html" for name in ("page", "hostile", "harsh")}
 
 
 @pytest.fixture
@@ -348,6 +363,95 @@ def test_hostile_texts_stay_texts(browser: Any, made: dict[str, Path]) -> None:
     assert page.evaluate("getComputedStyle(document.querySelector('#detail h2 bdi')).unicodeBidi") == "isolate"
     assert page.title() == "MedQ-Bench report, 1 run"
     visit.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1280, 640, 320])
+def test_words_without_a_break_widen_nothing(browser: Any, made: dict[str, Path], width: int) -> None:
+    visit = Visit(browser, made["harsh"], viewport={"width": width, "height": 700})
+    page = visit.open()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click("nav >> text=Samples")
+    page.locator("#list [role=option]").first.click()
+    for _ in range(5):
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('#detail'))") <= 1
+        page.keyboard.press("j")
+    visit.close()
+
+
+@pytest.mark.slow
+def test_names_of_what_every_object_has_are_names(browser: Any, made: dict[str, Path]) -> None:
+    visit = Visit(browser, made["harsh"])
+    page = visit.open("#view=samples&task=constructor&outcome=__proto__&%E0%A4%A=%&order=toString")
+    assert "function" not in str(page.locator("#facets").text_content())
+    visit.count("0 of 5 samples")
+    page.click("#reset")
+    page.select_option("#facet-kind", "toString")
+    assert "toString (5)" in page.locator("#facet-kind option").all_text_contents()
+    # What turns a line around is kept apart from the number beside it.
+    assert "\u2068\u202eabc\u2069 (1)" in page.locator("#facet-modality option").all_text_contents()
+    page.select_option("#run", "1")
+    visit.count("0 of 3 samples")
+    page.click("#reset")
+    visit.count("3 samples")
+    page.locator("#list [role=option]").first.click()
+    titles = page.locator(".verdict details .line strong").all_text_contents()
+    assert titles == ["constructor", "__proto__", "round 1"]
+    assert page.locator(".verdict .score").first.inner_text() == "1.33"
+    visit.close()
+
+
+@pytest.mark.slow
+def test_a_flood_of_hits_is_marked_up_to_a_number(browser: Any, made: dict[str, Path]) -> None:
+    visit = Visit(browser, made["harsh"])
+    page = visit.open("#view=samples&q=x")
+    visit.count("1 of 5 samples")
+    page.click("text=Show all 100,000 characters")
+    assert page.locator("#detail .answer mark").count() == 2_000
+    assert page.locator("#detail .answer .text").text_content() == "x " * 50_000
+    visit.close()
+
+
+@pytest.mark.slow
+def test_samples_without_a_value_are_counted_once(browser: Any, made: dict[str, Path]) -> None:
+    visit = Visit(browser, made["harsh"])
+    page = visit.open("#at=failures")
+    assert page.locator("#failures tbody tr").last.locator("td").last.inner_text().split() == ["40%", "2", "of", "5"]
+    assert page.locator("#failures tbody tr").count() == 3 + 1
+    assert "2 samples without a modality are counted under All alone." in visit.text("#failures")
+    page.select_option("#run", "1")
+    page.click("text=Show the 2 unscored")
+    visit.count("2 of 3 samples")
+    visit.close()
+
+
+@pytest.mark.slow
+def test_a_phone_has_few_rows_and_a_way_back_to_its_place(browser: Any, tmp_path: Path) -> None:
+    rows = [{**perception_samples()[place % 5], "index": str(place)} for place in range(300)]
+    write_page(tmp_path / "page.html", [(perception_score(), rows)], None)
+    visit = Visit(browser, tmp_path / "page.html", viewport={"width": 360, "height": 740})
+    page = visit.open("#view=samples")
+    page.wait_for_selector("#list [data-place='0']")
+    assert page.locator("#list [role=option]").count() < 40
+    page.evaluate("document.querySelector('#list').scrollTop = 9000")
+    page.click("#list [data-place='120']")
+    page.keyboard.press("j")
+    assert "sample=121" in page.url
+    page.go_back()
+    page.wait_for_selector("#list [data-place='120']")
+    assert "sample" not in page.url.replace("view=samples", "")
+    assert page.evaluate("document.querySelector('#list').scrollTop") == 9000
+    visit.close()
+
+
+@pytest.mark.slow
+def test_a_sample_is_printed_on_paper_narrower_than_a_screen(visit: Visit) -> None:
+    page = visit.open("#view=samples")
+    page.wait_for_selector("#detail h2")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 900})
+    assert page.is_visible("#detail h2")
 
 
 @pytest.mark.slow

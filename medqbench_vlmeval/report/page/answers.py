@@ -20,9 +20,10 @@ def answer_of(row: Mapping[str, Any]) -> dict[str, Any]:
     judged reply with an error that can be told.
     """
     perception = row.get("task") == Task.PERCEPTION.value
-    kinds = [str(kind) for kind in found] if isinstance(found := row.get("error_kinds"), (list, tuple)) else None
+    named = row.get("error_kinds")
+    kinds = list(dict.fromkeys(map(str, named))) if isinstance(named, (list, tuple)) else None
     told = {
-        "reply": str(row.get("prediction") or ""),
+        "reply": text(row.get("prediction")) or "",
         "cut": row.get("prediction_cut") is True or None,
         "unscored": text(row.get("unscored")),
         "kinds": kinds or None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from medqbench_vlmeval.report.text import storable
+from medqbench_vlmeval.report.text import REPLACEMENT, storable
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,6 +38,8 @@ _ATTRIBUTES = _words(
 )
 _PIXELS_PER_POINT = 4 / 3
 _ELSEWHERE = re.compile(r"url\s*\(\s*['\"]?\s*(?!#)", re.IGNORECASE)
+# Controls, half characters and non-characters: of groups, methods and datasets as of models.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _ID = re.compile(r"#[\w.:-]+")
 # matplotlib writes the shorthand of CSS, which has no attribute of its own.
 _FONT = re.compile(r"(?P<words>.*?)(?P<size>[\d.]+)px\s+(?P<family>.+)", re.DOTALL)
@@ -55,8 +57,17 @@ def figures(scores: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """All figures that the scores support, in the figure room's order."""
     from medqbench_vlmeval.report.figures import themed_svgs
 
-    drawn = {name: cleaned(svg) for name, svg in themed_svgs(scores).items()}
+    drawn = {name: cleaned(svg) for name, svg in themed_svgs([printable(score) for score in scores]).items()}
     return [Figure(_title(svg) or name, svg) for name, svg in drawn.items()]
+
+
+def printable(value: Any) -> Any:
+    """Plain JSON without the characters in texts and names that neither a font nor XML has; they become U+FFFD."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub(REPLACEMENT, value)
+    if isinstance(value, Mapping):
+        return {printable(name): printable(found) for name, found in value.items()}
+    return [printable(found) for found in value] if isinstance(value, (list, tuple)) else value
 
 
 def _title(svg: str) -> str:

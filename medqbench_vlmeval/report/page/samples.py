@@ -13,7 +13,7 @@ from medqbench_vlmeval.report.page.answers import answer_of
 from medqbench_vlmeval.report.page.pictures import Finder, folders_of
 from medqbench_vlmeval.report.page.runs import PageRun
 from medqbench_vlmeval.report.runs import mapping, text
-from medqbench_vlmeval.tasks import REASONING_PREFIX, Task
+from medqbench_vlmeval.tasks import Task, own_index
 
 AXES = ("modality", "question_type", "severity", "scope", "difficulty", "degradation", "source")
 _MANY_IMAGES = 20
@@ -53,7 +53,7 @@ def gather(
         answers = []
         for row in rows:
             task = row.get("task")
-            if task not in parts:
+            if not isinstance(task, str) or task not in parts:
                 expected = " or ".join(parts)
                 raise BadInput(
                     f"A sample of {run.label} is of the task {str(task)[:60]!r} and its score of {expected}: they are "
@@ -115,5 +115,4 @@ class _Collector:
 
 
 def _shared_index(task: str, own: str) -> str:
-    prefix = REASONING_PREFIX.get(Task(task))
-    return canonical_index(own.removeprefix(f"{prefix}:") if prefix else own)
+    return canonical_index(own_index(own, Task(task)))

@@ -7,10 +7,8 @@ one at a time. A thumbnail has pixels alone: no colour profile, comment or other
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import warnings
-import zlib
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +16,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
+
+from medqbench_vlmeval.data.images import DECODER_ERRORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,23 +45,6 @@ _TRIED = 32
 _LARGE = 12_000_000  # pixels; larger ones are decoded one after the other, so that memory holds one of them
 _OVERHEAD = 40  # bytes that a data URI's head and its place in the list take
 _ONE_LARGE = threading.Lock()
-
-# What PIL's decoders raise on broken files.
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-)
-
 
 _Maker = Callable[[int, Sequence["Path | None"]], "list[Thumbnail | None]"]
 
@@ -158,7 +141,7 @@ def _thumbnail(path: Path | None, rung: int, webp: bool) -> Thumbnail | None:
             small.save(out, "WEBP", quality=quality, method=1, icc_profile=b"", exif=b"", xmp=b"")
         else:
             small.save(out, "JPEG", quality=quality)
-    except (*_BROKEN, Image.DecompressionBombError):
+    except (*DECODER_ERRORS, Image.DecompressionBombError):
         return None
     return Thumbnail(out.getvalue(), size, small.width)
 

@@ -45,7 +45,7 @@ function verdictFacts({ answer }) {
 const scoreClass = (score) => (score === undefined ? "warn" : score <= 0.5 ? "bad" : score < 2 ? "plain" : "good");
 
 function verdictBox(verdict, all) {
-  const title = told.dimensions[verdict.of] || (/^\d+$/.test(verdict.of) ? `round ${verdict.of}` : verdict.of);
+  const title = DIMENSION_TITLES.get(verdict.of) || (/^\d+$/.test(verdict.of) ? `round ${verdict.of}` : verdict.of);
   const same = verdict.same === undefined ? null : all[verdict.same];
   const box = el(
     "div",
@@ -55,7 +55,7 @@ function verdictBox(verdict, all) {
     verdict.explanation && el("p", { dir: "auto" }, verdict.explanation),
     verdict.note && el("p", { class: "plain" }, data(verdict.note)),
   );
-  if (same) add(box, el("p", { class: "plain" }, `The judge's reply is the one shown under ${told.dimensions[same.of]}.`));
+  if (same) add(box, el("p", { class: "plain" }, `The judge's reply is the one shown under ${DIMENSION_TITLES.get(same.of)}.`));
   if (verdict.reply && (verdict.reply.length > 160 || verdict.explanation)) {
     add(box, el("details", null, el("summary", null, `Judge's reply (${grouped(verdict.reply.length)} characters)`), block(verdict.reply)));
   } else if (verdict.reply) add(box, el("p", { dir: "auto", class: "plain" }, verdict.reply));

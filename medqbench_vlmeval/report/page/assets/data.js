@@ -36,7 +36,10 @@ const bySample = items.map((list) => new Map(list.map((item) => [item.answer.s, 
 const byIndex = items.map((list) => new Map(list.map((item) => [item.index, item])));
 
 const answerOf = (run, item) => bySample[run].get(item.answer.s);
-const taskTitle = (task) => ({ perception: "Perception", "no-reference": "No-reference", comparative: "Comparative" })[task] || task;
+const TASKS = new Map([["perception", "Perception"], ["no-reference", "No-reference"], ["comparative", "Comparative"]]);
+const taskTitle = (task) => TASKS.get(task) || task;
+const DIMENSIONS = Object.entries(told.dimensions);
+const DIMENSION_TITLES = new Map(DIMENSIONS);
 
 function scoreText(score) {
   if (score === undefined || score === null) return "–";
@@ -48,14 +51,15 @@ function outcomeClass(answer) {
   return BAD.has(answer.outcome) ? "bad" : "good";
 }
 
-function outcomeWords(item) {
+function outcomeWords(item, short) {
   const { answer, sample } = item;
-  if (sample.task !== "perception") return answer.sum === undefined ? "unscored" : `${scoreText(answer.sum)} / 8`;
+  if (sample.task !== "perception") return answer.sum === undefined ? "unscored" : `${answer.bad ? "✗ " : ""}${scoreText(answer.sum)} / 8`;
   const sign = answer.bad ? "✗" : "✓";
-  return `${sign} ${answer.letter === undefined ? answer.outcome : `${answer.letter} ${answer.outcome}`}`;
+  if (answer.letter === undefined) return `${sign} ${answer.outcome}`;
+  return short ? `${sign} ${answer.letter}` : `${sign} ${answer.letter} ${answer.outcome}`;
 }
 
-const badge = (item) => el("span", { class: `badge ${outcomeClass(item.answer)}` }, outcomeWords(item));
+const badge = (item, short) => el("span", { class: `badge ${outcomeClass(item.answer)}` }, data(outcomeWords(item, short)));
 
 // All that the search looks through, in small letters, made once.
 function haystack(item) {

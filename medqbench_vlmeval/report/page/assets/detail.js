@@ -80,6 +80,10 @@ function othersBox(item) {
 }
 
 function backToList() {
+  if (narrow()) {
+    state.sample = null;
+    remember();
+  }
   byId("samples").classList.remove("reading");
   drawRows();
   if (current >= 0) reveal();

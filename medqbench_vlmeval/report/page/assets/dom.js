@@ -44,12 +44,21 @@ function option(value, label, chosen) {
   return made;
 }
 
-// The text with the words that were searched for marked.
+// The same where no element can stand, as in an option: first strong isolate, pop directional isolate.
+const TURNS = /[\p{Bidi_Control}\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+const isolated = (text) => (TURNS.test(text) ? `\u2068${text}\u2069` : text);
+const LONGEST_LABEL = 120;
+const labelled = (text) => isolated(text.length > LONGEST_LABEL ? `${text.slice(0, LONGEST_LABEL)}…` : text);
+
+const MOST_MARKS = 2000;
+
+// The text with the words that were searched for marked; of a flood of them, the first ones.
 function marked(text, words) {
   const found = words.filter(Boolean).map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
   if (!found.length) return [text];
   return text
     .split(new RegExp(`(${found.join("|")})`, "giu"))
+    .reduce((pieces, piece, place) => (place <= 2 * MOST_MARKS ? pieces.push(piece) : (pieces[pieces.length - 1] += piece), pieces), [])
     .map((piece, place) => (place % 2 ? el("mark", null, piece) : piece))
     .filter((piece) => piece !== "");
 }

@@ -1,6 +1,5 @@
 // Filters: each one reads values out of an item, and an item passes where it has the chosen one.
 
-const DIMENSIONS = Object.entries(told.dimensions);
 const FAILED = "failed";
 
 const bandOf = (sum) => (sum === undefined ? [] : sum >= 8 ? ["8"] : sum >= 6 ? ["6 to below 8"] : sum >= 4 ? ["4 to below 6"] : sum >= 2 ? ["2 to below 4"] : ["below 2"]);

@@ -51,10 +51,10 @@ function failureTable(part, found, rowAxis, columnAxis) {
   const key = (row, column) => JSON.stringify([row, column]);
   for (const item of found) {
     const [row, column] = [item.sample[rowAxis], item.sample[columnAxis]];
-    count(key(row, null), item);
-    count(key(null, column), item);
     count(key(null, null), item);
-    if (columns.length) count(key(row, column), item);
+    if (row !== undefined) count(key(row, null), item);
+    if (columns.length && column !== undefined) count(key(null, column), item);
+    if (columns.length && row !== undefined && column !== undefined) count(key(row, column), item);
   }
   const cell = (row, column) => {
     const numbers = pairs.get(key(row, column));
@@ -75,11 +75,13 @@ function failureTable(part, found, rowAxis, columnAxis) {
   const head = el("tr", null, el("th", { scope: "col" }, AXIS_TITLES.get(rowAxis)), columns.map((column) => el("th", { scope: "col", class: "number" }, data(column))), el("th", { scope: "col", class: "number" }, "All"));
   const line = (row) => el("tr", null, el("th", { scope: "row" }, row === null ? "All" : data(row)), columns.map((column) => cell(row, column)), cell(row, null));
   const table = el("table", { class: "map" }, el("caption", { class: "hidden-text" }, `Share of failed samples, ${part.title}`), el("thead", null, head), el("tbody", null, rows.map(line), line(null)));
+  const without = [...new Set([rowAxis, columnAxis])].map((axis) => [axis, found.filter((item) => item.sample[axis] === undefined).length]);
+  const left = without.filter(([, n]) => n).map(([axis, n]) => ` ${counted(n, "sample")} without a ${AXIS_TITLES.get(axis).toLowerCase()} ${n === 1 ? "is" : "are"} counted under All alone.`);
   return el(
     "div",
     null,
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Failed samples, ${part.title}` }, table),
-    el("p", { class: "hint" }, `Share of failed samples; a cell leads to them. Grey italics: fewer than ${FEW} samples.`),
+    el("p", { class: "hint" }, `Share of failed samples; a cell leads to them. Italics: fewer than ${FEW} samples.`, left),
   );
 }
 

@@ -22,7 +22,7 @@ function startFilters() {
     refresh();
   });
   // On a narrow screen the filters would push the samples off it.
-  if (matchMedia("(max-width: 800px)").matches) byId("more").open = false;
+  if (narrow()) byId("more").open = false;
 }
 
 function drawFilters() {
@@ -31,7 +31,7 @@ function drawFilters() {
   if (document.activeElement !== byId("search")) byId("search").value = state.q;
   const others = runs.map((run, place) => [place, run]).filter(([place]) => place !== state.run && items[place].some((item) => bySample[state.run].has(item.answer.s)));
   byId("versus").parentElement.hidden = !others.length;
-  fill(byId("versus"), option("", "no other run", state.versus === null), ...others.map(([place, run]) => option(place, run.label, place === state.versus)));
+  fill(byId("versus"), option("", "no other run", state.versus === null), ...others.map(([place, run]) => option(place, labelled(run.label), place === state.versus)));
   const focused = document.activeElement && document.activeElement.id;
   const labels = FACETS.map((facet) => {
     const chosen = state.facets.get(facet.name);
@@ -41,7 +41,7 @@ function drawFilters() {
     const select = el("select", { id: `facet-${facet.name}`, class: chosen === undefined ? null : "set", dir: "auto" }, option("", "all"));
     const label = facet.label || ((value) => value);
     if (chosen !== undefined && !found.some(([value]) => value === chosen)) found.push([chosen, 0]);
-    add(select, ...found.map(([value, n]) => option(value, `${label(value)} (${grouped(n)})`, value === chosen)));
+    add(select, ...found.map(([value, n]) => option(value, `${labelled(label(value))} (${grouped(n)})`, value === chosen)));
     select.addEventListener("change", () => {
       if (select.value === "" && select.selectedIndex === 0) state.facets.delete(facet.name);
       else state.facets.set(facet.name, select.value);

@@ -4,7 +4,14 @@ function drawHeadline() {
   const run = runs[state.run];
   const tiles = run.parts.map((part) => {
     const [, overall, ends, n] = part.measures[0];
-    const failed = items[state.run].filter((item) => item.sample.task === part.task && item.answer.bad).length;
+    const found = items[state.run].filter((item) => item.sample.task === part.task);
+    const ways = [];
+    const way = (outcome, n, words) => ways.push(el("a", { href: samplesHash(state.run, [["task", part.task], ["outcome", outcome]]) }, `Show the ${grouped(n)} ${words}`));
+    const failed = found.filter((item) => item.answer.bad).length;
+    const left = found.filter((item) => item.answer.outcome === "unscored").length;
+    if (failed) way(FAILED, failed, failed === 1 ? "failed sample" : "failed samples");
+    else if (found.length > left) ways.push(left ? "No scored sample failed." : "No sample failed.");
+    if (left) way("unscored", left, "unscored");
     const scale = part.unit === "percent" ? "%" : " of 8";
     const small = [ends && `95% interval ${figure(ends[0], part.unit)} to ${figure(ends[1], part.unit)}`, n !== null && `n ${grouped(n)}`];
     const unscored = part.counts.filter(([name, count]) => count && name !== "Samples" && name !== "Correct" && name !== "Scored");
@@ -16,11 +23,11 @@ function drawHeadline() {
       el("p", { class: "small" }, small.filter(Boolean).join("; ")),
       el("ul", null, part.measures.slice(1).map(([name, value]) => el("li", null, el("span", { class: "plain" }, `${name} `), figure(value, part.unit)))),
       unscored.length ? el("p", { class: "small" }, unscored.map(([name, count]) => `${name}: ${grouped(count)}`).join("; ")) : null,
-      el("p", null, failed ? el("a", { href: samplesHash(state.run, [["task", part.task], ["outcome", FAILED]]) }, `Show the ${grouped(failed)} failed samples`) : "No sample failed."),
+      el("p", null, ways.flatMap((one) => [one, " "])),
       part.comparable ? null : el("p", { class: "refused" }, "Not comparable with the published rows: ", data(part.because.join("; ") || "the result does not say why")),
     );
   });
-  fill(byId("headline"), el("h1", { class: "hidden-text" }, document.title), el("h2", null, data(run.label)), run.baseline && el("p", { class: "hint" }, run.baseline), el("div", { class: "tiles" }, tiles));
+  fill(byId("headline"), el("h2", null, data(run.label)), run.baseline && el("p", { class: "hint" }, run.baseline), el("div", { class: "tiles" }, tiles));
 }
 
 function drawFindings() {

@@ -2,6 +2,7 @@
 
 let shown = [];
 let current = -1;
+let drawnFor = "";
 const nodes = new Map();
 const AHEAD = 4;
 
@@ -46,7 +47,9 @@ function drawList() {
   if (byId("count").textContent !== words) byId("count").textContent = words;
   current = shown.findIndex((item) => item.index === state.sample);
   clearRows();
-  byId("list").scrollTop = 0;
+  const found = hashOf({ sample: null });
+  if (found !== drawnFor) byId("list").scrollTop = 0;
+  drawnFor = found;
   if (!shown.length) {
     byId("spacer").style.height = "auto";
     byId("list").removeAttribute("aria-activedescendant");
@@ -54,7 +57,7 @@ function drawList() {
     return;
   }
   drawRows();
-  if (current > 0) reveal();
+  if (current >= 0) reveal();
 }
 
 function drawRows() {
@@ -115,7 +118,7 @@ function rowOf(item, place) {
 }
 
 function tileOf(item, place) {
-  return add(rowShell("tilebox", place), smallPictures(item.sample), el("div", { class: "name" }, badge(item), " ", data(item.index)));
+  return add(rowShell("tilebox", place), smallPictures(item.sample), el("div", { class: "name" }, badge(item, true), " ", data(item.index)));
 }
 
 // The chosen row comes into sight with some room around it.
@@ -132,8 +135,10 @@ function choose(place, reading) {
   if (place < 0 || place >= shown.length) return;
   current = place;
   state.sample = shown[place].index;
-  if (reading) byId("samples").classList.add("reading");
-  remember();
+  const classes = byId("samples").classList;
+  const opened = reading && narrow() && !classes.contains("reading");
+  if (reading) classes.add("reading");
+  remember(opened);
   reveal();
   drawDetail();
 }

@@ -16,8 +16,17 @@ function refresh() {
   remember();
   drawFilters();
   drawList();
-  drawDetail();
+  drawChosen();
 }
+
+// A wide screen has room for the first sample at once.
+function drawChosen() {
+  if (state.sample === null && shown.length && !narrow()) choose(0, false);
+  else drawDetail();
+}
+
+// Where the samples begin: below a head that may take two lines.
+const measure = () => document.documentElement.style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
 
 function draw(arrived) {
   const missing = readHash();
@@ -32,14 +41,12 @@ function draw(arrived) {
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.documentElement.style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
+  measure();
   if (browsing) {
     byId("samples").classList.toggle("reading", state.sample !== null);
     drawFilters();
     drawList();
-    // A wide screen has room for the first sample at once.
-    if (state.sample === null && shown.length && !matchMedia("(max-width: 800px)").matches) choose(0, false);
-    else drawDetail();
+    drawChosen();
     // What had the focus may be out of sight now.
     if (arrived && (document.activeElement === document.body || document.activeElement.closest("nav"))) byId("list").focus({ focusVisible: false });
     return;
@@ -49,7 +56,7 @@ function draw(arrived) {
   if (part && part.closest("#summary")) part.scrollIntoView();
 }
 
-fill(byId("run"), ...runs.map((run, place) => option(place, run.label, place === 0)));
+fill(byId("run"), ...runs.map((run, place) => option(place, labelled(run.label), place === 0)));
 byId("run").addEventListener("change", () => {
   const run = Number(byId("run").value);
   const facets = new Map([...state.facets].filter(([name]) => name !== "against"));
@@ -67,3 +74,4 @@ readHash();
 startBoard();
 draw(false);
 addEventListener("hashchange", () => draw(true));
+addEventListener("resize", measure);

@@ -56,5 +56,16 @@ function readHash() {
   return missing;
 }
 
-// Steps through samples leave no trail of their own in the history; a change of view does.
-const remember = () => history.replaceState(null, "", hashOf({}));
+// Steps through samples leave no trail of their own in the history; a change of view does, and on a narrow screen, where
+// a sample takes the list's place, so does opening one.
+const narrow = () => matchMedia("(max-width: 800px)").matches;
+
+function remember(opened = false) {
+  try {
+    if (opened) history.pushState(null, "", hashOf({}));
+    else history.replaceState(null, "", hashOf({}));
+  } catch (error) {
+    // A browser refuses an address past its longest, or a hundred of them within seconds; only the link is behind then.
+    if (!(error instanceof DOMException)) throw error;
+  }
+}
