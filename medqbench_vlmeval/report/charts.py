@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, Book, Item, Style
 from medqbench_vlmeval.report.chart_looks import anchor, fill, hairline, title, turned
+from medqbench_vlmeval.report.labels import shortened
 
 CHARTS, CHART_DATA = "Charts", "Chart data"
 
@@ -24,6 +25,7 @@ PALE, GREY = "9CC3E0", "A6A6A6"
 _MARKERS = ("circle", "square", "triangle", "diamond", "x", "star", "dash", "plus")
 _INK = "404040"
 
+_LONGEST_NAME = 34  # columns of a group or a series; longer ones leave no room for the drawing
 _ROWS_A_CHART = 19
 _ROWS_A_PAGE = 2 * _ROWS_A_CHART
 _PLACES_A_PAGE = 4
@@ -155,10 +157,11 @@ class Charts:
         sheet.append([Item(table.title, BOLD)])
         if table.note:
             sheet.append([Item(table.note, TEXT)])
-        heads = [*(one.name for one in series), *(f"{one.name}: {end}" for one in known for end in ("below", "above"))]
+        heads = [shortened(one.name, _LONGEST_NAME) for one in series]
+        heads += [f"{shortened(one.name, _LONGEST_NAME)}: {end}" for one in known for end in ("below", "above")]
         head = sheet.header(["Group", *heads, *(["n"] if table.counts else [])], lines=3)
         for at, group in enumerate(table.groups):
-            items = [Item(group), *(Item(one.values[at], figure) for one in series)]
+            items = [Item(shortened(group, _LONGEST_NAME)), *(Item(one.values[at], figure) for one in series)]
             for one in known:
                 items += [Item(distance, figure) for distance in _distances(one.values[at], one.intervals[at])]
             if table.counts:

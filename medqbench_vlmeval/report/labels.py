@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
 from medqbench_vlmeval.report.rows import data_hash
 from medqbench_vlmeval.report.runs import RunPart
-from medqbench_vlmeval.report.text import terminal_text
+from medqbench_vlmeval.report.text import REPLACEMENT, terminal_text
 
 _CUT = "…"
+# XML, and so an SVG, has no way to write these two.
+_NO_CHARACTERS = re.compile("[\ufffe\uffff]")
 _HASH = 8
 # What tells two runs of one model apart, the plainest first.
 _FACTS: Sequence[Callable[[RunPart], object]] = (
@@ -57,7 +60,7 @@ def shortened(name: str, limit: int) -> str:
 
 def one_line(name: str) -> str:
     """``name`` with blanks run together and without characters that move or hide what stands beside them."""
-    return terminal_text(" ".join(name.split()))
+    return _NO_CHARACTERS.sub(REPLACEMENT, terminal_text(" ".join(name.split())))
 
 
 def _shortened_apart(names: Sequence[str], limit: int) -> list[str]:

@@ -39,7 +39,7 @@ def add_many_overview(book: Book, tasks: Sequence[TaskRuns]) -> None:
         for warning in warnings_of(found):
             sheet.banner(warning, "warn", _BANNER)
         _table(sheet, found)
-    sheet.finish(freeze="C2", repeat_row=1)
+    sheet.finish(freeze="C2", repeat_row=1, pages=2, repeat_columns=2)
 
 
 def _title(task: Task) -> str:

@@ -73,7 +73,7 @@ def _results(part: RunPart) -> list[EvalResult]:
                 # Two tasks of one repository are two results.
                 dataset_config=part.task.value,
                 dataset_split=split,
-                dataset_revision=str(revision) if revision else None,
+                dataset_revision=one_line(str(revision)) if revision else None,
                 dataset_args=_data_arguments(part) or None,
                 metric_type=metric_type,
                 metric_name=f"{measure} ({unit})",

@@ -20,7 +20,7 @@ from medqbench_vlmeval.report.model_index import metadata_block
 from medqbench_vlmeval.report.paper_rows import value_text
 from medqbench_vlmeval.report.points import Point, cell_point, measure_point
 from medqbench_vlmeval.report.render_findings import findings_lines
-from medqbench_vlmeval.report.run_command import run_again, score_again, shown_command
+from medqbench_vlmeval.report.run_command import part_run, run_again, score_again, shown_command
 from medqbench_vlmeval.report.runs import (
     MEASURES,
     OVERALL,
@@ -185,7 +185,12 @@ def _again(parts: Sequence[RunPart], command: str | Sequence[str] | None) -> Ite
     origins = {text(part.data.get("origin")) for part in parts}
     if origins & {"file", "folder"}:
         yield "The data were a local file: set `MEDQBENCH_DATA` to its folder and check its sha256."
-    if any("samples; the published rows are of" in reason for part in parts for reason in part.reasons):
+    if part_run(parts) is not None:
+        yield (
+            "Not all samples were run. `--limit` picks the same ones for every model; the sha256 of the samples above "
+            "tells whether they are those of this run."
+        )
+    elif any("samples; the published rows are of" in reason for part in parts for reason in part.reasons):
         yield "A part of the samples is had with `--limit N`, which picks the same ones for every model."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from medqbench_vlmeval.report.runs import RunPart, mapping, text
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES
 
 _OFFICIAL = "official"
+# What an evaluation of a part of its samples says of itself.
+_PART_RUN = re.compile(r"only (\d+) of \d+ samples were run")
 
 
 def run_again(parts: Sequence[RunPart]) -> str | None:
@@ -31,7 +34,7 @@ def run_again(parts: Sequence[RunPart]) -> str | None:
     style = first.setting("prompt", "style")
     if style not in (None, _OFFICIAL):
         words += ["--prompt-style", style or _OFFICIAL]
-    words += _judge_words(first, for_run=True)
+    words += [*_limit_words(parts), *_judge_words(first, for_run=True)]
     revisions = {text(part.data.get("revision")) for part in parts}
     revision = revisions.pop() if len(revisions) == 1 else None
     return (f"{REVISION_VARIABLE}={_quoted(revision)} " if revision else "") + command_line(words)
@@ -42,9 +45,19 @@ def score_again(parts: Sequence[RunPart]) -> str:
     first = parts[0]
     words = ["medqbench", "score", first.setting("prediction_file", "name") or "PREDICTIONS"]
     if first.dataset in ALL_DATASET_NAMES:
-        words += ["--data", first.dataset]
+        # Without the limit, samples that nobody asked the model about would count as wrong.
+        words += ["--data", first.dataset, *_limit_words(parts)]
     words += ["--model", first.model, *_judge_words(first, for_run=False), "--out", "results"]
     return command_line(words)
+
+
+def part_run(parts: Sequence[RunPart]) -> int | None:
+    """How many samples were run where it was not all of them; None for a whole run."""
+    for part in parts:
+        for reason in part.reasons:
+            if found := _PART_RUN.fullmatch(reason):
+                return int(found[1])
+    return None
 
 
 def shown_command(command: str | Sequence[str]) -> str:
@@ -109,6 +122,11 @@ def _masked(word: str) -> str:
             return MARK if "://" in word or is_secret_name(word) else word
         return json.dumps(shown_extra({"": found})[""], ensure_ascii=False)
     return shown_url(word) if "://" in word and url_secrets(word) else word
+
+
+def _limit_words(parts: Sequence[RunPart]) -> list[str]:
+    limit = part_run(parts)
+    return [] if limit is None else ["--limit", str(limit)]
 
 
 def _judge_words(part: RunPart, for_run: bool) -> list[str]:

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.figures import themed_svgs, write_figures
+from medqbench_vlmeval.report.figures import heatmap, radar, themed_svgs, write_figures
 from medqbench_vlmeval.report.figures.captions import caption_of
 from medqbench_vlmeval.report.figures.heatmap import colour_range
 from medqbench_vlmeval.report.figures.plots import Confusion, figures_of
-from medqbench_vlmeval.report.figures.style import look_of
+from medqbench_vlmeval.report.figures.style import drawing, look_of
 from medqbench_vlmeval.report.labels import run_labels, shortened
 from medqbench_vlmeval.report.runs import parts_of
 from tests.report.examples import combined_score, perception_score
@@ -276,3 +276,69 @@ def test_drawing_leaves_a_users_settings_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     themed_svgs([perception_score(groups={}, findings={})])
     assert dict(matplotlib.rcParams) == before
+
+
+def test_groups_and_levels_are_text_whatever_they_hold(tmp_path):
+    bad = "\x00\x0b \ud800 \ufffe\uffff\r\n $x$ </svg><script>&"
+    score = perception("m" + bad)
+    for axis in ("modality", "severity"):
+        score["groups"][axis] = {name + bad: found for name, found in score["groups"][axis].items()}
+    scales = {"quality" + bad: {"good" + bad: {"good" + bad: 3, "reject" + bad: 1}}}
+    score["findings"]["level_confusion"]["details"]["scales"] = scales
+    written = write_figures([score], tmp_path)
+    assert {path.stem for path in written} >= {"radar_modality_perception", "confusion_perception"}
+    for path in written:
+        if path.suffix == ".svg":
+            texts = "".join(ElementTree.fromstring(path.read_text("utf-8")).itertext())  # noqa: S314 - our own
+            assert "\ufffe" not in texts
+    assert "CT\ufffd" in (tmp_path / "captions.md").read_text("utf-8")
+
+
+def many_groups(n, runs=2):
+    """Runs with ``n`` modalities of long names, the first ones of the fewest samples."""
+    names = {f"{place:02} a modality with quite a long name": cell(20, 40 + place) for place in range(n)}
+    scores = [perception(f"Model-{run}") for run in range(runs)]
+    for score in scores:
+        score["groups"]["modality"] = names
+    return scores
+
+
+def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
+    plots = {figure.kind: figure for figure in figures_of(many_groups(14)) if not isinstance(figure, Confusion)}
+    assert [group[:2] for group in plots["heatmap"].groups] == [f"{place:02}" for place in range(5, 14)] + ["Ov"]
+    assert [group[:2] for group in plots["radar"].groups] == [f"{place:02}" for place in range(2, 14)]
+    assert (plots["heatmap"].left_out, plots["radar"].left_out) == (5, 2)
+    assert "The largest groups are drawn, 5 more are in the workbooks." in caption_of(plots["heatmap"])
+
+
+@pytest.mark.parametrize(("n", "runs"), [(4, 2), (14, 2), (14, 5)])
+def test_names_of_groups_stay_inside_and_apart(n, runs):
+    plots = {figure.kind: figure for figure in figures_of(many_groups(n, runs)) if not isinstance(figure, Confusion)}
+    with drawing():
+        for draw, plot in ((heatmap.draw, plots["heatmap"]), (radar.draw, plots["radar"])):
+            drawn = draw(plot)
+            drawn.set_dpi(300)  # at fewer dots letters are rounded to whole ones
+            drawn.draw_without_rendering()
+            room = drawn.bbox.padded(1)
+            texts = [*drawn.texts, *(text for axes in drawn.axes for text in axes.texts)]
+            boxes = [text.get_window_extent() for text in texts if re.match(r"\d\d( |….*…|…)", text.get_text())]
+            assert boxes
+            for place, box in enumerate(boxes):
+                assert room.x0 <= box.x0 and box.x1 <= room.x1
+                assert not any(box.padded(-1).overlaps(other) for other in boxes[:place])
+            legend = [text.get_window_extent() for text in drawn.texts if text.get_text().startswith("Model-")]
+            assert not any(box.overlaps(name) for box in boxes for name in legend)
+
+
+def test_known_modalities_are_named_in_full():
+    score = perception()
+    score["groups"]["modality"] = {
+        name: cell(20, 40) for name in ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
+    }
+    for scores in ([score], [{**score, "model": f"m{run}"} for run in range(5)]):
+        plots = {figure.kind: figure for figure in figures_of(scores) if not isinstance(figure, Confusion)}
+        with drawing():
+            for drawn in (heatmap.draw(plots["heatmap"]), radar.draw(plots["radar"])):
+                texts = " ".join(text.get_text() for axes in drawn.axes for text in axes.texts)
+                texts += " ".join(text.get_text() for text in drawn.texts)
+                assert "Histopathology" in texts and "Endoscopy" in texts and "Fundus" in texts

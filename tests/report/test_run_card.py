@@ -184,3 +184,14 @@ def test_a_given_command_is_shown_without_keys(given, shown):
 def test_a_command_stands_on_one_line():
     assert command_line(["run", "a\nb'c", "`x`"]) == r"run $'a\u000ab\'c' '`x`'"
     assert run_card(perception("``` x"), None).count("````bash") == 2
+
+
+def test_a_part_of_the_samples_is_run_and_scored_with_its_limit():
+    reasons = ["the embedded set is not the benchmark's test split", "only 20 of 75 samples were run"]
+    score = perception_score(not_comparable_because=reasons)
+    parts = parts_of(score)
+    assert "--limit 20" in run_again(parts)
+    assert "--data MedQBench_Perception_mini --limit 20" in score_again(parts)
+    assert "Not all samples were run." in run_card(score)
+    whole = parts_of(perception_score())
+    assert "--limit" not in run_again(whole) + score_again(whole)

@@ -14,6 +14,7 @@ from medqbench_vlmeval.report.figures.plots import (
     Plot,
     Run,
     differing_data,
+    group_name,
     level_confusion,
 )
 from medqbench_vlmeval.report.labels import one_line
@@ -41,7 +42,11 @@ def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
     notes = [_drawn(figure)]
     if isinstance(figure, Plot) and figure.kind in (RADAR, CURVE) and not figure.together:
-        notes += ["grey: the other runs", _counts(figure)]
+        notes.append("grey: the other runs")
+    if isinstance(figure, Plot) and not figure.counted:
+        notes.append(_counts(figure))
+    if isinstance(figure, Plot) and figure.left_out:
+        notes.append(_left_out(figure))
     if any(point.few for run in figure.runs for point in run.points.values()):
         mark = {RADAR: "hollow", CURVE: "hollow"}.get(figure.kind, "*")
         notes.append(f"{mark}: fewer than {FEW} samples")
@@ -56,6 +61,8 @@ def caption_of(figure: Figure) -> str:
     """The whole caption: what is drawn, n, how intervals were made, references, what is not comparable and why."""
     sentences = [f"{title_of(figure)} ({unit_of(figure)}).", f"{_capital(_drawn(figure))}."]
     sentences.append(f"{_counts(figure)}.")
+    if isinstance(figure, Plot) and figure.left_out:
+        sentences.append(f"{_capital(_left_out(figure))}.")
     methods = dict.fromkeys(_method(figure, run) for run in figure.runs)
     sentences += [f"Intervals: {method}." for method in methods if method]
     if any(point.few for run in figure.runs for point in run.points.values()):
@@ -99,7 +106,12 @@ def _counts(figure: Figure) -> str:
     if isinstance(figure, Confusion):
         found = dict.fromkeys(f"{run.label}: {_share(run)}" for run in figure.runs)
         return f"Took one level for another: {'; '.join(found)}"
-    return f"Samples: {', '.join(f'{group} {count_words(figure.counts(group))}' for group in figure.groups)}"
+    counts = (f"{group_name(group)} {count_words(figure.counts(group))}" for group in figure.groups)
+    return f"Samples: {', '.join(counts)}"
+
+
+def _left_out(plot: Plot) -> str:
+    return f"the largest groups are drawn, {plot.left_out} more are in the workbooks"
 
 
 def count_words(counts: tuple[int, int] | None) -> str:

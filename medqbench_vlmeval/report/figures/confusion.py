@@ -9,7 +9,7 @@ from medqbench_vlmeval.report.figures.captions import share_words
 from medqbench_vlmeval.report.figures.heatmap import ink_on
 from medqbench_vlmeval.report.figures.panels import broken
 from medqbench_vlmeval.report.figures.plots import Confusion, Matrix
-from medqbench_vlmeval.report.figures.style import MUTED, SMALL_SIZE, TEXT_SIZE, TWO_COLUMNS
+from medqbench_vlmeval.report.figures.style import MUTED, SMALL_SIZE, TEXT_SIZE, TWO_COLUMNS, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ _MOST = 48
 _SIDE = 1.0  # height of a matrix, inches
 _FOOT = 0.2  # for the chosen levels below it
 _GAP = 0.12
+_NAME = 0.5  # inches for the name of a level
 
 
 def draw(figure: Confusion) -> Drawing:
@@ -41,7 +42,7 @@ def draw(figure: Confusion) -> Drawing:
             for line, words in enumerate(heads[at]):
                 how = {"size": TEXT_SIZE} if line < len(heads[at]) - 2 else {"size": SMALL_SIZE, "alpha": MUTED}
                 canvas.text(x, y + (line + 0.5) * LINE_HEIGHT, words, va="center_baseline", **how)
-            names = label_room(shown[at].levels, SMALL_SIZE) + 0.06
+            names = label_room(_names(shown[at]), SMALL_SIZE) + 0.06
             _cells(canvas.axes(x + names, y + height, pitch - _GAP - names, _SIDE), shown[at])
         y += height + _SIDE + _FOOT
     if left_out:
@@ -58,7 +59,12 @@ def _head(figure: Confusion, matrix: Matrix, width: float) -> list[str]:
     of = " of all" if len(scales) > 1 else ""
     # The share is of the run, and stands above the first of its scales.
     said = f"{mark}{share}{of}{f' ({ends[0]})' if ends else ''}" if scales[0] == matrix.scale else ""
-    return [*label, f"{matrix.scale}, n = {matrix.n:,}", said]
+    scale = fitted(matrix.scale, width / 2, SMALL_SIZE)
+    return [*label, f"{scale}, n = {matrix.n:,}", said]
+
+
+def _names(matrix: Matrix) -> list[str]:
+    return [fitted(level, _NAME, SMALL_SIZE) for level in matrix.levels]
 
 
 def _cells(axes: Axes, matrix: Matrix) -> None:
@@ -77,6 +83,6 @@ def _cells(axes: Axes, matrix: Matrix) -> None:
             axes.text(x + 0.5, y + 0.5, f"{count:,}", ha="center", va="center", size=TEXT_SIZE, color=ink)
     axes.spines[:].set_visible(False)
     middles = [place + 0.5 for place in range(size)]
-    axes.set_xticks(middles, labels=list(matrix.levels))
-    axes.set_yticks(middles, labels=list(matrix.levels))
+    axes.set_xticks(middles, labels=_names(matrix))
+    axes.set_yticks(middles, labels=_names(matrix))
     axes.tick_params(length=0, labelsize=SMALL_SIZE, pad=1.5)

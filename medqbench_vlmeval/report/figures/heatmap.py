@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 from medqbench_vlmeval.report.figures.bars import number_words
 from medqbench_vlmeval.report.figures.canvas import MARGIN, Canvas, label_room
 from medqbench_vlmeval.report.figures.captions import count_words
-from medqbench_vlmeval.report.figures.plots import Plot, top_of
-from medqbench_vlmeval.report.figures.style import FAINT, INK, MUTED, SMALL_SIZE, TEXT_SIZE, TWO_COLUMNS
+from medqbench_vlmeval.report.figures.plots import Plot, group_name, top_of
+from medqbench_vlmeval.report.figures.style import (
+    FAINT,
+    INK,
+    MUTED,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    TWO_COLUMNS,
+    fitted,
+    text_width,
+)
 from medqbench_vlmeval.report.points import Point
 from medqbench_vlmeval.report.runs import OVERALL
 from medqbench_vlmeval.tasks import Task
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 _ROW = 0.27
 _HEAD = 0.3
 _GAP = 0.06  # cells between the modalities and Overall
+_BOLD = 1.15  # of the width of plain letters
 _LIGHT, _DARK = "#ffffff", "#000000"
 _EQUAL = 0.179  # the luminance on which black and white have the same contrast, 4.6 to 1
 
@@ -42,7 +52,10 @@ def draw(plot: Plot) -> Drawing:
     for column, group in enumerate(plot.groups):
         x = column + (_GAP if group == OVERALL and column else 0)
         centre = left + (x + 0.5) * width / cells
-        canvas.text(centre, canvas.top + 0.1, group, ha="center", va="center_baseline", weight="bold", size=TEXT_SIZE)
+        name, room = group_name(group), width / cells - 0.03
+        size = TEXT_SIZE if text_width(name, TEXT_SIZE * _BOLD) <= room else SMALL_SIZE - 0.8
+        head = fitted(name, room, size * _BOLD)
+        canvas.text(centre, canvas.top + 0.1, head, ha="center", va="center_baseline", weight="bold", size=size)
         count = f"n = {count_words(plot.counts(group))}"
         canvas.text(centre, canvas.top + 0.22, count, ha="center", va="center_baseline", size=SMALL_SIZE, alpha=MUTED)
         for row, run in enumerate(plot.runs):

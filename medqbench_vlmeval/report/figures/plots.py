@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medqbench_vlmeval.data.published import HUMAN, human_overall
-from medqbench_vlmeval.report.labels import run_labels
+from medqbench_vlmeval.report.labels import one_line, run_labels
 from medqbench_vlmeval.report.points import Point, cell_point, measure_point
 from medqbench_vlmeval.report.rows import data_hash, reference_rows
 from medqbench_vlmeval.report.runs import MEASURES, MODALITY, OVERALL, RunPart, mapping, number, parts_of, whole
@@ -20,6 +20,9 @@ SEVERITY = "severity"
 RADAR, BARS, CURVE, HEATMAP, CONFUSION = "radar", "bars", "curve", "heatmap", "confusion"
 TOGETHER = 4
 _LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
+# More do not fit beside each other, Overall aside.
+_MOST = {RADAR: 12, HEATMAP: 9}
+_MOST_WITH_N = 8
 _TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
 
 
@@ -49,7 +52,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem."""
+    """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem.
+
+    ``left_out`` is how many more groups there are, none of more samples than those that are drawn.
+    """
 
     name: str
     kind: str
@@ -58,11 +64,17 @@ class Plot:
     groups: tuple[str, ...]
     runs: tuple[Run, ...]
     references: tuple[Reference, ...] = ()
+    left_out: int = 0
 
     @property
     def together(self) -> bool:
         """Whether the runs are few enough to be told apart in one panel."""
         return len(self.runs) <= TOGETHER
+
+    @property
+    def counted(self) -> bool:
+        """Whether there is room for each group's n beside its name."""
+        return self.kind in (BARS, HEATMAP) or (self.together and len(self.groups) <= _MOST_WITH_N)
 
     def counts(self, group: str) -> tuple[int, int] | None:
         """The lowest and the highest n of a group among the runs; None where no run says it."""
@@ -183,7 +195,9 @@ def _of_task(task: Task, runs: Sequence[tuple[str, int, RunPart]]) -> list[Figur
         shown = [group for group in groups if any(_value(run, group) is not None for run in drawn)]
         of_groups = [group for group in shown if axis is None or group != OVERALL]
         if len(of_groups) >= _LEAST[kind]:
-            found.append(Plot(f"{stem}_{task.value}", kind, task, what, tuple(shown), drawn, references))
+            shown, left_out = _largest(shown, drawn, _MOST.get(kind))
+            name = f"{stem}_{task.value}"
+            found.append(Plot(name, kind, task, what, tuple(shown), drawn, references, left_out))
     matrices = [
         matrix
         for label, place, part in runs
@@ -192,6 +206,21 @@ def _of_task(task: Task, runs: Sequence[tuple[str, int, RunPart]]) -> list[Figur
     if matrices:
         found.append(Confusion(f"confusion_{task.value}", task, tuple(matrices)))
     return found
+
+
+def _largest(groups: list[str], runs: Sequence[Run], most: int | None) -> tuple[list[str], int]:
+    """The groups of the most samples in their order, Overall aside, and how many are left out."""
+    some = [group for group in groups if group != OVERALL]
+    if most is None or len(some) <= most:
+        return groups, 0
+    sizes = {group: max((run.points[group].n or 0 for run in runs if group in run.points), default=0) for group in some}
+    kept = {*sorted(some, key=lambda group: -sizes[group])[:most], OVERALL}
+    return [group for group in groups if group in kept], len(some) - most
+
+
+def group_name(group: str) -> str:
+    """A group's name as it may be drawn: a data file's text, on one line."""
+    return one_line(group) or "unnamed"
 
 
 def _value(run: Run, group: str) -> float | None:
@@ -245,4 +274,4 @@ def _matrices(run: Run) -> Iterable[Matrix]:
         levels = tuple(dict.fromkeys([*rows, *(str(chosen) for row in rows.values() for chosen in row)]))
         counts = tuple(tuple(whole(rows.get(right, {}).get(chosen)) or 0 for chosen in levels) for right in levels)
         if any(map(any, counts)):
-            yield Matrix(run, str(scale), levels, counts)
+            yield Matrix(run, group_name(str(scale)), tuple(map(group_name, levels)), counts)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.report.figures.canvas import REFERENCE_DASHES
 from medqbench_vlmeval.report.figures.captions import count_words
 from medqbench_vlmeval.report.figures.panels import draw as draw_panels
-from medqbench_vlmeval.report.figures.plots import Plot, Run, top_of
-from medqbench_vlmeval.report.figures.style import FAINT, INK, MUTED, SMALL_SIZE, TEXT_SIZE, look_of
+from medqbench_vlmeval.report.figures.plots import Plot, Run, group_name, top_of
+from medqbench_vlmeval.report.figures.style import FAINT, INK, MUTED, SMALL_SIZE, TEXT_SIZE, fitted, look_of
 from medqbench_vlmeval.tasks import Task
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 _RINGS = 4
+_FEW = 5
 _APART = 0.028  # radii between the interval bars of two runs on one spoke
 
 
@@ -40,6 +41,7 @@ def _paint(axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -
     together = plot.together
     axes.set_axis_off()
     axes.set_aspect("equal")
+    _limit(axes, plot)
     _web(axes, plot, end, together)
     for place, reference in enumerate(plot.references):
         value = next(iter(reference.values.values())) / end
@@ -66,11 +68,39 @@ def _web(axes: Axes, plot: Plot, end: float, named: bool) -> None:
         x, y = _at(1.1 if named else 1.13, turn)
         side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
         level = "bottom" if y > 0.9 else "top" if y < -0.7 else "center"
-        words = f"{group}\nn = {count_words(plot.counts(group))}" if named else group
-        axes.text(x, y, words, ha=side, va=level, size=TEXT_SIZE if named else SMALL_SIZE - 0.8, linespacing=1.05)
+        size = TEXT_SIZE if named else SMALL_SIZE - 0.8
+        words = fitted(group_name(group), _room(axes, x, len(plot.groups)) + _beyond(plot), size)
+        if plot.counted:
+            words += f"\nn = {count_words(plot.counts(group))}"
+        axes.text(x, y, words, ha=side, va=level, size=size, linespacing=1.05)
+
+
+def _limit(axes: Axes, plot: Plot) -> None:
+    named = plot.together
     reach = 1.28 if named else 1.3
+    # Of an even number of spokes one points down, and its name stands below the drawing.
+    below = 0.0 if len(plot.groups) % 2 else 0.24 if plot.counted else 0.12
     axes.set_xlim(-reach, reach)
-    axes.set_ylim(-1.1 if named else -1.15, 1.33 if named else 1.28)
+    axes.set_ylim((-1.1 if named else -1.15) - below, 1.33 if named else 1.28)
+
+
+def _beyond(plot: Plot) -> float:
+    """Inches by which a name may stand out of its panel: into the margin, or between two panels."""
+    if plot.together:
+        return 0.06
+    # Few names do not meet their neighbours'.
+    return 0.1 if len(plot.groups) <= _FEW else 0.03
+
+
+def _room(axes: Axes, x: float, spokes: int) -> float:
+    """Inches for a name at ``x``: to the side of the drawing, above and below it to the neighbours' names."""
+    drawing: Any = axes.figure
+    box, (low, high) = axes.get_position(original=True), axes.get_ylim()
+    inch = drawing.get_figheight() * box.height / (high - low)
+    side = drawing.get_figwidth() * box.width / 2
+    if abs(x) >= 0.1:
+        return float(side - abs(x) * inch)
+    return float(min(2 * side, 2 * math.sin(2 * math.pi / spokes) * inch))
 
 
 def _polygon(axes: Axes, plot: Plot, run: Run, end: float, aside: float) -> None:

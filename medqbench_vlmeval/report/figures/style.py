@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from medqbench_vlmeval.report.labels import shortened
+
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
 """Widths of a paper's columns in inches."""
 
@@ -123,6 +125,20 @@ def text_width(text: str, size: float) -> float:
     font.set_text(text, 0.0)
     width, _ = font.get_width_height()
     return float(width / 64 / 72 * size / _MEASURED)
+
+
+def fitted(text: str, width: float, size: float) -> str:
+    """``text``, its middle left out where it is wider than ``width`` inches, inside :func:`drawing`."""
+    whole = text_width(text, size)
+    if whole <= width:
+        return text
+    # Letters differ in width: begin a little above what would fit if they did not.
+    limit = max(3, int(len(text) * max(width, 0.0) / whole * 1.3) + 2)
+    found = shortened(text, limit)
+    while limit > 3 and text_width(found, size) > width:
+        limit -= 1
+        found = shortened(text, limit)
+    return found
 
 
 def wrapped(text: str, width: float, size: float) -> list[str]:
