@@ -1,6 +1,7 @@
 """The house: which room may import which, and what starting a command loads."""
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -102,11 +103,36 @@ assert not heavy, heavy
         ["agreement", "--help"],
         ["compare", "--help"],
         ["robustness", "--help"],
+        ["report", "--help"],
+        ["leaderboard", "export", "--help"],
+        ["patch", "--help"],
     ],
     ids=" ".join,
 )
 def test_commands_start_without_torch_kit_and_pandas(arguments):
     done = run_python(LOADED, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_scoring_comparing_and_reporting_do_without_them_too(tmp_path):
+    rows = "\n".join(f"{i},Is it sharp?,Yes,No,A,{'AB'[i % 2]}" for i in range(4))
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(f"index,question,A,B,answer,prediction\n{rows}\n", encoding="utf-8")
+    a, b = (str(tmp_path / name) for name in "ab")
+    commands = [
+        ["score", f"{a}.csv", "--out", a],
+        ["score", f"{b}.csv", "--out", b],
+        ["compare", a, b],
+        ["leaderboard", "export", a, "--csv", f"{a}.csv2", "--openvlm", f"{a}.json"],
+        ["leaderboard", "validate", f"{a}.json"],
+        ["report", a, b, "--out", f"{a}-report"],
+    ]
+    code = "import json, sys\nCOMMANDS = json.loads(sys.argv[1])\n" + LOADED.replace(
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code, end.code",
+        "for words in COMMANDS:\n    try:\n        main(words)\n    except SystemExit as end:\n"
+        "        assert not end.code, (words, end.code)",
+    )
+    done = run_python(code, json.dumps(commands))
     assert done.returncode == 0, done.stderr
 
 

@@ -82,11 +82,17 @@ def sample(
     out: Annotated[Path, typer.Option("--out", help="The sheet (.xlsx); its key is written beside it.")],
     n: Annotated[int, typer.Option("--n", help="How many answers.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other answers.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Draw answers for people to rate: stratified by task, modality and run, shuffled and blinded."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.evaluation.rating import draw_ratings
 
     drawn = draw_ratings(verdicts, n, out, seed)
+    if as_json:
+        counts = {name: getattr(drawn, name) for name in ("n", "n_eligible", "n_too_long", "n_not_judged")}
+        print_json({"sheet": str(drawn.sheet), "key": str(drawn.key), **counts, "n_strata": len(drawn.strata)})
+        return
     print(f"{drawn.n} of {drawn.n_eligible} judged answers, {len(drawn.strata)} strata (task x modality x run)")
     if drawn.n_too_long:
         print(f"{drawn.n_too_long} answers were left out: no cell of a spreadsheet holds them")

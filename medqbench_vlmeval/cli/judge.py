@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,7 @@ app.add_typer(cache, name="cache")
 _MOST_SHOWN = 10
 
 Calls = Annotated[list[Path], typer.Argument(help="Files of calls that 'judge export' wrote.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -36,6 +37,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     model: options.Model = None,
     judge_base_url: options.BaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the judge calls that the cache holds no answer to, for OpenAI's Batch API or 'vllm run-batch'.
 
@@ -43,11 +45,16 @@ def export(
     """
     from dataclasses import replace
 
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.evaluation.pending import export_calls
 
     choice = options.JudgeChoice(judge, judge_base_url, args=judge_args, protocol=protocol)
     first = options.request_of(predictions[0], data, model, choice, out.parent, limit=limit)
     found = export_calls([replace(first, prediction_file=one) for one in predictions], out, force=force)
+    if as_json:
+        files = [{"path": str(path), "judge": name, "calls": n} for path, name, n in found.files]
+        print_json({"files": files, "in_cache": found.known})
+        return
     for path, name, n in found.files:
         print(f"{path}: {_calls(n)} to {_safe(name)}")
     if not found.files:
@@ -63,8 +70,10 @@ def import_(
         str | None, typer.Option("--judge", help="The judge's name for 'cache info' [the name that the server gave].")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace verdicts that the cache has already.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take the answers of a batch into the cache, where 'score' and 'run' find them."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_answers import import_answers, require_answers
@@ -74,7 +83,10 @@ def import_(
     require_answers(answers)
     with VerdictStore() as store:
         found = import_answers(answers, store, judge, replace=force, mask=Mask(JudgeOptions("").secrets()))
-    _show(found)
+    if as_json:
+        print_json(_imported(found))
+    else:
+        _show(found)
     if not found.kept and not found.known:
         raise RunFailed(
             "No verdict was imported; the calls stay pending, and 'medqbench judge export' writes them again."
@@ -87,8 +99,10 @@ def submit(
     judge_base_url: options.BaseUrl = None,
     judge_key: options.Key = None,
     again: Annotated[bool, typer.Option("--again", help="Submit files that were submitted before.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Upload files of calls and make a batch of each; NAME.batch.json beside a file names its batch."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_api import BatchApi
     from medqbench_vlmeval.judge.batch_lines import read_call_file
@@ -98,25 +112,48 @@ def submit(
     for file in files:
         if not again:
             require_new(file.path)
-    for file in files:
-        with BatchApi(JudgeOptions(file.model, judge_base_url, judge_key)) as api:
-            made = api.submit(file)
-        print(f"{file.path}: batch {_safe(made.batch_id)}, {_calls(made.n)} to {_safe(file.model)} at {made.base_url}")
+    batches: list[dict[str, Any]] = []
+    try:
+        for file in files:
+            with BatchApi(JudgeOptions(file.model, judge_base_url, judge_key)) as api:
+                made = api.submit(file)
+            batches.append(
+                {"file": str(file.path), "batch": made.batch_id, "calls": made.n}
+                | {"judge": file.model, "base_url": made.base_url}
+            )
+            if not as_json:
+                place = f"{_safe(file.model)} at {made.base_url}"
+                print(f"{file.path}: batch {_safe(made.batch_id)}, {_calls(made.n)} to {place}")
+    finally:
+        # What was submitted is said also where a later file is refused.
+        if as_json:
+            print_json({"batches": batches})
 
 
 @app.command()
-def status(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None) -> None:
+def status(
+    calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None, as_json: AsJson = False
+) -> None:
     """Say how far the batches of files of calls are."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.judge.batch_api import states_of
 
+    states = []
     for path in dict.fromkeys(calls):
         for state in states_of(path, judge_base_url, judge_key):
-            _show_state(path, state)
+            states.append({"file": str(path), **_state(state)})
+            if not as_json:
+                _show_state(path, state)
+    if as_json:
+        print_json({"batches": states})
 
 
 @app.command()
-def collect(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None) -> None:
+def collect(
+    calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None, as_json: AsJson = False
+) -> None:
     """Download the answers of batches that have ended, import them and say what is still pending."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_answers import import_answers, is_kept
@@ -126,30 +163,46 @@ def collect(calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: opt
     from medqbench_vlmeval.judge.store import VerdictStore
 
     mask = Mask(JudgeOptions("", judge_base_url, judge_key).secrets())
-    failures = []
-    for path in dict.fromkeys(calls):
-        file = read_call_file(path)
-        found = collected(path, judge_base_url, judge_key)
-        for state in found.states:
-            _show_state(path, state)
-        for one in found.paths:
-            print(one)
-        with VerdictStore() as store:
-            if found.paths:
-                _show(import_answers(found.paths, store, file.model, mask=mask))
-            pending = sum(not is_kept(asked, store) for asked in file.ids)
-        if found.running:
-            failures.append(f"batch {_safe(found.running[-1].batch_id)} of {path} has not ended yet; collect it later")
-        elif pending:
-            print(f"{pending:,} of {_calls(len(file.ids))} stay pending for the next 'medqbench judge export'.")
-            if not found.paths or pending == len(file.ids):
-                failures.append(f"the batch of {path} ended without a verdict; see why above")
+    failures, files = [], []
+    try:
+        for path in dict.fromkeys(calls):
+            file = read_call_file(path)
+            found = collected(path, judge_base_url, judge_key)
+            if not as_json:
+                for state in found.states:
+                    _show_state(path, state)
+                for one in found.paths:
+                    print(one)
+            with VerdictStore() as store:
+                imported = import_answers(found.paths, store, file.model, mask=mask) if found.paths else None
+                pending = sum(not is_kept(asked, store) for asked in file.ids)
+            files.append(
+                {
+                    "file": str(path),
+                    "batches": [_state(state) for state in found.states],
+                    "answers": [str(one) for one in found.paths],
+                    "imported": None if imported is None else _imported(imported),
+                    "pending": pending,
+                }
+            )
+            if imported is not None and not as_json:
+                _show(imported)
+            if pending and not found.running and not as_json:
+                print(f"{pending:,} of {_calls(len(file.ids))} stay pending for the next 'medqbench judge export'.")
+            if found.running:
+                batch = _safe(found.running[-1].batch_id)
+                failures.append(f"batch {batch} of {path} has not ended yet; collect it later")
+            elif pending and (not found.paths or pending == len(file.ids)):
+                failures.append(f"the batch of {path} ended without a verdict" + ("" if as_json else "; see why above"))
+    finally:
+        if as_json:
+            print_json({"files": files})
     if failures:
         raise RunFailed(f"Not all is collected: {'; '.join(failures)}.")
 
 
 @cache.command()
-def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def info(as_json: AsJson = False) -> None:
     """Say where the cache is, how large it is, and what it holds by protocol and judge."""
     from medqbench_vlmeval.cli.terminal import print_json
 
@@ -169,22 +222,28 @@ def info(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = 
 @cache.command()
 def clear(
     judge: Annotated[str | None, typer.Option("--judge", help="Only this judge's, as 'info' names it.")] = None,
-    protocol: Annotated[str | None, typer.Option("--protocol", help="Only this protocol's.")] = None,
+    protocol: Annotated[str | None, typer.Option("--protocol", help="Only this protocol's, in all rounds.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete verdicts from the cache; they were paid for, and are asked for again when they are needed."""
     import sqlite3
 
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.errors import BadInput, RunFailed
+    from medqbench_vlmeval.judge.protocol import asked_by
     from medqbench_vlmeval.judge.store import VerdictStore
 
     found = _cache_info()
-    n = sum(group[2] for group in found.groups if protocol in (None, group[0]) and judge in (None, group[1]))
+    n = sum(group[2] for group in found.groups if asked_by(group[0], protocol) and judge in (None, group[1]))
+    if not n and as_json:
+        print_json({"path": str(found.path), "deleted": 0})
+        return
     if not n:
         print(f"Nothing to delete: {found.path} holds no such answer." if found.n else "The cache is empty.")
         return
     if not yes:
-        if not sys.stdin.isatty():
+        if as_json or not sys.stdin.isatty():
             raise BadInput(f"{n:,} answers would be deleted from {found.path}; say so with --yes.")
         typer.confirm(f"Delete {n:,} answers from {found.path}?", abort=True)
     try:
@@ -192,6 +251,9 @@ def clear(
             deleted = store.clear(judge, protocol)
     except sqlite3.Error as error:
         raise RunFailed(f"{found.path} cannot be written ({error}); nothing was deleted.") from error
+    if as_json:
+        print_json({"path": str(found.path), "deleted": deleted})
+        return
     print(f"{deleted:,} answers were deleted from {found.path}.")
 
 
@@ -232,6 +294,22 @@ def _show_state(path: Path, state: BatchState) -> None:
     counts = f"{state.completed} completed and {state.failed} failed of {state.total}"
     reason = f" ({_safe(state.reason)})" if state.reason else ""
     print(f"{path}: batch {_safe(state.batch_id)} is {_safe(state.status)}, {counts}{reason}")
+
+
+def _imported(found: Imported) -> dict[str, Any]:
+    return {
+        "imported": found.kept,
+        "already_there": found.known,
+        "without_a_verdict": dict(found.unclear),
+        "failed": dict(found.failed),
+        "unreadable": {str(path): numbers for path, numbers in found.unreadable.items()},
+        "foreign": found.foreign,
+    }
+
+
+def _state(state: BatchState) -> dict[str, Any]:
+    names = ("status", "completed", "failed", "total", "reason")
+    return {"batch": state.batch_id, **{name: getattr(state, name) for name in names}}
 
 
 def _calls(n: int) -> str:

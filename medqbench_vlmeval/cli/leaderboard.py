@@ -68,12 +68,17 @@ def remove(
     judge: Annotated[str | None, typer.Option("--judge", help="Only rows of this judge.")] = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All rows that are meant, where there are several.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take an own row off a board; the board before is kept as leaderboard.json.bak."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.report import leaderboard
     from medqbench_vlmeval.report.text import terminal_text
 
     backup, removed = leaderboard.remove(board, model, dataset=dataset, judge=judge, protocol=protocol, every=every)
+    if as_json:
+        print_json({"removed": removed, "backup": str(backup)})
+        return
     for entry in removed:
         print(terminal_text(f"removed: {leaderboard.describe(entry)}"))
     print(f"the board before: {backup}")
@@ -121,19 +126,28 @@ def export(
 
 
 @app.command()
-def validate(file: Annotated[Path, typer.Argument(help="leaderboard.json, or an OpenVLM-style JSON.")]) -> None:
+def validate(
+    file: Annotated[Path, typer.Argument(help="leaderboard.json, or an OpenVLM-style JSON.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Check a board's file without changing it; exit code 2 where something is wrong with it."""
+    from medqbench_vlmeval.cli.terminal import print_json
     from medqbench_vlmeval.report.board_check import check
     from medqbench_vlmeval.report.board_file import find_board
     from medqbench_vlmeval.report.text import terminal_text
 
     path = find_board(file) or file
     found = check(path)
-    for problem in found.problems:
-        print(terminal_text(problem))
+    if as_json:
+        print_json({"file": str(path), **vars(found), "problems": list(found.problems)})
+    else:
+        for problem in found.problems:
+            print(terminal_text(problem))
     if found.problems:
         raise BadInput(f"{path} ({found.kind}) has {len(found.problems)} problem(s), listed above; repair them.")
-    print(f"{path}: in order ({found.kind}, {found.models} models, {found.results} results of MedQ-Bench).")
+    if not as_json:
+        counts = f"models with results: {found.models}, results of MedQ-Bench: {found.results}"
+        print(f"{path}: in order ({found.kind}; {counts}).")
 
 
 def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.report.rows import BASELINE, OWN, PUBLISHED, Row
-from medqbench_vlmeval.report.runs import MEASURES, TASK_TITLES
+from medqbench_vlmeval.report.runs import MEASURES, OVERALL, TASK_TITLES
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.tasks import Task
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 _NONE = "-"
 _LABEL, _NARROW = 34, 12  # how many characters of a name stand on one line
-_GAP = 2
+_GAP, _EDGE = 2, 1
 
 
 @dataclass(frozen=True)
 class Grid:
     """A table of texts: the first ``labels`` columns are names, the others numbers.
 
-    The last ``extras`` columns are left out, one by one, where a terminal is too narrow; ``styles`` has one a
-    row, ``notes`` stand below the table.
+    Where a terminal is too narrow the last ``extras`` columns are left out, one by one, and then the ``spare`` ones
+    (positions; the last of them first); a line says which. ``styles`` has one a row, ``notes`` stand below the table.
     """
 
     title: str
@@ -37,6 +37,7 @@ class Grid:
     extras: int = 0
     styles: tuple[str | None, ...] = ()
     notes: tuple[str, ...] = ()
+    spare: tuple[int, ...] = ()
 
 
 def terminal_tables(rows: Mapping[Task, Sequence[Row]], console: Console | None = None) -> None:
@@ -85,7 +86,8 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
             because = "; ".join(row.not_comparable_because) or "no reason given"
             reasons.setdefault(f"not comparable with the published rows: {because}", []).append(row.model)
     notes = tuple(f"{', '.join(dict.fromkeys(models))}: {reason}" for reason, models in reasons.items())
-    return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 5, tuple(styles), notes)
+    spare = tuple(column for column, head in enumerate(heads) if head in measures and head != OVERALL)
+    return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 5, tuple(styles), notes, spare)
 
 
 def _kind(row: Row) -> str:
@@ -148,17 +150,19 @@ def _print_rich(grid: Grid, console: Console) -> bool:
     from rich.table import Table
     from rich.text import Text
 
-    for label_limit, dropped in (
-        (_LABEL, 0),
-        *((_LABEL, n) for n in range(1, grid.extras + 1)),
-        (_NARROW, grid.extras),
-    ):
-        columns = range(len(grid.heads) - dropped)
-        widths = [_column_width(grid, column, label_limit) for column in columns]
-        if sum(widths) + _GAP * len(widths) <= console.width:
+    for label_limit, dropped in _choices(grid):
+        columns = [column for column in range(len(grid.heads)) if column not in dropped]
+        widths = {column: _column_width(grid, column, label_limit) for column in columns}
+        room = console.width - sum(widths.values()) - _GAP * len(widths) - _EDGE
+        if room >= 0:
             break
     else:
         return False
+    # Names, which come first, and then heads get what room is left. rich is not asked to share it out: it may cut.
+    for column in columns:
+        more = min(room, max(0, _whole_width(grid, column) - widths[column]))
+        widths[column] += more
+        room -= more
     print_line(grid.title, console, "bold")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for column in columns:
@@ -167,13 +171,26 @@ def _print_rich(grid: Grid, console: Console) -> bool:
             Text(grid.heads[column]),
             justify="left" if label else "right",
             overflow="fold",
-            min_width=widths[column],
+            width=widths[column],
         )
     for position, row in enumerate(grid.rows):
         style = grid.styles[position] if grid.styles else None
         table.add_row(*(Text(_safe(row[column], console)) for column in columns), style=style)
     console.print(table)
+    if dropped:
+        gone = ", ".join(grid.heads[column] for column in sorted(dropped))
+        print_line(f"! no room for: {gone} (in a wider terminal, or a pipe)", console, "yellow")
     return True
+
+
+def _choices(grid: Grid) -> Iterator[tuple[int, frozenset[int]]]:
+    """How wide names may be and which columns are left out, from the whole table to the narrowest."""
+    n = len(grid.heads)
+    extras = frozenset(range(n - grid.extras, n))
+    yield from ((_LABEL, frozenset(range(n - dropped, n))) for dropped in range(grid.extras + 1))
+    yield _NARROW, extras
+    for limit in (_LABEL, _NARROW):
+        yield from ((limit, extras | {*grid.spare[kept:]}) for kept in reversed(range(len(grid.spare))))
 
 
 def _column_width(grid: Grid, column: int, label_limit: int) -> int:
@@ -183,6 +200,12 @@ def _column_width(grid: Grid, column: int, label_limit: int) -> int:
     head = max(len(word) for word in grid.heads[column].split() or [""])
     # Numbers never wrap; a name may.
     return max(head, min(widest, label_limit) if column < grid.labels else widest)
+
+
+def _whole_width(grid: Grid, column: int) -> int:
+    from rich.cells import cell_len
+
+    return max(cell_len(grid.heads[column]), *(cell_len(row[column]) for row in grid.rows), 0)
 
 
 def _print_plain(grid: Grid, console: Console) -> None:

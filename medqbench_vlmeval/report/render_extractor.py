@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from medqbench_vlmeval.report.progress import dollars
-from medqbench_vlmeval.report.render import Grid
-from medqbench_vlmeval.report.runs import MEASURES, OVERALL, RunPart, is_few, mapping, number, text, whole
+from medqbench_vlmeval.report.render import Grid, count_text, interval_text, value_text
+from medqbench_vlmeval.report.runs import MEASURES, OVERALL, RunPart, ends_of, is_few, mapping, number, text, whole
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.tasks import Task
 
@@ -29,8 +29,8 @@ def extractor_grid(part: RunPart) -> Grid | None:
         )
         any_few |= few
         mark = _MARK if few else ""
-        cells = [cell for side in sides for cell in (mark + _value(side.get(measure)), _interval(side, measure))]
-        rows.append((measure, *cells, _count(_n(sides[0], measure))))
+        cells = [cell for side in sides for cell in (mark + _value(side, measure), _interval(side, measure))]
+        rows.append((measure, *cells, count_text(_n(sides[0], measure))))
     heads = ("", "Strict %", "95% interval", "Lenient %", "95% interval", "n")
     notes = (f"{_MARK} fewer than {FEW} samples",) if any_few else ()
     styles = ("bold", *[None] * (len(rows) - 1))
@@ -64,16 +64,9 @@ def _counts(side: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
     return mapping(mapping(side.get("counts")).get(measure))
 
 
+def _value(side: Mapping[str, Any], measure: str) -> str:
+    return value_text(number(side.get(measure)), Task.PERCEPTION)
+
+
 def _interval(side: Mapping[str, Any], measure: str) -> str:
-    ends = mapping(side.get("intervals")).get(measure)
-    known = [number(end) for end in ends] if isinstance(ends, (list, tuple)) else []
-    return _NONE if len(known) != 2 or None in known else " to ".join(_value(end) for end in known)
-
-
-def _value(value: object) -> str:
-    found = number(value)
-    return _NONE if found is None else f"{found:.2f}"
-
-
-def _count(count: int | None) -> str:
-    return _NONE if count is None else f"{count}"
+    return interval_text(ends_of(mapping(side.get("intervals")).get(measure)), Task.PERCEPTION)

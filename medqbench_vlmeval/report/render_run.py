@@ -132,7 +132,9 @@ def _by_modality(part: RunPart) -> Grid:
         n = whole(cell.get("n_scored", cell.get("n")))
         lines.append((str(name), *numbers, count_text(n), interval_text(ends_of(ends), part.task)))
     heads = ("Modality", *measures, "n", f"{OVERALL}, 95% interval")
-    return Grid("By modality", heads, tuple(lines), extras=1, notes=(_FEW_NOTE,) if any_few else ())
+    # Overall is the first of the measures, and stays.
+    spare = tuple(range(2, 1 + len(measures)))
+    return Grid("By modality", heads, tuple(lines), extras=1, notes=(_FEW_NOTE,) if any_few else (), spare=spare)
 
 
 def _marked(value: float | None, few: bool, task: Task) -> str:

@@ -65,6 +65,11 @@ def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
     code, _, err = run(capsys, "agreement", "sample", verdicts, "--out", sheet)
     assert code == 2
     assert "there already" in err
+    other = tmp_path / "other.xlsx"
+    _, out, _ = run(capsys, "agreement", "sample", verdicts, "--n", 3, "--out", other, "--json")
+    found = json.loads(out)
+    assert (found["sheet"], found["key"]) == (str(other), str(tmp_path / "other_key.json"))
+    assert (found["n"], found["n_eligible"], found["n_too_long"], found["n_not_judged"]) == (3, 4, 0, 0)
 
 
 def test_two_raters_and_several_judges_in_the_terminal(capsys, verdicts, human, tmp_path):

@@ -278,6 +278,46 @@ def test_an_import_that_keeps_nothing_is_no_success(capsys, tmp_path, monkeypatc
     assert (code, "imported" in out, "cannot be written" in err) == (1, False, True)
 
 
+def test_batches_in_json(capsys, tmp_path):
+    path = write_predictions(tmp_path, ["one", "two"])
+    calls = tmp_path / "calls.jsonl"
+
+    def printed(*arguments):
+        code, out, err = run(capsys, "judge", *arguments, "--json")
+        return code, json.loads(out), err
+
+    options = ("--judge", "judge-1", "--protocol", "rubric")
+    assert printed("export", path, "--out", calls, *options) == (
+        0,
+        {"files": [{"path": str(calls), "judge": "judge-1", "calls": 8}], "in_cache": 0},
+        "",
+    )
+    with BatchServer(judged, held=True) as server:
+        code, found, _ = printed("submit", calls, "--judge-base-url", server.base_url)
+        (batch,) = found["batches"]
+        assert (code, batch["calls"], batch["judge"], batch["base_url"]) == (0, 8, "judge-1", server.base_url)
+        state = {"batch": batch["batch"], "status": "in_progress", "completed": 0, "failed": 0, "total": 8}
+        assert printed("status", calls) == (0, {"batches": [{"file": str(calls), **state, "reason": ""}]}, "")
+        code, found, err = printed("collect", calls)
+        (file,) = found["files"]
+        assert (code, file["imported"], file["pending"], "has not ended yet" in err) == (1, None, 8, True)
+        server.finish()
+        code, found, _ = printed("collect", calls)
+        (file,) = found["files"]
+        assert (code, file["imported"]["imported"], file["pending"]) == (0, 8, 0)
+        (answers,) = file["answers"]
+    assert printed("import", answers) == (
+        0,
+        {"imported": 0, "already_there": 8, "without_a_verdict": {}, "failed": {}, "unreadable": {}, "foreign": 0},
+        "",
+    )
+    assert printed("export", path, "--out", tmp_path / "more.jsonl", *options)[1] == {"files": [], "in_cache": 8}
+    code, out, err = run(capsys, "judge", "cache", "clear", "--json")
+    assert (code, out, "--yes" in err) == (2, "", True)
+    assert printed("cache", "clear", "--yes")[1]["deleted"] == 8
+    assert printed("cache", "clear", "--yes")[1]["deleted"] == 0
+
+
 def fill(cache):
     def one(score):
         return Judgement({"completeness": score}, "2", "served", prompt_tokens=10, completion_tokens=1)
@@ -330,6 +370,12 @@ def test_cache_clear(capsys, judge_cache):
     assert (code, "holds no such answer" in out) == (0, True)
     code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
     assert (code, out.startswith("1 answers were deleted")) == (0, True)
+    with VerdictStore(judge_cache) as store:
+        store.add([Entry("d" * 40, "rubric-2", "gpt-4o", Judgement({"completeness": 1}, "1", "served"))])
+    code, _, err = run(capsys, "judge", "cache", "clear", "--protocol", "rubric")
+    assert (code, "2 answers would be deleted" in err) == (2, True)
+    code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
+    assert out.startswith("1 answers were deleted")
     code, out, _ = run(capsys, "judge", "cache", "clear", "--yes")
     assert out.startswith("4 answers were deleted")
     with VerdictStore(judge_cache) as store:

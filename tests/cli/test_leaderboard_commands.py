@@ -50,8 +50,10 @@ def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_pa
     assert (code, "3 rows of" in err) == (2, True)
     code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--dataset", newer["dataset"])
     assert (code, "removed: Model-X, perception" in out) == (0, True)
-    code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--all")
-    assert (code, out.count("removed:")) == (0, 2)
+    code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--all", "--json")
+    found = json.loads(out)
+    assert (code, [row["task"] for row in found["removed"]]) == (0, ["no-reference", "comparative"])
+    assert found["backup"] == str(board / "leaderboard.json.bak")
     _, out, _ = run(capsys, "leaderboard", "show", board, "--json")
     assert [row["kind"] for row in json.loads(out)["perception"]] == ["published"] * len(
         published_rows(Task.PERCEPTION)
@@ -73,13 +75,20 @@ def test_runs_are_merged_and_the_file_is_in_order(capsys: Capture, work: Path, t
     code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
     assert (code, out.splitlines()[-1]) == (0, f"{file} (unchanged)")
     code, out, _ = run(capsys, "leaderboard", "validate", file)
-    assert (code, "1 models, 3 results" in out) == (0, True)
+    assert (code, "models with results: 1, results of MedQ-Bench: 3" in out) == (0, True)
+    code, out, _ = run(capsys, "leaderboard", "validate", file, "--json")
+    assert (code, json.loads(out)) == (
+        0,
+        {"file": str(file), "kind": "OpenVLM-style leaderboard", "problems": [], "models": 1, "results": 3},
+    )
     run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine", "--update-time")
     file.write_text(file.read_text(encoding="utf-8").replace("60.0", "600"), encoding="utf-8")
     code, out, err = run(capsys, "leaderboard", "validate", file)
     assert code == 2
     assert "'Overall' 600, which is not within 0 and 100" in out
     assert "has 1 problem(s)" in err
+    code, out, err = run(capsys, "leaderboard", "validate", file, "--json")
+    assert (code, len(json.loads(out)["problems"]), "has 1 problem(s)" in err) == (2, 1, True)
 
 
 def test_tables_of_a_board_and_of_runs_without_one(capsys: Capture, work: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary, terminal_tables, update
+from medqbench_vlmeval.report.render import Grid, print_grid
 from tests.report.examples import combined_score, perception_score
 
 EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
@@ -106,6 +107,39 @@ def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: in
     assert squeezed.count("notcomparablewiththepublishedrows") == 3
     if width >= 100:
         assert printed(console).count("Org/Model-With-A-Long-Name") == 6
+
+
+@pytest.mark.parametrize(
+    ("width", "gone"),
+    [
+        (60, "Completeness, Preciseness, Consistency, Quality Accuracy, 95% interval, n, Judge, Protocol, Dataset"),
+        (80, "Preciseness, Consistency, Quality Accuracy, 95% interval, n, Judge, Protocol, Dataset"),
+        (120, "n, Judge, Protocol, Dataset"),
+    ],
+)
+def test_a_narrow_terminal_has_tables_that_fit_and_say_what_is_left_out(tmp_path: Path, width: int, gone: str) -> None:
+    update(tmp_path, combined_score("Org/Model"))
+    console = terminal(width)
+    terminal_tables(leaderboard_rows(tmp_path), console)
+    run_summary(combined_score("Org/Model"), console)
+    lines = printed(console).splitlines()
+    assert all(len(line) <= width for line in lines if line.startswith(" "))
+    assert lines.count(f"! no room for: {gone} (in a wider terminal, or a pipe)") == 2
+
+
+@pytest.mark.parametrize("width", range(40, 130))
+def test_no_table_is_cut_at_a_terminals_edge(width: int) -> None:
+    heads = ("judge", "protocol", "in cache", "prompt tokens", "completion tokens", "by batch")
+    row = ("a-judge-with-a-name", "official", "123,456", "43,140,000", "800,000", "$1,234.5678")
+    console = terminal(width)
+    print_grid(Grid("", heads, (row,), 2, spare=(2, 3)), console)
+    lines = printed(console).splitlines()
+    squeezed = "".join(lines).replace(" ", "")
+    assert row[-1] in squeezed
+    assert row[-2] in squeezed
+    assert all(len(line) <= width for line in lines if line.startswith(" "))
+    if width >= 100:
+        assert "no room" not in squeezed
 
 
 def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
