@@ -73,6 +73,12 @@ _STEMS = {
 }
 
 
+def own_index(index: str, task: Task) -> str:
+    """A sample's index in its own dataset: without the prefix of the part that it has in a combined one."""
+    prefix = REASONING_PREFIX.get(task)
+    return index.removeprefix(f"{prefix}:") if prefix else index
+
+
 def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
     """Verdicts that the published protocol allows: 0, 1, 2, but 0 or 2 for a pair's quality accuracy."""
     if task is Task.COMPARATIVE and dimension == "quality_accuracy":

@@ -7,18 +7,16 @@ somebody else's: it is compared and shown, never a path to follow.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from medqbench_vlmeval.data.imagecells import ALIAS_LENGTH, decode_base64, split_list
-from medqbench_vlmeval.data.images import content_name
+from medqbench_vlmeval.data.images import content_name, is_content_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.records import Sample
 
 _LONGEST_PATH = 4096
 _NOTHING = frozenset({"", ".", "nan", "none", "null", "n/a"})
-_FROM_CONTENT = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _PAIRS = (("image_a", "image_b"), ("image_path_a", "image_path_b"))
 
 
@@ -55,7 +53,7 @@ def image_keys(sample: Sample) -> tuple[str, ...]:
     Two folders may hold different images of one name; a content's name is the same on every machine.
     """
     refs = tuple(map(str, sample.images)) or sample.image_refs
-    return tuple(name if _FROM_CONTENT.fullmatch(name := _name(ref)) else ref for ref in refs)
+    return tuple(name if is_content_name(name := _name(ref)) else ref for ref in refs)
 
 
 def _name(ref: str) -> str:

@@ -37,10 +37,10 @@ _FORMATS = (
     (re.compile(rb"P[1-6]\s"), "ppm", "PPM"),
 )
 _HEAD = 16
+_CONTENT_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _PNG_END = b"IEND\xaeB\x60\x82"
 
-# What PIL's decoders raise on broken files.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -55,6 +55,7 @@ _DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
+"""What PIL's decoders raise on broken files."""
 
 _STRICT = threading.Lock()
 
@@ -90,7 +91,7 @@ class ImageStore:
             BadInput: the bytes are not a whole image, or the folder cannot be written to.
         """
         name = content_name(data, where)
-        path = self.root / name[:2] / name
+        path = self.place(name)
         try:
             if path.stat().st_size == len(data):
                 return path
@@ -106,6 +107,10 @@ class ImageStore:
                 f"the image folder {self.root} cannot be written to ({error.strerror}); set LMUData to another folder."
             ) from None
         return path
+
+    def place(self, name: str) -> Path:
+        """Where the image of that name is kept; the name is one of :func:`content_name`'s."""
+        return self.root / name[:2] / name
 
     def check_file(self, path: Path, where: str) -> Path:
         """Check that a file that is used in place is a whole image; each version of a file is decoded once.
@@ -134,6 +139,11 @@ def content_name(data: bytes, where: str) -> str:
     return f"{hashlib.sha256(data).hexdigest()}.{suffix}"
 
 
+def is_content_name(name: str) -> bool:
+    """Whether a text has the form of :func:`content_name`'s names, which leads to no other folder."""
+    return _CONTENT_NAME.fullmatch(name) is not None
+
+
 def check_image(data: bytes, where: str) -> None:
     """Decode an image (of several frames, the first) to its last pixel.
 
@@ -155,7 +165,7 @@ def check_image(data: bytes, where: str) -> None:
                 image.verify()
     except Image.DecompressionBombError:
         too_large = True
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise BadInput(f"{where}: the image is cut short or damaged ({_reason(error)}).") from None
     if too_large:
         raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.")

@@ -17,9 +17,9 @@ from medqbench_vlmeval.tasks import (
     PUBLISHED_QUESTIONS,
     PUBLISHED_SIZES,
     QUESTION_TYPES,
-    REASONING_PREFIX,
     Split,
     Task,
+    own_index,
 )
 
 _TEST_NAMES = {name for name, found in ALL_DATASET_NAMES.items() if found.split is Split.TEST}
@@ -48,12 +48,10 @@ def samples_sha256(samples: Iterable[Sample]) -> str:
     """
     lines = []
     for sample in samples:
-        prefix = REASONING_PREFIX.get(sample.task)
-        index = sample.index.removeprefix(f"{prefix}:") if prefix else sample.index
         options = {letter: _text(text) for letter, text in sorted(sample.options.items())}
         content = [
             sample.task.value,
-            canonical_index(index),
+            canonical_index(own_index(sample.index, sample.task)),
             _text(sample.question),
             options,
             sample.answer,

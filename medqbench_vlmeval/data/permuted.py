@@ -17,7 +17,7 @@ from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.records import Sample, SampleSet
-from medqbench_vlmeval.tasks import REASONING_PREFIX, ROBUSTNESS, Task
+from medqbench_vlmeval.tasks import ROBUSTNESS, Task, own_index
 
 # The column of a second pass's prediction file that holds each row's permutation.
 PERMUTATION_COLUMN = "permutation"
@@ -53,7 +53,11 @@ def permutation_of(sample: Sample) -> dict[str, str] | None:
     possible = [
         order for order in permutations(letters) if all(old != new for old, new in zip(order, letters, strict=True))
     ]
-    content = [_own_index(sample), sample.question, [sample.options[letter] for letter in letters]]
+    content = [
+        canonical_index(own_index(sample.index, sample.task)),
+        sample.question,
+        [sample.options[letter] for letter in letters],
+    ]
     drawn = int(sha256_text(f"{_SEED}:{json.dumps(content)}"), 16) % len(possible)
     return dict(zip(letters, possible[drawn], strict=True))
 
@@ -110,8 +114,3 @@ def read_permutation(text: str) -> dict[str, str] | None:
 def _names_places(sample: Sample) -> bool:
     texts = [*sample.options.values(), sample.question or ""]
     return any(_NAMES_PLACES.search(text) for text in texts)
-
-
-def _own_index(sample: Sample) -> str:
-    prefix = REASONING_PREFIX.get(sample.task)
-    return canonical_index(sample.index.removeprefix(f"{prefix}:") if prefix else sample.index)

@@ -8,7 +8,7 @@ from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import REASONING_PREFIX
+from medqbench_vlmeval.tasks import own_index
 
 # From the coarsest to the finest; an axis that a data file does not give makes one stratum.
 _STRATA = ("task", "modality", "question_type", "severity", "difficulty")
@@ -48,8 +48,7 @@ def _ordered(samples: Sequence[Sample], axes: Sequence[str], seed: int) -> list[
 
 def _own_index(sample: Sample) -> str:
     """A combined set's prefixes left out: its parts have the order of their own datasets."""
-    prefix = REASONING_PREFIX.get(sample.task)
-    return canonical_index(sample.index.removeprefix(f"{prefix}:") if prefix else sample.index)
+    return canonical_index(own_index(sample.index, sample.task))
 
 
 def _merged(orders: Sequence[list[Sample]]) -> list[Sample]:

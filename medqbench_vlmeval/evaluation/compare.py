@@ -15,7 +15,7 @@ from medqbench_vlmeval.evaluation.contenders import Contender, Match, Side, desc
 from medqbench_vlmeval.evaluation.pairing import Common, Entry, common_clusters, in_common, paired
 from medqbench_vlmeval.files import read_object, write_json
 from medqbench_vlmeval.report.cells import made_here
-from medqbench_vlmeval.report.runs import text
+from medqbench_vlmeval.report.runs import SCORE_ENDING, text
 from medqbench_vlmeval.scoring import detectable
 from medqbench_vlmeval.scoring.comparison import ALPHA, INTERVAL_METHOD, compare_pair
 from medqbench_vlmeval.scoring.intervals import LEVEL
@@ -216,7 +216,7 @@ def _sources(contenders: Sequence[Contender]) -> tuple[Path, ...]:
     """The runs' result files, and what may be their prediction files: a run can be called 'compare'."""
     found: list[Path] = []
     for paths in (run.paths for contender in contenders for run in contender.runs):
-        stem = paths.score.name.removesuffix("_score.json")
+        stem = paths.score.name.removesuffix(SCORE_ENDING)
         found += [paths.score, paths.samples, paths.report]
         found += [paths.score.with_name(f"{stem}{ending}") for ending in (".json", ".xlsx")]
     return tuple(found)

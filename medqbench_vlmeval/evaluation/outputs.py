@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.report.runs import REPORT_ENDING, SAMPLES_ENDING, SCORE_ENDING
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX
 
 
@@ -23,7 +25,14 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
     """The result files of a prediction file, in its own folder and under its own stem unless said otherwise."""
     folder = out if out is not None else prediction_file.parent
     name = stem if stem is not None else prediction_file.stem
-    return ResultPaths(folder / f"{name}_score.json", folder / f"{name}_samples.jsonl", folder / f"{name}_report.xlsx")
+    return ResultPaths(*(folder / f"{name}{ending}" for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING)))
+
+
+def unwritable(folder: Path, error: OSError) -> RunFailed:
+    """The error for results that cannot be written to a folder."""
+    return RunFailed(
+        f"Results cannot be written to {folder} ({error.strerror or error}); make room there or choose another folder."
+    )
 
 
 def score_parts(score: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from medqbench_vlmeval.data.images import is_content_name
 from medqbench_vlmeval.evaluation.runs import ScoredPart
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.report.runs import mapping, number, text
@@ -15,8 +15,6 @@ from medqbench_vlmeval.scoring.clusters import clusters_of
 from medqbench_vlmeval.scoring.comparison import Paired
 from medqbench_vlmeval.tasks import DIMENSIONS, Task
 
-# The name of an image that was stored from its bytes; two such names that differ are two images.
-_FROM_CONTENT = re.compile(r"[0-9a-f]{64}\.[a-z0-9]+")
 Content = tuple[object, ...]
 _CONTENT = ("question", "options", "answer", "reference", "image")
 
@@ -131,7 +129,8 @@ def _differences(entries: Sequence[Entry]) -> list[str]:
 
 
 def _from_content(images: Sequence[str]) -> bool:
-    return bool(images) and all(_FROM_CONTENT.fullmatch(PurePath(name).name) for name in images)
+    """Whether all names are made from the images' bytes: two such names that differ are two images."""
+    return bool(images) and all(is_content_name(PurePath(name).name) for name in images)
 
 
 def _merged(one: Sample, other: Sample) -> Sample:

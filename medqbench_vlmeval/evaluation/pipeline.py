@@ -10,7 +10,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.evaluation import comparability, rows
 from medqbench_vlmeval.evaluation.costs import Costs
 from medqbench_vlmeval.evaluation.extracting import SecondStage, check_extractor, read_by_rules, second_stage
-from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths, score_parts, single_scores
+from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths, score_parts, single_scores, unwritable
 from medqbench_vlmeval.evaluation.previous import keep_paid_verdicts
 from medqbench_vlmeval.evaluation.request import Request, judge_of, prepare
 from medqbench_vlmeval.evaluation.settings import settings_of
@@ -168,10 +168,7 @@ def _write(score: dict[str, Any], sample_rows: Sequence[Mapping[str, Any]], path
         write_workbook(paths.report, score, sample_rows)
         write_json(paths.score, score)
     except OSError as error:
-        raise RunFailed(
-            f"Results cannot be written to {paths.score.parent} ({error.strerror or error}); make room there or choose "
-            "another folder."
-        ) from error
+        raise unwritable(paths.score.parent, error) from error
 
 
 def _refuse_empty(score: dict[str, Any], paths: ResultPaths) -> None:

@@ -17,10 +17,8 @@ from medqbench_vlmeval.report.figures import write_figures
 from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.paper_tables import write_tables
 from medqbench_vlmeval.report.run_card import write_card
+from medqbench_vlmeval.report.runs import REPORT_ENDING
 from medqbench_vlmeval.report.workbook_many import write_many
-
-_ENDING = "_report.xlsx"
-
 
 PAGE = "report.html"
 MANY = "runs.xlsx"
@@ -106,7 +104,7 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     reports = []
     for run, path in zip(runs, paths, strict=True):
         write_workbook(path, run.score, run.rows, samples_file=run.paths.samples.name)
-        card = path.with_name(f"{path.name.removesuffix(_ENDING)}_card.md")
+        card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
         write_card(card, run.score)
         reports.append(Report(run, path, card))
     scores = [run.score for run in runs]
@@ -131,7 +129,7 @@ def _refuse_other_programs(page: Path, many: Path | None) -> None:
 
 def _refuse_other_runs(run: ScoredRun, path: Path) -> None:
     """Refuse a workbook's place beside another run's score of that name."""
-    beside = result_paths(path, stem=path.name.removesuffix(_ENDING)).score
+    beside = result_paths(path, stem=path.name.removesuffix(REPORT_ENDING)).score
     try:
         other = beside.exists() and not beside.samefile(run.paths.score)
     except OSError as error:

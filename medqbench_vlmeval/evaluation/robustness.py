@@ -17,8 +17,9 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.data import moved
 from medqbench_vlmeval.data.imagerefs import image_names
-from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.evaluation.naming import CUSTOM, name_results
+from medqbench_vlmeval.evaluation.outputs import unwritable
 from medqbench_vlmeval.evaluation.passes import LEFT_OUT, Twice, check_passes, join_passes, values_of
 from medqbench_vlmeval.evaluation.settings import EXTRACTION
 from medqbench_vlmeval.files import write_json, write_jsonl
@@ -26,7 +27,8 @@ from medqbench_vlmeval.installed import package_version
 from medqbench_vlmeval.judge.conclusion import conclusion_of
 from medqbench_vlmeval.predictions import PredictionTable, read_predictions, samples_from_table
 from medqbench_vlmeval.records import Prediction, PredictionStatus, Sample, SampleSet
-from medqbench_vlmeval.scoring.robustness import ChoicePair, PreferencePair, score_choices, score_preferences, turned
+from medqbench_vlmeval.scoring.robustness import score_choices, score_preferences
+from medqbench_vlmeval.scoring.twice_asked import ChoicePair, PreferencePair, turned
 from medqbench_vlmeval.tasks import BASELINES, Task
 
 ENDING = "_consistency"
@@ -259,7 +261,4 @@ def _write(result: dict[str, Any], rows: Sequence[dict[str, Any]], paths: Robust
         write_robustness(paths.report, result, rows)
         write_json(paths.numbers, result)
     except OSError as error:
-        raise RunFailed(
-            f"Results cannot be written to {paths.numbers.parent} ({error.strerror or error}); make room there or "
-            "choose another folder."
-        ) from error
+        raise unwritable(paths.numbers.parent, error) from error

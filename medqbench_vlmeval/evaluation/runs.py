@@ -16,11 +16,18 @@ from typing import Any
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.evaluation.outputs import ResultPaths, result_paths
-from medqbench_vlmeval.evaluation.sample_lines import ENDING, checked_scores, parse_object, read_lines
-from medqbench_vlmeval.report.runs import mapping, number, text, whole
-from medqbench_vlmeval.tasks import DIMENSION_TITLES, REASONING_PREFIX, Task
+from medqbench_vlmeval.evaluation.sample_lines import checked_scores, parse_object, read_lines
+from medqbench_vlmeval.report.runs import (
+    REPORT_ENDING,
+    SAMPLES_ENDING,
+    SCORE_ENDING,
+    mapping,
+    number,
+    text,
+    whole,
+)
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, REASONING_PREFIX, Task, own_index
 
-_SCORE, _REPORT = "_score.json", "_report.xlsx"
 _NEAR = 1e-6  # the score's means and ours are the same numbers, added in another order
 _SHOWN = 60
 
@@ -97,19 +104,19 @@ def find_runs(place: Path) -> list[ResultPaths]:
 def _found(place: Path) -> list[ResultPaths]:
     if place.is_dir():
         return _in_folder(place)
-    for ending in (_SCORE, ENDING, _REPORT):
+    for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING):
         if place.name.endswith(ending) and place.name != ending:
             paths = result_paths(place, stem=place.name.removesuffix(ending))
             if not place.is_file():
                 raise BadInput(f"{place} does not exist; name a result file, a prediction file or a folder.")
             return [_whole(paths)]
     if not place.is_file():
-        raise BadInput(f"{place} does not exist; name a run's '*{_SCORE}', its prediction file or its folder.")
+        raise BadInput(f"{place} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or its folder.")
     paths = result_paths(place)
     if not paths.score.exists() and not paths.samples.exists():
         raise BadInput(
             f"{place} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
-            f"'*{_SCORE}' where its results are."
+            f"'*{SCORE_ENDING}' where its results are."
         )
     return [_whole(paths)]
 
@@ -136,7 +143,7 @@ def read_run(paths: ResultPaths) -> ScoredRun:
         _hold_together(part, paths)
     return ScoredRun(
         paths,
-        text(score.get("model")) or paths.score.name.removesuffix(_SCORE),
+        text(score.get("model")) or paths.score.name.removesuffix(SCORE_ENDING),
         text(score.get("dataset")) or "unknown",
         task,
         score,
@@ -146,20 +153,20 @@ def read_run(paths: ResultPaths) -> ScoredRun:
 
 
 def _in_folder(folder: Path) -> list[ResultPaths]:
-    scores = [path for path in sorted(folder.glob(f"*{_SCORE}")) if not _is_foreign(path)]
+    scores = [path for path in sorted(folder.glob(f"*{SCORE_ENDING}")) if not _is_foreign(path)]
     if scores:
-        return [_whole(result_paths(path, stem=path.name.removesuffix(_SCORE))) for path in scores]
-    samples = sorted(folder.glob(f"*{ENDING}"))
+        return [_whole(result_paths(path, stem=path.name.removesuffix(SCORE_ENDING))) for path in scores]
+    samples = sorted(folder.glob(f"*{SAMPLES_ENDING}"))
     if samples:
-        return [_whole(result_paths(samples[0], stem=samples[0].name.removesuffix(ENDING)))]
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{_SCORE}")))
+        return [_whole(result_paths(samples[0], stem=samples[0].name.removesuffix(SAMPLES_ENDING)))]
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{SCORE_ENDING}")))
     hint = f" Subfolders are not searched; runs are in: {', '.join(inside[:5])}." if inside else ""
-    raise BadInput(f"{folder} holds no scored run (no file '*{_SCORE}').{hint or ' Score a run first.'}")
+    raise BadInput(f"{folder} holds no scored run (no file '*{SCORE_ENDING}').{hint or ' Score a run first.'}")
 
 
 def _is_foreign(score: Path) -> bool:
     """Whether another program wrote a file of this ending: the kit has datasets that leave such files in the folder."""
-    if result_paths(score, stem=score.name.removesuffix(_SCORE)).samples.exists() or not score.is_file():
+    if result_paths(score, stem=score.name.removesuffix(SCORE_ENDING)).samples.exists() or not score.is_file():
         return False
     try:
         found = json.loads(score.read_bytes())
@@ -218,7 +225,7 @@ def _checked(row: Mapping[str, Any], where: str, tasks: Mapping[Task, Any]) -> t
     """The task of a sample's row and its index in one spelling, after a look at what numbers are made of."""
     index = row.get("index")
     if not isinstance(index, (str, int)) or isinstance(index, bool):
-        raise BadInput(f"{where}: no 'index', so this is no '{ENDING}' of a run.")
+        raise BadInput(f"{where}: no 'index', so this is no '{SAMPLES_ENDING}' of a run.")
     task = next((one for one in tasks if one.value == row.get("task")), None)
     if task is None:
         expected = " or ".join(one.value for one in tasks)
@@ -233,9 +240,7 @@ def _checked(row: Mapping[str, Any], where: str, tasks: Mapping[Task, Any]) -> t
         raise BadInput(f"{where}: no 'verdicts', so this is no sample of a judged run.")
     else:
         checked_scores(row["verdicts"], where)
-    prefix = REASONING_PREFIX.get(task)
-    name = str(index)
-    return task, canonical_index(name.removeprefix(f"{prefix}:") if prefix else name)
+    return task, canonical_index(own_index(str(index), task))
 
 
 def _hold_together(part: ScoredPart, paths: ResultPaths) -> None:

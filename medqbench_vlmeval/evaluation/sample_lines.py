@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.report.runs import SAMPLES_ENDING
 from medqbench_vlmeval.report.text import storable
 from medqbench_vlmeval.tasks import DIMENSIONS
 
-ENDING = "_samples.jsonl"
 _HIGHEST = 2
 _MOST_DIGITS = 18  # of a whole number; counts have fewer
 
@@ -24,11 +24,13 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         BadInput: the file is not there, is no UTF-8 text, or a line is no whole JSON object.
     """
     if not path.is_file():
-        raise BadInput(f"{path} does not exist; name the '{ENDING}' of a run, or a folder with such files.")
+        raise BadInput(f"{path} does not exist; name the '{SAMPLES_ENDING}' of a run, or a folder with such files.")
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); it is no '{ENDING}' of a run.") from None
+        raise BadInput(
+            f"{path} is not UTF-8 text (byte {error.start}); it is no '{SAMPLES_ENDING}' of a run."
+        ) from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     found = []
@@ -38,8 +40,8 @@ def read_lines(path: Path) -> list[tuple[int, dict[str, Any]]]:
         value = parse_object(line)
         if value is None:
             raise BadInput(
-                f"{path}, line {number}: not a whole JSON object. A '{ENDING}' of a run was expected; this file is of "
-                "another kind, or was cut short; score the run again."
+                f"{path}, line {number}: not a whole JSON object. A '{SAMPLES_ENDING}' of a run was expected; this "
+                "file is of another kind, or was cut short; score the run again."
             )
         found.append((number, value))
     return found

@@ -10,8 +10,9 @@ from typing import Any
 
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation.sample_lines import ENDING, checked_scores, read_lines
+from medqbench_vlmeval.evaluation.sample_lines import checked_scores, read_lines
 from medqbench_vlmeval.files import read_object, sha256_text
+from medqbench_vlmeval.report.runs import SAMPLES_ENDING, SCORE_ENDING
 from medqbench_vlmeval.tasks import Task
 
 
@@ -76,12 +77,12 @@ def read_runs(paths: Iterable[Path]) -> list[JudgedRun]:
         if not path.is_dir():
             runs.append(read_run(path))
             continue
-        files = sorted(path.glob(f"*{ENDING}"))
+        files = sorted(path.glob(f"*{SAMPLES_ENDING}"))
         found = [run for file in files if (run := _read(file, True)) is not None]
         if not found:
             raise BadInput(
-                f"{path} holds no verdicts: no file '*{ENDING}' of a reasoning run is in it; score a reasoning run "
-                "first."
+                f"{path} holds no verdicts: no file '*{SAMPLES_ENDING}' of a reasoning run is in it; score a reasoning "
+                "run first."
             )
         runs += found
     seen: set[Path] = set()
@@ -97,7 +98,8 @@ def read_run(path: Path) -> JudgedRun:
     found = _read(path, False)
     if found is None:
         raise BadInput(
-            f"{path} is of a multiple-choice run, which no judge scores; name the '{ENDING}' of a reasoning run."
+            f"{path} is of a multiple-choice run, which no judge scores; name the '{SAMPLES_ENDING}' of a reasoning "
+            "run."
         )
     return found
 
@@ -128,8 +130,8 @@ def _read(path: Path, in_folder: bool) -> JudgedRun | None:
         if in_folder:
             return None
         raise BadInput(f"{path} is empty; score the run again.")
-    stem = path.name.removesuffix(ENDING) if path.name.endswith(ENDING) else path.stem
-    score = read_object(path.with_name(f"{stem}_score.json")) or {}
+    stem = path.name.removesuffix(SAMPLES_ENDING) if path.name.endswith(SAMPLES_ENDING) else path.stem
+    score = read_object(path.with_name(f"{stem}{SCORE_ENDING}")) or {}
     settings = score.get("settings")
     settings = settings if isinstance(settings, dict) else {}
     return JudgedRun(
@@ -146,7 +148,9 @@ def _read(path: Path, in_folder: bool) -> JudgedRun | None:
 def _row(row: Mapping[str, Any], path: Path, number: int) -> JudgedRow:
     verdicts, index = row.get("verdicts"), row.get("index")
     if not isinstance(verdicts, dict) or index is None:
-        raise BadInput(f"{path}, line {number}: no 'index' and 'verdicts', so this is no '{ENDING}' of a judged run.")
+        raise BadInput(
+            f"{path}, line {number}: no 'index' and 'verdicts', so this is no '{SAMPLES_ENDING}' of a judged run."
+        )
     try:
         task = Task(row.get("task"))
     except ValueError:

@@ -48,6 +48,11 @@ class AskedModel:
         return self._protocol.name
 
     @property
+    def protocol_family(self) -> str:
+        """The protocol's name without the number of its rounds."""
+        return self._protocol.family
+
+    @property
     def asked_of(self) -> dict[str, Any]:
         """What of the model decides its answers, for the keys of calls."""
         return {"name": self.options.asked_as, "parameters": self._parameters()}

@@ -27,6 +27,7 @@ from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.judge.asking import request_body
 from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call
 from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.protocol import split_name
 from medqbench_vlmeval.judge.rubric import joint_schema
 from medqbench_vlmeval.tasks import Task, dimension_scores
 
@@ -39,7 +40,6 @@ _DIMENSIONS = {"completeness": "c", "preciseness": "p", "consistency": "s", "qua
 _SCORES = {(0, 1, 2): "3", (0, 2): "2"}
 _PROTOCOLS = {"official": "o", "rubric": "r", "rubric-joint": "j"}
 _ID = re.compile(rf"mq1\.([0-9a-f]{{{KEY_LENGTH}}})\.((?:[cps]3|q[23]){{1,4}})\.([orj])([1-9]\d?)?", re.ASCII)
-_ROUNDS = re.compile(r"(.+)-(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,9 @@ class CallId:
 
 def custom_id(call: Call, protocol: str) -> str:
     """The custom_id of a call, at most 64 characters; ``protocol`` is the name of its protocol."""
-    parts = _ROUNDS.fullmatch(protocol)
-    family, rounds = (parts[1], parts[2]) if parts else (protocol, "")
+    family, rounds = split_name(protocol)
     codes = "".join(_DIMENSIONS[dimension] + _SCORES[tuple(scores)] for dimension, scores in call.allowed.items())
-    return f"mq1.{call.key}.{codes}.{_PROTOCOLS[family]}{rounds}"
+    return f"mq1.{call.key}.{codes}.{_PROTOCOLS[family]}{rounds or ''}"
 
 
 def read_custom_id(text: object) -> CallId | None:

@@ -13,6 +13,7 @@ from medqbench_vlmeval.judge.interface import Judge
 from medqbench_vlmeval.judge.model_judge import ModelJudge
 from medqbench_vlmeval.judge.panel import PanelJudge
 from medqbench_vlmeval.judge.prices import PriceTable
+from medqbench_vlmeval.judge.protocol import split_name
 from medqbench_vlmeval.judge.rubric import joint_schema
 from medqbench_vlmeval.judge.store import CacheInfo
 from medqbench_vlmeval.judge.tokens import TokenCounter, counter_for
@@ -31,7 +32,6 @@ _THINKS = re.compile(
     r"(?:.*[/:])?(?:o[1-9](?:-|\Z)|gpt-5(?!-chat)|gemini-2\.5-pro|deepseek-(?:r1|reasoner)|.*thinking)"
 )
 ASSUMED_THINKING = 300
-_ROUNDS = re.compile(r"-\d+\Z")
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def _schema_text(task: Task) -> str:
 
 def _completion(judge: AskedModel, kept: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
-    family = _ROUNDS.sub("", judge.protocol)
-    said, n = _said(kept, judge.name, {judge.protocol, family})
+    family = judge.protocol_family
+    said, n = _said(kept, judge.name, family)
     if n and said:
         return said / n, f"{said / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
     assumed = ASSUMED_COMPLETION.get(family, _ASSUMED_OTHERWISE)
@@ -130,8 +130,8 @@ def _completion(judge: AskedModel, kept: CacheInfo | None) -> tuple[float, str]:
     return (assumed, basis) if most is None else (min(assumed, most), basis)
 
 
-def _said(kept: CacheInfo | None, judge: str, protocols: set[str]) -> tuple[int, int]:
-    groups = [group for group in kept.groups if group[1] == judge and group[0] in protocols] if kept else []
+def _said(kept: CacheInfo | None, judge: str, family: str) -> tuple[int, int]:
+    groups = [group for group in kept.groups if group[1] == judge and split_name(group[0])[0] == family] if kept else []
     return sum(group[4] for group in groups), sum(group[2] for group in groups)
 
 

@@ -66,7 +66,7 @@ class Protocol:
     @property
     def family(self) -> str:
         """The name without the number of rounds."""
-        return self.name.removesuffix(f"-{self.rounds}") if self.rounds > 1 else self.name
+        return split_name(self.name)[0]
 
     def questions(self, task: Task) -> tuple[Question, ...]:
         """The questions of one round, in the dimensions' order."""
@@ -105,6 +105,20 @@ class Protocol:
         return sha256_text(json.dumps(named, sort_keys=True))
 
 
+def split_name(name: str) -> tuple[str, int | None]:
+    """A protocol's name without its rounds, and their number where the name has one: 'official-5' is official, 5."""
+    parts = _ROUNDS.fullmatch(name)
+    return (parts["family"], int(parts["rounds"])) if parts else (name, None)
+
+
+def asked_by(kept: str, wanted: str | None) -> bool:
+    """Whether an answer kept under the protocol ``kept`` is one of ``wanted``'s; None is any.
+
+    'official' stands for 'official-5' as well: their first rounds are the same calls.
+    """
+    return wanted is None or wanted in (kept, split_name(kept)[0])
+
+
 def load_protocol(name: str, rounds: int | None = None) -> Protocol:
     """The protocol of this name.
 
@@ -116,13 +130,13 @@ def load_protocol(name: str, rounds: int | None = None) -> Protocol:
         BadInput: there is none of this name, or the kit's templates are not as expected.
         MissingDependency: 'official' without an installed kit; the message names 'rubric'.
     """
-    parts = _ROUNDS.fullmatch(name)
-    family, in_name = (parts["family"], int(parts["rounds"])) if parts else (name, 1)
+    family, said = split_name(name)
+    in_name = 1 if said is None else said
     if rounds is not None and rounds != 1 and in_name not in (1, rounds):
         raise BadInput(f"The protocol '{name}' has {in_name} rounds, and n_rounds asks for {rounds}; give one of them.")
     wanted = in_name if in_name > 1 else rounds or 1
     protocol = _family(family)
-    if protocol is None or (parts and in_name < 2):
+    if protocol is None or (said is not None and said < 2):
         raise _unknown(name)
     if wanted > MAX_ROUNDS:
         raise BadInput(f"The protocol '{name}' asks for {wanted} rounds; at most {MAX_ROUNDS} are taken.")

@@ -24,6 +24,7 @@ from pathlib import Path
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import store_file
 from medqbench_vlmeval.judge.calls import Judgement
+from medqbench_vlmeval.judge.protocol import asked_by
 from medqbench_vlmeval.judge.store_place import FILE_NAME, LIMIT_VARIABLE, default_folder, size_limit
 
 logger = logging.getLogger(__name__)
@@ -162,6 +163,10 @@ class VerdictStore:
     def clear(self, judge: str | None = None, protocol: str | None = None) -> int:
         """Delete answers, of one judge or protocol where named, and give the space back.
 
+        Args:
+            judge: the name that :meth:`info` lists it under.
+            protocol: see :func:`~.protocol.asked_by`.
+
         Returns:
             How many were deleted.
 
@@ -172,10 +177,14 @@ class VerdictStore:
             if self._connection is None:
                 return 0
             with self._connection:
-                n = self._connection.execute(
-                    "DELETE FROM judgements WHERE judge = coalesce(?, judge) AND protocol = coalesce(?, protocol)",
-                    (judge, protocol),
-                ).rowcount
+                known = self._connection.execute("SELECT DISTINCT protocol FROM judgements").fetchall()
+                n = sum(
+                    self._connection.execute(
+                        "DELETE FROM judgements WHERE judge = coalesce(?, judge) AND protocol = ?", (judge, name)
+                    ).rowcount
+                    for (name,) in known
+                    if asked_by(name, protocol)
+                )
             # The answers are gone, whatever becomes of their space.
             with contextlib.suppress(sqlite3.Error):
                 store_file.give_space_back(self._connection)

@@ -37,12 +37,11 @@ from medqbench_vlmeval.kit.judges import kit_asker
 from medqbench_vlmeval.kit.limits import limit_in_environment
 from medqbench_vlmeval.kit.location import locate_run
 from medqbench_vlmeval.kit.second_pass import evaluate_second_pass
+from medqbench_vlmeval.kit.variables import STYLE_VARIABLE
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.report.progress import judge_progress
 from medqbench_vlmeval.tasks import OPTION_LETTERS, Task, dataset_names, parse_dataset_name, second_pass_names
-
-STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
 
 
 class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.extractor import extractor_name
+from medqbench_vlmeval.kit.variables import variable
 
 EXTRACTOR_VARIABLE = "MEDQBENCH_EXTRACTOR"
 
@@ -22,21 +22,9 @@ def extractor_in_environment() -> str | None:
     return extractor_name(text, EXTRACTOR_VARIABLE) if text else None
 
 
-@contextmanager
-def extracting(name: str | None) -> Iterator[None]:
+def extracting(name: str | None) -> AbstractContextManager[None]:
     """Put an extractor's name into the environment for a while; None leaves it as it is."""
-    if name is None:
-        yield
-        return
-    before = os.environ.get(EXTRACTOR_VARIABLE)
-    os.environ[EXTRACTOR_VARIABLE] = name
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[EXTRACTOR_VARIABLE]
-        else:
-            os.environ[EXTRACTOR_VARIABLE] = before
+    return variable(EXTRACTOR_VARIABLE, name)
 
 
 def require_multiple_choice(name: str | None, multiple_choice: bool) -> None:

@@ -7,11 +7,11 @@ dataset classes, wherever the kit makes them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.kit.variables import variable
 
 LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
 # The kit's parser would take the shorter ones for its own option, which means first rows.
@@ -48,18 +48,6 @@ def limit_in_environment() -> int | None:
     return limit_of(text, f"The environment variable {LIMIT_VARIABLE}") if text else None
 
 
-@contextmanager
-def limited(limit: int | None) -> Iterator[None]:
+def limited(limit: int | None) -> AbstractContextManager[None]:
     """Put a limit into the environment for a while; None leaves it as it is."""
-    if limit is None:
-        yield
-        return
-    before = os.environ.get(LIMIT_VARIABLE)
-    os.environ[LIMIT_VARIABLE] = str(limit)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[LIMIT_VARIABLE]
-        else:
-            os.environ[LIMIT_VARIABLE] = before
+    return variable(LIMIT_VARIABLE, None if limit is None else str(limit))

@@ -16,12 +16,11 @@ from medqbench_vlmeval.errors import BadInput, MedQBenchError
 from medqbench_vlmeval.evaluation.robustness import PassesRequest, compare_passes, robustness_paths
 from medqbench_vlmeval.files import read_object
 from medqbench_vlmeval.kit.location import locate_run
-from medqbench_vlmeval.kit.status import Job, Outcome
+from medqbench_vlmeval.kit.status import STATUS_FILE, Job, Outcome
 from medqbench_vlmeval.records import SampleSet
 from medqbench_vlmeval.tasks import ALL_DATASET_NAMES, ROBUSTNESS, SECOND_PASS_NAMES, Task
 
 _FORMATS = (".xlsx", ".tsv", ".json")
-_STATUS = "status.json"
 
 Entries = Mapping[str, Mapping[str, Any]]
 
@@ -169,7 +168,7 @@ def _first_pass_file(second: Path, model: str, dataset: str) -> Path:
     if second.stem.endswith(ROBUSTNESS):
         # --data-config gives datasets names of its own, which the files' names then carry.
         stems.insert(0, second.stem.removesuffix(ROBUSTNESS))
-    status = read_object(second.parent / _STATUS) or {}
+    status = read_object(second.parent / STATUS_FILE) or {}
     in_this_run = any(stem.removeprefix(f"{model}_") in status.get("datasets", {}) for stem in stems)
     folders, above = [second.parent], second.absolute().parent.parent
     if above.name == model and not in_this_run:

@@ -12,6 +12,7 @@ from typing import Any
 from medqbench_vlmeval.evaluation import result_paths
 from medqbench_vlmeval.evaluation.robustness import robustness_paths
 
+STATUS_FILE = "status.json"
 # What the kit writes as the reason for skipping a dataset that was not meant to be evaluated.
 _MEANT = {"mode_infer"}
 # In api-mode the kit counts predictions and does not see that those of more samples than wanted are complete.
@@ -75,7 +76,7 @@ def _failure(name: str, found: dict[str, Any], work_dir: Path) -> str | None:
 def _newest(folder: Path, dataset: str, started: datetime) -> tuple[Path, dict[str, Any]] | None:
     """The folder and the dataset's entry of the status file that this run wrote, if it wrote one."""
     entries: list[tuple[datetime, Path, dict[str, Any]]] = []
-    for path in [folder / "status.json", *folder.glob("T*/status.json")]:
+    for path in [folder / STATUS_FILE, *folder.glob(f"T*/{STATUS_FILE}")]:
         if path.is_symlink() or not path.is_file():
             continue
         entry = json.loads(path.read_text(encoding="utf-8")).get("datasets", {}).get(dataset)

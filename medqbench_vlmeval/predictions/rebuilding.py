@@ -13,7 +13,7 @@ from medqbench_vlmeval.data.loading import tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.reading import PredictionTable
 from medqbench_vlmeval.records import ColumnUse, Sample
-from medqbench_vlmeval.tasks import REASONING_PREFIX, Task
+from medqbench_vlmeval.tasks import REASONING_PREFIX, Task, own_index
 
 _OWN_COLUMNS = {"task", "prediction", "data_sha256", "data_revision", "prompt_style"}
 _PAIR = re.compile(
@@ -64,8 +64,7 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict
 
 def _bare(sample: Sample) -> str:
     """The index in the data file, which rows that borrow an image name."""
-    prefix = REASONING_PREFIX.get(sample.task)
-    return sample.index.removeprefix(f"{prefix}:") if prefix else sample.index
+    return own_index(sample.index, sample.task)
 
 
 def _without_own(use: ColumnUse) -> ColumnUse:

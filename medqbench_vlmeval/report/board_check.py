@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def check(path: Path) -> Checked:
 def _object(pairs: list[tuple[str, Any]], problems: list[str]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        problems += [f"'{key}' stands twice in one object." for key in found if keys.count(key) > 1]
+        counts = Counter(key for key, _ in pairs)
+        problems += [f"'{key}' stands twice in one object." for key, n in counts.items() if n > 1]
     return found
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.report.board_entries import Entry
 from medqbench_vlmeval.report.render import Grid, own_console, print_grid
-from medqbench_vlmeval.report.runs import OVERALL, number
+from medqbench_vlmeval.report.runs import OVERALL, mapping, number
 from medqbench_vlmeval.tasks import Task
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def print_histories(entries: Sequence[Entry], console: Console | None = None) ->
         if entry.get("history"):
             decimals = 2 if entry["task"] == Task.PERCEPTION.value else 3
             for one in _results(entry):
-                overall = number((one.get("values") or {}).get(OVERALL))
+                overall = number(mapping(one.get("values")).get(OVERALL))
                 shown = _NONE if overall is None else f"{overall:.{decimals}f}"
                 names = (entry["model"], str(entry.get("dataset") or _NONE), str(one.get("created") or _NONE))
                 lines.append((*names, shown, str(one.get("n") or _NONE)))

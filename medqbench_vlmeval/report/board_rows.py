@@ -27,8 +27,8 @@ def board_rows(entries: Sequence[Entry], task: Task) -> list[Row]:
     claims = [entry for entry in of_task if entry.get("comparable") is True]
     because: dict[int, list[str]] = {}
     found = [("data", outsider) for outsider in _outsiders(claims, _data_hashes)]
-    for name in {entry.get("protocol") for entry in claims}:
-        asked_alike = [entry for entry in claims if entry.get("protocol") == name]
+    for name in {text(entry.get("protocol")) for entry in claims}:
+        asked_alike = [entry for entry in claims if text(entry.get("protocol")) == name]
         found += [("protocol templates", outsider) for outsider in _outsiders(asked_alike, _template_hashes)]
     for what, (entry, other, reference) in found:
         because.setdefault(id(entry), []).append(

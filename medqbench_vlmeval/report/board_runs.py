@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.runs import SAMPLES_ENDING, SCORE_ENDING, parts_of
 
-_SCORE = "_score.json"
-_SAMPLES = "_samples.jsonl"
 _SET_ASIDE = "previous"  # where an evaluation keeps results that a later one would have written over
 
 
@@ -35,37 +33,41 @@ def scored_runs(place: Path) -> list[Result]:
             samples and no score.
     """
     if not place.is_dir():
+        if place.exists() and place.suffix != ".json":
+            raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
         return [Result(place, _read(place))]
     here = _results(place.iterdir())
     below = [] if here else _results(path for path in place.rglob("*") if _SET_ASIDE not in path.parts)
     paths = list({path.resolve(): path for path in here or below}.values())
     for path in paths:
-        if path.name.endswith(_SAMPLES):
-            score = path.with_name(path.name.removesuffix(_SAMPLES) + _SCORE)
+        if path.name.endswith(SAMPLES_ENDING):
+            score = path.with_name(path.name.removesuffix(SAMPLES_ENDING) + SCORE_ENDING)
             if not score.exists():
                 raise BadInput(
                     f"{path} is half of a run: {score.name} is not there, which is written last. Score that run "
                     "again, or name the *_score.json files of the others."
                 )
-    found = [path for path in paths if path.name.endswith(_SCORE)]
+    found = [path for path in paths if path.name.endswith(SCORE_ENDING)]
     if not found:
-        raise BadInput(f"There is no *{_SCORE} in {place}: name the folder of a scored run.")
+        raise BadInput(f"There is no *{SCORE_ENDING} in {place}: name the folder of a scored run.")
     return [Result(path, _read(path)) for path in found]
 
 
 def _results(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.name.endswith((_SCORE, _SAMPLES)) and not path.name.startswith("."))
+    return sorted(
+        path for path in paths if path.name.endswith((SCORE_ENDING, SAMPLES_ENDING)) and not path.name.startswith(".")
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         score = json.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{_SCORE} file.") from error
+        raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{SCORE_ENDING} file.") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON ({error}); score the run again.") from error
     if not isinstance(score, dict):
-        raise BadInput(f"{path} is not a result of medqbench; name a *{_SCORE} file.")
+        raise BadInput(f"{path} is not a result of medqbench; name a *{SCORE_ENDING} file.")
     try:
         parts = parts_of(score)
     except BadInput as error:

@@ -14,11 +14,11 @@ from typing import Any
 from urllib.parse import quote
 
 from medqbench_vlmeval.data import ImageStore, embedded_folder
+from medqbench_vlmeval.data.images import is_content_name
 from medqbench_vlmeval.report.runs import RunPart
 
 LONGEST_LINK = 2_000  # characters; spreadsheets take 2,079 at most
 
-_STORED = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _EMBEDDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(?:png|jpg)")
 
 
@@ -31,7 +31,7 @@ class ImageLinks:
     """
 
     def __init__(self, parts: Sequence[RunPart], folder: Path) -> None:
-        self._store = ImageStore.default().root
+        self._store = ImageStore.default()
         self._embedded = embedded_folder() / "images"
         self._embedded_tasks = {part.task.value for part in parts if part.data.get("origin") == "embedded"}
         self._folder = folder.absolute()
@@ -46,8 +46,8 @@ class ImageLinks:
         return self._known[key]
 
     def _address(self, name: str, embedded: bool) -> str | None:
-        if _STORED.fullmatch(name):
-            path = self._store / name[:2] / name
+        if is_content_name(name):
+            path = self._store.place(name)
         elif embedded and _EMBEDDED.fullmatch(name):
             path = self._embedded / name
         else:

@@ -87,7 +87,7 @@ def merge(
                     )
                 members.append((name, dataset))
                 text = _with_member(file, text, board, name, dataset, values)
-                board = json.loads(text)
+                board = checked(file, text)
             if stamp:
                 text = with_value(text, ["time"], datetime.now().astimezone().strftime(_TIME))
         except LookupError as error:

@@ -12,6 +12,7 @@ from medqbench_vlmeval.scoring.axes import UNKNOWN
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task
 
+SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = "_score.json", "_samples.jsonl", "_report.xlsx"
 OVERALL = "Overall"
 MODALITY = "modality"
 TYPE_BY_MODALITY = "modality_x_question_type"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, TEXT, Item, Sheet, Style
-from medqbench_vlmeval.report.runs import MEASURES, OVERALL, RunPart, is_few, mapping, number, text, whole
+from medqbench_vlmeval.report.runs import MEASURES, OVERALL, RunPart, ends_of, is_few, mapping, number, text, whole
 from medqbench_vlmeval.tasks import Task
 
 _COUNTS = {
@@ -32,9 +32,8 @@ def add_extractor_block(sheet: Sheet, part: RunPart) -> None:
         style = Style(PERCENT, bold=bold, faint=few)
         items = [Item(measure, BOLD if bold else TEXT)]
         for side in sides:
-            interval = mapping(side.get("intervals")).get(measure)
-            low, high = interval if isinstance(interval, (list, tuple)) and len(interval) == 2 else (None, None)
-            items += [Item(number(value), style) for value in (side.get(measure), low, high)]
+            interval = ends_of(mapping(side.get("intervals")).get(measure)) or (None, None)
+            items += [Item(value, style) for value in (number(side.get(measure)), *interval)]
         sheet.append([*items, Item(whole(cell.get("n")), Style(COUNT, bold=bold, faint=few))])
     sheet.append([Item("Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too.")])
     sheet.append([Item("Extractor", BOLD), Item(text(found.get("name")))])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medqbench_vlmeval.data.permuted import permutation_text
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, TITLE, WRAPPED, Book, Item, Style
 from medqbench_vlmeval.report.robustness_tables import COUNT_DIGITS, MEAN_DIGITS, Value, notes_of, tables_of, title_of
 from medqbench_vlmeval.report.runs import mapping, text
@@ -61,7 +62,7 @@ def _letters(row: Mapping[str, Any]) -> Item:
 
 
 def _order(row: Mapping[str, Any]) -> Item:
-    return Item(" ".join(f"{new}:{old}" for new, old in mapping(row.get("permutation")).items()))
+    return Item(permutation_text(mapping(row.get("permutation"))))
 
 
 def _yes(name: str) -> Callable[[Mapping[str, Any]], Item]:

@@ -11,7 +11,7 @@ from medqbench_vlmeval.report.cells import Book
 from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS
 from medqbench_vlmeval.report.image_links import ImageLinks
 from medqbench_vlmeval.report.matrix import MATRICES, add_matrices
-from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.runs import SAMPLES_ENDING, parts_of
 from medqbench_vlmeval.report.sheet_charts import add_charts
 from medqbench_vlmeval.report.sheet_conclusions import CONCLUSIONS, add_conclusions
 from medqbench_vlmeval.report.sheet_findings import FINDINGS, add_findings
@@ -44,7 +44,7 @@ def write_workbook(
     rows = list(samples)
     comparable = all(part.comparable for part in parts)
     mark = "" if comparable else "NOT COMPARABLE with published scores"
-    book = Book(whole_text_in=samples_file or f"{_stem(path)}_samples.jsonl", reserved=_RESERVED, mark=mark)
+    book = Book(whole_text_in=samples_file or f"{_stem(path)}{SAMPLES_ENDING}", reserved=_RESERVED, mark=mark)
     add_overview(book, parts)
     links = ImageLinks(parts, path.parent)
     add_findings(book, parts)

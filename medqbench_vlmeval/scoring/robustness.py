@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from medqbench_vlmeval.judge.conclusion import SAME, steps_apart
+from medqbench_vlmeval.judge.conclusion import SAME
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.scoring.axes import positions_by
-from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, wilson
-from medqbench_vlmeval.scoring.resampling import METHOD, bootstrap, totals_by_cluster
+from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, NO_WIDTH, WILSON, wilson, wilson_percent
+from medqbench_vlmeval.scoring.resampling import METHOD, Resampled, bootstrap, totals_by_cluster
 from medqbench_vlmeval.scoring.shared_images import shared_images
+from medqbench_vlmeval.scoring.twice_asked import PREFERENCES, UNREAD, ChoicePair, PreferencePair, turned
 from medqbench_vlmeval.tasks import OPTION_LETTERS, Task
 
 FIRST, SECOND = "first", "second"
@@ -29,99 +28,15 @@ _AXES = {
     Task.COMPARATIVE: ("difficulty", "modality"),
 }
 
-CONSISTENT = "consistent"
-POSITION = {1: "first_place_twice", 2: "second_place_twice"}
-SAME_TWICE = "same_twice"
-SAME_ONCE = "same_once"
-UNREAD = "unread"
-PREFERENCES = (CONSISTENT, POSITION[1], POSITION[2], SAME_TWICE, SAME_ONCE, UNREAD)
-
-
-@dataclass(frozen=True)
-class ChoicePair:
-    """A question asked twice.
-
-    ``sample`` is as the first pass showed it, ``permutation`` maps a letter of the second pass to the first pass's
-    letter of the same text, ``first`` and ``second`` are the letters that each pass chose, as it showed them (None: no
-    answer).
-    """
-
-    sample: Sample
-    permutation: Mapping[str, str]
-    first: str | None
-    second: str | None
-
-    @property
-    def second_in_first(self) -> str | None:
-        """The first pass's letter of what the second pass chose."""
-        return None if self.second is None else self.permutation.get(self.second)
-
-    @cached_property
-    def right(self) -> tuple[bool, bool]:
-        """Whether each pass chose the right option."""
-        chosen = (self.first, self.second_in_first)
-        return chosen[0] == self.sample.answer, chosen[1] == self.sample.answer
-
-    @property
-    def answered(self) -> bool:
-        """Whether both passes chose an option."""
-        return self.first is not None and self.second is not None
-
-    @property
-    def consistent(self) -> bool:
-        """Whether both passes chose the same text."""
-        options, second = self.sample.options, self.second_in_first
-        return self.first is not None and second is not None and options[self.first] == options[second]
-
-    @cached_property
-    def right_letters(self) -> tuple[str | None, str | None]:
-        """The letter of the right option in each pass."""
-        back = {old: new for new, old in self.permutation.items()}
-        return self.sample.answer, back.get(self.sample.answer or "")
-
-
-@dataclass(frozen=True)
-class PreferencePair:
-    """A pair compared twice, the images swapped the second time.
-
-    ``first`` and ``second`` are the places that each answer prefers, 1 or 2, 'same', or None where none can be read;
-    ``reference`` is what the reference text prefers in the first pass's order. ``replied`` is False where one of the
-    replies is not the model's own (its inference failed).
-    """
-
-    sample: Sample
-    first: int | str | None
-    second: int | str | None
-    reference: int | str | None
-    replied: bool = True
-
-    @property
-    def kind(self) -> str:
-        """One of ``PREFERENCES``."""
-        if self.first is None or self.second is None:
-            return UNREAD
-        if self.first == self.second:
-            return POSITION[self.first] if isinstance(self.first, int) else SAME_TWICE
-        return SAME_ONCE if SAME in (self.first, self.second) else CONSISTENT
-
-    @property
-    def scores(self) -> tuple[int, int] | None:
-        """Quality accuracy in each pass, 0 or 2 by the published rule; None where it cannot be worked out for both."""
-        if self.reference is None or not self.replied:
-            return None
-        return _quality(self.first, self.reference), _quality(self.second, turned(self.reference))
-
-
-def turned(preference: int | str | None) -> int | str | None:
-    """A preference among the same two images, swapped."""
-    return 3 - preference if isinstance(preference, int) else preference
-
 
 def score_choices(pairs: Sequence[ChoicePair]) -> dict[str, Any]:
     """Robustness of multiple-choice answers.
 
     Shares are objects with ``percent`` (0-100), its Wilson interval ``low`` and ``high``, ``count`` and ``n``; ``few``
     marks an ``n`` below ten. A question without an answer counts as wrong and as inconsistent.
+
+    Args:
+        pairs: one or more.
 
     Returns:
         ``n``; ``first`` and ``second``, the accuracy of each pass; ``debiased``, the mean over the two, and
@@ -172,12 +87,12 @@ def _choice_cell(pairs: Sequence[ChoicePair]) -> dict[str, Any]:
     debiased, difference = _paired([pair.sample for pair in pairs], right, _PERCENT)
     return {
         "n": n,
-        FIRST: share(firsts, n),
-        SECOND: share(seconds, n),
+        FIRST: _share(firsts, n),
+        SECOND: _share(seconds, n),
         "debiased": debiased,
         "difference": difference,
-        "right_in_both": share(counts[True, True], n),
-        "consistency": share(sum(pair.consistent for pair in pairs), n),
+        "right_in_both": _share(counts[True, True], n),
+        "consistency": _share(sum(pair.consistent for pair in pairs), n),
         "n_unanswered": {
             FIRST: sum(pair.first is None for pair in pairs),
             SECOND: sum(pair.second is None for pair in pairs),
@@ -203,11 +118,11 @@ def _letter(pairs: Sequence[ChoicePair], letter: str) -> dict[str, Any] | None:
     }
     return {
         "n_offered": len(offered),
-        "chosen": {which: share(count, len(offered)) for which, count in chosen.items()},
+        "chosen": {which: _share(count, len(offered)) for which, count in chosen.items()},
         "n_right_option": {
             which: sum(pair.right_letters[at] == letter for pair in offered) for at, which in enumerate((FIRST, SECOND))
         },
-        "accuracy_where_right": share(sum(right), len(right)),
+        "accuracy_where_right": _share(sum(right), len(right)),
     }
 
 
@@ -218,14 +133,14 @@ def _preference_cell(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
     debiased, difference = _paired([sample for sample, _ in scored], scores, 1.0)
     return {
         "n": len(pairs),
-        "preferences": {kind: share(kinds[kind], len(pairs)) for kind in PREFERENCES},
+        "preferences": {kind: _share(kinds[kind], len(pairs)) for kind in PREFERENCES},
         "quality_accuracy": {
             FIRST: _mean([one for one, _ in scores]),
             SECOND: _mean([other for _, other in scores]),
             "debiased": debiased,
             "difference": difference,
         },
-        "right_in_both": share(sum(one == other == _POINTS for one, other in scores), len(scores)),
+        "right_in_both": _share(sum(one == other == _POINTS for one, other in scores), len(scores)),
     }
 
 
@@ -237,23 +152,19 @@ def _place(pairs: Sequence[PreferencePair], place: int) -> dict[str, Any]:
         for better, score in zip((pair.reference, turned(pair.reference)), scores, strict=True)
         if better == place
     ]
-    return {**_stated(pairs, place), "right_where_better": share(sum(there), len(there))}
+    return {**_stated(pairs, place), "right_where_better": _share(sum(there), len(there))}
 
 
 def _stated(pairs: Sequence[PreferencePair], value: int | str | None) -> dict[str, Any]:
     return {
-        FIRST: share(sum(pair.first == value for pair in pairs), len(pairs)),
-        SECOND: share(sum(pair.second == value for pair in pairs), len(pairs)),
+        FIRST: _share(sum(pair.first == value for pair in pairs), len(pairs)),
+        SECOND: _share(sum(pair.second == value for pair in pairs), len(pairs)),
     }
 
 
-def _quality(stated: int | str | None, reference: int | str | None) -> int:
-    return 0 if stated is None else 2 - steps_apart(Task.COMPARATIVE, stated, reference)
-
-
-def share(count: int, n: int) -> dict[str, Any]:
+def _share(count: int, n: int) -> dict[str, Any]:
     """A share with its Wilson interval, in percent; all None for none."""
-    low, high = (_PERCENT * end for end in wilson(count, n)) if n else (None, None)
+    low, high = wilson_percent(count, n) or (None, None)
     return _marked({"percent": _PERCENT * count / n if n else None, "low": low, "high": high, "count": count, "n": n})
 
 
@@ -282,21 +193,26 @@ def _paired(
         one, other, count = sums.T
         return scale * np.stack([(one + other) / 2 / count, (other - one) / count], axis=1)
 
-    debiased, difference = ((found.low, found.high) for found in bootstrap(totals, statistics))
+    of_debiased, of_difference = bootstrap(totals, statistics)
+    debiased, difference = (of_debiased.low, of_debiased.high), (of_difference.low, of_difference.high)
     one, other = (math.fsum(pair[at] for pair in scores) for at in (0, 1))
     top = _PERCENT if scale == _PERCENT else _POINTS
     mean, points = scale * (one + other) / 2 / n, scale * (other - one) / n
     # Resamples of what is all alike have no spread, which is not to be shown as certainty.
-    if debiased[0] == debiased[1]:
+    if _has_no_width(of_debiased):
         # A pair that is right in one order alone is half a hit.
         hits = (one + other) / 2 * scale / top
         debiased = (top * wilson(math.floor(hits), n)[0], top * wilson(math.ceil(hits), n)[1])
-    if difference[0] == difference[1]:
+    if _has_no_width(of_difference):
         difference = (None, None)
     return (
         _marked({name: mean, "low": debiased[0], "high": debiased[1], "n": n}),
         _marked({"points": points, "low": difference[0], "high": difference[1], "n": n}),
     )
+
+
+def _has_no_width(found: Resampled) -> bool:
+    return found.low is None or found.high is None or found.high - found.low < NO_WIDTH
 
 
 def _marked(cell: dict[str, Any]) -> dict[str, Any]:
@@ -315,6 +231,6 @@ def _groups(pairs: Sequence[Any], samples: Sequence[Sample], task: Task, cell: C
 def _intervals(samples: Sequence[Sample]) -> dict[str, Any]:
     return {
         "level": LEVEL,
-        "method": f"Wilson score; debiased and difference: {METHOD} (no spread: Wilson score and none)",
+        "method": f"{WILSON}; debiased and difference: {METHOD} (no spread: {WILSON} and none)",
         "clusters": shared_images(samples).words,
     }

@@ -72,6 +72,16 @@ def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()} == before
 
 
+def test_replies_of_other_rounds_say_how_long_one_is(prices, judge_cache):
+    samples, predictions = samples_of(2)
+    with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:
+        options = JudgeOptions("own", server.base_url, protocol="rubric-2")
+        build_judge(options, store).judge(samples[:1], predictions[:1])
+    with VerdictStoreView(judge_cache) as view:
+        [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
+    assert found.completion_basis == "5 a call, the mean of 8 kept replies of this judge"
+
+
 def test_a_view_sees_what_a_run_beside_it_has_kept(prices, judge_cache):
     samples, predictions = samples_of(1)
     with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:

@@ -73,6 +73,17 @@ def test_clearing_takes_all_or_one_judge_or_one_protocol(tmp_path: Path) -> None
         assert store.info().n == 0
 
 
+def test_clearing_a_protocol_takes_all_of_its_rounds_and_no_other_protocol(tmp_path: Path) -> None:
+    with VerdictStore(tmp_path) as store:
+        protocols = ("official", "official-5", "rubric", "rubric-3", "rubric-joint", "rubric-joint-2")
+        store.add([entry(name, protocol=name) for name in protocols])
+        assert store.clear(protocol="official") == 2
+        assert store.clear(protocol="rubric") == 2
+        assert store.clear(protocol="rubric-joint-3") == 0
+        assert [group[0] for group in store.info().groups] == ["rubric-joint", "rubric-joint-2"]
+        assert store.clear(protocol="rubric-joint-2") == 1
+
+
 def test_an_edited_row_is_asked_again(tmp_path: Path) -> None:
     with VerdictStore(tmp_path) as store:
         store.add([entry("a", 0), entry("b", 0)])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import openpyxl
@@ -235,8 +236,9 @@ def test_a_run_of_nothing_says_what_is_missing(kit, work):
 
 
 def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
-    monkeypatch.setenv("MEDQBENCH_PROMPT_STYLE", "official")
+    monkeypatch.setenv("MEDQBENCH_PROMPT_STYLE", "letter")
     run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), "--prompt-style", "reasoning"])
+    assert os.environ["MEDQBENCH_PROMPT_STYLE"] == "letter"
     score = score_of(work, "MedQ-Chance", PERCEPTION)
     assert score["settings"]["prompt"]["style"] == "reasoning"
     assert any("reasoning" in reason for reason in score["not_comparable_because"])

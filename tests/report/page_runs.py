@@ -92,6 +92,24 @@ def hostile_run() -> Run:
     return score, rows
 
 
+def harsh_run() -> Run:
+    """Words without a break, names of what every object has, an axis that some samples lack, and 50,000 hits in one."""
+    word = "W" * 10_000
+    score, rows = perception_score(model=word, dataset=word), perception_samples()
+    score["not_comparable_because"] = [word]
+    score["groups"]["modality"] = {word: score["groups"]["modality"]["CT"], "a\x01\ud800": {"accuracy": 1.0, "n": 3}}
+    score["intervals"]["method"] = "\x02\udfff"
+    score["findings"] = {"modality_gap": {"title": word, "statement": word, "unit": "points"}}
+    for row in rows:
+        row.update(index=row["index"] + word, question=word, unscored=word, images=[word])
+        row["error_kinds"] = ["toString", "toString", word]
+        row["options"] = {"constructor": word, "__proto__": word}
+    for row, modality in zip(rows, (word, "constructor", "\u202eabc", None, None), strict=True):
+        row["modality"] = modality
+    rows[4]["prediction"] = "x " * 50_000
+    return score, rows
+
+
 def data_of(page: Path, name: str = "data") -> Any:
     """What a page holds in one of its script elements."""
     found = re.search(

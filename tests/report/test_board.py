@@ -11,6 +11,7 @@ import pytest
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.board_check import check
+from medqbench_vlmeval.report.board_history import print_histories
 from medqbench_vlmeval.report.leaderboard import add, leaderboard_rows, own_entries, remove, update
 from medqbench_vlmeval.report.rows import Row
 from medqbench_vlmeval.tasks import Task
@@ -53,6 +54,17 @@ def test_a_category_belongs_to_the_model_and_stays(tmp_path: Path) -> None:
     assert {row.category for row in own(tmp_path)} == {"medical-specialized"}
     add(tmp_path, [at(2, 20.0)], category="commercial")
     assert {row.category for row in own(tmp_path)} == {"commercial"}
+
+
+def test_a_board_that_was_edited_by_hand_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    update(tmp_path, at(1, 10.0))
+    file = tmp_path / "leaderboard.json"
+    board = json.loads(file.read_text(encoding="utf-8"))
+    board["runs"][0] |= {"comparable": True, "protocol": ["official"], "history": [{"values": [1], "created": "then"}]}
+    file.write_text(json.dumps(board), encoding="utf-8")
+    assert [row.protocol for row in own(tmp_path)] == ["['official']"]
+    print_histories(own_entries(tmp_path))
+    assert "then" in capsys.readouterr().out
 
 
 def test_categories_that_are_known_without_being_told(tmp_path: Path) -> None:

@@ -318,6 +318,9 @@ def test_scores_are_read_from_a_folder_or_a_file(tmp_path: Path) -> None:
             scored_runs(tmp_path)
     with pytest.raises(BadInput, match="cannot be read"):
         scored_runs(tmp_path / "absent_score.json")
+    (tmp_path / "m_d.xlsx").write_bytes(b"PK")
+    with pytest.raises(BadInput, match=r"m_d\.xlsx is no \*_score\.json"):
+        scored_runs(tmp_path / "m_d.xlsx")
 
 
 def test_runs_below_a_working_folder_are_found_once(tmp_path: Path) -> None:

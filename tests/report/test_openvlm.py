@@ -86,6 +86,13 @@ def test_no_other_byte_of_a_big_file_changes(tmp_path: Path, layout: dict[str, A
     assert after == json.dumps(board, ensure_ascii=False, **layout)
 
 
+def test_control_characters_in_the_texts_of_others_stay(tmp_path: Path) -> None:
+    file = tmp_path / "OpenVLM.json"
+    file.write_text('{"time": "1", "note": "a\tb", "results": {}}', encoding="utf-8")
+    assert merge(file, [result(perception_score("One")), result(perception_score("Two"))]).changed
+    assert '"note": "a\tb"' in file.read_text(encoding="utf-8")
+
+
 def test_forms_that_json_dumps_would_not_write_stay(tmp_path: Path) -> None:
     text = (
         '\ufeff{ "results" : {\r\n  "B":{"META":{}, "D": {"Overall": 71.60, "x": 1E2, "y": NaN, "z": -0}},\r\n'

@@ -599,3 +599,12 @@ def test_numbers_and_texts_come_back_from_pandas(tmp_path: Path) -> None:
     assert sheets["By group"].set_index("Group").loc["severe", "Low"] == 20.77
     settings = dict(sheets["Settings"].to_numpy().tolist())
     assert settings["settings.data.perception.sha256"] == "ab" * 32
+
+
+def test_long_names_leave_room_for_the_charts(tmp_path):
+    path = tmp_path / "long_report.xlsx"
+    name = "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500"
+    write_workbook(path, perception_score(name), [])
+    names = [row[0].value for row in load_workbook(path)["Chart data"].iter_rows() if row[0].value]
+    assert name not in names
+    assert any(found.startswith("hospital/qwen") and found.endswith("checkpoint-12500") for found in names)

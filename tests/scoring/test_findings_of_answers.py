@@ -13,7 +13,7 @@ from medqbench_vlmeval.scoring.findings import (
     reasoning_findings,
 )
 from medqbench_vlmeval.scoring.findings.correlation import rank_correlation
-from medqbench_vlmeval.scoring.findings.levels import option_levels
+from medqbench_vlmeval.scoring.findings.levels import level_choice
 from medqbench_vlmeval.tasks import Task
 from tests.scoring.finding_data import FIRST, SECOND, columns, described, level, question, unanswered
 
@@ -49,8 +49,16 @@ def how(answer, letter, options=SEVERITY):
 )
 def test_options_that_are_levels(texts, scale, levels):
     options = dict(zip("ABCD", texts, strict=False))
-    found = option_levels(options)
-    assert found == (None if scale is None else (scale, dict(zip("ABCD", levels.split(), strict=False))))
+    found = [
+        level_choice(
+            Sample("1", Task.PERCEPTION, "?", options=options, answer=letter, question_type="How"),
+            Extraction(None, "refusal"),
+        )
+        for letter in options
+    ]
+    assert [None if one is None else (one.scale, one.right) for one in found] == (
+        [None] * len(options) if scale is None else [(scale, level) for level in levels.split()]
+    )
 
 
 def test_level_confusion_by_hand():

@@ -10,7 +10,8 @@ import pytest
 
 from medqbench_vlmeval.records import Sample
 from medqbench_vlmeval.scoring.intervals import wilson
-from medqbench_vlmeval.scoring.robustness import ChoicePair, PreferencePair, score_choices, score_preferences
+from medqbench_vlmeval.scoring.robustness import score_choices, score_preferences
+from medqbench_vlmeval.scoring.twice_asked import ChoicePair, PreferencePair
 from medqbench_vlmeval.tasks import Task
 
 YES_NO = {"A": "Yes", "B": "No"}
@@ -50,6 +51,11 @@ def test_choices_counted_by_hand():
     assert found["consistency_of_chance"] == pytest.approx(100 * (4 / 2 + 2 / 3) / 6)
     assert found["first"]["few"] is True
     assert found["debiased"]["low"] < found["debiased"]["percent"] < found["debiased"]["high"]
+
+
+def test_a_question_without_a_known_answer_has_no_right_choice():
+    assert choice(None, None, answer=None).right == (False, False)
+    assert choice(None, "A", answer=None).right == (False, False)
 
 
 def test_letters_counted_by_hand():

@@ -13,7 +13,6 @@ from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, Column, Interval
 from medqbench_vlmeval.scoring.resampling import METHOD
 from medqbench_vlmeval.scoring.sum_of_means import SumOfMeans
 
-NO_INTERVAL = f"none: {ALIKE}"
 TOO_FEW_IMAGES = "too few images are behind it"
 
 

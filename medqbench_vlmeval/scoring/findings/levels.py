@@ -26,7 +26,7 @@ _NEGATIONS = {"not", "no", "non", "un", "less", "than", "or", "more", "without",
 
 
 @dataclass(frozen=True)
-class Choice:
+class LevelChoice:
     """A level that was right and the one that was chosen, of those of one question; ``chosen`` is None without one."""
 
     scale: str
@@ -47,14 +47,9 @@ class Choice:
         return None if self.steps == 0 else ADJACENT if abs(self.steps) == 1 else OPPOSITE
 
 
-def option_levels(options: Mapping[str, str]) -> tuple[str, Mapping[str, str]] | None:
-    """The scale of a question's options and the level of each letter; None where they are not levels of one scale."""
-    found = _levels(tuple(options.items()))
-    return None if found is None else found[:2]
-
-
 @lru_cache(maxsize=4096)
 def _levels(options: tuple[tuple[str, str], ...]) -> tuple[str, Mapping[str, str], tuple[str, ...]] | None:
+    """The options' scale, the level of each letter and the levels in order; None where they are not of one scale."""
     for scale, read in ((SEVERITY, read_severity), (QUALITY, _read_quality)):
         levels = {letter: level for letter, text in options if (level := read(text)) is not None}
         if len(levels) == len(options) == len(set(levels.values())) >= 2:
@@ -68,7 +63,7 @@ def _read_quality(text: str) -> str | None:
     return named.pop() if len(named) == 1 and not _NEGATIONS.intersection(said) else None
 
 
-def level_choice(sample: Sample, extraction: Extraction) -> Choice | None:
+def level_choice(sample: Sample, extraction: Extraction) -> LevelChoice | None:
     """The level chosen in a How question; None for any other question."""
     if sample.question_type != _HOW or sample.answer is None:
         return None
@@ -77,15 +72,15 @@ def level_choice(sample: Sample, extraction: Extraction) -> Choice | None:
         return None
     scale, levels, offered = found
     chosen = None if extraction.letter is None else levels.get(extraction.letter)
-    return Choice(scale, levels[sample.answer], chosen, offered)
+    return LevelChoice(scale, levels[sample.answer], chosen, offered)
 
 
-def stated_choice(reference: str, stated: str | None) -> Choice:
+def stated_choice(reference: str, stated: str | None) -> LevelChoice:
     """The level that a description concludes on, beside its reference's."""
-    return Choice(QUALITY, reference, stated, SCALES[QUALITY])
+    return LevelChoice(QUALITY, reference, stated, SCALES[QUALITY])
 
 
-def level_confusion(choices: Sequence[Choice], what: str) -> Finding | NotFound:
+def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | NotFound:
     """How often another level than the right one was chosen, and which for which.
 
     Args:
@@ -125,7 +120,7 @@ def level_confusion(choices: Sequence[Choice], what: str) -> Finding | NotFound:
     )
 
 
-def _matrices(choices: Sequence[Choice]) -> dict[str, Any]:
+def _matrices(choices: Sequence[LevelChoice]) -> dict[str, Any]:
     """Counts by scale, right level and chosen level; levels that never occur are left out."""
     counts = Counter((one.scale, one.right, one.chosen) for one in choices)
     matrices: dict[str, Any] = {}
