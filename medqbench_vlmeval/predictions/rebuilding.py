@@ -51,13 +51,17 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict
         columns, builder = builders[single]
         cells = {meaning: row[name] for meaning, name in columns.names.items()}
         sample = builder.build(cells, f"{table.path}, row {number}")
-        samples.append(replace(sample, index=prediction.index))
+        samples.append(sample if sample.index == prediction.index else replace(sample, index=prediction.index))
         pictures = {meaning: cells[meaning] for meaning in IMAGE_MEANINGS if meaning in cells}
-        refs[single].add(
-            _bare(samples[-1]), {meaning: text.encode(errors="replace") for meaning, text in pictures.items()}
-        )
+        if pictures:
+            refs[single].add(
+                _bare(samples[-1]), {meaning: text.encode(errors="replace") for meaning, text in pictures.items()}
+            )
     found = {single: of_task.by_index() for single, of_task in refs.items()}
-    samples = [replace(sample, image_refs=found[sample.task][_bare(sample)]) for sample in samples]
+    samples = [
+        replace(sample, image_refs=named) if (named := found[sample.task].get(_bare(sample))) else sample
+        for sample in samples
+    ]
     used = {single: _without_own(builder.column_use()) for single, (_, builder) in builders.items()}
     return (Task.REASONING if prefixed or len(builders) > 1 else tasks[0]), samples, used
 
