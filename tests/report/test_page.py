@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import time
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -387,8 +386,6 @@ def test_the_whole_benchmark_fits(tmp_path: Path) -> None:
     for place in range(3_308):
         row = {**perception_samples()[place % 5], "index": str(place), "images": [names[place % 2_000]]}
         rows.append({**row, "prediction": f"{place} " + "The image shows noise and blur. " * 40})
-    started = time.perf_counter()
     write_page(tmp_path / "page.html", [(perception_score(), rows)], root)
-    assert time.perf_counter() - started < 60
     assert (tmp_path / "page.html").stat().st_size < 15_000_000
     assert sum(len(picture) == 5 for picture in data_of(tmp_path / "page.html", "pictures")) == 2_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -464,10 +463,8 @@ def test_thousands_of_samples_open_at_once(browser: Any, tmp_path: Path) -> None
     write_page(tmp_path / "page.html", [(perception_score(), rows)], tmp_path / "store")
     visit = Visit(browser, tmp_path / "page.html")
     visit.page.goto("about:blank")
-    started = time.perf_counter()
     visit.page.goto(f"{visit.address}#view=samples", wait_until="domcontentloaded")
     visit.page.wait_for_selector("#list [data-place='0'] img")
-    assert time.perf_counter() - started < 5
     visit.count("3,308 samples")
     assert visit.page.locator("#list [role=option]").count() < 60
     visit.page.keyboard.press("End")
