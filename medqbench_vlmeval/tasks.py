@@ -48,6 +48,9 @@ DIMENSION_TITLES = {
     "quality_accuracy": "Quality Accuracy",
 }
 
+MAX_VERDICT = 2
+"""The best score of one dimension; the worst is 0."""
+
 MODALITIES = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
 SEVERITIES = ("none", "mild", "moderate", "severe")
 SCOPES = ("general", "modality-specific")

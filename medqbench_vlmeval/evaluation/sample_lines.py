@@ -11,9 +11,8 @@ from typing import Any
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report.runs import SAMPLES_ENDING
 from medqbench_vlmeval.report.text import storable
-from medqbench_vlmeval.tasks import DIMENSIONS
+from medqbench_vlmeval.tasks import DIMENSIONS, MAX_VERDICT
 
-_HIGHEST = 2
 _MOST_DIGITS = 18  # of a whole number; counts have fewer
 
 
@@ -58,7 +57,7 @@ def checked_scores(verdicts: Mapping[str, Any], where: str) -> dict[str, float |
         verdict = verdicts.get(dimension)
         score = verdict.get("score") if isinstance(verdict, dict) else None
         if score is not None and (
-            isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= _HIGHEST
+            isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= MAX_VERDICT
         ):
             raise BadInput(f"{where}: the verdict {score!r} on {dimension} is not between 0 and 2.")
         scores[dimension] = score

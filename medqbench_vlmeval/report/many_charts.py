@@ -9,7 +9,8 @@ from medqbench_vlmeval.report.cells import Book
 from medqbench_vlmeval.report.charts import COLOURS, MAX_GROUPS, MAX_SERIES, Charts, Series, Table
 from medqbench_vlmeval.report.many_runs import NamedRun, TaskRuns
 from medqbench_vlmeval.report.many_tables import groups_of, measure_figure, measures_of
-from medqbench_vlmeval.report.matrix import NOTHING, Figure, figures_by, top_of, unit_words
+from medqbench_vlmeval.report.matrix import points_by, unit_words
+from medqbench_vlmeval.report.points import NOTHING, Point, top_of
 from medqbench_vlmeval.report.runs import MODALITY, OVERALL
 from medqbench_vlmeval.report.sheet_charts import standing
 from medqbench_vlmeval.tasks import Task
@@ -45,8 +46,8 @@ def add_many_charts(book: Book, tasks: Sequence[TaskRuns]) -> None:
     charts.finish()
 
 
-def _groups(found: TaskRuns, runs: Sequence[NamedRun], axis: str) -> dict[str, list[Figure]]:
-    by_run = [figures_by(run.part, axis) for run in runs]
+def _groups(found: TaskRuns, runs: Sequence[NamedRun], axis: str) -> dict[str, list[Point]]:
+    by_run = [points_by(run.part, axis) for run in runs]
     return {name: [figures.get(name, NOTHING) for figures in by_run] for name in groups_of(found, axis)[:MAX_GROUPS]}
 
 
@@ -54,7 +55,7 @@ def _table(
     found: TaskRuns,
     runs: Sequence[NamedRun],
     words: str,
-    figures: Mapping[str, Sequence[Figure]],
+    figures: Mapping[str, Sequence[Point]],
     measure: str = OVERALL,
 ) -> Table:
     cut = f" (the first {MAX_SERIES} of {len(runs)} runs)" if len(runs) > MAX_SERIES else ""

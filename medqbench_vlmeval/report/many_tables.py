@@ -6,18 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from medqbench_vlmeval.report.cells import COUNT, PERCENT, SCORE, TEXT, TITLE, Book, Item, Style
 from medqbench_vlmeval.report.many_runs import NamedRun, TaskRuns
-from medqbench_vlmeval.report.matrix import (
-    MAX_COLUMNS,
-    NOTHING,
-    Figure,
-    Matrix,
-    figure_of,
-    figures_by,
-    top_of,
-    unit_words,
-    whole_figure,
-    write_matrix,
-)
+from medqbench_vlmeval.report.matrix import MAX_COLUMNS, Matrix, points_by, unit_words, write_matrix
+from medqbench_vlmeval.report.points import NOTHING, Point, cell_point, measure_point, top_of
 from medqbench_vlmeval.report.runs import MEASURES, MODALITY, OVERALL, mapping
 from medqbench_vlmeval.report.sheet_groups import ALL, FEW_HEAD, FEW_MARK
 from medqbench_vlmeval.scoring.intervals import FEW
@@ -88,18 +78,18 @@ def measures_of(found: TaskRuns) -> list[str]:
     return [*measures, OVERALL]
 
 
-def measure_figure(run: NamedRun, measure: str) -> Figure:
+def measure_figure(run: NamedRun, measure: str) -> Point:
     """A run's figure by question type or dimension, or Overall."""
     if run.part.task is not Task.PERCEPTION or measure in MEASURES[Task.PERCEPTION]:
-        return whole_figure(run.part, measure)
-    return figures_by(run.part, "question_type").get(measure, NOTHING)
+        return measure_point(run.part, measure)
+    return points_by(run.part, "question_type").get(measure, NOTHING)
 
 
 def _by_axis(found: TaskRuns, axis: str) -> Matrix | None:
     groups = groups_of(found, axis)[: MAX_COLUMNS - 1]
     if not groups:
         return None
-    rows = [(run.label, {**figures_by(run.part, axis), ALL: whole_figure(run.part)}) for run in found.runs]
+    rows = [(run.label, {**points_by(run.part, axis), ALL: measure_point(run.part)}) for run in found.runs]
     title = f"{found.title}: run x {axis.replace('_', ' ')}, {unit_words(found.task)}"
     return _matrix(found, title, [*groups, ALL], rows, [top_of(found.task)] * (len(groups) + 1))
 
@@ -116,7 +106,7 @@ def _matrix(
     found: TaskRuns,
     title: str,
     columns: Sequence[str],
-    rows: Sequence[tuple[str, Mapping[str, Figure]]],
+    rows: Sequence[tuple[str, Mapping[str, Point]]],
     tops: Sequence[float],
 ) -> Matrix:
     marks = [
@@ -125,12 +115,12 @@ def _matrix(
     return Matrix(title, "Run", columns, rows, tops, marks=marks, mark_head="Comparable")
 
 
-def _figures(run: NamedRun) -> Iterator[tuple[str, str, str, Figure]]:
+def _figures(run: NamedRun) -> Iterator[tuple[str, str, str, Point]]:
     part = run.part
     measures = [OVERALL] if part.task is Task.PERCEPTION else [OVERALL, *DIMENSION_TITLES.values()]
     for measure in measures:
-        yield "all", ALL, measure, whole_figure(part, measure)
+        yield "all", ALL, measure, measure_point(part, measure)
     for axis in _AXES:
         for name, cell in mapping(part.groups.get(axis)).items():
             for measure in measures:
-                yield axis.replace("_", " "), str(name), measure, figure_of(part.task, mapping(cell), measure)
+                yield axis.replace("_", " "), str(name), measure, cell_point(part.task, mapping(cell), measure)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, Book, Item, Sheet, Style
+from medqbench_vlmeval.report.points import NOTHING, Point, cell_point, measure_point, top_of
 from medqbench_vlmeval.report.runs import (
     MODALITY,
     OVERALL,
     TASK_TITLES,
     RunPart,
-    ends_of,
-    is_few,
     mapping,
-    number,
-    whole,
 )
 from medqbench_vlmeval.report.sheet_groups import ALL
 from medqbench_vlmeval.scoring.intervals import FEW
@@ -33,19 +29,6 @@ _NOTE = (
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One measured number: ``ends`` is its interval, ``n`` what it rests on."""
-
-    value: float | None
-    ends: tuple[float, float] | None = None
-    n: int | None = None
-    few: bool = False
-
-
-NOTHING = Figure(None)
-
-
-@dataclass(frozen=True)
 class Matrix:
     """``rows`` has a label and the figures by column; a figure that is absent leaves its cell empty.
 
@@ -56,36 +39,16 @@ class Matrix:
     title: str
     corner: str
     columns: Sequence[str]
-    rows: Sequence[tuple[str, Mapping[str, Figure]]]
+    rows: Sequence[tuple[str, Mapping[str, Point]]]
     tops: Sequence[float]
     bold_row: str | None = None
     marks: Sequence[Item] = ()
     mark_head: str = ""
 
 
-def figure_of(task: Task, cell: Mapping[str, Any], measure: str = OVERALL) -> Figure:
-    """A measure of one group's cell as the result file has it."""
-    if task is Task.PERCEPTION:
-        ends = ends_of((cell.get("low"), cell.get("high")))
-        return Figure(number(cell.get("accuracy")), ends, whole(cell.get("n")), is_few(task, cell))
-    ends = ends_of(mapping(cell.get("intervals")).get(measure))
-    return Figure(number(cell.get(measure)), ends, whole(cell.get("n_scored")), is_few(task, cell))
-
-
-def whole_figure(part: RunPart, measure: str = OVERALL) -> Figure:
-    """A measure of the whole run."""
-    n = part.measure_n(measure)
-    return Figure(part.values.get(measure), part.intervals.get(measure), n, n is not None and n < FEW)
-
-
-def figures_by(part: RunPart, axis: str) -> dict[str, Figure]:
+def points_by(part: RunPart, axis: str) -> dict[str, Point]:
     """Overall by the groups of one axis."""
-    return {str(name): figure_of(part.task, mapping(cell)) for name, cell in mapping(part.groups.get(axis)).items()}
-
-
-def top_of(task: Task, measure: str = OVERALL) -> float:
-    """The best value that a measure can have."""
-    return 100.0 if task is Task.PERCEPTION else 2.0 * len(DIMENSION_TITLES) if measure == OVERALL else 2.0
+    return {str(name): cell_point(part.task, mapping(cell)) for name, cell in mapping(part.groups.get(axis)).items()}
 
 
 def unit_words(task: Task) -> str:
@@ -136,10 +99,10 @@ def _matrices(part: RunPart) -> list[Matrix]:
     if part.task is not Task.PERCEPTION and part.groups.get(MODALITY):
         measures = [*DIMENSION_TITLES.values(), OVERALL]
         rows = [
-            (str(name), {measure: figure_of(part.task, mapping(cell), measure) for measure in measures})
+            (str(name), {measure: cell_point(part.task, mapping(cell), measure) for measure in measures})
             for name, cell in part.groups[MODALITY].items()
         ]
-        rows.append((ALL, {measure: whole_figure(part, measure) for measure in measures}))
+        rows.append((ALL, {measure: measure_point(part, measure) for measure in measures}))
         tops = [top_of(part.task, measure) for measure in measures]
         found.append(Matrix(f"{title}: modality x dimension", "Modality", measures, rows, tops, ALL))
     for axis in part.groups:
@@ -152,15 +115,15 @@ def _matrices(part: RunPart) -> list[Matrix]:
 def _crossing(part: RunPart, title: str, outer: str, inner: str) -> Matrix:
     """The groups of two axes, with the groups of each alone at the edges."""
     words = [axis.replace("_", " ") for axis in (outer, inner)]
-    totals = figures_by(part, inner)
+    totals = points_by(part, inner)
     crossed = mapping(part.groups.get(f"{outer}_x_{inner}"))
     seen = dict.fromkeys([*totals, *(str(name) for cells in crossed.values() for name in mapping(cells))])
-    alone = figures_by(part, outer)
-    rows: list[tuple[str, Mapping[str, Figure]]] = []
+    alone = points_by(part, outer)
+    rows: list[tuple[str, Mapping[str, Point]]] = []
     for name, cells in crossed.items():
-        found = {str(inside): figure_of(part.task, mapping(cell)) for inside, cell in mapping(cells).items()}
+        found = {str(inside): cell_point(part.task, mapping(cell)) for inside, cell in mapping(cells).items()}
         rows.append((str(name), {**found, ALL: alone.get(str(name), NOTHING)}))
-    rows.append((ALL, {**totals, ALL: whole_figure(part)}))
+    rows.append((ALL, {**totals, ALL: measure_point(part)}))
     columns = [*list(seen)[: MAX_COLUMNS - 1], ALL]
     tops = [top_of(part.task)] * len(columns)
     return Matrix(

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from medqbench_vlmeval.data.published import HUMAN
 from medqbench_vlmeval.report.cells import Book
 from medqbench_vlmeval.report.charts import GREY, MAX_GROUPS, MAX_SERIES, PALE, Charts, Series, Table
-from medqbench_vlmeval.report.matrix import NOTHING, Figure, figure_of, figures_by, top_of, unit_words, whole_figure
+from medqbench_vlmeval.report.matrix import points_by, unit_words
+from medqbench_vlmeval.report.points import NOTHING, Point, cell_point, measure_point, top_of
 from medqbench_vlmeval.report.rows import Row, by_overall, own_row, reference_rows
 from medqbench_vlmeval.report.runs import MEASURES, MODALITY, OVERALL, TASK_TITLES, TYPE_BY_MODALITY, RunPart, mapping
 from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
@@ -29,7 +30,7 @@ def add_charts(book: Book, parts: Sequence[RunPart]) -> None:
         charts.bars(standing(part.task, [(part.model, own_row(part))]), wide=True)
         charts.bars(_by_measure(part))
         for axis in (MODALITY, "severity"):
-            figures = figures_by(part, axis)
+            figures = points_by(part, axis)
             if 1 <= len(figures) <= MAX_GROUPS:
                 charts.bars(_by_group(part, axis, figures))
         radar = _radar(part)
@@ -68,16 +69,16 @@ def standing(task: Task, runs: Sequence[tuple[str, Row]]) -> Table:
 def _by_measure(part: RunPart) -> Table:
     """Overall's bar stands beside the question types in one unit; the dimensions' sum is in another and left out."""
     measures = MEASURES[part.task] if part.task is Task.PERCEPTION else tuple(DIMENSION_TITLES.values())
-    figures = {measure: whole_figure(part, measure) for measure in measures}
+    figures = {measure: measure_point(part, measure) for measure in measures}
     words = "question type, %" if part.task is Task.PERCEPTION else "dimension, 0-2"
     return _bars(part, f"by {words}", figures, top_of(part.task, measures[0]))
 
 
-def _by_group(part: RunPart, axis: str, figures: Mapping[str, Figure]) -> Table:
+def _by_group(part: RunPart, axis: str, figures: Mapping[str, Point]) -> Table:
     return _bars(part, f"{unit_words(part.task)}, by {axis}", figures, top_of(part.task))
 
 
-def _bars(part: RunPart, words: str, figures: Mapping[str, Figure], top: float) -> Table:
+def _bars(part: RunPart, words: str, figures: Mapping[str, Point], top: float) -> Table:
     mark = "" if part.comparable else " (not comparable)"
     values = [figure.value for figure in figures.values()]
     ends = [figure.ends for figure in figures.values()]
@@ -90,17 +91,17 @@ def _radar(part: RunPart) -> Table | None:
     """The question types, or the dimensions, over the modalities; types that some modality lacks are left out."""
     by_modality = mapping(part.groups.get(MODALITY))
     names = [str(name) for name in by_modality][:MAX_GROUPS]
-    found: dict[str, list[Figure]] = {}
+    found: dict[str, list[Point]] = {}
     if part.task is Task.PERCEPTION:
-        found[OVERALL] = list(figures_by(part, MODALITY).values())[:MAX_GROUPS]
+        found[OVERALL] = list(points_by(part, MODALITY).values())[:MAX_GROUPS]
         crossed = mapping(part.groups.get(TYPE_BY_MODALITY))
         for kind in MEASURES[part.task][:-1]:
             cells = (mapping(mapping(crossed.get(name)).get(kind)) for name in by_modality)
-            found[kind] = [figure_of(part.task, cell) if cell else NOTHING for cell in cells][:MAX_GROUPS]
+            found[kind] = [cell_point(part.task, cell) if cell else NOTHING for cell in cells][:MAX_GROUPS]
     else:
         for title in DIMENSION_TITLES.values():
             cells = (mapping(cell) for cell in by_modality.values())
-            found[title] = [figure_of(part.task, cell, title) for cell in cells][:MAX_GROUPS]
+            found[title] = [cell_point(part.task, cell, title) for cell in cells][:MAX_GROUPS]
     series = [
         Series(kind, [figure.value for figure in figures])
         for kind, figures in found.items()

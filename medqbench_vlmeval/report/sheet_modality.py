@@ -23,8 +23,7 @@ from medqbench_vlmeval.scoring.accuracy import accuracy_cell
 from medqbench_vlmeval.scoring.axes import UNKNOWN
 from medqbench_vlmeval.scoring.clusters import clusters_of
 from medqbench_vlmeval.scoring.intervals import clipped, sum_of_means_interval
-from medqbench_vlmeval.scoring.reasoning import MAX_SCORE
-from medqbench_vlmeval.tasks import DIMENSION_TITLES, Task
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, MAX_VERDICT, Task
 
 # A column that was taken for the modality by mistake may have a value a row; a workbook of 1,300 sheets helps nobody.
 MAX_SHEETS = 40
@@ -113,7 +112,7 @@ def _count(task: Task, rows: Rows) -> dict[str, Any]:
         means[title] = fmean(scores) if scores else None
     images = [row.get("images") for row in rows]
     clusters = clusters_of([[str(name) for name in found] if isinstance(found, list) else [] for found in images])
-    interval = clipped(sum_of_means_interval(columns, clusters), 0, MAX_SCORE * len(columns))
+    interval = clipped(sum_of_means_interval(columns, clusters), 0, MAX_VERDICT * len(columns))
     known = [mean for mean in means.values() if mean is not None]
     unscored = sum(row.get("score") is None for row in rows)
     return {

@@ -26,9 +26,8 @@ from medqbench_vlmeval.scoring.resampling import METHOD
 from medqbench_vlmeval.scoring.shared_images import shared_images
 from medqbench_vlmeval.scoring.sum_of_means import SumOfMeans
 from medqbench_vlmeval.scoring.verdicts import scores_of
-from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS
+from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT
 
-MAX_SCORE = 2
 _AXES = ("modality", "severity", "difficulty", "source", "degradation")
 _CROSSED = (("modality", "severity"), ("modality", "difficulty"))
 
@@ -71,10 +70,10 @@ def score_reasoning(
         singles, total = means_and_sum_intervals(columns, [shared.clusters[i] for i in positions])
         return {
             **{
-                DIMENSION_TITLES[dimension]: _as_list(clipped(found, 0, MAX_SCORE))
+                DIMENSION_TITLES[dimension]: _as_list(clipped(found, 0, MAX_VERDICT))
                 for dimension, found in zip(DIMENSIONS, singles, strict=True)
             },
-            "Overall": _as_list(clipped(total, 0, MAX_SCORE * len(DIMENSIONS))),
+            "Overall": _as_list(clipped(total, 0, MAX_VERDICT * len(DIMENSIONS))),
         }
 
     def cell(positions: Sequence[int]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from medqbench_vlmeval.judge import tokens
 from tests.canaries import leaks
 from tests.commands import run
 from tests.servers import JudgeServer
@@ -14,13 +13,7 @@ from tests.servers import JudgeServer
 NO_SERVER = "http://127.0.0.1:9/v1"
 
 
-@pytest.fixture(autouse=True)
-def closed_machine(monkeypatch, tmp_path):
-    monkeypatch.setattr(tokens, "load_encoding", lambda name: None)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    for name in ("MEDQBENCH_PRICES", "MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("closed_machine")
 
 
 @pytest.fixture

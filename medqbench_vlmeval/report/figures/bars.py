@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.report.figures.canvas import MARGIN, REFERENCE_DASHES, Canvas, label_room, light_grid
 from medqbench_vlmeval.report.figures.captions import count_words
-from medqbench_vlmeval.report.figures.plots import Plot, top_of
+from medqbench_vlmeval.report.figures.plots import Plot
 from medqbench_vlmeval.report.figures.style import INK, MUTED, SMALL_SIZE, TWO_COLUMNS, look_of
-from medqbench_vlmeval.report.points import Point
+from medqbench_vlmeval.report.points import Point, top_of
 from medqbench_vlmeval.report.render import value_text
 from medqbench_vlmeval.tasks import Task
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from medqbench_vlmeval.report.figures.canvas import REFERENCE_DASHES, light_grid
 from medqbench_vlmeval.report.figures.captions import count_words
 from medqbench_vlmeval.report.figures.panels import draw as draw_panels
-from medqbench_vlmeval.report.figures.plots import Plot, Run, top_of
+from medqbench_vlmeval.report.figures.plots import Plot, Run
 from medqbench_vlmeval.report.figures.style import FAINT, INK, SMALL_SIZE, look_of
+from medqbench_vlmeval.report.points import top_of
 from medqbench_vlmeval.tasks import Task
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from medqbench_vlmeval.report.figures.bars import number_words
 from medqbench_vlmeval.report.figures.canvas import MARGIN, Canvas, label_room
 from medqbench_vlmeval.report.figures.captions import count_words
-from medqbench_vlmeval.report.figures.plots import Plot, group_name, top_of
+from medqbench_vlmeval.report.figures.plots import Plot, group_name
 from medqbench_vlmeval.report.figures.style import (
     FAINT,
     INK,
@@ -18,7 +18,7 @@ from medqbench_vlmeval.report.figures.style import (
     fitted,
     text_width,
 )
-from medqbench_vlmeval.report.points import Point
+from medqbench_vlmeval.report.points import Point, top_of
 from medqbench_vlmeval.report.runs import OVERALL
 from medqbench_vlmeval.tasks import Task
 

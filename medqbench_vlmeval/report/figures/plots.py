@@ -11,7 +11,17 @@ from medqbench_vlmeval.data.published import HUMAN, human_overall
 from medqbench_vlmeval.report.labels import one_line, run_labels
 from medqbench_vlmeval.report.points import Point, cell_point, measure_point
 from medqbench_vlmeval.report.rows import data_hash, reference_rows
-from medqbench_vlmeval.report.runs import MEASURES, MODALITY, OVERALL, RunPart, mapping, number, parts_of, whole
+from medqbench_vlmeval.report.runs import (
+    MEASURES,
+    MODALITY,
+    OVERALL,
+    RunPart,
+    ends_of,
+    mapping,
+    number,
+    parts_of,
+    whole,
+)
 from medqbench_vlmeval.scoring.axes import UNKNOWN
 from medqbench_vlmeval.tasks import MODALITIES, SEVERITIES, Task
 
@@ -148,13 +158,6 @@ def differing_data(runs: Iterable[Run]) -> dict[str, list[str]]:
     return found if len(found) > 1 else {}
 
 
-def top_of(task: Task, group: str) -> float:
-    """The end of the scale: 100 (percent), 8 (Overall and groups of reasoning) or 2 (a dimension)."""
-    if task is Task.PERCEPTION:
-        return 100.0
-    return 2.0 if group in MEASURES[task][:-1] else 8.0
-
-
 def _rank(run: tuple[str, RunPart]) -> tuple[bool, float, str]:
     label, part = run
     overall = part.values.get(OVERALL)
@@ -264,8 +267,8 @@ def level_confusion(part: RunPart) -> Mapping[str, Any]:
 
 def _mistaken(part: RunPart) -> Point:
     found = level_confusion(part)
-    ends = (number(found.get("low")), number(found.get("high")))
-    return Point(number(found.get("value")), *ends, whole(found.get("n")), found.get("few") is True)
+    ends = ends_of((found.get("low"), found.get("high")))
+    return Point(number(found.get("value")), ends, whole(found.get("n")), found.get("few") is True)
 
 
 def _matrices(run: Run) -> Iterable[Matrix]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from medqbench_vlmeval.report.figures.canvas import REFERENCE_DASHES
 from medqbench_vlmeval.report.figures.captions import count_words
 from medqbench_vlmeval.report.figures.panels import draw as draw_panels
-from medqbench_vlmeval.report.figures.plots import Plot, Run, group_name, top_of
+from medqbench_vlmeval.report.figures.plots import Plot, Run, group_name
 from medqbench_vlmeval.report.figures.style import FAINT, INK, MUTED, SMALL_SIZE, TEXT_SIZE, fitted, look_of
+from medqbench_vlmeval.report.points import top_of
 from medqbench_vlmeval.tasks import Task
 
 if TYPE_CHECKING:

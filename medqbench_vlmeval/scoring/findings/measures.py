@@ -13,9 +13,7 @@ from medqbench_vlmeval.scoring.accuracy import is_right
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, POINTS, SCORE
 from medqbench_vlmeval.scoring.intervals import FEW, clipped, sum_of_means_interval, wilson_percent
 from medqbench_vlmeval.scoring.verdicts import scores_of
-from medqbench_vlmeval.tasks import DIMENSIONS
-
-_TOP = 2.0  # of one dimension
+from medqbench_vlmeval.tasks import DIMENSIONS, MAX_VERDICT
 
 
 @dataclass(frozen=True)
@@ -71,6 +69,6 @@ def cell(measure: Measure, positions: Sequence[int], clusters: Sequence[int]) ->
         ends = wilson_percent(right, len(whole))
     else:
         columns = [[column[i] for i in positions] for column in measure.columns]
-        ends = clipped(sum_of_means_interval(columns, [clusters[i] for i in positions]), 0, _TOP * len(columns))
+        ends = clipped(sum_of_means_interval(columns, [clusters[i] for i in positions]), 0, MAX_VERDICT * len(columns))
     low_end, high_end = ends or (None, None)
     return {"value": value, "low": low_end, "high": high_end, "n": len(whole), "few": len(whole) < FEW}
