@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import machine
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MODALITIES, QUESTION_TYPES, SEVERITIES
 from medqbench_vlmeval.files import write_json, write_jsonl
-from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS, MODALITIES, QUESTION_TYPES, SEVERITIES
 
 RUNS = 10
 QUESTIONS, SINGLES, PAIRS = 1305, 221, 133
@@ -91,8 +91,8 @@ def _write(folder: Path, model: str, score: dict[str, Any], rows: list[dict[str,
 
 
 def main() -> None:
-    from medqbench_vlmeval.evaluation.compare import compare_runs, write_comparison
-    from medqbench_vlmeval.evaluation.runs import read_runs
+    from medqbench_vlmeval.runs.files import read_runs
+    from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 
     print(machine())
     print(f"{'':<40}{'reading':>9}{'comparing':>11}{'writing':>9}   seconds")

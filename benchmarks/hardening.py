@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from benchmarks.machine import machine
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from tests.judge.attacks import ATTACKS, Attack
 from tests.judge.simulated_judge import MODES, REFERENCE, answer, changed
 

@@ -63,7 +63,7 @@ def write_predictions(path: Path, n: int) -> Path:
 
 def ours(path: Path, url: str, cache: Path) -> tuple[float, float | None]:
     """Seconds of a whole evaluation, and of its judging alone (None where nothing had to be asked)."""
-    from medqbench_vlmeval.evaluation import Request, evaluate
+    from medqbench_vlmeval.workflows import Request, evaluate
 
     moments: list[float] = []
     judge = {"model": "judge", "api_base": url, "key": "none", "nproc": NPROC}

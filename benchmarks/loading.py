@@ -22,7 +22,7 @@ from benchmarks.machine import machine
 OURS = """
 from pathlib import Path
 from medqbench_vlmeval.data import load_dataset
-from medqbench_vlmeval.tasks import parse_dataset_name
+from medqbench_vlmeval.benchmark import parse_dataset_name
 def job():
     return len(load_dataset(parse_dataset_name("MedQBench_Perception"), Path(path)).samples)
 """

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import machine
-from medqbench_vlmeval.tasks import MODALITIES, QUESTION_TYPES, SEVERITIES
+from medqbench_vlmeval.benchmark import MODALITIES, QUESTION_TYPES, SEVERITIES
 
 QUESTIONS, SINGLES, PAIRS = 1305, 442, 266
 IMAGES, SIDE = 1551, 512
@@ -129,7 +129,7 @@ def write_reasoning(path: Path, images: list[str], seed: int) -> None:
 
 def score_runs(folder: Path, images: list[str], models: int) -> list[Path]:
     """Score ``models`` models on both; the score files."""
-    from medqbench_vlmeval.evaluation import Request, evaluate
+    from medqbench_vlmeval.workflows import Request, evaluate
 
     scores = []
     for seed in range(models):
@@ -148,9 +148,9 @@ def workbook_and_page(out: Path, scores: list[Path]) -> list[float]:
     """Write the workbooks of two result files and one page on them; the seconds of each."""
     started = time.perf_counter()
     from medqbench_vlmeval.data import ImageStore
-    from medqbench_vlmeval.evaluation.runs import read_runs
     from medqbench_vlmeval.report import write_workbook
     from medqbench_vlmeval.report.page import write_page
+    from medqbench_vlmeval.runs.files import read_runs
 
     runs = read_runs(scores)
     read = time.perf_counter()
@@ -164,7 +164,7 @@ def workbook_and_page(out: Path, scores: list[Path]) -> list[float]:
 def everything(out: Path, scores: list[Path]) -> list[float]:
     """Write all that ``medqbench report`` writes; the seconds."""
     started = time.perf_counter()
-    from medqbench_vlmeval.evaluation.reports import write_reports
+    from medqbench_vlmeval.workflows.report import write_reports
 
     write_reports(scores, out)
     return [time.perf_counter() - started]

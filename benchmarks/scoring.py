@@ -63,7 +63,7 @@ def write_predictions(path: Path, times: int, *, distinct: bool = False) -> int:
 
 
 def ours(path: Path, out: Path) -> float:
-    from medqbench_vlmeval.evaluation import Request, evaluate
+    from medqbench_vlmeval.workflows import Request, evaluate
 
     request = Request(prediction_file=path, model="m", dataset="MedQBench_Perception", out=out)
     started = time.perf_counter()

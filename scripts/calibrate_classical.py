@@ -17,13 +17,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medqbench_vlmeval.baselines.reference import COLOUR, GREY, prior
-from medqbench_vlmeval.baselines.statistics import Array, measure
-from medqbench_vlmeval.synth import scenes, sources
-from medqbench_vlmeval.synth.catalogue import GRADES, of_modality
-from medqbench_vlmeval.synth.mini import encode
-from medqbench_vlmeval.synth.picture import Picture
-from medqbench_vlmeval.tasks import MODALITIES
+from medqbench_vlmeval.baselines.classical import COLOUR, GREY, prior
+from medqbench_vlmeval.baselines.image_statistics import Array, measure
+from medqbench_vlmeval.benchmark import MODALITIES
+from medqbench_vlmeval.synth import images as scenes
+from medqbench_vlmeval.synth import images as sources
+from medqbench_vlmeval.synth.degradations import GRADES, of_modality
+from medqbench_vlmeval.synth.embedded_set import encode
+from medqbench_vlmeval.synth.images import Picture
 
 OUT = Path(__file__).resolve().parent.parent / "medqbench_vlmeval" / "baselines" / "reference.json"
 SEED = 977

@@ -40,7 +40,7 @@ def outcomes(report: Path) -> list[tuple[str, str]]:
 
 def label_of(checkout: Path) -> str:
     """The kit's own label as this package sees it under the checkout."""
-    code = "from medqbench_vlmeval.installed import require_kit; print(require_kit().label)"
+    code = "from medqbench_vlmeval.kit_version import require_kit; print(require_kit().label)"
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()

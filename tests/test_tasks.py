@@ -1,7 +1,6 @@
 import pytest
 
-from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.tasks import (
+from medqbench_vlmeval.benchmark import (
     ALL_DATASET_NAMES,
     SECOND_PASS_NAMES,
     Split,
@@ -9,6 +8,7 @@ from medqbench_vlmeval.tasks import (
     dimension_scores,
     parse_dataset_name,
 )
+from medqbench_vlmeval.errors import BadInput
 
 
 def test_sixteen_names_and_no_suffix_means_test():

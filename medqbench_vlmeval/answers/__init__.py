@@ -7,6 +7,6 @@ A rule that is not sure answers nothing: a letter is recorded only where a caref
 
 from __future__ import annotations
 
-from medqbench_vlmeval.answers.extraction import extract, extract_choice
+from medqbench_vlmeval.answers.choice import extract, extract_choice
 
 __all__ = ["extract", "extract_choice"]

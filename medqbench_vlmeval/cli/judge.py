@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medqbench_vlmeval.cli import judge_options as options
+from medqbench_vlmeval.cli import options
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge.batch_answers import Imported
     from medqbench_vlmeval.judge.batch_api import BatchState
-    from medqbench_vlmeval.judge.store import CacheInfo
+    from medqbench_vlmeval.judge.batch_files import Imported
+    from medqbench_vlmeval.judge.cache import CacheInfo
+
 
 app = typer.Typer(help="Judge in batches, and look after the cache of verdicts.", no_args_is_help=True)
 cache = typer.Typer(help="The cache of verdicts that all runs share.", no_args_is_help=True)
@@ -45,8 +46,8 @@ def export(
     """
     from dataclasses import replace
 
-    from medqbench_vlmeval.cli.terminal import print_json
-    from medqbench_vlmeval.evaluation.pending import export_calls
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.workflows.batch import export_calls
 
     choice = options.JudgeChoice(judge, judge_base_url, args=judge_args, protocol=protocol)
     first = options.request_of(predictions[0], data, model, choice, out.parent, limit=limit)
@@ -73,12 +74,12 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take the answers of a batch into the cache, where 'score' and 'run' find them."""
-    from medqbench_vlmeval.cli.terminal import print_json
+    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge import JudgeOptions
-    from medqbench_vlmeval.judge.batch_answers import import_answers, require_answers
-    from medqbench_vlmeval.judge.masking import Mask
-    from medqbench_vlmeval.judge.store import VerdictStore
+    from medqbench_vlmeval.judge.batch_files import import_answers, require_answers
+    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.secrets import Mask
 
     require_answers(answers)
     with VerdictStore() as store:
@@ -102,11 +103,10 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Upload files of calls and make a batch of each; NAME.batch.json beside a file names its batch."""
-    from medqbench_vlmeval.cli.terminal import print_json
+    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.judge import JudgeOptions
-    from medqbench_vlmeval.judge.batch_api import BatchApi
-    from medqbench_vlmeval.judge.batch_lines import read_call_file
-    from medqbench_vlmeval.judge.batch_notes import require_new
+    from medqbench_vlmeval.judge.batch_api import BatchApi, require_new
+    from medqbench_vlmeval.judge.batch_files import read_call_file
 
     files = [read_call_file(path) for path in dict.fromkeys(calls)]
     for file in files:
@@ -135,7 +135,7 @@ def status(
     calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None, as_json: AsJson = False
 ) -> None:
     """Say how far the batches of files of calls are."""
-    from medqbench_vlmeval.cli.terminal import print_json
+    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.judge.batch_api import states_of
 
     states = []
@@ -153,14 +153,13 @@ def collect(
     calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None, as_json: AsJson = False
 ) -> None:
     """Download the answers of batches that have ended, import them and say what is still pending."""
-    from medqbench_vlmeval.cli.terminal import print_json
+    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge import JudgeOptions
-    from medqbench_vlmeval.judge.batch_answers import import_answers, is_kept
     from medqbench_vlmeval.judge.batch_api import collected
-    from medqbench_vlmeval.judge.batch_lines import read_call_file
-    from medqbench_vlmeval.judge.masking import Mask
-    from medqbench_vlmeval.judge.store import VerdictStore
+    from medqbench_vlmeval.judge.batch_files import import_answers, is_kept, read_call_file
+    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.secrets import Mask
 
     mask = Mask(JudgeOptions("", judge_base_url, judge_key).secrets())
     failures, files = [], []
@@ -204,7 +203,7 @@ def collect(
 @cache.command()
 def info(as_json: AsJson = False) -> None:
     """Say where the cache is, how large it is, and what it holds by protocol and judge."""
-    from medqbench_vlmeval.cli.terminal import print_json
+    from medqbench_vlmeval.cli.options import print_json
 
     found = _cache_info()
     if as_json:
@@ -229,10 +228,10 @@ def clear(
     """Delete verdicts from the cache; they were paid for, and are asked for again when they are needed."""
     import sqlite3
 
-    from medqbench_vlmeval.cli.terminal import print_json
+    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import BadInput, RunFailed
-    from medqbench_vlmeval.judge.protocol import asked_by
-    from medqbench_vlmeval.judge.store import VerdictStore
+    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.protocols import asked_by
 
     found = _cache_info()
     n = sum(group[2] for group in found.groups if asked_by(group[0], protocol) and judge in (None, group[1]))
@@ -262,7 +261,7 @@ def _cache_info() -> CacheInfo:
     import sqlite3
 
     from medqbench_vlmeval.errors import RunFailed
-    from medqbench_vlmeval.judge.store_view import VerdictStoreView
+    from medqbench_vlmeval.judge.cache import VerdictStoreView
 
     with VerdictStoreView() as store:
         try:

@@ -26,9 +26,10 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
-    from medqbench_vlmeval.cli.terminal import print_json
-    from medqbench_vlmeval.report import leaderboard, terminal_tables
-    from medqbench_vlmeval.report.board_history import histories, print_histories
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report import terminal_tables
+    from medqbench_vlmeval.report.leaderboard import board as leaderboard
+    from medqbench_vlmeval.report.leaderboard.board import histories, print_histories
 
     place, must_exist = (folder, True) if folder is not None else (Path("outputs"), False)
     entries = leaderboard.own_entries(place, must_exist)
@@ -54,8 +55,8 @@ def add(
     ] = None,
 ) -> None:
     """Enter scored runs into a board; entering a run again changes nothing, a newer one replaces its row."""
-    from medqbench_vlmeval.report import leaderboard
-    from medqbench_vlmeval.report.board_runs import scored_runs
+    from medqbench_vlmeval.report.leaderboard import board as leaderboard
+    from medqbench_vlmeval.runs.files import scored_runs
 
     print(leaderboard.add(board, [result.score for result in scored_runs(run_dir)], category))
 
@@ -71,8 +72,8 @@ def remove(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Take an own row off a board; the board before is kept as leaderboard.json.bak."""
-    from medqbench_vlmeval.cli.terminal import print_json
-    from medqbench_vlmeval.report import leaderboard
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report.leaderboard import board as leaderboard
     from medqbench_vlmeval.report.text import terminal_text
 
     backup, removed = leaderboard.remove(board, model, dataset=dataset, judge=judge, protocol=protocol, every=every)
@@ -106,7 +107,7 @@ def export(
     ] = None,
 ) -> None:
     """Merge scored runs into an OpenVLM-style JSON, or write the board as a table."""
-    from medqbench_vlmeval.report import board_export
+    from medqbench_vlmeval.report.leaderboard import board as board_export
 
     tables = {form: path for form, path in (("csv", csv), ("markdown", markdown), ("html", html)) if path is not None}
     if openvlm is None and not tables:
@@ -131,9 +132,9 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a board's file without changing it; exit code 2 where something is wrong with it."""
-    from medqbench_vlmeval.cli.terminal import print_json
-    from medqbench_vlmeval.report.board_check import check
-    from medqbench_vlmeval.report.board_file import find_board
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report.leaderboard.board import find_board
+    from medqbench_vlmeval.report.leaderboard.openvlm import check
     from medqbench_vlmeval.report.text import terminal_text
 
     path = find_board(file) or file
@@ -151,9 +152,9 @@ def validate(
 
 
 def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:
-    from medqbench_vlmeval.report import openvlm
-    from medqbench_vlmeval.report.board_runs import scored_runs
+    from medqbench_vlmeval.report.leaderboard import openvlm
     from medqbench_vlmeval.report.text import terminal_text
+    from medqbench_vlmeval.runs.files import scored_runs
 
     results = scored_runs(run_dir)
     merged = openvlm.merge(file, results, model, stamp=stamp)

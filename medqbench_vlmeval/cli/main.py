@@ -13,8 +13,14 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli import agreement, compare, data, judge, leaderboard, patch, report, robustness, score
-from medqbench_vlmeval.cli.progress import INTERRUPTED
+from medqbench_vlmeval.cli import analysis as agreement
+from medqbench_vlmeval.cli import analysis as compare
+from medqbench_vlmeval.cli import analysis as report
+from medqbench_vlmeval.cli import analysis as robustness
+from medqbench_vlmeval.cli import judge, leaderboard, score
+from medqbench_vlmeval.cli import setup as data
+from medqbench_vlmeval.cli import setup as patch
+from medqbench_vlmeval.cli.options import INTERRUPTED
 from medqbench_vlmeval.errors import MedQBenchError
 
 app = typer.Typer(
@@ -25,10 +31,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(agreement.app, name="agreement")
-app.add_typer(data.app, name="data")
+app.add_typer(data.data_app, name="data")
 app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
-app.add_typer(patch.app, name="patch")
+app.add_typer(patch.patch_app, name="patch")
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
 app.command("score")(score.score)
@@ -59,7 +65,7 @@ def _run() -> None:
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Say what is installed, which kit, which datasets are present and what is missing."""
-    from medqbench_vlmeval.cli.doctor import examine, show
+    from medqbench_vlmeval.cli.setup import examine, show
 
     show(examine(), as_json)
 

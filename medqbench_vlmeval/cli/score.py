@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from medqbench_vlmeval.cli import judge_options as options
+from medqbench_vlmeval.cli import options
 from medqbench_vlmeval.errors import BadInput
+
+if TYPE_CHECKING:
+    from medqbench_vlmeval.workflows.estimate import Budget
 
 
 def score(
@@ -34,7 +38,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline numbers as JSON.")] = False,
 ) -> None:
     """Score an existing prediction file without the kit; the task is told from its columns."""
-    from medqbench_vlmeval.judge.prices import load_prices
+    from medqbench_vlmeval.judge.usage import load_prices
 
     if out is None and not dry_run:
         raise BadInput("Name the folder for the result files with --out (only --dry-run needs none).")
@@ -54,16 +58,14 @@ def score(
     more = {"limit": limit, "prices": prices, "extractor": extractor}
     request = partial(options.request_of, predictions, data, model, choice, folder, **more)
     if dry_run:
-        from medqbench_vlmeval.cli.dry_run import show_budget
-        from medqbench_vlmeval.evaluation.estimate import budget_of
+        from medqbench_vlmeval.workflows.estimate import budget_of
 
         show_budget(budget_of(request()), as_json)
         return
-    from medqbench_vlmeval.cli.progress import leave_on_interrupt
-    from medqbench_vlmeval.cli.terminal import print_json
-    from medqbench_vlmeval.evaluation import evaluate, headline
+    from medqbench_vlmeval.cli.options import leave_on_interrupt, print_json
     from medqbench_vlmeval.report import run_summary
-    from medqbench_vlmeval.report.progress import judge_progress
+    from medqbench_vlmeval.report.terminal import judge_progress
+    from medqbench_vlmeval.workflows import evaluate, headline
 
     with judge_progress(lambda: load_prices(prices)) as on_progress, leave_on_interrupt():
         found = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
@@ -73,3 +75,67 @@ def score(
     run_summary(found.score)
     for path in vars(found.paths).values():
         print(path)
+
+
+# Showing what judging would take.
+
+
+_HEADS = (
+    "judge", "protocol", "calls", "in cache", "repeated", "to ask", "prompt tokens", "completion tokens", "cost",
+    "by batch",
+)  # fmt: skip
+_NAMES = 2
+_SPARE = (6, 7, 2, 3, 4)  # left out on a narrow terminal, the last one first; what is to ask and the cost stay
+
+
+def show_budget(budget: Budget, as_json: bool) -> None:
+    """Print the estimates of a dry run: a line a judge, their sum, and how the numbers were come by."""
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.judge.budget import total
+    from medqbench_vlmeval.report.terminal import Grid, own_console, print_grid, print_line
+
+    if as_json:
+        print_json(budget.as_json())
+        return
+    console = own_console()
+    for line in _before(budget):
+        print_line(line, console)
+    rows = [{**vars(one)} for one in budget.judges]
+    if len(rows) > 1:
+        rows.append({"judge": "all", "protocol": "", **total(budget.judges)})
+    if rows:
+        print_grid(Grid("", _HEADS, tuple(_cells(row) for row in rows), _NAMES, spare=_SPARE), console)
+    for line in _after(budget):
+        print_line(line, console)
+
+
+def _before(budget: Budget) -> list[str]:
+    asked = "the judge" if budget.task.is_reasoning else "the extractor"
+    return [
+        f"Dry run: {budget.model} on {budget.dataset}, {budget.n:,} samples. Nothing is asked, nothing is written.",
+        *(f"Not put to {asked}: {n:,} ({reason})" for reason, n in budget.not_judged.items()),
+    ]
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    from medqbench_vlmeval.report.terminal import dollars
+
+    counts = ("calls", "in_cache", "repeated", "to_ask", "prompt_tokens", "completion_tokens")
+    return (
+        str(row["judge"]),
+        str(row["protocol"]),
+        *(f"{row[name]:,}" for name in counts),
+        dollars(row["cost_usd"]),
+        dollars(row["cost_batch_usd"]),
+    )
+
+
+def _after(budget: Budget) -> list[str]:
+    lines = [
+        f"{one.judge}: prompt tokens by {one.counted_by}; completion tokens {one.completion_basis}."
+        for one in budget.judges
+        if one.to_ask
+    ]
+    if budget.judges:
+        lines.append(f"Prices: {budget.prices}.")
+    return [*lines, *budget.notes]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from medqbench_vlmeval.data.images import ImageStore
-from medqbench_vlmeval.data.info import canonical_index, describe, published_counts, samples_sha256
-from medqbench_vlmeval.data.loading import Origin, load_table
-from medqbench_vlmeval.data.permuted import (
+from medqbench_vlmeval.benchmark import PublishedRow, published_rows
+from medqbench_vlmeval.data.image_store import ImageStore
+from medqbench_vlmeval.data.info import canonical_index, describe, published_counts, samples_sha256, stratified
+from medqbench_vlmeval.data.samples import Origin, load_table
+from medqbench_vlmeval.data.second_pass import (
     PERMUTATION_COLUMN,
+    make_second_pass,
     moved,
     permutation_of,
     permutation_text,
     permuted,
     read_permutation,
-    second_pass,
 )
-from medqbench_vlmeval.data.published import PublishedRow, published_rows
 from medqbench_vlmeval.data.sources import (
     DATA_VARIABLE,
     embedded_folder,
@@ -24,7 +24,6 @@ from medqbench_vlmeval.data.sources import (
     locate,
     where_is,
 )
-from medqbench_vlmeval.data.subset import stratified
 
 __all__ = [
     "DATA_VARIABLE",
@@ -40,6 +39,7 @@ __all__ = [
     "load_sample_file",
     "load_table",
     "locate",
+    "make_second_pass",
     "moved",
     "permutation_of",
     "permutation_text",
@@ -48,7 +48,6 @@ __all__ = [
     "published_rows",
     "read_permutation",
     "samples_sha256",
-    "second_pass",
     "stratified",
     "where_is",
 ]

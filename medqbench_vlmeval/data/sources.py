@@ -2,17 +2,117 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
-from medqbench_vlmeval.data import hub
-from medqbench_vlmeval.data.images import ImageStore
-from medqbench_vlmeval.data.loading import Origin, load_table
-from medqbench_vlmeval.data.permuted import second_pass
-from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.records import Sample, SampleSet, SourceFile
-from medqbench_vlmeval.tasks import REASONING_PREFIX, DatasetName, Split, Task
+from medqbench_vlmeval.benchmark import REASONING_PREFIX, DatasetName, Split, Task
+from medqbench_vlmeval.data.image_store import ImageStore
+from medqbench_vlmeval.data.samples import Origin, load_table
+from medqbench_vlmeval.data.second_pass import make_second_pass
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.types import Sample, SampleSet, SourceFile
+
+# Single files of the benchmark's repository on the Hugging Face hub.
+
+
+REPOSITORY = "jiyaoliufd/MedQ-Bench"
+REVISION_VARIABLE = "MEDQBENCH_REVISION"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A downloaded file in the hub client's cache; ``revision`` is the commit that it belongs to."""
+
+    path: Path
+    revision: str | None
+
+
+def download(filename: str, revision: str | None = None) -> HubFile:
+    """Fetch one file of the repository, or find it in the cache.
+
+    Args:
+        filename: its path in the repository.
+        revision: a commit, branch or tag; by default what ``MEDQBENCH_REVISION`` names, else the main branch.
+
+    Raises:
+        BadInput: the repository, the revision or the file does not exist.
+        RunFailed: the hub cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    wanted = revision or os.environ.get(REVISION_VARIABLE) or None
+    at = f" at revision '{wanted}'" if wanted else ""
+    ways_out = (
+        "put the file into a folder and name the folder in the environment variable MEDQBENCH_DATA, or give the file "
+        "itself as data_path (score: --data)"
+    )
+    # The transport's base class: requests, httpx and its successors each have their own.
+    transport = HfHubHTTPError.__mro__[1]
+    # The client tells each of its retries at length; what matters is said once, below.
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        path = hf_hub_download(repo_id=REPOSITORY, repo_type="dataset", filename=filename, revision=wanted)
+    except LocalEntryNotFoundError as error:
+        raise RunFailed(
+            f"{filename} is not in the local cache and the hub cannot be reached ({_cause(error)}): {ways_out}."
+        ) from None
+    except RevisionNotFoundError:
+        raise BadInput(
+            f"the hub's repository {REPOSITORY} has no revision '{wanted}' for {filename}: correct "
+            f"{REVISION_VARIABLE}, or {ways_out}."
+        ) from None
+    except RepositoryNotFoundError:
+        raise BadInput(
+            f"the hub's repository {REPOSITORY}, which holds {filename}, does not exist or is not "
+            f"open to you: {ways_out}."
+        ) from None
+    except EntryNotFoundError:
+        raise BadInput(f"the hub's repository {REPOSITORY}{at} has no file {filename}: {ways_out}.") from None
+    except (OSError, ValueError, transport) as error:  # type: ignore[misc]
+        raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
+    finally:
+        client.setLevel(level)
+    return HubFile(Path(path), _revision_of(Path(path)))
+
+
+def cached_file(filename: str) -> Path | None:
+    """The file in the hub client's cache, at the wanted revision, without asking the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    wanted = os.environ.get(REVISION_VARIABLE) or None
+    found = try_to_load_from_cache(REPOSITORY, filename, repo_type="dataset", revision=wanted)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _revision_of(path: Path) -> str | None:
+    parts = path.parts
+    for before, name in pairwise(parts):
+        if before == "snapshots" and _COMMIT.fullmatch(name):
+            return name
+    return None
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}".rstrip(".: ")
+
 
 DATA_VARIABLE = "MEDQBENCH_DATA"
 
@@ -63,15 +163,15 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
                 "there, correct the variable, or unset it to fetch the file from the hub."
             )
         return path, Origin("folder")
-    fetched = hub.download(name)
-    return fetched.path, Origin("hub", fetched.revision, lambda image: hub.download(image, fetched.revision).path)
+    fetched = download(name)
+    return fetched.path, Origin("hub", fetched.revision, lambda image: download(image, fetched.revision).path)
 
 
 def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool = True) -> SampleSet:
     """The samples of one dataset; of a second pass, the official ones in their other order.
 
     Args:
-        name: from :func:`medqbench_vlmeval.tasks.parse_dataset_name`.
+        name: from :func:`medqbench_vlmeval.benchmark.parse_dataset_name`.
         data_path: a TSV file (or its folder); for the combined reasoning set the folder that holds both files.
         images: False opens no image: samples have what the file calls them (``image_refs``) and nothing more.
 
@@ -80,7 +180,7 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool 
         RunFailed: a file has to come from the hub, and the hub cannot be reached.
     """
     if name.second_pass:
-        return second_pass(load_dataset(name.first_pass, data_path, images))
+        return make_second_pass(load_dataset(name.first_pass, data_path, images))
     store = ImageStore.default() if images else None
     if name.task is not Task.REASONING:
         path, origin = locate(name.task, name.split, data_path)
@@ -137,7 +237,7 @@ def where_is(name: DatasetName) -> str | None:
     if folder:
         path = Path(folder).expanduser() / file
         return f"{path} ({DATA_VARIABLE})" if path.is_file() else None
-    cached = hub.cached(file)
+    cached = cached_file(file)
     return f"{cached} (hub cache)" if cached else None
 
 

@@ -243,3 +243,9 @@ def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     with source:
         yield TableReader(path, source, delimiter)
+
+
+def shown(text: str) -> str:
+    """A text as an error message quotes it: one line, at most 60 characters."""
+    cut = text if len(text) <= 60 else f"{text[:57]}..."
+    return repr(cut)

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from medqbench_vlmeval.answers.conclusion import preferred_image, quality_level
 from medqbench_vlmeval.errors import MissingDependency
-from medqbench_vlmeval.judge.conclusion import preferred_image, quality_level
-from medqbench_vlmeval.judge.interface import Judge, OnProgress, Progress
+from medqbench_vlmeval.judge.calls import Judge, OnProgress, Progress
 from medqbench_vlmeval.judge.options import JudgeOptions, parse_judge_args
-from medqbench_vlmeval.judge.protocol import DEFAULT_PROTOCOL, PROTOCOLS, RULES, Protocol, load_protocol
+from medqbench_vlmeval.judge.protocols import DEFAULT_PROTOCOL, PROTOCOLS, RULES, Protocol, load_protocol
 from medqbench_vlmeval.judge.usage import Paid, Usage, single_verdicts, spent, usage_of
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge.asking import Asker
-    from medqbench_vlmeval.judge.extractor import Extractor
-    from medqbench_vlmeval.judge.model_judge import ModelJudge
-    from medqbench_vlmeval.judge.store import VerdictStore
+    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.client import Asker
+    from medqbench_vlmeval.judge.judges import Extractor, ModelJudge
+
 
 KitAsker = Callable[[JudgeOptions], "Asker"]
 
@@ -59,7 +59,7 @@ def build_judge(options: JudgeOptions, store: VerdictStore | None = None, kit_as
         JudgeError: the judge needs a key and none is given.
     """
     if options.panel:
-        from medqbench_vlmeval.judge.panel import PanelJudge
+        from medqbench_vlmeval.judge.judges import PanelJudge
 
         return PanelJudge([build_judge(member, store, kit_asker) for member in options.panel])
     if options.name == RULES:
@@ -75,7 +75,7 @@ def build_model_judge(
     options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
 ) -> ModelJudge:
     """One model as a judge (see :func:`build_judge`)."""
-    from medqbench_vlmeval.judge.model_judge import ModelJudge
+    from medqbench_vlmeval.judge.judges import ModelJudge
 
     protocol = load_protocol(options.protocol, options.n_rounds)
     return ModelJudge(options, protocol, store, _asker_of(options, kit_asker))
@@ -91,14 +91,14 @@ def build_extractor(
         store: keeps answers across runs; None keeps nothing.
         kit_asker: see :func:`build_judge`.
     """
-    from medqbench_vlmeval.judge.choice import choice_protocol
-    from medqbench_vlmeval.judge.extractor import Extractor
+    from medqbench_vlmeval.judge.judges import Extractor
+    from medqbench_vlmeval.judge.protocols import choice_protocol
 
     return Extractor(options, choice_protocol(), store, _asker_of(options, kit_asker))
 
 
 def _asker_of(options: JudgeOptions, kit_asker: KitAsker | None) -> Callable[[], Asker]:
-    from medqbench_vlmeval.judge.asking import OpenAIAsker
+    from medqbench_vlmeval.judge.client import OpenAIAsker
 
     if not options.of_kit:
         if not options.no_calls:

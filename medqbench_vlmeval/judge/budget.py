@@ -7,18 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medqbench_vlmeval.judge.asked_model import AskedModel
-from medqbench_vlmeval.judge.calls import Call
-from medqbench_vlmeval.judge.interface import Judge
-from medqbench_vlmeval.judge.model_judge import ModelJudge
-from medqbench_vlmeval.judge.panel import PanelJudge
-from medqbench_vlmeval.judge.prices import PriceTable
-from medqbench_vlmeval.judge.protocol import split_name
-from medqbench_vlmeval.judge.rubric import joint_schema
-from medqbench_vlmeval.judge.store import CacheInfo
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.judge.cache import CacheInfo
+from medqbench_vlmeval.judge.calls import Call, Judge
+from medqbench_vlmeval.judge.engine import AskedModel
+from medqbench_vlmeval.judge.judges import ModelJudge, PanelJudge
+from medqbench_vlmeval.judge.protocols import joint_schema, split_name
 from medqbench_vlmeval.judge.tokens import TokenCounter, counter_for
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.usage import PriceTable
+from medqbench_vlmeval.types import Prediction, Sample
 
 # What a chat adds to one user message (OpenAI Cookbook, 'How to count tokens with tiktoken': 3 for the message, 1 for
 # its role, 3 that begin the reply).

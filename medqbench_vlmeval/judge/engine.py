@@ -11,19 +11,68 @@ row that failed, the run stops.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+import logging
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge.asking import Answer, Asker, Messages, Unanswered
-from medqbench_vlmeval.judge.calls import Call, Judgement, Outcome
-from medqbench_vlmeval.judge.choice import CHOICE, shown
-from medqbench_vlmeval.judge.limits import Pace
+from medqbench_vlmeval.judge.cache import Entry, VerdictStore
+from medqbench_vlmeval.judge.calls import Call, Judgement, OnProgress, Outcome, Progress, read_reply
+from medqbench_vlmeval.judge.client import Answer, Asker, Messages, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.reading import read_reply
-from medqbench_vlmeval.judge.rubric import joint_schema
-from medqbench_vlmeval.judge.store import Entry, VerdictStore
+from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, joint_schema, shown
+from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
+
+# How fast a judge may be asked: requests and tokens a minute, and pauses that the server asks for.
+
+
+_MINUTE = 60.0
+# Of an unknown model's tokens no more than an estimate is needed: 4 bytes a token is usual for English, and not far
+# off where a character takes three of them.
+_BYTES_A_TOKEN = 4
+_REPLY_TOKENS = 150
+# A start that the loop's clock makes late is made up for within this time (seconds), and the rate is lower
+# by as much.
+_LATE = 0.02
+
+
+class Pace:
+    """Evenly spread starts, and one pause for all calls.
+
+    In no minute do more than ``rpm`` calls start. Tokens are estimated before a call from its length; in no minute
+    does more than ``tpm`` start, as long as no call holds more than a second's share. Calls start one by one in the
+    order in which they came, so that calls that waited together, in a pause too, do not start together. To be used
+    inside one event loop.
+    """
+
+    def __init__(self, rpm: float | None, tpm: float | None) -> None:
+        self._seconds_a_call = (_MINUTE + _LATE) / rpm if rpm else 0.0
+        # The burst of a second that a call may be is taken off what flows in over the rest of the minute.
+        self._seconds_a_token = (_MINUTE + _LATE) / (tpm * (1 - 1 / _MINUTE)) if tpm else 0.0
+        self._next_call = self._next_token = self._resume = 0.0
+        self._turn = asyncio.Lock()
+
+    def pause(self, seconds: float) -> None:
+        """Let no call start for so long."""
+        self._resume = max(self._resume, time.monotonic() + seconds)
+
+    async def start(self, length: int) -> None:
+        """Wait until a call with a prompt of so many bytes may start."""
+        async with self._turn:
+            # A pause may come, or become longer, while this call waits.
+            while (wait := max(self._resume, self._next_call, self._next_token) - time.monotonic()) > 0:
+                await asyncio.sleep(wait)
+            earliest = time.monotonic() - _LATE
+            tokens = length / _BYTES_A_TOKEN + _REPLY_TOKENS
+            self._next_call = max(self._next_call, earliest) + self._seconds_a_call
+            self._next_token = max(self._next_token, earliest) + tokens * self._seconds_a_token
+
 
 MAX_ASKS = 3
 # A server that asks for a longer wait has no more to give today.
@@ -285,3 +334,187 @@ class _Writer:
             if not written.done():
                 written.set_exception(error) if error else written.set_result(None)
         self._commit()
+
+
+# A coroutine run beside the caller, whatever loop the caller may already be in.
+
+
+_Item = TypeVar("_Item")
+# Ctrl-C interrupts a wait without limit on Linux only.
+_POLL_SECONDS = 0.5
+
+
+def emitted(
+    work: Callable[[Callable[[_Item], None]], Coroutine[Any, Any, None]],
+) -> Generator[_Item, None, None]:
+    """Run ``work(emit)`` in a thread with its own event loop and yield in the caller's thread what it emits.
+
+    What was emitted is yielded before an exception of the work is raised. When the caller closes the generator
+    early, or Ctrl-C interrupts its wait, the work is cancelled and awaited first.
+    """
+    items: queue.SimpleQueue[tuple[_Item] | None] = queue.SimpleQueue()
+    running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = Future()
+
+    async def main() -> None:
+        running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
+        await work(lambda item: items.put((item,)))
+
+    with ThreadPoolExecutor(1, thread_name_prefix="medqbench-judge") as pool:
+        done = pool.submit(lambda: asyncio.run(main()))
+        done.add_done_callback(lambda _: items.put(None))
+        try:
+            while (item := _next(items)) is not None:
+                yield item[0]
+        finally:
+            if not done.done():
+                loop, task = running.result()
+                if task is not None:
+                    loop.call_soon_threadsafe(task.cancel)
+            wait([done])
+        done.result()
+
+
+def _next(items: queue.SimpleQueue[tuple[_Item] | None]) -> tuple[_Item] | None:
+    while True:
+        try:
+            return items.get(timeout=_POLL_SECONDS)
+        except queue.Empty:
+            continue
+
+
+# A model that is put calls, with the cache in front of it: judges and the extractor are such.
+
+
+NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
+_LOGGERS = ("httpx", "httpx2", "openai")
+
+
+class AskedModel:
+    """A model asked by a protocol.
+
+    ``store`` keeps answers across runs (None: nowhere). ``asker`` makes what puts the questions: an
+    OpenAI-compatible endpoint, or a model of the kit's; it is not called where nothing is left to ask.
+    """
+
+    def __init__(
+        self, options: JudgeOptions, protocol: Protocol, store: VerdictStore | None, asker: Callable[[], Asker]
+    ) -> None:
+        self.options = options
+        self._protocol = protocol
+        self._store = store
+        self._asker = asker
+        self._served_as: set[str] = set()
+
+    @property
+    def name(self) -> str:
+        return self.options.name
+
+    @property
+    def protocol(self) -> str:
+        return self._protocol.name
+
+    @property
+    def protocol_family(self) -> str:
+        """The protocol's name without the number of its rounds."""
+        return self._protocol.family
+
+    @property
+    def asked_of(self) -> dict[str, Any]:
+        """What of the model decides its answers, for the keys of calls."""
+        return {"name": self.options.asked_as, "parameters": self._parameters()}
+
+    def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Outcome], list[Call]]:
+        """What the store holds of these calls, by key, and the others, each key once."""
+        found: dict[str, Outcome] = {}
+        missing: dict[str, Call] = {}
+        for call in calls:
+            if call.key in found or call.key in missing:
+                continue
+            kept = self._store.get(call.key) if self._store is not None and not self.options.fresh else None
+            if kept is not None and kept.answers(call):
+                found[call.key] = Outcome(call, kept, from_cache=True)
+            else:
+                missing[call.key] = call
+        return found, list(missing.values())
+
+    def outcomes(self, calls: Sequence[Call], on_progress: OnProgress | None = None) -> dict[str, Outcome]:
+        """How each call ended, by key: from the store, else asked now.
+
+        Raises:
+            JudgeError: no key, no server, a server that refuses, or too many failures in a row; what was answered
+                before is in the store.
+            KeyboardInterrupt: calls in flight are cancelled first, and what was answered is written.
+        """
+        outcomes, missing = self.pending(calls)
+        if self.options.no_calls:
+            outcomes |= {call.key: Outcome(call, None, NOT_ASKED) for call in missing}
+        elif missing:
+            self._ask(calls, missing, outcomes, on_progress)
+        self._served_as |= {one.judgement.judge for one in outcomes.values() if one.judgement and one.judgement.reply}
+        return outcomes
+
+    def _described(self) -> dict[str, Any]:
+        """The model's settings. ``served_as`` is what the server called itself, None before the first answer."""
+        options = self.options
+        return {
+            "name": options.name,
+            "served_as": ", ".join(sorted(self._served_as)) or None,
+            "base_url": None if options.of_kit else shown_url(options.endpoint()),
+            "parameters": self._parameters(),
+        }
+
+    def _ask(
+        self,
+        calls: Sequence[Call],
+        missing: Sequence[Call],
+        outcomes: dict[str, Outcome],
+        on_progress: OnProgress | None,
+    ) -> None:
+        # Equal prompts (a model that always says the same) are asked about once, for all of their samples.
+        wanted = Counter(call.key for call in calls)
+        total, done = len(calls), sum(wanted[key] for key in outcomes)
+        asked, read, said = 0, 0, 0
+        engine = Engine(self.options, self._asker(), self._store, self._protocol.name)
+        # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
+        order = list(missing)
+        random.SystemRandom().shuffle(order)
+        with _quiet_loggers(), closing(_outcomes(engine, order)) as finished:
+            for outcome in finished:
+                outcomes[outcome.call.key] = outcome
+                done += wanted[outcome.call.key]
+                if outcome.judgement and not outcome.from_cache:
+                    asked += outcome.judgement.asks
+                    read += outcome.judgement.prompt_tokens
+                    said += outcome.judgement.completion_tokens
+                if on_progress:
+                    on_progress(Progress(done, total, asked, read, said, self.options.name))
+
+    def _parameters(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "temperature": options.temperature,
+            "max_tokens": options.max_tokens,
+            **({"extra": shown_extra(options.extra)} if options.extra else {}),
+        }
+
+
+def _outcomes(engine: Engine, calls: Sequence[Call]) -> Generator[Outcome, None, None]:
+    async def work(emit: Callable[[Outcome], None]) -> None:
+        await engine.work(calls, emit)
+
+    return emitted(work)
+
+
+@contextmanager
+def _quiet_loggers() -> Iterator[None]:
+    """The HTTP client tells each request at INFO; thousands of them would bury the run's own lines."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        if logger.getEffectiveLevel() == logging.INFO:
+            logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -22,14 +22,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medqbench_vlmeval.answers import attributes as lexicon
+from medqbench_vlmeval.answers.attributes import Finding, Key, findings
+from medqbench_vlmeval.answers.conclusion import SAME, conclusion_of, steps_apart
+from medqbench_vlmeval.benchmark import DIMENSIONS, QUALITY_LEVELS, Task
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import lexicon
-from medqbench_vlmeval.judge.conclusion import SAME, conclusion_of, steps_apart
-from medqbench_vlmeval.judge.findings import Finding, Key, findings
-from medqbench_vlmeval.judge.interface import OnProgress, Progress, texts_to_judge
-from medqbench_vlmeval.judge.protocol import RULES
-from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
-from medqbench_vlmeval.tasks import DIMENSIONS, QUALITY_LEVELS, Task
+from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
+from medqbench_vlmeval.judge.protocols import RULES
+from medqbench_vlmeval.types import JudgedSample, Prediction, Sample, Verdict
 
 VERSION = "2"
 COMPLETE_SHARE = 0.75

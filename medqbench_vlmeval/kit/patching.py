@@ -15,7 +15,7 @@ from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import replacing
-from medqbench_vlmeval.installed import require_kit
+from medqbench_vlmeval.kit_version import require_kit
 
 
 class State(str, Enum):

@@ -8,7 +8,14 @@ and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before t
 
 from __future__ import annotations
 
-from medqbench_vlmeval.installed import require_kit
+import functools
+from collections.abc import Container, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from vlmeval.vlm.base import BaseModel
+
+from medqbench_vlmeval.kit_version import require_kit
 
 
 def register() -> None:
@@ -42,11 +49,99 @@ def register_models() -> None:
     """Put baselines and the published tables' model names into the kit's zoo; idempotent."""
     from vlmeval.config import supported_VLM
 
-    from medqbench_vlmeval.kit.api_mode import keep_dataset_prompts
-    from medqbench_vlmeval.kit.models import BASELINES, aliases
-
     for name, factory in BASELINES.items():
         supported_VLM.setdefault(name, factory)
     for alias, target in aliases(supported_VLM).items():
         supported_VLM.setdefault(alias, supported_VLM[target])
     keep_dataset_prompts()
+
+
+# Models for ``--model``: the baselines, and the published tables' names for models of the kit's zoo.
+
+
+# Name in the published tables -> names under which the two supported kits carry the model, best first.
+_PUBLISHED_NAMES: Mapping[str, Sequence[str]] = {
+    "GPT-5": ("gpt-5", "gpt-5-2025-08-07"),
+    "GPT-4o": ("GPT4o_20241120", "GPT4o_20240806", "GPT4o"),
+    "Grok-4": ("grok-4-0709",),
+    "Gemini-2.5-Pro": ("GeminiPro2-5",),
+    "Claude-4-Sonnet": ("Claude4_Sonnet",),
+    "Mistral-Medium-3": ("Mistral-Medium-3", "mistral-medium-3"),
+    "MedGemma-27B": ("medgemma-27b-it", "MedGemma-27B-it"),
+    "Qwen2.5-VL-72B": ("Qwen2.5-VL-72B-Instruct",),
+    "Qwen2.5-VL-32B": ("Qwen2.5-VL-32B-Instruct",),
+    "Qwen2.5-VL-7B": ("Qwen2.5-VL-7B-Instruct",),
+    "InternVL3-38B": ("InternVL3-38B",),
+    "InternVL3-8B": ("InternVL3-8B",),
+}
+
+
+def aliases(zoo: Container[str]) -> dict[str, str]:
+    """The published tables' model names that the zoo lacks, each with the zoo's name for the same model.
+
+    Names of models that the zoo does not carry at all are left out: there is nothing to run.
+    """
+    found = {
+        alias: next((name for name in names if name in zoo), None)
+        for alias, names in _PUBLISHED_NAMES.items()
+        if alias not in zoo
+    }
+    return {alias: name for alias, name in found.items() if name is not None}
+
+
+class MedQChance(BaseModel):  # type: ignore[misc]
+    """Baseline: a seeded random choice, and template text for the reasoning tasks. Looks at no image."""
+
+    INTERLEAVE = True
+
+    def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
+        from medqbench_vlmeval.baselines import chance
+
+        return chance.reply(message)
+
+
+class MedQClassical(BaseModel):  # type: ignore[misc]
+    """Baseline: classical image statistics (noise, sharpness, contrast, ...) turned into answers."""
+
+    INTERLEAVE = True
+
+    def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
+        from medqbench_vlmeval.baselines import classical
+
+        return classical.reply(message)
+
+
+BASELINES: Mapping[str, partial[Any]] = {
+    "MedQ-Chance": partial(MedQChance),
+    "MedQ-Classical": partial(MedQClassical),
+}
+
+
+# Keeping the dataset's prompt in the kit's api-mode.
+#
+# Local mode honours a dataset's ``force_use_dataset_prompt``; the api-mode pipeline of both supported kits does
+# not look at it and lets a model put its own prompt in the place of the benchmark's.
+
+
+def keep_dataset_prompts() -> None:
+    """Make the api-mode pipeline honour ``force_use_dataset_prompt``; idempotent."""
+    from vlmeval.inference_api import APIEvalPipeline
+
+    produce = APIEvalPipeline._produce_image_tasks
+    if getattr(produce, "keeps_dataset_prompts", False):
+        return
+
+    @functools.wraps(produce)
+    async def produce_image_tasks(self: Any, cfg: Any, existing_results: dict[str, Any]) -> int:
+        if getattr(cfg.dataset_obj, "force_use_dataset_prompt", False):
+            # The pipeline builds one model object a dataset, so nothing else sees this one.
+            cfg.model_obj.use_custom_prompt = _never
+        produced: int = await produce(self, cfg, existing_results)
+        return produced
+
+    produce_image_tasks.keeps_dataset_prompts = True  # type: ignore[attr-defined]
+    APIEvalPipeline._produce_image_tasks = produce_image_tasks
+
+
+def _never(_dataset: str) -> bool:
+    return False

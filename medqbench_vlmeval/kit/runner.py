@@ -19,18 +19,28 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from medqbench_vlmeval.benchmark import parse_dataset_name
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
-from medqbench_vlmeval.installed import InstalledKit, require_kit
-from medqbench_vlmeval.judge.masking import masked_traceback
-from medqbench_vlmeval.kit.command_line import dataset_entries, hide_keys, is_multiple_choice, is_ours, take_ours
-from medqbench_vlmeval.kit.extractors import extracting, extractor_in_environment, require_multiple_choice
-from medqbench_vlmeval.kit.limits import limit_in_environment, limited, takes_limit
-from medqbench_vlmeval.kit.redaction import Redaction, guard_kit, redacted
-from medqbench_vlmeval.kit.second_pass import add_second_passes, finish, is_second_pass
-from medqbench_vlmeval.kit.status import Job, Outcome, model_folder, outcome_of, run_folder
-from medqbench_vlmeval.kit.uncut import check_predictions, nothing_lost
-from medqbench_vlmeval.kit.variables import STYLE_VARIABLE, variable
-from medqbench_vlmeval.tasks import parse_dataset_name
+from medqbench_vlmeval.judge.secrets import masked_traceback
+from medqbench_vlmeval.kit.guards import Redaction, check_predictions, guard_kit, nothing_lost, redacted
+from medqbench_vlmeval.kit.options import (
+    STYLE_VARIABLE,
+    dataset_entries,
+    extracting,
+    extractor_in_environment,
+    hide_keys,
+    is_multiple_choice,
+    is_ours,
+    limit_in_environment,
+    limited,
+    require_multiple_choice,
+    take_ours,
+    takes_limit,
+    variable,
+)
+from medqbench_vlmeval.kit.robustness import add_second_passes, finish, is_second_pass
+from medqbench_vlmeval.kit.run_files import Job, Outcome, model_folder, outcome_of, run_folder
+from medqbench_vlmeval.kit_version import InstalledKit, require_kit
 
 _OUR_PREFIX = "medqbench"
 
@@ -130,7 +140,7 @@ def _outcome(
 def _tell(jobs: Sequence[Job], outcomes: Sequence[Outcome], ours: Sequence[bool]) -> None:
     """Print each result of ours below the kit's own log, and a sentence for each failure."""
     from medqbench_vlmeval.report import run_summary
-    from medqbench_vlmeval.report.render_robustness import robustness_tables
+    from medqbench_vlmeval.report.agreement_tables import robustness_tables
     from medqbench_vlmeval.report.text import terminal_text
 
     for job, outcome, of_ours in zip(jobs, outcomes, ours, strict=True):

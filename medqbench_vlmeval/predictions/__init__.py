@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from medqbench_vlmeval.predictions.joining import join
-from medqbench_vlmeval.predictions.reading import SUFFIXES, PredictionTable, read_predictions
-from medqbench_vlmeval.predictions.rebuilding import samples_from_table
+from medqbench_vlmeval.predictions.files import SUFFIXES, PredictionTable, read_predictions
+from medqbench_vlmeval.predictions.join import join, samples_from_table
 
 __all__ = ["SUFFIXES", "PredictionTable", "join", "read_predictions", "samples_from_table"]

@@ -10,11 +10,11 @@ import difflib
 import json
 from collections.abc import Sequence
 
+from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.prompts import official
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import OPTION_LETTERS, Task
+from medqbench_vlmeval.types import Sample
 
 STYLES = ("official", "letter", "reasoning")
 DEFAULT_STYLE = "official"

@@ -6,13 +6,89 @@ Colours are those of Okabe and Ito, which the colour-blind tell apart, and grey;
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from medqbench_vlmeval.report.cells import BOLD, COUNT, PERCENT, SCORE, TEXT, Book, Item, Style
-from medqbench_vlmeval.report.chart_looks import anchor, fill, hairline, title, turned
-from medqbench_vlmeval.report.labels import shortened
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, Task, human_overall
+from medqbench_vlmeval.report.many_tables import NamedRun, TaskRuns, groups_of, measure_figure, measures_of
+from medqbench_vlmeval.report.run_tables import points_by, unit_words
+from medqbench_vlmeval.report.sheet import BOLD, COUNT, PERCENT, SCORE, TEXT, Book, Item, Style
+from medqbench_vlmeval.report.standings import Row, by_overall, own_row, reference_rows, shortened
+from medqbench_vlmeval.runs.result import (
+    MEASURES,
+    MODALITY,
+    NOTHING,
+    OVERALL,
+    TASK_TITLES,
+    TYPE_BY_MODALITY,
+    Point,
+    RunPart,
+    cell_point,
+    mapping,
+    measure_point,
+    top_of,
+)
+
+# How charts look: where they stand, their lines, titles and labels.
+
+
+# Charts stand at places of their own, in cm: widths of columns depend on the fonts that a machine has.
+_WIDTH, _HEIGHT, _GAP = 16.0, 9.0, 0.9
+_EMU_A_CM, _EMU_A_POINT = 360_000, 12_700
+_MARGIN = 12.0  # points above a chart
+
+
+def anchor(top: float, right: bool, wide: bool) -> Any:
+    """The place of a chart ``top`` points from the sheet's top: in one of two columns, or ``wide`` over both."""
+    from openpyxl.drawing.spreadsheet_drawing import AbsoluteAnchor
+    from openpyxl.drawing.xdr import XDRPoint2D, XDRPositiveSize2D
+
+    left = _WIDTH + _GAP if right else 0.0
+    width = 2 * _WIDTH + _GAP if wide else _WIDTH
+    place = XDRPoint2D(round(left * _EMU_A_CM), round((top + _MARGIN) * _EMU_A_POINT))
+    return AbsoluteAnchor(pos=place, ext=XDRPositiveSize2D(round(width * _EMU_A_CM), round(_HEIGHT * _EMU_A_CM)))
+
+
+def fill(colour: str) -> Any:
+    """A shape in one colour."""
+    from openpyxl.chart.shapes import GraphicalProperties
+
+    return GraphicalProperties(solidFill=colour)
+
+
+def hairline() -> Any:
+    """Pale, thin grid lines."""
+    from openpyxl.chart.shapes import GraphicalProperties
+
+    look: Any = GraphicalProperties()
+    look.line.solidFill, look.line.width = "D9D9D9", 6_350
+    return look
+
+
+def title(text: str) -> Any:
+    """A title of 10 points; the default of 18 takes a third of the chart."""
+    from openpyxl.chart.title import title_maker
+    from openpyxl.drawing.text import CharacterProperties, ParagraphProperties
+
+    make: Any = title_maker
+    title = make(text)
+    for paragraph in title.tx.rich.p:
+        paragraph.pPr = ParagraphProperties(defRPr=CharacterProperties(sz=1000, b=True))
+        for run in paragraph.r or ():
+            run.rPr = CharacterProperties(sz=1000, b=True)
+    return title
+
+
+def turned() -> Any:
+    """Axis labels at 45 degrees, where level ones would not fit."""
+    from openpyxl.chart.text import RichText
+    from openpyxl.drawing.text import CharacterProperties, Paragraph, ParagraphProperties, RichTextProperties
+
+    ends = CharacterProperties(sz=900)
+    paragraph = Paragraph(pPr=ParagraphProperties(defRPr=ends), endParaRPr=ends)
+    return RichText(bodyPr=RichTextProperties(rot=-2_700_000, vert="horz"), p=[paragraph])
+
 
 CHARTS, CHART_DATA = "Charts", "Chart data"
 
@@ -269,3 +345,161 @@ def _apart(series: Sequence[Series]) -> bool:
     return len(series) > 1 and all(
         sum(one.values[at] is not None for one in series) <= 1 for at in range(len(series[0].values))
     )
+
+
+# The charts of one run: beside the published rows, by measure, by modality, by severity.
+
+
+_INTRO = (
+    "What the sheet 'Charts' shows: values, and how far their 95% intervals reach below and above. A value without an "
+    "interval has none that is known."
+)
+
+
+def add_charts(book: Book, parts: Sequence[RunPart]) -> None:
+    """Write the charts that a result supports and the tables behind them; nothing measured, no sheets."""
+    shown = [part for part in parts if part.values.get(OVERALL) is not None]
+    if not shown:
+        return
+    charts = Charts(book, _INTRO)
+    for part in shown:
+        charts.new_page()
+        charts.bars(standing(part.task, [(part.model, own_row(part))]), wide=True)
+        charts.bars(_by_measure(part))
+        for axis in (MODALITY, "severity"):
+            figures = points_by(part, axis)
+            if 1 <= len(figures) <= MAX_GROUPS:
+                charts.bars(_by_group(part, axis, figures))
+        radar = _radar(part)
+        if radar is not None:
+            charts.radar(radar)
+    charts.finish()
+
+
+def standing(task: Task, runs: Sequence[tuple[str, Row]]) -> Table:
+    """Overall of runs (each under its label) among the published rows, ranked as on the overview."""
+    labels = {id(row): label for label, row in runs}
+    ranked = by_overall([*(row for _, row in runs), *reference_rows(task)])
+    rows = [row for row in ranked if row.values.get(OVERALL) is not None]
+    own = [id(row) in labels for row in rows]
+
+    def series(name: str, colour: str, wanted: Sequence[bool]) -> Series:
+        values = [row.values[OVERALL] if mine else None for row, mine in zip(rows, wanted, strict=True)]
+        ends = [row.interval if mine else None for row, mine in zip(rows, wanted, strict=True)]
+        return Series(name, values, ends, colour)
+
+    kinds = [
+        series("own, comparable", "0072B2", [mine and row.comparable for mine, row in zip(own, rows, strict=True)]),
+        series("own, not comparable", PALE, [mine and not row.comparable for mine, row in zip(own, rows, strict=True)]),
+        series("published", GREY, [not mine and row.category != HUMAN for mine, row in zip(own, rows, strict=True)]),
+        series("human experts", "E69F00", [row.category == HUMAN for row in rows]),
+    ]
+    return Table(
+        f"{TASK_TITLES[task]}: {unit_words(task)}, beside the published rows",
+        [labels.get(id(row), row.model) for row in rows],
+        [kind for kind in kinds if any(value is not None for value in kind.values)],
+        top_of(task),
+        [row.n for row in rows],
+    )
+
+
+def _by_measure(part: RunPart) -> Table:
+    """Overall's bar stands beside the question types in one unit; the dimensions' sum is in another and left out."""
+    measures = MEASURES[part.task] if part.task is Task.PERCEPTION else tuple(DIMENSION_TITLES.values())
+    figures = {measure: measure_point(part, measure) for measure in measures}
+    words = "question type, %" if part.task is Task.PERCEPTION else "dimension, 0-2"
+    return _bars(part, f"by {words}", figures, top_of(part.task, measures[0]))
+
+
+def _by_group(part: RunPart, axis: str, figures: Mapping[str, Point]) -> Table:
+    return _bars(part, f"{unit_words(part.task)}, by {axis}", figures, top_of(part.task))
+
+
+def _bars(part: RunPart, words: str, figures: Mapping[str, Point], top: float) -> Table:
+    mark = "" if part.comparable else " (not comparable)"
+    values = [figure.value for figure in figures.values()]
+    ends = [figure.ends for figure in figures.values()]
+    counts = [figure.n for figure in figures.values()]
+    title = f"{TASK_TITLES[part.task]}: {words}{mark}"
+    return Table(title, list(figures), [Series(part.model, values, ends)], top, counts)
+
+
+def _radar(part: RunPart) -> Table | None:
+    """The question types, or the dimensions, over the modalities; types that some modality lacks are left out."""
+    by_modality = mapping(part.groups.get(MODALITY))
+    names = [str(name) for name in by_modality][:MAX_GROUPS]
+    found: dict[str, list[Point]] = {}
+    if part.task is Task.PERCEPTION:
+        found[OVERALL] = list(points_by(part, MODALITY).values())[:MAX_GROUPS]
+        crossed = mapping(part.groups.get(TYPE_BY_MODALITY))
+        for kind in MEASURES[part.task][:-1]:
+            cells = (mapping(mapping(crossed.get(name)).get(kind)) for name in by_modality)
+            found[kind] = [cell_point(part.task, cell) if cell else NOTHING for cell in cells][:MAX_GROUPS]
+    else:
+        for title in DIMENSION_TITLES.values():
+            cells = (mapping(cell) for cell in by_modality.values())
+            found[title] = [cell_point(part.task, cell, title) for cell in cells][:MAX_GROUPS]
+    series = [
+        Series(kind, [figure.value for figure in figures])
+        for kind, figures in found.items()
+        if figures and all(figure.value is not None for figure in figures)
+    ]
+    if not series:
+        return None
+    words = "question types, %" if part.task is Task.PERCEPTION else "dimensions, 0-2"
+    top = top_of(part.task, next(iter(found)))
+    return Table(f"{TASK_TITLES[part.task]}: {words}, by modality", names, series[:MAX_SERIES], top)
+
+
+# The charts of many runs: all beside the published rows, and the best of them by measure, modality and severity.
+
+
+_MANY_CHARTS_INTRO = (
+    "What the sheet 'Charts' shows: values, and how far their 95% intervals reach below and above. Charts with a "
+    f"series a run show {MAX_SERIES} runs at most, the first of the overview."
+)
+
+
+def add_many_charts(book: Book, tasks: Sequence[TaskRuns]) -> None:
+    """Write the charts that the results support and the tables behind them; nothing measured, no sheets."""
+    shown = [found for found in tasks if any(run.part.values.get(OVERALL) is not None for run in found.runs)]
+    if not shown:
+        return
+    charts = Charts(book, _MANY_CHARTS_INTRO)
+    for found in shown:
+        charts.new_page()
+        ranked = standing(found.task, [(run.label, run.row) for run in found.runs])
+        human = human_overall(found.task)
+        level = None if human is None else Series("level of human experts", [human] * len(ranked.groups))
+        charts.bars(ranked, wide=True, line=level)
+        runs = [run for run in found.runs if run.part.values.get(OVERALL) is not None]
+        # The sum of the dimensions is in another unit than they are.
+        measures = [name for name in measures_of(found) if found.task is Task.PERCEPTION or name != OVERALL]
+        by_measure = {name: [measure_figure(run, name) for run in runs] for name in measures[:MAX_GROUPS]}
+        words = "question type, %" if found.task is Task.PERCEPTION else "dimension, 0-2"
+        charts.bars(_table(found, runs, f"by {words}", by_measure, measures[0]), wide=True)
+        charts.radar(_table(found, runs, f"{unit_words(found.task)}, by modality", _groups(found, runs, MODALITY)))
+        severity = _groups(found, runs, "severity")
+        if any(severity.values()):
+            charts.lines(_table(found, runs, f"{unit_words(found.task)}, by severity", severity))
+    charts.finish()
+
+
+def _groups(found: TaskRuns, runs: Sequence[NamedRun], axis: str) -> dict[str, list[Point]]:
+    by_run = [points_by(run.part, axis) for run in runs]
+    return {name: [figures.get(name, NOTHING) for figures in by_run] for name in groups_of(found, axis)[:MAX_GROUPS]}
+
+
+def _table(
+    found: TaskRuns,
+    runs: Sequence[NamedRun],
+    words: str,
+    figures: Mapping[str, Sequence[Point]],
+    measure: str = OVERALL,
+) -> Table:
+    cut = f" (the first {MAX_SERIES} of {len(runs)} runs)" if len(runs) > MAX_SERIES else ""
+    series = []
+    for at, run in enumerate(runs[:MAX_SERIES]):
+        mine = [found_by_run[at] for found_by_run in figures.values()]
+        series.append(Series(run.label, [one.value for one in mine], [one.ends for one in mine], COLOURS[at]))
+    return Table(f"{found.title}: {words}{cut}", list(figures), series, top_of(found.task, measure))

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from medqbench_vlmeval.files import REPLACEMENT
+
 CELL_LIMIT = 32_767  # UTF-16 units in one cell, fixed by the xlsx format
 SHEET_NAME_LIMIT = 31
-REPLACEMENT = "\ufffd"
 
 # What XML 1.0 has no way to write: C0 controls but tab and line feed, surrogates, and two non-characters.
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 # The xlsx format reads _xHHHH_ in any text as one character (ECMA-376, 22.9.2.19), so a literal one is escaped.
 _XLSX_ESCAPE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
 # Escape sequences move the cursor and recolour; bidi overrides reorder a line that is not theirs.
@@ -23,6 +23,7 @@ _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 _NOT_SHEET_NAME = re.compile(r"[\[\]:*?/\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _RESERVED_SHEET_NAMES = frozenset({"history"})  # Excel keeps this one for itself
+_NO_CHARACTERS = re.compile("[\ufffe\uffff]")
 
 
 def starts_like_formula(text: str) -> bool:
@@ -73,11 +74,6 @@ def terminal_text(text: str) -> str:
     return _NOT_TERMINAL.sub(REPLACEMENT, text)
 
 
-def storable(text: str) -> str:
-    """``text`` as a UTF-8 file gives it back: lone surrogates become U+FFFD."""
-    return _SURROGATE.sub(REPLACEMENT, text)
-
-
 def csv_text(text: str) -> str:
     """``text`` for a CSV cell that somebody may open in a spreadsheet: what starts a formula gets an apostrophe."""
     clean = _NOT_XML.sub(REPLACEMENT, text)
@@ -96,3 +92,64 @@ def _first_units(text: str, limit: int) -> str:
         # Each character removed frees one or two units; half of the excess never removes too much.
         text = text[: -max(1, over // 2)]
     return text
+
+
+def one_line(name: str) -> str:
+    """``name`` with blanks run together and without characters that move or hide what stands beside them."""
+    return _NO_CHARACTERS.sub(REPLACEMENT, terminal_text(" ".join(name.split())))
+
+
+# Names and sentences as text of Markdown and LaTeX: nothing in them is taken for markup or a command.
+
+
+# What CommonMark and tables give a meaning to inside a line.
+_MARKS = re.compile(r"([\\`*_\[\]|])")
+# GitHub strikes '~~' out, links addresses, sets '$' as mathematics, notifies '@names' and makes
+# pictures of ':names:'.
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "$": "&#36;", "~": "&#126;"})
+_ADDRESS_OR_PICTURE = re.compile(r":(?=//|[\w+-]+:)")
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "`": r"\textasciigrave{}",
+    '"': r"\symbol{34}",
+    # A bracket or a star behind the end of a table's line would be read as its option.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+    "†": r"$^{\dagger}$",
+    "‡": r"$^{\ddagger}$",
+    "–": "--",
+    "…": r"\ldots{}",
+    REPLACEMENT: "?",
+}
+_TO_LATEX = str.maketrans(_LATEX)
+# Fonts join these into dashes and foreign quotes.
+_LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
+
+
+def markdown_text(text: str) -> str:
+    """``text`` on one line of Markdown, also inside a GitHub table."""
+    escaped = _MARKS.sub(r"\\\1", one_line(text).translate(_ENTITIES))
+    escaped = _ADDRESS_OR_PICTURE.sub("&#58;", escaped)
+    return re.sub(r"(?i)\b(www)\.", r"\1&#46;", escaped)
+
+
+def latex_text(text: str) -> str:
+    """``text`` on one line of LaTeX, outside of mathematics.
+
+    Characters beyond Latin stay as they are; setting them takes XeLaTeX or LuaLaTeX.
+    """
+    return "{}".join(part.translate(_TO_LATEX) for part in _LIGATURE.split(one_line(text)))

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
+from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.scoring.intervals import LEVEL
+from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict, scores_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,3 +175,195 @@ def _is_constant(values: Sequence[float]) -> bool:
 
 def _mark(score: float) -> int:
     return math.floor(round(score, _DIGITS) + _NEAR)
+
+
+# How far verdicts repeat: between the rounds of one judge (test-retest), between judges, between raters.
+
+
+Scores = Sequence[float | None]
+
+
+def between_rounds(judged: Sequence[JudgedSample]) -> dict[str, Any] | None:
+    """The same judge on the same sample in two rounds, by dimension's title; None where nothing was asked twice.
+
+    Every pair of rounds of a sample counts (of three rounds three pairs). ``same`` is the percentage of pairs with
+    the same score, ``mean_absolute_difference`` is on the scale 0-2. ``kappa`` is quadratic and takes every pair in
+    both orders, so that it does not depend on which round came first; it is None where all scores are equal. Of a
+    panel with rounds the pairs of all its judges are taken together, each within one judge.
+    """
+    found: dict[str, Any] = {}
+    for dimension, title in DIMENSION_TITLES.items():
+        pairs = [
+            pair
+            for one in judged
+            if dimension in one.verdicts
+            for rounds in _rounds(one.verdicts[dimension])
+            for pair in combinations([part.score for part in rounds if part.score is not None], 2)
+        ]
+        if pairs:
+            first, second = ([pair[side] for pair in pairs] for side in (0, 1))
+            found[title] = {
+                "n_pairs": len(pairs),
+                "same": share_same(first, second),
+                "kappa": weighted_kappa([*first, *second], [*second, *first]),
+                "mean_absolute_difference": fmean(abs(one - other) for one, other in pairs),
+            }
+    return found or None
+
+
+def between_judges(judged: Sequence[JudgedSample]) -> dict[str, Any] | None:
+    """The members of a panel; None where there was none.
+
+    ``means`` has each judge's mean by dimension's title, over the samples that it scored, and ``Overall``, their sum.
+    ``pairs`` is as in :func:`pairwise`.
+    """
+    names: dict[str, None] = {}
+    for one in judged:
+        for verdict in one.verdicts.values():
+            if verdict.parts and not _are_rounds(verdict.parts):
+                names.update(dict.fromkeys(verdict.parts))
+    if not names:
+        return None
+    scores = {
+        name: {
+            title: [_part_score(one.verdicts.get(dimension), name) for one in judged]
+            for dimension, title in DIMENSION_TITLES.items()
+        }
+        for name in names
+    }
+    return {"means": {name: _means(of_judge) for name, of_judge in scores.items()}, "pairs": pairwise(scores)}
+
+
+def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+    """Each two scorers of the same samples, as first name -> second name -> dimension -> :func:`compared`.
+
+    Args:
+        scores: scorer -> dimension -> scores, parallel over samples, None where a scorer gave none.
+    """
+    found: dict[str, Any] = {}
+    for first, second in combinations(scores, 2):
+        found.setdefault(first, {})[second] = {
+            dimension: compared(scores[first][dimension], scores[second][dimension]) for dimension in scores[first]
+        }
+    return found
+
+
+def compared(first: Scores, second: Scores) -> dict[str, Any]:
+    """Two scorers: ``n`` samples with both scores, ``same`` in percent, quadratic ``kappa`` (None: undefined)."""
+    both = [(x, y) for x, y in zip(first, second, strict=True) if x is not None and y is not None]
+    if not both:
+        return {"n": 0, "same": None, "kappa": None}
+    one, other = ([scores[side] for scores in both] for side in (0, 1))
+    return {"n": len(both), "same": share_same(one, other), "kappa": weighted_kappa(one, other)}
+
+
+def _rounds(verdict: Verdict) -> Iterator[list[Verdict]]:
+    if verdict.parts and _are_rounds(verdict.parts):
+        yield list(verdict.parts.values())
+        return
+    for part in verdict.parts.values():
+        yield from _rounds(part)
+
+
+def _are_rounds(parts: Mapping[str, Verdict]) -> bool:
+    """Rounds are numbered from 1; judges have names."""
+    return list(parts) == [str(number) for number in range(1, len(parts) + 1)]
+
+
+def _part_score(verdict: Verdict | None, name: str) -> float | None:
+    part = verdict.parts.get(name) if verdict is not None else None
+    return part.score if part is not None else None
+
+
+def _means(scores: Mapping[str, Scores]) -> dict[str, float | None]:
+    means = {
+        title: fmean(known) if (known := [score for score in column if score is not None]) else None
+        for title, column in scores.items()
+    }
+    known = [mean for mean in means.values() if mean is not None]
+    return {**means, "Overall": math.fsum(known) if len(known) == len(means) else None}
+
+
+# Quality accuracy from the conclusions that answers state, without any model: a second look at the judge's own.
+#
+# An answer ends on a level (reject, usable, good) or prefers one of two images, and so does its reference.
+# Read from the
+# text, the published rule can be applied to them directly: the same level 2, the next 1, the opposite or none
+# 0; for a
+# pair the same preference 2, else 0.
+
+
+_QUALITY = "quality_accuracy"
+_KEPT = 8192
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What an answer and its reference conclude: a level, an image (1 or 2), 'same', or None where none can be read.
+
+    ``quality_accuracy`` is 0, 1 or 2, None where the reference's conclusion cannot be read or there is no answer.
+    """
+
+    stated: str | int | None
+    reference: str | int | None
+    quality_accuracy: int | None
+
+
+def read_conclusion(sample: Sample, prediction: Prediction) -> Conclusion:
+    """The conclusions of one reasoning sample."""
+    reference = _read(sample.task, sample.description or "")
+    if prediction.status is not PredictionStatus.OK:
+        return Conclusion(None, reference, None)
+    stated = _read(sample.task, prediction.text)
+    return Conclusion(stated, reference, _score(sample.task, stated, reference))
+
+
+def score_conclusions(
+    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[JudgedSample]
+) -> dict[str, Any] | None:
+    """Quality accuracy as computed and as judged; the three sequences are parallel.
+
+    None where no conclusion can be compared, and for the embedded judge, whose own quality accuracy is this one.
+
+    Returns:
+        ``n`` answers whose reference's conclusion can be read, ``n_stated`` of them with a conclusion of their own,
+        ``Quality Accuracy`` computed (mean of 0-2 over ``n``); ``judge``, the judge's mean over those of the ``n`` that
+        it scored; ``agreement`` of the two on these: ``n``, ``accuracy`` in percent and quadratic ``kappa`` (None:
+        undefined); ``n_disagreements``, those where they differ by 0.5 or more.
+    """
+    if all(verdict.judge == RULES for one in judged for verdict in one.verdicts.values()):
+        return None
+    read = [read_conclusion(sample, prediction) for sample, prediction in zip(samples, predictions, strict=True)]
+    computed = [one.quality_accuracy for one in read if one.quality_accuracy is not None]
+    if not computed:
+        return None
+    both = [
+        (float(one.quality_accuracy), score)
+        for one, score in zip(read, scores_of(judged, _QUALITY), strict=True)
+        if one.quality_accuracy is not None and score is not None
+    ]
+    ours, theirs = ([pair[side] for pair in both] for side in (0, 1))
+    return {
+        "n": len(computed),
+        "n_stated": sum(one.stated is not None for one in read if one.quality_accuracy is not None),
+        "Quality Accuracy": fmean(computed),
+        "judge": fmean(theirs) if both else None,
+        "agreement": {
+            "n": len(both),
+            "accuracy": share_same(ours, theirs) if both else None,
+            "kappa": weighted_kappa(ours, theirs) if both else None,
+        },
+        "n_disagreements": sum(not is_same(*pair) for pair in both),
+    }
+
+
+# Read once, for the summary and for the sample's row: a long answer takes a millisecond or two.
+_read = lru_cache(maxsize=_KEPT)(conclusion_of)
+
+
+def _score(task: Task, stated: str | int | None, reference: str | int | None) -> int | None:
+    if reference is None:
+        return None
+    if stated is None:
+        return 0
+    return 2 - steps_apart(task, stated, reference)

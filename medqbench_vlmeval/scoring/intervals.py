@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean
+from typing import TYPE_CHECKING, Any
+
+from medqbench_vlmeval.data.image_cells import image_keys
+from medqbench_vlmeval.types import Sample
 
 LEVEL = 0.95
 WILSON = "Wilson score"
@@ -175,3 +180,298 @@ def _t_quantile(degrees: int, level: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + level / 2))
+
+
+# Samples that share an image are not independent: they are taken together as one cluster.
+
+
+def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
+    """The cluster of each sample: two samples are in one where a chain of shared images leads from one to the other.
+
+    Args:
+        images: one sequence a sample, with the names of the images that it shows (a pair has two); a sample without
+            names is a cluster of its own.
+
+    Returns:
+        Cluster numbers parallel to ``images``; a cluster's number is the position of its first sample.
+    """
+    parent = list(range(len(images)))
+
+    def root(sample: int) -> int:
+        while parent[sample] != sample:
+            parent[sample] = parent[parent[sample]]
+            sample = parent[sample]
+        return sample
+
+    first_with: dict[str, int] = {}
+    for position, names in enumerate(images):
+        for name in names:
+            one, other = root(first_with.setdefault(name, position)), root(position)
+            parent[max(one, other)] = min(one, other)
+    return [root(position) for position in range(len(images))]
+
+
+# Which samples of a run share an image, and in words what was known of that.
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """``clusters`` has a number a sample (see ``clusters_of``); ``words`` say what the clusters are."""
+
+    clusters: Sequence[int]
+    words: str
+
+    def count(self, positions: Sequence[int]) -> int:
+        """How many clusters the samples at some positions lie in."""
+        return len({self.clusters[position] for position in positions})
+
+
+def shared_images(samples: Sequence[Sample]) -> SharedImages:
+    """The clusters of ``samples``; one that names no image is a cluster of its own."""
+    keys = [image_keys(sample) for sample in samples]
+    unnamed = sum(not found for found in keys)
+    words = "clusters are samples that share an image"
+    if unnamed == len(samples):
+        words = "no image is named, so that samples were taken as independent"
+    elif unnamed:
+        words += f"; {unnamed} of {len(samples)} samples name no image and were taken as independent"
+    return SharedImages(clusters_of(keys), words)
+
+
+# Drawing clusters with replacement, and their sums where there are too many clusters to draw each.
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+MANY_KINDS = 3000
+"""From so many kinds of clusters on their sums are drawn from a normal distribution."""
+
+# A sum this skewed, |Σ(x - m)³| / (Σ(x - m)²)^1.5, is not drawn as normal: it moves the ends of a 95% interval by
+# skewness · (z² - 1)/6, 2% of a standard error, a third of what 2,000 resamples leave open.
+_MOST_SKEWED = 0.05
+# Bounds the memory of the draws: 2,000 resamples of 3,000 kinds would be 48 MB at once.
+_CELLS_AT_ONCE = 2_000_000
+_ROUNDING = 1e-18
+
+
+def drawn_sums(
+    kinds: Array, counts: NDArray[np.int_], resamples: int, generator: np.random.Generator
+) -> Iterator[Array]:
+    """Sums over clusters that are drawn with replacement, as many as there are, in chunks of (draws x terms).
+
+    Up to 3,000 kinds the number of each is drawn (a multinomial distribution). Of more, those are drawn so that add to
+    a term which few clusters decide, such as the samples of a rare group; how many of the others come is drawn with
+    them, and their sums from the normal distribution with the mean and the covariance that so many draws have (the
+    central limit theorem for resampled sums: A. van der Vaart, Asymptotic Statistics, 1998, ch. 23). The time then
+    grows with the kinds and no longer with the kinds times the resamples.
+
+    Args:
+        kinds: (kinds x terms), what a cluster of each kind adds to each sum.
+        counts: how many clusters are of each kind.
+    """
+    import numpy as np
+
+    n = int(counts.sum())
+    exact = np.ones(len(kinds), dtype=bool)
+    if len(kinds) > MANY_KINDS:
+        exact = _decided_by_few(kinds, counts)
+        if len(kinds) - exact.sum() <= MANY_KINDS:
+            exact[:] = True
+    shares, alone, rest = counts[exact] / n, kinds[exact], None
+    if not exact.all():
+        # All others together are one more kind, the last; its mean is what one of them adds.
+        mean, rest = _moments(kinds[~exact], counts[~exact])
+        shares, alone = np.append(shares, counts[~exact].sum() / n), np.vstack([alone, mean])
+    left, at_once = resamples, max(1, _CELLS_AT_ONCE // len(shares))
+    while left:
+        draws = generator.multinomial(n, shares, size=min(left, at_once)).astype(float)
+        left -= len(draws)
+        sums = draws @ alone
+        if rest is not None:
+            sums += np.sqrt(draws[:, -1:]) * (generator.standard_normal(sums.shape) @ rest)
+        yield sums
+
+
+def _decided_by_few(kinds: Array, counts: NDArray[np.int_]) -> Any:
+    """Which kinds add anything to a term whose sum is too skewed for a normal distribution."""
+    import numpy as np
+
+    apart = kinds - counts @ kinds / counts.sum()
+    spread = counts @ apart**2
+    # What is the same for all clusters spreads by rounding alone.
+    varies = spread > _ROUNDING * (counts @ kinds**2)
+    skewed = varies & (np.abs(counts @ apart**3) > _MOST_SKEWED * spread**1.5)
+    return (kinds[:, skewed] != 0).any(axis=1)
+
+
+def _moments(kinds: Array, counts: NDArray[np.int_]) -> tuple[Array, Array]:
+    """The mean of one draw, (terms), and a root ``R`` of its covariance ``R'R``, (terms x terms)."""
+    import numpy as np
+
+    n = counts.sum()
+    mean = counts @ kinds / n
+    apart = kinds - mean
+    values, vectors = np.linalg.eigh((apart * counts[:, None]).T @ apart / n)
+    return mean, np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+
+
+# The bootstrap behind every interval that has no closed form: sums, gaps, differences and ratios.
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+RESAMPLES = 2000
+METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
+_DIGITS = 9
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A percentile interval; ``n_undefined`` resamples left the statistic undefined and were left out of it.
+
+    ``low`` and ``high`` are None where more than half of the resamples did so.
+    """
+
+    low: float | None
+    high: float | None
+    n_undefined: int
+
+
+def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
+    """Add the rows of ``terms`` (samples x terms) up by cluster: (clusters x terms)."""
+    import numpy as np
+
+    _, at = np.unique(np.asarray(clusters), return_inverse=True)
+    totals = np.zeros((int(at.max()) + 1 if len(at) else 0, terms.shape[1]))
+    np.add.at(totals, at, terms)
+    return totals
+
+
+def bootstrap(
+    totals: Array, statistic: Callable[[Array], Array], seed: int = 0, level: float = LEVEL
+) -> list[Resampled]:
+    """Percentile intervals of statistics that depend on the data through sums over clusters.
+
+    Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993,
+    ch. 13; clusters as the unit: A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8).
+    Clusters with equal sums are drawn as one kind, which gives the same distribution and does not depend on order; of
+    more than 3,000 kinds sums are drawn in place of clusters (see :func:`~.drawing.drawn_sums`).
+
+    Args:
+        totals: (clusters x terms), what each cluster adds to each sum: of an accuracy its right answers and its
+            questions, of a mean its scores' sum and their number.
+        statistic: from (draws x terms) sums to (draws) or (draws x statistics) values, nan where undefined.
+        seed: of the draws.
+        level: of the intervals, in 0-1.
+
+    Returns:
+        One interval a statistic.
+    """
+    import numpy as np
+
+    # Sums that differ by the order of their addition alone are one kind.
+    kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
+    found: list[Any] = []
+    for sums in drawn_sums(kinds, counts, RESAMPLES, np.random.default_rng(seed)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.asarray(statistic(sums), dtype=float)
+        found.append(values.reshape(len(sums), -1))
+    columns = np.concatenate(found).T
+    return [_resampling_interval(column, level) for column in columns]
+
+
+def interval_of(
+    totals: Array, statistic: Callable[[Array], Array], level: float = LEVEL, seed: int = 0
+) -> Interval | None:
+    """The bootstrap's interval of one statistic (see :func:`bootstrap`).
+
+    None where there are fewer than two clusters, where most resamples leave the statistic undefined, and where all
+    give the same value: samples without spread are no certainty.
+    """
+    if len(totals) < 2:
+        return None
+    (found,) = bootstrap(totals, statistic, seed, level)
+    if found.low is None or found.high is None or found.high - found.low < NO_WIDTH:
+        return None
+    return found.low, found.high
+
+
+def _resampling_interval(values: Array, level: float) -> Resampled:
+    import numpy as np
+
+    known = values[np.isfinite(values)]
+    undefined = len(values) - len(known)
+    if len(known) <= len(values) / 2:
+        return Resampled(None, None, undefined)
+    low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
+    return Resampled(float(low), float(high), undefined)
+
+
+# Bootstrap intervals of a sum of means, and of the difference of two groups' sums.
+
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+
+class SumOfMeans:
+    """The sum of the columns' means, over samples that lie in clusters.
+
+    Args:
+        columns: parallel; None is left out of its column's mean. An accuracy in percent is one column of 0 and 100.
+        clusters: the cluster of each sample.
+    """
+
+    def __init__(self, columns: Sequence[Column], clusters: Sequence[int]) -> None:
+        import numpy as np
+
+        values = np.array(columns, dtype=float).T  # None becomes nan
+        known = ~np.isnan(values)
+        # (samples x columns x 2): a value and whether it is there.
+        self._terms: Array = np.stack([np.where(known, values, 0), known.astype(float)], axis=2)
+        self._clusters = clusters
+
+    def interval(self, level: float = LEVEL, seed: int = 0) -> Interval | None:
+        """Of all samples; None where :func:`~.resampling.interval_of` has none."""
+        import numpy as np
+
+        def total(sums: Array) -> Array:
+            half = sums.shape[1] // 2
+            return np.asarray((sums[:, :half] / sums[:, half:]).sum(axis=1))
+
+        terms = self._terms.swapaxes(1, 2).reshape(len(self._terms), -1)
+        return interval_of(totals_by_cluster(self._clusters, terms), total, level, seed)
+
+    def gap_interval(
+        self, one: Sequence[int], other: Sequence[int], level: float = LEVEL, seed: int = 0
+    ) -> Interval | None:
+        """Of the samples at the positions ``one`` less those at ``other``, which have no position in common.
+
+        The clusters of the two are drawn together, so that one which has samples in both counts in both.
+        """
+        import numpy as np
+
+        both = np.array([*one, *other], dtype=int)
+        columns = self._terms.shape[1]
+        terms = np.zeros((len(both), columns, 2, 2))
+        terms[: len(one), :, 0] = self._terms[both[: len(one)]]
+        terms[len(one) :, :, 1] = self._terms[both[len(one) :]]
+        totals = totals_by_cluster([self._clusters[position] for position in both], terms.reshape(len(both), -1))
+
+        def difference(sums: Array) -> Array:
+            by_side = sums.reshape(-1, columns, 2, 2)
+            found = (by_side[..., 0] / by_side[..., 1]).sum(axis=1)
+            return np.asarray(found[:, 0] - found[:, 1])
+
+        return interval_of(totals, difference, level, seed)

@@ -4,6 +4,6 @@ The source pictures need the extra ``synth`` (scikit-image, pydicom, nilearn, ni
 it is used, and the embedded set itself loads without any of them.
 """
 
-from medqbench_vlmeval.synth.mini import write_mini
+from medqbench_vlmeval.synth.embedded_set import write_mini
 
 __all__ = ["write_mini"]

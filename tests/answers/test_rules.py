@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medqbench_vlmeval.answers import extract
-from medqbench_vlmeval.records import Extraction
+from medqbench_vlmeval.types import Extraction
 
 KINDS = {"A": "Motion artifacts", "B": "Noise", "C": "Blur"}
 YES_NO = {"A": "Yes", "B": "No"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.baselines.message import parse_options, read_message
+from medqbench_vlmeval.baselines.chance import parse_options, read_message
 
 OFFICIAL = (
     "Question: Is it sharp?\nOptions:\nA. Yes\nB. No\nPlease select the correct answer from the options above. \n"

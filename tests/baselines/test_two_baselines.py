@@ -16,11 +16,18 @@ from PIL import Image
 
 import medqbench_vlmeval
 from medqbench_vlmeval.baselines import chance, classical
-from medqbench_vlmeval.baselines.reference import reference
-from medqbench_vlmeval.baselines.statistics import is_grey, measure, read_pixels
-from medqbench_vlmeval.baselines.words import FAULTS, asks_absence, faults_in, level_of, modality_in, says_clean
+from medqbench_vlmeval.baselines.classical import (
+    FAULTS,
+    asks_absence,
+    faults_in,
+    level_of,
+    modality_in,
+    reference,
+    says_clean,
+)
+from medqbench_vlmeval.baselines.image_statistics import is_grey, measure, read_pixels
+from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.tasks import MODALITIES
 
 MINI = Path(medqbench_vlmeval.__file__).parent / "data" / "mini"
 SINGLE_TASK = "Describe the quality of this image. Conclude with a quality level in 3-5 sentences."
@@ -221,7 +228,7 @@ def finding(**grades: tuple[float, float]) -> classical.Finding:
 
 
 def test_answers_follow_the_finding() -> None:
-    from medqbench_vlmeval.baselines.message import read_message
+    from medqbench_vlmeval.baselines.chance import read_message
 
     ghosts = finding(mr_motion=(0.2, 0.7), mr_noise=(0.05, 0.0))
 

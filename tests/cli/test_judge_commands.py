@@ -9,8 +9,8 @@ import sqlite3
 
 import pytest
 
-from medqbench_vlmeval.judge.store import Entry, Judgement, VerdictStore
-from medqbench_vlmeval.tasks import DIMENSIONS
+from medqbench_vlmeval.benchmark import DIMENSIONS
+from medqbench_vlmeval.judge.cache import Entry, Judgement, VerdictStore
 from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl, refused
 from tests.commands import run
 from tests.servers import JudgeServer
@@ -147,8 +147,8 @@ def test_a_hundred_models_in_one_export(capsys, tmp_path):
 
 def test_long_exports_are_split(tmp_path):
     from medqbench_vlmeval.errors import BadInput
-    from medqbench_vlmeval.evaluation import Request
-    from medqbench_vlmeval.evaluation.pending import export_calls
+    from medqbench_vlmeval.workflows import Request
+    from medqbench_vlmeval.workflows.batch import export_calls
 
     path = write_predictions(tmp_path, ["one", "two"])
     request = Request(path, "m", "d", tmp_path, judge={"model": "judge-1", "protocol": "rubric"}, cache=tmp_path / "c")

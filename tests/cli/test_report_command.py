@@ -15,7 +15,7 @@ STEM = "m_MedQBench_Perception"
 @pytest.fixture(scope="module")
 def really_scored(tmp_path_factory):
     """A run as 'medqbench score' leaves it: 6 of 12 questions right, all of MRI and none of CT."""
-    from medqbench_vlmeval.evaluation import Request, evaluate
+    from medqbench_vlmeval.workflows import Request, evaluate
 
     folder = tmp_path_factory.mktemp("scored")
     predictions = folder / f"{STEM}.jsonl"

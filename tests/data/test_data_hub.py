@@ -25,7 +25,7 @@ LOAD = """
 import json, sys
 from medqbench_vlmeval.data import describe, load_dataset, where_is
 from medqbench_vlmeval.errors import MedQBenchError
-from medqbench_vlmeval.tasks import Task, parse_dataset_name
+from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 name = parse_dataset_name(sys.argv[1])
 try:
     found = load_dataset(name, images="images" in sys.argv)

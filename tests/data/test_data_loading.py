@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval import data
+from medqbench_vlmeval.benchmark import QUESTION_TYPES, Task, parse_dataset_name
 from medqbench_vlmeval.data import ImageStore, describe, load_dataset, load_sample_file, load_table, samples_sha256
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.tasks import QUESTION_TYPES, Task, parse_dataset_name
 from tests.data.conftest import Write
 from tests.data.rows import BLUE, GREEN, RED, description, pair, question, text_of
 

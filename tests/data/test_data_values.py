@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.data.build import read_answer
-from medqbench_vlmeval.data.columns import find_columns
-from medqbench_vlmeval.data.values import (
+from medqbench_vlmeval.benchmark import SEVERITIES
+from medqbench_vlmeval.data.columns import (
+    find_columns,
     infer_question_type,
     read_difficulty,
     read_modality,
@@ -16,7 +16,7 @@ from medqbench_vlmeval.data.values import (
     read_scope,
     read_severity,
 )
-from medqbench_vlmeval.tasks import SEVERITIES
+from medqbench_vlmeval.data.samples import read_answer
 
 
 @pytest.mark.parametrize(

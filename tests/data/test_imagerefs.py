@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import load_sample_file
-from medqbench_vlmeval.data.imagerefs import ImageRefs, image_keys, image_names
-from medqbench_vlmeval.evaluation import Request, evaluate
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.data.image_cells import ImageRefs, image_keys, image_names
+from medqbench_vlmeval.types import Sample
+from medqbench_vlmeval.workflows import Request, evaluate
 
 HASHED = f"{'5e' * 32}.png"
 

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 from medqbench_vlmeval.data import (
     load_dataset,
+    make_second_pass,
     permutation_of,
     permutation_text,
-    permuted,
     read_permutation,
-    second_pass,
     stratified,
 )
+from medqbench_vlmeval.data import make_second_pass as permuted
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.records import Sample, SampleSet
-from medqbench_vlmeval.tasks import Task, parse_dataset_name
+from medqbench_vlmeval.types import Sample, SampleSet
 
 PERCEPTION = parse_dataset_name("MedQBench_Perception_mini")
 LEVELS = {"A": "Good", "B": "Usable", "C": "Reject"}
@@ -72,9 +72,9 @@ def test_a_permutation_is_the_same_for_ever_and_in_every_process():
 
 def test_neither_row_order_nor_the_spelling_of_an_index_matters():
     found = load_dataset(PERCEPTION, images=False)
-    shown = {sample.index: sample for sample in second_pass(found).samples}
+    shown = {sample.index: sample for sample in make_second_pass(found).samples}
     turned = replace(found, samples=found.samples[::-1])
-    assert {sample.index: sample for sample in second_pass(turned).samples} == shown
+    assert {sample.index: sample for sample in make_second_pass(turned).samples} == shown
     assert permutation_of(question("7")) == permutation_of(question("07")) == permutation_of(question("7.0"))
 
 
@@ -116,7 +116,7 @@ def test_a_set_without_any_order_is_refused():
     found = load_dataset(parse_dataset_name("MedQBench_Reasoning_NoReference_mini"), images=False)
     assert permuted(found.samples[0]) is None
     with pytest.raises(BadInput, match="no sample with options or images whose order"):
-        second_pass(found)
+        make_second_pass(found)
 
 
 def test_of_both_reasoning_tasks_the_pairs_alone_are_asked_again():
@@ -129,7 +129,7 @@ def test_of_both_reasoning_tasks_the_pairs_alone_are_asked_again():
 
 def test_a_limit_takes_the_same_samples_of_both_passes():
     first = load_dataset(PERCEPTION, images=False)
-    again = SampleSet(first.name, first.task, second_pass(first).samples, first.sources)
+    again = SampleSet(first.name, first.task, make_second_pass(first).samples, first.sources)
     assert stratified(first.samples, 12) == stratified(again.samples, 12)
 
 

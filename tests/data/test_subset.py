@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 from medqbench_vlmeval.data import load_dataset, stratified
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import Task, parse_dataset_name
+from medqbench_vlmeval.types import Sample
 
 
 def made(sizes):

@@ -9,8 +9,8 @@ from typing import Any
 
 from openpyxl import load_workbook
 
+from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.files import write_json, write_jsonl
-from medqbench_vlmeval.tasks import DIMENSIONS
 
 Scores = Sequence[float | None]
 

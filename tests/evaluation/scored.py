@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
 from medqbench_vlmeval.files import write_json, write_jsonl
-from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
 
 Row = dict[str, Any]
 

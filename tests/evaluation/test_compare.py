@@ -6,8 +6,8 @@ import random
 import pytest
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation.compare import compare_runs, write_comparison
 from medqbench_vlmeval.files import write_jsonl
+from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 from tests.evaluation.scored import choice_row, judged_row, write_scored
 
 HASH_1, HASH_2 = f"{'1' * 64}.png", f"{'2' * 64}.png"

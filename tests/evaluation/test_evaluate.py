@@ -11,9 +11,9 @@ import time
 import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
-from medqbench_vlmeval.evaluation import Request, evaluate
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.judge.store import VerdictStore
+from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.workflows import Request, evaluate
 from tests.servers import JudgeServer, Reply, refusal
 
 GOOD = "The image is sharp. Overall, the quality of this image is good."
@@ -147,7 +147,7 @@ def test_a_second_run_pays_nothing_again(tmp_path):
 RUN = """
 import sys
 from pathlib import Path
-from medqbench_vlmeval.evaluation import Request, evaluate
+from medqbench_vlmeval.workflows import Request, evaluate
 path, url = Path(sys.argv[1]), sys.argv[2]
 judge = {"model": "j", "api_base": url, "protocol": "rubric", "nproc": 4}
 evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_NoReference", out=path.parent,
@@ -190,8 +190,8 @@ def test_results_that_cannot_be_written_are_an_error_and_predictions_stay(tmp_pa
 
 
 def test_predictions_of_another_dataset_are_refused(tmp_path):
+    from medqbench_vlmeval.benchmark import parse_dataset_name
     from medqbench_vlmeval.data import load_dataset
-    from medqbench_vlmeval.tasks import parse_dataset_name
 
     path = tmp_path / "m_d.csv"
     path.write_text("index,prediction\nq-1,A\n", encoding="utf-8")
@@ -201,8 +201,8 @@ def test_predictions_of_another_dataset_are_refused(tmp_path):
 
 
 def test_missing_predictions_count_as_wrong_and_are_named(tmp_path):
+    from medqbench_vlmeval.benchmark import parse_dataset_name
     from medqbench_vlmeval.data import load_dataset
-    from medqbench_vlmeval.tasks import parse_dataset_name
 
     samples = load_dataset(parse_dataset_name("MedQBench_Perception_mini"), images=False)
     first = samples.samples[0]

@@ -7,10 +7,10 @@ import openpyxl
 import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge
-from medqbench_vlmeval.evaluation import Request, evaluate, headline
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.report.render_extractor import extractor_grid, extractor_lines
-from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.run_tables import extractor_grid, extractor_lines
+from medqbench_vlmeval.runs.result import parts_of
+from medqbench_vlmeval.workflows import Request, evaluate, headline
 from tests.canaries import leaks
 from tests.servers import JudgeServer, Reply, refusal
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from medqbench_vlmeval.evaluation import Request, evaluate
+from medqbench_vlmeval.workflows import Request, evaluate
 from tests.servers import JudgeServer
 
 N, NPROC, KILLS = 150, 8, 30
@@ -22,8 +22,8 @@ N, NPROC, KILLS = 150, 8, 30
 LIVES = """
 import json, os, random, signal, sys, time
 from pathlib import Path
-from medqbench_vlmeval.evaluation import Request, evaluate
-import medqbench_vlmeval.judge.engine, medqbench_vlmeval.judge.model_judge, medqbench_vlmeval.judge.panel
+from medqbench_vlmeval.workflows import Request, evaluate
+import medqbench_vlmeval.judge.engine, medqbench_vlmeval.judge.judges
 import medqbench_vlmeval.report.workbook, openai, openpyxl, tenacity
 path, cache, url, seed, kills = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 moments = random.Random(seed)

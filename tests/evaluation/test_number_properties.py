@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.answers import extract_choice
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation import Request, evaluate
+from medqbench_vlmeval.workflows import Request, evaluate
 
 Row = dict[str, Any]
 

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from medqbench_vlmeval.evaluation import Request, evaluate
-from medqbench_vlmeval.records import Extraction, Prediction, Sample
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring import score_perception
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.types import Extraction, Prediction, Sample
+from medqbench_vlmeval.workflows import Request, evaluate
 from tests.servers import JudgeServer, Reply
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from openpyxl import load_workbook
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation.agreement import compare_ratings, write_comparison
-from medqbench_vlmeval.evaluation.rating import draw_ratings, shares
 from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
+from medqbench_vlmeval.workflows.rating_sheets import draw_ratings, shares
 from tests.evaluation.ratings import HEADER, fill, judged_row, write_run, write_table
 
 MODALITIES = ("CT", "MRI", "Fundus")

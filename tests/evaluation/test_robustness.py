@@ -7,17 +7,12 @@ import json
 import openpyxl
 import pytest
 
-from medqbench_vlmeval.data import (
-    load_dataset,
-    permutation_of,
-    permutation_text,
-    second_pass,
-)
+from medqbench_vlmeval.benchmark import parse_dataset_name
+from medqbench_vlmeval.data import load_dataset, make_second_pass, permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation.robustness import PassesRequest, compare_passes, robustness_paths
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.report.render_robustness import robustness_tables
-from medqbench_vlmeval.tasks import parse_dataset_name
+from medqbench_vlmeval.report.agreement_tables import robustness_tables
+from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes, robustness_paths
 from tests.commands import run
 
 PERCEPTION = "MedQBench_Perception_mini"
@@ -32,7 +27,7 @@ def write(folder, model, dataset, reply, drop=(), **columns):
     """A prediction file as our dataset classes make it; ``reply`` gives the text for a sample as it is shown."""
     first = samples_of(dataset.removesuffix("_robustness"))
     again = dataset.endswith("_robustness")
-    shown = second_pass(first) if again else first
+    shown = make_second_pass(first) if again else first
     officials = {sample.index: sample for sample in first.samples}
     rows = []
     for sample in shown.samples:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.evaluation.runs import read_runs
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.runs.files import read_runs
 from tests.evaluation.scored import choice_row, judged_row, write_scored
 
 

@@ -23,10 +23,10 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.judge.asking import Answer, Messages
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.client import Answer, Messages
+from medqbench_vlmeval.types import Prediction, Sample
 from tests.servers import JudgeServer, Request
 
 if TYPE_CHECKING:

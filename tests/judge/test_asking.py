@@ -9,9 +9,16 @@ import pytest
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions
-from medqbench_vlmeval.judge.asking import Answer, OpenAIAsker, Unanswered, read_completion, request_body, retry_after
-from medqbench_vlmeval.judge.failures import short_words
-from medqbench_vlmeval.judge.masking import Mask
+from medqbench_vlmeval.judge.client import (
+    Answer,
+    OpenAIAsker,
+    Unanswered,
+    read_completion,
+    request_body,
+    retry_after,
+    short_words,
+)
+from medqbench_vlmeval.judge.secrets import Mask
 from tests.servers import JudgeServer, Reply, Request, refusal
 
 KEY = "sk-canary-0123456789"

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge, RunFailed
 from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
-from medqbench_vlmeval.judge.batch_api import BatchApi, collected, states_of
-from medqbench_vlmeval.judge.batch_lines import call_line, read_call_file
-from medqbench_vlmeval.judge.batch_notes import read_submissions, require_new, state_path
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.batch_api import BatchApi, collected, read_submissions, require_new, state_path, states_of
+from medqbench_vlmeval.judge.batch_files import call_line, read_call_file
+from medqbench_vlmeval.types import Prediction, Sample
 from tests.batch_server import EXPIRED, LOST, BatchServer, refused
 from tests.servers import Reply, Request
 

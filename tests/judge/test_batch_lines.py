@@ -11,23 +11,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
-from medqbench_vlmeval.judge.batch_answers import import_answers, require_answers
-from medqbench_vlmeval.judge.batch_lines import (
+from medqbench_vlmeval.judge.batch_files import (
     LineSpool,
     call_line,
     custom_id,
+    import_answers,
     part_paths,
     read_call_file,
     read_custom_id,
+    require_answers,
 )
+from medqbench_vlmeval.judge.cache import Entry, VerdictStore
 from medqbench_vlmeval.judge.calls import Call, Judgement
-from medqbench_vlmeval.judge.masking import Mask
-from medqbench_vlmeval.judge.protocol import PROTOCOLS
-from medqbench_vlmeval.judge.store import Entry, VerdictStore
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.judge.protocols import PROTOCOLS
+from medqbench_vlmeval.judge.secrets import Mask
+from medqbench_vlmeval.types import Prediction, Sample
 from tests.batch_server import answer_lines, completion, jsonl, refused, vllm_lines
 from tests.servers import JudgeServer
 

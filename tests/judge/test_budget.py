@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
 from medqbench_vlmeval.judge.budget import CHAT_TOKENS, Estimate, estimates, total
-from medqbench_vlmeval.judge.prices import Price, PriceTable
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.judge.store_view import VerdictStoreView
+from medqbench_vlmeval.judge.cache import VerdictStore, VerdictStoreView
 from medqbench_vlmeval.judge.tokens import counter_for
-from medqbench_vlmeval.records import Prediction, PredictionStatus, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.usage import Price, PriceTable
+from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
 from tests.servers import JudgeServer
 
 MILLION = 1_000_000

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.answers.conclusion import preference
 from medqbench_vlmeval.judge import preferred_image, quality_level
-from medqbench_vlmeval.judge.conclusion import preference
 
 LEVELS: list[tuple[str, str | None]] = [
     ("Overall, the quality of this image is good.", "good"),

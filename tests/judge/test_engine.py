@@ -15,15 +15,14 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
-from medqbench_vlmeval.judge.asking import Answer, Messages, retry_after
+from medqbench_vlmeval.judge.cache import VerdictStore
 from medqbench_vlmeval.judge.calls import Call
-from medqbench_vlmeval.judge.engine import Engine
-from medqbench_vlmeval.judge.limits import Pace
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.judge.client import Answer, Messages, retry_after
+from medqbench_vlmeval.judge.engine import Engine, Pace
+from medqbench_vlmeval.types import JudgedSample, Prediction, Sample
 from tests.servers import JudgeServer, Reply, Request, refusal
 
 

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_extractor, spent
-from medqbench_vlmeval.judge.asking import Answer, Messages
-from medqbench_vlmeval.judge.choice import CHOICE, choice_protocol, letter_of, number_of, options_text
-from medqbench_vlmeval.judge.choice_reply import parse_choice
-from medqbench_vlmeval.judge.extractor import extractor_name, extractor_options
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.records import Choice, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.calls import parse_choice
+from medqbench_vlmeval.judge.client import Answer, Messages
+from medqbench_vlmeval.judge.judges import extractor_name, extractor_options
+from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, number_of, options_text
+from medqbench_vlmeval.types import Choice, Sample
 from tests.judge.attacks import ATTACKS, WRONG
 from tests.judge.simulated_judge import read_prompt
 from tests.servers import JudgeServer, Reply, Request, refusal

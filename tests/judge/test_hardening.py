@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from medqbench_vlmeval.judge.neutral import neutralised
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.judge.delimit import neutralised
 from tests.judge.attacks import ATTACKS, RIGHT, WRONG, Attack
 from tests.judge.simulated_judge import KEY, REFERENCE, answer, changed, read_prompt, verdict
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, parse_dataset_name
 from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, parse_dataset_name
+from medqbench_vlmeval.types import Prediction, Sample
 
 
 @pytest.fixture(params=["MedQBench_Reasoning_NoReference_mini", "MedQBench_Reasoning_Comparative_mini"])

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, usage_of
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 from tests.servers import JudgeServer, Reply, Request, refusal
 
 KEY = "sk-canary-0123456789"
@@ -386,8 +386,8 @@ def test_ctrl_c_stops_at_once_with_calls_in_flight(tmp_path: Path) -> None:
     with JudgeServer(reply) as server:
         code = f"""
             from medqbench_vlmeval.judge import JudgeOptions, build_judge
-            from medqbench_vlmeval.records import Prediction, Sample
-            from medqbench_vlmeval.tasks import Task
+            from medqbench_vlmeval.types import Prediction, Sample
+            from medqbench_vlmeval.benchmark import Task
             judge = build_judge(JudgeOptions("m", {server.base_url!r}, protocol="rubric"))
             try:
                 judge.judge([Sample("1", Task.NO_REFERENCE, None, description="r")], [Prediction("1", "a")])

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.judge.private import shown_extra, shown_url
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
 
 # What the kit's runner passes for `--judge m --judge-base-url http://h:1/v1 --judge-key k`.
 FROM_RUNNER: dict[str, Any] = {

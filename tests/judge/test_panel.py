@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.evaluation import Evaluation, Request, evaluate
 from medqbench_vlmeval.files import write_jsonl
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, usage_of
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.types import JudgedSample, Prediction, Sample
+from medqbench_vlmeval.workflows import Evaluation, Request, evaluate
 from tests.servers import JudgeServer, Reply, refusal
 from tests.servers import Request as Call
 

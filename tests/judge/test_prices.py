@@ -7,7 +7,7 @@ import json
 import pytest
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge.prices import Price, load_prices
+from medqbench_vlmeval.judge.usage import Price, load_prices
 
 
 @pytest.fixture(autouse=True)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge.neutral import neutralised
-from medqbench_vlmeval.judge.protocol import Protocol, load_protocol
-from medqbench_vlmeval.tasks import DIMENSIONS, Task, dimension_scores
+from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.protocols import Protocol, load_protocol
 
 REASONING = (Task.NO_REFERENCE, Task.COMPARATIVE)
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.judge.calls import Call
-from medqbench_vlmeval.judge.neutral import neutralised
-from medqbench_vlmeval.judge.reading import EMPTY, NO_COMPLETION, NO_VERDICT, Reading, read_reply
-from medqbench_vlmeval.tasks import DIMENSIONS, Task, dimension_scores
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
+from medqbench_vlmeval.judge.calls import EMPTY, NO_COMPLETION, NO_VERDICT, Call, Reading, read_reply
+from medqbench_vlmeval.judge.delimit import neutralised
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
 JOINT = Call("k", "i", Task.COMPARATIVE, "p", ALLOWED, structured=True)

@@ -4,11 +4,11 @@ import itertools
 
 import pytest
 
+from medqbench_vlmeval.answers.attributes import findings
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
-from medqbench_vlmeval.judge.findings import findings
 from medqbench_vlmeval.judge.rules import NO_CONCLUSION, RulesJudge
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.types import Prediction, Sample
 
 NOISY = "The CT slice shows severe noise and mild blur. Contrast is poor. Overall, the quality of this image is reject."
 CLEAN = "The image is sharp, free of noise and artifacts. Overall, the quality of this image is good."

@@ -15,12 +15,11 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.judge.masking import Mask, masked_logs, masked_traceback
-from medqbench_vlmeval.judge.private import is_secret_name, shown_extra
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.secrets import Mask, is_secret_name, masked_logs, masked_traceback, shown_extra
+from medqbench_vlmeval.types import Prediction, Sample
 from tests.canaries import forms_of, leaks
 from tests.commands import run
 from tests.servers import JudgeServer, Reply, Request

@@ -18,9 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.cache import FILE_NAME, Entry, VerdictStore, VerdictStoreView, default_folder, size_limit
 from medqbench_vlmeval.judge.calls import Judgement
-from medqbench_vlmeval.judge.store import FILE_NAME, Entry, VerdictStore, default_folder, size_limit
-from medqbench_vlmeval.judge.store_view import VerdictStoreView
 
 
 def entry(key: str, score: int = 2, reply: str = "Score", judge: str = "j", protocol: str = "rubric") -> Entry:
@@ -155,7 +154,7 @@ READ_ONLY = """
 import os, sys, logging
 from pathlib import Path
 logging.basicConfig(format="%(message)s")
-from medqbench_vlmeval.judge.store import Entry, VerdictStore
+from medqbench_vlmeval.judge.cache import Entry, VerdictStore
 from medqbench_vlmeval.judge.calls import Judgement
 folder = Path(sys.argv[1])
 with VerdictStore(folder) as store:
@@ -193,9 +192,9 @@ import logging, resource, signal, sys
 from pathlib import Path
 logging.basicConfig(format="%(message)s")
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.types import Prediction, Sample
+from medqbench_vlmeval.benchmark import Task
 import openai
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 samples = [Sample(str(i), Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(100)]
@@ -312,7 +311,7 @@ def test_answers_wait_while_another_process_holds_the_file(tmp_path: Path, caplo
 
 
 def test_a_file_that_was_locked_takes_answers_again_within_the_run(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("medqbench_vlmeval.judge.store._TRY_AGAIN_AFTER", 0.0)
+    monkeypatch.setattr("medqbench_vlmeval.judge.cache._TRY_AGAIN_AFTER", 0.0)
     with VerdictStore(tmp_path, patience=0.05) as store:
         other = locked(tmp_path)
         store.add([entry("a")])

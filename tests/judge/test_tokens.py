@@ -11,11 +11,10 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
-from medqbench_vlmeval.judge.answer_length import cut_answers
-from medqbench_vlmeval.judge.tokens import count, counter_for
-from medqbench_vlmeval.records import Prediction, Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.judge.tokens import count, counter_for, cut_answers
+from medqbench_vlmeval.types import Prediction, Sample
 from tests.servers import JudgeServer
 
 SAMPLE = Sample("7", Task.NO_REFERENCE, None, description="good")
@@ -157,7 +156,7 @@ def test_ordinary_answers_are_not_counted_at_all(monkeypatch):
     def fail(model):
         raise AssertionError("counted")
 
-    monkeypatch.setattr("medqbench_vlmeval.judge.answer_length.counter_for", fail)
+    monkeypatch.setattr("medqbench_vlmeval.judge.tokens.counter_for", fail)
     assert cut_answers([(SAMPLE, "x" * 1000)], 1000, "gpt-4o") == ([(SAMPLE, "x" * 1000)], {})
 
 

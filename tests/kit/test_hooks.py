@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.kit.hooks import ReportHooks
+from medqbench_vlmeval.kit.datasets import ReportHooks
 from tests.report.examples import combined_score, perception_score
 
 

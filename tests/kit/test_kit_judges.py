@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
-from medqbench_vlmeval.judge.asking import Unanswered
-from medqbench_vlmeval.judge.store import VerdictStore
-from medqbench_vlmeval.kit.judges import kit_asker
-from medqbench_vlmeval.records import JudgedSample, Prediction, Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.client import Unanswered
+from medqbench_vlmeval.kit.judge import kit_asker
+from medqbench_vlmeval.types import JudgedSample, Prediction, Sample
 from tests.canaries import forms_of
 from tests.servers import JudgeServer, Reply, Request, refusal
 

@@ -11,10 +11,10 @@ import pytest
 from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.kit.limits import LIMIT_VARIABLE, takes_limit
+from medqbench_vlmeval.kit.guards import nothing_lost
+from medqbench_vlmeval.kit.options import LIMIT_VARIABLE, takes_limit
+from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.kit.runner import run
-from medqbench_vlmeval.kit.status import Job
-from medqbench_vlmeval.kit.uncut import nothing_lost
 from tests.servers import JudgeServer
 
 PERCEPTION = "MedQBench_Perception_mini"

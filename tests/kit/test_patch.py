@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.installed import require_kit
 from medqbench_vlmeval.kit.patching import HOOKS, State, apply, check, kit_root, revert
+from medqbench_vlmeval.kit_version import require_kit
 
 PATCHES = Path(__file__).resolve().parents[2] / "patches"
 

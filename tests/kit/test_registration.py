@@ -1,5 +1,5 @@
 import medqbench_vlmeval
-from medqbench_vlmeval.tasks import ALL_DATASET_NAMES
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
 
 
 def test_all_names_are_known_to_the_kit(kit):

@@ -342,7 +342,7 @@ def test_abbreviated_key_options_are_refused(kit, work, option):
 
 
 def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, monkeypatch, tmp_path):
-    from medqbench_vlmeval.installed import require_kit
+    from medqbench_vlmeval.kit_version import require_kit
 
     if not require_kit().commit:
         pytest.skip("only git HEAD's runner has --data-config")

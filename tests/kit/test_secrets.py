@@ -18,13 +18,7 @@ import pytest
 
 from medqbench_vlmeval.data import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.kit.redaction import (
-    Redaction,
-    argument_secrets,
-    environment_secrets,
-    redacted,
-    shown_arguments,
-)
+from medqbench_vlmeval.kit.guards import Redaction, argument_secrets, environment_secrets, redacted, shown_arguments
 from medqbench_vlmeval.kit.runner import run
 from tests.canaries import leaks
 from tests.servers import JudgeServer, Reply, Request

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 from medqbench_vlmeval.data import load_dataset, samples_sha256
-from medqbench_vlmeval.data.imagerefs import image_keys, image_names
+from medqbench_vlmeval.data.image_cells import image_keys, image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
-from medqbench_vlmeval.records import Prediction, PredictionStatus, Sample
-from medqbench_vlmeval.tasks import Task, parse_dataset_name
+from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
 from tests.predictions.test_predictions_reading import dump
 
 PERCEPTION = {"question": "What is it?", "A": "Blur", "B": "None", "C": "", "answer": "B", "modality": "ct"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions import read_predictions
-from medqbench_vlmeval.records import PredictionStatus
+from medqbench_vlmeval.types import PredictionStatus
 
 OK, FAILED = PredictionStatus.OK, PredictionStatus.INFERENCE_FAILED
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)

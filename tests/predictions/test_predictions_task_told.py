@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions import read_predictions, samples_from_table
-from medqbench_vlmeval.tasks import Task
 
 
 def write(path: Path, head: list[str], rows: list[list[str]]) -> Path:

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from medqbench_vlmeval.installed import find_kit
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.judge import load_protocol
+from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.prompts import build_text
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.types import Sample
 
 pytestmark = [
     pytest.mark.slow,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.prompts.official import read_texts
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.types import Sample
 from tests.prompts.kits import CAPTION_FILE, PAIRED_FILE, QUESTION_FILE, make_kit
 
 
@@ -106,7 +106,7 @@ def test_without_a_kit_the_message_names_how_to_install_it_and_what_works_withou
     code = (
         "from medqbench_vlmeval.errors import MissingDependency\n"
         "from medqbench_vlmeval.prompts import judge_templates\n"
-        "from medqbench_vlmeval.tasks import Task\n"
+        "from medqbench_vlmeval.benchmark import Task\n"
         "try:\n    judge_templates(Task.NO_REFERENCE)\nexcept MissingDependency as error:\n    print(error)\n"
     )
     message = run_without_kit(code, tmp_path)
@@ -118,8 +118,8 @@ def test_without_a_kit_the_message_names_how_to_install_it_and_what_works_withou
 
 def test_own_styles_need_no_kit(tmp_path: Path) -> None:
     code = (
-        "from medqbench_vlmeval.prompts import build_text\nfrom medqbench_vlmeval.records import Sample\n"
-        "from medqbench_vlmeval.tasks import Task\n"
+        "from medqbench_vlmeval.prompts import build_text\nfrom medqbench_vlmeval.types import Sample\n"
+        "from medqbench_vlmeval.benchmark import Task\n"
         "print(build_text(Sample('1', Task.PERCEPTION, 'Q?', {'A': 'x', 'B': 'y'}), 'letter'))\n"
     )
     assert "(B) y" in run_without_kit(code, tmp_path)

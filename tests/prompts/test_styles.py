@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.prompts import STYLES, build_text, check_style, style_hash
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.types import Sample
 
 
 def question(text: str | None = "What is seen?", **options: str) -> Sample:

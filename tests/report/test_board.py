@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.board_check import check
-from medqbench_vlmeval.report.board_history import print_histories
-from medqbench_vlmeval.report.leaderboard import add, leaderboard_rows, own_entries, remove, update
-from medqbench_vlmeval.report.rows import Row
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.report.leaderboard.board import (
+    add,
+    leaderboard_rows,
+    own_entries,
+    print_histories,
+    remove,
+    update,
+)
+from medqbench_vlmeval.report.leaderboard.openvlm import check
+from medqbench_vlmeval.report.standings import Row
 from tests.report.examples import combined_score, perception_score, reasoning_score
 
 

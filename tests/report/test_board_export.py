@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.board_export import BEGIN, END, shown, table_file, write
-from medqbench_vlmeval.report.board_tables import csv_table, html_tables, markdown_tables
-from medqbench_vlmeval.report.leaderboard import rows_of, rows_of_scores
-from medqbench_vlmeval.report.rows import Row
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.report.leaderboard.board import BEGIN, END, rows_of, rows_of_scores, shown, table_file, write
+from medqbench_vlmeval.report.leaderboard.tables import csv_table, html_tables, markdown_tables
+from medqbench_vlmeval.report.standings import Row
 from tests.report.examples import combined_score, perception_score
 
 HOSTILE = [

@@ -6,8 +6,8 @@ import pytest
 from openpyxl import load_workbook
 from rich.console import Console
 
-from medqbench_vlmeval.evaluation.compare import compare_runs, write_comparison
-from medqbench_vlmeval.report.render_compare import compare_tables
+from medqbench_vlmeval.report.compare_tables import compare_tables
+from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 from tests.evaluation.scored import choice_row, judged_row, write_scored
 
 EVIL = '=HYPERLINK("http://x")[red]\x1b[2J\u202e'

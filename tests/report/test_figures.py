@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.figures import heatmap, radar, themed_svgs, write_figures
-from medqbench_vlmeval.report.figures.captions import caption_of
-from medqbench_vlmeval.report.figures.heatmap import colour_range
-from medqbench_vlmeval.report.figures.plots import Confusion, figures_of
+from medqbench_vlmeval.report.figures import draw as heatmap
+from medqbench_vlmeval.report.figures import draw as radar
+from medqbench_vlmeval.report.figures import themed_svgs, write_figures
+from medqbench_vlmeval.report.figures.draw import colour_range
+from medqbench_vlmeval.report.figures.plots import Confusion, caption_of, figures_of
 from medqbench_vlmeval.report.figures.style import drawing, look_of
-from medqbench_vlmeval.report.labels import run_labels, shortened
-from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.standings import run_labels, shortened
+from medqbench_vlmeval.runs.result import parts_of
 from tests.report.examples import combined_score, perception_score
 from tests.report.many import HOSTILE, cell, perception, reasoning
 
@@ -252,11 +253,11 @@ def test_inline_figures_follow_the_page(written):
 def test_a_dozen_runs_get_a_panel_each():
     radar_only = {"groups": {"modality": perception()["groups"]["modality"]}, "findings": {}}
     figure = next(iter(figures_of([perception(f"Model {n}", n, **radar_only) for n in range(12)])))
-    from medqbench_vlmeval.report.figures import radar
+    from medqbench_vlmeval.report.figures import draw as radar
     from medqbench_vlmeval.report.figures.style import drawing
 
     with drawing():
-        drawn = radar.draw(figure)
+        drawn = radar.draw_radar(figure)
         out = io.BytesIO()
         drawn.savefig(out, format="svg")
     assert len(drawn.axes) == 12
@@ -315,7 +316,7 @@ def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
 def test_names_of_groups_stay_inside_and_apart(n, runs):
     plots = {figure.kind: figure for figure in figures_of(many_groups(n, runs)) if not isinstance(figure, Confusion)}
     with drawing():
-        for draw, plot in ((heatmap.draw, plots["heatmap"]), (radar.draw, plots["radar"])):
+        for draw, plot in ((heatmap.draw_heatmap, plots["heatmap"]), (radar.draw_radar, plots["radar"])):
             drawn = draw(plot)
             drawn.set_dpi(300)  # at fewer dots letters are rounded to whole ones
             drawn.draw_without_rendering()
@@ -338,7 +339,7 @@ def test_known_modalities_are_named_in_full():
     for scores in ([score], [{**score, "model": f"m{run}"} for run in range(5)]):
         plots = {figure.kind: figure for figure in figures_of(scores) if not isinstance(figure, Confusion)}
         with drawing():
-            for drawn in (heatmap.draw(plots["heatmap"]), radar.draw(plots["radar"])):
+            for drawn in (heatmap.draw_heatmap(plots["heatmap"]), radar.draw_radar(plots["radar"])):
                 texts = " ".join(text.get_text() for axes in drawn.axes for text in axes.texts)
                 texts += " ".join(text.get_text() for text in drawn.texts)
                 assert "Histopathology" in texts and "Endoscopy" in texts and "Fundus" in texts

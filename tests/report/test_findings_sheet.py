@@ -7,12 +7,12 @@ from typing import Any
 
 from openpyxl import load_workbook
 
-from medqbench_vlmeval.report.cells import Book
-from medqbench_vlmeval.report.render_findings import findings_lines
-from medqbench_vlmeval.report.runs import parts_of
-from medqbench_vlmeval.report.sheet_findings import add_findings
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.report.finding_tables import add_findings
+from medqbench_vlmeval.report.sheet import Book
+from medqbench_vlmeval.report.terminal import findings_lines
+from medqbench_vlmeval.runs.result import parts_of
 from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
-from medqbench_vlmeval.tasks import Task
 from tests.report.examples import combined_score, perception_score
 from tests.scoring.finding_data import FIRST, SECOND, columns, described, level, question
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import published_rows
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report import leaderboard
-from medqbench_vlmeval.report.board_runs import scored_runs
-from medqbench_vlmeval.report.leaderboard import leaderboard_rows, update
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.report.leaderboard import board as leaderboard
+from medqbench_vlmeval.report.leaderboard.board import leaderboard_rows, update
+from medqbench_vlmeval.runs.files import scored_runs
 from tests.report.examples import combined_score, perception_score, reasoning_score
 
 CSV_FILES = ("perception.csv", "no_reference.csv", "comparative.csv")

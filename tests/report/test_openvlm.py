@@ -14,13 +14,10 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.board_check import check
-from medqbench_vlmeval.report.board_runs import Result
-from medqbench_vlmeval.report.openvlm import merge
-from medqbench_vlmeval.report.openvlm_meta import meta_of, zoo_model
-from medqbench_vlmeval.report.openvlm_text import with_value
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.report.leaderboard.openvlm import check, merge, meta_of, with_value, zoo_model
+from medqbench_vlmeval.runs.files import Result
 from tests.report.examples import combined_score, perception_score, reasoning_score
 
 MINI = "MedQBench_Perception_mini"

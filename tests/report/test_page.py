@@ -16,11 +16,9 @@ from PIL import Image
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.page import write_page
-from medqbench_vlmeval.report.page.document import SCRIPTS, STYLES, json_text
-from medqbench_vlmeval.report.page.figures import cleaned
-from medqbench_vlmeval.report.page.lengths import LIMITS, shortened
-from medqbench_vlmeval.report.page.pictures import Finder
-from medqbench_vlmeval.report.page.thumbnails import RUNGS, make_thumbnails
+from medqbench_vlmeval.report.page.content import cleaned
+from medqbench_vlmeval.report.page.page import LIMITS, SCRIPTS, STYLES, json_text, shortened
+from medqbench_vlmeval.report.page.thumbnails import RUNGS, Finder, make_thumbnails
 from tests.report.examples import combined_score, perception_samples, perception_score, reasoning_samples
 from tests.report.page_runs import (
     CLOSING,

@@ -2,11 +2,10 @@ import re
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.report.markup import latex_text, markdown_text
-from medqbench_vlmeval.report.paper_rows import BEST, SECOND, paper_rows, ranks_of
-from medqbench_vlmeval.report.paper_tables import latex_table, markdown_table, write_tables
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.report.paper import BEST, SECOND, latex_table, markdown_table, paper_rows, ranks_of, write_tables
+from medqbench_vlmeval.report.text import latex_text, markdown_text
 from tests.report.examples import combined_score, perception_score
 from tests.report.many import HOSTILE, perception, reasoning
 

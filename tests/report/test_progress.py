@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from medqbench_vlmeval.judge import Progress
-from medqbench_vlmeval.judge.prices import Price, PriceTable
-from medqbench_vlmeval.report.progress import Meter, clock, dollars, judge_progress
+from medqbench_vlmeval.judge.usage import Price, PriceTable
+from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress
 
 
 class Clock:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary, terminal_tables, update
-from medqbench_vlmeval.report.render import Grid, print_grid
+from medqbench_vlmeval.report.terminal import Grid, print_grid
 from tests.report.examples import combined_score, perception_score
 
 EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"

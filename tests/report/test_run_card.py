@@ -5,10 +5,16 @@ import pytest
 from huggingface_hub import ModelCard
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.model_index import metadata_block
-from medqbench_vlmeval.report.run_card import run_card, write_card
-from medqbench_vlmeval.report.run_command import command_line, run_again, score_again, shown_command
-from medqbench_vlmeval.report.runs import parts_of
+from medqbench_vlmeval.report.card import (
+    command_line,
+    metadata_block,
+    run_again,
+    run_card,
+    score_again,
+    shown_command,
+    write_card,
+)
+from medqbench_vlmeval.runs.result import parts_of
 from tests.report.examples import combined_score, perception_score
 from tests.report.many import HOSTILE, perception, reasoning
 

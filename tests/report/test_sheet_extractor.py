@@ -1,8 +1,8 @@
 """The workbook's block with strict and lenient accuracy side by side."""
 
-from medqbench_vlmeval.report.cells import Book
-from medqbench_vlmeval.report.runs import parts_of
-from medqbench_vlmeval.report.sheet_extractor import add_extractor_block
+from medqbench_vlmeval.report.run_tables import add_extractor_block
+from medqbench_vlmeval.report.sheet import Book
+from medqbench_vlmeval.runs.result import parts_of
 
 
 def side(overall, low, high):

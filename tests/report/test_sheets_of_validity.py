@@ -10,7 +10,7 @@ from openpyxl import load_workbook
 from rich.console import Console
 
 from medqbench_vlmeval.report import run_summary, write_workbook
-from medqbench_vlmeval.report.judge_words import judge_words
+from medqbench_vlmeval.report.sample_tables import judge_words
 from tests.report.examples import combined_score, reasoning_samples, reasoning_score
 
 CONCLUSIONS = {

@@ -9,7 +9,8 @@ from xml.sax.saxutils import escape
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.report.text import CELL_LIMIT, cell_text, csv_text, sheet_name, storable, terminal_text
+from medqbench_vlmeval.files import storable
+from medqbench_vlmeval.report.text import CELL_LIMIT, cell_text, csv_text, sheet_name, terminal_text
 
 # Surrogates and control characters are what models and broken decoders really put out.
 TEXTS = st.text(st.characters(exclude_categories=())) | st.text("_x041=+-@\t\r\n \ud800\U0001f9e0[]'")

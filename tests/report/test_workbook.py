@@ -15,7 +15,8 @@ from openpyxl import load_workbook
 
 from medqbench_vlmeval.data import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report import cells, write_workbook
+from medqbench_vlmeval.report import sheet as cells
+from medqbench_vlmeval.report import write_workbook
 from tests.report.examples import (
     combined_score,
     perception_samples,

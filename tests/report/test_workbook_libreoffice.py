@@ -11,7 +11,7 @@ import pytest
 from openpyxl import load_workbook
 
 from medqbench_vlmeval.report import write_workbook
-from medqbench_vlmeval.report.workbook_many import write_many
+from medqbench_vlmeval.report.workbook import write_many
 from tests.report.examples import (
     combined_score,
     perception_samples,

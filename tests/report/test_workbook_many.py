@@ -14,7 +14,7 @@ import pytest
 from openpyxl import load_workbook
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.workbook_many import write_many
+from medqbench_vlmeval.report.workbook import write_many
 from tests.report.examples import combined_score, perception_score, reasoning_score
 
 HOSTILE = "=HYPERLINK(1)\x00\ud800_x0041_\x1b[31m"

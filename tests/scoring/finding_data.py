@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.types import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 
 YES_NO = {"A": "Yes", "B": "No"}
 FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))

@@ -3,10 +3,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.scoring.clusters import clusters_of
-from medqbench_vlmeval.scoring.shared_images import shared_images
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.scoring.intervals import clusters_of, shared_images
+from medqbench_vlmeval.types import Sample
 
 
 def test_samples_that_share_an_image_are_one_cluster():

@@ -4,11 +4,17 @@ import random
 
 import pytest
 
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.scoring.comparison import Paired, compare_pair, interval_level
-from medqbench_vlmeval.scoring.detectable import detectable_share
-from medqbench_vlmeval.scoring.ranking import mark_distinct, not_distinct, rank_runs
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.scoring.compare import (
+    Paired,
+    compare_pair,
+    detectable_share,
+    interval_level,
+    mark_distinct,
+    not_distinct,
+    rank_runs,
+)
+from medqbench_vlmeval.types import Sample
 
 
 def perception(first, second, clusters=None, modalities=None):

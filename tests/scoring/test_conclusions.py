@@ -2,10 +2,10 @@
 
 import pytest
 
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.records import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 from medqbench_vlmeval.scoring import read_conclusion, score_conclusions, score_reasoning
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
 
 FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
 EQUAL = "Both images are of comparable quality."

@@ -3,10 +3,7 @@
 import numpy as np
 import pytest
 
-from medqbench_vlmeval.scoring.drawing import MANY_KINDS, drawn_sums
-from medqbench_vlmeval.scoring.intervals import sum_of_means_interval
-from medqbench_vlmeval.scoring.resampling import bootstrap
-from medqbench_vlmeval.scoring.sum_of_means import SumOfMeans
+from medqbench_vlmeval.scoring.intervals import MANY_KINDS, SumOfMeans, bootstrap, drawn_sums, sum_of_means_interval
 
 
 def drawn(kinds, counts, seed=0, resamples=4000):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.records import PredictionStatus
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
-from medqbench_vlmeval.scoring.resampling import METHOD
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.scoring.intervals import METHOD
+from medqbench_vlmeval.types import PredictionStatus
 from tests.scoring.finding_data import columns, described, question, unanswered
 
 PERCEPTION = {

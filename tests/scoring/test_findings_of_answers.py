@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring import spearman
 from medqbench_vlmeval.scoring.findings import (
     perception_error_kinds,
@@ -12,9 +12,9 @@ from medqbench_vlmeval.scoring.findings import (
     reasoning_error_kinds,
     reasoning_findings,
 )
-from medqbench_vlmeval.scoring.findings.correlation import rank_correlation
-from medqbench_vlmeval.scoring.findings.levels import level_choice
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.scoring.findings.biases import rank_correlation
+from medqbench_vlmeval.scoring.findings.errors import level_choice
+from medqbench_vlmeval.types import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
 from tests.scoring.finding_data import FIRST, SECOND, columns, described, level, question, unanswered
 
 SEVERITY = {"A": "None", "B": "Mild", "C": "Severe"}

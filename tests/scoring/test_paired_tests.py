@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from medqbench_vlmeval.scoring.detectable import detectable_mean, detectable_share
-from medqbench_vlmeval.scoring.paired_tests import holm, mcnemar, sign_flip, signed_rank
+from medqbench_vlmeval.scoring.compare import detectable_mean, detectable_share, holm, mcnemar, sign_flip, signed_rank
 
 Z_LEVEL, Z_POWER = 1.959963984540054, 0.8416212335729143
 

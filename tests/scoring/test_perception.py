@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.records import Extraction, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.benchmark import QUESTION_TYPES, Task
 from medqbench_vlmeval.scoring import score_perception
-from medqbench_vlmeval.tasks import QUESTION_TYPES, Task
+from medqbench_vlmeval.types import Extraction, Prediction, PredictionStatus, Sample
 
 
 def sample(index, kind, modality="CT", severity=None, answer="A", images=()):

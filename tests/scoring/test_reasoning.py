@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.evaluation.rows import reasoning_row
-from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.runs.result import reasoning_row
 from medqbench_vlmeval.scoring import score_reasoning
-from medqbench_vlmeval.tasks import DIMENSIONS, Task
+from medqbench_vlmeval.types import JudgedSample, Prediction, Sample, Verdict
 
 
 def judged(index, scores, reason="no verdict in the reply"):

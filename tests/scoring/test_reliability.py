@@ -2,9 +2,9 @@
 
 import pytest
 
-from medqbench_vlmeval.records import JudgedSample, Prediction, Sample, Verdict
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, Task
 from medqbench_vlmeval.scoring import between_judges, between_rounds, pairwise, score_reasoning
-from medqbench_vlmeval.tasks import DIMENSION_TITLES, DIMENSIONS, Task
+from medqbench_vlmeval.types import JudgedSample, Prediction, Sample, Verdict
 
 
 def verdict(dimension, score, parts=None, judge="j"):

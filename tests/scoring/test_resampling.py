@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from medqbench_vlmeval.scoring.resampling import bootstrap, totals_by_cluster
-from medqbench_vlmeval.scoring.sum_of_means import SumOfMeans
+from medqbench_vlmeval.scoring.intervals import SumOfMeans, bootstrap, totals_by_cluster
 
 
 def share(sums):

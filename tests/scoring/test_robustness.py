@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from medqbench_vlmeval.records import Sample
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring.intervals import wilson
-from medqbench_vlmeval.scoring.robustness import score_choices, score_preferences
-from medqbench_vlmeval.scoring.twice_asked import ChoicePair, PreferencePair
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.scoring.robustness import ChoicePair, PreferencePair, score_choices, score_preferences
+from medqbench_vlmeval.types import Sample
 
 YES_NO = {"A": "Yes", "B": "No"}
 SWAP = {"A": "B", "B": "A"}

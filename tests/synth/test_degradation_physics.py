@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medqbench_vlmeval.synth import kspace, optics, scope, slide, tomography
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, of_modality
-from medqbench_vlmeval.synth.picture import Array, Picture, field_of_view, grid, to_display, to_light
-from medqbench_vlmeval.synth.wording import WORDING
-from medqbench_vlmeval.tasks import MODALITIES
+from medqbench_vlmeval.benchmark import MODALITIES
+from medqbench_vlmeval.synth import ct as tomography
+from medqbench_vlmeval.synth import degradations as optics
+from medqbench_vlmeval.synth import degradations as scope
+from medqbench_vlmeval.synth import degradations as slide
+from medqbench_vlmeval.synth import mri as kspace
+from medqbench_vlmeval.synth.degradations import DEGRADATIONS, GRADES, of_modality
+from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, to_display, to_light
+from medqbench_vlmeval.synth.texts import WORDING
 
 
 def rng() -> np.random.Generator:

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import medqbench_vlmeval
-from medqbench_vlmeval.synth import plan
-from medqbench_vlmeval.synth.mini import TABLES, encode, provenance, render, table_text, write_mini
-from medqbench_vlmeval.tasks import MODALITIES
+from medqbench_vlmeval.benchmark import MODALITIES
+from medqbench_vlmeval.synth import embedded_set as plan
+from medqbench_vlmeval.synth.embedded_set import TABLES, encode, provenance, render, table_text, write_mini
 
 MINI = Path(medqbench_vlmeval.__file__).parent / "data" / "mini"
 PERCEPTION, SINGLE, PAIRS = TABLES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medqbench_vlmeval.synth import questions
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, of_modality
-from medqbench_vlmeval.synth.references import article, compare, describe
+from medqbench_vlmeval.synth import texts as questions
+from medqbench_vlmeval.synth.degradations import DEGRADATIONS, of_modality
+from medqbench_vlmeval.synth.texts import article, compare, describe
 
 GHOSTS = DEGRADATIONS["mr-motion"]
 

@@ -3,6 +3,6 @@
 Matplotlib is imported when the first figure is drawn.
 """
 
-from medqbench_vlmeval.report.figures.writing import themed_svgs, write_figures
+from medqbench_vlmeval.report.figures.draw import themed_svgs, write_figures
 
 __all__ = ["themed_svgs", "write_figures"]

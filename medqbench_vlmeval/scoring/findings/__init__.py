@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from medqbench_vlmeval.records import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
-from medqbench_vlmeval.scoring.conclusions import read_conclusion
-from medqbench_vlmeval.scoring.findings import choices, dimensions, errors, groups, lengths, levels, pairs, replies
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.scoring.agreement import read_conclusion
+from medqbench_vlmeval.scoring.findings import biases as choices
+from medqbench_vlmeval.scoring.findings import biases as lengths
+from medqbench_vlmeval.scoring.findings import biases as pairs
+from medqbench_vlmeval.scoring.findings import biases as replies
+from medqbench_vlmeval.scoring.findings import errors, groups
+from medqbench_vlmeval.scoring.findings import errors as levels
+from medqbench_vlmeval.scoring.findings import groups as dimensions
 from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, reasoning_error_kinds
-from medqbench_vlmeval.scoring.findings.finding import Finding, NotFound, assembled
-from medqbench_vlmeval.scoring.findings.measures import accuracy_measure, overall_measure
-from medqbench_vlmeval.scoring.shared_images import shared_images
-from medqbench_vlmeval.tasks import Task
+from medqbench_vlmeval.scoring.findings.finding import Finding, NotFound, accuracy_measure, assembled, overall_measure
+from medqbench_vlmeval.scoring.intervals import shared_images
+from medqbench_vlmeval.types import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
 
 __all__ = ["perception_error_kinds", "perception_findings", "reasoning_error_kinds", "reasoning_findings"]
 

@@ -5,26 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import fmean
 from typing import Any
 
-from medqbench_vlmeval.data.published import human_overall
-from medqbench_vlmeval.records import Sample
-from medqbench_vlmeval.scoring.axes import UNKNOWN, positions_by
+from medqbench_vlmeval.benchmark import (
+    DIFFICULTIES,
+    DIMENSION_TITLES,
+    DIMENSIONS,
+    PUBLISHED_SIZES,
+    SCOPES,
+    Task,
+    human_overall,
+)
 from medqbench_vlmeval.scoring.findings.finding import (
     PERCENT,
     POINTS,
+    SCORE,
+    TOO_FEW_IMAGES,
     Finding,
+    Gap,
+    Measure,
     NotFound,
     amount,
+    cell,
+    gap_between,
+    gap_finding,
     interval_words,
     is_apart,
+    means_apart,
     shown,
     unproven,
 )
-from medqbench_vlmeval.scoring.findings.gaps import TOO_FEW_IMAGES, Gap, gap_between, gap_finding
-from medqbench_vlmeval.scoring.findings.measures import Measure, cell
 from medqbench_vlmeval.scoring.intervals import FEW, clipped, mean_interval, wilson_percent
-from medqbench_vlmeval.tasks import DIFFICULTIES, PUBLISHED_SIZES, SCOPES, Task
+from medqbench_vlmeval.scoring.summary import UNKNOWN, positions_by
+from medqbench_vlmeval.types import JudgedSample, Sample, scores_of
 
 _MILD, _OTHERS = "mild", ("none", "severe")
 
@@ -205,3 +219,46 @@ def _ends(gap: Gap, measure: Measure) -> str:
 
 def _signed(gap: Gap, measure: Measure) -> str:
     return f"a difference of {amount(gap.value, measure.gap_unit)}"
+
+
+# The weakest of the judge's four dimensions.
+
+
+def weakest_dimension(
+    samples: Sequence[Sample], judged: Sequence[JudgedSample], clusters: Sequence[int]
+) -> Finding | NotFound:
+    """The dimension with the lowest mean, less the next lowest; both from the same answers.
+
+    The interval needs no widening for the choice: of equally weak dimensions the two lowest lie closer together than
+    two that were named beforehand.
+    """
+    scores = {dimension: scores_of(judged, dimension) for dimension in DIMENSIONS}
+    known = {dimension: [score for score in found if score is not None] for dimension, found in scores.items()}
+    if any(len(found) < FEW for found in known.values()):
+        return NotFound(f"fewer than {FEW} scores on one of the four dimensions")
+    means = {dimension: fmean(found) for dimension, found in known.items()}
+    lowest, following = sorted(DIMENSIONS, key=lambda dimension: means[dimension])[:2]
+    gap = means_apart(scores[lowest], scores[following], clusters)
+    first, second = DIMENSION_TITLES[lowest], DIMENSION_TITLES[following]
+    one, other = (amount(means[dimension], SCORE) for dimension in (lowest, following))
+    ends = gap.words(SCORE)
+    if is_apart(gap.low, gap.high):
+        said = f"{first} is the weakest dimension: {one}, and {second} next with {other} (difference: {ends})."
+    else:
+        begin = unproven(gap.value, gap.low)
+        doubt = "there is no evidence that" if begin.startswith("No") else "it cannot be told whether"
+        said = (
+            f"{first} has the lowest mean, {one}, but {doubt} it is lower than {second}, {other} (difference: {ends})."
+        )
+    everything = range(len(judged))
+    details: dict[str, Any] = {
+        "groups": {
+            DIMENSION_TITLES[dimension]: cell(Measure((tuple(scores[dimension]),), SCORE), everything, clusters)
+            for dimension in DIMENSIONS
+        },
+        "compared": [[first], [second]],
+    }
+    if any(sample.task is Task.COMPARATIVE for sample in samples):
+        details["note"] = "Of pairs, Quality Accuracy is 0 or 2 only; the other dimensions have 1 as well."
+    n = min(len(found) for found in known.values())
+    return gap_finding("Weakest dimension", said, gap, SCORE, n, details)

@@ -1,0 +1,265 @@
+"""The conclusion that a description states: a quality level, or which of two images is better."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from medqbench_vlmeval.answers.plain import sentences
+from medqbench_vlmeval.benchmark import QUALITY_LEVELS, Task
+
+# Which of two images a text speaks of.
+
+
+_NOUN = r"(?:image|picture|scan|photo(?:graph)?|slide|frame|figure|img|panel)"
+_ORDINAL = r"first|1st|second|2nd|left|right|former|latter"
+_REFERENCE = re.compile(
+    rf"\b(?:the )?(?P<ordinal>{_ORDINAL})(?:[- ](?:hand|side)){{0,2}} (?:{_NOUN}|one)\b"
+    rf"|\bthe (?P<alone>first|second|former|latter)\b(?! (?:half|place|glance|look|row|part|and))"
+    rf"|\b{_NOUN} on the (?P<side>left|right)\b"
+    rf"|\b{_NOUN}s? ?(?:#|no\.? ?|number )?\(?(?P<number>1|2|one|two|ii|i|a|b)\b(?!\.\d)",
+    re.IGNORECASE,
+)
+# A bare letter is a name only as a capital in front of a verb or behind a label: 'A is sharper', 'Answer: B'.
+_LETTER = re.compile(
+    r"\b(?P<letter>[AB])\b(?= (?:is|has|shows|exhibits|appears|looks|wins|displays|outperforms)\b|\s?[<>])"
+    r"|(?<=[:<>] )(?P<named>[AB])\b(?!\s[a-z])"
+)
+_FIRST = frozenset({"first", "1st", "left", "former", "1", "one", "i", "a"})
+
+
+def image_references(sentence: str) -> list[tuple[int, int, int]]:
+    """Mentions of the first or the second image: (start, end, 1 or 2), in the order of the text."""
+    found = []
+    for match in [*_REFERENCE.finditer(sentence), *_LETTER.finditer(sentence)]:
+        name = next(group for group in match.groups() if group).lower()
+        found.append((match.start(), match.end(), 1 if name in _FIRST else 2))
+    return sorted(found)
+
+
+SAME = "same"
+
+_LEVELS = {
+    "reject": r"reject(?:ed|able|ion)?|unusable|un-usable|poor(?:er)?|very low|low(?:er)?|bad|unacceptable|inadequate"
+    r"|insufficient|non-?diagnostic|undiagnostic|unsatisfactory|terrible|inferior|discard(?:ed)?",
+    "usable": r"usable|useable|acceptable|fair|moderate(?:ly good)?|adequate|medium|average|suboptimal"
+    r"|sub-optimal|passable"
+    r"|mediocre|satisfactory|intermediate|tolerable|sufficient|limited",
+    "good": r"good|excellent|high(?:er)?|great|very good|optimal|superb|outstanding|superior|perfect",
+}
+_LEVEL = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _LEVELS.items()), re.IGNORECASE)
+# Words between 'quality is' and the level. What is not here ('affected by low contrast') leads to no level.
+_BETWEEN = (
+    r"(?:(?:is|are|be|being|as|was|remains?|appears?|seems?|looks?|to|can|could|should|would|will|may|must"
+    r"|considered|rated"
+    r"|deemed|judged|graded|classified|assessed|evaluated|described|categorized|regarded|concluded|of|a|an|the"
+    r"|in|at|best"
+    r"|this|image|scan|picture|level|grade|very|quite|rather|fairly|generally|overall|still|only|just|barely|marginally"
+    r"|clear|clearly|definitely|mostly|relatively|somewhat|borderline|therefore|thus|hence|however|also"
+    r"|diagnostically|it|slide"
+    r"|technically|photo|photograph|quality|for|diagnosis|diagnostic|purposes|use|conclusion|final|verdict|sum|i|we)"
+    r"|(?P<negated>not|no longer|never|isn't|cannot|can't|n't|far from|neither|less than|hardly))"
+)
+_ANCHORED = re.compile(
+    r"\bquality\b(?:[^.!?:]{0,60}?)(?:\bis\b|\bas\b|\bbe\b|\bremains?\b|\bappears?\b|\bseems?\b|:|=|-)\s*"
+    rf"(?:{_BETWEEN}[\s,:]+){{0,8}}\(?(?=(?P<level>[a-z-]+))",
+    re.IGNORECASE,
+)
+_BEFORE_QUALITY = re.compile(
+    rf"(?P<negated>\b(?:not|isn't|never)\b[^.!?,]{{0,20}})?(?:{_LEVEL.pattern})[\s-]"
+    r"(?:overall |image |diagnostic |visual )?quality\b",
+    re.IGNORECASE,
+)
+_IMAGE_IS = re.compile(
+    r"\b(?:image|scan|picture|slide|photo(?:graph)?|it)\b\s+"
+    r"(?=is|are|should|can|must|would|may|remains?|appears?|cannot|isn't)"
+    rf"(?:{_BETWEEN}[\s,:]*\s){{1,8}}(?=(?P<level>[a-z-]+))",
+    re.IGNORECASE,
+)
+_REJECTING = re.compile(
+    r"\b(?P<negated>not |don't |never )?(?:reject|discard) (?:this|the) (?:image|scan|slide|picture)", re.I
+)
+_RATED = re.compile(
+    r"\b(?:rate|grade|judge|classify|consider|deem|call|label)d?\s(?:this|the)\s(?:image|scan|picture|slide)\s"
+    r"(?:(?:as|to be|an?)\s){0,2}(?=(?P<level>[a-z-]+))",
+    re.IGNORECASE,
+)
+_WORDS = "|".join(_LEVELS.values())
+_NEITHER = re.compile(rf"\bneither (?P<one>{_WORDS}) nor (?P<other>{_WORDS})\b", re.IGNORECASE)
+_ALONE = re.compile(
+    r"(?:(?:overall|conclusion|final|quality|verdict|answer|assessment|judge?ment|rating|grade|result|level"
+    r"|therefore|thus"
+    rf"|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*",
+    re.IGNORECASE,
+)
+_NEXT_LEVEL = re.compile(rf"\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVEL.pattern})", re.IGNORECASE)
+# 'low contrast' behind 'the quality is': the word is about a property and not the level.
+_OTHER_NOUN = re.compile(
+    r"^\s(?!quality|image|level|overall)(?:[a-z]+\s)?"
+    r"(?:contrast|noise|resolution|sharpness|illumination|brightness|dose|detail|focus)\b",
+    re.IGNORECASE,
+)
+
+_BETTER = re.compile(
+    r"\b(?:better|superior|preferable|preferred|best|(?:high|great)(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)"
+    r"|favou?red)\b|>",
+    re.IGNORECASE,
+)
+_WORSE = re.compile(
+    r"\b(?:worse|worst|inferior|poorer|poorest|low(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)|less (?:preferable"
+    r"|usable))\b|<",
+    re.IGNORECASE,
+)
+# These say all by themselves; the adjectives above may be about a property ('better contrast').
+_CHOOSES = re.compile(
+    r"\b(?:outperforms?|surpass(?:es)?|exceeds?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b", re.IGNORECASE
+)
+_QUALITY_NEXT = re.compile(
+    r"^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:overall |general |total |image |diagnostic |technical |visual "
+    r"|perceptual ){0,3}"
+    r"(?:quality\b|than\b|one\b|image\b|images\b|choice\b|option\b|of the two\b|to\b|is\b|:|$|[.,;!)(]"
+    r"|overall\b|for\b|compared\b|over\b|scan\b|"
+    r"because\b|since\b|as\b|due\b|and\b|with\b)",
+    re.IGNORECASE,
+)
+_SAME = re.compile(
+    r"\b(?:comparable|equal(?:ly)?|similar|same|identical|equivalent|indistinguishable|no (?:clear|significant"
+    r"|noticeable|visible)?\s?"
+    r"(?:difference|preference|winner)|neither)\b",
+    re.IGNORECASE,
+)
+_NOT = re.compile(r"(?:\b(?:not|never|no|isn't|doesn't|hardly)\b|n't)(?:\s[a-z]+){0,3}\s$", re.IGNORECASE)
+_OBJECT = re.compile(
+    r"\b(?:than|compared (?:to|with)|relative to|unlike|over|versus|vs\.?|against|in contrast to"
+    r"|from)\s(?:the\s|that of\s|that in\s)*$",
+    re.I,
+)
+_LABEL_ONLY = re.compile(
+    r"^(?:[^:]{0,60}:)?\s?(?:(?:therefore|thus|so|overall|hence|answer|conclusion|it is|it's)[\s,]+){0,2}(?:the\s)?$",
+    re.IGNORECASE,
+)
+
+
+def quality_level(text: str) -> str | None:
+    """The level that a description ends on: 'reject', 'usable' or 'good'; None where none is stated.
+
+    A sentence about the quality itself wins over one about the image, and that over a lone word; within a kind
+    the last statement wins. 'good/usable/reject' repeats the instruction and states nothing. 'not good' and 'not
+    usable' are reject, 'not poor' and 'not excellent' usable.
+    """
+    found: dict[int, str] = {}
+    for sentence in sentences(text):
+        if sentence.endswith("?"):
+            continue
+        for rank, level in _levels_in(sentence):
+            found[rank] = level
+    return found[min(found)] if found else None
+
+
+def preference(text: str) -> int | str | None:
+    """Which image a comparison prefers: 1, 2 or 'same'; None where that is not stated. The last statement wins."""
+    for sentence in reversed(sentences(text)):
+        if not sentence.endswith("?") and (found := _preference_in(sentence)) is not None:
+            return found
+    return None
+
+
+def preferred_image(text: str) -> int | None:
+    """The image of higher quality, 1 or 2; None for a tie and where none is stated."""
+    found = preference(text)
+    return found if isinstance(found, int) else None
+
+
+def conclusion_of(task: Task, text: str) -> str | int | None:
+    """What a text of a task concludes: a level, or an image or 'same' of a pair; None where none can be read."""
+    return preference(text) if task is Task.COMPARATIVE else quality_level(text)
+
+
+def steps_apart(task: Task, one: str | int | None, other: str | int | None) -> int:
+    """Steps between two conclusions, 0-2; a missing one is no contradiction. Pairs agree or do not."""
+    if one is None or other is None or one == other:
+        return 0
+    if task is Task.COMPARATIVE:
+        return 2
+    return abs(QUALITY_LEVELS.index(str(one)) - QUALITY_LEVELS.index(str(other)))
+
+
+def _levels_in(sentence: str) -> list[tuple[int, str]]:
+    """Statements of a level with their rank (0 is the clearest)."""
+    found: list[tuple[int, str]] = []
+    if neither := _NEITHER.search(sentence):
+        named = {_name(match) for part in ("one", "other") if (match := _LEVEL.match(neither[part]))}
+        left = [level for level in _LEVELS if level not in named]
+        return [(0, left[0])] if len(left) == 1 else []
+    for match in _RATED.finditer(sentence):
+        if level := _level_at(sentence, match.start("level"), negated=False):
+            found.append((1, level))
+    for rank, pattern in ((0, _ANCHORED), (1, _IMAGE_IS)):
+        for match in pattern.finditer(sentence):
+            if level := _level_at(sentence, match.start("level"), bool(match["negated"])):
+                found.append((rank, level))
+    for match in _BEFORE_QUALITY.finditer(sentence):
+        if not _is_choice(sentence, match.end(), _name(match)):
+            found.append((1, _negated(_name(match)) if match["negated"] else _name(match)))
+    for match in _REJECTING.finditer(sentence):
+        found.append((1, "usable" if match["negated"] else "reject"))
+    if alone := _ALONE.fullmatch(sentence):
+        found.append((2, _name(alone)))
+    return found
+
+
+def _level_at(sentence: str, at: int, negated: bool) -> str | None:
+    match = _LEVEL.match(sentence, at)
+    if match is None or _is_choice(sentence, match.end(), _name(match)) or _OTHER_NOUN.match(sentence[match.end() :]):
+        return None
+    return _negated(_name(match)) if negated else _name(match)
+
+
+def _is_choice(sentence: str, end: int, level: str) -> bool:
+    """Whether another level follows at once: 'good/usable/reject', 'usable to good'."""
+    other = _NEXT_LEVEL.match(sentence, end)
+    return other is not None and _name(other) != level
+
+
+def _name(match: re.Match[str]) -> str:
+    return next(name for name in _LEVELS if match[name])
+
+
+def _negated(level: str) -> str:
+    return "usable" if level == "reject" else "reject"
+
+
+def _preference_in(sentence: str) -> int | str | None:
+    references = image_references(sentence)
+    signs = [(match.start(), match.end(), 1) for match in _BETTER.finditer(sentence)]
+    signs += [(match.start(), match.end(), -1) for match in _WORSE.finditer(sentence)]
+    signs = [
+        (start, end, sign)
+        for start, end, sign in signs
+        if _QUALITY_NEXT.match(sentence[end:]) or sentence[start] in "<>"
+    ]
+    signs += [(match.start(), match.end(), 1) for match in _CHOOSES.finditer(sentence)]
+    for start, end, sign in sorted(signs, reverse=True):
+        subject = _subject(sentence, references, start, end)
+        if subject is not None:
+            turned = sign if not _NOT.search(sentence[:start]) else -sign
+            return subject if turned > 0 else 3 - subject
+    if _SAME.search(sentence) and (
+        re.search(r"\bquality\b|\bgood\b|\bbetter\b|\bpreference\b|\bwinner\b", sentence, re.I)
+    ):
+        return SAME
+    # 'Conclusion: the second image.'
+    if len(references) == 1 and _LABEL_ONLY.match(sentence[: references[0][0]]):
+        return references[0][2] if not sentence[references[0][1] :].strip(" .!)") else None
+    return None
+
+
+def _subject(sentence: str, references: Sequence[tuple[int, int, int]], start: int, end: int) -> int | None:
+    """The image that a 'better' or 'worse' speaks of: the nearest before it that is no 'than ...', else the next."""
+    for at, _, image in reversed(references):
+        if at < start and not _OBJECT.search(sentence[:at]):
+            return image
+    for at, _, image in references:
+        if at >= end:
+            return 3 - image if _OBJECT.search(sentence[:at]) else image
+    return None

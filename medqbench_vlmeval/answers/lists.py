@@ -1,0 +1,569 @@
+"""Letters that answer by where they stand: at the start, beside their text, alone in a short reply."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass
+
+from medqbench_vlmeval.answers import mentions
+from medqbench_vlmeval.answers.claims import CHOICE_CONDITION, REJECTED, conditional, negated
+from medqbench_vlmeval.answers.options import (
+    DISAGREE,
+    OUTSIDE,
+    SEVERAL,
+    OptionSet,
+    Reading,
+    letter_at,
+    mentioned,
+    own_text_at,
+    read,
+    read_whole,
+)
+
+# Repetitions of the question's options, which are no answers.
+
+
+ITEM = re.compile(r"(?<![A-Za-z0-9À-ɏ_'/\-])[(\[]?([A-Z])(?![A-Za-z0-9À-ɏ_'])[)\]]?[ \t]*[.:)\-]?")
+
+
+_HEADING = re.compile(
+    r"^[ \t]*(?P<mark>[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?(?:[(\[]?(?P<letter>[A-Z])(?=[)\].:\- ]))?",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+def without_listing(text: str, options: OptionSet) -> tuple[str, bool]:
+    """The text without a repetition of the whole question's options, and whether one was found."""
+    wanted = sorted(options.letters)
+    if len(wanted) < 2:
+        return text, False
+    items = []
+    for item in ITEM.finditer(text):
+        if item[1] in options.letters and is_item(text, item, options):
+            items.append(item)
+    parts, position = [], 0
+    first = 0
+    while first + len(wanted) <= len(items):
+        run = items[first : first + len(wanted)]
+        if not _is_listing(text, run, wanted, options):
+            first += 1
+            continue
+        parts.append(text[position : run[0].start()])
+        position = _end_of_item(text, run[-1], options)
+        first += len(wanted)
+    if len(parts) > 2:  # a loop: what is left over is a piece of one more listing
+        return "", True
+    return ("\n".join([*parts, text[position:]]), True) if parts else (text, False)
+
+
+def question_above(text: str, options: OptionSet) -> int | None:
+    """Where a question with a list of all options starts, if the reply has one below other text.
+
+    Such a question may be made up: what stands above it is the answer, if it holds one.
+    """
+    wanted = sorted(options.letters)
+    items = [item for item in ITEM.finditer(text) if item[1] in options.letters and is_item(text, item, options)]
+    for first in range(len(items) - len(wanted) + 1):
+        run = items[first : first + len(wanted)]
+        if len(wanted) > 1 and _is_listing(text, run, wanted, options):
+            above = text[: run[0].start()].rstrip(" \t\n-*([")
+            start = above.rfind("\n") + 1
+            if above.endswith(("?", ":")) and "?" in above[start:] and text[:start].strip():
+                return start
+    return None
+
+
+@dataclass(frozen=True)
+class Enumeration:
+    """Options that are taken one by one, in their order: the span of the whole and of the items' headings."""
+
+    start: int
+    end: int
+    headings: tuple[tuple[int, int], ...]
+    letters: frozenset[str]
+
+    def heads(self, position: int) -> bool:
+        """Whether ``position`` lies in an item's heading, or before the first one."""
+        return position < self.start or any(start <= position < end for start, end in self.headings)
+
+
+def enumeration(text: str, options: OptionSet) -> Enumeration | None:
+    """Two or more options in the order of the question, each on a line of its own ('A. Noise: grain is ...')."""
+    wanted = sorted(options.letters)
+    found: list[tuple[int, int, str]] = []
+    for line in _HEADING.finditer(text):
+        item = _heading(text, line, options)
+        if item is None and len(found) > 1 and line["letter"] in wanted and text[line.end() : line.end() + 1] in ".):":
+            item = line["letter"], line.end() + 1  # one more item, in other words than the option's
+        if item is None:
+            continue
+        letter, end = item
+        place = wanted.index(letter)
+        if found and place == wanted.index(found[-1][2]) + 1:
+            found.append((line.start(), end, letter))
+        elif len(found) < 2 and place == 0:
+            found = [(line.start(), end, letter)]
+        elif len(found) >= 2:
+            break
+    if len(found) < 2:
+        return None
+    return Enumeration(
+        start=found[0][0],
+        end=_end_of_enumeration(text, found),
+        headings=tuple((start, end) for start, end, _ in found),
+        letters=frozenset(letter for _, _, letter in found),
+    )
+
+
+def _heading(text: str, line: re.Match[str], options: OptionSet) -> tuple[str, int] | None:
+    letter = line["letter"]
+    if letter is not None and letter in options.letters:
+        if own_text_at(text, line.end("letter"), options) != letter:
+            return None
+        rest = text[line.end("letter") : line.end("letter") + 4]
+        reach = line.end("letter") + 120
+        named = options.mention.search(text, line.end("letter"), reach) if options.mention is not None else None
+        near = named is not None and named.start() - line.end("letter") <= len(rest) and mentioned(named) == letter
+        return letter, named.end() if near and named is not None else line.end()
+    if options.mention is None or line["mark"] is None:
+        return None
+    named = options.mention.match(text, line.end())
+    if named is None or not re.match(r"\s*(?::|\([^()\n]{1,30}\)\s*:|\s-\s)", text[named.end() : named.end() + 40]):
+        return None
+    return mentioned(named), named.end()
+
+
+def _end_of_enumeration(text: str, found: list[tuple[int, int, str]]) -> int:
+    """The end of the last item, which has as many lines as the shortest of the others."""
+    bodies = [text[a[1] : b[0]].strip().count("\n") for a, b in itertools.pairwise(found)]
+    lines, position = min(bodies), found[-1][1]
+    for _ in range(lines + 1):
+        end = re.compile(r"\n\s*").search(text, position)
+        if end is None:
+            return len(text)
+        position = end.end()
+    return position
+
+
+def _is_listing(text: str, run: list[re.Match[str]], wanted: list[str], options: OptionSet) -> bool:
+    if [item[1] for item in run] != wanted or run[-1].end() - run[0].start() > 600:
+        return False
+    gaps = [text[_end_of_item(text, a, options) : b.start()] for a, b in itertools.pairwise(run)]
+    return all(len(gap.strip(" \t\n-•*,;|.:()[]\"'")) == 0 or gap.strip(" ,") in ("and", "or") for gap in gaps)
+
+
+def is_item(text: str, item: re.Match[str], options: OptionSet) -> bool:
+    if own_text_at(text, item.end(1), options) == item[1]:
+        return True
+    word = text[item.end() : item.end() + 60].lower().split("\n")[0].strip(" .*()")
+    return bool(word) and word.startswith(" ".join(options.words[item[1]])) and word[:1].isalnum()
+
+
+def _end_of_item(text: str, item: re.Match[str], options: OptionSet) -> int:
+    if options.mention is not None:
+        start = item.end()
+        while start < len(text) and text[start] in " \t.:)-\"'(":
+            start += 1
+        found = options.mention.match(text, start)
+        if found is not None and mentioned(found) == item[1]:
+            return found.end()
+    words = options.words[item[1]]
+    tail = re.compile(r"[\W_]{0,4}" + r"[\W_]{1,3}".join(map(re.escape, words)), re.IGNORECASE).match(text, item.end())
+    return tail.end() if tail else item.end()
+
+
+_LINE_ITEM = re.compile(
+    r"^[ \t]*(?:[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?[(\[]?([A-Z])[)\].:](?![A-Za-z]\.)",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+# 'A would be ghosts': what the option means, not that it is chosen
+_WOULD_BE = re.compile(
+    r"[)\]\"']*\s+(?:would|could|might|may)\b(?!\s+(?:seem|appear|be|likely be|probably be)\s+(?:to be\s+)?"
+    r"(?:the\b|my\b|an?\s+\w+\s+(?:choice|answer|fit)|most|more|best|better|right|correct|appropriate|closest|suitable))"
+)
+# 'A and C can be excluded', 'A, B and D are wrong'
+_DENIED_SET = re.compile(
+    r"(?:(?:,\s*|\s+)(?:and\s+|or\s+|&\s*)?(?:option\s+)?[(\[]?[A-Z](?![A-Za-z0-9])[)\]]?){1,4}\s+(?:both\s+)?"
+    r"(?:(?:are|can be|could be|were|is|have been|must be|may be)\s+(?:\w+ly\s+)?(?:not\b|excluded|ruled out|eliminated"
+    r"|wrong|incorrect|out\b|discarded|rejected|unlikely|false)|(?:do|does|can|could|would)(?:\s*not\b|n't\b)|cannot\b"
+    r"|aren't|isn't)",
+)
+
+
+def leading_letter(text: str, options: OptionSet) -> Reading | None:
+    """The reply starts with a letter: 'B. The image is grainy', 'B because A is wrong', 'B (Noise)'."""
+    start = 0
+    while start < len(text) and start < 20 and text[start] in " \t\n\"'([{<.:>-=→#|•✅✔👉☑1234567890)":
+        start += 1
+    reading = letter_at(text[: start + 300], start, options)
+    if reading is None:
+        return None
+    if re.match(r"Q\d*\s*[:.]", text[start : start + 6]) and "Q" not in options.letters:
+        return None
+    if text[start].islower() and not (text[start + 1 : start + 2] in ".):" and start + 2 <= len(text)):
+        return None
+    after = text[start + 1 : start + 100]
+    if text[start] == "A" and after.startswith(":") and (answered := _single_letter(text[start + 2 :], options)):
+        return answered
+    if conditional(after) or _DENIED_SET.match(after) or _WOULD_BE.match(after):
+        return None
+    if re.match(r"[.:)\]]\s*[A-Z][.:)\]]", after):
+        return Reading(None, SEVERAL)
+    if REJECTED.match(after) or re.match(r"[)\]\"']*\s*\?", after):
+        return None
+    if re.match(r"\s+or\s+not\b", after) or (reading.why == SEVERAL and re.match(r"[^.\n]{0,14}\?", after)):
+        return None
+    if reading.letter is not None:
+        if re.match(r"\s+[A-HJ-Z](?![A-Za-z0-9])", after):
+            return Reading(None, SEVERAL)
+        items = {item[1].upper() for item in _LINE_ITEM.finditer(text)} & options.letters
+        inline = {
+            item[1]
+            for item in ITEM.finditer(text)
+            if item[1] in options.letters and item[0][-1] in ".:)" and is_item(text, item, options)
+        }
+        if (len(items) > 1 or len(inline) > 1) and not re.match(r"[.)\]]?\s*\n", after):
+            return None
+        if re.match(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b", after):
+            return None
+    return reading
+
+
+def _single_letter(text: str, options: OptionSet) -> Reading | None:
+    """'A: B', where A stands for 'answer'."""
+    return read_whole(text, options) if len(text.strip(" .*()[]\n")) == 1 else None
+
+
+def letter_with_text(text: str, options: OptionSet) -> Reading | None:
+    """One option is named by letter and text together: '(B) Noise', 'Noise (B)', and no other one is."""
+    letters: dict[str, int] = {}
+    denied = set()
+    for item in ITEM.finditer(text):
+        letter = item[1]
+        if (
+            letter in options.letters
+            and own_text_at(text, item.end(1), options) == letter
+            and not (letter == "A" and item[0] == "A")
+        ):
+            if negated(text, item.start()) or _denied_item(text, item):
+                denied.add(letter)
+            else:
+                letters[letter] = item.start()
+    if options.mention is not None:
+        for found in options.mention.finditer(text):
+            tail = re.match(
+                r"\s*[(\[]\s*(?:option |answer |choice )?([A-Z])\s*[)\]]|\s+-\s+([A-Z])(?=\W*(?:\Z|\n))"
+                r"|:?\s+[(\[]([A-Z])[)\]]",
+                text[found.end() : found.end() + 20],
+            )
+            if tail is None:
+                continue
+            letter = tail[1] or tail[2] or tail[3]
+            if letter == mentioned(found):
+                clause = re.split(r"[.;\n]", text[max(0, found.start() - 60) : found.start()])[-1]
+                if re.search(
+                    r"\b(?:no|not|without|nor|than|n't|neither|thought|could|might|if|or|either|between)\b|n't\b",
+                    clause,
+                ):
+                    denied.add(letter)
+                else:
+                    letters[letter] = found.start()
+    chosen = set(letters) - denied
+    return Reading(chosen.pop()) if len(chosen) == 1 and len(letters) == 1 else None
+
+
+def _denied_item(text: str, item: re.Match[str]) -> bool:
+    line = text[item.end() : item.end() + 160].split("\n")[0]
+    return re.search(r"\b(?:no|not|none|absent|incorrect|wrong|unlikely|n't)\b|n't\b|✗|❌|\?", line) is not None
+
+
+_NOT_AN_OPTION = re.compile(
+    r"(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
+    r"|stage|series|view|point|region|arrow|label|slide|part|section|patient|step|scan|table|case|area|influenza"
+    r"|\b(?:plane|slice|protocol|section|view|sequence|phase|panel|group|case|patient|scanner|site|window|region|zone"
+    r"|hospital|cent(?:er|re)|clinic|machine|device|vendor|system|station|room|subject|volunteer|specimen|sample|block"
+    r"|study|exam|examination|session|visit|cohort|dataset|subset|batch|fold|frame|volume|layer|channel|lead|probe"
+    r"|coil|kernel|filter|detector|position|location|row|column|quadrant|lobe|lesion|vessel|structure|marker|landmark"
+    r"|appendix|chapter|exhibit|setting|mode|reader|observer|annotator)s?"
+    r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient|plane|slice|series|view"
+    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z",
+    re.IGNORECASE,
+)
+
+
+_FREE_LETTER = re.compile(
+    r"(?:(?<=[\s(\[\"',:*→=|])|(?<=\A))([A-Z])(?![A-Za-z0-9À-ɏЀ-ӿ_]|['&+/\-][A-Za-z0-9]|\.[A-Za-z])"
+)
+
+
+_WEIGHED = re.compile(
+    r"\b(?:if|whether|might|may|could|can|either|or|not|nor|neither|n't|cannot|between|consider|let's|would|first"
+    r"|maybe|perhaps|possibly|answer with|look at|examin\w+|evaluat\w+|analy[sz]\w+|check"
+    r"|nothing|no reason|(?<!at )least|doubt\w*|rul\w+ out|panel|figure)\b|n't\b|不",
+    re.IGNORECASE,
+)
+
+
+def only_letter(text: str, options: OptionSet) -> Reading | None:
+    """A short reply that names one letter at the end of a clause, and no other one stands: 'Definitely C.'"""
+    if len(text) > 300:
+        return None
+    if options.of_letters and options.mention is not None:  # the letters in 'not both A and B' are a text's
+        text = options.mention.sub(
+            lambda said: "_" * len(said[0]) if mentioned(said) in options.of_letters else said[0], text
+        )
+    standing: dict[str, bool] = {}
+    for found in _FREE_LETTER.finditer(text):
+        letter, before, after = found[1], text[: found.start()], text[found.end() :]
+        if letter == "I" or _NOT_AN_OPTION.search(before[-30:]):
+            continue
+        ended = (
+            re.match(
+                r"[)\]\"']*\s*(?:\Z|[.,;!\n(]|is\s*\.|to me\b|it is\b|I (?:think|believe|guess)|because\b|since\b)",
+                after,
+            )
+            is not None
+        )
+        article = re.match(r"\s+(?!and\b|or\b|to\b|through\b|it\b|is\b)(?:[a-z]|[A-Z][\w-])", after)
+        if letter == "A" and not ended and article:
+            continue
+        clause = CHOICE_CONDITION.sub("", re.split(r"[.;!?\n]|, (?!so\b)|\bbut\b", before)[-1])
+        if REJECTED.match(after[:80]) or re.match(r"[^.!?\n]{0,16}\?", after) or negated(text, found.start()):
+            continue
+        if _WOULD_BE.match(after):
+            continue
+        neither = re.search(r"\bneither\b[^.;!?\n]*\Z", before, re.IGNORECASE)
+        standing[letter] = ended and not _WEIGHED.search(clause) and neither is None
+    if len(standing) != 1:
+        return None
+    letter, firm = standing.popitem()
+    if letter not in options.letters:
+        return Reading(None, OUTSIDE) if firm else None
+    return Reading(letter) if firm else None
+
+
+# Lists of boxes, of which one is ticked: '- [ ] A / - [x] B', '☐ Good ☑ Usable', 'A ( ) / B (x)'.
+
+
+_MARK = re.compile(
+    r"(?P<box>[\[(]\s*[xXvV✓✔√☑☒✅]\s*[\])]|[☑☒🗹🗸])|(?P<tick>[✅✔✓●◉🔘])"
+    r"|(?P<empty>\[\s?\]|\(\s\)|[\[(]\s*[✗✘❌]\s*[\])]|[☐□⬜◻▢🔲○◯⚪❌✗✘])"
+)
+_LETTER = re.compile(r"(?:option\s+|choice\s+)?[(\[]?([A-Z])(?=[)\].:,]|\s*\Z|\s+-|\s*\()")
+_BULLET = re.compile(r"(?:[-•·*>]|\d{1,2}[.)])\s*")
+_NO_BOX = "○◯⚪❌✗✘"  # empty only beside others: a circle alone may mean 'right', a cross belongs to a remark
+_MOST_MARKS = 40
+_AROUND = " \t-•*:;,|.→"
+
+
+@dataclass(frozen=True)
+class BoxList:
+    """A list of boxes from ``start`` to ``end`` and what its ticks say (no letter where not just one is ticked)."""
+
+    start: int
+    end: int
+    reading: Reading
+
+
+def box_list(text: str, options: OptionSet) -> BoxList | None:
+    """The boxes in ``text`` that stand beside options, if there are two or more, or one that is
+    ticked at the start; one pass over the marks."""
+    if text.isascii() and "[" not in text and "(" not in text:
+        return None
+    if not 1 <= sum(1 for _ in _MARK.finditer(text)) <= _MOST_MARKS:
+        return None
+    ticked: set[str] = set()
+    empty: set[str] = set()
+    proper, at_odds = False, False
+    start, end = len(text), 0
+    for line in re.finditer(r"[^\n]+", text):
+        for mark, label in _labelled(line[0], options):
+            reading = _label(label, options)
+            if reading is None:
+                continue
+            start, end = min(start, line.start()), line.end()
+            if reading.letter is None:
+                at_odds = at_odds or mark["empty"] is None
+                proper = proper or mark["box"] is not None
+            elif mark["empty"] is not None:
+                empty.add(reading.letter)
+                proper = proper or mark["empty"] not in _NO_BOX
+            else:
+                ticked.add(reading.letter)
+                proper = proper or mark["box"] is not None
+    # Ticks without any box may be bullets of the reasons for an answer above them.
+    alone = not text[:start].strip()
+    if len(ticked | empty) < 2 and not ((ticked or at_odds) and proper and alone):
+        return None
+    if not proper and not (ticked and (empty or alone)):
+        return None
+    if at_odds:
+        return BoxList(start, end, Reading(None, DISAGREE))
+    if len(ticked) == 1 and not ticked & empty:
+        return BoxList(start, end, Reading(next(iter(ticked))))
+    return BoxList(start, end, Reading(None, SEVERAL if ticked else "options listed"))
+
+
+def _labelled(line: str, options: OptionSet) -> list[tuple[re.Match[str], str]]:
+    """The marks of a line, each with the words beside it: behind it, or before it where the line begins with them."""
+    marks = list(_MARK.finditer(line))
+    if not marks or len(marks) > 2 * len(options.letters):
+        return []
+    first = _BULLET.sub("", line[: marks[0].start()].strip(), count=1)
+    if first and _label(first, options) is not None:
+        starts = [0, *(mark.end() for mark in marks)]
+        behind = zip(marks, starts, strict=False)
+        return [(mark, line[begin : mark.start()]) for mark, begin in behind if mark[0] not in _NO_BOX]
+    ends = [*(mark.start() for mark in marks[1:]), len(line)]
+    return [(mark, line[mark.end() : stop]) for mark, stop in zip(marks, ends, strict=True)]
+
+
+def _label(words: str, options: OptionSet) -> Reading | None:
+    words = _BULLET.sub("", words.strip(" \t"), count=1).strip(_AROUND)
+    found = _LETTER.match(words)
+    if found is not None and found[1] in options.letters:
+        own = own_text_at(words, found.end(), options)
+        return Reading(found[1]) if own in (None, found[1]) else Reading(None, DISAGREE)
+    own = own_text_at(words, 0, options) if words else None
+    return Reading(own) if own is not None else read_whole(words, options)
+
+
+# The value of the key that holds the answer, in an object that repeats the options beside it.
+
+
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\]]')
+_QUOTED = r"[\"'](?P<{}>[^\"'\n]{{1,80}})[\"']"
+# {"result": {...}}: the object that matters is inside another one.
+_WRAPPED = re.compile(
+    r"\s*(?:```[A-Za-z]*\s*)?(?:\{\s*\"(?:result|response|output|data)\"\s*:\s*(?=\{)|\[\s*(?=\{))", re.IGNORECASE
+)
+_KEY = re.compile(
+    r"[\"'](?:(?:final|correct|best|my|the|model|predicted|user)[_ ])?"
+    r"(?:selected|selection|choice|answer|pick|picked|chosen|prediction|predicted|decision|verdict|response|result"
+    r"|final|correct)(?:[_ ](?:option|answer|choice|letter|label|text|value|key|id))?[\"']\s*:\s*"
+    rf"(?:{_QUOTED.format('told')}|\[\s*{_QUOTED.format('alone')}\s*\]"
+    rf"|\{{\s*[\"'](?:letter|option|label|id|choice|key|answer)[\"']\s*:\s*{_QUOTED.format('inner')})",
+    re.IGNORECASE,
+)
+
+
+def selected(text: str, options: OptionSet) -> Reading | None:
+    """The one answer told by keys such as 'selected' and 'final_answer' of the outermost object, if any."""
+    if '"' not in text:
+        text = text.replace("'", '"')
+    depths = _depths(text)
+    depth = 2 if _WRAPPED.match(text) else 1
+    letters = set()
+    for found in _KEY.finditer(text):
+        if depths[found.start()] != depth:
+            continue
+        said = found["told"] or found["alone"] or found["inner"]
+        reading = read_whole(said, options)
+        if reading is None:  # 'A. Noise', 'Yes, there is noise'
+            reading = read(said, options)
+        if reading is None and len(texts := mentions.affirmed(said, options)) == 1:
+            reading = Reading(texts.pop())
+        if reading is not None:
+            letters.add(reading.letter)
+    if not letters:
+        return None
+    return Reading(letters.pop()) if len(letters) == 1 else Reading(None, SEVERAL)
+
+
+def _depths(text: str) -> list[int]:
+    """How many brackets are open at each character, those inside strings not counted."""
+    depths, position, depth = [0] * len(text), 0, 0
+    for token in _TOKEN.finditer(text):
+        depths[position : token.start()] = [depth] * (token.start() - position)
+        position = token.start()
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+    depths[position:] = [depth] * (len(text) - position)
+    return depths
+
+
+# Answers as data: an object that says of every option whether it is the one, or how likely it is.
+
+
+_WHOLE = re.compile(r"\s*(?:```[A-Za-z]*\s*)?[{\[].*[}\]]\s*(?:```)?\s*\Z", re.DOTALL)
+_JUDGED = (
+    r"(?:is_)?(?:correct|right|true|present|selected|chosen|applies|match|value|answer|score|probability|prob"
+    r"|confidence|likelihood)"
+)
+_VALUE = r"(?P<value>true|false|null|none|\d{1,3}(?:\.\d{1,12})?(?![\w.])%?|\"[^\"\n]{0,80}\"|'[^'\n]{0,80}')"
+_PAIR = re.compile(
+    rf"(?P<quote>[\"']?)(?P<key>\w[^\"'{{}}\[\],:\n]{{0,60}})(?P=quote)\s*:\s*"
+    rf"(?:\{{\s*[\"']{_JUDGED}[\"']\s*:\s*)?{_VALUE}",
+    re.IGNORECASE,
+)
+_ENTRY = re.compile(
+    r"[\"'](?:option|letter|choice|label|id|name|key)[\"']\s*:\s*[\"'](?P<key>[^\"'\n]{1,60})[\"']\s*,\s*"
+    rf"(?:[\"']text[\"']\s*:\s*[\"'][^\"'\n]{{0,60}}[\"']\s*,\s*)?[\"']{_JUDGED}[\"']\s*:\s*{_VALUE}",
+    re.IGNORECASE,
+)
+# {"id": "A", "text": "Noise"}: an option as it was given
+_ID = re.compile(
+    r"[\"'](?:id|letter|label|choice|option|key)[\"']\s*:\s*[\"']([A-Z])[\"']\s*,\s*[\"'](?:text|label|description|value|name"
+    r"|content)[\"']\s*:",
+    re.IGNORECASE,
+)
+_YES = frozenset({"yes", "true", "correct", "right", "✓", "✔", "✅"})
+_NO = frozenset({"no", "false", "incorrect", "wrong", "", "✗", "✘", "❌"})
+_LONGEST = 2_000
+
+
+def structured(text: str, options: OptionSet) -> Reading | None:
+    """Read a reply that is one object with a boolean or a probability for each option.
+
+    One true value, a one-hot vector or a probability over one half is an answer. Two true values, none, a tie and an
+    object that repeats the options are none.
+    """
+    if len(text) > _LONGEST or not _WHOLE.match(text):
+        return None
+    if (named := selected(text, options)) is not None:
+        return named
+    values: dict[str, str] = {}
+    for found in list(_ENTRY.finditer(text)) or list(_PAIR.finditer(text)):
+        letter = _option(found["key"], options)
+        if letter is None:
+            continue
+        if values.setdefault(letter, found["value"].lower()) != found["value"].lower():
+            return Reading(None, SEVERAL)
+    if not values:
+        return (
+            Reading(None, "options listed") if len({e[1] for e in _ID.finditer(text)} & options.letters) > 1 else None
+        )
+    if set(values.values()) <= {"true", "false", "null", "none"}:
+        right = [letter for letter, value in values.items() if value == "true"]
+        return Reading(right[0]) if len(right) == 1 else Reading(None, SEVERAL)
+    if set(values) != options.letters:
+        return None
+    if all(value[0] in "\"'" for value in values.values()):
+        told = {letter: read_whole(value, options) for letter, value in values.items()}
+        echo = all(reading is not None and reading.letter == letter for letter, reading in told.items())
+        if echo:
+            return Reading(None, "options listed")
+        right = [letter for letter, value in values.items() if value.strip("\"' .") in _YES]
+        plain = options.yes is None and all(value.strip("\"' .") in _YES | _NO for value in values.values())
+        return Reading(right[0]) if plain and len(right) == 1 else Reading(None, SEVERAL)
+    if all(value[0].isdigit() for value in values.values()):
+        return _likeliest({letter: float(value.rstrip("%")) for letter, value in values.items()})
+    return None
+
+
+def _option(key: str, options: OptionSet) -> str | None:
+    if len(key) == 1:
+        return key if key in options.letters else None
+    reading = read_whole(key, options)
+    return reading.letter if reading is not None else None
+
+
+def _likeliest(scores: dict[str, float]) -> Reading:
+    """The option with more than half of a distribution (over 1 or 100); other scores cannot be compared."""
+    total = sum(scores.values())
+    best = max(scores, key=lambda letter: scores[letter])
+    if (abs(total - 1) <= 0.03 or abs(total - 100) <= 3) and scores[best] > total / 2:
+        return Reading(best)
+    return Reading(None, SEVERAL)

@@ -1,0 +1,480 @@
+"""Characters: what a reader does not see is taken out, what looks like a plain letter becomes one.
+
+Full NFKC is not used: it turns '℃' into a letter C, and its reordering of combining marks is quadratic on
+hostile replies. The table here folds, one character at a time, the dresses in which option letters come.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+HEAD = 2_500
+TAIL = 6_000
+_NEAR = 300  # characters on each side of the cut in which a sentence may end
+
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]+"
+)
+# Terminal colours: 'ESC [ 1 m' would leave '[1m' behind when only the control character went.
+_ANSI = re.compile("(?:\x1b\\[|\x9b)[0-?]{0,20}[ -/]{0,4}[@-~]|\x1b[()][0-9A-Z]")
+# Private-use characters go too: the markup step uses two of them as brackets around an answer.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff\ufffd]+")
+# Long runs would make 'skip the blanks' patterns quadratic, and tell a reader nothing.
+_BLANKS = re.compile(r"[ \t]{2,}")
+_BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
+_REPEATED = re.compile(r"([^\w\s])\1{3,}")
+_LAST_WORD = re.compile(r"\w{1,80}\Z")
+_FIRST_WORD = re.compile(r"\A\w{1,80}")
+# The cut goes where a sentence ends, so that no half of one is read together with another one's other half.
+_LAST_STOP = re.compile(r".*[.!?\n。]", re.DOTALL)
+_FIRST_STOP = re.compile(r"[.!?](?=\s)|[\n。]")
+_SEAM = "\n\nomitted\n\n"
+_LINE_END = re.compile("\r\n?|[\u2028\u2029\u0085]|_x000[AD]_")
+_ESCAPED_CONTROL = re.compile(r"_x00[01][0-9A-Fa-f]_")
+# Cyrillic and Greek capitals that look like A, B, C count where nothing but an option label can stand.
+_LOOKALIKE = re.compile(r"(?<!\w)[АВСΑΒ](?=\s*(?:[).:*\]}\n]|\Z))")
+# Chinese, Japanese and Korean put no space beside a Latin word: '这是MRI图像'.
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_SCRIPT_EDGE = re.compile(rf"(?<=[{_UNSPACED}])(?=[A-Za-z]{{2}})|(?<=[A-Za-z]{{2}})(?=[{_UNSPACED}])")
+_LOOKALIKES = str.maketrans("АВСΑΒ", "ABCAB")
+
+
+@lru_cache(maxsize=1)
+def _folds() -> dict[int, str]:
+    folds = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    folds |= {0x2474 + 40 + i: f"({chr(97 + i)})" for i in range(26)}  # parenthesised small letters
+    for first in (0x1F110,):
+        folds |= {first + i: f"({chr(65 + i)})" for i in range(26)}
+    for first in (0x24B6, 0x1F130, 0x1F150, 0x1F170, 0x1F1E6):
+        folds |= {first + i: chr(65 + i) for i in range(26)}
+    folds |= {0x24D0 + i: chr(97 + i) for i in range(26)}
+    for code in range(0x1D400, 0x1D7CC):
+        plain = unicodedata.normalize("NFKC", chr(code))
+        if len(plain) == 1 and plain.isascii():
+            folds[code] = plain
+    folds |= dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
+    # How tokenizers write a space and a line break, where a reply was joined from raw tokens.
+    folds |= {ord("▁"): " ", ord("Ġ"): " ", ord("Ċ"): "\n"}
+    pairs = {
+        "“”„‟«»＂〝〞": '"',
+        "‘’‚‛‹›ʼ´": "'",
+        "‐‑−": "-",
+        "–—―": " - ",
+        "【「『《〈〔〖⟨": "[",
+        "】」』》〉〕〗⟩": "]",
+        "：": ": ",
+        "。．｡": ". ",
+        "，،": ", ",
+        "；؛": "; ",
+        "？؟": "? ",
+        "！": "! ",
+        "⇒➔➜➡⟶⟹": "→",
+        "।": ".",
+        "⁄∕": "/",
+        "…": "...",
+    }
+    for characters, plain in pairs.items():
+        folds |= {ord(character): plain for character in characters}
+    return folds
+
+
+def clean(reply: str) -> str:
+    """The reply without invisible and control characters. Linear in its length."""
+    if not reply.isascii():
+        reply = _INVISIBLE.sub("", reply)
+    if "\x1b" in reply or "\x9b" in reply:
+        reply = _ANSI.sub("", reply)
+    reply = _LINE_END.sub("\n", reply)
+    return _ESCAPED_CONTROL.sub(" ", _CONTROL.sub(" ", reply))
+
+
+def may_say(text: str, stems: Iterable[str]) -> bool:
+    """Whether ``text`` could hold one of ``stems`` (lower-case ASCII) in any case; only a False is certain.
+
+    It spares patterns that begin with one of the stems, a hundred times as slow, the texts without any. Other
+    scripts have letters that match ASCII ones in a pattern, so that only ASCII texts are sure.
+    """
+    if not text.isascii():
+        return True
+    lower = text.lower()
+    for stem in stems:  # noqa: SIM110 - any() takes twice the time of this search
+        if stem in lower:
+            return True
+    return False
+
+
+def shorten(text: str) -> str:
+    """The text's first ``HEAD`` and last ``TAIL`` characters: an answer stands at the start or at the end."""
+    text = _REPEATED.sub(r"\1\1\1", _BLANKS.sub(" ", _BLANK_LINES.sub("\n\n", text.strip())))
+    if len(text) <= HEAD + TAIL:
+        return text
+    # A word that the cut goes through must not leave a lone letter behind.
+    head, tail = _LAST_WORD.sub("", text[:HEAD]), _FIRST_WORD.sub("", text[-TAIL:])
+    if (stop := _LAST_STOP.search(head, len(head) - _NEAR)) is not None:
+        head = head[: stop.end()]
+    if (stop := _FIRST_STOP.search(tail, 0, _NEAR)) is not None:
+        tail = tail[stop.end() :]
+    return f"{head}{_SEAM}{tail}"
+
+
+def fold(text: str) -> str:
+    """Full-width, circled, styled and look-alike letters and their punctuation as plain ones."""
+    if text.isascii():
+        return text
+    text = _SCRIPT_EDGE.sub(" ", text.translate(_folds()))
+    return _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), text)
+
+
+# Markup: markdown, HTML, LaTeX and JSON escapes come off; marked answers are put in brackets of our own.
+
+
+# Two private-use characters (cleaning has taken them out of the reply) around what was marked as the answer.
+OPEN, CLOSE = "\ue000", "\ue001"
+
+_TAG = r"answers?|final[_ -]?answers?|choice|option|conclusion|final|result|solution"
+_TAG_OPEN = re.compile(rf"<\s*(?:{_TAG})\s*>|<\|begin_of_box\|>|\[ANSWER\]", re.IGNORECASE)
+_TAG_CLOSE = re.compile(rf"<\s*/\s*(?:{_TAG})\s*>|<\|end_of_box\|>|\[/ANSWER\]", re.IGNORECASE)
+_BOX = re.compile(r"\\*(?:frame|f)?(?:\bb?oxed|box)\s*\{")
+_FENCE = re.compile(r"```[A-Za-z]*")
+_LATEX_TEXT = re.compile(
+    r"\\+(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|bm|bf|rm|mbox)\s*\{([^{}\n]{0,200})\}"
+)
+_LATEX_REST = re.compile(r"\\+(?:text(?:bf|rm)?|quad|displaystyle)\b|\\+[,;:! ]")
+_ESCAPE = re.compile(r"\\+(?=[\"'_*#()\[\].\-$&%])")
+_LETTERED_TAG = re.compile(
+    r"</?(?:b|strong|i|em|p|br|span|code|u|center|div|ins|li|ol|ul|sub|sup|h\d|font)\b[^<>\n]{0,80}/?>", re.I
+)
+_ENTITY = re.compile(r"&(?:nbsp|quot|amp|lt|gt|#39);")
+_ANGLED = re.compile(r"<([A-Z])>")
+_EMPHASIS = re.compile(r"[*`~$]+|(?<![^\W_])_+|_+(?![^\W_])")
+# Words that are struck through are taken back. A tilde with a blank inside, as in 'well~~ B', strikes nothing.
+_STRUCK = re.compile(
+    r"(?<!~)~~(?=[^\s~])[^~\n]{1,300}(?<=[^\s~])~~(?!~)|<(?P<tag>del|strike)>[^<>\n]{0,300}</(?P=tag)>"
+    "|(?:[^\n\u0335\u0336][\u0335\u0336])+",
+    re.IGNORECASE,
+)
+_LINE_START = re.compile(r"^[ \t]*(?:#{1,6}|>+)(?=[ \t]|$|[A-Z])[ \t]*", re.MULTILINE)
+# A ticked box whose tick would be taken for emphasis.
+_STARRED = re.compile(r"^([ \t]*(?:[-+*][ \t]+)?)\[\*\](?=[ \t])", re.MULTILINE)
+_REACH = 300
+
+
+def without_struck(text: str) -> str:
+    """The text without what the model struck through: '~~B~~ A', '<del>B</del> A'."""
+    if not any(mark in text for mark in "~<\u0335\u0336"):
+        return text
+    return _STRUCK.sub(" ", text)
+
+
+def _unbox(text: str) -> str:
+    parts, position = [], 0
+    for box in _BOX.finditer(text):
+        if box.start() < position:
+            continue
+        depth, end = 1, box.end()
+        limit = min(len(text), end + _REACH)
+        while end < limit and depth:
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        inside = text[box.end() : end - 1] if depth == 0 else text[box.end() : end]
+        parts += [text[position : box.start()], OPEN, inside, CLOSE]
+        position = end
+    parts.append(text[position:])
+    return "".join(parts)
+
+
+def plain(text: str) -> str:
+    """The text without markup; ``OPEN`` and ``CLOSE`` stand around boxed and tagged answers."""
+    if "<" in text or "[" in text:
+        text = _TAG_CLOSE.sub(CLOSE, _TAG_OPEN.sub(OPEN, text))
+        text = _LETTERED_TAG.sub(" ", _ANGLED.sub(r"(\1)", text) if "</" not in text else text)
+    if "[*]" in text:
+        text = _STARRED.sub(r"\1[x]", text)
+    if "&" in text:
+        text = _ENTITY.sub(" ", text)
+    if "`" in text:
+        text = _FENCE.sub("\n", text)
+    if "{" in text or "\\" in text:
+        text = _LATEX_TEXT.sub(r"\1", _LATEX_TEXT.sub(r"\1", text))
+        if "oxed" in text or "box" in text:
+            text = _unbox(text)
+        text = _ESCAPE.sub("", _LATEX_REST.sub(" ", text))
+    if any(mark in text for mark in "*`~$_"):
+        text = _EMPHASIS.sub("", text)
+    if "#" in text or ">" in text:
+        text = _LINE_START.sub("", text)
+    return text.strip()
+
+
+# Which part of a reply is the model's answer: not its thoughts, not the turns that it made up afterwards.
+
+
+_THOUGHT = r"think(?:ing)?|thoughts?|reasoning|analysis|seed:think|reflection"
+_OPEN = re.compile(
+    rf"<\|?(?:{_THOUGHT})\|?>|◁think▷|<unused94>|\[THINK\]|<\|channel\|>analysis(?:<\|message\|>)?",
+    re.IGNORECASE,
+)
+_CLOSE = re.compile(
+    rf"</\|?(?:{_THOUGHT})\|?>|<\|/(?:{_THOUGHT})\|>|◁/think▷|<unused95>|\[/THINK\]"
+    r"|<\|channel\|>final(?:<\|message\|>)?|^#+[ \t]*Final Response[ \t:*]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_PLAIN_THOUGHT = re.compile(r"^\s*#+[ \t]*Thinking\b", re.IGNORECASE)
+_END = re.compile(
+    r"<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return|eos)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
+    r"|\[/?INST\]|<\|user\|>|<｜User｜>",
+    re.IGNORECASE,
+)
+_ECHO = re.compile(
+    r"\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)\s*){0,3}"
+    r"(?:\[INST\]|<\|(?:user|system)\|>|<\|im_start\|>\s*(?:user|system)|<start_of_turn>\s*user|<｜User｜>"
+    r"|<\|start_header_id\|>\s*(?:user|system)|<\|start\|>(?:user|system|developer))",
+    re.IGNORECASE,
+)
+_REPLY_STARTS = re.compile(
+    r"\[/INST\]|<\|assistant\|>|<\|im_start\|>\s*assistant|<start_of_turn>\s*model|<｜Assistant｜>"
+    r"|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|start\|>assistant",
+    re.IGNORECASE,
+)
+_ASSISTANT = re.compile(
+    r"<\|im_start\|>\s*assistant|<start_of_turn>\s*model|\[/INST\]"
+    r"|^[ \t]*(?:assistant|bot|gpt)[ \t]*:|(?:^|(?<=\s))(?:#+[ \t]*)?(?:ASSISTANT|Assistant|GPT|Bot|AI"
+    r"|(?:#+[ \t]*)Response|Response|Output|Model)[ \t]*:",
+    re.MULTILINE,
+)
+_NEXT_TURN = re.compile(
+    r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:[Uu]ser|USER|[Hh]uman|HUMAN|Question|Q|Instruction|问题|###[ \t]*Instruction)"
+    r"[ \t]*(?:\d+[ \t]*)?[:：]|<\|im_start\|>[ \t]*user|<start_of_turn>user)",
+    re.MULTILINE,
+)
+# Headings under which a reply may restate its own task as well as make up a new one: the text before them is the
+# answer only where it holds one.
+_NEXT_TASK = re.compile(
+    r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:(?:Your|New|Next|Second|Another|Follow-?up)[ \t]+)"
+    r"(?:task|question|problem|exercise|instruction)s?\b"
+    r"|(?:Question|Problem|Exercise|Task|Example|Instruction)[ \t]*\d+\b|Q\d+[ \t]*[:.)]"
+    r"|(?:#+[ \t]*)(?:Question|Task|Problem|Exercise|Instruction)s?\b"
+    r"|(?:Task|Instructions?|Problem|Exercise)[ \t]*(?:\*\*)?:"
+    r"|(?:Using|Based on|Given|Look at|For|Considering) the (?:same |above |given |following )?(?:image|picture|scan)"
+    r"(?: above| again)?,[^\n]{0,40}\b(?:answer|choose|select|describe|identify|determine)\b)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_ANSWERED = re.compile(r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?A(?:nswer|ns)?[ \t]*(?:\*\*)?:", re.MULTILINE | re.IGNORECASE)
+_PREAMBLE = re.compile(r"\s*(?:A chat between|SYSTEM[ \t]*:|System[ \t]*:)")
+# A question with its answer: 'Q: Which degradation? / A: B'.
+_REPLIED = re.compile(r"\s*Q\d*[ \t]*:[^\n]{0,600}\n[ \t]*A\d*[ \t]*:([^\n]+)\Z")
+_SPECIAL = re.compile(
+    r"<\|(?!begin_of_box|end_of_box)[^|<>\n]{1,40}\|>|</?s>|<(?:eos|bos|pad|unk|image|end_of_turn)>"
+    r"|<start_of_turn>(?:model)?|<(?:unused\d+|0x[0-9A-F]{2})>|\[/?INST\]|<｜[^｜<>\n]{1,40}｜>"
+)
+
+
+def split_thoughts(text: str) -> tuple[str, str | None]:
+    """``(answer part, thoughts)``.
+
+    The answer part is what follows the last closing mark. Where a thought was opened and never closed, what
+    stood before it is the answer part. Thoughts are None where there were none.
+    """
+    ends = list(_CLOSE.finditer(text))
+    if ends:
+        end = ends[-1]
+        rest = text[end.end() :]
+        again = _OPEN.search(rest)
+        if again is not None:
+            return rest[: again.start()], rest[again.end() :]
+        return rest, text[: end.start()]
+    start = _OPEN.search(text) or _PLAIN_THOUGHT.search(text)
+    if start is not None:
+        return text[: start.start()], text[start.end() :]
+    return text, None
+
+
+def first_turn(text: str) -> str:
+    """The text up to the first end-of-turn token that has something before it."""
+    position = 0
+    for end in _END.finditer(text):
+        if _SPECIAL.sub("", text[position : end.start()]).strip():
+            return text[: end.start()]
+        position = end.end()
+    return text
+
+
+def without_tokens(text: str) -> str:
+    """The text without the special tokens of chat templates."""
+    return _SPECIAL.sub(" ", text) if "<" in text or "[" in text else text
+
+
+def without_echo(text: str) -> str:
+    """The text without an echo of the prompt in the tokens of a chat template, at its start."""
+    if _ECHO.match(text) is None:
+        return text
+    start = _REPLY_STARTS.search(text)
+    return text[start.end() :] if start is not None else text
+
+
+def after_reply_token(text: str) -> str:
+    """What follows the first token that opens the assistant's turn; nothing where there is none."""
+    start = _REPLY_STARTS.search(text)
+    return text[start.end() :] if start is not None else ""
+
+
+def turns(text: str) -> tuple[str, ...]:
+    """The parts in which to look, in order: a part but the last one counts only where it holds a letter.
+
+    The last part is the reply up to the first turn that the model made up, or, after an echo of the question, what
+    the assistant says first; the parts before it end at headings that may or may not open a new task.
+    """
+    body = _own_turn(text)
+    before = [body[: cut.start()] for cut in _NEXT_TASK.finditer(body)][:3]
+    return (*(part for part in before if part.strip()), body)
+
+
+def _own_turn(text: str) -> str:
+    if not any(mark in text for mark in ":：<["):  # each pattern below has one of them
+        return text
+    cuts = list(itertools.islice(_NEXT_TURN.finditer(text), 3))
+    part = text
+    if cuts and (not text[: cuts[0].start()].strip() or _PREAMBLE.match(text)):
+        # An echo of the question. The next one is made up, if this one has been answered.
+        for cut in cuts[1:]:
+            said = text[cuts[0].end() : cut.start()]
+            if _ASSISTANT.search(said) or _ANSWERED.search(said):
+                part = text[: cut.start()]
+                break
+    elif cuts:
+        part = text[: cuts[0].start()]
+    replied = _REPLIED.match(part)
+    if replied is not None:
+        part = replied[1]
+    said_by = list(_ASSISTANT.finditer(part))
+    if said_by and part[said_by[-1].end() :].strip():
+        part = part[said_by[-1].end() :]
+    return part
+
+
+# Judge replies made plain before a verdict is looked for: no thinking aloud, no markup, one form for each sign.
+
+
+# Zero-width and direction characters hide text from the eye and from patterns; U+20E3 makes key-caps of digits.
+_VERDICT_TEXT_INVISIBLE = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u20e3]"
+)
+# As one half, NFKC would make '1\u20442' of it, which reads as 'one out of two'.
+_VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215f\u2189]")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+_VERDICT_TEXT_STRUCK = re.compile(
+    r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<\n]{1,200}</(?:del|s|strike)>", re.IGNORECASE
+)
+_THINK = re.compile(
+    r"(?P<quote>[`\"'“‘]?)(?:<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad)>"
+    r"|◁(?P<kimi>/?)think▷|\[(?P<mistral>/?)THINK\]|<\|(?P<named>begin|end)_of_thought\|>)(?P<after>[`\"'”’]?)"
+    r"(?P<mention>\s{0,2}(?:tags?|blocks?|sections?|tokens?|markers?|elements?)\b)?",
+    re.IGNORECASE,
+)
+
+_QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|«[^»\n]*»|^[ \t]{0,8}>[^\n]*$', re.MULTILINE)
+_RUN = re.compile(r"['_]+")
+# In this order: what carries meaning becomes a colon or a round bracket, the rest of the dress goes.
+_MARKUP = (
+    (re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\b"), ""),
+    (re.compile(r"\\boxed\s?\{"), " boxed: {"),
+    (
+        re.compile(
+            r"<(score|verdict|rating|answer|result)>\s{0,20}([^<>\n]{1,60}?)\s{0,20}</[a-z]{1,10}>", re.IGNORECASE
+        ),
+        r" \1: \2 ",
+    ),
+    (re.compile(r"```[a-z]{0,10}"), " "),
+    (re.compile(r"^[ \t]{0,8}>[> \t]{0,8}", re.MULTILINE), ""),
+    (re.compile(r"[*`\"“”„«»#$\\]"), ""),
+    (re.compile(r"<(?=\s{0,2}\d{1,3}\s{0,2}>)|(?<=\d)>"), ""),
+    (re.compile(r"(?:[-=–—]{1,3}>|→|⇒)"), ":"),
+    (re.compile(r"={1,3}|\|"), ":"),
+    (re.compile(r"[\[{]"), "("),
+    (re.compile(r"[\]}]"), ")"),
+    (re.compile(r"[‐‑‒–—―−]"), "-"),
+    (re.compile(r"^(?:[ \t]|:|-(?![ \t]?\d))+$", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]*:(?=[^:\n]*:)", re.MULTILINE), ""),
+    (re.compile(r"[^\S\n]{1,}"), " "),
+)
+
+
+def plain_text(reply: str) -> str:
+    """The reply with ASCII digits and signs, without invisible characters and struck-out text."""
+    text = _VULGAR.sub("0.5", _VERDICT_TEXT_INVISIBLE.sub("", reply))
+    text = unicodedata.normalize("NFKC", text)
+    text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
+    return _VERDICT_TEXT_STRUCK.sub(" ", text)
+
+
+def without_thoughts(text: str) -> str | None:
+    """The text without its closed thinking blocks; None where a block was opened and never closed.
+
+    A closing tag without an opening one ends a block that the chat template had opened. A tag in quotes, or one
+    that is called a tag, is spoken about and opens nothing.
+    """
+    kept: list[str] = []
+    position = 0
+    inside = False
+    for tag in _THINK.finditer(text):
+        if tag["mention"] or (tag["quote"] and tag["after"]):
+            continue
+        closes = "/" in (tag["end"], tag["kimi"], tag["mistral"]) or (tag["named"] or "").lower() == "end"
+        if closes:
+            if not inside:
+                kept = []
+            inside = False
+            position = tag.end()
+        elif not inside:
+            kept.append(text[position : tag.start()])
+            inside = True
+    if inside:
+        return None
+    return "".join([*kept, text[position:]])
+
+
+def without_quotations(text: str) -> str:
+    """The text without what stands in double quotes on one line, and without lines that are marked as quoted."""
+    return _QUOTATION.sub(" ", text)
+
+
+def without_markup(text: str) -> str:
+    """The text without markdown, LaTeX and quotes; equals signs, arrows and table bars become colons, all
+    brackets round and all dashes hyphens, so that '| **Score** | [2] |' reads ' Score : (2) :'."""
+    text = _RUN.sub(_inside_word, text)
+    for pattern, replacement in _MARKUP:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _inside_word(run: re.Match[str]) -> str:
+    """'max_score' and 'isn't' keep theirs; '_Score_' and quotes do not."""
+    text = run.string
+    inside = text[run.start() - 1 : run.start()].isalnum() and text[run.end() : run.end() + 1].isalnum()
+    return run.group() if inside else ""
+
+
+# Free text made plain for the embedded judge: sentences without markup, thinking or case.
+
+
+_PLAIN_MARKUP = re.compile(
+    r"</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“”„«»‘$\\{}\[\]]+|(?<!\w)'|'(?!\w)", re.IGNORECASE | re.MULTILINE
+)
+_PLAIN_END = re.compile(r"(?<=[.!?。;；])\s+|\n+|(?<=[。！？])")
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of a reply, in order, blanks folded; none where a thinking block was never closed.
+
+    Case is kept: only it tells image 'A' from the article.
+    """
+    spoken = without_thoughts(plain_text(text))
+    if spoken is None:
+        return []
+    plain = _PLAIN_MARKUP.sub(" ", spoken.replace("’", "'"))
+    return [" ".join(part.split()) for part in _PLAIN_END.split(plain) if part and part.strip()]

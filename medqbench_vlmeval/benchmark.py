@@ -1,0 +1,220 @@
+"""The benchmark's vocabulary: tasks, splits, dataset names, dimensions and axes."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cache
+from pathlib import Path
+
+from medqbench_vlmeval.errors import BadInput
+
+
+class Task(str, Enum):
+    """One of the three tasks, or both reasoning tasks in one run."""
+
+    PERCEPTION = "perception"
+    NO_REFERENCE = "no-reference"
+    COMPARATIVE = "comparative"
+    REASONING = "reasoning"
+
+    @property
+    def is_reasoning(self) -> bool:
+        return self is not Task.PERCEPTION
+
+    @property
+    def parts(self) -> tuple[Task, ...]:
+        """The single tasks that this one is made of."""
+        return (Task.NO_REFERENCE, Task.COMPARATIVE) if self is Task.REASONING else (self,)
+
+
+class Split(str, Enum):
+    """``MINI`` is the set that is embedded in this package; the others are the benchmark's."""
+
+    DEV = "dev"
+    TEST = "test"
+    MINI = "mini"
+
+
+OPTION_LETTERS = ("A", "B", "C", "D")
+
+QUESTION_TYPES = ("Yes-or-No", "What", "How")
+OTHER_QUESTION_TYPE = "Other"
+
+DIMENSIONS = ("completeness", "preciseness", "consistency", "quality_accuracy")
+DIMENSION_TITLES = {
+    "completeness": "Completeness",
+    "preciseness": "Preciseness",
+    "consistency": "Consistency",
+    "quality_accuracy": "Quality Accuracy",
+}
+
+MAX_VERDICT = 2
+"""The best score of one dimension; the worst is 0."""
+
+MODALITIES = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
+SEVERITIES = ("none", "mild", "moderate", "severe")
+SCOPES = ("general", "modality-specific")
+DIFFICULTIES = ("coarse-grained", "fine-grained")
+
+QUALITY_LEVELS = ("reject", "usable", "good")
+
+BASELINES = ("MedQ-Chance", "MedQ-Classical")
+
+# Of the test split, derived from the published rows: their percentages and means are ratios of integers for
+# these sizes only (docs/published.md).
+PUBLISHED_SIZES = {Task.PERCEPTION: 1305, Task.NO_REFERENCE: 221, Task.COMPARATIVE: 133}
+PUBLISHED_QUESTIONS = {"Yes-or-No": 558, "What": 258, "How": 489}
+
+# A combined run keeps one index space: each part's rows carry its prefix.
+REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Comparative"}
+
+_STEMS = {
+    Task.PERCEPTION: "MedQBench_Perception",
+    Task.NO_REFERENCE: "MedQBench_Reasoning_NoReference",
+    Task.COMPARATIVE: "MedQBench_Reasoning_Comparative",
+    Task.REASONING: "MedQBench_Reasoning",
+}
+
+
+def own_index(index: str, task: Task) -> str:
+    """A sample's index in its own dataset: without the prefix of the part that it has in a combined one."""
+    prefix = REASONING_PREFIX.get(task)
+    return index.removeprefix(f"{prefix}:") if prefix else index
+
+
+def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
+    """Verdicts that the published protocol allows: 0, 1, 2, but 0 or 2 for a pair's quality accuracy."""
+    if task is Task.COMPARATIVE and dimension == "quality_accuracy":
+        return (0, 2)
+    return (0, 1, 2)
+
+
+# A dataset's second pass: options permuted, images swapped. It measures robustness and is no result of the benchmark.
+ROBUSTNESS = "_robustness"
+
+
+@dataclass(frozen=True)
+class DatasetName:
+    """A name for ``--data``: ``text`` as typed, with the task and the split that it stands for.
+
+    ``second_pass`` marks the dataset whose options are permuted and whose images are swapped.
+    """
+
+    text: str
+    task: Task
+    split: Split
+    second_pass: bool = False
+
+    @property
+    def first_pass(self) -> DatasetName:
+        """The official dataset behind a second pass; an official name itself."""
+        return DatasetName(self.text.removesuffix(ROBUSTNESS), self.task, self.split) if self.second_pass else self
+
+
+def dataset_names(task: Task) -> dict[str, DatasetName]:
+    """All names of a task, with and without a split's suffix (no suffix means test)."""
+    stem = _STEMS[task]
+    names = {stem: DatasetName(stem, task, Split.TEST)}
+    for split in Split:
+        text = f"{stem}_{split.value}"
+        names[text] = DatasetName(text, task, split)
+    return names
+
+
+ALL_DATASET_NAMES = {name: found for task in Task for name, found in dataset_names(task).items()}
+
+
+def second_pass_names(task: Task) -> dict[str, DatasetName]:
+    """The names of a task's second passes; none for the no-reference task, which has no order to change."""
+    if task is Task.NO_REFERENCE:
+        return {}
+    names = [replace(name, text=f"{name.text}{ROBUSTNESS}", second_pass=True) for name in dataset_names(task).values()]
+    return {name.text: name for name in names}
+
+
+SECOND_PASS_NAMES = {name: found for task in Task for name, found in second_pass_names(task).items()}
+
+
+def parse_dataset_name(text: str) -> DatasetName:
+    """Look a dataset's name up: one of the sixteen, or that of a second pass.
+
+    Raises:
+        BadInput: there is no such name; the message suggests the nearest.
+    """
+    found = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text)
+    if found is not None:
+        return found
+    if text.removesuffix(ROBUSTNESS) in ALL_DATASET_NAMES:
+        raise BadInput(
+            f"'{text}' does not exist: a no-reference sample has one image and no options, so that there is no order "
+            "to change in a second pass."
+        )
+    near = difflib.get_close_matches(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES], n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
+
+
+# The published rows, as reference beside a user's own numbers. Own numbers never enter these files.
+
+
+_FOLDER = Path(__file__).parent / "data" / "published"
+_FILES = {
+    Task.PERCEPTION: "perception_test.csv",
+    Task.NO_REFERENCE: "no_reference_test.csv",
+    Task.COMPARATIVE: "comparative_test.csv",
+}
+_OVERALL = "Overall"
+HUMAN = "human"
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One row of a published table: ``values`` by measure, None where the table has no number."""
+
+    model: str
+    category: str
+    values: Mapping[str, float | None]
+    source: str
+
+
+@cache
+def published_rows(task: Task) -> tuple[PublishedRow, ...]:
+    """The published test results of one task, in the order of the table.
+
+    Values are percent for perception (``Yes-or-No``, ``What``, ``How``, ``Overall``) and means for reasoning
+    (four dimensions 0-2, ``Overall`` 0-8).
+
+    Raises:
+        ValueError: ``task`` is the combined one, which has no table of its own.
+    """
+    if task not in _FILES:
+        raise ValueError(f"no published table for {task.value}: ask for one of its parts")
+    measures = [*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), _OVERALL]
+    with (_FOLDER / _FILES[task]).open(encoding="utf-8", newline="") as source:
+        return tuple(
+            PublishedRow(
+                model=row["model"],
+                category=row["category"],
+                values={measure: _value(row[column_name(measure)]) for measure in measures},
+                source=row["source"],
+            )
+            for row in csv.DictReader(source)
+        )
+
+
+def human_overall(task: Task) -> float | None:
+    """The human experts' published Overall, in the task's unit; None where the table has no such row."""
+    return next((row.values[_OVERALL] for row in published_rows(task) if row.category == HUMAN), None)
+
+
+def column_name(measure: str) -> str:
+    """A measure's column in the published files and in the board's: 'Quality Accuracy' -> 'quality_accuracy'."""
+    return measure.lower().replace(" ", "_").replace("-", "_")
+
+
+def _value(cell: str) -> float | None:
+    return float(cell) if cell else None

@@ -1,0 +1,211 @@
+"""``medqbench report``: what scored runs say, for a browser, a spreadsheet and a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from medqbench_vlmeval.cli import options
+
+
+def report(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Scored runs: '_score.json' files, prediction files with results, or folders."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page, workbooks, figures, tables and cards.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
+) -> None:
+    """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report import run_summary
+    from medqbench_vlmeval.report.terminal import own_console, print_line
+    from medqbench_vlmeval.workflows.report import write_reports
+
+    reports = write_reports(paths, out)
+    if as_json:
+        print_json(reports.as_json())
+        return
+    console = own_console()
+    for one in reports.runs:
+        run_summary(one.run.score, console, findings=True)
+    written = [path for one in reports.runs for path in (one.workbook, one.card)]
+    written += [
+        path for path in (reports.workbook, *reports.tables, *reports.figures, reports.page) if path is not None
+    ]
+    for path in written:
+        print_line(str(path), console)
+
+
+# ``medqbench compare``: models on the same samples.
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Two scored runs or more: a '_score.json', '_samples.jsonl' or prediction file with its results "
+            "beside it, or a folder with one model's results.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for compare.json and compare.xlsx (with the disagreements).")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
+    smallest difference that so many samples can show."""
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report.compare_tables import compare_tables
+    from medqbench_vlmeval.report.terminal import own_console, print_line
+    from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
+
+    found = compare_runs(runs, seed)
+    paths = write_comparison(found, out) if out is not None else ()
+    if as_json:
+        print_json(found.result)
+        return
+    console = own_console()
+    compare_tables(found.result, console)
+    for path in paths:
+        print_line(str(path), console)
+
+
+# ``medqbench agreement``: a judge against people, and the sheet that people rate on.
+
+
+_COMPARE = "compare"
+_HELP_OPTIONS = ("--help",)
+
+
+class _ComparesByDefault(TyperGroup):
+    """A group whose first word is a command's name, or else the first file to compare."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in _HELP_OPTIONS:
+            args = [_COMPARE, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_ComparesByDefault,
+    no_args_is_help=True,
+    subcommand_metavar="VERDICTS HUMAN... | COMMAND [ARGS]...",
+    help="Judge against human ratings: 'medqbench agreement VERDICTS HUMAN' compares, 'medqbench agreement sample' "
+    "draws a blinded sheet for raters.",
+)
+
+
+@app.command(_COMPARE)
+def agreement_with(
+    verdicts: Annotated[
+        Path,
+        typer.Argument(
+            metavar="VERDICTS", help="The '_samples.jsonl' of a judged reasoning run, or a folder with several."
+        ),
+    ],
+    human: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="HUMAN...",
+            help="Filled rating sheet (one a rater, or one with a column 'rater'), a table with 'index' and the four "
+            "dimensions (xlsx, csv, tsv, json, jsonl), or another run's '_samples.jsonl'.",
+        ),
+    ],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Key of the rating sheet; default: the one beside it.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for agreement.json and agreement.xlsx (disagreements).")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """The default, 'agreement VERDICTS HUMAN': accuracy, quadratic weighted kappa and Spearman, each with a bootstrap
+    interval, per dimension."""
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report.agreement_tables import agreement_tables
+    from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
+
+    found = compare_ratings(verdicts, human, key, seed)
+    paths = write_comparison(found, out) if out is not None else ()
+    if as_json:
+        print_json(found.result)
+        return
+    agreement_tables(found.result)
+    for path in paths:
+        print(path)
+
+
+@app.command("sample")
+def sample(
+    verdicts: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="VERDICTS...", help="'_samples.jsonl' files of judged reasoning runs, or folders with such files."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The sheet (.xlsx); its key is written beside it.")],
+    n: Annotated[int, typer.Option("--n", help="How many answers.")] = 200,
+    seed: Annotated[int, typer.Option("--seed", help="Another seed draws other answers.", min=0)] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Draw answers for people to rate: stratified by task, modality and run, shuffled and blinded."""
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.workflows.rating_sheets import draw_ratings
+
+    drawn = draw_ratings(verdicts, n, out, seed)
+    if as_json:
+        counts = {name: getattr(drawn, name) for name in ("n", "n_eligible", "n_too_long", "n_not_judged")}
+        print_json({"sheet": str(drawn.sheet), "key": str(drawn.key), **counts, "n_strata": len(drawn.strata)})
+        return
+    print(f"{drawn.n} of {drawn.n_eligible} judged answers, {len(drawn.strata)} strata (task x modality x run)")
+    if drawn.n_too_long:
+        print(f"{drawn.n_too_long} answers were left out: no cell of a spreadsheet holds them")
+    if drawn.n_not_judged:
+        print(f"{drawn.n_not_judged} samples were left out: the judge gave them no score")
+    print(f"{drawn.sheet} for the raters, a copy each")
+    print(f"{drawn.key} for you alone: it says whose the answers are")
+
+
+# ``medqbench robustness``: the two passes of a model compared, from their prediction files.
+
+
+def robustness(
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="Prediction file of the official dataset.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="SECOND", help="Prediction file of the second pass (DATASET_robustness).")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the result files.")],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Data file (TSV) or the official dataset's name; default: FIRST's own columns."),
+    ] = None,
+    model: options.Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+) -> None:
+    """Compare two passes of a model: the official order, and options permuted or images swapped. No judge is asked."""
+    from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.report.agreement_tables import robustness_tables
+    from medqbench_vlmeval.runs.provenance import name_results, sample_set_for
+    from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
+
+    names = name_results(second, model, None)
+    # The second pass's own name says as well which data are meant.
+    known = SECOND_PASS_NAMES.get(data or "")
+    sample_set = sample_set_for(known.first_pass.text if known else data) if data is not None else None
+    found = compare_passes(PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem))
+    if as_json:
+        print_json(found.result)
+        return
+    robustness_tables(found.result)
+    for path in vars(found.paths).values():
+        print(path)

@@ -1,0 +1,176 @@
+"""``medqbench data``: what a data file holds, and fetching one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from medqbench_vlmeval.kit_version import NO_KIT, find_kit, package_version
+
+data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
+
+
+@data_app.command()
+def info(
+    data: Annotated[str, typer.Argument(help="A dataset's name or a data file (TSV).")],
+    images: Annotated[bool, typer.Option("--images", help="Read, check and count the images too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
+    from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.data import describe
+    from medqbench_vlmeval.report import describe_data
+    from medqbench_vlmeval.runs.provenance import sample_set_for
+
+    found = describe(sample_set_for(data, images))
+    if as_json:
+        print_json(found)
+    else:
+        describe_data(found)
+
+
+# ``medqbench doctor``: what is installed and what is missing, without importing any of it.
+
+
+_TO_RUN = ("torch", "transformers")
+_TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilearn"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination: ``state`` is 'ok', 'missing' or 'note'."""
+
+    state: str
+    name: str
+    text: str
+
+
+def examine() -> list[Finding]:
+    """Look at packages, kit, patch, data files and keys; nothing is imported or changed."""
+    return [
+        Finding("ok", "medqbench-vlmeval", f"{package_version()}, Python {platform.python_version()}"),
+        *_kit(),
+        *(_package(name, "needed to run models, comes with the kit") for name in _TO_RUN),
+        *_synth(),
+        *_data(),
+        *_keys(),
+    ]
+
+
+def _kit() -> list[Finding]:
+    from medqbench_vlmeval.kit.patching import check
+
+    kit = find_kit()
+    if kit is None:
+        return [Finding("missing", "VLMEvalKit", NO_KIT)]
+    states = sorted({one.state.value for one in check(kit.root)})
+    return [
+        Finding("ok", "VLMEvalKit", f"{kit.label} in {kit.root}"),
+        Finding("note", "kit patch", f"{' / '.join(states)} ('medqbench run' needs no patch)"),
+    ]
+
+
+def _package(name: str, why: str, module: str | None = None) -> Finding:
+    if importlib.util.find_spec(module or name) is None:
+        return Finding("missing", name, why)
+    return Finding("ok", name, importlib.metadata.version(name))
+
+
+def _synth() -> list[Finding]:
+    why = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
+    found = [_package(name, why, module) for module, name in _TO_BUILD.items()]
+    return [Finding("note", one.name, one.text) if one.state == "missing" else one for one in found]
+
+
+def _data() -> list[Finding]:
+    from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, Split, Task
+    from medqbench_vlmeval.data import where_is
+
+    found = []
+    for name in ALL_DATASET_NAMES.values():
+        if name.task is Task.REASONING or name.text == name.text.removesuffix(f"_{name.split.value}"):
+            continue
+        place = where_is(name)
+        state = "ok" if place else "missing" if name.split is Split.MINI else "note"
+        found.append(Finding(state, name.text, place or "not here yet; fetched from the hub when first used"))
+    return found
+
+
+def _keys() -> list[Finding]:
+    from medqbench_vlmeval.judge.cache import FILE_NAME, default_folder
+    from medqbench_vlmeval.judge.options import KEY_VARIABLES, environment
+
+    there = [name for name in KEY_VARIABLES if environment(name)]
+    names = ", ".join(KEY_VARIABLES)
+    text = (
+        f"{', '.join(there)} set" if there else f"none of {names} is set, also not in .env; '--judge rules' needs none"
+    )
+    cache = default_folder() / FILE_NAME
+    kept = f"{cache.stat().st_size / 2**20:,.1f} MiB in {cache}" if cache.is_file() else f"empty ({cache})"
+    return [Finding("note", "judge key", text), Finding("note", "judge cache", kept)]
+
+
+def show(findings: list[Finding], as_json: bool) -> None:
+    """Print the findings, as JSON or as lines."""
+    if as_json:
+        from medqbench_vlmeval.cli.options import print_json
+
+        rows: list[dict[str, Any]] = [vars(one) for one in findings]
+        print_json(rows)
+        return
+    width = max(len(one.name) for one in findings)
+    for one in findings:
+        print(f"{one.state:8} {one.name:{width}}  {one.text}")
+
+
+# ``medqbench patch``: let a kit discover plugins by itself.
+
+
+patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
+
+KitDir = Annotated[
+    Path | None, typer.Argument(help="A checkout, or the folder that holds 'vlmeval'; default: the installed kit.")
+]
+
+
+@patch_app.command()
+def check(kit_dir: KitDir = None) -> None:
+    """Say of each file that the patch concerns whether it is patched; exit code 1 where one is unknown."""
+    from medqbench_vlmeval.kit import patching
+
+    files = patching.check(patching.kit_root(kit_dir))
+    for one in files:
+        print(f"{one.state.value:12} {one.path}{f' ({one.why})' if one.why else ''}")
+    if any(one.state is patching.State.UNKNOWN for one in files):
+        raise typer.Exit(1)
+
+
+@patch_app.command()
+def apply(kit_dir: KitDir = None) -> None:
+    """Patch the kit: its own run.py, 'python -m vlmeval' and 'vlmutil' then know the datasets and models."""
+    from medqbench_vlmeval.kit import patching
+
+    changed = patching.apply(patching.kit_root(kit_dir))
+    _tell(changed, "patched", "already patched; nothing was changed")
+
+
+@patch_app.command()
+def revert(kit_dir: KitDir = None) -> None:
+    """Give the kit its original bytes back."""
+    from medqbench_vlmeval.kit import patching
+
+    changed = patching.revert(patching.kit_root(kit_dir))
+    _tell(changed, "restored", "not patched; nothing was changed")
+
+
+def _tell(changed: list[Path], done: str, nothing: str) -> None:
+    for path in changed:
+        print(f"{done:12} {path}")
+    if not changed:
+        print(nothing)

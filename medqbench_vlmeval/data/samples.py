@@ -1,0 +1,364 @@
+"""One data file, read to samples."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
+from medqbench_vlmeval.data.columns import (
+    AXES,
+    IMAGE_MEANINGS,
+    Columns,
+    find_columns,
+    has_images,
+    infer_question_type,
+    read_difficulty,
+    read_modality,
+    read_question_type,
+    read_scope,
+    read_severity,
+    resolve_columns,
+)
+from medqbench_vlmeval.data.image_cells import ImageRefs, RowImages, split_list
+from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
+from medqbench_vlmeval.data.table import TableReader, open_table, shown
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.types import ColumnUse, Sample, SourceFile
+
+# Rows to samples, with a count of how every value was come by.
+
+
+_AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
+    "modality": read_modality,
+    "severity": read_severity,
+    "scope": read_scope,
+    "difficulty": read_difficulty,
+}
+_LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
+# 'B. No', where No is the text of B.
+_LETTER_AND_TEXT = re.compile(r"\(?([A-Da-d])[).:]\s*(.+)", re.DOTALL)
+
+
+class SampleBuilder:
+    """Builds the samples of one file, row by row, and then tells which columns they came from.
+
+    Args:
+        task: the single task of the file's rows.
+        columns: its resolved columns.
+    """
+
+    def __init__(self, task: Task, columns: Columns) -> None:
+        self._task = task
+        self._columns = columns
+        self._rows = 0
+        self._filled: Counter[str] = Counter()
+        self._folded: Counter[str] = Counter()
+        self._inferred_types = 0
+        self._answers_from_text = 0
+        self._not_understood: dict[str, Counter[str]] = {"question_type": Counter(), "severity": Counter()}
+
+    def build(self, cells: Mapping[str, str], where: str) -> Sample:
+        """One sample without its images.
+
+        Args:
+            cells: the row's texts by meaning; image meanings may be left out.
+            where: names file and row in errors.
+
+        Raises:
+            BadInput: the row cannot be a sample of the task.
+        """
+        self._rows += 1
+        plain = {meaning: stripped for meaning, text in cells.items() if (stripped := text.strip())}
+        for meaning in plain:
+            self._filled[meaning] += 1
+        index = plain.get("index")
+        if index is None:
+            raise BadInput(f"{where}: the index is empty; every row needs one of its own.")
+        question = plain.get("question")
+        options: dict[str, str] = {}
+        answer = description = None
+        if self._task is Task.PERCEPTION:
+            if question is None:
+                raise BadInput(f"{_place(where, index)}: the question is empty.")
+            options = {letter: plain[letter] for letter in OPTION_LETTERS if letter in plain}
+            if len(options) < 2:
+                raise BadInput(
+                    f"{_place(where, index)}: {len(options)} of the options A-D has a text, and a question needs at "
+                    "least two."
+                )
+            answer = self._answer(cells["answer"], options)
+            if answer is None:
+                raise BadInput(
+                    f"{_place(where, index)}: the answer {shown(cells['answer'])} is not one of the options "
+                    f"{', '.join(options)}, by letter, by number (0 is A) or by text."
+                )
+        else:
+            description = plain.get("description")
+            if description is None:
+                raise BadInput(f"{_place(where, index)}: the reference description is empty.")
+        axes = self._axes(plain, options)
+        return Sample(
+            index=index,
+            task=self._task,
+            question=question,
+            options=options,
+            answer=answer,
+            description=description,
+            modality=axes["modality"],
+            question_type=axes["question_type"],
+            severity=axes["severity"],
+            scope=axes["scope"],
+            source=axes["source"],
+            difficulty=axes["difficulty"],
+            degradation=axes["degradation"],
+        )
+
+    def column_use(self) -> ColumnUse:
+        """What was read, inferred, absent and ignored over all rows built so far."""
+        read: dict[str, str] = {}
+        unused: list[str] = []
+        for meaning, name in self._columns.names.items():
+            if self._filled[meaning] or meaning in IMAGE_MEANINGS:
+                read[meaning] = name
+            else:
+                unused.append(name)
+        for meaning in ("severity", "scope"):
+            if self._folded[meaning]:
+                read[meaning] = self._columns.names["question_type"]
+        inferred = self._inferred()
+        if self._rows and self._inferred_types == self._rows:
+            read.pop("question_type", None)
+        absent = [meaning for meaning in AXES if meaning not in read and meaning not in inferred]
+        if self._task is not Task.PERCEPTION:
+            absent = [meaning for meaning in absent if meaning != "question_type"]
+            absent += ["question"] if "question" not in read else []
+        return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused))
+
+    def _inferred(self) -> dict[str, str]:
+        inferred = {}
+        if self._inferred_types:
+            odd = self._not_understood["question_type"]
+            why = f"; the column '{self._columns.names['question_type']}' holds {_few(odd)}" if odd else ""
+            inferred["question_type"] = (
+                f"from the options and the words of the question, for {self._inferred_types} of {self._rows} rows{why}"
+            )
+        if self._answers_from_text:
+            inferred["answer"] = (
+                f"from the option whose text it repeats, for {self._answers_from_text} of {self._rows} rows"
+            )
+        odd = self._not_understood["severity"]
+        if odd:
+            inferred["severity"] = (
+                f"nothing for {odd.total()} of {self._rows} rows, whose values name no severity in words: {_few(odd)}"
+            )
+        return inferred
+
+    def _answer(self, text: str, options: Mapping[str, str]) -> str | None:
+        if text in options:
+            return text
+        letter = _letter_or_number(text, options)
+        if letter is None:
+            letter = _same_text(text, options)
+            self._answers_from_text += 1
+        return letter
+
+    def _axes(self, cells: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str | None]:
+        axes: dict[str, str | None] = {meaning: cells.get(meaning) for meaning in AXES}
+        for meaning, read in _AXIS_READERS.items():
+            if (text := cells.get(meaning)) is not None:
+                axes[meaning] = read(text)
+        written = cells.get("severity")
+        if written is not None and axes["severity"] is None:
+            self._not_understood["severity"][written] += 1
+        typed = cells.get("question_type", "")
+        value = read_question_type(typed)
+        for meaning, folded in (("severity", value.severity), ("scope", value.scope)):
+            if folded and meaning not in self._columns.names:
+                axes[meaning] = folded
+                self._folded[meaning] += 1
+        question_type = value.question_type
+        if question_type is None and self._task is Task.PERCEPTION:
+            question_type = infer_question_type(cells.get("question", ""), options)
+            self._inferred_types += 1
+            if typed:
+                self._not_understood["question_type"][typed] += 1
+        axes["question_type"] = question_type
+        return axes
+
+
+def read_answer(text: str, options: Mapping[str, str]) -> str | None:
+    """The letter of ``options`` that an answer cell names.
+
+    A letter in any case and dress ('b', 'B.', '(B)'), a whole number from 0 on ('1', '1.0'; 0 is A, as in the
+    published files), or the exact text of exactly one option.
+    """
+    return _letter_or_number(text, options) or _same_text(text, options)
+
+
+def _letter_or_number(text: str, options: Mapping[str, str]) -> str | None:
+    bare = text.strip(_LETTER_WRAPPING).upper()
+    dressed = _LETTER_AND_TEXT.fullmatch(text.strip())
+    if dressed and options.get(dressed[1].upper(), "").strip() == dressed[2].strip():
+        return dressed[1].upper()
+    if bare in OPTION_LETTERS:
+        return bare if bare in options else None
+    number = _number(text)
+    if number is None or number >= len(OPTION_LETTERS):
+        return None
+    letter = OPTION_LETTERS[number]
+    return letter if letter in options else None
+
+
+def _same_text(text: str, options: Mapping[str, str]) -> str | None:
+    plain = text.strip()
+    same = [letter for letter, option in options.items() if option == plain]
+    return same[0] if len(same) == 1 else None
+
+
+def _number(text: str) -> int | None:
+    plain = text.strip()
+    whole, _, rest = plain.partition(".")
+    return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 4 and not rest.strip("0") else None
+
+
+def _place(where: str, index: str) -> str:
+    return f"{where} (index {shown(index)})"
+
+
+def _few(odd: Counter[str]) -> str:
+    names = [shown(text) for text, _ in odd.most_common(3)]
+    return ", ".join(names) + (f" and {len(odd) - 3} more spellings" if len(odd) > 3 else "")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a data file came from.
+
+    ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the file's repository to this
+    machine, None where image paths are local.
+    """
+
+    kind: str = "file"
+    revision: str | None = None
+    fetch: Callable[[str], Path] | None = None
+
+
+LOCAL_FILE = Origin()
+
+
+def load_table(
+    path: Path, task: Task | None, images: ImageStore | None, origin: Origin = LOCAL_FILE
+) -> tuple[list[Sample], SourceFile]:
+    """Read one TSV file.
+
+    Args:
+        path: the file; image paths in it are relative to its folder.
+        task: a single task, or None to tell it from the columns.
+        images: where images go; None opens none, and the samples have ``image_refs`` alone.
+        origin: recorded in the result, and decides how image paths are found.
+
+    Raises:
+        BadInput: the file, a row or an image cannot be used; the message names file, row and index.
+    """
+    _check_suffix(path)
+    with ExitStack() as stack:
+        table = stack.enter_context(open_table(path))
+        single = task or _task_of_file(path)
+        columns = resolve_columns(table.header, single, path, images=images is not None)
+        builder = SampleBuilder(single, columns)
+        collected: RowImages | None = None
+        named = ImageRefs()
+        if images is not None:
+            stack.enter_context(strict_decoding())
+            collected = stack.enter_context(
+                RowImages(single, images, path.absolute().parent, origin.kind == "embedded", origin.fetch)
+            )
+        samples = _read_rows(table, columns, builder, collected or named)
+        found = collected.paths() if collected else {}
+    if not samples:
+        raise BadInput(f"{path} has a header but no rows.")
+    if collected:
+        samples = [replace(sample, images=found[sample.index]) for sample in samples]
+    else:
+        refs = named.by_index()
+        samples = [replace(sample, image_refs=refs[sample.index]) for sample in samples]
+    source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
+    return samples, source
+
+
+def _read_rows(
+    table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages | ImageRefs
+) -> list[Sample]:
+    texts = {meaning: at for meaning, at in columns.positions.items() if meaning not in IMAGE_MEANINGS}
+    pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
+    first_row: dict[str, int] = {}
+    samples = []
+    for row in table.rows():
+        where = f"{table.path}, row {row.number}"
+        sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
+        if sample.index in first_row:
+            raise BadInput(
+                f"{table.path}: rows {first_row[sample.index]} and {row.number} have the same index "
+                f"{shown(sample.index)}; every row needs one of its own."
+            )
+        first_row[sample.index] = row.number
+        samples.append(sample)
+        cells = {meaning: row.cells[at] for meaning, at in pictures.items()}
+        if isinstance(images, RowImages):
+            images.add(sample.index, cells, f"{where} (index {shown(sample.index)})")
+        else:
+            images.add(sample.index, cells)
+    return samples
+
+
+def _task_of_file(path: Path) -> Task:
+    with open_table(path) as table:
+        row = next(table.rows(), None)
+        if row is None:
+            raise BadInput(f"{path} has a header but no rows.")
+        columns = find_columns(table.header, ("image", "image_path"))
+        pictures = {meaning: row.cells[at] for meaning, at in columns.positions.items()}
+        return tell_task(table.header, pictures, path)
+
+
+def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path) -> Task:
+    """Tell a file's single task from its columns.
+
+    Args:
+        header: the column names.
+        pictures: some row's ``image`` and ``image_path`` cells, as far as the file has them.
+        path: named in errors.
+
+    Raises:
+        BadInput: the columns fit no task, or fit two.
+    """
+    known = find_columns(header, ("question", "A", "B", "answer")).names
+    if len(known) == 4:
+        return Task.PERCEPTION
+    columns = find_columns(header, ("description", *IMAGE_MEANINGS))
+    if "description" not in columns.names:
+        raise BadInput(
+            f"{path}: the columns fit no task: perception needs question, A, B and answer, the reasoning tasks need "
+            f"description; columns there: {', '.join(header[:40])}. Name the data file with --data."
+        )
+    if any(meaning.endswith(("_a", "_b")) for meaning in columns.names):
+        return Task.COMPARATIVE
+    counts = {len(split_list(cell, f"{path}")) for cell in pictures.values() if cell.strip()}
+    if not has_images(columns) or not counts:
+        raise BadInput(
+            f"{path}: the columns do not tell whether this is the no-reference or the comparative task; name the data "
+            "file with --data."
+        )
+    return Task.COMPARATIVE if max(counts) == 2 else Task.NO_REFERENCE
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() != ".tsv" and not path.is_dir():
+        raise BadInput(
+            f"{path}: a data file is a tab-separated .tsv file, not '{path.suffix or 'a file without suffix'}'."
+        )

@@ -1,0 +1,116 @@
+"""The second pass of a dataset: the same questions with their options in another order, the same pairs swapped.
+
+A permutation maps each place of the second pass to the place in the first pass that its content comes from: option
+letters for a question, '1' and '2' for the images of a pair. It is a derangement: no content stays at its place. So a
+model that goes by the place alone never gives the same answer twice, and the right answer's letter always changes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import permutations
+
+from medqbench_vlmeval.benchmark import ROBUSTNESS, Task, own_index
+from medqbench_vlmeval.data.info import canonical_index
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.types import Sample, SampleSet
+
+# The column of a second pass's prediction file that holds each row's permutation.
+PERMUTATION_COLUMN = "permutation"
+
+_SEED = "medqbench-second-pass-1"
+_SWAPPED = {"1": "2", "2": "1"}
+# 'All of the above', 'Both A and C', 'Option B': a text that names places means something else at another one.
+_NAMES_PLACES = re.compile(
+    r"\b(?i:all|none|neither|both|any|each|either|some|two) (?i:of (?:the )?"
+    r"(?:above|below|others?|these|options|choices))\b"
+    r"|\b(?i:options?|choices?|answers?)\s+\(?[A-D]\b(?!\s?[-–])"
+    r"|\(?\b[A-D]\)?\s*(?:,|and|or|nor|&|\+|/)\s*(?:and |or )?\(?[A-D]\b"
+    r"|\b(?i:both|neither|either|only)\s+\(?[A-D]\b(?!\s+\w)"
+    # A small 'a' alone is an article: two letters are wanted, or their brackets.
+    r"|\b(?i:both|neither|either|options?|answers?)\s+[a-d]\s*(?:,|and|or|nor|&|\+|/)\s*[a-d]\b(?!\s+\w)"
+    r"|\([a-d]\)\s*(?:,|and|or|nor|&|\+|/)\s*\([a-d]\)"
+)
+_TEXT = re.compile(r"[A-D1-2]:[A-D1-2](?: [A-D1-2]:[A-D1-2])+")
+
+
+def permutation_of(sample: Sample) -> dict[str, str] | None:
+    """The sample's permutation, None where it has none.
+
+    It depends on the sample's index and content alone: not on the order of rows or files, the process or the machine.
+    A no-reference sample has none, nor has a question one of whose options or whose own words name options by their
+    place ('Both A and C', 'None of the above').
+    """
+    if sample.task is Task.COMPARATIVE:
+        return dict(_SWAPPED)
+    if sample.task is not Task.PERCEPTION or _names_places(sample):
+        return None
+    letters = sorted(sample.options)
+    possible = [
+        order for order in permutations(letters) if all(old != new for old, new in zip(order, letters, strict=True))
+    ]
+    content = [
+        canonical_index(own_index(sample.index, sample.task)),
+        sample.question,
+        [sample.options[letter] for letter in letters],
+    ]
+    drawn = int(sha256_text(f"{_SEED}:{json.dumps(content)}"), 16) % len(possible)
+    return dict(zip(letters, possible[drawn], strict=True))
+
+
+def permuted(sample: Sample) -> Sample | None:
+    """The sample as the second pass shows it, None where it has no permutation.
+
+    Texts stay as they are. A question's right letter moves with its text. A pair's question keeps its words, so that
+    'first' and 'second' are said of the swapped images. Its reference text speaks of the other order and is left out.
+    """
+    permutation = permutation_of(sample)
+    if permutation is None:
+        return None
+    if sample.task is Task.COMPARATIVE:
+        return replace(sample, images=sample.images[::-1], description=None)
+    came_from = {old: new for new, old in permutation.items()}
+    return replace(
+        sample, options=moved(sample.options, permutation), answer=came_from[sample.answer] if sample.answer else None
+    )
+
+
+def moved(options: Mapping[str, str], permutation: Mapping[str, str]) -> dict[str, str]:
+    """Option texts by their letters in the second pass."""
+    return {new: options[old] for new, old in sorted(permutation.items())}
+
+
+def make_second_pass(first: SampleSet) -> SampleSet:
+    """The second pass of a dataset, without the samples that have no permutation.
+
+    Raises:
+        BadInput: none has one.
+    """
+    samples = tuple(found for sample in first.samples if (found := permuted(sample)) is not None)
+    if not samples:
+        raise BadInput(f"{first.name} has no sample with options or images whose order could be changed.")
+    return SampleSet(f"{first.name}{ROBUSTNESS}", first.task, samples, first.sources)
+
+
+def permutation_text(permutation: Mapping[str, str]) -> str:
+    """A permutation as a cell: 'A:C B:A C:B' says that A shows what was C."""
+    return " ".join(f"{new}:{old}" for new, old in sorted(permutation.items()))
+
+
+def read_permutation(text: str) -> dict[str, str] | None:
+    """The permutation in a cell, None where the cell holds none."""
+    if not _TEXT.fullmatch(text.strip()):
+        return None
+    pairs = [(pair[0], pair[-1]) for pair in text.split()]
+    found = dict(pairs)
+    whole = len(found) == len(pairs) and set(found) == set(found.values())
+    return found if whole and all(new != old for new, old in pairs) else None
+
+
+def _names_places(sample: Sample) -> bool:
+    texts = [*sample.options.values(), sample.question or ""]
+    return any(_NAMES_PLACES.search(text) for text in texts)

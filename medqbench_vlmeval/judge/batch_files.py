@@ -1,0 +1,380 @@
+"""Judge calls as the lines of a batch file, in the form that OpenAI's Batch API and ``vllm run-batch`` read.
+
+A line's body is that of a live call. Its ``custom_id`` says all that reading the answer takes, so that answers
+can be imported without the predictions and without the file of the calls::
+
+    mq1.<key of the call, 40 hex digits>.<dimensions and their scores>.<protocol>
+
+``c3``, ``p3``, ``s3`` and ``q3`` stand for completeness, preciseness, consistency and quality accuracy with the
+scores 0, 1 and 2, ``q2`` for a quality accuracy that is 0 or 2; ``o``, ``r`` and ``j`` for official, rubric and
+rubric-joint, with the number of rounds behind it where there are several.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from medqbench_vlmeval.benchmark import Task, dimension_scores
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.files import replacing
+from medqbench_vlmeval.judge.cache import Entry, VerdictStore
+from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, Judgement, read_reply
+from medqbench_vlmeval.judge.client import masked, read_completion, request_body, short_words
+from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.protocols import joint_schema, split_name
+from medqbench_vlmeval.judge.secrets import Mask
+
+ENDPOINT = "/v1/chat/completions"
+# What OpenAI takes in one file (Batch API guide); other servers take as much or more.
+MAX_LINES = 50_000
+MAX_BYTES = 200_000_000
+
+_DIMENSIONS = {"completeness": "c", "preciseness": "p", "consistency": "s", "quality_accuracy": "q"}
+_SCORES = {(0, 1, 2): "3", (0, 2): "2"}
+_PROTOCOLS = {"official": "o", "rubric": "r", "rubric-joint": "j"}
+_ID = re.compile(rf"mq1\.([0-9a-f]{{{KEY_LENGTH}}})\.((?:[cps]3|q[23]){{1,4}})\.([orj])([1-9]\d?)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class CallId:
+    """What a line's custom_id says: the key of the call, the protocol's name and the allowed scores by dimension."""
+
+    key: str
+    protocol: str
+    allowed: Mapping[str, tuple[int, ...]]
+
+    def call(self) -> Call:
+        """The call as far as reading a reply needs it; sample and prompt are not known here."""
+        task = next((task for task in (Task.NO_REFERENCE, Task.COMPARATIVE) if self._fits(task)), Task.REASONING)
+        return Call(self.key, "", task, "", self.allowed, structured=len(self.allowed) > 1)
+
+    def _fits(self, task: Task) -> bool:
+        return all(dimension_scores(task, dimension) == scores for dimension, scores in self.allowed.items())
+
+
+def custom_id(call: Call, protocol: str) -> str:
+    """The custom_id of a call, at most 64 characters; ``protocol`` is the name of its protocol."""
+    family, rounds = split_name(protocol)
+    codes = "".join(_DIMENSIONS[dimension] + _SCORES[tuple(scores)] for dimension, scores in call.allowed.items())
+    return f"mq1.{call.key}.{codes}.{_PROTOCOLS[family]}{rounds or ''}"
+
+
+def read_custom_id(text: object) -> CallId | None:
+    """What a custom_id says; None where this package did not make it."""
+    parts = _ID.fullmatch(text) if isinstance(text, str) else None
+    if parts is None:
+        return None
+    key, codes, code, rounds = parts.groups()
+    dimensions = {letter: dimension for dimension, letter in _DIMENSIONS.items()}
+    scores = {digit: allowed for allowed, digit in _SCORES.items()}
+    allowed = {dimensions[codes[i]]: scores[codes[i + 1]] for i in range(0, len(codes), 2)}
+    family = next(family for family, letter in _PROTOCOLS.items() if letter == code)
+    if len(allowed) != len(codes) // 2 or (family == "rubric-joint") != (len(allowed) > 1):
+        return None
+    return CallId(key, f"{family}-{rounds}" if rounds else family, allowed)
+
+
+def call_line(call: Call, options: JudgeOptions, protocol: str) -> bytes:
+    """One call as a line, with its line end."""
+    schema = joint_schema(call.task) if call.structured else None
+    row = {
+        "custom_id": custom_id(call, protocol),
+        "method": "POST",
+        "url": ENDPOINT,
+        "body": request_body(options, [{"role": "user", "content": call.prompt}], schema),
+    }
+    return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace") + b"\n"
+
+
+class LineSpool:
+    """Lines on their way to one or several files: how many files it takes is known with the last line alone.
+
+    They wait in an unnamed temporary file in ``folder``, so that memory does not grow with their number.
+    """
+
+    def __init__(self, folder: Path, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by __exit__
+        self._max_lines = max_lines
+        self._max_bytes = max_bytes
+        self._sizes: list[tuple[int, int]] = []
+
+    def __enter__(self) -> LineSpool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def add(self, line: bytes) -> None:
+        """Take one line, with its line end."""
+        n, size = self._sizes[-1] if self._sizes else (self._max_lines, 0)
+        if n >= self._max_lines or size + len(line) > self._max_bytes:
+            self._sizes.append((0, 0))
+            n, size = 0, 0
+        self._sizes[-1] = (n + 1, size + len(line))
+        self._file.write(line)
+
+    @property
+    def counts(self) -> list[int]:
+        """The number of lines of each file that it takes."""
+        return [n for n, _ in self._sizes]
+
+    def write(self, paths: Sequence[Path]) -> None:
+        """Write the files, each whole or not at all.
+
+        Args:
+            paths: as many as :attr:`counts` has entries.
+
+        Raises:
+            OSError: one of them cannot be written; those before it are there.
+        """
+        self._file.seek(0)
+        for path, n in zip(paths, self.counts, strict=True):
+            with replacing(path) as temporary, temporary.open("wb") as out:
+                out.writelines(islice(self._file, n))
+
+
+def part_paths(path: Path, n: int) -> list[Path]:
+    """``path`` itself for one file, ``NAME-1.jsonl``, ``NAME-2.jsonl``, ... for several."""
+    if n == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, n + 1)]
+
+
+@dataclass(frozen=True)
+class CallFile:
+    """A file of calls: the model that they are for, and their ids in the file's order."""
+
+    path: Path
+    model: str
+    ids: tuple[CallId, ...]
+
+
+def read_call_file(path: Path) -> CallFile:
+    """Read a file that ``judge export`` wrote, and check that a batch can be made of it.
+
+    Raises:
+        BadInput: no such file, a line that is not one of ours, an id twice, several models, or nothing in it.
+    """
+    models: dict[str, int] = {}
+    ids: list[CallId] = []
+    keys: dict[str, int] = {}
+    for number, row in rows_of(path):
+        found = read_custom_id(row.get("custom_id")) if row is not None else None
+        body = row.get("body") if row is not None else None
+        model = body.get("model") if isinstance(body, dict) else None
+        if found is None or not isinstance(model, str):
+            raise BadInput(f"{path}, line {number}, is not a call that 'medqbench judge export' wrote.")
+        if found.key in keys:
+            raise BadInput(f"{path} holds the call of line {keys[found.key]} again in line {number}; export it anew.")
+        keys[found.key] = number
+        ids.append(found)
+        models.setdefault(model, number)
+    if not ids:
+        raise BadInput(f"{path} holds no calls.")
+    if len(models) > 1:
+        raise BadInput(f"{path} holds calls for {' and '.join(models)}; a batch takes one model alone.")
+    return CallFile(path, next(iter(models)), tuple(ids))
+
+
+def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    """The objects of a JSONL file with their line numbers, None for a line that holds none; blank lines do not count.
+
+    Raises:
+        BadInput: the file cannot be opened.
+    """
+    try:
+        with path.open("rb") as source:
+            for number, line in enumerate(source, 1):
+                if line.strip():
+                    yield number, _row(line)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from None
+
+
+def _row(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+# Answers of a batch -> verdicts in the cache.
+#
+# Output and error files of OpenAI's Batch API and of ``vllm run-batch`` are read alike, line by line and in any
+# order. An answer file is read with distrust: a line that is no JSON, no answer, or not ours is counted and passed
+# over, and an answer is kept only where every dimension of its call has a score that the dimension allows. What is
+# not kept stays pending.
+
+
+# Where neither the user nor the server names the judge.
+UNNAMED = "unnamed"
+
+_AT_ONCE = 10_000
+_NAME_LENGTH = 200
+_NO_ANSWER = "the line holds no answer (is this the file of the calls?)"
+
+
+class _Failed(Exception):
+    """A line says that its call failed; the text is the server's reason."""
+
+
+class _Unclear(Exception):
+    """A reply gives no verdict; the text says why."""
+
+
+@dataclass
+class Imported:
+    """What became of the lines of some answer files, each line counted once.
+
+    ``kept`` are new verdicts, ``known`` those that the cache had already. ``unclear`` (replies without a verdict)
+    and ``failed`` (calls that the server did not answer) are counted by reason. ``unreadable`` holds line numbers
+    by file, ``foreign`` counts lines that this package did not ask for.
+    """
+
+    kept: int = 0
+    known: int = 0
+    unclear: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    unreadable: dict[Path, list[int]] = field(default_factory=dict)
+    foreign: int = 0
+
+
+def require_answers(paths: Iterable[Path]) -> None:
+    """Check that each file holds at least one line that answers a call of ours.
+
+    Raises:
+        BadInput: one does not, or cannot be read.
+    """
+    for path in paths:
+        if not any(row is not None and read_custom_id(row.get("custom_id")) for _, row in rows_of(path)):
+            raise BadInput(
+                f"{path} holds no answer to a call of 'medqbench judge export'; give the output or error file of the "
+                "batch, one JSON object a line."
+            )
+
+
+def import_answers(
+    paths: Sequence[Path],
+    store: VerdictStore,
+    judge: str | None = None,
+    *,
+    replace: bool = False,
+    mask: Mask | None = None,
+) -> Imported:
+    """Read answer files and keep their verdicts.
+
+    Args:
+        paths: output and error files, in any order.
+        store: the cache.
+        judge: the judge's name as 'cache info' lists it; None takes the name that the server gave.
+        replace: let a new answer take the place of one that is there.
+        mask: blots secrets out of what servers say.
+
+    Raises:
+        BadInput: a file cannot be read.
+        RunFailed: the cache cannot be written.
+    """
+    found = Imported()
+    mask = mask or Mask(())
+    waiting: dict[str, Entry] = {}
+    for path in paths:
+        for number, row in rows_of(path):
+            if row is None:
+                found.unreadable.setdefault(path, []).append(number)
+                continue
+            asked = read_custom_id(row.get("custom_id"))
+            if asked is None:
+                found.foreign += 1
+                continue
+            try:
+                judgement = _judgement(row, asked, judge, mask)
+            except _Failed as reason:
+                found.failed[str(reason)] += 1
+                continue
+            except _Unclear as reason:
+                found.unclear[str(reason)] += 1
+                continue
+            known = asked.key in waiting or (not replace and is_kept(asked, store))
+            found.known += known
+            found.kept += not known
+            if known and not replace:
+                continue
+            waiting[asked.key] = Entry(asked.key, asked.protocol, (judge or judgement.judge)[:_NAME_LENGTH], judgement)
+            if len(waiting) >= _AT_ONCE:
+                _keep(waiting, store)
+    _keep(waiting, store)
+    return found
+
+
+def is_kept(asked: CallId, store: VerdictStore) -> bool:
+    """Whether the cache holds a full answer to a call."""
+    kept = store.get(asked.key)
+    return kept is not None and kept.answers(asked.call())
+
+
+def reason_in(value: Any, mask: Mask) -> str:
+    """What a server says about a failure, as one short masked line; '' where it says nothing."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if not value or (isinstance(value, dict) and not any(value.values())):
+        return ""
+    code = value.get("code") if isinstance(value, dict) else None
+    return short_words(value, str(code or "no reason given"), mask)
+
+
+def _judgement(row: dict[str, Any], asked: CallId, judge: str | None, mask: Mask) -> Judgement:
+    """The verdict in one line.
+
+    Raises:
+        _Failed: the line says that the call was not answered.
+        _Unclear: the reply gives no full verdict.
+    """
+    answer = masked(read_completion(_completion(row, mask), judge or UNNAMED), mask)
+    reading = read_reply(answer.text, asked.call())
+    found = Judgement(
+        dict(reading.scores),
+        answer.text or "",
+        answer.served_as,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        explanations=dict(reading.explanations),
+    )
+    if reading.reason is not None or not found.answers(asked.call()):
+        raise _Unclear(reading.reason)
+    return found
+
+
+def _completion(row: dict[str, Any], mask: Mask) -> dict[str, Any]:
+    """The chat completion of a line whose call succeeded."""
+    response = row.get("response")
+    response = response if isinstance(response, dict) else {}
+    status, body = response.get("status_code"), response.get("body")
+    said = reason_in(row.get("error"), mask)
+    if not said and status in (None, 200) and isinstance(body, dict) and "choices" in body:
+        return body
+    said = said or reason_in(body, mask) or ("no answer and no reason" if "response" in row else _NO_ANSWER)
+    raise _Failed(f"status {status}: {said}" if isinstance(status, int) and status != 200 else said)
+
+
+def _keep(waiting: dict[str, Entry], store: VerdictStore) -> None:
+    """Write entries and read them back: the cache itself only warns where it cannot be written."""
+    entries = list(waiting.values())
+    store.add(entries)
+    if any(store.get(entry.key) != entry.judgement for entry in entries):
+        raise RunFailed(
+            f"The judge's cache {store.path} cannot be written: answers were not imported. Make room there or "
+            "name another folder with MEDQBENCH_JUDGE_CACHE, and import them again."
+        )
+    waiting.clear()

@@ -1,0 +1,323 @@
+"""Putting one question to a judge: the request, the reply, and what a failure means.
+
+An :class:`Asker` asks once and says what came; retries, limits and the decision to stop belong to the engine.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl
+
+from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI, OpenAIError
+
+
+# What a failed judge call means: stop the run, or leave one verdict unscored. Never a number, never a key.
+
+
+# Asking again, or asking the next question, cannot help: key, credit or model name are refused.
+HOPELESS = frozenset({401, 402, 404})
+# Before any call was answered these speak of the request's form; later of the one prompt that was refused.
+HOPELESS_AT_FIRST = frozenset({400, 403, 422})
+_NO_CREDIT = "insufficient_quota"
+# Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
+MAY_HEAL = frozenset({408, 409, 425, 429})
+_WORDS_LENGTH = 240
+# What a terminal would obey, or reorder its line by.
+_NOT_WORDS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+# A 400 that speaks of this one prompt: its length, or a filter that its words set off.
+_THIS_PROMPT_CODES = frozenset(
+    {"context_length_exceeded", "string_above_max_length", "content_filter", "invalid_prompt"}
+)
+_THIS_PROMPT = re.compile(
+    r"(?:maximum|max) context length|context window|maximum (?:input|model) length|content filter"
+    r"|flagged|usage polic|moderation",
+    re.I,
+)
+
+
+class Refusal(Protocol):
+    """A reply with an error status; ``code`` is the server's own word for it, where it has one."""
+
+    @property
+    def status_code(self) -> int: ...
+
+    @property
+    def code(self) -> str | None: ...
+
+
+def server_words(error: OpenAIError, secret: str | Mask) -> str:
+    """The server's explanation in one short line, without the key, or the secrets that a mask knows."""
+    mask = Mask([secret]) if isinstance(secret, str) else secret
+    return short_words(getattr(error, "body", None), str(error), mask)
+
+
+def short_words(body: Any, otherwise: str, mask: Callable[[str], str]) -> str:
+    """The explanation in an error's body, in one short masked line without control characters; ``otherwise`` where
+    it has none."""
+    while isinstance(body, dict):
+        body = next((body[name] for name in ("message", "error", "detail", "msg") if body.get(name)), "")
+    words = mask(body if isinstance(body, str) and body.strip() else otherwise)
+    words = " ".join(_NOT_WORDS.sub("\ufffd", re.sub(r"\bsk-[\w*-]{4,}", "***", words)).split())
+    return words if len(words) <= _WORDS_LENGTH else f"{words[:_WORDS_LENGTH]}..."
+
+
+def is_hopeless(error: Refusal, words: str, answered: bool) -> bool:
+    """Whether a refusal concerns every call; ``answered`` says that a call of this run has been answered."""
+    if error.status_code in HOPELESS or str(error.code) == _NO_CREDIT:
+        return True
+    return error.status_code in HOPELESS_AT_FIRST and not answered and not is_about_this_prompt(error, words)
+
+
+def is_about_this_prompt(error: Refusal, words: str) -> bool:
+    """Whether a refusal concerns one prompt and leaves hope for the others."""
+    return error.status_code == 400 and (str(error.code) in _THIS_PROMPT_CODES or bool(_THIS_PROMPT.search(words)))
+
+
+def refused(options: JudgeOptions, error: Refusal, words: str, url: str | None = None) -> JudgeError:
+    """The error that stops a run because the server (at ``url``; default: the options') refuses every call."""
+    hint = {
+        401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
+        403: "Check that the key may use this model.",
+        404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
+    }.get(error.status_code, f"Check the {options.role}'s options (--judge-args).")
+    if error.status_code in (400, 422) and "temperature" in words.lower():
+        hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
+    return JudgeError(
+        f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with status "
+        f"{error.status_code}: {words.rstrip('.')}. {hint}"
+    )
+
+
+def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
+    """The error that stops a run because no server answers."""
+    return JudgeError(
+        f"No {options.role} answers at {shown_url(url or options.endpoint())}: the connection failed. Start the server "
+        "or correct --judge-base-url."
+    )
+
+
+Messages = Sequence[Mapping[str, str]]
+
+# A count above it is an error of the server's, and sums of such counts would overflow.
+MOST_TOKENS = 10**9
+_SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply; ``text`` is None where the server sent no chat completion. Tokens are 0 where it did not say."""
+
+    text: str | None
+    served_as: str
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Unanswered(Exception):
+    """An attempt failed; its text is the reason.
+
+    ``may_heal`` says that asking again may help, ``retry_after`` is the wait in seconds that the server asked for,
+    ``concerns_server`` is False where only this prompt was refused.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        may_heal: bool = True,
+        retry_after: float | None = None,
+        concerns_server: bool = True,
+        connection: bool = False,
+    ) -> None:
+        super().__init__(reason)
+        self.may_heal = may_heal
+        self.retry_after = retry_after
+        self.concerns_server = concerns_server
+        self.connection = connection
+
+
+class Asker(Protocol):
+    """Whatever replies to questions. Entered once a run, inside the run's event loop."""
+
+    async def __aenter__(self) -> Asker: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+        """Ask once.
+
+        Args:
+            messages: the conversation, as 'role' and 'content'.
+            schema: a JSON schema to hold the reply to, where that is possible.
+
+        Raises:
+            JudgeError: no question of this run can be answered.
+            Unanswered: this attempt failed.
+        """
+
+    def gone(self) -> JudgeError:
+        """The error to stop with when nothing answers at all."""
+
+
+def request_body(options: JudgeOptions, messages: Messages, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
+    settings = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+    form = {"name": "verdicts", "strict": True, "schema": schema}
+    return {
+        "model": options.name,
+        "messages": [dict(message) for message in messages],
+        **{name: value for name, value in settings.items() if value is not None},
+        **({"response_format": {"type": "json_schema", "json_schema": form}} if schema else {}),
+        **options.extra,
+    }
+
+
+class OpenAIAsker:
+    """A model behind an OpenAI-compatible endpoint."""
+
+    def __init__(self, options: JudgeOptions) -> None:
+        self._options = options
+        self._key = options.secret()
+        self._mask = Mask({self._key, *options.secrets()})
+        self._masked_logs = ExitStack()
+        self._client: AsyncOpenAI | None = None
+        self._answered = False
+        self._takes_schemas = True
+
+    async def __aenter__(self) -> OpenAIAsker:
+        from openai import AsyncOpenAI
+
+        options = self._options
+        self._masked_logs.enter_context(masked_logs(self._mask))
+        try:
+            self._client = AsyncOpenAI(**client_arguments(options, self._key), max_retries=0)
+        except (ValueError, ImportError) as error:
+            self._masked_logs.close()
+            raise no_client(error, self._mask) from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._masked_logs:
+            if self._client is not None:
+                await self._client.close()
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+        import openai
+
+        if self._client is None:
+            raise RuntimeError("an asker is used inside 'async with'")
+        asked_schema = schema if self._takes_schemas else None
+        body = request_body(self._options, messages, asked_schema)
+        try:
+            reply = await self._client.post("/chat/completions", body=body, cast_to=object)
+        except openai.APIStatusError as error:
+            words = server_words(error, self._mask)
+            if asked_schema and error.status_code in (400, 422) and _SCHEMA_REFUSED.search(words):
+                # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
+                self._takes_schemas = False
+                return await self.ask(messages, schema)
+            raise self._failure(error, words) from None
+        except openai.APIConnectionError as error:
+            words = server_words(error, self._mask)
+            raise Unanswered(f"{type(error).__name__}: {words}", connection=True) from None
+        except (ValueError, RecursionError):
+            # A server that says JSON and sends something else: the SDK passes the decoder's error on.
+            reply = None
+        self._answered = True
+        return masked(read_completion(reply, self._options.name), self._mask)
+
+    def gone(self) -> JudgeError:
+        return unreachable(self._options)
+
+    def _failure(self, error: APIStatusError, words: str) -> Exception:
+        if is_hopeless(error, words, self._answered):
+            return refused(self._options, error, words)
+        return Unanswered(
+            f"{type(error).__name__} ({error.status_code}): {words}",
+            may_heal=error.status_code in MAY_HEAL or error.status_code >= 500,
+            retry_after=retry_after(error.response.headers),
+            concerns_server=not is_about_this_prompt(error, words),
+        )
+
+
+def client_arguments(options: JudgeOptions, key: str) -> dict[str, Any]:
+    """What the SDK's clients, for live calls and for batches, are made with."""
+    # The SDK puts its route behind everything that a base URL holds.
+    url, _, query = options.endpoint().partition("?")
+    return {
+        "api_key": key,
+        "base_url": url,
+        "default_query": dict(parse_qsl(query, keep_blank_values=True)),
+        "timeout": options.timeout,
+    }
+
+
+def no_client(error: Exception, mask: Mask) -> BadInput:
+    """The SDK's client could not be made: it reads the proxy variables, and a SOCKS proxy takes a package more."""
+    words = short_words(None, str(error), mask).rstrip(".")
+    return BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.")
+
+
+def read_completion(reply: Any, name: str, key: str = "") -> Answer:
+    """What a chat completion holds, read with distrust: many servers are only nearly compatible.
+
+    A key that a server sends back does not get further than here.
+    """
+    completion = reply if isinstance(reply, dict) else {}
+    usage = completion.get("usage")
+    usage = usage if isinstance(usage, dict) else {}
+    model = completion.get("model")
+    tokens = [usage.get(field) for field in ("prompt_tokens", "completion_tokens")]
+    prompt_tokens, completion_tokens = (
+        count if isinstance(count, int) and 0 < count <= MOST_TOKENS else 0 for count in tokens
+    )
+    text: str | None = None
+    choices = completion.get("choices")
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        message = choices[0].get("message")
+        content = message.get("content") or message.get("refusal") or "" if isinstance(message, dict) else None
+        if isinstance(content, list):
+            content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+        text = content if isinstance(content, str) else None
+    served_as = model if isinstance(model, str) and model else name
+    return masked(Answer(text, served_as, prompt_tokens, completion_tokens), Mask([key]))
+
+
+def masked(answer: Answer, mask: Mask) -> Answer:
+    """An answer without the secrets that a server has put into it."""
+    text = answer.text if answer.text is None else mask(answer.text)
+    return replace(answer, text=text, served_as=mask(answer.served_as))
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The wait in seconds that a reply asks for, as milliseconds, seconds or a date; None where it names none."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = headers.get(name, "").strip()
+        try:
+            wait = float(text) * scale
+        except ValueError:
+            continue
+        if math.isfinite(wait):
+            return max(0.0, wait)
+    try:
+        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, date.timestamp() - time.time())

@@ -1,0 +1,259 @@
+"""A judge that is a model: asked by a protocol, many calls at once, every answer kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.judge.calls import (
+    Call,
+    Judge,
+    OnProgress,
+    Outcome,
+    assembled,
+    call_key,
+    combined,
+    plan_calls,
+    texts_to_judge,
+)
+from medqbench_vlmeval.judge.engine import NOT_ASKED, AskedModel
+from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions
+from medqbench_vlmeval.judge.protocols import CHOICE, RULES, allowed_numbers, letter_of, options_text
+from medqbench_vlmeval.judge.tokens import cut_answers
+from medqbench_vlmeval.types import Choice, JudgedSample, Prediction, Sample, Verdict
+
+
+class ModelJudge(AskedModel):
+    """A model that scores reasoning replies (see ``interface.Judge``)."""
+
+    def describe(self, task: Task) -> dict[str, Any]:  # noqa: ARG002  # one protocol covers all tasks
+        """The settings of a result; what the server called itself is known after the first answer."""
+        return {
+            "protocol": {
+                "name": self._protocol.name,
+                "version": self._protocol.version,
+                "sha256": self._protocol.sha256,
+                "rounds": self._protocol.rounds,
+            },
+            "judge": self._described(),
+        }
+
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
+        """All calls, equal ones and those in the store included."""
+        texts, _ = texts_to_judge(samples, predictions)
+        return sum(self._protocol.calls_per_sample(sample.task) for sample, _ in texts)
+
+    def calls(
+        self, samples: Sequence[Sample], predictions: Sequence[Prediction]
+    ) -> tuple[list[Call], Mapping[str, str]]:
+        """All calls that judging these predictions takes, and why some samples need none (by index)."""
+        texts, reasons = texts_to_judge(samples, predictions)
+        texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
+        return plan_calls(self._protocol, self.asked_of, texts, notes), reasons
+
+    def judge(
+        self,
+        samples: Sequence[Sample],
+        predictions: Sequence[Prediction],
+        on_progress: OnProgress | None = None,
+    ) -> list[JudgedSample]:
+        """Judge each sample's prediction (see ``interface.Judge.judge``).
+
+        Raises:
+            JudgeError: see ``AskedModel.outcomes``.
+            KeyboardInterrupt: see there.
+        """
+        calls, reasons = self.calls(samples, predictions)
+        return assembled(samples, reasons, calls, self.outcomes(calls, on_progress))
+
+
+# A panel: several judges on the same answers, and the median of their verdicts.
+
+
+class PanelJudge:
+    """Judges with different names.
+
+    A dimension has a score where every judge gave one; else the median would be of other judges from sample to
+    sample. Single verdicts are in a verdict's ``parts`` by the judge's name.
+    """
+
+    def __init__(self, members: Sequence[Judge]) -> None:
+        self.members = tuple(members)
+
+    @property
+    def name(self) -> str:
+        return ", ".join(member.name for member in self.members)
+
+    @property
+    def protocol(self) -> str:
+        return ", ".join(dict.fromkeys(member.protocol for member in self.members))
+
+    def describe(self, task: Task) -> dict[str, Any]:
+        """The settings of a result; each member's own are under 'members'."""
+        members = [member.describe(task) for member in self.members]
+        hashes = dict.fromkeys(str(member["protocol"]["sha256"]) for member in members)
+        versions = dict.fromkeys(str(member["protocol"]["version"]) for member in members)
+        served = [member["judge"]["served_as"] for member in members if member["judge"]["served_as"]]
+        return {
+            "protocol": {"name": self.protocol, "version": ", ".join(versions), "sha256": ", ".join(hashes)},
+            "judge": {
+                "name": self.name,
+                "served_as": ", ".join(dict.fromkeys(served)) or None,
+                "combined_by": "median",
+                "members": [{**member["judge"], "protocol": member["protocol"]} for member in members],
+                "parameters": {member["judge"]["name"]: member["judge"]["parameters"] for member in members},
+            },
+        }
+
+    def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
+        """The members' calls together."""
+        return sum(member.n_calls(samples, predictions) for member in self.members)
+
+    def judge(
+        self,
+        samples: Sequence[Sample],
+        predictions: Sequence[Prediction],
+        on_progress: OnProgress | None = None,
+    ) -> list[JudgedSample]:
+        """Judge each sample's prediction by every member, one after the other (see ``interface.Judge.judge``)."""
+        of_members: dict[str, list[JudgedSample]] = {}
+        before, total = 0, self.n_calls(samples, predictions)
+        for member in self.members:
+            told = _of_panel(on_progress, before, total)
+            of_members[member.name] = member.judge(samples, predictions, told)
+            before += member.n_calls(samples, predictions)
+        return [self._combined({name: judged[at] for name, judged in of_members.items()}) for at in range(len(samples))]
+
+    def _combined(self, of_members: dict[str, JudgedSample]) -> JudgedSample:
+        first = next(iter(of_members.values()))
+        if any(one.unscored is not None for one in of_members.values()):
+            return JudgedSample(first.index, {}, next(one.unscored for one in of_members.values() if one.unscored))
+        verdicts = {}
+        for dimension in DIMENSIONS:
+            parts = {name: one.verdicts[dimension] for name, one in of_members.items()}
+            verdicts[dimension] = combined(dimension, parts, *_median(parts))
+        return JudgedSample(first.index, verdicts)
+
+
+def _median(parts: dict[str, Verdict]) -> tuple[float | None, str | None]:
+    scores = [verdict.score for verdict in parts.values() if verdict.score is not None]
+    if len(scores) == len(parts):
+        return median(scores), None
+    name, failed = next((name, verdict) for name, verdict in parts.items() if verdict.score is None)
+    return None, f"{name}: {failed.reason}"
+
+
+def _of_panel(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
+    """A member's progress as the panel's: ``before`` calls belong to the members before it, of ``total`` in all."""
+    if on_progress is None:
+        return None
+    return lambda member: on_progress(replace(member, done=before + member.done, total=total))
+
+
+# The second stage of reading multiple-choice replies: a model reads what the rules left open.
+
+
+# What belongs to a judge alone: the extractor has its own protocol, and is one model.
+_OF_JUDGE = frozenset({"model", "panel", "protocol", "n_rounds"})
+
+
+class Extractor(AskedModel):
+    """A model that reads letters out of replies; it sees a question's options and the reply alone."""
+
+    def calls(self, asked: Sequence[tuple[Sample, str]]) -> list[Call]:
+        """The calls for some replies, one each, in their order.
+
+        Args:
+            asked: multiple-choice samples with the replies to read.
+        """
+        texts, notes = cut_answers(asked, self.options.max_answer_tokens, self.options.name)
+        asked_of = self.asked_of
+        calls = []
+        for sample, reply in texts:
+            prompt = self._protocol.prompt(Task.PERCEPTION, CHOICE, reply, options_text(sample.options))
+            key = call_key(self._protocol, asked_of, (CHOICE,), sha256_text(prompt), 1)
+            allowed = {CHOICE: allowed_numbers(sample.options)}
+            calls.append(Call(key, sample.index, Task.PERCEPTION, prompt, allowed, note=notes.get(sample.index)))
+        return calls
+
+    def read(self, asked: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> list[Choice]:
+        """Read replies; those that were not asked about (``no_calls``) are left out.
+
+        Equal prompts are asked about once, and what that took is counted in the first of them.
+
+        Raises:
+            JudgeError: see ``AskedModel.outcomes``.
+            KeyboardInterrupt: see there.
+        """
+        calls = self.calls(asked)
+        outcomes = self.outcomes(calls, on_progress)
+        counted: set[str] = set()
+        choices = []
+        for call in calls:
+            outcome = outcomes[call.key]
+            if outcome.reason == NOT_ASKED:
+                continue
+            choices.append(_choice(call, outcome, counts=call.key not in counted))
+            counted.add(call.key)
+        return choices
+
+    def describe(self) -> dict[str, Any]:
+        """The extractor's settings, its protocol among them (see ``AskedModel``)."""
+        protocol = self._protocol
+        return {
+            **self._described(),
+            "protocol": {"name": protocol.name, "version": protocol.version, "sha256": protocol.sha256},
+        }
+
+
+def extractor_name(text: str, option: str = "--extractor") -> str:
+    """The name of an extractor as it was given, without blanks around it; ``option`` is where it was given.
+
+    Raises:
+        BadInput: it names no model, the rules, or several models.
+    """
+    name = text.strip()
+    if not name.removeprefix(KIT_PREFIX).strip():
+        raise BadInput(f"{option} wants the name of a model, as its server knows it, or kit:NAME.")
+    if name.lower() == RULES:
+        raise BadInput(f"{option} names a model for the replies that the rules leave open; 'rules' is none.")
+    if "," in name:
+        raise BadInput(f"{option} takes one model and not several: '{name}'.")
+    return name
+
+
+def extractor_options(name: str, keywords: Mapping[str, Any]) -> JudgeOptions:
+    """The options of an extractor: its server and limits are those of the judge, its protocol is its own.
+
+    Args:
+        name: what ``--extractor`` says.
+        keywords: the judge keywords of a request.
+
+    Raises:
+        BadInput: see :func:`extractor_name`, or an option cannot be used.
+    """
+    shared = {key: value for key, value in keywords.items() if key not in _OF_JUDGE}
+    return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
+
+
+def _choice(call: Call, outcome: Outcome, counts: bool) -> Choice:
+    found = outcome.judgement
+    number = found.scores.get(CHOICE) if found and outcome.reason is None else None
+    return Choice(
+        call.index,
+        None if number is None else letter_of(number),
+        outcome.reason,
+        reply=found.reply if found else "",
+        prompt_sha256=sha256_text(call.prompt),
+        judge=found.judge if found else "",
+        asks=found.asks if found and counts else 0,
+        prompt_tokens=found.prompt_tokens if found and counts else 0,
+        completion_tokens=found.completion_tokens if found and counts else 0,
+        note=call.note,
+        from_cache=outcome.from_cache,
+    )

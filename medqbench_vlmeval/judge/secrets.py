@@ -1,0 +1,235 @@
+"""Keeping keys out of texts and of logs.
+
+A :class:`Mask` knows secrets in the forms in which servers, shells and serialisers pass them on. While
+:func:`masked_logs` is entered, no record of any logger in this process shows one, whatever handler or formatter
+it goes to.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+import re
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
+
+MARK = "***"
+# Shorter ones would take ordinary words out of replies and logs; no provider's key is so short.
+SHORTEST = 8
+NOT_SECRET = frozenset({"", "empty", "none", "null", "sk-admin"})
+
+_lock = threading.Lock()
+_active: list[Callable[[str], str]] = []
+
+
+def is_maskable(secret: str) -> bool:
+    """Whether a value is long enough to be told from ordinary words (8 characters) and no stand-in for a key."""
+    return len(secret) >= SHORTEST and secret.lower() not in NOT_SECRET
+
+
+class Mask:
+    """Replaces secrets in a text by '***': as they are, escaped for JSON, HTML, Python or a URL, and in base64."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self.secrets = frozenset(secret for secret in secrets if is_maskable(secret))
+        forms = sorted({form for secret in self.secrets for form in _forms(secret)}, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
+
+    def __call__(self, text: str) -> str:
+        return self._pattern.sub(MARK, text) if self._pattern else text
+
+    def __repr__(self) -> str:
+        return f"Mask({len(self.secrets)} secrets)"
+
+    def inside(self, value: Any) -> Any:
+        """The same for every string in mappings, lists and tuples, at any depth; keys of mappings too."""
+        return masked_inside(self, value)
+
+
+def masked_inside(mask: Callable[[str], str], value: Any) -> Any:
+    """``mask`` applied to every string in mappings, lists and tuples."""
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {masked_inside(mask, name): masked_inside(mask, inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked_inside(mask, inner) for inner in value]
+    return value
+
+
+@contextmanager
+def masked_logs(mask: Callable[[str], str]) -> Iterator[None]:
+    """Apply ``mask`` to the message and the traceback of every log record that is made meanwhile.
+
+    May be entered several times at once, from several threads; the record factory that was in place comes back
+    when the last one leaves.
+    """
+    with _lock:
+        _active.append(mask)
+        if len(_active) == 1:
+            logging.setLogRecordFactory(_Factory(logging.getLogRecordFactory()))
+    try:
+        yield
+    finally:
+        with _lock:
+            _active.remove(mask)
+            factory = logging.getLogRecordFactory()
+            # A factory that somebody has put around ours meanwhile stays; ours passes records on as they are.
+            if not _active and isinstance(factory, _Factory):
+                logging.setLogRecordFactory(factory.inner)
+
+
+def masked_traceback(error: BaseException, mask: Callable[[str], str]) -> str | None:
+    """The masked traceback of an error, causes and contexts with it; None where nothing of it had to be masked."""
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    hidden = mask(text)
+    return None if hidden == text else hidden
+
+
+class _Factory:
+    """Makes log records as ``inner`` does, and masks them."""
+
+    def __init__(self, inner: Callable[..., logging.LogRecord]) -> None:
+        self.inner = inner
+
+    def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self.inner(*args, **kwargs)
+        for mask in tuple(_active):
+            _mask_record(record, mask)
+        return record
+
+
+def _mask_record(record: logging.LogRecord, mask: Callable[[str], str]) -> None:
+    try:
+        message = record.getMessage()
+    except (TypeError, ValueError, KeyError):
+        # The handler will complain about such a record and show its parts.
+        message = f"{record.msg} {record.args}"
+    hidden = mask(message)
+    if hidden != message:
+        # A percent sign in a message without arguments is left alone by the formatter.
+        record.msg, record.args = hidden, ()
+    if record.exc_info and record.exc_info[1] is not None:
+        trace = masked_traceback(record.exc_info[1], mask)
+        if trace is not None:
+            record.exc_info, record.exc_text = None, trace.rstrip("\n")
+    if record.exc_text:
+        record.exc_text = mask(record.exc_text)
+    if record.stack_info:
+        record.stack_info = mask(record.stack_info)
+
+
+def _forms(secret: str) -> set[str]:
+    # Undecodable bytes of an environment variable are lone surrogates here.
+    quoted = {quote(secret, safe, errors="surrogatepass") for safe in ("", "/")}
+    plain = {secret, *quoted, quote_plus(secret, errors="surrogatepass"), repr(secret)[1:-1]}
+    escaped = json.dumps(secret)[1:-1]
+    plain |= {escaped, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(escaped)[1:-1], html.escape(secret)}
+    return plain | _in_base64(secret)
+
+
+def _in_base64(secret: str) -> set[str]:
+    """The characters that every base64 text with the secret somewhere in it has, for its three alignments."""
+    raw = secret.encode("utf-8", errors="surrogatepass")
+    found = set()
+    for shift in range(3):
+        first, last = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            found.add(encode(bytes(shift) + raw).decode("ascii")[first:last])
+    return found
+
+
+# What of a user's settings is a secret, and how settings are shown without it.
+
+
+_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|auth(?!or(?!i))|credential|cookie|signature", re.IGNORECASE)
+# Names of ordinary settings with such a word in them.
+_ORDINARY = re.compile(
+    r"tokeni[sz]\w*|(?<![a-z])(?:stop|bos|eos|pad|unk)_tokens?|key(?:boards?|words?|points?|frames?)", re.IGNORECASE
+)
+# Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
+_NAMING = frozenset({"name", "key", "header"})
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name is likely to be a secret; 'tokenizer' and 'stop_token' are no such names."""
+    return bool(_SECRET_NAME.search(_ORDINARY.sub("", name)))
+
+
+def shown_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a result may show them: texts that are named like a secret are masked, at any depth, and what is
+    secret in URLs.
+
+    Numbers and truth values stay ('max_completion_tokens').
+    """
+    return {name: _shown(value, is_secret_name(name)) for name, value in extra.items()}
+
+
+def values_named_secret(value: Any, secret: bool = False) -> Iterator[str]:
+    """The texts that :func:`shown_extra` would mask, for settings of any form."""
+    if isinstance(value, str):
+        if secret:
+            yield value
+        elif "://" in value:
+            yield from url_secrets(value)
+    elif isinstance(value, Mapping):
+        whole = secret or _names_a_secret(value)
+        for name, inner in value.items():
+            yield from values_named_secret(inner, whole or is_secret_name(str(name)))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from values_named_secret(inner, secret)
+
+
+def shown_url(url: str) -> str:
+    """A URL without the user, password, query and fragment that it may carry; '***' where it cannot be read."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return MARK
+    if "@" in parts.path:
+        # A password with a slash in it has cut the URL in the wrong place.
+        return MARK
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def url_secrets(url: str) -> set[str]:
+    """Password, user:password and the values of the query of a URL; the user alone is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return {url}
+    found = {value for name, value in parse_qsl(parts.query) if name.lower() != "api-version"}
+    user, separator, password = parts.netloc.rpartition("@")[0].partition(":")
+    if separator:
+        found |= {password, unquote(password), f"{user}:{password}", f"{unquote(user)}:{unquote(password)}"}
+    elif user:
+        # Tokens come as a user without a password too.
+        found |= {user, unquote(user), f"{unquote(user)}:"}
+    return found
+
+
+def _shown(value: Any, secret: bool) -> Any:
+    if isinstance(value, str):
+        shown = shown_url(value) if "://" in value and url_secrets(value) else value
+        return MARK if secret else shown
+    if isinstance(value, Mapping):
+        whole = secret or _names_a_secret(value)
+        return {name: _shown(inner, whole or is_secret_name(str(name))) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(inner, secret) for inner in value]
+    return value
+
+
+def _names_a_secret(pair: Mapping[Any, Any]) -> bool:
+    return any(
+        str(name).lower() in _NAMING and isinstance(value, str) and is_secret_name(value)
+        for name, value in pair.items()
+    )

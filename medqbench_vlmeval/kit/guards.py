@@ -1,0 +1,373 @@
+"""Keeping keys out of what a run of the kit leaves: its logs, its status files and the terminal.
+
+The kit writes its command line into ``status.json``, its judge's settings into a log, and some of its clients log
+their key. While a run is :func:`redacted`, log records, both standard streams, status files and the logs of its
+evaluation processes are masked: first all secrets that are known (options, environment, ``.env``), then whatever
+stands behind a name like 'key' or 'Bearer'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO, cast
+
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.options import env_file_values
+from medqbench_vlmeval.judge.secrets import (
+    MARK,
+    Mask,
+    is_secret_name,
+    masked_inside,
+    masked_logs,
+    shown_extra,
+    shown_url,
+    url_secrets,
+    values_named_secret,
+)
+from medqbench_vlmeval.kit.run_files import Job, model_folder
+from medqbench_vlmeval.predictions import read_predictions
+from medqbench_vlmeval.workflows import result_paths
+from medqbench_vlmeval.workflows.robustness import robustness_paths
+
+# A key variable of the kit's that does not look like one.
+_KEY_VARIABLES = frozenset({"ALLES"})
+# What the kit's parser may take for an option with a key.
+_ABBREVIATED = frozenset({"k", "ke", "judge-k", "judge-ke"})
+_KEY_OPTIONS = ("--key", "--judge-key")
+_NAMED = re.compile(
+    r"""(?P<name>(?P<q>["'])[\w-]*(?:key|token(?!iz)|secret|passw|auth(?!or(?!i))|credential|cookie)[\w-]*(?P=q)\s*:\s*)"""
+    r"""(?P<quote>["'])(?!\*\*\*)[^"']+(?P=quote)""",
+    re.IGNORECASE,
+)
+_SAID = re.compile(r"(?P<name>\bAPI Key: |\bBearer (?=[^\s'\"]{8}))[^\s'\"]+")
+# What runs in the kit's evaluation processes: one of them in the PyPI kit, both in git HEAD.
+_CHILD_FUNCTIONS = ("_eval_subprocess_target", "_eval_process_entry")
+
+
+class Redaction:
+    """Masks texts of one run; what it knows can grow while the run goes on."""
+
+    def __init__(self, arguments: Sequence[str] = (), known: Iterable[str] = ()) -> None:
+        self._given = argument_secrets(arguments) | set(known)
+        self._mask = Mask(())
+        self.learn()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        return self._mask.secrets
+
+    def __call__(self, text: str) -> str:
+        named = _NAMED.sub(rf"\g<name>\g<quote>{MARK}\g<quote>", self._mask(text))
+        return _SAID.sub(rf"\g<name>{MARK}", named)
+
+    def learn(self) -> None:
+        """Look at the environment again; importing the kit puts its own ``.env`` there."""
+        self._mask = Mask(self._given | environment_secrets())
+
+    def shown_status(self, status: Mapping[str, Any]) -> dict[str, Any]:
+        """A status file's content as it may be written."""
+        argv = status.get("argv")
+        shown = {**status, "argv": shown_arguments(argv)} if isinstance(argv, list) else status
+        return cast("dict[str, Any]", masked_inside(self, shown))
+
+
+@contextmanager
+def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterator[Redaction]:
+    """Mask log records and both standard streams. Inside, :func:`guard_kit` does the same for the kit's files.
+
+    Args:
+        arguments: the command line, searched for secrets.
+        known: further secrets.
+    """
+    mask = Redaction(arguments, known)
+    out, err = _MaskedStream(sys.stdout, mask), _MaskedStream(sys.stderr, mask)
+    with (
+        masked_logs(mask),
+        contextlib.redirect_stdout(cast(TextIO, out)),
+        contextlib.redirect_stderr(cast(TextIO, err)),
+    ):
+        yield mask
+
+
+@contextmanager
+def guard_kit(mask: Redaction) -> Iterator[None]:
+    """Mask the imported kit's status files and its evaluation processes' logs."""
+    import vlmeval.inference_api as pipeline
+    from vlmeval.smp import status_report
+
+    mask.learn()
+    write = status_report._dump_run_status_unlocked
+
+    def write_masked(path: Any, status: Mapping[str, Any]) -> None:
+        write(path, mask.shown_status(status))
+
+    with ExitStack() as undo:
+        undo.enter_context(_replaced(status_report, "_dump_run_status_unlocked", write_masked))
+        for name in _CHILD_FUNCTIONS:
+            if hasattr(pipeline, name):
+                child = _InChild(name, tuple(mask.secrets), getattr(pipeline, name))
+                undo.enter_context(_replaced(pipeline, name, child))
+        yield
+
+
+def environment_secrets() -> set[str]:
+    """Values of environment variables, and of ``.env`` in the working folder, that are named like secrets.
+
+    Paths of files that exist are none. Of a URL (a proxy, a server) its password and query are.
+    """
+    found: set[str] = set()
+    own: Mapping[str, str] = {}
+    # A run that needs nothing of that file is not to fail of it; who needs it will say what is wrong.
+    with contextlib.suppress(BadInput):
+        own = env_file_values()
+    for name, value in [*own.items(), *os.environ.items()]:
+        if "://" in value:
+            found |= url_secrets(value)
+        elif (is_secret_name(name) or name in _KEY_VARIABLES) and not _is_path(value):
+            found.add(value.strip())
+    return found
+
+
+def argument_secrets(arguments: Sequence[str]) -> set[str]:
+    """What of a command line for the kit is secret: values of options named so, also inside JSON and URLs."""
+    found: set[str] = set()
+    for option, value in _pairs(arguments):
+        # The kit's parser repeats an option that it does not know, with its value.
+        if _is_secret_option(option, value) or difflib.get_close_matches(option, _KEY_OPTIONS, cutoff=0.8):
+            found.add(value)
+        text = value
+        if option == "--config":
+            with contextlib.suppress(OSError, ValueError):
+                text = Path(value).read_text(encoding="utf-8")
+        parsed = _json(text)
+        if parsed is not None:
+            found |= set(values_named_secret(parsed))
+        elif "://" in value:
+            found |= url_secrets(value)
+    return found
+
+
+def shown_arguments(arguments: Sequence[str]) -> list[str]:
+    """A command line as a file may hold it, however short a key in it is."""
+    shown = []
+    before = ""
+    for word in arguments:
+        option, equals, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        before = "" if equals or not word.startswith("--") else word
+        if word.startswith("--") and not equals:
+            shown.append(word)
+            continue
+        head = f"{option}=" if equals else ""
+        shown.append(head + _shown_value(option, value))
+    return shown
+
+
+def _shown_value(option: str, value: str) -> str:
+    if _is_secret_option(option, value):
+        return MARK
+    parsed = _json(value)
+    if isinstance(parsed, dict) and any(True for _ in values_named_secret(parsed)):
+        return json.dumps(shown_extra(parsed), ensure_ascii=False)
+    return shown_url(value) if "://" in value and url_secrets(value) else value
+
+
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each value with its option; '' where it stands alone."""
+    before = ""
+    for word in arguments:
+        if not word.startswith("--"):
+            yield before, word
+            before = ""
+        elif "=" in word:
+            option, _, value = word.partition("=")
+            yield option, value
+            before = ""
+        else:
+            before = word
+
+
+def _is_secret_option(option: str, value: str) -> bool:
+    name = option.lstrip("-")
+    return (is_secret_name(name) or name in _ABBREVIATED) and not re.fullmatch(r"\d{1,15}", value)
+
+
+def _json(text: str) -> Any:
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+class _MaskedStream:
+    """A text stream that masks what is written to it."""
+
+    def __init__(self, inner: TextIO, mask: Redaction) -> None:
+        self._inner = inner
+        self._masks = mask
+
+    def write(self, text: str) -> int:
+        self._inner.write(self._masks(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+class _InChild:
+    """One of the kit's functions that run in a process of their own, masked there too.
+
+    A process that is not forked knows nothing of this run; the secrets travel with the call, through a pipe.
+    """
+
+    def __init__(self, name: str, secrets: Sequence[str], original: Any = None) -> None:
+        self._name = name
+        self._secrets = secrets
+        self.original = original
+
+    def __reduce__(self) -> tuple[type[_InChild], tuple[str, Sequence[str]]]:
+        return _InChild, (self._name, self._secrets)
+
+    def __call__(self, *args: Any) -> Any:
+        import vlmeval.inference_api as pipeline
+
+        found = getattr(pipeline, self._name)
+        original = found.original if isinstance(found, _InChild) else found
+        with redacted(known=self._secrets) as mask, _masked_redirects(pipeline, mask):
+            return original(*args)
+
+
+@contextmanager
+def _masked_redirects(module: ModuleType, mask: Redaction) -> Iterator[None]:
+    """The kit sends prints of an evaluation straight into its log file."""
+
+    def out(stream: TextIO) -> Any:
+        return contextlib.redirect_stdout(cast(TextIO, _MaskedStream(stream, mask)))
+
+    def err(stream: TextIO) -> Any:
+        return contextlib.redirect_stderr(cast(TextIO, _MaskedStream(stream, mask)))
+
+    with _replaced(module, "redirect_stdout", out), _replaced(module, "redirect_stderr", err):
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+# Files of earlier runs that the kit would cut, take away or replace, though they may have been paid for.
+#
+# Local mode of the PyPI kit writes straight into the model's folder: a limited run would cut a prediction file to the
+# samples of the limit, and take away the checkpoint of an interrupted run of all samples. All other ways
+# of running make
+# a folder for each run and put links into the model's folder, in the place of files that local mode left there.
+
+
+_FORMATS = ("xlsx", "tsv", "json")
+_KEPT = ".kept"
+_PREVIOUS = "previous"
+
+
+def check_predictions(jobs: Sequence[Job], work_dir: Path, limit: int) -> None:
+    """See that a limited run straight in the models' folders cuts no prediction file.
+
+    Raises:
+        BadInput: a file of one of the jobs holds more predictions than the limit, or cannot be read; the message names
+            the file and the ways out.
+    """
+    for job in jobs:
+        if job.mode == "eval":
+            continue
+        for path in _predictions(job, work_dir, api_mode=False):
+            n = len(read_predictions(path).predictions)
+            if n > limit:
+                raise BadInput(
+                    f"{path} holds {n:,} predictions, and with --limit {limit} the kit would leave {limit} of them in "
+                    "it. Evaluate that part with --mode eval, or give another --work-dir."
+                )
+
+
+@contextmanager
+def checkpoints_kept(jobs: Sequence[Job], work_dir: Path) -> Iterator[None]:
+    """Put back the checkpoints that the kit takes away when a limited run ends; they may be of a run of all samples."""
+    copies: dict[Path, Path] = {}
+    for job in jobs:
+        folder = model_folder(job, work_dir, api_mode=False)
+        for path in [*folder.glob(f"*_{job.dataset}.pkl"), *folder.glob(f"*_{job.dataset}_checkpoint.pkl")]:
+            copies[path] = path.with_name(path.name + _KEPT)
+            shutil.copy2(path, copies[path])
+    try:
+        yield
+    finally:
+        for path, copy in copies.items():
+            # A run that was interrupted has gone on with what the checkpoint held.
+            if path.exists():
+                copy.unlink(missing_ok=True)
+            else:
+                copy.replace(path)
+
+
+def copy_replaced(jobs: Sequence[Job], work_dir: Path, *, api_mode: bool) -> None:
+    """Copy to ``previous/`` what the links of a run would replace: predictions in the models' folders, and results."""
+    for job in jobs:
+        for predictions in _predictions(job, work_dir, api_mode=api_mode):
+            made = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
+            results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
+            for path in (predictions, *vars(results).values()):
+                kept = path.parent / _PREVIOUS / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
+                if path.is_file() and not path.is_symlink() and not kept.exists():
+                    kept.parent.mkdir(exist_ok=True)
+                    shutil.copy2(path, kept)
+
+
+@contextmanager
+def nothing_lost(
+    jobs: Sequence[Job], work_dir: Path, limit: int | None, *, api_mode: bool, links: bool
+) -> Iterator[None]:
+    """Keep for a run what the kit would take away or replace; ``links`` says that the run has a folder of its own."""
+    if int(os.environ.get("RANK", "0")) != 0:
+        yield
+    elif links:
+        copy_replaced(jobs, work_dir, api_mode=api_mode)
+        yield
+    elif limit is not None:
+        with checkpoints_kept(jobs, work_dir):
+            yield
+    else:
+        yield
+
+
+def _predictions(job: Job, work_dir: Path, *, api_mode: bool) -> list[Path]:
+    """The prediction files of a job that are no links."""
+    folder = model_folder(job, work_dir, api_mode=api_mode)
+    paths = [folder / f"{folder.name}_{job.dataset}.{ending}" for ending in _FORMATS]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]

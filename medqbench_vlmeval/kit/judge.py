@@ -1,0 +1,236 @@
+"""Models that the kit's own ``build_judge`` makes, as judges of ours (``--judge kit:NAME``).
+
+The kit's client decides what NAME means, where it is served and which environment variable holds its key, and
+puts each question; retries, limits and the decision to stop are the engine's. One attempt is the model's own
+``generate_inner``: the public ``generate`` sleeps up to half a second before each call, takes texts for files,
+and tells a failure by a sentence in the place of the reply.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.judge import client as failures
+from medqbench_vlmeval.judge.client import Answer, Asker, Messages, Unanswered, masked, read_completion, retry_after
+from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
+from medqbench_vlmeval.judge.secrets import Mask, masked_logs
+from medqbench_vlmeval.kit.guards import environment_secrets
+from medqbench_vlmeval.kit_version import require_kit
+
+# What the kit's clients return, with or without words behind it, where nothing came.
+FAILURE = "Failed to obtain answer via API"
+# The one name that build_judge gives to a model in this process.
+_IN_PROCESS = "llama31-8b"
+
+_T = TypeVar("_T")
+
+
+def kit_asker(options: JudgeOptions) -> Asker:
+    """What asks the model of the kit's that ``options`` name (see ``judge.KitAsker``). Imports the kit.
+
+    Raises:
+        MissingDependency: no kit is installed.
+        BadInput: no name behind 'kit:', or an option that this model cannot take.
+        JudgeError: the variable that ``key_env`` names is not set.
+    """
+    require_kit()
+    name = options.name.removeprefix(KIT_PREFIX).strip()
+    if not name:
+        raise BadInput(f"'{KIT_PREFIX}' wants the name of a judge of the kit's behind it, such as {KIT_PREFIX}gpt-4o.")
+    if name == _IN_PROCESS and options.extra:
+        raise BadInput(f"The {options.role} '{options.name}' runs in this process and takes no 'extra'.")
+    # Here, in the main thread: what the kit imports may set signal handlers.
+    import vlmeval.dataset  # noqa: F401
+
+    return _KitModel(options, name)
+
+
+class _KitModel:
+    def __init__(self, options: JudgeOptions, name: str) -> None:
+        self._options = options
+        self._name = name
+        self._key = _key(options)
+        self._mask = Mask({*options.secrets(), *environment_secrets()})
+        self._scope = ExitStack()
+        self._model: Any = None
+        self._answered = False
+        # A model in this process is not made for two threads.
+        self._alone = threading.Lock()
+
+    async def __aenter__(self) -> Asker:
+        self._scope.enter_context(masked_logs(self._mask))
+        self._scope.enter_context(_silent("vlmeval.api"))
+        try:
+            self._model = await _in_thread(self._built)
+        except BaseException:
+            self._scope.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scope.close()
+
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:  # noqa: ARG002
+        """Ask once; see ``judge.asking.Asker``. The kit's clients cannot hold a reply to a schema."""
+        answer = masked(await _in_thread(lambda: self._asked(messages)), self._mask)
+        self._answered = True
+        return answer
+
+    def gone(self) -> JudgeError:
+        return failures.unreachable(self._options, self._url())
+
+    def _built(self) -> Any:
+        from vlmeval.dataset.utils import build_judge
+
+        options = self._options
+        given: dict[str, Any] = {"system_prompt": ""} if self._name == _IN_PROCESS else {"retry": 1, "verbose": False}
+        if self._name != _IN_PROCESS:
+            # What is not named here would be sent to the server as a part of the request.
+            given |= {"timeout": options.timeout, "temperature": options.temperature, "max_tokens": options.max_tokens}
+            given |= {"key": self._key, "api_base": _route(options) if options.base_url else None}
+            given = {name: value for name, value in given.items() if value is not None}
+        try:
+            return build_judge(model=self._name, **given)
+        except Exception as error:  # noqa: BLE001
+            # Foreign code with errors of every kind: packages that are missing, variables that are not set.
+            words = failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
+            raise JudgeError(f"The kit could not build the {options.role} '{self._name}': {words}.") from None
+
+    def _asked(self, messages: Messages) -> Answer:
+        from requests import RequestException
+        from vlmeval.api import OpenAIWrapper
+        from vlmeval.api.base import BaseAPI
+
+        model = self._model
+        try:
+            if not isinstance(model, BaseAPI):
+                with self._alone:
+                    said = model.generate(_as_one(messages))
+                return Answer(str(said[0] if isinstance(said, tuple) else said), self._served_as())
+            inputs: list[dict[str, Any]]
+            if isinstance(model, OpenAIWrapper):
+                inputs = [{"role": one["role"], "content": [_text(one["content"])]} for one in messages]
+            else:
+                inputs = [_text(_as_one(messages))]
+            settings = {**copy.deepcopy(model.default_kwargs), **copy.deepcopy(dict(self._options.extra))}
+            code, reply, response = model.generate_inner(inputs, **settings)
+        except RequestException as error:
+            # Its own text holds the URL.
+            raise Unanswered(f"{type(error).__name__} at the kit's client", connection=True) from None
+        except Exception as error:  # noqa: BLE001  # the same foreign code
+            words = failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
+            raise Unanswered(f"the kit's model failed with {words}") from None
+        return self._read(code, reply, response)
+
+    def _read(self, code: Any, reply: Any, response: Any) -> Answer:
+        """The reply of the model, or the failure that stands in its place."""
+        body = _body(response)
+        status = getattr(response, "status_code", None)
+        if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURE):
+            told = read_completion(body, self._served_as())
+            return Answer(reply, self._served_as(), told.prompt_tokens, told.completion_tokens)
+        words = failures.short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
+        if not isinstance(status, int) or 200 <= status < 300:
+            raise Unanswered(f"the kit's client got no reply: {words}")
+        refusal = _Refusal(status, _code(body))
+        if failures.is_hopeless(refusal, words, self._answered):
+            raise failures.refused(self._options, refusal, words, self._url())
+        heals = status in failures.MAY_HEAL or status >= 500
+        raise Unanswered(
+            f"the kit's client got status {status}: {words}",
+            may_heal=heals,
+            retry_after=retry_after(response.headers),
+            concerns_server=not failures.is_about_this_prompt(refusal, words),
+        )
+
+    def _served_as(self) -> str:
+        """The name that the kit asks for: 'gpt-4o' is 'gpt-4o-2024-05-13' there."""
+        named = (getattr(self._model, attribute, None) for attribute in ("model_path", "model"))
+        return next((one for one in named if isinstance(one, str)), self._name)
+
+    def _url(self) -> str:
+        return str(getattr(self._model, "api_base", "") or "the kit's server")
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    status_code: int
+    code: str | None
+
+
+def _key(options: JudgeOptions) -> str | None:
+    """The key to hand over; None leaves the choice to the kit, which has a variable for each provider."""
+    if options.key_env:
+        return options.secret()
+    return options.key or environment("MEDQBENCH_JUDGE_KEY")
+
+
+def _route(options: JudgeOptions) -> str:
+    """The full address that the kit's clients post to."""
+    base, mark, query = options.endpoint().partition("?")
+    return f"{base}/chat/completions{mark}{query}"
+
+
+def _text(value: str) -> dict[str, str]:
+    return {"type": "text", "value": value}
+
+
+def _as_one(messages: Messages) -> str:
+    """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
+    would stand there outside of its tags."""
+    return "\n\n".join(message["content"] for message in messages if message["role"] != "assistant")
+
+
+def _body(response: Any) -> Any:
+    try:
+        return json.loads(response.text)
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def _code(body: Any) -> str | None:
+    error = body.get("error") if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return str(code) if code is not None else None
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+async def _in_thread(work: Callable[[], _T]) -> _T:
+    """Run ``work`` in a thread that does not keep the process alive: a call in flight can take minutes to end."""
+    import asyncio
+
+    future: Future[_T] = Future()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # handed over to who waits
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="medqbench-kit-judge", daemon=True).start()
+    return await asyncio.wrap_future(future)

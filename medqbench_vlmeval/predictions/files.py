@@ -1,0 +1,264 @@
+"""One prediction file, whatever its format, as a table of texts.
+
+Nothing is guessed from a cell: 'None', 'nan' and 'NA' are texts that a model may have written, an empty cell is
+an empty text, and numbers are what the file spells.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval import files
+from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
+from medqbench_vlmeval.data.columns import ACCEPTED, words
+from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
+from medqbench_vlmeval.data.table import check_header, open_table
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
+from medqbench_vlmeval.types import Prediction, PredictionStatus
+
+# Prediction files in JSON and JSON lines, as texts.
+
+
+def value_text(value: Any) -> str:
+    """A JSON value as the text of a cell: None and NaN are '', whole numbers have no '.0', lists are JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def read_json(path: Path) -> list[list[str]]:
+    """All rows, the header first, of a list of records, a dict of columns, or ``{'columns', 'data'}``.
+
+    Raises:
+        BadInput: the file is not whole JSON, or holds no table.
+    """
+    try:
+        value = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            f"{path} is not whole JSON ({error.msg}, line {error.lineno}); it was cut short or damaged, write it again."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
+    if isinstance(value, list):
+        return _from_records(value, path)
+    if isinstance(value, dict):
+        return _from_dict(value, path)
+    raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
+
+
+def read_jsonl(path: Path) -> list[list[str]]:
+    """All rows, the header first, of a file with one JSON object a line; blank lines are skipped.
+
+    Raises:
+        BadInput: a line is not a JSON object.
+    """
+    records = []
+    for number, line in enumerate(_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(json.loads(line))
+        except (ValueError, RecursionError):
+            raise BadInput(
+                f"{path}, line {number}: not a whole JSON object; the file was cut short or damaged."
+            ) from None
+    return _from_records(records, path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _from_records(records: list[Any], path: Path) -> list[list[str]]:
+    columns: dict[str, None] = {}
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise BadInput(
+                f"{path}, row {number}: {type(record).__name__} where an object with named cells was expected."
+            )
+        columns.update(dict.fromkeys(record))
+    return _table(list(columns), ([record.get(name) for name in columns] for record in records))
+
+
+def _from_dict(value: Mapping[str, Any], path: Path) -> list[list[str]]:
+    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+        names = [value_text(name) for name in value["columns"]]
+        for number, row in enumerate(value["data"], start=1):
+            if not isinstance(row, list) or len(row) != len(names):
+                raise BadInput(f"{path}, row {number}: {len(names)} cells were expected, as many as there are columns.")
+        return _table(names, value["data"])
+    if value and all(isinstance(column, list) for column in value.values()):
+        lengths = {name: len(column) for name, column in value.items()}
+        if len(set(lengths.values())) > 1:
+            raise BadInput(f"{path}: its columns have different lengths: {lengths}.")
+        return _table(list(value), zip(*value.values(), strict=True))
+    if value and all(isinstance(column, dict) for column in value.values()):
+        labels: dict[str, None] = {}
+        for column in value.values():
+            labels.update(dict.fromkeys(column))
+        return _table(list(value), ([column.get(label) for column in value.values()] for label in labels))
+    raise BadInput(f"{path} is a JSON object, but not one of columns: a list of records was expected.")
+
+
+def _table(columns: list[str], rows: Iterable[Iterable[Any]]) -> list[list[str]]:
+    return [columns, *([value_text(cell) for cell in row] for row in rows)]
+
+
+PREDICTION_NAMES = (
+    "prediction",
+    "predictions",
+    "pred",
+    "response",
+    "modelresponse",
+    "modelanswer",
+    "modeloutput",
+    "output",
+    "reply",
+)
+
+# What the kit writes in place of a reply: 'Failed to obtain answer', then '.', ':' or the interface's name. A reply
+# that goes on otherwise ('Failed to obtain answer from this image') is the model's own.
+_FAILURE = re.compile(r"\s*Failed to obtain answer(?:(?: via)?(?: [\w-]+)? API)?\s*(?:[.:]|$)")
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """A prediction file.
+
+    ``rows`` are its data rows by column name; ``predictions`` are in the same order, with the index as the file
+    spells it (whole numbers without '.0').
+    """
+
+    path: Path
+    sha256: str
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, str], ...]
+    predictions: tuple[Prediction, ...]
+
+
+def read_predictions(path: Path) -> PredictionTable:
+    """Read an .xlsx, .csv, .tsv, .json or .jsonl file with the columns ``index`` and ``prediction``.
+
+    Raises:
+        BadInput: the file is absent, empty, cut short or of another kind, a column is missing, or an index is empty
+            or stands twice.
+    """
+    suffix = path.suffix.lower()
+    if suffix in {".pkl", ".pickle"}:
+        raise BadInput(
+            f"{path}: pickle files are not opened, because opening one runs what is in it; run the kit with "
+            "PRED_FORMAT=xlsx, tsv or json."
+        )
+    if suffix not in _READERS:
+        raise BadInput(f"{path}: a prediction file ends in {', '.join(_READERS)}, not '{path.suffix}'.")
+    if not path.is_file():
+        raise BadInput(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a prediction file.")
+    if path.stat().st_size == 0:
+        raise BadInput(f"{path} is empty.")
+    header, *body = _READERS[suffix](path) or [[]]
+    columns = _trimmed(tuple(name.strip() for name in header))
+    check_header(columns, path)
+    index_column = _column(columns, "index", ACCEPTED["index"], path)
+    prediction_column = _column(columns, "prediction", PREDICTION_NAMES, path)
+    rows = [_row(columns, cells, number, path) for number, cells in enumerate(body, start=1) if any(cells)]
+    if not rows:
+        raise BadInput(f"{path} has a header but no rows.")
+    limit = CELL_LIMIT if suffix == ".xlsx" else None
+    predictions = [_prediction(row[index_column].strip(), row[prediction_column], limit) for row in rows]
+    _check_indexes(predictions, path)
+    return PredictionTable(path, files.sha256_of(path), columns, tuple(rows), tuple(predictions))
+
+
+def _read_delimited(path: Path, delimiter: bytes) -> list[list[str]]:
+    with open_table(path, delimiter) as table:
+        return [list(table.header), *(table.texts(row) for row in table.rows())]
+
+
+_READERS: dict[str, Callable[[Path], list[list[str]]]] = {
+    ".xlsx": read_xlsx,
+    ".csv": lambda path: _read_delimited(path, b","),
+    ".tsv": lambda path: _read_delimited(path, b"\t"),
+    ".json": read_json,
+    ".jsonl": read_jsonl,
+}
+SUFFIXES = tuple(_READERS)
+
+
+def _trimmed(columns: tuple[str, ...]) -> tuple[str, ...]:
+    while columns and not columns[-1]:
+        columns = columns[:-1]
+    return columns
+
+
+def _column(columns: tuple[str, ...], meaning: str, accepted: tuple[str, ...], path: Path) -> str:
+    by_key: dict[str, str] = {}
+    for name in columns:
+        by_key.setdefault("".join(words(name)), name)
+    for key in accepted:
+        if key in by_key:
+            return by_key[key]
+    there = ", ".join(name[:40] for name in columns[:40]) or "none"
+    raise BadInput(f"{path}: no column '{meaning}' (accepted names: {', '.join(accepted)}); columns there: {there}.")
+
+
+def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) -> dict[str, str]:
+    if len(cells) == len(columns):
+        return dict(zip(columns, cells, strict=True))
+    if any(cells[len(columns) :]):
+        raise BadInput(f"{path}, row {number}: a cell stands outside of the {len(columns)} named columns.")
+    padded = [*cells[: len(columns)], *[""] * (len(columns) - len(cells))]
+    return dict(zip(columns, padded, strict=True))
+
+
+def _prediction(index: str, text: str, limit: int | None) -> Prediction:
+    status = PredictionStatus.INFERENCE_FAILED if _FAILURE.match(text) else PredictionStatus.OK
+    return Prediction(index, text, status, cut=limit is not None and len(text) >= limit)
+
+
+def _check_indexes(predictions: list[Prediction], path: Path) -> None:
+    indexes = {prediction.index for prediction in predictions}
+    if len(indexes) == len(predictions) and "" not in indexes:
+        return
+    first: dict[str, int] = {}
+    for number, prediction in enumerate(predictions, start=1):
+        if not prediction.index:
+            raise BadInput(f"{path}, row {number}: the index is empty.")
+        if prediction.index in first:
+            raise BadInput(
+                f"{path}: rows {first[prediction.index]} and {number} have the same index '{prediction.index[:60]}'; "
+                "a prediction file holds every sample once."
+            )
+        first[prediction.index] = number
+
+
+# Telling the prediction file of a second pass from an official one.
+
+
+def is_second_pass(table: PredictionTable) -> bool:
+    """Whether a file has anything of a second pass.
+
+    A permutation in one row is enough, since that row's reply is none to the official question; so is the file's name,
+    where somebody took the column away.
+    """
+    if any(table.path.stem.endswith(f"_{name}") for name in SECOND_PASS_NAMES):
+        return True
+    columns = [name for name in table.columns if name.lower() == PERMUTATION_COLUMN]
+    return any(read_permutation(row[name]) is not None for row in table.rows for name in columns)

@@ -1,0 +1,1 @@
+"""Boards: add, show and export runs beside the published rows."""

@@ -1,0 +1,230 @@
+"""Writing the page: what goes into it, and how much room each part of it may take."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval import __version__, files
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.files import storable
+from medqbench_vlmeval.report.page.content import Figure, PageRun, boards, figures, gather, page_runs, run_facts
+from medqbench_vlmeval.report.page.thumbnails import Thumbnail, make_thumbnails
+
+# Putting the page together: data in a script element that no browser runs, and a policy that allows this page's own
+# style and script by their hashes and nothing else.
+
+
+_ASSETS = Path(__file__).parent / "assets"
+STYLES = ("theme.css", "summary.css", "samples.css")
+SCRIPTS = (
+    "dom.js",
+    "data.js",
+    "state.js",
+    "theme.js",
+    "board.js",
+    "facets.js",
+    "failures.js",
+    "findings.js",
+    "filters.js",
+    "list.js",
+    "answers.js",
+    "detail.js",
+    "keys.js",
+    "main.js",
+)
+# '<' could end the element or open a comment in it; the two separators are line ends to older script parsers.
+_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_ESCAPED = re.compile("[<>&\u2028\u2029]")
+
+
+def json_text(value: Any) -> str:
+    """JSON for a script element of type application/json; the same value gives the same text."""
+    plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], storable(plain))
+
+
+def document(title: str, told: Any, pictures: Sequence[Any], drawn: Sequence[Figure]) -> str:
+    """The whole page as HTML.
+
+    Args:
+        title: its title, plain text.
+        told: what the script shows, plain JSON.
+        pictures: the images, in a script element of their own that is read when the first one is shown.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    style = "\n".join(_asset(name) for name in STYLES)
+    script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            "img-src data:",
+            f"style-src 'sha256-{_hash(style)}'",
+            f"script-src 'sha256-{_hash(script)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "require-trusted-types-for 'script'",
+            "trusted-types 'none'",
+        )
+    )
+    environment = Environment(
+        autoescape=True,
+        loader=FileSystemLoader(_ASSETS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        policy=policy,
+        # Made by this package, or escaped above.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        data=Markup(json_text(told)),  # noqa: S704
+        pictures=Markup(json_text(pictures)),  # noqa: S704
+        figures=[(figure.title, Markup(figure.svg)) for figure in drawn],  # noqa: S704
+    )
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# Keeping the page's texts below a number of bytes: the longest are cut in their middle, and say so.
+#
+# A reply's end has its conclusion, so that both ends are kept.
+
+
+LIMITS = (1_000_000, 300_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_500, 1_500)
+_HEAD = 0.6
+
+
+def shortened(value: Any, budget: int) -> Any:
+    """Plain JSON with its texts cut to the longest of ``LIMITS`` at which all together take ``budget`` bytes.
+
+    Where even the shortest limit takes more, it is used.
+    """
+    lengths = [len(text) if text.isascii() else len(text.encode(errors="replace")) for text in _texts(value)]
+    limit = next((one for one in LIMITS if sum(min(length, one) for length in lengths) <= budget), LIMITS[-1])
+    return value if max(lengths, default=0) <= limit else _cut(value, limit)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    waiting = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, str):
+            yield found
+        elif isinstance(found, dict):
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+
+
+def _cut(value: Any, limit: int) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= limit else _middle_left_out(value, limit)
+    if isinstance(value, dict):
+        return {name: _cut(found, limit) for name, found in value.items()}
+    return [_cut(found, limit) for found in value] if isinstance(value, list) else value
+
+
+def _middle_left_out(text: str, limit: int) -> str:
+    head = int(limit * _HEAD)
+    gap = f"[… {len(text) - limit:,} characters left out here; the run's _samples.jsonl has them …]"
+    return f"{text[:head]}\n{gap}\n{text[head - limit :]}"
+
+
+MAX_BYTES = 14_500_000
+"""What a page of one run of the whole benchmark may take, thumbnails and all."""
+
+MIN_THUMBNAILS = 3_000_000
+"""Bytes of thumbnails that a page of many runs or long replies has all the same."""
+
+_GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
+_HEAD_BYTES = 8192
+
+_TEXT_BYTES = 8_000_000
+_TEXT_BYTES_PER_ANSWER = 2_500
+_ROOM_FOR_CODE = 150_000
+
+Run = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that this package made.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return _GENERATOR in file.read(_HEAD_BYTES)
+
+
+def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None:
+    """Write one self-contained HTML file about ``runs``, whole or not at all.
+
+    The same runs and images give the same bytes. Nothing in the file asks a network for anything, and every text of
+    a model, a judge or a data file is data in it, never markup.
+
+    Args:
+        runs: the object of a ``_score.json`` and the rows of its ``_samples.jsonl``, for each run; the first one is
+            shown first.
+        image_root: the folder of the runs' images (an ``ImageStore``'s root, or
+            a flat folder); images that are not there are said to be absent. None: no images but the embedded set's.
+
+    Raises:
+        BadInput: there is no run, a score is not a result of this package, or rows are not those of its score.
+        RunFailed: the file cannot be written.
+    """
+    if not runs:
+        raise BadInput("There is no run to make a page of; name at least one scored run.")
+    known = page_runs([score for score, _ in runs])
+    gathered = gather(known, [rows for _, rows in runs], image_root)
+    n_answers = sum(map(len, gathered.answers))
+    told = shortened(
+        {
+            "version": __version__,
+            "dimensions": DIMENSION_TITLES,
+            "runs": [run_facts(run) for run in known],
+            "boards": boards(known),
+            "samples": gathered.samples,
+            "answers": gathered.answers,
+        },
+        max(_TEXT_BYTES, _TEXT_BYTES_PER_ANSWER * n_answers),
+    )
+    drawn = figures([score for score, _ in runs])
+    taken = len(json_text(told).encode()) + sum(len(figure.svg.encode()) for figure in drawn) + _ROOM_FOR_CODE
+    thumbnails = make_thumbnails(gathered.paths, max(MIN_THUMBNAILS, MAX_BYTES - taken))
+    pictures = [_picture(name, thumbnail) for name, thumbnail in zip(gathered.names, thumbnails, strict=True)]
+    text = document(_title(known), told, pictures, drawn)
+    try:
+        files.write_text(path, text)
+    except OSError as error:
+        raise RunFailed(
+            f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or choose "
+            "another folder."
+        ) from error
+
+
+def _picture(name: str, thumbnail: Thumbnail | None) -> list[Any]:
+    """Name, width and height of the image, data URI and width of its thumbnail; the name alone where there is none."""
+    if thumbnail is None:
+        return [name]
+    return [name, *thumbnail.size, thumbnail.data_uri, thumbnail.width]
+
+
+def _title(runs: Sequence[PageRun]) -> str:
+    return "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")

@@ -1,0 +1,200 @@
+"""One line of a leaderboard, published or own."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from medqbench_vlmeval.benchmark import Task, published_rows
+from medqbench_vlmeval.report.text import one_line
+from medqbench_vlmeval.runs.result import OVERALL, RunPart
+
+PUBLISHED = "published"
+OWN = "own"
+BASELINE = "baseline"
+KINDS = (PUBLISHED, OWN, BASELINE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """``values`` are by measure as in the result file; ``interval`` is Overall's, in its unit.
+
+    ``kind`` is 'published', 'own' or 'baseline'. ``category`` is the model's, None where nobody said it.
+    Fields that only one kind has are None on the others: ``source`` on own rows, the settings, ``n`` and ``created``
+    on published ones.
+    """
+
+    task: Task
+    kind: str
+    model: str
+    values: Mapping[str, float | None]
+    comparable: bool
+    not_comparable_because: tuple[str, ...] = ()
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    category: str | None = None
+    dataset: str | None = None
+    judge: str | None = None
+    protocol: str | None = None
+    prompt_style: str | None = None
+    data_sha256: str | None = None
+    created: str | None = None
+    source: str | None = None
+
+
+def reference_rows(task: Task) -> list[Row]:
+    """The published rows of one task."""
+    return [
+        Row(task, PUBLISHED, row.model, row.values, comparable=True, category=row.category, source=row.source)
+        for row in published_rows(task)
+    ]
+
+
+def own_row(part: RunPart) -> Row:
+    """A run's own line."""
+    return Row(
+        task=part.task,
+        kind=BASELINE if part.baseline else OWN,
+        model=part.model,
+        values=part.values,
+        comparable=part.comparable,
+        not_comparable_because=part.reasons,
+        interval=part.intervals.get(OVERALL),
+        n=part.n,
+        dataset=part.dataset,
+        judge=part.setting("judge", "name"),
+        protocol=part.setting("protocol", "name"),
+        prompt_style=part.setting("prompt", "style"),
+        data_sha256=data_hash(part),
+        created=_created(part),
+    )
+
+
+def data_hash(part: RunPart) -> str | None:
+    """The sha256 of the data file; 'samples:' and that of the samples where a prediction file was all there was."""
+    if part.data.get("sha256"):
+        return str(part.data["sha256"])
+    samples = part.data.get("samples_sha256")
+    return None if samples is None else f"samples:{samples}"
+
+
+def by_overall(rows: Iterable[Row]) -> list[Row]:
+    """Best first, rows without a number last, ties by kind and name; what is not comparable comes below the rest."""
+
+    def key(row: Row) -> tuple[bool, float, int, str, str]:
+        overall = row.values.get(OVERALL)
+        return (
+            not row.comparable,
+            math.inf if overall is None else -overall,
+            KINDS.index(row.kind),
+            row.model,
+            row.dataset or "",
+        )
+
+    return sorted(rows, key=key)
+
+
+def _created(part: RunPart) -> str | None:
+    created = part.settings.get("created")
+    return None if created is None else str(created)
+
+
+# What a run is called where room is short: one line, distinct from the other runs', cut in its middle.
+
+
+_CUT = "…"
+# XML, and so an SVG, has no way to write these two.
+_HASH = 8
+# What tells two runs of one model apart, the plainest first.
+_FACTS: Sequence[Callable[[RunPart], object]] = (
+    lambda part: part.dataset,
+    lambda part: part.setting("judge", "name"),
+    lambda part: part.setting("protocol", "name"),
+    lambda part: part.setting("prompt", "style"),
+    lambda part: (data_hash(part) or "").removeprefix("samples:")[:_HASH],
+    lambda part: f"n={part.n}",
+    lambda part: part.settings.get("created"),
+)
+
+
+def run_labels(parts: Sequence[RunPart], limit: int = 34) -> list[str]:
+    """A label a run, all different, each at most ``limit`` wide (see :func:`shortened`) but for what sets it apart.
+
+    Runs of one model are told apart by their dataset, judge, protocol, prompt style, data, size or date, whichever
+    differs first, and by a number where nothing does.
+    """
+    names = [one_line(part.model) or "unnamed" for part in parts]
+    short = dict(zip(dict.fromkeys(names), _shortened_apart(list(dict.fromkeys(names)), limit), strict=True))
+    labels: list[str] = []
+    for part, name in zip(parts, names, strict=True):
+        others = [other for other, same in zip(parts, names, strict=True) if same == name]
+        said = _apart(part, others) if len(others) > 1 else None
+        label = f"{short[name]} ({said})" if said else short[name]
+        labels.append(next(one for one in _numbered(label) if one not in labels))
+    return labels
+
+
+def shortened(name: str, limit: int) -> str:
+    """``name`` in at most ``limit`` columns: the middle goes, since families differ in front and versions at the end.
+
+    A character of an East Asian script takes two columns, one that combines with its neighbour none.
+    """
+    if _columns(name) <= limit:
+        return name
+    room = limit - 1
+    tail = _first(name[::-1], room * 3 // 5)[::-1]
+    # A mark without its letter would sit on the cut.
+    while tail and unicodedata.combining(tail[0]):
+        tail = tail[1:]
+    return f"{_first(name, room - _columns(tail))}{_CUT}{tail}"
+
+
+def _shortened_apart(names: Sequence[str], limit: int) -> list[str]:
+    """Different names shortened to different labels; where a cut would make two alike, it stands further back."""
+    labels: list[str] = []
+    for name in names:
+        wider = (shortened(name, room) for room in (limit, limit + 8))
+        labels.append(next((one for one in wider if one not in labels), None) or _free(shortened(name, limit), labels))
+    return labels
+
+
+def _free(label: str, taken: Sequence[str]) -> str:
+    return next(one for one in _numbered(label) if one not in taken)
+
+
+def _numbered(label: str) -> Iterator[str]:
+    yield label
+    count = 1
+    while True:
+        count += 1
+        yield f"{label} #{count}"
+
+
+def _apart(part: RunPart, others: Sequence[RunPart]) -> str | None:
+    for fact in _FACTS:
+        found = fact(part)
+        if found and len({fact(other) for other in others}) > 1:
+            return shortened(one_line(str(found)), 28)
+    return None
+
+
+def _columns(text: str) -> int:
+    return sum(_width(character) for character in text)
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _first(text: str, columns: int) -> str:
+    used, end = 0, 0
+    for character in text:
+        used += _width(character)
+        if used > columns:
+            break
+        end += 1
+    return text[:end]

@@ -1,0 +1,1 @@
+"""Result files: the only reader and writer of what a scored run leaves."""

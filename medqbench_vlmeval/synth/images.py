@@ -1,0 +1,423 @@
+"""Source images, only from packages of the public registry, each with the licence that its package states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medqbench_vlmeval.errors import MissingDependency
+
+# The image that degradations hand to each other: float pixels with the few physical facts they need.
+
+
+Array: TypeAlias = NDArray[np.float64]
+Bytes: TypeAlias = NDArray[np.uint8]
+
+DISPLAY_GAMMA = 2.2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image on its way through the simulator.
+
+    ``pixels`` is (H, W) or (H, W, 3) in float64: Hounsfield units for CT, otherwise display values in 0-1
+    (sRGB-like, gamma 2.2, for colour). ``spacing_mm`` is the pixel pitch where physics needs it (CT) and
+    ``window`` the (lowest, highest) value that the display shows.
+    """
+
+    pixels: Array
+    modality: str
+    spacing_mm: float = 1.0
+    window: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    def with_pixels(self, pixels: Array) -> Picture:
+        """The same picture with other pixel values."""
+        return replace(self, pixels=np.asarray(pixels, dtype=np.float64))
+
+    def display(self) -> Bytes:
+        """What a viewer sees: the window mapped to 0-255 and rounded, uint8, (H, W) or (H, W, 3)."""
+        low, high = self.window
+        scaled = np.clip((self.pixels - low) / (high - low), 0.0, 1.0)
+        return np.round(scaled * 255.0).astype(np.uint8)
+
+
+def to_light(display: Array) -> Array:
+    """Display values 0-1 to linear light 0-1: ``L = v ** 2.2``."""
+    return np.asarray(np.clip(display, 0.0, 1.0) ** DISPLAY_GAMMA)
+
+
+def to_display(light: Array) -> Array:
+    """Linear light to display values, the inverse of :func:`to_light`; light past 1 is clipped."""
+    return np.asarray(np.clip(light, 0.0, 1.0) ** (1.0 / DISPLAY_GAMMA))
+
+
+def field_of_view(light: Array) -> NDArray[np.bool_]:
+    """Where a round instrument lets light through, (H, W): everything but the dark that touches the border.
+
+    ``light`` is linear, (H, W, 3); dark places inside the field (a lumen) belong to it.
+    """
+    from scipy.ndimage import binary_fill_holes
+
+    return np.asarray(binary_fill_holes(light.sum(axis=-1) > 0.02), dtype=bool)
+
+
+def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Row and column coordinates in -1..1, each of ``shape``."""
+    rows = np.linspace(-1.0, 1.0, shape[0])
+    columns = np.linspace(-1.0, 1.0, shape[1])
+    y, x = np.meshgrid(rows, columns, indexing="ij")
+    return np.asarray(y), np.asarray(x)
+
+
+def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generator) -> Array:
+    """Smooth random field with zero mean and unit standard deviation.
+
+    White noise filtered by a Gaussian of standard deviation ``scale_px`` in the Fourier domain (periodic).
+    """
+    noise = rng.standard_normal(shape)
+    v = np.fft.fftfreq(shape[0])[:, None]
+    u = np.fft.rfftfreq(shape[1])[None, :]
+    gain = np.exp(-2.0 * (np.pi * scale_px) ** 2 * (u**2 + v**2))
+    field = np.fft.irfft2(np.fft.rfft2(noise) * gain, s=shape)
+    field = field - field.mean()
+    return np.asarray(field / max(float(field.std()), 1e-12))
+
+
+# Procedural scenes for what no openly licensed registry package carries: a colon view and a CT section.
+#
+# Both are drawn from formulas and a seed; nothing in them was ever a patient.
+
+
+COLON_SIZE = 288
+SECTION_SIZE = 256
+_DEPTH_STEPS = 260
+
+
+def _vessels(theta: Array, depth: Array, rng: np.random.Generator) -> Array:
+    """Darkening 0-1 by submucosal vessels: ridges of smooth random fields over the unrolled wall."""
+    from scipy.ndimage import map_coordinates
+
+    shape = (256, 512)
+    columns = (theta / (2.0 * np.pi)) % 1.0 * shape[1]
+    rows = (np.log(np.maximum(depth, 0.05)) * 60.0) % shape[0]
+    total = np.zeros(theta.shape)
+    for scale, width, strength in ((26.0, 0.035, 0.5), (13.0, 0.05, 0.35), (7.0, 0.07, 0.22)):
+        field = smooth_field(shape, scale, rng)
+        ridge = np.exp(-((field / width) ** 2)) * (smooth_field(shape, 2.0 * scale, rng) > -0.4)
+        total += strength * map_coordinates(ridge, (rows, columns), order=1, mode="grid-wrap")
+    return np.asarray(np.clip(total, 0.0, 0.8))
+
+
+def colon(seed: int) -> Picture:
+    """A look down a colon: a bent tube with haustral folds, vessels, and a light beside the camera.
+
+    Rays are marched to the wall ``rho(theta, z) = 1 - folds``; brightness is Lambert's cosine over the squared
+    distance, compressed as an endoscope's automatic gain does. Returns 288 x 288 RGB display values in 0-1.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng([seed, 11])
+    y, x = grid((COLON_SIZE, COLON_SIZE))
+    bend = rng.uniform(0.10, 0.22) * np.array([np.sin(t := rng.uniform(0, 2 * np.pi)), np.cos(t)])
+    spacing, first = rng.uniform(0.95, 1.35), rng.uniform(0.0, 1.0)
+    lobes, lobe_turn = 3.0, rng.uniform(0, 2 * np.pi)
+    tilt = rng.uniform(-0.12, 0.12, 2)
+    found = np.full(x.shape, np.nan)
+    at_theta = np.zeros(x.shape)
+    for z in np.geomspace(0.35, 11.0, _DEPTH_STEPS):
+        px, py = x * z * 0.95 - bend[1] * z**1.5 - tilt[1], y * z * 0.95 - bend[0] * z**1.5 - tilt[0]
+        theta = np.arctan2(py, px)
+        phase = (z / spacing + first + 0.08 * np.sin(theta + lobe_turn)) % 1.0
+        shape = 0.55 + 0.45 * np.cos(lobes * theta + lobe_turn + 1.3 * np.floor(z / spacing + first))
+        fold = 0.34 * shape * np.exp(-(((phase - 0.5) / 0.13) ** 2))
+        hit = np.isnan(found) & (np.hypot(px, py) >= 1.0 - fold)
+        found[hit], at_theta[hit] = z, theta[hit]
+    depth = np.where(np.isnan(found), 11.0, found)
+    smooth = gaussian_filter(depth, 1.2)
+    distance = smooth * np.sqrt(1.0 + 0.9 * (x**2 + y**2))
+    slope = np.hypot(*np.gradient(np.log(smooth))) * COLON_SIZE / 2.0
+    facing = 1.0 / np.sqrt(1.0 + (0.35 / (0.15 + slope)) ** 2)
+    light = (0.35 + 0.65 * gaussian_filter(facing, 1.0)) / (0.55 + distance**2) * 1.5
+    light = light / (light + 0.30) * 1.30
+    texture = 1.0 + 0.035 * smooth_field(x.shape, 1.6, rng) + 0.05 * smooth_field(x.shape, 14.0, rng)
+    wall = np.array([0.86, 0.43, 0.30]) * (1.0 + rng.uniform(-0.05, 0.05, 3))
+    vessel = _vessels(at_theta, depth, rng)[..., None] * np.array([0.35, 0.75, 0.75])
+    colour = light[..., None] * texture[..., None] * wall * (1.0 - 0.7 * vessel)
+    glow = np.clip(light - 0.55, 0.0, None)[..., None] * np.array([0.25, 0.28, 0.25])
+    seen = np.clip((0.98 - np.hypot(x, y) * 0.86) / 0.02, 0.0, 1.0)[..., None]
+    display = np.clip(colour + glow, 0.0, 1.0) ** (1.0 / 1.25) * seen
+    return Picture(np.asarray(display), "Endoscopy")
+
+
+def abdomen(seed: int) -> Picture:
+    """A CT section drawn from ellipses with the Hounsfield values of textbooks (fat -100, liver 60, bone 700).
+
+    Returns 256 x 256 Hounsfield units at 1.5 mm with a soft-tissue window of -150..250 HU.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng([seed, 12])
+    y, x = grid((SECTION_SIZE, SECTION_SIZE))
+    warp = 0.02 * smooth_field(x.shape, 30.0, rng), 0.02 * smooth_field(x.shape, 30.0, rng)
+    hu = np.full(x.shape, -1000.0)
+
+    def put(value: float, cy: float, cx: float, ry: float, rx: float, turn: float = 0.0) -> None:
+        jitter = rng.uniform(-0.015, 0.015, 2)
+        dy, dx = y + warp[0] - cy - jitter[0], x + warp[1] - cx - jitter[1]
+        along = dx * np.cos(turn) + dy * np.sin(turn)
+        across = dy * np.cos(turn) - dx * np.sin(turn)
+        hu[(across / ry) ** 2 + (along / rx) ** 2 <= 1.0] = value
+
+    put(-100.0, 0.0, 0.0, 0.70, 0.90)  # body with subcutaneous fat
+    put(55.0, 0.0, 0.0, 0.62, 0.82)  # abdominal wall
+    put(-90.0, -0.04, 0.0, 0.53, 0.73)  # peritoneal fat
+    put(62.0, -0.10, -0.36, 0.36, 0.34, 0.3)  # liver
+    put(50.0, 0.04, 0.54, 0.20, 0.12, 0.4)  # spleen
+    put(15.0, -0.16, -0.16, 0.08, 0.06)  # gall bladder
+    put(30.0, -0.30, 0.26, 0.15, 0.24, -0.2)  # stomach
+    put(-900.0, -0.36, 0.26, 0.06, 0.14)  # gas in it
+    put(150.0, 0.18, -0.38, 0.14, 0.10, 0.3)  # kidneys, contrast-enhanced
+    put(150.0, 0.18, 0.36, 0.14, 0.10, -0.3)
+    put(20.0, 0.18, -0.36, 0.05, 0.03)
+    put(20.0, 0.18, 0.34, 0.05, 0.03)
+    put(58.0, 0.44, -0.26, 0.14, 0.19)  # paraspinal muscles
+    put(58.0, 0.44, 0.26, 0.14, 0.19)
+    put(250.0, 0.30, 0.0, 0.13, 0.15)  # vertebra: marrow, canal, cortex
+    put(30.0, 0.46, 0.0, 0.05, 0.055)
+    put(700.0, 0.56, 0.0, 0.06, 0.025)
+    put(185.0, 0.10, 0.07, 0.065, 0.065)  # aorta, enhanced
+    put(140.0, 0.10, -0.10, 0.06, 0.07)  # vena cava
+    put(45.0, -0.06, 0.08, 0.06, 0.22, 0.15)  # pancreas
+    for angle in np.deg2rad([25.0, 62.0, 118.0, 155.0, 205.0, 335.0]):
+        put(650.0, 0.60 * np.sin(angle), 0.79 * np.cos(angle), 0.020, 0.055, angle + np.pi / 2.0)
+    for _ in range(9):  # vessels in the liver
+        cy, cx = rng.uniform(-0.32, 0.1), rng.uniform(-0.52, -0.2)
+        put(110.0, cy, cx, 0.018, 0.018 * rng.uniform(1.0, 2.2), rng.uniform(0, 3.0))
+    for _ in range(6):  # bowel loops
+        cy, cx = rng.uniform(-0.2, 0.12), rng.uniform(0.1, 0.42)
+        put(40.0, cy, cx, 0.055, 0.06)
+        put(-300.0, cy - 0.01, cx, 0.012, 0.022)
+    tissue = hu > -200.0
+    grain = 3.0 * smooth_field(x.shape, 1.2, rng) + 5.0 * smooth_field(x.shape, 6.0, rng)
+    hu = gaussian_filter(hu, 0.7) + tissue * grain
+    return Picture(hu, "CT", spacing_mm=1.5, window=(-150.0, 250.0))
+
+
+# The door to the packages of the extra ``synth``: imported when used, missed with the command that installs them.
+
+
+def package(name: str) -> Any:
+    """The module ``name`` of an optional package.
+
+    Raises:
+        MissingDependency: the package is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingDependency(
+            f"The simulator needs '{name.partition('.')[0]}', which is not installed: "
+            "run `pip install 'medqbench-vlmeval[synth]'`."
+        ) from error
+
+
+GREY_SIZE = 256
+COLOUR_SIZE = 288
+
+
+@dataclass(frozen=True)
+class Source:
+    """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value
+    of the ``source`` column without degradation ('authentic', 'phantom' or 'procedural')."""
+
+    key: str
+    modality: str
+    noun: str
+    kind: str
+    origin: str
+    carrier: str
+    licence: str
+    load: Callable[[], Picture]
+
+
+def _resize(pixels: Array, size: int) -> Array:
+    """Square resampling, anti-aliased, values kept in the input's range."""
+    transform = package("skimage.transform")
+    return np.asarray(
+        transform.resize(pixels, (size, size, *pixels.shape[2:]), order=3, anti_aliasing=True, preserve_range=True)
+    )
+
+
+def _skimage_file(name: str) -> Path:
+    return Path(package("skimage.data").__file__).parent / name
+
+
+def _colour(name: str, box: tuple[int, int, int, int], modality: str, mirror: bool = False) -> Picture:
+    from PIL import Image
+
+    with Image.open(_skimage_file(name)) as opened:
+        pixels = np.asarray(opened.convert("RGB").crop(box), dtype=np.float64) / 255.0
+    if mirror:
+        pixels = pixels[:, ::-1]
+    return Picture(np.clip(_resize(pixels, COLOUR_SIZE), 0.0, 1.0), modality)
+
+
+def retina(left: int = 0, top: int = 0, side: int = 1411, mirror: bool = False) -> Picture:
+    """A square of scikit-image's fundus photograph (1411 x 1411), resampled to 288 x 288."""
+    return _colour("retina.jpg", (left, top, left + side, top + side), "Fundus", mirror)
+
+
+def tissue(left: int = 0, top: int = 0, side: int = 512, mirror: bool = False) -> Picture:
+    """A square of scikit-image's immunohistochemistry field (512 x 512), resampled to 288 x 288."""
+    return _colour("ihc.png", (left, top, left + side, top + side), "Histopathology", mirror)
+
+
+def shepp_logan(margin: int = 0, mirror: bool = False) -> Picture:
+    """The Shepp-Logan head phantom, its grey levels mapped to Hounsfield units (0 air, 0.2 brain, 1 bone)."""
+    from PIL import Image
+
+    with Image.open(_skimage_file("phantom.png")) as opened:
+        grey = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
+    grey = _resize(np.pad(grey, margin), GREY_SIZE)
+    if mirror:
+        grey = grey[:, ::-1]
+    hu = np.interp(grey, [0.0, 0.1, 0.2, 0.3, 0.4, 1.0], [-1000.0, -40.0, 30.0, 70.0, 110.0, 1000.0])
+    return Picture(hu, "CT", spacing_mm=200.0 / GREY_SIZE, window=(-60.0, 160.0))
+
+
+def _dicom(name: str) -> Any:
+    folder = Path(package("pydicom.data").__file__).parent / "test_files"
+    path = folder / name
+    if not path.is_file():
+        raise MissingDependency(f"The installed pydicom does not carry '{name}': run `pip install 'pydicom>=3.0'`.")
+    return package("pydicom").dcmread(path)
+
+
+def spine(left: int = 0, top: int = 0, side: int = 128, mirror: bool = False) -> Picture:
+    """A square of pydicom's ``CT_small.dcm`` (128 x 128, thoracic spine), resampled to 256 x 256."""
+    dicom = _dicom("CT_small.dcm")
+    hu = dicom.pixel_array.astype(np.float64) * float(dicom.RescaleSlope) + float(dicom.RescaleIntercept)
+    square = hu[top : top + side, left : left + side]
+    if mirror:
+        square = square[:, ::-1]
+    spacing = float(dicom.PixelSpacing[0]) * side / GREY_SIZE
+    return Picture(_resize(square, GREY_SIZE), "CT", spacing_mm=spacing, window=(-700.0, 1000.0))
+
+
+def upper_abdomen(left: int = 92, side: int = 300, mirror: bool = False) -> Picture:
+    """A square of pydicom's ``examples_overlay.dcm`` (abdominal MR, 300 x 484), resampled to 256 x 256."""
+    dicom = _dicom("examples_overlay.dcm")
+    pixels = dicom.pixel_array.astype(np.float64)
+    square = pixels[(300 - side) // 2 : (300 + side) // 2, left : left + side]
+    if mirror:
+        square = square[:, ::-1]
+    scaled = _resize(square, GREY_SIZE) / float(np.percentile(square, 99.7))
+    return Picture(np.clip(scaled, 0.0, 1.0), "MRI")
+
+
+@lru_cache(maxsize=1)
+def _template() -> NDArray[np.float32]:
+    folder = Path(package("nilearn.datasets").__file__).parent / "data"
+    path = folder / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+    if not path.is_file():
+        raise MissingDependency(f"The installed nilearn does not carry '{path.name}': run `pip install -U nilearn`.")
+    return np.asarray(package("nibabel").load(path).dataobj, dtype=np.float32)
+
+
+def brain(axis: int, position: int, mirror: bool = False) -> Picture:
+    """A slice of the ICBM 152 T1 template that nilearn carries (1 mm), padded to a square and resampled.
+
+    ``axis`` is 0 sagittal, 1 coronal, 2 axial; ``position`` the voxel along it.
+    """
+    piece = np.rot90(np.take(_template(), position, axis=axis)).astype(np.float64)
+    if mirror:
+        piece = piece[:, ::-1]
+    side = 236
+    top, left = (side - piece.shape[0]) // 2, (side - piece.shape[1]) // 2
+    square = np.zeros((side, side))
+    square[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+    scaled = _resize(square, GREY_SIZE) / float(np.percentile(square, 99.8))
+    return Picture(np.clip(0.92 * scaled, 0.0, 1.0), "MRI")
+
+
+_SKIMAGE = "scikit-image"
+_HERE = "medqbench-vlmeval"
+_BSD = "BSD-3-Clause, Copyright 2009-2022 the scikit-image team (scikit-image's licence file)"
+_NO_RESTRICTION = "No known copyright restrictions (docstring of skimage.data.immunohistochemistry)"
+_CC0 = "CC0 1.0 (docstring of skimage.data.retina)"
+_MIT = (
+    "MIT, Copyright (c) 2008-2020 Darcy Mason and pydicom contributors (pydicom's licence file; its README names "
+    "ftp://medical.nema.org WG04 'CT1_UNC' as the origin)"
+)
+_GDCM = (
+    "BSD-3-Clause, Copyright (c) 2006-2016 Mathieu Malaterre, Copyright (c) 1993-2005 CREATIS "
+    "(pydicom's test_files/README.txt: data sets from GDCM)"
+)
+_ICBM = (
+    "BSD-3-Clause (nilearn's licence file; it names none for the template itself). The template's authors state: "
+    "Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill "
+    "University; permission to use, copy, modify and distribute for any purpose and without fee, the notice kept"
+)
+_OURS = "Apache-2.0 (this package)"
+
+
+def _brain(key: str, noun: str, axis: int, position: int) -> Source:
+    origin = f"mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz, axis {axis}, voxel {position}"
+    return Source(key, "MRI", noun, "authentic", origin, "nilearn", _ICBM, partial(brain, axis, position))
+
+
+def _square(key: str, modality: str, noun: str, box: tuple[int, int, int], mirror: bool = False) -> Source:
+    fundus = modality == "Fundus"
+    name, licence, cut = ("retina.jpg", _CC0, retina) if fundus else ("ihc.png", _NO_RESTRICTION, tissue)
+    origin = f"{name}, square of {box[2]} px at left {box[0]}, top {box[1]}{', mirrored' if mirror else ''}"
+    return Source(key, modality, noun, "authentic", origin, _SKIMAGE, licence, partial(cut, *box, mirror))
+
+
+def _colon(number: int) -> Source:
+    noun, origin = "endoscopic image", f"scenes.colon, seed {number}"
+    return Source(f"colon-{number}", "Endoscopy", noun, "procedural", origin, _HERE, _OURS, partial(colon, number))
+
+
+SOURCES: dict[str, Source] = {
+    source.key: source
+    for source in (
+        Source("spine", "CT", "CT slice", "authentic", "CT_small.dcm", "pydicom", _MIT, spine),
+        Source("shepp-logan", "CT", "CT slice", "phantom", "phantom.png", _SKIMAGE, _BSD, shepp_logan),
+        Source(
+            "section-1", "CT", "CT slice", "procedural", "scenes.abdomen, seed 1", _HERE, _OURS, partial(abdomen, 1)
+        ),
+        _brain("brain-axial", "MRI slice", 2, 80),
+        _brain("brain-coronal", "MRI slice", 1, 112),
+        Source(
+            "upper-abdomen",
+            "MRI",
+            "MRI slice",
+            "authentic",
+            "examples_overlay.dcm, square of 300 px at left 92",
+            "pydicom",
+            _GDCM,
+            upper_abdomen,
+        ),
+        _square("tissue-whole", "Histopathology", "histopathology image", (0, 0, 512)),
+        _square("tissue-gland", "Histopathology", "histopathology image", (0, 10, 288)),
+        _square("tissue-stroma", "Histopathology", "histopathology image", (210, 210, 288)),
+        _colon(1),
+        _colon(2),
+        _colon(3),
+        _square("retina-whole", "Fundus", "fundus photograph", (0, 0, 1411)),
+        _square("retina-disc", "Fundus", "fundus photograph", (60, 260, 860)),
+        _square("retina-right", "Fundus", "fundus photograph", (0, 0, 1411), True),
+    )
+}

@@ -1,0 +1,171 @@
+"""The judge calls of prediction files that the cache holds no answer to, and their export as batch files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
+from medqbench_vlmeval.judge.batch_api import state_path
+from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, LineSpool, call_line, part_paths
+from medqbench_vlmeval.judge.cache import VerdictStore, VerdictStoreView
+from medqbench_vlmeval.judge.calls import Call
+from medqbench_vlmeval.judge.judges import ModelJudge
+from medqbench_vlmeval.judge.secrets import values_named_secret
+from medqbench_vlmeval.workflows.evaluate import Request, prepare
+
+_UNSAFE = re.compile(r"[^\w.@+-]+")
+_NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The calls of one prediction file to one judge that are still to be made; ``known`` others are in the cache.
+
+    A key counts once over all files.
+    """
+
+    judge: ModelJudge
+    calls: tuple[Call, ...]
+    known: int
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files that were written, with their judge and the number of calls; ``known`` calls are in the cache."""
+
+    files: tuple[tuple[Path, str, int], ...]
+    known: int
+
+
+def pending_calls(requests: Sequence[Request], store: VerdictStore | None) -> Iterator[Pending]:
+    """The pending calls, file by file and within it judge by judge.
+
+    Args:
+        requests: prediction files, all with the judge that the first one names. No key is needed.
+        store: the cache.
+
+    Raises:
+        BadInput: a file cannot be used, it is multiple-choice, or the judge cannot be asked in a batch.
+        NoJudge: no judge is named.
+    """
+    judges = [build_model_judge(member, store) for member in batch_judges(requests[0].judge)]
+    seen: dict[str, set[str]] = {judge.name: set() for judge in judges}
+    for request in requests:
+        prepared = prepare(request)
+        if prepared.task is Task.PERCEPTION:
+            raise BadInput(f"{request.prediction_file} is multiple-choice: it is scored without a judge. Leave it out.")
+        for judge in judges:
+            calls, _ = judge.calls(prepared.samples, prepared.predictions)
+            new = [call for call in calls if call.key not in seen[judge.name]]
+            seen[judge.name].update(call.key for call in new)
+            known, missing = judge.pending(new)
+            yield Pending(judge, tuple(missing), len(known))
+
+
+def batch_judges(keywords: Mapping[str, Any]) -> tuple[JudgeOptions, ...]:
+    """The judges that the keywords name, a panel's members one by one, ready to be built without a key.
+
+    Raises:
+        BadInput: one of them cannot be asked in a batch, or its options hold a secret.
+        NoJudge: none is named.
+    """
+    options = JudgeOptions.from_kit_kwargs({**keywords, "no_calls": True})
+    for judge in options.panel or (options,):
+        if judge.name == RULES:
+            raise BadInput("The embedded judge 'rules' makes no calls, so that nothing of it can be exported.")
+        if judge.of_kit:
+            raise BadInput(f"The judge '{judge.name}' is asked by the kit itself and cannot be asked in a batch.")
+        if any(values_named_secret(judge.extra)):
+            raise BadInput(
+                "The judge option 'extra' holds a text that is named like a secret and would stand in every line of a "
+                "batch file; leave it out."
+            )
+    return options.panel or (options,)
+
+
+def export_calls(
+    requests: Sequence[Request],
+    out: Path,
+    *,
+    force: bool = False,
+    max_lines: int = MAX_LINES,
+    max_bytes: int = MAX_BYTES,
+) -> Exported:
+    """Write the pending calls of prediction files as batch files; nothing is written where nothing is pending.
+
+    A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a set that one file cannot hold is
+    split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...).
+
+    Args:
+        requests: see :func:`pending_calls`.
+        out: the file to write.
+        force: replace files that are there.
+        max_lines: most lines of a file.
+        max_bytes: most bytes of a file.
+
+    Raises:
+        BadInput: a file is there already, or see :func:`pending_calls`.
+        RunFailed: a file cannot be written.
+    """
+    judges = batch_judges(requests[0].judge)
+    targets = _targets(out, [judge.name for judge in judges])
+    _refuse_existing([path for target in targets.values() for path in (target, *part_paths(target, 2))], force)
+    known = 0
+    with ExitStack() as stack:
+        cache = requests[0].cache
+        store = None if cache is None else stack.enter_context(VerdictStoreView(cache))
+        with _said(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            spools = {name: stack.enter_context(LineSpool(out.parent, max_lines, max_bytes)) for name in targets}
+        for pending in pending_calls(requests, store):
+            spool, options = spools[pending.judge.name], pending.judge.options
+            with _said(out):
+                for call in pending.calls:
+                    spool.add(call_line(call, options, pending.judge.protocol))
+            known += pending.known
+        paths = {name: part_paths(targets[name], len(spool.counts)) for name, spool in spools.items()}
+        _refuse_existing([path for parts in paths.values() for path in parts], force)
+        with _said(out):
+            for name, spool in spools.items():
+                spool.write(paths[name])
+    files = [(path, name, n) for name in paths for path, n in zip(paths[name], spools[name].counts, strict=True)]
+    return Exported(tuple(files), known)
+
+
+@contextmanager
+def _said(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(
+            f"{out} cannot be written ({error.strerror or error}); make room there or choose another --out file."
+        ) from error
+
+
+def _targets(out: Path, judges: Sequence[str]) -> dict[str, Path]:
+    if len(judges) == 1:
+        return {judges[0]: out}
+    targets: dict[str, Path] = {}
+    for judge in judges:
+        name = base = _UNSAFE.sub("-", judge)[:_NAME_LENGTH]
+        number = 1
+        while any(f".{name}".lower() == target.stem.removeprefix(out.stem).lower() for target in targets.values()):
+            number += 1
+            name = f"{base}.{number}"
+        targets[judge] = out.with_name(f"{out.stem}.{name}{out.suffix}")
+    return targets
+
+
+def _refuse_existing(paths: Sequence[Path], force: bool) -> None:
+    for path in paths:
+        if state_path(path).exists():
+            raise BadInput(f"{path} was submitted, as {state_path(path)} says; choose another --out file.")
+        if path.exists() and not force:
+            raise BadInput(f"{path} is there already; choose another --out file, or replace it with --force.")

@@ -1,0 +1,411 @@
+"""Drawing answers for people to rate: stratified, blinded, and the same on any machine.
+
+A seed and what an answer is (its run's name, its index) are hashed; the hashes choose, name and shuffle. No random
+generator is asked, whose stream might differ between versions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
+from medqbench_vlmeval.data.columns import ACCEPTED, words
+from medqbench_vlmeval.data.table import open_table
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.files import sha256_text, write_json
+from medqbench_vlmeval.predictions.files import read_json, read_jsonl
+from medqbench_vlmeval.predictions.xlsx import read_xlsx
+from medqbench_vlmeval.runs.result import JudgedRow, JudgedRun, is_verdicts, read_run, read_runs
+from medqbench_vlmeval.scoring.agreement import MARKS
+
+# Reading ratings back: filled rating sheets with their key, tables of one's own, or another run's verdicts.
+
+
+RATING_ID = "rating id"
+KEY_ENDING = "_key.json"
+
+_SUFFIXES = (".xlsx", ".csv", ".tsv", ".json", ".jsonl")
+# What a table may say of a rated answer beside its index: enough to notice verdicts of another dataset.
+_CLAIMS = {
+    "task": ("task",),
+    "dataset": ("dataset",),
+    "answer": ("prediction", "answer"),
+    "reference": ("description", "reference"),
+}
+_DIMENSION_KEYS = {"".join(words(title)): dimension for dimension, title in DIMENSION_TITLES.items()}
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One answer as one rater rated it: ``scores`` is None on a dimension whose cell is empty.
+
+    ``where`` names file and row for messages. ``run`` (a verdict file's stem) and ``model`` say whose answer it is,
+    None where the file does not; ``answer_sha256`` and ``reference_sha256`` are of the texts that were rated, where
+    that is known, ``claims`` what a table says of the answer itself ('task', 'dataset', 'answer', 'reference').
+    ``by_judge`` says that no person rated but another run's judge.
+    """
+
+    where: str
+    rater: str
+    index: str
+    scores: Mapping[str, float | None]
+    run: str | None = None
+    model: str | None = None
+    answer_sha256: str | None = None
+    reference_sha256: str | None = None
+    claims: Mapping[str, str] = field(default_factory=dict)
+    by_judge: bool = False
+
+    @property
+    def is_rated(self) -> bool:
+        """Whether any cell is filled in."""
+        return any(score is not None for score in self.scores.values())
+
+
+def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]:
+    """Read one or more files of ratings.
+
+    A file without a column 'rater' is one rater's, named by the file. A sheet of :mod:`.rating` needs its key, which is
+    looked for beside it.
+
+    Raises:
+        BadInput: a file cannot be read, a column is missing, a rating is not 0, 1 or 2, the key is missing or does not
+            fit, or a rater rated nothing.
+    """
+    names = _rating_files_names(paths)
+    ratings = [rating for path in paths for rating in _read(path, names[path], key)]
+    if not ratings:
+        raise BadInput(f"{', '.join(str(path) for path in paths)}: no cell is filled in yet, so there are no ratings.")
+    filled = {rating.rater for rating in ratings if rating.is_rated}
+    for rating in ratings:
+        if rating.rater not in filled:
+            raise BadInput(
+                f"{rating.where}: no cell is filled in yet, here or in another row of rater '{rating.rater[:60]}'; "
+                "leave these ratings out, or have them filled in."
+            )
+    return ratings
+
+
+def _rating_files_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A rater's name a file: its stem, or the whole path where two have the same."""
+    stems = [path.stem for path in paths]
+    return {path: path.stem if stems.count(path.stem) == 1 else str(path) for path in paths}
+
+
+def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
+    if is_verdicts(path):
+        run = read_run(path)
+        for judged in run.rows.values():
+            yield Rating(
+                f"{path}, index '{judged.index[:60]}'",
+                f"{run.judge or name} ({run.protocol})" if run.protocol else run.judge or name,
+                judged.index,
+                judged.scores,
+                model=run.model,
+                answer_sha256=judged.answer_sha256,
+                reference_sha256=judged.reference_sha256,
+                by_judge=True,
+            )
+        return
+    header, *body = _table(path)
+    columns: dict[str, int] = {}
+    for position, cell in enumerate(header):
+        columns.setdefault("".join(words(cell)), position)
+    dimensions = {name: columns[spelled] for spelled, name in _DIMENSION_KEYS.items() if spelled in columns}
+    if not dimensions:
+        raise BadInput(
+            f"{path}: no column for any of {', '.join(DIMENSION_TITLES.values())}; {_columns_there(path, header)}."
+        )
+    rated = columns.get("".join(words(RATING_ID)))
+    index = next((columns[spelled] for spelled in ACCEPTED["index"] if spelled in columns), None)
+    at = rated if rated is not None else index
+    if at is None:
+        raise BadInput(f"{path}: no column 'index' or '{RATING_ID}'; {_columns_there(path, header)}.")
+    # A spreadsheet counts its rows with the header.
+    numbered = list(enumerate(body, start=1 if path.suffix.lower() in (".json", ".jsonl") else 2))
+    # People write notes below their ratings: only a row with ratings must be of the sheet.
+    rated_rows = [(number, row) for number, row in numbered if any(_cell(row, one) for one in dimensions.values())]
+    ids = {label: number for number, row in rated_rows if (label := _cell(row, at))}
+    entries = None if rated is None else _key_for(path, key, ids)
+    for number, row in numbered:
+        scores: dict[str, float | None] = {
+            dimension: _score(_cell(row, column), f"{path}, row {number}, column '{header[column].strip()}'")
+            for dimension, column in dimensions.items()
+        }
+        label = _cell(row, at)
+        if not label and any(score is not None for score in scores.values()):
+            raise BadInput(f"{path}, row {number}: there are ratings, but the cell '{header[at].strip()}' is empty.")
+        if not label or (entries is not None and label not in entries):
+            continue
+        entry = {} if entries is None else entries[label]
+        claimed = {} if entries is not None else {name: _first(row, columns, known) for name, known in _CLAIMS.items()}
+        yield Rating(
+            f"{path}, row {number}",
+            _named(row, columns, "rater") or name,
+            label if entries is None else str(entry["index"]),
+            {dimension: scores.get(dimension) for dimension in DIMENSIONS},
+            run=entry.get("run") or _named(row, columns, "run"),
+            model=entry.get("model") or _named(row, columns, "model"),
+            answer_sha256=entry.get("answer_sha256"),
+            reference_sha256=entry.get("reference_sha256"),
+            claims={name: value for name, value in claimed.items() if value},
+        )
+
+
+def _table(path: Path) -> list[list[str]]:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise BadInput(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file of ratings.")
+    if suffix not in _SUFFIXES:
+        raise BadInput(f"{path}: ratings are read from {', '.join(_SUFFIXES)}, not '{path.suffix}'.")
+    if path.stat().st_size == 0:
+        raise BadInput(f"{path} is empty.")
+    if suffix == ".xlsx":
+        table = read_xlsx(path)
+    elif suffix == ".json":
+        table = read_json(path)
+    elif suffix == ".jsonl":
+        table = read_jsonl(path)
+    else:
+        table = _delimited(path)
+    if len(table) < 2:
+        raise BadInput(f"{path} has no rows of ratings.")
+    return table
+
+
+def _delimited(path: Path) -> list[list[str]]:
+    try:
+        delimiter = _delimiter(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    with open_table(path, delimiter) as reader:
+        places = range(len(reader.header))
+        return [list(reader.header), *([reader.text(row, at) for at in places] for row in reader.rows())]
+
+
+def _delimiter(path: Path) -> bytes:
+    """A tab for .tsv; for .csv what the head uses most: many countries' spreadsheets write semicolons."""
+    if path.suffix.lower() == ".tsv":
+        return b"\t"
+    with path.open("rb") as source:
+        head = source.readline(1 << 16)
+    return max((b",", b";", b"\t"), key=head.count)
+
+
+def _cell(row: Sequence[str], at: int) -> str:
+    return row[at].strip() if at < len(row) else ""
+
+
+def _named(row: Sequence[str], columns: Mapping[str, int], name: str) -> str | None:
+    return (_cell(row, columns[name]) or None) if name in columns else None
+
+
+def _first(row: Sequence[str], columns: Mapping[str, int], names: Sequence[str]) -> str | None:
+    return next((value for name in names if (value := _named(row, columns, name))), None)
+
+
+def _score(text: str, where: str) -> float | None:
+    if not text:
+        return None
+    try:
+        score = float(text)
+    except ValueError:
+        score = -1.0
+    if score not in MARKS:
+        raise BadInput(f"{where}: '{text[:40]}' is no rating; 0, 1 or 2 is expected, or an empty cell.")
+    return score
+
+
+def _columns_there(path: Path, header: Sequence[str]) -> str:
+    first = "the first row of the first sheet" if path.suffix.lower() == ".xlsx" else "the first row"
+    return f"{first} has {', '.join(name.strip()[:40] for name in header[:40] if name.strip()) or 'no names'}"
+
+
+def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
+    """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it.
+
+    Each rater fills a copy of the sheet, so that its name need not be the key's. ``ids`` are the rated ones with the
+    numbers of their rows.
+    """
+    own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
+    candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
+    unknown: list[str] = []
+    for candidate in candidates:
+        entries = _entries(candidate, must=len(candidates) == 1)
+        unknown = [one for one in ids if one not in entries]
+        if not unknown:
+            return entries
+    if len(candidates) != 1:
+        raise BadInput(
+            f"{sheet}: no key for its rating ids is beside it; give the '*{KEY_ENDING}' that was written with the "
+            "sheet as --key."
+        )
+    raise BadInput(
+        f"{sheet}, row {ids[unknown[0]]}: the rating id '{unknown[0][:40]}' is not in the key {candidates[0]}; is it "
+        "another sheet's?"
+    )
+
+
+def _entries(path: Path, must: bool) -> Mapping[str, Mapping[str, Any]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        entries = found.get("ratings") if isinstance(found, dict) else None
+    except (OSError, ValueError, RecursionError):
+        entries = None
+    if isinstance(entries, dict) and all(isinstance(one, dict) and "index" in one for one in entries.values()):
+        return entries
+    if must:
+        raise BadInput(f"{path} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'.")
+    return {}
+
+
+Stratum = tuple[str, str, str]
+
+_ID_LENGTH = 10
+_NO_MODALITY = "unknown"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn: ``n`` answers of ``n_eligible``; ``n_too_long`` were left out because no cell holds them,
+    ``n_not_judged`` because the judge gave them no score. ``strata`` counts the drawn ones by task, modality, run."""
+
+    sheet: Path
+    key: Path
+    n: int
+    n_eligible: int
+    n_too_long: int
+    n_not_judged: int
+    strata: Mapping[Stratum, int]
+
+
+def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> Drawn:
+    """Write an empty rating sheet and, beside it, the key that says whose answers are on it.
+
+    Answers are drawn in proportion to task x modality x run (largest remainder), shuffled, and stand under ids that
+    say nothing. Where fewer than ``n`` are there, all are drawn.
+
+    Args:
+        verdicts: files of verdicts, or folders with such files.
+        n: how many answers.
+        out: the sheet, an .xlsx file; '{out}_key.json' is the key.
+        seed: another seed draws other answers.
+
+    Raises:
+        BadInput: a file cannot be read, there is nothing to draw, or the sheet or the key is there already.
+        RunFailed: a file cannot be written.
+    """
+    from medqbench_vlmeval.report.agreement_tables import RatingRow, fits_cell, write_rating_sheet
+
+    key = out.with_name(f"{out.stem}{KEY_ENDING}")
+    if out.suffix.lower() != ".xlsx":
+        raise BadInput(f"--out {out}: a rating sheet is an .xlsx file.")
+    if n < 1:
+        raise BadInput(f"--n {n}: one answer at least has to be drawn.")
+    for path in (out, key):
+        if path.exists():
+            raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
+    runs = read_runs(verdicts)
+    names = _names(runs)
+    judged = [(name, row) for name, run in names.items() for row in run.rows.values() if row.is_scored]
+    eligible = [(name, row) for name, row in judged if fits_cell(row.answer) and fits_cell(row.reference)]
+    if not eligible:
+        raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
+    chosen = draw(eligible, n, seed)
+    ids = _ids(chosen, seed)
+    entries = {
+        rating_id: {
+            "run": names[name].stem,
+            "model": names[name].model,
+            "task": row.task.value,
+            "index": row.index,
+            "answer_sha256": row.answer_sha256,
+            "reference_sha256": row.reference_sha256,
+        }
+        for rating_id, (name, row) in ids.items()
+    }
+    try:
+        # Without its key a sheet is worth nothing, so the key is written first.
+        write_json(key, {"sheet": out.name, "seed": seed, "n": len(entries), "ratings": entries})
+    except OSError as error:
+        raise RunFailed(f"{key} cannot be written ({error.strerror or error}); choose another --out.") from error
+    try:
+        rows = [RatingRow(rating_id, row.task, row.reference, row.answer) for rating_id, (_, row) in ids.items()]
+        write_rating_sheet(out, rows, RATING_ID)
+    except RunFailed:
+        key.unlink(missing_ok=True)
+        raise
+    return Drawn(
+        out,
+        key,
+        len(entries),
+        len(eligible),
+        len(judged) - len(eligible),
+        sum(len(run.rows) for run in runs) - len(judged),
+        Counter(_stratum(name, row) for name, row in chosen),
+    )
+
+
+def draw(rows: Sequence[tuple[str, JudgedRow]], n: int, seed: int) -> list[tuple[str, JudgedRow]]:
+    """At most ``n`` of the rows (a run's name and a row of it), in proportion to their strata."""
+    strata: dict[Stratum, list[tuple[str, JudgedRow]]] = {}
+    for name, row in sorted(rows, key=lambda one: _hash(seed, "draw", *_identity(*one))):
+        strata.setdefault(_stratum(name, row), []).append((name, row))
+    wanted = shares({stratum: len(found) for stratum, found in strata.items()}, n)
+    return [one for stratum in sorted(strata) for one in strata[stratum][: wanted[stratum]]]
+
+
+def shares(sizes: Mapping[Stratum, int], n: int) -> dict[Stratum, int]:
+    """``n`` places (or all, where there are no more) in proportion to the sizes, by largest remainder.
+
+    Of equal remainders the larger stratum goes first, then the alphabet decides.
+    """
+    total = sum(sizes.values())
+    n = min(n, total)
+    found = {stratum: n * size // total for stratum, size in sizes.items()}
+    left = n - sum(found.values())
+    by_remainder = sorted(sizes, key=lambda stratum: (-(n * sizes[stratum] % total), -sizes[stratum], stratum))
+    for stratum in by_remainder[:left]:
+        found[stratum] += 1
+    return found
+
+
+def _names(runs: Sequence[JudgedRun]) -> dict[str, JudgedRun]:
+    """Runs by name: their stem. Two runs of one stem would share a place in the key."""
+    names: dict[str, JudgedRun] = {}
+    for run in runs:
+        if run.stem in names:
+            raise BadInput(
+                f"{names[run.stem].path} and {run.path} have the same name; draw from one of them, or rename one."
+            )
+        names[run.stem] = run
+    return names
+
+
+def _ids(chosen: Sequence[tuple[str, JudgedRow]], seed: int) -> dict[str, tuple[str, JudgedRow]]:
+    """The drawn answers by id, shuffled: in the order of their ids."""
+    found: dict[str, tuple[str, JudgedRow]] = {}
+    for one in chosen:
+        digest = _hash(seed, "id", *_identity(*one))
+        length = _ID_LENGTH
+        while f"R-{digest[:length]}" in found:
+            length += 1
+        found[f"R-{digest[:length]}"] = one
+    return dict(sorted(found.items()))
+
+
+def _identity(name: str, row: JudgedRow) -> tuple[str, str, str]:
+    return name, row.index, row.answer_sha256
+
+
+def _stratum(name: str, row: JudgedRow) -> Stratum:
+    return row.task.value, row.modality or _NO_MODALITY, name
+
+
+def _hash(seed: int, *parts: str) -> str:
+    return sha256_text("\0".join((str(seed), *parts)))

@@ -1,0 +1,150 @@
+"""Reports on runs that were scored before, from their two result files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.data import ImageStore
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.report import write_workbook
+from medqbench_vlmeval.report.card import write_card
+from medqbench_vlmeval.report.figures import write_figures
+from medqbench_vlmeval.report.page import is_page, write_page
+from medqbench_vlmeval.report.paper import write_tables
+from medqbench_vlmeval.report.sheet import made_here
+from medqbench_vlmeval.report.workbook import write_many
+from medqbench_vlmeval.runs.files import ScoredRun, headline, read_runs, result_paths, single_scores
+from medqbench_vlmeval.runs.result import REPORT_ENDING
+
+PAGE = "report.html"
+MANY = "runs.xlsx"
+FIGURES = "figures"
+TABLES = "tables"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run with the workbook and the card that were written on it."""
+
+    run: ScoredRun
+    workbook: Path
+    card: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Headline numbers, findings by task and where the run and its files are, as plain JSON types.
+
+        Raises:
+            BadInput: the score lacks numbers that a result has.
+        """
+        return {
+            "model": self.run.model,
+            "dataset": self.run.dataset,
+            "score_file": str(self.run.paths.score),
+            "workbook": str(self.workbook),
+            "card": str(self.card),
+            **_numbers(self.run),
+            "findings": {part["task"]: part.get("findings") for part in single_scores(self.run.score)},
+        }
+
+
+@dataclass(frozen=True)
+class Reports:
+    """All that was written: a report a run, and the files on all of them together.
+
+    ``workbook`` is None for a single run; ``figures`` is empty where the scores support none.
+    """
+
+    runs: tuple[Report, ...]
+    page: Path
+    workbook: Path | None
+    figures: tuple[Path, ...]
+    tables: tuple[Path, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """See :meth:`Report.as_json`."""
+        return {
+            "page": str(self.page),
+            "workbook": None if self.workbook is None else str(self.workbook),
+            "figures": [str(path) for path in self.figures],
+            "tables": [str(path) for path in self.tables],
+            "runs": [one.as_json() for one in self.runs],
+        }
+
+
+def write_reports(places: Sequence[Path], out: Path) -> Reports:
+    """Write all reports on the runs that ``places`` name (see :func:`.runs.read_runs`) into the folder ``out``.
+
+    A workbook and a card for each run, named after it (of two runs of one name the second is also named after its
+    folder); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A run's
+    own workbook may be written anew, another run's is not replaced.
+
+    Raises:
+        BadInput: a place holds no whole scored run, or a file would replace one of another run or program.
+        RunFailed: a file cannot be written.
+    """
+    runs = read_runs(places)
+    paths: list[Path] = []
+    for run in runs:
+        path = out / run.paths.report.name
+        if path in paths:
+            path = out / f"{run.paths.score.parent.resolve().name}_{path.name}"
+        if path in paths:
+            raise BadInput(
+                f"{run.paths.score} and another run would both be reported in {path}; report on them one at a time, "
+                "into different folders."
+            )
+        _refuse_other_runs(run, path)
+        paths.append(path)
+    page, many = out / PAGE, out / MANY if len(runs) > 1 else None
+    _refuse_other_programs(page, many)
+    reports = []
+    for run, path in zip(runs, paths, strict=True):
+        write_workbook(path, run.score, run.rows, samples_file=run.paths.samples.name)
+        card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
+        write_card(card, run.score)
+        reports.append(Report(run, path, card))
+    scores = [run.score for run in runs]
+    if many is not None:
+        write_many(many, scores)
+    figures = write_figures(scores, out / FIGURES)
+    tables = write_tables(scores, out / TABLES)
+    write_page(page, [(run.score, run.rows) for run in runs], ImageStore.default().root)
+    return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))
+
+
+def _refuse_other_programs(page: Path, many: Path | None) -> None:
+    """Refuse to replace a page or a workbook of these common names that somebody else has made."""
+    try:
+        if page.exists() and not is_page(page):
+            raise BadInput(f"{page} is no page of medqbench and would be replaced; choose another --out.")
+        if many is not None and many.exists() and not made_here(many):
+            raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
+    except OSError as error:
+        raise RunFailed(f"{page.parent} cannot be read ({error.strerror or error}); choose another --out.") from None
+
+
+def _refuse_other_runs(run: ScoredRun, path: Path) -> None:
+    """Refuse a workbook's place beside another run's score of that name."""
+    beside = result_paths(path, stem=path.name.removesuffix(REPORT_ENDING)).score
+    try:
+        other = beside.exists() and not beside.samefile(run.paths.score)
+    except OSError as error:
+        raise RunFailed(f"{path} cannot be written ({error.strerror or error}); choose another --out.") from None
+    if other:
+        raise BadInput(
+            f"{path} is the workbook of another run ({beside.name} beside it is not {run.paths.score}); choose another "
+            "--out."
+        )
+
+
+def _numbers(run: ScoredRun) -> dict[str, Any]:
+    try:
+        return headline(run.score)
+    except (KeyError, TypeError, AttributeError):
+        raise BadInput(
+            f"{run.paths.score} lacks numbers that a result has: it was edited, or written by another version; score "
+            "the run again."
+        ) from None
