@@ -322,12 +322,6 @@ def _moments(kinds: Array, counts: NDArray[np.int_]) -> tuple[Array, Array]:
 # The bootstrap behind every interval that has no closed form: sums, gaps, differences and ratios.
 
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
 RESAMPLES = 2000
 METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
 _DIGITS = 9
@@ -416,13 +410,6 @@ def _resampling_interval(values: Array, level: float) -> Resampled:
 
 
 # Bootstrap intervals of a sum of means, and of the difference of two groups' sums.
-
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 
 class SumOfMeans:

@@ -15,10 +15,10 @@ from medqbench_vlmeval.data import (
     make_second_pass,
     permutation_of,
     permutation_text,
+    permuted,
     read_permutation,
     stratified,
 )
-from medqbench_vlmeval.data import make_second_pass as permuted
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample, SampleSet
 

@@ -12,13 +12,12 @@ from xml.etree import ElementTree
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, own_index
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import storable
+from medqbench_vlmeval.files import REPLACEMENT, storable
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
 from medqbench_vlmeval.report.page.thumbnails import Finder, folders_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, checks_of
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, data_hash, own_row
 from medqbench_vlmeval.report.terminal import absent_findings, findings_of, title_of, words_of
-from medqbench_vlmeval.report.text import REPLACEMENT
 from medqbench_vlmeval.runs.result import (
     MEASURES,
     OVERALL,
