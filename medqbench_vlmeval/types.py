@@ -105,6 +105,9 @@ class Extraction:
 class Verdict:
     """One dimension of one sample: ``score`` is 0-2, or None with the ``reason`` why it is unscored.
 
+    An extractor's verdict is on the dimension 'choice'; its score is the option's place in the alphabet (1 for A), or 0
+    where the extractor says that the reply gives no answer.
+
     ``score`` is a whole number but for the mean of several rounds and the median of a panel, whose single
     verdicts are in ``parts``, by the round's number or the judge's name. ``prompt_sha256`` is of the full
     prompt, ``reply`` the judge's last words, ``judge`` the model's name as the server gave it, ``asks`` the
@@ -131,28 +134,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What an extractor read in a multiple-choice reply that the rules left open.
-
-    ``letter`` is None with a ``reason`` where no valid reply came, and without one where the extractor says that the
-    reply gives no answer. All else is as in :class:`Verdict`.
-    """
-
-    index: str
-    letter: str | None
-    reason: str | None
-    reply: str
-    prompt_sha256: str
-    judge: str
-    asks: int = 1
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    note: str | None = None
-    from_cache: bool = False
-
-
-@dataclass(frozen=True)
-class JudgedSample:
+class Judged:
     """A reasoning sample with its four verdicts, or with the reason why it was not put to the judge."""
 
     index: str
@@ -163,6 +145,6 @@ class JudgedSample:
 # The scores that a judge gave, as columns.
 
 
-def scores_of(judged: Sequence[JudgedSample], dimension: str) -> list[float | None]:
+def scores_of(judged: Sequence[Judged], dimension: str) -> list[float | None]:
     """The scores of one dimension, parallel to ``judged``; None where there is none."""
     return [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]

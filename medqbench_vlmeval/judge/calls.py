@@ -17,7 +17,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, number_of, shown
 from medqbench_vlmeval.judge.verdict import parse_score
-from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
 
@@ -110,7 +110,7 @@ def plan_calls(
 
 def assembled(
     samples: Sequence[Sample], reasons: Mapping[str, str], calls: Sequence[Call], outcomes: Mapping[str, Outcome]
-) -> list[JudgedSample]:
+) -> list[Judged]:
     """The samples with their verdicts, in their order.
 
     Of several rounds the mean counts, and only where every round gave a score: a mean over the rounds that
@@ -127,7 +127,7 @@ def assembled(
     for call in calls:
         outcome = outcomes[call.key]
         for dimension in call.allowed:
-            verdict = _verdict(call, dimension, outcome)
+            verdict = verdict_of(call, dimension, outcome)
             if call.key in counted:
                 verdict = replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0)
             counted.add(call.key)
@@ -135,10 +135,10 @@ def assembled(
     judged = []
     for sample in samples:
         if sample.index in reasons:
-            judged.append(JudgedSample(sample.index, {}, reasons[sample.index]))
+            judged.append(Judged(sample.index, {}, reasons[sample.index]))
             continue
         of_sample = rounds[sample.index]
-        judged.append(JudgedSample(sample.index, {name: _mean(of_sample[name]) for name in DIMENSIONS}))
+        judged.append(Judged(sample.index, {name: _mean(of_sample[name]) for name in DIMENSIONS}))
     return judged
 
 
@@ -161,7 +161,8 @@ def combined(dimension: str, parts: Mapping[str, Verdict], score: float | None, 
     )
 
 
-def _verdict(call: Call, dimension: str, outcome: Outcome) -> Verdict:
+def verdict_of(call: Call, dimension: str, outcome: Outcome) -> Verdict:
+    """What a call's outcome says on one of its dimensions."""
     found = outcome.judgement
     score = found.scores.get(dimension) if found else None
     if score not in call.allowed[dimension]:
@@ -450,7 +451,7 @@ class Judge(typing.Protocol):
         samples: Sequence[Sample],
         predictions: Sequence[Prediction],
         on_progress: OnProgress | None = None,
-    ) -> list[JudgedSample]:
+    ) -> list[Judged]:
         """Judge each sample's prediction.
 
         Args:

@@ -14,18 +14,18 @@ from medqbench_vlmeval.judge.calls import (
     Call,
     Judge,
     OnProgress,
-    Outcome,
     assembled,
     call_key,
     combined,
     plan_calls,
     texts_to_judge,
+    verdict_of,
 )
 from medqbench_vlmeval.judge.engine import NOT_ASKED, AskedModel
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, RULES, allowed_numbers, letter_of, options_text
+from medqbench_vlmeval.judge.protocols import CHOICE, RULES, allowed_numbers, options_text
 from medqbench_vlmeval.judge.tokens import cut_answers
-from medqbench_vlmeval.types import Choice, JudgedSample, Prediction, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 
 class ModelJudge(AskedModel):
@@ -61,7 +61,7 @@ class ModelJudge(AskedModel):
         samples: Sequence[Sample],
         predictions: Sequence[Prediction],
         on_progress: OnProgress | None = None,
-    ) -> list[JudgedSample]:
+    ) -> list[Judged]:
         """Judge each sample's prediction (see ``interface.Judge.judge``).
 
         Raises:
@@ -119,9 +119,9 @@ class PanelJudge:
         samples: Sequence[Sample],
         predictions: Sequence[Prediction],
         on_progress: OnProgress | None = None,
-    ) -> list[JudgedSample]:
+    ) -> list[Judged]:
         """Judge each sample's prediction by every member, one after the other (see ``interface.Judge.judge``)."""
-        of_members: dict[str, list[JudgedSample]] = {}
+        of_members: dict[str, list[Judged]] = {}
         before, total = 0, self.n_calls(samples, predictions)
         for member in self.members:
             told = _of_panel(on_progress, before, total)
@@ -129,15 +129,15 @@ class PanelJudge:
             before += member.n_calls(samples, predictions)
         return [self._combined({name: judged[at] for name, judged in of_members.items()}) for at in range(len(samples))]
 
-    def _combined(self, of_members: dict[str, JudgedSample]) -> JudgedSample:
+    def _combined(self, of_members: dict[str, Judged]) -> Judged:
         first = next(iter(of_members.values()))
         if any(one.unscored is not None for one in of_members.values()):
-            return JudgedSample(first.index, {}, next(one.unscored for one in of_members.values() if one.unscored))
+            return Judged(first.index, {}, next(one.unscored for one in of_members.values() if one.unscored))
         verdicts = {}
         for dimension in DIMENSIONS:
             parts = {name: one.verdicts[dimension] for name, one in of_members.items()}
             verdicts[dimension] = combined(dimension, parts, *_median(parts))
-        return JudgedSample(first.index, verdicts)
+        return Judged(first.index, verdicts)
 
 
 def _median(parts: dict[str, Verdict]) -> tuple[float | None, str | None]:
@@ -181,8 +181,8 @@ class Extractor(AskedModel):
             calls.append(Call(key, sample.index, Task.PERCEPTION, prompt, allowed, note=notes.get(sample.index)))
         return calls
 
-    def read(self, asked: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> list[Choice]:
-        """Read replies; those that were not asked about (``no_calls``) are left out.
+    def read(self, asked: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
+        """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out.
 
         Equal prompts are asked about once, and what that took is counted in the first of them.
 
@@ -193,12 +193,15 @@ class Extractor(AskedModel):
         calls = self.calls(asked)
         outcomes = self.outcomes(calls, on_progress)
         counted: set[str] = set()
-        choices = []
+        choices: dict[str, Verdict] = {}
         for call in calls:
             outcome = outcomes[call.key]
             if outcome.reason == NOT_ASKED:
                 continue
-            choices.append(_choice(call, outcome, counts=call.key not in counted))
+            verdict = verdict_of(call, CHOICE, outcome)
+            if call.key in counted:
+                verdict = replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0)
+            choices[call.index] = verdict
             counted.add(call.key)
         return choices
 
@@ -239,21 +242,3 @@ def extractor_options(name: str, keywords: Mapping[str, Any]) -> JudgeOptions:
     """
     shared = {key: value for key, value in keywords.items() if key not in _OF_JUDGE}
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
-
-
-def _choice(call: Call, outcome: Outcome, counts: bool) -> Choice:
-    found = outcome.judgement
-    number = found.scores.get(CHOICE) if found and outcome.reason is None else None
-    return Choice(
-        call.index,
-        None if number is None else letter_of(number),
-        outcome.reason,
-        reply=found.reply if found else "",
-        prompt_sha256=sha256_text(call.prompt),
-        judge=found.judge if found else "",
-        asks=found.asks if found and counts else 0,
-        prompt_tokens=found.prompt_tokens if found and counts else 0,
-        completion_tokens=found.completion_tokens if found and counts else 0,
-        note=call.note,
-        from_cache=outcome.from_cache,
-    )

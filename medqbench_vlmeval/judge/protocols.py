@@ -394,9 +394,9 @@ def number_of(said: str) -> int:
     return 0 if said == NONE else ord(said) - ord("A") + 1
 
 
-def letter_of(number: int) -> str | None:
-    """The letter that a number stands for, None for 0."""
-    return chr(ord("A") + number - 1) if number else None
+def letter_of(score: float | None) -> str | None:
+    """The letter that a verdict on the dimension 'choice' stands for; None for 0 and where there is no score."""
+    return chr(ord("A") + int(score) - 1) if score else None
 
 
 def allowed_numbers(letters: Iterable[str]) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, QUALITY_LEVELS, Task
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
 from medqbench_vlmeval.judge.protocols import RULES
-from medqbench_vlmeval.types import JudgedSample, Prediction, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 VERSION = "2"
 COMPLETE_SHARE = 0.75
@@ -72,15 +72,15 @@ class RulesJudge:
         samples: Sequence[Sample],
         predictions: Sequence[Prediction],
         on_progress: OnProgress | None = None,
-    ) -> list[JudgedSample]:
+    ) -> list[Judged]:
         """Judge each sample's prediction (see ``interface.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
         total = len(texts) * len(DIMENSIONS)
         done = 0
-        judged = {index: JudgedSample(index, {}, reason) for index, reason in reasons.items()}
+        judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
         for sample, text in texts:
             verdicts = self.verdicts(sample.task, text, sample.description or "")
-            judged[sample.index] = JudgedSample(sample.index, verdicts)
+            judged[sample.index] = Judged(sample.index, verdicts)
             done += len(verdicts)
             if on_progress:
                 on_progress(Progress(done, total, 0, 0, 0, RULES))

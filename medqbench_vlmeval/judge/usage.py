@@ -20,7 +20,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import Judge
 from medqbench_vlmeval.judge.judges import PanelJudge
 from medqbench_vlmeval.judge.options import KIT_PREFIX
-from medqbench_vlmeval.types import JudgedSample, Verdict
+from medqbench_vlmeval.types import Judged, Verdict
 
 PRICES_VARIABLE = "MEDQBENCH_PRICES"
 CURRENCY = "USD"
@@ -182,12 +182,12 @@ class Paid(Protocol):
     def from_cache(self) -> bool: ...
 
 
-def usage_of(judged: Sequence[JudgedSample], *, this_run: bool = False) -> Usage:
+def usage_of(judged: Sequence[Judged], *, this_run: bool = False) -> Usage:
     """The sum over all verdicts, or over those that were paid in this run; the embedded judge makes no calls."""
     return spent(single_verdicts(judged), this_run=this_run)
 
 
-def single_verdicts(judged: Iterable[JudgedSample]) -> list[Verdict]:
+def single_verdicts(judged: Iterable[Judged]) -> list[Verdict]:
     """All verdicts; of several rounds or judges the single ones."""
 
     def singles(verdict: Verdict) -> list[Verdict]:
@@ -226,7 +226,7 @@ class Costs:
         members = judge.members if isinstance(judge, PanelJudge) else (judge,)
         return cls(tuple(member.name for member in members), prices)
 
-    def usage(self, judged: Sequence[JudgedSample]) -> dict[str, Any]:
+    def usage(self, judged: Sequence[Judged]) -> dict[str, Any]:
         """The ``usage`` object of a result: calls, tokens and ``cost_usd`` of all verdicts and of this run's.
 
         A cost is at live list prices, also where a verdict came by a batch; it is None where a judge has no price or
@@ -258,9 +258,9 @@ class Costs:
         return {**asdict(usage), "cost_usd": None if cost is None else round(cost, _DECIMALS)}
 
 
-def _of_member(judged: Sequence[JudgedSample], name: str) -> list[JudgedSample]:
+def _of_member(judged: Sequence[Judged], name: str) -> list[Judged]:
     return [
-        JudgedSample(one.index, {dimension: verdict.parts[name] for dimension, verdict in one.verdicts.items()})
+        Judged(one.index, {dimension: verdict.parts[name] for dimension, verdict in one.verdicts.items()})
         for one in judged
     ]
 

@@ -21,11 +21,12 @@ from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import read_object, sha256_text, storable
+from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import perception_error_kinds, reasoning_error_kinds
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN, is_right, unscored_reason
-from medqbench_vlmeval.types import Choice, Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample, Verdict
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = "_score.json", "_samples.jsonl", "_report.xlsx"
 OVERALL = "Overall"
@@ -219,7 +220,7 @@ def _common(sample: Sample, prediction: Prediction) -> dict[str, Any]:
 
 
 def perception_row(
-    sample: Sample, prediction: Prediction, extraction: Extraction, choice: Choice | None = None
+    sample: Sample, prediction: Prediction, extraction: Extraction, choice: Verdict | None = None
 ) -> dict[str, Any]:
     """One multiple-choice sample. ``unscored`` is set where there was no reply; the sample counts as wrong.
 
@@ -238,9 +239,10 @@ def perception_row(
     }
 
 
-def _choice_row(choice: Choice) -> dict[str, Any]:
-    names = ("letter", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
-    return {**{name: getattr(choice, name) for name in names}, **({"note": choice.note} if choice.note else {})}
+def _choice_row(choice: Verdict) -> dict[str, Any]:
+    names = ("reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
+    row = {"letter": letter_of(choice.score), **{name: getattr(choice, name) for name in names}}
+    return {**row, **({"note": choice.note} if choice.note else {})}
 
 
 def _verdict_row(verdict: Verdict) -> dict[str, Any]:
@@ -262,7 +264,7 @@ def _verdict_row(verdict: Verdict) -> dict[str, Any]:
     return row
 
 
-def reasoning_row(sample: Sample, prediction: Prediction, judged: JudgedSample) -> dict[str, Any]:
+def reasoning_row(sample: Sample, prediction: Prediction, judged: Judged) -> dict[str, Any]:
     """One judged sample; ``score`` is the sum of its four verdicts (0-8), None while one is missing."""
     verdicts = {dimension: _verdict_row(verdict) for dimension, verdict in judged.verdicts.items()}
     scores = {dimension: verdict.score for dimension, verdict in judged.verdicts.items() if verdict.score is not None}

@@ -19,7 +19,7 @@ from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.scoring.intervals import LEVEL
-from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict, scores_of
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict, scores_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,7 +183,7 @@ def _mark(score: float) -> int:
 Scores = Sequence[float | None]
 
 
-def between_rounds(judged: Sequence[JudgedSample]) -> dict[str, Any] | None:
+def between_rounds(judged: Sequence[Judged]) -> dict[str, Any] | None:
     """The same judge on the same sample in two rounds, by dimension's title; None where nothing was asked twice.
 
     Every pair of rounds of a sample counts (of three rounds three pairs). ``same`` is the percentage of pairs with
@@ -211,7 +211,7 @@ def between_rounds(judged: Sequence[JudgedSample]) -> dict[str, Any] | None:
     return found or None
 
 
-def between_judges(judged: Sequence[JudgedSample]) -> dict[str, Any] | None:
+def between_judges(judged: Sequence[Judged]) -> dict[str, Any] | None:
     """The members of a panel; None where there was none.
 
     ``means`` has each judge's mean by dimension's title, over the samples that it scored, and ``Overall``, their sum.
@@ -319,7 +319,7 @@ def read_conclusion(sample: Sample, prediction: Prediction) -> Conclusion:
 
 
 def score_conclusions(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[JudgedSample]
+    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[Judged]
 ) -> dict[str, Any] | None:
     """Quality accuracy as computed and as judged; the three sequences are parallel.
 

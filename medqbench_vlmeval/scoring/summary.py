@@ -21,6 +21,7 @@ from medqbench_vlmeval.benchmark import (
     SEVERITIES,
 )
 from medqbench_vlmeval.judge import usage_of
+from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.scoring.agreement import between_judges, between_rounds, score_conclusions
 from medqbench_vlmeval.scoring.intervals import (
     CLUSTER_ROBUST,
@@ -37,9 +38,8 @@ from medqbench_vlmeval.scoring.intervals import (
     wilson_percent,
 )
 from medqbench_vlmeval.types import (
-    Choice,
     Extraction,
-    JudgedSample,
+    Judged,
     Prediction,
     PredictionStatus,
     Sample,
@@ -202,7 +202,7 @@ _REASONING_AXES = ("modality", "severity", "difficulty", "source", "degradation"
 _REASONING_CROSSED = (("modality", "severity"), ("modality", "difficulty"))
 
 
-def unscored_reason(judged: JudgedSample) -> str | None:
+def unscored_reason(judged: Judged) -> str | None:
     """Why a sample lacks a score on some dimension, or None when all four are there."""
     if judged.unscored is not None:
         return judged.unscored
@@ -211,7 +211,7 @@ def unscored_reason(judged: JudgedSample) -> str | None:
 
 
 def score_reasoning(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[JudgedSample]
+    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[Judged]
 ) -> dict[str, Any]:
     """Mean of each dimension (0-2) and ``Overall``, their sum (0-8); the three sequences are parallel.
 
@@ -300,7 +300,7 @@ def score_reasoning(
     }
 
 
-def _single_scores(judged: Sequence[JudgedSample], dimension: str) -> list[float]:
+def _single_scores(judged: Sequence[Judged], dimension: str) -> list[float]:
     """The verdicts as judges gave them: of rounds and panels each one for itself."""
 
     def singles(verdict: Verdict) -> list[float]:
@@ -323,7 +323,7 @@ _COUNTS = ("n", "n_correct", "n_unanswered", "few")
 
 
 def score_extractor(
-    samples: Sequence[Sample], extractions: Sequence[Extraction], n_open: int, choices: Mapping[str, Choice]
+    samples: Sequence[Sample], extractions: Sequence[Extraction], n_open: int, choices: Mapping[str, Verdict]
 ) -> dict[str, Any]:
     """Counts of what an extractor did, strict accuracy (the rules alone) and lenient accuracy (its letters too).
 
@@ -337,10 +337,10 @@ def score_extractor(
     """
     strict = [extraction.letter for extraction in extractions]
     lenient = [
-        choices[sample.index].letter if letter is None and sample.index in choices else letter
+        letter_of(choices[sample.index].score) if letter is None and sample.index in choices else letter
         for sample, letter in zip(samples, strict, strict=True)
     ]
-    read = sum(choice.letter is not None for choice in choices.values())
+    read = sum(letter_of(choice.score) is not None for choice in choices.values())
     failed = sum(choice.reason is not None for choice in choices.values())
     return {
         "n_open": n_open,

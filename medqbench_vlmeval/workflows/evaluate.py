@@ -34,7 +34,7 @@ from medqbench_vlmeval.runs.result import not_read
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
 from medqbench_vlmeval.scoring.summary import score_extractor
-from medqbench_vlmeval.types import Choice, ColumnUse, Extraction, JudgedSample, Prediction, Sample, SampleSet
+from medqbench_vlmeval.types import ColumnUse, Extraction, Judged, Prediction, Sample, SampleSet, Verdict
 
 # What is asked of an evaluation, and what every command that works on a prediction file begins with.
 
@@ -153,7 +153,7 @@ class SecondStage:
 
     block: Mapping[str, Any]
     settings: Mapping[str, Any]
-    choices: Mapping[str, Choice]
+    choices: Mapping[str, Verdict]
 
 
 def refuse_extractor(request: Request, task: Task) -> None:
@@ -249,13 +249,12 @@ def second_stage(
         asked = open_replies(samples, predictions, extractions)
         choices = extractor.read(asked, request.on_progress)
         settings = extractor.describe()
-    by_index = {choice.index: choice for choice in choices}
     block = {
         **{name: settings[name] for name in ("name", "served_as", "protocol")},
-        **score_extractor(samples, extractions, len(asked), by_index),
-        "usage": Costs((extractor.name,), prices).of_calls(choices),
+        **score_extractor(samples, extractions, len(asked), choices),
+        "usage": Costs((extractor.name,), prices).of_calls(list(choices.values())),
     }
-    return SecondStage(block, settings, by_index)
+    return SecondStage(block, settings, choices)
 
 
 _ALLOCATIONS = 100_000
@@ -354,7 +353,7 @@ def _reasoning(
     task: Task,
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    judged: Sequence[JudgedSample],
+    judged: Sequence[Judged],
     costs: Costs,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     sample_rows = [rows.reasoning_row(*one) for one in zip(samples, predictions, judged, strict=True)]

@@ -22,13 +22,13 @@ from medqbench_vlmeval.judge.cache import VerdictStore
 from medqbench_vlmeval.judge.calls import Call
 from medqbench_vlmeval.judge.client import Answer, Messages, retry_after
 from medqbench_vlmeval.judge.engine import Engine, Pace
-from medqbench_vlmeval.types import JudgedSample, Prediction, Sample
+from medqbench_vlmeval.types import Judged, Prediction, Sample
 from tests.servers import JudgeServer, Reply, Request, refusal
 
 
 def ask(
     server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, store: VerdictStore | None = None, **options: Any
-) -> list[JudgedSample]:
+) -> list[Judged]:
     settings = {"nproc": 4, "retry": 0, "protocol": "rubric", **options}
     samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
     predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
@@ -53,7 +53,7 @@ class DrippingServer(JudgeServer):
         return Handler
 
 
-def all_scores(judged: list[JudgedSample]) -> list[float | None]:
+def all_scores(judged: list[Judged]) -> list[float | None]:
     return [one.verdicts[dimension].score for one in judged for dimension in DIMENSIONS]
 
 

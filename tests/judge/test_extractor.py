@@ -21,7 +21,7 @@ from medqbench_vlmeval.judge.calls import parse_choice
 from medqbench_vlmeval.judge.client import Answer, Messages
 from medqbench_vlmeval.judge.judges import extractor_name, extractor_options
 from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, number_of, options_text
-from medqbench_vlmeval.types import Choice, Sample
+from medqbench_vlmeval.types import Sample, Verdict
 from tests.judge.attacks import ATTACKS, WRONG
 from tests.judge.simulated_judge import read_prompt
 from tests.servers import JudgeServer, Reply, Request, refusal
@@ -33,10 +33,16 @@ def sample_of(index: str = "1", options: dict[str, str] | None = None) -> Sample
     return Sample(index, Task.PERCEPTION, "SECRET QUESTION?", options=options or OPTIONS, answer="C")
 
 
-def read(server: JudgeServer, *replies: str, store: VerdictStore | None = None, **options: Any) -> list[Choice]:
+def read_all(
+    server: JudgeServer, *replies: str, store: VerdictStore | None = None, **options: Any
+) -> dict[str, Verdict]:
     found = JudgeOptions("ext", server.base_url, **{"nproc": 4, "retry": 0, **options})
     asked = [(sample_of(str(at)), reply) for at, reply in enumerate(replies, 1)]
     return build_extractor(found, store).read(asked)
+
+
+def read(server: JudgeServer, *replies: str, store: VerdictStore | None = None, **options: Any) -> list[Verdict]:
+    return list(read_all(server, *replies, store=store, **options).values())
 
 
 def prompt_of(reply: str, options: dict[str, str] | None = None) -> str:
@@ -58,8 +64,8 @@ def test_it_is_shown_options_and_reply_alone() -> None:
     assert "A. Noise\nB. Motion blur\nC. Ringing\n" in request.prompt
     assert "\nRings, I would say.\n" in request.prompt
     assert "SECRET QUESTION" not in request.prompt
-    assert found == Choice(
-        "1", "C", None, "It settles on ringing.\nAnswer: C", sha256_text(request.prompt), "ext-served", 1, 100, 5
+    assert found == Verdict(
+        "choice", 3, None, "It settles on ringing.\nAnswer: C", sha256_text(request.prompt), "ext-served", 1, 100, 5
     )
 
 
@@ -171,11 +177,11 @@ def test_letter_none_and_failure_are_told_apart() -> None:
 
     with JudgeServer(reply) as server:
         blur, none, outside, mute = read(server, "it is blur", "it refuses", "it is outside", "it is mute")
-    assert (blur.letter, blur.reason, blur.asks) == ("B", None, 1)
-    assert (none.letter, none.reason, none.asks) == (None, None, 1)
-    assert (outside.letter, outside.asks) == (None, 3)
+    assert (letter_of(blur.score), blur.reason, blur.asks) == ("B", None, 1)
+    assert (letter_of(none.score), none.reason, none.asks) == (None, None, 1)
+    assert (letter_of(outside.score), outside.asks) == (None, 3)
     assert outside.reason == "the extractor's answer D is not one of A, B, C or NONE after 3 asks"
-    assert (mute.letter, mute.asks) == (None, 3)
+    assert (letter_of(mute.score), mute.asks) == (None, 3)
     assert mute.reason == "no valid last line in the extractor's reply after 3 asks"
 
 
@@ -185,7 +191,7 @@ def test_a_reply_without_a_letter_is_asked_about_again() -> None:
 
     with JudgeServer(reply) as server:
         [found] = read(server, "Some noise")
-    assert (found.letter, found.asks, found.prompt_tokens) == ("A", 2, 200)
+    assert (letter_of(found.score), found.asks, found.prompt_tokens) == ("A", 2, 200)
     assert server.requests[1].messages[1:] == [
         {"role": "assistant", "content": "I believe that it means noise."},
         {"role": "user", "content": "Give only the last line now, 'Answer: X', where X is A, B, C or NONE."},
@@ -194,10 +200,10 @@ def test_a_reply_without_a_letter_is_asked_about_again() -> None:
 
 def test_equal_replies_are_asked_about_once() -> None:
     with JudgeServer("Answer: NONE") as server:
-        found = read(server, "I cannot see it.", "I cannot see it.", "Hm")
+        found = read_all(server, "I cannot see it.", "I cannot see it.", "Hm")
     assert len(server.requests) == 2
-    assert [choice.index for choice in found] == ["1", "2", "3"]
-    assert (spent(found).calls, spent(found).prompt_tokens) == (2, 200)
+    assert list(found) == ["1", "2", "3"]
+    assert (spent(found.values()).calls, spent(found.values()).prompt_tokens) == (2, 200)
 
 
 def test_answers_are_kept_and_failures_are_not(judge_cache: Any) -> None:
@@ -216,8 +222,8 @@ def test_answers_are_kept_and_failures_are_not(judge_cache: Any) -> None:
         assert len(server.requests) == 8
         fresh = read(server, "first", store=store, fresh=True)
         assert (len(server.requests), fresh[0].from_cache) == (9, False)
-        kept = read(server, "first", "second", store=store, no_calls=True)
-        assert [one.index for one in kept] == ["1"]
+        kept = read_all(server, "first", "second", store=store, no_calls=True)
+        assert list(kept) == ["1"]
         assert len(server.requests) == 9
         assert [group[:3] for group in store.info().groups] == [("choice", "ext", 2)]
 
@@ -274,8 +280,8 @@ class OfKit:
 def test_a_model_of_the_kit_s() -> None:
     options = extractor_options("kit:gpt-x", {})
     extractor = build_extractor(options, None, lambda _: OfKit())
-    [found] = extractor.read([(sample_of(), "Rings?")])
-    assert (found.letter, found.judge) == ("C", "gpt-x-served")
+    [found] = extractor.read([(sample_of(), "Rings?")]).values()
+    assert (letter_of(found.score), found.judge) == ("C", "gpt-x-served")
     described = extractor.describe()
     assert (described["name"], described["served_as"], described["base_url"]) == ("kit:gpt-x", "gpt-x-served", None)
     with pytest.raises(MissingDependency, match="kit:gpt-x"):
@@ -291,7 +297,7 @@ def test_progress_is_told(judge_cache: Any) -> None:
 
 
 def test_nothing_open_asks_nobody() -> None:
-    assert build_extractor(JudgeOptions("ext", "http://127.0.0.1:9/v1")).read([]) == []
+    assert build_extractor(JudgeOptions("ext", "http://127.0.0.1:9/v1")).read([]) == {}
 
 
 @pytest.mark.parametrize("name", ["", "  ", "rules", "Rules", "a,b", "kit:", "kit: "])
@@ -408,7 +414,8 @@ def test_no_hostile_reply_steers_an_extractor_that_obeys_what_is_outside(mode: s
         options = JudgeOptions("ext", server.base_url, nproc=8, retry=0, stop_after=1_000_000)
         found = build_extractor(options).read([(samples[name], text) for name, (text, _) in HOSTILE.items()])
     expected = {name: "B" if base == HONEST else None for name, (_, base) in HOSTILE.items()}
-    assert [one.index for one in found if (one.letter, one.reason) != (expected[one.index], None)] == []
+    read_of = {name: (letter_of(verdict.score), verdict.reason) for name, verdict in found.items()}
+    assert read_of == {name: (letter, None) for name, letter in expected.items()}
 
 
 def test_a_hostile_option_stays_an_option() -> None:

@@ -20,7 +20,7 @@ from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, usage_of
 from medqbench_vlmeval.judge.cache import VerdictStore
-from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
 from tests.servers import JudgeServer, Reply, Request, refusal
 
 KEY = "sk-canary-0123456789"
@@ -31,12 +31,12 @@ def samples_of(n: int, task: Task = Task.NO_REFERENCE) -> tuple[list[Sample], li
     return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
 
 
-def ask(server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, **options: Any) -> list[JudgedSample]:
+def ask(server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, **options: Any) -> list[Judged]:
     settings = {"nproc": 4, "retry": 0, "protocol": "rubric", "key": KEY, **options}
     return build_judge(JudgeOptions("judge-1", server.base_url, **settings)).judge(*samples_of(n, task))
 
 
-def scores(judged: JudgedSample) -> dict[str, int | None]:
+def scores(judged: Judged) -> dict[str, int | None]:
     return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
 
 
@@ -352,7 +352,7 @@ def test_an_error_of_the_caller_stops_the_calls() -> None:
 
 
 def test_it_works_inside_a_running_loop() -> None:
-    async def main() -> list[JudgedSample]:
+    async def main() -> list[Judged]:
         return ask(server)
 
     with JudgeServer("Score: 2") as server:

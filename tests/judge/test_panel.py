@@ -15,7 +15,7 @@ from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import write_jsonl
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, usage_of
 from medqbench_vlmeval.judge.cache import VerdictStore
-from medqbench_vlmeval.types import JudgedSample, Prediction, Sample
+from medqbench_vlmeval.types import Judged, Prediction, Sample
 from medqbench_vlmeval.workflows import Evaluation, Request, evaluate
 from tests.servers import JudgeServer, Reply, refusal
 from tests.servers import Request as Call
@@ -38,7 +38,7 @@ def keywords(judges: dict[str, JudgeServer], **common: Any) -> dict[str, Any]:
 
 def ask(
     judges: dict[str, JudgeServer], n: int = 1, on_progress: Any = None, store: Any = None, **common: Any
-) -> list[JudgedSample]:
+) -> list[Judged]:
     samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(n)]
     predictions = [Prediction(one.index, f"answer {one.index}") for one in samples]
     options = JudgeOptions.from_kit_kwargs(keywords(judges, **common))

@@ -15,7 +15,7 @@ from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
 from medqbench_vlmeval.judge.cache import VerdictStore
 from medqbench_vlmeval.judge.client import Unanswered
 from medqbench_vlmeval.kit.judge import kit_asker
-from medqbench_vlmeval.types import JudgedSample, Prediction, Sample
+from medqbench_vlmeval.types import Judged, Prediction, Sample
 from tests.canaries import forms_of
 from tests.servers import JudgeServer, Reply, Request, refusal
 
@@ -40,7 +40,7 @@ def ask(url: str | None, n: int = 1, name: str = "gpt-4o-mini", store: Any = Non
     return judge.judge(*samples_of(n))
 
 
-def scores(judged: JudgedSample) -> dict[str, Any]:
+def scores(judged: Judged) -> dict[str, Any]:
     return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.types import Extraction, JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample, Verdict
 
 YES_NO = {"A": "Yes", "B": "No"}
 FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
@@ -39,7 +39,7 @@ def described(scores, reply=GOOD, reference=GOOD, task=Task.NO_REFERENCE, **axes
         for name, score in zip(DIMENSIONS, four, strict=True)
     }
     sample = Sample("?", task, None, description=reference, **axes)
-    return sample, Prediction("?", reply), JudgedSample("?", verdicts)
+    return sample, Prediction("?", reply), Judged("?", verdicts)
 
 
 def columns(rows):

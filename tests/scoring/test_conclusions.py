@@ -5,7 +5,7 @@ import pytest
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.scoring import read_conclusion, score_conclusions, score_reasoning
-from medqbench_vlmeval.types import JudgedSample, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
 
 FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
 EQUAL = "Both images are of comparable quality."
@@ -21,7 +21,7 @@ def sample(index, description, task=Task.NO_REFERENCE):
 
 def judged(index, score, judge="j"):
     reason = None if score is not None else "no verdict in the reply"
-    return JudgedSample(index, {name: Verdict(name, score, reason, "", "0" * 64, judge, asks=1) for name in DIMENSIONS})
+    return Judged(index, {name: Verdict(name, score, reason, "", "0" * 64, judge, asks=1) for name in DIMENSIONS})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_nothing_to_compare_is_no_block():
     unread, read = sample("1", "A lung."), sample("1", level("good"))
     answer = Prediction("1", level("good"))
     assert score_conclusions([unread], [answer], [judged("1", 2)]) is None
-    assert score_conclusions([read], [answer], [JudgedSample("1", {}, "inference failed")]) is None
+    assert score_conclusions([read], [answer], [Judged("1", {}, "inference failed")]) is None
     none = score_conclusions([read], [answer], [judged("1", None)])
     assert (none["judge"], none["agreement"]["n"], none["Quality Accuracy"]) == (None, 0, 2.0)
 

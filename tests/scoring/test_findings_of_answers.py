@@ -14,7 +14,7 @@ from medqbench_vlmeval.scoring.findings import (
 )
 from medqbench_vlmeval.scoring.findings.biases import rank_correlation
 from medqbench_vlmeval.scoring.findings.errors import level_choice
-from medqbench_vlmeval.types import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample
 from tests.scoring.finding_data import FIRST, SECOND, columns, described, level, question, unanswered
 
 SEVERITY = {"A": "None", "B": "Mild", "C": "Severe"}
@@ -260,9 +260,7 @@ def test_error_kinds_of_descriptions(row, kinds):
 def test_error_kinds_are_counted():
     rows = [described(2)] * 6 + [described((0, 2, 2, 2), level("usable"))] * 4
     lost = described(2)
-    rows.append(
-        (lost[0], Prediction("?", "", PredictionStatus.INFERENCE_FAILED), JudgedSample("?", {}, "inference failed"))
-    )
+    rows.append((lost[0], Prediction("?", "", PredictionStatus.INFERENCE_FAILED), Judged("?", {}, "inference failed")))
     found = reasoning(rows)["error_kinds"]
     assert (found["value"], found["n"]) == (pytest.approx(500 / 11), 11)
     counts = {kind: one["count"] for kind, one in found["details"]["kinds"].items()}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.runs.result import reasoning_row
 from medqbench_vlmeval.scoring import score_reasoning
-from medqbench_vlmeval.types import JudgedSample, Prediction, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 
 def judged(index, scores, reason="no verdict in the reply"):
@@ -16,7 +16,7 @@ def judged(index, scores, reason="no verdict in the reply"):
         dimension: Verdict(dimension, score, None if score is not None else reason, "", "0" * 64, "j", asks=1)
         for dimension, score in zip(DIMENSIONS, scores, strict=True)
     }
-    return JudgedSample(index, verdicts)
+    return Judged(index, verdicts)
 
 
 def sample(index, modality="CT", difficulty=None, images=(), severity=None):
@@ -53,7 +53,7 @@ def test_sums_of_fractions_are_the_same_on_every_python():
 
 
 def test_a_failed_judgement_is_no_number():
-    score = run([judged("0", (2, 2, 2, 2)), judged("1", (0, None, 0, 0)), JudgedSample("2", {}, "inference failed")])
+    score = run([judged("0", (2, 2, 2, 2)), judged("1", (0, None, 0, 0)), Judged("2", {}, "inference failed")])
     assert score["Completeness"] == 1.0
     assert score["Preciseness"] == 2.0
     assert (score["n"], score["n_scored"], score["n_unscored"]) == (3, 1, 2)
@@ -61,7 +61,7 @@ def test_a_failed_judgement_is_no_number():
 
 
 def test_nothing_scored_is_none_not_zero():
-    score = run([JudgedSample("0", {}, "inference failed")])
+    score = run([Judged("0", {}, "inference failed")])
     assert score["Overall"] is None
     assert score["Completeness"] is None
     assert score["intervals"]["Overall"] is None

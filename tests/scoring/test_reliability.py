@@ -4,7 +4,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, Task
 from medqbench_vlmeval.scoring import between_judges, between_rounds, pairwise, score_reasoning
-from medqbench_vlmeval.types import JudgedSample, Prediction, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 
 def verdict(dimension, score, parts=None, judge="j"):
@@ -21,7 +21,7 @@ def sample_of(index, parts_of):
         known = [score for score in parts_of.values() if score is not None]
         score = sum(known) / len(known) if len(known) == len(parts_of) else None
         verdicts[dimension] = verdict(dimension, score, parts)
-    return JudgedSample(index, verdicts)
+    return Judged(index, verdicts)
 
 
 def test_rounds_by_hand():
@@ -49,8 +49,8 @@ def test_equal_rounds_have_no_kappa():
 
 
 def test_one_round_or_no_verdict_has_no_retest():
-    plain = JudgedSample("1", {name: verdict(name, 2) for name in DIMENSIONS})
-    assert between_rounds([plain, JudgedSample("2", {}, "inference failed")]) is None
+    plain = Judged("1", {name: verdict(name, 2) for name in DIMENSIONS})
+    assert between_rounds([plain, Judged("2", {}, "inference failed")]) is None
     assert between_judges([plain]) is None
     assert between_rounds([sample_of("1", {"1": 2, "2": None})]) is None
 
@@ -60,7 +60,7 @@ def test_judges_by_hand():
         sample_of("1", {"a": 2, "b": 2}),
         sample_of("2", {"a": 0, "b": 1}),
         sample_of("3", {"a": 1, "b": None}),
-        JudgedSample("4", {}, "inference failed"),
+        Judged("4", {}, "inference failed"),
     ]
     found = between_judges(judged)
     assert found["means"]["a"] == {**dict.fromkeys(DIMENSION_TITLES.values(), 1.0), "Overall": 4.0}
@@ -93,7 +93,7 @@ def test_a_panel_whose_judges_have_rounds_has_both():
         )
         for dimension in DIMENSIONS
     }
-    judged = [JudgedSample("1", verdicts)]
+    judged = [Judged("1", verdicts)]
     assert between_rounds(judged)["Preciseness"]["n_pairs"] == 2
     assert between_rounds(judged)["Preciseness"]["same"] == 50.0
     assert between_judges(judged)["means"]["b"]["Preciseness"] == 0.5

@@ -14,7 +14,7 @@ from medqbench_vlmeval.scoring.agreement import Conclusion, read_conclusion
 from medqbench_vlmeval.scoring.findings.finding import Finding, NotFound, share, share_finding, share_words
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Extraction, JudgedSample, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample
 
 # Levels taken for other levels: in How questions whose options are levels, and in stated conclusions.
 
@@ -173,7 +173,7 @@ def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: E
     return [(choice.kind if choice is not None else None) or WRONG]
 
 
-def reasoning_error_kinds(sample: Sample, prediction: Prediction, judged: JudgedSample) -> list[str]:
+def reasoning_error_kinds(sample: Sample, prediction: Prediction, judged: Judged) -> list[str]:
     """The kinds of error in one described sample; several may hold, and none where nothing is wrong.
 
     'no reply': inference failed or the prediction is missing. From the stated conclusions, where the reference's can
@@ -197,7 +197,7 @@ def perception_errors(
 def reasoning_errors(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    judged: Sequence[JudgedSample],
+    judged: Sequence[Judged],
     conclusions: Sequence[Conclusion],
 ) -> Finding | NotFound:
     """How many samples show each kind."""
@@ -205,7 +205,7 @@ def reasoning_errors(
     return _counted([_reasoning_kinds(*one) for one in found])
 
 
-def _reasoning_kinds(sample: Sample, prediction: Prediction, judged: JudgedSample, conclusion: Conclusion) -> list[str]:
+def _reasoning_kinds(sample: Sample, prediction: Prediction, judged: Judged, conclusion: Conclusion) -> list[str]:
     if prediction.status is not PredictionStatus.OK:
         return [NO_REPLY]
     scores = {name: verdict.score for name, verdict in judged.verdicts.items() if verdict.score is not None}

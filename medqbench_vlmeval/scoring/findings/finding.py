@@ -22,7 +22,7 @@ from medqbench_vlmeval.scoring.intervals import (
     wilson_percent,
 )
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Extraction, JudgedSample, Sample, scores_of
+from medqbench_vlmeval.types import Extraction, Judged, Sample, scores_of
 
 PERCENT = "percent"
 POINTS = "points"
@@ -172,7 +172,7 @@ def accuracy_measure(samples: Sequence[Sample], extractions: Sequence[Extraction
     return Measure((right,), PERCENT)
 
 
-def overall_measure(judged: Sequence[JudgedSample]) -> Measure:
+def overall_measure(judged: Sequence[Judged]) -> Measure:
     """Overall, the sum of the four dimensions' means."""
     return Measure(tuple(tuple(scores_of(judged, dimension)) for dimension in DIMENSIONS), SCORE)
 

@@ -38,7 +38,7 @@ from medqbench_vlmeval.scoring.findings.finding import (
 )
 from medqbench_vlmeval.scoring.intervals import FEW, clipped, mean_interval, wilson_percent
 from medqbench_vlmeval.scoring.summary import UNKNOWN, positions_by
-from medqbench_vlmeval.types import JudgedSample, Sample, scores_of
+from medqbench_vlmeval.types import Judged, Sample, scores_of
 
 _MILD, _OTHERS = "mild", ("none", "severe")
 
@@ -225,7 +225,7 @@ def _signed(gap: Gap, measure: Measure) -> str:
 
 
 def weakest_dimension(
-    samples: Sequence[Sample], judged: Sequence[JudgedSample], clusters: Sequence[int]
+    samples: Sequence[Sample], judged: Sequence[Judged], clusters: Sequence[int]
 ) -> Finding | NotFound:
     """The dimension with the lowest mean, less the next lowest; both from the same answers.
 
