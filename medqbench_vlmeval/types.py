@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
 
@@ -148,3 +149,404 @@ class Judged:
 def scores_of(judged: Sequence[Judged], dimension: str) -> list[float | None]:
     """The scores of one dimension, parallel to ``judged``; None where there is none."""
     return [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
+
+
+@dataclass(frozen=True, repr=False)
+class Cell:
+    """One number with what it rests on: a row of a table, a bar of a figure, a share, a gap.
+
+    ``value`` is in the unit of its place: percent (0-100) for accuracies and shares, 0-2 for a judge's dimension, 0-8
+    for
+    their sum, points for differences of percentages. It is None where nothing was scored, never 0. ``low`` and ``high``
+    are the ends of the 95% interval, None where there is none. ``n`` counts the samples that the value rests on,
+    ``n_clusters`` the groups of samples that share an image. ``few`` marks cells that rest on fewer than ten samples.
+    ``counts`` holds what was counted for a share: ``{"count": 3}`` of ``n``.
+
+    >>> Cell(68.97, 66.41, 71.42, n=1305)
+    Cell(68.97, 95% interval 66.41 to 71.42, n=1305)
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    n_clusters: int | None = None
+    few: bool = False
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends, or None where there is no interval."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def __repr__(self) -> str:
+        shown = ["no value" if self.value is None else f"{self.value:.2f}"]
+        if self.interval is not None:
+            shown.append(f"95% interval {self.low:.2f} to {self.high:.2f}")
+        if self.n is not None:
+            shown.append(f"n={self.n}")
+        return f"Cell({', '.join(shown)}{', few samples' if self.few else ''})"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The numbers of the samples with one value on an axis, such as all CT images.
+
+    ``measures`` maps 'Overall' (and, for reasoning, the four dimensions) to cells. ``counts`` has ``n`` and, for
+    perception,
+    ``n_correct`` and ``n_unanswered``; for reasoning ``n_scored``, ``n_unscored`` and ``n_clusters``.
+    """
+
+    measures: Mapping[str, Cell]
+    counts: Mapping[str, int]
+    few: bool = False
+
+    @property
+    def overall(self) -> Cell:
+        """The group's 'Overall': accuracy in percent, or the sum of the four means (0-8)."""
+        return self.measures["Overall"]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """How often the level ``right`` was taken for the level ``chosen``; the share is of all samples with ``right``."""
+
+    scale: str
+    right: str
+    chosen: str
+    share: Cell
+
+
+@dataclass(frozen=True)
+class LetterBias:
+    """How the letters that were chosen differ from the letters of the right options, for questions with the same
+    options.
+
+    ``letters`` maps a letter to ``chosen`` and ``right`` (percent) and to the interval of their ``difference``
+    (points).
+    """
+
+    n: int
+    few: bool
+    distance: float
+    letters: Mapping[str, LetterUse]
+
+
+@dataclass(frozen=True)
+class LetterUse:
+    """One letter: how often it was chosen and how often it is right, in percent, with the difference in points."""
+
+    chosen: float
+    right: float
+    difference: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Details:
+    """What a finding rests on. Each part is empty where the finding has no such thing.
+
+    ``groups`` are the compared groups' values and ``compared`` names the two sides of the comparison. ``shares``,
+    ``kinds``
+    and ``reasons`` are shares in percent with their counts. ``scales`` maps scale -> right level -> chosen level ->
+    count.
+    ``facts`` are single numbers and sentences to show as they are.
+    """
+
+    groups: Mapping[str, Cell] = field(default_factory=dict)
+    compared: tuple[tuple[str, ...], ...] = ()
+    shares: Mapping[str, Cell] = field(default_factory=dict)
+    kinds: Mapping[str, Cell] | None = None
+    reasons: Mapping[str, Cell] | None = None
+    scales: Mapping[str, Mapping[str, Mapping[str, int]]] | None = None
+    mistakes: tuple[Mistake, ...] = ()
+    by_options: Mapping[str, LetterBias] | None = None
+    characters: Mapping[str, float] | None = None
+    clustered: tuple[float, float] | None = None
+    n_clusters: int | None = None
+    facts: Mapping[str, str | float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence about a run with the figure behind it.
+
+    ``unit`` is 'percent' (0-100), 'points' (a difference of percentages), 'score' (the judge's scale: means 0-2, sums
+    0-8 and
+    their differences) or 'correlation' (-1 to 1). ``statement`` claims a difference only where the interval leaves
+    out 0.
+    """
+
+    title: str
+    statement: str
+    unit: str
+    cell: Cell
+    method: str
+    details: Details = field(default_factory=Details)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How two scorers of the same ``n`` samples agree: ``same`` in percent, quadratic weighted ``kappa`` (None:
+    undefined)."""
+
+    n: int
+    same: float | None
+    kappa: float | None
+    mean_absolute_difference: float | None = None
+
+
+@dataclass(frozen=True)
+class ConclusionCheck:
+    """Quality accuracy worked out from the stated conclusions, beside the judge's own.
+
+    ``computed`` and ``judge`` are means (0-2); ``judge`` is None where no sample has both.
+    """
+
+    n: int
+    n_stated: int
+    computed: float
+    judge: float | None
+    agreement: Agreement
+    n_disagreements: int
+
+
+@dataclass(frozen=True)
+class PanelCheck:
+    """The members of a panel: each judge's means by measure, and each pair's agreement by measure."""
+
+    means: Mapping[str, Mapping[str, float | None]]
+    pairs: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Calls (re-asks included) and tokens as the server counted them; ``cost_usd`` is None where it is not known."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True)
+class JudgeUsage:
+    """What judging took: over all verdicts, in this run alone, and for each judge of a panel."""
+
+    total: Tokens
+    this_run: Tokens | None = None
+    by_judge: Mapping[str, JudgeUsage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The questions that a judge was asked: ``sha256`` is of the templates, None for rules that have none."""
+
+    name: str
+    version: str
+    sha256: str | None = None
+    rounds: int | None = None
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """A judge or an extractor as a result names it; ``parameters`` are what was sent with each call, keys masked.
+
+    A panel has its ``members`` and ``combined_by``. ``protocol`` is set for members and extractors.
+    """
+
+    name: str
+    served_as: str | None = None
+    base_url: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    combined_by: str | None = None
+    members: tuple[JudgeSettings, ...] = ()
+    protocol: Protocol | None = None
+
+
+@dataclass(frozen=True)
+class ExtractorAccuracy:
+    """Accuracy with or without an extractor: ``measures`` has Overall and the question types with their counts."""
+
+    measures: Mapping[str, Group]
+
+
+@dataclass(frozen=True)
+class ExtractorResult:
+    """What a model read in the replies that the rules leave open, and accuracy without (strict) and with it
+    (lenient)."""
+
+    name: str
+    served_as: str | None
+    protocol: Protocol
+    n_open: int
+    n_asked: int
+    n_read: int
+    n_none: int
+    n_failed: int
+    strict: ExtractorAccuracy
+    lenient: ExtractorAccuracy
+    usage: JudgeUsage
+
+
+@dataclass(frozen=True)
+class DataUse:
+    """The data file behind one task's samples; ``origin`` is 'file', 'folder', 'embedded', 'hub' or 'prediction
+    file'."""
+
+    path: str | None
+    sha256: str | None
+    revision: str | None
+    origin: str
+    columns: ColumnUse
+    samples_sha256: str
+    n: int
+
+
+@dataclass(frozen=True)
+class PredictionFile:
+    """The file of replies; ``content_sha256`` stays the same where a spreadsheet was written anew with the same
+    replies."""
+
+    name: str
+    sha256: str
+    content_sha256: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a result was made from and with. ``created`` is ISO 8601 in UTC; ``versions`` maps a program to its
+    version."""
+
+    data: Mapping[str, DataUse]
+    prediction_file: PredictionFile
+    prompt_style: str | None
+    prompt_sha256: str | None
+    versions: Mapping[str, str | None]
+    created: str
+    protocol: Protocol
+    judge: JudgeSettings | None = None
+    extractor: JudgeSettings | None = None
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """The numbers of one task of one run.
+
+    ``measures`` maps Yes-or-No, What, How and Overall (perception, percent) or the four dimensions (0-2) and Overall
+    (0-8)
+    to cells. ``counts`` has ``n`` and what became of the samples (``n_correct``, ``n_unanswered``, ``n_scored``,
+    ``n_unscored``,
+    ``n_inference_failed``, ``n_missing``, ``n_cut``, ``n_clusters``). ``groups`` maps an axis ('modality') and a
+    value ('CT')
+    to a :class:`Group`; ``crossed`` maps a pair of axes ('modality_x_severity') to outer value -> inner value -> group.
+    ``clustered`` is Overall with its interval over images (perception). ``not_found`` says why a finding is absent.
+    ``frequencies`` counts single verdicts: dimension -> score -> count.
+    """
+
+    task: Task
+    dataset: str
+    measures: Mapping[str, Cell]
+    counts: Mapping[str, int]
+    few: bool
+    interval_level: float
+    interval_method: str
+    groups: Mapping[str, Mapping[str, Group]]
+    crossed: Mapping[str, Mapping[str, Mapping[str, Group]]]
+    findings: Mapping[str, Finding]
+    not_found: Mapping[str, str]
+    clustered: Cell | None = None
+    rules: Mapping[str, int] = field(default_factory=dict)
+    unscored_reasons: Mapping[str, int] = field(default_factory=dict)
+    frequencies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    conclusions: ConclusionCheck | None = None
+    between_rounds: Mapping[str, Agreement] | None = None
+    between_judges: PanelCheck | None = None
+    extractor: ExtractorResult | None = None
+    usage: JudgeUsage | None = None
+    comparable: bool = False
+    not_comparable_because: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """How many samples the run has of this task."""
+        return self.counts["n"]
+
+    @property
+    def overall(self) -> Cell:
+        """Overall: accuracy in percent, or the sum of the four means (0-8)."""
+        return self.measures["Overall"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The content of a ``_score.json``: one :class:`TaskResult` a task, and what all was made from.
+
+    ``task`` is the combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task.
+    """
+
+    model: str
+    dataset: str
+    task: Task
+    parts: Mapping[Task, TaskResult]
+    settings: Provenance
+    baseline: bool = False
+    comparable: bool = False
+    not_comparable_because: tuple[str, ...] = ()
+
+    def __getitem__(self, task: Task | str) -> TaskResult:
+        return self.parts[Task(task)]
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What an answer and its reference conclude: a level, an image (1 or 2), 'same', or None where none can be read.
+
+    ``quality_accuracy`` is 0, 1 or 2, None where the reference's conclusion cannot be read or there is no answer.
+    """
+
+    stated: str | int | None
+    reference: str | int | None
+    quality_accuracy: int | None
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One line of a ``_samples.jsonl``: a sample, the model's reply and how it was read or judged.
+
+    Perception has ``extracted``, ``rule`` and ``correct``, and ``choice`` where an extractor was asked. Reasoning has
+    ``verdicts``, the ``conclusion`` and ``score``, the sum of the four verdicts (0-8), None while one is missing.
+    ``unscored`` says why there is no score (perception: why there was no reply; it counts as wrong).
+    """
+
+    sample: Sample
+    prediction: Prediction
+    error_kinds: tuple[str, ...] = ()
+    unscored: str | None = None
+    comparable: bool = False
+    extracted: str | None = None
+    rule: str | None = None
+    correct: bool | None = None
+    choice: Verdict | None = None
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
+    conclusion: Conclusion | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class ResultPaths:
+    """The three files that stand beside a prediction file or in an output folder."""
+
+    score: Path
+    samples: Path
+    report: Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A scored run: its result, one row a sample in the file's order, and the files that hold them."""
+
+    result: Result
+    rows: tuple[SampleRow, ...]
+    paths: ResultPaths

@@ -31,17 +31,10 @@ from medqbench_vlmeval.runs.result import (
     text,
     whole,
 )
+from medqbench_vlmeval.runs.schema import result_from_json, row_from_json
+from medqbench_vlmeval.types import ResultPaths, Run
 
 # Names of the result files, and the short form of a result that a terminal or the kit shows.
-
-
-@dataclass(frozen=True)
-class ResultPaths:
-    """The three files that stand beside a prediction file or in an output folder."""
-
-    score: Path
-    samples: Path
-    report: Path
 
 
 def result_paths(prediction_file: Path, out: Path | None = None, stem: str | None = None) -> ResultPaths:
@@ -139,6 +132,29 @@ def read_runs(places: Iterable[Path]) -> list[ScoredRun]:
     found = [paths for place in places for paths in find_runs(place)]
     refuse_twice(found)
     return [read_run(paths) for paths in found]
+
+
+def load_runs(places: Iterable[Path]) -> list[Run]:
+    """Read every run that is named, and all runs of the folders that are, as typed records (see :func:`read_runs`)."""
+    return [load_run(run.paths) for run in read_runs(places)]
+
+
+def load_run(paths: ResultPaths) -> Run:
+    """Read the two result files of one run.
+
+    Raises:
+        BadInput: a file is not there, not whole, or was edited by hand.
+    """
+    run = read_run(paths)
+    try:
+        result = result_from_json(dict(run.score))
+    except BadInput as error:
+        raise BadInput(f"{paths.score}: {error}; the file was edited by hand. Score the run again.") from None
+    try:
+        rows = tuple(row_from_json(dict(row)) for row in run.rows)
+    except BadInput as error:
+        raise BadInput(f"{paths.samples}: {error}; the file was edited by hand. Score the run again.") from None
+    return Run(result, rows, paths)
 
 
 def refuse_twice(found: Iterable[ResultPaths]) -> None:

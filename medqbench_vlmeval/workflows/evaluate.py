@@ -22,7 +22,6 @@ from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs import provenance as comparability
 from medqbench_vlmeval.runs import result as rows
 from medqbench_vlmeval.runs.files import (
-    ResultPaths,
     keep_paid_verdicts,
     result_paths,
     score_parts,
@@ -34,7 +33,16 @@ from medqbench_vlmeval.runs.result import not_read
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
 from medqbench_vlmeval.scoring.summary import score_extractor
-from medqbench_vlmeval.types import ColumnUse, Extraction, Judged, Prediction, Sample, SampleSet, Verdict
+from medqbench_vlmeval.types import (
+    ColumnUse,
+    Extraction,
+    Judged,
+    Prediction,
+    ResultPaths,
+    Sample,
+    SampleSet,
+    Verdict,
+)
 
 # What is asked of an evaluation, and what every command that works on a prediction file begins with.
 
