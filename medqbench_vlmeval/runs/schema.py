@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge.calls import letter_of
+from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import (
     Agreement,
@@ -88,7 +88,7 @@ def _checked(record: type[Record], shape: Callable[[Json], Json], content: Json)
     from pydantic import ValidationError
 
     try:
-        checked: Record = _adapter(record).validate_python(shape(content))
+        checked: Record = _adapter(record).validate_python(shape(content))  # type: ignore[arg-type]
     except KeyError as error:
         raise BadInput(f"{error} is missing") from None
     except (AttributeError, TypeError, ValueError) as error:
