@@ -194,14 +194,15 @@ def robustness(
     """Compare two passes of a model: the official order, and options permuted or images swapped. No judge is asked."""
     from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
     from medqbench_vlmeval.cli.options import print_json
+    from medqbench_vlmeval.data import load
     from medqbench_vlmeval.report.agreement_tables import robustness_tables
-    from medqbench_vlmeval.runs.provenance import name_results, sample_set_for
+    from medqbench_vlmeval.runs.provenance import name_results
     from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
 
     names = name_results(second, model, None)
     # The second pass's own name says as well which data are meant.
     known = SECOND_PASS_NAMES.get(data or "")
-    sample_set = sample_set_for(known.first_pass.text if known else data) if data is not None else None
+    sample_set = load(known.first_pass.text if known else data) if data is not None else None
     found = compare_passes(PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem))
     if as_json:
         print_json(found.result)

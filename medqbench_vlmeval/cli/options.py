@@ -108,11 +108,12 @@ def request_of(
     predictions: Path, data: str | None, model: str | None, choice: JudgeChoice, out: Path, **more: Any
 ) -> Request:
     """A request for a prediction file that comes without a run; ``more`` holds further fields (``limit``, ...)."""
+    from medqbench_vlmeval.data import load
     from medqbench_vlmeval.judge.cache import default_folder
-    from medqbench_vlmeval.runs.provenance import name_results, sample_set_for
+    from medqbench_vlmeval.runs.provenance import name_results
     from medqbench_vlmeval.workflows import Request
 
-    sample_set = sample_set_for(data) if data is not None else None
+    sample_set = load(data) if data is not None else None
     names = name_results(predictions, model, sample_set)
     return Request(
         prediction_file=predictions,

@@ -24,15 +24,14 @@ def info(
 ) -> None:
     """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
     from medqbench_vlmeval.cli.options import print_json
-    from medqbench_vlmeval.data import describe
+    from medqbench_vlmeval.data import describe, load
     from medqbench_vlmeval.report import describe_data
-    from medqbench_vlmeval.runs.provenance import sample_set_for
 
-    found = describe(sample_set_for(data, images))
+    info = describe(load(data, images))
     if as_json:
-        print_json(found)
+        print_json(info.to_json())
     else:
-        describe_data(found)
+        describe_data(info)
 
 
 # ``medqbench doctor``: what is installed and what is missing, without importing any of it.

@@ -1,8 +1,9 @@
-"""Which column of a file holds which meaning.
+"""Which column of a file holds which meaning, and which spelling of a value stands for which.
 
 The published files' columns are partly unknown, and users bring files of their own: a meaning is looked up in a
-table of accepted names, without regard to case, blanks, dashes and underscores, and what was found, what was
-not and what nobody claimed is kept for the results.
+table of accepted names, without regard to case, blanks, dashes and underscores, and what was read, what was absent and
+what nobody claimed is kept for the results. Readers of values return None for what they do not understand. A severity
+in particular is read only where a word says it: a number, or two words that disagree, stay unknown.
 """
 
 from __future__ import annotations
@@ -16,12 +17,6 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, OTHER_QUESTION_TYPE, QUESTION_TYPES, Task
 from medqbench_vlmeval.errors import BadInput
 
-# Spellings of values, read into the canonical vocabulary.
-#
-# Each reader returns None for what it does not understand. A severity in particular is read only where a word
-# says it: a number, or two words that disagree, stay unknown.
-
-
 YES_OR_NO, WHAT, HOW = QUESTION_TYPES
 
 # A column of a hundred thousand rows holds a handful of values.
@@ -33,52 +28,22 @@ _SEPARATORS = re.compile(r"[\W_]+")
 _YES_OR_NO = re.compile(
     r"(?<![a-z])(?:yes (?:or |and |vs )?no|yesorno|yesno|y (?:or )?n|yn|binary|polar|true (?:or )?false)(?![a-z])"
 )
-_TYPE_WORDS = {
-    "what": WHAT,
-    "which": WHAT,
-    "whats": WHAT,
-    "how": HOW,
-}
+_TYPE_WORDS = {"what": WHAT, "which": WHAT, "whats": WHAT, "how": HOW}
 
 _SEVERITY_WORDS = {
-    "none": "none",
-    "clean": "none",
-    "pristine": "none",
-    "undistorted": "none",
-    "undegraded": "none",
-    "mild": "mild",
-    "mildly": "mild",
-    "slight": "mild",
-    "slightly": "mild",
-    "minor": "mild",
-    "moderate": "moderate",
-    "moderately": "moderate",
-    "severe": "severe",
-    "severely": "severe",
-    "heavy": "severe",
-    "heavily": "severe",
-    "serious": "severe",
-    "seriously": "severe",
+    word: severity
+    for severity, spellings in {
+        "none": "none clean pristine undistorted undegraded",
+        "mild": "mild mildly slight slightly minor",
+        "moderate": "moderate moderately",
+        "severe": "severe severely heavy heavily serious seriously",
+    }.items()
+    for word in spellings.split()
 }
 _NEGATIONS = {"not", "non", "without", "less", "more", "than", "or"}
-_DEFECT_WORDS = {
-    "degradation",
-    "degradations",
-    "distortion",
-    "distortions",
-    "artifact",
-    "artifacts",
-    "artefact",
-    "artefacts",
-    "degraded",
-    "distorted",
-    "visible",
-    "severity",
-    "level",
-    "quality",
-    "issue",
-    "issues",
-}
+_DEFECT_WORD = re.compile(
+    r"(?:degradation|distortion|artifact|artefact|issue)s?|degraded|distorted|visible|severity|level|quality"
+)
 
 _GENERAL_WORDS = {"general", "generic", "common"}
 _SPECIFIC_WORDS = {"specific", "specialized", "specialised"}
@@ -98,7 +63,7 @@ _OTHER_MODALITY = re.compile(
 
 
 def words(text: str) -> list[str]:
-    """Lower-case words of a value: 'YesOrNo', 'yes-or-no' and 'Yes / or_no' give the same."""
+    """Split a value into lower-case words: 'YesOrNo', 'yes-or-no' and 'Yes / or_no' give the same."""
     return [part for part in _SEPARATORS.split(_CAMEL.sub(" ", text).casefold()) if part]
 
 
@@ -118,29 +83,28 @@ def read_severity(text: str) -> str | None:
     return _severity_of(words(text))
 
 
-def _severity_of(found: list[str]) -> str | None:
-    if _NEGATIONS.intersection(found):
-        rest = [word for word in found if word not in {"without", *_DEFECT_WORDS}]
-        return "none" if found[:1] == ["without"] and not rest else None
-    named = {_SEVERITY_WORDS[word] for word in found if word in _SEVERITY_WORDS}
-    if "no" in found:
+def _severity_of(spelled: list[str]) -> str | None:
+    rest = [word for word in spelled if not _DEFECT_WORD.fullmatch(word)]
+    if _NEGATIONS.intersection(spelled):
+        return "none" if spelled[:1] == ["without"] and set(rest) <= {"without"} else None
+    if "no" in spelled:
         # 'no degradation' is a severity; 'no blur' beside other words may be anything.
-        rest = [word for word in found if word != "no" and word not in _DEFECT_WORDS]
-        return None if rest else "none"
+        return "none" if set(rest) <= {"no"} else None
+    named = {_SEVERITY_WORDS[word] for word in spelled if word in _SEVERITY_WORDS}
     return named.pop() if len(named) == 1 else None
 
 
 @_remembered
 def read_scope(text: str) -> str:
     """'general' or 'modality-specific' where the text says so, else the text itself."""
-    found = words(text)
-    if {"non", "not", "nonspecific", "unspecific"} & set(found) and not _GENERAL_WORDS.intersection(found):
+    spelled = words(text)
+    if {"non", "not", "nonspecific", "unspecific"} & set(spelled) and not _GENERAL_WORDS.intersection(spelled):
         return "general"
-    return _scope_of(found) or text.strip()
+    return _scope_of(spelled) or text.strip()
 
 
-def _scope_of(found: list[str]) -> str | None:
-    general, specific = _GENERAL_WORDS.intersection(found), _SPECIFIC_WORDS.intersection(found)
+def _scope_of(spelled: list[str]) -> str | None:
+    general, specific = _GENERAL_WORDS.intersection(spelled), _SPECIFIC_WORDS.intersection(spelled)
     if general and not specific:
         return "general"
     return "modality-specific" if specific and not general else None
@@ -194,47 +158,32 @@ def infer_question_type(question: str, options: Mapping[str, str]) -> str:
 
 # Names by priority: the first one that the file has is taken. Spelled without separators, in lower case.
 ACCEPTED: Mapping[str, tuple[str, ...]] = {
-    "index": ("index", "id", "idx", "sampleid", "questionid", "qid"),
-    "question": ("question", "query", "questiontext", "prompt"),
-    "A": ("a", "optiona", "choicea", "opta"),
-    "B": ("b", "optionb", "choiceb", "optb"),
-    "C": ("c", "optionc", "choicec", "optc"),
-    "D": ("d", "optiond", "choiced", "optd"),
-    "answer": ("answer", "correctanswer", "correctoption", "gtanswer", "answerletter", "groundtruth", "gt", "label"),
-    "description": (
-        "description",
-        "referencedescription",
-        "reference",
-        "referencetext",
-        "goldendescription",
-        "golddescription",
-        "goldendesc",
-        "gtdescription",
-        "groundtruth",
-        "caption",
-        "desc",
-    ),
-    "image": ("image", "images", "imagebase64", "base64", "img", "imgbase64", "imagedata"),
-    "image_path": ("imagepath", "imagepaths", "imgpath", "imagefile", "imagefilename", "imagename", "filename", "path"),
-    "image_a": ("imagea", "image1", "imga", "img1", "firstimage", "imagefirst"),
-    "image_b": ("imageb", "image2", "imgb", "img2", "secondimage", "imagesecond"),
-    "image_path_a": ("imagepatha", "imageapath", "imagepath1", "image1path", "imgpatha", "imgpath1", "patha", "path1"),
-    "image_path_b": ("imagepathb", "imagebpath", "imagepath2", "image2path", "imgpathb", "imgpath2", "pathb", "path2"),
-    "modality": ("modality", "imagemodality", "imagingmodality", "imagetype"),
-    "question_type": ("questiontype", "qtype", "typeofquestion", "type", "questioncategory", "category"),
-    "severity": (
-        "severity",
-        "severitylevel",
-        "degradationlevel",
-        "degradationseverity",
-        "distortionlevel",
-        "distortionseverity",
-    ),
-    "scope": ("scope", "questionscope", "generalorspecific", "generalvsspecific", "generality", "specificity"),
-    "source": ("source", "imagesource", "datasource", "imageorigin", "origin"),
-    "difficulty": ("difficulty", "difficultylevel", "pairdifficulty", "granularity", "pairtype", "comparisontype"),
-    "degradation": ("degradation", "degradationtype", "distortion", "distortiontype", "artifact", "artifacttype"),
-    "task": ("task",),
+    meaning: tuple(names.split())
+    for meaning, names in {
+        "index": "index id idx sampleid questionid qid",
+        "question": "question query questiontext prompt",
+        "A": "a optiona choicea opta",
+        "B": "b optionb choiceb optb",
+        "C": "c optionc choicec optc",
+        "D": "d optiond choiced optd",
+        "answer": "answer correctanswer correctoption gtanswer answerletter groundtruth gt label",
+        "description": "description referencedescription reference referencetext goldendescription golddescription "
+        "goldendesc gtdescription groundtruth caption desc",
+        "image": "image images imagebase64 base64 img imgbase64 imagedata",
+        "image_path": "imagepath imagepaths imgpath imagefile imagefilename imagename filename path",
+        "image_a": "imagea image1 imga img1 firstimage imagefirst",
+        "image_b": "imageb image2 imgb img2 secondimage imagesecond",
+        "image_path_a": "imagepatha imageapath imagepath1 image1path imgpatha imgpath1 patha path1",
+        "image_path_b": "imagepathb imagebpath imagepath2 image2path imgpathb imgpath2 pathb path2",
+        "modality": "modality imagemodality imagingmodality imagetype",
+        "question_type": "questiontype qtype typeofquestion type questioncategory category",
+        "severity": "severity severitylevel degradationlevel degradationseverity distortionlevel distortionseverity",
+        "scope": "scope questionscope generalorspecific generalvsspecific generality specificity",
+        "source": "source imagesource datasource imageorigin origin",
+        "difficulty": "difficulty difficultylevel pairdifficulty granularity pairtype comparisontype",
+        "degradation": "degradation degradationtype distortion distortiontype artifact artifacttype",
+        "task": "task",
+    }.items()
 }
 
 IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b")
@@ -302,32 +251,26 @@ def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool)
             f"{', '.join(ACCEPTED[meaning])}; columns there: {_listed(header)}."
         )
     if task is Task.NO_REFERENCE:
-        pair = find_columns(header, ("image_a", "image_b", "image_path_a", "image_path_b"))
-        if pair.names:
+        pairs = find_columns(header, ("image_a", "image_b", "image_path_a", "image_path_b"))
+        if pairs.names:
             raise BadInput(
-                f"{path}: the column '{next(iter(pair.names.values()))}' belongs to pairs of images, but a file of the "
-                "no-reference task was expected; give this file to the comparative task."
+                f"{path}: the column '{next(iter(pairs.names.values()))}' belongs to pairs of images, but a file of "
+                "the no-reference task was expected; give this file to the comparative task."
             )
     if images and not has_images(columns):
-        wanted = (
-            "'image_a' and 'image_b', 'image' or 'image_path'"
-            if task is Task.COMPARATIVE
-            else "'image' or 'image_path'"
-        )
+        pair = "'image_a' and 'image_b', " if task is Task.COMPARATIVE else ""
         raise BadInput(
-            f"{path}: no column for the images. A column {wanted} is needed; columns there: {_listed(header)}."
+            f"{path}: no column for the images. A column {pair}'image' or 'image_path' is needed; columns there: "
+            f"{_listed(header)}."
         )
     return columns
 
 
 def has_images(columns: Columns) -> bool:
     """Whether some column, or a pair of columns, says where images are."""
-    found = columns.names
-    return (
-        "image" in found
-        or "image_path" in found
-        or ("image_a" in found and "image_b" in found)
-        or ("image_path_a" in found and "image_path_b" in found)
+    single, pairs = ("image", "image_path"), (("image_a", "image_b"), ("image_path_a", "image_path_b"))
+    return any(name in columns.names for name in single) or any(
+        first in columns.names and second in columns.names for first, second in pairs
     )
 
 

@@ -1,4 +1,4 @@
-"""What a dataset holds, in numbers, and the hash that names its content."""
+"""What a dataset holds, in numbers; the hash that names its content; a subset that stands for the whole."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from medqbench_vlmeval.benchmark import (
@@ -22,9 +22,12 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.data.columns import AXES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.types import Sample, SampleSet
+from medqbench_vlmeval.types import Sample, SampleSet, SourceFile
 
-_TEST_NAMES = {name for name, found in ALL_DATASET_NAMES.items() if found.split is Split.TEST}
+_TEST_NAMES = {text for text, name in ALL_DATASET_NAMES.items() if name.split is Split.TEST}
+_UNKNOWN = "(unknown)"
+# From the coarsest to the finest; an axis that a data file does not give makes one stratum.
+_STRATA = ("task", "modality", "question_type", "severity", "difficulty")
 
 _encoded = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _WHOLE = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
@@ -35,11 +38,16 @@ def canonical_index(index: str) -> str:
     plain = index.strip()
     if plain.isascii() and plain.isdigit() and plain[0] != "0":
         return plain
-    found = _WHOLE.fullmatch(plain)
-    if not found:
+    number = _WHOLE.fullmatch(plain)
+    if not number:
         return plain
-    sign = "-" if found.group(1) == "-" and found.group(2) != "0" else ""
-    return sign + found.group(2)
+    sign = "-" if number.group(1) == "-" and number.group(2) != "0" else ""
+    return sign + number.group(2)
+
+
+def index_key(sample: Sample) -> str:
+    """A sample's index in its own dataset, in one spelling; a combined set's prefix is left out."""
+    return canonical_index(own_index(sample.index, sample.task))
 
 
 def samples_sha256(samples: Iterable[Sample]) -> str:
@@ -51,15 +59,8 @@ def samples_sha256(samples: Iterable[Sample]) -> str:
     lines = []
     for sample in samples:
         options = {letter: _text(text) for letter, text in sorted(sample.options.items())}
-        content = [
-            sample.task.value,
-            canonical_index(own_index(sample.index, sample.task)),
-            _text(sample.question),
-            options,
-            sample.answer,
-            _text(sample.description),
-        ]
-        lines.append(_encoded(content))
+        answers = (sample.answer, _text(sample.description))
+        lines.append(_encoded([sample.task.value, index_key(sample), _text(sample.question), options, *answers]))
     return hashlib.sha256("\n".join(sorted(lines)).encode("ascii")).hexdigest()
 
 
@@ -69,81 +70,105 @@ def _text(text: str | None) -> str | None:
     return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).strip()
 
 
-def describe(sample_set: SampleSet) -> dict[str, Any]:
-    """Counts, columns and hashes of a dataset as plain JSON types.
+@dataclass(frozen=True)
+class PublishedCounts:
+    """The published test split's counts beside a dataset's: of 'n', and for perception of each question type."""
 
-    Returns:
-        ``name``, ``task``, ``n``, ``images`` (distinct files, None where they were not looked at) and ``parts``: for
-        every single task ``n``, ``images``, ``counts`` by axis and value (rows without a value under ``'(unknown)'``,
-        axes without any value left out), ``source`` (path, sha256, samples_sha256, revision, origin, columns) and
-        ``published``, which says for the test split whether the counts are those that follow from the published
-        figures (None for other splits).
+    published: Mapping[str, int]
+    present: Mapping[str, int]
+
+    @property
+    def same(self) -> bool:
+        return self.present == self.published
+
+
+@dataclass(frozen=True)
+class PartInfo:
+    """What a dataset holds of one task.
+
+    ``images`` counts distinct files (None where they were not looked at); ``counts`` are by axis and value, rows
+    without a value under ``'(unknown)'``, axes without any value left out; ``published`` is None but for the test
+    split.
     """
+
+    n: int
+    images: int | None
+    counts: Mapping[str, Mapping[str, int]]
+    source: SourceFile
+    samples_sha256: str
+    published: PublishedCounts | None
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a dataset holds: all in all, and a part for every single task."""
+
+    name: str
+    task: Task
+    n: int
+    images: int | None
+    parts: Mapping[Task, PartInfo]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same in plain JSON types, for ``data info --json``."""
+        parts = {task.value: _part_json(part) for task, part in self.parts.items()}
+        return {"name": self.name, "task": self.task.value, "n": self.n, "images": self.images, "parts": parts}
+
+
+def describe(sample_set: SampleSet) -> DataInfo:
+    """Count what a dataset holds, and compare a test split with the published one."""
     parts = {}
     for task, source in sample_set.sources.items():
         samples = [sample for sample in sample_set.samples if sample.task is task]
-        parts[task.value] = {
-            "n": len(samples),
-            "images": _image_count(samples),
-            "counts": _counts(samples),
-            "source": {
-                "path": str(source.path),
-                "sha256": source.sha256,
-                "samples_sha256": samples_sha256(samples),
-                "revision": source.revision,
-                "origin": source.origin,
-                "columns": {
-                    key: dict(value) if isinstance(value, dict) else list(value)
-                    for key, value in asdict(source.columns).items()
-                },
-            },
-            "published": published_counts(task, samples) if sample_set.name in _TEST_NAMES else None,
-        }
+        published = published_counts(task, samples) if sample_set.name in _TEST_NAMES else None
+        digest = samples_sha256(samples)
+        parts[task] = PartInfo(len(samples), _image_count(samples), _counts(samples), source, digest, published)
+    n, images = len(sample_set.samples), _image_count(sample_set.samples)
+    return DataInfo(sample_set.name, sample_set.task, n, images, parts)
+
+
+def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
+    """Compare samples with the published test split by what follows from the published figures."""
+    published: dict[str, int] = {"n": PUBLISHED_SIZES[task]}
+    present: dict[str, int] = {"n": len(samples)}
+    if task is Task.PERCEPTION:
+        published |= PUBLISHED_QUESTIONS
+        present |= {kind: sum(sample.question_type == kind for sample in samples) for kind in QUESTION_TYPES}
+    return PublishedCounts(published, present)
+
+
+def _part_json(part: PartInfo) -> dict[str, Any]:
+    source, counts = part.source, part.published
+    columns = {
+        key: dict(value) if isinstance(value, dict) else list(value) for key, value in asdict(source.columns).items()
+    }
     return {
-        "name": sample_set.name,
-        "task": sample_set.task.value,
-        "n": len(sample_set.samples),
-        "images": _image_count(sample_set.samples),
-        "parts": parts,
+        "n": part.n,
+        "images": part.images,
+        "counts": part.counts,
+        "source": {
+            "path": str(source.path),
+            "sha256": source.sha256,
+            "samples_sha256": part.samples_sha256,
+            "revision": source.revision,
+            "origin": source.origin,
+            "columns": columns,
+        },
+        "published": counts and {"expected": counts.published, "found": counts.present, "same": counts.same},
     }
 
 
 def _image_count(samples: Iterable[Sample]) -> int | None:
-    """Distinct image files, None where the set was loaded without looking at its images."""
     return len({path for sample in samples for path in sample.images}) or None
 
 
-def _counts(samples: list[Sample]) -> dict[str, dict[str, int]]:
-    counts = {}
-    for axis in AXES:
-        values = Counter(getattr(sample, axis) or "(unknown)" for sample in samples)
-        if set(values) != {"(unknown)"}:
-            counts[axis] = dict(values.most_common())
-    return counts
-
-
-def published_counts(task: Task, samples: Sequence[Sample]) -> dict[str, Any]:
-    """Compare with the published test split; ``expected`` are its counts, ``found`` these, ``same`` whether they agree.
-
-    Both count 'n', and for perception each question type.
-    """
-    expected: dict[str, int] = {"n": PUBLISHED_SIZES[task]}
-    found: dict[str, int] = {"n": len(samples)}
-    if task is Task.PERCEPTION:
-        expected |= PUBLISHED_QUESTIONS
-        found |= {kind: sum(sample.question_type == kind for sample in samples) for kind in QUESTION_TYPES}
-    return {"expected": expected, "found": found, "same": found == expected}
-
-
-# A subset of a dataset that stands for the whole, and is the same for every model.
-
-
-# From the coarsest to the finest; an axis that a data file does not give makes one stratum.
-_STRATA = ("task", "modality", "question_type", "severity", "difficulty")
+def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
+    counts = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in AXES}
+    return {axis: dict(values.most_common()) for axis, values in counts.items() if set(values) != {_UNKNOWN}}
 
 
 def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[str]:
-    """The indexes of ``n`` samples in the proportions of all.
+    """The indexes of ``n`` samples in the proportions of all, the same for every model.
 
     The subset depends on the samples' indexes and axes, ``n`` and ``seed`` alone, not on their order; a smaller one is
     part of every larger one. In it each task has its share of all samples to within less than one sample, each
@@ -166,17 +191,12 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
 def _ordered(samples: Sequence[Sample], axes: Sequence[str], seed: int) -> list[Sample]:
     """The samples in an order whose every beginning has the proportions of the whole."""
     if not axes:
-        return sorted(samples, key=lambda sample: _hash(_own_index(sample), seed))
+        return sorted(samples, key=lambda sample: _hash(index_key(sample), seed))
     strata: dict[str, list[Sample]] = {}
     for sample in samples:
         strata.setdefault(str(getattr(sample, axes[0])), []).append(sample)
     names = sorted(strata, key=lambda name: _hash(f"{axes[0]}={name}", seed))
     return _merged([_ordered(strata[name], axes[1:], seed) for name in names])
-
-
-def _own_index(sample: Sample) -> str:
-    """A combined set's prefixes left out: its parts have the order of their own datasets."""
-    return canonical_index(own_index(sample.index, sample.task))
 
 
 def _merged(orders: Sequence[list[Sample]]) -> list[Sample]:

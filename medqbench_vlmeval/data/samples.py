@@ -1,4 +1,4 @@
-"""One data file, read to samples."""
+"""A data file's rows to samples, with a count of how every value was come by."""
 
 from __future__ import annotations
 
@@ -24,14 +24,11 @@ from medqbench_vlmeval.data.columns import (
     read_severity,
     resolve_columns,
 )
-from medqbench_vlmeval.data.image_cells import ImageRefs, RowImages, split_list
+from medqbench_vlmeval.data.image_cells import RowImages, row_files, row_names, split_list
 from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
 from medqbench_vlmeval.data.table import TableReader, open_table, shown
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import ColumnUse, Sample, SourceFile
-
-# Rows to samples, with a count of how every value was come by.
-
 
 _AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
     "modality": read_modality,
@@ -42,6 +39,87 @@ _AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
 _LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
 # 'B. No', where No is the text of B.
 _LETTER_AND_TEXT = re.compile(r"\(?([A-Da-d])[).:]\s*(.+)", re.DOTALL)
+_WHOLE_NUMBER = re.compile(r"([0-9]{1,3})(?:\.0*)?")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a data file came from.
+
+    ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the file's repository to this
+    machine, None where image paths are local.
+    """
+
+    kind: str = "file"
+    revision: str | None = None
+    fetch: Callable[[str], Path] | None = None
+
+
+LOCAL_FILE = Origin()
+
+
+def load_table(
+    path: Path, task: Task | None, images: ImageStore | None, origin: Origin = LOCAL_FILE
+) -> tuple[list[Sample], SourceFile]:
+    """Read one TSV file.
+
+    Args:
+        path: the file; image paths in it are relative to its folder.
+        task: a single task, or None to tell it from the columns.
+        images: where images go; None opens none, and the samples have ``image_refs`` alone.
+        origin: recorded in the result, and decides how image paths are found.
+
+    Raises:
+        BadInput: the file, a row or an image cannot be used; the message names file, row and index.
+    """
+    if path.suffix.lower() != ".tsv" and not path.is_dir():
+        raise BadInput(
+            f"{path}: a data file is a tab-separated .tsv file, not '{path.suffix or 'a file without suffix'}'."
+        )
+    with ExitStack() as stack:
+        table = stack.enter_context(open_table(path))
+        single = task or _task_of_file(path)
+        columns = resolve_columns(table.header, single, path, images=images is not None)
+        builder = SampleBuilder(single, columns)
+        if images is None:
+            names = row_names()
+            samples = _read_rows(table, columns, builder, names)
+            refs = names.by_index()
+            samples = [replace(sample, image_refs=refs[sample.index]) for sample in samples]
+        else:
+            stack.enter_context(strict_decoding())
+            root, trusted = path.absolute().parent, origin.kind == "embedded"
+            files = stack.enter_context(row_files(single, images, root, trusted, origin.fetch))
+            samples = _read_rows(table, columns, builder, files)
+            paths = files.by_index()
+            samples = [replace(sample, images=paths[sample.index]) for sample in samples]
+    if not samples:
+        raise BadInput(f"{path} has a header but no rows.")
+    source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
+    return samples, source
+
+
+def _read_rows(
+    table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages[str] | RowImages[Path]
+) -> list[Sample]:
+    texts = {meaning: at for meaning, at in columns.positions.items() if meaning not in IMAGE_MEANINGS}
+    pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
+    first_row: dict[str, int] = {}
+    samples = []
+    for row in table.rows():
+        where = f"{table.path}, row {row.number}"
+        sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
+        if sample.index in first_row:
+            raise BadInput(
+                f"{table.path}: rows {first_row[sample.index]} and {row.number} have the same index "
+                f"{shown(sample.index)}; every row needs one of its own."
+            )
+        first_row[sample.index] = row.number
+        samples.append(sample)
+        images.add(
+            sample.index, {meaning: row.cells[at] for meaning, at in pictures.items()}, _place(where, sample.index)
+        )
+    return samples
 
 
 class SampleBuilder:
@@ -79,28 +157,26 @@ class SampleBuilder:
         index = plain.get("index")
         if index is None:
             raise BadInput(f"{where}: the index is empty; every row needs one of its own.")
-        question = plain.get("question")
+        place = _place(where, index)
+        question, description = plain.get("question"), plain.get("description")
         options: dict[str, str] = {}
-        answer = description = None
+        answer = None
         if self._task is Task.PERCEPTION:
             if question is None:
-                raise BadInput(f"{_place(where, index)}: the question is empty.")
+                raise BadInput(f"{place}: the question is empty.")
             options = {letter: plain[letter] for letter in OPTION_LETTERS if letter in plain}
             if len(options) < 2:
                 raise BadInput(
-                    f"{_place(where, index)}: {len(options)} of the options A-D has a text, and a question needs at "
-                    "least two."
+                    f"{place}: {len(options)} of the options A-D has a text, and a question needs at least two."
                 )
             answer = self._answer(cells["answer"], options)
             if answer is None:
                 raise BadInput(
-                    f"{_place(where, index)}: the answer {shown(cells['answer'])} is not one of the options "
+                    f"{place}: the answer {shown(cells['answer'])} is not one of the options "
                     f"{', '.join(options)}, by letter, by number (0 is A) or by text."
                 )
-        else:
-            description = plain.get("description")
-            if description is None:
-                raise BadInput(f"{_place(where, index)}: the reference description is empty.")
+        elif description is None:
+            raise BadInput(f"{place}: the reference description is empty.")
         axes = self._axes(plain, options)
         return Sample(
             index=index,
@@ -120,16 +196,12 @@ class SampleBuilder:
 
     def column_use(self) -> ColumnUse:
         """What was read, inferred, absent and ignored over all rows built so far."""
-        read: dict[str, str] = {}
-        unused: list[str] = []
-        for meaning, name in self._columns.names.items():
-            if self._filled[meaning] or meaning in IMAGE_MEANINGS:
-                read[meaning] = name
-            else:
-                unused.append(name)
+        names = self._columns.names
+        read = {meaning: names[meaning] for meaning in names if self._filled[meaning] or meaning in IMAGE_MEANINGS}
+        unused = [name for meaning, name in names.items() if meaning not in read]
         for meaning in ("severity", "scope"):
             if self._folded[meaning]:
-                read[meaning] = self._columns.names["question_type"]
+                read[meaning] = names["question_type"]
         inferred = self._inferred()
         if self._rows and self._inferred_types == self._rows:
             read.pop("question_type", None)
@@ -201,29 +273,19 @@ def read_answer(text: str, options: Mapping[str, str]) -> str | None:
 
 
 def _letter_or_number(text: str, options: Mapping[str, str]) -> str | None:
-    bare = text.strip(_LETTER_WRAPPING).upper()
-    dressed = _LETTER_AND_TEXT.fullmatch(text.strip())
+    plain = text.strip()
+    dressed = _LETTER_AND_TEXT.fullmatch(plain)
     if dressed and options.get(dressed[1].upper(), "").strip() == dressed[2].strip():
         return dressed[1].upper()
-    if bare in OPTION_LETTERS:
-        return bare if bare in options else None
-    number = _number(text)
-    if number is None or number >= len(OPTION_LETTERS):
-        return None
-    letter = OPTION_LETTERS[number]
+    letter = text.strip(_LETTER_WRAPPING).upper()
+    if letter not in OPTION_LETTERS and (number := _WHOLE_NUMBER.fullmatch(plain)):
+        letter = "".join(OPTION_LETTERS)[int(number[1]) : int(number[1]) + 1]
     return letter if letter in options else None
 
 
 def _same_text(text: str, options: Mapping[str, str]) -> str | None:
-    plain = text.strip()
-    same = [letter for letter, option in options.items() if option == plain]
+    same = [letter for letter, option in options.items() if option == text.strip()]
     return same[0] if len(same) == 1 else None
-
-
-def _number(text: str) -> int | None:
-    plain = text.strip()
-    whole, _, rest = plain.partition(".")
-    return int(whole) if whole.isascii() and whole.isdigit() and len(whole) < 4 and not rest.strip("0") else None
 
 
 def _place(where: str, index: str) -> str:
@@ -233,87 +295,6 @@ def _place(where: str, index: str) -> str:
 def _few(odd: Counter[str]) -> str:
     names = [shown(text) for text, _ in odd.most_common(3)]
     return ", ".join(names) + (f" and {len(odd) - 3} more spellings" if len(odd) > 3 else "")
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a data file came from.
-
-    ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the file's repository to this
-    machine, None where image paths are local.
-    """
-
-    kind: str = "file"
-    revision: str | None = None
-    fetch: Callable[[str], Path] | None = None
-
-
-LOCAL_FILE = Origin()
-
-
-def load_table(
-    path: Path, task: Task | None, images: ImageStore | None, origin: Origin = LOCAL_FILE
-) -> tuple[list[Sample], SourceFile]:
-    """Read one TSV file.
-
-    Args:
-        path: the file; image paths in it are relative to its folder.
-        task: a single task, or None to tell it from the columns.
-        images: where images go; None opens none, and the samples have ``image_refs`` alone.
-        origin: recorded in the result, and decides how image paths are found.
-
-    Raises:
-        BadInput: the file, a row or an image cannot be used; the message names file, row and index.
-    """
-    _check_suffix(path)
-    with ExitStack() as stack:
-        table = stack.enter_context(open_table(path))
-        single = task or _task_of_file(path)
-        columns = resolve_columns(table.header, single, path, images=images is not None)
-        builder = SampleBuilder(single, columns)
-        collected: RowImages | None = None
-        named = ImageRefs()
-        if images is not None:
-            stack.enter_context(strict_decoding())
-            collected = stack.enter_context(
-                RowImages(single, images, path.absolute().parent, origin.kind == "embedded", origin.fetch)
-            )
-        samples = _read_rows(table, columns, builder, collected or named)
-        found = collected.paths() if collected else {}
-    if not samples:
-        raise BadInput(f"{path} has a header but no rows.")
-    if collected:
-        samples = [replace(sample, images=found[sample.index]) for sample in samples]
-    else:
-        refs = named.by_index()
-        samples = [replace(sample, image_refs=refs[sample.index]) for sample in samples]
-    source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
-    return samples, source
-
-
-def _read_rows(
-    table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages | ImageRefs
-) -> list[Sample]:
-    texts = {meaning: at for meaning, at in columns.positions.items() if meaning not in IMAGE_MEANINGS}
-    pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
-    first_row: dict[str, int] = {}
-    samples = []
-    for row in table.rows():
-        where = f"{table.path}, row {row.number}"
-        sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
-        if sample.index in first_row:
-            raise BadInput(
-                f"{table.path}: rows {first_row[sample.index]} and {row.number} have the same index "
-                f"{shown(sample.index)}; every row needs one of its own."
-            )
-        first_row[sample.index] = row.number
-        samples.append(sample)
-        cells = {meaning: row.cells[at] for meaning, at in pictures.items()}
-        if isinstance(images, RowImages):
-            images.add(sample.index, cells, f"{where} (index {shown(sample.index)})")
-        else:
-            images.add(sample.index, cells)
-    return samples
 
 
 def _task_of_file(path: Path) -> Task:
@@ -355,10 +336,3 @@ def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path
             "file with --data."
         )
     return Task.COMPARATIVE if max(counts) == 2 else Task.NO_REFERENCE
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() != ".tsv" and not path.is_dir():
-        raise BadInput(
-            f"{path}: a data file is a tab-separated .tsv file, not '{path.suffix or 'a file without suffix'}'."
-        )

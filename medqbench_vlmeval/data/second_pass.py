@@ -1,4 +1,4 @@
-"""The second pass of a dataset: the same questions with their options in another order, the same pairs swapped.
+"""The second pass of a dataset (circular evaluation): the same questions with permuted options, the same pairs swapped.
 
 A permutation maps each place of the second pass to the place in the first pass that its content comes from: option
 letters for a question, '1' and '2' for the images of a pair. It is a derangement: no content stays at its place. So a
@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import permutations
 
-from medqbench_vlmeval.benchmark import ROBUSTNESS, Task, own_index
-from medqbench_vlmeval.data.info import canonical_index
+from medqbench_vlmeval.benchmark import ROBUSTNESS, Task
+from medqbench_vlmeval.data.info import index_key
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.types import Sample, SampleSet
@@ -47,17 +47,14 @@ def permutation_of(sample: Sample) -> dict[str, str] | None:
     """
     if sample.task is Task.COMPARATIVE:
         return dict(_SWAPPED)
-    if sample.task is not Task.PERCEPTION or _names_places(sample):
+    texts = [*sample.options.values(), sample.question or ""]
+    if sample.task is not Task.PERCEPTION or any(map(_NAMES_PLACES.search, texts)):
         return None
     letters = sorted(sample.options)
     possible = [
         order for order in permutations(letters) if all(old != new for old, new in zip(order, letters, strict=True))
     ]
-    content = [
-        canonical_index(own_index(sample.index, sample.task)),
-        sample.question,
-        [sample.options[letter] for letter in letters],
-    ]
+    content = [index_key(sample), sample.question, [sample.options[letter] for letter in letters]]
     drawn = int(sha256_text(f"{_SEED}:{json.dumps(content)}"), 16) % len(possible)
     return dict(zip(letters, possible[drawn], strict=True))
 
@@ -90,7 +87,7 @@ def make_second_pass(first: SampleSet) -> SampleSet:
     Raises:
         BadInput: none has one.
     """
-    samples = tuple(found for sample in first.samples if (found := permuted(sample)) is not None)
+    samples = tuple(again for sample in first.samples if (again := permuted(sample)) is not None)
     if not samples:
         raise BadInput(f"{first.name} has no sample with options or images whose order could be changed.")
     return SampleSet(f"{first.name}{ROBUSTNESS}", first.task, samples, first.sources)
@@ -106,11 +103,6 @@ def read_permutation(text: str) -> dict[str, str] | None:
     if not _TEXT.fullmatch(text.strip()):
         return None
     pairs = [(pair[0], pair[-1]) for pair in text.split()]
-    found = dict(pairs)
-    whole = len(found) == len(pairs) and set(found) == set(found.values())
-    return found if whole and all(new != old for new, old in pairs) else None
-
-
-def _names_places(sample: Sample) -> bool:
-    texts = [*sample.options.values(), sample.question or ""]
-    return any(_NAMES_PLACES.search(text) for text in texts)
+    permutation = dict(pairs)
+    whole = len(permutation) == len(pairs) and set(permutation) == set(permutation.values())
+    return permutation if whole and all(new != old for new, old in pairs) else None

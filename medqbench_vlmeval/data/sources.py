@@ -1,4 +1,4 @@
-"""Where a dataset's files are looked for: a path, a folder, this package, the hub."""
+"""Where a dataset's files are looked for: a path, a folder, this package, the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -9,111 +9,22 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import REASONING_PREFIX, DatasetName, Split, Task
+from medqbench_vlmeval.benchmark import (
+    ALL_DATASET_NAMES,
+    REASONING_PREFIX,
+    DatasetName,
+    Split,
+    Task,
+    parse_dataset_name,
+)
 from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.data.second_pass import make_second_pass
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.types import Sample, SampleSet, SourceFile
 
-# Single files of the benchmark's repository on the Hugging Face hub.
-
-
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
 REVISION_VARIABLE = "MEDQBENCH_REVISION"
-
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """A downloaded file in the hub client's cache; ``revision`` is the commit that it belongs to."""
-
-    path: Path
-    revision: str | None
-
-
-def download(filename: str, revision: str | None = None) -> HubFile:
-    """Fetch one file of the repository, or find it in the cache.
-
-    Args:
-        filename: its path in the repository.
-        revision: a commit, branch or tag; by default what ``MEDQBENCH_REVISION`` names, else the main branch.
-
-    Raises:
-        BadInput: the repository, the revision or the file does not exist.
-        RunFailed: the hub cannot be reached.
-    """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    wanted = revision or os.environ.get(REVISION_VARIABLE) or None
-    at = f" at revision '{wanted}'" if wanted else ""
-    ways_out = (
-        "put the file into a folder and name the folder in the environment variable MEDQBENCH_DATA, or give the file "
-        "itself as data_path (score: --data)"
-    )
-    # The transport's base class: requests, httpx and its successors each have their own.
-    transport = HfHubHTTPError.__mro__[1]
-    # The client tells each of its retries at length; what matters is said once, below.
-    client = logging.getLogger("huggingface_hub")
-    level = client.level
-    client.setLevel(logging.ERROR)
-    try:
-        path = hf_hub_download(repo_id=REPOSITORY, repo_type="dataset", filename=filename, revision=wanted)
-    except LocalEntryNotFoundError as error:
-        raise RunFailed(
-            f"{filename} is not in the local cache and the hub cannot be reached ({_cause(error)}): {ways_out}."
-        ) from None
-    except RevisionNotFoundError:
-        raise BadInput(
-            f"the hub's repository {REPOSITORY} has no revision '{wanted}' for {filename}: correct "
-            f"{REVISION_VARIABLE}, or {ways_out}."
-        ) from None
-    except RepositoryNotFoundError:
-        raise BadInput(
-            f"the hub's repository {REPOSITORY}, which holds {filename}, does not exist or is not "
-            f"open to you: {ways_out}."
-        ) from None
-    except EntryNotFoundError:
-        raise BadInput(f"the hub's repository {REPOSITORY}{at} has no file {filename}: {ways_out}.") from None
-    except (OSError, ValueError, transport) as error:  # type: ignore[misc]
-        raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
-    finally:
-        client.setLevel(level)
-    return HubFile(Path(path), _revision_of(Path(path)))
-
-
-def cached_file(filename: str) -> Path | None:
-    """The file in the hub client's cache, at the wanted revision, without asking the hub."""
-    from huggingface_hub import try_to_load_from_cache
-
-    wanted = os.environ.get(REVISION_VARIABLE) or None
-    found = try_to_load_from_cache(REPOSITORY, filename, repo_type="dataset", revision=wanted)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _revision_of(path: Path) -> str | None:
-    parts = path.parts
-    for before, name in pairwise(parts):
-        if before == "snapshots" and _COMMIT.fullmatch(name):
-            return name
-    return None
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}".rstrip(".: ")
-
-
 DATA_VARIABLE = "MEDQBENCH_DATA"
 
 _FILE_STEMS = {
@@ -121,6 +32,7 @@ _FILE_STEMS = {
     Task.NO_REFERENCE: "medqbench_description",
     Task.COMPARATIVE: "medqbench_paired_description",
 }
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def file_name(task: Task, split: Split) -> str:
@@ -202,7 +114,7 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool 
     return SampleSet(name.text, name.task, tuple(joined), sources)
 
 
-def load_sample_file(path: Path, task: Task | None = None, images: bool = False) -> SampleSet:
+def load_file(path: Path, task: Task | None = None, images: bool = False) -> SampleSet:
     """The samples of a file that is no named dataset; the set is named after the file.
 
     Args:
@@ -227,20 +139,120 @@ def load_sample_file(path: Path, task: Task | None = None, images: bool = False)
     return load_dataset(DatasetName(path.name, Task.REASONING, both[0]), path, images)
 
 
+def load(data: str, images: bool = False) -> SampleSet:
+    """The samples behind a TSV's path or a dataset's name, with their images where wanted.
+
+    Raises:
+        BadInput: neither a file nor a known name.
+    """
+    if data in ALL_DATASET_NAMES:
+        return load_dataset(parse_dataset_name(data), images=images)
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise BadInput(f"--data {data} is neither a file nor a dataset's name ('medqbench doctor' lists the names).")
+    return load_file(path, images=images)
+
+
 def where_is(name: DatasetName) -> str | None:
     """Where a single task's file would be read from without the network, or None where it has to be fetched."""
     file = file_name(name.task, name.split)
-    if name.split is Split.MINI:
-        path = embedded_folder() / file
-        return f"{path} (embedded)" if path.is_file() else None
     folder = os.environ.get(DATA_VARIABLE)
-    if folder:
-        path = Path(folder).expanduser() / file
-        return f"{path} ({DATA_VARIABLE})" if path.is_file() else None
-    cached = cached_file(file)
-    return f"{cached} (hub cache)" if cached else None
+    if name.split is Split.MINI:
+        path, place = embedded_folder() / file, "embedded"
+    elif folder:
+        path, place = Path(folder).expanduser() / file, DATA_VARIABLE
+    else:
+        cached = cached_file(file)
+        return f"{cached} (hub cache)" if cached else None
+    return f"{path} ({place})" if path.is_file() else None
 
 
 def _tables_in(folder: Path) -> str:
     names = sorted(path.name for path in folder.glob("*.tsv"))
     return f"its tables are {', '.join(names[:10])}" if names else "it holds no .tsv file at all"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A downloaded file in the hub client's cache; ``revision`` is the commit that it belongs to."""
+
+    path: Path
+    revision: str | None
+
+
+def download(filename: str, revision: str | None = None) -> HubFile:
+    """Fetch one file of the repository, or find it in the cache.
+
+    Args:
+        filename: its path in the repository.
+        revision: a commit, branch or tag; by default what ``MEDQBENCH_REVISION`` names, else the main branch.
+
+    Raises:
+        BadInput: the repository, the revision or the file does not exist.
+        RunFailed: the hub cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    wanted = revision or os.environ.get(REVISION_VARIABLE) or None
+    at = f" at revision '{wanted}'" if wanted else ""
+    ways_out = (
+        "put the file into a folder and name the folder in the environment variable MEDQBENCH_DATA, or give the file "
+        "itself as data_path (score: --data)"
+    )
+    # The transport's base class: requests, httpx and its successors each have their own.
+    transport = HfHubHTTPError.__mro__[1]
+    # The client tells each of its retries at length; what matters is said once, below.
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        path = hf_hub_download(repo_id=REPOSITORY, repo_type="dataset", filename=filename, revision=wanted)
+    except LocalEntryNotFoundError as error:
+        raise RunFailed(
+            f"{filename} is not in the local cache and the hub cannot be reached ({_cause(error)}): {ways_out}."
+        ) from None
+    except RevisionNotFoundError:
+        raise BadInput(
+            f"the hub's repository {REPOSITORY} has no revision '{wanted}' for {filename}: correct "
+            f"{REVISION_VARIABLE}, or {ways_out}."
+        ) from None
+    except RepositoryNotFoundError:
+        raise BadInput(
+            f"the hub's repository {REPOSITORY}, which holds {filename}, does not exist or is not "
+            f"open to you: {ways_out}."
+        ) from None
+    except EntryNotFoundError:
+        raise BadInput(f"the hub's repository {REPOSITORY}{at} has no file {filename}: {ways_out}.") from None
+    except (OSError, ValueError, transport) as error:  # type: ignore[misc]
+        raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
+    finally:
+        client.setLevel(level)
+    return HubFile(Path(path), _revision_of(Path(path)))
+
+
+def cached_file(filename: str) -> Path | None:
+    """The file in the hub client's cache, at the wanted revision, without asking the hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    wanted = os.environ.get(REVISION_VARIABLE) or None
+    path = try_to_load_from_cache(REPOSITORY, filename, repo_type="dataset", revision=wanted)
+    return Path(path) if isinstance(path, str) else None
+
+
+def _revision_of(path: Path) -> str | None:
+    names = pairwise(path.parts)
+    return next((name for before, name in names if before == "snapshots" and _COMMIT.fullmatch(name)), None)
+
+
+def _cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:160]}".rstrip(".: ")

@@ -27,15 +27,8 @@ from medqbench_vlmeval.benchmark import (
     parse_dataset_name,
     second_pass_names,
 )
-from medqbench_vlmeval.data import (
-    PERMUTATION_COLUMN,
-    ImageStore,
-    load_dataset,
-    make_second_pass,
-    permutation_of,
-    permutation_text,
-    stratified,
-)
+from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
+from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import read_object, sha256_of
 from medqbench_vlmeval.judge.cache import default_folder

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from medqbench_vlmeval.benchmark import REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns, find_columns, resolve_columns
-from medqbench_vlmeval.data.image_cells import ImageRefs
+from medqbench_vlmeval.data.image_cells import row_names
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
 from medqbench_vlmeval.errors import BadInput
@@ -101,7 +101,7 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict
         except BadInput as error:
             raise BadInput(f"{error} Or name the data file with --data.") from None
         builders[single] = (columns, SampleBuilder(single, columns))
-    refs = {single: ImageRefs() for single in builders}
+    refs = {single: row_names() for single in builders}
     samples = []
     for number, (single, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
         columns, builder = builders[single]

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from zipfile import BadZipFile, ZipFile
 
-from medqbench_vlmeval.data import ImageStore, embedded_folder
+from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.image_store import is_content_name
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import replacing
 from medqbench_vlmeval.report.text import cell_text, sheet_name, starts_like_formula

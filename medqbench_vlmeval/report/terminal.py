@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.data import DataInfo
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL, TASK_TITLES, RunPart, mapping, text
@@ -55,10 +56,10 @@ def terminal_tables(rows: Mapping[Task, Sequence[Row]], console: Console | None 
             print_grid(_board(task, found), console)
 
 
-def describe_data(found: Mapping[str, Any], console: Console | None = None) -> None:
+def describe_data(info: DataInfo, console: Console | None = None) -> None:
     """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
     console = console or own_console()
-    for line in _outline(found, ""):
+    for line in _outline(info.to_json(), ""):
         print_line(line, console)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import (
     ALL_DATASET_NAMES,
+    QUESTION_TYPES,
     SECOND_PASS_NAMES,
     Split,
     Task,
     dataset_names,
-    parse_dataset_name,
 )
-from medqbench_vlmeval.data import load_dataset, load_sample_file, published_counts, samples_sha256
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.data import samples_sha256
+from medqbench_vlmeval.data.info import published_counts
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit, package_version
@@ -42,13 +42,14 @@ def data_reasons(task: Task, split: Split | None, samples: Sequence[Sample]) -> 
     if split is Split.DEV:
         return ["the dev split was used; the published rows are of the test split"]
     counts = published_counts(task, samples)
-    if counts["same"]:
+    if counts.same:
         return []
-    n_found, n_published = counts["found"].pop("n"), counts["expected"].pop("n")
-    if n_found != n_published:
-        return [f"{n_found} samples; the published rows are of {n_published}"]
-    found, published = (" / ".join(map(str, counts[which].values())) for which in ("found", "expected"))
-    return [f"{found} Yes-or-No / What / How questions; the published rows are of {published}"]
+    if counts.present["n"] != counts.published["n"]:
+        return [f"{counts.present['n']} samples; the published rows are of {counts.published['n']}"]
+    present, published = (
+        " / ".join(str(count[kind]) for kind in QUESTION_TYPES) for count in (counts.present, counts.published)
+    )
+    return [f"{present} Yes-or-No / What / How questions; the published rows are of {published}"]
 
 
 def prompt_reasons(style: str | None) -> list[str]:
@@ -225,20 +226,6 @@ class ResultNames:
     model: str
     dataset: str
     stem: str
-
-
-def sample_set_for(data: str, images: bool = False) -> SampleSet:
-    """The samples behind a TSV's path or a dataset's name, with their images where wanted.
-
-    Raises:
-        BadInput: neither a file nor a known name.
-    """
-    if data in ALL_DATASET_NAMES:
-        return load_dataset(parse_dataset_name(data), images=images)
-    path = Path(data).expanduser()
-    if not path.exists():
-        raise BadInput(f"--data {data} is neither a file nor a dataset's name ('medqbench doctor' lists the names).")
-    return load_sample_file(path, images=images)
 
 
 def name_results(predictions: Path, model: str | None, sample_set: SampleSet | None) -> ResultNames:

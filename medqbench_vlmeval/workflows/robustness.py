@@ -17,9 +17,10 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.answers.conclusion import conclusion_of
 from medqbench_vlmeval.benchmark import BASELINES, OPTION_LETTERS, Task
-from medqbench_vlmeval.data import PERMUTATION_COLUMN, canonical_index, moved, permutation_of, read_permutation
+from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.data.columns import find_columns
 from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import write_json, write_jsonl
 from medqbench_vlmeval.kit_version import package_version

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data import published_rows
+from medqbench_vlmeval.benchmark import Task, published_rows
 from tests.commands import run
 from tests.report.examples import combined_score, perception_score
 

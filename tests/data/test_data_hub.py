@@ -34,7 +34,7 @@ except MedQBenchError as error:
 else:
     images = [path.read_bytes().hex() for sample in found.samples for path in sample.images]
     here = None if name.task is Task.REASONING else where_is(name)
-    print(json.dumps({"info": describe(found), "images": images, "where": here}))
+    print(json.dumps({"info": describe(found).to_json(), "images": images, "where": here}))
 """
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data import ImageStore, load_table
+from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.image_store import check_image, strict_decoding
+from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.errors import BadInput
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)

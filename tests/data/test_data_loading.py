@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval import data
 from medqbench_vlmeval.benchmark import QUESTION_TYPES, Task, parse_dataset_name
-from medqbench_vlmeval.data import ImageStore, describe, load_dataset, load_sample_file, load_table, samples_sha256
+from medqbench_vlmeval.data import ImageStore, describe, load_dataset, load_file, samples_sha256
+from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.errors import BadInput
 from tests.data.conftest import Write
 from tests.data.rows import BLUE, GREEN, RED, description, pair, question, text_of
@@ -298,7 +299,7 @@ def test_combined_reasoning_from_a_folder(write_tsv: Write, tmp_path: Path) -> N
     assert found.sources[Task.COMPARATIVE].origin == "folder"
     single = load_dataset(parse_dataset_name("MedQBench_Reasoning_NoReference_dev"), tmp_path)
     assert samples_sha256(single.samples) == samples_sha256(found.samples[:2])
-    assert load_sample_file(tmp_path).samples == load_dataset(name, tmp_path, images=False).samples
+    assert load_file(tmp_path).samples == load_dataset(name, tmp_path, images=False).samples
     with pytest.raises(BadInput, match="is made of two: give the folder"):
         load_dataset(name, tmp_path / "medqbench_description_dev.tsv")
     with pytest.raises(BadInput, match=r"has no file medqbench_description_test\.tsv; its tables are"):
@@ -342,7 +343,7 @@ def test_embedded_set(text: str) -> None:
 def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write) -> None:
     rows = [question(str(at), question_type="How" if at < 2 else "What") for at in range(3)]
     path = write_tsv(rows)
-    found = describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path))
+    found = describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)).to_json()
     assert found == json.loads(json.dumps(found))
     part = found["parts"]["perception"]
     assert (found["n"], found["images"], part["n"]) == (3, 1, 3)
@@ -352,8 +353,8 @@ def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write)
     assert part["published"]["expected"] == {"n": 1305, "Yes-or-No": 558, "What": 258, "How": 489}
     assert part["published"]["found"] == {"n": 3, "Yes-or-No": 0, "What": 1, "How": 2}
     assert part["published"]["same"] is False
-    assert describe(load_sample_file(path))["parts"]["perception"]["published"] is None
+    assert describe(load_file(path)).parts[Task.PERCEPTION].published is None
     counts = dict(zip(QUESTION_TYPES, (558, 258, 489), strict=True))
     many = [question(f"{kind}{at}", question_type=kind) for kind, n in counts.items() for at in range(n)]
     same = describe(load_dataset(parse_dataset_name("MedQBench_Perception"), write_tsv(many), images=False))
-    assert same["parts"]["perception"]["published"]["same"] is True
+    assert same.parts[Task.PERCEPTION].published.same

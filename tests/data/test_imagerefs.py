@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data import load_sample_file
-from medqbench_vlmeval.data.image_cells import ImageRefs, image_keys, image_names
+from medqbench_vlmeval.data import load_file
+from medqbench_vlmeval.data.image_cells import image_keys, image_names, row_names
 from medqbench_vlmeval.types import Sample
 from medqbench_vlmeval.workflows import Request, evaluate
 
@@ -23,7 +23,7 @@ HASHED = f"{'5e' * 32}.png"
 
 
 def refs(**cells: bytes) -> tuple[str, ...]:
-    found = ImageRefs()
+    found = row_names()
     found.add("1", cells)
     return found.by_index()["1"]
 
@@ -67,14 +67,14 @@ def test_base64_has_the_name_that_the_store_would_give_it(tmp_path: Path) -> Non
     (name,) = refs(image=encoded, image_path=b"other.png")
     path = tmp_path / "d.tsv"
     write_data(path, [("1", encoded.decode())])
-    (loaded,) = load_sample_file(path, images=True).samples
+    (loaded,) = load_file(path, images=True).samples
     assert (name,) == image_names(loaded)
     # What is neither base64 nor an image is no reason to fail, and the path is asked next.
     assert refs(image=b"?" * 5000, image_path=b"other.png") == ("other.png",)
 
 
 def test_a_short_cell_is_another_rows_index_or_a_name() -> None:
-    found = ImageRefs()
+    found = row_names()
     found.add("2", {"image": b"1"})
     found.add("1", {"image": base64.b64encode(picture(9))})
     found.add("3", {"image": b"scan_7.png"})
@@ -112,7 +112,7 @@ def test_a_prediction_file_alone_gives_the_numbers_of_the_run(tmp_path: Path) ->
     data, predictions = tmp_path / "d.tsv", tmp_path / "m_d.json"
     encoded = [base64.b64encode(picture(shade)).decode() for shade in range(12)]
     write_data(data, [(str(i), encoded[i // 3] if i % 3 == 0 else str(i - i % 3)) for i in range(36)])
-    sets = {"run": load_sample_file(data, images=True), "with data": load_sample_file(data), "alone": None}
+    sets = {"run": load_file(data, images=True), "with data": load_file(data), "alone": None}
     rows = [
         {
             "index": one.index, "question": one.question, **one.options, "answer": one.answer, "modality": one.modality,

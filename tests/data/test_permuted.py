@@ -10,15 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task, parse_dataset_name
-from medqbench_vlmeval.data import (
-    load_dataset,
-    make_second_pass,
-    permutation_of,
-    permutation_text,
-    permuted,
-    read_permutation,
-    stratified,
-)
+from medqbench_vlmeval.data import load_dataset, make_second_pass, stratified
+from medqbench_vlmeval.data.second_pass import permutation_of, permutation_text, permuted, read_permutation
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample, SampleSet
 

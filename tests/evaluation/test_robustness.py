@@ -8,7 +8,8 @@ import openpyxl
 import pytest
 
 from medqbench_vlmeval.benchmark import parse_dataset_name
-from medqbench_vlmeval.data import load_dataset, make_second_pass, permutation_of, permutation_text
+from medqbench_vlmeval.data import load_dataset, make_second_pass
+from medqbench_vlmeval.data.second_pass import permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.report.agreement_tables import robustness_tables

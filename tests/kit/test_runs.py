@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 
 from medqbench_vlmeval.cli.main import main
-from medqbench_vlmeval.data import embedded_folder
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.kit.runner import run

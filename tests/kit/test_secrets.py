@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.data import embedded_folder
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.kit.guards import Redaction, argument_secrets, environment_secrets, redacted, shown_arguments
 from medqbench_vlmeval.kit.runner import run

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data import published_rows
+from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard import board as leaderboard
 from medqbench_vlmeval.report.leaderboard.board import leaderboard_rows, update

@@ -13,7 +13,7 @@ import pandas
 import pytest
 from openpyxl import load_workbook
 
-from medqbench_vlmeval.data import embedded_folder
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report import sheet as cells
 from medqbench_vlmeval.report import write_workbook
