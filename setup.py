@@ -57,6 +57,8 @@ setup(
         "openpyxl>=3.1",
         "filelock>=3.12",
         "openai>=1.50",
+        "pydantic>=2.7",
+        "validators>=0.28",
         "huggingface_hub>=0.24",
         "jinja2>=3.1",
         "matplotlib>=3.8",

@@ -27,18 +27,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
+@options.judge_options("name", "base_url", options.ARGS, "protocol")
 def export(
     predictions: Annotated[list[Path], typer.Argument(help="Prediction files: xlsx, csv, tsv, json or jsonl.")],
     out: Annotated[Path, typer.Option("--out", help="File of calls to write (JSONL).")],
     data: options.Data = None,
-    judge: options.JudgeName = None,
-    judge_args: options.Args = None,
-    protocol: options.Protocol = None,
     limit: options.Limit = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     model: options.Model = None,
-    judge_base_url: options.BaseUrl = None,
     as_json: AsJson = False,
+    *,
+    judge: options.Given,
 ) -> None:
     """Write the judge calls that the cache holds no answer to, for OpenAI's Batch API or 'vllm run-batch'.
 
@@ -49,8 +48,7 @@ def export(
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.workflows.batch import export_calls
 
-    choice = options.JudgeChoice(judge, judge_base_url, args=judge_args, protocol=protocol)
-    first = options.request_of(predictions[0], data, model, choice, out.parent, limit=limit)
+    first = options.request_of(predictions[0], data, model, judge, out.parent, limit=limit)
     found = export_calls([replace(first, prediction_file=one) for one in predictions], out, force=force)
     if as_json:
         files = [{"path": str(path), "judge": name, "calls": n} for path, name, n in found.files]
@@ -95,12 +93,13 @@ def import_(
 
 
 @app.command()
+@options.judge_options("base_url", "key")
 def submit(
     calls: Calls,
-    judge_base_url: options.BaseUrl = None,
-    judge_key: options.Key = None,
     again: Annotated[bool, typer.Option("--again", help="Submit files that were submitted before.")] = False,
     as_json: AsJson = False,
+    *,
+    judge: options.Given,
 ) -> None:
     """Upload files of calls and make a batch of each; NAME.batch.json beside a file names its batch."""
     from medqbench_vlmeval.cli.options import print_json
@@ -115,7 +114,7 @@ def submit(
     batches: list[dict[str, Any]] = []
     try:
         for file in files:
-            with BatchApi(JudgeOptions(file.model, judge_base_url, judge_key)) as api:
+            with BatchApi(JudgeOptions(file.model, judge.get("base_url"), judge.get("key"))) as api:
                 made = api.submit(file)
             batches.append(
                 {"file": str(file.path), "batch": made.batch_id, "calls": made.n}
@@ -131,16 +130,15 @@ def submit(
 
 
 @app.command()
-def status(
-    calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None, as_json: AsJson = False
-) -> None:
+@options.judge_options("base_url", "key")
+def status(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> None:
     """Say how far the batches of files of calls are."""
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.judge.batch_api import states_of
 
     states = []
     for path in dict.fromkeys(calls):
-        for state in states_of(path, judge_base_url, judge_key):
+        for state in states_of(path, judge.get("base_url"), judge.get("key")):
             states.append({"file": str(path), **_state(state)})
             if not as_json:
                 _show_state(path, state)
@@ -149,9 +147,8 @@ def status(
 
 
 @app.command()
-def collect(
-    calls: Calls, judge_base_url: options.BaseUrl = None, judge_key: options.Key = None, as_json: AsJson = False
-) -> None:
+@options.judge_options("base_url", "key")
+def collect(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> None:
     """Download the answers of batches that have ended, import them and say what is still pending."""
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import RunFailed
@@ -161,12 +158,12 @@ def collect(
     from medqbench_vlmeval.judge.cache import VerdictStore
     from medqbench_vlmeval.judge.secrets import Mask
 
-    mask = Mask(JudgeOptions("", judge_base_url, judge_key).secrets())
+    mask = Mask(JudgeOptions("", judge.get("base_url"), judge.get("key")).secrets())
     failures, files = [], []
     try:
         for path in dict.fromkeys(calls):
             file = read_call_file(path)
-            found = collected(path, judge_base_url, judge_key)
+            found = collected(path, judge.get("base_url"), judge.get("key"))
             if not as_json:
                 for state in found.states:
                     _show_state(path, state)

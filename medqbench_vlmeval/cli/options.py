@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.options import OPTIONS, parse_judge_args
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.client import Asker
+    from medqbench_vlmeval.judge.options import JudgeOptions
     from medqbench_vlmeval.workflows import Request
 
 
+INTERRUPTED = 130
+# What a command asks with where it is told nothing else; the kit's runner has the same numbers.
 DEFAULTS = {"nproc": 32, "retry": 6, "timeout": 600.0}
+ARGS = "args"
 
 Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
 Data = Annotated[
     str | None, typer.Option("--data", help="Data file (TSV) or a dataset's name; default: the file's own columns.")
 ]
 Model = Annotated[str | None, typer.Option("--model", help="The model's name in the results.")]
-JudgeName = Annotated[
-    str | None,
-    typer.Option("--judge", help="Judge model, several with commas for a panel, or 'rules' for the embedded one."),
-]
-BaseUrl = Annotated[str | None, typer.Option("--judge-base-url", help="http://host:port/v1")]
-Key = Annotated[
-    str | None, typer.Option("--judge-key", help="Better: the environment variable MEDQBENCH_JUDGE_KEY, or .env.")
-]
-Nproc = Annotated[int | None, typer.Option("--judge-nproc", min=1, help="Calls in flight [32].")]
-Retry = Annotated[int | None, typer.Option("--judge-retry", min=0, help="Retries of a call [6].")]
-Timeout = Annotated[float | None, typer.Option("--judge-timeout", min=0.001, help="Seconds for one call [600].")]
-Args = Annotated[str | None, typer.Option("--judge-args", help="More judge options as JSON.")]
-Protocol = Annotated[
-    str | None,
-    typer.Option("--protocol", help="official, official-5, rubric or rubric-joint; NAME-N asks in N rounds."),
-]
-
-Fresh = Annotated[bool, typer.Option("--fresh", help="Ask for verdicts that the cache holds, too.")]
-NoCalls = Annotated[bool, typer.Option("--no-calls", help="Take verdicts from the cache alone.")]
 Extractor = Annotated[
     str | None,
     typer.Option(
@@ -63,50 +49,69 @@ Prices = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class JudgeChoice:
-    """What the command line says about the judge, None where it says nothing."""
-
-    judge: str | None = None
-    base_url: str | None = None
-    key: str | None = None
-    nproc: int | None = None
-    retry: int | None = None
-    timeout: float | None = None
-    args: str | None = None
-    protocol: str | None = None
-    fresh: bool = False
-    no_calls: bool = False
-
-    def keywords(self) -> dict[str, Any]:
-        """The judge keywords of a request; an option of its own says more than the same one in --judge-args.
-
-        Raises:
-            BadInput: --judge-args is no JSON object, or --fresh and --no-calls come together.
-        """
-        from medqbench_vlmeval.judge import parse_judge_args
-
-        given = {
-            "model": self.judge,
-            "api_base": self.base_url,
-            "key": self.key,
-            "nproc": self.nproc,
-            "retry": self.retry,
-            "timeout": self.timeout,
-            "protocol": self.protocol,
-            "fresh": self.fresh or None,
-            "no_calls": self.no_calls or None,
-        }
-        given = {name: value for name, value in given.items() if value is not None}
-        found = {**DEFAULTS, **parse_judge_args(self.args), **given}
-        if found.get("fresh") and found.get("no_calls"):
-            raise BadInput("--fresh leaves the cache aside and --no-calls asks nobody; together they leave no verdict.")
-        return found
+Given = Mapping[str, Any]
+"""What a command line says about the judge: values of options by their fields' names, and --judge-args as 'args'."""
 
 
-def request_of(
-    predictions: Path, data: str | None, model: str | None, choice: JudgeChoice, out: Path, **more: Any
-) -> Request:
+def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command options of the judge; it takes what was said as the argument ``judge`` (see :data:`Given`).
+
+    Args:
+        names: fields of ``JudgeOptions`` that have an option on the command line, and 'args' for --judge-args.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [
+            parameter
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.name != "judge"
+        ]
+        parameters = [*own, *(_parameter(name) for name in names)]
+
+        @functools.wraps(command)
+        def run(**values: Any) -> None:
+            said = {name: values.pop(f"judge_{name}") for name in names}
+            command(**values, judge={name: value for name, value in said.items() if value not in (None, False)})
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return run
+
+    return decorate
+
+
+def _parameter(name: str) -> inspect.Parameter:
+    """One option of the judge as typer reads it."""
+    kind: Any = str | None
+    if name == ARGS:
+        option = typer.Option("--judge-args", help="More judge options as JSON.")
+    else:
+        said = OPTIONS[name]
+        kind = {"nproc": int | None, "retry": int | None, "timeout": float | None, "fresh": bool, "no_calls": bool}.get(
+            name, kind
+        )
+        help_ = f"{said.help} [{DEFAULTS[name]:g}]" if name in DEFAULTS else said.help
+        option = typer.Option(said.flag, min=said.low, max=said.high, help=help_)
+    default = False if kind is bool else None
+    return inspect.Parameter(
+        f"judge_{name}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+def judge_keywords(given: Given) -> dict[str, Any]:
+    """The judge keywords of a request; an option of its own says more than the same one in --judge-args.
+
+    Raises:
+        BadInput: --judge-args is no JSON object, or --fresh and --no-calls come together.
+    """
+    own = {OPTIONS[name].keywords[0]: value for name, value in given.items() if name != ARGS}
+    keywords = {**DEFAULTS, **parse_judge_args(given.get(ARGS)), **own}
+    if keywords.get("fresh") and keywords.get("no_calls"):
+        raise BadInput("--fresh leaves the cache aside and --no-calls asks nobody; together they leave no verdict.")
+    return keywords
+
+
+def request_of(predictions: Path, data: str | None, model: str | None, judge: Given, out: Path, **more: Any) -> Request:
     """A request for a prediction file that comes without a run; ``more`` holds further fields (``limit``, ...)."""
     from medqbench_vlmeval.data import load
     from medqbench_vlmeval.judge.cache import default_folder
@@ -120,7 +125,7 @@ def request_of(
         model=names.model,
         dataset=names.dataset,
         sample_set=sample_set,
-        judge=choice.keywords(),
+        judge=judge_keywords(judge),
         out=out,
         cache=default_folder(),
         kit_asker=_kit_asker,
@@ -135,12 +140,6 @@ def _kit_asker(options: JudgeOptions) -> Asker:
     return kit_asker(options)
 
 
-# A word on Ctrl-C.
-
-
-INTERRUPTED = 130
-
-
 @contextmanager
 def leave_on_interrupt() -> Iterator[None]:
     """Turn Ctrl-C into one sentence and the shell's usual exit code."""
@@ -151,14 +150,11 @@ def leave_on_interrupt() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
-# Printing to a terminal or a pipe.
-
-
 def print_json(value: Any) -> None:
     """Print strict JSON, readable by a person; what the output's encoding cannot say is escaped."""
-    found = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
     try:
-        found.encode(sys.stdout.encoding or "ascii")
+        text.encode(sys.stdout.encoding or "ascii")
     except UnicodeEncodeError:
-        found = json.dumps(value, indent=2, allow_nan=False)
-    print(found)
+        text = json.dumps(value, indent=2, allow_nan=False)
+    print(text)

@@ -16,47 +16,30 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.workflows.estimate import Budget
 
 
+@options.judge_options(
+    "name", "base_url", "key", "nproc", "retry", "timeout", options.ARGS, "protocol", "fresh", "no_calls"
+)
 def score(
     predictions: options.Predictions,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
     data: options.Data = None,
     model: options.Model = None,
-    judge: options.JudgeName = None,
-    judge_base_url: options.BaseUrl = None,
-    judge_key: options.Key = None,
-    judge_nproc: options.Nproc = None,
-    judge_retry: options.Retry = None,
-    judge_timeout: options.Timeout = None,
-    judge_args: options.Args = None,
-    protocol: options.Protocol = None,
     extractor: options.Extractor = None,
     limit: options.Limit = None,
     dry_run: options.DryRun = False,
     prices: options.Prices = None,
-    fresh: options.Fresh = False,
-    no_calls: options.NoCalls = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline numbers as JSON.")] = False,
+    *,
+    judge: options.Given,
 ) -> None:
     """Score an existing prediction file without the kit; the task is told from its columns."""
     from medqbench_vlmeval.judge.usage import load_prices
 
     if out is None and not dry_run:
         raise BadInput("Name the folder for the result files with --out (only --dry-run needs none).")
-    choice = options.JudgeChoice(
-        judge,
-        judge_base_url,
-        judge_key,
-        judge_nproc,
-        judge_retry,
-        judge_timeout,
-        judge_args,
-        protocol,
-        fresh,
-        no_calls,
-    )
     folder = out if out is not None else predictions.parent
     more = {"limit": limit, "prices": prices, "extractor": extractor}
-    request = partial(options.request_of, predictions, data, model, choice, folder, **more)
+    request = partial(options.request_of, predictions, data, model, judge, folder, **more)
     if dry_run:
         from medqbench_vlmeval.workflows.estimate import budget_of
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.judge.cache import VerdictStore
 from medqbench_vlmeval.judge.calls import (
     Call,
     Judge,
@@ -21,11 +22,22 @@ from medqbench_vlmeval.judge.calls import (
     texts_to_judge,
     verdict_of,
 )
+from medqbench_vlmeval.judge.client import Asker
 from medqbench_vlmeval.judge.engine import NOT_ASKED, AskedModel
-from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, RULES, allowed_numbers, options_text
+from medqbench_vlmeval.judge.options import KIT_PREFIX, RULES, JudgeOptions
+from medqbench_vlmeval.judge.protocols import (
+    CHOICE,
+    PROTOCOLS,
+    allowed_numbers,
+    choice_protocol,
+    load_protocol,
+    options_text,
+)
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
+
+KitAsker = Callable[[JudgeOptions], Asker]
+"""Makes what asks a model of the kit's."""
 
 
 class ModelJudge(AskedModel):
@@ -242,3 +254,64 @@ def extractor_options(name: str, keywords: Mapping[str, Any]) -> JudgeOptions:
     """
     shared = {key: value for key, value in keywords.items() if key not in _OF_JUDGE}
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
+
+
+def build_judge(options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None) -> Judge:
+    """The judge that the options name, a panel where they name several. Nothing is asked yet.
+
+    Args:
+        options: the judge and how to ask it.
+        store: keeps answers across runs; None keeps nothing.
+        kit_asker: makes what asks a model of the kit's ('kit:NAME'); None where the kit is out of reach.
+
+    Raises:
+        BadInput: unknown protocol, or a base URL that is none.
+        MissingDependency: the official protocol, or a model of the kit's, without an installed kit.
+        JudgeError: the judge needs a key and none is given.
+    """
+    if options.panel:
+        return PanelJudge([build_judge(member, store, kit_asker) for member in options.panel])
+    if options.name == RULES:
+        if options.protocol != RULES:
+            load_protocol(options.protocol) if options.protocol not in PROTOCOLS else None
+        from medqbench_vlmeval.judge.rules import RulesJudge
+
+        return RulesJudge()
+    return build_model_judge(options, store, kit_asker)
+
+
+def build_model_judge(
+    options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
+) -> ModelJudge:
+    """One model as a judge (see :func:`build_judge`)."""
+    protocol = load_protocol(options.protocol, options.n_rounds)
+    return ModelJudge(options, protocol, store, _asker_of(options, kit_asker))
+
+
+def build_extractor(
+    options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
+) -> Extractor:
+    """The model that reads what the extraction rules leave open (see :func:`build_judge`).
+
+    Args:
+        options: see ``extractor.extractor_options``.
+        store: keeps answers across runs; None keeps nothing.
+        kit_asker: see :func:`build_judge`.
+    """
+    from medqbench_vlmeval.judge.judges import Extractor
+
+    return Extractor(options, choice_protocol(), store, _asker_of(options, kit_asker))
+
+
+def _asker_of(options: JudgeOptions, kit_asker: KitAsker | None) -> Callable[[], Asker]:
+    from medqbench_vlmeval.judge.client import OpenAIAsker
+
+    if not options.of_kit:
+        if not options.no_calls:
+            options.secret()
+        return lambda: OpenAIAsker(options)
+    if kit_asker is None:
+        raise MissingDependency(
+            f"The {options.role} '{options.name}' is a model of the kit's, and no VLMEvalKit is installed."
+        )
+    return lambda: kit_asker(options)

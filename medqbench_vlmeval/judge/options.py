@@ -1,4 +1,9 @@
-"""What a user may say about the judge, from the kit's keywords or from the command line."""
+"""What a user may say about the judge: one declaration for the command line, ``--judge-args`` and the kit's keywords.
+
+A field of :class:`JudgeOptions` with its :class:`Option` is everything that is said about an option: name, type, range,
+default and help. pydantic checks values against it, and is imported only when there are values to check, so that
+``medqbench --help`` starts without it.
+"""
 
 from __future__ import annotations
 
@@ -7,141 +12,105 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from medqbench_vlmeval.errors import BadInput, NoJudge
-from medqbench_vlmeval.judge.protocols import DEFAULT_PROTOCOL
 from medqbench_vlmeval.judge.secrets import shown_url, url_secrets, values_named_secret
 
-# Variables of the environment and of the file ``.env`` in the working folder, which are never exported.
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
-
-def environment(name: str) -> str | None:
-    """A variable of the environment, else of the file ``.env`` in the working folder; None where it is empty.
-
-    Raises:
-        BadInput: the file cannot be read; what is in it is not shown.
-    """
-    if os.environ.get(name, "").strip():
-        return os.environ[name]
-    return (_env_file(Path.cwd() / ".env").get(name) or "").strip() or None
-
-
-def env_file_values() -> dict[str, str]:
-    """All that the file ``.env`` in the working folder gives; empty where there is none.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
-    return {name: value for name, value in _env_file(Path.cwd() / ".env").items() if value}
-
-
-def _env_file(path: Path) -> dict[str, str | None]:
-    try:
-        # Windows editors begin a file with a mark that would become a part of the first name.
-        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} is not UTF-8 text; save it as UTF-8, with one NAME=VALUE in a line.") from None
-    except OSError as error:
-        raise BadInput(
-            f"{path} cannot be read ({error.strerror}); make it readable for yourself alone (chmod 600)."
-        ) from None
-    if not text.strip():
-        return {}
-    from dotenv import dotenv_values
-
-    return dotenv_values(stream=io.StringIO(text), interpolate=False)
-
-
+RULES = "rules"
+DEFAULT_PROTOCOL = "official"
+KIT_PREFIX = "kit:"
 KEY_VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY")
 URL_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 # The client sends their password to the proxy, which may repeat it.
 PROXY_VARIABLES = tuple(f"{name}_proxy" for name in ("http", "https", "all"))
 NO_KEY = "EMPTY"
 PUBLIC_URL = "https://api.openai.com/v1"
-
 NO_JUDGE = (
     "No judge was named, so the predictions are saved but not scored: name one with --judge (--judge gpt-4o, or "
     "--judge rules for the embedded judge, which needs no network)."
 )
 
-# The SDK's own client keeps at most 1,000 connections.
-MAX_NPROC = 1000
 # What may be shown of a variable's name: whoever puts the key itself there must not see it again.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 # Keywords that the kit's runner passes to every dataset and that mean nothing to a judge of ours.
 _KIT_ONLY = frozenset({"verbose", "use_verifier", "use_vllm", "sleep", "use_threading"})
-_KNOWN = frozenset(
-    {
-        "model",
-        "api_base",
-        "base_url",
-        "key",
-        "nproc",
-        "retry",
-        "timeout",
-        "protocol",
-        "temperature",
-        "max_tokens",
-        "extra",
-        "n_rounds",
-        "rpm",
-        "tpm",
-        "stop_after",
-        "max_answer_tokens",
-        "fresh",
-        "no_calls",
-        "panel",
-        "key_env",
-    }
-)
-# What a panel's member may say for itself; the rest it shares with the others.
-_OF_MEMBER = frozenset(
-    {"model", "api_base", "base_url", "key", "key_env", "protocol", "n_rounds", "temperature", "max_tokens", "extra"}
-    | {"rpm", "tpm", "nproc", "retry", "timeout", "max_answer_tokens"}
-)
-KIT_PREFIX = "kit:"
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is said once about an option.
+
+    ``low`` and ``high`` bound a number. ``flag`` is its own option on the command line; ``--judge-args`` and the kit's
+    keywords know every option by ``keywords``. ``common`` options belong to a whole run: the members of a panel cannot
+    set them for themselves.
+    """
+
+    help: str
+    low: float | None
+    high: float | None
+    flag: str | None
+    keywords: tuple[str, ...]
+    common: bool
+
+
+def _option(
+    help_: str,
+    default: Any = None,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    flag: str | None = None,
+    keywords: tuple[str, ...] = (),
+    common: bool = False,
+    **more: Any,
+) -> Any:
+    said = Option(help_, low, high, flag, keywords, common)
+    defaults = {"default_factory": dict} if default == {} else {"default": default}
+    return field(**defaults, metadata={"option": said}, **more)
 
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """A judge and how to ask it.
+    """A judge and how to ask it; what each option means is said beside it.
 
-    ``name`` is the model's name as the server knows it, or 'rules'. ``base_url`` ends before
-    '/chat/completions'; None means OPENAI_BASE_URL or OPENAI_API_BASE, else the public one. ``nproc`` is the
-    number of calls in flight (1-1000), ``retry`` the number of retries after a failed call, ``timeout`` is in
-    seconds. ``temperature`` and ``max_tokens`` are left out of the request where they are None; ``extra`` is
-    merged into its body. A name 'kit:NAME' is a model that the kit's own ``build_judge`` makes.
-
-    ``n_rounds`` asks each question so often (None: as the protocol's name says), ``rpm`` and ``tpm`` bound requests
-    and tokens a minute, ``stop_after`` is the number of failed calls in a row that stops a run, longer answers are cut
-    to ``max_answer_tokens``. ``fresh`` asks even what the cache holds, ``no_calls`` takes verdicts from the cache
-    alone. ``key_env`` names the environment variable with this judge's key. ``panel`` holds the members where
-    several judges sit together. ``role`` is what messages call the model, and the option that names it: 'judge' or
-    'extractor'.
+    ``panel`` holds the members where several judges sit together. ``role`` is what messages call the model, and the
+    option that names it: 'judge' or 'extractor'.
     """
 
-    name: str
-    base_url: str | None = None
-    key: str | None = field(default=None, repr=False)
-    nproc: int = 4
-    retry: int = 3
-    timeout: float = 600.0
-    protocol: str = DEFAULT_PROTOCOL
-    temperature: float | None = 0.0
-    max_tokens: int | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    n_rounds: int | None = None
-    rpm: float | None = None
-    tpm: float | None = None
-    stop_after: int = 20
-    max_answer_tokens: int = 16_000
-    fresh: bool = False
-    no_calls: bool = False
-    key_env: str | None = None
+    name: str = _option(
+        "Judge model, several with commas for a panel, kit:NAME for one of the kit's, or 'rules' for the embedded one.",
+        "",
+        flag="--judge",
+        keywords=("model",),
+    )
+    base_url: str | None = _option("http://host:port/v1", flag="--judge-base-url", keywords=("api_base", "base_url"))
+    key: str | None = _option(
+        "Better: the environment variable MEDQBENCH_JUDGE_KEY, or .env.", flag="--judge-key", repr=False
+    )
+    nproc: int = _option("Calls in flight.", 4, 1, 1000, flag="--judge-nproc")
+    retry: int = _option("Retries of a call.", 3, 0, 100, flag="--judge-retry")
+    timeout: float = _option("Seconds for one call.", 600.0, 0.001, 86_400, flag="--judge-timeout")
+    protocol: str = _option(
+        "official, official-5, rubric or rubric-joint; NAME-N asks in N rounds.", DEFAULT_PROTOCOL, flag="--protocol"
+    )
+    temperature: float | None = _option("Sampling temperature; null leaves it out.", 0.0, 0, 2)
+    max_tokens: int | None = _option("Most tokens of a reply.", None, 1, 10_000_000)
+    extra: Mapping[str, Any] = _option("An object that is merged into the request's body.", {})
+    n_rounds: int | None = _option("Rounds of each question, another way to give the protocol's N.", None, 1, 20)
+    rpm: float | None = _option("Most requests a minute.", None, 0.01, 10_000_000)
+    tpm: float | None = _option("Most tokens a minute.", None, 1, 1e12)
+    stop_after: int = _option("Failed calls in a row that stop a run.", 20, 1, 1_000_000, common=True)
+    max_answer_tokens: int = _option("Longer answers are cut to so many tokens.", 16_000, 100, 10_000_000)
+    fresh: bool = _option("Ask for verdicts that the cache holds, too.", False, flag="--fresh", common=True)
+    no_calls: bool = _option("Take verdicts from the cache alone.", False, flag="--no-calls", common=True)
+    key_env: str | None = _option("The environment variable with this judge's key.")
     panel: tuple[JudgeOptions, ...] = ()
     role: str = "judge"
 
@@ -152,7 +121,7 @@ class JudgeOptions:
 
     @property
     def asked_as(self) -> str:
-        """The name that verdicts are kept under: where LOCAL_LLM replaces the kit's model, that belongs to it."""
+        """The name that replies are kept under: where LOCAL_LLM replaces the kit's model, that belongs to it."""
         local = os.environ.get("LOCAL_LLM", "") if self.of_kit else ""
         return f"{self.name} as {local}" if local else self.name
 
@@ -161,49 +130,23 @@ class JudgeOptions:
         """Options from the judge keywords of the kit's runner, ``--judge-args`` merged in.
 
         Raises:
-            JudgeError: no judge is named.
+            NoJudge: no judge is named.
             BadInput: an unknown keyword, or a value out of range.
         """
-        unknown = sorted(set(kwargs) - _KNOWN - _KIT_ONLY)
-        if unknown:
+        known = {"panel", *(name for option in OPTIONS.values() for name in option.keywords)}
+        if unknown := sorted(set(kwargs) - known - _KIT_ONLY):
             raise BadInput(
                 f"Unknown judge option{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; --judge-args "
-                f"takes {', '.join(sorted(_KNOWN))}."
+                f"takes {', '.join(sorted(known))}."
             )
         if kwargs.get("panel"):
             return cls._panel(kwargs)
-        name = kwargs.get("model")
-        if name is None or not str(name).strip():
+        names = [name for part in str(kwargs.get("model") or "").split(",") if (name := part.strip())]
+        if not names:
             raise NoJudge(NO_JUDGE)
-        names = [one.strip() for one in str(name).split(",") if one.strip()]
         if len(names) > 1:
-            return cls._panel({**kwargs, "panel": [{"model": one} for one in names]})
-        extra = kwargs.get("extra") or {}
-        if not isinstance(extra, Mapping):
-            raise BadInput("The judge option 'extra' must be an object that is merged into the request's body.")
-        default = cls(str(name).strip())
-        temperature = kwargs.get("temperature", default.temperature)
-        max_tokens = kwargs.get("max_tokens")
-        return cls(
-            name=default.name,
-            base_url=_text(kwargs.get("base_url") or kwargs.get("api_base")),
-            key=_text(kwargs.get("key")),
-            nproc=int(_number(kwargs, "nproc", default.nproc, 1, MAX_NPROC)),
-            retry=int(_number(kwargs, "retry", default.retry, 0, 100)),
-            timeout=_number(kwargs, "timeout", default.timeout, 0.001, 86_400),
-            protocol=str(kwargs.get("protocol") or default.protocol),
-            temperature=None if temperature is None else _number(kwargs, "temperature", 0.0, 0, 2),
-            max_tokens=None if max_tokens is None else int(_number(kwargs, "max_tokens", 1, 1, 10_000_000)),
-            extra=dict(extra),
-            n_rounds=None if kwargs.get("n_rounds") is None else int(_number(kwargs, "n_rounds", 1, 1, 20)),
-            rpm=None if kwargs.get("rpm") is None else _number(kwargs, "rpm", 1, 0.01, 10_000_000),
-            tpm=None if kwargs.get("tpm") is None else _number(kwargs, "tpm", 1, 1, 1e12),
-            stop_after=int(_number(kwargs, "stop_after", default.stop_after, 1, 1_000_000)),
-            max_answer_tokens=int(_number(kwargs, "max_answer_tokens", default.max_answer_tokens, 100, 10_000_000)),
-            fresh=_flag(kwargs, "fresh"),
-            no_calls=_flag(kwargs, "no_calls"),
-            key_env=_text(kwargs.get("key_env")),
-        )
+            return cls._panel({**kwargs, "panel": [{"model": name} for name in names]})
+        return cls(names[0], **_checked({**kwargs, "base_url": kwargs.get("base_url") or kwargs.get("api_base")}))
 
     @classmethod
     def _panel(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:
@@ -212,14 +155,15 @@ class JudgeOptions:
         shared = {name: value for name, value in kwargs.items() if name not in ("panel", "model")}
         if not isinstance(members, list) or not all(isinstance(one, Mapping) and one.get("model") for one in members):
             raise BadInput("The judge option 'panel' must be a list of objects, each with the name of a 'model'.")
-        for one in members:
-            if unknown := sorted(set(one) - _OF_MEMBER):
+        own = {name for option in OPTIONS.values() if not option.common for name in option.keywords}
+        for member in members:
+            if unknown := sorted(set(member) - own):
                 raise BadInput(f"A panel's member takes no option {', '.join(map(repr, unknown))}.")
-        found = [cls.from_kit_kwargs({**_not_said_by(one, shared), **one}) for one in members]
-        names = [one.name for one in found]
-        if len(found) < 2 or len(set(names)) < len(names):
+        judges = [cls.from_kit_kwargs({**_not_set_by(member, shared), **member}) for member in members]
+        names = [judge.name for judge in judges]
+        if len(judges) < 2 or len(set(names)) < len(names):
             raise BadInput(f"A panel needs two or more judges with different names, not {', '.join(names)}.")
-        return cls(", ".join(names), panel=tuple(found))
+        return cls(", ".join(names), panel=tuple(judges))
 
     def endpoint(self) -> str:
         """The server's base URL, without a trailing '/chat/completions'; a query of its own stays at its end.
@@ -227,18 +171,17 @@ class JudgeOptions:
         Raises:
             BadInput: it is not an http or https URL.
         """
-        named = self.base_url or next((found for name in URL_VARIABLES if (found := environment(name))), None)
+        import validators
+
+        named = self.base_url or next((url for name in URL_VARIABLES if (url := environment(name))), None)
         base, mark, query = (named or PUBLIC_URL).strip().partition("?")
         if mark:
             # The kit's runner puts its route behind whatever it was given.
             query = query.rstrip("/").removesuffix("/chat/completions")
         url = base.rstrip("/").removesuffix("/chat/completions").rstrip("/") + mark + query
-        try:
-            parts = urlsplit(url)
-            readable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            readable = False
-        if not readable:
+        # Containers have names with underscores, which the library takes for no host's.
+        plain = url.replace("_", "-")
+        if not validators.url(plain, simple_host=True, strict_query=False, validate_scheme=_is_web):
             raise BadInput(f"The {self.role}'s base URL '{shown_url(url)}' is not of the form http://host:port/v1.")
         return url
 
@@ -246,22 +189,24 @@ class JudgeOptions:
         """The key to send: the option, else the environment's, else 'EMPTY' where a base URL was given.
 
         Raises:
-            JudgeError: there is none; the message names the ways to give one.
+            NoJudge: there is none; the message names the ways to give one.
+            BadInput: it holds characters that no key has.
         """
         if self.key_env:
-            found = environment(self.key_env)
-            if not found:
+            key = environment(self.key_env)
+            if not key:
                 shown = self.key_env if _VARIABLE.fullmatch(self.key_env) else "that 'key_env' names"
                 raise NoJudge(f"The environment variable {shown} with the key of '{self.name}' is not set.")
         else:
-            found = self.key or next((found for name in KEY_VARIABLES if (found := environment(name))), None)
-        if found and found.strip():
-            if not (found.strip().isascii() and found.strip().isprintable()):
-                raise BadInput(
-                    f"The {self.role}'s key holds characters that no key has (it is not shown here); copy it again "
-                    f"into {KEY_VARIABLES[0]}."
-                )
-            return found.strip()
+            key = self.key or next((value for name in KEY_VARIABLES if (value := environment(name))), None)
+        key = (key or "").strip()
+        if key and not (key.isascii() and key.isprintable()):
+            raise BadInput(
+                f"The {self.role}'s key holds characters that no key has (it is not shown here); copy it again "
+                f"into {KEY_VARIABLES[0]}."
+            )
+        if key:
+            return key
         if self.endpoint() != PUBLIC_URL:
             return NO_KEY
         raise NoJudge(
@@ -281,8 +226,16 @@ class JudgeOptions:
         named = [self.key, *(environment(name) for name in (self.key_env, *KEY_VARIABLES) if name)]
         proxies = [os.environ.get(spelled) for name in PROXY_VARIABLES for spelled in (name, name.upper())]
         urls = [self.base_url, *map(environment, URL_VARIABLES), *proxies]
-        found = {text.strip() for text in named if text} | set(values_named_secret(self.extra))
-        return frozenset(found.union(*(url_secrets(url) for url in urls if url)))
+        secrets = {text.strip() for text in named if text} | set(values_named_secret(self.extra))
+        return frozenset(secrets.union(*(url_secrets(url) for url in urls if url)))
+
+
+OPTIONS: Mapping[str, Option] = {
+    named.name: replace(said, keywords=said.keywords or (named.name,))
+    for named in fields(JudgeOptions)
+    if (said := named.metadata.get("option"))
+}
+"""What is said about each option, by the name of its field."""
 
 
 def parse_judge_args(text: str | None) -> dict[str, Any]:
@@ -293,40 +246,109 @@ def parse_judge_args(text: str | None) -> dict[str, Any]:
     """
     example = '{"protocol": "official"}'
     try:
-        found = json.loads(text) if text else {}
+        options = json.loads(text) if text else {}
     except ValueError as error:
         raise BadInput(f"--judge-args is not JSON ({error}); write it like '{example}'.") from None
-    if not isinstance(found, dict):
+    if not isinstance(options, dict):
         raise BadInput(f"--judge-args must be a JSON object, such as '{example}'.")
-    return found
+    return options
 
 
-def _not_said_by(member: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+def environment(name: str) -> str | None:
+    """A variable of the environment, else of the file ``.env`` in the working folder; None where it is empty.
+
+    Raises:
+        BadInput: the file cannot be read; what is in it is not shown.
+    """
+    if os.environ.get(name, "").strip():
+        return os.environ[name]
+    return env_file_values().get(name, "").strip() or None
+
+
+def env_file_values() -> dict[str, str]:
+    """All that the file ``.env`` in the working folder gives, which is never exported; empty where there is none.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    path = Path.cwd() / ".env"
+    try:
+        # Windows editors begin a file with a mark that would become a part of the first name.
+        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not UTF-8 text; save it as UTF-8, with one NAME=VALUE in a line.") from None
+    except OSError as error:
+        raise BadInput(
+            f"{path} cannot be read ({error.strerror}); make it readable for yourself alone (chmod 600)."
+        ) from None
+    if not text.strip():
+        return {}
+    from dotenv import dotenv_values
+
+    return {name: value for name, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items() if value}
+
+
+def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of all options but the name; what is None or blank has its default, but a temperature may be None.
+
+    Raises:
+        BadInput: a value has the wrong type or is out of range.
+    """
+    from pydantic import ValidationError
+
+    values = {name: kwargs[name] for name in OPTIONS if name in kwargs and not _is_unset(name, kwargs[name])}
+    try:
+        checked = _model().model_validate(values)
+    except ValidationError as error:
+        raise BadInput(_refusal(str(error.errors()[0]["loc"][0]), kwargs)) from None
+    return {name: getattr(checked, name) for name in values}
+
+
+def _is_unset(name: str, value: Any) -> bool:
+    if OPTIONS[name].low is not None:
+        return value is None and name != "temperature"
+    return name == "name" or not (value.strip() if isinstance(value, str) else value)
+
+
+def _refusal(name: str, kwargs: Mapping[str, Any]) -> str:
+    option, given = OPTIONS[name], kwargs[name]
+    if option.low is not None:
+        return f"The judge option '{name}' is {given!r}; it must be a number from {option.low:g} to {option.high:g}."
+    if option.common:
+        return f"The judge option '{name}' is {given!r}; it must be true or false."
+    # Whatever stands here may be a key.
+    form = "an object that is merged into the request's body" if name == "extra" else "a text"
+    return f"The judge option '{name}' must be {form}."
+
+
+def _not_set_by(member: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     """The common options without those that a member gives under their other name."""
     pairs = (("key", "key_env"), ("base_url", "api_base"))
     hidden = {name for pair in pairs if any(member.get(name) for name in pair) for name in pair}
     return {name: value for name, value in shared.items() if name not in hidden}
 
 
-def _flag(kwargs: Mapping[str, Any], name: str) -> bool:
-    value = kwargs.get(name)
-    if value not in (None, True, False):
-        raise BadInput(f"The judge option '{name}' is {value!r}; it must be true or false.")
-    return bool(value)
+@lru_cache(maxsize=1)
+def _model() -> type[BaseModel]:
+    """The pydantic model that the fields of :class:`JudgeOptions` declare."""
+    from pydantic import BeforeValidator, ConfigDict, Field, create_model
+
+    declared: dict[str, Any] = {}
+    for name, option in OPTIONS.items():
+        kind: Any = get_type_hints(JudgeOptions)[name]
+        if option.low is not None:
+            kind = Annotated[kind, BeforeValidator(_number)]
+        declared[name] = (kind, Field(None, ge=option.low, le=option.high, strict=kind is bool or None))
+    texts = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
+    return create_model("JudgeArguments", __config__=texts, **declared)
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None or not str(value).strip() else str(value).strip()
+def _number(value: Any) -> Any:
+    """A number as JSON or a shell gives it; pydantic would take true for 1, and no '1e3' for a whole number."""
+    if isinstance(value, bool):
+        raise ValueError(value)  # noqa: TRY004  # what pydantic wants to hear
+    return float(value) if isinstance(value, str) else value
 
 
-def _number(kwargs: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
-    value = kwargs.get(name)
-    if value is None:
-        return default
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if isinstance(value, bool) or not low <= number <= high:
-        raise BadInput(f"The judge option '{name}' is {value!r}; it must be a number from {low:g} to {high:g}.")
-    return number
+def _is_web(scheme: str) -> bool:
+    return scheme in ("http", "https")

@@ -20,6 +20,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.options import RULES
 from medqbench_vlmeval.prompts import official
 
 # This package's own judge wording: explicit criteria for 0, 1 and 2, delimited data, verdict last.
@@ -185,8 +186,6 @@ def _framed(task: Task, asked: str, end: str) -> str:
 
 
 PROTOCOLS = ("official", "official-5", "rubric", "rubric-joint")
-DEFAULT_PROTOCOL = "official"
-RULES = "rules"
 JOINT = "joint"
 MAX_ROUNDS = 20
 

@@ -28,7 +28,7 @@ from medqbench_vlmeval.answers.conclusion import SAME, conclusion_of, steps_apar
 from medqbench_vlmeval.benchmark import DIMENSIONS, QUALITY_LEVELS, Task
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
-from medqbench_vlmeval.judge.protocols import RULES
+from medqbench_vlmeval.judge.options import RULES
 from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 VERSION = "2"

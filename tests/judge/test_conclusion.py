@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.answers.conclusion import preference
-from medqbench_vlmeval.judge import preferred_image, quality_level
+from medqbench_vlmeval.answers.conclusion import preference, preferred_image, quality_level
 
 LEVELS: list[tuple[str, str | None]] = [
     ("Overall, the quality of this image is good.", "good"),

@@ -58,6 +58,9 @@ def test_no_judge_is_one_clear_sentence(model: dict[str, Any]) -> None:
         ({"a": 1, "b": 2}, "Unknown judge options 'a', 'b'"),
         ({"nproc": 0}, "'nproc' is 0; it must be a number from 1 to 1000"),
         ({"nproc": "many"}, "'nproc' is 'many'"),
+        ({"nproc": True}, "'nproc' is True"),
+        ({"nproc": 2.5}, "'nproc' is 2.5"),
+        ({"timeout": float("inf")}, "'timeout' is inf"),
         ({"retry": -1}, "'retry' is -1"),
         ({"timeout": 0}, "'timeout' is 0"),
         ({"temperature": 3}, "'temperature' is 3"),
@@ -73,6 +76,19 @@ def test_no_judge_is_one_clear_sentence(model: dict[str, Any]) -> None:
 def test_bad_options_are_named(more: dict[str, Any], words: str) -> None:
     with pytest.raises(BadInput, match=words):
         JudgeOptions.from_kit_kwargs({"model": "m", **more})
+
+
+def test_numbers_may_come_as_texts_and_blank_texts_are_defaults() -> None:
+    more = {"nproc": "1e2", "retry": "5", "timeout": 7, "protocol": " ", "base_url": "", "key": " k ", "extra": None}
+    options = JudgeOptions.from_kit_kwargs({"model": " m ", **more})
+    assert (options.name, options.nproc, options.retry, options.timeout) == ("m", 100, 5, 7.0)
+    assert (options.protocol, options.base_url, options.key, options.extra) == ("official", None, "k", {})
+
+
+def test_a_key_of_the_wrong_type_is_not_shown() -> None:
+    with pytest.raises(BadInput, match="'key' must be a text") as caught:
+        JudgeOptions.from_kit_kwargs({"model": "m", "key": ["sk-canary"]})
+    assert "sk-canary" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +112,20 @@ def test_a_base_url_keeps_its_query_and_its_user(url: str, endpoint: str) -> Non
     assert JudgeOptions("m", url).endpoint() == endpoint
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8000/v1",
+        "http://localhost/v1",
+        "http://my_judge:8000/v1",
+        "http://[::1]:8000/v1",
+        "https://a.b/c",
+    ],
+)
+def test_servers_of_all_kinds_have_a_url(url: str) -> None:
+    assert JudgeOptions("m", url).endpoint() == url
+
+
 def test_the_environment_gives_the_base_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert JudgeOptions("m").endpoint() == "https://api.openai.com/v1"
     monkeypatch.setenv("OPENAI_API_BASE", "http://kit:1/v1/chat/completions")
@@ -106,7 +136,17 @@ def test_the_environment_gives_the_base_url(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "ftp://h/v1", "http://", "h", "http://h:port/v1", "http://[h/v1", "http://:80/v1"]
+    "url",
+    [
+        "localhost:8000",
+        "ftp://h/v1",
+        "http://",
+        "h",
+        "http://h:port/v1",
+        "http://[h/v1",
+        "http://:80/v1",
+        "http://a b/v1",
+    ],
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(BadInput, match="base URL"):
