@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from medqbench_vlmeval.answers.conclusion import image_references
-from medqbench_vlmeval.answers.plain import sentences
+from medqbench_vlmeval.answers.plain import description_sentences
 
 
 @dataclass(frozen=True)
@@ -228,7 +228,7 @@ class Finding:
 def findings(text: str, comparative: bool) -> Mapping[Key, Finding]:
     """The findings of a description by attribute and image (1 or 2 in a comparison where it is told, else None)."""
     found: dict[Key, Finding] = {}
-    for sentence in sentences(text):
+    for sentence in description_sentences(text):
         references = image_references(sentence) if comparative else []
         for attribute, side, strength, start, end in _mentions(sentence):
             key = (attribute, _image_of(sentence, references, start, end))

@@ -38,13 +38,12 @@ from medqbench_vlmeval.answers.plain import (
     OPEN,
     after_reply_token,
     clean,
-    first_turn,
     fold,
-    plain,
+    own_turn,
+    plain_answer,
     shorten,
     split_thoughts,
     turns,
-    without_echo,
     without_struck,
     without_tokens,
 )
@@ -268,9 +267,7 @@ def _extract(reply: str, options: Mapping[str, str]) -> Extraction:
 
 def _first_turn(text: str, options: OptionSet) -> Extraction:
     """The extraction from the model's own turn: no echo before it, no made-up turns after it."""
-    if "<|channel|>" not in text and ("<" in text or "[" in text):
-        text = first_turn(without_echo(text))
-    answer, thoughts = split_thoughts(text)
+    answer, thoughts = split_thoughts(own_turn(text))
     answer = without_struck(fold(shorten(without_tokens(answer))))
     if not answer.strip():
         return _from_thoughts(thoughts, options)
@@ -280,7 +277,7 @@ def _first_turn(text: str, options: OptionSet) -> Extraction:
     found = None
     parts = turns(answer)
     for at, part in enumerate(parts):
-        found = _read_above(plain(part), options)
+        found = _read_above(plain_answer(part), options)
         if at == len(parts) - 1 or (found is not None and found.letter is not None and found.rule != "option text"):
             break
     return found or Extraction(None, NO_ANSWER)
@@ -300,7 +297,7 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Extraction:
     """A thought counts only where it ends with a marked or labelled answer: all else may still have changed."""
     if thoughts is None or not thoughts.strip():
         return Extraction(None, EMPTY)
-    text = plain(fold(shorten(without_tokens(thoughts))))
+    text = plain_answer(fold(shorten(without_tokens(thoughts))))
     if len(text) <= 12:
         found = _read(text, options)
         # '<think>B' is an answer behind a stray token; '<think>maybe B' is a thought that was cut off.

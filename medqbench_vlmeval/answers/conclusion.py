@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from medqbench_vlmeval.answers.plain import sentences
+from medqbench_vlmeval.answers.plain import description_sentences
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, Task
 
 # Which of two images a text speaks of.
@@ -148,7 +148,7 @@ def quality_level(text: str) -> str | None:
     usable' are reject, 'not poor' and 'not excellent' usable.
     """
     found: dict[int, str] = {}
-    for sentence in sentences(text):
+    for sentence in description_sentences(text):
         if sentence.endswith("?"):
             continue
         for rank, level in _levels_in(sentence):
@@ -158,7 +158,7 @@ def quality_level(text: str) -> str | None:
 
 def preference(text: str) -> int | str | None:
     """Which image a comparison prefers: 1, 2 or 'same'; None where that is not stated. The last statement wins."""
-    for sentence in reversed(sentences(text)):
+    for sentence in reversed(description_sentences(text)):
         if not sentence.endswith("?") and (found := _preference_in(sentence)) is not None:
             return found
     return None

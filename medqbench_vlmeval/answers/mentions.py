@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from medqbench_vlmeval.answers.options import NO_WORDS, SEVERAL, YES_WORDS, OptionSet, Reading, mentioned
+from medqbench_vlmeval.answers.plain import sentences
 
 _CLAUSE = re.compile(
     r"[.;:!?\n]|\bbut\b|\bhowever\b|\binstead(?! of)\b|\brather(?! than)\b|\bwhile\b|\balthough\b|\bso\b"
@@ -261,9 +262,6 @@ _DESPITE = re.compile(r"\b(?:but|however|nevertheless|nonetheless|that said|stil
 _CONCESSION = re.compile(r"(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z", re.IGNORECASE)
 
 
-_SENTENCE = re.compile(r"(?<=[.!?\n])[\s\"')\]]+|\n+|(?<=。)")
-
-
 _CONCLUDING = re.compile(
     r"\b(?:therefore|thus|so|hence|overall|in conclusion|in summary|to sum up|to summarize|conclusion"
     r"|consequently|actually|ultimately|best described|(?:strongly |clearly |most )?(?:indicat|suggest)\w*"
@@ -350,11 +348,6 @@ def said_both(text: str, options: OptionSet) -> Reading | None:
     found = [_LONE_SAID.match(part) for part in sentences(text)]
     letters = {options.said(said[1]) for said in found if said is not None}
     return Reading(None, SEVERAL) if len(letters) > 1 and all(found) else None
-
-
-def sentences(text: str) -> list[str]:
-    """The sentences and lines of a text."""
-    return [part for part in _SENTENCE.split(text) if part and part.strip()]
 
 
 def refused(text: str, options: OptionSet) -> Reading | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from medqbench_vlmeval.answers.plain import CLOSE, OPEN, clean, fold, plain
+from medqbench_vlmeval.answers.plain import CLOSE, OPEN, clean, fold, plain_answer
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 # Scripts that put no spaces between words: a text may be found inside a run of letters.
@@ -193,7 +193,7 @@ def option_set(options: Mapping[str, str]) -> OptionSet:
 
 @lru_cache(maxsize=4096)
 def _compile(items: tuple[tuple[str, str], ...]) -> OptionSet:
-    texts = {letter.strip().upper(): plain(fold(clean(str(text)))) for letter, text in items}
+    texts = {letter.strip().upper(): plain_answer(fold(clean(str(text)))) for letter, text in items}
     words = {letter: words_of(text) for letter, text in texts.items()}
     yes = _starting(words, YES_WORDS)
     no = _starting(words, NO_WORDS)

@@ -1,7 +1,13 @@
-"""Characters: what a reader does not see is taken out, what looks like a plain letter becomes one.
+"""Reply texts made plain for every reader: multiple-choice answers, judge verdicts and conclusions.
 
-Full NFKC is not used: it turns '℃' into a letter C, and its reordering of combining marks is quadratic on
-hostile replies. The table here folds, one character at a time, the dresses in which option letters come.
+A reply is cleaned in steps, each a function: invisible and control characters (:func:`clean`), struck-out words
+(:func:`without_struck`), thoughts (:func:`split_thoughts`, :func:`without_thoughts`), turns of a chat that the model
+echoed or made up (:func:`own_turn`, :func:`turns`), markup (:func:`plain_answer`, :func:`plain_verdict`) and sentences
+(:func:`sentences`, :func:`description_sentences`). The readers share the steps and differ in their order:
+
+- an answer (:mod:`.choice`) keeps letters apart from signs, so characters are folded one by one (:func:`fold`), and
+  boxes and tags become brackets around what was marked as the answer;
+- a judge's verdict and a description are read as spoken (:func:`spoken_text`): NFKC, ASCII digits, no thoughts.
 """
 
 from __future__ import annotations
@@ -16,81 +22,40 @@ HEAD = 2_500
 TAIL = 6_000
 _NEAR = 300  # characters on each side of the cut in which a sentence may end
 
+# Zero-width, direction, variation and tag characters; U+20E3 makes key-caps of digits.
 _INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20e3\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U0001f3fb-\U0001f3ff\U000e0000-\U000e0fff]+"
 )
 # Terminal colours: 'ESC [ 1 m' would leave '[1m' behind when only the control character went.
 _ANSI = re.compile("(?:\x1b\\[|\x9b)[0-?]{0,20}[ -/]{0,4}[@-~]|\x1b[()][0-9A-Z]")
 # Private-use characters go too: the markup step uses two of them as brackets around an answer.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff\ufffd]+")
-# Long runs would make 'skip the blanks' patterns quadratic, and tell a reader nothing.
-_BLANKS = re.compile(r"[ \t]{2,}")
-_BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
-_REPEATED = re.compile(r"([^\w\s])\1{3,}")
-_LAST_WORD = re.compile(r"\w{1,80}\Z")
-_FIRST_WORD = re.compile(r"\A\w{1,80}")
-# The cut goes where a sentence ends, so that no half of one is read together with another one's other half.
-_LAST_STOP = re.compile(r".*[.!?\n。]", re.DOTALL)
-_FIRST_STOP = re.compile(r"[.!?](?=\s)|[\n。]")
-_SEAM = "\n\nomitted\n\n"
 _LINE_END = re.compile("\r\n?|[\u2028\u2029\u0085]|_x000[AD]_")
 _ESCAPED_CONTROL = re.compile(r"_x00[01][0-9A-Fa-f]_")
-# Cyrillic and Greek capitals that look like A, B, C count where nothing but an option label can stand.
-_LOOKALIKE = re.compile(r"(?<!\w)[АВСΑΒ](?=\s*(?:[).:*\]}\n]|\Z))")
-# Chinese, Japanese and Korean put no space beside a Latin word: '这是MRI图像'.
-_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-_SCRIPT_EDGE = re.compile(rf"(?<=[{_UNSPACED}])(?=[A-Za-z]{{2}})|(?<=[A-Za-z]{{2}})(?=[{_UNSPACED}])")
-_LOOKALIKES = str.maketrans("АВСΑΒ", "ABCAB")
+# Words that are struck through are taken back. A tilde with a blank inside, as in 'well~~ B', strikes nothing.
+_STRUCK = re.compile(
+    r"(?<!~)~~(?=[^\s~])[^~\n]{1,300}(?<=[^\s~])~~(?!~)|<(?P<tag>del|s|strike)>[^<>\n]{0,300}</(?P=tag)>"
+    "|(?:[^\n\u0335\u0336][\u0335\u0336])+",
+    re.IGNORECASE,
+)
 
 
-@lru_cache(maxsize=1)
-def _folds() -> dict[int, str]:
-    folds = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-    folds |= {0x2474 + 40 + i: f"({chr(97 + i)})" for i in range(26)}  # parenthesised small letters
-    for first in (0x1F110,):
-        folds |= {first + i: f"({chr(65 + i)})" for i in range(26)}
-    for first in (0x24B6, 0x1F130, 0x1F150, 0x1F170, 0x1F1E6):
-        folds |= {first + i: chr(65 + i) for i in range(26)}
-    folds |= {0x24D0 + i: chr(97 + i) for i in range(26)}
-    for code in range(0x1D400, 0x1D7CC):
-        plain = unicodedata.normalize("NFKC", chr(code))
-        if len(plain) == 1 and plain.isascii():
-            folds[code] = plain
-    folds |= dict.fromkeys([0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000], " ")
-    # How tokenizers write a space and a line break, where a reply was joined from raw tokens.
-    folds |= {ord("▁"): " ", ord("Ġ"): " ", ord("Ċ"): "\n"}
-    pairs = {
-        "“”„‟«»＂〝〞": '"',
-        "‘’‚‛‹›ʼ´": "'",
-        "‐‑−": "-",
-        "–—―": " - ",
-        "【「『《〈〔〖⟨": "[",
-        "】」』》〉〕〗⟩": "]",
-        "：": ": ",
-        "。．｡": ". ",
-        "，،": ", ",
-        "；؛": "; ",
-        "？؟": "? ",
-        "！": "! ",
-        "⇒➔➜➡⟶⟹": "→",
-        "।": ".",
-        "⁄∕": "/",
-        "…": "...",
-    }
-    for characters, plain in pairs.items():
-        folds |= {ord(character): plain for character in characters}
-    return folds
+def clean(text: str) -> str:
+    """Remove invisible characters, and turn control characters into blanks. Linear in the text's length."""
+    if not text.isascii():
+        text = _INVISIBLE.sub("", text)
+    if "\x1b" in text or "\x9b" in text:
+        text = _ANSI.sub("", text)
+    text = _LINE_END.sub("\n", text)
+    return _ESCAPED_CONTROL.sub(" ", _CONTROL.sub(" ", text))
 
 
-def clean(reply: str) -> str:
-    """The reply without invisible and control characters. Linear in its length."""
-    if not reply.isascii():
-        reply = _INVISIBLE.sub("", reply)
-    if "\x1b" in reply or "\x9b" in reply:
-        reply = _ANSI.sub("", reply)
-    reply = _LINE_END.sub("\n", reply)
-    return _ESCAPED_CONTROL.sub(" ", _CONTROL.sub(" ", reply))
+def without_struck(text: str) -> str:
+    """Remove what the model struck through: '~~B~~ A', '<del>B</del> A'."""
+    if not any(mark in text for mark in "~<\u0335\u0336"):
+        return text
+    return _STRUCK.sub(" ", text)
 
 
 def may_say(text: str, stems: Iterable[str]) -> bool:
@@ -108,8 +73,20 @@ def may_say(text: str, stems: Iterable[str]) -> bool:
     return False
 
 
+# Long runs would make 'skip the blanks' patterns quadratic, and tell a reader nothing.
+_BLANKS = re.compile(r"[ \t]{2,}")
+_BLANK_LINES = re.compile(r"\n[ \t\n]*\n")
+_REPEATED = re.compile(r"([^\w\s])\1{3,}")
+_LAST_WORD = re.compile(r"\w{1,80}\Z")
+_FIRST_WORD = re.compile(r"\A\w{1,80}")
+# The cut goes where a sentence ends, so that no half of one is read together with another one's other half.
+_LAST_STOP = re.compile(r".*[.!?\n。]", re.DOTALL)
+_FIRST_STOP = re.compile(r"[.!?](?=\s)|[\n。]")
+_SEAM = "\n\nomitted\n\n"
+
+
 def shorten(text: str) -> str:
-    """The text's first ``HEAD`` and last ``TAIL`` characters: an answer stands at the start or at the end."""
+    """Keep the first ``HEAD`` and the last ``TAIL`` characters: an answer stands at the start or at the end."""
     text = _REPEATED.sub(r"\1\1\1", _BLANKS.sub(" ", _BLANK_LINES.sub("\n\n", text.strip())))
     if len(text) <= HEAD + TAIL:
         return text
@@ -122,109 +99,125 @@ def shorten(text: str) -> str:
     return f"{head}{_SEAM}{tail}"
 
 
+# Cyrillic and Greek capitals that look like A, B, C count where nothing but an option label can stand.
+_LOOKALIKE = re.compile(r"(?<!\w)[АВСΑΒ](?=\s*(?:[).:*\]}\n]|\Z))")
+_LOOKALIKES = str.maketrans("АВСΑΒ", "ABCAB")
+# Chinese, Japanese and Korean put no space beside a Latin word: '这是MRI图像'.
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_SCRIPT_EDGE = re.compile(rf"(?<=[{_UNSPACED}])(?=[A-Za-z]{{2}})|(?<=[A-Za-z]{{2}})(?=[{_UNSPACED}])")
+_SIGNS = {
+    "“”„‟«»＂〝〞": '"',
+    "‘’‚‛‹›ʼ´": "'",
+    "‐‑−": "-",
+    "–—―": " - ",
+    "【「『《〈〔〖⟨": "[",
+    "】」』》〉〕〗⟩": "]",
+    "：": ": ",
+    "。．｡": ". ",
+    "，،": ", ",
+    "；؛": "; ",
+    "？؟": "? ",
+    "！": "! ",
+    "⇒➔➜➡⟶⟹": "→",
+    "।": ".",
+    "⁄∕": "/",
+    "…": "...",
+    # How tokenizers write a space and a line break, where a reply was joined from raw tokens.
+    "▁Ġ\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000": " ",
+    "Ċ": "\n",
+}
+
+
+@lru_cache(maxsize=1)
+def _folds() -> dict[int, str]:
+    folds = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    # Small and capital letters in brackets, then capital and small ones in circles and boxes.
+    for first, letter, dress in (
+        (0x249C, "a", "({})"),
+        (0x1F110, "A", "({})"),
+        *((start, "A", "{}") for start in (0x24B6, 0x1F130, 0x1F150, 0x1F170, 0x1F1E6)),
+        (0x24D0, "a", "{}"),
+    ):
+        folds |= {first + i: dress.format(chr(ord(letter) + i)) for i in range(26)}
+    for code in range(0x1D400, 0x1D7CC):
+        plain = unicodedata.normalize("NFKC", chr(code))
+        if len(plain) == 1 and plain.isascii():
+            folds[code] = plain
+    return folds | {ord(sign): plain for signs, plain in _SIGNS.items() for sign in signs}
+
+
 def fold(text: str) -> str:
-    """Full-width, circled, styled and look-alike letters and their punctuation as plain ones."""
+    """Write full-width, circled, styled and look-alike letters and their punctuation as plain ones.
+
+    Full NFKC is not used: it turns '℃' into a letter C, and its reordering of combining marks is quadratic on hostile
+    replies. The table folds, one character at a time, the dresses in which option letters come.
+    """
     if text.isascii():
         return text
     text = _SCRIPT_EDGE.sub(" ", text.translate(_folds()))
     return _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), text)
 
 
-# Markup: markdown, HTML, LaTeX and JSON escapes come off; marked answers are put in brackets of our own.
+# Thinking and turns: which part of a reply is the model's answer.
 
-
-# Two private-use characters (cleaning has taken them out of the reply) around what was marked as the answer.
-OPEN, CLOSE = "\ue000", "\ue001"
-
-_TAG = r"answers?|final[_ -]?answers?|choice|option|conclusion|final|result|solution"
-_TAG_OPEN = re.compile(rf"<\s*(?:{_TAG})\s*>|<\|begin_of_box\|>|\[ANSWER\]", re.IGNORECASE)
-_TAG_CLOSE = re.compile(rf"<\s*/\s*(?:{_TAG})\s*>|<\|end_of_box\|>|\[/ANSWER\]", re.IGNORECASE)
-_BOX = re.compile(r"\\*(?:frame|f)?(?:\bb?oxed|box)\s*\{")
-_FENCE = re.compile(r"```[A-Za-z]*")
-_LATEX_TEXT = re.compile(
-    r"\\+(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|bm|bf|rm|mbox)\s*\{([^{}\n]{0,200})\}"
+_THOUGHT = r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|seed:think"
+_TAGS = (
+    rf"<\|?/?\|?(?:{_THOUGHT})\|?>|◁/?think▷|\[/?THINK\]|<unused9[45]>|<\|(?:begin|end)_of_thought\|>"
+    r"|<\|channel\|>(?:analysis|final)(?:<\|message\|>)?"
 )
-_LATEX_REST = re.compile(r"\\+(?:text(?:bf|rm)?|quad|displaystyle)\b|\\+[,;:! ]")
-_ESCAPE = re.compile(r"\\+(?=[\"'_*#()\[\].\-$&%])")
-_LETTERED_TAG = re.compile(
-    r"</?(?:b|strong|i|em|p|br|span|code|u|center|div|ins|li|ol|ul|sub|sup|h\d|font)\b[^<>\n]{0,80}/?>", re.I
-)
-_ENTITY = re.compile(r"&(?:nbsp|quot|amp|lt|gt|#39);")
-_ANGLED = re.compile(r"<([A-Z])>")
-_EMPHASIS = re.compile(r"[*`~$]+|(?<![^\W_])_+|_+(?![^\W_])")
-# Words that are struck through are taken back. A tilde with a blank inside, as in 'well~~ B', strikes nothing.
-_STRUCK = re.compile(
-    r"(?<!~)~~(?=[^\s~])[^~\n]{1,300}(?<=[^\s~])~~(?!~)|<(?P<tag>del|strike)>[^<>\n]{0,300}</(?P=tag)>"
-    "|(?:[^\n\u0335\u0336][\u0335\u0336])+",
-    re.IGNORECASE,
-)
-_LINE_START = re.compile(r"^[ \t]*(?:#{1,6}|>+)(?=[ \t]|$|[A-Z])[ \t]*", re.MULTILINE)
-# A ticked box whose tick would be taken for emphasis.
-_STARRED = re.compile(r"^([ \t]*(?:[-+*][ \t]+)?)\[\*\](?=[ \t])", re.MULTILINE)
-_REACH = 300
-
-
-def without_struck(text: str) -> str:
-    """The text without what the model struck through: '~~B~~ A', '<del>B</del> A'."""
-    if not any(mark in text for mark in "~<\u0335\u0336"):
-        return text
-    return _STRUCK.sub(" ", text)
-
-
-def _unbox(text: str) -> str:
-    parts, position = [], 0
-    for box in _BOX.finditer(text):
-        if box.start() < position:
-            continue
-        depth, end = 1, box.end()
-        limit = min(len(text), end + _REACH)
-        while end < limit and depth:
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            end += 1
-        inside = text[box.end() : end - 1] if depth == 0 else text[box.end() : end]
-        parts += [text[position : box.start()], OPEN, inside, CLOSE]
-        position = end
-    parts.append(text[position:])
-    return "".join(parts)
-
-
-def plain(text: str) -> str:
-    """The text without markup; ``OPEN`` and ``CLOSE`` stand around boxed and tagged answers."""
-    if "<" in text or "[" in text:
-        text = _TAG_CLOSE.sub(CLOSE, _TAG_OPEN.sub(OPEN, text))
-        text = _LETTERED_TAG.sub(" ", _ANGLED.sub(r"(\1)", text) if "</" not in text else text)
-    if "[*]" in text:
-        text = _STARRED.sub(r"\1[x]", text)
-    if "&" in text:
-        text = _ENTITY.sub(" ", text)
-    if "`" in text:
-        text = _FENCE.sub("\n", text)
-    if "{" in text or "\\" in text:
-        text = _LATEX_TEXT.sub(r"\1", _LATEX_TEXT.sub(r"\1", text))
-        if "oxed" in text or "box" in text:
-            text = _unbox(text)
-        text = _ESCAPE.sub("", _LATEX_REST.sub(" ", text))
-    if any(mark in text for mark in "*`~$_"):
-        text = _EMPHASIS.sub("", text)
-    if "#" in text or ">" in text:
-        text = _LINE_START.sub("", text)
-    return text.strip()
-
-
-# Which part of a reply is the model's answer: not its thoughts, not the turns that it made up afterwards.
-
-
-_THOUGHT = r"think(?:ing)?|thoughts?|reasoning|analysis|seed:think|reflection"
-_OPEN = re.compile(
-    rf"<\|?(?:{_THOUGHT})\|?>|◁think▷|<unused94>|\[THINK\]|<\|channel\|>analysis(?:<\|message\|>)?",
-    re.IGNORECASE,
-)
-_CLOSE = re.compile(
-    rf"</\|?(?:{_THOUGHT})\|?>|<\|/(?:{_THOUGHT})\|>|◁/think▷|<unused95>|\[/THINK\]"
-    r"|<\|channel\|>final(?:<\|message\|>)?|^#+[ \t]*Final Response[ \t:*]*$",
+_CLOSING = re.compile(r"/|95>|<\|end_|final", re.IGNORECASE)
+_ANSWER_TAG = re.compile(
+    rf"(?P<tag>{_TAGS}|<\|?/?\|?analysis\|?>|\A\s*#+[ \t]*Thinking\b|^#+[ \t]*Final Response[ \t:*]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
-_PLAIN_THOUGHT = re.compile(r"^\s*#+[ \t]*Thinking\b", re.IGNORECASE)
+# A tag in quotes, or one that is called a tag, is spoken about: judges quote the tags of the answers that they read.
+_JUDGE_TAG = re.compile(
+    rf"(?:(?P<quote>[`\"'“‘])(?=(?:{_TAGS})[`\"'”’]))?(?P<tag>{_TAGS})"
+    r"(?P<named>[`\"'”’]?\s{0,2}(?:tags?|blocks?|sections?|tokens?|markers?|elements?)\b)?",
+    re.IGNORECASE,
+)
+
+
+def _outside_thoughts(text: str, tags: Iterable[re.Match[str]]) -> tuple[list[str], int | None]:
+    """The parts of a text outside of thoughts, and where a thought begins that was opened and never closed.
+
+    A closing tag without an opening one ends a thought that the chat template had opened.
+    """
+    parts: list[str] = []
+    position, opened = 0, None
+    for tag in tags:
+        if _CLOSING.search(tag["tag"]):
+            if opened is None:
+                parts = []
+            position, opened = tag.end("tag"), None
+        elif opened is None:
+            parts.append(text[position : tag.start("tag")])
+            opened = tag.end("tag")
+    if opened is None:
+        parts.append(text[position:])
+    return parts, opened
+
+
+def split_thoughts(text: str) -> tuple[str, str | None]:
+    """Split a reply to a question into its answer and its thoughts (None where it has none).
+
+    The answer is what follows the last closing tag. Where a thought was opened and never closed, what stood before it
+    is the answer.
+    """
+    tags = list(_ANSWER_TAG.finditer(text))
+    parts, opened = _outside_thoughts(text, tags)
+    if opened is not None:
+        return parts[-1], text[opened:]
+    return parts[-1], text[: tags[-1].start()] if tags else None
+
+
+def without_thoughts(text: str) -> str | None:
+    """Remove the closed thoughts of a judge; None where one was opened and never closed: the reply never came."""
+    tags = (tag for tag in _JUDGE_TAG.finditer(text) if not (tag["quote"] or tag["named"]))
+    parts, opened = _outside_thoughts(text, tags)
+    return "".join(parts) if opened is None else None
+
+
 _END = re.compile(
     r"<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return|eos)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
     r"|\[/?INST\]|<\|user\|>|<｜User｜>",
@@ -274,28 +267,16 @@ _SPECIAL = re.compile(
 )
 
 
-def split_thoughts(text: str) -> tuple[str, str | None]:
-    """``(answer part, thoughts)``.
+def own_turn(text: str) -> str:
+    """Keep the model's own turn where a chat template's tokens mark it.
 
-    The answer part is what follows the last closing mark. Where a thought was opened and never closed, what
-    stood before it is the answer part. Thoughts are None where there were none.
+    An echo of the prompt at the start goes, and so does all behind the first end-of-turn token that has something
+    before it. The channels of a reply are thoughts and answer, not turns.
     """
-    ends = list(_CLOSE.finditer(text))
-    if ends:
-        end = ends[-1]
-        rest = text[end.end() :]
-        again = _OPEN.search(rest)
-        if again is not None:
-            return rest[: again.start()], rest[again.end() :]
-        return rest, text[: end.start()]
-    start = _OPEN.search(text) or _PLAIN_THOUGHT.search(text)
-    if start is not None:
-        return text[: start.start()], text[start.end() :]
-    return text, None
-
-
-def first_turn(text: str) -> str:
-    """The text up to the first end-of-turn token that has something before it."""
+    if "<|channel|>" in text or not ("<" in text or "[" in text):
+        return text
+    if _ECHO.match(text) is not None and (start := _REPLY_STARTS.search(text)) is not None:
+        text = text[start.end() :]
     position = 0
     for end in _END.finditer(text):
         if _SPECIAL.sub("", text[position : end.start()]).strip():
@@ -304,23 +285,15 @@ def first_turn(text: str) -> str:
     return text
 
 
-def without_tokens(text: str) -> str:
-    """The text without the special tokens of chat templates."""
-    return _SPECIAL.sub(" ", text) if "<" in text or "[" in text else text
-
-
-def without_echo(text: str) -> str:
-    """The text without an echo of the prompt in the tokens of a chat template, at its start."""
-    if _ECHO.match(text) is None:
-        return text
-    start = _REPLY_STARTS.search(text)
-    return text[start.end() :] if start is not None else text
-
-
 def after_reply_token(text: str) -> str:
     """What follows the first token that opens the assistant's turn; nothing where there is none."""
     start = _REPLY_STARTS.search(text)
     return text[start.end() :] if start is not None else ""
+
+
+def without_tokens(text: str) -> str:
+    """Remove the special tokens of chat templates."""
+    return _SPECIAL.sub(" ", text) if "<" in text or "[" in text else text
 
 
 def turns(text: str) -> tuple[str, ...]:
@@ -329,12 +302,12 @@ def turns(text: str) -> tuple[str, ...]:
     The last part is the reply up to the first turn that the model made up, or, after an echo of the question, what
     the assistant says first; the parts before it end at headings that may or may not open a new task.
     """
-    body = _own_turn(text)
+    body = _before_made_up_turns(text)
     before = [body[: cut.start()] for cut in _NEXT_TASK.finditer(body)][:3]
     return (*(part for part in before if part.strip()), body)
 
 
-def _own_turn(text: str) -> str:
+def _before_made_up_turns(text: str) -> str:
     if not any(mark in text for mark in ":：<["):  # each pattern below has one of them
         return text
     cuts = list(itertools.islice(_NEXT_TURN.finditer(text), 3))
@@ -342,8 +315,8 @@ def _own_turn(text: str) -> str:
     if cuts and (not text[: cuts[0].start()].strip() or _PREAMBLE.match(text)):
         # An echo of the question. The next one is made up, if this one has been answered.
         for cut in cuts[1:]:
-            said = text[cuts[0].end() : cut.start()]
-            if _ASSISTANT.search(said) or _ANSWERED.search(said):
+            between = text[cuts[0].end() : cut.start()]
+            if _ASSISTANT.search(between) or _ANSWERED.search(between):
                 part = text[: cut.start()]
                 break
     elif cuts:
@@ -351,36 +324,83 @@ def _own_turn(text: str) -> str:
     replied = _REPLIED.match(part)
     if replied is not None:
         part = replied[1]
-    said_by = list(_ASSISTANT.finditer(part))
-    if said_by and part[said_by[-1].end() :].strip():
-        part = part[said_by[-1].end() :]
+    speakers = list(_ASSISTANT.finditer(part))
+    if speakers and part[speakers[-1].end() :].strip():
+        part = part[speakers[-1].end() :]
     return part
 
 
-# Judge replies made plain before a verdict is looked for: no thinking aloud, no markup, one form for each sign.
-
-
-# Zero-width and direction characters hide text from the eye and from patterns; U+20E3 makes key-caps of digits.
-_VERDICT_TEXT_INVISIBLE = re.compile(
-    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\u20e3]"
+# Two private-use characters (``clean`` has taken them out of the reply) around what was marked as the answer.
+OPEN, CLOSE = "\ue000", "\ue001"
+_TAG = r"answers?|final[_ -]?answers?|choice|option|conclusion|final|result|solution"
+_TAG_OPEN = re.compile(rf"<\s*(?:{_TAG})\s*>|<\|begin_of_box\|>|\[ANSWER\]", re.IGNORECASE)
+_TAG_CLOSE = re.compile(rf"<\s*/\s*(?:{_TAG})\s*>|<\|end_of_box\|>|\[/ANSWER\]", re.IGNORECASE)
+_BOX = re.compile(r"\\*(?:frame|f)?(?:\bb?oxed|box)\s*\{")
+_BOX_REACH = 300
+_FENCE = re.compile(r"```[A-Za-z]*")
+_LATEX_TEXT = re.compile(
+    r"\\+(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mathsf|operatorname|bm|bf|rm|mbox)\s*\{([^{}\n]{0,200})\}"
 )
+_LATEX_REST = re.compile(r"\\+(?:text(?:bf|rm)?|quad|displaystyle)\b|\\+[,;:! ]")
+_ESCAPE = re.compile(r"\\+(?=[\"'_*#()\[\].\-$&%])")
+_LETTERED_TAG = re.compile(
+    r"</?(?:b|strong|i|em|p|br|span|code|u|center|div|ins|li|ol|ul|sub|sup|h\d|font)\b[^<>\n]{0,80}/?>", re.I
+)
+_ENTITY = re.compile(r"&(?:nbsp|quot|amp|lt|gt|#39);")
+_ANGLED = re.compile(r"<([A-Z])>")
+_EMPHASIS = re.compile(r"[*`~$]+|(?<![^\W_])_+|_+(?![^\W_])")
+_LINE_START = re.compile(r"^[ \t]*(?:#{1,6}|>+)(?=[ \t]|$|[A-Z])[ \t]*", re.MULTILINE)
+# A ticked box whose tick would be taken for emphasis.
+_STARRED = re.compile(r"^([ \t]*(?:[-+*][ \t]+)?)\[\*\](?=[ \t])", re.MULTILINE)
+
+
+def plain_answer(text: str) -> str:
+    """Remove markdown, HTML, LaTeX and escapes; ``OPEN`` and ``CLOSE`` stand around boxed and tagged answers."""
+    if "<" in text or "[" in text:
+        text = _TAG_CLOSE.sub(CLOSE, _TAG_OPEN.sub(OPEN, text))
+        text = _LETTERED_TAG.sub(" ", _ANGLED.sub(r"(\1)", text) if "</" not in text else text)
+    if "[*]" in text:
+        text = _STARRED.sub(r"\1[x]", text)
+    if "&" in text:
+        text = _ENTITY.sub(" ", text)
+    if "`" in text:
+        text = _FENCE.sub("\n", text)
+    if "{" in text or "\\" in text:
+        text = _LATEX_TEXT.sub(r"\1", _LATEX_TEXT.sub(r"\1", text))
+        if "oxed" in text or "box" in text:
+            text = _unbox(text)
+        text = _ESCAPE.sub("", _LATEX_REST.sub(" ", text))
+    if any(mark in text for mark in "*`~$_"):
+        text = _EMPHASIS.sub("", text)
+    if "#" in text or ">" in text:
+        text = _LINE_START.sub("", text)
+    return text.strip()
+
+
+def _unbox(text: str) -> str:
+    parts, position = [], 0
+    for box in _BOX.finditer(text):
+        if box.start() < position:
+            continue
+        depth, end = 1, box.end()
+        limit = min(len(text), end + _BOX_REACH)
+        while end < limit and depth:
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            end += 1
+        inside = text[box.end() : end - 1] if depth == 0 else text[box.end() : end]
+        parts += [text[position : box.start()], OPEN, inside, CLOSE]
+        position = end
+    parts.append(text[position:])
+    return "".join(parts)
+
+
 # As one half, NFKC would make '1\u20442' of it, which reads as 'one out of two'.
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215f\u2189]")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-_VERDICT_TEXT_STRUCK = re.compile(
-    r"~~[^~\n]{1,200}~~|<(?:del|s|strike)>[^<\n]{1,200}</(?:del|s|strike)>", re.IGNORECASE
-)
-_THINK = re.compile(
-    r"(?P<quote>[`\"'“‘]?)(?:<(?P<end>/?)(?:think|thinking|thought|thoughts|reasoning|reflection|scratchpad)>"
-    r"|◁(?P<kimi>/?)think▷|\[(?P<mistral>/?)THINK\]|<\|(?P<named>begin|end)_of_thought\|>)(?P<after>[`\"'”’]?)"
-    r"(?P<mention>\s{0,2}(?:tags?|blocks?|sections?|tokens?|markers?|elements?)\b)?",
-    re.IGNORECASE,
-)
-
 _QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|«[^»\n]*»|^[ \t]{0,8}>[^\n]*$', re.MULTILINE)
-_RUN = re.compile(r"['_]+")
+_QUOTES_AND_UNDERSCORES = re.compile(r"['_]+")
 # In this order: what carries meaning becomes a colon or a round bracket, the rest of the dress goes.
-_MARKUP = (
+_VERDICT_MARKUP = (
     (re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\b"), ""),
     (re.compile(r"\\boxed\s?\{"), " boxed: {"),
     (
@@ -402,79 +422,58 @@ _MARKUP = (
     (re.compile(r"^[ \t]*:(?=[^:\n]*:)", re.MULTILINE), ""),
     (re.compile(r"[^\S\n]{1,}"), " "),
 )
+_DESCRIPTION_MARKUP = re.compile(
+    r"</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“”„«»‘$\\{}\[\]]+|(?<!\w)'|'(?!\w)", re.IGNORECASE | re.MULTILINE
+)
 
 
-def plain_text(reply: str) -> str:
-    """The reply with ASCII digits and signs, without invisible characters and struck-out text."""
-    text = _VULGAR.sub("0.5", _VERDICT_TEXT_INVISIBLE.sub("", reply))
-    text = unicodedata.normalize("NFKC", text)
-    text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
-    return _VERDICT_TEXT_STRUCK.sub(" ", text)
+def spoken_text(reply: str) -> str | None:
+    """What a judge or a description says: ASCII digits and signs, nothing invisible, struck out or thought aloud.
 
-
-def without_thoughts(text: str) -> str | None:
-    """The text without its closed thinking blocks; None where a block was opened and never closed.
-
-    A closing tag without an opening one ends a block that the chat template had opened. A tag in quotes, or one
-    that is called a tag, is spoken about and opens nothing.
+    None where a thought was opened and never closed.
     """
-    kept: list[str] = []
-    position = 0
-    inside = False
-    for tag in _THINK.finditer(text):
-        if tag["mention"] or (tag["quote"] and tag["after"]):
-            continue
-        closes = "/" in (tag["end"], tag["kimi"], tag["mistral"]) or (tag["named"] or "").lower() == "end"
-        if closes:
-            if not inside:
-                kept = []
-            inside = False
-            position = tag.end()
-        elif not inside:
-            kept.append(text[position : tag.start()])
-            inside = True
-    if inside:
-        return None
-    return "".join([*kept, text[position:]])
+    text = unicodedata.normalize("NFKC", _VULGAR.sub("0.5", clean(reply)))
+    text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
+    return without_thoughts(without_struck(text))
 
 
 def without_quotations(text: str) -> str:
-    """The text without what stands in double quotes on one line, and without lines that are marked as quoted."""
+    """Remove what stands in double quotes on one line, and lines that are marked as quoted."""
     return _QUOTATION.sub(" ", text)
 
 
-def without_markup(text: str) -> str:
-    """The text without markdown, LaTeX and quotes; equals signs, arrows and table bars become colons, all
-    brackets round and all dashes hyphens, so that '| **Score** | [2] |' reads ' Score : (2) :'."""
-    text = _RUN.sub(_inside_word, text)
-    for pattern, replacement in _MARKUP:
+def plain_verdict(text: str) -> str:
+    """Remove markdown, LaTeX and quotes; equals signs, arrows and table bars become colons, all brackets round and
+    all dashes hyphens, so that '| **Score** | [2] |' reads ' Score : (2) :'."""
+    text = _QUOTES_AND_UNDERSCORES.sub(_kept_inside_word, text)
+    for pattern, replacement in _VERDICT_MARKUP:
         text = pattern.sub(replacement, text)
     return text
 
 
-def _inside_word(run: re.Match[str]) -> str:
+def _kept_inside_word(run: re.Match[str]) -> str:
     """'max_score' and 'isn't' keep theirs; '_Score_' and quotes do not."""
     text = run.string
     inside = text[run.start() - 1 : run.start()].isalnum() and text[run.end() : run.end() + 1].isalnum()
     return run.group() if inside else ""
 
 
-# Free text made plain for the embedded judge: sentences without markup, thinking or case.
-
-
-_PLAIN_MARKUP = re.compile(
-    r"</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“”„«»‘$\\{}\[\]]+|(?<!\w)'|'(?!\w)", re.IGNORECASE | re.MULTILINE
-)
-_PLAIN_END = re.compile(r"(?<=[.!?。;；])\s+|\n+|(?<=[。！？])")
+_SENTENCE_END = re.compile(r"(?<=[.!?\n])[\s\"')\]]+|\n+|(?<=。)")
+_DESCRIPTION_END = re.compile(r"(?<=[.!?。;；])\s+|\n+|(?<=[。！？])")
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a reply, in order, blanks folded; none where a thinking block was never closed.
+    """Split a text without markup into its sentences and lines."""
+    return [part for part in _SENTENCE_END.split(text) if part and part.strip()]
 
-    Case is kept: only it tells image 'A' from the article.
+
+def description_sentences(text: str) -> list[str]:
+    """Split a description as it was written into sentences without markup, thoughts and double blanks.
+
+    A thought that was never closed leaves none. Case stays: only it tells image 'A' from the article.
     """
-    spoken = without_thoughts(plain_text(text))
+    spoken = spoken_text(text)
     if spoken is None:
         return []
-    plain = _PLAIN_MARKUP.sub(" ", spoken.replace("’", "'"))
-    return [" ".join(part.split()) for part in _PLAIN_END.split(plain) if part and part.strip()]
+    plain = _DESCRIPTION_MARKUP.sub(" ", spoken.replace("’", "'"))
+    return [" ".join(part.split()) for part in _DESCRIPTION_END.split(plain) if part and part.strip()]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from medqbench_vlmeval.answers.plain import plain_text, without_markup, without_quotations, without_thoughts
+from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, number_of, shown
@@ -221,14 +221,14 @@ def parse_choice(reply: str) -> str | None:
     Args:
         reply: the extractor's reply, of any length.
     """
-    spoken = without_thoughts(plain_text(reply))
+    spoken = spoken_text(reply)
     if spoken is None:
         return None
-    said = _last(without_markup(spoken))
+    said = _last(plain_verdict(spoken))
     if said is None:
         return None
     # What a quotation says last is the words of somebody else where the extractor's own are others.
-    own = _last(without_markup(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
+    own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
     found = _valid(said)
     return found if own is None or not re.search(r"\w", own) or _valid(own) == found else None
 

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from medqbench_vlmeval.answers.plain import plain_text, without_markup, without_quotations, without_thoughts
+from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations
 
 # Reading the number of a verdict: what it says and what the words behind it make of it.
 
@@ -196,16 +196,16 @@ def parse_score(reply: str) -> int | None:
     Returns:
         0, 1 or 2; None where there is no verdict, an unclear one, or one outside 0, 1, 2.
     """
-    spoken = without_thoughts(plain_text(reply))
+    spoken = spoken_text(reply)
     if spoken is None or not spoken.strip():
         return None
     names_score, score = _from_json(spoken)
     if names_score:
         return score
-    text = without_markup(spoken)
+    text = plain_verdict(spoken)
     clear = _last_clear(text)
     if clear:
-        own = _last_clear(without_markup(without_quotations(spoken)))
+        own = _last_clear(plain_verdict(without_quotations(spoken)))
         return clear.score if own is None or own.score == clear.score else None
     vague = [*_labelled(text, weak=True), *_in_sentences(text), *_opening(text)]
     # A reply that scores several dimensions answers a question that was not asked.
