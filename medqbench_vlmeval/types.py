@@ -95,8 +95,11 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Extraction:
-    """``letter`` is the option that a careful reader would record, or None; ``rule`` names what decided it."""
+class Answer:
+    """What was read in a multiple-choice reply.
+
+    ``letter`` is the option that a careful reader would record, or None; ``rule`` names what decided it.
+    """
 
     letter: str | None
     rule: str

@@ -1,7 +1,6 @@
-"""Replies -> option letters.
+"""Replies -> option letters, and descriptions -> conclusions and quality attributes.
 
-A reply is cleaned (:mod:`.cleaning`), its thoughts and run-on turns are cut off (:mod:`.turns`), its markup is
-taken off (:mod:`.markup`), and ordered, named rules (:mod:`.rules`) look for what the model gave as its answer.
+A reply is made plain (:mod:`.plain`), and ordered, named rules (:mod:`.choice`) look for the answer that was given.
 A rule that is not sure answers nothing: a letter is recorded only where a careful reader would record it.
 """
 

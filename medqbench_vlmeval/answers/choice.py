@@ -47,7 +47,7 @@ from medqbench_vlmeval.answers.plain import (
     without_struck,
     without_tokens,
 )
-from medqbench_vlmeval.types import Extraction
+from medqbench_vlmeval.types import Answer
 
 # The reply's last word: claims and answers on lines of their own, with corrections.
 
@@ -236,36 +236,36 @@ def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:
     return extract(reply, options).letter
 
 
-def extract(reply: str, options: Mapping[str, str]) -> Extraction:
+def extract(reply: str, options: Mapping[str, str]) -> Answer:
     """The letter with the name of the rule that decided; where the letter is None, the rule says why.
 
     Names without a letter: 'empty', 'no reply', 'no answer', 'refusal', 'several answers', 'options listed',
     'letter outside the options', 'letter and text disagree', 'thought without an answer'.
     """
     if len(reply) == 1 and reply in options:
-        return Extraction(reply, "whole reply")
+        return Answer(reply, "whole reply")
     if len(reply) <= _SHORT:
         return _remembered(reply, tuple(options.items()))
     return _extract(reply, options)
 
 
 @lru_cache(maxsize=16_384)
-def _remembered(reply: str, options: tuple[tuple[str, str], ...]) -> Extraction:
+def _remembered(reply: str, options: tuple[tuple[str, str], ...]) -> Answer:
     return _extract(reply, dict(options))
 
 
-def _extract(reply: str, options: Mapping[str, str]) -> Extraction:
+def _extract(reply: str, options: Mapping[str, str]) -> Answer:
     compiled = option_set(options)
     text = clean(reply)
     if not text.strip():
-        return Extraction(None, EMPTY)
+        return Answer(None, EMPTY)
     found = _first_turn(text, compiled)
     if found.rule == LISTED and (rest := after_reply_token(text)).strip():
         return _first_turn(rest, compiled)
     return found
 
 
-def _first_turn(text: str, options: OptionSet) -> Extraction:
+def _first_turn(text: str, options: OptionSet) -> Answer:
     """The extraction from the model's own turn: no echo before it, no made-up turns after it."""
     answer, thoughts = split_thoughts(own_turn(text))
     answer = without_struck(fold(shorten(without_tokens(answer))))
@@ -273,17 +273,17 @@ def _first_turn(text: str, options: OptionSet) -> Extraction:
         return _from_thoughts(thoughts, options)
     data = structured(answer, options)
     if data is not None:
-        return Extraction(data.letter, data.why or "options as data")
+        return Answer(data.letter, data.why or "options as data")
     found = None
     parts = turns(answer)
     for at, part in enumerate(parts):
         found = _read_above(plain_answer(part), options)
         if at == len(parts) - 1 or (found is not None and found.letter is not None and found.rule != "option text"):
             break
-    return found or Extraction(None, NO_ANSWER)
+    return found or Answer(None, NO_ANSWER)
 
 
-def _read_above(text: str, options: OptionSet) -> Extraction | None:
+def _read_above(text: str, options: OptionSet) -> Answer | None:
     """What stands above a question with its options counts where it holds a letter, and else the whole text."""
     cut = question_above(text, options) if "?" in text else None
     if cut is not None:
@@ -293,23 +293,23 @@ def _read_above(text: str, options: OptionSet) -> Extraction | None:
     return _read(text, options)
 
 
-def _from_thoughts(thoughts: str | None, options: OptionSet) -> Extraction:
+def _from_thoughts(thoughts: str | None, options: OptionSet) -> Answer:
     """A thought counts only where it ends with a marked or labelled answer: all else may still have changed."""
     if thoughts is None or not thoughts.strip():
-        return Extraction(None, EMPTY)
+        return Answer(None, EMPTY)
     text = plain_answer(fold(shorten(without_tokens(thoughts))))
     if len(text) <= 12:
         found = _read(text, options)
         # '<think>B' is an answer behind a stray token; '<think>maybe B' is a thought that was cut off.
-        return found if found is not None and found.rule == "whole reply" else Extraction(None, ONLY_THOUGHT)
+        return found if found is not None and found.rule == "whole reply" else Answer(None, ONLY_THOUGHT)
     if _PLAIN_END.search(text[-200:]):
         found_claim = claimed(text, options)
         if found_claim is not None and found_claim.weight == STRONG and found_claim.reading.letter is not None:
-            return Extraction(found_claim.reading.letter, "answer that ends a thought")
-    return Extraction(None, ONLY_THOUGHT)
+            return Answer(found_claim.reading.letter, "answer that ends a thought")
+    return Answer(None, ONLY_THOUGHT)
 
 
-def _read(text: str, options: OptionSet) -> Extraction | None:
+def _read(text: str, options: OptionSet) -> Answer | None:
     boxes = box_list(text, options)
     if boxes is not None:
         return _beside(text, boxes, options)
@@ -321,20 +321,20 @@ def _read(text: str, options: OptionSet) -> Extraction | None:
     return _by_rules(text, options, listed)
 
 
-def _beside(text: str, boxes: BoxList, options: OptionSet) -> Extraction:
+def _beside(text: str, boxes: BoxList, options: OptionSet) -> Answer:
     """The one box that is ticked; what is stated after the boxes overrules them."""
     after = text[boxes.end :].strip()
     later = claimed(after, options) if after else None
     if later is not None and later.weight == STRONG and later.reading.letter is not None:
-        return Extraction(later.reading.letter, later.rule)
+        return Answer(later.reading.letter, later.rule)
     if boxes.reading.why == LISTED and (outside := f"{text[: boxes.start]}\n\n{after}".strip()):
         found = _by_rules(outside, options, listed=False)
         if found is not None and found.letter is not None:
             return found
-    return Extraction(boxes.reading.letter, boxes.reading.why or "ticked box")
+    return Answer(boxes.reading.letter, boxes.reading.why or "ticked box")
 
 
-def _around(text: str, items: Enumeration, options: OptionSet) -> Extraction:
+def _around(text: str, items: Enumeration, options: OptionSet) -> Answer:
     """Options that are explained one by one are no answer; the text around them or a verdict in one of them is."""
     outside = f"{text[: items.start]}\n\n{text[items.end :]}".strip()
     found = _by_rules(outside, options, listed=False) if outside else None
@@ -342,10 +342,10 @@ def _around(text: str, items: Enumeration, options: OptionSet) -> Extraction:
         return found
     claim = verdict_within(text, items, options)
     if claim is not None:
-        return Extraction(claim.reading.letter, claim.rule if claim.reading.letter is not None else claim.reading.why)
+        return Answer(claim.reading.letter, claim.rule if claim.reading.letter is not None else claim.reading.why)
     if items.letters == options.letters and (letter := _only_one_not_denied(text, options)) is not None:
-        return Extraction(letter, "letter with its text")
-    return Extraction(None, LISTED)
+        return Answer(letter, "letter with its text")
+    return Answer(None, LISTED)
 
 
 def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
@@ -360,11 +360,11 @@ def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
     return reading.letter if reading is not None else None
 
 
-def _by_rules(text: str, options: OptionSet, listed: bool) -> Extraction | None:
+def _by_rules(text: str, options: OptionSet, listed: bool) -> Answer | None:
     for rule in RULES:
         found = rule.apply(text, options)
         if found is None:
             continue
         reading, name = (found.reading, found.rule) if isinstance(found, Claim) else (found, rule.name)
-        return Extraction(reading.letter, name if reading.letter is not None else reading.why or name)
-    return Extraction(None, LISTED) if listed else None
+        return Answer(reading.letter, name if reading.letter is not None else reading.why or name)
+    return Answer(None, LISTED) if listed else None

@@ -26,7 +26,7 @@ from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import perception_error_kinds, reasoning_error_kinds
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN, is_right, unscored_reason
-from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample, Verdict
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = "_score.json", "_samples.jsonl", "_report.xlsx"
 OVERALL = "Overall"
@@ -220,7 +220,7 @@ def _common(sample: Sample, prediction: Prediction) -> dict[str, Any]:
 
 
 def perception_row(
-    sample: Sample, prediction: Prediction, extraction: Extraction, choice: Verdict | None = None
+    sample: Sample, prediction: Prediction, extraction: Answer, choice: Verdict | None = None
 ) -> dict[str, Any]:
     """One multiple-choice sample. ``unscored`` is set where there was no reply; the sample counts as wrong.
 

@@ -38,7 +38,7 @@ from medqbench_vlmeval.scoring.intervals import (
     wilson_percent,
 )
 from medqbench_vlmeval.types import (
-    Extraction,
+    Answer,
     Judged,
     Prediction,
     PredictionStatus,
@@ -146,7 +146,7 @@ _CROSSED = (("modality", "question_type"), ("modality", "severity"), ("question_
 
 
 def score_perception(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Extraction]
+    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> dict[str, Any]:
     """Accuracies in percent (0-100) with counts and intervals; the three sequences are parallel.
 
@@ -323,7 +323,7 @@ _COUNTS = ("n", "n_correct", "n_unanswered", "few")
 
 
 def score_extractor(
-    samples: Sequence[Sample], extractions: Sequence[Extraction], n_open: int, choices: Mapping[str, Verdict]
+    samples: Sequence[Sample], extractions: Sequence[Answer], n_open: int, choices: Mapping[str, Verdict]
 ) -> dict[str, Any]:
     """Counts of what an extractor did, strict accuracy (the rules alone) and lenient accuracy (its letters too).
 

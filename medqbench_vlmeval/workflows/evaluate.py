@@ -34,8 +34,8 @@ from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
 from medqbench_vlmeval.scoring.summary import score_extractor
 from medqbench_vlmeval.types import (
+    Answer,
     ColumnUse,
-    Extraction,
     Judged,
     Prediction,
     ResultPaths,
@@ -190,19 +190,19 @@ def check_extractor(request: Request, task: Task) -> None:
         build_extractor(extractor_options(request.extractor, request.judge), None, request.kit_asker)
 
 
-def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Extraction]:
+def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Answer]:
     """What the rules read in each prediction; the two sequences are parallel."""
     return [
         extract(prediction.text, sample.options)
         if (reason := not_read(prediction)) is None
         # The kit's failure message is no reply: nothing in it may be read as an answer.
-        else Extraction(None, reason)
+        else Answer(None, reason)
         for sample, prediction in zip(samples, predictions, strict=True)
     ]
 
 
 def open_replies(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Extraction]
+    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> list[tuple[Sample, str]]:
     """The replies that hold text and in which the rules found no letter, with their samples.
 
@@ -240,7 +240,7 @@ def second_stage(
     request: Request,
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    extractions: Sequence[Extraction],
+    extractions: Sequence[Answer],
 ) -> SecondStage | None:
     """Have the extractor of a request read what the rules left open; None where the request names none.
 
@@ -345,7 +345,7 @@ def evaluate(request: Request) -> Evaluation:
 def _perception(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    extractions: Sequence[Extraction],
+    extractions: Sequence[Answer],
     second: SecondStage | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     choices = second.choices if second else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medqbench_vlmeval.answers import extract
-from medqbench_vlmeval.types import Extraction
+from medqbench_vlmeval.types import Answer
 
 KINDS = {"A": "Motion artifacts", "B": "Noise", "C": "Blur"}
 YES_NO = {"A": "Yes", "B": "No"}
@@ -29,7 +29,7 @@ YES_NO = {"A": "Yes", "B": "No"}
     ],
 )
 def test_rule_that_decides(reply: str, letter: str, rule: str) -> None:
-    assert extract(reply, KINDS) == Extraction(letter, rule)
+    assert extract(reply, KINDS) == Answer(letter, rule)
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_rule_that_decides(reply: str, letter: str, rule: str) -> None:
     ],
 )
 def test_reason_for_no_letter(reply: str, rule: str) -> None:
-    assert extract(reply, KINDS) == Extraction(None, rule)
+    assert extract(reply, KINDS) == Answer(None, rule)
 
 
 def test_yes_and_no_are_read_at_the_start_of_a_sentence() -> None:
-    assert extract("No motion artifacts are visible.", YES_NO) == Extraction("B", "yes or no")
+    assert extract("No motion artifacts are visible.", YES_NO) == Answer("B", "yes or no")
 
 
 def test_evil_options_do_not_confuse_letters_with_texts() -> None:
@@ -82,7 +82,7 @@ def test_no_options_no_letter() -> None:
     ],
 )
 def test_rules_for_rarer_forms(reply: str, letter: str | None, rule: str) -> None:
-    assert extract(reply, KINDS) == Extraction(letter, rule)
+    assert extract(reply, KINDS) == Answer(letter, rule)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_rules_for_rarer_forms(reply: str, letter: str | None, rule: str) -> Non
     ],
 )
 def test_rules_for_answers_that_replace_others(reply: str, letter: str | None, rule: str) -> None:
-    assert extract(reply, KINDS) == Extraction(letter, rule)
+    assert extract(reply, KINDS) == Answer(letter, rule)
 
 
 def test_an_option_about_letters_is_a_text() -> None:

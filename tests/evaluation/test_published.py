@@ -7,7 +7,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring import score_perception
-from medqbench_vlmeval.types import Extraction, Prediction, Sample
+from medqbench_vlmeval.types import Answer, Prediction, Sample
 from medqbench_vlmeval.workflows import Request, evaluate
 from tests.servers import JudgeServer, Reply
 
@@ -58,7 +58,7 @@ def test_perception_rows_of_all_models_from_their_counts(model):
         for i in range(count):
             texts = dict(zip("ABCD", options, strict=False))
             samples.append(Sample(f"{kind}{i}", Task.PERCEPTION, question, texts, "B", question_type=kind))
-            extractions.append(Extraction("B" if i < right else "A", "whole reply"))
+            extractions.append(Answer("B" if i < right else "A", "whole reply"))
     predictions = [Prediction(sample.index, "") for sample in samples]
     score = score_perception(samples, predictions, extractions)
     assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample, Verdict
 
 YES_NO = {"A": "Yes", "B": "No"}
 FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
@@ -20,12 +20,12 @@ def question(right, options=YES_NO, answer="A", letter=None, text="x", image=Non
     sample = Sample(
         "?", Task.PERCEPTION, "?", options, answer, images=() if image is None else (Path("/i") / image,), **axes
     )
-    return sample, Prediction("?", text), Extraction(chosen, "whole reply")
+    return sample, Prediction("?", text), Answer(chosen, "whole reply")
 
 
 def unanswered(rule, status=PredictionStatus.OK):
     sample = Sample("?", Task.PERCEPTION, "?", YES_NO, "A")
-    return sample, Prediction("?", "", status), Extraction(None, rule)
+    return sample, Prediction("?", "", status), Answer(None, rule)
 
 
 GOOD = level("good")

@@ -14,7 +14,7 @@ from medqbench_vlmeval.scoring.findings import (
 )
 from medqbench_vlmeval.scoring.findings.biases import rank_correlation
 from medqbench_vlmeval.scoring.findings.errors import level_choice
-from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
 from tests.scoring.finding_data import FIRST, SECOND, columns, described, level, question, unanswered
 
 SEVERITY = {"A": "None", "B": "Mild", "C": "Severe"}
@@ -52,7 +52,7 @@ def test_options_that_are_levels(texts, scale, levels):
     found = [
         level_choice(
             Sample("1", Task.PERCEPTION, "?", options=options, answer=letter, question_type="How"),
-            Extraction(None, "refusal"),
+            Answer(None, "refusal"),
         )
         for letter in options
     ]
@@ -63,7 +63,7 @@ def test_options_that_are_levels(texts, scale, levels):
 
 def test_level_confusion_by_hand():
     rows = [how("B", "B")] * 4 + [how("B", "C")] * 3 + [how("B", "A")] * 1 + [how("C", "A")] * 2 + [how("A", "A")] * 5
-    rows += [how("B", "A", QUALITY)] * 2 + [(*how("B", "B")[:2], Extraction(None, "refusal"))] * 2
+    rows += [how("B", "A", QUALITY)] * 2 + [(*how("B", "B")[:2], Answer(None, "refusal"))] * 2
     rows += [question(False)] * 7
     found = perception(rows)["level_confusion"]
     # 17 answered, 8 of them with another level.
@@ -233,9 +233,9 @@ def test_the_interval_of_a_rank_correlation():
 )
 def test_error_kinds_of_choices(answer, letter, options, kind):
     sample = Sample("1", Task.PERCEPTION, "?", options, answer, question_type="How")
-    assert perception_error_kinds(sample, Prediction("1", "x"), Extraction(letter, "r")) == kind
+    assert perception_error_kinds(sample, Prediction("1", "x"), Answer(letter, "r")) == kind
     lost = Prediction("1", "x", PredictionStatus.MISSING)
-    assert perception_error_kinds(sample, lost, Extraction(None, "r")) == ["no reply"]
+    assert perception_error_kinds(sample, lost, Answer(None, "r")) == ["no reply"]
 
 
 @pytest.mark.parametrize(

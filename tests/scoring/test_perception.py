@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import QUESTION_TYPES, Task
 from medqbench_vlmeval.scoring import score_perception
-from medqbench_vlmeval.types import Extraction, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Prediction, PredictionStatus, Sample
 
 
 def sample(index, kind, modality="CT", severity=None, answer="A", images=()):
@@ -45,7 +45,7 @@ def scored(order=range(5)):
     return score_perception(
         [SAMPLES[i] for i in order],
         [PREDICTIONS[i] for i in order],
-        [Extraction(LETTERS[i], "bare letter" if LETTERS[i] else "no answer") for i in order],
+        [Answer(LETTERS[i], "bare letter" if LETTERS[i] else "no answer") for i in order],
     )
 
 
@@ -75,7 +75,7 @@ def test_interval_is_wilson_in_percent():
 
 
 def test_a_type_without_questions_has_no_accuracy():
-    score = score_perception([SAMPLES[0]], [PREDICTIONS[0]], [Extraction("A", "r")])
+    score = score_perception([SAMPLES[0]], [PREDICTIONS[0]], [Answer("A", "r")])
     assert score["What"] is None
     assert score["intervals"]["What"] == [None, None]
 
@@ -92,7 +92,7 @@ def test_cells_of_fewer_than_ten_questions_are_marked():
     def few(n):
         samples = [sample(str(i), "What", "CT" if i < n else "MRI") for i in range(n + 10)]
         score = score_perception(
-            samples, [Prediction(one.index, "A") for one in samples], [Extraction("A", "r")] * (n + 10)
+            samples, [Prediction(one.index, "A") for one in samples], [Answer("A", "r")] * (n + 10)
         )
         cells = score["groups"]["modality"]
         return score["few"], cells["CT"]["few"], cells["MRI"]["few"]
@@ -106,7 +106,7 @@ def test_severity_is_crossed_with_modality_and_question_type():
     assert list(groups["modality_x_severity"]["CT"]) == ["mild", "unknown"]
     assert groups["modality_x_severity"]["MRI"]["mild"]["n_correct"] == 1
     assert groups["question_type_x_severity"]["How"]["mild"]["n"] == 2
-    unlabelled = score_perception([sample("1", "How")], [PREDICTIONS[0]], [Extraction("A", "r")])["groups"]
+    unlabelled = score_perception([sample("1", "How")], [PREDICTIONS[0]], [Answer("A", "r")])["groups"]
     assert "modality_x_question_type" in unlabelled
     assert not {"modality_x_severity", "question_type_x_severity"} & set(unlabelled)
 
@@ -118,7 +118,7 @@ def of_images(n_images, per_image, is_right, modality=lambda image: "CT", severi
         for question in range(per_image):
             names = (f"{image}.png",) if named else ()
             samples.append(sample(f"{image}-{question}", "What", modality(image), severity(image), images=names))
-            extractions.append(Extraction("A" if is_right(image, question) else "B", "bare letter"))
+            extractions.append(Answer("A" if is_right(image, question) else "B", "bare letter"))
     return samples, [Prediction(one.index, "A") for one in samples], extractions
 
 
@@ -151,7 +151,7 @@ def test_with_shared_images_too_no_order_changes_a_digit(chance):
         severity = chance.choice(("mild", "severe", None))
         kind, modality = chance.choice(QUESTION_TYPES), chance.choice(("CT", "MRI"))
         samples.append(sample(str(i), kind, modality, severity, images=images))
-    extractions = [Extraction(chance.choice("AB"), "bare letter") for _ in range(n)]
+    extractions = [Answer(chance.choice("AB"), "bare letter") for _ in range(n)]
     order = chance.sample(range(n), n)
     predictions = [Prediction(one.index, "A") for one in samples]
     assert score_perception(samples, predictions, extractions) == score_perception(
@@ -177,6 +177,6 @@ def test_published_rows_come_out_of_their_counts(model):
     for kind, n, right in zip(("Yes-or-No", "What", "How"), (558, 258, 489), correct, strict=True):
         for i in range(n):
             samples.append(sample(f"{kind}{i}", kind))
-            extractions.append(Extraction("A" if i < right else "B", "bare letter"))
+            extractions.append(Answer("A" if i < right else "B", "bare letter"))
     score = score_perception(samples, [Prediction(one.index, "A") for one in samples], extractions)
     assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row

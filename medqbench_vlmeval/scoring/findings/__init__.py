@@ -21,7 +21,7 @@ from medqbench_vlmeval.scoring.findings import groups as dimensions
 from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, reasoning_error_kinds
 from medqbench_vlmeval.scoring.findings.finding import Finding, NotFound, accuracy_measure, assembled, overall_measure
 from medqbench_vlmeval.scoring.intervals import shared_images
-from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
 
 __all__ = ["perception_error_kinds", "perception_findings", "reasoning_error_kinds", "reasoning_findings"]
 
@@ -29,7 +29,7 @@ __all__ = ["perception_error_kinds", "perception_findings", "reasoning_error_kin
 def perception_findings(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
-    extractions: Sequence[Extraction],
+    extractions: Sequence[Answer],
     clusters: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """The findings of a multiple-choice run by name; the sequences are parallel.

@@ -30,13 +30,13 @@ from medqbench_vlmeval.scoring.findings.finding import (
     unproven,
 )
 from medqbench_vlmeval.scoring.intervals import FEW, LEVEL
-from medqbench_vlmeval.types import Extraction, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Prediction, PredictionStatus, Sample
 
 _YES, _NO = "yes", "no"
 
 
 def letter_bias(
-    samples: Sequence[Sample], extractions: Sequence[Extraction], clusters: Sequence[int]
+    samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]
 ) -> Finding | NotFound:
     """The letter whose share of the answers lies furthest from its share of the right answers.
 
@@ -97,9 +97,7 @@ def letter_bias(
     return gap_finding("Letter bias", said, furthest, POINTS, n, details)
 
 
-def yes_bias(
-    samples: Sequence[Sample], extractions: Sequence[Extraction], clusters: Sequence[int]
-) -> Finding | NotFound:
+def yes_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | NotFound:
     """How much oftener 'yes' is said than it is right, in the questions whose two options are Yes and No."""
     said_yes, is_yes, of_group = [], [], []
     for sample, extraction, cluster in zip(samples, extractions, clusters, strict=True):
@@ -330,7 +328,7 @@ _DECLINES = re.compile(
 )
 
 
-def no_answer(predictions: Sequence[Prediction], extractions: Sequence[Extraction]) -> Finding | NotFound:
+def no_answer(predictions: Sequence[Prediction], extractions: Sequence[Answer]) -> Finding | NotFound:
     """Replies from which no letter can be read, by the rule that says why. Failed inferences are counted apart."""
     reasons = [
         None if extraction.letter is not None else extraction.rule

@@ -14,7 +14,7 @@ from medqbench_vlmeval.scoring.agreement import Conclusion, read_conclusion
 from medqbench_vlmeval.scoring.findings.finding import Finding, NotFound, share, share_finding, share_words
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Extraction, Judged, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
 
 # Levels taken for other levels: in How questions whose options are levels, and in stated conclusions.
 
@@ -67,7 +67,7 @@ def _read_quality(text: str) -> str | None:
     return named.pop() if len(named) == 1 and not _NEGATIONS.intersection(said) else None
 
 
-def level_choice(sample: Sample, extraction: Extraction) -> LevelChoice | None:
+def level_choice(sample: Sample, extraction: Answer) -> LevelChoice | None:
     """The level chosen in a How question; None for any other question."""
     if sample.question_type != _HOW or sample.answer is None:
         return None
@@ -155,7 +155,7 @@ _LOW = 0.5
 _OF_DIMENSION = {"completeness": INCOMPLETE, "preciseness": IMPRECISE, "consistency": INCONSISTENT}
 
 
-def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: Extraction) -> list[str]:
+def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: Answer) -> list[str]:
     """The kind of error in one multiple-choice sample, at most one; none where the answer is right.
 
     'no reply': inference failed or the prediction is missing. 'no answer': a reply from which no letter can be read.
@@ -187,7 +187,7 @@ def reasoning_error_kinds(sample: Sample, prediction: Prediction, judged: Judged
 
 
 def perception_errors(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Extraction]
+    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> Finding | NotFound:
     """How many samples show each kind."""
     found = zip(samples, predictions, extractions, strict=True)

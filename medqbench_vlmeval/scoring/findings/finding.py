@@ -22,7 +22,7 @@ from medqbench_vlmeval.scoring.intervals import (
     wilson_percent,
 )
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Extraction, Judged, Sample, scores_of
+from medqbench_vlmeval.types import Answer, Judged, Sample, scores_of
 
 PERCENT = "percent"
 POINTS = "points"
@@ -166,7 +166,7 @@ class Measure:
         return left
 
 
-def accuracy_measure(samples: Sequence[Sample], extractions: Sequence[Extraction]) -> Measure:
+def accuracy_measure(samples: Sequence[Sample], extractions: Sequence[Answer]) -> Measure:
     """Right answers in percent; no answer is a wrong one."""
     right = tuple(100.0 * is_right(sample, one.letter) for sample, one in zip(samples, extractions, strict=True))
     return Measure((right,), PERCENT)
