@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import DataInfo
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED
+from medqbench_vlmeval.report.standings import Row as BoardRow
+from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Column, Flat, Look, Row, Table, flat, words
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL, TASK_TITLES, RunPart, mapping, text
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 
 _NONE = "-"
-_LABEL, _NARROW = 34, 12  # how many characters of a name stand on one line
+_LABEL, _NARROW = 34, 14  # how many characters of a name stand on one line
 _GAP, _EDGE = 2, 1
 
 
@@ -48,7 +50,7 @@ class Grid:
     spare: tuple[int, ...] = ()
 
 
-def terminal_tables(rows: Mapping[Task, Sequence[Row]], console: Console | None = None) -> None:
+def terminal_tables(rows: Mapping[Task, Sequence[BoardRow]], console: Console | None = None) -> None:
     """Print one leaderboard a task that has rows; published, own and baseline rows are told apart by a column."""
     console = console or own_console()
     for task, found in rows.items():
@@ -63,7 +65,7 @@ def describe_data(info: DataInfo, console: Console | None = None) -> None:
         print_line(line, console)
 
 
-def _board(task: Task, rows: Sequence[Row]) -> Grid:
+def _board(task: Task, rows: Sequence[BoardRow]) -> Grid:
     measures = MEASURES[task]
     heads = ("#", "Model", "Kind", *measures, "Comparable", "95% interval", "n", "Judge", "Protocol", "Dataset")
     lines, styles = [], []
@@ -98,7 +100,7 @@ def _board(task: Task, rows: Sequence[Row]) -> Grid:
     return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 5, tuple(styles), notes, spare)
 
 
-def _kind(row: Row) -> str:
+def _kind(row: BoardRow) -> str:
     if row.kind == OWN:
         return f"{row.kind}, {row.category}" if row.category else row.kind
     return row.category or row.kind
@@ -145,88 +147,103 @@ def count_text(count: int | None) -> str:
 
 
 def print_grid(grid: Grid, console: Console) -> None:
-    """Print a table as wide as the terminal allows, whole and plain into a pipe."""
-    if not (console.is_terminal and _print_rich(grid, console)):
-        _print_plain(grid, console)
-    for note in grid.notes:
+    """Print a table of texts as :func:`print_table` does."""
+    n = len(grid.heads)
+    optional = {column: place + 1 for place, column in enumerate(grid.spare)}
+    optional |= {column: EXTRA + column for column in range(n - grid.extras, n)}
+    columns = [
+        Column(head, "text" if at < grid.labels else "number", optional=optional.get(at, 0))
+        for at, head in enumerate(grid.heads)
+    ]
+    looks: Mapping[str | None, Look] = {"bold": "bold", "dim": "published", "yellow": "baseline", None: ""}
+    styles = grid.styles or (None,) * len(grid.rows)
+    rows = [Row(row, looks[style]) for row, style in zip(grid.rows, styles, strict=True)]
+    print_table(Table(grid.title, columns, rows, grid.notes), console)
+
+
+_STYLES: Mapping[Look, str] = {
+    "": "", "bold": "bold", "faint": "dim", "own": "bold", "baseline": "yellow", "published": "dim", "human": "dim",
+    "heading": "italic",
+}  # fmt: skip
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print a table and its notes: whole and plain into a pipe, and in a terminal as much of it as fits.
+
+    Numbers stand right, and one that rests on few samples begins with '*'. Where a terminal is too narrow, optional
+    columns are left out, the highest first, and a line says which; names are folded before columns go that are below
+    :data:`~medqbench_vlmeval.report.table.EXTRA`.
+    """
+    shown = flat(table, for_text=True)
+    cells = [
+        [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
+        for _, items in shown.rows
+    ]
+    widths = _fitting(shown, cells, console.width) if console.is_terminal else None
+    print_line(shown.title, console, "bold" if widths else None)
+    if widths is None:
+        _print_plain(shown, cells, console)
+    else:
+        _print_rich(shown, cells, widths, console)
+        if gone := [column.head for at, column in enumerate(shown.columns) if at not in widths]:
+            print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console, "yellow")
+    for note in (*shown.notes, *([FEW_NOTE] if shown.has_few else [])):
         print_line(f"! {note}", console, "yellow")
 
 
-def _print_rich(grid: Grid, console: Console) -> bool:
-    """Print the table with as many of its columns as fit, and say whether that could be done."""
-    from rich import box
-    from rich.table import Table
+def _fitting(shown: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int, int] | None:
+    """The widths of the columns that fit, by position; None where even the narrowest table does not."""
+    from rich.cells import cell_len
+
+    widest = {}
+    for at, column in enumerate(shown.columns):
+        body = max((cell_len(row[at]) for row in cells if len(row) > 1 or at == 0), default=0)
+        widest[at] = (max((cell_len(word) for word in column.head.split()), default=0), body, cell_len(column.head))
+    for level in sorted({column.optional for column in shown.columns} | {0}, reverse=True):
+        kept = [at for at, column in enumerate(shown.columns) if column.optional <= level]
+        for limit in (_LABEL,) if level >= EXTRA else (_LABEL, _NARROW):
+            # Numbers never wrap; a name may.
+            widths = {
+                at: max(word, body if shown.columns[at].is_numeric else min(body, limit))
+                for at, (word, body, _) in widest.items()
+                if at in kept
+            }
+            left = room - sum(widths.values()) - _GAP * len(widths) - _EDGE
+            if left < 0:
+                continue
+            for at in widths:
+                # Names come first, and then heads; rich is not asked to share the room out: it may cut.
+                more = min(left, max(0, max(widest[at][1:]) - widths[at]))
+                widths[at] += more
+                left -= more
+            return widths
+    return None
+
+
+def _print_rich(shown: Flat, cells: Sequence[Sequence[str]], widths: Mapping[int, int], console: Console) -> None:
+    from rich import box, table
     from rich.text import Text
 
-    for label_limit, dropped in _choices(grid):
-        columns = [column for column in range(len(grid.heads)) if column not in dropped]
-        widths = {column: _column_width(grid, column, label_limit) for column in columns}
-        room = console.width - sum(widths.values()) - _GAP * len(widths) - _EDGE
-        if room >= 0:
-            break
-    else:
-        return False
-    # Names, which come first, and then heads get what room is left. rich is not asked to share it out: it may cut.
-    for column in columns:
-        more = min(room, max(0, _whole_width(grid, column) - widths[column]))
-        widths[column] += more
-        room -= more
-    print_line(grid.title, console, "bold")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in columns:
-        label = column < grid.labels
-        table.add_column(
-            Text(grid.heads[column]),
-            justify="left" if label else "right",
-            overflow="fold",
-            width=widths[column],
-        )
-    for position, row in enumerate(grid.rows):
-        style = grid.styles[position] if grid.styles else None
-        table.add_row(*(Text(_safe(row[column], console)) for column in columns), style=style)
-    console.print(table)
-    if dropped:
-        gone = ", ".join(grid.heads[column] for column in sorted(dropped))
-        print_line(f"! no room for: {gone} (in a wider terminal, or a pipe)", console, "yellow")
-    return True
+    grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for at, width in widths.items():
+        column = shown.columns[at]
+        justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
+        grid.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
+    for (look, _), row in zip(shown.rows, cells, strict=True):
+        grid.add_row(*(Text(row[at]) for at in widths if at < len(row)), style=_STYLES[look])
+    console.print(grid)
 
 
-def _choices(grid: Grid) -> Iterator[tuple[int, frozenset[int]]]:
-    """How wide names may be and which columns are left out, from the whole table to the narrowest."""
-    n = len(grid.heads)
-    extras = frozenset(range(n - grid.extras, n))
-    yield from ((_LABEL, frozenset(range(n - dropped, n))) for dropped in range(grid.extras + 1))
-    yield _NARROW, extras
-    for limit in (_LABEL, _NARROW):
-        yield from ((limit, extras | {*grid.spare[kept:]}) for kept in reversed(range(len(grid.spare))))
-
-
-def _column_width(grid: Grid, column: int, label_limit: int) -> int:
+def _print_plain(shown: Flat, cells: Sequence[Sequence[str]], console: Console) -> None:
     from rich.cells import cell_len
 
-    widest = max((cell_len(row[column]) for row in grid.rows), default=0)
-    head = max(len(word) for word in grid.heads[column].split() or [""])
-    # Numbers never wrap; a name may.
-    return max(head, min(widest, label_limit) if column < grid.labels else widest)
-
-
-def _whole_width(grid: Grid, column: int) -> int:
-    from rich.cells import cell_len
-
-    return max(cell_len(grid.heads[column]), *(cell_len(row[column]) for row in grid.rows), 0)
-
-
-def _print_plain(grid: Grid, console: Console) -> None:
-    from rich.cells import cell_len
-
-    lines = [grid.heads, *([_safe(cell, console) for cell in row] for row in grid.rows)]
-    widths = [max(cell_len(line[column]) for line in lines) for column in range(len(grid.heads))]
-    print_line(grid.title, console)
+    lines = [[column.head for column in shown.columns], *cells]
+    widths = [max(cell_len(line[at]) for line in lines if at < len(line)) for at in range(len(shown.columns))]
     for line in lines:
         padded = []
-        for column, cell in enumerate(line):
-            space = " " * (widths[column] - cell_len(cell))
-            padded.append(cell + space if column < grid.labels else space + cell)
+        for width, cell, column in zip(widths, line, shown.columns, strict=False):
+            space = " " * (width - cell_len(cell))
+            padded.append(space + cell if column.is_numeric else cell + space)
         print_line("  ".join(padded).rstrip(), console)
     print_line("", console)
 

@@ -1,15 +1,20 @@
-"""Text of models and data files, made harmless for the place where it is shown.
+"""Text made harmless for the place where it is shown, and tables as Markdown, LaTeX, CSV and HTML.
 
-A reply is data: no spreadsheet may run it, no XML may break on it, no terminal may obey it. What has to be
-changed is changed visibly, and the result files keep the whole text.
+A reply is data: no spreadsheet may run it, no XML may break on it, no terminal may obey it, and no renderer may take
+it for markup. What has to be changed is changed visibly, and the result files keep the whole text.
 """
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 
 from medqbench_vlmeval.files import REPLACEMENT
+from medqbench_vlmeval.report.table import FEW_NOTE, Column, Flat, Item, Table, flat, words
 
 CELL_LIMIT = 32_767  # UTF-16 units in one cell, fixed by the xlsx format
 SHEET_NAME_LIMIT = 31
@@ -99,9 +104,6 @@ def one_line(name: str) -> str:
     return _NO_CHARACTERS.sub(REPLACEMENT, terminal_text(" ".join(name.split())))
 
 
-# Names and sentences as text of Markdown and LaTeX: nothing in them is taken for markup or a command.
-
-
 # What CommonMark and tables give a meaning to inside a line.
 _MARKS = re.compile(r"([\\`*_\[\]|])")
 # GitHub strikes '~~' out, links addresses, sets '$' as mathematics, notifies '@names' and makes
@@ -153,3 +155,136 @@ def latex_text(text: str) -> str:
     Characters beyond Latin stay as they are; setting them takes XeLaTeX or LuaLaTeX.
     """
     return "{}".join(part.translate(_TO_LATEX) for part in _LIGATURE.split(one_line(text)))
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How a language writes the parts of a cell; ``{}`` stands for what is escaped already."""
+
+    escaped: Callable[[str], str]
+    bold: str
+    underlined: str
+    heading: str
+    mark: str
+    ends: str
+    few: str
+
+
+_MARKDOWN = _Dialect(markdown_text, "**{}**", "_{}_", "*{}*", "{}", " ({} to {})", r"\*")
+_IN_LATEX = _Dialect(
+    latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", "{}", r" {{\scriptsize {{[}}{}, {}{{]}}}}",
+    "$^{*}$",
+)  # fmt: skip
+_HTML = _Dialect(
+    lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", "{}", " ({} to {})", "*"
+)
+NO_VALUE = "–"
+
+
+def _written(item: Item, dialect: _Dialect) -> str:
+    text = dialect.escaped(words(item, NO_VALUE))
+    if item.bold:
+        text = dialect.bold.format(text)
+    elif item.underlined:
+        text = dialect.underlined.format(text)
+    if item.few and item.value is not None:
+        text += dialect.few
+    text += dialect.escaped(item.mark)
+    return text + (dialect.ends.format(*item.ends) if item.ends else "")
+
+
+def _notes(shown: Flat, dialect: _Dialect) -> list[str]:
+    return [dialect.escaped(note) for note in (*shown.notes, *([FEW_NOTE] if shown.has_few else []))]
+
+
+def markdown(table: Table) -> str:
+    """A GitHub-flavoured table under its title as a heading, with its notes as a list; numbers stand right."""
+    shown = flat(table, for_text=True)
+    lines = [f"### {markdown_text(shown.title)}", ""] if shown.title else []
+    lines.append(_markdown_row(markdown_text(column.head) for column in shown.columns))
+    lines.append(_markdown_row("---:" if column.is_numeric else "---" for column in shown.columns))
+    for look, items in shown.rows:
+        cells = [_written(item, _MARKDOWN) for item in items]
+        if look == "heading":
+            cells = [_MARKDOWN.heading.format(cells[0]), *[""] * (len(shown.columns) - 1)]
+        lines.append(_markdown_row(cells))
+    notes = _notes(shown, _MARKDOWN)
+    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    return "\n".join(lines) + "\n"
+
+
+def latex(table: Table, label: str) -> str:
+    """A ``table`` for a document with ``booktabs``: the title as caption, the notes in small print below."""
+    shown = flat(table, for_text=True)
+    beyond = any(isinstance(item.value, str) and not item.value.isascii() for _, items in shown.rows for item in items)
+    lines = [
+        "% Needs \\usepackage{booktabs}"
+        + ("; names beyond Latin letters take XeLaTeX or LuaLaTeX." if beyond else "."),
+        "\\begin{table}[t]",
+        "\\centering",
+        f"\\caption{{{latex_text(shown.title)}.}}",
+        f"\\label{{{label}}}",
+        f"\\begin{{tabular}}{{{''.join('r' if column.is_numeric else 'l' for column in shown.columns)}}}",
+        "\\toprule",
+        _latex_row(latex_text(column.head) for column in shown.columns),
+        *(["\\midrule"] if shown.rows and shown.rows[0][0] != "heading" else []),
+    ]
+    for look, items in shown.rows:
+        cells = [_written(item, _IN_LATEX) for item in items]
+        if look == "heading":
+            heading = _IN_LATEX.heading.format(cells[0])
+            lines += ["\\midrule", f"\\multicolumn{{{len(shown.columns)}}}{{l}}{{{heading}}} \\\\"]
+        else:
+            lines.append(_latex_row(cells))
+    lines += ["\\bottomrule", "\\end{tabular}"]
+    if notes := _notes(shown, _IN_LATEX):
+        lines += ["\\par\\smallskip", "\\parbox{\\linewidth}{\\footnotesize", " \\\\\n".join(notes), "}"]
+    return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+
+def html_table(table: Table) -> str:
+    """A ``<table>`` with its notes as a list, without styles or scripts, which a README may not have."""
+    shown = flat(table, for_text=True)
+    lines = [
+        "<table>",
+        *([f"<caption>{_HTML.escaped(shown.title)}</caption>"] if shown.title else []),
+        "<thead>",
+        "<tr>",
+    ]
+    lines += [_html_cell("th", column, _HTML.escaped(column.head)) for column in shown.columns]
+    lines += ["</tr>", "</thead>", "<tbody>"]
+    for look, items in shown.rows:
+        cells = [_written(item, _HTML) for item in items]
+        if look == "heading":
+            row = f'<th colspan="{len(shown.columns)}">{_HTML.heading.format(cells[0])}</th>'
+        else:
+            row = "".join(_html_cell("td", column, cell) for column, cell in zip(shown.columns, cells, strict=True))
+        lines.append(f"<tr>{row}</tr>")
+    lines += ["</tbody>", "</table>"]
+    if notes := _notes(shown, _HTML):
+        lines += ["<ul>", *(f"<li>{note}</li>" for note in notes), "</ul>"]
+    return "\n".join(lines) + "\n"
+
+
+def csv_table(table: Table) -> str:
+    """Heads and rows alone, with the ends of intervals in columns of their own; no cell starts a formula."""
+    shown = flat(table, for_text=False)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([csv_text(column.head) for column in shown.columns])
+    for _, items in shown.rows:
+        writer.writerow([csv_text(item.value) if isinstance(item.value, str) else words(item, "") for item in items])
+    return out.getvalue()
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + " \\\\"
+
+
+def _html_cell(tag: str, column: Column, text: str) -> str:
+    align = ' align="right"' if column.is_numeric else ""
+    return f"<{tag}{align}>{text}</{tag}>"

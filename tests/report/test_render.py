@@ -105,7 +105,7 @@ def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: in
     for number in ("60.00", "82.50", "5.500", "6.338"):
         assert number in squeezed
     assert squeezed.count("notcomparablewiththepublishedrows") == 3
-    if width >= 100:
+    if width >= 120:
         assert printed(console).count("Org/Model-With-A-Long-Name") == 6
 
 

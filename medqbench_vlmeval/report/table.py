@@ -1,0 +1,248 @@
+"""What is shown, apart from who shows it: a :class:`Table` of typed cells.
+
+A statistic is put into a table in one place; the terminal, a sheet of a workbook, Markdown, LaTeX, CSV and HTML each
+write the table that they are given and know nothing of runs. A column says what kind of value it holds, and the kind
+decides digits, alignment and a sheet's number format. A :class:`~medqbench_vlmeval.types.Cell` carries its interval,
+its count and whether it rests on few samples; its column says which of them are shown beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.scoring.intervals import FEW
+from medqbench_vlmeval.types import Cell
+
+Kind = Literal[
+    "text", "number", "count", "percent", "share", "score", "points", "score_points", "mark", "p", "interval"
+]
+Look = Literal["", "bold", "faint", "own", "baseline", "published", "human", "heading"]
+Fill = Literal["head", "bad", "warn", "good", "own", "human"]
+
+DIGITS: Mapping[Kind, int] = {"count": 0, "percent": 2, "share": 1, "score": 3, "points": 2, "score_points": 3, "p": 4}
+SIGNED: frozenset[Kind] = frozenset({"points", "score_points"})
+SMALLEST_P = 0.0001
+FEW_HEAD, FEW_WORDS = "Few", f"n < {FEW}"
+FEW_NOTE = f"* fewer than {FEW} samples"
+INTERVAL = "95% interval"
+EXTRA = 10  # optional columns from here on go before names are folded
+
+
+@dataclass(frozen=True)
+class Item:
+    """A value with what sets it apart from the rest of its column or row.
+
+    Args:
+        value: what is shown; None is an empty cell.
+        kind: another kind than the column's.
+        few: the value rests on few samples.
+        bold, underlined: the best and the second best number of a column.
+        fill: a colour by meaning, on sheets.
+        mark: a footnote mark behind the value ('†'), not on sheets.
+        link: an address to be opened, percent-escaped, on sheets.
+        ends: the interval in words, where it stands in the value's cell.
+    """
+
+    value: Value = None
+    kind: Kind | None = None
+    few: bool = False
+    bold: bool = False
+    underlined: bool = False
+    fill: Fill | None = None
+    mark: str = ""
+    link: str | None = None
+    ends: tuple[str, str] | None = None
+
+
+Value = str | float | bool | Cell | None  # int is a float here
+Entry = Value | Item
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column, and for cells with an interval or a count the columns that go with it.
+
+    Args:
+        head: the column's head.
+        kind: what its values are: 'text', 'number' (any number as it is), 'count', 'percent' (two digits), 'share' (a
+            percentage with one digit), 'score' (three digits), 'points' and 'score_points' (differences of the two,
+            with a sign), 'mark' (a verdict: whole, or a mean with two digits) or 'p' (a p value).
+        interval: what names the ends of the cells' intervals: '95%' gives the columns '95% low' and '95% high' on a
+            sheet and in CSV, and '95% interval' in text; None for a column without intervals.
+        n: the head of a column of what the cells rest on; None for none. In text the head is 'n'.
+        optional: which columns go first where a terminal is too narrow: the highest; 0 stays. Names are folded when all
+            from :data:`EXTRA` on are gone.
+        only: where alone the column is shown.
+        brief: text shows the value alone, without interval and n.
+        inline: text shows the interval inside the value's cell.
+        width: on a sheet, in characters.
+        wrap: long texts wrap on a sheet, and give their row its height.
+        top: the end of a colour scale on a sheet, which begins at 0; None for none.
+    """
+
+    head: str
+    kind: Kind = "text"
+    interval: str | None = None
+    n: str | None = None
+    optional: int = 0
+    only: Literal["text", "sheet"] | None = None
+    brief: bool = False
+    inline: bool = False
+    width: float = 14
+    wrap: bool = False
+    top: float | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether the column's values stand right."""
+        return self.kind != "text"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row, with an entry a column. A row that looks like a heading has one entry, which stands over all columns."""
+
+    entries: Sequence[Entry]
+    look: Look = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its title and the notes that stand below it."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+
+def table(
+    title: str,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Entry]],
+    notes: Sequence[str] = (),
+    bold: object = None,
+) -> Table:
+    """A table of plain rows; the one whose first entry is ``bold`` is set in bold."""
+    made = [Row(tuple(entries), "bold" if bold is not None and entries[0] == bold else "") for entries in rows]
+    return Table(title, tuple(columns), tuple(made), tuple(notes))
+
+
+def task_kind(task: Task) -> Kind:
+    """The kind of a task's measures: percent of questions, or means of verdicts."""
+    return "percent" if task is Task.PERCEPTION else "score"
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A table as a renderer writes it: each column has one plain value a row, as an item whose kind is known."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[tuple[Look, Sequence[Item]]]
+    notes: Sequence[str]
+
+    @property
+    def has_few(self) -> bool:
+        """Whether any value rests on few samples."""
+        return any(item.few and item.value is not None for _, items in self.rows for item in items)
+
+
+def flat(shown: Table, for_text: bool) -> Flat:
+    """Give intervals and counts columns of their own: one for an interval in text, two elsewhere."""
+    columns = [column for column in shown.columns if column.only != ("sheet" if for_text else "text")]
+    wanted = [column.only != ("sheet" if for_text else "text") for column in shown.columns]
+    rows = []
+    for row in shown.rows:
+        if row.look == "heading":
+            rows.append((row.look, [as_item(row.entries[0], "text")]))
+            continue
+        entries = zip(shown.columns, row.entries, wanted, strict=True)
+        items = [item for column, entry, is_wanted in entries if is_wanted for item in _items(column, entry, for_text)]
+        rows.append((row.look, items))
+    return Flat(shown.title, [one for column in columns for one in _columns(column, for_text)], rows, shown.notes)
+
+
+def as_item(entry: Entry, kind: Kind) -> Item:
+    """An entry as an item with a plain value and a kind of its own."""
+    item = entry if isinstance(entry, Item) else Item(entry)
+    item = item if item.kind else replace(item, kind=kind)
+    if isinstance(item.value, Cell):
+        return replace(item, value=item.value.value, few=item.few or item.value.few)
+    return item
+
+
+def words(item: Item, none: str = "-") -> str:
+    """A value as text, ``none`` where there is none."""
+    value, kind = item.value, item.kind or "text"
+    if value is None or isinstance(value, Cell):
+        return none
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    return value_words(value, kind)
+
+
+def value_words(value: float, kind: Kind) -> str:
+    """A number in the digits of its kind; a difference has its sign, unless it is 0 in these digits."""
+    if not math.isfinite(value):
+        return str(value)
+    if kind == "p" and value < SMALLEST_P:
+        return f"<{SMALLEST_P}"
+    if kind == "mark":
+        return f"{value:.0f}" if value == int(value) else f"{value:.2f}"
+    if kind not in DIGITS:
+        return str(value)
+    digits = DIGITS[kind]
+    if kind in SIGNED and round(value, digits):
+        return f"{value:+.{digits}f}"
+    return f"{abs(value) if not round(value, digits) else value:.{digits}f}"
+
+
+def ends_words(cell: Cell, kind: Kind) -> tuple[str, str] | None:
+    """Both ends of a cell's interval, without signs of differences; None for a cell without one."""
+    if cell.low is None or cell.high is None:
+        return None
+    digits = DIGITS.get(kind, 3)
+    return f"{cell.low:.{digits}f}", f"{cell.high:.{digits}f}"
+
+
+def _columns(column: Column, for_text: bool) -> Iterator[Column]:
+    yield column
+    if for_text and column.brief:
+        return
+    beside = replace(column, wrap=False, top=None)
+    if column.interval is not None and not (for_text and column.inline):
+        if for_text:
+            yield replace(beside, head=INTERVAL, kind="interval")
+        else:
+            for end in ("low", "high"):
+                yield replace(beside, head=f"{column.interval} {end}" if column.interval else end.capitalize())
+    if column.n is not None:
+        yield replace(beside, head="n" if for_text else column.n, kind="count")
+
+
+def _items(column: Column, entry: Entry, for_text: bool) -> Iterator[Item]:
+    item = as_item(entry, column.kind)
+    held = entry.value if isinstance(entry, Item) else entry
+    cell = held if isinstance(held, Cell) else Cell(None)
+    ends = ends_words(cell, item.kind or column.kind) if for_text and column.interval is not None else None
+    yield replace(item, ends=ends) if column.inline else item
+    if for_text and column.brief:
+        return
+    beside = replace(item, mark="", bold=False, underlined=False)
+    if for_text:
+        if column.interval is not None and not column.inline:
+            yield Item(None if ends is None else " to ".join(ends), "interval")
+        if column.n is not None:
+            yield Item(cell.n, "count")
+        return
+    if column.interval is not None:
+        yield from (replace(beside, value=end) for end in (cell.low, cell.high))
+    if column.n is not None:
+        yield replace(beside, value=cell.n, kind="count")
