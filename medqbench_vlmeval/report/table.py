@@ -156,7 +156,7 @@ def flat(shown: Table, for_text: bool) -> Flat:
     """Give intervals and counts columns of their own: one for an interval in text, two elsewhere."""
     columns = [column for column in shown.columns if column.only != ("sheet" if for_text else "text")]
     wanted = [column.only != ("sheet" if for_text else "text") for column in shown.columns]
-    rows = []
+    rows: list[tuple[Look, list[Item]]] = []
     for row in shown.rows:
         if row.look == "heading":
             rows.append((row.look, [as_item(row.entries[0], "text")]))

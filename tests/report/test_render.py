@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.data.info import describe
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary, terminal_tables, update
 from medqbench_vlmeval.report.terminal import Grid, print_grid
+from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
 from tests.report.examples import combined_score, perception_score
 
 EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
@@ -186,27 +188,13 @@ def test_an_old_encoding_is_no_error() -> None:
 
 
 def test_a_data_file_in_an_outline() -> None:
+    source = SourceFile(Path("[b]x.tsv"), "ab", None, "file", ColumnUse(), 1)
+    sample = Sample("1", Task.PERCEPTION, "Is it?", {"A": "Yes"}, "A", modality="CT")
     console = piped()
-    facts: dict[str, Any] = {
-        "name": "[b]x",
-        "n": 5,
-        "parts": {"perception": {"counts": {"modality": {"CT": 3}}, "revision": None, "ignored": []}},
-        "files": [{"path": "a"}],
-    }
-    describe_data(facts, console)
-    assert printed(console).splitlines() == [
-        "name: [b]x",
-        "n: 5",
-        "parts:",
-        "  perception:",
-        "    counts:",
-        "      modality:",
-        "        CT: 3",
-        "    revision: -",
-        "    ignored: -",
-        "files:",
-        "  path: a",
-    ]
+    describe_data(describe(SampleSet("[b]x", Task.PERCEPTION, (sample,), {Task.PERCEPTION: source})), console)
+    lines = printed(console).splitlines()
+    assert lines[:6] == ["name: [b]x", "task: perception", "n: 1", "images: -", "parts:", "  perception:"]
+    assert {"      modality:", "        CT: 1", "    revision: -"} <= set(lines)
 
 
 def test_the_room_brings_nothing_heavy() -> None:
