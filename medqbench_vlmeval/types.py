@@ -501,6 +501,31 @@ class Result:
     def __getitem__(self, task: Task | str) -> TaskResult:
         return self.parts[Task(task)]
 
+    @property
+    def tasks(self) -> tuple[TaskRun, ...]:
+        """The run's single tasks, each with the run's name and settings: what tables, figures and boards show."""
+        return tuple(TaskRun(self.model, self.baseline, self.settings, part) for part in self.parts.values())
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task of one run with the run's model and settings; ``result`` has its numbers."""
+
+    model: str
+    baseline: bool
+    settings: Provenance
+    result: TaskResult
+
+    @property
+    def task(self) -> Task:
+        """The single task."""
+        return self.result.task
+
+    @property
+    def data(self) -> DataUse:
+        """The data file behind this task's samples."""
+        return self.settings.data[self.task.value]
+
 
 @dataclass(frozen=True)
 class Conclusion:
