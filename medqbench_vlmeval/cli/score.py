@@ -53,7 +53,7 @@ def score(
     with judge_progress(lambda: load_prices(prices)) as on_progress, leave_on_interrupt():
         found = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
     if as_json:
-        print_json({**headline(found.score), "files": {k: str(v) for k, v in vars(found.paths).items()}})
+        print_json({**headline(found.run.result), "files": {k: str(v) for k, v in vars(found.paths).items()}})
         return
     run_summary(found.score)
     for path in vars(found.paths).values():

@@ -30,7 +30,7 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import read_object, sha256_of
+from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import default_folder
 from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.kit.judge import kit_asker
@@ -40,8 +40,9 @@ from medqbench_vlmeval.kit.run_files import locate_run
 from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.report.terminal import judge_progress
-from medqbench_vlmeval.types import PredictionStatus, Sample
-from medqbench_vlmeval.workflows import result_paths, single_scores
+from medqbench_vlmeval.runs.files import known_result
+from medqbench_vlmeval.types import PredictionStatus, Result, Sample
+from medqbench_vlmeval.workflows import result_paths
 
 # What the kit's final table asks a dataset class: counts that were kept, not guesses from texts.
 
@@ -85,13 +86,12 @@ class ReportHooks:
         Without a result of this very prediction file that is all of them where the evaluation failed, else not known
         (None, which the kit shows as '-'): nothing was judged, so nothing can be said to have been judged well.
         """
-        score = _current_score(prediction_file)
-        if score is None:
+        result = _current_result(prediction_file)
+        if result is None:
             return {"failed": total_samples if error_message else None, "total": total_samples}
-        parts = single_scores(score)
         return {
-            "failed": sum(part.get("n_unscored", 0) for part in parts),
-            "total": sum(part["n"] for part in parts),
+            "failed": sum(part.counts.get("n_unscored", 0) for part in result.parts.values()),
+            "total": sum(part.n for part in result.parts.values()),
         }
 
     @classmethod
@@ -101,15 +101,13 @@ class ReportHooks:
         return {key: float(metrics[key]) for key in keys if metrics and isinstance(metrics.get(key), int | float)}
 
 
-def _current_score(prediction_file: str | Path | None) -> dict[str, Any] | None:
+def _current_result(prediction_file: str | Path | None) -> Result | None:
     """The result of a prediction file as it is now, None where there is none or it is of an earlier file."""
     if prediction_file is None or not Path(prediction_file).exists():
         return None
-    score = read_object(result_paths(Path(prediction_file)).score) or {}
-    settings = score.get("settings")
-    scored = settings.get("prediction_file") if isinstance(settings, dict) else None
-    same = isinstance(scored, dict) and scored.get("sha256") == sha256_of(Path(prediction_file))
-    return score if same else None
+    result = known_result(result_paths(Path(prediction_file)).score)
+    same = result is not None and result.settings.prediction_file.sha256 == sha256_of(Path(prediction_file))
+    return result if same else None
 
 
 class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
@@ -253,9 +251,9 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                     extractor=extractor,
                 )
             )
-        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.score)))
+        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.run.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
-        return {**headline, "comparable_with_published": int(found.score["comparable"])}
+        return {**headline, "comparable_with_published": int(found.run.result.comparable)}
 
 
 def _kit_indexes(indexes: list[str]) -> list[Any]:

@@ -17,7 +17,7 @@ from typing import Any
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import read_object
+from medqbench_vlmeval.files import read_object, write_json, write_jsonl
 from medqbench_vlmeval.runs.result import (
     REPORT_ENDING,
     SAMPLES_ENDING,
@@ -31,8 +31,8 @@ from medqbench_vlmeval.runs.result import (
     text,
     whole,
 )
-from medqbench_vlmeval.runs.schema import result_from_json, row_from_json
-from medqbench_vlmeval.types import ResultPaths, Run
+from medqbench_vlmeval.runs.schema import result_from_json, result_to_json, row_from_json, row_to_json
+from medqbench_vlmeval.types import Result, ResultPaths, Run, TaskResult
 
 # Names of the result files, and the short form of a result that a terminal or the kit shows.
 
@@ -51,36 +51,30 @@ def unwritable(folder: Path, error: OSError) -> RunFailed:
     )
 
 
-def score_parts(score: Mapping[str, Any]) -> dict[str, Any]:
-    """The objects of a combined result by the parts' names; empty for a result of a single task."""
-    return {name: score[name] for name in REASONING_PREFIX.values() if name in score}
-
-
-def single_scores(score: Mapping[str, Any]) -> list[Any]:
-    """The objects that hold one task's numbers: a combined result's parts, else the result itself."""
-    return list(score_parts(score).values()) or [score]
-
-
-def headline(score: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers that fit a terminal: overall, per type or dimension, counts, and overall per modality.
+def headline(result: Result) -> dict[str, Any]:
+    """The numbers that fit a terminal, as JSON: overall, per type or dimension, counts, and overall per modality.
 
     'lenient' is there where an extractor read what the rules left open.
     """
-    parts = score_parts(score)
-    if parts:
-        return {**{name: headline(part) for name, part in parts.items()}, "comparable": score["comparable"]}
-    names = (*QUESTION_TYPES, "n", "n_unanswered") if score["task"] == "perception" else ()
-    titles = (*DIMENSION_TITLES.values(), "n", "n_unscored") if not names else ()
-    key = "accuracy" if names else "Overall"
-    modalities = score["groups"].get("modality", {})
-    extractor = score.get("extractor")
-    return {
-        "Overall": score["Overall"],
-        **{name: score[name] for name in (*names, *titles)},
-        **({"lenient": {name: extractor["lenient"][name] for name in ("Overall", *names)}} if extractor else {}),
-        **({"modality": {name: cell[key] for name, cell in modalities.items()}} if modalities else {}),
-        "comparable": score["comparable"],
-    }
+    if result.task is Task.REASONING:
+        parts = {REASONING_PREFIX[task]: _part_headline(part) for task, part in result.parts.items()}
+        return {**parts, "comparable": result.comparable}
+    return _part_headline(result[result.task])
+
+
+def _part_headline(part: TaskResult) -> dict[str, Any]:
+    perception = part.task is Task.PERCEPTION
+    names = QUESTION_TYPES if perception else tuple(DIMENSION_TITLES.values())
+    counts = ("n", "n_unanswered" if perception else "n_unscored")
+    found: dict[str, Any] = {name: part.measures[name].value for name in ("Overall", *names)}
+    found |= {name: part.counts[name] for name in counts}
+    if part.extractor is not None:
+        lenient = part.extractor.lenient.measures
+        values = {name: lenient[name].overall.value for name in ("Overall", *names)}
+        found["lenient"] = values | {name: lenient["Overall"].counts[name] for name in counts}
+    if "modality" in part.groups:
+        found["modality"] = {name: group.overall.value for name, group in part.groups["modality"].items()}
+    return {**found, "comparable": part.comparable}
 
 
 _NEAR = 1e-6  # the score's means and ours are the same numbers, added in another order
@@ -155,6 +149,15 @@ def load_run(paths: ResultPaths) -> Run:
     except BadInput as error:
         raise BadInput(f"{paths.samples}: {error}; the file was edited by hand. Score the run again.") from None
     return Run(result, rows, paths)
+
+
+def known_result(score: Path) -> Result | None:
+    """The result in a score file; None where there is no such file, or none that this package wrote whole."""
+    content = read_object(score)
+    try:
+        return None if content is None else result_from_json(content)
+    except BadInput:
+        return None
 
 
 def refuse_twice(found: Iterable[ResultPaths]) -> None:
@@ -358,6 +361,19 @@ def _refuse(paths: ResultPaths, because: str) -> None:
     )
 
 
+# Writing a run: the samples first, which hold what was paid for, the score last, which says that all is there.
+
+
+def write_samples(run: Run) -> None:
+    """Write the samples' file of a run."""
+    write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
+
+
+def write_score(run: Run) -> None:
+    """Write the score file of a run."""
+    write_json(run.paths.score, result_to_json(run.result))
+
+
 # Keeping the verdicts of an earlier evaluation that a new one would write over.
 #
 # Judging costs money. A second evaluation of the same predictions with another judge, protocol or parameter, one
@@ -372,15 +388,16 @@ def _refuse(paths: ResultPaths, because: str) -> None:
 _FOLDER = "previous"
 
 
-def keep_paid_verdicts(paths: ResultPaths, score: Mapping[str, Any]) -> None:
+def archive_previous(run: Run) -> None:
     """Move an earlier result with paid verdicts out of the way unless the new one was made in the same way.
 
     Raises:
         OSError: the folder cannot be written to.
     """
+    paths = run.paths
     if not paths.samples.exists():
         return
-    earlier = read_object(paths.score)
+    earlier, score = read_object(paths.score), result_to_json(run.result)
     if not score["settings"]["judge"] and not (earlier and _holds_paid(earlier)):
         return
     same = earlier is not None and _made_by(earlier) == _made_by(score) and _scored(score) >= _scored(earlier)
@@ -425,7 +442,8 @@ def _n_extracted(score: Mapping[str, Any]) -> int:
 
 
 def _parts(score: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [part for part in single_scores(score) if isinstance(part, Mapping)]
+    parts = [score[name] for name in REASONING_PREFIX.values() if name in score] or [score]
+    return [part for part in parts if isinstance(part, Mapping)]
 
 
 def _object(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -454,14 +472,14 @@ _SET_ASIDE = "previous"  # where an evaluation keeps results that a later one wo
 
 
 @dataclass(frozen=True)
-class Result:
+class ScoreFile:
     """A result file and what it holds."""
 
     path: Path
     score: dict[str, Any]
 
 
-def scored_runs(place: Path) -> list[Result]:
+def scored_runs(place: Path) -> list[ScoreFile]:
     """The result in a ``_score.json``, or all of a folder; where the folder has none, those of its subfolders.
 
     Links of one result count once. All files are read before anything is returned, so that a bad one among good
@@ -474,7 +492,7 @@ def scored_runs(place: Path) -> list[Result]:
     if not place.is_dir():
         if place.exists() and place.suffix != ".json":
             raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
-        return [Result(place, _read(place))]
+        return [ScoreFile(place, _read(place))]
     here = _results(place.iterdir())
     below = [] if here else _results(path for path in place.rglob("*") if _SET_ASIDE not in path.parts)
     paths = list({path.resolve(): path for path in here or below}.values())
@@ -489,7 +507,7 @@ def scored_runs(place: Path) -> list[Result]:
     found = [path for path in paths if path.name.endswith(SCORE_ENDING)]
     if not found:
         raise BadInput(f"There is no *{SCORE_ENDING} in {place}: name the folder of a scored run.")
-    return [Result(path, _read(path)) for path in found]
+    return [ScoreFile(path, _read(path)) for path in found]
 
 
 def _results(paths: Iterable[Path]) -> list[Path]:

@@ -26,7 +26,8 @@ from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit, package_version
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
-from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
+from medqbench_vlmeval.runs.schema import settings_from_json
+from medqbench_vlmeval.types import ColumnUse, Provenance, Sample, SampleSet, SourceFile, TaskResult
 
 # When a number may stand beside the published ones, and why not.
 
@@ -73,14 +74,10 @@ def judge_reasons(judge: str, protocol: str, served_as: str | None) -> list[str]
     return reasons
 
 
-def unscored_reasons(score: dict[str, Any]) -> list[str]:
+def unscored_reasons(part: TaskResult) -> list[str]:
     """Incomplete results are no reason for shame, but their means are over other samples."""
-    reasons = []
-    if score.get("n_unscored"):
-        reasons.append(f"{score['n_unscored']} of {score['n']} samples are unscored")
-    if score["n_missing"]:
-        reasons.append(f"{score['n_missing']} of {score['n']} predictions are missing")
-    return reasons
+    counted = (("n_unscored", "samples are unscored"), ("n_missing", "predictions are missing"))
+    return [f"{part.counts[name]} of {part.n} {words}" for name, words in counted if part.counts.get(name)]
 
 
 # How multiple-choice replies are read; the version goes up when a rule changes what is read.
@@ -88,7 +85,7 @@ EXTRACTION = {"name": "choice-extraction", "version": "1"}
 
 
 @dataclass(frozen=True)
-class Provenance:
+class Origin:
     """Where samples and predictions came from; ``changed`` says that they do not belong to one data file."""
 
     data: dict[str, dict[str, Any]]
@@ -103,7 +100,7 @@ class Provenance:
         samples: Sequence[Sample],
         columns: Mapping[Task, ColumnUse],
         prompt_style: str | None,
-    ) -> Provenance:
+    ) -> Origin:
         """Gather provenance; a prediction file's own columns win over what the caller believes.
 
         ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it.
@@ -169,12 +166,12 @@ def _column(table: PredictionTable, column: str, task: str | None) -> str | None
 
 def settings_of(
     table: PredictionTable,
-    provenance: Provenance,
+    provenance: Origin,
     judge: Judge | None,
     task: Task,
     extractor: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The ``settings`` object of ``_score.json``; ``extractor`` are the settings of one where there is one."""
+) -> Provenance:
+    """What a result was made from and with; ``extractor`` are the settings of one where there is one."""
     kit = find_kit()
     style = provenance.prompt_style
     settings: dict[str, Any] = {
@@ -194,9 +191,10 @@ def settings_of(
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     if judge is not None:
-        return settings | judge.describe(task)
+        return settings_from_json(settings | judge.describe(task))
     read_by = {"protocol": EXTRACTION, "judge": None}
-    return settings | read_by | ({"extractor": dict(extractor)} if extractor is not None else {})
+    settings |= read_by | ({"extractor": dict(extractor)} if extractor is not None else {})
+    return settings_from_json(settings)
 
 
 # Names for the results of a prediction file that comes without a run.

@@ -77,6 +77,16 @@ def row_from_json(content: Json) -> SampleRow:
     return _checked(SampleRow, _row_shape, content)
 
 
+def part_from_json(task: Task, content: Json, dataset: str) -> TaskResult:
+    """Make one task's numbers of a result's object."""
+    return _checked(TaskResult, lambda inner: _part_shape(task, inner, dataset), content)
+
+
+def settings_from_json(content: Json) -> Provenance:
+    """Make a provenance of a result's ``settings``."""
+    return _checked(Provenance, _provenance_shape, content)
+
+
 @cache
 def _adapter(record: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
@@ -389,10 +399,7 @@ def _part_json(part: TaskResult) -> Json:
     return {
         **content,
         **{name: value for name, value in optional.items() if value is not None},
-        "findings": {
-            **{name: _finding_json(finding) for name, finding in part.findings.items()},
-            "not_found": dict(part.not_found),
-        },
+        "findings": findings_to_json(part),
         "comparable": part.comparable,
         "not_comparable_because": list(part.not_comparable_because),
     }
@@ -427,6 +434,12 @@ def _share_json(cell: Cell) -> Json:
 
 def _estimate_json(cell: Cell) -> Json:
     return {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n, "few": cell.few}
+
+
+def findings_to_json(part: TaskResult) -> Json:
+    """The object 'findings' of one task's numbers."""
+    findings = {name: _finding_json(finding) for name, finding in part.findings.items()}
+    return {**findings, "not_found": dict(part.not_found)}
 
 
 def _finding_json(finding: Finding) -> Json:

@@ -4,7 +4,7 @@ The kit's dataset classes and the command line both call :func:`evaluate`, so th
 ``medqbench score`` on its prediction file give the same numbers.
 """
 
-from medqbench_vlmeval.runs.files import headline, result_paths, single_scores
+from medqbench_vlmeval.runs.files import headline, result_paths
 from medqbench_vlmeval.types import ResultPaths
 from medqbench_vlmeval.workflows.evaluate import Evaluation, Prepared, Request, evaluate, judge_of, prepare
 
@@ -18,5 +18,4 @@ __all__ = [
     "judge_of",
     "prepare",
     "result_paths",
-    "single_scores",
 ]

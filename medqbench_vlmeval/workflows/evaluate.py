@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-import gc
+import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.answers import extract
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, REASONING_PREFIX, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import write_json, write_jsonl
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitAsker, OnProgress, build_extractor, build_judge
 from medqbench_vlmeval.judge.judges import Extractor, extractor_options
 from medqbench_vlmeval.judge.usage import Costs, load_prices
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs import provenance as comparability
-from medqbench_vlmeval.runs import result as rows
 from medqbench_vlmeval.runs.files import (
-    keep_paid_verdicts,
+    archive_previous,
     result_paths,
-    score_parts,
-    single_scores,
     unwritable,
+    write_samples,
+    write_score,
 )
-from medqbench_vlmeval.runs.provenance import Provenance, settings_of
+from medqbench_vlmeval.runs.provenance import Origin, settings_of
 from medqbench_vlmeval.runs.result import not_read
-from medqbench_vlmeval.scoring import score_perception, score_reasoning
-from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
-from medqbench_vlmeval.scoring.summary import score_extractor
+from medqbench_vlmeval.runs.schema import part_from_json, result_to_json, row_to_json
+from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
+from medqbench_vlmeval.scoring.findings import (
+    perception_error_kinds,
+    perception_findings,
+    reasoning_error_kinds,
+    reasoning_findings,
+)
+from medqbench_vlmeval.scoring.summary import is_right, score_extractor, unscored_reason
 from medqbench_vlmeval.types import (
     Answer,
     ColumnUse,
+    Conclusion,
     Judged,
     Prediction,
+    Result,
     ResultPaths,
+    Run,
     Sample,
+    SampleRow,
     SampleSet,
+    TaskResult,
     Verdict,
 )
 
@@ -90,7 +99,7 @@ class Prepared:
     samples: Sequence[Sample]
     predictions: Sequence[Prediction]
     table: PredictionTable
-    provenance: Provenance
+    provenance: Origin
     reasons: Sequence[str]
 
 
@@ -123,7 +132,7 @@ def prepare(request: Request) -> Prepared:
     if not joined:
         raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
     samples, predictions = [sample for sample, _ in joined], [prediction for _, prediction in joined]
-    provenance = Provenance.of(request.sample_set, table, samples, columns, request.prompt_style)
+    provenance = Origin.of(request.sample_set, table, samples, columns, request.prompt_style)
     reasons = provenance.reasons()
     if len(samples) < n_all:
         reasons.append(f"only {len(samples)} of {n_all} samples were run")
@@ -265,30 +274,28 @@ def second_stage(
     return SecondStage(block, settings, choices)
 
 
-_ALLOCATIONS = 100_000
-
-
-@contextmanager
-def _seldom_collected() -> Iterator[None]:
-    """Rows are in no cycles, and each collection walks all of them: of 130,500 that took a fifth of the time."""
-    before = gc.get_threshold()
-    gc.set_threshold(_ALLOCATIONS, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 @dataclass(frozen=True)
 class Evaluation:
-    """A finished evaluation: the content of ``_score.json``, the per-sample rows and where all was written."""
+    """A finished evaluation; ``score`` and ``rows`` are the run as the two result files hold it."""
 
-    score: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
-    paths: ResultPaths
+    run: Run
+
+    @property
+    def score(self) -> dict[str, Any]:
+        """The content of the ``_score.json``."""
+        return result_to_json(self.run.result)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The lines of the ``_samples.jsonl``."""
+        return [row_to_json(row) for row in self.run.rows]
+
+    @property
+    def paths(self) -> ResultPaths:
+        """Where all was written."""
+        return self.run.paths
 
 
-@_seldom_collected()
 def evaluate(request: Request) -> Evaluation:
     """Score a prediction file and write its result files; the prediction file itself is only read.
 
@@ -306,135 +313,153 @@ def evaluate(request: Request) -> Evaluation:
                 "rename the prediction file."
             )
     prepared = prepare(request)
-    task, samples, predictions = prepared.task, prepared.samples, prepared.predictions
-    check_extractor(request, task)
-    second: SecondStage | None = None
-    if task is Task.PERCEPTION:
-        extractions = read_by_rules(samples, predictions)
-        second = second_stage(request, samples, predictions, extractions)
-        score, sample_rows = _perception(samples, predictions, extractions, second)
-        judge = None
-    else:
-        # A table that cannot be used is said before anything is paid.
-        prices = load_prices(request.prices)
-        with judge_of(request) as judge:
-            judged = judge.judge(samples, predictions, request.on_progress)
-        score, sample_rows = _reasoning(task, samples, predictions, judged, Costs.of(judge, prices))
-    settings = settings_of(prepared.table, prepared.provenance, judge, task, second.settings if second else None)
-    score = {
-        "task": task.value,
-        "dataset": request.dataset,
-        "model": request.model,
-        **_with_reasons(task, score, samples, request.dataset, prepared.reasons, judge),
-        "baseline": request.model in BASELINES,
-        "settings": settings,
-    }
-    for part in score_parts(score).values():
-        part.setdefault("dataset", request.dataset)
-    for row in sample_rows:
-        row["comparable"] = score["comparable"]
-    _write(score, sample_rows, paths)
-    _refuse_empty(score, paths)
+    check_extractor(request, prepared.task)
+    parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
+    split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
+    parts = {task: _with_reasons(part, split, prepared, judge) for task, part in parts.items()}
+    why = tuple(dict.fromkeys(reason for part in parts.values() for reason in part.not_comparable_because))
+    result = Result(
+        request.model,
+        request.dataset,
+        prepared.task,
+        parts,
+        settings_of(prepared.table, prepared.provenance, judge, prepared.task, extractor),
+        request.model in BASELINES,
+        not why,
+        why,
+    )
+    run = Run(result, tuple(replace(row, comparable=not why) for row in rows), paths)
+    _write(run)
+    _refuse_empty(run)
     if request.leaderboard is not None:
-        from medqbench_vlmeval.report.leaderboard import board as leaderboard
+        from medqbench_vlmeval.report.leaderboard import board
 
-        leaderboard.update(request.leaderboard, score)
-    return Evaluation(score, sample_rows, paths)
+        board.update(request.leaderboard, result_to_json(result))
+    return Evaluation(run)
 
 
-def _perception(
+_Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, Mapping[str, Any] | None]
+
+
+def _read(request: Request, prepared: Prepared) -> _Scored:
+    extractions = read_by_rules(prepared.samples, prepared.predictions)
+    second = second_stage(request, prepared.samples, prepared.predictions, extractions)
+    part, rows = score_choices(prepared.samples, prepared.predictions, extractions, request.dataset, second)
+    return {prepared.task: part}, rows, None, second.settings if second else None
+
+
+def _judged(request: Request, prepared: Prepared) -> _Scored:
+    prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
+    with judge_of(request) as judge:
+        judged = judge.judge(prepared.samples, prepared.predictions, request.on_progress)
+    costs = Costs.of(judge, prices)
+    return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, costs), judge, None
+
+
+def score_choices(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
     extractions: Sequence[Answer],
-    second: SecondStage | None,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    dataset: str,
+    second: SecondStage | None = None,
+) -> tuple[TaskResult, list[SampleRow]]:
+    """Score multiple-choice replies; the three sequences are parallel.
+
+    The official numbers are those of the rules, whatever an extractor says.
+    """
     choices = second.choices if second else {}
-    found = zip(samples, predictions, extractions, strict=True)
-    sample_rows = [rows.perception_row(*one, choices.get(one[0].index)) for one in found]
-    # The official numbers are those of the rules, whatever an extractor says.
-    score = score_perception(samples, predictions, extractions)
-    findings = perception_findings(samples, predictions, extractions)
-    return {**score, "findings": findings, **({"extractor": second.block} if second else {})}, sample_rows
+    rows = [
+        SampleRow(
+            sample,
+            prediction,
+            tuple(perception_error_kinds(sample, prediction, extraction)),
+            not_read(prediction),
+            extracted=extraction.letter,
+            rule=extraction.rule,
+            correct=is_right(sample, extraction.letter),
+            choice=choices.get(sample.index),
+        )
+        for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
+    ]
+    content = {
+        **score_perception(samples, predictions, extractions),
+        "findings": perception_findings(samples, predictions, extractions),
+        **({"extractor": second.block} if second else {}),
+    }
+    return part_from_json(Task.PERCEPTION, content, dataset), rows
 
 
-def _reasoning(
-    task: Task,
+def score_judged(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
     judged: Sequence[Judged],
-    costs: Costs,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    sample_rows = [rows.reasoning_row(*one) for one in zip(samples, predictions, judged, strict=True)]
-
-    def scored(of_part: Sequence[int]) -> dict[str, Any]:
-        part = [samples[i] for i in of_part], [predictions[i] for i in of_part], [judged[i] for i in of_part]
-        return {**score_reasoning(*part), "findings": reasoning_findings(*part), "usage": costs.usage(part[2])}
-
-    if task is not Task.REASONING:
-        return scored(range(len(samples))), sample_rows
-    score: dict[str, Any] = {}
-    for part in task.parts:
-        of_part = [i for i, sample in enumerate(samples) if sample.task is part]
-        if of_part:
-            score[REASONING_PREFIX[part]] = {"task": part.value, **scored(of_part)}
-    return score, sample_rows
-
-
-def _with_reasons(
-    task: Task,
-    score: dict[str, Any],
-    samples: Sequence[Sample],
     dataset: str,
-    reasons: Sequence[str],
-    judge: Judge | None,
-) -> dict[str, Any]:
-    """Add ``comparable`` and ``not_comparable_because`` to a score and to each of its parts."""
-    known = ALL_DATASET_NAMES.get(dataset)
-    judged: list[str] = []
+    costs: Costs | None = None,
+) -> tuple[dict[Task, TaskResult], list[SampleRow]]:
+    """Score judged replies, task by task; the three sequences are parallel."""
+    parts = {}
+    for task in Task.REASONING.parts:
+        positions = [i for i, sample in enumerate(samples) if sample.task is task]
+        if positions:
+            of_task = (
+                [samples[i] for i in positions],
+                [predictions[i] for i in positions],
+                [judged[i] for i in positions],
+            )
+            content = {**score_reasoning(*of_task), "findings": reasoning_findings(*of_task)}
+            if costs is not None:
+                content["usage"] = costs.usage(of_task[2])
+            parts[task] = part_from_json(task, content, dataset)
+    return parts, [_judged_row(*one) for one in zip(samples, predictions, judged, strict=True)]
+
+
+def _judged_row(sample: Sample, prediction: Prediction, judged: Judged) -> SampleRow:
+    unscored = unscored_reason(judged)
+    scores = [verdict.score for verdict in judged.verdicts.values() if verdict.score is not None]
+    return SampleRow(
+        sample,
+        prediction,
+        tuple(reasoning_error_kinds(sample, prediction, judged)),
+        unscored,
+        verdicts=judged.verdicts,
+        conclusion=Conclusion(**vars(read_conclusion(sample, prediction))),
+        score=math.fsum(scores) if unscored is None else None,
+    )
+
+
+def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, judge: Judge | None) -> TaskResult:
+    """Say whether a part may stand beside the published rows, and why not."""
+    samples = [sample for sample in prepared.samples if sample.task is part.task]
+    why = comparability.data_reasons(part.task, split, samples) + list(prepared.reasons)
     if judge is not None:
-        judged = comparability.judge_reasons(judge.name, judge.protocol, judge.describe(task)["judge"]["served_as"])
-
-    def marked(part_task: Task, part: dict[str, Any]) -> dict[str, Any]:
-        of_part = [sample for sample in samples if sample.task is part_task]
-        why = [
-            *comparability.data_reasons(part_task, known.split if known else None, of_part),
-            *reasons,
-            *judged,
-            *comparability.unscored_reasons(part),
-        ]
-        return {**part, "comparable": not why, "not_comparable_because": why}
-
-    if task is not Task.REASONING:
-        return marked(task, score)
-    parts = {
-        REASONING_PREFIX[part]: marked(part, score[REASONING_PREFIX[part]])
-        for part in task.parts
-        if REASONING_PREFIX[part] in score
-    }
-    why = list(dict.fromkeys(reason for part in parts.values() for reason in part["not_comparable_because"]))
-    return {**parts, "comparable": not why, "not_comparable_because": why}
+        served_as = judge.describe(prepared.task)["judge"]["served_as"]
+        why += comparability.judge_reasons(judge.name, judge.protocol, served_as)
+    why += comparability.unscored_reasons(part)
+    return replace(part, comparable=not why, not_comparable_because=tuple(why))
 
 
-def _write(score: dict[str, Any], sample_rows: Sequence[Mapping[str, Any]], paths: ResultPaths) -> None:
+def _write(run: Run) -> None:
     from medqbench_vlmeval.report import write_workbook
 
     try:
-        keep_paid_verdicts(paths, score)
+        archive_previous(run)
         # Samples first: they hold what was paid for. The score last but for the board: it says all is there.
-        write_jsonl(paths.samples, sample_rows)
-        write_workbook(paths.report, score, sample_rows)
-        write_json(paths.score, score)
+        write_samples(run)
+        write_workbook(run.paths.report, result_to_json(run.result), [row_to_json(row) for row in run.rows])
+        write_score(run)
     except OSError as error:
-        raise unwritable(paths.score.parent, error) from error
+        raise unwritable(run.paths.score.parent, error) from error
 
 
-def _refuse_empty(score: dict[str, Any], paths: ResultPaths) -> None:
+def _refuse_empty(run: Run) -> None:
     """A reasoning run in which a dimension has no verdict at all has failed, whatever files it wrote."""
-    for part in single_scores(score):
-        empty = [title for title in DIMENSION_TITLES.values() if part.get(title, 0) is None]
+    for task, part in run.result.parts.items():
+        if not task.is_reasoning:
+            continue
+        empty = [title for title in DIMENSION_TITLES.values() if part.measures[title].value is None]
         if empty:
-            reason = next(iter(part["unscored_reasons"]), "no verdict")
+            reason = next(iter(part.unscored_reasons), "no verdict")
             raise RunFailed(
-                f"None of the {part['n']} {part['task']} samples of {score['model']} could be scored on "
-                f"{', '.join(empty)} ({reason}); what the judge said is kept in {paths.samples}."
+                f"None of the {part.n} {task.value} samples of {run.result.model} could be scored on "
+                f"{', '.join(empty)} ({reason}); what the judge said is kept in {run.paths.samples}."
             )

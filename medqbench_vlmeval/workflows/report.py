@@ -16,8 +16,10 @@ from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many
-from medqbench_vlmeval.runs.files import ScoredRun, headline, read_runs, result_paths, single_scores
+from medqbench_vlmeval.runs.files import headline, load_runs, result_paths
 from medqbench_vlmeval.runs.result import REPORT_ENDING
+from medqbench_vlmeval.runs.schema import findings_to_json, result_to_json, row_to_json
+from medqbench_vlmeval.types import Run
 
 PAGE = "report.html"
 MANY = "runs.xlsx"
@@ -29,24 +31,20 @@ TABLES = "tables"
 class Report:
     """One run with the workbook and the card that were written on it."""
 
-    run: ScoredRun
+    run: Run
     workbook: Path
     card: Path
 
     def as_json(self) -> dict[str, Any]:
-        """Headline numbers, findings by task and where the run and its files are, as plain JSON types.
-
-        Raises:
-            BadInput: the score lacks numbers that a result has.
-        """
+        """Headline numbers, findings by task and where the run and its files are, as plain JSON types."""
         return {
-            "model": self.run.model,
-            "dataset": self.run.dataset,
+            "model": self.run.result.model,
+            "dataset": self.run.result.dataset,
             "score_file": str(self.run.paths.score),
             "workbook": str(self.workbook),
             "card": str(self.card),
-            **_numbers(self.run),
-            "findings": {part["task"]: part.get("findings") for part in single_scores(self.run.score)},
+            **headline(self.run.result),
+            "findings": {task.value: findings_to_json(part) for task, part in self.run.result.parts.items()},
         }
 
 
@@ -85,7 +83,7 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
         BadInput: a place holds no whole scored run, or a file would replace one of another run or program.
         RunFailed: a file cannot be written.
     """
-    runs = read_runs(places)
+    runs = load_runs(places)
     paths: list[Path] = []
     for run in runs:
         path = out / run.paths.report.name
@@ -101,17 +99,18 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     page, many = out / PAGE, out / MANY if len(runs) > 1 else None
     _refuse_other_programs(page, many)
     reports = []
-    for run, path in zip(runs, paths, strict=True):
-        write_workbook(path, run.score, run.rows, samples_file=run.paths.samples.name)
+    scores = [result_to_json(run.result) for run in runs]
+    rows = [[row_to_json(row) for row in run.rows] for run in runs]
+    for run, path, score, lines in zip(runs, paths, scores, rows, strict=True):
+        write_workbook(path, score, lines, samples_file=run.paths.samples.name)
         card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
-        write_card(card, run.score)
+        write_card(card, score)
         reports.append(Report(run, path, card))
-    scores = [run.score for run in runs]
     if many is not None:
         write_many(many, scores)
     figures = write_figures(scores, out / FIGURES)
     tables = write_tables(scores, out / TABLES)
-    write_page(page, [(run.score, run.rows) for run in runs], ImageStore.default().root)
+    write_page(page, list(zip(scores, rows, strict=True)), ImageStore.default().root)
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))
 
 
@@ -126,7 +125,7 @@ def _refuse_other_programs(page: Path, many: Path | None) -> None:
         raise RunFailed(f"{page.parent} cannot be read ({error.strerror or error}); choose another --out.") from None
 
 
-def _refuse_other_runs(run: ScoredRun, path: Path) -> None:
+def _refuse_other_runs(run: Run, path: Path) -> None:
     """Refuse a workbook's place beside another run's score of that name."""
     beside = result_paths(path, stem=path.name.removesuffix(REPORT_ENDING)).score
     try:
@@ -138,13 +137,3 @@ def _refuse_other_runs(run: ScoredRun, path: Path) -> None:
             f"{path} is the workbook of another run ({beside.name} beside it is not {run.paths.score}); choose another "
             "--out."
         )
-
-
-def _numbers(run: ScoredRun) -> dict[str, Any]:
-    try:
-        return headline(run.score)
-    except (KeyError, TypeError, AttributeError):
-        raise BadInput(
-            f"{run.paths.score} lacks numbers that a result has: it was edited, or written by another version; score "
-            "the run again."
-        ) from None

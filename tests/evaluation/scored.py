@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
-from medqbench_vlmeval.files import write_json, write_jsonl
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.files import write_json
+from tests.make import Answered, choice, judged, make_run
 
 Row = dict[str, Any]
 
@@ -54,22 +56,21 @@ def write_scored(
     folder: Path, rows: Sequence[Row], model: str = "Model-X", dataset: str = "MedQBench_Perception", **settings: Any
 ) -> Path:
     """Write a run's two files and return its score's path; ``rows`` may be of both reasoning tasks."""
-    stem = f"{model.replace('/', '--')[:60]}_{dataset}"
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    score: dict[str, Any] = {"task": tasks[0] if len(tasks) == 1 else "reasoning", "model": model, "dataset": dataset}
-    for task in tasks:
-        part = _part([row for row in rows if row["task"] == task])
-        score |= part if len(tasks) == 1 else {REASONING_PREFIX[Task(task)]: {"task": task, **part}}
-    write_jsonl(folder / f"{stem}_samples.jsonl", rows)
-    write_json(folder / f"{stem}_score.json", {**score, "settings": settings})
-    return folder / f"{stem}_score.json"
+    run = make_run([_answered(row) for row in rows], folder, model=model, dataset=dataset)
+    score = json.loads(run.paths.score.read_text(encoding="utf-8"))
+    for name, value in settings.items():
+        known = score["settings"].get(name)
+        score["settings"][name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    write_json(run.paths.score, score)
+    return run.paths.score
 
 
-def _part(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    if rows[0]["task"] == "perception":
-        return {"n": len(rows), "n_correct": sum(row["correct"] for row in rows), "n_unanswered": 0}
-    known = {
-        title: [row["verdicts"][name]["score"] for row in rows if row["verdicts"][name]["score"] is not None]
-        for name, title in DIMENSION_TITLES.items()
-    }
-    return {"n": len(rows), **{title: fmean(scores) if scores else None for title, scores in known.items()}}
+def _answered(row: Row) -> Answered:
+    fields = {name: row[name] for name in ("modality", "question", "severity", "question_type") if name in row}
+    fields["image_refs"] = tuple(row["images"])
+    if row["task"] == "perception":
+        given = choice(row["index"], row["correct"], text=row["prediction"], answer=row["answer"], **fields)
+        return replace(given, sample=replace(given.sample, options=row["options"]))
+    scores = [row["verdicts"][name]["score"] for name in DIMENSIONS]
+    fields["description"] = row["description"]
+    return judged(row["index"], scores, Task(row["task"]), text=row["prediction"], **fields)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.kit.datasets import ReportHooks
-from tests.report.examples import combined_score, perception_score
+from medqbench_vlmeval.runs.files import result_paths, write_score
+from medqbench_vlmeval.types import Run
+from tests.make import combined_run, perception_run
 
 
 @pytest.fixture
@@ -24,9 +25,11 @@ def predictions(tmp_path: Path) -> Path:
     return path
 
 
-def save(predictions: Path, score: dict[str, Any]) -> None:
-    score["settings"] = {**score["settings"], "prediction_file": {"sha256": sha256_of(predictions)}}
-    predictions.with_name(f"{predictions.stem}_score.json").write_text(json.dumps(score), encoding="utf-8")
+def save(predictions: Path, run: Run) -> None:
+    """Put a run's result beside a prediction file, as one of this very file."""
+    file = replace(run.result.settings.prediction_file, sha256=sha256_of(predictions))
+    result = replace(run.result, settings=replace(run.result.settings, prediction_file=file))
+    write_score(replace(run, result=result, paths=result_paths(predictions)))
 
 
 def judge_errors(predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
@@ -35,13 +38,13 @@ def judge_errors(predictions: Path | None, error: str | None = None) -> dict[str
 
 def test_failures_are_those_of_the_result_of_this_very_file(predictions: Path) -> None:
     assert ReportHooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
-    save(predictions, combined_score())
+    save(predictions, combined_run())
     # One of three samples is unscored in each of the two parts.
     assert judge_errors(predictions) == {"failed": 2, "total": 6}
     predictions.write_text(predictions.read_text(encoding="utf-8").replace("Sharp", "Dark"), encoding="utf-8")
     # A result of other replies says nothing of these.
     assert judge_errors(predictions) == {"failed": None, "total": 3}
-    save(predictions, perception_score())
+    save(predictions, perception_run())
     assert judge_errors(predictions) == {"failed": 0, "total": 5}
 
 

@@ -120,7 +120,10 @@ def test_warnings_stand_above_the_table(tmp_path):
     ]
     found = compare_runs(paths)
     lines = shown(found.result).splitlines()
-    assert lines[0] == "!! judged differently: the difference mixes models and judges (A: x; B: y)"
+    assert (
+        lines[0]
+        == "!! judged differently: the difference mixes models and judges (A: x / official / 1; B: y / official / 1)"
+    )
     assert any(
         "difference 0.000 points (no interval: a single sample or image), Wilcoxon p = 1.0000" in line for line in lines
     )

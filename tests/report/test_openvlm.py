@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard.openvlm import check, merge, meta_of, with_value, zoo_model
-from medqbench_vlmeval.runs.files import Result
+from medqbench_vlmeval.runs.files import ScoreFile as Result
 from tests.report.examples import combined_score, perception_score, reasoning_score
 
 MINI = "MedQBench_Perception_mini"

@@ -24,7 +24,7 @@ from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, replac
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT, board_problems
 from medqbench_vlmeval.report.leaderboard.entries import entry_of, identity
-from medqbench_vlmeval.runs.files import Result
+from medqbench_vlmeval.runs.files import ScoreFile as Result
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, RunPart, mapping, number, parts_of
 from medqbench_vlmeval.scoring.summary import UNKNOWN
 
