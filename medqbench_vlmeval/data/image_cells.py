@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import base64
 import binascii
+import contextlib
 import json
 import os
 import re
@@ -125,13 +126,10 @@ class RowImages(Generic[_Image]):
             try:
                 borrowed[index] = images or self._read(cells, where)
             except BadInput as error:
+                problem = f"{error} The short image cell {shown(alias)} is not another row's index either."
                 if alias in self._aliases:
-                    raise BadInput(
-                        f"{where}: the image cell names the row {shown(alias)}, which has no image of its own either."
-                    ) from None
-                raise BadInput(
-                    f"{error} The short image cell {shown(alias)} is not another row's index either."
-                ) from None
+                    problem = f"{where}: the image cell names the row {shown(alias)}, which has no image of its own."
+                raise BadInput(problem) from None
         return {**self._done, **borrowed}
 
     def _collect(self) -> None:
@@ -148,11 +146,7 @@ def row_names() -> RowImages[str]:
 
 
 def row_files(
-    task: Task,
-    store: ImageStore,
-    root: Path,
-    trusted: bool = False,
-    fetch: Callable[[str], Path] | None = None,
+    task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
 ) -> RowImages[Path]:
     """Collect the absolute paths of a file's images, checked to be whole.
 
@@ -243,15 +237,11 @@ def split_list(cell: bytes, where: str) -> list[bytes]:
     if not (plain.startswith(b"[") and plain.endswith(b"]")):
         return [plain] if plain else []
     items: object = None
-    try:
-        text = plain.decode("utf-8")
-        try:
-            items = json.loads(text)
-        except ValueError:
-            # A list as Python prints it, with single quotes; literal_eval runs nothing.
-            items = ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        items = None
+    # JSON, else a list as Python prints it, with single quotes; literal_eval runs nothing.
+    for parse in (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            items = parse(plain.decode("utf-8"))
+            break
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise BadInput(f"{where}: the cell stands in brackets but is not a list of texts.")
     return [item.strip().encode("utf-8", errors="surrogatepass") for item in items]
@@ -277,10 +267,8 @@ def decode_base64(cell: bytes, where: str) -> bytes:
     try:
         return base64.b64decode(cell + b"=" * (-len(cell) % 4), validate=True)
     except binascii.Error:
-        start = cell[:24].decode("ascii", errors="replace")
-        raise BadInput(
-            f"{where}: the image is not base64 (it starts with '{start}', {len(cell)} characters)."
-        ) from None
+        problem = f"it starts with '{cell[:24].decode('ascii', errors='replace')}', {len(cell)} characters"
+        raise BadInput(f"{where}: the image is not base64 ({problem}).") from None
 
 
 def plain_path(text: str, where: str) -> PurePosixPath:
@@ -311,8 +299,7 @@ def path_inside(root: Path, text: str, where: str, trusted: bool) -> Path:
     """
     path = root / plain_path(text, where)
     try:
-        present = path.is_file()
-        real = path.resolve()
+        present, real = path.is_file(), path.resolve()
     except (OSError, RuntimeError) as error:
         raise BadInput(f"{where}: the image path '{text[:200]}' cannot be read: {error}.") from None
     if not present:

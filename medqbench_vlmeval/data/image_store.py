@@ -40,21 +40,8 @@ _HEAD = 16
 _CONTENT_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _PNG_END = b"IEND\xaeB\x60\x82"
 
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-)
+_BUILTIN_ERRORS = (OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, NotImplementedError, struct.error, zlib.error)
 """What PIL's decoders raise on broken files."""
 
 _STRICT = threading.Lock()
@@ -155,8 +142,7 @@ def check_image(data: bytes, where: str) -> None:
     _, name = _format_of(data, where)
     try:
         with Image.open(BytesIO(data), formats=(name,)) as image:
-            width, height = image.size
-            too_large = width * height > MAX_PIXELS
+            too_large = image.size[0] * image.size[1] > MAX_PIXELS
             if not too_large:
                 image.load()
         if name == "PNG":
@@ -166,7 +152,8 @@ def check_image(data: bytes, where: str) -> None:
     except Image.DecompressionBombError:
         too_large = True
     except DECODER_ERRORS as error:
-        raise BadInput(f"{where}: the image is cut short or damaged ({_reason(error)}).") from None
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise BadInput(f"{where}: the image is cut short or damaged ({reason.rstrip('.')}).") from None
     if too_large:
         raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.")
     if name == "PNG" and _PNG_END not in data:
@@ -198,8 +185,3 @@ def _format_of(data: bytes, where: str) -> tuple[str, str]:
         f"{where}: not an image that can be read here (PNG, JPEG, GIF, WebP, TIFF, BMP, JPEG 2000 or PPM); "
         f"its first bytes are {head[:8]!r}."
     )
-
-
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text[:120] or type(error).__name__).rstrip(".")

@@ -219,14 +219,12 @@ class SampleBuilder:
             inferred["question_type"] = (
                 f"from the options and the words of the question, for {self._inferred_types} of {self._rows} rows{why}"
             )
+        of_all = f"of {self._rows} rows"
         if self._answers_from_text:
-            inferred["answer"] = (
-                f"from the option whose text it repeats, for {self._answers_from_text} of {self._rows} rows"
-            )
-        odd = self._not_understood["severity"]
-        if odd:
+            inferred["answer"] = f"from the option whose text it repeats, for {self._answers_from_text} {of_all}"
+        if odd := self._not_understood["severity"]:
             inferred["severity"] = (
-                f"nothing for {odd.total()} of {self._rows} rows, whose values name no severity in words: {_few(odd)}"
+                f"nothing for {odd.total()} {of_all}, whose values name no severity in words: {_few(odd)}"
             )
         return inferred
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,8 +75,9 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
                 "there, correct the variable, or unset it to fetch the file from the hub."
             )
         return path, Origin("folder")
-    fetched = download(name)
-    return fetched.path, Origin("hub", fetched.revision, lambda image: download(image, fetched.revision).path)
+    path = download(name)
+    revision = _revision_of(path)
+    return path, Origin("hub", revision, lambda image: download(image, revision))
 
 
 def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool = True) -> SampleSet:
@@ -172,16 +173,8 @@ def _tables_in(folder: Path) -> str:
     return f"its tables are {', '.join(names[:10])}" if names else "it holds no .tsv file at all"
 
 
-@dataclass(frozen=True)
-class HubFile:
-    """A downloaded file in the hub client's cache; ``revision`` is the commit that it belongs to."""
-
-    path: Path
-    revision: str | None
-
-
-def download(filename: str, revision: str | None = None) -> HubFile:
-    """Fetch one file of the repository, or find it in the cache.
+def download(filename: str, revision: str | None = None) -> Path:
+    """Fetch one file of the repository into the hub client's cache, or find it there.
 
     Args:
         filename: its path in the repository.
@@ -202,6 +195,7 @@ def download(filename: str, revision: str | None = None) -> HubFile:
 
     wanted = revision or os.environ.get(REVISION_VARIABLE) or None
     at = f" at revision '{wanted}'" if wanted else ""
+    repository = f"the hub's repository {REPOSITORY}"
     ways_out = (
         "put the file into a folder and name the folder in the environment variable MEDQBENCH_DATA, or give the file "
         "itself as data_path (score: --data)"
@@ -219,22 +213,18 @@ def download(filename: str, revision: str | None = None) -> HubFile:
             f"{filename} is not in the local cache and the hub cannot be reached ({_cause(error)}): {ways_out}."
         ) from None
     except RevisionNotFoundError:
-        raise BadInput(
-            f"the hub's repository {REPOSITORY} has no revision '{wanted}' for {filename}: correct "
-            f"{REVISION_VARIABLE}, or {ways_out}."
-        ) from None
+        problem = f"{repository} has no revision '{wanted}' for {filename}: correct {REVISION_VARIABLE}, or {ways_out}."
+        raise BadInput(problem) from None
     except RepositoryNotFoundError:
-        raise BadInput(
-            f"the hub's repository {REPOSITORY}, which holds {filename}, does not exist or is not "
-            f"open to you: {ways_out}."
-        ) from None
+        problem = f"{repository}, which holds {filename}, does not exist or is not open to you: {ways_out}."
+        raise BadInput(problem) from None
     except EntryNotFoundError:
-        raise BadInput(f"the hub's repository {REPOSITORY}{at} has no file {filename}: {ways_out}.") from None
+        raise BadInput(f"{repository}{at} has no file {filename}: {ways_out}.") from None
     except (OSError, ValueError, transport) as error:  # type: ignore[misc]
         raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
     finally:
         client.setLevel(level)
-    return HubFile(Path(path), _revision_of(Path(path)))
+    return Path(path)
 
 
 def cached_file(filename: str) -> Path | None:
@@ -247,6 +237,7 @@ def cached_file(filename: str) -> Path | None:
 
 
 def _revision_of(path: Path) -> str | None:
+    """The commit that a file of the cache belongs to."""
     names = pairwise(path.parts)
     return next((name for before, name in names if before == "snapshots" and _COMMIT.fullmatch(name)), None)
 

@@ -1,10 +1,9 @@
 """A streaming reader for delimited files with very large cells.
 
-It reads what the csv module reads (quotes around a cell, doubled quotes inside, line breaks inside quotes, a
-quote in the middle of a bare cell as itself; the tests hold it against that module), but it works on bytes and
-hands a row over as soon as it is complete: a file of base64 images is never in memory as a whole, no text is made
-of cells that nobody asks for (a third of the csv module's time on such a file), and the process-wide field limit of
-that module is left alone. What is broken is said, not repaired.
+It reads what the csv module reads (the tests hold it against that module), but it works on bytes and yields a row
+as soon as it is complete: a file of base64 images is never in memory as a whole, no text is made of cells that nobody
+asks for (a third of the csv module's time on such a file), and the process-wide field limit of that module is left
+alone. A broken file is an error that names the place; nothing is repaired.
 """
 
 from __future__ import annotations
@@ -48,7 +47,14 @@ class TableReader:
         self._delimiter = delimiter
         self._ends_with_newline = True
         self._records = self._split(self._lines(source))
-        self.header = self._read_header()
+        cells = next(self._records, None)
+        if cells is None or cells == [b""]:
+            raise BadInput(f"{path} is empty: a header row with column names was expected.")
+        try:
+            self.header = tuple(cell.decode("utf-8").strip() for cell in cells)
+        except UnicodeDecodeError:
+            raise BadInput(f"{path}: the header row is not UTF-8 text; save the file as UTF-8.") from None
+        check_header(self.header, path)
 
     @property
     def sha256(self) -> str:
@@ -105,26 +111,15 @@ class TableReader:
         except UnicodeDecodeError:
             return [self.text(row, position) for position in range(len(row.cells))]
 
-    def _read_header(self) -> tuple[str, ...]:
-        cells = next(self._records, None)
-        if cells is None or cells == [b""]:
-            raise BadInput(f"{self.path} is empty: a header row with column names was expected.")
-        try:
-            names = tuple(cell.decode("utf-8").strip() for cell in cells)
-        except UnicodeDecodeError:
-            raise BadInput(f"{self.path}: the header row is not UTF-8 text; save the file as UTF-8.") from None
-        check_header(names, self.path)
-        return names
-
     def _lines(self, source: IO[bytes]) -> Iterator[bytes]:
-        line = source.readline(MAX_ROW_BYTES)
-        self._digest.update(line)
-        if line.startswith(_UTF16_BOMS):
-            raise BadInput(f"{self.path} is UTF-16 text; save it as UTF-8.")
-        line = line.removeprefix(_UTF8_BOM)
         number = 0
-        while line:
+        while line := source.readline(MAX_ROW_BYTES):
+            self._digest.update(line)
             number += 1
+            if number == 1:
+                if line.startswith(_UTF16_BOMS):
+                    raise BadInput(f"{self.path} is UTF-16 text; save it as UTF-8.")
+                line = line.removeprefix(_UTF8_BOM)
             if b"\0" in line:
                 raise BadInput(
                     f"{self.path}, line {number}: a NUL byte, so this is not a text table; get the file again."
@@ -135,8 +130,6 @@ class TableReader:
                     f"{self.path}, line {number} is longer than {MAX_ROW_BYTES >> 20} MiB: not a text table."
                 )
             yield line
-            line = source.readline(MAX_ROW_BYTES)
-            self._digest.update(line)
 
     def _split(self, lines: Iterator[bytes]) -> Iterator[list[bytes]]:
         """Turn physical lines into records; ``quoted`` holds the pieces of a quoted cell that is still open."""
@@ -217,11 +210,9 @@ def check_header(names: tuple[str, ...], path: Path) -> None:
     Raises:
         BadInput: names the column.
     """
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise BadInput(f"{path}: the header names the column '{name}' twice; rename or remove one of them.")
-        seen.add(name)
+    twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+    if twice is not None:
+        raise BadInput(f"{path}: the header names the column '{twice}' twice; rename or remove one of them.")
 
 
 @contextmanager
@@ -247,5 +238,4 @@ def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
 
 def shown(text: str) -> str:
     """A text as an error message quotes it: one line, at most 60 characters."""
-    cut = text if len(text) <= 60 else f"{text[:57]}..."
-    return repr(cut)
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
