@@ -28,6 +28,7 @@ from medqbench_vlmeval.benchmark import (
     second_pass_names,
 )
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
+from medqbench_vlmeval.data.columns import AXES
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
@@ -44,14 +45,14 @@ from medqbench_vlmeval.runs.files import known_result
 from medqbench_vlmeval.types import PredictionStatus, Result, Sample
 from medqbench_vlmeval.workflows import result_paths
 
-# What the kit's final table asks a dataset class: counts that were kept, not guesses from texts.
-
-
 _PRIMARY = "Overall"
 
 
 class ReportHooks:
-    """Class methods, since the kit looks a class up by its dataset's name and has no object at hand."""
+    """What the kit's final table asks a dataset class: counts that were kept, not guesses from texts.
+
+    Class methods, since the kit looks a class up by its dataset's name and has no object at hand.
+    """
 
     @classmethod
     def get_judge_file(cls, eval_file: str | Path, judge_model: str | None = None) -> Path | None:  # noqa: ARG003
@@ -69,7 +70,7 @@ class ReportHooks:
         except BadInput:
             # The run's own message has said what is wrong with the file; a table of counts cannot.
             return {"failed": 0, "total": 0}
-        failed = sum(one.status is PredictionStatus.INFERENCE_FAILED for one in predictions)
+        failed = sum(prediction.status is PredictionStatus.INFERENCE_FAILED for prediction in predictions)
         return {"failed": failed, "total": len(predictions)}
 
     @classmethod
@@ -113,7 +114,7 @@ def _current_result(prediction_file: str | Path | None) -> Result | None:
 class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
     MODALITY = "IMAGE"
     TASK: ClassVar[Task]
-    # Read by the kit's local mode; kit.api_mode makes the api mode honour it too.
+    # Read by the kit's local mode; kit.registration makes the api mode honour it too.
     force_use_dataset_prompt = True
 
     @classmethod
@@ -130,7 +131,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
 
         Args:
-            dataset: a name of the class's task (see ``tasks.dataset_names``), or of its second pass; the test split by
+            dataset: a name of the class's task (``benchmark.dataset_names``), or of its second pass; the test split by
                 default.
             data_path: a local TSV to read in place of the published one; for the combined reasoning task the
                 folder of its two files.
@@ -167,7 +168,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
             columns["answer"] = [sample.answer for sample in samples]
         elif not self.is_second_pass:
             columns["description"] = [sample.description for sample in samples]
-        for axis in ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation"):
+        for axis in AXES:
             values = [getattr(sample, axis) for sample in samples]
             if any(values):
                 columns[axis] = values
@@ -290,18 +291,10 @@ class MedQBenchComparative(_MedQBenchDataset):
 
 
 class MedQBenchReasoning(_MedQBenchDataset):
-    """Both reasoning tasks in one run; indexes carry the part's name (``tasks.REASONING_PREFIX``)."""
+    """Both reasoning tasks in one run; indexes carry the part's name (``benchmark.REASONING_PREFIX``)."""
 
     TYPE = "VQA"
     TASK = Task.REASONING
 
 
 DATASET_CLASSES = (MedQBenchPerception, MedQBenchNoReference, MedQBenchComparative, MedQBenchReasoning)
-
-__all__ = [
-    "DATASET_CLASSES",
-    "MedQBenchComparative",
-    "MedQBenchNoReference",
-    "MedQBenchPerception",
-    "MedQBenchReasoning",
-]

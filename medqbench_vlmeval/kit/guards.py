@@ -1,9 +1,14 @@
-"""Keeping keys out of what a run of the kit leaves: its logs, its status files and the terminal.
+"""What a run of the kit must not leak or lose: keys in logs, status files and the terminal; files of earlier runs.
 
 The kit writes its command line into ``status.json``, its judge's settings into a log, and some of its clients log
 their key. While a run is :func:`redacted`, log records, both standard streams, status files and the logs of its
 evaluation processes are masked: first all secrets that are known (options, environment, ``.env``), then whatever
 stands behind a name like 'key' or 'Bearer'.
+
+Local mode of the PyPI kit writes straight into the model's folder: a limited run would cut a prediction file to the
+samples of the limit, and take away the checkpoint of an interrupted run of all samples. All other ways of running make
+a folder for each run and put links into the model's folder, in the place of files that local mode left there. What may
+have been paid for is refused, put back or copied to ``previous/`` first.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +40,7 @@ from medqbench_vlmeval.judge.secrets import (
     url_secrets,
     values_named_secret,
 )
-from medqbench_vlmeval.kit.run_files import Job, model_folder
+from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, Job, model_folder
 from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.workflows import result_paths
 from medqbench_vlmeval.workflows.robustness import robustness_paths
@@ -126,51 +131,46 @@ def environment_secrets() -> set[str]:
 
     Paths of files that exist are none. Of a URL (a proxy, a server) its password and query are.
     """
-    found: set[str] = set()
+    secrets: set[str] = set()
     own: Mapping[str, str] = {}
     # A run that needs nothing of that file is not to fail of it; who needs it will say what is wrong.
     with contextlib.suppress(BadInput):
         own = env_file_values()
     for name, value in [*own.items(), *os.environ.items()]:
         if "://" in value:
-            found |= url_secrets(value)
+            secrets |= url_secrets(value)
         elif (is_secret_name(name) or name in _KEY_VARIABLES) and not _is_path(value):
-            found.add(value.strip())
-    return found
+            secrets.add(value.strip())
+    return secrets
 
 
 def argument_secrets(arguments: Sequence[str]) -> set[str]:
     """What of a command line for the kit is secret: values of options named so, also inside JSON and URLs."""
-    found: set[str] = set()
-    for option, value in _pairs(arguments):
+    secrets: set[str] = set()
+    for option, value, _ in _walk(arguments):
+        if value is None:
+            continue
         # The kit's parser repeats an option that it does not know, with its value.
         if _is_secret_option(option, value) or difflib.get_close_matches(option, _KEY_OPTIONS, cutoff=0.8):
-            found.add(value)
+            secrets.add(value)
         text = value
         if option == "--config":
             with contextlib.suppress(OSError, ValueError):
                 text = Path(value).read_text(encoding="utf-8")
         parsed = _json(text)
         if parsed is not None:
-            found |= set(values_named_secret(parsed))
+            secrets |= set(values_named_secret(parsed))
         elif "://" in value:
-            found |= url_secrets(value)
-    return found
+            secrets |= url_secrets(value)
+    return secrets
 
 
 def shown_arguments(arguments: Sequence[str]) -> list[str]:
     """A command line as a file may hold it, however short a key in it is."""
-    shown = []
-    before = ""
-    for word in arguments:
-        option, equals, value = word.partition("=") if word.startswith("--") else (before, "", word)
-        before = "" if equals or not word.startswith("--") else word
-        if word.startswith("--") and not equals:
-            shown.append(word)
-            continue
-        head = f"{option}=" if equals else ""
-        shown.append(head + _shown_value(option, value))
-    return shown
+    return [
+        option if value is None else (f"{option}=" if joined else "") + _shown_value(option, value)
+        for option, value, joined in _walk(arguments)
+    ]
 
 
 def _shown_value(option: str, value: str) -> str:
@@ -182,19 +182,17 @@ def _shown_value(option: str, value: str) -> str:
     return shown_url(value) if "://" in value and url_secrets(value) else value
 
 
-def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each value with its option; '' where it stands alone."""
+def _walk(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, bool]]:
+    """Yield each word as its option ('' for none), its value (None for none), and whether '=' joins the two."""
     before = ""
     for word in arguments:
-        if not word.startswith("--"):
-            yield before, word
-            before = ""
-        elif "=" in word:
-            option, _, value = word.partition("=")
-            yield option, value
-            before = ""
-        else:
+        option, joined, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        if word.startswith("--") and not joined:
             before = word
+            yield option, None, False
+        else:
+            before = ""
+            yield option, value, bool(joined)
 
 
 def _is_secret_option(option: str, value: str) -> bool:
@@ -254,8 +252,8 @@ class _InChild:
     def __call__(self, *args: Any) -> Any:
         import vlmeval.inference_api as pipeline
 
-        found = getattr(pipeline, self._name)
-        original = found.original if isinstance(found, _InChild) else found
+        function = getattr(pipeline, self._name)
+        original = function.original if isinstance(function, _InChild) else function
         with redacted(known=self._secrets) as mask, _masked_redirects(pipeline, mask):
             return original(*args)
 
@@ -284,19 +282,6 @@ def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-# Files of earlier runs that the kit would cut, take away or replace, though they may have been paid for.
-#
-# Local mode of the PyPI kit writes straight into the model's folder: a limited run would cut a prediction file to the
-# samples of the limit, and take away the checkpoint of an interrupted run of all samples. All other ways
-# of running make
-# a folder for each run and put links into the model's folder, in the place of files that local mode left there.
-
-
-_FORMATS = ("xlsx", "tsv", "json")
-_KEPT = ".kept"
-_PREVIOUS = "previous"
-
-
 def check_predictions(jobs: Sequence[Job], work_dir: Path, limit: int) -> None:
     """See that a limited run straight in the models' folders cuts no prediction file.
 
@@ -317,13 +302,25 @@ def check_predictions(jobs: Sequence[Job], work_dir: Path, limit: int) -> None:
 
 
 @contextmanager
-def checkpoints_kept(jobs: Sequence[Job], work_dir: Path) -> Iterator[None]:
+def preserve_earlier_files(
+    jobs: Sequence[Job], work_dir: Path, limit: int | None, *, api_mode: bool, links: bool
+) -> Iterator[None]:
+    """Keep for a run what the kit would take away or replace; ``links`` says that the run has a folder of its own."""
+    first_process = int(os.environ.get("RANK", "0")) == 0
+    if first_process and links:
+        _copy_replaced(jobs, work_dir, api_mode=api_mode)
+    with _checkpoints_kept(jobs, work_dir) if first_process and not links and limit is not None else nullcontext():
+        yield
+
+
+@contextmanager
+def _checkpoints_kept(jobs: Sequence[Job], work_dir: Path) -> Iterator[None]:
     """Put back the checkpoints that the kit takes away when a limited run ends; they may be of a run of all samples."""
     copies: dict[Path, Path] = {}
     for job in jobs:
         folder = model_folder(job, work_dir, api_mode=False)
         for path in [*folder.glob(f"*_{job.dataset}.pkl"), *folder.glob(f"*_{job.dataset}_checkpoint.pkl")]:
-            copies[path] = path.with_name(path.name + _KEPT)
+            copies[path] = path.with_name(f"{path.name}.kept")
             shutil.copy2(path, copies[path])
     try:
         yield
@@ -336,38 +333,21 @@ def checkpoints_kept(jobs: Sequence[Job], work_dir: Path) -> Iterator[None]:
                 copy.replace(path)
 
 
-def copy_replaced(jobs: Sequence[Job], work_dir: Path, *, api_mode: bool) -> None:
+def _copy_replaced(jobs: Sequence[Job], work_dir: Path, *, api_mode: bool) -> None:
     """Copy to ``previous/`` what the links of a run would replace: predictions in the models' folders, and results."""
     for job in jobs:
         for predictions in _predictions(job, work_dir, api_mode=api_mode):
             made = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
             results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
             for path in (predictions, *vars(results).values()):
-                kept = path.parent / _PREVIOUS / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
-                if path.is_file() and not path.is_symlink() and not kept.exists():
-                    kept.parent.mkdir(exist_ok=True)
-                    shutil.copy2(path, kept)
-
-
-@contextmanager
-def nothing_lost(
-    jobs: Sequence[Job], work_dir: Path, limit: int | None, *, api_mode: bool, links: bool
-) -> Iterator[None]:
-    """Keep for a run what the kit would take away or replace; ``links`` says that the run has a folder of its own."""
-    if int(os.environ.get("RANK", "0")) != 0:
-        yield
-    elif links:
-        copy_replaced(jobs, work_dir, api_mode=api_mode)
-        yield
-    elif limit is not None:
-        with checkpoints_kept(jobs, work_dir):
-            yield
-    else:
-        yield
+                copy = path.parent / "previous" / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
+                if path.is_file() and not path.is_symlink() and not copy.exists():
+                    copy.parent.mkdir(exist_ok=True)
+                    shutil.copy2(path, copy)
 
 
 def _predictions(job: Job, work_dir: Path, *, api_mode: bool) -> list[Path]:
     """The prediction files of a job that are no links."""
     folder = model_folder(job, work_dir, api_mode=api_mode)
-    paths = [folder / f"{folder.name}_{job.dataset}.{ending}" for ending in _FORMATS]
+    paths = [folder / f"{folder.name}_{job.dataset}{suffix}" for suffix in PREDICTION_SUFFIXES]
     return [path for path in paths if path.is_file() and not path.is_symlink()]

@@ -1,6 +1,7 @@
-"""The command line of a run: our own options, those of the kit's that a run has to know, and keys.
+"""The options of a run: this package's own, those of the kit's that a run has to know, and keys.
 
-The kit writes its command line into files, so that keys are moved from it to the environment.
+Our own options travel to our dataset classes in the environment, wherever the kit makes them. Keys do so too, since the
+kit writes its command line into files.
 """
 
 from __future__ import annotations
@@ -10,180 +11,198 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.judge.judges import extractor_name
+from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.prompts import check_style
 
-# Environment variables that carry options of a run to our dataset classes, wherever the kit makes them.
-
-
 STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
+LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
+EXTRACTOR_VARIABLE = "MEDQBENCH_EXTRACTOR"
+
+# The kit's parser would take the shorter ones for its own option, which means a file's first rows.
+_LIMIT_OPTIONS = ("--limit", "--limi", "--lim", "--li")
+_OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
+# The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
+_ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
+
+Entries = Mapping[str, Mapping[str, object]]
+"""What ``--config`` or ``--data-config`` give by each dataset's name: arguments for its class."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What of a run's command line this package reads.
+
+    ``limit``, ``extractor`` and ``prompt_style`` are None where they are not given; ``datasets`` and ``models`` are
+    those of the configuration file where there is one.
+    """
+
+    datasets: tuple[str, ...]
+    models: tuple[str, ...]
+    entries: Entries
+    config: str | None
+    base_url: str | None
+    work_dir: Path
+    mode: str
+    api_mode: bool
+    robustness: bool = False
+    limit: int | None = None
+    extractor: str | None = None
+    prompt_style: str | None = None
+
+    def official_name(self, dataset: str) -> str:
+        """The name that a dataset of the run has in its class; entries may give it another one."""
+        return str(self.entries.get(dataset, {}).get("dataset", dataset))
+
+    def is_second_pass(self, dataset: str) -> bool:
+        """Whether a dataset of the run is a second pass of ours."""
+        return self.official_name(dataset) in SECOND_PASS_NAMES
+
+    def is_ours(self, dataset: str) -> bool:
+        """Whether a dataset of the run is of this package, by its name or by the class of its entry."""
+        known = dataset in ALL_DATASET_NAMES or dataset in SECOND_PASS_NAMES
+        return known or self.entries.get(dataset, {}).get("class") in _OUR_CLASSES
+
+    def is_multiple_choice(self, dataset: str) -> bool:
+        """Whether a dataset of the run is our multiple-choice one in its official order."""
+        name = ALL_DATASET_NAMES.get(dataset)
+        by_class = self.entries.get(dataset, {}).get("class") == "MedQBenchPerception"
+        return by_class or (name is not None and name.task is Task.PERCEPTION)
+
+    def jobs(self) -> list[Job]:
+        """The model x dataset pairs that the run is asked for."""
+        pairs = [(model, dataset) for model in self.models for dataset in self.datasets]
+        return [Job(model, dataset, self.mode, self.is_second_pass(dataset)) for model, dataset in pairs]
+
+
+def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
+    """Split off our own options, and read the kit's that a run needs to know about.
+
+    Returns:
+        The words for the kit, and the values of both kinds.
+
+    Raises:
+        BadInput: the value of an option of ours, or an entry of a configuration, cannot be used.
+    """
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    own.add_argument("--prompt-style", type=lambda text: check_style(text) if text else None)
+    own.add_argument(*_LIMIT_OPTIONS, type=lambda text: _limit_of(text, "--limit"))
+    own.add_argument("--extractor", type=extractor_name)
+    own.add_argument("--robustness", action="store_true")
+    own.add_argument("--dry-run", action="store_true")
+    ours, rest = own.parse_known_args(arguments)
+    if ours.dry_run:
+        raise BadInput(
+            "A run has no --dry-run: what its judge costs depends on predictions that are yet to come. Make them with "
+            "--mode infer, then 'medqbench score PREDICTIONS --judge NAME --dry-run' says what judging them costs."
+        )
+    kit = argparse.ArgumentParser(add_help=False)
+    kit.add_argument("--data", nargs="+", default=[])
+    kit.add_argument("--model", nargs="+", default=[])
+    kit.add_argument("--work-dir", type=Path, default=Path("./outputs"))
+    kit.add_argument("--mode", default="all")
+    kit.add_argument("--api-mode", action="store_true")
+    for option in ("--config", "--data-config", "--base-url"):
+        kit.add_argument(option)
+    known = kit.parse_known_args(rest)[0]
+    entries, models = _configured(known.config, known.data_config, known.api_mode)
+    return rest, RunOptions(
+        datasets=tuple(entries) if known.config else tuple(known.data),
+        models=tuple(models) if known.config else tuple(known.model),
+        entries=entries,
+        config=known.config,
+        base_url=known.base_url,
+        work_dir=known.work_dir,
+        mode=known.mode,
+        api_mode=known.api_mode,
+        robustness=ours.robustness,
+        limit=ours.limit,
+        extractor=ours.extractor,
+        prompt_style=ours.prompt_style,
+    )
+
+
+def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Entries, list[str]]:
+    """The checked dataset entries of ``--config`` or ``--data-config``, and the models of ``--config``."""
+    option, text = "--data-config", text or "{}"
+    if path:
+        option = f"--config {path}"
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise BadInput(f"{option} is not JSON: {error}.") from None
+    entries = config.get("data") if path and isinstance(config, dict) else config
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise BadInput(f"{option} must give a JSON object for each dataset's name.")
+    if path and not isinstance(config.get("model"), dict):
+        raise BadInput(f"{option} must have the objects 'model' and 'data'.")
+    for name, entry in entries.items():
+        # The kit's local mode writes predictions under one of the two names and reads them under the other.
+        if entry.get("class") in _OUR_CLASSES and entry.get("dataset", name) != name and not api_mode:
+            raise BadInput(
+                f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
+                "dataset's own name there (or use --api-mode)."
+            )
+    return entries, list(config["model"]) if path else []
 
 
 @contextmanager
-def variable(name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable for a while; None leaves it as it is."""
-    if value is None:
-        yield
-        return
-    before = os.environ.get(name)
-    os.environ[name] = value
+def in_environment(options: RunOptions) -> Iterator[None]:
+    """Put the given ones of our own options into the environment for a while."""
+    values = {
+        STYLE_VARIABLE: options.prompt_style,
+        LIMIT_VARIABLE: options.limit,
+        EXTRACTOR_VARIABLE: options.extractor,
+    }
+    given = {name: str(value) for name, value in values.items() if value is not None}
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before
-
-
-# ``--limit`` of a run: the same stratified subset for every model, and for the kit's own ways of running too.
-#
-# The kit's own option, where it has one, takes a file's first rows. The environment variable carries the
-# number to our
-# dataset classes, wherever the kit makes them.
-
-
-LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
-# The kit's parser would take the shorter ones for its own option, which means first rows.
-LIMIT_OPTIONS = ("--limit", "--limi", "--lim", "--li")
-
-
-def limit_of(text: str, where: str) -> int:
-    """The number of samples that a text gives.
-
-    Raises:
-        BadInput: it is not a whole number of 1 or more.
-    """
-    try:
-        limit = int(text)
-    except ValueError:
-        limit = 0
-    if limit < 1:
-        raise BadInput(f"{where} is '{text}'; it must be a whole number of samples, 1 or more.")
-    return limit
-
-
-def takes_limit(runner: Path) -> bool:
-    """Whether a kit's own runner has the option (the PyPI kit's has, git HEAD's has not)."""
-    return "'--limit'" in runner.read_text(encoding="utf-8")
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def limit_in_environment() -> int | None:
-    """The limit in the environment, None where there is none.
+    """The number of samples that the environment limits a dataset to, None where it names none.
 
     Raises:
         BadInput: the variable is no such number.
     """
     text = os.environ.get(LIMIT_VARIABLE, "").strip()
-    return limit_of(text, f"The environment variable {LIMIT_VARIABLE}") if text else None
+    return _limit_of(text, f"The environment variable {LIMIT_VARIABLE}") if text else None
 
 
-def limited(limit: int | None) -> AbstractContextManager[None]:
-    """Put a limit into the environment for a while; None leaves it as it is."""
-    return variable(LIMIT_VARIABLE, None if limit is None else str(limit))
-
-
-_OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
-# The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
-_ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
-
-
-def take_ours(arguments: Sequence[str]) -> tuple[list[str], argparse.Namespace]:
-    """Split off our own options, and read the kit's that a run needs to know about.
-
-    Returns:
-        The words for the kit, and the values of both kinds; ``limit``, ``extractor`` and ``prompt_style`` are None
-        where they are not given.
+def extractor_in_environment() -> str | None:
+    """The extractor that the environment names, None where it names none.
 
     Raises:
-        BadInput: the value of an option of ours cannot be used.
+        BadInput: it names the rules, or several models.
     """
-    ours = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    ours.add_argument("--prompt-style")
-    ours.add_argument(*LIMIT_OPTIONS)
-    ours.add_argument("--extractor")
-    ours.add_argument("--robustness", action="store_true")
-    ours.add_argument("--dry-run", action="store_true")
-    found, rest = ours.parse_known_args(arguments)
-    if found.dry_run:
-        raise BadInput(
-            "A run has no --dry-run: what its judge costs depends on predictions that are yet to come. Make them with "
-            "--mode infer, then 'medqbench score PREDICTIONS --judge NAME --dry-run' says what judging them costs."
-        )
-    limit = None if found.limit is None else limit_of(found.limit, "--limit")
-    extractor = None if found.extractor is None else extractor_name(found.extractor)
-    prompt_style = check_style(found.prompt_style) if found.prompt_style else None
-    kits = argparse.ArgumentParser(add_help=False)
-    kits.add_argument("--data", nargs="+", default=[])
-    kits.add_argument("--model", nargs="+", default=[])
-    kits.add_argument("--config")
-    kits.add_argument("--data-config")
-    kits.add_argument("--base-url")
-    kits.add_argument("--work-dir", default="./outputs")
-    kits.add_argument("--mode", default="all")
-    kits.add_argument("--api-mode", action="store_true")
-    ours_read = argparse.Namespace(
-        limit=limit, extractor=extractor, robustness=found.robustness, prompt_style=prompt_style
-    )
-    return rest, kits.parse_known_args(rest, ours_read)[0]
+    text = os.environ.get(EXTRACTOR_VARIABLE, "").strip()
+    return extractor_name(text, EXTRACTOR_VARIABLE) if text else None
 
 
-def dataset_entries(known: argparse.Namespace) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
-    """The dataset entries of ``--config`` or ``--data-config``, by name, and the models of the run.
-
-    They are checked before anything is paid.
-
-    Raises:
-        BadInput: not JSON of that shape, or an entry that the kit would infer and then fail on.
-    """
-    option, text = "--data-config", known.data_config or "{}"
-    if known.config:
-        option = f"--config {known.config}"
-        try:
-            text = Path(known.config).read_text(encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"{known.config} cannot be read: {error.strerror}.") from None
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise BadInput(f"{option} is not JSON: {error}.") from None
-    entries = config.get("data") if known.config and isinstance(config, dict) else config
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise BadInput(f"{option} must give a JSON object for each dataset's name.")
-    if known.config and not isinstance(config.get("model"), dict):
-        raise BadInput(f"{option} must have the objects 'model' and 'data'.")
-    for name, entry in entries.items():
-        # The kit's local mode writes predictions under one of the two names and reads them under the other.
-        if entry.get("class") in _OUR_CLASSES and entry.get("dataset", name) != name and not known.api_mode:
-            raise BadInput(
-                f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
-                "dataset's own name there (or use --api-mode)."
-            )
-    return entries, list(config["model"]) if known.config else known.model
-
-
-def is_ours(dataset: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a dataset of a run is of this package, by its name or by the class of its entry."""
-    return (
-        dataset in ALL_DATASET_NAMES
-        or dataset in SECOND_PASS_NAMES
-        or entries.get(dataset, {}).get("class") in _OUR_CLASSES
-    )
-
-
-def is_multiple_choice(dataset: str, entries: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a dataset of a run is our multiple-choice one in its official order."""
-    known = ALL_DATASET_NAMES.get(dataset)
-    return (known is not None and known.task is Task.PERCEPTION) or (
-        entries.get(dataset, {}).get("class") == "MedQBenchPerception"
-    )
+def _limit_of(text: str, where: str) -> int:
+    limit = int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else 0
+    if limit < 1:
+        raise BadInput(f"{where} is '{text}'; it must be a whole number of samples, 1 or more.")
+    return limit
 
 
 def hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
@@ -198,17 +217,16 @@ def hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
     for word in arguments:
         if _ABBREVIATED_KEY.match(word):
             raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")
-    keys = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    keys.add_argument("--key")
-    keys.add_argument("--judge-key")
-    keys.add_argument("--judge-args")
-    found, rest = keys.parse_known_args(arguments)
-    if found.key:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for option in ("--key", "--judge-key", "--judge-args"):
+        parser.add_argument(option)
+    keys, rest = parser.parse_known_args(arguments)
+    if keys.key:
         # The kit's client for --base-url prefers this variable to its option.
-        os.environ["LMDEPLOY_API_KEY"] = found.key
-    judge_key = found.judge_key
-    if found.judge_args:
-        judge_args = parse_judge_args(found.judge_args)
+        os.environ["LMDEPLOY_API_KEY"] = keys.key
+    judge_key = keys.judge_key
+    if keys.judge_args:
+        judge_args = parse_judge_args(keys.judge_args)
         if only_ours:
             judge_key = judge_args.pop("key", None) or judge_key
         rest += ["--judge-args", json.dumps(judge_args)] if judge_args else []
@@ -218,37 +236,3 @@ def hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
         # Other datasets of the run get their judge from the kit, which knows no other way than its option.
         rest += ["--judge-key", judge_key]
     return rest
-
-
-# ``--extractor`` of a run: the environment carries the name to our dataset class, wherever the kit makes it.
-
-
-EXTRACTOR_VARIABLE = "MEDQBENCH_EXTRACTOR"
-
-
-def extractor_in_environment() -> str | None:
-    """The extractor that the environment names, None where it names none.
-
-    Raises:
-        BadInput: it names the rules, or several models.
-    """
-    text = os.environ.get(EXTRACTOR_VARIABLE, "").strip()
-    return extractor_name(text, EXTRACTOR_VARIABLE) if text else None
-
-
-def extracting(name: str | None) -> AbstractContextManager[None]:
-    """Put an extractor's name into the environment for a while; None leaves it as it is."""
-    return variable(EXTRACTOR_VARIABLE, name)
-
-
-def require_multiple_choice(name: str | None, multiple_choice: bool) -> None:
-    """Say that an extractor that was asked for has nothing to read.
-
-    Raises:
-        BadInput: no dataset of the run is multiple-choice.
-    """
-    if name is not None and not multiple_choice:
-        raise BadInput(
-            "--extractor reads multiple-choice replies, and no dataset of this run is MedQBench_Perception; leave it "
-            "out. Reasoning replies are judged with --judge."
-        )

@@ -121,8 +121,8 @@ def apply(root: Path) -> list[Path]:
         BadInput: a file is unknown; nothing is changed.
         RunFailed: a file cannot be written; what was changed before is put back.
     """
-    files = _known(root)
-    return _change([(one.path, one.path.read_bytes() + one.hook.block) for one in files if one.state is State.CLEAN])
+    files = [file for file in _known(root) if file.state is State.CLEAN]
+    return _change([(file.path, file.path.read_bytes() + file.hook.block) for file in files])
 
 
 def revert(root: Path) -> list[Path]:
@@ -132,17 +132,15 @@ def revert(root: Path) -> list[Path]:
         BadInput: a file is unknown; nothing is changed.
         RunFailed: a file cannot be written; what was changed before is put back.
     """
-    files = _known(root)
-    return _change(
-        [(one.path, one.path.read_bytes()[: -len(one.hook.block)]) for one in files if one.state is State.APPLIED]
-    )
+    files = [file for file in _known(root) if file.state is State.APPLIED]
+    return _change([(file.path, file.path.read_bytes().removesuffix(file.hook.block)) for file in files])
 
 
 def _known(root: Path) -> list[FileState]:
     files = check(root)
-    for one in files:
-        if one.state is State.UNKNOWN:
-            raise BadInput(f"{one.path} is left alone: {one.why}. Restore the kit's own file first.")
+    for file in files:
+        if file.state is State.UNKNOWN:
+            raise BadInput(f"{file.path} is left alone: {file.why}. Restore the kit's own file first.")
     return files
 
 

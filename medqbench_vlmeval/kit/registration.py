@@ -1,4 +1,4 @@
-"""Putting datasets and models into the kit's registries, in place and any number of times.
+"""Put datasets, baselines and the published tables' model names into the kit's registries, any number of times.
 
 The kit's registries are module globals that other modules have already imported by name, so they are touched
 in place and never rebound. Both functions are also the targets of the entry points that a patched kit calls
@@ -56,9 +56,6 @@ def register_models() -> None:
     keep_dataset_prompts()
 
 
-# Models for ``--model``: the baselines, and the published tables' names for models of the kit's zoo.
-
-
 # Name in the published tables -> names under which the two supported kits carry the model, best first.
 _PUBLISHED_NAMES: Mapping[str, Sequence[str]] = {
     "GPT-5": ("gpt-5", "gpt-5-2025-08-07"),
@@ -81,12 +78,8 @@ def aliases(zoo: Container[str]) -> dict[str, str]:
 
     Names of models that the zoo does not carry at all are left out: there is nothing to run.
     """
-    found = {
-        alias: next((name for name in names if name in zoo), None)
-        for alias, names in _PUBLISHED_NAMES.items()
-        if alias not in zoo
-    }
-    return {alias: name for alias, name in found.items() if name is not None}
+    lacking = {alias: names for alias, names in _PUBLISHED_NAMES.items() if alias not in zoo}
+    return {alias: present[0] for alias, names in lacking.items() if (present := [n for n in names if n in zoo])}
 
 
 class MedQChance(BaseModel):  # type: ignore[misc]
@@ -117,14 +110,11 @@ BASELINES: Mapping[str, partial[Any]] = {
 }
 
 
-# Keeping the dataset's prompt in the kit's api-mode.
-#
-# Local mode honours a dataset's ``force_use_dataset_prompt``; the api-mode pipeline of both supported kits does
-# not look at it and lets a model put its own prompt in the place of the benchmark's.
-
-
 def keep_dataset_prompts() -> None:
-    """Make the api-mode pipeline honour ``force_use_dataset_prompt``; idempotent."""
+    """Make the api-mode pipeline honour ``force_use_dataset_prompt``, as local mode does; idempotent.
+
+    The pipeline of both supported kits lets a model put its own prompt in the place of the benchmark's.
+    """
     from vlmeval.inference_api import APIEvalPipeline
 
     produce = APIEvalPipeline._produce_image_tasks
@@ -135,13 +125,9 @@ def keep_dataset_prompts() -> None:
     async def produce_image_tasks(self: Any, cfg: Any, existing_results: dict[str, Any]) -> int:
         if getattr(cfg.dataset_obj, "force_use_dataset_prompt", False):
             # The pipeline builds one model object a dataset, so nothing else sees this one.
-            cfg.model_obj.use_custom_prompt = _never
+            cfg.model_obj.use_custom_prompt = lambda _dataset: False
         produced: int = await produce(self, cfg, existing_results)
         return produced
 
     produce_image_tasks.keeps_dataset_prompts = True  # type: ignore[attr-defined]
     APIEvalPipeline._produce_image_tasks = produce_image_tasks
-
-
-def _never(_dataset: str) -> bool:
-    return False

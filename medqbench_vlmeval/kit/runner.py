@@ -8,41 +8,30 @@ line and its judge's settings into files and logs.
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import json
 import os
 import runpy
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from medqbench_vlmeval.benchmark import parse_dataset_name
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
 from medqbench_vlmeval.judge.secrets import masked_traceback
-from medqbench_vlmeval.kit.guards import Redaction, check_predictions, guard_kit, nothing_lost, redacted
+from medqbench_vlmeval.kit.guards import Redaction, check_predictions, guard_kit, preserve_earlier_files, redacted
 from medqbench_vlmeval.kit.options import (
-    STYLE_VARIABLE,
-    dataset_entries,
-    extracting,
+    RunOptions,
     extractor_in_environment,
     hide_keys,
-    is_multiple_choice,
-    is_ours,
+    in_environment,
     limit_in_environment,
-    limited,
-    require_multiple_choice,
-    take_ours,
-    takes_limit,
-    variable,
+    read_options,
 )
-from medqbench_vlmeval.kit.robustness import add_second_passes, finish, is_second_pass
-from medqbench_vlmeval.kit.run_files import Job, Outcome, model_folder, outcome_of, run_folder
+from medqbench_vlmeval.kit.robustness import add_second_passes, finish
+from medqbench_vlmeval.kit.run_files import Job, Outcome, model_folder, outcome_of
 from medqbench_vlmeval.kit_version import InstalledKit, require_kit
-
-_OUR_PREFIX = "medqbench"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -62,108 +51,100 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     kit = require_kit()
-    rest, known = take_ours(arguments)
-    if not (known.config or (known.data and known.model) or {"-h", "--help"} & set(rest)):
+    words, options = read_options(arguments)
+    if not (options.config or (options.datasets and options.models) or {"-h", "--help"} & set(words)):
         raise BadInput(
             "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
-    entries, models = dataset_entries(known)
-    _check_names(list(entries) if known.config else known.data, entries)
-    if known.robustness and (known.data or known.config):
-        rest, known.data, entries, once = add_second_passes(rest, known.data, entries, known.config)
-        for sentence in once:
+    _check_names(options)
+    if options.robustness and options.datasets:
+        words, options, notes = add_second_passes(words, options)
+        for sentence in notes:
             print(f"medqbench: {sentence}", file=sys.stderr)
-    jobs = _jobs(known, entries, models)
-    only_ours = bool(jobs) and all(is_ours(job.dataset, entries) for job in jobs)
-    _check_work_dir(Path(known.work_dir))
-    work_dir = Path(os.environ.get("MMEVAL_ROOT") or known.work_dir)
-    limit = known.limit if known.limit is not None else limit_in_environment()
+    jobs = options.jobs()
+    only_ours = bool(jobs) and all(options.is_ours(job.dataset) for job in jobs)
+    _check_work_dir(options.work_dir)
+    work_dir = Path(os.environ.get("MMEVAL_ROOT") or options.work_dir)
+    limit = options.limit if options.limit is not None else limit_in_environment()
     extractor_in_environment()
-    require_multiple_choice(known.extractor, any(is_multiple_choice(job.dataset, entries) for job in jobs))
-    links = known.api_mode or _script(kit).parent != kit.package
+    if options.extractor is not None and not any(options.is_multiple_choice(job.dataset) for job in jobs):
+        raise BadInput(
+            "--extractor reads multiple-choice replies, and no dataset of this run is MedQBench_Perception; leave it "
+            "out. Reasoning replies are judged with --judge."
+        )
+    script = _script(kit)
+    links = options.api_mode or script.parent != kit.package
     if limit is not None and not links:
         check_predictions(jobs, work_dir, limit)
-    rest = hide_keys(rest, only_ours)
-    if known.limit is not None and not only_ours:
-        if not takes_limit(_script(kit)):
+    words = hide_keys(words, only_ours)
+    if options.limit is not None and not only_ours:
+        if not takes_limit(script):
             raise BadInput(
                 "The installed kit has no --limit for datasets of its own; run them apart from the MedQBench ones, "
                 "without --limit."
             )
         # Other datasets of the run are cut by the kit itself; ours are not longer than that by then.
-        rest += ["--limit", str(known.limit)]
+        words += ["--limit", str(options.limit)]
 
     from medqbench_vlmeval.kit.registration import register
 
     register()
-    if not known.base_url and not known.config:
-        _check_models(known.model or [])
+    if not options.base_url and not options.config:
+        _check_models(options.models)
     started = datetime.now(timezone.utc)
-    try:
-        with (
-            variable(STYLE_VARIABLE, known.prompt_style),
-            limited(known.limit),
-            extracting(known.extractor),
-            nothing_lost(jobs, work_dir, limit, api_mode=known.api_mode, links=links),
-            guard_kit(redaction),
-        ):
-            _hand_over(kit, rest)
-    except MedQBenchError:
-        raise
-    except Exception as error:  # noqa: BLE001
-        # The kit is foreign code with errors of every kind; predictions that it had finished are on the disk.
-        words = redaction(str(error)).strip().splitlines() or ["no message"]
-        hidden = masked_traceback(error, redaction)
-        raise RunFailed(
-            f"VLMEvalKit stopped with {type(error).__name__}: {words[0]}. Its log in {known.work_dir} says more; "
-            "'medqbench --debug run ...' shows the traceback."
-        ) from (error if hidden is None else RunFailed(hidden))
-    if int(os.environ.get("RANK", "0")) != 0:
-        return 0
-    with variable(STYLE_VARIABLE, known.prompt_style), limited(known.limit):
-        outcomes = [_outcome(job, work_dir, started, entries, api_mode=known.api_mode) for job in jobs]
-    _tell(jobs, outcomes, [is_ours(job.dataset, entries) for job in jobs])
+    with in_environment(options):
+        try:
+            with (
+                preserve_earlier_files(jobs, work_dir, limit, api_mode=options.api_mode, links=links),
+                guard_kit(redaction),
+            ):
+                _hand_over(kit, words)
+        except MedQBenchError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # The kit is foreign code with errors of every kind; predictions that it had finished are on the disk.
+            lines = redaction(str(error)).strip().splitlines() or ["no message"]
+            hidden = masked_traceback(error, redaction)
+            raise RunFailed(
+                f"VLMEvalKit stopped with {type(error).__name__}: {lines[0]}. Its log in {options.work_dir} says more; "
+                "'medqbench --debug run ...' shows the traceback."
+            ) from (error if hidden is None else RunFailed(hidden))
+        if int(os.environ.get("RANK", "0")) != 0:
+            return 0
+        outcomes = [_outcome(job, work_dir, started, options) for job in jobs]
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        _show(job, outcome, options.is_ours(job.dataset))
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def _outcome(
-    job: Job, work_dir: Path, started: datetime, entries: Mapping[str, Mapping[str, Any]], *, api_mode: bool
-) -> Outcome:
-    outcome = outcome_of(job, work_dir, started, api_mode=api_mode)
+def _outcome(job: Job, work_dir: Path, started: datetime, options: RunOptions) -> Outcome:
+    outcome = outcome_of(job, work_dir, started, api_mode=options.api_mode)
     if not job.second_pass:
         return outcome
-    folder = run_folder(job, work_dir, started, api_mode=api_mode)
-    return finish(job, outcome, folder, entries, model=model_folder(job, work_dir, api_mode=api_mode).name)
+    return finish(job, outcome, options.entries, model=model_folder(job, work_dir, api_mode=options.api_mode).name)
 
 
-def _tell(jobs: Sequence[Job], outcomes: Sequence[Outcome], ours: Sequence[bool]) -> None:
-    """Print each result of ours below the kit's own log, and a sentence for each failure."""
+def _show(job: Job, outcome: Outcome, ours: bool) -> None:
+    """Print a result of ours below the kit's own log, or a sentence for a failure."""
     from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.agreement_tables import robustness_tables
     from medqbench_vlmeval.report.text import terminal_text
 
-    for job, outcome, of_ours in zip(jobs, outcomes, ours, strict=True):
-        if outcome.failure:
-            print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
-        elif outcome.score and of_ours:
-            print()
-            show = robustness_tables if job.second_pass else run_summary
-            show(json.loads(outcome.score.read_text(encoding="utf-8")))
-            print(f"Results: {outcome.score.parent}")
+    if outcome.failure:
+        print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
+    elif outcome.score and ours:
+        print()
+        show = robustness_tables if job.second_pass else run_summary
+        show(json.loads(outcome.score.read_text(encoding="utf-8")))
+        print(f"Results: {outcome.score.parent}")
 
 
-def _jobs(known: argparse.Namespace, entries: Mapping[str, Mapping[str, Any]], models: Sequence[str]) -> list[Job]:
-    """The model x dataset pairs that this run is asked for."""
-    datasets = list(entries) if known.config else known.data
-    return [
-        Job(model, dataset, known.mode, is_second_pass(dataset, entries)) for model in models for dataset in datasets
-    ]
-
-
-def _check_names(datasets: Sequence[str], entries: Mapping[str, Mapping[str, Any]]) -> None:
-    for dataset in datasets:
-        if dataset.lower().startswith(_OUR_PREFIX) and dataset not in entries and not _is_of_the_kit(dataset):
+def _check_names(options: RunOptions) -> None:
+    for dataset in options.datasets:
+        # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
+        of_the_kit = dataset.startswith("Medqbench")
+        if dataset.lower().startswith("medqbench") and dataset not in options.entries and not of_the_kit:
             parse_dataset_name(dataset)
 
 
@@ -172,11 +153,6 @@ def _check_work_dir(folder: Path) -> None:
     nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise BadInput(f"--work-dir {folder} cannot be made: {nearest} is no folder that may be written to.")
-
-
-def _is_of_the_kit(dataset: str) -> bool:
-    # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
-    return dataset.startswith("Medqbench")
 
 
 def _check_models(models: Sequence[str]) -> None:
@@ -192,13 +168,18 @@ def _check_models(models: Sequence[str]) -> None:
             )
 
 
+def takes_limit(runner: Path) -> bool:
+    """Whether a kit's own runner has ``--limit`` (the PyPI kit's has, git HEAD's has not)."""
+    return "'--limit'" in runner.read_text(encoding="utf-8")
+
+
 def _script(kit: InstalledKit) -> Path:
     """The kit's own runner, inside its package (PyPI) or beside it (a checkout).
 
     Raises:
         MissingDependency: a checkout was installed without it.
     """
-    script = next((found for folder in (kit.package, kit.root) if (found := folder / "run.py").is_file()), None)
+    script = next((path for folder in (kit.package, kit.root) if (path := folder / "run.py").is_file()), None)
     if script is None:
         raise MissingDependency(
             f"The VLMEvalKit in {kit.root} was installed without its run.py; install the checkout with 'pip install -e "

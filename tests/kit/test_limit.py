@@ -11,10 +11,10 @@ import pytest
 from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.kit.guards import nothing_lost
-from medqbench_vlmeval.kit.options import LIMIT_VARIABLE, takes_limit
+from medqbench_vlmeval.kit.guards import preserve_earlier_files
+from medqbench_vlmeval.kit.options import LIMIT_VARIABLE
 from medqbench_vlmeval.kit.run_files import Job
-from medqbench_vlmeval.kit.runner import run
+from medqbench_vlmeval.kit.runner import run, takes_limit
 from tests.servers import JudgeServer
 
 PERCEPTION = "MedQBench_Perception_mini"
@@ -157,7 +157,7 @@ def test_a_limited_run_leaves_the_checkpoint_of_a_whole_one(tmp_path, ends_with)
     checkpoints = [folder / f"M_{PERCEPTION}_checkpoint.pkl", folder / f"01_{PERCEPTION}.pkl"]
     for path in checkpoints:
         path.write_bytes(b"of all samples")
-    with nothing_lost([Job("M", PERCEPTION, "all")], tmp_path, 7, api_mode=False, links=False):
+    with preserve_earlier_files([Job("M", PERCEPTION, "all")], tmp_path, 7, api_mode=False, links=False):
         for path in checkpoints:
             if ends_with == "done":
                 path.unlink()
