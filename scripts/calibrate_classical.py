@@ -20,8 +20,7 @@ from PIL import Image
 from medqbench_vlmeval.baselines.classical import COLOUR, GREY, prior
 from medqbench_vlmeval.baselines.image_statistics import Array, measure
 from medqbench_vlmeval.benchmark import MODALITIES
-from medqbench_vlmeval.synth import images as scenes
-from medqbench_vlmeval.synth import images as sources
+from medqbench_vlmeval.synth import images
 from medqbench_vlmeval.synth.degradations import GRADES, of_modality
 from medqbench_vlmeval.synth.embedded_set import encode
 from medqbench_vlmeval.synth.images import Picture
@@ -44,15 +43,15 @@ Scene = Callable[[], Picture]
 def scenes_of(modality: str) -> list[tuple[str, Scene]]:
     """Undegraded pictures that are not in the embedded set, each with the name of the original it is cut from."""
     if modality == "CT":
-        made: list[tuple[str, Scene]] = [("drawn", partial(scenes.abdomen, seed)) for seed in range(2, 8)]
-        made += [("spine", partial(sources.spine, *box)) for box in _SPINE]
-        return made + [("phantom", partial(sources.shepp_logan, *cut)) for cut in _PHANTOM]
+        made: list[tuple[str, Scene]] = [("drawn", partial(images.abdomen, seed)) for seed in range(2, 8)]
+        made += [("spine", partial(images.spine, *box)) for box in _SPINE]
+        return made + [("phantom", partial(images.shepp_logan, *cut)) for cut in _PHANTOM]
     if modality == "MRI":
-        made = [("template", partial(sources.brain, axis, place, place % 4 == 0)) for axis, place in _BRAIN]
-        return made + [("abdomen", partial(sources.upper_abdomen, *cut)) for cut in _ABDOMEN]
+        made = [("template", partial(images.brain, axis, place, place % 4 == 0)) for axis, place in _BRAIN]
+        return made + [("abdomen", partial(images.upper_abdomen, *cut)) for cut in _ABDOMEN]
     if modality == "Endoscopy":
-        return [(f"scene {seed}", partial(scenes.colon, seed)) for seed in range(4, 16)]
-    boxes, cut = (_RETINA, sources.retina) if modality == "Fundus" else (_TISSUE, sources.tissue)
+        return [(f"scene {seed}", partial(images.colon, seed)) for seed in range(4, 16)]
+    boxes, cut = (_RETINA, images.retina) if modality == "Fundus" else (_TISSUE, images.tissue)
     return [("photograph", partial(cut, *box, mirror)) for box in boxes for mirror in (False, True)]
 
 

@@ -1,4 +1,7 @@
-"""MedQ-Chance: a seeded guess. It fixes what a score without any look at the image is worth."""
+"""MedQ-Chance: a seeded guess. It fixes what a score without any look at the image is worth.
+
+:func:`read_message` reads what a model is given (the image paths and the prompt text, nothing else) for both baselines.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,16 @@ from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput
 
-# Reads what a model is given: the image paths and the prompt text, and nothing else.
+DEFAULT_SEED = "medqbench-chance-1"
 
+_SINGLE = (
+    "The image shows a medical scene with typical structures. Sharpness, noise, contrast and brightness are as they "
+    "come, and no single artifact is singled out. Overall, the quality of this image is {level}."
+)
+_PAIR = (
+    "Both images show a medical scene with typical structures. They differ in sharpness, noise, contrast and "
+    "brightness. Overall, the {place} image is of higher quality."
+)
 
 # 'A. text', 'A) text', '(A) text', '[A] text', 'A: text', also with full-width marks, one option a line.
 _LINE = re.compile(r"^[ \t]*[(\[（]?([A-H])[)\].:：．、）][ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
@@ -30,11 +41,11 @@ class Prompt:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-def _consecutive(found: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _consecutive(listed: Sequence[tuple[str, str]]) -> dict[str, str]:
     """The last run A, B, ... of at least two options; a lone 'A.' at a line's start is not a list."""
     best: dict[str, str] = {}
     run: dict[str, str] = {}
-    for letter, text in found:
+    for letter, text in listed:
         if letter == "A":
             run = {}
         if letter == chr(ord("A") + len(run)):
@@ -57,18 +68,6 @@ def read_message(message: Sequence[Mapping[str, str]]) -> Prompt:
     text = "\n".join(part["value"] for part in message if part["type"] == "text")
     question = _INLINE.sub("", _LINE.sub("", text)).strip()
     return Prompt(images, text, question, parse_options(text))
-
-
-DEFAULT_SEED = "medqbench-chance-1"
-
-_SINGLE = (
-    "The image shows a medical scene with typical structures. Sharpness, noise, contrast and brightness are as they "
-    "come, and no single artifact is singled out. Overall, the quality of this image is {level}."
-)
-_PAIR = (
-    "Both images show a medical scene with typical structures. They differ in sharpness, noise, contrast and "
-    "brightness. Overall, the {place} image is of higher quality."
-)
 
 
 def _generator(prompt: Prompt, seed: str) -> random.Random:

@@ -1,7 +1,20 @@
 """MedQ-Classical: answers from classical image statistics (no network, no weights, no look at names or tables).
 
-It measures the picture (:mod:`statistics`), compares it with the reference model (:mod:`reference`, which says on what
-it was fitted) and reads the question by its words (:mod:`words`).
+It measures the picture (:mod:`image_statistics`), compares it with the reference model and reads the question by its
+words.
+
+The reference model says how the statistics of clean and degraded pictures are distributed. ``reference.json`` holds,
+for each modality, the mean vector of every class ('none', or a degradation with 'mild' or 'severe') and the shared
+within-class covariance as a whitening matrix: a linear discriminant model (Fisher 1936; Hastie, Tibshirani & Friedman,
+*The Elements of Statistical Learning*, 2nd ed., section 4.3). Each severity is equally likely beforehand, and each
+degradation within it. Another such model tells the modality.
+
+The table is fitted by ``scripts/calibrate_classical.py`` on pictures that this package's simulator makes from other
+slices, crops, scenes, seeds and strengths than the embedded set's; none of the embedded pictures took part. They share
+the simulator and, except for endoscopy, the few openly licensed originals (other crops, mirrored, other slices of the
+same brain), so the embedded set flatters this baseline. Cross-validated on the calibration pictures, the exact class
+(13 a modality) is found in 80-100% with scenes left out, but only in 26% (CT) and 27% (MRI) with whole originals left
+out, and the severity in 46% and 49%: expect that, not more, on pictures from elsewhere.
 """
 
 from __future__ import annotations
@@ -19,26 +32,6 @@ import numpy as np
 
 from medqbench_vlmeval.baselines.chance import Prompt, read_message
 from medqbench_vlmeval.baselines.image_statistics import Array, is_grey, measure, read_pixels
-
-# The reference model of MedQ-Classical: how the statistics of clean and degraded pictures are distributed.
-#
-# ``reference.json`` holds, for each modality, the mean vector of every class ('none', or a degradation with 'mild' or
-# 'severe') and the shared within-class covariance as a whitening matrix: a linear discriminant model (Fisher 1936;
-# Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning*, 2nd ed., section 4.3). Each
-# severity is equally
-# likely beforehand, and each degradation within it. Another such model tells the modality.
-#
-# The table is fitted by ``scripts/calibrate_classical.py`` on pictures that this package's simulator makes from other
-# slices, crops, scenes, seeds and strengths than the embedded set's; none of the embedded pictures took
-# part. They share
-# the simulator and, except for endoscopy, the few openly licensed originals (other crops, mirrored, other
-# slices of the
-# same brain), so the embedded set flatters this baseline. Cross-validated on the calibration pictures,
-# the exact class
-# (13 a modality) is found in 80-100% with scenes left out, but only in 26% (CT) and 27% (MRI) with
-# whole originals left
-# out, and the severity in 46% and 49%: expect that, not more, on pictures from elsewhere.
-
 
 COLOUR = ("Histopathology", "Endoscopy", "Fundus")
 GREY = ("CT", "MRI")
@@ -101,9 +94,6 @@ def reference() -> Reference:
     )
 
 
-# The words by which questions and options name degradations, severities and modalities, and words to answer with.
-
-
 @dataclass(frozen=True)
 class Fault:
     """One degradation the reference model knows: ``pattern`` finds it in a text, ``says`` are the words for a
@@ -115,97 +105,43 @@ class Fault:
     seen: str
 
 
-def _fault(key: str, pattern: str, says: str, seen: str) -> Fault:
-    return Fault(key, re.compile(pattern, re.IGNORECASE), says, seen)
-
+# Key, pattern, words and sign of each degradation, one a line.
+_FAULT_TABLE = r"""
+ct-noise :: nois|grain|low.?dose :: low-dose noise :: grainy noise covers homogeneous areas
+ct-sparse :: sparse|streak|few(er)? (views|projections) :: sparse-view streaks :: regular streaks cross the slice
+ct-limited :: limited.?angle :: limited-angle distortion :: edges are smeared along one direction
+ct-ring :: \brings?\b :: ring artifacts :: concentric rings surround the center
+ct-metal :: metal|implant :: metal artifacts :: streaks and dark bands spread from metal
+ct-motion :: motion|movement :: patient motion :: contours are doubled and shaded
+mr-motion :: motion|movement|ghost :: motion ghosting :: ghost contours repeat along the phase-encoding direction
+mr-alias :: alias|undersampl|wrap|fold.?over :: undersampling aliasing :: shifted copies overlap the anatomy
+mr-bias :: bias|inhomogene|shading|uneven :: intensity inhomogeneity :: the brightness drifts across the slice
+mr-noise :: nois|grain :: random noise :: random grain covers tissue and background
+mr-spike :: spike|herringbone|strip :: herringbone (spike) artifact :: a regular stripe pattern lies over the slice
+mr-lowres :: blur|resolution|sharp|ringing|gibbs :: blur :: edges are soft
+hp-defocus :: blur|focus|sharp :: out-of-focus blur :: nuclei and cell borders are soft
+hp-bubble :: bubble :: air bubbles :: round bubbles with dark rims cover the tissue
+hp-fold :: fold :: tissue folding :: dark bands mark folds of the section
+hp-faded :: stain|pale|fad(ed|ing)|contrast :: weak staining :: the stain is pale and contrast is low
+hp-debris :: debris|dust|speck|dark spot|contaminat|dirt :: dark debris :: dark specks lie on the tissue
+hp-jpeg :: compress|block|jpe?g :: compression artifacts :: square blocks and color fringes are visible
+en-motion :: motion|blur|sharp|movement :: motion blur :: vessels and folds are smeared along one direction
+en-light :: illuminat|vignett|uneven|under.?expos|dark :: uneven illumination :: part of the mucosa is dark
+en-glare :: specular|reflect|glare|highlight :: specular reflections :: white reflections are scattered over the mucosa
+en-over :: over.?expos|too bright|saturat :: overexposure :: bright areas are washed out
+en-bubble :: bubble|foam :: bubbles :: bubbles cover part of the mucosa
+en-haze :: contrast|haz[ey]|fog :: low contrast :: folds and vessels are hard to tell from the background
+fu-defocus :: blur|focus|sharp :: out-of-focus blur :: vessels look soft
+fu-light :: illuminat|vignett|uneven|under.?expos|dark :: uneven illumination :: part of the fundus is dark
+fu-haze :: contrast|haz[ey]|fog :: low contrast :: vessels hardly stand out from the background
+fu-colour :: colou?r :: color distortion :: the colors are unnatural
+fu-noise :: nois|grain :: random noise :: colored grain covers the background
+fu-over :: over.?expos|too bright|saturat :: overexposure :: the brightest parts are washed out
+"""
 
 FAULTS: Mapping[str, Fault] = {
-    fault.key: fault
-    for fault in (
-        _fault("ct-noise", r"nois|grain|low.?dose", "low-dose noise", "grainy noise covers homogeneous areas"),
-        _fault(
-            "ct-sparse",
-            r"sparse|streak|few(er)? (views|projections)",
-            "sparse-view streaks",
-            "regular streaks cross the slice",
-        ),
-        _fault("ct-limited", r"limited.?angle", "limited-angle distortion", "edges are smeared along one direction"),
-        _fault("ct-ring", r"\brings?\b", "ring artifacts", "concentric rings surround the center"),
-        _fault("ct-metal", r"metal|implant", "metal artifacts", "streaks and dark bands spread from metal"),
-        _fault("ct-motion", r"motion|movement", "patient motion", "contours are doubled and shaded"),
-        _fault(
-            "mr-motion",
-            r"motion|movement|ghost",
-            "motion ghosting",
-            "ghost contours repeat along the phase-encoding direction",
-        ),
-        _fault(
-            "mr-alias",
-            r"alias|undersampl|wrap|fold.?over",
-            "undersampling aliasing",
-            "shifted copies overlap the anatomy",
-        ),
-        _fault(
-            "mr-bias",
-            r"bias|inhomogene|shading|uneven",
-            "intensity inhomogeneity",
-            "the brightness drifts across the slice",
-        ),
-        _fault("mr-noise", r"nois|grain", "random noise", "random grain covers tissue and background"),
-        _fault(
-            "mr-spike",
-            r"spike|herringbone|strip",
-            "herringbone (spike) artifact",
-            "a regular stripe pattern lies over the slice",
-        ),
-        _fault("mr-lowres", r"blur|resolution|sharp|ringing|gibbs", "blur", "edges are soft"),
-        _fault("hp-defocus", r"blur|focus|sharp", "out-of-focus blur", "nuclei and cell borders are soft"),
-        _fault("hp-bubble", r"bubble", "air bubbles", "round bubbles with dark rims cover the tissue"),
-        _fault("hp-fold", r"fold", "tissue folding", "dark bands mark folds of the section"),
-        _fault(
-            "hp-faded", r"stain|pale|fad(ed|ing)|contrast", "weak staining", "the stain is pale and contrast is low"
-        ),
-        _fault(
-            "hp-debris", r"debris|dust|speck|dark spot|contaminat|dirt", "dark debris", "dark specks lie on the tissue"
-        ),
-        _fault(
-            "hp-jpeg", r"compress|block|jpe?g", "compression artifacts", "square blocks and color fringes are visible"
-        ),
-        _fault(
-            "en-motion",
-            r"motion|blur|sharp|movement",
-            "motion blur",
-            "vessels and folds are smeared along one direction",
-        ),
-        _fault(
-            "en-light",
-            r"illuminat|vignett|uneven|under.?expos|dark",
-            "uneven illumination",
-            "part of the mucosa is dark",
-        ),
-        _fault(
-            "en-glare",
-            r"specular|reflect|glare|highlight",
-            "specular reflections",
-            "white reflections are scattered over the mucosa",
-        ),
-        _fault("en-over", r"over.?expos|too bright|saturat", "overexposure", "bright areas are washed out"),
-        _fault("en-bubble", r"bubble|foam", "bubbles", "bubbles cover part of the mucosa"),
-        _fault(
-            "en-haze", r"contrast|haz[ey]|fog", "low contrast", "folds and vessels are hard to tell from the background"
-        ),
-        _fault("fu-defocus", r"blur|focus|sharp", "out-of-focus blur", "vessels look soft"),
-        _fault(
-            "fu-light",
-            r"illuminat|vignett|uneven|under.?expos|dark",
-            "uneven illumination",
-            "part of the fundus is dark",
-        ),
-        _fault("fu-haze", r"contrast|haz[ey]|fog", "low contrast", "vessels hardly stand out from the background"),
-        _fault("fu-colour", r"colou?r", "color distortion", "the colors are unnatural"),
-        _fault("fu-noise", r"nois|grain", "random noise", "colored grain covers the background"),
-        _fault("fu-over", r"over.?expos|too bright|saturat", "overexposure", "the brightest parts are washed out"),
-    )
+    key: Fault(key, re.compile(pattern, re.IGNORECASE), says, seen)
+    for key, pattern, says, seen in (line.split(" :: ") for line in _FAULT_TABLE.strip().splitlines())
 }
 
 _MODALITIES = {

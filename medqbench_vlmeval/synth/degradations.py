@@ -1,5 +1,10 @@
 """The catalogue: which degradations exist, for which modality, with which parameters at which severity.
 
+Optical ones are simulated here: of an instrument with a sensor, on linear light before the display's gamma; of the wet,
+close surface that an endoscope lights along its viewing axis; and on the glass of a slide, before the scanner, by the
+Beer-Lambert optics of stained tissue (optical density ``D = -ln(L / L0)`` adds up over layers; ``L0`` is the light
+through clear glass, 1 here). Those of scanners are in :mod:`ct` and :mod:`mri`.
+
 Parameters are physical and carry their unit in the function that takes them (see its docstring). 'mild' is meant
 to be seen by an expert and to leave the picture usable, 'severe' to make it useless for diagnosis.
 """
@@ -12,15 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medqbench_vlmeval.synth import ct as tomography
-from medqbench_vlmeval.synth import mri as kspace
+from medqbench_vlmeval.synth import ct, mri
 from medqbench_vlmeval.synth.images import Array, Picture, field_of_view, grid, smooth_field, to_display, to_light
-
-# Degradations of an optical instrument with a sensor: they act on linear light, before the display's gamma.
-
 
 # Rec. 709 luminance weights.
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
+_DARKEST = 1.0e-3
+
+GRADES = ("mild", "severe")
 
 
 def _blur(light: Array, kernel: Array) -> Array:
@@ -163,9 +167,6 @@ def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: flo
     return picture.with_pixels(decoded / 255.0)
 
 
-# Endoscopy degradations of a wet, close surface that is lit along the viewing axis.
-
-
 def specular_reflection(picture: Picture, rng: np.random.Generator, *, coverage: float) -> Picture:
     """Mirror reflections of the light source on the mucus film.
 
@@ -186,7 +187,7 @@ def specular_reflection(picture: Picture, rng: np.random.Generator, *, coverage:
     edge = float(np.quantile(slope[seen], 1.0 - coverage))
     glint = np.clip((slope - edge) / 0.12, 0.0, 1.0)
     halo = gaussian_filter(glint, 2.5)
-    shine = (1.6 * glint + 0.35 * halo)[..., None] * np.array([1.0, 1.0, 1.0])
+    shine = (1.6 * glint + 0.35 * halo)[..., None]
     return picture.with_pixels(to_display(light + shine * seen[..., None]))
 
 
@@ -213,14 +214,6 @@ def bubbles(picture: Picture, rng: np.random.Generator, *, count: float, radius:
         add = (0.42 * rim + veil + 0.9 * spot)[..., None] * np.array([1.0, 0.95, 0.85])
         light = np.where(seen, light * (1.0 - 0.45 * dark[..., None]) + add * (1.0 - np.minimum(light, 1.0)), light)
     return picture.with_pixels(to_display(light))
-
-
-# Histopathology degradations that happen on the glass, before the scanner: Beer-Lambert optics of stained tissue.
-#
-# Optical density ``D = -ln(L / L0)`` adds up over layers; ``L0`` is the light through clear glass (1 here).
-
-
-_DARKEST = 1.0e-3
 
 
 def _density(picture: Picture) -> Array:
@@ -317,9 +310,6 @@ def debris(picture: Picture, rng: np.random.Generator, *, specks: float, radius:
     return _from_density(picture, _density(picture) + opaque)
 
 
-GRADES = ("mild", "severe")
-
-
 @dataclass(frozen=True)
 class Degradation:
     """One fault of one modality.
@@ -335,6 +325,11 @@ class Degradation:
     apply: Callable[..., Picture]
     parameters: Mapping[str, Mapping[str, float]]
 
+    @property
+    def function(self) -> str:
+        """The dotted name of ``apply``."""
+        return f"{self.apply.__module__}.{self.apply.__name__}"
+
     def degrade(self, picture: Picture, grade: str, rng: np.random.Generator, scale: float = 1.0) -> Picture:
         """``picture`` at the severity ``grade`` ('mild' or 'severe').
 
@@ -342,8 +337,7 @@ class Degradation:
         ones of the embedded set.
         """
         parameters = dict(self.parameters[grade])
-        first = next(iter(parameters))
-        parameters[first] *= scale
+        parameters[next(iter(parameters))] *= scale
         return self.apply(picture, rng, **parameters)
 
 
@@ -363,27 +357,27 @@ def _row(
 DEGRADATIONS: dict[str, Degradation] = {
     row.key: row
     for row in (
-        _row("ct-noise", "CT", "low-dose noise", tomography.low_dose_noise,
+        _row("ct-noise", "CT", "low-dose noise", ct.low_dose_noise,
              {"photons": 4.0e4}, {"photons": 4.0e3}, general=True),
-        _row("ct-sparse", "CT", "sparse-view streaks", tomography.sparse_views, {"views": 130.0}, {"views": 45.0}),
-        _row("ct-limited", "CT", "limited-angle distortion", tomography.limited_angle,
+        _row("ct-sparse", "CT", "sparse-view streaks", ct.sparse_views, {"views": 130.0}, {"views": 45.0}),
+        _row("ct-limited", "CT", "limited-angle distortion", ct.limited_angle,
              {"missing_deg": 14.0}, {"missing_deg": 60.0}),
-        _row("ct-ring", "CT", "ring artifacts", tomography.rings,
+        _row("ct-ring", "CT", "ring artifacts", ct.rings,
              {"gain_sd": 0.012, "channels": 0.10}, {"gain_sd": 0.06, "channels": 0.15}),
-        _row("ct-metal", "CT", "metal artifacts", tomography.metal,
+        _row("ct-metal", "CT", "metal artifacts", ct.metal,
              {"radius_mm": 2.0, "implants": 1.0}, {"radius_mm": 7.0, "implants": 2.0}),
-        _row("ct-motion", "CT", "patient motion", tomography.patient_motion,
+        _row("ct-motion", "CT", "patient motion", ct.patient_motion,
              {"shift_mm": 1.2, "cycles": 2.5}, {"shift_mm": 5.0, "cycles": 2.5}),
-        _row("mr-motion", "MRI", "motion ghosting", kspace.motion,
+        _row("mr-motion", "MRI", "motion ghosting", mri.motion,
              {"shift_px": 0.9, "period_lines": 7.0}, {"shift_px": 3.0, "period_lines": 7.0}),
-        _row("mr-alias", "MRI", "undersampling aliasing", kspace.undersampling,
+        _row("mr-alias", "MRI", "undersampling aliasing", mri.undersampling,
              {"centre": 0.22, "factor": 2.0}, {"centre": 0.06, "factor": 3.0}),
-        _row("mr-bias", "MRI", "intensity inhomogeneity (bias field)", kspace.bias_field,
+        _row("mr-bias", "MRI", "intensity inhomogeneity (bias field)", mri.bias_field,
              {"strength": 0.55}, {"strength": 1.9}),
-        _row("mr-noise", "MRI", "random noise", kspace.rician_noise, {"sigma": 0.04}, {"sigma": 0.15}, general=True),
-        _row("mr-spike", "MRI", "spike (herringbone) artifact", kspace.spikes,
+        _row("mr-noise", "MRI", "random noise", mri.rician_noise, {"sigma": 0.04}, {"sigma": 0.15}, general=True),
+        _row("mr-spike", "MRI", "spike (herringbone) artifact", mri.spikes,
              {"amplitude": 0.03, "count": 2.0}, {"amplitude": 0.14, "count": 3.0}),
-        _row("mr-lowres", "MRI", "blur from low resolution", kspace.low_resolution,
+        _row("mr-lowres", "MRI", "blur from low resolution", mri.low_resolution,
              {"kept": 0.34}, {"kept": 0.16}, general=True),
         _row("hp-defocus", "Histopathology", "out-of-focus blur", defocus,
              {"radius_px": 1.6}, {"radius_px": 5.5}, general=True),

@@ -1,4 +1,8 @@
-"""Writes the embedded set: pictures, three tables and their provenance. The same call writes the same bytes."""
+"""Plan and write the embedded set: pictures, three tables and their provenance. The same call writes the same bytes.
+
+Fifteen pictures a modality: three sources, each once as it is and with two degradations at two severities. Every
+picture has one question; the question types, severities, letters and answers are balanced by construction.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,12 @@ import numpy as np
 
 from medqbench_vlmeval.benchmark import MODALITIES, OPTION_LETTERS
 from medqbench_vlmeval.files import write_bytes, write_text
-from medqbench_vlmeval.synth import texts as questions
+from medqbench_vlmeval.synth import texts
 from medqbench_vlmeval.synth.degradations import DEGRADATIONS, Degradation, of_modality
 from medqbench_vlmeval.synth.images import SOURCES, Bytes, Source
-from medqbench_vlmeval.synth.texts import Question, compare, describe
-
-# What the embedded set consists of: which pictures, questions, descriptions and pairs. Text only, no pixels.
-#
-# Fifteen pictures a modality: three sources, each once as it is and with two degradations at two severities. Every
-# picture has one question; the question types, severities, letters and answers are balanced by construction.
-
 
 SEED = 20261122
+JPEG_QUALITY = 92
 
 # Which two degradations each source shows: breathing belongs to an abdomen, a bias field to an even object.
 _SHOWN: Mapping[str, tuple[str, str]] = {
@@ -46,6 +44,10 @@ _SHOWN: Mapping[str, tuple[str, str]] = {
 }
 
 
+# One row of a table: its columns in order.
+Row = Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Planned:
     """One picture of the set. ``seed`` starts its own generator, so that each can be made alone."""
@@ -62,6 +64,11 @@ class Planned:
         return f"{self.source.modality.lower()}-{self.seed[1] % 100:02d}.{suffix}"
 
     @property
+    def fault(self) -> str:
+        """The value of the ``degradation`` column."""
+        return self.degradation.name if self.degradation else "none"
+
+    @property
     def origin(self) -> str:
         """The value of the ``source`` column."""
         if self.degradation is None or self.source.kind != "authentic":
@@ -69,30 +76,23 @@ class Planned:
         return "simulated distortion"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of a table: its columns in order."""
-
-    values: Mapping[str, str]
-
-
 def pictures() -> dict[str, tuple[Planned, ...]]:
     """The fifteen pictures of each modality, undegraded ones first, then mild, then severe."""
-    found: dict[str, tuple[Planned, ...]] = {}
+    by_modality: dict[str, tuple[Planned, ...]] = {}
     for m, modality in enumerate(MODALITIES):
         shown = [(SOURCES[key], pair) for key, pair in _SHOWN.items() if SOURCES[key].modality == modality]
         cells: list[tuple[Source, Degradation | None, str]] = [(source, None, "none") for source, _ in shown]
         for severity in ("mild", "severe"):
             cells += [(source, DEGRADATIONS[pair[i]], severity) for i in (0, 1) for source, pair in shown]
         numbers = np.random.default_rng([SEED, m]).permutation(len(cells))
-        found[modality] = tuple(
+        by_modality[modality] = tuple(
             Planned(source, degradation, severity, (SEED, 100 * (m + 1) + int(number) + 1))
             for (source, degradation, severity), number in zip(cells, numbers, strict=True)
         )
-    return found
+    return by_modality
 
 
-def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> Question:
+def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> texts.Question:
     """The question of type ``kind`` on one picture; ``turn`` counts questions of that type over the whole set."""
     noun, modality = picture.source.noun, picture.source.modality
     known = of_modality(modality)
@@ -102,17 +102,17 @@ def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> Qu
     if kind == "Yes-or-No":
         yes_first = turn % 4 in (0, 3)
         if made is None and turn % 2 == 0:
-            return questions.is_degraded(noun, False, yes_first)
+            return texts.is_degraded(noun, False, yes_first)
         if made is not None and turn % 10 == 7:
-            return questions.is_degraded(noun, True, yes_first)
+            return texts.is_degraded(noun, True, yes_first)
         present = made is not None and turn % 2 == 0
-        return questions.yes_or_no(noun, present, made if present and made is not None else other, yes_first)
+        return texts.yes_or_no(noun, present, made if present and made is not None else other, yes_first)
     if kind == "What":
         options = 4 if turn % 2 == 0 else 3
-        return questions.which(noun, made, known, options, (turn // 2) % options, rng)
+        return texts.which(noun, made, known, options, (turn // 2) % options, rng)
     if turn % 2 == 0:
-        return questions.how_good(noun, picture.severity, turn % 3, rng)
-    return questions.how_severe(noun, picture.severity, made if made is not None else other, turn % 3, rng)
+        return texts.how_good(noun, picture.severity, turn % 3, rng)
+    return texts.how_severe(noun, picture.severity, made if made is not None else other, turn % 3, rng)
 
 
 def perception_rows() -> tuple[Row, ...]:
@@ -122,7 +122,7 @@ def perception_rows() -> tuple[Row, ...]:
     kinds = tuple(turns)
     for m, (modality, planned) in enumerate(pictures().items()):
         for place, picture in enumerate(planned):
-            # The severe pictures are one step further, so that both severities of a fault get different questions.
+            # The severe pictures are one step further, so that both severities of a fault get different texts.
             kind = kinds[(place + m + (picture.severity == "severe")) % 3]
             rng = np.random.default_rng([*picture.seed, 1])
             question = _ask(picture, kind, turns[kind], rng)
@@ -130,21 +130,19 @@ def perception_rows() -> tuple[Row, ...]:
             letters = dict(zip(OPTION_LETTERS, question.options, strict=False))
             right = next(letter for letter, text in letters.items() if text == question.right)
             rows.append(
-                Row(
-                    {
-                        "index": f"mini-p{len(rows) + 1:03d}",
-                        "image_path": f"images/{picture.file_name}",
-                        "question": question.text,
-                        **{letter: letters.get(letter, "") for letter in OPTION_LETTERS},
-                        "answer": right,
-                        "question_type": kind,
-                        "modality": modality,
-                        "severity": picture.severity,
-                        "degradation": picture.degradation.name if picture.degradation else "none",
-                        "scope": question.scope,
-                        "source": picture.origin,
-                    }
-                )
+                {
+                    "index": f"mini-p{len(rows) + 1:03d}",
+                    "image_path": f"images/{picture.file_name}",
+                    "question": question.text,
+                    **{letter: letters.get(letter, "") for letter in OPTION_LETTERS},
+                    "answer": right,
+                    "question_type": kind,
+                    "modality": modality,
+                    "severity": picture.severity,
+                    "degradation": picture.fault,
+                    "scope": question.scope,
+                    "source": picture.origin,
+                }
             )
     return tuple(rows)
 
@@ -157,19 +155,17 @@ def description_rows() -> tuple[Row, ...]:
         chosen = [none[m % 3], mild[m % 6], severe[(m + 2) % 6]]
         chosen.append(mild[(m + 3) % 6] if m % 2 == 0 else severe[(m + 5) % 6])
         for picture in (chosen[i] for i in np.random.default_rng([SEED, m, 2]).permutation(4)):
-            text = describe(picture.source.noun, modality, picture.severity, picture.degradation)
+            text = texts.describe(picture.source.noun, modality, picture.severity, picture.degradation)
             rows.append(
-                Row(
-                    {
-                        "index": f"mini-d{len(rows) + 1:03d}",
-                        "image_path": f"images/{picture.file_name}",
-                        "description": text,
-                        "modality": modality,
-                        "severity": picture.severity,
-                        "degradation": picture.degradation.name if picture.degradation else "none",
-                        "source": picture.origin,
-                    }
-                )
+                {
+                    "index": f"mini-d{len(rows) + 1:03d}",
+                    "image_path": f"images/{picture.file_name}",
+                    "description": text,
+                    "modality": modality,
+                    "severity": picture.severity,
+                    "degradation": picture.fault,
+                    "source": picture.origin,
+                }
             )
     return tuple(rows)
 
@@ -189,22 +185,20 @@ def pair_rows() -> tuple[Row, ...]:
         )
         for number, (better, worse, difficulty) in enumerate(chosen):
             first, second = (better, worse) if (number + m + number // 2) % 2 == 0 else (worse, better)
-            text = compare(
+            text = texts.compare(
                 first.source.noun, modality, (first.severity, first.degradation), (second.severity, second.degradation)
             )
             paths = f'["images/{first.file_name}", "images/{second.file_name}"]'
             rows.append(
-                Row(
-                    {
-                        "index": f"mini-c{len(rows) + 1:03d}",
-                        "image_path": paths,
-                        "description": text,
-                        "modality": modality,
-                        "severity": worse.severity,
-                        "difficulty": difficulty,
-                        "source": worse.origin,
-                    }
-                )
+                {
+                    "index": f"mini-c{len(rows) + 1:03d}",
+                    "image_path": paths,
+                    "description": text,
+                    "modality": modality,
+                    "severity": worse.severity,
+                    "difficulty": difficulty,
+                    "source": worse.origin,
+                }
             )
     return tuple(rows)
 
@@ -214,16 +208,14 @@ TABLES = {
     "medqbench_description_mini.tsv": description_rows,
     "medqbench_paired_description_mini.tsv": pair_rows,
 }
-JPEG_QUALITY = 92
 
 
 def table_text(rows: Sequence[Row]) -> str:
     """A TSV with a header line; quotes only where a cell needs them, lines end with a newline alone."""
     out = io.StringIO()
-    columns = list(rows[0].values)
-    writer = csv.DictWriter(out, columns, delimiter="\t", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    writer = csv.DictWriter(out, list(rows[0]), delimiter="\t", quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.values for row in rows)
+    writer.writerows(rows)
     return out.getvalue()
 
 
@@ -265,10 +257,8 @@ def provenance() -> str:
         picture.file_name: {
             "source": picture.source.key,
             "degradation": picture.degradation.key if picture.degradation else None,
-            "name": picture.degradation.name if picture.degradation else "none",
-            "function": f"{picture.degradation.apply.__module__}.{picture.degradation.apply.__name__}"
-            if picture.degradation
-            else None,
+            "name": picture.fault,
+            "function": picture.degradation.function if picture.degradation else None,
             "severity": picture.severity,
             "parameters": dict(picture.degradation.parameters[picture.severity]) if picture.degradation else {},
             "seed": list(picture.seed),

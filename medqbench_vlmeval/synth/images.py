@@ -1,4 +1,8 @@
-"""Source images, only from packages of the public registry, each with the licence that its package states."""
+"""The image that degradations hand to each other, and the source images that it starts from.
+
+Source images come from packages of the public registry (the extra ``synth``), each with the licence that its package
+states; for what none of them carries, a colon view and a CT section are drawn from formulas and a seed.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,13 @@ from numpy.typing import NDArray
 
 from medqbench_vlmeval.errors import MissingDependency
 
-# The image that degradations hand to each other: float pixels with the few physical facts they need.
-
-
 Array: TypeAlias = NDArray[np.float64]
 Bytes: TypeAlias = NDArray[np.uint8]
 
 DISPLAY_GAMMA = 2.2
+GREY_SIZE = 256
+COLOUR_SIZE = 288
+_DEPTH_STEPS = 260
 
 
 @dataclass(frozen=True)
@@ -95,16 +99,6 @@ def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generat
     return np.asarray(field / max(float(field.std()), 1e-12))
 
 
-# Procedural scenes for what no openly licensed registry package carries: a colon view and a CT section.
-#
-# Both are drawn from formulas and a seed; nothing in them was ever a patient.
-
-
-COLON_SIZE = 288
-SECTION_SIZE = 256
-_DEPTH_STEPS = 260
-
-
 def _vessels(theta: Array, depth: Array, rng: np.random.Generator) -> Array:
     """Darkening 0-1 by submucosal vessels: ridges of smooth random fields over the unrolled wall."""
     from scipy.ndimage import map_coordinates
@@ -129,12 +123,12 @@ def colon(seed: int) -> Picture:
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng([seed, 11])
-    y, x = grid((COLON_SIZE, COLON_SIZE))
+    y, x = grid((COLOUR_SIZE, COLOUR_SIZE))
     bend = rng.uniform(0.10, 0.22) * np.array([np.sin(t := rng.uniform(0, 2 * np.pi)), np.cos(t)])
     spacing, first = rng.uniform(0.95, 1.35), rng.uniform(0.0, 1.0)
     lobes, lobe_turn = 3.0, rng.uniform(0, 2 * np.pi)
     tilt = rng.uniform(-0.12, 0.12, 2)
-    found = np.full(x.shape, np.nan)
+    reached = np.full(x.shape, np.nan)
     at_theta = np.zeros(x.shape)
     for z in np.geomspace(0.35, 11.0, _DEPTH_STEPS):
         px, py = x * z * 0.95 - bend[1] * z**1.5 - tilt[1], y * z * 0.95 - bend[0] * z**1.5 - tilt[0]
@@ -142,12 +136,12 @@ def colon(seed: int) -> Picture:
         phase = (z / spacing + first + 0.08 * np.sin(theta + lobe_turn)) % 1.0
         shape = 0.55 + 0.45 * np.cos(lobes * theta + lobe_turn + 1.3 * np.floor(z / spacing + first))
         fold = 0.34 * shape * np.exp(-(((phase - 0.5) / 0.13) ** 2))
-        hit = np.isnan(found) & (np.hypot(px, py) >= 1.0 - fold)
-        found[hit], at_theta[hit] = z, theta[hit]
-    depth = np.where(np.isnan(found), 11.0, found)
+        hit = np.isnan(reached) & (np.hypot(px, py) >= 1.0 - fold)
+        reached[hit], at_theta[hit] = z, theta[hit]
+    depth = np.where(np.isnan(reached), 11.0, reached)
     smooth = gaussian_filter(depth, 1.2)
     distance = smooth * np.sqrt(1.0 + 0.9 * (x**2 + y**2))
-    slope = np.hypot(*np.gradient(np.log(smooth))) * COLON_SIZE / 2.0
+    slope = np.hypot(*np.gradient(np.log(smooth))) * COLOUR_SIZE / 2.0
     facing = 1.0 / np.sqrt(1.0 + (0.35 / (0.15 + slope)) ** 2)
     light = (0.35 + 0.65 * gaussian_filter(facing, 1.0)) / (0.55 + distance**2) * 1.5
     light = light / (light + 0.30) * 1.30
@@ -169,7 +163,7 @@ def abdomen(seed: int) -> Picture:
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng([seed, 12])
-    y, x = grid((SECTION_SIZE, SECTION_SIZE))
+    y, x = grid((GREY_SIZE, GREY_SIZE))
     warp = 0.02 * smooth_field(x.shape, 30.0, rng), 0.02 * smooth_field(x.shape, 30.0, rng)
     hu = np.full(x.shape, -1000.0)
 
@@ -215,9 +209,6 @@ def abdomen(seed: int) -> Picture:
     return Picture(hu, "CT", spacing_mm=1.5, window=(-150.0, 250.0))
 
 
-# The door to the packages of the extra ``synth``: imported when used, missed with the command that installs them.
-
-
 def package(name: str) -> Any:
     """The module ``name`` of an optional package.
 
@@ -231,10 +222,6 @@ def package(name: str) -> Any:
             f"The simulator needs '{name.partition('.')[0]}', which is not installed: "
             "run `pip install 'medqbench-vlmeval[synth]'`."
         ) from error
-
-
-GREY_SIZE = 256
-COLOUR_SIZE = 288
 
 
 @dataclass(frozen=True)
@@ -252,8 +239,9 @@ class Source:
     load: Callable[[], Picture]
 
 
-def _resize(pixels: Array, size: int) -> Array:
+def _resize(pixels: Array, size: int, mirror: bool = False) -> Array:
     """Square resampling, anti-aliased, values kept in the input's range."""
+    pixels = pixels[:, ::-1] if mirror else pixels
     transform = package("skimage.transform")
     return np.asarray(
         transform.resize(pixels, (size, size, *pixels.shape[2:]), order=3, anti_aliasing=True, preserve_range=True)
@@ -269,9 +257,7 @@ def _colour(name: str, box: tuple[int, int, int, int], modality: str, mirror: bo
 
     with Image.open(_skimage_file(name)) as opened:
         pixels = np.asarray(opened.convert("RGB").crop(box), dtype=np.float64) / 255.0
-    if mirror:
-        pixels = pixels[:, ::-1]
-    return Picture(np.clip(_resize(pixels, COLOUR_SIZE), 0.0, 1.0), modality)
+    return Picture(np.clip(_resize(pixels, COLOUR_SIZE, mirror), 0.0, 1.0), modality)
 
 
 def retina(left: int = 0, top: int = 0, side: int = 1411, mirror: bool = False) -> Picture:
@@ -310,10 +296,8 @@ def spine(left: int = 0, top: int = 0, side: int = 128, mirror: bool = False) ->
     dicom = _dicom("CT_small.dcm")
     hu = dicom.pixel_array.astype(np.float64) * float(dicom.RescaleSlope) + float(dicom.RescaleIntercept)
     square = hu[top : top + side, left : left + side]
-    if mirror:
-        square = square[:, ::-1]
     spacing = float(dicom.PixelSpacing[0]) * side / GREY_SIZE
-    return Picture(_resize(square, GREY_SIZE), "CT", spacing_mm=spacing, window=(-700.0, 1000.0))
+    return Picture(_resize(square, GREY_SIZE, mirror), "CT", spacing_mm=spacing, window=(-700.0, 1000.0))
 
 
 def upper_abdomen(left: int = 92, side: int = 300, mirror: bool = False) -> Picture:
@@ -321,9 +305,7 @@ def upper_abdomen(left: int = 92, side: int = 300, mirror: bool = False) -> Pict
     dicom = _dicom("examples_overlay.dcm")
     pixels = dicom.pixel_array.astype(np.float64)
     square = pixels[(300 - side) // 2 : (300 + side) // 2, left : left + side]
-    if mirror:
-        square = square[:, ::-1]
-    scaled = _resize(square, GREY_SIZE) / float(np.percentile(square, 99.7))
+    scaled = _resize(square, GREY_SIZE, mirror) / float(np.percentile(square, 99.7))
     return Picture(np.clip(scaled, 0.0, 1.0), "MRI")
 
 
@@ -386,7 +368,7 @@ def _square(key: str, modality: str, noun: str, box: tuple[int, int, int], mirro
 
 
 def _colon(number: int) -> Source:
-    noun, origin = "endoscopic image", f"scenes.colon, seed {number}"
+    noun, origin = "endoscopic image", f"images.colon, seed {number}"
     return Source(f"colon-{number}", "Endoscopy", noun, "procedural", origin, _HERE, _OURS, partial(colon, number))
 
 
@@ -396,7 +378,7 @@ SOURCES: dict[str, Source] = {
         Source("spine", "CT", "CT slice", "authentic", "CT_small.dcm", "pydicom", _MIT, spine),
         Source("shepp-logan", "CT", "CT slice", "phantom", "phantom.png", _SKIMAGE, _BSD, shepp_logan),
         Source(
-            "section-1", "CT", "CT slice", "procedural", "scenes.abdomen, seed 1", _HERE, _OURS, partial(abdomen, 1)
+            "section-1", "CT", "CT slice", "procedural", "images.abdomen, seed 1", _HERE, _OURS, partial(abdomen, 1)
         ),
         _brain("brain-axial", "MRI slice", 2, 80),
         _brain("brain-coronal", "MRI slice", 1, 112),

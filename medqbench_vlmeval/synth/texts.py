@@ -1,4 +1,5 @@
-"""Multiple-choice questions whose right answer is known because the degradation was made."""
+"""Questions whose right answer is known because the degradation was made, and reference texts: what a careful reader
+would write about each degradation."""
 
 from __future__ import annotations
 
@@ -9,11 +10,13 @@ import numpy as np
 
 from medqbench_vlmeval.synth.degradations import Degradation
 
-# What a careful reader would write about each degradation: the words of questions and reference texts.
-
-
 CONCLUSION = "Overall, the quality of this image is {level}."
 LEVEL_OF_SEVERITY: Mapping[str, str] = {"none": "good", "mild": "usable", "severe": "reject"}
+NOTHING = "No visible degradation"
+RATINGS = {"none": "Good", "mild": "Usable", "severe": "Reject"}
+AMOUNTS = {"none": "None", "mild": "Mild", "severe": "Severe"}
+_RANK = {"none": 0, "mild": 1, "severe": 2}
+_ADVERB = {"mild": "mildly", "severe": "severely"}
 
 
 @dataclass(frozen=True)
@@ -274,11 +277,6 @@ STRUCTURES: Mapping[str, tuple[str, str, str]] = {
 }
 
 
-NOTHING = "No visible degradation"
-RATINGS = {"none": "Good", "mild": "Usable", "severe": "Reject"}
-AMOUNTS = {"none": "None", "mild": "Mild", "severe": "Severe"}
-
-
 @dataclass(frozen=True)
 class Question:
     """``options`` in display order; ``right`` is the text of the right one."""
@@ -307,9 +305,13 @@ def is_degraded(noun: str, degraded: bool, yes_first: bool) -> Question:
 
 
 def _arrange(right: str, others: Sequence[str], place: int) -> tuple[str, ...]:
-    options = list(others)
-    options.insert(place, right)
-    return tuple(options)
+    return (*others[:place], right, *others[place:])
+
+
+def _mixed(scale: Mapping[str, str], severity: str, place: int, rng: np.random.Generator) -> tuple[str, ...]:
+    """The three options of a scale: the right one at ``place``, the others in random order."""
+    others = [text for grade, text in scale.items() if grade != severity]
+    return _arrange(scale[severity], [others[int(i)] for i in rng.permutation(2)], place)
 
 
 def which(
@@ -338,28 +340,15 @@ def which(
 
 def how_good(noun: str, severity: str, place: int, rng: np.random.Generator) -> Question:
     """'How would you rate the overall quality of this <noun>?' with Good, Usable and Reject."""
-    right = RATINGS[severity]
-    others = [text for text in RATINGS.values() if text != right]
-    mixed = [others[int(i)] for i in rng.permutation(2)]
     text = f"How would you rate the overall quality of this {noun}?"
-    return Question(text, _arrange(right, mixed, place), right, "general")
+    return Question(text, _mixed(RATINGS, severity, place, rng), RATINGS[severity], "general")
 
 
 def how_severe(noun: str, severity: str, asked: Degradation, place: int, rng: np.random.Generator) -> Question:
     """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe."""
     wording = WORDING[asked.key]
-    right = AMOUNTS[severity]
-    others = [text for text in AMOUNTS.values() if text != right]
-    mixed = [others[int(i)] for i in rng.permutation(2)]
     text = f"How severe {'are' if wording.plural else 'is'} the {wording.amount} in this {noun}?"
-    return Question(text, _arrange(right, mixed, place), right, asked.scope)
-
-
-# Reference texts of the reasoning tasks, built from what was done to the picture.
-
-
-_RANK = {"none": 0, "mild": 1, "severe": 2}
-_ADVERB = {"mild": "mildly", "severe": "severely"}
+    return Question(text, _mixed(AMOUNTS, severity, place, rng), AMOUNTS[severity], asked.scope)
 
 
 def article(noun: str) -> str:
@@ -414,8 +403,7 @@ def compare(
         _part("first", *first, modality),
         _part("second", *second, modality),
     ]
-    gap = abs(_RANK[first[0]] - _RANK[second[0]])
-    if gap > 1:
+    if abs(_RANK[first[0]] - _RANK[second[0]]) > 1:
         parts.append(f"The difference is large: in the {worse} image {fine} and {coarse} are hard to assess.")
     else:
         seen = f"how well {fine} can be seen"
