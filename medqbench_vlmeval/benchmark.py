@@ -1,4 +1,7 @@
-"""The benchmark's vocabulary: tasks, splits, dataset names, dimensions and axes."""
+"""All that is known of MedQ-Bench itself: tasks, splits, dataset names, dimensions, axes, and the published rows.
+
+The published rows stand beside a user's own numbers as reference. Own numbers never enter their files.
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,7 @@ def dataset_names(task: Task) -> dict[str, DatasetName]:
     return names
 
 
-ALL_DATASET_NAMES = {name: found for task in Task for name, found in dataset_names(task).items()}
+ALL_DATASET_NAMES = {text: name for task in Task for text, name in dataset_names(task).items()}
 
 
 def second_pass_names(task: Task) -> dict[str, DatasetName]:
@@ -136,7 +139,7 @@ def second_pass_names(task: Task) -> dict[str, DatasetName]:
     return {name.text: name for name in names}
 
 
-SECOND_PASS_NAMES = {name: found for task in Task for name, found in second_pass_names(task).items()}
+SECOND_PASS_NAMES = {text: name for task in Task for text, name in second_pass_names(task).items()}
 
 
 def parse_dataset_name(text: str) -> DatasetName:
@@ -145,9 +148,9 @@ def parse_dataset_name(text: str) -> DatasetName:
     Raises:
         BadInput: there is no such name; the message suggests the nearest.
     """
-    found = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text)
-    if found is not None:
-        return found
+    name = ALL_DATASET_NAMES.get(text) or SECOND_PASS_NAMES.get(text)
+    if name is not None:
+        return name
     if text.removesuffix(ROBUSTNESS) in ALL_DATASET_NAMES:
         raise BadInput(
             f"'{text}' does not exist: a no-reference sample has one image and no options, so that there is no order "
@@ -156,9 +159,6 @@ def parse_dataset_name(text: str) -> DatasetName:
     near = difflib.get_close_matches(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES], n=1, cutoff=0.5)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
-
-
-# The published rows, as reference beside a user's own numbers. Own numbers never enter these files.
 
 
 _FOLDER = Path(__file__).parent / "data" / "published"

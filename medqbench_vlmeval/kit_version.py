@@ -52,12 +52,12 @@ def find_kit() -> InstalledKit | None:
     commit = _git_commit(package.parent)
     for distribution in ("ms-vlmeval", "vlmeval"):
         try:
-            found = importlib.metadata.distribution(distribution)
+            installed = importlib.metadata.distribution(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
         # A checkout on PYTHONPATH shadows an installed distribution, whose version would then be a lie.
-        if commit is None and package.resolve() == Path(str(found.locate_file("vlmeval"))).resolve():
-            return InstalledKit(package, distribution, found.version, None)
+        if commit is None and package.resolve() == Path(str(installed.locate_file("vlmeval"))).resolve():
+            return InstalledKit(package, distribution, installed.version, None)
     return InstalledKit(package, "vlmeval" if commit else "checkout", _source_version(package), commit)
 
 
@@ -81,8 +81,8 @@ def package_version() -> str:
 
 
 def _source_version(package: Path) -> str:
-    found = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
-    return found.group(1) if found else "unknown"
+    version = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
+    return version.group(1) if version else "unknown"
 
 
 def _git_commit(root: Path) -> str | None:
@@ -90,14 +90,11 @@ def _git_commit(root: Path) -> str | None:
     if not head.is_file():
         return None
     text = head.read_text(encoding="utf-8").strip()
-    if not text.startswith("ref: "):
+    name = text.removeprefix("ref: ")
+    if name == text:
         return text
-    reference = root / ".git" / text[len("ref: ") :]
+    reference, packed = root / ".git" / name, root / ".git" / "packed-refs"
     if reference.is_file():
         return reference.read_text(encoding="utf-8").strip()
-    packed = root / ".git" / "packed-refs"
-    if packed.is_file():
-        for line in packed.read_text(encoding="utf-8").splitlines():
-            if line.endswith(text[len("ref: ") :]):
-                return line.split()[0]
-    return None
+    lines = packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(name)), None)

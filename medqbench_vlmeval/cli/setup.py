@@ -1,19 +1,28 @@
-"""``medqbench data``: what a data file holds, and fetching one."""
+"""``medqbench data``, ``doctor`` and ``patch``: what a data file holds, what is installed and missing, kits that find
+this package by themselves. Nothing of the kit is imported."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import platform
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit, package_version
 
 data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
+patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
+
+KitDir = Annotated[
+    Path | None, typer.Argument(help="A checkout, or the folder that holds 'vlmeval'; default: the installed kit.")
+]
+
+_TO_RUN = ("torch", "transformers")
+_TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilearn"}
 
 
 @data_app.command()
@@ -32,13 +41,6 @@ def info(
         print_json(info.to_json())
     else:
         describe_data(info)
-
-
-# ``medqbench doctor``: what is installed and what is missing, without importing any of it.
-
-
-_TO_RUN = ("torch", "transformers")
-_TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilearn"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def _kit() -> list[Finding]:
     kit = find_kit()
     if kit is None:
         return [Finding("missing", "VLMEvalKit", NO_KIT)]
-    states = sorted({one.state.value for one in check(kit.root)})
+    states = sorted({file.state.value for file in check(kit.root)})
     return [
         Finding("ok", "VLMEvalKit", f"{kit.label} in {kit.root}"),
         Finding("note", "kit patch", f"{' / '.join(states)} ('medqbench run' needs no patch)"),
@@ -83,33 +85,31 @@ def _package(name: str, why: str, module: str | None = None) -> Finding:
 
 def _synth() -> list[Finding]:
     why = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
-    found = [_package(name, why, module) for module, name in _TO_BUILD.items()]
-    return [Finding("note", one.name, one.text) if one.state == "missing" else one for one in found]
+    packages = [_package(name, why, module) for module, name in _TO_BUILD.items()]
+    return [replace(finding, state="note") if finding.state == "missing" else finding for finding in packages]
 
 
 def _data() -> list[Finding]:
     from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, Split, Task
     from medqbench_vlmeval.data import where_is
 
-    found = []
+    findings = []
     for name in ALL_DATASET_NAMES.values():
         if name.task is Task.REASONING or name.text == name.text.removesuffix(f"_{name.split.value}"):
             continue
         place = where_is(name)
         state = "ok" if place else "missing" if name.split is Split.MINI else "note"
-        found.append(Finding(state, name.text, place or "not here yet; fetched from the hub when first used"))
-    return found
+        findings.append(Finding(state, name.text, place or "not here yet; fetched from the hub when first used"))
+    return findings
 
 
 def _keys() -> list[Finding]:
     from medqbench_vlmeval.judge.cache import FILE_NAME, default_folder
     from medqbench_vlmeval.judge.options import KEY_VARIABLES, environment
 
-    there = [name for name in KEY_VARIABLES if environment(name)]
-    names = ", ".join(KEY_VARIABLES)
-    text = (
-        f"{', '.join(there)} set" if there else f"none of {names} is set, also not in .env; '--judge rules' needs none"
-    )
+    text = f"none of {', '.join(KEY_VARIABLES)} is set, also not in .env; '--judge rules' needs none"
+    if names := [name for name in KEY_VARIABLES if environment(name)]:
+        text = f"{', '.join(names)} set"
     cache = default_folder() / FILE_NAME
     kept = f"{cache.stat().st_size / 2**20:,.1f} MiB in {cache}" if cache.is_file() else f"empty ({cache})"
     return [Finding("note", "judge key", text), Finding("note", "judge cache", kept)]
@@ -120,22 +120,11 @@ def show(findings: list[Finding], as_json: bool) -> None:
     if as_json:
         from medqbench_vlmeval.cli.options import print_json
 
-        rows: list[dict[str, Any]] = [vars(one) for one in findings]
-        print_json(rows)
+        print_json([asdict(finding) for finding in findings])
         return
-    width = max(len(one.name) for one in findings)
-    for one in findings:
-        print(f"{one.state:8} {one.name:{width}}  {one.text}")
-
-
-# ``medqbench patch``: let a kit discover plugins by itself.
-
-
-patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
-
-KitDir = Annotated[
-    Path | None, typer.Argument(help="A checkout, or the folder that holds 'vlmeval'; default: the installed kit.")
-]
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{finding.state:8} {finding.name:{width}}  {finding.text}")
 
 
 @patch_app.command()
@@ -144,9 +133,9 @@ def check(kit_dir: KitDir = None) -> None:
     from medqbench_vlmeval.kit import patching
 
     files = patching.check(patching.kit_root(kit_dir))
-    for one in files:
-        print(f"{one.state.value:12} {one.path}{f' ({one.why})' if one.why else ''}")
-    if any(one.state is patching.State.UNKNOWN for one in files):
+    for file in files:
+        print(f"{file.state.value:12} {file.path}{f' ({file.why})' if file.why else ''}")
+    if any(file.state is patching.State.UNKNOWN for file in files):
         raise typer.Exit(1)
 
 
@@ -155,8 +144,7 @@ def apply(kit_dir: KitDir = None) -> None:
     """Patch the kit: its own run.py, 'python -m vlmeval' and 'vlmutil' then know the datasets and models."""
     from medqbench_vlmeval.kit import patching
 
-    changed = patching.apply(patching.kit_root(kit_dir))
-    _tell(changed, "patched", "already patched; nothing was changed")
+    _list(patching.apply(patching.kit_root(kit_dir)), "patched", "already patched; nothing was changed")
 
 
 @patch_app.command()
@@ -164,11 +152,10 @@ def revert(kit_dir: KitDir = None) -> None:
     """Give the kit its original bytes back."""
     from medqbench_vlmeval.kit import patching
 
-    changed = patching.revert(patching.kit_root(kit_dir))
-    _tell(changed, "restored", "not patched; nothing was changed")
+    _list(patching.revert(patching.kit_root(kit_dir)), "restored", "not patched; nothing was changed")
 
 
-def _tell(changed: list[Path], done: str, nothing: str) -> None:
+def _list(changed: list[Path], done: str, nothing: str) -> None:
     for path in changed:
         print(f"{done:12} {path}")
     if not changed:

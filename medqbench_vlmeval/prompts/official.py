@@ -3,6 +3,10 @@
 Numbers that are to stand beside the published ones need the published wording, and that wording belongs to
 VLMEvalKit: it is read where it lies, with ``ast`` and without importing the kit, so that no copy of it can
 grow old in this package.
+
+:class:`SourceModule` is a small evaluator over the syntax tree: constants, concatenation, f-strings whose fields are
+plain names, dict and list literals, names and subscripts that lead to such values, and names that a sibling module
+gives. What goes beyond that is refused, so that a changed source file is noticed and never half understood.
 """
 
 from __future__ import annotations
@@ -21,14 +25,24 @@ from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.types import Sample
 
-# Reading constants out of a Python source file without running it.
-#
-# A small evaluator over the syntax tree: constants, concatenation, f-strings whose fields are plain names, dict
-# and list literals, names and subscripts that lead to such values, and names that a sibling module gives. What
-# goes beyond that is refused, so that a changed source file is noticed and never half understood.
+ANSWER_MARKER = "MLLM DESC"
+REFERENCE_MARKER = "GOLDEN DESC"
 
+NO_OFFICIAL_TEXTS = (
+    "The official texts are read from the installed VLMEvalKit, and none is installed: install it with 'pip install "
+    "\"medqbench-vlmeval[kit]\"' (or a git checkout of it with 'pip install -e PATH_OF_THE_CHECKOUT'), or choose this "
+    "package's own wording: '--protocol rubric' for the judge, the prompt style 'letter' or 'reasoning' for questions."
+)
 
+_QUESTION_FILE = "medqbench_mcq.py"
+_TASK_FILES = {Task.NO_REFERENCE: "medqbench_caption.py", Task.COMPARATIVE: "medqbench_paired_description.py"}
+_TEMPLATE_NAMES = {Task.NO_REFERENCE: "PROMPT_TEMPLATES", Task.COMPARATIVE: "PAIRED_PROMPT_TEMPLATES"}
+# Stand for the fields where the question prompt is shown or hashed; no question holds a NUL.
+_SHOWN_FIELDS = {"question": "\0question\0", "options": "\0options\0", "letter": "\0letter\0", "text": "\0text\0"}
 _MAX_DEPTH = 20
+
+Parts = tuple[tuple[str, bool], ...]
+"""A text cut at its fields: each part is a literal, or a field's name with True."""
 
 
 class SourceModule:
@@ -74,11 +88,11 @@ class SourceModule:
             BadInput: there is none, or more than one.
         """
         classes = [node for node in self.tree.body if isinstance(node, ast.ClassDef)]
-        found = [item for node in classes for item in node.body if isinstance(item, ast.FunctionDef)]
-        found = [item for item in found if item.name == name]
-        if len(found) != 1:
-            raise unexpected(self.path, f"it defines '{name}' {len(found)} times, once was expected")
-        return found[0]
+        methods = [item for node in classes for item in node.body if isinstance(item, ast.FunctionDef)]
+        named = [method for method in methods if method.name == name]
+        if len(named) != 1:
+            raise unexpected(self.path, f"it defines '{name}' {len(named)} times, once was expected")
+        return named[0]
 
     def evaluate(self, node: ast.expr, fields: Mapping[str, str], depth: int = 0) -> Any:
         """The value of an expression; ``fields`` gives the names that are not the module's.
@@ -135,33 +149,17 @@ def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
     return None
 
 
-ANSWER_MARKER = "MLLM DESC"
-REFERENCE_MARKER = "GOLDEN DESC"
-
-NO_OFFICIAL_TEXTS = (
-    "The official texts are read from the installed VLMEvalKit, and none is installed: install it with 'pip install "
-    "\"medqbench-vlmeval[kit]\"' (or a git checkout of it with 'pip install -e PATH_OF_THE_CHECKOUT'), or choose this "
-    "package's own wording: '--protocol rubric' for the judge, the prompt style 'letter' or 'reasoning' for questions."
-)
-
-_QUESTION_FILE = "medqbench_mcq.py"
-_TASK_FILES = {Task.NO_REFERENCE: "medqbench_caption.py", Task.COMPARATIVE: "medqbench_paired_description.py"}
-_TEMPLATE_NAMES = {Task.NO_REFERENCE: "PROMPT_TEMPLATES", Task.COMPARATIVE: "PAIRED_PROMPT_TEMPLATES"}
-# Stand for the fields where the question prompt is shown or hashed; no question holds a NUL.
-_SHOWN_FIELDS = {"question": "\0question\0", "options": "\0options\0", "letter": "\0letter\0", "text": "\0text\0"}
-
-
 @dataclass(frozen=True)
 class OfficialTexts:
     """All official texts of one kit.
 
-    ``question_parts`` is the question prompt cut at its fields: a part is a literal, or the name 'question' or
-    'options' with True. ``option_parts`` is one option's line alike ('letter', 'text'), ``option_separator``
-    stands between the lines and ``letters`` is their order.
+    ``question_parts`` is the question prompt cut at its fields 'question' and 'options', ``option_parts`` one
+    option's line cut at 'letter' and 'text'; ``option_separator`` stands between the lines and ``letters`` is their
+    order.
     """
 
-    question_parts: tuple[tuple[str, bool], ...]
-    option_parts: tuple[tuple[str, bool], ...]
+    question_parts: Parts
+    option_parts: Parts
     option_separator: str
     letters: tuple[str, ...]
     task_texts: Mapping[Task, str]
@@ -245,19 +243,15 @@ def read_texts(package: Path) -> OfficialTexts:
         BadInput: a source file is missing or not as expected; the message names it.
     """
     folder = package / "dataset"
-    question_parts, option_parts, separator, letters = _question_format(SourceModule(folder / _QUESTION_FILE))
     modules = {task: SourceModule(folder / file) for task, file in _TASK_FILES.items()}
     return OfficialTexts(
-        question_parts,
-        option_parts,
-        separator,
-        letters,
+        *_question_format(SourceModule(folder / _QUESTION_FILE)),
         {task: _default_question(module) for task, module in modules.items()},
         {task: _templates(module, _TEMPLATE_NAMES[task]) for task, module in modules.items()},
     )
 
 
-def _filled(parts: tuple[tuple[str, bool], ...], fields: Mapping[str, str]) -> str:
+def _filled(parts: Parts, fields: Mapping[str, str]) -> str:
     return "".join(fields[text] if is_field else text for text, is_field in parts)
 
 
@@ -287,9 +281,8 @@ def _default_question(module: SourceModule) -> str:
     raise unexpected(module.path, "'load_data' gives no default question")
 
 
-def _question_format(
-    module: SourceModule,
-) -> tuple[tuple[tuple[str, bool], ...], tuple[tuple[str, bool], ...], str, tuple[str, ...]]:
+def _question_format(module: SourceModule) -> tuple[Parts, Parts, str, tuple[str, ...]]:
+    """The parts of the question and of an option's line, what separates lines, and the letters' order."""
     method = module.method("build_prompt")
     assigned = {
         node.targets[0].id: node.value
@@ -319,15 +312,11 @@ def _question_format(
     if "prompt" not in assigned:
         raise unexpected(module.path, "'build_prompt' does not assign 'prompt'")
     lines = _cut(module, join.args[0].elt, {names[0]: "letter", names[1]: "text"})
-    return (
-        _cut(module, assigned["prompt"], {"question": "question", "option_text": "options"}),
-        lines,
-        separator,
-        (*letters,),
-    )
+    question = _cut(module, assigned["prompt"], {"question": "question", "option_text": "options"})
+    return question, lines, separator, (*letters,)
 
 
-def _cut(module: SourceModule, node: ast.expr, fields: Mapping[str, str]) -> tuple[tuple[str, bool], ...]:
+def _cut(module: SourceModule, node: ast.expr, fields: Mapping[str, str]) -> Parts:
     """An f-string as literals and fields; each name of ``fields`` has to occur exactly once."""
     marked = module.evaluate(node, {name: f"\0{meaning}\0" for name, meaning in fields.items()})
     pieces = marked.split("\0") if isinstance(marked, str) else []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
 from medqbench_vlmeval.errors import BadInput
@@ -28,6 +27,7 @@ _REASONING = (
     "then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
     "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X"
 )
+_OWN_TEMPLATES = {"letter": _LETTER, "reasoning": _REASONING}
 _OPTION_LINE = "({letter}) {text}"
 _REASONING_TASKS = {
     Task.NO_REFERENCE: (
@@ -80,11 +80,10 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
     if sample.question is None:
         raise BadInput(f"The perception sample {sample.index} has no question.")
     letters = [letter for letter in OPTION_LETTERS if sample.options.get(letter, "").strip()]
-    lines = [_OPTION_LINE.replace("{letter}", x).replace("{text}", sample.options[x].strip()) for x in letters]
-    # str.format leaves braces inside the values alone, so a question may hold any.
-    return _own_template(style).format(
-        question=sample.question.strip(), options="\n".join(lines), letters=_listed(letters)
-    )
+    # str.format leaves braces inside the values alone, so that texts may hold any.
+    options = "\n".join(_OPTION_LINE.format(letter=letter, text=sample.options[letter].strip()) for letter in letters)
+    listed = " or ".join(filter(None, (", ".join(letters[:-1]), *letters[-1:])))
+    return _OWN_TEMPLATES[style].format(question=sample.question.strip(), options=options, letters=listed)
 
 
 def style_hash(style: str, task: Task) -> str:
@@ -101,11 +100,7 @@ def style_hash(style: str, task: Task) -> str:
         return sha256_text(_task_text(task, style))
     if style == "official":
         return official.official_texts().question_sha256()
-    return sha256_text(json.dumps([_own_template(style), _OPTION_LINE]))
-
-
-def _own_template(style: str) -> str:
-    return _LETTER if style == "letter" else _REASONING
+    return sha256_text(json.dumps([_OWN_TEMPLATES[style], _OPTION_LINE]))
 
 
 def _task_text(task: Task, style: str) -> str:
@@ -117,9 +112,3 @@ def _task_text(task: Task, style: str) -> str:
             "'official' or 'reasoning'."
         )
     return _REASONING_TASKS[task]
-
-
-def _listed(letters: Sequence[str]) -> str:
-    if len(letters) < 2:
-        return "".join(letters)
-    return f"{', '.join(letters[:-1])} or {letters[-1]}"
