@@ -148,8 +148,7 @@ BAD_WORDS = (
 # Absence, in front of a word: 'no', 'free of'. What is negligible is as good as absent.
 ABSENCE = (
     r"\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)? (?:of )?|devoid of|neither|nor|negligible"
-    r"|minimal|little"
-    r"|hardly any|zero|absent)\b"
+    r"|minimal|little|hardly any|zero|absent)\b"
 )
 NEGATION = r"\b(?:not|never|isn't|aren't|doesn't|don't|hardly|barely)\b(?! only)"
 LESS = r"\b(?:less|fewer|lower|reduced|weaker|smaller|decreased)\b"
@@ -163,8 +162,7 @@ ABSENT_BEHIND = (
 # Ends the reach of an absence: a verb or a turn of the sentence.
 BREAK = (
     r"\b(?:is|are|was|were|shows?|has|have|exhibits?|appears?|remains?|but|however|though|although|yet|while"
-    r"|whereas|with"
-    r"|due|because|except)\b|[;:.]"
+    r"|whereas|with|due|because|except)\b|[;:.]"
 )
 
 # How much a degradation weighs: the burden that decides whether description and conclusion fit.
@@ -193,7 +191,6 @@ def attribute_pattern() -> re.Pattern[str]:
 
 
 # What a description says of an image's quality attributes: a profile of findings.
-
 
 _LEFT = 60
 _RIGHT = 60

@@ -1,17 +1,21 @@
-"""The way from a reply to an extraction."""
+"""A reply -> its option letter, by ordered, named rules.
+
+The reply's own turn is made plain (:mod:`.plain`), repetitions of the options are taken out (:mod:`.lists`), and the
+rules are asked in order; the first one with a reading decides. A reading without a letter (two answers, a refusal)
+decides as well: what comes after it in the order is weaker evidence and must not overrule a reader's 'cannot tell'.
+"""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
-from medqbench_vlmeval.answers import claims, mentions
+from medqbench_vlmeval.answers import changes, claims, glossary, mentions
 from medqbench_vlmeval.answers.claims import STRONG, WEAK, Claim
-from medqbench_vlmeval.answers.glossary import in_another_language
 from medqbench_vlmeval.answers.lists import (
+    LISTED,
     BoxList,
     Enumeration,
     box_list,
@@ -23,18 +27,18 @@ from medqbench_vlmeval.answers.lists import (
     structured,
     without_listing,
 )
-from medqbench_vlmeval.answers.mentions import by_text, refused, said_both, yes_or_no
 from medqbench_vlmeval.answers.options import (
     SEVERAL,
     OptionSet,
     Reading,
     letter_at,
-    mentioned,
+    letter_of,
     option_set,
     own_text_at,
     read_whole,
 )
 from medqbench_vlmeval.answers.plain import (
+    CLOSE,
     OPEN,
     after_reply_token,
     clean,
@@ -49,181 +53,10 @@ from medqbench_vlmeval.answers.plain import (
 )
 from medqbench_vlmeval.types import Answer
 
-# The reply's last word: claims and answers on lines of their own, with corrections.
-
-
-_CORRECTION = re.compile(
-    r"\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct"
-    r"|edit:|update:|revis(?:e|ed|ing)"
-    r"|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)|on closer|looking again"
-    r"|I was wrong|mistake\w*|no,)",
-    re.IGNORECASE,
-)
-
-
-# In the explanation of one of several options: 'There is ghosting, so this is correct.'
-_CALLED_RIGHT = re.compile(
-    r"\b(?:this|it|which)\s+(?:(?:option|one|description|choice)\s+)?(?:is\s+(?:the\s+)?(?:most\s+\w+\s+)?(?:correct|right"
-    r"|best|answer)\b|(?:best\s+)?(?:matches|fits)\s+(?:the|this|what)\b|matches\.)",
-    re.IGNORECASE,
-)
-
-
-def _line_claims(text: str, options: OptionSet) -> list[Claim]:
-    """First and last lines that are nothing but an answer."""
-    if "\n" not in text:
-        return []
-    found: dict[int, Claim] = {}
-    lines = [line for line in re.finditer(r"[^\n]+", text) if line[0].strip()]
-    for line in lines[:40] + lines[-40:]:
-        if len(line[0]) > 90:
-            continue
-        reading = read_whole(line[0], options)
-        if reading is None:
-            reading = item_line(line[0], options)
-        if reading is not None and reading.letter is not None:
-            found[line.start()] = Claim(line.start(), reading, STRONG, "answer on its own line")
-    if not lines:
-        return []
-    ends = {lines[0].start(), lines[-1].start()}
-    if len({claim.reading.letter for claim in found.values()}) > 1 and len(found) > 2:
-        return []
-    if (
-        len({claim.reading.letter for claim in found.values()}) > 1
-        and not _CORRECTION.search(text)
-        and len(lines) == len(found)
-    ):
-        return []
-    return [claim for start, claim in found.items() if start in ends]
-
-
-def item_line(line: str, options: OptionSet) -> Reading | None:
-    stripped = line.strip().strip('-•>✅✔👉 (["')
-    reading = letter_at(stripped, 0, options) if stripped else None
-    if reading is None or reading.letter is None:
-        return None
-    return reading if own_text_at(stripped, 1, options) == reading.letter and len(stripped) < 60 else None
-
-
-def claimed(text: str, options: OptionSet) -> Claim | None:
-    """The last answer that the reply claims in words, in a box or on a line of its own; corrections count."""
-    found = claims.find(text, options) + _line_claims(text, options)
-    return _decided(text, found) if found else None
-
-
-def _decided(text: str, found: list[Claim]) -> Claim:
-    found.sort(key=lambda claim: claim.position)
-    strong = [claim for claim in found if claim.weight == STRONG]
-    if not strong:
-        return _last(text, found)
-    last = _last(text, strong)
-    flips = sum(a.reading.letter != b.reading.letter for a, b in itertools.pairwise(strong))
-    if flips >= 4:
-        return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
-    for later in reversed(found):
-        if later.weight == WEAK and later.position > last.position and later.reading.letter is not None:
-            if later.reading != last.reading and _CORRECTION.search(text, last.position, later.position + 12):
-                return later
-            break
-    return last
-
-
-def verdict_within(text: str, items: Enumeration, options: OptionSet) -> Claim | None:
-    """The last claim inside the explanations of an enumeration; its headings claim nothing."""
-    found = [
-        claim
-        for claim in claims.find(text, options)
-        if claim.rule in ("ticked option", "letter called right") or not items.heads(claim.position)
-    ]
-    if found:
-        return _decided(text, found)
-    ends = [*(start for start, _ in items.headings[1:]), items.end]
-    right = [
-        Claim(start, reading, WEAK, "explanation called right")
-        for (start, head), end in zip(items.headings, ends, strict=True)
-        if _CALLED_RIGHT.search(text, head, end) and (reading := _heading_of(text[start:head], options)) is not None
-    ]
-    return right[0] if len(right) == 1 else None
-
-
-def _heading_of(heading: str, options: OptionSet) -> Reading | None:
-    mention = options.mention.search(heading) if options.mention is not None else None
-    return Reading(mentioned(mention)) if mention is not None else read_whole(heading, options)
-
-
-def _last(text: str, found: list[Claim]) -> Claim:
-    last = found[-1]
-    for before in reversed(found[:-1]):
-        if before.reading == last.reading:
-            continue
-        between = text[before.position : last.position]
-        if before.rule == last.rule == "marked answer" and re.fullmatch(
-            "\ue000[^\ue001]{0,80}\ue001\\s*(?:or|and|,|/|&)?\\s*", between
-        ):
-            return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
-        break
-    return last
-
-
-# The ordered rules. Each takes a text without markup and the options, and answers a reading or None.
-#
-# The first rule with a reading decides. A reading without a letter (two answers, a refusal) decides as well: what
-# comes after it in the order is weaker evidence and must not overrule a reader's 'cannot tell'.
-
-
-LISTED = "options listed"
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A named way to read a reply."""
-
-    name: str
-    apply: Callable[[str, OptionSet], Claim | Reading | None]
-
-
-def whole_reply(text: str, options: OptionSet) -> Reading | None:
-    """The reply is nothing but a letter in some dress, an option's text, yes or no."""
-    if text.endswith("?") and len(text.strip(" ()[]?")) > 1:  # a question in return, not an answer
-        return None
-    if (both := said_both(text, options)) is not None:
-        return both
-    return read_whole(text, options) or (item_line(text, options) if "\n" not in text else None)
-
-
-def failed(text: str, options: OptionSet) -> Reading | None:  # noqa: ARG001
-    """The harness's own words in place of a reply."""
-    return Reading(None, "no reply") if text.startswith("Failed to obtain answer") else None
-
-
-RULES = (
-    Rule("no reply", failed),
-    Rule("whole reply", whole_reply),
-    Rule("claimed answer", claimed),
-    Rule("leading letter", leading_letter),
-    Rule("letter with its text", letter_with_text),
-    Rule("refusal", refused),
-    Rule("only letter", only_letter),
-    Rule("yes or no", yes_or_no),
-    Rule("option text", by_text),
-    Rule("text in another language", in_another_language),
-)
-
-
-# Replies of this length ('B. Noise', 'The answer is B.') come again and again; longer ones hardly ever do.
-_SHORT = 200
-
 EMPTY = "empty"
 NO_ANSWER = "no answer"
 ONLY_THOUGHT = "thought without an answer"
-_PLAIN_END = re.compile(
-    r"(?:final answer|answer|答案|最终答案)\s*(?:is)?\s*[:=]\s*[^\n]{1,60}\Z|" + OPEN + r"[^\n]{1,80}\Z", re.IGNORECASE
-)
-_PRESENT = re.compile(
-    r"[^:\n]{1,70}?:\s*(?:(?:clearly|definitely|strongly|obviously)\s+)?(?:present|yes|visible|evident|detected|seen)\b",
-    re.I,
-)
-_COMPLETE = re.compile(r"(?:[.!?)\]\"'✓✔✅✗✘❌]|\b(?:yes|no|present|absent|visible|correct|incorrect))\s*\Z", re.I)
+_SHORT = 200  # Replies of this length ('B. Noise') come again and again; longer ones hardly ever do.
 
 
 def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:
@@ -259,14 +92,14 @@ def _extract(reply: str, options: Mapping[str, str]) -> Answer:
     text = clean(reply)
     if not text.strip():
         return Answer(None, EMPTY)
-    found = _first_turn(text, compiled)
-    if found.rule == LISTED and (rest := after_reply_token(text)).strip():
-        return _first_turn(rest, compiled)
-    return found
+    answer = _from_own_turn(text, compiled)
+    if answer.rule == LISTED and (rest := after_reply_token(text)).strip():
+        return _from_own_turn(rest, compiled)
+    return answer
 
 
-def _first_turn(text: str, options: OptionSet) -> Answer:
-    """The extraction from the model's own turn: no echo before it, no made-up turns after it."""
+def _from_own_turn(text: str, options: OptionSet) -> Answer:
+    """Read the model's own turn: no echo before it, no made-up turns after it."""
     answer, thoughts = split_thoughts(own_turn(text))
     answer = without_struck(fold(shorten(without_tokens(answer))))
     if not answer.strip():
@@ -274,23 +107,28 @@ def _first_turn(text: str, options: OptionSet) -> Answer:
     data = structured(answer, options)
     if data is not None:
         return Answer(data.letter, data.why or "options as data")
-    found = None
-    parts = turns(answer)
-    for at, part in enumerate(parts):
-        found = _read_above(plain_answer(part), options)
-        if at == len(parts) - 1 or (found is not None and found.letter is not None and found.rule != "option text"):
-            break
-    return found or Answer(None, NO_ANSWER)
+    *earlier, last = turns(answer)
+    for part in earlier:
+        if (found := _firm(_read_above(plain_answer(part), options))) is not None:
+            return found
+    return _read_above(plain_answer(last), options) or Answer(None, NO_ANSWER)
+
+
+def _firm(answer: Answer | None) -> Answer | None:
+    """The answer where it has a letter that rests on more than an option's text in prose."""
+    return answer if answer is not None and answer.letter is not None and answer.rule != "option text" else None
 
 
 def _read_above(text: str, options: OptionSet) -> Answer | None:
     """What stands above a question with its options counts where it holds a letter, and else the whole text."""
     cut = question_above(text, options) if "?" in text else None
-    if cut is not None:
-        above = _read(text[:cut], options)
-        if above is not None and above.letter is not None and above.rule != "option text":
-            return above
-    return _read(text, options)
+    above = _firm(_read(text[:cut], options)) if cut is not None else None
+    return above or _read(text, options)
+
+
+_PLAIN_END = re.compile(
+    r"(?:final answer|answer|答案|最终答案)\s*(?:is)?\s*[:=]\s*[^\n]{1,60}\Z|" + OPEN + r"[^\n]{1,80}\Z", re.IGNORECASE
+)
 
 
 def _from_thoughts(thoughts: str | None, options: OptionSet) -> Answer:
@@ -299,13 +137,12 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Answer:
         return Answer(None, EMPTY)
     text = plain_answer(fold(shorten(without_tokens(thoughts))))
     if len(text) <= 12:
-        found = _read(text, options)
+        answer = _read(text, options)
         # '<think>B' is an answer behind a stray token; '<think>maybe B' is a thought that was cut off.
-        return found if found is not None and found.rule == "whole reply" else Answer(None, ONLY_THOUGHT)
-    if _PLAIN_END.search(text[-200:]):
-        found_claim = claimed(text, options)
-        if found_claim is not None and found_claim.weight == STRONG and found_claim.reading.letter is not None:
-            return Answer(found_claim.reading.letter, "answer that ends a thought")
+        return answer if answer is not None and answer.rule == "whole reply" else Answer(None, ONLY_THOUGHT)
+    claim = _claimed(text, options) if _PLAIN_END.search(text[-200:]) else None
+    if claim is not None and claim.weight == STRONG and claim.reading.letter is not None:
+        return Answer(claim.reading.letter, "answer that ends a thought")
     return Answer(None, ONLY_THOUGHT)
 
 
@@ -318,34 +155,41 @@ def _read(text: str, options: OptionSet) -> Answer | None:
     items = enumeration(text, options)
     if items is not None:
         return _around(text, items, options)
-    return _by_rules(text, options, listed)
+    return _by_rules(text, options) or (Answer(None, LISTED) if listed else None)
 
 
 def _beside(text: str, boxes: BoxList, options: OptionSet) -> Answer:
     """The one box that is ticked; what is stated after the boxes overrules them."""
     after = text[boxes.end :].strip()
-    later = claimed(after, options) if after else None
+    later = _claimed(after, options) if after else None
     if later is not None and later.weight == STRONG and later.reading.letter is not None:
         return Answer(later.reading.letter, later.rule)
     if boxes.reading.why == LISTED and (outside := f"{text[: boxes.start]}\n\n{after}".strip()):
-        found = _by_rules(outside, options, listed=False)
-        if found is not None and found.letter is not None:
-            return found
+        answer = _by_rules(outside, options)
+        if answer is not None and answer.letter is not None:
+            return answer
     return Answer(boxes.reading.letter, boxes.reading.why or "ticked box")
 
 
 def _around(text: str, items: Enumeration, options: OptionSet) -> Answer:
     """Options that are explained one by one are no answer; the text around them or a verdict in one of them is."""
     outside = f"{text[: items.start]}\n\n{text[items.end :]}".strip()
-    found = _by_rules(outside, options, listed=False) if outside else None
-    if found is not None and found.letter is not None:
-        return found
-    claim = verdict_within(text, items, options)
+    answer = _by_rules(outside, options) if outside else None
+    if answer is not None and answer.letter is not None:
+        return answer
+    claim = _claimed_within(text, items, options)
     if claim is not None:
         return Answer(claim.reading.letter, claim.rule if claim.reading.letter is not None else claim.reading.why)
     if items.letters == options.letters and (letter := _only_one_not_denied(text, options)) is not None:
         return Answer(letter, "letter with its text")
     return Answer(None, LISTED)
+
+
+_PRESENT = re.compile(
+    r"[^:\n]{1,70}?:\s*(?:(?:clearly|definitely|strongly|obviously)\s+)?(?:present|yes|visible|evident|detected|seen)\b",
+    re.I,
+)
+_COMPLETE = re.compile(r"(?:[.!?)\]\"'✓✔✅✗✘❌]|\b(?:yes|no|present|absent|visible|correct|incorrect))\s*\Z", re.I)
 
 
 def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
@@ -360,11 +204,169 @@ def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
     return reading.letter if reading is not None else None
 
 
-def _by_rules(text: str, options: OptionSet, listed: bool) -> Answer | None:
-    for rule in RULES:
-        found = rule.apply(text, options)
-        if found is None:
+def _by_rules(text: str, options: OptionSet) -> Answer | None:
+    for name, rule in _RULES.items():
+        decided = rule(text, options)
+        if decided is None:
             continue
-        reading, name = (found.reading, found.rule) if isinstance(found, Claim) else (found, rule.name)
+        reading, name = (decided.reading, decided.rule) if isinstance(decided, Claim) else (decided, name)
         return Answer(reading.letter, name if reading.letter is not None else reading.why or name)
-    return Answer(None, LISTED) if listed else None
+    return None
+
+
+def _failed(text: str, options: OptionSet) -> Reading | None:  # noqa: ARG001
+    """The harness's own words in place of a reply."""
+    return Reading(None, "no reply") if text.startswith("Failed to obtain answer") else None
+
+
+def _whole_reply(text: str, options: OptionSet) -> Reading | None:
+    """The reply is nothing but a letter in some dress, an option's text, yes or no."""
+    if text.endswith("?") and len(text.strip(" ()[]?")) > 1:  # a question in return, not an answer
+        return None
+    if (both := mentions.yes_and_no(text, options)) is not None:
+        return both
+    return read_whole(text, options) or (_item_line(text, options) if "\n" not in text else None)
+
+
+def _item_line(line: str, options: OptionSet) -> Reading | None:
+    """A line that is one option with its letter: 'B. Noise'."""
+    line = line.strip().strip('-•>✅✔👉 (["')
+    reading = letter_at(line, 0, options) if line else None
+    if reading is None or reading.letter is None:
+        return None
+    return reading if own_text_at(line, 1, options) == reading.letter and len(line) < 60 else None
+
+
+# The finders of claims, in the order that decides between claims at the same place.
+_FINDERS: tuple[Callable[[str, OptionSet], Iterator[Claim]], ...] = (
+    claims.boxed,
+    claims.keyed,
+    glossary.stated_in_other_language,
+    claims.chosen,
+    claims.concluded,
+    claims.called_right,
+    claims.ticked,
+    claims.named,
+    claims.remaining,
+    changes.changed,
+    changes.changed_in_other_language,
+    changes.singled_out,
+    changes.contrasted,
+    changes.at_the_end,
+    claims.guessed,
+    claims.behind_arrow,
+)
+_UNCONDITIONAL = frozenset({"marked answer", "ticked option", "guessed answer"})
+_CORRECTION = re.compile(
+    r"\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct"
+    r"|edit:|update:|revis(?:e|ed|ing)"
+    r"|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)|on closer|looking again"
+    r"|I was wrong|mistake\w*|no,)",
+    re.IGNORECASE,
+)
+# In the explanation of one of several options: 'There is ghosting, so this is correct.'
+_CALLED_RIGHT = re.compile(
+    r"\b(?:this|it|which)\s+(?:(?:option|one|description|choice)\s+)?(?:is\s+(?:the\s+)?(?:most\s+\w+\s+)?(?:correct|right"
+    r"|best|answer)\b|(?:best\s+)?(?:matches|fits)\s+(?:the|this|what)\b|matches\.)",
+    re.IGNORECASE,
+)
+
+
+def _find_claims(text: str, options: OptionSet) -> list[Claim]:
+    """All claims of ``text`` in the order in which they stand, but for hypothetical ones."""
+    found = [claim for finder in _FINDERS for claim in finder(text, options)]
+    if claims.has_condition(text):
+        found = [
+            claim for claim in found if claim.rule in _UNCONDITIONAL or not claims.hypothetical(text, claim.position)
+        ]
+    return sorted(found, key=lambda claim: (claim.position, claim.weight))
+
+
+def _claimed(text: str, options: OptionSet) -> Claim | None:
+    """The last answer that the reply claims in words, in a box or on a line of its own; corrections count."""
+    candidates = _find_claims(text, options) + _line_claims(text, options)
+    return _decided(text, candidates) if candidates else None
+
+
+def _line_claims(text: str, options: OptionSet) -> list[Claim]:
+    """First and last lines that are nothing but an answer."""
+    lines = [line for line in re.finditer(r"[^\n]+", text) if line[0].strip()] if "\n" in text else []
+    if not lines:
+        return []
+    answers: dict[int, Claim] = {}
+    for line in lines[:40] + lines[-40:]:
+        if len(line[0]) > 90:
+            continue
+        reading = read_whole(line[0], options) or _item_line(line[0], options)
+        if reading is not None and reading.letter is not None:
+            answers[line.start()] = Claim(line.start(), reading, STRONG, "answer on its own line")
+    several = len({claim.reading.letter for claim in answers.values()}) > 1
+    # Several letters are a list, unless there are two of them among other lines, or one corrects another.
+    if several and (len(answers) > 2 or (len(lines) == len(answers) and not _CORRECTION.search(text))):
+        return []
+    return [claim for start, claim in answers.items() if start in (lines[0].start(), lines[-1].start())]
+
+
+def _decided(text: str, candidates: list[Claim]) -> Claim:
+    candidates = sorted(candidates, key=lambda claim: claim.position)
+    strong = [claim for claim in candidates if claim.weight == STRONG]
+    if not strong:
+        return _last(text, candidates)
+    last = _last(text, strong)
+    flips = sum(a.reading.letter != b.reading.letter for a, b in itertools.pairwise(strong))
+    if flips >= 4:
+        return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
+    for later in reversed(candidates):
+        if later.weight == WEAK and later.position > last.position and later.reading.letter is not None:
+            if later.reading != last.reading and _CORRECTION.search(text, last.position, later.position + 12):
+                return later
+            break
+    return last
+
+
+def _last(text: str, candidates: list[Claim]) -> Claim:
+    """The last claim; SEVERAL where it is a box right behind another one."""
+    last = candidates[-1]
+    other = next((claim for claim in reversed(candidates[:-1]) if claim.reading != last.reading), None)
+    if other is not None and other.rule == last.rule == "marked answer":
+        between = text[other.position : last.position]
+        if re.fullmatch(rf"{OPEN}[^{CLOSE}]{{0,80}}{CLOSE}\s*(?:or|and|,|/|&)?\s*", between):
+            return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
+    return last
+
+
+def _claimed_within(text: str, items: Enumeration, options: OptionSet) -> Claim | None:
+    """The last claim inside the explanations of an enumeration; its headings claim nothing."""
+    inside = [
+        claim
+        for claim in _find_claims(text, options)
+        if claim.rule in ("ticked option", "letter called right") or not items.heads(claim.position)
+    ]
+    if inside:
+        return _decided(text, inside)
+    ends = [*(start for start, _ in items.headings[1:]), items.end]
+    right = [
+        Claim(start, reading, WEAK, "explanation called right")
+        for (start, head), end in zip(items.headings, ends, strict=True)
+        if _CALLED_RIGHT.search(text, head, end) and (reading := _heading_of(text[start:head], options)) is not None
+    ]
+    return right[0] if len(right) == 1 else None
+
+
+def _heading_of(heading: str, options: OptionSet) -> Reading | None:
+    mention = options.mention.search(heading) if options.mention is not None else None
+    return Reading(letter_of(mention)) if mention is not None else read_whole(heading, options)
+
+
+_RULES: dict[str, Callable[[str, OptionSet], Claim | Reading | None]] = {
+    "no reply": _failed,
+    "whole reply": _whole_reply,
+    "claimed answer": _claimed,
+    "leading letter": leading_letter,
+    "letter with its text": letter_with_text,
+    "refusal": mentions.refused,
+    "only letter": only_letter,
+    "yes or no": mentions.yes_or_no,
+    "option text": mentions.by_text,
+    "text in another language": glossary.in_other_language,
+}

@@ -10,7 +10,6 @@ from medqbench_vlmeval.benchmark import QUALITY_LEVELS, Task
 
 # Which of two images a text speaks of.
 
-
 _NOUN = r"(?:image|picture|scan|photo(?:graph)?|slide|frame|figure|img|panel)"
 _ORDINAL = r"first|1st|second|2nd|left|right|former|latter"
 _REFERENCE = re.compile(
@@ -42,9 +41,8 @@ SAME = "same"
 _LEVELS = {
     "reject": r"reject(?:ed|able|ion)?|unusable|un-usable|poor(?:er)?|very low|low(?:er)?|bad|unacceptable|inadequate"
     r"|insufficient|non-?diagnostic|undiagnostic|unsatisfactory|terrible|inferior|discard(?:ed)?",
-    "usable": r"usable|useable|acceptable|fair|moderate(?:ly good)?|adequate|medium|average|suboptimal"
-    r"|sub-optimal|passable"
-    r"|mediocre|satisfactory|intermediate|tolerable|sufficient|limited",
+    "usable": r"usable|useable|acceptable|fair|moderate(?:ly good)?|adequate|medium|average|suboptimal|sub-optimal"
+    r"|passable|mediocre|satisfactory|intermediate|tolerable|sufficient|limited",
     "good": r"good|excellent|high(?:er)?|great|very good|optimal|superb|outstanding|superior|perfect",
 }
 _LEVEL = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _LEVELS.items()), re.IGNORECASE)

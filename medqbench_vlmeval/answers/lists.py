@@ -1,9 +1,16 @@
-"""Letters that answer by where they stand: at the start, beside their text, alone in a short reply."""
+"""Letters that answer by where they stand, and options in lists: repeated, explained one by one, ticked, or as data.
+
+A letter answers at the start of a reply (:func:`leading_letter`), beside its text (:func:`letter_with_text`) or alone
+in a short reply (:func:`only_letter`). A list of all options is a repetition of the question (:func:`without_listing`)
+or goes through them one by one (:func:`enumeration`); neither is an answer. Boxes (:func:`box_list`) and objects
+(:func:`structured`) are one where they mark a single option.
+"""
 
 from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.answers import mentions
@@ -14,44 +21,70 @@ from medqbench_vlmeval.answers.options import (
     SEVERAL,
     OptionSet,
     Reading,
+    answer_at,
     letter_at,
-    mentioned,
+    letter_of,
     own_text_at,
-    read,
     read_whole,
 )
 
-# Repetitions of the question's options, which are no answers.
+LISTED = "options listed"
+Item = re.Match[str]
 
-
-ITEM = re.compile(r"(?<![A-Za-z0-9À-ɏ_'/\-])[(\[]?([A-Z])(?![A-Za-z0-9À-ɏ_'])[)\]]?[ \t]*[.:)\-]?")
-
-
+_ITEM = re.compile(r"(?<![A-Za-z0-9À-ɏ_'/\-])[(\[]?([A-Z])(?![A-Za-z0-9À-ɏ_'])[)\]]?[ \t]*[.:)\-]?")
 _HEADING = re.compile(
     r"^[ \t]*(?P<mark>[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?(?:[(\[]?(?P<letter>[A-Z])(?=[)\].:\- ]))?",
     re.MULTILINE | re.IGNORECASE,
 )
+_LONGEST_LISTING = 600
+
+
+def _items(text: str, options: OptionSet) -> list[Item]:
+    """Letters of options with their texts behind them."""
+    return [item for item in _ITEM.finditer(text) if item[1] in options.letters and _is_item(text, item, options)]
+
+
+def _is_item(text: str, item: Item, options: OptionSet) -> bool:
+    if own_text_at(text, item.end(1), options) == item[1]:
+        return True
+    word = text[item.end() : item.end() + 60].lower().split("\n")[0].strip(" .*()")
+    return bool(word) and word.startswith(" ".join(options.words[item[1]])) and word[:1].isalnum()
+
+
+def _listings(text: str, options: OptionSet) -> Iterator[list[Item]]:
+    """Runs of items that list all options of the question in their order."""
+    wanted = sorted(options.letters)
+    if len(wanted) < 2:
+        return
+    items = _items(text, options)
+    for first in range(len(items) - len(wanted) + 1):
+        run = items[first : first + len(wanted)]
+        if [item[1] for item in run] != wanted or run[-1].end() - run[0].start() > _LONGEST_LISTING:
+            continue
+        gaps = [text[_end_of_item(text, a, options) : b.start()] for a, b in itertools.pairwise(run)]
+        if all(not gap.strip(" \t\n-•*,;|.:()[]\"'") or gap.strip(" ,") in ("and", "or") for gap in gaps):
+            yield run
+
+
+def _end_of_item(text: str, item: Item, options: OptionSet) -> int:
+    if options.mention is not None:
+        start = item.end()
+        while start < len(text) and text[start] in " \t.:)-\"'(":
+            start += 1
+        mention = options.mention.match(text, start)
+        if mention is not None and letter_of(mention) == item[1]:
+            return mention.end()
+    words = options.words[item[1]]
+    tail = re.compile(r"[\W_]{0,4}" + r"[\W_]{1,3}".join(map(re.escape, words)), re.IGNORECASE).match(text, item.end())
+    return tail.end() if tail else item.end()
 
 
 def without_listing(text: str, options: OptionSet) -> tuple[str, bool]:
-    """The text without a repetition of the whole question's options, and whether one was found."""
-    wanted = sorted(options.letters)
-    if len(wanted) < 2:
-        return text, False
-    items = []
-    for item in ITEM.finditer(text):
-        if item[1] in options.letters and is_item(text, item, options):
-            items.append(item)
+    """Remove repetitions of the whole question's options, and say whether there were any."""
     parts, position = [], 0
-    first = 0
-    while first + len(wanted) <= len(items):
-        run = items[first : first + len(wanted)]
-        if not _is_listing(text, run, wanted, options):
-            first += 1
-            continue
+    for run in _listings(text, options):
         parts.append(text[position : run[0].start()])
         position = _end_of_item(text, run[-1], options)
-        first += len(wanted)
     if len(parts) > 2:  # a loop: what is left over is a piece of one more listing
         return "", True
     return ("\n".join([*parts, text[position:]]), True) if parts else (text, False)
@@ -62,15 +95,11 @@ def question_above(text: str, options: OptionSet) -> int | None:
 
     Such a question may be made up: what stands above it is the answer, if it holds one.
     """
-    wanted = sorted(options.letters)
-    items = [item for item in ITEM.finditer(text) if item[1] in options.letters and is_item(text, item, options)]
-    for first in range(len(items) - len(wanted) + 1):
-        run = items[first : first + len(wanted)]
-        if len(wanted) > 1 and _is_listing(text, run, wanted, options):
-            above = text[: run[0].start()].rstrip(" \t\n-*([")
-            start = above.rfind("\n") + 1
-            if above.endswith(("?", ":")) and "?" in above[start:] and text[:start].strip():
-                return start
+    for run in _listings(text, options):
+        above = text[: run[0].start()].rstrip(" \t\n-*([")
+        start = above.rfind("\n") + 1
+        if above.endswith(("?", ":")) and "?" in above[start:] and text[:start].strip():
+            return start
     return None
 
 
@@ -89,55 +118,56 @@ class Enumeration:
 
 
 def enumeration(text: str, options: OptionSet) -> Enumeration | None:
-    """Two or more options in the order of the question, each on a line of its own ('A. Noise: grain is ...')."""
+    """Find two or more options in the order of the question, each on a line of its own ('A. Noise: grain is ...')."""
     wanted = sorted(options.letters)
-    found: list[tuple[int, int, str]] = []
+    headings: list[tuple[int, int, str]] = []
     for line in _HEADING.finditer(text):
         item = _heading(text, line, options)
-        if item is None and len(found) > 1 and line["letter"] in wanted and text[line.end() : line.end() + 1] in ".):":
+        further = len(headings) > 1 and line["letter"] in wanted and text[line.end() : line.end() + 1] in ".):"
+        if item is None and further:
             item = line["letter"], line.end() + 1  # one more item, in other words than the option's
         if item is None:
             continue
         letter, end = item
         place = wanted.index(letter)
-        if found and place == wanted.index(found[-1][2]) + 1:
-            found.append((line.start(), end, letter))
-        elif len(found) < 2 and place == 0:
-            found = [(line.start(), end, letter)]
-        elif len(found) >= 2:
+        if headings and place == wanted.index(headings[-1][2]) + 1:
+            headings.append((line.start(), end, letter))
+        elif len(headings) < 2 and place == 0:
+            headings = [(line.start(), end, letter)]
+        elif len(headings) >= 2:
             break
-    if len(found) < 2:
+    if len(headings) < 2:
         return None
     return Enumeration(
-        start=found[0][0],
-        end=_end_of_enumeration(text, found),
-        headings=tuple((start, end) for start, end, _ in found),
-        letters=frozenset(letter for _, _, letter in found),
+        start=headings[0][0],
+        end=_end_of_enumeration(text, headings),
+        headings=tuple((start, end) for start, end, _ in headings),
+        letters=frozenset(letter for _, _, letter in headings),
     )
 
 
 def _heading(text: str, line: re.Match[str], options: OptionSet) -> tuple[str, int] | None:
     letter = line["letter"]
     if letter is not None and letter in options.letters:
-        if own_text_at(text, line.end("letter"), options) != letter:
+        end = line.end("letter")
+        if own_text_at(text, end, options) != letter:
             return None
-        rest = text[line.end("letter") : line.end("letter") + 4]
-        reach = line.end("letter") + 120
-        named = options.mention.search(text, line.end("letter"), reach) if options.mention is not None else None
-        near = named is not None and named.start() - line.end("letter") <= len(rest) and mentioned(named) == letter
-        return letter, named.end() if near and named is not None else line.end()
+        named = options.mention.search(text, end, end + 120) if options.mention is not None else None
+        if named is not None and named.start() - end <= min(4, len(text) - end) and letter_of(named) == letter:
+            return letter, named.end()
+        return letter, line.end()
     if options.mention is None or line["mark"] is None:
         return None
     named = options.mention.match(text, line.end())
     if named is None or not re.match(r"\s*(?::|\([^()\n]{1,30}\)\s*:|\s-\s)", text[named.end() : named.end() + 40]):
         return None
-    return mentioned(named), named.end()
+    return letter_of(named), named.end()
 
 
-def _end_of_enumeration(text: str, found: list[tuple[int, int, str]]) -> int:
+def _end_of_enumeration(text: str, headings: list[tuple[int, int, str]]) -> int:
     """The end of the last item, which has as many lines as the shortest of the others."""
-    bodies = [text[a[1] : b[0]].strip().count("\n") for a, b in itertools.pairwise(found)]
-    lines, position = min(bodies), found[-1][1]
+    lines = min(text[a[1] : b[0]].strip().count("\n") for a, b in itertools.pairwise(headings))
+    position = headings[-1][1]
     for _ in range(lines + 1):
         end = re.compile(r"\n\s*").search(text, position)
         if end is None:
@@ -146,39 +176,10 @@ def _end_of_enumeration(text: str, found: list[tuple[int, int, str]]) -> int:
     return position
 
 
-def _is_listing(text: str, run: list[re.Match[str]], wanted: list[str], options: OptionSet) -> bool:
-    if [item[1] for item in run] != wanted or run[-1].end() - run[0].start() > 600:
-        return False
-    gaps = [text[_end_of_item(text, a, options) : b.start()] for a, b in itertools.pairwise(run)]
-    return all(len(gap.strip(" \t\n-•*,;|.:()[]\"'")) == 0 or gap.strip(" ,") in ("and", "or") for gap in gaps)
-
-
-def is_item(text: str, item: re.Match[str], options: OptionSet) -> bool:
-    if own_text_at(text, item.end(1), options) == item[1]:
-        return True
-    word = text[item.end() : item.end() + 60].lower().split("\n")[0].strip(" .*()")
-    return bool(word) and word.startswith(" ".join(options.words[item[1]])) and word[:1].isalnum()
-
-
-def _end_of_item(text: str, item: re.Match[str], options: OptionSet) -> int:
-    if options.mention is not None:
-        start = item.end()
-        while start < len(text) and text[start] in " \t.:)-\"'(":
-            start += 1
-        found = options.mention.match(text, start)
-        if found is not None and mentioned(found) == item[1]:
-            return found.end()
-    words = options.words[item[1]]
-    tail = re.compile(r"[\W_]{0,4}" + r"[\W_]{1,3}".join(map(re.escape, words)), re.IGNORECASE).match(text, item.end())
-    return tail.end() if tail else item.end()
-
-
 _LINE_ITEM = re.compile(
     r"^[ \t]*(?:[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?[(\[]?([A-Z])[)\].:](?![A-Za-z]\.)",
     re.MULTILINE | re.IGNORECASE,
 )
-
-
 # 'A would be ghosts': what the option means, not that it is chosen
 _WOULD_BE = re.compile(
     r"[)\]\"']*\s+(?:would|could|might|may)\b(?!\s+(?:seem|appear|be|likely be|probably be)\s+(?:to be\s+)?"
@@ -191,6 +192,8 @@ _DENIED_SET = re.compile(
     r"|wrong|incorrect|out\b|discarded|rejected|unlikely|false)|(?:do|does|can|could|would)(?:\s*not\b|n't\b)|cannot\b"
     r"|aren't|isn't)",
 )
+# A letter that names something in the image: 'B mode', 'A line'.
+_NAME = re.compile(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b")
 
 
 def leading_letter(text: str, options: OptionSet) -> Reading | None:
@@ -199,85 +202,59 @@ def leading_letter(text: str, options: OptionSet) -> Reading | None:
     while start < len(text) and start < 20 and text[start] in " \t\n\"'([{<.:>-=→#|•✅✔👉☑1234567890)":
         start += 1
     reading = letter_at(text[: start + 300], start, options)
-    if reading is None:
-        return None
-    if re.match(r"Q\d*\s*[:.]", text[start : start + 6]) and "Q" not in options.letters:
-        return None
-    if text[start].islower() and not (text[start + 1 : start + 2] in ".):" and start + 2 <= len(text)):
+    if reading is None or (re.match(r"Q\d*\s*[:.]", text[start : start + 6]) and "Q" not in options.letters):
         return None
     after = text[start + 1 : start + 100]
-    if text[start] == "A" and after.startswith(":") and (answered := _single_letter(text[start + 2 :], options)):
-        return answered
+    if text[start].islower() and after[:1] not in (".", ")", ":"):
+        return None
+    if text[start] == "A" and after.startswith(":"):  # where 'A' stands for 'answer'
+        behind = text[start + 2 :]
+        if len(behind.strip(" .*()[]\n")) == 1 and (answered := read_whole(behind, options)):
+            return answered
     if conditional(after) or _DENIED_SET.match(after) or _WOULD_BE.match(after):
         return None
     if re.match(r"[.:)\]]\s*[A-Z][.:)\]]", after):
         return Reading(None, SEVERAL)
-    if REJECTED.match(after) or re.match(r"[)\]\"']*\s*\?", after):
+    if REJECTED.match(after) or re.match(r"[)\]\"']*\s*\?|\s+or\s+not\b", after):
         return None
-    if re.match(r"\s+or\s+not\b", after) or (reading.why == SEVERAL and re.match(r"[^.\n]{0,14}\?", after)):
+    if reading.letter is None:
+        return None if reading.why == SEVERAL and re.match(r"[^.\n]{0,14}\?", after) else reading
+    if re.match(r"\s+[A-HJ-Z](?![A-Za-z0-9])", after):
+        return Reading(None, SEVERAL)
+    lines = {item[1].upper() for item in _LINE_ITEM.finditer(text)} & options.letters
+    inline = {item[1] for item in _items(text, options) if item[0][-1] in ".:)"}
+    if (len(lines) > 1 or len(inline) > 1) and not re.match(r"[.)\]]?\s*\n", after):
         return None
-    if reading.letter is not None:
-        if re.match(r"\s+[A-HJ-Z](?![A-Za-z0-9])", after):
-            return Reading(None, SEVERAL)
-        items = {item[1].upper() for item in _LINE_ITEM.finditer(text)} & options.letters
-        inline = {
-            item[1]
-            for item in ITEM.finditer(text)
-            if item[1] in options.letters and item[0][-1] in ".:)" and is_item(text, item, options)
-        }
-        if (len(items) > 1 or len(inline) > 1) and not re.match(r"[.)\]]?\s*\n", after):
-            return None
-        if re.match(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b", after):
-            return None
-    return reading
+    return None if _NAME.match(after) else reading
 
 
-def _single_letter(text: str, options: OptionSet) -> Reading | None:
-    """'A: B', where A stands for 'answer'."""
-    return read_whole(text, options) if len(text.strip(" .*()[]\n")) == 1 else None
+_LETTER_BEHIND_TEXT = re.compile(
+    r"\s*[(\[]\s*(?:option |answer |choice )?([A-Z])\s*[)\]]|\s+-\s+([A-Z])(?=\W*(?:\Z|\n))|:?\s+[(\[]([A-Z])[)\]]"
+)
+_DENIED_ITEM = re.compile(r"\b(?:no|not|none|absent|incorrect|wrong|unlikely|n't)\b|n't\b|✗|❌|\?")
+_DENIED_BEFORE = re.compile(
+    r"\b(?:no|not|without|nor|than|n't|neither|thought|could|might|if|or|either|between)\b|n't\b"
+)
 
 
 def letter_with_text(text: str, options: OptionSet) -> Reading | None:
     """One option is named by letter and text together: '(B) Noise', 'Noise (B)', and no other one is."""
-    letters: dict[str, int] = {}
-    denied = set()
-    for item in ITEM.finditer(text):
+    affirmed: set[str] = set()
+    denied: set[str] = set()
+    for item in _ITEM.finditer(text):
         letter = item[1]
-        if (
-            letter in options.letters
-            and own_text_at(text, item.end(1), options) == letter
-            and not (letter == "A" and item[0] == "A")
-        ):
-            if negated(text, item.start()) or _denied_item(text, item):
-                denied.add(letter)
-            else:
-                letters[letter] = item.start()
-    if options.mention is not None:
-        for found in options.mention.finditer(text):
-            tail = re.match(
-                r"\s*[(\[]\s*(?:option |answer |choice )?([A-Z])\s*[)\]]|\s+-\s+([A-Z])(?=\W*(?:\Z|\n))"
-                r"|:?\s+[(\[]([A-Z])[)\]]",
-                text[found.end() : found.end() + 20],
-            )
-            if tail is None:
-                continue
-            letter = tail[1] or tail[2] or tail[3]
-            if letter == mentioned(found):
-                clause = re.split(r"[.;\n]", text[max(0, found.start() - 60) : found.start()])[-1]
-                if re.search(
-                    r"\b(?:no|not|without|nor|than|n't|neither|thought|could|might|if|or|either|between)\b|n't\b",
-                    clause,
-                ):
-                    denied.add(letter)
-                else:
-                    letters[letter] = found.start()
-    chosen = set(letters) - denied
-    return Reading(chosen.pop()) if len(chosen) == 1 and len(letters) == 1 else None
-
-
-def _denied_item(text: str, item: re.Match[str]) -> bool:
-    line = text[item.end() : item.end() + 160].split("\n")[0]
-    return re.search(r"\b(?:no|not|none|absent|incorrect|wrong|unlikely|n't)\b|n't\b|✗|❌|\?", line) is not None
+        if letter not in options.letters or item[0] == "A" or own_text_at(text, item.end(1), options) != letter:
+            continue
+        line = text[item.end() : item.end() + 160].split("\n")[0]
+        (denied if negated(text, item.start()) or _DENIED_ITEM.search(line) else affirmed).add(letter)
+    for mention in options.mention.finditer(text) if options.mention is not None else ():
+        letter = letter_of(mention)
+        behind = _LETTER_BEHIND_TEXT.match(text[mention.end() : mention.end() + 20])
+        if behind is None or letter not in behind.groups():
+            continue
+        clause = re.split(r"[.;\n]", text[max(0, mention.start() - 60) : mention.start()])[-1]
+        (denied if _DENIED_BEFORE.search(clause) else affirmed).add(letter)
+    return Reading(affirmed.pop()) if len(affirmed) == 1 and not affirmed & denied else None
 
 
 _NOT_AN_OPTION = re.compile(
@@ -292,13 +269,14 @@ _NOT_AN_OPTION = re.compile(
     r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z",
     re.IGNORECASE,
 )
-
-
 _FREE_LETTER = re.compile(
     r"(?:(?<=[\s(\[\"',:*→=|])|(?<=\A))([A-Z])(?![A-Za-z0-9À-ɏЀ-ӿ_]|['&+/\-][A-Za-z0-9]|\.[A-Za-z])"
 )
-
-
+_CLAUSE_ENDS = re.compile(
+    r"[)\]\"']*\s*(?:\Z|[.,;!\n(]|is\s*\.|to me\b|it is\b|I (?:think|believe|guess)|because\b|since\b)"
+)
+# The English article, not the letter.
+_ARTICLE = re.compile(r"\s+(?!and\b|or\b|to\b|through\b|it\b|is\b)(?:[a-z]|[A-Z][\w-])")
 _WEIGHED = re.compile(
     r"\b(?:if|whether|might|may|could|can|either|or|not|nor|neither|n't|cannot|between|consider|let's|would|first"
     r"|maybe|perhaps|possibly|answer with|look at|examin\w+|evaluat\w+|analy[sz]\w+|check"
@@ -313,46 +291,37 @@ def only_letter(text: str, options: OptionSet) -> Reading | None:
         return None
     if options.of_letters and options.mention is not None:  # the letters in 'not both A and B' are a text's
         text = options.mention.sub(
-            lambda said: "_" * len(said[0]) if mentioned(said) in options.of_letters else said[0], text
+            lambda mention: "_" * len(mention[0]) if letter_of(mention) in options.of_letters else mention[0], text
         )
     standing: dict[str, bool] = {}
-    for found in _FREE_LETTER.finditer(text):
-        letter, before, after = found[1], text[: found.start()], text[found.end() :]
+    for match in _FREE_LETTER.finditer(text):
+        letter, before, after = match[1], text[: match.start()], text[match.end() :]
         if letter == "I" or _NOT_AN_OPTION.search(before[-30:]):
             continue
-        ended = (
-            re.match(
-                r"[)\]\"']*\s*(?:\Z|[.,;!\n(]|is\s*\.|to me\b|it is\b|I (?:think|believe|guess)|because\b|since\b)",
-                after,
-            )
-            is not None
-        )
-        article = re.match(r"\s+(?!and\b|or\b|to\b|through\b|it\b|is\b)(?:[a-z]|[A-Z][\w-])", after)
-        if letter == "A" and not ended and article:
+        ended = _CLAUSE_ENDS.match(after) is not None
+        if letter == "A" and not ended and _ARTICLE.match(after):
             continue
-        clause = CHOICE_CONDITION.sub("", re.split(r"[.;!?\n]|, (?!so\b)|\bbut\b", before)[-1])
-        if REJECTED.match(after[:80]) or re.match(r"[^.!?\n]{0,16}\?", after) or negated(text, found.start()):
+        if REJECTED.match(after[:80]) or re.match(r"[^.!?\n]{0,16}\?", after) or negated(text, match.start()):
             continue
         if _WOULD_BE.match(after):
             continue
+        clause = CHOICE_CONDITION.sub("", re.split(r"[.;!?\n]|, (?!so\b)|\bbut\b", before)[-1])
         neither = re.search(r"\bneither\b[^.;!?\n]*\Z", before, re.IGNORECASE)
         standing[letter] = ended and not _WEIGHED.search(clause) and neither is None
     if len(standing) != 1:
         return None
     letter, firm = standing.popitem()
-    if letter not in options.letters:
-        return Reading(None, OUTSIDE) if firm else None
-    return Reading(letter) if firm else None
+    if not firm:
+        return None
+    return Reading(letter) if letter in options.letters else Reading(None, OUTSIDE)
 
 
 # Lists of boxes, of which one is ticked: '- [ ] A / - [x] B', '☐ Good ☑ Usable', 'A ( ) / B (x)'.
-
-
 _MARK = re.compile(
     r"(?P<box>[\[(]\s*[xXvV✓✔√☑☒✅]\s*[\])]|[☑☒🗹🗸])|(?P<tick>[✅✔✓●◉🔘])"
     r"|(?P<empty>\[\s?\]|\(\s\)|[\[(]\s*[✗✘❌]\s*[\])]|[☐□⬜◻▢🔲○◯⚪❌✗✘])"
 )
-_LETTER = re.compile(r"(?:option\s+|choice\s+)?[(\[]?([A-Z])(?=[)\].:,]|\s*\Z|\s+-|\s*\()")
+_LABEL_LETTER = re.compile(r"(?:option\s+|choice\s+)?[(\[]?([A-Z])(?=[)\].:,]|\s*\Z|\s+-|\s*\()")
 _BULLET = re.compile(r"(?:[-•·*>]|\d{1,2}[.)])\s*")
 _NO_BOX = "○◯⚪❌✗✘"  # empty only beside others: a circle alone may mean 'right', a cross belongs to a remark
 _MOST_MARKS = 40
@@ -369,15 +338,14 @@ class BoxList:
 
 
 def box_list(text: str, options: OptionSet) -> BoxList | None:
-    """The boxes in ``text`` that stand beside options, if there are two or more, or one that is
-    ticked at the start; one pass over the marks."""
+    """Find boxes beside options: two or more, or one that is ticked at the start; one pass over the marks."""
     if text.isascii() and "[" not in text and "(" not in text:
         return None
     if not 1 <= sum(1 for _ in _MARK.finditer(text)) <= _MOST_MARKS:
         return None
     ticked: set[str] = set()
     empty: set[str] = set()
-    proper, at_odds = False, False
+    has_box, at_odds = False, False
     start, end = len(text), 0
     for line in re.finditer(r"[^\n]+", text):
         for mark, label in _labelled(line[0], options):
@@ -385,26 +353,26 @@ def box_list(text: str, options: OptionSet) -> BoxList | None:
             if reading is None:
                 continue
             start, end = min(start, line.start()), line.end()
+            is_empty = mark["empty"] is not None
             if reading.letter is None:
-                at_odds = at_odds or mark["empty"] is None
-                proper = proper or mark["box"] is not None
-            elif mark["empty"] is not None:
-                empty.add(reading.letter)
-                proper = proper or mark["empty"] not in _NO_BOX
+                at_odds = at_odds or not is_empty
             else:
-                ticked.add(reading.letter)
-                proper = proper or mark["box"] is not None
+                (empty if is_empty else ticked).add(reading.letter)
+            if mark["box"] is not None or (is_empty and reading.letter is not None and mark["empty"] not in _NO_BOX):
+                has_box = True
     # Ticks without any box may be bullets of the reasons for an answer above them.
     alone = not text[:start].strip()
-    if len(ticked | empty) < 2 and not ((ticked or at_odds) and proper and alone):
+    if len(ticked | empty) < 2 and not ((ticked or at_odds) and has_box and alone):
         return None
-    if not proper and not (ticked and (empty or alone)):
+    if not has_box and not (ticked and (empty or alone)):
         return None
     if at_odds:
-        return BoxList(start, end, Reading(None, DISAGREE))
-    if len(ticked) == 1 and not ticked & empty:
-        return BoxList(start, end, Reading(next(iter(ticked))))
-    return BoxList(start, end, Reading(None, SEVERAL if ticked else "options listed"))
+        reading = Reading(None, DISAGREE)
+    elif len(ticked) == 1 and not ticked & empty:
+        reading = Reading(next(iter(ticked)))
+    else:
+        reading = Reading(None, SEVERAL if ticked else LISTED)
+    return BoxList(start, end, reading)
 
 
 def _labelled(line: str, options: OptionSet) -> list[tuple[re.Match[str], str]]:
@@ -415,32 +383,30 @@ def _labelled(line: str, options: OptionSet) -> list[tuple[re.Match[str], str]]:
     first = _BULLET.sub("", line[: marks[0].start()].strip(), count=1)
     if first and _label(first, options) is not None:
         starts = [0, *(mark.end() for mark in marks)]
-        behind = zip(marks, starts, strict=False)
-        return [(mark, line[begin : mark.start()]) for mark, begin in behind if mark[0] not in _NO_BOX]
+        before = zip(marks, starts, strict=False)
+        return [(mark, line[begin : mark.start()]) for mark, begin in before if mark[0] not in _NO_BOX]
     ends = [*(mark.start() for mark in marks[1:]), len(line)]
     return [(mark, line[mark.end() : stop]) for mark, stop in zip(marks, ends, strict=True)]
 
 
 def _label(words: str, options: OptionSet) -> Reading | None:
     words = _BULLET.sub("", words.strip(" \t"), count=1).strip(_AROUND)
-    found = _LETTER.match(words)
-    if found is not None and found[1] in options.letters:
-        own = own_text_at(words, found.end(), options)
-        return Reading(found[1]) if own in (None, found[1]) else Reading(None, DISAGREE)
+    letter = _LABEL_LETTER.match(words)
+    if letter is not None and letter[1] in options.letters:
+        own = own_text_at(words, letter.end(), options)
+        return Reading(letter[1]) if own in (None, letter[1]) else Reading(None, DISAGREE)
     own = own_text_at(words, 0, options) if words else None
     return Reading(own) if own is not None else read_whole(words, options)
 
 
-# The value of the key that holds the answer, in an object that repeats the options beside it.
-
-
+# Answers as data: the key that holds the answer, or an object that says of every option whether it is the one.
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\]]')
 _QUOTED = r"[\"'](?P<{}>[^\"'\n]{{1,80}})[\"']"
 # {"result": {...}}: the object that matters is inside another one.
 _WRAPPED = re.compile(
     r"\s*(?:```[A-Za-z]*\s*)?(?:\{\s*\"(?:result|response|output|data)\"\s*:\s*(?=\{)|\[\s*(?=\{))", re.IGNORECASE
 )
-_KEY = re.compile(
+_ANSWER_KEY = re.compile(
     r"[\"'](?:(?:final|correct|best|my|the|model|predicted|user)[_ ])?"
     r"(?:selected|selection|choice|answer|pick|picked|chosen|prediction|predicted|decision|verdict|response|result"
     r"|final|correct)(?:[_ ](?:option|answer|choice|letter|label|text|value|key|id))?[\"']\s*:\s*"
@@ -448,45 +414,6 @@ _KEY = re.compile(
     rf"|\{{\s*[\"'](?:letter|option|label|id|choice|key|answer)[\"']\s*:\s*{_QUOTED.format('inner')})",
     re.IGNORECASE,
 )
-
-
-def selected(text: str, options: OptionSet) -> Reading | None:
-    """The one answer told by keys such as 'selected' and 'final_answer' of the outermost object, if any."""
-    if '"' not in text:
-        text = text.replace("'", '"')
-    depths = _depths(text)
-    depth = 2 if _WRAPPED.match(text) else 1
-    letters = set()
-    for found in _KEY.finditer(text):
-        if depths[found.start()] != depth:
-            continue
-        said = found["told"] or found["alone"] or found["inner"]
-        reading = read_whole(said, options)
-        if reading is None:  # 'A. Noise', 'Yes, there is noise'
-            reading = read(said, options)
-        if reading is None and len(texts := mentions.affirmed(said, options)) == 1:
-            reading = Reading(texts.pop())
-        if reading is not None:
-            letters.add(reading.letter)
-    if not letters:
-        return None
-    return Reading(letters.pop()) if len(letters) == 1 else Reading(None, SEVERAL)
-
-
-def _depths(text: str) -> list[int]:
-    """How many brackets are open at each character, those inside strings not counted."""
-    depths, position, depth = [0] * len(text), 0, 0
-    for token in _TOKEN.finditer(text):
-        depths[position : token.start()] = [depth] * (token.start() - position)
-        position = token.start()
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
-    depths[position:] = [depth] * (len(text) - position)
-    return depths
-
-
-# Answers as data: an object that says of every option whether it is the one, or how likely it is.
-
-
 _WHOLE = re.compile(r"\s*(?:```[A-Za-z]*\s*)?[{\[].*[}\]]\s*(?:```)?\s*\Z", re.DOTALL)
 _JUDGED = (
     r"(?:is_)?(?:correct|right|true|present|selected|chosen|applies|match|value|answer|score|probability|prob"
@@ -509,48 +436,80 @@ _ID = re.compile(
     r"|content)[\"']\s*:",
     re.IGNORECASE,
 )
-_YES = frozenset({"yes", "true", "correct", "right", "✓", "✔", "✅"})
-_NO = frozenset({"no", "false", "incorrect", "wrong", "", "✗", "✘", "❌"})
-_LONGEST = 2_000
+_TRUE = frozenset({"yes", "true", "correct", "right", "✓", "✔", "✅"})
+_FALSE = frozenset({"no", "false", "incorrect", "wrong", "", "✗", "✘", "❌"})
+_LONGEST_OBJECT = 2_000
 
 
 def structured(text: str, options: OptionSet) -> Reading | None:
-    """Read a reply that is one object with a boolean or a probability for each option.
+    """Read a reply that is one object: the key of the answer, or a boolean or a probability for each option.
 
     One true value, a one-hot vector or a probability over one half is an answer. Two true values, none, a tie and an
     object that repeats the options are none.
     """
-    if len(text) > _LONGEST or not _WHOLE.match(text):
+    if len(text) > _LONGEST_OBJECT or not _WHOLE.match(text):
         return None
-    if (named := selected(text, options)) is not None:
-        return named
+    if (selected := _selected(text, options)) is not None:
+        return selected
     values: dict[str, str] = {}
-    for found in list(_ENTRY.finditer(text)) or list(_PAIR.finditer(text)):
-        letter = _option(found["key"], options)
-        if letter is None:
-            continue
-        if values.setdefault(letter, found["value"].lower()) != found["value"].lower():
+    for entry in list(_ENTRY.finditer(text)) or list(_PAIR.finditer(text)):
+        letter = _option(entry["key"], options)
+        value = entry["value"].lower()
+        if letter is not None and values.setdefault(letter, value) != value:
             return Reading(None, SEVERAL)
     if not values:
-        return (
-            Reading(None, "options listed") if len({e[1] for e in _ID.finditer(text)} & options.letters) > 1 else None
-        )
+        ids = {match[1] for match in _ID.finditer(text)} & options.letters
+        return Reading(None, LISTED) if len(ids) > 1 else None
     if set(values.values()) <= {"true", "false", "null", "none"}:
-        right = [letter for letter, value in values.items() if value == "true"]
-        return Reading(right[0]) if len(right) == 1 else Reading(None, SEVERAL)
+        return _one_of([letter for letter, value in values.items() if value == "true"])
     if set(values) != options.letters:
         return None
     if all(value[0] in "\"'" for value in values.values()):
-        told = {letter: read_whole(value, options) for letter, value in values.items()}
-        echo = all(reading is not None and reading.letter == letter for letter, reading in told.items())
-        if echo:
-            return Reading(None, "options listed")
-        right = [letter for letter, value in values.items() if value.strip("\"' .") in _YES]
-        plain = options.yes is None and all(value.strip("\"' .") in _YES | _NO for value in values.values())
-        return Reading(right[0]) if plain and len(right) == 1 else Reading(None, SEVERAL)
+        readings = {letter: read_whole(value, options) for letter, value in values.items()}
+        if all(reading is not None and reading.letter == letter for letter, reading in readings.items()):
+            return Reading(None, LISTED)
+        words = {letter: value.strip("\"' .") for letter, value in values.items()}
+        judged = options.yes is None and set(words.values()) <= _TRUE | _FALSE
+        return _one_of([letter for letter, word in words.items() if word in _TRUE] if judged else [])
     if all(value[0].isdigit() for value in values.values()):
         return _likeliest({letter: float(value.rstrip("%")) for letter, value in values.items()})
     return None
+
+
+def _one_of(letters: list[str]) -> Reading:
+    return Reading(letters[0]) if len(letters) == 1 else Reading(None, SEVERAL)
+
+
+def _selected(text: str, options: OptionSet) -> Reading | None:
+    """The one answer under keys such as 'selected' and 'final_answer' of the outermost object, if any."""
+    if '"' not in text:
+        text = text.replace("'", '"')
+    depths = _depths(text)
+    depth = 2 if _WRAPPED.match(text) else 1
+    letters = set()
+    for key in _ANSWER_KEY.finditer(text):
+        if depths[key.start()] != depth:
+            continue
+        value = key["told"] or key["alone"] or key["inner"]
+        reading = read_whole(value, options) or answer_at(value, 0, options)  # 'A. Noise', 'Yes, there is noise'
+        if reading is None and len(affirmed := mentions.affirmed(value, options)) == 1:
+            reading = Reading(affirmed.pop())
+        if reading is not None:
+            letters.add(reading.letter)
+    if not letters:
+        return None
+    return Reading(letters.pop()) if len(letters) == 1 else Reading(None, SEVERAL)
+
+
+def _depths(text: str) -> list[int]:
+    """How many brackets are open at each character, those inside strings not counted."""
+    depths, position, depth = [0] * len(text), 0, 0
+    for token in _TOKEN.finditer(text):
+        depths[position : token.start()] = [depth] * (token.start() - position)
+        position = token.start()
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+    depths[position:] = [depth] * (len(text) - position)
+    return depths
 
 
 def _option(key: str, options: OptionSet) -> str | None:

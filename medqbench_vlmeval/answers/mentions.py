@@ -1,11 +1,11 @@
-"""Option texts in running text: which of them the reply affirms, and which it denies."""
+"""Answers in running text: option texts that a reply affirms or denies, yes and no, and refusals."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
 
-from medqbench_vlmeval.answers.options import NO_WORDS, SEVERAL, YES_WORDS, OptionSet, Reading, mentioned
+from medqbench_vlmeval.answers.options import SEVERAL, YES_OR_NO, OptionSet, Reading, letter_of
 from medqbench_vlmeval.answers.plain import sentences
 
 _CLAUSE = re.compile(
@@ -18,8 +18,7 @@ _NEGATOR = re.compile(
     r"\b(?:no|not(?! only)|without|never|neither|nor|cannot|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?"
     r"|rather than|instead of|rul(?:e|es|ed|ing) out"
     r"|exclud\w+|wrong to (?:call|say|speak)|unlike|than|compared (?:to|with)|as opposed to|less|absent|avoid\w*"
-    r"|opposed to|no need to"
-    r"|kein\w*|sans|sin|нет|без)\b|n't\b|没有|沒有|无|無|不是|并非|不",
+    r"|opposed to|no need to|kein\w*|sans|sin|нет|без)\b|n't\b|没有|沒有|无|無|不是|并非|不",
     re.IGNORECASE,
 )
 _IDIOM = re.compile(r"\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\s*[),;])", re.IGNORECASE)
@@ -38,8 +37,7 @@ _THERE_IS_NO = re.compile(
 _HEDGE = re.compile(
     r"\b(?:if|whether|might|may|could|possibly|perhaps|either|or|options? (?:are|is|include|such as|like)"
     r"|considering|consider (?!(?:this|the|it)\b)|such as|(?:to|I) (?:determine|tell|assess)"
-    r"|types? of \w+ such as|e\.g|candidates?"
-    r"|between"
+    r"|types? of \w+ such as|e\.g|candidates?|between"
     r"(?!.{0,100}\b(?:is|are|was|were|shows?|looks?|appears?|seen|has|have)\b)"
     r"|check(?:ing)? for|look(?:ing)? for)\b|是否|可能",
     re.IGNORECASE,
@@ -67,9 +65,19 @@ _PERCEIVED = re.compile(
     re.IGNORECASE,
 )
 _MAY = re.compile(r"\s+(?:may|might)\b", re.IGNORECASE)
-# 'good' as a verdict, not as in 'good contrast'.
+# What follows a term that is explained, or a question: 'blur means ...', 'noise is often ...', 'ringing?'.
+_EXPLAINED_OR_ASKED = re.compile(
+    r"[^.!;:,\n]{0,50}\?|\s+(?:means|refers to|stands for|is defined|would|might|may|could|can|typically|usually|often"
+    r"|occurs?|(?:is|are) (?:better|worse|preferable|desirable|caused|often|usually|typically|a type))\b"
+)
+_NONE_AT_ALL = re.compile(
+    r"\s*(?:$|[.,;:!)\]\n]|is|are|of the (?:\w+ )?(?:art[ie]facts|degradations|distortions) (?:is|are|can be)\b)"
+)
+_ALTERNATIVES = re.compile(r"\s*(?:,?\s*or|and/or|to|/|-|vs\.?|versus)\s*(?:an? |even )?")
+_OR_ANOTHER = re.compile(r"\s*(?:,\s*)?or\s(?!\s*(?:other|similar))")
 _JOINED = re.compile(r"\s*(?:,|,?\s*and|,?\s*or|/)\s*", re.IGNORECASE)
 _QUALITIES = (("good",), ("fair",), ("poor",), ("bad",), ("excellent",), ("acceptable",), ("high",), ("low",))
+# 'good' as a verdict, not as in 'good contrast'.
 _GOOD_AFTER = re.compile(
     r"\s+(?!quality|image|overall|enough|for|and|but|with|because|as|since|in|diagnostic|condition|level|due"
     r"|rather|category|than|based|given|according|in|when|so|despite|without|throughout)[A-Za-z]",
@@ -82,8 +90,6 @@ _NO_SUCH = re.compile(
     r"(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b",
     re.IGNORECASE,
 )
-
-
 # What only looks like an option: 'similar to CT', 'might suggest CT'.
 _LIKE = re.compile(
     r"(?:\b(?:similar(?:ity|ities)?|close|comparable|akin|resemblance|superficially)\b[^.;,:]{0,20}\s(?:to|with)"
@@ -94,6 +100,7 @@ _LIKE = re.compile(
     r"\s+(?:an?|the|some|of)?\s*(?:\w+\s+){0,2}\Z|(?:像|类似于?|類似|近似于?)\s*\Z",
     re.IGNORECASE,
 )
+_NEGATIONS = (("no",), ("not",), ("none",))
 
 
 @dataclass(frozen=True)
@@ -106,119 +113,19 @@ class Mention:
 
 
 def find(text: str, options: OptionSet) -> list[Mention]:
-    """All mentions of option texts, longest text first at each place."""
-    found: list[Mention] = []
+    """Find all mentions of option texts, longest text first at each place."""
+    mentions: list[Mention] = []
     if options.mention is not None:
         spans = list(options.mention.finditer(text))
-        for at, match in enumerate(spans):
+        for at, span in enumerate(spans):
             # Only near neighbours matter to a mention, and looking at all of them would be quadratic.
-            found.append(_judge(text, match, options, spans[max(0, at - 8) : at + 2]))
-        _share_denials(text, spans, found)
-    if options.nothing is not None and not any(m.letter == options.nothing for m in found):
+            mentions.append(_judge(text, span, options, spans[max(0, at - 8) : at + 2]))
+        _share_denials(text, spans, mentions)
+    if options.nothing is not None and not any(mention.letter == options.nothing for mention in mentions):
         nothing = _NO_SUCH.search(text)
-        if nothing is not None and not any(m.affirmed for m in found):
-            found.append(Mention(options.nothing, nothing.start(), True))
-    return found
-
-
-def _share_denials(text: str, spans: list[re.Match[str]], found: list[Mention]) -> None:
-    """'Metal and ring artifacts are not seen' denies both, though the denial follows the second one."""
-    for at in range(len(spans) - 2, -1, -1):
-        between = text[spans[at].end() : spans[at + 1].start()]
-        if found[at + 1].affirmed is False and found[at].affirmed and _JOINED.fullmatch(between):
-            found[at] = replace(found[at], affirmed=False)
-
-
-def _judge(text: str, match: re.Match[str], options: OptionSet, spans: list[re.Match[str]]) -> Mention:
-    letter = mentioned(match)
-    before = text[max(0, match.start() - 120) : match.start()]
-    after = text[match.end() : match.end() + 60]
-    boundary = 0
-    for boundary_match in _CLAUSE.finditer(before):
-        boundary = boundary_match.end()
-    clause = before[boundary:]
-    own_negation = options.words[letter][:1] in (("no",), ("not",), ("none",))
-    if re.match(
-        r"[^.!;:,\n]{0,50}\?|\s+(?:means|refers to|stands for|is defined|would"
-        r"|might|may|could|can|typically|usually|often|occurs?|(?:is|are) (?:better|worse|preferable|desirable|caused"
-        r"|often|usually|typically|a type))\b",
-        after,
-    ) and not (_PERCEIVED.match(after) and (own_negation or not _MAY.match(after))):
-        return Mention(letter, match.start(), None)
-    if (
-        letter == options.nothing
-        and options.words[letter] == ("none",)
-        and not re.match(
-            r"\s*(?:$|[.,;:!)\]\n]|is|are"
-            r"|of the (?:\w+ )?(?:art[ie]facts|degradations|distortions) (?:is|are|can be)\b)",
-            after,
-        )
-    ):
-        return Mention(letter, match.start(), None)
-    if own_negation and _NOT_NONE.search(clause):
-        return Mention(letter, match.start(), False)
-    negator = None if own_negation else _last_negator(clause)
-    if negator is not None and _reaches(clause[negator:], match, spans, after):
-        if letter in options.absent and _THERE_IS_NO.search(_without_negations(clause, match.start(), spans, options)):
-            return Mention(options.absent[letter], match.start(), True)
-        return Mention(letter, match.start(), False)
-    if _DENIED_AFTER.match(after) and not own_negation:
-        return Mention(letter, match.start(), False)
-    if _alternatives(text, match, spans):
-        return Mention(letter, match.start(), None)
-    if _HEDGE.search(clause):
-        return Mention(letter, match.start(), None)
-    if re.match(r"\s*(?:,\s*)?or\s", after) and not re.match(r"\s*(?:,\s*)?or\s+(?:other|similar)", after):
-        return Mention(letter, match.start(), None)
-    if options.words[letter] in _QUALITIES and _GOOD_AFTER.match(after):
-        return Mention(letter, match.start(), None)
-    return Mention(letter, match.start(), True)
-
-
-def _without_negations(clause: str, end: int, spans: list[re.Match[str]], options: OptionSet) -> str:
-    """The clause before ``end`` without the options in it that are negations themselves ('no blur')."""
-    start = end - len(clause)
-    for span in spans:
-        if start <= span.start() < end and options.words[mentioned(span)][:1] in (("no",), ("not",), ("none",)):
-            clause = clause[: span.start() - start] + "_" * len(span[0]) + clause[span.end() - start :]
-    return clause
-
-
-def _alternatives(text: str, match: re.Match[str], spans: list[re.Match[str]]) -> bool:
-    """Whether the text stands in 'fair to good', 'good / usable'."""
-    for other in spans:
-        first, second = (other, match) if other.start() < match.start() else (match, other)
-        if (
-            other is not match
-            and second.start() - first.end() < 12
-            and re.fullmatch(
-                r"\s*(?:,?\s*or|and/or|to|/|-|vs\.?|versus)\s*(?:an? |even )?", text[first.end() : second.start()]
-            )
-        ):
-            return True
-    return False
-
-
-def _last_negator(clause: str) -> int | None:
-    position = None
-    masked = _IDIOM.sub(lambda idiom: "_" * len(idiom[0]), clause)
-    for negator in _NEGATOR.finditer(masked):
-        position = negator.end()
-    return position
-
-
-def _reaches(between: str, match: re.Match[str], spans: list[re.Match[str]], after: str) -> bool:
-    """Whether a negation reaches over a comma: it does in a list ('no motion, blur, or noise')."""
-    if "," not in between and "，" not in between:
-        return len(between.split()) <= 8
-    # Other options' texts in between are list items; anything else ends the negation.
-    start = match.start() - len(between)
-    rest = between
-    for span in reversed(spans):
-        if start <= span.start() < match.start():
-            rest = rest[: span.start() - start] + rest[span.end() - start :]
-    _, _, tail = rest.partition(",")
-    return bool(_LISTING.match(tail)) and not _VERB_AFTER.match(after) and not re.search(r"\bjust\b|\bonly\b", between)
+        if nothing is not None and not any(mention.affirmed for mention in mentions):
+            mentions.append(Mention(options.nothing, nothing.start(), True))
+    return mentions
 
 
 def affirmed(text: str, options: OptionSet) -> set[str]:
@@ -226,17 +133,92 @@ def affirmed(text: str, options: OptionSet) -> set[str]:
     return {mention.letter for mention in find(text, options) if mention.affirmed}
 
 
-def likened(text: str, mention: Mention) -> bool:
-    """Whether the text at a mention only says what the image looks like: 'although it resembles CT'."""
-    return _LIKE.search(text[max(0, mention.start - 90) : mention.start]) is not None
+def _share_denials(text: str, spans: list[re.Match[str]], mentions: list[Mention]) -> None:
+    """'Metal and ring artifacts are not seen' denies both, though the denial follows the second one."""
+    for at in range(len(spans) - 2, -1, -1):
+        between = text[spans[at].end() : spans[at + 1].start()]
+        if mentions[at + 1].affirmed is False and mentions[at].affirmed and _JOINED.fullmatch(between):
+            mentions[at] = replace(mentions[at], affirmed=False)
 
 
-# Answers in running text: yes and no, refusals, and option texts that the reply affirms.
+def _judge(text: str, span: re.Match[str], options: OptionSet, near: list[re.Match[str]]) -> Mention:
+    letter, start = letter_of(span), span.start()
+    words = options.words[letter]
+    after = text[span.end() : span.end() + 60]
+    clause = _last_clause(text[max(0, start - 120) : start])
+    is_negation = words[:1] in _NEGATIONS
+    if _EXPLAINED_OR_ASKED.match(after) and not (_PERCEIVED.match(after) and (is_negation or not _MAY.match(after))):
+        return Mention(letter, start, None)
+    if letter == options.nothing and words == ("none",) and not _NONE_AT_ALL.match(after):
+        return Mention(letter, start, None)
+    if is_negation:
+        if _NOT_NONE.search(clause):
+            return Mention(letter, start, False)
+    else:
+        negator = _last_negator(clause)
+        if negator is not None and _reaches(clause[negator:], span, near, after):
+            if letter in options.absent and _THERE_IS_NO.search(_without_negations(clause, start, near, options)):
+                return Mention(options.absent[letter], start, True)
+            return Mention(letter, start, False)
+        if _DENIED_AFTER.match(after):
+            return Mention(letter, start, False)
+    weighed = (
+        _is_alternative(text, span, near)
+        or _HEDGE.search(clause)
+        or _OR_ANOTHER.match(after)
+        or (words in _QUALITIES and _GOOD_AFTER.match(after))
+    )
+    return Mention(letter, start, None if weighed else True)
+
+
+def _last_clause(before: str) -> str:
+    start = 0
+    for end in _CLAUSE.finditer(before):
+        start = end.end()
+    return before[start:]
+
+
+def _without_negations(clause: str, end: int, near: list[re.Match[str]], options: OptionSet) -> str:
+    """The clause before ``end`` without the options in it that are negations themselves ('no blur')."""
+    start = end - len(clause)
+    for span in near:
+        if start <= span.start() < end and options.words[letter_of(span)][:1] in _NEGATIONS:
+            clause = clause[: span.start() - start] + "_" * len(span[0]) + clause[span.end() - start :]
+    return clause
+
+
+def _is_alternative(text: str, span: re.Match[str], near: list[re.Match[str]]) -> bool:
+    """Whether the text stands in 'fair to good', 'good / usable'."""
+    for other in near:
+        first, second = (other, span) if other.start() < span.start() else (span, other)
+        close = other is not span and second.start() - first.end() < 12
+        if close and _ALTERNATIVES.fullmatch(text[first.end() : second.start()]):
+            return True
+    return False
+
+
+def _last_negator(clause: str) -> int | None:
+    position = None
+    for negator in _NEGATOR.finditer(_IDIOM.sub(lambda idiom: "_" * len(idiom[0]), clause)):
+        position = negator.end()
+    return position
+
+
+def _reaches(between: str, span: re.Match[str], near: list[re.Match[str]], after: str) -> bool:
+    """Whether a negation reaches over a comma: it does in a list ('no motion, blur, or noise')."""
+    if "," not in between and "，" not in between:
+        return len(between.split()) <= 8
+    # Other options' texts in between are list items; anything else ends the negation.
+    start = span.start() - len(between)
+    rest = between
+    for other in reversed(near):
+        if start <= other.start() < span.start():
+            rest = rest[: other.start() - start] + rest[other.end() - start :]
+    _, _, tail = rest.partition(",")
+    return bool(_LISTING.match(tail)) and not _VERB_AFTER.match(after) and not re.search(r"\bjust\b|\bonly\b", between)
 
 
 REFUSAL = "refusal"
-
-
 _REFUSAL = re.compile(
     r"(?:sorry|apologi[sz]e|unfortunately)[^.\n]{0,80}?(?:can't|cannot|unable|not able|can not|couldn't|won't"
     r"|don't|no image|not possible)"
@@ -254,115 +236,85 @@ _REFUSAL = re.compile(
     r"|不能(?:提供|判断|确定)|不确定|申し訳|できません",
     re.IGNORECASE,
 )
-
-
 _DESPITE = re.compile(r"\b(?:but|however|nevertheless|nonetheless|that said|still)\b[, ]*", re.IGNORECASE)
-
-
 _CONCESSION = re.compile(r"(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z", re.IGNORECASE)
-
-
 _CONCLUDING = re.compile(
     r"\b(?:therefore|thus|so|hence|overall|in conclusion|in summary|to sum up|to summarize|conclusion"
     r"|consequently|actually|ultimately|best described|(?:strongly |clearly |most )?(?:indicat|suggest)\w*"
     r"|consistent with|points? to|characteristic of|confirm\w*|classified as|wait|on balance)\b|因此|所以|综上|总之",
     re.IGNORECASE,
 )
-
-
 _MAIN = re.compile(
     r"\b(?:primar(?:y|ily)|main(?:ly)?|dominant|predominant(?:ly)?|principal(?:ly)?|most (?:likely|prominent"
     r"|significant|noticeable|obvious|evident)|major|mostly|chief(?:ly)?|best (?:described|characterized))\b|主要",
     re.IGNORECASE,
 )
-
-
-_WORDS_SAID = "|".join(re.escape(w) for w in sorted({*YES_WORDS, *NO_WORDS}, key=len, reverse=True))
-
-
 _LEADING_SAID = re.compile(
     rf"\W*(?:(?:well|oh|of course|sure|certainly|so|ok|okay|hmm|absolutely|indeed|based on[^,.\n]{{0,40}}"
     rf"|in this image|in the image|looking (?:at|closely)[^,.\n]{{0,30}}),?\s+)?"
-    rf"({_WORDS_SAID})(?![^\W_一-鿿぀-ヿ가-힣])",
+    rf"({YES_OR_NO})(?![^\W_一-鿿぀-ヿ가-힣])",
     re.IGNORECASE,
 )
-
-
 _ASIDE_SAID = re.compile(
     r"(?:[,:;?]|\bthat|\bdefinitely|\bclearly|\bprobably|\babsolutely|\bis|\bbut)\s+(yes|no)\s*(?:[,.!;]|\Z)",
     re.IGNORECASE,
 )
-
-
 _LONE_SAID = re.compile(r"\W*(yes|no|yep|nope)\W*\Z", re.IGNORECASE)
-
-
 _OTHER_SAID = re.compile(
     r"(?:\s*(?:/|\||,|and|or)?\s*|\W{0,5}(?:and|or)\W{0,3})(yes|no)\b(?!\s+(?:doubt|question|problem))", re.IGNORECASE
 )
-
-
 _NO_MEANS_NOTHING = re.compile(
     r"\W*no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|matter|doubt"
     r"|need|one|thoughts?|conclusion|definit\w+|data|response)\b",
     re.IGNORECASE,
 )
-
-
-SHORT = 500
-_SHORT_ENOUGH = 60
+_SHORT_REPLY = 500
+_LONGEST_YES_NO = 60
 
 
 def yes_or_no(text: str, options: OptionSet) -> Reading | None:
     """The reply starts with yes or no, or says it between commas or as a sentence of its own."""
     if options.yes is None:
         return None
-    found = _LEADING_SAID.match(text)
-    if found is not None and not _NO_MEANS_NOTHING.match(text):
-        other = _OTHER_SAID.match(text, found.end())
-        if other is not None and options.said(other[1]) != options.said(found[1]):
+    leading = _LEADING_SAID.match(text)
+    if leading is not None and not _NO_MEANS_NOTHING.match(text):
+        letter = options.yes_or_no(leading[1])
+        other = _OTHER_SAID.match(text, leading.end())
+        if other is not None and options.yes_or_no(other[1]) != letter:
             return Reading(None, SEVERAL)
-        if re.match(r"\s*\?|\s+or\W*\Z|,?\s+(?:if|when|unless|depending)\b", text[found.end() :]):
+        rest = text[leading.end() :]
+        if re.match(r"\s*\?|\s+or\W*\Z|,?\s+(?:if|when|unless|depending)\b", rest):
             return None
-        if (
-            options.said(found[1]) == options.yes
-            or found[1].lower() not in ("no", "non", "无", "不", "нет")
-            or not re.match(r"[\s]+(?:one|matter)\b", text[found.end() :])
-        ):
-            return Reading(options.said(found[1]))
-    said = [
-        options.said(lone[1]) for s in sentences(text) if (lone := _LONE_SAID.match(s)) is not None and "?" not in s
-    ]
-    if said:
-        return Reading(said[-1])
-    asides = {options.said(aside[1]) for aside in _ASIDE_SAID.finditer(text)}
-    if len(asides) == 1:
-        return Reading(asides.pop())
-    return None
+        short_no = leading[1].lower() in ("no", "non", "无", "不", "нет")
+        if letter == options.yes or not short_no or not re.match(r"[\s]+(?:one|matter)\b", rest):
+            return Reading(letter)
+    alone = [lone[1] for part in sentences(text) if (lone := _LONE_SAID.match(part)) is not None and "?" not in part]
+    if alone:
+        return Reading(options.yes_or_no(alone[-1]))
+    asides = {options.yes_or_no(aside[1]) for aside in _ASIDE_SAID.finditer(text)}
+    return Reading(asides.pop()) if len(asides) == 1 else None
 
 
-def said_both(text: str, options: OptionSet) -> Reading | None:
+def yes_and_no(text: str, options: OptionSet) -> Reading | None:
     """Yes and no, each as a sentence or line of its own, and nothing else: 'Yes. / No.'"""
-    if options.yes is None or len(text) > _SHORT_ENOUGH:
+    if options.yes is None or len(text) > _LONGEST_YES_NO:
         return None
-    found = [_LONE_SAID.match(part) for part in sentences(text)]
-    letters = {options.said(said[1]) for said in found if said is not None}
-    return Reading(None, SEVERAL) if len(letters) > 1 and all(found) else None
+    words = [_LONE_SAID.match(part) for part in sentences(text)]
+    letters = {options.yes_or_no(word[1]) for word in words if word is not None}
+    return Reading(None, SEVERAL) if len(letters) > 1 and all(words) else None
 
 
 def refused(text: str, options: OptionSet) -> Reading | None:
     """The model declines or cannot tell. What it says after 'but' may still be an answer."""
-    found = _REFUSAL.search(text)
-    if found is None:
+    refusal = _REFUSAL.search(text)
+    if refusal is None:
         return None
     rest = None
-    before = text[max(0, found.start() - 25) : found.start()]
-    if _CONCESSION.search(before + text[found.start() : found.start()]) or _CONCESSION.search(before):
-        comma = text.find(",", found.end())
+    if _CONCESSION.search(text[max(0, refusal.start() - 25) : refusal.start()]):
+        comma = text.find(",", refusal.end())
         rest = text[comma + 1 :] if comma != -1 else None
-    else:
-        despite = _DESPITE.search(text, found.end())
-        rest = text[despite.end() :] if despite is not None else None
+    elif (despite := _DESPITE.search(text, refusal.end())) is not None:
+        rest = text[despite.end() :]
     if rest is not None and _REFUSAL.search(rest) is None:
         reading = yes_or_no(rest.strip(), options) or by_text(rest, options)
         if reading is not None and reading.letter is not None:
@@ -372,41 +324,42 @@ def refused(text: str, options: OptionSet) -> Reading | None:
 
 def by_text(text: str, options: OptionSet) -> Reading | None:
     """The reply affirms the text of exactly one option, as a whole or in its conclusion."""
-    found = find(text, options)
-    whole = {mention.letter for mention in found if mention.affirmed}
+    mentions = find(text, options)
+    whole = {mention.letter for mention in mentions if mention.affirmed}
     if len(whole) > 1:  # 'although it looks similar to CT, it is an MRI'
-        whole = {m.letter for m in found if m.affirmed and not likened(text, m)} or whole
+        whole = {m.letter for m in mentions if m.affirmed and not _likened(text, m)} or whole
     parts = sentences(text)
     if not parts or not whole:
         return None
-    if len(text) <= SHORT and len(whole) == 1:
+    if len(text) <= _SHORT_REPLY and len(whole) == 1:
         return Reading(whole.pop())
     concluding = [part for part in parts if _CONCLUDING.search(part)]
-    for part in concluding[-1:]:
-        letters = affirmed(part, options)
-        if len(letters) == 1:
-            return Reading(letters.pop())
+    if concluding and len(letters := affirmed(concluding[-1], options)) == 1:
+        return Reading(letters.pop())
     if len(whole) == 1 and whole in (affirmed(parts[0], options), affirmed(parts[-1], options)):
         return Reading(whole.pop())
-    main = _main(text, found)
+    main = _main(text, mentions)
     if main is not None:
         return Reading(main)
     return Reading(None, SEVERAL) if len(whole) > 1 else None
 
 
-def _main(text: str, found: list[Mention]) -> str | None:
+def _likened(text: str, mention: Mention) -> bool:
+    """Whether the text at a mention only says what the image looks like: 'although it resembles CT'."""
+    return _LIKE.search(text[max(0, mention.start - 90) : mention.start]) is not None
+
+
+def _main(text: str, mentions: list[Mention]) -> str | None:
     """The option that is called the main one, where others are mentioned beside it."""
     letters = set()
     for marker in _MAIN.finditer(text):
-        after = [
-            m for m in found if marker.end() <= m.start <= marker.end() + 70 and "." not in text[marker.end() : m.start]
-        ]
+        end = marker.end()
+        after = [m for m in mentions if end <= m.start <= end + 70 and "." not in text[end : m.start]]
         if after and after[0].affirmed:
-            letters.add(after[0].letter)
             joined = [
                 m
                 for m in after[1:]
                 if re.fullmatch(r"[\w\- ]{0,25}\band (?:some |also )?", text[after[0].start : m.start])
             ]
-            letters.update(m.letter for m in joined if m.affirmed)
+            letters |= {after[0].letter, *(m.letter for m in joined if m.affirmed)}
     return letters.pop() if len(letters) == 1 else None

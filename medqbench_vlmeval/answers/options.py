@@ -1,4 +1,8 @@
-"""The options of a question, compiled once: how their texts are spelled in replies."""
+"""The options of a question, compiled once, and the answer that stands at a place of a reply.
+
+:func:`option_set` compiles how the options' texts are spelled in replies. :func:`answer_at` reads what stands where an
+answer is expected, after 'Answer:' or in a box; :func:`read_whole` reads a text that is nothing but an answer.
+"""
 
 from __future__ import annotations
 
@@ -13,127 +17,41 @@ _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 # Scripts that put no spaces between words: a text may be found inside a run of letters.
 _UNSPACED = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 
-YES_WORDS = (
-    "yes",
-    "yeah",
-    "yep",
-    "yup",
-    "是的",
-    "是",
-    "有的",
-    "有",
-    "对",
-    "正确",
-    "はい",
-    "네",
-    "예",
-    "ja",
-    "oui",
-    "sí",
-    "si",
-    "sì",
-    "sim",
-    "да",
-    "نعم",
+YES_WORDS, NO_WORDS = (
+    tuple(words.split())
+    for words in (
+        "yes yeah yep yup 是的 是 有的 有 对 正确 はい 네 예 ja oui sí si sì sim да نعم",
+        "no nope nah 否 不是 没有 沒有 不 无 いいえ 아니요 아니오 nein non não нет لا",
+    )
 )
-NO_WORDS = (
-    "no",
-    "nope",
-    "nah",
-    "否",
-    "不是",
-    "没有",
-    "沒有",
-    "不",
-    "无",
-    "いいえ",
-    "아니요",
-    "아니오",
-    "nein",
-    "non",
-    "não",
-    "нет",
-    "لا",
-)
+YES_OR_NO = "|".join(sorted((re.escape(word) for word in YES_WORDS + NO_WORDS), key=len, reverse=True))
 
 _VARIANTS = {
-    "artifact": "art[ie]facts?",
-    "artifacts": "art[ie]facts?",
-    "artefact": "art[ie]facts?",
-    "artefacts": "art[ie]facts?",
-    "blur": "blur(?:red|ry|riness|ring|s)?",
-    "blurry": "blur(?:red|ry|riness|ring|s)?",
-    "blurred": "blur(?:red|ry|riness|ring|s)?",
-    "blurring": "blur(?:red|ry|riness|ring|s)?",
-    "noise": "nois(?:e|y|iness)",
-    "noisy": "nois(?:e|y|iness)",
-    "reject": "reject(?:ed|able|ion)?",
-    "rejected": "reject(?:ed|able|ion)?",
-    "color": "colou?r",
-    "colour": "colou?r",
-    "uneven": "(?:uneven|non-?uniform)",
-    "severe": "severe(?:ly)?",
-    "mild": "mild(?:ly)?",
-    "moderate": "moderate(?:ly)?",
+    word: spelling
+    for words, spelling in {
+        "artifact artifacts artefact artefacts": "art[ie]facts?",
+        "blur blurry blurred blurring": "blur(?:red|ry|riness|ring|s)?",
+        "noise noisy": "nois(?:e|y|iness)",
+        "reject rejected": "reject(?:ed|able|ion)?",
+        "color colour": "colou?r",
+        "uneven": "(?:uneven|non-?uniform)",
+        "severe": "severe(?:ly)?",
+        "mild": "mild(?:ly)?",
+        "moderate": "moderate(?:ly)?",
+    }.items()
+    for word in words.split()
 }
 _NOUNS = re.compile(r"^(?:artifacts?|artefacts?|degradations?|distortions?|quality|images?|noise|issues?)$")
-_GRADES = frozenset(
-    [
-        "mild",
-        "moderate",
-        "severe",
-        "slight",
-        "significant",
-        "minor",
-        "low",
-        "high",
-        "good",
-        "poor",
-        "usable",
-        "excellent",
-        "acceptable",
-        "strong",
-        "heavy",
-    ]
+_GRADE_WORDS = (
+    "mild moderate severe slight significant minor low high good poor usable excellent acceptable strong heavy"
 )
+_GRADES = frozenset(_GRADE_WORDS.split())
 _ADJECTIVES = (
     r"(?:any|visible|obvious|apparent|noticeable|significant|evident|clear|discernible|detectable|signs? of"
     r"|evidence of)\s+"
 )
 _NEGATIONS = frozenset({"no", "not", "none", "without", "never"})
-
-
-def _spelling(word: str) -> str:
-    if word in _VARIANTS:
-        return _VARIANTS[word]
-    if word.isascii() and word.isalpha() and len(word) > 3:
-        if word.endswith(("ss", "us", "is")):
-            return re.escape(word)
-        return re.escape(word[:-1] if word.endswith("s") else word) + "s?"
-    return re.escape(word)
-
-
-def _edges(words: tuple[str, ...], body: str) -> str:
-    left = "" if _UNSPACED.match(words[0]) else r"(?<![^\W_])"
-    right = "" if _UNSPACED.match(words[-1][-1]) else r"(?![^\W_])"
-    return f"{left}{body}{right}"
-
-
-def _phrase(words: tuple[str, ...], spell: bool) -> str:
-    parts = [_spelling(word) if spell else re.escape(word) for word in words]
-    return _edges(words, r"[\W_]{1,3}".join(parts))
-
-
-@lru_cache(maxsize=4096)
-def _any_spelling(words: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(_phrase(words, spell=True), re.IGNORECASE)
-
-
-def _begins(found: tuple[str, ...], words: tuple[str, ...]) -> bool:
-    """Whether each word of ``found`` begins the word of the option at its place ('tissue fold')."""
-    return len(found) == len(words) and all(
-        len(said) > 3 and word.startswith(said) for said, word in zip(found, words, strict=True)
-    )
+_BETWEEN_WORDS = r"[\W_]{1,3}"
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -156,38 +74,44 @@ class OptionSet:
 
     def exact(self, text: str) -> str | None:
         """The one option whose words are exactly the words of ``text``."""
-        found = words_of(text)
-        if not found:
-            return None
-        letters = [letter for letter, words in self.words.items() if words == found]
-        return letters[0] if len(letters) == 1 else None
+        words = words_of(text)
+        return _only([letter for letter, own in self.words.items() if own == words]) if words else None
 
     def part(self, text: str) -> str | None:
         """The one option of which ``text`` says a telling part ('Motion' of 'Motion artifacts')."""
-        found = words_of(text)
-        if not found or len(found) > 4 or len(found[0]) < 3 or found[0] in _NEGATIONS or len("".join(found)) < 3:
+        words = words_of(text)
+        if not words or len(words) > 4 or len(words[0]) < 3 or words[0] in _NEGATIONS or len("".join(words)) < 3:
             return None
-        if all(_NOUNS.match(word) for word in found):
+        if all(_NOUNS.match(word) for word in words):
             return None
-        patterns = _any_spelling(found)
+        pattern = _any_spelling(words)
         letters = [
             letter
-            for letter, words in self.words.items()
-            if letter not in (self.yes, self.no) and patterns.search(" ".join(words)) and words[0] not in _NEGATIONS
+            for letter, own in self.words.items()
+            if letter not in (self.yes, self.no) and pattern.search(" ".join(own)) and own[0] not in _NEGATIONS
         ]
-        if not letters:
-            letters = [letter for letter, words in self.words.items() if _begins(found, words)]
-        return letters[0] if len(letters) == 1 else None
+        return _only(letters or [letter for letter, own in self.words.items() if _begins(words, own)])
 
-    def said(self, word: str) -> str | None:
+    def yes_or_no(self, word: str) -> str | None:
         """The letter of a word for yes or no, in the languages of ``YES_WORDS``."""
         if self.yes is None:
             return None
         return self.yes if word.lower() in YES_WORDS else self.no if word.lower() in NO_WORDS else None
 
 
+def _only(letters: list[str]) -> str | None:
+    return letters[0] if len(letters) == 1 else None
+
+
+def _begins(words: tuple[str, ...], own: tuple[str, ...]) -> bool:
+    """Whether each word begins the word of the option at its place ('tissue fold')."""
+    return len(words) == len(own) and all(
+        len(word) > 3 and whole.startswith(word) for word, whole in zip(words, own, strict=True)
+    )
+
+
 def option_set(options: Mapping[str, str]) -> OptionSet:
-    """The compiled form of ``options``; the same options are compiled once."""
+    """Compile ``options``; the same options are compiled once."""
     return _compile(tuple(options.items()))
 
 
@@ -195,14 +119,14 @@ def option_set(options: Mapping[str, str]) -> OptionSet:
 def _compile(items: tuple[tuple[str, str], ...]) -> OptionSet:
     texts = {letter.strip().upper(): plain_answer(fold(clean(str(text)))) for letter, text in items}
     words = {letter: words_of(text) for letter, text in texts.items()}
-    yes = _starting(words, YES_WORDS)
-    no = _starting(words, NO_WORDS)
+    yes = _only([letter for letter, own in words.items() if own and own[0] in YES_WORDS])
+    no = _only([letter for letter, own in words.items() if own and own[0] in NO_WORDS])
     if yes is None or no is None or yes == no:
         yes = no = None
     distinct = {
-        letter: found
-        for letter, found in words.items()
-        if found and sum(other == found for other in words.values()) == 1 and letter not in _bare(words, yes, no)
+        letter: own
+        for letter, own in words.items()
+        if own and sum(other == own for other in words.values()) == 1 and not _is_bare(own, letter in (yes, no))
     }
     return OptionSet(
         letters=frozenset(texts),
@@ -211,89 +135,94 @@ def _compile(items: tuple[tuple[str, str], ...]) -> OptionSet:
         yes=yes,
         no=no,
         absent=_absences(words),
-        nothing=_nothing(words),
-        of_letters=frozenset(
-            letter for letter, found in words.items() if sum(word.upper() in texts for word in found) > 1
-        ),
+        nothing=_only([letter for letter, own in words.items() if _means_nothing(own)]),
+        of_letters=frozenset(letter for letter, own in words.items() if sum(word.upper() in texts for word in own) > 1),
     )
 
 
-def _starting(words: Mapping[str, tuple[str, ...]], wanted: tuple[str, ...]) -> str | None:
-    letters = [letter for letter, found in words.items() if found and found[0] in wanted]
-    return letters[0] if len(letters) == 1 else None
+def _is_bare(words: tuple[str, ...], yes_or_no: bool) -> bool:
+    """Whether an option is too short to be looked for in running text: a bare yes or no, a single character."""
+    text = "".join(words)
+    return (len(text) < 2 and text.isascii()) or (yes_or_no and len(words) == 1)
 
 
-def _bare(words: Mapping[str, tuple[str, ...]], yes: str | None, no: str | None) -> set[str]:
-    """Options too short to be looked for in running text: a bare yes or no, a single character."""
-    short = {letter for letter, found in words.items() if len("".join(found)) < 2 and "".join(found).isascii()}
-    return short | {letter for letter in (yes, no) if letter is not None and len(words[letter]) == 1}
+def _spelling(word: str) -> str:
+    if word in _VARIANTS:
+        return _VARIANTS[word]
+    if word.isascii() and word.isalpha() and len(word) > 3:
+        if word.endswith(("ss", "us", "is")):
+            return re.escape(word)
+        return re.escape(word[:-1] if word.endswith("s") else word) + "s?"
+    return re.escape(word)
+
+
+def _phrase(words: tuple[str, ...], spell: bool = True) -> str:
+    left = "" if _UNSPACED.match(words[0]) else r"(?<![^\W_])"
+    right = "" if _UNSPACED.match(words[-1][-1]) else r"(?![^\W_])"
+    return f"{left}{_BETWEEN_WORDS.join(_spelling(word) if spell else re.escape(word) for word in words)}{right}"
+
+
+@lru_cache(maxsize=4096)
+def _any_spelling(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(_phrase(words), re.IGNORECASE)
 
 
 def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str] | None:
     if not distinct:
         return None
     branches = []
-    ranked = sorted(distinct.items(), key=lambda item: -len(" ".join(item[1])))
-    for letter, words in ranked:
-        pattern = _phrase(words, spell=True)
+    for letter, words in sorted(distinct.items(), key=lambda item: -len(" ".join(item[1]))):
+        pattern = _phrase(words)
         loose = re.compile(rf"(?:{pattern})\Z", re.IGNORECASE)
-        if any(other != letter and loose.match(" ".join(found)) for other, found in distinct.items()):
+        if any(other != letter and loose.match(" ".join(own)) for other, own in distinct.items()):
             pattern = _phrase(words, spell=False)
         elif len(words) == 2 and _NOUNS.match(words[1]) and words[0] not in _NEGATIONS:
             # 'motion-related artifacts', and 'motion' where its noun comes later: 'motion and metal artifacts'
-            first = _spelling(words[0])
-            noun = _spelling(words[1])
+            first, noun = map(_spelling, words)
             pattern = (
                 rf"(?<![^\W_]){first}(?:(?:[\s\-]+(?:related|induced|like|type))?[\s\-]+{noun}(?![^\W_])"
                 rf"|(?=\s*(?:,|/|and|or|or\s+\w+,)\s*[\w\- ]{{1,20}}\s{noun}(?![^\W_])))"
             )
         if len(words) > 1 and words[0] == "no":
-            thing = _edges(words[1:], r"[\W_]{1,3}".join(map(_spelling, words[1:])))
+            thing = _phrase(words[1:])
             pattern += (
                 rf"|(?<![^\W_])(?:no|without|without any|free (?:of|from)|(?:n't|not)\s+(?:see|show|have|exhibit"
                 rf"|contain|observe|notice|detect|find|display)(?:\s+any)?)"
                 rf"\s+(?:{_ADJECTIVES}){{0,3}}{thing}|{thing}[\s-]free(?![^\W_])"
             )
         if len(words) == 2 and words[0] in _GRADES:
-            grade, noun = _spelling(words[0]), _spelling(words[1])
+            grade, noun = map(_spelling, words)
             pattern += rf"|(?<![^\W_]){noun}(?:\s+level)?"
             pattern += rf"(?::|\s+(?:is|are|appears?|seems?|looks?))\s+(?:\w+ly\s+)?{grade}(?![^\W_])"
         branches.append(f"(?P<O{ord(letter[0])}>{pattern})" if len(letter) == 1 else "(?!)")
     return re.compile("|".join(branches), re.IGNORECASE)
 
 
-def mentioned(found: re.Match[str]) -> str:
+def letter_of(mention: re.Match[str]) -> str:
     """The option letter of a match of ``OptionSet.mention``."""
-    return chr(int(str(found.lastgroup)[1:]))
+    return chr(int(str(mention.lastgroup)[1:]))
 
 
 def _absences(words: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    gone = {}
-    for letter, found in words.items():
+    absent = {}
+    for letter, own in words.items():
         for other, text in words.items():
             if (
                 len(text) > 1
                 and text[0] in ("no", "without")
-                and found
-                and found[-len(text) + 1 :] == text[1:]
+                and own
+                and own[-len(text) + 1 :] == text[1:]
                 and letter != other
-                and not _GRADES.intersection(found[: len(found) - len(text) + 1])  # not severe is not none
+                and not _GRADES.intersection(own[: len(own) - len(text) + 1])  # not severe is not none
             ):
-                gone[letter] = other
-    return gone
+                absent[letter] = other
+    return absent
 
 
-def _nothing(words: Mapping[str, tuple[str, ...]]) -> str | None:
-    letters = [
-        letter
-        for letter, found in words.items()
-        if found in (("none",), ("none", "of", "the", "above"), ("nothing",))
-        or (len(found) == 2 and found[0] == "no" and _NOUNS.match(found[1]) and found[1] != "noise")
-    ]
-    return letters[0] if len(letters) == 1 else None
-
-
-# What stands where an answer is expected: after 'Answer:', in a box, in a tag, or as the whole reply.
+def _means_nothing(words: tuple[str, ...]) -> bool:
+    return words in (("none",), ("none", "of", "the", "above"), ("nothing",)) or (
+        len(words) == 2 and words[0] == "no" and _NOUNS.match(words[1]) is not None and words[1] != "noise"
+    )
 
 
 SEVERAL = "several answers"
@@ -306,8 +235,7 @@ _FILLER = re.compile(
     rf"(?:{_OPENERS}|(?:(?:most|more) (?:likely|probably|appropriate|accurate)|the|option|choice|letter|answer"
     rf"|label|likely|probably|perhaps"
     r"|maybe|clearly|definitely|indeed|therefore|thus|then|hence|still|simply|just|actually|in fact|it's|it is"
-    r"|it must be"
-    r"|it would be|this is|that is|that's|that would be|is|be|either way"
+    r"|it must be|it would be|this is|that is|that's|that would be|is|be|either way"
     r"|opción|opção|opzione|letra|lettre|lettera|буква|вариант|la|l'|die|der|o|a letra|الخيار|الحرف)(?![^\W\d_])"
     r"|选项|選項|选择|選擇|选|選|是|为|為|옵션|オプション|選択肢)+",
     re.IGNORECASE,
@@ -336,22 +264,19 @@ _JOINED = (
 # 'B, C is wrong' and 'B, A and C are wrong' give one answer; 'B, C' and 'A and B are correct' give two.
 _NEW_SUBJECT = (
     r"(?!\)?\.?:?\s+(?:is|was|would|because|can|cannot|could|does|do|shows?|has|have|being|seems?|appears?|fits?"
-    r"|it|best"
-    r"|due|looks?|represents?|describes?|refers?)\b)(?!\s*(?:不|都不|错|is|:))"
+    r"|it|best|due|looks?|represents?|describes?|refers?)\b)(?!\s*(?:不|都不|错|is|:))"
 )
 _FURTHER = re.compile(rf"{_JOINED}([A-HJ-Z])(?![A-Za-z0-9]|'|-\w)(?!\s*(?:and|&|,)\s*[A-Z]\s+are\b){_NEW_SUBJECT}")
 _NOT = re.compile(r"\s*(?:not|neither|nor|none of|no option|nothing|isn't|never)\b", re.IGNORECASE)
 _BOTH = re.compile(r"\s*(?:both|either|all of|all the|multiple|any of|a combination|two)\b", re.IGNORECASE)
-_WORD_SAID = re.compile(
-    rf"({'|'.join(re.escape(word) for word in sorted({*YES_WORDS, *NO_WORDS}, key=len, reverse=True))})",
-    re.IGNORECASE,
+_YES_OR_NO = re.compile(rf"({YES_OR_NO})", re.IGNORECASE)
+_YES_OR_NO_END = re.compile(
+    rf"\s*(?:\Z|[.,;:!)\]\"'}}\n(→{CLOSE}-])|\s+(?:because|since|as|there|it|wait|indeed|the)\b"
 )
-_SAID_END = re.compile(rf"\s*(?:\Z|[.,;:!)\]\"'}}\n(→{CLOSE}-])|\s+(?:because|since|as|there|it|wait|indeed|the)\b")
-_SAID_BOTH = re.compile(r"\s*(?:/|,|and|or)\s*(?:no|yes)\b", re.IGNORECASE)
+_YES_AND_NO = re.compile(r"\s*(?:/|,|and|or)\s*(?:no|yes)\b", re.IGNORECASE)
 _NO_REPLY = re.compile(
     r"no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|clear|matter"
-    r"|doubt|need|one"
-    r"|thoughts?|conclusion|definit\w+|data|response)\b",
+    r"|doubt|need|one|thoughts?|conclusion|definit\w+|data|response)\b",
     re.IGNORECASE,
 )
 _TEXT_AND = re.compile(
@@ -359,8 +284,6 @@ _TEXT_AND = re.compile(
     re.IGNORECASE,
 )
 _ITEM_GAP = re.compile(r"[ \t]*[).:\-,(→=]*[ \t]*[\"']?")
-
-
 _CUT_WORD = re.compile(r"\w{1,60}\Z")
 _NAMING = re.compile(r"^(?:the )?(?:option|choice|answer|letter|ans)[\s(\[:.=\"']+(?=[A-Za-z]\Z)", re.IGNORECASE)
 
@@ -373,149 +296,123 @@ class Reading:
     why: str = ""
 
 
-def read(text: str, options: OptionSet, *, allow_text: bool = True) -> Reading | None:
-    """Read an answer at the very start of ``text``; None where nothing readable stands there."""
+def answer_at(
+    text: str, start: int, options: OptionSet, *, allow_text: bool = True, reach: int = REACH
+) -> Reading | None:
+    """Read an answer that stands at ``start``; None where nothing readable stands there."""
+    text = text[start : start + reach]
     if len(text) >= REACH:  # a word that the cut goes through must not leave a lone letter behind
-        text = _CUT_WORD.sub("", text[:REACH])
-    found = _FILLER.match(text)
-    start = found.end() if found else 0
-    if options.of_letters and (about := _about_letters(text, start, options)) is not None:
+        text = _CUT_WORD.sub("", text)
+    filler = _FILLER.match(text)
+    at = filler.end() if filler else 0
+    if options.of_letters and (about := _about_letters(text, at, options)) is not None:
         return about
-    if _NOT.match(text, start) and not _text_at(text, start, options):
+    if _NOT.match(text, at) and not _mention_at(text, at, options):
         return None
-    if _BOTH.match(text, start):
+    if _BOTH.match(text, at):
         return Reading(None, SEVERAL)
-    reading = letter_at(text, start, options)
+    reading = letter_at(text, at, options)
     if reading is not None or not allow_text:
         return reading
-    return _said(text, start, options) or _text(text, start, options) or _text(text, 0, options)
+    return _yes_or_no_at(text, at, options) or _text_at(text, at, options) or _text_at(text, 0, options)
 
 
 def _about_letters(text: str, start: int, options: OptionSet) -> Reading | None:
     """An option such as 'Both A and B' in full, which is no answer of two letters."""
-    found = _text_at(text, start, options)
-    if found is None or mentioned(found) not in options.of_letters or re.match(r"\s*\?", text[found.end() :]):
+    mention = _mention_at(text, start, options)
+    if mention is None or letter_of(mention) not in options.of_letters or _asked(text, mention.end()):
         return None
-    return Reading(mentioned(found))
+    return Reading(letter_of(mention))
+
+
+def _asked(text: str, end: int) -> bool:
+    return text[end:].lstrip().startswith("?")
 
 
 def letter_at(text: str, start: int, options: OptionSet) -> Reading | None:
     """Read a letter that is given as an answer at ``start`` (brackets and fillers already skipped)."""
-    found = _LETTER.match(text, start)
-    if found is None:
+    match = _LETTER.match(text, start)
+    if match is None:
         slashed = _SLASHED.match(text, start)
         return Reading(None, SEVERAL) if slashed and slashed[1] != slashed[2] else None
-    letter = found[1].upper()
-    end = found.end()
-    if found[1].islower() and not _ENDED.match(text, end):
+    letter, end = match[1].upper(), match.end()
+    ended = _ENDED.match(text, end) is not None
+    if match[1].islower() and not ended:
         return None
     if letter not in options.letters:
-        outside = found[1].isupper() and letter != "I" and _ENDED.match(text, end)
-        outside = outside or (letter in "DEF" and _ENDED.match(text, end))
+        outside = ended and ((match[1].isupper() and letter != "I") or letter in "DEF")
         return Reading(None, OUTSIDE) if outside else None
     closed = _CLOSERS.match(text, end)
     after = closed.end() if closed else end
     own = own_text_at(text, after, options)
-    if (
-        letter == "A"
-        and after == end
-        and own != "A"
-        and re.match(r"\s+\w", text[end:])
-        and "\n" not in text[end : end + 2]
-    ) and not _AFTER_A.match(text, end):
+    article = letter == "A" and after == end and own != "A" and "\n" not in text[end : end + 2]
+    if article and re.match(r"\s+\w", text[end:]) and not _AFTER_A.match(text, end):
         return None
     further = _FURTHER.match(text, end)
     if further is not None and further[1] != letter and own != letter:
         return Reading(None, SEVERAL)
     if own is not None and own != letter:
         return Reading(None, DISAGREE)
-    if own == letter and (more := _more_text(text, after, options, letter)):
-        return more
+    if own == letter and (mention := _mention_at(text, _after_gap(text, after), options)) is not None:
+        return _second_text(text, mention.end(), options, letter) or Reading(letter)
     return Reading(letter)
 
 
 def own_text_at(text: str, position: int, options: OptionSet) -> str | None:
     """The option whose text stands right after a letter, up to a stop ('B. Noise'), if any."""
-    gap = _ITEM_GAP.match(text, position)
-    start = gap.end() if gap else position
+    start = _after_gap(text, position)
     if options.yes is not None:
-        word = _WORD_SAID.match(text, start)
-        if word is not None and (stop := _stop(text, word.end())) and stop != " ":
-            return options.said(word[1])
-    if options.mention is None:
-        return None
-    found = options.mention.match(text, start)
-    if found is None:
-        return None
-    return mentioned(found) if _stop(text, found.end()) != " " else None
+        word = _YES_OR_NO.match(text, start)
+        if word is not None and _stops(text, word.end()):
+            return options.yes_or_no(word[1])
+    mention = _mention_at(text, start, options)
+    return letter_of(mention) if mention is not None and _stops(text, mention.end()) else None
 
 
-def _stop(text: str, end: int) -> str:
-    """What ends a text: the empty string at the text's end, a space where more words follow."""
-    rest = text[end : end + 3]
-    stripped = rest.lstrip(" \t")
-    if not stripped:
-        return "\n"
-    if stripped[0] in ".,;:!\n)]}\"'|-→([" + CLOSE:
-        return stripped[0]
-    return " "
-
-
-def _more_text(text: str, position: int, options: OptionSet, letter: str) -> Reading | None:
+def _after_gap(text: str, position: int) -> int:
     gap = _ITEM_GAP.match(text, position)
-    found = options.mention.match(text, gap.end() if gap else position) if options.mention else None
-    if found is None:
-        return None
-    return _second(text, found.end(), options, letter)
+    return gap.end() if gap else position
 
 
-def _second(text: str, end: int, options: OptionSet, letter: str) -> Reading | None:
+def _stops(text: str, end: int) -> bool:
+    """Whether the text, a line or a clause ends at ``end``: no further words follow."""
+    rest = text[end : end + 3].lstrip(" \t")
+    return not rest or rest[0] in ".,;:!\n)]}\"'|-→([" + CLOSE
+
+
+def _second_text(text: str, end: int, options: OptionSet, letter: str) -> Reading | None:
     """SEVERAL where another option's text is joined to the first one."""
     joined = _TEXT_AND.match(text, end)
-    if joined is None or options.mention is None:
-        return None
-    other = options.mention.match(text, joined.end())
-    if other is None or mentioned(other) == letter:
-        return None
-    return Reading(None, SEVERAL)
+    other = _mention_at(text, joined.end(), options) if joined is not None else None
+    return Reading(None, SEVERAL) if other is not None and letter_of(other) != letter else None
 
 
-def _said(text: str, start: int, options: OptionSet) -> Reading | None:
-    if options.yes is None:
+def _yes_or_no_at(text: str, start: int, options: OptionSet) -> Reading | None:
+    word = _YES_OR_NO.match(text, start) if options.yes is not None else None
+    if word is None or _NO_REPLY.match(text, start):
         return None
-    found = _WORD_SAID.match(text, start)
-    if found is None or _NO_REPLY.match(text, start):
-        return None
-    if _SAID_BOTH.match(text, found.end()):
+    if _YES_AND_NO.match(text, word.end()):
         return Reading(None, SEVERAL)
-    if not _SAID_END.match(text, found.end()):
-        return None
-    return Reading(options.said(found[1]))
+    return Reading(options.yes_or_no(word[1])) if _YES_OR_NO_END.match(text, word.end()) else None
 
 
-def _text_at(text: str, start: int, options: OptionSet) -> re.Match[str] | None:
+def _mention_at(text: str, start: int, options: OptionSet) -> re.Match[str] | None:
     return options.mention.match(text, start) if options.mention else None
 
 
-def _text(text: str, start: int, options: OptionSet) -> Reading | None:
-    for position in (start, _after_text_filler(text, start)):
-        found = _text_at(text, position, options)
-        if found is not None:
-            letter = mentioned(found)
-            # 'None of the above', 'none of these fit' speak of the options, not of the option 'None'.
-            if letter == options.nothing and re.match(
-                r"\s+of\s+(?:the|these|those|them|my|your|all|what)\b", text[found.end() :]
-            ):
-                return None
-            if re.match(r"\s*\?", text[found.end() :]):
-                return None
-            return _second(text, found.end(), options, letter) or Reading(letter)
+def _text_at(text: str, start: int, options: OptionSet) -> Reading | None:
+    filler = _TEXT_FILLER.match(text, start)
+    for position in (start, filler.end() if filler else start):
+        mention = _mention_at(text, position, options)
+        if mention is None:
+            continue
+        letter, after = letter_of(mention), text[mention.end() :]
+        # 'None of the above', 'none of these fit' speak of the options, not of the option 'None'.
+        of_options = re.match(r"\s+of\s+(?:the|these|those|them|my|your|all|what)\b", after)
+        if (letter == options.nothing and of_options) or _asked(text, mention.end()):
+            return None
+        return _second_text(text, mention.end(), options, letter) or Reading(letter)
     return None
-
-
-def _after_text_filler(text: str, start: int) -> int:
-    found = _TEXT_FILLER.match(text, start)
-    return found.end() if found else start
 
 
 def read_whole(text: str, options: OptionSet) -> Reading | None:
@@ -525,24 +422,14 @@ def read_whole(text: str, options: OptionSet) -> Reading | None:
         return None
     text = _NAMING.sub("", text)
     if len(text) == 1 and text.isascii() and text.isalpha():
-        return _single(text, options)
-    letter = options.exact(text)
-    if letter is not None:
-        return Reading(letter)
-    if (said := options.said(text)) is not None:
-        return Reading(said)
-    if options.mention is not None and (found := options.mention.fullmatch(text)) is not None:
-        return Reading(mentioned(found))
-    words = text.split()
-    if len(words) > 1 and all(word.strip(".,)") == words[0].strip(".,)") for word in words[1:]):
-        return read_whole(words[0], options)
-    if (letter := options.part(text)) is not None:
-        return Reading(letter)
-    return None
-
-
-def _single(text: str, options: OptionSet) -> Reading | None:
-    letter = text.upper()
-    if letter in options.letters:
-        return Reading(letter)
-    return Reading(None, OUTSIDE)
+        letter = text.upper()
+        return Reading(letter) if letter in options.letters else Reading(None, OUTSIDE)
+    if (whole := options.exact(text) or options.yes_or_no(text)) is not None:
+        return Reading(whole)
+    if options.mention is not None and (mention := options.mention.fullmatch(text)) is not None:
+        return Reading(letter_of(mention))
+    words = [word.strip(".,)") for word in text.split()]
+    if len(words) > 1 and len(set(words)) == 1:
+        return read_whole(text.split()[0], options)
+    part = options.part(text)
+    return Reading(part) if part is not None else None
