@@ -1,19 +1,17 @@
-import io
 import json
 import re
 import warnings
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.figures import draw as heatmap
-from medqbench_vlmeval.report.figures import draw as radar
 from medqbench_vlmeval.report.figures import themed_svgs, write_figures
-from medqbench_vlmeval.report.figures.draw import colour_range
-from medqbench_vlmeval.report.figures.plots import Confusion, caption_of, figures_of
-from medqbench_vlmeval.report.figures.style import drawing, look_of
+from medqbench_vlmeval.report.figures.draw import colour_range, draw
+from medqbench_vlmeval.report.figures.plots import Confusion, caption_of, figures_of, notes_of
+from medqbench_vlmeval.report.figures.style import drawing_settings, look_of, safe_svg, text_width, wrapped
 from medqbench_vlmeval.report.standings import run_labels, shortened
 from medqbench_vlmeval.runs.result import parts_of
 from tests.report.examples import combined_score, perception_score
@@ -251,17 +249,11 @@ def test_inline_figures_follow_the_page(written):
 
 
 def test_a_dozen_runs_get_a_panel_each():
-    radar_only = {"groups": {"modality": perception()["groups"]["modality"]}, "findings": {}}
-    figure = next(iter(figures_of([perception(f"Model {n}", n, **radar_only) for n in range(12)])))
-    from medqbench_vlmeval.report.figures import draw as radar
-    from medqbench_vlmeval.report.figures.style import drawing
-
-    with drawing():
-        drawn = radar.draw_radar(figure)
-        out = io.BytesIO()
-        drawn.savefig(out, format="svg")
-    assert len(drawn.axes) == 12
-    assert drawn.get_figwidth() == 7.2
+    radar = named([perception(f"Model {n}", n) for n in range(12)])["radar_modality_perception"]
+    with drawing_settings():
+        drawing = draw(radar).drawing
+    assert len(drawing.axes) == 12
+    assert drawing.get_figwidth() == 7.2
 
 
 def test_nearly_equal_numbers_look_so():
@@ -312,34 +304,66 @@ def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
     assert "The largest groups are drawn, 5 more are in the workbooks." in caption_of(plots["heatmap"])
 
 
-@pytest.mark.parametrize(("n", "runs"), [(4, 2), (14, 2), (14, 5)])
-def test_names_of_groups_stay_inside_and_apart(n, runs):
-    plots = {figure.kind: figure for figure in figures_of(many_groups(n, runs)) if not isinstance(figure, Confusion)}
-    with drawing():
-        for draw, plot in ((heatmap.draw_heatmap, plots["heatmap"]), (radar.draw_radar, plots["radar"])):
-            drawn = draw(plot)
-            drawn.set_dpi(300)  # at fewer dots letters are rounded to whole ones
-            drawn.draw_without_rendering()
-            room = drawn.bbox.padded(1)
-            texts = [*drawn.texts, *(text for axes in drawn.axes for text in axes.texts)]
-            boxes = [text.get_window_extent() for text in texts if re.match(r"\d\d( |….*…|…)", text.get_text())]
-            assert boxes
-            for place, box in enumerate(boxes):
-                assert room.x0 <= box.x0 and box.x1 <= room.x1
-                assert not any(box.padded(-1).overlaps(other) for other in boxes[:place])
-            legend = [text.get_window_extent() for text in drawn.texts if text.get_text().startswith("Model-")]
-            assert not any(box.overlaps(name) for box in boxes for name in legend)
+def texts_of(drawing):
+    """All that is written in a drawing, with its box in dots."""
+    drawing.draw_without_rendering()
+    texts = [text for text in drawing.findobj(Text) if text.get_visible() and text.get_text()]
+    return [(text.get_text(), text.get_window_extent()) for text in texts]
+
+
+@pytest.mark.parametrize(("n", "runs"), [(4, 2), (14, 2), (4, 5), (14, 5)])
+@pytest.mark.parametrize("kind", ["bars", "heatmap", "radar", "curve", "confusion"])
+def test_texts_stay_inside_and_apart(kind, n, runs):
+    (figure,) = [figure for figure in figures_of(many_groups(n, runs)) if figure.kind == kind]
+    with drawing_settings():
+        sheet = draw(figure)
+        room = sheet.box.transformed(sheet.drawing.dpi_scale_trans)
+        found = texts_of(sheet.drawing)
+    for place, (text, box) in enumerate(found):
+        assert room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1, text
+        overlapping = [other for other, at in found[:place] if box.padded(-1).overlaps(at)]
+        assert not overlapping, (text, overlapping)
+
+
+def test_names_around_a_small_radar_are_numbers_where_they_are_long_or_many():
+    """Five runs have a panel each; the notes say which number is which group."""
+    (radar,) = [figure for figure in figures_of(many_groups(14, 5)) if figure.kind == "radar"]
+    assert radar.numbered
+    assert "(1) 02 a modality with quite a long name 42, (2) 03 a modality" in ". ".join(notes_of(radar))
 
 
 def test_known_modalities_are_named_in_full():
-    score = perception()
-    score["groups"]["modality"] = {
-        name: cell(20, 40) for name in ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
-    }
+    names = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
+    score = perception(groups={"modality": {name: cell(20, 40) for name in names}})
     for scores in ([score], [{**score, "model": f"m{run}"} for run in range(5)]):
-        plots = {figure.kind: figure for figure in figures_of(scores) if not isinstance(figure, Confusion)}
-        with drawing():
-            for drawn in (heatmap.draw_heatmap(plots["heatmap"]), radar.draw_radar(plots["radar"])):
-                texts = " ".join(text.get_text() for axes in drawn.axes for text in axes.texts)
-                texts += " ".join(text.get_text() for text in drawn.texts)
-                assert "Histopathology" in texts and "Endoscopy" in texts and "Fundus" in texts
+        for figure in figures_of(scores):
+            if figure.kind in ("radar", "heatmap"):
+                with drawing_settings():
+                    words = " ".join(text for text, _ in texts_of(draw(figure).drawing))
+                assert all(name in words for name in names), figure.kind
+
+
+def test_lines_break_behind_blanks_and_marks_else_anywhere():
+    with drawing_settings():
+        lines = wrapped("qwen2_5-vl-7b is a model; " + "x" * 60, 1.0, 6.5).split("\n")
+        assert lines[0] == "qwen2_5-vl-7b is a"
+        assert lines[1] == "model;"
+        assert "".join(lines[2:]) == "x" * 60
+        assert all(text_width(line, 6.5) <= 1.0 for line in lines)
+
+
+def test_figures_keep_drawing_and_lose_everything_else():
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 300 150">'
+        "<title>T</title><script>alert(1)</script><style>*{}</style><foreignObject><p>x</p></foreignObject>"
+        '<image xlink:href="https://example.invalid/x.png"/><a xlink:href="javascript:x"><text>in a link</text></a>'
+        '<g onclick="alert(1)" style="fill: currentColor; background: url(//example.invalid); font: bold 9px Sans">'
+        '<use xlink:href="#m1"/><use xlink:href="other.svg#m1"/><rect fill="url(#p)" stroke="URL( \'//x\')"/>'
+        "<text>a &lt;b&gt; c</text></g></svg>"
+    )
+    safe = safe_svg(svg, "a-")
+    assert ElementTree.tostring(safe, encoding="unicode") == (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 150"><g fill="currentColor" font-weight="bold" '
+        'font-size="9px" font-family="Sans"><use href="#a-m1" /><use /><rect fill="url(#a-p)" />'
+        "<text>a &lt;b&gt; c</text></g></svg>"
+    )

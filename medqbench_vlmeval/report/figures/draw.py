@@ -1,21 +1,21 @@
-"""Bars with intervals: a panel a measure, a bar a run, names once on the left, numbers beside the bars."""
+"""Draws each kind of figure, and writes all that results support into files or as SVG for a page."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import write_bytes, write_text
-from medqbench_vlmeval.report.figures import style as svg
 from medqbench_vlmeval.report.figures.plots import (
     BARS,
-    CURVE,
     HEATMAP,
+    MATRICES_MOST,
+    PANELS_MOST,
     RADAR,
     Confusion,
     Figure,
@@ -27,25 +27,22 @@ from medqbench_vlmeval.report.figures.plots import (
     figures_of,
     group_name,
     share_words,
-    title_of,
 )
 from medqbench_vlmeval.report.figures.style import (
     FAINT,
     INK,
     LINE_HEIGHT,
     MARGIN,
-    MUTED,
     ONE_COLUMN,
     REFERENCE_DASHES,
     SMALL_SIZE,
     TEXT_SIZE,
     TWO_COLUMNS,
-    Canvas,
-    drawing,
+    Sheet,
+    drawing_settings,
     fitted,
-    label_room,
-    light_grid,
     look_of,
+    new_drawing,
     text_width,
     wrapped,
 )
@@ -56,36 +53,24 @@ from medqbench_vlmeval.runs.result import OVERALL, Point, top_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
+    from matplotlib.lines import Line2D
+
+CAPTIONS = "captions.md"
+
+_HEAD, _FOOT = 0.38, 0.2  # inches above and below the rows of bars and cells
+_COLUMNS = 4  # panels beside each other
+_TINY = 5.0
 
 
-_ROW = 0.2
-_HEAD, _FOOT = 0.3, 0.22
-_NUMBER = 0.34  # inches for the number beside a bar
-_GAP = 0.11
-
-
-def draw_bars(plot: Plot) -> Drawing:
-    """The figure, inside ``style.drawing()``."""
-    names = [run.shown for run in plot.runs]
-    rows = _ROW * len(names)
-    canvas = Canvas(plot, TWO_COLUMNS, _HEAD + rows + _FOOT, plot.references)
-    left = MARGIN + label_room(names) + 0.1
-    pitch = (TWO_COLUMNS - left - MARGIN) / len(plot.groups)
-    for row, name in enumerate(names):
-        canvas.text(left - 0.08, canvas.top + _HEAD + (row + 0.5) * _ROW, name, ha="right", va="center_baseline")
-    for column, group in enumerate(plot.groups):
-        x = left + column * pitch
-        canvas.text(x, canvas.top + 0.1, group, weight="bold", va="center_baseline")
-        n = f"n = {count_words(plot.counts(group))}"
-        canvas.text(x, canvas.top + 0.22, n, size=SMALL_SIZE, alpha=MUTED, va="center_baseline")
-        width = pitch - _NUMBER - _GAP
-        axes = canvas.axes(x, canvas.top + _HEAD, width, rows)
-        _panel(axes, plot, group)
-        for row, run in enumerate(plot.runs):
-            words = number_words(plot.task, run.points.get(group))
-            y = canvas.top + _HEAD + (row + 0.5) * _ROW
-            canvas.text(x + width + _NUMBER, y, words, size=SMALL_SIZE, ha="right", va="center_baseline")
-    return canvas.drawing
+def draw(figure: Figure) -> Sheet:
+    """The drawn figure, inside ``style.drawing_settings()``."""
+    if isinstance(figure, Confusion):
+        return _draw_confusion(figure)
+    if figure.kind == BARS:
+        return _draw_bars(figure)
+    if figure.kind == HEATMAP:
+        return _draw_heatmap(figure)
+    return _draw_lines(figure)
 
 
 def number_words(task: Task, point: Point | None) -> str:
@@ -95,384 +80,222 @@ def number_words(task: Task, point: Point | None) -> str:
     return f"{'*' if point.few else ''}{value_text(point.value, task)}"
 
 
-def _panel(axes: Axes, plot: Plot, group: str) -> None:
-    top = top_of(plot.task, group)
-    for row, run in enumerate(plot.runs):
-        point = run.points.get(group)
-        if point is None or point.value is None:
-            continue
-        look = look_of(run.place)
-        # The fill of few samples is paler; the outline stays.
-        axes.barh(row, point.value, 0.68, color=look.colour, alpha=0.35 if point.few else 1, linewidth=0)
-        axes.barh(row, point.value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
-        if point.ends:
-            _whisker(axes, point.ends, row)
-    for place, reference in enumerate(plot.references):
-        if group in reference.values:
-            dashes = REFERENCE_DASHES[place % len(REFERENCE_DASHES)]
-            axes.axvline(reference.values[group], color=INK, linewidth=0.9, linestyle=dashes)
-    axes.set_xlim(0, top)
-    axes.set_ylim(len(plot.runs) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.set_xticks([0, top / 2, top], labels=[f"{tick:g}" for tick in (0, top / 2, top)])
-    axes.tick_params(labelsize=SMALL_SIZE)
-    light_grid(axes, "x")
+def _head(plot: Plot, group: str, width: float, size: float = TEXT_SIZE) -> str:
+    return f"{fitted(group_name(group), width, size)}\nn = {count_words(plot.counts(group))}"
 
 
-def _whisker(axes: Axes, ends: tuple[float, float], row: int) -> None:
-    axes.plot(
-        ends, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4, markeredgewidth=0.9, clip_on=False
-    )
-
-
-# One panel with all runs where they are few, a panel a run with the others in grey where they are many.
-
-
-_PANELS_MOST = 24  # panels
-
-_BREAKS = frozenset("-_/.…:")
-
-# Draws runs into axes; the second sequence stands behind them.
-Painter = Callable[["Axes", Plot, Sequence[Run], Sequence[Run]], None]
-
-
-def draw_panels(plot: Plot, paint: Painter, tall: float, small: float) -> Drawing:
-    """The figure, inside ``style.drawing()``.
-
-    Args:
-        paint: draws the runs of a panel in front of the others.
-        tall: height of the one panel, inches.
-        small: height of each of many panels, inches.
-    """
-    if plot.together:
-        return _together(plot, paint, tall)
-    return _apart(plot, paint, small)
-
-
-def _together(plot: Plot, paint: Painter, height: float) -> Drawing:
-    key = 0.36
-    keys = [wrapped(run.shown, ONE_COLUMN - 2 * MARGIN - key - 0.06, TEXT_SIZE) for run in plot.runs]
-    legend = sum(map(len, keys)) * LINE_HEIGHT if len(plot.runs) > 1 else LINE_HEIGHT
-    canvas = Canvas(plot, ONE_COLUMN, height + legend + 0.05, plot.references)
-    paint(canvas.axes(MARGIN, canvas.top, ONE_COLUMN - 2 * MARGIN, height), plot, plot.runs, ())
-    y = canvas.top + height + 0.05 + LINE_HEIGHT / 2
-    for run, lines in zip(plot.runs, keys, strict=True):
-        _key(canvas, y, key, run)
-        for line in lines:
-            canvas.text(MARGIN + key + 0.06, y, line, va="center_baseline")
-            y += LINE_HEIGHT
-    return canvas.drawing
-
-
-def _key(canvas: Canvas, y: float, width: float, run: Run) -> None:
+def _reference_keys(plot: Plot, width: float) -> list[Line2D]:
     from matplotlib.lines import Line2D
 
+    return [
+        Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=_key(reference.label, width))
+        for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False)
+    ]
+
+
+def _key(label: str, width: float) -> str:
+    return wrapped(label, width - 2 * MARGIN - 0.45, TEXT_SIZE)
+
+
+# Bars: a panel a measure, a bar a run, names once on the left, numbers beside the bars.
+
+
+def _draw_bars(plot: Plot) -> Sheet:
+    drawing = new_drawing(TWO_COLUMNS, _HEAD + 0.2 * len(plot.runs) + _FOOT)
+    panels: Sequence[Axes] = drawing.subplots(1, len(plot.groups), squeeze=False)[0]
+    for axes, group in zip(panels, plot.groups, strict=True):
+        axes.set_title(_head(plot, group, 1.2), loc="left")
+        for row, run in enumerate(plot.runs):
+            point = run.points.get(group)
+            words = number_words(plot.task, point)
+            # Behind the bars' end, right of the axes.
+            place = {"transform": axes.get_yaxis_transform(), "va": "center_baseline", "size": SMALL_SIZE}
+            axes.text(1.07, row, words, **place)  # type: ignore[arg-type]
+            if point is not None and point.value is not None:
+                _bar(axes, row, point, run)
+        for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
+            if group in reference.values:
+                axes.axvline(reference.values[group], color=INK, linewidth=0.9, linestyle=dashes)
+        top = top_of(plot.task, group)
+        axes.set(xlim=(0, top), ylim=(len(plot.runs) - 0.5, -0.5))
+        axes.set_xticks([0, top / 2, top], labels=[f"{tick:g}" for tick in (0, top / 2, top)])
+        first = axes is panels[0]
+        axes.set_yticks(range(len(plot.runs)), labels=[run.shown if first else "" for run in plot.runs])
+        axes.tick_params("y", length=0, labelsize=TEXT_SIZE)
+        axes.grid(axis="x")
+    return Sheet(plot, drawing, _reference_keys(plot, TWO_COLUMNS))
+
+
+def _bar(axes: Axes, row: int, point: Point, run: Run) -> None:
     look = look_of(run.place)
-    xs = [MARGIN / canvas.width, (MARGIN + width / 2) / canvas.width, (MARGIN + width) / canvas.width]
-    line = Line2D(
-        xs,
-        [1 - y / canvas.height] * 3,
-        color=look.colour,
-        linestyle=look.dashes,
-        marker=look.marker,
-        markevery=[1],
-        markersize=4,
-        markeredgecolor=INK,
-        markeredgewidth=0.4,
-    )
-    canvas.drawing.add_artist(line)
+    # The fill of few samples is paler; the outline stays.
+    axes.barh(row, point.value or 0, 0.68, color=look.colour, alpha=0.35 if point.few else 1, linewidth=0)
+    axes.barh(row, point.value or 0, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
+    if point.ends:
+        axes.plot(point.ends, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
 
 
-def _apart(plot: Plot, paint: Painter, small: float) -> Drawing:
-    shown = plot.runs[:_PANELS_MOST]
-    pitch = (TWO_COLUMNS - 2 * MARGIN) / _COLUMNS
-    titles = [broken(run.shown, pitch - 0.1) for run in shown]
-    rows = [range(start, min(start + _COLUMNS, len(shown))) for start in range(0, len(shown), _COLUMNS)]
-    heads = [max(len(titles[at]) for at in row) * LINE_HEIGHT + 0.04 for row in rows]
-    left_out = len(plot.runs) - len(shown)
-    content = sum(heads) + len(rows) * small + (LINE_HEIGHT if left_out else 0)
-    canvas = Canvas(plot, TWO_COLUMNS, content, plot.references)
-    y = canvas.top
-    for row, head in zip(rows, heads, strict=True):
-        for column, at in enumerate(row):
-            x = MARGIN + column * pitch
-            above = head - 0.04 - len(titles[at]) * LINE_HEIGHT
-            for line, words in enumerate(titles[at]):
-                middle = y + above + (line + 0.5) * LINE_HEIGHT
-                canvas.text(x + pitch / 2, middle, words, ha="center", va="center_baseline")
-            others = [run for run in shown if run is not shown[at]]
-            paint(canvas.axes(x, y + head, pitch - 0.06, small), plot, [shown[at]], others)
-        y += head + small
-    if left_out:
-        words = f"and {left_out} more, which are in the heat map and the tables"
-        canvas.text(MARGIN, y + LINE_HEIGHT / 2, words, size=SMALL_SIZE, va="center_baseline")
-    return canvas.drawing
+# Radar and curve: a line a run over the groups, with intervals; one panel with all runs where they are few, a panel a
+# run with the others in grey where they are many.
 
 
-def broken(label: str, width: float) -> list[str]:
-    """A label in lines of at most ``width`` inches, broken at blanks, else behind a mark such as '-', else anywhere."""
-    lines: list[str] = []
-    for line in wrapped(label, width, TEXT_SIZE):
-        rest = line
-        while rest:
-            end = len(rest)
-            while end > 1 and text_width(rest[:end], TEXT_SIZE) > width:
-                end -= 1
-            if end < len(rest):
-                end = max((at for at in range(end // 2, end + 1) if rest[at - 1 : at] in _BREAKS), default=end)
-            lines.append(rest[:end])
-            rest = rest[end:]
-    return lines
+def _draw_lines(plot: Plot) -> Sheet:
+    from matplotlib.lines import Line2D
+
+    radar = plot.kind == RADAR
+    paint = partial(_paint_radar if radar else _paint_curve, plot=plot)
+    projection = {"projection": "polar"} if radar else None
+    if not plot.together:
+        shown = plot.runs[:PANELS_MOST]
+        heads = [wrapped(run.shown, TWO_COLUMNS / _COLUMNS - 0.1, TEXT_SIZE) for run in shown]
+        drawing, panels = _grid(heads, 1.35 if radar else 1.25, projection)
+        for axes, run in zip(panels, shown, strict=True):
+            paint(axes, runs=[run], others=[other for other in shown if other is not run])
+        return Sheet(plot, drawing, _reference_keys(plot, TWO_COLUMNS))
+    drawing = new_drawing(ONE_COLUMN, 2.25 if radar else 1.95)
+    paint(drawing.add_subplot(**projection or {}), runs=plot.runs, others=())
+    keys = []
+    for run in plot.runs:
+        look = look_of(run.place)
+        key = Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=4)
+        key.set(markeredgecolor=INK, markeredgewidth=0.4, label=_key(run.shown, ONE_COLUMN))
+        keys.append(key)
+    return Sheet(plot, drawing, [*keys, *_reference_keys(plot, ONE_COLUMN)])
 
 
-# A polygon a run over the modalities, with intervals on the spokes.
+def _grid(heads: Sequence[str], height: float, projection: dict[str, str] | None = None) -> tuple[Drawing, list[Axes]]:
+    """Panels with heads, ``height`` inches each below its head."""
+    columns = min(_COLUMNS, len(heads))
+    rows = math.ceil(len(heads) / columns)
+    lines = 1 + max(head.count("\n") for head in heads)
+    drawing = new_drawing(TWO_COLUMNS * columns / _COLUMNS, rows * (height + lines * LINE_HEIGHT))
+    panels = list(drawing.subplots(rows, columns, squeeze=False, subplot_kw=projection).flat)
+    for axes in panels[len(heads) :]:
+        axes.remove()
+    for axes, head in zip(panels, heads, strict=False):
+        axes.set_title(head)
+    return drawing, panels[: len(heads)]
 
 
-_RINGS = 4
-_FEW = 5
-_APART = 0.028  # radii between the interval bars of two runs on one spoke
-
-
-def draw_radar(plot: Plot) -> Drawing:
-    """The figure, inside ``style.drawing()``."""
-    return draw_panels(plot, _paint, tall=2.55, small=1.5)
-
-
-def scale_end(plot: Plot) -> float:
-    """The outermost ring: the first round number that all values, intervals and references lie within."""
-    step = 20.0 if plot.task is Task.PERCEPTION else 1.0
-    points = [point for run in plot.runs for point in run.points.values()]
-    ends = [end for point in points for end in (point.value, point.high) if end is not None]
-    ends += [value for reference in plot.references for value in reference.values.values()]
-    return min(top_of(plot.task, plot.groups[0]), step * max(1, math.ceil(max(ends) / step)))
-
-
-def _paint(axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -> None:
-    end = scale_end(plot)
-    together = plot.together
-    axes.set_axis_off()
-    axes.set_aspect("equal")
-    _limit(axes, plot)
-    _web(axes, plot, end, together)
-    for place, reference in enumerate(plot.references):
-        value = next(iter(reference.values.values())) / end
-        circle = [_at(value, step / 120) for step in range(121)]
-        axes.plot(*zip(*circle, strict=True), color=INK, linewidth=0.7, linestyle=REFERENCE_DASHES[place])
-    for run in others:
-        for piece in _pieces(plot, run, end):
-            axes.plot(*zip(*piece, strict=True), color=INK, alpha=FAINT, linewidth=0.6)
-    for at, run in enumerate(runs):
-        _polygon(axes, plot, run, end, (at - (len(runs) - 1) / 2) * _APART)
-
-
-def _web(axes: Axes, plot: Plot, end: float, named: bool) -> None:
-    spokes = [place / len(plot.groups) for place in range(len(plot.groups))]
-    for ring in range(1, _RINGS + 1):
-        corners = [_at(ring / _RINGS, turn) for turn in (*spokes, 0.0)]
-        axes.plot(*zip(*corners, strict=True), color=INK, alpha=FAINT, linewidth=0.4)
-        if ring in (_RINGS // 2, _RINGS):
-            x, y = _at(ring / _RINGS, 0)
-            words = f"{end * ring / _RINGS:g}"
-            axes.text(x + 0.03, y - 0.01, words, size=SMALL_SIZE - 0.6, alpha=MUTED, va="top")
-    for turn, group in zip(spokes, plot.groups, strict=True):
-        axes.plot(*zip((0, 0), _at(1, turn), strict=True), color=INK, alpha=FAINT, linewidth=0.4)
-        x, y = _at(1.1 if named else 1.13, turn)
-        side = "center" if abs(x) < 0.1 else "left" if x > 0 else "right"
-        level = "bottom" if y > 0.9 else "top" if y < -0.7 else "center"
-        size = TEXT_SIZE if named else SMALL_SIZE - 0.8
-        words = fitted(group_name(group), _room(axes, x, len(plot.groups)) + _beyond(plot), size)
-        if plot.counted:
-            words += f"\nn = {count_words(plot.counts(group))}"
-        axes.text(x, y, words, ha=side, va=level, size=size, linespacing=1.05)
-
-
-def _limit(axes: Axes, plot: Plot) -> None:
-    named = plot.together
-    reach = 1.28 if named else 1.3
-    # Of an even number of spokes one points down, and its name stands below the drawing.
-    below = 0.0 if len(plot.groups) % 2 else 0.24 if plot.counted else 0.12
-    axes.set_xlim(-reach, reach)
-    axes.set_ylim((-1.1 if named else -1.15) - below, 1.33 if named else 1.28)
-
-
-def _beyond(plot: Plot) -> float:
-    """Inches by which a name may stand out of its panel: into the margin, or between two panels."""
-    if plot.together:
-        return 0.06
-    # Few names do not meet their neighbours'.
-    return 0.1 if len(plot.groups) <= _FEW else 0.03
-
-
-def _room(axes: Axes, x: float, spokes: int) -> float:
-    """Inches for a name at ``x``: to the side of the drawing, above and below it to the neighbours' names."""
-    drawing: Any = axes.figure
-    box, (low, high) = axes.get_position(original=True), axes.get_ylim()
-    inch = drawing.get_figheight() * box.height / (high - low)
-    side = drawing.get_figwidth() * box.width / 2
-    if abs(x) >= 0.1:
-        return float(side - abs(x) * inch)
-    return float(min(2 * side, 2 * math.sin(2 * math.pi / spokes) * inch))
-
-
-def _polygon(axes: Axes, plot: Plot, run: Run, end: float, aside: float) -> None:
-    look = look_of(run.place)
-    for piece in _pieces(plot, run, end):
-        axes.plot(*zip(*piece, strict=True), color=look.colour, linestyle=look.dashes, linewidth=1.1)
-    for place, group in enumerate(plot.groups):
-        point = run.points.get(group)
-        if point is None or point.value is None:
-            continue
-        turn = place / len(plot.groups)
-        if point.ends:
-            _radar_whisker(axes, point.ends, end, turn, aside, look.colour)
-        axes.plot(
-            *zip(_at(point.value / end, turn), strict=True),
-            marker=look.marker,
-            markersize=3.6,
-            markerfacecolor="none" if point.few else look.colour,
-            markeredgecolor=look.colour if point.few else INK,
-            markeredgewidth=0.9 if point.few else 0.4,
-        )
-
-
-def _radar_whisker(axes: Axes, values: tuple[float, float], end: float, turn: float, aside: float, colour: str) -> None:
-    # Beside the spoke, so that those of several runs do not lie on one another.
-    across = (math.cos(2 * math.pi * turn) * aside, -math.sin(2 * math.pi * turn) * aside)
-    ends = [_at(value / end, turn) for value in values]
-    axes.plot(*zip(*((x + across[0], y + across[1]) for x, y in ends), strict=True), color=colour, linewidth=0.9)
-
-
-def _pieces(plot: Plot, run: Run, end: float) -> list[list[tuple[float, float]]]:
-    """The closed polygon, or what is left of it between groups without a number."""
-    values = [run.points[group].value if group in run.points else None for group in plot.groups]
-    corners = [None if value is None else _at(value / end, place / len(values)) for place, value in enumerate(values)]
-    pairs = zip(corners, [*corners[1:], corners[0]], strict=True)
-    if all(corners):
-        return [[corner for corner in [*corners, corners[0]] if corner is not None]]
-    return [[one, other] for one, other in pairs if one is not None and other is not None]
-
-
-def _at(radius: float, turn: float) -> tuple[float, float]:
-    """The place at a radius (0-1) and a turn (0-1, clockwise from the top)."""
-    return radius * math.sin(2 * math.pi * turn), radius * math.cos(2 * math.pi * turn)
-
-
-# A line a run over the grades of severity, with intervals.
-
-
-_CURVE_APART = 0.07  # of the step between two grades, between two runs
-
-
-def draw_curve(plot: Plot) -> Drawing:
-    """The figure, inside ``style.drawing()``."""
-    return draw_panels(plot, _curve_paint, tall=1.95, small=1.25)
-
-
-def limits(plot: Plot) -> tuple[float, float]:
-    """Round ends of the scale that hold all values, intervals and references."""
-    step = 10.0 if plot.task is Task.PERCEPTION else 0.5
+def scale(plot: Plot) -> tuple[float, float]:
+    """Round ends of the scale that hold all values, intervals and references; a radar begins at 0."""
+    radar, percent = plot.kind == RADAR, plot.task is Task.PERCEPTION
+    step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
     points = [point for run in plot.runs for point in run.points.values()]
     ends = [end for point in points for end in (point.value, point.low, point.high) if end is not None]
     ends += [value for reference in plot.references for value in reference.values.values()]
-    low, high = step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
+    low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
     top = top_of(plot.task, plot.groups[0])
-    return max(0.0, low if high > low else low - step), min(top, high) if high > low else min(top, high + step)
+    return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))
 
 
-def _curve_paint(axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -> None:
-    together = plot.together
-    box = axes.get_position()
-    # Room for the numbers on the left and the grades below.
-    left, below = (0.09, 0.17) if together else (0.17, 0.2)
-    axes.set_position(
-        (box.x0 + left * box.width, box.y0 + below * box.height, (1 - left) * box.width, (0.97 - below) * box.height)
-    )
-    low, high = limits(plot)
-    for place, reference in enumerate(plot.references):
+def _paint_radar(axes: Any, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -> None:
+    turns = [2 * math.pi * place / len(plot.groups) for place in range(len(plot.groups))]
+    _, end = scale(plot)
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    axes.set_ylim(0, end)
+    axes.spines[:].set_visible(False)
+    rings = [end * share for share in (0.25, 0.5, 0.75, 1)]
+    axes.set_rgrids(rings, ["", f"{rings[1]:g}", "", f"{rings[3]:g}"], angle=180 / len(turns), size=_TINY, alpha=0.75)
+    size = TEXT_SIZE if plot.together else _TINY
+    half, radius = (ONE_COLUMN / 2, 0.85) if plot.together else (TWO_COLUMNS / _COLUMNS / 2, 0.42)
+    rooms = [half - MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
+    labels = [fitted(group_name(group), room, size) for group, room in zip(plot.groups, rooms, strict=True)]
+    if plot.counted:
+        labels = [_head(plot, group, room) for group, room in zip(plot.groups, rooms, strict=True)]
+    elif plot.numbered:
+        labels = [str(place) for place in range(1, len(turns) + 1)]
+    _, names = axes.set_thetagrids([math.degrees(turn) for turn in turns], labels, size=size)
+    axes.tick_params("x", pad=-4 if plot.together else -5)
+    for name, turn in zip(names, turns, strict=True):
+        across, up = math.sin(turn), math.cos(turn)
+        name.set_ha("center" if abs(across) < 0.1 else "left" if across > 0 else "right")
+        name.set_va("bottom" if up > 0.9 else "top" if up < -0.9 else "center")
+    for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
         value = next(iter(reference.values.values()))
-        axes.axhline(value, color=INK, linewidth=0.8, linestyle=REFERENCE_DASHES[place])
+        circle = [math.radians(3 * step) for step in range(121)]
+        axes.plot(circle, [value] * len(circle), color=INK, linewidth=0.7, linestyle=dashes)
+    _paint_lines(axes, plot, runs, others, turns, apart=0.04)
+
+
+def _paint_curve(axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -> None:
+    places = range(len(plot.groups))
+    for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
+        axes.axhline(next(iter(reference.values.values())), color=INK, linewidth=0.8, linestyle=dashes)
+    axes.set(xlim=(-0.35, len(plot.groups) - 0.65), ylim=scale(plot))
+    axes.set_xticks(places, labels=[_head(plot, group, 1) if plot.counted else group for group in plot.groups])
+    axes.grid(axis="y")
+    _paint_lines(axes, plot, runs, others, places, apart=0.07)
+
+
+def _paint_lines(
+    axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run], places: Sequence[float], apart: float
+) -> None:
+    """The runs' values over ``places``; several runs stand ``apart``, so that intervals do not lie on one another."""
     for run in others:
-        xs, ys = _path(plot, run)
-        axes.plot(xs, ys, color=INK, alpha=FAINT, linewidth=0.6)
+        axes.plot(*_path(plot, run, places), color=INK, alpha=FAINT, linewidth=0.6)
     for at, run in enumerate(runs):
-        _line(axes, plot, run, (at - (len(runs) - 1) / 2) * _CURVE_APART)
-    axes.set_xlim(-0.35, len(plot.groups) - 0.65)
-    axes.set_ylim(low, high)
-    counts = [f"\nn = {count_words(plot.counts(group))}" if together else "" for group in plot.groups]
-    names = [f"{group}{count}" for group, count in zip(plot.groups, counts, strict=True)]
-    axes.set_xticks(range(len(plot.groups)), labels=names)
-    axes.tick_params(labelsize=SMALL_SIZE if together else SMALL_SIZE - 0.6, pad=1.5)
-    light_grid(axes, "y")
+        look, aside = look_of(run.place), (at - (len(runs) - 1) / 2) * apart
+        beside = [place + aside for place in places]
+        axes.plot(*_path(plot, run, beside), color=look.colour, linestyle=look.dashes)
+        for place, group in zip(beside, plot.groups, strict=True):
+            point = run.points.get(group)
+            if point is None or point.value is None:
+                continue
+            if point.ends:
+                axes.plot((place, place), point.ends, color=look.colour, linewidth=0.9)
+            axes.plot(
+                [place],
+                [point.value],
+                marker=look.marker,
+                markersize=3.7,
+                markerfacecolor="none" if point.few else look.colour,
+                markeredgecolor=look.colour if point.few else INK,
+                markeredgewidth=0.9 if point.few else 0.4,
+                clip_on=False,
+            )
 
 
-def _path(plot: Plot, run: Run) -> tuple[list[float], list[float]]:
+def _path(plot: Plot, run: Run, places: Sequence[float]) -> tuple[list[float], list[float]]:
     values = [run.points[group].value if group in run.points else None for group in plot.groups]
-    # A missing grade breaks the line.
-    return [float(x) for x in range(len(values))], [math.nan if value is None else value for value in values]
+    # A group without a number breaks the line.
+    ys = [math.nan if value is None else value for value in values]
+    return ([*places, places[0]], [*ys, ys[0]]) if plot.kind == RADAR else (list(places), ys)
 
 
-def _line(axes: Axes, plot: Plot, run: Run, aside: float) -> None:
-    look = look_of(run.place)
-    xs, ys = _path(plot, run)
-    axes.plot([x + aside for x in xs], ys, color=look.colour, linestyle=look.dashes, linewidth=1.1)
-    for x, group in zip(xs, plot.groups, strict=True):
-        point = run.points.get(group)
-        if point is None or point.value is None:
-            continue
-        if point.ends:
-            axes.plot([x + aside] * 2, point.ends, color=look.colour, linewidth=0.9)
-        axes.plot(
-            [x + aside],
-            [point.value],
-            marker=look.marker,
-            markersize=3.8,
-            markerfacecolor="none" if point.few else look.colour,
-            markeredgecolor=look.colour if point.few else INK,
-            markeredgewidth=0.9 if point.few else 0.4,
-            clip_on=False,
-        )
+# Heat map and confusion: a colour and a number a cell.
 
 
-# Models by modalities: a colour, the number and its interval a cell.
-
-
-_HEATMAP_ROW = 0.27
-_HEATMAP_HEAD = 0.3
-_HEATMAP_GAP = 0.06  # cells between the modalities and Overall
-_BOLD = 1.15  # of the width of plain letters
-_LIGHT, _DARK = "#ffffff", "#000000"
-_EQUAL = 0.179  # the luminance on which black and white have the same contrast, 4.6 to 1
-
-
-def draw_heatmap(plot: Plot) -> Drawing:
-    """The figure, inside ``style.drawing()``."""
-    names = [run.shown for run in plot.runs]
-    rows = _HEATMAP_ROW * len(names)
-    canvas = Canvas(plot, TWO_COLUMNS, _HEATMAP_HEAD + rows + 0.02)
-    left = MARGIN + label_room(names) + 0.1
-    width = TWO_COLUMNS - left - MARGIN
-    for row, name in enumerate(names):
-        canvas.text(
-            left - 0.08, canvas.top + _HEATMAP_HEAD + (row + 0.5) * _HEATMAP_ROW, name, ha="right", va="center_baseline"
-        )
-    axes = canvas.axes(left, canvas.top + _HEATMAP_HEAD, width, rows)
-    axes.set_axis_off()
-    cells = len(plot.groups) + _HEATMAP_GAP
-    axes.set_xlim(0, cells)
-    axes.set_ylim(len(names), 0)
+def _draw_heatmap(plot: Plot) -> Sheet:
+    drawing = new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(plot.runs))
+    axes = drawing.add_subplot()
+    points = [[run.points.get(group) for group in plot.groups] for run in plot.runs]
+    values = [[None if point is None else point.value for point in row] for row in points]
+    # Overall stands a little apart.
+    lefts = [place + 0.06 * (place > 0 and group == OVERALL) for place, group in enumerate(plot.groups)]
     low, high = colour_range(plot)
-    for column, group in enumerate(plot.groups):
-        x = column + (_HEATMAP_GAP if group == OVERALL and column else 0)
-        centre = left + (x + 0.5) * width / cells
-        name, room = group_name(group), width / cells - 0.03
-        size = TEXT_SIZE if text_width(name, TEXT_SIZE * _BOLD) <= room else SMALL_SIZE - 0.8
-        head = fitted(name, room, size * _BOLD)
-        canvas.text(centre, canvas.top + 0.1, head, ha="center", va="center_baseline", weight="bold", size=size)
-        count = f"n = {count_words(plot.counts(group))}"
-        canvas.text(centre, canvas.top + 0.22, count, ha="center", va="center_baseline", size=SMALL_SIZE, alpha=MUTED)
-        for row, run in enumerate(plot.runs):
-            _cell(axes, plot.task, x, row, run.points.get(group), low, high)
-    return canvas.drawing
+    # The ends of the map are too dark and too bright to be told from their neighbours in print.
+    pad = 0.07 * (high - low)
+    inks = _paint_cells(axes, lefts, values, "viridis", low - pad, high + pad)
+    digits = 1 if plot.task is Task.PERCEPTION else 2
+    for y, (row, colours) in enumerate(zip(points, inks, strict=True)):
+        for x, point, ink in zip(lefts, row, colours, strict=True):
+            ends = point.ends if point is not None and point.value is not None else None
+            how = {"ha": "center", "va": "center", "color": ink}
+            axes.text(x + 0.5, y + (0.34 if ends else 0.5), number_words(plot.task, point), **how)  # type: ignore[arg-type]
+            if ends:
+                words = f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+                axes.text(x + 0.5, y + 0.74, words, size=_TINY, **how)  # type: ignore[arg-type]
+    names = max(text_width(run.shown, TEXT_SIZE) for run in plot.runs)
+    width = (TWO_COLUMNS - names - 3 * MARGIN) / len(lefts) - 0.05
+    fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in plot.groups)
+    size = TEXT_SIZE if fit else _TINY
+    axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(plot, group, width, size) for group in plot.groups])
+    axes.set_yticks([y + 0.5 for y in range(len(points))], labels=[run.shown for run in plot.runs])
+    axes.tick_params(top=False, labeltop=True, labelbottom=False, length=0, labelsize=TEXT_SIZE)
+    axes.tick_params("x", labelsize=size)
+    return Sheet(plot, drawing)
 
 
 def colour_range(plot: Plot) -> tuple[float, float]:
@@ -484,119 +307,70 @@ def colour_range(plot: Plot) -> tuple[float, float]:
     return low - more, high + more
 
 
-def _cell(axes: Axes, task: Task, x: float, y: int, point: Point | None, low: float, high: float) -> None:
+def _paint_cells(
+    axes: Axes, lefts: Sequence[float], values: Sequence[Sequence[float | None]], colours: str, low: float, high: float
+) -> list[list[str]]:
+    """Colour a cell a value, one wide and high, and return what ink is read on each."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    if point is None or point.value is None:
-        axes.add_patch(Rectangle((x, y), 1, 1, facecolor="none", edgecolor=INK, alpha=FAINT, linewidth=0.4))
-        axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center", size=TEXT_SIZE)
-        return
-    # The ends of the map are too dark and too bright to be told from their neighbours in print.
-    share = (point.value - low) / (high - low)
-    red, green, blue, _ = colormaps["viridis"](0.06 + 0.88 * share)
-    ink = ink_on(red, green, blue)
-    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=(red, green, blue), edgecolor=_LIGHT, linewidth=0.6))
-    digits = 1 if task is Task.PERCEPTION else 2
-    middle = y + (0.34 if point.ends else 0.5)
-    axes.text(x + 0.5, middle, number_words(task, point), ha="center", va="center", size=TEXT_SIZE, color=ink)
-    if point.ends:
-        ends = f"{point.ends[0]:.{digits}f} to {point.ends[1]:.{digits}f}"
-        axes.text(x + 0.5, y + 0.74, ends, ha="center", va="center", size=SMALL_SIZE - 0.8, color=ink)
+    inks = []
+    for y, row in enumerate(values):
+        inks.append([INK] * len(row))
+        for place, (x, value) in enumerate(zip(lefts, row, strict=True)):
+            if value is None:
+                axes.add_patch(Rectangle((x, y), 1, 1, facecolor="none", edgecolor=INK, alpha=FAINT, linewidth=0.4))
+                continue
+            red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
+            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=(red, green, blue), edgecolor="white", linewidth=0.6))
+            inks[-1][place] = ink_on(red, green, blue)
+    axes.spines[:].set_visible(False)
+    axes.set(xlim=(0, lefts[-1] + 1), ylim=(len(values), 0))
+    return inks
 
 
 def ink_on(red: float, green: float, blue: float) -> str:
-    """Black or white, whichever is read more easily on a colour (parts 0-1)."""
-    return _DARK if luminance(red, green, blue) > _EQUAL else _LIGHT
-
-
-def luminance(red: float, green: float, blue: float) -> float:
-    """Relative luminance of an sRGB colour (WCAG 2.1), 0-1."""
+    """Black or white, whichever is read more easily on an sRGB colour (parts 0-1), by WCAG 2.1's relative luminance."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    # Where both have the same contrast, 4.6 to 1.
+    return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-# Levels taken for others: a small matrix a run and scale, right levels in rows and chosen ones in columns.
+def _draw_confusion(figure: Confusion) -> Sheet:
+    shown = figure.matrices[:MATRICES_MOST]
+    names = [[fitted(level, 0.5, SMALL_SIZE) for level in matrix.levels] for matrix in shown]
+    widths = [max(text_width(name, SMALL_SIZE) for name in levels) for levels in names]
+    heads = [_confusion_head(figure, matrix, width) for matrix, width in zip(shown, widths, strict=True)]
+    drawing, panels = _grid(heads, 1.25)
+    for axes, matrix, levels in zip(panels, shown, names, strict=True):
+        shares = [[count / (sum(row) or 1) for count in row] for row in matrix.counts]
+        places = range(len(levels))
+        inks = _paint_cells(axes, places, shares, "Blues", -0.02, 1.08)
+        for y, (row, colours) in enumerate(zip(matrix.counts, inks, strict=True)):
+            for x, count, ink in zip(places, row, colours, strict=True):
+                axes.text(x + 0.5, y + 0.5, f"{count:,}", ha="center", va="center", color=ink)
+        axes.set_xticks([place + 0.5 for place in places], labels=levels)
+        axes.set_yticks([place + 0.5 for place in places], labels=levels)
+        axes.tick_params(length=0, pad=1.5)
+    return Sheet(figure, drawing)
 
 
-_COLUMNS = 4
-_MOST = 48
-_SIDE = 1.0  # height of a matrix, inches
-_CONFUSION_FOOT = 0.2  # for the chosen levels below it
-_CONFUSION_GAP = 0.12
-_NAME = 0.5  # inches for the name of a level
-
-
-def draw_confusion(figure: Confusion) -> Drawing:
-    """The figure, inside ``style.drawing()``."""
-    shown = figure.matrices[:_MOST]
-    left_out = len(figure.matrices) - len(shown)
-    columns = min(_COLUMNS, len(shown))
-    pitch = (TWO_COLUMNS - 2 * MARGIN) / _COLUMNS
-    heads = [_head(figure, matrix, pitch - _CONFUSION_GAP) for matrix in shown]
-    rows = [range(start, min(start + columns, len(shown))) for start in range(0, len(shown), columns)]
-    heights = [max(len(heads[at]) for at in row) * LINE_HEIGHT + 0.03 for row in rows]
-    content = sum(heights) + len(rows) * (_SIDE + _CONFUSION_FOOT) + (LINE_HEIGHT if left_out else 0)
-    # A figure of one or two matrices fits a column, its title and notes included.
-    canvas = Canvas(figure, columns * pitch + 2 * MARGIN, content)
-    y = canvas.top
-    for row, height in zip(rows, heights, strict=True):
-        for column, at in enumerate(row):
-            x = MARGIN + column * pitch
-            for line, words in enumerate(heads[at]):
-                how = {"size": TEXT_SIZE} if line < len(heads[at]) - 2 else {"size": SMALL_SIZE, "alpha": MUTED}
-                canvas.text(x, y + (line + 0.5) * LINE_HEIGHT, words, va="center_baseline", **how)
-            names = label_room(_names(shown[at]), SMALL_SIZE) + 0.06
-            _cells(canvas.axes(x + names, y + height, pitch - _CONFUSION_GAP - names, _SIDE), shown[at])
-        y += height + _SIDE + _CONFUSION_FOOT
-    if left_out:
-        words = f"and {left_out} more, which are in the workbooks"
-        canvas.text(MARGIN, y + LINE_HEIGHT / 2, words, size=SMALL_SIZE, va="center_baseline")
-    return canvas.drawing
-
-
-def _head(figure: Confusion, matrix: Matrix, width: float) -> list[str]:
-    label = broken(matrix.run.shown, width)
+def _confusion_head(figure: Confusion, matrix: Matrix, beside: float) -> str:
+    width = TWO_COLUMNS / _COLUMNS - 2 * MARGIN - 0.05 - beside
     share, *ends = share_words(matrix.run)
     mark = "*" if any(point.few for point in matrix.run.points.values()) else ""
     scales = [other.scale for other in figure.matrices if other.run is matrix.run]
     of = " of all" if len(scales) > 1 else ""
-    # The share is of the run, and stands above the first of its scales.
-    said = f"{mark}{share}{of}{f' ({ends[0]})' if ends else ''}" if scales[0] == matrix.scale else ""
-    scale = fitted(matrix.scale, width / 2, SMALL_SIZE)
-    return [*label, f"{scale}, n = {matrix.n:,}", said]
-
-
-def _names(matrix: Matrix) -> list[str]:
-    return [fitted(level, _NAME, SMALL_SIZE) for level in matrix.levels]
-
-
-def _cells(axes: Axes, matrix: Matrix) -> None:
-    from matplotlib import colormaps
-    from matplotlib.patches import Rectangle
-
-    size = len(matrix.levels)
-    axes.set_xlim(0, size)
-    axes.set_ylim(size, 0)
-    for y, row in enumerate(matrix.counts):
-        total = sum(row)
-        for x, count in enumerate(row):
-            red, green, blue, _ = colormaps["Blues"](0.02 + 0.9 * (count / total if total else 0.0))
-            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=(red, green, blue), edgecolor="#ffffff", linewidth=0.6))
-            ink = ink_on(red, green, blue)
-            axes.text(x + 0.5, y + 0.5, f"{count:,}", ha="center", va="center", size=TEXT_SIZE, color=ink)
-    axes.spines[:].set_visible(False)
-    middles = [place + 0.5 for place in range(size)]
-    axes.set_xticks(middles, labels=_names(matrix))
-    axes.set_yticks(middles, labels=_names(matrix))
-    axes.tick_params(length=0, labelsize=SMALL_SIZE, pad=1.5)
-
-
-# Drawing all figures that results support, into files or into texts.
-
-
-CAPTIONS = "captions.md"
-_DPI = 300
+    lines = [matrix.run.shown, f"{fitted(matrix.scale, width / 2, TEXT_SIZE)}, n = {matrix.n:,}"]
+    if scales[0] == matrix.scale:
+        # The share is of the run, and stands above the first of its scales.
+        lines.append(
+            f"{mark}{share}{of}{f' ({ends[0]})' if ends else ''}".replace(
+                " to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
+            )
+        )
+    return "\n".join(wrapped(line, width, TEXT_SIZE) for line in lines)
 
 
 def write_figures(scores: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
@@ -616,15 +390,12 @@ def write_figures(scores: Sequence[Mapping[str, Any]], folder: Path) -> list[Pat
     written: list[Path] = []
     captions = []
     try:
-        for figure, drawn in _drawn(scores):
-            caption = caption_of(figure)
-            for path, data in (
-                (folder / f"{figure.name}.png", _png(drawn, title_of(figure), caption)),
-                (folder / f"{figure.name}.svg", svg.standalone(drawn, figure.name, title_of(figure), caption).encode()),
-            ):
+        for sheet in _sheets(scores):
+            name = sheet.figure.name
+            for path, data in ((folder / f"{name}.png", sheet.png()), (folder / f"{name}.svg", sheet.svg().encode())):
                 write_bytes(path, data)
                 written.append(path)
-            captions.append(f"## {figure.name}\n\n{markdown_text(caption)}\n")
+            captions.append(f"## {name}\n\n{markdown_text(caption_of(sheet.figure))}\n")
         if written:
             write_text(folder / CAPTIONS, "# Captions\n\n" + "\n".join(captions))
             written.append(folder / CAPTIONS)
@@ -641,29 +412,11 @@ def themed_svgs(scores: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     Raises:
         BadInput: a score is not a result of this package.
     """
-    return {
-        figure.name: svg.inline(drawn, figure.name, title_of(figure), caption_of(figure))
-        for figure, drawn in _drawn(scores)
-    }
+    return {sheet.figure.name: sheet.svg(themed=True) for sheet in _sheets(scores)}
 
 
-def _drawn(scores: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Figure, Drawing]]:
-    found = figures_of(scores)
-    if found:
-        with drawing():
-            for figure in found:
-                yield figure, _draw(figure)
-
-
-def _draw(figure: Figure) -> Drawing:
-    if isinstance(figure, Confusion):
-        return draw_confusion(figure)
-    draw = {BARS: draw_bars, CURVE: draw_curve, HEATMAP: draw_heatmap, RADAR: draw_radar}[figure.kind]
-    return draw(figure)
-
-
-def _png(drawn: Drawing, title: str, description: str) -> bytes:
-    out = io.BytesIO()
-    metadata = {"Software": None, "Title": title, "Description": description}
-    drawn.savefig(out, format="png", dpi=_DPI, facecolor="white", metadata=metadata)
-    return out.getvalue()
+def _sheets(scores: Sequence[Mapping[str, Any]]) -> Iterator[Sheet]:
+    figures = figures_of(scores)
+    if figures:
+        with drawing_settings():
+            yield from map(draw, figures)

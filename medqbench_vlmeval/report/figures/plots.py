@@ -37,6 +37,9 @@ _LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
 # More do not fit beside each other, Overall aside.
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = 8
+_MOST_NAMED, _LONGEST_NAME = 6, 14
+PANELS_MOST = 24
+MATRICES_MOST = 48
 _TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
 
 
@@ -89,6 +92,13 @@ class Plot:
     def counted(self) -> bool:
         """Whether there is room for each group's n beside its name."""
         return self.kind in (BARS, HEATMAP) or (self.together and len(self.groups) <= _MOST_WITH_N)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the groups' names do not fit around a small radar and are numbers instead."""
+        if self.kind != RADAR or self.together:
+            return False
+        return len(self.groups) > _MOST_NAMED or any(len(group_name(group)) > _LONGEST_NAME for group in self.groups)
 
     def counts(self, group: str) -> tuple[int, int] | None:
         """The lowest and the highest n of a group among the runs; None where no run says it."""
@@ -305,11 +315,15 @@ def unit_of(figure: Figure) -> str:
 
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
-    notes = [_drawn(figure)]
+    notes = [_how_to_read(figure)]
     if isinstance(figure, Plot) and figure.kind in (RADAR, CURVE) and not figure.together:
         notes.append("grey: the other runs")
+        if len(figure.runs) > PANELS_MOST:
+            notes.append(f"{len(figure.runs) - PANELS_MOST} more runs are in the heat map and the tables")
+    if isinstance(figure, Confusion) and len(figure.matrices) > MATRICES_MOST:
+        notes.append(f"{len(figure.matrices) - MATRICES_MOST} more are in the workbooks")
     if isinstance(figure, Plot) and not figure.counted:
-        notes.append(_counts(figure))
+        notes.append(_counts(figure, figure.numbered))
     if isinstance(figure, Plot) and figure.left_out:
         notes.append(_left_out(figure))
     if any(point.few for run in figure.runs for point in run.points.values()):
@@ -324,7 +338,7 @@ def notes_of(figure: Figure) -> list[str]:
 
 def caption_of(figure: Figure) -> str:
     """The whole caption: what is drawn, n, how intervals were made, references, what is not comparable and why."""
-    sentences = [f"{title_of(figure)} ({unit_of(figure)}).", f"{_capital(_drawn(figure))}."]
+    sentences = [f"{title_of(figure)} ({unit_of(figure)}).", f"{_capital(_how_to_read(figure))}."]
     sentences.append(f"{_counts(figure)}.")
     if isinstance(figure, Plot) and figure.left_out:
         sentences.append(f"{_capital(_left_out(figure))}.")
@@ -356,7 +370,7 @@ def caption_of(figure: Figure) -> str:
     return " ".join(sentences)
 
 
-def _drawn(figure: Figure) -> str:
+def _how_to_read(figure: Figure) -> str:
     if isinstance(figure, Confusion):
         return "rows: right level, columns: chosen level; shade: share of the row"
     return {
@@ -367,11 +381,13 @@ def _drawn(figure: Figure) -> str:
     }[figure.kind]
 
 
-def _counts(figure: Figure) -> str:
+def _counts(figure: Figure, numbered: bool = False) -> str:
     if isinstance(figure, Confusion):
-        found = dict.fromkeys(f"{run.label}: {_share(run)}" for run in figure.runs)
-        return f"Took one level for another: {'; '.join(found)}"
-    counts = (f"{group_name(group)} {count_words(figure.counts(group))}" for group in figure.groups)
+        shares = dict.fromkeys(f"{run.label}: {_share(run)}" for run in figure.runs)
+        return f"Took one level for another: {'; '.join(shares)}"
+    counts = [f"{group_name(group)} {count_words(figure.counts(group))}" for group in figure.groups]
+    if numbered:
+        return f"Spokes with samples: {', '.join(f'({at}) {count}' for at, count in enumerate(counts, 1))}"
     return f"Samples: {', '.join(counts)}"
 
 

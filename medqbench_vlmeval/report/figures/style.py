@@ -1,4 +1,4 @@
-"""How figures look: colours, marks, hatches and sizes, and Matplotlib set up the same on every machine."""
+"""How figures look and how a drawing becomes a file: colours and fonts, the sheet around the axes, PNG and SVG."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
+from xml.etree import ElementTree
 
-from medqbench_vlmeval.report.figures.plots import Figure, Reference, notes_of, title_of
+from medqbench_vlmeval.report.figures.plots import Figure, caption_of, notes_of, title_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
-
+    from matplotlib.lines import Line2D
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
 """Widths of a paper's columns in inches."""
@@ -27,6 +26,9 @@ ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
 INK = "#0b0c0e"
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 8.0, 6.5, 5.8
 MUTED, FAINT = 0.75, 0.22
+MARGIN = 0.08  # inches
+LINE_HEIGHT = 0.125
+_DPI = 300
 
 # Okabe and Ito's colours, which the colour-blind tell apart, without their yellow,
 # which white paper swallows, and their black, which whiskers have; grey stands for it.
@@ -35,9 +37,12 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 # Lines alone: a pattern of circles takes a hundred times the bytes in SVG.
 _HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//", "\\\\", "xx", "--", "||")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+# Reference lines have no marker, which tells them from a run's.
+REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
 # Scripts that DejaVu Sans, which Matplotlib brings along, does not have; used where the machine has one of them.
-_FALLBACKS = (
+_FONTS = (
+    "DejaVu Sans",
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
     "Source Han Sans SC",
@@ -49,8 +54,8 @@ _FALLBACKS = (
     "Noto Sans Devanagari",
     "Arial Unicode MS",
 )
-_FONT = "DejaVu Sans"
-_MEASURED = 100.0
+_PIECES = re.compile(r"[^-_/… ]*[-_/… ]+|[^-_/… ]+")
+_NARROWEST = 0.2  # width of a narrow letter, of the font's size
 
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -63,6 +68,14 @@ _SETTINGS: dict[str, Any] = {
     "axes.labelcolor": INK,
     "axes.facecolor": "none",
     "axes.linewidth": 0.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": TEXT_SIZE,
+    "axes.titlepad": 3.0,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": FAINT,
+    "grid.linewidth": 0.4,
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": SMALL_SIZE,
@@ -75,6 +88,9 @@ _SETTINGS: dict[str, Any] = {
     "hatch.color": INK,
     "lines.linewidth": 1.1,
     "path.simplify": False,
+    "figure.facecolor": "none",
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": MARGIN,
 }
 
 
@@ -99,7 +115,7 @@ def look_of(place: int) -> Look:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
+def drawing_settings() -> Iterator[None]:
     """Matplotlib's own defaults with our settings, whatever the user's are, and no word on characters without a glyph.
 
     What is set is set for the whole process while the context is entered.
@@ -121,175 +137,190 @@ def _families() -> tuple[str, ...]:
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
-    return (_FONT, *(name for name in _FALLBACKS if name in installed))
+    return tuple(name for name in _FONTS if name in installed)
 
 
-def text_width(text: str, size: float) -> float:
-    """Inches that a line of text takes, inside :func:`drawing`."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Inches that a line of text takes, inside :func:`drawing_settings`."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    font = get_font(findfont(FontProperties(family=[_FONT])))
-    # Small sizes are rounded to whole dots, letter by letter; a large one has the true proportions.
-    font.set_size(_MEASURED, 72)
-    font.set_text(text, 0.0)
-    width, _ = font.get_width_height()
-    return float(width / 64 / 72 * size / _MEASURED)
+    properties = FontProperties(size=size, weight=weight)
+    return float(text_to_path.get_text_width_height_descent(text, properties, False)[0]) / 72
 
 
 def fitted(text: str, width: float, size: float) -> str:
-    """``text``, its middle left out where it is wider than ``width`` inches, inside :func:`drawing`."""
-    whole = text_width(text, size)
-    if whole <= width:
-        return text
-    # Letters differ in width: begin a little above what would fit if they did not.
-    limit = max(3, int(len(text) * max(width, 0.0) / whole * 1.3) + 2)
-    found = shortened(text, limit)
-    while limit > 3 and text_width(found, size) > width:
+    """``text``, its middle left out where it is wider than ``width`` inches."""
+    limit = min(len(text) + 1, int(width * 72 / size / _NARROWEST)) * 2
+    label = shortened(text, limit)
+    while limit > 3 and text_width(label, size) > width:
         limit -= 1
-        found = shortened(text, limit)
-    return found
+        label = shortened(text, limit)
+    return label
 
 
-def wrapped(text: str, width: float, size: float) -> list[str]:
-    """``text`` in lines of at most ``width`` inches, broken at blanks, inside :func:`drawing`."""
-    lines: list[str] = []
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
+def wrapped(text: str, width: float, size: float, weight: str = "normal") -> str:
+    """``text`` in lines of at most ``width`` inches, broken behind blanks and marks such as '-', else anywhere."""
+    lines = [""]
+    for piece in _PIECES.findall(text):
+        if text_width((lines[-1] + piece).rstrip(" "), size, weight) <= width:
+            lines[-1] += piece
+            continue
+        lines += [""] if lines[-1] else []
+        for character in piece:
+            if lines[-1] and text_width((lines[-1] + character).rstrip(" "), size, weight) > width:
+                lines.append("")
+            lines[-1] += character
+    return "\n".join(line.rstrip(" ") for line in lines)
 
 
-# A figure measured in inches from its top left corner, with a title above the drawing and notes below it.
+def new_drawing(width: float, height: float) -> Drawing:
+    """A drawing whose axes and their texts share ``width`` by ``height`` inches; Matplotlib lays them out."""
+    from matplotlib.figure import Figure as Drawing
+
+    return Drawing(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
-MARGIN = 0.08
-TITLE_HEIGHT = 0.2
-LINE_HEIGHT = 0.125
-_SPACE = 0.06  # inches between drawing, legend and notes
-_KEY = 0.36  # inches for the sample of a line in a legend
+class Sheet:
+    """A drawing with its title above it, the keys to its lines and its notes below it, laid out once for all formats.
 
-# Reference lines have no marker, which tells them from a run's.
-REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
+    ``box`` is what of the drawing's plane is kept, in inches: its whole width, from the notes to the title.
+    """
 
+    def __init__(self, figure: Figure, drawing: Drawing, keys: Sequence[Line2D] = ()) -> None:
+        from matplotlib.text import Annotation
+        from matplotlib.transforms import Bbox
 
-class Canvas:
-    """A sheet of ``width`` x whatever the content needs; places are in inches from the top left corner."""
-
-    def __init__(self, figure: Figure, width: float, content: float, legend: Sequence[Reference] = ()) -> None:
-        """``content`` is the drawing's height, without title, legend and notes."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Drawing
-
-        self.width = width
-        room = width - 2 * MARGIN
-        titles = wrapped(title_of(figure), room, TITLE_SIZE * 1.07)
-        notes = wrapped(". ".join(notes_of(figure)), room, SMALL_SIZE)
-        self.top = MARGIN + TITLE_HEIGHT + (len(titles) - 1) * LINE_HEIGHT
-        keys = len(legend) * LINE_HEIGHT + (_SPACE if legend else 0)
-        self.height = self.top + content + _SPACE + keys + len(notes) * LINE_HEIGHT + MARGIN
-        self.drawing: Drawing = Drawing(figsize=(width, self.height), facecolor="none")
-        FigureCanvasAgg(self.drawing)
-        for line, words in enumerate(titles):
-            self.text(MARGIN, MARGIN + line * LINE_HEIGHT, words, size=TITLE_SIZE, weight="bold", va="top")
-        y = self.top + content + _SPACE
-        for line, reference in enumerate(legend):
-            self._key(y + (line + 0.5) * LINE_HEIGHT, line, reference)
-        y += keys
-        for line, note in enumerate(notes):
-            self.text(MARGIN, y + line * LINE_HEIGHT, note, size=SMALL_SIZE, alpha=MUTED, va="top")
-
-    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        """Axes without a frame on the top and on the right."""
-        box = (left / self.width, 1 - (top + height) / self.height, width / self.width, height / self.height)
-        axes = self.drawing.add_axes(box)
-        axes.spines[["top", "right"]].set_visible(False)
-        return axes
-
-    def text(self, x: float, y: float, words: str, **how: Any) -> None:
-        """Text at a place."""
-        how = {"size": TEXT_SIZE, **how}
-        self.drawing.text(x / self.width, 1 - y / self.height, words, **how)
-
-    def _key(self, y: float, place: int, reference: Reference) -> None:
-        from matplotlib.lines import Line2D
-
-        line = Line2D(
-            (MARGIN / self.width, (MARGIN + _KEY) / self.width),
-            (1 - y / self.height,) * 2,
-            color=INK,
-            linewidth=0.9,
-            linestyle=REFERENCE_DASHES[place % len(REFERENCE_DASHES)],
+        self.figure, self.drawing = figure, drawing
+        width = drawing.get_figwidth()
+        left, room = MARGIN / width, width - 2 * MARGIN
+        title = drawing.text(
+            left,
+            1,
+            wrapped(title_of(figure), room, TITLE_SIZE, "bold"),
+            size=TITLE_SIZE,
+            weight="bold",
+            va="bottom",
         )
-        self.drawing.add_artist(line)
-        self.text(MARGIN + _KEY + 0.06, y, reference.label, va="center_baseline")
+        legend = drawing.legend(
+            handles=list(keys),
+            loc="upper left",
+            bbox_to_anchor=(left, 0),
+            frameon=False,
+            borderpad=0,
+            borderaxespad=0,
+            labelspacing=0.4,
+            handlelength=4,
+            alignment="left",
+        )
+        notes = Annotation(
+            wrapped(". ".join(notes_of(figure)), room, SMALL_SIZE),
+            xy=(0, 0),
+            xycoords=legend,
+            xytext=(0, -4),
+            textcoords="offset points",
+            va="top",
+            size=SMALL_SIZE,
+            alpha=MUTED,
+            linespacing=1.4,
+        )
+        drawing.add_artist(notes)
+        drawing.get_layout_engine().execute(drawing)  # type: ignore[union-attr]  # set by new_drawing
+        drawing.set_layout_engine("none")
+        bottom, top = (notes.get_window_extent().y0 / _DPI - MARGIN, title.get_window_extent().y1 / _DPI + MARGIN)
+        self.box = Bbox.from_extents(0, bottom, width, top)
+
+    def png(self) -> bytes:
+        """The picture with 300 dots an inch on white."""
+        out = io.BytesIO()
+        metadata = {"Software": None, "Title": title_of(self.figure), "Description": caption_of(self.figure)}
+        self.drawing.savefig(out, format="png", facecolor="white", bbox_inches=self.box, metadata=metadata)
+        return out.getvalue()
+
+    def svg(self, themed: bool = False) -> str:
+        """An ``<svg>`` with text as text, a title, the caption as its description, and ids that begin with its name.
+
+        Args:
+            themed: made for a page: ink is the page's, and it is as wide as it was drawn or as there is room.
+        """
+        out = io.StringIO()
+        self.drawing.savefig(out, format="svg", bbox_inches=self.box, metadata={"Date": None, "Creator": None})
+        name = self.figure.name
+        root = safe_svg(out.getvalue(), f"{name}-")
+        root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-desc"})
+        root.attrib.update({"stroke-linejoin": "round", "stroke-linecap": "butt"})
+        for tag, text in (("desc", caption_of(self.figure)), ("title", title_of(self.figure))):
+            element = ElementTree.Element(tag, {"id": f"{name}-{tag}"})
+            element.text = text
+            root.insert(0, element)
+        if themed:
+            del root.attrib["height"]
+            root.set("width", f"{self.box.width * 96:.0f}")
+            for element in root.iter():
+                element.attrib.update({key: "currentColor" for key, value in element.attrib.items() if value == INK})
+        return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
-def label_room(labels: Sequence[str], size: float = TEXT_SIZE) -> float:
-    """Inches for a column of labels."""
-    return max((text_width(label, size) for label in labels), default=0.0)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
 
 
-def light_grid(axes: Axes, which: str) -> None:
-    """Faint lines behind the drawing."""
-    axes.grid(visible=True, axis=which, color=INK, alpha=FAINT, linewidth=0.4)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-
-
-# Matplotlib's SVG made fit for a page: a title and a description, ids of its own, and the page's own ink.
-#
-# Only markup is changed, never text: names of models stand between tags, where Matplotlib has escaped them.
-
-
-_TAG = re.compile(r"<[^<>]+>")
-_ID = re.compile(r'(?<= id=")(?=[^"]+")|(?<=url\(#)|(?<=href="#)')
-_ROOT = re.compile(r"<svg\b[^<>]*>")
-_SIZE = re.compile(r' (?:width|height)="[^"]*"')
-_VIEW = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
-# A rule for every element of whatever page the figure lands in; said on the root it stays inside.
-_STYLE = re.compile(r"\s*<defs>\s*<style\b[^<>]*>[^<>]*</style>\s*</defs>")
-_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+# Model names stand in Matplotlib's SVG. Only elements and attributes that draw are let through, so that whatever a
+# name holds no script, style, link or reference to another file comes into a page.
+_SVG = "http://www.w3.org/2000/svg"
+_ELEMENTS = _words("svg g defs path rect circle line polyline polygon text tspan use clipPath pattern")
+_ATTRIBUTES = _words(
+    "d x y x1 x2 y1 y2 cx cy r width height viewBox points transform fill fill-opacity fill-rule stroke "
+    "stroke-width stroke-opacity stroke-dasharray stroke-dashoffset stroke-linecap stroke-linejoin stroke-miterlimit "
+    "opacity clip-path text-anchor font-family font-size font-style font-weight patternUnits patternTransform"
+)
+# Earlier versions of Matplotlib write the shorthand of CSS, which has no attribute of its own.
+_FONT = re.compile(r"(?P<weight>bold|\d+(?= ))?.*?(?P<size>[\d.]+px)\s+(?P<family>.+)", re.DOTALL)
 _FAMILY = re.compile(r"'DejaVu Sans'(?:, '[^']*')*")
-_JOINS = 'stroke-linejoin="round" stroke-linecap="butt"'
+_OWN_LINK = re.compile(r"(#|url\(#)([\w.:-]+\)?)")
 
 
-def standalone(drawing: Drawing, name: str, title: str, description: str) -> str:
-    """A whole SVG file with text as text; the same drawing gives the same bytes."""
-    return _changed(_raw(drawing), name, title, description, INK, "")
+def safe_svg(svg: str, prefix: str = "") -> ElementTree.Element:
+    """What draws in an SVG of Matplotlib, styles as attributes, ids and what refers to them with a prefix.
+
+    Raises:
+        ElementTree.ParseError: ``svg`` is no XML.
+    """
+    # Made by this package; a document type, which could name other files or swell, is left out of the question.
+    root = ElementTree.fromstring(re.sub(r"<!DOCTYPE[^>\[]*>", "", svg, flags=re.IGNORECASE))  # noqa: S314
+    return _safe(root, prefix)
 
 
-def inline(drawing: Drawing, name: str, title: str, description: str) -> str:
-    """An ``<svg>`` for an HTML page: ink in the page's colour, no ground, as wide as there is room up to its size."""
-    svg = _raw(drawing)
-    root = _ROOT.search(svg)
-    if root is None:
-        raise ValueError("Matplotlib's SVG has no root element")
-    view = _VIEW.search(root[0])
-    width = f"{float(view[1]) * 4 / 3:.0f}px" if view else "100%"
-    return _changed(svg[root.start() :], name, title, description, "currentColor", f"max-width:{width};width:100%")
+def _safe(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
+    safe = ElementTree.Element(_name(element))
+    safe.text, safe.tail = element.text, element.tail
+    if safe.tag == "svg":
+        safe.set("xmlns", _SVG)
+    given = dict(element.attrib)
+    given.update(_declarations(given.pop("style", "")))
+    for name, value in given.items():
+        link = _OWN_LINK.fullmatch(value)
+        if name == "id":
+            safe.set(name, prefix + value)
+        elif name.rpartition("}")[2] == "href":
+            if link and link[1] == "#":
+                safe.set("href", f"#{prefix}{link[2]}")
+        elif name in _ATTRIBUTES and (link or "url" not in value.lower()):
+            safe.set(name, f"{link[1]}{prefix}{link[2]}" if link and link[1] != "#" else value)
+    safe.extend(_safe(child, prefix) for child in element if _name(child) in _ELEMENTS)
+    return safe
 
 
-def _raw(drawing: Drawing) -> str:
-    out = io.StringIO()
-    drawing.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return out.getvalue()
+def _name(element: ElementTree.Element) -> str:
+    namespace, _, name = element.tag.rpartition("}") if isinstance(element.tag, str) else ("", "", "")
+    return name if namespace in ("", "{" + _SVG) else ""
 
 
-def _changed(svg: str, name: str, title: str, description: str, ink: str, style: str) -> str:
-    svg = _METADATA.sub("", _STYLE.sub("", svg, count=1), count=1)
-
-    def of_tag(found: re.Match[str]) -> str:
-        tag = _ID.sub(f"{name}-", found[0])
-        return _FAMILY.sub("'DejaVu Sans', Verdana, sans-serif", tag).replace(INK, ink)
-
-    svg = _TAG.sub(of_tag, svg)
-    said = f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(description)}</desc>'
-    labels = f'role="img" aria-labelledby="{name}-title {name}-desc" {_JOINS}'
-    return _ROOT.sub(lambda found: _root(found[0], labels, style) + "\n" + said, svg, count=1)
-
-
-def _root(tag: str, labels: str, style: str) -> str:
-    tag = f"{tag[:-1]} {labels}>"
-    return f'{_SIZE.sub("", tag)[:-1]} style="{style};height:auto">' if style else tag
+def _declarations(style: str) -> Iterator[tuple[str, str]]:
+    for declaration in style.split(";"):
+        name, _, value = (piece.strip() for piece in declaration.partition(":"))
+        shorthand = _FONT.fullmatch(value) if name == "font" else None
+        pieces = {f"font-{key}": piece for key, piece in shorthand.groupdict().items() if piece} if shorthand else {}
+        for key, piece in (pieces or {name: value}).items():
+            if piece:
+                yield key, _FAMILY.sub("'DejaVu Sans', Verdana, sans-serif", piece)

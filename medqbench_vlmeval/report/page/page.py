@@ -1,4 +1,4 @@
-"""Writing the page: what goes into it, and how much room each part of it may take."""
+"""Writes the page: what the script shows as JSON, the images as thumbnails, the figures as SVG, in one HTML file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from medqbench_vlmeval import __version__, files
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import storable
-from medqbench_vlmeval.report.page.content import Figure, PageRun, boards, figures, gather, page_runs, run_facts
+from medqbench_vlmeval.report.figures import themed_svgs
+from medqbench_vlmeval.report.page.content import PageRun, boards, gather, page_runs, run_facts
 from medqbench_vlmeval.report.page.thumbnails import Thumbnail, make_thumbnails
 
 # Putting the page together: data in a script element that no browser runs, and a policy that allows this page's own
@@ -50,12 +51,12 @@ def json_text(value: Any) -> str:
     return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], storable(plain))
 
 
-def document(title: str, told: Any, pictures: Sequence[Any], drawn: Sequence[Figure]) -> str:
+def document(title: str, shown: Any, pictures: Sequence[Any], figures: Mapping[str, str]) -> str:
     """The whole page as HTML.
 
     Args:
         title: its title, plain text.
-        told: what the script shows, plain JSON.
+        shown: what the script shows, plain JSON.
         pictures: the images, in a script element of their own that is read when the first one is shown.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -88,9 +89,9 @@ def document(title: str, told: Any, pictures: Sequence[Any], drawn: Sequence[Fig
         # Made by this package, or escaped above.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        data=Markup(json_text(told)),  # noqa: S704
+        data=Markup(json_text(shown)),  # noqa: S704
         pictures=Markup(json_text(pictures)),  # noqa: S704
-        figures=[(figure.title, Markup(figure.svg)) for figure in drawn],  # noqa: S704
+        figures=[(name, Markup(svg)) for name, svg in figures.items()],  # noqa: S704
     )
 
 
@@ -102,63 +103,8 @@ def _hash(text: str) -> str:
     return b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-# Keeping the page's texts below a number of bytes: the longest are cut in their middle, and say so.
-#
-# A reply's end has its conclusion, so that both ends are kept.
-
-
-LIMITS = (1_000_000, 300_000, 100_000, 50_000, 20_000, 10_000, 5_000, 2_500, 1_500)
-_HEAD = 0.6
-
-
-def shortened(value: Any, budget: int) -> Any:
-    """Plain JSON with its texts cut to the longest of ``LIMITS`` at which all together take ``budget`` bytes.
-
-    Where even the shortest limit takes more, it is used.
-    """
-    lengths = [len(text) if text.isascii() else len(text.encode(errors="replace")) for text in _texts(value)]
-    limit = next((one for one in LIMITS if sum(min(length, one) for length in lengths) <= budget), LIMITS[-1])
-    return value if max(lengths, default=0) <= limit else _cut(value, limit)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        found = waiting.pop()
-        if isinstance(found, str):
-            yield found
-        elif isinstance(found, dict):
-            waiting.extend(found.values())
-        elif isinstance(found, list):
-            waiting.extend(found)
-
-
-def _cut(value: Any, limit: int) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= limit else _middle_left_out(value, limit)
-    if isinstance(value, dict):
-        return {name: _cut(found, limit) for name, found in value.items()}
-    return [_cut(found, limit) for found in value] if isinstance(value, list) else value
-
-
-def _middle_left_out(text: str, limit: int) -> str:
-    head = int(limit * _HEAD)
-    gap = f"[… {len(text) - limit:,} characters left out here; the run's _samples.jsonl has them …]"
-    return f"{text[:head]}\n{gap}\n{text[head - limit :]}"
-
-
-MAX_BYTES = 14_500_000
-"""What a page of one run of the whole benchmark may take, thumbnails and all."""
-
-MIN_THUMBNAILS = 3_000_000
-"""Bytes of thumbnails that a page of many runs or long replies has all the same."""
-
 _GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
 _HEAD_BYTES = 8192
-
-_TEXT_BYTES = 8_000_000
-_TEXT_BYTES_PER_ANSWER = 2_500
-_ROOM_FOR_CODE = 150_000
 
 Run = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]
 
@@ -193,23 +139,18 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
         raise BadInput("There is no run to make a page of; name at least one scored run.")
     known = page_runs([score for score, _ in runs])
     gathered = gather(known, [rows for _, rows in runs], image_root)
-    n_answers = sum(map(len, gathered.answers))
-    told = shortened(
-        {
-            "version": __version__,
-            "dimensions": DIMENSION_TITLES,
-            "runs": [run_facts(run) for run in known],
-            "boards": boards(known),
-            "samples": gathered.samples,
-            "answers": gathered.answers,
-        },
-        max(_TEXT_BYTES, _TEXT_BYTES_PER_ANSWER * n_answers),
-    )
-    drawn = figures([score for score, _ in runs])
-    taken = len(json_text(told).encode()) + sum(len(figure.svg.encode()) for figure in drawn) + _ROOM_FOR_CODE
-    thumbnails = make_thumbnails(gathered.paths, max(MIN_THUMBNAILS, MAX_BYTES - taken))
+    shown = {
+        "version": __version__,
+        "dimensions": DIMENSION_TITLES,
+        "runs": [run_facts(run) for run in known],
+        "boards": boards(known),
+        "samples": gathered.samples,
+        "answers": gathered.answers,
+    }
+    thumbnails = make_thumbnails(gathered.paths)
     pictures = [_picture(name, thumbnail) for name, thumbnail in zip(gathered.names, thumbnails, strict=True)]
-    text = document(_title(known), told, pictures, drawn)
+    figures = themed_svgs([score for score, _ in runs])
+    text = document(_title(known), shown, pictures, figures)
     try:
         files.write_text(path, text)
     except OSError as error:

@@ -1,19 +1,18 @@
-"""Thumbnails that together stay below a number of bytes, as large as that allows.
+"""Thumbnails of the images that result files name: found inside their folder alone, decoded with care, pixels only.
 
-Images are decoded with care: only formats that need no other program, none that announces too many pixels, one large
-one at a time. A thumbnail has pixels alone: no colour profile, comment or other metadata of its image.
+Only formats that need no other program are decoded and none that announces too many pixels. A thumbnail has no colour
+profile, comment or other metadata of its image.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import threading
 import warnings
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -25,32 +24,14 @@ from medqbench_vlmeval.runs.result import RunPart
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 256_000_000
-
-# Longest side in pixels and quality, best first: a page of few images has large ones.
-RUNGS = (
-    (512, 80),
-    (448, 78),
-    (384, 76),
-    (320, 74),
-    (288, 70),
-    (256, 66),
-    (224, 62),
-    (192, 58),
-    (160, 54),
-    (128, 50),
-    (96, 45),
-    (64, 40),
-)
-_TRIED = 32
-_LARGE = 12_000_000  # pixels; larger ones are decoded one after the other, so that memory holds one of them
-_OVERHEAD = 40  # bytes that a data URI's head and its place in the list take
-_ONE_LARGE = threading.Lock()
-
-_Maker = Callable[[int, Sequence["Path | None"]], "list[Thumbnail | None]"]
+FEW_IMAGES = 200
+"""Up to so many images are shown large, so that a page of the whole benchmark stays below 15 MB."""
+LARGE, SMALL = 512, 160  # longest side in pixels
+_QUALITY = {LARGE: 80, SMALL: 45}
+_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -66,68 +47,27 @@ class Thumbnail:
         kind = "webp" if self.data[:4] == b"RIFF" else "jpeg"
         return f"data:image/{kind};base64,{b64encode(self.data).decode()}"
 
-    @property
-    def taken(self) -> int:
-        """Bytes in the page."""
-        return (len(self.data) + 2) // 3 * 4 + _OVERHEAD
 
-
-def make_thumbnails(paths: Sequence[Path | None], budget: int) -> list[Thumbnail | None]:
+def make_thumbnails(paths: Sequence[Path | None]) -> list[Thumbnail | None]:
     """Thumbnails parallel to ``paths``; None where there is no path or no image that can be decoded.
 
-    The same images and budget give the same bytes.
-
-    Args:
-        budget: bytes that all data URIs may take together; the smallest size is made even if it takes more.
+    The same images give the same bytes.
     """
-    from PIL import Image, features
-
-    if not any(paths):
-        return [None] * len(paths)
-    webp = bool(features.check("webp"))
-    threads = max(1, min(8, os.cpu_count() or 1))
-    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        # The announced size is checked before anything is decoded.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-
-        def at(rung: int, chosen: Sequence[Path | None]) -> list[Thumbnail | None]:
-            return list(pool.map(lambda path: _thumbnail(path, rung, webp), chosen))
-
-        rung = _first_rung(paths, budget, at)
-        made = at(rung, paths)
-        while sum(one.taken for one in made if one) > budget and rung + 1 < len(RUNGS):
-            rung += 1
-            # The noisiest images take the most; making them smaller leaves the others as they are.
-            heavy = sorted((one.taken for one in made if one), reverse=True)
-            limit = heavy[len(heavy) // 4]
-            places = [place for place, one in enumerate(made) if one and one.taken >= limit]
-            for place, one in zip(places, at(rung, [paths[place] for place in places]), strict=True):
-                made[place] = one
-    return made
-
-
-def _first_rung(paths: Sequence[Path | None], budget: int, at: _Maker) -> int:
-    """The best rung at which some of the images say that all fit."""
-    named = sorted(path for path in paths if path)
-    step = max(1, len(named) // _TRIED)
-    tried = named[::step]
-    low, high = 0, len(RUNGS) - 1
-    while low < high:
-        middle = (low + high) // 2
-        found = [one.taken for one in at(middle, tried) if one]
-        if sum(found) / max(1, len(found)) * len(named) <= budget:
-            high = middle
-        else:
-            low = middle + 1
-    return low
-
-
-def _thumbnail(path: Path | None, rung: int, webp: bool) -> Thumbnail | None:
-    if path is None:
-        return None
-    side, quality = RUNGS[rung]
     from PIL import Image
 
+    side = LARGE if sum(path is not None for path in paths) <= FEW_IMAGES else SMALL
+    with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as pool:
+        # The announced size is checked before anything is decoded.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return list(pool.map(partial(_thumbnail, side=side), paths))
+
+
+def _thumbnail(path: Path | None, side: int) -> Thumbnail | None:
+    from PIL import Image, features
+
+    if path is None:
+        return None
+    out = BytesIO()
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             return None
@@ -135,16 +75,11 @@ def _thumbnail(path: Path | None, rung: int, webp: bool) -> Thumbnail | None:
             size = image.size
             if size[0] * size[1] > MAX_PIXELS:
                 return None
-            if size[0] * size[1] > _LARGE:
-                with _ONE_LARGE:
-                    small = _reduced(image, side)
-            else:
-                small = _reduced(image, side)
-        out = BytesIO()
-        if webp:
-            small.save(out, "WEBP", quality=quality, method=1, icc_profile=b"", exif=b"", xmp=b"")
+            small = _reduced(image, side)
+        if features.check("webp"):
+            small.save(out, "WEBP", quality=_QUALITY[side], method=1, icc_profile=b"", exif=b"", xmp=b"")
         else:
-            small.save(out, "JPEG", quality=quality)
+            small.save(out, "JPEG", quality=_QUALITY[side])
     except (*DECODER_ERRORS, Image.DecompressionBombError):
         return None
     return Thumbnail(out.getvalue(), size, small.width)
@@ -177,12 +112,8 @@ def _eight_bits(image: Image) -> Image:
     return values.point(lambda value: value * scale + offset).convert("L")
 
 
-# Finding the images that result files name: a name is somebody else's text, and never leads out of its folder.
-
-
 _LONGEST = 255
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f/\\:]+")
-_EMBEDDED = "embedded"
 
 
 def folders_of(part: RunPart, image_root: Path | None) -> tuple[Path, ...]:
@@ -191,13 +122,16 @@ def folders_of(part: RunPart, image_root: Path | None) -> tuple[Path, ...]:
     The embedded set's images have names that other folders may use for other images, so that they are looked for in
     this package alone, and by nobody else.
     """
-    if part.data.get("origin") == _EMBEDDED:
+    if part.data.get("origin") == "embedded":
         return (embedded_folder() / "images",)
     return () if image_root is None else (image_root,)
 
 
 class Finder:
-    """Looks names up in folders, each directly or under its first two characters as in an image store."""
+    """Looks names up in folders, each directly or under its first two characters as in an image store.
+
+    A name is somebody else's text, and never leads out of its folder.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = [folder.resolve() for folder in folders]
