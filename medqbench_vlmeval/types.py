@@ -268,7 +268,7 @@ class Details:
     characters: Mapping[str, float] | None = None
     clustered: tuple[float, float] | None = None
     n_clusters: int | None = None
-    facts: Mapping[str, str | float | None] = field(default_factory=dict)
+    facts: Mapping[str, str | int | float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -449,7 +449,6 @@ class TaskResult:
     """
 
     task: Task
-    dataset: str
     measures: Mapping[str, Cell]
     counts: Mapping[str, int]
     few: bool
@@ -457,8 +456,9 @@ class TaskResult:
     interval_method: str
     groups: Mapping[str, Mapping[str, Group]]
     crossed: Mapping[str, Mapping[str, Mapping[str, Group]]]
-    findings: Mapping[str, Finding]
-    not_found: Mapping[str, str]
+    dataset: str = ""
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    not_found: Mapping[str, str] = field(default_factory=dict)
     clustered: Cell | None = None
     rules: Mapping[str, int] = field(default_factory=dict)
     unscored_reasons: Mapping[str, int] = field(default_factory=dict)

@@ -66,8 +66,9 @@ from medqbench_vlmeval.runs.result import (
     top_of,
     whole,
 )
+from medqbench_vlmeval.runs.schema import group_to_json
 from medqbench_vlmeval.scoring.intervals import FEW, clipped, clusters_of, sum_of_means_interval
-from medqbench_vlmeval.scoring.summary import UNKNOWN, accuracy_cell
+from medqbench_vlmeval.scoring.summary import UNKNOWN, accuracy_group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -745,7 +746,8 @@ def _count(task: Task, rows: Rows) -> dict[str, Any]:
     n = len(rows)
     if task is Task.PERCEPTION:
         n_correct = sum(row.get("correct") is True for row in rows)
-        return accuracy_cell(n, n_correct, sum(row.get("extracted") is None for row in rows))
+        group = accuracy_group(n, n_correct, sum(row.get("extracted") is None for row in rows))
+        return group_to_json(group, perception=True)
     means: dict[str, float | None] = {}
     columns = [[sample_score(row, dimension) for row in rows] for dimension in DIMENSION_TITLES]
     for title, column in zip(DIMENSION_TITLES.values(), columns, strict=True):

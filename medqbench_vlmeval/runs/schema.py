@@ -77,14 +77,19 @@ def row_from_json(content: Json) -> SampleRow:
     return _checked(SampleRow, _row_shape, content)
 
 
-def part_from_json(task: Task, content: Json, dataset: str) -> TaskResult:
-    """Make one task's numbers of a result's object."""
-    return _checked(TaskResult, lambda inner: _part_shape(task, inner, dataset), content)
-
-
 def settings_from_json(content: Json) -> Provenance:
     """Make a provenance of a result's ``settings``."""
     return _checked(Provenance, _provenance_shape, content)
+
+
+def judge_from_json(content: Json) -> JudgeSettings:
+    """Make a record of how a judge or an extractor describes itself."""
+    return _checked(JudgeSettings, lambda judge: judge, content)
+
+
+def usage_from_json(content: Json) -> JudgeUsage:
+    """Make a record of the object ``usage`` of a result."""
+    return _checked(JudgeUsage, lambda usage: _usage_shape(usage) or {}, content)
 
 
 @cache
@@ -363,12 +368,12 @@ def _part_json(part: TaskResult) -> Json:
         },
         "groups": {
             **{
-                axis: {name: _group_json(group, perception) for name, group in groups.items()}
+                axis: {name: group_to_json(group, perception) for name, group in groups.items()}
                 for axis, groups in part.groups.items()
             },
             **{
                 axis: {
-                    outer: {inner: _group_json(group, perception) for inner, group in groups.items()}
+                    outer: {inner: group_to_json(group, perception) for inner, group in groups.items()}
                     for outer, groups in outers.items()
                 }
                 for axis, outers in part.crossed.items()
@@ -409,7 +414,8 @@ def _ends(cell: Cell, both: bool = False) -> list[float | None] | None:
     return [cell.low, cell.high] if both or cell.interval is not None else None
 
 
-def _group_json(group: Group, perception: bool) -> Json:
+def group_to_json(group: Group, perception: bool) -> Json:
+    """One group's object under ``groups`` of a ``_score.json``."""
     if perception:
         cell = group.overall
         return {"accuracy": cell.value, "low": cell.low, "high": cell.high, **group.counts, "few": group.few}
@@ -497,6 +503,11 @@ def _conclusions_json(check: ConclusionCheck) -> Json:
     }
 
 
+def agreement_to_json(agreement: Agreement) -> Json:
+    """How two scorers agree, as results and comparisons hold it."""
+    return {"n": agreement.n, "same": agreement.same, "kappa": agreement.kappa}
+
+
 def _rounds_json(agreement: Agreement) -> Json:
     return {
         "n_pairs": agreement.n,
@@ -511,10 +522,7 @@ def _panel_json(check: PanelCheck) -> Json:
         "means": {name: dict(means) for name, means in check.means.items()},
         "pairs": {
             first: {
-                second: {
-                    measure: {"n": agreement.n, "same": agreement.same, "kappa": agreement.kappa}
-                    for measure, agreement in measures.items()
-                }
+                second: {measure: agreement_to_json(agreement) for measure, agreement in measures.items()}
                 for second, measures in others.items()
             }
             for first, others in check.pairs.items()

@@ -1,8 +1,9 @@
-"""From answers and verdicts to summaries with counts and intervals. Pure functions, no files."""
+"""Scoring: from answers and verdicts to typed results with counts and intervals. Pure functions, no files."""
 
 from medqbench_vlmeval.scoring.agreement import (
     between_judges,
     between_rounds,
+    compare_scores,
     is_same,
     measure_agreement,
     pairwise,
@@ -18,6 +19,7 @@ from medqbench_vlmeval.scoring.summary import score_perception, score_reasoning
 __all__ = [
     "between_judges",
     "between_rounds",
+    "compare_scores",
     "is_same",
     "mean_interval",
     "measure_agreement",

@@ -12,8 +12,10 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, dimension_
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import write_json
 from medqbench_vlmeval.runs.result import JudgedRow, JudgedRun, read_runs
-from medqbench_vlmeval.scoring import is_same, measure_agreement, pairwise
-from medqbench_vlmeval.scoring.agreement import compared
+from medqbench_vlmeval.runs.schema import agreement_to_json
+from medqbench_vlmeval.scoring import compare_scores, is_same, measure_agreement, pairwise
+from medqbench_vlmeval.scoring.agreement import METHOD, HumanAgreement
+from medqbench_vlmeval.scoring.intervals import LEVEL
 from medqbench_vlmeval.workflows.rating_sheets import Rating, read_ratings
 
 # Ratings put beside the verdicts on the same answers.
@@ -288,11 +290,21 @@ def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> dic
     sides = [(one.row.scores[dimension], one.consensus(dimension)) for one in answers]
     both = [(ours, theirs) for ours, theirs in sides if ours is not None and theirs is not None]
     return {
-        **measure_agreement([ours for ours, _ in both], [theirs for _, theirs in both], seed),
+        **_agreement_json(measure_agreement([ours for ours, _ in both], [theirs for _, theirs in both], seed)),
         "n_between_marks": sum(theirs % 1 != 0 for _, theirs in both),
         "n_unscored": sum(ours is None and theirs is not None for ours, theirs in sides),
         "n_not_rated": sum(theirs is None for _, theirs in sides),
     }
+
+
+def _agreement_json(found: HumanAgreement) -> dict[str, Any]:
+    cells = {"accuracy": found.accuracy, "kappa": found.kappa, "spearman": found.spearman}
+    block: dict[str, Any] = {"n": found.n, **{name: cell.value for name, cell in cells.items()}, "bias": found.bias}
+    if found.n:
+        ends = {name: None if cell.interval is None else list(cell.interval) for name, cell in cells.items()}
+        block |= {"intervals": {"level": LEVEL, "method": METHOD, **ends}}
+        block |= {"n_undefined": found.n_undefined, "confusion": found.confusion}
+    return block
 
 
 def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str, Any]:
@@ -308,10 +320,17 @@ def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str
     }
     verdicts = {title: [one.row.scores[name] for one in answers] for name, title in DIMENSION_TITLES.items()}
     by_rater = {
-        rater: {title: compared(verdicts[title], column) for title, column in of_rater.items()}
+        rater: {title: agreement_to_json(compare_scores(verdicts[title], column)) for title, column in of_rater.items()}
         for rater, of_rater in columns.items()
     }
-    return {"by_rater": by_rater, "between_raters": pairwise(columns)}
+    between = {
+        first: {
+            second: {title: agreement_to_json(agreement) for title, agreement in by_title.items()}
+            for second, by_title in others.items()
+        }
+        for first, others in pairwise(columns).items()
+    }
+    return {"by_rater": by_rater, "between_raters": between}
 
 
 def _groups(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
@@ -325,7 +344,11 @@ def _groups(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
         for value in values:
             of_value = [one for one in answers if read(one) == value]
             found[axis][value] = {
-                title: compared([one.row.scores[name] for one in of_value], [one.consensus(name) for one in of_value])
+                title: agreement_to_json(
+                    compare_scores(
+                        [one.row.scores[name] for one in of_value], [one.consensus(name) for one in of_value]
+                    )
+                )
                 for name, title in DIMENSION_TITLES.items()
             }
     return found

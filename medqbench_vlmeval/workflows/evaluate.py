@@ -28,7 +28,7 @@ from medqbench_vlmeval.runs.files import (
 )
 from medqbench_vlmeval.runs.provenance import Origin, settings_of
 from medqbench_vlmeval.runs.result import not_read
-from medqbench_vlmeval.runs.schema import part_from_json, result_to_json, row_to_json
+from medqbench_vlmeval.runs.schema import judge_from_json, result_to_json, row_to_json, usage_from_json
 from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import (
     perception_error_kinds,
@@ -40,7 +40,7 @@ from medqbench_vlmeval.scoring.summary import is_right, score_extractor, unscore
 from medqbench_vlmeval.types import (
     Answer,
     ColumnUse,
-    Conclusion,
+    ExtractorResult,
     Judged,
     Prediction,
     Result,
@@ -166,9 +166,9 @@ _NO_TEXT = frozenset({"empty", "no reply"})
 
 @dataclass(frozen=True)
 class SecondStage:
-    """What an extractor did: ``block`` is the object 'extractor' of a result, ``choices`` are by sample index."""
+    """What an extractor did; ``choices`` are by sample index."""
 
-    block: Mapping[str, Any]
+    result: ExtractorResult
     settings: Mapping[str, Any]
     choices: Mapping[str, Verdict]
 
@@ -266,12 +266,11 @@ def second_stage(
         asked = open_replies(samples, predictions, extractions)
         choices = extractor.read(asked, request.on_progress)
         settings = extractor.describe()
-    block = {
-        **{name: settings[name] for name in ("name", "served_as", "protocol")},
-        **score_extractor(samples, extractions, len(asked), choices),
-        "usage": Costs((extractor.name,), prices).of_calls(list(choices.values())),
-    }
-    return SecondStage(block, settings, choices)
+    usage = Costs((extractor.name,), prices).of_calls(list(choices.values()))
+    result = score_extractor(
+        samples, extractions, len(asked), choices, judge_from_json(settings), usage_from_json(usage)
+    )
+    return SecondStage(result, settings, choices)
 
 
 @dataclass(frozen=True)
@@ -381,12 +380,13 @@ def score_choices(
         )
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
     ]
-    content = {
-        **score_perception(samples, predictions, extractions),
-        "findings": perception_findings(samples, predictions, extractions),
-        **({"extractor": second.block} if second else {}),
-    }
-    return part_from_json(Task.PERCEPTION, content, dataset), rows
+    result = replace(
+        score_perception(samples, predictions, extractions),
+        **vars(perception_findings(samples, predictions, extractions)),
+        dataset=dataset,
+        extractor=second.result if second else None,
+    )
+    return result, rows
 
 
 def score_judged(
@@ -406,10 +406,12 @@ def score_judged(
                 [predictions[i] for i in positions],
                 [judged[i] for i in positions],
             )
-            content = {**score_reasoning(*of_task), "findings": reasoning_findings(*of_task)}
-            if costs is not None:
-                content["usage"] = costs.usage(of_task[2])
-            parts[task] = part_from_json(task, content, dataset)
+            parts[task] = replace(
+                score_reasoning(*of_task),
+                **vars(reasoning_findings(*of_task)),
+                dataset=dataset,
+                usage=None if costs is None else usage_from_json(costs.usage(of_task[2])),
+            )
     return parts, [_judged_row(*one) for one in zip(samples, predictions, judged, strict=True)]
 
 
@@ -422,7 +424,7 @@ def _judged_row(sample: Sample, prediction: Prediction, judged: Judged) -> Sampl
         tuple(reasoning_error_kinds(sample, prediction, judged)),
         unscored,
         verdicts=judged.verdicts,
-        conclusion=Conclusion(**vars(read_conclusion(sample, prediction))),
+        conclusion=read_conclusion(sample, prediction),
         score=math.fsum(scores) if unscored is None else None,
     )
 

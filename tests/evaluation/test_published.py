@@ -60,9 +60,9 @@ def test_perception_rows_of_all_models_from_their_counts(model):
             samples.append(Sample(f"{kind}{i}", Task.PERCEPTION, question, texts, "B", question_type=kind))
             extractions.append(Answer("B" if i < right else "A", "whole reply"))
     predictions = [Prediction(sample.index, "") for sample in samples]
-    score = score_perception(samples, predictions, extractions)
-    assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
-    assert score["n"] == 1305
+    result = score_perception(samples, predictions, extractions)
+    assert tuple(round(result.measures[key].value, 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
+    assert result.n == 1305
 
 
 REASONING = {

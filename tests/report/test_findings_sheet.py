@@ -12,9 +12,9 @@ from medqbench_vlmeval.report.finding_tables import add_findings
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.terminal import findings_lines
 from medqbench_vlmeval.runs.result import parts_of
-from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
+from medqbench_vlmeval.runs.schema import findings_to_json
 from tests.report.examples import combined_score, perception_score
-from tests.scoring.finding_data import FIRST, SECOND, columns, described, level, question
+from tests.scoring.finding_data import FIRST, SECOND, described, level, perception, question, reasoning
 
 HOSTILE = "=HYPERLINK(1)\x1b[31m"
 LEVELS = {"A": "None", "B": "Mild", "C": "Severe"}
@@ -24,7 +24,7 @@ def score() -> dict[str, Any]:
     rows = [question(at < 5, source=HOSTILE, severity="mild") for at in range(10)]
     rows += [question(at < 9, source="authentic", severity="none") for at in range(10)]
     rows += [question(True, LEVELS, "B", "BC"[at % 2], question_type="How") for at in range(12)]
-    return perception_score(findings=perception_findings(*columns(rows)))
+    return perception_score(findings=findings_to_json(perception(rows)))
 
 
 def written(folder: Path, result: dict[str, Any]) -> Any:
@@ -86,7 +86,7 @@ def test_both_reasoning_tasks_stand_in_one_sheet(tmp_path: Path) -> None:
     alone = [described(at % 3, level("usable")) for at in range(12)]
     pairs = [described(at % 2, FIRST, (FIRST, SECOND)[at % 2], task=Task.COMPARATIVE) for at in range(12)]
     for part, rows in (("NoReference", alone), ("Comparative", pairs)):
-        result[part]["findings"] = reasoning_findings(*columns(rows))
+        result[part]["findings"] = findings_to_json(reasoning(rows))
     sheet = written(tmp_path, result)["Findings"]
     found = lines(sheet)
     assert ["Reasoning, no-reference", "Weakest dimension"] in [row[:2] for row in found]

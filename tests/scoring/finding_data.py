@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
 from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample, Verdict
 
 YES_NO = {"A": "Yes", "B": "No"}
@@ -44,3 +45,16 @@ def described(scores, reply=GOOD, reference=GOOD, task=Task.NO_REFERENCE, **axes
 
 def columns(rows):
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+def group(n, right, **axes):
+    """Questions of which the first ``right`` are answered right."""
+    return [question(at < right, **axes) for at in range(n)]
+
+
+def perception(rows):
+    return perception_findings(*columns(rows))
+
+
+def reasoning(rows):
+    return reasoning_findings(*columns(rows))

@@ -1,6 +1,5 @@
-"""Agreement of a judge with people: by hand, against scikit-learn and scipy, and where nothing can be said."""
+"""Agreement of a judge with people, of its rounds, a panel and stated conclusions: by hand and against libraries."""
 
-import json
 import random
 
 import pytest
@@ -9,8 +8,25 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from medqbench_vlmeval.scoring import is_same, measure_agreement, share_same, spearman, weighted_kappa
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, Task
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.scoring import (
+    between_judges,
+    between_rounds,
+    is_same,
+    measure_agreement,
+    pairwise,
+    read_conclusion,
+    score_conclusions,
+    score_reasoning,
+    share_same,
+    spearman,
+    weighted_kappa,
+)
+from medqbench_vlmeval.types import Agreement, Judged, Prediction, PredictionStatus, Sample, Verdict
+from tests.scoring.finding_data import FIRST, SECOND, level
 
+EQUAL = "Both images are of comparable quality."
 JUDGE = [0, 1, 2, 2]
 HUMAN = [0, 1, 1, 2]
 
@@ -29,14 +45,13 @@ def vary(pairs):
 
 
 def test_all_statistics_by_hand():
+    agreement = measure_agreement(JUDGE, HUMAN)
+    assert (agreement.n, agreement.accuracy.value, agreement.bias) == (4, 75.0, 0.25)
     # Differences 0, 0, 1, 0: mean square 1/4. By chance 9/4 + 6/4 - 2 * 5/4 * 1 = 5/4.
-    assert weighted_kappa(JUDGE, HUMAN) == pytest.approx(1 - (1 / 4) / (5 / 4))
+    assert agreement.kappa.value == weighted_kappa(JUDGE, HUMAN) == pytest.approx(1 - (1 / 4) / (5 / 4))
     # Midranks 1, 2, 3.5, 3.5 and 1, 2.5, 2.5, 4; less 2.5: products 2.25 + 1.5, squares 4.5 and 4.5.
-    assert spearman(JUDGE, HUMAN) == pytest.approx(3.75 / 4.5)
-    found = measure_agreement(JUDGE, HUMAN)
-    assert (found["n"], found["accuracy"], found["bias"]) == (4, 75.0, 0.25)
-    assert (found["kappa"], found["spearman"]) == (pytest.approx(0.8), pytest.approx(3.75 / 4.5))
-    assert found["confusion"] == {
+    assert agreement.spearman.value == spearman(JUDGE, HUMAN) == pytest.approx(3.75 / 4.5)
+    assert agreement.confusion == {
         "0": {"0": 1, "1": 0, "2": 0},
         "1": {"0": 0, "1": 1, "2": 1},
         "2": {"0": 0, "1": 0, "2": 1},
@@ -51,8 +66,8 @@ def test_opposite_ratings_have_negative_kappa():
 
 @given(marks.filter(vary))
 def test_kappa_is_cohens_with_quadratic_weights(pairs):
-    theirs = cohen_kappa_score(*sides(pairs), labels=[0, 1, 2], weights="quadratic")
-    assert weighted_kappa(*sides(pairs)) == pytest.approx(theirs, abs=1e-9)
+    expected = cohen_kappa_score(*sides(pairs), labels=[0, 1, 2], weights="quadratic")
+    assert weighted_kappa(*sides(pairs)) == pytest.approx(expected, abs=1e-9)
 
 
 @given(between_marks.filter(vary))
@@ -61,29 +76,28 @@ def test_spearman_is_scipys(pairs):
 
 
 @given(between_marks)
-def test_everything_is_in_range_and_json(pairs):
-    found = measure_agreement(*sides(pairs))
-    json.dumps(found, allow_nan=False)
-    assert 0 <= found["accuracy"] <= 100
-    assert found["kappa"] is None or found["kappa"] <= 1
-    assert found["spearman"] is None or abs(found["spearman"]) <= 1 + 1e-12
-    assert sum(sum(row.values()) for row in found["confusion"].values()) == len(pairs)
-    assert (found["kappa"] is None) == (not vary(pairs))
-    for name in ("accuracy", "kappa", "spearman"):
-        interval = found["intervals"][name]
-        assert interval is None or interval[0] <= interval[1]
+def test_everything_is_in_range(pairs):
+    agreement = measure_agreement(*sides(pairs))
+    assert 0 <= agreement.accuracy.value <= 100
+    assert agreement.kappa.value is None or agreement.kappa.value <= 1
+    assert agreement.spearman.value is None or abs(agreement.spearman.value) <= 1 + 1e-12
+    assert sum(sum(row.values()) for row in agreement.confusion.values()) == len(pairs)
+    assert (agreement.kappa.value is None) == (not vary(pairs))
+    for cell in (agreement.accuracy, agreement.kappa, agreement.spearman):
+        assert cell.interval is None or cell.low <= cell.high
 
 
 def test_constant_ratings_leave_kappa_and_spearman_undefined():
-    found = measure_agreement([2, 2, 2], [2, 2, 1])
-    assert (found["kappa"], found["spearman"]) == (None, None)
-    assert (found["intervals"]["kappa"], found["intervals"]["spearman"]) == (None, None)
-    assert found["n_undefined"] == {"accuracy": 0, "kappa": 2000, "spearman": 2000}
-    assert found["accuracy"] == pytest.approx(200 / 3)
+    agreement = measure_agreement([2, 2, 2], [2, 2, 1])
+    assert agreement.accuracy.value == pytest.approx(200 / 3)
+    for cell in (agreement.kappa, agreement.spearman):
+        assert (cell.value, cell.interval) == (None, None)
+    assert agreement.n_undefined == {"accuracy": 0, "kappa": 2000, "spearman": 2000}
 
 
 def test_no_samples_is_no_number():
-    assert measure_agreement([], []) == {"n": 0, "accuracy": None, "kappa": None, "spearman": None, "bias": None}
+    nothing = measure_agreement([], [])
+    assert (nothing.n, nothing.accuracy.value, nothing.kappa.value, nothing.bias) == (0, None, None, None)
     with pytest.raises(ValueError, match="no samples"):
         share_same([], [])
 
@@ -92,43 +106,195 @@ def test_scores_between_marks_are_the_same_below_half_a_point():
     assert is_same(1.6, 2)
     assert not is_same(1.5, 2)
     assert not is_same(1.2, 0.7)  # 0.49999999999999994 in floating point
-    assert measure_agreement([1.5, 0.4], [2, 0])["confusion"]["2"] == {"0": 0, "1": 0, "2": 1}  # halves go up
+    assert measure_agreement([1.5, 0.4], [2, 0]).confusion["2"] == {"0": 0, "1": 0, "2": 1}  # halves go up
 
 
 def test_resamples_without_a_value_are_counted():
     # A resample of four misses the one odd sample with 0.75^4 and holds it alone with 0.25^4: 0.320 together.
-    found = measure_agreement([2, 2, 2, 1], [2, 2, 2, 1])
-    assert 570 < found["n_undefined"]["kappa"] < 710
-    assert found["intervals"]["kappa"] == [1.0, 1.0]
+    agreement = measure_agreement([2, 2, 2, 1], [2, 2, 2, 1])
+    assert 570 < agreement.n_undefined["kappa"] < 710
+    assert agreement.kappa.interval == (1.0, 1.0)
 
 
-def naive_intervals(judge, human, resamples=4000):
+def naive_interval(statistic, judge, human, resamples=4000):
     """The bootstrap as books describe it: draw samples, compute, take percentiles."""
     source = random.Random(5)
-    values = {"accuracy": [], "kappa": [], "spearman": []}
-    for _ in range(resamples):
-        drawn = source.choices(range(len(judge)), k=len(judge))
-        one, other = [judge[i] for i in drawn], [human[i] for i in drawn]
-        values["accuracy"].append(share_same(one, other))
-        values["kappa"].append(weighted_kappa(one, other))
-        values["spearman"].append(spearman(one, other))
-    ordered = {name: sorted(value for value in found if value is not None) for name, found in values.items()}
-    return {name: (found[int(0.025 * len(found))], found[int(0.975 * len(found))]) for name, found in ordered.items()}
+    draws = [source.choices(range(len(judge)), k=len(judge)) for _ in range(resamples)]
+    values = [statistic([judge[i] for i in drawn], [human[i] for i in drawn]) for drawn in draws]
+    known = sorted(value for value in values if value is not None)
+    return known[int(0.025 * len(known))], known[int(0.975 * len(known))]
 
 
 def test_intervals_are_the_percentile_bootstraps():
     source = random.Random(1)
     human = [source.choice([0, 1, 2, 2]) for _ in range(60)]
     judge = [mark if source.random() < 0.8 else source.choice([0, 1, 2]) for mark in human]
-    found = measure_agreement(judge, human)["intervals"]
-    for name, (low, high) in naive_intervals(judge, human).items():
-        slack = 2.0 if name == "accuracy" else 0.03
-        assert found[name] == [pytest.approx(low, abs=slack), pytest.approx(high, abs=slack)]
+    agreement = measure_agreement(judge, human)
+    assert agreement.accuracy.interval == pytest.approx(naive_interval(share_same, judge, human), abs=2)
+    assert agreement.kappa.interval == pytest.approx(naive_interval(weighted_kappa, judge, human), abs=0.03)
+    assert agreement.spearman.interval == pytest.approx(naive_interval(spearman, judge, human), abs=0.03)
 
 
 def test_intervals_depend_on_the_samples_and_the_seed_alone():
-    one = measure_agreement(JUDGE * 5, HUMAN * 5)
-    other = measure_agreement(JUDGE[::-1] * 5, HUMAN[::-1] * 5)
-    assert one["intervals"] == other["intervals"]
-    seeds = {str(measure_agreement(JUDGE * 5, HUMAN * 5, seed)["intervals"]) for seed in range(4)}
-    assert len(seeds) > 1
+    one, other = measure_agreement(JUDGE * 5, HUMAN * 5), measure_agreement(JUDGE[::-1] * 5, HUMAN[::-1] * 5)
+    assert one.kappa.interval == other.kappa.interval
+    assert len({measure_agreement(JUDGE * 5, HUMAN * 5, seed).kappa.interval for seed in range(4)}) > 1
+
+
+def verdict(dimension, score, parts=None, judge="j"):
+    reason = None if score is not None else "no verdict"
+    return Verdict(dimension, score, reason, "", "0" * 64, judge, parts=parts or {})
+
+
+def judged(index, score, judge="j"):
+    return Judged(index, {name: verdict(name, score, judge=judge) for name in DIMENSIONS})
+
+
+def in_parts(index, parts_of):
+    """A judged sample whose every dimension has the same parts."""
+    known = [score for score in parts_of.values() if score is not None]
+    score = sum(known) / len(known) if len(known) == len(parts_of) else None
+    return Judged(
+        index,
+        {
+            dimension: verdict(
+                dimension, score, {name: verdict(dimension, part, judge=name) for name, part in parts_of.items()}
+            )
+            for dimension in DIMENSIONS
+        },
+    )
+
+
+def test_rounds_by_hand():
+    # Pairs (2, 2), (2, 1), (2, 1) of the first and (0, 0) of the second, whose third round failed.
+    rounds = between_rounds([in_parts("1", {"1": 2, "2": 2, "3": 1}), in_parts("2", {"1": 0, "2": 0, "3": None})])
+    assert list(rounds) == list(DIMENSION_TITLES.values())
+    # In both orders: mean 10/8, mean square 18/8, so by chance 2 * (2.25 - 1.5625) = 1.375; mean square difference 1/2.
+    assert rounds["Completeness"] == Agreement(4, 50.0, pytest.approx(1 - 0.5 / 1.375), 0.5)
+
+
+def test_the_order_of_rounds_does_not_matter():
+    one = between_rounds([in_parts("1", {"1": 2, "2": 1}), in_parts("2", {"1": 0, "2": 1})])
+    other = between_rounds([in_parts("1", {"1": 1, "2": 2}), in_parts("2", {"1": 1, "2": 0})])
+    assert one == other
+    assert between_rounds([in_parts("1", {"1": 2, "2": 2})])["Consistency"] == Agreement(1, 100.0, None, 0.0)
+
+
+def test_one_round_or_no_verdict_has_no_retest():
+    plain = judged("1", 2)
+    assert between_rounds([plain, Judged("2", {}, "inference failed")]) is None
+    assert between_judges([plain]) is None
+    assert between_rounds([in_parts("1", {"1": 2, "2": None})]) is None
+
+
+def test_judges_by_hand():
+    rows = [
+        in_parts("1", {"a": 2, "b": 2}),
+        in_parts("2", {"a": 0, "b": 1}),
+        in_parts("3", {"a": 1, "b": None}),
+        Judged("4", {}, "inference failed"),
+    ]
+    panel = between_judges(rows)
+    titles = DIMENSION_TITLES.values()
+    assert panel.means["a"] == {**dict.fromkeys(titles, 1.0), "Overall": 4.0}
+    assert panel.means["b"] == {**dict.fromkeys(titles, 1.5), "Overall": 6.0}
+    # On the two that both scored: mean square difference 1/2, by chance 4/2 + 5/2 - 2 * 1 * 3/2 = 3/2.
+    assert panel.pairs == {"a": {"b": dict.fromkeys(titles, Agreement(2, 50.0, pytest.approx(2 / 3)))}}
+    assert between_rounds(rows) is None
+
+
+def test_three_raters_make_three_pairs():
+    pairs = pairwise({"a": {"x": [0, 2]}, "b": {"x": [0, 2]}, "c": {"x": [None, None]}})
+    assert [(first, list(others)) for first, others in pairs.items()] == [("a", ["b", "c"]), ("b", ["c"])]
+    assert pairs["a"]["b"]["x"] == Agreement(2, 100.0, 1.0)
+    assert pairs["a"]["c"]["x"] == Agreement(0, None, None)
+
+
+def test_a_panel_whose_judges_have_rounds_has_both():
+    def member(dimension, rounds, name):
+        parts = {str(i): verdict(dimension, score, judge=name) for i, score in enumerate(rounds, 1)}
+        return verdict(dimension, sum(rounds) / len(rounds), parts, name)
+
+    verdicts = {
+        dimension: verdict(dimension, 1.25, {"a": member(dimension, (2, 2), "a"), "b": member(dimension, (0, 1), "b")})
+        for dimension in DIMENSIONS
+    }
+    result = score_reasoning([Sample("1", Task.NO_REFERENCE, None)], [Prediction("1", "x")], [Judged("1", verdicts)])
+    assert (result.between_rounds["Preciseness"].n, result.between_rounds["Preciseness"].same) == (2, 50.0)
+    assert result.between_judges.means["b"]["Preciseness"] == 0.5
+    assert result.frequencies["Preciseness"] == {"0": 1, "1": 1, "2": 2}
+
+
+def sample(index, description, task=Task.NO_REFERENCE):
+    return Sample(index, task, None, description=description)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "stated", "score"),
+    [
+        (level("good"), level("good"), "good", 2),
+        (level("usable"), level("good"), "usable", 1),
+        (level("usable"), level("reject"), "usable", 1),
+        (level("reject"), level("good"), "reject", 0),
+        (level("good"), level("reject"), "good", 0),
+        ("I see a lung.", level("good"), None, 0),
+        (level("good"), "A lung.", "good", None),
+        (level("good"), None, "good", None),
+        # Pairs have no middle.
+        (FIRST, FIRST, 1, 2),
+        (FIRST, SECOND, 1, 0),
+        (SECOND, SECOND, 2, 2),
+        (EQUAL, FIRST, "same", 0),
+        (EQUAL, EQUAL, "same", 2),
+    ],
+)
+def test_the_published_rule_applied_to_conclusions(answer, reference, stated, score):
+    task = Task.COMPARATIVE if "image is of" in str(reference) or reference == EQUAL else Task.NO_REFERENCE
+    conclusion = read_conclusion(sample("1", reference, task), Prediction("1", answer))
+    assert (conclusion.stated, conclusion.quality_accuracy) == (stated, score)
+
+
+@pytest.mark.parametrize("status", [PredictionStatus.INFERENCE_FAILED, PredictionStatus.MISSING])
+def test_what_is_no_answer_states_nothing(status):
+    conclusion = read_conclusion(sample("1", level("good")), Prediction("1", level("good"), status))
+    assert (conclusion.stated, conclusion.reference, conclusion.quality_accuracy) == (None, "good", None)
+
+
+def test_conclusions_beside_the_judge_by_hand():
+    samples = [sample(str(i), level("good")) for i in range(5)] + [sample("5", "A lung.")]
+    answers = [level("good"), level("usable"), level("reject"), "A lung.", level("good"), level("good")]
+    predictions = [Prediction(str(i), answer) for i, answer in enumerate(answers)]
+    # Computed 2, 1, 0, 0, 2 and nothing for the last; the judge gives 2, 2, 0, 0, no verdict, 2.
+    verdicts = [judged(str(i), score) for i, score in enumerate((2, 2, 0, 0, None, 2))]
+    check = score_reasoning(samples, predictions, verdicts).conclusions
+    assert (check.n, check.n_stated, check.computed, check.judge, check.n_disagreements) == (5, 4, 1.0, 1.0, 1)
+    # On four: mean square difference 1/4; by chance 5/4 + 8/4 - 2 * 3/4 * 1 = 7/4.
+    assert check.agreement == Agreement(4, 75.0, pytest.approx(1 - (1 / 4) / (7 / 4)))
+
+
+def test_a_mean_of_rounds_disagrees_from_half_a_point_on():
+    samples = [sample(str(i), level("good")) for i in range(2)]
+    predictions = [Prediction(one.index, level("good")) for one in samples]
+    check = score_conclusions(samples, predictions, [judged("0", 1.6), judged("1", 1.4)])
+    # All computed scores are 2, which leaves kappa undefined.
+    assert (check.agreement, check.n_disagreements) == (Agreement(2, 50.0, None), 1)
+
+
+def test_nothing_to_compare_is_no_check():
+    unread, read = sample("1", "A lung."), sample("1", level("good"))
+    answer = Prediction("1", level("good"))
+    assert score_conclusions([unread], [answer], [judged("1", 2)]) is None
+    assert score_conclusions([read], [answer], [Judged("1", {}, "inference failed")]) is None
+    check = score_conclusions([read], [answer], [judged("1", None)])
+    assert (check.judge, check.agreement.n, check.computed) == (None, 0, 2.0)
+
+
+def test_the_embedded_judge_is_not_compared_with_itself():
+    samples = [sample(str(i), level("good")) for i in range(3)] + [sample("3", FIRST, Task.COMPARATIVE)]
+    answers = [level("good"), level("usable"), "A lung.", SECOND]
+    predictions = [Prediction(str(i), answer) for i, answer in enumerate(answers)]
+    by_rules = build_judge(JudgeOptions("rules")).judge(samples, predictions)
+    assert score_conclusions(samples, predictions, by_rules) is None
+    # It would be the same: both apply the published rule to the same reading.
+    computed = [read_conclusion(*pair).quality_accuracy for pair in zip(samples, predictions, strict=True)]
+    assert [one.verdicts["quality_accuracy"].score for one in by_rules] == computed == [2, 1, 0, 0]

@@ -1,4 +1,7 @@
-"""What kind of error a sample shows, as far as letters, verdicts and stated conclusions tell."""
+"""Findings on errors: levels taken for others, and kinds of error that letters, verdicts and conclusions show.
+
+Levels are compared in How questions whose options are levels, and in the conclusions that descriptions state.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,46 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, SEVERITIES, Task
 from medqbench_vlmeval.data.columns import read_severity, words
-from medqbench_vlmeval.scoring.agreement import Conclusion, read_conclusion
-from medqbench_vlmeval.scoring.findings.finding import Finding, NotFound, share, share_finding, share_words
+from medqbench_vlmeval.scoring.agreement import read_conclusion
+from medqbench_vlmeval.scoring.findings.finding import NotFound, share, share_finding, share_words
 from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
-
-# Levels taken for other levels: in How questions whose options are levels, and in stated conclusions.
-
+from medqbench_vlmeval.scoring.summary import is_right, ranked
+from medqbench_vlmeval.types import (
+    Answer,
+    Conclusion,
+    Details,
+    Finding,
+    Judged,
+    Mistake,
+    Prediction,
+    PredictionStatus,
+    Sample,
+)
 
 SEVERITY, QUALITY = "severity", "quality"
 # From the best to the worst.
 SCALES: Mapping[str, tuple[str, ...]] = {SEVERITY: SEVERITIES, QUALITY: tuple(reversed(QUALITY_LEVELS))}
-
 ADJACENT, OPPOSITE = "adjacent level", "opposite level"
+
+NO_REPLY = "no reply"
+NO_ANSWER = "no answer"
+WRONG = "wrong answer"
+NO_CONCLUSION = "no conclusion"
+WRONG_PREFERENCE = "wrong preference"
+NOT_TOLD = "Gaps in medical knowledge cannot be told from letters, verdicts and conclusions, and are never given."
+
 _HOW = "How"
 _QUALITY_WORDS = {**{level: level for level in QUALITY_LEVELS}, "rejected": "reject", "useable": "usable"}
 _NEGATIONS = {"not", "no", "non", "un", "less", "than", "or", "more", "without", "neither", "barely"}
+_LOW = 0.5
+_LOW_DIMENSION = {
+    "completeness": "incomplete description",
+    "preciseness": "imprecise description",
+    "consistency": "inconsistent",
+}
 
 
 @dataclass(frozen=True)
@@ -62,26 +84,27 @@ def _levels(options: tuple[tuple[str, str], ...]) -> tuple[str, Mapping[str, str
 
 
 def _read_quality(text: str) -> str | None:
-    said = words(text)
-    named = {_QUALITY_WORDS[word] for word in said if word in _QUALITY_WORDS}
-    return named.pop() if len(named) == 1 and not _NEGATIONS.intersection(said) else None
+    in_text = words(text)
+    levels = {_QUALITY_WORDS[word] for word in in_text if word in _QUALITY_WORDS}
+    return levels.pop() if len(levels) == 1 and not _NEGATIONS.intersection(in_text) else None
 
 
 def level_choice(sample: Sample, extraction: Answer) -> LevelChoice | None:
     """The level chosen in a How question; None for any other question."""
     if sample.question_type != _HOW or sample.answer is None:
         return None
-    found = _levels(tuple(sample.options.items()))
-    if found is None or sample.answer not in found[1]:
+    read = _levels(tuple(sample.options.items()))
+    if read is None or sample.answer not in read[1]:
         return None
-    scale, levels, offered = found
+    scale, levels, offered = read
     chosen = None if extraction.letter is None else levels.get(extraction.letter)
     return LevelChoice(scale, levels[sample.answer], chosen, offered)
 
 
-def stated_choice(reference: str, stated: str | None) -> LevelChoice:
+def stated_choice(conclusion: Conclusion) -> LevelChoice:
     """The level that a description concludes on, beside its reference's."""
-    return LevelChoice(QUALITY, reference, stated, SCALES[QUALITY])
+    stated = None if conclusion.stated is None else str(conclusion.stated)
+    return LevelChoice(QUALITY, str(conclusion.reference), stated, SCALES[QUALITY])
 
 
 def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | NotFound:
@@ -94,65 +117,47 @@ def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | NotF
     chosen = [choice for choice in choices if choice.chosen is not None]
     if len(chosen) < FEW:
         return NotFound(f"fewer than {FEW} {what}")
-    mistaken = Counter((one.scale, one.right, str(one.chosen)) for one in chosen if one.steps)
-    answered = Counter((one.scale, one.right) for one in chosen)
-    mistakes = [
-        {"scale": scale, "right": right, "chosen": wrong, **share(count, answered[scale, right])}
-        for (scale, right, wrong), count in sorted(mistaken.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    n, n_mistaken = len(chosen), sum(mistaken.values())
-    found = share(n_mistaken, n)
-    said = f"Of {n} {what}, {n_mistaken} ({share_words(found)}) took one level for another"
+    confused = Counter((choice.scale, choice.right, str(choice.chosen)) for choice in chosen if choice.steps)
+    answered = Counter((choice.scale, choice.right) for choice in chosen)
+    mistakes = tuple(
+        Mistake(scale, right, wrong, share(count, answered[scale, right]))
+        for (scale, right, wrong), count in sorted(confused.items(), key=lambda item: (-item[1], item[0]))
+    )
+    n, n_confused = len(chosen), sum(confused.values())
+    rate = share(n_confused, n)
+    statement = f"Of {n} {what}, {n_confused} ({share_words(rate)}) took one level for another"
     if mistakes:
         most = mistakes[0]
-        said += f", most often {most['right']} for {most['chosen']}: {most['count']} of {most['of']}"
-    return share_finding(
-        "Levels taken for others",
-        f"{said}.",
-        found,
-        {
-            "scales": _matrices(choices),
-            "mistakes": mistakes,
-            "kinds": {
-                ADJACENT: share(sum(one.kind == ADJACENT for one in chosen), n),
-                OPPOSITE: share(sum(one.kind == OPPOSITE for one in chosen), n),
-                "worse than right": share(sum(one.steps > 0 for one in chosen), n),
-                "better than right": share(sum(one.steps < 0 for one in chosen), n),
-            },
-            "n_without_level": len(choices) - n,
+        statement += f", most often {most.right} for {most.chosen}: {most.share.counts['count']} of {most.share.n}"
+    details = Details(
+        scales=_matrices(choices),
+        mistakes=mistakes,
+        kinds={
+            ADJACENT: share(sum(choice.kind == ADJACENT for choice in chosen), n),
+            OPPOSITE: share(sum(choice.kind == OPPOSITE for choice in chosen), n),
+            "worse than right": share(sum(choice.steps > 0 for choice in chosen), n),
+            "better than right": share(sum(choice.steps < 0 for choice in chosen), n),
         },
+        facts={"n_without_level": len(choices) - n},
     )
+    return share_finding("Levels taken for others", f"{statement}.", rate, details)
 
 
-def _matrices(choices: Sequence[LevelChoice]) -> dict[str, Any]:
+def _matrices(choices: Sequence[LevelChoice]) -> dict[str, dict[str, dict[str, int]]]:
     """Counts by scale, right level and chosen level; levels that never occur are left out."""
-    counts = Counter((one.scale, one.right, one.chosen) for one in choices)
-    matrices: dict[str, Any] = {}
+    counts = Counter((choice.scale, choice.right, choice.chosen) for choice in choices)
+    matrices = {}
     for scale, levels in SCALES.items():
-        used = {level for (of, *pair), n in counts.items() if of == scale and n for level in pair}
-        shown = [level for level in levels if level in used]
-        if shown:
+        occurring = {level for of_scale, *pair in counts for level in pair if of_scale == scale}
+        columns = [level for level in levels if level in occurring]
+        if columns:
+            rows = {right for of_scale, right, _ in counts if of_scale == scale}
             matrices[scale] = {
-                right: {chosen: counts[scale, right, chosen] for chosen in shown}
-                for right in shown
-                if any(counts[scale, right, chosen] for chosen in (*shown, None))
+                right: {chosen: counts[scale, right, chosen] for chosen in columns}
+                for right in columns
+                if right in rows
             }
     return matrices
-
-
-NO_REPLY = "no reply"
-NO_ANSWER = "no answer"
-WRONG = "wrong answer"
-NO_CONCLUSION = "no conclusion"
-WRONG_PREFERENCE = "wrong preference"
-INCOMPLETE = "incomplete description"
-IMPRECISE = "imprecise description"
-INCONSISTENT = "inconsistent"
-
-NOT_TOLD = "Gaps in medical knowledge cannot be told from letters, verdicts and conclusions, and are never given."
-
-_LOW = 0.5
-_OF_DIMENSION = {"completeness": INCOMPLETE, "preciseness": IMPRECISE, "consistency": INCONSISTENT}
 
 
 def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: Answer) -> list[str]:
@@ -173,7 +178,9 @@ def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: A
     return [(choice.kind if choice is not None else None) or WRONG]
 
 
-def reasoning_error_kinds(sample: Sample, prediction: Prediction, judged: Judged) -> list[str]:
+def reasoning_error_kinds(
+    sample: Sample, prediction: Prediction, judged: Judged, conclusion: Conclusion | None = None
+) -> list[str]:
     """The kinds of error in one described sample; several may hold, and none where nothing is wrong.
 
     'no reply': inference failed or the prediction is missing. From the stated conclusions, where the reference's can
@@ -182,57 +189,45 @@ def reasoning_error_kinds(sample: Sample, prediction: Prediction, judged: Judged
     way round). From the verdicts: 'incomplete description', 'imprecise description' and 'inconsistent', for a score
     of 0.5 or less on completeness, preciseness and consistency (0 where there is one verdict; means of rounds and
     medians of panels lie between). The score on quality accuracy gives no kind of its own: it is the conclusion's.
+
+    Args:
+        sample: a reasoning sample.
+        prediction: the model's reply.
+        judged: the judge's verdicts on it.
+        conclusion: what :func:`~..agreement.read_conclusion` reads, where that is known already.
     """
-    return _reasoning_kinds(sample, prediction, judged, read_conclusion(sample, prediction))
-
-
-def perception_errors(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
-) -> Finding | NotFound:
-    """How many samples show each kind."""
-    found = zip(samples, predictions, extractions, strict=True)
-    return _counted([perception_error_kinds(*one) for one in found])
-
-
-def reasoning_errors(
-    samples: Sequence[Sample],
-    predictions: Sequence[Prediction],
-    judged: Sequence[Judged],
-    conclusions: Sequence[Conclusion],
-) -> Finding | NotFound:
-    """How many samples show each kind."""
-    found = zip(samples, predictions, judged, conclusions, strict=True)
-    return _counted([_reasoning_kinds(*one) for one in found])
-
-
-def _reasoning_kinds(sample: Sample, prediction: Prediction, judged: Judged, conclusion: Conclusion) -> list[str]:
     if prediction.status is not PredictionStatus.OK:
         return [NO_REPLY]
-    scores = {name: verdict.score for name, verdict in judged.verdicts.items() if verdict.score is not None}
-    kinds = [kind for dimension, kind in _OF_DIMENSION.items() if dimension in scores and scores[dimension] <= _LOW]
-    stated, reference = conclusion.stated, conclusion.reference
-    if reference is None or stated == reference:
+    scores = {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
+    kinds = [
+        kind
+        for dimension, kind in _LOW_DIMENSION.items()
+        if (score := scores.get(dimension)) is not None and score <= _LOW
+    ]
+    conclusion = conclusion or read_conclusion(sample, prediction)
+    if conclusion.reference is None or conclusion.stated == conclusion.reference:
         return kinds
-    if stated is None:
+    if conclusion.stated is None:
         return [NO_CONCLUSION, *kinds]
     if sample.task is Task.COMPARATIVE:
         return [WRONG_PREFERENCE, *kinds]
-    kind = stated_choice(str(reference), str(stated)).kind
+    kind = stated_choice(conclusion).kind
     return [*([kind] if kind else []), *kinds]
 
 
-def _counted(kinds: Sequence[Sequence[str]]) -> Finding | NotFound:
+def error_kinds(kinds: Sequence[Sequence[str]]) -> Finding | NotFound:
+    """How many samples show each kind of error; ``kinds`` has the kinds of each sample."""
     n = len(kinds)
     if n < FEW:
         return NotFound(f"fewer than {FEW} samples")
-    counts = Counter(kind for of_sample in kinds for kind in of_sample)
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    found = share(sum(bool(of_sample) for of_sample in kinds), n)
-    verb = "shows" if found["count"] == 1 else "show"
-    listed = f": {', '.join(f'{kind} {count}' for kind, count in ranked)}" if ranked else ""
+    counts = ranked(Counter(kind for of_sample in kinds for kind in of_sample))
+    count = sum(bool(of_sample) for of_sample in kinds)
+    rate = share(count, n)
+    listed = f": {', '.join(f'{kind} {times}' for kind, times in counts.items())}" if counts else ""
+    verb = "shows" if count == 1 else "show"
     return share_finding(
         "Kinds of error",
-        f"{found['count']} of {n} samples ({share_words(found)}) {verb} an error that can be told{listed}.",
-        found,
-        {"kinds": {kind: share(count, n) for kind, count in ranked}, "not_told": NOT_TOLD},
+        f"{count} of {n} samples ({share_words(rate)}) {verb} an error that can be told{listed}.",
+        rate,
+        Details(kinds={kind: share(times, n) for kind, times in counts.items()}, facts={"not_told": NOT_TOLD}),
     )

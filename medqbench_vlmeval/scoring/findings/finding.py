@@ -1,12 +1,11 @@
-"""What a finding is: one sentence with the figure behind it, its interval and its count."""
+"""What a finding rests on: a measure of groups, gaps between groups, and shares, each with its interval in words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, MAX_VERDICT
 from medqbench_vlmeval.scoring import intervals
@@ -22,41 +21,20 @@ from medqbench_vlmeval.scoring.intervals import (
     wilson_percent,
 )
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Answer, Judged, Sample, scores_of
+from medqbench_vlmeval.types import Answer, Cell, Details, Finding, Judged, Sample, scores_of
 
 PERCENT = "percent"
 POINTS = "points"
 SCORE = "score"
 CORRELATION = "correlation"
 
+WILSON = f"{intervals.WILSON}, samples taken as independent"
 ALIKE = "the samples do not vary"
 """Why most intervals that are missing are missing."""
+TOO_FEW_IMAGES = "too few images are behind it"
 
 _NAME_LIMIT = 60
 _NOUGHT = 1e-9
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding on one run.
-
-    ``value``, ``low`` and ``high`` are in ``unit``: 'percent' (0-100), 'points' (a difference of percentages), 'score'
-    (judge's scale: means 0-2, sums 0-8, and their differences) or 'correlation' (-1 to 1). ``low`` and ``high`` are
-    None where no interval can be given. ``n`` is how many samples the value rests on and ``units`` how many of them
-    are independent (clusters of samples that share an image), None where the interval takes all for independent.
-    ``statement`` claims a difference only where the interval leaves out 0.
-    """
-
-    title: str
-    statement: str
-    value: float
-    unit: str
-    low: float | None
-    high: float | None
-    n: int
-    method: str
-    details: Mapping[str, Any] = field(default_factory=dict)
-    units: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +44,20 @@ class NotFound:
     reason: str
 
 
-def assembled(found: Mapping[str, Finding | NotFound | None]) -> dict[str, Any]:
-    """Findings as plain JSON by name, and the reasons for those that are absent under ``not_found``.
+@dataclass(frozen=True)
+class Findings:
+    """The findings of a task by name, and the reasons for those that its data does not support."""
 
-    None stands for what a task has no such thing as and is left out.
-    """
-    absent = {name: one.reason for name, one in found.items() if isinstance(one, NotFound)}
-    return {**{name: _as_json(one) for name, one in found.items() if isinstance(one, Finding)}, "not_found": absent}
+    findings: Mapping[str, Finding]
+    not_found: Mapping[str, str]
+
+    @classmethod
+    def of(cls, by_name: Mapping[str, Finding | NotFound | None]) -> Findings:
+        """Sort out what was found; None stands for what a task has no such thing as and is left out."""
+        return cls(
+            {name: finding for name, finding in by_name.items() if isinstance(finding, Finding)},
+            {name: absent.reason for name, absent in by_name.items() if isinstance(absent, NotFound)},
+        )
 
 
 def shown(name: str) -> str:
@@ -81,30 +66,26 @@ def shown(name: str) -> str:
     return line if len(line) <= _NAME_LIMIT else f"{line[: _NAME_LIMIT - 1]}…"
 
 
-def amount(value: float, unit: str) -> str:
+def amount(value: float | None, unit: str) -> str:
     """A figure with its unit: '56.04%', '13.50 points', '1.234', '-0.12'."""
-    return _figure(value, unit) + {PERCENT: "%", POINTS: " points"}.get(unit, "")
+    return "no value" if value is None else _figure(value, unit) + {PERCENT: "%", POINTS: " points"}.get(unit, "")
 
 
-def interval_words(low: float | None, high: float | None, unit: str, widened_for: int = 1, why: str = ALIKE) -> str:
-    """'95% interval 1.20 to 3.40'; ``widened_for`` is the number of pairs among which the compared one was chosen.
-
-    ``why`` there is no interval, where there is none.
-    """
-    if low is None or high is None:
+def interval_words(interval: Interval | None, unit: str, why: str = ALIKE) -> str:
+    """'95% interval 1.20 to 3.40', or ``why`` there is none."""
+    if interval is None:
         return f"no interval, as {why}"
-    ends = f"95% interval {_figure(low, unit)} to {_figure(high, unit)}"
-    return ends if widened_for == 1 else f"{ends}, widened for the choice among {widened_for} pairs"
+    return f"95% interval {_figure(interval[0], unit)} to {_figure(interval[1], unit)}"
 
 
-def is_apart(low: float | None, high: float | None) -> bool:
+def excludes_zero(interval: Interval | None) -> bool:
     """Whether an interval of a difference leaves out 0."""
-    return low is not None and high is not None and (low > 0 or high < 0)
+    return interval is not None and (interval[0] > 0 or interval[1] < 0)
 
 
-def unproven(value: float, low: float | None) -> str:
+def no_claim(value: float, interval: Interval | None) -> str:
     """How a sentence begins that claims no difference; one without an interval may be more than chance, or not."""
-    return "No evidence that" if low is not None or abs(value) < _NOUGHT else "It cannot be told whether"
+    return "No evidence that" if interval or abs(value) < _NOUGHT else "It cannot be told whether"
 
 
 def _figure(value: float, unit: str) -> str:
@@ -115,38 +96,18 @@ def _figure(value: float, unit: str) -> str:
     return shortened.removeprefix("-") if abs(value) < _NOUGHT else f"{value:.1g}"
 
 
-def _as_json(found: Finding) -> dict[str, Any]:
-    return {
-        "title": found.title,
-        "statement": found.statement,
-        "value": found.value,
-        "unit": found.unit,
-        "low": found.low,
-        "high": found.high,
-        "n": found.n,
-        "few": min(found.n, found.n if found.units is None else found.units) < FEW,
-        "method": found.method,
-        "details": dict(found.details),
-    }
-
-
-# The figure that findings compare between groups.
-
-
 @dataclass(frozen=True)
 class Measure:
-    """Values of samples, one column a dimension and parallel over samples, None where a sample has none.
+    """What findings compare between groups: values of samples, in columns that are parallel over samples.
 
     A group's figure is the sum of its columns' means: of perception the accuracy in percent (one column of 0 and
-    100), of reasoning Overall (four columns of 0-2).
+    100), of reasoning Overall (four columns of 0-2). A value is None where a sample has none. Samples that share an
+    image have the same number in ``clusters``.
     """
 
-    columns: tuple[tuple[float | None, ...], ...]
+    columns: Sequence[Column]
     unit: str
-
-    @property
-    def gap_unit(self) -> str:
-        return POINTS if self.unit == PERCENT else SCORE
+    clusters: Sequence[int]
 
     def of(self, positions: Sequence[int]) -> float | None:
         """The figure of the samples at ``positions``, None where a column has no value there."""
@@ -160,160 +121,135 @@ class Measure:
 
     def complete(self, positions: Sequence[int]) -> list[int]:
         """Those of ``positions`` that have a value in every column."""
-        left = list(positions)
-        for column in self.columns:
-            left = [i for i in left if column[i] is not None]
-        return left
+        return [i for i in positions if all(column[i] is not None for column in self.columns)]
+
+    def cell(self, positions: Sequence[int]) -> Cell:
+        """A group's figure with its own 95% interval, as in the tables of groups."""
+        whole = self.complete(positions)
+        if self.unit == PERCENT:
+            interval = wilson_percent(sum(self.columns[0][i] == 100 for i in whole), len(whole))
+        else:
+            columns = [[column[i] for i in positions] for column in self.columns]
+            interval = sum_of_means_interval(columns, [self.clusters[i] for i in positions])
+            interval = clipped(interval, 0, MAX_VERDICT * len(columns))
+        low, high = interval or (None, None)
+        return Cell(self.of(positions), low, high, len(whole), few=len(whole) < FEW)
+
+    def gap(self, first: Sequence[int], second: Sequence[int], choices: int = 1) -> Gap:
+        """The figure of ``first`` less that of ``second``, two groups of positions without a common one."""
+        minuend, subtrahend = self.of(first), self.of(second)
+        if minuend is None or subtrahend is None:
+            raise ValueError("a gap needs a value on both sides")
+        interval = SumOfMeans(self.columns, self.clusters).gap_interval(first, second, _level(choices))
+        n_clusters = len({self.clusters[i] for i in (*first, *second)})
+        return Gap(minuend - subtrahend, interval, POINTS if self.unit == PERCENT else SCORE, n_clusters, choices)
 
 
-def accuracy_measure(samples: Sequence[Sample], extractions: Sequence[Answer]) -> Measure:
+def accuracy_measure(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Measure:
     """Right answers in percent; no answer is a wrong one."""
-    right = tuple(100.0 * is_right(sample, one.letter) for sample, one in zip(samples, extractions, strict=True))
-    return Measure((right,), PERCENT)
+    right = [100.0 * is_right(sample, choice.letter) for sample, choice in zip(samples, extractions, strict=True)]
+    return Measure([right], PERCENT, clusters)
 
 
-def overall_measure(judged: Sequence[Judged]) -> Measure:
+def overall_measure(judged: Sequence[Judged], clusters: Sequence[int]) -> Measure:
     """Overall, the sum of the four dimensions' means."""
-    return Measure(tuple(tuple(scores_of(judged, dimension)) for dimension in DIMENSIONS), SCORE)
-
-
-def cell(measure: Measure, positions: Sequence[int], clusters: Sequence[int]) -> dict[str, Any]:
-    """A group's figure with its own 95% interval: as in the tables of groups."""
-    whole = measure.complete(positions)
-    value = measure.of(positions)
-    if measure.unit == PERCENT:
-        right = sum(measure.columns[0][i] == 100 for i in whole)
-        ends = wilson_percent(right, len(whole))
-    else:
-        columns = [[column[i] for i in positions] for column in measure.columns]
-        ends = clipped(sum_of_means_interval(columns, [clusters[i] for i in positions]), 0, MAX_VERDICT * len(columns))
-    low_end, high_end = ends or (None, None)
-    return {"value": value, "low": low_end, "high": high_end, "n": len(whole), "few": len(whole) < FEW}
-
-
-# Differences of two figures with their bootstrap interval, and the findings that are one.
-
-
-TOO_FEW_IMAGES = "too few images are behind it"
+    return Measure([scores_of(judged, dimension) for dimension in DIMENSIONS], SCORE, clusters)
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A difference with its percentile interval, ``units`` clusters behind it, chosen among ``choices``.
+    """A difference of two figures with its percentile interval, from ``n_clusters`` clusters of samples.
 
-    ``chosen`` is the word for what was chosen.
+    Where it was picked for its size among ``choices``, the interval has the level of Bonferroni's correction;
+    ``picked`` is the word for what was picked.
     """
 
     value: float
     interval: Interval | None
-    units: int
+    unit: str
+    n_clusters: int
     choices: int = 1
-    chosen: str = "pair"
+    picked: str = "pair"
 
     @property
-    def low(self) -> float | None:
-        return None if self.interval is None else self.interval[0]
+    def is_proven(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return excludes_zero(self.interval)
 
     @property
-    def high(self) -> float | None:
-        return None if self.interval is None else self.interval[1]
+    def no_claim(self) -> str:
+        """How a sentence begins where the gap is not proven."""
+        return no_claim(self.value, self.interval)
 
     @property
-    def why(self) -> str:
+    def size(self) -> str:
+        """The difference without its sign, in words."""
+        return amount(abs(self.value), self.unit)
+
+    @property
+    def words(self) -> str:
+        """The interval in words."""
+        words = interval_words(self.interval, self.unit, self._why)
+        if self.interval is None or self.choices == 1:
+            return words
+        among = f"the choice among {self.choices} pairs" if self.picked == "pair" else f"{self.choices} {self.picked}s"
+        return f"{words}, widened for {among}"
+
+    @property
+    def _why(self) -> str:
         """Why there is no interval, where there is none: clusters are few only where samples share images."""
-        return TOO_FEW_IMAGES if self.units < FEW else ALIKE
-
-    def words(self, unit: str, widened_for: int = 1) -> str:
-        """The interval in words (see :func:`~.finding.interval_words`)."""
-        return interval_words(self.low, self.high, unit, widened_for, self.why)
+        return TOO_FEW_IMAGES if self.n_clusters < FEW else ALIKE
 
     @property
     def method(self) -> str:
-        """How the interval was made; that of a chosen pair has the level of Bonferroni's correction."""
+        """How the interval was made."""
         if self.interval is None:
-            return f"none: {self.why}"
+            return f"none: {self._why}"
         if self.choices == 1:
             return METHOD
         level = f"level {100 * _level(self.choices):.2f}%"
-        return f"{METHOD}, {level} as the {self.chosen} is one of {self.choices} (Bonferroni)"
+        return f"{METHOD}, {level} as the {self.picked} is one of {self.choices} (Bonferroni)"
 
-
-def gap_between(
-    measure: Measure, first: Sequence[int], second: Sequence[int], clusters: Sequence[int], choices: int = 1
-) -> Gap:
-    """The figure of ``first`` less that of ``second``, two groups of positions without a common one."""
-    one, other = measure.of(first), measure.of(second)
-    if one is None or other is None:
-        raise ValueError("a gap needs a value on both sides")
-    interval = SumOfMeans(measure.columns, clusters).gap_interval(first, second, _level(choices))
-    return Gap(one - other, interval, len({clusters[i] for i in (*first, *second)}), choices)
-
-
-def shares_apart(
-    first: Sequence[bool], second: Sequence[bool], clusters: Sequence[int], choices: int = 1, chosen: str = "pair"
-) -> Gap:
-    """The share of ``first`` less that of ``second`` in the same samples, in points."""
-    value = 100 * (sum(first) - sum(second)) / len(first)
-    column = [100.0 * (one - other) for one, other in zip(first, second, strict=True)]
-    interval = SumOfMeans([column], clusters).interval(_level(choices))
-    return Gap(value, interval, len(set(clusters)), choices, chosen)
-
-
-def means_apart(first: Column, second: Column, clusters: Sequence[int]) -> Gap:
-    """The mean of ``first`` less that of ``second``, two columns of the same samples that both have values."""
-    one, other = (fmean(value for value in column if value is not None) for column in (first, second))
-    n = len(first)
-    # One below the other they are two groups of one column, whose samples lie in the same clusters.
-    interval = SumOfMeans([[*first, *second]], [*clusters, *clusters]).gap_interval(range(n), range(n, 2 * n))
-    return Gap(one - other, interval, len(set(clusters)))
-
-
-def gap_finding(title: str, statement: str, gap: Gap, unit: str, n: int, details: Mapping[str, Any]) -> Finding:
-    """The finding whose value is a gap."""
-    return Finding(
-        title,
-        statement,
-        gap.value,
-        unit,
-        gap.low,
-        gap.high,
-        n,
-        gap.method,
-        {**details, "n_clusters": gap.units},
-        units=gap.units,
-    )
+    def finding(self, title: str, statement: str, n: int, details: Details) -> Finding:
+        """The finding whose value is this gap, over ``n`` samples."""
+        low, high = self.interval or (None, None)
+        cell = Cell(self.value, low, high, n, few=min(n, self.n_clusters) < FEW)
+        return Finding(title, statement, self.unit, cell, self.method, replace(details, n_clusters=self.n_clusters))
 
 
 def _level(choices: int) -> float:
-    """Bonferroni's, for one that was chosen, by its gap, among so many."""
     return 1 - (1 - LEVEL) / choices
 
 
-# Shares in percent, and the findings that are one.
+def gap_of_shares(
+    first: Sequence[bool], second: Sequence[bool], clusters: Sequence[int], choices: int = 1, picked: str = "pair"
+) -> Gap:
+    """The share of ``first`` less that of ``second`` in the same samples, in points."""
+    value = 100 * (sum(first) - sum(second)) / len(first)
+    column = [100.0 * (x - y) for x, y in zip(first, second, strict=True)]
+    interval = SumOfMeans([column], clusters).interval(_level(choices))
+    return Gap(value, interval, POINTS, len(set(clusters)), choices, picked)
 
 
-WILSON = f"{intervals.WILSON}, samples taken as independent"
+def gap_of_means(first: Column, second: Column, clusters: Sequence[int]) -> Gap:
+    """The mean of ``first`` less that of ``second``, two columns of the same samples that both have values."""
+    n = len(first)
+    # One below the other they are two groups of one column, whose samples lie in the same clusters.
+    measure = Measure([[*first, *second]], SCORE, [*clusters, *clusters])
+    return measure.gap(range(n), range(n, 2 * n))
 
 
-def share(count: int, n: int) -> dict[str, Any]:
+def share(count: int, n: int) -> Cell:
     """A share in percent with Wilson's interval."""
     low, high = wilson_percent(count, n) or (None, None)
-    return {
-        "count": count,
-        "of": n,
-        "share": 100 * count / n if n else None,
-        "low": low,
-        "high": high,
-        "few": n < FEW,
-    }
+    return Cell(100 * count / n if n else None, low, high, n, few=n < FEW, counts={"count": count})
 
 
-def share_words(found: Mapping[str, Any]) -> str:
+def share_words(cell: Cell) -> str:
     """A share of something with its interval: '12.50%, 95% interval 5.46 to 26.11'."""
-    return f"{amount(found['share'], PERCENT)}, {interval_words(found['low'], found['high'], PERCENT)}"
+    return f"{amount(cell.value, PERCENT)}, {interval_words(cell.interval, PERCENT)}"
 
 
-def share_finding(title: str, statement: str, found: Mapping[str, Any], details: Mapping[str, Any]) -> Finding:
+def share_finding(title: str, statement: str, cell: Cell, details: Details) -> Finding:
     """The finding whose value is a share of something."""
-    value, low, high = (found[name] for name in ("share", "low", "high"))
-    return Finding(title, statement, value, PERCENT, low, high, found["of"], WILSON, details)
+    return Finding(title, statement, PERCENT, replace(cell, counts={}), WILSON, details)

@@ -1,0 +1,273 @@
+"""Accuracies and judge means of constructed runs, with values worked out by hand."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.benchmark import DIMENSIONS, QUESTION_TYPES, Task
+from medqbench_vlmeval.scoring import score_perception, score_reasoning
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample, Verdict
+
+TITLES = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy", "Overall")
+
+
+def values(measures):
+    return {name: cell.value for name, cell in measures.items()}
+
+
+def question(index, kind, modality="CT", severity=None, images=()):
+    options = {"A": "Yes", "B": "No"}
+    axes = {"modality": modality, "question_type": kind, "severity": severity}
+    return Sample(index, Task.PERCEPTION, "?", options, "A", image_refs=images, **axes)
+
+
+def perception(samples, letters):
+    answers = [Answer(letter, "bare letter" if letter else "no answer") for letter in letters]
+    return score_perception(samples, [Prediction(sample.index, "x") for sample in samples], answers)
+
+
+SAMPLES = [
+    question("1", "Yes-or-No", "CT", "mild"),
+    question("2", "Yes-or-No", "MRI", "severe"),
+    question("3", "What", "CT"),
+    question("4", "How", "MRI", "mild"),
+    question("5", "How", "MRI", "mild"),
+]
+LETTERS = ["A", "B", None, "A", None]
+
+
+def test_accuracy_is_the_micro_average_with_wilsons_interval():
+    predictions = [Prediction(str(i), "x") for i in range(4)] + [Prediction("4", "", PredictionStatus.INFERENCE_FAILED)]
+    result = score_perception(SAMPLES, predictions, [Answer(letter, f"rule {letter}") for letter in LETTERS])
+    assert values(result.measures) == {"Overall": 40, "Yes-or-No": 50, "What": 0, "How": 50}
+    assert result.counts == {
+        "n": 5, "n_correct": 2, "n_unanswered": 2, "n_inference_failed": 1, "n_missing": 0, "n_cut": 0
+    }  # fmt: skip
+    assert list(result.rules.items()) == [("rule A", 2), ("rule None", 2), ("rule B", 1)]
+    # 2 of 5: centre (0.4 + 3.84146/10) / 1.768292 = 0.44345, half width 0.32588
+    assert result.overall.interval == pytest.approx((11.76, 76.93), abs=0.01)
+
+
+def test_every_axis_has_counts_and_unknown_is_named():
+    result = perception(SAMPLES, LETTERS)
+    mri = result.groups["modality"]["MRI"]
+    assert (mri.counts["n"], mri.overall.value) == (3, pytest.approx(100 / 3))
+    assert list(result.groups["severity"]) == ["mild", "severe", "unknown"]
+    assert "scope" not in result.groups
+    by_type = result.crossed["modality_x_question_type"]["MRI"]
+    assert (by_type["How"].counts["n_correct"], "What" in by_type) == (1, False)
+    assert list(result.crossed["modality_x_severity"]["CT"]) == ["mild", "unknown"]
+    assert result.crossed["question_type_x_severity"]["How"]["mild"].counts["n"] == 2
+    assert list(perception([question("1", "How")], "A").crossed) == ["modality_x_question_type"]
+
+
+def test_a_type_without_questions_has_no_accuracy():
+    what = perception(SAMPLES[:1], "A").measures["What"]
+    assert (what.value, what.interval, what.n) == (None, None, 0)
+
+
+@pytest.mark.parametrize(("n", "few"), [(9, True), (10, False)])
+def test_groups_of_fewer_than_ten_questions_are_marked(n, few):
+    samples = [question(str(i), "What", "CT" if i < n else "MRI") for i in range(n + 10)]
+    result = perception(samples, "A" * len(samples))
+    groups = result.groups["modality"]
+    assert (result.few, groups["CT"].few, groups["CT"].overall.few, groups["MRI"].few) == (False, few, few, False)
+
+
+@pytest.mark.parametrize(
+    ("named", "n_clusters", "interval", "words"),
+    [
+        # Ten images of five questions, all right or all wrong: mean 50, and the ten sums of residuals are 2.5 or -2.5.
+        # Variance 10/9 * 10 * 6.25 / 2500 = 1/36, quantile for 9 degrees 2.262157: 50 less and plus 37.70262.
+        (True, 10, (12.29738, 87.70262), "samples that share an image"),
+        # s/sqrt(n) = sqrt(0.25/49), quantile for 49 degrees 2.009575.
+        (False, 50, (35.6459, 64.3541), "no image is named"),
+    ],
+)
+def test_overall_has_an_interval_by_image_beside_wilsons(named, n_clusters, interval, words):
+    samples = [question(str(i), "What", images=(f"{i // 5}.png",) if named else ()) for i in range(50)]
+    result = perception(samples, ["AB"[i // 5 % 2] for i in range(50)])
+    assert (result.clustered.value, result.clustered.n_clusters) == (50, n_clusters)
+    assert result.clustered.interval == pytest.approx(interval, abs=1e-4)
+    assert words in result.interval_method
+    # Wilson for 25 of 50: half width 1.959964 * sqrt(0.25/50 + 3.841459/10000) / 1.076829 = 13.3556.
+    assert result.overall.interval == pytest.approx((36.6444, 63.3556), abs=1e-3)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_no_order_of_questions_changes_a_digit(chance):
+    n = 80
+    samples = [
+        question(
+            str(i),
+            chance.choice(QUESTION_TYPES),
+            chance.choice(("CT", "MRI")),
+            chance.choice(("mild", "severe", None)),
+            (f"{chance.randrange(30)}.png",) if chance.random() < 0.9 else (),
+        )
+        for i in range(n)
+    ]
+    letters = [chance.choice("AB") for _ in range(n)]
+    order = chance.sample(range(n), n)
+    assert perception(samples, letters) == perception([samples[i] for i in order], [letters[i] for i in order])
+
+
+# Correct answers behind published/perception_test.csv, of 558, 258 and 489 questions.
+PUBLISHED_PERCEPTION = {
+    "GPT-5": ((459, 156, 285), (82.26, 60.47, 58.28, 68.97)),
+    "Grok-4": ((409, 126, 289), (73.30, 48.84, 59.10, 63.14)),
+    "Qwen2.5-VL-72B": ((439, 109, 276), (78.67, 42.25, 56.44, 63.14)),
+    "InternVL3-8B": ((402, 123, 259), (72.04, 47.67, 52.97, 60.08)),
+    "MedGemma-27B": ((374, 124, 248), (67.03, 48.06, 50.72, 57.16)),
+    "Qwen2.5-VL-7B": ((323, 125, 266), (57.89, 48.45, 54.40, 54.71)),
+}
+
+
+@pytest.mark.parametrize("model", PUBLISHED_PERCEPTION)
+def test_published_accuracies_come_out_of_their_counts(model):
+    correct, row = PUBLISHED_PERCEPTION[model]
+    samples, letters = [], ""
+    for kind, n, right in zip(QUESTION_TYPES, (558, 258, 489), correct, strict=True):
+        samples += [question(f"{kind}{i}", kind) for i in range(n)]
+        letters += "A" * right + "B" * (n - right)
+    measures = perception(samples, letters).measures
+    assert tuple(round(measures[name].value, 2) for name in (*QUESTION_TYPES, "Overall")) == row
+
+
+def judged(index, scores, reason="no verdict in the reply"):
+    return Judged(
+        index,
+        {
+            dimension: Verdict(dimension, score, None if score is not None else reason, "", "0" * 64, "j", asks=1)
+            for dimension, score in zip(DIMENSIONS, scores, strict=True)
+        },
+    )
+
+
+def pair(index, modality="CT", difficulty=None, images=(), severity=None):
+    axes = {"modality": modality, "severity": severity, "difficulty": difficulty}
+    return Sample(index, Task.COMPARATIVE, "?", description="d", image_refs=images, **axes)
+
+
+def reasoning(rows, samples=None):
+    samples = samples or [pair(str(i)) for i in range(len(rows))]
+    return score_reasoning(samples, [Prediction(sample.index, "text") for sample in samples], rows)
+
+
+def test_overall_is_the_sum_of_the_four_means():
+    result = reasoning([judged("0", (2, 1, 2, 2)), judged("1", (1, 1, 2, 0))])
+    assert values(result.measures) == dict(zip(TITLES, (1.5, 1, 2, 1, 5.5), strict=True))
+    assert result.frequencies["Completeness"] == {"0": 0, "1": 1, "2": 1}
+    assert result.task is Task.COMPARATIVE
+    # As a sum from left to right 2 + 1.6 + 1 + 1.8 is 6.3999999999999995.
+    assert reasoning([judged("0", (2, 1.6, 1, 1.8))]).overall.value == 6.4
+
+
+def test_a_failed_judgement_is_no_number():
+    result = reasoning([judged("0", (2, 2, 2, 2)), judged("1", (0, None, 0, 0)), Judged("2", {}, "inference failed")])
+    assert (result.measures["Completeness"].value, result.measures["Completeness"].n) == (1.0, 2)
+    assert (result.measures["Preciseness"].value, result.measures["Preciseness"].n) == (2.0, 1)
+    assert [result.counts[name] for name in ("n", "n_scored", "n_unscored")] == [3, 1, 2]
+    assert result.unscored_reasons == {"preciseness: no verdict in the reply": 1, "inference failed": 1}
+
+
+def test_nothing_scored_is_none_not_zero():
+    result = reasoning([Judged("0", {}, "inference failed")])
+    assert set(values(result.measures).values()) == {None}
+    assert result.overall.interval is None
+
+
+def test_groups_by_modality_and_difficulty():
+    samples = [pair("0", "CT", "coarse-grained"), pair("1", "MRI", "fine-grained")]
+    result = reasoning([judged("0", (2, 2, 2, 2)), judged("1", (0, 0, 0, 0))], samples)
+    fine = result.groups["difficulty"]["fine-grained"]
+    assert values(fine.measures) == dict.fromkeys(TITLES, 0)
+    assert {cell.interval for cell in fine.measures.values()} == {None}
+    assert (fine.counts, fine.few) == ({"n": 1, "n_scored": 1, "n_unscored": 0, "n_clusters": 1}, True)
+    assert result.crossed == {"modality_x_difficulty": {
+        "CT": {"coarse-grained": result.groups["modality"]["CT"]}, "MRI": {"fine-grained": fine}
+    }}  # fmt: skip
+    assert result.groups["modality"]["CT"].overall.value == 8
+
+
+def test_every_group_has_intervals_by_image():
+    # Two pairs share an image and agree, the third has its own: sums of residuals by image 2 * -2/3 and 4/3 around 4/3.
+    rows = [judged(str(i), (score, 2, 2, 2)) for i, score in enumerate((1, 1, 2))]
+    samples = [pair("0", images=("a", "b")), pair("1", images=("b", "c")), pair("2", images=("d", "e"))]
+    group = reasoning(rows, samples).groups["modality"]["CT"]
+    # Variance 2 * ((2/3)^2 + (2/3)^2) / 9 = 16/81, quantile for one degree 12.7062: 4/3 less and plus 5.65, cut to 0-2.
+    assert group.measures["Completeness"].interval == (0, 2)
+    assert group.measures["Consistency"].interval is None  # no spread, and no certainty
+    assert (group.counts["n_clusters"], group.counts["n"]) == (2, 3)
+    alone = reasoning(rows).groups["modality"]["CT"]
+    # Without names: s = 1/sqrt(3), quantile for two degrees 4.302653: 4/3 less and plus 1.434218; the sum is 6 higher.
+    assert alone.measures["Completeness"].interval == (0, 2)
+    assert alone.overall.interval == pytest.approx((22 / 3 - 1.434218, 8))
+    assert alone.counts["n_clusters"] == 3
+
+
+def test_groups_with_few_scored_samples_are_marked():
+    rows = [judged(str(i), (2, 2, 2, 2)) for i in range(10)]
+    assert reasoning(rows).few is False
+    result = reasoning([*rows[:9], judged("9", (2, 2, None, 2))])
+    assert (result.n, result.few, result.groups["modality"]["CT"].few) == (10, True, True)
+
+
+def test_the_runs_overall_is_drawn_by_image():
+    # 40 pairs on 10 images, each image all 2 or all 0: as uncertain as ten samples of 0 or 8.
+    rows = [judged(str(i), (2 * (i % 2),) * 4) for i in range(40)]
+    result = reasoning(rows, [pair(str(i), images=(str(i % 10),)) for i in range(40)])
+    # 2 and 8 of 10 images are the binomial's 2.5th and 97.5th percentiles.
+    assert result.overall.interval == pytest.approx((1.6, 6.4), abs=0.01)
+    assert "bootstrap" in result.interval_method
+    assert "samples that share an image" in result.interval_method
+    assert "no image is named" in reasoning(rows).interval_method
+    one_image = reasoning(rows, [pair(str(i), images=("a",)) for i in range(40)])
+    assert (one_image.overall.interval, one_image.counts["n_clusters"]) == (None, 1)
+
+
+# Sums of points behind the published means: 221 no-reference and 133 comparative samples.
+PUBLISHED_REASONING = [
+    (221, (264, 247, 406, 338), (1.195, 1.118, 1.837, 1.529, 5.679)),  # GPT-5, no-reference
+    (221, (238, 205, 437, 285), (1.077, 0.928, 1.977, 1.290, 5.271)),  # Qwen2.5-VL-32B, no-reference
+    (133, (172, 207, 256, 208), (1.293, 1.556, 1.925, 1.564, 6.338)),  # GPT-5, comparative
+    (133, (131, 170, 239, 196), (0.985, 1.278, 1.797, 1.474, 5.534)),  # InternVL3-8B, comparative
+]
+
+
+@pytest.mark.parametrize(("n", "points", "row"), PUBLISHED_REASONING)
+def test_published_means_come_out_of_their_sums(n, points, row):
+    columns = [[max(0, min(2, total - 2 * i)) for i in range(n)] for total in points]
+    result = reasoning([judged(str(i), scores) for i, scores in enumerate(zip(*columns, strict=True))])
+    assert [result.measures[title].value for title in TITLES] == pytest.approx(row, abs=0.0006)
+
+
+def test_overall_lies_in_its_interval_where_verdicts_are_missing():
+    rows = [judged(str(i), (2, 2, 2, 2)) for i in range(2)] + [judged(str(i), (0, 0, 0, None)) for i in (2, 3)]
+    overall = reasoning(rows).overall
+    assert overall.value == 1 + 1 + 1 + 2
+    assert overall.low < overall.value < overall.high <= 8
+
+
+def test_reasons_that_are_as_frequent_stand_in_one_order():
+    rows = [judged("0", (None, 1, 1, 1), "z"), judged("1", (None, 1, 1, 1), "a"), judged("2", (1, None, 1, 1), "a")]
+    orders = [list(reasoning(order).unscored_reasons) for order in (rows, rows[::-1])]
+    assert orders == [["completeness: a", "completeness: z", "preciseness: a"]] * 2
+
+
+def test_the_order_of_rows_changes_no_digit_of_means_of_rounds():
+    chance = random.Random(3)
+    marks = (*(i / 3 for i in range(7)), 0.6, 1.4, None)
+    samples = [
+        pair(str(i), chance.choice(["CT", "MRI"]), severity=chance.choice(["none", None]), images=(f"{i // 3}",))
+        for i in range(60)
+    ]
+    rows = [judged(str(i), [chance.choice(marks) for _ in DIMENSIONS]) for i in range(60)]
+    expected = reasoning(rows, samples)
+    for _ in range(6):
+        order = chance.sample(range(60), 60)
+        result = reasoning([rows[i] for i in order], [samples[i] for i in order])
+        assert (result, repr(result)) == (expected, repr(expected))
