@@ -7,12 +7,20 @@ import itertools
 import pytest
 from hypothesis import settings
 
+from medqbench_vlmeval.kit_version import find_kit
+
 # A run of the suite takes few examples of each property; 'pytest --hypothesis-profile=thorough' takes many.
 settings.register_profile("suite", max_examples=50)
 settings.register_profile("thorough", max_examples=200)
 settings.load_profile("suite")
 
 _numbers = itertools.count(1)
+
+
+def pytest_runtest_setup(item):
+    """Skip what is marked ``needs_kit`` (the official texts, a run of the kit) where none is installed."""
+    if item.get_closest_marker("needs_kit") is not None and find_kit() is None:
+        pytest.skip("VLMEvalKit is not installed")
 
 
 def pytest_collection_finish():

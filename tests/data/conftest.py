@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-Write = Callable[..., Path]
+from tests.data.rows import Write
 
 
 @pytest.fixture(autouse=True)

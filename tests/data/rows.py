@@ -1,11 +1,25 @@
-"""Rows of the published shapes and small images for them."""
+"""Rows of the published shapes and small images for them, and files of such rows."""
 
 from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 from PIL import Image
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.data import ImageStore
+from medqbench_vlmeval.data.samples import load_table
+from medqbench_vlmeval.types import Sample, SourceFile
+
+Write = Callable[..., Path]
+
+
+def load(path: Path, task: Task | None = None) -> tuple[list[Sample], SourceFile]:
+    """A file's samples with their images."""
+    return load_table(path, task, ImageStore.default())
 
 
 def encoded(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:

@@ -5,6 +5,14 @@ import gc
 
 import pytest
 
+from medqbench_vlmeval.kit_version import find_kit
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _needs_kit():
+    if find_kit() is None:
+        pytest.skip("VLMEvalKit is not installed")
+
 
 @pytest.fixture(scope="session")
 def kit():

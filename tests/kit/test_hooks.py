@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.kit.datasets import ReportHooks
 from medqbench_vlmeval.runs.files import result_paths, write_score
 from medqbench_vlmeval.types import Run
 from tests.make import combined_run, perception_run
@@ -32,37 +32,42 @@ def save(predictions: Path, run: Run) -> None:
     write_score(replace(run, result=result, paths=result_paths(predictions)))
 
 
-def judge_errors(predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
-    return ReportHooks.report_judge_err(predictions, total_samples=3, error_message=error)
+@pytest.fixture
+def hooks(kit: Any) -> Any:
+    return kit.MedQBenchReasoning
 
 
-def test_failures_are_those_of_the_result_of_this_very_file(predictions: Path) -> None:
-    assert ReportHooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
+def judge_errors(hooks: Any, predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
+    return hooks.report_judge_err(predictions, total_samples=3, error_message=error)
+
+
+def test_failures_are_those_of_the_result_of_this_very_file(hooks: Any, predictions: Path) -> None:
+    assert hooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
     save(predictions, combined_run())
     # One of three samples is unscored in each of the two parts.
-    assert judge_errors(predictions) == {"failed": 2, "total": 6}
+    assert judge_errors(hooks, predictions) == {"failed": 2, "total": 6}
     predictions.write_text(predictions.read_text(encoding="utf-8").replace("Sharp", "Dark"), encoding="utf-8")
     # A result of other replies says nothing of these.
-    assert judge_errors(predictions) == {"failed": None, "total": 3}
+    assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
     save(predictions, perception_run())
-    assert judge_errors(predictions) == {"failed": 0, "total": 5}
+    assert judge_errors(hooks, predictions) == {"failed": 0, "total": 5}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 1}', '{"settings": {"prediction_file": []}}'])
-def test_without_a_whole_result_nothing_is_said_to_be_judged(predictions: Path, content: str) -> None:
+def test_without_a_whole_result_nothing_is_said_to_be_judged(hooks: Any, predictions: Path, content: str) -> None:
     predictions.with_name(f"{predictions.stem}_score.json").write_text(content, encoding="utf-8")
-    assert judge_errors(predictions) == {"failed": None, "total": 3}
-    assert judge_errors(predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
-    assert judge_errors(None) == {"failed": None, "total": 3}
-    assert ReportHooks.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
+    assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
+    assert judge_errors(hooks, predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
+    assert judge_errors(hooks, None) == {"failed": None, "total": 3}
+    assert hooks.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
 
 
-def test_the_primary_metric_is_overall_of_each_part() -> None:
+def test_the_primary_metric_is_overall_of_each_part(hooks: Any) -> None:
     single = {"How": 0.0, "Overall": 60.0, "modality|CT": 66.7}
-    assert ReportHooks.report_primary_metric(single) == {"Overall": 60.0}
+    assert hooks.report_primary_metric(single) == {"Overall": 60.0}
     combined = {"Comparative|Overall": 3.05, "NoReference|n": 3, "NoReference|Overall": 4.75}
-    assert list(ReportHooks.report_primary_metric(combined).items()) == [
+    assert list(hooks.report_primary_metric(combined).items()) == [
         ("NoReference|Overall", 4.75),
         ("Comparative|Overall", 3.05),
     ]
-    assert ReportHooks.report_primary_metric(None) == {}
+    assert hooks.report_primary_metric(None) == {}

@@ -17,14 +17,10 @@ from PIL import Image
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.judge import load_protocol
-from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.prompts import build_text
 from medqbench_vlmeval.types import Sample
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(find_kit() is None, reason="VLMEvalKit is not installed"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.needs_kit]
 
 QUESTIONS: list[tuple[str, dict[str, str]]] = [
     ("Is the image sharp?", {"A": "Yes", "B": "No"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -19,8 +20,10 @@ from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.image_store import check_image, strict_decoding
 from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.errors import BadInput
+from tests.data.rows import GREEN, RED, Write, load, question, text_of
 
 NOISE = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+
 SUFFIXES = {
     "PNG": "png",
     "JPEG": "jpg",
@@ -135,3 +138,18 @@ def test_default_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMUData", str(tmp_path / "absent"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert ImageStore.default().root == tmp_path / "home" / "LMUData" / "images" / "MedQBench"
+
+
+def test_images_are_stored_once_byte_for_byte_under_their_hash(write_tsv: Write) -> None:
+    path = write_tsv([question("1"), question("2", image=text_of(GREEN)), question("3", image=text_of(RED))])
+    samples, _ = load(path, Task.PERCEPTION)
+    first, second, third = (sample.images[0] for sample in samples)
+    assert first == third
+    assert first.read_bytes() == RED
+    assert second.read_bytes() == GREEN
+    assert first.name == f"{hashlib.sha256(RED).hexdigest()}.png"
+    assert second.suffix == ".jpg"
+    assert first.is_relative_to(ImageStore.default().root.parent.parent / "images" / "MedQBench")
+    written = first.stat().st_mtime_ns
+    load(path, Task.PERCEPTION)
+    assert first.stat().st_mtime_ns == written

@@ -1,4 +1,4 @@
-"""Downloads from a real server on this machine that speaks the hub's protocol."""
+"""Where files are looked for: folders, the package, and a server on this machine that speaks the hub's protocol."""
 
 from __future__ import annotations
 
@@ -15,10 +15,66 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.conftest import Write
-from tests.data.rows import GREEN, RED, description, pair
+from medqbench_vlmeval.benchmark import Task, parse_dataset_name
+from medqbench_vlmeval.data import load_dataset, load_file, samples_sha256, where_is
+from medqbench_vlmeval.errors import BadInput
+from tests.data.rows import GREEN, RED, Write, description, pair, question
+
+
+def test_combined_reasoning_from_a_folder(write_tsv: Write, tmp_path: Path) -> None:
+    write_tsv([description("1"), description("2")], "medqbench_description_dev.tsv")
+    write_tsv([pair("1")], "medqbench_paired_description_dev.tsv")
+    name = parse_dataset_name("MedQBench_Reasoning_dev")
+    found = load_dataset(name, tmp_path)
+    assert [sample.index for sample in found.samples] == ["NoReference:1", "NoReference:2", "Comparative:1"]
+    assert [sample.task for sample in found.samples] == [Task.NO_REFERENCE, Task.NO_REFERENCE, Task.COMPARATIVE]
+    assert {task: source.n for task, source in found.sources.items()} == {Task.NO_REFERENCE: 2, Task.COMPARATIVE: 1}
+    assert found.sources[Task.COMPARATIVE].origin == "folder"
+    single = load_dataset(parse_dataset_name("MedQBench_Reasoning_NoReference_dev"), tmp_path)
+    assert samples_sha256(single.samples) == samples_sha256(found.samples[:2])
+    assert load_file(tmp_path).samples == load_dataset(name, tmp_path, images=False).samples
+    with pytest.raises(BadInput, match="is made of two: give the folder"):
+        load_dataset(name, tmp_path / "medqbench_description_dev.tsv")
+    with pytest.raises(BadInput, match=r"has no file medqbench_description_test\.tsv; its tables are"):
+        load_dataset(parse_dataset_name("MedQBench_Reasoning"), tmp_path)
+
+
+def test_folder_named_by_the_environment(write_tsv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_tsv([question("1")], "medqbench_QA_test.tsv")
+    monkeypatch.setenv("MEDQBENCH_DATA", str(tmp_path))
+    name = parse_dataset_name("MedQBench_Perception")
+    found = load_dataset(name)
+    assert found.sources[Task.PERCEPTION].path == path
+    assert found.sources[Task.PERCEPTION].origin == "folder"
+    assert where_is(name) == f"{path} (MEDQBENCH_DATA)"
+    dev = parse_dataset_name("MedQBench_Perception_dev")
+    with pytest.raises(BadInput, match=r"medqbench_QA_dev\.tsv is not in the folder .*MEDQBENCH_DATA"):
+        load_dataset(dev)
+    assert where_is(dev) is None
+    # The file that is named by hand wins.
+    other = write_tsv([question("9")], "other.tsv")
+    assert load_dataset(name, other).samples[0].index == "9"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MedQBench_Perception_mini",
+        "MedQBench_Reasoning_NoReference_mini",
+        "MedQBench_Reasoning_Comparative_mini",
+        "MedQBench_Reasoning_mini",
+    ],
+)
+def test_embedded_set(text: str) -> None:
+    found = load_dataset(parse_dataset_name(text))
+    assert {source.origin for source in found.sources.values()} == {"embedded"}
+    expected = {Task.PERCEPTION: 1, Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
+    assert all(len(sample.images) == expected[sample.task] for sample in found.samples)
+    assert where_is(parse_dataset_name("MedQBench_Perception_mini"))
+
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
 PREFIX = "/datasets/jiyaoliufd/MedQ-Bench/resolve/"
 
 LOAD = """

@@ -1,8 +1,9 @@
-"""The stratified subset: proportions, nesting, and no dependence on anything else."""
+"""What a dataset holds, the hash of its content, and the stratified subset: its proportions and its nesting."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections import Counter
 from itertools import pairwise
@@ -11,10 +12,45 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.benchmark import Task, parse_dataset_name
-from medqbench_vlmeval.data import load_dataset, stratified
+from medqbench_vlmeval.benchmark import QUESTION_TYPES, Task, parse_dataset_name
+from medqbench_vlmeval.data import describe, load_dataset, load_file, samples_sha256, stratified
+from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample
+from tests.data.rows import Write, question
+
+
+def test_samples_hash_sees_content_and_not_spelling(write_tsv: Write) -> None:
+    def digest(*rows: dict[str, str]) -> str:
+        return samples_sha256(load_table(write_tsv(rows), Task.PERCEPTION, None)[0])
+
+    base = digest(question("1"), question("2"))
+    assert base == digest(question("2.0", answer="1"), question("1"))
+    assert base == digest(question("1", modality="MRI", image="x"), question("2"))
+    assert base != digest(question("1"), question("3"))
+    assert base != digest(question("1", answer="A"), question("2"))
+    assert base != digest(question("1", A="Blurred"), question("2"))
+    assert base != digest(question("1", question="Else?"), question("2"))
+
+
+def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write) -> None:
+    rows = [question(str(at), question_type="How" if at < 2 else "What") for at in range(3)]
+    path = write_tsv(rows)
+    found = describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)).to_json()
+    assert found == json.loads(json.dumps(found))
+    part = found["parts"]["perception"]
+    assert (found["n"], found["images"], part["n"]) == (3, 1, 3)
+    assert part["counts"]["question_type"] == {"How": 2, "What": 1}
+    assert "severity" not in part["counts"]
+    assert part["source"]["columns"]["absent"] == ["severity", "scope", "source", "difficulty", "degradation"]
+    assert part["published"]["expected"] == {"n": 1305, "Yes-or-No": 558, "What": 258, "How": 489}
+    assert part["published"]["found"] == {"n": 3, "Yes-or-No": 0, "What": 1, "How": 2}
+    assert part["published"]["same"] is False
+    assert describe(load_file(path)).parts[Task.PERCEPTION].published is None
+    counts = dict(zip(QUESTION_TYPES, (558, 258, 489), strict=True))
+    many = [question(f"{kind}{at}", question_type=kind) for kind, n in counts.items() for at in range(n)]
+    same = describe(load_dataset(parse_dataset_name("MedQBench_Perception"), write_tsv(many), images=False))
+    assert same.parts[Task.PERCEPTION].published.same
 
 
 def made(sizes):
