@@ -14,12 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
-from tests.servers import Reply, Request
+from tests.servers import Request, Sent
 
-Answering = str | Reply | Callable[[Request], str | Reply]
+Answering = str | Sent | Callable[[Request], str | Sent]
 
-EXPIRED = Reply(status=-1)
-LOST = Reply(status=-2)
+EXPIRED = Sent(status=-1)
+LOST = Sent(status=-2)
 
 
 def completion(content: str | None, model: str) -> dict[str, Any]:
@@ -35,9 +35,9 @@ def completion(content: str | None, model: str) -> dict[str, Any]:
     }
 
 
-def refused(status: int, message: str) -> Reply:
+def refused(status: int, message: str) -> Sent:
     """What a scripted reader gives for a call that fails."""
-    return Reply(status=status, body=json.dumps({"error": {"message": message, "type": "error", "code": None}}))
+    return Sent(status=status, body=json.dumps({"error": {"message": message, "type": "error", "code": None}}))
 
 
 def answer_lines(
@@ -50,7 +50,7 @@ def answer_lines(
     output, errors = [], []
     for number, call in enumerate(calls):
         made = reply(Request(call["url"], {}, call["body"])) if callable(reply) else reply
-        made = Reply(made) if isinstance(made, str) else made
+        made = Sent(made) if isinstance(made, str) else made
         line = {"id": f"batch_req_{number}", "custom_id": call["custom_id"], "response": None, "error": None}
         if made == LOST:
             continue
@@ -96,7 +96,7 @@ class BatchServer:
     where it is given. ``requests`` holds method, path and headers of all that came.
     """
 
-    def __init__(self, reply: Answering = "Score: 2", *, held: bool = False, refusal: Reply | None = None) -> None:
+    def __init__(self, reply: Answering = "Score: 2", *, held: bool = False, refusal: Sent | None = None) -> None:
         self._reply = reply
         self._held = held
         self._refusal = refusal

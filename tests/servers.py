@@ -15,7 +15,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Reply:
+class Sent:
     """What the server sends: ``content`` in a chat completion, or ``body`` as it is. ``status`` 0 hangs up."""
 
     content: str | None = None
@@ -43,10 +43,10 @@ class Request:
         return self.messages[0]["content"]
 
 
-def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
+def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Sent:
     """An error in OpenAI's form."""
     body = json.dumps({"error": {"message": message, "type": "error", "code": code}})
-    return Reply(status=status, body=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+    return Sent(status=status, body=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
 
 
 class _Server(ThreadingHTTPServer):
@@ -63,14 +63,14 @@ class _Server(ThreadingHTTPServer):
 class JudgeServer:
     """An OpenAI-compatible server with scripted replies.
 
-    ``reply`` is a text, a Reply, or a function of the Request that gives one of them. ``gather`` holds
+    ``reply`` is a text, a Sent, or a function of the Request that gives one of them. ``gather`` holds
     calls back until that many are in flight (or ``gather_timeout`` seconds are over). ``delay`` is in seconds
     a call. ``requests`` holds what came, ``max_in_flight`` the most calls that were open at once.
     """
 
     def __init__(
         self,
-        reply: str | Reply | Callable[[Request], str | Reply] = "Score: 2",
+        reply: str | Sent | Callable[[Request], str | Sent] = "Score: 2",
         delay: float = 0.0,
         gather: int = 0,
         gather_timeout: float = 10.0,
@@ -112,7 +112,7 @@ class JudgeServer:
         """Free the port; connections to it are then refused."""
         self._server.server_close()
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> Sent:
         with self._lock:
             self.requests.append(request)
             self._in_flight += 1
@@ -125,7 +125,7 @@ class JudgeServer:
             if self._delay:
                 time.sleep(self._delay)
             made = self._reply(request) if callable(self._reply) else self._reply
-            return Reply(made) if isinstance(made, str) else made
+            return Sent(made) if isinstance(made, str) else made
         finally:
             with self._lock:
                 self._in_flight -= 1
@@ -148,7 +148,7 @@ class JudgeServer:
                     return
                 self._send(server._answer(request), request)
 
-            def _send(self, reply: Reply, request: Request) -> None:
+            def _send(self, reply: Sent, request: Request) -> None:
                 if reply.status == 0:
                     self.close_connection = True
                     return
@@ -170,7 +170,7 @@ class JudgeServer:
         return Handler
 
 
-def _completion(reply: Reply, request: Request) -> str:
+def _completion(reply: Sent, request: Request) -> str:
     return json.dumps(
         {
             "id": "chatcmpl-1",

@@ -76,11 +76,11 @@ def import_(
     from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_files import import_answers, require_answers
-    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.secrets import Mask
 
     require_answers(answers)
-    with VerdictStore() as store:
+    with ReplyCache() as store:
         found = import_answers(answers, store, judge, replace=force, mask=Mask(JudgeOptions("").secrets()))
     if as_json:
         print_json(_imported(found))
@@ -155,7 +155,7 @@ def collect(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> N
     from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_api import collected
     from medqbench_vlmeval.judge.batch_files import import_answers, is_kept, read_call_file
-    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.secrets import Mask
 
     mask = Mask(JudgeOptions("", judge.get("base_url"), judge.get("key")).secrets())
@@ -169,7 +169,7 @@ def collect(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> N
                     _show_state(path, state)
                 for one in found.paths:
                     print(one)
-            with VerdictStore() as store:
+            with ReplyCache() as store:
                 imported = import_answers(found.paths, store, file.model, mask=mask) if found.paths else None
                 pending = sum(not is_kept(asked, store) for asked in file.ids)
             files.append(
@@ -202,17 +202,17 @@ def info(as_json: AsJson = False) -> None:
     """Say where the cache is, how large it is, and what it holds by protocol and judge."""
     from medqbench_vlmeval.cli.options import print_json
 
-    found = _cache_info()
+    held = _cache_info()
     if as_json:
-        names = ("protocol", "judge", "n", "prompt_tokens", "completion_tokens")
-        groups = [dict(zip(names, group, strict=True)) for group in found.groups]
-        print_json({**vars(found), "path": str(found.path), "groups": groups})
+        groups = [group._asdict() for group in held.groups]
+        print_json({**vars(held), "path": str(held.path), "groups": groups})
         return
-    print(f"{found.path}: {found.bytes / 2**20:.1f} of {found.limit_bytes / 2**20:,.0f} MiB")
-    if not found.n:
+    print(f"{held.path}: {held.bytes / 2**20:.1f} MiB")
+    if not held.n:
         print("The cache is empty.")
-    for protocol, judge, n, read, said in found.groups:
-        print(f"{_safe(protocol):14}  {_safe(judge):30}  {n:>9,} answers  {read:>12,} + {said:>11,} tokens")
+    for group in held.groups:
+        tokens = f"{group.prompt_tokens:>12,} + {group.completion_tokens:>11,} tokens"
+        print(f"{_safe(group.protocol):14}  {_safe(group.judge):30}  {group.n:>9,} answers  {tokens}")
 
 
 @cache.command()
@@ -227,11 +227,11 @@ def clear(
 
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import BadInput, RunFailed
-    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.protocols import asked_by
 
     found = _cache_info()
-    n = sum(group[2] for group in found.groups if asked_by(group[0], protocol) and judge in (None, group[1]))
+    n = sum(group.n for group in found.groups if asked_by(group.protocol, protocol) and judge in (None, group.judge))
     if not n and as_json:
         print_json({"path": str(found.path), "deleted": 0})
         return
@@ -243,7 +243,7 @@ def clear(
             raise BadInput(f"{n:,} answers would be deleted from {found.path}; say so with --yes.")
         typer.confirm(f"Delete {n:,} answers from {found.path}?", abort=True)
     try:
-        with VerdictStore() as store:
+        with ReplyCache() as store:
             deleted = store.clear(judge, protocol)
     except sqlite3.Error as error:
         raise RunFailed(f"{found.path} cannot be written ({error}); nothing was deleted.") from error
@@ -258,15 +258,15 @@ def _cache_info() -> CacheInfo:
     import sqlite3
 
     from medqbench_vlmeval.errors import RunFailed
-    from medqbench_vlmeval.judge.cache import VerdictStoreView
+    from medqbench_vlmeval.judge.cache import ReplyCache
 
-    with VerdictStoreView() as store:
+    with ReplyCache(read_only=True) as store:
         try:
             return store.info()
         except sqlite3.Error as error:
             raise RunFailed(
                 f"{store.path} cannot be read to its end ({error}); the next run that meets the damage sets the file "
-                "aside and saves what can be read of it."
+                "aside and begins a new one."
             ) from error
 
 

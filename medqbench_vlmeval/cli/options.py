@@ -17,7 +17,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import OPTIONS, parse_judge_args
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge.client import Asker
+    from medqbench_vlmeval.judge.client import JudgeClient
     from medqbench_vlmeval.judge.options import JudgeOptions
     from medqbench_vlmeval.workflows import Request
 
@@ -128,16 +128,16 @@ def request_of(predictions: Path, data: str | None, model: str | None, judge: Gi
         judge=judge_keywords(judge),
         out=out,
         cache=default_folder(),
-        kit_asker=_kit_asker,
+        kit_client=_kit_client,
         stem=names.stem,
         **more,
     )
 
 
-def _kit_asker(options: JudgeOptions) -> Asker:
-    from medqbench_vlmeval.kit.judge import kit_asker
+def _kit_client(options: JudgeOptions) -> JudgeClient:
+    from medqbench_vlmeval.kit.judge import kit_client
 
-    return kit_asker(options)
+    return kit_client(options)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.calls import Judge, OnProgress, Progress
-    from medqbench_vlmeval.judge.judges import KitAsker, build_extractor, build_judge, build_model_judge
+    from medqbench_vlmeval.judge.judges import KitClient, build_extractor, build_judge, build_model_judge
     from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions, parse_judge_args
     from medqbench_vlmeval.judge.protocols import PROTOCOLS, Protocol, load_protocol
     from medqbench_vlmeval.judge.usage import Paid, Usage, single_verdicts, spent, usage_of
@@ -21,7 +21,7 @@ __all__ = [
     "RULES",
     "Judge",
     "JudgeOptions",
-    "KitAsker",
+    "KitClient",
     "OnProgress",
     "Paid",
     "Progress",

@@ -26,8 +26,8 @@ from typing import Any
 from medqbench_vlmeval.benchmark import Task, dimension_scores
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import replacing
-from medqbench_vlmeval.judge.cache import Entry, VerdictStore
-from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, Judgement, read_reply
+from medqbench_vlmeval.judge.cache import ReplyCache, Row
+from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, verdicts_of
 from medqbench_vlmeval.judge.client import masked, read_completion, request_body, short_words
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import joint_schema, split_name
@@ -230,10 +230,6 @@ class _Failed(Exception):
     """A line says that its call failed; the text is the server's reason."""
 
 
-class _Unclear(Exception):
-    """A reply gives no verdict; the text says why."""
-
-
 @dataclass
 class Imported:
     """What became of the lines of some answer files, each line counted once.
@@ -267,7 +263,7 @@ def require_answers(paths: Iterable[Path]) -> None:
 
 def import_answers(
     paths: Sequence[Path],
-    store: VerdictStore,
+    cache: ReplyCache,
     judge: str | None = None,
     *,
     replace: bool = False,
@@ -277,7 +273,7 @@ def import_answers(
 
     Args:
         paths: output and error files, in any order.
-        store: the cache.
+        cache: where they are kept.
         judge: the judge's name as 'cache info' lists it; None takes the name that the server gave.
         replace: let a new answer take the place of one that is there.
         mask: blots secrets out of what servers say.
@@ -286,42 +282,46 @@ def import_answers(
         BadInput: a file cannot be read.
         RunFailed: the cache cannot be written.
     """
-    found = Imported()
+    report = Imported()
     mask = mask or Mask(())
-    waiting: dict[str, Entry] = {}
+    waiting: dict[str, Row] = {}
     for path in paths:
-        for number, row in rows_of(path):
-            if row is None:
-                found.unreadable.setdefault(path, []).append(number)
+        for number, line in rows_of(path):
+            if line is None:
+                report.unreadable.setdefault(path, []).append(number)
                 continue
-            asked = read_custom_id(row.get("custom_id"))
+            asked = read_custom_id(line.get("custom_id"))
             if asked is None:
-                found.foreign += 1
+                report.foreign += 1
                 continue
             try:
-                judgement = _judgement(row, asked, judge, mask)
+                reply = masked(read_completion(_completion(line, mask), judge or UNNAMED), mask)
             except _Failed as reason:
-                found.failed[str(reason)] += 1
+                report.failed[str(reason)] += 1
                 continue
-            except _Unclear as reason:
-                found.unclear[str(reason)] += 1
+            row = (asked.key, asked.protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
+            verdicts = verdicts_of(asked.call(), reply)
+            if not is_complete(verdicts):
+                report.unclear[next(str(verdict.reason) for verdict in verdicts.values() if verdict.reason)] += 1
+                if any(reply.texts) and cache.get(asked.key) is None:
+                    cache.add([row])
                 continue
-            known = asked.key in waiting or (not replace and is_kept(asked, store))
-            found.known += known
-            found.kept += not known
+            known = asked.key in waiting or (not replace and is_kept(asked, cache))
+            report.known += known
+            report.kept += not known
             if known and not replace:
                 continue
-            waiting[asked.key] = Entry(asked.key, asked.protocol, (judge or judgement.judge)[:_NAME_LENGTH], judgement)
+            waiting[asked.key] = row
             if len(waiting) >= _AT_ONCE:
-                _keep(waiting, store)
-    _keep(waiting, store)
-    return found
+                _keep(waiting, cache)
+    _keep(waiting, cache)
+    return report
 
 
-def is_kept(asked: CallId, store: VerdictStore) -> bool:
+def is_kept(asked: CallId, cache: ReplyCache) -> bool:
     """Whether the cache holds a full answer to a call."""
-    kept = store.get(asked.key)
-    return kept is not None and kept.answers(asked.call())
+    reply = cache.get(asked.key)
+    return reply is not None and is_complete(verdicts_of(asked.call(), reply))
 
 
 def reason_in(value: Any, mask: Mask) -> str:
@@ -332,28 +332,6 @@ def reason_in(value: Any, mask: Mask) -> str:
         return ""
     code = value.get("code") if isinstance(value, dict) else None
     return short_words(value, str(code or "no reason given"), mask)
-
-
-def _judgement(row: dict[str, Any], asked: CallId, judge: str | None, mask: Mask) -> Judgement:
-    """The verdict in one line.
-
-    Raises:
-        _Failed: the line says that the call was not answered.
-        _Unclear: the reply gives no full verdict.
-    """
-    answer = masked(read_completion(_completion(row, mask), judge or UNNAMED), mask)
-    reading = read_reply(answer.text, asked.call())
-    found = Judgement(
-        dict(reading.scores),
-        answer.text or "",
-        answer.served_as,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        explanations=dict(reading.explanations),
-    )
-    if reading.reason is not None or not found.answers(asked.call()):
-        raise _Unclear(reading.reason)
-    return found
 
 
 def _completion(row: dict[str, Any], mask: Mask) -> dict[str, Any]:
@@ -368,13 +346,12 @@ def _completion(row: dict[str, Any], mask: Mask) -> dict[str, Any]:
     raise _Failed(f"status {status}: {said}" if isinstance(status, int) and status != 200 else said)
 
 
-def _keep(waiting: dict[str, Entry], store: VerdictStore) -> None:
-    """Write entries and read them back: the cache itself only warns where it cannot be written."""
-    entries = list(waiting.values())
-    store.add(entries)
-    if any(store.get(entry.key) != entry.judgement for entry in entries):
+def _keep(waiting: dict[str, Row], cache: ReplyCache) -> None:
+    """Write rows and read them back: the cache itself only warns where it cannot be written."""
+    cache.add(waiting.values())
+    if any(cache.get(key) != reply for key, _, _, reply in waiting.values()):
         raise RunFailed(
-            f"The judge's cache {store.path} cannot be written: answers were not imported. Make room there or "
+            f"The judge's cache {cache.path} cannot be written: answers were not imported. Make room there or "
             "name another folder with MEDQBENCH_JUDGE_CACHE, and import them again."
         )
     waiting.clear()

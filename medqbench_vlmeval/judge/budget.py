@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge.cache import CacheInfo
 from medqbench_vlmeval.judge.calls import Call, Judge
-from medqbench_vlmeval.judge.engine import AskedModel
+from medqbench_vlmeval.judge.engine import CachedModel
 from medqbench_vlmeval.judge.judges import ModelJudge, PanelJudge
 from medqbench_vlmeval.judge.protocols import joint_schema, split_name
 from medqbench_vlmeval.judge.tokens import TokenCounter, counter_for
@@ -78,7 +78,7 @@ def estimates(
     return [Estimate(judge.name, judge.protocol)]
 
 
-def estimate(judge: AskedModel, calls: Sequence[Call], prices: PriceTable, kept: CacheInfo | None = None) -> Estimate:
+def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept: CacheInfo | None = None) -> Estimate:
     """What the calls of one model would take (see :func:`estimates`)."""
     found, missing = judge.pending(calls)
     in_cache = sum(call.key in found for call in calls)
@@ -112,7 +112,7 @@ def _schema_text(task: Task) -> str:
     return json.dumps(joint_schema(task))
 
 
-def _completion(judge: AskedModel, kept: CacheInfo | None) -> tuple[float, str]:
+def _completion(judge: CachedModel, kept: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
     family = judge.protocol_family
     said, n = _said(kept, judge.name, family)
@@ -128,8 +128,8 @@ def _completion(judge: AskedModel, kept: CacheInfo | None) -> tuple[float, str]:
 
 
 def _said(kept: CacheInfo | None, judge: str, family: str) -> tuple[int, int]:
-    groups = [group for group in kept.groups if group[1] == judge and split_name(group[0])[0] == family] if kept else []
-    return sum(group[4] for group in groups), sum(group[2] for group in groups)
+    groups = [one for one in kept.groups if (one.judge, split_name(one.protocol)[0]) == (judge, family)] if kept else []
+    return sum(group.completion_tokens for group in groups), sum(group.n for group in groups)
 
 
 def total(found: Sequence[Estimate]) -> Mapping[str, float | None]:

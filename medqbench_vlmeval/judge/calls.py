@@ -1,4 +1,8 @@
-"""Judge calls: what is asked, under which key an answer is kept, and how answers become verdicts."""
+"""Judge calls: which ones some predictions take, under which key a reply is kept, and which verdicts it holds.
+
+All of it is pure: nothing here asks a judge or keeps anything. Verdicts are read from raw replies each time, whether
+they have just come or were kept long ago.
+"""
 
 from __future__ import annotations
 
@@ -20,189 +24,19 @@ from medqbench_vlmeval.judge.verdict import parse_score
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
+# How often a call is asked until its reply holds a verdict.
+MAX_ASKS = 3
 
+INFERENCE_FAILED = "inference failed"
+PREDICTION_MISSING = "prediction missing"
+NO_REFERENCE_TEXT = "the sample has no reference text"
+NO_COMPLETION = "the server's reply is no chat completion"
+EMPTY = "the judge's reply is empty"
+NO_VERDICT = "no verdict in the judge's reply"
+EMPTY_EXTRACTION = "the extractor's reply is empty"
+NO_LETTER = "no valid last line in the extractor's reply"
 
-@dataclass(frozen=True)
-class Call:
-    """One question for a judge.
-
-    ``key`` is the hash of all that decides the answer (see :func:`call_key`); calls of one key are asked once.
-    ``allowed`` maps the dimensions that the reply is to score to the scores that they may have. ``structured``
-    says that the reply is a JSON object with all of them. ``note`` says what was changed in the answer.
-    """
-
-    key: str
-    index: str
-    task: Task
-    prompt: str
-    allowed: Mapping[str, tuple[int, ...]]
-    round: int = 1
-    structured: bool = False
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What a judge replied to one call: a score for each dimension that it gave one, and what that took."""
-
-    scores: Mapping[str, int]
-    reply: str
-    judge: str
-    asks: int = 1
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    explanations: Mapping[str, str] = field(default_factory=dict)
-
-    def answers(self, call: Call) -> bool:
-        """Whether every dimension of the call has an allowed score."""
-        return all(self.scores.get(dimension) in allowed for dimension, allowed in call.allowed.items())
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a call ended: ``judgement`` is None where nothing came, ``reason`` None where all is scored.
-
-    ``prompt_refused`` says that the server refused this prompt and might well take another.
-    """
-
-    call: Call
-    judgement: Judgement | None
-    reason: str | None = None
-    from_cache: bool = False
-    prompt_refused: bool = False
-
-
-def call_key(
-    protocol: Protocol, judge: Mapping[str, Any], dimensions: Iterable[str], prompt_sha256: str, round_: int
-) -> str:
-    """The key of a call's answer: 40 hex digits.
-
-    Protocol family (rounds left out, so that 'official' and 'official-5' share their first), its version and
-    the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide it; where
-    the judge is served, how fast it is asked and with which key do not.
-    """
-    parts = [protocol.family, protocol.version, protocol.sha256, dict(judge), sorted(dimensions), prompt_sha256, round_]
-    return sha256_text(json.dumps(parts, sort_keys=True))[:KEY_LENGTH]
-
-
-def plan_calls(
-    protocol: Protocol, judge: Mapping[str, Any], texts: Sequence[tuple[Sample, str]], notes: Mapping[str, str]
-) -> list[Call]:
-    """All calls for some answers, sample by sample, a round's four dimensions together.
-
-    Args:
-        protocol: whose questions are asked.
-        judge: the judge's name and the parameters that its answers depend on.
-        texts: samples with the answers as the judge is to see them.
-        notes: by sample index, what was changed in an answer.
-    """
-    calls = []
-    for sample, text in texts:
-        for round_ in range(1, protocol.rounds + 1):
-            for question in protocol.questions(sample.task):
-                prompt = protocol.prompt(sample.task, question.name, text, sample.description or "")
-                allowed = {name: dimension_scores(sample.task, name) for name in question.dimensions}
-                key = call_key(protocol, judge, allowed, sha256_text(prompt), round_)
-                note = notes.get(sample.index)
-                calls.append(Call(key, sample.index, sample.task, prompt, allowed, round_, question.structured, note))
-    return calls
-
-
-def assembled(
-    samples: Sequence[Sample], reasons: Mapping[str, str], calls: Sequence[Call], outcomes: Mapping[str, Outcome]
-) -> list[Judged]:
-    """The samples with their verdicts, in their order.
-
-    Of several rounds the mean counts, and only where every round gave a score: a mean over the rounds that
-    happened to succeed would be another measure.
-
-    Args:
-        samples: in the order wanted.
-        reasons: why a sample was not put to the judge, by index.
-        calls: all calls of the samples.
-        outcomes: by call key, one for every key.
-    """
-    counted: set[str] = set()
-    rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
-    for call in calls:
-        outcome = outcomes[call.key]
-        for dimension in call.allowed:
-            verdict = verdict_of(call, dimension, outcome)
-            if call.key in counted:
-                verdict = replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0)
-            counted.add(call.key)
-            rounds.setdefault(call.index, {}).setdefault(dimension, {})[str(call.round)] = verdict
-    judged = []
-    for sample in samples:
-        if sample.index in reasons:
-            judged.append(Judged(sample.index, {}, reasons[sample.index]))
-            continue
-        of_sample = rounds[sample.index]
-        judged.append(Judged(sample.index, {name: _mean(of_sample[name]) for name in DIMENSIONS}))
-    return judged
-
-
-def combined(dimension: str, parts: Mapping[str, Verdict], score: float | None, reason: str | None) -> Verdict:
-    """The verdict over several verdicts on one dimension; what they took is summed."""
-    first = next(iter(parts.values()))
-    return Verdict(
-        dimension,
-        score,
-        reason,
-        reply="",
-        prompt_sha256=first.prompt_sha256,
-        judge=", ".join(dict.fromkeys(part.judge for part in parts.values())),
-        asks=sum(part.asks for part in parts.values()),
-        prompt_tokens=sum(part.prompt_tokens for part in parts.values()),
-        completion_tokens=sum(part.completion_tokens for part in parts.values()),
-        note=next((part.note for part in parts.values() if part.note), None),
-        parts=dict(parts),
-        from_cache=all(part.from_cache for part in parts.values()),
-    )
-
-
-def verdict_of(call: Call, dimension: str, outcome: Outcome) -> Verdict:
-    """What a call's outcome says on one of its dimensions."""
-    found = outcome.judgement
-    score = found.scores.get(dimension) if found else None
-    if score not in call.allowed[dimension]:
-        score = None
-    return Verdict(
-        dimension,
-        score,
-        None if score is not None else outcome.reason,
-        reply=found.reply if found else "",
-        prompt_sha256=sha256_text(call.prompt),
-        judge=found.judge if found else "",
-        asks=found.asks if found else 0,
-        prompt_tokens=found.prompt_tokens if found else 0,
-        completion_tokens=found.completion_tokens if found else 0,
-        explanation=found.explanations.get(dimension) if found else None,
-        note=call.note,
-        from_cache=outcome.from_cache,
-    )
-
-
-def _mean(rounds: Mapping[str, Verdict]) -> Verdict:
-    verdicts = list(rounds.values())
-    if len(verdicts) == 1:
-        return verdicts[0]
-    failed = next(((number, one.reason) for number, one in rounds.items() if one.score is None), None)
-    score = None if failed else fmean(one.score for one in verdicts if one.score is not None)
-    return combined(verdicts[0].dimension, rounds, score, f"round {failed[0]}: {failed[1]}" if failed else None)
-
-
-# An extractor's reply -> the letter that it names, 'NONE', or nothing that is valid.
-#
-# The prompt asks for a last line 'Answer: X'. The last line of that form counts, or a last line that is
-# the letter alone;
-# one that is there but holds anything else ('Answer: A or B') is no answer, and is never replaced by an earlier one.
-# Thoughts, markup and quotations are treated as in a judge's verdict (``verdict``); a quotation may go
-# over several lines
-# here, since a whole reply may be quoted. A token that ends a turn, which some
-# servers leave in ('Answer: B</s>'), is passed over.
-
-
+# The line that ends an extractor's reply.
 _LABELLED = re.compile(
     r"[\s:(#-]{0,8}(?:(?:my|the) )?(?:final )?answer\s?(?:is\b|:)[\s:]{0,8}(?P<said>.*)", re.IGNORECASE
 )
@@ -213,50 +47,6 @@ _SAID = re.compile(
 )
 _QUOTED_LINES = re.compile(r'"[^"]*"|“[^”]*”|```[^`]*```')
 _BARE = re.compile(rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}")
-
-
-def parse_choice(reply: str) -> str | None:
-    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one.
-
-    Args:
-        reply: the extractor's reply, of any length.
-    """
-    spoken = spoken_text(reply)
-    if spoken is None:
-        return None
-    said = _last(plain_verdict(spoken))
-    if said is None:
-        return None
-    # What a quotation says last is the words of somebody else where the extractor's own are others.
-    own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
-    found = _valid(said)
-    return found if own is None or not re.search(r"\w", own) or _valid(own) == found else None
-
-
-def _last(text: str) -> str | None:
-    """What the last answer line holds behind its label, None where there is no such line."""
-    lines = [line for line in text.split("\n") if re.search(r"\w", line)]
-    if not lines:
-        return None
-    if _BARE.fullmatch(lines[-1]):
-        return lines[-1]
-    labelled = next((found for line in reversed(lines) if (found := _LABELLED.fullmatch(line))), None)
-    return labelled["said"] if labelled else None
-
-
-def _valid(said: str) -> str | None:
-    found = _SAID.fullmatch(said)
-    return found["said"].upper() if found else None
-
-
-# A judge's reply to one call -> the scores that it gives, dimension by dimension.
-
-
-NO_COMPLETION = "the server's reply is no chat completion"
-EMPTY = "the judge's reply is empty"
-NO_VERDICT = "no verdict in the judge's reply"
-EMPTY_EXTRACTION = "the extractor's reply is empty"
-NO_LETTER = "no valid last line in the extractor's reply"
 
 # Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
 # whole rest of it.
@@ -273,147 +63,46 @@ _LONGEST_NUMBER = 20
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Allowed scores by dimension, the judge's sentences on them, and why some are missing (None: all are there)."""
+class Call:
+    """One question for a judge.
 
-    scores: Mapping[str, int] = field(default_factory=dict)
-    explanations: Mapping[str, str] = field(default_factory=dict)
-    reason: str | None = None
-
-
-def read_reply(reply: str | None, call: Call) -> Reading:
-    """Read a reply; None stands for a server's answer that was no reply at all."""
-    if reply is None:
-        return Reading(reason=NO_COMPLETION)
-    if not reply.strip():
-        return Reading(reason=EMPTY_EXTRACTION if CHOICE in call.allowed else EMPTY)
-    if call.structured:
-        return _read_object(reply, call.allowed)
-    ((dimension, allowed),) = call.allowed.items()
-    if dimension == CHOICE:
-        return _read_choice(reply, allowed)
-    score = parse_score(reply)
-    if score is None:
-        return Reading(reason=NO_VERDICT)
-    if score not in allowed:
-        return Reading(reason=_not_allowed(score, allowed))
-    return Reading({dimension: score})
-
-
-def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
-    said = parse_choice(reply)
-    if said is None:
-        return Reading(reason=NO_LETTER)
-    number = number_of(said)
-    if number not in allowed:
-        return Reading(reason=f"the extractor's answer {said} is not one of {shown(allowed)}")
-    return Reading({CHOICE: number})
-
-
-def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
-    """The last JSON object of a reply that speaks of any of the dimensions.
-
-    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
-    where it stands inside of a sentence of an object that is broken or cut off.
+    ``key`` is the hash of all that decides the reply (see :func:`call_key`); calls of one key are asked once.
+    ``allowed`` maps the dimensions that the reply is to score to the scores that they may have. ``structured``
+    says that the reply is a JSON object with all of them. ``note`` says what was changed in the answer.
     """
-    text = _spoken(reply)
-    speaking = ((start, end, said) for start, end, said in _objects(text) if set(said) & set(allowed))
-    start, end, said = next(speaking, (0, 0, {}))
-    if not said or _GOES_ON.search(text, end) or _in_sentence(text, start):
-        return Reading(reason=NO_VERDICT)
-    reading = _read_entries(said, allowed)
-    if not _begins_line(text, start):
-        own = next((said for at, _, said in speaking if _begins_line(text, at)), said)
-        if _read_entries(own, allowed).scores != reading.scores:
-            return Reading(reason=NO_VERDICT)
-    return reading
+
+    key: str
+    index: str
+    task: Task
+    prompt: str
+    allowed: Mapping[str, tuple[int, ...]]
+    round: int = 1
+    structured: bool = False
+    note: str | None = None
 
 
-def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
-    scores, explanations, wrong = {}, {}, []
-    for dimension, values in allowed.items():
-        entry = said.get(dimension)
-        score = _number(entry.get("score") if isinstance(entry, dict) else entry)
-        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
-            explanations[dimension] = _sendable(entry["reason"])
-        if score is None:
-            wrong.append(f"no verdict on {dimension}")
-        elif score not in values:
-            wrong.append(f"{dimension}: {_not_allowed(score, values)}")
-        else:
-            scores[dimension] = score
-    return Reading(scores, explanations, "; ".join(wrong) or None)
+@dataclass(frozen=True)
+class Reply:
+    """What a judge said to one call: what the cache keeps.
 
+    ``texts`` are its replies in their order, several where it was asked again; None stands for a server's answer that
+    was no chat completion. ``served_as`` is the model's name as the server gave it. Tokens are what the server counted
+    over all asks, 0 where it did not say.
+    """
 
-def _in_sentence(text: str, at: int) -> bool:
-    """Whether the last reason that begins before a place has not ended there: no score has followed it."""
-    begun = max((found.end() for found in _REASON.finditer(text, 0, at)), default=None)
-    return begun is not None and not _SCORE_KEY.search(text, begun, at)
+    texts: tuple[str | None, ...] = ()
+    served_as: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
-
-def _begins_line(text: str, at: int) -> bool:
-    return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
-
-
-def _spoken(reply: str) -> str:
-    """The reply without what was thought aloud. An object that is all of the reply has no thoughts around it, and
-    a tag in one of its sentences is only spoken about."""
-    body = re.sub(r"^```[a-zA-Z]{0,10}", "", reply.strip()).removesuffix("```").strip()
-    try:
-        if isinstance(json.loads(body), dict):
-            return body
-    except (ValueError, RecursionError):
-        pass
-    return without_thoughts(reply) or ""
-
-
-def _number(value: Any) -> int | None:
-    """A whole number, also written as 2.0 or '2'; true and false are none."""
-    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
-        return int(written[1])
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) and value == int(value) else None
-
-
-def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
-    another comes after it."""
-    decoder = json.JSONDecoder()
-    kinds = (_BRACE, _SPEAKING_BRACE)
-    starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
-    ends: list[tuple[int, int, dict[str, Any]]] = []
-    for start in starts:
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            ends.append((end, -start, found))
-    for end, before, found in sorted(ends, key=lambda one: one[:2], reverse=True):
-        yield -before, end, {_name(key): value for key, value in found.items()}
-
-
-def _name(key: str) -> str:
-    return key.strip().lower().replace(" ", "_")
-
-
-def _sendable(text: str) -> str:
-    """Lone surrogates, which no file can hold, become question marks."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
-def _not_allowed(score: int, allowed: Sequence[int]) -> str:
-    shown = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
-    return f"the judge's verdict {shown} is not one of {', '.join(map(str, allowed))}"
-
-
-# What a judge is, whatever does the judging.
-
-
-INFERENCE_FAILED = "inference failed"
-PREDICTION_MISSING = "prediction missing"
-NO_REFERENCE_TEXT = "the sample has no reference text"
+    def and_then(self, later: Reply) -> Reply:
+        """This reply and what was said after it."""
+        return Reply(
+            self.texts + later.texts,
+            later.served_as,
+            self.prompt_tokens + later.prompt_tokens,
+            self.completion_tokens + later.completion_tokens,
+        )
 
 
 @dataclass(frozen=True)
@@ -488,3 +177,330 @@ def texts_to_judge(
         else:
             texts.append((sample, prediction.text))
     return texts, reasons
+
+
+def call_key(
+    protocol: Protocol, judge: Mapping[str, Any], dimensions: Iterable[str], prompt_sha256: str, round_: int
+) -> str:
+    """The key of a call's reply: 40 hex digits.
+
+    Protocol family (rounds left out, so that 'official' and 'official-5' share their first), its version and
+    the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide it; where
+    the judge is served, how fast it is asked and with which key do not.
+    """
+    parts = [protocol.family, protocol.version, protocol.sha256, dict(judge), sorted(dimensions), prompt_sha256, round_]
+    return sha256_text(json.dumps(parts, sort_keys=True))[:KEY_LENGTH]
+
+
+def plan_calls(
+    protocol: Protocol, judge: Mapping[str, Any], texts: Sequence[tuple[Sample, str]], notes: Mapping[str, str]
+) -> list[Call]:
+    """All calls for some answers, sample by sample, a round's four dimensions together.
+
+    Args:
+        protocol: whose questions are asked.
+        judge: the judge's name and the parameters that its replies depend on.
+        texts: samples with the answers as the judge is to see them.
+        notes: by sample index, what was changed in an answer.
+    """
+    calls = []
+    for sample, text in texts:
+        for round_ in range(1, protocol.rounds + 1):
+            for question in protocol.questions(sample.task):
+                prompt = protocol.prompt(sample.task, question.name, text, sample.description or "")
+                allowed = {name: dimension_scores(sample.task, name) for name in question.dimensions}
+                key = call_key(protocol, judge, allowed, sha256_text(prompt), round_)
+                note = notes.get(sample.index)
+                calls.append(Call(key, sample.index, sample.task, prompt, allowed, round_, question.structured, note))
+    return calls
+
+
+def verdicts_of(
+    call: Call, reply: Reply, failure: str | None = None, *, from_cache: bool = False
+) -> dict[str, Verdict]:
+    """The verdict on each dimension of a call.
+
+    Texts are read in their order until every dimension has a score that it may have: what one leaves open, a later one
+    may give.
+
+    Args:
+        call: what was asked.
+        reply: all that was said to it.
+        failure: why nothing more was said.
+        from_cache: nothing was paid for it in this run.
+    """
+    scores: dict[str, int] = {}
+    explanations: dict[str, str] = {}
+    reason: str | None = None
+    for text in reply.texts:
+        reading = _read_text(text, call)
+        scores |= reading.scores
+        explanations |= reading.explanations
+        reason = reading.reason
+        if len(scores) == len(call.allowed):
+            break
+    if failure is None and len(reply.texts) >= MAX_ASKS:
+        reason = f"{reason} after {len(reply.texts)} asks"
+    last = next((text for text in reversed(reply.texts) if text is not None), "")
+    digest = sha256_text(call.prompt)
+    return {
+        dimension: Verdict(
+            dimension,
+            scores.get(dimension),
+            None if dimension in scores else failure or reason,
+            reply=last,
+            prompt_sha256=digest,
+            judge=reply.served_as,
+            asks=len(reply.texts),
+            prompt_tokens=reply.prompt_tokens,
+            completion_tokens=reply.completion_tokens,
+            explanation=explanations.get(dimension),
+            note=call.note,
+            from_cache=from_cache,
+        )
+        for dimension in call.allowed
+    }
+
+
+def is_complete(verdicts: Mapping[str, Verdict]) -> bool:
+    """Whether every dimension has a score."""
+    return all(verdict.score is not None for verdict in verdicts.values())
+
+
+def counted_once(verdicts: Iterable[tuple[str, Verdict]]) -> Iterator[Verdict]:
+    """The verdicts with what a call took in the first one of its key alone."""
+    counted: set[str] = set()
+    for key, verdict in verdicts:
+        yield replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0) if key in counted else verdict
+        counted.add(key)
+
+
+def assemble(
+    samples: Sequence[Sample],
+    reasons: Mapping[str, str],
+    calls: Sequence[Call],
+    verdicts: Mapping[str, Mapping[str, Verdict]],
+) -> list[Judged]:
+    """The samples with their verdicts, in their order.
+
+    Of several rounds the mean counts, and only where every round gave a score: a mean over the rounds that
+    happened to succeed would be another measure.
+
+    Args:
+        samples: in the order wanted.
+        reasons: why a sample was not put to the judge, by index.
+        calls: all calls of the samples.
+        verdicts: by call key and dimension.
+    """
+    asked = [(call, dimension) for call in calls for dimension in call.allowed]
+    single = counted_once(
+        (call.key, replace(verdicts[call.key][dimension], note=call.note)) for call, dimension in asked
+    )
+    rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
+    for (call, dimension), verdict in zip(asked, single, strict=True):
+        rounds.setdefault(call.index, {}).setdefault(dimension, {})[str(call.round)] = verdict
+    return [
+        Judged(sample.index, {}, reasons[sample.index])
+        if sample.index in reasons
+        else Judged(sample.index, {name: _mean(rounds[sample.index][name]) for name in DIMENSIONS})
+        for sample in samples
+    ]
+
+
+def combine(dimension: str, parts: Mapping[str, Verdict], score: float | None, reason: str | None) -> Verdict:
+    """The verdict over several verdicts on one dimension; what they took is summed."""
+    verdicts = list(parts.values())
+    return Verdict(
+        dimension,
+        score,
+        reason,
+        reply="",
+        prompt_sha256=verdicts[0].prompt_sha256,
+        judge=", ".join(dict.fromkeys(verdict.judge for verdict in verdicts)),
+        asks=sum(verdict.asks for verdict in verdicts),
+        prompt_tokens=sum(verdict.prompt_tokens for verdict in verdicts),
+        completion_tokens=sum(verdict.completion_tokens for verdict in verdicts),
+        note=next((verdict.note for verdict in verdicts if verdict.note), None),
+        parts=dict(parts),
+        from_cache=all(verdict.from_cache for verdict in verdicts),
+    )
+
+
+def _mean(rounds: Mapping[str, Verdict]) -> Verdict:
+    verdicts = list(rounds.values())
+    if len(verdicts) == 1:
+        return verdicts[0]
+    failed = next(
+        (f"round {number}: {verdict.reason}" for number, verdict in rounds.items() if verdict.score is None), None
+    )
+    score = None if failed else fmean(verdict.score for verdict in verdicts if verdict.score is not None)
+    return combine(verdicts[0].dimension, rounds, score, failed)
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What one text says: allowed scores by dimension, sentences on them, and why some are missing."""
+
+    scores: Mapping[str, int] = field(default_factory=dict)
+    explanations: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def _read_text(text: str | None, call: Call) -> _Reading:
+    if text is None:
+        return _Reading(reason=NO_COMPLETION)
+    if not text.strip():
+        return _Reading(reason=EMPTY_EXTRACTION if CHOICE in call.allowed else EMPTY)
+    if call.structured:
+        return _read_object(text, call.allowed)
+    ((dimension, allowed),) = call.allowed.items()
+    if dimension == CHOICE:
+        return _read_choice(text, allowed)
+    score = parse_score(text)
+    if score is None:
+        return _Reading(reason=NO_VERDICT)
+    if score not in allowed:
+        return _Reading(reason=_not_allowed(score, allowed))
+    return _Reading({dimension: score})
+
+
+def _not_allowed(score: int, allowed: Sequence[int]) -> str:
+    shown_score = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
+    return f"the judge's verdict {shown_score} is not one of {', '.join(map(str, allowed))}"
+
+
+def _read_choice(reply: str, allowed: Sequence[int]) -> _Reading:
+    said = parse_choice(reply)
+    if said is None:
+        return _Reading(reason=NO_LETTER)
+    number = number_of(said)
+    if number not in allowed:
+        return _Reading(reason=f"the extractor's answer {said} is not one of {shown(allowed)}")
+    return _Reading({CHOICE: number})
+
+
+def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> _Reading:
+    """The last JSON object of a reply that speaks of any of the dimensions.
+
+    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
+    where it stands inside of a sentence of an object that is broken or cut off.
+    """
+    text = _spoken(reply)
+    speaking = ((start, end, said) for start, end, said in _objects(text) if set(said) & set(allowed))
+    start, end, said = next(speaking, (0, 0, {}))
+    if not said or _GOES_ON.search(text, end) or _in_sentence(text, start):
+        return _Reading(reason=NO_VERDICT)
+    reading = _read_entries(said, allowed)
+    if not _begins_line(text, start):
+        own = next((said for at, _, said in speaking if _begins_line(text, at)), said)
+        if _read_entries(own, allowed).scores != reading.scores:
+            return _Reading(reason=NO_VERDICT)
+    return reading
+
+
+def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> _Reading:
+    scores, explanations, wrong = {}, {}, []
+    for dimension, values in allowed.items():
+        entry = said.get(dimension)
+        score = _number(entry.get("score") if isinstance(entry, dict) else entry)
+        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
+            explanations[dimension] = _sendable(entry["reason"])
+        if score is None:
+            wrong.append(f"no verdict on {dimension}")
+        elif score not in values:
+            wrong.append(f"{dimension}: {_not_allowed(score, values)}")
+        else:
+            scores[dimension] = score
+    return _Reading(scores, explanations, "; ".join(wrong) or None)
+
+
+def _in_sentence(text: str, at: int) -> bool:
+    """Whether the last reason that begins before a place has not ended there: no score has followed it."""
+    begun = max((found.end() for found in _REASON.finditer(text, 0, at)), default=None)
+    return begun is not None and not _SCORE_KEY.search(text, begun, at)
+
+
+def _begins_line(text: str, at: int) -> bool:
+    return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
+
+
+def _spoken(reply: str) -> str:
+    """The reply without what was thought aloud. An object that is all of the reply has no thoughts around it, and
+    a tag in one of its sentences is only spoken about."""
+    body = re.sub(r"^```[a-zA-Z]{0,10}", "", reply.strip()).removesuffix("```").strip()
+    try:
+        if isinstance(json.loads(body), dict):
+            return body
+    except (ValueError, RecursionError):
+        pass
+    return without_thoughts(reply) or ""
+
+
+def _number(value: Any) -> int | None:
+    """A whole number, also written as 2.0 or '2'; true and false are none."""
+    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
+        return int(written[1])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) and value == int(value) else None
+
+
+def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
+    another comes after it."""
+    decoder = json.JSONDecoder()
+    kinds = (_BRACE, _SPEAKING_BRACE)
+    starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
+    ends: list[tuple[int, int, dict[str, Any]]] = []
+    for start in starts:
+        try:
+            found, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            ends.append((end, -start, found))
+    for end, before, found in sorted(ends, key=lambda one: one[:2], reverse=True):
+        yield -before, end, {_name(key): value for key, value in found.items()}
+
+
+def _name(key: str) -> str:
+    return key.strip().lower().replace(" ", "_")
+
+
+def _sendable(text: str) -> str:
+    """Lone surrogates, which no file can hold, become question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def parse_choice(reply: str) -> str | None:
+    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one.
+
+    Args:
+        reply: the extractor's reply, of any length.
+    """
+    spoken = spoken_text(reply)
+    if spoken is None:
+        return None
+    said = _last(plain_verdict(spoken))
+    if said is None:
+        return None
+    # What a quotation says last is the words of somebody else where the extractor's own are others.
+    own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
+    found = _valid(said)
+    return found if own is None or not re.search(r"\w", own) or _valid(own) == found else None
+
+
+def _last(text: str) -> str | None:
+    """What the last answer line holds behind its label, None where there is no such line."""
+    lines = [line for line in text.split("\n") if re.search(r"\w", line)]
+    if not lines:
+        return None
+    if _BARE.fullmatch(lines[-1]):
+        return lines[-1]
+    labelled = next((found for line in reversed(lines) if (found := _LABELLED.fullmatch(line))), None)
+    return labelled["said"] if labelled else None
+
+
+def _valid(said: str) -> str | None:
+    found = _SAID.fullmatch(said)
+    return found["said"].upper() if found else None

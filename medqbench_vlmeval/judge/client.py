@@ -1,6 +1,6 @@
 """Putting one question to a judge: the request, the reply, and what a failure means.
 
-An :class:`Asker` asks once and says what came; retries, limits and the decision to stop belong to the engine.
+A :class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
@@ -116,16 +117,6 @@ MOST_TOKENS = 10**9
 _SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One reply; ``text`` is None where the server sent no chat completion. Tokens are 0 where it did not say."""
-
-    text: str | None
-    served_as: str
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
 class Unanswered(Exception):
     """An attempt failed; its text is the reason.
 
@@ -149,16 +140,16 @@ class Unanswered(Exception):
         self.connection = connection
 
 
-class Asker(Protocol):
+class JudgeClient(Protocol):
     """Whatever replies to questions. Entered once a run, inside the run's event loop."""
 
-    async def __aenter__(self) -> Asker: ...
+    async def __aenter__(self) -> JudgeClient: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
         """Ask once.
 
         Args:
@@ -187,7 +178,7 @@ def request_body(options: JudgeOptions, messages: Messages, schema: Mapping[str,
     }
 
 
-class OpenAIAsker:
+class OpenAIClient:
     """A model behind an OpenAI-compatible endpoint."""
 
     def __init__(self, options: JudgeOptions) -> None:
@@ -199,7 +190,7 @@ class OpenAIAsker:
         self._answered = False
         self._takes_schemas = True
 
-    async def __aenter__(self) -> OpenAIAsker:
+    async def __aenter__(self) -> OpenAIClient:
         from openai import AsyncOpenAI
 
         options = self._options
@@ -218,11 +209,11 @@ class OpenAIAsker:
             if self._client is not None:
                 await self._client.close()
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
         import openai
 
         if self._client is None:
-            raise RuntimeError("an asker is used inside 'async with'")
+            raise RuntimeError("a client is used inside 'async with'")
         asked_schema = schema if self._takes_schemas else None
         body = request_body(self._options, messages, asked_schema)
         try:
@@ -275,7 +266,7 @@ def no_client(error: Exception, mask: Mask) -> BadInput:
     return BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.")
 
 
-def read_completion(reply: Any, name: str, key: str = "") -> Answer:
+def read_completion(reply: Any, name: str, key: str = "") -> Reply:
     """What a chat completion holds, read with distrust: many servers are only nearly compatible.
 
     A key that a server sends back does not get further than here.
@@ -297,13 +288,13 @@ def read_completion(reply: Any, name: str, key: str = "") -> Answer:
             content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
         text = content if isinstance(content, str) else None
     served_as = model if isinstance(model, str) and model else name
-    return masked(Answer(text, served_as, prompt_tokens, completion_tokens), Mask([key]))
+    return masked(Reply((text,), served_as, prompt_tokens, completion_tokens), Mask([key]))
 
 
-def masked(answer: Answer, mask: Mask) -> Answer:
-    """An answer without the secrets that a server has put into it."""
-    text = answer.text if answer.text is None else mask(answer.text)
-    return replace(answer, text=text, served_as=mask(answer.served_as))
+def masked(reply: Reply, mask: Mask) -> Reply:
+    """A reply without the secrets that a server has put into it."""
+    texts = tuple(text if text is None else mask(text) for text in reply.texts)
+    return replace(reply, texts=texts, served_as=mask(reply.served_as))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

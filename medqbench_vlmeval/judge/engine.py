@@ -22,12 +22,21 @@ from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge.cache import Entry, VerdictStore
-from medqbench_vlmeval.judge.calls import Call, Judgement, OnProgress, Outcome, Progress, read_reply
-from medqbench_vlmeval.judge.client import Answer, Asker, Messages, Unanswered
+from medqbench_vlmeval.judge.cache import ReplyCache, Row
+from medqbench_vlmeval.judge.calls import (
+    MAX_ASKS,
+    Call,
+    OnProgress,
+    Progress,
+    Reply,
+    is_complete,
+    verdicts_of,
+)
+from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, joint_schema, shown
 from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
+from medqbench_vlmeval.types import Verdict
 
 # How fast a judge may be asked: requests and tokens a minute, and pauses that the server asks for.
 
@@ -74,7 +83,6 @@ class Pace:
             self._next_token = max(self._next_token, earliest) + tokens * self._seconds_a_token
 
 
-MAX_ASKS = 3
 # A server that asks for a longer wait has no more to give today.
 LONGEST_WAIT = 600.0
 # Before anything was answered, a connection that fails is a wrong address rather than a bad moment.
@@ -91,12 +99,17 @@ class _TooSlow(Unanswered):
         super().__init__(f"no answer within {seconds:g} s", connection=True)
 
 
-class Engine:
-    """One run of calls against one asker."""
+Judgement = tuple[Call, Mapping[str, Verdict]]
+"""A call and its verdicts by dimension."""
+Emit = Callable[[Judgement], None]
 
-    def __init__(self, options: JudgeOptions, asker: Asker, store: VerdictStore | None, protocol: str) -> None:
+
+class Engine:
+    """One run of calls against one client."""
+
+    def __init__(self, options: JudgeOptions, client: JudgeClient, store: ReplyCache | None, protocol: str) -> None:
         self._options = options
-        self._asker = asker
+        self._client = client
         self._store = store
         self._protocol = protocol
         self._named = f"{options.role} '{options.name}'"
@@ -104,8 +117,8 @@ class Engine:
         self._failed_in_a_row = 0
         self._over = False
 
-    async def work(self, calls: Sequence[Call], emit: Callable[[Outcome], None]) -> None:
-        """Ask all calls and emit each one's outcome.
+    async def work(self, calls: Sequence[Call], emit: Emit) -> None:
+        """Ask all calls and emit each one's verdicts.
 
         Raises:
             JudgeError: the judge cannot be asked, or too many calls in a row failed. What was answered until then
@@ -116,7 +129,7 @@ class Engine:
         todo = iter(calls)
         with ThreadPoolExecutor(1, thread_name_prefix="medqbench-store") as disk:
             writer = _Writer(self._store, disk)
-            async with self._asker:
+            async with self._client:
                 workers = [asyncio.create_task(self._worker(todo, writer, emit)) for _ in range(self._workers)]
                 try:
                     # gather() would wait for every worker when it is cancelled, also for one that took no notice.
@@ -128,58 +141,42 @@ class Engine:
                     await _stopped(workers)
                     await writer.drained()
 
-    async def _worker(self, todo: Iterator[Call], writer: _Writer, emit: Callable[[Outcome], None]) -> None:
+    async def _worker(self, todo: Iterator[Call], writer: _Writer, emit: Emit) -> None:
         # The iterator is shared: next() and await never overlap within one loop.
         for call in todo:
-            # A cancellation that went unnoticed must not buy another answer.
+            # A cancellation that went unnoticed must not buy another reply.
             if self._over:
                 return
             kept = None if self._options.fresh else await writer.get(call.key)
-            if kept is not None and kept.answers(call):
-                emit(Outcome(call, kept, from_cache=True))
+            if kept is not None and is_complete(verdicts := verdicts_of(call, kept, from_cache=True)):
+                emit((call, verdicts))
                 continue
-            outcome = await self._outcome(call)
-            if outcome.judgement is not None and outcome.reason is None:
-                await writer.add(Entry(call.key, self._protocol, self._options.name, outcome.judgement))
-            emit(outcome)
-            self._count(outcome)
+            await self._converse(call, writer, emit)
 
-    async def _outcome(self, call: Call) -> Outcome:
-        answers: list[Answer] = []
-        scores: dict[str, int] = {}
-        explanations: dict[str, str] = {}
+    async def _converse(self, call: Call, writer: _Writer, emit: Emit) -> None:
+        """Ask a call until it has all of its scores, keep what was said, and emit the verdicts."""
+        reply, failure = Reply(), None
+        verdicts: dict[str, Verdict] = {}
         messages: Messages = [{"role": "user", "content": call.prompt}]
-        reason: str | None = None
-        refused = False
-        for asked in range(1, MAX_ASKS + 1):
+        while len(reply.texts) < MAX_ASKS:
             try:
-                answers.append(await self._answer(messages, call))
-            except Unanswered as failure:
-                reason, refused = str(failure), not failure.concerns_server
+                reply = reply.and_then(await self._answer(messages, call))
+            except Unanswered as error:
+                failure = error
                 break
-            reading = read_reply(answers[-1].text, call)
-            scores |= reading.scores
-            explanations |= reading.explanations
-            if set(scores) == set(call.allowed):
-                reason = None
+            verdicts = verdicts_of(call, reply)
+            if is_complete(verdicts):
                 break
-            reason = reading.reason if asked < MAX_ASKS else f"{reading.reason} after {MAX_ASKS} asks"
-            messages = asked_again(call, answers[-1].text)
-        if not answers:
-            return Outcome(call, None, reason, prompt_refused=refused)
-        reply = next((answer.text for answer in reversed(answers) if answer.text is not None), "")
-        judgement = Judgement(
-            scores,
-            reply,
-            answers[-1].served_as,
-            asks=len(answers),
-            prompt_tokens=sum(answer.prompt_tokens for answer in answers),
-            completion_tokens=sum(answer.completion_tokens for answer in answers),
-            explanations=explanations,
-        )
-        return Outcome(call, judgement, reason, prompt_refused=refused)
+            messages = asked_again(call, reply.texts[-1])
+        if failure is not None:
+            verdicts = verdicts_of(call, reply, str(failure))
+        if any(reply.texts):
+            await writer.add((call.key, self._protocol, self._options.name, reply))
+        emit((call, verdicts))
+        if failure is None or failure.concerns_server:
+            self._count(verdicts)
 
-    async def _answer(self, messages: Messages, call: Call) -> Answer:
+    async def _answer(self, messages: Messages, call: Call) -> Reply:
         """One reply, after as many attempts as the options allow."""
         import tenacity
 
@@ -220,17 +217,17 @@ class Engine:
                     answer = await self._asked(messages, schema)
         except Unanswered as failure:
             if failure.connection and self._failed_in_a_row + 1 >= self._patience():
-                raise self._too_slow() if isinstance(failure, _TooSlow) else self._asker.gone() from None
+                raise self._too_slow() if isinstance(failure, _TooSlow) else self._client.gone() from None
             raise
         self._answered = True
         return answer
 
-    async def _asked(self, messages: Messages, schema: Mapping[str, Any] | None) -> Answer:
+    async def _asked(self, messages: Messages, schema: Mapping[str, Any] | None) -> Reply:
         # The client's own limit is for each piece of an answer: one that drips in would take for ever. A model of
         # the kit's may have to wait for its turn in this process, and has the kit's limit.
         limit = None if self._options.of_kit else self._options.timeout
         try:
-            return await asyncio.wait_for(self._asker.ask(messages, schema), limit)
+            return await asyncio.wait_for(self._client.ask(messages, schema), limit)
         except asyncio.TimeoutError:
             raise _TooSlow(self._options.timeout) from None
 
@@ -245,18 +242,17 @@ class Engine:
         """How many failed calls in a row stop the run: fewer where nothing was answered yet."""
         return self._options.stop_after if self._answered else min(self._workers, self._options.stop_after)
 
-    def _count(self, outcome: Outcome) -> None:
-        if outcome.prompt_refused:
-            return
-        if outcome.reason is None or (outcome.judgement is not None and outcome.judgement.scores):
+    def _count(self, verdicts: Mapping[str, Verdict]) -> None:
+        if any(verdict.score is not None for verdict in verdicts.values()):
             self._failed_in_a_row = 0
             return
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= self._options.stop_after:
+            reason = next(iter(verdicts.values())).reason
             raise JudgeError(
-                f"{self._failed_in_a_row} calls in a row of the {self._named} failed, the last with: "
-                f"{outcome.reason}. The run was stopped so that the rest is not paid for nothing; what was answered is "
-                "kept, and the same command goes on from there."
+                f"{self._failed_in_a_row} calls in a row of the {self._named} failed, the last with: {reason}. The run "
+                "was stopped so that the rest is not paid for nothing; what was answered is kept, and the same command "
+                "goes on from there."
             )
 
 
@@ -294,18 +290,18 @@ def asked_again(call: Call, reply: str | None) -> Messages:
 class _Writer:
     """The store in one thread of its own; answers that come while the disk is busy share the next commit."""
 
-    def __init__(self, store: VerdictStore | None, disk: ThreadPoolExecutor) -> None:
+    def __init__(self, store: ReplyCache | None, disk: ThreadPoolExecutor) -> None:
         self._store = store
         self._disk = disk
-        self._waiting: list[tuple[Entry, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
         self._committing: asyncio.Future[None] | None = None
 
-    async def get(self, key: str) -> Judgement | None:
+    async def get(self, key: str) -> Reply | None:
         if self._store is None:
             return None
         return await asyncio.get_running_loop().run_in_executor(self._disk, self._store.get, key)
 
-    async def add(self, entry: Entry) -> None:
+    async def add(self, entry: Row) -> None:
         """Return when the entry is on the disk. Cancelling the wait does not cancel the write."""
         if self._store is None:
             return
@@ -327,7 +323,7 @@ class _Writer:
         self._committing = asyncio.get_running_loop().run_in_executor(self._disk, self._store.add, entries)
         self._committing.add_done_callback(lambda done: self._committed(batch, done))
 
-    def _committed(self, batch: Sequence[tuple[Entry, asyncio.Future[None]]], done: asyncio.Future[None]) -> None:
+    def _committed(self, batch: Sequence[tuple[Row, asyncio.Future[None]]], done: asyncio.Future[None]) -> None:
         self._committing = None
         error = done.exception()
         for _, written in batch:
@@ -389,20 +385,20 @@ NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 _LOGGERS = ("httpx", "httpx2", "openai")
 
 
-class AskedModel:
+class CachedModel:
     """A model asked by a protocol.
 
-    ``store`` keeps answers across runs (None: nowhere). ``asker`` makes what puts the questions: an
+    ``store`` keeps answers across runs (None: nowhere). ``client`` makes what puts the questions: an
     OpenAI-compatible endpoint, or a model of the kit's; it is not called where nothing is left to ask.
     """
 
     def __init__(
-        self, options: JudgeOptions, protocol: Protocol, store: VerdictStore | None, asker: Callable[[], Asker]
+        self, options: JudgeOptions, protocol: Protocol, store: ReplyCache | None, client: Callable[[], JudgeClient]
     ) -> None:
         self.options = options
         self._protocol = protocol
         self._store = store
-        self._asker = asker
+        self._client = client
         self._served_as: set[str] = set()
 
     @property
@@ -423,35 +419,38 @@ class AskedModel:
         """What of the model decides its answers, for the keys of calls."""
         return {"name": self.options.asked_as, "parameters": self._parameters()}
 
-    def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Outcome], list[Call]]:
-        """What the store holds of these calls, by key, and the others, each key once."""
-        found: dict[str, Outcome] = {}
+    def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Mapping[str, Verdict]], list[Call]]:
+        """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""
+        verdicts: dict[str, Mapping[str, Verdict]] = {}
         missing: dict[str, Call] = {}
         for call in calls:
-            if call.key in found or call.key in missing:
+            if call.key in verdicts or call.key in missing:
                 continue
-            kept = self._store.get(call.key) if self._store is not None and not self.options.fresh else None
-            if kept is not None and kept.answers(call):
-                found[call.key] = Outcome(call, kept, from_cache=True)
+            reply = self._store.get(call.key) if self._store is not None and not self.options.fresh else None
+            if reply is not None and is_complete(kept := verdicts_of(call, reply, from_cache=True)):
+                verdicts[call.key] = kept
             else:
                 missing[call.key] = call
-        return found, list(missing.values())
+        return verdicts, list(missing.values())
 
-    def outcomes(self, calls: Sequence[Call], on_progress: OnProgress | None = None) -> dict[str, Outcome]:
-        """How each call ended, by key: from the store, else asked now.
+    def verdicts(
+        self, calls: Sequence[Call], on_progress: OnProgress | None = None
+    ) -> dict[str, Mapping[str, Verdict]]:
+        """The verdicts on all calls, by key and dimension: from the cache, else asked for now.
 
         Raises:
             JudgeError: no key, no server, a server that refuses, or too many failures in a row; what was answered
-                before is in the store.
+                before is in the cache.
             KeyboardInterrupt: calls in flight are cancelled first, and what was answered is written.
         """
-        outcomes, missing = self.pending(calls)
+        verdicts, missing = self.pending(calls)
         if self.options.no_calls:
-            outcomes |= {call.key: Outcome(call, None, NOT_ASKED) for call in missing}
+            verdicts |= {call.key: verdicts_of(call, Reply(), NOT_ASKED) for call in missing}
         elif missing:
-            self._ask(calls, missing, outcomes, on_progress)
-        self._served_as |= {one.judgement.judge for one in outcomes.values() if one.judgement and one.judgement.reply}
-        return outcomes
+            self._ask(calls, missing, verdicts, on_progress)
+        of_calls = (verdict for by_dimension in verdicts.values() for verdict in by_dimension.values())
+        self._served_as |= {verdict.judge for verdict in of_calls if verdict.reply}
+        return verdicts
 
     def _described(self) -> dict[str, Any]:
         """The model's settings. ``served_as`` is what the server called itself, None before the first answer."""
@@ -467,27 +466,29 @@ class AskedModel:
         self,
         calls: Sequence[Call],
         missing: Sequence[Call],
-        outcomes: dict[str, Outcome],
+        verdicts: dict[str, Mapping[str, Verdict]],
         on_progress: OnProgress | None,
     ) -> None:
         # Equal prompts (a model that always says the same) are asked about once, for all of their samples.
         wanted = Counter(call.key for call in calls)
-        total, done = len(calls), sum(wanted[key] for key in outcomes)
-        asked, read, said = 0, 0, 0
-        engine = Engine(self.options, self._asker(), self._store, self._protocol.name)
+        total, done = len(calls), sum(wanted[key] for key in verdicts)
+        asked, prompt_tokens, completion_tokens = 0, 0, 0
+        engine = Engine(self.options, self._client(), self._store, self._protocol.name)
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         order = list(missing)
         random.SystemRandom().shuffle(order)
-        with _quiet_loggers(), closing(_outcomes(engine, order)) as finished:
-            for outcome in finished:
-                outcomes[outcome.call.key] = outcome
-                done += wanted[outcome.call.key]
-                if outcome.judgement and not outcome.from_cache:
-                    asked += outcome.judgement.asks
-                    read += outcome.judgement.prompt_tokens
-                    said += outcome.judgement.completion_tokens
+        with _quiet_loggers(), closing(_judgements(engine, order)) as finished:
+            for call, by_dimension in finished:
+                verdicts[call.key] = by_dimension
+                done += wanted[call.key]
+                # Every verdict on a call says what the whole call took.
+                verdict = next(iter(by_dimension.values()))
+                if not verdict.from_cache:
+                    asked += verdict.asks
+                    prompt_tokens += verdict.prompt_tokens
+                    completion_tokens += verdict.completion_tokens
                 if on_progress:
-                    on_progress(Progress(done, total, asked, read, said, self.options.name))
+                    on_progress(Progress(done, total, asked, prompt_tokens, completion_tokens, self.options.name))
 
     def _parameters(self) -> dict[str, Any]:
         options = self.options
@@ -498,8 +499,8 @@ class AskedModel:
         }
 
 
-def _outcomes(engine: Engine, calls: Sequence[Call]) -> Generator[Outcome, None, None]:
-    async def work(emit: Callable[[Outcome], None]) -> None:
+def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, None, None]:
+    async def work(emit: Emit) -> None:
         await engine.work(calls, emit)
 
     return emitted(work)

@@ -10,20 +10,20 @@ from typing import Any
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import (
     Call,
     Judge,
     OnProgress,
-    assembled,
+    assemble,
     call_key,
-    combined,
+    combine,
+    counted_once,
     plan_calls,
     texts_to_judge,
-    verdict_of,
 )
-from medqbench_vlmeval.judge.client import Asker
-from medqbench_vlmeval.judge.engine import NOT_ASKED, AskedModel
+from medqbench_vlmeval.judge.client import JudgeClient
+from medqbench_vlmeval.judge.engine import NOT_ASKED, CachedModel
 from medqbench_vlmeval.judge.options import KIT_PREFIX, RULES, JudgeOptions
 from medqbench_vlmeval.judge.protocols import (
     CHOICE,
@@ -36,11 +36,11 @@ from medqbench_vlmeval.judge.protocols import (
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
-KitAsker = Callable[[JudgeOptions], Asker]
+KitClient = Callable[[JudgeOptions], JudgeClient]
 """Makes what asks a model of the kit's."""
 
 
-class ModelJudge(AskedModel):
+class ModelJudge(CachedModel):
     """A model that scores reasoning replies (see ``interface.Judge``)."""
 
     def describe(self, task: Task) -> dict[str, Any]:  # noqa: ARG002  # one protocol covers all tasks
@@ -77,11 +77,11 @@ class ModelJudge(AskedModel):
         """Judge each sample's prediction (see ``interface.Judge.judge``).
 
         Raises:
-            JudgeError: see ``AskedModel.outcomes``.
+            JudgeError: see ``CachedModel.verdicts``.
             KeyboardInterrupt: see there.
         """
         calls, reasons = self.calls(samples, predictions)
-        return assembled(samples, reasons, calls, self.outcomes(calls, on_progress))
+        return assemble(samples, reasons, calls, self.verdicts(calls, on_progress))
 
 
 # A panel: several judges on the same answers, and the median of their verdicts.
@@ -148,7 +148,7 @@ class PanelJudge:
         verdicts = {}
         for dimension in DIMENSIONS:
             parts = {name: one.verdicts[dimension] for name, one in of_members.items()}
-            verdicts[dimension] = combined(dimension, parts, *_median(parts))
+            verdicts[dimension] = combine(dimension, parts, *_median(parts))
         return Judged(first.index, verdicts)
 
 
@@ -174,7 +174,7 @@ def _of_panel(on_progress: OnProgress | None, before: int, total: int) -> OnProg
 _OF_JUDGE = frozenset({"model", "panel", "protocol", "n_rounds"})
 
 
-class Extractor(AskedModel):
+class Extractor(CachedModel):
     """A model that reads letters out of replies; it sees a question's options and the reply alone."""
 
     def calls(self, asked: Sequence[tuple[Sample, str]]) -> list[Call]:
@@ -199,26 +199,17 @@ class Extractor(AskedModel):
         Equal prompts are asked about once, and what that took is counted in the first of them.
 
         Raises:
-            JudgeError: see ``AskedModel.outcomes``.
+            JudgeError: see ``CachedModel.verdicts``.
             KeyboardInterrupt: see there.
         """
         calls = self.calls(asked)
-        outcomes = self.outcomes(calls, on_progress)
-        counted: set[str] = set()
-        choices: dict[str, Verdict] = {}
-        for call in calls:
-            outcome = outcomes[call.key]
-            if outcome.reason == NOT_ASKED:
-                continue
-            verdict = verdict_of(call, CHOICE, outcome)
-            if call.key in counted:
-                verdict = replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0)
-            choices[call.index] = verdict
-            counted.add(call.key)
-        return choices
+        by_key = self.verdicts(calls, on_progress)
+        asked_about = [call for call in calls if by_key[call.key][CHOICE].reason != NOT_ASKED]
+        verdicts = counted_once((call.key, replace(by_key[call.key][CHOICE], note=call.note)) for call in asked_about)
+        return {call.index: verdict for call, verdict in zip(asked_about, verdicts, strict=True)}
 
     def describe(self) -> dict[str, Any]:
-        """The extractor's settings, its protocol among them (see ``AskedModel``)."""
+        """The extractor's settings, its protocol among them (see ``CachedModel``)."""
         protocol = self._protocol
         return {
             **self._described(),
@@ -256,13 +247,13 @@ def extractor_options(name: str, keywords: Mapping[str, Any]) -> JudgeOptions:
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
 
 
-def build_judge(options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None) -> Judge:
+def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None) -> Judge:
     """The judge that the options name, a panel where they name several. Nothing is asked yet.
 
     Args:
         options: the judge and how to ask it.
         store: keeps answers across runs; None keeps nothing.
-        kit_asker: makes what asks a model of the kit's ('kit:NAME'); None where the kit is out of reach.
+        kit_client: makes what asks a model of the kit's ('kit:NAME'); None where the kit is out of reach.
 
     Raises:
         BadInput: unknown protocol, or a base URL that is none.
@@ -270,48 +261,48 @@ def build_judge(options: JudgeOptions, store: VerdictStore | None = None, kit_as
         JudgeError: the judge needs a key and none is given.
     """
     if options.panel:
-        return PanelJudge([build_judge(member, store, kit_asker) for member in options.panel])
+        return PanelJudge([build_judge(member, store, kit_client) for member in options.panel])
     if options.name == RULES:
         if options.protocol != RULES:
             load_protocol(options.protocol) if options.protocol not in PROTOCOLS else None
         from medqbench_vlmeval.judge.rules import RulesJudge
 
         return RulesJudge()
-    return build_model_judge(options, store, kit_asker)
+    return build_model_judge(options, store, kit_client)
 
 
 def build_model_judge(
-    options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
+    options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None
 ) -> ModelJudge:
     """One model as a judge (see :func:`build_judge`)."""
     protocol = load_protocol(options.protocol, options.n_rounds)
-    return ModelJudge(options, protocol, store, _asker_of(options, kit_asker))
+    return ModelJudge(options, protocol, store, _client_of(options, kit_client))
 
 
 def build_extractor(
-    options: JudgeOptions, store: VerdictStore | None = None, kit_asker: KitAsker | None = None
+    options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None
 ) -> Extractor:
     """The model that reads what the extraction rules leave open (see :func:`build_judge`).
 
     Args:
         options: see ``extractor.extractor_options``.
         store: keeps answers across runs; None keeps nothing.
-        kit_asker: see :func:`build_judge`.
+        kit_client: see :func:`build_judge`.
     """
     from medqbench_vlmeval.judge.judges import Extractor
 
-    return Extractor(options, choice_protocol(), store, _asker_of(options, kit_asker))
+    return Extractor(options, choice_protocol(), store, _client_of(options, kit_client))
 
 
-def _asker_of(options: JudgeOptions, kit_asker: KitAsker | None) -> Callable[[], Asker]:
-    from medqbench_vlmeval.judge.client import OpenAIAsker
+def _client_of(options: JudgeOptions, kit_client: KitClient | None) -> Callable[[], JudgeClient]:
+    from medqbench_vlmeval.judge.client import OpenAIClient
 
     if not options.of_kit:
         if not options.no_calls:
             options.secret()
-        return lambda: OpenAIAsker(options)
-    if kit_asker is None:
+        return lambda: OpenAIClient(options)
+    if kit_client is None:
         raise MissingDependency(
             f"The {options.role} '{options.name}' is a model of the kit's, and no VLMEvalKit is installed."
         )
-    return lambda: kit_asker(options)
+    return lambda: kit_client(options)

@@ -34,7 +34,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import default_folder
 from medqbench_vlmeval.judge.usage import load_prices
-from medqbench_vlmeval.kit.judge import kit_asker
+from medqbench_vlmeval.kit.judge import kit_client
 from medqbench_vlmeval.kit.options import STYLE_VARIABLE, extractor_in_environment, limit_in_environment
 from medqbench_vlmeval.kit.robustness import evaluate_second_pass
 from medqbench_vlmeval.kit.run_files import locate_run
@@ -247,7 +247,7 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                     out=Path(eval_file).parent,
                     leaderboard=place.work_dir / "leaderboard",
                     cache=default_folder(),
-                    kit_asker=kit_asker,
+                    kit_client=kit_client,
                     on_progress=on_progress,
                     extractor=extractor,
                 )

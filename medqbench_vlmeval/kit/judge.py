@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge import client as failures
-from medqbench_vlmeval.judge.client import Answer, Asker, Messages, Unanswered, masked, read_completion, retry_after
+from medqbench_vlmeval.judge.calls import Reply
+from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered, masked, read_completion, retry_after
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs
 from medqbench_vlmeval.kit.guards import environment_secrets
@@ -35,8 +36,8 @@ _IN_PROCESS = "llama31-8b"
 _T = TypeVar("_T")
 
 
-def kit_asker(options: JudgeOptions) -> Asker:
-    """What asks the model of the kit's that ``options`` name (see ``judge.KitAsker``). Imports the kit.
+def kit_client(options: JudgeOptions) -> JudgeClient:
+    """What asks the model of the kit's that ``options`` name (see ``judge.KitClient``). Imports the kit.
 
     Raises:
         MissingDependency: no kit is installed.
@@ -67,7 +68,7 @@ class _KitModel:
         # A model in this process is not made for two threads.
         self._alone = threading.Lock()
 
-    async def __aenter__(self) -> Asker:
+    async def __aenter__(self) -> JudgeClient:
         self._scope.enter_context(masked_logs(self._mask))
         self._scope.enter_context(_silent("vlmeval.api"))
         try:
@@ -82,8 +83,8 @@ class _KitModel:
     ) -> None:
         self._scope.close()
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:  # noqa: ARG002
-        """Ask once; see ``judge.asking.Asker``. The kit's clients cannot hold a reply to a schema."""
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:  # noqa: ARG002
+        """Ask once; see ``judge.asking.JudgeClient``. The kit's clients cannot hold a reply to a schema."""
         answer = masked(await _in_thread(lambda: self._asked(messages)), self._mask)
         self._answered = True
         return answer
@@ -108,7 +109,7 @@ class _KitModel:
             words = failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
             raise JudgeError(f"The kit could not build the {options.role} '{self._name}': {words}.") from None
 
-    def _asked(self, messages: Messages) -> Answer:
+    def _asked(self, messages: Messages) -> Reply:
         from requests import RequestException
         from vlmeval.api import OpenAIWrapper
         from vlmeval.api.base import BaseAPI
@@ -118,7 +119,7 @@ class _KitModel:
             if not isinstance(model, BaseAPI):
                 with self._alone:
                     said = model.generate(_as_one(messages))
-                return Answer(str(said[0] if isinstance(said, tuple) else said), self._served_as())
+                return Reply((str(said[0] if isinstance(said, tuple) else said),), self._served_as())
             inputs: list[dict[str, Any]]
             if isinstance(model, OpenAIWrapper):
                 inputs = [{"role": one["role"], "content": [_text(one["content"])]} for one in messages]
@@ -134,13 +135,13 @@ class _KitModel:
             raise Unanswered(f"the kit's model failed with {words}") from None
         return self._read(code, reply, response)
 
-    def _read(self, code: Any, reply: Any, response: Any) -> Answer:
+    def _read(self, code: Any, reply: Any, response: Any) -> Reply:
         """The reply of the model, or the failure that stands in its place."""
         body = _body(response)
         status = getattr(response, "status_code", None)
         if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURE):
-            told = read_completion(body, self._served_as())
-            return Answer(reply, self._served_as(), told.prompt_tokens, told.completion_tokens)
+            counts = read_completion(body, self._served_as())
+            return Reply((reply,), self._served_as(), counts.prompt_tokens, counts.completion_tokens)
         words = failures.short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
         if not isinstance(status, int) or 200 <= status < 300:
             raise Unanswered(f"the kit's client got no reply: {words}")

@@ -14,7 +14,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_api import state_path
 from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, LineSpool, call_line, part_paths
-from medqbench_vlmeval.judge.cache import VerdictStore, VerdictStoreView
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call
 from medqbench_vlmeval.judge.judges import ModelJudge
 from medqbench_vlmeval.judge.secrets import values_named_secret
@@ -44,7 +44,7 @@ class Exported:
     known: int
 
 
-def pending_calls(requests: Sequence[Request], store: VerdictStore | None) -> Iterator[Pending]:
+def pending_calls(requests: Sequence[Request], store: ReplyCache | None) -> Iterator[Pending]:
     """The pending calls, file by file and within it judge by judge.
 
     Args:
@@ -120,7 +120,7 @@ def export_calls(
     known = 0
     with ExitStack() as stack:
         cache = requests[0].cache
-        store = None if cache is None else stack.enter_context(VerdictStoreView(cache))
+        store = None if cache is None else stack.enter_context(ReplyCache(cache, read_only=True))
         with _said(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             spools = {name: stack.enter_context(LineSpool(out.parent, max_lines, max_bytes)) for name in targets}

@@ -21,7 +21,7 @@ from medqbench_vlmeval.workflows.evaluate import (
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.budget import Estimate
-    from medqbench_vlmeval.judge.client import Asker
+    from medqbench_vlmeval.judge.client import JudgeClient
     from medqbench_vlmeval.judge.usage import PriceTable
 
 
@@ -72,7 +72,7 @@ def budget_of(request: Request) -> Budget:
         NoJudge: a reasoning task, and no judge is named.
     """
     from medqbench_vlmeval.judge.budget import estimates
-    from medqbench_vlmeval.judge.cache import VerdictStoreView
+    from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.calls import texts_to_judge
     from medqbench_vlmeval.judge.usage import load_prices
 
@@ -86,7 +86,7 @@ def budget_of(request: Request) -> Budget:
         return replace(known, notes=("Multiple choice is scored without a judge: no calls, no cost.",))
     _, reasons = texts_to_judge(prepared.samples, prepared.predictions)
     options = JudgeOptions.from_kit_kwargs({**request.judge, "no_calls": True})
-    with VerdictStoreView(request.cache) as store:
+    with ReplyCache(request.cache, read_only=True) as store:
         judge = build_judge(options, store if request.cache is not None else None, _never_asked)
         found = estimates(judge, prepared.samples, prepared.predictions, prices, store.info())
     notes = _notes(request, found, prices)
@@ -95,12 +95,12 @@ def budget_of(request: Request) -> Budget:
 
 def _of_extractor(request: Request, prepared: Prepared, known: Budget, prices: PriceTable) -> Budget:
     from medqbench_vlmeval.judge.budget import estimate
-    from medqbench_vlmeval.judge.cache import VerdictStoreView
+    from medqbench_vlmeval.judge.cache import ReplyCache
 
     options = extractor_options(request.extractor or "", {**request.judge, "no_calls": True})
     extractions = read_by_rules(prepared.samples, prepared.predictions)
     asked = open_replies(prepared.samples, prepared.predictions, extractions)
-    with VerdictStoreView(request.cache) as store:
+    with ReplyCache(request.cache, read_only=True) as store:
         extractor = build_extractor(options, store if request.cache is not None else None, _never_asked)
         found = estimate(extractor, extractor.calls(asked), prices, store.info())
     read = sum(extraction.letter is not None for extraction in extractions)
@@ -121,5 +121,5 @@ def _notes(request: Request, found: Sequence[Estimate], prices: PriceTable) -> t
     return tuple(notes)
 
 
-def _never_asked(options: JudgeOptions) -> Asker:
+def _never_asked(options: JudgeOptions) -> JudgeClient:
     raise RuntimeError(f"a dry run asked {options.name}")

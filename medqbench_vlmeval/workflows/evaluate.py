@@ -13,7 +13,7 @@ from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitAsker, OnProgress, build_extractor, build_judge
+from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
 from medqbench_vlmeval.judge.judges import Extractor, extractor_options
 from medqbench_vlmeval.judge.usage import Costs, load_prices
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
@@ -64,7 +64,7 @@ class Request:
     run to these indexes (None: all), ``limit`` to a stratified subset of so many samples, the same for every model
     (see ``data.stratified``). ``judge`` holds the kit's judge keywords (``model``, ``api_base``,
     ``key``, ``nproc``, ``retry``, ``timeout`` and what ``--judge-args`` adds). ``leaderboard`` is the board's
-    folder, None for no board; ``cache`` the folder that keeps paid verdicts across runs, None for none. ``kit_asker``
+    folder, None for no board; ``cache`` the folder that keeps paid verdicts across runs, None for none. ``kit_client``
     makes what asks a model of the kit's. ``stem`` names the result files (default: the prediction file's own stem).
     ``prices`` is the user's price table, None for the usual places (see ``judge.prices``). ``extractor`` names a model
     that reads multiple-choice replies which the rules leave open, None for none; ``judge`` says how it is asked.
@@ -81,7 +81,7 @@ class Request:
     judge: Mapping[str, Any] = field(default_factory=dict)
     leaderboard: Path | None = None
     cache: Path | None = None
-    kit_asker: KitAsker | None = None
+    kit_client: KitClient | None = None
     stem: str | None = None
     on_progress: OnProgress | None = None
     prices: Path | None = None
@@ -149,12 +149,12 @@ def judge_of(request: Request) -> Iterator[Judge]:
     """
     options = JudgeOptions.from_kit_kwargs(request.judge)
     if request.cache is None or options.name == RULES:
-        yield build_judge(options, None, request.kit_asker)
+        yield build_judge(options, None, request.kit_client)
         return
-    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.cache import ReplyCache
 
-    with VerdictStore(request.cache) as store:
-        yield build_judge(options, store, request.kit_asker)
+    with ReplyCache(request.cache) as store:
+        yield build_judge(options, store, request.kit_client)
 
 
 # Reading multiple-choice replies: by the rules, and what these leave open by an extractor where one is named.
@@ -196,7 +196,7 @@ def check_extractor(request: Request, task: Task) -> None:
     refuse_extractor(request, task)
     if request.extractor is not None:
         load_prices(request.prices)
-        build_extractor(extractor_options(request.extractor, request.judge), None, request.kit_asker)
+        build_extractor(extractor_options(request.extractor, request.judge), None, request.kit_client)
 
 
 def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Answer]:
@@ -235,14 +235,14 @@ def extractor_of(request: Request) -> Iterator[Extractor | None]:
     if request.extractor is None:
         yield None
         return
-    from medqbench_vlmeval.judge.cache import VerdictStore
+    from medqbench_vlmeval.judge.cache import ReplyCache
 
     options = extractor_options(request.extractor, request.judge)
     if request.cache is None:
-        yield build_extractor(options, None, request.kit_asker)
+        yield build_extractor(options, None, request.kit_client)
         return
-    with VerdictStore(request.cache) as store:
-        yield build_extractor(options, store, request.kit_asker)
+    with ReplyCache(request.cache) as store:
+        yield build_extractor(options, store, request.kit_client)
 
 
 def second_stage(

@@ -10,7 +10,8 @@ import sqlite3
 import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS
-from medqbench_vlmeval.judge.cache import Entry, Judgement, VerdictStore
+from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Reply
 from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl, refused
 from tests.commands import run
 from tests.servers import JudgeServer
@@ -319,12 +320,10 @@ def test_batches_in_json(capsys, tmp_path):
 
 
 def fill(cache):
-    def one(score):
-        return Judgement({"completeness": score}, "2", "served", prompt_tokens=10, completion_tokens=1)
-
-    with VerdictStore(cache) as store:
-        store.add([Entry(f"{i:040x}", "official", "gpt-4o", one(2)) for i in range(3)])
-        store.add([Entry("f" * 40, "rubric", "gpt-4o", one(1)), Entry("e" * 40, "rubric", "my\x1b[2Jjudge", one(1))])
+    reply = Reply(("Score: 2",), "served", 10, 1)
+    with ReplyCache(cache) as store:
+        store.add([(f"{i:040x}", "official", "gpt-4o", reply) for i in range(3)])
+        store.add([("f" * 40, "rubric", "gpt-4o", reply), ("e" * 40, "rubric", "my\x1b[2Jjudge", reply)])
 
 
 def test_cache_info(capsys, judge_cache):
@@ -336,7 +335,7 @@ def test_cache_info(capsys, judge_cache):
     assert (code, "\x1b" in out) == (0, False)
     assert out.splitlines()[1].split() == ["official", "gpt-4o", "3", "answers", "30", "+", "3", "tokens"]
     found = json.loads(run(capsys, "judge", "cache", "info", "--json")[1])
-    assert (found["n"], found["limit_bytes"]) == (5, 2048 * 2**20)
+    assert found["n"] == 5
     assert found["path"].startswith(str(judge_cache))
     assert found["groups"][0] == {
         "protocol": "official", "judge": "gpt-4o", "n": 3, "prompt_tokens": 30, "completion_tokens": 3
@@ -347,7 +346,7 @@ def test_a_damaged_cache_is_no_traceback(capsys, caplog, judge_cache):
     fill(judge_cache)
     path = next(judge_cache.glob("*.sqlite3"))
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE judgements SET body = '{half' WHERE rowid = 1")
+        connection.execute("UPDATE replies SET body = '{half' WHERE rowid = 1")
     connection.close()
     code, out, _ = run(capsys, "judge", "cache", "info")
     assert (code, sum(" answers " in line for line in out.splitlines())) == (0, len(out.splitlines()) - 1)
@@ -370,15 +369,15 @@ def test_cache_clear(capsys, judge_cache):
     assert (code, "holds no such answer" in out) == (0, True)
     code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
     assert (code, out.startswith("1 answers were deleted")) == (0, True)
-    with VerdictStore(judge_cache) as store:
-        store.add([Entry("d" * 40, "rubric-2", "gpt-4o", Judgement({"completeness": 1}, "1", "served"))])
+    with ReplyCache(judge_cache) as store:
+        store.add([("d" * 40, "rubric-2", "gpt-4o", Reply(("1",), "served"))])
     code, _, err = run(capsys, "judge", "cache", "clear", "--protocol", "rubric")
     assert (code, "2 answers would be deleted" in err) == (2, True)
     code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
     assert out.startswith("1 answers were deleted")
     code, out, _ = run(capsys, "judge", "cache", "clear", "--yes")
     assert out.startswith("4 answers were deleted")
-    with VerdictStore(judge_cache) as store:
+    with ReplyCache(judge_cache) as store:
         assert store.info().n == 0
 
 
@@ -393,5 +392,5 @@ def test_cache_clear_asks_on_a_terminal(capsys, judge_cache, monkeypatch):
     for answer, left in (("n\n", 5), ("y\n", 0)):
         monkeypatch.setattr("sys.stdin", Terminal(answer))
         run(capsys, "judge", "cache", "clear")
-        with VerdictStore(judge_cache) as store:
+        with ReplyCache(judge_cache) as store:
             assert store.info().n == left

@@ -12,9 +12,9 @@ import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.servers import JudgeServer, Reply, refusal
+from tests.servers import JudgeServer, Sent, refusal
 
 GOOD = "The image is sharp. Overall, the quality of this image is good."
 
@@ -34,7 +34,7 @@ def request_for(path, **options):
 
 
 def n_kept(cache):
-    with VerdictStore(cache) as store:
+    with ReplyCache(cache) as store:
         return store.info().n
 
 
@@ -247,7 +247,7 @@ def test_interrupted_by_the_user(tmp_path):
     def reply(_request):
         if next(hold, None) is None:
             time.sleep(5)
-        return Reply("Score: 2")
+        return Sent("Score: 2")
 
     with JudgeServer(reply) as server:
         process = subprocess.Popen(
@@ -321,7 +321,7 @@ def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
     calls = iter(range(10))
 
     def reply(_request):
-        return Reply("Score: 1") if next(calls, None) is not None else Reply(status=0)
+        return Sent("Score: 1") if next(calls, None) is not None else Sent(status=0)
 
     with JudgeServer(reply) as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 4, "retry": 0}
@@ -333,7 +333,7 @@ def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
 
 def test_another_model_behind_the_name_is_not_comparable(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
-    with JudgeServer(Reply("Score: 1", model="llama-3-8b")) as server:
+    with JudgeServer(Sent("Score: 1", model="llama-3-8b")) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url}
         score = evaluate(request_for(path, judge=judge, dataset="MedQBench_Reasoning_NoReference")).score
     assert any("llama-3-8b" in reason for reason in score["not_comparable_because"])

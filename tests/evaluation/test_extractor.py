@@ -12,7 +12,7 @@ from medqbench_vlmeval.report.run_tables import extractor_grid, extractor_lines
 from medqbench_vlmeval.runs.result import parts_of
 from medqbench_vlmeval.workflows import Request, evaluate, headline
 from tests.canaries import leaks
-from tests.servers import JudgeServer, Reply, refusal
+from tests.servers import JudgeServer, Sent, refusal
 
 YES_NO = ("Yes", "No", "")
 WHAT = ("Noise", "Motion blur", "Ringing")
@@ -276,7 +276,7 @@ def test_keys_reach_no_file_and_no_message(path, tmp_path):
 
     def echo(request):
         said = request.headers["authorization"]
-        return Reply(f"You sent {said}.\nAnswer: A", model=f"model of {said}")
+        return Sent(f"You sent {said}.\nAnswer: A", model=f"model of {said}")
 
     with JudgeServer(echo) as server:
         found = evaluate(request_for(path, server, judge={"key": canary}, cache=tmp_path / "cache"))

@@ -9,7 +9,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring import score_perception
 from medqbench_vlmeval.types import Answer, Prediction, Sample
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.servers import JudgeServer, Reply
+from tests.servers import JudgeServer, Sent
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.
 PERCEPTION = {
@@ -91,7 +91,7 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
         dimension = next(name for name, words in ASKED.items() if words in request.prompt)
         sample = int(request.prompt.split("Sample ")[1].split(":")[0])
         left = totals[dimension] - 2 * sample
-        return Reply(f"Score: {max(0, min(2, left))}", model="gpt-4o-2024-11-20")
+        return Sent(f"Score: {max(0, min(2, left))}", model="gpt-4o-2024-11-20")
 
     path = tmp_path / "m_x.tsv"
     with path.open("w", encoding="utf-8", newline="") as out:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.judge.client import Answer, Messages
+from medqbench_vlmeval.judge.calls import Reply
+from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.servers import JudgeServer, Request
 
@@ -236,8 +237,8 @@ class _InProcess:
     ) -> None:
         """Nothing is open."""
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
-        return Answer(answer(messages[0]["content"], self._mode), "simulated")
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
+        return Reply((answer(messages[0]["content"], self._mode),), "simulated")
 
 
 def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack], *, over_http: bool = True) -> list[str]:
@@ -266,7 +267,7 @@ def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack], *, 
             stop_after=1_000_000,
             max_answer_tokens=10_000_000,
         )
-        judged = build_judge(options, kit_asker=lambda _: _InProcess(mode)).judge(samples, predictions)
+        judged = build_judge(options, kit_client=lambda _: _InProcess(mode)).judge(samples, predictions)
     scores = {one.index: {name: verdict.score for name, verdict in one.verdicts.items()} for one in judged}
     if any(None in scores[text].values() for text in honest):
         raise AssertionError("an honest answer has no score")

@@ -9,9 +9,9 @@ import pytest
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions
+from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.client import (
-    Answer,
-    OpenAIAsker,
+    OpenAIClient,
     Unanswered,
     read_completion,
     request_body,
@@ -19,16 +19,16 @@ from medqbench_vlmeval.judge.client import (
     short_words,
 )
 from medqbench_vlmeval.judge.secrets import Mask
-from tests.servers import JudgeServer, Reply, Request, refusal
+from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
 QUESTION = [{"role": "user", "content": "?"}]
 SCHEMA = {"type": "object"}
 
 
-def ask(url: str, schema: Any = None, times: int = 1, **options: Any) -> Answer:
-    async def one_run() -> Answer:
-        async with OpenAIAsker(JudgeOptions("m", url, **{"key": KEY, **options})) as asker:
+def ask(url: str, schema: Any = None, times: int = 1, **options: Any) -> Reply:
+    async def one_run() -> Reply:
+        async with OpenAIClient(JudgeOptions("m", url, **{"key": KEY, **options})) as asker:
             for _ in range(times - 1):
                 await asker.ask(QUESTION, schema)
             return await asker.ask(QUESTION, schema)
@@ -50,7 +50,7 @@ def test_the_body_of_a_request() -> None:
 @pytest.mark.parametrize("suffix", ["", "/", "/chat/completions"])
 def test_the_route_is_put_behind_the_base_url_once(suffix: str) -> None:
     with JudgeServer("Score: 2") as server:
-        assert ask(server.base_url + suffix) == Answer("Score: 2", "m-served", 100, 5)
+        assert ask(server.base_url + suffix) == Reply(("Score: 2",), "m-served", 100, 5)
     assert server.requests[0].path == "/v1/chat/completions"
 
 
@@ -63,37 +63,40 @@ def test_user_and_password_of_the_url_become_a_header() -> None:
 @pytest.mark.parametrize(
     ("reply", "answer"),
     [
-        (completion(), Answer("Score: 2", "m-1")),
-        (completion(model=None), Answer("Score: 2", "m")),
-        (completion(usage={"prompt_tokens": 3, "completion_tokens": 4}), Answer("Score: 2", "m-1", 3, 4)),
-        (completion(usage={"prompt_tokens": -3, "completion_tokens": "4"}), Answer("Score: 2", "m-1")),
-        (completion(usage=[1]), Answer("Score: 2", "m-1")),
-        (completion(choices=[{"message": {"content": None, "refusal": "No."}}]), Answer("No.", "m-1")),
-        (completion(choices=[{"message": {"content": [{"text": "a"}, {"text": "b"}, 3]}}]), Answer("ab", "m-1")),
-        (completion(choices=[{"message": {"content": ""}}]), Answer("", "m-1")),
-        (completion(choices=[{"message": "Score: 2"}]), Answer(None, "m-1")),
-        (completion(choices=[]), Answer(None, "m-1")),
-        (completion(choices=["Score: 2"]), Answer(None, "m-1")),
-        ({}, Answer(None, "m")),
-        ([], Answer(None, "m")),
-        (None, Answer(None, "m")),
-        ("Score: 2", Answer(None, "m")),
+        (completion(), Reply(("Score: 2",), "m-1")),
+        (completion(model=None), Reply(("Score: 2",), "m")),
+        (completion(usage={"prompt_tokens": 3, "completion_tokens": 4}), Reply(("Score: 2",), "m-1", 3, 4)),
+        (completion(usage={"prompt_tokens": -3, "completion_tokens": "4"}), Reply(("Score: 2",), "m-1")),
+        (completion(usage=[1]), Reply(("Score: 2",), "m-1")),
+        (completion(choices=[{"message": {"content": None, "refusal": "No."}}]), Reply(("No.",), "m-1")),
+        (
+            completion(choices=[{"message": {"content": [{"text": "a"}, {"text": "b"}, 3]}}]),
+            Reply(("ab",), "m-1"),
+        ),
+        (completion(choices=[{"message": {"content": ""}}]), Reply(("",), "m-1")),
+        (completion(choices=[{"message": "Score: 2"}]), Reply((None,), "m-1")),
+        (completion(choices=[]), Reply((None,), "m-1")),
+        (completion(choices=["Score: 2"]), Reply((None,), "m-1")),
+        ({}, Reply((None,), "m")),
+        ([], Reply((None,), "m")),
+        (None, Reply((None,), "m")),
+        ("Score: 2", Reply((None,), "m")),
     ],
 )
-def test_a_completion_is_read_with_distrust(reply: Any, answer: Answer) -> None:
+def test_a_completion_is_read_with_distrust(reply: Any, answer: Reply) -> None:
     assert read_completion(reply, "m") == answer
 
 
 def test_a_key_in_a_completion_or_a_models_name_is_masked() -> None:
     reply = completion(model=f"for {KEY}", choices=[{"message": {"content": f"Bearer {KEY}: 2"}}])
-    assert read_completion(reply, "m", KEY) == Answer("Bearer ***: 2", "for ***")
-    assert read_completion(completion(), "m", "Score") == Answer("Score: 2", "m-1"), "too short to be a key"
+    assert read_completion(reply, "m", KEY) == Reply(("Bearer ***: 2",), "for ***")
+    assert read_completion(completion(), "m", "Score") == Reply(("Score: 2",), "m-1"), "too short to be a key"
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1, 2]", '"Score: 2"'])
 def test_a_reply_that_is_no_completion_has_no_text(body: str) -> None:
-    with JudgeServer(Reply(body=body)) as server:
-        assert ask(server.base_url).text is None
+    with JudgeServer(Sent(body=body)) as server:
+        assert ask(server.base_url).texts == (None,)
 
 
 def test_the_servers_words_are_one_short_masked_line() -> None:
@@ -125,9 +128,9 @@ def test_what_may_pass_is_an_attempt_that_failed(status: int, may_heal: bool) ->
 def test_a_prompt_that_is_refused_after_others_concerns_no_server() -> None:
     seen: list[Request] = []
 
-    def reply(request: Request) -> Reply:
+    def reply(request: Request) -> Sent:
         seen.append(request)
-        return Reply("Score: 2") if len(seen) == 1 else refusal(400, "flagged", "content_filter")
+        return Sent("Score: 2") if len(seen) == 1 else refusal(400, "flagged", "content_filter")
 
     with JudgeServer(reply) as server, pytest.raises(Unanswered) as caught:
         ask(server.base_url, times=2)
@@ -135,11 +138,11 @@ def test_a_prompt_that_is_refused_after_others_concerns_no_server() -> None:
 
 
 def test_a_server_without_schemas_is_asked_without_from_then_on() -> None:
-    def reply(request: Request) -> Reply:
-        return refusal(400, "response_format is not known") if "response_format" in request.body else Reply("Score: 2")
+    def reply(request: Request) -> Sent:
+        return refusal(400, "response_format is not known") if "response_format" in request.body else Sent("Score: 2")
 
     with JudgeServer(reply) as server:
-        assert ask(server.base_url, SCHEMA, times=3).text == "Score: 2"
+        assert ask(server.base_url, SCHEMA, times=3).texts == ("Score: 2",)
     assert ["response_format" in one.body for one in server.requests] == [True, False, False, False]
 
 
@@ -161,13 +164,13 @@ def test_the_wait_that_a_reply_asks_for(headers: dict[str, str], wait: float | N
 
 def test_an_asker_outside_of_its_run_is_a_bug() -> None:
     with pytest.raises(RuntimeError, match="async with"):
-        asyncio.run(OpenAIAsker(JudgeOptions("m", "http://h:1/v1")).ask(QUESTION))
+        asyncio.run(OpenAIClient(JudgeOptions("m", "http://h:1/v1")).ask(QUESTION))
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, '{"choices":' * 100_000])
 def test_a_body_that_is_nested_too_deeply_is_no_completion(body: str) -> None:
-    with JudgeServer(Reply(body=body)) as server:
-        assert ask(server.base_url).text is None
+    with JudgeServer(Sent(body=body)) as server:
+        assert ask(server.base_url).texts == (None,)
 
 
 def test_what_a_terminal_would_obey_is_taken_out_of_a_server_s_words() -> None:

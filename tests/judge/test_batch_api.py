@@ -15,7 +15,7 @@ from medqbench_vlmeval.judge.batch_api import BatchApi, collected, read_submissi
 from medqbench_vlmeval.judge.batch_files import call_line, read_call_file
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.batch_server import EXPIRED, LOST, BatchServer, refused
-from tests.servers import Reply, Request
+from tests.servers import Request, Sent
 
 KEY = "sk-canary-0123456789"
 
@@ -155,15 +155,15 @@ def test_a_key_in_an_answer_file_is_not_written(tmp_path: Path) -> None:
     ("reply", "words"),
     [
         (refused(401, f"Wrong key {KEY}"), r"status 401.*Wrong key \*\*\*"),
-        (Reply(status=404, body='{"detail": "Not Found"}'), "status 404.*Not Found"),
-        (Reply(status=500, body="<html>"), "status 500"),
-        (Reply(status=200, body="<html>hello"), "names no id. Has it a Batch API"),
-        (Reply(status=200, body="[" * 100_000), "names no id. Has it a Batch API"),
-        (Reply(status=200, body='{"id": 7}'), "names no id. Has it a Batch API"),
-        (Reply(status=0), "No judge answers"),
+        (Sent(status=404, body='{"detail": "Not Found"}'), "status 404.*Not Found"),
+        (Sent(status=500, body="<html>"), "status 500"),
+        (Sent(status=200, body="<html>hello"), "names no id. Has it a Batch API"),
+        (Sent(status=200, body="[" * 100_000), "names no id. Has it a Batch API"),
+        (Sent(status=200, body='{"id": 7}'), "names no id. Has it a Batch API"),
+        (Sent(status=0), "No judge answers"),
     ],
 )  # fmt: skip
-def test_a_server_that_refuses_or_has_no_batches(tmp_path: Path, reply: Reply, words: str) -> None:
+def test_a_server_that_refuses_or_has_no_batches(tmp_path: Path, reply: Sent, words: str) -> None:
     path = write_calls(tmp_path)
     with BatchServer(refusal=reply) as server, pytest.raises(JudgeError, match=words) as caught:
         submit(path, server)
@@ -191,7 +191,7 @@ def test_a_server_that_talks_nonsense_later(tmp_path: Path, body: str) -> None:
     path = write_calls(tmp_path)
     with BatchServer() as server:
         submit(path, server)
-        server._refusal = Reply(status=200, body=body)
+        server._refusal = Sent(status=200, body=body)
         if "completed" in body:
             assert collected(path, key=KEY).paths == ()
         else:

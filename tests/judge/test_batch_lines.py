@@ -24,8 +24,8 @@ from medqbench_vlmeval.judge.batch_files import (
     read_custom_id,
     require_answers,
 )
-from medqbench_vlmeval.judge.cache import Entry, VerdictStore
-from medqbench_vlmeval.judge.calls import Call, Judgement
+from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.judge.secrets import Mask
 from medqbench_vlmeval.types import Prediction, Sample
@@ -58,13 +58,18 @@ def name_of(codes: str = "c3.r", key: str = KEY) -> str:
 def imported(folder: Path, *rows: dict[str, Any] | str, **options: Any) -> Any:
     path = folder / "answers.jsonl"
     path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    with VerdictStore(folder) as store:
+    with ReplyCache(folder) as store:
         return import_answers([path], store, **options)
 
 
-def kept(folder: Path, key: str = KEY) -> Judgement | None:
-    with VerdictStore(folder) as store:
-        return store.get(key)
+def kept(folder: Path, codes: str = "c3.r", key: str = KEY) -> dict[str, float] | None:
+    """The scores in the reply that is kept for a call; None where there is none or it is incomplete."""
+    call_id = read_custom_id(name_of(codes, key))
+    with ReplyCache(folder) as store:
+        reply = store.get(key)
+    assert call_id is not None
+    scores = {} if reply is None else {name: v.score for name, v in verdicts_of(call_id.call(), reply).items()}
+    return None if None in scores.values() or not scores else scores
 
 
 @pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
@@ -183,32 +188,32 @@ def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
     assert (found.kept, found.known, found.foreign, found.unreadable) == (18, 0, 0, {})
     assert found.failed == {"status 400: The prompt is too long, *** says": 1}
     assert found.unclear == {"no verdict in the judge's reply": 1}
-    with VerdictStore(tmp_path) as store:
+    with ReplyCache(tmp_path) as store:
         answers = {call.key: store.get(call.key) for call in calls}
         (group,) = store.info().groups
-    assert [call.key for call in calls if answers[call.key] is None] == [calls[3].key, calls[7].key]
-    (dimension,) = calls[0].allowed
-    expected = Judgement({dimension: 1}, "Because.\nScore: 1", "judge-1", 1, 100, 5)
-    assert answers[calls[0].key] == expected
-    assert group == ("rubric", "judge-1", 18, 1800, 90)
+    assert [call.key for call in calls if answers[call.key] is None] == [calls[3].key]
+    assert answers[calls[0].key] == Reply(("Because.\nScore: 1",), "judge-1", 100, 5)
+    # What was said without a verdict is kept for a better reader, and stays pending.
+    assert answers[calls[7].key].texts == ("I would rather not say.",)
+    assert group == ("rubric", "judge-1", 19, 1900, 95)
 
 
 def test_importing_twice_changes_nothing_and_force_replaces(tmp_path: Path) -> None:
     first = imported(tmp_path, answer(name_of(), "Score: 2"), judge="gpt-4o")
     again = imported(tmp_path, answer(name_of(), "Score: 1"))
     assert [(one.kept, one.known) for one in (first, again)] == [(1, 0), (0, 1)]
-    assert kept(tmp_path).scores == {"completeness": 2}
-    with VerdictStore(tmp_path) as store:
+    assert kept(tmp_path) == {"completeness": 2}
+    with ReplyCache(tmp_path) as store:
         assert store.info().groups == (("rubric", "gpt-4o", 1, 100, 5),)
     forced = imported(tmp_path, answer(name_of(), "Score: 1"), replace=True)
     assert (forced.kept, forced.known) == (1, 0)
-    assert kept(tmp_path).scores == {"completeness": 1}
+    assert kept(tmp_path) == {"completeness": 1}
 
 
 def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
     found = imported(tmp_path, answer(name_of(), "no idea"), answer(name_of(), "0"), answer(name_of(), "2"))
     assert (found.kept, found.known, found.unclear.total()) == (1, 1, 1)
-    assert kept(tmp_path).scores == {"completeness": 0}
+    assert kept(tmp_path) == {"completeness": 0}
 
 
 @pytest.mark.parametrize(
@@ -226,10 +231,9 @@ def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
         ("c3p3s3q3.j", "Score: 2", None),
     ],
 )
-def test_only_a_full_and_allowed_verdict_is_kept(tmp_path: Path, codes: str, content: Any, scores: Any) -> None:
+def test_only_a_full_and_allowed_verdict_counts(tmp_path: Path, codes: str, content: Any, scores: Any) -> None:
     found = imported(tmp_path, answer(name_of(codes), content))
-    judgement = kept(tmp_path)
-    assert (dict(judgement.scores) if judgement else None) == scores
+    assert kept(tmp_path, codes) == scores
     assert (found.kept, found.unclear.total()) == ((1, 0) if scores else (0, 1))
 
 
@@ -258,7 +262,7 @@ def test_impossible_counts_of_tokens_do_not_spoil_the_sums(tmp_path: Path, count
     row = answer(name_of())
     row["response"]["body"]["usage"] = {"prompt_tokens": count, "completion_tokens": 5}
     assert imported(tmp_path, row, {**row, "custom_id": name_of(key="1" * 40)}).kept == 2
-    with VerdictStore(tmp_path) as store:
+    with ReplyCache(tmp_path) as store:
         assert store.info().groups[0][2:] == (2, 0, 10)
 
 
@@ -266,7 +270,7 @@ def test_a_served_name_that_no_file_can_hold(tmp_path: Path) -> None:
     row = answer(name_of())
     row["response"]["body"]["model"] = "judge \ud800"
     assert imported(tmp_path, row).kept == 1
-    with VerdictStore(tmp_path) as store:
+    with ReplyCache(tmp_path) as store:
         assert store.info().groups[0][:2] == ("rubric", "judge ?")
 
 
@@ -303,14 +307,15 @@ def test_a_cache_that_cannot_be_written_fails_the_import(tmp_path: Path) -> None
     (tmp_path / "blocked").write_text("a file where a folder should be")
     path = tmp_path / "answers.jsonl"
     path.write_text(json.dumps(answer(name_of())))
-    with VerdictStore(tmp_path / "blocked" / "x") as store, pytest.raises(RunFailed, match="cannot be written"):
+    with ReplyCache(tmp_path / "blocked" / "x") as store, pytest.raises(RunFailed, match="cannot be written"):
         import_answers([path], store)
 
 
 def test_secrets_in_answers_do_not_reach_the_cache(tmp_path: Path) -> None:
     secret = "canary-0123456789"
     imported(tmp_path, answer(name_of(), f"{secret}\nScore: 2"), mask=Mask([secret]))
-    assert kept(tmp_path).reply == "***\nScore: 2"
+    with ReplyCache(tmp_path) as store:
+        assert store.get(KEY).texts == ("***\nScore: 2",)
 
 
 def test_many_answers_take_few_transactions_and_all_arrive(tmp_path: Path) -> None:
@@ -318,7 +323,7 @@ def test_many_answers_take_few_transactions_and_all_arrive(tmp_path: Path) -> No
     random.Random(1).shuffle(rows)
     assert imported(tmp_path, *rows).kept == 12_000
     for i in (0, 9_999, 10_000, 11_999):
-        assert kept(tmp_path, f"{i:040x}").scores == {"completeness": i % 3}
+        assert kept(tmp_path, key=f"{i:040x}") == {"completeness": i % 3}
 
 
 _json = st.recursive(
@@ -363,17 +368,12 @@ def test_no_file_of_answers_breaks_the_import_or_brings_a_wrong_verdict(tmp_path
     folder = tmp_path_factory.mktemp("import")
     path = folder / "answers.jsonl"
     path.write_bytes(b"".join(line + end for line, end in lines))
-    with VerdictStore(folder) as store:
+    with ReplyCache(folder) as store:
         found = import_answers([path], store)
         info = store.info()
-        judgement = store.get(KEY)
-    assert info.n == found.kept <= 1
-    if judgement is not None:
-        assert set(judgement.scores) in ({"completeness"}, {"quality_accuracy"}, set(DIMENSIONS))
-        assert all(
-            score in ((0, 2) if name == "quality_accuracy" else (0, 1, 2)) for name, score in judgement.scores.items()
-        )
-        assert judgement.prompt_tokens <= 10**9
+        reply = store.get(KEY)
+    assert found.kept <= info.n <= 1
+    assert reply is None or reply.prompt_tokens <= 10**9
 
 
 @settings(max_examples=50, deadline=None)
@@ -385,17 +385,17 @@ def test_whatever_order_and_loss_a_verdict_belongs_to_its_call(
     rows = [answer(name_of(key=f"{i:040x}"), f"Score: {i % 3}") for i in range(8)]
     data = jsonl(rows[i] for i in order if i not in lost).encode()
     (folder / "answers.jsonl").write_bytes(data[: len(data) - cut])
-    with VerdictStore(folder) as store:
+    with ReplyCache(folder) as store:
         import_answers([folder / "answers.jsonl"], store)
         for i in range(8):
             found = store.get(f"{i:040x}")
-            assert found is None or found.scores == {"completeness": i % 3}
+            assert found is None or found.texts == (f"Score: {i % 3}",)
             # A truncated last line is lost; a missing line end alone is not.
             last = order[-1] == i or all(j in lost for j in order[order.index(i) + 1 :])
             assert (found is None) == (i in lost or (last and cut > 1))
 
 
 def test_an_entry_that_is_there_but_not_whole_is_no_answer(tmp_path: Path) -> None:
-    with VerdictStore(tmp_path) as store:
-        store.add([Entry(KEY, "rubric", "gpt-4o", Judgement({}, "?", "gpt-4o"))])
+    with ReplyCache(tmp_path) as store:
+        store.add([(KEY, "rubric", "gpt-4o", Reply(("?",), "gpt-4o"))])
     assert imported(tmp_path, answer(name_of())).kept == 1

@@ -9,7 +9,7 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
 from medqbench_vlmeval.judge.budget import CHAT_TOKENS, Estimate, estimates, total
-from medqbench_vlmeval.judge.cache import VerdictStore, VerdictStoreView
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.tokens import counter_for
 from medqbench_vlmeval.judge.usage import Price, PriceTable
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
@@ -54,11 +54,11 @@ def test_calls_tokens_and_cost_by_hand(prices):
 
 def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
     samples, predictions = samples_of(4)
-    with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:
+    with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
         options = JudgeOptions("own", server.base_url, protocol="rubric")
         build_judge(options, store).judge(samples[:3], predictions[:3])
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()}
-    with VerdictStoreView(judge_cache) as view:
+    with ReplyCache(judge_cache, read_only=True) as view:
         [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
         [rounds] = estimates(build_judge(options_of(protocol="rubric-3"), view), samples, predictions, prices)
         [fresh] = estimates(build_judge(options_of(fresh=True), view), samples, predictions, prices)
@@ -73,19 +73,19 @@ def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
 
 def test_replies_of_other_rounds_say_how_long_one_is(prices, judge_cache):
     samples, predictions = samples_of(2)
-    with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:
+    with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
         options = JudgeOptions("own", server.base_url, protocol="rubric-2")
         build_judge(options, store).judge(samples[:1], predictions[:1])
-    with VerdictStoreView(judge_cache) as view:
+    with ReplyCache(judge_cache, read_only=True) as view:
         [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
     assert found.completion_basis == "5 a call, the mean of 8 kept replies of this judge"
 
 
 def test_a_view_sees_what_a_run_beside_it_has_kept(prices, judge_cache):
     samples, predictions = samples_of(1)
-    with JudgeServer("Score: 2") as server, VerdictStore(judge_cache) as store:
+    with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
         build_judge(JudgeOptions("own", server.base_url, protocol="rubric"), store).judge(samples, predictions)
-        with VerdictStoreView(judge_cache) as view:
+        with ReplyCache(judge_cache, read_only=True) as view:
             [found] = estimates(build_judge(options_of(), view), samples, predictions, prices)
     assert (found.in_cache, found.to_ask, found.cost_usd, found.cost_batch_usd) == (4, 0, 0, 0)
 
@@ -96,7 +96,7 @@ def test_a_view_of_nothing_or_of_a_damaged_file_is_empty(tmp_path, content):
     if content is not None:
         folder.mkdir()
         (folder / "judge_verdicts.sqlite3").write_bytes(content)
-    with VerdictStoreView(folder) as view:
+    with ReplyCache(folder, read_only=True) as view:
         assert view.get("x") is None
         assert view.info().n == 0
         view.add([])

@@ -18,16 +18,16 @@ import pytest
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
-from medqbench_vlmeval.judge.cache import VerdictStore
-from medqbench_vlmeval.judge.calls import Call
-from medqbench_vlmeval.judge.client import Answer, Messages, retry_after
+from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Call, Reply
+from medqbench_vlmeval.judge.client import Messages, retry_after
 from medqbench_vlmeval.judge.engine import Engine, Pace
 from medqbench_vlmeval.types import Judged, Prediction, Sample
-from tests.servers import JudgeServer, Reply, Request, refusal
+from tests.servers import JudgeServer, Request, Sent, refusal
 
 
 def ask(
-    server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, store: VerdictStore | None = None, **options: Any
+    server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, store: ReplyCache | None = None, **options: Any
 ) -> list[Judged]:
     settings = {"nproc": 4, "retry": 0, "protocol": "rubric", **options}
     samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
@@ -40,7 +40,7 @@ class DrippingServer(JudgeServer):
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         class Handler(super()._handler()):
-            def _send(self, reply: Reply, request: Request) -> None:
+            def _send(self, reply: Sent, request: Request) -> None:
                 self.send_response(200)
                 self.send_header("Content-Length", "1000")
                 self.end_headers()
@@ -116,7 +116,7 @@ def test_a_wait_that_the_server_asks_for_is_kept_by_all_workers(header: str) -> 
     lock = threading.Lock()
     refused: list[float] = []
 
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         with lock:
             first = not refused
             if first:
@@ -182,7 +182,7 @@ def test_a_server_with_a_limit_of_its_own_answers_all_in_the_end() -> None:
     lock = threading.Lock()
     taken: list[float] = []
 
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         with lock:
             now = time.monotonic()
             taken[:] = [at for at in taken if now - at < 1]
@@ -216,24 +216,24 @@ def test_waits_between_attempts_grow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "words"),
+    ("reply", "words", "n_kept"),
     [
-        (refusal(500, "out of order"), r"7 calls in a row .*'judge-1' failed, the last with: .*out of order"),
-        ("I would rather not say.", r"7 calls in a row .* no verdict in the judge's reply after 3 asks"),
-        (Reply(body="{}"), "7 calls in a row .* no chat completion"),
-        (refusal(400, "this deployment takes no such request"), "7 calls in a row .* takes no such request"),
+        (refusal(500, "out of order"), r"7 calls in a row .*'judge-1' failed, the last with: .*out of order", 10),
+        ("I would rather not say.", r"7 calls in a row .* no verdict in the judge's reply after 3 asks", 17),
+        (Sent(body="{}"), "7 calls in a row .* no chat completion", 10),
+        (refusal(400, "this deployment takes no such request"), "7 calls in a row .* takes no such request", 10),
     ],
 )
-def test_failures_in_a_row_stop_the_run(tmp_path: Path, reply: str | Reply, words: str) -> None:
+def test_failures_in_a_row_stop_the_run(tmp_path: Path, reply: str | Sent, words: str, n_kept: int) -> None:
     answered = iter(range(10))
     with (
         JudgeServer(lambda _: "Score: 2" if next(answered, None) is not None else reply) as server,
-        VerdictStore(tmp_path) as store,
+        ReplyCache(tmp_path) as store,
     ):
         with pytest.raises(JudgeError, match=words):
             ask(server, n=100, nproc=1, stop_after=7, store=store)
         assert len(server.requests) in (10 + 7, 10 + 3 * 7)
-        assert store.info().n == 10
+        assert store.info().n == n_kept
 
 
 def test_scattered_failures_do_not_stop_a_run() -> None:
@@ -257,7 +257,7 @@ def test_two_runs_at_once_share_what_they_pay_for(tmp_path: Path) -> None:
     with JudgeServer("Score: 2", delay=0.02) as server:
 
         def run() -> None:
-            with VerdictStore(tmp_path) as store:
+            with ReplyCache(tmp_path) as store:
                 assert all_scores(ask(server, n=n, nproc=4, store=store)) == [2] * (4 * n)
 
         threads = [threading.Thread(target=run) for _ in range(2)]
@@ -270,7 +270,7 @@ def test_two_runs_at_once_share_what_they_pay_for(tmp_path: Path) -> None:
 
 
 def test_fresh_asks_again_and_no_calls_asks_nothing(tmp_path: Path) -> None:
-    with JudgeServer("Score: 2") as server, VerdictStore(tmp_path) as store:
+    with JudgeServer("Score: 2") as server, ReplyCache(tmp_path) as store:
         (nothing,) = ask(server, store=store, no_calls=True)
         assert {verdict.reason for verdict in nothing.verdicts.values()} == {
             "no verdict in the cache, and no call was wanted (--no-calls)"
@@ -296,7 +296,7 @@ def test_rounds_are_asked_each_and_their_mean_counts(tmp_path: Path) -> None:
             count[request.prompt] = count.get(request.prompt, 0) + 1
             return f"Score: {2 if count[request.prompt] <= 3 else 1}"
 
-    with JudgeServer(reply) as server, VerdictStore(tmp_path) as store:
+    with JudgeServer(reply) as server, ReplyCache(tmp_path) as store:
         (judged,) = ask(server, protocol="rubric-5", store=store, nproc=1)
         assert len(server.requests) == 20
         # Rounds of one protocol share its first: nothing is asked for a single round.
@@ -314,13 +314,13 @@ def test_a_round_that_failed_leaves_the_verdict_unscored_and_the_others_kept(tmp
     broken = True
     seen: set[str] = set()
 
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         if broken and request.prompt in seen and "Does the candidate contradict" in request.prompt:
             return refusal(500, "oops")
         seen.add(request.prompt)
         return "Score: 1"
 
-    with JudgeServer(reply) as server, VerdictStore(tmp_path) as store:
+    with JudgeServer(reply) as server, ReplyCache(tmp_path) as store:
         (judged,) = ask(server, protocol="rubric-2", store=store, nproc=1)
         assert judged.verdicts["preciseness"].score is None
         assert "InternalServerError (500): oops" in judged.verdicts["preciseness"].reason
@@ -340,7 +340,7 @@ GIVEN = {"completeness": 2, "preciseness": 1, "consistency": 0, "quality_accurac
 
 
 def test_one_structured_call_gives_all_four_scores_with_reasons(tmp_path: Path) -> None:
-    with JudgeServer(joint(**GIVEN)) as server, VerdictStore(tmp_path) as store:
+    with JudgeServer(joint(**GIVEN)) as server, ReplyCache(tmp_path) as store:
         judged = ask(server, n=3, protocol="rubric-joint", store=store)
         assert len(server.requests) == 3
         ask(server, n=3, protocol="rubric-joint", store=store)
@@ -375,7 +375,7 @@ def test_a_pairs_quality_accuracy_has_no_middle_in_the_schema_either() -> None:
     ],
 )
 def test_a_server_without_structured_replies_is_asked_without(tmp_path: Path, words: str) -> None:
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         if "response_format" in request.body:
             return refusal(400, words)
         return f"Here you are:\n```json\n{joint(**GIVEN)}\n```"
@@ -408,11 +408,11 @@ def test_a_run_ends_even_where_a_cancellation_goes_unnoticed(name: str) -> None:
         async def __aexit__(self, *_: object) -> None:
             """Nothing is held open."""
 
-        async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+        async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
             Deaf.asked += 1
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(30 if Deaf.asked > 4 else 0)
-            return Answer("Score: 1", "deaf")
+            return Reply(("Score: 1",), "deaf")
 
         def gone(self) -> JudgeError:
             return JudgeError("gone")

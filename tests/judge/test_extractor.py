@@ -16,15 +16,15 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_extractor, spent
-from medqbench_vlmeval.judge.cache import VerdictStore
-from medqbench_vlmeval.judge.calls import parse_choice
-from medqbench_vlmeval.judge.client import Answer, Messages
+from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Reply, parse_choice
+from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.judge.judges import extractor_name, extractor_options
 from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, number_of, options_text
 from medqbench_vlmeval.types import Sample, Verdict
 from tests.judge.attacks import ATTACKS, WRONG
 from tests.judge.simulated_judge import read_prompt
-from tests.servers import JudgeServer, Reply, Request, refusal
+from tests.servers import JudgeServer, Request, Sent, refusal
 
 OPTIONS = {"A": "Noise", "B": "Motion blur", "C": "Ringing"}
 
@@ -33,15 +33,13 @@ def sample_of(index: str = "1", options: dict[str, str] | None = None) -> Sample
     return Sample(index, Task.PERCEPTION, "SECRET QUESTION?", options=options or OPTIONS, answer="C")
 
 
-def read_all(
-    server: JudgeServer, *replies: str, store: VerdictStore | None = None, **options: Any
-) -> dict[str, Verdict]:
+def read_all(server: JudgeServer, *replies: str, store: ReplyCache | None = None, **options: Any) -> dict[str, Verdict]:
     found = JudgeOptions("ext", server.base_url, **{"nproc": 4, "retry": 0, **options})
     asked = [(sample_of(str(at)), reply) for at, reply in enumerate(replies, 1)]
     return build_extractor(found, store).read(asked)
 
 
-def read(server: JudgeServer, *replies: str, store: VerdictStore | None = None, **options: Any) -> list[Verdict]:
+def read(server: JudgeServer, *replies: str, store: ReplyCache | None = None, **options: Any) -> list[Verdict]:
     return list(read_all(server, *replies, store=store, **options).values())
 
 
@@ -206,11 +204,11 @@ def test_equal_replies_are_asked_about_once() -> None:
     assert (spent(found.values()).calls, spent(found.values()).prompt_tokens) == (2, 200)
 
 
-def test_answers_are_kept_and_failures_are_not(judge_cache: Any) -> None:
+def test_answers_are_kept_and_a_reply_without_one_is_asked_about_again(judge_cache: Any) -> None:
     def reply(request: Request) -> str:
         return "Answer: A" if "first" in request.prompt else "no idea"
 
-    with JudgeServer(reply) as server, VerdictStore(judge_cache) as store:
+    with JudgeServer(reply) as server, ReplyCache(judge_cache) as store:
         first = read(server, "first", "second", store=store)
         assert len(server.requests) == 4
         again = read(server, "first", "second", store=store)
@@ -225,7 +223,7 @@ def test_answers_are_kept_and_failures_are_not(judge_cache: Any) -> None:
         kept = read_all(server, "first", "second", store=store, no_calls=True)
         assert list(kept) == ["1"]
         assert len(server.requests) == 9
-        assert [group[:3] for group in store.info().groups] == [("choice", "ext", 2)]
+        assert [group[:3] for group in store.info().groups] == [("choice", "ext", 3)]
 
 
 def test_a_long_reply_keeps_its_end_and_says_so() -> None:
@@ -269,9 +267,9 @@ class OfKit:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Answer:
+    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
         assert schema is None
-        return Answer("Answer: C", "gpt-x-served")
+        return Reply(("Answer: C",), "gpt-x-served")
 
     def gone(self) -> JudgeError:
         return JudgeError("gone")
@@ -344,13 +342,13 @@ def simulated(prompt: str) -> str:
     return told[1].upper() if told else "NONE"
 
 
-def simulated_extractor(mode: str) -> Callable[[Request], Reply]:
-    def reply(request: Request) -> Reply:
+def simulated_extractor(mode: str) -> Callable[[Request], Sent]:
+    def reply(request: Request) -> Sent:
         tags = re.search(r"^<(candidate\w+)>\n(.*)\n</\1>$", request.prompt, re.DOTALL | re.MULTILINE)
         text = tags[2] if tags else ""
         quoted = {"terse": "", "quoting": text.rpartition("\n")[2], "repeating": text[:4000]}[mode]
         before = f"It says: {quoted}\n" if quoted else ""
-        return Reply(f"{before}Answer: {simulated(request.prompt)}")
+        return Sent(f"{before}Answer: {simulated(request.prompt)}")
 
     return reply
 

@@ -19,9 +19,9 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, usage_of
-from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
-from tests.servers import JudgeServer, Reply, Request, refusal
+from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
 
@@ -70,7 +70,7 @@ def test_verdicts_belong_to_their_samples_and_dimensions() -> None:
 
 
 def test_a_verdict_records_prompt_reply_model_and_tokens() -> None:
-    with JudgeServer(Reply("Fine.\n**Score:** 1", model="judge-1-2026")) as server:
+    with JudgeServer(Sent("Fine.\n**Score:** 1", model="judge-1-2026")) as server:
         judged = ask(server)
     prompt = load_protocol("rubric").prompt(Task.NO_REFERENCE, "completeness", "answer s0", "reference 0")
     assert judged[0].verdicts["completeness"] == Verdict(
@@ -144,15 +144,15 @@ def test_what_stays_unclear_is_unscored_and_never_a_number(reply: str, task: Tas
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply(body="{garbage"),
-        Reply(body="[]"),
-        Reply(body="{}"),
-        Reply(body='{"choices": []}'),
-        Reply(body='{"choices": [{"message": null}], "usage": 3, "model": 4}'),
-        Reply(body="<html>busy</html>", headers={"Content-Type": "text/html"}),
+        Sent(body="{garbage"),
+        Sent(body="[]"),
+        Sent(body="{}"),
+        Sent(body='{"choices": []}'),
+        Sent(body='{"choices": [{"message": null}], "usage": 3, "model": 4}'),
+        Sent(body="<html>busy</html>", headers={"Content-Type": "text/html"}),
     ],
 )
-def test_garbage_is_unscored(reply: Reply) -> None:
+def test_garbage_is_unscored(reply: Sent) -> None:
     with JudgeServer(reply) as server:
         judged = ask(server)
     verdict = judged[0].verdicts["completeness"]
@@ -162,9 +162,9 @@ def test_garbage_is_unscored(reply: Reply) -> None:
 
 def test_content_in_parts_and_refusals_are_read() -> None:
     parts = '{"choices": [{"message": {"content": [{"type": "text", "text": "Score: "}, {"text": "2"}]}}]}'
-    with JudgeServer(Reply(body=parts)) as server:
+    with JudgeServer(Sent(body=parts)) as server:
         assert scores(ask(server)[0]) == dict.fromkeys(DIMENSIONS, 2)
-    with JudgeServer(Reply(body='{"choices": [{"message": {"content": null, "refusal": "No."}}]}')) as server:
+    with JudgeServer(Sent(body='{"choices": [{"message": {"content": null, "refusal": "No."}}]}')) as server:
         assert ask(server)[0].verdicts["completeness"].reply == "No."
 
 
@@ -196,7 +196,7 @@ def test_a_refused_temperature_says_how_to_leave_it_out() -> None:
 
 
 def test_one_prompt_that_is_too_long_leaves_the_others_alone() -> None:
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         if "answer s1" in request.prompt:
             return refusal(400, "This model's maximum context length is 8 tokens.", "context_length_exceeded")
         return "Score: 2"
@@ -212,7 +212,7 @@ def test_busy_and_broken_servers_are_tried_again() -> None:
     seen: Counter[str] = Counter()
     lock = threading.Lock()
 
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         with lock:
             seen[request.prompt] += 1
             count = seen[request.prompt]
@@ -230,10 +230,10 @@ def test_busy_and_broken_servers_are_tried_again() -> None:
     [
         (refusal(429, "slow down", Retry_After="0"), "RateLimitError (429): slow down"),
         (refusal(500, f"key {KEY} at fault"), "InternalServerError (500): key *** at fault"),
-        (Reply(status=503, body="no JSON"), "InternalServerError (503): no JSON"),
+        (Sent(status=503, body="no JSON"), "InternalServerError (503): no JSON"),
     ],
 )
-def test_other_failures_leave_their_verdict_unscored_with_the_reason(reply: Reply, reason: str) -> None:
+def test_other_failures_leave_their_verdict_unscored_with_the_reason(reply: Sent, reason: str) -> None:
     with JudgeServer(lambda request: "Score: 1" if "answer s0" in request.prompt else reply) as server:
         judged = ask(server, n=2)
     assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
@@ -264,14 +264,14 @@ def test_no_server_stops_with_the_url() -> None:
 
 
 def test_a_server_that_hangs_up_stops_too() -> None:
-    with JudgeServer(Reply(status=0)) as server, pytest.raises(JudgeError, match="No judge answers"):
+    with JudgeServer(Sent(status=0)) as server, pytest.raises(JudgeError, match="No judge answers"):
         ask(server, n=5)
 
 
 def test_one_lost_connection_among_answers_is_one_unscored_verdict() -> None:
-    def reply(request: Request) -> str | Reply:
+    def reply(request: Request) -> str | Sent:
         lost = "answer s4" in request.prompt and "Does the candidate contradict" in request.prompt
-        return Reply(status=0) if lost else "Score: 2"
+        return Sent(status=0) if lost else "Score: 2"
 
     with JudgeServer(reply) as server:
         judged = ask(server, n=6, nproc=2)
@@ -327,12 +327,12 @@ def test_progress_is_told_in_the_callers_thread() -> None:
 def test_verdicts_that_came_before_a_refusal_are_kept(tmp_path: Path) -> None:
     answered = iter(range(4))
 
-    def reply(_: Request) -> str | Reply:
+    def reply(_: Request) -> str | Sent:
         return "2" if next(answered, None) is not None else refusal(401, "expired")
 
     with (
         JudgeServer(reply) as server,
-        VerdictStore(tmp_path) as store,
+        ReplyCache(tmp_path) as store,
     ):
         judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=1), store)
         with pytest.raises(JudgeError, match="expired"):
@@ -360,7 +360,7 @@ def test_it_works_inside_a_running_loop() -> None:
 
 
 def test_the_settings_name_protocol_and_judge() -> None:
-    with JudgeServer(Reply("2", model="m-2026")) as server:
+    with JudgeServer(Sent("2", model="m-2026")) as server:
         judge = build_judge(JudgeOptions("m", server.base_url, key=KEY, protocol="rubric"))
         judge.judge(*samples_of(1))
         described = judge.describe(Task.NO_REFERENCE)

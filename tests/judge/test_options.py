@@ -119,7 +119,7 @@ def test_a_base_url_keeps_its_query_and_its_user(url: str, endpoint: str) -> Non
         "http://localhost/v1",
         "http://my_judge:8000/v1",
         "http://[::1]:8000/v1",
-        "https://a.b/c",
+        "https://a.example/c",
     ],
 )
 def test_servers_of_all_kinds_have_a_url(url: str) -> None:

@@ -14,14 +14,14 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import write_jsonl
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, usage_of
-from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Judged, Prediction, Sample
 from medqbench_vlmeval.workflows import Evaluation, Request, evaluate
-from tests.servers import JudgeServer, Reply, refusal
+from tests.servers import JudgeServer, Sent, refusal
 from tests.servers import Request as Call
 
 KEY = "sk-canary-panel"
-Script = str | Reply | Callable[[Call], str | Reply]
+Script = str | Sent | Callable[[Call], str | Sent]
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def ask(
 
 
 def test_the_median_of_three_counts_and_each_verdict_is_kept() -> None:
-    with servers(a="Score: 0", b="Score: 2", c=Reply("Score: 2", model="c-2026")) as judges:
+    with servers(a="Score: 0", b="Score: 2", c=Sent("Score: 2", model="c-2026")) as judges:
         (judged,) = ask(judges)
         assert [len(server.requests) for server in judges.values()] == [4, 4, 4]
         assert judges["b"].requests[0].body["model"] == "b"
@@ -99,7 +99,7 @@ def test_progress_runs_over_all_members() -> None:
 
 
 def test_what_one_member_gave_is_kept_when_the_next_cannot_be_asked(tmp_path: Path) -> None:
-    with VerdictStore(tmp_path) as store:
+    with ReplyCache(tmp_path) as store:
         with servers(a="Score: 2", b=refusal(401, "invalid api key", "invalid_api_key")) as judges:
             with pytest.raises(JudgeError) as error:
                 ask(judges, n=2, store=store)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
-from medqbench_vlmeval.judge.calls import EMPTY, NO_COMPLETION, NO_VERDICT, Call, Reading, read_reply
+from medqbench_vlmeval.judge.calls import EMPTY, NO_COMPLETION, NO_VERDICT, Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import neutralised
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
@@ -16,6 +17,24 @@ JOINT = Call("k", "i", Task.COMPARATIVE, "p", ALLOWED, structured=True)
 SINGLE = Call("k", "i", Task.COMPARATIVE, "p", {"completeness": (0, 1, 2)})
 PAIR = Call("k", "i", Task.COMPARATIVE, "p", {"quality_accuracy": (0, 2)})
 DEEP, LONG = 100_000, 200_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    scores: dict[str, float] = field(default_factory=dict)
+    explanations: dict[str, str] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def read_reply(text: str | None, call: Call) -> Reading:
+    """What a call's verdicts say after one text."""
+    verdicts = verdicts_of(call, Reply((text,)))
+    assert all(verdict.reply == (text or "") for verdict in verdicts.values())
+    return Reading(
+        {name: verdict.score for name, verdict in verdicts.items() if verdict.score is not None},
+        {name: verdict.explanation for name, verdict in verdicts.items() if verdict.explanation is not None},
+        next((verdict.reason for verdict in verdicts.values() if verdict.reason is not None), None),
+    )
 
 
 def verdicts(*scores: Any, reason: str = "r") -> dict[str, Any]:

@@ -22,7 +22,7 @@ from medqbench_vlmeval.judge.secrets import Mask, is_secret_name, masked_logs, m
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.canaries import forms_of, leaks
 from tests.commands import run
-from tests.servers import JudgeServer, Reply, Request
+from tests.servers import JudgeServer, Request, Sent
 
 # Long, and with what JSON, URLs and shells escape.
 CANARY = 'sk-canary/0123456789+"quo\'ted"\\back=~'
@@ -31,16 +31,16 @@ PASSWORD = "canary-pass-97531"
 GOOD = "The picture is sharp. The quality of this image is good."
 
 
-def echoing(status: int = 200) -> Callable[[Request], Reply]:
+def echoing(status: int = 200) -> Callable[[Request], Sent]:
     """A server that puts the whole Authorization header into whatever it sends."""
 
-    def reply(request: Request) -> Reply:
+    def reply(request: Request) -> Sent:
         header = request.headers.get("authorization", "") + " " + request.path
         packed = base64.b64encode(f"x{header}".encode()).decode()
         if status == 200:
-            return Reply(f"You sent '{header}' ({packed}).\nScore: 2", model=f"model for {header}")
+            return Sent(f"You sent '{header}' ({packed}).\nScore: 2", model=f"model for {header}")
         body = {"error": {"message": f"refused {header} {packed}", "code": header, "type": header}}
-        return Reply(status=status, body=json.dumps(body), headers={"retry-after": "0"})
+        return Sent(status=status, body=json.dumps(body), headers={"retry-after": "0"})
 
     return reply
 
@@ -226,9 +226,9 @@ def test_an_env_file_that_may_not_be_read_is_named(work: Path) -> None:
 
 
 def test_a_proxy_s_password_that_the_proxy_repeats(work: Path) -> None:
-    def repeat(request: Request) -> Reply:
+    def repeat(request: Request) -> Sent:
         header = request.headers["proxy-authorization"]
-        return Reply(f"You sent {header} {base64.b64decode(header.split()[1]).decode()}\nScore: 2")
+        return Sent(f"You sent {header} {base64.b64decode(header.split()[1]).decode()}\nScore: 2")
 
     with JudgeServer(repeat) as proxy:
         url = proxy.root.replace("http://", f"http://user:{PASSWORD}@")
@@ -248,7 +248,7 @@ def test_a_proxy_that_is_none_is_one_sentence(work: Path) -> None:
 def test_another_host_is_not_given_the_key() -> None:
     with JudgeServer("Score: 2") as other:
         target = f"{other.root.replace('127.0.0.1', 'localhost')}/v1/chat/completions"
-        with JudgeServer(Reply(status=307, body="", headers={"location": target})) as server:
+        with JudgeServer(Sent(status=307, body="", headers={"location": target})) as server:
             judge_of(server, key=CANARY).judge(*one_sample())
     assert other.requests
     assert not any("authorization" in one.headers for one in other.requests)

@@ -9,7 +9,7 @@ import pytest
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.kit.runner import run
 from tests.canaries import leaks
-from tests.servers import JudgeServer, Reply
+from tests.servers import JudgeServer, Sent
 
 PERCEPTION = "MedQBench_Perception_mini"
 NO_REFERENCE = "MedQBench_Reasoning_NoReference_mini"
@@ -48,7 +48,7 @@ def test_open_replies_of_a_run_go_to_the_extractor(kit, work, clean, tmp_path, m
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
     assert run([*arguments, "--mode", "infer"]) == 0
     opened(newest(work, f"MedQ-Chance_{PERCEPTION}.tsv"))
-    with JudgeServer(lambda request: Reply(f"{request.headers['authorization']}\nAnswer: A")) as server:
+    with JudgeServer(lambda request: Sent(f"{request.headers['authorization']}\nAnswer: A")) as server:
         more = ["--extractor", "ext", "--judge-base-url", server.base_url, "--judge-key", CANARY]
         assert run([*arguments, *more, "--mode", "eval", "--reuse"]) == 0
     assert len(server.requests) == N_OPEN

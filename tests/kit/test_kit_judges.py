@@ -12,12 +12,12 @@ import pytest
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
-from medqbench_vlmeval.judge.cache import VerdictStore
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.client import Unanswered
-from medqbench_vlmeval.kit.judge import kit_asker
+from medqbench_vlmeval.kit.judge import kit_client
 from medqbench_vlmeval.types import Judged, Prediction, Sample
 from tests.canaries import forms_of
-from tests.servers import JudgeServer, Reply, Request, refusal
+from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "kit-canary-0123456789"
 FAILURE = "Failed to obtain answer via API. "
@@ -36,7 +36,7 @@ def samples_of(n: int) -> tuple[list[Sample], list[Prediction]]:
 
 def ask(url: str | None, n: int = 1, name: str = "gpt-4o-mini", store: Any = None, **options: Any) -> Any:
     settings = {"nproc": 4, "retry": 0, "protocol": "rubric", "key": KEY, **options}
-    judge = build_judge(JudgeOptions(f"kit:{name}", url, **settings), store, kit_asker)
+    judge = build_judge(JudgeOptions(f"kit:{name}", url, **settings), store, kit_client)
     return judge.judge(*samples_of(n))
 
 
@@ -110,20 +110,20 @@ def test_a_reply_without_a_verdict_is_asked_about_again(name: str, messages: int
     [
         (refusal(500, "on fire"), "got status 500: on fire"),
         (refusal(429, "slow down", retry_after="0"), "got status 429: slow down"),
-        (Reply(body='{"no": "choices"}'), "got no reply"),
-        (Reply(body="<html>"), "got no reply: <html>"),
-        (Reply(status=500, body="[" * 100_000), "got status 500: [[["),
-        (Reply(FAILURE), "got no reply"),
-        (Reply(status=0), "ConnectionError at the kit's client"),
+        (Sent(body='{"no": "choices"}'), "got no reply"),
+        (Sent(body="<html>"), "got no reply: <html>"),
+        (Sent(status=500, body="[" * 100_000), "got status 500: [[["),
+        (Sent(FAILURE), "got no reply"),
+        (Sent(status=0), "ConnectionError at the kit's client"),
     ],
 )
-def test_a_failure_is_never_a_verdict(reply: Reply, words: str) -> None:
+def test_a_failure_is_never_a_verdict(reply: Sent, words: str) -> None:
     answered = []
 
-    def only_first(_: Request) -> Reply:
+    def only_first(_: Request) -> Sent:
         # One good answer first: a server that never answered anything is another matter.
         answered.append(1)
-        return Reply("Score: 2") if len(answered) == 1 else reply
+        return Sent("Score: 2") if len(answered) == 1 else reply
 
     with JudgeServer(only_first) as server:
         judged = ask(server.base_url, nproc=1)
@@ -141,9 +141,9 @@ def test_a_judge_that_quotes_the_failure_sentence_is_believed() -> None:
 def test_failed_calls_are_asked_again_by_the_engine() -> None:
     calls = []
 
-    def flaky(_: Request) -> Reply:
+    def flaky(_: Request) -> Sent:
         calls.append(1)
-        return refusal(503, "busy", retry_after="0") if len(calls) % 2 else Reply("Score: 2")
+        return refusal(503, "busy", retry_after="0") if len(calls) % 2 else Sent("Score: 2")
 
     with JudgeServer(flaky) as server:
         judged = ask(server.base_url, nproc=1, retry=1)
@@ -153,7 +153,7 @@ def test_failed_calls_are_asked_again_by_the_engine() -> None:
 
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_hopeless_refusal_stops_the_run(status: int) -> None:
-    def refused(request: Request) -> Reply:
+    def refused(request: Request) -> Sent:
         return refusal(status, f"wrong: {request.headers['authorization']}")
 
     with (
@@ -173,7 +173,7 @@ def test_no_server_stops_the_run() -> None:
 
 
 def test_verdicts_are_kept_for_the_next_run(tmp_path: Any) -> None:
-    with VerdictStore(tmp_path) as store, JudgeServer("Score: 2") as server:
+    with ReplyCache(tmp_path) as store, JudgeServer("Score: 2") as server:
         ask(server.base_url, n=2, store=store)
         again = ask(server.base_url, n=2, store=store)
     assert len(server.requests) == 8
@@ -181,8 +181,8 @@ def test_verdicts_are_kept_for_the_next_run(tmp_path: Any) -> None:
 
 
 def test_no_log_shows_the_key_and_levels_come_back(caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
-    def echo(request: Request) -> Reply:
-        return Reply(f"{request.headers['authorization']}\nScore: 2")
+    def echo(request: Request) -> Sent:
+        return Sent(f"{request.headers['authorization']}\nScore: 2")
 
     logger = logging.getLogger("vlmeval.api")
     level, factory = logger.level, logging.getLogRecordFactory()
@@ -206,8 +206,9 @@ def test_a_conversation_in_one_loop_ends_with_the_loop() -> None:
     async def one_question() -> str | None:
         with JudgeServer("Score: 2") as server:
             options = JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)
-            async with kit_asker(options) as asker:
-                return (await asker.ask([{"role": "user", "content": "http://example.org/a.png"}])).text
+            async with kit_client(options) as asker:
+                [text] = (await asker.ask([{"role": "user", "content": "http://example.org/a.png"}])).texts
+                return text
 
     assert asyncio.run(one_question()) == "Score: 2"
 
@@ -216,7 +217,7 @@ def test_an_interrupted_call_does_not_hold_the_loop() -> None:
     with JudgeServer("Score: 2", delay=5) as server:
 
         async def cancelled() -> None:
-            async with kit_asker(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
+            async with kit_client(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
                 await asyncio.wait_for(asker.ask([{"role": "user", "content": "?"}]), 0.2)
 
         with pytest.raises((TimeoutError, asyncio.TimeoutError)):
@@ -232,7 +233,7 @@ def test_an_interrupted_call_does_not_hold_the_loop() -> None:
 )
 def test_what_no_judge_can_be_made_of_is_bad_input(options: JudgeOptions, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        kit_asker(options)
+        kit_client(options)
 
 
 def test_a_model_that_the_kit_cannot_build_is_one_sentence() -> None:
@@ -248,8 +249,8 @@ def test_without_the_kit_it_says_so() -> None:
 
 def test_unanswered_is_what_a_failure_raises() -> None:
     async def one_question() -> None:
-        with JudgeServer(Reply(FAILURE)) as server:
-            async with kit_asker(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
+        with JudgeServer(Sent(FAILURE)) as server:
+            async with kit_client(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
                 await asker.ask([{"role": "user", "content": "?"}])
 
     with pytest.raises(Unanswered):

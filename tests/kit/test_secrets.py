@@ -21,7 +21,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.kit.guards import Redaction, argument_secrets, environment_secrets, redacted, shown_arguments
 from medqbench_vlmeval.kit.runner import run
 from tests.canaries import leaks
-from tests.servers import JudgeServer, Reply, Request
+from tests.servers import JudgeServer, Request, Sent
 
 NO_REFERENCE = "MedQBench_Reasoning_NoReference_mini"
 KITS_OWN = "MedqbenchCaption_dev"
@@ -46,9 +46,9 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     logger.propagate = True
 
 
-def echo(request: Request) -> Reply:
+def echo(request: Request) -> Sent:
     header = request.headers.get("authorization", "")
-    return Reply(f"You sent {header} to {request.path}.\nScore: 2", model=f"model of {header}")
+    return Sent(f"You sent {header} to {request.path}.\nScore: 2", model=f"model of {header}")
 
 
 def judged(work: Path, server: JudgeServer, *arguments: str) -> int:
@@ -120,8 +120,8 @@ def test_a_judge_of_the_kits(kit: Any, work: Path, tmp_path: Path, capfd: Any, m
 def test_a_server_that_refuses_and_repeats_the_key(
     kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]
 ) -> None:
-    def refuse(request: Request) -> Reply:
-        return Reply(status=401, body=json.dumps({"error": {"message": f"no: {request.headers['authorization']}"}}))
+    def refuse(request: Request) -> Sent:
+        return Sent(status=401, body=json.dumps({"error": {"message": f"no: {request.headers['authorization']}"}}))
 
     with JudgeServer(refuse) as server:
         assert judged(work, server, "--judge-key", CANARY, *mode) == 1

@@ -1,0 +1,330 @@
+"""The cache of raw replies: what comes back, what survives, and what earlier versions left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, calls
+from medqbench_vlmeval.judge.cache import FILE_NAME, ReplyCache, Row, default_folder
+from medqbench_vlmeval.judge.calls import Reply
+from medqbench_vlmeval.types import Prediction, Sample
+from tests.servers import JudgeServer
+
+EARLIER = Path(__file__).parent / "data" / "cache_before_raw_replies.sqlite3"
+
+
+def row(key: str, text: str = "Score: 2", judge: str = "j", protocol: str = "rubric") -> Row:
+    return key, protocol, judge, Reply((text,), "j-2026", 100, 5)
+
+
+def test_what_was_added_is_found_by_the_next_run(tmp_path: Path) -> None:
+    reply = Reply(("no idea", None, "{}\ud83d\n"), "m", 7, 3)
+    with ReplyCache(tmp_path / "new" / "folder") as cache:
+        cache.add([("a", "rubric-joint", "j", reply), row("b", "Score: 0")])
+        cache.add([row("b", "Score: 1")])
+    with ReplyCache(tmp_path / "new" / "folder") as cache:
+        assert cache.get("a") == reply
+        assert cache.get("b") == Reply(("Score: 1",), "j-2026", 100, 5)
+        assert cache.get("c") is None
+        assert cache.info().n == 2
+
+
+@settings(max_examples=50)
+@given(st.lists(st.none() | st.text(), max_size=3), st.text(), st.integers(0, 10**9))
+def test_any_reply_comes_back_as_it_was(tmp_path_factory, texts: list[str | None], model: str, tokens: int) -> None:
+    reply = Reply(tuple(texts), model, tokens, tokens)
+    with ReplyCache(tmp_path_factory.mktemp("cache")) as cache:
+        cache.add([("k", "rubric", "j\ud83d", reply)])
+        assert cache.get("k") == reply
+
+
+def test_info_counts_replies_and_tokens_by_protocol_and_judge(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path) as cache:
+        cache.add([row("a"), row("b"), row("c", judge="other"), row("d", protocol="official")])
+        info = cache.info()
+    assert (info.n, info.path) == (4, tmp_path / FILE_NAME)
+    assert info.bytes > 0
+    assert info.groups == (("official", "j", 1, 100, 5), ("rubric", "j", 2, 200, 10), ("rubric", "other", 1, 100, 5))
+
+
+def test_clearing_takes_all_or_one_judge_or_one_protocol_in_all_rounds(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path) as cache:
+        protocols = ("official", "official-5", "rubric", "rubric-3", "rubric-joint", "rubric-joint-2")
+        cache.add([row(name, protocol=name) for name in protocols])
+        cache.add([row("other", protocol="rubric", judge="other")])
+        assert cache.clear(judge="other") == 1
+        assert cache.clear(judge="j", protocol="official") == 2
+        assert cache.clear(protocol="rubric") == 2
+        assert cache.clear(protocol="rubric-joint-3") == 0
+        assert [group.protocol for group in cache.info().groups] == ["rubric-joint", "rubric-joint-2"]
+        assert cache.clear(protocol="rubric-joint-2") == 1
+        assert cache.clear() == 1
+        assert cache.info().n == 0
+
+
+@pytest.mark.parametrize("body", ["{half", '{"texts": [], "mood": "good"}', b"\x00\xff", "[]"])
+def test_a_row_that_is_damaged_or_of_a_later_version_is_asked_again(tmp_path: Path, body: object) -> None:
+    with ReplyCache(tmp_path) as cache:
+        cache.add([row("a"), row("b")])
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("UPDATE replies SET body = ? WHERE key = 'a'", (body,))
+    with ReplyCache(tmp_path) as cache:
+        assert cache.get("a") is None
+        assert cache.get("b") is not None
+        assert cache.info().groups == (("rubric", "j", 2, 100, 5),)
+
+
+def judged_again(folder: Path, protocol: str, **options: bool) -> dict[str, dict[str, tuple[object, ...]]]:
+    """What the cache of the version before says about the two samples that filled it."""
+    samples = [Sample(str(i), Task.NO_REFERENCE, None, description=f"Reference {i}.") for i in range(2)]
+    predictions = [Prediction(sample.index, f"Answer {sample.index}.") for sample in samples]
+    with ReplyCache(folder, **options) as cache:
+        judge = build_judge(JudgeOptions("judge-1", "http://h/v1", protocol=protocol, no_calls=True), cache)
+        return {
+            one.index: {
+                name: (verdict.score, verdict.asks, verdict.explanation, verdict.judge)
+                for name, verdict in one.verdicts.items()
+            }
+            for one in judge.judge(samples, predictions)
+        }
+
+
+@pytest.mark.parametrize("options", [{}, {"read_only": True}])
+def test_replies_that_an_earlier_version_kept_are_read(tmp_path: Path, options: dict[str, bool]) -> None:
+    shutil.copy(EARLIER, tmp_path / FILE_NAME)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    for _ in range(2):
+        # The first answer got its score at once, the second one when it was asked again.
+        assert judged_again(tmp_path, "rubric", **options) == {
+            "0": dict.fromkeys(DIMENSIONS, (2, 1, None, "judge-1-served")),
+            "1": dict.fromkeys(DIMENSIONS, (1, 2, None, "judge-1-served")),
+        }
+        # Of the second answer one reply had two of the scores and the next one the others.
+        scores = {"completeness": 1, "preciseness": 2, "consistency": 0, "quality_accuracy": 2}
+        for index, asks in (("0", 1), ("1", 2)):
+            assert judged_again(tmp_path, "rubric-joint", **options)[index] == {
+                name: (score, asks if name == "completeness" else 0, f"why {name}", "judge-1-served")
+                for name, score in scores.items()
+            }
+        with ReplyCache(tmp_path, **options) as cache:
+            extractor = build_extractor(JudgeOptions("ext", "http://h/v1", no_calls=True), cache)
+            sample = Sample("q", Task.PERCEPTION, "Q?", options={"A": "Noise", "B": "Motion blur"}, answer="B")
+            assert extractor.read([(sample, "blurry I guess")])["q"].score == 2
+            assert [group[:3] for group in cache.info().groups] == [
+                ("choice", "ext", 1), ("rubric", "judge-1", 8), ("rubric-joint", "judge-1", 2)
+            ]  # fmt: skip
+    assert ((tmp_path / FILE_NAME).read_bytes() == before) is bool(options)
+
+
+def test_many_stores_take_over_an_earlier_versions_file_at_once(tmp_path: Path, caplog) -> None:
+    shutil.copy(EARLIER, tmp_path / FILE_NAME)
+    at_once(8, lambda part: ReplyCache(tmp_path).add([row(str(part))]))
+    with ReplyCache(tmp_path) as cache:
+        assert cache.info().n == 11 + 8
+    assert caplog.text == ""
+
+
+def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypatch) -> None:
+    sample = Sample("s", Task.NO_REFERENCE, None, description="Reference.")
+
+    def scores(url: str, **options: bool) -> list[float | None]:
+        with ReplyCache(tmp_path) as cache:
+            judge = build_judge(JudgeOptions("j", url, protocol="rubric", retry=0, **options), cache)
+            [judged] = judge.judge([sample], [Prediction("s", "Answer.")])
+            return [verdict.score for verdict in judged.verdicts.values()]
+
+    with JudgeServer("My verdict: deux") as server:
+        assert scores(server.base_url) == [None] * 4
+        assert len(server.requests) == 4 * 3
+    assert scores("http://127.0.0.1:9/v1", no_calls=True) == [None] * 4
+    monkeypatch.setattr(calls, "parse_score", lambda text: 2 if "deux" in text else None)
+    assert scores("http://127.0.0.1:9/v1", no_calls=True) == [2] * 4
+
+
+def at_once(n: int, work) -> None:
+    """Run ``work(0)``, ``work(1)``, ... in threads that begin together."""
+    together = threading.Barrier(n)
+
+    def run(part: int) -> None:
+        together.wait()
+        work(part)
+
+    threads = [threading.Thread(target=run, args=(part,)) for part in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.mark.parametrize("damage", ["no database", "overwritten middle", "cut"])
+def test_a_damaged_file_is_set_aside_whole(tmp_path: Path, caplog, damage: str) -> None:
+    path = tmp_path / FILE_NAME
+    with ReplyCache(tmp_path) as cache:
+        cache.add([row(f"{number:040d}", "words " * 50) for number in range(400)])
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "no database": b"half of a journal\n" * 1000,
+            "overwritten middle": whole[: 4096 * 2] + b"\xff" * (len(whole) - 4096 * 2),
+            "cut": whole[: len(whole) // 2],
+        }[damage]
+    )
+    spoiled = path.read_bytes()
+    with caplog.at_level(logging.WARNING), ReplyCache(tmp_path) as cache:
+        replies = [cache.get(f"{number:040d}") for number in range(400)]
+        cache.add([row("new")])
+        assert cache.get("new") is not None
+    assert set(replies) <= {None, Reply(("words " * 50,), "j-2026", 100, 5)}
+    [aside] = tmp_path.glob("*.damaged-*.sqlite3")
+    assert aside.read_bytes() == spoiled
+    assert caplog.text.count("is damaged") == 1
+    with ReplyCache(tmp_path) as cache:
+        assert cache.get("new") is not None
+
+
+def test_of_many_that_meet_the_same_damage_one_sets_the_file_aside(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+
+    def add(part: int) -> None:
+        with ReplyCache(tmp_path) as cache:
+            cache.add([row(str(part))])
+
+    at_once(6, add)
+    with ReplyCache(tmp_path) as cache:
+        assert cache.info().n == 6
+    assert len(list(tmp_path.glob("*.damaged-*.sqlite3"))) == 1
+
+
+@pytest.mark.parametrize("attempt", range(3))
+def test_many_stores_open_and_share_one_new_file(tmp_path: Path, caplog, attempt: int) -> None:
+    def add(part: int) -> None:
+        with ReplyCache(tmp_path) as cache:
+            for number in range(10):
+                cache.add([row(f"{part}-{number}")])
+
+    at_once(8, add)
+    with ReplyCache(tmp_path) as cache:
+        assert cache.info().n == 80
+    assert caplog.text == ""
+
+
+def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path: Path, caplog) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with caplog.at_level(logging.WARNING), ReplyCache(tmp_path / "file" / "cache") as cache:
+        cache.add([row("a")])
+        assert cache.get("a") is None
+        assert cache.info().n == 0
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_lock_that_lasts_costs_a_warning_and_goes_by(tmp_path: Path, caplog) -> None:
+    with caplog.at_level(logging.WARNING), ReplyCache(tmp_path, patience=0.05) as cache:
+        other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        cache.add([row("a")])
+        cache.add([row("b")])
+        other.close()
+        cache.add([row("c")])
+    assert caplog.text.count("cannot be written (database is locked)") == 1
+    with ReplyCache(tmp_path) as cache:
+        assert [cache.get(key) is not None for key in "abc"] == [False, False, True]
+
+
+READ_ONLY = """
+import os, sys, logging
+from pathlib import Path
+logging.basicConfig(format="%(message)s")
+from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Reply
+folder = Path(sys.argv[1])
+with ReplyCache(folder) as cache:
+    cache.add([("a", "p", "j", Reply(("r",), "j"))])
+import encodings.idna, json
+folder.chmod(0o555)
+for part in folder.iterdir():
+    part.chmod(0o444)
+if os.getuid() == 0:
+    os.setresuid(65534, 65534, 65534)
+with ReplyCache(folder) as cache:
+    print(cache.get("a").texts)
+    cache.add([("b", "p", "j", Reply(("s",), "j"))])
+    print(cache.get("b"))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions")
+def test_a_folder_that_may_only_be_read_still_gives_its_replies(tmp_path: Path) -> None:
+    # pytest's own folder is private to its user; root becomes another user in the child.
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        if folder.stat().st_uid == os.getuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    done = subprocess.run([sys.executable, "-c", READ_ONLY, str(cache)], capture_output=True, text=True, timeout=60)
+    cache.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["('r',)", "None"]
+    assert done.stderr.count("cannot be written") == 1
+
+
+FULL = """
+import logging, resource, signal, sys
+from pathlib import Path
+logging.basicConfig(format="%(message)s")
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
+from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.types import Prediction, Sample
+from medqbench_vlmeval.benchmark import Task
+import openai
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+samples = [Sample(str(i), Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(100)]
+predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+with ReplyCache(Path(sys.argv[1])) as cache:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    judged = build_judge(JudgeOptions("j", sys.argv[2], protocol="rubric", nproc=16), cache).judge(samples, predictions)
+    print(sum(verdict.score for one in judged for verdict in one.verdicts.values()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="limits")
+def test_a_full_disk_costs_a_warning_and_no_verdict(tmp_path: Path) -> None:
+    with JudgeServer("word " * 100 + "\nScore: 2") as server:
+        command = [sys.executable, "-c", FULL, str(tmp_path), server.base_url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert len(server.requests) == 400
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "800"
+    assert done.stderr.count("cannot be written") == 1
+    with ReplyCache(tmp_path) as cache:
+        assert 0 < cache.info().n < 400
+
+
+def test_a_file_that_cannot_be_read_is_said_and_left_alone(tmp_path: Path, caplog) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"garbage " * 5000)
+    with caplog.at_level(logging.WARNING), ReplyCache(tmp_path, read_only=True) as cache:
+        assert cache.info().n == 0
+        assert [cache.get(key) for key in ("a", "b")] == [None, None]
+    assert caplog.text.count("cannot be read") == 1
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_the_folder_comes_from_the_environment(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(tmp_path / "named"))
+    assert default_folder() == tmp_path / "named"
+    monkeypatch.delenv("MEDQBENCH_JUDGE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    if sys.platform == "linux":
+        assert default_folder() == tmp_path / "medqbench"
