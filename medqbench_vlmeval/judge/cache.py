@@ -168,7 +168,9 @@ class ReplyCache:
         )
         with self._lock:
             rows = self._connection.execute(query).fetchall() if self._connection is not None else []
-        groups = tuple(CacheGroup(*row[:3], int(row[3] or 0), int(row[4] or 0)) for row in rows)
+        groups = tuple(
+            CacheGroup(protocol, judge, n, int(read or 0), int(said or 0)) for protocol, judge, n, read, said in rows
+        )
         parts = (self.path.with_name(self.path.name + ending) for ending in ("", "-wal"))
         n_bytes = sum(part.stat().st_size for part in parts if part.exists())
         return CacheInfo(self.path, n_bytes, sum(group.n for group in groups), groups)
