@@ -146,40 +146,72 @@ BAD_WORDS = (
     r"|deteriorated|hamper\w*|hinder\w*|reduc(?:es|ing)|degrad(?:es|ing)"
 )
 # Absence, in front of a word: 'no', 'free of'. What is negligible is as good as absent.
-ABSENCE = (
-    r"\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)? (?:of )?|devoid of|neither|nor|negligible"
-    r"|minimal|little|hardly any|zero|absent)\b"
+_ABSENCE = re.compile(
+    r"(?i)\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)? (?:of )?|devoid of|neither|nor|negligible|minimal"
+    r"|little|hardly any|zero|absent)\b"
 )
-NEGATION = r"\b(?:not|never|isn't|aren't|doesn't|don't|hardly|barely)\b(?! only)"
-LESS = r"\b(?:less|fewer|lower|reduced|weaker|smaller|decreased)\b"
-ABSENT_BEHIND = (
-    r"^\W{0,3}(?:(?:artef|artif)acts? |levels? |effects? )?(?:is|are|was|were|remains?|appears?|seems?|being)? ?"
-    r"(?:largely |mostly |entirely |completely |well |virtually )?(?:absent|negligible|minimal|controlled"
-    r"|suppressed|avoided"
-    r"|free(?! of| from)|not (?:present|visible|seen|observed|noted|evident|detected|apparent|noticeable))\b"
+_NEGATION = re.compile(r"(?i)\b(?:not|never|isn't|aren't|doesn't|don't|hardly|barely)\b(?! only)")
+_LESS = re.compile(r"(?i)\b(?:less|fewer|lower|reduced|weaker|smaller|decreased)\b(?: [a-z]+){0,1} $")
+_ABSENT_BEHIND = re.compile(
+    r"(?i)^\W{0,3}(?:(?:artef|artif)acts? |levels? |effects? )?(?:is|are|was|were|remains?|appears?|seems?|being)? ?"
+    r"(?:largely |mostly |entirely |completely |well |virtually )?(?:absent|negligible|minimal|controlled|suppressed"
+    r"|avoided|free(?! of| from)|not (?:present|visible|seen|observed|noted|evident|detected|apparent|noticeable))\b"
     r"|^[ -]free\b|^ (?:levels? )?(?:is|are|remains?) (?:very )?low\b"
 )
-# Ends the reach of an absence: a verb or a turn of the sentence.
-BREAK = (
-    r"\b(?:is|are|was|were|shows?|has|have|exhibits?|appears?|remains?|but|however|though|although|yet|while"
-    r"|whereas|with|due|because|except)\b|[;:.]"
+# What ends the reach of an absence: a verb or a turn of the sentence.
+_BREAK = re.compile(
+    r"(?i)\b(?:is|are|was|were|shows?|has|have|exhibits?|appears?|remains?|but|however|though|although|yet|while|whereas"
+    r"|with|due|because|except)\b|[;:.]"
 )
-
+_TURN = re.compile(r"(?i)\b(?:but|however|though|although|yet|and|while|whereas)\b|[,;:.]")
+_CLAUSE_END = re.compile(r"(?i)[,;:.()]|\b(?:but|however|while|whereas|although|though|and|with)\b")
+_IN_IMAGE = re.compile(r"(?i)^\W{0,2}(?:[a-z]+ ){0,3}(?:in|of|within|on) (?:the )?$")
+_OBJECT = re.compile(
+    r"(?i)\b(?:than|compared (?:to|with)|relative to|unlike|versus|vs\.?)\s(?:the\s|that of\s|in\s|that in\s)*$"
+)
+_QUALITY_WORD = re.compile(rf"(?i)\b(?:(?P<bad>{BAD_WORDS})|(?P<good>{GOOD_WORDS}))\b")
 # How much a degradation weighs: the burden that decides whether description and conclusion fit.
-STRENGTHS = (
-    (
-        3,
-        r"sever\w+|heav(?:y|ily)|strong(?:ly)?|significant(?:ly)?|mark(?:ed|edly)|pronounced|extensive"
-        r"|substantial(?:ly)?"
-        r"|excessive(?:ly)?|extreme(?:ly)?|major|serious(?:ly)?|prominent|considerabl[ey]|obvious(?:ly)?|very|highly",
-    ),
-    (1, r"slight(?:ly)?|mild(?:ly)?|minor|subtle|faint|little|small|light(?:ly)?|a bit|somewhat|low[ -]level|few|weak"),
-    (2, r"moderate(?:ly)?|noticeable|some|visible|partial(?:ly)?"),
-)
-DEFAULT_STRENGTH = 2
+_STRENGTHS = {
+    3: r"sever\w+|heav(?:y|ily)|strong(?:ly)?|significant(?:ly)?|mark(?:ed|edly)|pronounced|extensive"
+    r"|substantial(?:ly)?|excessive(?:ly)?|extreme(?:ly)?|major|serious(?:ly)?|prominent|considerabl[ey]|obvious(?:ly)?"
+    r"|very|highly",
+    1: r"slight(?:ly)?|mild(?:ly)?|minor|subtle|faint|little|small|light(?:ly)?|a bit|somewhat|low[ -]level|few|weak",
+    2: r"moderate(?:ly)?|noticeable|some|visible|partial(?:ly)?",
+}
+_STRENGTH_WORDS = [(weight, re.compile(rf"(?i)\b(?:{words})\b")) for weight, words in _STRENGTHS.items()]
+_DEFAULT_STRENGTH = 2
+_NEEDS_SIDE = "structures"  # Without a side it says nothing: every description speaks of structures.
+_REACH = 60
+
+Key = tuple[str, int | None]
 
 
-def attribute_pattern() -> re.Pattern[str]:
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one attribute.
+
+    ``sides`` are those named ('good', 'bad'; none where only the noun fell), ``strength`` is that of the bad side (1
+    mild, 2 moderate or unsaid, 3 severe; 0 for none).
+    """
+
+    sides: frozenset[str]
+    strength: int
+
+
+def findings(text: str, comparative: bool) -> Mapping[Key, Finding]:
+    """The findings of a description by attribute and image (1 or 2 in a comparison where it is told, else None)."""
+    profile: dict[Key, Finding] = {}
+    for sentence in description_sentences(text):
+        references = image_references(sentence) if comparative else []
+        for attribute, side, strength, match in _mentions(sentence):
+            key = (attribute, _image_of(sentence, references, match.start(), match.end()))
+            before = profile.get(key, Finding(frozenset(), 0))
+            profile[key] = Finding(before.sides | ({side} if side else set()), max(before.strength, strength))
+    return profile
+
+
+@lru_cache(maxsize=1)
+def _attributes() -> re.Pattern[str]:
     """One pattern for all attributes; the group's name is side and position ('bad3')."""
     alternatives = [
         rf"(?P<{side}{position}>\b(?:{words})\b)"
@@ -190,86 +222,32 @@ def attribute_pattern() -> re.Pattern[str]:
     return re.compile("|".join(alternatives), re.IGNORECASE)
 
 
-# What a description says of an image's quality attributes: a profile of findings.
-
-_LEFT = 60
-_RIGHT = 60
-_CLAUSE_END = re.compile(r"[,;:.()]|\b(?:but|however|while|whereas|although|though|and|with)\b", re.IGNORECASE)
-_IN_IMAGE = re.compile(r"^\W{0,2}(?:[a-z]+ ){0,3}(?:in|of|within|on) (?:the )?$", re.IGNORECASE)
-_OBJECT = re.compile(
-    r"\b(?:than|compared (?:to|with)|relative to|unlike|versus|vs\.?)\s(?:the\s|that of\s|in\s|that in\s)*$", re.I
-)
-_ABSENCE = re.compile(ABSENCE, re.IGNORECASE)
-_NEGATION = re.compile(NEGATION, re.IGNORECASE)
-_LESS = re.compile(rf"{LESS}(?: [a-z]+){{0,1}} $", re.IGNORECASE)
-_BREAK = re.compile(BREAK, re.IGNORECASE)
-_TURN = re.compile(r"\b(?:but|however|though|although|yet|and|while|whereas)\b|[,;:.]", re.IGNORECASE)
-_ABSENT_BEHIND = re.compile(ABSENT_BEHIND, re.IGNORECASE)
-_QUALITY_WORD = re.compile(rf"\b(?:(?P<bad>{BAD_WORDS})|(?P<good>{GOOD_WORDS}))\b", re.IGNORECASE)
-_STRENGTHS = tuple((weight, re.compile(rf"\b(?:{words})\b", re.IGNORECASE)) for weight, words in STRENGTHS)
-# Without a side these say nothing: every description speaks of structures.
-_NEEDS_SIDE = frozenset({"structures"})
-
-Key = tuple[str, int | None]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is said of one attribute: the sides named ('good', 'bad'; none where only the noun fell) and how
-    strong the bad side is (1 mild, 2 moderate or unsaid, 3 severe; 0 for none)."""
-
-    sides: frozenset[str]
-    strength: int
-
-
-def findings(text: str, comparative: bool) -> Mapping[Key, Finding]:
-    """The findings of a description by attribute and image (1 or 2 in a comparison where it is told, else None)."""
-    found: dict[Key, Finding] = {}
-    for sentence in description_sentences(text):
-        references = image_references(sentence) if comparative else []
-        for attribute, side, strength, start, end in _mentions(sentence):
-            key = (attribute, _image_of(sentence, references, start, end))
-            before = found.get(key, Finding(frozenset(), 0))
-            sides = before.sides | ({side} if side else set())
-            found[key] = Finding(frozenset(sides), max(before.strength, strength))
-    return found
-
-
-@lru_cache(maxsize=1)
-def _attributes() -> re.Pattern[str]:
-    return attribute_pattern()
-
-
-def _mentions(sentence: str) -> Iterator[tuple[str, str | None, int, int, int]]:
-    """Mentions of attributes: (name, side, strength, start, end)."""
+def _mentions(sentence: str) -> Iterator[tuple[str, str | None, int, re.Match[str]]]:
+    """Mentions of attributes: (name, side, strength, match)."""
     for match in _attributes().finditer(sentence):
         group = str(match.lastgroup)
-        side = group.rstrip("0123456789")
-        name = ATTRIBUTES[int(group.removeprefix(side))].name
-        before, after = (
-            sentence[max(0, match.start() - _LEFT) : match.start()],
-            sentence[match.end() : match.end() + _RIGHT],
-        )
-        said = _side_of_neutral(before, after) if side == "neutral" else side
-        if said is None:
-            if name not in _NEEDS_SIDE:
-                yield name, None, 0, match.start(), match.end()
+        word_side = group.rstrip("0123456789")
+        name = ATTRIBUTES[int(group.removeprefix(word_side))].name
+        before, after = sentence[max(0, match.start() - _REACH) : match.start()], sentence[match.end() :][:_REACH]
+        # The words of the same clause.
+        left = before[max((end.end() for end in _CLAUSE_END.finditer(before)), default=0) :]
+        right = _CLAUSE_END.split(after, maxsplit=1)[0]
+        side = _side_of_neutral(left, right) if word_side == "neutral" else word_side
+        if side is None:
+            if name != _NEEDS_SIDE:
+                yield name, None, 0, match
             continue
-        if _is_absent(before, after, side) or (side != "neutral" and _LESS.search(before)):
-            said = "good" if said == "bad" else "bad"
-        strength = _strength(before, after) if said == "bad" else 0
-        yield name, said, strength, match.start(), match.end()
+        if _is_absent(before, after, word_side) or (word_side != "neutral" and _LESS.search(before)):
+            side = "good" if side == "bad" else "bad"
+        yield name, side, _strength(left, right) if side == "bad" else 0, match
 
 
-def _side_of_neutral(before: str, after: str) -> str | None:
+def _side_of_neutral(left: str, right: str) -> str | None:
     """The side that the nearest quality word of the clause gives to a neutral noun; a word in front wins a tie."""
-    left = _last_clause(before)
-    right = _CLAUSE_END.split(after, maxsplit=1)[0]
-    words = [(len(left) - match.end(), match) for match in _QUALITY_WORD.finditer(left)]
-    words += [(match.start() + 1, match) for match in _QUALITY_WORD.finditer(right)]
+    words = [(len(left) - word.end(), word) for word in _QUALITY_WORD.finditer(left)]
+    words += [(word.start() + 1, word) for word in _QUALITY_WORD.finditer(right)]
     if not words:
-        absent = _ABSENCE.search(left)
-        return "good" if absent else None
+        return "good" if _ABSENCE.search(left) else None
     return "bad" if min(words, key=lambda word: word[0])[1]["bad"] else "good"
 
 
@@ -284,22 +262,16 @@ def _is_absent(before: str, after: str, side: str) -> bool:
     if negations and not _TURN.search(before[negations[-1].end() :]):
         return True
     if side != "neutral":
-        return bool(_ABSENT_BEHIND.match(after))
+        return _ABSENT_BEHIND.match(after) is not None
     negation = _NEGATION.search(_CLAUSE_END.split(after, maxsplit=1)[0])
-    return negation is not None and bool(_QUALITY_WORD.search(after[negation.end() :]))
+    return negation is not None and _QUALITY_WORD.search(after[negation.end() :]) is not None
 
 
-def _strength(before: str, after: str) -> int:
+def _strength(left: str, right: str) -> int:
     """The weight of the nearest strength word of the clause."""
-    left, right = _last_clause(before), _CLAUSE_END.split(after, maxsplit=1)[0]
-    near = [(len(left) - match.end(), weight) for weight, words in _STRENGTHS for match in words.finditer(left)]
-    near += [(match.start() + 2, weight) for weight, words in _STRENGTHS for match in words.finditer(right)]
-    return min(near)[1] if near else DEFAULT_STRENGTH
-
-
-def _last_clause(text: str) -> str:
-    ends = list(_CLAUSE_END.finditer(text))
-    return text[ends[-1].end() :] if ends else text
+    near = [(len(left) - match.end(), weight) for weight, words in _STRENGTH_WORDS for match in words.finditer(left)]
+    near += [(match.start() + 2, weight) for weight, words in _STRENGTH_WORDS for match in words.finditer(right)]
+    return min(near)[1] if near else _DEFAULT_STRENGTH
 
 
 def _image_of(sentence: str, references: list[tuple[int, int, int]], start: int, end: int) -> int | None:

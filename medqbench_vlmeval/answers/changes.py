@@ -11,47 +11,41 @@ from medqbench_vlmeval.answers.plain import may_say
 
 _OLD = r"(?:(?:option\s+|choice\s+)?[(\[\"']*[A-Z](?![A-Za-z0-9])[)\]\"']*|it|this|that|there)"
 _CHANGE = re.compile(
-    r"\b(?:chang(?:e|ed|ing)|revis(?:e|ed|ing)|switch(?:ed|ing)?|updat(?:e|ed|ing)|amend(?:ed|ing)?"
+    r"(?i)\b(?:chang(?:e|ed|ing)|revis(?:e|ed|ing)|switch(?:ed|ing)?|updat(?:e|ed|ing)|amend(?:ed|ing)?"
     r"|correct(?:ed|ing)?|alter(?:ed|ing)?|mov(?:e|ed|ing)|shift(?:ed|ing)?|flip(?:ped|ping)?)\s+"
     r"(?P<what>(?:(?:my|the|this|that|it|our|own|final|initial|first|previous|earlier|original|answer|choice"
     rf"|selection|response|verdict|pick|vote|assessment|mind|over|away|from\s+{_OLD}|from\s+[^.,;:\n]{{1,40}}?(?=\s+to\b))\s*){{0,6}})"
-    r"(?:\bto\b|\binto\b|:)\s*",
-    re.IGNORECASE,
+    r"(?:\bto\b|\binto\b|:)\s*"
 )
 # A change that is asked about, refused or only thought of.
 _NO_CHANGE = re.compile(
-    r"\b(?:not|never|no|n't|should|if|whether|could|might|may|would|without|nothing|unless|can't|cannot|want(?:ed)?"
-    r"|tempted|hesitat\w+|considered|refuse)\b|n't\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:not|never|no|n't|should|if|whether|could|might|may|would|without|nothing|unless|can't|cannot|want(?:ed)?"
+    r"|tempted|hesitat\w+|considered|refuse)\b|n't\b"
 )
 # It is the answer that changes, not something in the image: 'the window was shifted from A to B'.
 _OF_THE_ANSWER = re.compile(
-    r"\b(?:I|we|me|us|my|our|let|answer|choice|selection|response|verdict|pick|vote|assessment|mind)\b", re.IGNORECASE
+    r"(?i)\b(?:I|we|me|us|my|our|let|answer|choice|selection|response|verdict|pick|vote|assessment|mind)\b"
 )
 _SHOULD_BE = re.compile(
-    r"\b(?:answered|said|wrote|chose|picked|put|selected|answer)\b[^.\n?]{0,60}?\b(?:it|that|this|which)\s+"
-    r"should(?:'ve|\s+have)?\s+(?:be|been|read|say|said)\s+",
-    re.IGNORECASE,
+    r"(?i)\b(?:answered|said|wrote|chose|picked|put|selected|answer)\b[^.\n?]{0,60}?\b(?:it|that|this|which)\s+"
+    r"should(?:'ve|\s+have)?\s+(?:be|been|read|say|said)\s+"
 )
 _STAYS = re.compile(
-    r"\b(?:it|my (?:final )?(?:answer|choice)|the answer|I)\s+(?:will\s+|therefore\s+|still\s+)?"
-    r"(?:stays?(?: at| with)?|stands? by|remains?|keep)\s+(?:as\s+)?",
-    re.IGNORECASE,
+    r"(?i)\b(?:it|my (?:final )?(?:answer|choice)|the answer|I)\s+(?:will\s+|therefore\s+|still\s+)?"
+    r"(?:stays?(?: at| with)?|stands? by|remains?|keep)\s+(?:as\s+)?"
 )
 _THE_ONE = re.compile(
-    r"\b(?:the\s+(?:(?:right|correct|only|best|real|true|single)\s+)?(?:one|letter|candidate)\s+"
+    r"(?i)\b(?:the\s+(?:(?:right|correct|only|best|real|true|single)\s+)?(?:one|letter|candidate)\s+"
     r"(?:that(?:\s+is\s+(?:right|correct|best|left))?|which|I|we|left|to)"
     r"|what\s+(?:(?:best|really)\s+)?(?:fits|matches|explains|remains|accounts|I\s+(?:choose|pick|settle)))\b"
-    r"(?P<words>[^.\n;?!:]{0,60}?)\s(?:is|must be|has to be)\s*:?\s+",
-    re.IGNORECASE,
+    r"(?P<words>[^.\n;?!:]{0,60}?)\s(?:is|must be|has to be)\s*:?\s+"
 )
 _RIGHT_ONE = re.compile(
-    r"\bthe\s+(?:right|correct|best|true|real|proper)\s+one\s+(?:here\s+)?(?:is|must be)\s*:?\s+", re.IGNORECASE
+    r"(?i)\bthe\s+(?:right|correct|best|true|real|proper)\s+one\s+(?:here\s+)?(?:is|must be)\s*:?\s+"
 )
 _DOUBTED = re.compile(
-    r"\b(?:not|never|no|n't|doubt\w*|least|rul\w+ out|ruled|exclud\w*|eliminat\w*|discard\w*|reject\w*|wrong"
-    r"|incorrect|could|might|may|if|would|either|confus\w*|drop\w*)\b|n't\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:not|never|no|n't|doubt\w*|least|rul\w+ out|ruled|exclud\w*|eliminat\w*|discard\w*|reject\w*|wrong"
+    r"|incorrect|could|might|may|if|would|either|confus\w*|drop\w*)\b|n't\b"
 )
 # What _CHANGE and _STAYS cannot do without.
 _CHANGING = ("chang", "revis", "switch", "updat", "amend", "correct", "alter", "mov", "shift", "flip")
@@ -99,14 +93,12 @@ def _clause(text: str, end: int) -> str:
 
 _THING = r"(?:选项|選項|选项|option\s+|la\s+|die\s+)?[(\[\"']*[A-Z](?![A-Za-z0-9])[)\]\"']*"
 _NOT_BUT = re.compile(
-    r"(?:不是|并非|並非|不选|不選|不应选|不该选|非|(?<![^\W_])(?:nicht|niet|не|nie|no es|no|n'est pas|pas|non è|não é"
-    r"|không phải(?: là)?))\s*"
+    r"(?i)(?:不是|并非|並非|不选|不選|不应选|不该选|非|(?<![^\W_])(?:nicht|niet|не|nie|no es|no|n'est pas|pas|non è"
+    r"|não é|không phải(?: là)?))\s*"
     rf"{_THING}(?:[,、;\s]*(?:也不是|也非|也不选|或者?|和|noch|ni|nor|oder|ou|или|ни|och)?\s*{_THING}){{0,3}}?"
     r"[,、;.\s]*(?:而是|而应该?(?:选|選|是|为)?|而选|应该?(?:是|选|为)|而|(?:是|选|選)"
     r"|(?<![^\W_])(?:sondern|maar|sino(?: que es)?|mais|mas(?: sim)?|ma|é|è|es|c'est|ale|lecz|а|это|mà là)"
-    r"(?![^\W_]))\s*"
-    r"(?:选项|選項|option\s+)?(?=[(\[\"']*[A-Z](?![A-Za-z0-9]))[(\[\"']*",
-    re.IGNORECASE,
+    r"(?![^\W_]))\s*(?:选项|選項|option\s+)?(?=[(\[\"']*[A-Z](?![A-Za-z0-9]))[(\[\"']*"
 )
 _DENIED_FIRST = re.compile(
     r"(?<![A-Za-z0-9])[A-Z][)\]\"']*\s*(?:では(?:なく(?:て)?|ありません|ない(?:です)?)|じゃなく(?:て)?|じゃない|でなく|でもなく|でもない"
@@ -140,19 +132,18 @@ def changed_in_other_language(text: str, options: OptionSet) -> Iterator[Claim]:
             yield Claim(match.end(), Reading(letter), STRONG, "changed answer")
 
 
-_AT_END = re.compile(r"(?::|(?<=\s)-)\s*(?:option\s+|choice\s+)?(?P<said>[^:\n]{1,60}?)[)\]\"'.!\s]*\Z", re.IGNORECASE)
+_AT_END = re.compile(r"(?i)(?::|(?<=\s)-)\s*(?:option\s+|choice\s+)?(?P<said>[^:\n]{1,60}?)[)\]\"'.!\s]*\Z")
 # What stands before a colon where the letter after it is no verdict: 'the wrong ones: B', 'compared with: B'.
 _NO_VERDICT = re.compile(
-    r"(?:\b(?:wrong|incorrect|least|worst|rul\w+ out|exclud\w*|eliminat\w*|discard\w*|reject(?:ed|ing|s)?|doubt\w*"
+    r"(?i)(?:\b(?:wrong|incorrect|least|worst|rul\w+ out|exclud\w*|eliminat\w*|discard\w*|reject(?:ed|ing|s)?|doubt\w*"
     r"|except)\b(?![^,;]*\bso\b)[^,;]{0,30}|\bnot\s+(?:at all\s+)?(?:this|that|the|my|it|an?)\b[^,;]{0,20}"
     r"|\b(?:cannot|can't|could not|couldn't)\s[^,;]{0,30}"
     r"|\b(?:with|to|than|like|against|and|or|if|of|for|panel|figure|image|options?|choices?|candidates?|grade|type"
-    r"|class|view|table|part|section|consider|check|next|first)(?:\s+(?:is|are))?)\s*\Z",
-    re.IGNORECASE,
+    r"|class|view|table|part|section|consider|check|next|first)(?:\s+(?:is|are))?)\s*\Z"
 )
 _LETTERS = re.compile(r"(?<![A-Za-z0-9'])([A-Z])(?![A-Za-z0-9'])")
 _ANY_OF_THEM = re.compile(
-    r"\b(?:of them|of these|others?|everything|all (?:the )?options|listed|as it stands|third|second|last)\b", re.I
+    r"(?i)\b(?:of them|of these|others?|everything|all (?:the )?options|listed|as it stands|third|second|last)\b"
 )
 
 

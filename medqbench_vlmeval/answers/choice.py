@@ -12,45 +12,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
-from medqbench_vlmeval.answers import changes, claims, glossary, mentions
+from medqbench_vlmeval.answers import changes, claims, glossary, lists, mentions, plain
 from medqbench_vlmeval.answers.claims import STRONG, WEAK, Claim
-from medqbench_vlmeval.answers.lists import (
-    LISTED,
-    BoxList,
-    Enumeration,
-    box_list,
-    enumeration,
-    leading_letter,
-    letter_with_text,
-    only_letter,
-    question_above,
-    structured,
-    without_listing,
-)
-from medqbench_vlmeval.answers.options import (
-    SEVERAL,
-    OptionSet,
-    Reading,
-    letter_at,
-    letter_of,
-    option_set,
-    own_text_at,
-    read_whole,
-)
-from medqbench_vlmeval.answers.plain import (
-    CLOSE,
-    OPEN,
-    after_reply_token,
-    clean,
-    fold,
-    own_turn,
-    plain_answer,
-    shorten,
-    split_thoughts,
-    turns,
-    without_struck,
-    without_tokens,
-)
+from medqbench_vlmeval.answers.lists import LISTED
+from medqbench_vlmeval.answers.options import SEVERAL, OptionSet, Reading, letter_of, option_set, read_item, read_whole
+from medqbench_vlmeval.answers.plain import CLOSE, OPEN
 from medqbench_vlmeval.types import Answer
 
 EMPTY = "empty"
@@ -89,29 +55,29 @@ def _remembered(reply: str, options: tuple[tuple[str, str], ...]) -> Answer:
 
 def _extract(reply: str, options: Mapping[str, str]) -> Answer:
     compiled = option_set(options)
-    text = clean(reply)
+    text = plain.clean(reply)
     if not text.strip():
         return Answer(None, EMPTY)
     answer = _from_own_turn(text, compiled)
-    if answer.rule == LISTED and (rest := after_reply_token(text)).strip():
+    if answer.rule == LISTED and (rest := plain.after_reply_token(text)).strip():
         return _from_own_turn(rest, compiled)
     return answer
 
 
 def _from_own_turn(text: str, options: OptionSet) -> Answer:
     """Read the model's own turn: no echo before it, no made-up turns after it."""
-    answer, thoughts = split_thoughts(own_turn(text))
-    answer = without_struck(fold(shorten(without_tokens(answer))))
+    answer, thoughts = plain.split_thoughts(plain.own_turn(text))
+    answer = plain.readable(answer)
     if not answer.strip():
         return _from_thoughts(thoughts, options)
-    data = structured(answer, options)
+    data = lists.structured(answer, options)
     if data is not None:
         return Answer(data.letter, data.why or "options as data")
-    *earlier, last = turns(answer)
+    *earlier, last = plain.turns(answer)
     for part in earlier:
-        if (found := _firm(_read_above(plain_answer(part), options))) is not None:
+        if (found := _firm(_read_above(plain.plain_answer(part), options))) is not None:
             return found
-    return _read_above(plain_answer(last), options) or Answer(None, NO_ANSWER)
+    return _read_above(plain.plain_answer(last), options) or Answer(None, NO_ANSWER)
 
 
 def _firm(answer: Answer | None) -> Answer | None:
@@ -121,7 +87,7 @@ def _firm(answer: Answer | None) -> Answer | None:
 
 def _read_above(text: str, options: OptionSet) -> Answer | None:
     """What stands above a question with its options counts where it holds a letter, and else the whole text."""
-    cut = question_above(text, options) if "?" in text else None
+    cut = lists.question_above(text, options) if "?" in text else None
     above = _firm(_read(text[:cut], options)) if cut is not None else None
     return above or _read(text, options)
 
@@ -135,7 +101,7 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Answer:
     """A thought counts only where it ends with a marked or labelled answer: all else may still have changed."""
     if thoughts is None or not thoughts.strip():
         return Answer(None, EMPTY)
-    text = plain_answer(fold(shorten(without_tokens(thoughts))))
+    text = plain.plain_answer(plain.readable(thoughts))
     if len(text) <= 12:
         answer = _read(text, options)
         # '<think>B' is an answer behind a stray token; '<think>maybe B' is a thought that was cut off.
@@ -147,18 +113,18 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Answer:
 
 
 def _read(text: str, options: OptionSet) -> Answer | None:
-    boxes = box_list(text, options)
+    boxes = lists.box_list(text, options)
     if boxes is not None:
         return _beside(text, boxes, options)
-    text, listed = without_listing(text, options)
+    text, listed = lists.without_listing(text, options)
     text = text.strip()
-    items = enumeration(text, options)
+    items = lists.enumeration(text, options)
     if items is not None:
         return _around(text, items, options)
     return _by_rules(text, options) or (Answer(None, LISTED) if listed else None)
 
 
-def _beside(text: str, boxes: BoxList, options: OptionSet) -> Answer:
+def _beside(text: str, boxes: lists.BoxList, options: OptionSet) -> Answer:
     """The one box that is ticked; what is stated after the boxes overrules them."""
     after = text[boxes.end :].strip()
     later = _claimed(after, options) if after else None
@@ -171,7 +137,7 @@ def _beside(text: str, boxes: BoxList, options: OptionSet) -> Answer:
     return Answer(boxes.reading.letter, boxes.reading.why or "ticked box")
 
 
-def _around(text: str, items: Enumeration, options: OptionSet) -> Answer:
+def _around(text: str, items: lists.Enumeration, options: OptionSet) -> Answer:
     """Options that are explained one by one are no answer; the text around them or a verdict in one of them is."""
     outside = f"{text[: items.start]}\n\n{text[items.end :]}".strip()
     answer = _by_rules(outside, options) if outside else None
@@ -180,16 +146,16 @@ def _around(text: str, items: Enumeration, options: OptionSet) -> Answer:
     claim = _claimed_within(text, items, options)
     if claim is not None:
         return Answer(claim.reading.letter, claim.rule if claim.reading.letter is not None else claim.reading.why)
-    if items.letters == options.letters and (letter := _only_one_not_denied(text, options)) is not None:
+    complete = {letter for _, _, letter in items.headings} == options.letters
+    if complete and (letter := _only_one_not_denied(text, options)) is not None:
         return Answer(letter, "letter with its text")
     return Answer(None, LISTED)
 
 
 _PRESENT = re.compile(
-    r"[^:\n]{1,70}?:\s*(?:(?:clearly|definitely|strongly|obviously)\s+)?(?:present|yes|visible|evident|detected|seen)\b",
-    re.I,
+    r"(?i)[^:\n]{1,70}?:\s*(?:(?:clearly|definitely|strongly|obviously)\s+)?(?:present|yes|visible|evident|detected|seen)\b"
 )
-_COMPLETE = re.compile(r"(?:[.!?)\]\"'✓✔✅✗✘❌]|\b(?:yes|no|present|absent|visible|correct|incorrect))\s*\Z", re.I)
+_COMPLETE = re.compile(r"(?i)(?:[.!?)\]\"'✓✔✅✗✘❌]|\b(?:yes|no|present|absent|visible|correct|incorrect))\s*\Z")
 
 
 def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
@@ -200,7 +166,7 @@ def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
         present = mention.affirmed and _PRESENT.match(text[mention.start : mention.start + 90])
         if present and denied == options.letters - {mention.letter}:
             return mention.letter
-    reading = letter_with_text(text, options) if _COMPLETE.search(text) else None
+    reading = lists.letter_with_text(text, options) if _COMPLETE.search(text) else None
     return reading.letter if reading is not None else None
 
 
@@ -225,16 +191,7 @@ def _whole_reply(text: str, options: OptionSet) -> Reading | None:
         return None
     if (both := mentions.yes_and_no(text, options)) is not None:
         return both
-    return read_whole(text, options) or (_item_line(text, options) if "\n" not in text else None)
-
-
-def _item_line(line: str, options: OptionSet) -> Reading | None:
-    """A line that is one option with its letter: 'B. Noise'."""
-    line = line.strip().strip('-•>✅✔👉 (["')
-    reading = letter_at(line, 0, options) if line else None
-    if reading is None or reading.letter is None:
-        return None
-    return reading if own_text_at(line, 1, options) == reading.letter and len(line) < 60 else None
+    return read_whole(text, options) or (read_item(text, options) if "\n" not in text else None)
 
 
 # The finders of claims, in the order that decides between claims at the same place.
@@ -258,17 +215,15 @@ _FINDERS: tuple[Callable[[str, OptionSet], Iterator[Claim]], ...] = (
 )
 _UNCONDITIONAL = frozenset({"marked answer", "ticked option", "guessed answer"})
 _CORRECTION = re.compile(
-    r"\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct"
+    r"(?i)\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct"
     r"|edit:|update:|revis(?:e|ed|ing)"
     r"|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)|on closer|looking again"
-    r"|I was wrong|mistake\w*|no,)",
-    re.IGNORECASE,
+    r"|I was wrong|mistake\w*|no,)"
 )
 # In the explanation of one of several options: 'There is ghosting, so this is correct.'
 _CALLED_RIGHT = re.compile(
-    r"\b(?:this|it|which)\s+(?:(?:option|one|description|choice)\s+)?(?:is\s+(?:the\s+)?(?:most\s+\w+\s+)?(?:correct|right"
-    r"|best|answer)\b|(?:best\s+)?(?:matches|fits)\s+(?:the|this|what)\b|matches\.)",
-    re.IGNORECASE,
+    r"(?i)\b(?:this|it|which)\s+(?:(?:option|one|description|choice)\s+)?(?:is\s+(?:the\s+)?(?:most\s+\w+\s+)?(?:correct|right"
+    r"|best|answer)\b|(?:best\s+)?(?:matches|fits)\s+(?:the|this|what)\b|matches\.)"
 )
 
 
@@ -297,7 +252,7 @@ def _line_claims(text: str, options: OptionSet) -> list[Claim]:
     for line in lines[:40] + lines[-40:]:
         if len(line[0]) > 90:
             continue
-        reading = read_whole(line[0], options) or _item_line(line[0], options)
+        reading = read_whole(line[0], options) or read_item(line[0], options)
         if reading is not None and reading.letter is not None:
             answers[line.start()] = Claim(line.start(), reading, STRONG, "answer on its own line")
     several = len({claim.reading.letter for claim in answers.values()}) > 1
@@ -335,7 +290,7 @@ def _last(text: str, candidates: list[Claim]) -> Claim:
     return last
 
 
-def _claimed_within(text: str, items: Enumeration, options: OptionSet) -> Claim | None:
+def _claimed_within(text: str, items: lists.Enumeration, options: OptionSet) -> Claim | None:
     """The last claim inside the explanations of an enumeration; its headings claim nothing."""
     inside = [
         claim
@@ -344,10 +299,10 @@ def _claimed_within(text: str, items: Enumeration, options: OptionSet) -> Claim 
     ]
     if inside:
         return _decided(text, inside)
-    ends = [*(start for start, _ in items.headings[1:]), items.end]
+    ends = [*(start for start, _, _ in items.headings[1:]), items.end]
     right = [
         Claim(start, reading, WEAK, "explanation called right")
-        for (start, head), end in zip(items.headings, ends, strict=True)
+        for (start, head, _), end in zip(items.headings, ends, strict=True)
         if _CALLED_RIGHT.search(text, head, end) and (reading := _heading_of(text[start:head], options)) is not None
     ]
     return right[0] if len(right) == 1 else None
@@ -362,10 +317,10 @@ _RULES: dict[str, Callable[[str, OptionSet], Claim | Reading | None]] = {
     "no reply": _failed,
     "whole reply": _whole_reply,
     "claimed answer": _claimed,
-    "leading letter": leading_letter,
-    "letter with its text": letter_with_text,
+    "leading letter": lists.leading_letter,
+    "letter with its text": lists.letter_with_text,
     "refusal": mentions.refused,
-    "only letter": only_letter,
+    "only letter": lists.only_letter,
     "yes or no": mentions.yes_or_no,
     "option text": mentions.by_text,
     "text in another language": glossary.in_other_language,

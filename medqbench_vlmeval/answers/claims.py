@@ -30,29 +30,25 @@ class Claim:
 
 REJECTED = re.compile(
     # After a full stop a new sentence begins, whose 'not' is about something else.
-    r"(?:[)\]\"':]*\s*(?:\([^()\n]{0,40}\)|(?-i:(?!The |This |That |There )[A-Z][a-z]{2,}(?: [a-z]+){0,2}?))??\s*"
-    r"|[)\]\"']*\.\s*(?=is\b|incorrect|wrong|✗|✘|❌))"
-    r"(?:(?:is|are|was|were|seems?"
+    r"(?i)(?:[)\]\"':]*\s*(?:\([^()\n]{0,40}\)|(?-i:(?!The |This |That |There )[A-Z][a-z]{2,}(?: [a-z]+){0,2}?))??\s*"
+    r"|[)\]\"']*\.\s*(?=is\b|incorrect|wrong|✗|✘|❌))(?:(?:is|are|was|were|seems?"
     r"|appears?|would be|looks?|can be|can also be|could be|is also|must be|should be|does|do|did)?\s*"
     r"(?:also |clearly |likely |probably |therefore |thus |definitely |simply |quite |very |less |more )*"
     r"(?:not\b|n't|isn't|doesn't|wasn't|can't|cannot|incorrect|wrong|false|ruled out|eliminated|excluded"
     r"|discarded|unlikely|out\b|implausible|likely wrong|inconsistent|inappropriate|less likely|irrelevant)|不|错|✗"
-    r"|でも|では?(?:な[いく]|ありません)|じゃな|是(?:错|錯|不)|有误|[가이은는]?\s*(?:아니|아닙|아닌)|değil|✘|❌)",
-    re.IGNORECASE,
+    r"|でも|では?(?:な[いく]|ありません)|じゃな|是(?:错|錯|不)|有误|[가이은는]?\s*(?:아니|아닙|아닌)|değil|✘|❌)"
 )
 _QUESTIONED = re.compile(r"[^.\n!?]{0,25}\?")
 LETTER_THERE = re.compile(
-    r"(?:(?:option|choice|answer|letter)\s*)?[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9À-ɏ_]|['&+\-][A-Za-z0-9]"
-    r"|\.[A-Za-z])",
-    re.IGNORECASE,
+    r"(?i)(?:(?:option|choice|answer|letter)\s*)?[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9À-ɏ_]|['&+\-][A-Za-z0-9]"
+    r"|\.[A-Za-z])"
 )
 NEGATOR_BEFORE = re.compile(
-    r"(?:\b(?:not|n't|isn't|nor|neither|never|rules? out|ruling out|ruled out|eliminates?|eliminating|excludes?"
+    r"(?i)(?:\b(?:not|n't|isn't|nor|neither|never|rules? out|ruling out|ruled out|eliminates?|eliminating|excludes?"
     r"|excluding|reject(?:s|ing)?|than|instead of|unlike|except|if|whether|without|over|discard|consider(?:ed"
     r"|ing)?|thought|between|no longer|either|about|against)\s+(?:(?:option|choice|answer|the|be|is|it|was|it's"
     r"|for)\s+)*|[^\w\s]n't\s+|(?<![^\W_])(?:nicht|niet|не|nie|pas|não é|non è|no es)\s+"
-    r"|(?:不是|并非|並非|不选|不選|[^一-鿿]?不|排除)\s*)[(\[\"']*\Z",
-    re.IGNORECASE,
+    r"|(?:不是|并非|並非|不选|不選|[^一-鿿]?不|排除)\s*)[(\[\"']*\Z"
 )
 
 
@@ -93,32 +89,24 @@ _ABOUT_THE_CHOICE = (
     r"|a (?:single|choice|letter|guess|decision)"
     r"|one (?:option|answer|letter|must|has|of)|so\b|not\b|any\b|there (?:is|must be|has to be) only|nothing else)"
 )
-CHOICE_CONDITION = re.compile(rf"\bif\s+{_ABOUT_THE_CHOICE}[^.;:!?\n]{{0,60}}?:", re.IGNORECASE)
+CHOICE_CONDITION = re.compile(rf"(?i)\bif\s+{_ABOUT_THE_CHOICE}[^.;:!?\n]{{0,60}}?:")
 _IF = (
     r"(?<!even )(?<!as )(?<!see )(?<!tell )(?<!say )(?<!know )(?<!sure )(?<!clear )(?<!check )(?<!determine )(?<!ask )"
     rf"(?<!asks )(?<!asking )(?<!assess )(?<!evaluate )"
-    rf"\b(?:if|unless|supposing|suppose|assuming|provided that|in case(?! of))"
-    rf"\s+(?!{_ABOUT_THE_CHOICE})"
+    rf"\b(?:if|unless|supposing|suppose|assuming|provided that|in case(?! of))\s+(?!{_ABOUT_THE_CHOICE})"
 )
 _CONDITION_BEFORE = re.compile(
-    rf"(?:{_IF}|(?:\A\W*|[,(]\s*|\b(?:but|and|while|whereas)\s+)(?:were|had|should)\s+(?:the|there|it|this|that"
-    r"|these|they|an?)\b)"
-    r"(?:(?!\b(?:so|therefore|thus|hence|but|however)\b)[^.;:!?\n])*\Z",
-    re.IGNORECASE,
+    rf"(?i)(?:{_IF}|(?:\A\W*|[,(]\s*|\b(?:but|and|while|whereas)\s+)(?:were|had|should)\s+(?:the|there|it|this|that"
+    r"|these|they|an?)\b)(?:(?!\b(?:so|therefore|thus|hence|but|however)\b)[^.;:!?\n])*\Z"
 )
 # 'for screening, B would be appropriate, for measurement, C': one letter for each of several purposes
 _PURPOSE = re.compile(
-    r"\b(?:for|with)\s[\w\- ]{1,40},\s*(?:option\s+|choice\s+)?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*"
-    r"\s+(?:would|could|might|may|is)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:for|with)\s[\w\- ]{1,40},\s*(?:option\s+|choice\s+)?[(\[\"']*(?P<letter>[A-Z])[)\]\"']*"
+    r"\s+(?:would|could|might|may|is)\b"
 )
-_CONDITION_AFTER = re.compile(rf"[^.;,:!?\n]{{0,60}}?{_IF}(?!it is\b)", re.IGNORECASE)
-_CONDITION_RIGHT_AFTER = re.compile(
-    rf"[)\]\"']*\s+(?:(?:would|could|might|may)\b[^.;:!?\n]{{0,30}}|only\s*)?{_IF}", re.IGNORECASE
-)
-_CONDITION_CUES = re.compile(
-    r"\b(?:if|unless|suppos\w+|assuming|provided|in case|were|had|should|for|with)\b", re.IGNORECASE
-)
+_CONDITION_AFTER = re.compile(rf"(?i)[^.;,:!?\n]{{0,60}}?{_IF}(?!it is\b)")
+_CONDITION_RIGHT_AFTER = re.compile(rf"(?i)[)\]\"']*\s+(?:(?:would|could|might|may)\b[^.;:!?\n]{{0,30}}|only\s*)?{_IF}")
+_CONDITION_CUES = re.compile(r"(?i)\b(?:if|unless|suppos\w+|assuming|provided|in case|were|had|should|for|with)\b")
 _SENTENCE_END = re.compile(r"[.;:!?\n]")
 _LAST_PART = 400
 
@@ -146,48 +134,40 @@ def conditional(after: str) -> bool:
 
 # Stated answers: in a box, behind a keyword, behind a verb of choosing.
 _KEYWORD = re.compile(
-    r"(?<![A-Za-z])(?:answer|ans|choice|option|letter|selection|verdict|conclusion|response|prediction|guess"
+    r"(?i)(?<![A-Za-z])(?:answer|ans|choice|option|letter|selection|verdict|conclusion|response|prediction|guess"
     r"|decision|pick"
     r"|final grade|judg(?:e)?ment|solution|result|correction|description|match|classification|assessment|rating"
     r"|output|best|correct|choose|chosen|sol|level|category|class|severity|quality|grade|label"
-    r"|degradation)(?![A-Za-z])[\"']?",
-    re.IGNORECASE,
+    r"|degradation)(?![A-Za-z])[\"']?"
 )
 # Keywords that name an answer only before a colon, and those whose answer is weak as well.
 _COLON_KEYS = "correct choose chosen sol level category class severity quality grade label degradation"
 _COLON_ONLY = frozenset(_COLON_KEYS.split())
 _QUIET_KEYS = frozenset(f"{_COLON_KEYS} result description output classification assessment rating match best".split())
 _KEY_BRIDGE = re.compile(
-    r"(?:\s*\([^()\n]{0,40}\))?"
+    r"(?i)(?:\s*\([^()\n]{0,40}\))?"
     r"(?:(?P<words>[^.\n:;?!=→]{0,60}?)(?:(?<![A-Za-z])(?:is|be|was|becomes|remains)(?![A-Za-z])\s*(?:therefore"
-    r"|thus|then|clearly)?\s*[:\-]*|[:=→]+|\s-+>?)|\s*->|[ \t]*\?|[ \t]*(?=\n)|\.\s+(?=[A-Z](?![A-Za-z0-9]))|\s*>)\s*",
-    re.IGNORECASE,
+    r"|thus|then|clearly)?\s*[:\-]*|[:=→]+|\s-+>?)|\s*->|[ \t]*\?|[ \t]*(?=\n)|\.\s+(?=[A-Z](?![A-Za-z0-9]))|\s*>)\s*"
 )
 _DIRECT = re.compile(r"[ \t]*(?=[(\[\"']?[A-Z](?![A-Za-z0-9]))")
 _UNSURE = re.compile(
-    r"\b(?:not|cannot|can't|isn't|won't|wouldn't|could|might|may|either|if|whether|between|incorrect|wrong|n't"
-    r"|never|than|one of|rul\w+ out|exclude|eliminate|discard|doubt\w*|least|avoid)\b|n't",
-    re.IGNORECASE,
+    r"(?i)\b(?:not|cannot|can't|isn't|won't|wouldn't|could|might|may|either|if|whether|between|incorrect|wrong|n't"
+    r"|never|than|one of|rul\w+ out|exclude|eliminate|discard|doubt\w*|least|avoid)\b|n't"
 )
 _SUPPOSED_IF = re.compile(
-    r"\b(?:if|whether|assuming|suppose|supposing|unless|incorrect|wrong|(?<!at )least|worst|nothing"
-    r"|don't think|not sure|unsure|possible|could be that)(?: [\w']+){0,4} \Z",
-    re.IGNORECASE,
+    r"(?i)\b(?:if|whether|assuming|suppose|supposing|unless|incorrect|wrong|(?<!at )least|worst|nothing"
+    r"|don't think|not sure|unsure|possible|could be that)(?: [\w']+){0,4} \Z"
 )
-_ASKED = re.compile(r"(?:^|[.\n!?]\s*)(?:is|could|would|can|might|should) (?:[\w']+ ){0,4}\Z", re.IGNORECASE)
+_ASKED = re.compile(r"(?i)(?:^|[.\n!?]\s*)(?:is|could|would|can|might|should) (?:[\w']+ ){0,4}\Z")
 _VERB = re.compile(
-    r"(?:(?<![A-Za-z])(?:I|we|I'd|I'll|I'm|we'd|let's|let us|let me|me|would"
+    r"(?i)(?:(?<![A-Za-z])(?:I|we|I'd|I'll|I'm|we'd|let's|let us|let me|me|would"
     r"|will)(?![A-Za-z']))(?P<words>(?:(?!\bbut\b)[^.\n;:?!]){0,40}?)"
     r"(?<![A-Za-z])(?:choose|chose|choosing|select|pick|go with|going with|went with|opt for|opting for|settle on"
     r"|settling on|answer|go for|going for|vote(?: for)?|say|guess"
     r"|lean towards?|leaning towards?|conclude|think|believe|pick option|answered|selected|stick with"
-    r"|stay(?:ing)? with|end(?:ed)? up with)(?![A-Za-z])"
-    r"(?:\s+(?:that|with))?\s*:?\s*",
-    re.IGNORECASE,
+    r"|stay(?:ing)? with|end(?:ed)? up with)(?![A-Za-z])(?:\s+(?:that|with))?\s*:?\s*"
 )
-_BELIEFS = re.compile(
-    r"(?:say|guess|think|believe|conclude|lean\w*(?: towards?)?)(?:\s+that)?\s*:?\s*\Z", re.IGNORECASE
-)
+_BELIEFS = re.compile(r"(?i)(?:say|guess|think|believe|conclude|lean\w*(?: towards?)?)(?:\s+that)?\s*:?\s*\Z")
 
 
 def boxed(text: str, options: OptionSet) -> Iterator[Claim]:
@@ -258,7 +238,7 @@ def chosen(text: str, options: OptionSet) -> Iterator[Claim]:
 
 # Letters that a reply concludes, calls right, ticks or names: weaker than a stated answer.
 _CONNECTOR = re.compile(
-    r"(?:(?<![A-Za-z])(?:so|therefore|thus|hence|consequently|accordingly|wait|actually|no|finally|ultimately"
+    r"(?i)(?:(?<![A-Za-z])(?:so|therefore|thus|hence|consequently|accordingly|wait|actually|no|finally|ultimately"
     r"|then|leaves(?: us with)?|leaving(?: us with)?|left with"
     r"|must be|points? to|pointing to|suggests?|suggesting|indicates?|indicating|matches|corresponds? to"
     r"|consistent with|fits|best described (?:as|by)|making it|probably|likely|on second thought"
@@ -266,13 +246,11 @@ _CONNECTOR = re.compile(
     r"|rated? (?:as|it|this)?|rather|instead|maybe|perhaps"
     r"|of the [\w ]{0,20}options(?: given| provided| listed)?|hmm|ok|okay|sure|question)(?![A-Za-z])"
     r"|→|=>|->|∴|因此|所以|故)"
-    r"[,:.!\s\-]{0,4}(?:the image is |this is |it is |it's |it must be |we have |that is |to be )?",
-    re.IGNORECASE,
+    r"[,:.!\s\-]{0,4}(?:the image is |this is |it is |it's |it must be |we have |that is |to be )?"
 )
 _TEXT_VERDICT = re.compile(
-    r"(?:so|therefore|thus|hence|actually|finally|wait|no|then|looking closely|it does\.|consequently|ultimately"
-    r"|overall)[\s,.:!\-]*\Z",
-    re.IGNORECASE,
+    r"(?i)(?:so|therefore|thus|hence|actually|finally|wait|no|then|looking closely|it does\.|consequently|ultimately"
+    r"|overall)[\s,.:!\-]*\Z"
 )
 _CLAUSE_END = re.compile(
     rf"[)\]\"']*\s*(?:\Z|[.,;!\n:\-({OPEN}]|(?:because|since|as|due|given|is (?:the )?(?:correct|right|best|most)"
@@ -280,9 +258,8 @@ _CLAUSE_END = re.compile(
 )
 # What stands before a connector where the letter after it is one of several, only possible, or another thing.
 _NOT_CONCLUDED = re.compile(
-    r"\bor[\s,]*\Z|\b(?:could|might|may|can|if|whether|not|n't|wouldn't|cannot) (?:be |also |well )*\Z"
-    r"|\b(?:confused with|mistaken for|mixed up with)[^.,;:\n]{0,10}\Z",
-    re.IGNORECASE,
+    r"(?i)\bor[\s,]*\Z|\b(?:could|might|may|can|if|whether|not|n't|wouldn't|cannot) (?:be |also |well )*\Z"
+    r"|\b(?:confused with|mistaken for|mixed up with)[^.,;:\n]{0,10}\Z"
 )
 _RIGHT = re.compile(
     r"(?<![A-Za-z0-9À-ɏ_'.\-])(?P<letter>[A-Z])(?![A-Za-z0-9À-ɏ_])[)\]\"']*(?:\s*\([^()\n]{0,40}\)"
@@ -296,27 +273,23 @@ _RIGHT = re.compile(
 )
 # 'none of A-D is correct', 'neither option A nor B is right'
 _NONE_OF = re.compile(
-    r"\b(?:none|neither|nor|not any|not one)\b"
-    r"(?:(?!\b(?:so|but|therefore|thus|hence|only|except)\b)[^.;:!?\n]){0,40}\Z",
-    re.IGNORECASE,
+    r"(?i)\b(?:none|neither|nor|not any|not one)\b"
+    r"(?:(?!\b(?:so|but|therefore|thus|hence|only|except)\b)[^.;:!?\n]){0,40}\Z"
 )
 _NAMES = ("option", "choice", "letter", "opzione", "letra", "lettre", "buchstabe")  # those of _NAMED in ASCII
 _NAMED = re.compile(
-    r"(?<![^\W_])(?:option|choice|letter|opción|opção|opzione|вариант|letra|lettre|буква"
-    r"|buchstabe)\s*[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9]|-\w)",
-    re.IGNORECASE,
+    r"(?i)(?<![^\W_])(?:option|choice|letter|opción|opção|opzione|вариант|letra|lettre|буква"
+    r"|buchstabe)\s*[(\[\"']*(?P<letter>[A-Z])(?![A-Za-z0-9]|-\w)"
 )
 # A named option that is looked at, or only possible.
 _LOOKED_AT = re.compile(
-    r"\b(?:if|consider|look at|examine|evaluate|check|analy[sz]e|start with|begin with|let me check|what about|might"
-    r"|could be|would)\b[^.\n]{0,30}\Z",
-    re.IGNORECASE,
+    r"(?i)\b(?:if|consider|look at|examine|evaluate|check|analy[sz]e|start with|begin with|let me check|what about"
+    r"|might|could be|would)\b[^.\n]{0,30}\Z"
 )
 _TICK = re.compile(
-    r"(?:^|(?<=[\s(\[]))(?:option\s+)?[(\[]?(?P<letter>[A-Z])(?![A-Za-z0-9])[)\].:?]{0,2}[ \t]*"
+    r"(?im)(?:^|(?<=[\s(\[]))(?:option\s+)?[(\[]?(?P<letter>[A-Z])(?![A-Za-z0-9])[)\].:?]{0,2}[ \t]*"
     r"(?P<text>[\w \-]{0,40}?)[?:)\-]{0,2}\s{0,2}"
-    r"(?:(?P<yes>yes\b|correct\b|true\b|right\b|✓|✔|✅|☑)|(?P<no>no\b|not\b|incorrect\b|wrong\b|false\b|✗|✘|❌|×))",
-    re.IGNORECASE | re.MULTILINE,
+    r"(?:(?P<yes>yes\b|correct\b|true\b|right\b|✓|✔|✅|☑)|(?P<no>no\b|not\b|incorrect\b|wrong\b|false\b|✗|✘|❌|×))"
 )
 
 
@@ -325,7 +298,8 @@ def concluded(text: str, options: OptionSet) -> Iterator[Claim]:
     for connector in _CONNECTOR.finditer(text):
         end = connector.end()
         letter = LETTER_THERE.match(text, end)
-        if letter is not None and (letter["letter"].isupper() or _lower_fits(text, letter)):
+        quoted = letter is not None and letter["letter"] != "i" and text[letter.start("letter") - 1] in "([\"'"
+        if letter is not None and (letter["letter"].isupper() or quoted):
             reading = letter_at(text, letter.start("letter"), options)
             leading = before(text, connector.start(), 40)
             if reading is None or rejected(text, end, reading) or NEGATOR_BEFORE.search(leading + connector[0]):
@@ -356,10 +330,6 @@ def _explains(text: str, connector: re.Match[str], reading: Reading, options: Op
         mention.end() == len(leading) and letter_of(mention) == reading.letter
         for mention in options.mention.finditer(leading)
     )
-
-
-def _lower_fits(text: str, letter: re.Match[str]) -> bool:
-    return text[letter.start("letter") - 1] in "([\"'" and letter["letter"] != "i"
 
 
 def called_right(text: str, options: OptionSet) -> Iterator[Claim]:
@@ -417,21 +387,19 @@ def named(text: str, options: OptionSet) -> Iterator[Claim]:
 
 # What is left when the other options have been ruled out.
 _ONLY = re.compile(
-    r"\bonly\s+(?:option\s+|choice\s+|the\s+)?(?P<what>[^.,;:!?\n]{1,60}?)\s+"
+    r"(?i)\bonly\s+(?:option\s+|choice\s+|the\s+)?(?P<what>[^.,;:!?\n]{1,60}?)\s+"
     r"(?:remains?|is left|is remaining|survives?|stands|holds|applies|fits"
-    r"|is (?:still )?(?:possible|plausible|viable|in play))(?![A-Za-z])",
-    re.IGNORECASE,
+    r"|is (?:still )?(?:possible|plausible|viable|in play))(?![A-Za-z])"
 )
 _LEAVES = re.compile(
     r"\b(?:leaves|leaving|left with|left is|remaining (?:option|choice|one|candidate|answer) is)\s+"
     r"(?:(?:us|me|one|you)\s+)?(?:with\s+)?(?P<only>only\s+|just\s+)?(?:option\s+|choice\s+|answer\s+)?"
-    r"(?=[(\[\"']*[A-Z](?![A-Za-z0-9]))",
+    r"(?=[(\[\"']*[A-Z](?![A-Za-z0-9]))"
 )
 _BY_ELIMINATION = re.compile(
-    r"\bby\s+(?:the\s+)?(?:process\s+of\s+)?elimination\b[,:\s]*(?:(?:then|therefore|only)\s+)?"
+    r"(?i)\bby\s+(?:the\s+)?(?:process\s+of\s+)?elimination\b[,:\s]*(?:(?:then|therefore|only)\s+)?"
     r"(?:(?:the\s+(?:correct\s+|right\s+|best\s+)?(?:answer|choice|option)|it|this|that)\s+)?"
-    r"(?:(?:is|must be|has to be|should be|would be)\s+)?",
-    re.IGNORECASE,
+    r"(?:(?:is|must be|has to be|should be|would be)\s+)?"
 )
 
 
@@ -452,14 +420,13 @@ def remaining(text: str, options: OptionSet) -> Iterator[Claim]:
 
 # Answers under reserve and at the end of a reply.
 _GUESS = re.compile(
-    r"\bif\s+(?:(?:I|we)\s+(?:really\s+|absolutely\s+)?(?:(?:had|have|were|must|was|am|'m)\s+(?:forced\s+|made\s+)?"
+    r"(?i)\bif\s+(?:(?:I|we)\s+(?:really\s+|absolutely\s+)?(?:(?:had|have|were|must|was|am|'m)\s+(?:forced\s+|made\s+)?"
     r"(?:to\s+)?(?:guess|choose|pick|answer|select|say|take a guess|make a guess)|must)|(?:I\s+(?:am|was|were)\s+)?"
     r"(?:forced|pressed|pushed|made|required|compelled|obliged)(?:\s+to\s+\w+)?"
     r"|you\s+(?:force|press|push|make|made|forced|pressed|pushed)\s+me(?:\s+to\s+\w+)?)"
     r"(?:\s+(?:one|an option|an answer|something|a letter|between them))?\s*[,:]\s*"
     r"(?:(?:then|I'd|I would|I'll|it's|it is|it would be|that would be|my answer (?:is|would be))\s+)?"
-    r"(?:(?:say|guess|choose|pick|go with|answer|select|be)\s+)?(?P<said>[^.,;:!?\n]{1,60})(?=[.,;!\n]|\Z)",
-    re.IGNORECASE,
+    r"(?:(?:say|guess|choose|pick|go with|answer|select|be)\s+)?(?P<said>[^.,;:!?\n]{1,60})(?=[.,;!\n]|\Z)"
 )
 _ARROW = re.compile(r"→|=>|->")
 _BEHIND_ARROW = re.compile(r"(?:→|=>|->)\s*(?P<said>[^\n?]{1,60})\Z")

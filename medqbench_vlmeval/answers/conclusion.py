@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from medqbench_vlmeval.answers.plain import description_sentences
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, Task
 
-# Which of two images a text speaks of.
-
 _NOUN = r"(?:image|picture|scan|photo(?:graph)?|slide|frame|figure|img|panel)"
 _ORDINAL = r"first|1st|second|2nd|left|right|former|latter"
 _REFERENCE = re.compile(
-    rf"\b(?:the )?(?P<ordinal>{_ORDINAL})(?:[- ](?:hand|side)){{0,2}} (?:{_NOUN}|one)\b"
+    rf"(?i)\b(?:the )?(?P<ordinal>{_ORDINAL})(?:[- ](?:hand|side)){{0,2}} (?:{_NOUN}|one)\b"
     rf"|\bthe (?P<alone>first|second|former|latter)\b(?! (?:half|place|glance|look|row|part|and))"
     rf"|\b{_NOUN} on the (?P<side>left|right)\b"
-    rf"|\b{_NOUN}s? ?(?:#|no\.? ?|number )?\(?(?P<number>1|2|one|two|ii|i|a|b)\b(?!\.\d)",
-    re.IGNORECASE,
+    rf"|\b{_NOUN}s? ?(?:#|no\.? ?|number )?\(?(?P<number>1|2|one|two|ii|i|a|b)\b(?!\.\d)"
 )
 # A bare letter is a name only as a capital in front of a verb or behind a label: 'A is sharper', 'Answer: B'.
 _LETTER = re.compile(
@@ -25,18 +22,17 @@ _LETTER = re.compile(
     r"|(?<=[:<>] )(?P<named>[AB])\b(?!\s[a-z])"
 )
 _FIRST = frozenset({"first", "1st", "left", "former", "1", "one", "i", "a"})
+SAME = "same"
 
 
 def image_references(sentence: str) -> list[tuple[int, int, int]]:
     """Mentions of the first or the second image: (start, end, 1 or 2), in the order of the text."""
-    found = []
+    references = []
     for match in [*_REFERENCE.finditer(sentence), *_LETTER.finditer(sentence)]:
         name = next(group for group in match.groups() if group).lower()
-        found.append((match.start(), match.end(), 1 if name in _FIRST else 2))
-    return sorted(found)
+        references.append((match.start(), match.end(), 1 if name in _FIRST else 2))
+    return sorted(references)
 
-
-SAME = "same"
 
 _LEVELS = {
     "reject": r"reject(?:ed|able|ion)?|unusable|un-usable|poor(?:er)?|very low|low(?:er)?|bad|unacceptable|inadequate"
@@ -59,82 +55,69 @@ _BETWEEN = (
     r"|(?P<negated>not|no longer|never|isn't|cannot|can't|n't|far from|neither|less than|hardly))"
 )
 _ANCHORED = re.compile(
-    r"\bquality\b(?:[^.!?:]{0,60}?)(?:\bis\b|\bas\b|\bbe\b|\bremains?\b|\bappears?\b|\bseems?\b|:|=|-)\s*"
-    rf"(?:{_BETWEEN}[\s,:]+){{0,8}}\(?(?=(?P<level>[a-z-]+))",
-    re.IGNORECASE,
+    r"(?i)\bquality\b(?:[^.!?:]{0,60}?)(?:\bis\b|\bas\b|\bbe\b|\bremains?\b|\bappears?\b|\bseems?\b|:|=|-)\s*"
+    rf"(?:{_BETWEEN}[\s,:]+){{0,8}}\(?(?=(?P<level>[a-z-]+))"
 )
 _BEFORE_QUALITY = re.compile(
-    rf"(?P<negated>\b(?:not|isn't|never)\b[^.!?,]{{0,20}})?(?:{_LEVEL.pattern})[\s-]"
-    r"(?:overall |image |diagnostic |visual )?quality\b",
-    re.IGNORECASE,
+    rf"(?i)(?P<negated>\b(?:not|isn't|never)\b[^.!?,]{{0,20}})?(?:{_LEVEL.pattern})[\s-]"
+    r"(?:overall |image |diagnostic |visual )?quality\b"
 )
 _IMAGE_IS = re.compile(
-    r"\b(?:image|scan|picture|slide|photo(?:graph)?|it)\b\s+"
+    r"(?i)\b(?:image|scan|picture|slide|photo(?:graph)?|it)\b\s+"
     r"(?=is|are|should|can|must|would|may|remains?|appears?|cannot|isn't)"
-    rf"(?:{_BETWEEN}[\s,:]*\s){{1,8}}(?=(?P<level>[a-z-]+))",
-    re.IGNORECASE,
+    rf"(?:{_BETWEEN}[\s,:]*\s){{1,8}}(?=(?P<level>[a-z-]+))"
 )
 _REJECTING = re.compile(
-    r"\b(?P<negated>not |don't |never )?(?:reject|discard) (?:this|the) (?:image|scan|slide|picture)", re.I
+    r"(?i)\b(?P<negated>not |don't |never )?(?:reject|discard) (?:this|the) (?:image|scan|slide|picture)"
 )
 _RATED = re.compile(
-    r"\b(?:rate|grade|judge|classify|consider|deem|call|label)d?\s(?:this|the)\s(?:image|scan|picture|slide)\s"
-    r"(?:(?:as|to be|an?)\s){0,2}(?=(?P<level>[a-z-]+))",
-    re.IGNORECASE,
+    r"(?i)\b(?:rate|grade|judge|classify|consider|deem|call|label)d?\s(?:this|the)\s(?:image|scan|picture|slide)\s"
+    r"(?:(?:as|to be|an?)\s){0,2}(?=(?P<level>[a-z-]+))"
 )
 _WORDS = "|".join(_LEVELS.values())
-_NEITHER = re.compile(rf"\bneither (?P<one>{_WORDS}) nor (?P<other>{_WORDS})\b", re.IGNORECASE)
+_NEITHER = re.compile(rf"(?i)\bneither (?P<one>{_WORDS}) nor (?P<other>{_WORDS})\b")
 _ALONE = re.compile(
-    r"(?:(?:overall|conclusion|final|quality|verdict|answer|assessment|judge?ment|rating|grade|result|level"
+    r"(?i)(?:(?:overall|conclusion|final|quality|verdict|answer|assessment|judge?ment|rating|grade|result|level"
     r"|therefore|thus"
-    rf"|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*",
-    re.IGNORECASE,
+    rf"|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*"
 )
-_NEXT_LEVEL = re.compile(rf"\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVEL.pattern})", re.IGNORECASE)
+_NEXT_LEVEL = re.compile(rf"(?i)\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVEL.pattern})")
 # 'low contrast' behind 'the quality is': the word is about a property and not the level.
 _OTHER_NOUN = re.compile(
-    r"^\s(?!quality|image|level|overall)(?:[a-z]+\s)?"
-    r"(?:contrast|noise|resolution|sharpness|illumination|brightness|dose|detail|focus)\b",
-    re.IGNORECASE,
+    r"(?i)^\s(?!quality|image|level|overall)(?:[a-z]+\s)?"
+    r"(?:contrast|noise|resolution|sharpness|illumination|brightness|dose|detail|focus)\b"
 )
 
 _BETTER = re.compile(
-    r"\b(?:better|superior|preferable|preferred|best|(?:high|great)(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)"
-    r"|favou?red)\b|>",
-    re.IGNORECASE,
+    r"(?i)\b(?:better|superior|preferable|preferred|best|(?:high|great)(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)"
+    r"|favou?red)\b|>"
 )
 _WORSE = re.compile(
-    r"\b(?:worse|worst|inferior|poorer|poorest|low(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)|less (?:preferable"
-    r"|usable))\b|<",
-    re.IGNORECASE,
+    r"(?i)\b(?:worse|worst|inferior|poorer|poorest|low(?:er|est)[ -](?:[a-z]+ ){0,2}(?=quality)|less (?:preferable"
+    r"|usable))\b|<"
 )
 # These say all by themselves; the adjectives above may be about a property ('better contrast').
 _CHOOSES = re.compile(
-    r"\b(?:outperforms?|surpass(?:es)?|exceeds?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b", re.IGNORECASE
+    r"(?i)\b(?:outperforms?|surpass(?:es)?|exceeds?|wins?|winner|favou?r of|prefer(?! not)|choose|select)\b"
 )
 _QUALITY_NEXT = re.compile(
-    r"^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:overall |general |total |image |diagnostic |technical |visual "
+    r"(?i)^[\s,]*(?:(?:in|of)\b\s?)?(?:the |its )?(?:overall |general |total |image |diagnostic |technical |visual "
     r"|perceptual ){0,3}"
     r"(?:quality\b|than\b|one\b|image\b|images\b|choice\b|option\b|of the two\b|to\b|is\b|:|$|[.,;!)(]"
-    r"|overall\b|for\b|compared\b|over\b|scan\b|"
-    r"because\b|since\b|as\b|due\b|and\b|with\b)",
-    re.IGNORECASE,
+    r"|overall\b|for\b|compared\b|over\b|scan\b|because\b|since\b|as\b|due\b|and\b|with\b)"
 )
 _SAME = re.compile(
-    r"\b(?:comparable|equal(?:ly)?|similar|same|identical|equivalent|indistinguishable|no (?:clear|significant"
-    r"|noticeable|visible)?\s?"
-    r"(?:difference|preference|winner)|neither)\b",
-    re.IGNORECASE,
+    r"(?i)\b(?:comparable|equal(?:ly)?|similar|same|identical|equivalent|indistinguishable|no (?:clear|significant"
+    r"|noticeable|visible)?\s?(?:difference|preference|winner)|neither)\b"
 )
-_NOT = re.compile(r"(?:\b(?:not|never|no|isn't|doesn't|hardly)\b|n't)(?:\s[a-z]+){0,3}\s$", re.IGNORECASE)
+_NOT = re.compile(r"(?i)(?:\b(?:not|never|no|isn't|doesn't|hardly)\b|n't)(?:\s[a-z]+){0,3}\s$")
 _OBJECT = re.compile(
-    r"\b(?:than|compared (?:to|with)|relative to|unlike|over|versus|vs\.?|against|in contrast to"
-    r"|from)\s(?:the\s|that of\s|that in\s)*$",
-    re.I,
+    r"(?i)\b(?:than|compared (?:to|with)|relative to|unlike|over|versus|vs\.?|against|in contrast to"
+    r"|from)\s(?:the\s|that of\s|that in\s)*$"
 )
 _LABEL_ONLY = re.compile(
-    r"^(?:[^:]{0,60}:)?\s?(?:(?:therefore|thus|so|overall|hence|answer|conclusion|it is|it's)[\s,]+){0,2}(?:the\s)?$",
-    re.IGNORECASE,
+    r"(?i)^(?:[^:]{0,60}:)?\s?(?:(?:therefore|thus|so|overall|hence|answer|conclusion|it is|it's)[\s,]+){0,2}"
+    r"(?:the\s)?$"
 )
 
 
@@ -145,27 +128,19 @@ def quality_level(text: str) -> str | None:
     the last statement wins. 'good/usable/reject' repeats the instruction and states nothing. 'not good' and 'not
     usable' are reject, 'not poor' and 'not excellent' usable.
     """
-    found: dict[int, str] = {}
+    by_rank: dict[int, str] = {}
     for sentence in description_sentences(text):
-        if sentence.endswith("?"):
-            continue
-        for rank, level in _levels_in(sentence):
-            found[rank] = level
-    return found[min(found)] if found else None
+        if not sentence.endswith("?"):
+            by_rank.update(_levels_in(sentence))
+    return by_rank[min(by_rank)] if by_rank else None
 
 
 def preference(text: str) -> int | str | None:
     """Which image a comparison prefers: 1, 2 or 'same'; None where that is not stated. The last statement wins."""
     for sentence in reversed(description_sentences(text)):
-        if not sentence.endswith("?") and (found := _preference_in(sentence)) is not None:
-            return found
+        if not sentence.endswith("?") and (preferred := _preference_in(sentence)) is not None:
+            return preferred
     return None
-
-
-def preferred_image(text: str) -> int | None:
-    """The image of higher quality, 1 or 2; None for a tie and where none is stated."""
-    found = preference(text)
-    return found if isinstance(found, int) else None
 
 
 def conclusion_of(task: Task, text: str) -> str | int | None:
@@ -182,28 +157,26 @@ def steps_apart(task: Task, one: str | int | None, other: str | int | None) -> i
     return abs(QUALITY_LEVELS.index(str(one)) - QUALITY_LEVELS.index(str(other)))
 
 
-def _levels_in(sentence: str) -> list[tuple[int, str]]:
+def _levels_in(sentence: str) -> Iterator[tuple[int, str]]:
     """Statements of a level with their rank (0 is the clearest)."""
-    found: list[tuple[int, str]] = []
     if neither := _NEITHER.search(sentence):
         named = {_name(match) for part in ("one", "other") if (match := _LEVEL.match(neither[part]))}
         left = [level for level in _LEVELS if level not in named]
-        return [(0, left[0])] if len(left) == 1 else []
-    for match in _RATED.finditer(sentence):
-        if level := _level_at(sentence, match.start("level"), negated=False):
-            found.append((1, level))
-    for rank, pattern in ((0, _ANCHORED), (1, _IMAGE_IS)):
+        if len(left) == 1:
+            yield 0, left[0]
+        return
+    for rank, pattern in ((1, _RATED), (0, _ANCHORED), (1, _IMAGE_IS)):
         for match in pattern.finditer(sentence):
-            if level := _level_at(sentence, match.start("level"), bool(match["negated"])):
-                found.append((rank, level))
+            negated = pattern is not _RATED and match["negated"] is not None
+            if level := _level_at(sentence, match.start("level"), negated):
+                yield rank, level
     for match in _BEFORE_QUALITY.finditer(sentence):
         if not _is_choice(sentence, match.end(), _name(match)):
-            found.append((1, _negated(_name(match)) if match["negated"] else _name(match)))
+            yield 1, _negated(_name(match)) if match["negated"] else _name(match)
     for match in _REJECTING.finditer(sentence):
-        found.append((1, "usable" if match["negated"] else "reject"))
+        yield 1, "usable" if match["negated"] else "reject"
     if alone := _ALONE.fullmatch(sentence):
-        found.append((2, _name(alone)))
-    return found
+        yield 2, _name(alone)
 
 
 def _level_at(sentence: str, at: int, negated: bool) -> str | None:
@@ -229,22 +202,18 @@ def _negated(level: str) -> str:
 
 def _preference_in(sentence: str) -> int | str | None:
     references = image_references(sentence)
-    signs = [(match.start(), match.end(), 1) for match in _BETTER.finditer(sentence)]
-    signs += [(match.start(), match.end(), -1) for match in _WORSE.finditer(sentence)]
     signs = [
-        (start, end, sign)
-        for start, end, sign in signs
-        if _QUALITY_NEXT.match(sentence[end:]) or sentence[start] in "<>"
+        (match.start(), match.end(), sign)
+        for pattern, sign in ((_BETTER, 1), (_WORSE, -1), (_CHOOSES, 1))
+        for match in pattern.finditer(sentence)
+        if pattern is _CHOOSES or match[0] in "<>" or _QUALITY_NEXT.match(sentence[match.end() :])
     ]
-    signs += [(match.start(), match.end(), 1) for match in _CHOOSES.finditer(sentence)]
     for start, end, sign in sorted(signs, reverse=True):
         subject = _subject(sentence, references, start, end)
         if subject is not None:
-            turned = sign if not _NOT.search(sentence[:start]) else -sign
+            turned = -sign if _NOT.search(sentence[:start]) else sign
             return subject if turned > 0 else 3 - subject
-    if _SAME.search(sentence) and (
-        re.search(r"\bquality\b|\bgood\b|\bbetter\b|\bpreference\b|\bwinner\b", sentence, re.I)
-    ):
+    if _SAME.search(sentence) and re.search(r"(?i)\b(?:quality|good|better|preference|winner)\b", sentence):
         return SAME
     # 'Conclusion: the second image.'
     if len(references) == 1 and _LABEL_ONLY.match(sentence[: references[0][0]]):

@@ -33,8 +33,7 @@ Item = re.Match[str]
 
 _ITEM = re.compile(r"(?<![A-Za-z0-9À-ɏ_'/\-])[(\[]?([A-Z])(?![A-Za-z0-9À-ɏ_'])[)\]]?[ \t]*[.:)\-]?")
 _HEADING = re.compile(
-    r"^[ \t]*(?P<mark>[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?(?:[(\[]?(?P<letter>[A-Z])(?=[)\].:\- ]))?",
-    re.MULTILINE | re.IGNORECASE,
+    r"(?im)^[ \t]*(?P<mark>[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?(?:[(\[]?(?P<letter>[A-Z])(?=[)\].:\- ]))?"
 )
 _LONGEST_LISTING = 600
 
@@ -105,16 +104,18 @@ def question_above(text: str, options: OptionSet) -> int | None:
 
 @dataclass(frozen=True)
 class Enumeration:
-    """Options that are taken one by one, in their order: the span of the whole and of the items' headings."""
+    """Options that are taken one by one, in their order: start, end and letter of each heading, and the whole's end."""
 
-    start: int
+    headings: tuple[tuple[int, int, str], ...]
     end: int
-    headings: tuple[tuple[int, int], ...]
-    letters: frozenset[str]
+
+    @property
+    def start(self) -> int:
+        return self.headings[0][0]
 
     def heads(self, position: int) -> bool:
         """Whether ``position`` lies in an item's heading, or before the first one."""
-        return position < self.start or any(start <= position < end for start, end in self.headings)
+        return position < self.start or any(start <= position < end for start, end, _ in self.headings)
 
 
 def enumeration(text: str, options: OptionSet) -> Enumeration | None:
@@ -136,14 +137,7 @@ def enumeration(text: str, options: OptionSet) -> Enumeration | None:
             headings = [(line.start(), end, letter)]
         elif len(headings) >= 2:
             break
-    if len(headings) < 2:
-        return None
-    return Enumeration(
-        start=headings[0][0],
-        end=_end_of_enumeration(text, headings),
-        headings=tuple((start, end) for start, end, _ in headings),
-        letters=frozenset(letter for _, _, letter in headings),
-    )
+    return Enumeration(tuple(headings), _end_of_enumeration(text, headings)) if len(headings) > 1 else None
 
 
 def _heading(text: str, line: re.Match[str], options: OptionSet) -> tuple[str, int] | None:
@@ -176,10 +170,7 @@ def _end_of_enumeration(text: str, headings: list[tuple[int, int, str]]) -> int:
     return position
 
 
-_LINE_ITEM = re.compile(
-    r"^[ \t]*(?:[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?[(\[]?([A-Z])[)\].:](?![A-Za-z]\.)",
-    re.MULTILINE | re.IGNORECASE,
-)
+_LINE_ITEM = re.compile(r"(?im)^[ \t]*(?:[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?[(\[]?([A-Z])[)\].:](?![A-Za-z]\.)")
 # 'A would be ghosts': what the option means, not that it is chosen
 _WOULD_BE = re.compile(
     r"[)\]\"']*\s+(?:would|could|might|may)\b(?!\s+(?:seem|appear|be|likely be|probably be)\s+(?:to be\s+)?"
@@ -190,7 +181,7 @@ _DENIED_SET = re.compile(
     r"(?:(?:,\s*|\s+)(?:and\s+|or\s+|&\s*)?(?:option\s+)?[(\[]?[A-Z](?![A-Za-z0-9])[)\]]?){1,4}\s+(?:both\s+)?"
     r"(?:(?:are|can be|could be|were|is|have been|must be|may be)\s+(?:\w+ly\s+)?(?:not\b|excluded|ruled out|eliminated"
     r"|wrong|incorrect|out\b|discarded|rejected|unlikely|false)|(?:do|does|can|could|would)(?:\s*not\b|n't\b)|cannot\b"
-    r"|aren't|isn't)",
+    r"|aren't|isn't)"
 )
 # A letter that names something in the image: 'B mode', 'A line'.
 _NAME = re.compile(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b")
@@ -258,7 +249,7 @@ def letter_with_text(text: str, options: OptionSet) -> Reading | None:
 
 
 _NOT_AN_OPTION = re.compile(
-    r"(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
+    r"(?i)(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
     r"|stage|series|view|point|region|arrow|label|slide|part|section|patient|step|scan|table|case|area|influenza"
     r"|\b(?:plane|slice|protocol|section|view|sequence|phase|panel|group|case|patient|scanner|site|window|region|zone"
     r"|hospital|cent(?:er|re)|clinic|machine|device|vendor|system|station|room|subject|volunteer|specimen|sample|block"
@@ -266,8 +257,7 @@ _NOT_AN_OPTION = re.compile(
     r"|coil|kernel|filter|detector|position|location|row|column|quadrant|lobe|lesion|vessel|structure|marker|landmark"
     r"|appendix|chapter|exhibit|setting|mode|reader|observer|annotator)s?"
     r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient|plane|slice|series|view"
-    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z",
-    re.IGNORECASE,
+    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z"
 )
 _FREE_LETTER = re.compile(
     r"(?:(?<=[\s(\[\"',:*→=|])|(?<=\A))([A-Z])(?![A-Za-z0-9À-ɏЀ-ӿ_]|['&+/\-][A-Za-z0-9]|\.[A-Za-z])"
@@ -278,10 +268,9 @@ _CLAUSE_ENDS = re.compile(
 # The English article, not the letter.
 _ARTICLE = re.compile(r"\s+(?!and\b|or\b|to\b|through\b|it\b|is\b)(?:[a-z]|[A-Z][\w-])")
 _WEIGHED = re.compile(
-    r"\b(?:if|whether|might|may|could|can|either|or|not|nor|neither|n't|cannot|between|consider|let's|would|first"
+    r"(?i)\b(?:if|whether|might|may|could|can|either|or|not|nor|neither|n't|cannot|between|consider|let's|would|first"
     r"|maybe|perhaps|possibly|answer with|look at|examin\w+|evaluat\w+|analy[sz]\w+|check"
-    r"|nothing|no reason|(?<!at )least|doubt\w*|rul\w+ out|panel|figure)\b|n't\b|不",
-    re.IGNORECASE,
+    r"|nothing|no reason|(?<!at )least|doubt\w*|rul\w+ out|panel|figure)\b|n't\b|不"
 )
 
 
@@ -404,15 +393,14 @@ _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[{}\[\]]')
 _QUOTED = r"[\"'](?P<{}>[^\"'\n]{{1,80}})[\"']"
 # {"result": {...}}: the object that matters is inside another one.
 _WRAPPED = re.compile(
-    r"\s*(?:```[A-Za-z]*\s*)?(?:\{\s*\"(?:result|response|output|data)\"\s*:\s*(?=\{)|\[\s*(?=\{))", re.IGNORECASE
+    r"(?i)\s*(?:```[A-Za-z]*\s*)?(?:\{\s*\"(?:result|response|output|data)\"\s*:\s*(?=\{)|\[\s*(?=\{))"
 )
 _ANSWER_KEY = re.compile(
-    r"[\"'](?:(?:final|correct|best|my|the|model|predicted|user)[_ ])?"
+    r"(?i)[\"'](?:(?:final|correct|best|my|the|model|predicted|user)[_ ])?"
     r"(?:selected|selection|choice|answer|pick|picked|chosen|prediction|predicted|decision|verdict|response|result"
     r"|final|correct)(?:[_ ](?:option|answer|choice|letter|label|text|value|key|id))?[\"']\s*:\s*"
     rf"(?:{_QUOTED.format('told')}|\[\s*{_QUOTED.format('alone')}\s*\]"
-    rf"|\{{\s*[\"'](?:letter|option|label|id|choice|key|answer)[\"']\s*:\s*{_QUOTED.format('inner')})",
-    re.IGNORECASE,
+    rf"|\{{\s*[\"'](?:letter|option|label|id|choice|key|answer)[\"']\s*:\s*{_QUOTED.format('inner')})"
 )
 _WHOLE = re.compile(r"\s*(?:```[A-Za-z]*\s*)?[{\[].*[}\]]\s*(?:```)?\s*\Z", re.DOTALL)
 _JUDGED = (
@@ -421,20 +409,17 @@ _JUDGED = (
 )
 _VALUE = r"(?P<value>true|false|null|none|\d{1,3}(?:\.\d{1,12})?(?![\w.])%?|\"[^\"\n]{0,80}\"|'[^'\n]{0,80}')"
 _PAIR = re.compile(
-    rf"(?P<quote>[\"']?)(?P<key>\w[^\"'{{}}\[\],:\n]{{0,60}})(?P=quote)\s*:\s*"
-    rf"(?:\{{\s*[\"']{_JUDGED}[\"']\s*:\s*)?{_VALUE}",
-    re.IGNORECASE,
+    rf"(?i)(?P<quote>[\"']?)(?P<key>\w[^\"'{{}}\[\],:\n]{{0,60}})(?P=quote)\s*:\s*"
+    rf"(?:\{{\s*[\"']{_JUDGED}[\"']\s*:\s*)?{_VALUE}"
 )
 _ENTRY = re.compile(
-    r"[\"'](?:option|letter|choice|label|id|name|key)[\"']\s*:\s*[\"'](?P<key>[^\"'\n]{1,60})[\"']\s*,\s*"
-    rf"(?:[\"']text[\"']\s*:\s*[\"'][^\"'\n]{{0,60}}[\"']\s*,\s*)?[\"']{_JUDGED}[\"']\s*:\s*{_VALUE}",
-    re.IGNORECASE,
+    r"(?i)[\"'](?:option|letter|choice|label|id|name|key)[\"']\s*:\s*[\"'](?P<key>[^\"'\n]{1,60})[\"']\s*,\s*"
+    rf"(?:[\"']text[\"']\s*:\s*[\"'][^\"'\n]{{0,60}}[\"']\s*,\s*)?[\"']{_JUDGED}[\"']\s*:\s*{_VALUE}"
 )
 # {"id": "A", "text": "Noise"}: an option as it was given
 _ID = re.compile(
-    r"[\"'](?:id|letter|label|choice|option|key)[\"']\s*:\s*[\"']([A-Z])[\"']\s*,\s*[\"'](?:text|label|description|value|name"
-    r"|content)[\"']\s*:",
-    re.IGNORECASE,
+    r"(?i)[\"'](?:id|letter|label|choice|option|key)[\"']\s*:\s*[\"']([A-Z])[\"']\s*,\s*[\"'](?:text|label|description|value|name"
+    r"|content)[\"']\s*:"
 )
 _TRUE = frozenset({"yes", "true", "correct", "right", "✓", "✔", "✅"})
 _FALSE = frozenset({"no", "false", "incorrect", "wrong", "", "✗", "✘", "❌"})
@@ -503,13 +488,12 @@ def _selected(text: str, options: OptionSet) -> Reading | None:
 
 def _depths(text: str) -> list[int]:
     """How many brackets are open at each character, those inside strings not counted."""
-    depths, position, depth = [0] * len(text), 0, 0
+    depths: list[int] = []
+    depth = 0
     for token in _TOKEN.finditer(text):
-        depths[position : token.start()] = [depth] * (token.start() - position)
-        position = token.start()
+        depths += [depth] * (token.start() - len(depths))
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
-    depths[position:] = [depth] * (len(text) - position)
-    return depths
+    return depths + [depth] * (len(text) - len(depths))
 
 
 def _option(key: str, options: OptionSet) -> str | None:

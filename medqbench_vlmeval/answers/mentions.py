@@ -9,62 +9,54 @@ from medqbench_vlmeval.answers.options import SEVERAL, YES_OR_NO, OptionSet, Rea
 from medqbench_vlmeval.answers.plain import sentences
 
 _CLAUSE = re.compile(
-    r"[.;:!?\n]|\bbut\b|\bhowever\b|\binstead(?! of)\b|\brather(?! than)\b|\bwhile\b|\balthough\b|\bso\b"
+    r"(?i)[.;:!?\n]|\bbut\b|\bhowever\b|\binstead(?! of)\b|\brather(?! than)\b|\bwhile\b|\balthough\b|\bso\b"
     r"|\band (?:should|must|needs?|has to|therefore|thus|it|instead|hence)\b|\b(?:suggests?|indicates?|points? to"
-    r"|leaves?|confirms?|means|implies)\b|不过|但|而是|主要|, (?:it|there|I|the|this) ",
-    re.IGNORECASE,
+    r"|leaves?|confirms?|means|implies)\b|不过|但|而是|主要|, (?:it|there|I|the|this) "
 )
 _NEGATOR = re.compile(
-    r"\b(?:no|not(?! only)|without|never|neither|nor|cannot|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?"
+    r"(?i)\b(?:no|not(?! only)|without|never|neither|nor|cannot|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?"
     r"|rather than|instead of|rul(?:e|es|ed|ing) out"
     r"|exclud\w+|wrong to (?:call|say|speak)|unlike|than|compared (?:to|with)|as opposed to|less|absent|avoid\w*"
-    r"|opposed to|no need to|kein\w*|sans|sin|нет|без)\b|n't\b|没有|沒有|无|無|不是|并非|不",
-    re.IGNORECASE,
+    r"|opposed to|no need to|kein\w*|sans|sin|нет|без)\b|n't\b|没有|沒有|无|無|不是|并非|不"
 )
-_IDIOM = re.compile(r"\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\s*[),;])", re.IGNORECASE)
+_IDIOM = re.compile(r"(?i)\bno (?:doubt|question)\b|\bnot only\b|[(:]\s*no\b(?=\s*[),;])")
 # What takes back an option that is a negation itself: 'not a case of no blur'.
 _NOT_NONE = re.compile(
-    r"(?:\b(?:not|nor|neither|never|hardly|rather than|instead of|cannot|wrong to)|n't)\s+"
-    r"(?:(?:simply|just|merely|really|exactly|an?|the|case|of|one|option|speak|call|it|this|say|at|all)\s+){0,6}[\"'(]*\Z",
-    re.IGNORECASE,
+    r"(?i)(?:\b(?:not|nor|neither|never|hardly|rather than|instead of|cannot|wrong to)|n't)\s+"
+    r"(?:(?:simply|just|merely|really|exactly|an?|the|case|of|one|option|speak|call|it|this|say|at|all)\s+){0,6}[\"'(]*\Z"
 )
 # Negations that say that something is not there, in contrast to 'not merely', 'rather than'.
 _THERE_IS_NO = re.compile(
-    r"(?:\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?)|(?:n't|\bnot)\s+(?:see|show|have"
-    r"|exhibit|contain|any|display|suffer)\w*)\b(?!\s+(?:need|longer))[^.;:]*\Z",
-    re.IGNORECASE,
+    r"(?i)(?:\b(?:no|without|free (?:of|from)|absence of|lack(?:s|ing)?(?: of)?)|(?:n't|\bnot)\s+(?:see|show|have"
+    r"|exhibit|contain|any|display|suffer)\w*)\b(?!\s+(?:need|longer))[^.;:]*\Z"
 )
 _HEDGE = re.compile(
-    r"\b(?:if|whether|might|may|could|possibly|perhaps|either|or|options? (?:are|is|include|such as|like)"
+    r"(?i)\b(?:if|whether|might|may|could|possibly|perhaps|either|or|options? (?:are|is|include|such as|like)"
     r"|considering|consider (?!(?:this|the|it)\b)|such as|(?:to|I) (?:determine|tell|assess)"
     r"|types? of \w+ such as|e\.g|candidates?|between"
     r"(?!.{0,100}\b(?:is|are|was|were|shows?|looks?|appears?|seen|has|have)\b)"
-    r"|check(?:ing)? for|look(?:ing)? for)\b|是否|可能",
-    re.IGNORECASE,
+    r"|check(?:ing)? for|look(?:ing)? for)\b|是否|可能"
 )
 _DENIED_AFTER = re.compile(
-    r"\s*(?:artifacts?|artefacts?|is|are|was|were|does|do|did|can|could|cannot|seems?|appears?|would be"
+    r"(?i)\s*(?:artifacts?|artefacts?|is|are|was|were|does|do|did|can|could|cannot|seems?|appears?|would be"
     r"|degradation)?\s*(?:also |clearly |simply |to be |be |is |are )?"
     r"(?:not(?! only)\b|n't\b|isn't|aren't|doesn't|absent|ruled out|excluded|unlikely|no\b(?=[.,;\n]|$)|cannot"
-    r"|incorrect|wrong|✗|❌)|\s*\(\s*(?:no|not|absent)\s*\)|\s*[:\-]\s*(?:no\b|not\b|none\b|absent|✗|❌)|\s*(?:不|没有)",
-    re.IGNORECASE,
+    r"|incorrect|wrong|✗|❌)|\s*\(\s*(?:no|not|absent)\s*\)|\s*[:\-]\s*(?:no\b|not\b|none\b|absent|✗|❌)|\s*(?:不|没有)"
 )
 _LISTING = re.compile(
-    r"[\s,]*(?:(?:or|nor|and|any|visible|significant|obvious|apparent|noticeable|clear|severe|mild|image"
-    r"|merely)\b[\s,]*)*\Z",
-    re.IGNORECASE,
+    r"(?i)[\s,]*(?:(?:or|nor|and|any|visible|significant|obvious|apparent|noticeable|clear|severe|mild|image"
+    r"|merely)\b[\s,]*)*\Z"
 )
 _VERB_AFTER = re.compile(
-    r"\s+(?:is|are|can be|appears?|seems?|remains?|was|were|dominates?|exists?)\b(?!\s+(?:not|absent))", re.IGNORECASE
+    r"(?i)\s+(?:is|are|can be|appears?|seems?|remains?|was|were|dominates?|exists?)\b(?!\s+(?:not|absent))"
 )
 # 'No noise can be seen' says that there is none.
 _PERCEIVED = re.compile(
-    r"(?:\s+\w+ly)?\s+(?:can|could|may|might)\s+(?:also\s+|clearly\s+|really\s+)?be\s+(?:\w+ly\s+)?(?:seen|observed|detected|noted|found|identified"
+    r"(?i)(?:\s+\w+ly)?\s+(?:can|could|may|might)\s+(?:also\s+|clearly\s+|really\s+)?be\s+(?:\w+ly\s+)?(?:seen|observed|detected|noted|found|identified"
     r"|made out|discerned|appreciated|recogni[sz]ed|visuali[sz]ed|perceived|noticed)\b"
-    r"(?![^.;\n]{0,60}\b(?:if|when|typically|often|other|such|some)\b)",
-    re.IGNORECASE,
+    r"(?![^.;\n]{0,60}\b(?:if|when|typically|often|other|such|some)\b)"
 )
-_MAY = re.compile(r"\s+(?:may|might)\b", re.IGNORECASE)
+_MAY = re.compile(r"(?i)\s+(?:may|might)\b")
 # What follows a term that is explained, or a question: 'blur means ...', 'noise is often ...', 'ringing?'.
 _EXPLAINED_OR_ASKED = re.compile(
     r"[^.!;:,\n]{0,50}\?|\s+(?:means|refers to|stands for|is defined|would|might|may|could|can|typically|usually|often"
@@ -75,30 +67,25 @@ _NONE_AT_ALL = re.compile(
 )
 _ALTERNATIVES = re.compile(r"\s*(?:,?\s*or|and/or|to|/|-|vs\.?|versus)\s*(?:an? |even )?")
 _OR_ANOTHER = re.compile(r"\s*(?:,\s*)?or\s(?!\s*(?:other|similar))")
-_JOINED = re.compile(r"\s*(?:,|,?\s*and|,?\s*or|/)\s*", re.IGNORECASE)
+_JOINED = re.compile(r"(?i)\s*(?:,|,?\s*and|,?\s*or|/)\s*")
 _QUALITIES = (("good",), ("fair",), ("poor",), ("bad",), ("excellent",), ("acceptable",), ("high",), ("low",))
 # 'good' as a verdict, not as in 'good contrast'.
 _GOOD_AFTER = re.compile(
-    r"\s+(?!quality|image|overall|enough|for|and|but|with|because|as|since|in|diagnostic|condition|level|due"
-    r"|rather|category|than|based|given|according|in|when|so|despite|without|throughout)[A-Za-z]",
-    re.IGNORECASE,
+    r"(?i)\s+(?!quality|image|overall|enough|for|and|but|with|because|as|since|in|diagnostic|condition|level|due"
+    r"|rather|category|than|based|given|according|in|when|so|despite|without|throughout)[A-Za-z]"
 )
 _NO_SUCH = re.compile(
-    r"\b(?:no|without(?: any)?|free (?:of|from)|n't (?:see|show|contain|have|exhibit)(?: any)?)\s+(?:(?:visible"
+    r"(?i)\b(?:no|without(?: any)?|free (?:of|from)|n't (?:see|show|contain|have|exhibit)(?: any)?)\s+(?:(?:visible"
     r"|obvious|significant|apparent|noticeable|evident|clear|major|discernible|detectable|image|quality|signs? of"
-    r"|evidence of|any|other)\s+)*"
-    r"(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b",
-    re.IGNORECASE,
+    r"|evidence of|any|other)\s+)*(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b"
 )
 # What only looks like an option: 'similar to CT', 'might suggest CT'.
 _LIKE = re.compile(
-    r"(?:\b(?:similar(?:ity|ities)?|close|comparable|akin|resemblance|superficially)\b[^.;,:]{0,20}\s(?:to|with)"
+    r"(?i)(?:\b(?:similar(?:ity|ities)?|close|comparable|akin|resemblance|superficially)\b[^.;,:]{0,20}\s(?:to|with)"
     r"|\b(?:resembl\w+|reminiscent of|mimic\w*|mistaken for|confused with|reminds? (?:me|one|us) of"
     r"|(?:looks?|looked|looking|appears?) (?:a (?:bit|little) |somewhat |rather |much |superficially )?like"
     r"|(?:might|may|could|would|can)\s+(?:at first\s+|\w+ly\s+)?(?:suggest|indicate|point to|imply|look like"
-    r"|pass for|hint at)))"
-    r"\s+(?:an?|the|some|of)?\s*(?:\w+\s+){0,2}\Z|(?:像|类似于?|類似|近似于?)\s*\Z",
-    re.IGNORECASE,
+    r"|pass for|hint at)))\s+(?:an?|the|some|of)?\s*(?:\w+\s+){0,2}\Z|(?:像|类似于?|類似|近似于?)\s*\Z"
 )
 _NEGATIONS = (("no",), ("not",), ("none",))
 
@@ -220,7 +207,7 @@ def _reaches(between: str, span: re.Match[str], near: list[re.Match[str]], after
 
 REFUSAL = "refusal"
 _REFUSAL = re.compile(
-    r"(?:sorry|apologi[sz]e|unfortunately)[^.\n]{0,80}?(?:can't|cannot|unable|not able|can not|couldn't|won't"
+    r"(?i)(?:sorry|apologi[sz]e|unfortunately)[^.\n]{0,80}?(?:can't|cannot|unable|not able|can not|couldn't|won't"
     r"|don't|no image|not possible)"
     r"|\b(?:I|we)\s*(?:am |'m |'re )?(?:really |still )?(?:cannot|can't|can not|unable to|not able to|don't"
     r"|do not|won't|not comfortable|not qualified|haven't|not in a position)\s*(?:to |be |really |feel |have "
@@ -233,40 +220,34 @@ _REFUSAL = re.compile(
     r"|\b(?:cannot|can't|could not) be (?:determined|answered|assessed)|\b(?:not sure|unsure|unclear"
     r"|hard to (?:say|tell)|difficult to (?:say|tell|determine)|impossible to|insufficient|unknown\b)"
     r"|^cannot (?:determine|answer|tell)|^unable to|抱歉|对不起|無法|无法(?:判断|确定|提供|识别|回答|分析|看)"
-    r"|不能(?:提供|判断|确定)|不确定|申し訳|できません",
-    re.IGNORECASE,
+    r"|不能(?:提供|判断|确定)|不确定|申し訳|できません"
 )
-_DESPITE = re.compile(r"\b(?:but|however|nevertheless|nonetheless|that said|still)\b[, ]*", re.IGNORECASE)
-_CONCESSION = re.compile(r"(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z", re.IGNORECASE)
+_DESPITE = re.compile(r"(?i)\b(?:but|however|nevertheless|nonetheless|that said|still)\b[, ]*")
+_CONCESSION = re.compile(r"(?i)(?:^|[.\n]\s*)(?:while|although|though|even though)\b[^.\n]{0,20}\Z")
 _CONCLUDING = re.compile(
-    r"\b(?:therefore|thus|so|hence|overall|in conclusion|in summary|to sum up|to summarize|conclusion"
+    r"(?i)\b(?:therefore|thus|so|hence|overall|in conclusion|in summary|to sum up|to summarize|conclusion"
     r"|consequently|actually|ultimately|best described|(?:strongly |clearly |most )?(?:indicat|suggest)\w*"
-    r"|consistent with|points? to|characteristic of|confirm\w*|classified as|wait|on balance)\b|因此|所以|综上|总之",
-    re.IGNORECASE,
+    r"|consistent with|points? to|characteristic of|confirm\w*|classified as|wait|on balance)\b|因此|所以|综上|总之"
 )
 _MAIN = re.compile(
-    r"\b(?:primar(?:y|ily)|main(?:ly)?|dominant|predominant(?:ly)?|principal(?:ly)?|most (?:likely|prominent"
-    r"|significant|noticeable|obvious|evident)|major|mostly|chief(?:ly)?|best (?:described|characterized))\b|主要",
-    re.IGNORECASE,
+    r"(?i)\b(?:primar(?:y|ily)|main(?:ly)?|dominant|predominant(?:ly)?|principal(?:ly)?|most (?:likely|prominent"
+    r"|significant|noticeable|obvious|evident)|major|mostly|chief(?:ly)?|best (?:described|characterized))\b|主要"
 )
 _LEADING_SAID = re.compile(
-    rf"\W*(?:(?:well|oh|of course|sure|certainly|so|ok|okay|hmm|absolutely|indeed|based on[^,.\n]{{0,40}}"
+    rf"(?i)\W*(?:(?:well|oh|of course|sure|certainly|so|ok|okay|hmm|absolutely|indeed|based on[^,.\n]{{0,40}}"
     rf"|in this image|in the image|looking (?:at|closely)[^,.\n]{{0,30}}),?\s+)?"
-    rf"({YES_OR_NO})(?![^\W_一-鿿぀-ヿ가-힣])",
-    re.IGNORECASE,
+    rf"({YES_OR_NO})(?![^\W_一-鿿぀-ヿ가-힣])"
 )
 _ASIDE_SAID = re.compile(
-    r"(?:[,:;?]|\bthat|\bdefinitely|\bclearly|\bprobably|\babsolutely|\bis|\bbut)\s+(yes|no)\s*(?:[,.!;]|\Z)",
-    re.IGNORECASE,
+    r"(?i)(?:[,:;?]|\bthat|\bdefinitely|\bclearly|\bprobably|\babsolutely|\bis|\bbut)\s+(yes|no)\s*(?:[,.!;]|\Z)"
 )
-_LONE_SAID = re.compile(r"\W*(yes|no|yep|nope)\W*\Z", re.IGNORECASE)
+_LONE_SAID = re.compile(r"(?i)\W*(yes|no|yep|nope)\W*\Z")
 _OTHER_SAID = re.compile(
-    r"(?:\s*(?:/|\||,|and|or)?\s*|\W{0,5}(?:and|or)\W{0,3})(yes|no)\b(?!\s+(?:doubt|question|problem))", re.IGNORECASE
+    r"(?i)(?:\s*(?:/|\||,|and|or)?\s*|\W{0,5}(?:and|or)\W{0,3})(yes|no)\b(?!\s+(?:doubt|question|problem))"
 )
 _NO_MEANS_NOTHING = re.compile(
-    r"\W*no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|matter|doubt"
-    r"|need|one|thoughts?|conclusion|definit\w+|data|response)\b",
-    re.IGNORECASE,
+    r"(?i)\W*no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|matter|doubt"
+    r"|need|one|thoughts?|conclusion|definit\w+|data|response)\b"
 )
 _SHORT_REPLY = 500
 _LONGEST_YES_NO = 60

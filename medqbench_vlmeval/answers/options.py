@@ -173,7 +173,7 @@ def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str] | None:
     branches = []
     for letter, words in sorted(distinct.items(), key=lambda item: -len(" ".join(item[1]))):
         pattern = _phrase(words)
-        loose = re.compile(rf"(?:{pattern})\Z", re.IGNORECASE)
+        loose = re.compile(rf"(?i)(?:{pattern})\Z")
         if any(other != letter and loose.match(" ".join(own)) for other, own in distinct.items()):
             pattern = _phrase(words, spell=False)
         elif len(words) == 2 and _NOUNS.match(words[1]) and words[0] not in _NEGATIONS:
@@ -232,20 +232,18 @@ REACH = 300
 
 _OPENERS = rf"[\s\"'(\[{{<:=>\-→#|,.•✅✔👉☑{OPEN}]"
 _FILLER = re.compile(
-    rf"(?:{_OPENERS}|(?:(?:most|more) (?:likely|probably|appropriate|accurate)|the|option|choice|letter|answer"
+    rf"(?i)(?:{_OPENERS}|(?:(?:most|more) (?:likely|probably|appropriate|accurate)|the|option|choice|letter|answer"
     rf"|label|likely|probably|perhaps"
     r"|maybe|clearly|definitely|indeed|therefore|thus|then|hence|still|simply|just|actually|in fact|it's|it is"
     r"|it must be|it would be|this is|that is|that's|that would be|is|be|either way"
     r"|opción|opção|opzione|letra|lettre|lettera|буква|вариант|la|l'|die|der|o|a letra|الخيار|الحرف)(?![^\W\d_])"
-    r"|选项|選項|选择|選擇|选|選|是|为|為|옵션|オプション|選択肢)+",
-    re.IGNORECASE,
+    r"|选项|選項|选择|選擇|选|選|是|为|為|옵션|オプション|選択肢)+"
 )
 _TEXT_FILLER = re.compile(
-    rf"(?:{_OPENERS}|(?:an?|the|there (?:is|are)|it (?:is|shows|has)|this is|that|with|some|of|by|as|due to|image"
+    rf"(?i)(?:{_OPENERS}|(?:an?|the|there (?:is|are)|it (?:is|shows|has)|this is|that|with|some|of|by|as|due to|image"
     rf"|shows|has|is|are"
     r"|likely|probably|most|mainly|primarily|clearly|definitely|visible|significant|noticeable|presence of|affected by"
-    r"|degraded by|caused by)(?![^\W\d_]))+",
-    re.IGNORECASE,
+    r"|degraded by|caused by)(?![^\W\d_]))+"
 )
 _LETTER = re.compile(r"([A-Za-z])(?![A-Za-z0-9À-ɏЀ-ӿ_]|['&+\-][A-Za-z0-9]|-\w|\.[a-z]|\+\+|#)")
 _SLASHED = re.compile(r"([A-Z])\s*(?:/|&|\+)\s*([A-Z])(?![A-Za-z0-9])")
@@ -267,25 +265,23 @@ _NEW_SUBJECT = (
     r"|it|best|due|looks?|represents?|describes?|refers?)\b)(?!\s*(?:不|都不|错|is|:))"
 )
 _FURTHER = re.compile(rf"{_JOINED}([A-HJ-Z])(?![A-Za-z0-9]|'|-\w)(?!\s*(?:and|&|,)\s*[A-Z]\s+are\b){_NEW_SUBJECT}")
-_NOT = re.compile(r"\s*(?:not|neither|nor|none of|no option|nothing|isn't|never)\b", re.IGNORECASE)
-_BOTH = re.compile(r"\s*(?:both|either|all of|all the|multiple|any of|a combination|two)\b", re.IGNORECASE)
-_YES_OR_NO = re.compile(rf"({YES_OR_NO})", re.IGNORECASE)
+_NOT = re.compile(r"(?i)\s*(?:not|neither|nor|none of|no option|nothing|isn't|never)\b")
+_BOTH = re.compile(r"(?i)\s*(?:both|either|all of|all the|multiple|any of|a combination|two)\b")
+_YES_OR_NO = re.compile(rf"(?i)({YES_OR_NO})")
 _YES_OR_NO_END = re.compile(
     rf"\s*(?:\Z|[.,;:!)\]\"'}}\n(→{CLOSE}-])|\s+(?:because|since|as|there|it|wait|indeed|the)\b"
 )
-_YES_AND_NO = re.compile(r"\s*(?:/|,|and|or)\s*(?:no|yes)\b", re.IGNORECASE)
+_YES_AND_NO = re.compile(r"(?i)\s*(?:/|,|and|or)\s*(?:no|yes)\b")
 _NO_REPLY = re.compile(
-    r"no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|clear|matter"
-    r"|doubt|need|one|thoughts?|conclusion|definit\w+|data|response)\b",
-    re.IGNORECASE,
+    r"(?i)no[ ,]+(?:idea|answer|problem|worries|way|image|clue|information|options?|opinion|comment|clear|matter"
+    r"|doubt|need|one|thoughts?|conclusion|definit\w+|data|response)\b"
 )
 _TEXT_AND = re.compile(
-    r"\s*(?:,?\s*(?:and/or|and|or|as well as|along with|plus|with)|[,/&+、]|和|或|与)\s*(?:also |some |the |an? )*",
-    re.IGNORECASE,
+    r"(?i)\s*(?:,?\s*(?:and/or|and|or|as well as|along with|plus|with)|[,/&+、]|和|或|与)\s*(?:also |some |the |an? )*"
 )
 _ITEM_GAP = re.compile(r"[ \t]*[).:\-,(→=]*[ \t]*[\"']?")
 _CUT_WORD = re.compile(r"\w{1,60}\Z")
-_NAMING = re.compile(r"^(?:the )?(?:option|choice|answer|letter|ans)[\s(\[:.=\"']+(?=[A-Za-z]\Z)", re.IGNORECASE)
+_NAMING = re.compile(r"(?i)^(?:the )?(?:option|choice|answer|letter|ans)[\s(\[:.=\"']+(?=[A-Za-z]\Z)")
 
 
 @dataclass(frozen=True)
@@ -433,3 +429,12 @@ def read_whole(text: str, options: OptionSet) -> Reading | None:
         return read_whole(text.split()[0], options)
     part = options.part(text)
     return Reading(part) if part is not None else None
+
+
+def read_item(line: str, options: OptionSet) -> Reading | None:
+    """Read a line that is one option with its letter: 'B. Noise'."""
+    line = line.strip().strip('-•>✅✔👉 (["')
+    reading = letter_at(line, 0, options) if line else None
+    if reading is None or reading.letter is None:
+        return None
+    return reading if own_text_at(line, 1, options) == reading.letter and len(line) < 60 else None

@@ -35,9 +35,8 @@ _LINE_END = re.compile("\r\n?|[\u2028\u2029\u0085]|_x000[AD]_")
 _ESCAPED_CONTROL = re.compile(r"_x00[01][0-9A-Fa-f]_")
 # Words that are struck through are taken back. A tilde with a blank inside, as in 'well~~ B', strikes nothing.
 _STRUCK = re.compile(
-    r"(?<!~)~~(?=[^\s~])[^~\n]{1,300}(?<=[^\s~])~~(?!~)|<(?P<tag>del|s|strike)>[^<>\n]{0,300}</(?P=tag)>"
-    "|(?:[^\n\u0335\u0336][\u0335\u0336])+",
-    re.IGNORECASE,
+    r"(?i)(?<!~)~~(?=[^\s~])[^~\n]{1,300}(?<=[^\s~])~~(?!~)|<(?P<tag>del|s|strike)>[^<>\n]{0,300}</(?P=tag)>"
+    "|(?:[^\n\u0335\u0336][\u0335\u0336])+"
 )
 
 
@@ -64,13 +63,7 @@ def may_say(text: str, stems: Iterable[str]) -> bool:
     It spares patterns that begin with one of the stems, a hundred times as slow, the texts without any. Other
     scripts have letters that match ASCII ones in a pattern, so that only ASCII texts are sure.
     """
-    if not text.isascii():
-        return True
-    lower = text.lower()
-    for stem in stems:  # noqa: SIM110 - any() takes twice the time of this search
-        if stem in lower:
-            return True
-    return False
+    return not text.isascii() or any(map(text.lower().__contains__, stems))
 
 
 # Long runs would make 'skip the blanks' patterns quadratic, and tell a reader nothing.
@@ -165,16 +158,14 @@ _TAGS = (
     rf"<\|?/?\|?(?:{_THOUGHT})\|?>|◁/?think▷|\[/?THINK\]|<unused9[45]>|<\|(?:begin|end)_of_thought\|>"
     r"|<\|channel\|>(?:analysis|final)(?:<\|message\|>)?"
 )
-_CLOSING = re.compile(r"/|95>|<\|end_|final", re.IGNORECASE)
+_CLOSING = re.compile(r"(?i)/|95>|<\|end_|final")
 _ANSWER_TAG = re.compile(
-    rf"(?P<tag>{_TAGS}|<\|?/?\|?analysis\|?>|\A\s*#+[ \t]*Thinking\b|^#+[ \t]*Final Response[ \t:*]*$)",
-    re.IGNORECASE | re.MULTILINE,
+    rf"(?im)(?P<tag>{_TAGS}|<\|?/?\|?analysis\|?>|\A\s*#+[ \t]*Thinking\b|^#+[ \t]*Final Response[ \t:*]*$)"
 )
 # A tag in quotes, or one that is called a tag, is spoken about: judges quote the tags of the answers that they read.
 _JUDGE_TAG = re.compile(
-    rf"(?:(?P<quote>[`\"'“‘])(?=(?:{_TAGS})[`\"'”’]))?(?P<tag>{_TAGS})"
-    r"(?P<named>[`\"'”’]?\s{0,2}(?:tags?|blocks?|sections?|tokens?|markers?|elements?)\b)?",
-    re.IGNORECASE,
+    rf"(?i)(?:(?P<quote>[`\"'“‘])(?=(?:{_TAGS})[`\"'”’]))?(?P<tag>{_TAGS})"
+    r"(?P<named>[`\"'”’]?\s{0,2}(?:tags?|blocks?|sections?|tokens?|markers?|elements?)\b)?"
 )
 
 
@@ -219,20 +210,17 @@ def without_thoughts(text: str) -> str | None:
 
 
 _END = re.compile(
-    r"<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return|eos)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
-    r"|\[/?INST\]|<\|user\|>|<｜User｜>",
-    re.IGNORECASE,
+    r"(?i)<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return|eos)\|>|</s>|<eos>|<end_of_turn>|<｜end▁of▁sentence｜>"
+    r"|\[/?INST\]|<\|user\|>|<｜User｜>"
 )
 _ECHO = re.compile(
-    r"\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)\s*){0,3}"
+    r"(?i)\s*(?:(?:<s>|<bos>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>)\s*){0,3}"
     r"(?:\[INST\]|<\|(?:user|system)\|>|<\|im_start\|>\s*(?:user|system)|<start_of_turn>\s*user|<｜User｜>"
-    r"|<\|start_header_id\|>\s*(?:user|system)|<\|start\|>(?:user|system|developer))",
-    re.IGNORECASE,
+    r"|<\|start_header_id\|>\s*(?:user|system)|<\|start\|>(?:user|system|developer))"
 )
 _REPLY_STARTS = re.compile(
-    r"\[/INST\]|<\|assistant\|>|<\|im_start\|>\s*assistant|<start_of_turn>\s*model|<｜Assistant｜>"
-    r"|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|start\|>assistant",
-    re.IGNORECASE,
+    r"(?i)\[/INST\]|<\|assistant\|>|<\|im_start\|>\s*assistant|<start_of_turn>\s*model|<｜Assistant｜>"
+    r"|<\|start_header_id\|>\s*assistant\s*<\|end_header_id\|>|<\|start\|>assistant"
 )
 _ASSISTANT = re.compile(
     r"<\|im_start\|>\s*assistant|<start_of_turn>\s*model|\[/INST\]"
@@ -248,16 +236,15 @@ _NEXT_TURN = re.compile(
 # Headings under which a reply may restate its own task as well as make up a new one: the text before them is the
 # answer only where it holds one.
 _NEXT_TASK = re.compile(
-    r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:(?:Your|New|Next|Second|Another|Follow-?up)[ \t]+)"
+    r"(?im)^[ \t]*(?:#+[ \t]*)?(?:\*\*)?(?:(?:(?:Your|New|Next|Second|Another|Follow-?up)[ \t]+)"
     r"(?:task|question|problem|exercise|instruction)s?\b"
     r"|(?:Question|Problem|Exercise|Task|Example|Instruction)[ \t]*\d+\b|Q\d+[ \t]*[:.)]"
     r"|(?:#+[ \t]*)(?:Question|Task|Problem|Exercise|Instruction)s?\b"
     r"|(?:Task|Instructions?|Problem|Exercise)[ \t]*(?:\*\*)?:"
     r"|(?:Using|Based on|Given|Look at|For|Considering) the (?:same |above |given |following )?(?:image|picture|scan)"
-    r"(?: above| again)?,[^\n]{0,40}\b(?:answer|choose|select|describe|identify|determine)\b)",
-    re.MULTILINE | re.IGNORECASE,
+    r"(?: above| again)?,[^\n]{0,40}\b(?:answer|choose|select|describe|identify|determine)\b)"
 )
-_ANSWERED = re.compile(r"^[ \t]*(?:#+[ \t]*)?(?:\*\*)?A(?:nswer|ns)?[ \t]*(?:\*\*)?:", re.MULTILINE | re.IGNORECASE)
+_ANSWERED = re.compile(r"(?im)^[ \t]*(?:#+[ \t]*)?(?:\*\*)?A(?:nswer|ns)?[ \t]*(?:\*\*)?:")
 _PREAMBLE = re.compile(r"\s*(?:A chat between|SYSTEM[ \t]*:|System[ \t]*:)")
 # A question with its answer: 'Q: Which degradation? / A: B'.
 _REPLIED = re.compile(r"\s*Q\d*[ \t]*:[^\n]{0,600}\n[ \t]*A\d*[ \t]*:([^\n]+)\Z")
@@ -294,6 +281,11 @@ def after_reply_token(text: str) -> str:
 def without_tokens(text: str) -> str:
     """Remove the special tokens of chat templates."""
     return _SPECIAL.sub(" ", text) if "<" in text or "[" in text else text
+
+
+def readable(text: str) -> str:
+    """An answer part without tokens and struck-out words, folded to plain letters, and not too long."""
+    return without_struck(fold(shorten(without_tokens(text))))
 
 
 def turns(text: str) -> tuple[str, ...]:
@@ -333,8 +325,8 @@ def _before_made_up_turns(text: str) -> str:
 # Two private-use characters (``clean`` has taken them out of the reply) around what was marked as the answer.
 OPEN, CLOSE = "\ue000", "\ue001"
 _TAG = r"answers?|final[_ -]?answers?|choice|option|conclusion|final|result|solution"
-_TAG_OPEN = re.compile(rf"<\s*(?:{_TAG})\s*>|<\|begin_of_box\|>|\[ANSWER\]", re.IGNORECASE)
-_TAG_CLOSE = re.compile(rf"<\s*/\s*(?:{_TAG})\s*>|<\|end_of_box\|>|\[/ANSWER\]", re.IGNORECASE)
+_TAG_OPEN = re.compile(rf"(?i)<\s*(?:{_TAG})\s*>|<\|begin_of_box\|>|\[ANSWER\]")
+_TAG_CLOSE = re.compile(rf"(?i)<\s*/\s*(?:{_TAG})\s*>|<\|end_of_box\|>|\[/ANSWER\]")
 _BOX = re.compile(r"\\*(?:frame|f)?(?:\bb?oxed|box)\s*\{")
 _BOX_REACH = 300
 _FENCE = re.compile(r"```[A-Za-z]*")
@@ -344,7 +336,7 @@ _LATEX_TEXT = re.compile(
 _LATEX_REST = re.compile(r"\\+(?:text(?:bf|rm)?|quad|displaystyle)\b|\\+[,;:! ]")
 _ESCAPE = re.compile(r"\\+(?=[\"'_*#()\[\].\-$&%])")
 _LETTERED_TAG = re.compile(
-    r"</?(?:b|strong|i|em|p|br|span|code|u|center|div|ins|li|ol|ul|sub|sup|h\d|font)\b[^<>\n]{0,80}/?>", re.I
+    r"(?i)</?(?:b|strong|i|em|p|br|span|code|u|center|div|ins|li|ol|ul|sub|sup|h\d|font)\b[^<>\n]{0,80}/?>"
 )
 _ENTITY = re.compile(r"&(?:nbsp|quot|amp|lt|gt|#39);")
 _ANGLED = re.compile(r"<([A-Z])>")
@@ -404,9 +396,7 @@ _VERDICT_MARKUP = (
     (re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\b"), ""),
     (re.compile(r"\\boxed\s?\{"), " boxed: {"),
     (
-        re.compile(
-            r"<(score|verdict|rating|answer|result)>\s{0,20}([^<>\n]{1,60}?)\s{0,20}</[a-z]{1,10}>", re.IGNORECASE
-        ),
+        re.compile(r"(?i)<(score|verdict|rating|answer|result)>\s{0,20}([^<>\n]{1,60}?)\s{0,20}</[a-z]{1,10}>"),
         r" \1: \2 ",
     ),
     (re.compile(r"```[a-z]{0,10}"), " "),
@@ -422,9 +412,7 @@ _VERDICT_MARKUP = (
     (re.compile(r"^[ \t]*:(?=[^:\n]*:)", re.MULTILINE), ""),
     (re.compile(r"[^\S\n]{1,}"), " "),
 )
-_DESCRIPTION_MARKUP = re.compile(
-    r"</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“”„«»‘$\\{}\[\]]+|(?<!\w)'|'(?!\w)", re.IGNORECASE | re.MULTILINE
-)
+_DESCRIPTION_MARKUP = re.compile(r"(?im)</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“”„«»‘$\\{}\[\]]+|(?<!\w)'|'(?!\w)")
 
 
 def spoken_text(reply: str) -> str | None:

@@ -1,12 +1,12 @@
-from __future__ import annotations
+"""The levels and preferences that descriptions conclude with."""
 
-import time
+from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.answers.conclusion import preference, preferred_image, quality_level
+from medqbench_vlmeval.answers.conclusion import preference, quality_level
 
 LEVELS: list[tuple[str, str | None]] = [
     ("Overall, the quality of this image is good.", "good"),
@@ -124,7 +124,6 @@ def test_the_level_that_is_stated(text: str, level: str | None) -> None:
 @pytest.mark.parametrize(("text", "image"), PREFERENCES)
 def test_the_image_that_is_preferred(text: str, image: int | str | None) -> None:
     assert preference(text) == image
-    assert preferred_image(text) == (image if isinstance(image, int) else None)
 
 
 @given(st.text())
@@ -149,9 +148,8 @@ def test_a_worse_image_means_that_the_other_is_preferred(name: tuple[str, int], 
 @pytest.mark.parametrize(
     "unit", ["quality ", "quality is ", "image is ", "not ", "a ", "good quality ", "image 1 better ", "x"]
 )
-def test_time_is_bounded_on_long_texts(unit: str) -> None:
+def test_long_texts_take_work_in_proportion(unit: str) -> None:
+    """Patterns that backtrack would need hours on these: it is enough that this returns."""
     text = unit * (100_000 // len(unit))
-    start = time.perf_counter()
-    quality_level(text)
-    preference(text)
-    assert time.perf_counter() - start < 6
+    assert quality_level(text) in ("good", None)
+    assert preference(text) in (1, None)
