@@ -83,6 +83,13 @@ _STEMS = {
 }
 
 
+TASK_TITLES = {
+    Task.PERCEPTION: "Perception",
+    Task.NO_REFERENCE: "Reasoning, no-reference",
+    Task.COMPARATIVE: "Reasoning, comparative",
+}
+
+
 def own_index(index: str, task: Task) -> str:
     """A sample's index in its own dataset: without the prefix of the part that it has in a combined one."""
     prefix = REASONING_PREFIX.get(task)

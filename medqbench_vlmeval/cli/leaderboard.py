@@ -27,20 +27,22 @@ def show(
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
     from medqbench_vlmeval.cli.options import print_json
-    from medqbench_vlmeval.report import terminal_tables
-    from medqbench_vlmeval.report.leaderboard import board as leaderboard
-    from medqbench_vlmeval.report.leaderboard.board import histories, print_histories
+    from medqbench_vlmeval.report.leaderboard import board, tables
+    from medqbench_vlmeval.report.terminal import own_console, print_table
 
     place, must_exist = (folder, True) if folder is not None else (Path("outputs"), False)
-    entries = leaderboard.own_entries(place, must_exist)
-    rows = leaderboard.rows_of(entries)
+    entries = board.own_entries(place, must_exist)
+    rows = board.rows_of(entries)
     if as_json:
-        found = leaderboard.as_json(rows)
-        print_json({**found, "history": histories(entries)} if history else found)
+        content = board.rows_to_json(rows)
+        print_json({**content, "history": board.histories_to_json(entries)} if history else content)
         return
-    terminal_tables(rows)
-    if history:
-        print_histories(entries)
+    console = own_console()
+    for task, of_task in rows.items():
+        print_table(tables.terminal_board(task, of_task), console)
+    past = board.history_table(entries) if history else None
+    if past is not None:
+        print_table(past, console)
 
 
 @app.command()
@@ -55,10 +57,10 @@ def add(
     ] = None,
 ) -> None:
     """Enter scored runs into a board; entering a run again changes nothing, a newer one replaces its row."""
-    from medqbench_vlmeval.report.leaderboard import board as leaderboard
+    from medqbench_vlmeval.report.leaderboard.board import add as add_to_board
     from medqbench_vlmeval.runs.files import scored_runs
 
-    print(leaderboard.add(board, [result.score for result in scored_runs(run_dir)], category))
+    print(add_to_board(board, [score.result for score in scored_runs(run_dir)], category))
 
 
 @app.command()
@@ -73,15 +75,15 @@ def remove(
 ) -> None:
     """Take an own row off a board; the board before is kept as leaderboard.json.bak."""
     from medqbench_vlmeval.cli.options import print_json
-    from medqbench_vlmeval.report.leaderboard import board as leaderboard
+    from medqbench_vlmeval.report.leaderboard.board import describe, entry_to_json, remove_rows
     from medqbench_vlmeval.report.text import terminal_text
 
-    backup, removed = leaderboard.remove(board, model, dataset=dataset, judge=judge, protocol=protocol, every=every)
+    backup, removed = remove_rows(board, model, dataset=dataset, judge=judge, protocol=protocol, every=every)
     if as_json:
-        print_json({"removed": removed, "backup": str(backup)})
+        print_json({"removed": [entry_to_json(entry) for entry in removed], "backup": str(backup)})
         return
     for entry in removed:
-        print(terminal_text(f"removed: {leaderboard.describe(entry)}"))
+        print(terminal_text(f"removed: {describe(entry)}"))
     print(f"the board before: {backup}")
 
 
@@ -107,48 +109,47 @@ def export(
     ] = None,
 ) -> None:
     """Merge scored runs into an OpenVLM-style JSON, or write the board as a table."""
-    from medqbench_vlmeval.report.leaderboard import board as board_export
+    from medqbench_vlmeval.report.leaderboard import tables as board_tables
+    from medqbench_vlmeval.report.leaderboard.board import boards_at
 
-    tables = {form: path for form, path in (("csv", csv), ("markdown", markdown), ("html", html)) if path is not None}
-    if openvlm is None and not tables:
+    files = {form: path for form, path in (("csv", csv), ("markdown", markdown), ("html", html)) if path is not None}
+    if openvlm is None and not files:
         raise BadInput("Nothing to export: name a file with --openvlm, --csv, --markdown or --html.")
     if openvlm is None and (model is not None or update_time):
         raise BadInput("--model and --update-time belong to --openvlm; name its file.")
-    files = [path.resolve() for path in (openvlm, *tables.values()) if path is not None]
-    if len(set(files)) < len(files):
+    targets = [path.resolve() for path in (openvlm, *files.values()) if path is not None]
+    if len(set(targets)) < len(targets):
         raise BadInput("Two of --openvlm, --csv, --markdown and --html name one file; name one for each.")
     # Everything is read and made before anything is written.
-    boards = board_export.boards_at(run_dir, task) if tables else {}
-    exports = [board_export.table_file(path, form, boards) for form, path in tables.items()]
+    boards = boards_at(run_dir, task) if files else {}
+    exports = [board_tables.export_of(path, form, boards) for form, path in files.items()]
     if openvlm is not None:
         _merge(run_dir, openvlm, model, update_time)
-    for one in exports:
-        print(board_export.write(one))
+    for export_ in exports:
+        print(board_tables.write_export(export_))
 
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="leaderboard.json, or an OpenVLM-style JSON.")],
+    file: Annotated[Path, typer.Argument(help="A board's folder, or its leaderboard.json.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check a board's file without changing it; exit code 2 where something is wrong with it."""
     from medqbench_vlmeval.cli.options import print_json
-    from medqbench_vlmeval.report.leaderboard.board import find_board
-    from medqbench_vlmeval.report.leaderboard.openvlm import check
+    from medqbench_vlmeval.report.leaderboard.board import check_board, find_board
     from medqbench_vlmeval.report.text import terminal_text
 
     path = find_board(file) or file
-    found = check(path)
+    problems, n_runs = check_board(path)
     if as_json:
-        print_json({"file": str(path), **vars(found), "problems": list(found.problems)})
+        print_json({"file": str(path), "problems": problems, "runs": n_runs})
     else:
-        for problem in found.problems:
+        for problem in problems:
             print(terminal_text(problem))
-    if found.problems:
-        raise BadInput(f"{path} ({found.kind}) has {len(found.problems)} problem(s), listed above; repair them.")
+    if problems:
+        raise BadInput(f"{path} has {len(problems)} problem(s), listed above; repair them.")
     if not as_json:
-        counts = f"models with results: {found.models}, results of MedQ-Bench: {found.results}"
-        print(f"{path}: in order ({found.kind}; {counts}).")
+        print(f"{path}: in order (own runs: {n_runs}).")
 
 
 def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:
@@ -156,11 +157,11 @@ def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:
     from medqbench_vlmeval.report.text import terminal_text
     from medqbench_vlmeval.runs.files import scored_runs
 
-    results = scored_runs(run_dir)
-    merged = openvlm.merge(file, results, model, stamp=stamp)
+    scores = scored_runs(run_dir)
+    merged = openvlm.merge(file, scores, model, stamp=stamp)
     for name, dataset in merged.members:
         print(terminal_text(f"{name}: {dataset}"))
-    apart = [result.path.name for result in results if result.score.get("comparable") is not True]
+    apart = [score.path.name for score in scores if not score.result.comparable]
     if apart:
         print(
             terminal_text(f"! not comparable with the published rows, and marked so: {', '.join(apart)}"),

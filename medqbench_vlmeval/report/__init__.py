@@ -4,10 +4,10 @@ Everything here is made from the two result files of a run, its ``_score.json`` 
 nothing here scores anything. openpyxl, rich and filelock are imported where they are used.
 """
 
-from medqbench_vlmeval.report.leaderboard.board import leaderboard_rows, update
+from medqbench_vlmeval.report.leaderboard.board import leaderboard_rows
 from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.report.standings import Row
-from medqbench_vlmeval.report.terminal import describe_data, terminal_tables
+from medqbench_vlmeval.report.terminal import describe_data
 from medqbench_vlmeval.report.workbook import write_workbook
 
 __all__ = [
@@ -15,7 +15,5 @@ __all__ = [
     "describe_data",
     "leaderboard_rows",
     "run_summary",
-    "terminal_tables",
-    "update",
     "write_workbook",
 ]

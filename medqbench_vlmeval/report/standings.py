@@ -1,15 +1,17 @@
-"""One line of a leaderboard, published or own."""
+"""One line a run, published or own: ranked, and with labels that tell runs apart."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import OVERALL, RunPart
+from medqbench_vlmeval.types import TaskRun
 
 PUBLISHED = "published"
 OWN = "own"
@@ -52,8 +54,31 @@ def reference_rows(task: Task) -> list[Row]:
     ]
 
 
-def own_row(part: RunPart) -> Row:
+def own_row(run: TaskRun | RunPart) -> Row:
     """A run's own line."""
+    if isinstance(run, RunPart):
+        return _row_of_part(run)
+    part = run.result
+    return Row(
+        task=part.task,
+        kind=BASELINE if run.baseline else OWN,
+        model=run.model,
+        values={measure: cell.value for measure, cell in part.measures.items()},
+        comparable=part.comparable,
+        not_comparable_because=part.not_comparable_because,
+        interval=part.overall.interval,
+        n=part.n,
+        dataset=part.dataset,
+        judge=None if run.settings.judge is None else run.settings.judge.name,
+        protocol=run.settings.protocol.name,
+        prompt_style=run.settings.prompt_style,
+        data_sha256=data_hash(run),
+        created=run.settings.created,
+    )
+
+
+def _row_of_part(part: RunPart) -> Row:
+    created = part.settings.get("created")
     return Row(
         task=part.task,
         kind=BASELINE if part.baseline else OWN,
@@ -68,16 +93,16 @@ def own_row(part: RunPart) -> Row:
         protocol=part.setting("protocol", "name"),
         prompt_style=part.setting("prompt", "style"),
         data_sha256=data_hash(part),
-        created=_created(part),
+        created=None if created is None else str(created),
     )
 
 
-def data_hash(part: RunPart) -> str | None:
+def data_hash(run: TaskRun | RunPart) -> str | None:
     """The sha256 of the data file; 'samples:' and that of the samples where a prediction file was all there was."""
-    if part.data.get("sha256"):
-        return str(part.data["sha256"])
-    samples = part.data.get("samples_sha256")
-    return None if samples is None else f"samples:{samples}"
+    if isinstance(run, RunPart):
+        sha256, samples = run.data.get("sha256"), run.data.get("samples_sha256")
+        return str(sha256) if sha256 else None if samples is None else f"samples:{samples}"
+    return run.data.sha256 or f"samples:{run.data.samples_sha256}"
 
 
 def by_overall(rows: Iterable[Row]) -> list[Row]:
@@ -96,43 +121,34 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=key)
 
 
-def _created(part: RunPart) -> str | None:
-    created = part.settings.get("created")
-    return None if created is None else str(created)
-
-
-# What a run is called where room is short: one line, distinct from the other runs', cut in its middle.
-
-
 _CUT = "…"
-# XML, and so an SVG, has no way to write these two.
 _HASH = 8
 # What tells two runs of one model apart, the plainest first.
-_FACTS: Sequence[Callable[[RunPart], object]] = (
-    lambda part: part.dataset,
-    lambda part: part.setting("judge", "name"),
-    lambda part: part.setting("protocol", "name"),
-    lambda part: part.setting("prompt", "style"),
-    lambda part: (data_hash(part) or "").removeprefix("samples:")[:_HASH],
-    lambda part: f"n={part.n}",
-    lambda part: part.settings.get("created"),
+_FACTS: Sequence[Callable[[Row], str | None]] = (
+    lambda row: row.dataset,
+    lambda row: row.judge,
+    lambda row: row.protocol,
+    lambda row: row.prompt_style,
+    lambda row: (row.data_sha256 or "").removeprefix("samples:")[:_HASH],
+    lambda row: f"n={row.n}",
+    lambda row: row.created,
 )
 
 
-def run_labels(parts: Sequence[RunPart], limit: int = 34) -> list[str]:
+def run_labels(runs: Sequence[TaskRun | RunPart], limit: int = 34) -> list[str]:
     """A label a run, all different, each at most ``limit`` wide (see :func:`shortened`) but for what sets it apart.
 
     Runs of one model are told apart by their dataset, judge, protocol, prompt style, data, size or date, whichever
     differs first, and by a number where nothing does.
     """
-    names = [one_line(part.model) or "unnamed" for part in parts]
+    rows = [own_row(run) for run in runs]
+    names = [one_line(row.model) or "unnamed" for row in rows]
     short = dict(zip(dict.fromkeys(names), _shortened_apart(list(dict.fromkeys(names)), limit), strict=True))
     labels: list[str] = []
-    for part, name in zip(parts, names, strict=True):
-        others = [other for other, same in zip(parts, names, strict=True) if same == name]
-        said = _apart(part, others) if len(others) > 1 else None
-        label = f"{short[name]} ({said})" if said else short[name]
-        labels.append(next(one for one in _numbered(label) if one not in labels))
+    for row, name in zip(rows, names, strict=True):
+        others = [other for other, same in zip(rows, names, strict=True) if same == name]
+        fact = _fact(row, others) if len(others) > 1 else None
+        labels.append(_free(f"{short[name]} ({fact})" if fact else short[name], labels))
     return labels
 
 
@@ -156,27 +172,22 @@ def _shortened_apart(names: Sequence[str], limit: int) -> list[str]:
     labels: list[str] = []
     for name in names:
         wider = (shortened(name, room) for room in (limit, limit + 8))
-        labels.append(next((one for one in wider if one not in labels), None) or _free(shortened(name, limit), labels))
+        labels.append(next((label for label in wider if label not in labels), _free(shortened(name, limit), labels)))
     return labels
 
 
 def _free(label: str, taken: Sequence[str]) -> str:
-    return next(one for one in _numbered(label) if one not in taken)
+    """``label``, or with the lowest number that makes it differ from what is taken."""
+    numbered = (f"{label} #{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([label], numbered) if free not in taken)
 
 
-def _numbered(label: str) -> Iterator[str]:
-    yield label
-    count = 1
-    while True:
-        count += 1
-        yield f"{label} #{count}"
-
-
-def _apart(part: RunPart, others: Sequence[RunPart]) -> str | None:
+def _fact(row: Row, others: Sequence[Row]) -> str | None:
+    """The plainest fact that tells a run from the other runs of its model."""
     for fact in _FACTS:
-        found = fact(part)
-        if found and len({fact(other) for other in others}) > 1:
-            return shortened(one_line(str(found)), 28)
+        text = fact(row)
+        if text and len({fact(other) for other in others}) > 1:
+            return shortened(one_line(text), 28)
     return None
 
 

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import DataInfo
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED
-from medqbench_vlmeval.report.standings import Row as BoardRow
 from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Column, Flat, Look, Row, Table, flat, words
 from medqbench_vlmeval.report.text import terminal_text
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, TASK_TITLES, RunPart, mapping, text
+from medqbench_vlmeval.runs.result import RunPart, mapping, text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,60 +48,11 @@ class Grid:
     spare: tuple[int, ...] = ()
 
 
-def terminal_tables(rows: Mapping[Task, Sequence[BoardRow]], console: Console | None = None) -> None:
-    """Print one leaderboard a task that has rows; published, own and baseline rows are told apart by a column."""
-    console = console or own_console()
-    for task, found in rows.items():
-        if found:
-            print_grid(_board(task, found), console)
-
-
 def describe_data(info: DataInfo, console: Console | None = None) -> None:
     """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
     console = console or own_console()
     for line in _outline(info.to_json(), ""):
         print_line(line, console)
-
-
-def _board(task: Task, rows: Sequence[BoardRow]) -> Grid:
-    measures = MEASURES[task]
-    heads = ("#", "Model", "Kind", *measures, "Comparable", "95% interval", "n", "Judge", "Protocol", "Dataset")
-    lines, styles = [], []
-    reasons: dict[str, list[str]] = {}
-    for place, row in enumerate(rows, 1):
-        published = row.kind == PUBLISHED
-        comparable = "reference" if published else "yes" if row.comparable else "no"
-        numbers = [value_text(row.values.get(measure), task) for measure in measures]
-        known = (
-            interval_text(row.interval, task),
-            count_text(row.n),
-            row.judge or _NONE,
-            row.protocol or _NONE,
-            row.dataset or _NONE,
-        )
-        lines.append(
-            (
-                str(place) if row.comparable else _NONE,
-                row.model,
-                _kind(row),
-                *numbers,
-                comparable,
-                *known,
-            )
-        )
-        styles.append("dim" if published else "yellow" if row.kind == BASELINE else "bold")
-        if not published and not row.comparable:
-            because = "; ".join(row.not_comparable_because) or "no reason given"
-            reasons.setdefault(f"not comparable with the published rows: {because}", []).append(row.model)
-    notes = tuple(f"{', '.join(dict.fromkeys(models))}: {reason}" for reason, models in reasons.items())
-    spare = tuple(column for column, head in enumerate(heads) if head in measures and head != OVERALL)
-    return Grid(f"MedQ-Bench {TASK_TITLES[task]}", heads, tuple(lines), 3, 5, tuple(styles), notes, spare)
-
-
-def _kind(row: BoardRow) -> str:
-    if row.kind == OWN:
-        return f"{row.kind}, {row.category}" if row.category else row.kind
-    return row.category or row.kind
 
 
 def _outline(found: Mapping[str, Any], indent: str) -> Iterator[str]:

@@ -2,60 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Task, published_rows
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, RunPart, mapping, number, text, whole
+from medqbench_vlmeval.runs.result import RunPart
+from medqbench_vlmeval.runs.schema import MEASURES
+from medqbench_vlmeval.types import TaskRun
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 HISTORY = 20  # past results kept for a row
 BOARD_TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
 CATEGORIES = ("commercial", "open-source", "medical-specialized", HUMAN, BASELINE)
+_SHOWN = 8  # characters of a hash
 
-Entry = dict[str, Any]
+
+@dataclass(frozen=True)
+class PastResult:
+    """An earlier result of an entry's run: ``created`` is ISO 8601 in UTC, ``values`` are as in :class:`Row`."""
+
+    created: str | None
+    n: int | None
+    values: Mapping[str, float | None]
 
 
-def entry_of(part: RunPart) -> Entry:
+@dataclass(frozen=True)
+class Entry:
+    """One own run on a board. ``row`` is its line; the rest says what it was measured on and with.
+
+    ``history`` has the earlier results of the same run, newest first. ``extra`` keeps fields that somebody wrote into
+    the file by hand.
+    """
+
+    row: Row
+    counts: Mapping[str, int] = field(default_factory=dict)
+    protocol_sha256: str | None = None
+    data_samples_sha256: str | None = None
+    data_revision: str | None = None
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    history: tuple[PastResult, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What two entries of the same run have in common."""
+        row = self.row
+        known = ALL_DATASET_NAMES.get(str(row.dataset))
+        # One table has several names: no suffix means test, and a combined run measures both single ones.
+        dataset = known.split.value if known else str(row.dataset)
+        settings = (row.protocol, self.protocol_sha256, row.judge, row.data_sha256, row.prompt_style)
+        # n: a run that was limited to some samples does not take the place of a whole one.
+        return (row.task, row.model, known is not None, dataset, *settings, row.n)
+
+    @property
+    def results(self) -> tuple[PastResult, ...]:
+        """The current result and the past ones."""
+        return (PastResult(self.row.created, self.row.n, self.row.values), *self.history)
+
+
+def entry_of(run: TaskRun | RunPart) -> Entry:
     """A run's entry, without a past and without a category."""
-    row = own_row(part)
-    entry = {
-        "task": row.task.value,
-        "kind": row.kind,
-        "category": None,
-        "model": row.model,
-        "dataset": row.dataset,
-        "values": dict(row.values),
-        "interval": list(row.interval) if row.interval else None,
-        "n": row.n,
-        "counts": dict(part.counts),
-        "comparable": row.comparable,
-        "not_comparable_because": list(row.not_comparable_because),
-        "judge": row.judge,
-        "protocol": row.protocol,
-        "protocol_sha256": part.setting("protocol", "sha256"),
-        "prompt_style": row.prompt_style,
-        "data_sha256": row.data_sha256,
-        "data_samples_sha256": part.data.get("samples_sha256"),
-        "data_revision": part.data.get("revision"),
-        "versions": dict(mapping(part.settings.get("versions"))),
-        "created": row.created,
-        "history": [],
-    }
+    row = own_row(run)
     # What the file gives back must be what was put in, or a rerun would not find its row.
-    return {name: _storable(value) for name, value in entry.items()}
+    texts = {name: storable(text) for name, text in vars(row).items() if isinstance(text, str) and name != "task"}
+    row = replace(row, **texts, not_comparable_because=tuple(map(storable, row.not_comparable_because)))
+    if isinstance(run, RunPart):
+        data = run.data
+        return Entry(
+            row, dict(run.counts), run.setting("protocol", "sha256"), data.get("samples_sha256"), data.get("revision")
+        )
+    return Entry(
+        row,
+        counts=dict(run.result.counts),
+        protocol_sha256=run.settings.protocol.sha256,
+        data_samples_sha256=run.data.samples_sha256,
+        data_revision=run.data.revision,
+        versions=dict(run.settings.versions),
+    )
 
 
-def identity(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What two entries of the same run have in common."""
-    known = ALL_DATASET_NAMES.get(str(entry.get("dataset")))
-    # One table has several names: no suffix means test, and a combined run measures both single ones.
-    dataset = known.split.value if known else str(entry.get("dataset"))
-    # n: a run that was limited to some samples does not take the place of a whole one.
-    fields = ("protocol", "protocol_sha256", "judge", "data_sha256", "prompt_style", "n")
-    return (entry["task"], entry["model"], known is not None, dataset, *(entry.get(field) for field in fields))
+_OF_ROW = tuple(one.name for one in fields(Row) if one.name != "source")
+_OF_ENTRY = tuple(one.name for one in fields(Entry) if one.name not in ("row", "extra"))
+
+
+def entry_to_json(entry: Entry) -> dict[str, Any]:
+    """An entry as the board's file holds it: one flat object."""
+    content = asdict(entry)
+    row = {name: content["row"][name] for name in _OF_ROW}
+    return {**content["extra"], **row, "task": entry.row.task.value, **{name: content[name] for name in _OF_ENTRY}}
+
+
+def entry_from_json(content: object) -> Entry:
+    """Check one object under 'runs' of a board's file.
+
+    Raises:
+        BadInput: it is no entry; the message is the end of a sentence about the run.
+    """
+    from pydantic import ValidationError
+
+    if not isinstance(content, dict):
+        raise BadInput("is not an object")
+    shape: dict[str, Any] = {name: content[name] for name in _OF_ENTRY if name in content}
+    shape["extra"] = {name: value for name, value in content.items() if name not in (*_OF_ROW, *_OF_ENTRY)}
+    shape["row"] = {"comparable": False, **{name: content[name] for name in _OF_ROW if name in content}}
+    shape["history"] = [{"created": None, "n": None, **past} for past in _objects(content.get("history", []))]
+    try:
+        entry: Entry = _adapter().validate_python(shape)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"] if step != "row")
+        missing = first["type"] == "missing"
+        raise BadInput(f"has no {place!r}" if missing else f"has a {place!r} that is {first['input']!r:.60}") from None
+    row = entry.row
+    if row.task not in BOARD_TASKS:
+        raise BadInput(f"has a 'task' that is {row.task.value!r}")
+    if row.kind not in (OWN, BASELINE):
+        raise BadInput(f"has the kind {row.kind!r}, and only {OWN!r} and {BASELINE!r} belong under 'runs'")
+    if row.category is not None and row.category not in CATEGORIES:
+        raise BadInput(f"has the category {row.category!r}, which is none of {', '.join(CATEGORIES)}")
+    numbers = [*row.values.values(), *(row.interval or ())]
+    if not all(number is None or math.isfinite(number) for number in numbers):
+        raise BadInput("has a number without end")
+    return replace(entry, row=replace(row, values={name: row.values.get(name) for name in MEASURES[row.task]}))
+
+
+def _objects(history: object) -> Iterator[dict[str, Any]]:
+    if not isinstance(history, list) or not all(isinstance(past, dict) for past in history):
+        raise BadInput("has a 'history' that is not a list of objects")
+    yield from history
+
+
+@cache
+def _adapter() -> TypeAdapter[Entry]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Entry)
 
 
 def merged(entries: Iterable[Entry], new: Entry) -> list[Entry]:
@@ -67,103 +156,54 @@ def merged(entries: Iterable[Entry], new: Entry) -> list[Entry]:
     same: list[Entry] = []
     others: list[Entry] = []
     for entry in entries:
-        (same if identity(entry) == identity(new) else others).append(entry)
+        (same if entry.identity == new.identity else others).append(entry)
     # Of two results of one second the one that was added last counts.
-    found = sorted([new, *same], key=_created, reverse=True)
-    past = [{name: old.get(name) for name in ("created", "n", "values")} for old in found[1:]]
-    past += [one for entry in found for one in entry.get("history", [])]
-    current = {**found[0], "category": found[0].get("category") or _category_of(new["model"], [*same, *others])}
-    return [*others, {**current, "history": _history(current, past)}]
+    newest, *older = sorted([new, *same], key=lambda entry: entry.row.created or "", reverse=True)
+    past = [result for entry in older for result in entry.results[:1]]
+    past += [result for entry in (newest, *older) for result in entry.history]
+    of_model = (entry.row.category for entry in (newest, *same, *others) if entry.row.model == new.row.model)
+    category = next((known for known in of_model if known), None)
+    row = replace(newest.row, category=category)
+    return [*others, replace(newest, row=row, history=_history(newest.results[0], past))]
+
+
+def _history(current: PastResult, past: Iterable[PastResult]) -> tuple[PastResult, ...]:
+    kept: list[PastResult] = []
+    # All times are written in UTC and in one form, so that texts sort as times do.
+    for result in sorted(past, key=lambda result: result.created or "", reverse=True):
+        # A result that was added again is no second result.
+        if all((result.created, result.values) != (known.created, known.values) for known in (current, *kept)):
+            kept.append(result)
+    return tuple(kept[:HISTORY])
 
 
 def categorised(entries: Iterable[Entry], model: str, category: str) -> list[Entry]:
     """The entries with ``category`` on all of a model's."""
-    return [{**entry, "category": category} if entry["model"] == model else entry for entry in entries]
+    return [
+        replace(entry, row=replace(entry.row, category=category)) if entry.row.model == model else entry
+        for entry in entries
+    ]
 
 
-def category_of(entry: Mapping[str, Any]) -> str | None:
-    """An entry's category: the given one, else that of a baseline or of the published row of that name."""
-    if entry.get("category") is not None:
-        return str(entry["category"])
-    if entry.get("kind") == BASELINE:
+def category_of(row: Row) -> str | None:
+    """A row's category: the given one, else that of a baseline or of the published row of that name."""
+    if row.category is not None:
+        return row.category
+    if row.kind == BASELINE:
         return BASELINE
-    published = (row for task in BOARD_TASKS for row in published_rows(task))
-    return next((row.category for row in published if row.model == entry["model"]), None)
+    published = (reference for task in BOARD_TASKS for reference in published_rows(task))
+    return next((reference.category for reference in published if reference.model == row.model), None)
 
 
 def ordered(entries: Iterable[Entry]) -> list[Entry]:
     """By task, then best first: the file's bytes do not depend on the order in which runs were added."""
 
     def key(entry: Entry) -> tuple[Any, ...]:
-        overall = entry["values"].get(OVERALL)
-        task = BOARD_TASKS.index(Task(entry["task"]))
-        return (task, overall is None, -(overall or 0), entry["model"], repr(identity(entry)))
+        overall = entry.row.values.get("Overall")
+        task = BOARD_TASKS.index(entry.row.task)
+        return (task, overall is None, -(overall or 0), entry.row.model, repr(entry.identity))
 
     return sorted(entries, key=key)
-
-
-def problem_of(entry: object) -> str | None:
-    """What keeps an object from being an entry, as the end of a sentence; None where nothing does."""
-    if not isinstance(entry, dict):
-        return "is not an object"
-    if entry.get("task") not in [task.value for task in BOARD_TASKS]:
-        return f"has the unknown task {entry.get('task')!r}"
-    if entry.get("kind") not in (OWN, BASELINE):
-        return f"has the kind {entry.get('kind')!r}, and only {OWN!r} and {BASELINE!r} belong under 'runs'"
-    if not isinstance(entry.get("model"), str):
-        return "has no model's name"
-    if entry.get("category") is not None and entry["category"] not in CATEGORIES:
-        return f"has the category {entry['category']!r}, which is none of {', '.join(CATEGORIES)}"
-    values = entry.get("values")
-    if not isinstance(values, dict) or any(value is not None and number(value) is None for value in values.values()):
-        return "has no 'values' made of numbers"
-    interval = entry.get("interval")
-    pair = isinstance(interval, list) and len(interval) == 2 and all(number(end) is not None for end in interval)
-    if interval is not None and not pair:
-        return "has an 'interval' that is not two numbers"
-    reasons = entry.get("not_comparable_because", [])
-    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        return "has 'not_comparable_because' that is not a list of texts"
-    history = entry.get("history", [])
-    if not isinstance(history, list) or not all(isinstance(past, dict) for past in history):
-        return "has a 'history' that is not a list of objects"
-    return None
-
-
-def _history(current: Entry, past: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    kept: list[Mapping[str, Any]] = []
-    # A result that was added again is no second result.
-    seen = [(current.get("created"), current["values"])]
-    for one in sorted(past, key=_created, reverse=True):
-        if (one.get("created"), one.get("values")) not in seen:
-            seen.append((one.get("created"), one.get("values")))
-            kept.append(one)
-    return kept[:HISTORY]
-
-
-def _created(entry: Mapping[str, Any]) -> str:
-    # All are written in UTC and in one form, so that texts sort as times do.
-    return str(entry.get("created") or "")
-
-
-def _category_of(model: str, entries: Iterable[Entry]) -> str | None:
-    return next((entry["category"] for entry in entries if entry["model"] == model and entry.get("category")), None)
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, list):
-        return [_storable(inner) for inner in value]
-    return value
-
-
-# The lines of a board: own entries beside the published rows, and what sets own entries apart from each other.
-
-
-_SHOWN = 8  # characters of a hash
-
-Hashes = Callable[[Mapping[str, Any]], frozenset[str]]
 
 
 def board_rows(entries: Sequence[Entry], task: Task) -> list[Row]:
@@ -173,49 +213,27 @@ def board_rows(entries: Sequence[Entry], task: Task) -> list[Row]:
     with different templates of one protocol, cannot all be: those that differ from the rest say so and are not
     ranked. The rest are those whose data came from the hub; where none or all did, those that most rows agree with.
     """
-    of_task = [entry for entry in entries if entry["task"] == task.value]
-    claims = [entry for entry in of_task if entry.get("comparable") is True]
+    of_task = [entry for entry in entries if entry.row.task is task]
+    claims = [entry for entry in of_task if entry.row.comparable]
     because: dict[int, list[str]] = {}
-    found = [("data", outsider) for outsider in _outsiders(claims, _data_hashes)]
-    for name in {text(entry.get("protocol")) for entry in claims}:
-        asked_alike = [entry for entry in claims if text(entry.get("protocol")) == name]
-        found += [("protocol templates", outsider) for outsider in _outsiders(asked_alike, _template_hashes)]
-    for what, (entry, other, reference) in found:
+    differing = [("data", outsider) for outsider in _outsiders(claims, _data_hashes)]
+    for protocol in {entry.row.protocol for entry in claims}:
+        same_protocol = [entry for entry in claims if entry.row.protocol == protocol]
+        differing += [("protocol templates", outsider) for outsider in _outsiders(same_protocol, _template_hashes)]
+    for what, (entry, other, reference) in differing:
         because.setdefault(id(entry), []).append(
             f"other {what} ({other[:_SHOWN]}) than the comparable rows of this board ({reference[:_SHOWN]})"
         )
     own = []
     for entry in of_task:
-        row = row_of(entry)
+        row = replace(entry.row, category=category_of(entry.row))
         if id(entry) in because:
             row = replace(row, comparable=False, not_comparable_because=tuple(because[id(entry)]))
         own.append(row)
     return by_overall([*own, *reference_rows(task)])
 
 
-def row_of(entry: Mapping[str, Any]) -> Row:
-    """The line of a checked entry."""
-    interval = entry.get("interval")
-    return Row(
-        task=Task(entry["task"]),
-        kind=entry["kind"],
-        model=entry["model"],
-        values={measure: number(entry["values"].get(measure)) for measure in MEASURES[Task(entry["task"])]},
-        comparable=entry.get("comparable") is True,
-        not_comparable_because=tuple(entry.get("not_comparable_because", ())),
-        interval=(interval[0], interval[1]) if interval else None,
-        n=whole(entry.get("n")),
-        category=category_of(entry),
-        dataset=text(entry.get("dataset")),
-        judge=text(entry.get("judge")),
-        protocol=text(entry.get("protocol")),
-        prompt_style=text(entry.get("prompt_style")),
-        data_sha256=text(entry.get("data_sha256")),
-        created=text(entry.get("created")),
-    )
-
-
-def _outsiders(entries: Sequence[Entry], hashes_of: Hashes) -> list[tuple[Entry, str, str]]:
+def _outsiders(entries: Sequence[Entry], hashes_of: Callable[[Entry], frozenset[str]]) -> list[tuple[Entry, str, str]]:
     """Entries that share no hash with the reference group, each with a hash of its own and one of the group's."""
     groups: list[tuple[set[str], list[Entry]]] = []
     for entry in entries:
@@ -233,18 +251,17 @@ def _outsiders(entries: Sequence[Entry], hashes_of: Hashes) -> list[tuple[Entry,
 
     def rank(group: tuple[set[str], list[Entry]]) -> tuple[Any, ...]:
         hashes, members = group
-        from_hub = any(entry.get("data_revision") for entry in members)
-        created = min(str(entry.get("created") or "") for entry in members)
-        return (not from_hub, -len(members), created, min(hashes))
+        from_hub = any(entry.data_revision for entry in members)
+        return (not from_hub, -len(members), min(entry.row.created or "" for entry in members), min(hashes))
 
     reference, *rest = sorted(groups, key=rank)
     return [(entry, min(hashes), min(reference[0])) for hashes, members in rest for entry in members]
 
 
-def _data_hashes(entry: Mapping[str, Any]) -> frozenset[str]:
-    found = (entry.get("data_sha256"), entry.get("data_samples_sha256"))
-    return frozenset(str(one).removeprefix("samples:") for one in found if one)
+def _data_hashes(entry: Entry) -> frozenset[str]:
+    hashes = (entry.row.data_sha256, entry.data_samples_sha256)
+    return frozenset(sha256.removeprefix("samples:") for sha256 in hashes if sha256)
 
 
-def _template_hashes(entry: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset([str(entry["protocol_sha256"])]) if entry.get("protocol_sha256") else frozenset()
+def _template_hashes(entry: Entry) -> frozenset[str]:
+    return frozenset([entry.protocol_sha256]) if entry.protocol_sha256 else frozenset()

@@ -6,125 +6,211 @@ Model names, reasons and settings are data: no spreadsheet may run them, and no 
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from medqbench_vlmeval.benchmark import Task, column_name
-from medqbench_vlmeval.report.standings import PUBLISHED, Row
-from medqbench_vlmeval.report.text import csv_text, markdown_text, one_line
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, TASK_TITLES
+from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import check_writable, unwritable, write_bytes
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row
+from medqbench_vlmeval.report.table import EXTRA, Column, Table, table, task_kind, value_words
+from medqbench_vlmeval.report.table import Row as TableRow
+from medqbench_vlmeval.report.text import csv_text, html_table, markdown
+from medqbench_vlmeval.runs.schema import MEASURES, OVERALL
+from medqbench_vlmeval.types import Cell
 
 Boards = Mapping[Task, Sequence[Row]]
 
-_NONE = "–"
+BEGIN = "<!-- medqbench leaderboard: begin -->"
+END = "<!-- medqbench leaderboard: end -->"
+_CSV_HEADS = ("kind,model,", "task,kind,model,")
 _HASH = 8  # characters of a data hash that are shown
+_TEXTS = ("judge", "protocol", "prompt_style", "data_sha256", "created", "source")
 
 
-def csv_table(boards: Boards) -> str:
-    """One row a line; with more than one task, a column names it and has all tasks' measures beside it."""
-    measures = list(dict.fromkeys(column_name(measure) for task in boards for measure in MEASURES[task]))
-    several = len(boards) > 1
-    heads = [*(["task"] if several else []), "kind", "model", "category", "dataset", *measures]
-    heads += ["overall_low", "overall_high", "n", "comparable", "not_comparable_because", "judge", "protocol"]
-    heads += ["prompt_style", "data_sha256", "created", "source"]
+def csv_board(boards: Boards) -> str:
+    """Write one row a line; with more than one task, a column names it and has all tasks' measures beside it."""
+    measures = {column_name(measure): measure for task in boards for measure in MEASURES[task]}
+    task_head = ["task"] if len(boards) > 1 else []
+    heads = [*task_head, "kind", "model", "category", "dataset", *measures, "overall_low", "overall_high", "n"]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
+    writer.writerow([*heads, "comparable", "not_comparable_because", *_TEXTS])
     for task, rows in boards.items():
         for row in rows:
-            values = {column_name(measure): row.values[measure] for measure in MEASURES[task]}
-            low, high = row.interval or (None, None)
-            names = (row.kind, row.model, row.category, row.dataset)
-            settings = (row.judge, row.protocol, row.prompt_style, row.data_sha256, row.created, row.source)
+            numbers = [*(row.values.get(measure) for measure in measures.values()), *(row.interval or (None, None))]
+            reasons = "; ".join(row.not_comparable_because)
             writer.writerow(
                 [
-                    *([task.value] if several else []),
-                    *(csv_text(cell or "") for cell in names),
-                    *(_number(value, task, "") for value in (*(values.get(name) for name in measures), low, high)),
+                    *([task.value] if task_head else []),
+                    *(csv_text(text or "") for text in (row.kind, row.model, row.category, row.dataset)),
+                    *("" if number is None else value_words(number, task_kind(task)) for number in numbers),
                     "" if row.n is None else row.n,
                     "yes" if row.comparable else "no",
-                    *(csv_text(cell or "") for cell in ("; ".join(row.not_comparable_because), *settings)),
+                    *(csv_text(text or "") for text in (reasons, *(getattr(row, name) for name in _TEXTS))),
                 ]
             )
     return out.getvalue()
 
 
-def markdown_tables(boards: Boards) -> str:
-    """A heading and a GitHub-flavoured table a task; what is not comparable is not ranked and says why below."""
-    blocks = []
-    for task, rows in boards.items():
-        heads, lines = _lines(task, rows)
-        marks = ["---:" if number else "---" for number in _numeric(task)]
-        table = [_markdown_row(heads), f"| {' | '.join(marks)} |", *(_markdown_row(line) for line in lines)]
-        notes = [f"- {markdown_text(note)}" for note in _notes(task, rows)]
-        blocks.append("\n".join([f"### MedQ-Bench {TASK_TITLES[task]}", "", *table, "", *notes]).rstrip())
-    return "\n\n".join(blocks) + "\n"
-
-
-def html_tables(boards: Boards) -> str:
-    """A ``<table>`` and its notes a task, without styles or scripts, which a README may not have."""
-    blocks = []
-    for task, rows in boards.items():
-        heads, lines = _lines(task, rows)
-        numeric = _numeric(task)
-        block = ["<table>", f"<caption>MedQ-Bench {_html(TASK_TITLES[task])}</caption>", "<thead>", "<tr>"]
-        block += [f"<th{_right(number)}>{_html(head)}</th>" for head, number in zip(heads, numeric, strict=True)]
-        block += ["</tr>", "</thead>", "<tbody>"]
-        for line in lines:
-            cells = (f"<td{_right(number)}>{_html(cell)}</td>" for cell, number in zip(line, numeric, strict=True))
-            block.append(f"<tr>{''.join(cells)}</tr>")
-        block += ["</tbody>", "</table>", "<ul>", *(f"<li>{_html(note)}</li>" for note in _notes(task, rows)), "</ul>"]
-        blocks.append("\n".join(block))
-    return "\n".join(blocks) + "\n"
-
-
-def _lines(task: Task, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    measures = [OVERALL, *(measure for measure in MEASURES[task] if measure != OVERALL)]
-    heads = ["#", "Model", "Category", *measures, "95% interval", "n", "Row", "Judge", "Protocol", "Data"]
+def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
+    """A task's board for the terminal: published, own and baseline rows are told apart by a column."""
+    kind = task_kind(task)
+    columns = [
+        Column("#", "count"),
+        Column("Model"),
+        Column("Kind"),
+        *(Column(name, kind, optional=0 if name == OVERALL else at) for at, name in enumerate(MEASURES[task], 1)),
+        Column("Comparable", "mark"),
+        Column("95% interval", "interval", optional=EXTRA),
+        Column("n", "count", optional=EXTRA + 1),
+        *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
+    ]
     lines = []
     for place, row in enumerate(rows, 1):
-        low, high = row.interval or (None, None)
-        interval = _NONE if low is None else f"{_number(low, task)} to {_number(high, task)}"
-        kind = row.kind if row.kind == PUBLISHED or row.comparable else f"{row.kind}, not comparable"
-        data = (row.data_sha256 or _NONE).removeprefix("samples:")[:_HASH]
-        numbers = [_number(row.values[measure], task) for measure in measures]
-        count = _NONE if row.n is None else str(row.n)
-        settings = [row.judge or _NONE, row.protocol or _NONE, data]
-        rank = str(place) if row.comparable else _NONE
-        lines.append([rank, row.model, row.category or _NONE, *numbers, interval, count, kind, *settings])
-    return heads, lines
+        published = row.kind == PUBLISHED
+        comparable = "reference" if published else "yes" if row.comparable else "no"
+        category = row.category or row.kind
+        if row.kind == OWN and row.category:
+            category = f"{row.kind}, {row.category}"
+        values = [row.values.get(measure) for measure in MEASURES[task]]
+        facts = (comparable, _interval(row, task), row.n, row.judge, row.protocol, row.dataset)
+        entries = (place if row.comparable else None, row.model, category, *values, *facts)
+        lines.append(TableRow(entries, "published" if published else "baseline" if row.kind == BASELINE else "own"))
+    notes = [
+        f"{', '.join(models)}: not comparable with the published rows: {because}"
+        for because, models in _not_comparable(rows).items()
+    ]
+    return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
-def _numeric(task: Task) -> list[bool]:
-    return [True, False, False, *[True] * len(MEASURES[task]), True, True, False, False, False, False]
+def board_table(task: Task, rows: Sequence[Row]) -> Table:
+    """A task's board for a README; what is not comparable is not ranked and says why in a note."""
+    kind = task_kind(task)
+    measures = [measure for measure in MEASURES[task] if measure != OVERALL]
+    columns = [
+        Column("#", "count"),
+        Column("Model"),
+        Column("Category"),
+        Column(OVERALL, kind, brief=True),
+        *(Column(measure, kind) for measure in measures),
+        Column("95% interval", "interval"),
+        Column("n", "count"),
+        *(Column(head) for head in ("Row", "Judge", "Protocol", "Data")),
+    ]
+    lines = []
+    for place, row in enumerate(rows, 1):
+        apart = "" if row.kind == PUBLISHED or row.comparable else ", not comparable"
+        data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
+        numbers = [Cell(row.values[measure]) for measure in (OVERALL, *measures)]
+        names = (place if row.comparable else None, row.model, row.category)
+        lines.append(
+            (*names, *numbers, _interval(row, task), row.n, f"{row.kind}{apart}", row.judge, row.protocol, data)
+        )
+    return table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, _notes(task, rows))
+
+
+def _interval(row: Row, task: Task) -> str | None:
+    if row.interval is None:
+        return None
+    return " to ".join(value_words(end, task_kind(task)) for end in row.interval)
 
 
 def _notes(task: Task, rows: Sequence[Row]) -> list[str]:
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
-    notes = [f"{unit}; published rows: {sources or 'none'}"]
-    reasons: dict[str, list[str]] = {}
+    apart = [f"not comparable: {', '.join(models)}: {because}" for because, models in _not_comparable(rows).items()]
+    return [f"{unit}; published rows: {sources or 'none'}", *apart]
+
+
+def _not_comparable(rows: Sequence[Row]) -> dict[str, dict[str, None]]:
+    """The models of rows that are not comparable, in order, by the reason."""
+    models: dict[str, dict[str, None]] = {}
     for row in rows:
         if not row.comparable:
-            because = "; ".join(row.not_comparable_because) or "no reason given"
-            reasons.setdefault(because, []).append(row.model)
-    return notes + [
-        f"not comparable: {', '.join(dict.fromkeys(models))}: {because}" for because, models in reasons.items()
-    ]
+            models.setdefault("; ".join(row.not_comparable_because) or "no reason given", {})[row.model] = None
+    return models
 
 
-def _number(value: float | None, task: Task, absent: str = _NONE) -> str:
-    return absent if value is None else f"{value:.{2 if task is Task.PERCEPTION else 3}f}"
+def markdown_boards(boards: Boards) -> str:
+    """A heading, a GitHub-flavoured table and its notes a task."""
+    return "\n".join(markdown(board_table(task, rows)) for task, rows in boards.items())
 
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(markdown_text(cell) for cell in cells)} |"
+def html_boards(boards: Boards) -> str:
+    """A ``<table>`` and its notes a task, without styles or scripts, which a README may not have."""
+    return "\n".join(html_table(board_table(task, rows)) for task, rows in boards.items())
 
 
-def _html(cell: str) -> str:
-    return html.escape(one_line(cell))
+@dataclass(frozen=True)
+class Export:
+    """A file and the bytes that it is to hold."""
+
+    path: Path
+    content: bytes
 
 
-def _right(number: bool) -> str:
-    return ' align="right"' if number else ""
+def export_of(path: Path, form: str, boards: Boards) -> Export:
+    """Work out what writing ``boards`` to ``path`` will write; nothing is written yet.
+
+    A Markdown or HTML file that exists already gets the tables between its two marker lines (``BEGIN``, ``END``),
+    and keeps everything else; a CSV file is replaced where it is an earlier export.
+
+    Args:
+        path: the file.
+        form: 'csv', 'markdown' or 'html'.
+        boards: the rows by task.
+
+    Raises:
+        BadInput: the file exists and is something else.
+        RunFailed: the file is read-only.
+    """
+    check_writable(path)
+    old = _old(path)
+    if form == "csv":
+        if old.strip() and not old.startswith(_CSV_HEADS):
+            raise BadInput(f"{path} exists and is no exported leaderboard; it was left as it is. Name another file.")
+        return Export(path, csv_board(boards).encode("utf-8", errors="replace"))
+    block = f"{BEGIN}\n\n{(markdown_boards if form == 'markdown' else html_boards)(boards)}\n{END}"
+    if not old.strip():
+        return Export(path, f"{block}\n".encode("utf-8", errors="replace"))
+    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
+        raise BadInput(
+            f"{path} exists and has no place for the tables; it was left as it is. Put the lines '{BEGIN}' and '{END}' "
+            "where they are to stand, each once, or name another file."
+        )
+    newline = "\r\n" if "\r\n" in old else "\n"
+    before, after = old[: old.index(BEGIN)], old[old.index(END) + len(END) :]
+    return Export(path, (before + block.replace("\n", newline) + after).encode("utf-8", errors="replace"))
+
+
+def write_export(export: Export) -> Path:
+    """Write an export, all or nothing.
+
+    Raises:
+        RunFailed: the file cannot be written.
+    """
+    try:
+        write_bytes(export.path.resolve(), export.content)
+    except OSError as error:
+        raise unwritable(export.path, error) from error
+    return export.path
+
+
+def tasks_with_own_rows(boards: Boards) -> Boards:
+    """The tasks that a board has own rows of, or all of them where it has none."""
+    own = {task: rows for task, rows in boards.items() if any(row.kind != PUBLISHED for row in rows)}
+    return own or boards
+
+
+def _old(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from error
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} exists and is no text in UTF-8; it was left as it is. Name another file.") from None
