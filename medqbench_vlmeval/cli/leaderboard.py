@@ -75,7 +75,8 @@ def remove(
 ) -> None:
     """Take an own row off a board; the board before is kept as leaderboard.json.bak."""
     from medqbench_vlmeval.cli.options import print_json
-    from medqbench_vlmeval.report.leaderboard.board import describe, entry_to_json, remove_rows
+    from medqbench_vlmeval.report.leaderboard.board import describe, remove_rows
+    from medqbench_vlmeval.report.leaderboard.entries import entry_to_json
     from medqbench_vlmeval.report.text import terminal_text
 
     backup, removed = remove_rows(board, model, dataset=dataset, judge=judge, protocol=protocol, every=every)

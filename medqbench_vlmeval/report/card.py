@@ -19,10 +19,9 @@ from medqbench_vlmeval.files import write_text
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
 from medqbench_vlmeval.judge.secrets import MARK, is_secret_name, shown_extra, shown_url, url_secrets
-from medqbench_vlmeval.report.paper import value_text
 from medqbench_vlmeval.report.run_tables import checks_of
 from medqbench_vlmeval.report.standings import data_hash
-from medqbench_vlmeval.report.terminal import findings_lines
+from medqbench_vlmeval.report.terminal import findings_lines, value_text
 from medqbench_vlmeval.report.text import markdown_text, one_line
 from medqbench_vlmeval.runs.result import (
     MEASURES,
@@ -384,10 +383,10 @@ def _groups(part: RunPart) -> Iterator[str]:
 def _table(head: str, unit: str, task: Task, rows: Sequence[tuple[str, Point]]) -> str:
     lines = [f"| {head} | {unit} | 95% interval | n |", "| --- | ---: | --- | ---: |"]
     for name, point in rows:
-        ends = " to ".join(value_text(task, end) for end in point.ends) if point.ends else "–"
+        ends = " to ".join(value_text(end, task) for end in point.ends) if point.ends else "–"
         few = f" (fewer than {FEW})" if point.few else ""
         count = "–" if point.n is None else f"{point.n:,}{few}"
-        lines.append(f"| {markdown_text(name)} | {value_text(task, point.value)} | {ends} | {count} |")
+        lines.append(f"| {markdown_text(name)} | {value_text(point.value, task)} | {ends} | {count} |")
     return "\n".join(lines)
 
 

@@ -26,7 +26,6 @@ from medqbench_vlmeval.runs.result import (
     mapping,
     number,
     parse_object,
-    parts_of,
     read_lines,
     text,
     whole,
@@ -473,10 +472,10 @@ _SET_ASIDE = "previous"  # where an evaluation keeps results that a later one wo
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """A result file and what it holds."""
+    """A ``_score.json`` and the result that it holds."""
 
     path: Path
-    score: dict[str, Any]
+    result: Result
 
 
 def scored_runs(place: Path) -> list[ScoreFile]:
@@ -516,21 +515,14 @@ def _results(paths: Iterable[Path]) -> list[Path]:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Result:
     try:
-        score = json.loads(path.read_bytes().decode("utf-8"))
+        content = json.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{SCORE_ENDING} file.") from error
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not JSON ({error}); score the run again.") from error
-    if not isinstance(score, dict):
-        raise BadInput(f"{path} is not a result of medqbench; name a *{SCORE_ENDING} file.")
     try:
-        parts = parts_of(score)
+        return result_from_json(content)
     except BadInput as error:
-        raise BadInput(f"{path}: {error}") from error
-    if not all(part.n for part in parts):
-        raise BadInput(
-            f"{path} has no count of its samples ('n'), so it is no result of medqbench; score the run again."
-        )
-    return score
+        raise BadInput(f"{path} is no whole result of medqbench ({error}); score the run again.") from error

@@ -333,7 +333,7 @@ def evaluate(request: Request) -> Evaluation:
     if request.leaderboard is not None:
         from medqbench_vlmeval.report.leaderboard import board
 
-        board.update(request.leaderboard, result_to_json(result))
+        board.add(request.leaderboard, [result])
     return Evaluation(run)
 
 

@@ -109,7 +109,7 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     if many is not None:
         write_many(many, scores)
     figures = write_figures(scores, out / FIGURES)
-    tables = write_tables(scores, out / TABLES)
+    tables = write_tables([run.result for run in runs], out / TABLES)
     write_page(page, list(zip(scores, rows, strict=True)), ImageStore.default().root)
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))
 

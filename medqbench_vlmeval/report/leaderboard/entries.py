@@ -72,7 +72,7 @@ def entry_of(run: TaskRun | RunPart) -> Entry:
     """A run's entry, without a past and without a category."""
     row = own_row(run)
     # What the file gives back must be what was put in, or a rerun would not find its row.
-    texts = {name: storable(text) for name, text in vars(row).items() if isinstance(text, str) and name != "task"}
+    texts: dict[str, Any] = {name: storable(text) for name, text in vars(row).items() if type(text) is str}
     row = replace(row, **texts, not_comparable_because=tuple(map(storable, row.not_comparable_because)))
     if isinstance(run, RunPart):
         data = run.data

@@ -1,21 +1,26 @@
 """A board as CSV, Markdown and HTML: names are data there too, and a user's own file keeps its lines."""
 
-from __future__ import annotations
-
 import csv
 import io
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.leaderboard.board import BEGIN, END, rows_of, rows_of_scores, shown, table_file, write
-from medqbench_vlmeval.report.leaderboard.tables import csv_table, html_tables, markdown_tables
-from medqbench_vlmeval.report.standings import Row
-from tests.report.examples import combined_score, perception_score
+from medqbench_vlmeval.report.leaderboard.board import rows_of, rows_of_results
+from medqbench_vlmeval.report.leaderboard.tables import (
+    BEGIN,
+    END,
+    csv_board,
+    export_of,
+    html_boards,
+    markdown_boards,
+    tasks_with_own_rows,
+    write_export,
+)
+from tests.report.leaderboard.results import result
 
 HOSTILE = [
     "a|b",
@@ -38,14 +43,14 @@ HOSTILE = [
 class Table(HTMLParser):
     """Texts of the cells, and the names of all tags."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         super().__init__()
-        self.tags: set[str] = set()
-        self.rows: list[list[str]] = []
+        self.tags = set()
+        self.rows = []
         self._in_cell = False
         self.feed(text)
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self._in_cell = tag in ("td", "th")
         if tag == "tr":
@@ -53,26 +58,26 @@ class Table(HTMLParser):
         elif self._in_cell:
             self.rows[-1].append("")
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         self._in_cell = self._in_cell and tag not in ("td", "th")
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         if self._in_cell:
             self.rows[-1][-1] += data
 
 
-def hostile_boards() -> dict[Task, list[Row]]:
-    boards = rows_of_scores(perception_score(name) for name in HOSTILE)
+def hostile_boards():
+    boards = rows_of_results(result(name) for name in HOSTILE)
     return {Task.PERCEPTION: [row for row in boards[Task.PERCEPTION] if row.kind == "own"]}
 
 
-def expected_names() -> set[str]:
+def expected_names():
     plain = {" ".join(name.split()) for name in HOSTILE}
     return {name.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd") for name in plain}
 
 
-def test_markdown_renders_as_a_table_of_the_very_names() -> None:
-    text = markdown_tables(hostile_boards())
+def test_markdown_renders_as_a_table_of_the_very_names():
+    text = markdown_boards(hostile_boards())
     # Every line of a table has the same cells also for a reader that knows no more than escaped pipes.
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(HOSTILE)
@@ -85,68 +90,68 @@ def test_markdown_renders_as_a_table_of_the_very_names() -> None:
     assert ":smile:" not in text
 
 
-def test_html_holds_the_very_names() -> None:
-    text = html_tables(hostile_boards())
+def test_html_holds_the_very_names():
+    text = html_boards(hostile_boards())
     found = Table(text)
     assert {row[1] for row in found.rows[1:]} == expected_names()
     assert found.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td", "ul", "li"}
 
 
-def test_csv_of_several_tasks_has_all_measures() -> None:
-    boards = rows_of_scores([perception_score("=1+1"), combined_score()])
-    rows = list(csv.DictReader(io.StringIO(csv_table(boards))))
+def test_csv_of_several_tasks_has_all_measures():
+    boards = rows_of_results([result("=1+1"), result(task=Task.REASONING)])
+    rows = list(csv.DictReader(io.StringIO(csv_board(boards))))
     assert {row["task"] for row in rows} == {"perception", "no-reference", "comparative"}
     (own,) = (row for row in rows if row["task"] == "perception" and row["kind"] == "own")
     assert (own["model"], own["yes_or_no"], own["completeness"], own["overall"]) == ("'=1+1", "100.00", "", "60.00")
-    one = next(csv.reader(io.StringIO(csv_table({Task.PERCEPTION: boards[Task.PERCEPTION]}))))
+    one = next(csv.reader(io.StringIO(csv_board({Task.PERCEPTION: boards[Task.PERCEPTION]}))))
     assert one[:5] == ["kind", "model", "category", "dataset", "yes_or_no"]
 
 
-def test_ranks_reasons_and_published_rows_are_told_apart() -> None:
-    equal = perception_score("Equal", comparable=True, not_comparable_because=[])
-    boards = shown(rows_of_scores([equal, perception_score("Apart")]))
+def test_ranks_reasons_and_published_rows_are_told_apart():
+    equal = result("Equal", comparable=True)
+    boards = tasks_with_own_rows(rows_of_results([equal, result("Apart")]))
     assert list(boards) == [Task.PERCEPTION]
-    text = markdown_tables(boards)
+    text = markdown_boards(boards)
     found = {row[1]: row for row in Table(MarkdownIt("gfm-like", {"linkify": False}).render(text)).rows}
     assert found["Equal"][:4] == ["10", "Equal", "–", "60.00"]
     assert found["Equal"][7:10] == ["23.07 to 88.24", "5", "own"]
     assert (found["Apart"][0], found["Apart"][9]) == ("–", "own, not comparable")
     assert (found["GPT-5"][0], found["GPT-5"][2], found["GPT-5"][9]) == ("2", "commercial", "published")
-    assert "not comparable: Apart: embedded set" in text
-    assert len(shown(rows_of([]))) == 3
+    assert "not comparable: Apart: made for a test" in text
+    assert len(tasks_with_own_rows(rows_of([]))) == 3
 
 
-def test_a_readme_keeps_its_lines(tmp_path: Path) -> None:
-    boards = shown(rows_of_scores([perception_score("<!-- medqbench leaderboard: end -->")]))
+def test_a_readme_keeps_its_lines(tmp_path):
+    boards = tasks_with_own_rows(rows_of_results([result("<!-- medqbench leaderboard: end -->")]))
     readme = tmp_path / "README.md"
     readme.write_bytes(f"# Mine\r\n\r\n{BEGIN}\r\nold\r\n{END}\r\nmore\r\n".encode())
-    write(table_file(readme, "markdown", boards))
+    write_export(export_of(readme, "markdown", boards))
     first = readme.read_bytes()
     assert first.startswith(f"# Mine\r\n\r\n{BEGIN}\r\n".encode())
     assert first.endswith(f"{END}\r\nmore\r\n".encode())
     assert first.count(b"\n") == first.count(b"\r\n")
     assert b"old" not in first
-    write(table_file(readme, "markdown", boards))
+    write_export(export_of(readme, "markdown", boards))
     assert readme.read_bytes() == first
-    write(table_file(readme, "html", boards))
+    write_export(export_of(readme, "html", boards))
     assert readme.read_bytes().count(b"<table>") == 1
 
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "html"])
-def test_a_file_that_is_no_export_is_left_alone(tmp_path: Path, form: str) -> None:
-    boards = shown(rows_of([]))
+def test_a_file_that_is_no_export_is_left_alone(tmp_path, form):
+    boards = tasks_with_own_rows(rows_of([]))
     for content in (b"my,own\n1,2\n", b"\xff", f"{END}{BEGIN}".encode(), f"{BEGIN}{BEGIN}{END}".encode()):
         path = tmp_path / "file"
         path.write_bytes(content)
         with pytest.raises(BadInput, match="left as it is"):
-            table_file(path, form, boards)
+            export_of(path, form, boards)
         assert path.read_bytes() == content
     for fresh in ("absent", "empty"):
         path = tmp_path / fresh
         if fresh == "empty":
             path.touch()
-        written = [write(table_file(path, form, boards)).read_bytes() for _ in range(2)]
+        written = [write_export(export_of(path, form, boards)).read_bytes() for _ in range(2)]
         assert written[0] == written[1]
     path.chmod(0o444)
     with pytest.raises(RunFailed, match="read-only"):
-        table_file(path, form, boards)
+        export_of(path, form, boards)

@@ -1,0 +1,55 @@
+"""Results for boards: made by scoring, then given the numbers and settings that a test is about."""
+
+from dataclasses import replace
+from functools import cache
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.types import JudgeSettings, Protocol, Result
+from tests import make
+
+CREATED = "2026-11-22T10:00:00+00:00"
+_MADE = {Task.PERCEPTION: make.perception_run, Task.REASONING: make.combined_run}
+
+
+@cache
+def _scored(task: Task) -> Result:
+    run = _MADE[task]() if task in _MADE else make.reasoning_run(task=task)
+    return run.result
+
+
+def result(
+    model="Model-X",
+    task=Task.PERCEPTION,
+    *,
+    overall=None,
+    dataset=None,
+    comparable=False,
+    because=("made for a test",),
+    baseline=False,
+    values=None,
+    data=None,
+    protocol=None,
+    judge=None,
+    n=None,
+    **settings,
+) -> Result:
+    """A result; ``overall`` and ``values`` are other numbers, ``data`` changes fields of the data's record."""
+    base = _scored(task)
+    values = {**(values or {}), **({} if overall is None else {"Overall": overall})}
+    because = () if comparable else tuple(because)
+    parts = {}
+    for of, part in base.parts.items():
+        measures = {name: replace(cell, value=values.get(name, cell.value)) for name, cell in part.measures.items()}
+        counts = {**part.counts, **({} if n is None else {"n": n})}
+        named = part.dataset if dataset is None else dataset
+        marked = {"comparable": comparable, "not_comparable_because": because}
+        parts[of] = replace(part, measures=measures, counts=counts, dataset=named, **marked)
+    uses = {of: replace(use, **(data or {})) for of, use in base.settings.data.items()}
+    changes = {"created": CREATED, "data": uses, **settings}
+    if protocol is not None:
+        changes["protocol"] = protocol if isinstance(protocol, Protocol) else Protocol(protocol, "1", "11" * 32)
+    if judge is not None:
+        changes["judge"] = JudgeSettings(judge)
+    return Result(
+        model, dataset or base.dataset, task, parts, replace(base.settings, **changes), baseline, comparable, because
+    )
