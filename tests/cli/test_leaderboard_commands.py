@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.benchmark import Task, published_rows
+from medqbench_vlmeval.runs.schema import result_to_json
+from medqbench_vlmeval.types import Result
 from tests.commands import run
-from tests.report.examples import combined_score, perception_score
+from tests.report.leaderboard.results import result
 
 Capture = pytest.CaptureFixture[str]
 
@@ -20,21 +21,21 @@ def work(tmp_path: Path) -> Path:
     """A folder with a perception and a combined run of one model."""
     folder = tmp_path / "runs"
     folder.mkdir()
-    save(folder, perception_score())
-    save(folder, combined_score())
+    save(folder, result())
+    save(folder, result(task=Task.REASONING))
     return folder
 
 
-def save(folder: Path, score: dict[str, Any]) -> None:
-    (folder / f"{score['model']}_{score['dataset']}_score.json").write_text(json.dumps(score), encoding="utf-8")
+def save(folder: Path, scored: Result) -> None:
+    path = folder / f"{scored.model}_{scored.dataset}_score.json"
+    path.write_text(json.dumps(result_to_json(scored)), encoding="utf-8")
 
 
 def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_path: Path) -> None:
     board = tmp_path / "board"
     code, out, _ = run(capsys, "leaderboard", "add", work, "--board", board, "--category", "open-source")
     assert (code, out.strip()) == (0, str(board / "leaderboard.json"))
-    newer = perception_score(Overall=80.0)
-    newer["settings"] = {**newer["settings"], "created": "2026-12-01T10:00:00+00:00"}
+    newer = result(overall=80.0, created="2026-12-01T10:00:00+00:00")
     save(work, newer)
     run(capsys, "leaderboard", "add", work, "--board", board)
     code, out, _ = run(capsys, "leaderboard", "show", board, "--history")
@@ -47,7 +48,7 @@ def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_pa
     assert [one["values"]["Overall"] for one in found["history"][0]["results"]] == [80, 60]
     code, _, err = run(capsys, "leaderboard", "remove", "Model-X", "--board", board)
     assert (code, "3 rows of" in err) == (2, True)
-    code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--dataset", newer["dataset"])
+    code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--dataset", newer.dataset)
     assert (code, "removed: Model-X, perception" in out) == (0, True)
     code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--all", "--json")
     found = json.loads(out)
@@ -59,7 +60,7 @@ def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_pa
     )
 
 
-def test_runs_are_merged_and_the_file_is_in_order(capsys: Capture, work: Path, tmp_path: Path) -> None:
+def test_runs_are_merged_into_a_file(capsys: Capture, work: Path, tmp_path: Path) -> None:
     file = tmp_path / "OpenVLM.json"
     code, out, err = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
     assert code == 0
@@ -73,21 +74,23 @@ def test_runs_are_merged_and_the_file_is_in_order(capsys: Capture, work: Path, t
     ]
     code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
     assert (code, out.splitlines()[-1]) == (0, f"{file} (unchanged)")
-    code, out, _ = run(capsys, "leaderboard", "validate", file)
-    assert (code, "models with results: 1, results of MedQ-Bench: 3" in out) == (0, True)
-    code, out, _ = run(capsys, "leaderboard", "validate", file, "--json")
-    assert (code, json.loads(out)) == (
-        0,
-        {"file": str(file), "kind": "OpenVLM-style leaderboard", "problems": [], "models": 1, "results": 3},
-    )
-    run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine", "--update-time")
-    file.write_text(file.read_text(encoding="utf-8").replace("60.0", "600"), encoding="utf-8")
+    code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine", "--update-time")
+    assert (code, out.splitlines()[-1]) == (0, f"the file before: {file}.bak")
+
+
+def test_a_board_is_validated(capsys: Capture, work: Path, tmp_path: Path) -> None:
+    board = tmp_path / "board"
+    run(capsys, "leaderboard", "add", work, "--board", board)
+    file = board / "leaderboard.json"
+    code, out, _ = run(capsys, "leaderboard", "validate", board)
+    assert (code, out.strip()) == (0, f"{file}: in order (own runs: 3).")
+    file.write_text(file.read_text(encoding="utf-8").replace('"kind": "own"', '"kind": "published"', 1))
     code, out, err = run(capsys, "leaderboard", "validate", file)
-    assert code == 2
-    assert "'Overall' 600, which is not within 0 and 100" in out
+    assert (code, "It has a run, number 1, that has the kind 'published'" in out) == (2, True)
     assert "has 1 problem(s)" in err
-    code, out, err = run(capsys, "leaderboard", "validate", file, "--json")
-    assert (code, len(json.loads(out)["problems"]), "has 1 problem(s)" in err) == (2, 1, True)
+    code, out, _ = run(capsys, "leaderboard", "validate", file, "--json")
+    content = json.loads(out)
+    assert (code, content["file"], len(content["problems"]), content["runs"]) == (2, str(file), 1, 2)
 
 
 def test_tables_of_a_board_and_of_runs_without_one(capsys: Capture, work: Path, tmp_path: Path) -> None:
@@ -132,7 +135,7 @@ def test_nothing_is_written_where_one_file_cannot_be(capsys: Capture, work: Path
     hollow = tmp_path / "hollow_score.json"
     hollow.write_text('{"task": "perception", "model": "M"}', encoding="utf-8")
     code, _, err = run(capsys, "leaderboard", "add", hollow, "--board", tmp_path / "board")
-    assert (code, "hollow_score.json has no count of its samples" in err) == (2, True)
+    assert (code, "hollow_score.json is no whole result of medqbench" in err) == (2, True)
     (work / "half_samples.jsonl").write_text("{}\n", encoding="utf-8")
     for command in (["add", work, "--board", tmp_path / "board"], ["export", work, "--openvlm", file]):
         code, _, err = run(capsys, "leaderboard", *command)

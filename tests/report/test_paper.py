@@ -1,18 +1,28 @@
+"""Tables for papers: the published layout, ranks, marks and names that are text."""
+
 import re
 
 import pytest
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.report.paper import BEST, SECOND, latex_table, markdown_table, paper_rows, ranks_of, write_tables
-from medqbench_vlmeval.report.text import latex_text, markdown_text
-from tests.report.examples import combined_score, perception_score
-from tests.report.many import HOSTILE, perception, reasoning
+from medqbench_vlmeval.report.paper import paper_table, write_tables
+from medqbench_vlmeval.report.text import latex, latex_text, markdown, markdown_text
+from tests.report.leaderboard.results import result
+from tests.report.many import HOSTILE
+
+GPT5 = {"Yes-or-No": 82.26, "What": 60.47, "How": 58.28, "Overall": 68.97}
 
 
-def tables(scores, task=Task.PERCEPTION, published=True, intervals=False):
-    rows = paper_rows(scores, task, published)
-    return latex_table(task, rows, intervals), markdown_table(task, rows, intervals)
+def run(model="Model-X", less=0.0, **changes):
+    """A comparable run with the numbers of GPT-5's published row, less some points."""
+    values = {name: value - less for name, value in GPT5.items()}
+    return result(model, **{"comparable": True, "values": values, "few": False, **changes})
+
+
+def texts(results, task=Task.PERCEPTION, published=True, intervals=False):
+    table = paper_table(results, task, published, intervals)
+    return latex(table, "tab:x"), markdown(table)
 
 
 def assert_sound(latex):
@@ -38,80 +48,84 @@ def assert_sound(latex):
 
 
 def test_perception_in_the_published_layout():
-    latex, markdown = tables([perception("Model-X")])
-    assert_sound(latex)
-    assert "Model & Yes-or-No & What & How & Overall \\\\" in latex
-    assert "Model-X & \\textbf{82.26} & \\textbf{60.47} & 58.28 & \\textbf{68.97} \\\\" in latex
+    tex, text = texts([run()])
+    assert_sound(tex)
+    assert "Model & Yes-or-No & What & How & Overall \\\\" in tex
+    assert "Model-X & \\textbf{82.26} & \\textbf{60.47} & 58.28 & \\textbf{68.97} \\\\" in tex
     # GPT-5's published numbers are the same, and so share the rank.
-    assert "GPT-5$^{\\ddagger}$ & \\textbf{82.26} & \\textbf{60.47} & 58.28 & \\textbf{68.97}" in latex
-    assert "& \\underline{58.69} & 59.31" in latex
-    assert "Human expert$^{\\ddagger}$ & -- & -- & -- & 82.50 \\\\" in latex
-    assert "| Model | Yes-or-No | What | How | Overall |" in markdown
-    assert "| Model-X | **82.26** | **60.47** | 58.28 | **68.97** |" in markdown
-    assert markdown.index("*Human*") < markdown.index("*Commercial*") < markdown.index("*Own runs*")
+    assert "GPT-5$^{\\ddagger}$ & \\textbf{82.26} & \\textbf{60.47} & 58.28 & \\textbf{68.97}" in tex
+    assert "& \\underline{58.69} & 59.31" in tex
+    assert "Human expert$^{\\ddagger}$ & -- & -- & -- & 82.50 \\\\" in tex
+    assert "| Model | Yes-or-No | What | How | Overall |" in text
+    assert "| Model-X | **82.26** | **60.47** | 58.28 | **68.97** |" in text
+    assert text.index("*Human*") < text.index("*Commercial*") < text.index("*Own runs*")
 
 
 def test_reasoning_in_the_published_layout():
-    latex, markdown = tables([reasoning("no-reference", comparable=True)], Task.NO_REFERENCE)
-    assert_sound(latex)
-    assert "Model & Completeness & Preciseness & Consistency & Quality Accuracy & Overall \\\\" in latex
-    assert "| Model-X | _1.100_ | 0.900 | 1.700 | 1.400 | 5.100 |" in markdown
-    assert "n = 221" in markdown
+    values = {"Completeness": 1.1, "Preciseness": 0.9, "Consistency": 1.7, "Quality Accuracy": 1.4, "Overall": 5.1}
+    tex, text = texts([result(task=Task.NO_REFERENCE, comparable=True, values=values, n=221)], Task.NO_REFERENCE)
+    assert_sound(tex)
+    assert "Model & Completeness & Preciseness & Consistency & Quality Accuracy & Overall \\\\" in tex
+    assert "| Model-X | _1.100_\\* | 0.900\\* | 1.700\\* | 1.400\\* | 5.100\\* |" in text
+    assert "Model-X: n = 221, MedQBench\\_Reasoning\\_NoReference\\_mini, judge judge-x, protocol official." in text
 
 
 def test_only_comparable_models_are_ranked():
-    apart = perception("Apart", comparable=False, not_comparable_because=["another judge"], Overall=99.0)
-    baseline = perception("MedQ-Classical", baseline=True, Overall=98.0)
-    rows = paper_rows([perception("A", 10), perception("B", 20), apart, baseline], Task.PERCEPTION, published=False)
-    ranked = {row.name: ranks.get("Overall") for row, ranks in zip(rows, ranks_of(Task.PERCEPTION, rows), strict=True)}
-    assert ranked == {"A": BEST, "B": SECOND, "Apart": None, "MedQ-Classical": None}
-    latex, markdown = latex_table(Task.PERCEPTION, rows), markdown_table(Task.PERCEPTION, rows)
-    assert "Apart$^{\\dagger}$" in latex
-    assert "| Apart† |" in markdown
-    assert "Not comparable with the published rows: Apart: another judge." in markdown
-    assert "GPT-5" not in latex + markdown
+    apart = run("Apart", -30, comparable=False, because=["another judge"])
+    baseline = run("MedQ-Classical", -29, baseline=True)
+    tex, text = texts([run("A", 10), run("B", 20), apart, baseline], published=False)
+    overall = {line.split("|")[1].strip(): line.split("|")[5].strip() for line in text.splitlines() if "|" in line}
+    assert overall["A"] == "**58.97**"
+    assert overall["B"] == "_48.97_"
+    assert overall["Apart†"] == "98.97"
+    assert overall["MedQ-Classical"] == "97.97"
+    assert "Apart$^{\\dagger}$" in tex
+    assert "† Not comparable with the published rows: Apart: another judge." in text
+    assert "GPT-5" not in tex + text
 
 
 def test_one_number_alone_is_not_the_best():
-    _, markdown = tables([perception("A")], published=False)
-    assert "| A | 82.26 |" in markdown
-    assert "Best" not in markdown
+    _, text = texts([run("A")], published=False)
+    assert "| A | 82.26 |" in text
+    assert "Best" not in text
 
 
 def test_runs_on_other_data_are_set_apart():
-    other = perception("Other")
-    other["settings"] = {**other["settings"], "data": {"perception": {"sha256": "12" * 32}}}
-    rows = paper_rows([perception("A"), perception("B"), other], Task.PERCEPTION)
-    assert [row.name for row in rows if not row.row.comparable] == ["Other"]
+    other = run("Other", data={"sha256": "12" * 32, "samples_sha256": "34" * 32})
+    _, text = texts([run("A"), run("B"), other])
+    assert "| Other† |" in text
+    assert "| A | " in text
 
 
 def test_both_of_two_runs_of_one_model_are_lines():
-    rows = paper_rows([perception("A"), perception("A", 10)], Task.PERCEPTION, published=False)
-    assert [row.name for row in rows] == ["A", "A #2"]
+    _, text = texts([run("A"), run("A", 10)], published=False)
+    assert "| A | **82.26** |" in text
+    assert "| A #2 | _72.26_ |" in text
 
 
 def test_intervals_and_few_samples():
-    latex, markdown = tables([perception_score("A")], published=False, intervals=True)
-    assert_sound(latex)
-    assert r"50.00$^{*}$ {\scriptsize {[}9.45, 90.55{]}}" in latex
-    assert r"50.00\* (9.45 to 90.55)" in markdown
-    assert r"\* Fewer than 10 samples." in markdown
+    tex, text = texts([result("A", comparable=True)], published=False, intervals=True)
+    assert_sound(tex)
+    # Wilson's interval of 1 of 2.
+    assert r"50.00$^{*}$ {\scriptsize {[}9.45, 90.55{]}}" in tex
+    assert r"50.00\* (9.45 to 90.55)" in text
+    assert r"\* fewer than 10 samples" in text
 
 
 def test_a_measure_without_a_number():
-    _, markdown = tables([perception_score("A", How=None)], published=False)
-    assert "| A† | 100.00\\* | 50.00\\* | – | 60.00\\* |" in markdown
+    _, text = texts([result("A", values={"How": None})], published=False)
+    assert "| A† | 100.00\\* | 50.00\\* | – | 60.00\\* |" in text
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names_are_text(name):
-    latex, markdown = tables([perception(name), perception("B", 5)], intervals=True)
-    assert_sound(latex)
-    assert "<script" not in markdown
-    lines = [line for line in markdown.split("\n") if line.startswith("|")]
+    tex, text = texts([run(name), run("B", 5)], intervals=True)
+    assert_sound(tex)
+    assert "<script" not in text
+    lines = [line for line in text.split("\n") if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {6}
-    assert "](" not in markdown.replace("\\](", "")
-    assert "\n---\n" not in markdown
+    assert "](" not in text.replace("\\](", "")
+    assert "\n---\n" not in text
 
 
 def test_escapes():
@@ -124,20 +138,18 @@ def test_escapes():
 
 
 def test_files_for_the_tasks_that_have_runs(tmp_path):
-    written = write_tables([perception("A"), combined_score("A")], tmp_path)
-    names = [path.name for path in written]
+    written = write_tables([run("A"), result("A", Task.REASONING)], tmp_path)
     stems = ("perception", "no_reference", "comparative")
-    assert names == [f"{stem}.{ending}" for stem in stems for ending in ("tex", "md")]
-    assert [path.name for path in write_tables([perception("A")], tmp_path / "one")] == [
-        "perception.tex",
-        "perception.md",
-    ]
+    assert [path.name for path in written] == [f"{stem}.{ending}" for stem in stems for ending in ("tex", "md")]
+    one = write_tables([run("A")], tmp_path / "one")
+    assert [path.name for path in one] == ["perception.tex", "perception.md"]
     assert write_tables([], tmp_path / "none") == []
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunFailed):
-        write_tables([perception("A")], tmp_path / "file")
+        write_tables([run("A")], tmp_path / "file")
 
 
 def test_an_empty_table_is_sound():
-    assert_sound(latex_table(Task.COMPARATIVE, []))
-    assert markdown_table(Task.COMPARATIVE, []).count("\n") == 4
+    tex, text = texts([], Task.COMPARATIVE, published=False)
+    assert_sound(tex)
+    assert sum(line.startswith("|") for line in text.splitlines()) == 2

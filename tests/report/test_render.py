@@ -14,10 +14,13 @@ from rich.console import Console
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.info import describe
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary, terminal_tables, update
-from medqbench_vlmeval.report.terminal import Grid, print_grid
+from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary
+from medqbench_vlmeval.report.leaderboard.board import add
+from medqbench_vlmeval.report.leaderboard.tables import terminal_board
+from medqbench_vlmeval.report.terminal import Grid, print_grid, print_table
 from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
 from tests.report.examples import combined_score, perception_score
+from tests.report.leaderboard.results import result
 
 EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
 SHOWN = "[red]x[/red]\ufffd[2J\ufffdevil\ufffdline"
@@ -34,6 +37,11 @@ def terminal(width: int) -> Console:
 def printed(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
+
+
+def show_boards(folder: Path, console: Console) -> None:
+    for task, rows in leaderboard_rows(folder).items():
+        print_table(terminal_board(task, rows), console)
 
 
 def test_summary_of_a_perception_run_in_a_pipe() -> None:
@@ -99,10 +107,10 @@ def test_an_object_that_is_no_result_is_refused() -> None:
 
 @pytest.mark.parametrize("width", [30, 80, 100, 120, 200])
 def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: int) -> None:
-    update(tmp_path, combined_score("Org/Model-With-A-Long-Name"))
-    update(tmp_path, perception_score("Org/Model-With-A-Long-Name"))
+    long = "Org/Model-With-A-Long-Name"
+    add(tmp_path, [result(long, Task.REASONING), result(long)])
     console = terminal(width)
-    terminal_tables(leaderboard_rows(tmp_path), console)
+    show_boards(tmp_path, console)
     squeezed = re.sub(r"\s", "", printed(console))
     for number in ("60.00", "82.50", "5.500", "6.338"):
         assert number in squeezed
@@ -120,9 +128,9 @@ def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: in
     ],
 )
 def test_a_narrow_terminal_has_tables_that_fit_and_say_what_is_left_out(tmp_path: Path, width: int, gone: str) -> None:
-    update(tmp_path, combined_score("Org/Model"))
+    add(tmp_path, [result("Org/Model", Task.REASONING)])
     console = terminal(width)
-    terminal_tables(leaderboard_rows(tmp_path), console)
+    show_boards(tmp_path, console)
     run_summary(combined_score("Org/Model"), console)
     lines = printed(console).splitlines()
     assert all(len(line) <= width for line in lines if line.startswith(" "))
@@ -145,9 +153,9 @@ def test_no_table_is_cut_at_a_terminals_edge(width: int) -> None:
 
 
 def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
-    update(tmp_path, combined_score("m" * 300))
+    add(tmp_path, [result("m" * 300, Task.REASONING)])
     console = piped()
-    terminal_tables(leaderboard_rows(tmp_path), console)
+    show_boards(tmp_path, console)
     assert isinstance(console.file, io.StringIO)
     found = console.file.getvalue()
     assert "\x1b" not in found
@@ -159,11 +167,9 @@ def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
 
 def test_runs_of_two_protocols_are_told_apart(tmp_path: Path) -> None:
     for protocol in ("official", "official-5"):
-        score = combined_score()
-        score["settings"]["protocol"] = {"name": protocol}
-        update(tmp_path, score)
+        add(tmp_path, [result(task=Task.REASONING, protocol=protocol)])
     console = piped()
-    terminal_tables(leaderboard_rows(tmp_path), console)
+    show_boards(tmp_path, console)
     own = [line.split() for line in printed(console).splitlines() if line.startswith("-  Model-X")]
     assert [("official" in words, "official-5" in words) for words in own] == [(True, False), (False, True)] * 2
 
@@ -171,9 +177,9 @@ def test_runs_of_two_protocols_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("console", [piped(), terminal(200)], ids=["pipe", "terminal"])
 def test_text_of_others_is_no_markup_and_no_escape_sequence(tmp_path: Path, console: Console) -> None:
     score = perception_score(EVIL, not_comparable_because=[EVIL])
-    update(tmp_path, score)
+    add(tmp_path, [result(EVIL, because=[EVIL])])
     run_summary(score, console)
-    terminal_tables(leaderboard_rows(tmp_path), console)
+    show_boards(tmp_path, console)
     found = printed(console)
     assert "\x1b" not in found
     assert "\u202e" not in found
@@ -194,7 +200,7 @@ def test_a_data_file_in_an_outline() -> None:
     describe_data(describe(SampleSet("[b]x", Task.PERCEPTION, (sample,), {Task.PERCEPTION: source})), console)
     lines = printed(console).splitlines()
     assert lines[:6] == ["name: [b]x", "task: perception", "n: 1", "images: -", "parts:", "  perception:"]
-    assert {"      modality:", "        CT: 1", "    revision: -"} <= set(lines)
+    assert {"      modality:", "        CT: 1", "      revision: -"} <= set(lines)
 
 
 def test_the_room_brings_nothing_heavy() -> None:

@@ -31,15 +31,19 @@ def result(
     protocol=None,
     judge=None,
     n=None,
+    few=None,
     **settings,
 ) -> Result:
-    """A result; ``overall`` and ``values`` are other numbers, ``data`` changes fields of the data's record."""
+    """A result; ``overall``, ``values`` and ``few`` are other numbers, ``data`` changes fields of the data's record."""
     base = _scored(task)
     values = {**(values or {}), **({} if overall is None else {"Overall": overall})}
     because = () if comparable else tuple(because)
     parts = {}
     for of, part in base.parts.items():
-        measures = {name: replace(cell, value=values.get(name, cell.value)) for name, cell in part.measures.items()}
+        measures = {
+            name: replace(cell, value=values.get(name, cell.value), few=cell.few if few is None else few)
+            for name, cell in part.measures.items()
+        }
         counts = {**part.counts, **({} if n is None else {"n": n})}
         named = part.dataset if dataset is None else dataset
         marked = {"comparable": comparable, "not_comparable_because": because}
