@@ -114,7 +114,6 @@ def test_scoring_comparing_and_reporting_do_without_them_too(tmp_path):
         ["score", f"{b}.csv", "--out", b],
         ["compare", a, b],
         ["leaderboard", "export", a, "--csv", f"{a}.csv2", "--openvlm", f"{a}.json"],
-        ["leaderboard", "validate", f"{a}.json"],
         ["report", a, b, "--out", f"{a}-report"],
     ]
     code = "import json, sys\nCOMMANDS = json.loads(sys.argv[1])\n" + LOADED.replace(
