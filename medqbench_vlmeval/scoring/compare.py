@@ -356,11 +356,11 @@ def _interval(
     mirrored = totals * (-1.0, 1.0)
     turn = _compared(totals, mirrored)
     (found,) = bootstrap(mirrored if turn < 0 else totals, statistic, seed, interval_level(len(totals)))
-    if found.low is None or found.high is None:
+    if found is None:
         return None, None, "too few resamples"
     if turn:
-        return (found.low, found.high, None) if turn > 0 else (-found.high, -found.low, None)
-    half = (found.high - found.low) / 2
+        return (*found, None) if turn > 0 else (-found[1], -found[0], None)
+    half = (found[1] - found[0]) / 2
     return -half, half, None
 
 

@@ -1,22 +1,33 @@
-"""Confidence intervals in closed form: for shares, and for means of samples of which several may share an image."""
+"""Confidence intervals: for shares, for means of samples that may share an image, and by the bootstrap for the rest.
+
+Samples that share an image are not independent: they are taken together as one cluster, whose sums count.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.data.image_cells import image_keys
 from medqbench_vlmeval.types import Sample
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
 LEVEL = 0.95
+RESAMPLES = 2000
 WILSON = "Wilson score"
 CLUSTER_ROBUST = "cluster-robust (CR1) with Student's t"
-"""The names of :func:`wilson` and :func:`mean_interval` in results."""
+METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
+"""The names of :func:`wilson`, :func:`mean_interval` and :func:`bootstrap` in results."""
 
 FEW = 10
 """Cells that rest on fewer samples than this are marked wherever they are shown."""
@@ -28,6 +39,9 @@ Interval = tuple[float, float]
 Column = Sequence[float | None]
 # What one cluster adds to each column: the sum of its values and how many there are.
 _Totals = tuple[tuple[float, float], ...]
+
+_DIGITS = 9
+_DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 32 MB
 
 
 def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
@@ -150,26 +164,25 @@ def _total(values: Column) -> tuple[float, int]:
 def _interval(
     kinds: Counter[_Totals], places: Sequence[int], centres: Sequence[tuple[float, int] | None], level: float
 ) -> Interval | None:
-    used = {kind: times for kind, times in kinds.items() if any(kind[place][1] for place in places)}
-    n_clusters = sum(used.values())
-    chosen = [(place, *found) for place in places if (found := centres[place]) is not None]
-    variance = _variance(used, chosen)
-    if len(chosen) < len(places) or variance is None:
+    with_values = {kind: times for kind, times in kinds.items() if any(kind[place][1] for place in places)}
+    columns = [(place, *centre) for place in places if (centre := centres[place]) is not None]
+    variance = _variance(with_values, columns)
+    if len(columns) < len(places) or variance is None:
         return None
-    half = _t_quantile(n_clusters - 1, level) * math.sqrt(variance)
+    half = _t_quantile(sum(with_values.values()) - 1, level) * math.sqrt(variance)
     if half < NO_WIDTH:
         return None
-    centre = math.fsum(mean for _, mean, _ in chosen)
-    return centre - half, centre + half
+    total = math.fsum(mean for _, mean, _ in columns)
+    return total - half, total + half
 
 
-def _variance(kinds: Mapping[_Totals, int], chosen: Sequence[tuple[int, float, float]]) -> float | None:
-    """Of the sum of the means that are ``chosen``: the column's place, its mean and its count."""
+def _variance(kinds: Mapping[_Totals, int], columns: Sequence[tuple[int, float, float]]) -> float | None:
+    """Of the sum of some columns' means; ``columns`` has each one's place, mean and count."""
     n_clusters = sum(kinds.values())
     if n_clusters < 2:
         return None
     squares = math.fsum(
-        times * math.fsum((kind[place][0] - mean * kind[place][1]) / n for place, mean, n in chosen) ** 2
+        times * math.fsum((kind[place][0] - mean * kind[place][1]) / n for place, mean, n in columns) ** 2
         for kind, times in kinds.items()
     )
     return n_clusters / (n_clusters - 1) * squares
@@ -180,9 +193,6 @@ def _t_quantile(degrees: int, level: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.5 + level / 2))
-
-
-# Samples that share an image are not independent: they are taken together as one cluster.
 
 
 def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
@@ -206,17 +216,14 @@ def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
     first_with: dict[str, int] = {}
     for position, names in enumerate(images):
         for name in names:
-            one, other = root(first_with.setdefault(name, position)), root(position)
-            parent[max(one, other)] = min(one, other)
+            earlier, later = sorted((root(first_with.setdefault(name, position)), root(position)))
+            parent[later] = earlier
     return [root(position) for position in range(len(images))]
-
-
-# Which samples of a run share an image, and in words what was known of that.
 
 
 @dataclass(frozen=True)
 class SharedImages:
-    """``clusters`` has a number a sample (see ``clusters_of``); ``words`` say what the clusters are."""
+    """``clusters`` has a number a sample (see :func:`clusters_of`); ``words`` say what is known of the images."""
 
     clusters: Sequence[int]
     words: str
@@ -229,114 +236,13 @@ class SharedImages:
 def shared_images(samples: Sequence[Sample]) -> SharedImages:
     """The clusters of ``samples``; one that names no image is a cluster of its own."""
     keys = [image_keys(sample) for sample in samples]
-    unnamed = sum(not found for found in keys)
+    unnamed = sum(not names for names in keys)
     words = "clusters are samples that share an image"
     if unnamed == len(samples):
         words = "no image is named, so that samples were taken as independent"
     elif unnamed:
         words += f"; {unnamed} of {len(samples)} samples name no image and were taken as independent"
     return SharedImages(clusters_of(keys), words)
-
-
-# Drawing clusters with replacement, and their sums where there are too many clusters to draw each.
-
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
-
-MANY_KINDS = 3000
-"""From so many kinds of clusters on their sums are drawn from a normal distribution."""
-
-# A sum this skewed, |Σ(x - m)³| / (Σ(x - m)²)^1.5, is not drawn as normal: it moves the ends of a 95% interval by
-# skewness · (z² - 1)/6, 2% of a standard error, a third of what 2,000 resamples leave open.
-_MOST_SKEWED = 0.05
-# Bounds the memory of the draws: 2,000 resamples of 3,000 kinds would be 48 MB at once.
-_CELLS_AT_ONCE = 2_000_000
-_ROUNDING = 1e-18
-
-
-def drawn_sums(
-    kinds: Array, counts: NDArray[np.int_], resamples: int, generator: np.random.Generator
-) -> Iterator[Array]:
-    """Sums over clusters that are drawn with replacement, as many as there are, in chunks of (draws x terms).
-
-    Up to 3,000 kinds the number of each is drawn (a multinomial distribution). Of more, those are drawn so that add to
-    a term which few clusters decide, such as the samples of a rare group; how many of the others come is drawn with
-    them, and their sums from the normal distribution with the mean and the covariance that so many draws have (the
-    central limit theorem for resampled sums: A. van der Vaart, Asymptotic Statistics, 1998, ch. 23). The time then
-    grows with the kinds and no longer with the kinds times the resamples.
-
-    Args:
-        kinds: (kinds x terms), what a cluster of each kind adds to each sum.
-        counts: how many clusters are of each kind.
-    """
-    import numpy as np
-
-    n = int(counts.sum())
-    exact = np.ones(len(kinds), dtype=bool)
-    if len(kinds) > MANY_KINDS:
-        exact = _decided_by_few(kinds, counts)
-        if len(kinds) - exact.sum() <= MANY_KINDS:
-            exact[:] = True
-    shares, alone, rest = counts[exact] / n, kinds[exact], None
-    if not exact.all():
-        # All others together are one more kind, the last; its mean is what one of them adds.
-        mean, rest = _moments(kinds[~exact], counts[~exact])
-        shares, alone = np.append(shares, counts[~exact].sum() / n), np.vstack([alone, mean])
-    left, at_once = resamples, max(1, _CELLS_AT_ONCE // len(shares))
-    while left:
-        draws = generator.multinomial(n, shares, size=min(left, at_once)).astype(float)
-        left -= len(draws)
-        sums = draws @ alone
-        if rest is not None:
-            sums += np.sqrt(draws[:, -1:]) * (generator.standard_normal(sums.shape) @ rest)
-        yield sums
-
-
-def _decided_by_few(kinds: Array, counts: NDArray[np.int_]) -> Any:
-    """Which kinds add anything to a term whose sum is too skewed for a normal distribution."""
-    import numpy as np
-
-    apart = kinds - counts @ kinds / counts.sum()
-    spread = counts @ apart**2
-    # What is the same for all clusters spreads by rounding alone.
-    varies = spread > _ROUNDING * (counts @ kinds**2)
-    skewed = varies & (np.abs(counts @ apart**3) > _MOST_SKEWED * spread**1.5)
-    return (kinds[:, skewed] != 0).any(axis=1)
-
-
-def _moments(kinds: Array, counts: NDArray[np.int_]) -> tuple[Array, Array]:
-    """The mean of one draw, (terms), and a root ``R`` of its covariance ``R'R``, (terms x terms)."""
-    import numpy as np
-
-    n = counts.sum()
-    mean = counts @ kinds / n
-    apart = kinds - mean
-    values, vectors = np.linalg.eigh((apart * counts[:, None]).T @ apart / n)
-    return mean, np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
-
-
-# The bootstrap behind every interval that has no closed form: sums, gaps, differences and ratios.
-
-
-RESAMPLES = 2000
-METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
-_DIGITS = 9
-
-
-@dataclass(frozen=True)
-class Resampled:
-    """A percentile interval; ``n_undefined`` resamples left the statistic undefined and were left out of it.
-
-    ``low`` and ``high`` are None where more than half of the resamples did so.
-    """
-
-    low: float | None
-    high: float | None
-    n_undefined: int
 
 
 def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
@@ -351,13 +257,13 @@ def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
 
 def bootstrap(
     totals: Array, statistic: Callable[[Array], Array], seed: int = 0, level: float = LEVEL
-) -> list[Resampled]:
+) -> list[Interval | None]:
     """Percentile intervals of statistics that depend on the data through sums over clusters.
 
     Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993,
     ch. 13; clusters as the unit: A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8).
-    Clusters with equal sums are drawn as one kind, which gives the same distribution and does not depend on order; of
-    more than 3,000 kinds sums are drawn in place of clusters (see :func:`~.drawing.drawn_sums`).
+    Clusters with equal sums are drawn as one kind, by a multinomial distribution, which gives the same distribution
+    and does not depend on order.
 
     Args:
         totals: (clusters x terms), what each cluster adds to each sum: of an accuracy its right answers and its
@@ -367,98 +273,97 @@ def bootstrap(
         level: of the intervals, in 0-1.
 
     Returns:
-        One interval a statistic.
+        One interval a statistic, over the resamples that leave it defined; None where most do not.
     """
     import numpy as np
 
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
-    found: list[Any] = []
-    for sums in drawn_sums(kinds, counts, RESAMPLES, np.random.default_rng(seed)):
+    generator, at_once = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // len(kinds))
+    chunks = []
+    for start in range(0, RESAMPLES, at_once):
+        draws = generator.multinomial(len(totals), counts / len(totals), size=min(at_once, RESAMPLES - start))
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.asarray(statistic(sums), dtype=float)
-        found.append(values.reshape(len(sums), -1))
-    columns = np.concatenate(found).T
-    return [_resampling_interval(column, level) for column in columns]
+            chunks.append(np.asarray(statistic(draws.astype(float) @ kinds), dtype=float).reshape(len(draws), -1))
+    intervals: list[Interval | None] = []
+    for values in np.concatenate(chunks).T:
+        known = values[np.isfinite(values)]
+        if len(known) <= RESAMPLES / 2:
+            intervals.append(None)
+            continue
+        low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
+        intervals.append((float(low), float(high)))
+    return intervals
 
 
-def interval_of(
-    totals: Array, statistic: Callable[[Array], Array], level: float = LEVEL, seed: int = 0
+def _interval_with_width(
+    totals: Array, statistic: Callable[[Array], Array], level: float, seed: int
 ) -> Interval | None:
-    """The bootstrap's interval of one statistic (see :func:`bootstrap`).
-
-    None where there are fewer than two clusters, where most resamples leave the statistic undefined, and where all
-    give the same value: samples without spread are no certainty.
-    """
+    """The bootstrap's interval of one statistic; samples without spread are no certainty and have none."""
     if len(totals) < 2:
         return None
-    (found,) = bootstrap(totals, statistic, seed, level)
-    if found.low is None or found.high is None or found.high - found.low < NO_WIDTH:
-        return None
-    return found.low, found.high
+    (interval,) = bootstrap(totals, statistic, seed, level)
+    return None if interval is None or interval[1] - interval[0] < NO_WIDTH else interval
 
 
-def _resampling_interval(values: Array, level: float) -> Resampled:
-    import numpy as np
+def bootstrap_sum_of_means(
+    columns: Sequence[Column], clusters: Sequence[int], level: float = LEVEL, seed: int = 0
+) -> Interval | None:
+    """The bootstrap's interval of the sum of the columns' means, over samples that lie in clusters.
 
-    known = values[np.isfinite(values)]
-    undefined = len(values) - len(known)
-    if len(known) <= len(values) / 2:
-        return Resampled(None, None, undefined)
-    low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
-    return Resampled(float(low), float(high), undefined)
-
-
-# Bootstrap intervals of a sum of means, and of the difference of two groups' sums.
-
-
-class SumOfMeans:
-    """The sum of the columns' means, over samples that lie in clusters.
+    None where there are fewer than two clusters, where most resamples leave a mean without values, and where all give
+    the same sum.
 
     Args:
         columns: parallel; None is left out of its column's mean. An accuracy in percent is one column of 0 and 100.
         clusters: the cluster of each sample.
+        level: of the interval, in 0-1.
+        seed: of the draws.
     """
+    import numpy as np
 
-    def __init__(self, columns: Sequence[Column], clusters: Sequence[int]) -> None:
-        import numpy as np
+    def total(sums: Array) -> Array:
+        half = sums.shape[1] // 2
+        return np.asarray((sums[:, :half] / sums[:, half:]).sum(axis=1))
 
-        values = np.array(columns, dtype=float).T  # None becomes nan
-        known = ~np.isnan(values)
-        # (samples x columns x 2): a value and whether it is there.
-        self._terms: Array = np.stack([np.where(known, values, 0), known.astype(float)], axis=2)
-        self._clusters = clusters
+    terms = np.concatenate(_values_and_counts(columns), axis=1)
+    return _interval_with_width(totals_by_cluster(clusters, terms), total, level, seed)
 
-    def interval(self, level: float = LEVEL, seed: int = 0) -> Interval | None:
-        """Of all samples; None where :func:`~.resampling.interval_of` has none."""
-        import numpy as np
 
-        def total(sums: Array) -> Array:
-            half = sums.shape[1] // 2
-            return np.asarray((sums[:, :half] / sums[:, half:]).sum(axis=1))
+def bootstrap_gap(
+    columns: Sequence[Column],
+    clusters: Sequence[int],
+    first: Sequence[int],
+    second: Sequence[int],
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Interval | None:
+    """The bootstrap's interval of a group's sum of means less another group's; see :func:`bootstrap_sum_of_means`.
 
-        terms = self._terms.swapaxes(1, 2).reshape(len(self._terms), -1)
-        return interval_of(totals_by_cluster(self._clusters, terms), total, level, seed)
+    ``first`` and ``second`` are the groups' positions, without a common one. Their clusters are drawn together, so
+    that one which has samples in both counts in both.
+    """
+    import numpy as np
 
-    def gap_interval(
-        self, one: Sequence[int], other: Sequence[int], level: float = LEVEL, seed: int = 0
-    ) -> Interval | None:
-        """Of the samples at the positions ``one`` less those at ``other``, which have no position in common.
+    both = np.array([*first, *second], dtype=int)
+    by_sample = np.stack([part[both] for part in _values_and_counts(columns)], axis=2)
+    terms = np.zeros((len(both), len(columns), 2, 2))  # (samples x columns x side x value and count)
+    terms[: len(first), :, 0] = by_sample[: len(first)]
+    terms[len(first) :, :, 1] = by_sample[len(first) :]
 
-        The clusters of the two are drawn together, so that one which has samples in both counts in both.
-        """
-        import numpy as np
+    def difference(sums: Array) -> Array:
+        values, counts = np.moveaxis(sums.reshape(-1, len(columns), 2, 2), -1, 0)
+        by_side = (values / counts).sum(axis=1)
+        return np.asarray(by_side[:, 0] - by_side[:, 1])
 
-        both = np.array([*one, *other], dtype=int)
-        columns = self._terms.shape[1]
-        terms = np.zeros((len(both), columns, 2, 2))
-        terms[: len(one), :, 0] = self._terms[both[: len(one)]]
-        terms[len(one) :, :, 1] = self._terms[both[len(one) :]]
-        totals = totals_by_cluster([self._clusters[position] for position in both], terms.reshape(len(both), -1))
+    totals = totals_by_cluster([clusters[position] for position in both], terms.reshape(len(both), -1))
+    return _interval_with_width(totals, difference, level, seed)
 
-        def difference(sums: Array) -> Array:
-            by_side = sums.reshape(-1, columns, 2, 2)
-            found = (by_side[..., 0] / by_side[..., 1]).sum(axis=1)
-            return np.asarray(found[:, 0] - found[:, 1])
 
-        return interval_of(totals, difference, level, seed)
+def _values_and_counts(columns: Sequence[Column]) -> tuple[Array, Array]:
+    """Twice (samples x columns): the values with 0 where there is none, and whether there is one."""
+    import numpy as np
+
+    values = np.array(columns, dtype=float).T  # None becomes nan
+    known = ~np.isnan(values)
+    return np.where(known, values, 0), known.astype(float)

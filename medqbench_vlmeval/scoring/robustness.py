@@ -22,7 +22,7 @@ from medqbench_vlmeval.scoring.intervals import (
     METHOD,
     NO_WIDTH,
     WILSON,
-    Resampled,
+    Interval,
     bootstrap,
     shared_images,
     totals_by_cluster,
@@ -299,7 +299,7 @@ def _paired(
         return scale * np.stack([(one + other) / 2 / count, (other - one) / count], axis=1)
 
     of_debiased, of_difference = bootstrap(totals, statistics)
-    debiased, difference = (of_debiased.low, of_debiased.high), (of_difference.low, of_difference.high)
+    debiased, difference = of_debiased or (None, None), of_difference or (None, None)
     one, other = (math.fsum(pair[at] for pair in scores) for at in (0, 1))
     top = _PERCENT if scale == _PERCENT else _POINTS
     mean, points = scale * (one + other) / 2 / n, scale * (other - one) / n
@@ -316,8 +316,8 @@ def _paired(
     )
 
 
-def _has_no_width(found: Resampled) -> bool:
-    return found.low is None or found.high is None or found.high - found.low < NO_WIDTH
+def _has_no_width(interval: Interval | None) -> bool:
+    return interval is None or interval[1] - interval[0] < NO_WIDTH
 
 
 def _marked(cell: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from medqbench_vlmeval.scoring.intervals import (
     METHOD,
     WILSON,
     Interval,
-    SumOfMeans,
+    bootstrap_sum_of_means,
     clipped,
     mean_interval,
     means_and_sum_intervals,
@@ -233,7 +233,7 @@ def score_reasoning(
     }
     # Where a dimension has no verdict at all there is no sum, and nothing to draw.
     if whole.overall.value is not None:
-        drawn = SumOfMeans(list(scores.values()), images.clusters).interval()
+        drawn = bootstrap_sum_of_means(list(scores.values()), images.clusters)
         measures[OVERALL] = _cell(whole.overall.value, drawn, whole.counts["n_scored"])
     singles = Counter(
         (dimension, score)

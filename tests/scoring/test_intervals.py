@@ -1,14 +1,28 @@
+"""Intervals by hand, against scipy, and in simulations; samples that share an image are one cluster."""
+
 import random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, sem
+from scipy.stats import binom, binomtest, sem
 from scipy.stats import t as student
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring import mean_interval, wilson
-from medqbench_vlmeval.scoring.intervals import clipped, means_and_sum_intervals, sum_of_means_interval
+from medqbench_vlmeval.scoring.intervals import (
+    bootstrap,
+    bootstrap_gap,
+    bootstrap_sum_of_means,
+    clipped,
+    clusters_of,
+    means_and_sum_intervals,
+    shared_images,
+    sum_of_means_interval,
+    totals_by_cluster,
+)
+from medqbench_vlmeval.types import Sample
 
 
 def test_wilson_by_hand():
@@ -144,3 +158,134 @@ def test_without_gaps_the_interval_of_a_sum_is_that_of_the_row_sums(rows):
 def test_a_sum_with_an_empty_column_has_no_interval():
     assert sum_of_means_interval([[1, 2], [None, None]]) is None
     assert clipped((-1.0, 3.0), 0, 2) == (0, 2)
+
+
+def test_samples_that_share_an_image_are_one_cluster():
+    assert clusters_of([["a"], ["b"], ["a"], [], []]) == [0, 1, 0, 3, 4]
+
+
+def test_a_chain_of_pairs_is_one_cluster():
+    # 1 and 3 share nothing with 0, but 2 joins all three.
+    assert clusters_of([["a", "b"], ["c", "d"], ["d", "a"], ["d", "e"], ["x", "y"]]) == [0, 0, 0, 0, 4]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=2), max_size=12), st.integers())
+def test_two_samples_are_together_exactly_where_a_chain_leads_from_one_to_the_other(images, seed):
+    found = clusters_of(images)
+    reached = [{place} for place in range(len(images))]
+    for _ in images:
+        for place, there in enumerate(reached):
+            names = {name for one in there for name in images[one]}
+            reached[place] = there | {other for other, named in enumerate(images) if names & set(named)}
+    for one in range(len(images)):
+        assert {other for other in range(len(images)) if found[other] == found[one]} == reached[one]
+    order = random.Random(seed).sample(range(len(images)), len(images))
+    moved = clusters_of([images[place] for place in order])
+    for one in range(len(order)):
+        for other in range(len(order)):
+            assert (moved[one] == moved[other]) == (found[order[one]] == found[order[other]])
+
+
+def sample(*refs):
+    return Sample("1", Task.PERCEPTION, "?", image_refs=refs)
+
+
+def test_what_was_known_of_the_images_is_said():
+    named = shared_images([sample("a.png"), sample("a.png")])
+    assert (list(named.clusters), named.words) == ([0, 0], "clusters are samples that share an image")
+    assert "2 of 3 samples name no image" in shared_images([sample("a.png"), sample(), sample()]).words
+    nothing = shared_images([sample(), sample()])
+    assert (list(nothing.clusters), nothing.count([0, 1])) == ([0, 1], 2)
+    assert nothing.words == "no image is named, so that samples were taken as independent"
+
+
+def share(sums):
+    return sums[:, 0] / sums[:, 1]
+
+
+def test_totals_are_added_up_by_cluster():
+    terms = np.array([[1, 1], [0, 1], [1, 1], [1, 1]])
+    assert totals_by_cluster([9, 4, 9, 4], terms).tolist() == [[1, 2], [2, 2]]
+
+
+def test_a_share_of_independent_samples_has_the_binomials_quantiles():
+    terms = np.column_stack([np.arange(100) % 2, np.ones(100)])
+    (found,) = bootstrap(terms, share)
+    # 40 and 60 of 100: the 2.5th and 97.5th percentile of a binomial with the observed share.
+    expected = binom.ppf([0.025, 0.975], 100, 0.5) / 100
+    assert found == pytest.approx(expected, abs=0.011)
+
+
+def test_a_share_of_clusters_is_as_uncertain_as_its_clusters():
+    right = [100.0 * (place % 2) for place in range(25) for _ in range(4)]
+    low, high = bootstrap_sum_of_means([right], [place // 4 for place in range(100)])
+    # 12 of 25 images are right: 7 and 17 of 25, 28% and 68%.
+    assert (low, high) == (pytest.approx(28, abs=4.1), pytest.approx(68, abs=4.1))
+
+
+def test_order_and_names_of_clusters_change_no_digit():
+    chance = np.random.default_rng(4)
+    columns, clusters = chance.integers(0, 11, (2, 300)) / 5, chance.integers(0, 90, 300)
+    order = chance.permutation(300)
+    shuffled, renamed = columns[:, order], (1000 - 3 * clusters[order]).tolist()
+    interval = bootstrap_sum_of_means(columns, clusters)
+    assert interval == bootstrap_sum_of_means(shuffled, renamed)
+    assert interval != bootstrap_sum_of_means(columns, clusters, seed=1)
+    places = np.argsort(order)
+    moved = [[int(places[place]) for place in positions] for positions in (range(100), range(150, 300))]
+    gap = bootstrap_gap(columns, clusters, range(100), range(150, 300))
+    assert gap == bootstrap_gap(shuffled, renamed, *moved)
+
+
+def test_many_different_clusters_are_drawn_in_pieces():
+    values = np.random.default_rng(2).normal(size=5000)
+    (found,) = bootstrap(np.column_stack([values, np.ones(5000)]), share)
+    half = 1.96 * values.std() / np.sqrt(5000)
+    assert found == pytest.approx((values.mean() - half, values.mean() + half), abs=0.15 * half)
+
+
+def test_resamples_without_a_value_are_left_out():
+    # One cluster in ten has the group: (9/10)^10 = 35% of the draws are without it.
+    assert bootstrap(np.array([[1.0, 1.0]] + [[0.0, 0.0]] * 9), share) == [(1, 1)]
+    assert bootstrap(np.array([[0.0, 0.0]] * 3), share) == [None]
+
+
+def test_several_statistics_come_from_the_same_draws():
+    totals = np.array([[1.0, 1.0], [0.0, 1.0]] * 20)
+    plain, doubled = bootstrap(totals, lambda sums: np.column_stack([share(sums), 2 * share(sums)]))
+    assert doubled == (2 * plain[0], 2 * plain[1])
+    (narrow,) = bootstrap(totals, share, level=0.5)
+    assert plain[0] < narrow[0] < narrow[1] < plain[1]
+
+
+def test_a_missing_verdict_is_left_out_of_its_mean_alone():
+    # The second column is 2 wherever it is known, so that the sum varies with the first one only.
+    first = [float(place % 3) for place in range(30)]
+    second = [2.0 if place % 5 else None for place in range(30)]
+    alone = bootstrap_sum_of_means([first], range(30))
+    both = bootstrap_sum_of_means([first, second], range(30))
+    assert both == pytest.approx((alone[0] + 2, alone[1] + 2), abs=0.12)
+    assert bootstrap_sum_of_means([first], [0] * 30) is None
+    assert bootstrap_sum_of_means([[1.0] * 30], range(30)) is None
+
+
+def test_a_gap_is_as_uncertain_as_the_images_behind_it():
+    # Three questions on each of 40 images: 15 of the first 20 images are right, 5 of the others.
+    right = [100.0 * (image % 20 < (15 if image < 20 else 5)) for image in range(40) for _ in range(3)]
+    clusters = [place // 3 for place in range(120)]
+    # Of two independent means of 20: 1.96 * sqrt(2 * 0.75 * 0.25 / 20) = 26.8 points to each side.
+    gap = bootstrap_gap([right], clusters, range(60), range(60, 120))
+    assert gap == pytest.approx((50 - 26.8, 50 + 26.8), abs=4)
+    # The normal quantile of 99% is 2.576: 35.3 points.
+    wider = bootstrap_gap([right], clusters, range(60), range(60, 120), level=0.99)
+    assert wider == pytest.approx((50 - 35.3, 50 + 35.3), abs=5)
+    # The same clusters on both sides with the same answers: no resample tells the sides apart.
+    assert bootstrap_gap([right + right], clusters * 2, range(120), range(120, 240)) is None
+
+
+def test_the_bootstrap_of_very_many_clusters_is_the_closed_form():
+    chance = np.random.default_rng(4)
+    columns, clusters = (chance.integers(0, 7, size=(4, 12_000)) / 3).tolist(), [i // 3 for i in range(12_000)]
+    closed = sum_of_means_interval(columns, clusters)
+    assert bootstrap_sum_of_means(columns, clusters) == pytest.approx(closed, abs=0.06 * (closed[1] - closed[0]))

@@ -15,7 +15,8 @@ from medqbench_vlmeval.scoring.intervals import (
     METHOD,
     Column,
     Interval,
-    SumOfMeans,
+    bootstrap_gap,
+    bootstrap_sum_of_means,
     clipped,
     sum_of_means_interval,
     wilson_percent,
@@ -140,7 +141,7 @@ class Measure:
         minuend, subtrahend = self.of(first), self.of(second)
         if minuend is None or subtrahend is None:
             raise ValueError("a gap needs a value on both sides")
-        interval = SumOfMeans(self.columns, self.clusters).gap_interval(first, second, _level(choices))
+        interval = bootstrap_gap(self.columns, self.clusters, first, second, _level(choices))
         n_clusters = len({self.clusters[i] for i in (*first, *second)})
         return Gap(minuend - subtrahend, interval, POINTS if self.unit == PERCENT else SCORE, n_clusters, choices)
 
@@ -227,7 +228,7 @@ def gap_of_shares(
     """The share of ``first`` less that of ``second`` in the same samples, in points."""
     value = 100 * (sum(first) - sum(second)) / len(first)
     column = [100.0 * (x - y) for x, y in zip(first, second, strict=True)]
-    interval = SumOfMeans([column], clusters).interval(_level(choices))
+    interval = bootstrap_sum_of_means([column], clusters, _level(choices))
     return Gap(value, interval, POINTS, len(set(clusters)), choices, picked)
 
 
