@@ -23,10 +23,11 @@ from medqbench_vlmeval.scoring import compare as detectable
 from medqbench_vlmeval.scoring.compare import (
     ALPHA,
     INTERVAL_METHOD,
+    Difference,
     Paired,
+    PairedComparison,
+    adjust_pairs,
     compare_pair,
-    mark_distinct,
-    not_distinct,
     rank_runs,
 )
 from medqbench_vlmeval.scoring.intervals import LEVEL, clusters_of
@@ -542,7 +543,12 @@ def _is_comparison(path: Path) -> bool:
 
 def _compare(match: Match, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One task: every pair, the ranking of more than two, and the samples on which they differ."""
-    pairs = [_pair(match.task, a, b, seed) for a, b in combinations(match.sides, 2)]
+    sides = list(combinations(match.sides, 2))
+    in_pairs = [_in_common(match.task, a, b) for a, b in sides]
+    compared = [
+        compare_pair(paired(match.task, a.entries, b.entries, common.indexes), seed)
+        for (a, b), common in zip(sides, in_pairs, strict=True)
+    ]
     common = in_common([side.entries for side in match.sides])
     part: dict[str, Any] = {
         "task": match.task.value,
@@ -550,9 +556,21 @@ def _compare(match: Match, seed: int) -> tuple[dict[str, Any], list[dict[str, An
         "unit": "percent" if match.task is Task.PERCEPTION else "mean verdict (0-2), sum of four (0-8)",
         "runs": [side.label for side in match.sides],
     }
-    if len(match.sides) > 2:
-        mark_distinct(pairs)
-        part["ranking"] = _ranking(match, common, pairs, seed)
+    several = len(match.sides) > 2
+    if several:
+        compared = adjust_pairs(compared)
+        by_name = {(a.label, b.label): pair for (a, b), pair in zip(sides, compared, strict=True)}
+        part["ranking"] = _ranking(match, common, by_name, seed)
+    pairs = [
+        {
+            "a": a.label,
+            "b": b.label,
+            **_pair_json(pair),
+            "left_out": _left_out(in_pair),
+            **({"distinct": pair.is_distinct} if several else {}),
+        }
+        for (a, b), pair, in_pair in zip(sides, compared, in_pairs, strict=True)
+    ]
     part |= {
         "pairs": pairs,
         "warnings": warnings_of(match.task, match.sides),
@@ -563,7 +581,7 @@ def _compare(match: Match, seed: int) -> tuple[dict[str, Any], list[dict[str, An
     return part, rows
 
 
-def _pair(task: Task, a: Side, b: Side, seed: int) -> dict[str, Any]:
+def _in_common(task: Task, a: Side, b: Side) -> Common:
     common = in_common([a.entries, b.entries])
     if not common.indexes:
         raise BadInput(
@@ -571,20 +589,45 @@ def _pair(task: Task, a: Side, b: Side, seed: int) -> dict[str, Any]:
             f"({len(a.entries)} and {len(b.entries)} samples, {len(common.changed)} of one index with other content, "
             f"{len(common.unscored)} unscored)."
         )
+    return common
+
+
+def _left_out(common: Common) -> dict[str, Any]:
     lacking_a, lacking_b = common.missing
     return {
-        "a": a.label,
-        "b": b.label,
-        **compare_pair(paired(task, a.entries, b.entries, common.indexes), seed),
-        "left_out": {
-            "only_in_a": _named(lacking_b),
-            "only_in_b": _named(lacking_a),
-            "changed": {
-                **_named(tuple(common.changed)),
-                "differing": sorted({name for names in common.changed.values() for name in names}),
-            },
-            "unscored": _named(common.unscored),
+        "only_in_a": _named(lacking_b),
+        "only_in_b": _named(lacking_a),
+        "changed": {
+            **_named(tuple(common.changed)),
+            "differing": sorted({name for names in common.changed.values() for name in names}),
         },
+        "unscored": _named(common.unscored),
+    }
+
+
+def _pair_json(pair: PairedComparison) -> dict[str, Any]:
+    axes = {axis: {name: _difference_json(one) for name, one in groups.items()} for axis, groups in pair.axes.items()}
+    return {"overall": _difference_json(pair.overall), "axes": axes}
+
+
+def _difference_json(one: Difference) -> dict[str, Any]:
+    optional = {"no_interval": one.no_interval, "method": one.method}
+    return {
+        "n": one.cell.n,
+        "n_clusters": one.cell.n_clusters,
+        "a": one.a,
+        "b": one.b,
+        "difference": one.cell.value,
+        "low": one.cell.low,
+        "high": one.cell.high,
+        "few": one.cell.few,
+        "p": one.p,
+        "p_clustered": one.p_clustered,
+        "detectable": one.detectable,
+        **one.cell.counts,
+        "p_holm": one.p_holm,
+        **{name: value for name, value in optional.items() if value is not None},
+        **({"sd": one.sd} if one.method else {}),
     }
 
 
@@ -592,14 +635,22 @@ def _named(indexes: Sequence[str]) -> dict[str, Any]:
     return {"n": len(indexes), "first": list(indexes[:_NAMED])}
 
 
-def _ranking(match: Match, common: Common, pairs: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def _ranking(
+    match: Match, common: Common, pairs: Mapping[tuple[str, str], PairedComparison], seed: int
+) -> list[dict[str, Any]]:
     entries = [side.entries for side in match.sides]
     values = {
         side.label: [math.fsum(side.entries[index].values or ()) for index in common.indexes] for side in match.sides
     }
     scale = 100.0 if match.task is Task.PERCEPTION else 1.0
-    ranking = rank_runs(values, common_clusters(entries, common.indexes), scale, seed)
-    return [{**row, "not_distinct_from": not_distinct(row["run"], ranking, pairs)} for row in ranking]
+    return [
+        {
+            "run": row.run,
+            **{name: getattr(row.cell, name) for name in ("value", "low", "high", "n")},
+            "not_distinct_from": list(row.not_distinct_from),
+        }
+        for row in rank_runs(values, common_clusters(entries, common.indexes), pairs, scale, seed)
+    ]
 
 
 def _disagreements(match: Match, common: Common) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,301 @@
+"""Two runs and more on the same samples, and paired tests: worked out by hand and against scipy."""
+
+import random
+
+import pytest
+from scipy.stats import binomtest, norm, wilcoxon
+from scipy.stats import t as student
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.scoring.compare import (
+    Paired,
+    adjust_pairs,
+    compare_pair,
+    detectable_mean,
+    detectable_share,
+    holm,
+    interval_level,
+    mcnemar,
+    rank_runs,
+    sign_flip,
+    signed_rank,
+)
+from medqbench_vlmeval.types import Sample
+
+Z_LEVEL, Z_POWER = 1.959963984540054, 0.8416212335729143
+
+
+def perception(first, second, clusters=None, modalities=None):
+    n = len(first)
+    samples = [
+        Sample(str(i), Task.PERCEPTION, "Q", modality=modalities[i] if modalities else None, question_type="What")
+        for i in range(n)
+    ]
+    return Paired(
+        Task.PERCEPTION, samples, [(one,) for one in first], [(one,) for one in second], clusters or list(range(n))
+    )
+
+
+def reasoning(first, second, clusters=None):
+    samples = [Sample(str(i), Task.NO_REFERENCE, None, modality="CT") for i in range(len(first))]
+    return Paired(Task.NO_REFERENCE, samples, first, second, clusters or list(range(len(first))))
+
+
+def values(difference):
+    return difference.a, difference.b, difference.cell.value
+
+
+def test_two_samples_by_hand():
+    overall = compare_pair(perception([1, 1], [1, 0])).overall
+    assert values(overall) == (100.0, 50.0, 50.0)
+    # Resamples are 0, 50 or 100 points with chances 1/4, 1/2, 1/4.
+    assert (overall.cell.interval, overall.cell.n, overall.cell.few) == ((0.0, 100.0), 2, True)
+    assert overall.cell.counts == {"both": 1, "only_a": 1, "only_b": 0, "neither": 0}
+    assert (overall.p, overall.p_clustered, overall.p_holm, overall.detectable) == (1.0, None, None, None)
+
+
+def test_questions_that_share_images_by_hand():
+    overall = compare_pair(perception([1, 1, 1, 0, 0, 1], [0, 0, 0, 0, 0, 1], [0, 0, 2, 2, 4, 4])).overall
+    assert (overall.cell.n, overall.cell.n_clusters) == (6, 3)
+    assert (overall.p, overall.p_clustered) == (2 / 8, 2 / 4)  # sums 2, 1 and 0 an image
+    assert overall.decisive_p == 2 / 4
+    assert overall.detectable is None
+
+
+def test_shared_images_make_a_sample_count_less():
+    first, second = [1, 1, 1, 0, 0, 1] * 10, [0, 0, 0, 0, 0, 1] * 10
+    overall = compare_pair(perception(first, second, [i // 2 for i in range(60)])).overall
+    # Residuals an image 1, 0, -1: 30/29 * 20/60², against 15/59/60 for independent samples.
+    design = (30 / 29 * 20 / 60**2) / (15 / 59 / 60)
+    assert overall.detectable == pytest.approx(100 * detectable_share(60 / design, 0.5))
+    assert design == pytest.approx(1.3563, abs=5e-5)
+
+
+def test_few_clusters_widen_the_interval():
+    # 1 - 2 Phi(-sqrt(8/7) t): 2.5% on either side become 0.57%.
+    assert interval_level(8) == pytest.approx(1 - 2 * norm.cdf(-((8 / 7) ** 0.5) * student.ppf(0.975, 7)))
+    assert interval_level(8) == pytest.approx(0.9885, abs=5e-5)
+    assert interval_level(1305) == pytest.approx(0.9503, abs=5e-5)
+    assert interval_level(100_000) == pytest.approx(0.95, abs=1e-5)
+
+
+def test_groups_and_holm_within_an_axis():
+    first = [1] * 6 + [1] * 5
+    second = [0] * 6 + [0] * 4 + [1]
+    comparison = compare_pair(perception(first, second, modalities=["CT"] * 6 + ["MRI"] * 5))
+    ct, mri = comparison.axes["modality"].values()
+    assert (list(comparison.axes["modality"]), ct.p, mri.p) == (["CT", "MRI"], 2 / 64, 2 / 16)
+    assert (ct.p_holm, mri.p_holm) == (4 / 64, 2 / 16)
+    assert (ct.cell.interval, ct.no_interval) == (None, "all differences are equal")
+    assert (mri.cell.value, mri.no_interval) == (80.0, None)
+    # Another axis is another family.
+    assert comparison.axes["question_type"]["What"].p_holm == comparison.overall.p
+    assert "severity" not in comparison.axes
+
+
+def test_reasoning_by_hand():
+    first = [(2, 2, 2, 2), (1, 1, 1, 1), (2, 2, 2, 0)]
+    second = [(1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 2, 0)]
+    comparison = compare_pair(reasoning(first, second))
+    overall = comparison.overall
+    # Sums 8, 4, 6 against 4, 4, 4.
+    assert values(overall) == (6.0, 4.0, 2.0)
+    assert (overall.sd, overall.cell.counts, overall.p, overall.method) == (2.0, {"n_differ": 2}, 0.5, "exact")
+    assert overall.detectable == pytest.approx(2.801585 * 2 / 3**0.5)
+    dimensions = comparison.axes["dimension"]
+    assert dimensions["Completeness"].cell.value == pytest.approx(2 / 3)
+    assert (dimensions["Quality Accuracy"].a, dimensions["Completeness"].p_holm) == (1.0, 1.0)
+    assert comparison.axes["modality"]["CT"].cell.value == 2.0
+
+
+def test_descriptions_that_share_images():
+    first, second = [(2, 0, 0, 0), (2, 0, 0, 0), (1, 0, 0, 0)], [(0, 0, 0, 0)] * 3
+    overall = compare_pair(reasoning(first, second, [0, 0, 2])).overall
+    assert (overall.p, overall.p_clustered) == (2 / 8, 2 / 4)
+    # One image 2 a sample, the other 1: resampled means are 1, 5/3 and 2.
+    assert overall.cell.interval == (1.0, 2.0)
+    alone = compare_pair(reasoning(first, second, [0, 0, 0])).overall
+    assert (alone.cell.low, alone.no_interval, alone.detectable) == (None, "a single sample or image", None)
+
+
+def test_the_seed_decides_the_interval_and_the_order_of_samples_does_not():
+    first, second = [i % 3 > 0 for i in range(600)], [i % 4 > 0 for i in range(600)]
+    one = compare_pair(perception(first, second), 1)
+    assert compare_pair(perception(first[::-1], second[::-1]), 1) == one
+    assert any(compare_pair(perception(first, second), seed).overall != one.overall for seed in (2, 3, 4))
+
+
+def test_the_runs_in_the_other_order_mirror_every_number():
+    third = 1 / 3
+    first = [((i % 7) * third, 2, (i % 5) * third, 1) for i in range(40)]
+    second = [((i % 5) * third, 1 + third * (i % 2), (i % 4) * third, (i % 3) * third) for i in range(40)]
+    clusters = [i - i % 3 for i in range(40)]
+    right = [[i % 3 > 0 for i in range(60)], [i % 4 > 0 for i in range(60)]]
+    for pair, turned in (
+        (perception(*right), perception(*right[::-1])),
+        (reasoning(first, second, clusters), reasoning(second, first, clusters)),
+    ):
+        one, other = compare_pair(pair).overall, compare_pair(turned).overall
+        assert values(other) == (one.b, one.a, -one.cell.value)
+        assert other.cell.interval == (-one.cell.high, -one.cell.low)
+        assert (other.p, other.p_clustered, other.detectable) == (one.p, one.p_clustered, one.detectable)
+
+
+def test_thirds_that_add_up_to_one_tie_with_one():
+    """Images' sums of 1, -1, 1 and 1 in thirds and in ones: four equal ranks, three against one."""
+    third = 1 / 3
+    differences, clusters = [third, third, third, -1, third, third, third, 1], [0, 0, 0, 3, 4, 4, 4, 7]
+    paired = reasoning([(1 + one, 0, 0, 0) for one in differences], [(1, 0, 0, 0)] * 8, clusters)
+    # Of 16 choices of signs, 2 give a sum of 4 ranks and 8 one of 2, which is the one here.
+    assert compare_pair(paired).overall.p_clustered == 10 / 16
+
+
+def test_an_end_at_zero_is_zero():
+    """Thirds have no exact sum: an end of 1e-10 would look like a difference that the interval tells from 0."""
+    third = 1 / 3
+    first, second = [(third, 0, 0, 0)] * 3 + [(1, 0, 0, 0)], [(0, 0, 0, 0)] * 3 + [(2, 0, 0, 0)]
+    cell = compare_pair(reasoning(first, second)).overall.cell
+    assert (cell.value, cell.interval) == (pytest.approx(0, abs=1e-15), (-1.0, round(third, 8)))
+
+
+def test_no_digit_of_a_judged_pair_depends_on_the_order_of_samples():
+    chance = random.Random(5)
+    marks = (0, 1 / 3, 2 / 3, 1, 2)
+    first, second = ([tuple(chance.choices(marks, k=4)) for _ in range(200)] for _ in range(2))
+    clusters = [i // 3 for i in range(200)]
+    turned = compare_pair(reasoning(first[::-1], second[::-1], [-cluster for cluster in clusters[::-1]]))
+    assert turned == compare_pair(reasoning(first, second, clusters))
+
+
+def test_no_samples():
+    with pytest.raises(ValueError, match="no samples"):
+        compare_pair(perception([], []))
+
+
+def test_ranking_and_who_does_not_differ_significantly():
+    right = {"x": [1] * 12 + [0] * 8, "y": [1] * 11 + [0] * 8 + [1], "z": [0] * 20}
+    names = [("x", "y"), ("x", "z"), ("y", "z")]
+    pairs = adjust_pairs([compare_pair(perception(right[a], right[b])) for a, b in names])
+    # McNemar of 1 against 1, and of 12 against 0 twice: 2/2^12 times 3 and, at least as much, times 2.
+    assert [pair.overall.p_holm for pair in pairs] == pytest.approx([1, 6 / 2**12, 6 / 2**12])
+    assert [pair.is_distinct for pair in pairs] == [False, True, True]
+    ranking = rank_runs(right, list(range(20)), dict(zip(names, pairs, strict=True)), 100.0)
+    assert [(row.run, row.cell.value, row.not_distinct_from) for row in ranking] == [
+        ("x", 60.0, ("y",)),
+        ("y", 60.0, ("x",)),
+        ("z", 0.0, ()),
+    ]
+    assert ranking[0].cell.low < 60 < ranking[0].cell.high
+    assert ranking[2].cell.interval is None  # all values are equal
+
+
+@pytest.mark.parametrize(
+    ("b", "c", "p"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),  # 2 * 1/2
+        (0, 5, 2 / 2**5),
+        (8, 2, 2 * (1 + 10 + 45) / 2**10),
+        (2, 8, 2 * (1 + 10 + 45) / 2**10),
+        (3, 3, 1.0),  # 2 * 42/64 is cut to 1
+    ],
+)
+def test_mcnemar_by_hand(b, c, p):
+    assert mcnemar(b, c) == pytest.approx(p, rel=1e-12)
+
+
+def test_mcnemar_is_the_two_sided_binomial_test():
+    for b in (0, 1, 4, 17, 150, 600):
+        for c in (1, 5, 18, 149, 640):
+            assert mcnemar(b, c) == pytest.approx(binomtest(b, b + c).pvalue, rel=1e-9)
+
+
+def test_mcnemar_keeps_small_tails_and_many_samples():
+    assert mcnemar(0, 1000) == pytest.approx(2.0**-999, rel=1e-9)
+    assert 0.5 < mcnemar(10_000, 10_050) < 1
+    with pytest.raises(ValueError, match="counts"):
+        mcnemar(-1, 2)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([], 1.0),
+        ([0, 0], 1.0),
+        ([2, 1], 2 / 4),  # 3 and -3 of 3, 1, -1, -3
+        ([2, -1], 1.0),  # all four are 1 away or more
+        ([3, 1, 0, 1], 2 / 8),
+        ([3, 1, -1], 6 / 8),  # sums 5, 3, 3, 1 and their negatives
+    ],
+)
+def test_sign_flips_by_hand(differences, p):
+    assert sign_flip(differences).p == pytest.approx(p, abs=1e-15)
+
+
+def test_sign_flips_of_single_samples_are_mcnemar():
+    for b, c in ((0, 4), (3, 9), (40, 61), (12, 12)):
+        assert sign_flip([1] * b + [-1] * c).p == pytest.approx(mcnemar(b, c), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("differences", "p"),
+    [
+        ([1, 2, 3, 4, 5], 2 / 32),
+        # W+ = 1 + 2 + 3; of 16 choices of signs two have W+ = 5, the middle, and 14 lie at least as far out.
+        ([1, 2, 3, -4], 14 / 16),
+        ([2, 2, 2], 2 / 8),  # all ranks tie at 2
+        ([1, 1, -1], 1.0),
+        ([0, 0, 4, 2], 2 / 4),
+    ],
+)
+def test_signed_ranks_by_hand(differences, p):
+    found = signed_rank(differences)
+    assert (found.p, found.method) == (pytest.approx(p), "exact")
+    assert found.n == sum(one != 0 for one in differences)
+
+
+def test_signed_ranks_are_scipys():
+    draw = random.Random(1)
+    untied = [draw.gauss(0.3, 1) for _ in range(40)]
+    assert signed_rank(untied).p == pytest.approx(wilcoxon(untied, method="exact").pvalue, rel=1e-9)
+    tied = [draw.choice((-3, -2, -1, 0, 0, 1, 2, 3, 4)) for _ in range(300)]
+    found = signed_rank(tied)
+    asymptotic = wilcoxon(tied, zero_method="wilcox", correction=False, method="asymptotic").pvalue
+    assert (found.p, found.method) == (pytest.approx(asymptotic, rel=1e-9), "normal")
+
+
+def test_signed_ranks_do_not_mind_the_order_of_additions():
+    assert signed_rank([1.2 - 0.7, -0.5, 0.5]).p == signed_rank([0.5, -0.5, 0.5]).p
+    assert signed_rank([0.1 + 0.2 - 0.3, 1.0]).n == 1
+
+
+def test_holm_by_hand():
+    # Sorted .005, .01, .03, .04 times 4, 3, 2, 1; the last may not fall below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_detectable_share_solves_connors_equation():
+    # sqrt(100) d = 1.96 sqrt(.2) + .8416 sqrt(.2 - d²) at d = .1238.
+    found = detectable_share(100, 0.2)
+    assert found == pytest.approx(0.1238, abs=5e-5)
+    assert 10 * found == pytest.approx(Z_LEVEL * 0.2**0.5 + Z_POWER * (0.2 - found**2) ** 0.5)
+    # The test split, one question in five on which two models differ.
+    assert detectable_share(1305, 0.2) == pytest.approx(0.03465, abs=5e-6)
+
+
+def test_a_difference_needs_as_much_discordance():
+    # 5 sqrt(d) = 1.96 + .8416 sqrt(1 - d) at d = .2855: at least 28.5% of 25 samples must differ.
+    for discordant in (0.0, 0.04):
+        found = detectable_share(25, discordant)
+        assert found == pytest.approx(0.2855, abs=5e-5)
+        assert 5 * found**0.5 == pytest.approx(Z_LEVEL + Z_POWER * (1 - found) ** 0.5)
+    assert detectable_share(3, 0.5) is None  # sqrt(3) is below 1.96
+    assert detectable_share(0, 0.5) is None
+
+
+def test_detectable_mean():
+    assert detectable_mean(0.1) == pytest.approx(0.1 * (Z_LEVEL + Z_POWER))
+    assert detectable_mean(0.0) is None
+    assert detectable_mean(None) is None
