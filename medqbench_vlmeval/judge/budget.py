@@ -13,7 +13,7 @@ from medqbench_vlmeval.judge.calls import Call, Judge
 from medqbench_vlmeval.judge.engine import CachedModel
 from medqbench_vlmeval.judge.judges import ModelJudge, PanelJudge
 from medqbench_vlmeval.judge.protocols import joint_schema, split_name
-from medqbench_vlmeval.judge.tokens import TokenCounter, counter_for
+from medqbench_vlmeval.judge.tokens import TokenCounter
 from medqbench_vlmeval.judge.usage import PriceTable
 from medqbench_vlmeval.types import Prediction, Sample
 
@@ -83,7 +83,7 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
     found, missing = judge.pending(calls)
     in_cache = sum(call.key in found for call in calls)
     mean, basis = _completion(judge, kept)
-    counter = counter_for(judge.name)
+    counter = TokenCounter(judge.name)
     prompt_tokens = sum(_prompt_tokens(call, counter) for call in missing)
     completion_tokens = round(mean * len(missing))
     cost = prices.cost(judge.name, prompt_tokens, completion_tokens)

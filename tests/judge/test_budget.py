@@ -10,7 +10,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
 from medqbench_vlmeval.judge.budget import CHAT_TOKENS, Estimate, estimates, total
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.tokens import counter_for
+from medqbench_vlmeval.judge.tokens import TokenCounter
 from medqbench_vlmeval.judge.usage import Price, PriceTable
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
 from tests.servers import JudgeServer
@@ -42,7 +42,7 @@ def test_calls_tokens_and_cost_by_hand(prices):
     samples, predictions = samples_of(3)
     [found] = estimates(judge, samples, predictions, prices)
     calls, _ = judge.calls(samples, predictions)
-    read = sum(CHAT_TOKENS + counter_for("own")(call.prompt) for call in calls)
+    read = sum(CHAT_TOKENS + TokenCounter("own")(call.prompt) for call in calls)
     said = 12 * 60
     assert found == Estimate(
         "own", "rubric", calls=12, to_ask=12, prompt_tokens=read, completion_tokens=said, counted_by="estimate",
