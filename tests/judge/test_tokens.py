@@ -158,5 +158,5 @@ def test_the_judge_sees_the_cut_answer_and_the_verdict_says_so():
     assert all(len(request.prompt) < 4000 for request in server.requests)
     assert all("tokens cut ...]" in request.prompt for request in server.requests)
     assert {verdict.note.split(" to ")[0] for verdict in judged.verdicts.values()} == {
-        "answer cut from 11,429"
+        "answer cut from 8,889"
     }  # 40,000 bytes
