@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.judge.judges import KitClient, build_extractor, build_judge, build_model_judge
     from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions, parse_judge_args
     from medqbench_vlmeval.judge.protocols import PROTOCOLS, Protocol, load_protocol
-    from medqbench_vlmeval.judge.usage import Paid, Usage, single_verdicts, spent, usage_of
+    from medqbench_vlmeval.judge.usage import single_verdicts, usage_of
 
 __all__ = [
     "DEFAULT_PROTOCOL",
@@ -23,17 +23,14 @@ __all__ = [
     "JudgeOptions",
     "KitClient",
     "OnProgress",
-    "Paid",
     "Progress",
     "Protocol",
-    "Usage",
     "build_extractor",
     "build_judge",
     "build_model_judge",
     "load_protocol",
     "parse_judge_args",
     "single_verdicts",
-    "spent",
     "usage_of",
 ]
 

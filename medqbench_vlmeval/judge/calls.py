@@ -21,7 +21,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, number_of, shown
 from medqbench_vlmeval.judge.verdict import parse_score
-from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
 # How often a call is asked until its reply holds a verdict.
@@ -155,8 +155,9 @@ class Judge(typing.Protocol):
             JudgeError: the judge cannot be asked at all.
         """
 
-    def describe(self, task: Task) -> dict[str, Any]:
-        """The entries 'protocol' and 'judge' of a result's settings."""
+    def describe(self) -> JudgeSettings:
+        """The judge with its protocol as a result names them; what its server called itself is known after the first
+        reply."""
 
 
 def texts_to_judge(

@@ -22,6 +22,7 @@ from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.judge import protocols
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import (
     MAX_ASKS,
@@ -34,9 +35,9 @@ from medqbench_vlmeval.judge.calls import (
 )
 from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, joint_schema, shown
+from medqbench_vlmeval.judge.protocols import CHOICE, joint_schema, shown
 from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
-from medqbench_vlmeval.types import Verdict
+from medqbench_vlmeval.types import JudgeSettings, Protocol, Verdict
 
 # How fast a judge may be asked: requests and tokens a minute, and pauses that the server asks for.
 
@@ -393,7 +394,11 @@ class CachedModel:
     """
 
     def __init__(
-        self, options: JudgeOptions, protocol: Protocol, store: ReplyCache | None, client: Callable[[], JudgeClient]
+        self,
+        options: JudgeOptions,
+        protocol: protocols.Protocol,
+        store: ReplyCache | None,
+        client: Callable[[], JudgeClient],
     ) -> None:
         self.options = options
         self._protocol = protocol
@@ -452,15 +457,16 @@ class CachedModel:
         self._served_as |= {verdict.judge for verdict in of_calls if verdict.reply}
         return verdicts
 
-    def _described(self) -> dict[str, Any]:
-        """The model's settings. ``served_as`` is what the server called itself, None before the first answer."""
+    def _settings(self, protocol: Protocol) -> JudgeSettings:
+        """The model's settings. ``served_as`` is what the server called itself, None before the first reply."""
         options = self.options
-        return {
-            "name": options.name,
-            "served_as": ", ".join(sorted(self._served_as)) or None,
-            "base_url": None if options.of_kit else shown_url(options.endpoint()),
-            "parameters": self._parameters(),
-        }
+        return JudgeSettings(
+            options.name,
+            ", ".join(sorted(self._served_as)) or None,
+            None if options.of_kit else shown_url(options.endpoint()),
+            self._parameters(),
+            protocol=protocol,
+        )
 
     def _ask(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -34,7 +34,7 @@ from medqbench_vlmeval.judge.protocols import (
     options_text,
 )
 from medqbench_vlmeval.judge.tokens import cut_answers
-from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
+from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
 
 KitClient = Callable[[JudgeOptions], JudgeClient]
 """Makes what asks a model of the kit's."""
@@ -43,17 +43,9 @@ KitClient = Callable[[JudgeOptions], JudgeClient]
 class ModelJudge(CachedModel):
     """A model that scores reasoning replies (see ``interface.Judge``)."""
 
-    def describe(self, task: Task) -> dict[str, Any]:  # noqa: ARG002  # one protocol covers all tasks
-        """The settings of a result; what the server called itself is known after the first answer."""
-        return {
-            "protocol": {
-                "name": self._protocol.name,
-                "version": self._protocol.version,
-                "sha256": self._protocol.sha256,
-                "rounds": self._protocol.rounds,
-            },
-            "judge": self._described(),
-        }
+    def describe(self) -> JudgeSettings:
+        """See ``calls.Judge.describe``."""
+        return self._settings(self._protocol.record)
 
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """All calls, equal ones and those in the store included."""
@@ -105,22 +97,22 @@ class PanelJudge:
     def protocol(self) -> str:
         return ", ".join(dict.fromkeys(member.protocol for member in self.members))
 
-    def describe(self, task: Task) -> dict[str, Any]:
-        """The settings of a result; each member's own are under 'members'."""
-        members = [member.describe(task) for member in self.members]
-        hashes = dict.fromkeys(str(member["protocol"]["sha256"]) for member in members)
-        versions = dict.fromkeys(str(member["protocol"]["version"]) for member in members)
-        served = [member["judge"]["served_as"] for member in members if member["judge"]["served_as"]]
-        return {
-            "protocol": {"name": self.protocol, "version": ", ".join(versions), "sha256": ", ".join(hashes)},
-            "judge": {
-                "name": self.name,
-                "served_as": ", ".join(dict.fromkeys(served)) or None,
-                "combined_by": "median",
-                "members": [{**member["judge"], "protocol": member["protocol"]} for member in members],
-                "parameters": {member["judge"]["name"]: member["judge"]["parameters"] for member in members},
-            },
-        }
+    def describe(self) -> JudgeSettings:
+        """See ``calls.Judge.describe``; each member's own settings are in ``members``."""
+        members = [member.describe() for member in self.members]
+        protocols = [member.protocol for member in members if member.protocol is not None]
+        return JudgeSettings(
+            self.name,
+            _joined(member.served_as for member in members) or None,
+            parameters={member.name: member.parameters for member in members},
+            combined_by="median",
+            members=tuple(members),
+            protocol=Protocol(
+                self.protocol,
+                _joined(protocol.version for protocol in protocols),
+                _joined(str(protocol.sha256) for protocol in protocols),
+            ),
+        )
 
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """The members' calls together."""
@@ -150,6 +142,10 @@ class PanelJudge:
             parts = {name: one.verdicts[dimension] for name, one in of_members.items()}
             verdicts[dimension] = combine(dimension, parts, *_median(parts))
         return Judged(first.index, verdicts)
+
+
+def _joined(texts: Iterable[str | None]) -> str:
+    return ", ".join(dict.fromkeys(text for text in texts if text))
 
 
 def _median(parts: dict[str, Verdict]) -> tuple[float | None, str | None]:
@@ -208,13 +204,9 @@ class Extractor(CachedModel):
         verdicts = counted_once((call.key, replace(by_key[call.key][CHOICE], note=call.note)) for call in asked_about)
         return {call.index: verdict for call, verdict in zip(asked_about, verdicts, strict=True)}
 
-    def describe(self) -> dict[str, Any]:
-        """The extractor's settings, its protocol among them (see ``CachedModel``)."""
-        protocol = self._protocol
-        return {
-            **self._described(),
-            "protocol": {"name": protocol.name, "version": protocol.version, "sha256": protocol.sha256},
-        }
+    def describe(self) -> JudgeSettings:
+        """The extractor's settings, its protocol among them."""
+        return self._settings(replace(self._protocol.record, rounds=None))
 
 
 def extractor_name(text: str, option: str = "--extractor") -> str:

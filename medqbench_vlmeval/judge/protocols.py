@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from medqbench_vlmeval import types
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task, dimension_scores
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
@@ -258,6 +259,11 @@ class Protocol:
         markers = re.compile("|".join(re.escape(marker) for marker in values))
         filled = markers.sub(lambda marker: values[marker.group()], self.templates[task][question])
         return filled.encode("utf-8", errors="replace").decode("utf-8")
+
+    @property
+    def record(self) -> types.Protocol:
+        """The protocol as results name it."""
+        return types.Protocol(self.name, self.version, self.sha256, self.rounds)
 
     @cached_property
     def sha256(self) -> str:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from medqbench_vlmeval.answers import attributes as lexicon
 from medqbench_vlmeval.answers.attributes import Finding, Key, findings
@@ -29,7 +28,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, QUALITY_LEVELS, Task
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
 from medqbench_vlmeval.judge.options import RULES
-from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
+from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
 
 VERSION = "2"
 COMPLETE_SHARE = 0.75
@@ -56,12 +55,9 @@ class RulesJudge:
     def protocol(self) -> str:
         return RULES
 
-    def describe(self, task: Task) -> dict[str, Any]:  # noqa: ARG002  # the same for all tasks
+    def describe(self) -> JudgeSettings:
         """The settings of a result; the hash is of the rules' documentation and lexicon."""
-        return {
-            "protocol": {"name": RULES, "version": VERSION, "sha256": rules_sha256()},
-            "judge": {"name": RULES, "served_as": None, "parameters": {}},
-        }
+        return JudgeSettings(RULES, protocol=Protocol(RULES, VERSION, rules_sha256()))
 
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """Four verdicts for each sample that is judged."""

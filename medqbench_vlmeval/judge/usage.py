@@ -1,42 +1,68 @@
-"""What a judge's tokens cost: a packaged table of list prices, and the user's own file over it.
+"""What judging took and what that costs: calls and tokens as servers counted them, at list prices.
 
-The user's file is the one named with ``--prices``, else ``$MEDQBENCH_PRICES``, else ``medqbench/prices.json`` in the
-user's configuration folder. It has the packaged file's form (``judge/prices.json``) and may leave out everything but
-what it changes.
+Prices are in the packaged ``judge/prices.json``, with the user's own over them: the file named with ``--prices``, else
+``$MEDQBENCH_PRICES``, else ``medqbench/prices.json`` in the user's configuration folder. It has the packaged file's
+form and may leave out everything but what it changes.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Interval
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import Judge
 from medqbench_vlmeval.judge.judges import PanelJudge
 from medqbench_vlmeval.judge.options import KIT_PREFIX
-from medqbench_vlmeval.types import Judged, Verdict
+from medqbench_vlmeval.types import Judged, JudgeUsage, Tokens, Verdict
 
 PRICES_VARIABLE = "MEDQBENCH_PRICES"
-CURRENCY = "USD"
 PER = 1_000_000
 
 _PACKAGED = Path(__file__).parent / "prices.json"
-_FIELDS = frozenset({"as_of", "note", "currency", "per", "batch_factor", "models"})
 _DATE = re.compile(r"(?:[-@](?:\d{4}-\d{2}-\d{2}|\d{8})|-latest)\Z")
+# A single call may cost a hundred-thousandth of a dollar; what is finer is noise of the arithmetic.
+_DECIMALS = 8
+_STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
 class Price:
     """US dollars for a million tokens of prompts (``input``) and of replies (``output``)."""
 
-    input: float
-    output: float
+    __pydantic_config__: ClassVar = _STRICT
+
+    input: Annotated[float, Ge(0)]
+    output: Annotated[float, Ge(0)]
+
+
+@dataclass(frozen=True)
+class _PriceFile:
+    """A file of prices for so many tokens, as pydantic checks it."""
+
+    __pydantic_config__: ClassVar = _STRICT
+
+    models: dict[str, Price] = field(default_factory=dict)
+    per: Annotated[float, Gt(0)] = PER
+    batch_factor: Annotated[float, Interval(ge=0, le=1)] | None = None
+    currency: Literal["USD"] = "USD"
+    as_of: str = ""
+    note: str = ""
+
+    def per_million(self) -> dict[str, Price]:
+        """The prices by the models' names in lower case."""
+        factor = PER / self.per
+        return {
+            name.strip().lower(): Price(price.input * factor, price.output * factor)
+            for name, price in self.models.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -79,14 +105,15 @@ def load_prices(path: Path | None = None) -> PriceTable:
     """
     own_file, named = _own_file(path)
     packaged = _read(_PACKAGED)
-    models, source = _models(packaged, _PACKAGED), f"packaged list prices of {packaged['as_of']}"
-    factor = _batch_factor(packaged, _PACKAGED, 1.0)
-    if named or own_file.is_file():
-        own = _read(own_file)
-        models |= _models(own, own_file)
-        factor = _batch_factor(own, own_file, factor)
-        source = f"{own_file}, else {source}"
-    return PriceTable(models, factor, source, own_file)
+    own = _read(own_file) if named or own_file.is_file() else _PriceFile()
+    factors = (own.batch_factor, packaged.batch_factor, 1.0)
+    source = f"packaged list prices of {packaged.as_of}"
+    return PriceTable(
+        packaged.per_million() | own.per_million(),
+        next(factor for factor in factors if factor is not None),
+        f"{own_file}, else {source}" if own != _PriceFile() else source,
+        own_file,
+    )
 
 
 def _own_file(path: Path | None) -> tuple[Path, bool]:
@@ -105,117 +132,51 @@ def _names(model: str) -> Iterator[str]:
     yield whole
     plain = whole.removeprefix(KIT_PREFIX).strip()
     bare = plain.rpartition("/")[2]
-    for strip in (str, lambda name: _DATE.sub("", name)):
-        yield strip(plain)
-        yield strip(bare)
+    for name in (plain, bare):
+        yield name
+    for name in (plain, bare):
+        yield _DATE.sub("", name)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> _PriceFile:
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = path.read_text(encoding="utf-8-sig")
+        return TypeAdapter(_PriceFile).validate_json(content)
     except OSError as error:
         raise BadInput(f"The price table {path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"The price table {path} is not JSON: {error}.") from None
-    if not isinstance(table, dict) or not isinstance(table.get("models", {}), dict):
-        raise BadInput(f"The price table {path} must be a JSON object with an object 'models' in it.")
-    if unknown := sorted(set(table) - _FIELDS):
-        raise BadInput(
-            f"The price table {path} has an unknown entry '{unknown[0]}'; it takes {', '.join(sorted(_FIELDS))}."
-        )
-    if table.get("currency", CURRENCY) != CURRENCY:
-        raise BadInput(f"The price table {path} is in {table['currency']!r}; prices are taken in {CURRENCY} alone.")
-    return table
-
-
-def _models(table: Mapping[str, Any], path: Path) -> dict[str, Price]:
-    per = _number(table.get("per", PER), path, "per")
-    if per <= 0:
-        raise BadInput(f"The price table {path} has prices per {per:g} tokens; 'per' must be more than 0.")
-    found = {}
-    for name, entry in table.get("models", {}).items():
-        if not isinstance(entry, dict) or set(entry) != {"input", "output"}:
-            raise BadInput(f"The price table {path} must give '{name}' an object with 'input' and 'output'.")
-        prices = {side: _number(entry[side], path, f"models: {name}: {side}") * PER / per for side in entry}
-        found[name.strip().lower()] = Price(**prices)
-    return found
-
-
-def _batch_factor(table: Mapping[str, Any], path: Path, default: float) -> float:
-    factor = _number(table.get("batch_factor", default), path, "batch_factor")
-    if factor > 1:
-        raise BadInput(f"The price table {path} has a 'batch_factor' of {factor:g}; it must be from 0 to 1.")
-    return factor
-
-
-def _number(value: Any, path: Path, entry: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise BadInput(f"The price table {path} has {value!r} under '{entry}'; it must be a number, 0 or more.")
-    return float(value)
-
-
-# What calls took: how many there were, and the tokens that servers counted for them.
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What judging took: calls (re-asks included) and tokens as the server counted them."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class Paid(Protocol):
-    """What a model said to one call: a verdict, or an extractor's choice."""
-
-    @property
-    def asks(self) -> int: ...
-
-    @property
-    def prompt_tokens(self) -> int: ...
-
-    @property
-    def completion_tokens(self) -> int: ...
-
-    @property
-    def from_cache(self) -> bool: ...
-
-
-def usage_of(judged: Sequence[Judged], *, this_run: bool = False) -> Usage:
-    """The sum over all verdicts, or over those that were paid in this run; the embedded judge makes no calls."""
-    return spent(single_verdicts(judged), this_run=this_run)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ": ".join(map(str, first["loc"]))
+        problem = f"a wrong entry '{place}'" if place else "a wrong form"
+        raise BadInput(f"The price table {path} has {problem}: {first['msg']}.") from None
+    except ValueError as error:
+        raise BadInput(f"The price table {path} is not UTF-8 text: {error}.") from None
 
 
 def single_verdicts(judged: Iterable[Judged]) -> list[Verdict]:
     """All verdicts; of several rounds or judges the single ones."""
 
     def singles(verdict: Verdict) -> list[Verdict]:
-        return [one for part in verdict.parts.values() for one in singles(part)] if verdict.parts else [verdict]
+        return [single for part in verdict.parts.values() for single in singles(part)] if verdict.parts else [verdict]
 
-    return [one for sample in judged for verdict in sample.verdicts.values() for one in singles(verdict)]
+    return [single for sample in judged for verdict in sample.verdicts.values() for single in singles(verdict)]
 
 
-def spent(paid: Iterable[Paid], *, this_run: bool = False) -> Usage:
-    """The sum over some calls' results, or over those that this run paid for."""
-    counted = [one for one in paid if not (this_run and one.from_cache)]
-    return Usage(
-        sum(one.asks for one in counted),
-        sum(one.prompt_tokens for one in counted),
-        sum(one.completion_tokens for one in counted),
+def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
+    """The sum over single verdicts, or over those that this run paid for; the embedded judge makes no calls."""
+    counted = [verdict for verdict in verdicts if not (this_run and verdict.from_cache)]
+    return Tokens(
+        sum(verdict.asks for verdict in counted),
+        sum(verdict.prompt_tokens for verdict in counted),
+        sum(verdict.completion_tokens for verdict in counted),
     )
-
-
-# What a result's verdicts took, with the cost of it.
-
-
-# A single call may cost a hundred-thousandth of a dollar; what is finer is noise of the arithmetic.
-_DECIMALS = 8
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Works costs out from the tokens that servers counted; ``judges`` are names, several for a panel."""
+    """Adds to what verdicts took what that costs at live list prices; ``judges`` are names, several for a panel."""
 
     judges: tuple[str, ...]
     prices: PriceTable
@@ -226,36 +187,30 @@ class Costs:
         members = judge.members if isinstance(judge, PanelJudge) else (judge,)
         return cls(tuple(member.name for member in members), prices)
 
-    def usage(self, judged: Sequence[Judged]) -> dict[str, Any]:
-        """The ``usage`` object of a result: calls, tokens and ``cost_usd`` of all verdicts and of this run's.
-
-        A cost is at live list prices, also where a verdict came by a batch; it is None where a judge has no price or
-        its server counted no tokens. A panel has the same object for each judge under 'by_judge'.
-        """
+    def usage(self, judged: Sequence[Judged]) -> JudgeUsage:
+        """What judging took: all verdicts and this run's, for a panel also by judge."""
         if len(self.judges) == 1:
             return self._of_one(self.judges[0], single_verdicts(judged))
         by_judge = {name: self._of_one(name, single_verdicts(_of_member(judged, name))) for name in self.judges}
-        return {
-            **_summed(list(by_judge.values())),
-            "this_run": _summed([one["this_run"] for one in by_judge.values()]),
-            "by_judge": by_judge,
-        }
+        members = list(by_judge.values())
+        this_run = [usage.this_run for usage in members if usage.this_run is not None]
+        return JudgeUsage(_sum([usage.total for usage in members]), _sum(this_run), by_judge)
 
-    def of_calls(self, paid: Sequence[Paid]) -> dict[str, Any]:
-        """The ``usage`` object of what a single model said to some calls (see :meth:`usage`)."""
-        return self._of_one(self.judges[0], paid)
+    def of_verdicts(self, verdicts: Sequence[Verdict]) -> JudgeUsage:
+        """What a single model's verdicts took."""
+        return self._of_one(self.judges[0], verdicts)
 
-    def _of_one(self, name: str, paid: Sequence[Paid]) -> dict[str, Any]:
-        everything, this_run = (spent(paid, this_run=alone) for alone in (False, True))
-        return {**self._costed(name, everything), "this_run": self._costed(name, this_run)}
+    def _of_one(self, name: str, verdicts: Sequence[Verdict]) -> JudgeUsage:
+        total, this_run = (self._costed(name, usage_of(verdicts, this_run=alone)) for alone in (False, True))
+        return JudgeUsage(total, this_run)
 
-    def _costed(self, name: str, usage: Usage) -> dict[str, Any]:
-        cost = self.prices.cost(name, usage.prompt_tokens, usage.completion_tokens) if usage.calls else 0.0
-        uncounted = usage.calls > 0 and not usage.prompt_tokens
+    def _costed(self, name: str, usage: Tokens) -> Tokens:
+        """The cost is None where the judge has no price or its server counted no tokens."""
         price = self.prices.price(name)
-        if uncounted and price is not None and (price.input or price.output):
+        cost = self.prices.cost(name, usage.prompt_tokens, usage.completion_tokens) if usage.calls else 0.0
+        if usage.calls and not usage.prompt_tokens and price is not None and (price.input or price.output):
             cost = None
-        return {**asdict(usage), "cost_usd": None if cost is None else round(cost, _DECIMALS)}
+        return replace(usage, cost_usd=None if cost is None else round(cost, _DECIMALS))
 
 
 def _of_member(judged: Sequence[Judged], name: str) -> list[Judged]:
@@ -265,9 +220,11 @@ def _of_member(judged: Sequence[Judged], name: str) -> list[Judged]:
     ]
 
 
-def _summed(usages: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    costs = [one["cost_usd"] for one in usages]
-    return {
-        **{name: sum(one[name] for one in usages) for name in ("calls", "prompt_tokens", "completion_tokens")},
-        "cost_usd": None if None in costs else round(sum(costs), _DECIMALS),
-    }
+def _sum(usages: Sequence[Tokens]) -> Tokens:
+    costs = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
+    return Tokens(
+        sum(usage.calls for usage in usages),
+        sum(usage.prompt_tokens for usage in usages),
+        sum(usage.completion_tokens for usage in usages),
+        round(sum(costs), _DECIMALS) if len(costs) == len(usages) else None,
+    )

@@ -6,7 +6,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from medqbench_vlmeval.kit_version import find_kit, package_version
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
 from medqbench_vlmeval.runs.schema import settings_from_json
-from medqbench_vlmeval.types import ColumnUse, Provenance, Sample, SampleSet, SourceFile, TaskResult
+from medqbench_vlmeval.types import ColumnUse, JudgeSettings, Provenance, Sample, SampleSet, SourceFile, TaskResult
 
 # When a number may stand beside the published ones, and why not.
 
@@ -169,7 +169,7 @@ def settings_of(
     provenance: Origin,
     judge: Judge | None,
     task: Task,
-    extractor: Mapping[str, Any] | None = None,
+    extractor: JudgeSettings | None = None,
 ) -> Provenance:
     """What a result was made from and with; ``extractor`` are the settings of one where there is one."""
     kit = find_kit()
@@ -190,11 +190,12 @@ def settings_of(
         },
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
+    made_from = settings_from_json(settings | {"protocol": EXTRACTION, "judge": None})
     if judge is not None:
-        return settings_from_json(settings | judge.describe(task))
-    read_by = {"protocol": EXTRACTION, "judge": None}
-    settings |= read_by | ({"extractor": dict(extractor)} if extractor is not None else {})
-    return settings_from_json(settings)
+        described = judge.describe()
+        protocol = described.protocol or made_from.protocol
+        made_from = replace(made_from, protocol=protocol, judge=replace(described, protocol=None))
+    return replace(made_from, extractor=extractor)
 
 
 # Names for the results of a prediction file that comes without a run.

@@ -82,16 +82,6 @@ def settings_from_json(content: Json) -> Provenance:
     return _checked(Provenance, _provenance_shape, content)
 
 
-def judge_from_json(content: Json) -> JudgeSettings:
-    """Make a record of how a judge or an extractor describes itself."""
-    return _checked(JudgeSettings, lambda judge: judge, content)
-
-
-def usage_from_json(content: Json) -> JudgeUsage:
-    """Make a record of the object ``usage`` of a result."""
-    return _checked(JudgeUsage, lambda usage: _usage_shape(usage) or {}, content)
-
-
 @cache
 def _adapter(record: Any) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter

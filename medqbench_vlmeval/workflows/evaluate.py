@@ -28,7 +28,7 @@ from medqbench_vlmeval.runs.files import (
 )
 from medqbench_vlmeval.runs.provenance import Origin, settings_of
 from medqbench_vlmeval.runs.result import not_read
-from medqbench_vlmeval.runs.schema import judge_from_json, result_to_json, row_to_json, usage_from_json
+from medqbench_vlmeval.runs.schema import result_to_json, row_to_json
 from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import (
     perception_error_kinds,
@@ -42,6 +42,7 @@ from medqbench_vlmeval.types import (
     ColumnUse,
     ExtractorResult,
     Judged,
+    JudgeSettings,
     Prediction,
     Result,
     ResultPaths,
@@ -169,7 +170,7 @@ class SecondStage:
     """What an extractor did; ``choices`` are by sample index."""
 
     result: ExtractorResult
-    settings: Mapping[str, Any]
+    settings: JudgeSettings
     choices: Mapping[str, Verdict]
 
 
@@ -266,10 +267,8 @@ def second_stage(
         asked = open_replies(samples, predictions, extractions)
         choices = extractor.read(asked, request.on_progress)
         settings = extractor.describe()
-    usage = Costs((extractor.name,), prices).of_calls(list(choices.values()))
-    result = score_extractor(
-        samples, extractions, len(asked), choices, judge_from_json(settings), usage_from_json(usage)
-    )
+    usage = Costs((extractor.name,), prices).of_verdicts(list(choices.values()))
+    result = score_extractor(samples, extractions, len(asked), choices, settings, usage)
     return SecondStage(result, settings, choices)
 
 
@@ -337,7 +336,7 @@ def evaluate(request: Request) -> Evaluation:
     return Evaluation(run)
 
 
-_Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, Mapping[str, Any] | None]
+_Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, JudgeSettings | None]
 
 
 def _read(request: Request, prepared: Prepared) -> _Scored:
@@ -410,7 +409,7 @@ def score_judged(
                 score_reasoning(*of_task),
                 **vars(reasoning_findings(*of_task)),
                 dataset=dataset,
-                usage=None if costs is None else usage_from_json(costs.usage(of_task[2])),
+                usage=None if costs is None else costs.usage(of_task[2]),
             )
     return parts, [_judged_row(*one) for one in zip(samples, predictions, judged, strict=True)]
 
@@ -434,7 +433,7 @@ def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, jud
     samples = [sample for sample in prepared.samples if sample.task is part.task]
     why = comparability.data_reasons(part.task, split, samples) + list(prepared.reasons)
     if judge is not None:
-        served_as = judge.describe(prepared.task)["judge"]["served_as"]
+        served_as = judge.describe().served_as
         why += comparability.judge_reasons(judge.name, judge.protocol, served_as)
     why += comparability.unscored_reasons(part)
     return replace(part, comparable=not why, not_comparable_because=tuple(why))

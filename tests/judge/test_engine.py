@@ -17,7 +17,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply
 from medqbench_vlmeval.judge.client import Messages, retry_after
@@ -283,8 +283,8 @@ def test_fresh_asks_again_and_no_calls_asks_nothing(tmp_path: Path) -> None:
         assert len(server.requests) == 8
         (found,) = ask(server, store=store, no_calls=True)
     assert {verdict.score for verdict in found.verdicts.values()} == {2}
-    assert usage_of([found]).calls == 4
-    assert usage_of([found], this_run=True).calls == 0
+    assert usage_of(single_verdicts([found])).calls == 4
+    assert usage_of(single_verdicts([found]), this_run=True).calls == 0
 
 
 def test_rounds_are_asked_each_and_their_mean_counts(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_rounds_are_asked_each_and_their_mean_counts(tmp_path: Path) -> None:
     assert sorted(verdict.parts) == ["1", "2", "3", "4", "5"]
     assert sorted(part.score for part in verdict.parts.values()) == [1, 1, 2, 2, 2]
     assert (verdict.asks, verdict.prompt_tokens) == (5, 500)
-    assert usage_of([judged]).calls == 20
+    assert usage_of(single_verdicts([judged])).calls == 20
 
 
 def test_a_round_that_failed_leaves_the_verdict_unscored_and_the_others_kept(tmp_path: Path) -> None:
@@ -348,7 +348,7 @@ def test_one_structured_call_gives_all_four_scores_with_reasons(tmp_path: Path) 
     for one in judged:
         assert {name: verdict.score for name, verdict in one.verdicts.items()} == GIVEN
         assert one.verdicts["preciseness"].explanation == "because of preciseness"
-    usage = usage_of(judged)
+    usage = usage_of(single_verdicts(judged))
     assert (usage.calls, usage.prompt_tokens) == (3, 300)
     schema = server.requests[0].body["response_format"]["json_schema"]["schema"]
     assert schema["properties"]["completeness"]["properties"]["score"]["enum"] == [0, 1, 2]
@@ -391,7 +391,7 @@ def test_what_a_joint_reply_lacks_is_asked_for_again() -> None:
     with JudgeServer(lambda request: joint(**GIVEN) if len(request.messages) == 3 else joint(**part)) as server:
         (judged,) = ask(server, protocol="rubric-joint")
     assert {name: verdict.score for name, verdict in judged.verdicts.items()} == GIVEN
-    assert usage_of([judged]).calls == 2
+    assert usage_of(single_verdicts([judged])).calls == 2
 
 
 # A judge of the kit's is asked without a limit of ours around it, which would cancel it a second time.

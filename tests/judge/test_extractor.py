@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import JudgeOptions, Progress, build_extractor, spent
+from medqbench_vlmeval.judge import JudgeOptions, Progress, build_extractor, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Reply, parse_choice
 from medqbench_vlmeval.judge.client import Messages
@@ -201,7 +201,7 @@ def test_equal_replies_are_asked_about_once() -> None:
         found = read_all(server, "I cannot see it.", "I cannot see it.", "Hm")
     assert len(server.requests) == 2
     assert list(found) == ["1", "2", "3"]
-    assert (spent(found.values()).calls, spent(found.values()).prompt_tokens) == (2, 200)
+    assert (usage_of(found.values()).calls, usage_of(found.values()).prompt_tokens) == (2, 200)
 
 
 def test_answers_are_kept_and_a_reply_without_one_is_asked_about_again(judge_cache: Any) -> None:
@@ -281,7 +281,7 @@ def test_a_model_of_the_kit_s() -> None:
     [found] = extractor.read([(sample_of(), "Rings?")]).values()
     assert (letter_of(found.score), found.judge) == ("C", "gpt-x-served")
     described = extractor.describe()
-    assert (described["name"], described["served_as"], described["base_url"]) == ("kit:gpt-x", "gpt-x-served", None)
+    assert (described.name, described.served_as, described.base_url) == ("kit:gpt-x", "gpt-x-served", None)
     with pytest.raises(MissingDependency, match="kit:gpt-x"):
         build_extractor(options)
 

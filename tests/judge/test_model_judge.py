@@ -18,9 +18,9 @@ import pytest
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Sample, Verdict
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
@@ -76,7 +76,7 @@ def test_a_verdict_records_prompt_reply_model_and_tokens() -> None:
     assert judged[0].verdicts["completeness"] == Verdict(
         "completeness", 1, None, "Fine.\n**Score:** 1", sha256_text(prompt), "judge-1-2026", 1, 100, 5
     )
-    usage = usage_of(judged)
+    usage = usage_of(single_verdicts(judged))
     assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (4, 400, 20)
 
 
@@ -363,15 +363,11 @@ def test_the_settings_name_protocol_and_judge() -> None:
     with JudgeServer(Sent("2", model="m-2026")) as server:
         judge = build_judge(JudgeOptions("m", server.base_url, key=KEY, protocol="rubric"))
         judge.judge(*samples_of(1))
-        described = judge.describe(Task.NO_REFERENCE)
-    assert described["protocol"] == {
-        "name": "rubric",
-        "version": load_protocol("rubric").version,
-        "sha256": load_protocol("rubric").sha256,
-        "rounds": 1,
-    }
-    assert (described["judge"]["name"], described["judge"]["served_as"]) == ("m", "m-2026")
-    assert described["judge"]["parameters"] == {"temperature": 0.0, "max_tokens": None}
+        described = judge.describe()
+    rubric = load_protocol("rubric")
+    assert described.protocol == Protocol("rubric", rubric.version, rubric.sha256, 1)
+    assert (described.name, described.served_as) == ("m", "m-2026")
+    assert described.parameters == {"temperature": 0.0, "max_tokens": None}
     assert KEY not in str(described)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
@@ -257,7 +256,7 @@ def test_no_key_shows() -> None:
     options = JudgeOptions("m", "http://user:pass@h:1/v1", key="sk-canary", protocol="rubric")
     assert "sk-canary" not in repr(options)
     judge = build_judge(options)
-    described = str(judge.describe(Task.NO_REFERENCE))
+    described = str(judge.describe())
     assert "sk-canary" not in described
     assert "pass" not in described
 

@@ -13,7 +13,7 @@ import pytest
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import write_jsonl
-from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Judged, Prediction, Sample
 from medqbench_vlmeval.workflows import Evaluation, Request, evaluate
@@ -56,7 +56,7 @@ def test_the_median_of_three_counts_and_each_verdict_is_kept() -> None:
         assert {name: part.score for name, part in verdict.parts.items()} == {"a": 0, "b": 2, "c": 2}
         assert verdict.parts["c"].judge == "c-2026"
         assert verdict.judge == "a-served, b-served, c-2026"
-    usage = usage_of([judged])
+    usage = usage_of(single_verdicts([judged]))
     assert (usage.calls, usage.prompt_tokens) == (12, 1200)
 
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.rules import NO_CONCLUSION, RulesJudge
 from medqbench_vlmeval.types import Prediction, Sample
 
@@ -145,5 +145,5 @@ def test_the_judge_is_deterministic_and_reports_each_verdict() -> None:
     assert judged == judge.judge(samples, predictions)
     assert [one.unscored for one in judged] == [None, "prediction missing", None]
     assert progress[-1] == (8, 8)
-    assert usage_of(judged).calls == 0
-    assert judge.describe(Task.NO_REFERENCE)["protocol"]["name"] == "rules"
+    assert usage_of(single_verdicts(judged)).calls == 0
+    assert judge.describe().protocol.name == "rules"

@@ -11,7 +11,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.client import Unanswered
 from medqbench_vlmeval.kit.judge import kit_client
@@ -62,7 +62,7 @@ def test_four_verdicts_with_the_kits_name_for_the_model() -> None:
         assert (request.body["model"], request.body["temperature"]) == ("gpt-4o-mini-2024-07-18", 0)
         assert (request.body["max_tokens"], request.body["seed"]) == (300, 7)
     # The client hands its response on, so that the server's count is known here too.
-    assert (usage_of(judged).calls, usage_of(judged).prompt_tokens) == (8, 800)
+    assert (usage_of(single_verdicts(judged)).calls, usage_of(single_verdicts(judged)).prompt_tokens) == (8, 800)
 
 
 def test_the_kits_own_variables_give_address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
