@@ -1,10 +1,12 @@
-"""The real kit, imported once for all tests of this folder (about ten seconds)."""
+"""The real kit, imported once for all tests of this folder (about ten seconds); without one they are skipped."""
 
 import contextlib
 import gc
+import os
 
 import pytest
 
+from medqbench_vlmeval.kit import options, runner
 from medqbench_vlmeval.kit_version import find_kit
 
 
@@ -36,7 +38,17 @@ def work(tmp_path, monkeypatch):
     """A work folder of its own; images are kept out of the user's home."""
     (tmp_path / "lmu").mkdir()
     monkeypatch.setenv("LMUData", str(tmp_path / "lmu"))
-    monkeypatch.delenv("MEDQBENCH_DATA", raising=False)
-    monkeypatch.delenv("PRED_FORMAT", raising=False)
+    for name in ("MEDQBENCH_DATA", "PRED_FORMAT", options.LIMIT_VARIABLE, options.EXTRACTOR_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path / "outputs"
+
+
+@pytest.fixture
+def handed_over(kit, monkeypatch):
+    """What the kit is given instead of being run: its words, and the limit in the environment."""
+    calls = []
+    monkeypatch.setattr(
+        runner, "_hand_over", lambda _, words: calls.append((words, os.environ.get(options.LIMIT_VARIABLE)))
+    )
+    return calls

@@ -1,12 +1,22 @@
-"""The dataset classes as the kit's runner and its models see them."""
+"""The dataset classes as the kit's runner, its models, its final table and its ``summarize.py`` see them."""
 
+import asyncio
 import base64
+import csv
 import json
 import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.runs.files import result_paths, write_score
+from medqbench_vlmeval.types import Run
+from tests.kit.runs import PERCEPTION
+from tests.make import combined_run, perception_run
 
 PNG = base64.b64encode(
     base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
@@ -25,8 +35,12 @@ def tsv(work, tmp_path):
     return path
 
 
-def test_data_holds_paths_and_no_base64(kit, tsv):
-    dataset = kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
+@pytest.fixture
+def dataset(kit, tsv):
+    return kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
+
+
+def test_data_holds_paths_and_no_base64(dataset):
     assert "image" not in dataset.data
     assert list(dataset.data["index"]) == [1, 2]
     assert list(dataset.data["answer"]) == ["B", "C"]
@@ -37,10 +51,9 @@ def test_data_holds_paths_and_no_base64(kit, tsv):
         assert image.read() == base64.b64decode(PNG)
 
 
-def test_prompt_is_images_then_the_official_text(kit, tsv):
+def test_prompt_is_images_then_the_official_text(dataset, tsv):
     import vlmeval.dataset.medqbench_mcq as theirs
 
-    dataset = kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
     message = dataset.build_prompt(dataset.data.iloc[0])
     assert [part["type"] for part in message] == ["image", "text"]
     official = theirs.MedqbenchMCQDataset("MedqbenchMCQ_test", data_path=str(tsv))
@@ -48,8 +61,7 @@ def test_prompt_is_images_then_the_official_text(kit, tsv):
     assert dataset.build_prompt(1) == dataset.build_prompt(dict(dataset.data.iloc[1]))
 
 
-def test_options_that_read_like_missing_values_stay(kit, tsv):
-    dataset = kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
+def test_options_that_read_like_missing_values_stay(dataset):
     text = dataset.build_prompt(1)[-1]["value"]
     assert "A. None" in text
     assert "B. nan" in text
@@ -67,8 +79,7 @@ def test_a_question_that_is_a_path_or_url_is_not_opened(kit, work, tmp_path):
         assert parse_file(dataset.build_prompt(0)[-1]["value"])[0] is None
 
 
-def test_datasets_survive_pickling_for_api_mode(kit, tsv):
-    dataset = kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
+def test_datasets_survive_pickling_for_api_mode(dataset):
     again = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - the kit's api mode does this
     assert again.build_prompt(0) == dataset.build_prompt(0)
 
@@ -77,7 +88,7 @@ def test_a_dataset_of_another_task_is_refused(kit, work):
     with pytest.raises(BadInput, match="which is a no-reference dataset"):
         kit.MedQBenchPerception(dataset="MedQBench_Reasoning_NoReference_mini")
     with pytest.raises(BadInput, match="letter"):
-        kit.MedQBenchPerception(dataset="MedQBench_Perception_mini", prompt_style="leter")
+        kit.MedQBenchPerception(dataset=PERCEPTION, prompt_style="leter")
 
 
 def test_combined_reasoning_has_one_index_space(kit, work):
@@ -89,40 +100,43 @@ def test_combined_reasoning_has_one_index_space(kit, work):
     assert counts == {2, 3}
 
 
-def test_kits_own_prompt_of_a_model_is_not_used_in_api_mode(kit, work):
-    """A zoo model that insists on its own prompt, put through the kit's api-mode pipeline."""
-    import asyncio
+class Insisting:
+    """A zoo model that insists on its own prompt, and keeps what it is asked."""
 
+    INTERLEAVE = is_api = True
+
+    def __init__(self):
+        self.seen = []
+
+    def use_custom_prompt(self, dataset):
+        return True
+
+    def build_prompt(self, line, dataset=None):
+        return [{"type": "text", "value": "my own prompt"}]
+
+    def set_dump_image(self, function):
+        pass
+
+    def generate(self, message, dataset=None):
+        self.seen.append(message[-1]["value"])
+        return "A"
+
+    generate_inner = generate
+
+
+def test_kits_own_prompt_of_a_model_is_not_used_in_api_mode(kit, work):
     from vlmeval.inference_api import APIEvalPipeline, DatasetConfig
 
-    seen = []
-
-    class Insisting:
-        is_api = True
-
-        def use_custom_prompt(self, dataset):
-            return True
-
-        def build_prompt(self, line, dataset=None):
-            return [{"type": "text", "value": "my own prompt"}]
-
-        def set_dump_image(self, function):
-            pass
-
-        def generate(self, message, dataset=None):
-            seen.append(message[-1]["value"])
-            return "A"
-
-    dataset = kit.build_dataset("MedQBench_Perception_mini")
+    model, dataset = Insisting(), kit.build_dataset(PERCEPTION)
     work.mkdir()
     config = DatasetConfig(
-        dataset_name="MedQBench_Perception_mini",
+        dataset_name=PERCEPTION,
         dataset_obj=dataset,
         dataset_type="image",
-        model_obj=Insisting(),
+        model_obj=model,
         model_name="insisting",
         work_dir=str(work),
-        result_file=str(work / "insisting_MedQBench_Perception_mini.xlsx"),
+        result_file=str(work / f"insisting_{PERCEPTION}.xlsx"),
         judge_kwargs={},
     )
 
@@ -130,38 +144,30 @@ def test_kits_own_prompt_of_a_model_is_not_used_in_api_mode(kit, work):
         await APIEvalPipeline([config], concurrency=2, run_eval=False).run()
 
     asyncio.run(go())
-    assert len(seen) == len(kit.build_dataset("MedQBench_Perception_mini"))
-    assert "my own prompt" not in seen
+    assert len(model.seen) == len(dataset)
+    assert "my own prompt" not in model.seen
 
 
 def test_kits_own_prompt_of_a_model_is_not_used_in_local_mode(kit, work):
     from vlmeval.inference import infer_data_job
     from vlmeval.vlm.base import BaseModel
 
-    seen = []
+    class Local(Insisting, BaseModel):
+        is_api = False
+        generate = BaseModel.generate
 
-    class Insisting(BaseModel):
-        INTERLEAVE = True
+        def __init__(self):
+            BaseModel.__init__(self)
+            self.seen = []
 
-        def use_custom_prompt(self, dataset):
-            return True
-
-        def build_prompt(self, line, dataset=None):
-            return [{"type": "text", "value": "my own prompt"}]
-
-        def generate_inner(self, message, dataset=None):
-            seen.append(message[-1]["value"])
-            return "A"
-
-    dataset = kit.build_dataset("MedQBench_Perception_mini")
+    model, dataset = Local(), kit.build_dataset(PERCEPTION)
     work.mkdir()
-    infer_data_job(Insisting(), work_dir=str(work), model_name="insisting", dataset=dataset)
-    assert len(seen) == len(dataset)
-    assert "my own prompt" not in seen
+    infer_data_job(model, work_dir=str(work), model_name="insisting", dataset=dataset)
+    assert len(model.seen) == len(dataset)
+    assert "my own prompt" not in model.seen
 
 
-def test_evaluate_returns_plain_json(kit, tsv, tmp_path):
-    dataset = kit.MedQBenchPerception(dataset="MedQBench_Perception", data_path=str(tsv))
+def test_evaluate_returns_plain_json(dataset, tmp_path):
     frame = dataset.data.copy()
     frame["prediction"] = ["No", "Failed to obtain answer via API."]
     folder = tmp_path / "outputs" / "some-model" / "T20260101-000000"
@@ -172,4 +178,62 @@ def test_evaluate_returns_plain_json(kit, tsv, tmp_path):
     assert json.loads(json.dumps(found)) == found
     assert (found["Overall"], found["Yes-or-No"], found["What"], found["n"]) == (50.0, 100.0, 0.0, 2)
     assert (tmp_path / "outputs" / "leaderboard" / "leaderboard.json").exists()
-    assert kit.MedQBenchPerception.report_infer_err(str(file)) == {"failed": 1, "total": 2}
+    assert dataset.report_infer_err(str(file)) == {"failed": 1, "total": 2}
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    path = tmp_path / "Model-X_MedQBench_Reasoning_mini.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["index", "prediction"])
+        table.writerows([[1, "Sharp."], [2, "Failed to obtain answer via API."], [3, "Blurred."]])
+    return path
+
+
+def save(predictions: Path, run: Run) -> None:
+    """Put a run's result beside a prediction file, as one of this very file."""
+    file = replace(run.result.settings.prediction_file, sha256=sha256_of(predictions))
+    result = replace(run.result, settings=replace(run.result.settings, prediction_file=file))
+    write_score(replace(run, result=result, paths=result_paths(predictions)))
+
+
+@pytest.fixture
+def hooks(kit: Any) -> Any:
+    return kit.MedQBenchReasoning
+
+
+def judge_errors(hooks: Any, predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
+    return hooks.report_judge_err(predictions, total_samples=3, error_message=error)
+
+
+def test_failures_are_those_of_the_result_of_this_very_file(hooks: Any, predictions: Path) -> None:
+    assert hooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
+    save(predictions, combined_run())
+    # One of three samples is unscored in each of the two parts.
+    assert judge_errors(hooks, predictions) == {"failed": 2, "total": 6}
+    predictions.write_text(predictions.read_text(encoding="utf-8").replace("Sharp", "Dark"), encoding="utf-8")
+    # A result of other replies says nothing of these.
+    assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
+    save(predictions, perception_run())
+    assert judge_errors(hooks, predictions) == {"failed": 0, "total": 5}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 1}', '{"settings": {"prediction_file": []}}'])
+def test_without_a_whole_result_nothing_is_said_to_be_judged(hooks: Any, predictions: Path, content: str) -> None:
+    predictions.with_name(f"{predictions.stem}_score.json").write_text(content, encoding="utf-8")
+    assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
+    assert judge_errors(hooks, predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
+    assert judge_errors(hooks, None) == {"failed": None, "total": 3}
+    assert hooks.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
+
+
+def test_the_primary_metric_is_overall_of_each_part(hooks: Any) -> None:
+    single = {"How": 0.0, "Overall": 60.0, "modality|CT": 66.7}
+    assert hooks.report_primary_metric(single) == {"Overall": 60.0}
+    combined = {"Comparative|Overall": 3.05, "NoReference|n": 3, "NoReference|Overall": 4.75}
+    assert list(hooks.report_primary_metric(combined).items()) == [
+        ("NoReference|Overall", 4.75),
+        ("Comparative|Overall", 3.05),
+    ]
+    assert hooks.report_primary_metric(None) == {}

@@ -13,17 +13,7 @@ from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.kit.runner import run
-
-PERCEPTION = "MedQBench_Perception_mini"
-PAIRS = "MedQBench_Reasoning_Comparative_mini"
-ALONE = "MedQBench_Reasoning_NoReference_mini"
-BOTH = "MedQBench_Reasoning_mini"
-
-
-def newest(work, name):
-    found = [path for path in work.rglob(name) if not path.is_symlink()]
-    assert found, f"{name} is nowhere in {work}"
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
+from tests.kit.runs import BOTH, COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, newest
 
 
 def result_of(work, model, dataset):
@@ -37,7 +27,7 @@ def cells_of(path):
 
 def test_a_run_with_a_second_pass(kit, work, capsys):
     arguments = ["--model", "MedQ-Classical", "--judge", "rules", "--limit", "10", "--work-dir", str(work)]
-    assert run(["--data", PERCEPTION, PAIRS, *arguments, "--robustness"]) == 0
+    assert run(["--data", PERCEPTION, COMPARATIVE, *arguments, "--robustness"]) == 0
     said = capsys.readouterr().out
     assert "10 questions asked twice, the options permuted" in said
     assert "10 pairs shown twice, the images swapped" in said
@@ -49,7 +39,7 @@ def test_a_run_with_a_second_pass(kit, work, capsys):
     for row in shown:
         assert row["answer"] != officials[row["index"]]["answer"]
         assert row[row["answer"]] == officials[row["index"]][officials[row["index"]]["answer"]]
-    pairs = cells_of(newest(work, f"MedQ-Classical_{PAIRS}_robustness.xlsx"))
+    pairs = cells_of(newest(work, f"MedQ-Classical_{COMPARATIVE}_robustness.xlsx"))
     assert {row["permutation"] for row in pairs} == {"1:2 2:1"}
     assert "description" not in pairs[0]
 
@@ -57,14 +47,14 @@ def test_a_run_with_a_second_pass(kit, work, capsys):
     assert looked["n"] == looked["consistency"]["count"] == 10
     score = json.loads(newest(work, f"MedQ-Classical_{PERCEPTION}_score.json").read_text(encoding="utf-8"))
     assert looked["first"]["count"] == score["n_correct"]
-    compared = result_of(work, "MedQ-Classical", PAIRS)
+    compared = result_of(work, "MedQ-Classical", COMPARATIVE)
     assert compared["preferences"]["consistent"]["count"] == 10
 
     # Nothing of it is an official result.
     assert not list(work.rglob("*robustness_score.json"))
     assert not list(work.rglob("*robustness_samples.jsonl"))
     board = json.loads((work / "leaderboard" / "leaderboard.json").read_text(encoding="utf-8"))
-    assert {entry["dataset"] for entry in board["runs"]} == {PERCEPTION, PAIRS}
+    assert {entry["dataset"] for entry in board["runs"]} == {PERCEPTION, COMPARATIVE}
     status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))["datasets"]
     assert status[f"{PERCEPTION}_robustness"]["metrics"]["Same option in both"] == 100
     assert "Overall" not in status[f"{PERCEPTION}_robustness"]["metrics"]
@@ -72,11 +62,11 @@ def test_a_run_with_a_second_pass(kit, work, capsys):
 
 def test_where_there_is_no_order_nothing_is_run(kit, work, tmp_path):
     arguments = ["--model", "MedQ-Chance", "--robustness", "--work-dir", str(work)]
-    for data in ([ALONE], ["MMBench_DEV_EN", ALONE]):
+    for data in ([NO_REFERENCE], ["MMBench_DEV_EN", NO_REFERENCE]):
         with pytest.raises(BadInput, match="has no order to change"):
             run(["--data", *data, *arguments])
     with pytest.raises(BadInput, match="no order to change"):
-        run(["--data", f"{ALONE}_robustness", "--model", "MedQ-Chance", "--work-dir", str(work)])
+        run(["--data", f"{NO_REFERENCE}_robustness", "--model", "MedQ-Chance", "--work-dir", str(work)])
     config = tmp_path / "config.json"
     config.write_text(
         json.dumps({"model": {"MedQ-Chance": {}}, "data": {PERCEPTION: {"class": "MedQBenchPerception"}}})
@@ -86,45 +76,33 @@ def test_where_there_is_no_order_nothing_is_run(kit, work, tmp_path):
     assert not work.exists()
 
 
-def test_what_the_kit_is_told(kit, work, monkeypatch, capsys):
-    from medqbench_vlmeval.kit import runner
-
-    seen = []
-    monkeypatch.setattr(runner, "_hand_over", lambda _, words: seen.append(words))
+def test_what_the_kit_is_told(handed_over, work, capsys):
     rest = ["--model", "MedQ-Chance", "--work-dir", str(work)]
-    run(["--data", PERCEPTION, "MMBench_DEV_EN", ALONE, BOTH, *rest, "--robustness"])
-    names = [PERCEPTION, f"{PERCEPTION}_robustness", "MMBench_DEV_EN", ALONE, BOTH, f"{BOTH}_robustness"]
-    assert seen[0] == ["--data", *names, *rest]
+    run(["--data", PERCEPTION, "MMBench_DEV_EN", NO_REFERENCE, BOTH, *rest, "--robustness"])
+    names = [PERCEPTION, f"{PERCEPTION}_robustness", "MMBench_DEV_EN", NO_REFERENCE, BOTH, f"{BOTH}_robustness"]
+    assert handed_over[0][0] == ["--data", *names, *rest]
     said = capsys.readouterr().err
-    assert f"{ALONE} is run once" in said
+    assert f"{NO_REFERENCE} is run once" in said
     assert f"Of {BOTH} only the comparative part is run twice" in said
     run(["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest, "--robustness"])
-    assert seen[1] == ["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest]
+    assert handed_over[1][0] == ["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest]
     entry = {"class": "MedQBenchPerception", "dataset": PERCEPTION, "data_path": "x.tsv"}
     # The kit's parser takes abbreviations, and of two options the last.
     for option in ("--data-config", "--data-conf"):
         run(["--data", PERCEPTION, option, json.dumps({PERCEPTION: entry}), *rest, "--robustness"])
-        assert json.loads(seen[-1][seen[-1].index("--data-config") + 1]) == {
+        words = handed_over[-1][0]
+        assert json.loads(words[words.index("--data-config") + 1]) == {
             PERCEPTION: entry,
             f"{PERCEPTION}_robustness": {**entry, "dataset": f"{PERCEPTION}_robustness"},
         }
-        assert "--data-conf" not in seen[-1]
+        assert "--data-conf" not in words
     with pytest.raises(BadInput, match="'MedQBench_Perception_mini_robustnes' is not a MedQ-Bench dataset"):
         run(["--data", "MedQBench_Perception_mini_robustnes", *rest, "--robustness"])
 
 
 def test_a_second_pass_alone_names_the_file_it_misses(kit, work, capsys):
-    arguments = [
-        "--data",
-        f"{PERCEPTION}_robustness",
-        "--model",
-        "MedQ-Chance",
-        "--limit",
-        "5",
-        "--work-dir",
-        str(work),
-    ]
-    assert run(arguments) == 1
+    arguments = ["--data", f"{PERCEPTION}_robustness", "--model", "MedQ-Chance", "--limit", "5"]
+    assert run([*arguments, "--work-dir", str(work)]) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "The first pass's predictions are not there" in last
     assert f"MedQ-Chance_{PERCEPTION}.xlsx was expected" in last
@@ -132,7 +110,7 @@ def test_a_second_pass_alone_names_the_file_it_misses(kit, work, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+@MODES
 def test_infer_then_eval_and_the_second_pass_alone(kit, work, mode):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
     assert run([*arguments, "--mode", "infer"]) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,15 +79,6 @@ def test_classical_tells_levels_and_better_pictures() -> None:
     assert better / len(pairs) >= 0.8
 
 
-def test_classical_is_fast_enough_for_the_embedded_job() -> None:
-    picture = MINI / rows("medqbench_QA_mini.tsv")[-1]["image_path"]
-    measure(read_pixels(picture))
-    start = time.perf_counter()
-    for _ in range(5):
-        measure(read_pixels(picture))
-    assert (time.perf_counter() - start) / 5 < 0.25  # about 0.04 s on a free core
-
-
 @pytest.mark.parametrize("reply", [chance.reply, classical.reply])
 def test_only_pixels_and_text_count(tmp_path: Path, reply: Callable[[Message], str]) -> None:
     for row in rows("medqbench_QA_mini.tsv")[::9]:
@@ -111,13 +101,16 @@ def test_reasoning_replies_end_with_a_conclusion(reply: Callable[[Message], str]
     }
 
 
-@pytest.mark.parametrize("content", [b"not an image", b"", "truncated"])
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes | str) -> None:
+def test_a_file_that_is_no_picture_or_not_there_is_named(tmp_path: Path) -> None:
     path = tmp_path / "lost.png"
+    for reply in (chance.reply, classical.reply):
+        with pytest.raises(BadInput, match=r"lost\.png"):
+            reply(message(SINGLE_TASK, path))
     whole = (MINI / "images" / "mri-01.png").read_bytes()
-    path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
-    with pytest.raises(BadInput, match=r"lost\.png"):
-        classical.reply(message(SINGLE_TASK, path))
+    for content in (b"not an image", b"", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match=r"lost\.png"):
+            classical.reply(message(SINGLE_TASK, path))
 
 
 def test_sixteen_bits_are_scaled_to_their_range(tmp_path: Path) -> None:
@@ -127,13 +120,6 @@ def test_sixteen_bits_are_scaled_to_their_range(tmp_path: Path) -> None:
     assert pixels.min() == 0.0
     assert pixels.max() == 1.0
     assert pixels.mean() == pytest.approx(0.5, abs=0.01)
-
-
-@pytest.mark.parametrize("reply", [chance.reply, classical.reply])
-def test_a_missing_picture_is_named(tmp_path: Path, reply: Callable[[Message], str]) -> None:
-    path = tmp_path / "lost.png"
-    with pytest.raises(BadInput, match=r"lost\.png"):
-        reply(message(SINGLE_TASK, path))
 
 
 def test_chance_depends_on_seed_text_and_bytes_and_spreads_over_the_options() -> None:
@@ -195,24 +181,12 @@ def test_the_reference_knows_every_fault_of_the_vocabulary() -> None:
         assert sum(part.priors.values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("text", "level"),
-    [
-        ("Good", 0.0),
-        ("None", 0.0),
-        ("Usable", 1.0),
-        ("Mild", 1.0),
-        ("Moderate blur", 1.0),
-        ("Reject", 2.0),
-        ("Severe", 2.0),
-        ("Ring artifacts", None),
-    ],
-)
-def test_levels_in_words(text: str, level: float | None) -> None:
-    assert level_of(text) == level
-
-
 def test_words() -> None:
+    levels = {0.0: ("Good", "None"), 1.0: ("Usable", "Mild", "Moderate blur"), 2.0: ("Reject", "Severe")}
+    assert {text: level_of(text) for level in levels for text in levels[level]} == {
+        text: level for level, texts in levels.items() for text in texts
+    }
+    assert level_of("Ring artifacts") is None
     assert modality_in("Does this MRI slice show ghosting?") == "MRI"
     assert modality_in("Is the CT better than the MRI?") is None
     assert faults_in("Sparse-view streaks", ["ct-noise", "ct-sparse", "ct-ring"]) == ["ct-sparse"]
@@ -228,20 +202,16 @@ def finding(**grades: tuple[float, float]) -> classical.Finding:
 
 
 def test_answers_follow_the_finding() -> None:
-    from medqbench_vlmeval.baselines.chance import read_message
-
     ghosts = finding(mr_motion=(0.2, 0.7), mr_noise=(0.05, 0.0))
 
     def answer(text: str) -> str:
-        return classical.choose(read_message([{"type": "text", "value": text}]), ghosts)
+        return classical.choose(chance.read_message([{"type": "text", "value": text}]), ghosts)
 
     assert answer("Does this MRI slice show motion ghosting?\nA. No\nB. Yes") == "B"
     assert answer("Does this MRI slice show random noise?\nA. No\nB. Yes") == "A"
     assert answer("Is this MRI slice free of visible degradation?\nA. Yes\nB. No") == "B"
-    assert (
-        answer("Which degradation is most prominent?\nA. Random noise\nB. Motion ghosting\nC. No visible degradation")
-        == "B"
-    )
+    which = "Which degradation is most prominent?\nA. Random noise\nB. Motion ghosting\nC. No visible degradation"
+    assert answer(which) == "B"
     assert answer("How would you rate the quality?\nA. Good\nB. Usable\nC. Reject") == "C"
     assert answer("How severe is the noise?\nA. None\nB. Mild\nC. Severe") == "A"
     assert answer("How severe is the motion ghosting?\nA. Mild\nB. Severe\nC. None") == "B"

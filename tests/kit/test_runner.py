@@ -1,4 +1,4 @@
-"""Whole runs of the real kit, in this process: local and api mode, configs, reuse, formats, failures."""
+"""Whole runs of the real kit, in this process: local and api mode, configs, reuse, formats, limits, failures."""
 
 import csv
 import json
@@ -9,32 +9,16 @@ import openpyxl
 import pytest
 
 from medqbench_vlmeval.cli.main import main
+from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.data.sources import embedded_folder
-from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.kit.options import LIMIT_VARIABLE
 from medqbench_vlmeval.kit.runner import run
-from tests.servers import JudgeServer
-
-PERCEPTION = "MedQBench_Perception_mini"
-NO_REFERENCE = "MedQBench_Reasoning_NoReference_mini"
-COMPARATIVE = "MedQBench_Reasoning_Comparative_mini"
-BOTH = "MedQBench_Reasoning_mini"
-
-
-def newest(work, model, name):
-    """The file of the latest run: in a folder of its own, or straight in the model's folder."""
-    found = [path for path in (work / model).rglob(name) if not path.is_symlink()]
-    assert found, f"{name} is nowhere in {work}"
-    return max(found, key=lambda path: path.stat().st_mtime_ns)
-
-
-def score_of(work, model, dataset):
-    return json.loads(newest(work, model, f"{model}_{dataset}_score.json").read_text(encoding="utf-8"))
-
-
-def rows_of(work, model, dataset):
-    path = newest(work, model, f"{model}_{dataset}_samples.jsonl")
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+from medqbench_vlmeval.kit_version import require_kit
+from tests.canaries import leaks
+from tests.kit.runs import BOTH, COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, forget_keys, newest, rows_of, score_of
+from tests.servers import JudgeServer, Sent
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +67,7 @@ def test_a_run_leaves_all_results(classical):
     assert reasoning["settings"]["judge"]["name"] == "rules"
     assert any("rules" in reason for reason in reasoning["not_comparable_because"])
 
-    book = openpyxl.load_workbook(
-        newest(classical, "MedQ-Classical", f"MedQ-Classical_{PERCEPTION}_report.xlsx"), read_only=True
-    )
+    book = openpyxl.load_workbook(newest(classical, f"MedQ-Classical_{PERCEPTION}_report.xlsx"), read_only=True)
     assert "Overview" in book.sheetnames
     assert {"CT", "MRI", "Histopathology", "Endoscopy", "Fundus"} <= set(book.sheetnames)
 
@@ -97,19 +79,19 @@ def test_a_run_leaves_all_results(classical):
 
 
 def test_status_holds_the_primary_metric_and_counts(classical, kit):
-    status = json.loads(newest(classical, "MedQ-Classical", "status.json").read_text(encoding="utf-8"))
+    status = json.loads(newest(classical, "status.json").read_text(encoding="utf-8"))
     entry = status["datasets"][PERCEPTION]
     score = score_of(classical, "MedQ-Classical", PERCEPTION)
     assert entry["primary_metric"] == "Overall"
     assert entry["metrics"]["Overall"] == pytest.approx(score["Overall"])
-    predictions = newest(classical, "MedQ-Classical", f"MedQ-Classical_{PERCEPTION}.xlsx")
+    predictions = newest(classical, f"MedQ-Classical_{PERCEPTION}.xlsx")
     assert kit.MedQBenchPerception.report_infer_err(predictions) == {"failed": 0, "total": score["n"]}
     judged = kit.MedQBenchPerception.report_judge_err(predictions, total_samples=score["n"])
     assert judged == {"failed": 0, "total": score["n"]}
 
 
 def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit, work):
-    predictions = newest(classical, "MedQ-Classical", f"MedQ-Classical_{NO_REFERENCE}.xlsx")
+    predictions = newest(classical, f"MedQ-Classical_{NO_REFERENCE}.xlsx")
     before, first = sha256_of(predictions), score_of(classical, "MedQ-Classical", NO_REFERENCE)
     kit.build_dataset(NO_REFERENCE).evaluate(str(predictions), model="rules", nproc=4)
     assert sha256_of(predictions) == before
@@ -135,22 +117,22 @@ def test_both_reasoning_tasks_in_one_run_api_mode(kit, work):
     assert score["NoReference"]["task"] == "no-reference"
     indexes = [row["index"] for row in rows_of(work, "MedQ-Chance", BOTH)]
     assert len(set(indexes)) == len(indexes) == score["NoReference"]["n"] + score["Comparative"]["n"]
-    status = json.loads(newest(work, "MedQ-Chance", "status.json").read_text(encoding="utf-8"))
+    status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))
     assert status["datasets"][BOTH]["metrics"]["NoReference|Overall"] == pytest.approx(score["NoReference"]["Overall"])
 
 
-@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+@MODES
 def test_infer_then_eval(kit, work, mode):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
     assert run([*arguments, "--mode", "infer"]) == 0
     assert not list(work.rglob("*_score.json"))
-    predictions = newest(work, "MedQ-Chance", f"MedQ-Chance_{PERCEPTION}.xlsx")
+    predictions = newest(work, f"MedQ-Chance_{PERCEPTION}.xlsx")
     replies = [row[-1] for row in openpyxl.load_workbook(predictions).active.values]
     assert run([*arguments, "--mode", "eval"]) == 0
     assert score_of(work, "MedQ-Chance", PERCEPTION)["n"] == len(replies) - 1
 
 
-@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+@MODES
 def test_reuse_keeps_the_predictions(kit, work, mode):
     arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work), *mode]
     assert run(arguments) == 0
@@ -164,7 +146,7 @@ def test_reuse_keeps_the_predictions(kit, work, mode):
 def test_every_prediction_format_gives_the_same_numbers(kit, work, monkeypatch, suffix):
     monkeypatch.setenv("PRED_FORMAT", suffix)
     assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]) == 0
-    predictions = newest(work, "MedQ-Chance", f"MedQ-Chance_{PERCEPTION}.{suffix}")
+    predictions = newest(work, f"MedQ-Chance_{PERCEPTION}.{suffix}")
     score = score_of(work, "MedQ-Chance", PERCEPTION)
     made_from = score["settings"]["prediction_file"]
     assert (made_from["name"], made_from["sha256"]) == (predictions.name, sha256_of(predictions))
@@ -202,10 +184,10 @@ def test_no_judge_named_is_one_sentence_after_inference(kit, work, capsys):
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith(f"medqbench: {NO_REFERENCE} with MedQ-Chance failed:")
     assert "--judge" in last
-    assert newest(work, "MedQ-Chance", f"MedQ-Chance_{NO_REFERENCE}.xlsx").exists()
+    assert newest(work, f"MedQ-Chance_{NO_REFERENCE}.xlsx").exists()
 
 
-@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+@MODES
 def test_a_dataset_that_cannot_be_loaded_fails_the_run(kit, work, capsys, monkeypatch, tmp_path, mode):
     monkeypatch.setenv("MEDQBENCH_DATA", str(tmp_path))
     arguments = ["--data", "MedQBench_Perception_dev", "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
@@ -213,26 +195,10 @@ def test_a_dataset_that_cannot_be_loaded_fails_the_run(kit, work, capsys, monkey
     assert "MedQBench_Perception_dev with MedQ-Chance" in capsys.readouterr().err
 
 
-def test_unknown_names_suggest_the_nearest(kit, work):
-    with pytest.raises(BadInput, match=r"MedQBench_Perception_mini"):
-        run(["--data", "MedQBench_Perceptoin_mini", "--model", "MedQ-Chance", "--work-dir", str(work)])
-    with pytest.raises(BadInput, match=r"Qwen2\.5-VL-7B"):
-        run(["--data", PERCEPTION, "--model", "Qwen2.5-VL-7b", "--work-dir", str(work)])
-    assert not work.exists()
-
-
 def test_errors_inside_the_kit_are_one_sentence(kit, work):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "MedQ-Classical", "--api-mode"]
     with pytest.raises(RunFailed, match="API mode only supports a single model"):
         run([*arguments, "--work-dir", str(work)])
-
-
-def test_a_run_of_nothing_says_what_is_missing(kit, work):
-    with pytest.raises(BadInput, match="--data and --model"):
-        run(["--work-dir", str(work)])
-    with pytest.raises(SystemExit) as end:
-        run(["--help"])
-    assert end.value.code == 0
 
 
 def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
@@ -269,7 +235,7 @@ def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatc
         run(["--data", PERCEPTION, BOTH, "--model", "MedQ-Classical", "--judge", "rules", "--work-dir", str(work)]) == 0
     )
     for dataset in (PERCEPTION, BOTH):
-        predictions = newest(work, "MedQ-Classical", f"MedQ-Classical_{dataset}.{suffix}")
+        predictions = newest(work, f"MedQ-Classical_{dataset}.{suffix}")
         out = tmp_path / f"scored {suffix}"
         with pytest.raises(SystemExit) as end:
             main(["score", str(predictions), "--judge", "rules", "--out", str(out)])
@@ -290,14 +256,8 @@ def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatc
             assert {**one, "images": None} == {**other, "images": None}
 
 
-def test_a_limited_run_is_scored_on_what_was_run(kit, work):
-    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--limit", "7", "--work-dir", str(work)]) == 0
-    score = score_of(work, "MedQ-Chance", PERCEPTION)
-    assert (score["n"], score["n_missing"]) == (7, 0)
-
-
 def test_official_judging_by_a_real_server_in_api_mode(kit, work):
-    with JudgeServer("Score: 2", delay=0.05) as server:
+    with JudgeServer("Score: 2", gather=20) as server:
         arguments = ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "gpt-4o", "--api-mode"]
         arguments += ["--judge-base-url", server.base_url, "--judge-api-nproc", "20", "--work-dir", str(work)]
         assert run(arguments) == 0
@@ -316,34 +276,7 @@ def test_two_models_and_two_datasets_in_one_run(kit, work):
             assert score_of(work, model, dataset)["model"] == model
 
 
-def config_of(tmp_path, name, dataset, cls="MedQBenchPerception"):
-    path = tmp_path / "config.json"
-    path.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {name: {"class": cls, "dataset": dataset}}}))
-    return str(path)
-
-
-def test_a_config_that_the_kit_would_fail_on_is_refused_before_inference(kit, work, tmp_path):
-    with pytest.raises(BadInput, match="needs the dataset's own name"):
-        run(["--config", config_of(tmp_path, "mine", PERCEPTION), "--work-dir", str(work)])
-    assert not list(work.rglob("*.xlsx"))
-
-
-@pytest.mark.parametrize("text", ['{"x":', "[]", '{"x": 1}'])
-def test_a_malformed_data_config_is_one_sentence(kit, work, text):
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--data-config", text]
-    with pytest.raises(BadInput, match="--data-config"):
-        run([*arguments, "--work-dir", str(work)])
-
-
-@pytest.mark.parametrize("option", ["--judge-k", "--judge-ke", "--judge-arg", "--judge-k=x"])
-def test_abbreviated_key_options_are_refused(kit, work, option):
-    with pytest.raises(BadInput, match="out: --judge-key"):
-        run(["--data", PERCEPTION, "--model", "MedQ-Chance", option, "sk-x", "--work-dir", str(work)])
-
-
 def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, monkeypatch, tmp_path):
-    from medqbench_vlmeval.kit_version import require_kit
-
     if not require_kit().commit:
         pytest.skip("only git HEAD's runner has --data-config")
     monkeypatch.delenv("MEDQBENCH_JUDGE_KEY", raising=False)
@@ -355,12 +288,6 @@ def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, m
         assert not path.is_file() or b"sk-canary-own" not in path.read_bytes(), path
 
 
-def test_a_work_folder_that_cannot_be_made_is_bad_input(kit, work, tmp_path):
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(BadInput, match="cannot be made"):
-        run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(tmp_path / "file" / "x")])
-
-
 def test_a_limited_run_and_a_whole_one_stand_side_by_side_on_the_board(kit, work):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
     assert run([*arguments, "--limit", "7"]) == 0
@@ -370,3 +297,78 @@ def test_a_limited_run_and_a_whole_one_stand_side_by_side_on_the_board(kit, work
     assert f"only 7 of {whole} samples were run" in reasons
     with (work / "leaderboard" / "perception.csv").open(encoding="utf-8", newline="") as table:
         assert {row["n"] for row in csv.DictReader(table) if row["model"] == "MedQ-Chance"} == {str(whole), "7"}
+
+
+@MODES
+def test_a_limited_run_takes_the_stratified_subset(kit, work, mode):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--limit", "10", "--work-dir", str(work), *mode]
+    assert run(arguments) == 0
+    assert LIMIT_VARIABLE not in os.environ
+    rows = rows_of(work, "MedQ-Chance", PERCEPTION)
+    assert {row["index"] for row in rows} == stratified(kit.build_dataset(PERCEPTION).sample_set.samples, 10)
+    assert {sum(row["modality"] == name for row in rows) for name in {row["modality"] for row in rows}} == {2}
+    score = score_of(work, "MedQ-Chance", PERCEPTION)
+    assert (score["n"], score["n_missing"]) == (10, 0)
+    assert "only 10 of 75 samples were run" in score["not_comparable_because"]
+
+
+def test_both_reasoning_tasks_share_a_limit_and_the_result_says_its_cost(kit, work, monkeypatch, tmp_path):
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
+    monkeypatch.setenv("MEDQBENCH_PRICES", str(prices))
+    with JudgeServer("Score: 2") as server:
+        arguments = ["--data", BOTH, "--model", "MedQ-Chance", "--limit", "4", "--judge", "own"]
+        arguments += ["--judge-base-url", server.base_url, "--judge-args", '{"protocol": "rubric"}']
+        assert run([*arguments, "--work-dir", str(work)]) == 0
+        asked = len(server.requests)
+    score = score_of(work, "MedQ-Chance", BOTH)
+    assert (score["NoReference"]["n"], score["Comparative"]["n"]) == (2, 2)
+    costs = [score[part]["usage"]["cost_usd"] for part in ("NoReference", "Comparative")]
+    assert sum(costs) == pytest.approx(asked * 240 / 1e6)
+
+
+CANARY = "sk-canary-0123456789-abc"
+
+OPEN = "That is for a reader, case"
+
+N_OPEN = 5
+
+
+def opened(path):
+    """The predictions of a file, the first ones replaced by replies that the rules leave open."""
+    with path.open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table, delimiter="\t"))
+    for number, row in enumerate(rows[:N_OPEN]):
+        row["prediction"] = f"{OPEN} {number}."
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.DictWriter(out, list(rows[0]), delimiter="\t")
+        table.writeheader()
+        table.writerows(rows)
+
+
+@pytest.mark.parametrize("mode", [[], pytest.param(["--api-mode"], marks=pytest.mark.slow)], ids=["local", "api-mode"])
+def test_open_replies_of_a_run_go_to_the_extractor(kit, work, tmp_path, monkeypatch, capfd, mode):
+    forget_keys(monkeypatch)
+    monkeypatch.setenv("PRED_FORMAT", "tsv")
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
+    assert run([*arguments, "--mode", "infer"]) == 0
+    opened(newest(work, f"MedQ-Chance_{PERCEPTION}.tsv"))
+    with JudgeServer(lambda request: Sent(f"{request.headers['authorization']}\nAnswer: A")) as server:
+        more = ["--extractor", "ext", "--judge-base-url", server.base_url, "--judge-key", CANARY]
+        assert run([*arguments, *more, "--mode", "eval", "--reuse"]) == 0
+    assert len(server.requests) == N_OPEN
+    assert {(one.body["model"], one.headers["authorization"]) for one in server.requests} == {
+        ("ext", f"Bearer {CANARY}")
+    }
+    score = score_of(work, "MedQ-Chance", PERCEPTION)
+    block = score["extractor"]
+    assert [block[name] for name in ("name", "n_open", "n_read", "n_failed")] == ["ext", N_OPEN, N_OPEN, 0]
+    assert score["n_unanswered"] == N_OPEN
+    assert block["lenient"]["n_unanswered"] == 0
+    status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))
+    entry = status["datasets"][PERCEPTION]
+    assert entry["primary_metric"] == "Overall"
+    assert entry["metrics"]["Overall"] == pytest.approx(score["Overall"])
+    assert entry["metrics"]["lenient|Overall"] == pytest.approx(block["lenient"]["Overall"])
+    assert "MEDQBENCH_EXTRACTOR" not in os.environ
+    assert leaks([CANARY], tmp_path, said="".join(capfd.readouterr())) == []

@@ -1,4 +1,4 @@
-"""Keys in real runs of the kit: its logs, its status files, its processes and our results."""
+"""Keys in real runs of the kit (its logs, status files and processes, and our results), and files of earlier runs."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ import pytest
 
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.kit.guards import Redaction, argument_secrets, environment_secrets, redacted, shown_arguments
+from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.kit.guards import (
+    Redaction,
+    argument_secrets,
+    environment_secrets,
+    preserve_earlier_files,
+    redacted,
+    shown_arguments,
+)
+from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.kit.runner import run
 from tests.canaries import leaks
+from tests.kit.runs import MODES, NO_REFERENCE, PERCEPTION, forget_keys, newest
 from tests.servers import JudgeServer, Request, Sent
 
-NO_REFERENCE = "MedQBench_Reasoning_NoReference_mini"
 KITS_OWN = "MedqbenchCaption_dev"
 CANARY = "sk-canary-0123456789-abc"
 SECOND = "second-canary-ABCDEFGHIJ"
 THIRD = "third-canary-1357924680"
 PASSWORD = "canary-pass-97531"
 ALL = [CANARY, SECOND, THIRD, PASSWORD]
-VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "LMDEPLOY_API_KEY", "OPENAI_API_BASE", "OPENAI_BASE_URL")
-MODES = pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key of the machine's, and none left behind by a run: the runner puts some into the environment."""
-    for name in VARIABLES:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    # The kit opens a log file where its logger has no handlers yet; pytest puts some on loggers that do not propagate.
-    logger = logging.getLogger("vlmeval")
-    logger.handlers.clear()
-    logger.propagate = True
+    forget_keys(monkeypatch)
 
 
 def echo(request: Request) -> Sent:
@@ -247,12 +247,6 @@ def test_streams_and_records_are_masked_inside_and_restored_after(capsys: Any) -
     assert tuple(capsys.readouterr()) == ("out ***\n", "err ***\n")
 
 
-@pytest.mark.parametrize("option", ["--ke", "--ke=x", "--judge-k"])
-def test_abbreviations_that_may_hold_a_key_are_refused(work: Path, option: str) -> None:
-    with pytest.raises(BadInput, match="out: --judge-key, --judge-args or --key"):
-        run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", option, CANARY, "--work-dir", str(work)])
-
-
 @MODES
 def test_an_error_of_the_kits_with_a_key_in_it(
     kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]
@@ -275,3 +269,52 @@ def test_an_option_that_the_kit_does_not_know_is_not_repeated_with_its_key(
     with pytest.raises(SystemExit):
         run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", option, CANARY, "--work-dir", str(work)])
     assert CANARY not in "".join(capfd.readouterr())
+
+
+@pytest.fixture
+def flat(kit):
+    """Local mode writes straight into the model's folder."""
+    if not (Path(kit.__file__).parent.parent / "run.py").is_file():
+        pytest.skip("git HEAD makes a folder for each run")
+
+
+def test_a_limited_run_cuts_no_prediction_file(kit, work, flat):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
+    assert run(arguments) == 0
+    whole = newest(work, f"*{PERCEPTION}.xlsx")
+    before = sha256_of(whole)
+    with pytest.raises(BadInput, match=r"holds 75 predictions, .* would leave 7 of them .*--mode eval"):
+        run([*arguments, "--limit", "7"])
+    assert run([*arguments, "--limit", "7", "--mode", "eval"]) == 0
+    assert json.loads(newest(work, "*_score.json").read_text(encoding="utf-8"))["n"] == 7
+    assert sha256_of(whole) == before
+
+
+def test_predictions_of_local_mode_outlive_a_run_in_api_mode(kit, work, flat):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
+    assert run(arguments) == 0
+    before = {
+        sha256_of(newest(work, f"*{ending}")) for ending in (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")
+    }
+    assert run([*arguments, "--api-mode", "--limit", "7"]) == 0
+    assert before == {
+        sha256_of(path) for path in (work / "MedQ-Chance" / "previous").glob("*[xln]") if "report" not in path.name
+    }
+
+
+@pytest.mark.parametrize("ends_with", ["done", "interrupted"])
+def test_a_limited_run_leaves_the_checkpoint_of_a_whole_one(tmp_path, ends_with):
+    folder = tmp_path / "M"
+    folder.mkdir()
+    checkpoints = [folder / f"M_{PERCEPTION}_checkpoint.pkl", folder / f"01_{PERCEPTION}.pkl"]
+    for path in checkpoints:
+        path.write_bytes(b"of all samples")
+    with preserve_earlier_files([Job("M", PERCEPTION, "all")], tmp_path, 7, api_mode=False, links=False):
+        for path in checkpoints:
+            if ends_with == "done":
+                path.unlink()
+            else:
+                path.write_bytes(b"of all samples and some more")
+    assert sorted(folder.iterdir()) == sorted(checkpoints)
+    expected = b"of all samples" if ends_with == "done" else b"of all samples and some more"
+    assert {path.read_bytes() for path in checkpoints} == {expected}
