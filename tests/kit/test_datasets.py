@@ -144,7 +144,7 @@ def test_kits_own_prompt_of_a_model_is_not_used_in_api_mode(kit, work):
         await APIEvalPipeline([config], concurrency=2, run_eval=False).run()
 
     asyncio.run(go())
-    assert len(model.seen) == len(dataset)
+    assert len(model.seen) == len(dataset.sample_set.samples)
     assert "my own prompt" not in model.seen
 
 
