@@ -561,6 +561,10 @@ class SampleRow:
     conclusion: Conclusion | None = None
     score: float | None = None
 
+    def score_on(self, dimension: str) -> float | None:
+        """The verdict on a dimension, None where there is none."""
+        return self.verdicts[dimension].score if dimension in self.verdicts else None
+
 
 @dataclass(frozen=True)
 class ResultPaths:

@@ -1,7 +1,9 @@
-"""One scored run from whatever a user names: its score, its samples, its workbook, its prediction file, its folder.
+"""The only reader and writer of result files.
 
-Both result files are read and held against each other, so that what comes out is whole: a score without its samples, a
-file that was cut short or the samples of another evaluation is said in one sentence.
+A scored run is named by its score, its samples, its workbook, its prediction file or its folder. Both result files are
+read and held against each other, so that a run is whole: a score without its samples, a file that was cut short or
+edited by hand, or the samples of another evaluation is refused in one sentence. Writing goes the way that loses
+nothing: results that were paid for move into ``previous/`` first, the samples come before the score.
 """
 
 from __future__ import annotations
@@ -9,31 +11,32 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task, own_index
+from medqbench_vlmeval.benchmark import (
+    DIMENSION_TITLES,
+    DIMENSIONS,
+    MAX_VERDICT,
+    QUESTION_TYPES,
+    REASONING_PREFIX,
+    Task,
+    own_index,
+)
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import read_object, write_json, write_jsonl
-from medqbench_vlmeval.runs.result import (
-    REPORT_ENDING,
-    SAMPLES_ENDING,
-    SCORE_ENDING,
-    checked_scores,
-    mapping,
-    number,
-    parse_object,
-    read_lines,
-    text,
-    whole,
-)
+from medqbench_vlmeval.files import read_object, storable, write_json, write_jsonl
 from medqbench_vlmeval.runs.schema import result_from_json, result_to_json, row_from_json, row_to_json
-from medqbench_vlmeval.types import Result, ResultPaths, Run, TaskResult
+from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
 
-# Names of the result files, and the short form of a result that a terminal or the kit shows.
+SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = "_score.json", "_samples.jsonl", "_report.xlsx"
+PREVIOUS = "previous"
+
+_TOLERANCE = 1e-6  # of a mean that was added up in another order
+_SHOWN = 60
+_MOST_DIGITS = 18  # of a whole number; counts have fewer
 
 
 def result_paths(prediction_file: Path, out: Path | None = None, stem: str | None = None) -> ResultPaths:
@@ -41,13 +44,6 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
     folder = out if out is not None else prediction_file.parent
     name = stem if stem is not None else prediction_file.stem
     return ResultPaths(*(folder / f"{name}{ending}" for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING)))
-
-
-def unwritable(folder: Path, error: OSError) -> RunFailed:
-    """The error for results that cannot be written to a folder."""
-    return RunFailed(
-        f"Results cannot be written to {folder} ({error.strerror or error}); make room there or choose another folder."
-    )
 
 
 def headline(result: Result) -> dict[str, Any]:
@@ -65,54 +61,21 @@ def _part_headline(part: TaskResult) -> dict[str, Any]:
     perception = part.task is Task.PERCEPTION
     names = QUESTION_TYPES if perception else tuple(DIMENSION_TITLES.values())
     counts = ("n", "n_unanswered" if perception else "n_unscored")
-    found: dict[str, Any] = {name: part.measures[name].value for name in ("Overall", *names)}
-    found |= {name: part.counts[name] for name in counts}
+    numbers: dict[str, Any] = {name: part.measures[name].value for name in ("Overall", *names)}
+    numbers |= {name: part.counts[name] for name in counts}
     if part.extractor is not None:
         lenient = part.extractor.lenient.measures
         values = {name: lenient[name].overall.value for name in ("Overall", *names)}
-        found["lenient"] = values | {name: lenient["Overall"].counts[name] for name in counts}
+        numbers["lenient"] = values | {name: lenient["Overall"].counts[name] for name in counts}
     if "modality" in part.groups:
-        found["modality"] = {name: group.overall.value for name, group in part.groups["modality"].items()}
-    return {**found, "comparable": part.comparable}
+        numbers["modality"] = {name: group.overall.value for name, group in part.groups["modality"].items()}
+    return {**numbers, "comparable": part.comparable}
 
 
-_NEAR = 1e-6  # the score's means and ours are the same numbers, added in another order
-_SHOWN = 60
+# Finding runs.
 
 
-@dataclass(frozen=True)
-class ScoredPart:
-    """One task of a run: ``score`` is its own object, ``rows`` its samples by index, without a combined run's prefix
-    and in one spelling ('7' for '07' and '7.0')."""
-
-    task: Task
-    score: Mapping[str, Any]
-    rows: Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class ScoredRun:
-    """One evaluation as its two result files hold it.
-
-    ``model`` and ``dataset`` are as the score says, ``task`` is the combined one for a run of both reasoning tasks,
-    ``parts`` has one entry a single task and ``rows`` all samples in the file's order.
-    """
-
-    paths: ResultPaths
-    model: str
-    dataset: str
-    task: Task
-    score: Mapping[str, Any]
-    rows: tuple[Mapping[str, Any], ...]
-    parts: Mapping[Task, ScoredPart]
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """What the run was made from and with, empty where the score does not say."""
-        return mapping(self.score.get("settings"))
-
-
-def read_runs(places: Iterable[Path]) -> list[ScoredRun]:
+def read_runs(places: Iterable[Path]) -> list[Run]:
     """Read every run that is named, and all runs of the folders that are.
 
     Args:
@@ -122,50 +85,22 @@ def read_runs(places: Iterable[Path]) -> list[ScoredRun]:
     Raises:
         BadInput: a place holds no scored run, or one that is not whole or of another program; a run is named twice.
     """
-    found = [paths for place in places for paths in find_runs(place)]
-    refuse_twice(found)
-    return [read_run(paths) for paths in found]
+    paths_of_runs = [paths for place in places for paths in find_runs(place)]
+    refuse_twice(paths.score for paths in paths_of_runs)
+    return [read_run(paths) for paths in paths_of_runs]
 
 
-def load_runs(places: Iterable[Path]) -> list[Run]:
-    """Read every run that is named, and all runs of the folders that are, as typed records (see :func:`read_runs`)."""
-    return [load_run(run.paths) for run in read_runs(places)]
-
-
-def load_run(paths: ResultPaths) -> Run:
-    """Read the two result files of one run.
+def refuse_twice(files: Iterable[Path]) -> None:
+    """Refuse a file that is named twice, in whatever way.
 
     Raises:
-        BadInput: a file is not there, not whole, or was edited by hand.
+        BadInput: one is.
     """
-    run = read_run(paths)
-    try:
-        result = result_from_json(dict(run.score))
-    except BadInput as error:
-        raise BadInput(f"{paths.score}: {error}; the file was edited by hand. Score the run again.") from None
-    try:
-        rows = tuple(row_from_json(dict(row)) for row in run.rows)
-    except BadInput as error:
-        raise BadInput(f"{paths.samples}: {error}; the file was edited by hand. Score the run again.") from None
-    return Run(result, rows, paths)
-
-
-def known_result(score: Path) -> Result | None:
-    """The result in a score file; None where there is no such file, or none that this package wrote whole."""
-    content = read_object(score)
-    try:
-        return None if content is None else result_from_json(content)
-    except BadInput:
-        return None
-
-
-def refuse_twice(found: Iterable[ResultPaths]) -> None:
-    """Refuse a run that is named twice, in whatever way."""
     seen: set[Path] = set()
-    for paths in found:
-        if paths.score.resolve() in seen:
-            raise BadInput(f"{paths.score} is named twice; name each run once.")
-        seen.add(paths.score.resolve())
+    for path in files:
+        if path.resolve() in seen:
+            raise BadInput(f"{path} is named twice; name each run once.")
+        seen.add(path.resolve())
 
 
 def find_runs(place: Path) -> list[ResultPaths]:
@@ -175,21 +110,20 @@ def find_runs(place: Path) -> list[ResultPaths]:
         BadInput: there are none.
     """
     try:
-        return _found(place.expanduser())
+        return _runs_at(place.expanduser())
     except (OSError, RuntimeError) as error:  # a name that is too long, no rights, no such '~user'
         why = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise BadInput(f"{place} cannot be read: {why}.") from None
 
 
-def _found(place: Path) -> list[ResultPaths]:
+def _runs_at(place: Path) -> list[ResultPaths]:
     if place.is_dir():
-        return _in_folder(place)
+        return _runs_in(place)
     for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING):
         if place.name.endswith(ending) and place.name != ending:
-            paths = result_paths(place, stem=place.name.removesuffix(ending))
             if not place.is_file():
                 raise BadInput(f"{place} does not exist; name a result file, a prediction file or a folder.")
-            return [_whole(paths)]
+            return [_both_files(_of_stem(place, ending))]
     if not place.is_file():
         raise BadInput(f"{place} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or its folder.")
     paths = result_paths(place)
@@ -198,68 +132,41 @@ def _found(place: Path) -> list[ResultPaths]:
             f"{place} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
             f"'*{SCORE_ENDING}' where its results are."
         )
-    return [_whole(paths)]
+    return [_both_files(paths)]
 
 
-def read_run(paths: ResultPaths) -> ScoredRun:
-    """Read a run's two result files and hold them against each other (see :func:`read_runs`)."""
-    score = _score(paths.score)
-    task = Task(score["task"])
-    lines = read_lines(paths.samples)
-    parts = {one: _part(one, score, paths, task) for one in task.parts}
-    rows: dict[Task, dict[str, Mapping[str, Any]]] = {one: {} for one, found in parts.items() if found is not None}
-    lines_of: dict[tuple[Task, str], int] = {}
-    for line, row in lines:
-        of_task, index = _checked(row, f"{paths.samples}, line {line}", rows)
-        first = lines_of.setdefault((of_task, index), line)
-        if first != line:
-            raise BadInput(
-                f"{paths.samples}: the index '{str(row['index'])[:_SHOWN]}' stands twice (lines {first} and {line}); "
-                "the file was put together by hand. Score the run again."
-            )
-        rows[of_task][index] = row
-    whole_parts = {one: ScoredPart(one, parts[one] or {}, found) for one, found in rows.items()}
-    for part in whole_parts.values():
-        _hold_together(part, paths)
-    return ScoredRun(
-        paths,
-        text(score.get("model")) or paths.score.name.removesuffix(SCORE_ENDING),
-        text(score.get("dataset")) or "unknown",
-        task,
-        score,
-        tuple(row for _, row in lines),
-        whole_parts,
-    )
-
-
-def _in_folder(folder: Path) -> list[ResultPaths]:
+def _runs_in(folder: Path) -> list[ResultPaths]:
     scores = [path for path in sorted(folder.glob(f"*{SCORE_ENDING}")) if not _is_foreign(path)]
     if scores:
-        return [_whole(result_paths(path, stem=path.name.removesuffix(SCORE_ENDING))) for path in scores]
+        return [_both_files(_of_stem(path, SCORE_ENDING)) for path in scores]
     samples = sorted(folder.glob(f"*{SAMPLES_ENDING}"))
     if samples:
-        return [_whole(result_paths(samples[0], stem=samples[0].name.removesuffix(SAMPLES_ENDING)))]
+        return [_both_files(_of_stem(samples[0], SAMPLES_ENDING))]
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{SCORE_ENDING}")))
     hint = f" Subfolders are not searched; runs are in: {', '.join(inside[:5])}." if inside else ""
     raise BadInput(f"{folder} holds no scored run (no file '*{SCORE_ENDING}').{hint or ' Score a run first.'}")
 
 
+def _of_stem(path: Path, ending: str) -> ResultPaths:
+    return result_paths(path, stem=path.name.removesuffix(ending))
+
+
 def _is_foreign(score: Path) -> bool:
     """Whether another program wrote a file of this ending: the kit has datasets that leave such files in the folder."""
-    if result_paths(score, stem=score.name.removesuffix(SCORE_ENDING)).samples.exists() or not score.is_file():
+    if _of_stem(score, SCORE_ENDING).samples.exists() or not score.is_file():
         return False
     try:
-        found = json.loads(score.read_bytes())
+        content = json.loads(score.read_bytes())
     except (ValueError, RecursionError):
         return False
-    return not isinstance(found, dict) or not _names_a_task(found)
+    return not isinstance(content, dict) or not _names_a_task(content)
 
 
-def _names_a_task(score: Mapping[str, Any]) -> bool:
-    return score.get("task") in [task.value for task in Task]
+def _names_a_task(content: Mapping[str, Any]) -> bool:
+    return content.get("task") in [task.value for task in Task]
 
 
-def _whole(paths: ResultPaths) -> ResultPaths:
+def _both_files(paths: ResultPaths) -> ResultPaths:
     if not paths.score.is_file():
         raise BadInput(
             f"'{paths.score.name}' is not in {paths.score.parent}: the evaluation was stopped before its end, or only "
@@ -273,80 +180,167 @@ def _whole(paths: ResultPaths) -> ResultPaths:
     return paths
 
 
-def _score(path: Path) -> dict[str, Any]:
+# Reading a run.
+
+
+def read_run(paths: ResultPaths) -> Run:
+    """Read the two result files of one run and hold them against each other.
+
+    Raises:
+        BadInput: a file is not there, not whole or was edited by hand, or the two are not of one evaluation.
+    """
+    result = read_result(paths.score)
+    rows = []
+    first_lines: dict[tuple[Task, str], int] = {}
+    for line, row in read_samples(paths.samples):
+        task = row.sample.task
+        if task not in result.parts:
+            expected = " or ".join(part.value for part in result.parts)
+            raise BadInput(
+                f"{paths.samples}, line {line}: the task is {task.value!r} and the score's is {expected}: the two "
+                "files are not of one evaluation. Score the run again."
+            )
+        first = first_lines.setdefault((task, same_index(row)), line)
+        if first != line:
+            raise BadInput(
+                f"{paths.samples}: the index '{row.sample.index[:_SHOWN]}' stands twice (lines {first} and {line}); "
+                "the file was put together by hand. Score the run again."
+            )
+        rows.append(row)
+    for part in result.parts.values():
+        _refuse_other_rows(part, [row for row in rows if row.sample.task is part.task], paths)
+    return Run(result, tuple(rows), paths)
+
+
+def same_index(row: SampleRow) -> str:
+    """A sample's index in one spelling, without a combined run's prefix: '7' for 'NoReference:07' and for '7.0'."""
+    return canonical_index(own_index(row.sample.index, row.sample.task))
+
+
+def read_result(path: Path) -> Result:
+    """Read a score file.
+
+    Raises:
+        BadInput: it is not whole, of another program, or was edited by hand.
+    """
     try:
-        found = parse_object(path.read_bytes().decode("utf-8-sig"))
+        content = parse_object(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{SCORE_ENDING} file.") from None
+    except UnicodeDecodeError:
+        content = None
+    if content is None:
+        raise BadInput(f"{path} is not a whole JSON object: it was cut short or edited; score the run again.")
+    if not _names_a_task(content):
+        raise BadInput(f"{path} is no result of medqbench ('task' names none of its tasks); score the run again.")
+    for name in REASONING_PREFIX.values():
+        if not isinstance(content.get(name, {}), dict):
+            raise BadInput(f"{path}: there is no whole object under '{name}'; score the run again.")
+    try:
+        return result_from_json(content)
+    except BadInput as error:
+        raise BadInput(
+            f"{path}: {error}; the file was edited by hand or is of another version. Score the run again."
+        ) from None
+
+
+def known_result(score: Path) -> Result | None:
+    """The result in a score file; None where there is no such file, or none that this version wrote whole."""
+    content = read_object(score)
+    try:
+        return None if content is None else result_from_json(content)
+    except BadInput:
+        return None
+
+
+def read_samples(path: Path) -> Iterator[tuple[int, SampleRow]]:
+    """The rows of a ``_samples.jsonl`` with the numbers of their lines, from 1.
+
+    Raises:
+        BadInput: the file is not there, is no UTF-8 text, or a line is not a whole sample of a run.
+    """
+    for number, content in _objects(path):
+        where = f"{path}, line {number}"
+        _check_row(content, where)
+        try:
+            yield number, row_from_json(content)
+        except BadInput as error:
+            raise BadInput(
+                f"{where}: {error}; the file was edited by hand or is of another version. Score the run again."
+            ) from None
+
+
+def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    if not path.is_file():
+        raise BadInput(f"{path} does not exist; name the '{SAMPLES_ENDING}' of a run, or a folder with such files.")
+    try:
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is not UTF-8 text (byte {error.start}); it is no '{SAMPLES_ENDING}' of a run."
+        ) from None
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        found = None
-    if found is None:
-        raise BadInput(f"{path} is not a whole JSON object: it was cut short or edited; score the run again.")
-    if not _names_a_task(found):
-        raise BadInput(f"{path} is no result of medqbench ('task' names none of its tasks); score the run again.")
-    return found
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        content = parse_object(line)
+        if content is None:
+            raise BadInput(
+                f"{path}, line {number}: not a whole JSON object. A '{SAMPLES_ENDING}' of a run was expected; this "
+                "file is of another kind, or was cut short; score the run again."
+            )
+        yield number, content
 
 
-def _part(part: Task, score: Mapping[str, Any], paths: ResultPaths, task: Task) -> Mapping[str, Any] | None:
-    """A part's own object; None where a combined run had no samples of it."""
-    if task is not Task.REASONING:
-        return score
-    found = score.get(REASONING_PREFIX[part])
-    if found is None and any(isinstance(score.get(key), Mapping) for key in REASONING_PREFIX.values()):
-        return None
-    if not isinstance(found, Mapping):
-        raise BadInput(
-            f"{paths.score}: there is no whole object under '{REASONING_PREFIX[part]}'; score the run again."
-        )
-    return found
-
-
-def _checked(row: Mapping[str, Any], where: str, tasks: Mapping[Task, Any]) -> tuple[Task, str]:
-    """The task of a sample's row and its index in one spelling, after a look at what numbers are made of."""
-    index = row.get("index")
-    if not isinstance(index, (str, int)) or isinstance(index, bool):
+def _check_row(content: Mapping[str, Any], where: str) -> None:
+    """Refuse what people give by mistake or change by hand with words that say what a row needs."""
+    index, task, verdicts = content.get("index"), content.get("task"), content.get("verdicts")
+    if not isinstance(index, str | int) or isinstance(index, bool):
         raise BadInput(f"{where}: no 'index', so this is no '{SAMPLES_ENDING}' of a run.")
-    task = next((one for one in tasks if one.value == row.get("task")), None)
-    if task is None:
-        expected = " or ".join(one.value for one in tasks)
-        raise BadInput(
-            f"{where}: the task is {row.get('task')!r} and the score's is {expected}: the two files are not of one "
-            "evaluation. Score the run again."
-        )
-    if task is Task.PERCEPTION:
-        if not isinstance(row.get("correct"), bool):
+    if task not in [part.value for part in Task if part is not Task.REASONING]:
+        raise BadInput(f"{where}: {str(task)[:_SHOWN]!r} is no task, so this is no '{SAMPLES_ENDING}' of a run.")
+    if task == Task.PERCEPTION.value:
+        if not isinstance(content.get("correct"), bool):
             raise BadInput(f"{where}: 'correct' is not true or false, so this is no sample of a multiple-choice run.")
-    elif not isinstance(row.get("verdicts"), Mapping):
-        raise BadInput(f"{where}: no 'verdicts', so this is no sample of a judged run.")
-    else:
-        checked_scores(row["verdicts"], where)
-    return task, canonical_index(own_index(str(index), task))
-
-
-def _hold_together(part: ScoredPart, paths: ResultPaths) -> None:
-    """Refuse samples that the score was not made from, as far as its counts and means can tell."""
-    rows = list(part.rows.values())
-    n = whole(part.score.get("n"))
-    if n != len(rows):
-        _refuse(paths, f"{len(rows)} {part.task.value} samples stand in the one and {n} in the other")
-    if part.task is Task.PERCEPTION:
-        ours, theirs = sum(row["correct"] for row in rows), whole(part.score.get("n_correct"))
-        if theirs is not None and ours != theirs:
-            _refuse(paths, f"{ours} answers are right in the one and {theirs} in the other")
         return
-    for dimension, title in DIMENSION_TITLES.items():
-        mean, theirs_mean = _mean(rows, dimension), number(part.score.get(title))
-        if mean is None or theirs_mean is None:
-            differ = (mean is None) != (theirs_mean is None)
-        else:
-            differ = not math.isclose(mean, theirs_mean, abs_tol=_NEAR)
-        if differ:
-            _refuse(paths, f"{title} is {_shown(mean)} in the one and {_shown(theirs_mean)} in the other")
+    if not isinstance(verdicts, dict):
+        raise BadInput(f"{where}: no 'verdicts', so this is no sample of a judged run.")
+    for dimension in DIMENSIONS:
+        verdict = verdicts.get(dimension)
+        score = verdict.get("score") if isinstance(verdict, dict) else None
+        valid = isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= MAX_VERDICT
+        if score is not None and not valid:
+            raise BadInput(f"{where}: the verdict {score!r} on {dimension} is not between 0 and 2.")
 
 
-def _mean(rows: Sequence[Mapping[str, Any]], dimension: str) -> float | None:
-    found = [number(mapping(row["verdicts"].get(dimension)).get("score")) for row in rows]
-    known = [score for score in found if score is not None]
+def _refuse_other_rows(part: TaskResult, rows: Sequence[SampleRow], paths: ResultPaths) -> None:
+    """Refuse samples that the score was not made from, as far as its counts and means can tell."""
+    differing = ""
+    if part.n != len(rows):
+        differing = f"{len(rows)} {part.task.value} samples stand in the one and {part.n} in the other"
+    elif part.task is Task.PERCEPTION:
+        n_right = sum(row.correct is True for row in rows)
+        if n_right != part.counts["n_correct"]:
+            differing = f"{n_right} answers are right in the one and {part.counts['n_correct']} in the other"
+    else:
+        for dimension, title in DIMENSION_TITLES.items():
+            mean, scored_mean = _mean(rows, dimension), part.measures[title].value
+            if mean is None or scored_mean is None:
+                differ = (mean is None) != (scored_mean is None)
+            else:
+                differ = not math.isclose(mean, scored_mean, abs_tol=_TOLERANCE)
+            if differ:
+                differing = f"{title} is {_shown(mean)} in the one and {_shown(scored_mean)} in the other"
+                break
+    if differing:
+        raise BadInput(
+            f"{paths.samples} and {paths.score.name} are not of one evaluation ({differing}); score the run again."
+        )
+
+
+def _mean(rows: Sequence[SampleRow], dimension: str) -> float | None:
+    known = [score for row in rows if (score := row.score_on(dimension)) is not None]
     return math.fsum(known) / len(known) if known else None
 
 
@@ -354,125 +348,131 @@ def _shown(mean: float | None) -> str:
     return "unknown" if mean is None else f"{mean:.3f}"
 
 
-def _refuse(paths: ResultPaths, because: str) -> None:
-    raise BadInput(
-        f"{paths.samples} and {paths.score.name} are not of one evaluation ({because}); score the run again."
-    )
+def _whole_number(digits: str) -> int | float | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else _finite(digits)
 
 
-# Writing a run: the samples first, which hold what was paid for, the score last, which says that all is there.
+def _finite(digits: str) -> float | None:
+    value = float(digits)
+    return value if math.isfinite(value) else None
 
 
-def write_samples(run: Run) -> None:
-    """Write the samples' file of a run."""
-    write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
+_DECODER = json.JSONDecoder(parse_int=_whole_number, parse_float=_finite, parse_constant=lambda _: None)
 
 
-def write_score(run: Run) -> None:
-    """Write the score file of a run."""
-    write_json(run.paths.score, result_to_json(run.result))
+def parse_object(line: str) -> dict[str, Any] | None:
+    """Parse one JSON object, None for anything else.
+
+    Lone surrogates become U+FFFD; NaN and numbers that no sheet or calculation could hold become null. No file that
+    this package writes has any of them.
+    """
+    try:
+        value = _DECODER.decode(line)
+        if "\\ud" in line or "\\uD" in line:
+            value = json.loads(storable(json.dumps(value, ensure_ascii=False)))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
-# Keeping the verdicts of an earlier evaluation that a new one would write over.
-#
-# Judging costs money. A second evaluation of the same predictions with another judge, protocol or parameter, one
-# that scored less than the earlier one, one that asked the judge everything anew, or one of new predictions under the
-# same file name first moves the earlier result files into the folder ``previous``. What an extractor read
-# was paid for
-# just as well: a result that holds some of it is moved also where the new one has no extractor. The earlier
-# files may be
-# of any shape: somebody may have edited them.
+# Reading judged samples without their score, and scores without their samples.
 
 
-_FOLDER = "previous"
+@dataclass(frozen=True)
+class JudgedFile:
+    """The judged samples of one file by index; ``result`` is in the score file beside it, None where there is none."""
+
+    path: Path
+    rows: Mapping[str, SampleRow]
+    result: Result | None
+
+    @property
+    def stem(self) -> str:
+        """The file's name without the ending."""
+        name = self.path.name
+        return name.removesuffix(SAMPLES_ENDING) if name.endswith(SAMPLES_ENDING) else self.path.stem
+
+    @property
+    def model(self) -> str:
+        """The model's name, the stem where no score names it."""
+        return (self.result.model if self.result else None) or self.stem
+
+    @property
+    def judge(self) -> JudgeSettings | None:
+        """The judge, None where no score names one."""
+        return self.result.settings.judge if self.result else None
+
+    def find(self, index: str) -> SampleRow | None:
+        """The row of an index by its text, else by its number ('7', '07' and '7.0') where one row alone has it."""
+        if index in self.rows:
+            return self.rows[index]
+        number = canonical_index(index)
+        rows = [row for name, row in self.rows.items() if canonical_index(name) == number]
+        return rows[0] if len(rows) == 1 else None
 
 
-def archive_previous(run: Run) -> None:
-    """Move an earlier result with paid verdicts out of the way unless the new one was made in the same way.
+def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
+    """Read files of judged samples and folders of such files; multiple-choice runs in a folder are passed over.
 
     Raises:
-        OSError: the folder cannot be written to.
+        BadInput: a path does not exist, is no whole file of judged samples or is one of a multiple-choice run; a
+            folder has no reasoning run; a file is named twice.
     """
-    paths = run.paths
-    if not paths.samples.exists():
-        return
-    earlier, score = read_object(paths.score), result_to_json(run.result)
-    if not score["settings"]["judge"] and not (earlier and _holds_paid(earlier)):
-        return
-    same = earlier is not None and _made_by(earlier) == _made_by(score) and _scored(score) >= _scored(earlier)
-    if same and not _asked_anew(score):
-        return
-    created = str(_object(earlier, "settings").get("created", "")) if earlier else ""
-    tag = re.sub(r"\W+", "-", created).strip("-") or f"{int(paths.samples.stat().st_mtime)}"
-    folder = paths.samples.parent / _FOLDER
-    folder.mkdir(exist_ok=True)
-    for path in (paths.samples, paths.score, paths.report):
-        if path.exists():
-            path.replace(_free(folder / f"{path.stem}_{tag}{path.suffix}"))
+    files: list[JudgedFile] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(_judged_file(path))
+            continue
+        candidates = sorted(path.glob(f"*{SAMPLES_ENDING}"))
+        judged = [_judged_file(file) for file in candidates if _first_task(file) not in (None, Task.PERCEPTION.value)]
+        if not judged:
+            raise BadInput(
+                f"{path} holds no verdicts: no file '*{SAMPLES_ENDING}' of a reasoning run is in it; score a reasoning "
+                "run first."
+            )
+        files += judged
+    refuse_twice(file.path for file in files)
+    return files
 
 
-def _made_by(score: Mapping[str, Any]) -> tuple[Any, ...]:
-    settings = _object(score, "settings")
-    judge = _object(settings, "judge") or _object(settings, "extractor")
-    protocols = (settings.get("protocol"), judge.get("protocol"))
-    predictions = _object(settings, "prediction_file").get("content_sha256")
-    return (judge.get("name"), judge.get("parameters"), protocols, predictions)
+def _first_task(path: Path) -> object:
+    return next((content.get("task", "") for _, content in _objects(path)), None)
 
 
-def _asked_anew(score: Mapping[str, Any]) -> bool:
-    """Whether all verdicts were paid in this run: the earlier ones are then others, of the same judge."""
-    used = [_object(part, "usage") or _object(_object(part, "extractor"), "usage") for part in _parts(score)]
-    calls = sum(_count(one, "calls") for one in used)
-    return 0 < calls == sum(_count(_object(one, "this_run"), "calls") for one in used)
+def _judged_file(path: Path) -> JudgedFile:
+    rows: dict[str, SampleRow] = {}
+    if _first_task(path) == Task.PERCEPTION.value:
+        raise BadInput(
+            f"{path} is of a multiple-choice run, which no judge scores; name the '{SAMPLES_ENDING}' of a reasoning "
+            "run."
+        )
+    for _, row in read_samples(path):
+        if row.sample.index in rows:
+            raise BadInput(
+                f"{path}: the index '{row.sample.index[:_SHOWN]}' stands twice; the file was put together by hand."
+            )
+        rows[row.sample.index] = row
+    if not rows:
+        raise BadInput(f"{path} is empty; score the run again.")
+    stem = path.name.removesuffix(SAMPLES_ENDING) if path.name.endswith(SAMPLES_ENDING) else path.stem
+    return JudgedFile(path, rows, known_result(path.with_name(f"{stem}{SCORE_ENDING}")))
 
 
-def _scored(score: Mapping[str, Any]) -> int:
-    return sum(_count(part, "n_scored") for part in _parts(score)) + _n_extracted(score)
-
-
-def _holds_paid(score: Mapping[str, Any]) -> bool:
-    return bool(_object(_object(score, "settings"), "judge")) or _n_extracted(score) > 0
-
-
-def _n_extracted(score: Mapping[str, Any]) -> int:
-    """How many replies an extractor said something valid about."""
-    found = _object(score, "extractor")
-    return sum(_count(found, name) for name in ("n_read", "n_none"))
-
-
-def _parts(score: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    parts = [score[name] for name in REASONING_PREFIX.values() if name in score] or [score]
-    return [part for part in parts if isinstance(part, Mapping)]
-
-
-def _object(found: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = found.get(name)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _count(found: Mapping[str, Any], name: str) -> int:
-    value = found.get(name)
-    return value if isinstance(value, int) else 0
-
-
-def _free(path: Path) -> Path:
-    taken = 0
-    free = path
-    while free.exists():
-        taken += 1
-        free = path.with_stem(f"{path.stem}-{taken}")
-    return free
-
-
-# Finding the scored runs of a folder: whole results only, each once.
-
-
-_SET_ASIDE = "previous"  # where an evaluation keeps results that a later one would have written over
+def is_samples(path: Path) -> bool:
+    """Whether a file's first line is a sample of a run, whatever the file's name."""
+    if path.suffix.lower() != ".jsonl" or not path.is_file():
+        return False
+    try:
+        with path.open(encoding="utf-8", errors="replace") as source:
+            first = json.loads(next((line for line in source if line.strip()), ""))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and ("verdicts" in first or "extracted" in first)
 
 
 @dataclass(frozen=True)
 class ScoreFile:
-    """A ``_score.json`` and the result that it holds."""
+    """A score file and the result in it."""
 
     path: Path
     result: Result
@@ -491,38 +491,129 @@ def scored_runs(place: Path) -> list[ScoreFile]:
     if not place.is_dir():
         if place.exists() and place.suffix != ".json":
             raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
-        return [ScoreFile(place, _read(place))]
-    here = _results(place.iterdir())
-    below = [] if here else _results(path for path in place.rglob("*") if _SET_ASIDE not in path.parts)
+        return [ScoreFile(place, read_result(place))]
+    here = _result_files(place.iterdir())
+    below = [] if here else _result_files(path for path in place.rglob("*") if PREVIOUS not in path.parts)
     paths = list({path.resolve(): path for path in here or below}.values())
     for path in paths:
-        if path.name.endswith(SAMPLES_ENDING):
-            score = path.with_name(path.name.removesuffix(SAMPLES_ENDING) + SCORE_ENDING)
-            if not score.exists():
-                raise BadInput(
-                    f"{path} is half of a run: {score.name} is not there, which is written last. Score that run "
-                    "again, or name the *_score.json files of the others."
-                )
-    found = [path for path in paths if path.name.endswith(SCORE_ENDING)]
-    if not found:
+        score = _of_stem(path, SAMPLES_ENDING).score
+        if path.name.endswith(SAMPLES_ENDING) and not score.exists():
+            raise BadInput(
+                f"{path} is half of a run: {score.name} is not there, which is written last. Score that run "
+                "again, or name the *_score.json files of the others."
+            )
+    scores = [path for path in paths if path.name.endswith(SCORE_ENDING)]
+    if not scores:
         raise BadInput(f"There is no *{SCORE_ENDING} in {place}: name the folder of a scored run.")
-    return [ScoreFile(path, _read(path)) for path in found]
+    return [ScoreFile(path, read_result(path)) for path in scores]
 
 
-def _results(paths: Iterable[Path]) -> list[Path]:
-    return sorted(
-        path for path in paths if path.name.endswith((SCORE_ENDING, SAMPLES_ENDING)) and not path.name.startswith(".")
+def _result_files(paths: Iterable[Path]) -> list[Path]:
+    endings = (SCORE_ENDING, SAMPLES_ENDING)
+    return sorted(path for path in paths if path.name.endswith(endings) and not path.name.startswith("."))
+
+
+# Writing a run.
+
+
+def write_run(run: Run) -> None:
+    """Write both result files of a run; the samples, which hold what was paid for, before the score.
+
+    Raises:
+        RunFailed: the folder cannot be written to.
+    """
+    try:
+        archive_previous(run)
+        write_samples(run)
+        write_score(run)
+    except OSError as error:
+        raise unwritable(run.paths.score.parent, error) from error
+
+
+def write_samples(run: Run) -> None:
+    """Write the samples' file of a run."""
+    write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
+
+
+def write_score(run: Run) -> None:
+    """Write the score file of a run."""
+    write_json(run.paths.score, result_to_json(run.result))
+
+
+def unwritable(folder: Path, error: OSError) -> RunFailed:
+    """The error for results that cannot be written to a folder."""
+    return RunFailed(
+        f"Results cannot be written to {folder} ({error.strerror or error}); make room there or choose another folder."
     )
 
 
-def _read(path: Path) -> Result:
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{SCORE_ENDING} file.") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}); score the run again.") from error
-    try:
-        return result_from_json(content)
-    except BadInput as error:
-        raise BadInput(f"{path} is no whole result of medqbench ({error}); score the run again.") from error
+def archive_previous(run: Run) -> None:
+    """Move an earlier result with paid verdicts into the folder ``previous`` unless the new one was made the same way.
+
+    Judging costs money. What a second evaluation would write over is kept where it had another judge, protocol,
+    parameter or other predictions, where it scored less, and where it asked the judge everything anew. What an
+    extractor read was paid for just as well. Earlier files that cannot be read (an old version, an edited file) are
+    kept too.
+
+    Raises:
+        OSError: the folder cannot be written to.
+    """
+    paths, result = run.paths, run.result
+    if not paths.samples.exists():
+        return
+    earlier = known_result(paths.score)
+    if result.settings.judge is None and not (_is_paid(earlier) if earlier else _may_be_paid(paths.score)):
+        return
+    same = earlier is not None and _made_by(earlier) == _made_by(result) and _n_scored(result) >= _n_scored(earlier)
+    if same and not _asked_anew(result):
+        return
+    created = earlier.settings.created if earlier is not None else ""
+    tag = re.sub(r"\W+", "-", created).strip("-") or f"{int(paths.samples.stat().st_mtime)}"
+    folder = paths.samples.parent / PREVIOUS
+    folder.mkdir(exist_ok=True)
+    for path in (paths.samples, paths.score, paths.report):
+        if path.exists():
+            path.replace(_free_name(folder / f"{path.stem}_{tag}{path.suffix}"))
+
+
+def _made_by(result: Result) -> tuple[object, ...]:
+    settings = result.settings
+    judge = settings.judge or settings.extractor
+    asked = (judge.name, judge.parameters, judge.protocol) if judge else None
+    return asked, settings.protocol, settings.prediction_file.content_sha256
+
+
+def _asked_anew(result: Result) -> bool:
+    """Whether all verdicts were paid in this run: the earlier ones are then others, of the same judge."""
+    usages = [part.usage or (part.extractor.usage if part.extractor else None) for part in result.parts.values()]
+    calls = sum(usage.total.calls for usage in usages if usage)
+    return 0 < calls == sum(usage.this_run.calls for usage in usages if usage and usage.this_run)
+
+
+def _n_scored(result: Result) -> int:
+    return sum(part.counts.get("n_scored", 0) + _n_extracted(part) for part in result.parts.values())
+
+
+def _is_paid(result: Result) -> bool:
+    return result.settings.judge is not None or any(_n_extracted(part) for part in result.parts.values())
+
+
+def _may_be_paid(score: Path) -> bool:
+    """Whether a score file that cannot be read names a judge or an extractor."""
+    content = read_object(score) or {}
+    settings = content.get("settings")
+    return bool(content.get("extractor")) or (isinstance(settings, dict) and bool(settings.get("judge")))
+
+
+def _n_extracted(part: TaskResult) -> int:
+    """How many replies an extractor said something valid about."""
+    return part.extractor.n_read + part.extractor.n_none if part.extractor else 0
+
+
+def _free_name(path: Path) -> Path:
+    taken = 0
+    free = path
+    while free.exists():
+        taken += 1
+        free = path.with_stem(f"{path.stem}-{taken}")
+    return free

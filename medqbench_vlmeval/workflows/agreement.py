@@ -1,8 +1,9 @@
-"""A judge's verdicts against people's ratings, or against another judge's verdicts on the same answers."""
+"""``medqbench agreement``: a judge's verdicts against people's ratings, or another judge's, of the same answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -11,16 +12,19 @@ from typing import Any
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, dimension_scores
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import write_json
-from medqbench_vlmeval.runs.result import JudgedRow, JudgedRun, read_runs
-from medqbench_vlmeval.runs.schema import agreement_to_json
+from medqbench_vlmeval.runs.files import JudgedFile, read_judged
+from medqbench_vlmeval.runs.schema import agreement_to_json, row_to_json
 from medqbench_vlmeval.scoring import compare_scores, is_same, measure_agreement, pairwise
 from medqbench_vlmeval.scoring.agreement import METHOD, HumanAgreement
 from medqbench_vlmeval.scoring.intervals import LEVEL
-from medqbench_vlmeval.workflows.rating_sheets import Rating, read_ratings
+from medqbench_vlmeval.types import SampleRow
+from medqbench_vlmeval.workflows.rating_sheets import Rating, answer_sha256, read_ratings, reference_sha256
 
-# Ratings put beside the verdicts on the same answers.
-
-
+PUBLISHED = {
+    "of": "GPT-4o against three radiologists on 200 cases",
+    "accuracy": [83.3, 90.5],
+    "kappa": [0.774, 0.985],
+}
 _NAMED = 5
 _SHOWN = 60
 
@@ -29,13 +33,18 @@ _SHOWN = 60
 class RatedAnswer:
     """One judged answer with its ratings by rater."""
 
-    run: JudgedRun
-    row: JudgedRow
+    file: JudgedFile
+    row: SampleRow
     ratings: dict[str, Rating] = field(default_factory=dict)
 
-    def consensus(self, dimension: str) -> float | None:
+    def judged(self, dimension: str) -> float | None:
+        """The judge's verdict, None where there is none."""
+        return self.row.score_on(dimension)
+
+    def rated(self, dimension: str) -> float | None:
         """The median over the raters who rated the dimension, None where nobody did."""
-        scores = [score for one in self.ratings.values() if (score := one.scores.get(dimension)) is not None]
+        given = [rating.scores.get(dimension) for rating in self.ratings.values()]
+        scores = [score for score in given if score is not None]
         return median(scores) if scores else None
 
 
@@ -50,7 +59,7 @@ class Matched:
     n_unrated: int
 
 
-def match(ratings: Sequence[Rating], runs: Sequence[JudgedRun]) -> Matched:
+def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> Matched:
     """Find each rating's answer.
 
     Raises:
@@ -58,97 +67,99 @@ def match(ratings: Sequence[Rating], runs: Sequence[JudgedRun]) -> Matched:
             the verdicts do not have; an index stands in several runs and the ratings do not say which is meant; an
             answer is rated twice by one rater; a pair's quality accuracy is 1.
     """
-    found: dict[tuple[str, str], RatedAnswer] = {}
+    answers: dict[tuple[Path, str], RatedAnswer] = {}
     unknown: list[Rating] = []
-    elsewhere: dict[str, int] = {}
-    renamed = _is_renamed(ratings, runs)
+    elsewhere: Counter[str] = Counter()
+    renamed = _is_renamed(ratings, files)
     for rating in ratings:
-        candidates = runs if renamed else _candidates(rating, runs)
+        candidates = files if renamed else _candidates(rating, files)
         if not candidates:
-            name = rating.run or rating.model or ""
-            elsewhere[name] = elsewhere.get(name, 0) + 1
+            elsewhere[rating.run or rating.model or ""] += 1
             continue
-        places = [(run, row) for run in candidates if (row := run.find(rating.index)) is not None]
+        places = [(file, row) for file in candidates if (row := file.find(rating.index)) is not None]
         if not places:
             if rating.is_rated:
                 unknown.append(rating)
             continue
-        run, row = _one_of(places, rating)
-        _check(rating, run, row)
-        answer = found.setdefault((str(run.path), row.index), RatedAnswer(run, row))
+        file, row = _one_place(places, rating)
+        _check(rating, file, row)
+        index = row.sample.index
+        answer = answers.setdefault((file.path, index), RatedAnswer(file, row))
         if rating.rater in answer.ratings:
             raise BadInput(
-                f"{rating.where}: rater '{rating.rater[:60]}' rated the answer to '{row.index[:60]}' before "
+                f"{rating.where}: rater '{rating.rater[:_SHOWN]}' rated the answer to '{index[:_SHOWN]}' before "
                 f"({answer.ratings[rating.rater].where}); leave one of them, or tell the raters apart in a column "
                 "'rater'."
             )
         answer.ratings[rating.rater] = rating
-    _refuse_strangers(found, unknown, elsewhere, ratings, runs)
-    order = {(str(run.path), index): None for run in runs for index in run.rows}
-    return Matched(
-        [found[place] for place in order if place in found],
-        sum(elsewhere.values()),
-        tuple(elsewhere),
-        len(order) - len(found),
-    )
+    _refuse_strangers(bool(answers), unknown, elsewhere, len(ratings), files)
+    order = [(file.path, index) for file in files for index in file.rows]
+    matched = [answers[place] for place in order if place in answers]
+    return Matched(matched, elsewhere.total(), tuple(elsewhere), len(order) - len(matched))
 
 
-def _candidates(rating: Rating, runs: Sequence[JudgedRun]) -> Sequence[JudgedRun]:
+def _candidates(rating: Rating, files: Sequence[JudgedFile]) -> Sequence[JudgedFile]:
     """The runs that a rating may be of: by the file's stem, else by the model's name; all where it names none."""
     names = {rating.run, rating.model} - {None}
     if not names:
-        return runs
-    return [run for run in runs if run.stem in names] or [run for run in runs if run.model in names]
+        return files
+    return [file for file in files if file.stem in names] or [file for file in files if file.model in names]
 
 
-def _is_renamed(ratings: Sequence[Rating], runs: Sequence[JudgedRun]) -> bool:
+def _is_renamed(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> bool:
     """Whether ratings of one run meet one run of another name: the hashes of the texts then say if it is the same."""
-    names = {(one.run, one.model) for one in ratings}
-    hashed = all(one.answer_sha256 for one in ratings)
-    return len(runs) == 1 and len(names) == 1 and hashed and not _candidates(ratings[0], runs)
+    names = {(rating.run, rating.model) for rating in ratings}
+    hashed = all(rating.answer_sha256 for rating in ratings)
+    return len(files) == 1 and len(names) == 1 and hashed and not _candidates(ratings[0], files)
 
 
-def _one_of(places: Sequence[tuple[JudgedRun, JudgedRow]], rating: Rating) -> tuple[JudgedRun, JudgedRow]:
+def _one_place(places: Sequence[tuple[JudgedFile, SampleRow]], rating: Rating) -> tuple[JudgedFile, SampleRow]:
     if len(places) > 1 and rating.answer_sha256:
-        places = [one for one in places if one[1].answer_sha256 == rating.answer_sha256] or places
+        places = [place for place in places if answer_sha256(place[1]) == rating.answer_sha256] or places
     if len(places) > 1:
         raise BadInput(
-            f"{rating.where}: the index '{rating.index[:60]}' is in {places[0][0].path.name} and in "
+            f"{rating.where}: the index '{rating.index[:_SHOWN]}' is in {places[0][0].path.name} and in "
             f"{places[1][0].path.name}; give one of them alone, or add a column 'model' or 'run' to the ratings."
         )
     return places[0]
 
 
-def _check(rating: Rating, run: JudgedRun, row: JudgedRow) -> None:
-    for what, was, now in (
-        ("answer", rating.answer_sha256, row.answer_sha256),
-        ("reference", rating.reference_sha256, row.reference_sha256),
+def _check(rating: Rating, file: JudgedFile, row: SampleRow) -> None:
+    sample = row.sample
+    for what, rated_sha256, own_sha256 in (
+        ("answer", rating.answer_sha256, answer_sha256(row)),
+        ("reference", rating.reference_sha256, reference_sha256(row)),
     ):
-        if was is not None and was != now:
+        if rated_sha256 is not None and rated_sha256 != own_sha256:
             other = "predictions" if what == "answer" else "references"
             raise BadInput(
-                f"{rating.where}: the {what} of '{row.index[:60]}' in {run.path} is not the one that was rated; the "
-                f"verdicts are of other {other}."
+                f"{rating.where}: the {what} of '{sample.index[:_SHOWN]}' in {file.path} is not the one that was "
+                f"rated; the verdicts are of other {other}."
             )
-    truth = {"task": row.task.value, "dataset": run.dataset, "answer": row.answer, "reference": row.reference}
+    known = {
+        "task": sample.task.value,
+        "dataset": file.result.dataset if file.result else None,
+        "answer": row.prediction.text,
+        "reference": sample.description or "",
+    }
     for what, claimed in rating.claims.items():
-        known = truth[what]
-        if known is not None and _plain(claimed) != _plain(known):
+        own = known[what]
+        if own is not None and _letters(claimed) != _letters(own):
             raise BadInput(
-                f"{rating.where}: the {what} is '{_short(claimed)}', but '{_short(known)}' for the index "
-                f"'{row.index[:60]}' in {run.path}; the verdicts are of another dataset or run than the one that "
-                "was rated."
+                f"{rating.where}: the {what} is '{_short(claimed)}', but '{_short(own)}' for the index "
+                f"'{sample.index[:_SHOWN]}' in {file.path}; the verdicts are of another dataset or run than the one "
+                "that was rated."
             )
     for dimension, score in rating.scores.items():
-        allowed = dimension_scores(row.task, dimension)
+        allowed = dimension_scores(sample.task, dimension)
         if score is not None and not rating.by_judge and score not in allowed:
             raise BadInput(
-                f"{rating.where}, column '{dimension}': {score:g} is no rating of a {row.task.value} sample; "
+                f"{rating.where}, column '{dimension}': {score:g} is no rating of a {sample.task.value} sample; "
                 f"{' or '.join(str(mark) for mark in allowed)} is expected."
             )
 
 
-def _plain(text: str) -> str:
+def _letters(text: str) -> str:
     """Letters and digits alone: spreadsheets change line ends, blanks and what they cannot hold."""
     return "".join(character for character in text.casefold() if character.isalnum())
 
@@ -159,43 +170,27 @@ def _short(text: str) -> str:
 
 
 def _refuse_strangers(
-    found: Mapping[tuple[str, str], RatedAnswer],
-    unknown: Sequence[Rating],
-    elsewhere: Mapping[str, int],
-    ratings: Sequence[Rating],
-    runs: Sequence[JudgedRun],
+    matched: bool, unknown: Sequence[Rating], elsewhere: Mapping[str, int], n: int, files: Sequence[JudgedFile]
 ) -> None:
-    files = ", ".join(run.path.name for run in runs[:_NAMED])
-    if not found and elsewhere and not unknown:
-        named = ", ".join(f"'{name[:60]}'" for name in list(elsewhere)[:_NAMED])
-        there = ", ".join(f"'{run.model[:60]}'" for run in runs[:_NAMED])
+    names = ", ".join(file.path.name for file in files[:_NAMED])
+    if not matched and elsewhere and not unknown:
+        rated = ", ".join(f"'{name[:_SHOWN]}'" for name in list(elsewhere)[:_NAMED])
+        models = ", ".join(f"'{file.model[:_SHOWN]}'" for file in files[:_NAMED])
         raise BadInput(
-            f"The ratings are of {named}, but the verdicts ({files}) are on {there}; name the run that was rated."
+            f"The ratings are of {rated}, but the verdicts ({names}) are on {models}; name the run that was rated."
         )
-    if not found:
+    if not matched:
         raise BadInput(
-            f"The {len(ratings)} ratings and the verdicts ({files}) have no index in common: the verdicts are of "
-            "another dataset or run than the one that was rated."
+            f"The {n} ratings and the verdicts ({names}) have no index in common: the verdicts are of another dataset "
+            "or run than the one that was rated."
         )
     if unknown:
-        named = ", ".join(f"'{one.index[:60]}'" for one in unknown[:_NAMED])
+        indexes = ", ".join(f"'{rating.index[:_SHOWN]}'" for rating in unknown[:_NAMED])
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise BadInput(
-            f"{unknown[0].where}: the index {named}{more} is not among the verdicts ({files}); are these ratings of "
+            f"{unknown[0].where}: the index {indexes}{more} is not among the verdicts ({names}); are these ratings of "
             "another dataset? Remove the rows, or name the file of verdicts that has them."
         )
-
-
-PUBLISHED = {
-    "of": "GPT-4o against three radiologists on 200 cases",
-    "accuracy": [83.3, 90.5],
-    "kappa": [0.774, 0.985],
-}
-_GROUPS: dict[str, Callable[[RatedAnswer], str]] = {
-    "model": lambda one: one.run.model,
-    "task": lambda one: one.row.task.value,
-    "modality": lambda one: one.row.modality or "unknown",
-}
 
 
 @dataclass(frozen=True)
@@ -223,18 +218,18 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
     Raises:
         BadInput: a file cannot be read, or the two sides do not belong together.
     """
-    runs = read_runs([verdicts])
+    files = read_judged([verdicts])
     rated = read_ratings(ratings, key)
-    by_judge = {one.by_judge for one in rated}
+    by_judge = {rating.by_judge for rating in rated}
     if len(by_judge) > 1:
         raise BadInput("People's ratings and a judge's verdicts cannot be mixed; compare with one kind at a time.")
-    matched = match(rated, runs)
+    matched = match(rated, files)
     answers = matched.answers
-    raters = list(dict.fromkeys(one.rater for one in rated))
-    disagreements = list(_disagreements(answers))
+    raters = list(dict.fromkeys(rating.rater for rating in rated))
+    disagreements = _disagreements(answers)
     result = {
         "against": "judge" if by_judge.pop() else "people",
-        "verdicts": [_described(run) for run in runs if any(one.run is run for one in answers)],
+        "verdicts": [_described(file) for file in files if any(answer.file is file for answer in answers)],
         "raters": raters,
         "n": len(answers),
         "n_verdicts_unrated": matched.n_unrated,
@@ -270,14 +265,14 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
     return paths
 
 
-def _described(run: JudgedRun) -> dict[str, Any]:
+def _described(file: JudgedFile) -> dict[str, Any]:
     return {
-        "file": run.path.name,
-        "model": run.model,
-        "dataset": run.dataset,
-        "judge": run.judge,
-        "protocol": run.protocol,
-        "n": len(run.rows),
+        "file": file.path.name,
+        "model": file.model,
+        "dataset": file.result.dataset if file.result else None,
+        "judge": file.judge.name if file.judge else None,
+        "protocol": file.result.settings.protocol.name if file.result else None,
+        "n": len(file.rows),
     }
 
 
@@ -287,13 +282,13 @@ def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> dic
     ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
     median lies half a point from either mark, and no whole verdict is the same as it.
     """
-    sides = [(one.row.scores[dimension], one.consensus(dimension)) for one in answers]
-    both = [(ours, theirs) for ours, theirs in sides if ours is not None and theirs is not None]
+    scores = [(answer.judged(dimension), answer.rated(dimension)) for answer in answers]
+    both = [(judged, rated) for judged, rated in scores if judged is not None and rated is not None]
     return {
-        **_agreement_json(measure_agreement([ours for ours, _ in both], [theirs for _, theirs in both], seed)),
-        "n_between_marks": sum(theirs % 1 != 0 for _, theirs in both),
-        "n_unscored": sum(ours is None and theirs is not None for ours, theirs in sides),
-        "n_not_rated": sum(theirs is None for _, theirs in sides),
+        **_agreement_json(measure_agreement([judged for judged, _ in both], [rated for _, rated in both], seed)),
+        "n_between_marks": sum(rated % 1 != 0 for _, rated in both),
+        "n_unscored": sum(judged is None and rated is not None for judged, rated in scores),
+        "n_not_rated": sum(rated is None for _, rated in scores),
     }
 
 
@@ -313,12 +308,12 @@ def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str
         return {}
     columns = {
         rater: {
-            title: [found.scores[name] if (found := one.ratings.get(rater)) else None for one in answers]
+            title: [one.ratings[rater].scores[name] if rater in one.ratings else None for one in answers]
             for name, title in DIMENSION_TITLES.items()
         }
         for rater in raters
     }
-    verdicts = {title: [one.row.scores[name] for one in answers] for name, title in DIMENSION_TITLES.items()}
+    verdicts = {title: [one.judged(name) for one in answers] for name, title in DIMENSION_TITLES.items()}
     by_rater = {
         rater: {title: agreement_to_json(compare_scores(verdicts[title], column)) for title, column in of_rater.items()}
         for rater, of_rater in columns.items()
@@ -335,43 +330,53 @@ def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str
 
 def _groups(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
     """Accuracy and kappa by model, task and modality, where there is more than one."""
-    found: dict[str, Any] = {}
-    for axis, read in _GROUPS.items():
-        values = sorted({read(one) for one in answers})
-        if len(values) < 2:
-            continue
-        found[axis] = {}
-        for value in values:
-            of_value = [one for one in answers if read(one) == value]
-            found[axis][value] = {
-                title: agreement_to_json(
-                    compare_scores(
-                        [one.row.scores[name] for one in of_value], [one.consensus(name) for one in of_value]
-                    )
-                )
-                for name, title in DIMENSION_TITLES.items()
-            }
-    return found
+    axes: dict[str, Callable[[RatedAnswer], str]] = {
+        "model": lambda answer: answer.file.model,
+        "task": lambda answer: answer.row.sample.task.value,
+        "modality": lambda answer: answer.row.sample.modality or "unknown",
+    }
+    groups: dict[str, Any] = {}
+    for axis, read in axes.items():
+        by_value: dict[str, list[RatedAnswer]] = {}
+        for answer in answers:
+            by_value.setdefault(read(answer), []).append(answer)
+        if len(by_value) > 1:
+            groups[axis] = {value: _group(by_value[value]) for value in sorted(by_value)}
+    return groups
 
 
-def _disagreements(answers: Sequence[RatedAnswer]) -> Iterator[dict[str, Any]]:
+def _group(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
+    return {
+        title: agreement_to_json(
+            compare_scores([one.judged(name) for one in answers], [one.rated(name) for one in answers])
+        )
+        for name, title in DIMENSION_TITLES.items()
+    }
+
+
+def _disagreements(answers: Sequence[RatedAnswer]) -> list[dict[str, Any]]:
     from medqbench_vlmeval.report.sample_tables import judge_words
 
-    for one in answers:
+    rows = []
+    for answer in answers:
+        row = answer.row
         for dimension in DIMENSIONS:
-            ours, theirs = one.row.scores[dimension], one.consensus(dimension)
-            if ours is None or theirs is None or is_same(ours, theirs):
+            judged, rated = answer.judged(dimension), answer.rated(dimension)
+            if judged is None or rated is None or is_same(judged, rated):
                 continue
-            yield {
-                "model": one.run.model,
-                "index": one.row.index,
-                "task": one.row.task.value,
-                "modality": one.row.modality,
-                "dimension": dimension,
-                "judge": ours,
-                "rated": theirs,
-                "ratings": {rater: rating.scores.get(dimension) for rater, rating in one.ratings.items()},
-                "judge_said": judge_words(one.row.verdicts.get(dimension)),
-                "reference": one.row.reference,
-                "answer": one.row.answer,
-            }
+            rows.append(
+                {
+                    "model": answer.file.model,
+                    "index": row.sample.index,
+                    "task": row.sample.task.value,
+                    "modality": row.sample.modality,
+                    "dimension": dimension,
+                    "judge": judged,
+                    "rated": rated,
+                    "ratings": {rater: rating.scores.get(dimension) for rater, rating in answer.ratings.items()},
+                    "judge_said": judge_words(row_to_json(row)["verdicts"].get(dimension)),
+                    "reference": row.sample.description or "",
+                    "answer": row.prediction.text,
+                }
+            )
+    return rows

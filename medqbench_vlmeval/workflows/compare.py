@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path, PurePath
@@ -17,12 +17,13 @@ from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import read_object, write_json
 from medqbench_vlmeval.report.sheet import made_here
-from medqbench_vlmeval.runs.files import ScoredPart, ScoredRun, find_runs, read_run, refuse_twice
-from medqbench_vlmeval.runs.result import SCORE_ENDING, mapping, number, text, whole
-from medqbench_vlmeval.scoring import compare as detectable
+from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_run, refuse_twice, same_index
 from medqbench_vlmeval.scoring.compare import (
     ALPHA,
+    AXES,
     INTERVAL_METHOD,
+    MDE_METHOD,
+    POWER,
     Difference,
     Paired,
     PairedComparison,
@@ -31,30 +32,59 @@ from medqbench_vlmeval.scoring.compare import (
     rank_runs,
 )
 from medqbench_vlmeval.scoring.intervals import LEVEL, clusters_of
-from medqbench_vlmeval.types import Sample
-
-# Which samples two runs have in common: the same index with the same content, scored on both sides.
-
+from medqbench_vlmeval.types import Run, Sample, SampleRow, TaskResult
 
 Content = tuple[object, ...]
 _CONTENT = ("question", "options", "answer", "reference", "image")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedSample:
     """One sample of one run: ``values`` is (0 or 1,) for perception, the four verdicts for reasoning, None where the
-    sample is unscored; ``images`` are the names of its images, ``content`` tells it from another of its index."""
+    sample is unscored; ``content`` tells it from another sample of its index."""
 
-    sample: Sample
-    images: tuple[str, ...]
+    row: SampleRow
     content: Content
     values: tuple[float, ...] | None
-    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """What a user named as one: a model's run, or its runs of several datasets from one folder. No two labels are
+    alike."""
+
+    label: str
+    model: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run in one task."""
+
+    label: str
+    run: Run
+    part: TaskResult
+
+    @cached_property
+    def samples(self) -> dict[str, ComparedSample]:
+        """The samples by index in one spelling, in an order that does not depend on the file's."""
+        rows = {same_index(row): row for row in self.run.rows if row.sample.task is self.part.task}
+        return {index: _compared_sample(rows[index]) for index in sorted(rows, key=_order)}
+
+
+@dataclass(frozen=True)
+class SharedTask:
+    """A task with the runs that have it, two at least; ``dataset`` is None where one task needs no name."""
+
+    task: Task
+    dataset: str | None
+    runs: tuple[ComparedRun, ...]
 
 
 @dataclass(frozen=True)
 class Common:
-    """What two or more runs have in common, and what not; indexes are in their order.
+    """What runs have in common, and what not; indexes are in their order.
 
     ``indexes`` are the samples that are compared; ``missing`` has, a run, those that it lacks and another has;
     ``changed`` those whose content differs, with the names of what differs; ``unscored`` those with the same content
@@ -63,115 +93,32 @@ class Common:
 
     indexes: tuple[str, ...]
     missing: tuple[tuple[str, ...], ...]
-    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unscored: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[str, ...]]
+    unscored: tuple[str, ...]
 
 
-def entries_of(part: ScoredPart) -> dict[str, Entry]:
-    """The samples of a run's task by index, in one order whatever the file's."""
-    return {index: _entry(part.task, index, part.rows[index]) for index in sorted(part.rows, key=_order)}
-
-
-def in_common(runs: Sequence[Mapping[str, Entry]]) -> Common:
-    """Hold the samples of two or more runs against each other (see :class:`Common`)."""
-    union = sorted({index for entries in runs for index in entries}, key=_order)
-    same, changed, unscored = [], {}, []
-    for index in union:
-        if not all(index in entries for entries in runs):
-            continue
-        differing = _differences([entries[index] for entries in runs])
-        if differing:
-            changed[index] = tuple(differing)
-        elif any(entries[index].values is None for entries in runs):
-            unscored.append(index)
-        else:
-            same.append(index)
-    missing = tuple(tuple(index for index in union if index not in entries) for entries in runs)
-    return Common(tuple(same), missing, changed, tuple(unscored))
-
-
-def paired(task: Task, first: Mapping[str, Entry], second: Mapping[str, Entry], indexes: Sequence[str]) -> Paired:
-    """Two runs' values on the samples that they have in common."""
-    return Paired(
-        task,
-        [_merged(first[index].sample, second[index].sample) for index in indexes],
-        [first[index].values or () for index in indexes],
-        [second[index].values or () for index in indexes],
-        common_clusters([first, second], indexes),
+def _compared_sample(row: SampleRow) -> ComparedSample:
+    sample = row.sample
+    options = tuple(sorted((letter, _normalised(text)) for letter, text in sample.options.items())) or None
+    # Names made from the images' bytes differ where the images do; other names say nothing.
+    from_content = sample.image_refs and all(is_content_name(PurePath(name).name) for name in sample.image_refs)
+    content = (
+        _normalised(sample.question),
+        options,
+        sample.answer or None,
+        _normalised(sample.description),
+        sample.image_refs if from_content else None,
     )
+    if sample.task is Task.PERCEPTION:
+        return ComparedSample(row, content, (1.0 if row.correct else 0.0,))
+    scores = [row.score_on(dimension) for dimension in DIMENSIONS]
+    known = tuple(score for score in scores if score is not None)
+    return ComparedSample(row, content, known if len(known) == len(scores) else None)
 
 
-def common_clusters(runs: Sequence[Mapping[str, Entry]], indexes: Iterable[str]) -> list[int]:
-    """The samples that share an image alike, by the first run that names a sample's images."""
-    return clusters_of(
-        [next((entries[index].images for entries in runs if entries[index].images), ()) for index in indexes]
-    )
-
-
-def _entry(task: Task, index: str, row: Mapping[str, Any]) -> Entry:
-    found = row.get("images")
-    images = tuple(str(name) for name in found) if isinstance(found, list) else ()
-    sample = Sample(
-        index,
-        task,
-        _plain(row.get("question")),
-        {str(letter): _plain(option) or "" for letter, option in mapping(row.get("options")).items()},
-        text(row.get("answer")),
-        _plain(row.get("description")),
-        modality=text(row.get("modality")),
-        question_type=text(row.get("question_type")),
-        severity=text(row.get("severity")),
-    )
-    return Entry(sample, images, _content(sample, images), _values(task, row), row)
-
-
-def _values(task: Task, row: Mapping[str, Any]) -> tuple[float, ...] | None:
-    if task is Task.PERCEPTION:
-        return (1.0 if row["correct"] else 0.0,)
-    found = [number(mapping(row["verdicts"].get(dimension)).get("score")) for dimension in DIMENSIONS]
-    known = tuple(score for score in found if score is not None)
-    return known if len(known) == len(found) else None
-
-
-def _content(sample: Sample, images: tuple[str, ...]) -> Content:
-    """What tells a sample from another of the same index, None for what a run does not record; see ``_CONTENT``."""
-    options = tuple(sorted(sample.options.items())) or None
-    named = images if _from_content(images) else None
-    return sample.question, options, sample.answer, sample.description, named
-
-
-def _differences(entries: Sequence[Entry]) -> list[str]:
-    """What shows that samples of one index are not the same; what a run does not record shows nothing."""
-    contents = [entry.content for entry in entries]
-    if all(content == contents[0] for content in contents):
-        return []
-    columns = zip(_CONTENT, zip(*contents, strict=True), strict=True)
-    return [name for name, values in columns if len({value for value in values if value is not None}) > 1]
-
-
-def _from_content(images: Sequence[str]) -> bool:
-    """Whether all names are made from the images' bytes: two such names that differ are two images."""
-    return bool(images) and all(is_content_name(PurePath(name).name) for name in images)
-
-
-def _merged(one: Sample, other: Sample) -> Sample:
-    """The sample with the axes of either run: a data file may have them where a prediction file has not."""
-    if one.modality and one.question_type and one.severity:
-        return one
-    return Sample(
-        one.index,
-        one.task,
-        one.question,
-        modality=one.modality or other.modality,
-        question_type=one.question_type or other.question_type,
-        severity=one.severity or other.severity,
-    )
-
-
-def _plain(value: object) -> str | None:
-    """A text whose spaces at the ends and line ends do not matter."""
-    found = text(value)
-    return None if found is None else found.replace("\r\n", "\n").replace("\r", "\n").strip()
+def _normalised(text: str | None) -> str | None:
+    """A text whose spaces at the ends and line ends do not matter; None for the empty one."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip() if text else None
 
 
 def _order(index: str) -> tuple[int, int, str]:
@@ -179,102 +126,128 @@ def _order(index: str) -> tuple[int, int, str]:
     return (0, len(index), index) if index.isascii() and index.isdigit() else (1, 0, index)
 
 
-# What is put side by side: one contender for each run or folder that a user names, task by task.
+def in_common(runs: Sequence[ComparedRun]) -> Common:
+    """Hold the samples of two or more runs against each other (see :class:`Common`)."""
+    union = sorted({index for run in runs for index in run.samples}, key=_order)
+    same, changed, unscored = [], {}, []
+    for index in union:
+        if not all(index in run.samples for run in runs):
+            continue
+        samples = [run.samples[index] for run in runs]
+        differing = _differences(samples)
+        if differing:
+            changed[index] = tuple(differing)
+        elif any(sample.values is None for sample in samples):
+            unscored.append(index)
+        else:
+            same.append(index)
+    missing = tuple(tuple(index for index in union if index not in run.samples) for run in runs)
+    return Common(tuple(same), missing, changed, tuple(unscored))
 
 
-@dataclass(frozen=True)
-class Contender:
-    """One model's run, or its runs of several datasets from one folder. ``label`` is unlike all others' labels."""
-
-    label: str
-    model: str
-    runs: tuple[ScoredRun, ...]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One contender in one task."""
-
-    label: str
-    run: ScoredRun
-    part: ScoredPart
-
-    @cached_property
-    def entries(self) -> dict[str, Entry]:
-        """The samples by index, in an order that does not depend on the file's."""
-        return entries_of(self.part)
+def _differences(samples: Sequence[ComparedSample]) -> list[str]:
+    """What shows that samples of one index are not the same; what a run does not record shows nothing."""
+    columns = zip(*(sample.content for sample in samples), strict=True)
+    return [
+        name
+        for name, values in zip(_CONTENT, columns, strict=True)
+        if len({value for value in values if value is not None}) > 1
+    ]
 
 
-@dataclass(frozen=True)
-class Match:
-    """A task with the contenders that have it, two at least; ``dataset`` is None where one task needs no name."""
-
-    task: Task
-    dataset: str | None
-    sides: tuple[Side, ...]
+def _clusters(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> list[int]:
+    """The samples that share an image alike, by the first run that names a sample's images."""
+    of_index = ((run.samples[index].row.sample.image_refs for run in runs) for index in indexes)
+    return clusters_of([next((images for images in of_runs if images), ()) for of_runs in of_index])
 
 
-def read_contenders(places: Sequence[Path]) -> list[Contender]:
+def _paired(task: Task, first: ComparedRun, second: ComparedRun, indexes: Sequence[str]) -> Paired:
+    """Two runs' values on the samples that they have in common."""
+    pairs = [(first.samples[index], second.samples[index]) for index in indexes]
+    return Paired(
+        task,
+        [_with_axes(a.row.sample, b.row.sample) for a, b in pairs],
+        [a.values or () for a, _ in pairs],
+        [b.values or () for _, b in pairs],
+        _clusters([first, second], indexes),
+    )
+
+
+def _with_axes(sample: Sample, other: Sample) -> Sample:
+    """The sample with the axes of either run: a data file may have them where a prediction file has not."""
+    if all(getattr(sample, axis) for axis in AXES):
+        return sample
+    return replace(sample, **{axis: getattr(sample, axis) or getattr(other, axis) for axis in AXES})
+
+
+def read_run_sets(places: Sequence[Path]) -> list[RunSet]:
     """Read what the user named: a run each, or a folder with one model's runs of several datasets.
 
     Raises:
         BadInput: fewer than two are named, a place holds no whole run, or several of one dataset or of several models.
     """
-    if len(places) < 2:
-        raise BadInput("A comparison needs two runs or more: name their '*_score.json', prediction files or folders.")
+    _refuse_fewer_than_two(places)
     by_place = [find_runs(place) for place in places]
-    refuse_twice([paths for found in by_place for paths in found])
-    runs_of = [[read_run(paths) for paths in found] for found in by_place]
+    refuse_twice(paths.score for of_place in by_place for paths in of_place)
+    runs_of = [[read_run(paths) for paths in of_place] for of_place in by_place]
     for place, runs in zip(places, runs_of, strict=True):
-        _one_of_each(place, runs)
-    models = [runs[0].model for runs in runs_of]
-    return [
-        Contender(label, model, tuple(runs))
-        for label, model, runs in zip(_labels(models), models, runs_of, strict=True)
-    ]
+        _refuse_several(place, runs)
+    return run_sets(runs_of)
 
 
-def match_tasks(contenders: Sequence[Contender]) -> tuple[list[Match], list[str]]:
-    """The tasks that two contenders or more have, and what only one of them has, a sentence each.
+def run_sets(runs_of: Sequence[Sequence[Run]]) -> list[RunSet]:
+    """Name what is compared: each item holds one model's runs of different datasets.
 
-    A task that a contender has in several datasets is matched by the dataset's name, else by the task alone.
+    Raises:
+        BadInput: there are fewer than two.
+    """
+    _refuse_fewer_than_two(runs_of)
+    models = [runs[0].result.model for runs in runs_of]
+    named = zip(_labels(models), models, runs_of, strict=True)
+    return [RunSet(label, model, tuple(runs)) for label, model, runs in named]
+
+
+def shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[SharedTask], list[str]]:
+    """The tasks that two run sets or more have, and what only one of them has, a sentence each.
+
+    A task that a run set has in several datasets is matched by the dataset's name, else by the task alone.
 
     Raises:
         BadInput: there is no such task.
     """
-    sides: dict[tuple[Task, str | None], list[Side]] = {}
-    several = {
-        task
-        for contender in contenders
-        for task, count in Counter(part for run in contender.runs for part in run.parts).items()
-        if count > 1
-    }
-    for contender in contenders:
-        for run in contender.runs:
-            for task, part in run.parts.items():
-                key = (task, run.dataset if task in several else None)
-                sides.setdefault(key, []).append(Side(contender.label, run, part))
+    several: set[Task] = set()
+    for run_set in run_sets:
+        counts = Counter(task for run in run_set.runs for task in run.result.parts)
+        several |= {task for task, count in counts.items() if count > 1}
+    runs_of: dict[tuple[Task, str | None], list[ComparedRun]] = {}
+    for run_set in run_sets:
+        for run in run_set.runs:
+            for task, part in run.result.parts.items():
+                key = (task, run.result.dataset if task in several else None)
+                runs_of.setdefault(key, []).append(ComparedRun(run_set.label, run, part))
     order = list(Task)
-    keys = sorted(sides, key=lambda key: (order.index(key[0]), key[1] or ""))
-    matches = [Match(*key, tuple(sides[key])) for key in keys if len(sides[key]) > 1]
-    alone = [f"{one.label} alone has {one.run.dataset} ({key[0].value})" for key in keys for one in _lonely(sides[key])]
-    if not matches:
+    keys = sorted(runs_of, key=lambda key: (order.index(key[0]), key[1] or ""))
+    tasks = [SharedTask(*key, tuple(runs_of[key])) for key in keys if len(runs_of[key]) > 1]
+    lonely = [runs_of[key][0] for key in keys if len(runs_of[key]) == 1]
+    alone = [f"{one.label} alone has {one.run.result.dataset} ({one.part.task.value})" for one in lonely]
+    if not tasks:
         raise BadInput(f"These runs have no task in common: {'; '.join(alone)}.")
-    return matches, alone
+    return tasks, alone
 
 
-def _lonely(sides: Sequence[Side]) -> Sequence[Side]:
-    return sides if len(sides) == 1 else ()
+def _refuse_fewer_than_two(compared: Sequence[object]) -> None:
+    if len(compared) < 2:
+        raise BadInput("A comparison needs two runs or more: name their '*_score.json', prediction files or folders.")
 
 
-def _one_of_each(place: Path, runs: Sequence[ScoredRun]) -> None:
-    models = list(dict.fromkeys(run.model for run in runs))
+def _refuse_several(place: Path, runs: Sequence[Run]) -> None:
+    models = list(dict.fromkeys(run.result.model for run in runs))
     if len(models) > 1:
         raise BadInput(f"{place} holds runs of several models ({', '.join(models[:5])}); name the runs one by one.")
-    datasets = Counter(run.dataset for run in runs)
+    datasets = Counter(run.result.dataset for run in runs)
     for dataset, count in datasets.items():
         if count > 1:
-            names = ", ".join(run.paths.score.name for run in runs if run.dataset == dataset)
+            names = ", ".join(run.paths.score.name for run in runs if run.result.dataset == dataset)
             raise BadInput(f"{place} holds {count} runs of {dataset} ({names}); name one of them.")
 
 
@@ -292,103 +265,88 @@ def _labels(models: Sequence[str]) -> list[str]:
     return labels
 
 
-def described(contender: Contender) -> dict[str, Any]:
-    """A contender as the result names it: its runs with what they were made from and with."""
-    return {
-        "label": contender.label,
-        "model": contender.model,
-        "results": [_described(run) for run in contender.runs],
-    }
+def _run_set_json(run_set: RunSet) -> dict[str, Any]:
+    results = [_run_json(run) for run in run_set.runs]
+    return {"label": run_set.label, "model": run_set.model, "results": results}
 
 
-def _described(run: ScoredRun) -> dict[str, Any]:
-    settings = run.settings
-    prompt, protocol, judge = (mapping(settings.get(name)) for name in ("prompt", "protocol", "judge"))
-    data: Mapping[str, Any] = mapping(settings.get("data"))
-    versions = mapping(settings.get("versions"))
+def _run_json(run: Run) -> dict[str, Any]:
+    result, settings = run.result, run.result.settings
+    judge = settings.judge
     return {
         "file": run.paths.score.name,
         "folder": str(run.paths.score.parent),
-        "dataset": run.dataset,
-        "task": run.task.value,
+        "dataset": result.dataset,
+        "task": result.task.value,
         "n": len(run.rows),
-        "baseline": bool(run.score.get("baseline")),
-        "comparable": run.score.get("comparable") is True,
-        "prompt_style": text(prompt.get("style")),
-        "protocol": text(protocol.get("name")),
-        "protocol_version": text(protocol.get("version")),
-        "protocol_sha256": text(protocol.get("sha256")),
-        "judge": text(judge.get("name")),
-        "judge_served_as": text(judge.get("served_as")),
+        "baseline": result.baseline,
+        "comparable": result.comparable,
+        "prompt_style": settings.prompt_style,
+        "protocol": settings.protocol.name,
+        "protocol_version": settings.protocol.version,
+        "protocol_sha256": settings.protocol.sha256,
+        "judge": judge.name if judge else None,
+        "judge_served_as": judge.served_as if judge else None,
         "data": {
-            str(task): {name: text(mapping(found).get(name)) for name in ("sha256", "revision", "samples_sha256")}
-            for task, found in data.items()
+            task: {"sha256": data.sha256, "revision": data.revision, "samples_sha256": data.samples_sha256}
+            for task, data in settings.data.items()
         },
-        "medqbench_vlmeval": text(versions.get("medqbench_vlmeval")),
-        "kit": text(versions.get("kit")),
-        "created": text(settings.get("created")),
+        "medqbench_vlmeval": settings.versions.get("medqbench_vlmeval"),
+        "kit": settings.versions.get("kit"),
+        "created": settings.created,
     }
 
 
-# What a reader must know before believing a difference between runs, one sentence each.
-
-
-_JUDGE = ("name", "served_as", "parameters")
-_PROTOCOL = ("name", "version", "sha256", "rounds")
-
-
-def warnings_of(task: Task, sides: Sequence[Side]) -> list[str]:
+def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     """Why a difference may not be one of the models: judges, prompts or data differ as well."""
     notes = []
-    if _differ(sides, _judged_by):
+    if _differ(runs, _judged_by):
         what = "answers were read differently" if task is Task.PERCEPTION else "judged differently"
         mixed = "models and ways of reading" if task is Task.PERCEPTION else "models and judges"
-        notes.append(f"{what}: the difference mixes {mixed} ({_each(sides, _judge_name)})")
-    if _differ(sides, lambda side: mapping(side.run.settings.get("prompt"))):
-        notes.append(f"asked differently: the difference mixes models and prompts ({_each(sides, _style)})")
-    splits = {side.label: _split(side) for side in sides}
-    if len({split for split in splits.values() if split}) > 1:
-        named = _each(sides, lambda side: side.run.dataset)
+        notes.append(f"{what}: the difference mixes {mixed} ({_each(runs, _judge_name)})")
+    if _differ(runs, lambda one: (one.run.result.settings.prompt_style, one.run.result.settings.prompt_sha256)):
+        styles = _each(runs, lambda one: one.run.result.settings.prompt_style or "unknown")
+        notes.append(f"asked differently: the difference mixes models and prompts ({styles})")
+    known = [ALL_DATASET_NAMES.get(one.run.result.dataset) for one in runs]
+    if len({name.split for name in known if name}) > 1:
+        named = _each(runs, lambda one: one.run.result.dataset)
         notes.append(f"different splits: an index may stand for another sample in each ({named})")
-    if _differ(sides, lambda side: {"samples": _data(side).get("samples_sha256")}):
+    if _differ(runs, lambda one: (one.run.result.settings.data[task.value].samples_sha256,)):
         notes.append("the runs' data differ (hash of the samples): samples that differ are left out")
-    elif _differ(sides, lambda side: {"file": _data(side).get("sha256")}):
+    elif _differ(runs, lambda one: (one.run.result.settings.data[task.value].sha256,)):
         notes.append("the runs' data files differ and hold the same texts; the images may differ")
     return notes
 
 
-def notes_of(task: Task, sides: Sequence[Side], pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _notes(task: Task, runs: Sequence[ComparedRun], pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What else belongs to one task's numbers."""
-    return [*_about_runs(task, sides), *_about_samples(task, sides, pairs)]
+    return [*_notes_on_runs(task, runs), *_notes_on_samples(task, runs, pairs)]
 
 
-def _about_runs(task: Task, sides: Sequence[Side]) -> list[str]:
+def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     notes = [
-        f"{side.label} is a baseline: a model without weights, no competitor"
-        for side in sides
-        if side.run.score.get("baseline")
+        f"{one.label} is a baseline: a model without weights, no competitor" for one in runs if one.run.result.baseline
     ]
-    apart = [side.label for side in sides if not _is_comparable(side)]
+    apart = [one.label for one in runs if not one.part.comparable]
     if apart:
         notes.append(f"not comparable with the published rows: {', '.join(apart)}")
-    replies: dict[str, list[str]] = {}
-    for side in sides:
-        found = text(mapping(side.run.settings.get("prediction_file")).get("content_sha256"))
-        if found:
-            replies.setdefault(found, []).append(side.label)
-    notes += [f"the same replies, every one: {', '.join(labels)}" for labels in replies.values() if len(labels) > 1]
+    same_replies: dict[str, list[str]] = {}
+    for one in runs:
+        same_replies.setdefault(one.run.result.settings.prediction_file.content_sha256, []).append(one.label)
+    of_several = [labels for labels in same_replies.values() if len(labels) > 1]
+    notes += [f"the same replies, every one: {', '.join(labels)}" for labels in of_several]
     counted = [("n_missing", "predictions are missing"), ("n_inference_failed", "samples failed in inference")]
     if task is Task.PERCEPTION:
         counted.append(("n_unanswered", "answers could not be read"))
     for name, what in counted:
-        counts = {side.label: whole(side.part.score.get(name)) or 0 for side in sides}
-        if any(counts.values()):
+        counts = {one.label: one.part.counts[name] for one in runs if one.part.counts[name]}
+        if counts:
             meaning = "count as wrong" if task is Task.PERCEPTION else "are left out"
-            notes.append(f"{what} and {meaning}: {', '.join(f'{label} {n}' for label, n in counts.items() if n)}")
+            notes.append(f"{what} and {meaning}: {', '.join(f'{label} {n}' for label, n in counts.items())}")
     return notes
 
 
-def _about_samples(task: Task, sides: Sequence[Side], pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _notes_on_samples(task: Task, runs: Sequence[ComparedRun], pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     notes = []
     cells = [pair["overall"] for pair in pairs]
     if any(cell["n_clusters"] < cell["n"] for cell in cells):
@@ -396,7 +354,7 @@ def _about_samples(task: Task, sides: Sequence[Side], pairs: Sequence[Mapping[st
         notes.append(
             f"samples share images: {test} takes them as independent; the interval, the p over images and Holm's do not"
         )
-    elif not any(entry.images for side in sides for entry in side.entries.values()):
+    elif not any(sample.row.sample.image_refs for one in runs for sample in one.samples.values()):
         notes.append(
             "the results name no images, so samples count as independent; where questions share images the intervals "
             "are too narrow"
@@ -407,11 +365,10 @@ def _about_samples(task: Task, sides: Sequence[Side], pairs: Sequence[Mapping[st
     return notes
 
 
-def _differ(sides: Sequence[Side], read: Callable[[Side], Mapping[str, Any]]) -> bool:
-    """Whether two sides say different things of one name; what a run does not say shows nothing."""
-    said = [read(side) for side in sides]
-    names = dict.fromkeys(name for one in said for name in one)
-    return any(len({_spelled(one[name]) for one in said if one.get(name) is not None}) > 1 for name in names)
+def _differ(runs: Sequence[ComparedRun], read: Callable[[ComparedRun], tuple[object, ...]]) -> bool:
+    """Whether two runs differ in one of several values; what a run does not say (None) shows nothing."""
+    columns = zip(*(read(one) for one in runs), strict=True)
+    return any(len({_spelled(value) for value in values if value is not None}) > 1 for values in columns)
 
 
 def _spelled(value: object) -> str:
@@ -419,42 +376,20 @@ def _spelled(value: object) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def _judged_by(side: Side) -> dict[str, Any]:
-    judge, protocol = (mapping(side.run.settings.get(name)) for name in ("judge", "protocol"))
-    found = {f"judge {name}": judge.get(name) for name in _JUDGE} | {
-        f"protocol {name}": protocol.get(name) for name in _PROTOCOL
-    }
-    # None where rules alone read the answers, which differs from a model that was asked.
-    return found | {"asked": judge.get("name") is not None}
+def _judged_by(compared: ComparedRun) -> tuple[object, ...]:
+    judge, protocol = compared.run.result.settings.judge, compared.run.result.settings.protocol
+    asked = (judge.name, judge.served_as, dict(judge.parameters)) if judge else (None, None, None)
+    # Rules alone reading the answers differs from a model that was asked.
+    return (*asked, protocol.name, protocol.version, protocol.sha256, protocol.rounds, judge is not None)
 
 
-def _judge_name(side: Side) -> str:
-    judge, protocol = (mapping(side.run.settings.get(name)) for name in ("judge", "protocol"))
-    named = " / ".join(
-        str(found) for found in (judge.get("name"), protocol.get("name"), protocol.get("version")) if found is not None
-    )
-    return named or "unknown"
+def _judge_name(compared: ComparedRun) -> str:
+    judge, protocol = compared.run.result.settings.judge, compared.run.result.settings.protocol
+    return " / ".join((*([judge.name] if judge else []), protocol.name, protocol.version))
 
 
-def _style(side: Side) -> str:
-    return text(mapping(side.run.settings.get("prompt")).get("style")) or "unknown"
-
-
-def _split(side: Side) -> str | None:
-    known = ALL_DATASET_NAMES.get(side.run.dataset)
-    return known.split.value if known else None
-
-
-def _is_comparable(side: Side) -> bool:
-    return side.part.score.get("comparable", side.run.score.get("comparable")) is True
-
-
-def _data(side: Side) -> Mapping[str, Any]:
-    return mapping(mapping(side.run.settings.get("data")).get(side.part.task.value))
-
-
-def _each(sides: Sequence[Side], read: Callable[[Side], str]) -> str:
-    return "; ".join(f"{side.label}: {read(side)}" for side in sides)
+def _each(runs: Sequence[ComparedRun], read: Callable[[ComparedRun], str]) -> str:
+    return "; ".join(f"{one.label}: {read(one)}" for one in runs)
 
 
 METHODS = {
@@ -466,9 +401,9 @@ METHODS = {
     },
     "p_clustered": "the same kind of test with the samples that share an image as one unit, by flipping signs",
     "p_holm": "Holm's adjustment within one axis; over all pairs for the overall differences of more than two runs",
-    "detectable": detectable.MDE_METHOD,
+    "detectable": MDE_METHOD,
 }
-_NAMED = 10  # indexes that are listed of samples which are not compared
+_LISTED = 10  # indexes that are listed of samples which are not compared
 
 
 @dataclass(frozen=True)
@@ -491,20 +426,24 @@ def compare_runs(places: Sequence[Path], seed: int = 0) -> RunComparison:
     Raises:
         BadInput: a run cannot be read, is named twice, or has no task or no sample in common with another.
     """
-    contenders = read_contenders(places)
-    matches, alone = match_tasks(contenders)
-    compared = [_compare(match, seed) for match in matches]
+    return compare_run_sets(read_run_sets(places), seed)
+
+
+def compare_run_sets(run_sets: Sequence[RunSet], seed: int = 0) -> RunComparison:
+    """Compare what was read before (see :func:`compare_runs`)."""
+    tasks, alone = shared_tasks(run_sets)
+    compared = [_compare(shared, seed) for shared in tasks]
     result = {
-        "runs": [described(contender) for contender in contenders],
+        "runs": [_run_set_json(run_set) for run_set in run_sets],
         "seed": seed,
         "level": LEVEL,
         "alpha": ALPHA,
-        "power": detectable.POWER,
+        "power": POWER,
         "methods": METHODS,
         "not_compared": alone,
         "parts": [part for part, _ in compared],
     }
-    return RunComparison(result, [row for _, rows in compared for row in rows], _sources(contenders))
+    return RunComparison(result, [row for _, rows in compared for row in rows], _sources(run_sets))
 
 
 def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
@@ -541,26 +480,26 @@ def _is_comparison(path: Path) -> bool:
     return found is not None and "parts" in found and "not_compared" in found
 
 
-def _compare(match: Match, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _compare(shared: SharedTask, seed: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """One task: every pair, the ranking of more than two, and the samples on which they differ."""
-    sides = list(combinations(match.sides, 2))
-    in_pairs = [_in_common(match.task, a, b) for a, b in sides]
+    runs_of_pairs = list(combinations(shared.runs, 2))
+    in_pairs = [_pair_in_common(shared.task, a, b) for a, b in runs_of_pairs]
     compared = [
-        compare_pair(paired(match.task, a.entries, b.entries, common.indexes), seed)
-        for (a, b), common in zip(sides, in_pairs, strict=True)
+        compare_pair(_paired(shared.task, a, b, common.indexes), seed)
+        for (a, b), common in zip(runs_of_pairs, in_pairs, strict=True)
     ]
-    common = in_common([side.entries for side in match.sides])
+    common = in_common(shared.runs)
     part: dict[str, Any] = {
-        "task": match.task.value,
-        "dataset": match.dataset,
-        "unit": "percent" if match.task is Task.PERCEPTION else "mean verdict (0-2), sum of four (0-8)",
-        "runs": [side.label for side in match.sides],
+        "task": shared.task.value,
+        "dataset": shared.dataset,
+        "unit": "percent" if shared.task is Task.PERCEPTION else "mean verdict (0-2), sum of four (0-8)",
+        "runs": [one.label for one in shared.runs],
     }
-    several = len(match.sides) > 2
+    several = len(shared.runs) > 2
     if several:
         compared = adjust_pairs(compared)
-        by_name = {(a.label, b.label): pair for (a, b), pair in zip(sides, compared, strict=True)}
-        part["ranking"] = _ranking(match, common, by_name, seed)
+        by_name = {(a.label, b.label): pair for (a, b), pair in zip(runs_of_pairs, compared, strict=True)}
+        part["ranking"] = _ranking(shared, common, by_name, seed)
     pairs = [
         {
             "a": a.label,
@@ -569,24 +508,24 @@ def _compare(match: Match, seed: int) -> tuple[dict[str, Any], list[dict[str, An
             "left_out": _left_out(in_pair),
             **({"distinct": pair.is_distinct} if several else {}),
         }
-        for (a, b), pair, in_pair in zip(sides, compared, in_pairs, strict=True)
+        for (a, b), pair, in_pair in zip(runs_of_pairs, compared, in_pairs, strict=True)
     ]
     part |= {
         "pairs": pairs,
-        "warnings": warnings_of(match.task, match.sides),
-        "notes": notes_of(match.task, match.sides, pairs),
+        "warnings": _warnings(shared.task, shared.runs),
+        "notes": _notes(shared.task, shared.runs, pairs),
     }
-    rows = list(_disagreements(match, common))
+    rows = _disagreements(shared, common)
     part["n_disagreements"] = len(rows)
     return part, rows
 
 
-def _in_common(task: Task, a: Side, b: Side) -> Common:
-    common = in_common([a.entries, b.entries])
+def _pair_in_common(task: Task, a: ComparedRun, b: ComparedRun) -> Common:
+    common = in_common([a, b])
     if not common.indexes:
         raise BadInput(
             f"{a.run.paths.samples} and {b.run.paths.samples} have no {task.value} sample in common that both scored "
-            f"({len(a.entries)} and {len(b.entries)} samples, {len(common.changed)} of one index with other content, "
+            f"({len(a.samples)} and {len(b.samples)} samples, {len(common.changed)} of one index with other content, "
             f"{len(common.unscored)} unscored)."
         )
     return common
@@ -595,13 +534,13 @@ def _in_common(task: Task, a: Side, b: Side) -> Common:
 def _left_out(common: Common) -> dict[str, Any]:
     lacking_a, lacking_b = common.missing
     return {
-        "only_in_a": _named(lacking_b),
-        "only_in_b": _named(lacking_a),
+        "only_in_a": _listed(lacking_b),
+        "only_in_b": _listed(lacking_a),
         "changed": {
-            **_named(tuple(common.changed)),
+            **_listed(tuple(common.changed)),
             "differing": sorted({name for names in common.changed.values() for name in names}),
         },
-        "unscored": _named(common.unscored),
+        "unscored": _listed(common.unscored),
     }
 
 
@@ -631,77 +570,76 @@ def _difference_json(one: Difference) -> dict[str, Any]:
     }
 
 
-def _named(indexes: Sequence[str]) -> dict[str, Any]:
-    return {"n": len(indexes), "first": list(indexes[:_NAMED])}
+def _listed(indexes: Sequence[str]) -> dict[str, Any]:
+    return {"n": len(indexes), "first": list(indexes[:_LISTED])}
 
 
 def _ranking(
-    match: Match, common: Common, pairs: Mapping[tuple[str, str], PairedComparison], seed: int
+    shared: SharedTask, common: Common, pairs: Mapping[tuple[str, str], PairedComparison], seed: int
 ) -> list[dict[str, Any]]:
-    entries = [side.entries for side in match.sides]
     values = {
-        side.label: [math.fsum(side.entries[index].values or ()) for index in common.indexes] for side in match.sides
+        one.label: [math.fsum(one.samples[index].values or ()) for index in common.indexes] for one in shared.runs
     }
-    scale = 100.0 if match.task is Task.PERCEPTION else 1.0
+    scale = 100.0 if shared.task is Task.PERCEPTION else 1.0
     return [
         {
             "run": row.run,
             **{name: getattr(row.cell, name) for name in ("value", "low", "high", "n")},
             "not_distinct_from": list(row.not_distinct_from),
         }
-        for row in rank_runs(values, common_clusters(entries, common.indexes), pairs, scale, seed)
+        for row in rank_runs(values, _clusters(shared.runs, common.indexes), pairs, scale, seed)
     ]
 
 
-def _disagreements(match: Match, common: Common) -> Iterator[dict[str, Any]]:
+def _disagreements(shared: SharedTask, common: Common) -> list[dict[str, Any]]:
     """The samples on which runs differ: of two with both replies, the largest difference first."""
-    two = len(match.sides) == 2
-    found = []
+    two = len(shared.runs) == 2
+    rows = []
     for index in common.indexes:
-        entries = {side.label: side.entries[index] for side in match.sides}
-        scores = {label: math.fsum(entry.values or ()) for label, entry in entries.items()}
+        samples = {one.label: one.samples[index] for one in shared.runs}
+        scores = {label: math.fsum(sample.values or ()) for label, sample in samples.items()}
         if len({round(score, 9) for score in scores.values()}) > 1:
-            found.append(_disagreement(match.task, index, entries, scores, two))
-    if two and match.task is not Task.PERCEPTION:
-        found.sort(key=lambda row: -max(row["scores"].values()) + min(row["scores"].values()))
-    yield from found
+            rows.append(_disagreement(shared.task, index, samples, scores, two))
+    if two and shared.task is not Task.PERCEPTION:
+        rows.sort(key=lambda row: -max(row["scores"].values()) + min(row["scores"].values()))
+    return rows
 
 
 def _disagreement(
-    task: Task, index: str, entries: dict[str, Entry], scores: dict[str, float], with_replies: bool
+    task: Task, index: str, samples: dict[str, ComparedSample], scores: dict[str, float], with_replies: bool
 ) -> dict[str, Any]:
-    samples = [entry.sample for entry in entries.values()]
-    sample = samples[0]
-    row: dict[str, Any] = {"task": task.value, "index": index}
-    for name in ("modality", "question_type", "severity"):
-        row[name] = next((value for one in samples if (value := getattr(one, name))), None)
+    rows = {label: sample.row for label, sample in samples.items()}
+    sample = next(iter(rows.values())).sample
+    content: dict[str, Any] = {"task": task.value, "index": index}
+    for axis in AXES:
+        content[axis] = next((value for row in rows.values() if (value := getattr(row.sample, axis))), None)
     if task is Task.PERCEPTION:
-        row |= {
+        content |= {
             "correct": {label: bool(score) for label, score in scores.items()},
             "answer": sample.answer,
-            "extracted": {label: text(entry.row.get("extracted")) for label, entry in entries.items()},
+            "extracted": {label: row.extracted for label, row in rows.items()},
         }
     else:
-        row["scores"] = scores
+        content["scores"] = scores
         if with_replies:
-            row["verdicts"] = {
-                label: dict(zip(DIMENSIONS, entry.values or (), strict=True)) for label, entry in entries.items()
+            content["verdicts"] = {
+                label: dict(zip(DIMENSIONS, compared.values or (), strict=True)) for label, compared in samples.items()
             }
     if with_replies:
-        row |= {
-            "question": sample.question,
-            "options": dict(sample.options),
-            "reference": sample.description,
-            "replies": {label: text(entry.row.get("prediction")) for label, entry in entries.items()},
+        content |= {
+            "question": _normalised(sample.question),
+            "options": {letter: _normalised(option) or "" for letter, option in sample.options.items()},
+            "reference": _normalised(sample.description),
+            "replies": {label: row.prediction.text or None for label, row in rows.items()},
         }
-    return row
+    return content
 
 
-def _sources(contenders: Sequence[Contender]) -> tuple[Path, ...]:
+def _sources(run_sets: Sequence[RunSet]) -> tuple[Path, ...]:
     """The runs' result files, and what may be their prediction files: a run can be called 'compare'."""
-    found: list[Path] = []
-    for paths in (run.paths for contender in contenders for run in contender.runs):
+    files: list[Path] = []
+    for paths in (run.paths for run_set in run_sets for run in run_set.runs):
         stem = paths.score.name.removesuffix(SCORE_ENDING)
-        found += [paths.score, paths.samples, paths.report]
-        found += [paths.score.with_name(f"{stem}{ending}") for ending in (".json", ".xlsx")]
-    return tuple(found)
+        files += [paths.score, paths.samples, paths.report]
+        files += [paths.score.with_name(f"{stem}{ending}") for ending in (".json", ".xlsx")]
+    return tuple(files)

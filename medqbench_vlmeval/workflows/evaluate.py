@@ -27,7 +27,6 @@ from medqbench_vlmeval.runs.files import (
     write_score,
 )
 from medqbench_vlmeval.runs.provenance import Origin, settings_of
-from medqbench_vlmeval.runs.result import not_read
 from medqbench_vlmeval.runs.schema import result_to_json, row_to_json
 from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import (
@@ -44,6 +43,7 @@ from medqbench_vlmeval.types import (
     Judged,
     JudgeSettings,
     Prediction,
+    PredictionStatus,
     Result,
     ResultPaths,
     Run,
@@ -163,6 +163,15 @@ def judge_of(request: Request) -> Iterator[Judge]:
 
 # What these rules found is no text that anybody could read an answer in.
 _NO_TEXT = frozenset({"empty", "no reply"})
+_NOT_READ = {
+    PredictionStatus.INFERENCE_FAILED: "inference failed",
+    PredictionStatus.MISSING: "prediction missing",
+}
+
+
+def not_read(prediction: Prediction) -> str | None:
+    """Why there is no reply to read, or None when there is one."""
+    return _NOT_READ.get(prediction.status)
 
 
 @dataclass(frozen=True)

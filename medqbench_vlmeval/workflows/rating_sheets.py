@@ -1,7 +1,9 @@
-"""Drawing answers for people to rate: stratified, blinded, and the same on any machine.
+"""``medqbench agreement sample``, and the filled sheets read back.
 
-A seed and what an answer is (its run's name, its index) are hashed; the hashes choose, name and shuffle. No random
-generator is asked, whose stream might differ between versions.
+Answers are drawn for people to rate: stratified, blinded, and the same on any machine. A seed and what an answer is
+(its run's name, its index) are hashed; the hashes choose, name and shuffle. No random generator is asked, whose stream
+might differ between versions. Ratings come back as filled sheets with their key, as tables of one's own, or as the
+verdicts of another run's judge.
 """
 
 from __future__ import annotations
@@ -20,11 +22,9 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_text, write_json
 from medqbench_vlmeval.predictions.files import read_json, read_jsonl
 from medqbench_vlmeval.predictions.xlsx import read_xlsx
-from medqbench_vlmeval.runs.result import JudgedRow, JudgedRun, is_verdicts, read_run, read_runs
+from medqbench_vlmeval.runs.files import JudgedFile, is_samples, read_judged
 from medqbench_vlmeval.scoring.agreement import MARKS
-
-# Reading ratings back: filled rating sheets with their key, tables of one's own, or another run's verdicts.
-
+from medqbench_vlmeval.types import SampleRow
 
 RATING_ID = "rating id"
 KEY_ENDING = "_key.json"
@@ -98,20 +98,40 @@ def _rating_files_names(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
-    if is_verdicts(path):
-        run = read_run(path)
-        for judged in run.rows.values():
-            yield Rating(
-                f"{path}, index '{judged.index[:60]}'",
-                f"{run.judge or name} ({run.protocol})" if run.protocol else run.judge or name,
-                judged.index,
-                judged.scores,
-                model=run.model,
-                answer_sha256=judged.answer_sha256,
-                reference_sha256=judged.reference_sha256,
-                by_judge=True,
-            )
-        return
+    yield from _verdicts(path, name) if is_samples(path) else _filled_in(path, name, key)
+
+
+def _verdicts(path: Path, name: str) -> Iterator[Rating]:
+    """The verdicts of another run's judge as ratings."""
+    (judged,) = read_judged([path])
+    rater = judged.judge.name if judged.judge else name
+    if judged.result is not None:
+        rater = f"{rater} ({judged.result.settings.protocol.name})"
+    for row in judged.rows.values():
+        yield Rating(
+            f"{path}, index '{row.sample.index[:60]}'",
+            rater,
+            row.sample.index,
+            {dimension: row.score_on(dimension) for dimension in DIMENSIONS},
+            model=judged.model,
+            answer_sha256=answer_sha256(row),
+            reference_sha256=reference_sha256(row),
+            by_judge=True,
+        )
+
+
+def answer_sha256(row: SampleRow) -> str:
+    """The hash that tells the answer that was rated from another."""
+    return sha256_text(row.prediction.text)
+
+
+def reference_sha256(row: SampleRow) -> str:
+    """The hash that tells the reference that was rated against from another."""
+    return sha256_text(row.sample.description or "")
+
+
+def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
+    """The ratings of a filled sheet or a table of one's own."""
     header, *body = _table(path)
     columns: dict[str, int] = {}
     for position, cell in enumerate(header):
@@ -129,7 +149,7 @@ def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
     # A spreadsheet counts its rows with the header.
     numbered = list(enumerate(body, start=1 if path.suffix.lower() in (".json", ".jsonl") else 2))
     # People write notes below their ratings: only a row with ratings must be of the sheet.
-    rated_rows = [(number, row) for number, row in numbered if any(_cell(row, one) for one in dimensions.values())]
+    rated_rows = [(number, row) for number, row in numbered if any(_cell(row, at) for at in dimensions.values())]
     ids = {label: number for number, row in rated_rows if (label := _cell(row, at))}
     entries = None if rated is None else _key_for(path, key, ids)
     for number, row in numbered:
@@ -237,7 +257,7 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
     unknown: list[str] = []
     for candidate in candidates:
         entries = _entries(candidate, must=len(candidates) == 1)
-        unknown = [one for one in ids if one not in entries]
+        unknown = [rating_id for rating_id in ids if rating_id not in entries]
         if not unknown:
             return entries
     if len(candidates) != 1:
@@ -253,11 +273,11 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
 
 def _entries(path: Path, must: bool) -> Mapping[str, Mapping[str, Any]]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        entries = found.get("ratings") if isinstance(found, dict) else None
+        content = json.loads(path.read_text(encoding="utf-8"))
+        entries = content.get("ratings") if isinstance(content, dict) else None
     except (OSError, ValueError, RecursionError):
         entries = None
-    if isinstance(entries, dict) and all(isinstance(one, dict) and "index" in one for one in entries.values()):
+    if isinstance(entries, dict) and all(isinstance(entry, dict) and "index" in entry for entry in entries.values()):
         return entries
     if must:
         raise BadInput(f"{path} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'.")
@@ -271,7 +291,7 @@ _NO_MODALITY = "unknown"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RatingDraw:
     """What was drawn: ``n`` answers of ``n_eligible``; ``n_too_long`` were left out because no cell holds them,
     ``n_not_judged`` because the judge gave them no score. ``strata`` counts the drawn ones by task, modality, run."""
 
@@ -284,7 +304,23 @@ class Drawn:
     strata: Mapping[Stratum, int]
 
 
-def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> Drawn:
+@dataclass(frozen=True)
+class _Candidate:
+    """A judged answer that may be drawn, with its run's name."""
+
+    run: str
+    row: SampleRow
+
+    @property
+    def stratum(self) -> Stratum:
+        return self.row.sample.task.value, self.row.sample.modality or _NO_MODALITY, self.run
+
+    def hashed(self, seed: int, purpose: str) -> str:
+        """A number that looks random and is the same everywhere."""
+        return sha256_text("\0".join((str(seed), purpose, self.run, self.row.sample.index, answer_sha256(self.row))))
+
+
+def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> RatingDraw:
     """Write an empty rating sheet and, beside it, the key that says whose answers are on it.
 
     Answers are drawn in proportion to task x modality x run (largest remainder), shuffled, and stand under ids that
@@ -310,24 +346,26 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
     for path in (out, key):
         if path.exists():
             raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
-    runs = read_runs(verdicts)
-    names = _names(runs)
-    judged = [(name, row) for name, run in names.items() for row in run.rows.values() if row.is_scored]
-    eligible = [(name, row) for name, row in judged if fits_cell(row.answer) and fits_cell(row.reference)]
+    files = _by_name(read_judged(verdicts))
+    rows = [_Candidate(name, row) for name, file in files.items() for row in file.rows.values()]
+    judged = [one for one in rows if any(one.row.score_on(dimension) is not None for dimension in DIMENSIONS)]
+    eligible = [
+        one for one in judged if fits_cell(one.row.prediction.text) and fits_cell(one.row.sample.description or "")
+    ]
     if not eligible:
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
-    chosen = draw(eligible, n, seed)
-    ids = _ids(chosen, seed)
+    drawn = _draw(eligible, n, seed)
+    by_id = _under_ids(drawn, seed)
     entries = {
         rating_id: {
-            "run": names[name].stem,
-            "model": names[name].model,
-            "task": row.task.value,
-            "index": row.index,
-            "answer_sha256": row.answer_sha256,
-            "reference_sha256": row.reference_sha256,
+            "run": one.run,
+            "model": files[one.run].model,
+            "task": one.row.sample.task.value,
+            "index": one.row.sample.index,
+            "answer_sha256": answer_sha256(one.row),
+            "reference_sha256": reference_sha256(one.row),
         }
-        for rating_id, (name, row) in ids.items()
+        for rating_id, one in by_id.items()
     }
     try:
         # Without its key a sheet is worth nothing, so the key is written first.
@@ -335,29 +373,26 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
     except OSError as error:
         raise RunFailed(f"{key} cannot be written ({error.strerror or error}); choose another --out.") from error
     try:
-        rows = [RatingRow(rating_id, row.task, row.reference, row.answer) for rating_id, (_, row) in ids.items()]
-        write_rating_sheet(out, rows, RATING_ID)
+        sheet_rows = [
+            RatingRow(rating_id, one.row.sample.task, one.row.sample.description or "", one.row.prediction.text)
+            for rating_id, one in by_id.items()
+        ]
+        write_rating_sheet(out, sheet_rows, RATING_ID)
     except RunFailed:
         key.unlink(missing_ok=True)
         raise
-    return Drawn(
-        out,
-        key,
-        len(entries),
-        len(eligible),
-        len(judged) - len(eligible),
-        sum(len(run.rows) for run in runs) - len(judged),
-        Counter(_stratum(name, row) for name, row in chosen),
-    )
+    n_too_long, n_not_judged = len(judged) - len(eligible), len(rows) - len(judged)
+    strata = Counter(one.stratum for one in drawn)
+    return RatingDraw(out, key, len(entries), len(eligible), n_too_long, n_not_judged, strata)
 
 
-def draw(rows: Sequence[tuple[str, JudgedRow]], n: int, seed: int) -> list[tuple[str, JudgedRow]]:
-    """At most ``n`` of the rows (a run's name and a row of it), in proportion to their strata."""
-    strata: dict[Stratum, list[tuple[str, JudgedRow]]] = {}
-    for name, row in sorted(rows, key=lambda one: _hash(seed, "draw", *_identity(*one))):
-        strata.setdefault(_stratum(name, row), []).append((name, row))
-    wanted = shares({stratum: len(found) for stratum, found in strata.items()}, n)
-    return [one for stratum in sorted(strata) for one in strata[stratum][: wanted[stratum]]]
+def _draw(candidates: Sequence[_Candidate], n: int, seed: int) -> list[_Candidate]:
+    """At most ``n`` candidates, in proportion to their strata."""
+    strata: dict[Stratum, list[_Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda one: one.hashed(seed, "draw")):
+        strata.setdefault(candidate.stratum, []).append(candidate)
+    places = shares({stratum: len(of_stratum) for stratum, of_stratum in strata.items()}, n)
+    return [candidate for stratum in sorted(strata) for candidate in strata[stratum][: places[stratum]]]
 
 
 def shares(sizes: Mapping[Stratum, int], n: int) -> dict[Stratum, int]:
@@ -367,45 +402,33 @@ def shares(sizes: Mapping[Stratum, int], n: int) -> dict[Stratum, int]:
     """
     total = sum(sizes.values())
     n = min(n, total)
-    found = {stratum: n * size // total for stratum, size in sizes.items()}
-    left = n - sum(found.values())
+    places = {stratum: n * size // total for stratum, size in sizes.items()}
+    left = n - sum(places.values())
     by_remainder = sorted(sizes, key=lambda stratum: (-(n * sizes[stratum] % total), -sizes[stratum], stratum))
     for stratum in by_remainder[:left]:
-        found[stratum] += 1
-    return found
+        places[stratum] += 1
+    return places
 
 
-def _names(runs: Sequence[JudgedRun]) -> dict[str, JudgedRun]:
-    """Runs by name: their stem. Two runs of one stem would share a place in the key."""
-    names: dict[str, JudgedRun] = {}
-    for run in runs:
-        if run.stem in names:
+def _by_name(files: Sequence[JudgedFile]) -> dict[str, JudgedFile]:
+    """Files by their stem. Two of one stem would share a place in the key."""
+    names: dict[str, JudgedFile] = {}
+    for file in files:
+        if file.stem in names:
             raise BadInput(
-                f"{names[run.stem].path} and {run.path} have the same name; draw from one of them, or rename one."
+                f"{names[file.stem].path} and {file.path} have the same name; draw from one of them, or rename one."
             )
-        names[run.stem] = run
+        names[file.stem] = file
     return names
 
 
-def _ids(chosen: Sequence[tuple[str, JudgedRow]], seed: int) -> dict[str, tuple[str, JudgedRow]]:
+def _under_ids(drawn: Sequence[_Candidate], seed: int) -> dict[str, _Candidate]:
     """The drawn answers by id, shuffled: in the order of their ids."""
-    found: dict[str, tuple[str, JudgedRow]] = {}
-    for one in chosen:
-        digest = _hash(seed, "id", *_identity(*one))
+    by_id: dict[str, _Candidate] = {}
+    for candidate in drawn:
+        digest = candidate.hashed(seed, "id")
         length = _ID_LENGTH
-        while f"R-{digest[:length]}" in found:
+        while f"R-{digest[:length]}" in by_id:
             length += 1
-        found[f"R-{digest[:length]}"] = one
-    return dict(sorted(found.items()))
-
-
-def _identity(name: str, row: JudgedRow) -> tuple[str, str, str]:
-    return name, row.index, row.answer_sha256
-
-
-def _stratum(name: str, row: JudgedRow) -> Stratum:
-    return row.task.value, row.modality or _NO_MODALITY, name
-
-
-def _hash(seed: int, *parts: str) -> str:
-    return sha256_text("\0".join((str(seed), *parts)))
+        by_id[f"R-{digest[:length]}"] = candidate
+    return dict(sorted(by_id.items()))

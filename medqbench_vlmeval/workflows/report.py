@@ -16,8 +16,7 @@ from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many
-from medqbench_vlmeval.runs.files import headline, load_runs, result_paths
-from medqbench_vlmeval.runs.result import REPORT_ENDING
+from medqbench_vlmeval.runs.files import REPORT_ENDING, headline, read_runs, result_paths
 from medqbench_vlmeval.runs.schema import findings_to_json, result_to_json, row_to_json
 from medqbench_vlmeval.types import Run
 
@@ -83,7 +82,7 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
         BadInput: a place holds no whole scored run, or a file would replace one of another run or program.
         RunFailed: a file cannot be written.
     """
-    runs = load_runs(places)
+    runs = read_runs(places)
     paths: list[Path] = []
     for run in runs:
         path = out / run.paths.report.name

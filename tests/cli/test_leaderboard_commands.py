@@ -135,7 +135,7 @@ def test_nothing_is_written_where_one_file_cannot_be(capsys: Capture, work: Path
     hollow = tmp_path / "hollow_score.json"
     hollow.write_text('{"task": "perception", "model": "M"}', encoding="utf-8")
     code, _, err = run(capsys, "leaderboard", "add", hollow, "--board", tmp_path / "board")
-    assert (code, "hollow_score.json is no whole result of medqbench" in err) == (2, True)
+    assert (code, "hollow_score.json: '" in err and "edited by hand" in err) == (2, True)
     (work / "half_samples.jsonl").write_text("{}\n", encoding="utf-8")
     for command in (["add", work, "--board", tmp_path / "board"], ["export", work, "--openvlm", file]):
         code, _, err = run(capsys, "leaderboard", *command)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openpyxl import load_workbook
 
-from medqbench_vlmeval.benchmark import DIMENSIONS
-from medqbench_vlmeval.files import write_json, write_jsonl
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.runs.files import result_paths
+from medqbench_vlmeval.types import Protocol
+from tests.make import judged, make_run, write
 
 Scores = Sequence[float | None]
 
@@ -45,12 +48,23 @@ def write_run(
     folder: Path, rows: Iterable[Mapping[str, Any]], model: str = "Model-X", judge: str = "judge-1", stem: str = ""
 ) -> Path:
     """A run's ``_samples.jsonl`` and the ``_score.json`` beside it."""
+    answered = [
+        judged(
+            row["index"],
+            [row["verdicts"][name]["score"] for name in DIMENSIONS] if row["verdicts"] else None,
+            Task(row["task"]),
+            text=row["prediction"],
+            judge=judge,
+            unscored=row["unscored"],
+            modality=row["modality"],
+            description=row["description"],
+        )
+        for row in rows
+    ]
+    protocol = Protocol("rubric", "1", "11" * 32, 1)
+    run = make_run(answered, model=model, dataset="MedQBench_Reasoning", judge=judge, settings={"protocol": protocol})
     stem = stem or f"{model}_MedQBench_Reasoning"
-    path = folder / f"{stem}_samples.jsonl"
-    write_jsonl(path, rows)
-    settings = {"judge": {"name": judge}, "protocol": {"name": "rubric"}}
-    write_json(folder / f"{stem}_score.json", {"model": model, "dataset": "MedQBench_Reasoning", "settings": settings})
-    return path
+    return write(replace(run, paths=result_paths(Path(stem), folder, stem))).paths.samples
 
 
 def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], delimiter: str = ",") -> Path:

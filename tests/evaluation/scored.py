@@ -58,11 +58,17 @@ def write_scored(
     """Write a run's two files and return its score's path; ``rows`` may be of both reasoning tasks."""
     run = make_run([_answered(row) for row in rows], folder, model=model, dataset=dataset)
     score = json.loads(run.paths.score.read_text(encoding="utf-8"))
-    for name, value in settings.items():
-        known = score["settings"].get(name)
-        score["settings"][name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    _merge(score["settings"], settings)
     write_json(run.paths.score, score)
     return run.paths.score
+
+
+def _merge(known: dict[str, Any], changes: dict[str, Any]) -> None:
+    for name, value in changes.items():
+        if isinstance(known.get(name), dict) and isinstance(value, dict):
+            _merge(known[name], value)
+        else:
+            known[name] = value
 
 
 def _answered(row: Row) -> Answered:

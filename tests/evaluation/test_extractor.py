@@ -208,8 +208,8 @@ def test_earlier_files_of_any_shape_stop_nothing(path, earlier, again):
     with JudgeServer(reply) as server:
         evaluate(request_for(path, server if again else None))
     assert rows_of(path.parent / "m_d_samples.jsonl")["1"]["extracted"] == "A"
-    kept = {"n_read": 2}.items() <= earlier.get("extractor", {}).items() or earlier.get("n_scored") == "all"
-    assert (path.parent / "previous").exists() == kept
+    # What cannot be read may have been paid for.
+    assert (path.parent / "previous").exists()
 
 
 def test_judged_replies_are_not_written_over_by_multiple_choice_ones(tmp_path):

@@ -236,7 +236,7 @@ def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
     (row,) = [one for one in pair.disagreements if one["dimension"] == "preciseness"]
     assert (row["judge"], row["rated"], row["ratings"]) == (2, 1.0, {"a": 2.0, "b": 0.0})
     assert row["index"] == entries[wrong]["index"]
-    assert row["judge_said"] == "I see. Score: 2"
+    assert row["judge_said"] == "Score: 2"
 
 
 def test_the_median_of_two_raters_may_lie_between_marks(tmp_path: Path) -> None:
@@ -427,8 +427,8 @@ def test_verdicts_that_are_none(tmp_path: Path) -> None:
     for text, words in (
         (json.dumps({"index": "1", "task": "perception", "extracted": "A"}), "multiple-choice run"),
         ('{"index": "1", "pred', r"line 1: not a whole JSON object"),
-        (json.dumps({"index": "1", "prediction": "x"}), "no 'index' and 'verdicts'"),
-        ("\n".join([json.dumps(judged_row("1"))] * 2), "index '1' stands twice"),
+        (json.dumps({"index": "1", "task": "comparative", "prediction": "x"}), "no sample of a judged run"),
+        (write_run(tmp_path / "x", [judged_row("1")]).read_text(encoding="utf-8") * 2, "index '1' stands twice"),
         (json.dumps(judged_row("1", (7, 1, 1, 1))), "the verdict 7 on completeness is not between 0 and 2"),
         ("", "is empty"),
     ):

@@ -238,7 +238,7 @@ def test_its_result_is_refused_by_the_board(tmp_path, capsys):
     found = compared(tmp_path, first, write(tmp_path, "m", f"{PERCEPTION}_robustness", right))
     code, _, err = run(capsys, "leaderboard", "add", found.paths.numbers, "--board", tmp_path / "board")
     assert code == 2
-    assert "is not a '_score.json'" in err or "not a result" in err
+    assert "is not a '_score.json'" in err or "no result" in err
     code, _, err = run(capsys, "leaderboard", "add", tmp_path / "out", "--board", tmp_path / "board")
     assert code == 2
     assert not (tmp_path / "board").exists()

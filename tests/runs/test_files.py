@@ -1,0 +1,252 @@
+"""Reading scored runs back, and saying in one sentence what is wrong with a file."""
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.runs.files import find_runs, read_runs, same_index, scored_runs, write_run
+from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run
+
+NAME = "Model-X_MedQBench_Perception_mini"
+
+
+@pytest.fixture
+def score(tmp_path):
+    return make_run([choice("1", True), choice("2", False)], tmp_path).paths.score
+
+
+def named(score, ending):
+    return score.with_name(score.name.replace("_score.json", ending))
+
+
+def test_what_is_written_is_read(tmp_path):
+    for make in (perception_run, reasoning_run, combined_run):
+        run = make(tmp_path)
+        (read,) = read_runs([run.paths.score])
+        assert read.result == run.result
+        assert [row.sample for row in read.rows] == [row.sample for row in run.rows]
+        assert [row.prediction for row in read.rows] == [row.prediction for row in run.rows]
+        assert [(row.correct, row.score) for row in read.rows] == [(row.correct, row.score) for row in run.rows]
+        write_run(read)
+        assert read_runs([run.paths.score]) == [read]
+
+
+@pytest.mark.parametrize("ending", ["_score.json", "_samples.jsonl", "_report.xlsx", ".xlsx", ".tsv", ""])
+def test_whatever_is_named_gives_the_run(score, ending):
+    place = named(score, ending) if ending else score.parent
+    if ending:
+        place.touch()
+    (run,) = read_runs([place])
+    assert (run.result.model, run.result.task, list(run.result.parts)) == (
+        "Model-X",
+        Task.PERCEPTION,
+        [Task.PERCEPTION],
+    )
+    assert [row.sample.index for row in run.rows] == ["1", "2"]
+    assert run.paths.samples == named(score, "_samples.jsonl")
+
+
+def test_a_folder_with_several_runs_and_a_combined_one(score):
+    make_run(
+        [judged("NoReference:07"), judged("Comparative:a", (0, 1, 2, None), Task.COMPARATIVE)],
+        score.parent,
+        dataset="MedQBench_Reasoning",
+    )
+    perception, combined = read_runs([score.parent])
+    assert (perception.result.task, combined.result.task) == (Task.PERCEPTION, Task.REASONING)
+    assert [(row.sample.task, same_index(row)) for row in combined.rows] == [
+        (Task.NO_REFERENCE, "7"),
+        (Task.COMPARATIVE, "a"),
+    ]
+    assert combined.result["comparative"].measures["Preciseness"].value == 1
+
+
+def test_half_a_character_is_replaced(score):
+    path = named(score, "_samples.jsonl")
+    text = path.read_text(encoding="utf-8").replace("The answer is A.", "\\ud83d and \\ud83d\\ude00")
+    path.write_text(text, encoding="utf-8")
+    assert read_runs([score])[0].rows[0].prediction.text == "\ufffd and \U0001f600"
+
+
+def broken(score, change):
+    """Apply a change to the lines of the samples."""
+    path = named(score, "_samples.jsonl")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_text("\n".join(change(lines)) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a, b: ["", a, b[:40]], "line 3: not a whole JSON object"),
+        (lambda a, b: [a, "[]"], "line 2: not a whole JSON object"),
+        (lambda a, b: [a], r"are not of one evaluation \(1 perception samples stand in the one and 2"),
+        (
+            lambda a, b: [a, b.replace('"correct": false', '"correct": true')],
+            r"2 answers are right in the one and 1 in",
+        ),
+        (lambda a, b: [a, b, a], r"the index '1' stands twice \(lines 1 and 3\)"),
+        (lambda a, b: [a, b.replace('"2"', '"1.0"', 1)], "stands twice"),
+        (
+            lambda a, b: [a, b.replace('"perception"', '"comparative", "verdicts": {}', 1)],
+            "line 2: the task is 'comparative' and the score's is perception",
+        ),
+        (lambda a, b: [a, b.replace('"perception"', '"chess"', 1)], "line 2: 'chess' is no task"),
+        (lambda a, b: [a.replace('"correct": true', '"correct": 1'), b], "line 1: 'correct' is not true or false"),
+        (lambda a, b: [a.replace('"index": "1"', '"index": null'), b], "line 1: no 'index'"),
+        (lambda a, b: [a.replace('"A": "Noise"', '"A": null'), b], r"line 1: 'sample\.options\.A' is None.*edited by"),
+    ],
+)
+def test_samples_that_cannot_be(score, change, words):
+    broken(score, lambda lines: change(*lines))
+    with pytest.raises(BadInput, match=words):
+        read_runs([score])
+
+
+def test_verdicts_that_cannot_be(tmp_path):
+    score = make_run([judged("1"), judged("2", (1, 1, 1, 1))], tmp_path).paths.score
+    broken(score, lambda lines: [lines[0].replace('"score": 2', '"score": 3', 1), lines[1]])
+    with pytest.raises(BadInput, match="line 1: the verdict 3 on completeness is not between 0 and 2"):
+        read_runs([score])
+    broken(score, lambda lines: [lines[0].replace('"score": 3', '"score": 1', 1), lines[1]])
+    with pytest.raises(BadInput, match=r"Completeness is 1\.000 in the one and 1\.500 in the other"):
+        read_runs([score])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"task": "perc', "not a whole JSON object"),
+        ("[1]", "not a whole JSON object"),
+        ("\x00\xff", "not a whole JSON object"),
+        ('{"task": "chess"}', "no result of medqbench"),
+        ('{"task": ["perception"]}', "no result of medqbench"),
+        ('{"task": "reasoning", "NoReference": 3}', "no whole object under 'NoReference'"),
+        ('{"task": "perception"}', "is missing; the file was edited by hand"),
+    ],
+)
+def test_scores_that_cannot_be(score, text, words):
+    score.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BadInput, match=words):
+        read_runs([score])
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "1" + "0" * 400])
+def test_numbers_that_no_table_can_hold_are_refused(score, number):
+    score.write_text(score.read_text(encoding="utf-8").replace('"n_missing": 0', f'"n_missing": {number}'))
+    with pytest.raises(BadInput, match=r"n_missing' is None.*the file was edited by hand"):
+        read_runs([score])
+
+
+def test_half_written_and_absent_runs(score, tmp_path):
+    samples = named(score, "_samples.jsonl")
+    with pytest.raises(BadInput, match="named twice"):
+        read_runs([score, samples])
+    for place in (tmp_path / "nowhere", tmp_path / "m_score.json"):
+        with pytest.raises(BadInput, match=f"{place.name} does not exist"):
+            read_runs([place])
+    content = samples.read_bytes()
+    samples.unlink()
+    with pytest.raises(BadInput, match=f"without '{NAME}_samples.jsonl'"):
+        read_runs([score.parent])
+    samples.write_bytes(content)
+    score.unlink()
+    for place in (score.parent, samples):
+        with pytest.raises(BadInput, match=f"'{NAME}_score.json' is not in"):
+            read_runs([place])
+    predictions = tmp_path / "other.xlsx"
+    predictions.touch()
+    with pytest.raises(BadInput, match=r"other.xlsx has no results beside it \('other_score.json'\); score it first"):
+        read_runs([predictions])
+
+
+def test_a_folder_without_runs_says_where_they_are(tmp_path):
+    with pytest.raises(BadInput, match=r"holds no scored run.*Score a run first"):
+        read_runs([tmp_path])
+    for name in "ba":
+        perception_run(tmp_path / name)
+    with pytest.raises(BadInput, match="runs are in: a, b"):
+        read_runs([tmp_path])
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "~no_such_user/run"])
+def test_a_name_that_cannot_be_looked_up(tmp_path, name):
+    with pytest.raises(BadInput, match="cannot be read"):
+        find_runs(tmp_path / name if name.startswith("a") else Path(name))
+
+
+def test_score_files_of_other_programs_in_the_folder_are_passed_over(score):
+    (score.parent / "Model-X_MMVet_score.json").write_text('{"ocr": [41.5]}', encoding="utf-8")
+    (score.parent / "Model-X_List_score.json").write_text("[1]", encoding="utf-8")
+    assert [run.paths.score for run in read_runs([score.parent])] == [score]
+    (score.parent / "Model-X_Cut_score.json").write_text('{"task": "perc', encoding="utf-8")
+    with pytest.raises(BadInput, match=r"without 'Model-X_Cut_samples\.jsonl'"):
+        read_runs([score.parent])
+
+
+def test_an_index_of_any_length_and_kind(tmp_path):
+    score = make_run([choice("9" * 5000), choice("x" * 70_000), choice("3")], tmp_path).paths.score
+    broken(score, lambda lines: [*lines[:2], lines[2].replace('"index": "3"', '"index": 3')])
+    assert [row.sample.index for row in read_runs([score])[0].rows] == ["9" * 5000, "x" * 70_000, "3"]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    run = perception_run(tmp_path_factory.mktemp("whole"))
+    rows = [json.loads(line) for line in run.paths.samples.read_text(encoding="utf-8").splitlines()]
+    return json.loads(run.paths.score.read_text(encoding="utf-8")), rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_lies_in_the_files_is_read_or_refused(whole, data):
+    score, rows = whole
+    changed = {**score, data.draw(st.sampled_from(sorted(score))): data.draw(VALUES)}
+    row = {**rows[0], data.draw(st.sampled_from(sorted(rows[0]))): data.draw(VALUES)}
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "m_score.json"
+        path.write_text(json.dumps(changed), encoding="utf-8")
+        path.with_name("m_samples.jsonl").write_text("\n".join(map(json.dumps, [row, *rows[1:]])), encoding="utf-8")
+        try:
+            (run,) = read_runs([path])
+        except BadInput as error:
+            assert name in str(error)
+        else:
+            assert len(run.rows) == run.result["perception"].n
+
+
+def test_the_scores_of_a_folder_or_of_those_below_it(tmp_path):
+    runs = [perception_run(tmp_path / "work" / model, model=model) for model in "ab"]
+    perception_run(tmp_path / "work" / "a" / "previous", model="old")
+    (tmp_path / "work" / "a" / "link_score.json").symlink_to(runs[0].paths.score)
+    assert [score.result.model for score in scored_runs(tmp_path / "work")] == ["a", "b"]
+    assert [score.path for score in scored_runs(runs[1].paths.score.parent)] == [runs[1].paths.score]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(BadInput, match=r"There is no \*_score.json in"):
+        scored_runs(tmp_path / "none")
+    runs[1].paths.score.unlink()
+    with pytest.raises(BadInput, match="is half of a run"):
+        scored_runs(tmp_path / "work")
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_failed_run(tmp_path):
+    (tmp_path / "file").touch()
+    run = perception_run()
+    folder = tmp_path / "file" / "x"
+    paths = replace(run.paths, score=folder / "a_score.json", samples=folder / "a_samples.jsonl")
+    with pytest.raises(RunFailed, match="Results cannot be written to"):
+        write_run(replace(run, paths=paths))
