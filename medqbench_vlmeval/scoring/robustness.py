@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from medqbench_vlmeval.answers.conclusion import SAME, steps_apart
-from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
+from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
 from medqbench_vlmeval.scoring.intervals import (
     FEW,
-    LEVEL,
     METHOD,
     NO_WIDTH,
     WILSON,
@@ -27,20 +26,32 @@ from medqbench_vlmeval.scoring.intervals import (
     shared_images,
     totals_by_cluster,
     wilson,
-    wilson_percent,
 )
 from medqbench_vlmeval.scoring.summary import is_right, positions_by
-from medqbench_vlmeval.types import Sample
+from medqbench_vlmeval.types import Cell, Sample
 
-# What a model gave as its answers to one question, or to one pair of images, asked in two orders.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
+    Array = NDArray[np.float64]
 
+FIRST, SECOND = "first", "second"
 CONSISTENT = "consistent"
 POSITION = {1: "first_place_twice", 2: "second_place_twice"}
 SAME_TWICE = "same_twice"
 SAME_ONCE = "same_once"
 UNREAD = "unread"
 PREFERENCES = (CONSISTENT, POSITION[1], POSITION[2], SAME_TWICE, SAME_ONCE, UNREAD)
+INTERVAL_METHOD = f"{WILSON}; debiased and difference: {METHOD} (no spread: {WILSON} and none)"
+
+Preference = int | str | None
+"""The place that is preferred, 1 or 2, 'same', or None where none can be read."""
+Hits = Sequence[tuple[bool, bool]]
+
+_PERCENT = 100.0
+_CHOICE_AXES = ("question_type", "modality")
+_PREFERENCE_AXES = ("difficulty", "modality")
 
 
 @dataclass(frozen=True)
@@ -89,15 +100,14 @@ class ChoicePair:
 class PreferencePair:
     """A pair compared twice, the images swapped the second time.
 
-    ``first`` and ``second`` are the places that each answer prefers, 1 or 2, 'same', or None where none can be read;
-    ``reference`` is what the reference text prefers in the first pass's order. ``replied`` is False where one of the
-    replies is not the model's own (its inference failed).
+    ``first`` and ``second`` are what each answer prefers, ``reference`` what the reference text prefers in the first
+    pass's order. ``replied`` is False where one of the replies is not the model's own (its inference failed).
     """
 
     sample: Sample
-    first: int | str | None
-    second: int | str | None
-    reference: int | str | None
+    first: Preference
+    second: Preference
+    reference: Preference
     replied: bool = True
 
     @property
@@ -117,225 +127,220 @@ class PreferencePair:
         return _quality(self.first, self.reference), _quality(self.second, turned(self.reference))
 
 
-def turned(preference: int | str | None) -> int | str | None:
+def turned(preference: Preference) -> Preference:
     """A preference among the same two images, swapped."""
     return 3 - preference if isinstance(preference, int) else preference
 
 
-def _quality(stated: int | str | None, reference: int | str | None) -> int:
-    return 0 if stated is None else 2 - steps_apart(Task.COMPARATIVE, stated, reference)
+def _quality(stated: Preference, reference: Preference) -> int:
+    return 0 if stated is None else MAX_VERDICT - steps_apart(Task.COMPARATIVE, stated, reference)
 
 
-FIRST, SECOND = "first", "second"
-_PERCENT, _POINTS = 100.0, 2.0
-_AXES = {
-    Task.PERCEPTION: ("question_type", "modality"),
-    Task.COMPARATIVE: ("difficulty", "modality"),
-}
+@dataclass(frozen=True)
+class PassGroup:
+    """The two passes over some samples.
 
-
-def score_choices(pairs: Sequence[ChoicePair]) -> dict[str, Any]:
-    """Robustness of multiple-choice answers.
-
-    Shares are objects with ``percent`` (0-100), its Wilson interval ``low`` and ``high``, ``count`` and ``n``; ``few``
-    marks an ``n`` below ten. A question without an answer counts as wrong and as inconsistent.
-
-    Args:
-        pairs: one or more.
-
-    Returns:
-        ``n``; ``first`` and ``second``, the accuracy of each pass; ``debiased``, the mean over the two, and
-        ``difference``, the second less the first in points, both with the interval of a bootstrap over samples that
-        share an image; ``right_in_both``; ``consistency``, the same option text twice; ``n_unanswered`` by pass and in
-        ``either``; ``n_right`` in the first alone, the second alone and neither; ``consistency_of_chance`` in percent:
-        each answer drawn anew (a model that goes by the place alone has 0); ``groups`` with these by axis; ``letters``:
-        how often each was chosen, how often it was right, and the accuracy where it was right.
+    ``first`` and ``second`` are each pass's accuracy in percent, of comparisons the mean quality accuracy (0-2) over
+    the pairs whose reference states a preference. ``debiased`` is the mean over the two and ``difference`` the second
+    less the first, both with the interval of a bootstrap over samples that share an image. ``right_in_both`` is a
+    share in percent. Of choices, ``consistency`` is the share of the same option text twice, ``n_unanswered`` counts
+    by pass and in ``either``, and ``n_right`` counts the questions that the first pass alone, the second alone and
+    neither has right. Of comparisons, ``preferences`` has a share for each of ``PREFERENCES``.
     """
-    samples = [pair.sample for pair in pairs]
+
+    n: int
+    first: Cell
+    second: Cell
+    debiased: Cell
+    difference: Cell
+    right_in_both: Cell
+    consistency: Cell | None = None
+    n_unanswered: Mapping[str, int] = field(default_factory=dict)
+    n_right: Mapping[str, int] = field(default_factory=dict)
+    preferences: Mapping[str, Cell] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlaceUse:
+    """How often a letter or a place was chosen in each pass, and the accuracy where the right answer stood there.
+
+    Of letters, ``n_offered`` questions have it, and ``n_right`` counts by pass where it was the right one.
+    """
+
+    first: Cell
+    second: Cell
+    right: Cell | None = None
+    n_offered: int | None = None
+    n_right: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """The two passes overall and by axis and group, and how often each place (letter, image) was chosen.
+
+    ``consistency_of_chance`` is in percent, for each answer drawn anew (a model that goes by the place alone has 0).
+    ``clusters`` says in words what the clusters of the intervals are.
+    """
+
+    whole: PassGroup
+    groups: Mapping[str, Mapping[str, PassGroup]]
+    places: Mapping[str, PlaceUse]
+    clusters: str
+    consistency_of_chance: float | None = None
+    n_reference_unread: int = 0
+    n_inference_failed: int = 0
+
+
+def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
+    """Measure the robustness of multiple-choice answers, from one pair or more.
+
+    A question without an answer counts as wrong and as inconsistent.
+    """
+    return Robustness(
+        whole=_choice_group(pairs),
+        groups=_groups(pairs, _CHOICE_AXES, _choice_group),
+        places={letter: use for letter in OPTION_LETTERS if (use := _letter(pairs, letter))},
+        clusters=shared_images([pair.sample for pair in pairs]).words,
+        consistency_of_chance=_PERCENT * math.fsum(1 / len(pair.sample.options) for pair in pairs) / len(pairs),
+    )
+
+
+def score_preferences(pairs: Sequence[PreferencePair]) -> Robustness:
+    """Measure the robustness of comparisons, from the preferences that the answers state; no judge is asked."""
+    places = {name: _stated(pairs, value, right=True) for value, name in ((1, FIRST), (2, SECOND))}
+    return Robustness(
+        whole=_preference_group(pairs),
+        groups=_groups(pairs, _PREFERENCE_AXES, _preference_group),
+        places=places | {name: _stated(pairs, value) for value, name in ((SAME, "same"), (None, UNREAD))},
+        clusters=shared_images([pair.sample for pair in pairs]).words,
+        n_reference_unread=sum(pair.reference is None for pair in pairs),
+        n_inference_failed=sum(not pair.replied for pair in pairs),
+    )
+
+
+_Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
+
+
+def _groups(
+    pairs: Sequence[_Pair], axes: Sequence[str], group: Callable[[Sequence[_Pair]], PassGroup]
+) -> dict[str, dict[str, PassGroup]]:
+    by_axis = {axis: positions_by(axis, [pair.sample for pair in pairs]) for axis in axes}
     return {
-        **_choice_cell(pairs),
-        "consistency_of_chance": _PERCENT * math.fsum(1 / len(pair.sample.options) for pair in pairs) / len(pairs),
-        "intervals": _intervals(samples),
-        "groups": _groups(pairs, samples, Task.PERCEPTION, _choice_cell),
-        "letters": {letter: found for letter in OPTION_LETTERS if (found := _letter(pairs, letter))},
+        axis: {name: group([pairs[at] for at in positions]) for name, positions in by_name.items()}
+        for axis, by_name in by_axis.items()
+        if by_name
     }
 
 
-def score_preferences(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
-    """Robustness of comparisons, from the preferences that the answers state; no judge is asked.
-
-    Returns:
-        ``n``; ``preferences``, a share (see :func:`score_choices`) for each of ``PREFERENCES``: the same image both
-        times, the first or the second place both times, 'same' twice or once, unread at least once;
-        ``quality_accuracy`` with ``first``, ``second``, ``debiased`` (means of 0 or 2) and ``difference`` (second less
-        first), over the pairs whose reference states a preference; ``right_in_both``; ``n_reference_unread`` and
-        ``n_inference_failed``; ``places``: how often each was preferred in each pass, and the share of right answers
-        where the better image stood there; ``groups`` by axis.
-    """
-    samples = [pair.sample for pair in pairs]
-    return {
-        **_preference_cell(pairs),
-        "n_reference_unread": sum(pair.reference is None for pair in pairs),
-        "n_inference_failed": sum(not pair.replied for pair in pairs),
-        "intervals": _intervals(samples),
-        "groups": _groups(pairs, samples, Task.COMPARATIVE, _preference_cell),
-        "places": {name: _place(pairs, place) for place, name in ((1, FIRST), (2, SECOND))}
-        | {name: _stated(pairs, value) for value, name in ((SAME, "same"), (None, UNREAD))},
-    }
-
-
-def _choice_cell(pairs: Sequence[ChoicePair]) -> dict[str, Any]:
-    n = len(pairs)
+def _choice_group(pairs: Sequence[ChoicePair]) -> PassGroup:
     right = [pair.right for pair in pairs]
     counts = Counter(right)
-    firsts, seconds = (sum(one[at] for one in right) for at in (0, 1))
-    debiased, difference = _paired([pair.sample for pair in pairs], right, _PERCENT)
-    return {
-        "n": n,
-        FIRST: _share(firsts, n),
-        SECOND: _share(seconds, n),
-        "debiased": debiased,
-        "difference": difference,
-        "right_in_both": _share(counts[True, True], n),
-        "consistency": _share(sum(pair.consistent for pair in pairs), n),
-        "n_unanswered": {
+    debiased, difference = _both_passes([pair.sample for pair in pairs], right, _PERCENT)
+    return PassGroup(
+        n=len(pairs),
+        first=_share([first for first, _ in right]),
+        second=_share([second for _, second in right]),
+        debiased=debiased,
+        difference=difference,
+        right_in_both=_share([all(hits) for hits in right]),
+        consistency=_share([pair.consistent for pair in pairs]),
+        n_unanswered={
             FIRST: sum(pair.first is None for pair in pairs),
             SECOND: sum(pair.second is None for pair in pairs),
             "either": sum(not pair.answered for pair in pairs),
         },
-        "n_right": {
+        n_right={
             "first_alone": counts[True, False],
             "second_alone": counts[False, True],
             "neither": counts[False, False],
         },
-    }
+    )
 
 
-def _letter(pairs: Sequence[ChoicePair], letter: str) -> dict[str, Any] | None:
+def _letter(pairs: Sequence[ChoicePair], letter: str) -> PlaceUse | None:
     """One letter in both passes; None where no question has it. It is a question's right one in one pass at most."""
     offered = [pair for pair in pairs if letter in pair.sample.options]
     if not offered:
         return None
     right = [hit for pair in offered for at, hit in zip(pair.right_letters, pair.right, strict=True) if at == letter]
-    chosen = {
-        FIRST: sum(pair.first == letter for pair in offered),
-        SECOND: sum(pair.second == letter for pair in offered),
-    }
-    return {
-        "n_offered": len(offered),
-        "chosen": {which: _share(count, len(offered)) for which, count in chosen.items()},
-        "n_right_option": {
-            which: sum(pair.right_letters[at] == letter for pair in offered) for at, which in enumerate((FIRST, SECOND))
+    return PlaceUse(
+        first=_share([pair.first == letter for pair in offered]),
+        second=_share([pair.second == letter for pair in offered]),
+        right=_share(right),
+        n_offered=len(offered),
+        n_right={
+            name: sum(pair.right_letters[at] == letter for pair in offered) for at, name in enumerate((FIRST, SECOND))
         },
-        "accuracy_where_right": _share(sum(right), len(right)),
-    }
-
-
-def _preference_cell(pairs: Sequence[PreferencePair]) -> dict[str, Any]:
-    kinds = Counter(pair.kind for pair in pairs)
-    scored = [(pair.sample, found) for pair in pairs if (found := pair.scores) is not None]
-    scores = [found for _, found in scored]
-    debiased, difference = _paired([sample for sample, _ in scored], scores, 1.0)
-    return {
-        "n": len(pairs),
-        "preferences": {kind: _share(kinds[kind], len(pairs)) for kind in PREFERENCES},
-        "quality_accuracy": {
-            FIRST: _mean([one for one, _ in scores]),
-            SECOND: _mean([other for _, other in scores]),
-            "debiased": debiased,
-            "difference": difference,
-        },
-        "right_in_both": _share(sum(one == other == _POINTS for one, other in scores), len(scores)),
-    }
-
-
-def _place(pairs: Sequence[PreferencePair], place: int) -> dict[str, Any]:
-    there = [
-        score == _POINTS
-        for pair in pairs
-        if (scores := pair.scores) is not None
-        for better, score in zip((pair.reference, turned(pair.reference)), scores, strict=True)
-        if better == place
-    ]
-    return {**_stated(pairs, place), "right_where_better": _share(sum(there), len(there))}
-
-
-def _stated(pairs: Sequence[PreferencePair], value: int | str | None) -> dict[str, Any]:
-    return {
-        FIRST: _share(sum(pair.first == value for pair in pairs), len(pairs)),
-        SECOND: _share(sum(pair.second == value for pair in pairs), len(pairs)),
-    }
-
-
-def _share(count: int, n: int) -> dict[str, Any]:
-    """A share with its Wilson interval, in percent; all None for none."""
-    low, high = wilson_percent(count, n) or (None, None)
-    return _marked({"percent": _PERCENT * count / n if n else None, "low": low, "high": high, "count": count, "n": n})
-
-
-def _mean(scores: Sequence[int]) -> dict[str, Any]:
-    """A mean of scores that are 0 or 2, which is twice a share."""
-    n, hits = len(scores), sum(score == _POINTS for score in scores)
-    low, high = (_POINTS * end for end in wilson(hits, n)) if n else (None, None)
-    return _marked({"mean": _POINTS * hits / n if n else None, "low": low, "high": high, "n": n})
-
-
-def _paired(
-    samples: Sequence[Sample], scores: Sequence[tuple[float, float]], scale: float
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The mean over both passes and the second's less the first's, with their bootstrap intervals."""
-    n = len(scores)
-    name = "percent" if scale == _PERCENT else "mean"
-    if not n:
-        nothing = {"low": None, "high": None, "n": 0}
-        return _marked({name: None, **nothing}), _marked({"points": None, **nothing})
-    import numpy as np
-
-    terms = np.array([(float(one), float(other), 1.0) for one, other in scores])
-    totals = totals_by_cluster(shared_images(samples).clusters, terms)
-
-    def statistics(sums: Any) -> Any:
-        one, other, count = sums.T
-        return scale * np.stack([(one + other) / 2 / count, (other - one) / count], axis=1)
-
-    of_debiased, of_difference = bootstrap(totals, statistics)
-    debiased, difference = of_debiased or (None, None), of_difference or (None, None)
-    one, other = (math.fsum(pair[at] for pair in scores) for at in (0, 1))
-    top = _PERCENT if scale == _PERCENT else _POINTS
-    mean, points = scale * (one + other) / 2 / n, scale * (other - one) / n
-    # Resamples of what is all alike have no spread, which is not to be shown as certainty.
-    if _has_no_width(of_debiased):
-        # A pair that is right in one order alone is half a hit.
-        hits = (one + other) / 2 * scale / top
-        debiased = (top * wilson(math.floor(hits), n)[0], top * wilson(math.ceil(hits), n)[1])
-    if _has_no_width(of_difference):
-        difference = (None, None)
-    return (
-        _marked({name: mean, "low": debiased[0], "high": debiased[1], "n": n}),
-        _marked({"points": points, "low": difference[0], "high": difference[1], "n": n}),
     )
 
 
-def _has_no_width(interval: Interval | None) -> bool:
-    return interval is None or interval[1] - interval[0] < NO_WIDTH
+def _preference_group(pairs: Sequence[PreferencePair]) -> PassGroup:
+    kinds = [pair.kind for pair in pairs]
+    scored = [(pair.sample, scores) for pair in pairs if (scores := pair.scores) is not None]
+    hits = [(first == MAX_VERDICT, second == MAX_VERDICT) for _, (first, second) in scored]
+    debiased, difference = _both_passes([sample for sample, _ in scored], hits, MAX_VERDICT)
+    return PassGroup(
+        n=len(pairs),
+        first=_share([first for first, _ in hits], MAX_VERDICT),
+        second=_share([second for _, second in hits], MAX_VERDICT),
+        debiased=debiased,
+        difference=difference,
+        right_in_both=_share([all(both) for both in hits]),
+        preferences={name: _share([kind == name for kind in kinds]) for name in PREFERENCES},
+    )
 
 
-def _marked(cell: dict[str, Any]) -> dict[str, Any]:
-    return {**cell, "few": True} if cell["n"] < FEW else cell
+def _stated(pairs: Sequence[PreferencePair], value: Preference, right: bool = False) -> PlaceUse:
+    there = [
+        score == MAX_VERDICT
+        for pair in pairs
+        if (scores := pair.scores) is not None
+        for better, score in zip((pair.reference, turned(pair.reference)), scores, strict=True)
+        if better == value
+    ]
+    return PlaceUse(
+        first=_share([pair.first == value for pair in pairs]),
+        second=_share([pair.second == value for pair in pairs]),
+        right=_share(there) if right else None,
+    )
 
 
-def _groups(pairs: Sequence[Any], samples: Sequence[Sample], task: Task, cell: Callable[..., Any]) -> dict[str, Any]:
-    found = {axis: positions_by(axis, samples) for axis in _AXES[task]}
-    return {
-        axis: {name: cell([pairs[at] for at in positions]) for name, positions in of_axis.items()}
-        for axis, of_axis in found.items()
-        if of_axis
-    }
+def _share(hits: Sequence[bool], top: float = _PERCENT) -> Cell:
+    """A share of ``top`` with its Wilson interval; a mean of scores that are 0 or 2 is a share of 2."""
+    n, count = len(hits), sum(hits)
+    if not n:
+        return Cell(None, n=0, few=True, counts={"count": 0})
+    low, high = (top * end for end in wilson(count, n))
+    return Cell(top * count / n, low, high, n, few=n < FEW, counts={"count": count})
 
 
-def _intervals(samples: Sequence[Sample]) -> dict[str, Any]:
-    return {
-        "level": LEVEL,
-        "method": f"{WILSON}; debiased and difference: {METHOD} (no spread: {WILSON} and none)",
-        "clusters": shared_images(samples).words,
-    }
+def _both_passes(samples: Sequence[Sample], hits: Hits, top: float) -> tuple[Cell, Cell]:
+    """The mean over both passes and the second's less the first's, with their bootstrap intervals."""
+    import numpy as np
+
+    n = len(hits)
+    if not n:
+        return (Cell(None, n=0, few=True),) * 2
+    terms = np.array([(float(first), float(second), 1.0) for first, second in hits])
+    totals = totals_by_cluster(shared_images(samples).clusters, terms)
+
+    def statistics(sums: Array) -> Array:
+        first, second, count = sums.T
+        return np.stack([top * ((first + second) / 2 / count), top * ((second - first) / count)], axis=1)
+
+    of_debiased, of_difference = map(_with_width, bootstrap(totals, statistics))
+    first, second = (sum(hit[at] for hit in hits) for at in (0, 1))
+    if of_debiased is None:
+        # Resamples of what is all alike have no spread, which is not to be shown as certainty. A pair that is right in
+        # one order alone is half a hit.
+        half_hits = (first + second) / 2
+        of_debiased = top * wilson(math.floor(half_hits), n)[0], top * wilson(math.ceil(half_hits), n)[1]
+    low, high = of_difference or (None, None)
+    return (
+        Cell(top * (first + second) / 2 / n, *of_debiased, n, few=n < FEW),
+        Cell(top * (second - first) / n, low, high, n, few=n < FEW),
+    )
+
+
+def _with_width(interval: Interval | None) -> Interval | None:
+    return None if interval is None or interval[1] - interval[0] < NO_WIDTH else interval

@@ -28,8 +28,21 @@ from medqbench_vlmeval.predictions import PredictionTable, join, read_prediction
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs.files import unwritable
 from medqbench_vlmeval.runs.provenance import CUSTOM, EXTRACTION, name_results
-from medqbench_vlmeval.scoring.robustness import ChoicePair, PreferencePair, score_choices, score_preferences, turned
-from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample, SampleSet
+from medqbench_vlmeval.scoring.intervals import LEVEL
+from medqbench_vlmeval.scoring.robustness import (
+    FIRST,
+    INTERVAL_METHOD,
+    SECOND,
+    ChoicePair,
+    PassGroup,
+    PlaceUse,
+    PreferencePair,
+    score_choices,
+    score_preferences,
+    turned,
+)
+from medqbench_vlmeval.scoring.robustness import Robustness as Scores
+from medqbench_vlmeval.types import Cell, Prediction, PredictionStatus, Sample, SampleSet
 
 # The prediction files of two passes, joined sample by sample.
 
@@ -240,10 +253,73 @@ def _samples(sample_set: SampleSet | None, first: PredictionTable) -> tuple[Task
 def _scored(found: Sequence[Twice]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     if found[0].sample.task is Task.PERCEPTION:
         choices = [_choice(one) for one in found]
-        return score_choices(choices), [_choice_row(*one) for one in zip(found, choices, strict=True)]
+        rows = [_choice_row(*one) for one in zip(found, choices, strict=True)]
+        return _scores_json(score_choices(choices), Task.PERCEPTION), rows
     preferences = [_preference(one) for one in found]
     rows = [_preference_row(*one) for one in zip(found, preferences, strict=True)]
-    return {"read_from": CONCLUSIONS, **score_preferences(preferences)}, rows
+    return {"read_from": CONCLUSIONS, **_scores_json(score_preferences(preferences), Task.COMPARATIVE)}, rows
+
+
+def _scores_json(scores: Scores, task: Task) -> dict[str, Any]:
+    to_json, places = (_choices_json, "letters") if task is Task.PERCEPTION else (_preferences_json, "places")
+    content: dict[str, Any] = {
+        **to_json(scores.whole),
+        "intervals": {"level": LEVEL, "method": INTERVAL_METHOD, "clusters": scores.clusters},
+        "groups": {
+            axis: {name: to_json(group) for name, group in groups.items()} for axis, groups in scores.groups.items()
+        },
+        places: {name: _place_json(use) for name, use in scores.places.items()},
+    }
+    if task is Task.PERCEPTION:
+        return content | {"consistency_of_chance": scores.consistency_of_chance}
+    counts = ("n_reference_unread", "n_inference_failed")
+    return content | {name: getattr(scores, name) for name in counts}
+
+
+def _choices_json(group: PassGroup) -> dict[str, Any]:
+    return {
+        "n": group.n,
+        FIRST: _cell_json(group.first),
+        SECOND: _cell_json(group.second),
+        "debiased": _cell_json(group.debiased),
+        "difference": _cell_json(group.difference, "points"),
+        "right_in_both": _cell_json(group.right_in_both),
+        "consistency": group.consistency and _cell_json(group.consistency),
+        "n_unanswered": dict(group.n_unanswered),
+        "n_right": dict(group.n_right),
+    }
+
+
+def _preferences_json(group: PassGroup) -> dict[str, Any]:
+    return {
+        "n": group.n,
+        "preferences": {name: _cell_json(cell) for name, cell in group.preferences.items()},
+        "quality_accuracy": {
+            FIRST: _cell_json(replace(group.first, counts={}), "mean"),
+            SECOND: _cell_json(replace(group.second, counts={}), "mean"),
+            "debiased": _cell_json(group.debiased, "mean"),
+            "difference": _cell_json(group.difference, "points"),
+        },
+        "right_in_both": _cell_json(group.right_in_both),
+    }
+
+
+def _place_json(use: PlaceUse) -> dict[str, Any]:
+    chosen = {FIRST: _cell_json(use.first), SECOND: _cell_json(use.second)}
+    right = use.right and _cell_json(use.right)
+    if use.n_offered is None:
+        return {**chosen, **({"right_where_better": right} if right else {})}
+    return {
+        "n_offered": use.n_offered,
+        "chosen": chosen,
+        "n_right_option": dict(use.n_right),
+        "accuracy_where_right": right,
+    }
+
+
+def _cell_json(cell: Cell, name: str = "percent") -> dict[str, Any]:
+    content = {name: cell.value, "low": cell.low, "high": cell.high, **cell.counts, "n": cell.n}
+    return {**content, "few": True} if cell.few else content
 
 
 def _replied(prediction: Prediction) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.scoring.robustness import ChoicePair, PreferencePair, score_choices, score_preferences
-from medqbench_vlmeval.types import Sample
+from medqbench_vlmeval.types import Cell, Sample
 
 YES_NO = {"A": "Yes", "B": "No"}
 SWAP = {"A": "B", "B": "A"}
@@ -27,6 +27,10 @@ def pair(first, second, reference, replied=True, **axes):
     return PreferencePair(Sample("1", Task.COMPARATIVE, None, **axes), first, second, reference, replied)
 
 
+def count(cell):
+    return cell.counts["count"]
+
+
 def test_choices_counted_by_hand():
     pairs = [
         choice("A", "B"),  # Yes, Yes: right twice
@@ -36,19 +40,17 @@ def test_choices_counted_by_hand():
         choice("A", "C", options=LEVELS, permutation=TURN),  # Good, Good: right twice
         choice("B", "C", options=LEVELS, permutation=TURN),  # Usable, Good: right the second time alone
     ]
-    found = score_choices(pairs)
-    assert found["n"] == 6
-    assert (found["first"]["count"], found["second"]["count"]) == (3, 3)
-    assert found["debiased"]["percent"] == pytest.approx(100 * (1 + 0.5 + 0 + 0 + 1 + 0.5) / 6)
-    assert found["difference"]["points"] == 0
-    assert found["right_in_both"]["count"] == 2
-    assert found["n_right"] == {"first_alone": 1, "second_alone": 1, "neither": 2}
-    assert found["consistency"]["count"] == 3
-    assert (found["consistency"]["low"], found["consistency"]["high"]) == tuple(100 * end for end in wilson(3, 6))
-    assert found["n_unanswered"] == {"first": 0, "second": 1, "either": 1}
-    assert found["consistency_of_chance"] == pytest.approx(100 * (4 / 2 + 2 / 3) / 6)
-    assert found["first"]["few"] is True
-    assert found["debiased"]["low"] < found["debiased"]["percent"] < found["debiased"]["high"]
+    result = score_choices(pairs)
+    whole = result.whole
+    assert (whole.n, count(whole.first), count(whole.second)) == (6, 3, 3)
+    assert whole.debiased.value == pytest.approx(100 * (1 + 0.5 + 0 + 0 + 1 + 0.5) / 6)
+    assert whole.debiased.low < whole.debiased.value < whole.debiased.high
+    assert (whole.difference.value, count(whole.right_in_both), count(whole.consistency)) == (0, 2, 3)
+    assert whole.n_right == {"first_alone": 1, "second_alone": 1, "neither": 2}
+    assert whole.consistency.interval == tuple(100 * end for end in wilson(3, 6))
+    assert whole.n_unanswered == {"first": 0, "second": 1, "either": 1}
+    assert result.consistency_of_chance == pytest.approx(100 * (4 / 2 + 2 / 3) / 6)
+    assert whole.first.few is True
 
 
 def test_a_question_without_a_known_answer_has_no_right_choice():
@@ -63,24 +65,21 @@ def test_letters_counted_by_hand():
         choice("A", "C", options=LEVELS, permutation=TURN),
         choice("B", "C", answer="B", options=LEVELS, permutation=TURN),  # Usable is at A in the second pass
     ]
-    letters = score_choices(pairs)["letters"]
+    letters = score_choices(pairs).places
     assert list(letters) == ["A", "B", "C"]
-    assert letters["A"]["chosen"]["first"]["count"] == 3
-    assert letters["A"]["chosen"]["second"]["count"] == 1
-    assert letters["A"]["n_right_option"] == {"first": 3, "second": 1}
+    assert (count(letters["A"].first), count(letters["A"].second)) == (3, 1)
+    assert letters["A"].n_right == {"first": 3, "second": 1}
     # Right at A: three times of three in the first pass, and not in the second, where the last one chose C.
-    assert (letters["A"]["accuracy_where_right"]["count"], letters["A"]["accuracy_where_right"]["n"]) == (3, 4)
-    assert letters["B"]["n_right_option"] == {"first": 1, "second": 2}
-    assert (letters["B"]["accuracy_where_right"]["count"], letters["B"]["accuracy_where_right"]["n"]) == (2, 3)
-    assert (letters["C"]["n_offered"], letters["C"]["accuracy_where_right"]["n"]) == (2, 1)
+    assert (count(letters["A"].right), letters["A"].right.n) == (3, 4)
+    assert letters["B"].n_right == {"first": 1, "second": 2}
+    assert (count(letters["B"].right), letters["B"].right.n) == (2, 3)
+    assert (letters["C"].n_offered, letters["C"].right.n) == (2, 1)
 
 
 def test_a_model_that_goes_by_the_letter_is_never_consistent_and_debiased_to_chance():
-    pairs = [choice("A", "A", answer=answer) for answer in "AABAAAAABA"]
-    found = score_choices(pairs)
-    assert found["first"]["percent"] == 80
-    assert found["debiased"]["percent"] == 50
-    assert found["consistency"]["count"] == found["right_in_both"]["count"] == 0
+    whole = score_choices([choice("A", "A", answer=answer) for answer in "AABAAAAABA"]).whole
+    assert (whole.first.value, whole.debiased.value) == (80, 50)
+    assert count(whole.consistency) == count(whole.right_in_both) == 0
 
 
 def test_equal_texts_at_two_letters_are_the_same_choice():
@@ -90,27 +89,27 @@ def test_equal_texts_at_two_letters_are_the_same_choice():
 def test_groups_and_clusters():
     one = [choice("A", "B", modality="CT", images=(Path("x.png"),)) for _ in range(20)]
     other = [choice("B", "A", modality="MRI", images=(Path("y.png"),)) for _ in range(20)]
-    found = score_choices([*one, *other])
-    assert found["groups"]["modality"]["CT"]["first"]["percent"] == 100
-    assert found["groups"]["modality"]["MRI"]["first"]["percent"] == 0
+    result = score_choices([*one, *other])
+    by_modality = result.groups["modality"]
+    assert (by_modality["CT"].first.value, by_modality["MRI"].first.value) == (100, 0)
     # Two clusters alone: every resample is one image, the other, or both.
-    assert (found["debiased"]["low"], found["debiased"]["high"]) == (0, 100)
+    assert result.whole.debiased.interval == (0, 100)
+    assert result.clusters == "clusters are samples that share an image"
 
 
 def test_pairs_that_are_all_alike_are_no_certainty():
-    found = score_choices([choice("A", "B") for _ in range(12)])
-    assert [found["debiased"][end] for end in ("low", "high")] == [100 * end for end in wilson(12, 12)]
-    assert found["difference"] == {"points": 0, "low": None, "high": None, "n": 12}
+    alike = score_choices([choice("A", "B") for _ in range(12)]).whole
+    assert alike.debiased.interval == tuple(100 * end for end in wilson(12, 12))
+    assert alike.difference == Cell(0, None, None, 12)
     # Right in one order alone, each of them: half a hit a pair.
-    halves = score_choices([choice("A", "A") for _ in range(11)])["debiased"]
-    assert halves["percent"] == 50
-    assert (halves["low"], halves["high"]) == (100 * wilson(5, 11)[0], 100 * wilson(6, 11)[1])
-    places = score_preferences([pair(1, 1, 1) for _ in range(20)])["quality_accuracy"]["debiased"]
-    assert (places["mean"], places["low"]) == (1, 2 * wilson(10, 20)[0])
+    halves = score_choices([choice("A", "A") for _ in range(11)]).whole.debiased
+    assert (halves.value, halves.interval) == (50, (100 * wilson(5, 11)[0], 100 * wilson(6, 11)[1]))
+    places = score_preferences([pair(1, 1, 1) for _ in range(20)]).whole.debiased
+    assert (places.value, places.low) == (1, 2 * wilson(10, 20)[0])
     # One image in all: its resamples are all the same, whatever the answers were.
     image = (Path("x.png"),)
-    one = score_choices([choice("A", "B", images=image), choice("B", "A", images=image)])["debiased"]
-    assert (one["low"], one["high"]) == tuple(100 * end for end in wilson(1, 2))
+    one = score_choices([choice("A", "B", images=image), choice("B", "A", images=image)]).whole.debiased
+    assert one.interval == tuple(100 * end for end in wilson(1, 2))
 
 
 def test_preferences_counted_by_hand():
@@ -125,8 +124,9 @@ def test_preferences_counted_by_hand():
         pair(1, 2, None),  # no reference: a preference, and no quality accuracy
         pair(None, None, 1, replied=False),
     ]
-    found = score_preferences(pairs)
-    assert {kind: cell["count"] for kind, cell in found["preferences"].items()} == {
+    result = score_preferences(pairs)
+    whole = result.whole
+    assert {kind: count(cell) for kind, cell in whole.preferences.items()} == {
         "consistent": 3,
         "first_place_twice": 1,
         "second_place_twice": 1,
@@ -134,31 +134,29 @@ def test_preferences_counted_by_hand():
         "same_once": 1,
         "unread": 2,
     }
-    quality = found["quality_accuracy"]
-    assert quality["first"] == pytest.approx({**quality["first"], "mean": 2 * 2 / 7, "n": 7})
-    assert quality["second"]["mean"] == pytest.approx(2 * 4 / 7)
-    assert quality["debiased"]["mean"] == pytest.approx((2 + 1 + 1 + 0 + 1 + 1 + 0) / 7)
-    assert quality["difference"]["points"] == pytest.approx(4 / 7)
-    assert found["right_in_both"]["count"] == 1
-    assert (found["n_reference_unread"], found["n_inference_failed"]) == (1, 1)
-    first = found["places"]["first"]
-    assert (first["first"]["count"], first["second"]["count"]) == (3, 3)
+    assert (whole.first.value, whole.first.n) == (pytest.approx(2 * 2 / 7), 7)
+    assert whole.second.value == pytest.approx(2 * 4 / 7)
+    assert whole.debiased.value == pytest.approx((2 + 1 + 1 + 0 + 1 + 1 + 0) / 7)
+    assert whole.difference.value == pytest.approx(4 / 7)
+    assert count(whole.right_in_both) == 1
+    assert (result.n_reference_unread, result.n_inference_failed) == (1, 1)
+    first, second = result.places["first"], result.places["second"]
+    assert (count(first.first), count(first.second)) == (3, 3)
     # The better image stands first: six times in the first pass (right twice), once in the second (right).
-    assert (first["right_where_better"]["count"], first["right_where_better"]["n"]) == (3, 7)
-    second = found["places"]["second"]["right_where_better"]
-    assert (second["count"], second["n"]) == (3, 7)
-    assert found["places"]["unread"]["first"]["count"] == 2
+    assert (count(first.right), first.right.n) == (3, 7)
+    assert (count(second.right), second.right.n) == (3, 7)
+    assert (count(result.places["unread"].first), result.places["unread"].right) == (2, None)
 
 
 def test_a_tie_in_the_reference_stays_one_when_images_are_swapped():
-    found = score_preferences([pair("same", "same", "same"), pair(1, 2, "same")])
-    assert found["quality_accuracy"]["debiased"]["mean"] == 1
-    assert found["places"]["first"]["right_where_better"]["percent"] is None
+    result = score_preferences([pair("same", "same", "same"), pair(1, 2, "same")])
+    assert result.whole.debiased.value == 1
+    assert result.places["first"].right.value is None
 
 
 def test_no_reference_that_can_be_read_gives_no_quality_accuracy():
-    found = score_preferences([pair(1, 2, None)])["quality_accuracy"]
-    assert found["debiased"] == {"mean": None, "low": None, "high": None, "n": 0, "few": True}
+    debiased = score_preferences([pair(1, 2, None)]).whole.debiased
+    assert debiased == Cell(None, n=0, few=True)
 
 
 def test_the_order_of_rows_changes_no_digit():
