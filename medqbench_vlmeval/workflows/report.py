@@ -107,9 +107,9 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
         reports.append(Report(run, path, card))
     if many is not None:
         write_many(many, scores)
-    figures = write_figures(scores, out / FIGURES)
+    figures = write_figures([run.result for run in runs], out / FIGURES)
     tables = write_tables([run.result for run in runs], out / TABLES)
-    write_page(page, list(zip(scores, rows, strict=True)), ImageStore.default().root)
+    write_page(page, runs, ImageStore.default().root)
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))
 
 

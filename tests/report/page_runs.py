@@ -1,24 +1,35 @@
-"""Runs for the page: small ones with images on the disk, and one whose every text is hostile."""
+"""Runs for the page: small ones with images on the disk, one whose every text is hostile, and one with harsh words."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from tests.report.examples import perception_samples, perception_score, reasoning_samples, reasoning_score
-
-Run = tuple[dict[str, Any], list[dict[str, Any]]]
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.types import Cell, Conclusion, Details, Finding, Run
+from tests import make
 
 CLOSING = "</script><script>document.title='owned'</script>"
 MARKUP = "<img src='https://example.invalid/x.png' onerror='document.title=1'><b>bold</b> & &lt;i&gt; {{ 7 * 7 }}"
 RTL = "\u202eevil\u202c \u05e9\u05dc\u05d5\u05dd \u2028 \u2029 <!-- -->"
 LONG = "x" * 100_000 + "<script>" + "y" * 100_000
+OPTIONS = {"A": "Yes", "B": "No"}
+# modality, question type, severity, right answer, whether the reply is right, and a reply that looks like a formula
+QUESTIONS = (
+    ("CT", "Yes-or-No", "mild", "A", True, None),
+    ("MRI", "Yes-or-No", "severe", "B", True, None),
+    ("CT", "What", "severe", "A", True, None),
+    ("MRI", "What", "mild", "A", False, "=1+1"),
+    ("CT", "How", "severe", "B", None, None),
+)
 
 
 def image_bytes(colour: tuple[int, int, int], size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
@@ -36,78 +47,100 @@ def stored(root: Path, data: bytes, suffix: str = "png") -> str:
     return name
 
 
-def perception_run(root: Path, model: str = "Model-X", right: bool = False) -> Run:
-    """The five questions of the examples, one image each; ``right`` makes every answer right."""
-    rows = perception_samples()
-    for place, row in enumerate(rows):
-        row["images"] = [stored(root, image_bytes((40 * place, 90, 200)))]
+def questions(n: int = 5, images: Sequence[str] = (), right: bool = False, **fields: Any) -> list[make.Answered]:
+    """The five questions over and over, with indexes from 1; ``right`` makes every answer right."""
+    answered = []
+    for place in range(n):
+        modality, kind, severity, answer, correct, text = QUESTIONS[place % 5]
+        named = {"modality": modality, "question_type": kind, "severity": severity}
+        pictures = {"image_refs": (images[place % len(images)],)} if images else {}
+        index = str(place + 1)
+        fields_of = {"question": f"Question {index}?", **named, **pictures, **fields}
         if right:
-            row.update(extracted=row["answer"], correct=True, prediction=f"{row['answer']}.", rule="bare letter")
-        row["error_kinds"] = [] if row["correct"] else ["wrong answer" if row["extracted"] else "no answer"]
-    return perception_score(model=model), rows
+            correct, text = True, None
+        answered.append(make.choice(index, correct, text=text, options=OPTIONS, answer=answer, **fields_of))
+    return answered
+
+
+def perception_run(root: Path | None = None, model: str = "Model-X", right: bool = False) -> Run:
+    """The five questions, one image each where there is a folder for them."""
+    images = [] if root is None else [stored(root, image_bytes((40 * place, 90, 200))) for place in range(5)]
+    return make.make_run(questions(5, images, right), model=model, reasons=("embedded set",))
 
 
 def reasoning_run(root: Path, model: str = "Model-X") -> Run:
-    """Three judged pairs with one judge's reply for all four dimensions of the first."""
-    names = [stored(root, image_bytes(colour)) for colour in ((255, 0, 0), (0, 255, 0))]
-    rows = reasoning_samples("comparative")
-    for row in rows:
-        row["images"] = names
-        row["verdicts"] = {
-            name: {"score": score, "reason": None, "reply": "One reply for all of them.", "judge": "judge-1"}
-            for name, score in row["scores"].items()
-        }
-        row["error_kinds"] = ["wrong preference"] if row["scores"].get("quality_accuracy") == 0 else []
-        row["conclusion"] = {"stated": 1, "reference": 2, "quality_accuracy": 0}
-    return reasoning_score("comparative", model), rows
+    """Three judged pairs with one judge's reply for all four dimensions; the third is without verdicts."""
+    names = tuple(stored(root, image_bytes(colour)) for colour in ((255, 0, 0), (0, 255, 0)))
+    scores = ((2, 1, 2, 2), (1, 1, 2, 0), None)
+    pairs = [
+        make.judged(str(index), each, Task.COMPARATIVE, image_refs=names, modality="Fundus")
+        for index, each in enumerate(scores, 1)
+    ]
+    run = make.make_run(pairs, model=model)
+    rows = []
+    for row, kinds in zip(run.rows, ((), ("wrong preference",), ()), strict=True):
+        verdicts = {name: replace(each, reply="One reply for all of them.") for name, each in row.verdicts.items()}
+        rows.append(replace(row, verdicts=verdicts, error_kinds=kinds, conclusion=Conclusion(1, 2, 0)))
+    return replace(run, rows=tuple(rows))
+
+
+def finding(title: str, statement: str, *ends: float, **details: Any) -> dict[str, Finding]:
+    cell = Cell(0.0, *ends, n=5) if ends else Cell(0.0, n=5)
+    return {"modality_gap": Finding(title, statement, "points", cell, "by hand", Details(**details))}
+
+
+def with_part(run: Run, **changes: Any) -> Run:
+    """A run of one task whose numbers are changed."""
+    ((task, part),) = run.result.parts.items()
+    return replace(run, result=replace(run.result, parts={task: replace(part, **changes)}))
 
 
 def hostile_run() -> Run:
     """A perception run in which names, groups, questions, replies and findings all attack the page."""
-    score, rows = perception_score(model=MARKUP + RTL, dataset=CLOSING), perception_samples()
-    score["not_comparable_because"] = [CLOSING, RTL]
-    score["groups"]["modality"] = {
-        MARKUP: score["groups"]["modality"]["CT"],
-        CLOSING: score["groups"]["modality"]["MRI"],
-    }
-    score["findings"] = {
-        "modality_gap": {
-            "title": MARKUP,
-            "statement": CLOSING,
-            "unit": "points",
-            "low": -1.0,
-            "high": 1.0,
-            "details": {"groups": {MARKUP: {"value": 1.0, "n": 3}, "__proto__": {"value": 2.0, "n": 3}}},
-        },
-        "not_found": {MARKUP: CLOSING},
-    }
     texts = (CLOSING, MARKUP, RTL, LONG, "lone \ud800 surrogate \x00 and \x1b[31m")
-    for place, (row, text) in enumerate(zip(rows, texts, strict=True)):
-        row.update(
-            prediction=text, question=text[:5000], modality=("__proto__", "constructor", MARKUP, RTL, CLOSING)[place]
+    modalities = ("__proto__", "constructor", MARKUP, RTL, CLOSING)
+    refs = ("../../../etc/passwd", "/etc/hosts")
+    answered = [
+        make.choice(
+            f"{place}{text[:60]}",
+            True,
+            text=text,
+            options={"A": MARKUP, "B": CLOSING},
+            question=text[:5000],
+            modality=modality,
+            image_refs=refs,
         )
-        row.update(index=f"{place}{text[:60]}", rule=CLOSING, images=["../../../etc/passwd", "/etc/passwd"])
-        row["options"] = {"A": MARKUP, "B": CLOSING}
-        row["error_kinds"] = [MARKUP, "__proto__"]
-    return score, rows
+        for place, (text, modality) in enumerate(zip(texts, modalities, strict=True))
+    ]
+    run = make.make_run(answered, model=MARKUP + RTL, dataset=CLOSING, reasons=(CLOSING, RTL))
+    cells = {MARKUP: Cell(1.0, n=3), "__proto__": Cell(2.0, n=3)}
+    found = finding(MARKUP, CLOSING, -1.0, 1.0, groups=cells)
+    rows = tuple(replace(row, rule=CLOSING, error_kinds=(MARKUP, "__proto__")) for row in run.rows)
+    return replace(with_part(run, findings=found, not_found={MARKUP: CLOSING}), rows=rows)
 
 
 def harsh_run() -> Run:
     """Words without a break, names of what every object has, an axis that some samples lack, and 50,000 hits in one."""
     word = "W" * 10_000
-    score, rows = perception_score(model=word, dataset=word), perception_samples()
-    score["not_comparable_because"] = [word]
-    score["groups"]["modality"] = {word: score["groups"]["modality"]["CT"], "a\x01\ud800": {"accuracy": 1.0, "n": 3}}
-    score["intervals"]["method"] = "\x02\udfff"
-    score["findings"] = {"modality_gap": {"title": word, "statement": word, "unit": "points"}}
-    for row in rows:
-        row.update(index=row["index"] + word, question=word, unscored=word, images=[word])
-        row["error_kinds"] = ["toString", "toString", word]
-        row["options"] = {"constructor": word, "__proto__": word}
-    for row, modality in zip(rows, (word, "constructor", "\u202eabc", None, None), strict=True):
-        row["modality"] = modality
-    rows[4]["prediction"] = "x " * 50_000
-    return score, rows
+    modalities = (word, "constructor", "\u202eabc", None, None)
+    fields = {"question": word, "options": {"constructor": word, "__proto__": word}, "image_refs": (word,)}
+    answered = []
+    for one, modality in zip(questions(), modalities, strict=True):
+        sample = replace(one.sample, index=one.sample.index + word, modality=modality, **fields)
+        answered.append(replace(one, sample=sample, prediction=replace(one.prediction, index=sample.index)))
+    last = answered[4]
+    answered[4] = replace(last, prediction=replace(last.prediction, text="x " * 50_000))
+    correct = [one.sample.index for one in answered[:3]]
+    run = make.make_run(answered, model=word, dataset=word, reasons=(word,))
+    rows = tuple(
+        replace(row, correct=row.sample.index in correct, unscored=word, error_kinds=("toString", "toString", word))
+        for row in run.rows
+    )
+    part = run.result["perception"]
+    by_modality = {name: group for name, group in part.groups["modality"].items() if name == word}
+    by_modality["a\x01\ud800"] = by_modality[word]
+    run = with_part(run, findings=finding(word, word), groups={"modality": by_modality}, interval_method="\x02\udfff")
+    return replace(run, rows=rows)
 
 
 def data_of(page: Path, name: str = "data") -> Any:

@@ -1,112 +1,160 @@
-import json
+"""The figures: their numbers are the result's, their texts are whole and apart, their files are safe and the same."""
+
+from __future__ import annotations
+
 import re
 import warnings
+from dataclasses import replace
+from functools import lru_cache
 from xml.etree import ElementTree
 
 import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.figures import themed_svgs, write_figures
 from medqbench_vlmeval.report.figures.draw import colour_range, draw
 from medqbench_vlmeval.report.figures.plots import Confusion, caption_of, figures_of, notes_of
 from medqbench_vlmeval.report.figures.style import drawing_settings, look_of, safe_svg, text_width, wrapped
-from medqbench_vlmeval.report.standings import run_labels, shortened
-from medqbench_vlmeval.runs.result import parts_of
-from tests.report.examples import combined_score, perception_score
-from tests.report.many import HOSTILE, cell, perception, reasoning
+from medqbench_vlmeval.scoring.intervals import wilson
+from medqbench_vlmeval.types import Cell, Details, Finding, Group, Result
+from tests import make
 
 SVG = "{http://www.w3.org/2000/svg}"
+HOSTILE = (
+    '<script>alert("x")</script> $\\alpha_1$ & %s {x}_^~#| `id="figure"`',
+    "书生·万象 \u202eRTL\u0000\u001b[31m \ud800",
+)
+MEANS = {"Completeness": 1.1, "Preciseness": 0.9, "Consistency": 1.7, "Quality Accuracy": 1.4, "Overall": 5.1}
+CONFUSED = Finding(
+    "Levels taken for others",
+    "Of 50 answered How questions on a level, 10 took one level for another.",
+    "percent",
+    Cell(20.0, 11.0, 33.5, 50),
+    "Wilson score, samples taken as independent",
+    Details(scales={"quality": {"good": {"good": 25, "reject": 5}, "reject": {"good": 5, "reject": 15}}}),
+)
 
 
-def named(scores):
-    return {figure.name: figure for figure in figures_of(scores)}
+def share(right, n):
+    """An accuracy with Wilson's interval."""
+    low, high = wilson(right, n)
+    return Cell(100 * right / n, 100 * low, 100 * high, n, few=n < 10)
+
+
+def groups(**cells):
+    return {name: Group({"Overall": cell}, {}, cell.few) for name, cell in cells.items()}
+
+
+@lru_cache
+def scored(task):
+    return make.perception_run().result if task is Task.PERCEPTION else make.reasoning_run(task=task).result
+
+
+def with_numbers(result, task, model, comparable=True, reasons=(), **changes) -> Result:
+    """A result with other numbers in its one task."""
+    marks = {"comparable": comparable, "not_comparable_because": reasons}
+    return replace(result, model=model, parts={task: replace(result[task], **marks, **changes)})
+
+
+def perception(model="Model-X", less=0, **changes) -> Result:
+    """1,305 questions: 900 right, fewer with ``less``; the cells of modality 'Fundus' rest on five questions."""
+    kinds = {"Yes-or-No": share(459 - less, 558), "What": share(156, 258), "How": share(285, 489)}
+    modality = {"CT": share(300 - less, 400), "MRI": share(250, 400), "Endoscopy": share(347, 500)}
+    severity = {"none": share(300, 400), "mild": share(280 - less, 500), "severe": share(320, 405)}
+    numbers = {
+        "dataset": "MedQBench_Perception",
+        "measures": {**kinds, "Overall": share(900 - less, 1305)},
+        "groups": {"modality": groups(**modality, Fundus=share(3, 5)), "severity": groups(**severity)},
+        "findings": {"level_confusion": CONFUSED},
+    }
+    return with_numbers(scored(Task.PERCEPTION), Task.PERCEPTION, model, **{**numbers, **changes})
+
+
+def reasoning(task=Task.NO_REFERENCE, model="Model-X", **changes) -> Result:
+    """221 descriptions (133 pairs) whose means add up to 5.1; MRI rests on eight of them."""
+    n = 221 if task is Task.NO_REFERENCE else 133
+    cells = {name: Cell(value, value - 0.1, value + 0.1, n) for name, value in MEANS.items()}
+    modality = groups(CT=Cell(5.2, n=n - 8), MRI=Cell(4.9, n=8, few=True))
+    axes = {"modality": modality, "severity": groups(mild=Cell(5.1, n=n))}
+    return with_numbers(scored(task), task, model, **{"measures": cells, "groups": axes, "findings": {}, **changes})
+
+
+def named(results):
+    return {figure.name: figure for figure in figures_of(results)}
+
+
+def many_groups(n, runs=2):
+    """Runs with ``n`` modalities of long names, the first ones of the fewest samples."""
+    modality = {f"{place:02} a modality with quite a long name": share(20, 40 + place) for place in range(n)}
+    axes = {**perception()["perception"].groups, "modality": groups(**modality)}
+    return [perception(f"Model-{run}", groups=axes) for run in range(runs)]
 
 
 def parsed(svg):
     return ElementTree.fromstring(svg)  # noqa: S314  # our own
 
 
-# The data
-
-
 def test_figures_hold_the_cells_of_the_result():
-    score = perception("A", 20)
-    found = named([score])
+    result = perception("A", 20)
+    figures = named([result])
     for stem, axis in (("radar_modality", "modality"), ("heatmap_modality", "modality"), ("severity", "severity")):
-        (run,) = found[f"{stem}_perception"].runs
-        for group, known in score["groups"][axis].items():
-            point = run.points[group]
-            assert (point.value, point.low, point.high) == (known["accuracy"], known["low"], known["high"])
-            assert (point.n, point.few) == (known["n"], known["n"] < 10)
-    (run,) = found["bars_question_type_perception"].runs
-    for measure in ("Yes-or-No", "What", "How", "Overall"):
-        point = run.points[measure]
-        assert point.value == score[measure]
-        assert [point.low, point.high] == score["intervals"][measure]
-    assert run.points["Overall"].n == 1305
-    assert run.points["How"].n == 489
+        (run,) = figures[f"{stem}_perception"].runs
+        for name, group in result["perception"].groups[axis].items():
+            assert run.cell(name) == group.overall
+    (run,) = figures["bars_question_type_perception"].runs
+    assert run.cells == result["perception"].measures
+    assert figures["bars_question_type_perception"].n("Overall") == "1,305"
 
 
 def test_figures_of_reasoning_hold_sums_and_means():
-    found = named([reasoning("comparative")])
-    assert set(found) == {"bars_dimension_comparative", "heatmap_modality_comparative"}
-    (run,) = found["bars_dimension_comparative"].runs
-    assert {name: point.value for name, point in run.points.items()} == {
-        "Completeness": 1.1,
-        "Preciseness": 0.9,
-        "Consistency": 1.7,
-        "Quality Accuracy": 1.4,
-        "Overall": 5.1,
-    }
-    assert run.points["Consistency"].ends == pytest.approx((1.6, 1.8))
-    (run,) = found["heatmap_modality_comparative"].runs
-    assert (run.points["CT"].value, run.points["CT"].n, run.points["CT"].ends) == (5.1 + 0.1, 125, None)
-    assert run.points["MRI"].few
+    figures = named([reasoning(Task.COMPARATIVE)])
+    assert set(figures) == {"bars_dimension_comparative", "heatmap_modality_comparative"}
+    (run,) = figures["bars_dimension_comparative"].runs
+    assert {name: cell.value for name, cell in run.cells.items()} == MEANS
+    assert run.cell("Consistency").interval == pytest.approx((1.6, 1.8))
+    (run,) = figures["heatmap_modality_comparative"].runs
+    assert (run.cell("CT").value, run.cell("CT").n, run.cell("CT").interval) == (5.2, 125, None)
+    assert run.cell("MRI").few
 
 
 def test_confusion_holds_the_counts_of_the_finding():
     figure = named([perception()])["confusion_perception"]
     assert isinstance(figure, Confusion)
     (matrix,) = figure.matrices
-    assert matrix.levels == ("good", "reject")
-    assert matrix.counts == ((25, 5), (5, 15))
-    assert matrix.n == 50
+    assert (matrix.levels, matrix.counts, matrix.n) == (("good", "reject"), ((25, 5), (5, 15)), 50)
+    assert "Model-X: 20.0% mistaken (95% interval 11.0 to 33.5) of 50." in caption_of(figure)
 
 
 def test_lines_are_the_published_ones():
-    found = named([perception(), reasoning()])
-    best, human = found["bars_question_type_perception"].references
+    figures = named([perception(), reasoning()])
+    best, human = figures["bars_question_type_perception"].references
     assert (best.label, best.values["Overall"]) == ("GPT-5, highest published", 68.97)
     assert human.values == {"Overall": 82.5}
-    assert found["severity_perception"].references[0].values["mild"] == 82.5
-    assert found["bars_dimension_no-reference"].references[0].values["Overall"] == 5.679
-    assert len(found["bars_dimension_no-reference"].references) == 1
+    assert figures["severity_perception"].references[0].values["mild"] == 82.5
+    assert figures["bars_dimension_no-reference"].references[0].values["Overall"] == 5.679
+    assert len(figures["bars_dimension_no-reference"].references) == 1
 
 
 def test_runs_stand_best_first_and_those_that_are_not_comparable_last():
-    apart = perception("Best", comparable=False, not_comparable_because=["another judge"])
+    apart = perception("Best", comparable=False, reasons=("another judge",))
     figure = named([perception("Low", 90), apart, perception("High", 10)])["severity_perception"]
     assert [run.shown for run in figure.runs] == ["High", "Low", "Best\N{NO-BREAK SPACE}†"]
-    caption = caption_of(figure)
-    assert "Not comparable with the published results: Best (another judge)." in caption
+    assert "Not comparable with the published results: Best (another judge)." in caption_of(figure)
     # A run looks the same in all figures: its place is that of its first appearance.
     assert {run.label: run.place for run in figure.runs} == {"Low": 0, "Best": 1, "High": 2}
 
 
-def test_runs_of_different_data_are_said_to_be_so():
-    dev = perception("B", dataset="MedQBench_Perception_dev")
-    figure = named([perception("A"), dev])["radar_modality_perception"]
-    assert "different data" in caption_of(figure)
-    same = named([perception("A"), perception("B")])["radar_modality_perception"]
-    assert "different data" not in caption_of(same)
+@pytest.mark.parametrize(("dataset", "said"), [("MedQBench_Perception_dev", True), ("MedQBench_Perception", False)])
+def test_runs_of_different_data_are_said_to_be_so(dataset, said):
+    figure = named([perception("A"), perception("B", dataset=dataset)])["radar_modality_perception"]
+    assert ("different data" in caption_of(figure)) is said
 
 
 def test_tasks_stand_apart_and_what_the_data_lack_is_left_out():
-    found = named([perception_score("A"), combined_score("A")])
-    # Two modalities make no radar; the example has no confusion and, in reasoning, no severity.
-    assert set(found) == {
+    """Two modalities make no radar; the runs have no confusion and, in reasoning, no severity."""
+    assert set(named([make.perception_run().result, make.combined_run().result])) == {
         "bars_question_type_perception",
         "severity_perception",
         "heatmap_modality_perception",
@@ -118,8 +166,8 @@ def test_tasks_stand_apart_and_what_the_data_lack_is_left_out():
 
 
 def test_a_result_without_groups_and_numbers_has_no_figures(tmp_path):
-    nothing = dict.fromkeys(("Overall", "Yes-or-No", "What", "How"))
-    empty = perception_score("A", **nothing, groups={}, intervals={}, n=0)
+    nothing = dict.fromkeys(("Overall", "Yes-or-No", "What", "How"), Cell(None))
+    empty = perception(measures=nothing, groups={}, findings={})
     assert figures_of([empty]) == []
     assert write_figures([empty], tmp_path / "out") == []
     assert themed_svgs([]) == {}
@@ -127,59 +175,32 @@ def test_a_result_without_groups_and_numbers_has_no_figures(tmp_path):
 
 
 def test_a_group_that_only_one_run_has():
-    other = perception("B", groups={"modality": {"CT": {"accuracy": 50.0, "low": 40.0, "high": 60.0, "n": 100}}})
+    other = perception("B", groups={"modality": groups(CT=share(50, 100))})
     figure = named([perception("A"), other])["heatmap_modality_perception"]
     assert figure.groups == ("CT", "MRI", "Endoscopy", "Fundus", "Overall")
-    assert figure.counts("CT") == (100, 400)
-    assert [sorted(run.points) for run in figure.runs if run.label == "B"] == [["CT", "Overall"]]
+    assert figure.n("CT") == "100 to 400"
+    assert [sorted(run.cells) for run in figure.runs if run.label == "B"] == [["CT", "Overall"]]
 
 
-def test_what_is_no_result_is_refused(tmp_path):
-    with pytest.raises(BadInput):
-        write_figures([{"task": "chess"}], tmp_path)
-
-
-# Names
-
-
-def test_labels_differ_and_are_short():
-    parts = [part for name in HOSTILE for part in parts_of(perception_score(name))]
-    labels = run_labels(parts)
-    assert len(set(labels)) == len(HOSTILE)
-    assert all(len(label) <= 42 and label.isprintable() for label in labels)
-    assert labels[4].endswith("12500")
-    assert labels[5].endswith("13000")
-
-
-def test_runs_of_one_model_are_told_apart_by_what_differs():
-    judged = [reasoning(model="M"), reasoning(model="M")]
-    judged[1]["settings"] = {**judged[1]["settings"], "judge": {"name": "gpt-4o"}}
-    assert run_labels([parts_of(score)[0] for score in judged]) == ["M (rules)", "M (gpt-4o)"]
-    twins = [parts_of(perception_score("M"))[0]] * 3
-    assert run_labels(twins) == ["M", "M #2", "M #3"]
-
-
-def test_a_cut_keeps_both_ends():
-    assert shortened("abcdefghij", 10) == "abcdefghij"
-    assert shortened("abcdefghijk", 6) == "ab…ijk"
-    # Two columns a character: one, the cut, and one of the end.
-    assert shortened("图像质量评价", 6) == "图…价"
+def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
+    plots = {figure.kind: figure for figure in figures_of(many_groups(14))}
+    assert [group[:2] for group in plots["heatmap"].groups] == [f"{place:02}" for place in range(5, 14)] + ["Ov"]
+    assert [group[:2] for group in plots["radar"].groups] == [f"{place:02}" for place in range(2, 14)]
+    assert (plots["heatmap"].left_out, plots["radar"].left_out) == (5, 2)
+    assert "The largest groups are drawn, 5 more are in the workbooks." in caption_of(plots["heatmap"])
 
 
 def test_looks_repeat_late():
     assert len({look_of(place) for place in range(84)}) == 84
 
 
-# The drawings
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
-    scores = [perception(HOSTILE[0]), perception(HOSTILE[1], 50, comparable=False)]
+    results = [perception(HOSTILE[0]), perception(HOSTILE[1], 50, comparable=False)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return folder, scores, write_figures(scores, folder)
+        return folder, results, write_figures(results, folder)
 
 
 def test_files_are_whole(written):
@@ -195,8 +216,7 @@ def test_files_are_whole(written):
         elif path.suffix == ".svg":
             root = parsed(path.read_text("utf-8"))
             assert root.find(f"{SVG}title").text
-            assert "percent" in root.find(f"{SVG}desc").text or "counts" in root.find(f"{SVG}desc").text
-            assert not [one for one in root.iter() if one.tag in (f"{SVG}script", f"{SVG}foreignObject")]
+            assert re.search("percent|counts", root.find(f"{SVG}desc").text)
             assert "<script" not in path.read_text("utf-8")
 
 
@@ -211,97 +231,61 @@ def test_text_in_svg_is_text_and_names_are_as_they_are(written):
 
 
 def test_captions_say_what_is_not_comparable(written):
-    folder, _, _ = written
-    captions = (folder / "captions.md").read_text("utf-8")
+    captions = (written[0] / "captions.md").read_text("utf-8")
     assert captions.count("## ") == 5
     assert "Not comparable with the published results" in captions
     assert "<script" not in captions
 
 
 def test_the_same_results_give_the_same_bytes(written, tmp_path):
-    folder, scores, paths = written
-    again = write_figures(json.loads(json.dumps(scores)), tmp_path)
+    folder, results, paths = written
+    again = write_figures(results, tmp_path)
     assert [path.name for path in again] == [path.name for path in paths]
     for path in again:
         assert path.read_bytes() == (folder / path.name).read_bytes()
 
 
 def test_inline_figures_follow_the_page(written):
-    _, scores, _ = written
-    found = themed_svgs(scores)
     ids: list[str] = []
-    for name, svg in found.items():
+    for name, svg in themed_svgs(written[1]).items():
         root = parsed(svg)
         assert svg.startswith("<svg")
         assert root.get("role") == "img"
         assert root.find(f"{SVG}title").get("id") in root.get("aria-labelledby").split()
-        own = [one.get("id") for one in root.iter() if one.get("id")]
-        assert all(one.startswith(f"{name}-") for one in own)
-        links = re.findall(r'(?:url\(#|href="#)([^")]+)', svg)
-        assert set(links) <= set(own)
+        own = [element.get("id") for element in root.iter() if element.get("id")]
+        assert all(each.startswith(f"{name}-") for each in own)
+        assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg)) <= set(own)
         ids += own
         assert "currentColor" in svg
         assert "#0b0c0e" not in svg
-        # Rules would hold for the whole page.
-        assert "<style" not in svg
+        # Rules would hold for the whole page, and its policy forbids styles.
+        assert "<style" not in svg and "style=" not in svg
         assert "http://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", svg)
     assert len(ids) == len(set(ids))
 
 
-def test_a_dozen_runs_get_a_panel_each():
-    radar = named([perception(f"Model {n}", n) for n in range(12)])["radar_modality_perception"]
-    with drawing_settings():
-        drawing = draw(radar).drawing
-    assert len(drawing.axes) == 12
-    assert drawing.get_figwidth() == 7.2
-
-
-def test_nearly_equal_numbers_look_so():
-    cells = {"modality": {"CT": cell(50, 100), "MRI": cell(52, 100)}}
-    same = {"Overall": 51.0, "groups": cells, "findings": {}}
-    low, high = colour_range(named([perception("A", **same)])["heatmap_modality_perception"])
-    assert (low, high) == pytest.approx((41.0, 61.0))
-
-
-def test_drawing_leaves_a_users_settings_alone(tmp_path):
+def test_drawing_leaves_a_users_settings_alone():
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    themed_svgs([perception_score(groups={}, findings={})])
+    themed_svgs([perception(groups={}, findings={})])
     assert dict(matplotlib.rcParams) == before
 
 
 def test_groups_and_levels_are_text_whatever_they_hold(tmp_path):
     bad = "\x00\x0b \ud800 \ufffe\uffff\r\n $x$ </svg><script>&"
-    score = perception("m" + bad)
-    for axis in ("modality", "severity"):
-        score["groups"][axis] = {name + bad: found for name, found in score["groups"][axis].items()}
+    axes = {
+        axis: {name + bad: group for name, group in of_axis.items()}
+        for axis, of_axis in perception()["perception"].groups.items()
+    }
     scales = {"quality" + bad: {"good" + bad: {"good" + bad: 3, "reject" + bad: 1}}}
-    score["findings"]["level_confusion"]["details"]["scales"] = scales
-    written = write_figures([score], tmp_path)
+    confused = replace(CONFUSED, details=Details(scales=scales), method=bad)
+    written = write_figures([perception("m" + bad, groups=axes, findings={"level_confusion": confused})], tmp_path)
     assert {path.stem for path in written} >= {"radar_modality_perception", "confusion_perception"}
     for path in written:
         if path.suffix == ".svg":
-            texts = "".join(ElementTree.fromstring(path.read_text("utf-8")).itertext())  # noqa: S314 - our own
-            assert "\ufffe" not in texts
+            assert "\ufffe" not in "".join(parsed(path.read_text("utf-8")).itertext())
     assert "CT\ufffd" in (tmp_path / "captions.md").read_text("utf-8")
-
-
-def many_groups(n, runs=2):
-    """Runs with ``n`` modalities of long names, the first ones of the fewest samples."""
-    names = {f"{place:02} a modality with quite a long name": cell(20, 40 + place) for place in range(n)}
-    scores = [perception(f"Model-{run}") for run in range(runs)]
-    for score in scores:
-        score["groups"]["modality"] = names
-    return scores
-
-
-def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
-    plots = {figure.kind: figure for figure in figures_of(many_groups(14)) if not isinstance(figure, Confusion)}
-    assert [group[:2] for group in plots["heatmap"].groups] == [f"{place:02}" for place in range(5, 14)] + ["Ov"]
-    assert [group[:2] for group in plots["radar"].groups] == [f"{place:02}" for place in range(2, 14)]
-    assert (plots["heatmap"].left_out, plots["radar"].left_out) == (5, 2)
-    assert "The largest groups are drawn, 5 more are in the workbooks." in caption_of(plots["heatmap"])
 
 
 def texts_of(drawing):
@@ -318,36 +302,51 @@ def test_texts_stay_inside_and_apart(kind, n, runs):
     with drawing_settings():
         sheet = draw(figure)
         room = sheet.box.transformed(sheet.drawing.dpi_scale_trans)
-        found = texts_of(sheet.drawing)
-    for place, (text, box) in enumerate(found):
+        texts = texts_of(sheet.drawing)
+    for place, (text, box) in enumerate(texts):
         assert room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1, text
-        overlapping = [other for other, at in found[:place] if box.padded(-1).overlaps(at)]
+        overlapping = [other for other, at in texts[:place] if box.padded(-1).overlaps(at)]
         assert not overlapping, (text, overlapping)
 
 
-def test_names_around_a_small_radar_are_numbers_where_they_are_long_or_many():
-    """Five runs have a panel each; the notes say which number is which group."""
+def test_many_runs_get_a_panel_each_up_to_a_number():
+    figures = named([perception(f"Model {n}", n) for n in range(30)])
+    with drawing_settings():
+        drawing = draw(figures["radar_modality_perception"]).drawing
+    assert len(drawing.axes) == 24
+    assert drawing.get_figwidth() == 7.2
+    assert "6 more runs are in the heat map and the tables" in notes_of(figures["radar_modality_perception"])
+
+
+def test_long_or_many_names_around_a_small_radar_are_numbers_that_the_notes_explain():
     (radar,) = [figure for figure in figures_of(many_groups(14, 5)) if figure.kind == "radar"]
     assert radar.numbered
     assert "(1) 02 a modality with quite a long name 42, (2) 03 a modality" in ". ".join(notes_of(radar))
 
 
-def test_known_modalities_are_named_in_full():
+@pytest.mark.parametrize("runs", [1, 5])
+def test_known_modalities_are_named_in_full(runs):
     names = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
-    score = perception(groups={"modality": {name: cell(20, 40) for name in names}})
-    for scores in ([score], [{**score, "model": f"m{run}"} for run in range(5)]):
-        for figure in figures_of(scores):
-            if figure.kind in ("radar", "heatmap"):
-                with drawing_settings():
-                    words = " ".join(text for text, _ in texts_of(draw(figure).drawing))
-                assert all(name in words for name in names), figure.kind
+    axes = {"modality": groups(**dict.fromkeys(names, share(20, 40)))}
+    figures = named([perception(f"m{run}", groups=axes) for run in range(runs)])
+    for stem in ("radar", "heatmap"):
+        with drawing_settings():
+            words = " ".join(text for text, _ in texts_of(draw(figures[f"{stem}_modality_perception"]).drawing))
+        assert all(name in words for name in names), stem
+
+
+def test_nearly_equal_numbers_look_so():
+    """The colours span at least a fifth of the scale: 20 points around 51."""
+    axes = {"modality": groups(CT=share(50, 100), MRI=share(52, 100))}
+    measures = {**perception()["perception"].measures, "Overall": Cell(51.0)}
+    figure = named([perception(groups=axes, measures=measures)])["heatmap_modality_perception"]
+    assert colour_range(figure) == pytest.approx((41.0, 61.0))
 
 
 def test_lines_break_behind_blanks_and_marks_else_anywhere():
     with drawing_settings():
         lines = wrapped("qwen2_5-vl-7b is a model; " + "x" * 60, 1.0, 6.5).split("\n")
-        assert lines[0] == "qwen2_5-vl-7b is a"
-        assert lines[1] == "model;"
+        assert lines[:2] == ["qwen2_5-vl-7b is a", "model;"]
         assert "".join(lines[2:]) == "x" * 60
         assert all(text_width(line, 6.5) <= 1.0 for line in lines)
 
@@ -361,8 +360,7 @@ def test_figures_keep_drawing_and_lose_everything_else():
         '<use xlink:href="#m1"/><use xlink:href="other.svg#m1"/><rect fill="url(#p)" stroke="URL( \'//x\')"/>'
         "<text>a &lt;b&gt; c</text></g></svg>"
     )
-    safe = safe_svg(svg, "a-")
-    assert ElementTree.tostring(safe, encoding="unicode") == (
+    assert ElementTree.tostring(safe_svg(svg, "a-"), encoding="unicode") == (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 150"><g fill="currentColor" font-weight="bold" '
         'font-size="9px" font-family="Sans"><use href="#a-m1" /><use /><rect fill="url(#a-p)" />'
         "<text>a &lt;b&gt; c</text></g></svg>"

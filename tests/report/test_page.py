@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -14,11 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.page import write_page
+from medqbench_vlmeval.report import page as page_room
+from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.page.page import SCRIPTS, STYLES, json_text
 from medqbench_vlmeval.report.page.thumbnails import FEW_IMAGES, LARGE, SMALL, Finder, make_thumbnails
-from tests.report.examples import combined_score, perception_samples, perception_score, reasoning_samples
+from tests import make
 from tests.report.page_runs import (
     CLOSING,
     LONG,
@@ -29,11 +32,12 @@ from tests.report.page_runs import (
     hostile_run,
     image_bytes,
     perception_run,
+    questions,
     reasoning_run,
     stored,
 )
 
-ASSETS = Path(__import__("medqbench_vlmeval.report.page", fromlist=["x"]).__file__).parent / "assets"
+ASSETS = Path(page_room.__file__).parent / "assets"
 
 
 class Elements(HTMLParser):
@@ -94,16 +98,16 @@ def test_one_reply_on_four_dimensions_is_held_once(pages: dict[str, Path]) -> No
 def test_own_runs_and_published_rows_are_told_apart(pages: dict[str, Path]) -> None:
     board = data_of(pages["plain"])["boards"][0]
     own = [row for row in board["rows"] if row["run"] is not None]
-    assert [(row["kind"], row["model"], row["run"]) for row in own] == [("own", "Model-X", 0), ("own", "Model-Y", 1)]
-    assert own[0]["because"] == ["embedded set"]
-    assert own[0]["intervals"][0] == [23.07, 88.24]
+    assert [(row["kind"], row["model"], row["run"]) for row in own] == [("own", "Model-Y", 1), ("own", "Model-X", 0)]
+    assert own[1]["because"] == ["embedded set"]
+    assert own[1]["intervals"][0] == pytest.approx([23.07, 88.24], abs=0.01)
     rest = [row for row in board["rows"] if row["run"] is None]
     assert {row["kind"] for row in rest} == {"published"}
     assert all(row["source"] for row in rest)
 
 
 def test_two_runs_of_one_name_have_two_keys_and_two_rows(tmp_path: Path) -> None:
-    write_page(tmp_path / "page.html", [(perception_score(), perception_samples())] * 2, None)
+    write_page(tmp_path / "page.html", [perception_run()] * 2, None)
     data = data_of(tmp_path / "page.html")
     name = "Model-X_MedQBench_Perception_mini"
     assert [run["key"] for run in data["runs"]] == [name, f"{name}-2"]
@@ -111,15 +115,28 @@ def test_two_runs_of_one_name_have_two_keys_and_two_rows(tmp_path: Path) -> None
 
 
 def test_a_combined_run_is_one_run_with_two_tasks(tmp_path: Path) -> None:
-    rows = reasoning_samples("no-reference", "NoReference:") + reasoning_samples("comparative", "Comparative:")
-    alone = (perception_score(task="comparative"), reasoning_samples("comparative"))
-    alone[0].update({key: combined_score()["Comparative"][key] for key in ("Overall", "n", "n_scored", "frequencies")})
-    write_page(tmp_path / "page.html", [(combined_score(), rows), alone], None)
+    combined = make.combined_run()
+    named = [row.sample.index.removeprefix("Comparative:") for row in combined.rows[3:]]
+    rows = [
+        replace(row, sample=replace(row.sample, index=index))
+        for index, row in zip(named, combined.rows[3:], strict=True)
+    ]
+    alone = replace(make.reasoning_run(task=Task.COMPARATIVE), rows=tuple(rows))
+    write_page(tmp_path / "page.html", [combined, alone], None)
     data = data_of(tmp_path / "page.html")
     assert [part["task"] for part in data["runs"][0]["parts"]] == ["no-reference", "comparative"]
     # The single run's samples are the combined one's, under their own names.
     assert len(data["samples"]) == 6
     assert [answer["index"] for answer in data["answers"][1]] == ["1", "2", "3"]
+
+
+def test_what_an_extractor_read_is_shown(tmp_path: Path) -> None:
+    run = perception_run()
+    read = make.verdict("choice", 2, note="cut")
+    write_page(tmp_path / "page.html", [replace(run, rows=(replace(run.rows[4], choice=read),))], None)
+    (answer,) = data_of(tmp_path / "page.html")["answers"][0]
+    assert answer["extractor"] == {"letter": "B", "reply": "Score: 2", "judge": "judge-x", "note": "cut"}
+    assert (answer["outcome"], answer["bad"], answer["reply"]) == ("no answer", True, "I cannot tell.")
 
 
 def test_nothing_leads_to_a_network(pages: dict[str, Path]) -> None:
@@ -160,7 +177,7 @@ def test_hostile_texts_are_data_and_come_out_as_they_were(pages: dict[str, Path]
     assert replies == [CLOSING, MARKUP, RTL, LONG, "lone \ufffd surrogate \x00 and \x1b[31m"]
     assert data["runs"][0]["model"] == MARKUP + RTL
     # Names that lead out of the folder name no image.
-    assert data_of(pages["hostile"], "pictures") == [["../../../etc/passwd"], ["/etc/passwd"]]
+    assert data_of(pages["hostile"], "pictures") == [["passwd"], ["hosts"]]
 
 
 def test_characters_that_no_font_has_keep_nothing_from_being_drawn(tmp_path: Path) -> None:
@@ -229,13 +246,11 @@ def test_links_out_of_the_folder_and_loops_find_nothing(tmp_path: Path) -> None:
 
 
 def test_the_embedded_images_are_for_the_embedded_set_alone(tmp_path: Path) -> None:
-    rows = perception_samples()
-    for row in rows:
-        row["images"] = ["ct-01.png"]
-    embedded = perception_score()
-    embedded["settings"]["data"]["perception"]["origin"] = "embedded"
-    write_page(tmp_path / "embedded.html", [(embedded, rows)], None)
-    write_page(tmp_path / "other.html", [(perception_score(), rows)], tmp_path)
+    other = make.make_run(questions(images=("ct-01.png",)))
+    data = {"perception": replace(other.result.settings.data["perception"], origin="embedded")}
+    embedded = replace(other, result=replace(other.result, settings=replace(other.result.settings, data=data)))
+    write_page(tmp_path / "embedded.html", [embedded], None)
+    write_page(tmp_path / "other.html", [other], tmp_path)
     assert len(data_of(tmp_path / "embedded.html", "pictures")[0]) == 5
     assert data_of(tmp_path / "other.html", "pictures") == [["ct-01.png"]]
 
@@ -313,24 +328,19 @@ def test_contrast_is_enough_in_both_themes() -> None:
             assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
 
 
-def test_bad_input_is_said_and_leaves_the_old_page(tmp_path: Path) -> None:
+def test_without_a_run_there_is_no_page_and_the_old_one_stays(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("old")
     with pytest.raises(BadInput, match="no run"):
         write_page(path, [], None)
-    with pytest.raises(BadInput, match=r"not a '_score\.json'"):
-        write_page(path, [({"task": "x"}, [])], None)
-    with pytest.raises(BadInput, match="not of one evaluation"):
-        write_page(path, [(perception_score(), reasoning_samples())], None)
-    with pytest.raises(BadInput, match="not of one evaluation"):
-        write_page(path, [(perception_score(), [{**perception_samples()[0], "task": ["perception"]}])], None)
     assert path.read_text() == "old"
+    assert not is_page(path)
 
 
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(RunFailed, match="cannot be written"):
-        write_page(tmp_path / "file" / "page.html", [(perception_score(), perception_samples())], None)
+        write_page(tmp_path / "file" / "page.html", [perception_run()], None)
 
 
 @pytest.mark.slow
@@ -340,14 +350,14 @@ def test_the_whole_benchmark_fits(tmp_path: Path) -> None:
     noise = [Image.effect_noise((256, 256), 10 + 2 * place) for place in range(20)]
     names = []
     for place in range(2_000):
-        picture = noise[place % 20].rotate(place // 20 * 3)
         out = BytesIO()
-        picture.save(out, "JPEG", quality=90)
+        noise[place % 20].rotate(place // 20 * 3).save(out, "JPEG", quality=90)
         names.append(stored(root, out.getvalue(), "jpg"))
-    rows = []
-    for place in range(3_308):
-        row = {**perception_samples()[place % 5], "index": str(place), "images": [names[place % 2_000]]}
-        rows.append({**row, "prediction": f"{place} " + "The image shows noise and blur. " * 40})
-    write_page(tmp_path / "page.html", [(perception_score(), rows)], root)
+    run = make.make_run(questions(3_308, names))
+    rows = [
+        replace(row, prediction=replace(row.prediction, text=f"{place} " + "The image shows noise and blur. " * 40))
+        for place, row in enumerate(run.rows)
+    ]
+    write_page(tmp_path / "page.html", [replace(run, rows=tuple(rows))], root)
     assert (tmp_path / "page.html").stat().st_size < 15_000_000
     assert sum(len(picture) == 5 for picture in data_of(tmp_path / "page.html", "pictures")) == 2_000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.report.page import write_page
-from tests.report.examples import perception_samples, perception_score
+from tests import make
 from tests.report.page_runs import (
     LONG,
     MARKUP,
@@ -18,6 +19,7 @@ from tests.report.page_runs import (
     hostile_run,
     image_bytes,
     perception_run,
+    questions,
     reasoning_run,
     stored,
 )
@@ -85,12 +87,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     runs = [perception_run(root), perception_run(root, "Model-Y", right=True), reasoning_run(root)]
     write_page(folder / "page.html", runs, root)
     write_page(folder / "hostile.html", [hostile_run()], root)
-    judged, rows = reasoning_run(root, "constructor")
-    parts = {name: {"score": 1, "reply": "r"} for name in ("constructor", "__proto__", "1")}
-    rows[0]["verdicts"]["completeness"].update(score=4 / 3, parts=parts)
-    for row in rows[1:]:
-        row.update(unscored="judge failed", score=None, scores={}, verdicts={}, error_kinds=[])
-    write_page(folder / "harsh.html", [harsh_run(), (judged, rows)], root)
+    judged = reasoning_run(root, "constructor")
+    first, *others = judged.rows
+    parts = {name: make.verdict("completeness", 1) for name in ("constructor", "__proto__", "1")}
+    mean = replace(first.verdicts["completeness"], score=4 / 3, parts=parts)
+    first = replace(first, verdicts={**first.verdicts, "completeness": mean})
+    failed = [replace(row, unscored="judge failed", score=None, verdicts={}, error_kinds=()) for row in others]
+    write_page(folder / "harsh.html", [harsh_run(), replace(judged, rows=(first, *failed))], root)
     return {name: folder / f"{name}.html" for name in ("page", "hostile", "harsh")}
 
 
@@ -259,7 +262,7 @@ class TestSummary:
         models = "tbody th > bdi"
         board.locator("text=How").click()
         assert board.locator("th[aria-sort=descending]").inner_text() == "How"
-        assert board.locator(models).all_inner_texts()[:2] == ["Grok-4", "Qwen2.5-VL-32B"]
+        assert board.locator(models).all_inner_texts()[:3] == ["Model-Y", "Grok-4", "Qwen2.5-VL-32B"]
         page.keyboard.press("Enter")
         assert board.locator("th[aria-sort=ascending]").inner_text() == "How"
         assert board.locator(models).all_inner_texts()[0] == "Model-X"
@@ -427,8 +430,7 @@ def test_samples_without_a_value_are_counted_once(browser: Any, made: dict[str, 
 
 @pytest.mark.slow
 def test_a_phone_has_few_rows_and_a_way_back_to_its_place(browser: Any, tmp_path: Path) -> None:
-    rows = [{**perception_samples()[place % 5], "index": str(place)} for place in range(300)]
-    write_page(tmp_path / "page.html", [(perception_score(), rows)], None)
+    write_page(tmp_path / "page.html", [make.make_run(questions(300))], None)
     visit = Visit(browser, tmp_path / "page.html", viewport={"width": 360, "height": 740})
     page = visit.open("#view=samples")
     page.wait_for_selector("#list [data-place='0']")
@@ -436,7 +438,7 @@ def test_a_phone_has_few_rows_and_a_way_back_to_its_place(browser: Any, tmp_path
     page.evaluate("document.querySelector('#list').scrollTop = 9000")
     page.click("#list [data-place='120']")
     page.keyboard.press("j")
-    assert "sample=121" in page.url
+    assert "sample=122" in page.url
     page.go_back()
     page.wait_for_selector("#list [data-place='120']")
     assert "sample" not in page.url.replace("view=samples", "")
@@ -456,11 +458,7 @@ def test_a_sample_is_printed_on_paper_narrower_than_a_screen(visit: Visit) -> No
 @pytest.mark.slow
 def test_thousands_of_samples_open_at_once(browser: Any, tmp_path: Path) -> None:
     names = [stored(tmp_path / "store", image_bytes((place % 256, place // 256, 7))) for place in range(600)]
-    rows = [
-        {**perception_samples()[place % 5], "index": str(place), "images": [names[place % 600]]}
-        for place in range(3_308)
-    ]
-    write_page(tmp_path / "page.html", [(perception_score(), rows)], tmp_path / "store")
+    write_page(tmp_path / "page.html", [make.make_run(questions(3_308, names))], tmp_path / "store")
     visit = Visit(browser, tmp_path / "page.html")
     visit.page.goto("about:blank")
     visit.page.goto(f"{visit.address}#view=samples", wait_until="domcontentloaded")
@@ -468,6 +466,6 @@ def test_thousands_of_samples_open_at_once(browser: Any, tmp_path: Path) -> None
     visit.count("3,308 samples")
     assert visit.page.locator("#list [role=option]").count() < 60
     visit.page.keyboard.press("End")
-    assert visit.text("#detail h2") == "3307"
+    assert visit.text("#detail h2") == "3308"
     assert visit.page.locator("[data-place='3307']").is_visible()
     visit.close()

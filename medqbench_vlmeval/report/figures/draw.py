@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,11 @@ from medqbench_vlmeval.report.figures.plots import (
     PANELS_MOST,
     RADAR,
     Confusion,
+    DrawnRun,
     Figure,
     Matrix,
     Plot,
-    Run,
     caption_of,
-    count_words,
     figures_of,
     group_name,
     share_words,
@@ -38,6 +37,7 @@ from medqbench_vlmeval.report.figures.style import (
     SMALL_SIZE,
     TEXT_SIZE,
     TWO_COLUMNS,
+    Look,
     Sheet,
     drawing_settings,
     fitted,
@@ -48,12 +48,12 @@ from medqbench_vlmeval.report.figures.style import (
 )
 from medqbench_vlmeval.report.terminal import value_text
 from medqbench_vlmeval.report.text import markdown_text
-from medqbench_vlmeval.runs.result import OVERALL, Point, top_of
+from medqbench_vlmeval.runs.result import OVERALL, top_of
+from medqbench_vlmeval.types import Cell, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
-    from matplotlib.lines import Line2D
 
 CAPTIONS = "captions.md"
 
@@ -73,46 +73,27 @@ def draw(figure: Figure) -> Sheet:
     return _draw_lines(figure)
 
 
-def number_words(task: Task, point: Point | None) -> str:
+def number_words(task: Task, cell: Cell) -> str:
     """A number as the tables show it, with '*' where it rests on few samples."""
-    if point is None or point.value is None:
-        return "–"
-    return f"{'*' if point.few else ''}{value_text(point.value, task)}"
+    return "–" if cell.value is None else f"{'*' if cell.few else ''}{value_text(cell.value, task)}"
 
 
 def _head(plot: Plot, group: str, width: float, size: float = TEXT_SIZE) -> str:
-    return f"{fitted(group_name(group), width, size)}\nn = {count_words(plot.counts(group))}"
-
-
-def _reference_keys(plot: Plot, width: float) -> list[Line2D]:
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=_key(reference.label, width))
-        for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False)
-    ]
-
-
-def _key(label: str, width: float) -> str:
-    return wrapped(label, width - 2 * MARGIN - 0.45, TEXT_SIZE)
-
-
-# Bars: a panel a measure, a bar a run, names once on the left, numbers beside the bars.
+    return f"{fitted(group_name(group), width, size)}\nn = {plot.n(group)}"
 
 
 def _draw_bars(plot: Plot) -> Sheet:
+    """A panel a measure, a bar a run, names once on the left, numbers beside the bars."""
     drawing = new_drawing(TWO_COLUMNS, _HEAD + 0.2 * len(plot.runs) + _FOOT)
     panels: Sequence[Axes] = drawing.subplots(1, len(plot.groups), squeeze=False)[0]
     for axes, group in zip(panels, plot.groups, strict=True):
         axes.set_title(_head(plot, group, 1.2), loc="left")
         for row, run in enumerate(plot.runs):
-            point = run.points.get(group)
-            words = number_words(plot.task, point)
-            # Behind the bars' end, right of the axes.
-            place = {"transform": axes.get_yaxis_transform(), "va": "center_baseline", "size": SMALL_SIZE}
-            axes.text(1.07, row, words, **place)  # type: ignore[arg-type]
-            if point is not None and point.value is not None:
-                _bar(axes, row, point, run)
+            cell, beside = run.cell(group), axes.get_yaxis_transform()
+            words = number_words(plot.task, cell)
+            axes.text(1.07, row, words, transform=beside, va="center_baseline", size=SMALL_SIZE)
+            if cell.value is not None:
+                _bar(axes, row, cell.value, cell, look_of(run.place))
         for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
             if group in reference.values:
                 axes.axvline(reference.values[group], color=INK, linewidth=0.9, linestyle=dashes)
@@ -123,47 +104,35 @@ def _draw_bars(plot: Plot) -> Sheet:
         axes.set_yticks(range(len(plot.runs)), labels=[run.shown if first else "" for run in plot.runs])
         axes.tick_params("y", length=0, labelsize=TEXT_SIZE)
         axes.grid(axis="x")
-    return Sheet(plot, drawing, _reference_keys(plot, TWO_COLUMNS))
+    return Sheet(plot, drawing)
 
 
-def _bar(axes: Axes, row: int, point: Point, run: Run) -> None:
-    look = look_of(run.place)
+def _bar(axes: Axes, row: int, value: float, cell: Cell, look: Look) -> None:
     # The fill of few samples is paler; the outline stays.
-    axes.barh(row, point.value or 0, 0.68, color=look.colour, alpha=0.35 if point.few else 1, linewidth=0)
-    axes.barh(row, point.value or 0, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
-    if point.ends:
-        axes.plot(point.ends, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
-
-
-# Radar and curve: a line a run over the groups, with intervals; one panel with all runs where they are few, a panel a
-# run with the others in grey where they are many.
+    axes.barh(row, value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
+    axes.barh(row, value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
+    if cell.interval:
+        axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
 
 
 def _draw_lines(plot: Plot) -> Sheet:
-    from matplotlib.lines import Line2D
-
+    """A radar or a curve: one panel with all runs where they are few, else a panel a run with the others in grey."""
     radar = plot.kind == RADAR
     paint = partial(_paint_radar if radar else _paint_curve, plot=plot)
-    projection = {"projection": "polar"} if radar else None
-    if not plot.together:
-        shown = plot.runs[:PANELS_MOST]
-        heads = [wrapped(run.shown, TWO_COLUMNS / _COLUMNS - 0.1, TEXT_SIZE) for run in shown]
-        drawing, panels = _grid(heads, 1.35 if radar else 1.25, projection)
-        for axes, run in zip(panels, shown, strict=True):
-            paint(axes, runs=[run], others=[other for other in shown if other is not run])
-        return Sheet(plot, drawing, _reference_keys(plot, TWO_COLUMNS))
-    drawing = new_drawing(ONE_COLUMN, 2.25 if radar else 1.95)
-    paint(drawing.add_subplot(**projection or {}), runs=plot.runs, others=())
-    keys = []
-    for run in plot.runs:
-        look = look_of(run.place)
-        key = Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, markersize=4)
-        key.set(markeredgecolor=INK, markeredgewidth=0.4, label=_key(run.shown, ONE_COLUMN))
-        keys.append(key)
-    return Sheet(plot, drawing, [*keys, *_reference_keys(plot, ONE_COLUMN)])
+    projection = {"projection": "polar"} if radar else {}
+    if plot.together:
+        drawing = new_drawing(ONE_COLUMN, 2.25 if radar else 1.95)
+        paint(drawing.add_subplot(**projection), runs=plot.runs, others=())
+        return Sheet(plot, drawing, keys=plot.runs)
+    shown = plot.runs[:PANELS_MOST]
+    heads = [wrapped(run.shown, TWO_COLUMNS / _COLUMNS - 0.1, TEXT_SIZE) for run in shown]
+    drawing, panels = _grid(heads, 1.35 if radar else 1.25, projection)
+    for axes, run in zip(panels, shown, strict=True):
+        paint(axes, runs=[run], others=[other for other in shown if other is not run])
+    return Sheet(plot, drawing)
 
 
-def _grid(heads: Sequence[str], height: float, projection: dict[str, str] | None = None) -> tuple[Drawing, list[Axes]]:
+def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tuple[Drawing, list[Axes]]:
     """Panels with heads, ``height`` inches each below its head."""
     columns = min(_COLUMNS, len(heads))
     rows = math.ceil(len(heads) / columns)
@@ -181,15 +150,15 @@ def scale(plot: Plot) -> tuple[float, float]:
     """Round ends of the scale that hold all values, intervals and references; a radar begins at 0."""
     radar, percent = plot.kind == RADAR, plot.task is Task.PERCEPTION
     step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
-    points = [point for run in plot.runs for point in run.points.values()]
-    ends = [end for point in points for end in (point.value, point.low, point.high) if end is not None]
+    cells = [cell for run in plot.runs for cell in run.cells.values()]
+    ends = [end for cell in cells for end in (cell.value, cell.low, cell.high) if end is not None]
     ends += [value for reference in plot.references for value in reference.values.values()]
     low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
     top = top_of(plot.task, plot.groups[0])
     return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))
 
 
-def _paint_radar(axes: Any, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -> None:
+def _paint_radar(axes: Any, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun]) -> None:
     turns = [2 * math.pi * place / len(plot.groups) for place in range(len(plot.groups))]
     _, end = scale(plot)
     axes.set_theta_zero_location("N")
@@ -219,7 +188,7 @@ def _paint_radar(axes: Any, plot: Plot, runs: Sequence[Run], others: Sequence[Ru
     _paint_lines(axes, plot, runs, others, turns, apart=0.04)
 
 
-def _paint_curve(axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run]) -> None:
+def _paint_curve(axes: Axes, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun]) -> None:
     places = range(len(plot.groups))
     for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
         axes.axhline(next(iter(reference.values.values())), color=INK, linewidth=0.8, linestyle=dashes)
@@ -230,7 +199,7 @@ def _paint_curve(axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[R
 
 
 def _paint_lines(
-    axes: Axes, plot: Plot, runs: Sequence[Run], others: Sequence[Run], places: Sequence[float], apart: float
+    axes: Axes, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun], places: Sequence[float], apart: float
 ) -> None:
     """The runs' values over ``places``; several runs stand ``apart``, so that intervals do not lie on one another."""
     for run in others:
@@ -240,59 +209,54 @@ def _paint_lines(
         beside = [place + aside for place in places]
         axes.plot(*_path(plot, run, beside), color=look.colour, linestyle=look.dashes)
         for place, group in zip(beside, plot.groups, strict=True):
-            point = run.points.get(group)
-            if point is None or point.value is None:
+            cell = run.cell(group)
+            if cell.value is None:
                 continue
-            if point.ends:
-                axes.plot((place, place), point.ends, color=look.colour, linewidth=0.9)
+            if cell.interval:
+                axes.plot((place, place), cell.interval, color=look.colour, linewidth=0.9)
             axes.plot(
                 [place],
-                [point.value],
+                [cell.value],
                 marker=look.marker,
                 markersize=3.7,
-                markerfacecolor="none" if point.few else look.colour,
-                markeredgecolor=look.colour if point.few else INK,
-                markeredgewidth=0.9 if point.few else 0.4,
+                markerfacecolor="none" if cell.few else look.colour,
+                markeredgecolor=look.colour if cell.few else INK,
+                markeredgewidth=0.9 if cell.few else 0.4,
                 clip_on=False,
             )
 
 
-def _path(plot: Plot, run: Run, places: Sequence[float]) -> tuple[list[float], list[float]]:
-    values = [run.points[group].value if group in run.points else None for group in plot.groups]
+def _path(plot: Plot, run: DrawnRun, places: Sequence[float]) -> tuple[list[float], list[float]]:
+    values = [run.cell(group).value for group in plot.groups]
     # A group without a number breaks the line.
     ys = [math.nan if value is None else value for value in values]
     return ([*places, places[0]], [*ys, ys[0]]) if plot.kind == RADAR else (list(places), ys)
 
 
-# Heat map and confusion: a colour and a number a cell.
-
-
 def _draw_heatmap(plot: Plot) -> Sheet:
     drawing = new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(plot.runs))
     axes = drawing.add_subplot()
-    points = [[run.points.get(group) for group in plot.groups] for run in plot.runs]
-    values = [[None if point is None else point.value for point in row] for row in points]
+    cells = [[run.cell(group) for group in plot.groups] for run in plot.runs]
     # Overall stands a little apart.
     lefts = [place + 0.06 * (place > 0 and group == OVERALL) for place, group in enumerate(plot.groups)]
     low, high = colour_range(plot)
     # The ends of the map are too dark and too bright to be told from their neighbours in print.
     pad = 0.07 * (high - low)
-    inks = _paint_cells(axes, lefts, values, "viridis", low - pad, high + pad)
+    inks = _paint_cells(axes, lefts, [[cell.value for cell in row] for row in cells], "viridis", low - pad, high + pad)
     digits = 1 if plot.task is Task.PERCEPTION else 2
-    for y, (row, colours) in enumerate(zip(points, inks, strict=True)):
-        for x, point, ink in zip(lefts, row, colours, strict=True):
-            ends = point.ends if point is not None and point.value is not None else None
-            how = {"ha": "center", "va": "center", "color": ink}
-            axes.text(x + 0.5, y + (0.34 if ends else 0.5), number_words(plot.task, point), **how)  # type: ignore[arg-type]
-            if ends:
-                words = f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
-                axes.text(x + 0.5, y + 0.74, words, size=_TINY, **how)  # type: ignore[arg-type]
+    for y, (row, colours) in enumerate(zip(cells, inks, strict=True)):
+        for x, cell, ink in zip(lefts, row, colours, strict=True):
+            middle = y + (0.34 if cell.interval else 0.5)
+            axes.text(x + 0.5, middle, number_words(plot.task, cell), ha="center", va="center", color=ink)
+            if cell.interval:
+                ends = " to ".join(f"{end:.{digits}f}" for end in cell.interval)
+                axes.text(x + 0.5, y + 0.74, ends, ha="center", va="center", color=ink, size=_TINY)
     names = max(text_width(run.shown, TEXT_SIZE) for run in plot.runs)
     width = (TWO_COLUMNS - names - 3 * MARGIN) / len(lefts) - 0.05
     fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in plot.groups)
     size = TEXT_SIZE if fit else _TINY
     axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(plot, group, width, size) for group in plot.groups])
-    axes.set_yticks([y + 0.5 for y in range(len(points))], labels=[run.shown for run in plot.runs])
+    axes.set_yticks([y + 0.5 for y in range(len(cells))], labels=[run.shown for run in plot.runs])
     axes.tick_params(top=False, labeltop=True, labelbottom=False, length=0, labelsize=TEXT_SIZE)
     axes.tick_params("x", labelsize=size)
     return Sheet(plot, drawing)
@@ -301,7 +265,7 @@ def _draw_heatmap(plot: Plot) -> Sheet:
 def colour_range(plot: Plot) -> tuple[float, float]:
     """The values that the ends of the colours stand for: the lowest and the highest, but not closer than a fifth of
     the scale, so that numbers that are nearly the same look so."""
-    values = [point.value for run in plot.runs for point in run.points.values() if point.value is not None]
+    values = [cell.value for run in plot.runs for cell in run.cells.values() if cell.value is not None]
     low, high = min(values), max(values)
     more = max(0.0, top_of(plot.task, OVERALL) / 5 - (high - low)) / 2
     return low - more, high + more
@@ -342,7 +306,7 @@ def _draw_confusion(figure: Confusion) -> Sheet:
     names = [[fitted(level, 0.5, SMALL_SIZE) for level in matrix.levels] for matrix in shown]
     widths = [max(text_width(name, SMALL_SIZE) for name in levels) for levels in names]
     heads = [_confusion_head(figure, matrix, width) for matrix, width in zip(shown, widths, strict=True)]
-    drawing, panels = _grid(heads, 1.25)
+    drawing, panels = _grid(heads, 1.25, {})
     for axes, matrix, levels in zip(panels, shown, names, strict=True):
         shares = [[count / (sum(row) or 1) for count in row] for row in matrix.counts]
         places = range(len(levels))
@@ -359,21 +323,17 @@ def _draw_confusion(figure: Confusion) -> Sheet:
 def _confusion_head(figure: Confusion, matrix: Matrix, beside: float) -> str:
     width = TWO_COLUMNS / _COLUMNS - 2 * MARGIN - 0.05 - beside
     share, *ends = share_words(matrix.run)
-    mark = "*" if any(point.few for point in matrix.run.points.values()) else ""
+    mark = "*" if matrix.run.cell(OVERALL).few else ""
     scales = [other.scale for other in figure.matrices if other.run is matrix.run]
     of = " of all" if len(scales) > 1 else ""
     lines = [matrix.run.shown, f"{fitted(matrix.scale, width / 2, TEXT_SIZE)}, n = {matrix.n:,}"]
     if scales[0] == matrix.scale:
         # The share is of the run, and stands above the first of its scales.
-        lines.append(
-            f"{mark}{share}{of}{f' ({ends[0]})' if ends else ''}".replace(
-                " to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}"
-            )
-        )
+        lines += [f"{mark}{share}{of}", *(f"({words})" for words in ends)]
     return "\n".join(wrapped(line, width, TEXT_SIZE) for line in lines)
 
 
-def write_figures(scores: Sequence[Mapping[str, Any]], folder: Path) -> list[Path]:
+def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
     """Draw the figures that these results support, each as PNG (300 dots an inch) and SVG, and write their captions.
 
     Several runs stand in one figure; tasks apart. The files are named after what they show and the task
@@ -384,13 +344,12 @@ def write_figures(scores: Sequence[Mapping[str, Any]], folder: Path) -> list[Pat
         The written files; empty where nothing can be drawn, and then nothing is written.
 
     Raises:
-        BadInput: a score is not a result of this package.
         RunFailed: the folder cannot be written to.
     """
     written: list[Path] = []
     captions = []
     try:
-        for sheet in _sheets(scores):
+        for sheet in _sheets(results):
             name = sheet.figure.name
             for path, data in ((folder / f"{name}.png", sheet.png()), (folder / f"{name}.svg", sheet.svg().encode())):
                 write_bytes(path, data)
@@ -404,19 +363,16 @@ def write_figures(scores: Sequence[Mapping[str, Any]], folder: Path) -> list[Pat
     return written
 
 
-def themed_svgs(scores: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def themed_svgs(results: Sequence[Result]) -> dict[str, str]:
     """The same figures by name as inline SVG: ink is ``currentColor``, the ground is transparent.
 
     Each has a ``<title>`` and a ``<desc>`` with the caption, and ids that begin with its name.
-
-    Raises:
-        BadInput: a score is not a result of this package.
     """
-    return {sheet.figure.name: sheet.svg(themed=True) for sheet in _sheets(scores)}
+    return {sheet.figure.name: sheet.svg(themed=True) for sheet in _sheets(results)}
 
 
-def _sheets(scores: Sequence[Mapping[str, Any]]) -> Iterator[Sheet]:
-    figures = figures_of(scores)
+def _sheets(results: Sequence[Result]) -> Iterator[Sheet]:
+    figures = figures_of(results)
     if figures:
         with drawing_settings():
             yield from map(draw, figures)

@@ -12,12 +12,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from medqbench_vlmeval.report.figures.plots import Figure, caption_of, notes_of, title_of
+from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of, title_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
-    from matplotlib.lines import Line2D
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
 """Widths of a paper's columns in inches."""
@@ -187,7 +186,9 @@ class Sheet:
     ``box`` is what of the drawing's plane is kept, in inches: its whole width, from the notes to the title.
     """
 
-    def __init__(self, figure: Figure, drawing: Drawing, keys: Sequence[Line2D] = ()) -> None:
+    def __init__(self, figure: Figure, drawing: Drawing, keys: Sequence[DrawnRun] = ()) -> None:
+        """``keys`` are the runs whose lines are to be told apart."""
+        from matplotlib.lines import Line2D
         from matplotlib.text import Annotation
         from matplotlib.transforms import Bbox
 
@@ -202,10 +203,19 @@ class Sheet:
             weight="bold",
             va="bottom",
         )
+        lines = []
+        for run in keys:
+            look = look_of(run.place)
+            lines.append(Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=run.shown))
+            lines[-1].set(markersize=4, markeredgecolor=INK, markeredgewidth=0.4)
+        for reference, dashes in zip(figure.references, REFERENCE_DASHES, strict=False):
+            lines.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=reference.label))
+        for line in lines:
+            line.set_label(wrapped(str(line.get_label()), room - 0.45, TEXT_SIZE))
         legend = drawing.legend(
-            handles=list(keys),
+            handles=lines,
             loc="upper left",
-            bbox_to_anchor=(left, 0),
+            bbox_to_anchor=(left, -0.04 / drawing.get_figheight()),
             frameon=False,
             borderpad=0,
             borderaxespad=0,

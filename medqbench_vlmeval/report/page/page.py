@@ -15,12 +15,9 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.report.figures import themed_svgs
-from medqbench_vlmeval.report.page.content import PageRun, boards, gather, page_runs, run_facts
+from medqbench_vlmeval.report.page.content import boards, gather, page_runs, run_facts
 from medqbench_vlmeval.report.page.thumbnails import Thumbnail, make_thumbnails
-
-# Putting the page together: data in a script element that no browser runs, and a policy that allows this page's own
-# style and script by their hashes and nothing else.
-
+from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
 STYLES = ("theme.css", "summary.css", "samples.css")
@@ -40,6 +37,8 @@ SCRIPTS = (
     "keys.js",
     "main.js",
 )
+_GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
+_HEAD_BYTES = 8192
 # '<' could end the element or open a comment in it; the two separators are line ends to older script parsers.
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
@@ -103,12 +102,6 @@ def _hash(text: str) -> str:
     return b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-_GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
-_HEAD_BYTES = 8192
-
-Run = tuple[Mapping[str, Any], Sequence[Mapping[str, Any]]]
-
-
 def is_page(path: Path) -> bool:
     """Whether a file is a page that this package made.
 
@@ -126,31 +119,30 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
     a model, a judge or a data file is data in it, never markup.
 
     Args:
-        runs: the object of a ``_score.json`` and the rows of its ``_samples.jsonl``, for each run; the first one is
-            shown first.
-        image_root: the folder of the runs' images (an ``ImageStore``'s root, or
-            a flat folder); images that are not there are said to be absent. None: no images but the embedded set's.
+        runs: the first one is shown first.
+        image_root: the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); images that are not
+            there are said to be absent. None: no images but the embedded set's.
 
     Raises:
-        BadInput: there is no run, a score is not a result of this package, or rows are not those of its score.
+        BadInput: there is no run.
         RunFailed: the file cannot be written.
     """
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")
-    known = page_runs([score for score, _ in runs])
-    gathered = gather(known, [rows for _, rows in runs], image_root)
+    named = page_runs(runs)
+    gathered = gather(named, image_root)
     shown = {
         "version": __version__,
         "dimensions": DIMENSION_TITLES,
-        "runs": [run_facts(run) for run in known],
-        "boards": boards(known),
+        "runs": [run_facts(run) for run in named],
+        "boards": boards(named),
         "samples": gathered.samples,
         "answers": gathered.answers,
     }
     thumbnails = make_thumbnails(gathered.paths)
     pictures = [_picture(name, thumbnail) for name, thumbnail in zip(gathered.names, thumbnails, strict=True)]
-    figures = themed_svgs([score for score, _ in runs])
-    text = document(_title(known), shown, pictures, figures)
+    title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
+    text = document(title, shown, pictures, themed_svgs([run.result for run in runs]))
     try:
         files.write_text(path, text)
     except OSError as error:
@@ -165,7 +157,3 @@ def _picture(name: str, thumbnail: Thumbnail | None) -> list[Any]:
     if thumbnail is None:
         return [name]
     return [name, *thumbnail.size, thumbnail.data_uri, thumbnail.width]
-
-
-def _title(runs: Sequence[PageRun]) -> str:
-    return "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from medqbench_vlmeval.data.image_store import DECODER_ERRORS
 from medqbench_vlmeval.data.sources import embedded_folder
-from medqbench_vlmeval.runs.result import RunPart
+from medqbench_vlmeval.types import DataUse
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,13 +116,13 @@ _LONGEST = 255
 _PLAIN = re.compile(r"[^\x00-\x1f\x7f/\\:]+")
 
 
-def folders_of(part: RunPart, image_root: Path | None) -> tuple[Path, ...]:
+def folders_of(data: DataUse, image_root: Path | None) -> tuple[Path, ...]:
     """The folders in which a task's images may lie.
 
     The embedded set's images have names that other folders may use for other images, so that they are looked for in
     this package alone, and by nobody else.
     """
-    if part.data.get("origin") == "embedded":
+    if data.origin == "embedded":
         return (embedded_folder() / "images",)
     return () if image_root is None else (image_root,)
 

@@ -1,0 +1,43 @@
+"""Labels of runs: short, different, on one line, and told apart by the plainest fact that differs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from medqbench_vlmeval.report.standings import run_labels, shortened
+from medqbench_vlmeval.types import TaskRun
+from tests import make
+
+HOSTILE = (
+    '<script>alert("x")</script> $\\alpha_1$ & %s {x}_^~#| `id="figure"`',
+    "书生·万象 \u202eRTL\u0000\u001b[31m \ud800",
+    "[a](http://evil.example/x) **b** _c_ --- '''",
+    "=1+1\n---\nmodel-index: 3",
+    "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500",
+    "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-13000",
+)
+
+
+def judged_by(judge: str) -> TaskRun:
+    return make.reasoning_run(model="M", judge=judge).result.tasks[0]
+
+
+def test_labels_differ_and_are_short() -> None:
+    (run,) = make.perception_run().result.tasks
+    labels = run_labels([replace(run, model=name) for name in HOSTILE])
+    assert len(set(labels)) == len(HOSTILE)
+    assert all(len(label) <= 42 and label.isprintable() for label in labels)
+    assert labels[4].endswith("12500")
+    assert labels[5].endswith("13000")
+
+
+def test_runs_of_one_model_are_told_apart_by_what_differs() -> None:
+    assert run_labels([judged_by("rules"), judged_by("gpt-4o")]) == ["M (rules)", "M (gpt-4o)"]
+    assert run_labels([judged_by("rules")] * 3) == ["M", "M #2", "M #3"]
+
+
+def test_a_cut_keeps_both_ends() -> None:
+    assert shortened("abcdefghij", 10) == "abcdefghij"
+    assert shortened("abcdefghijk", 6) == "ab…ijk"
+    # Two columns a character: one, the cut, and one of the end.
+    assert shortened("图像质量评价", 6) == "图…价"
