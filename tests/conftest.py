@@ -5,13 +5,15 @@ import importlib.util
 import itertools
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from medqbench_vlmeval.kit_version import find_kit
 
 # A run of the suite takes few examples of each property; 'pytest --hypothesis-profile=thorough' takes many.
-settings.register_profile("suite", max_examples=50)
-settings.register_profile("thorough", max_examples=200)
+# No test measures time: a busy machine fails none.
+CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("suite", max_examples=50, **CALM)
+settings.register_profile("thorough", max_examples=200, **CALM)
 settings.load_profile("suite")
 
 _numbers = itertools.count(1)

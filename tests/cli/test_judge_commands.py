@@ -59,7 +59,14 @@ def numbers(path):
 
 
 @pytest.mark.parametrize("task", ["no-reference", "comparative"])
-@pytest.mark.parametrize("protocol", ["rubric", "rubric-joint", "official", "official-5"])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        "rubric",
+        "rubric-joint",
+        *(pytest.param(name, marks=pytest.mark.needs_kit) for name in ("official", "official-5")),
+    ],
+)
 def test_full_circle(capsys, tmp_path, judge_cache, monkeypatch, protocol, task):
     texts = [f"Answer number {i}, all is sharp." for i in range(5)]
     path = write_predictions(tmp_path, texts, task=task)

@@ -70,6 +70,7 @@ def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
     assert (row["score"], row["unscored"]) == (8, None)
 
 
+@pytest.mark.needs_kit
 def test_failed_judgements_are_unscored_and_counted(tmp_path):
     def reply(request):
         if "second" in request.prompt and "consistency" in request.prompt.lower():
@@ -331,6 +332,7 @@ def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
     assert n_kept(tmp_path / "cache") == 10
 
 
+@pytest.mark.needs_kit
 def test_another_model_behind_the_name_is_not_comparable(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer(Sent("Score: 1", model="llama-3-8b")) as server:

@@ -80,6 +80,7 @@ ASKED = {
 }
 
 
+@pytest.mark.needs_kit
 @pytest.mark.parametrize(
     "row", [row if i == 0 else pytest.param(row, marks=pytest.mark.slow) for i, row in enumerate(REASONING)]
 )

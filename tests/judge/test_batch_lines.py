@@ -73,6 +73,7 @@ def kept(folder: Path, codes: str = "c3.r", key: str = KEY) -> dict[str, float] 
 
 
 @pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
+@pytest.mark.needs_kit
 @pytest.mark.parametrize("protocol", [*PROTOCOLS, "rubric-joint-20"])
 def test_a_custom_id_says_all_that_an_answer_needs(protocol: str, task: Task) -> None:
     calls = calls_of(protocol, task)
@@ -86,6 +87,7 @@ def test_a_custom_id_says_all_that_an_answer_needs(protocol: str, task: Task) ->
     assert len({custom_id(call, protocol) for call in calls}) == len(calls)
 
 
+@pytest.mark.needs_kit
 def test_custom_ids_are_short_and_readable() -> None:
     (joint,) = calls_of("rubric-joint", Task.COMPARATIVE)
     assert custom_id(joint, "rubric-joint") == f"mq1.{joint.key}.c3p3s3q2.j"

@@ -47,6 +47,7 @@ def test_no_attack_changes_a_score_under_the_package_s_own_protocols(
     assert changed(protocol, mode, task, ATTACKS, over_http=over_http) == []
 
 
+@pytest.mark.needs_kit
 @pytest.mark.parametrize("over_http", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_official_templates_delimit_nothing(over_http: bool) -> None:
     found = changed("official", "quoting", Task.NO_REFERENCE, ATTACKS, over_http=over_http)

@@ -179,6 +179,7 @@ def test_no_mixture_leaves_a_delimiter(text: str) -> None:
     assert all(letter == "(" or letter in kept for letter in left)
 
 
+@pytest.mark.needs_kit
 def test_protocols_differ_in_name_and_hash() -> None:
     official, rubric = load_protocol("official"), load_protocol("rubric")
     assert (official.name, rubric.name) == ("official", "rubric")

@@ -50,6 +50,7 @@ def test_letters_do_not_suit_a_description(task: Task) -> None:
         build_text(Sample("1", task, None), "letter")
 
 
+@pytest.mark.needs_kit
 def test_a_question_is_needed() -> None:
     for style in STYLES:
         with pytest.raises(BadInput, match="sample 7 has no question"):
@@ -61,6 +62,7 @@ def test_an_unknown_style_suggests_the_nearest() -> None:
         check_style("oficial")
 
 
+@pytest.mark.needs_kit
 def test_each_style_and_task_has_its_own_hash() -> None:
     pairs = [(style, task) for style in STYLES for task in Task if style != "letter" or task is Task.PERCEPTION]
     hashes = {style_hash(style, task) for style, task in pairs}
