@@ -39,7 +39,7 @@ setup(
         "medqbench_vlmeval": ["py.typed"],
         "medqbench_vlmeval.baselines": ["reference.json"],
         "medqbench_vlmeval.data": ["mini/*", "mini/images/*", "published/*.csv"],
-        "medqbench_vlmeval.judge": ["prices.json"],
+        "medqbench_vlmeval.judge": ["prices.json", "templates/*"],
         "medqbench_vlmeval.report.page": ["assets/*"],
     },
     install_requires=[

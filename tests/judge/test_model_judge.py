@@ -381,6 +381,9 @@ def test_ctrl_c_stops_at_once_with_calls_in_flight(tmp_path: Path) -> None:
 
     with JudgeServer(reply) as server:
         code = f"""
+            import signal
+            # A suite that runs in the background hands down an ignored signal.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             from medqbench_vlmeval.judge import JudgeOptions, build_judge
             from medqbench_vlmeval.types import Prediction, Sample
             from medqbench_vlmeval.benchmark import Task
