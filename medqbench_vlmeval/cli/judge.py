@@ -1,18 +1,21 @@
-"""``medqbench judge``: judging in batches, and the cache of verdicts."""
+"""``medqbench judge``: judging in batches, and the cache of replies."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from medqbench_vlmeval.cli import options
+from medqbench_vlmeval.cli.options import print_json
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.batch_api import BatchState
-    from medqbench_vlmeval.judge.batch_files import Imported
+    from medqbench_vlmeval.judge.batch_files import ImportReport
     from medqbench_vlmeval.judge.cache import CacheInfo
 
 
@@ -45,25 +48,24 @@ def export(
     """
     from dataclasses import replace
 
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.workflows.batch import export_calls
 
     first = options.request_of(predictions[0], data, model, judge, out.parent, limit=limit)
-    found = export_calls([replace(first, prediction_file=one) for one in predictions], out, force=force)
+    exported = export_calls([replace(first, prediction_file=path) for path in predictions], out, force=force)
     if as_json:
-        files = [{"path": str(path), "judge": name, "calls": n} for path, name, n in found.files]
-        print_json({"files": files, "in_cache": found.known})
+        files = [{"path": str(path), "judge": name, "calls": n} for path, name, n in exported.files]
+        print_json({"files": files, "in_cache": exported.known})
         return
-    for path, name, n in found.files:
+    for path, name, n in exported.files:
         print(f"{path}: {_calls(n)} to {_safe(name)}")
-    if not found.files:
-        print(f"Nothing is pending: the cache holds all {_calls(found.known)}. No file was written.")
-    elif found.known:
-        print(f"{_calls(found.known)} were left out: the cache holds them.")
+    if not exported.files:
+        print(f"Nothing is pending: the cache holds all {_calls(exported.known)}. No file was written.")
+    elif exported.known:
+        print(f"{_calls(exported.known)} were left out: the cache holds them.")
 
 
 @app.command("import")
-def import_(
+def import_answers(
     answers: Annotated[list[Path], typer.Argument(help="Output and error files of batches, in any order.")],
     judge: Annotated[
         str | None, typer.Option("--judge", help="The judge's name for 'cache info' [the name that the server gave].")
@@ -72,21 +74,20 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take the answers of a batch into the cache, where 'score' and 'run' find them."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import RunFailed
-    from medqbench_vlmeval.judge import JudgeOptions
-    from medqbench_vlmeval.judge.batch_files import import_answers, require_answers
+    from medqbench_vlmeval.judge import JudgeOptions, batch_files
     from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.secrets import Mask
 
-    require_answers(answers)
-    with ReplyCache() as store:
-        found = import_answers(answers, store, judge, replace=force, mask=Mask(JudgeOptions("").secrets()))
+    batch_files.require_answers(answers)
+    with ReplyCache() as replies:
+        mask = Mask(JudgeOptions().secrets())
+        report = batch_files.import_answers(answers, replies, judge, replace=force, mask=mask)
     if as_json:
-        print_json(_imported(found))
+        print_json(_report(report))
     else:
-        _show(found)
-    if not found.kept and not found.known:
+        _show_report(report)
+    if not report.kept and not report.known:
         raise RunFailed(
             "No verdict was imported; the calls stay pending, and 'medqbench judge export' writes them again."
         )
@@ -102,7 +103,6 @@ def submit(
     judge: options.Given,
 ) -> None:
     """Upload files of calls and make a batch of each; NAME.batch.json beside a file names its batch."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.judge import JudgeOptions
     from medqbench_vlmeval.judge.batch_api import BatchApi, require_new
     from medqbench_vlmeval.judge.batch_files import read_call_file
@@ -111,8 +111,7 @@ def submit(
     for file in files:
         if not again:
             require_new(file.path)
-    batches: list[dict[str, Any]] = []
-    try:
+    with _printed_at_the_end("batches", as_json) as batches:
         for file in files:
             with BatchApi(JudgeOptions(file.model, judge.get("base_url"), judge.get("key"))) as api:
                 made = api.submit(file)
@@ -123,17 +122,12 @@ def submit(
             if not as_json:
                 place = f"{_safe(file.model)} at {made.base_url}"
                 print(f"{file.path}: batch {_safe(made.batch_id)}, {_calls(made.n)} to {place}")
-    finally:
-        # What was submitted is said also where a later file is refused.
-        if as_json:
-            print_json({"batches": batches})
 
 
 @app.command()
 @options.judge_options("base_url", "key")
 def status(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> None:
     """Say how far the batches of files of calls are."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.judge.batch_api import states_of
 
     states = []
@@ -146,66 +140,49 @@ def status(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> No
         print_json({"batches": states})
 
 
-@app.command()
+@app.command("collect")
 @options.judge_options("base_url", "key")
-def collect(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> None:
+def collect_answers(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> None:
     """Download the answers of batches that have ended, import them and say what is still pending."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import RunFailed
-    from medqbench_vlmeval.judge import JudgeOptions
-    from medqbench_vlmeval.judge.batch_api import collected
-    from medqbench_vlmeval.judge.batch_files import import_answers, is_kept, read_call_file
-    from medqbench_vlmeval.judge.cache import ReplyCache
-    from medqbench_vlmeval.judge.secrets import Mask
+    from medqbench_vlmeval.judge.batch_api import collect
 
-    mask = Mask(JudgeOptions("", judge.get("base_url"), judge.get("key")).secrets())
-    failures, files = [], []
-    try:
+    problems = []
+    with _printed_at_the_end("files", as_json) as files:
         for path in dict.fromkeys(calls):
-            file = read_call_file(path)
-            found = collected(path, judge.get("base_url"), judge.get("key"))
-            if not as_json:
-                for state in found.states:
-                    _show_state(path, state)
-                for one in found.paths:
-                    print(one)
-            with ReplyCache() as store:
-                imported = import_answers(found.paths, store, file.model, mask=mask) if found.paths else None
-                pending = sum(not is_kept(asked, store) for asked in file.ids)
+            collection = collect(path, judge.get("base_url"), judge.get("key"))
             files.append(
                 {
                     "file": str(path),
-                    "batches": [_state(state) for state in found.states],
-                    "answers": [str(one) for one in found.paths],
-                    "imported": None if imported is None else _imported(imported),
-                    "pending": pending,
+                    "batches": [_state(state) for state in collection.states],
+                    "answers": [str(answers) for answers in collection.paths],
+                    "imported": None if collection.report is None else _report(collection.report),
+                    "pending": collection.pending,
                 }
             )
-            if imported is not None and not as_json:
-                _show(imported)
-            if pending and not found.running and not as_json:
-                print(f"{pending:,} of {_calls(len(file.ids))} stay pending for the next 'medqbench judge export'.")
-            if found.running:
-                batch = _safe(found.running[-1].batch_id)
-                failures.append(f"batch {batch} of {path} has not ended yet; collect it later")
-            elif pending and (not found.paths or pending == len(file.ids)):
-                failures.append(f"the batch of {path} ended without a verdict" + ("" if as_json else "; see why above"))
-    finally:
-        if as_json:
-            print_json({"files": files})
-    if failures:
-        raise RunFailed(f"Not all is collected: {'; '.join(failures)}.")
+            if collection.problem is not None:
+                problems.append(_safe(collection.problem))
+            if as_json:
+                continue
+            for state in collection.states:
+                _show_state(path, state)
+            for answers in collection.paths:
+                print(answers)
+            if collection.report is not None:
+                _show_report(collection.report)
+            if collection.pending and not collection.running:
+                pending = f"{collection.pending:,} of {_calls(collection.n)}"
+                print(f"{pending} stay pending for the next 'medqbench judge export'.")
+    if problems:
+        raise RunFailed(f"Not all is collected: {'; '.join(problems)}.")
 
 
 @cache.command()
 def info(as_json: AsJson = False) -> None:
     """Say where the cache is, how large it is, and what it holds by protocol and judge."""
-    from medqbench_vlmeval.cli.options import print_json
-
     held = _cache_info()
     if as_json:
-        groups = [group._asdict() for group in held.groups]
-        print_json({**vars(held), "path": str(held.path), "groups": groups})
+        print_json({**vars(held), "path": str(held.path), "groups": [group._asdict() for group in held.groups]})
         return
     print(f"{held.path}: {held.bytes / 2**20:.1f} MiB")
     if not held.n:
@@ -225,32 +202,31 @@ def clear(
     """Delete verdicts from the cache; they were paid for, and are asked for again when they are needed."""
     import sqlite3
 
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.errors import BadInput, RunFailed
     from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.protocols import asked_by
 
-    found = _cache_info()
-    n = sum(group.n for group in found.groups if asked_by(group.protocol, protocol) and judge in (None, group.judge))
-    if not n and as_json:
-        print_json({"path": str(found.path), "deleted": 0})
-        return
+    held = _cache_info()
+    n = sum(group.n for group in held.groups if asked_by(group.protocol, protocol) and judge in (None, group.judge))
     if not n:
-        print(f"Nothing to delete: {found.path} holds no such answer." if found.n else "The cache is empty.")
+        if as_json:
+            print_json({"path": str(held.path), "deleted": 0})
+        else:
+            print(f"Nothing to delete: {held.path} holds no such answer." if held.n else "The cache is empty.")
         return
     if not yes:
         if as_json or not sys.stdin.isatty():
-            raise BadInput(f"{n:,} answers would be deleted from {found.path}; say so with --yes.")
-        typer.confirm(f"Delete {n:,} answers from {found.path}?", abort=True)
+            raise BadInput(f"{n:,} answers would be deleted from {held.path}; say so with --yes.")
+        typer.confirm(f"Delete {n:,} answers from {held.path}?", abort=True)
     try:
-        with ReplyCache() as store:
-            deleted = store.clear(judge, protocol)
+        with ReplyCache() as replies:
+            deleted = replies.clear(judge, protocol)
     except sqlite3.Error as error:
-        raise RunFailed(f"{found.path} cannot be written ({error}); nothing was deleted.") from error
+        raise RunFailed(f"{held.path} cannot be written ({error}); nothing was deleted.") from error
     if as_json:
-        print_json({"path": str(found.path), "deleted": deleted})
-        return
-    print(f"{deleted:,} answers were deleted from {found.path}.")
+        print_json({"path": str(held.path), "deleted": deleted})
+    else:
+        print(f"{deleted:,} answers were deleted from {held.path}.")
 
 
 def _cache_info() -> CacheInfo:
@@ -260,30 +236,41 @@ def _cache_info() -> CacheInfo:
     from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge.cache import ReplyCache
 
-    with ReplyCache(read_only=True) as store:
+    with ReplyCache(read_only=True) as replies:
         try:
-            return store.info()
+            return replies.info()
         except sqlite3.Error as error:
             raise RunFailed(
-                f"{store.path} cannot be read to its end ({error}); the next run that meets the damage sets the file "
+                f"{replies.path} cannot be read to its end ({error}); the next run that meets the damage sets the file "
                 "aside and begins a new one."
             ) from error
 
 
-def _show(found: Imported) -> None:
-    print(f"{found.kept} imported, {found.known} already there")
-    for title, reasons in (("without a verdict", found.unclear), ("failed", found.failed)):
+@contextmanager
+def _printed_at_the_end(name: str, as_json: bool) -> Iterator[list[dict[str, Any]]]:
+    """A list that is printed as JSON where that is wanted, also where a later file is refused."""
+    entries: list[dict[str, Any]] = []
+    try:
+        yield entries
+    finally:
+        if as_json:
+            print_json({name: entries})
+
+
+def _show_report(report: ImportReport) -> None:
+    print(f"{report.kept} imported, {report.known} already there")
+    for title, reasons in (("without a verdict", report.unclear), ("failed", report.failed)):
         if reasons:
             print(f"{reasons.total()} {title}:")
         for reason, n in reasons.most_common(_MOST_SHOWN):
             print(f"  {n} x {_safe(reason)}")
         if len(reasons) > _MOST_SHOWN:
             print(f"  and {len(reasons) - _MOST_SHOWN} more reasons")
-    for path, numbers in found.unreadable.items():
+    for path, numbers in report.unreadable.items():
         shown = ", ".join(map(str, numbers[:_MOST_SHOWN])) + (", ..." if len(numbers) > _MOST_SHOWN else "")
         print(f"{len(numbers)} unreadable: {path}, line{'s' if len(numbers) > 1 else ''} {shown}")
-    if found.foreign:
-        print(f"{found.foreign} foreign: no call of this package has their custom_id")
+    if report.foreign:
+        print(f"{report.foreign} foreign: no call of this package has their custom_id")
 
 
 def _show_state(path: Path, state: BatchState) -> None:
@@ -292,14 +279,14 @@ def _show_state(path: Path, state: BatchState) -> None:
     print(f"{path}: batch {_safe(state.batch_id)} is {_safe(state.status)}, {counts}{reason}")
 
 
-def _imported(found: Imported) -> dict[str, Any]:
+def _report(report: ImportReport) -> dict[str, Any]:
     return {
-        "imported": found.kept,
-        "already_there": found.known,
-        "without_a_verdict": dict(found.unclear),
-        "failed": dict(found.failed),
-        "unreadable": {str(path): numbers for path, numbers in found.unreadable.items()},
-        "foreign": found.foreign,
+        "imported": report.kept,
+        "already_there": report.known,
+        "without_a_verdict": dict(report.unclear),
+        "failed": dict(report.failed),
+        "unreadable": {str(path): numbers for path, numbers in report.unreadable.items()},
+        "foreign": report.foreign,
     }
 
 

@@ -1,4 +1,9 @@
-"""A file of calls as a batch on a server with OpenAI's Batch API: submitted, looked at, collected."""
+"""A file of calls as a batch on a server with OpenAI's Batch API: submitted, looked at, collected.
+
+``NAME.batch.json`` beside ``NAME.jsonl`` names the batches that were made of it; what stands there is never taken out.
+Answers are in ``NAME.answers.jsonl`` and ``NAME.errors.jsonl``; a file that holds something else already is left alone,
+and a number is put into the name.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
 from medqbench_vlmeval.files import write_bytes, write_json
 from medqbench_vlmeval.judge import client as failures
-from medqbench_vlmeval.judge.batch_files import CallFile, reason_in
+from medqbench_vlmeval.judge.batch_files import (
+    CallFile,
+    ImportReport,
+    import_answers,
+    is_kept,
+    read_call_file,
+    reason_in,
+)
+from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.client import client_arguments, no_client
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
@@ -23,16 +36,12 @@ if TYPE_CHECKING:
     from openai._legacy_response import LegacyAPIResponse
 
 
-# What stands beside a file of calls: the note of its batches, and the answers that were downloaded.
-#
-# ``NAME.batch.json`` beside ``NAME.jsonl`` names the batches that were made of it; what stands there is never taken
-# out. Answers are in ``NAME.answers.jsonl`` and ``NAME.errors.jsonl``; a file that holds something else
-# already is left
-# alone, and a number is put into the name.
+# The states in which a batch stays.
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
 @dataclass(frozen=True)
-class Submitted:
+class Submission:
     """One submission: ``submitted`` is the time in UTC, ``n`` the number of calls."""
 
     batch_id: str
@@ -47,7 +56,7 @@ def state_path(calls: Path) -> Path:
     return calls.with_name(f"{_stem(calls)}.batch.json")
 
 
-def read_submissions(calls: Path) -> list[Submitted]:
+def read_submissions(calls: Path) -> list[Submission]:
     """The submissions of a file of calls, oldest first; none where it was never submitted.
 
     Raises:
@@ -57,7 +66,7 @@ def read_submissions(calls: Path) -> list[Submitted]:
     if not path.exists():
         return []
     try:
-        found = [Submitted(**one) for one in json.loads(path.read_text(encoding="utf-8"))["batches"]]
+        found = [Submission(**one) for one in json.loads(path.read_text(encoding="utf-8"))["batches"]]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         found = []
     if not found or not all(isinstance(one.batch_id, str) and one.batch_id.strip() for one in found):
@@ -80,7 +89,7 @@ def require_new(calls: Path) -> None:
         )
 
 
-def note_submission(calls: Path, submitted: Submitted) -> None:
+def note_submission(calls: Path, submission: Submission) -> None:
     """Add a submission to the note of a file of calls.
 
     Raises:
@@ -89,10 +98,10 @@ def note_submission(calls: Path, submitted: Submitted) -> None:
     """
     path = state_path(calls)
     try:
-        write_json(path, {"batches": [asdict(one) for one in [*read_submissions(calls), submitted]]})
+        write_json(path, {"batches": [asdict(one) for one in [*read_submissions(calls), submission]]})
     except OSError as error:
         raise RunFailed(
-            f"{path} cannot be written ({error.strerror or error}). The batch {submitted.batch_id} runs at the server "
+            f"{path} cannot be written ({error.strerror or error}). The batch {submission.batch_id} runs at the server "
             "and is paid for: write its id down, and import its output file when it has ended."
         ) from error
 
@@ -121,10 +130,6 @@ def _stem(calls: Path) -> str:
     return calls.stem if calls.suffix == ".jsonl" else calls.name
 
 
-# The states in which a batch stays.
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-
-
 @dataclass(frozen=True)
 class BatchState:
     """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else."""
@@ -145,16 +150,33 @@ class BatchState:
 
 
 @dataclass(frozen=True)
-class Collected:
-    """What a file's batches gave: their states, oldest first, and the files that were downloaded."""
+class Collection:
+    """What the batches of a file of ``n`` calls gave.
 
+    ``states`` are the batches', oldest first, ``paths`` the files that were downloaded, ``report`` says what was
+    imported of them (None: nothing was downloaded), and ``pending`` counts the calls that have no full answer yet.
+    """
+
+    calls: Path
+    n: int
     states: tuple[BatchState, ...]
     paths: tuple[Path, ...]
+    report: ImportReport | None
+    pending: int
 
     @property
     def running(self) -> tuple[BatchState, ...]:
         """The batches that have not ended."""
         return tuple(state for state in self.states if not state.ended)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the calls cannot be collected as far as a batch may be expected to answer them; None where they are."""
+        if self.running:
+            return f"batch {self.running[-1].batch_id} of {self.calls} has not ended yet; collect it later"
+        if self.pending and (not self.paths or self.pending == self.n):
+            return f"the batch of {self.calls} ended without a verdict"
+        return None
 
 
 class BatchApi:
@@ -193,7 +215,7 @@ class BatchApi:
         with self._masked_logs:
             self._client.close()
 
-    def submit(self, calls: CallFile) -> Submitted:
+    def submit(self, calls: CallFile) -> Submission:
         """Upload a file of calls, make a batch of it and note that beside it.
 
         Raises:
@@ -225,9 +247,9 @@ class BatchApi:
         except OpenAIError as error:
             raise self._failed(doing, error) from None
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        found = Submitted(self._id(_fields(made), doing), input_file_id, self._url, now, len(calls.ids))
-        note_submission(calls.path, found)
-        return found
+        submission = Submission(self._id(_fields(made), doing), input_file_id, self._url, now, len(calls.ids))
+        note_submission(calls.path, submission)
+        return submission
 
     def look(self, batch_id: str) -> BatchState:
         """How far a batch is.
@@ -304,14 +326,14 @@ def states_of(calls: Path, base_url: str | None = None, key: str | None = None) 
         JudgeError: a server refused, or cannot be reached.
     """
     states = []
-    for one in _submissions(calls):
-        with BatchApi(_options(calls, one, base_url, key)) as api:
-            states.append(api.look(one.batch_id))
+    for submission in _submissions(calls):
+        with BatchApi(_options(calls, submission, base_url, key)) as api:
+            states.append(api.look(submission.batch_id))
     return states
 
 
-def collected(calls: Path, base_url: str | None = None, key: str | None = None) -> Collected:
-    """Look at the batches of a file of calls and download what those that have ended left.
+def collect(calls: Path, base_url: str | None = None, key: str | None = None) -> Collection:
+    """Download what the batches of a file of calls have left that have ended, and import it into the cache.
 
     Args:
         calls: see :func:`states_of`, as the others.
@@ -321,30 +343,40 @@ def collected(calls: Path, base_url: str | None = None, key: str | None = None) 
     Raises:
         BadInput: the file was never submitted.
         JudgeError: a server refused, or cannot be reached.
-        RunFailed: a file cannot be written.
+        RunFailed: a file or the cache cannot be written.
     """
+    file = read_call_file(calls)
+    states, paths = _download(calls, base_url, key)
+    mask = Mask(JudgeOptions("", base_url, key).secrets())
+    with ReplyCache() as cache:
+        report = import_answers(paths, cache, file.model, mask=mask) if paths else None
+        pending = sum(not is_kept(asked, cache) for asked in file.ids)
+    return Collection(calls, len(file.ids), tuple(states), tuple(paths), report, pending)
+
+
+def _download(calls: Path, base_url: str | None, key: str | None) -> tuple[list[BatchState], list[Path]]:
     states, paths = [], []
-    for one in _submissions(calls):
-        with BatchApi(_options(calls, one, base_url, key)) as api:
-            state = api.look(one.batch_id)
+    for submission in _submissions(calls):
+        with BatchApi(_options(calls, submission, base_url, key)) as api:
+            state = api.look(submission.batch_id)
             states.append(state)
             # A batch that expired or was cancelled has files too: what was answered until then is paid for.
             files = {"answers": state.output_file_id, "errors": state.error_file_id} if state.ended else {}
             for kind, file_id in files.items():
                 if file_id is not None:
                     paths.append(save_answers(calls, kind, api.download(file_id)))
-    return Collected(tuple(states), tuple(paths))
+    return states, paths
 
 
-def _submissions(calls: Path) -> list[Submitted]:
-    found = read_submissions(calls)
-    if not found:
+def _submissions(calls: Path) -> list[Submission]:
+    submissions = read_submissions(calls)
+    if not submissions:
         raise BadInput(f"{calls} was never submitted: there is no {state_path(calls).name} ('medqbench judge submit').")
-    return found
+    return submissions
 
 
-def _options(calls: Path, submitted: Submitted, base_url: str | None, key: str | None) -> JudgeOptions:
-    return JudgeOptions(f"batch of {calls.name}", base_url or submitted.base_url, key)
+def _options(calls: Path, submission: Submission, base_url: str | None, key: str | None) -> JudgeOptions:
+    return JudgeOptions(f"batch of {calls.name}", base_url or submission.base_url, key)
 
 
 def _fields(reply: LegacyAPIResponse[Any]) -> dict[str, Any]:

@@ -231,7 +231,7 @@ class _Failed(Exception):
 
 
 @dataclass
-class Imported:
+class ImportReport:
     """What became of the lines of some answer files, each line counted once.
 
     ``kept`` are new verdicts, ``known`` those that the cache had already. ``unclear`` (replies without a verdict)
@@ -268,7 +268,7 @@ def import_answers(
     *,
     replace: bool = False,
     mask: Mask | None = None,
-) -> Imported:
+) -> ImportReport:
     """Read answer files and keep their verdicts.
 
     Args:
@@ -282,7 +282,7 @@ def import_answers(
         BadInput: a file cannot be read.
         RunFailed: the cache cannot be written.
     """
-    report = Imported()
+    report = ImportReport()
     mask = mask or Mask(())
     waiting: dict[str, Row] = {}
     for path in paths:

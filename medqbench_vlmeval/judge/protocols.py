@@ -2,9 +2,9 @@
 
 'official' is the published wording, read from the installed kit, 'rubric' this package's own with one call a
 dimension, 'rubric-joint' the same criteria in one call for all four. ``NAME-N`` asks each question in N rounds
-and takes the mean ('official-5', after the five rounds of Q-Bench, H. Wu et al., ICLR 2024). 'choice' is of the extractor:
-which option a multiple-choice reply gives as its answer, worded by the rule by which replies were labelled for the
-extraction rules (tests/answers/README.md).
+and takes the mean ('official-5', after the five rounds of Q-Bench, H. Wu et al., ICLR 2024). The extractor's is
+'choice': which option a multiple-choice reply gives as its answer, worded by the rule by which replies were labelled
+for the extraction rules (tests/answers/README.md).
 
 This package's own wording is in ``templates/``. Its delimiters carry a code made from both texts, so that no text can
 foresee and forge them, and what looks like one of them inside a text is taken apart (``delimit``). Templates are filled

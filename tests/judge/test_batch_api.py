@@ -11,7 +11,7 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge, RunFailed
 from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
-from medqbench_vlmeval.judge.batch_api import BatchApi, collected, read_submissions, require_new, state_path, states_of
+from medqbench_vlmeval.judge.batch_api import BatchApi, collect, read_submissions, require_new, state_path, states_of
 from medqbench_vlmeval.judge.batch_files import call_line, read_call_file
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.batch_server import EXPIRED, LOST, BatchServer, refused
@@ -48,10 +48,10 @@ def test_a_batch_is_submitted_noted_and_collected(tmp_path: Path) -> None:
         assert made.n == 8
         (state,) = states_of(path, key=KEY)
         assert (state.status, state.ended, state.completed, state.total) == ("in_progress", False, 0, 8)
-        early = collected(path, key=KEY)
+        early = collect(path, key=KEY)
         assert (early.paths, [one.batch_id for one in early.running]) == ((), [made.batch_id])
         server.finish()
-        found = collected(path, key=KEY)
+        found = collect(path, key=KEY)
         assert all(headers["authorization"] == f"Bearer {KEY}" for _, _, headers in server.requests)
     assert found.running == ()
     assert [one.name for one in found.paths] == ["calls.answers.jsonl"]
@@ -94,7 +94,7 @@ def test_expired_and_lost_calls_leave_the_rest(tmp_path: Path) -> None:
 
     with BatchServer(reply) as server:
         submit(path, server)
-        found = collected(path, key=KEY)
+        found = collect(path, key=KEY)
     assert (found.states[0].status, found.states[0].completed, found.states[0].failed) == ("expired", 5, 2)
     assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.errors.jsonl"]
     assert [len(rows_of(one)) for one in found.paths] == [5, 2]
@@ -105,7 +105,7 @@ def test_a_cancelled_batch_gives_what_it_has(tmp_path: Path) -> None:
     with BatchServer(held=True) as server:
         submit(path, server)
         server.finish("cancelled")
-        found = collected(path, key=KEY)
+        found = collect(path, key=KEY)
     assert (found.states[0].status, len(rows_of(found.paths[0]))) == ("cancelled", 8)
 
 
@@ -126,7 +126,7 @@ def test_answers_that_are_there_are_never_replaced(tmp_path: Path) -> None:
     mine.write_text("mine")
     with BatchServer() as server:
         submit(path, server)
-        first, again = collected(path, key=KEY), collected(path, key=KEY)
+        first, again = collect(path, key=KEY), collect(path, key=KEY)
     assert [one.name for one in first.paths] == ["calls.answers-2.jsonl"]
     assert first.paths == again.paths
     assert mine.read_text() == "mine"
@@ -138,7 +138,7 @@ def test_a_second_submission_is_collected_beside_the_first(tmp_path: Path) -> No
     with BatchServer(lambda _: next(scores)) as server:
         submit(path, server)
         submit(path, server)
-        found = collected(path, key=KEY)
+        found = collect(path, key=KEY)
     assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.answers-2.jsonl"]
 
 
@@ -146,7 +146,7 @@ def test_a_key_in_an_answer_file_is_not_written(tmp_path: Path) -> None:
     path = write_calls(tmp_path)
     with BatchServer(f"Your key is {KEY}. Score: 2") as server:
         submit(path, server)
-        found = collected(path, key=KEY)
+        found = collect(path, key=KEY)
     assert KEY not in found.paths[0].read_text()
     assert len(rows_of(found.paths[0])) == 8
 
@@ -193,7 +193,7 @@ def test_a_server_that_talks_nonsense_later(tmp_path: Path, body: str) -> None:
         submit(path, server)
         server._refusal = Sent(status=200, body=body)
         if "completed" in body:
-            assert collected(path, key=KEY).paths == ()
+            assert collect(path, key=KEY).paths == ()
         else:
             with pytest.raises(JudgeError, match="did not say how batch"):
                 states_of(path, key=KEY)
