@@ -349,7 +349,7 @@ def _part_json(part: TaskResult) -> Json:
     perception = part.task is Task.PERCEPTION
     content: Json = {
         **{measure: cell.value for measure, cell in part.measures.items()},
-        **part.counts,
+        **(part.counts if perception else {name: part.counts[name] for name in _GROUP_COUNTS[False]}),
         "few": part.few,
         "intervals": {
             "level": part.interval_level,
@@ -374,6 +374,7 @@ def _part_json(part: TaskResult) -> Json:
         content["rules"] = dict(part.rules)
     else:
         content |= {
+            **{name: part.counts[name] for name in _REASONING_COUNTS if name not in _GROUP_COUNTS[False]},
             "unscored_reasons": dict(part.unscored_reasons),
             "frequencies": {title: dict(counts) for title, counts in part.frequencies.items()},
             "counts": {title: cell.n for title, cell in part.measures.items() if title != OVERALL},
@@ -442,6 +443,7 @@ def _finding_json(finding: Finding) -> Json:
     return {
         "title": finding.title,
         "statement": finding.statement,
+        "value": finding.cell.value,
         "unit": finding.unit,
         **_estimate_json(finding.cell),
         "method": finding.method,

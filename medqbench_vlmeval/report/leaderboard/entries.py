@@ -81,7 +81,7 @@ def entry_of(run: TaskRun | RunPart) -> Entry:
         )
     return Entry(
         row,
-        counts=dict(run.result.counts),
+        counts={name: count for name, count in run.result.counts.items() if name != "n_clusters"},
         protocol_sha256=run.settings.protocol.sha256,
         data_samples_sha256=run.data.samples_sha256,
         data_revision=run.data.revision,

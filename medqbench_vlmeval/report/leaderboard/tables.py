@@ -59,7 +59,7 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
     """A task's board for the terminal: published, own and baseline rows are told apart by a column."""
     kind = task_kind(task)
     columns = [
-        Column("#", "count"),
+        Column("#"),
         Column("Model"),
         Column("Kind"),
         *(Column(name, kind, optional=0 if name == OVERALL else at) for at, name in enumerate(MEASURES[task], 1)),
