@@ -75,13 +75,20 @@ PUBLISHED_QUESTIONS = {"Yes-or-No": 558, "What": 258, "How": 489}
 # A combined run keeps one index space: each part's rows carry its prefix.
 REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Comparative"}
 
+# The suffix of a dataset's second pass (circular evaluation: options permuted, images swapped), no result of the
+# benchmark.
+ROBUSTNESS = "_robustness"
+
+HUMAN = "human"
+_OVERALL = "Overall"
+_PUBLISHED = Path(__file__).parent / "data" / "published"
+
 _STEMS = {
     Task.PERCEPTION: "MedQBench_Perception",
     Task.NO_REFERENCE: "MedQBench_Reasoning_NoReference",
     Task.COMPARATIVE: "MedQBench_Reasoning_Comparative",
     Task.REASONING: "MedQBench_Reasoning",
 }
-
 
 TASK_TITLES = {
     Task.PERCEPTION: "Perception",
@@ -101,10 +108,6 @@ def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
     if task is Task.COMPARATIVE and dimension == "quality_accuracy":
         return (0, 2)
     return (0, 1, 2)
-
-
-# A dataset's second pass: options permuted, images swapped. It measures robustness and is no result of the benchmark.
-ROBUSTNESS = "_robustness"
 
 
 @dataclass(frozen=True)
@@ -168,16 +171,6 @@ def parse_dataset_name(text: str) -> DatasetName:
     raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
 
 
-_FOLDER = Path(__file__).parent / "data" / "published"
-_FILES = {
-    Task.PERCEPTION: "perception_test.csv",
-    Task.NO_REFERENCE: "no_reference_test.csv",
-    Task.COMPARATIVE: "comparative_test.csv",
-}
-_OVERALL = "Overall"
-HUMAN = "human"
-
-
 @dataclass(frozen=True)
 class PublishedRow:
     """One row of a published table: ``values`` by measure, None where the table has no number."""
@@ -198,10 +191,10 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     Raises:
         ValueError: ``task`` is the combined one, which has no table of its own.
     """
-    if task not in _FILES:
+    if task is Task.REASONING:
         raise ValueError(f"no published table for {task.value}: ask for one of its parts")
     measures = [*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), _OVERALL]
-    with (_FOLDER / _FILES[task]).open(encoding="utf-8", newline="") as source:
+    with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         return tuple(
             PublishedRow(
                 model=row["model"],

@@ -30,12 +30,12 @@ def run_tests(checkout: Path, slow: bool, report: Path) -> int:
 
 def outcomes(report: Path) -> list[tuple[str, str]]:
     """(test, outcome) pairs of a JUnit report that this script's own run has just written."""
-    found = []
+    cases = []
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - not from outside
         names = {child.tag for child in case}
         outcome = "failed" if names & {"failure", "error"} else "skipped" if "skipped" in names else "passed"
-        found.append((f"{str(case.get('classname')).removeprefix('tests.kit.')}: {case.get('name')}", outcome))
-    return found
+        cases.append((f"{str(case.get('classname')).removeprefix('tests.kit.')}: {case.get('name')}", outcome))
+    return cases
 
 
 def label_of(checkout: Path) -> str:

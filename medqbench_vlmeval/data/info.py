@@ -123,8 +123,8 @@ def describe(sample_set: SampleSet) -> DataInfo:
         published = published_counts(task, samples) if sample_set.name in _TEST_NAMES else None
         digest = samples_sha256(samples)
         parts[task] = PartInfo(len(samples), _image_count(samples), _counts(samples), source, digest, published)
-    n, images = len(sample_set.samples), _image_count(sample_set.samples)
-    return DataInfo(sample_set.name, sample_set.task, n, images, parts)
+    whole = sample_set.samples
+    return DataInfo(sample_set.name, sample_set.task, len(whole), _image_count(whole), parts)
 
 
 def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
@@ -139,9 +139,7 @@ def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
 
 def _part_json(part: PartInfo) -> dict[str, Any]:
     source, counts = part.source, part.published
-    columns = {
-        key: dict(value) if isinstance(value, dict) else list(value) for key, value in asdict(source.columns).items()
-    }
+    columns = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(source.columns).items()}
     return {
         "n": part.n,
         "images": part.images,
