@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,117 +23,8 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
-# Prediction files in JSON and JSON lines, as texts.
-
-
-def value_text(value: Any) -> str:
-    """A JSON value as the text of a cell: None and NaN are '', whole numbers have no '.0', lists are JSON."""
-    if isinstance(value, str):
-        return value
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)
-
-
-def read_json(path: Path) -> list[list[str]]:
-    """All rows, the header first, of a list of records, a dict of columns, or ``{'columns', 'data'}``.
-
-    Raises:
-        BadInput: the file is not whole JSON, or holds no table.
-    """
-    try:
-        value = json.loads(_text(path))
-    except json.JSONDecodeError as error:
-        raise BadInput(
-            f"{path} is not whole JSON ({error.msg}, line {error.lineno}); it was cut short or damaged, write it again."
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
-    if isinstance(value, list):
-        return _from_records(value, path)
-    if isinstance(value, dict):
-        return _from_dict(value, path)
-    raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
-
-
-def read_jsonl(path: Path) -> list[list[str]]:
-    """All rows, the header first, of a file with one JSON object a line; blank lines are skipped.
-
-    Raises:
-        BadInput: a line is not a JSON object.
-    """
-    records = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(json.loads(line))
-        except (ValueError, RecursionError):
-            raise BadInput(
-                f"{path}, line {number}: not a whole JSON object; the file was cut short or damaged."
-            ) from None
-    return _from_records(records, path)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-
-
-def _from_records(records: list[Any], path: Path) -> list[list[str]]:
-    columns: dict[str, None] = {}
-    for number, record in enumerate(records, start=1):
-        if not isinstance(record, dict):
-            raise BadInput(
-                f"{path}, row {number}: {type(record).__name__} where an object with named cells was expected."
-            )
-        columns.update(dict.fromkeys(record))
-    return _table(list(columns), ([record.get(name) for name in columns] for record in records))
-
-
-def _from_dict(value: Mapping[str, Any], path: Path) -> list[list[str]]:
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        names = [value_text(name) for name in value["columns"]]
-        for number, row in enumerate(value["data"], start=1):
-            if not isinstance(row, list) or len(row) != len(names):
-                raise BadInput(f"{path}, row {number}: {len(names)} cells were expected, as many as there are columns.")
-        return _table(names, value["data"])
-    if value and all(isinstance(column, list) for column in value.values()):
-        lengths = {name: len(column) for name, column in value.items()}
-        if len(set(lengths.values())) > 1:
-            raise BadInput(f"{path}: its columns have different lengths: {lengths}.")
-        return _table(list(value), zip(*value.values(), strict=True))
-    if value and all(isinstance(column, dict) for column in value.values()):
-        labels: dict[str, None] = {}
-        for column in value.values():
-            labels.update(dict.fromkeys(column))
-        return _table(list(value), ([column.get(label) for column in value.values()] for label in labels))
-    raise BadInput(f"{path} is a JSON object, but not one of columns: a list of records was expected.")
-
-
-def _table(columns: list[str], rows: Iterable[Iterable[Any]]) -> list[list[str]]:
-    return [columns, *([value_text(cell) for cell in row] for row in rows)]
-
-
-PREDICTION_NAMES = (
-    "prediction",
-    "predictions",
-    "pred",
-    "response",
-    "modelresponse",
-    "modelanswer",
-    "modeloutput",
-    "output",
-    "reply",
-)
+_NAMES = "prediction predictions pred response modelresponse modelanswer modeloutput output reply"
+PREDICTION_NAMES = tuple(_NAMES.split())
 
 # What the kit writes in place of a reply: 'Failed to obtain answer', then '.', ':' or the interface's name. A reply
 # that goes on otherwise ('Failed to obtain answer from this image') is the model's own.
@@ -174,7 +66,9 @@ def read_predictions(path: Path) -> PredictionTable:
     if path.stat().st_size == 0:
         raise BadInput(f"{path} is empty.")
     header, *body = _READERS[suffix](path) or [[]]
-    columns = _trimmed(tuple(name.strip() for name in header))
+    columns = tuple(name.strip() for name in header)
+    while columns and not columns[-1]:
+        columns = columns[:-1]
     check_header(columns, path)
     index_column = _column(columns, "index", ACCEPTED["index"], path)
     prediction_column = _column(columns, "prediction", PREDICTION_NAMES, path)
@@ -192,6 +86,97 @@ def _read_delimited(path: Path, delimiter: bytes) -> list[list[str]]:
         return [list(table.header), *(table.texts(row) for row in table.rows())]
 
 
+def read_json(path: Path) -> list[list[str]]:
+    """Read a list of records, a dict of columns, or ``{'columns', 'data'}``: all rows, the header first.
+
+    Raises:
+        BadInput: the file is not whole JSON, or holds no table.
+    """
+    try:
+        value = json.loads(_read_text(path))
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            f"{path} is not whole JSON ({error.msg}, line {error.lineno}); it was cut short or damaged, write it again."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
+    if isinstance(value, list):
+        return _from_records(value, path)
+    if isinstance(value, dict):
+        return _from_columns(value, path)
+    raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
+
+
+def read_jsonl(path: Path) -> list[list[str]]:
+    """Read one JSON object a line, blank lines skipped: all rows, the header first.
+
+    Raises:
+        BadInput: a line is not a JSON object.
+    """
+    records = []
+    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+        try:
+            records += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError):
+            raise BadInput(
+                f"{path}, line {number}: not a whole JSON object; the file was cut short or damaged."
+            ) from None
+    return _from_records(records, path)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _from_records(records: list[Any], path: Path) -> list[list[str]]:
+    columns: dict[str, None] = {}
+    for number, record in enumerate(records, start=1):
+        if not isinstance(record, dict):
+            raise BadInput(
+                f"{path}, row {number}: {type(record).__name__} where an object with named cells was expected."
+            )
+        columns.update(dict.fromkeys(record))
+    return _texts(columns, ([record.get(name) for name in columns] for record in records))
+
+
+def _from_columns(value: Mapping[str, Any], path: Path) -> list[list[str]]:
+    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+        names = value["columns"]
+        for number, row in enumerate(value["data"], start=1):
+            if not isinstance(row, list) or len(row) != len(names):
+                raise BadInput(f"{path}, row {number}: {len(names)} cells were expected, as many as there are columns.")
+        return _texts(names, value["data"])
+    if value and all(isinstance(column, list) for column in value.values()):
+        lengths = {name: len(column) for name, column in value.items()}
+        if len(set(lengths.values())) > 1:
+            raise BadInput(f"{path}: its columns have different lengths: {lengths}.")
+        return _texts(value, zip(*value.values(), strict=True))
+    if value and all(isinstance(column, dict) for column in value.values()):
+        labels = dict.fromkeys(label for column in value.values() for label in column)
+        return _texts(value, ([column.get(label) for column in value.values()] for label in labels))
+    raise BadInput(f"{path} is a JSON object, but not one of columns: a list of records was expected.")
+
+
+def _texts(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> list[list[str]]:
+    return [[_text(cell) for cell in row] for row in (header, *rows)]
+
+
+def _text(value: Any) -> str:
+    """A JSON value as the text of a cell: None and NaN are '', whole numbers have no '.0', lists are JSON."""
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+
+
 _READERS: dict[str, Callable[[Path], list[list[str]]]] = {
     ".xlsx": read_xlsx,
     ".csv": lambda path: _read_delimited(path, b","),
@@ -202,16 +187,8 @@ _READERS: dict[str, Callable[[Path], list[list[str]]]] = {
 SUFFIXES = tuple(_READERS)
 
 
-def _trimmed(columns: tuple[str, ...]) -> tuple[str, ...]:
-    while columns and not columns[-1]:
-        columns = columns[:-1]
-    return columns
-
-
 def _column(columns: tuple[str, ...], meaning: str, accepted: tuple[str, ...], path: Path) -> str:
-    by_key: dict[str, str] = {}
-    for name in columns:
-        by_key.setdefault("".join(words(name)), name)
+    by_key = {"".join(words(name)): name for name in reversed(columns)}
     for key in accepted:
         if key in by_key:
             return by_key[key]
@@ -220,12 +197,9 @@ def _column(columns: tuple[str, ...], meaning: str, accepted: tuple[str, ...], p
 
 
 def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) -> dict[str, str]:
-    if len(cells) == len(columns):
-        return dict(zip(columns, cells, strict=True))
     if any(cells[len(columns) :]):
         raise BadInput(f"{path}, row {number}: a cell stands outside of the {len(columns)} named columns.")
-    padded = [*cells[: len(columns)], *[""] * (len(columns) - len(cells))]
-    return dict(zip(columns, padded, strict=True))
+    return dict(zip(columns, chain(cells, repeat("")), strict=False))
 
 
 def _prediction(index: str, text: str, limit: int | None) -> Prediction:
@@ -234,22 +208,15 @@ def _prediction(index: str, text: str, limit: int | None) -> Prediction:
 
 
 def _check_indexes(predictions: list[Prediction], path: Path) -> None:
-    indexes = {prediction.index for prediction in predictions}
-    if len(indexes) == len(predictions) and "" not in indexes:
-        return
     first: dict[str, int] = {}
     for number, prediction in enumerate(predictions, start=1):
         if not prediction.index:
             raise BadInput(f"{path}, row {number}: the index is empty.")
-        if prediction.index in first:
+        if (other := first.setdefault(prediction.index, number)) != number:
             raise BadInput(
-                f"{path}: rows {first[prediction.index]} and {number} have the same index '{prediction.index[:60]}'; "
-                "a prediction file holds every sample once."
+                f"{path}: rows {other} and {number} have the same index '{prediction.index[:60]}'; a prediction file "
+                "holds every sample once."
             )
-        first[prediction.index] = number
-
-
-# Telling the prediction file of a second pass from an official one.
 
 
 def is_second_pass(table: PredictionTable) -> bool:

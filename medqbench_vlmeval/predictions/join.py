@@ -1,11 +1,11 @@
-"""Predictions put beside the samples that they answer."""
+"""Predictions put beside the samples that they answer, and samples from a prediction file's own columns."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from medqbench_vlmeval.benchmark import REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns, find_columns, resolve_columns
@@ -29,59 +29,53 @@ def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
         BadInput: the file has an index that no sample has, or two rows meet the same sample.
     """
     known = {sample.index for sample in samples}
-    numbers: Counter[str] = Counter()
-    by_number: dict[str, str] = {}
+    by_number: dict[str, str | None] = {}
     if not all(prediction.index in known for prediction in table.predictions):
-        numbers.update(canonical_index(index) for index in known)
-        by_number = {canonical_index(index): index for index in known}
-    found: dict[str, Prediction] = {}
+        for index in known:
+            number = canonical_index(index)
+            by_number[number] = None if number in by_number else index
+    joined: dict[str, Prediction] = {}
     strangers: list[str] = []
     for prediction in table.predictions:
-        index = prediction.index
-        if index not in known:
-            number = canonical_index(index)
-            index = by_number[number] if numbers[number] == 1 else ""
-        if not index:
-            strangers.append(prediction.index)
-            continue
-        if index in found:
+        at = prediction.index if prediction.index in known else by_number.get(canonical_index(prediction.index))
+        if not at:
+            strangers.append(f"'{prediction.index[:60]}'")
+        elif at in joined:
             raise BadInput(
-                f"{table.path}: the indexes '{found[index].index}' and '{prediction.index}' both mean sample "
-                f"'{index}'; remove one of the rows."
+                f"{table.path}: the indexes '{joined[at].index}' and '{prediction.index}' both mean sample '{at}'; "
+                "remove one of the rows."
             )
-        found[index] = prediction
+        else:
+            joined[at] = prediction
     if strangers:
-        named = ", ".join(f"'{index[:60]}'" for index in strangers[:_NAMED])
         more = f" and {len(strangers) - _NAMED} more" if len(strangers) > _NAMED else ""
         raise BadInput(
-            f"{table.path}: the index {named}{more} is not in the data ({len(samples)} samples); are these predictions "
-            "of another dataset?"
+            f"{table.path}: the index {', '.join(strangers[:_NAMED])}{more} is not in the data ({len(samples)} "
+            "samples); are these predictions of another dataset?"
         )
-    return [_of(sample.index, found.get(sample.index)) for sample in samples]
-
-
-def _of(index: str, prediction: Prediction | None) -> Prediction:
-    if prediction is None:
-        return Prediction(index, "", PredictionStatus.MISSING)
-    if prediction.index == index:
-        return prediction
-    return Prediction(index, prediction.text, prediction.status, prediction.cut)
-
-
-# Samples from a prediction file's own columns, for scoring it without the data file.
+    missing = Prediction("", "", PredictionStatus.MISSING)
+    return [replace(joined.get(sample.index, missing), index=sample.index) for sample in samples]
 
 
 _OWN_COLUMNS = {"task", "prediction", "data_sha256", "data_revision", "prompt_style"}
+# Reference texts that speak of two images, and of one image's level.
 _PAIR = re.compile(
-    r"\b(?:both|two) images\b|\b(?:first|second|left|right|former|latter|other) (?:image|one|picture|scan|slice)\b"
-    r"|\bimages? ?(?:[12AB]\b|one\b|two\b)",
-    re.IGNORECASE,
+    r"(?i)\b(?:both|two) images\b|\b(?:first|second|left|right|former|latter|other) (?:image|one|picture|scan|slice)\b"
+    r"|\bimages? ?(?:[12AB]\b|one\b|two\b)"
 )
-_LEVEL = re.compile(r"\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:good|usable|reject)\b\W*\Z", re.IGNORECASE)
+_LEVEL = re.compile(r"(?i)\bquality\b[^.]*\b(?:good|usable|reject(?:ed)?)\b|\b(?:good|usable|reject)\b\W*\Z")
 
 
-def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict[Task, ColumnUse]]:
-    """Rebuild the samples that a prediction file repeats, without their images, and say how its columns were used.
+class TableSamples(NamedTuple):
+    """Samples that a prediction file repeats, without their images; ``columns`` says how each task's were used."""
+
+    task: Task
+    samples: list[Sample]
+    columns: dict[Task, ColumnUse]
+
+
+def samples_from_table(table: PredictionTable) -> TableSamples:
+    """Rebuild the samples that a prediction file repeats.
 
     What the file calls the images (``image_refs``) is kept, so that samples which share one are known.
 
@@ -93,36 +87,34 @@ def samples_from_table(table: PredictionTable) -> tuple[Task, list[Sample], dict
             data file.
     """
     tasks = _tasks(table)
-    prefixed = any(_prefix_task(prediction.index) for prediction in table.predictions)
-    builders: dict[Task, tuple[Columns, SampleBuilder]] = {}
-    for single in dict.fromkeys(tasks):
-        try:
-            columns = resolve_columns(table.columns, single, table.path, images=False)
-        except BadInput as error:
-            raise BadInput(f"{error} Or name the data file with --data.") from None
-        builders[single] = (columns, SampleBuilder(single, columns))
-    refs = {single: row_names() for single in builders}
-    samples = []
-    for number, (single, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
-        columns, builder = builders[single]
+    builders = {task: _builder(task, table) for task in dict.fromkeys(tasks)}
+    names = {task: row_names() for task in builders}
+    samples: list[Sample] = []
+    for number, (task, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
+        columns, builder = builders[task]
         cells = {meaning: row[name] for meaning, name in columns.names.items()}
-        sample = builder.build(cells, f"{table.path}, row {number}")
-        samples.append(sample if sample.index == prediction.index else replace(sample, index=prediction.index))
-        pictures = {meaning: cells[meaning] for meaning in IMAGE_MEANINGS if meaning in cells}
+        sample = replace(builder.build(cells, f"{table.path}, row {number}"), index=prediction.index)
+        samples.append(sample)
+        pictures = {meaning: cells[meaning].encode(errors="replace") for meaning in IMAGE_MEANINGS if meaning in cells}
         if pictures:
-            refs[single].add(
-                _bare(samples[-1]), {meaning: text.encode(errors="replace") for meaning, text in pictures.items()}
-            )
-    found = {single: of_task.by_index() for single, of_task in refs.items()}
-    samples = [
-        replace(sample, image_refs=named) if (named := found[sample.task].get(_bare(sample))) else sample
-        for sample in samples
-    ]
-    used = {single: _without_own(builder.column_use()) for single, (_, builder) in builders.items()}
-    return (Task.REASONING if prefixed or len(builders) > 1 else tasks[0]), samples, used
+            names[task].add(_data_index(sample), pictures)
+    refs = {task: of_task.by_index() for task, of_task in names.items()}
+    samples = [replace(sample, image_refs=refs[sample.task].get(_data_index(sample)) or ()) for sample in samples]
+    prefixed = any(_prefix_task(prediction.index) for prediction in table.predictions)
+    combined = prefixed or len(builders) > 1
+    used = {task: _without_own(builder.column_use()) for task, (_, builder) in builders.items()}
+    return TableSamples(Task.REASONING if combined else tasks[0], samples, used)
 
 
-def _bare(sample: Sample) -> str:
+def _builder(task: Task, table: PredictionTable) -> tuple[Columns, SampleBuilder]:
+    try:
+        columns = resolve_columns(table.columns, task, table.path, images=False)
+    except BadInput as error:
+        raise BadInput(f"{error} Or name the data file with --data.") from None
+    return columns, SampleBuilder(task, columns)
+
+
+def _data_index(sample: Sample) -> str:
     """The index in the data file, which rows that borrow an image name."""
     return own_index(sample.index, sample.task)
 
@@ -151,17 +143,16 @@ def _tasks(table: PredictionTable) -> list[Task]:
             )
         return known
     try:
-        single = tell_task(table.columns, _pictures(table), table.path)
+        task = tell_task(table.columns, _pictures(table), table.path)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
-        told = _told_by_references(table)
-        if told is None:
+        if (by_references := _task_of_references(table)) is None:
             raise
-        single = told
-    return [single] * len(table.rows)
+        task = by_references
+    return [task] * len(table.rows)
 
 
-def _told_by_references(table: PredictionTable) -> Task | None:
+def _task_of_references(table: PredictionTable) -> Task | None:
     """Which reasoning task most of the reference texts belong to: they speak of two images, or of one's level."""
     column = find_columns(table.columns, ("description",)).names.get("description")
     if column is None:

@@ -17,7 +17,7 @@ from medqbench_vlmeval.data.image_cells import image_keys, image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
-from tests.predictions.test_predictions_reading import dump
+from tests.predictions.test_files import dump
 
 PERCEPTION = {"question": "What is it?", "A": "Blur", "B": "None", "C": "", "answer": "B", "modality": "ct"}
 
@@ -142,3 +142,17 @@ def test_what_cannot_be_rebuilt_is_said(tmp_path: Path, rows: list[dict[str, str
     with pytest.raises(BadInput) as error:
         rebuilt(tmp_path, *rows)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("references", "task"),
+    [
+        (["Noisy. Overall, the quality of this image is reject.", "Sharp. Quality: good."], Task.NO_REFERENCE),
+        (["Image A is sharper than image B.", "Overall, the first image is of higher quality."], Task.COMPARATIVE),
+        (["Of the two images the quality of the second image is good."], Task.COMPARATIVE),
+        (["The left image is blurred; the quality is usable.", "The right one is better."], Task.COMPARATIVE),
+    ],
+)
+def test_references_tell_the_task_where_images_were_dropped(tmp_path: Path, references: list[str], task: Task) -> None:
+    rows = [{"index": str(at), "description": text} for at, text in enumerate(references)]
+    assert rebuilt(tmp_path, *rows)[0] is task
