@@ -55,6 +55,7 @@ setup(
         "pandas>=2.0",
         "pillow>=10",
         "openpyxl>=3.1",
+        "XlsxWriter>=3.1",
         "filelock>=3.12",
         "openai>=1.50",
         "pydantic>=2.7",

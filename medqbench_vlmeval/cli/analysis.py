@@ -25,7 +25,6 @@ def report(
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.terminal import own_console, print_line
-    from medqbench_vlmeval.runs.schema import result_to_json
     from medqbench_vlmeval.workflows.report import write_reports
 
     reports = write_reports(paths, out)
@@ -34,7 +33,7 @@ def report(
         return
     console = own_console()
     for one in reports.runs:
-        run_summary(result_to_json(one.run.result), console, findings=True)
+        run_summary(one.run.result, console, findings=True)
     written = [path for one in reports.runs for path in (one.workbook, one.card)]
     written += [
         path for path in (reports.workbook, *reports.tables, *reports.figures, reports.page) if path is not None

@@ -55,7 +55,7 @@ def score(
     if as_json:
         print_json({**headline(found.run.result), "files": {k: str(v) for k, v in vars(found.paths).items()}})
         return
-    run_summary(found.score)
+    run_summary(found.run.result)
     for path in vars(found.paths).values():
         print(path)
 

@@ -130,13 +130,17 @@ def _show(job: Job, outcome: Outcome, ours: bool) -> None:
     from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.agreement_tables import robustness_tables
     from medqbench_vlmeval.report.text import terminal_text
+    from medqbench_vlmeval.runs.schema import result_from_json
 
     if outcome.failure:
         print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
     elif outcome.score and ours:
         print()
-        show = robustness_tables if job.second_pass else run_summary
-        show(json.loads(outcome.score.read_text(encoding="utf-8")))
+        score = json.loads(outcome.score.read_text(encoding="utf-8"))
+        if job.second_pass:
+            robustness_tables(score)
+        else:
+            run_summary(result_from_json(score))
         print(f"Results: {outcome.score.parent}")
 
 

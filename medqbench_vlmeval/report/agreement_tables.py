@@ -12,22 +12,25 @@ from typing import TYPE_CHECKING, Any
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.data.second_pass import permutation_text
 from medqbench_vlmeval.judge.protocols import criteria
-from medqbench_vlmeval.report.finding_tables import add_shares
-from medqbench_vlmeval.report.sample_tables import MAX_ROWS, Column, score_item, write_table
-from medqbench_vlmeval.report.sheet import (
+from medqbench_vlmeval.report.old import (
     BOLD,
     COUNT,
+    MAX_ROWS,
     PERCENT,
     SCORE,
     TEXT,
     TITLE,
     WRAPPED,
     Book,
+    Column,
     Item,
     Sheet,
     Style,
+    add_shares,
     area,
     lines_of,
+    score_item,
+    write_table,
 )
 from medqbench_vlmeval.report.terminal import Grid, own_console, print_grid, print_line
 from medqbench_vlmeval.report.text import cell_text

@@ -19,9 +19,9 @@ from medqbench_vlmeval.files import write_text
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
 from medqbench_vlmeval.judge.secrets import MARK, is_secret_name, shown_extra, shown_url, url_secrets
-from medqbench_vlmeval.report.run_tables import checks_of
+from medqbench_vlmeval.report.old import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
-from medqbench_vlmeval.report.terminal import findings_lines, value_text
+from medqbench_vlmeval.report.terminal import value_text
 from medqbench_vlmeval.report.text import markdown_text, one_line
 from medqbench_vlmeval.runs.result import (
     MEASURES,

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
-from medqbench_vlmeval.report.sample_tables import MAX_ROWS, Column, score_item, write_table
-from medqbench_vlmeval.report.sheet import (
+from medqbench_vlmeval.report.old import (
     BOLD,
     COUNT,
+    MAX_ROWS,
     PERCENT,
     SCORE,
     TEXT,
     TITLE,
     WRAPPED,
     Book,
+    Column,
     Item,
     Sheet,
     Style,
     lines_of,
+    score_item,
+    write_table,
 )
 from medqbench_vlmeval.report.terminal import Grid, own_console, print_grid, print_line
 from medqbench_vlmeval.report.text import terminal_text

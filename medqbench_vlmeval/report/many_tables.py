@@ -1,63 +1,36 @@
-"""The first sheet on many runs: every run and every published row of a task, ranked."""
+"""Many runs side by side: ranked among the published rows, by group, and where their settings differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, Task, human_overall
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report.run_tables import (
     ALL,
-    FEW_HEAD,
-    FEW_MARK,
     MAX_COLUMNS,
-    Matrix,
-    flat,
-    points_by,
-    unit,
+    OVERVIEW,
+    SETTINGS,
+    dotted,
+    few_item,
+    look_of,
+    matrix_table,
+    overall_by,
     unit_words,
-    write_matrix,
 )
-from medqbench_vlmeval.report.sheet import (
-    BOLD,
-    COUNT,
-    HEAD,
-    PERCENT,
-    SCORE,
-    TEXT,
-    TITLE,
-    WRAPPED,
-    Book,
-    Item,
-    Sheet,
-    Style,
-    lines_of,
-)
-from medqbench_vlmeval.report.standings import PUBLISHED, Row, by_overall, own_row, reference_rows, run_labels
-from medqbench_vlmeval.runs.result import (
-    MEASURES,
-    MODALITY,
-    NOTHING,
-    OVERALL,
-    TASK_TITLES,
-    Point,
-    RunPart,
-    cell_point,
-    mapping,
-    measure_point,
-    parts_of,
-    text,
-    top_of,
-)
+from medqbench_vlmeval.report.sheet import Book
+from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, reference_rows, run_labels
+from medqbench_vlmeval.report.standings import Row as Standing
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, task_kind
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TASK_TITLES, top_of
+from medqbench_vlmeval.runs.schema import result_to_json
 from medqbench_vlmeval.scoring.intervals import FEW
-
-# Many runs by task, in one order and under one label each, as every sheet on many runs shows them.
-
+from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 MAX_RUNS = 500
 _LABEL_LIMIT = 60  # characters
+_HASH = 12  # characters of a hash, enough to tell files apart by eye
 
 
 @dataclass(frozen=True)
@@ -65,8 +38,8 @@ class NamedRun:
     """One task of one run under its label, with its line of the leaderboard."""
 
     label: str
-    part: RunPart
-    row: Row
+    task_run: TaskRun
+    row: Standing
 
 
 @dataclass(frozen=True)
@@ -78,205 +51,176 @@ class TaskRuns:
 
     @property
     def title(self) -> str:
+        """The task's name for titles."""
         return TASK_TITLES[self.task]
 
 
-def runs_by_task(scores: Sequence[Mapping[str, Any]]) -> list[TaskRuns]:
+def runs_by_task(results: Sequence[Result]) -> list[TaskRuns]:
     """The single tasks that results hold, in the order of the benchmark.
 
     Raises:
-        BadInput: there are no results or more than 500, or one is not of this package.
+        BadInput: there are no results or more than 500.
     """
-    if not scores:
+    if not results:
         raise BadInput("There is no scored run to report on; name at least one '_score.json' or its folder.")
-    if len(scores) > MAX_RUNS:
-        raise BadInput(f"{len(scores):,} runs are more than one workbook can show; name at most {MAX_RUNS} at a time.")
-    parts = [part for score in scores for part in parts_of(score)]
-    return [TaskRuns(task, _ranked(found)) for task in Task if (found := [part for part in parts if part.task is task])]
+    if len(results) > MAX_RUNS:
+        raise BadInput(f"{len(results):,} runs are more than one workbook can show; name at most {MAX_RUNS} at a time.")
+    runs = [run for result in results for run in result.tasks]
+    by_task = {task: [run for run in runs if run.task is task] for task in Task}
+    return [TaskRuns(task, _ranked(of_task)) for task, of_task in by_task.items() if of_task]
 
 
-def warnings_of(found: TaskRuns) -> list[str]:
+def _ranked(runs: Sequence[TaskRun]) -> list[NamedRun]:
+    labels = run_labels(runs, _LABEL_LIMIT)
+    named = [NamedRun(label, run, own_row(run)) for label, run in zip(labels, runs, strict=True)]
+    places = {id(row): place for place, row in enumerate(by_overall(run.row for run in named))}
+    return sorted(named, key=lambda run: places[id(run.row)])
+
+
+def warnings_of(tasks: TaskRuns) -> list[str]:
     """What keeps the runs of a task from being set beside each other: other questions, judges or protocols."""
+    runs = [run.task_run for run in tasks.runs]
     warnings = []
-    samples = {_samples(run.part) for run in found.runs}
+    samples = {(run.data.samples_sha256 or run.data.sha256 or run.result.dataset, run.result.n) for run in runs}
     if len(samples) > 1:
-        datasets = ", ".join(dict.fromkeys(run.part.dataset for run in found.runs))
-        sizes = ", ".join(f"{size:,}" for size in sorted({run.part.n for run in found.runs}))
+        datasets = ", ".join(dict.fromkeys(run.result.dataset for run in runs))
+        sizes = ", ".join(f"{size:,}" for size in sorted({run.result.n for run in runs}))
         warnings.append(
             f"These runs did not answer the same samples ({len(samples)} different sets, of {sizes} samples; datasets "
             f"{datasets}): differences between them may be differences between the samples."
         )
-    for section, name, words in (
-        ("judge", "name", "judges"),
-        ("protocol", "name", "protocols"),
-        ("prompt", "style", "prompt styles"),
+    for words, names in (
+        ("judges", [run.settings.judge.name if run.settings.judge else None for run in runs]),
+        ("protocols", [run.settings.protocol.name for run in runs]),
+        ("prompt styles", [run.settings.prompt_style for run in runs]),
     ):
-        values = dict.fromkeys(run.part.setting(section, name) or "none named" for run in found.runs)
+        values = dict.fromkeys(name or "none named" for name in names)
         if len(values) > 1:
             warnings.append(f"These runs have different {words}: {', '.join(values)}.")
     return warnings
 
-
-def _samples(part: RunPart) -> str:
-    """What tells one set of samples from another, with how many of it were scored."""
-    known = text(part.data.get("samples_sha256")) or text(part.data.get("sha256")) or part.dataset
-    return f"{known} {part.n}"
-
-
-def _ranked(parts: Sequence[RunPart]) -> list[NamedRun]:
-    labels = run_labels(parts, _LABEL_LIMIT)
-    runs = [NamedRun(label, part, own_row(part)) for label, part in zip(labels, parts, strict=True)]
-    places = {id(row): place for place, row in enumerate(by_overall(run.row for run in runs))}
-    return sorted(runs, key=lambda run: places[id(run.row)])
-
-
-MANY_OVERVIEW = "Overview"
 
 _WHAT = (
     "Ranked by Overall with the published rows (test split). A place is given to what can be compared with them; what "
     f"cannot stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: fewer than {FEW} "
     "samples."
 )
-_REASON_WIDTH = 40
-_WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, _REASON_WIDTH, 26, 16, 16, 14, 24)
+_WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
 _BANNER = 14  # columns
-_HASH = 12  # characters of a hash, enough to tell files apart by eye
 
 
 def add_many_overview(book: Book, tasks: Sequence[TaskRuns]) -> None:
-    """Write the sheet, a table a task, one below the other."""
-    sheet = book.add_fixed(MANY_OVERVIEW)
+    """Write every run and every published row, a table a task, one below the other."""
+    sheet = book.add_fixed(OVERVIEW)
     sheet.widths(_WIDTHS)
-    count = max(len(found.runs) for found in tasks)
-    sheet.append([Item(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side", TITLE)], lines=2)
-    sheet.append([Item(_WHAT)])
-    for found in tasks:
+    count = max(len(runs.runs) for runs in tasks)
+    sheet.title(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side")
+    sheet.append([_WHAT])
+    for runs in tasks:
         sheet.append()
-        sheet.append([Item(_title(found.task), TITLE)], lines=2)
-        for warning in warnings_of(found):
+        human = human_overall(runs.task)
+        scale = "percent of questions" if runs.task is Task.PERCEPTION else "means of 0-2, Overall their sum (0-8)"
+        people = f"human experts' Overall: {human:.2f}" if human is not None else "no published row of human experts"
+        sheet.title(f"{runs.title}: {scale}; {people}")
+        for warning in warnings_of(runs):
             sheet.banner(warning, "warn", _BANNER)
-        _table(sheet, found)
+        sheet.add_table(_standings(runs))
     sheet.finish(freeze="C2", repeat_row=1, pages=2, repeat_columns=2)
 
 
-def _title(task: Task) -> str:
-    human = human_overall(task)
-    scale = "percent of questions" if task is Task.PERCEPTION else "means of 0-2, Overall their sum (0-8)"
-    line = f"; human experts' Overall: {human:.2f}" if human is not None else "; no published row of human experts"
-    return f"{TASK_TITLES[task]}: {scale}{line}"
-
-
-def _table(sheet: Sheet, found: TaskRuns) -> None:
-    measures = [measure for measure in MEASURES[found.task] if measure != OVERALL]
-    labels = {id(run.row): run.label for run in found.runs}
-    heads = ["Place", "Model", "Kind", "Category", OVERALL, "95% low", "95% high", *measures]
-    heads += [""] * (4 - len(measures))
-    settings = ["Dataset", "Judge", "Protocol", "Data (hash)", "Source"]
-    sheet.header([*heads, "n", "Comparable", "Why not", *settings], lines=2)
+def _standings(runs: TaskRuns) -> Table:
+    kind, measures = task_kind(runs.task), MEASURES[runs.task][:-1]
+    padding = 4 - len(measures)  # so that the columns of all tasks stand below each other
+    columns = [
+        Column("Place", "count"),
+        *(Column(head) for head in ("Model", "Kind", "Category")),
+        Column(OVERALL, kind, interval="95%"),
+        *(Column(measure, kind) for measure in measures),
+        *[Column("")] * padding,
+        Column("n", "count"),
+        Column("Comparable"),
+        Column("Why not", width=40, wrap=True),
+        *(Column(head) for head in ("Dataset", "Judge", "Protocol", "Data (hash)", "Source")),
+    ]
+    labels = {id(run.row): run.label for run in runs.runs}
+    rows = []
     place = 0
-    for row in by_overall([*(run.row for run in found.runs), *reference_rows(found.task)]):
+    for row in by_overall([*(run.row for run in runs.runs), *reference_rows(runs.task)]):
         ranked = row.comparable and row.values.get(OVERALL) is not None
         place += ranked
-        sheet.append(*_line(row, labels.get(id(row), row.model), place if ranked else None, measures))
+        own = row.kind != PUBLISHED
+        few = row.n is not None and row.n < FEW
+        low, high = row.interval or (None, None)
+        numbers = [Cell(row.values.get(OVERALL), low, high, few=few)]
+        numbers += [Cell(row.values.get(measure), few=few) for measure in measures]
+        comparable: Entry = "yes" if row.comparable else Item("no", fill="bad", bold=True)
+        entries: list[Entry] = [place if ranked else None, labels.get(id(row), row.model)]
+        entries += ["this run" if row.kind == "own" else row.kind, row.category, *numbers, *[None] * padding]
+        entries += [Item(row.n, few=few), comparable if own else "reference"]
+        entries.append("; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None))
+        data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
+        entries += [row.dataset, row.judge, row.protocol, data, row.source]
+        rows.append(Row(entries, look_of(row)))
+    return Table("", columns, rows)
 
 
-def _line(row: Row, label: str, place: int | None, measures: Sequence[str]) -> tuple[list[Item], int]:
-    own = row.kind != PUBLISHED
-    few = row.n is not None and row.n < FEW
-    fill = "own" if own else "human" if row.category == HUMAN else None
-    plain = Style(fill=fill, bold=own)
-    figure = Style(unit(row.task), fill=fill, bold=own, faint=few)
-    low, high = row.interval or (None, None)
-    numbers = (row.values.get(OVERALL), low, high, *(row.values.get(measure) for measure in measures))
-    because = "; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None)
-    comparable = "reference" if not own else "yes" if row.comparable else "no"
-    items = [
-        Item(place, Style(COUNT, fill=fill, bold=own)),
-        *(Item(value, plain) for value in (label, "this run" if row.kind == "own" else row.kind, row.category)),
-        *(Item(value, figure) for value in numbers),
-        *[Item(None, plain)] * (4 - len(measures)),
-        Item(row.n, Style(COUNT, fill=fill, faint=few)),
-        Item(comparable, Style(fill="bad", bold=True) if comparable == "no" else BOLD if own else TEXT),
-        Item(because, WRAPPED),
-        *(Item(value) for value in (row.dataset, row.judge, row.protocol, _short(row.data_sha256), row.source)),
-    ]
-    return items, lines_of(because, _REASON_WIDTH) if because else 1
-
-
-def _short(data_hash: str | None) -> str | None:
-    return None if data_hash is None else data_hash.removeprefix("samples:")[:_HASH]
-
-
-# What many runs were made from and with, a column a run; what differs between them is highlighted.
-
-
-SETTINGS = "Settings"
-
-_MANY_SETTINGS_WHAT = (
+_SETTINGS_WHAT = (
     "Coloured: settings in which the runs of a table differ. Names, places, dates and hashes of what every run has of "
     "its own are not."
 )
 _OF_THE_RUN = ("model", "not_comparable_because", "created", "prediction_file.")
 _SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_because")
-_VALUE_WIDTH = 30
-
 _RUNS_A_PAGE = 4
+Setting = str | float | bool | None
 
-Value = str | float | bool | None
 
-
-def add_many_settings(book: Book, scores: Sequence[Mapping[str, Any]]) -> None:
-    """Write the sheet: one table for the multiple-choice runs, one for the judged ones."""
+def add_many_settings(book: Book, results: Sequence[Result]) -> None:
+    """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
     sheet = book.add_fixed(SETTINGS)
-    blocks: dict[str, list[Mapping[str, Any]]] = {"Perception": [], "Reasoning": []}
-    for score in scores:
-        blocks["Perception" if score.get("task") == Task.PERCEPTION.value else "Reasoning"].append(score)
-    sheet.widths([46, 11, *[_VALUE_WIDTH] * max(len(block) for block in blocks.values())])
-    sheet.append([Item("Settings by run", TITLE)], lines=2)
-    sheet.append([Item(_MANY_SETTINGS_WHAT)])
+    blocks = {
+        title: [result for result in results if (result.task is Task.PERCEPTION) == (title == "Perception")]
+        for title in ("Perception", "Reasoning")
+    }
+    sheet.title("Settings by run")
+    sheet.append([_SETTINGS_WHAT])
     for title, block in blocks.items():
         if block:
             sheet.append()
-            sheet.append([Item(title, BOLD)])
-            _many_settings_table(sheet, block)
+            sheet.add_table(_settings_table(title, block))
     pages = -(-max(len(block) for block in blocks.values()) // _RUNS_A_PAGE)
     sheet.finish(freeze="C2", repeat_row=1, pages=pages, repeat_columns=2)
 
 
-def _many_settings_table(sheet: Sheet, scores: Sequence[Mapping[str, Any]]) -> None:
-    labels = run_labels([parts_of(score)[0] for score in scores], _LABEL_LIMIT)
-    head = max(lines_of(label, _VALUE_WIDTH) for label in labels)
-    sheet.append([Item(name, HEAD) for name in ("Setting", "Differs", *labels)], lines=head)
-    columns = [_settings(score) for score in scores]
+def _settings_table(title: str, results: Sequence[Result]) -> Table:
+    labels = run_labels([result.tasks[0] for result in results], _LABEL_LIMIT)
+    columns = [_settings(result) for result in results]
+    rows = []
     # Every run's own order; a name that only later runs have comes last.
     for name in dict.fromkeys(name for column in columns for name in column):
         values = [column.get(name) for column in columns]
         asked = [value for value, column in zip(values, columns, strict=True) if _concerns(name, column)]
         differs = not _is_own(name) and len({repr(value) for value in asked}) > 1
-        style = Style(wrap=True, fill="warn" if differs else None)
-        lines = max((lines_of(value, _VALUE_WIDTH) for value in values if isinstance(value, str)), default=1)
-        items = [Item(name), Item("yes" if differs else None), *(Item(value, style) for value in values)]
-        sheet.append(items, lines=lines)
+        shown = [Item(value, fill="warn" if differs else None) for value in values]
+        rows.append(Row((name, "yes" if differs else None, *shown)))
+    heads = [Column("Setting", width=46), Column("Differs", width=11)]
+    return Table(title, [*heads, *(Column(label, "number", width=30, wrap=True) for label in labels)], rows)
 
 
-def _settings(score: Mapping[str, Any]) -> dict[str, Value]:
-    shown = {name: score[name] for name in _SCALARS if name in score}
-    return dict(flat("", {**mapping(score.get("settings")), **shown}))
+def _settings(result: Result) -> dict[str, Setting]:
+    score = result_to_json(result)
+    return dict(dotted("", {**score["settings"], **{name: score[name] for name in _SCALARS if name in score}}))
 
 
-def _concerns(name: str, column: Mapping[str, Value]) -> bool:
+def _concerns(name: str, column: Mapping[str, Setting]) -> bool:
     """Whether a run has what a setting is about: of a task that it was not scored on, it has no data file."""
     if not name.startswith("data."):
         return True
     section = ".".join(name.split(".")[:2])
-    return any(one.startswith(f"{section}.") for one in column)
+    return any(other.startswith(f"{section}.") for other in column)
 
 
 def _is_own(name: str) -> bool:
     return name.startswith(_OF_THE_RUN) or (name.startswith("data.") and name.endswith(".path"))
-
-
-# Many runs by group: a sheet of matrices a task, and one flat table of all figures with their intervals.
 
 
 FIGURES = "All figures"
@@ -285,108 +229,85 @@ SHEETS: Mapping[Task, str] = {
     Task.NO_REFERENCE: "No-reference",
     Task.COMPARATIVE: "Comparative",
 }
-
 _AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
-_BY_OVERALL = tuple(axis for axis in _AXES if axis != "question_type")
-_HEADS = ("Task", "Run", "Axis", "Group", "Measure", "Value", "95% low", "95% high", "n", FEW_HEAD, "Comparable")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
 
 def add_task_sheets(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write a sheet a task: the runs by modality, by question type or dimension, by severity and further axes."""
-    for found in tasks:
-        matrices = [_by_axis(found, MODALITY), _by_measure(found), *(_by_axis(found, axis) for axis in _BY_OVERALL[1:])]
-        shown = [matrix for matrix in matrices if matrix is not None]
-        sheet = book.add_fixed(SHEETS[found.task])
-        sheet.widths([34, *[15] * (2 * max(len(matrix.columns) for matrix in shown) + 2)])
-        sheet.append([Item(f"{found.title}, by group", TITLE)], lines=2)
-        sheet.append([Item(_NOTE)])
-        for matrix in shown:
-            sheet.append()
-            write_matrix(sheet, matrix)
+    for runs in tasks:
+        tables = [_by_axis(runs, MODALITY), _by_measure(runs)]
+        tables += [_by_axis(runs, axis) for axis in _AXES[1:] if axis != "question_type"]
+        sheet = book.add_fixed(SHEETS[runs.task])
+        sheet.title(f"{runs.title}, by group")
+        sheet.append([_NOTE])
+        for table in tables:
+            if table is not None:
+                sheet.append()
+                sheet.add_table(table)
         sheet.finish(freeze="B2", repeat_row=1)
+
+
+def _by_axis(runs: TaskRuns, axis: str) -> Table | None:
+    groups = _groups_of(runs, axis)[: MAX_COLUMNS - 1]
+    if not groups:
+        return None
+    rows = [(run.label, overall_by(run.task_run, axis) | {ALL: run.task_run.result.overall}) for run in runs.runs]
+    title = f"{runs.title}: run x {axis.replace('_', ' ')}, {unit_words(runs.task)}"
+    return matrix_table(title, "Run", dict.fromkeys([*groups, ALL], top_of(runs.task)), rows, _comparable(runs))
+
+
+def _by_measure(runs: TaskRuns) -> Table:
+    measures = list(MEASURES[runs.task][:-1])
+    if runs.task is Task.PERCEPTION:
+        measures = list(dict.fromkeys([*measures, *_groups_of(runs, "question_type")]))
+    measures = [*measures, OVERALL][-MAX_COLUMNS:]
+    words = "question type, accuracy, %" if runs.task is Task.PERCEPTION else "dimension, 0-2, and Overall, 0-8"
+    rows = [
+        (run.label, {**overall_by(run.task_run, "question_type"), **run.task_run.result.measures}) for run in runs.runs
+    ]
+    tops = {measure: top_of(runs.task, measure) for measure in measures}
+    return matrix_table(f"{runs.title}: run x {words}", "Run", tops, rows, _comparable(runs))
+
+
+def _comparable(runs: TaskRuns) -> tuple[str, Sequence[Item]]:
+    is_comparable = (run.task_run.result.comparable for run in runs.runs)
+    return "Comparable", [Item("yes") if found else Item("no", fill="bad", bold=True) for found in is_comparable]
+
+
+def _groups_of(runs: TaskRuns, axis: str) -> list[str]:
+    """The groups of an axis that some run has, in the order of the results."""
+    return list(dict.fromkeys(name for run in runs.runs for name in run.task_run.result.groups.get(axis, {})))
 
 
 def add_figures(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write one flat table, a row a figure, with filters: for reading into other programs."""
+    columns = (
+        Column("Task", width=26),
+        Column("Run", width=34),
+        Column("Axis", width=16),
+        Column("Group", width=26),
+        Column("Measure", width=18),
+        Column("Value", "score", interval="95%", n="n", width=12),
+        Column(FEW_HEAD, width=9),
+        Column("Comparable", width=13),
+    )
+    rows = [
+        Row((runs.title, run.label, axis, group, measure, Item(cell, task_kind(runs.task)), few_item(cell.few),
+             run.task_run.result.comparable))
+        for runs in tasks
+        for run in runs.runs
+        for axis, group, measure, cell in _figures(run.task_run)
+    ]  # fmt: skip
     sheet = book.add_fixed(FIGURES)
-    sheet.widths([26, 34, 16, 26, 18, 12, 12, 12, 10, 9, 13])
-    sheet.header(_HEADS)
-    for found in tasks:
-        for run in found.runs:
-            comparable = Item("yes" if run.part.comparable else "no")
-            for axis, group, measure, figure in _figures(run):
-                style = Style(PERCENT if found.task is Task.PERCEPTION else SCORE, faint=figure.few)
-                low, high = figure.ends or (None, None)
-                sheet.append(
-                    [
-                        *(Item(words) for words in (found.title, run.label, axis, group, measure)),
-                        *(Item(value, style) for value in (figure.value, low, high)),
-                        Item(figure.n, Style(COUNT, faint=figure.few)),
-                        Item(FEW_MARK if figure.few else None, Style(faint=True)),
-                        comparable,
-                    ]
-                )
-    sheet.table(1, len(_HEADS))
+    sheet.add_table(Table("", columns, rows), filters=True)
     sheet.finish(freeze="C2", repeat_row=1)
 
 
-def groups_of(found: TaskRuns, axis: str) -> list[str]:
-    """The groups of an axis that some run has, in the order of the results."""
-    return list(dict.fromkeys(str(name) for run in found.runs for name in mapping(run.part.groups.get(axis))))
-
-
-def measures_of(found: TaskRuns) -> list[str]:
-    """The question types (or dimensions) and Overall, the benchmark's first, with others that some run has."""
-    measures = [measure for measure in MEASURES[found.task] if measure != OVERALL]
-    if found.task is Task.PERCEPTION:
-        measures = list(dict.fromkeys([*measures, *groups_of(found, "question_type")]))
-    return [*measures, OVERALL]
-
-
-def measure_figure(run: NamedRun, measure: str) -> Point:
-    """A run's figure by question type or dimension, or Overall."""
-    if run.part.task is not Task.PERCEPTION or measure in MEASURES[Task.PERCEPTION]:
-        return measure_point(run.part, measure)
-    return points_by(run.part, "question_type").get(measure, NOTHING)
-
-
-def _by_axis(found: TaskRuns, axis: str) -> Matrix | None:
-    groups = groups_of(found, axis)[: MAX_COLUMNS - 1]
-    if not groups:
-        return None
-    rows = [(run.label, {**points_by(run.part, axis), ALL: measure_point(run.part)}) for run in found.runs]
-    title = f"{found.title}: run x {axis.replace('_', ' ')}, {unit_words(found.task)}"
-    return _matrix(found, title, [*groups, ALL], rows, [top_of(found.task)] * (len(groups) + 1))
-
-
-def _by_measure(found: TaskRuns) -> Matrix:
-    measures = measures_of(found)[-MAX_COLUMNS:]
-    words = "question type, accuracy, %" if found.task is Task.PERCEPTION else "dimension, 0-2, and Overall, 0-8"
-    rows = [(run.label, {measure: measure_figure(run, measure) for measure in measures}) for run in found.runs]
-    tops = [top_of(found.task, measure) for measure in measures]
-    return _matrix(found, f"{found.title}: run x {words}", measures, rows, tops)
-
-
-def _matrix(
-    found: TaskRuns,
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[tuple[str, Mapping[str, Point]]],
-    tops: Sequence[float],
-) -> Matrix:
-    marks = [
-        Item("yes", TEXT) if run.part.comparable else Item("no", Style(fill="bad", bold=True)) for run in found.runs
-    ]
-    return Matrix(title, "Run", columns, rows, tops, marks=marks, mark_head="Comparable")
-
-
-def _figures(run: NamedRun) -> Iterator[tuple[str, str, str, Point]]:
-    part = run.part
-    measures = [OVERALL] if part.task is Task.PERCEPTION else [OVERALL, *DIMENSION_TITLES.values()]
+def _figures(run: TaskRun) -> Iterator[tuple[str, str, str, Cell]]:
+    measures = (OVERALL,) if run.task is Task.PERCEPTION else (OVERALL, *DIMENSION_TITLES.values())
     for measure in measures:
-        yield "all", ALL, measure, measure_point(part, measure)
+        yield "all", ALL, measure, run.result.measures[measure]
     for axis in _AXES:
-        for name, cell in mapping(part.groups.get(axis)).items():
-            for measure in measures:
-                yield axis.replace("_", " "), str(name), measure, cell_point(part.task, mapping(cell), measure)
+        for name, group in run.result.groups.get(axis, {}).items():
+            yield from ((axis.replace("_", " "), name, measure, group.measures[measure]) for measure in measures)

@@ -1,375 +1,33 @@
-"""The summary of a run for the terminal: headline, modalities, and what to beware of."""
+"""The tables of one run: headline, groups, modalities, matrices, the extractor, counts and settings.
+
+Terminal, workbook, card and page take each number from here. What a table shows comes from the run's result; nothing
+is computed here.
+"""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from medqbench_vlmeval.benchmark import (
-    DIMENSION_TITLES,
-    HUMAN,
-    MAX_VERDICT,
-    OTHER_QUESTION_TYPE,
-    QUESTION_TYPES,
-    REASONING_PREFIX,
-    Task,
-)
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, OTHER_QUESTION_TYPE, QUESTION_TYPES, Task
+from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.report.sample_tables import MAX_ROWS_BY_MODALITY, columns_for, sample_score, write_table
-from medqbench_vlmeval.report.sheet import (
-    BOLD,
-    COUNT,
-    PERCENT,
-    SCORE,
-    TEXT,
-    TITLE,
-    WRAPPED,
-    Book,
-    ImageLinks,
-    Item,
-    Sheet,
-    Style,
-    lines_of,
-)
-from medqbench_vlmeval.report.standings import Row, by_overall, data_hash, own_row, reference_rows
-from medqbench_vlmeval.report.terminal import (
-    Grid,
-    count_text,
-    dollars,
-    findings_lines,
-    interval_text,
-    own_console,
-    print_grid,
-    print_line,
-    value_text,
-)
-from medqbench_vlmeval.runs.result import (
-    MEASURES,
-    MODALITY,
-    NOTHING,
-    OVERALL,
-    TASK_TITLES,
-    TYPE_BY_MODALITY,
-    Point,
-    RunPart,
-    cell_point,
-    ends_of,
-    is_few,
-    mapping,
-    measure_point,
-    number,
-    parts_of,
-    text,
-    top_of,
-    whole,
-)
-from medqbench_vlmeval.runs.schema import group_to_json
-from medqbench_vlmeval.scoring.intervals import FEW, clipped, clusters_of, sum_of_means_interval
-from medqbench_vlmeval.scoring.summary import UNKNOWN, accuracy_group
+from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
+from medqbench_vlmeval.report.sheet import Book, Sheet
+from medqbench_vlmeval.report.standings import Row as Standing
+from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
+from medqbench_vlmeval.report.table import FEW_HEAD, FEW_WORDS, Column, Entry, Item, Look, Place, Row, Table, task_kind
+from medqbench_vlmeval.report.terminal import dollars, own_console, print_line, print_table
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TASK_TITLES, TYPE_BY_MODALITY, top_of
+from medqbench_vlmeval.runs.schema import result_to_json
+from medqbench_vlmeval.scoring.intervals import FEW
+from medqbench_vlmeval.scoring.summary import UNKNOWN
+from medqbench_vlmeval.types import Agreement, Cell, Group, Result, SampleRow, TaskRun, Tokens
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-# What a run says of its own judge, in a line each: for the terminal.
-
-
-_NONE = "-"
-
-
-def checks_of(part: RunPart) -> list[str]:
-    """What judging took, and how far the verdicts hold: against stated conclusions, between rounds, between judges."""
-    lines = _taken(mapping(part.score.get("usage")))
-    found = mapping(part.score.get("conclusions"))
-    if found:
-        agreed = mapping(found.get("agreement"))
-        computed, judged = (_value(number(found.get(name))) for name in ("Quality Accuracy", "judge"))
-        n = whole(agreed.get("n"))
-        lines.append(
-            f"Quality accuracy from stated conclusions: {computed} on {whole(found.get('n'))} (judge {judged} on {n}), "
-            f"the same on {_same(agreed, 'accuracy')} of {n}; disagreements "
-            f"(sheet 'Conclusions'): {whole(found.get('n_disagreements'))}"
-            + ("; one of the panel, 'rules', computes it so itself" if has_rules(part) else "")
-        )
-    if has_several_verdicts(part):
-        lines.append(f"Single verdicts of 0 / 1 / 2: {_frequencies(mapping(part.score.get('frequencies')))}")
-    rounds = mapping(part.score.get("between_rounds"))
-    if rounds:
-        lines.append(f"Same score in two rounds: {_by_dimension(rounds)}")
-    judges = mapping(part.score.get("between_judges"))
-    if judges:
-        overall = ((name, number(mapping(means).get(OVERALL))) for name, means in mapping(judges.get("means")).items())
-        lines.append(f"Overall by judge: {', '.join(f'{name} {_value(mean)}' for name, mean in overall)}")
-        for first, others in mapping(judges.get("pairs")).items():
-            for second, cells in mapping(others).items():
-                lines.append(f"Same score of {first} and {second}: {_by_dimension(mapping(cells))}")
-    return lines
-
-
-def has_several_verdicts(part: RunPart) -> bool:
-    """Whether a sample has more than one verdict a dimension: of several rounds or several judges."""
-    return any(part.score.get(block) for block in ("between_rounds", "between_judges"))
-
-
-def has_rules(part: RunPart) -> bool:
-    """Whether the embedded judge is one of the panel; its quality accuracy is the computed one."""
-    members = (part.setting("judge", "name") or "").split(", ")
-    return len(members) > 1 and RULES in members
-
-
-def _frequencies(found: Mapping[str, Any]) -> str:
-    """Shares in percent, a dimension after the other."""
-    shown = []
-    for title, counts in found.items():
-        marks = [whole(count) or 0 for count in mapping(counts).values()]
-        shares = [f"{100 * count / sum(marks):.1f}" for count in marks if any(marks)]
-        shown.append(f"{title} {' / '.join(shares) + '%' if shares else _NONE}")
-    return ", ".join(shown)
-
-
-def _taken(usage: Mapping[str, Any]) -> list[str]:
-    """Calls, tokens and cost of all verdicts and of this run, a line a judge; nothing for a judge without calls."""
-    lines = []
-    for name, used in (mapping(usage.get("by_judge")) or {"": usage}).items():
-        calls = whole(used.get("calls"))
-        if not calls:
-            continue
-        now = mapping(used.get("this_run"))
-        tokens = " + ".join(f"{whole(used.get(kind)) or 0:,}" for kind in ("prompt_tokens", "completion_tokens"))
-        lines.append(
-            f"Judge{f' {name}' if name else ''}: {calls:,} calls, {tokens} tokens, {dollars(used.get('cost_usd'))}; "
-            f"this run {whole(now.get('calls')) or 0:,} calls, {dollars(now.get('cost_usd'))}"
-        )
-    return lines
-
-
-def _by_dimension(cells: Mapping[str, Any]) -> str:
-    return ", ".join(f"{title} {_same(mapping(cell), 'same')}" for title, cell in cells.items())
-
-
-def _same(cell: Mapping[str, Any], name: str) -> str:
-    same, kappa = number(cell.get(name)), number(cell.get("kappa"))
-    return _NONE if same is None else f"{same:.1f}%" + (f" (kappa {kappa:.3f})" if kappa is not None else "")
-
-
-def _value(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3f}"
-
-
-# Strict and lenient accuracy side by side, for the terminal.
-
-
-def extractor_grid(part: RunPart) -> Grid | None:
-    """The table of a run whose open replies went to an extractor; None for a run without one."""
-    found = mapping(part.score.get("extractor"))
-    if not found:
-        return None
-    sides = [mapping(found.get(name)) for name in ("strict", "lenient")]
-    rows = []
-    any_few = False
-    for measure in (OVERALL, *MEASURES[Task.PERCEPTION][:-1]):
-        few = bool(_n(sides[0], measure)) and is_few(
-            part.task, sides[0] if measure == OVERALL else _render_extractor_counts(sides[0], measure)
-        )
-        any_few |= few
-        mark = _MARK if few else ""
-        cells = [
-            cell for side in sides for cell in (mark + _render_extractor_value(side, measure), _interval(side, measure))
-        ]
-        rows.append((measure, *cells, count_text(_n(sides[0], measure))))
-    heads = ("", "Strict %", "95% interval", "Lenient %", "95% interval", "n")
-    notes = (f"{_MARK} fewer than {FEW} samples",) if any_few else ()
-    styles = ("bold", *[None] * (len(rows) - 1))
-    return Grid("Strict (rules alone) and lenient (extractor too)", heads, tuple(rows), styles=styles, notes=notes)
-
-
-def extractor_lines(part: RunPart) -> list[str]:
-    """What the extractor did and took, and what of it is official; empty for a run without one."""
-    found = mapping(part.score.get("extractor"))
-    if not found:
-        return []
-    counts = {name: whole(found.get(name)) or 0 for name in ("n_open", "n_asked", "n_read", "n_none", "n_failed")}
-    used = mapping(found.get("usage"))
-    now = mapping(used.get("this_run"))
-    not_asked = counts["n_open"] - counts["n_asked"]
-    return [
-        f"Extractor {text(found.get('name')) or _NONE}: of {counts['n_open']:,} replies that the rules left open "
-        f"{counts['n_read']:,} read, {counts['n_none']:,} without an answer, {counts['n_failed']:,} failed"
-        f"{f', {not_asked:,} not asked' if not_asked else ''}; {whole(used.get('calls')) or 0:,} calls, "
-        f"{dollars(number(used.get('cost_usd')))}; this run {whole(now.get('calls')) or 0:,} calls, "
-        f"{dollars(number(now.get('cost_usd')))}",
-        "The official numbers are the strict ones.",
-    ]
-
-
-def _n(side: Mapping[str, Any], measure: str) -> int | None:
-    return whole(side.get("n") if measure == OVERALL else _render_extractor_counts(side, measure).get("n"))
-
-
-def _render_extractor_counts(side: Mapping[str, Any], measure: str) -> Mapping[str, Any]:
-    return mapping(mapping(side.get("counts")).get(measure))
-
-
-def _render_extractor_value(side: Mapping[str, Any], measure: str) -> str:
-    return value_text(number(side.get(measure)), Task.PERCEPTION)
-
-
-def _interval(side: Mapping[str, Any], measure: str) -> str:
-    return interval_text(ends_of(mapping(side.get("intervals")).get(measure)), Task.PERCEPTION)
-
-
-_MARK = "*"
-_FEW_NOTE = f"{_MARK} fewer than {FEW} samples"
-
-
-def run_summary(score: Mapping[str, Any], console: Console | None = None, *, findings: bool = False) -> None:
-    """Print a run's headline numbers with intervals and counts, its modalities, and what to beware of.
-
-    ``findings`` adds a sentence for each finding.
-
-    Raises:
-        BadInput: ``score`` is not a result of this package.
-    """
-    console = console or own_console()
-    for part in parts_of(score):
-        print_grid(_headline(part), console)
-        if (second := extractor_grid(part)) is not None:
-            print_grid(second, console)
-            for line in extractor_lines(part):
-                print_line(line, console)
-            print_line("", console)
-        by_modality = _by_modality(part)
-        if by_modality.rows:
-            print_grid(by_modality, console)
-        for check in checks_of(part):
-            print_line(check, console)
-        for finding in findings_lines(part) if findings else ():
-            print_line(f"- {finding}", console)
-        for warning in warnings_of(part):
-            print_line(f"! {warning}", console, "yellow")
-        print_line("", console)
-
-
-def warnings_of(part: RunPart) -> list[str]:
-    """What a reader of the numbers must know, one sentence each."""
-    warnings = []
-    if part.baseline:
-        warnings.append("baseline: a model without weights, no competitor")
-    if not part.comparable:
-        warnings.append(f"not comparable with the published rows: {'; '.join(part.reasons) or 'no reason given'}")
-    for name, sentence in (
-        ("n_unanswered", "without an answer that could be read; counted as wrong"),
-        ("n_unscored", "unscored and left out of the means"),
-        ("n_inference_failed", "where the model's inference failed"),
-        ("n_missing", "without a prediction"),
-        ("n_cut", "whose prediction a spreadsheet had cut"),
-    ):
-        count = part.counts.get(name, 0)
-        if count:
-            warnings.append(f"{count} of {part.n} samples {sentence}")
-    warnings += [
-        f"unscored: {reason} ({count})" for reason, count in mapping(part.score.get("unscored_reasons")).items()
-    ]
-    return warnings
-
-
-def _headline(part: RunPart) -> Grid:
-    title = f"{part.model} on {part.dataset} ({TASK_TITLES[part.task]}{', baseline' if part.baseline else ''})"
-    unit = "Accuracy %" if part.task is Task.PERCEPTION else "Mean (0-2, sum 0-8)"
-    lines = []
-    any_few = False
-    for name in (OVERALL, *MEASURES[part.task][:-1]):
-        n = part.measure_n(name)
-        few = n is not None and n < FEW
-        any_few |= few
-        interval = interval_text(part.intervals.get(name), part.task)
-        lines.append((name, _marked(part.values[name], few, part.task), interval, count_text(n)))
-    clustered = mapping(mapping(part.score.get("intervals")).get("clustered"))
-    n_clusters = whole(clustered.get("n_clusters"))
-    if n_clusters is not None and n_clusters < part.n:
-        ends = interval_text(ends_of(clustered.get(OVERALL)), part.task)
-        lines.insert(1, ("  clustered by image", "", ends, count_text(n_clusters)))
-    styles = ("bold", *[None] * (len(lines) - 1))
-    notes = (_FEW_NOTE,) if any_few else ()
-    return Grid(title, ("", unit, "95% interval", "n"), tuple(lines), styles=styles, notes=notes)
-
-
-def _by_modality(part: RunPart) -> Grid:
-    measures = (OVERALL, *MEASURES[part.task][:-1])
-    perception = part.task is Task.PERCEPTION
-    lines = []
-    any_few = False
-    for name, found in mapping(part.groups.get(MODALITY)).items():
-        cell = mapping(found)
-        by_type = mapping(mapping(part.groups.get(TYPE_BY_MODALITY)).get(name))
-        numbers = []
-        for measure in measures:
-            of_type = perception and measure != OVERALL
-            source = mapping(by_type.get(measure)) if of_type else cell
-            few = is_few(part.task, source)
-            any_few |= few
-            numbers.append(_marked(number(source.get("accuracy" if perception else measure)), few, part.task))
-        ends = [cell.get("low"), cell.get("high")] if perception else mapping(cell.get("intervals")).get(OVERALL)
-        n = whole(cell.get("n_scored", cell.get("n")))
-        lines.append((str(name), *numbers, count_text(n), interval_text(ends_of(ends), part.task)))
-    heads = ("Modality", *measures, "n", f"{OVERALL}, 95% interval")
-    # Overall is the first of the measures, and stays.
-    spare = tuple(range(2, 1 + len(measures)))
-    return Grid("By modality", heads, tuple(lines), extras=1, notes=(_FEW_NOTE,) if any_few else (), spare=spare)
-
-
-def _marked(value: float | None, few: bool, task: Task) -> str:
-    shown = value_text(value, task)
-    return f"{_MARK}{shown}" if few and value is not None else shown
-
-
-# The block of the first sheet with strict and lenient accuracy side by side.
-
-
-_COUNTS = {
-    "n_open": "Replies that the rules left open",
-    "n_asked": "Put to the extractor",
-    "n_read": "Letter found",
-    "n_none": "No answer, says the extractor",
-    "n_failed": "No valid reply of the extractor",
-}
-
-
-def add_extractor_block(sheet: Sheet, part: RunPart) -> None:
-    """Write the block; nothing for a run without an extractor."""
-    found = mapping(part.score.get("extractor"))
-    if not found:
-        return
-    sides = [mapping(found.get(name)) for name in ("strict", "lenient")]
-    level = number(mapping(sides[0].get("intervals")).get("level")) or 0.95
-    ends = [f"{level:.0%} low", f"{level:.0%} high"]
-    sheet.append()
-    sheet.header(["Second stage", "Strict, %", *ends, "Lenient, %", *ends, "n"])
-    for measure in (OVERALL, *MEASURES[Task.PERCEPTION][:-1]):
-        bold = measure == OVERALL
-        cell = sides[0] if bold else mapping(mapping(sides[0].get("counts")).get(measure))
-        few = is_few(part.task, cell)
-        style = Style(PERCENT, bold=bold, faint=few)
-        items = [Item(measure, BOLD if bold else TEXT)]
-        for side in sides:
-            interval = ends_of(mapping(side.get("intervals")).get(measure)) or (None, None)
-            items += [Item(value, style) for value in (number(side.get(measure)), *interval)]
-        sheet.append([*items, Item(whole(cell.get("n")), Style(COUNT, bold=bold, faint=few))])
-    sheet.append([Item("Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too.")])
-    sheet.append([Item("Extractor", BOLD), Item(text(found.get("name")))])
-    for name, title in _COUNTS.items():
-        sheet.append([Item(title), Item(whole(found.get(name)), Style(COUNT))])
-
-
-# The first sheet: what the run is, its headline numbers, and the published rows beside them.
-
-
-OVERVIEW = "Overview"
-
-_WIDTHS = (33, 17, 20, 14, 14, 17, 14, 14, 14, 26)
+ALL = "All"
 COUNT_TITLES = {
     "n": "Samples",
     "n_correct": "Correct",
@@ -382,474 +40,555 @@ COUNT_TITLES = {
 }
 NOT_COMPARABLE = "NOT COMPARABLE with the published rows"
 BASELINE_NOTE = "BASELINE: a model without weights, for orientation; it is no competitor."
+_NONE = "-"
 
 
-def unit(task: Task) -> str:
-    """The number format of a task's measures."""
-    return PERCENT if task is Task.PERCEPTION else SCORE
+# What a run says of itself and of its judge, in a sentence each.
 
 
-def not_comparable(part: RunPart) -> str:
-    """The line that says why a part does not stand beside the published rows."""
-    return f"{NOT_COMPARABLE}: {'; '.join(part.reasons) or 'the result does not say why'}"
+def warnings_of(run: TaskRun) -> list[str]:
+    """What a reader of the numbers must know, one sentence each."""
+    result = run.result
+    warnings = ["baseline: a model without weights, no competitor"] if run.baseline else []
+    if not result.comparable:
+        because = "; ".join(result.not_comparable_because) or "no reason given"
+        warnings.append(f"not comparable with the published rows: {because}")
+    for name, sentence in (
+        ("n_unanswered", "without an answer that could be read; counted as wrong"),
+        ("n_unscored", "unscored and left out of the means"),
+        ("n_inference_failed", "where the model's inference failed"),
+        ("n_missing", "without a prediction"),
+        ("n_cut", "whose prediction a spreadsheet had cut"),
+    ):
+        if count := result.counts.get(name):
+            warnings.append(f"{count} of {result.n} samples {sentence}")
+    return warnings + [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
 
 
-def add_overview(book: Book, parts: Sequence[RunPart]) -> None:
-    """Write the sheet; a combined run has one block a task, one below the other."""
-    sheet = book.add_fixed(OVERVIEW)
-    sheet.widths(_WIDTHS)
-    sheet.append([Item(f"MedQ-Bench: {parts[0].model}", TITLE)], lines=2)
-    _banners(sheet, parts)
-    _what_it_is(sheet, parts)
-    for part in parts:
-        sheet.append()
-        sheet.append([Item(TASK_TITLES[part.task], TITLE)], lines=2)
-        _sheet_overview_headline(sheet, part)
-        add_extractor_block(sheet, part)
-        sheet.append()
-        _counts(sheet, part)
-        sheet.append()
-        _published(sheet, part)
-    sheet.finish(freeze="A2", repeat_row=1)
-
-
-def _banners(sheet: Sheet, parts: Sequence[RunPart]) -> None:
-    if any(part.baseline for part in parts):
-        sheet.banner(BASELINE_NOTE, "warn", len(_WIDTHS))
-    refused: dict[tuple[str, ...], list[RunPart]] = {}
-    for part in parts:
-        if not part.comparable:
-            refused.setdefault(part.reasons, []).append(part)
-    for reasons, found in refused.items():
-        # A reason that holds for one of two tasks must not be read as one for both.
-        tasks = "" if len(found) == len(parts) else f"{', '.join(TASK_TITLES[part.task] for part in found)}: "
-        if len(reasons) < 2:
-            sheet.banner(tasks + not_comparable(found[0]), "bad", len(_WIDTHS))
-            continue
-        sheet.banner(f"{tasks}{NOT_COMPARABLE}:", "bad", len(_WIDTHS))
-        for reason in reasons:
-            sheet.banner(f"   • {reason}", "bad", len(_WIDTHS))
-    if not refused:
-        sheet.banner("Comparable with the published rows.", "good", len(_WIDTHS))
-
-
-def _what_it_is(sheet: Sheet, parts: Sequence[RunPart]) -> None:
-    first = parts[0]
-    facts: list[tuple[str, str | None]] = [
-        ("Model", first.model),
-        ("Dataset", ", ".join(dict.fromkeys(part.dataset for part in parts))),
-        ("Judge", first.setting("judge", "name")),
-        ("Judge served as", first.setting("judge", "served_as")),
-        ("Protocol", first.setting("protocol", "name")),
-        ("Prompt style", first.setting("prompt", "style")),
-        ("Date", str(first.settings["created"]) if first.settings.get("created") else None),
-        ("Prediction file", first.setting("prediction_file", "name")),
-        ("Versions", ", ".join(f"{name} {found}" for name, found in mapping(first.settings.get("versions")).items())),
-    ]
-    for part in parts:
-        facts.append((f"Data sha256 ({part.task.value})", data_hash(part)))
-        facts.append(
-            (f"Data revision ({part.task.value})", str(found) if (found := part.data.get("revision")) else None)
+def checks_of(run: TaskRun) -> list[str]:
+    """What judging took, and how far the verdicts hold: against stated conclusions, between rounds, between judges."""
+    result = run.result
+    lines = []
+    if result.usage is not None:
+        for name, used in (result.usage.by_judge or {"": result.usage}).items():
+            if used.total.calls:
+                lines.append(f"Judge{f' {name}' if name else ''}: {_taken(used.total, used.this_run)}")
+    if check := result.conclusions:
+        agreed = check.agreement
+        lines.append(
+            f"Quality accuracy from stated conclusions: {_mean(check.computed)} on {check.n} "
+            f"(judge {_mean(check.judge)} on {agreed.n}), the same on {_same(agreed)} of {agreed.n}; disagreements "
+            f"(sheet 'Conclusions'): {check.n_disagreements}"
+            + ("; one of the panel, 'rules', computes it so itself" if has_rules(run) else "")
         )
-    for name, value in facts:
-        if value:
-            sheet.append([Item(name, BOLD), Item(value)])
+    if has_several_verdicts(run):
+        shares = ", ".join(f"{title} {_shares(counts)}" for title, counts in result.frequencies.items())
+        lines.append(f"Single verdicts of 0 / 1 / 2: {shares}")
+    if result.between_rounds:
+        lines.append(f"Same score in two rounds: {_by_dimension(result.between_rounds)}")
+    if judges := result.between_judges:
+        overall = ", ".join(f"{name} {_mean(means.get(OVERALL))}" for name, means in judges.means.items())
+        lines.append(f"Overall by judge: {overall}")
+        for first, others in judges.pairs.items():
+            lines += [f"Same score of {first} and {second}: {_by_dimension(pair)}" for second, pair in others.items()]
+    return lines
 
 
-def _sheet_overview_headline(sheet: Sheet, part: RunPart) -> None:
-    level = number(mapping(part.score.get("intervals")).get("level")) or 0.95
-    frequencies = {name: mapping(found) for name, found in mapping(part.score.get("frequencies")).items()}
-    value = "Accuracy, %" if part.task is Task.PERCEPTION else "Mean"
-    heads = ["Measure", value, f"{level:.0%} low", f"{level:.0%} high", "n"]
-    if frequencies:
-        heads += [f"Scored {score}" for score in (0, 1, 2)]
-    sheet.header(heads)
-    for measure in (OVERALL, *MEASURES[part.task][:-1]):
-        bold = measure == OVERALL
-        n = part.measure_n(measure)
-        few = n is not None and n < FEW
-        style = Style(unit(part.task), bold=bold, faint=few)
-        low, high = part.intervals.get(measure, (None, None))
-        scale = " (0-8)" if bold and part.task is not Task.PERCEPTION else ""
-        items = [Item(measure + scale, BOLD if bold else TEXT), Item(part.values[measure], style)]
-        items += [Item(low, style), Item(high, style), Item(n, Style(COUNT, bold=bold, faint=few))]
-        if measure in frequencies:
-            items += [Item(whole(frequencies[measure].get(score)), Style(COUNT)) for score in "012"]
-        sheet.append(items)
-    if has_several_verdicts(part):
-        sheet.append([Item("Scored 0, 1, 2: the single verdicts of all rounds and judges.")])
-    intervals = mapping(part.score.get("intervals"))
-    clustered = mapping(intervals.get("clustered"))
-    ends = ends_of(clustered.get(OVERALL))
-    if ends is not None:
-        plain = Style(unit(part.task))
-        n_clusters = Item(whole(clustered.get("n_clusters")), Style(COUNT))
-        label = Item("Overall, clustered (n: clusters)")
-        sheet.append([label, Item(part.values[OVERALL], plain), *(Item(end, plain) for end in ends), n_clusters])
-    if intervals.get("method"):
-        sheet.append([Item(f"Intervals: {intervals['method']}, {level:.0%}.")])
-    sheet.append([Item(f"Grey italics, here and on the other sheets: fewer than {FEW} samples.", Style(faint=True))])
-
-
-def _counts(sheet: Sheet, part: RunPart) -> None:
-    sheet.header(["Counts", "n"])
-    for name, title in COUNT_TITLES.items():
-        if name in part.counts:
-            sheet.append([Item(title), Item(part.counts[name], Style(COUNT))])
-    for reason, count in mapping(part.score.get("unscored_reasons")).items():
-        sheet.append([Item(f"Unscored: {reason}", WRAPPED), Item(whole(count), Style(COUNT))])
-    rules = mapping(part.score.get("rules"))
-    if rules:
-        sheet.append()
-        sheet.header(["How the answer was read", "n"])
-        for rule, count in rules.items():
-            sheet.append([Item(str(rule)), Item(whole(count), Style(COUNT))])
-
-
-def _published(sheet: Sheet, part: RunPart) -> None:
-    measures = MEASURES[part.task]
-    sheet.append([Item("This run and the published rows (test split); what is not comparable stands last", BOLD)])
-    sheet.header(["Model", "Kind", "Category", *measures, "Comparable", "Source"], lines=2)
-    for row in by_overall([own_row(part), *reference_rows(part.task)]):
-        own = row.source is None
-        fill = "own" if own else "human" if row.category == HUMAN else None
-        sheet.append(_table_row(row, measures, unit(part.task), fill))
-
-
-def _table_row(row: Row, measures: Sequence[str], number_format: str, fill: str | None) -> list[Item]:
-    kind = {"own": "this run", "baseline": "this run, baseline"}.get(row.kind, row.kind)
-    plain = Style(fill=fill, bold=fill == "own")
-    items = [Item(text, plain) for text in (row.model, kind, row.category)]
-    items += [Item(row.values[measure], Style(number_format, fill=fill, bold=fill == "own")) for measure in measures]
-    comparable = "reference" if row.source else "yes" if row.comparable else "no"
-    return [*items, Item(comparable, plain), Item(row.source, plain)]
-
-
-# The breakdowns: a row a modality, and a row a group along every other axis.
-
-
-BY_MODALITY = "By modality"
-BY_GROUP = "By group"
-ALL = "All"
-
-FEW_HEAD = "Few"
-FEW_MARK = f"n < {FEW}"
-_OVERALL_ENDS = (f"{OVERALL} low", f"{OVERALL} high")
-_PERCEPTION_HEADS = ("Accuracy", "Low", "High", "n", "Correct", "Unanswered", FEW_HEAD)
-_REASONING_HEADS = (*DIMENSION_TITLES.values(), OVERALL, *_OVERALL_ENDS, "n", "Scored", "Unscored", FEW_HEAD)
-
-
-def cell_heads(task: Task) -> tuple[str, ...]:
-    """The columns of one group's cell."""
-    return _PERCEPTION_HEADS if task is Task.PERCEPTION else _REASONING_HEADS
-
-
-def cell_items(task: Task, cell: Mapping[str, Any], bold: bool = False) -> list[Item]:
-    """One group's cell under :func:`cell_heads`; what was not measured stays empty, few samples make it grey."""
-    few = is_few(task, cell)
-    counts: tuple[str, ...]
-    if task is Task.PERCEPTION:
-        numbers, counts = [cell.get(name) for name in ("accuracy", "low", "high")], ("n", "n_correct", "n_unanswered")
-    else:
-        numbers = [cell.get(name) for name in (*DIMENSION_TITLES.values(), OVERALL)]
-        numbers += ends_of(mapping(cell.get("intervals")).get(OVERALL)) or (None, None)
-        counts = ("n", "n_scored", "n_unscored")
-    style = Style(PERCENT if task is Task.PERCEPTION else SCORE, bold=bold, faint=few)
+def extractor_lines(run: TaskRun) -> list[str]:
+    """What the extractor did and took, and what of it is official; empty for a run without one."""
+    found = run.result.extractor
+    if found is None:
+        return []
+    not_asked = found.n_open - found.n_asked
     return [
-        *(Item(number(value), style) for value in numbers),
-        *(Item(whole(cell.get(name)), Style(COUNT, bold=bold, faint=few)) for name in counts),
-        Item(FEW_MARK if few else None, Style(faint=True)),
+        f"Extractor {found.name}: of {found.n_open:,} replies that the rules left open {found.n_read:,} read, "
+        f"{found.n_none:,} without an answer, {found.n_failed:,} failed"
+        f"{f', {not_asked:,} not asked' if not_asked else ''}; "
+        f"{_taken(found.usage.total, found.usage.this_run, tokens=False)}",
+        "The official numbers are the strict ones.",
     ]
 
 
-def add_by_modality(book: Book, parts: Sequence[RunPart]) -> None:
-    """Write the modality table: one flat table with heads in its first row."""
-    sheet = book.add_fixed(BY_MODALITY)
-    perception = parts[0].task is Task.PERCEPTION
-    heads = [*_perception_heads(parts[0]), FEW_HEAD] if perception else ["Task", "Modality", *_REASONING_HEADS]
-    heads = [*heads, "Run", "Comparable with published"]
-    sheet.header(heads, lines=2)
-    for part in parts:
-        for name, cell in mapping(part.groups.get(MODALITY)).items():
-            sheet.append(_modality_items(part, str(name), mapping(cell)))
-        sheet.append(_modality_items(part, ALL, _whole_cell(part), bold=True))
-    labels = 1 if perception else 2
-    first, others, few = ([26], 11.5, 24) if perception else ([24, 18], 14, 9)
-    sheet.widths([*first, *[others] * (len(heads) - labels - 3), few, 11, 15])
-    _colour(sheet, heads, perception)
-    sheet.table(1, len(heads))
-    sheet.finish(freeze="B2" if perception else "C2", repeat_row=1)
+def findings_lines(run: TaskRun) -> list[str]:
+    """One line a finding, and one that names what the data does not support; nothing for a result without findings."""
+    lines = [
+        f"{finding.title}: {finding.statement}{' (few samples)' if finding.cell.few else ''}"
+        for finding in run.result.findings.values()
+    ]
+    absent = [f"{name.replace('_', ' ')} ({reason})" for name, reason in run.result.not_found.items()]
+    return lines + ([f"Not found: {'; '.join(absent)}"] if absent else [])
 
 
-def add_by_group(book: Book, parts: Sequence[RunPart]) -> None:
-    """Write the table of all axes but modality; no sheet where the data has none."""
-    found = [(part, axis, name, cell) for part in parts for axis, name, cell in _groups(part)]
-    if not found:
-        return
-    sheet = book.add_fixed(BY_GROUP)
-    heads = ["Task", "Axis", "Group", *cell_heads(parts[0].task), "Run", "Comparable with published"]
-    sheet.widths([24, 24, 26, *[13] * (len(heads) - 6), 9, 11, 15])
-    sheet.header(heads, lines=2)
-    for part, axis, name, cell in found:
-        labels = [Item(TASK_TITLES[part.task]), Item(axis.replace("_", " ")), Item(name)]
-        sheet.append([*labels, *cell_items(part.task, cell), *_marks(part)])
-    _colour(sheet, heads, parts[0].task is Task.PERCEPTION)
-    sheet.table(1, len(heads))
-    sheet.finish(freeze="D2", repeat_row=1)
+def has_several_verdicts(run: TaskRun) -> bool:
+    """Whether a sample has more than one verdict a dimension: of several rounds or several judges."""
+    return bool(run.result.between_rounds or run.result.between_judges)
 
 
-def _groups(part: RunPart) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for axis, groups in part.groups.items():
-        if axis in (MODALITY, TYPE_BY_MODALITY):
-            continue
-        for name, cell in groups.items():
-            if whole(mapping(cell).get("n")) is not None:
-                yield axis, str(name), cell
-            else:
-                for inner, inner_cell in mapping(cell).items():
-                    yield axis, f"{name} / {inner}", mapping(inner_cell)
+def has_rules(run: TaskRun) -> bool:
+    """Whether the embedded judge is one of a panel; its quality accuracy is the computed one."""
+    judge = run.settings.judge
+    return judge is not None and any(member.name == RULES for member in judge.members)
 
 
-def _question_types(part: RunPart) -> list[str]:
-    found = [str(name) for name in mapping(part.groups.get("question_type"))]
+def not_comparable(run: TaskRun) -> str:
+    """The line that says why a task does not stand beside the published rows."""
+    return f"{NOT_COMPARABLE}: {'; '.join(run.result.not_comparable_because) or 'the result does not say why'}"
+
+
+def _taken(total: Tokens, this_run: Tokens | None, tokens: bool = True) -> str:
+    now = this_run or Tokens(0, 0, 0)
+    counted = f" {total.prompt_tokens:,} + {total.completion_tokens:,} tokens," if tokens else ""
+    return (
+        f"{total.calls:,} calls,{counted} {dollars(total.cost_usd)}; this run {now.calls:,} calls, "
+        f"{dollars(now.cost_usd)}"
+    )
+
+
+def _shares(counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    return " / ".join(f"{100 * count / total:.1f}" for count in counts.values()) + "%" if total else _NONE
+
+
+def _by_dimension(cells: Mapping[str, Agreement]) -> str:
+    return ", ".join(f"{title} {_same(cell)}" for title, cell in cells.items())
+
+
+def _same(cell: Agreement) -> str:
+    if cell.same is None:
+        return _NONE
+    return f"{cell.same:.1f}%" + (f" (kappa {cell.kappa:.3f})" if cell.kappa is not None else "")
+
+
+def _mean(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.3f}"
+
+
+def run_summary(result: Result, console: Console | None = None, *, findings: bool = False) -> None:
+    """Print a run's headline numbers with intervals and counts, its modalities, and what to beware of.
+
+    ``findings`` adds a sentence for each finding.
+    """
+    console = console or own_console()
+    for run in result.tasks:
+        print_table(headline_table(run), console)
+        if (second := extractor_table(run)) is not None:
+            print_table(second, console)
+            for line in extractor_lines(run):
+                print_line(line, console)
+            print_line("", console)
+        if run.result.groups.get(MODALITY):
+            print_table(modality_table([run]), console)
+        for check in checks_of(run):
+            print_line(check, console)
+        for finding in findings_lines(run) if findings else ():
+            print_line(f"- {finding}", console)
+        for warning in warnings_of(run):
+            print_line(f"! {warning}", console, "yellow")
+        print_line("", console)
+
+
+# The tables that terminal, workbook and card share.
+
+
+def measures_of(task: Task) -> tuple[str, ...]:
+    """Overall, and then the question types or the dimensions."""
+    return OVERALL, *MEASURES[task][:-1]
+
+
+def headline_table(run: TaskRun) -> Table:
+    """Overall and the question types or dimensions, with intervals, counts and how often each score was given."""
+    result, kind = run.result, task_kind(run.task)
+    perception = run.task is Task.PERCEPTION
+    columns = [
+        Column("Measure", width=33),
+        Column("Accuracy, %" if perception else "Mean", kind, interval="95%", n="n", width=17),
+        *(Column(f"Scored {mark}", "count", only="sheet") for mark in ((0, 1, 2) if result.frequencies else ())),
+    ]
+    rows = []
+    for measure in measures_of(run.task):
+        is_overall = measure == OVERALL
+        counts = result.frequencies.get(measure)
+        marks = [None if counts is None else counts.get(mark) for mark in ("012" if result.frequencies else "")]
+        name = f"{measure} (0-8)" if is_overall and not perception else measure
+        rows.append(Row((name, result.measures[measure], *marks), "bold" if is_overall else ""))
+    if (clustered := result.clustered) is not None and clustered.interval is not None:
+        # In text the line is worth its place only where samples share images.
+        said: Place | None = None if clustered.n_clusters is not None and clustered.n_clusters < result.n else "sheet"
+        cell = Cell(clustered.value, clustered.low, clustered.high, clustered.n_clusters)
+        blanks = [None] * (len(columns) - 2)
+        rows.append(Row(("Overall, clustered (n: clusters)", cell, *blanks), only=said))
+    title = f"{run.model} on {result.dataset} ({TASK_TITLES[run.task]}{', baseline' if run.baseline else ''})"
+    return Table(title, columns, rows)
+
+
+def extractor_table(run: TaskRun) -> Table | None:
+    """Strict and lenient accuracy of a run whose open replies went to an extractor; None for a run without one."""
+    found = run.result.extractor
+    if found is None:
+        return None
+    columns = (
+        Column("Second stage", width=33),
+        Column("Strict, %", "percent", interval="95%"),
+        Column("Lenient, %", "percent", interval="95%", n="n"),
+    )
+    rows = []
+    for measure in measures_of(Task.PERCEPTION):
+        sides = (found.strict.measures[measure].overall, found.lenient.measures[measure].overall)
+        rows.append(Row((measure, *sides), "bold" if measure == OVERALL else ""))
+    return Table("Strict (rules alone) and lenient (extractor too)", columns, rows)
+
+
+def group_columns(task: Task, width: float = 13) -> list[Column]:
+    """The columns of one group's numbers."""
+    few = Column(FEW_HEAD, only="sheet", width=9)
+    if task is Task.PERCEPTION:
+        counts = [Column(head, "count", width=width) for head in ("n", "Correct", "Unanswered")]
+        return [Column("Accuracy", "percent", interval="", top=100, width=width), *counts, few]
+    means = [
+        Column(title, "score", optional=place, top=2, width=width)
+        for place, title in enumerate(DIMENSION_TITLES.values(), 1)
+    ]
+    overall = Column(OVERALL, "score", interval=OVERALL, top=8, width=width)
+    counts = [
+        Column("n", "count", only="sheet", width=width),
+        Column("Scored", "count", width=width),
+        Column("Unscored", "count", only="sheet", width=width),
+    ]
+    return [*means, overall, *counts, few]
+
+
+def group_entries(task: Task, group: Group) -> list[Entry]:
+    """One group's numbers under :func:`group_columns`; what was not measured stays empty."""
+    perception = task is Task.PERCEPTION
+    measures = (OVERALL,) if perception else MEASURES[task]
+    counts = ("n", "n_correct", "n_unanswered") if perception else ("n", "n_scored", "n_unscored")
+    numbers = [group.measures[measure] for measure in measures]
+    return [*numbers, *(_count(group.counts.get(name), group.few) for name in counts), few_item(group.few)]
+
+
+def few_item(few: bool) -> Item:
+    """What the column of few samples says."""
+    return Item(FEW_WORDS if few else None, few=True)
+
+
+def _count(count: int | None, few: bool) -> Item:
+    return Item(count, few=few)
+
+
+def modality_table(runs: Sequence[TaskRun]) -> Table:
+    """A row a modality and, on a sheet, one for all; the question types of a perception run stand beside Overall."""
+    marks = [Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15)]
+    if runs[0].task is Task.PERCEPTION:
+        names = [OVERALL, *_question_types(runs[0])]
+        columns = [Column("Modality", width=26)]
+        for place, name in enumerate(names):
+            is_type = place > 0
+            columns.append(
+                Column(name, "percent", name, f"{name} n", optional=place, brief=is_type, top=100, width=11.5)
+            )
+        columns.append(Column(FEW_HEAD, only="sheet", width=24))
+    else:
+        labels = [Column("Task", only="sheet", width=24), Column("Modality", width=18)]
+        columns = [*labels, *group_columns(runs[0].task, 14)]
+    rows = [
+        Row((*_modality_entries(run, name, group), *_marks(run)), "bold" if name == ALL else "", only)
+        for run in runs
+        for name, group, only in _modalities(run)
+    ]
+    return Table("By modality" if rows else "", [*columns, *marks], rows)
+
+
+def _modalities(run: TaskRun) -> Iterator[tuple[str, Group, Place | None]]:
+    for name, group in run.result.groups.get(MODALITY, {}).items():
+        yield name, group, None
+    yield ALL, whole_run(run), "sheet"
+
+
+def whole_run(run: TaskRun) -> Group:
+    """All samples of a run's task as one group."""
+    return Group(run.result.measures, run.result.counts, run.result.few)
+
+
+def _modality_entries(run: TaskRun, name: str, group: Group) -> list[Entry]:
+    if run.task is not Task.PERCEPTION:
+        return [TASK_TITLES[run.task], name, *group_entries(run.task, group)]
+    groups = run.result.groups.get("question_type", {})
+    by_type = groups if name == ALL else run.result.crossed.get(TYPE_BY_MODALITY, {}).get(name, {})
+    types = _question_types(run)
+    cells = [group.overall, *(by_type[kind].overall if kind in by_type else Cell(None) for kind in types)]
+    few = [kind for kind, cell in zip((OVERALL, *types), cells, strict=True) if cell.few]
+    return [name, *cells, Item(f"{FEW_WORDS}: {', '.join(few)}" if few else None, few=True)]
+
+
+def _question_types(run: TaskRun) -> list[str]:
+    found = run.result.groups.get("question_type", {})
     others = [name for name in found if name not in (*QUESTION_TYPES, OTHER_QUESTION_TYPE)]
     return [*QUESTION_TYPES, *others, *([OTHER_QUESTION_TYPE] if OTHER_QUESTION_TYPE in found else [])]
 
 
-def _perception_heads(part: RunPart) -> list[str]:
-    names = [OVERALL, *_question_types(part)]
-    return ["Modality", *(head for name in names for head in (name, f"{name} low", f"{name} high", f"{name} n"))]
-
-
-def _modality_items(part: RunPart, name: str, cell: Mapping[str, Any], bold: bool = False) -> list[Item]:
-    label = Style(bold=bold)
-    if part.task is not Task.PERCEPTION:
-        return [
-            Item(TASK_TITLES[part.task], label),
-            Item(name, label),
-            *cell_items(part.task, cell, bold),
-            *_marks(part),
-        ]
-    by_type = mapping(
-        part.groups.get("question_type") if bold else mapping(part.groups.get(TYPE_BY_MODALITY)).get(name)
-    )
-    cells = [cell, *(mapping(by_type.get(kind)) for kind in _question_types(part))]
-    few = [kind for kind, one in zip((OVERALL, *_question_types(part)), cells, strict=True) if is_few(part.task, one)]
+def _marks(run: TaskRun) -> list[Item]:
     return [
-        Item(name, label),
-        *(item for one in cells for item in cell_items(part.task, one, bold)[:4]),
-        Item(f"{FEW_MARK}: {', '.join(few)}" if few else None, Style(faint=True)),
-        *_marks(part),
+        Item("baseline", fill="warn") if run.baseline else Item("own"),
+        Item("yes") if run.result.comparable else Item("no", fill="bad", bold=True),
     ]
 
 
-def _whole_cell(part: RunPart) -> Mapping[str, Any]:
-    low, high = part.intervals.get(OVERALL, (None, None))
-    ends = {"low": low, "high": high, "intervals": {OVERALL: [low, high]}}
-    return {**part.values, "accuracy": part.values[OVERALL], **ends, **part.counts}
-
-
-def _marks(part: RunPart) -> list[Item]:
-    return [
-        Item("baseline" if part.baseline else "own", Style(fill="warn") if part.baseline else TEXT),
-        Item("yes" if part.comparable else "no", TEXT if part.comparable else Style(fill="bad", bold=True)),
+def group_table(runs: Sequence[TaskRun]) -> Table:
+    """A row a group along every axis but modality, and along every pair of axes."""
+    columns = [Column("Task", width=24), Column("Axis", width=24), Column("Group", width=26)]
+    columns += [*group_columns(runs[0].task), Column("Run", width=11), Column("Comparable with published", width=15)]
+    rows = [
+        Row((TASK_TITLES[run.task], axis.replace("_", " "), name, *group_entries(run.task, group), *_marks(run)))
+        for run in runs
+        for axis, name, group in _groups(run)
     ]
+    return Table("", columns, rows)
 
 
-def _colour(sheet: Sheet, heads: Sequence[str], perception: bool) -> None:
-    for column, head in enumerate(heads, 1):
-        if perception and (head in (OVERALL, "Accuracy") or f"{head} low" in heads):
-            sheet.colour_scale(column, 2, sheet.row, 100)
-        elif not perception and head in MEASURES[Task.NO_REFERENCE]:
-            sheet.colour_scale(column, 2, sheet.row, 8 if head == OVERALL else 2)
+def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
+    for axis, groups in run.result.groups.items():
+        if axis != MODALITY:
+            yield from ((axis, name, group) for name, group in groups.items())
+    for axis, outers in run.result.crossed.items():
+        if axis != TYPE_BY_MODALITY:
+            for outer, groups in outers.items():
+                yield from ((axis, f"{outer} / {inner}", group) for inner, group in groups.items())
 
 
-# One sheet a modality: its numbers by question type, severity and difficulty, then its samples.
+def published_table(run: TaskRun) -> Table:
+    """The run among the published rows, ranked; what is not comparable stands last."""
+    kind, measures = task_kind(run.task), MEASURES[run.task]
+    columns = [Column("Model"), Column("Kind"), Column("Category"), *(Column(name, kind) for name in measures)]
+    rows = []
+    for standing in by_overall([own_row(run), *reference_rows(run.task)]):
+        said = {"own": "this run", "baseline": "this run, baseline"}.get(standing.kind, standing.kind)
+        comparable = "reference" if standing.source else "yes" if standing.comparable else "no"
+        values = [standing.values[measure] for measure in measures]
+        entries = (standing.model, said, standing.category, *values, comparable, standing.source)
+        rows.append(Row(entries, look_of(standing)))
+    title = "This run and the published rows (test split); what is not comparable stands last"
+    return Table(title, [*columns, Column("Comparable"), Column("Source")], rows)
 
 
-# A column that was taken for the modality by mistake may have a value a row; a workbook of 1,300 sheets helps nobody.
-MAX_SHEETS = 40
-OTHERS = "Other modalities"
-_AXES = ("severity", "difficulty")
-
-Rows = Sequence[Mapping[str, Any]]
+def look_of(standing: Standing) -> Look:
+    """How a line of a board looks: own lines stand out, and so do people."""
+    return "own" if standing.source is None else "human" if standing.category == HUMAN else ""
 
 
-def add_modalities(book: Book, parts: Sequence[RunPart], rows: Rows, links: ImageLinks) -> None:
-    """Write the sheets in the order of the results; modalities past the fortieth share the last sheet."""
-    by_modality: dict[str, list[Mapping[str, Any]]] = {
-        str(name): [] for part in parts for name in mapping(part.groups.get(MODALITY))
-    }
-    for row in rows:
-        by_modality.setdefault(str(row.get("modality") or UNKNOWN), []).append(row)
-    names = list(by_modality)
-    own, rest = (names, []) if len(names) <= MAX_SHEETS else (names[: MAX_SHEETS - 1], names[MAX_SHEETS - 1 :])
-    for name in own:
-        _add_modality(book, parts, name, by_modality[name], links)
-    if rest:
-        _add_modality(book, parts, OTHERS, [row for name in rest for row in by_modality[name]], links)
+# The sheets of one run.
 
 
-def _add_modality(book: Book, parts: Sequence[RunPart], name: str, rows: Rows, links: ImageLinks) -> None:
-    sheet = book.add(name)
-    sheet.append([Item(f"{name}: {parts[0].model}", TITLE)], lines=2)
-    width = len(cell_heads(parts[0].task)) + 2
-    if any(part.baseline for part in parts):
-        sheet.banner(BASELINE_NOTE, "warn", width)
-    for line in dict.fromkeys(not_comparable(part) for part in parts if not part.comparable):
-        sheet.banner(line, "bad", width)
-    for part in parts:
-        mine = [row for row in rows if len(parts) == 1 or row.get("task") == part.task.value]
-        cells = _cells(part, name, mine)
-        if not cells:
-            continue
+OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
+_WIDTHS = (33, 17, 20, 14, 14, 17, 14, 14, 14, 26)
+
+
+def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
+    """Write what the run is, its headline numbers and the published rows beside them, a block a task."""
+    sheet = book.add_fixed(OVERVIEW)
+    sheet.widths(_WIDTHS)
+    sheet.title(f"MedQ-Bench: {runs[0].model}")
+    _banners(sheet, runs)
+    for name, value in _facts(runs):
+        if value:
+            sheet.append([Item(name, bold=True), value])
+    for run in runs:
         sheet.append()
-        sheet.append([Item(TASK_TITLES[part.task], BOLD)])
-        sheet.header(["Axis", "Group", *cell_heads(part.task)], lines=1 if part.task is Task.PERCEPTION else 2)
-        for axis, group, cell in cells:
-            bold = group == ALL
-            labels = [Item(label, BOLD if bold else TEXT) for label in (axis, group)]
-            sheet.append([*labels, *cell_items(part.task, cell, bold)])
-    sheet.append()
-    if rows:
-        head = write_table(sheet, columns_for(parts, links, brief=True), rows, MAX_ROWS_BY_MODALITY)
-    else:
-        sheet.widths([16] * width)
-        head = 1
-    sheet.finish(freeze="A2", repeat_row=head)
-
-
-def _cells(part: RunPart, modality: str, rows: Rows) -> list[tuple[str, str, Mapping[str, Any]]]:
-    given = mapping(mapping(part.groups.get(MODALITY)).get(modality))
-    if not given and not rows:
-        return []
-    cells: list[tuple[str, str, Mapping[str, Any]]] = [("All samples", ALL, given or _count(part.task, rows))]
-    for axis in (*(["question_type"] if part.task is Task.PERCEPTION else []), *_AXES):
-        title = axis.replace("_", " ").capitalize()
-        crossed = mapping(mapping(part.groups.get(f"{MODALITY}_x_{axis}")).get(modality))
-        found = {str(name): mapping(cell) for name, cell in crossed.items()} or _by_axis(part.task, axis, rows)
-        cells += [(title, name, cell) for name, cell in found.items()]
-    return cells
-
-
-def _by_axis(task: Task, axis: str, rows: Rows) -> dict[str, Mapping[str, Any]]:
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(str(row.get(axis) or UNKNOWN), []).append(row)
-    if set(groups) <= {UNKNOWN}:
-        return {}
-    return {name: _count(task, found) for name, found in sorted(groups.items())}
-
-
-def _count(task: Task, rows: Rows) -> dict[str, Any]:
-    """A cell of the result file's shape, counted from sample rows: of modalities that share a sheet there is none."""
-    n = len(rows)
-    if task is Task.PERCEPTION:
-        n_correct = sum(row.get("correct") is True for row in rows)
-        group = accuracy_group(n, n_correct, sum(row.get("extracted") is None for row in rows))
-        return group_to_json(group, perception=True)
-    means: dict[str, float | None] = {}
-    columns = [[sample_score(row, dimension) for row in rows] for dimension in DIMENSION_TITLES]
-    for title, column in zip(DIMENSION_TITLES.values(), columns, strict=True):
-        scores = [score for score in column if score is not None]
-        means[title] = fmean(scores) if scores else None
-    images = [row.get("images") for row in rows]
-    clusters = clusters_of([[str(name) for name in found] if isinstance(found, list) else [] for found in images])
-    interval = clipped(sum_of_means_interval(columns, clusters), 0, MAX_VERDICT * len(columns))
-    known = [mean for mean in means.values() if mean is not None]
-    unscored = sum(row.get("score") is None for row in rows)
-    return {
-        **means,
-        OVERALL: math.fsum(known) if len(known) == len(means) else None,
-        "n": n,
-        "n_scored": n - unscored,
-        "n_unscored": unscored,
-        "intervals": {OVERALL: interval},
-    }
-
-
-# The last sheet: everything that a reader needs to say how the numbers came about.
-
-
-SETTINGS = "Settings"
-
-_OWN_SHEETS = ("findings", "conclusions", "between_rounds", "between_judges")
-_LEFT_OUT = ("groups", "intervals", "frequencies", *_OWN_SHEETS, *REASONING_PREFIX.values())
-_VALUE_WIDTH = 100
-
-
-def add_settings(book: Book, score: Mapping[str, Any]) -> None:
-    """Write the result file's settings and scalars as dotted names with their values."""
-    sheet = book.add_fixed(SETTINGS)
-    sheet.widths([60, _VALUE_WIDTH])
-    sheet.header(["Setting", "Value"])
-    shown = dict(score)
-    for key in REASONING_PREFIX.values():
-        part = score.get(key)
-        # A part repeats what the whole run has in common; only what is its own is worth a line.
-        if isinstance(part, Mapping):
-            shown.update({f"{key}.{name}": value for name, value in part.items() if value != score.get(name)})
-    wanted = sorted((key for key in shown if _wanted(key)), key=lambda key: key != "settings")
-    for name, value in flat("", {key: shown[key] for key in wanted}):
-        lines = lines_of(value, _VALUE_WIDTH) if isinstance(value, str) else 1
-        sheet.append([Item(name), Item(value, WRAPPED)], lines=lines)
+        sheet.title(TASK_TITLES[run.task])
+        sheet.add_table(headline_table(run), titled=False)
+        if has_several_verdicts(run):
+            sheet.append(["Scored 0, 1, 2: the single verdicts of all rounds and judges."])
+        sheet.append([f"Intervals: {run.result.interval_method}, {run.result.interval_level:.0%}."])
+        sheet.append([f"Grey italics, here and on the other sheets: fewer than {FEW} samples."], "faint")
+        _add_extractor(sheet, run)
+        sheet.append()
+        counts = [(title, run.result.counts[name]) for name, title in COUNT_TITLES.items() if name in run.result.counts]
+        counts += [(f"Unscored: {reason}", count) for reason, count in run.result.unscored_reasons.items()]
+        sheet.add_table(_count_table("Counts", counts))
+        if run.result.rules:
+            sheet.append()
+            sheet.add_table(_count_table("How the answer was read", list(run.result.rules.items())))
+        sheet.append()
+        sheet.add_table(published_table(run))
     sheet.finish(freeze="A2", repeat_row=1)
 
 
-def _wanted(key: str) -> bool:
-    return key not in _LEFT_OUT and key.rpartition(".")[2] not in _LEFT_OUT
+def _count_table(head: str, counts: Sequence[tuple[str, int]]) -> Table:
+    return Table("", (Column(head, wrap=True), Column("n", "count")), [Row(count) for count in counts])
 
 
-def flat(prefix: str, value: Any) -> Iterator[tuple[str, str | float | bool | None]]:
-    """Dotted names with their values; a list of plain values is one text."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from flat(f"{prefix}.{name}" if prefix else str(name), inner)
-    elif isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
-        for position, inner in enumerate(value, 1):
-            yield from flat(f"{prefix}.{position}", inner)
-    elif isinstance(value, (list, tuple)):
-        yield prefix, ", ".join(str(inner) for inner in value)
-    elif value is None or isinstance(value, (str, int, float)):
-        yield prefix, value
-    else:
-        yield prefix, str(value)
+def _add_extractor(sheet: Sheet, run: TaskRun) -> None:
+    found, table = run.result.extractor, extractor_table(run)
+    if found is None or table is None:
+        return
+    sheet.append()
+    sheet.add_table(table, titled=False)
+    sheet.append(["Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too."])
+    sheet.append([Item("Extractor", bold=True), found.name])
+    for title, count in (
+        ("Replies that the rules left open", found.n_open),
+        ("Put to the extractor", found.n_asked),
+        ("Letter found", found.n_read),
+        ("No answer, says the extractor", found.n_none),
+        ("No valid reply of the extractor", found.n_failed),
+    ):
+        sheet.append([title, count])
+
+
+def add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int) -> None:
+    """Write in colour that runs are baselines or why they are not comparable, each sentence once."""
+    if any(run.baseline for run in runs):
+        sheet.banner(BASELINE_NOTE, "warn", columns)
+    for line in dict.fromkeys(not_comparable(run) for run in runs if not run.result.comparable):
+        sheet.banner(line, "bad", columns)
+
+
+def _banners(sheet: Sheet, runs: Sequence[TaskRun]) -> None:
+    columns = len(_WIDTHS)
+    if any(run.baseline for run in runs):
+        sheet.banner(BASELINE_NOTE, "warn", columns)
+    refused: dict[tuple[str, ...], list[TaskRun]] = {}
+    for run in runs:
+        if not run.result.comparable:
+            refused.setdefault(run.result.not_comparable_because, []).append(run)
+    for reasons, alike in refused.items():
+        # A reason that holds for one of two tasks must not be read as one for both.
+        tasks = "" if len(alike) == len(runs) else f"{', '.join(TASK_TITLES[run.task] for run in alike)}: "
+        if len(reasons) < 2:
+            sheet.banner(tasks + not_comparable(alike[0]), "bad", columns)
+            continue
+        sheet.banner(f"{tasks}{NOT_COMPARABLE}:", "bad", columns)
+        for reason in reasons:
+            sheet.banner(f"   • {reason}", "bad", columns)
+    if not refused:
+        sheet.banner("Comparable with the published rows.", "good", columns)
+
+
+def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
+    settings = runs[0].settings
+    judge = settings.judge
+    yield "Model", runs[0].model
+    yield "Dataset", ", ".join(dict.fromkeys(run.result.dataset for run in runs))
+    yield "Judge", judge.name if judge else None
+    yield "Judge served as", judge.served_as if judge else None
+    yield "Protocol", settings.protocol.name
+    yield "Prompt style", settings.prompt_style
+    yield "Date", settings.created
+    yield "Prediction file", settings.prediction_file.name
+    yield "Versions", ", ".join(f"{name} {version}" for name, version in settings.versions.items())
+    for run in runs:
+        yield f"Data sha256 ({run.task.value})", data_hash(run)
+        yield f"Data revision ({run.task.value})", run.data.revision
+
+
+def add_by_modality(book: Book, runs: Sequence[TaskRun]) -> None:
+    """Write the modality table: one flat table with heads in its first row."""
+    sheet = book.add_fixed(BY_MODALITY)
+    sheet.add_table(modality_table(runs), titled=False, filters=True)
+    sheet.finish(freeze="B2" if runs[0].task is Task.PERCEPTION else "C2", repeat_row=1)
+
+
+def add_by_group(book: Book, runs: Sequence[TaskRun]) -> None:
+    """Write the table of all axes but modality; no sheet where the data has none."""
+    table = group_table(runs)
+    if not table.rows:
+        return
+    sheet = book.add_fixed(BY_GROUP)
+    sheet.add_table(table, filters=True)
+    sheet.finish(freeze="D2", repeat_row=1)
+
+
+MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
+
+
+def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
+    """Write a sheet a modality: its numbers by question type, severity and difficulty, then its samples.
+
+    The first forty modalities get one, in the order of the results.
+    """
+    by_modality: dict[str, list[SampleRow]] = {name: [] for run in runs for name in run.result.groups.get(MODALITY, {})}
+    for row in rows:
+        by_modality.setdefault(row.sample.modality or UNKNOWN, []).append(row)
+    for name in list(by_modality)[:MAX_SHEETS]:
+        _add_modality(book, runs, name, by_modality[name], links)
+
+
+def _add_modality(book: Book, runs: Sequence[TaskRun], name: str, rows: Sequence[SampleRow], links: ImageLinks) -> None:
+    sheet = book.add(name)
+    sheet.title(f"{name}: {runs[0].model}")
+    add_banners(sheet, runs, len(group_columns(runs[0].task)) + 4)
+    for run in runs:
+        made = list(_of_modality(run, name))
+        if not made:
+            continue
+        sheet.append()
+        sheet.append([TASK_TITLES[run.task]], "bold")
+        columns = [Column("Axis", width=22), Column("Group"), *group_columns(run.task)]
+        table = [
+            Row((axis, group_name, *group_entries(run.task, group)), "bold" if group_name == ALL else "")
+            for axis, group_name, group in made
+        ]
+        sheet.add_table(Table("", columns, table))
+    sheet.append()
+    head = add_brief_samples(sheet, runs, rows, links) if rows else 1
+    sheet.finish(freeze="A2", repeat_row=head)
+
+
+def _of_modality(run: TaskRun, modality: str) -> Iterator[tuple[str, str, Group]]:
+    """Axis, group and numbers of the samples of one modality; data without modalities is all of one."""
+    result = run.result
+    is_split = MODALITY in result.groups
+    whole = result.groups[MODALITY].get(modality) if is_split else whole_run(run)
+    if whole is None:
+        return
+    yield "All samples", ALL, whole
+    for axis in ("question_type", "severity", "difficulty"):
+        title = axis.replace("_", " ").capitalize()
+        crossed = result.crossed.get(f"{MODALITY}_x_{axis}", {})
+        for name, group in (crossed.get(modality, {}) if is_split else result.groups.get(axis, {})).items():
+            yield title, name, group
 
 
 # Tables with a row a group (or a run) and a column a group, coloured as one, with the counts beside them.
 
 
-MATRICES = "Matrices"
 MAX_ROWS, MAX_COLUMNS = 100, 40
-
-_LABEL, _NUMBER = 30, 15
-_NOTE = (
+_MATRICES_NOTE = (
     f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals are on the sheets "
     "'By modality' and 'By group'."
 )
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """``rows`` has a label and the figures by column; a figure that is absent leaves its cell empty.
+def matrix_table(
+    title: str,
+    corner: str,
+    tops: Mapping[str, float],
+    rows: Sequence[tuple[str, Mapping[str, Cell]]],
+    marks: tuple[str, Sequence[Item]] | None = None,
+) -> Table:
+    """A matrix with the values on the left and the counts on the right; a cell that is absent stays empty.
 
-    ``tops`` are the ends of the columns' colour scales, which begin at 0; ``marks`` are written behind the labels of
-    the rows, under ``mark_head``.
+    Args:
+        tops: the end of each column's colour scale, by the column's head.
+        rows: each row's label and cells by column; the row 'All' is bold.
+        marks: the head and the values of a column behind the labels.
     """
+    columns = list(tops)[:MAX_COLUMNS]
+    cut = len(columns) < len(tops) or len(rows) > MAX_ROWS
+    heads = [Column(corner, width=34), *([Column(marks[0], width=15)] if marks else [])]
+    heads += [Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in columns]
+    heads += [Column("", width=15), *(Column(f"n: {name}", "count", width=15) for name in columns)]
+    made = []
+    for at, (label, cells) in enumerate(rows[:MAX_ROWS]):
+        shown = [cells.get(name, Cell(None)) for name in columns]
+        counts = [Item(cell.n, few=cell.few) for cell in shown]
+        mark = [marks[1][at]] if marks else []
+        made.append(Row((label, *mark, *shown, None, *counts), "bold" if label == ALL else ""))
+    return Table(f"{title} (the first groups of more)" if cut else title, heads, made)
 
-    title: str
-    corner: str
-    columns: Sequence[str]
-    rows: Sequence[tuple[str, Mapping[str, Point]]]
-    tops: Sequence[float]
-    bold_row: str | None = None
-    marks: Sequence[Item] = ()
-    mark_head: str = ""
 
-
-def points_by(part: RunPart, axis: str) -> dict[str, Point]:
+def overall_by(run: TaskRun, axis: str) -> dict[str, Cell]:
     """Overall by the groups of one axis."""
-    return {str(name): cell_point(part.task, mapping(cell)) for name, cell in mapping(part.groups.get(axis)).items()}
+    return {name: group.overall for name, group in run.result.groups.get(axis, {}).items()}
 
 
 def unit_words(task: Task) -> str:
@@ -857,76 +596,75 @@ def unit_words(task: Task) -> str:
     return "accuracy, %" if task is Task.PERCEPTION else "Overall, 0-8"
 
 
-def add_matrices(book: Book, parts: Sequence[RunPart]) -> None:
+def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write every crossing of two axes that a result has, and the dimensions by modality; else no sheet."""
-    found = [matrix for part in parts for matrix in _matrices(part)]
-    if not found:
+    tables = [table for run in runs for table in _matrices(run)]
+    if not tables:
         return
     sheet = book.add_fixed(MATRICES)
-    sheet.widths([_LABEL, *[_NUMBER] * (2 * max(len(matrix.columns) for matrix in found) + 1)])
-    sheet.append([Item(_NOTE)])
-    for matrix in found:
+    sheet.append([_MATRICES_NOTE])
+    for table in tables:
         sheet.append()
-        write_matrix(sheet, matrix)
+        sheet.add_table(table)
     sheet.finish(freeze="B2", repeat_row=1)
 
 
-def write_matrix(sheet: Sheet, matrix: Matrix) -> None:
-    """Write one table with its title, values on the left and counts on the right."""
-    columns = list(matrix.columns)[:MAX_COLUMNS]
-    rows = matrix.rows[:MAX_ROWS]
-    cut = len(columns) < len(matrix.columns) or len(rows) < len(matrix.rows)
-    sheet.append([Item(f"{matrix.title} (the first groups of more)" if cut else matrix.title, BOLD)])
-    marks = [matrix.mark_head] if matrix.mark_head else []
-    sheet.header([matrix.corner, *marks, *columns, "", *(f"n: {column}" for column in columns)], lines=2)
-    first = sheet.row + 1
-    for at, (label, figures) in enumerate(rows):
-        bold = label == matrix.bold_row
-        items = [Item(label, Style(bold=bold)), *([matrix.marks[at]] if marks else [])]
-        shown = [figures.get(column, NOTHING) for column in columns]
-        for one, top in zip(shown, matrix.tops, strict=False):
-            items.append(Item(one.value, Style(PERCENT if top > 10 else SCORE, bold=bold, faint=one.few)))
-        items.append(Item(None))
-        sheet.append([*items, *(Item(one.n, Style(COUNT, bold=bold, faint=one.few)) for one in shown)])
-    start = 2 + len(marks)
-    for top in dict.fromkeys(matrix.tops[: len(columns)]):
-        span = [at for at, one in enumerate(matrix.tops[: len(columns)]) if one == top]
-        sheet.colour_scale(start + span[0], first, sheet.row, top, start + span[-1])
-
-
-def _matrices(part: RunPart) -> list[Matrix]:
-    title = TASK_TITLES[part.task]
-    found = []
-    if part.task is not Task.PERCEPTION and part.groups.get(MODALITY):
-        measures = [*DIMENSION_TITLES.values(), OVERALL]
-        rows = [
-            (str(name), {measure: cell_point(part.task, mapping(cell), measure) for measure in measures})
-            for name, cell in part.groups[MODALITY].items()
+def _matrices(run: TaskRun) -> Iterator[Table]:
+    title, groups = TASK_TITLES[run.task], run.result.groups.get(MODALITY)
+    if run.task is not Task.PERCEPTION and groups:
+        tops = {measure: top_of(run.task, measure) for measure in MEASURES[run.task]}
+        rows = [(name, group.measures) for name, group in groups.items()]
+        yield matrix_table(f"{title}: modality x dimension", "Modality", tops, [*rows, (ALL, run.result.measures)])
+    for axes, crossed in run.result.crossed.items():
+        outer, _, inner = axes.partition("_x_")
+        words = [axis.replace("_", " ") for axis in (outer, inner)]
+        alone, totals = overall_by(run, outer), overall_by(run, inner)
+        crossings = [
+            (name, {group: cells.overall for group, cells in groups.items()} | {ALL: alone.get(name, Cell(None))})
+            for name, groups in crossed.items()
         ]
-        rows.append((ALL, {measure: measure_point(part, measure) for measure in measures}))
-        tops = [top_of(part.task, measure) for measure in measures]
-        found.append(Matrix(f"{title}: modality x dimension", "Modality", measures, rows, tops, ALL))
-    for axis in part.groups:
-        outer, _, inner = axis.partition("_x_")
-        if inner:
-            found.append(_crossing(part, title, outer, inner))
-    return found
+        names = dict.fromkeys([*totals, *(name for groups in crossed.values() for name in groups)])
+        tops = dict.fromkeys([*list(names)[: MAX_COLUMNS - 1], ALL], top_of(run.task))
+        rows = [*crossings, (ALL, totals | {ALL: run.result.overall})]
+        yield matrix_table(f"{title}: {' x '.join(words)}, {unit_words(run.task)}", words[0].capitalize(), tops, rows)
 
 
-def _crossing(part: RunPart, title: str, outer: str, inner: str) -> Matrix:
-    """The groups of two axes, with the groups of each alone at the edges."""
-    words = [axis.replace("_", " ") for axis in (outer, inner)]
-    totals = points_by(part, inner)
-    crossed = mapping(part.groups.get(f"{outer}_x_{inner}"))
-    seen = dict.fromkeys([*totals, *(str(name) for cells in crossed.values() for name in mapping(cells))])
-    alone = points_by(part, outer)
-    rows: list[tuple[str, Mapping[str, Point]]] = []
-    for name, cells in crossed.items():
-        found = {str(inside): cell_point(part.task, mapping(cell)) for inside, cell in mapping(cells).items()}
-        rows.append((str(name), {**found, ALL: alone.get(str(name), NOTHING)}))
-    rows.append((ALL, {**totals, ALL: measure_point(part)}))
-    columns = [*list(seen)[: MAX_COLUMNS - 1], ALL]
-    tops = [top_of(part.task)] * len(columns)
-    return Matrix(
-        f"{title}: {' x '.join(words)}, {unit_words(part.task)}", words[0].capitalize(), columns, rows, tops, ALL
+# The last sheet: everything that a reader needs to say how the numbers came about.
+
+
+_OWN_SHEETS = ("findings", "conclusions", "between_rounds", "between_judges")
+_LEFT_OUT = ("groups", "intervals", "frequencies", *_OWN_SHEETS, *PART_KEYS.values())
+_VALUE_WIDTH = 100
+
+
+def add_settings(book: Book, result: Result) -> None:
+    """Write the result file's settings and scalars as dotted names with their values."""
+    sheet = book.add_fixed(SETTINGS)
+    score = result_to_json(result)
+    shown = dict(score)
+    for key in PART_KEYS.values():
+        # A part repeats what the whole run has in common; only what is its own is worth a line.
+        shown |= {f"{key}.{name}": value for name, value in score.get(key, {}).items() if value != score.get(name)}
+    wanted = [name for name in shown if name not in _LEFT_OUT and name.rpartition(".")[2] not in _LEFT_OUT]
+    wanted.sort(key=lambda name: name != "settings")
+    columns = (Column("Setting", width=60), Column("Value", "number", width=_VALUE_WIDTH, wrap=True))
+    sheet.add_table(
+        Table("", columns, [Row(setting) for setting in dotted("", {name: shown[name] for name in wanted})])
     )
+    sheet.finish(freeze="A2", repeat_row=1)
+
+
+def dotted(prefix: str, value: object) -> Iterator[tuple[str, str | float | bool | None]]:
+    """Dotted names with their values; a list of plain values is one text."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from dotted(f"{prefix}.{name}" if prefix else str(name), inner)
+    elif isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
+        for position, inner in enumerate(value, 1):
+            yield from dotted(f"{prefix}.{position}", inner)
+    elif isinstance(value, (list, tuple)):
+        yield prefix, ", ".join(str(inner) for inner in value)
+    elif value is None or isinstance(value, (str, int, float)):
+        yield prefix, value
+    else:
+        yield prefix, str(value)

@@ -1,243 +1,264 @@
-"""All samples on one sheet, and the columns that the modality sheets share with it."""
+"""A row a sample: all of them on one sheet, those of a modality on its own, and the links to their images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+from urllib.parse import quote
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
-from medqbench_vlmeval.report.sheet import COUNT, LINK, TEXT, WRAPPED, Book, ImageLinks, Item, Sheet, Style, lines_of
-from medqbench_vlmeval.runs.result import RunPart, mapping, number, text
-
-# What a judge said on a verdict, short enough for a table.
-
-
-LIMIT = 400
-
-
-def judge_words(verdict: object, limit: int = LIMIT) -> str | None:
-    """The judge's sentence on a dimension, else its reply, cut to ``limit`` characters; None where there is none.
-
-    Of several rounds or judges each one's words follow its name.
-
-    Args:
-        verdict: a verdict out of a sample row, as the file has it.
-        limit: characters.
-    """
-    said = _said(mapping(verdict), ("explanation", "reply"))
-    return f"{said[: limit - 2]} …" if said and len(said) > limit else said or None
-
-
-def explanation(verdict: object) -> str | None:
-    """The judge's sentences on a dimension alone, whole; None where it was not asked for any."""
-    return _said(mapping(verdict), ("explanation",)) or None
-
-
-def _said(verdict: Any, names: tuple[str, ...]) -> str:
-    parts = mapping(verdict.get("parts"))
-    if parts:
-        found = {name: _said(mapping(part), names) for name, part in parts.items()}
-        labels = {name: f"round {name}" if name.isdigit() else name for name in found}
-        return "\n".join(f"{labels[name]}: {words}" for name, words in found.items() if words)
-    said = next((words for name in names if (words := text(verdict.get(name)))), "")
-    return " ".join(said.split())
-
+from medqbench_vlmeval.data import ImageStore
+from medqbench_vlmeval.data.image_store import is_content_name
+from medqbench_vlmeval.data.sources import embedded_folder
+from medqbench_vlmeval.judge.protocols import letter_of
+from medqbench_vlmeval.report.sheet import Book, Sheet
+from medqbench_vlmeval.report.table import Column, Entry, Item, Row, Table, as_item
+from medqbench_vlmeval.types import SampleRow, TaskRun, Verdict
 
 SAMPLES = "Samples"
-
 # Nobody reads a hundred thousand rows in a spreadsheet, and they would be most of an evaluation's time; the
 # benchmark's own tasks are far below. The JSONL beside the workbook has them all.
 MAX_ROWS = 10_000
 MAX_ROWS_BY_MODALITY = 2_000
-
-_CORRECT = Style(fill="good")
-_WRONG = Style(fill="human")
-_WHOLE, _BETWEEN = Style(COUNT), Style("0.00")
 _LINKED_IMAGES = 4  # a sample; the benchmark's have one or two
 _MANY_IMAGES = 20
+_WORDS = 400  # characters of what a judge said
+_LONGEST_LINK = 2_000  # characters; spreadsheets take 2,079 at most
+_EMBEDDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(?:png|jpg)")
+
+R = TypeVar("R")
+Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
 
 
-@dataclass(frozen=True)
-class Column:
-    """``read`` gives a sample's item; ``optional`` columns are left out where no sample has a value."""
-
-    head: str
-    width: float
-    read: Callable[[Mapping[str, Any]], Item]
-    optional: bool = False
-    wraps: bool = False
-
-
-def add_samples(book: Book, parts: Sequence[RunPart], rows: Sequence[Mapping[str, Any]], links: ImageLinks) -> None:
-    """Write one row a sample in the file's order, with filters, a frozen head and links to the images."""
-    sheet = book.add_fixed(SAMPLES)
-    columns = columns_for(parts, links, brief=False)
-    write_table(sheet, columns, rows, MAX_ROWS)
-    sheet.finish(freeze="B2", repeat_row=1)
-
-
-def write_table(sheet: Sheet, columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], limit: int) -> int:
-    """Write the columns' heads and a row a sample from the next row on, under an autofilter.
-
-    Of more than ``limit`` samples the first are written, and a line below says how many there are and where.
-
-    Returns:
-        The row of the heads.
-    """
-    table = [[column.read(row) for column in columns] for row in rows[:limit]]
-    kept = [
-        position
-        for position, column in enumerate(columns)
-        if not column.optional or any(items[position].value is not None for items in table)
+def rows_table(reads: Sequence[Read[R]], rows: Sequence[R]) -> Table:
+    """A table with a row a record; an optional column is left out where no record has a value."""
+    read = [[as_item(of(row), column.kind) for column, of in reads] for row in rows]
+    shown = [
+        at
+        for at, (column, _) in enumerate(reads)
+        if not column.optional or any(items[at].value is not None for items in read)
     ]
-    sheet.widths([columns[position].width for position in kept])
-    # Filter buttons take two characters of a head.
-    head = max((lines_of(columns[position].head, columns[position].width - 2) for position in kept), default=1)
-    first = sheet.header([columns[position].head for position in kept], lines=head)
-    for items in table:
-        lines = 1
-        for position in kept:
-            value = items[position].value
-            if columns[position].wraps and isinstance(value, str):
-                lines = max(lines, lines_of(value, columns[position].width))
-        sheet.append([items[position] for position in kept], lines=lines)
-    sheet.table(first, len(kept))
+    return Table("", [reads[at][0] for at in shown], [Row([items[at] for at in shown]) for items in read])
+
+
+def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = MAX_ROWS) -> int:
+    """Write a row a record under filters, the first ``limit`` of them, and return the row of the heads."""
+    head = sheet.add_table(rows_table(reads, rows[:limit]), filters=True)
     if len(rows) > limit:
         sheet.append()
         where = sheet.book.whole_text_in
-        sheet.append([Item(f"The first {limit:,} of {len(rows):,} samples; all of them are in {where}.")])
-    return first
+        sheet.append([f"The first {limit:,} of {len(rows):,} samples; all of them are in {where}."])
+    return head
 
 
-def columns_for(parts: Sequence[RunPart], links: ImageLinks, brief: bool) -> list[Column]:
-    """The sample columns of a run's tasks; ``brief`` ones leave out what the modality's sheet says already."""
-    images = [_image(position, links) for position in range(_LINKED_IMAGES)]
-    long = {
-        "question": _text("question", 44, wraps=True),
-        "options": Column("options", 30, _options, optional=True, wraps=True),
-        "description": _text("description", 60, wraps=True),
-        "unscored": _text("unscored", 30, wraps=True),
-        "prediction": _text("prediction", 60 if brief else 80, optional=False, wraps=True),
-    }
-    labels = [_text("index", 22, optional=False), *([_text("task", 14)] if len(parts) > 1 else [])]
-    cut = Column("prediction_cut", 15, _cut, optional=True)
-    if parts[0].task is Task.PERCEPTION:
-        found = [
-            _text("answer", 10, optional=False),
-            _text("extracted", 10, optional=False),
-            Column("correct", 10, _correct),
-            _text("rule", 22),
-            _EXTRACTOR,
-        ]
-        asked = [long["question"], long["options"]]
-    else:
-        found = [
-            *(_score(dimension, title) for dimension, title in DIMENSION_TITLES.items()),
-            Column("Sum", 10, lambda row: score_item(row.get("score"))),
-        ]
-        asked = [long["question"], long["description"]]
-    if brief:
-        # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first, so that
-        # both fit.
-        names = _AXES[1:3] if parts[0].task is Task.PERCEPTION else _AXES[2:]
-        brief_axes = [_text(name, 13) for name in names]
-        return [*labels, *brief_axes, *images, *found, long["unscored"], long["question"], long["prediction"], cut]
-    axes = [*(_text(name, 15) for name in _AXES), *images, Column("all images", 26, _all_images, optional=True)]
+def options_text(options: dict[str, str]) -> str | None:
+    """Options by letter, one a line."""
+    return "\n".join(f"{letter}. {option}" for letter, option in options.items()) or None
+
+
+def mark_entry(is_right: bool | None) -> Entry:
+    """'yes' or 'no', coloured."""
+    return None if is_right is None else Item(is_right, fill="good" if is_right else "human")
+
+
+def judge_words(verdict: Verdict | None) -> str | None:
+    """The judge's sentence on a dimension, else its reply, cut to 400 characters; None where there is none.
+
+    Of several rounds or judges each one's words follow its name.
+    """
+    words = _said(verdict, with_reply=True)
+    return f"{words[: _WORDS - 2]} …" if len(words) > _WORDS else words or None
+
+
+def _said(verdict: Verdict | None, with_reply: bool) -> str:
+    if verdict is None:
+        return ""
+    if verdict.parts:
+        parts = {name: _said(part, with_reply) for name, part in verdict.parts.items()}
+        labels = {name: f"round {name}" if name.isdigit() else name for name in parts}
+        return "\n".join(f"{labels[name]}: {words}" for name, words in parts.items() if words)
+    return " ".join((verdict.explanation or (verdict.reply if with_reply else "")).split())
+
+
+def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
+    """Write one row a sample in the file's order, with filters, a frozen head and links to the images."""
+    sheet = book.add_fixed(SAMPLES)
+    add_rows(sheet, _columns(runs, links), rows)
+    sheet.finish(freeze="B2", repeat_row=1)
+
+
+def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> int:
+    """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
+    return add_rows(sheet, _brief_columns(runs, links), rows, MAX_ROWS_BY_MODALITY)
+
+
+def _columns(runs: Sequence[TaskRun], links: ImageLinks) -> list[Read[SampleRow]]:
+    perception = runs[0].task is Task.PERCEPTION
     # Scores that are copied from here into another sheet should carry their mark along.
-    mark = [] if all(part.comparable for part in parts) else [Column("comparable", 12, lambda _: Item("no", TEXT))]
-    said = [] if parts[0].task is Task.PERCEPTION else [_REASONS, _NOTE]
-    return [*labels, *axes, *asked, *found, *mark, *said, long["unscored"], long["prediction"], cut]
+    comparable: list[Read[SampleRow]] = [(Column("comparable", width=12), lambda _: "no")]
+    said: list[Read[SampleRow]] = [
+        (Column("judge's reasons", optional=1, width=60, wrap=True), _reasons),
+        (Column("note", optional=1, width=30, wrap=True), _note),
+    ]
+    return [
+        *_labels(runs),
+        *(_axis(name, 15) for name in _AXES),
+        *_images(links),
+        (Column("all images", optional=1, width=26), _all_images),
+        _QUESTION,
+        _OPTIONS if perception else _DESCRIPTION,
+        *_results(perception),
+        *([] if all(run.result.comparable for run in runs) else comparable),
+        *([] if perception else said),
+        _UNSCORED,
+        (Column("prediction", width=80, wrap=True), lambda row: row.prediction.text),
+        _CUT,
+    ]
+
+
+def _brief_columns(runs: Sequence[TaskRun], links: ImageLinks) -> list[Read[SampleRow]]:
+    perception = runs[0].task is Task.PERCEPTION
+    # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
+    return [
+        *_labels(runs),
+        *(_axis(name, 13) for name in (_AXES[1:3] if perception else _AXES[2:])),
+        *_images(links),
+        *_results(perception),
+        _UNSCORED,
+        _QUESTION,
+        (Column("prediction", width=60, wrap=True), lambda row: row.prediction.text),
+        _CUT,
+    ]
+
+
+def _labels(runs: Sequence[TaskRun]) -> list[Read[SampleRow]]:
+    task: Read[SampleRow] = (Column("task", optional=1), lambda row: row.sample.task.value)
+    return [(Column("index", width=22), lambda row: row.sample.index), *([task] if len(runs) > 1 else [])]
+
+
+def _results(perception: bool) -> list[Read[SampleRow]]:
+    if perception:
+        return [
+            (Column("answer", width=10), lambda row: row.sample.answer),
+            (Column("extracted", width=10), lambda row: row.extracted),
+            (Column("correct", width=10), lambda row: mark_entry(row.correct)),
+            (Column("rule", optional=1, width=22), lambda row: row.rule),
+            (Column("extractor", optional=1, wrap=True), _extractor),
+        ]
+    dimensions = [_score(dimension, title) for dimension, title in DIMENSION_TITLES.items()]
+    return [*dimensions, (Column("Sum", "mark", width=10), lambda row: row.score)]
 
 
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 
 
-def _cut(row: Mapping[str, Any]) -> Item:
-    return Item(True if row.get("prediction_cut") else None)
+def _axis(name: str, width: float) -> Read[SampleRow]:
+    return Column(name, optional=1, width=width), lambda row: getattr(row.sample, name)
 
 
-def _text(name: str, width: float, optional: bool = True, wraps: bool = False) -> Column:
-    style = WRAPPED if wraps else TEXT
-
-    def read(row: Mapping[str, Any]) -> Item:
-        value = row.get(name)
-        return Item(None if value is None else str(value), style)
-
-    return Column(name, width, read, optional=optional, wraps=wraps)
+def _score(dimension: str, title: str) -> Read[SampleRow]:
+    return Column(title, "mark"), lambda row: verdict.score if (verdict := row.verdicts.get(dimension)) else None
 
 
-def _score(dimension: str, title: str) -> Column:
-    return Column(title, 14, lambda row: score_item(sample_score(row, dimension)))
+_QUESTION: Read[SampleRow] = (Column("question", optional=1, width=44, wrap=True), lambda row: row.sample.question)
+_OPTIONS: Read[SampleRow] = (
+    Column("options", optional=1, width=30, wrap=True),
+    lambda row: options_text(dict(row.sample.options)),
+)
+_DESCRIPTION: Read[SampleRow] = (
+    Column("description", optional=1, width=60, wrap=True),
+    lambda row: row.sample.description,
+)
+_UNSCORED: Read[SampleRow] = (Column("unscored", optional=1, width=30, wrap=True), lambda row: row.unscored)
+_CUT: Read[SampleRow] = (Column("prediction_cut", optional=1, width=15), lambda row: row.prediction.cut or None)
 
 
-def score_item(value: object) -> Item:
-    """A sample's score: the mean of rounds and the median of judges may lie between the marks, and must look so."""
-    found = number(value)
-    return Item(found, _WHOLE if found is None or found == int(found) else _BETWEEN)
+def _reasons(row: SampleRow) -> str | None:
+    said = {title: _said(row.verdicts.get(name), with_reply=False) for name, title in DIMENSION_TITLES.items()}
+    return "\n".join(f"{title}: {words}" for title, words in said.items() if words) or None
 
 
-def sample_score(row: Mapping[str, Any], dimension: str) -> float | None:
-    """A sample's verdict on one dimension, None where there is none."""
-    return number(mapping(row.get("scores")).get(dimension))
+def _note(row: SampleRow) -> str | None:
+    return next((verdict.note for verdict in row.verdicts.values() if verdict.note), None)
 
 
-def _correct(row: Mapping[str, Any]) -> Item:
-    value = row.get("correct")
-    return Item(value, _CORRECT if value else _WRONG) if isinstance(value, bool) else Item(None)
-
-
-def _reasons(row: Mapping[str, Any]) -> Item:
-    verdicts = mapping(row.get("verdicts"))
-    said = {
-        title: words for dimension, title in DIMENSION_TITLES.items() if (words := explanation(verdicts.get(dimension)))
-    }
-    return Item("\n".join(f"{title}: {words}" for title, words in said.items()) or None, WRAPPED)
-
-
-def _note(row: Mapping[str, Any]) -> Item:
-    notes = (mapping(verdict).get("note") for verdict in mapping(row.get("verdicts")).values())
-    return Item(next((str(note) for note in notes if note), None), WRAPPED)
-
-
-_REASONS = Column("judge's reasons", 60, _reasons, optional=True, wraps=True)
-_NOTE = Column("note", 30, _note, optional=True, wraps=True)
-
-
-def _extractor(row: Mapping[str, Any]) -> Item:
+def _extractor(row: SampleRow) -> str | None:
     """What the extractor read where the rules left a reply open."""
-    found = mapping(row.get("extractor"))
-    if not found:
-        return Item(None)
-    if found.get("reason"):
-        return Item(f"failed: {found['reason']}", WRAPPED)
-    return Item(str(found.get("letter") or "no answer"), WRAPPED)
+    if row.choice is None:
+        return None
+    return f"failed: {row.choice.reason}" if row.choice.reason else letter_of(row.choice.score) or "no answer"
 
 
-_EXTRACTOR = Column("extractor", 14, _extractor, optional=True, wraps=True)
+def _images(links: ImageLinks) -> list[Read[SampleRow]]:
+    def image(position: int) -> Read[SampleRow]:
+        def read(row: SampleRow) -> Entry:
+            if len(row.sample.image_refs) <= position:
+                return None
+            name = row.sample.image_refs[position]
+            return Item(name, link=links.of(row.sample.task, name))
+
+        return Column(f"image {position + 1}", optional=1), read
+
+    return [image(position) for position in range(_LINKED_IMAGES)]
 
 
-def _image(position: int, links: ImageLinks) -> Column:
-    def read(row: Mapping[str, Any]) -> Item:
-        images = row.get("images")
-        if not isinstance(images, (list, tuple)) or len(images) <= position:
-            return Item(None)
-        name = str(images[position])
-        address = links.of(row, name)
-        return Item(name, TEXT if address is None else LINK, address)
-
-    return Column(f"image {position + 1}", 14, read, optional=True)
-
-
-def _all_images(row: Mapping[str, Any]) -> Item:
+def _all_images(row: SampleRow) -> str | None:
     """The names of a sample's images where it has more of them than columns."""
-    images = row.get("images")
-    if not isinstance(images, (list, tuple)) or len(images) <= _LINKED_IMAGES:
-        return Item(None)
-    shown = ", ".join(str(image) for image in images[:_MANY_IMAGES])
-    return Item(shown if len(images) <= _MANY_IMAGES else f"{shown} and {len(images) - _MANY_IMAGES:,} more")
+    images = row.sample.image_refs
+    if len(images) <= _LINKED_IMAGES:
+        return None
+    shown = ", ".join(images[:_MANY_IMAGES])
+    return shown if len(images) <= _MANY_IMAGES else f"{shown} and {len(images) - _MANY_IMAGES:,} more"
 
 
-def _options(row: Mapping[str, Any]) -> Item:
-    options = mapping(row.get("options"))
-    return Item("\n".join(f"{letter}. {option}" for letter, option in options.items()) or None, WRAPPED)
+class ImageLinks:
+    """Finds the images of a run's samples on this machine, each file once.
+
+    A sample row names its images without their folders. The name is somebody else's text: it is looked up where this
+    package keeps images, under a pattern that leaves no way out of that folder, and linked where such a file exists.
+
+    Args:
+        runs: the run's tasks; the images of the embedded set are looked for where a task was scored on it.
+        folder: where the workbook will lie; links are relative to it where that is possible.
+    """
+
+    def __init__(self, runs: Sequence[TaskRun], folder: Path) -> None:
+        self._store = ImageStore.default()
+        self._embedded = embedded_folder() / "images"
+        self._embedded_tasks = {run.task for run in runs if run.data.origin == "embedded"}
+        self._folder = folder.absolute()
+        self._known: dict[tuple[str, bool], str | None] = {}
+
+    def of(self, task: Task, name: str) -> str | None:
+        """The address of one image of a sample, percent-escaped, or None where there is no such file here."""
+        key = (name, task in self._embedded_tasks)
+        if key not in self._known:
+            self._known[key] = self._address(*key)
+        return self._known[key]
+
+    def _address(self, name: str, embedded: bool) -> str | None:
+        if is_content_name(name):
+            path = self._store.place(name)
+        elif embedded and _EMBEDDED.fullmatch(name):
+            path = self._embedded / name
+        else:
+            return None
+        try:
+            if not path.is_file():
+                return None
+        except OSError:  # a folder that may not be looked into
+            return None
+        address = _link_to(path, self._folder)
+        return address if len(address) <= _LONGEST_LINK else None
+
+
+def _link_to(path: Path, folder: Path) -> str:
+    """The address of an absolute path for a file in ``folder``: relative, or absolute where they share no drive."""
+    try:
+        relative = os.path.relpath(path, folder)
+    except ValueError:
+        return path.as_uri()
+    return quote(relative.replace(os.sep, "/"))

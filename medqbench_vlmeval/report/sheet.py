@@ -1,95 +1,78 @@
-"""Cells and styles of the workbook.
+"""Tables on the sheets of a workbook, written with XlsxWriter.
 
-A style is made once a workbook and shared by every cell that has it: styling is what makes openpyxl slow.
-Text is written as text whatever it looks like, numbers as numbers with a format of their unit.
+Text is written as text whatever it looks like: no formula, no address, no error value is made of it. Numbers have the
+format of their kind. A format is made once a workbook and shared by every cell that looks alike.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from medqbench_vlmeval.data import ImageStore
-from medqbench_vlmeval.data.image_store import is_content_name
-from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import replacing
+from medqbench_vlmeval.report.table import Column, Entry, Fill, Item, Kind, Look, Table, as_item, flat
 from medqbench_vlmeval.report.text import cell_text, sheet_name, starts_like_formula
-from medqbench_vlmeval.runs.result import RunPart
-
-if TYPE_CHECKING:
-    from openpyxl import Workbook
-    from openpyxl.worksheet.worksheet import Worksheet
-
 
 _CREATOR = "medqbench-vlmeval"
-
-PERCENT = "0.00"
-SCORE = "0.000"
-COUNT = "#,##0"
-
 LINK_LIMIT = 65_530  # of one sheet: spreadsheets take a file with more links for a damaged one
+MAX_LINES = 6
+_LINE = 15.0  # points of one line in the default font
 
-_MONO_HEIGHT = 15.0  # points of one line in the default font
-_MAX_LINES = 6
-
-_FILLS = {"head": "1F3864", "bad": "9C0006", "warn": "FFE699", "good": "E2EFDA", "own": "DDEBF7", "human": "FCE4D6"}
+_FORMATS: Mapping[Kind, str] = {
+    "count": "#,##0",
+    "percent": "0.00",
+    "share": "0.0",
+    "score": "0.000",
+    "points": "+0.00;-0.00;0.00",
+    "score_points": "+0.000;-0.000;0.000",
+    "p": '[<0.0001]"<0.0001";0.0000',
+}
+_FILLS: Mapping[Fill, str] = {
+    "head": "1F3864", "bad": "9C0006", "warn": "FFE699", "good": "E2EFDA", "own": "DDEBF7", "human": "FCE4D6",
+}  # fmt: skip
 _WHITE = frozenset({"head", "bad"})
+_LOOK_FILLS: Mapping[Look, Fill] = {"own": "own", "baseline": "own", "human": "human"}
+_BOLD: frozenset[Look] = frozenset({"bold", "own", "baseline", "heading"})
 
 
 @dataclass(frozen=True)
-class Style:
-    """How a cell looks: a number format, a fill by meaning, and switches (``faint``: grey italics, ``link``: blue)."""
+class _Style:
+    """What makes two cells look alike."""
 
-    format: str = "General"
-    fill: str | None = None
+    number: str = "General"
+    fill: Fill | None = None
     bold: bool = False
+    faint: bool = False
     large: bool = False
     wrap: bool = False
-    faint: bool = False
     link: bool = False
-
-
-TEXT = Style()
-WRAPPED = Style(wrap=True)
-BOLD = Style(bold=True)
-TITLE = Style(bold=True, large=True)
-HEAD = Style(fill="head", bold=True, wrap=True)
-LINK = Style(link=True)
-
-
-@dataclass(frozen=True)
-class Item:
-    """A value with its style; None is an empty cell, True is 'yes'. ``link`` is an address, escaped, to be opened."""
-
-    value: str | float | bool | None
-    style: Style = TEXT
-    link: str | None = None
+    quoted: bool = False
+    lined: bool = False
 
 
 class Book:
-    """A workbook whose cells go through :class:`Sheet`.
+    """A workbook whose sheets are written from the top, one after the other.
 
-    ``whole_text_in`` names the file that has cut texts whole, ``reserved`` the sheet names that :meth:`add`
-    keeps free for :meth:`add_fixed`, ``mark`` the line that is printed below every page.
+    ``whole_text_in`` names the file that has cut texts whole, ``reserved`` the sheet names that :meth:`add` keeps free
+    for :meth:`add_fixed`, ``mark`` the line that is printed below every page.
     """
 
     def __init__(self, whole_text_in: str, reserved: Sequence[str] = (), mark: str = "") -> None:
-        from openpyxl import Workbook
+        from xlsxwriter import Workbook
 
-        self.workbook: Workbook = Workbook()
-        self.workbook.remove(self.workbook.worksheets[0])
+        self._content = BytesIO()
+        self.workbook: Any = Workbook(self._content, {"in_memory": True})
+        self.workbook.set_properties({"author": _CREATOR})
         self.whole_text_in = whole_text_in
         self.reserved = tuple(reserved)
         self.mark = mark
-        self._styles: dict[tuple[Style, bool], Any] = {}
+        self._made: dict[_Style, Any] = {}
 
     def add(self, wanted: str) -> Sheet:
         """A new sheet under a legal, free name near ``wanted``."""
@@ -97,13 +80,7 @@ class Book:
 
     def add_fixed(self, name: str) -> Sheet:
         """A new sheet under exactly this name."""
-        return Sheet(self, self.workbook.create_sheet(name))
-
-    def order(self, *first: str) -> None:
-        """Put the named sheets first, in this order, where they are there; the others follow as they were added."""
-        there = [name for name in first if name in self.workbook.sheetnames]
-        for place, name in enumerate(there):
-            self.workbook.move_sheet(name, offset=place - self.workbook.sheetnames.index(name))
+        return Sheet(self, self.workbook.add_worksheet(name))
 
     def save(self, path: Path) -> None:
         """Write the workbook, whole or not at all.
@@ -111,92 +88,142 @@ class Book:
         Raises:
             RunFailed: the file cannot be written.
         """
-        self.workbook.properties.creator = _CREATOR
+        self.workbook.close()
         try:
             with replacing(path) as temporary:
-                self.workbook.save(temporary)
+                temporary.write_bytes(self._content.getvalue())
         except OSError as error:
             raise RunFailed(
                 f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or choose "
                 "another folder."
             ) from error
 
-    def style_array(self, style: Style, quoted: bool, sheet: Worksheet) -> Any:
-        """openpyxl's shared form of a style. ``quoted`` keeps a text that looks like a formula a text when edited."""
-        key = (style, quoted)
-        if key not in self._styles:
-            self._styles[key] = _template(style, quoted, sheet)._style
-        return self._styles[key]
+    def look(self, style: _Style) -> Any:
+        """XlsxWriter's form of a style."""
+        if style not in self._made:
+            ink = (
+                "FFFFFF" if style.fill in _WHITE else "595959" if style.faint else "0563C1" if style.link else "000000"
+            )
+            head = style.fill == "head"
+            self._made[style] = self.workbook.add_format(
+                {
+                    "num_format": style.number,
+                    # Heads keep to the middle of their row, texts to the top, where reading starts.
+                    "valign": "vcenter" if head else "top",
+                    **({"align": "center"} if head else {}),
+                    "text_wrap": style.wrap,
+                    "bold": style.bold,
+                    "italic": style.faint,
+                    "underline": int(style.link),
+                    "font_size": 14 if style.large else 11,
+                    "font_color": f"#{ink}",
+                    **({"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}),
+                    # A text that looks like a formula stays a text when somebody edits it.
+                    "quote_prefix": style.quoted,
+                    **({"border": 1, "border_color": "#BFBFBF"} if style.lined else {}),
+                }
+            )
+        return self._made[style]
 
 
 class Sheet:
-    """One sheet, filled from the top. Rows are counted from 1."""
+    """One sheet, filled from the top. Rows and columns are counted from 1."""
 
-    def __init__(self, book: Book, worksheet: Worksheet) -> None:
-        from openpyxl.cell.cell import Cell
-
-        self._make_cell: Any = Cell
+    def __init__(self, book: Book, worksheet: Any) -> None:
         self.book = book
         self.worksheet = worksheet
         self.row = 0
         self._links = 0
+        self._widths: dict[int, float] = {}
+        self._are_set = False
 
     @property
-    def title(self) -> str:
-        return self.worksheet.title
+    def name(self) -> str:
+        return str(self.worksheet.get_name())
 
-    def append(self, items: Iterable[Item] = (), lines: int = 1) -> int:
-        """Write a row and return its number; ``lines`` is the height that it needs, six at most."""
+    def append(
+        self, entries: Iterable[Entry] = (), look: Look = "", *, wrap: bool = False, lines: int = 1, lined: bool = False
+    ) -> int:
+        """Write a row of texts and plain numbers and return its number; ``lines`` is its height, six at most."""
         self.row += 1
-        self.worksheet.append([self._cell(item, column) for column, item in enumerate(items, 1)] or [None])
-        if lines > 1:
-            self.worksheet.row_dimensions[self.row].height = _MONO_HEIGHT * min(lines, _MAX_LINES)
-        return self.row
+        for column, entry in enumerate(entries, 1):
+            kind: Kind = "count" if isinstance(entry, int) else "number"
+            self._put(column, as_item(entry, kind), look, wrap=wrap, lined=lined)
+        return self._height(lines)
+
+    def title(self, text: str) -> int:
+        """Write a line in large, bold letters."""
+        self.row += 1
+        self._put(1, Item(text), "bold", large=True)
+        return self._height(2)
+
+    def banner(self, text: str, fill: Fill, columns: int) -> int:
+        """Write a line that is coloured over ``columns`` columns."""
+        return self.append([Item(text, fill=fill), *[Item(fill=fill)] * (columns - 1)], "bold")
+
+    def sentence(self, text: str, columns: int, *, fill: Fill | None = None, width: float = 110) -> int:
+        """Write a text that wraps over ``columns`` columns, ``width`` characters in all, as high as it needs."""
+        self.row += 1
+        self.span(text, 1, columns, fill=fill)
+        return self._height(lines_of(text, width))
+
+    def span(self, text: str, first: int, last: int, fill: Fill | None = None) -> None:
+        """Write a text over some columns of the last row, which become one cell."""
+        if last > first:
+            style = _Style(fill=fill, bold=fill is not None, wrap=True)
+            self.worksheet.merge_range(self.row - 1, first - 1, self.row - 1, last - 1, "", self.book.look(style))
+        self._put(first, Item(text, fill=fill), "bold" if fill else "", wrap=True)
 
     def header(self, names: Sequence[str], lines: int = 1) -> int:
         """Write a row of column heads."""
-        return self.append([Item(name, HEAD) for name in names], lines=lines)
+        self.row += 1
+        for column, name in enumerate(names, 1):
+            self._put(column, Item(name, fill="head"), "bold", wrap=True)
+        return self._height(lines)
 
-    def banner(self, text: str, fill: str, columns: int) -> int:
-        """Write a line that is coloured over ``columns`` columns."""
-        style = Style(fill=fill, bold=True)
-        return self.append([Item(text, style), *[Item(None, style)] * (columns - 1)])
+    def add_table(self, table: Table, *, titled: bool = True, filters: bool = False) -> int:
+        """Write a table with its title and notes, and return the row of its heads.
+
+        Args:
+            titled: whether the title stands above.
+            filters: whether the heads get an autofilter; a sheet has one at most.
+        """
+        shown = flat(table, for_text=False)
+        if shown.title and titled:
+            self.append([shown.title], "bold")
+        if not self._are_set:
+            self._widths |= {at: max(c.width, self._widths.get(at, 0)) for at, c in enumerate(shown.columns, 1)}
+        # Filter buttons take two characters of a head.
+        head = self.header(
+            [column.head for column in shown.columns],
+            lines=max(lines_of(column.head, self._width(at) - 2) for at, column in enumerate(shown.columns, 1)),
+        )
+        for look, items in shown.rows:
+            lines = 1
+            self.row += 1
+            for at, (column, item) in enumerate(zip(shown.columns, items, strict=False), 1):
+                self._put(at, item, look, wrap=column.wrap)
+                if column.wrap and isinstance(item.value, str):
+                    lines = max(lines, lines_of(item.value, self._width(at)))
+            self._height(lines)
+        if filters:
+            self.worksheet.autofilter(head - 1, 0, self.row - 1, len(shown.columns) - 1)
+        self._colour(shown.columns, head + 1)
+        for note in shown.notes:
+            self.append([note])
+        return head
 
     def widths(self, widths: Sequence[float]) -> None:
-        """Set the columns' widths from the first on, in characters."""
-        from openpyxl.utils import get_column_letter
+        """Set the columns' widths from the first on, in characters, whatever the tables want."""
+        self._widths, self._are_set = dict(enumerate(widths, 1)), True
 
-        for column, width in enumerate(widths, 1):
-            self.worksheet.column_dimensions[get_column_letter(column)].width = width
+    def _width(self, column: int) -> float:
+        return self._widths.get(column, 8)
 
-    def table(self, first_row: int, columns: int) -> None:
-        """Put an autofilter over the rows from ``first_row``, the heads, to the last one written."""
-        self.worksheet.auto_filter.ref = area(1, first_row, columns, self.row)
-
-    def colour_scale(
-        self, column: int, first_row: int, last_row: int, top: float, last_column: int | None = None
-    ) -> None:
-        """Colour a column, or those to ``last_column``, from 0 to ``top``.
-
-        Orange over white to violet also differ for the colour-blind.
-        """
-        if last_row < first_row:
-            return
-        from openpyxl.formatting.rule import ColorScaleRule
-
-        make_rule: Any = ColorScaleRule  # untyped in openpyxl's stubs
-        rule = make_rule(
-            start_type="num",
-            start_value=0,
-            start_color="FDB863",
-            mid_type="num",
-            mid_value=top / 2,
-            mid_color="F7F7F7",
-            end_type="num",
-            end_value=top,
-            end_color="B2ABD2",
-        )
-        self.worksheet.conditional_formatting.add(area(column, first_row, last_column or column, last_row), rule)
+    def choices(self, column: int, first: int, last: int, values: Sequence[int], error: str) -> None:
+        """Let the cells of a column take some whole numbers alone, or nothing."""
+        rule = {"validate": "list", "source": list(values), "error_title": "No rating", "error_message": error}
+        self.worksheet.data_validation(first - 1, column - 1, last - 1, column - 1, rule)
 
     def finish(
         self, freeze: str | None = None, repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0
@@ -205,45 +232,92 @@ class Sheet:
 
         ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page.
         """
-        sheet: Any = self.worksheet
+        sheet = self.worksheet
+        for column, width in self._widths.items():
+            sheet.set_column(column - 1, column - 1, width)
         if freeze:
-            sheet.freeze_panes = freeze
+            sheet.freeze_panes(freeze)
         if repeat_row:
-            sheet.print_title_rows = f"{repeat_row}:{repeat_row}"
+            sheet.repeat_rows(repeat_row - 1)
         if repeat_columns:
-            sheet.print_title_cols = area(1, 1, repeat_columns, 1).replace("1", "")
-        sheet.page_setup.orientation = "landscape"
-        sheet.page_setup.paperSize = 9  # A4
-        sheet.page_setup.fitToWidth = pages
-        sheet.page_setup.fitToHeight = 0
-        sheet.sheet_properties.pageSetUpPr.fitToPage = True
-        sheet.oddFooter.left.text = self.book.mark
+            sheet.repeat_columns(0, repeat_columns - 1)
+        sheet.set_landscape()
+        sheet.set_paper(9)  # A4
+        sheet.fit_to_pages(pages, 0)
         if self.book.mark:
-            sheet.sheet_properties.tabColor = _FILLS["bad"]
-        sheet.oddFooter.right.text = "&A, page &P of &N"
+            sheet.set_tab_color(f"#{_FILLS['bad']}")
+        sheet.set_footer(f"&L{self.book.mark.replace('&', '&&')}&R&A, page &P of &N")
 
-    def _cell(self, item: Item, column: int) -> Any:
+    def _height(self, lines: int) -> int:
+        if lines > 1:
+            self.worksheet.set_row(self.row - 1, _LINE * min(lines, MAX_LINES))
+        return self.row
+
+    def _colour(self, columns: Sequence[Column], first: int) -> None:
+        """Colour neighbouring columns with one scale from 0 to its top.
+
+        Orange over white to violet also differ for the colour-blind.
+        """
+        at = 0
+        while at < len(columns) and first <= self.row:
+            top, start = columns[at].top, at
+            while at < len(columns) and columns[at].top == top:
+                at += 1
+            if top is not None:
+                rule = {
+                    "type": "3_color_scale",
+                    **{f"{end}_type": "num" for end in ("min", "mid", "max")},
+                    "min_value": 0,
+                    "mid_value": top / 2,
+                    "max_value": top,
+                    "min_color": "#FDB863",
+                    "mid_color": "#F7F7F7",
+                    "max_color": "#B2ABD2",
+                }
+                self.worksheet.conditional_format(first - 1, start, self.row - 1, at - 1, rule)
+
+    def _put(
+        self, column: int, item: Item, look: Look, *, wrap: bool = False, large: bool = False, lined: bool = False
+    ) -> None:
         value = item.value
         if isinstance(value, bool):
             # LibreOffice reads a cell of the format's own truth values as the formula '=TRUE()'.
             value = "yes" if value else "no"
-        cell = self._make_cell(self.worksheet, self.row, column)
         if isinstance(value, float) and not math.isfinite(value):
             value = str(value)
-        if isinstance(value, str):
-            if value:
-                # Past openpyxl's own setter, which would make '=1+1' a formula and '#N/A' an error.
-                cell._value = cell_text(value, self.book.whole_text_in)
-                cell.data_type = "s"
-            quoted = starts_like_formula(value)
+        style = _Style(
+            _number_format(item),
+            item.fill or _LOOK_FILLS.get(look),
+            item.bold or look in _BOLD,
+            item.few or look == "faint",
+            large,
+            wrap,
+            item.link is not None,
+            isinstance(value, str) and starts_like_formula(value),
+            lined,
+        )
+        at = self.row - 1, column - 1
+        if value is None or value == "":
+            if style.fill or style.lined:
+                self.worksheet.write_blank(*at, None, self.book.look(style))
+        elif isinstance(value, str):
+            self._put_text(at, cell_text(value, self.book.whole_text_in), style, item.link)
         else:
-            cell.value = value
-            quoted = False
-        cell._style = self.book.style_array(item.style, quoted, self.worksheet)
-        if item.link is not None and self._links < LINK_LIMIT:
-            self._links += 1
-            cell.hyperlink = item.link
-        return cell
+            self.worksheet.write_number(*at, value, self.book.look(style))
+
+    def _put_text(self, at: tuple[int, int], text: str, style: _Style, link: str | None) -> None:
+        if text.startswith("<r>") and text.endswith("</r>"):
+            text += " "  # XlsxWriter takes such a text for its own markup and writes it as it is
+        if link is None or self._links >= LINK_LIMIT:
+            self.worksheet.write_string(*at, text, self.book.look(style))
+            return
+        from xlsxwriter.url import Url
+
+        self._links += 1
+        url = Url(f"external:{link}")
+        url.text = text
+        url._relationship_link = link  # it would write backslashes, which are no separators elsewhere
+        self.worksheet.write_url(*at, url, self.book.look(style))
 
 
 def made_here(path: Path) -> bool:
@@ -255,107 +329,17 @@ def made_here(path: Path) -> bool:
         return False
 
 
-def area(left: int, top: int, right: int, bottom: int) -> str:
-    """A rectangle in A1 notation, columns and rows counted from 1."""
-    from openpyxl.utils import get_column_letter
-
-    return f"{get_column_letter(left)}{top}:{get_column_letter(right)}{bottom}"
-
-
 def lines_of(text: str, width: float) -> int:
     """How many lines a wrapped text takes in a column ``width`` characters wide, six at most."""
+    width = max(width, 1)
     count = 0
-    for line in text[: int(width) * _MAX_LINES].splitlines():
+    for line in text[: int(width) * MAX_LINES].splitlines():
         count += max(1, math.ceil(len(line) / width))
-    return min(max(count, 1), _MAX_LINES)
+    return min(max(count, 1), MAX_LINES)
 
 
-def _ink(style: Style) -> str:
-    if style.fill in _WHITE:
-        return "FFFFFF"
-    return "595959" if style.faint else "0563C1" if style.link else "000000"
-
-
-def _template(style: Style, quoted: bool, sheet: Worksheet) -> Any:
-    from openpyxl.cell.cell import Cell
-    from openpyxl.styles import Alignment, Font, PatternFill
-
-    cell: Any = Cell(sheet, 1, 1)
-    cell.number_format = style.format
-    # Wrapped heads keep to the bottom of their row, texts to the top, where reading starts.
-    head = style.fill == "head"
-    # Numbers stand right and texts left; a centred head belongs to both.
-    cell.alignment = Alignment(
-        wrap_text=style.wrap, vertical="center" if head else "top", horizontal="center" if head else None
-    )
-    cell.font = Font(
-        name="Calibri",
-        size=14 if style.large else 11,
-        bold=style.bold,
-        italic=style.faint,
-        underline="single" if style.link else None,
-        color=_ink(style),
-    )
-    if style.fill:
-        cell.fill = PatternFill("solid", fgColor=_FILLS[style.fill])
-    cell.quotePrefix = quoted
-    return cell
-
-
-# Links from a workbook's samples to their images on this machine.
-#
-# A sample row names its images without their folders. The name is somebody else's text: it is looked up where this
-# package keeps images, under a pattern that leaves no way out of that folder, and linked where such a file exists.
-
-
-LONGEST_LINK = 2_000  # characters; spreadsheets take 2,079 at most
-
-_EMBEDDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(?:png|jpg)")
-
-
-class ImageLinks:
-    """Finds the images of a run's samples, each file once.
-
-    Args:
-        parts: the run's tasks; the images of the embedded set are looked for where a task was scored on it.
-        folder: where the workbook will lie; links are relative to it where that is possible.
-    """
-
-    def __init__(self, parts: Sequence[RunPart], folder: Path) -> None:
-        self._store = ImageStore.default()
-        self._embedded = embedded_folder() / "images"
-        self._embedded_tasks = {part.task.value for part in parts if part.data.get("origin") == "embedded"}
-        self._folder = folder.absolute()
-        self._known: dict[tuple[str, bool], str | None] = {}
-
-    def of(self, row: Mapping[str, Any], name: str) -> str | None:
-        """The address of one image of a sample, percent-escaped, or None where there is no such file here."""
-        embedded = str(row.get("task")) in self._embedded_tasks
-        key = (name, embedded)
-        if key not in self._known:
-            self._known[key] = self._address(name, embedded)
-        return self._known[key]
-
-    def _address(self, name: str, embedded: bool) -> str | None:
-        if is_content_name(name):
-            path = self._store.place(name)
-        elif embedded and _EMBEDDED.fullmatch(name):
-            path = self._embedded / name
-        else:
-            return None
-        try:
-            if not path.is_file():
-                return None
-        except OSError:  # a folder that may not be looked into
-            return None
-        address = link_to(path, self._folder)
-        return address if len(address) <= LONGEST_LINK else None
-
-
-def link_to(path: Path, folder: Path) -> str:
-    """The address of an absolute path for a file in ``folder``: relative, or absolute where they share no drive."""
-    try:
-        relative = os.path.relpath(path, folder)
-    except ValueError:
-        return path.as_uri()
-    return quote(relative.replace(os.sep, "/"))
+def _number_format(item: Item) -> str:
+    if item.kind == "mark" and isinstance(item.value, (int, float)):
+        # The mean of rounds and the median of judges may lie between the marks, and must look so.
+        return "#,##0" if item.value == int(item.value) else "0.00"
+    return _FORMATS.get(item.kind or "text", "General")

@@ -21,6 +21,7 @@ Kind = Literal[
     "text", "number", "count", "percent", "share", "score", "points", "score_points", "mark", "p", "interval"
 ]
 Look = Literal["", "bold", "faint", "own", "baseline", "published", "human", "heading"]
+Place = Literal["text", "sheet"]
 Fill = Literal["head", "bad", "warn", "good", "own", "human"]
 
 DIGITS: Mapping[Kind, int] = {"count": 0, "percent": 2, "share": 1, "score": 3, "points": 2, "score_points": 3, "p": 4}
@@ -89,7 +90,7 @@ class Column:
     interval: str | None = None
     n: str | None = None
     optional: int = 0
-    only: Literal["text", "sheet"] | None = None
+    only: Place | None = None
     brief: bool = False
     inline: bool = False
     width: float = 14
@@ -104,10 +105,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row, with an entry a column. A row that looks like a heading has one entry, which stands over all columns."""
+    """One row, with an entry a column. A row that looks like a heading has one entry, which stands over all columns.
+
+    ``only`` says where alone the row is shown.
+    """
 
     entries: Sequence[Entry]
     look: Look = ""
+    only: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -154,23 +159,27 @@ class Flat:
 
 def flat(shown: Table, for_text: bool) -> Flat:
     """Give intervals and counts columns of their own: one for an interval in text, two elsewhere."""
-    columns = [column for column in shown.columns if column.only != ("sheet" if for_text else "text")]
-    wanted = [column.only != ("sheet" if for_text else "text") for column in shown.columns]
+    elsewhere: Place = "sheet" if for_text else "text"
+    wanted = [column.only != elsewhere for column in shown.columns]
     rows: list[tuple[Look, list[Item]]] = []
     for row in shown.rows:
+        if row.only == elsewhere:
+            continue
         if row.look == "heading":
             rows.append((row.look, [as_item(row.entries[0], "text")]))
             continue
         entries = zip(shown.columns, row.entries, wanted, strict=True)
         items = [item for column, entry, is_wanted in entries if is_wanted for item in _items(column, entry, for_text)]
         rows.append((row.look, items))
-    return Flat(shown.title, [one for column in columns for one in _columns(column, for_text)], rows, shown.notes)
+    columns = [column for column, is_wanted in zip(shown.columns, wanted, strict=True) if is_wanted]
+    return Flat(shown.title, [made for column in columns for made in _columns(column, for_text)], rows, shown.notes)
 
 
 def as_item(entry: Entry, kind: Kind) -> Item:
     """An entry as an item with a plain value and a kind of its own."""
-    item = entry if isinstance(entry, Item) else Item(entry)
-    item = item if item.kind else replace(item, kind=kind)
+    if not isinstance(entry, Item):
+        return Item(entry.value, kind, entry.few) if isinstance(entry, Cell) else Item(entry, kind)
+    item = entry if entry.kind else replace(entry, kind=kind)
     if isinstance(item.value, Cell):
         return replace(item, value=item.value.value, few=item.few or item.value.few)
     return item
@@ -229,6 +238,8 @@ def _columns(column: Column, for_text: bool) -> Iterator[Column]:
 
 def _items(column: Column, entry: Entry, for_text: bool) -> Iterator[Item]:
     item = as_item(entry, column.kind)
+    if for_text and item.kind == "count" and item.few:
+        item = replace(item, few=False)  # the value that rests on it is marked
     held = entry.value if isinstance(entry, Item) else entry
     cell = held if isinstance(held, Cell) else Cell(None)
     ends = ends_words(cell, item.kind or column.kind) if for_text and column.interval is not None else None

@@ -21,8 +21,6 @@ SHEET_NAME_LIMIT = 31
 
 # What XML 1.0 has no way to write: C0 controls but tab and line feed, surrogates, and two non-characters.
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
-# The xlsx format reads _xHHHH_ in any text as one character (ECMA-376, 22.9.2.19), so a literal one is escaped.
-_XLSX_ESCAPE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")
 # Escape sequences move the cursor and recolour; bidi overrides reorder a line that is not theirs.
 _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\u2028\u2029]")
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
@@ -39,23 +37,16 @@ def starts_like_formula(text: str) -> bool:
 def cell_text(text: str, whole_text_in: str) -> str:
     """``text`` as an xlsx cell can hold it.
 
-    Line ends become line feeds, characters that XML cannot hold become U+FFFD, a literal ``_x0041_`` is
-    escaped as the format asks, and a text past 32,767 UTF-16 units is cut and says so at its end, with
-    ``whole_text_in`` as the file that has all of it.
+    Line ends become line feeds, characters that XML cannot hold become U+FFFD, and a text past 32,767 UTF-16 units is
+    cut and says so at its end, with ``whole_text_in`` as the file that has all of it.
     """
-    if len(text) <= CELL_LIMIT and text.isascii() and text.isprintable() and "_x" not in text:
-        return text
-    clean = _NOT_XML.sub(REPLACEMENT, text.replace("\r\n", "\n").replace("\r", "\n"))
-    escaped = _XLSX_ESCAPE.sub("_x005F_", clean)
-    if 2 * len(escaped) <= CELL_LIMIT or _units(escaped) <= CELL_LIMIT:
-        return escaped
+    clean = text
+    if not (text.isascii() and text.isprintable()):
+        clean = _NOT_XML.sub(REPLACEMENT, text.replace("\r\n", "\n").replace("\r", "\n"))
+    if 2 * len(clean) <= CELL_LIMIT or _units(clean) <= CELL_LIMIT:
+        return clean
     notice = f" … [cut: {len(text):,} characters in all, whole text in {_NOT_XML.sub(REPLACEMENT, whole_text_in)}]"
-    room = CELL_LIMIT - _units(notice)
-    kept = _XLSX_ESCAPE.sub("_x005F_", _first_units(clean, room))
-    if _units(kept) > room:
-        # Escaping at most doubles a text, so half of the room always fits.
-        kept = _XLSX_ESCAPE.sub("_x005F_", _first_units(clean, room // 2))
-    return kept + notice
+    return _first_units(clean, CELL_LIMIT - _units(notice)) + notice
 
 
 def sheet_name(wanted: str, taken: Collection[str]) -> str:

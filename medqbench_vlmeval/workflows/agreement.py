@@ -13,7 +13,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, dimension_
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import write_json
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
-from medqbench_vlmeval.runs.schema import agreement_to_json, row_to_json
+from medqbench_vlmeval.runs.schema import agreement_to_json
 from medqbench_vlmeval.scoring import compare_scores, is_same, measure_agreement, pairwise
 from medqbench_vlmeval.scoring.agreement import METHOD, HumanAgreement
 from medqbench_vlmeval.scoring.intervals import LEVEL
@@ -374,7 +374,7 @@ def _disagreements(answers: Sequence[RatedAnswer]) -> list[dict[str, Any]]:
                     "judge": judged,
                     "rated": rated,
                     "ratings": {rater: rating.scores.get(dimension) for rater, rating in answer.ratings.items()},
-                    "judge_said": judge_words(row_to_json(row)["verdicts"].get(dimension)),
+                    "judge_said": judge_words(row.verdicts.get(dimension)),
                     "reference": row.sample.description or "",
                     "answer": row.prediction.text,
                 }

@@ -455,7 +455,7 @@ def _write(run: Run) -> None:
         archive_previous(run)
         # Samples first: they hold what was paid for. The score last but for the board: it says all is there.
         write_samples(run)
-        write_workbook(run.paths.report, result_to_json(run.result), [row_to_json(row) for row in run.rows])
+        write_workbook(run.paths.report, run.result, run.rows)
         write_score(run)
     except OSError as error:
         raise unwritable(run.paths.score.parent, error) from error

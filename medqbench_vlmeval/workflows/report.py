@@ -17,7 +17,7 @@ from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many
 from medqbench_vlmeval.runs.files import REPORT_ENDING, headline, read_runs, result_paths
-from medqbench_vlmeval.runs.schema import findings_to_json, result_to_json, row_to_json
+from medqbench_vlmeval.runs.schema import findings_to_json, result_to_json
 from medqbench_vlmeval.types import Run
 
 PAGE = "report.html"
@@ -98,15 +98,13 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     page, many = out / PAGE, out / MANY if len(runs) > 1 else None
     _refuse_other_programs(page, many)
     reports = []
-    scores = [result_to_json(run.result) for run in runs]
-    rows = [[row_to_json(row) for row in run.rows] for run in runs]
-    for run, path, score, lines in zip(runs, paths, scores, rows, strict=True):
-        write_workbook(path, score, lines, samples_file=run.paths.samples.name)
+    for run, path in zip(runs, paths, strict=True):
+        write_workbook(path, run.result, run.rows, samples_file=run.paths.samples.name)
         card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
-        write_card(card, score)
+        write_card(card, result_to_json(run.result))
         reports.append(Report(run, path, card))
     if many is not None:
-        write_many(many, scores)
+        write_many(many, [run.result for run in runs])
     figures = write_figures([run.result for run in runs], out / FIGURES)
     tables = write_tables([run.result for run in runs], out / TABLES)
     write_page(page, runs, ImageStore.default().root)

@@ -8,8 +8,8 @@ import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.report.run_tables import extractor_grid, extractor_lines
-from medqbench_vlmeval.runs.result import parts_of
+from medqbench_vlmeval.report.run_tables import extractor_lines, extractor_table
+from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.workflows import Request, evaluate, headline
 from tests.canaries import leaks
 from tests.servers import JudgeServer, Sent, refusal
@@ -290,20 +290,14 @@ def test_keys_reach_no_file_and_no_message(path, tmp_path):
 
 def test_the_terminal_shows_both_side_by_side(path, prices):
     with JudgeServer(reply) as server:
-        score = evaluate(request_for(path, server, prices=prices)).score
-    [part] = parts_of(score)
-    grid = extractor_grid(part)
-    assert grid.rows[0] == ("Overall", "30.00", "10.78 to 60.32", "40.00", "16.82 to 68.73", "10")
-    assert grid.rows[1] == ("Yes-or-No", "*33.33", "6.15 to 79.23", "*66.67", "20.77 to 93.85", "3")
-    assert grid.notes == ("* fewer than 10 samples",)
-    # A type without questions has no number that a mark could stand at.
-    absent = {name: {**score["extractor"][name], "counts": {}, "How": None} for name in ("strict", "lenient")}
-    [without] = parts_of({**score, "extractor": {**score["extractor"], **absent}})
-    assert extractor_grid(without).rows[3][1] == "-"
-    assert [row[0] for row in grid.rows] == ["Overall", "Yes-or-No", "What", "How"]
-    assert extractor_lines(part)[0] == (
+        run = evaluate(request_for(path, server, prices=prices)).run
+    [task_run] = run.result.tasks
+    shown = flat(extractor_table(task_run), for_text=True)
+    rows = [[words(item) for item in items] for _, items in shown.rows]
+    assert rows[0] == ["Overall", "30.00", "10.78 to 60.32", "40.00", "16.82 to 68.73", "10"]
+    assert rows[1] == ["Yes-or-No", "33.33", "6.15 to 79.23", "66.67", "20.77 to 93.85", "3"]
+    assert shown.rows[1][1][1].few
+    assert extractor_lines(task_run)[0] == (
         "Extractor own: of 4 replies that the rules left open 2 read, 1 without an answer, 1 failed; 6 calls, $0.0014; "
         "this run 6 calls, $0.0014"
     )
-    [plain] = parts_of({name: value for name, value in score.items() if name != "extractor"})
-    assert (extractor_grid(plain), extractor_lines(plain)) == (None, [])

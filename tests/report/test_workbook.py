@@ -1,9 +1,11 @@
-"""The workbook: what stands in which cell, and that no text of a model becomes anything but text."""
+"""The workbook of one run: what stands in which cell, and that no text of a model becomes anything but text."""
 
 from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,25 +15,31 @@ import pandas
 import pytest
 from openpyxl import load_workbook
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.sources import embedded_folder
-from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report import sheet as cells
-from medqbench_vlmeval.report import write_workbook
-from tests.report.examples import (
-    combined_score,
-    perception_samples,
-    perception_score,
-    reasoning_samples,
-    reasoning_score,
-)
+from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.report import sheet as sheets
+from medqbench_vlmeval.report.workbook import write_workbook
+from medqbench_vlmeval.types import Cell, Run, SampleRow
+from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run
 
 NAME = "Model-X_MedQBench_Perception_mini"
 
 
-def written(folder: Path, score: dict[str, Any], samples: list[dict[str, Any]]) -> Path:
+def written(folder: Path, run: Run, rows: Sequence[SampleRow] | None = None) -> Path:
     path = folder / f"{NAME}_report.xlsx"
-    write_workbook(path, score, samples)
+    write_workbook(path, run.result, run.rows if rows is None else rows)
     return path
+
+
+def with_part(run: Run, **changes: Any) -> Run:
+    """The run with other fields in its (single) task's result."""
+    (task,) = run.result.parts
+    return replace(run, result=replace(run.result, parts={task: replace(run.result[task], **changes)}))
+
+
+def with_replies(texts: Sequence[str], **fields: Any) -> Run:
+    return make_run([choice(str(n), True, text=text, **fields) for n, text in enumerate(texts)])
 
 
 def table(path: Path, sheet: str) -> pandas.DataFrame:
@@ -39,16 +47,16 @@ def table(path: Path, sheet: str) -> pandas.DataFrame:
 
 
 def lines(path: Path, sheet: str) -> list[list[Any]]:
-    return [
-        [cell for cell in row if cell is not None] for row in load_workbook(path)[sheet].iter_rows(values_only=True)
-    ]
+    rows = load_workbook(path)[sheet].iter_rows(values_only=True)
+    return [[round(c, 2) if isinstance(c, float) else c for c in row if c is not None] for row in rows]
 
 
 def test_sheets_of_a_perception_run(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_score(), perception_samples())
+    path = written(tmp_path, perception_run())
     assert load_workbook(path).sheetnames == [
         "Overview",
         "Charts",
+        "Findings",
         "Matrices",
         "By modality",
         "By group",
@@ -61,7 +69,7 @@ def test_sheets_of_a_perception_run(tmp_path: Path) -> None:
 
 
 def test_overview_of_a_perception_run(tmp_path: Path) -> None:
-    found = lines(written(tmp_path, perception_score(), perception_samples()), "Overview")
+    found = lines(written(tmp_path, perception_run(reasons=["embedded set"])), "Overview")
     assert found[1] == ["NOT COMPARABLE with the published rows: embedded set"]
     assert ["Overall", 60, 23.07, 88.24, 5] in found
     assert ["Yes-or-No", 100, 34.24, 100, 2] in found
@@ -72,165 +80,136 @@ def test_overview_of_a_perception_run(tmp_path: Path) -> None:
     assert ["Human expert", "published", "human", 82.5, "reference", "project README"] in found
     assert ["Model-X", "this run", 100, 50, 0, 60, "no"] in found
     # It is not comparable, so it stands below the last published row and not between 60.08 and 59.31.
-    models = [line[0] for line in found if len(line) > 4]
+    models = [line[0] for line in found if len(line) > 5]
     assert models[models.index("Model-X") - 1] == "Qwen2.5-VL-7B"
     assert models[-1] == "Model-X"
+    assert any(line[:1] == ["Overall, clustered (n: clusters)"] and line[-1] == 5 for line in found)
 
 
-def test_each_reason_has_its_line(tmp_path: Path) -> None:
-    score = perception_score(not_comparable_because=["embedded set", "own prompt"])
-    found = lines(written(tmp_path, score, []), "Overview")
-    assert found[1:4] == [["NOT COMPARABLE with the published rows:"], ["   • embedded set"], ["   • own prompt"]]
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [
+        (
+            perception_run(reasons=["embedded set", "own prompt"]),
+            [["NOT COMPARABLE with the published rows:"], ["   • embedded set"], ["   • own prompt"]],
+        ),
+        (perception_run(comparable=True), [["Comparable with the published rows."]]),
+        (
+            perception_run(baseline=True, comparable=True),
+            [["BASELINE: a model without weights, for orientation; it is no competitor."]],
+        ),
+    ],
+    ids=["reasons", "comparable", "baseline"],
+)
+def test_what_a_run_is_stands_in_colour_at_the_top(tmp_path: Path, run: Run, expected: list[list[str]]) -> None:
+    path = written(tmp_path, run)
+    assert lines(path, "Overview")[1 : 1 + len(expected)] == expected
+    marks = table(path, "By modality")[["Run", "Comparable with published"]].to_numpy().tolist()
+    assert marks == [["baseline" if run.result.baseline else "own", "yes" if run.result.comparable else "no"]] * 3
 
 
-def test_a_comparable_run_says_so(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_score(comparable=True, not_comparable_because=[]), [])
-    assert lines(path, "Overview")[1] == ["Comparable with the published rows."]
-    assert set(table(path, "By modality")["Comparable with published"]) == {"yes"}
-
-
-def test_a_baseline_is_marked(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_score("MedQ-Chance", baseline=True), perception_samples())
-    found = lines(path, "Overview")
-    assert found[1][0].startswith("BASELINE")
-    assert ["MedQ-Chance", "this run, baseline", 100, 50, 0, 60, "no"] in found
-    assert set(table(path, "By modality")["Run"]) == {"baseline"}
+def test_reasons_of_one_of_two_tasks_are_not_read_as_for_both(tmp_path: Path) -> None:
+    run = combined_run(reasons=["judge rules"])
+    part = replace(run.result["comparative"], not_comparable_because=("own data",))
+    run = replace(run, result=replace(run.result, parts={**run.result.parts, Task.COMPARATIVE: part}))
+    assert [line[0] for line in lines(written(tmp_path, run), "Overview")[1:3]] == [
+        "Reasoning, no-reference: NOT COMPARABLE with the published rows: judge rules",
+        "Reasoning, comparative: NOT COMPARABLE with the published rows: own data",
+    ]
 
 
 def test_by_modality_of_a_perception_run(tmp_path: Path) -> None:
-    found = table(written(tmp_path, perception_score(), perception_samples()), "By modality").set_index("Modality")
+    found = table(written(tmp_path, perception_run()), "By modality").set_index("Modality")
     assert list(found.index) == ["CT", "MRI", "All"]
     assert found.loc["CT", ["Overall", "Overall n", "What", "How n"]].tolist() == [pytest.approx(200 / 3), 3, 100, 1]
     assert found.loc["MRI", "How"] == ""  # no such question: empty, not 0
-    assert found.loc["All", ["Overall", "Overall low", "Yes-or-No", "What", "How"]].tolist() == [60, 23.07, 100, 50, 0]
+    assert found.loc["All", ["Overall", "Yes-or-No", "What", "How"]].tolist() == [60, 100, 50, 0]
 
 
-def test_modality_sheet_counts_severities_from_the_rows(tmp_path: Path) -> None:
-    found = lines(written(tmp_path, perception_score(), perception_samples()), "CT")
+def test_modality_sheet_has_its_groups_and_its_samples(tmp_path: Path) -> None:
+    found = lines(written(tmp_path, perception_run()), "CT")
     assert ["Question type", "How", 0, 0, 79.35, 1, 0, 1, "n < 10"] in found
-    # CT has one mild row (right) and two severe ones (one right, one unanswered).
-    mild, severe = (line for line in found if line and line[0] == "Severity")
-    assert (mild[1:3], mild[5:8]) == (["mild", 100], [1, 1, 0])
-    assert (severe[1:3], severe[5:8]) == (["severe", 50], [2, 1, 1])
-    # Wilson for 1 of 2: centre (0.5 + 1.9207/2) / (1 + 3.8415/2) = 0.5, half 0.4055: 9.45 to 90.55.
-    assert severe[3:5] == [pytest.approx(9.45, abs=0.005), pytest.approx(90.55, abs=0.005)]
+    # CT has one mild row (right) and two severe ones (one right, one unanswered): Wilson for 1 of 2 is 9.45 to 90.55.
+    assert ["Severity", "mild", 100, 20.65, 100, 1, 1, 0, "n < 10"] in found
+    assert ["Severity", "severe", 50, 9.45, 90.55, 2, 1, 1, "n < 10"] in found
     heads = next(position for position, line in enumerate(found) if line and line[0] == "index")
     assert [line[0] for line in found[heads + 1 :]] == ["1", "3", "5"]
-    assert found[heads + 3] == ["5", "How", "severe", "5.png", "B", "no", "none", "Question 5?", "I cannot tell."]
+    assert found[heads + 3][:6] == ["5", "How", "severe", "5.png", "B", "no"]
 
 
-def test_modality_sheet_takes_what_the_result_has(tmp_path: Path) -> None:
-    score = perception_score()
-    cell = {"accuracy": 75.0, "low": 42.8, "high": 93.3, "n": 12, "n_correct": 9, "n_unanswered": 0, "few": False}
-    score["groups"]["modality_x_severity"] = {"CT": {"mild": cell}}
-    path = written(tmp_path, score, perception_samples())
-    assert ["Severity", "mild", 75, 42.8, 93.3, 12, 9, 0] in lines(path, "CT")
-    assert [line[1] for line in lines(path, "CT") if line and line[0] == "Severity"] == ["mild"]
-    # MRI has no such group in the result: its rows are counted.
-    assert [line[1] for line in lines(path, "MRI") if line and line[0] == "Severity"] == ["mild", "severe"]
+def test_data_without_modalities_is_one_modality(tmp_path: Path) -> None:
+    rows = [choice(str(n), n > 1, modality=None, severity="mild") for n in range(4)]
+    found = lines(written(tmp_path, make_run(rows)), "unknown")
+    assert ["All samples", "All", 50, 15, 85, 4, 2, 0, "n < 10"] in found
+    assert ["Severity", "mild", 50, 15, 85, 4, 2, 0, "n < 10"] in found
 
 
 def test_cells_of_few_samples_are_grey_and_named(tmp_path: Path) -> None:
-    score = perception_score()
-    score["groups"]["modality"]["CT"] |= {"n": 10, "few": False}
-    book = load_workbook(written(tmp_path, score, []))
+    kinds = ("What", "How")
+    rows = [choice(str(n), n > 3, question_type=kinds[n == 0]) for n in range(10)]
+    rows += [choice(f"x{n}", True, modality="MRI") for n in range(9)]
+    book = load_workbook(written(tmp_path, make_run(rows)))
     sheet = book["By modality"]
     few = [cell.value for cell in sheet[1]].index("Few") + 1
-    assert sheet.cell(2, few).value == "n < 10: Yes-or-No, What, How"
-    assert sheet.cell(3, few).value == "n < 10: Overall, Yes-or-No, What"
-    fonts = {(row, column): sheet.cell(row, column).font for row in (2, 3) for column in (2, 6)}
-    assert [fonts[at].i for at in ((2, 2), (2, 6), (3, 2), (3, 6))] == [False, True, True, True]
-    assert (fonts[3, 2].color.rgb, fonts[2, 2].color.rgb) == ("00595959", "00000000")
-    first = next(row for row in book["Overview"].iter_rows() if row[0].value == "Overall")
+    assert sheet.cell(2, few).value == "n < 10: What, How"
+    assert sheet.cell(3, few).value == "n < 10: Overall, What"
+    fonts = {(row, column): sheet.cell(row, column).font for row in (2, 3) for column in (2, 14)}
+    assert [fonts[at].i for at in ((2, 2), (2, 14), (3, 2))] == [False, True, True]
+    assert (fonts[3, 2].color.rgb, fonts[2, 2].color.rgb) == ("FF595959", "FF000000")
+    first = next(row for row in book["Overview"].iter_rows() if row[0].value == "How")
     assert [cell.font.i for cell in first[:5]] == [False, True, True, True, True]
-    assert any("fewer than 10 samples" in str(line) for line in lines(tmp_path / f"{NAME}_report.xlsx", "Overview"))
-
-
-def test_reasoning_cells_have_overalls_interval(tmp_path: Path) -> None:
-    score = reasoning_score()
-    cell = score["groups"]["modality"]["Fundus"]
-    cell |= {"intervals": {"Overall": [2.5, 8.0]}, "few": False, "n": 12, "n_scored": 12, "n_unscored": 0}
-    score["groups"]["severity"] = {"mild": cell, "severe": {**cell, "intervals": {"Overall": None}}}
-    path = written(tmp_path, score, reasoning_samples())
-    heads = ["Overall", "Overall low", "Overall high", "Scored", "Few"]
-    assert table(path, "By modality").set_index("Modality").loc["Fundus", heads].tolist() == [5.5, 2.5, 8, 12, ""]
-    assert table(path, "By modality").set_index("Modality").loc["All", heads].tolist() == [5.5, 2.56, 8.44, 2, "n < 10"]
-    by_group = table(path, "By group").set_index("Group")
-    assert by_group.loc["severe", heads].tolist() == [5.5, "", "", 12, ""]
-    assert ["All samples", "All", 1.5, 1, 2, 1, 5.5, 2.5, 8, 12, 12, 0] in lines(path, "Fundus")
-
-
-def test_rows_of_a_sheet_that_modalities_share_get_their_interval_by_image(tmp_path: Path) -> None:
-    rows = [
-        {**reasoning_samples()[n % 2], "modality": f"m{n}", "index": str(n), "images": [str(n // 4)]} for n in range(50)
-    ]
-    found = lines(written(tmp_path, reasoning_score(groups={}), rows), "Other modalities")
-    (whole,) = (line for line in found if line and line[0] == "All samples")
-    # The eleven samples from 39 on, sums 4 and 7 in turn, on four images; that the ends lie around the mean is enough.
-    assert whole[7] < whole[6] < whole[8]
-    assert whole[9:11] == [11, 11]
-
-
-def test_what_shared_images_do_stands_in_the_overview(tmp_path: Path) -> None:
-    score = perception_score()
-    score["intervals"]["clustered"] = {"Overall": [10.0, 95.5], "n_clusters": 7}
-    path = written(tmp_path, score, [])
-    assert ["Overall, clustered (n: clusters)", 60, 10, 95.5, 7] in lines(path, "Overview")
-
-
-def test_what_has_a_sheet_of_its_own_is_no_setting(tmp_path: Path) -> None:
-    finding = {"statement": "Said.", "value": 1.0, "unit": "points", "details": {"groups": {"CT": {"n": 20}}}}
-    path = written(tmp_path, perception_score(findings={"modality_gap": finding, "not_found": {"x": "y"}}), [])
-    assert "Findings" in load_workbook(path).sheetnames
-    assert not any(line and "finding" in str(line[0]) for line in lines(path, "Settings"))
 
 
 def test_sheets_of_a_combined_run(tmp_path: Path) -> None:
-    samples = reasoning_samples(prefix="NoReference_") + reasoning_samples("comparative", "Comparative_")
-    path = written(tmp_path, combined_score(), samples)
-    sheets = ["Overview", "Charts", "Matrices", "By modality", "Fundus", "Samples", "Chart data", "Settings"]
-    assert load_workbook(path).sheetnames == sheets
+    path = written(tmp_path, combined_run())
+    sheets_there = load_workbook(path).sheetnames
+    assert sheets_there[:2] == ["Overview", "Charts"]
+    assert {"Matrices", "By modality", "Fundus", "Conclusions", "Samples"} < set(sheets_there)
     overview = lines(path, "Overview")
-    assert ["Overall (0-8)", 5.5, 2.56, 8.44, 2] in overview
-    assert ["Quality Accuracy", 1, 2, 1, 0, 1] in overview  # no interval known; 2 scored: one 0, no 1, one 2
+    assert ["Overall (0-8)", 5.5, 4, 7, 2] in overview
+    assert ["Quality Accuracy", 1, 0, 2, 2, 1, 0, 1] in overview  # 2 scored: one 0, no 1, one 2
     assert ["Unscored: completeness: no verdict in the reply", 1] in overview
     assert [line[0] for line in overview if line].count("GPT-5") == 2
     by_modality = table(path, "By modality")
     assert by_modality["Task"].tolist() == ["Reasoning, no-reference"] * 2 + ["Reasoning, comparative"] * 2
     assert by_modality["Scored"].tolist() == [2, 2, 2, 2]
     rows = table(path, "Samples")
-    assert rows["index"].tolist() == [f"{part}_{n}" for part in ("NoReference", "Comparative") for n in (1, 2, 3)]
+    assert rows["task"].tolist() == ["no-reference"] * 3 + ["comparative"] * 3
     assert rows["Sum"].tolist() == [7, 4, "", 7, 4, ""]
 
 
-def test_a_combined_run_with_one_part_only(tmp_path: Path) -> None:
-    score = combined_score()
-    del score["Comparative"]
-    path = written(tmp_path, score, reasoning_samples())
-    assert ["Reasoning, no-reference"] in lines(path, "Overview")
-    assert ["Reasoning, comparative"] not in lines(path, "Overview")
+def test_reasoning_groups_have_overalls_interval(tmp_path: Path) -> None:
+    rows = [judged(str(n), (n % 3, 1, 2, 2 * (n % 2)), severity="mild") for n in range(12)]
+    run = make_run([*rows, judged("x", (1, 1, 1, 1), severity="severe")])
+    by_group = table(written(tmp_path, run), "By group").set_index("Group")
+    heads = ["Overall", "Scored", "Few"]
+    assert by_group.loc["mild", heads].tolist() == [5.0, 12, ""]  # 1 + 1 + 2 + 1
+    assert by_group.loc["severe", [*heads, "Overall low"]].tolist() == [4.0, 1, "n < 10", ""]
+    group = run.result["no-reference"].groups["severity"]["mild"].overall
+    assert by_group.loc["mild", ["Overall low", "Overall high"]].tolist() == pytest.approx([group.low, group.high])
 
 
 def test_number_formats(tmp_path: Path) -> None:
-    perception = load_workbook(written(tmp_path, perception_score(), []))["By modality"]
+    perception = load_workbook(written(tmp_path, perception_run()))["By modality"]
     assert (perception["B2"].number_format, perception["E2"].number_format) == ("0.00", "#,##0")
-    reasoning = load_workbook(written(tmp_path, reasoning_score(), []))["By modality"]
+    reasoning = load_workbook(written(tmp_path, reasoning_run()))["By modality"]
     assert (reasoning["C2"].number_format, reasoning["J2"].number_format) == ("0.000", "#,##0")
 
 
 def test_tables_can_be_worked_with(tmp_path: Path) -> None:
-    book = load_workbook(written(tmp_path, perception_score(), perception_samples()))
+    book = load_workbook(written(tmp_path, perception_run()))
     samples, matrix = book["Samples"], book["By modality"]
     assert samples.auto_filter.ref == samples.dimensions
     assert (samples.freeze_panes, matrix.freeze_panes) == ("B2", "B2")
     assert samples.print_title_rows == "$1:$1"
-    assert samples.page_setup.orientation == "landscape"
     scales = [str(found.sqref) for found in matrix.conditional_formatting]
     assert scales == ["B2:B4", "F2:F4", "J2:J4", "N2:N4"]
     assert "NOT COMPARABLE" in samples.oddFooter.left.text
     for sheet in book:
-        assert (sheet.page_setup.orientation, sheet.page_setup.fitToHeight) == ("landscape", 0)
-        assert sheet.sheet_properties.pageSetUpPr.fitToPage is (sheet.title != "Charts")
+        assert sheet.page_setup.orientation == "landscape"
+        assert bool(sheet.sheet_properties.pageSetUpPr and sheet.sheet_properties.pageSetUpPr.fitToPage) is (
+            sheet.title != "Charts"
+        )
         assert sheet.print_title_rows or sheet.title == "Charts"
 
 
@@ -240,43 +219,42 @@ HOSTILE = {
     "plus": "+cmd",
     "minus": "-2+3",
     "at": "@SUM(A1)",
+    "array": "{=1+1}",
     "error": "#N/A",
     "number": "007",
     "date": "2026-01-02",
     "boolean": "TRUE",
     "missing": "None",
+    "address": "https://example.org",
     "right to left": "\u05d4\u05ea\u05e9\u05d5\u05d1\u05d4 \u202eB\u202c",
     "markup": "<script>alert(1)</script> & ]]>",
     "spaces": "  two before, two after  ",
     "emoji": "\U0001f9e0 B",
 }
+CHANGED = {
+    "a\x00b\x0bc\x1fd": "a\ufffdb\ufffdc\ufffdd",
+    "lone \ud800 surrogate": "lone \ufffd surrogate",
+    "\ufffe\uffff": "\ufffd\ufffd",
+    "one\r\ntwo\rthree\nfour\tfive": "one\ntwo\nthree\nfour\tfive",
+    # XlsxWriter's own markup would be written as it is.
+    "<r><t>x</t></r><evil></r>": "<r><t>x</t></r><evil></r> ",
+}
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_model_text_stays_the_text_that_it_is(tmp_path: Path, name: str) -> None:
-    samples = perception_samples()
-    samples[0]["prediction"] = HOSTILE[name]
-    path = written(tmp_path, perception_score(), samples)
-    assert table(path, "Samples")["prediction"][0] == HOSTILE[name]
-    column = table(path, "Samples").columns.get_loc("prediction") + 1
-    cell = load_workbook(path)["Samples"].cell(2, column)
-    assert (cell.value, cell.data_type) == (HOSTILE[name], "s")
+def test_model_text_stays_the_text_that_it_is(tmp_path: Path) -> None:
+    sheet = load_workbook(written(tmp_path, with_replies([*HOSTILE.values(), *CHANGED])))["Samples"]
+    column = [cell.value for cell in sheet[1]].index("prediction") + 1
+    cells = [sheet.cell(row, column) for row in range(2, sheet.max_row + 1)]
+    assert [cell.value for cell in cells] == [*HOSTILE.values(), *CHANGED.values()]
+    assert {cell.data_type for cell in cells} == {"s"}
+    assert all(cell.hyperlink is None for cell in cells)
+    assert [cell.quotePrefix for cell in cells[:5]] == [True] * 5
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("a\x00b\x0bc\x1fd", "a\ufffdb\ufffdc\ufffdd"),
-        ("lone \ud800 surrogate", "lone \ufffd surrogate"),
-        ("\ufffe\uffff", "\ufffd\ufffd"),
-        ("one\r\ntwo\rthree\nfour\tfive", "one\ntwo\nthree\nfour\tfive"),
-        ("literal _x0041_", "literal _x005F_x0041_"),  # the format's own way to write these seven characters
-    ],
-)
-def test_what_a_cell_cannot_hold_is_replaced_visibly(tmp_path: Path, text: str, shown: str) -> None:
-    samples = perception_samples()
-    samples[0]["prediction"] = text
-    assert table(written(tmp_path, perception_score(), samples), "Samples")["prediction"][0] == shown
+def test_a_literal_escape_of_the_format_comes_back_as_it_was(tmp_path: Path) -> None:
+    path = written(tmp_path, with_replies(["literal _x0041_"]))
+    with zipfile.ZipFile(path) as packed:
+        assert b"literal _x005F_x0041_" in packed.read("xl/sharedStrings.xml")
 
 
 def utf16_units(text: str) -> int:
@@ -286,37 +264,27 @@ def utf16_units(text: str) -> int:
 @pytest.mark.parametrize("unit", ["x", "\U0001f9e0", "_x0041_", "x\x00"])
 def test_a_long_reply_is_cut_and_says_so(tmp_path: Path, unit: str) -> None:
     text = unit * (40_000 // len(unit))
-    samples = perception_samples()
-    samples[0]["prediction"] = text
-    found = table(written(tmp_path, perception_score(), samples), "Samples")["prediction"][0]
+    found = table(written(tmp_path, with_replies([text])), "Samples")["prediction"][0]
     assert found.endswith(f" … [cut: {len(text):,} characters in all, whole text in {NAME}_samples.jsonl]")
-    assert utf16_units(found) <= 32_767
-    assert utf16_units(found) > 16_000
+    assert 16_000 < utf16_units(found) <= 32_767
+    whole = "y" * 32_767
+    assert table(written(tmp_path, with_replies([whole])), "Samples")["prediction"][0] == whole
 
 
 def test_a_temporary_name_of_the_caller_does_not_end_up_in_the_notice(tmp_path: Path) -> None:
-    samples = perception_samples()
-    samples[0]["prediction"] = "x" * 40_000
+    run = with_replies(["x" * 40_000])
     path = tmp_path / f".{NAME}_report.xlsx.abc123.tmp"
-    write_workbook(path, perception_score(), samples)
-    shown = load_workbook(path.rename(tmp_path / "renamed.xlsx"))["Samples"]["M2"].value
-    assert shown.endswith(f"whole text in {NAME}_samples.jsonl]")
-
-
-def test_a_reply_that_just_fits_is_whole(tmp_path: Path) -> None:
-    samples = perception_samples()
-    samples[0]["prediction"] = "y" * 32_767
-    assert table(written(tmp_path, perception_score(), samples), "Samples")["prediction"][0] == "y" * 32_767
+    write_workbook(path, run.result, run.rows)
+    found = table(path.rename(tmp_path / "renamed.xlsx"), "Samples")["prediction"][0]
+    assert found.endswith(f"whole text in {NAME}_samples.jsonl]")
 
 
 def test_no_cell_is_a_formula_or_an_error(tmp_path: Path) -> None:
-    score = perception_score("=HYPERLINK(1)", dataset="@x", not_comparable_because=["=1+1"])
-    samples = [
-        {**row, **dict.fromkeys(("index", "question", "rule", "severity", "answer", "unscored"), "=1+1")}
-        for row in perception_samples()
-    ]
-    samples[0] |= {"modality": "=A1", "options": {"A": "=1"}, "images": ["=2"], "extracted": "#REF!"}
-    path = written(tmp_path, score, samples)
+    evil = dict.fromkeys(("question", "severity", "scope", "source"), "=1+1")
+    rows = [choice(f"={n}", n > 2, text="#REF!", modality="=A1", options={"A": "=1", "B": "@2"}, **evil)
+            for n in range(12)]  # fmt: skip
+    run = make_run(rows, model="=HYPERLINK(1)", dataset="@x", reasons=["=1+1"])
+    path = written(tmp_path, replace(run, rows=tuple(replace(row, unscored="=3") for row in run.rows)))
     kinds = {cell.data_type for sheet in load_workbook(path) for row in sheet.iter_rows() for cell in row}
     assert kinds <= {"s", "n"}
     with zipfile.ZipFile(path) as packed:
@@ -328,136 +296,78 @@ def test_no_cell_is_a_formula_or_an_error(tmp_path: Path) -> None:
 
 
 def test_modalities_that_are_bad_sheet_names(tmp_path: Path) -> None:
-    names = [
-        "Samples",
-        "ct",
-        "CT",
-        "a/b\\c:d*e?f[g]h",
-        "'quoted'",
-        "m" * 40,
-        "m" * 50,
-        "History",
-        "\U0001f9e0" * 20,
-        "\x00",
-    ]
-    samples = [{**perception_samples()[0], "modality": name, "index": str(n)} for n, name in enumerate(names)]
-    samples.append({**samples[0], "modality": None, "index": "none"})
-    book = load_workbook(written(tmp_path, perception_score(groups={}), samples))
-    assert book.sheetnames == [
-        "Overview",
-        "Charts",
-        "By modality",
-        "Samples (2)",
-        "ct",
-        "CT (2)",
-        "a-b-c-d-e-f-g-h",
-        "quoted",
-        "m" * 31,
-        "m" * 27 + " (2)",
-        "History (2)",
-        "\U0001f9e0" * 15,
-        "-",
-        "unknown",
-        "Samples",
-        "Chart data",
-        "Settings",
-    ]
+    names = ["Samples", "ct", "CT", "a/b\\c:d*e?f[g]h", "'quoted'", "m" * 40, "m" * 50, "History",
+             "\U0001f9e0" * 20, "\x00", None]  # fmt: skip
+    run = make_run([choice(str(n), modality=name) for n, name in enumerate(names)])
+    found = load_workbook(written(tmp_path, run)).sheetnames
+    assert sorted(found[found.index("By group") + 1 : found.index("Samples")]) == sorted(
+        [
+            *("Samples (2)", "CT", "ct (2)", "a-b-c-d-e-f-g-h", "quoted", "History (2)", "-", "unknown"),
+            *("m" * 31, "m" * 27 + " (2)", "\U0001f9e0" * 15),
+        ]
+    )
 
 
 def test_a_column_mistaken_for_the_modality_does_not_make_a_thousand_sheets(tmp_path: Path) -> None:
-    samples = [{**perception_samples()[0], "modality": f"m{n}", "index": str(n)} for n in range(100)]
-    book = load_workbook(written(tmp_path, perception_score(groups={}), samples))
-    assert len(book.sheetnames) == 6 + 40
-    others = [cell for (cell,) in book["Other modalities"].iter_rows(max_col=1, values_only=True)]
-    assert others[-1] == "99"
+    run = make_run([choice(str(n), modality=f"m{n:02}") for n in range(50)])
+    found = load_workbook(written(tmp_path, run)).sheetnames
+    assert [name for name in found if re.fullmatch(r"m\d\d", name)] == [f"m{n:02}" for n in range(40)]
 
 
-def test_nothing_scored_leaves_cells_empty(tmp_path: Path) -> None:
-    nothing = dict.fromkeys(("Completeness", "Preciseness", "Consistency", "Quality Accuracy", "Overall"))
-    score = reasoning_score(**nothing, n_scored=0, n_unscored=3, groups={}, intervals={}, frequencies={})
-    path = written(tmp_path, score, [])
-    assert ["Overall (0-8)", 0] in lines(path, "Overview")
+def test_nothing_scored_leaves_cells_empty_and_draws_no_charts(tmp_path: Path) -> None:
+    path = written(tmp_path, make_run([judged("1", None), judged("2", None)]))
+    assert ["Overall (0-8)", 0, 0, 0, 0] not in lines(path, "Overview")
     assert ["Model-X", "this run", "no"] in lines(path, "Overview")
-
-
-def test_a_missing_part_of_the_settings_is_no_error(tmp_path: Path) -> None:
-    assert written(tmp_path, {"task": "comparative", "model": None}, []).is_file()
-
-
-@pytest.mark.parametrize("score", [{}, {"task": "other"}, {"task": ["perception"]}, {"task": "reasoning"}])
-def test_an_object_that_is_no_result_is_refused(tmp_path: Path, score: dict[str, Any]) -> None:
-    with pytest.raises(BadInput, match="score the run again"):
-        written(tmp_path, score, [])
-    assert not list(tmp_path.iterdir())
+    assert not {"Charts", "Chart data"} & set(load_workbook(path).sheetnames)
+    assert charts(path) == []
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunFailed, match=r"file/.*_report\.xlsx cannot be written"):
-        written(tmp_path / "file", perception_score(), [])
-
-
-def test_the_whole_test_split_is_written(tmp_path: Path) -> None:
-    text = "The image shows clear signs of motion artifacts along the phase encoding direction. "
-    samples = [
-        {**row, "index": str(n * 5 + m), "prediction": text * (n % 12)}
-        for n in range(261)
-        for m, row in enumerate(perception_samples())
-    ]
-    path = written(tmp_path, perception_score(), samples)
-    assert len(table(path, "Samples")) == 1305
+        written(tmp_path / "file", perception_run())
 
 
 @pytest.mark.slow
 def test_a_very_long_run_is_cut_in_the_workbook_and_says_so(tmp_path: Path) -> None:
-    row = perception_samples()[0]
-    many = [{**row, "index": str(i)} for i in range(10_001)]
-    found = lines(written(tmp_path, perception_score(), many), "Samples")
+    run = perception_run()
+    found = lines(written(tmp_path, run, [run.rows[0]] * 10_001), "Samples")
     # The head, the samples, an empty row and the line.
     assert len(found) == 1 + 10_000 + 1 + 1
     assert found[-1][0].startswith("The first 10,000 of 10,001 samples; all of them are in ")
 
 
+def test_settings_are_dotted_names_without_what_has_a_sheet_of_its_own(tmp_path: Path) -> None:
+    path = written(tmp_path, perception_run())
+    settings = dict(load_workbook(path)["Settings"].iter_rows(min_row=2, values_only=True))
+    assert settings["settings.data.perception.sha256"] == "ab" * 32
+    assert settings["comparable"] == "no"
+    assert not any(name.partition(".")[0] in ("findings", "groups", "intervals") for name in settings)
+
+
 def test_a_hash_of_samples_is_not_shown_as_one_of_a_file(tmp_path: Path) -> None:
-    score = perception_score()
-    score["settings"]["data"]["perception"] |= {"sha256": None, "samples_sha256": "5" * 64}
-    found = lines(written(tmp_path, score, perception_samples()), "Overview")
-    assert ["Data sha256 (perception)", f"samples:{'5' * 64}"] in found
-
-
-def test_what_a_judge_said_and_what_was_cut_stands_with_the_sample(tmp_path: Path) -> None:
-    rows = reasoning_samples()
-    note = "answer cut from 20 to 10 tokens (estimate)"
-    rows[0]["verdicts"] = {
-        "completeness": {"explanation": "=All findings are there.", "note": note},
-        "consistency": {"parts": {"gpt": {"explanation": "It follows."}, "qwen": {"explanation": "It does not."}}},
-    }
-    sheet = load_workbook(written(tmp_path, reasoning_score(), rows))["Samples"]
-    first = dict(zip([cell.value for cell in sheet[1]], sheet[2], strict=True))
-    assert (
-        first["judge's reasons"].value
-        == "Completeness: =All findings are there.\nConsistency: gpt: It follows.\nqwen: It does not."
-    )
-    assert first["judge's reasons"].data_type == "s"
-    assert first["note"].value == note
+    run = perception_run()
+    use = replace(run.result.settings.data["perception"], sha256=None, samples_sha256="5" * 64)
+    run = replace(run, result=replace(run.result, settings=replace(run.result.settings, data={"perception": use})))
+    assert ["Data sha256 (perception)", f"samples:{'5' * 64}"] in lines(written(tmp_path, run), "Overview")
 
 
 def test_matrix_has_the_groups_of_two_axes_and_their_edges(tmp_path: Path) -> None:
-    sheet = load_workbook(written(tmp_path, perception_score(), []))["Matrices"]
-    found = [[cell.value for cell in row] for row in sheet.iter_rows(min_row=3)]
+    sheet = load_workbook(written(tmp_path, perception_run()))["Matrices"]
+    found = [[cell.value for cell in row][:10] for row in sheet.iter_rows(min_row=3)]
     assert found[0][0] == "Perception: modality x question type, accuracy, %"
     assert found[1][:5] == ["Modality", "Yes-or-No", "What", "How", "All"]
-    assert found[2] == ["CT", 100, 100, 0, 200 / 3, None, 1, 1, 1, 3]
+    assert found[2] == ["CT", 100, 100, 0, pytest.approx(200 / 3), None, 1, 1, 1, 3]
     assert found[3] == ["MRI", 100, 0, None, 50, None, 1, 1, None, 2]  # no How question: empty, not 0
     assert found[4] == ["All", 100, 50, 0, 60, None, 2, 2, 1, 5]
-    assert [str(one.sqref) for one in sheet.conditional_formatting] == ["B5:E7"]
+    assert next(str(one.sqref) for one in sheet.conditional_formatting) == "B5:E7"
     assert sheet["B5"].number_format == "0.00"
     assert sheet["B5"].font.i  # one sample
 
 
 def test_matrix_of_a_judged_run_has_a_scale_for_means_and_one_for_their_sum(tmp_path: Path) -> None:
-    sheet = load_workbook(written(tmp_path, reasoning_score(), []))["Matrices"]
-    found = [[cell.value for cell in row][:6] for row in sheet.iter_rows(min_row=5)]
+    sheet = load_workbook(written(tmp_path, reasoning_run()))["Matrices"]
+    found = [[cell.value for cell in row][:6] for row in sheet.iter_rows(min_row=5, max_row=6)]
     assert found == [["Fundus", 1.5, 1, 2, 1, 5.5], ["All", 1.5, 1, 2, 1, 5.5]]
     scales = {str(one.sqref): rule.colorScale.cfvo[2].val for one in sheet.conditional_formatting for rule in one.rules}
     assert scales == {"B5:E6": 2, "F5:F6": 8}
@@ -471,11 +381,11 @@ def charts(path: Path) -> list[str]:
 
 
 def references(chart: str, element: str) -> list[str]:
-    return re.findall(rf"<(?:\w+:)?{element}>.*?<(?:\w+:)?f>(.*?)</", chart)
+    return re.findall(rf"<c:{element}>.*?<c:f>(.*?)</", chart)
 
 
 def test_bars_have_their_intervals_from_cells(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_score(), [])
+    path = written(tmp_path, perception_run())
     beside, by_type, by_modality, by_severity = charts(path)
     sheet = load_workbook(path)["Chart data"]
     (below,), (above,) = references(by_type, "minus"), references(by_type, "plus")
@@ -483,28 +393,32 @@ def test_bars_have_their_intervals_from_cells(tmp_path: Path) -> None:
     cells = [[cell.value for (cell,) in sheet[one.partition("!")[2]]] for one in (values, below, above)]
     # Yes-or-No, What, How, Overall: 100 of [34.24, 100], 50 of [9.45, 90.55], 0 of [0, 79.35], 60 of [23.07, 88.24].
     assert cells[0] == [100, 50, 0, 60]
-    assert cells[1] == pytest.approx([65.76, 40.55, 0, 36.93])
-    assert cells[2] == pytest.approx([0, 40.55, 79.35, 28.24])
-    # The format wants 'plus' first.
-    assert by_type.index("plus>") < by_type.index("minus>")
+    assert cells[1] == pytest.approx([65.76, 40.55, 0, 36.93], abs=0.005)
+    assert cells[2] == pytest.approx([0, 40.55, 79.35, 28.24], abs=0.005)
     assert "radarChart" not in beside + by_modality + by_severity  # two modalities make no radar
 
 
 def test_a_radar_needs_three_modalities(tmp_path: Path) -> None:
-    score = perception_score()
-    score["groups"]["modality"]["Fundus"] = score["groups"]["modality"]["CT"]
-    found = [chart for chart in charts(written(tmp_path, score, [])) if "radarChart" in chart]
-    # Of the question types none was asked in all three.
-    assert [len(references(chart, "val")) for chart in found] == [1]
+    rows = [choice(f"{name}{kind}", modality=name, question_type=kind)
+            for name in ("CT", "MRI", "Fundus") for kind in ("What", "How")[: 1 + (name != "CT")]]  # fmt: skip
+    found = [chart for chart in charts(written(tmp_path, make_run(rows))) if "radarChart" in chart]
+    # Overall and What; How was not asked in CT.
+    assert [len(references(chart, "val")) for chart in found] == [2]
 
 
-def test_nothing_measured_gives_no_charts(tmp_path: Path) -> None:
-    path = written(tmp_path, {"task": "comparative"}, [])
-    assert not {"Charts", "Chart data", "Matrices"} & set(load_workbook(path).sheetnames)
-    assert charts(path) == []
+def test_long_names_leave_room_for_the_charts(tmp_path: Path) -> None:
+    name = "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500"
+    path = written(tmp_path, perception_run(model=name))
+    names = [row[0].value for row in load_workbook(path)["Chart data"].iter_rows() if row[0].value]
+    assert name not in names
+    assert any(found.startswith("hospital/qwen") and found.endswith("checkpoint-12500") for found in names)
 
 
 STORED = "ab" * 32 + ".png"
+
+
+def with_images(*names: str, n: int = 1) -> Run:
+    return make_run([choice(str(at), image_refs=names) for at in range(n)])
 
 
 def image_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -525,10 +439,8 @@ def test_samples_link_to_their_images_where_they_are_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = image_folder(tmp_path, monkeypatch)
-    samples = perception_samples()
-    samples[0]["images"] = [STORED, "cd" * 32 + ".png"]
     (tmp_path / "out").mkdir()
-    book = load_workbook(written(tmp_path / "out", perception_score(), samples))
+    book = load_workbook(written(tmp_path / "out", with_images(STORED, "cd" * 32 + ".png")))
     found = links(book["Samples"])
     assert found == {STORED: f"../LMU%20data%20%231%20100%25/images/MedQBench/ab/{STORED}"}
     assert (tmp_path / "out" / unquote(found[STORED])).resolve() == file.resolve()
@@ -537,72 +449,39 @@ def test_samples_link_to_their_images_where_they_are_on_this_machine(
     assert [head for head in heads if str(head).startswith("image")] == ["image 1", "image 2"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../" * 9 + "etc/passwd",
-        "/etc/passwd",
-        f"ab/{STORED}",
-        STORED.upper(),
-        f"{STORED}\n",
-        "http://127.0.0.1/x.png",
-        "=HYPERLINK(1)",
-        "ct-07.png",
-        "",
-    ],
-)
-def test_a_name_that_is_not_of_the_store_is_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_name_that_is_not_of_the_store_is_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     image_folder(tmp_path, monkeypatch)
-    samples = perception_samples()
-    samples[0]["images"] = [name]
-    assert links(load_workbook(written(tmp_path, perception_score(), samples))["Samples"]) == {}
+    names = ["../" * 9 + "etc/passwd", "/etc/passwd", f"ab/{STORED}", STORED.upper(), f"{STORED}\n",
+             "http://127.0.0.1/x.png", "=HYPERLINK(1)", "ct-07.png", ""]  # fmt: skip
+    run = make_run([choice(str(at), image_refs=(name,)) for at, name in enumerate(names)])
+    assert links(load_workbook(written(tmp_path, run))["Samples"]) == {}
 
 
 def test_images_of_the_embedded_set_are_linked_where_they_lie(tmp_path: Path) -> None:
-    score = perception_score()
-    score["settings"]["data"]["perception"]["origin"] = "embedded"
-    samples = perception_samples()
-    samples[0]["images"], samples[1]["images"] = ["ct-07.png"], ["../PROVENANCE.json"]
-    found = links(load_workbook(written(tmp_path, score, samples))["Samples"])
+    run = with_images("ct-07.png", "../PROVENANCE.json")
+    use = replace(run.result.settings.data["perception"], origin="embedded")
+    run = replace(run, result=replace(run.result, settings=replace(run.result.settings, data={"perception": use})))
+    found = links(load_workbook(written(tmp_path, run))["Samples"])
     assert list(found) == ["ct-07.png"]
     assert (tmp_path / unquote(found["ct-07.png"])).resolve() == (embedded_folder() / "images" / "ct-07.png").resolve()
 
 
 def test_more_images_than_columns_are_named_together(tmp_path: Path) -> None:
-    samples = perception_samples()
-    samples[0]["images"] = [f"{number}.png" for number in range(22)]
-    row = table(written(tmp_path, perception_score(), samples), "Samples").loc[0]
+    row = table(written(tmp_path, with_images(*(f"{number}.png" for number in range(22)))), "Samples").loc[0]
     assert row["image 4"] == "3.png"
     assert row["all images"].endswith("19.png and 2 more")
 
 
 def test_links_past_the_limit_are_plain_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "LINK_LIMIT", 3)
+    monkeypatch.setattr(sheets, "LINK_LIMIT", 3)
     image_folder(tmp_path, monkeypatch)
-    samples = [{**row, "images": [STORED]} for row in perception_samples()]
-    sheet = load_workbook(written(tmp_path, perception_score(), samples))["Samples"]
+    sheet = load_workbook(written(tmp_path, with_images(STORED, n=5)))["Samples"]
     column = [cell.value for cell in sheet[1]].index("image 1") + 1
     found = [sheet.cell(row, column) for row in range(2, 7)]
     assert [cell.value for cell in found] == [STORED] * 5
     assert [cell.hyperlink is not None for cell in found] == [True, True, True, False, False]
 
 
-def test_numbers_and_texts_come_back_from_pandas(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_score(), perception_samples())
-    sheets = pandas.read_excel(path, sheet_name=None, keep_default_na=False)
-    samples = sheets["Samples"]
-    assert samples["prediction"].tolist() == [row["prediction"] for row in perception_samples()]
-    assert samples["correct"].tolist() == ["yes", "yes", "yes", "no", "no"]
-    assert sheets["By modality"]["Overall n"].tolist() == [3, 2, 5]
-    assert sheets["By group"].set_index("Group").loc["severe", "Low"] == 20.77
-    settings = dict(sheets["Settings"].to_numpy().tolist())
-    assert settings["settings.data.perception.sha256"] == "ab" * 32
-
-
-def test_long_names_leave_room_for_the_charts(tmp_path):
-    path = tmp_path / "long_report.xlsx"
-    name = "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500"
-    write_workbook(path, perception_score(name), [])
-    names = [row[0].value for row in load_workbook(path)["Chart data"].iter_rows() if row[0].value]
-    assert name not in names
-    assert any(found.startswith("hospital/qwen") and found.endswith("checkpoint-12500") for found in names)
+def test_clustered_overall_stands_below_the_types(tmp_path: Path) -> None:
+    run = with_part(perception_run(), clustered=Cell(60.0, 10.0, 95.5, 5, 3))
+    assert ["Overall, clustered (n: clusters)", 60, 10, 95.5, 3] in lines(written(tmp_path, run), "Overview")

@@ -16,9 +16,8 @@ from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, Entry, boa
 from medqbench_vlmeval.report.page.thumbnails import Finder, folders_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, checks_of
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, data_hash
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, RunPart, parts_of
-from medqbench_vlmeval.runs.schema import result_to_json
-from medqbench_vlmeval.types import Cell, Finding, Result, Run, Sample, SampleRow, TaskRun, Verdict
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL
+from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]
 
@@ -95,16 +94,9 @@ def _task_facts(run: TaskRun) -> Json:
         "counts": [[COUNT_TITLES[name], count] for name, count in result.counts.items() if name in COUNT_TITLES],
         "findings": [_finding_facts(name, finding) for name, finding in result.findings.items()],
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
-        "checks": checks_of(_part_of(run)),
+        "checks": checks_of(run),
         "settings": [[name, value] for name, value in _settings(run) if value],
     }
-
-
-def _part_of(run: TaskRun) -> RunPart:
-    """A bridge until ``checks_of`` reads records."""
-    parts = {run.task: run.result}
-    alone = Result(run.model, run.result.dataset, run.task, parts, run.settings, run.baseline)
-    return parts_of(result_to_json(alone))[0]
 
 
 def _finding_facts(name: str, finding: Finding) -> Json:

@@ -1,4 +1,4 @@
-"""The terminal's tables: rich on a terminal, plain and whole in a pipe, harmless everywhere."""
+"""The terminal: tables that fit and lose nothing, text of others that is harmless, and the progress of a judge."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.info import describe
-from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report import describe_data, leaderboard_rows, run_summary
+from medqbench_vlmeval.judge import Progress
+from medqbench_vlmeval.judge.usage import Price, PriceTable
+from medqbench_vlmeval.report import describe_data, leaderboard_rows
 from medqbench_vlmeval.report.leaderboard.board import add
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
-from medqbench_vlmeval.report.terminal import Grid, print_grid, print_table
+from medqbench_vlmeval.report.table import Column, Row, Table
+from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, print_table
 from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
-from tests.report.examples import combined_score, perception_score
 from tests.report.leaderboard.results import result
-
-EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
-SHOWN = "[red]x[/red]\ufffd[2J\ufffdevil\ufffdline"
 
 
 def piped() -> Console:
@@ -42,67 +40,6 @@ def printed(console: Console) -> str:
 def show_boards(folder: Path, console: Console) -> None:
     for task, rows in leaderboard_rows(folder).items():
         print_table(terminal_board(task, rows), console)
-
-
-def test_summary_of_a_perception_run_in_a_pipe() -> None:
-    console = piped()
-    run_summary(perception_score(), console)
-    assert printed(console).splitlines() == [
-        "Model-X on MedQBench_Perception_mini (Perception)",
-        "           Accuracy %     95% interval  n",
-        "Overall        *60.00   23.07 to 88.24  5",
-        "Yes-or-No     *100.00  34.24 to 100.00  2",
-        "What           *50.00    9.45 to 90.55  2",
-        "How             *0.00    0.00 to 79.35  1",
-        "",
-        "! * fewer than 10 samples",
-        "By modality",
-        "Modality  Overall  Yes-or-No     What    How  n  Overall, 95% interval",
-        "CT         *66.67    *100.00  *100.00  *0.00  3         20.77 to 93.85",
-        "MRI        *50.00    *100.00    *0.00      -  2          9.45 to 90.55",
-        "",
-        "! * fewer than 10 samples",
-        "! not comparable with the published rows: embedded set",
-        "! 1 of 5 samples without an answer that could be read; counted as wrong",
-        "",
-    ]
-
-
-def test_summary_of_a_combined_run() -> None:
-    console = piped()
-    run_summary(combined_score(), console)
-    found = printed(console)
-    assert found.count("Overall                        *5.500  2.560 to 8.440  2") == 2
-    assert found.count("Quality Accuracy               *1.000               -  2") == 2
-    assert found.count("! unscored: completeness: no verdict in the reply (1)") == 2
-    assert found.count("! not comparable with the published rows: judge rules") == 2
-
-
-def test_what_shared_images_do_stands_in_the_summary() -> None:
-    cell = {"accuracy": 50.0, "low": 29.9, "high": 70.1, "n": 20, "n_correct": 10, "n_unanswered": 0, "few": False}
-    score = perception_score(n=20, groups={"modality": {"CT": cell}})
-    score["intervals"]["clustered"] = {"Overall": [10.0, 95.5], "n_clusters": 7}
-    console = piped()
-    run_summary(score, console)
-    found = printed(console)
-    assert "\n  clustered by image               10.00 to 95.50   7\n" in found
-    assert "\nCT          50.00          -     -    -  20         29.90 to 70.10\n" in found
-    score["intervals"]["clustered"]["n_clusters"] = 20
-    console = piped()
-    run_summary(score, console)
-    assert "clustered" not in printed(console)
-
-
-def test_a_baseline_is_named_one() -> None:
-    console = piped()
-    run_summary(perception_score(baseline=True, comparable=True, not_comparable_because=[]), console)
-    assert "(Perception, baseline)" in printed(console)
-    assert "not comparable" not in printed(console)
-
-
-def test_an_object_that_is_no_result_is_refused() -> None:
-    with pytest.raises(BadInput):
-        run_summary({"task": None}, piped())
 
 
 @pytest.mark.parametrize("width", [30, 80, 100, 120, 200])
@@ -131,7 +68,6 @@ def test_a_narrow_terminal_has_tables_that_fit_and_say_what_is_left_out(tmp_path
     add(tmp_path, [result("Org/Model", Task.REASONING)])
     console = terminal(width)
     show_boards(tmp_path, console)
-    run_summary(combined_score("Org/Model"), console)
     lines = printed(console).splitlines()
     assert all(len(line) <= width for line in lines if line.startswith(" "))
     assert lines.count(f"! no room for: {gone} (in a wider terminal, or a pipe)") == 2
@@ -142,7 +78,9 @@ def test_no_table_is_cut_at_a_terminals_edge(width: int) -> None:
     heads = ("judge", "protocol", "in cache", "prompt tokens", "completion tokens", "by batch")
     row = ("a-judge-with-a-name", "official", "123,456", "43,140,000", "800,000", "$1,234.5678")
     console = terminal(width)
-    print_grid(Grid("", heads, (row,), 2, spare=(2, 3)), console)
+    optional = (0, 0, 1, 2, 0, 0)
+    columns = [Column(head, "number" if at > 1 else "text", optional=optional[at]) for at, head in enumerate(heads)]
+    print_table(Table("", columns, [Row(row)]), console)
     lines = printed(console).splitlines()
     squeezed = "".join(lines).replace(" ", "")
     assert row[-1] in squeezed
@@ -174,25 +112,6 @@ def test_runs_of_two_protocols_are_told_apart(tmp_path: Path) -> None:
     assert [("official" in words, "official-5" in words) for words in own] == [(True, False), (False, True)] * 2
 
 
-@pytest.mark.parametrize("console", [piped(), terminal(200)], ids=["pipe", "terminal"])
-def test_text_of_others_is_no_markup_and_no_escape_sequence(tmp_path: Path, console: Console) -> None:
-    score = perception_score(EVIL, not_comparable_because=[EVIL])
-    add(tmp_path, [result(EVIL, because=[EVIL])])
-    run_summary(score, console)
-    show_boards(tmp_path, console)
-    found = printed(console)
-    assert "\x1b" not in found
-    assert "\u202e" not in found
-    assert found.count(SHOWN) >= 4
-
-
-def test_an_old_encoding_is_no_error() -> None:
-    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    run_summary(perception_score("M\u00f6del \u6a21\u578b"), Console(file=file, force_terminal=False))
-    file.seek(0)
-    assert "M?del ??" in file.read()
-
-
 def test_a_data_file_in_an_outline() -> None:
     source = SourceFile(Path("[b]x.tsv"), "ab", None, "file", ColumnUse(), 1)
     sample = Sample("1", Task.PERCEPTION, "Is it?", {"A": "Yes"}, "A", modality="CT")
@@ -211,3 +130,99 @@ def test_the_room_brings_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# The progress of a judge.
+
+
+class Clock:
+    def __init__(self):
+        self.time = 100.0
+
+    def __call__(self):
+        return self.time
+
+
+@pytest.fixture
+def table(tmp_path):
+    return lambda: PriceTable({"own": Price(2, 8), "two": Price(1, 1)}, 0.5, "by hand", tmp_path / "prices.json")
+
+
+@pytest.fixture
+def now():
+    return Clock()
+
+
+def test_rate_cost_and_time_left_by_hand(table, now):
+    meter = Meter(table, now)
+    first = meter.read(Progress(101, 1101, 1, 100, 5, "own"))  # 100 of them were in the cache
+    assert (first.done, first.rate, first.left) == ("101/1,101", "-", "-")
+    now.time += 10
+    found = meter.read(Progress(201, 1101, 101, 500_000, 62_500, "own"))
+    assert found.line == "judging 201/1,101, 10.0 calls/s, $1.50 so far, 1:30 left"
+
+
+def test_a_panels_members_are_summed(table, now):
+    meter = Meter(table, now)
+    meter.read(Progress(1, 200, 1, 10, 1, "own"))
+    now.time += 9
+    meter.read(Progress(100, 200, 100, 1_000_000, 0, "own"))
+    # 39 of the second judge's calls were in the cache.
+    meter.read(Progress(140, 200, 1, 10, 0, "two"))
+    now.time += 2
+    found = meter.read(Progress(151, 200, 12, 500_000, 0, "two"))
+    assert (found.done, found.rate, found.cost, found.left) == ("151/200", "10.0 calls/s", "$2.50", "0:05")
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("nobody", 1000), ("own", 0)])
+def test_a_cost_that_is_not_known_is_a_dash(table, now, model, tokens):
+    meter = Meter(table, now)
+    meter.read(Progress(1, 4, 1, tokens, tokens, model))
+    now.time += 1
+    assert meter.read(Progress(2, 4, 2, tokens, tokens, model)).line == "judging 2/4, 1.0 calls/s, - so far, 0:02 left"
+
+
+def test_without_a_terminal_there_is_a_plain_line_every_half_minute(table, now, capsys):
+    with judge_progress(table, now) as told:
+        for done in range(1, 101):
+            told(Progress(done, 100, done, done, done, "own"))
+            now.time += 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"medqbench: judging {done}/100" for done in (31, 61, 91)]
+    assert lines[0] == "medqbench: judging 31/100, 1.0 calls/s, $0.0003 so far, 1:09 left"
+
+
+def test_a_short_run_without_a_terminal_says_nothing(table, now, capsys):
+    with judge_progress(table, now) as told:
+        told(Progress(1, 1, 1, 1, 1, "own"))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_there_is_a_bar(table, now, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with judge_progress(table, now) as told:
+        told(Progress(1, 3, 1, 100, 5, "own"))
+        now.time += 1
+        told(Progress(3, 3, 3, 1_000_000, 0, "own"))
+    assert "3/3" in shown.getvalue()
+    assert "2.0 calls/s" in shown.getvalue()
+    assert "$2.00" in shown.getvalue()
+    assert "ETA 0:00" in shown.getvalue()
+
+
+def test_numbers_as_shown():
+    assert [dollars(cost) for cost in (None, 0.0, 0.00123, 1.5, 1234.5)] == [
+        "-",
+        "$0.00",
+        "$0.0012",
+        "$1.50",
+        "$1,234.50",
+    ]
+    assert [clock(seconds) for seconds in (0, 59.6, 3599, 3661)] == ["0:00", "1:00", "59:59", "1:01:01"]

@@ -1,0 +1,239 @@
+"""The sheets 'Findings', 'Conclusions' and 'Reliability', and what the terminal says of a judge's verdicts."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from openpyxl import load_workbook
+from rich.console import Console
+
+from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.report import run_summary
+from medqbench_vlmeval.report.run_tables import findings_lines
+from medqbench_vlmeval.report.sample_tables import judge_words
+from medqbench_vlmeval.report.workbook import write_workbook
+from medqbench_vlmeval.types import Agreement, ConclusionCheck, JudgeSettings, PanelCheck, Run, Verdict
+from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run, verdict
+
+HOSTILE = "=HYPERLINK(1)\x1b[31m"
+LEVELS = {"A": "None", "B": "Mild", "C": "Severe"}
+TITLES = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
+CONCLUSIONS = ConclusionCheck(3, 3, 1.25, 1.0, Agreement(2, 50.0, None), 1)
+ROUNDS = dict.fromkeys(TITLES, Agreement(9, 90.0, None, 0.1))
+JUDGES = PanelCheck(
+    {name: {**dict.fromkeys(TITLES, 1.5), "Overall": 6.0} for name in ("a", "[b]b")},
+    {"a": {"[b]b": dict.fromkeys(TITLES, Agreement(3, 200 / 3, 0.5))}},
+)
+BLOCKS = {"conclusions": CONCLUSIONS, "between_rounds": ROUNDS, "between_judges": JUDGES}
+
+
+def with_findings() -> Run:
+    rows = [choice(f"a{at}", at < 5, source=HOSTILE, severity="mild") for at in range(10)]
+    rows += [choice(f"b{at}", at < 9, source="authentic", severity="none") for at in range(10)]
+    rows += [
+        choice(f"c{at}", at % 2 == 0, options=LEVELS if at % 2 == 0 else {"B": "Mild", "C": "Severe"},
+               answer="B", question_type="How") for at in range(12)
+    ]  # fmt: skip
+    return make_run(rows)
+
+
+def changed(run: Run, task: Task = Task.NO_REFERENCE, **blocks: Any) -> Run:
+    parts = {**run.result.parts, task: replace(run.result[task], **blocks)}
+    return replace(run, result=replace(run.result, parts=parts))
+
+
+def written(folder: Path, run: Run) -> Any:
+    path = folder / "m_report.xlsx"
+    write_workbook(path, run.result, run.rows)
+    return load_workbook(path)
+
+
+def lines(sheet: Any) -> list[list[Any]]:
+    return [[cell for cell in row if cell is not None] for row in sheet.iter_rows(values_only=True)]
+
+
+def printed(run: Run) -> list[str]:
+    file = io.StringIO()
+    run_summary(run.result, Console(file=file, force_terminal=False, width=40))
+    return file.getvalue().splitlines()
+
+
+def test_each_finding_is_a_line_with_its_interval_and_count(tmp_path: Path) -> None:
+    run = with_findings()
+    sheet = written(tmp_path, run)["Findings"]
+    rows = {row[1].value: row for row in sheet.iter_rows(min_row=3, max_row=14)}
+    finding = run.result["perception"].findings["severity_profile"]
+    cells = [cell.value for cell in rows[finding.title]]
+    assert cells[:3] == ["Perception", finding.title, finding.statement]
+    assert cells[3:8] == [finding.cell.value, finding.cell.low, finding.cell.high, "points", 20]
+    assert rows[finding.title][3].number_format == "0.00"
+    reason = run.result["perception"].not_found["modality_gap"]
+    assert ["Perception", "modality gap", f"not found: {reason}"] in lines(sheet)
+
+
+def test_the_confusion_matrix_is_coloured(tmp_path: Path) -> None:
+    sheet = written(tmp_path, with_findings())["Findings"]
+    found = lines(sheet)
+    at = next(place for place, row in enumerate(found) if row[:2] == ["Right level (severity)", "Chosen:"])
+    assert found[at][2:] == ["mild", "severe"]
+    assert found[at + 1] == ["mild", 6, 6]
+    assert found[at + 3][:2] == ["mild taken for severe", 50]
+    assert {str(one.sqref) for one in sheet.conditional_formatting} == {f"D{at + 2}:E{at + 2}"}
+
+
+def test_hostile_names_are_texts(tmp_path: Path) -> None:
+    sheet = written(tmp_path, with_findings())["Findings"]
+    names = [cell for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=HYPERLINK")]
+    assert names
+    assert {cell.data_type for cell in names} == {"s"}
+    assert all("\x1b" not in str(cell.value) and cell.quotePrefix for cell in names)
+
+
+def test_lines_for_the_terminal() -> None:
+    run = with_findings()
+    found = findings_lines(run.result.tasks[0])
+    finding = run.result["perception"].findings["severity_profile"]
+    assert f"{finding.title}: {finding.statement}" in found
+    assert found[-1].startswith("Not found: modality gap (")
+    few = replace(finding, cell=replace(finding.cell, few=True))
+    (line,) = findings_lines(changed(run, Task.PERCEPTION, findings={"x": few}, not_found={}).result.tasks[0])
+    assert line.endswith("(few samples)")
+
+
+def test_both_reasoning_tasks_stand_in_one_sheet(tmp_path: Path) -> None:
+    first, second = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
+    rows = [judged(f"NoReference:{at}", (at % 3,) * 4) for at in range(12)]
+    for at in range(12):
+        reference = (first, second)[at % 2]
+        rows.append(judged(f"Comparative:{at}", (2,) * 4, Task.COMPARATIVE, text=first, description=reference))
+    found = lines(written(tmp_path, make_run(rows))["Findings"])
+    assert ["Reasoning, no-reference", "Weakest dimension"] in [row[:2] for row in found]
+    assert ["Reasoning, comparative", "Position bias in pairs"] in [row[:2] for row in found]
+    assert ["Right where the second image is better", 0, 0] in [row[:3] for row in found]
+
+
+def test_a_result_without_findings_has_no_sheet_and_no_lines(tmp_path: Path) -> None:
+    run = changed(perception_run(), Task.PERCEPTION, findings={}, not_found={})
+    assert "Findings" not in written(tmp_path, run).sheetnames
+    assert findings_lines(run.result.tasks[0]) == []
+
+
+# Conclusions and reliability.
+
+
+def with_conclusions() -> Run:
+    """The judge gave 2 and 0; the conclusions say 2 and 2, so the second sample is listed."""
+    words = "=2+2 the\nsame level " * 40
+    low = {**{name: verdict(name, 1) for name in ("completeness", "preciseness", "consistency")}}
+    low["quality_accuracy"] = replace(verdict("quality_accuracy", 0), reply=words)
+    return make_run([judged("1"), judged("2", verdicts=low, modality="Fundus")])
+
+
+def test_disagreements_are_listed_with_the_judges_words(tmp_path: Path) -> None:
+    book = written(tmp_path, with_conclusions())
+    assert book.sheetnames[-4:] == ["Conclusions", "Samples", "Chart data", "Settings"]
+    found = lines(book["Conclusions"])
+    assert found[2][:6] == ["Reasoning, no-reference", 2, 2, 1, 2, 50]
+    listed = found[found.index([]) + 2 :]
+    assert [line[:6] for line in listed] == [["2", "Fundus", "good", "good", 2, 0]]
+    words = listed[0][6]
+    assert words.startswith("=2+2 the same level")
+    assert words.endswith(" …")
+    assert len(words) == 400
+    assert "f" not in {cell.data_type for row in book["Conclusions"].iter_rows() for cell in row}
+
+
+def test_a_combined_run_names_tasks_and_images(tmp_path: Path) -> None:
+    rows = [judged("NoReference:1")]
+    rows += [
+        judged(f"Comparative:{n}", (2, 2, 2, 0), Task.COMPARATIVE, text=text, description=text, modality=None)
+        for n, text in enumerate(
+            ("Overall, the second image is of higher quality.", "Both images are the same quality.")
+        )
+    ]
+    found = lines(written(tmp_path, make_run(rows))["Conclusions"])
+    places = [line[1:4] for line in found if line and "comparative" in line]
+    assert ["comparative", "second image", "second image"] in places
+
+
+def test_a_result_without_checks_has_no_sheets_for_them(tmp_path: Path) -> None:
+    run = changed(reasoning_run(), conclusions=None)
+    assert not {"Conclusions", "Reliability"} & set(written(tmp_path, run).sheetnames)
+    agreed = make_run([judged("1")])
+    assert lines(written(tmp_path, agreed)["Conclusions"])[-1][0] == "index"
+
+
+def test_rounds_and_judges_have_their_tables(tmp_path: Path) -> None:
+    found = lines(written(tmp_path, changed(reasoning_run(), **BLOCKS))["Reliability"])
+    assert ["Completeness", 9, 90, 0.1] in found
+    assert ["[b]b", 1.5, 1.5, 1.5, 1.5, 6] in found
+    assert ["a / [b]b", *[3, 200 / 3, 0.5] * 4] in found
+
+
+def test_the_terminal_says_it_in_a_line_each() -> None:
+    found = printed(changed(reasoning_run(), **BLOCKS))
+    assert (
+        "Quality accuracy from stated conclusions: 1.250 on 3 (judge 1.000 on 2), the same on 50.0% of 2; "
+        "disagreements (sheet 'Conclusions'): 1"
+    ) in found
+    assert (
+        "Same score in two rounds: Completeness 90.0%, Preciseness 90.0%, Consistency 90.0%, Quality Accuracy 90.0%"
+    ) in found
+    assert "Overall by judge: a 6.000, [b]b 6.000" in found
+    assert any(line.startswith("Same score of a and [b]b: Completeness 66.7% (kappa 0.500), ") for line in found)
+
+
+def test_scores_between_the_marks_are_not_shown_rounded(tmp_path: Path) -> None:
+    run = make_run([judged("1", (1.6, 1, 2, 0.4)), judged("2", (2, 2, 2, 2))])
+    book = written(tmp_path, run)
+    for name in ("CT", "Samples"):
+        cells = [cell for line in book[name].iter_rows(min_col=2) for cell in line]
+        assert {c.number_format for c in cells if c.value in (1.6, 0.4) and c.number_format != "0.000"} == {"0.00"}
+    heads = [cell.value for cell in book["Samples"][1]]
+    whole = book["Samples"].cell(2, 1 + heads.index("Preciseness"))
+    assert (whole.value, whole.number_format) == (1, "#,##0")
+
+
+def test_a_panel_with_rules_says_so_and_its_members_are_readable(tmp_path: Path) -> None:
+    members = (JudgeSettings("a", base_url="http://h/v1"), JudgeSettings("rules"))
+    panel = JudgeSettings("a, rules", combined_by="median", members=members)
+    run = changed(reasoning_run(), **BLOCKS)
+    run = replace(run, result=replace(run.result, settings=replace(run.result.settings, judge=panel)))
+    book = written(tmp_path, run)
+    assert "'rules'" in book["Conclusions"]["A2"].value
+    found = lines(book["Settings"])
+    assert ["settings.judge.members.1.base_url", "http://h/v1"] in found
+    assert ["settings.judge.members.2.name", "rules"] in found
+    assert any("one of the panel, 'rules', computes it so itself" in line for line in printed(run))
+
+
+def test_frequencies_of_several_verdicts_are_told_apart_from_samples(tmp_path: Path) -> None:
+    counts, empty = {"0": 2, "1": 1, "2": 5}, {"0": 0, "1": 0, "2": 0}
+    frequencies = dict(zip(TITLES, (counts, counts, counts, empty), strict=True))
+    run = changed(reasoning_run(), between_rounds=ROUNDS, frequencies=frequencies)
+    share = "25.0 / 12.5 / 62.5%"
+    line = f"Completeness {share}, Preciseness {share}, Consistency {share}, Quality Accuracy -"
+    assert f"Single verdicts of 0 / 1 / 2: {line}" in printed(run)
+    note = ["Scored 0, 1, 2: the single verdicts of all rounds and judges."]
+    assert note in lines(written(tmp_path, run)["Overview"])
+    assert note not in lines(written(tmp_path, combined_run())["Overview"])
+
+
+def test_words_of_rounds_and_judges_carry_their_names(tmp_path: Path) -> None:
+    def said(reply: str, **fields: Any) -> Verdict:
+        return replace(verdict("completeness", 2, **fields), reply=reply)
+
+    parts = {"1": said("Fine.\nScore: 2"), "2": said("")}
+    whole = said("", parts={"a": said("", parts=parts), "b": said("{...}", explanation="All is there.", note="cut")})
+    assert judge_words(whole) == "a: round 1: Fine. Score: 2\nb: All is there."
+    assert judge_words(None) is None
+    others = {name: verdict(name, 2) for name in ("preciseness", "consistency", "quality_accuracy")}
+    run = make_run([judged("1", verdicts={"completeness": replace(whole, note="answer cut"), **others})])
+    sheet = written(tmp_path, run)["Samples"]
+    first = dict(zip([cell.value for cell in sheet[1]], sheet[2], strict=True))
+    # Replies are long; explanations alone stand with the sample.
+    assert first["judge's reasons"].value == "Completeness: b: All is there."
+    assert first["note"].value == "answer cut"
