@@ -20,10 +20,7 @@ from medqbench_vlmeval.scoring.summary import positions_by
 from medqbench_vlmeval.types import Cell, Sample
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+    from medqbench_vlmeval.scoring.intervals import Array
 
 AXES = ("modality", "question_type", "severity")
 DIMENSION = "dimension"
@@ -320,7 +317,7 @@ def rank_runs(
     ]
 
 
-def _difference(first: Array, second: Array, clusters: NDArray[np.int_], perception: bool, seed: int) -> Difference:
+def _difference(first: Array, second: Array, clusters: Array, perception: bool, seed: int) -> Difference:
     n, differences = len(first), first - second
     totals = _totals(differences, clusters)
     shared = len(totals) < n
@@ -362,7 +359,7 @@ def _difference(first: Array, second: Array, clusters: NDArray[np.int_], percept
     )
 
 
-def _totals(values: Array, clusters: NDArray[np.int_]) -> Array:
+def _totals(values: Array, clusters: Array) -> Array:
     """(clusters x 2): a cluster's sum and its number of samples."""
     import numpy as np
 
