@@ -20,7 +20,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report import page as page_room
 from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.page.page import SCRIPTS, STYLES, json_text
-from medqbench_vlmeval.report.page.thumbnails import FEW_IMAGES, LARGE, SMALL, Finder, make_thumbnails
+from medqbench_vlmeval.report.page.thumbnails import FEW_IMAGES, LARGE, SMALL, find_image, make_thumbnails
 from tests import make
 from tests.report.page_runs import (
     CLOSING,
@@ -116,12 +116,9 @@ def test_two_runs_of_one_name_have_two_keys_and_two_rows(tmp_path: Path) -> None
 
 def test_a_combined_run_is_one_run_with_two_tasks(tmp_path: Path) -> None:
     combined = make.combined_run()
-    named = [row.sample.index.removeprefix("Comparative:") for row in combined.rows[3:]]
-    rows = [
-        replace(row, sample=replace(row.sample, index=index))
-        for index, row in zip(named, combined.rows[3:], strict=True)
-    ]
-    alone = replace(make.reasoning_run(task=Task.COMPARATIVE), rows=tuple(rows))
+    samples = [replace(row.sample, index=str(index)) for index, row in enumerate(combined.rows[3:], 1)]
+    rows = tuple(replace(row, sample=sample) for row, sample in zip(combined.rows[3:], samples, strict=True))
+    alone = replace(make.reasoning_run(task=Task.COMPARATIVE), rows=rows)
     write_page(tmp_path / "page.html", [combined, alone], None)
     data = data_of(tmp_path / "page.html")
     assert [part["task"] for part in data["runs"][0]["parts"]] == ["no-reference", "comparative"]
@@ -206,30 +203,29 @@ def test_scripts_never_make_markup_or_code_of_a_text() -> None:
     assert {path.name for path in ASSETS.iterdir()} == {*SCRIPTS, *STYLES, "page.html.j2"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "..",
-        ".",
-        "",
-        "../out.png",
-        "/etc/passwd",
-        "a/b.png",
-        "a\\b.png",
-        "C:x",
-        "n\0.png",
-        ".hidden.png",
-        "x" * 300,
-        "\ud800",
-    ],
+NO_NAMES = (
+    "..",
+    ".",
+    "",
+    "../out.png",
+    "/etc/passwd",
+    "a/b.png",
+    "a\\b.png",
+    "C:x",
+    "n\0.png",
+    ".hidden.png",
+    "\ud800",
 )
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES, "x" * 300])
 def test_names_that_are_no_plain_file_name_find_nothing(tmp_path: Path, name: str) -> None:
     (tmp_path / "out.png").write_bytes(b"x")
     root = tmp_path / "root"
     (root / "a").mkdir(parents=True)
     (root / "a" / "b.png").write_bytes(b"x")
     (root / ".hidden.png").write_bytes(b"x")
-    assert Finder((root,)).find(name) is None
+    assert find_image(root, name) is None
 
 
 def test_links_out_of_the_folder_and_loops_find_nothing(tmp_path: Path) -> None:
@@ -240,9 +236,8 @@ def test_links_out_of_the_folder_and_loops_find_nothing(tmp_path: Path) -> None:
     (root / "loop.png").symlink_to(root / "loop.png")
     (root / "folder.png").mkdir()
     (root / "in.png").write_bytes(b"x")
-    finder = Finder((root,))
-    assert [finder.find(name) for name in ("link.png", "loop.png", "folder.png")] == [None] * 3
-    assert finder.find("in.png") == (root / "in.png").resolve()
+    assert [find_image(root, name) for name in ("link.png", "loop.png", "folder.png")] == [None] * 3
+    assert find_image(root, "in.png") == (root / "in.png").resolve()
 
 
 def test_the_embedded_images_are_for_the_embedded_set_alone(tmp_path: Path) -> None:

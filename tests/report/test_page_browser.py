@@ -127,12 +127,8 @@ class TestSamples:
         visit.count("5 samples")
         page.select_option("#facet-modality", "CT")
         visit.count("3 of 5 samples")
-        assert page.locator("#facet-outcome option").all_inner_texts() == [
-            "all",
-            "any failure (1)",
-            "right (2)",
-            "no answer (1)",
-        ]
+        options = ["all", "any failure (1)", "right (2)", "no answer (1)"]
+        assert page.locator("#facet-outcome option").all_inner_texts() == options
         page.select_option("#facet-outcome", "no answer")
         visit.count("1 of 5 samples")
         assert visit.indices() == ["5"]
@@ -206,15 +202,8 @@ class TestSamples:
 
     def test_keys(self, visit: Visit) -> None:
         page = visit.open(f"#view=samples&run={X}")
-        for key, index in (
-            ("j", "2"),
-            ("j", "3"),
-            ("k", "2"),
-            ("ArrowDown", "3"),
-            ("End", "5"),
-            ("j", "5"),
-            ("Home", "1"),
-        ):
+        steps = {"j": "2", "ArrowDown": "3", "k": "2", "End": "5", "ArrowUp": "4", "Home": "1"}
+        for key, index in steps.items():
             page.keyboard.press(key)
             assert visit.text("#detail h2") == index, key
         page.keyboard.press("f")

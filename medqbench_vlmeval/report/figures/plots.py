@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.report.standings import data_hash, reference_rows, run_labels
@@ -174,7 +174,7 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
         ("heatmap_modality", HEATMAP, f"{unit} by modality", (*modalities, OVERALL), MODALITY, ()),
     )
     for stem, kind, what, groups, axis, references in plots:
-        drawn = tuple(run for run in _with_cells(runs, groups, axis) if any(_values(run)))
+        drawn = tuple(_with_cells(runs, groups, axis))
         shown = [group for group in groups if any(run.cell(group).value is not None for run in drawn)]
         if len([group for group in shown if axis is None or group != OVERALL]) >= _LEAST[kind]:
             largest = _largest(shown, drawn, _MOST.get(kind, len(shown)))
@@ -185,18 +185,17 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
         yield Confusion(f"confusion_{task.value}", task, matrices)
 
 
-def _values(run: DrawnRun) -> list[bool]:
-    return [cell.value is not None for cell in run.cells.values()]
-
-
 def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | None) -> Iterator[DrawnRun]:
+    """The runs that have a number of any group."""
     for drawn in runs:
         result = drawn.run.result
-        cells = dict(result.measures)
+        cells: Mapping[str, Cell] = result.measures
         if axis is not None:
             of_axis = {name: group.overall for name, group in result.groups.get(axis, {}).items()}
             cells = {**of_axis, OVERALL: result.overall}
-        yield DrawnRun(drawn.label, drawn.place, drawn.run, {name: cells[name] for name in groups if name in cells})
+        cells = {name: cells[name] for name in groups if name in cells}
+        if any(cell.value is not None for cell in cells.values()):
+            yield replace(drawn, cells=cells)
 
 
 def _largest(groups: Sequence[str], runs: Sequence[DrawnRun], most: int) -> tuple[str, ...]:
@@ -241,7 +240,7 @@ def _matrices(drawn: DrawnRun) -> Iterator[Matrix]:
     finding = _confusion_of(drawn.run)
     if finding is None:
         return
-    with_share = DrawnRun(drawn.label, drawn.place, drawn.run, {OVERALL: finding.cell})
+    with_share = replace(drawn, cells={OVERALL: finding.cell})
     for scale, rows in (finding.details.scales or {}).items():
         levels = tuple(dict.fromkeys([*rows, *(chosen for row in rows.values() for chosen in row)]))
         counts = tuple(tuple(rows.get(right, {}).get(chosen, 0) for chosen in levels) for right in levels)

@@ -13,7 +13,7 @@ from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, Entry, board_rows, entry_of
-from medqbench_vlmeval.report.page.thumbnails import Finder, folders_of
+from medqbench_vlmeval.report.page.thumbnails import find_image, folder_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, checks_of
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, data_hash
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL
@@ -257,10 +257,10 @@ def gather(runs: Sequence[PageRun], image_root: Path | None) -> Gathered:
     """
     collector = _Collector()
     for run in (page_run.run for page_run in runs):
-        finders = {of.task: collector.finder(folders_of(of.data, image_root)) for of in run.result.tasks}
+        folders = {of.task: folder_of(of.data, image_root) for of in run.result.tasks}
         answers = []
         for row in run.rows:
-            place, shared = collector.place_of(row.sample, finders[row.sample.task])
+            place, shared = collector.place_of(row.sample, folders[row.sample.task])
             index = {} if shared == row.sample.index else {"index": row.sample.index}
             answers.append({"s": place, **index, **answer_facts(row)})
         collector.gathered.answers.append(answers)
@@ -270,16 +270,12 @@ def gather(runs: Sequence[PageRun], image_root: Path | None) -> Gathered:
 class _Collector:
     def __init__(self) -> None:
         self.gathered = Gathered()
-        self._finders: dict[tuple[Path, ...], Finder] = {}
         self._places: dict[tuple[object, ...], list[int]] = {}
         self._pictures: dict[tuple[str, Path | None], int] = {}
 
-    def finder(self, folders: tuple[Path, ...]) -> Finder:
-        return self._finders.setdefault(folders, Finder(folders))
-
-    def place_of(self, sample: Sample, finder: Finder) -> tuple[int, str]:
+    def place_of(self, sample: Sample, folder: Path | None) -> tuple[int, str]:
         """A sample by its place, and the index under which the page knows it."""
-        pictures = [self._picture(name, finder) for name in image_names(sample)[:_MANY_IMAGES]]
+        pictures = [self._picture(name, folder) for name in image_names(sample)[:_MANY_IMAGES]]
         index = canonical_index(own_index(sample.index, sample.task))
         asked = (sample.question, sample.answer, sample.description)
         places = self._places.setdefault((sample.task, index, *asked, *sample.options.items()), [])
@@ -296,10 +292,9 @@ class _Collector:
         self.gathered.samples.append({**facts, **_present(**texts, options=dict(sample.options))})
         return places[-1], sample.index
 
-    def _picture(self, name: str, finder: Finder) -> int:
-        path = finder.find(name)
-        if (name, path) not in self._pictures:
-            self._pictures[name, path] = len(self.gathered.names)
+    def _picture(self, name: str, folder: Path | None) -> int:
+        if (name, folder) not in self._pictures:
+            self._pictures[name, folder] = len(self.gathered.names)
             self.gathered.names.append(name)
-            self.gathered.paths.append(path)
-        return self._pictures[name, path]
+            self.gathered.paths.append(find_image(folder, name))
+        return self._pictures[name, folder]

@@ -32,6 +32,8 @@ FEW_IMAGES = 200
 LARGE, SMALL = 512, 160  # longest side in pixels
 _QUALITY = {LARGE: 80, SMALL: 45}
 _THREADS = 4
+_LONGEST = 255
+_PLAIN = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:]+")
 
 
 @dataclass(frozen=True)
@@ -112,47 +114,29 @@ def _eight_bits(image: Image) -> Image:
     return values.point(lambda value: value * scale + offset).convert("L")
 
 
-_LONGEST = 255
-_PLAIN = re.compile(r"[^\x00-\x1f\x7f/\\:]+")
-
-
-def folders_of(data: DataUse, image_root: Path | None) -> tuple[Path, ...]:
-    """The folders in which a task's images may lie.
+def folder_of(data: DataUse, image_root: Path | None) -> Path | None:
+    """The folder in which a task's images may lie.
 
     The embedded set's images have names that other folders may use for other images, so that they are looked for in
     this package alone, and by nobody else.
     """
-    if data.origin == "embedded":
-        return (embedded_folder() / "images",)
-    return () if image_root is None else (image_root,)
+    return embedded_folder() / "images" if data.origin == "embedded" else image_root
 
 
-class Finder:
-    """Looks names up in folders, each directly or under its first two characters as in an image store.
+def find_image(folder: Path | None, name: str) -> Path | None:
+    """The file of that name in a folder, directly or under its first two characters as in an image store.
 
-    A name is somebody else's text, and never leads out of its folder.
+    A name is somebody else's text: None where it is no plain file name, or where it or a link leads anywhere else.
     """
-
-    def __init__(self, folders: Sequence[Path]) -> None:
-        self._folders = [folder.resolve() for folder in folders]
-        self._known: dict[str, Path | None] = {}
-
-    def find(self, name: str) -> Path | None:
-        """The file of that name; None where there is none, or the name or a link leads anywhere else."""
-        if name not in self._known:
-            self._known[name] = self._find(name)
-        return self._known[name]
-
-    def _find(self, name: str) -> Path | None:
-        if not _PLAIN.fullmatch(name) or name.startswith(".") or len(name.encode(errors="replace")) > _LONGEST:
-            return None
-        for folder in self._folders:
-            for path in (folder / name[:2] / name, folder / name):
-                try:
-                    found = path.resolve()
-                    if found.is_relative_to(folder) and found.is_file():
-                        return found
-                except (OSError, RuntimeError, ValueError):
-                    # A loop of links, a folder without rights, half a character in the name: no image.
-                    continue
+    if folder is None or not _PLAIN.fullmatch(name) or len(name.encode(errors="replace")) > _LONGEST:
         return None
+    root = folder.resolve()
+    for path in (root / name[:2] / name, root / name):
+        try:
+            real = path.resolve()
+            if real.is_relative_to(root) and real.is_file():
+                return real
+        except (OSError, RuntimeError, ValueError):
+            # A loop of links, a folder without rights, half a character in the name: no image.
+            continue
+    return None
