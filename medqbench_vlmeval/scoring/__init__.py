@@ -10,6 +10,7 @@ from medqbench_vlmeval.scoring.agreement import (
     read_conclusion,
     score_conclusions,
     share_same,
+    spearman,
     weighted_kappa,
 )
 from medqbench_vlmeval.scoring.intervals import mean_interval, wilson
@@ -28,6 +29,7 @@ __all__ = [
     "score_perception",
     "score_reasoning",
     "share_same",
+    "spearman",
     "weighted_kappa",
     "wilson",
 ]
