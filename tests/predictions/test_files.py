@@ -16,6 +16,7 @@ from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.types import PredictionStatus
 
 OK, FAILED = PredictionStatus.OK, PredictionStatus.INFERENCE_FAILED
+LOOKS_LIKE = "None nan NA N/A null 7 007 1e3 True #N/A"
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
 
@@ -54,23 +55,7 @@ def test_any_text_comes_back(tmp_path: Path, suffix: str, replies: list[str]) ->
 
 @pytest.mark.parametrize("suffix", ["xlsx", "csv", "tsv", "json", "jsonl"])
 def test_texts_that_look_like_something_else(tmp_path: Path, suffix: str) -> None:
-    replies = [
-        "None",
-        "nan",
-        "NA",
-        "N/A",
-        "null",
-        "",
-        "7",
-        "007",
-        "1e3",
-        "True",
-        "#N/A",
-        " A ",
-        "a\nb\tc",
-        '"A"',
-        "选B",
-    ]
+    replies = [*LOOKS_LIKE.split(), "", " A ", "a\nb\tc", '"A"', "选B"]
     frame = pd.DataFrame({"index": [str(at) for at in range(len(replies))], "prediction": replies, "A": ["None"] * 15})
     table = read_predictions(dump(frame, tmp_path / f"m.{suffix}"))
     assert [one.text for one in table.predictions] == replies
