@@ -17,7 +17,7 @@ from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many
 from medqbench_vlmeval.runs.files import REPORT_ENDING, headline, read_runs, result_paths
-from medqbench_vlmeval.runs.schema import findings_to_json, result_to_json
+from medqbench_vlmeval.runs.schema import findings_to_json
 from medqbench_vlmeval.types import Run
 
 PAGE = "report.html"
@@ -101,7 +101,7 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     for run, path in zip(runs, paths, strict=True):
         write_workbook(path, run.result, run.rows, samples_file=run.paths.samples.name)
         card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
-        write_card(card, result_to_json(run.result))
+        write_card(card, run.result)
         reports.append(Report(run, path, card))
     if many is not None:
         write_many(many, [run.result for run in runs])
