@@ -128,18 +128,18 @@ def _data(run: TaskRun) -> str:
 def _settings(result: Result) -> str:
     settings = result.settings
     judge, protocol = settings.judge, settings.protocol
-    facts = {
+    facts: dict[str, str | None] = {
         "prompt style": settings.prompt_style,
         "sha256 of the prompt": settings.prompt_sha256,
         "protocol": protocol.name,
         "version of the protocol": protocol.version,
         "sha256 of the protocol": protocol.sha256,
         "rounds": None if protocol.rounds is None else str(protocol.rounds),
-        "judge": judge and judge.name,
-        "judge served as": judge and judge.served_as,
-        "judge at": judge and judge.base_url,
-        "parameters of the judge": judge and _listed(judge.parameters),
-        "extractor": settings.extractor and settings.extractor.name,
+        "judge": judge.name if judge else None,
+        "judge served as": judge.served_as if judge else None,
+        "judge at": judge.base_url if judge else None,
+        "parameters of the judge": _listed(judge.parameters) if judge else None,
+        "extractor": settings.extractor.name if settings.extractor else None,
         "prediction file": settings.prediction_file.name,
         "sha256 of the predictions": settings.prediction_file.sha256,
     }
