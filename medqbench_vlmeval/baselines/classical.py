@@ -80,8 +80,8 @@ class Reference:
 
     def modality(self, measured: Mapping[str, float], grey: bool) -> str:
         """The likeliest modality; a picture without colour is CT or MRI."""
-        found = self.kinds["grey" if grey else "colour"].posterior(measured)
-        return max(found, key=lambda name: found[name])
+        chances = self.kinds["grey" if grey else "colour"].posterior(measured)
+        return max(chances, key=lambda name: chances[name])
 
 
 @lru_cache(maxsize=1)
@@ -177,8 +177,8 @@ _LEVELS: Sequence[tuple[float, re.Pattern[str]]] = tuple(
 
 def modality_in(text: str) -> str | None:
     """The one modality that a text names, or None (none named, or several)."""
-    found = [name for name, pattern in _MODALITIES.items() if pattern.search(text)]
-    return found[0] if len(found) == 1 else None
+    named = [name for name, pattern in _MODALITIES.items() if pattern.search(text)]
+    return named[0] if len(named) == 1 else None
 
 
 def faults_in(text: str, keys: Sequence[str]) -> list[str]:
@@ -258,9 +258,10 @@ def examine(path: str, modality: str | None = None) -> Finding:
     measured, grey = _measured(path, stat.st_size if stat else -1, stat.st_mtime_ns if stat else -1)
     model = reference()
     kind = modality or model.modality(measured, grey)
-    found = model.faults[kind].posterior(measured)
-    keys = [key for key in FAULTS if f"{key} mild" in found]
-    return Finding(kind, found["none"], {key: (found[f"{key} mild"], found[f"{key} severe"]) for key in keys})
+    chances = model.faults[kind].posterior(measured)
+    keys = [key for key in FAULTS if f"{key} mild" in chances]
+    grades = {key: (chances[f"{key} mild"], chances[f"{key} severe"]) for key in keys}
+    return Finding(kind, chances["none"], grades)
 
 
 def _level_letter(prompt: Prompt, levels: Mapping[str, float], finding: Finding) -> str:

@@ -111,8 +111,8 @@ def _keys() -> list[Finding]:
     if names := [name for name in KEY_VARIABLES if environment(name)]:
         text = f"{', '.join(names)} set"
     cache = default_folder() / FILE_NAME
-    kept = f"{cache.stat().st_size / 2**20:,.1f} MiB in {cache}" if cache.is_file() else f"empty ({cache})"
-    return [Finding("note", "judge key", text), Finding("note", "judge cache", kept)]
+    size = f"{cache.stat().st_size / 2**20:,.1f} MiB in {cache}" if cache.is_file() else f"empty ({cache})"
+    return [Finding("note", "judge key", text), Finding("note", "judge cache", size)]
 
 
 def show(findings: list[Finding], as_json: bool) -> None:

@@ -228,20 +228,20 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         """
         place = locate_run(Path(eval_file), self.dataset_name)
         # The frame may have been cut: by our limit, or to its first rows by the PyPI kit's own.
-        kept = None if self.data is None else {str(index) for index in self.data["index"]}
+        indexes = None if self.data is None else {str(index) for index in self.data["index"]}
+        only = indexes if indexes is not None and len(indexes) < len(self._samples) else None
         if self.is_second_pass:
-            only = kept if kept is not None and len(kept) < len(self._samples) else None
             return evaluate_second_pass(Path(eval_file), self.dataset_name, self.first_set, only)
         extractor = None if self.TASK.is_reasoning else extractor_in_environment()
         asks = self.TASK.is_reasoning or extractor is not None
         with judge_progress(load_prices) if asks else nullcontext() as on_progress:
-            found = evaluation.evaluate(
+            evaluated = evaluation.evaluate(
                 evaluation.Request(
                     prediction_file=Path(eval_file),
                     model=place.model,
                     dataset=self.dataset_name,
                     sample_set=self.sample_set,
-                    only=kept if kept is not None and len(kept) < len(self._samples) else None,
+                    only=only,
                     prompt_style=self.prompt_style,
                     judge=judge_kwargs,
                     out=Path(eval_file).parent,
@@ -252,9 +252,9 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                     extractor=extractor,
                 )
             )
-        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(found.run.result)))
+        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(evaluated.run.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
-        return {**headline, "comparable_with_published": int(found.run.result.comparable)}
+        return {**headline, "comparable_with_published": int(evaluated.run.result.comparable)}
 
 
 def _kit_indexes(indexes: list[str]) -> list[Any]:
