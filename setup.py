@@ -45,7 +45,6 @@ setup(
     install_requires=[
         "typer>=0.12",
         "pydantic>=2.5",
-        "tenacity>=8.2",
         "platformdirs>=4",
         "python-dotenv>=1.0",
         "tiktoken>=0.7",

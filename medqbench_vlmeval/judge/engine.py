@@ -39,9 +39,6 @@ from medqbench_vlmeval.judge.protocols import CHOICE, joint_schema, shown
 from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
 from medqbench_vlmeval.types import JudgeSettings, Protocol, Verdict
 
-# How fast a judge may be asked: requests and tokens a minute, and pauses that the server asks for.
-
-
 _MINUTE = 60.0
 # Of an unknown model's tokens no more than an estimate is needed: 4 bytes a token is usual for English, and not far
 # off where a character takes three of them.
@@ -50,6 +47,19 @@ _REPLY_TOKENS = 150
 # A start that the loop's clock makes late is made up for within this time (seconds), and the rate is lower
 # by as much.
 _LATE = 0.02
+# A server that asks for a longer wait has no more to give today.
+LONGEST_WAIT = 600.0
+# Before anything was answered, a connection that fails is a wrong address rather than a bad moment.
+_FIRST_CONNECTIONS = 3
+_FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
+_REPEATED_REPLY = 4000
+_CANCEL_AGAIN = 0.05
+# Ctrl-C interrupts a wait without limit on Linux only.
+_POLL_SECONDS = 0.5
+NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
+_LOGGERS = ("httpx", "httpx2", "openai")
+
+_Item = TypeVar("_Item")
 
 
 class Pace:
@@ -82,15 +92,6 @@ class Pace:
             tokens = length / _BYTES_A_TOKEN + _REPLY_TOKENS
             self._next_call = max(self._next_call, earliest) + self._seconds_a_call
             self._next_token = max(self._next_token, earliest) + tokens * self._seconds_a_token
-
-
-# A server that asks for a longer wait has no more to give today.
-LONGEST_WAIT = 600.0
-# Before anything was answered, a connection that fails is a wrong address rather than a bad moment.
-_FIRST_CONNECTIONS = 3
-_FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
-_REPEATED_REPLY = 4000
-_CANCEL_AGAIN = 0.05
 
 
 class _TooSlow(Unanswered):
@@ -179,49 +180,43 @@ class Engine:
 
     async def _answer(self, messages: Messages, call: Call) -> Reply:
         """One reply, after as many attempts as the options allow."""
-        import tenacity
-
-        backoff = tenacity.wait_exponential_jitter(_FIRST_WAIT, _LONGEST_BACKOFF, jitter=_FIRST_WAIT)
-
-        def wait(state: tenacity.RetryCallState) -> float:
-            failure = state.outcome.exception() if state.outcome else None
-            asked_for = failure.retry_after if isinstance(failure, Unanswered) else None
-            if asked_for is None:
-                return backoff(state)
-            if asked_for > LONGEST_WAIT:
-                raise JudgeError(
-                    f"The {self._named} asks to wait {asked_for:.0f} s ({failure}). Run again later: what was answered "
-                    "is kept."
-                )
-            self._pace.pause(asked_for)
-            # Calls that were turned away together would come back together, and a wait of 0 s would use up all
-            # attempts at once.
-            return max(asked_for, backoff(state))
-
-        def may_heal(error: BaseException) -> bool:
-            return isinstance(error, Unanswered) and error.may_heal
-
-        def stop(state: tenacity.RetryCallState) -> bool:
-            failure = state.outcome.exception() if state.outcome else None
-            first = isinstance(failure, Unanswered) and failure.connection and not self._answered
-            attempts = min(self._options.retry + 1, _FIRST_CONNECTIONS if first else self._options.retry + 1)
-            return state.attempt_number >= attempts
-
         schema = joint_schema(call.task) if call.structured else None
         length = sum(len(message["content"].encode("utf-8", errors="replace")) for message in messages)
-        try:
-            async for attempt in tenacity.AsyncRetrying(
-                retry=tenacity.retry_if_exception(may_heal), wait=wait, stop=stop, reraise=True
-            ):
-                with attempt:
-                    await self._pace.start(length)
-                    answer = await self._asked(messages, schema)
-        except Unanswered as failure:
-            if failure.connection and self._failed_in_a_row + 1 >= self._patience():
-                raise self._too_slow() if isinstance(failure, _TooSlow) else self._client.gone() from None
-            raise
-        self._answered = True
-        return answer
+        attempt = 0
+        while True:
+            attempt += 1
+            await self._pace.start(length)
+            try:
+                reply = await self._asked(messages, schema)
+            except Unanswered as failure:
+                wait = self._wait(failure, attempt) if failure.may_heal else None
+                attempts = self._options.retry + 1
+                if failure.connection and not self._answered:
+                    attempts = min(attempts, _FIRST_CONNECTIONS)
+                if wait is not None and attempt < attempts:
+                    await asyncio.sleep(wait)
+                    continue
+                if failure.connection and self._failed_in_a_row + 1 >= self._patience():
+                    raise self._too_slow() if isinstance(failure, _TooSlow) else self._client.gone() from None
+                raise
+            self._answered = True
+            return reply
+
+    def _wait(self, failure: Unanswered, attempt: int) -> float:
+        """Seconds until a call is tried again: exponential backoff with jitter, or longer where the server says so."""
+        jitter = random.SystemRandom().uniform(0.0, _FIRST_WAIT)
+        backoff = min(_FIRST_WAIT * 2.0 ** (attempt - 1) + jitter, _LONGEST_BACKOFF)
+        if failure.retry_after is None:
+            return backoff
+        if failure.retry_after > LONGEST_WAIT:
+            raise JudgeError(
+                f"The {self._named} asks to wait {failure.retry_after:.0f} s ({failure}). Run again later: what was "
+                "answered is kept."
+            )
+        self._pace.pause(failure.retry_after)
+        # Calls that were turned away together would come back together, and a wait of 0 s would use up all attempts
+        # at once.
+        return max(failure.retry_after, backoff)
 
     async def _asked(self, messages: Messages, schema: Mapping[str, Any] | None) -> Reply:
         # The client's own limit is for each piece of an answer: one that drips in would take for ever. A model of
@@ -333,14 +328,6 @@ class _Writer:
         self._commit()
 
 
-# A coroutine run beside the caller, whatever loop the caller may already be in.
-
-
-_Item = TypeVar("_Item")
-# Ctrl-C interrupts a wait without limit on Linux only.
-_POLL_SECONDS = 0.5
-
-
 def emitted(
     work: Callable[[Callable[[_Item], None]], Coroutine[Any, Any, None]],
 ) -> Generator[_Item, None, None]:
@@ -377,13 +364,6 @@ def _next(items: queue.SimpleQueue[tuple[_Item] | None]) -> tuple[_Item] | None:
             return items.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             continue
-
-
-# A model that is put calls, with the cache in front of it: judges and the extractor are such.
-
-
-NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
-_LOGGERS = ("httpx", "httpx2", "openai")
 
 
 class CachedModel:
