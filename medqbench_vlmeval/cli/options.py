@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge.options import OPTIONS, parse_judge_args
+from medqbench_vlmeval.judge.options import OPTIONS, JudgeOptions, parse_judge_args
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.client import JudgeClient
-    from medqbench_vlmeval.judge.options import JudgeOptions
     from medqbench_vlmeval.workflows import Request
 
 
@@ -71,7 +70,7 @@ def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         @functools.wraps(command)
         def run(**values: Any) -> None:
             said = {name: values.pop(f"judge_{name}") for name in names}
-            command(**values, judge={name: value for name, value in said.items() if value not in (None, False)})
+            command(**values, judge={name: value for name, value in said.items() if value is not None})
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -82,19 +81,17 @@ def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
 def _parameter(name: str) -> inspect.Parameter:
     """One option of the judge as typer reads it."""
-    kind: Any = str | None
     if name == ARGS:
+        kind: Any = str
         option = typer.Option("--judge-args", help="More judge options as JSON.")
     else:
         said = OPTIONS[name]
-        kind = {"nproc": int | None, "retry": int | None, "timeout": float | None, "fresh": bool, "no_calls": bool}.get(
-            name, kind
-        )
+        default = JudgeOptions.__dataclass_fields__[name].default
+        kind = str if default is None else type(default)
         help_ = f"{said.help} [{DEFAULTS[name]:g}]" if name in DEFAULTS else said.help
         option = typer.Option(said.flag, min=said.low, max=said.high, help=help_)
-    default = False if kind is bool else None
     return inspect.Parameter(
-        f"judge_{name}", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+        f"judge_{name}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 

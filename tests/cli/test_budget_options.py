@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.commands import run
-from tests.servers import JudgeServer
+from tests.servers import JudgeServer, refusal
 
 MODALITIES = ("CT", "MRI", "Fundus", "Endoscopy")
 NO_SERVER = "http://127.0.0.1:9/v1"
@@ -165,3 +165,11 @@ def test_a_whole_test_split_is_estimated_in_no_time(capsys, tmp_path):
     found = json.loads(run(capsys, "score", path, "--judge", "own", "--protocol", "rubric", "--dry-run", "--json")[1])
     assert found["total"]["calls"] == 1416
     assert time.perf_counter() - start < 3
+
+
+def test_no_retry_is_no_retry_whatever_judge_args_say(capsys, predictions, tmp_path):
+    with JudgeServer(refusal(500, "out of order")) as server:
+        judge = ("--judge", "own", "--judge-base-url", server.base_url, "--protocol", "rubric", "--judge-nproc", 1)
+        more = ("--judge-retry", 0, "--judge-args", '{"retry": 5, "stop_after": 2}')
+        assert run(capsys, "score", predictions, *judge, *more, "--out", tmp_path / "o")[0] == 1
+        assert len(server.requests) == 2
