@@ -1,4 +1,4 @@
-"""Frozen records that the rooms hand to each other. They hold values, never behaviour."""
+"""Frozen records that the rooms hand to each other. They hold values, and show themselves."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -196,8 +199,7 @@ class Group:
     """The numbers of the samples with one value on an axis, such as all CT images.
 
     ``measures`` maps 'Overall' (and, for reasoning, the four dimensions) to cells. ``counts`` has ``n`` and, for
-    perception,
-    ``n_correct`` and ``n_unanswered``; for reasoning ``n_scored``, ``n_unscored`` and ``n_clusters``.
+    perception, ``n_correct`` and ``n_unanswered``; for reasoning ``n_scored``, ``n_unscored`` and ``n_clusters``.
     """
 
     measures: Mapping[str, Cell]
@@ -222,11 +224,9 @@ class Mistake:
 
 @dataclass(frozen=True)
 class LetterBias:
-    """How the letters that were chosen differ from the letters of the right options, for questions with the same
-    options.
+    """How the letters that were chosen differ from those of the right options, for questions with the same options.
 
-    ``letters`` maps a letter to ``chosen`` and ``right`` (percent) and to the interval of their ``difference``
-    (points).
+    ``letters`` maps a letter to ``chosen`` and ``right`` (percent) and to the interval of their difference (points).
     """
 
     n: int
@@ -251,10 +251,8 @@ class Details:
     """What a finding rests on. Each part is empty where the finding has no such thing.
 
     ``groups`` are the compared groups' values and ``compared`` names the two sides of the comparison. ``shares``,
-    ``kinds``
-    and ``reasons`` are shares in percent with their counts. ``scales`` maps scale -> right level -> chosen level ->
-    count.
-    ``facts`` are single numbers and sentences to show as they are.
+    ``kinds`` and ``reasons`` are shares in percent with their counts. ``scales`` maps scale -> right level -> chosen
+    level -> count. ``facts`` are single numbers and sentences to show as they are.
     """
 
     groups: Mapping[str, Cell] = field(default_factory=dict)
@@ -276,9 +274,8 @@ class Finding:
     """One sentence about a run with the figure behind it.
 
     ``unit`` is 'percent' (0-100), 'points' (a difference of percentages), 'score' (the judge's scale: means 0-2, sums
-    0-8 and
-    their differences) or 'correlation' (-1 to 1). ``statement`` claims a difference only where the interval leaves
-    out 0.
+    0-8 and their differences) or 'correlation' (-1 to 1). ``statement`` claims a difference only where the interval
+    leaves out 0.
     """
 
     title: str
@@ -377,8 +374,7 @@ class ExtractorAccuracy:
 
 @dataclass(frozen=True)
 class ExtractorResult:
-    """What a model read in the replies that the rules leave open, and accuracy without (strict) and with it
-    (lenient)."""
+    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient."""
 
     name: str
     served_as: str | None
@@ -395,8 +391,7 @@ class ExtractorResult:
 
 @dataclass(frozen=True)
 class DataUse:
-    """The data file behind one task's samples; ``origin`` is 'file', 'folder', 'embedded', 'hub' or 'prediction
-    file'."""
+    """The data behind one task's samples; ``origin`` is 'file', 'folder', 'embedded', 'hub' or 'prediction file'."""
 
     path: str | None
     sha256: str | None
@@ -409,8 +404,7 @@ class DataUse:
 
 @dataclass(frozen=True)
 class PredictionFile:
-    """The file of replies; ``content_sha256`` stays the same where a spreadsheet was written anew with the same
-    replies."""
+    """The file of replies; ``content_sha256`` is of the replies alone, which a rewritten spreadsheet still holds."""
 
     name: str
     sha256: str
@@ -419,8 +413,7 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a result was made from and with. ``created`` is ISO 8601 in UTC; ``versions`` maps a program to its
-    version."""
+    """What a result was made from and with; ``created`` is ISO 8601 in UTC, ``versions`` are by program."""
 
     data: Mapping[str, DataUse]
     prediction_file: PredictionFile
@@ -433,19 +426,16 @@ class Provenance:
     extractor: JudgeSettings | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TaskResult:
     """The numbers of one task of one run.
 
     ``measures`` maps Yes-or-No, What, How and Overall (perception, percent) or the four dimensions (0-2) and Overall
-    (0-8)
-    to cells. ``counts`` has ``n`` and what became of the samples (``n_correct``, ``n_unanswered``, ``n_scored``,
-    ``n_unscored``,
-    ``n_inference_failed``, ``n_missing``, ``n_cut``, ``n_clusters``). ``groups`` maps an axis ('modality') and a
-    value ('CT')
-    to a :class:`Group`; ``crossed`` maps a pair of axes ('modality_x_severity') to outer value -> inner value -> group.
-    ``clustered`` is Overall with its interval over images (perception). ``not_found`` says why a finding is absent.
-    ``frequencies`` counts single verdicts: dimension -> score -> count.
+    (0-8) to cells. ``counts`` has ``n`` and what became of the samples (``n_correct``, ``n_unanswered``, ``n_scored``,
+    ``n_unscored``, ``n_inference_failed``, ``n_missing``, ``n_cut``, ``n_clusters``). ``groups`` maps an axis
+    ('modality') and a value ('CT') to a :class:`Group`; ``crossed`` maps a pair of axes ('modality_x_severity') to
+    outer value -> inner value -> group. ``clustered`` is Overall with its interval over images (perception).
+    ``not_found`` says why a finding is absent. ``frequencies`` counts single verdicts: dimension -> score -> count.
     """
 
     task: Task
@@ -481,12 +471,19 @@ class TaskResult:
         """Overall: accuracy in percent, or the sum of the four means (0-8)."""
         return self.measures["Overall"]
 
+    def __repr__(self) -> str:
+        values = (
+            f"{name} {'-' if cell.value is None else f'{cell.value:.2f}'}" for name, cell in self.measures.items()
+        )
+        return f"TaskResult({self.task.value}, n={self.n}: {', '.join(values)})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """The content of a ``_score.json``: one :class:`TaskResult` a task, and what all was made from.
 
-    ``task`` is the combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task.
+    ``task`` is the combined one for a run of both reasoning tasks. ``result["perception"]`` is the part of a task. In a
+    notebook a result shows its headline table.
     """
 
     model: str
@@ -500,6 +497,15 @@ class Result:
 
     def __getitem__(self, task: Task | str) -> TaskResult:
         return self.parts[Task(task)]
+
+    def __repr__(self) -> str:
+        comparable = "comparable" if self.comparable else "not comparable"
+        return f"Result({self.model} on {self.dataset}, {comparable}: {', '.join(map(repr, self.parts.values()))})"
+
+    def _repr_html_(self) -> str:
+        from medqbench_vlmeval.notebook import html_table
+
+        return html_table(self)
 
     @property
     def tasks(self) -> tuple[TaskRun, ...]:
@@ -575,10 +581,22 @@ class ResultPaths:
     report: Path
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """A scored run: its result, one row a sample in the file's order, and the files that hold them."""
 
     result: Result
     rows: tuple[SampleRow, ...]
     paths: ResultPaths
+
+    def __repr__(self) -> str:
+        return f"Run({len(self.rows)} samples, {self.result!r})"
+
+    def _repr_html_(self) -> str:
+        return self.result._repr_html_()
+
+    def to_frame(self) -> DataFrame:
+        """One row a sample as a ``pandas.DataFrame``: its axes and texts, the reply, and how it was read or judged."""
+        from medqbench_vlmeval.notebook import frame
+
+        return frame(self.rows)

@@ -110,25 +110,9 @@ def judge_keywords(given: Given) -> dict[str, Any]:
 
 def request_of(predictions: Path, data: str | None, model: str | None, judge: Given, out: Path, **more: Any) -> Request:
     """A request for a prediction file that comes without a run; ``more`` holds further fields (``limit``, ...)."""
-    from medqbench_vlmeval.data import load
-    from medqbench_vlmeval.judge.cache import default_folder
-    from medqbench_vlmeval.runs.provenance import name_results
-    from medqbench_vlmeval.workflows import Request
+    from medqbench_vlmeval.workflows.evaluate import request_for
 
-    sample_set = load(data) if data is not None else None
-    names = name_results(predictions, model, sample_set)
-    return Request(
-        prediction_file=predictions,
-        model=names.model,
-        dataset=names.dataset,
-        sample_set=sample_set,
-        judge=judge_keywords(judge),
-        out=out,
-        cache=default_folder(),
-        kit_client=_kit_client,
-        stem=names.stem,
-        **more,
-    )
+    return request_for(predictions, out, data, model, judge_keywords(judge), kit_client=_kit_client, **more)
 
 
 def _kit_client(options: JudgeOptions) -> JudgeClient:

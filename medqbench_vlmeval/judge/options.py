@@ -238,6 +238,23 @@ OPTIONS: Mapping[str, Option] = {
 """What is said about each option, by the name of its field."""
 
 
+def keywords_of(options: JudgeOptions) -> dict[str, Any]:
+    """The judge keywords that options stand for: what is not said has its default."""
+    default = JudgeOptions()
+    keywords = {
+        option.keywords[0]: value
+        for name, option in OPTIONS.items()
+        if (value := getattr(options, name)) != getattr(default, name)
+    }
+    if options.panel:
+        common = {option.keywords[0] for option in OPTIONS.values() if option.common}
+        members = [keywords_of(member) for member in options.panel]
+        shared = {name: value for member in members for name, value in member.items() if name in common}
+        own = [{name: value for name, value in member.items() if name not in common} for member in members]
+        return {**shared, "panel": own}
+    return keywords
+
+
 def parse_judge_args(text: str | None) -> dict[str, Any]:
     """The options in ``--judge-args``.
 

@@ -10,7 +10,6 @@ from medqbench_vlmeval.scoring.agreement import (
     read_conclusion,
     score_conclusions,
     share_same,
-    spearman,
     weighted_kappa,
 )
 from medqbench_vlmeval.scoring.intervals import mean_interval, wilson
@@ -29,7 +28,6 @@ __all__ = [
     "score_perception",
     "score_reasoning",
     "share_same",
-    "spearman",
     "weighted_kappa",
     "wilson",
 ]

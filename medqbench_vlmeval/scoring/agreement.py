@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import LEVEL, RESAMPLES
+from medqbench_vlmeval.scoring.intervals import LEVEL, RESAMPLES, interval_cell
 from medqbench_vlmeval.types import (
     Agreement,
     Cell,
@@ -29,16 +29,12 @@ from medqbench_vlmeval.types import (
     Prediction,
     PredictionStatus,
     Sample,
-    SampleRow,
     Verdict,
     scores_of,
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+    from medqbench_vlmeval.scoring.intervals import Array
 
 MARKS = (0, 1, 2)
 METHOD = f"percentile bootstrap, {RESAMPLES} resamples"
@@ -74,34 +70,22 @@ def weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | N
     for means and medians too. Of a constant side the formula says 0 whatever the agreement, and 0/0 of two equal
     ones: neither is a finding.
     """
-    if _is_constant(first) or _is_constant(second):
+    if len(set(first)) < 2 or len(set(second)) < 2:
         return None
     apart = fmean((x - y) ** 2 for x, y in zip(first, second, strict=True))
     by_chance = fmean(x * x for x in first) + fmean(y * y for y in second) - 2 * fmean(first) * fmean(second)
     return 1 - apart / by_chance
 
 
-def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
-    """Spearman's rank correlation, Pearson's of the midranks (ties share the mean of their ranks), -1 to 1.
-
-    None where one side gives every sample the same score.
-    """
-    if _is_constant(first) or _is_constant(second):
-        return None
-    middle = (len(first) + 1) / 2
-    x, y = ([rank - middle for rank in _midranks(values)] for values in (first, second))
-    product = math.fsum(a * b for a, b in zip(x, y, strict=True))
-    return product / math.sqrt(math.fsum(rank * rank for rank in x) * math.fsum(rank * rank for rank in y))
-
-
 @dataclass(frozen=True)
 class HumanAgreement:
     """A judge against people on the same ``n`` samples.
 
-    ``accuracy`` (percent, see :func:`share_same`), ``kappa`` and ``spearman`` are None where undefined, with 95%
-    percentile bootstrap intervals over samples; ``n_undefined`` counts, by statistic, the resamples that left it
-    undefined and were left out. ``bias`` is the judge's mean less the people's. ``confusion`` counts samples by the
-    people's mark and then by the judge's (scores between two marks go to the nearest, halves to the upper).
+    ``accuracy`` (percent, see :func:`share_same`), ``kappa`` and ``spearman`` (Pearson's correlation of the midranks)
+    are None where one side gives every sample the same score, with 95% percentile bootstrap intervals over samples;
+    ``n_undefined`` counts, by statistic, the resamples that left it undefined and were left out. ``bias`` is the
+    judge's mean less the people's. ``confusion`` counts samples by the people's mark and then by the judge's (scores
+    between two marks go to the nearest, halves to the upper).
     """
 
     n: int
@@ -113,160 +97,61 @@ class HumanAgreement:
     confusion: Mapping[str, Mapping[str, int]] | None = None
 
 
-@dataclass(frozen=True)
-class VerdictFile:
-    """A file of verdicts that were compared; ``judge``, ``protocol`` and ``dataset`` are None where it has no result
-    beside it."""
-
-    file: str
-    model: str
-    dataset: str | None
-    judge: str | None
-    protocol: str | None
-    n: int
-
-
-@dataclass(frozen=True)
-class DimensionAgreement:
-    """The agreement on one dimension, over the answers with a verdict and a rating, and how many lack one.
-
-    ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
-    median lies half a point from either mark, and no whole verdict is the same as it.
-    """
-
-    agreement: HumanAgreement
-    n_between_marks: int
-    n_unscored: int
-    n_not_rated: int
-
-
-@dataclass(frozen=True)
-class RatingDisagreement:
-    """A verdict that differs from the (median) rating of the same answer; ``ratings`` are by rater."""
-
-    model: str
-    row: SampleRow
-    dimension: str
-    judge: float
-    rated: float
-    ratings: Mapping[str, float | None]
-
-
-@dataclass(frozen=True)
-class RatingComparison:
-    """Verdicts against ratings of the same ``n`` answers; ``by_judge`` says that another judge rated, no people.
-
-    ``dimensions``, ``by_rater`` (the judge and each rater) and ``between_raters`` are by the dimension's title at last,
-    ``groups`` by axis, value and title. ``n_unrated`` verdicts have no rating, ``n_elsewhere`` ratings are of the runs
-    ``elsewhere``, which were not given.
-    """
-
-    by_judge: bool
-    verdicts: Sequence[VerdictFile]
-    raters: Sequence[str]
-    n: int
-    n_unrated: int
-    n_elsewhere: int
-    elsewhere: Sequence[str]
-    dimensions: Mapping[str, DimensionAgreement]
-    by_rater: Mapping[str, Mapping[str, Agreement]]
-    between_raters: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
-    groups: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
-    disagreements: Sequence[RatingDisagreement]
-
-
-@dataclass(frozen=True)
-class PublishedAgreement:
-    """The published validation of a judge, as ranges over the dimensions; accuracy in percent."""
-
-    of: str
-    accuracy: tuple[float, float]
-    kappa: tuple[float, float]
-
-
-PUBLISHED = PublishedAgreement("GPT-4o against three radiologists on 200 cases", (83.3, 90.5), (0.774, 0.985))
-
-
 def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int = 0) -> HumanAgreement:
     """Compare a judge's scores with people's on the same samples; the two sequences are parallel.
 
     The intervals are from 2,000 resamples with a fixed seed (B. Efron and R. Tibshirani, An Introduction to the
-    Bootstrap, 1993, ch. 13).
-    """
-    n = len(judge)
-    if not n:
-        nothing = Cell(None, n=0)
-        return HumanAgreement(0, nothing, nothing, nothing)
-    intervals, undefined = _bootstrap(judge, human, seed)
-    values = share_same(judge, human), weighted_kappa(judge, human), spearman(judge, human)
-    accuracy, kappa, rho = (Cell(value, *ends, n=n) for value, ends in zip(values, intervals, strict=True))
-    return HumanAgreement(n, accuracy, kappa, rho, fmean(judge) - fmean(human), undefined, _confusion(judge, human))
-
-
-def _confusion(judge: Sequence[float], human: Sequence[float]) -> dict[str, dict[str, int]]:
-    counts = Counter((_mark(rating), _mark(score)) for score, rating in zip(judge, human, strict=True))
-    return {str(row): {str(column): counts[row, column] for column in MARKS} for row in MARKS}
-
-
-def _bootstrap(
-    first: Sequence[float], second: Sequence[float], seed: int
-) -> tuple[list[tuple[float | None, float | None]], dict[str, int]]:
-    """Both ends for accuracy, kappa and Spearman, and how many resamples left each one undefined.
-
-    Drawing n samples with replacement is drawing a table of counts over the pairs of scores that occur: few, however
-    many samples there are.
+    Bootstrap, 1993, ch. 13). Drawing n samples with replacement is drawing a table of counts over the pairs of scores
+    that occur: few, however many samples there are.
     """
     import numpy as np
 
-    pairs = sorted(Counter(zip(first, second, strict=True)).items())
-    x = np.array([pair[0] for pair, _ in pairs], dtype=float)
-    y = np.array([pair[1] for pair, _ in pairs], dtype=float)
-    n = len(first)
-    shares = np.array([count for _, count in pairs]) / n
-    draws = np.random.default_rng(seed).multinomial(n, shares, size=RESAMPLES).astype(float)
+    n = len(judge)
+    if not n:
+        return HumanAgreement(0, Cell(None, n=0), Cell(None, n=0), Cell(None, n=0))
+    pairs = sorted(Counter(zip(judge, human, strict=True)).items())
+    counts = np.array([[float(count) for _, count in pairs]])
+    draws = np.random.default_rng(seed).multinomial(n, counts[0] / n, size=RESAMPLES)
+    cells, undefined = {}, {}
+    for name, values in _statistics([pair for pair, _ in pairs], np.vstack([counts, draws])).items():
+        observed, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
+        undefined[name] = RESAMPLES - len(resampled)
+        ends = np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).tolist() if len(resampled) else None
+        cells[name] = interval_cell(None if math.isnan(observed) else observed, ends, n)
+    marks = Counter((_mark(rating), _mark(score)) for score, rating in zip(judge, human, strict=True))
+    confusion = {str(row): {str(column): marks[row, column] for column in MARKS} for row in MARKS}
+    return HumanAgreement(n, **cells, bias=fmean(judge) - fmean(human), n_undefined=undefined, confusion=confusion)
 
-    (x_ranks, x_varies), (y_ranks, y_varies) = _rank_draws(x, draws), _rank_draws(y, draws)
-    defined = x_varies & y_varies
-    near = np.array([is_same(*pair) for pair, _ in pairs], dtype=float)
-    apart = draws @ (x - y) ** 2
+
+def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str, Array]:
+    """Accuracy, kappa and Spearman's correlation of each draw (draws x pairs), nan where undefined."""
+    import numpy as np
+
+    x, y = np.array(pairs, dtype=float).T
+    n = draws.sum(axis=1)
+    x_ranks, y_ranks = _midranks(x, draws), _midranks(y, draws)
+    near = np.array([is_same(*pair) for pair in pairs], dtype=float)
     by_chance = draws @ x**2 + draws @ y**2 - 2 * (draws @ x) * (draws @ y) / n
-    products = (draws * x_ranks * y_ranks).sum(axis=1)
     spread = np.sqrt((draws * x_ranks**2).sum(axis=1) * (draws * y_ranks**2).sum(axis=1))
-    by_statistic = {
+    defined = spread > 0  # neither side gives every sample the same score
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kappa = 1 - draws @ (x - y) ** 2 / by_chance
+        spearman = (draws * x_ranks * y_ranks).sum(axis=1) / spread
+    return {
         "accuracy": 100 * (draws @ near) / n,
-        "kappa": 1 - apart[defined] / by_chance[defined],
-        "spearman": products[defined] / spread[defined],
+        "kappa": np.where(defined, kappa, np.nan),
+        "spearman": np.where(defined, spearman, np.nan),
     }
-    intervals: list[tuple[float | None, float | None]] = []
-    for values in by_statistic.values():
-        ends = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]) if len(values) else None
-        intervals.append((None, None) if ends is None else (float(ends[0]), float(ends[1])))
-    return intervals, {name: RESAMPLES - len(values) for name, values in by_statistic.items()}
 
 
-def _rank_draws(values: Array, draws: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Midranks of a side's values in each draw, less their mean, (draws, cells); and which draws hold two values."""
+def _midranks(values: Array, draws: Array) -> Array:
+    """The midrank of each pair's value on one side in each draw (draws x pairs), less their mean."""
     import numpy as np
 
     levels, at = np.unique(values, return_inverse=True)
     per_level = draws @ (at[:, None] == np.arange(len(levels))).astype(float)
     ranks = per_level.cumsum(axis=1) - per_level / 2 + 0.5
-    middle = (draws.sum(axis=1, keepdims=True) + 1) / 2
-    return ranks[:, at] - middle, (per_level > 0).sum(axis=1) > 1
-
-
-def _midranks(values: Sequence[float]) -> list[float]:
-    counts: Mapping[float, int] = Counter(values)
-    before = 0
-    ranks: dict[float, float] = {}
-    for value in sorted(counts):
-        ranks[value] = before + (counts[value] + 1) / 2
-        before += counts[value]
-    return [ranks[value] for value in values]
-
-
-def _is_constant(values: Sequence[float]) -> bool:
-    return len(set(values)) < 2
+    return np.asarray(ranks[:, at] - (draws.sum(axis=1, keepdims=True) + 1) / 2)
 
 
 def _mark(score: float) -> int:

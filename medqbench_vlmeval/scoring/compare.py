@@ -1,4 +1,4 @@
-"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, minimum detectable effects.
+"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, and what so many samples can show.
 
 A difference is always that of the first run less that of the second: above 0 the first is better. Perception is in
 percent (0-100) and percentage points, a reasoning dimension in points of 0-2, and the sum of the four in points of
@@ -17,13 +17,10 @@ from typing import TYPE_CHECKING
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
 from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, METHOD, bootstrap, mean_variance, totals_by_cluster
 from medqbench_vlmeval.scoring.summary import positions_by
-from medqbench_vlmeval.types import Cell, Run, Sample, SampleRow
+from medqbench_vlmeval.types import Cell, Sample
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+    from medqbench_vlmeval.scoring.intervals import Array
 
 AXES = ("modality", "question_type", "severity")
 DIMENSION = "dimension"
@@ -31,17 +28,6 @@ ALPHA = 0.05
 POWER = 0.8
 INTERVAL_METHOD = f"{METHOD}, the percentiles widened for few clusters (Hesterberg 2015)"
 MDE_METHOD = f"two-sided {1 - LEVEL:.0%} test with {POWER:.0%} power, from the differences seen in these samples"
-METHODS: Mapping[str, str | Mapping[str, str]] = {
-    "difference": "a less b: above 0 a is better",
-    "interval": INTERVAL_METHOD,
-    "p": {
-        "perception": "McNemar's exact test, two-sided",
-        "reasoning": "Wilcoxon's signed-rank test, two-sided, zero differences left out, ties exact up to 125 samples",
-    },
-    "p_clustered": "the same kind of test with the samples that share an image as one unit, by flipping signs",
-    "p_holm": "Holm's adjustment within one axis; over all pairs for the overall differences of more than two runs",
-    "detectable": MDE_METHOD,
-}
 
 _PERCENT = 100.0
 _DIGITS = 9  # 1.2 - 0.7 is 0.5 and not a little less
@@ -118,93 +104,6 @@ class RankedRun:
     run: str
     cell: Cell
     not_distinct_from: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """The indexes of a pair's samples that were not compared.
-
-    They are in one run alone, not the same sample in both (``differing`` names what differs), or unscored.
-    """
-
-    only_in_a: tuple[str, ...] = ()
-    only_in_b: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    differing: tuple[str, ...] = ()
-    unscored: tuple[str, ...] = ()
-
-    @property
-    def n(self) -> int:
-        """How many samples were left out."""
-        return len(self.only_in_a) + len(self.only_in_b) + len(self.changed) + len(self.unscored)
-
-
-@dataclass(frozen=True)
-class ComparedPair:
-    """Two runs by their labels, compared on the samples that they have in common."""
-
-    a: str
-    b: str
-    comparison: PairedComparison
-    left_out: LeftOut
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """A sample on which runs differ, with its row in each run by label."""
-
-    index: str
-    rows: Mapping[str, SampleRow]
-
-    @property
-    def sample(self) -> Sample:
-        """The sample as the first run has it."""
-        return next(iter(self.rows.values())).sample
-
-    @property
-    def is_pair(self) -> bool:
-        """Whether two runs are compared: of more, texts and single verdicts would be too much to show."""
-        return len(self.rows) == 2
-
-    def axis(self, name: str) -> str | None:
-        """What the first run that says it has for an axis."""
-        return next((value for row in self.rows.values() if (value := getattr(row.sample, name))), None)
-
-
-@dataclass(frozen=True)
-class TaskComparison:
-    """One task of a comparison; ``ranking`` is empty for two runs, ``dataset`` None where the task needs no name.
-
-    ``warnings`` say why a difference may not be one of the models, ``notes`` what else a reader must know.
-    """
-
-    task: Task
-    dataset: str | None
-    pairs: Sequence[ComparedPair]
-    ranking: Sequence[RankedRun]
-    warnings: Sequence[str]
-    notes: Sequence[str]
-    disagreements: Sequence[Disagreement]
-
-
-@dataclass(frozen=True)
-class RunSet:
-    """What a user named as one: a model's run, or its runs of several datasets from one folder. No two labels are
-    alike."""
-
-    label: str
-    model: str
-    runs: tuple[Run, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Runs compared task by task; ``not_compared`` says what only one of them has, a sentence each."""
-
-    runs: Sequence[RunSet]
-    tasks: Sequence[TaskComparison]
-    not_compared: Sequence[str]
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -418,7 +317,7 @@ def rank_runs(
     ]
 
 
-def _difference(first: Array, second: Array, clusters: NDArray[np.int_], perception: bool, seed: int) -> Difference:
+def _difference(first: Array, second: Array, clusters: Array, perception: bool, seed: int) -> Difference:
     n, differences = len(first), first - second
     totals = _totals(differences, clusters)
     shared = len(totals) < n
@@ -460,7 +359,7 @@ def _difference(first: Array, second: Array, clusters: NDArray[np.int_], percept
     )
 
 
-def _totals(values: Array, clusters: NDArray[np.int_]) -> Array:
+def _totals(values: Array, clusters: Array) -> Array:
     """(clusters x 2): a cluster's sum and its number of samples."""
     import numpy as np
 

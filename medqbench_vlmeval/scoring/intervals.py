@@ -14,7 +14,7 @@ from statistics import NormalDist, fmean
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.data.image_cells import image_keys
-from medqbench_vlmeval.types import Sample
+from medqbench_vlmeval.types import Cell, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,11 +44,11 @@ _DIGITS = 9
 _DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 32 MB
 
 
-def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
-    """Wilson's score interval of a proportion, both ends in 0-1.
+def wilson(successes: int, n: int) -> Interval:
+    """Wilson's 95% score interval of a proportion, both ends in 0-1.
 
     Centre ``(p + z²/2n) / (1 + z²/n)``, half width ``z·sqrt(p(1-p)/n + z²/4n²) / (1 + z²/n)`` with ``p`` the
-    observed share and ``z`` the normal quantile of ``level`` (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927,
+    observed share and ``z`` the normal quantile (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927,
     p. 209). It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1. The ``n`` trials are
     taken as independent.
 
@@ -57,8 +57,7 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"wilson needs 0 <= successes <= n and n > 0, not {successes} of {n}")
-    z = NormalDist().inv_cdf(0.5 + level / 2)
-    share = successes / n
+    z, share = NormalDist().inv_cdf(0.5 + LEVEL / 2), successes / n
     scale = 1 + z * z / n
     centre = (share + z * z / (2 * n)) / scale
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
@@ -68,12 +67,18 @@ def wilson(successes: int, n: int, level: float = LEVEL) -> Interval:
     return low, high
 
 
-def wilson_percent(successes: int, n: int) -> Interval | None:
-    """Wilson's 95% interval in percent (0-100); None where there is no trial."""
-    if n == 0:
-        return None
-    low, high = wilson(successes, n)
-    return 100 * low, 100 * high
+def interval_cell(value: float | None, interval: Interval | None, n: int) -> Cell:
+    """A number that rests on ``n`` samples, with its interval."""
+    low, high = interval or (None, None)
+    return Cell(value, low, high, n, few=n < FEW)
+
+
+def share_cell(count: int, n: int, top: float = 100.0) -> Cell:
+    """A share of ``top`` (percent, unless said otherwise) with Wilson's interval; no value where there is no trial."""
+    if not n:
+        return interval_cell(None, None, 0)
+    low, high = wilson(count, n)
+    return interval_cell(top * count / n, (top * low, top * high), n)
 
 
 def clipped(interval: Interval | None, low: float, high: float) -> Interval | None:
@@ -81,8 +86,8 @@ def clipped(interval: Interval | None, low: float, high: float) -> Interval | No
     return None if interval is None else (max(low, interval[0]), min(high, interval[1]))
 
 
-def mean_interval(values: Column, clusters: Sequence[int] | None = None, level: float = LEVEL) -> Interval | None:
-    """Interval of a mean, ``m ± t·sqrt(V)`` with ``V = G/(G-1) Σ_g (Σ_{i in g} (x_i - m))² / n²``.
+def mean_interval(values: Column, clusters: Sequence[int] | None = None) -> Interval | None:
+    """The 95% interval of a mean, ``m ± t·sqrt(V)`` with ``V = G/(G-1) Σ_g (Σ_{i in g} (x_i - m))² / n²``.
 
     ``V`` is the cluster-robust ("sandwich") variance (K.-Y. Liang and S. L. Zeger, Biometrika 73, 1986, p. 13) with
     the factor ``G/(G-1)`` that is known as CR1; ``t`` is Student's quantile with ``G-1`` degrees of freedom, ``G`` the
@@ -100,13 +105,11 @@ def mean_interval(values: Column, clusters: Sequence[int] | None = None, level: 
         None where the values lie in fewer than two clusters, so that no spread can be known, and where the clusters
         show none: ten verdicts of 2 are no certainty, and an interval without width would call them one.
     """
-    return sum_of_means_interval([values], clusters, level)
+    return sum_of_means_interval([values], clusters)
 
 
-def sum_of_means_interval(
-    columns: Sequence[Column], clusters: Sequence[int] | None = None, level: float = LEVEL
-) -> Interval | None:
-    """Interval of a sum of column means, where rows may lack values in some columns and may share clusters.
+def sum_of_means_interval(columns: Sequence[Column], clusters: Sequence[int] | None = None) -> Interval | None:
+    """The 95% interval of a sum of column means, where rows may lack values in some columns and may share clusters.
 
     The columns are parallel. A row's influence on the sum is ``u = Σ_d (x_d - m_d) / n_d`` over the columns ``d`` in
     which it has a value, with ``m_d`` and ``n_d`` the column's mean and count; the variance is ``G/(G-1) Σ_g U_g²``
@@ -114,11 +117,11 @@ def sum_of_means_interval(
     with the sandwich of :func:`mean_interval`, whose case of one column this is). None where a column is empty,
     fewer than two clusters have values or these show no spread.
     """
-    return means_and_sum_intervals(columns, clusters, level)[1]
+    return means_and_sum_intervals(columns, clusters)[1]
 
 
 def means_and_sum_intervals(
-    columns: Sequence[Column], clusters: Sequence[int] | None = None, level: float = LEVEL
+    columns: Sequence[Column], clusters: Sequence[int] | None = None
 ) -> tuple[list[Interval | None], Interval | None]:
     """The interval of each column's mean (:func:`mean_interval`) and of their sum (:func:`sum_of_means_interval`).
 
@@ -127,8 +130,8 @@ def means_and_sum_intervals(
     known = [[value for value in column if value is not None] for column in columns]
     centres = [(fmean(values), len(values)) if values else None for values in known]
     kinds = _kinds(columns, clusters)
-    singles = [_interval(kinds, (place,), centres, level) for place in range(len(columns))]
-    return singles, singles[0] if len(columns) == 1 else _interval(kinds, range(len(columns)), centres, level)
+    singles = [_interval(kinds, (place,), centres) for place in range(len(columns))]
+    return singles, singles[0] if len(columns) == 1 else _interval(kinds, range(len(columns)), centres)
 
 
 def mean_variance(totals: Iterable[tuple[float, float]]) -> float | None:
@@ -162,14 +165,14 @@ def _total(values: Column) -> tuple[float, int]:
 
 
 def _interval(
-    kinds: Counter[_Totals], places: Sequence[int], centres: Sequence[tuple[float, int] | None], level: float
+    kinds: Counter[_Totals], places: Sequence[int], centres: Sequence[tuple[float, int] | None]
 ) -> Interval | None:
     with_values = {kind: times for kind, times in kinds.items() if any(kind[place][1] for place in places)}
     columns = [(place, *centre) for place in places if (centre := centres[place]) is not None]
     variance = _variance(with_values, columns)
     if len(columns) < len(places) or variance is None:
         return None
-    half = _t_quantile(sum(with_values.values()) - 1, level) * math.sqrt(variance)
+    half = _t_quantile(sum(with_values.values()) - 1) * math.sqrt(variance)
     if half < NO_WIDTH:
         return None
     total = math.fsum(mean for _, mean, _ in columns)
@@ -189,10 +192,10 @@ def _variance(kinds: Mapping[_Totals, int], columns: Sequence[tuple[int, float, 
 
 
 @lru_cache(maxsize=1024)
-def _t_quantile(degrees: int, level: float) -> float:
+def _t_quantile(degrees: int) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, 0.5 + level / 2))
+    return float(stdtrit(degrees, 0.5 + LEVEL / 2))
 
 
 def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
@@ -296,13 +299,8 @@ def bootstrap(
     return intervals
 
 
-def _interval_with_width(
-    totals: Array, statistic: Callable[[Array], Array], level: float, seed: int
-) -> Interval | None:
-    """The bootstrap's interval of one statistic; samples without spread are no certainty and have none."""
-    if len(totals) < 2:
-        return None
-    (interval,) = bootstrap(totals, statistic, seed, level)
+def with_width(interval: Interval | None) -> Interval | None:
+    """An interval unless it has no width: resamples without spread are no certainty."""
     return None if interval is None or interval[1] - interval[0] < NO_WIDTH else interval
 
 
@@ -327,7 +325,8 @@ def bootstrap_sum_of_means(
         return np.asarray((sums[:, :half] / sums[:, half:]).sum(axis=1))
 
     terms = np.concatenate(_values_and_counts(columns), axis=1)
-    return _interval_with_width(totals_by_cluster(clusters, terms), total, level, seed)
+    (interval,) = bootstrap(totals_by_cluster(clusters, terms), total, seed, level)
+    return with_width(interval)
 
 
 def bootstrap_gap(
@@ -357,7 +356,8 @@ def bootstrap_gap(
         return np.asarray(by_side[:, 0] - by_side[:, 1])
 
     totals = totals_by_cluster([clusters[position] for position in both], terms.reshape(len(both), -1))
-    return _interval_with_width(totals, difference, level, seed)
+    (interval,) = bootstrap(totals, difference, seed, level)
+    return with_width(interval)
 
 
 def _values_and_counts(columns: Sequence[Column]) -> tuple[Array, Array]:

@@ -10,31 +10,28 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from medqbench_vlmeval.answers.conclusion import SAME, steps_apart
 from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
 from medqbench_vlmeval.scoring.intervals import (
-    FEW,
     METHOD,
-    NO_WIDTH,
     WILSON,
-    Interval,
     bootstrap,
+    interval_cell,
+    share_cell,
     shared_images,
     totals_by_cluster,
     wilson,
+    with_width,
 )
 from medqbench_vlmeval.scoring.summary import is_right, positions_by
 from medqbench_vlmeval.types import Cell, Sample
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+    from medqbench_vlmeval.scoring.intervals import Array
 
 FIRST, SECOND = "first", "second"
 CONSISTENT = "consistent"
@@ -191,34 +188,6 @@ class Robustness:
     n_inference_failed: int = 0
 
 
-_Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
-
-
-@dataclass(frozen=True)
-class AskedTwice(Generic[_Pair]):
-    """A pair of answers with the two replies that they were read from."""
-
-    pair: _Pair
-    first_reply: str
-    second_reply: str
-
-
-@dataclass(frozen=True)
-class PassComparison:
-    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know.
-
-    Of the ``choices`` and the ``preferences`` one is empty; both are for a comparison that was read from its numbers.
-    """
-
-    task: Task
-    model: str
-    dataset: str
-    scores: Robustness
-    notes: Sequence[str]
-    choices: Sequence[AskedTwice[ChoicePair]] = ()
-    preferences: Sequence[AskedTwice[PreferencePair]] = ()
-
-
 def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
     """Measure the robustness of multiple-choice answers, from one pair or more.
 
@@ -244,6 +213,9 @@ def score_preferences(pairs: Sequence[PreferencePair]) -> Robustness:
         n_reference_unread=sum(pair.reference is None for pair in pairs),
         n_inference_failed=sum(not pair.replied for pair in pairs),
     )
+
+
+_Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 
 def _groups(
@@ -331,12 +303,8 @@ def _stated(pairs: Sequence[PreferencePair], value: Preference, right: bool = Fa
 
 
 def _share(hits: Sequence[bool], top: float = _PERCENT) -> Cell:
-    """A share of ``top`` with its Wilson interval; a mean of scores that are 0 or 2 is a share of 2."""
-    n, count = len(hits), sum(hits)
-    if not n:
-        return Cell(None, n=0, few=True, counts={"count": 0})
-    low, high = (top * end for end in wilson(count, n))
-    return Cell(top * count / n, low, high, n, few=n < FEW, counts={"count": count})
+    """A share of ``top``; a mean of scores that are 0 or 2 is a share of 2."""
+    return replace(share_cell(sum(hits), len(hits), top), counts={"count": sum(hits)})
 
 
 def _both_passes(samples: Sequence[Sample], hits: Hits, top: float) -> tuple[Cell, Cell]:
@@ -345,7 +313,7 @@ def _both_passes(samples: Sequence[Sample], hits: Hits, top: float) -> tuple[Cel
 
     n = len(hits)
     if not n:
-        return (Cell(None, n=0, few=True),) * 2
+        return (interval_cell(None, None, 0),) * 2
     terms = np.array([(float(first), float(second), 1.0) for first, second in hits])
     totals = totals_by_cluster(shared_images(samples).clusters, terms)
 
@@ -353,19 +321,14 @@ def _both_passes(samples: Sequence[Sample], hits: Hits, top: float) -> tuple[Cel
         first, second, count = sums.T
         return np.stack([top * ((first + second) / 2 / count), top * ((second - first) / count)], axis=1)
 
-    of_debiased, of_difference = map(_with_width, bootstrap(totals, statistics))
+    of_debiased, of_difference = map(with_width, bootstrap(totals, statistics))
     first, second = (sum(hit[at] for hit in hits) for at in (0, 1))
     if of_debiased is None:
         # Resamples of what is all alike have no spread, which is not to be shown as certainty. A pair that is right in
         # one order alone is half a hit.
         half_hits = (first + second) / 2
         of_debiased = top * wilson(math.floor(half_hits), n)[0], top * wilson(math.ceil(half_hits), n)[1]
-    low, high = of_difference or (None, None)
     return (
-        Cell(top * (first + second) / 2 / n, *of_debiased, n, few=n < FEW),
-        Cell(top * (second - first) / n, low, high, n, few=n < FEW),
+        interval_cell(top * (first + second) / 2 / n, of_debiased, n),
+        interval_cell(top * (second - first) / n, of_difference, n),
     )
-
-
-def _with_width(interval: Interval | None) -> Interval | None:
-    return None if interval is None or interval[1] - interval[0] < NO_WIDTH else interval

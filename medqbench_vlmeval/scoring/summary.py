@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import (
@@ -27,17 +28,16 @@ from medqbench_vlmeval.scoring.intervals import (
     LEVEL,
     METHOD,
     WILSON,
-    Interval,
     bootstrap_sum_of_means,
     clipped,
+    interval_cell,
     mean_interval,
     means_and_sum_intervals,
+    share_cell,
     shared_images,
-    wilson_percent,
 )
 from medqbench_vlmeval.types import (
     Answer,
-    Cell,
     ExtractorAccuracy,
     ExtractorResult,
     Group,
@@ -103,25 +103,15 @@ def _broken_down(
     crossed: CrossedGroups = {}
     for outer, inner in crossings:
         if outer in by_axis and inner in by_axis:
-            pairs = _combined(by_axis[outer], by_axis[inner])
             crossed[f"{outer}_x_{inner}"] = {
-                name: {value: group(positions) for value, positions in by_inner.items()}
-                for name, by_inner in pairs.items()
+                name: {
+                    value: group(sorted(both))
+                    for value, positions in by_axis[inner].items()
+                    if (both := members.intersection(positions))
+                }
+                for name, members in ((name, set(positions)) for name, positions in by_axis[outer].items())
             }
     return groups, crossed
-
-
-def _combined(
-    outer: Mapping[str, Sequence[int]], inner: Mapping[str, Sequence[int]]
-) -> dict[str, dict[str, list[int]]]:
-    inner_of = {position: name for name, positions in inner.items() for position in positions}
-    combined: dict[str, dict[str, list[int]]] = {}
-    for name, positions in outer.items():
-        by_inner: dict[str, list[int]] = {value: [] for value in inner}
-        for position in positions:
-            by_inner[inner_of[position]].append(position)
-        combined[name] = {value: among for value, among in by_inner.items() if among}
-    return combined
 
 
 def ranked(counts: Mapping[str, int]) -> dict[str, int]:
@@ -136,9 +126,8 @@ def is_right(sample: Sample, letter: str | None) -> bool:
 
 def accuracy_group(n: int, n_correct: int, n_unanswered: int) -> Group:
     """Accuracy in percent with Wilson's interval and its counts; the numbers are None where there is no question."""
-    value = 100 * n_correct / n if n else None
-    accuracy = _cell(value, wilson_percent(n_correct, n), n)
-    return Group({OVERALL: accuracy}, {"n": n, "n_correct": n_correct, "n_unanswered": n_unanswered}, n < FEW)
+    counts = {"n": n, "n_correct": n_correct, "n_unanswered": n_unanswered}
+    return Group({OVERALL: share_cell(n_correct, n)}, counts, n < FEW)
 
 
 def score_perception(
@@ -163,18 +152,18 @@ def score_perception(
     whole, by_type = group(range(len(samples))), groups.get("question_type", {})
     images = shared_images(samples)
     ends = clipped(mean_interval([float(right) for right in correct], images.clusters), 0, 1)
-    low, high = (None, None) if ends is None else (100 * ends[0], 100 * ends[1])
-    accuracy = whole.overall
+    in_percent = None if ends is None else (100 * ends[0], 100 * ends[1])
+    clustered = interval_cell(whole.overall.value, in_percent, len(samples))
     return TaskResult(
         task=Task.PERCEPTION,
-        measures={**{kind: by_type.get(kind, group([])).overall for kind in QUESTION_TYPES}, OVERALL: accuracy},
+        measures={**{kind: by_type.get(kind, group([])).overall for kind in QUESTION_TYPES}, OVERALL: whole.overall},
         counts={**whole.counts, **_inference_counts(predictions)},
         few=whole.few,
         interval_level=LEVEL,
         interval_method=f"{WILSON}; clustered: {CLUSTER_ROBUST}, {images.words}",
         groups=groups,
         crossed=crossed,
-        clustered=Cell(accuracy.value, low, high, accuracy.n, images.count(range(len(samples))), accuracy.few),
+        clustered=replace(clustered, n_clusters=images.count(range(len(samples)))),
         rules=ranked(Counter(extraction.rule for extraction in extractions)),
     )
 
@@ -215,26 +204,26 @@ def score_reasoning(
         means = [fmean(known) if (known := _known(column)) else None for column in columns]
         counts = {"n": len(positions), "n_scored": sum(reasons[i] is None for i in positions)}
         counts |= {"n_unscored": counts["n"] - counts["n_scored"], "n_clusters": images.count(positions)}
-        n, few = counts["n_scored"], counts["n_scored"] < FEW
+        n = counts["n_scored"]
         measures = {
-            title: _cell(mean, clipped(ends, 0, MAX_VERDICT), n, few)
+            title: interval_cell(mean, clipped(ends, 0, MAX_VERDICT), n)
             for title, mean, ends in zip(DIMENSION_TITLES.values(), means, singles, strict=True)
         }
         overall = None if None in means else math.fsum(_known(means))
-        measures[OVERALL] = _cell(overall, clipped(total, 0, MAX_VERDICT * len(DIMENSIONS)), n, few)
-        return Group(measures, counts, few)
+        measures[OVERALL] = interval_cell(overall, clipped(total, 0, MAX_VERDICT * len(DIMENSIONS)), n)
+        return Group(measures, counts, n < FEW)
 
     groups, crossed = _broken_down(samples, _REASONING_AXES, _REASONING_CROSSED, group)
     whole = group(range(len(samples)))
     sizes = [len(_known(column)) for column in scores.values()]
     measures = {
-        title: _cell(cell.value, cell.interval, n)
+        title: interval_cell(cell.value, cell.interval, n)
         for (title, cell), n in zip(whole.measures.items(), [*sizes, whole.counts["n_scored"]], strict=True)
     }
     # Where a dimension has no verdict at all there is no sum, and nothing to draw.
     if whole.overall.value is not None:
         drawn = bootstrap_sum_of_means(list(scores.values()), images.clusters)
-        measures[OVERALL] = _cell(whole.overall.value, drawn, whole.counts["n_scored"])
+        measures[OVERALL] = interval_cell(whole.overall.value, drawn, whole.counts["n_scored"])
     singles = Counter(
         (dimension, score)
         for verdicts in judged
@@ -272,11 +261,6 @@ def _single_scores(verdict: Verdict) -> Iterator[float]:
 
 def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
-
-
-def _cell(value: float | None, interval: Interval | None, n: int, few: bool | None = None) -> Cell:
-    low, high = interval or (None, None)
-    return Cell(value, low, high, n, few=n < FEW if few is None else few)
 
 
 def _inference_counts(predictions: Sequence[Prediction]) -> dict[str, int]:

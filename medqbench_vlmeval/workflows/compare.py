@@ -10,34 +10,31 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path, PurePath
-from typing import Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, Task
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import read_object, write_json
 from medqbench_vlmeval.report.sheet import made_here
-from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_run, refuse_twice, same_index
-from medqbench_vlmeval.scoring.compare import (
-    ALPHA,
-    AXES,
-    METHODS,
-    POWER,
+from medqbench_vlmeval.runs.comparison import (
     ComparedPair,
-    Comparison,
-    Difference,
+    ComparedTask,
     Disagreement,
     LeftOut,
-    Paired,
-    PairedComparison,
-    RankedRun,
+    RunComparison,
     RunSet,
-    TaskComparison,
+    normalised,
+)
+from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_runs, refuse_twice, same_index
+from medqbench_vlmeval.scoring.compare import (
+    AXES,
+    Paired,
+    RankedRun,
     adjust_pairs,
     compare_pair,
     rank_runs,
 )
-from medqbench_vlmeval.scoring.intervals import LEVEL, clusters_of
+from medqbench_vlmeval.scoring.intervals import clusters_of
 from medqbench_vlmeval.types import Run, Sample, SampleRow, TaskResult
 
 Content = tuple[object, ...]
@@ -95,14 +92,14 @@ class Common:
 
 def _compared_sample(row: SampleRow) -> ComparedSample:
     sample = row.sample
-    options = tuple(sorted((letter, _normalised(text)) for letter, text in sample.options.items())) or None
+    options = tuple(sorted((letter, normalised(text)) for letter, text in sample.options.items())) or None
     # Names made from the images' bytes differ where the images do; other names say nothing.
     from_content = sample.image_refs and all(is_content_name(PurePath(name).name) for name in sample.image_refs)
     content = (
-        _normalised(sample.question),
+        normalised(sample.question),
         options,
         sample.answer or None,
-        _normalised(sample.description),
+        normalised(sample.description),
         sample.image_refs if from_content else None,
     )
     if sample.task is Task.PERCEPTION:
@@ -110,11 +107,6 @@ def _compared_sample(row: SampleRow) -> ComparedSample:
     scores = [row.score_on(dimension) for dimension in DIMENSIONS]
     known = tuple(score for score in scores if score is not None)
     return ComparedSample(row, content, known if len(known) == len(scores) else None)
-
-
-def _normalised(text: str | None) -> str | None:
-    """A text whose spaces at the ends and line ends do not matter; None for the empty one."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").strip() if text else None
 
 
 def _order(index: str) -> tuple[int, int, str]:
@@ -183,12 +175,22 @@ def read_run_sets(places: Sequence[Path]) -> list[RunSet]:
         BadInput: fewer than two are named, a place holds no whole run, or several of one dataset or of several models.
     """
     _refuse_fewer_than_two(places)
-    by_place = [find_runs(place) for place in places]
-    refuse_twice(paths.score for of_place in by_place for paths in of_place)
-    runs_of = [[read_run(paths) for paths in of_place] for of_place in by_place]
-    for place, runs in zip(places, runs_of, strict=True):
-        _refuse_several(place, runs)
+    for place in places:
+        find_runs(place)  # all that cannot be read is said before anything is
+    runs_of = [read_runs_at(place) for place in places]
+    refuse_twice(run.paths.score for runs in runs_of for run in runs)
     return run_sets(runs_of)
+
+
+def read_runs_at(place: Path) -> list[Run]:
+    """One model's runs of different datasets at a place.
+
+    Raises:
+        BadInput: the place holds no whole run, or several of one dataset or of several models.
+    """
+    runs = read_runs([place])
+    _refuse_several(place, runs)
+    return runs
 
 
 def run_sets(runs_of: Sequence[Sequence[Run]]) -> list[RunSet]:
@@ -261,38 +263,6 @@ def _labels(models: Sequence[str]) -> list[str]:
     return labels
 
 
-def _run_set_json(run_set: RunSet) -> dict[str, Any]:
-    results = [_run_json(run) for run in run_set.runs]
-    return {"label": run_set.label, "model": run_set.model, "results": results}
-
-
-def _run_json(run: Run) -> dict[str, Any]:
-    result, settings = run.result, run.result.settings
-    judge = settings.judge
-    return {
-        "file": run.paths.score.name,
-        "folder": str(run.paths.score.parent),
-        "dataset": result.dataset,
-        "task": result.task.value,
-        "n": len(run.rows),
-        "baseline": result.baseline,
-        "comparable": result.comparable,
-        "prompt_style": settings.prompt_style,
-        "protocol": settings.protocol.name,
-        "protocol_version": settings.protocol.version,
-        "protocol_sha256": settings.protocol.sha256,
-        "judge": judge.name if judge else None,
-        "judge_served_as": judge.served_as if judge else None,
-        "data": {
-            task: {"sha256": data.sha256, "revision": data.revision, "samples_sha256": data.samples_sha256}
-            for task, data in settings.data.items()
-        },
-        "medqbench_vlmeval": settings.versions.get("medqbench_vlmeval"),
-        "kit": settings.versions.get("kit"),
-        "created": settings.created,
-    }
-
-
 def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     """Why a difference may not be one of the models: judges, prompts or data differ as well."""
     notes = []
@@ -314,9 +284,9 @@ def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     return notes
 
 
-def _notes(task: Task, runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> list[str]:
+def _notes(task: Task, runs: Sequence[ComparedRun], pairs: Sequence[ComparedPair]) -> list[str]:
     """What else belongs to one task's numbers."""
-    return [*_notes_on_runs(task, runs), *_notes_on_samples(task, runs, differences)]
+    return [*_notes_on_runs(task, runs), *_notes_on_samples(task, runs, pairs)]
 
 
 def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
@@ -342,9 +312,10 @@ def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     return notes
 
 
-def _notes_on_samples(task: Task, runs: Sequence[ComparedRun], differences: Sequence[Difference]) -> list[str]:
+def _notes_on_samples(task: Task, runs: Sequence[ComparedRun], pairs: Sequence[ComparedPair]) -> list[str]:
     notes = []
-    if any(difference.p_clustered is not None for difference in differences):
+    cells = [pair.overall.cell for pair in pairs]
+    if any((cell.n_clusters or 0) < (cell.n or 0) for cell in cells):
         test = "McNemar" if task is Task.PERCEPTION else "Wilcoxon"
         notes.append(
             f"samples share images: {test} takes them as independent; the interval, the p over images and Holm's do not"
@@ -354,7 +325,7 @@ def _notes_on_samples(task: Task, runs: Sequence[ComparedRun], differences: Sequ
             "the results name no images, so samples count as independent; where questions share images the intervals "
             "are too narrow"
         )
-    few = {difference.cell.n or 0 for difference in differences if difference.cell.few}
+    few = {cell.n or 0 for cell in cells if cell.few}
     if few:
         notes.append(f"only {min(few)} samples: no test can show much here")
     return notes
@@ -387,36 +358,6 @@ def _each(runs: Sequence[ComparedRun], read: Callable[[ComparedRun], str]) -> st
     return "; ".join(f"{one.label}: {read(one)}" for one in runs)
 
 
-_LISTED = 10  # indexes that are listed of samples which are not compared
-
-
-@dataclass(frozen=True)
-class RunComparison:
-    """A comparison with the files that were read for it."""
-
-    comparison: Comparison
-    sources: tuple[Path, ...]
-
-    @cached_property
-    def result(self) -> dict[str, Any]:
-        """The content of ``compare.json`` but for ``disagreements``."""
-        return {
-            "runs": [_run_set_json(run_set) for run_set in self.comparison.runs],
-            "seed": self.comparison.seed,
-            "level": LEVEL,
-            "alpha": ALPHA,
-            "power": POWER,
-            "methods": METHODS,
-            "not_compared": list(self.comparison.not_compared),
-            "parts": [_task_json(task) for task in self.comparison.tasks],
-        }
-
-    @cached_property
-    def disagreements(self) -> list[dict[str, Any]]:
-        """A row a sample on which runs differ."""
-        return [_disagreement_json(row) for task in self.comparison.tasks for row in task.disagreements]
-
-
 def compare_runs(places: Sequence[Path], seed: int = 0) -> RunComparison:
     """Compare runs on the samples that they have in common.
 
@@ -433,8 +374,7 @@ def compare_runs(places: Sequence[Path], seed: int = 0) -> RunComparison:
 def compare_run_sets(run_sets: Sequence[RunSet], seed: int = 0) -> RunComparison:
     """Compare what was read before (see :func:`compare_runs`)."""
     tasks, alone = shared_tasks(run_sets)
-    compared = [_compare(shared, seed) for shared in tasks]
-    return RunComparison(Comparison(run_sets, compared, alone, seed), _sources(run_sets))
+    return RunComparison(tuple(run_sets), seed, tuple(_compare(shared, seed) for shared in tasks), tuple(alone))
 
 
 def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
@@ -446,14 +386,14 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
     """
     from medqbench_vlmeval.report.compare_tables import write_compare
 
-    paths = out / "compare.json", out / "compare.xlsx"
+    paths, sources = (out / "compare.json", out / "compare.xlsx"), _sources(comparison.run_sets)
     try:
         for path in paths:
-            _refuse_to_replace(path, comparison.sources)
+            _refuse_to_replace(path, sources)
         write_json(paths[0], {**comparison.result, "disagreements": comparison.disagreements})
     except OSError as error:
         raise RunFailed(f"{paths[0]} cannot be written ({error.strerror or error}); choose another --out.") from error
-    write_compare(paths[1], comparison.comparison)
+    write_compare(paths[1], comparison.result, comparison.disagreements)
     return paths
 
 
@@ -471,31 +411,31 @@ def _is_comparison(path: Path) -> bool:
     return found is not None and "parts" in found and "not_compared" in found
 
 
-def _compare(shared: SharedTask, seed: int) -> TaskComparison:
+def _compare(shared: SharedTask, seed: int) -> ComparedTask:
     """One task: every pair, the ranking of more than two, and the samples on which they differ."""
+    several = len(shared.runs) > 2
     runs_of_pairs = list(combinations(shared.runs, 2))
     in_pairs = [_pair_in_common(shared.task, a, b) for a, b in runs_of_pairs]
     compared = [
         compare_pair(_paired(shared.task, a, b, common.indexes), seed)
         for (a, b), common in zip(runs_of_pairs, in_pairs, strict=True)
     ]
-    common = in_common(shared.runs)
-    ranking: list[RankedRun] = []
-    if len(shared.runs) > 2:
+    if several:
         compared = adjust_pairs(compared)
-        by_name = {(a.label, b.label): pair for (a, b), pair in zip(runs_of_pairs, compared, strict=True)}
-        ranking = _ranking(shared, common, by_name, seed)
-    return TaskComparison(
+    pairs = tuple(
+        ComparedPair(a.label, b.label, pair, _left_out(common), pair.is_distinct if several else None)
+        for (a, b), pair, common in zip(runs_of_pairs, compared, in_pairs, strict=True)
+    )
+    common = in_common(shared.runs)
+    return ComparedTask(
         shared.task,
         shared.dataset,
-        [
-            ComparedPair(a.label, b.label, pair, _left_out(in_pair))
-            for (a, b), pair, in_pair in zip(runs_of_pairs, compared, in_pairs, strict=True)
-        ],
-        ranking,
-        _warnings(shared.task, shared.runs),
-        _notes(shared.task, shared.runs, [pair.overall for pair in compared]),
-        _disagreements(shared, common),
+        tuple(one.label for one in shared.runs),
+        pairs,
+        _ranking(shared, common, pairs, seed) if several else (),
+        tuple(_warnings(shared.task, shared.runs)),
+        tuple(_notes(shared.task, shared.runs, pairs)),
+        tuple(_disagreements(shared, common)),
     )
 
 
@@ -512,129 +452,30 @@ def _pair_in_common(task: Task, a: ComparedRun, b: ComparedRun) -> Common:
 
 def _left_out(common: Common) -> LeftOut:
     lacking_a, lacking_b = common.missing
-    differing = sorted({name for names in common.changed.values() for name in names})
-    return LeftOut(lacking_b, lacking_a, tuple(common.changed), tuple(differing), common.unscored)
+    return LeftOut(lacking_b, lacking_a, common.changed, common.unscored)
 
 
-def _task_json(task: TaskComparison) -> dict[str, Any]:
-    ranking = [
-        {
-            "run": row.run,
-            **{name: getattr(row.cell, name) for name in ("value", "low", "high", "n")},
-            "not_distinct_from": list(row.not_distinct_from),
-        }
-        for row in task.ranking
-    ]
-    runs = dict.fromkeys(label for pair in task.pairs for label in (pair.a, pair.b))
-    return {
-        "task": task.task.value,
-        "dataset": task.dataset,
-        "unit": "percent" if task.task is Task.PERCEPTION else "mean verdict (0-2), sum of four (0-8)",
-        "runs": list(runs),
-        **({"ranking": ranking} if ranking else {}),
-        "pairs": [
-            {
-                "a": pair.a,
-                "b": pair.b,
-                **_pair_json(pair.comparison),
-                "left_out": _left_out_json(pair.left_out),
-                **({"distinct": pair.comparison.is_distinct} if ranking else {}),
-            }
-            for pair in task.pairs
-        ],
-        "warnings": list(task.warnings),
-        "notes": list(task.notes),
-        "n_disagreements": len(task.disagreements),
-    }
-
-
-def _left_out_json(left_out: LeftOut) -> dict[str, Any]:
-    return {
-        "only_in_a": _listed(left_out.only_in_a),
-        "only_in_b": _listed(left_out.only_in_b),
-        "changed": {**_listed(left_out.changed), "differing": list(left_out.differing)},
-        "unscored": _listed(left_out.unscored),
-    }
-
-
-def _pair_json(pair: PairedComparison) -> dict[str, Any]:
-    axes = {axis: {name: _difference_json(one) for name, one in groups.items()} for axis, groups in pair.axes.items()}
-    return {"overall": _difference_json(pair.overall), "axes": axes}
-
-
-def _difference_json(difference: Difference) -> dict[str, Any]:
-    cell = difference.cell
-    of_reasoning = {"method": difference.method, "sd": difference.sd} if difference.method else {}
-    return {
-        "n": cell.n,
-        "n_clusters": cell.n_clusters,
-        "a": difference.a,
-        "b": difference.b,
-        "difference": cell.value,
-        "low": cell.low,
-        "high": cell.high,
-        **({} if difference.no_interval is None else {"no_interval": difference.no_interval}),
-        "few": cell.few,
-        "p": difference.p,
-        "p_clustered": difference.p_clustered,
-        "detectable": difference.detectable,
-        **cell.counts,
-        **of_reasoning,
-        "p_holm": difference.p_holm,
-    }
-
-
-def _listed(indexes: Sequence[str]) -> dict[str, Any]:
-    return {"n": len(indexes), "first": list(indexes[:_LISTED])}
-
-
-def _ranking(
-    shared: SharedTask, common: Common, pairs: Mapping[tuple[str, str], PairedComparison], seed: int
-) -> list[RankedRun]:
+def _ranking(shared: SharedTask, common: Common, pairs: Sequence[ComparedPair], seed: int) -> tuple[RankedRun, ...]:
     values = {
         one.label: [math.fsum(one.samples[index].values or ()) for index in common.indexes] for one in shared.runs
     }
     scale = 100.0 if shared.task is Task.PERCEPTION else 1.0
-    return rank_runs(values, _clusters(shared.runs, common.indexes), pairs, scale, seed)
+    by_labels = {(pair.a, pair.b): pair.comparison for pair in pairs}
+    return tuple(rank_runs(values, _clusters(shared.runs, common.indexes), by_labels, scale, seed))
 
 
 def _disagreements(shared: SharedTask, common: Common) -> list[Disagreement]:
-    """The samples on which runs differ: of two descriptions the largest difference first."""
-    rows: list[tuple[float, Disagreement]] = []
+    """The samples on which runs differ: of two with both replies, the largest difference first."""
+    differing = []
     for index in common.indexes:
         samples = {one.label: one.samples[index] for one in shared.runs}
-        scores = [math.fsum(sample.values or ()) for sample in samples.values()]
-        if len({round(score, 9) for score in scores}) > 1:
-            by_label = {label: sample.row for label, sample in samples.items()}
-            rows.append((max(scores) - min(scores), Disagreement(index, by_label)))
+        scores = {label: math.fsum(sample.values or ()) for label, sample in samples.items()}
+        if len({round(score, 9) for score in scores.values()}) > 1:
+            rows = {label: sample.row for label, sample in samples.items()}
+            differing.append(Disagreement(index, rows, scores))
     if len(shared.runs) == 2 and shared.task is not Task.PERCEPTION:
-        rows.sort(key=lambda row: -row[0])
-    return [disagreement for _, disagreement in rows]
-
-
-def _disagreement_json(disagreement: Disagreement) -> dict[str, Any]:
-    rows, sample = disagreement.rows, disagreement.sample
-    content: dict[str, Any] = {"task": sample.task.value, "index": disagreement.index}
-    content |= {axis: disagreement.axis(axis) for axis in AXES}
-    if sample.task is Task.PERCEPTION:
-        content |= {
-            "correct": {label: bool(row.correct) for label, row in rows.items()},
-            "answer": sample.answer,
-            "extracted": {label: row.extracted for label, row in rows.items()},
-        }
-    else:
-        scores = {label: {name: row.score_on(name) for name in DIMENSIONS} for label, row in rows.items()}
-        content["scores"] = {label: math.fsum(score or 0 for score in of.values()) for label, of in scores.items()}
-        if disagreement.is_pair:
-            content["verdicts"] = scores
-    if disagreement.is_pair:
-        content |= {
-            "question": _normalised(sample.question),
-            "options": {letter: _normalised(option) or "" for letter, option in sample.options.items()},
-            "reference": _normalised(sample.description),
-            "replies": {label: row.prediction.text or None for label, row in rows.items()},
-        }
-    return content
+        differing.sort(key=lambda one: -max(one.scores.values()) + min(one.scores.values()))
+    return differing
 
 
 def _sources(run_sets: Sequence[RunSet]) -> tuple[Path, ...]:

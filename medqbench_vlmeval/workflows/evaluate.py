@@ -11,7 +11,7 @@ from typing import Any
 
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
-from medqbench_vlmeval.data import stratified
+from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
 from medqbench_vlmeval.judge.judges import Extractor, extractor_options
@@ -26,7 +26,7 @@ from medqbench_vlmeval.runs.files import (
     write_samples,
     write_score,
 )
-from medqbench_vlmeval.runs.provenance import Origin, settings_of
+from medqbench_vlmeval.runs.provenance import Origin, name_results, settings_of
 from medqbench_vlmeval.runs.schema import result_to_json, row_to_json
 from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import (
@@ -87,6 +87,36 @@ class Request:
     on_progress: OnProgress | None = None
     prices: Path | None = None
     extractor: str | None = None
+
+
+def request_for(
+    predictions: Path,
+    out: Path,
+    data: str | None = None,
+    model: str | None = None,
+    judge: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Request:
+    """A request for a prediction file that comes without a run: names and data are found.
+
+    Raises:
+        BadInput: ``data`` is neither a file nor a dataset's name.
+    """
+    from medqbench_vlmeval.judge.cache import default_folder
+
+    sample_set = load(data) if data is not None else None
+    names = name_results(predictions, model, sample_set)
+    return Request(
+        predictions,
+        names.model,
+        names.dataset,
+        out,
+        sample_set,
+        judge=judge or {},
+        cache=default_folder(),
+        stem=names.stem,
+        **fields,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,37 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import biases, errors, groups
 from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, reasoning_error_kinds
-from medqbench_vlmeval.scoring.findings.finding import Findings, NotFound, accuracy_measure, overall_measure
+from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure, NotFound
 from medqbench_vlmeval.scoring.intervals import shared_images
-from medqbench_vlmeval.types import Answer, Finding, Judged, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.scoring.summary import is_right
+from medqbench_vlmeval.types import Answer, Finding, Judged, Prediction, PredictionStatus, Sample, scores_of
 
 __all__ = ["Findings", "perception_error_kinds", "perception_findings", "reasoning_error_kinds", "reasoning_findings"]
 
 
 def perception_findings(
-    samples: Sequence[Sample],
-    predictions: Sequence[Prediction],
-    extractions: Sequence[Answer],
-    clusters: Sequence[int] | None = None,
+    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> Findings:
-    """Find what a multiple-choice run shows; the sequences are parallel.
-
-    Args:
-        samples: the questions.
-        predictions: the model's replies.
-        extractions: what was read in them.
-        clusters: numbers of the clusters of samples that are not independent; by default samples that share an image.
-    """
+    """Find what a multiple-choice run shows; the sequences are parallel."""
     if not samples:
         return Findings({}, {})
-    clusters = shared_images(samples).clusters if clusters is None else clusters
-    measure = accuracy_measure(samples, extractions, clusters)
-    data = groups.MeasuredSamples(samples, measure)
+    clusters = shared_images(samples).clusters
     answers = list(zip(samples, predictions, extractions, strict=True))
+    # No answer is a wrong one.
+    right = [100.0 * is_right(sample, extraction.letter) for sample, _, extraction in answers]
+    data = Measure([right], PERCENT, clusters, samples)
     levels = [errors.level_choice(sample, extraction) for sample, _, extraction in answers]
     level_questions = [choice for choice in levels if choice is not None]
     return Findings.of(
@@ -52,24 +44,20 @@ def perception_findings(
             "letter_bias": biases.letter_bias(samples, extractions, clusters),
             "yes_bias": biases.yes_bias(samples, extractions, clusters),
             "no_answer": biases.no_answer(predictions, extractions),
-            "length_against_score": biases.length_against_score(predictions, measure),
+            "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds([perception_error_kinds(*answer) for answer in answers]),
         }
     )
 
 
 def reasoning_findings(
-    samples: Sequence[Sample],
-    predictions: Sequence[Prediction],
-    judged: Sequence[Judged],
-    clusters: Sequence[int] | None = None,
+    samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[Judged]
 ) -> Findings:
     """Find what a judged run shows; the sequences are parallel. See :func:`perception_findings`."""
     if not samples:
         return Findings({}, {})
-    clusters = shared_images(samples).clusters if clusters is None else clusters
-    measure = overall_measure(judged, clusters)
-    data = groups.MeasuredSamples(samples, measure)
+    clusters = shared_images(samples).clusters
+    data = Measure([scores_of(judged, dimension) for dimension in DIMENSIONS], SCORE, clusters, samples)
     conclusions = [read_conclusion(*pair) for pair in zip(samples, predictions, strict=True)]
     described = [i for i, sample in enumerate(samples) if sample.task is not Task.COMPARATIVE]
     compared = [i for i, sample in enumerate(samples) if sample.task is Task.COMPARATIVE]
@@ -99,7 +87,7 @@ def reasoning_findings(
             "coarse_vs_fine": difficulty,
             "position_bias": position,
             "no_answer": biases.no_conclusion(predictions, conclusions),
-            "length_against_score": biases.length_against_score(predictions, measure),
+            "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds(kinds),
         }
     )

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from statistics import NormalDist, median
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from medqbench_vlmeval.scoring.findings.finding import (
     share_finding,
     share_words,
 )
-from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, Interval
+from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, Interval, interval_cell
 from medqbench_vlmeval.scoring.summary import ranked
 from medqbench_vlmeval.types import (
     Answer,
@@ -42,10 +43,7 @@ from medqbench_vlmeval.types import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
+    from medqbench_vlmeval.scoring.intervals import Array
 
 RANK_METHOD = "Fisher's z with a standard error from influence values, added up by image"
 EMPTY, REFUSAL, NO_CONCLUSION = "empty", "refusal", "description without a conclusion"
@@ -140,13 +138,15 @@ def yes_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters:
         statement = f"'Yes' is said {side}: {about}, a difference of {amount(gap.value, POINTS)} ({gap.words})."
     else:
         statement = f"{gap.no_claim} 'yes' is said too often or too seldom: {about} (difference: {gap.words})."
-    shares = {
-        "said_yes": share(sum(said), n),
-        "is_yes": share(sum(right), n),
-        "right_where_yes": share(answers.count((True, True)), sum(right)),
-        "right_where_no": share(answers.count((False, False)), n - sum(right)),
-    }
+    shares = _shares(answers, "said_yes", "is_yes", "right_where_yes", "right_where_no")
     return gap.finding("Bias to yes", statement, n, Details(shares=shares))
+
+
+def _shares(answers: Sequence[tuple[bool, bool]], *names: str) -> dict[str, Cell]:
+    """How often one of two answers is given and is right, and how often the answer is right where it is and is not."""
+    n, n_right = len(answers), sum(right for _, right in answers)
+    counts = sum(given for given, _ in answers), n_right, answers.count((True, True)), answers.count((False, False))
+    return {name: share(*pair) for name, *pair in zip(names, counts, (n, n, n_right, n - n_right), strict=True)}
 
 
 @lru_cache(maxsize=4096)
@@ -162,30 +162,30 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
     """
     images = (_FIRST, _SECOND)
     taken = [i for i, one in enumerate(conclusions) if one.stated in images and one.reference in images]
-    n = len(taken)
+    answers = [(conclusions[i].stated == _FIRST, conclusions[i].reference == _FIRST) for i in taken]
+    n = len(answers)
     if n < FEW:
         return NotFound(f"fewer than {FEW} pairs in which answer and reference prefer one of the two images")
-    stated = [conclusions[i].stated == _FIRST for i in taken]
-    reference = [conclusions[i].reference == _FIRST for i in taken]
+    stated, reference = zip(*answers, strict=True)
     gap = gap_of_shares(stated, reference, [clusters[i] for i in taken])
-    answers = list(zip(stated, reference, strict=True))
     about = (
         f"of {n} pairs the answers prefer the first image in {100 * sum(stated) / n:.2f}%, the references in "
         f"{100 * sum(reference) / n:.2f}%"
     )
     if gap.is_proven:
         place = "first" if gap.value > 0 else "second"
-        statement = f"The {place} image is preferred too often: {about}, {amount(gap.value, POINTS)} apart"
-        statement += f" ({gap.words})."
+        apart = f"{amount(gap.value, POINTS)} apart ({gap.words})"
+        statement = f"The {place} image is preferred too often: {about}, {apart}."
     else:
         statement = f"{gap.no_claim} an image is preferred for its place: {about} (difference: {gap.words})."
     details = Details(
-        shares={
-            "first_stated": share(sum(stated), n),
-            "first_in_reference": share(sum(reference), n),
-            "right_where_first_is_better": share(answers.count((True, True)), sum(reference)),
-            "right_where_second_is_better": share(answers.count((False, False)), n - sum(reference)),
-        },
+        shares=_shares(
+            answers,
+            "first_stated",
+            "first_in_reference",
+            "right_where_first_is_better",
+            "right_where_second_is_better",
+        ),
         facts={
             "n_first_for_second": answers.count((True, False)),
             "n_second_for_first": answers.count((False, True)),
@@ -268,7 +268,6 @@ def length_against_score(predictions: Sequence[Prediction], measure: Measure) ->
     if correlation is None:
         return NotFound("all replies have the same score")
     value, interval = correlation
-    low, high = interval or (None, None)
     ends = interval_words(interval, CORRELATION, _NO_RANK_INTERVAL)
     about = f"Spearman's correlation {amount(value, CORRELATION)}, {ends}"
     if excludes_zero(interval):
@@ -279,7 +278,7 @@ def length_against_score(predictions: Sequence[Prediction], measure: Measure) ->
         "Length against score",
         statement,
         CORRELATION,
-        Cell(value, low, high, n, few=min(n, len(set(clusters))) < FEW),
+        replace(interval_cell(value, interval, n), few=len(set(clusters)) < FEW),
         RANK_METHOD if interval else f"none: {_NO_RANK_INTERVAL}",
         Details(characters={"min": min(lengths), "median": median(lengths), "max": max(lengths)}),
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, MAX_VERDICT
+from medqbench_vlmeval.benchmark import MAX_VERDICT
 from medqbench_vlmeval.scoring import intervals
 from medqbench_vlmeval.scoring.intervals import (
     FEW,
@@ -18,11 +18,12 @@ from medqbench_vlmeval.scoring.intervals import (
     bootstrap_gap,
     bootstrap_sum_of_means,
     clipped,
+    interval_cell,
+    share_cell,
     sum_of_means_interval,
-    wilson_percent,
 )
-from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Answer, Cell, Details, Finding, Judged, Sample, scores_of
+from medqbench_vlmeval.scoring.summary import UNKNOWN, positions_by
+from medqbench_vlmeval.types import Cell, Details, Finding, Sample
 
 PERCENT = "percent"
 POINTS = "points"
@@ -109,6 +110,17 @@ class Measure:
     columns: Sequence[Column]
     unit: str
     clusters: Sequence[int]
+    samples: Sequence[Sample] = ()
+
+    def groups(self, axis: str) -> dict[str, list[int]] | NotFound:
+        """Positions by the value on an axis, without the samples that have none."""
+        positions = positions_by(axis, self.samples)
+        positions.pop(UNKNOWN, None)
+        return positions or NotFound(f"the data does not say the {axis}")
+
+    def cells(self, groups: Mapping[str, Sequence[int]]) -> dict[str, Cell]:
+        """The figure of each group."""
+        return {name: self.cell(positions) for name, positions in groups.items()}
 
     def of(self, positions: Sequence[int]) -> float | None:
         """The figure of the samples at ``positions``, None where a column has no value there."""
@@ -128,13 +140,10 @@ class Measure:
         """A group's figure with its own 95% interval, as in the tables of groups."""
         whole = self.complete(positions)
         if self.unit == PERCENT:
-            interval = wilson_percent(sum(self.columns[0][i] == 100 for i in whole), len(whole))
-        else:
-            columns = [[column[i] for i in positions] for column in self.columns]
-            interval = sum_of_means_interval(columns, [self.clusters[i] for i in positions])
-            interval = clipped(interval, 0, MAX_VERDICT * len(columns))
-        low, high = interval or (None, None)
-        return Cell(self.of(positions), low, high, len(whole), few=len(whole) < FEW)
+            return share_cell(sum(self.columns[0][i] == 100 for i in whole), len(whole))
+        columns = [[column[i] for i in positions] for column in self.columns]
+        interval = sum_of_means_interval(columns, [self.clusters[i] for i in positions])
+        return interval_cell(self.of(positions), clipped(interval, 0, MAX_VERDICT * len(columns)), len(whole))
 
     def gap(self, first: Sequence[int], second: Sequence[int], choices: int = 1) -> Gap:
         """The figure of ``first`` less that of ``second``, two groups of positions without a common one."""
@@ -144,17 +153,6 @@ class Measure:
         interval = bootstrap_gap(self.columns, self.clusters, first, second, _level(choices))
         n_clusters = len({self.clusters[i] for i in (*first, *second)})
         return Gap(minuend - subtrahend, interval, POINTS if self.unit == PERCENT else SCORE, n_clusters, choices)
-
-
-def accuracy_measure(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Measure:
-    """Right answers in percent; no answer is a wrong one."""
-    right = [100.0 * is_right(sample, choice.letter) for sample, choice in zip(samples, extractions, strict=True)]
-    return Measure([right], PERCENT, clusters)
-
-
-def overall_measure(judged: Sequence[Judged], clusters: Sequence[int]) -> Measure:
-    """Overall, the sum of the four dimensions' means."""
-    return Measure([scores_of(judged, dimension) for dimension in DIMENSIONS], SCORE, clusters)
 
 
 @dataclass(frozen=True)
@@ -213,8 +211,7 @@ class Gap:
 
     def finding(self, title: str, statement: str, n: int, details: Details) -> Finding:
         """The finding whose value is this gap, over ``n`` samples."""
-        low, high = self.interval or (None, None)
-        cell = Cell(self.value, low, high, n, few=min(n, self.n_clusters) < FEW)
+        cell = replace(interval_cell(self.value, self.interval, n), few=min(n, self.n_clusters) < FEW)
         return Finding(title, statement, self.unit, cell, self.method, replace(details, n_clusters=self.n_clusters))
 
 
@@ -242,8 +239,7 @@ def gap_of_means(first: Column, second: Column, clusters: Sequence[int]) -> Gap:
 
 def share(count: int, n: int) -> Cell:
     """A share in percent with Wilson's interval."""
-    low, high = wilson_percent(count, n) or (None, None)
-    return Cell(100 * count / n if n else None, low, high, n, few=n < FEW, counts={"count": count})
+    return replace(share_cell(count, n), counts={"count": count})
 
 
 def share_words(cell: Cell) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 
@@ -30,43 +30,25 @@ from medqbench_vlmeval.scoring.findings.finding import (
     interval_words,
     shown,
 )
-from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, wilson_percent
-from medqbench_vlmeval.scoring.summary import UNKNOWN, positions_by
+from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, share_cell
 from medqbench_vlmeval.types import Cell, Details, Finding, Judged, Sample, scores_of
 
 _MILD, _OTHERS = "mild", ("none", "severe")
 
 
-@dataclass(frozen=True)
-class MeasuredSamples:
-    """Samples with the measure that groups of them are compared by."""
-
-    samples: Sequence[Sample]
-    measure: Measure
-
-    def groups(self, axis: str) -> dict[str, list[int]] | NotFound:
-        """Positions by the value on an axis, without the samples that have none."""
-        positions = positions_by(axis, self.samples)
-        positions.pop(UNKNOWN, None)
-        return positions or NotFound(f"the data does not say the {axis}")
-
-    def cells(self, groups: Mapping[str, Sequence[int]]) -> dict[str, Cell]:
-        return {name: self.measure.cell(positions) for name, positions in groups.items()}
-
-
-def gap_to_human(data: MeasuredSamples) -> Finding | NotFound:
+def gap_to_human(data: Measure) -> Finding | NotFound:
     """Overall less the human experts' published Overall, which is taken as a fixed number."""
     perception = {sample.task for sample in data.samples} == {Task.PERCEPTION}
     human = human_overall(Task.PERCEPTION) if perception else None
-    overall = data.measure.cell(range(len(data.samples)))
+    overall = data.cell(range(len(data.samples)))
     if human is None or overall.value is None or overall.interval is None:
         return NotFound("the published tables have human experts for perception only")
     gap, interval = overall.value - human, _less(overall.interval, human)
-    n_clusters = len(set(data.measure.clusters))
-    by_image = clipped(mean_interval(data.measure.columns[0], data.measure.clusters), 0, 100)
+    n_clusters = len(set(data.clusters))
+    by_image = clipped(mean_interval(data.columns[0], data.clusters), 0, 100)
     if by_image is None and overall.value in (0, 100) and n_clusters > 1:
         # All right or all wrong: no spread to estimate, but each image is one trial at the least.
-        by_image = wilson_percent(n_clusters if overall.value else 0, n_clusters)
+        by_image = share_cell(n_clusters if overall.value else 0, n_clusters).interval
     clustered = by_image and _less(by_image, human)
     value, ends = amount(overall.value, PERCENT), interval_words(interval, POINTS)
     # Wilson's interval does not know that questions on one image are alike.
@@ -87,7 +69,7 @@ def gap_to_human(data: MeasuredSamples) -> Finding | NotFound:
         "Gap to human experts",
         f"{statement}{elsewhere}.",
         POINTS,
-        Cell(gap, *interval, n=overall.n, few=min(overall.n or 0, n_clusters) < FEW),
+        replace(overall, value=gap, low=interval[0], high=interval[1], few=n_clusters < FEW),
         "Wilson score interval of Overall less the published figure",
         Details(
             clustered=clustered,
@@ -101,7 +83,7 @@ def _less(interval: Interval, value: float) -> Interval:
     return interval[0] - value, interval[1] - value
 
 
-def severity_profile(data: MeasuredSamples) -> Finding | NotFound:
+def severity_profile(data: Measure) -> Finding | NotFound:
     """Mild degradation less none and severe taken together; the profile is in the details."""
     groups = data.groups("severity")
     if isinstance(groups, NotFound):
@@ -109,13 +91,11 @@ def severity_profile(data: MeasuredSamples) -> Finding | NotFound:
     mild = groups.get(_MILD, [])
     others = [i for name in _OTHERS for i in groups.get(name, [])]
     for positions, name in ((mild, "mild"), (others, "no or severe")):
-        if (n := len(data.measure.complete(positions))) < FEW:
+        if (n := len(data.complete(positions))) < FEW:
             return NotFound(f"only {n} samples with {name} degradation")
-    gap, cells = data.measure.gap(mild, others), data.cells(groups)
+    gap, cells = data.gap(mild, others), data.cells(groups)
     profile = ", ".join(
-        f"{shown(name)} {amount(cell.value, data.measure.unit)}"
-        for name, cell in cells.items()
-        if cell.value is not None
+        f"{shown(name)} {amount(cell.value, data.unit)}" for name, cell in cells.items() if cell.value is not None
     )
     if gap.is_proven:
         side = "lower" if gap.value < 0 else "higher"
@@ -126,31 +106,31 @@ def severity_profile(data: MeasuredSamples) -> Finding | NotFound:
             f"{amount(gap.value, gap.unit)} ({gap.words})"
         )
     statement = f"{compared}. By severity: {profile}."
-    n = len(data.measure.complete([*mild, *others]))
+    n = len(data.complete([*mild, *others]))
     return gap.finding("Severity profile", statement, n, Details(groups=cells, compared=((_MILD,), _OTHERS)))
 
 
-def modality_gap(data: MeasuredSamples) -> Finding | NotFound:
+def modality_gap(data: Measure) -> Finding | NotFound:
     """The best modality less the worst."""
     return _best_and_worst(data, "modality", "Modality gap")
 
 
-def image_source(data: MeasuredSamples) -> Finding | NotFound:
+def image_source(data: Measure) -> Finding | NotFound:
     """The best image source less the worst; the sources are named as the data names them."""
     return _best_and_worst(data, "source", "Image source")
 
 
-def general_vs_specific(data: MeasuredSamples) -> Finding | NotFound:
+def general_vs_specific(data: Measure) -> Finding | NotFound:
     """General questions less modality-specific ones."""
     return _pair(data, "scope", SCOPES, "General against modality-specific questions")
 
 
-def coarse_vs_fine(data: MeasuredSamples) -> Finding | NotFound:
+def coarse_vs_fine(data: Measure) -> Finding | NotFound:
     """Coarse-grained pairs less fine-grained ones."""
     return _pair(data, "difficulty", DIFFICULTIES, "Coarse against fine pairs")
 
 
-def _best_and_worst(data: MeasuredSamples, axis: str, title: str) -> Finding | NotFound:
+def _best_and_worst(data: Measure, axis: str, title: str) -> Finding | NotFound:
     groups = data.groups(axis)
     if isinstance(groups, NotFound):
         return groups
@@ -160,11 +140,11 @@ def _best_and_worst(data: MeasuredSamples, axis: str, title: str) -> Finding | N
         return NotFound(f"fewer than two groups of {axis} with {FEW} samples or more")
     # Ties go to the name that comes first, so that the order of rows decides nothing.
     names = sorted(values, key=lambda name: (-values[name], name))
-    gap = data.measure.gap(groups[names[0]], groups[names[-1]], len(list(combinations(values, 2))))
+    gap = data.gap(groups[names[0]], groups[names[-1]], len(list(combinations(values, 2))))
     return _compared(title, gap, data, groups, cells, (names[0], names[-1]))
 
 
-def _pair(data: MeasuredSamples, axis: str, names: tuple[str, str], title: str) -> Finding | NotFound:
+def _pair(data: Measure, axis: str, names: tuple[str, str], title: str) -> Finding | NotFound:
     groups = data.groups(axis)
     if isinstance(groups, NotFound):
         return groups
@@ -172,26 +152,26 @@ def _pair(data: MeasuredSamples, axis: str, names: tuple[str, str], title: str) 
     small = [name for name in names if name not in cells or (cells[name].n or 0) < FEW]
     if small:
         return NotFound(f"fewer than {FEW} {' and '.join(small)} samples")
-    gap = data.measure.gap(groups[names[0]], groups[names[1]])
+    gap = data.gap(groups[names[0]], groups[names[1]])
     return _compared(title, gap, data, groups, cells, names)
 
 
 def _compared(
     title: str,
     gap: Gap,
-    data: MeasuredSamples,
+    data: Measure,
     groups: Mapping[str, Sequence[int]],
     cells: Mapping[str, Cell],
     names: tuple[str, str],
 ) -> Finding:
-    first, second = (f"{shown(name)} ({amount(cells[name].value, data.measure.unit)})" for name in names)
+    first, second = (f"{shown(name)} ({amount(cells[name].value, data.unit)})" for name in names)
     if gap.is_proven:
         statement = f"{first} is {gap.size} {'above' if gap.value > 0 else 'below'} {second}; {gap.words}."
     else:
         statement = (
             f"{gap.no_claim} {first} and {second} differ: a difference of {amount(gap.value, gap.unit)}; {gap.words}."
         )
-    n = len(data.measure.complete([i for name in names for i in groups[name]]))
+    n = len(data.complete([i for name in names for i in groups[name]]))
     return gap.finding(title, statement, n, Details(groups=cells, compared=tuple((name,) for name in names)))
 
 

@@ -3,14 +3,18 @@
 import random
 
 import pytest
+from scipy.stats import spearmanr
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.scoring import spearman
 from medqbench_vlmeval.scoring.findings.biases import rank_correlation
 from medqbench_vlmeval.types import PredictionStatus
 from tests.scoring.finding_data import FIRST, SECOND, described, perception, question, reasoning, unanswered
 
 QUALITY = {"A": "Good", "B": "Usable", "C": "Reject"}
+
+
+def spearman(first, second):
+    return spearmanr(first, second).statistic
 
 
 def test_letter_bias_by_hand():

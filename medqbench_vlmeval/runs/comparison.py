@@ -1,0 +1,286 @@
+"""The records of a comparison of runs, and ``compare.json``, which holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.scoring.compare import (
+    ALPHA,
+    AXES,
+    INTERVAL_METHOD,
+    MDE_METHOD,
+    POWER,
+    Difference,
+    PairedComparison,
+    RankedRun,
+)
+from medqbench_vlmeval.scoring.intervals import LEVEL
+from medqbench_vlmeval.types import Run, SampleRow
+
+METHODS = {
+    "difference": "a less b: above 0 a is better",
+    "interval": INTERVAL_METHOD,
+    "p": {
+        "perception": "McNemar's exact test, two-sided",
+        "reasoning": "Wilcoxon's signed-rank test, two-sided, zero differences left out, ties exact up to 125 samples",
+    },
+    "p_clustered": "the same kind of test with the samples that share an image as one unit, by flipping signs",
+    "p_holm": "Holm's adjustment within one axis; over all pairs for the overall differences of more than two runs",
+    "detectable": MDE_METHOD,
+}
+_LISTED = 10  # indexes that are listed of samples which are not compared
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """What a user named as one: a model's run, or its runs of several datasets from one folder. No two labels are
+    alike."""
+
+    label: str
+    model: str
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Indexes of samples that a pair is not compared on: in one run alone, of other content (with the names of what
+    differs), or without a whole score on one side."""
+
+    only_in_a: tuple[str, ...] = ()
+    only_in_b: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unscored: tuple[str, ...] = ()
+
+    @property
+    def differing(self) -> list[str]:
+        """What differs between samples of one index: 'answer', 'image', 'options', 'question', 'reference'."""
+        return sorted({name for names in self.changed.values() for name in names})
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """Two runs, by label: their difference overall and by group; ``distinct`` is set among more than two runs."""
+
+    a: str
+    b: str
+    comparison: PairedComparison
+    left_out: LeftOut
+    distinct: bool | None = None
+
+    @property
+    def overall(self) -> Difference:
+        """The difference on all samples that both runs have."""
+        return self.comparison.overall
+
+    @property
+    def axes(self) -> Mapping[str, Mapping[str, Difference]]:
+        """The difference by axis and group."""
+        return self.comparison.axes
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A sample on which runs differ: each run's row and score (0 or 1, or the sum of four verdicts) by label."""
+
+    index: str
+    rows: Mapping[str, SampleRow]
+    scores: Mapping[str, float]
+
+    @property
+    def row(self) -> SampleRow:
+        """The first run's row."""
+        return next(iter(self.rows.values()))
+
+    def on_axis(self, axis: str) -> str | None:
+        """The sample's group, from the first run that says it."""
+        return next((value for row in self.rows.values() if (value := getattr(row.sample, axis))), None)
+
+
+@dataclass(frozen=True)
+class ComparedTask:
+    """One task: every pair of the runs that have it and, of more than two, their ranking."""
+
+    task: Task
+    dataset: str | None
+    runs: tuple[str, ...]
+    pairs: tuple[ComparedPair, ...]
+    ranking: tuple[RankedRun, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    disagreements: tuple[Disagreement, ...]
+
+    @property
+    def unit(self) -> str:
+        """What the numbers are in."""
+        return "percent" if self.task is Task.PERCEPTION else "mean verdict (0-2), sum of four (0-8)"
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """Runs on the samples that they have in common, task by task; ``not_compared`` says what one of them alone has."""
+
+    run_sets: tuple[RunSet, ...]
+    seed: int
+    parts: tuple[ComparedTask, ...]
+    not_compared: tuple[str, ...]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """See :func:`comparison_to_json`."""
+        return comparison_to_json(self)
+
+    @property
+    def disagreements(self) -> list[dict[str, Any]]:
+        """See :func:`disagreements_to_json`."""
+        return disagreements_to_json(self)
+
+
+def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
+    """The content of ``compare.json`` but for ``disagreements``."""
+    return {
+        "runs": [
+            {"label": one.label, "model": one.model, "results": [_run_json(run) for run in one.runs]}
+            for one in comparison.run_sets
+        ],
+        "seed": comparison.seed,
+        "level": LEVEL,
+        "alpha": ALPHA,
+        "power": POWER,
+        "methods": METHODS,
+        "not_compared": list(comparison.not_compared),
+        "parts": [_part_json(part) for part in comparison.parts],
+    }
+
+
+def disagreements_to_json(comparison: RunComparison) -> list[dict[str, Any]]:
+    """The samples on which runs differ; with both replies where two runs are compared."""
+    return [_disagreement_json(part, one) for part in comparison.parts for one in part.disagreements]
+
+
+def _run_json(run: Run) -> dict[str, Any]:
+    result, settings = run.result, run.result.settings
+    judge = settings.judge
+    return {
+        "file": run.paths.score.name,
+        "folder": str(run.paths.score.parent),
+        "dataset": result.dataset,
+        "task": result.task.value,
+        "n": len(run.rows),
+        "baseline": result.baseline,
+        "comparable": result.comparable,
+        "prompt_style": settings.prompt_style,
+        "protocol": settings.protocol.name,
+        "protocol_version": settings.protocol.version,
+        "protocol_sha256": settings.protocol.sha256,
+        "judge": judge.name if judge else None,
+        "judge_served_as": judge.served_as if judge else None,
+        "data": {
+            task: {"sha256": data.sha256, "revision": data.revision, "samples_sha256": data.samples_sha256}
+            for task, data in settings.data.items()
+        },
+        "medqbench_vlmeval": settings.versions.get("medqbench_vlmeval"),
+        "kit": settings.versions.get("kit"),
+        "created": settings.created,
+    }
+
+
+def _part_json(part: ComparedTask) -> dict[str, Any]:
+    ranking = [
+        {
+            "run": ranked.run,
+            **{name: getattr(ranked.cell, name) for name in ("value", "low", "high", "n")},
+            "not_distinct_from": list(ranked.not_distinct_from),
+        }
+        for ranked in part.ranking
+    ]
+    return {
+        "task": part.task.value,
+        "dataset": part.dataset,
+        "unit": part.unit,
+        "runs": list(part.runs),
+        **({"ranking": ranking} if ranking else {}),
+        "pairs": [_pair_json(pair) for pair in part.pairs],
+        "warnings": list(part.warnings),
+        "notes": list(part.notes),
+        "n_disagreements": len(part.disagreements),
+    }
+
+
+def _pair_json(pair: ComparedPair) -> dict[str, Any]:
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "overall": _difference_json(pair.overall),
+        "axes": {axis: {name: _difference_json(one) for name, one in of.items()} for axis, of in pair.axes.items()},
+        "left_out": {
+            "only_in_a": _listed(pair.left_out.only_in_a),
+            "only_in_b": _listed(pair.left_out.only_in_b),
+            "changed": {**_listed(tuple(pair.left_out.changed)), "differing": pair.left_out.differing},
+            "unscored": _listed(pair.left_out.unscored),
+        },
+        **({} if pair.distinct is None else {"distinct": pair.distinct}),
+    }
+
+
+def _difference_json(one: Difference) -> dict[str, Any]:
+    optional = {"no_interval": one.no_interval, "method": one.method}
+    return {
+        "n": one.cell.n,
+        "n_clusters": one.cell.n_clusters,
+        "a": one.a,
+        "b": one.b,
+        "difference": one.cell.value,
+        "low": one.cell.low,
+        "high": one.cell.high,
+        "few": one.cell.few,
+        "p": one.p,
+        "p_clustered": one.p_clustered,
+        "detectable": one.detectable,
+        **one.cell.counts,
+        "p_holm": one.p_holm,
+        **{name: value for name, value in optional.items() if value is not None},
+        **({"sd": one.sd} if one.method else {}),
+    }
+
+
+def _listed(indexes: Sequence[str]) -> dict[str, Any]:
+    return {"n": len(indexes), "first": list(indexes[:_LISTED])}
+
+
+def _disagreement_json(part: ComparedTask, one: Disagreement) -> dict[str, Any]:
+    with_replies = len(part.runs) == 2
+    sample = one.row.sample
+    content: dict[str, Any] = {
+        "task": part.task.value,
+        "index": one.index,
+        **{axis: one.on_axis(axis) for axis in AXES},
+    }
+    if part.task is Task.PERCEPTION:
+        content |= {
+            "correct": {label: bool(score) for label, score in one.scores.items()},
+            "answer": sample.answer,
+            "extracted": {label: row.extracted for label, row in one.rows.items()},
+        }
+    else:
+        content["scores"] = dict(one.scores)
+        if with_replies:
+            content["verdicts"] = {
+                label: {dimension: row.score_on(dimension) for dimension in DIMENSIONS}
+                for label, row in one.rows.items()
+            }
+    if with_replies:
+        content |= {
+            "question": normalised(sample.question),
+            "options": {letter: normalised(option) or "" for letter, option in sample.options.items()},
+            "reference": normalised(sample.description),
+            "replies": {label: row.prediction.text or None for label, row in one.rows.items()},
+        }
+    return content
+
+
+def normalised(text: str | None) -> str | None:
+    """A text whose spaces at the ends and line ends do not matter; None for the empty one."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").strip() if text else None
