@@ -67,7 +67,7 @@ def _extract(reply: str, options: Mapping[str, str]) -> Answer:
 def _from_own_turn(text: str, options: OptionSet) -> Answer:
     """Read the model's own turn: no echo before it, no made-up turns after it."""
     answer, thoughts = plain.split_thoughts(plain.own_turn(text))
-    answer = plain.readable(answer)
+    answer = plain.without_struck(plain.readable(answer))
     if not answer.strip():
         return _from_thoughts(thoughts, options)
     data = lists.structured(answer, options)

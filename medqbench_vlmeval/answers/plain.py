@@ -284,8 +284,8 @@ def without_tokens(text: str) -> str:
 
 
 def readable(text: str) -> str:
-    """An answer part without tokens and struck-out words, folded to plain letters, and not too long."""
-    return without_struck(fold(shorten(without_tokens(text))))
+    """A part of a reply without tokens, not too long, and in plain letters."""
+    return fold(shorten(without_tokens(text)))
 
 
 def turns(text: str) -> tuple[str, ...]:
