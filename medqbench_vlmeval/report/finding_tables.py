@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.report.many_tables import NamedRun, TaskRuns
-from medqbench_vlmeval.report.run_tables import few_item, has_rules, has_several_verdicts
+from medqbench_vlmeval.report.run_tables import few_item
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
+from medqbench_vlmeval.report.sentences import has_rules, has_several_verdicts
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table
 from medqbench_vlmeval.runs.result import MEASURES, TASK_TITLES

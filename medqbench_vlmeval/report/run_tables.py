@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, OTHER_QUESTION_TYPE, QUESTION_TYPES, Task
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
-from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
+from medqbench_vlmeval.report.sentences import (
+    checks_of,
+    extractor_lines,
+    findings_lines,
+    has_several_verdicts,
+    warnings_of,
+)
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
 from medqbench_vlmeval.report.table import FEW_HEAD, FEW_WORDS, Column, Entry, Item, Look, Place, Row, Table, task_kind
-from medqbench_vlmeval.report.terminal import dollars, own_console, print_line, print_table
+from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TASK_TITLES, TYPE_BY_MODALITY, top_of
 from medqbench_vlmeval.runs.schema import result_to_json
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN
-from medqbench_vlmeval.types import Agreement, Cell, Group, Result, SampleRow, TaskRun, Tokens
+from medqbench_vlmeval.types import Cell, Group, Result, SampleRow, TaskRun
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,127 +46,11 @@ COUNT_TITLES = {
 }
 NOT_COMPARABLE = "NOT COMPARABLE with the published rows"
 BASELINE_NOTE = "BASELINE: a model without weights, for orientation; it is no competitor."
-_NONE = "-"
-
-
-# What a run says of itself and of its judge, in a sentence each.
-
-
-def warnings_of(run: TaskRun) -> list[str]:
-    """What a reader of the numbers must know, one sentence each."""
-    result = run.result
-    warnings = ["baseline: a model without weights, no competitor"] if run.baseline else []
-    if not result.comparable:
-        because = "; ".join(result.not_comparable_because) or "no reason given"
-        warnings.append(f"not comparable with the published rows: {because}")
-    for name, sentence in (
-        ("n_unanswered", "without an answer that could be read; counted as wrong"),
-        ("n_unscored", "unscored and left out of the means"),
-        ("n_inference_failed", "where the model's inference failed"),
-        ("n_missing", "without a prediction"),
-        ("n_cut", "whose prediction a spreadsheet had cut"),
-    ):
-        if count := result.counts.get(name):
-            warnings.append(f"{count} of {result.n} samples {sentence}")
-    return warnings + [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
-
-
-def checks_of(run: TaskRun) -> list[str]:
-    """What judging took, and how far the verdicts hold: against stated conclusions, between rounds, between judges."""
-    result = run.result
-    lines = []
-    if result.usage is not None:
-        for name, used in (result.usage.by_judge or {"": result.usage}).items():
-            if used.total.calls:
-                lines.append(f"Judge{f' {name}' if name else ''}: {_taken(used.total, used.this_run)}")
-    if check := result.conclusions:
-        agreed = check.agreement
-        lines.append(
-            f"Quality accuracy from stated conclusions: {_mean(check.computed)} on {check.n} "
-            f"(judge {_mean(check.judge)} on {agreed.n}), the same on {_same(agreed)} of {agreed.n}; disagreements "
-            f"(sheet 'Conclusions'): {check.n_disagreements}"
-            + ("; one of the panel, 'rules', computes it so itself" if has_rules(run) else "")
-        )
-    if has_several_verdicts(run):
-        shares = ", ".join(f"{title} {_shares(counts)}" for title, counts in result.frequencies.items())
-        lines.append(f"Single verdicts of 0 / 1 / 2: {shares}")
-    if result.between_rounds:
-        lines.append(f"Same score in two rounds: {_by_dimension(result.between_rounds)}")
-    if judges := result.between_judges:
-        overall = ", ".join(f"{name} {_mean(means.get(OVERALL))}" for name, means in judges.means.items())
-        lines.append(f"Overall by judge: {overall}")
-        for first, others in judges.pairs.items():
-            lines += [f"Same score of {first} and {second}: {_by_dimension(pair)}" for second, pair in others.items()]
-    return lines
-
-
-def extractor_lines(run: TaskRun) -> list[str]:
-    """What the extractor did and took, and what of it is official; empty for a run without one."""
-    found = run.result.extractor
-    if found is None:
-        return []
-    not_asked = found.n_open - found.n_asked
-    return [
-        f"Extractor {found.name}: of {found.n_open:,} replies that the rules left open {found.n_read:,} read, "
-        f"{found.n_none:,} without an answer, {found.n_failed:,} failed"
-        f"{f', {not_asked:,} not asked' if not_asked else ''}; "
-        f"{_taken(found.usage.total, found.usage.this_run, tokens=False)}",
-        "The official numbers are the strict ones.",
-    ]
-
-
-def findings_lines(run: TaskRun) -> list[str]:
-    """One line a finding, and one that names what the data does not support; nothing for a result without findings."""
-    lines = [
-        f"{finding.title}: {finding.statement}{' (few samples)' if finding.cell.few else ''}"
-        for finding in run.result.findings.values()
-    ]
-    absent = [f"{name.replace('_', ' ')} ({reason})" for name, reason in run.result.not_found.items()]
-    return lines + ([f"Not found: {'; '.join(absent)}"] if absent else [])
-
-
-def has_several_verdicts(run: TaskRun) -> bool:
-    """Whether a sample has more than one verdict a dimension: of several rounds or several judges."""
-    return bool(run.result.between_rounds or run.result.between_judges)
-
-
-def has_rules(run: TaskRun) -> bool:
-    """Whether the embedded judge is one of a panel; its quality accuracy is the computed one."""
-    judge = run.settings.judge
-    return judge is not None and any(member.name == RULES for member in judge.members)
 
 
 def not_comparable(run: TaskRun) -> str:
     """The line that says why a task does not stand beside the published rows."""
     return f"{NOT_COMPARABLE}: {'; '.join(run.result.not_comparable_because) or 'the result does not say why'}"
-
-
-def _taken(total: Tokens, this_run: Tokens | None, tokens: bool = True) -> str:
-    now = this_run or Tokens(0, 0, 0)
-    counted = f" {total.prompt_tokens:,} + {total.completion_tokens:,} tokens," if tokens else ""
-    return (
-        f"{total.calls:,} calls,{counted} {dollars(total.cost_usd)}; this run {now.calls:,} calls, "
-        f"{dollars(now.cost_usd)}"
-    )
-
-
-def _shares(counts: Mapping[str, int]) -> str:
-    total = sum(counts.values())
-    return " / ".join(f"{100 * count / total:.1f}" for count in counts.values()) + "%" if total else _NONE
-
-
-def _by_dimension(cells: Mapping[str, Agreement]) -> str:
-    return ", ".join(f"{title} {_same(cell)}" for title, cell in cells.items())
-
-
-def _same(cell: Agreement) -> str:
-    if cell.same is None:
-        return _NONE
-    return f"{cell.same:.1f}%" + (f" (kappa {cell.kappa:.3f})" if cell.kappa is not None else "")
-
-
-def _mean(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3f}"
 
 
 def run_summary(result: Result, console: Console | None = None, *, findings: bool = False) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.report.run_tables import extractor_lines, extractor_table
+from medqbench_vlmeval.report.run_tables import extractor_table
+from medqbench_vlmeval.report.sentences import extractor_lines
 from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.workflows import Request, evaluate, headline
 from tests.canaries import leaks

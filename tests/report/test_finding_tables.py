@@ -12,8 +12,8 @@ from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report import run_summary
-from medqbench_vlmeval.report.run_tables import findings_lines
 from medqbench_vlmeval.report.sample_tables import judge_words
+from medqbench_vlmeval.report.sentences import findings_lines
 from medqbench_vlmeval.report.workbook import write_workbook
 from medqbench_vlmeval.types import Agreement, ConclusionCheck, JudgeSettings, PanelCheck, Run, Verdict
 from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run, verdict

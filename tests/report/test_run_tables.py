@@ -12,13 +12,12 @@ from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.run_tables import (
-    checks_of,
-    extractor_lines,
     extractor_table,
     headline_table,
     modality_table,
     run_summary,
 )
+from medqbench_vlmeval.report.sentences import checks_of, extractor_lines
 from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.types import (
     Cell,

@@ -14,7 +14,8 @@ from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, Entry, board_rows, entry_of
 from medqbench_vlmeval.report.page.thumbnails import find_image, folder_of
-from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, checks_of
+from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES
+from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, data_hash
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
