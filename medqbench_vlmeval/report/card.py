@@ -18,7 +18,7 @@ from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import write_text
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
-from medqbench_vlmeval.report.run_tables import checks_of, findings_lines
+from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, Table, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
