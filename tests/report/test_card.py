@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.card import metadata_block, run_again, run_card, score_again, write_card
 from medqbench_vlmeval.types import JudgeSettings, PredictionFile, Protocol
+from tests.report.hostile import HOSTILE
 from tests.report.leaderboard.results import result
-from tests.report.many import HOSTILE
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 GPT5 = {"Yes-or-No": 82.2581, "What": 60.46512, "How": 58.28221, "Overall": 68.96552}

@@ -20,12 +20,9 @@ from medqbench_vlmeval.report.figures.style import drawing_settings, look_of, sa
 from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.types import Cell, Details, Finding, Group, Result
 from tests import make
+from tests.report.hostile import HOSTILE
 
 SVG = "{http://www.w3.org/2000/svg}"
-HOSTILE = (
-    '<script>alert("x")</script> $\\alpha_1$ & %s {x}_^~#| `id="figure"`',
-    "书生·万象 \u202eRTL\u0000\u001b[31m \ud800",
-)
 MEANS = {"Completeness": 1.1, "Preciseness": 0.9, "Consistency": 1.7, "Quality Accuracy": 1.4, "Overall": 5.1}
 CONFUSED = Finding(
     "Levels taken for others",

@@ -8,8 +8,8 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.report.paper import paper_table, write_tables
 from medqbench_vlmeval.report.text import latex, latex_text, markdown, markdown_text
+from tests.report.hostile import HOSTILE
 from tests.report.leaderboard.results import result
-from tests.report.many import HOSTILE
 
 GPT5 = {"Yes-or-No": 82.26, "What": 60.47, "How": 58.28, "Overall": 68.97}
 

@@ -7,15 +7,7 @@ from dataclasses import replace
 from medqbench_vlmeval.report.standings import run_labels, shortened
 from medqbench_vlmeval.types import TaskRun
 from tests import make
-
-HOSTILE = (
-    '<script>alert("x")</script> $\\alpha_1$ & %s {x}_^~#| `id="figure"`',
-    "书生·万象 \u202eRTL\u0000\u001b[31m \ud800",
-    "[a](http://evil.example/x) **b** _c_ --- '''",
-    "=1+1\n---\nmodel-index: 3",
-    "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500",
-    "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-13000",
-)
+from tests.report.hostile import HOSTILE
 
 
 def judged_by(judge: str) -> TaskRun:
