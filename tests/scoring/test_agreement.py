@@ -44,6 +44,9 @@ def vary(pairs):
 
 
 def test_all_statistics_by_hand():
+    # Of opposite ratings the mean square difference is 4, by chance 2 + 2 - 2 = 2.
+    opposite = measure_agreement([0, 2], [2, 0])
+    assert (opposite.kappa.value, opposite.spearman.value) == pytest.approx((-1, -1))
     agreement = measure_agreement(JUDGE, HUMAN)
     assert (agreement.n, agreement.accuracy.value, agreement.bias) == (4, 75.0, 0.25)
     # Differences 0, 0, 1, 0: mean square 1/4. By chance 9/4 + 6/4 - 2 * 5/4 * 1 = 5/4.
@@ -56,12 +59,6 @@ def test_all_statistics_by_hand():
         "1": {"0": 0, "1": 1, "2": 1},
         "2": {"0": 0, "1": 0, "2": 1},
     }
-
-
-def test_opposite_ratings_have_negative_kappa():
-    # Mean square difference 4, by chance 2 + 2 - 2 = 2.
-    assert weighted_kappa([0, 2], [2, 0]) == -1
-    assert measure_agreement([0, 2], [2, 0]).spearman.value == pytest.approx(-1)
 
 
 @given(marks.filter(vary))

@@ -133,18 +133,19 @@ def test_a_clustered_interval_covers_where_one_of_independent_samples_does_not()
     assert independent < 0.75 * 300
 
 
-def test_one_value_and_one_image_have_no_interval():
-    assert mean_interval([2.0]) is None
-    assert mean_interval([2.0, 1.0, 0.0], [4, 4, 4]) is None
-    assert mean_interval([]) is None
-
-
-def test_values_without_spread_have_no_interval():
-    assert mean_interval([2.0] * 30) is None
-    assert mean_interval([0.1 + 0.2, 0.3, 0.3]) is None
-    # Every image has the same sum: nothing is known of how images differ.
-    assert mean_interval([0, 2, 2, 0], [1, 1, 2, 2]) is None
-    assert sum_of_means_interval([[2, 2, 2], [0, 1, 1]]) is not None
+@pytest.mark.parametrize(
+    ("values", "clusters"),
+    [
+        ([2.0], None),
+        ([], None),
+        ([2.0, 1.0, 0.0], [4, 4, 4]),
+        ([2.0] * 30, None),
+        ([0.1 + 0.2, 0.3, 0.3], None),
+        ([0, 2, 2, 0], [1, 1, 2, 2]),  # every image has the same sum: nothing is known of how images differ
+    ],
+)
+def test_values_without_spread_have_no_interval(values, clusters):
+    assert mean_interval(values, clusters) is None
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 4), min_size=2, max_size=40))
@@ -157,6 +158,7 @@ def test_without_gaps_the_interval_of_a_sum_is_that_of_the_row_sums(rows):
 
 def test_a_sum_with_an_empty_column_has_no_interval():
     assert sum_of_means_interval([[1, 2], [None, None]]) is None
+    assert sum_of_means_interval([[2, 2, 2], [0, 1, 1]]) is not None
     assert clipped((-1.0, 3.0), 0, 2) == (0, 2)
 
 
