@@ -73,7 +73,7 @@ def compare(
         print_json(found.result)
         return
     console = own_console()
-    compare_tables(found.result, console)
+    compare_tables(found, console)
     for path in paths:
         print_line(str(path), console)
 
@@ -139,7 +139,7 @@ def agreement_with(
     if as_json:
         print_json(found.result)
         return
-    agreement_tables(found.result)
+    agreement_tables(found.ratings)
     for path in paths:
         print(path)
 
@@ -195,7 +195,7 @@ def robustness(
     from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.data import load
-    from medqbench_vlmeval.report.agreement_tables import robustness_tables
+    from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.runs.provenance import name_results
     from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
 
@@ -207,6 +207,6 @@ def robustness(
     if as_json:
         print_json(found.result)
         return
-    robustness_tables(found.result)
+    robustness_tables(found.comparison)
     for path in vars(found.paths).values():
         print(path)

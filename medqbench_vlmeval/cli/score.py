@@ -63,19 +63,19 @@ def score(
 # Showing what judging would take.
 
 
-_HEADS = (
-    "judge", "protocol", "calls", "in cache", "repeated", "to ask", "prompt tokens", "completion tokens", "cost",
-    "by batch",
+# Head and how soon a narrow terminal goes without it, the highest first; what is to ask and the cost stay.
+_BUDGET_COLUMNS = (
+    ("calls", 3), ("in cache", 4), ("repeated", 5), ("to ask", 0), ("prompt tokens", 1), ("completion tokens", 2),
+    ("cost", 0), ("by batch", 0),
 )  # fmt: skip
-_NAMES = 2
-_SPARE = (6, 7, 2, 3, 4)  # left out on a narrow terminal, the last one first; what is to ask and the cost stay
 
 
 def show_budget(budget: Budget, as_json: bool) -> None:
     """Print the estimates of a dry run: a line a judge, their sum, and how the numbers were come by."""
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.judge.budget import total
-    from medqbench_vlmeval.report.terminal import Grid, own_console, print_grid, print_line
+    from medqbench_vlmeval.report.table import Column, Row, Table
+    from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 
     if as_json:
         print_json(budget.as_json())
@@ -87,7 +87,9 @@ def show_budget(budget: Budget, as_json: bool) -> None:
     if len(rows) > 1:
         rows.append({"judge": "all", "protocol": "", **total(budget.judges)})
     if rows:
-        print_grid(Grid("", _HEADS, tuple(_cells(row) for row in rows), _NAMES, spare=_SPARE), console)
+        columns = [Column("judge"), Column("protocol")]
+        columns += [Column(head, "number", optional=optional) for head, optional in _BUDGET_COLUMNS]
+        print_table(Table("", columns, [Row(_cells(row)) for row in rows]), console)
     for line in _after(budget):
         print_line(line, console)
 

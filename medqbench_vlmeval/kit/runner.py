@@ -128,19 +128,19 @@ def _outcome(job: Job, work_dir: Path, started: datetime, options: RunOptions) -
 def _show(job: Job, outcome: Outcome, ours: bool) -> None:
     """Print a result of ours below the kit's own log, or a sentence for a failure."""
     from medqbench_vlmeval.report import run_summary
-    from medqbench_vlmeval.report.agreement_tables import robustness_tables
+    from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.report.text import terminal_text
     from medqbench_vlmeval.runs.schema import result_from_json
+    from medqbench_vlmeval.workflows.robustness import read_comparison
 
     if outcome.failure:
         print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
     elif outcome.score and ours:
         print()
-        score = json.loads(outcome.score.read_text(encoding="utf-8"))
         if job.second_pass:
-            robustness_tables(score)
+            robustness_tables(read_comparison(outcome.score))
         else:
-            run_summary(result_from_json(score))
+            run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8"))))
         print(f"Results: {outcome.score.parent}")
 
 

@@ -1,556 +1,375 @@
-"""The words and figures of a comparison of runs that the terminal and the workbook share."""
+"""A comparison of runs as tables: the ranking, all pairs, every group, and the samples on which runs differ.
+
+Each table is defined once; the terminal and the workbook ``compare.xlsx`` show it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
-from medqbench_vlmeval.report.old import (
-    BOLD,
-    COUNT,
-    MAX_ROWS,
-    PERCENT,
-    SCORE,
-    TEXT,
-    TITLE,
-    WRAPPED,
-    Book,
+from medqbench_vlmeval.report.run_tables import SETTINGS, few_item
+from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
+from medqbench_vlmeval.report.sheet import Book
+from medqbench_vlmeval.report.table import (
+    FEW_HEAD,
     Column,
+    Entry,
     Item,
-    Sheet,
-    Style,
-    lines_of,
-    score_item,
-    write_table,
+    Kind,
+    Row,
+    Table,
+    Value,
+    ends_words,
+    task_kind,
+    value_words,
 )
-from medqbench_vlmeval.report.terminal import Grid, own_console, print_grid, print_line
+from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 from medqbench_vlmeval.report.text import terminal_text
-from medqbench_vlmeval.runs.result import OVERALL, TASK_TITLES, mapping, number, text, whole
+from medqbench_vlmeval.runs.comparison import METHODS, ComparedPair, ComparedTask, Disagreement, RunComparison
+from medqbench_vlmeval.runs.result import OVERALL, TASK_TITLES
+from medqbench_vlmeval.scoring.compare import ALPHA, POWER, Difference, RankedRun
+from medqbench_vlmeval.scoring.intervals import LEVEL
+from medqbench_vlmeval.types import Run, SampleRow
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+SUMMARY, BY_GROUP, DISAGREEMENTS = "Summary", "By group", "Disagreements"
+MDE = f"MDE ({POWER:.0%} power)"
+P_CLUSTERED = "p (clustered by image)"
 
-NONE = "-"
-FEW_MARK = "*"
-_SMALLEST_P = 0.0001
-_SHOWN = 40  # characters of an index
-_AXES = {"dimension": "dimension", "modality": "modality", "question_type": "question type", "severity": "severity"}
-
-
-def is_perception(part: Mapping[str, Any]) -> bool:
-    return bool(part["task"] == Task.PERCEPTION.value)
-
-
-def digits_of(part: Mapping[str, Any]) -> int:
-    """Percent have two digits behind the point, means three."""
-    return 2 if is_perception(part) else 3
+_AXES = {"question_type": "question type"}
+_INDEX_LENGTH = 40  # characters of an index
+_LISTED = 10  # indexes that are named of samples which are not compared
+_SPAN, _LINE = 7, 110  # columns that a sentence stands over, and the characters of a line there
+_VALUE = 40  # the width of a column of settings
 
 
-def title_of(part: Mapping[str, Any]) -> str:
+def title_of(task: ComparedTask) -> str:
     """'Perception', with the dataset where a run has several of the task."""
-    title = TASK_TITLES[Task(part["task"])]
-    return f"{title} ({part['dataset']})" if part.get("dataset") else title
+    title = TASK_TITLES[task.task]
+    return f"{title} ({task.dataset})" if task.dataset else title
 
 
-def test_of(part: Mapping[str, Any]) -> str:
-    """The name of the test behind ``p``."""
-    return "McNemar" if is_perception(part) else "Wilcoxon"
-
-
-def cells_of(pair: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Axis, group and cell: the overall one, then axis by axis."""
-    yield "", OVERALL, mapping(pair["overall"])
-    for axis, cells in mapping(pair["axes"]).items():
-        for group, cell in mapping(cells).items():
-            yield _AXES.get(axis, axis), str(group), mapping(cell)
-
-
-def headline_of(part: Mapping[str, Any], pair: Mapping[str, Any]) -> str:
-    """The overall difference in one sentence."""
-    cell, digits = mapping(pair["overall"]), digits_of(part)
-    unit = "%" if is_perception(part) else ""
-    values = f"{fixed(cell['a'], digits)}{unit} against {fixed(cell['b'], digits)}{unit}"
-    p = cell["p"] if cell["p_clustered"] is None else cell["p_clustered"]
-    over = "" if cell["p_clustered"] is None else ", over images"
-    certain = interval_of(cell, digits) if cell.get("no_interval") else f"95% {interval_of(cell, digits)}"
+def headline_of(task: ComparedTask, pair: ComparedPair) -> str:
+    """The overall difference of a pair in one sentence."""
+    overall, kind, points = pair.overall, task_kind(task.task), _points(task)
+    unit = "%" if task.task is Task.PERCEPTION else ""
+    ends = ends_words(overall.cell, points)
+    interval = f"95% {' to '.join(ends)}" if ends else f"no interval: {overall.no_interval or 'too few resamples'}"
+    p = value_words(overall.decisive_p, "p")
+    equals = f"< {p[1:]}" if p.startswith("<") else f"= {p}"
+    clustered = "" if overall.p_clustered is None else " (clustered by image)"
+    effect = "unknown" if overall.detectable is None else f"{value_words(overall.detectable, kind)} points"
+    a, b = (f"{value_words(value, kind)}{unit}" for value in (overall.a, overall.b))
     return (
-        f"{values} on {cell['n']} samples: difference {signed(cell['difference'], digits)} points ({certain}), "
-        f"{test_of(part)} p {p_text(p, True)}{over}. {_shown(cell, digits)}"
+        f"{a} against {b} on {overall.cell.n} samples: difference "
+        f"{value_words(overall.cell.value or 0.0, points)} points ({interval}), {_test(task)} p {equals}"
+        f"{clustered}. Minimum detectable effect ({POWER:.0%} power): {effect}."
     )
 
 
-def left_out_of(pair: Mapping[str, Any]) -> list[str]:
-    """The samples of a pair that were not compared, a sentence a reason."""
-    found, a, b = mapping(pair["left_out"]), pair["a"], pair["b"]
-    changed = mapping(found["changed"])
-    differing = ", ".join(str(name) for name in changed.get("differing", ()))
-    said = {
-        "only_in_a": f"only in {a}",
-        "only_in_b": f"only in {b}",
-        "changed": f"of one index are not the same sample in both (other {differing})",
-        "unscored": "without a whole score in one run or both",
-    }
-    return [
-        f"not compared: {whole(group['n'])} samples {words}: {_listed(group)}"
-        for name, words in said.items()
-        if (group := mapping(found[name])).get("n")
-    ]
-
-
-def places_of(part: Mapping[str, Any], row: Mapping[str, Any]) -> str:
-    """The places in the ranking of the runs that one cannot be told apart from: '2-4, 7'."""
-    order = {str(one["run"]): place for place, one in enumerate(part["ranking"], 1)}
-    places = sorted(order[str(name)] for name in row["not_distinct_from"])
-    spans: list[list[int]] = []
-    for place in places:
-        if spans and place == spans[-1][1] + 1:
-            spans[-1][1] = place
-        else:
-            spans.append([place, place])
-    return ", ".join(f"{low}-{high}" if high > low else str(low) for low, high in spans) or NONE
-
-
-def p_text(p: float | None, with_sign: bool = False) -> str:
-    """'0.0312', '<0.0001' or '-'."""
-    if p is None:
-        return NONE
-    if p < _SMALLEST_P:
-        return f"< {_SMALLEST_P}" if with_sign else f"<{_SMALLEST_P}"
-    return f"= {p:.4f}" if with_sign else f"{p:.4f}"
-
-
-def interval_of(cell: Mapping[str, Any], digits: int) -> str:
-    """'-3.20 to 1.05', or why there is none."""
-    low, high = number(cell.get("low")), number(cell.get("high"))
-    if low is None or high is None:
-        return f"no interval: {cell.get('no_interval') or 'too few resamples'}"
-    return f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def signed(value: object, digits: int) -> str:
-    """A difference with its sign; 0 has none."""
-    found = number(value)
-    if found is None:
-        return NONE
-    return f"{found:+.{digits}f}" if round(found, digits) else f"{0:.{digits}f}"
-
-
-def fixed(value: object, digits: int) -> str:
-    """A number with so many digits behind the point, '-' for none."""
-    found = number(value)
-    return NONE if found is None else f"{found:.{digits}f}"
-
-
-def count_of(cell: Mapping[str, Any]) -> str:
-    """How many samples, with a mark where they are few."""
-    return f"{cell['n']}{FEW_MARK if cell.get('few') else ''}"
-
-
-def part_notes(part: Mapping[str, Any]) -> list[str]:
-    """All notes on one task, of a single pair with the samples that were left out."""
-    pairs: Sequence[Mapping[str, Any]] = part["pairs"]
-    left_out = left_out_of(pairs[0]) if len(pairs) == 1 else _left_out_of_many(pairs)
-    few = any(cell.get("few") for pair in pairs for _, _, cell in cells_of(pair))
-    mark = [f"{FEW_MARK} fewer than 10 samples"] if few and len(pairs) == 1 else []
-    return [
-        *(str(note) for note in part["notes"]),
-        *left_out,
-        *(_no_interval(pairs[0]) if len(pairs) == 1 else []),
-        *mark,
-    ]
-
-
-def _no_interval(pair: Mapping[str, Any]) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for _, group, cell in cells_of(pair):
-        if cell.get("no_interval"):
-            groups.setdefault(str(cell["no_interval"]), []).append(group)
-    return [f"no interval, {reason}: {', '.join(names)}" for reason, names in groups.items()]
-
-
-def _left_out_of_many(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
-    counts = [
-        sum(whole(mapping(group).get("n")) or 0 for group in mapping(pair["left_out"]).values()) for pair in pairs
-    ]
-    with_some = sum(count > 0 for count in counts)
-    if not with_some:
-        return []
-    return [
-        f"{with_some} of {len(pairs)} pairs leave samples out (up to {max(counts)}: missing, changed or unscored); "
-        "the JSON says which"
-    ]
-
-
-def _listed(group: Mapping[str, Any]) -> str:
-    first = [str(index)[:_SHOWN] for index in group.get("first", ())]
-    return ", ".join(first) + (", ..." if len(first) < (whole(group.get("n")) or 0) else "")
-
-
-def _shown(cell: Mapping[str, Any], digits: int) -> str:
-    found = number(cell.get("detectable"))
-    if found is None:
-        return "What difference so many samples can show cannot be told from these."
-    return f"The smallest difference that so many samples show (80% power): {fixed(found, digits)} points."
-
-
-# A comparison of runs in the terminal.
-
-
-# What a narrow terminal goes without, in this order.
-_OPTIONAL = (("Only a", "Only b", "Differ"), ("Can show",), ("a", "b"), ("p",))
-_NAME = 18  # what a name takes at least
-_GAP = 2  # between columns
-
-
-def compare_tables(result: Mapping[str, Any], console: Console | None = None) -> None:
+def compare_tables(comparison: RunComparison, console: Console | None = None) -> None:
     """Print, a task, the differences of two runs by group, or of more the ranking and all pairs; then the notes."""
     console = console or own_console()
-    _print_equal_names(result, console)
-    for part in result["parts"]:
-        for warning in part["warnings"]:
+    for run_set in comparison.run_sets:
+        if run_set.label != run_set.model:
+            print_line(f"{run_set.label}: {', '.join(str(run.paths.score) for run in run_set.runs)}", console)
+    for task in comparison.parts:
+        for warning in task.warnings:
             print_line(f"!! {warning}", console, "bold red")
-        if len(part["pairs"]) == 1:
-            (pair,) = part["pairs"]
-            print_grid(_fitted(_groups(part, pair), console), console)
-            print_line(headline_of(part, pair), console)
+        if len(task.pairs) == 1:
+            (pair,) = task.pairs
+            title = f"{title_of(task)}: a = {pair.a}, b = {pair.b}"
+            print_table(_differences(title, list(_groups(task, pair)), "groups"), console)
+            print_line(headline_of(task, pair), console)
         else:
-            print_grid(_ranking(part), console)
-            print_grid(_fitted(_pairs(part), console), console)
-        for note in part_notes(part):
+            print_table(_ranking(task), console)
+            pairs = [_Line(task, pair, "", OVERALL, pair.overall) for pair in task.pairs]
+            print_table(_differences(f"All pairs (Holm over {len(pairs)})", pairs, "pairs"), console)
+        for note in _notes(task):
             print_line(f"! {note}", console, "yellow")
         print_line("", console)
-    for sentence in result["not_compared"]:
+    for sentence in comparison.not_compared:
         print_line(f"! not compared: {sentence}", console, "yellow")
 
 
-def _print_equal_names(result: Mapping[str, Any], console: Console) -> None:
-    for run in result["runs"]:
-        if run["label"] != run["model"]:
-            files = ", ".join(str(Path(one["folder"], one["file"])) for one in run["results"])
-            print_line(f"{run['label']}: {files}", console)
-
-
-def _groups(part: Mapping[str, Any], pair: Mapping[str, Any]) -> Grid:
-    digits, perception = digits_of(part), is_perception(part)
-    cells = list(cells_of(pair))
-    clustered = any(cell["p_clustered"] is not None for _, _, cell in cells)
-    heads = ["", "Group", "n", "a", "b", "a - b", "95% interval", "p", *(["p images"] if clustered else []), "p Holm"]
-    heads += ["Can show", *(["Only a", "Only b"] if perception else ["Differ"])]
-    lines = []
-    for axis, group, cell in cells:
-        counts = (cell["only_a"], cell["only_b"]) if perception else (cell["n_differ"],)
-        lines.append(
-            (
-                axis,
-                group,
-                count_of(cell),
-                fixed(cell["a"], digits),
-                fixed(cell["b"], digits),
-                signed(cell["difference"], digits),
-                NONE if number(cell.get("low")) is None else interval_of(cell, digits),
-                p_text(cell["p"]),
-                *((p_text(cell["p_clustered"]),) if clustered else ()),
-                p_text(cell["p_holm"]),
-                fixed(cell["detectable"], digits),
-                *(str(count) for count in counts),
-            )
-        )
-    title = f"{title_of(part)}: a = {pair['a']}, b = {pair['b']}"
-    styles = ("bold", *[None] * (len(lines) - 1))
-    return Grid(title, tuple(heads), tuple(lines), 2, styles=styles)
-
-
-def _ranking(part: Mapping[str, Any]) -> Grid:
-    digits = digits_of(part)
-    lines = [
-        (
-            str(place),
-            str(row["run"]),
-            fixed(row["value"], digits),
-            NONE if number(row.get("low")) is None else interval_of(row, digits),
-            places_of(part, row),
-        )
-        for place, row in enumerate(part["ranking"], 1)
-    ]
-    n = part["ranking"][0]["n"]
-    title = f"{title_of(part)}: {len(lines)} runs on the {n} samples that all of them have"
-    return Grid(title, ("#", "Run", "Overall", "95% interval", "Not told apart from #"), tuple(lines), 2)
-
-
-def _pairs(part: Mapping[str, Any]) -> Grid:
-    digits = digits_of(part)
-    clustered = any(pair["overall"]["p_clustered"] is not None for pair in part["pairs"])
-    heads = ["a", "b", "n", "a - b", "95% interval", "p", *(["p images"] if clustered else []), "p Holm", "Can show"]
-    lines, styles = [], []
-    for pair in part["pairs"]:
-        cell = mapping(pair["overall"])
-        lines.append(
-            (
-                str(pair["a"]),
-                str(pair["b"]),
-                count_of(cell),
-                signed(cell["difference"], digits),
-                NONE if number(cell.get("low")) is None else interval_of(cell, digits),
-                p_text(cell["p"]),
-                *((p_text(cell["p_clustered"]),) if clustered else ()),
-                p_text(cell["p_holm"]),
-                fixed(cell["detectable"], digits),
-            )
-        )
-        styles.append("bold" if pair["distinct"] else None)
-    return Grid(f"All pairs (Holm over {len(lines)})", tuple(heads), tuple(lines), 2, styles=tuple(styles))
-
-
-def _fitted(grid: Grid, console: Console) -> Grid:
-    """The table without the columns that a terminal has no room for; it says which. ``p`` goes where there is one over
-    images, and nothing goes in a pipe."""
-    from rich.cells import cell_len
-
-    if not console.is_terminal:
-        return grid
-    widths = {
-        head: max(cell_len(head), *(cell_len(row[column]) for row in grid.rows)) + _GAP
-        for column, head in enumerate(grid.heads)
-    }
-    # The names of runs and groups wrap, those of axes do not have to.
-    for head in grid.heads[: grid.labels]:
-        widths[head] = min(widths[head], _NAME)
-    gone: list[str] = []
-    for heads in _OPTIONAL:
-        if sum(widths.values()) <= console.width:
-            break
-        for head in heads:
-            # Of pairs, a and b are the runs' names; without p images, p is the only one.
-            if head in grid.heads[grid.labels :] and (head != "p" or "p images" in grid.heads):
-                gone.append(head)
-                del widths[head]
-    if not gone:
-        return grid
-    kept = [column for column, head in enumerate(grid.heads) if head in widths]
-    return Grid(
-        grid.title,
-        tuple(grid.heads[column] for column in kept),
-        tuple(tuple(row[column] for column in kept) for row in grid.rows),
-        grid.labels,
-        styles=grid.styles,
-        notes=(f"no room for: {', '.join(gone)} (in a wider terminal, a pipe, or with --out)",),
-    )
-
-
-# The workbook of a comparison of runs: summary, every group, the samples on which they differ, settings.
-
-
-SUMMARY, BY_GROUP, DISAGREEMENTS, SETTINGS = "Summary", "By group", "Disagreements", "Settings"
-
-_P = '[<0.0001]"<0.0001";0.0000'
-_BANNER = 7  # columns
-_LINE = 110  # characters that stand on one line over so many columns
-_VALUE = 40  # the width of a column of settings
-_GROUP_HEADS = (
-    "Task", "a", "b", "Axis", "Group", "n", "Clusters", "Value a", "Value b", "a - b", "95% low", "95% high",
-    "Test", "p", "p over images", "p Holm", "Can show", "Only a right", "Only b right", "Differ", "Few",
-)  # fmt: skip
-_SETTINGS = (
-    "dataset", "task", "n", "file", "baseline", "comparable", "prompt_style", "protocol", "protocol_version",
-    "protocol_sha256", "judge", "judge_served_as", "medqbench_vlmeval", "kit", "created",
-)  # fmt: skip
-
-
-def write_compare(path: Path, result: Mapping[str, Any], disagreements: Sequence[Mapping[str, Any]]) -> None:
-    """Write the content of ``compare.json`` as a workbook, whole or not at all.
+def write_compare(path: Path, comparison: RunComparison) -> None:
+    """Write a comparison as a workbook, whole or not at all.
 
     Raises:
         RunFailed: the file cannot be written.
     """
-    comparable = all(one["comparable"] for run in result["runs"] for one in run["results"])
+    comparable = all(run.result.comparable for run_set in comparison.run_sets for run in run_set.runs)
     book = Book(whole_text_in="compare.json", mark="" if comparable else "NOT COMPARABLE with published scores")
-    _add_summary(book, result)
-    _add_groups(book, result)
-    _add_disagreements(book, result, disagreements)
-    _add_settings(book, result)
+    _add_summary(book, comparison)
+    sheet = book.add_fixed(BY_GROUP)
+    groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
+    sheet.add_table(_differences("", groups, "all"), filters=True)
+    sheet.finish(freeze="F2", repeat_row=1)
+    sheet = book.add_fixed(DISAGREEMENTS)
+    rows = [row for task in comparison.parts for row in task.disagreements]
+    add_rows(sheet, _disagreement_columns([run_set.label for run_set in comparison.run_sets]), rows)
+    sheet.finish(freeze="B2", repeat_row=1)
+    _add_settings(book, comparison)
     book.save(path)
 
 
-def _add_summary(book: Book, result: Mapping[str, Any]) -> None:
+def _add_summary(book: Book, comparison: RunComparison) -> None:
     sheet = book.add_fixed(SUMMARY)
-    sheet.widths([30, 30, *[13] * 12])
-    sheet.append([Item("Paired comparison of runs on the same samples", TITLE)], lines=2)
-    for part in result["parts"]:
+    sheet.widths((8, 30, *[13] * 4, 30))
+    sheet.title("Paired comparison of runs on the same samples")
+    for task in comparison.parts:
         sheet.append()
-        sheet.append([Item(title_of(part), BOLD)])
-        for warning in part["warnings"]:
-            _sentence(sheet, warning, Style(fill="bad", bold=True, wrap=True))
-        if len(part["pairs"]) == 1:
-            (pair,) = part["pairs"]
-            _sentence(sheet, f"a = {pair['a']}")
-            _sentence(sheet, f"b = {pair['b']}")
-            _sentence(sheet, headline_of(part, pair))
+        sheet.append([Item(title_of(task), bold=True)])
+        for warning in task.warnings:
+            sheet.sentence(terminal_text(warning), _SPAN, fill="bad", width=_LINE)
+        sentences = _notes(task)
+        if len(task.pairs) == 1:
+            (pair,) = task.pairs
+            sentences = [f"a = {pair.a}", f"b = {pair.b}", headline_of(task, pair), *sentences]
         else:
-            _sheet_compare_ranking(sheet, part)
-        for note in part_notes(part):
-            _sentence(sheet, note)
-    for sentence in result["not_compared"]:
-        _sentence(sheet, f"not compared: {sentence}")
+            sheet.add_table(_ranking(task), titled=False)
+        for sentence in sentences:
+            # A name in it cannot reorder the words around it.
+            sheet.sentence(terminal_text(sentence), _SPAN, width=_LINE)
+    for sentence in comparison.not_compared:
+        sheet.sentence(terminal_text(f"not compared: {sentence}"), _SPAN, width=_LINE)
     sheet.finish()
 
 
-def _sentence(sheet: Sheet, words: str, style: Style = WRAPPED) -> None:
-    """A text over the page's width, as high as it needs; a name in it cannot reorder the words around it."""
-    words = terminal_text(words)
-    row = sheet.append([Item(words, style), *[Item(None, style)] * (_BANNER - 1)], lines=lines_of(words, _LINE))
-    sheet.worksheet.merge_cells(start_row=row, start_column=1, end_row=row, end_column=_BANNER)
+def _ranking(task: ComparedTask) -> Table:
+    """All runs by their overall value on the samples that all of them have."""
+    places = {row.run: place for place, row in enumerate(task.ranking, 1)}
+    columns = (
+        Column("#", "count"),
+        Column("Run"),
+        Column(OVERALL, task_kind(task.task), interval="95%"),
+        Column("n", "count", only="sheet"),
+        Column("Not significantly different from #"),
+    )
+    rows = [Row((places[row.run], row.run, row.cell, row.cell.n, _spans(row, places))) for row in task.ranking]
+    n = task.ranking[0].cell.n
+    return Table(f"{title_of(task)}: {len(rows)} runs on the {n} samples that all of them have", columns, rows)
 
 
-def _sheet_compare_ranking(sheet: Sheet, part: Mapping[str, Any]) -> None:
-    unit = Style(_unit(part))
-    sheet.header(["Run", "Not told apart from place", "Place", "Overall", "95% low", "95% high", "n"], lines=2)
-    for place, row in enumerate(part["ranking"], 1):
-        numbers = [Item(number(row.get(name)), unit) for name in ("value", "low", "high")]
-        count = Item(whole(row.get("n")), Style(COUNT))
-        sheet.append([Item(str(row["run"])), Item(places_of(part, row)), Item(place), *numbers, count])
-
-
-def _add_groups(book: Book, result: Mapping[str, Any]) -> None:
-    sheet = book.add_fixed(BY_GROUP)
-    sheet.widths([24, 26, 26, 16, 20, *[11] * (len(_GROUP_HEADS) - 5)])
-    sheet.header(_GROUP_HEADS, lines=2)
-    for part in result["parts"]:
-        for pair in part["pairs"]:
-            for axis, group, cell in cells_of(pair):
-                sheet.append(_group_items(part, pair, axis, group, cell))
-    sheet.table(1, len(_GROUP_HEADS))
-    sheet.finish(freeze="F2", repeat_row=1)
-
-
-def _group_items(
-    part: Mapping[str, Any], pair: Mapping[str, Any], axis: str, group: str, cell: Mapping[str, Any]
-) -> list[Item]:
-    unit, difference = Style(_unit(part)), Style(f"+{_unit(part)};-{_unit(part)};{_unit(part)}")
-    labels = [title_of(part), str(pair["a"]), str(pair["b"]), axis or None, group]
-
-    def counts(*names: str) -> list[Item]:
-        return [Item(whole(cell.get(name)), Style(COUNT)) for name in names]
-
-    def numbers(style: Style, *names: str) -> list[Item]:
-        return [Item(number(cell.get(name)), style) for name in names]
-
-    return [
-        *(Item(label, TEXT if axis else BOLD) for label in labels),
-        *counts("n", "n_clusters"),
-        *numbers(unit, "a", "b"),
-        *numbers(difference, "difference", "low", "high"),
-        Item(test_of(part)),
-        *numbers(Style(_P), "p", "p_clustered", "p_holm"),
-        *numbers(unit, "detectable"),
-        *counts("only_a", "only_b", "n_differ"),
-        Item("few" if cell.get("few") else None, Style(fill="warn") if cell.get("few") else TEXT),
-    ]
-
-
-def _add_disagreements(book: Book, result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    sheet = book.add_fixed(DISAGREEMENTS)
-    labels = [str(run["label"]) for run in result["runs"]]
-    write_table(sheet, _columns(labels, rows), rows, MAX_ROWS)
-    sheet.finish(freeze="B2", repeat_row=1)
-
-
-def _columns(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    columns = [
-        Column("index", 16, _read("index")),
-        Column("task", 14, _read("task")),
-        Column("modality", 15, _read("modality"), optional=True),
-        Column("question_type", 14, _read("question_type"), optional=True),
-        Column("severity", 12, _read("severity"), optional=True),
-        Column("question", 44, _read("question", True), optional=True, wraps=True),
-        Column("options", 30, _options, optional=True, wraps=True),
-        Column("answer", 9, _read("answer"), optional=True),
-        Column("reference", 60, _read("reference", True), optional=True, wraps=True),
-    ]
-    heads = {label: terminal_text(label) for label in labels}
-    for label, head in heads.items():
-        columns.append(Column(f"{head}: right", 14, _right(label), optional=True))
-        columns.append(Column(f"{head}: read as", 12, _inner("extracted", label), optional=True))
-        columns.append(Column(f"{head}: sum", 12, _score("scores", label), optional=True))
-        columns += [
-            Column(f"{head}: {title}", 14, _verdict(label, name), optional=True)
-            for name, title in DIMENSION_TITLES.items()
-        ]
-    if any(row.get("replies") for row in rows):
-        columns += [
-            Column(f"{head}: reply", 70, _inner("replies", label, True), optional=True, wraps=True)
-            for label, head in heads.items()
-        ]
-    return columns
-
-
-def _read(name: str, wraps: bool = False) -> Any:
-    return lambda row: Item(text(row.get(name)), WRAPPED if wraps else TEXT)
-
-
-def _inner(name: str, label: str, wraps: bool = False) -> Any:
-    return lambda row: Item(text(mapping(row.get(name)).get(label)), WRAPPED if wraps else TEXT)
-
-
-def _right(label: str) -> Any:
-    def read(row: Mapping[str, Any]) -> Item:
-        found = mapping(row.get("correct")).get(label)
-        return Item(found, Style(fill="good" if found else "human")) if isinstance(found, bool) else Item(None)
-
-    return read
-
-
-def _score(name: str, label: str) -> Any:
-    return lambda row: score_item(mapping(row.get(name)).get(label))
-
-
-def _verdict(label: str, dimension: str) -> Any:
-    return lambda row: score_item(mapping(mapping(row.get("verdicts")).get(label)).get(dimension))
-
-
-def _options(row: Mapping[str, Any]) -> Item:
-    options = mapping(row.get("options"))
-    return Item("\n".join(f"{letter}. {option}" for letter, option in options.items()) or None, WRAPPED)
-
-
-def _add_settings(book: Book, result: Mapping[str, Any]) -> None:
-    """What the runs were made from and with, a column a result file, and how the figures were made."""
-    sheet = book.add_fixed(SETTINGS)
-    results = [(run, mapping(one)) for run in result["runs"] for one in run["results"]]
-    sheet.widths([34, *[_VALUE] * max(1, len(results))])
-    labels = [str(run["label"]) for run, _ in results]
-    sheet.header(["Setting", *labels], lines=max((lines_of(label, _VALUE) for label in labels), default=1))
-    for name in _SETTINGS:
-        _settings_row(sheet, name, [_plain(one.get(name)) for _, one in results])
-    for task in (task.value for task in Task):
-        for name in ("sha256", "samples_sha256", "revision"):
-            values = [text(mapping(mapping(one.get("data")).get(task)).get(name)) for _, one in results]
-            if any(values):
-                _settings_row(sheet, f"data.{task}.{name}", values)
-    sheet.append()
-    for name in ("seed", "level", "alpha", "power"):
-        sheet.append([Item(name), Item(number(result[name]))])
-    for name, words in mapping(result["methods"]).items():
-        if isinstance(words, Mapping):
-            for inner, found in words.items():
-                sheet.append([Item(f"{name}, {inner}"), Item(str(found))])
+def _spans(row: RankedRun, places: dict[str, int]) -> str | None:
+    """The places of the runs that one does not differ from significantly: '2-4, 7'."""
+    spans: list[list[int]] = []
+    for place in sorted(places[name] for name in row.not_distinct_from):
+        if spans and place == spans[-1][1] + 1:
+            spans[-1][1] = place
         else:
-            sheet.append([Item(str(name)), Item(str(words))])
+            spans.append([place, place])
+    return ", ".join(f"{low}-{high}" if high > low else str(low) for low, high in spans) or None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One difference with what it is of."""
+
+    task: ComparedTask
+    pair: ComparedPair
+    axis: str
+    group: str
+    difference: Difference
+
+
+def _groups(task: ComparedTask, pair: ComparedPair) -> Iterator[_Line]:
+    """The overall difference of a pair, then those of the groups, axis by axis."""
+    yield _Line(task, pair, "", OVERALL, pair.overall)
+    for axis, groups in pair.axes.items():
+        for group, difference in groups.items():
+            yield _Line(task, pair, _AXES.get(axis, axis), group, difference)
+
+
+def _differences(title: str, lines: Sequence[_Line], view: Literal["groups", "pairs", "all"]) -> Table:
+    """The groups of one pair, the overall differences of all pairs, or (on a sheet) the groups of all pairs."""
+    everything, groups, pairs = view == "all", view != "pairs", view != "groups"
+    clustered = everything or any(line.difference.p_clustered is not None for line in lines)
+    perception = everything or lines[0].task.task is Task.PERCEPTION
+    reasoning = everything or not perception
+    wanted: list[tuple[bool, Column, Callable[[_Line], Entry]]] = [
+        (everything, Column("Task", width=24), lambda line: title_of(line.task)),
+        (pairs, Column("Run a", width=26), lambda line: line.pair.a),
+        (pairs, Column("Run b", width=26), lambda line: line.pair.b),
+        (groups, Column("Axis", width=16), lambda line: line.axis or ("" if view == "groups" else None)),
+        (groups, Column("Group", width=20), lambda line: line.group),
+        (True, Column("n", "count", width=11), lambda line: Item(line.difference.cell.n, few=line.difference.cell.few)),
+        (everything, Column("Clusters", "count", width=11), lambda line: line.difference.cell.n_clusters),
+        (groups, Column("a", optional=2, width=11, kind="number"), lambda line: _value(line, line.difference.a)),
+        (groups, Column("b", optional=2, width=11, kind="number"), lambda line: _value(line, line.difference.b)),
+        (
+            True,
+            Column("a - b", "points", interval="95%", width=11),
+            lambda line: Item(line.difference.cell, _points(line.task)),
+        ),
+        (everything, Column("Test", width=11), lambda line: _test(line.task)),
+        (True, Column("p", "p", optional=1 if clustered else 0, width=11), lambda line: line.difference.p),
+        (clustered, Column(P_CLUSTERED, "p", width=13), lambda line: line.difference.p_clustered),
+        (True, Column("p Holm", "p", width=11), lambda line: line.difference.p_holm),
+        (True, Column(MDE, "number", optional=3, width=13), lambda line: _value(line, line.difference.detectable)),
+        (groups and perception, Column("Only a", "count", optional=4, width=11), lambda line: _count(line, "only_a")),
+        (groups and perception, Column("Only b", "count", optional=4, width=11), lambda line: _count(line, "only_b")),
+        (groups and reasoning, Column("Differ", "count", optional=4, width=11), lambda line: _count(line, "n_differ")),
+        (everything, Column(FEW_HEAD, width=9), lambda line: few_item(line.difference.cell.few)),
+    ]
+    reads = [(column, read) for is_wanted, column, read in wanted if is_wanted]
+    rows = []
+    for line in lines:
+        bold = bool(line.pair.distinct) if view == "pairs" else not line.axis
+        rows.append(Row([read(line) for _, read in reads], "bold" if bold else ""))
+    return Table(title, [column for column, _ in reads], rows)
+
+
+def _value(line: _Line, value: float | None) -> Item:
+    return Item(value, task_kind(line.task.task))
+
+
+def _count(line: _Line, name: str) -> int | None:
+    return line.difference.cell.counts.get(name)
+
+
+def _points(task: ComparedTask) -> Kind:
+    return "points" if task.task is Task.PERCEPTION else "score_points"
+
+
+def _test(task: ComparedTask) -> str:
+    return "McNemar" if task.task is Task.PERCEPTION else "Wilcoxon"
+
+
+def _notes(task: ComparedTask) -> list[str]:
+    """All notes on one task; of a single pair with the samples that were left out and the missing intervals."""
+    if len(task.pairs) > 1:
+        return [*task.notes, *_left_out_of_many(task.pairs)]
+    (pair,) = task.pairs
+    without: dict[str, list[str]] = {}
+    for line in _groups(task, pair):
+        if line.difference.no_interval:
+            without.setdefault(line.difference.no_interval, []).append(line.group)
+    return [
+        *task.notes,
+        *_left_out_of(pair),
+        *(f"no interval, {reason}: {', '.join(groups)}" for reason, groups in without.items()),
+    ]
+
+
+def _left_out_of(pair: ComparedPair) -> Iterator[str]:
+    """The samples of a pair that were not compared, a sentence a reason."""
+    left_out = pair.left_out
+    for indexes, words in (
+        (left_out.only_in_a, f"only in {pair.a}"),
+        (left_out.only_in_b, f"only in {pair.b}"),
+        (left_out.changed, f"of one index are not the same sample in both (other {', '.join(left_out.differing)})"),
+        (left_out.unscored, "without a whole score in one run or both"),
+    ):
+        if indexes:
+            listed = ", ".join(index[:_INDEX_LENGTH] for index in islice(indexes, _LISTED))
+            more = ", ..." if len(indexes) > _LISTED else ""
+            yield f"not compared: {len(indexes)} samples {words}: {listed}{more}"
+
+
+def _left_out_of_many(pairs: Sequence[ComparedPair]) -> list[str]:
+    left_out = [pair.left_out for pair in pairs]
+    counts = [len(one.only_in_a) + len(one.only_in_b) + len(one.changed) + len(one.unscored) for one in left_out]
+    counts = [count for count in counts if count]
+    if not counts:
+        return []
+    return [
+        f"{len(counts)} of {len(pairs)} pairs leave samples out (up to {max(counts)}: missing, changed or unscored); "
+        "the JSON says which"
+    ]
+
+
+def _disagreement_columns(labels: Sequence[str]) -> list[Read[Disagreement]]:
+    """What is shown of samples on which runs differ; texts and single verdicts where two runs are compared."""
+    text: list[Read[Disagreement]] = [
+        (Column("index", width=16), lambda one: one.index),
+        (Column("task"), lambda one: one.row.sample.task.value),
+        (Column("modality", optional=1, width=15), lambda one: one.on_axis("modality")),
+        (Column("question_type", optional=1), lambda one: one.on_axis("question_type")),
+        (Column("severity", optional=1, width=12), lambda one: one.on_axis("severity")),
+        (_wrapped("question", 44), lambda one: one.row.sample.question if _is_pair(one) else None),
+        (_wrapped("options", 30), lambda one: options_text(dict(one.row.sample.options)) if _is_pair(one) else None),
+        (Column("answer", optional=1, width=9), lambda one: one.row.sample.answer),
+        (_wrapped("reference", 60), lambda one: one.row.sample.description if _is_pair(one) else None),
+    ]
+    replies = [
+        _read(label, _wrapped("reply", 70), lambda row: row.prediction.text or None, of_pairs=True) for label in labels
+    ]
+    return [*text, *(read for label in labels for read in _columns_of_run(label)), *replies]
+
+
+def _is_pair(disagreement: Disagreement) -> bool:
+    return len(disagreement.rows) == 2
+
+
+def _columns_of_run(label: str) -> Iterator[Read[Disagreement]]:
+    yield _read(label, Column("right", optional=1), lambda row: mark_entry(row.correct))
+    yield _read(label, Column("read as", optional=1, width=12), lambda row: row.extracted)
+    yield _read(label, Column("sum", "mark", optional=1, width=12), lambda row: row.score)
+    for dimension, title in DIMENSION_TITLES.items():
+        read = partial(SampleRow.score_on, dimension=dimension)
+        yield _read(label, Column(title, "mark", optional=1), read, of_pairs=True)
+
+
+def _read(
+    label: str, column: Column, of_row: Callable[[SampleRow], Entry], of_pairs: bool = False
+) -> Read[Disagreement]:
+    """A column of one run."""
+
+    def read(one: Disagreement) -> Entry:
+        return of_row(one.rows[label]) if label in one.rows and (_is_pair(one) or not of_pairs) else None
+
+    return replace(column, head=f"{terminal_text(label)}: {column.head}"), read
+
+
+def _wrapped(head: str, width: float) -> Column:
+    return Column(head, optional=1, width=width, wrap=True)
+
+
+_SETTINGS: Mapping[str, Callable[[Run], Value]] = {
+    "dataset": lambda run: run.result.dataset,
+    "task": lambda run: run.result.task.value,
+    "n": lambda run: len(run.rows),
+    "file": lambda run: run.paths.score.name,
+    "baseline": lambda run: run.result.baseline,
+    "comparable": lambda run: run.result.comparable,
+    "prompt_style": lambda run: run.result.settings.prompt_style,
+    "protocol": lambda run: run.result.settings.protocol.name,
+    "protocol_version": lambda run: run.result.settings.protocol.version,
+    "protocol_sha256": lambda run: run.result.settings.protocol.sha256,
+    "judge": lambda run: judge.name if (judge := run.result.settings.judge) else None,
+    "judge_served_as": lambda run: judge.served_as if (judge := run.result.settings.judge) else None,
+    "medqbench_vlmeval": lambda run: run.result.settings.versions.get("medqbench_vlmeval"),
+    "kit": lambda run: run.result.settings.versions.get("kit"),
+    "created": lambda run: run.result.settings.created,
+}
+
+
+def _add_settings(book: Book, comparison: RunComparison) -> None:
+    """Write what the runs were made from and with, a column a result file, and how the figures were made."""
+    sheet = book.add_fixed(SETTINGS)
+    runs = [(run_set.label, run) for run_set in comparison.run_sets for run in run_set.runs]
+    rows = [Row((name, *(read(run) for _, run in runs))) for name, read in _SETTINGS.items()]
+    for task in Task:
+        used = [run.result.settings.data.get(task.value) for _, run in runs]
+        for name in ("sha256", "samples_sha256", "revision"):
+            values = [getattr(data, name) if data else None for data in used]
+            if any(values):
+                rows.append(Row((f"data.{task.value}.{name}", *values)))
+    columns = [Column("Setting", width=34), *(Column(label, "number", width=_VALUE, wrap=True) for label, _ in runs)]
+    sheet.add_table(Table("", columns, rows))
+    sheet.append()
+    for name, value in (("seed", comparison.seed), ("level", LEVEL), ("alpha", ALPHA), ("power", POWER)):
+        sheet.append([name, Item(value, "number")])
+    for name, words in METHODS.items():
+        for inner, method in words.items() if isinstance(words, Mapping) else (("", words),):
+            sheet.append([f"{name}, {inner}" if inner else name, method])
     sheet.finish(freeze="B2", repeat_row=1)
-
-
-def _settings_row(sheet: Sheet, name: str, values: Sequence[str | float | None]) -> None:
-    lines = max((lines_of(value, _VALUE) for value in values if isinstance(value, str)), default=1)
-    sheet.append([Item(name), *(Item(value, WRAPPED) for value in values)], lines=lines)
-
-
-def _plain(value: object) -> str | float | None:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value if isinstance(value, (int, float)) else text(value)
-
-
-def _unit(part: Mapping[str, Any]) -> str:
-    return PERCENT if is_perception(part) else SCORE

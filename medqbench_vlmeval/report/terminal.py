@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import DataInfo
-from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Column, Flat, Look, Row, Table, flat, words
+from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Flat, Look, Table, flat, words
 from medqbench_vlmeval.report.text import terminal_text
 
 if TYPE_CHECKING:
@@ -27,24 +27,6 @@ if TYPE_CHECKING:
 _NONE = "-"
 _LABEL, _NARROW = 34, 14  # how many characters of a name stand on one line
 _GAP, _EDGE = 2, 1
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of texts: the first ``labels`` columns are names, the others numbers.
-
-    Where a terminal is too narrow the last ``extras`` columns are left out, one by one, and then the ``spare`` ones
-    (positions; the last of them first); a line says which. ``styles`` has one a row, ``notes`` stand below the table.
-    """
-
-    title: str
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    labels: int = 1
-    extras: int = 0
-    styles: tuple[str | None, ...] = ()
-    notes: tuple[str, ...] = ()
-    spare: tuple[int, ...] = ()
 
 
 def describe_data(info: DataInfo, console: Console | None = None) -> None:
@@ -92,21 +74,6 @@ def interval_text(interval: tuple[float, float] | None, task: Task) -> str:
 def count_text(count: int | None) -> str:
     """A count, or a dash where it is not known."""
     return _NONE if count is None else str(count)
-
-
-def print_grid(grid: Grid, console: Console) -> None:
-    """Print a table of texts as :func:`print_table` does."""
-    n = len(grid.heads)
-    optional = {column: place + 1 for place, column in enumerate(grid.spare)}
-    optional |= {column: EXTRA + column for column in range(n - grid.extras, n)}
-    columns = [
-        Column(head, "text" if at < grid.labels else "number", optional=optional.get(at, 0))
-        for at, head in enumerate(grid.heads)
-    ]
-    looks: Mapping[str | None, Look] = {"bold": "bold", "dim": "published", "yellow": "baseline", None: ""}
-    styles = grid.styles or (None,) * len(grid.rows)
-    rows = [Row(row, looks[style]) for row, style in zip(grid.rows, styles, strict=True)]
-    print_table(Table(grid.title, columns, rows, grid.notes), console)
 
 
 _STYLES: Mapping[Look, str] = {

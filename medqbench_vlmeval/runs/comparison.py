@@ -20,7 +20,7 @@ from medqbench_vlmeval.scoring.compare import (
 from medqbench_vlmeval.scoring.intervals import LEVEL
 from medqbench_vlmeval.types import Run, SampleRow
 
-METHODS = {
+METHODS: Mapping[str, str | Mapping[str, str]] = {
     "difference": "a less b: above 0 a is better",
     "interval": INTERVAL_METHOD,
     "p": {
@@ -225,24 +225,25 @@ def _pair_json(pair: ComparedPair) -> dict[str, Any]:
     }
 
 
-def _difference_json(one: Difference) -> dict[str, Any]:
-    optional = {"no_interval": one.no_interval, "method": one.method}
+def _difference_json(difference: Difference) -> dict[str, Any]:
+    cell = difference.cell
+    of_reasoning = {"method": difference.method, "sd": difference.sd} if difference.method else {}
     return {
-        "n": one.cell.n,
-        "n_clusters": one.cell.n_clusters,
-        "a": one.a,
-        "b": one.b,
-        "difference": one.cell.value,
-        "low": one.cell.low,
-        "high": one.cell.high,
-        "few": one.cell.few,
-        "p": one.p,
-        "p_clustered": one.p_clustered,
-        "detectable": one.detectable,
-        **one.cell.counts,
-        "p_holm": one.p_holm,
-        **{name: value for name, value in optional.items() if value is not None},
-        **({"sd": one.sd} if one.method else {}),
+        "n": cell.n,
+        "n_clusters": cell.n_clusters,
+        "a": difference.a,
+        "b": difference.b,
+        "difference": cell.value,
+        "low": cell.low,
+        "high": cell.high,
+        **({} if difference.no_interval is None else {"no_interval": difference.no_interval}),
+        "few": cell.few,
+        "p": difference.p,
+        "p_clustered": difference.p_clustered,
+        "detectable": difference.detectable,
+        **cell.counts,
+        **of_reasoning,
+        "p_holm": difference.p_holm,
     }
 
 

@@ -29,6 +29,7 @@ from medqbench_vlmeval.types import (
     Prediction,
     PredictionStatus,
     Sample,
+    SampleRow,
     Verdict,
     scores_of,
 )
@@ -95,6 +96,80 @@ class HumanAgreement:
     bias: float | None = None
     n_undefined: Mapping[str, int] | None = None
     confusion: Mapping[str, Mapping[str, int]] | None = None
+
+
+@dataclass(frozen=True)
+class VerdictFile:
+    """A file of verdicts that were compared; ``judge``, ``protocol`` and ``dataset`` are None where it has no result
+    beside it."""
+
+    file: str
+    model: str
+    dataset: str | None
+    judge: str | None
+    protocol: str | None
+    n: int
+
+
+@dataclass(frozen=True)
+class DimensionAgreement:
+    """The agreement on one dimension, over the answers with a verdict and a rating, and how many lack one.
+
+    ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
+    median lies half a point from either mark, and no whole verdict is the same as it.
+    """
+
+    agreement: HumanAgreement
+    n_between_marks: int
+    n_unscored: int
+    n_not_rated: int
+
+
+@dataclass(frozen=True)
+class RatingDisagreement:
+    """A verdict that differs from the (median) rating of the same answer; ``ratings`` are by rater."""
+
+    model: str
+    row: SampleRow
+    dimension: str
+    judge: float
+    rated: float
+    ratings: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class RatingComparison:
+    """Verdicts against ratings of the same ``n`` answers; ``by_judge`` says that another judge rated, no people.
+
+    ``dimensions``, ``by_rater`` (the judge and each rater) and ``between_raters`` are by the dimension's title at last,
+    ``groups`` by axis, value and title. ``n_unrated`` verdicts have no rating, ``n_elsewhere`` ratings are of the runs
+    ``elsewhere``, which were not given.
+    """
+
+    by_judge: bool
+    verdicts: Sequence[VerdictFile]
+    raters: Sequence[str]
+    n: int
+    n_unrated: int
+    n_elsewhere: int
+    elsewhere: Sequence[str]
+    dimensions: Mapping[str, DimensionAgreement]
+    by_rater: Mapping[str, Mapping[str, Agreement]]
+    between_raters: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
+    groups: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
+    disagreements: Sequence[RatingDisagreement]
+
+
+@dataclass(frozen=True)
+class PublishedAgreement:
+    """The published validation of a judge, as ranges over the dimensions; accuracy in percent."""
+
+    of: str
+    accuracy: tuple[float, float]
+    kappa: tuple[float, float]
+
+
+PUBLISHED = PublishedAgreement("GPT-4o against three radiologists on 200 cases", (83.3, 90.5), (0.774, 0.985))
 
 
 def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int = 0) -> HumanAgreement:

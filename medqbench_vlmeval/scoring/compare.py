@@ -1,4 +1,4 @@
-"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, and what so many samples can show.
+"""Compare runs on the same samples: paired differences, intervals, tests, a ranking, minimum detectable effects.
 
 A difference is always that of the first run less that of the second: above 0 the first is better. Perception is in
 percent (0-100) and percentage points, a reasoning dimension in points of 0-2, and the sum of the four in points of

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from medqbench_vlmeval.answers.conclusion import SAME, steps_apart
 from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
@@ -188,6 +188,34 @@ class Robustness:
     n_inference_failed: int = 0
 
 
+_Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
+
+
+@dataclass(frozen=True)
+class AskedTwice(Generic[_Pair]):
+    """A pair of answers with the two replies that they were read from."""
+
+    pair: _Pair
+    first_reply: str
+    second_reply: str
+
+
+@dataclass(frozen=True)
+class PassComparison:
+    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know.
+
+    Of the ``choices`` and the ``preferences`` one is empty; both are for a comparison that was read from its numbers.
+    """
+
+    task: Task
+    model: str
+    dataset: str
+    scores: Robustness
+    notes: Sequence[str]
+    choices: Sequence[AskedTwice[ChoicePair]] = ()
+    preferences: Sequence[AskedTwice[PreferencePair]] = ()
+
+
 def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
     """Measure the robustness of multiple-choice answers, from one pair or more.
 
@@ -213,9 +241,6 @@ def score_preferences(pairs: Sequence[PreferencePair]) -> Robustness:
         n_reference_unread=sum(pair.reference is None for pair in pairs),
         n_inference_failed=sum(not pair.replied for pair in pairs),
     )
-
-
-_Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 
 def _groups(

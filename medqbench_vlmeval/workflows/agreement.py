@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -15,16 +16,18 @@ from medqbench_vlmeval.files import write_json
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
 from medqbench_vlmeval.runs.schema import agreement_to_json
 from medqbench_vlmeval.scoring import compare_scores, is_same, measure_agreement, pairwise
-from medqbench_vlmeval.scoring.agreement import METHOD, HumanAgreement
+from medqbench_vlmeval.scoring.agreement import (
+    METHOD,
+    PUBLISHED,
+    DimensionAgreement,
+    RatingComparison,
+    RatingDisagreement,
+    VerdictFile,
+)
 from medqbench_vlmeval.scoring.intervals import LEVEL
-from medqbench_vlmeval.types import SampleRow
+from medqbench_vlmeval.types import Agreement, SampleRow
 from medqbench_vlmeval.workflows.rating_sheets import Rating, answer_sha256, read_ratings, reference_sha256
 
-PUBLISHED = {
-    "of": "GPT-4o against three radiologists on 200 cases",
-    "accuracy": [83.3, 90.5],
-    "kappa": [0.774, 0.985],
-}
 _NAMED = 5
 _SHOWN = 60
 
@@ -195,12 +198,46 @@ def _refuse_strangers(
 
 @dataclass(frozen=True)
 class Comparison:
-    """``result`` is the content of ``agreement.json``; ``disagreements`` has a row an answer and dimension; ``sources``
-    are the files of ratings."""
+    """Verdicts compared with ratings; ``sources`` are the files of ratings."""
 
-    result: dict[str, Any]
-    disagreements: list[dict[str, Any]]
+    ratings: RatingComparison
     sources: tuple[Path, ...]
+
+    @cached_property
+    def result(self) -> dict[str, Any]:
+        """The content of ``agreement.json`` but for ``disagreements``."""
+        found = self.ratings
+        between = {
+            first: {second: _by_title_json(by_title) for second, by_title in others.items()}
+            for first, others in found.between_raters.items()
+        }
+        by_rater = {rater: _by_title_json(by_title) for rater, by_title in found.by_rater.items()}
+        return {
+            "against": "judge" if found.by_judge else "people",
+            "verdicts": [asdict(file) for file in found.verdicts],
+            "raters": list(found.raters),
+            "n": found.n,
+            "n_verdicts_unrated": found.n_unrated,
+            "n_ratings_of_other_runs": found.n_elsewhere,
+            "other_runs": list(found.elsewhere),
+            "dimensions": {title: _dimension_json(dimension) for title, dimension in found.dimensions.items()},
+            "n_disagreements": len(found.disagreements),
+            **({"by_rater": by_rater, "between_raters": between} if by_rater else {}),
+            "groups": {
+                axis: {value: _by_title_json(by_title) for value, by_title in groups.items()}
+                for axis, groups in found.groups.items()
+            },
+            "published": {
+                "of": PUBLISHED.of,
+                "accuracy": list(PUBLISHED.accuracy),
+                "kappa": list(PUBLISHED.kappa),
+            },
+        }
+
+    @cached_property
+    def disagreements(self) -> list[dict[str, Any]]:
+        """A row an answer and dimension on which verdict and rating differ."""
+        return [_disagreement_json(disagreement) for disagreement in self.ratings.disagreements]
 
 
 def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = None, seed: int = 0) -> Comparison:
@@ -226,22 +263,22 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
     matched = match(rated, files)
     answers = matched.answers
     raters = list(dict.fromkeys(rating.rater for rating in rated))
-    disagreements = _disagreements(answers)
-    result = {
-        "against": "judge" if by_judge.pop() else "people",
-        "verdicts": [_described(file) for file in files if any(answer.file is file for answer in answers)],
-        "raters": raters,
-        "n": len(answers),
-        "n_verdicts_unrated": matched.n_unrated,
-        "n_ratings_of_other_runs": matched.n_elsewhere,
-        "other_runs": list(matched.elsewhere),
-        "dimensions": {title: _dimension(answers, name, seed) for name, title in DIMENSION_TITLES.items()},
-        "n_disagreements": len(disagreements),
-        **_by_rater(answers, raters),
-        "groups": _groups(answers),
-        "published": PUBLISHED,
-    }
-    return Comparison(result, disagreements, tuple(ratings))
+    by_rater, between_raters = _by_rater(answers, raters)
+    compared = RatingComparison(
+        by_judge=by_judge.pop(),
+        verdicts=[_described(file) for file in files if any(answer.file is file for answer in answers)],
+        raters=raters,
+        n=len(answers),
+        n_unrated=matched.n_unrated,
+        n_elsewhere=matched.n_elsewhere,
+        elsewhere=matched.elsewhere,
+        dimensions={title: _dimension(answers, name, seed) for name, title in DIMENSION_TITLES.items()},
+        by_rater=by_rater,
+        between_raters=between_raters,
+        groups=_groups(answers),
+        disagreements=_disagreements(answers),
+    )
+    return Comparison(compared, tuple(ratings))
 
 
 def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
@@ -261,51 +298,53 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
         write_json(paths[0], {**comparison.result, "disagreements": comparison.disagreements})
     except OSError as error:
         raise RunFailed(f"{paths[0]} cannot be written ({error.strerror or error}); choose another --out.") from error
-    write_agreement(paths[1], comparison.result, comparison.disagreements)
+    write_agreement(paths[1], comparison.ratings)
     return paths
 
 
-def _described(file: JudgedFile) -> dict[str, Any]:
-    return {
-        "file": file.path.name,
-        "model": file.model,
-        "dataset": file.result.dataset if file.result else None,
-        "judge": file.judge.name if file.judge else None,
-        "protocol": file.result.settings.protocol.name if file.result else None,
-        "n": len(file.rows),
-    }
+def _described(file: JudgedFile) -> VerdictFile:
+    return VerdictFile(
+        file=file.path.name,
+        model=file.model,
+        dataset=file.result.dataset if file.result else None,
+        judge=file.judge.name if file.judge else None,
+        protocol=file.result.settings.protocol.name if file.result else None,
+        n=len(file.rows),
+    )
 
 
-def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> dict[str, Any]:
-    """The statistics on one dimension, over the answers with a verdict and a rating; the others are counted.
-
-    ``n_between_marks`` of the answers have a rating that is no whole number: of two raters who differ by a point the
-    median lies half a point from either mark, and no whole verdict is the same as it.
-    """
+def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> DimensionAgreement:
     scores = [(answer.judged(dimension), answer.rated(dimension)) for answer in answers]
     both = [(judged, rated) for judged, rated in scores if judged is not None and rated is not None]
-    return {
-        **_agreement_json(measure_agreement([judged for judged, _ in both], [rated for _, rated in both], seed)),
-        "n_between_marks": sum(rated % 1 != 0 for _, rated in both),
-        "n_unscored": sum(judged is None and rated is not None for judged, rated in scores),
-        "n_not_rated": sum(rated is None for _, rated in scores),
-    }
+    return DimensionAgreement(
+        measure_agreement([judged for judged, _ in both], [rated for _, rated in both], seed),
+        n_between_marks=sum(rated % 1 != 0 for _, rated in both),
+        n_unscored=sum(judged is None and rated is not None for judged, rated in scores),
+        n_not_rated=sum(rated is None for _, rated in scores),
+    )
 
 
-def _agreement_json(found: HumanAgreement) -> dict[str, Any]:
+def _dimension_json(dimension: DimensionAgreement) -> dict[str, Any]:
+    found = dimension.agreement
     cells = {"accuracy": found.accuracy, "kappa": found.kappa, "spearman": found.spearman}
-    block: dict[str, Any] = {"n": found.n, **{name: cell.value for name, cell in cells.items()}, "bias": found.bias}
+    content: dict[str, Any] = {"n": found.n, **{name: cell.value for name, cell in cells.items()}, "bias": found.bias}
     if found.n:
         ends = {name: None if cell.interval is None else list(cell.interval) for name, cell in cells.items()}
-        block |= {"intervals": {"level": LEVEL, "method": METHOD, **ends}}
-        block |= {"n_undefined": found.n_undefined, "confusion": found.confusion}
-    return block
+        content |= {"intervals": {"level": LEVEL, "method": METHOD, **ends}}
+        content |= {"n_undefined": found.n_undefined, "confusion": found.confusion}
+    return content | {name: getattr(dimension, name) for name in ("n_between_marks", "n_unscored", "n_not_rated")}
 
 
-def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str, Any]:
+def _by_title_json(agreements: Mapping[str, Agreement]) -> dict[str, Any]:
+    return {title: agreement_to_json(agreement) for title, agreement in agreements.items()}
+
+
+def _by_rater(
+    answers: Sequence[RatedAnswer], raters: Sequence[str]
+) -> tuple[dict[str, dict[str, Agreement]], dict[str, dict[str, dict[str, Agreement]]]]:
     """The judge against each rater alone, and the raters two by two; nothing of a single rater."""
     if len(raters) < 2:
-        return {}
+        return {}, {}
     columns = {
         rater: {
             title: [one.ratings[rater].scores[name] if rater in one.ratings else None for one in answers]
@@ -315,27 +354,20 @@ def _by_rater(answers: Sequence[RatedAnswer], raters: Sequence[str]) -> dict[str
     }
     verdicts = {title: [one.judged(name) for one in answers] for name, title in DIMENSION_TITLES.items()}
     by_rater = {
-        rater: {title: agreement_to_json(compare_scores(verdicts[title], column)) for title, column in of_rater.items()}
+        rater: {title: compare_scores(verdicts[title], column) for title, column in of_rater.items()}
         for rater, of_rater in columns.items()
     }
-    between = {
-        first: {
-            second: {title: agreement_to_json(agreement) for title, agreement in by_title.items()}
-            for second, by_title in others.items()
-        }
-        for first, others in pairwise(columns).items()
-    }
-    return {"by_rater": by_rater, "between_raters": between}
+    return by_rater, pairwise(columns)
 
 
-def _groups(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
+def _groups(answers: Sequence[RatedAnswer]) -> dict[str, dict[str, dict[str, Agreement]]]:
     """Accuracy and kappa by model, task and modality, where there is more than one."""
     axes: dict[str, Callable[[RatedAnswer], str]] = {
         "model": lambda answer: answer.file.model,
         "task": lambda answer: answer.row.sample.task.value,
         "modality": lambda answer: answer.row.sample.modality or "unknown",
     }
-    groups: dict[str, Any] = {}
+    groups: dict[str, dict[str, dict[str, Agreement]]] = {}
     for axis, read in axes.items():
         by_value: dict[str, list[RatedAnswer]] = {}
         for answer in answers:
@@ -345,38 +377,39 @@ def _groups(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
     return groups
 
 
-def _group(answers: Sequence[RatedAnswer]) -> dict[str, Any]:
+def _group(answers: Sequence[RatedAnswer]) -> dict[str, Agreement]:
     return {
-        title: agreement_to_json(
-            compare_scores([one.judged(name) for one in answers], [one.rated(name) for one in answers])
-        )
+        title: compare_scores([one.judged(name) for one in answers], [one.rated(name) for one in answers])
         for name, title in DIMENSION_TITLES.items()
     }
 
 
-def _disagreements(answers: Sequence[RatedAnswer]) -> list[dict[str, Any]]:
-    from medqbench_vlmeval.report.sample_tables import judge_words
-
+def _disagreements(answers: Sequence[RatedAnswer]) -> list[RatingDisagreement]:
     rows = []
     for answer in answers:
-        row = answer.row
         for dimension in DIMENSIONS:
             judged, rated = answer.judged(dimension), answer.rated(dimension)
             if judged is None or rated is None or is_same(judged, rated):
                 continue
-            rows.append(
-                {
-                    "model": answer.file.model,
-                    "index": row.sample.index,
-                    "task": row.sample.task.value,
-                    "modality": row.sample.modality,
-                    "dimension": dimension,
-                    "judge": judged,
-                    "rated": rated,
-                    "ratings": {rater: rating.scores.get(dimension) for rater, rating in answer.ratings.items()},
-                    "judge_said": judge_words(row.verdicts.get(dimension)),
-                    "reference": row.sample.description or "",
-                    "answer": row.prediction.text,
-                }
-            )
+            ratings = {rater: rating.scores.get(dimension) for rater, rating in answer.ratings.items()}
+            rows.append(RatingDisagreement(answer.file.model, answer.row, dimension, judged, rated, ratings))
     return rows
+
+
+def _disagreement_json(disagreement: RatingDisagreement) -> dict[str, Any]:
+    from medqbench_vlmeval.report.sample_tables import judge_words
+
+    row, dimension = disagreement.row, disagreement.dimension
+    return {
+        "model": disagreement.model,
+        "index": row.sample.index,
+        "task": row.sample.task.value,
+        "modality": row.sample.modality,
+        "dimension": dimension,
+        "judge": disagreement.judge,
+        "rated": disagreement.rated,
+        "ratings": dict(disagreement.ratings),
+        "judge_said": judge_words(row.verdicts.get(dimension)),
+        "reference": row.sample.description or "",
+        "answer": row.prediction.text,
+    }

@@ -393,7 +393,7 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
         write_json(paths[0], {**comparison.result, "disagreements": comparison.disagreements})
     except OSError as error:
         raise RunFailed(f"{paths[0]} cannot be written ({error.strerror or error}); choose another --out.") from error
-    write_compare(paths[1], comparison.result, comparison.disagreements)
+    write_compare(paths[1], comparison)
     return paths
 
 

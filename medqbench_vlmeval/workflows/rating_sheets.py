@@ -336,7 +336,7 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
         BadInput: a file cannot be read, there is nothing to draw, or the sheet or the key is there already.
         RunFailed: a file cannot be written.
     """
-    from medqbench_vlmeval.report.agreement_tables import RatingRow, fits_cell, write_rating_sheet
+    from medqbench_vlmeval.report.rating_sheet import RatingRow, fits_cell, write_rating_sheet
 
     key = out.with_name(f"{out.stem}{KEY_ENDING}")
     if out.suffix.lower() != ".xlsx":

@@ -22,7 +22,7 @@ from medqbench_vlmeval.data.columns import find_columns
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import write_json, write_jsonl
+from medqbench_vlmeval.files import read_object, write_json, write_jsonl
 from medqbench_vlmeval.kit_version import package_version
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
@@ -33,7 +33,9 @@ from medqbench_vlmeval.scoring.robustness import (
     FIRST,
     INTERVAL_METHOD,
     SECOND,
+    AskedTwice,
     ChoicePair,
+    PassComparison,
     PassGroup,
     PlaceUse,
     PreferencePair,
@@ -192,10 +194,10 @@ class RobustnessPaths:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A finished comparison: the content of ``_consistency.json``, its pairs and where all was written."""
+    """A finished comparison, the content of ``_consistency.json``, and where all was written."""
 
+    comparison: PassComparison
     result: dict[str, Any]
-    rows: Sequence[dict[str, Any]]
     paths: RobustnessPaths
 
 
@@ -227,21 +229,22 @@ def compare_passes(request: PassesRequest) -> Robustness:
             f"{request.first} and {request.second} have no sample in common that was asked in both passes; were they "
             "made on the same dataset?"
         )
-    scored, rows = _scored(found)
+    notes = _notes(request, task, samples, found, left_out, (first, second))
+    comparison, rows = _compare(request, found, [NOT_COMPARABLE, *notes])
     result = {
-        "robustness_of": found[0].sample.task.value,
+        "robustness_of": comparison.task.value,
         "dataset": request.dataset,
         "model": request.model,
         "comparable": False,
         "not_comparable_because": [NOT_COMPARABLE],
         "baseline": request.model in BASELINES,
-        **scored,
+        **_scores_json(comparison.scores, comparison.task),
         "left_out": left_out,
-        "notes": _notes(request, task, samples, found, left_out, (first, second)),
-        "settings": _settings(found[0].sample.task, samples, found, (first, second)),
+        "notes": notes,
+        "settings": _settings(comparison.task, samples, found, (first, second)),
     }
-    _write(result, rows, paths)
-    return Robustness(result, rows, paths)
+    _write(comparison, result, rows, paths)
+    return Robustness(comparison, result, paths)
 
 
 def _samples(sample_set: SampleSet | None, first: PredictionTable) -> tuple[Task, list[Sample]]:
@@ -250,19 +253,25 @@ def _samples(sample_set: SampleSet | None, first: PredictionTable) -> tuple[Task
     return sample_set.task, list(sample_set.samples)
 
 
-def _scored(found: Sequence[Twice]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def _compare(
+    request: PassesRequest, found: Sequence[Twice], notes: Sequence[str]
+) -> tuple[PassComparison, list[dict[str, Any]]]:
+    named = request.model, request.dataset
     if found[0].sample.task is Task.PERCEPTION:
-        choices = [_choice(one) for one in found]
-        rows = [_choice_row(*one) for one in zip(found, choices, strict=True)]
-        return _scores_json(score_choices(choices), Task.PERCEPTION), rows
-    preferences = [_preference(one) for one in found]
-    rows = [_preference_row(*one) for one in zip(found, preferences, strict=True)]
-    return {"read_from": CONCLUSIONS, **_scores_json(score_preferences(preferences), Task.COMPARATIVE)}, rows
+        choices = [AskedTwice(_choice(one), one.first.text, one.second.text) for one in found]
+        rows = [_choice_row(one, asked.pair) for one, asked in zip(found, choices, strict=True)]
+        scores = score_choices([asked.pair for asked in choices])
+        return PassComparison(Task.PERCEPTION, *named, scores, notes, choices=choices), rows
+    preferences = [AskedTwice(_preference(one), one.first.text, one.second.text) for one in found]
+    rows = [_preference_row(one, asked.pair) for one, asked in zip(found, preferences, strict=True)]
+    scores = score_preferences([asked.pair for asked in preferences])
+    return PassComparison(Task.COMPARATIVE, *named, scores, notes, preferences=preferences), rows
 
 
 def _scores_json(scores: Scores, task: Task) -> dict[str, Any]:
     to_json, places = (_choices_json, "letters") if task is Task.PERCEPTION else (_preferences_json, "places")
     content: dict[str, Any] = {
+        **({} if task is Task.PERCEPTION else {"read_from": CONCLUSIONS}),
         **to_json(scores.whole),
         "intervals": {"level": LEVEL, "method": INTERVAL_METHOD, "clusters": scores.clusters},
         "groups": {
@@ -320,6 +329,64 @@ def _place_json(use: PlaceUse) -> dict[str, Any]:
 def _cell_json(cell: Cell, name: str = "percent") -> dict[str, Any]:
     content = {name: cell.value, "low": cell.low, "high": cell.high, **cell.counts, "n": cell.n}
     return {**content, "few": True} if cell.few else content
+
+
+def read_comparison(path: Path) -> PassComparison:
+    """Read a comparison back from its ``_consistency.json``, without its pairs.
+
+    Raises:
+        BadInput: the file cannot be read or is none.
+    """
+    content = read_object(path)
+    if content is None or "robustness_of" not in content:
+        raise BadInput(f"{path} is no comparison of two passes; 'medqbench robustness' writes them.")
+    task = Task(content["robustness_of"])
+    places = content["letters" if task is Task.PERCEPTION else "places"]
+    scores = Scores(
+        _group_from(content),
+        {axis: {name: _group_from(group) for name, group in of.items()} for axis, of in content["groups"].items()},
+        {name: _place_from(place) for name, place in places.items()},
+        content["intervals"]["clusters"],
+        content.get("consistency_of_chance"),
+        content.get("n_reference_unread", 0),
+        content.get("n_inference_failed", 0),
+    )
+    notes = [*content["not_comparable_because"], *content["notes"]]
+    return PassComparison(task, content["model"], content["dataset"], scores, notes)
+
+
+def _group_from(content: Mapping[str, Any]) -> PassGroup:
+    passes = content.get("quality_accuracy", content)
+    return PassGroup(
+        content["n"],
+        _cell_from(passes[FIRST]),
+        _cell_from(passes[SECOND]),
+        _cell_from(passes["debiased"]),
+        _cell_from(passes["difference"]),
+        _cell_from(content["right_in_both"]),
+        _cell_from(content["consistency"]) if "consistency" in content else None,
+        content.get("n_unanswered", {}),
+        content.get("n_right", {}),
+        {name: _cell_from(cell) for name, cell in content.get("preferences", {}).items()},
+    )
+
+
+def _place_from(content: Mapping[str, Any]) -> PlaceUse:
+    chosen = content.get("chosen", content)
+    right = content.get("accuracy_where_right") or content.get("right_where_better")
+    return PlaceUse(
+        _cell_from(chosen[FIRST]),
+        _cell_from(chosen[SECOND]),
+        _cell_from(right) if right else None,
+        content.get("n_offered"),
+        content.get("n_right_option", {}),
+    )
+
+
+def _cell_from(content: Mapping[str, Any]) -> Cell:
+    value = next(content[name] for name in ("percent", "mean", "points") if name in content)
+    counts = {name: content[name] for name in ("count",) if name in content}
+    return Cell(value, content["low"], content["high"], content["n"], few=content.get("few", False), counts=counts)
 
 
 def _replied(prediction: Prediction) -> bool:
@@ -443,12 +510,14 @@ def _settings(
     }
 
 
-def _write(result: dict[str, Any], rows: Sequence[dict[str, Any]], paths: RobustnessPaths) -> None:
-    from medqbench_vlmeval.report.agreement_tables import write_robustness
+def _write(
+    comparison: PassComparison, result: dict[str, Any], rows: Sequence[dict[str, Any]], paths: RobustnessPaths
+) -> None:
+    from medqbench_vlmeval.report.robustness_tables import write_robustness
 
     try:
         write_jsonl(paths.pairs, rows)
-        write_robustness(paths.report, result, rows)
+        write_robustness(paths.report, comparison)
         write_json(paths.numbers, result)
     except OSError as error:
         raise unwritable(paths.numbers.parent, error) from error

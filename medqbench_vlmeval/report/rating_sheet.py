@@ -1,0 +1,112 @@
+"""The sheet that people rate on: texts without a trace of whose they are, cells for the ratings, and a guide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task, dimension_scores
+from medqbench_vlmeval.judge.protocols import criteria
+from medqbench_vlmeval.report.sheet import Book, Sheet, lines_of
+from medqbench_vlmeval.report.table import Item
+from medqbench_vlmeval.report.text import cell_text
+from medqbench_vlmeval.runs.result import TASK_TITLES
+
+RATINGS, GUIDE = "Ratings", "Guide"
+
+_TEXT_WIDTH = 62
+_WIDTHS = (14, 15, _TEXT_WIDTH, _TEXT_WIDTH, 14, 14, 14, 14, 30)
+_FIRST_RATING = 5  # column, from 1
+_LINE_HEIGHT, _MAX_HEIGHT = 15.0, 409.0  # points; the format allows no higher row
+_HOW = (
+    "Each row of the sheet 'Ratings' has two texts: a reference, written by an expert, and an answer. Rate the answer "
+    "against the reference on four dimensions. Whose answer it is, is not said, and the order is random.",
+    "Fill the four coloured cells of a row with 0, 1 or 2 (in a comparison, Quality Accuracy is 0 or 2). Leave a cell "
+    "empty where you cannot decide. Rate each dimension for itself. The comment is free.",
+    "Change nothing else: the rating id connects a row to its answer. Sorting and colouring do no harm. Rate alone, "
+    "each rater in a copy of this file, and do not look rows up elsewhere.",
+)
+
+
+@dataclass(frozen=True)
+class RatingRow:
+    """One answer to be rated, under an id that says nothing."""
+
+    rating_id: str
+    task: Task
+    reference: str
+    answer: str
+
+
+def fits_cell(text: str) -> bool:
+    """Whether a cell can hold the whole text: half an answer is not to be rated."""
+    return cell_text(text, "a") == cell_text(text, "b")
+
+
+def write_rating_sheet(path: Path, rows: Sequence[RatingRow], id_name: str) -> None:
+    """Write an empty rating sheet and its guide, whole or not at all.
+
+    Args:
+        path: an .xlsx file.
+        rows: in the order in which they are to be rated; every text must fit a cell.
+        id_name: the head of the first column.
+
+    Raises:
+        RunFailed: the file cannot be written.
+    """
+    book = Book(whole_text_in="")
+    _add_ratings(book.add_fixed(RATINGS), rows, id_name)
+    _add_guide(book.add_fixed(GUIDE), [task for task in Task if any(row.task is task for row in rows)])
+    book.save(path)
+
+
+def _add_ratings(sheet: Sheet, rows: Sequence[RatingRow], id_name: str) -> None:
+    sheet.widths(_WIDTHS)
+    sheet.header([id_name, "task", "reference", "answer", *DIMENSION_TITLES.values(), "comment"], lines=2)
+    to_fill = [Item(fill="own")] * len(DIMENSION_TITLES)
+    for row in rows:
+        texts = (row.rating_id, row.task.value, row.reference, row.answer)
+        at = sheet.append([*texts, *to_fill, None], wrap=True, lined=True)
+        # A rater must see all of a text without opening its cell.
+        lines = max(_lines(row.reference), _lines(row.answer))
+        sheet.worksheet.set_row(at - 1, min(_LINE_HEIGHT * lines, _MAX_HEIGHT))
+    for column, dimension in enumerate(DIMENSION_TITLES, start=_FIRST_RATING):
+        first = 2
+        for marks, block in groupby(dimension_scores(row.task, dimension) for row in rows):
+            last = first + len(list(block)) - 1
+            names = [str(mark) for mark in marks]
+            sheet.choices(column, first, last, marks, f"{', '.join(names[:-1])} or {names[-1]}, or nothing.")
+            first = last + 1
+    sheet.worksheet.autofilter(0, 0, len(rows), len(_WIDTHS) - 1)
+    sheet.finish(freeze="B2", repeat_row=1)
+
+
+def _lines(text: str) -> int:
+    """Lines of a wrapped text in its column."""
+    return sum(max(1, math.ceil(len(line) / (_TEXT_WIDTH - 4))) for line in text.split("\n"))
+
+
+def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
+    sheet.widths((20, 8, 110))
+    sheet.title("How to rate")
+    for sentence in _HOW:
+        sheet.sentence(sentence, 3, width=130)
+    for task in tasks:
+        sheet.append()
+        sheet.title(f"{TASK_TITLES[task]} (task '{task.value}')")
+        for dimension, title in DIMENSION_TITLES.items():
+            question, marks = criteria(task, dimension)
+            sheet.append()
+            lines = lines_of(question, 105)
+            sheet.append([Item(title, bold=True), None, _for_raters(question)], wrap=True, lines=lines)
+            for mark in sorted(marks, reverse=True):
+                sheet.append([None, Item(mark, bold=True), _for_raters(marks[mark])], wrap=True)
+    sheet.finish()
+
+
+def _for_raters(text: str) -> str:
+    """The criteria call the text that is rated the candidate, the sheet calls it the answer."""
+    return text.replace("candidate", "answer")
