@@ -8,7 +8,8 @@ and a number is put into the name.
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -32,7 +33,7 @@ from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
 if TYPE_CHECKING:
-    from openai import OpenAI, OpenAIError
+    from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
 
 
@@ -66,14 +67,15 @@ def read_submissions(calls: Path) -> list[Submission]:
     if not path.exists():
         return []
     try:
-        found = [Submission(**one) for one in json.loads(path.read_text(encoding="utf-8"))["batches"]]
+        note = json.loads(path.read_text(encoding="utf-8"))["batches"]
+        submissions = [Submission(**entry) for entry in note]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        found = []
-    if not found or not all(isinstance(one.batch_id, str) and one.batch_id.strip() for one in found):
+        submissions = []
+    if not submissions or not all(isinstance(one.batch_id, str) and one.batch_id.strip() for one in submissions):
         raise BadInput(
             f"{path} is not a note of 'medqbench judge submit', and may have named a batch: restore it or move it away."
         )
-    return found
+    return submissions
 
 
 def require_new(calls: Path) -> None:
@@ -222,30 +224,28 @@ class BatchApi:
             JudgeError: the server refused, or cannot be reached.
             RunFailed: the batch was made, and the note cannot be written; the message names the batch.
         """
-        from openai import APIConnectionError, OpenAIError
+        from openai import APIConnectionError
 
         # A note that cannot be read stops it before anything is paid.
         read_submissions(calls.path)
         try:
-            uploaded = self._client.files.with_raw_response.create(file=calls.path, purpose="batch")
-        except OpenAIError as error:
-            raise self._failed(f"take {calls.path}", error) from None
+            with self._asking(f"take {calls.path}"):
+                uploaded = self._client.files.with_raw_response.create(file=calls.path, purpose="batch")
         except OSError as error:
             raise BadInput(f"{calls.path} cannot be read ({error.strerror or error}).") from None
         input_file_id = self._id(_fields(uploaded), f"take {calls.path}")
         doing = f"make a batch of {calls.path}"
-        try:
-            # Never asked twice: a batch whose making timed out may have been made all the same.
-            made = self._client.with_options(max_retries=0).batches.with_raw_response.create(
-                input_file_id=input_file_id, endpoint="/v1/chat/completions", completion_window="24h"
-            )
-        except APIConnectionError:
-            raise JudgeError(
-                f"The connection to {self._url} broke while a batch was made of {calls.path}, and whether there is one "
-                "now is not known: look at the server's list of batches before you submit the file again."
-            ) from None
-        except OpenAIError as error:
-            raise self._failed(doing, error) from None
+        with self._asking(doing):
+            try:
+                # Never asked twice: a batch whose making timed out may have been made all the same.
+                made = self._client.with_options(max_retries=0).batches.with_raw_response.create(
+                    input_file_id=input_file_id, endpoint="/v1/chat/completions", completion_window="24h"
+                )
+            except APIConnectionError:
+                raise JudgeError(
+                    f"The connection to {self._url} broke while a batch was made of {calls.path}, and whether there is "
+                    "one now is not known: look at the server's list of batches before you submit the file again."
+                ) from None
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         submission = Submission(self._id(_fields(made), doing), input_file_id, self._url, now, len(calls.ids))
         note_submission(calls.path, submission)
@@ -257,12 +257,8 @@ class BatchApi:
         Raises:
             JudgeError: the server refused, or cannot be reached.
         """
-        from openai import OpenAIError
-
-        try:
+        with self._asking(f"say how batch {batch_id} is"):
             fields = _fields(self._client.batches.with_raw_response.retrieve(batch_id))
-        except OpenAIError as error:
-            raise self._failed(f"say how batch {batch_id} is", error) from None
         status = fields.get("status")
         if not isinstance(status, str):
             raise JudgeError(f"The server at {self._url} did not say how batch {batch_id} is.")
@@ -283,12 +279,8 @@ class BatchApi:
         Raises:
             JudgeError: the server refused, or cannot be reached.
         """
-        from openai import OpenAIError
-
-        try:
+        with self._asking(f"give the file {file_id}"):
             content = self._client.files.content(file_id).read()
-        except OpenAIError as error:
-            raise self._failed(f"give the file {file_id}", error) from None
         return self.mask(content.decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
 
     @property
@@ -303,14 +295,19 @@ class BatchApi:
             raise JudgeError(f"The server at {self._url} did not {doing}: its reply names no id. Has it a Batch API?")
         return found
 
-    def _failed(self, doing: str, error: OpenAIError) -> JudgeError:
-        from openai import APIConnectionError, APIStatusError
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """Say what the server did not do, and its reason, where it fails."""
+        from openai import APIConnectionError, APIStatusError, OpenAIError
 
-        if isinstance(error, APIConnectionError):
-            return failures.unreachable(self._options)
-        words = failures.server_words(error, self.mask).rstrip(".")
-        status = f" (status {error.status_code})" if isinstance(error, APIStatusError) else ""
-        return JudgeError(f"The server at {self._url} did not {doing}{status}: {words}.")
+        try:
+            yield
+        except APIConnectionError:
+            raise failures.unreachable(self._options) from None
+        except OpenAIError as error:
+            words = failures.server_words(error, self.mask).rstrip(".")
+            status = f" (status {error.status_code})" if isinstance(error, APIStatusError) else ""
+            raise JudgeError(f"The server at {self._url} did not {doing}{status}: {words}.") from None
 
 
 def states_of(calls: Path, base_url: str | None = None, key: str | None = None) -> list[BatchState]:
@@ -325,11 +322,7 @@ def states_of(calls: Path, base_url: str | None = None, key: str | None = None) 
         BadInput: the file was never submitted.
         JudgeError: a server refused, or cannot be reached.
     """
-    states = []
-    for submission in _submissions(calls):
-        with BatchApi(_options(calls, submission, base_url, key)) as api:
-            states.append(api.look(submission.batch_id))
-    return states
+    return [api.look(submission.batch_id) for api, submission in _batches(calls, base_url, key)]
 
 
 def collect(calls: Path, base_url: str | None = None, key: str | None = None) -> Collection:
@@ -356,27 +349,24 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
 
 def _download(calls: Path, base_url: str | None, key: str | None) -> tuple[list[BatchState], list[Path]]:
     states, paths = [], []
-    for submission in _submissions(calls):
-        with BatchApi(_options(calls, submission, base_url, key)) as api:
-            state = api.look(submission.batch_id)
-            states.append(state)
-            # A batch that expired or was cancelled has files too: what was answered until then is paid for.
-            files = {"answers": state.output_file_id, "errors": state.error_file_id} if state.ended else {}
-            for kind, file_id in files.items():
-                if file_id is not None:
-                    paths.append(save_answers(calls, kind, api.download(file_id)))
+    for api, submission in _batches(calls, base_url, key):
+        state = api.look(submission.batch_id)
+        states.append(state)
+        # A batch that expired or was cancelled has files too: what was answered until then is paid for.
+        files = {"answers": state.output_file_id, "errors": state.error_file_id} if state.ended else {}
+        paths += [save_answers(calls, kind, api.download(name)) for kind, name in files.items() if name is not None]
     return states, paths
 
 
-def _submissions(calls: Path) -> list[Submission]:
+def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tuple[BatchApi, Submission]]:
+    """The submissions of a file of calls, each with its server."""
     submissions = read_submissions(calls)
     if not submissions:
         raise BadInput(f"{calls} was never submitted: there is no {state_path(calls).name} ('medqbench judge submit').")
-    return submissions
-
-
-def _options(calls: Path, submission: Submission, base_url: str | None, key: str | None) -> JudgeOptions:
-    return JudgeOptions(f"batch of {calls.name}", base_url or submission.base_url, key)
+    for submission in submissions:
+        options = JudgeOptions(f"batch of {calls.name}", base_url or submission.base_url, key)
+        with BatchApi(options) as api:
+            yield api, submission
 
 
 def _fields(reply: LegacyAPIResponse[Any]) -> dict[str, Any]:

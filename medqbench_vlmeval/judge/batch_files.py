@@ -8,6 +8,10 @@ can be imported without the predictions and without the file of the calls::
 ``c3``, ``p3``, ``s3`` and ``q3`` stand for completeness, preciseness, consistency and quality accuracy with the
 scores 0, 1 and 2, ``q2`` for a quality accuracy that is 0 or 2; ``o``, ``r`` and ``j`` for official, rubric and
 rubric-joint, with the number of rounds behind it where there are several.
+
+Output and error files of OpenAI's Batch API and of ``vllm run-batch`` are read alike, line by line and in any order,
+and with distrust: a line that is no JSON, no answer, or not ours is counted and passed over. A call stays pending until
+every one of its dimensions has a score that it may have.
 """
 
 from __future__ import annotations
@@ -37,6 +41,13 @@ ENDPOINT = "/v1/chat/completions"
 # What OpenAI takes in one file (Batch API guide); other servers take as much or more.
 MAX_LINES = 50_000
 MAX_BYTES = 200_000_000
+
+# Where neither the user nor the server names the judge.
+UNNAMED = "unnamed"
+
+_AT_ONCE = 10_000
+_NAME_LENGTH = 200
+_NO_ANSWER = "the line holds no answer (is this the file of the calls?)"
 
 _DIMENSIONS = {"completeness": "c", "preciseness": "p", "consistency": "s", "quality_accuracy": "q"}
 _SCORES = {(0, 1, 2): "3", (0, 2): "2"}
@@ -208,22 +219,6 @@ def _row(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
-
-
-# Answers of a batch -> verdicts in the cache.
-#
-# Output and error files of OpenAI's Batch API and of ``vllm run-batch`` are read alike, line by line and in any
-# order. An answer file is read with distrust: a line that is no JSON, no answer, or not ours is counted and passed
-# over, and an answer is kept only where every dimension of its call has a score that the dimension allows. What is
-# not kept stays pending.
-
-
-# Where neither the user nor the server names the judge.
-UNNAMED = "unnamed"
-
-_AT_ONCE = 10_000
-_NAME_LENGTH = 200
-_NO_ANSWER = "the line holds no answer (is this the file of the calls?)"
 
 
 class _Failed(Exception):

@@ -1,6 +1,7 @@
 """Putting one question to a judge: the request, the reply, and what a failure means.
 
-A :class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine.
+A :class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine. A
+failed call stops the run, or leaves one verdict unscored: it is never a number, and never shows a key.
 """
 
 from __future__ import annotations
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI, OpenAIError
 
 
-# What a failed judge call means: stop the run, or leave one verdict unscored. Never a number, never a key.
-
-
 # Asking again, or asking the next question, cannot help: key, credit or model name are refused.
 HOPELESS = frozenset({401, 402, 404})
 # Before any call was answered these speak of the request's form; later of the one prompt that was refused.
@@ -47,6 +45,11 @@ _THIS_PROMPT = re.compile(
     r"|flagged|usage polic|moderation",
     re.I,
 )
+# A count above it is an error of the server's, and sums of such counts would overflow.
+MOST_TOKENS = 10**9
+_SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
+
+Messages = Sequence[Mapping[str, str]]
 
 
 class Refusal(Protocol):
@@ -108,13 +111,6 @@ def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
         f"No {options.role} answers at {shown_url(url or options.endpoint())}: the connection failed. Start the server "
         "or correct --judge-base-url."
     )
-
-
-Messages = Sequence[Mapping[str, str]]
-
-# A count above it is an error of the server's, and sums of such counts would overflow.
-MOST_TOKENS = 10**9
-_SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
 
 
 class Unanswered(Exception):

@@ -1,4 +1,4 @@
-"""A judge that is a model: asked by a protocol, many calls at once, every answer kept."""
+"""Judges that are models, panels of judges, and the extractor: who is asked what, behind one interface each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KitClient = Callable[[JudgeOptions], JudgeClient]
 
 
 class ModelJudge(CachedModel):
-    """A model that scores reasoning replies (see ``interface.Judge``)."""
+    """A model that scores reasoning replies (see ``calls.Judge``)."""
 
     def describe(self) -> JudgeSettings:
         """See ``calls.Judge.describe``."""
@@ -66,7 +66,7 @@ class ModelJudge(CachedModel):
         predictions: Sequence[Prediction],
         on_progress: OnProgress | None = None,
     ) -> list[Judged]:
-        """Judge each sample's prediction (see ``interface.Judge.judge``).
+        """Judge each sample's prediction (see ``calls.Judge.judge``).
 
         Raises:
             JudgeError: see ``CachedModel.verdicts``.
@@ -74,9 +74,6 @@ class ModelJudge(CachedModel):
         """
         calls, reasons = self.calls(samples, predictions)
         return assemble(samples, reasons, calls, self.verdicts(calls, on_progress))
-
-
-# A panel: several judges on the same answers, and the median of their verdicts.
 
 
 class PanelJudge:
@@ -124,7 +121,7 @@ class PanelJudge:
         predictions: Sequence[Prediction],
         on_progress: OnProgress | None = None,
     ) -> list[Judged]:
-        """Judge each sample's prediction by every member, one after the other (see ``interface.Judge.judge``)."""
+        """Judge each sample's prediction by every member, one after the other (see ``calls.Judge.judge``)."""
         of_members: dict[str, list[Judged]] = {}
         before, total = 0, self.n_calls(samples, predictions)
         for member in self.members:
@@ -161,9 +158,6 @@ def _of_panel(on_progress: OnProgress | None, before: int, total: int) -> OnProg
     if on_progress is None:
         return None
     return lambda member: on_progress(replace(member, done=before + member.done, total=total))
-
-
-# The second stage of reading multiple-choice replies: a model reads what the rules left open.
 
 
 # What belongs to a judge alone: the extractor has its own protocol, and is one model.
@@ -277,12 +271,10 @@ def build_extractor(
     """The model that reads what the extraction rules leave open (see :func:`build_judge`).
 
     Args:
-        options: see ``extractor.extractor_options``.
+        options: see :func:`extractor_options`.
         store: keeps answers across runs; None keeps nothing.
         kit_client: see :func:`build_judge`.
     """
-    from medqbench_vlmeval.judge.judges import Extractor
-
     return Extractor(options, choice_protocol(), store, _client_of(options, kit_client))
 
 

@@ -1,4 +1,4 @@
-"""Keeping keys out of texts and of logs.
+"""Keeping keys out of texts and of logs, and showing settings and URLs without them.
 
 A :class:`Mask` knows secrets in the forms in which servers, shells and serialisers pass them on. While
 :func:`masked_logs` is entered, no record of any logger in this process shows one, whatever handler or formatter
@@ -23,6 +23,14 @@ MARK = "***"
 # Shorter ones would take ordinary words out of replies and logs; no provider's key is so short.
 SHORTEST = 8
 NOT_SECRET = frozenset({"", "empty", "none", "null", "sk-admin"})
+
+_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|auth(?!or(?!i))|credential|cookie|signature", re.IGNORECASE)
+# Names of ordinary settings with such a word in them.
+_ORDINARY = re.compile(
+    r"tokeni[sz]\w*|(?<![a-z])(?:stop|bos|eos|pad|unk)_tokens?|key(?:boards?|words?|points?|frames?)", re.IGNORECASE
+)
+# Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
+_NAMING = frozenset({"name", "key", "header"})
 
 _lock = threading.Lock()
 _active: list[Callable[[str], str]] = []
@@ -143,18 +151,6 @@ def _in_base64(secret: str) -> set[str]:
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             found.add(encode(bytes(shift) + raw).decode("ascii")[first:last])
     return found
-
-
-# What of a user's settings is a secret, and how settings are shown without it.
-
-
-_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|auth(?!or(?!i))|credential|cookie|signature", re.IGNORECASE)
-# Names of ordinary settings with such a word in them.
-_ORDINARY = re.compile(
-    r"tokeni[sz]\w*|(?<![a-z])(?:stop|bos|eos|pad|unk)_tokens?|key(?:boards?|words?|points?|frames?)", re.IGNORECASE
-)
-# Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
-_NAMING = frozenset({"name", "key", "header"})
 
 
 def is_secret_name(name: str) -> bool:

@@ -24,9 +24,6 @@ from typing import Any
 
 from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations
 
-# Reading the number of a verdict: what it says and what the words behind it make of it.
-
-
 _NUMBER = re.compile(r"\(?(?P<sign>[-+]?)(?P<whole>\d+)(?:[.,](?P<part>\d+))?")
 _WORD = re.compile(r"(?P<word>zero|one|two)\b(?=\)?\s?(?:$|[\n.;,!(]|out of|points?\b))", re.IGNORECASE)
 _WORDS = ("zero", "one", "two")
