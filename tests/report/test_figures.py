@@ -187,6 +187,14 @@ def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
     assert "The largest groups are drawn, 5 more are in the workbooks." in caption_of(plots["heatmap"])
 
 
+def test_every_run_has_its_key_whatever_its_name():
+    figure = named([perception("_x"), perception("y")])["severity_perception"]
+    with drawing_settings():
+        (legend,) = draw(figure).drawing.legends
+    human = "human experts, all questions, published: 82.50"
+    assert [text.get_text().strip() for text in legend.get_texts()] == ["_x", "y", human]
+
+
 def test_looks_repeat_late():
     assert len({look_of(place) for place in range(84)}) == 84
 

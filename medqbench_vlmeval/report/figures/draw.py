@@ -186,6 +186,9 @@ def _paint_radar(axes: Any, plot: Plot, runs: Sequence[DrawnRun], others: Sequen
         circle = [math.radians(3 * step) for step in range(121)]
         axes.plot(circle, [value] * len(circle), color=INK, linewidth=0.7, linestyle=dashes)
     _paint_lines(axes, plot, runs, others, turns, apart=0.04)
+    # Earlier versions of Matplotlib name a round clip path by its place in memory; nothing is drawn outside of it.
+    for artist in axes.findobj():
+        artist.set_clip_on(False)
 
 
 def _paint_curve(axes: Axes, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun]) -> None:

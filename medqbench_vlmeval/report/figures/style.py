@@ -211,7 +211,9 @@ class Sheet:
         for reference, dashes in zip(figure.references, REFERENCE_DASHES, strict=False):
             lines.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=reference.label))
         for line in lines:
-            line.set_label(wrapped(str(line.get_label()), room - 0.45, TEXT_SIZE))
+            label = wrapped(str(line.get_label()), room - 0.45, TEXT_SIZE)
+            # Earlier versions of Matplotlib leave out a label that begins with '_'.
+            line.set_label(f" {label}" if label.startswith("_") else label)
         legend = drawing.legend(
             handles=lines,
             loc="upper left",
