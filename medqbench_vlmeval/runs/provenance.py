@@ -1,4 +1,4 @@
-"""What a result was made from and with: data, prediction file, prompt, protocol, judge, versions."""
+"""What a result was made from and with, whether it may stand beside the published rows, and what it is called."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from medqbench_vlmeval.benchmark import (
     ALL_DATASET_NAMES,
@@ -26,14 +25,113 @@ from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit, package_version
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
-from medqbench_vlmeval.runs.schema import settings_from_json
-from medqbench_vlmeval.types import ColumnUse, JudgeSettings, Provenance, Sample, SampleSet, SourceFile, TaskResult
+from medqbench_vlmeval.types import (
+    ColumnUse,
+    DataUse,
+    JudgeSettings,
+    PredictionFile,
+    Protocol,
+    Provenance,
+    Sample,
+    SampleSet,
+    TaskResult,
+)
 
-# When a number may stand beside the published ones, and why not.
+# How multiple-choice replies are read; the version goes up when a rule changes what is read.
+EXTRACTION = Protocol("choice-extraction", "1")
+CUSTOM = "custom"
 
+# Prediction files of the kit's own classes carry their names; the data are the same.
+_KITS_OWN = {
+    "MedqbenchMCQ": Task.PERCEPTION,
+    "MedqbenchCaption": Task.NO_REFERENCE,
+    "MedqbenchPairedDescription": Task.COMPARATIVE,
+}
+_NAMES_IN_FILES = {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)} | {
+    f"{kits}{ending}": f"{next(iter(dataset_names(task)))}{ending}"
+    for kits, task in _KITS_OWN.items()
+    for ending in ("", "_dev", "_test")
+}
+# File systems take 255 bytes; the dataset's name and the ending need their share.
+_LONGEST_NAME = 120
 
 # GPT-4o itself, dated or not, also behind a router's prefix; not its mini, audio or search relatives.
 _PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\d{2}-\d{2})?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where samples and predictions came from; ``changed`` says that they do not belong to one data file."""
+
+    data: Mapping[str, DataUse]
+    prompt_style: str | None
+    changed: bool
+
+    @classmethod
+    def of(
+        cls,
+        sample_set: SampleSet | None,
+        table: PredictionTable,
+        samples: Sequence[Sample],
+        columns: Mapping[Task, ColumnUse],
+        prompt_style: str | None,
+    ) -> Origin:
+        """Gather provenance; a prediction file's own columns win over what the caller believes.
+
+        ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it.
+        """
+        data, changed = {}, False
+        tasks = list(dict.fromkeys(sample.task for sample in samples))
+        for task in tasks:
+            of_task = [sample for sample in samples if sample.task is task]
+            source = sample_set.sources[task] if sample_set is not None else None
+            rows_of = task.value if len(tasks) > 1 else None
+            sha256, revision = (_recorded(table, f"data_{what}", rows_of) for what in ("sha256", "revision"))
+            path, origin, used = None, "prediction file", columns.get(task, ColumnUse())
+            if source is not None:
+                changed = changed or sha256 not in (None, source.sha256)
+                path, origin, used = str(source.path), source.origin, source.columns
+                sha256, revision = source.sha256, source.revision
+            data[task.value] = DataUse(path, sha256, revision, origin, used, samples_sha256(of_task), len(of_task))
+        return cls(data, _recorded(table, "prompt_style", None) or prompt_style, changed)
+
+    def reasons(self) -> list[str]:
+        """Why the result cannot be compared with the published rows, as far as provenance can tell."""
+        moved = ["the predictions were made on another version of the data file"] if self.changed else []
+        return [*prompt_reasons(self.prompt_style), *moved]
+
+
+def _recorded(table: PredictionTable, column: str, task: str | None) -> str | None:
+    """The one value that a provenance column of our dataset classes holds, None where it is not there."""
+    values = {row.get(column, "") for row in table.rows if task is None or row.get("task") == task} - {""}
+    return values.pop() if len(values) == 1 else None
+
+
+def settings_of(
+    table: PredictionTable, origin: Origin, judge: Judge | None, task: Task, extractor: JudgeSettings | None = None
+) -> Provenance:
+    """What a result was made from and with; ``extractor`` are the settings of one where there is one."""
+    kit = find_kit()
+    style = origin.prompt_style
+    described = judge.describe() if judge is not None else None
+    return Provenance(
+        origin.data,
+        # A spreadsheet that was copied by writing it anew has other bytes and the same replies.
+        PredictionFile(
+            table.path.name, table.sha256, sha256_text(json.dumps([[one.index, one.text] for one in table.predictions]))
+        ),
+        style,
+        style_hash(style, task) if style and kit else None,
+        {
+            "medqbench_vlmeval": package_version(),
+            "kit": kit.label if kit else None,
+            "python": platform.python_version(),
+        },
+        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        described.protocol if described and described.protocol else EXTRACTION,
+        replace(described, protocol=None) if described else None,
+        extractor,
+    )
 
 
 def data_reasons(task: Task, split: Split | None, samples: Sequence[Sample]) -> list[str]:
@@ -78,144 +176,6 @@ def unscored_reasons(part: TaskResult) -> list[str]:
     """Incomplete results are no reason for shame, but their means are over other samples."""
     counted = (("n_unscored", "samples are unscored"), ("n_missing", "predictions are missing"))
     return [f"{part.counts[name]} of {part.n} {words}" for name, words in counted if part.counts.get(name)]
-
-
-# How multiple-choice replies are read; the version goes up when a rule changes what is read.
-EXTRACTION = {"name": "choice-extraction", "version": "1"}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where samples and predictions came from; ``changed`` says that they do not belong to one data file."""
-
-    data: dict[str, dict[str, Any]]
-    prompt_style: str | None
-    changed: bool
-
-    @classmethod
-    def of(
-        cls,
-        sample_set: SampleSet | None,
-        table: PredictionTable,
-        samples: Sequence[Sample],
-        columns: Mapping[Task, ColumnUse],
-        prompt_style: str | None,
-    ) -> Origin:
-        """Gather provenance; a prediction file's own columns win over what the caller believes.
-
-        ``columns`` says how a prediction file's columns were used where the samples were rebuilt from it.
-        """
-        tasks = list(dict.fromkeys(sample.task for sample in samples))
-        recorded = {task: _recorded(table, task, len(tasks), columns.get(task, ColumnUse())) for task in tasks}
-        data = {}
-        for task in tasks:
-            of_task = [sample for sample in samples if sample.task is task]
-            source = sample_set.sources[task] if sample_set is not None else None
-            data[task.value] = {
-                **(_from_file(source) if source else recorded[task]),
-                "samples_sha256": samples_sha256(of_task),
-                "n": len(of_task),
-            }
-        changed = sample_set is not None and any(
-            recorded[task]["sha256"] not in (None, data[task.value]["sha256"]) for task in tasks
-        )
-        style = _column(table, "prompt_style", None) or prompt_style
-        return cls(data, style, changed)
-
-    def reasons(self) -> list[str]:
-        """Why the result cannot be compared with the published rows, as far as provenance can tell."""
-        moved = ["the predictions were made on another version of the data file"] if self.changed else []
-        return [*prompt_reasons(self.prompt_style), *moved]
-
-
-def _from_file(source: SourceFile) -> dict[str, Any]:
-    return {
-        "path": str(source.path),
-        "sha256": source.sha256,
-        "revision": source.revision,
-        "origin": source.origin,
-        "columns": _used(source.columns),
-    }
-
-
-def _used(columns: ColumnUse) -> dict[str, Any]:
-    return {
-        "read": dict(columns.read),
-        "inferred": dict(columns.inferred),
-        "absent": list(columns.absent),
-        "ignored": list(columns.ignored),
-    }
-
-
-def _recorded(table: PredictionTable, task: Task, n_tasks: int, columns: ColumnUse) -> dict[str, Any]:
-    rows_of = task.value if n_tasks > 1 else None
-    return {
-        "path": None,
-        "sha256": _column(table, "data_sha256", rows_of),
-        "revision": _column(table, "data_revision", rows_of),
-        "origin": "prediction file",
-        "columns": _used(columns),
-    }
-
-
-def _column(table: PredictionTable, column: str, task: str | None) -> str | None:
-    """The one value that a provenance column of our dataset classes holds, None where it is not there."""
-    found = {row.get(column, "") for row in table.rows if task is None or row.get("task") == task} - {""}
-    return found.pop() if len(found) == 1 else None
-
-
-def settings_of(
-    table: PredictionTable,
-    provenance: Origin,
-    judge: Judge | None,
-    task: Task,
-    extractor: JudgeSettings | None = None,
-) -> Provenance:
-    """What a result was made from and with; ``extractor`` are the settings of one where there is one."""
-    kit = find_kit()
-    style = provenance.prompt_style
-    settings: dict[str, Any] = {
-        "data": provenance.data,
-        "prediction_file": {
-            "name": table.path.name,
-            "sha256": table.sha256,
-            # A spreadsheet that was copied by writing it anew has other bytes and the same replies.
-            "content_sha256": sha256_text(json.dumps([[one.index, one.text] for one in table.predictions])),
-        },
-        "prompt": {"style": style, "sha256": style_hash(style, task) if style and kit else None},
-        "versions": {
-            "medqbench_vlmeval": package_version(),
-            "kit": kit.label if kit else None,
-            "python": platform.python_version(),
-        },
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-    }
-    made_from = settings_from_json(settings | {"protocol": EXTRACTION, "judge": None})
-    if judge is not None:
-        described = judge.describe()
-        protocol = described.protocol or made_from.protocol
-        made_from = replace(made_from, protocol=protocol, judge=replace(described, protocol=None))
-    return replace(made_from, extractor=extractor)
-
-
-# Names for the results of a prediction file that comes without a run.
-
-
-CUSTOM = "custom"
-
-# Prediction files of the kit's own classes carry their names; the data are the same.
-_KITS_OWN = {
-    "MedqbenchMCQ": Task.PERCEPTION,
-    "MedqbenchCaption": Task.NO_REFERENCE,
-    "MedqbenchPairedDescription": Task.COMPARATIVE,
-}
-_NAMES_IN_FILES = {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)} | {
-    f"{kits}{ending}": f"{next(iter(dataset_names(task)))}{ending}"
-    for kits, task in _KITS_OWN.items()
-    for ending in ("", "_dev", "_test")
-}
-# File systems take 255 bytes; the dataset's name and the ending need their share.
-_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True)

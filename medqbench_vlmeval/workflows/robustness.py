@@ -504,7 +504,9 @@ def _settings(
             }
             for name, table in zip(("first_pass", "second_pass"), tables, strict=True)
         },
-        "protocol": EXTRACTION if task is Task.PERCEPTION else {"name": "stated-conclusions"},
+        "protocol": {"name": EXTRACTION.name, "version": EXTRACTION.version}
+        if task is Task.PERCEPTION
+        else {"name": "stated-conclusions"},
         "versions": {"medqbench_vlmeval": package_version(), "python": platform.python_version()},
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

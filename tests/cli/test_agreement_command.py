@@ -6,8 +6,8 @@ import pytest
 
 from medqbench_vlmeval.files import sha256_of, write_jsonl
 from tests.commands import run
-from tests.evaluation.ratings import HEADER, fill, judged_row, write_run, write_table
 from tests.servers import JudgeServer
+from tests.workflows.ratings import HEADER, fill, judged_row, write_run, write_table
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.files import sha256_of, write_jsonl
 from tests.commands import run
-from tests.evaluation.scored import choice_row, write_scored
+from tests.workflows.scored import choice_row, write_scored
 
 OPTIONS = {"A": "Noise", "B": "Blur", "C": "Ghosting"}
 

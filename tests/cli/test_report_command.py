@@ -7,7 +7,7 @@ from openpyxl import load_workbook
 
 from medqbench_vlmeval.files import read_object, sha256_of, write_json, write_jsonl
 from tests.commands import run
-from tests.evaluation.scored import choice_row, write_scored
+from tests.workflows.scored import choice_row, write_scored
 
 STEM = "m_MedQBench_Perception"
 

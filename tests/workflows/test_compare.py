@@ -6,7 +6,7 @@ import pytest
 
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
-from tests.evaluation.scored import choice_row, judged_row, write_scored
+from tests.workflows.scored import choice_row, judged_row, write_scored
 
 HASH_1, HASH_2 = f"{'1' * 64}.png", f"{'2' * 64}.png"
 

@@ -19,7 +19,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 from medqbench_vlmeval.workflows.rating_sheets import draw_ratings, shares
-from tests.evaluation.ratings import HEADER, fill, judged_row, write_run, write_table
+from tests.workflows.ratings import HEADER, fill, judged_row, write_run, write_table
 
 MODALITIES = ("CT", "MRI", "Fundus")
 
