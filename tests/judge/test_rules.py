@@ -4,7 +4,8 @@ import itertools
 
 import pytest
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task, parse_dataset_name
+from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.rules import NO_CONCLUSION, RulesJudge
 from medqbench_vlmeval.types import Prediction, Sample
@@ -147,3 +148,29 @@ def test_the_judge_is_deterministic_and_reports_each_verdict() -> None:
     assert progress[-1] == (8, 8)
     assert usage_of(single_verdicts(judged)).calls == 0
     assert judge.describe().protocol.name == "rules"
+
+
+@pytest.fixture(params=["MedQBench_Reasoning_NoReference_mini", "MedQBench_Reasoning_Comparative_mini"])
+def embedded(request: pytest.FixtureRequest) -> tuple[Sample, ...]:
+    return load_dataset(parse_dataset_name(request.param), images=False).samples
+
+
+def sums(samples: tuple[Sample, ...], replies: list[str]) -> list[int | None]:
+    predictions = [Prediction(sample.index, reply) for sample, reply in zip(samples, replies, strict=True)]
+    judged = build_judge(JudgeOptions("rules")).judge(samples, predictions)
+    scores = [[one.verdicts[dimension].score for dimension in DIMENSIONS] for one in judged]
+    return [None if None in four else sum(score or 0 for score in four) for four in scores]
+
+
+def test_copies_of_the_embedded_references_score_eight(embedded: tuple[Sample, ...]) -> None:
+    assert sums(embedded, [sample.description or "" for sample in embedded]) == [8] * len(embedded)
+
+
+def test_empty_answers_to_the_embedded_references_score_zero(embedded: tuple[Sample, ...]) -> None:
+    assert sums(embedded, [""] * len(embedded)) == [0] * len(embedded)
+
+
+def test_someone_elses_reference_scores_less(embedded: tuple[Sample, ...]) -> None:
+    shifted = [*embedded[1:], embedded[0]]
+    found = sums(embedded, [sample.description or "" for sample in shifted])
+    assert sum(score or 0 for score in found) < 0.75 * 8 * len(embedded)
