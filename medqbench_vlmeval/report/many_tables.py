@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task, human_overall
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report.run_tables import (
     ALL,
@@ -23,8 +23,7 @@ from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, reference_rows, run_labels
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, task_kind
-from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TASK_TITLES, top_of
-from medqbench_vlmeval.runs.schema import result_to_json
+from medqbench_vlmeval.runs.schema import MEASURES, MODALITY, OVERALL, result_to_json, top_of
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 

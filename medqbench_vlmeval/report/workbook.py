@@ -38,7 +38,7 @@ from medqbench_vlmeval.report.run_tables import (
 )
 from medqbench_vlmeval.report.sample_tables import SAMPLES, ImageLinks, add_samples
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.runs.result import SAMPLES_ENDING
+from medqbench_vlmeval.runs.files import SAMPLES_ENDING
 from medqbench_vlmeval.types import Result, SampleRow
 
 _RESERVED = (

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, QUESTION_TYPES, REASONING_PREFIX, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, QUESTION_TYPES, REASONING_PREFIX, Task
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.protocols import letter_of
@@ -48,6 +48,7 @@ Json = dict[str, Any]
 Record = TypeVar("Record")
 
 OVERALL = "Overall"
+MODALITY, TYPE_BY_MODALITY = "modality", "modality_x_question_type"
 MEASURES: Mapping[Task, tuple[str, ...]] = {
     Task.PERCEPTION: (*QUESTION_TYPES, OVERALL),
     Task.NO_REFERENCE: (*DIMENSION_TITLES.values(), OVERALL),
@@ -57,6 +58,14 @@ _PERCEPTION_COUNTS = ("n", "n_correct", "n_unanswered", "n_inference_failed", "n
 _REASONING_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters", "n_inference_failed", "n_missing", "n_cut")
 _GROUP_COUNTS = {True: ("n", "n_correct", "n_unanswered"), False: ("n", "n_scored", "n_unscored", "n_clusters")}
 _AXES = ("modality", "question_type", "severity", "scope", "difficulty", "source", "degradation", "comparable")
+
+
+def top_of(task: Task, measure: str = OVERALL) -> float:
+    """The end of a measure's scale: 100 (percent), 2 (a dimension) or 8 (Overall, also of any group)."""
+    if task is Task.PERCEPTION:
+        return 100.0
+    is_dimension = measure in DIMENSION_TITLES.values()
+    return float(MAX_VERDICT if is_dimension else MAX_VERDICT * len(DIMENSION_TITLES))
 
 
 def result_from_json(content: Json) -> Result:

@@ -39,8 +39,7 @@ from medqbench_vlmeval.report.leaderboard.entries import (
 from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board, tasks_with_own_rows
 from medqbench_vlmeval.report.standings import Row
 from medqbench_vlmeval.report.table import Column, Table, table, task_kind, value_words
-from medqbench_vlmeval.runs.files import scored_runs
-from medqbench_vlmeval.runs.result import SCORE_ENDING
+from medqbench_vlmeval.runs.files import SCORE_ENDING, scored_runs
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
