@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import DataInfo
 from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Flat, Look, Table, flat, words
 from medqbench_vlmeval.report.text import terminal_text
@@ -59,21 +58,6 @@ def own_console() -> Console:
     from rich.console import Console
 
     return Console()
-
-
-def value_text(value: float | None, task: Task) -> str:
-    """A value in its task's unit: percent with two digits, means with three."""
-    return _NONE if value is None else f"{value:.{2 if task is Task.PERCEPTION else 3}f}"
-
-
-def interval_text(interval: tuple[float, float] | None, task: Task) -> str:
-    """Both ends of an interval in the task's unit."""
-    return _NONE if interval is None else f"{value_text(interval[0], task)} to {value_text(interval[1], task)}"
-
-
-def count_text(count: int | None) -> str:
-    """A count, or a dash where it is not known."""
-    return _NONE if count is None else str(count)
 
 
 _STYLES: Mapping[Look, str] = {

@@ -46,7 +46,7 @@ from medqbench_vlmeval.report.figures.style import (
     text_width,
     wrapped,
 )
-from medqbench_vlmeval.report.terminal import value_text
+from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.runs.schema import OVERALL, top_of
 from medqbench_vlmeval.types import Cell, Result
@@ -75,7 +75,7 @@ def draw(figure: Figure) -> Sheet:
 
 def number_words(task: Task, cell: Cell) -> str:
     """A number as the tables show it, with '*' where it rests on few samples."""
-    return "–" if cell.value is None else f"{'*' if cell.few else ''}{value_text(cell.value, task)}"
+    return "–" if cell.value is None else f"{'*' if cell.few else ''}{value_words(cell.value, task_kind(task))}"
 
 
 def _head(plot: Plot, group: str, width: float, size: float = TEXT_SIZE) -> str:
