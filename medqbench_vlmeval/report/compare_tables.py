@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
 from medqbench_vlmeval.report.run_tables import SETTINGS, few_item
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
@@ -32,7 +32,7 @@ from medqbench_vlmeval.report.table import (
 from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.runs.comparison import METHODS, ComparedPair, ComparedTask, Disagreement, RunComparison
-from medqbench_vlmeval.runs.result import OVERALL, TASK_TITLES
+from medqbench_vlmeval.runs.schema import OVERALL
 from medqbench_vlmeval.scoring.compare import ALPHA, POWER, Difference, RankedRun
 from medqbench_vlmeval.scoring.intervals import LEVEL
 from medqbench_vlmeval.types import Run, SampleRow

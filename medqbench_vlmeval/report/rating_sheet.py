@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task, dimension_scores
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, dimension_scores
 from medqbench_vlmeval.judge.protocols import criteria
 from medqbench_vlmeval.report.sheet import Book, Sheet, lines_of
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.report.text import cell_text
-from medqbench_vlmeval.runs.result import TASK_TITLES
 
 RATINGS, GUIDE = "Ratings", "Guide"
 

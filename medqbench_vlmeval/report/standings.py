@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.runs.result import OVERALL, RunPart
+from medqbench_vlmeval.runs.schema import OVERALL
 from medqbench_vlmeval.types import TaskRun
 
 PUBLISHED = "published"
@@ -54,10 +54,8 @@ def reference_rows(task: Task) -> list[Row]:
     ]
 
 
-def own_row(run: TaskRun | RunPart) -> Row:
+def own_row(run: TaskRun) -> Row:
     """A run's own line."""
-    if isinstance(run, RunPart):
-        return _row_of_part(run)
     part = run.result
     return Row(
         task=part.task,
@@ -77,31 +75,8 @@ def own_row(run: TaskRun | RunPart) -> Row:
     )
 
 
-def _row_of_part(part: RunPart) -> Row:
-    created = part.settings.get("created")
-    return Row(
-        task=part.task,
-        kind=BASELINE if part.baseline else OWN,
-        model=part.model,
-        values=part.values,
-        comparable=part.comparable,
-        not_comparable_because=part.reasons,
-        interval=part.intervals.get(OVERALL),
-        n=part.n,
-        dataset=part.dataset,
-        judge=part.setting("judge", "name"),
-        protocol=part.setting("protocol", "name"),
-        prompt_style=part.setting("prompt", "style"),
-        data_sha256=data_hash(part),
-        created=None if created is None else str(created),
-    )
-
-
-def data_hash(run: TaskRun | RunPart) -> str | None:
+def data_hash(run: TaskRun) -> str | None:
     """The sha256 of the data file; 'samples:' and that of the samples where a prediction file was all there was."""
-    if isinstance(run, RunPart):
-        sha256, samples = run.data.get("sha256"), run.data.get("samples_sha256")
-        return str(sha256) if sha256 else None if samples is None else f"samples:{samples}"
     return run.data.sha256 or f"samples:{run.data.samples_sha256}"
 
 
@@ -135,7 +110,7 @@ _FACTS: Sequence[Callable[[Row], str | None]] = (
 )
 
 
-def run_labels(runs: Sequence[TaskRun | RunPart], limit: int = 34) -> list[str]:
+def run_labels(runs: Sequence[TaskRun], limit: int = 34) -> list[str]:
     """A label a run, all different, each at most ``limit`` wide (see :func:`shortened`) but for what sets it apart.
 
     Runs of one model are told apart by their dataset, judge, protocol, prompt style, data, size or date, whichever

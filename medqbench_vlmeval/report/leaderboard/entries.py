@@ -12,7 +12,6 @@ from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Task, publishe
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import RunPart
 from medqbench_vlmeval.runs.schema import MEASURES
 from medqbench_vlmeval.types import TaskRun
 
@@ -68,17 +67,12 @@ class Entry:
         return (PastResult(self.row.created, self.row.n, self.row.values), *self.history)
 
 
-def entry_of(run: TaskRun | RunPart) -> Entry:
+def entry_of(run: TaskRun) -> Entry:
     """A run's entry, without a past and without a category."""
     row = own_row(run)
     # What the file gives back must be what was put in, or a rerun would not find its row.
     texts: dict[str, Any] = {name: storable(text) for name, text in vars(row).items() if type(text) is str}
     row = replace(row, **texts, not_comparable_because=tuple(map(storable, row.not_comparable_because)))
-    if isinstance(run, RunPart):
-        data = run.data
-        return Entry(
-            row, dict(run.counts), run.setting("protocol", "sha256"), data.get("samples_sha256"), data.get("revision")
-        )
     return Entry(
         row,
         counts={name: count for name, count in run.result.counts.items() if name != "n_clusters"},
