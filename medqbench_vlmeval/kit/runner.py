@@ -130,7 +130,7 @@ def _show(job: Job, outcome: Outcome, ours: bool) -> None:
     from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.report.text import terminal_text
-    from medqbench_vlmeval.runs.schema import result_from_json
+    from medqbench_vlmeval.runs.result import result_from_json
     from medqbench_vlmeval.workflows.robustness import read_comparison
 
     if outcome.failure:

@@ -22,7 +22,7 @@ from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, Table, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
-from medqbench_vlmeval.runs.schema import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.types import Cell, JudgeSettings, Result, TaskRun
 
 if TYPE_CHECKING:

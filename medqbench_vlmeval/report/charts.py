@@ -15,7 +15,7 @@ from medqbench_vlmeval.report.run_tables import overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import by_overall, own_row, reference_rows, shortened
 from medqbench_vlmeval.report.table import Column, Entry, Row, Table
-from medqbench_vlmeval.runs.schema import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, top_of
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, top_of
 from medqbench_vlmeval.types import Cell, TaskRun
 
 CHARTS, CHART_DATA = "Charts", "Chart data"

@@ -32,7 +32,7 @@ from medqbench_vlmeval.report.table import (
 from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.runs.comparison import METHODS, ComparedPair, ComparedTask, Disagreement, RunComparison
-from medqbench_vlmeval.runs.schema import OVERALL
+from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.scoring.compare import ALPHA, POWER, Difference, RankedRun
 from medqbench_vlmeval.scoring.intervals import LEVEL
 from medqbench_vlmeval.types import Run, SampleRow

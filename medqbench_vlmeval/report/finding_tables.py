@@ -12,7 +12,7 @@ from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
 from medqbench_vlmeval.report.sentences import has_rules, has_several_verdicts
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table
-from medqbench_vlmeval.runs.schema import MEASURES
+from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.scoring.agreement import is_same
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import Agreement, Cell, Finding, LetterBias, SampleRow, TaskRun

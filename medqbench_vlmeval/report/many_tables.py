@@ -23,7 +23,7 @@ from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, reference_rows, run_labels
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, task_kind
-from medqbench_vlmeval.runs.schema import MEASURES, MODALITY, OVERALL, result_to_json, top_of
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 

@@ -14,7 +14,7 @@ from medqbench_vlmeval.report.standings import BASELINE, PUBLISHED, Row, run_lab
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import latex, markdown, one_line
-from medqbench_vlmeval.runs.schema import MEASURES
+from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 _OWN = "own"

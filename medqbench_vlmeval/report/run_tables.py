@@ -24,7 +24,7 @@ from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
 from medqbench_vlmeval.report.table import FEW_HEAD, FEW_WORDS, Column, Entry, Item, Look, Place, Row, Table, task_kind
 from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
-from medqbench_vlmeval.runs.schema import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import Cell, Group, Result, SampleRow, TaskRun

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
-from medqbench_vlmeval.runs.schema import OVERALL
+from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import Agreement, TaskRun, Tokens
 
 _NONE = "-"

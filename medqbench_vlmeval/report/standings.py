@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.runs.schema import OVERALL
+from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import TaskRun
 
 PUBLISHED = "published"

@@ -28,7 +28,7 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import read_object, storable, write_json, write_jsonl
-from medqbench_vlmeval.runs.schema import result_from_json, result_to_json, row_from_json, row_to_json
+from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
 from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = "_score.json", "_samples.jsonl", "_report.xlsx"

@@ -14,7 +14,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, dimension_
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import write_json
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
-from medqbench_vlmeval.runs.schema import agreement_to_json
+from medqbench_vlmeval.runs.result import agreement_to_json
 from medqbench_vlmeval.scoring import compare_scores, is_same, measure_agreement, pairwise
 from medqbench_vlmeval.scoring.agreement import (
     METHOD,

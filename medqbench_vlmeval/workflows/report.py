@@ -17,7 +17,7 @@ from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many
 from medqbench_vlmeval.runs.files import REPORT_ENDING, headline, read_runs, result_paths
-from medqbench_vlmeval.runs.schema import findings_to_json
+from medqbench_vlmeval.runs.result import findings_to_json
 from medqbench_vlmeval.types import Run
 
 PAGE = "report.html"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.benchmark import Task, published_rows
-from medqbench_vlmeval.runs.schema import result_to_json
+from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import Result
 from tests.commands import run
 from tests.report.leaderboard.results import result

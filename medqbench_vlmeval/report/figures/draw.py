@@ -48,7 +48,7 @@ from medqbench_vlmeval.report.figures.style import (
 )
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
-from medqbench_vlmeval.runs.schema import OVERALL, top_of
+from medqbench_vlmeval.runs.result import OVERALL, top_of
 from medqbench_vlmeval.types import Cell, Result
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.report.standings import data_hash, reference_rows, run_labels
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.runs.schema import MEASURES, MODALITY, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import Cell, Finding, Result, TaskRun

@@ -12,7 +12,7 @@ from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Task, publishe
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.schema import MEASURES
+from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.types import TaskRun
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.files import ScoreFile
-from medqbench_vlmeval.runs.schema import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import TaskRun
 

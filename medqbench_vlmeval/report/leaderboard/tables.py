@@ -18,7 +18,7 @@ from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row
 from medqbench_vlmeval.report.table import EXTRA, Column, Table, table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import csv_text, html_table, markdown
-from medqbench_vlmeval.runs.schema import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.types import Cell
 
 Boards = Mapping[Task, Sequence[Row]]

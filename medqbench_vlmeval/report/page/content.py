@@ -17,7 +17,7 @@ from medqbench_vlmeval.report.page.thumbnails import find_image, folder_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, data_hash
-from medqbench_vlmeval.runs.schema import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]

@@ -23,7 +23,7 @@ from medqbench_vlmeval.report.leaderboard.board import (
     rows_to_json,
 )
 from medqbench_vlmeval.runs.files import scored_runs
-from medqbench_vlmeval.runs.schema import result_to_json
+from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import Protocol
 from tests.report.leaderboard.results import result
 
@@ -419,7 +419,7 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 from medqbench_vlmeval.report.leaderboard.board import add
-from medqbench_vlmeval.runs.schema import result_from_json
+from medqbench_vlmeval.runs.result import result_from_json
 result = result_from_json(json.loads(sys.argv[2]))
 sys.stdin.readline()
 for turn in range(3):

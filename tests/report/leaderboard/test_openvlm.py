@@ -15,7 +15,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard.openvlm import hub_id_of, merge, meta_of
 from medqbench_vlmeval.runs.files import ScoreFile
-from medqbench_vlmeval.runs.schema import result_to_json
+from medqbench_vlmeval.runs.result import result_to_json
 from tests.report.leaderboard.results import result
 
 MINI = "MedQBench_Perception_mini"
@@ -266,7 +266,7 @@ import json, sys
 from pathlib import Path
 from medqbench_vlmeval.report.leaderboard.openvlm import merge
 from medqbench_vlmeval.runs.files import ScoreFile
-from medqbench_vlmeval.runs.schema import result_from_json
+from medqbench_vlmeval.runs.result import result_from_json
 result = result_from_json(json.loads(sys.argv[2]))
 sys.stdin.readline()
 merge(Path(sys.argv[1]), [ScoreFile(Path("x_score.json"), result)])

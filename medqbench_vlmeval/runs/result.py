@@ -1,11 +1,8 @@
-"""The schema of ``_score.json`` and ``_samples.jsonl``: the one border where results become JSON and JSON becomes
-results.
+"""The schema of ``_score.json`` and ``_samples.jsonl``: where results become JSON and JSON becomes results.
 
 The files keep the names that users rely on (``Overall``, ``Yes-or-No``, ``NoReference``, ...); the package works with
-the records
-of ``types``. Reading first brings the file's names into the records' shape and then lets pydantic check every value,
-so that
-a file that was edited by hand fails here, once, in one sentence.
+the records of ``types``. Reading first brings the file's names into the records' shape and then lets pydantic check
+every value, so that a file that was edited by hand fails here, once, in one sentence.
 """
 
 from __future__ import annotations
@@ -84,11 +81,6 @@ def row_from_json(content: Json) -> SampleRow:
         BadInput: the line is not a whole row; the message names the place.
     """
     return _checked(SampleRow, _row_shape, content)
-
-
-def settings_from_json(content: Json) -> Provenance:
-    """Make a provenance of a result's ``settings``."""
-    return _checked(Provenance, _provenance_shape, content)
 
 
 @cache
@@ -367,12 +359,12 @@ def _part_json(part: TaskResult) -> Json:
         },
         "groups": {
             **{
-                axis: {name: group_to_json(group, perception) for name, group in groups.items()}
+                axis: {name: _group_json(group, perception) for name, group in groups.items()}
                 for axis, groups in part.groups.items()
             },
             **{
                 axis: {
-                    outer: {inner: group_to_json(group, perception) for inner, group in groups.items()}
+                    outer: {inner: _group_json(group, perception) for inner, group in groups.items()}
                     for outer, groups in outers.items()
                 }
                 for axis, outers in part.crossed.items()
@@ -414,7 +406,7 @@ def _ends(cell: Cell, both: bool = False) -> list[float | None] | None:
     return [cell.low, cell.high] if both or cell.interval is not None else None
 
 
-def group_to_json(group: Group, perception: bool) -> Json:
+def _group_json(group: Group, perception: bool) -> Json:
     """One group's object under ``groups`` of a ``_score.json``."""
     if perception:
         cell = group.overall
