@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.errors import BadInput, RunFailed
 
 _CHUNK = 1 << 20
 REPLACEMENT = "\ufffd"
@@ -45,6 +45,36 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path, advice: str = "choose another --out") -> Iterator[None]:
+    """Tell the user when the system refuses what is written in the block.
+
+    Args:
+        path: the file or folder that the message names.
+        advice: what to do about it, as the end of the message.
+
+    Raises:
+        RunFailed: an ``OSError`` came up in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunFailed(f"{path} cannot be written ({error.strerror or error}); {advice}.") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Tell the user when the system refuses what is read in the block.
+
+    Raises:
+        BadInput: an ``OSError`` came up in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

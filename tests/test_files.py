@@ -4,7 +4,8 @@ import stat
 
 import pytest
 
-from medqbench_vlmeval.files import replacing, sha256_of, write_json, write_jsonl, write_text
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.files import reading, replacing, sha256_of, write_json, write_jsonl, write_text, writing
 
 
 def test_an_error_inside_leaves_the_old_file_and_no_rest(tmp_path):
@@ -52,3 +53,23 @@ def test_readers_see_whole_files_while_many_write(tmp_path):
 def test_sha256_of_a_file(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize(
+    ("context", "error", "message"),
+    [
+        (lambda path: writing(path, "make room"), RunFailed, "a cannot be written (Is a directory); make room."),
+        (writing, RunFailed, "a cannot be written (Is a directory); choose another --out."),
+        (reading, BadInput, "a cannot be read: Is a directory."),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_the_path(tmp_path, context, error, message):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(error) as caught, context(tmp_path / "a"):
+        (tmp_path / "a").read_bytes()
+    assert str(caught.value) == f"{tmp_path}/{message}"
+
+
+def test_other_errors_pass_as_they_are(tmp_path):
+    with pytest.raises(ZeroDivisionError), writing(tmp_path), reading(tmp_path):
+        raise ZeroDivisionError
