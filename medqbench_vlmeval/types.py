@@ -126,7 +126,7 @@ class Verdict:
     """
 
     dimension: str
-    score: float | None
+    score: int | float | None  # a mark that was read from a file as a whole number is written as one
     reason: str | None
     reply: str
     prompt_sha256: str

@@ -85,35 +85,6 @@ def test_nothing_in_the_file_says_whose_the_answers_are(tmp_path: Path) -> None:
     assert 8 < sum(one != other for one, other in pairwise(runs)) < 32
 
 
-def test_cells_take_the_marks_of_their_task_alone(tmp_path: Path) -> None:
-    draw_ratings([write_run(tmp_path, rows_of(12))], 12, tmp_path / "r.xlsx")
-    page = load_workbook(tmp_path / "r.xlsx")["Ratings"]
-    allowed = {
-        cell: rule.formula1
-        for rule in page.data_validations.dataValidation
-        for block in rule.sqref.ranges
-        for cell in block.cells
-    }
-    assert len(allowed) == 12 * 4
-    for number, row in enumerate(page.iter_rows(min_row=2, values_only=True), start=2):
-        assert allowed[number, 5] == allowed[number, 6] == allowed[number, 7] == '"0,1,2"'
-        assert allowed[number, 8] == ('"0,2"' if row[1] == "comparative" else '"0,1,2"')
-    assert page.freeze_panes == "B2"
-    assert page["D2"].alignment.wrap_text
-
-
-def test_the_guide_has_the_criteria_of_the_tasks_drawn(tmp_path: Path) -> None:
-    rows = [row for row in rows_of(12) if row["task"] == "comparative"]
-    draw_ratings([write_run(tmp_path, rows)], 3, tmp_path / "r.xlsx")
-    guide = [row for row in load_workbook(tmp_path / "r.xlsx")["Guide"].iter_rows(values_only=True) if any(row)]
-    text = "\n".join(str(cell) for row in guide for cell in row if cell is not None)
-    assert "Does the answer prefer the same image as the reference?" in text
-    assert "candidate" not in text
-    assert "no-reference" not in text
-    at = next(i for i, row in enumerate(guide) if row[0] == "Quality Accuracy")
-    assert [row[1] for row in guide[at + 1 : at + 3]] == [2, 0]
-
-
 def test_a_draw_can_be_repeated_anywhere(tmp_path: Path) -> None:
     for name in ("one", "other"):
         rows = rows_of(60)

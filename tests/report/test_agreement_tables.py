@@ -1,0 +1,81 @@
+"""A judge against two raters: tables and notes in the terminal, and the workbook."""
+
+import io
+
+import pytest
+from openpyxl import load_workbook
+from rich.console import Console
+
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES
+from medqbench_vlmeval.report.agreement_tables import agreement_tables, write_agreement
+from medqbench_vlmeval.scoring.agreement import (
+    DimensionAgreement,
+    RatingComparison,
+    RatingDisagreement,
+    VerdictFile,
+    compare_scores,
+    measure_agreement,
+)
+from tests.make import judged, make_run
+
+JUDGE, ANNA, BO = (2.0, 1.0, 0.0, 2.0), (2.0, 1.0, 0.0, 1.0), (2.0, 1.0, 1.0, 0.0)
+
+
+@pytest.fixture
+def comparison():
+    """Four answers with the same scores on all dimensions; Anna differs from the judge on one, Bo on two."""
+    (row,) = make_run([judged("1", (2, 2, 2, 2), text="=1+1")]).rows
+    median = [(anna + bo) / 2 for anna, bo in zip(ANNA, BO, strict=True)]
+    everywhere = dict.fromkeys(DIMENSION_TITLES.values())
+    agreements = {
+        name: dict.fromkeys(everywhere, compare_scores(JUDGE, side)) for name, side in (("Anna", ANNA), ("Bo", BO))
+    }
+    return RatingComparison(
+        by_judge=False,
+        verdicts=[VerdictFile("m_samples.jsonl", "M", None, "gpt", "rubric", 4)],
+        raters=["Anna", "Bo"],
+        n=4,
+        n_unrated=0,
+        n_elsewhere=2,
+        elsewhere=["other"],
+        dimensions=dict.fromkeys(everywhere, DimensionAgreement(measure_agreement(JUDGE, median), 2, 0, 1)),
+        by_rater=agreements,
+        between_raters={"Anna": {"Bo": dict.fromkeys(everywhere, compare_scores(ANNA, BO))}},
+        groups={"modality": {"CT": agreements["Anna"], "MRI": agreements["Bo"]}},
+        disagreements=[RatingDisagreement("M", row, "preciseness", 2, 0.5, {"Anna": 1.0, "Bo": 0.0})],
+    )
+
+
+def test_in_a_pipe(comparison):
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    agreement_tables(comparison, console)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "Judge gpt (rubric) on M against 2 raters (median), 4 answers"
+    # The medians are 2, 1, 0.5 and 0.5: the last two are not the same; the judge's mean is 1.25, theirs 1.
+    assert lines[2].split()[:3] == ["Completeness", "4", "50.0"]
+    assert lines[2].split()[-1] == "+0.250"
+    assert "Published: 83.3-90.5% and kappa 0.774-0.985 (GPT-4o against three radiologists on 200 cases)." in lines
+    pairs = {
+        line.split("  ")[0]: line for line in lines[lines.index("Judge and raters, two by two: same %, kappa") + 2 :]
+    }
+    assert list(pairs)[:3] == ["the judge / Anna", "the judge / Bo", "Anna / Bo"]
+    assert [pairs[name].split()[-2] for name in list(pairs)[:3]] == ["75.0,", "50.0,", "50.0,"]
+    assert "! 2 ratings are of runs that were not given: other" in lines
+    assert any(line.startswith("! raters' median between two marks, which no whole verdict equals: ") for line in lines)
+    assert any(line.startswith("! not rated: Completeness 1, ") for line in lines)
+
+
+def test_the_workbook(comparison, tmp_path):
+    write_agreement(tmp_path / "a.xlsx", comparison)
+    book = load_workbook(tmp_path / "a.xlsx")
+    rows = [list(row) for row in book["Agreement"].iter_rows(values_only=True)]
+    head = next(row for row in rows if row[0] == "Dimension")
+    assert head[:5] == ["Dimension", "n", "Same %", "95% low", "95% high"]
+    at = next(i for i, row in enumerate(rows) if row[0] == "Completeness: rated (down) by judge (across)")
+    # Rated 0.5 counts as 1: the judge said 0 and 2 there.
+    assert [row[:4] for row in rows[at + 2 : at + 5]] == [[0, 0, 0, 0], [1, 1, 1, 1], [2, 0, 0, 1]]
+    assert next(row for row in rows if row[0] == "MRI")[1:3] == [4, 50]
+    header, first = book["Disagreements"].iter_rows(values_only=True)
+    values = dict(zip(header, first, strict=True))
+    assert (values["judge"], values["rated"], values["Anna"], values["Bo"]) == (2, 0.5, 1, 0)
+    assert (values["dimension"], values["answer"], values["judge said"]) == ("Preciseness", "=1+1", "Score: 2")
