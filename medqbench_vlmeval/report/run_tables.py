@@ -152,16 +152,12 @@ def group_entries(task: Task, group: Group) -> list[Entry]:
     measures = (OVERALL,) if perception else MEASURES[task]
     counts = ("n", "n_correct", "n_unanswered") if perception else ("n", "n_scored", "n_unscored")
     numbers = [group.measures[measure] for measure in measures]
-    return [*numbers, *(_count(group.counts.get(name), group.few) for name in counts), few_item(group.few)]
+    return [*numbers, *(Item(group.counts.get(name), few=group.few) for name in counts), few_item(group.few)]
 
 
 def few_item(few: bool) -> Item:
     """What the column of few samples says."""
     return Item(FEW_WORDS if few else None, few=True)
-
-
-def _count(count: int | None, few: bool) -> Item:
-    return Item(count, few=few)
 
 
 def modality_table(runs: Sequence[TaskRun]) -> Table:
