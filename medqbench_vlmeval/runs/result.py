@@ -7,7 +7,7 @@ every value, so that a file that was edited by hand fails here, once, in one sen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,11 +16,12 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, QUESTION_
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.protocols import letter_of
-from medqbench_vlmeval.scoring.intervals import FEW
+from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, WILSON
 from medqbench_vlmeval.types import (
     Agreement,
     Cell,
     ConclusionCheck,
+    DataUse,
     Details,
     ExtractorAccuracy,
     ExtractorResult,
@@ -29,10 +30,8 @@ from medqbench_vlmeval.types import (
     JudgeSettings,
     JudgeUsage,
     PanelCheck,
-    Protocol,
     Provenance,
     Result,
-    Sample,
     SampleRow,
     TaskResult,
     Verdict,
@@ -54,7 +53,11 @@ MEASURES: Mapping[Task, tuple[str, ...]] = {
 _PERCEPTION_COUNTS = ("n", "n_correct", "n_unanswered", "n_inference_failed", "n_missing", "n_cut")
 _REASONING_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters", "n_inference_failed", "n_missing", "n_cut")
 _GROUP_COUNTS = {True: ("n", "n_correct", "n_unanswered"), False: ("n", "n_scored", "n_unscored", "n_clusters")}
-_AXES = ("modality", "question_type", "severity", "scope", "difficulty", "source", "degradation", "comparable")
+_ESTIMATE = ("value", "low", "high", "n", "few")
+_DETAILS = ("groups", "compared", "scales", "by_options", "characters", "clustered", "n_clusters")
+_SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
+_ROW = ("error_kinds", "unscored", "comparable", "extracted", "rule", "correct", "conclusion", "score")
+_VERDICT = ("score", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
 
 
 def top_of(task: Task, measure: str = OVERALL) -> float:
@@ -106,79 +109,73 @@ def _checked(record: type[Record], shape: Callable[[Json], Json], content: Json)
     return checked
 
 
-# Reading: the file's names to the records' names.
+def _picked(content: Mapping[str, Any], names: Iterable[str]) -> Json:
+    return {name: content[name] for name in names}
+
+
+def _fields(record: object, names: Iterable[str]) -> Json:
+    return {name: getattr(record, name) for name in names}
+
+
+def _given(content: Json) -> Json:
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int = 1) -> Json:
+    """Convert the values that lie ``depth`` mappings deep."""
+    if depth == 1:
+        return {name: convert(value) for name, value in content.items()}
+    return {name: _each(convert, inner, depth - 1) for name, inner in content.items()}
+
+
+# Reading: from the file's names to the records' names. A part that a record does not know is left to pydantic.
 
 
 def _result_shape(content: Json) -> Json:
     task = Task(content["task"])
-    named = {REASONING_PREFIX[part]: part for part in task.parts} if task is Task.REASONING else {}
-    parts = {part: content[name] for name, part in named.items() if name in content} if named else {task: content}
+    names = {part: REASONING_PREFIX[part] for part in task.parts} if task is Task.REASONING else {}
+    parts = {part: content[name] for part, name in names.items() if name in content} if names else {task: content}
     if not parts:
         raise KeyError("NoReference' or 'Comparative")
+    settings = content["settings"]
+    prompt = {f"prompt_{name}": settings["prompt"][name] for name in ("style", "sha256")}
     return {
-        **{name: content[name] for name in ("model", "dataset", "comparable", "not_comparable_because")},
+        **_picked(content, ("model", "dataset", "comparable", "not_comparable_because")),
         "task": task,
         "baseline": content.get("baseline", False),
         "parts": {part: _part_shape(part, inner, content["dataset"]) for part, inner in parts.items()},
-        "settings": _provenance_shape(content["settings"]),
+        "settings": {**settings, **prompt},
     }
 
 
 def _part_shape(task: Task, content: Json, dataset: str) -> Json:
     perception = task is Task.PERCEPTION
-    axes = content["groups"]
-    intervals = content["intervals"]
+    axes, intervals = content["groups"], content["intervals"]
     findings = dict(content.get("findings", {}))
     not_found = findings.pop("not_found", {})
-    types = axes.get("question_type", {})
     if perception:
-        sizes = {OVERALL: content["n"], **{kind: types[kind]["n"] if kind in types else 0 for kind in QUESTION_TYPES}}
+        types = axes.get("question_type", {})
+        sizes = {OVERALL: content["n"]} | {kind: types[kind]["n"] if kind in types else 0 for kind in QUESTION_TYPES}
     else:
         sizes = {**content["counts"], OVERALL: content["n_scored"]}
     clustered = intervals.get("clustered")
+    optional = ("rules", "unscored_reasons", "frequencies", "between_judges", "comparable", "not_comparable_because")
     return {
         "task": task,
         "dataset": content.get("dataset", dataset),
-        "measures": {
-            measure: _cell(content[measure], intervals.get(measure), sizes[measure]) for measure in MEASURES[task]
-        },
-        "counts": {name: content[name] for name in (_PERCEPTION_COUNTS if perception else _REASONING_COUNTS)},
+        "measures": {name: _cell(content[name], intervals.get(name), sizes[name]) for name in MEASURES[task]},
+        "counts": _picked(content, _PERCEPTION_COUNTS if perception else _REASONING_COUNTS),
         "few": content["few"],
         "interval_level": intervals["level"],
         "interval_method": intervals["method"],
-        "groups": {
-            axis: {name: _group_shape(cell, perception) for name, cell in groups.items()}
-            for axis, groups in axes.items()
-            if "_x_" not in axis
-        },
-        "crossed": {
-            axis: {
-                outer: {inner: _group_shape(cell, perception) for inner, cell in groups.items()}
-                for outer, groups in outers.items()
-            }
-            for axis, outers in axes.items()
-            if "_x_" in axis
-        },
-        "findings": {name: _finding_shape(finding) for name, finding in findings.items()},
+        "groups": _each(_group_shape, {axis: groups for axis, groups in axes.items() if "_x_" not in axis}, 2),
+        "crossed": _each(_group_shape, {axis: groups for axis, groups in axes.items() if "_x_" in axis}, 3),
+        "findings": _each(_finding_shape, findings),
         "not_found": not_found,
         "clustered": clustered
         and {**_cell(content[OVERALL], clustered[OVERALL], content["n"]), "n_clusters": clustered["n_clusters"]},
-        "conclusions": _conclusions_shape(content.get("conclusions")),
-        "between_rounds": _rounds_shape(content.get("between_rounds")),
-        "extractor": _extractor_shape(content.get("extractor")),
-        "usage": _usage_shape(content.get("usage")),
-        **{
-            name: content[name]
-            for name in (
-                "rules",
-                "unscored_reasons",
-                "frequencies",
-                "between_judges",
-                "comparable",
-                "not_comparable_because",
-            )
-            if name in content
-        },
+        **{name: convert(content[name]) for name, convert in _PART_SHAPES.items() if content.get(name) is not None},
+        **{name: content[name] for name in optional if name in content},
     }
 
 
@@ -187,135 +184,91 @@ def _cell(value: object, ends: Any, n: object) -> Json:
     return {"value": value, "low": low, "high": high, "n": n, "few": isinstance(n, int) and n < FEW}
 
 
-def _group_shape(cell: Json, perception: bool) -> Json:
-    counts = {name: cell[name] for name in _GROUP_COUNTS[perception]}
-    if perception:
+def _group_shape(cell: Json) -> Json:
+    if "accuracy" in cell:
         measures = {OVERALL: _cell(cell["accuracy"], (cell["low"], cell["high"]), cell["n"])}
     else:
-        ends = cell["intervals"]
+        few = {"few": cell["few"]}
         measures = {
-            name: {**_cell(cell[name], ends[name], cell["n_scored"]), "few": cell["few"]}
+            name: _cell(cell[name], cell["intervals"][name], cell["n_scored"]) | few
             for name in MEASURES[Task.NO_REFERENCE]
         }
+    counts = _picked(cell, _GROUP_COUNTS["accuracy" in cell])
     return {"measures": measures, "counts": counts, "few": cell["few"]}
 
 
 def _share_shape(share: Json) -> Json:
-    ends = {name: share[name] for name in ("low", "high", "few")}
+    ends = _picked(share, ("low", "high", "few"))
     return {"value": share["share"], "n": share["of"], "counts": {"count": share["count"]}, **ends}
 
 
 def _finding_shape(finding: Json) -> Json:
     details = dict(finding["details"])
-    shares = {name: details.pop(name) for name, value in finding["details"].items() if _is_share(value)}
-    known: Json = {"shares": {name: _share_shape(share) for name, share in shares.items()}}
+    shares = {name: value for name, value in details.items() if isinstance(value, Mapping) and "share" in value}
+    known: Json = {"shares": _each(_share_shape, shares)}
     for name in ("kinds", "reasons"):
         if name in details:
-            known[name] = {kind: _share_shape(share) for kind, share in details.pop(name).items()}
-    if "mistakes" in details:
-        known["mistakes"] = [{**mistake, "share": _share_shape(mistake)} for mistake in details.pop("mistakes")]
-    for name in ("groups", "compared", "scales", "by_options", "characters", "clustered", "n_clusters"):
-        if name in details:
-            known[name] = details.pop(name)
+            known[name] = _each(_share_shape, details[name])
+    known["mistakes"] = [{**mistake, "share": _share_shape(mistake)} for mistake in details.get("mistakes", ())]
+    known |= {name: details[name] for name in _DETAILS if name in details}
+    facts = {name: value for name, value in details.items() if name not in known and name not in shares}
     return {
-        **{name: finding[name] for name in ("title", "statement", "unit", "method")},
-        "cell": {name: finding[name] for name in ("value", "low", "high", "n", "few")},
-        "details": {**known, "facts": details},
+        **_picked(finding, ("title", "statement", "unit", "method")),
+        "cell": _picked(finding, _ESTIMATE),
+        "details": {**known, "facts": facts},
     }
 
 
-def _is_share(value: object) -> bool:
-    return isinstance(value, Mapping) and "share" in value and "of" in value
-
-
-def _conclusions_shape(check: Json | None) -> Json | None:
-    if check is None:
-        return None
-    agreement = {
-        "n": check["agreement"]["n"],
-        "same": check["agreement"]["accuracy"],
-        "kappa": check["agreement"]["kappa"],
-    }
+def _conclusions_shape(check: Json) -> Json:
+    agreement = {**check["agreement"], "same": check["agreement"]["accuracy"]}
     return {**check, "computed": check["Quality Accuracy"], "agreement": agreement}
 
 
-def _rounds_shape(rounds: Json | None) -> Json | None:
-    return rounds and {title: {**pairs, "n": pairs["n_pairs"]} for title, pairs in rounds.items()}
+def _usage_shape(usage: Json) -> Json:
+    by_judge = _each(_usage_shape, usage.get("by_judge", {}))
+    return {"total": usage, "this_run": usage.get("this_run"), "by_judge": by_judge}
 
 
-def _usage_shape(usage: Json | None) -> Json | None:
-    if usage is None:
-        return None
-    return {
-        "total": usage,
-        "this_run": usage.get("this_run"),
-        "by_judge": {name: _usage_shape(inner) for name, inner in usage.get("by_judge", {}).items()},
-    }
-
-
-def _extractor_shape(extractor: Json | None) -> Json | None:
-    if extractor is None:
-        return None
-    return {
-        **extractor,
-        "strict": _accuracy_shape(extractor["strict"]),
-        "lenient": _accuracy_shape(extractor["lenient"]),
-        "usage": _usage_shape(extractor["usage"]),
-    }
+def _extractor_shape(extractor: Json) -> Json:
+    accuracies = {name: _accuracy_shape(extractor[name]) for name in ("strict", "lenient")}
+    return {**extractor, **accuracies, "usage": _usage_shape(extractor["usage"])}
 
 
 def _accuracy_shape(accuracy: Json) -> Json:
-    counts = {OVERALL: accuracy, **accuracy["counts"]}
-    return {
-        "measures": {
-            name: _group_shape({**counts[name], "accuracy": accuracy[name], "low": ends[0], "high": ends[1]}, True)
-            for name in (OVERALL, *QUESTION_TYPES)
-            for ends in [accuracy["intervals"][name] or (None, None)]
-        }
-    }
+    measures = {}
+    for name, counts in {OVERALL: accuracy, **accuracy["counts"]}.items():
+        low, high = accuracy["intervals"][name] or (None, None)
+        measures[name] = _group_shape({**counts, "accuracy": accuracy[name], "low": low, "high": high})
+    return {"measures": measures}
 
 
-def _provenance_shape(settings: Json) -> Json:
-    return {
-        **settings,
-        "prompt_style": settings["prompt"]["style"],
-        "prompt_sha256": settings["prompt"]["sha256"],
-    }
+_PART_SHAPES: Mapping[str, Callable[[Json], Json]] = {
+    "conclusions": _conclusions_shape,
+    "between_rounds": lambda rounds: _each(lambda pairs: {**pairs, "n": pairs["n_pairs"]}, rounds),
+    "extractor": _extractor_shape,
+    "usage": _usage_shape,
+}
 
 
 def _row_shape(row: Json) -> Json:
-    verdicts = {
-        dimension: _verdict_shape(dimension, verdict) for dimension, verdict in (row.get("verdicts") or {}).items()
-    }
+    index = str(row["index"])
     choice = row.get("extractor")
-    names = ("error_kinds", "unscored", "comparable", "extracted", "rule", "correct", "conclusion", "score")
-    sample = {name: row.get(name) for name in ("question", "answer", "description", *_AXES) if name != "comparable"}
-    options = row.get("options") or {}
+    sample = {name: row.get(name) for name in (*_SAMPLE, "answer", "description")}
+    images = {"options": row.get("options") or {}, "image_refs": row.get("images") or ()}
     return {
-        "sample": {
-            **sample,
-            "index": str(row["index"]),
-            "task": Task(row["task"]),
-            "options": options,
-            "image_refs": row.get("images") or (),
-        },
-        "prediction": {
-            "index": str(row["index"]),
-            "text": row["prediction"],
-            "cut": row.get("prediction_cut", False),
-        },
-        "verdicts": verdicts,
-        "choice": choice
-        and {**choice, "dimension": "choice", "score": _choice_score(choice["letter"], choice["reason"])},
-        **{name: row[name] for name in names if name in row},
+        "sample": {**sample, **images, "index": index, "task": Task(row["task"])},
+        "prediction": {"index": index, "text": row["prediction"], "cut": row.get("prediction_cut", False)},
+        "verdicts": {name: _verdict_shape(name, verdict) for name, verdict in (row.get("verdicts") or {}).items()},
+        "choice": choice and {**choice, "dimension": "choice", "score": _choice_score(choice)},
+        **{name: row[name] for name in _ROW if name in row},
     }
 
 
-def _choice_score(letter: str | None, reason: str | None) -> int | None:
+def _choice_score(choice: Json) -> int | None:
     """The score of an extractor's verdict (see ``types.Verdict``)."""
-    if letter is not None:
-        return ord(letter) - ord("A") + 1
-    return 0 if reason is None else None
+    if choice["letter"] is not None:
+        return ord(choice["letter"]) - ord("A") + 1
+    return 0 if choice["reason"] is None else None
 
 
 def _verdict_shape(dimension: str, verdict: Json) -> Json:
@@ -323,22 +276,23 @@ def _verdict_shape(dimension: str, verdict: Json) -> Json:
     return {**verdict, "dimension": dimension, "parts": parts}
 
 
-# Writing: the records' names to the file's names.
+# Writing: from the records' names to the file's names.
 
 
 def result_to_json(result: Result) -> Json:
     """The content of a ``_score.json``."""
-    combined = result.task is Task.REASONING
-    parts = {
-        REASONING_PREFIX[task]: {"task": task.value, **_part_json(part), "dataset": part.dataset}
-        for task, part in result.parts.items()
-        if combined
-    }
+    if result.task is Task.REASONING:
+        numbers: Json = {
+            REASONING_PREFIX[task]: {"task": task.value, **_part_json(part), "dataset": part.dataset}
+            for task, part in result.parts.items()
+        }
+    else:
+        numbers = _part_json(result.parts[result.task])
     return {
         "task": result.task.value,
         "dataset": result.dataset,
         "model": result.model,
-        **(parts if combined else _part_json(result.parts[result.task])),
+        **numbers,
         "comparable": result.comparable,
         "not_comparable_because": list(result.not_comparable_because),
         "baseline": result.baseline,
@@ -348,54 +302,37 @@ def result_to_json(result: Result) -> Json:
 
 def _part_json(part: TaskResult) -> Json:
     perception = part.task is Task.PERCEPTION
+    cells = part.measures
     content: Json = {
-        **{measure: cell.value for measure, cell in part.measures.items()},
-        **(part.counts if perception else {name: part.counts[name] for name in _GROUP_COUNTS[False]}),
+        **{measure: cell.value for measure, cell in cells.items()},
+        **_picked(part.counts, part.counts if perception else _GROUP_COUNTS[False]),
         "few": part.few,
         "intervals": {
             "level": part.interval_level,
             "method": part.interval_method,
-            **{measure: _ends(cell, perception) for measure, cell in part.measures.items()},
-        },
-        "groups": {
-            **{
-                axis: {name: _group_json(group, perception) for name, group in groups.items()}
-                for axis, groups in part.groups.items()
-            },
-            **{
-                axis: {
-                    outer: {inner: _group_json(group, perception) for inner, group in groups.items()}
-                    for outer, groups in outers.items()
-                }
-                for axis, outers in part.crossed.items()
-            },
+            **{measure: _ends(cell, perception) for measure, cell in cells.items()},
         },
     }
-    if perception:
-        content["rules"] = dict(part.rules)
-    else:
-        content |= {
-            **{name: part.counts[name] for name in _REASONING_COUNTS if name not in _GROUP_COUNTS[False]},
-            "unscored_reasons": dict(part.unscored_reasons),
-            "frequencies": {title: dict(counts) for title, counts in part.frequencies.items()},
-            "counts": {title: cell.n for title, cell in part.measures.items() if title != OVERALL},
-        }
     if part.clustered is not None:
-        content["intervals"]["clustered"] = {
-            OVERALL: _ends(part.clustered),
-            "n_clusters": part.clustered.n_clusters,
-        }
+        ends = {OVERALL: _ends(part.clustered), "n_clusters": part.clustered.n_clusters}
+        content["intervals"]["clustered"] = ends
+    if not perception:
+        content |= _picked(part.counts, (name for name in _REASONING_COUNTS if name not in _GROUP_COUNTS[False]))
+        content["unscored_reasons"] = dict(part.unscored_reasons)
+        content["frequencies"] = _each(dict, part.frequencies)
+        content["counts"] = {title: cell.n for title, cell in cells.items() if title != OVERALL}
     optional: Json = {
+        "rules": dict(part.rules) if perception else None,
         "conclusions": part.conclusions and _conclusions_json(part.conclusions),
-        "between_rounds": part.between_rounds
-        and {title: _rounds_json(one) for title, one in part.between_rounds.items()},
+        "between_rounds": part.between_rounds and _each(_rounds_json, part.between_rounds),
         "between_judges": part.between_judges and _panel_json(part.between_judges),
         "extractor": part.extractor and _extractor_json(part.extractor),
         "usage": part.usage and _usage_json(part.usage),
     }
     return {
         **content,
-        **{name: value for name, value in optional.items() if value is not None},
+        "groups": {**_each(_group_json, part.groups, 2), **_each(_group_json, part.crossed, 3)},
+        **_given(optional),
         "findings": findings_to_json(part),
         "comparable": part.comparable,
         "not_comparable_because": list(part.not_comparable_because),
@@ -406,44 +343,30 @@ def _ends(cell: Cell, both: bool = False) -> list[float | None] | None:
     return [cell.low, cell.high] if both or cell.interval is not None else None
 
 
-def _group_json(group: Group, perception: bool) -> Json:
-    """One group's object under ``groups`` of a ``_score.json``."""
-    if perception:
-        cell = group.overall
-        return {"accuracy": cell.value, "low": cell.low, "high": cell.high, **group.counts, "few": group.few}
-    return {
-        **{name: cell.value for name, cell in group.measures.items()},
-        **group.counts,
-        "few": group.few,
-        "intervals": {name: _ends(cell) for name, cell in group.measures.items()},
-    }
+def _group_json(group: Group) -> Json:
+    counts = {**group.counts, "few": group.few}
+    if "n_correct" in counts:
+        return {"accuracy": group.overall.value, "low": group.overall.low, "high": group.overall.high, **counts}
+    values = {name: cell.value for name, cell in group.measures.items()}
+    return {**values, **counts, "intervals": _each(_ends, group.measures)}
 
 
 def _share_json(cell: Cell) -> Json:
-    return {
-        "count": cell.counts["count"],
-        "of": cell.n,
-        "share": cell.value,
-        "low": cell.low,
-        "high": cell.high,
-        "few": cell.few,
-    }
+    return {"count": cell.counts["count"], "of": cell.n, "share": cell.value, **_fields(cell, ("low", "high", "few"))}
 
 
 def _estimate_json(cell: Cell) -> Json:
-    return {"value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n, "few": cell.few}
+    return _fields(cell, _ESTIMATE)
 
 
 def findings_to_json(part: TaskResult) -> Json:
     """The object 'findings' of one task's numbers."""
-    findings = {name: _finding_json(finding) for name, finding in part.findings.items()}
-    return {**findings, "not_found": dict(part.not_found)}
+    return {**_each(_finding_json, part.findings), "not_found": dict(part.not_found)}
 
 
 def _finding_json(finding: Finding) -> Json:
     return {
-        "title": finding.title,
-        "statement": finding.statement,
+        **_fields(finding, ("title", "statement")),
         "value": finding.cell.value,
         "unit": finding.unit,
         **_estimate_json(finding.cell),
@@ -453,74 +376,45 @@ def _finding_json(finding: Finding) -> Json:
 
 
 def _details_json(details: Details) -> Json:
-    optional = {
-        "groups": {name: _estimate_json(cell) for name, cell in details.groups.items()} if details.compared else None,
-        "compared": [list(side) for side in details.compared] or None,
-        "kinds": None if details.kinds is None else {name: _share_json(cell) for name, cell in details.kinds.items()},
-        "reasons": None
-        if details.reasons is None
-        else {name: _share_json(cell) for name, cell in details.reasons.items()},
-        "scales": details.scales,
-        "mistakes": None
-        if details.scales is None
-        else [
-            {"scale": mistake.scale, "right": mistake.right, "chosen": mistake.chosen, **_share_json(mistake.share)}
-            for mistake in details.mistakes
-        ],
-        "by_options": None
-        if details.by_options is None
-        else {letters: asdict(bias) for letters, bias in details.by_options.items()},
-        "characters": details.characters,
-        "n_clusters": details.n_clusters,
-    }
-    shares = {name: _share_json(cell) for name, cell in details.shares.items()}
-    content: Json = {
-        **{name: value for name, value in optional.items() if value is not None},
-        **shares,
-        **details.facts,
-    }
+    content: Json = _fields(details, ("scales", "characters", "n_clusters"))
+    if details.compared:
+        content["groups"] = _each(_estimate_json, details.groups)
+        content["compared"] = [list(side) for side in details.compared]
+    for name in ("kinds", "reasons"):
+        shares = getattr(details, name)
+        content[name] = None if shares is None else _each(_share_json, shares)
+    if details.scales is not None:
+        levels = ("scale", "right", "chosen")
+        content["mistakes"] = [{**_fields(one, levels), **_share_json(one.share)} for one in details.mistakes]
+    if details.by_options is not None:
+        content["by_options"] = _each(asdict, details.by_options)
+    content = {**_given(content), **_each(_share_json, details.shares), **details.facts}
     if "human" in content:  # the gap to human experts says so where it has no interval over images
         content["clustered"] = None if details.clustered is None else list(details.clustered)
     return content
 
 
 def _conclusions_json(check: ConclusionCheck) -> Json:
-    agreement = {"n": check.agreement.n, "accuracy": check.agreement.same, "kappa": check.agreement.kappa}
     return {
-        "n": check.n,
-        "n_stated": check.n_stated,
+        **_fields(check, ("n", "n_stated")),
         "Quality Accuracy": check.computed,
         "judge": check.judge,
-        "agreement": agreement,
+        "agreement": {"n": check.agreement.n, "accuracy": check.agreement.same, "kappa": check.agreement.kappa},
         "n_disagreements": check.n_disagreements,
     }
 
 
 def agreement_to_json(agreement: Agreement) -> Json:
     """How two scorers agree, as results and comparisons hold it."""
-    return {"n": agreement.n, "same": agreement.same, "kappa": agreement.kappa}
+    return _fields(agreement, ("n", "same", "kappa"))
 
 
 def _rounds_json(agreement: Agreement) -> Json:
-    return {
-        "n_pairs": agreement.n,
-        "same": agreement.same,
-        "kappa": agreement.kappa,
-        "mean_absolute_difference": agreement.mean_absolute_difference,
-    }
+    return {"n_pairs": agreement.n, **_fields(agreement, ("same", "kappa", "mean_absolute_difference"))}
 
 
 def _panel_json(check: PanelCheck) -> Json:
-    return {
-        "means": {name: dict(means) for name, means in check.means.items()},
-        "pairs": {
-            first: {
-                second: {measure: agreement_to_json(agreement) for measure, agreement in measures.items()}
-                for second, measures in others.items()
-            }
-            for first, others in check.pairs.items()
-        },
-    }
+    return {"means": _each(dict, check.means), "pairs": _each(agreement_to_json, check.pairs, 3)}
 
 
 def _usage_json(usage: JudgeUsage) -> Json:
@@ -528,15 +422,15 @@ def _usage_json(usage: JudgeUsage) -> Json:
     if usage.this_run is not None:
         content["this_run"] = asdict(usage.this_run)
     if usage.by_judge:
-        content["by_judge"] = {name: _usage_json(inner) for name, inner in usage.by_judge.items()}
+        content["by_judge"] = _each(_usage_json, usage.by_judge)
     return content
 
 
 def _extractor_json(extractor: ExtractorResult) -> Json:
     return {
-        **{name: getattr(extractor, name) for name in ("name", "served_as")},
-        "protocol": _protocol_json(extractor.protocol),
-        **{name: getattr(extractor, name) for name in ("n_open", "n_asked", "n_read", "n_none", "n_failed")},
+        **_fields(extractor, ("name", "served_as")),
+        "protocol": _given(asdict(extractor.protocol)),
+        **_fields(extractor, ("n_open", "n_asked", "n_read", "n_none", "n_failed")),
         "strict": _accuracy_json(extractor.strict),
         "lenient": _accuracy_json(extractor.lenient),
         "usage": _usage_json(extractor.usage),
@@ -544,122 +438,87 @@ def _extractor_json(extractor: ExtractorResult) -> Json:
 
 
 def _accuracy_json(accuracy: ExtractorAccuracy) -> Json:
-    counts = {name: {**group.counts, "few": group.few} for name, group in accuracy.measures.items()}
+    groups = accuracy.measures
+    counts = {name: {**group.counts, "few": group.few} for name, group in groups.items()}
     return {
-        **{name: group.overall.value for name, group in accuracy.measures.items()},
+        **{name: group.overall.value for name, group in groups.items()},
         **counts.pop(OVERALL),
         "intervals": {
-            "level": 0.95,
-            "method": "Wilson score, questions taken as independent",
-            **{name: _ends(group.overall, True) for name, group in accuracy.measures.items()},
+            "level": LEVEL,
+            "method": f"{WILSON}, questions taken as independent",
+            **{name: _ends(group.overall, True) for name, group in groups.items()},
         },
         "counts": counts,
     }
 
 
-def _protocol_json(protocol: Protocol) -> Json:
-    content = asdict(protocol)
-    return {name: value for name, value in content.items() if value is not None}
-
-
 def _judge_json(judge: JudgeSettings) -> Json:
-    content: Json = {"name": judge.name, "served_as": judge.served_as}
-    if judge.base_url is not None:
-        content["base_url"] = judge.base_url
-    if judge.combined_by is not None:
-        content["combined_by"] = judge.combined_by
-    if judge.members:
-        content["members"] = [_judge_json(member) for member in judge.members]
-    content["parameters"] = dict(judge.parameters)
-    if judge.protocol is not None:
-        content["protocol"] = _protocol_json(judge.protocol)
-    return content
+    optional = {
+        "base_url": judge.base_url,
+        "combined_by": judge.combined_by,
+        "members": [_judge_json(member) for member in judge.members] or None,
+        "parameters": dict(judge.parameters),
+        "protocol": judge.protocol and _given(asdict(judge.protocol)),
+    }
+    return {**_fields(judge, ("name", "served_as")), **_given(optional)}
 
 
 def _provenance_json(settings: Provenance) -> Json:
     content: Json = {
-        "data": {task: _data_json(use) for task, use in ((task, asdict(use)) for task, use in settings.data.items())},
+        "data": _each(_data_json, settings.data),
         "prediction_file": asdict(settings.prediction_file),
         "prompt": {"style": settings.prompt_style, "sha256": settings.prompt_sha256},
         "versions": dict(settings.versions),
         "created": settings.created,
-        "protocol": _protocol_json(settings.protocol),
-        "judge": None if settings.judge is None else _judge_json(settings.judge),
+        "protocol": _given(asdict(settings.protocol)),
+        "judge": settings.judge and _judge_json(settings.judge),
     }
     if settings.extractor is not None:
         content["extractor"] = _judge_json(settings.extractor)
     return content
 
 
-def _data_json(use: Json) -> Json:
-    columns = use["columns"]
-    return {**use, "columns": {**columns, "absent": list(columns["absent"]), "ignored": list(columns["ignored"])}}
+def _data_json(use: DataUse) -> Json:
+    content = asdict(use)
+    content["columns"] |= {name: list(content["columns"][name]) for name in ("absent", "ignored")}
+    return content
 
 
 def row_to_json(row: SampleRow) -> Json:
     """One line of a ``_samples.jsonl``."""
-    common = {
-        **_sample_json(row.sample),
+    sample = row.sample
+    content: Json = {
+        "index": sample.index,
+        "task": sample.task.value,
+        **_fields(sample, _SAMPLE),
+        "images": list(image_names(sample)),
         "prediction": row.prediction.text,
         "prediction_cut": row.prediction.cut,
     }
-    closing: Json = {"error_kinds": list(row.error_kinds)}
-    if row.sample.task is Task.PERCEPTION:
-        read = {
-            "options": dict(row.sample.options),
-            "answer": row.sample.answer,
-            "extracted": row.extracted,
-            "rule": row.rule,
-            "correct": row.correct,
-        }
-        closing |= {"unscored": row.unscored}
+    if sample.task is Task.PERCEPTION:
+        content |= {"options": dict(sample.options), "answer": sample.answer}
+        content |= _fields(row, ("extracted", "rule", "correct"))
+        content |= {"error_kinds": list(row.error_kinds), "unscored": row.unscored}
         if row.choice is not None:
-            closing["extractor"] = _choice_json(row.choice)
-        return {**common, **read, **closing, "comparable": row.comparable}
-    judged = {
-        "description": row.sample.description,
-        "verdicts": {dimension: _verdict_json(verdict) for dimension, verdict in row.verdicts.items()},
-        "scores": {
-            dimension: verdict.score for dimension, verdict in row.verdicts.items() if verdict.score is not None
-        },
-        "conclusion": None if row.conclusion is None else asdict(row.conclusion),
-    }
-    return {**common, **judged, **closing, "score": row.score, "unscored": row.unscored, "comparable": row.comparable}
-
-
-def _sample_json(sample: Sample) -> Json:
+            verdict = _verdict_json(row.choice)
+            del verdict["score"]
+            content["extractor"] = {"letter": letter_of(row.choice.score), **verdict}
+        return {**content, "comparable": row.comparable}
+    scores = {name: verdict.score for name, verdict in row.verdicts.items() if verdict.score is not None}
     return {
-        "index": sample.index,
-        "task": sample.task.value,
-        "modality": sample.modality,
-        "question_type": sample.question_type,
-        "severity": sample.severity,
-        "scope": sample.scope,
-        "source": sample.source,
-        "difficulty": sample.difficulty,
-        "degradation": sample.degradation,
-        "images": list(image_names(sample)),
-        "question": sample.question,
+        **content,
+        "description": sample.description,
+        "verdicts": _each(_verdict_json, row.verdicts),
+        "scores": scores,
+        "conclusion": row.conclusion and asdict(row.conclusion),
+        "error_kinds": list(row.error_kinds),
+        **_fields(row, ("score", "unscored", "comparable")),
     }
 
 
 def _verdict_json(verdict: Verdict) -> Json:
-    content: Json = {
-        "score": verdict.score,
-        "reason": verdict.reason,
-        "reply": verdict.reply,
-        "prompt_sha256": verdict.prompt_sha256,
-        "judge": verdict.judge,
-        "asks": verdict.asks,
-        "from_cache": verdict.from_cache,
-    }
+    content = _fields(verdict, _VERDICT)
     content |= {name: text for name in ("explanation", "note") if (text := getattr(verdict, name))}
     if verdict.parts:
-        content["parts"] = {name: _verdict_json(part) for name, part in verdict.parts.items()}
+        content["parts"] = _each(_verdict_json, verdict.parts)
     return content
-
-
-def _choice_json(choice: Verdict) -> Json:
-    names = ("reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
-    content = {"letter": letter_of(choice.score), **{name: getattr(choice, name) for name in names}}
-    return {**content, **({"note": choice.note} if choice.note else {})}
