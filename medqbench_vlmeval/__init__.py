@@ -145,7 +145,7 @@ def score(
         kit_client=_kit_client,
         leaderboard=folder / "leaderboard" if leaderboard else None,
     )
-    return evaluate(request).run
+    return evaluate(request)
 
 
 def _kit_client(options: JudgeOptions) -> JudgeClient:

@@ -15,6 +15,7 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Task
 from medqbench_vlmeval.runs.files import result_paths, write_samples, write_score
+from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import (
     Answer,
     ColumnUse,
@@ -181,6 +182,11 @@ def make_run(
     if folder is not None:
         write(run)
     return run
+
+
+def score_of(run: Run) -> dict[str, Any]:
+    """The content of a run's score file."""
+    return result_to_json(run.result)
 
 
 def write(run: Run) -> Run:

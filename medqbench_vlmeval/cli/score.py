@@ -48,15 +48,15 @@ def score(
     from medqbench_vlmeval.cli.options import leave_on_interrupt, print_json
     from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.terminal import judge_progress
-    from medqbench_vlmeval.workflows import evaluate, headline
+    from medqbench_vlmeval.workflows import evaluate, headline_to_json
 
     with judge_progress(lambda: load_prices(prices)) as on_progress, leave_on_interrupt():
-        found = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
+        run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
     if as_json:
-        print_json({**headline(found.run.result), "files": {k: str(v) for k, v in vars(found.paths).items()}})
+        print_json({**headline_to_json(run.result), "files": {k: str(v) for k, v in vars(run.paths).items()}})
         return
-    run_summary(found.run.result)
-    for path in vars(found.paths).values():
+    run_summary(run.result)
+    for path in vars(run.paths).values():
         print(path)
 
 

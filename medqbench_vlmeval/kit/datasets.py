@@ -252,9 +252,9 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
                     extractor=extractor,
                 )
             )
-        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline(evaluated.run.result)))
+        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline_to_json(evaluated.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
-        return {**headline, "comparable_with_published": int(evaluated.run.result.comparable)}
+        return {**headline, "comparable_with_published": int(evaluated.result.comparable)}
 
 
 def _kit_indexes(indexes: list[str]) -> list[Any]:

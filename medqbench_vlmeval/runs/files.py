@@ -20,7 +20,6 @@ from medqbench_vlmeval.benchmark import (
     DIMENSION_TITLES,
     DIMENSIONS,
     MAX_VERDICT,
-    QUESTION_TYPES,
     REASONING_PREFIX,
     Task,
     own_index,
@@ -44,32 +43,6 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
     folder = out if out is not None else prediction_file.parent
     name = stem if stem is not None else prediction_file.stem
     return ResultPaths(*(folder / f"{name}{ending}" for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING)))
-
-
-def headline(result: Result) -> dict[str, Any]:
-    """The numbers that fit a terminal, as JSON: overall, per type or dimension, counts, and overall per modality.
-
-    'lenient' is there where an extractor read what the rules left open.
-    """
-    if result.task is Task.REASONING:
-        parts = {REASONING_PREFIX[task]: _part_headline(part) for task, part in result.parts.items()}
-        return {**parts, "comparable": result.comparable}
-    return _part_headline(result[result.task])
-
-
-def _part_headline(part: TaskResult) -> dict[str, Any]:
-    perception = part.task is Task.PERCEPTION
-    names = QUESTION_TYPES if perception else tuple(DIMENSION_TITLES.values())
-    counts = ("n", "n_unanswered" if perception else "n_unscored")
-    numbers: dict[str, Any] = {name: part.measures[name].value for name in ("Overall", *names)}
-    numbers |= {name: part.counts[name] for name in counts}
-    if part.extractor is not None:
-        lenient = part.extractor.lenient.measures
-        values = {name: lenient[name].overall.value for name in ("Overall", *names)}
-        numbers["lenient"] = values | {name: lenient["Overall"].counts[name] for name in counts}
-    if "modality" in part.groups:
-        numbers["modality"] = {name: group.overall.value for name, group in part.groups["modality"].items()}
-    return {**numbers, "comparable": part.comparable}
 
 
 # Finding runs.

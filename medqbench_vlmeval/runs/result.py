@@ -339,6 +339,32 @@ def _part_json(part: TaskResult) -> Json:
     }
 
 
+def headline_to_json(result: Result) -> dict[str, Any]:
+    """The numbers that fit a terminal, as JSON: overall, per type or dimension, counts, and overall per modality.
+
+    'lenient' is there where an extractor read what the rules left open.
+    """
+    if result.task is Task.REASONING:
+        parts = {REASONING_PREFIX[task]: _part_headline(part) for task, part in result.parts.items()}
+        return {**parts, "comparable": result.comparable}
+    return _part_headline(result[result.task])
+
+
+def _part_headline(part: TaskResult) -> dict[str, Any]:
+    perception = part.task is Task.PERCEPTION
+    names = QUESTION_TYPES if perception else tuple(DIMENSION_TITLES.values())
+    counts = ("n", "n_unanswered" if perception else "n_unscored")
+    numbers: dict[str, Any] = {name: part.measures[name].value for name in (OVERALL, *names)}
+    numbers |= {name: part.counts[name] for name in counts}
+    if part.extractor is not None:
+        lenient = part.extractor.lenient.measures
+        values = {name: lenient[name].overall.value for name in (OVERALL, *names)}
+        numbers["lenient"] = values | {name: lenient[OVERALL].counts[name] for name in counts}
+    if MODALITY in part.groups:
+        numbers[MODALITY] = {name: group.overall.value for name, group in part.groups[MODALITY].items()}
+    return {**numbers, "comparable": part.comparable}
+
+
 def _ends(cell: Cell, both: bool = False) -> list[float | None] | None:
     return [cell.low, cell.high] if both or cell.interval is not None else None
 

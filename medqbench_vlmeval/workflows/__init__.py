@@ -4,17 +4,17 @@ The kit's dataset classes and the command line both call :func:`evaluate`, so th
 ``medqbench score`` on its prediction file give the same numbers.
 """
 
-from medqbench_vlmeval.runs.files import headline, result_paths
+from medqbench_vlmeval.runs.files import result_paths
+from medqbench_vlmeval.runs.result import headline_to_json
 from medqbench_vlmeval.types import ResultPaths
-from medqbench_vlmeval.workflows.evaluate import Evaluation, Prepared, Request, evaluate, judge_of, prepare
+from medqbench_vlmeval.workflows.evaluate import Prepared, Request, evaluate, judge_of, prepare
 
 __all__ = [
-    "Evaluation",
     "Prepared",
     "Request",
     "ResultPaths",
     "evaluate",
-    "headline",
+    "headline_to_json",
     "judge_of",
     "prepare",
     "result_paths",

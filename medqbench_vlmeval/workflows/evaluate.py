@@ -27,7 +27,6 @@ from medqbench_vlmeval.runs.files import (
     write_score,
 )
 from medqbench_vlmeval.runs.provenance import Origin, name_results, settings_of
-from medqbench_vlmeval.runs.result import result_to_json, row_to_json
 from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
 from medqbench_vlmeval.scoring.findings import (
     perception_error_kinds,
@@ -45,7 +44,6 @@ from medqbench_vlmeval.types import (
     Prediction,
     PredictionStatus,
     Result,
-    ResultPaths,
     Run,
     Sample,
     SampleRow,
@@ -311,29 +309,7 @@ def second_stage(
     return SecondStage(result, settings, choices)
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A finished evaluation; ``score`` and ``rows`` are the run as the two result files hold it."""
-
-    run: Run
-
-    @property
-    def score(self) -> dict[str, Any]:
-        """The content of the ``_score.json``."""
-        return result_to_json(self.run.result)
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        """The lines of the ``_samples.jsonl``."""
-        return [row_to_json(row) for row in self.run.rows]
-
-    @property
-    def paths(self) -> ResultPaths:
-        """Where all was written."""
-        return self.run.paths
-
-
-def evaluate(request: Request) -> Evaluation:
+def evaluate(request: Request) -> Run:
     """Score a prediction file and write its result files; the prediction file itself is only read.
 
     Raises:
@@ -372,7 +348,7 @@ def evaluate(request: Request) -> Evaluation:
         from medqbench_vlmeval.report.leaderboard import board
 
         board.add(request.leaderboard, [result])
-    return Evaluation(run)
+    return run
 
 
 _Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, JudgeSettings | None]

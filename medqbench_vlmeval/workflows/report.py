@@ -16,8 +16,8 @@ from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many
-from medqbench_vlmeval.runs.files import REPORT_ENDING, headline, read_runs, result_paths
-from medqbench_vlmeval.runs.result import findings_to_json
+from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
+from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
 from medqbench_vlmeval.types import Run
 
 PAGE = "report.html"
@@ -42,7 +42,7 @@ class Report:
             "score_file": str(self.run.paths.score),
             "workbook": str(self.workbook),
             "card": str(self.card),
-            **headline(self.run.result),
+            **headline_to_json(self.run.result),
             "findings": {task.value: findings_to_json(part) for task, part in self.run.result.parts.items()},
         }
 

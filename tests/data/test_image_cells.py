@@ -22,6 +22,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample
 from medqbench_vlmeval.workflows import Request, evaluate
 from tests.data.rows import BLUE, GREEN, RED, Write, description, load, question, text_of
+from tests.make import score_of
 
 HASHED = f"{'5e' * 32}.png"
 
@@ -245,11 +246,13 @@ def test_a_prediction_file_alone_gives_the_numbers_of_the_run(tmp_path: Path) ->
         name: evaluate(Request(predictions, "m", "d", tmp_path / name, sample_set=sample_set))
         for name, sample_set in sets.items()
     }
-    assert found["run"].score["intervals"]["clustered"]["n_clusters"] == 12
+    assert score_of(found["run"])["intervals"]["clustered"]["n_clusters"] == 12
     for name in ("with data", "alone"):
         for block in ("Overall", "intervals", "findings", "groups"):
-            assert found[name].score[block] == found["run"].score[block]
-        assert [row["images"] for row in found[name].rows] == [row["images"] for row in found["run"].rows]
+            assert score_of(found[name])[block] == score_of(found["run"])[block]
+        assert [image_names(row.sample) for row in found[name].rows] == [
+            image_names(row.sample) for row in found["run"].rows
+        ]
 
 
 def test_a_path_of_a_prediction_file_is_never_followed(tmp_path: Path) -> None:
@@ -261,7 +264,7 @@ def test_a_path_of_a_prediction_file_is_never_followed(tmp_path: Path) -> None:
     ]
     predictions.write_text(json.dumps(rows), encoding="utf-8")
     found = evaluate(Request(predictions, "m", "d", tmp_path / "out"))
-    assert found.score["intervals"]["clustered"]["n_clusters"] == len(paths)
-    names = [row["images"] for row in found.rows]
+    assert score_of(found)["intervals"]["clustered"]["n_clusters"] == len(paths)
+    names = [list(image_names(row.sample)) for row in found.rows]
     assert names[:3] == [["stdin"], ["a.png"], ["passwd"]]
     assert names[5] == [tmp_path.name]

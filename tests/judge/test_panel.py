@@ -15,8 +15,9 @@ from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import write_jsonl
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.types import Judged, Prediction, Sample
-from medqbench_vlmeval.workflows import Evaluation, Request, evaluate
+from medqbench_vlmeval.types import Judged, Prediction, Run, Sample
+from medqbench_vlmeval.workflows import Request, evaluate
+from tests.make import score_of
 from tests.servers import JudgeServer, Sent, refusal
 from tests.servers import Request as Call
 
@@ -110,7 +111,7 @@ def test_what_one_member_gave_is_kept_when_the_next_cannot_be_asked(tmp_path: Pa
     assert judged[0].verdicts["completeness"].score == 1.5
 
 
-def scored(folder: Path, judges: dict[str, JudgeServer], **common: Any) -> Evaluation:
+def scored(folder: Path, judges: dict[str, JudgeServer], **common: Any) -> Run:
     path = folder / "m_MedQBench_Reasoning_NoReference.jsonl"
     write_jsonl(
         path,
@@ -128,18 +129,18 @@ def test_a_panels_result_has_single_scores_and_agreement(tmp_path: Path) -> None
 
     with servers(a="Score: 2", b=strict) as judges:
         found = scored(tmp_path, judges)
-    between = found.score["between_judges"]
+    between = score_of(found)["between_judges"]
     assert between["means"]["a"]["Overall"] == 8
     assert between["means"]["b"]["Completeness"] == 1.5
     # a is constant, so kappa says nothing.
     assert between["pairs"]["a"]["b"]["Completeness"] == {"n": 4, "same": 75.0, "kappa": None}
-    assert found.score["Completeness"] == 1.75
+    assert score_of(found)["Completeness"] == 1.75
     rows = [json.loads(line) for line in found.paths.samples.read_text(encoding="utf-8").splitlines()]
     parts = rows[3]["verdicts"]["preciseness"]["parts"]
     assert {name: part["score"] for name, part in parts.items()} == {"a": 2, "b": 0}
     assert rows[3]["scores"]["preciseness"] == 1
-    assert [one["name"] for one in found.score["settings"]["judge"]["members"]] == ["a", "b"]
-    assert not found.score["comparable"]
+    assert [one["name"] for one in score_of(found)["settings"]["judge"]["members"]] == ["a", "b"]
+    assert not score_of(found)["comparable"]
     for path in vars(found.paths).values():
         assert KEY.encode() not in path.read_bytes()
 

@@ -14,6 +14,7 @@ from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.workflows import Request, evaluate
+from tests.make import score_of
 from tests.servers import JudgeServer, Sent, refusal
 
 GOOD = "The image is sharp. Overall, the quality of this image is good."
@@ -47,7 +48,7 @@ def test_the_prediction_file_stays_as_it_was(tmp_path):
     before = sha256_of(path), path.stat().st_mtime_ns
     found = evaluate(request_for(path, judge={"model": "rules"}, leaderboard=tmp_path / "leaderboard"))
     assert (sha256_of(path), path.stat().st_mtime_ns) == before
-    assert found.score["Quality Accuracy"] == 1.0
+    assert score_of(found)["Quality Accuracy"] == 1.0
     assert {one.name for one in tmp_path.iterdir()} == {
         "m_d.tsv",
         "m_d_score.json",
@@ -55,7 +56,7 @@ def test_the_prediction_file_stays_as_it_was(tmp_path):
         "m_d_report.xlsx",
         "leaderboard",
     }
-    assert not any("rules" not in reason for reason in found.score["not_comparable_because"][1:])
+    assert not any("rules" not in reason for reason in score_of(found)["not_comparable_because"][1:])
 
 
 def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
@@ -80,7 +81,7 @@ def test_failed_judgements_are_unscored_and_counted(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": "first", "2": "second", "3": "Failed to obtain answer via API."})
     with JudgeServer(reply) as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "official"}
-        score = evaluate(request_for(path, judge=judge)).score
+        score = score_of(evaluate(request_for(path, judge=judge)))
     assert (score["n"], score["n_scored"], score["n_unscored"], score["n_inference_failed"]) == (3, 1, 2, 1)
     assert score["Completeness"] == 1.0
     assert any("unscored" in reason for reason in score["not_comparable_because"])
@@ -133,9 +134,9 @@ def test_a_second_run_pays_nothing_again(tmp_path):
     cache = tmp_path / "cache"
     with JudgeServer("Score: 2") as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        first = evaluate(request_for(path, judge=judge, cache=cache)).score
+        first = score_of(evaluate(request_for(path, judge=judge, cache=cache)))
         assert len(server.requests) == 8
-        second = evaluate(request_for(path, judge=judge, cache=cache)).score
+        second = score_of(evaluate(request_for(path, judge=judge, cache=cache)))
         assert len(server.requests) == 8
         # Another model, protocol or parameter is another question.
         evaluate(request_for(path, judge={**judge, "model": "k"}, cache=cache))
@@ -211,7 +212,7 @@ def test_missing_predictions_count_as_wrong_and_are_named(tmp_path):
     first = samples.samples[0]
     path = tmp_path / "m_d.csv"
     path.write_text(f"index,prediction\n{first.index},{first.answer}\n", encoding="utf-8")
-    score = evaluate(request_for(path, sample_set=samples, dataset="MedQBench_Perception_mini")).score
+    score = score_of(evaluate(request_for(path, sample_set=samples, dataset="MedQBench_Perception_mini")))
     n = len(samples.samples)
     assert (score["n"], score["n_correct"], score["n_missing"], score["n_unanswered"]) == (n, 1, n - 1, n - 1)
 
@@ -233,7 +234,7 @@ def test_hostile_replies_pass_through_whole(tmp_path):
     found = evaluate(request_for(path, dataset="MedQBench_Perception_mini"))
     written = {row["index"]: row["prediction"] for row in rows_of(tmp_path / "m_d_samples.jsonl")}
     assert written == hostile
-    assert found.score["n_unanswered"] >= 3
+    assert score_of(found)["n_unanswered"] >= 3
 
     import openpyxl
 
@@ -315,7 +316,7 @@ def test_one_refused_prompt_leaves_one_verdict_unscored(tmp_path):
 
     with JudgeServer(reply) as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 2}
-        score = evaluate(request_for(path, judge=judge)).score
+        score = score_of(evaluate(request_for(path, judge=judge)))
     assert (score["n_scored"], score["n_unscored"], score["Overall"]) == (5, 1, 4.0)
 
 
@@ -339,7 +340,7 @@ def test_another_model_behind_the_name_is_not_comparable(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer(Sent("Score: 1", model="llama-3-8b")) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url}
-        score = evaluate(request_for(path, judge=judge, dataset="MedQBench_Reasoning_NoReference")).score
+        score = score_of(evaluate(request_for(path, judge=judge, dataset="MedQBench_Reasoning_NoReference")))
     assert any("llama-3-8b" in reason for reason in score["not_comparable_because"])
     assert not any("'gpt-4o'" in reason for reason in score["not_comparable_because"])
 
@@ -347,7 +348,7 @@ def test_another_model_behind_the_name_is_not_comparable(tmp_path):
 def test_a_prediction_file_alone_says_how_its_columns_were_used(tmp_path):
     path = tmp_path / "m_d.csv"
     path.write_text("index,question,A,B,answer,prediction\n1,Is it sharp?,Yes,No,A,A\n", encoding="utf-8")
-    score = evaluate(request_for(path, dataset="MedQBench_Perception_mini")).score
+    score = score_of(evaluate(request_for(path, dataset="MedQBench_Perception_mini")))
     columns = score["settings"]["data"]["perception"]["columns"]
     assert columns["read"]["question"] == "question"
     assert "question_type" in columns["inferred"]
@@ -370,6 +371,6 @@ def test_equal_prompts_are_paid_once(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {str(i): "The same reply." for i in range(5)})
     with JudgeServer("Score: 1") as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        score = evaluate(request_for(path, judge=judge)).score
+        score = score_of(evaluate(request_for(path, judge=judge)))
         assert len(server.requests) == 4
     assert (score["n_scored"], score["Overall"], score["usage"]["calls"]) == (5, 4.0, 4)

@@ -11,8 +11,9 @@ from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.report.run_tables import extractor_table
 from medqbench_vlmeval.report.sentences import extractor_lines
 from medqbench_vlmeval.report.table import flat, words
-from medqbench_vlmeval.workflows import Request, evaluate, headline
+from medqbench_vlmeval.workflows import Request, evaluate, headline_to_json
 from tests.canaries import leaks
+from tests.make import score_of
 from tests.servers import JudgeServer, Sent, refusal
 
 YES_NO = ("Yes", "No", "")
@@ -75,7 +76,7 @@ def path(tmp_path):
 def test_strict_and_lenient_by_hand(path, prices):
     with JudgeServer(reply) as server:
         found = evaluate(request_for(path, server, prices=prices))
-    score = found.score
+    score = score_of(found)
     block = score["extractor"]
     assert (block["name"], block["served_as"], block["protocol"]["name"]) == ("own", "own-served", "choice")
     assert len(block["protocol"]["sha256"]) == 64
@@ -103,7 +104,7 @@ def test_strict_and_lenient_by_hand(path, prices):
     # The official numbers are the strict ones.
     assert [score[name] for name in types] == [strict[name] for name in types]
     assert score["n_unanswered"] == 6
-    assert headline(found.run.result)["lenient"] == {
+    assert headline_to_json(found.result)["lenient"] == {
         **{name: lenient[name] for name in types},
         "n": 10,
         "n_unanswered": 4,
@@ -116,9 +117,9 @@ def without_extractor(score):
 
 
 def test_an_extractor_changes_no_official_number_and_no_file_without_it(path):
-    plain = evaluate(request_for(path)).score
+    plain = score_of(evaluate(request_for(path)))
     with JudgeServer(reply) as server:
-        second = evaluate(request_for(path, server)).score
+        second = score_of(evaluate(request_for(path, server)))
     assert "extractor" not in plain
     assert "extractor" not in plain["settings"]
     assert without_extractor(second) == without_extractor(plain)
@@ -158,12 +159,12 @@ def test_the_extractor_sees_neither_question_nor_answer_nor_image(path):
 def test_a_second_run_pays_nothing_and_says_the_same(path, tmp_path):
     cache = tmp_path / "cache"
     with JudgeServer(reply) as server:
-        first = evaluate(request_for(path, server, cache=cache)).score["extractor"]
+        first = score_of(evaluate(request_for(path, server, cache=cache)))["extractor"]
         assert len(server.requests) == 6
-        second = evaluate(request_for(path, server, cache=cache)).score["extractor"]
+        second = score_of(evaluate(request_for(path, server, cache=cache)))["extractor"]
         # What failed is not kept, and asked again.
         assert len(server.requests) == 9
-        kept = evaluate(request_for(path, server, cache=cache, judge={"no_calls": True})).score["extractor"]
+        kept = score_of(evaluate(request_for(path, server, cache=cache, judge={"no_calls": True})))["extractor"]
         assert len(server.requests) == 9
         evaluate(request_for(path, server, cache=cache, judge={"fresh": True}))
         assert len(server.requests) == 15
@@ -238,13 +239,13 @@ def test_numbers_do_not_depend_on_the_order_of_rows(path, tmp_path):
     (tmp_path / "other").mkdir()
     turned = write(tmp_path / "other" / "m_d.tsv", ROWS[::-1])
     with JudgeServer(reply) as server:
-        blocks = [evaluate(request_for(one, server)).score["extractor"] for one in (path, turned)]
+        blocks = [score_of(evaluate(request_for(one, server)))["extractor"] for one in (path, turned)]
     assert blocks[0] == blocks[1]
 
 
 def test_a_file_without_open_replies_asks_nobody(tmp_path):
     path = write(tmp_path / "m_d.tsv", [row for row in ROWS if "reader" not in row[4]])
-    score = evaluate(request_for(path, extractor="own", judge={"api_base": "http://127.0.0.1:9/v1"})).score
+    score = score_of(evaluate(request_for(path, extractor="own", judge={"api_base": "http://127.0.0.1:9/v1"})))
     assert (score["extractor"]["n_open"], score["extractor"]["usage"]["calls"]) == (0, 0)
     assert score["extractor"]["strict"] == score["extractor"]["lenient"]
     assert score["extractor"]["served_as"] is None
@@ -282,7 +283,7 @@ def test_keys_reach_no_file_and_no_message(path, tmp_path):
     with JudgeServer(echo) as server:
         found = evaluate(request_for(path, server, judge={"key": canary}, cache=tmp_path / "cache"))
         assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {canary}"}
-    assert found.score["extractor"]["n_read"] == 4
+    assert score_of(found)["extractor"]["n_read"] == 4
     assert leaks([canary], tmp_path) == []
     with JudgeServer(refusal(401, f"no such key {canary}")) as server, pytest.raises(JudgeError) as caught:
         evaluate(request_for(path, server, judge={"key": canary}))
@@ -291,7 +292,7 @@ def test_keys_reach_no_file_and_no_message(path, tmp_path):
 
 def test_the_terminal_shows_both_side_by_side(path, prices):
     with JudgeServer(reply) as server:
-        run = evaluate(request_for(path, server, prices=prices)).run
+        run = evaluate(request_for(path, server, prices=prices))
     [task_run] = run.result.tasks
     shown = flat(extractor_table(task_run), for_text=True)
     rows = [[words(item) for item in items] for _, items in shown.rows]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.workflows import Request, evaluate
+from tests.make import score_of
 from tests.servers import JudgeServer
 
 N, NPROC, KILLS = 150, 8, 30
@@ -100,4 +101,4 @@ def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Pa
         assert len(server.requests) == 4 * N
     score = json.loads((broken / "m_x_score.json").read_text(encoding="utf-8"))
     assert score["n_scored"] == N
-    assert numbers(score) == json.loads(json.dumps(numbers(whole.score)))
+    assert numbers(score) == json.loads(json.dumps(numbers(score_of(whole))))

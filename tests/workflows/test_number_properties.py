@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.answers import extract_choice
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.workflows import Request, evaluate
+from tests.make import score_of
 
 Row = dict[str, Any]
 
@@ -89,9 +90,9 @@ def numbers(folder: Path, rows: Sequence[Row]) -> Mapping[str, Any]:
     path = folder / "m_d.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     task = "Reasoning_NoReference" if "description" in rows[0] else "Perception"
-    found = evaluate(
-        Request(path, "m", f"MedQBench_{task}", out=folder / "out", judge={"model": "rules"}, stem="s")
-    ).score
+    found = score_of(
+        evaluate(Request(path, "m", f"MedQBench_{task}", out=folder / "out", judge={"model": "rules"}, stem="s"))
+    )
     written = json.loads((folder / "out" / "s_score.json").read_text(encoding="utf-8"))
     assert written["n"] == found["n"] == len(rows)
     data = {name: value["samples_sha256"] for name, value in written.pop("settings")["data"].items()}

@@ -9,6 +9,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring import score_perception
 from medqbench_vlmeval.types import Answer, Prediction, Sample
 from medqbench_vlmeval.workflows import Request, evaluate
+from tests.make import score_of
 from tests.servers import JudgeServer, Sent
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.
@@ -43,7 +44,7 @@ def test_perception_rows(tmp_path, model):
                 cells = [*options, *[""] * (4 - len(options))]
                 table.writerow([f"{question[:2]}{i}", question, *cells, "B", "CT", reply])
     found = evaluate(Request(prediction_file=path, model=model, dataset="MedQBench_Perception", out=tmp_path))
-    score = found.score
+    score = score_of(found)
     assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
     assert score["n"] == 1305
     assert score["n_unanswered"] == 0
@@ -107,7 +108,7 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
     with JudgeServer(reply) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url, "nproc": 16}
         request = Request(prediction_file=path, model="m", dataset=dataset, out=tmp_path, judge=judge)
-        score = evaluate(request).score
+        score = score_of(evaluate(request))
         assert len(server.requests) == 4 * n
     titles = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy", "Overall")
     assert [score[title] for title in titles] == pytest.approx(means, abs=0.0006)
