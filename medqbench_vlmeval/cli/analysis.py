@@ -61,7 +61,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
-    smallest difference that so many samples can show."""
+    minimum detectable effect of so many samples."""
     from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report.compare_tables import compare_tables
     from medqbench_vlmeval.report.terminal import own_console, print_line
