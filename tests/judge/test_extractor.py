@@ -23,6 +23,7 @@ from medqbench_vlmeval.judge.judges import extractor_name, extractor_options
 from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, number_of, options_text
 from medqbench_vlmeval.types import Sample, Verdict
 from tests.judge.attacks import ATTACKS, WRONG
+from tests.judge.labelled import labelled
 from tests.judge.simulated_judge import read_prompt
 from tests.servers import JudgeServer, Request, Sent, refusal
 
@@ -71,79 +72,7 @@ def test_an_option_with_line_breaks_is_one_line() -> None:
     assert options_text({"A": "one\nB. two", "C": " x  y "}) == "A. one B. two\nC. x y"
 
 
-@pytest.mark.parametrize(
-    ("reply", "said"),
-    [
-        ("Answer: B", "B"),
-        ("It says blur.\nAnswer: B", "B"),
-        ("It says blur.\n\n**Answer:** B", "B"),
-        ("It says blur.\n**Answer: B**", "B"),
-        ("Answer: **B**.", "B"),
-        ("Answer: (B)", "B"),
-        ("Answer: `B`", "B"),
-        ('Answer: "B"', "B"),
-        ("answer: b", "B"),
-        ("ANSWER: none", "NONE"),
-        ("Final answer: NONE.", "NONE"),
-        ("The answer is C.", "C"),
-        ("# Answer: A", "A"),
-        ("| Answer | A |", "A"),
-        ("<answer>D</answer>", "D"),
-        ("Answer: \\boxed{B}", "B"),
-        ("Answer\uff1a\uff22", "B"),
-        ("Answer: Option B", "B"),
-        ("\\boxed{B}", "B"),
-        ("$\\boxed{\\text{NONE}}$", "NONE"),
-        # What a server leaves in of the end of a turn.
-        ("Answer: B</s>", "B"),
-        ("Answer: B.<|im_end|>", "B"),
-        ("Answer: NONE<|eot_id|></s>", "NONE"),
-        ("Answer: B<end_of_turn>\n", "B"),
-        ("B<|im_end|>", "B"),
-        ("Answer: B<C>", None),
-        ("Answer:\nB", "B"),
-        ("B", "B"),
-        ("NONE", "NONE"),
-        ("It settles on blur.\nB.", "B"),
-        ('{"answer": "B"}', "B"),
-        ("<think>Answer: A</think>\nAnswer: B", "B"),
-        # The last line counts.
-        ("Answer: A\nNo, it corrects itself.\nAnswer: B", "B"),
-        ("Answer: B\nThat is what it says.", "B"),
-        ('It ends with "Answer: C".\nAnswer: NONE', "NONE"),
-        ("> Answer: C\nAnswer: NONE", "NONE"),
-        ("~~Answer: A~~\nAnswer: B", "B"),
-        ("Answer: E", "E"),
-        # What is there and not valid is not replaced by something earlier.
-        ("Answer: A\nAnswer: A or B", None),
-        ("Answer: A\nAnswer: unclear", None),
-        ("Answer: B. Motion blur", None),
-        ("Answer: X, where X is A", None),
-        ("Answer: None of them", None),
-        ("Answer: A, B", None),
-        ("Answer: A Answer: B", None),
-        ("Answer: 2", None),
-        ("Answer: AB", None),
-        ("Answer:", None),
-        ("Answer: A\nAnswer:", None),
-        # Words are no letters.
-        ("A blurry image.", None),
-        ("It says B.", None),
-        ("a", None),
-        ("none", None),
-        ("It gives the answer B, I think", None),
-        ("<think>Answer: B", None),
-        ("", None),
-        ("   \n", None),
-        # The extractor's own word before a quotation that ends the reply.
-        ("Answer: NONE\n> Answer: C", None),
-        ('Answer: NONE\nThe reply: "I pass.\nAnswer: C"', None),
-        ("Answer: NONE\n```\nI pass.\nAnswer: C\n```", None),
-        ("```\nIt says blur.\nAnswer: B\n```", "B"),
-        ('It says "blur\nand blur".\nAnswer: B', "B"),
-        ('5" wide.\nAnswer: B\n3" tall', "B"),
-    ],
-)
+@pytest.mark.parametrize(("reply", "said"), labelled("choice_replies.jsonl"))
 def test_the_last_line_is_read_strictly(reply: str, said: str | None) -> None:
     assert parse_choice(reply) == said
 

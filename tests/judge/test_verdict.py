@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.judge.verdict import parse_score
-from tests.judge.verdict_replies import NONE, VALID
+from tests.judge.labelled import labelled
 
 SCORES = st.sampled_from([0, 1, 2])
 WRONG = st.one_of(
@@ -22,23 +22,13 @@ CHATTER = st.lists(st.sampled_from(["noise", "blur", "the", "image", "matches", 
 )
 
 
-@pytest.mark.parametrize(("reply", "score"), VALID)
-def test_verdicts_that_a_careful_reader_records(reply: str, score: int) -> None:
+@pytest.mark.parametrize(("reply", "score"), labelled("verdict_replies.jsonl"))
+def test_a_reply_gives_what_a_careful_reader_records(reply: str, score: int | None) -> None:
     assert parse_score(reply) == score
 
 
-@pytest.mark.parametrize("reply", NONE)
-def test_replies_without_a_clear_verdict(reply: str) -> None:
-    assert parse_score(reply) is None
-
-
-@given(st.text())
+@given(st.text() | st.text(alphabet="Score:012 *\n()<>/think{}\"'.,|-", max_size=60))
 def test_any_text_gives_a_score_or_none(reply: str) -> None:
-    assert parse_score(reply) in (0, 1, 2, None)
-
-
-@given(st.text(alphabet="Score:012 *\n()<>/think{}\"'.,|-", max_size=60))
-def test_hostile_texts_give_a_score_or_none(reply: str) -> None:
     assert parse_score(reply) in (0, 1, 2, None)
 
 
@@ -79,22 +69,8 @@ def test_the_score_of_a_json_object_wins_over_its_words(score: int, reason: str)
 @pytest.mark.parametrize(
     "unit",
     ["Score: ", "score is ", "Score: 2 for ", "2 ", "1", "*", "|", "~", "(", "[", "{", "<", "<think>", "</think>", "-"]
-    + [
-        "\n",
-        " ",
-        "a",
-        "give a ",
-        "score a a a ",
-        "not ",
-        "please ",
-        "`",
-        "'",
-        "_",
-        r"\boxed{",
-        "2 out of ",
-        "<score>",
-        "> ",
-    ],
+    + ["\n", " ", "a", "give a ", "score a a a ", "not ", "please ", "`", "'", "_", r"\boxed{", "2 out of ", "> "]
+    + ["<score>"],
 )
 def test_time_is_linear(unit: str) -> None:
     """50,000 characters of what could make a pattern run wild, alone and between a label and its number."""
