@@ -7,12 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge.cache import CacheInfo
 from medqbench_vlmeval.judge.calls import Call, Judge
 from medqbench_vlmeval.judge.engine import CachedModel
 from medqbench_vlmeval.judge.judges import ModelJudge, PanelJudge
-from medqbench_vlmeval.judge.protocols import joint_schema, split_name
+from medqbench_vlmeval.judge.protocols import split_name
 from medqbench_vlmeval.judge.tokens import TokenCounter
 from medqbench_vlmeval.judge.usage import PriceTable
 from medqbench_vlmeval.types import Prediction, Sample
@@ -84,7 +83,10 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
     in_cache = sum(call.key in found for call in calls)
     mean, basis = _completion(judge, kept)
     counter = TokenCounter(judge.name)
-    prompt_tokens = sum(_prompt_tokens(call, counter) for call in missing)
+    schemas = (json.dumps(call.schema) if call.schema else "" for call in missing)
+    prompt_tokens = sum(
+        CHAT_TOKENS + counter(call.prompt) + counter(schema) for call, schema in zip(missing, schemas, strict=True)
+    )
     completion_tokens = round(mean * len(missing))
     cost = prices.cost(judge.name, prompt_tokens, completion_tokens)
     return Estimate(
@@ -103,19 +105,11 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
     )
 
 
-def _prompt_tokens(call: Call, counter: TokenCounter) -> int:
-    schema = _schema_text(call.task) if call.structured else ""
-    return CHAT_TOKENS + counter(call.prompt) + counter(schema)
-
-
-def _schema_text(task: Task) -> str:
-    return json.dumps(joint_schema(task))
-
-
 def _completion(judge: CachedModel, kept: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
     family = judge.protocol_family
-    said, n = _said(kept, judge.name, family)
+    groups = [one for one in kept.groups if (one.judge, split_name(one.protocol)[0]) == (judge.name, family)] if kept else []
+    said, n = sum(group.completion_tokens for group in groups), sum(group.n for group in groups)
     if n and said:
         return said / n, f"{said / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
     assumed = ASSUMED_COMPLETION.get(family, _ASSUMED_OTHERWISE)
@@ -125,11 +119,6 @@ def _completion(judge: CachedModel, kept: CacheInfo | None) -> tuple[float, str]
         basis = f"{assumed} a call, assumed for the protocol '{judge.protocol}' and a model that thinks first"
     most = judge.options.max_tokens
     return (assumed, basis) if most is None else (min(assumed, most), basis)
-
-
-def _said(kept: CacheInfo | None, judge: str, family: str) -> tuple[int, int]:
-    groups = [one for one in kept.groups if (one.judge, split_name(one.protocol)[0]) == (judge, family)] if kept else []
-    return sum(group.completion_tokens for group in groups), sum(group.n for group in groups)
 
 
 def total(found: Sequence[Estimate]) -> Mapping[str, float | None]:

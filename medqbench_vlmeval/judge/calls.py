@@ -17,9 +17,20 @@ from statistics import fmean
 from typing import Any
 
 from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
-from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
+from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, number_of, shown
+from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.protocols import (
+    CHOICE,
+    JOINT,
+    Protocol,
+    Schema,
+    allowed_numbers,
+    joint_schema,
+    number_of,
+    options_text,
+    shown,
+)
 from medqbench_vlmeval.judge.verdict import parse_score
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
@@ -66,19 +77,22 @@ _LONGEST_NUMBER = 20
 class Call:
     """One question for a judge.
 
-    ``key`` is the hash of all that decides the reply (see :func:`call_key`); calls of one key are asked once.
-    ``allowed`` maps the dimensions that the reply is to score to the scores that they may have. ``structured``
-    says that the reply is a JSON object with all of them. ``note`` says what was changed in the answer.
+    ``key`` is the hash of all that decides the reply (see :func:`plan_calls`); calls of one key are asked once.
+    ``allowed`` maps the dimensions that the reply is to score to the scores that they may have. ``note`` says what
+    was changed in the answer.
     """
 
     key: str
     index: str
-    task: Task
     prompt: str
     allowed: Mapping[str, tuple[int, ...]]
     round: int = 1
-    structured: bool = False
     note: str | None = None
+
+    @property
+    def schema(self) -> Schema | None:
+        """The JSON schema of a reply that scores several dimensions in one object, None for a reply in words."""
+        return joint_schema(self.allowed) if len(self.allowed) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -180,40 +194,41 @@ def texts_to_judge(
     return texts, reasons
 
 
-def call_key(
-    protocol: Protocol, judge: Mapping[str, Any], dimensions: Iterable[str], prompt_sha256: str, round_: int
-) -> str:
-    """The key of a call's reply: 40 hex digits.
-
-    Protocol family (rounds left out, so that 'official' and 'official-5' share their first), its version and
-    the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide it; where
-    the judge is served, how fast it is asked and with which key do not.
-    """
-    parts = [protocol.family, protocol.version, protocol.sha256, dict(judge), sorted(dimensions), prompt_sha256, round_]
-    return sha256_text(json.dumps(parts, sort_keys=True))[:KEY_LENGTH]
-
-
 def plan_calls(
-    protocol: Protocol, judge: Mapping[str, Any], texts: Sequence[tuple[Sample, str]], notes: Mapping[str, str]
+    protocol: Protocol, options: JudgeOptions, texts: Sequence[tuple[Sample, str]], notes: Mapping[str, str]
 ) -> list[Call]:
-    """All calls for some answers, sample by sample, a round's four dimensions together.
+    """All calls for some answers, sample by sample, a round's questions together.
+
+    The protocol's family (rounds left out, so that 'official' and 'official-5' share their first), its version and
+    the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide a call's key; where
+    the judge is served, how fast it is asked and with which key do not.
 
     Args:
         protocol: whose questions are asked.
-        judge: the judge's name and the parameters that its replies depend on.
+        options: the judge that is asked.
         texts: samples with the answers as the judge is to see them.
         notes: by sample index, what was changed in an answer.
     """
+    judge = {"name": options.asked_as, "parameters": options.parameters}
+    whose = [protocol.family, protocol.version, protocol.sha256, judge]
     calls = []
     for sample, text in texts:
         for round_ in range(1, protocol.rounds + 1):
-            for question in protocol.questions(sample.task):
-                prompt = protocol.prompt(sample.task, question.name, text, sample.description or "")
-                allowed = {name: dimension_scores(sample.task, name) for name in question.dimensions}
-                key = call_key(protocol, judge, allowed, sha256_text(prompt), round_)
-                note = notes.get(sample.index)
-                calls.append(Call(key, sample.index, sample.task, prompt, allowed, round_, question.structured, note))
+            for question in protocol.templates[sample.task]:
+                reference, allowed = _asked_about(sample, question)
+                prompt = protocol.prompt(sample.task, question, text, reference)
+                parts = [*whose, sorted(allowed), sha256_text(prompt), round_]
+                key = sha256_text(json.dumps(parts, sort_keys=True))[:KEY_LENGTH]
+                calls.append(Call(key, sample.index, prompt, allowed, round_, notes.get(sample.index)))
     return calls
+
+
+def _asked_about(sample: Sample, question: str) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """What a question holds an answer against, and the scores that its dimensions may have."""
+    if question == CHOICE:
+        return options_text(sample.options), {CHOICE: allowed_numbers(sample.options)}
+    dimensions = DIMENSIONS if question == JOINT else (question,)
+    return sample.description or "", {name: dimension_scores(sample.task, name) for name in dimensions}
 
 
 def verdicts_of(
@@ -268,12 +283,21 @@ def is_complete(verdicts: Mapping[str, Verdict]) -> bool:
     return all(verdict.score is not None for verdict in verdicts.values())
 
 
-def counted_once(verdicts: Iterable[tuple[str, Verdict]]) -> Iterator[Verdict]:
-    """The verdicts with what a call took in the first one of its key alone."""
+def counted_once(
+    calls: Iterable[Call], verdicts: Mapping[str, Mapping[str, Verdict]]
+) -> Iterator[tuple[Call, Verdict]]:
+    """The verdicts of calls with the calls' notes; what a call took is in the first verdict of its key alone.
+
+    Args:
+        calls: in the order wanted.
+        verdicts: by call key and dimension.
+    """
     counted: set[str] = set()
-    for key, verdict in verdicts:
-        yield replace(verdict, asks=0, prompt_tokens=0, completion_tokens=0) if key in counted else verdict
-        counted.add(key)
+    for call in calls:
+        for verdict in verdicts[call.key].values():
+            noted = replace(verdict, note=call.note)
+            yield call, replace(noted, asks=0, prompt_tokens=0, completion_tokens=0) if call.key in counted else noted
+            counted.add(call.key)
 
 
 def assemble(
@@ -282,10 +306,7 @@ def assemble(
     calls: Sequence[Call],
     verdicts: Mapping[str, Mapping[str, Verdict]],
 ) -> list[Judged]:
-    """The samples with their verdicts, in their order.
-
-    Of several rounds the mean counts, and only where every round gave a score: a mean over the rounds that
-    happened to succeed would be another measure.
+    """The samples with their verdicts, in their order; of several rounds the mean.
 
     Args:
         samples: in the order wanted.
@@ -293,28 +314,39 @@ def assemble(
         calls: all calls of the samples.
         verdicts: by call key and dimension.
     """
-    asked = [(call, dimension) for call in calls for dimension in call.allowed]
-    single = counted_once(
-        (call.key, replace(verdicts[call.key][dimension], note=call.note)) for call, dimension in asked
-    )
     rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
-    for (call, dimension), verdict in zip(asked, single, strict=True):
-        rounds.setdefault(call.index, {}).setdefault(dimension, {})[str(call.round)] = verdict
+    for call, verdict in counted_once(calls, verdicts):
+        rounds.setdefault(call.index, {}).setdefault(verdict.dimension, {})[str(call.round)] = verdict
     return [
         Judged(sample.index, {}, reasons[sample.index])
         if sample.index in reasons
-        else Judged(sample.index, {name: _mean(rounds[sample.index][name]) for name in DIMENSIONS})
+        else Judged(sample.index, {name: combine(rounds[sample.index][name], fmean, "round ") for name in DIMENSIONS})
         for sample in samples
     ]
 
 
-def combine(dimension: str, parts: Mapping[str, Verdict], score: float | None, reason: str | None) -> Verdict:
-    """The verdict over several verdicts on one dimension; what they took is summed."""
+def combine(
+    parts: Mapping[str, Verdict], average: Callable[[Sequence[float]], float], each: str = ""
+) -> Verdict:
+    """The verdict over several verdicts on one dimension, of which one alone stands as it is.
+
+    It has a score where each part has one: the average over those that happened to succeed would be another measure.
+    What the parts took is summed.
+
+    Args:
+        parts: by the round's number or the judge's name.
+        average: of their scores.
+        each: what a reason says before that number or name.
+    """
     verdicts = list(parts.values())
+    if len(verdicts) == 1:
+        return verdicts[0]
+    failed = (f"{each}{name}: {verdict.reason}" for name, verdict in parts.items() if verdict.score is None)
+    scores = [verdict.score for verdict in verdicts if verdict.score is not None]
     return Verdict(
-        dimension,
-        score,
-        reason,
+        verdicts[0].dimension,
+        average(scores) if len(scores) == len(parts) else None,
+        next(failed, None),
         reply="",
         prompt_sha256=verdicts[0].prompt_sha256,
         judge=", ".join(dict.fromkeys(verdict.judge for verdict in verdicts)),
@@ -325,17 +357,6 @@ def combine(dimension: str, parts: Mapping[str, Verdict], score: float | None, r
         parts=dict(parts),
         from_cache=all(verdict.from_cache for verdict in verdicts),
     )
-
-
-def _mean(rounds: Mapping[str, Verdict]) -> Verdict:
-    verdicts = list(rounds.values())
-    if len(verdicts) == 1:
-        return verdicts[0]
-    failed = next(
-        (f"round {number}: {verdict.reason}" for number, verdict in rounds.items() if verdict.score is None), None
-    )
-    score = None if failed else fmean(verdict.score for verdict in verdicts if verdict.score is not None)
-    return combine(verdicts[0].dimension, rounds, score, failed)
 
 
 @dataclass(frozen=True)
@@ -352,7 +373,7 @@ def _read_text(text: str | None, call: Call) -> _Reading:
         return _Reading(reason=NO_COMPLETION)
     if not text.strip():
         return _Reading(reason=EMPTY_EXTRACTION if CHOICE in call.allowed else EMPTY)
-    if call.structured:
+    if len(call.allowed) > 1:
         return _read_object(text, call.allowed)
     ((dimension, allowed),) = call.allowed.items()
     if dimension == CHOICE:

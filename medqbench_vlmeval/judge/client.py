@@ -12,27 +12,27 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.protocols import Schema
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI, OpenAIError
+    from openai import AsyncOpenAI, OpenAI
 
-
+_Client = TypeVar("_Client", "OpenAI", "AsyncOpenAI")
 # Asking again, or asking the next question, cannot help: key, credit or model name are refused.
-HOPELESS = frozenset({401, 402, 404})
+_HOPELESS = frozenset({401, 402, 404})
 # Before any call was answered these speak of the request's form; later of the one prompt that was refused.
-HOPELESS_AT_FIRST = frozenset({400, 403, 422})
+_HOPELESS_AT_FIRST = frozenset({400, 403, 422})
 _NO_CREDIT = "insufficient_quota"
 # Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
-MAY_HEAL = frozenset({408, 409, 425, 429})
+_MAY_HEAL = frozenset({408, 409, 425, 429})
 _WORDS_LENGTH = 240
 # What a terminal would obey, or reorder its line by.
 _NOT_WORDS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
@@ -46,26 +46,10 @@ _THIS_PROMPT = re.compile(
     re.I,
 )
 # A count above it is an error of the server's, and sums of such counts would overflow.
-MOST_TOKENS = 10**9
+_MOST_TOKENS = 10**9
 _SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
 
 Messages = Sequence[Mapping[str, str]]
-
-
-class Refusal(Protocol):
-    """A reply with an error status; ``code`` is the server's own word for it, where it has one."""
-
-    @property
-    def status_code(self) -> int: ...
-
-    @property
-    def code(self) -> str | None: ...
-
-
-def server_words(error: OpenAIError, secret: str | Mask) -> str:
-    """The server's explanation in one short line, without the key, or the secrets that a mask knows."""
-    mask = Mask([secret]) if isinstance(secret, str) else secret
-    return short_words(getattr(error, "body", None), str(error), mask)
 
 
 def short_words(body: Any, otherwise: str, mask: Callable[[str], str]) -> str:
@@ -78,35 +62,8 @@ def short_words(body: Any, otherwise: str, mask: Callable[[str], str]) -> str:
     return words if len(words) <= _WORDS_LENGTH else f"{words[:_WORDS_LENGTH]}..."
 
 
-def is_hopeless(error: Refusal, words: str, answered: bool) -> bool:
-    """Whether a refusal concerns every call; ``answered`` says that a call of this run has been answered."""
-    if error.status_code in HOPELESS or str(error.code) == _NO_CREDIT:
-        return True
-    return error.status_code in HOPELESS_AT_FIRST and not answered and not is_about_this_prompt(error, words)
-
-
-def is_about_this_prompt(error: Refusal, words: str) -> bool:
-    """Whether a refusal concerns one prompt and leaves hope for the others."""
-    return error.status_code == 400 and (str(error.code) in _THIS_PROMPT_CODES or bool(_THIS_PROMPT.search(words)))
-
-
-def refused(options: JudgeOptions, error: Refusal, words: str, url: str | None = None) -> JudgeError:
-    """The error that stops a run because the server (at ``url``; default: the options') refuses every call."""
-    hint = {
-        401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
-        403: "Check that the key may use this model.",
-        404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
-    }.get(error.status_code, f"Check the {options.role}'s options (--judge-args).")
-    if error.status_code in (400, 422) and "temperature" in words.lower():
-        hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
-    return JudgeError(
-        f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with status "
-        f"{error.status_code}: {words.rstrip('.')}. {hint}"
-    )
-
-
 def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
-    """The error that stops a run because no server answers."""
+    """The error that stops a run because no server answers (at ``url``; default: the options')."""
     return JudgeError(
         f"No {options.role} answers at {shown_url(url or options.endpoint())}: the connection failed. Start the server "
         "or correct --judge-base-url."
@@ -136,16 +93,54 @@ class Unanswered(Exception):
         self.connection = connection
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """A reply with an error status; ``code`` and ``words`` are the server's own, masked.
+
+    ``reason`` is what an unanswered call says before them, ``answered`` says that a call of this run has been answered.
+    """
+
+    status: int
+    code: str
+    words: str
+    reason: str
+    headers: Mapping[str, str]
+    answered: bool
+
+    def failure(self, options: JudgeOptions, url: str | None = None) -> JudgeError | Unanswered:
+        """What it means: that the server (at ``url``; default: the options') refuses every call, or this attempt."""
+        about_prompt = self.status == 400 and (
+            self.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(self.words) is not None
+        )
+        at_first = self.status in _HOPELESS_AT_FIRST and not self.answered and not about_prompt
+        if not (at_first or self.status in _HOPELESS or self.code == _NO_CREDIT):
+            return Unanswered(
+                f"{self.reason}: {self.words}",
+                may_heal=self.status in _MAY_HEAL or self.status >= 500,
+                retry_after=retry_after(self.headers),
+                concerns_server=not about_prompt,
+            )
+        hint = {
+            401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
+            403: "Check that the key may use this model.",
+            404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
+        }.get(self.status, f"Check the {options.role}'s options (--judge-args).")
+        if self.status in (400, 422) and "temperature" in self.words.lower():
+            hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
+        return JudgeError(
+            f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with "
+            f"status {self.status}: {self.words.rstrip('.')}. {hint}"
+        )
+
+
 class JudgeClient(Protocol):
     """Whatever replies to questions. Entered once a run, inside the run's event loop."""
 
     async def __aenter__(self) -> JudgeClient: ...
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    async def __aexit__(self, *_: object) -> None: ...
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
+    async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
         """Ask once.
 
         Args:
@@ -161,7 +156,7 @@ class JudgeClient(Protocol):
         """The error to stop with when nothing answers at all."""
 
 
-def request_body(options: JudgeOptions, messages: Messages, schema: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, Any]:
     """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
     settings = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     form = {"name": "verdicts", "strict": True, "schema": schema}
@@ -189,23 +184,16 @@ class OpenAIClient:
     async def __aenter__(self) -> OpenAIClient:
         from openai import AsyncOpenAI
 
-        options = self._options
+        self._client = sdk_client(AsyncOpenAI, self._options, self._key, self._mask, retries=0)
         self._masked_logs.enter_context(masked_logs(self._mask))
-        try:
-            self._client = AsyncOpenAI(**client_arguments(options, self._key), max_retries=0)
-        except (ValueError, ImportError) as error:
-            self._masked_logs.close()
-            raise no_client(error, self._mask) from None
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         with self._masked_logs:
             if self._client is not None:
                 await self._client.close()
 
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
+    async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
         import openai
 
         if self._client is None:
@@ -214,55 +202,44 @@ class OpenAIClient:
         body = request_body(self._options, messages, asked_schema)
         try:
             reply = await self._client.post("/chat/completions", body=body, cast_to=object)
-        except openai.APIStatusError as error:
-            words = server_words(error, self._mask)
-            if asked_schema and error.status_code in (400, 422) and _SCHEMA_REFUSED.search(words):
+        except (openai.APIStatusError, openai.APIConnectionError) as error:
+            kind, words = type(error).__name__, short_words(error.body, str(error), self._mask)
+            if isinstance(error, openai.APIConnectionError):
+                raise Unanswered(f"{kind}: {words}", connection=True) from None
+            status, headers = error.status_code, error.response.headers
+            if asked_schema and status in (400, 422) and _SCHEMA_REFUSED.search(words):
                 # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
                 self._takes_schemas = False
                 return await self.ask(messages, schema)
-            raise self._failure(error, words) from None
-        except openai.APIConnectionError as error:
-            words = server_words(error, self._mask)
-            raise Unanswered(f"{type(error).__name__}: {words}", connection=True) from None
+            refusal = Refusal(status, str(error.code), words, f"{kind} ({status})", headers, self._answered)
+            raise refusal.failure(self._options) from None
         except (ValueError, RecursionError):
             # A server that says JSON and sends something else: the SDK passes the decoder's error on.
             reply = None
         self._answered = True
-        return masked(read_completion(reply, self._options.name), self._mask)
+        return read_completion(reply, self._options.name, self._mask)
 
     def gone(self) -> JudgeError:
         return unreachable(self._options)
 
-    def _failure(self, error: APIStatusError, words: str) -> Exception:
-        if is_hopeless(error, words, self._answered):
-            return refused(self._options, error, words)
-        return Unanswered(
-            f"{type(error).__name__} ({error.status_code}): {words}",
-            may_heal=error.status_code in MAY_HEAL or error.status_code >= 500,
-            retry_after=retry_after(error.response.headers),
-            concerns_server=not is_about_this_prompt(error, words),
-        )
 
+def sdk_client(kind: type[_Client], options: JudgeOptions, key: str, mask: Mask, retries: int) -> _Client:
+    """The SDK's client, for live calls or for batches.
 
-def client_arguments(options: JudgeOptions, key: str) -> dict[str, Any]:
-    """What the SDK's clients, for live calls and for batches, are made with."""
+    Raises:
+        BadInput: it cannot be made: it reads the proxy variables, and a SOCKS proxy takes a package more.
+    """
     # The SDK puts its route behind everything that a base URL holds.
     url, _, query = options.endpoint().partition("?")
-    return {
-        "api_key": key,
-        "base_url": url,
-        "default_query": dict(parse_qsl(query, keep_blank_values=True)),
-        "timeout": options.timeout,
-    }
+    default = dict(parse_qsl(query, keep_blank_values=True))
+    try:
+        return kind(api_key=key, base_url=url, default_query=default, timeout=options.timeout, max_retries=retries)
+    except (ValueError, ImportError) as error:
+        words = short_words(None, str(error), mask).rstrip(".")
+        raise BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.") from None
 
 
-def no_client(error: Exception, mask: Mask) -> BadInput:
-    """The SDK's client could not be made: it reads the proxy variables, and a SOCKS proxy takes a package more."""
-    words = short_words(None, str(error), mask).rstrip(".")
-    return BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.")
-
-
-def read_completion(reply: Any, name: str, key: str = "") -> Reply:
+def read_completion(reply: Any, name: str, mask: Callable[[str], str] = str) -> Reply:
     """What a chat completion holds, read with distrust: many servers are only nearly compatible.
 
     A key that a server sends back does not get further than here.
@@ -273,7 +250,7 @@ def read_completion(reply: Any, name: str, key: str = "") -> Reply:
     model = completion.get("model")
     tokens = [usage.get(field) for field in ("prompt_tokens", "completion_tokens")]
     prompt_tokens, completion_tokens = (
-        count if isinstance(count, int) and 0 < count <= MOST_TOKENS else 0 for count in tokens
+        count if isinstance(count, int) and 0 < count <= _MOST_TOKENS else 0 for count in tokens
     )
     text: str | None = None
     choices = completion.get("choices")
@@ -284,10 +261,10 @@ def read_completion(reply: Any, name: str, key: str = "") -> Reply:
             content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
         text = content if isinstance(content, str) else None
     served_as = model if isinstance(model, str) and model else name
-    return masked(Reply((text,), served_as, prompt_tokens, completion_tokens), Mask([key]))
+    return masked(Reply((text,), served_as, prompt_tokens, completion_tokens), mask)
 
 
-def masked(reply: Reply, mask: Mask) -> Reply:
+def masked(reply: Reply, mask: Callable[[str], str]) -> Reply:
     """A reply without the secrets that a server has put into it."""
     texts = tuple(text if text is None else mask(text) for text in reply.texts)
     return replace(reply, texts=texts, served_as=mask(reply.served_as))

@@ -16,10 +16,9 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import protocols
@@ -31,13 +30,15 @@ from medqbench_vlmeval.judge.calls import (
     Progress,
     Reply,
     is_complete,
+    plan_calls,
     verdicts_of,
 )
 from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, joint_schema, shown
-from medqbench_vlmeval.judge.secrets import shown_extra, shown_url
-from medqbench_vlmeval.types import JudgeSettings, Protocol, Verdict
+from medqbench_vlmeval.judge.protocols import CHOICE, Schema, shown
+from medqbench_vlmeval.judge.secrets import shown_url
+from medqbench_vlmeval.judge.tokens import cut_answers
+from medqbench_vlmeval.types import JudgeSettings, Protocol, Sample, Verdict
 
 _MINUTE = 60.0
 # Of an unknown model's tokens no more than an estimate is needed: 4 bytes a token is usual for English, and not far
@@ -58,8 +59,6 @@ _CANCEL_AGAIN = 0.05
 _POLL_SECONDS = 0.5
 NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 _LOGGERS = ("httpx", "httpx2", "openai")
-
-_Item = TypeVar("_Item")
 
 
 class Pace:
@@ -180,14 +179,13 @@ class Engine:
 
     async def _answer(self, messages: Messages, call: Call) -> Reply:
         """One reply, after as many attempts as the options allow."""
-        schema = joint_schema(call.task) if call.structured else None
         length = sum(len(message["content"].encode("utf-8", errors="replace")) for message in messages)
         attempt = 0
         while True:
             attempt += 1
             await self._pace.start(length)
             try:
-                reply = await self._asked(messages, schema)
+                reply = await self._asked(messages, call.schema)
             except Unanswered as failure:
                 wait = self._wait(failure, attempt) if failure.may_heal else None
                 attempts = self._options.retry + 1
@@ -218,7 +216,7 @@ class Engine:
         # at once.
         return max(failure.retry_after, backoff)
 
-    async def _asked(self, messages: Messages, schema: Mapping[str, Any] | None) -> Reply:
+    async def _asked(self, messages: Messages, schema: Schema | None) -> Reply:
         # The client's own limit is for each piece of an answer: one that drips in would take for ever. A model of
         # the kit's may have to wait for its turn in this process, and has the kit's limit.
         limit = None if self._options.of_kit else self._options.timeout
@@ -266,7 +264,7 @@ def asked_again(call: Call, reply: str | None) -> Messages:
     """The conversation that asks for the verdict alone, after a reply without one."""
     if reply is None:
         return [{"role": "user", "content": call.prompt}]
-    if call.structured:
+    if call.schema:
         request = "Give only the JSON object now, with all four scores, each one of those that its question lists."
     elif CHOICE in call.allowed:
         request = f"Give only the last line now, 'Answer: X', where X is {shown(call.allowed[CHOICE])}."
@@ -328,27 +326,25 @@ class _Writer:
         self._commit()
 
 
-def emitted(
-    work: Callable[[Callable[[_Item], None]], Coroutine[Any, Any, None]],
-) -> Generator[_Item, None, None]:
-    """Run ``work(emit)`` in a thread with its own event loop and yield in the caller's thread what it emits.
+def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, None, None]:
+    """Run the engine in a thread with its own event loop and yield in the caller's thread what it emits.
 
-    What was emitted is yielded before an exception of the work is raised. When the caller closes the generator
-    early, or Ctrl-C interrupts its wait, the work is cancelled and awaited first.
+    What was emitted is yielded before an exception of the engine is raised. When the caller closes the generator
+    early, or Ctrl-C interrupts its wait, the engine is cancelled and awaited first.
     """
-    items: queue.SimpleQueue[tuple[_Item] | None] = queue.SimpleQueue()
+    items: queue.SimpleQueue[Judgement | None] = queue.SimpleQueue()
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = Future()
 
     async def main() -> None:
         running.set_result((asyncio.get_running_loop(), asyncio.current_task()))
-        await work(lambda item: items.put((item,)))
+        await engine.work(calls, items.put)
 
     with ThreadPoolExecutor(1, thread_name_prefix="medqbench-judge") as pool:
         done = pool.submit(lambda: asyncio.run(main()))
         done.add_done_callback(lambda _: items.put(None))
         try:
             while (item := _next(items)) is not None:
-                yield item[0]
+                yield item
         finally:
             if not done.done():
                 loop, task = running.result()
@@ -358,7 +354,7 @@ def emitted(
         done.result()
 
 
-def _next(items: queue.SimpleQueue[tuple[_Item] | None]) -> tuple[_Item] | None:
+def _next(items: queue.SimpleQueue[Judgement | None]) -> Judgement | None:
     while True:
         try:
             return items.get(timeout=_POLL_SECONDS)
@@ -399,10 +395,9 @@ class CachedModel:
         """The protocol's name without the number of its rounds."""
         return self._protocol.family
 
-    @property
-    def asked_of(self) -> dict[str, Any]:
-        """What of the model decides its answers, for the keys of calls."""
-        return {"name": self.options.asked_as, "parameters": self._parameters()}
+    def _calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
+        texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
+        return plan_calls(self._protocol, self.options, texts, notes)
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Mapping[str, Verdict]], list[Call]]:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""
@@ -444,7 +439,7 @@ class CachedModel:
             options.name,
             ", ".join(sorted(self._served_as)) or None,
             None if options.of_kit else shown_url(options.endpoint()),
-            self._parameters(),
+            options.parameters,
             protocol=protocol,
         )
 
@@ -475,21 +470,6 @@ class CachedModel:
                     completion_tokens += verdict.completion_tokens
                 if on_progress:
                     on_progress(Progress(done, total, asked, prompt_tokens, completion_tokens, self.options.name))
-
-    def _parameters(self) -> dict[str, Any]:
-        options = self.options
-        return {
-            "temperature": options.temperature,
-            "max_tokens": options.max_tokens,
-            **({"extra": shown_extra(options.extra)} if options.extra else {}),
-        }
-
-
-def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, None, None]:
-    async def work(emit: Emit) -> None:
-        await engine.work(calls, emit)
-
-    return emitted(work)
 
 
 @contextmanager

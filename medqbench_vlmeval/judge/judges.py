@@ -50,15 +50,14 @@ class ModelJudge(CachedModel):
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """All calls, equal ones and those in the store included."""
         texts, _ = texts_to_judge(samples, predictions)
-        return sum(self._protocol.calls_per_sample(sample.task) for sample, _ in texts)
+        return sum(self._protocol.rounds * len(self._protocol.templates[sample.task]) for sample, _ in texts)
 
     def calls(
         self, samples: Sequence[Sample], predictions: Sequence[Prediction]
     ) -> tuple[list[Call], Mapping[str, str]]:
         """All calls that judging these predictions takes, and why some samples need none (by index)."""
         texts, reasons = texts_to_judge(samples, predictions)
-        texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
-        return plan_calls(self._protocol, self.asked_of, texts, notes), reasons
+        return self._calls_for(texts), reasons
 
     def judge(
         self,
@@ -137,20 +136,12 @@ class PanelJudge:
         verdicts = {}
         for dimension in DIMENSIONS:
             parts = {name: one.verdicts[dimension] for name, one in of_members.items()}
-            verdicts[dimension] = combine(dimension, parts, *_median(parts))
+            verdicts[dimension] = combine(parts, median)
         return Judged(first.index, verdicts)
 
 
 def _joined(texts: Iterable[str | None]) -> str:
     return ", ".join(dict.fromkeys(text for text in texts if text))
-
-
-def _median(parts: dict[str, Verdict]) -> tuple[float | None, str | None]:
-    scores = [verdict.score for verdict in parts.values() if verdict.score is not None]
-    if len(scores) == len(parts):
-        return median(scores), None
-    name, failed = next((name, verdict) for name, verdict in parts.items() if verdict.score is None)
-    return None, f"{name}: {failed.reason}"
 
 
 def _of_panel(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
@@ -173,15 +164,7 @@ class Extractor(CachedModel):
         Args:
             asked: multiple-choice samples with the replies to read.
         """
-        texts, notes = cut_answers(asked, self.options.max_answer_tokens, self.options.name)
-        asked_of = self.asked_of
-        calls = []
-        for sample, reply in texts:
-            prompt = self._protocol.prompt(Task.PERCEPTION, CHOICE, reply, options_text(sample.options))
-            key = call_key(self._protocol, asked_of, (CHOICE,), sha256_text(prompt), 1)
-            allowed = {CHOICE: allowed_numbers(sample.options)}
-            calls.append(Call(key, sample.index, Task.PERCEPTION, prompt, allowed, note=notes.get(sample.index)))
-        return calls
+        return self._calls_for(asked)
 
     def read(self, asked: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
         """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out.
@@ -194,9 +177,7 @@ class Extractor(CachedModel):
         """
         calls = self.calls(asked)
         by_key = self.verdicts(calls, on_progress)
-        asked_about = [call for call in calls if by_key[call.key][CHOICE].reason != NOT_ASKED]
-        verdicts = counted_once((call.key, replace(by_key[call.key][CHOICE], note=call.note)) for call in asked_about)
-        return {call.index: verdict for call, verdict in zip(asked_about, verdicts, strict=True)}
+        return {call.index: verdict for call, verdict in counted_once(calls, by_key) if verdict.reason != NOT_ASKED}
 
     def describe(self) -> JudgeSettings:
         """The extractor's settings, its protocol among them."""

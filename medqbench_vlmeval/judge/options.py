@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from medqbench_vlmeval.errors import BadInput, NoJudge
-from medqbench_vlmeval.judge.secrets import shown_url, url_secrets, values_named_secret
+from medqbench_vlmeval.judge.secrets import shown_extra, shown_url, url_secrets, values_named_secret
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -124,6 +124,12 @@ class JudgeOptions:
         """The name that replies are kept under: where LOCAL_LLM replaces the kit's model, that belongs to it."""
         local = os.environ.get("LOCAL_LLM", "") if self.of_kit else ""
         return f"{self.name} as {local}" if local else self.name
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """What is sent with each question and decides the reply, as results may show it."""
+        extra = {"extra": shown_extra(self.extra)} if self.extra else {}
+        return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 
     @classmethod
     def from_kit_kwargs(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:

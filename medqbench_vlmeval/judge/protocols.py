@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval import types
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task, dimension_scores
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.delimit import neutralised
@@ -48,14 +48,8 @@ _CODE_LENGTH = 8
 _LETTERS = str.maketrans("0123456789abcdef", "ghijklmnopabcdef")
 _ROUNDS = re.compile(r"(?P<family>.+?)-(?P<rounds>\d{1,3})")
 
-
-@dataclass(frozen=True)
-class Question:
-    """One call of a protocol: its name, the dimensions that it scores, and whether the reply is a JSON object."""
-
-    name: str
-    dimensions: tuple[str, ...]
-    structured: bool
+Schema = Mapping[str, object]
+"""A JSON schema."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +76,6 @@ class Protocol:
         """The name without the number of rounds."""
         return split_name(self.name)[0]
 
-    def questions(self, task: Task) -> tuple[Question, ...]:
-        """The questions of one round, in the dimensions' order."""
-        return tuple(
-            Question(name, DIMENSIONS, True) if name == JOINT else Question(name, (name,), False)
-            for name in self.templates[task]
-        )
-
-    def calls_per_sample(self, task: Task) -> int:
-        """Calls without re-asks."""
-        return self.rounds * len(self.templates[task])
-
     def prompt(self, task: Task, question: str, prediction: str, reference: str) -> str:
         """The full text of one judge call.
 
@@ -100,7 +83,7 @@ class Protocol:
 
         Args:
             task: a single reasoning task.
-            question: a name out of :meth:`questions`.
+            question: a name out of ``templates``.
             prediction: the model's reply.
             reference: the sample's reference text.
         """
@@ -168,21 +151,22 @@ def choice_protocol() -> Protocol:
     return Protocol(CHOICE, CHOICE_VERSION, templates, _REPLY, _OPTIONS, neutralised, _CODE)
 
 
-def joint_schema(task: Task) -> dict[str, Any]:
-    """The JSON schema of a joint reply, for servers that can be held to one."""
+def joint_schema(allowed: Mapping[str, Iterable[int]]) -> Schema:
+    """The JSON schema of a joint reply, for servers that can be held to one; ``allowed`` holds each dimension's scores.
+    """
     entries = {
         dimension: {
             "type": "object",
             "properties": {
                 "reason": {"type": "string"},
-                "score": {"type": "integer", "enum": list(dimension_scores(task, dimension))},
+                "score": {"type": "integer", "enum": list(scores)},
             },
             "required": ["reason", "score"],
             "additionalProperties": False,
         }
-        for dimension in DIMENSIONS
+        for dimension, scores in allowed.items()
     }
-    return {"type": "object", "properties": entries, "required": list(DIMENSIONS), "additionalProperties": False}
+    return {"type": "object", "properties": entries, "required": list(allowed), "additionalProperties": False}
 
 
 def criteria(task: Task, dimension: str) -> tuple[str, dict[int, str]]:

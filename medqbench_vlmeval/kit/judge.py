@@ -15,14 +15,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge import client as failures
 from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered, masked, read_completion, retry_after
+from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered, masked, read_completion
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs
 from medqbench_vlmeval.kit.guards import environment_secrets
@@ -78,9 +76,7 @@ class _KitModel:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._scope.close()
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:  # noqa: ARG002
@@ -96,12 +92,13 @@ class _KitModel:
         from vlmeval.dataset.utils import build_judge
 
         options = self._options
-        given: dict[str, Any] = {"system_prompt": ""} if self._name == _IN_PROCESS else {"retry": 1, "verbose": False}
+        given: dict[str, Any] = {"system_prompt": ""}
         if self._name != _IN_PROCESS:
             # What is not named here would be sent to the server as a part of the request.
-            given |= {"timeout": options.timeout, "temperature": options.temperature, "max_tokens": options.max_tokens}
+            given = {"timeout": options.timeout, "temperature": options.temperature, "max_tokens": options.max_tokens}
             given |= {"key": self._key, "api_base": _route(options) if options.base_url else None}
             given = {name: value for name, value in given.items() if value is not None}
+            given |= {"retry": 1, "verbose": False}
         try:
             return build_judge(model=self._name, **given)
         except Exception as error:  # noqa: BLE001
@@ -120,11 +117,10 @@ class _KitModel:
                 with self._alone:
                     said = model.generate(_as_one(messages))
                 return Reply((str(said[0] if isinstance(said, tuple) else said),), self._served_as())
-            inputs: list[dict[str, Any]]
+            inputs: list[dict[str, Any]] = [{"type": "text", "value": _as_one(messages)}]
             if isinstance(model, OpenAIWrapper):
-                inputs = [{"role": one["role"], "content": [_text(one["content"])]} for one in messages]
-            else:
-                inputs = [_text(_as_one(messages))]
+                texts = [{"type": "text", "value": message["content"]} for message in messages]
+                inputs = [{"role": one["role"], "content": [text]} for one, text in zip(messages, texts, strict=True)]
             settings = {**copy.deepcopy(model.default_kwargs), **copy.deepcopy(dict(self._options.extra))}
             code, reply, response = model.generate_inner(inputs, **settings)
         except RequestException as error:
@@ -145,16 +141,11 @@ class _KitModel:
         words = failures.short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
         if not isinstance(status, int) or 200 <= status < 300:
             raise Unanswered(f"the kit's client got no reply: {words}")
-        refusal = _Refusal(status, _code(body))
-        if failures.is_hopeless(refusal, words, self._answered):
-            raise failures.refused(self._options, refusal, words, self._url())
-        heals = status in failures.MAY_HEAL or status >= 500
-        raise Unanswered(
-            f"the kit's client got status {status}: {words}",
-            may_heal=heals,
-            retry_after=retry_after(response.headers),
-            concerns_server=not failures.is_about_this_prompt(refusal, words),
-        )
+        error = body.get("error") if isinstance(body, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        reason = f"the kit's client got status {status}"
+        refusal = failures.Refusal(status, str(code), words, reason, response.headers, self._answered)
+        raise refusal.failure(self._options, self._url())
 
     def _served_as(self) -> str:
         """The name that the kit asks for: 'gpt-4o' is 'gpt-4o-2024-05-13' there."""
@@ -163,12 +154,6 @@ class _KitModel:
 
     def _url(self) -> str:
         return str(getattr(self._model, "api_base", "") or "the kit's server")
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    status_code: int
-    code: str | None
 
 
 def _key(options: JudgeOptions) -> str | None:
@@ -184,10 +169,6 @@ def _route(options: JudgeOptions) -> str:
     return f"{base}/chat/completions{mark}{query}"
 
 
-def _text(value: str) -> dict[str, str]:
-    return {"type": "text", "value": value}
-
-
 def _as_one(messages: Messages) -> str:
     """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
     would stand there outside of its tags."""
@@ -199,12 +180,6 @@ def _body(response: Any) -> Any:
         return json.loads(response.text)
     except (AttributeError, TypeError, ValueError, RecursionError):
         return None
-
-
-def _code(body: Any) -> str | None:
-    error = body.get("error") if isinstance(body, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return str(code) if code is not None else None
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from medqbench_vlmeval.judge.calls import EMPTY, NO_COMPLETION, NO_VERDICT, Call
 from medqbench_vlmeval.judge.delimit import neutralised
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
-JOINT = Call("k", "i", Task.COMPARATIVE, "p", ALLOWED, structured=True)
-SINGLE = Call("k", "i", Task.COMPARATIVE, "p", {"completeness": (0, 1, 2)})
-PAIR = Call("k", "i", Task.COMPARATIVE, "p", {"quality_accuracy": (0, 2)})
+JOINT = Call("k", "i", "p", ALLOWED)
+SINGLE = Call("k", "i", "p", {"completeness": (0, 1, 2)})
+PAIR = Call("k", "i", "p", {"quality_accuracy": (0, 2)})
 DEEP, LONG = 100_000, 200_000
 
 

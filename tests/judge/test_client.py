@@ -89,8 +89,8 @@ def test_a_completion_is_read_with_distrust(reply: Any, answer: Reply) -> None:
 
 def test_a_key_in_a_completion_or_a_models_name_is_masked() -> None:
     reply = completion(model=f"for {KEY}", choices=[{"message": {"content": f"Bearer {KEY}: 2"}}])
-    assert read_completion(reply, "m", KEY) == Reply(("Bearer ***: 2",), "for ***")
-    assert read_completion(completion(), "m", "Score") == Reply(("Score: 2",), "m-1"), "too short to be a key"
+    assert read_completion(reply, "m", Mask([KEY])) == Reply(("Bearer ***: 2",), "for ***")
+    assert read_completion(completion(), "m", Mask(["Score"])) == Reply(("Score: 2",), "m-1"), "too short to be a key"
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[1, 2]", '"Score: 2"'])

@@ -418,7 +418,7 @@ def test_a_run_ends_even_where_a_cancellation_goes_unnoticed(name: str) -> None:
             return JudgeError("gone")
 
     calls = [
-        Call(f"key-{i}", str(i), Task.NO_REFERENCE, f"prompt {i}", {"completeness": (0, 1, 2)}) for i in range(1000)
+        Call(f"key-{i}", str(i), f"prompt {i}", {"completeness": (0, 1, 2)}) for i in range(1000)
     ]
 
     async def main() -> None:
