@@ -12,30 +12,24 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
-from medqbench_vlmeval.files import write_bytes, write_json
-from medqbench_vlmeval.judge import client as failures
+from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.files import reading, write_bytes, write_json, writing
 from medqbench_vlmeval.judge.batch_files import (
     CallFile,
     ImportReport,
     import_answers,
     is_kept,
+    json_object,
     read_call_file,
     reason_in,
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.client import client_arguments, no_client
+from medqbench_vlmeval.judge.client import sdk_client, short_words, unreachable
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
-
-if TYPE_CHECKING:
-    from openai import OpenAI
-    from openai._legacy_response import LegacyAPIResponse
-
 
 # The states in which a batch stays.
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -99,13 +93,12 @@ def note_submission(calls: Path, submission: Submission) -> None:
         RunFailed: it cannot be written; the message names the batch.
     """
     path = state_path(calls)
-    try:
+    advice = (
+        f"the batch {submission.batch_id} runs at the server and is paid for: write its id down, and import its output "
+        "file when it has ended"
+    )
+    with writing(path, advice):
         write_json(path, {"batches": [asdict(one) for one in [*read_submissions(calls), submission]]})
-    except OSError as error:
-        raise RunFailed(
-            f"{path} cannot be written ({error.strerror or error}). The batch {submission.batch_id} runs at the server "
-            "and is paid for: write its id down, and import its output file when it has ended."
-        ) from error
 
 
 def save_answers(calls: Path, kind: str, data: bytes) -> Path:
@@ -114,18 +107,15 @@ def save_answers(calls: Path, kind: str, data: bytes) -> Path:
     Raises:
         RunFailed: it cannot be written.
     """
-    number = 1
-    while True:
+    for number in count(1):
         path = calls.with_name(f"{_stem(calls)}.{kind}{f'-{number}' if number > 1 else ''}.jsonl")
-        try:
+        with writing(path, "make room there"):
             if not path.exists():
                 write_bytes(path, data)
-                return path
-            if path.read_bytes() == data:
-                return path
-        except OSError as error:
-            raise RunFailed(f"{path} cannot be written ({error.strerror or error}); make room there.") from error
-        number += 1
+            elif path.read_bytes() != data:
+                continue
+        break
+    return path
 
 
 def _stem(calls: Path) -> str:
@@ -193,27 +183,20 @@ class BatchApi:
     """
 
     def __init__(self, options: JudgeOptions) -> None:
-        self._options = options
-        self._key = options.secret()
-        self._url = shown_url(options.endpoint())
-        self._masked_logs = ExitStack()
-        self._open: OpenAI | None = None
-        self.mask = Mask({self._key, *options.secrets()})
-
-    def __enter__(self) -> BatchApi:
         from openai import OpenAI
 
-        options = self._options
-        try:
-            self._open = OpenAI(**client_arguments(options, self._key), max_retries=options.retry)
-        except (ValueError, ImportError) as error:
-            raise no_client(error, self.mask) from None
-        self._masked_logs.enter_context(masked_logs(self.mask))
+        self._options = options
+        self._url = shown_url(options.endpoint())
+        key = options.secret()
+        self._mask = Mask({key, *options.secrets()})
+        self._masked_logs = ExitStack()
+        self._client = sdk_client(OpenAI, options, key, self._mask, options.retry)
+
+    def __enter__(self) -> BatchApi:
+        self._masked_logs.enter_context(masked_logs(self._mask))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._masked_logs:
             self._client.close()
 
@@ -228,12 +211,10 @@ class BatchApi:
 
         # A note that cannot be read stops it before anything is paid.
         read_submissions(calls.path)
-        try:
-            with self._asking(f"take {calls.path}"):
-                uploaded = self._client.files.with_raw_response.create(file=calls.path, purpose="batch")
-        except OSError as error:
-            raise BadInput(f"{calls.path} cannot be read ({error.strerror or error}).") from None
-        input_file_id = self._id(_fields(uploaded), f"take {calls.path}")
+        doing = f"take {calls.path}"
+        with reading(calls.path), self._asking(doing):
+            uploaded = self._client.files.with_raw_response.create(file=calls.path, purpose="batch")
+        input_file_id = self._id(uploaded.content, doing)
         doing = f"make a batch of {calls.path}"
         with self._asking(doing):
             try:
@@ -247,7 +228,7 @@ class BatchApi:
                     "one now is not known: look at the server's list of batches before you submit the file again."
                 ) from None
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        submission = Submission(self._id(_fields(made), doing), input_file_id, self._url, now, len(calls.ids))
+        submission = Submission(self._id(made.content, doing), input_file_id, self._url, now, len(calls.calls))
         note_submission(calls.path, submission)
         return submission
 
@@ -258,19 +239,20 @@ class BatchApi:
             JudgeError: the server refused, or cannot be reached.
         """
         with self._asking(f"say how batch {batch_id} is"):
-            fields = _fields(self._client.batches.with_raw_response.retrieve(batch_id))
+            fields = json_object(self._client.batches.with_raw_response.retrieve(batch_id).content) or {}
         status = fields.get("status")
         if not isinstance(status, str):
             raise JudgeError(f"The server at {self._url} did not say how batch {batch_id} is.")
-        counts = fields.get("request_counts")
-        counts = counts if isinstance(counts, dict) else {}
+        counts, reasons = fields.get("request_counts"), fields.get("errors")
         completed, failed, total = (
-            count if isinstance(count := counts.get(name), int) else 0 for name in ("completed", "failed", "total")
+            n if isinstance(counts, dict) and isinstance(n := counts.get(name), int) else 0
+            for name in ("completed", "failed", "total")
         )
-        files = [fields.get(name) for name in ("output_file_id", "error_file_id")]
-        output, errors = (name if isinstance(name, str) and name else None for name in files)
-        reasons = fields.get("errors")
-        reason = reason_in(reasons.get("data") if isinstance(reasons, dict) else reasons, self.mask)
+        output, errors = (
+            file if isinstance(file := fields.get(name), str) and file else None
+            for name in ("output_file_id", "error_file_id")
+        )
+        reason = reason_in(reasons.get("data") if isinstance(reasons, dict) else reasons, self._mask)
         return BatchState(batch_id, status.lower(), completed, failed, total, output, errors, reason)
 
     def download(self, file_id: str) -> bytes:
@@ -281,19 +263,13 @@ class BatchApi:
         """
         with self._asking(f"give the file {file_id}"):
             content = self._client.files.content(file_id).read()
-        return self.mask(content.decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
+        return self._mask(content.decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
 
-    @property
-    def _client(self) -> OpenAI:
-        if self._open is None:
-            raise RuntimeError("a BatchApi is used inside 'with'")
-        return self._open
-
-    def _id(self, fields: dict[str, Any], doing: str) -> str:
-        found = fields.get("id")
-        if not isinstance(found, str) or not found.strip():
+    def _id(self, reply: bytes, doing: str) -> str:
+        name = (json_object(reply) or {}).get("id")
+        if not isinstance(name, str) or not name.strip():
             raise JudgeError(f"The server at {self._url} did not {doing}: its reply names no id. Has it a Batch API?")
-        return found
+        return name
 
     @contextmanager
     def _asking(self, doing: str) -> Iterator[None]:
@@ -303,9 +279,9 @@ class BatchApi:
         try:
             yield
         except APIConnectionError:
-            raise failures.unreachable(self._options) from None
+            raise unreachable(self._options) from None
         except OpenAIError as error:
-            words = failures.server_words(error, self.mask).rstrip(".")
+            words = short_words(getattr(error, "body", None), str(error), self._mask).rstrip(".")
             status = f" (status {error.status_code})" if isinstance(error, APIStatusError) else ""
             raise JudgeError(f"The server at {self._url} did not {doing}{status}: {words}.") from None
 
@@ -339,15 +315,6 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
         RunFailed: a file or the cache cannot be written.
     """
     file = read_call_file(calls)
-    states, paths = _download(calls, base_url, key)
-    mask = Mask(JudgeOptions("", base_url, key).secrets())
-    with ReplyCache() as cache:
-        report = import_answers(paths, cache, file.model, mask=mask) if paths else None
-        pending = sum(not is_kept(asked, cache) for asked in file.ids)
-    return Collection(calls, len(file.ids), tuple(states), tuple(paths), report, pending)
-
-
-def _download(calls: Path, base_url: str | None, key: str | None) -> tuple[list[BatchState], list[Path]]:
     states, paths = [], []
     for api, submission in _batches(calls, base_url, key):
         state = api.look(submission.batch_id)
@@ -355,7 +322,11 @@ def _download(calls: Path, base_url: str | None, key: str | None) -> tuple[list[
         # A batch that expired or was cancelled has files too: what was answered until then is paid for.
         files = {"answers": state.output_file_id, "errors": state.error_file_id} if state.ended else {}
         paths += [save_answers(calls, kind, api.download(name)) for kind, name in files.items() if name is not None]
-    return states, paths
+    mask = Mask(JudgeOptions("", base_url, key).secrets())
+    with ReplyCache() as cache:
+        report = import_answers(paths, cache, file.model, mask=mask) if paths else None
+        pending = sum(not is_kept(call, cache) for call in file.calls)
+    return Collection(calls, len(file.calls), tuple(states), tuple(paths), report, pending)
 
 
 def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tuple[BatchApi, Submission]]:
@@ -367,12 +338,3 @@ def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tup
         options = JudgeOptions(f"batch of {calls.name}", base_url or submission.base_url, key)
         with BatchApi(options) as api:
             yield api, submission
-
-
-def _fields(reply: LegacyAPIResponse[Any]) -> dict[str, Any]:
-    """The object that a server sent, read with distrust; empty where it is none."""
-    try:
-        found = json.loads(reply.content)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -24,17 +24,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from medqbench_vlmeval.benchmark import Task, dimension_scores
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import replacing
+from medqbench_vlmeval.files import reading, replacing
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, verdicts_of
-from medqbench_vlmeval.judge.client import masked, read_completion, request_body, short_words
+from medqbench_vlmeval.judge.client import read_completion, request_body, short_words
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import joint_schema, split_name
+from medqbench_vlmeval.judge.protocols import split_name
 from medqbench_vlmeval.judge.secrets import Mask
 
 ENDPOINT = "/v1/chat/completions"
@@ -55,23 +53,6 @@ _PROTOCOLS = {"official": "o", "rubric": "r", "rubric-joint": "j"}
 _ID = re.compile(rf"mq1\.([0-9a-f]{{{KEY_LENGTH}}})\.((?:[cps]3|q[23]){{1,4}})\.([orj])([1-9]\d?)?", re.ASCII)
 
 
-@dataclass(frozen=True)
-class CallId:
-    """What a line's custom_id says: the key of the call, the protocol's name and the allowed scores by dimension."""
-
-    key: str
-    protocol: str
-    allowed: Mapping[str, tuple[int, ...]]
-
-    def call(self) -> Call:
-        """The call as far as reading a reply needs it; sample and prompt are not known here."""
-        task = next((task for task in (Task.NO_REFERENCE, Task.COMPARATIVE) if self._fits(task)), Task.REASONING)
-        return Call(self.key, "", task, "", self.allowed, structured=len(self.allowed) > 1)
-
-    def _fits(self, task: Task) -> bool:
-        return all(dimension_scores(task, dimension) == scores for dimension, scores in self.allowed.items())
-
-
 def custom_id(call: Call, protocol: str) -> str:
     """The custom_id of a call, at most 64 characters; ``protocol`` is the name of its protocol."""
     family, rounds = split_name(protocol)
@@ -79,8 +60,9 @@ def custom_id(call: Call, protocol: str) -> str:
     return f"mq1.{call.key}.{codes}.{_PROTOCOLS[family]}{rounds or ''}"
 
 
-def read_custom_id(text: object) -> CallId | None:
-    """What a custom_id says; None where this package did not make it."""
+def read_custom_id(text: object) -> tuple[Call, str] | None:
+    """The call that a custom_id stands for, without sample and prompt, and the name of its protocol; None where this
+    package did not make it."""
     parts = _ID.fullmatch(text) if isinstance(text, str) else None
     if parts is None:
         return None
@@ -91,17 +73,16 @@ def read_custom_id(text: object) -> CallId | None:
     family = next(family for family, letter in _PROTOCOLS.items() if letter == code)
     if len(allowed) != len(codes) // 2 or (family == "rubric-joint") != (len(allowed) > 1):
         return None
-    return CallId(key, f"{family}-{rounds}" if rounds else family, allowed)
+    return Call(key, "", "", allowed), f"{family}-{rounds}" if rounds else family
 
 
 def call_line(call: Call, options: JudgeOptions, protocol: str) -> bytes:
     """One call as a line, with its line end."""
-    schema = joint_schema(call.task) if call.structured else None
     row = {
         "custom_id": custom_id(call, protocol),
         "method": "POST",
         "url": ENDPOINT,
-        "body": request_body(options, [{"role": "user", "content": call.prompt}], schema),
+        "body": request_body(options, [{"role": "user", "content": call.prompt}], call.schema),
     }
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace") + b"\n"
 
@@ -121,9 +102,7 @@ class LineSpool:
     def __enter__(self) -> LineSpool:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     def add(self, line: bytes) -> None:
@@ -164,11 +143,11 @@ def part_paths(path: Path, n: int) -> list[Path]:
 
 @dataclass(frozen=True)
 class CallFile:
-    """A file of calls: the model that they are for, and their ids in the file's order."""
+    """A file of calls: the model that they are for, and the calls, as far as their ids tell, in the file's order."""
 
     path: Path
     model: str
-    ids: tuple[CallId, ...]
+    calls: tuple[Call, ...]
 
 
 def read_call_file(path: Path) -> CallFile:
@@ -177,48 +156,45 @@ def read_call_file(path: Path) -> CallFile:
     Raises:
         BadInput: no such file, a line that is not one of ours, an id twice, several models, or nothing in it.
     """
-    models: dict[str, int] = {}
-    ids: list[CallId] = []
-    keys: dict[str, int] = {}
-    for number, row in rows_of(path):
-        found = read_custom_id(row.get("custom_id")) if row is not None else None
-        body = row.get("body") if row is not None else None
+    models: list[str] = []
+    calls: dict[str, tuple[int, Call]] = {}
+    for number, row, asked in _rows(path):
+        body = row.get("body") if row else None
         model = body.get("model") if isinstance(body, dict) else None
-        if found is None or not isinstance(model, str):
+        if asked is None or not isinstance(model, str):
             raise BadInput(f"{path}, line {number}, is not a call that 'medqbench judge export' wrote.")
-        if found.key in keys:
-            raise BadInput(f"{path} holds the call of line {keys[found.key]} again in line {number}; export it anew.")
-        keys[found.key] = number
-        ids.append(found)
-        models.setdefault(model, number)
-    if not ids:
+        call, _ = asked
+        if call.key in calls:
+            raise BadInput(
+                f"{path} holds the call of line {calls[call.key][0]} again in line {number}; export it anew."
+            )
+        calls[call.key] = number, call
+        models.append(model)
+    if not calls:
         raise BadInput(f"{path} holds no calls.")
-    if len(models) > 1:
-        raise BadInput(f"{path} holds calls for {' and '.join(models)}; a batch takes one model alone.")
-    return CallFile(path, next(iter(models)), tuple(ids))
+    if len(set(models)) > 1:
+        named = " and ".join(dict.fromkeys(models))
+        raise BadInput(f"{path} holds calls for {named}; a batch takes one model alone.")
+    return CallFile(path, models[0], tuple(call for _, call in calls.values()))
 
 
-def rows_of(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """The objects of a JSONL file with their line numbers, None for a line that holds none; blank lines do not count.
-
-    Raises:
-        BadInput: the file cannot be opened.
-    """
+def json_object(text: bytes) -> dict[str, object] | None:
+    """The JSON object in what a server sent, None where it is none."""
     try:
-        with path.open("rb") as source:
-            for number, line in enumerate(source, 1):
-                if line.strip():
-                    yield number, _row(line)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from None
-
-
-def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
+        value = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) else None
+    return value if isinstance(value, dict) else None
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Call, str] | None]]:
+    """A JSONL file's line numbers, objects (None for a line that holds none) and calls of ours; blank lines do not
+    count."""
+    with reading(path), path.open("rb") as source:
+        for number, line in enumerate(source, 1):
+            if line.strip():
+                row = json_object(line)
+                yield number, row, read_custom_id(row.get("custom_id")) if row else None
 
 
 class _Failed(Exception):
@@ -249,7 +225,7 @@ def require_answers(paths: Iterable[Path]) -> None:
         BadInput: one does not, or cannot be read.
     """
     for path in paths:
-        if not any(row is not None and read_custom_id(row.get("custom_id")) for _, row in rows_of(path)):
+        if not any(asked for _, _, asked in _rows(path)):
             raise BadInput(
                 f"{path} holds no answer to a call of 'medqbench judge export'; give the output or error file of the "
                 "batch, one JSON object a line."
@@ -281,42 +257,42 @@ def import_answers(
     mask = mask or Mask(())
     waiting: dict[str, Row] = {}
     for path in paths:
-        for number, line in rows_of(path):
+        for number, line, asked in _rows(path):
             if line is None:
                 report.unreadable.setdefault(path, []).append(number)
                 continue
-            asked = read_custom_id(line.get("custom_id"))
             if asked is None:
                 report.foreign += 1
                 continue
+            call, protocol = asked
             try:
-                reply = masked(read_completion(_completion(line, mask), judge or UNNAMED), mask)
+                reply = read_completion(_completion(line, mask), judge or UNNAMED, mask)
             except _Failed as reason:
                 report.failed[str(reason)] += 1
                 continue
-            row = (asked.key, asked.protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
-            verdicts = verdicts_of(asked.call(), reply)
+            row = (call.key, protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
+            verdicts = verdicts_of(call, reply)
             if not is_complete(verdicts):
                 report.unclear[next(str(verdict.reason) for verdict in verdicts.values() if verdict.reason)] += 1
-                if any(reply.texts) and cache.get(asked.key) is None:
+                if any(reply.texts) and cache.get(call.key) is None:
                     cache.add([row])
                 continue
-            known = asked.key in waiting or (not replace and is_kept(asked, cache))
+            known = call.key in waiting or (not replace and is_kept(call, cache))
             report.known += known
             report.kept += not known
             if known and not replace:
                 continue
-            waiting[asked.key] = row
+            waiting[call.key] = row
             if len(waiting) >= _AT_ONCE:
                 _keep(waiting, cache)
     _keep(waiting, cache)
     return report
 
 
-def is_kept(asked: CallId, cache: ReplyCache) -> bool:
+def is_kept(call: Call, cache: ReplyCache) -> bool:
     """Whether the cache holds a full answer to a call."""
-    reply = cache.get(asked.key)
-    return reply is not None and is_complete(verdicts_of(asked.call(), reply))
+    reply = cache.get(call.key)
+    return reply is not None and is_complete(verdicts_of(call, reply))
 
 
 def reason_in(value: Any, mask: Mask) -> str:
@@ -329,7 +305,7 @@ def reason_in(value: Any, mask: Mask) -> str:
     return short_words(value, str(code or "no reason given"), mask)
 
 
-def _completion(row: dict[str, Any], mask: Mask) -> dict[str, Any]:
+def _completion(row: Mapping[str, object], mask: Mask) -> object:
     """The chat completion of a line whose call succeeded."""
     response = row.get("response")
     response = response if isinstance(response, dict) else {}

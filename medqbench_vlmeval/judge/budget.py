@@ -108,7 +108,9 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
 def _completion(judge: CachedModel, kept: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
     family = judge.protocol_family
-    groups = [one for one in kept.groups if (one.judge, split_name(one.protocol)[0]) == (judge.name, family)] if kept else []
+    groups = (
+        [one for one in kept.groups if (one.judge, split_name(one.protocol)[0]) == (judge.name, family)] if kept else []
+    )
     said, n = sum(group.completion_tokens for group in groups), sum(group.n for group in groups)
     if n and said:
         return said / n, f"{said / n:,.0f} a call, the mean of {n:,} kept replies of this judge"

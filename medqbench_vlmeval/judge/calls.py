@@ -325,9 +325,7 @@ def assemble(
     ]
 
 
-def combine(
-    parts: Mapping[str, Verdict], average: Callable[[Sequence[float]], float], each: str = ""
-) -> Verdict:
+def combine(parts: Mapping[str, Verdict], average: Callable[[Sequence[float]], float], each: str = "") -> Verdict:
     """The verdict over several verdicts on one dimension, of which one alone stands as it is.
 
     It has a score where each part has one: the average over those that happened to succeed would be another measure.

@@ -7,33 +7,26 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.errors import BadInput, MissingDependency
-from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import (
     Call,
     Judge,
     OnProgress,
     assemble,
-    call_key,
     combine,
     counted_once,
-    plan_calls,
     texts_to_judge,
 )
 from medqbench_vlmeval.judge.client import JudgeClient
 from medqbench_vlmeval.judge.engine import NOT_ASKED, CachedModel
 from medqbench_vlmeval.judge.options import KIT_PREFIX, RULES, JudgeOptions
 from medqbench_vlmeval.judge.protocols import (
-    CHOICE,
     PROTOCOLS,
-    allowed_numbers,
     choice_protocol,
     load_protocol,
-    options_text,
 )
-from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
 
 KitClient = Callable[[JudgeOptions], JudgeClient]

@@ -152,8 +152,7 @@ def choice_protocol() -> Protocol:
 
 
 def joint_schema(allowed: Mapping[str, Iterable[int]]) -> Schema:
-    """The JSON schema of a joint reply, for servers that can be held to one; ``allowed`` holds each dimension's scores.
-    """
+    """The JSON schema of a joint reply, for servers that can be held to one; ``allowed``: scores by dimension."""
     entries = {
         dimension: {
             "type": "object",

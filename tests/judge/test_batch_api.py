@@ -222,7 +222,7 @@ def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path) -> None:
             return whole(method, route, headers, data)
 
         server._answer = block  # type: ignore[method-assign]
-        with pytest.raises(RunFailed, match=r"cannot be written .* The batch batch_\d+ runs"):
+        with pytest.raises(RunFailed, match=r"cannot be written .* the batch batch_\d+ runs"):
             submit(path, server)
     tmp_path.unlink()
     (tmp_path.parent / f"{tmp_path.name}-moved").rename(tmp_path)

@@ -68,7 +68,7 @@ def kept(folder: Path, codes: str = "c3.r", key: str = KEY) -> dict[str, float] 
     with ReplyCache(folder) as store:
         reply = store.get(key)
     assert call_id is not None
-    scores = {} if reply is None else {name: v.score for name, v in verdicts_of(call_id.call(), reply).items()}
+    scores = {} if reply is None else {name: v.score for name, v in verdicts_of(call_id[0], reply).items()}
     return None if None in scores.values() or not scores else scores
 
 
@@ -82,8 +82,9 @@ def test_a_custom_id_says_all_that_an_answer_needs(protocol: str, task: Task) ->
         assert len(name) <= 64
         found = read_custom_id(name)
         assert found is not None
-        assert (found.key, found.protocol, dict(found.allowed)) == (call.key, protocol, dict(call.allowed))
-        assert found.call().structured == call.structured
+        named, of_protocol = found
+        assert (named.key, of_protocol, dict(named.allowed)) == (call.key, protocol, dict(call.allowed))
+        assert named.schema == call.schema
     assert len({custom_id(call, protocol) for call in calls}) == len(calls)
 
 
@@ -154,7 +155,7 @@ def test_a_file_of_calls_is_checked_before_it_is_paid_for(tmp_path: Path) -> Non
     path = tmp_path / "calls.jsonl"
     path.write_text(jsonl(rows))
     found = read_call_file(path)
-    assert (found.model, len(found.ids)) == ("judge-1", 4)
+    assert (found.model, len(found.calls)) == ("judge-1", 4)
     other = {**rows[1], "body": {**rows[1]["body"], "model": "judge-2"}}
     for text, words in (
         (jsonl([rows[0], rows[0]]), "line 1 again in line 2"),

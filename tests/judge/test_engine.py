@@ -417,9 +417,7 @@ def test_a_run_ends_even_where_a_cancellation_goes_unnoticed(name: str) -> None:
         def gone(self) -> JudgeError:
             return JudgeError("gone")
 
-    calls = [
-        Call(f"key-{i}", str(i), f"prompt {i}", {"completeness": (0, 1, 2)}) for i in range(1000)
-    ]
+    calls = [Call(f"key-{i}", str(i), f"prompt {i}", {"completeness": (0, 1, 2)}) for i in range(1000)]
 
     async def main() -> None:
         engine = Engine(JudgeOptions(name, nproc=2), Deaf(), None, "rubric")
