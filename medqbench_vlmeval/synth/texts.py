@@ -21,231 +21,119 @@ _ADVERB = {"mild": "mildly", "severe": "severely"}
 
 @dataclass(frozen=True)
 class Wording:
-    """``asked`` completes 'Does this image show ...?', ``amount`` completes 'How severe is/are the ...'
-    (with ``plural``), ``signs`` says what is seen by severity."""
+    """``asked`` completes 'Does this image show ...?', ``amount`` completes 'How severe ... in this image?', ``signs``
+    says what is seen by severity."""
 
     asked: str
     amount: str
-    plural: bool
     signs: Mapping[str, str]
 
 
-def _w(asked: str, amount: str, plural: bool, mild: str, severe: str) -> Wording:
-    return Wording(asked, amount, plural, {"mild": mild, "severe": severe})
+# Key, what is asked for and its amount; then the signs at the mild and at the severe grade, a line each.
+_WORDING_TABLE = """
+ct-noise :: low-dose noise :: is the noise
+  Fine-grained noise from a reduced dose is visible in homogeneous areas
+  Heavy quantum noise from a very low dose covers the slice with coarse grain and drowns low-contrast detail
+ct-sparse :: sparse-view streaks :: is the streaking
+  Thin regular streaks from too few projections run across the slice
+  Strong crossing streaks from a small number of projections cover the entire slice
+ct-limited :: limited-angle distortion :: is the limited-angle distortion
+  Edges are slightly smeared along one direction because part of the scan angle is missing
+  A large part of the scan angle is missing, so that edges vanish in one direction and the outline is smeared
+ct-ring :: ring artifacts :: are the ring artifacts
+  Faint concentric rings around the center of rotation are visible
+  Pronounced bright and dark concentric rings cross the whole slice
+ct-metal :: metal artifacts :: are the metal artifacts
+  A small metal object sends thin streaks into its surroundings
+  Large metal objects cause broad dark bands and bright streaks that spread over the slice
+ct-motion :: artifacts from patient motion :: is the motion artifact
+  Contours are slightly doubled and shaded because the patient moved a little
+  Contours are strongly doubled and shading crosses the slice because the patient moved during the scan
+mr-motion :: motion ghosting :: is the motion ghosting
+  Weak ghost contours repeat along the phase-encoding direction
+  Strong motion ghosts repeat along the phase-encoding direction and overlap the anatomy
+mr-alias :: aliasing from undersampling :: is the aliasing
+  Faint shifted copies of the anatomy from undersampling are visible
+  Shifted copies of the anatomy from heavy undersampling fold over the slice
+mr-bias :: intensity inhomogeneity (a bias field) :: is the intensity inhomogeneity
+  The brightness drifts smoothly from one side to the other, a slight bias field
+  A strong bias field leaves one side bright and the other almost black
+mr-noise :: random noise :: is the noise
+  Fine random noise is visible in tissue and background
+  Very strong random noise covers tissue and background and hides the tissue contrast
+mr-spike :: a herringbone (spike) pattern :: is the herringbone pattern
+  A faint regular stripe pattern lies over the slice
+  A dominant herringbone pattern of crossing stripes lies over the whole slice
+mr-lowres :: blur from low spatial resolution :: is the blur
+  Edges are slightly soft and accompanied by weak ringing, as from a short acquisition matrix
+  The slice is very blurred, with blocky soft edges and ringing from a very short acquisition matrix
+hp-defocus :: out-of-focus blur :: is the blur
+  The field is slightly out of focus, so that nuclear borders look soft
+  The field is far out of focus, so that nuclei and cell borders melt into each other
+hp-bubble :: air bubbles :: are the air bubbles
+  One small air bubble with a dark rim covers a little of the tissue
+  Several large air bubbles with dark rims cover much of the tissue and blur what lies under them
+hp-fold :: tissue folding :: is the tissue folding
+  A narrow dark band marks a small fold of the section
+  Broad dark folds, where the section lies in two layers, cross the field
+hp-faded :: weak staining :: is the weakness of the staining
+  The staining is paler than it should be and contrast is slightly reduced
+  The staining is almost absent, so that nuclei and cytoplasm can hardly be told apart and contrast is very low
+hp-debris :: dark debris :: is the contamination by debris
+  A few small dark specks of debris lie on the tissue
+  Many large dark clumps of debris hide a good part of the tissue
+hp-jpeg :: compression artifacts :: are the compression artifacts
+  Slight blocking and color fringes from lossy compression are visible around nuclei
+  Heavy lossy compression breaks the field into flat square blocks with false colors
+en-motion :: motion blur :: is the motion blur
+  Vessels and folds are slightly smeared along one direction by camera movement
+  Strong motion blur smears the mucosa along one direction and wipes out the vessels
+en-light :: uneven illumination :: is the uneven illumination
+  The illumination is uneven, with one side somewhat darker
+  The illumination is very uneven: one part is lit and most of the mucosa lies in the dark
+en-glare :: specular reflections :: are the specular reflections
+  A few small white specular reflections are scattered over the mucosa
+  Many large white specular reflections saturate the view and hide the mucosa beneath
+en-over :: overexposure :: is the overexposure
+  The image is somewhat too bright and the near mucosa begins to wash out
+  The near mucosa is overexposed to a uniform white and has lost its color and texture
+en-bubble :: bubbles :: are the bubbles
+  A small group of bubbles covers a little of the mucosa
+  Dense foam with many bubbles covers the mucosa and the lumen
+en-haze :: low contrast :: is the loss of contrast
+  A slight haze lowers the contrast of folds and vessels
+  A thick haze leaves almost no contrast: folds, vessels and lumen are barely visible
+fu-defocus :: out-of-focus blur :: is the blur
+  The photograph is slightly out of focus, so that the small vessels look soft
+  The photograph is far out of focus: only the optic disc and the largest vessels can be guessed
+fu-light :: uneven illumination :: is the uneven illumination
+  The illumination is uneven, with one part of the fundus somewhat darker
+  The illumination is very uneven and a large part of the fundus is dark
+fu-haze :: low contrast :: is the loss of contrast
+  A slight haze lowers the contrast between vessels and background
+  A dense haze leaves almost no contrast, so that vessels and macula nearly disappear
+fu-colour :: color distortion :: is the color distortion
+  The colors deviate slightly from the natural red-orange of the fundus
+  The colors are strongly distorted and the natural red-orange of the fundus is lost
+fu-noise :: random noise :: is the noise
+  Fine colored grain is visible over the background
+  Heavy colored noise covers the photograph and hides the small vessels
+fu-over :: overexposure :: is the overexposure
+  The photograph is somewhat too bright around the optic disc
+  The photograph is overexposed: the optic disc and its surroundings are washed out to white
+"""
 
 
-WORDING: Mapping[str, Wording] = {
-    "ct-noise": _w(
-        "low-dose noise",
-        "noise",
-        False,
-        "Fine-grained noise from a reduced dose is visible in homogeneous areas",
-        "Heavy quantum noise from a very low dose covers the slice with coarse grain and drowns low-contrast detail",
-    ),
-    "ct-sparse": _w(
-        "sparse-view streaks",
-        "streaking",
-        False,
-        "Thin regular streaks from too few projections run across the slice",
-        "Strong crossing streaks from a small number of projections cover the entire slice",
-    ),
-    "ct-limited": _w(
-        "limited-angle distortion",
-        "limited-angle distortion",
-        False,
-        "Edges are slightly smeared along one direction because part of the scan angle is missing",
-        "A large part of the scan angle is missing, so that edges vanish in one direction and the outline is smeared",
-    ),
-    "ct-ring": _w(
-        "ring artifacts",
-        "ring artifacts",
-        True,
-        "Faint concentric rings around the center of rotation are visible",
-        "Pronounced bright and dark concentric rings cross the whole slice",
-    ),
-    "ct-metal": _w(
-        "metal artifacts",
-        "metal artifacts",
-        True,
-        "A small metal object sends thin streaks into its surroundings",
-        "Large metal objects cause broad dark bands and bright streaks that spread over the slice",
-    ),
-    "ct-motion": _w(
-        "artifacts from patient motion",
-        "motion artifact",
-        False,
-        "Contours are slightly doubled and shaded because the patient moved a little",
-        "Contours are strongly doubled and shading crosses the slice because the patient moved during the scan",
-    ),
-    "mr-motion": _w(
-        "motion ghosting",
-        "motion ghosting",
-        False,
-        "Weak ghost contours repeat along the phase-encoding direction",
-        "Strong motion ghosts repeat along the phase-encoding direction and overlap the anatomy",
-    ),
-    "mr-alias": _w(
-        "aliasing from undersampling",
-        "aliasing",
-        False,
-        "Faint shifted copies of the anatomy from undersampling are visible",
-        "Shifted copies of the anatomy from heavy undersampling fold over the slice",
-    ),
-    "mr-bias": _w(
-        "intensity inhomogeneity (a bias field)",
-        "intensity inhomogeneity",
-        False,
-        "The brightness drifts smoothly from one side to the other, a slight bias field",
-        "A strong bias field leaves one side bright and the other almost black",
-    ),
-    "mr-noise": _w(
-        "random noise",
-        "noise",
-        False,
-        "Fine random noise is visible in tissue and background",
-        "Very strong random noise covers tissue and background and hides the tissue contrast",
-    ),
-    "mr-spike": _w(
-        "a herringbone (spike) pattern",
-        "herringbone pattern",
-        False,
-        "A faint regular stripe pattern lies over the slice",
-        "A dominant herringbone pattern of crossing stripes lies over the whole slice",
-    ),
-    "mr-lowres": _w(
-        "blur from low spatial resolution",
-        "blur",
-        False,
-        "Edges are slightly soft and accompanied by weak ringing, as from a short acquisition matrix",
-        "The slice is very blurred, with blocky soft edges and ringing from a very short acquisition matrix",
-    ),
-    "hp-defocus": _w(
-        "out-of-focus blur",
-        "blur",
-        False,
-        "The field is slightly out of focus, so that nuclear borders look soft",
-        "The field is far out of focus, so that nuclei and cell borders melt into each other",
-    ),
-    "hp-bubble": _w(
-        "air bubbles",
-        "air bubbles",
-        True,
-        "One small air bubble with a dark rim covers a little of the tissue",
-        "Several large air bubbles with dark rims cover much of the tissue and blur what lies under them",
-    ),
-    "hp-fold": _w(
-        "tissue folding",
-        "tissue folding",
-        False,
-        "A narrow dark band marks a small fold of the section",
-        "Broad dark folds, where the section lies in two layers, cross the field",
-    ),
-    "hp-faded": _w(
-        "weak staining",
-        "weakness of the staining",
-        False,
-        "The staining is paler than it should be and contrast is slightly reduced",
-        "The staining is almost absent, so that nuclei and cytoplasm can hardly be told apart and contrast is very low",
-    ),
-    "hp-debris": _w(
-        "dark debris",
-        "contamination by debris",
-        False,
-        "A few small dark specks of debris lie on the tissue",
-        "Many large dark clumps of debris hide a good part of the tissue",
-    ),
-    "hp-jpeg": _w(
-        "compression artifacts",
-        "compression artifacts",
-        True,
-        "Slight blocking and color fringes from lossy compression are visible around nuclei",
-        "Heavy lossy compression breaks the field into flat square blocks with false colors",
-    ),
-    "en-motion": _w(
-        "motion blur",
-        "motion blur",
-        False,
-        "Vessels and folds are slightly smeared along one direction by camera movement",
-        "Strong motion blur smears the mucosa along one direction and wipes out the vessels",
-    ),
-    "en-light": _w(
-        "uneven illumination",
-        "uneven illumination",
-        False,
-        "The illumination is uneven, with one side somewhat darker",
-        "The illumination is very uneven: one part is lit and most of the mucosa lies in the dark",
-    ),
-    "en-glare": _w(
-        "specular reflections",
-        "specular reflections",
-        True,
-        "A few small white specular reflections are scattered over the mucosa",
-        "Many large white specular reflections saturate the view and hide the mucosa beneath",
-    ),
-    "en-over": _w(
-        "overexposure",
-        "overexposure",
-        False,
-        "The image is somewhat too bright and the near mucosa begins to wash out",
-        "The near mucosa is overexposed to a uniform white and has lost its color and texture",
-    ),
-    "en-bubble": _w(
-        "bubbles",
-        "bubbles",
-        True,
-        "A small group of bubbles covers a little of the mucosa",
-        "Dense foam with many bubbles covers the mucosa and the lumen",
-    ),
-    "en-haze": _w(
-        "low contrast",
-        "loss of contrast",
-        False,
-        "A slight haze lowers the contrast of folds and vessels",
-        "A thick haze leaves almost no contrast: folds, vessels and lumen are barely visible",
-    ),
-    "fu-defocus": _w(
-        "out-of-focus blur",
-        "blur",
-        False,
-        "The photograph is slightly out of focus, so that the small vessels look soft",
-        "The photograph is far out of focus: only the optic disc and the largest vessels can be guessed",
-    ),
-    "fu-light": _w(
-        "uneven illumination",
-        "uneven illumination",
-        False,
-        "The illumination is uneven, with one part of the fundus somewhat darker",
-        "The illumination is very uneven and a large part of the fundus is dark",
-    ),
-    "fu-haze": _w(
-        "low contrast",
-        "loss of contrast",
-        False,
-        "A slight haze lowers the contrast between vessels and background",
-        "A dense haze leaves almost no contrast, so that vessels and macula nearly disappear",
-    ),
-    "fu-colour": _w(
-        "color distortion",
-        "color distortion",
-        False,
-        "The colors deviate slightly from the natural red-orange of the fundus",
-        "The colors are strongly distorted and the natural red-orange of the fundus is lost",
-    ),
-    "fu-noise": _w(
-        "random noise",
-        "noise",
-        False,
-        "Fine colored grain is visible over the background",
-        "Heavy colored noise covers the photograph and hides the small vessels",
-    ),
-    "fu-over": _w(
-        "overexposure",
-        "overexposure",
-        False,
-        "The photograph is somewhat too bright around the optic disc",
-        "The photograph is overexposed: the optic disc and its surroundings are washed out to white",
-    ),
-}
+def _wordings() -> dict[str, Wording]:
+    lines = _WORDING_TABLE.strip().splitlines()
+    heads = (head.split(" :: ") for head in lines[::3])
+    return {
+        key: Wording(asked, amount, {"mild": mild.strip(), "severe": severe.strip()})
+        for (key, asked, amount), mild, severe in zip(heads, lines[1::3], lines[2::3], strict=True)
+    }
+
+
+WORDING: Mapping[str, Wording] = _wordings()
 
 # What one looks for in each modality: (fine detail, coarse structure, what a clean picture is like).
 STRUCTURES: Mapping[str, tuple[str, str, str]] = {
@@ -346,8 +234,7 @@ def how_good(noun: str, severity: str, place: int, rng: np.random.Generator) -> 
 
 def how_severe(noun: str, severity: str, asked: Degradation, place: int, rng: np.random.Generator) -> Question:
     """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe."""
-    wording = WORDING[asked.key]
-    text = f"How severe {'are' if wording.plural else 'is'} the {wording.amount} in this {noun}?"
+    text = f"How severe {WORDING[asked.key].amount} in this {noun}?"
     return Question(text, _mixed(AMOUNTS, severity, place, rng), AMOUNTS[severity], asked.scope)
 
 
