@@ -19,6 +19,7 @@ from medqbench_vlmeval.report.terminal import own_console, print_line, print_tab
 from medqbench_vlmeval.scoring.agreement import (
     MARKS,
     PUBLISHED,
+    PUBLISHED_OF,
     DimensionAgreement,
     RatingComparison,
     RatingDisagreement,
@@ -118,8 +119,8 @@ def _judge(file: VerdictFile) -> str:
 
 
 def _published() -> str:
-    (low, high), (least, most) = PUBLISHED.accuracy, PUBLISHED.kappa
-    return f"Published: {low}-{high}% and kappa {least}-{most} ({PUBLISHED.of})."
+    (low, high), (least, most) = PUBLISHED["accuracy"], PUBLISHED["kappa"]
+    return f"Published: {low}-{high}% and kappa {least}-{most} ({PUBLISHED_OF})."
 
 
 def _notes(comparison: RatingComparison) -> list[str]:

@@ -19,7 +19,6 @@ from medqbench_vlmeval.scoring.robustness import (
     SAME_ONCE,
     SAME_TWICE,
     UNREAD,
-    AskedTwice,
     ChoicePair,
     PassComparison,
     PassGroup,
@@ -216,21 +215,21 @@ def _group_entries(group: PassGroup) -> tuple[Entry, ...]:
     return (first, second, group.debiased, right, same)
 
 
-def _columns(reads: Sequence[Read[AskedTwice[_Pair]]]) -> list[Read[AskedTwice[_Pair]]]:
+def _columns(reads: Sequence[Read[_Pair]]) -> list[Read[_Pair]]:
     """The columns of one kind of pairs between those that both have."""
 
-    def axis(name: str, width: float) -> Read[AskedTwice[_Pair]]:
-        return Column(_AXES.get(name, name), optional=1, width=width), lambda one: getattr(one.pair.sample, name)
+    def axis(name: str, width: float) -> Read[_Pair]:
+        return Column(_AXES.get(name, name), optional=1, width=width), lambda one: getattr(one.sample, name)
 
     return [
-        (Column("index", width=20), lambda one: one.pair.sample.index),
+        (Column("index", width=20), lambda one: one.sample.index),
         axis("modality", 15),
         axis("question_type", 13),
         axis("difficulty", 15),
         axis("severity", 11),
         *reads,
-        (Column("first reply", width=60, wrap=True), lambda one: one.first_reply),
-        (Column("second reply", width=60, wrap=True), lambda one: one.second_reply),
+        (Column("first reply", width=60, wrap=True), lambda one: one.replies[0]),
+        (Column("second reply", width=60, wrap=True), lambda one: one.replies[1]),
     ]
 
 
@@ -238,22 +237,22 @@ def _option(pair: ChoicePair, letter: str | None) -> str | None:
     return pair.sample.options.get(letter or "")
 
 
-_CHOICES: Sequence[Read[AskedTwice[ChoicePair]]] = (
-    (Column("question", width=50, wrap=True), lambda one: one.pair.sample.question),
-    (Column("options, first pass", width=36, wrap=True), lambda one: options_text(dict(one.pair.sample.options))),
-    (Column("second:first", width=17), lambda one: permutation_text(one.pair.permutation)),
-    (Column("right option", width=28), lambda one: _option(one.pair, one.pair.sample.answer)),
-    (Column("first", width=28), lambda one: _option(one.pair, one.pair.first)),
-    (Column("second", width=28), lambda one: _option(one.pair, one.pair.second_in_first)),
-    (Column("first right", width=9), lambda one: mark_entry(one.pair.right[0])),
-    (Column("second right", width=9), lambda one: mark_entry(one.pair.right[1])),
-    (Column("same option", width=9), lambda one: mark_entry(one.pair.consistent)),
+_CHOICES: Sequence[Read[ChoicePair]] = (
+    (Column("question", width=50, wrap=True), lambda one: one.sample.question),
+    (Column("options, first pass", width=36, wrap=True), lambda one: options_text(dict(one.sample.options))),
+    (Column("second:first", width=17), lambda one: permutation_text(one.permutation)),
+    (Column("right option", width=28), lambda one: _option(one, one.sample.answer)),
+    (Column("first", width=28), lambda one: _option(one, one.first)),
+    (Column("second", width=28), lambda one: _option(one, one.second_in_first)),
+    (Column("first right", width=9), lambda one: mark_entry(one.right[0])),
+    (Column("second right", width=9), lambda one: mark_entry(one.right[1])),
+    (Column("same option", width=9), lambda one: mark_entry(one.consistent)),
 )
-_PREFERENCES_OF_PAIRS: Sequence[Read[AskedTwice[PreferencePair]]] = (
-    (Column("better image", width=9), lambda one: _text(one.pair.reference)),
-    (Column("first", width=9), lambda one: _text(one.pair.first)),
-    (Column("second, as in first order", width=12), lambda one: _text(turned(one.pair.second))),
-    (Column("kind", width=20), lambda one: one.pair.kind.replace("_", " ")),
+_PREFERENCES_OF_PAIRS: Sequence[Read[PreferencePair]] = (
+    (Column("better image", width=9), lambda one: _text(one.reference)),
+    (Column("first", width=9), lambda one: _text(one.first)),
+    (Column("second, as in first order", width=12), lambda one: _text(turned(one.second))),
+    (Column("kind", width=20), lambda one: one.kind.replace("_", " ")),
 )
 
 

@@ -39,26 +39,18 @@ if TYPE_CHECKING:
 
 MARKS = (0, 1, 2)
 METHOD = f"percentile bootstrap, {RESAMPLES} resamples"
-_NEAR = 0.5
 _DIGITS = 9  # 1.2 - 0.7 is 0.5 and not a little less
-_QUALITY = "quality_accuracy"
 
 Scores = Sequence[float | None]
 
 
 def is_same(first: float, second: float) -> bool:
     """Whether two scores differ by less than 0.5; whole scores: whether they are equal."""
-    return round(abs(first - second), _DIGITS) < _NEAR
+    return round(abs(first - second), _DIGITS) < 0.5
 
 
 def share_same(first: Sequence[float], second: Sequence[float]) -> float:
-    """The share of samples, in percent, whose two scores are the same (:func:`is_same`).
-
-    Raises:
-        ValueError: there are no samples.
-    """
-    if not first:
-        raise ValueError("a share of no samples")
+    """The share of samples (one or more), in percent, whose two scores are the same (:func:`is_same`)."""
     return 100 * sum(is_same(x, y) for x, y in zip(first, second, strict=True)) / len(first)
 
 
@@ -160,16 +152,9 @@ class RatingComparison:
     disagreements: Sequence[RatingDisagreement]
 
 
-@dataclass(frozen=True)
-class PublishedAgreement:
-    """The published validation of a judge, as ranges over the dimensions; accuracy in percent."""
-
-    of: str
-    accuracy: tuple[float, float]
-    kappa: tuple[float, float]
-
-
-PUBLISHED = PublishedAgreement("GPT-4o against three radiologists on 200 cases", (83.3, 90.5), (0.774, 0.985))
+PUBLISHED_OF = "GPT-4o against three radiologists on 200 cases"
+PUBLISHED: Mapping[str, tuple[float, float]] = {"accuracy": (83.3, 90.5), "kappa": (0.774, 0.985)}
+"""The published validation of a judge, as ranges over the dimensions; accuracy in percent."""
 
 
 def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int = 0) -> HumanAgreement:
@@ -230,7 +215,7 @@ def _midranks(values: Array, draws: Array) -> Array:
 
 
 def _mark(score: float) -> int:
-    return math.floor(round(score, _DIGITS) + _NEAR)
+    return math.floor(round(score, _DIGITS) + 0.5)
 
 
 def compare_scores(first: Scores, second: Scores) -> Agreement:
@@ -250,8 +235,9 @@ def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, 
     """
     pairs: dict[str, dict[str, dict[str, Agreement]]] = {}
     for first, second in combinations(scores, 2):
+        columns = scores[first].items()
         pairs.setdefault(first, {})[second] = {
-            dimension: compare_scores(column, scores[second][dimension]) for dimension, column in scores[first].items()
+            dimension: compare_scores(column, scores[second][dimension]) for dimension, column in columns
         }
     return pairs
 
@@ -270,7 +256,7 @@ def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
             for sample in judged
             if dimension in sample.verdicts
             for rounds in _rounds(sample.verdicts[dimension])
-            for pair in combinations([part.score for part in rounds if part.score is not None], 2)
+            for pair in combinations(rounds, 2)
         ]
         if pairs:
             first, second = zip(*pairs, strict=True)
@@ -291,7 +277,7 @@ def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
         return None
     scores = {
         name: {
-            title: [_part_score(sample.verdicts.get(dimension), name) for sample in judged]
+            title: [part.score if (part := _part(sample, dimension, name)) else None for sample in judged]
             for dimension, title in DIMENSION_TITLES.items()
         }
         for name in names
@@ -299,12 +285,13 @@ def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
     return PanelCheck({name: _means(columns) for name, columns in scores.items()}, pairwise(scores))
 
 
-def _rounds(verdict: Verdict) -> Iterator[list[Verdict]]:
-    if verdict.parts and _are_rounds(verdict.parts):
-        yield list(verdict.parts.values())
-        return
-    for part in verdict.parts.values():
-        yield from _rounds(part)
+def _rounds(verdict: Verdict) -> Iterator[list[float]]:
+    parts = verdict.parts.values()
+    if parts and _are_rounds(verdict.parts):
+        yield [part.score for part in parts if part.score is not None]
+    else:
+        for part in parts:
+            yield from _rounds(part)
 
 
 def _are_rounds(parts: Iterable[str]) -> bool:
@@ -312,19 +299,16 @@ def _are_rounds(parts: Iterable[str]) -> bool:
     return all(name == str(number) for number, name in enumerate(parts, start=1))
 
 
-def _part_score(verdict: Verdict | None, name: str) -> float | None:
-    part = verdict.parts.get(name) if verdict is not None else None
-    return part.score if part is not None else None
+def _part(sample: Judged, dimension: str, name: str) -> Verdict | None:
+    return sample.verdicts[dimension].parts.get(name) if dimension in sample.verdicts else None
 
 
 def _means(columns: Mapping[str, Scores]) -> dict[str, float | None]:
     """Each column's mean and 'Overall', their sum."""
-    means: dict[str, float | None] = {}
-    for title, column in columns.items():
-        known = [score for score in column if score is not None]
-        means[title] = fmean(known) if known else None
-    known = [mean for mean in means.values() if mean is not None]
-    return {**means, "Overall": math.fsum(known) if len(known) == len(means) else None}
+    known = {title: [score for score in column if score is not None] for title, column in columns.items()}
+    means = {title: fmean(scores) if scores else None for title, scores in known.items()}
+    overall = math.fsum(map(fmean, known.values())) if all(known.values()) else None
+    return {**means, "Overall": overall}
 
 
 # Cached, as the summary, the findings and the sample's row all ask: a long answer takes a millisecond or two.
@@ -337,12 +321,10 @@ def read_conclusion(sample: Sample, prediction: Prediction) -> Conclusion:
     An answer ends on a level (reject, usable, good) or prefers one of two images, and so does its reference: the same
     level scores 2, the next 1, the opposite or none 0; for a pair the same preference 2, else 0.
     """
-    reference = _read(sample.task, sample.description or "")
-    if prediction.status is not PredictionStatus.OK:
-        return Conclusion(None, reference, None)
-    stated = _read(sample.task, prediction.text)
-    if reference is None:
-        return Conclusion(stated, None, None)
+    replied = prediction.status is PredictionStatus.OK
+    reference, stated = _read(sample.task, sample.description or ""), _read(sample.task, prediction.text)
+    if reference is None or not replied:
+        return Conclusion(stated if replied else None, reference, None)
     return Conclusion(stated, reference, 0 if stated is None else 2 - steps_apart(sample.task, stated, reference))
 
 
@@ -360,7 +342,7 @@ def score_conclusions(
     conclusions = [read_conclusion(*pair) for pair in zip(samples, predictions, strict=True)]
     scored = [
         (conclusion.quality_accuracy, conclusion.stated, score)
-        for conclusion, score in zip(conclusions, scores_of(judged, _QUALITY), strict=True)
+        for conclusion, score in zip(conclusions, scores_of(judged, "quality_accuracy"), strict=True)
         if conclusion.quality_accuracy is not None
     ]
     if not scored:

@@ -36,7 +36,6 @@ _SHOWN = 8  # without the noise of sums of thirds: 0 is 0 and not 1e-10
 _EXACT_COST = 2_000_000
 _Z_LEVEL = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 _Z_POWER = NormalDist().inv_cdf(POWER)
-_HALVINGS = 60  # far below what a double can tell apart
 
 
 @dataclass(frozen=True)
@@ -125,14 +124,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
     binomial with n and 1/2 where neither is better; ``p = min(1, 2 P(X <= smaller))`` (Q. McNemar, Psychometrika 12,
     1947, p. 153, in its exact form: A. Agresti, Categorical Data Analysis, 2013, ch. 11.1). Samples count as
     independent.
-
-    Raises:
-        ValueError: a count is negative.
     """
     from scipy.special import bdtr
 
-    if only_first < 0 or only_second < 0:
-        raise ValueError(f"mcnemar needs counts, not {only_first} and {only_second}")
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
 
 
@@ -218,19 +212,10 @@ def detectable_share(n: float, discordant: float) -> float | None:
     if n <= 0 or not shows(1.0):
         return None
     low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
+    for _ in range(60):  # far below what a double can tell apart
         middle = (low + high) / 2
         low, high = (low, middle) if shows(middle) else (middle, high)
     return high
-
-
-def detectable_mean(standard_error: float | None) -> float | None:
-    """The smallest difference of two means that is shown with 80% power: ``(z_level + z_power) SE``.
-
-    ``SE`` is that of the mean paired difference (J. Cohen, Statistical Power Analysis, 1988, ch. 2, with the normal
-    distribution in place of t). None where it is unknown or 0: differences that are all equal say nothing of others.
-    """
-    return (_Z_LEVEL + _Z_POWER) * standard_error if standard_error else None
 
 
 def interval_level(clusters: int) -> float:
@@ -246,17 +231,12 @@ def interval_level(clusters: int) -> float:
 
 
 def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
-    """Compare two runs overall and by group, with Holm's adjustment within each axis.
+    """Compare two runs on one sample or more, overall and by group, with Holm's adjustment within each axis.
 
     The axes are modality, question type and severity where the samples have them, and the dimensions of reasoning.
-
-    Raises:
-        ValueError: there are no samples.
     """
     import numpy as np
 
-    if not paired.samples:
-        raise ValueError("a comparison of no samples")
     first, second = (np.array(side, dtype=float) for side in (paired.first, paired.second))
     clusters = np.array(paired.clusters)
     perception = paired.task is Task.PERCEPTION
@@ -265,7 +245,7 @@ def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
         a, b = (side[positions, columns].sum(axis=1) for side in (first, second))
         return _difference(a, b, clusters[positions], perception, seed)
 
-    everything, every_column = slice(None), slice(None)
+    everything = slice(None)
     axes: dict[str, dict[str, Difference]] = {}
     if not perception:
         axes[DIMENSION] = {
@@ -273,13 +253,12 @@ def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
             for column, title in enumerate(DIMENSION_TITLES.values())
         }
     for axis in AXES:
-        groups = positions_by(axis, paired.samples)
-        if groups:
-            axes[axis] = {name: difference(positions, every_column) for name, positions in groups.items()}
+        if groups := positions_by(axis, paired.samples):
+            axes[axis] = {name: difference(positions, everything) for name, positions in groups.items()}
     for axis, by_group in axes.items():
         adjusted = holm([one.decisive_p for one in by_group.values()])
         axes[axis] = {name: replace(one, p_holm=p) for (name, one), p in zip(by_group.items(), adjusted, strict=True)}
-    return PairedComparison(difference(everything, every_column), axes)
+    return PairedComparison(difference(everything, everything), axes)
 
 
 def adjust_pairs(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
@@ -343,7 +322,9 @@ def _difference(first: Array, second: Array, clusters: Array, perception: bool, 
         counts = {"n_differ": test.n}
         p, method = test.p, test.method
         p_clustered = signed_rank(totals[:, 0].tolist()).p if shared else None
-        detectable = detectable_mean(None if variance is None else math.sqrt(variance))
+        # (z_level + z_power) SE (J. Cohen, Statistical Power Analysis, 1988, ch. 2, with the normal distribution in
+        # place of t); differences that are all equal say nothing of others.
+        detectable = (_Z_LEVEL + _Z_POWER) * math.sqrt(variance) if variance else None
         # Of a mean of n independent values the variance is that of one of them, divided by n.
         sd = None if independent is None else math.sqrt(n * independent)
     return Difference(

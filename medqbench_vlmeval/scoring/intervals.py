@@ -105,27 +105,20 @@ def mean_interval(values: Column, clusters: Sequence[int] | None = None) -> Inte
         None where the values lie in fewer than two clusters, so that no spread can be known, and where the clusters
         show none: ten verdicts of 2 are no certainty, and an interval without width would call them one.
     """
-    return sum_of_means_interval([values], clusters)
-
-
-def sum_of_means_interval(columns: Sequence[Column], clusters: Sequence[int] | None = None) -> Interval | None:
-    """The 95% interval of a sum of column means, where rows may lack values in some columns and may share clusters.
-
-    The columns are parallel. A row's influence on the sum is ``u = Σ_d (x_d - m_d) / n_d`` over the columns ``d`` in
-    which it has a value, with ``m_d`` and ``n_d`` the column's mean and count; the variance is ``G/(G-1) Σ_g U_g²``
-    with ``U_g`` the sum of the influences in a cluster, over the ``G`` clusters that have any value (the delta method
-    with the sandwich of :func:`mean_interval`, whose case of one column this is). None where a column is empty,
-    fewer than two clusters have values or these show no spread.
-    """
-    return means_and_sum_intervals(columns, clusters)[1]
+    return means_and_sum_intervals([values], clusters)[1]
 
 
 def means_and_sum_intervals(
     columns: Sequence[Column], clusters: Sequence[int] | None = None
 ) -> tuple[list[Interval | None], Interval | None]:
-    """The interval of each column's mean (:func:`mean_interval`) and of their sum (:func:`sum_of_means_interval`).
+    """The interval of each column's mean (:func:`mean_interval`) and of their sum, where rows may lack values.
 
-    Every sum is rounded once, so that no order of rows and no numbering of clusters changes a digit.
+    The columns are parallel. A row's influence on the sum is ``u = Σ_d (x_d - m_d) / n_d`` over the columns ``d`` in
+    which it has a value, with ``m_d`` and ``n_d`` the column's mean and count; the variance is ``G/(G-1) Σ_g U_g²``
+    with ``U_g`` the sum of the influences in a cluster, over the ``G`` clusters that have any value (the delta method
+    with the sandwich of :func:`mean_interval`, whose case of one column this is). None where a column is empty,
+    fewer than two clusters have values or these show no spread. Every sum is rounded once, so that no order of rows
+    and no numbering of clusters changes a digit.
     """
     known = [[value for value in column if value is not None] for column in columns]
     centres = [(fmean(values), len(values)) if values else None for values in known]
@@ -155,13 +148,9 @@ def _kinds(columns: Sequence[Column], clusters: Sequence[int] | None) -> Counter
     contents = Counter(map(tuple, by_cluster.values()))
     kinds: Counter[_Totals] = Counter()
     for content, times in contents.items():
-        kinds[tuple(map(_total, zip(*content, strict=True)))] += times
+        known = ([value for value in column if value is not None] for column in zip(*content, strict=True))
+        kinds[tuple((math.fsum(values), len(values)) for values in known)] += times
     return kinds
-
-
-def _total(values: Column) -> tuple[float, int]:
-    known = [value for value in values if value is not None]
-    return math.fsum(known), len(known)
 
 
 def _interval(

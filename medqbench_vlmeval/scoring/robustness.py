@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from medqbench_vlmeval.answers.conclusion import SAME, steps_apart
 from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
@@ -44,7 +44,6 @@ INTERVAL_METHOD = f"{WILSON}; debiased and difference: {METHOD} (no spread: {WIL
 
 Preference = int | str | None
 """The place that is preferred, 1 or 2, 'same', or None where none can be read."""
-Hits = Sequence[tuple[bool, bool]]
 
 _PERCENT = 100.0
 _CHOICE_AXES = ("question_type", "modality")
@@ -57,13 +56,14 @@ class ChoicePair:
 
     ``sample`` is as the first pass showed it, ``permutation`` maps a letter of the second pass to the first pass's
     letter of the same text, ``first`` and ``second`` are the letters that each pass chose, as it showed them (None: no
-    answer).
+    answer), ``replies`` the texts that they were read from.
     """
 
     sample: Sample
     permutation: Mapping[str, str]
     first: str | None
     second: str | None
+    replies: tuple[str, str] = ("", "")
 
     @property
     def second_in_first(self) -> str | None:
@@ -98,7 +98,7 @@ class PreferencePair:
     """A pair compared twice, the images swapped the second time.
 
     ``first`` and ``second`` are what each answer prefers, ``reference`` what the reference text prefers in the first
-    pass's order. ``replied`` is False where one of the replies is not the model's own (its inference failed).
+    pass's order. ``replied`` is False where one of the ``replies`` is not the model's own (its inference failed).
     """
 
     sample: Sample
@@ -106,6 +106,7 @@ class PreferencePair:
     second: Preference
     reference: Preference
     replied: bool = True
+    replies: tuple[str, str] = ("", "")
 
     @property
     def kind(self) -> str:
@@ -192,15 +193,6 @@ _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 
 @dataclass(frozen=True)
-class AskedTwice(Generic[_Pair]):
-    """A pair of answers with the two replies that they were read from."""
-
-    pair: _Pair
-    first_reply: str
-    second_reply: str
-
-
-@dataclass(frozen=True)
 class PassComparison:
     """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know.
 
@@ -212,8 +204,8 @@ class PassComparison:
     dataset: str
     scores: Robustness
     notes: Sequence[str]
-    choices: Sequence[AskedTwice[ChoicePair]] = ()
-    preferences: Sequence[AskedTwice[PreferencePair]] = ()
+    choices: Sequence[ChoicePair] = ()
+    preferences: Sequence[PreferencePair] = ()
 
 
 def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
@@ -257,14 +249,8 @@ def _groups(
 def _choice_group(pairs: Sequence[ChoicePair]) -> PassGroup:
     right = [pair.right for pair in pairs]
     counts = Counter(right)
-    debiased, difference = _both_passes([pair.sample for pair in pairs], right, _PERCENT)
-    return PassGroup(
-        n=len(pairs),
-        first=_share([first for first, _ in right]),
-        second=_share([second for _, second in right]),
-        debiased=debiased,
-        difference=difference,
-        right_in_both=_share([all(hits) for hits in right]),
+    return replace(
+        _passes([pair.sample for pair in pairs], right, _PERCENT),
         consistency=_share([pair.consistent for pair in pairs]),
         n_unanswered={
             FIRST: sum(pair.first is None for pair in pairs),
@@ -300,14 +286,9 @@ def _preference_group(pairs: Sequence[PreferencePair]) -> PassGroup:
     kinds = [pair.kind for pair in pairs]
     scored = [(pair.sample, scores) for pair in pairs if (scores := pair.scores) is not None]
     hits = [(first == MAX_VERDICT, second == MAX_VERDICT) for _, (first, second) in scored]
-    debiased, difference = _both_passes([sample for sample, _ in scored], hits, MAX_VERDICT)
-    return PassGroup(
+    return replace(
+        _passes([sample for sample, _ in scored], hits, MAX_VERDICT),
         n=len(pairs),
-        first=_share([first for first, _ in hits], MAX_VERDICT),
-        second=_share([second for _, second in hits], MAX_VERDICT),
-        debiased=debiased,
-        difference=difference,
-        right_in_both=_share([all(both) for both in hits]),
         preferences={name: _share([kind == name for kind in kinds]) for name in PREFERENCES},
     )
 
@@ -332,28 +313,30 @@ def _share(hits: Sequence[bool], top: float = _PERCENT) -> Cell:
     return replace(share_cell(sum(hits), len(hits), top), counts={"count": sum(hits)})
 
 
-def _both_passes(samples: Sequence[Sample], hits: Hits, top: float) -> tuple[Cell, Cell]:
-    """The mean over both passes and the second's less the first's, with their bootstrap intervals."""
+def _passes(samples: Sequence[Sample], hits: Sequence[tuple[bool, bool]], top: float) -> PassGroup:
+    """Each pass, the mean over both and the second's less the first's, the latter with their bootstrap intervals."""
     import numpy as np
 
     n = len(hits)
+    first, second = (_share([hit[at] for hit in hits], top) for at in (0, 1))
+    right_in_both = _share([all(hit) for hit in hits])
     if not n:
-        return (interval_cell(None, None, 0),) * 2
-    terms = np.array([(float(first), float(second), 1.0) for first, second in hits])
+        nothing = interval_cell(None, None, 0)
+        return PassGroup(0, first, second, nothing, nothing, right_in_both)
+    terms = np.array([(*hit, 1.0) for hit in hits], dtype=float)
     totals = totals_by_cluster(shared_images(samples).clusters, terms)
 
     def statistics(sums: Array) -> Array:
-        first, second, count = sums.T
-        return np.stack([top * ((first + second) / 2 / count), top * ((second - first) / count)], axis=1)
+        one, other, count = sums.T
+        return np.stack([top * ((one + other) / 2 / count), top * ((other - one) / count)], axis=1)
 
     of_debiased, of_difference = map(with_width, bootstrap(totals, statistics))
-    first, second = (sum(hit[at] for hit in hits) for at in (0, 1))
+    n_first, n_second = first.counts["count"], second.counts["count"]
     if of_debiased is None:
         # Resamples of what is all alike have no spread, which is not to be shown as certainty. A pair that is right in
         # one order alone is half a hit.
-        half_hits = (first + second) / 2
+        half_hits = (n_first + n_second) / 2
         of_debiased = top * wilson(math.floor(half_hits), n)[0], top * wilson(math.ceil(half_hits), n)[1]
-    return (
-        interval_cell(top * (first + second) / 2 / n, of_debiased, n),
-        interval_cell(top * (second - first) / n, of_difference, n),
-    )
+    debiased = interval_cell(top * (n_first + n_second) / 2 / n, of_debiased, n)
+    difference = interval_cell(top * (n_second - n_first) / n, of_difference, n)
+    return PassGroup(n, first, second, debiased, difference, right_in_both)

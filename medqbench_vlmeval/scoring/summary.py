@@ -55,9 +55,6 @@ from medqbench_vlmeval.types import (
 OVERALL = "Overall"
 UNKNOWN = "unknown"
 
-Groups = dict[str, dict[str, Group]]
-CrossedGroups = dict[str, dict[str, dict[str, Group]]]
-
 _ORDER: Mapping[str, Sequence[str]] = {
     "question_type": (*QUESTION_TYPES, OTHER_QUESTION_TYPE),
     "modality": MODALITIES,
@@ -94,23 +91,24 @@ def _broken_down(
     axes: Sequence[str],
     crossings: Sequence[tuple[str, str]],
     group: Callable[[Sequence[int]], Group],
-) -> tuple[Groups, CrossedGroups]:
+) -> tuple[dict[str, dict[str, Group]], dict[str, dict[str, dict[str, Group]]]]:
     """The groups along each axis that the data has, and along each pair of such axes without empty combinations."""
     by_axis = {axis: positions for axis in axes if (positions := positions_by(axis, samples))}
     groups = {
         axis: {name: group(positions) for name, positions in by_value.items()} for axis, by_value in by_axis.items()
     }
-    crossed: CrossedGroups = {}
-    for outer, inner in crossings:
-        if outer in by_axis and inner in by_axis:
-            crossed[f"{outer}_x_{inner}"] = {
-                name: {
-                    value: group(sorted(both))
-                    for value, positions in by_axis[inner].items()
-                    if (both := members.intersection(positions))
-                }
-                for name, members in ((name, set(positions)) for name, positions in by_axis[outer].items())
+    crossed = {
+        f"{outer}_x_{inner}": {
+            name: {
+                value: group(sorted(both))
+                for value, positions in by_axis[inner].items()
+                if (both := set(members).intersection(positions))
             }
+            for name, members in by_axis[outer].items()
+        }
+        for outer, inner in crossings
+        if outer in by_axis and inner in by_axis
+    }
     return groups, crossed
 
 

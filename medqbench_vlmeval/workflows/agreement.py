@@ -15,14 +15,18 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import write_json
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
 from medqbench_vlmeval.runs.result import agreement_to_json
-from medqbench_vlmeval.scoring import compare_scores, is_same, measure_agreement, pairwise
 from medqbench_vlmeval.scoring.agreement import (
     METHOD,
     PUBLISHED,
+    PUBLISHED_OF,
     DimensionAgreement,
     RatingComparison,
     RatingDisagreement,
     VerdictFile,
+    compare_scores,
+    is_same,
+    measure_agreement,
+    pairwise,
 )
 from medqbench_vlmeval.scoring.intervals import LEVEL
 from medqbench_vlmeval.types import Agreement, SampleRow
@@ -227,11 +231,7 @@ class Comparison:
                 axis: {value: _by_title_json(by_title) for value, by_title in groups.items()}
                 for axis, groups in found.groups.items()
             },
-            "published": {
-                "of": PUBLISHED.of,
-                "accuracy": list(PUBLISHED.accuracy),
-                "kappa": list(PUBLISHED.kappa),
-            },
+            "published": {"of": PUBLISHED_OF, **{name: list(ends) for name, ends in PUBLISHED.items()}},
         }
 
     @cached_property

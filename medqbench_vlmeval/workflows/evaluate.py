@@ -27,7 +27,8 @@ from medqbench_vlmeval.runs.files import (
     write_score,
 )
 from medqbench_vlmeval.runs.provenance import Origin, name_results, settings_of
-from medqbench_vlmeval.scoring import read_conclusion, score_perception, score_reasoning
+from medqbench_vlmeval.scoring import score_perception, score_reasoning
+from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import (
     perception_error_kinds,
     perception_findings,

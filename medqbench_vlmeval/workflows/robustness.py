@@ -33,7 +33,6 @@ from medqbench_vlmeval.scoring.robustness import (
     FIRST,
     INTERVAL_METHOD,
     SECOND,
-    AskedTwice,
     ChoicePair,
     PassComparison,
     PassGroup,
@@ -258,13 +257,12 @@ def _compare(
 ) -> tuple[PassComparison, list[dict[str, Any]]]:
     named = request.model, request.dataset
     if found[0].sample.task is Task.PERCEPTION:
-        choices = [AskedTwice(_choice(one), one.first.text, one.second.text) for one in found]
-        rows = [_choice_row(one, asked.pair) for one, asked in zip(found, choices, strict=True)]
-        scores = score_choices([asked.pair for asked in choices])
-        return PassComparison(Task.PERCEPTION, *named, scores, notes, choices=choices), rows
-    preferences = [AskedTwice(_preference(one), one.first.text, one.second.text) for one in found]
-    rows = [_preference_row(one, asked.pair) for one, asked in zip(found, preferences, strict=True)]
-    scores = score_preferences([asked.pair for asked in preferences])
+        choices = [_choice(one) for one in found]
+        rows = [_choice_row(*pair) for pair in zip(found, choices, strict=True)]
+        return PassComparison(Task.PERCEPTION, *named, score_choices(choices), notes, choices=choices), rows
+    preferences = [_preference(one) for one in found]
+    rows = [_preference_row(*pair) for pair in zip(found, preferences, strict=True)]
+    scores = score_preferences(preferences)
     return PassComparison(Task.COMPARATIVE, *named, scores, notes, preferences=preferences), rows
 
 
@@ -399,7 +397,7 @@ def _choice(one: Twice) -> ChoicePair:
         extract(prediction.text, shown).letter if _replied(prediction) else None
         for prediction, shown in ((one.first, options), (one.second, moved(options, one.permutation)))
     )
-    return ChoicePair(one.sample, one.permutation, first, second)
+    return ChoicePair(one.sample, one.permutation, first, second, (one.first.text, one.second.text))
 
 
 def _preference(one: Twice) -> PreferencePair:
@@ -408,7 +406,8 @@ def _preference(one: Twice) -> PreferencePair:
         for prediction in (one.first, one.second)
     )
     reference = conclusion_of(Task.COMPARATIVE, one.sample.description or "")
-    return PreferencePair(one.sample, first, second, reference, _replied(one.first) and _replied(one.second))
+    replied = _replied(one.first) and _replied(one.second)
+    return PreferencePair(one.sample, first, second, reference, replied, (one.first.text, one.second.text))
 
 
 def _common_row(one: Twice) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from medqbench_vlmeval.scoring.compare import (
     Paired,
     adjust_pairs,
     compare_pair,
-    detectable_mean,
     detectable_share,
     holm,
     interval_level,
@@ -106,8 +105,6 @@ def test_reasoning_by_hand():
     assert dimensions["Completeness"].cell.value == pytest.approx(2 / 3)
     assert (dimensions["Quality Accuracy"].a, dimensions["Completeness"].p_holm) == (1.0, 1.0)
     assert comparison.axes["modality"]["CT"].cell.value == 2.0
-    with pytest.raises(ValueError, match="no samples"):
-        compare_pair(reasoning([], []))
 
 
 def test_descriptions_that_share_images():
@@ -207,8 +204,6 @@ def test_mcnemar_is_the_two_sided_binomial_test():
             assert mcnemar(b, c) == pytest.approx(binomtest(b, b + c).pvalue, rel=1e-9)
             assert mcnemar(b, c) == pytest.approx(sign_flip([1] * b + [-1] * c).p, rel=1e-9)
     assert mcnemar(0, 1000) == pytest.approx(2.0**-999, rel=1e-9)
-    with pytest.raises(ValueError, match="counts"):
-        mcnemar(-1, 2)
 
 
 @pytest.mark.parametrize(
@@ -282,9 +277,3 @@ def test_a_difference_needs_as_much_discordance():
         assert 5 * found**0.5 == pytest.approx(Z_LEVEL + Z_POWER * (1 - found) ** 0.5)
     assert detectable_share(3, 0.5) is None  # sqrt(3) is below 1.96
     assert detectable_share(0, 0.5) is None
-
-
-def test_detectable_mean():
-    assert detectable_mean(0.1) == pytest.approx(0.1 * (Z_LEVEL + Z_POWER))
-    assert detectable_mean(0.0) is None
-    assert detectable_mean(None) is None

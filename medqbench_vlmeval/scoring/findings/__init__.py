@@ -12,7 +12,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import biases, errors, groups
 from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, reasoning_error_kinds
-from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure, NotFound
+from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure
 from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.scoring.summary import is_right
 from medqbench_vlmeval.types import Answer, Finding, Judged, Prediction, PredictionStatus, Sample, scores_of
@@ -62,9 +62,9 @@ def reasoning_findings(
     described = [i for i, sample in enumerate(samples) if sample.task is not Task.COMPARATIVE]
     compared = [i for i, sample in enumerate(samples) if sample.task is Task.COMPARATIVE]
 
-    confusion: Finding | NotFound | None = None
-    position: Finding | NotFound | None = None
-    difficulty: Finding | NotFound | None = None
+    confusion: Finding | str | None = None
+    position: Finding | str | None = None
+    difficulty: Finding | str | None = None
     if described:
         stated = [
             errors.stated_choice(conclusions[i])

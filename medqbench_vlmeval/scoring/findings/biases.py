@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import compress
 from statistics import NormalDist, median
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from medqbench_vlmeval.scoring.findings.finding import (
     POINTS,
     Gap,
     Measure,
-    NotFound,
     amount,
     excludes_zero,
     gap_of_shares,
@@ -46,14 +46,11 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.scoring.intervals import Array
 
 RANK_METHOD = "Fisher's z with a standard error from influence values, added up by image"
-EMPTY, REFUSAL, NO_CONCLUSION = "empty", "refusal", "description without a conclusion"
+REFUSAL = "refusal"
 
-_YES, _NO = "yes", "no"
 _FIRST, _SECOND = 1, 2
 _DIGITS = 9
 _NO_RANK_INTERVAL = "the independent samples are too few or the correlation is perfect"
-# A refusal says so at its start; further on, 'cannot be assessed' is about a structure.
-_START = 300
 _DECLINES = re.compile(
     r"\b(?:sorry|apologi[sz]e)\b|\bas an ai\b|\bi(?: am|'m) an ai\b"
     r"|\b(?:i|we)(?: am| are|'m|'re)?\s(?:can't|cannot|can not|unable to|not able to|won't|will not|do not|don't)\s"
@@ -64,9 +61,7 @@ _DECLINES = re.compile(
 )
 
 
-def letter_bias(
-    samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]
-) -> Finding | NotFound:
+def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | str:
     """The letter whose share of the answers lies furthest from its share of the right answers.
 
     Questions with two, three and four options are looked at separately, unanswered ones not at all. A letter's
@@ -78,7 +73,7 @@ def letter_bias(
             by_letters.setdefault("".join(sorted(sample.options)), []).append(position)
     large = {letters: at for letters, at in sorted(by_letters.items()) if len(at) >= FEW and len(letters) > 1}
     if not large:
-        return NotFound(f"fewer than {FEW} answered questions with the same letters")
+        return f"fewer than {FEW} answered questions with the same letters"
     # Of two letters one mirrors the other.
     looked_at = sum(1 if len(letters) == 2 else len(letters) for letters in large)
     tables: dict[str, LetterBias] = {}
@@ -107,18 +102,15 @@ def letter_bias(
     use = table.letters[letter]
     about = f"{letter} is chosen in {use.chosen:.2f}% and right in {use.right:.2f}%"
     options = f"questions with {len(letters)} options"
-    if gap.is_proven:
-        statement = f"Of {table.n} answers to {options}, {about} (difference: {gap.words})."
-    else:
-        statement = (
-            f"{gap.no_claim} a letter is preferred; furthest apart, {about} of {table.n} answers to {options} "
-            f"(difference: {gap.words})."
-        )
+    statement = gap.claim(
+        f"Of {table.n} answers to {options}, {about}",
+        f"a letter is preferred; furthest apart, {about} of {table.n} answers to {options}",
+    )
     details = Details(by_options=tables, facts={"letter": letter, "options": letters})
-    return gap.finding("Letter bias", statement, table.n, details)
+    return gap.finding("Letter bias", f"{statement} (difference: {gap.words}).", table.n, details)
 
 
-def yes_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | NotFound:
+def yes_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | str:
     """How much oftener 'yes' is said than it is right, in the questions whose two options are Yes and No."""
     answers: list[tuple[bool, bool]] = []  # whether 'yes' is said, and whether it is right
     of_answers = []
@@ -129,15 +121,15 @@ def yes_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters:
             of_answers.append(cluster)
     n = len(answers)
     if n < FEW:
-        return NotFound(f"fewer than {FEW} answered questions whose options are Yes and No")
+        return f"fewer than {FEW} answered questions whose options are Yes and No"
     said, right = zip(*answers, strict=True)
     gap = gap_of_shares(said, right, of_answers)
     about = f"'yes' is said in {100 * sum(said) / n:.2f}% and right in {100 * sum(right) / n:.2f}% of {n} answers"
-    if gap.is_proven:
-        side = "too often" if gap.value > 0 else "too seldom"
-        statement = f"'Yes' is said {side}: {about}, a difference of {amount(gap.value, POINTS)} ({gap.words})."
-    else:
-        statement = f"{gap.no_claim} 'yes' is said too often or too seldom: {about} (difference: {gap.words})."
+    side = "too often" if gap.value > 0 else "too seldom"
+    statement = gap.claim(
+        f"'Yes' is said {side}: {about}, a difference of {amount(gap.value, POINTS)} ({gap.words}).",
+        f"'yes' is said too often or too seldom: {about} (difference: {gap.words}).",
+    )
     shares = _shares(answers, "said_yes", "is_yes", "right_where_yes", "right_where_no")
     return gap.finding("Bias to yes", statement, n, Details(shares=shares))
 
@@ -152,10 +144,10 @@ def _shares(answers: Sequence[tuple[bool, bool]], *names: str) -> dict[str, Cell
 @lru_cache(maxsize=4096)
 def _yes_letter(options: tuple[tuple[str, str], ...]) -> str | None:
     letters = {" ".join(words(text)): letter for letter, text in options}
-    return letters[_YES] if len(options) == 2 and set(letters) == {_YES, _NO} else None
+    return letters["yes"] if len(options) == 2 and set(letters) == {"yes", "no"} else None
 
 
-def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) -> Finding | NotFound:
+def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) -> Finding | str:
     """The share of answers that prefer the first image, less the share of references that do.
 
     It is taken over the pairs in which both prefer one of the two images; the two sequences are parallel.
@@ -165,19 +157,18 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
     answers = [(conclusions[i].stated == _FIRST, conclusions[i].reference == _FIRST) for i in taken]
     n = len(answers)
     if n < FEW:
-        return NotFound(f"fewer than {FEW} pairs in which answer and reference prefer one of the two images")
+        return f"fewer than {FEW} pairs in which answer and reference prefer one of the two images"
     stated, reference = zip(*answers, strict=True)
     gap = gap_of_shares(stated, reference, [clusters[i] for i in taken])
     about = (
         f"of {n} pairs the answers prefer the first image in {100 * sum(stated) / n:.2f}%, the references in "
         f"{100 * sum(reference) / n:.2f}%"
     )
-    if gap.is_proven:
-        place = "first" if gap.value > 0 else "second"
-        apart = f"{amount(gap.value, POINTS)} apart ({gap.words})"
-        statement = f"The {place} image is preferred too often: {about}, {apart}."
-    else:
-        statement = f"{gap.no_claim} an image is preferred for its place: {about} (difference: {gap.words})."
+    apart = f"{amount(gap.value, POINTS)} apart ({gap.words})"
+    statement = gap.claim(
+        f"The {'first' if gap.value > 0 else 'second'} image is preferred too often: {about}, {apart}.",
+        f"an image is preferred for its place: {about} (difference: {gap.words}).",
+    )
     details = Details(
         shares=_shares(
             answers,
@@ -195,41 +186,36 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
     return gap.finding("Position bias in pairs", statement, n, details)
 
 
-def no_answer(predictions: Sequence[Prediction], extractions: Sequence[Answer]) -> Finding | NotFound:
+def no_answer(predictions: Sequence[Prediction], extractions: Sequence[Answer]) -> Finding | str:
     """Replies from which no letter can be read, by the rule that says why. Failed inferences are counted apart."""
-    reasons = [
-        None if extraction.letter is not None else extraction.rule
-        for prediction, extraction in zip(predictions, extractions, strict=True)
-        if prediction.status is PredictionStatus.OK
-    ]
+    reasons = [None if extraction.letter is not None else extraction.rule for extraction in extractions]
     return _rate(predictions, reasons, ("gives", "give"), "no answer that can be read")
 
 
-def no_conclusion(predictions: Sequence[Prediction], conclusions: Sequence[Conclusion]) -> Finding | NotFound:
+def no_conclusion(predictions: Sequence[Prediction], conclusions: Sequence[Conclusion]) -> Finding | str:
     """Replies that state no conclusion that can be read: empty ones, refusals, and descriptions without one."""
-    reasons = [
-        None if conclusion.stated is not None else _reason(prediction.text)
-        for prediction, conclusion in zip(predictions, conclusions, strict=True)
-        if prediction.status is PredictionStatus.OK
-    ]
+    pairs = zip(predictions, conclusions, strict=True)
+    reasons = [None if conclusion.stated is not None else _reason(prediction.text) for prediction, conclusion in pairs]
     return _rate(predictions, reasons, ("states", "state"), "no conclusion that can be read")
 
 
 def _reason(text: str) -> str:
     if not text.strip():
-        return EMPTY
-    return REFUSAL if _DECLINES.search(text.lstrip()[:_START].replace("’", "'")) else NO_CONCLUSION
+        return "empty"
+    # A refusal says so at its start; further on, 'cannot be assessed' is about a structure.
+    start = text.lstrip()[:300].replace("’", "'")
+    return REFUSAL if _DECLINES.search(start) else "description without a conclusion"
 
 
 def _rate(
     predictions: Sequence[Prediction], reasons: Sequence[str | None], verbs: tuple[str, str], what: str
-) -> Finding | NotFound:
-    n = len(reasons)
-    if n < FEW:
-        return NotFound(f"fewer than {FEW} replies")
+) -> Finding | str:
     status = Counter(prediction.status for prediction in predictions)
-    failed, missing = status[PredictionStatus.INFERENCE_FAILED], status[PredictionStatus.MISSING]
-    counts = ranked(Counter(reason for reason in reasons if reason is not None))
+    n, failed, missing = (status[name] for name in PredictionStatus)
+    if n < FEW:
+        return f"fewer than {FEW} replies"
+    replied = (prediction.status is PredictionStatus.OK for prediction in predictions)
+    counts = ranked(Counter(reason for reason in compress(reasons, replied) if reason is not None))
     count = sum(counts.values())
     rate = share(count, n)
     why = f": {', '.join(f'{reason} {times}' for reason, times in counts.items())}" if counts else ""
@@ -247,7 +233,7 @@ def _rate(
     return share_finding("No answer", statement, rate, details)
 
 
-def length_against_score(predictions: Sequence[Prediction], measure: Measure) -> Finding | NotFound:
+def length_against_score(predictions: Sequence[Prediction], measure: Measure) -> Finding | str:
     """Spearman's correlation of a reply's length (characters without blanks at its ends) with its score.
 
     Of perception the score is right or wrong, of reasoning the sum of the four dimensions; replies that lack a score
@@ -257,16 +243,16 @@ def length_against_score(predictions: Sequence[Prediction], measure: Measure) ->
     taken = measure.complete(replied)
     n = len(taken)
     if n < FEW:
-        return NotFound(f"fewer than {FEW} replies with a score")
+        return f"fewer than {FEW} replies with a score"
     lengths = [len(predictions[i].text.strip()) for i in taken]
     # Equal sums of means of rounds are ties, however they come about: 1/3 + 2/3 and 1.
     scores = [round(math.fsum(column[i] or 0.0 for column in measure.columns), _DIGITS) for i in taken]
     clusters = [measure.clusters[i] for i in taken]
     if len(set(lengths)) < 2:
-        return NotFound("all replies are of the same length")
+        return "all replies are of the same length"
     correlation = rank_correlation(lengths, scores, clusters)
     if correlation is None:
-        return NotFound("all replies have the same score")
+        return "all replies have the same score"
     value, interval = correlation
     ends = interval_words(interval, CORRELATION, _NO_RANK_INTERVAL)
     about = f"Spearman's correlation {amount(value, CORRELATION)}, {ends}"

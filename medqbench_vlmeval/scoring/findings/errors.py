@@ -13,7 +13,7 @@ from functools import lru_cache
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, SEVERITIES, Task
 from medqbench_vlmeval.data.columns import read_severity, words
 from medqbench_vlmeval.scoring.agreement import read_conclusion
-from medqbench_vlmeval.scoring.findings.finding import NotFound, share, share_finding, share_words
+from medqbench_vlmeval.scoring.findings.finding import share, share_finding, share_words
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import is_right, ranked
 from medqbench_vlmeval.types import (
@@ -107,7 +107,7 @@ def stated_choice(conclusion: Conclusion) -> LevelChoice:
     return LevelChoice(QUALITY, str(conclusion.reference), stated, SCALES[QUALITY])
 
 
-def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | NotFound:
+def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | str:
     """How often another level than the right one was chosen, and which for which.
 
     Args:
@@ -116,7 +116,7 @@ def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | NotF
     """
     chosen = [choice for choice in choices if choice.chosen is not None]
     if len(chosen) < FEW:
-        return NotFound(f"fewer than {FEW} {what}")
+        return f"fewer than {FEW} {what}"
     confused = Counter((choice.scale, choice.right, str(choice.chosen)) for choice in chosen if choice.steps)
     answered = Counter((choice.scale, choice.right) for choice in chosen)
     mistakes = tuple(
@@ -215,11 +215,11 @@ def reasoning_error_kinds(
     return [*([kind] if kind else []), *kinds]
 
 
-def error_kinds(kinds: Sequence[Sequence[str]]) -> Finding | NotFound:
+def error_kinds(kinds: Sequence[Sequence[str]]) -> Finding | str:
     """How many samples show each kind of error; ``kinds`` has the kinds of each sample."""
     n = len(kinds)
     if n < FEW:
-        return NotFound(f"fewer than {FEW} samples")
+        return f"fewer than {FEW} samples"
     counts = ranked(Counter(kind for of_sample in kinds for kind in of_sample))
     count = sum(bool(of_sample) for of_sample in kinds)
     rate = share(count, n)

@@ -19,8 +19,8 @@ from medqbench_vlmeval.scoring.intervals import (
     bootstrap_sum_of_means,
     clipped,
     interval_cell,
+    means_and_sum_intervals,
     share_cell,
-    sum_of_means_interval,
 )
 from medqbench_vlmeval.scoring.summary import UNKNOWN, positions_by
 from medqbench_vlmeval.types import Cell, Details, Finding, Sample
@@ -40,13 +40,6 @@ _NOUGHT = 1e-9
 
 
 @dataclass(frozen=True)
-class NotFound:
-    """Why the data does not support a finding."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
 class Findings:
     """The findings of a task by name, and the reasons for those that its data does not support."""
 
@@ -54,11 +47,11 @@ class Findings:
     not_found: Mapping[str, str]
 
     @classmethod
-    def of(cls, by_name: Mapping[str, Finding | NotFound | None]) -> Findings:
-        """Sort out what was found; None stands for what a task has no such thing as and is left out."""
+    def of(cls, by_name: Mapping[str, Finding | str | None]) -> Findings:
+        """Sort findings and reasons; None stands for what a task has no such thing as and is left out."""
         return cls(
             {name: finding for name, finding in by_name.items() if isinstance(finding, Finding)},
-            {name: absent.reason for name, absent in by_name.items() if isinstance(absent, NotFound)},
+            {name: reason for name, reason in by_name.items() if isinstance(reason, str)},
         )
 
 
@@ -112,11 +105,11 @@ class Measure:
     clusters: Sequence[int]
     samples: Sequence[Sample] = ()
 
-    def groups(self, axis: str) -> dict[str, list[int]] | NotFound:
-        """Positions by the value on an axis, without the samples that have none."""
+    def groups(self, axis: str) -> dict[str, list[int]] | str:
+        """Positions by the value on an axis, without the samples that have none, or why there are no groups."""
         positions = positions_by(axis, self.samples)
         positions.pop(UNKNOWN, None)
-        return positions or NotFound(f"the data does not say the {axis}")
+        return positions or f"the data does not say the {axis}"
 
     def cells(self, groups: Mapping[str, Sequence[int]]) -> dict[str, Cell]:
         """The figure of each group."""
@@ -142,7 +135,7 @@ class Measure:
         if self.unit == PERCENT:
             return share_cell(sum(self.columns[0][i] == 100 for i in whole), len(whole))
         columns = [[column[i] for i in positions] for column in self.columns]
-        interval = sum_of_means_interval(columns, [self.clusters[i] for i in positions])
+        interval = means_and_sum_intervals(columns, [self.clusters[i] for i in positions])[1]
         return interval_cell(self.of(positions), clipped(interval, 0, MAX_VERDICT * len(columns)), len(whole))
 
     def gap(self, first: Sequence[int], second: Sequence[int], choices: int = 1) -> Gap:
@@ -175,10 +168,9 @@ class Gap:
         """Whether the interval leaves out 0."""
         return excludes_zero(self.interval)
 
-    @property
-    def no_claim(self) -> str:
-        """How a sentence begins where the gap is not proven."""
-        return no_claim(self.value, self.interval)
+    def claim(self, claim: str, doubt: str) -> str:
+        """``claim`` where the gap is proven, else that there is no evidence of what ``doubt`` says."""
+        return claim if self.is_proven else f"{no_claim(self.value, self.interval)} {doubt}"
 
     @property
     def size(self) -> str:
@@ -189,10 +181,8 @@ class Gap:
     def words(self) -> str:
         """The interval in words."""
         words = interval_words(self.interval, self.unit, self._why)
-        if self.interval is None or self.choices == 1:
-            return words
         among = f"the choice among {self.choices} pairs" if self.picked == "pair" else f"{self.choices} {self.picked}s"
-        return f"{words}, widened for {among}"
+        return words if self.interval is None or self.choices == 1 else f"{words}, widened for {among}"
 
     @property
     def _why(self) -> str:
@@ -204,10 +194,8 @@ class Gap:
         """How the interval was made."""
         if self.interval is None:
             return f"none: {self._why}"
-        if self.choices == 1:
-            return METHOD
-        level = f"level {100 * _level(self.choices):.2f}%"
-        return f"{METHOD}, {level} as the {self.picked} is one of {self.choices} (Bonferroni)"
+        level = f"level {100 * _level(self.choices):.2f}% as the {self.picked} is one of {self.choices} (Bonferroni)"
+        return METHOD if self.choices == 1 else f"{METHOD}, {level}"
 
     def finding(self, title: str, statement: str, n: int, details: Details) -> Finding:
         """The finding whose value is this gap, over ``n`` samples."""

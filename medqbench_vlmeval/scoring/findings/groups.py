@@ -23,11 +23,11 @@ from medqbench_vlmeval.scoring.findings.finding import (
     TOO_FEW_IMAGES,
     Gap,
     Measure,
-    NotFound,
     amount,
     excludes_zero,
     gap_of_means,
     interval_words,
+    no_claim,
     shown,
 )
 from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, share_cell
@@ -36,13 +36,13 @@ from medqbench_vlmeval.types import Cell, Details, Finding, Judged, Sample, scor
 _MILD, _OTHERS = "mild", ("none", "severe")
 
 
-def gap_to_human(data: Measure) -> Finding | NotFound:
+def gap_to_human(data: Measure) -> Finding | str:
     """Overall less the human experts' published Overall, which is taken as a fixed number."""
     perception = {sample.task for sample in data.samples} == {Task.PERCEPTION}
     human = human_overall(Task.PERCEPTION) if perception else None
     overall = data.cell(range(len(data.samples)))
     if human is None or overall.value is None or overall.interval is None:
-        return NotFound("the published tables have human experts for perception only")
+        return "the published tables have human experts for perception only"
     gap, interval = overall.value - human, _less(overall.interval, human)
     n_clusters = len(set(data.clusters))
     by_image = clipped(mean_interval(data.columns[0], data.clusters), 0, 100)
@@ -83,101 +83,87 @@ def _less(interval: Interval, value: float) -> Interval:
     return interval[0] - value, interval[1] - value
 
 
-def severity_profile(data: Measure) -> Finding | NotFound:
+def severity_profile(data: Measure) -> Finding | str:
     """Mild degradation less none and severe taken together; the profile is in the details."""
     groups = data.groups("severity")
-    if isinstance(groups, NotFound):
+    if isinstance(groups, str):
         return groups
     mild = groups.get(_MILD, [])
     others = [i for name in _OTHERS for i in groups.get(name, [])]
     for positions, name in ((mild, "mild"), (others, "no or severe")):
         if (n := len(data.complete(positions))) < FEW:
-            return NotFound(f"only {n} samples with {name} degradation")
+            return f"only {n} samples with {name} degradation"
     gap, cells = data.gap(mild, others), data.cells(groups)
     profile = ", ".join(
         f"{shown(name)} {amount(cell.value, data.unit)}" for name, cell in cells.items() if cell.value is not None
     )
-    if gap.is_proven:
-        side = "lower" if gap.value < 0 else "higher"
-        compared = f"Mild degradation is {gap.size} {side} than none and severe together ({gap.words})"
-    else:
-        compared = (
-            f"{gap.no_claim} mild degradation differs from none and severe together: a difference of "
-            f"{amount(gap.value, gap.unit)} ({gap.words})"
-        )
-    statement = f"{compared}. By severity: {profile}."
+    compared = gap.claim(
+        f"Mild degradation is {gap.size} {'lower' if gap.value < 0 else 'higher'} than none and severe together",
+        f"mild degradation differs from none and severe together: a difference of {amount(gap.value, gap.unit)}",
+    )
+    statement = f"{compared} ({gap.words}). By severity: {profile}."
     n = len(data.complete([*mild, *others]))
     return gap.finding("Severity profile", statement, n, Details(groups=cells, compared=((_MILD,), _OTHERS)))
 
 
-def modality_gap(data: Measure) -> Finding | NotFound:
+def modality_gap(data: Measure) -> Finding | str:
     """The best modality less the worst."""
     return _best_and_worst(data, "modality", "Modality gap")
 
 
-def image_source(data: Measure) -> Finding | NotFound:
+def image_source(data: Measure) -> Finding | str:
     """The best image source less the worst; the sources are named as the data names them."""
     return _best_and_worst(data, "source", "Image source")
 
 
-def general_vs_specific(data: Measure) -> Finding | NotFound:
+def general_vs_specific(data: Measure) -> Finding | str:
     """General questions less modality-specific ones."""
     return _pair(data, "scope", SCOPES, "General against modality-specific questions")
 
 
-def coarse_vs_fine(data: Measure) -> Finding | NotFound:
+def coarse_vs_fine(data: Measure) -> Finding | str:
     """Coarse-grained pairs less fine-grained ones."""
     return _pair(data, "difficulty", DIFFICULTIES, "Coarse against fine pairs")
 
 
-def _best_and_worst(data: Measure, axis: str, title: str) -> Finding | NotFound:
+def _best_and_worst(data: Measure, axis: str, title: str) -> Finding | str:
     groups = data.groups(axis)
-    if isinstance(groups, NotFound):
+    if isinstance(groups, str):
         return groups
     cells = data.cells(groups)
     values = {name: cell.value or 0.0 for name, cell in cells.items() if (cell.n or 0) >= FEW}
     if len(values) < 2:
-        return NotFound(f"fewer than two groups of {axis} with {FEW} samples or more")
+        return f"fewer than two groups of {axis} with {FEW} samples or more"
     # Ties go to the name that comes first, so that the order of rows decides nothing.
     names = sorted(values, key=lambda name: (-values[name], name))
     gap = data.gap(groups[names[0]], groups[names[-1]], len(list(combinations(values, 2))))
-    return _compared(title, gap, data, groups, cells, (names[0], names[-1]))
+    return _compared(title, gap, data, cells, (names[0], names[-1]))
 
 
-def _pair(data: Measure, axis: str, names: tuple[str, str], title: str) -> Finding | NotFound:
+def _pair(data: Measure, axis: str, names: tuple[str, str], title: str) -> Finding | str:
     groups = data.groups(axis)
-    if isinstance(groups, NotFound):
+    if isinstance(groups, str):
         return groups
     cells = data.cells(groups)
     small = [name for name in names if name not in cells or (cells[name].n or 0) < FEW]
     if small:
-        return NotFound(f"fewer than {FEW} {' and '.join(small)} samples")
+        return f"fewer than {FEW} {' and '.join(small)} samples"
     gap = data.gap(groups[names[0]], groups[names[1]])
-    return _compared(title, gap, data, groups, cells, names)
+    return _compared(title, gap, data, cells, names)
 
 
-def _compared(
-    title: str,
-    gap: Gap,
-    data: Measure,
-    groups: Mapping[str, Sequence[int]],
-    cells: Mapping[str, Cell],
-    names: tuple[str, str],
-) -> Finding:
+def _compared(title: str, gap: Gap, data: Measure, cells: Mapping[str, Cell], names: tuple[str, str]) -> Finding:
     first, second = (f"{shown(name)} ({amount(cells[name].value, data.unit)})" for name in names)
-    if gap.is_proven:
-        statement = f"{first} is {gap.size} {'above' if gap.value > 0 else 'below'} {second}; {gap.words}."
-    else:
-        statement = (
-            f"{gap.no_claim} {first} and {second} differ: a difference of {amount(gap.value, gap.unit)}; {gap.words}."
-        )
-    n = len(data.complete([i for name in names for i in groups[name]]))
-    return gap.finding(title, statement, n, Details(groups=cells, compared=tuple((name,) for name in names)))
+    statement = gap.claim(
+        f"{first} is {gap.size} {'above' if gap.value > 0 else 'below'} {second}",
+        f"{first} and {second} differ: a difference of {amount(gap.value, gap.unit)}",
+    )
+    n = sum(cells[name].n or 0 for name in names)
+    details = Details(groups=cells, compared=tuple((name,) for name in names))
+    return gap.finding(title, f"{statement}; {gap.words}.", n, details)
 
 
-def weakest_dimension(
-    samples: Sequence[Sample], judged: Sequence[Judged], clusters: Sequence[int]
-) -> Finding | NotFound:
+def weakest_dimension(samples: Sequence[Sample], judged: Sequence[Judged], clusters: Sequence[int]) -> Finding | str:
     """The dimension with the lowest mean, less the next lowest; both from the same answers.
 
     The interval needs no widening for the choice: of equally weak dimensions the two lowest lie closer together than
@@ -186,7 +172,7 @@ def weakest_dimension(
     scores = {dimension: scores_of(judged, dimension) for dimension in DIMENSIONS}
     known = {dimension: [score for score in column if score is not None] for dimension, column in scores.items()}
     if any(len(column) < FEW for column in known.values()):
-        return NotFound(f"fewer than {FEW} scores on one of the four dimensions")
+        return f"fewer than {FEW} scores on one of the four dimensions"
     means = {dimension: fmean(column) for dimension, column in known.items()}
     lowest, following = sorted(DIMENSIONS, key=lambda dimension: means[dimension])[:2]
     gap = gap_of_means(scores[lowest], scores[following], clusters)
@@ -195,7 +181,7 @@ def weakest_dimension(
     if gap.is_proven:
         statement = f"{first} is the weakest dimension: {low}, and {second} next with {next_low}"
     else:
-        doubt = "there is no evidence that" if gap.no_claim.startswith("No") else "it cannot be told whether"
+        doubt = no_claim(gap.value, gap.interval).replace("No", "there is no").replace("It", "it")
         statement = f"{first} has the lowest mean, {low}, but {doubt} it is lower than {second}, {next_low}"
     pairs = any(sample.task is Task.COMPARATIVE for sample in samples)
     note = "Of pairs, Quality Accuracy is 0 or 2 only; the other dimensions have 1 as well."
