@@ -8,23 +8,23 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge, RunFailed
 from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_api import BatchApi, collect, read_submissions, require_new, state_path, states_of
 from medqbench_vlmeval.judge.batch_files import call_line, read_call_file
-from medqbench_vlmeval.types import Prediction, Sample
 from tests.batch_server import EXPIRED, LOST, BatchServer, refused
+from tests.judge.asking import samples_of
 from tests.servers import Request, Sent
 
 KEY = "sk-canary-0123456789"
 
 
-def write_calls(folder: Path, n: int = 2, name: str = "calls.jsonl") -> Path:
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A file of the eight calls of two samples."""
     options = JudgeOptions("judge-1", protocol="rubric", no_calls=True)
-    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description="good") for i in range(n)]
-    calls, _ = build_model_judge(options).calls(samples, [Prediction(f"s{i}", f"answer {i}") for i in range(n)])
-    path = folder / name
+    calls, _ = build_model_judge(options).calls(*samples_of(2))
+    path = tmp_path / "calls.jsonl"
     path.write_bytes(b"".join(call_line(call, options, "rubric") for call in calls))
     return path
 
@@ -38,8 +38,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_batch_is_submitted_noted_and_collected(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_batch_is_submitted_noted_and_collected(path: Path) -> None:
     with BatchServer("Score: 2", held=True) as server:
         made = submit(path, server)
         assert server.files[made.input_file_id] == path.read_bytes()
@@ -62,8 +61,7 @@ def test_a_batch_is_submitted_noted_and_collected(tmp_path: Path) -> None:
     assert KEY not in note.read_text()
 
 
-def test_the_note_holds_no_secret_of_the_address(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_the_note_holds_no_secret_of_the_address(path: Path) -> None:
     with BatchServer() as server:
         address = server.base_url.replace("http://", "http://me:hunter2-hunter2@") + "?sig=abcdefghij"
         with BatchApi(JudgeOptions("judge-1", address, KEY, retry=0)) as api:
@@ -73,19 +71,20 @@ def test_the_note_holds_no_secret_of_the_address(tmp_path: Path) -> None:
     assert not any(secret in note for secret in ("hunter2", "abcdefghij", KEY))
 
 
-def test_a_file_is_submitted_once(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_file_is_submitted_once_and_again_only_on_demand(path: Path) -> None:
     require_new(path)
-    with BatchServer() as server:
+    scores = iter(["Score: 1"] * 8 + ["Score: 2"] * 8)
+    with BatchServer(lambda _: next(scores)) as server:
         first = submit(path, server)
         with pytest.raises(BadInput, match=f"as batch {first.batch_id}.*--again"):
             require_new(path)
         second = submit(path, server)
-    assert [one.batch_id for one in read_submissions(path)] == [first.batch_id, second.batch_id]
+        assert [one.batch_id for one in read_submissions(path)] == [first.batch_id, second.batch_id]
+        found = collect(path, key=KEY)
+    assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.answers-2.jsonl"]
 
 
-def test_expired_and_lost_calls_leave_the_rest(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_expired_and_lost_calls_leave_the_rest(path: Path) -> None:
     prompts = [row["body"]["messages"][0]["content"] for row in rows_of(path)]
 
     def reply(request: Request) -> Any:
@@ -100,8 +99,7 @@ def test_expired_and_lost_calls_leave_the_rest(tmp_path: Path) -> None:
     assert [len(rows_of(one)) for one in found.paths] == [5, 2]
 
 
-def test_a_cancelled_batch_gives_what_it_has(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_cancelled_batch_gives_what_it_has(path: Path) -> None:
     with BatchServer(held=True) as server:
         submit(path, server)
         server.finish("cancelled")
@@ -109,8 +107,7 @@ def test_a_cancelled_batch_gives_what_it_has(tmp_path: Path) -> None:
     assert (found.states[0].status, len(rows_of(found.paths[0]))) == ("cancelled", 8)
 
 
-def test_a_batch_that_the_server_cannot_use_says_why(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_batch_that_the_server_cannot_use_says_why(path: Path) -> None:
     with BatchServer() as server:
         submit(path, server)
         batch = next(iter(server.batches.values()))
@@ -120,8 +117,7 @@ def test_a_batch_that_the_server_cannot_use_says_why(tmp_path: Path) -> None:
     assert (state.ended, state.reason) == (True, "Enqueued token limit, ***")
 
 
-def test_answers_that_are_there_are_never_replaced(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_answers_that_are_there_are_never_replaced(tmp_path: Path, path: Path) -> None:
     mine = tmp_path / "calls.answers.jsonl"
     mine.write_text("mine")
     with BatchServer() as server:
@@ -132,18 +128,7 @@ def test_answers_that_are_there_are_never_replaced(tmp_path: Path) -> None:
     assert mine.read_text() == "mine"
 
 
-def test_a_second_submission_is_collected_beside_the_first(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
-    scores = iter(["Score: 1"] * 8 + ["Score: 2"] * 8)
-    with BatchServer(lambda _: next(scores)) as server:
-        submit(path, server)
-        submit(path, server)
-        found = collect(path, key=KEY)
-    assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.answers-2.jsonl"]
-
-
-def test_a_key_in_an_answer_file_is_not_written(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_key_in_an_answer_file_is_not_written(path: Path) -> None:
     with BatchServer(f"Your key is {KEY}. Score: 2") as server:
         submit(path, server)
         found = collect(path, key=KEY)
@@ -163,16 +148,14 @@ def test_a_key_in_an_answer_file_is_not_written(tmp_path: Path) -> None:
         (Sent(status=0), "No judge answers"),
     ],
 )  # fmt: skip
-def test_a_server_that_refuses_or_has_no_batches(tmp_path: Path, reply: Sent, words: str) -> None:
-    path = write_calls(tmp_path)
+def test_a_server_that_refuses_or_has_no_batches(path: Path, reply: Sent, words: str) -> None:
     with BatchServer(refusal=reply) as server, pytest.raises(JudgeError, match=words) as caught:
         submit(path, server)
     assert KEY not in str(caught.value)
     assert not state_path(path).exists()
 
 
-def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(path: Path) -> None:
     with BatchServer() as server:
         whole = server._answer
 
@@ -187,8 +170,7 @@ def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(tmp_p
 
 
 @pytest.mark.parametrize("body", ["[]", "{}", '{"status": 3}', '{"status": "completed", "output_file_id": 7}'])
-def test_a_server_that_talks_nonsense_later(tmp_path: Path, body: str) -> None:
-    path = write_calls(tmp_path)
+def test_a_server_that_talks_nonsense_later(path: Path, body: str) -> None:
     with BatchServer() as server:
         submit(path, server)
         server._refusal = Sent(status=200, body=body)
@@ -200,16 +182,14 @@ def test_a_server_that_talks_nonsense_later(tmp_path: Path, body: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"batches": [{}]}', '{"batches": [{"batch_id": ""}]}', "\x00"])
-def test_a_broken_note_stops_a_second_payment(tmp_path: Path, text: str) -> None:
-    path = write_calls(tmp_path)
+def test_a_broken_note_stops_a_second_payment(path: Path, text: str) -> None:
     state_path(path).write_text(text)
     with BatchServer() as server, pytest.raises(BadInput, match=r"calls\.batch\.json is not a note"):
         submit(path, server)
     assert server.requests == []
 
 
-def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path) -> None:
-    path = write_calls(tmp_path)
+def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path, path: Path) -> None:
     with BatchServer() as server:
         whole = server._answer
 
@@ -228,10 +208,9 @@ def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path) -> None:
     (tmp_path.parent / f"{tmp_path.name}-moved").rename(tmp_path)
 
 
-def test_what_was_never_submitted_and_what_has_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_never_submitted_and_what_has_no_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
         monkeypatch.delenv(name, raising=False)
-    path = write_calls(tmp_path)
     with pytest.raises(BadInput, match="was never submitted"):
         states_of(path, key=KEY)
     with pytest.raises(NoJudge, match="needs a key"):

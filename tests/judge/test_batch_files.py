@@ -28,8 +28,8 @@ from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.judge.secrets import Mask
-from medqbench_vlmeval.types import Prediction, Sample
 from tests.batch_server import answer_lines, completion, jsonl, refused, vllm_lines
+from tests.judge.asking import samples_of
 from tests.servers import JudgeServer
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
@@ -38,8 +38,7 @@ JOINT = {"completeness": 2, "preciseness": 1, "consistency": 0, "quality_accurac
 
 def calls_of(protocol: str, task: Task = Task.NO_REFERENCE, n: int = 1) -> list[Call]:
     judge = build_model_judge(JudgeOptions("judge-1", "http://127.0.0.1:9/v1", protocol=protocol))
-    samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
-    return judge.calls(samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples])[0]
+    return judge.calls(*samples_of(n, task))[0]
 
 
 def lines_of(calls: list[Call], protocol: str) -> list[dict[str, Any]]:
@@ -100,23 +99,8 @@ def test_custom_ids_are_short_and_readable() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        None,
-        7,
-        "",
-        "request-1",
-        f"mq2.{KEY}.c3.r",
-        f"mq1.{KEY[1:]}.c3.r",
-        f"mq1.{KEY.upper()}.c3.r",
-        f"mq1.{KEY}.c2.r",
-        f"mq1.{KEY}.x3.r",
-        f"mq1.{KEY}.c3c3.j",
-        f"mq1.{KEY}.c3p3s3q3.r",
-        f"mq1.{KEY}.c3.j",
-        f"mq1.{KEY}.c3.r0",
-        f"mq1.{KEY}.c3.r\n",
-        f"mq1.{KEY}.c٣.r",
-    ],
+    [None, 7, "", "request-1", f"mq2.{KEY}.c3.r", f"mq1.{KEY[1:]}.c3.r", f"mq1.{KEY.upper()}.c3.r"]
+    + [f"mq1.{KEY}.{codes}" for codes in ("c2.r", "x3.r", "c3c3.j", "c3p3s3q3.r", "c3.j", "c3.r0", "c3.r\n", "c٣.r")],
 )
 def test_foreign_custom_ids(name: object) -> None:
     assert read_custom_id(name) is None
@@ -125,12 +109,11 @@ def test_foreign_custom_ids(name: object) -> None:
 @pytest.mark.parametrize("protocol", ["rubric", "rubric-joint"])
 def test_a_line_holds_the_very_body_of_a_live_call(protocol: str) -> None:
     reply = json.dumps(JOINT) if protocol == "rubric-joint" else "Score: 2"
-    samples = [Sample("s0", Task.NO_REFERENCE, None, description="reference 0")]
     with JudgeServer(reply) as server:
         options = JudgeOptions("judge-1", server.base_url, protocol=protocol, max_tokens=64, extra={"seed": 7})
         judge = build_model_judge(options)
-        judge.judge(samples, [Prediction("s0", "answer s0")])
-        calls, _ = judge.calls(samples, [Prediction("s0", "answer s0")])
+        judge.judge(*samples_of())
+        calls, _ = judge.calls(*samples_of())
         rows = [json.loads(call_line(call, options, protocol)) for call in calls]
     by_prompt = {request.prompt: request.body for request in server.requests}
     assert [row["body"] for row in rows] == [by_prompt[call.prompt] for call in calls]

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
 from medqbench_vlmeval.judge.budget import CHAT_TOKENS, Estimate, estimates, total
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.tokens import TokenCounter
 from medqbench_vlmeval.judge.usage import Price, PriceTable
-from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Prediction, PredictionStatus
+from tests.judge.asking import samples_of
 from tests.servers import JudgeServer
 
 MILLION = 1_000_000
@@ -26,11 +26,6 @@ def no_internet(monkeypatch):
 @pytest.fixture
 def prices(tmp_path):
     return PriceTable({"own": Price(2, 8), "other": Price(0, 0)}, 0.5, "by hand", tmp_path / "prices.json")
-
-
-def samples_of(n):
-    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(n)]
-    return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
 
 
 def options_of(name="own", **more):
@@ -55,8 +50,7 @@ def test_calls_tokens_and_cost_by_hand(prices):
 def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
     samples, predictions = samples_of(4)
     with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
-        options = JudgeOptions("own", server.base_url, protocol="rubric")
-        build_judge(options, store).judge(samples[:3], predictions[:3])
+        build_judge(JudgeOptions("own", server.base_url, protocol="rubric"), store).judge(samples[:3], predictions[:3])
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()}
     with ReplyCache(judge_cache, read_only=True) as view:
         [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
@@ -74,8 +68,9 @@ def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
 def test_replies_of_other_rounds_say_how_long_one_is(prices, judge_cache):
     samples, predictions = samples_of(2)
     with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
-        options = JudgeOptions("own", server.base_url, protocol="rubric-2")
-        build_judge(options, store).judge(samples[:1], predictions[:1])
+        build_judge(JudgeOptions("own", server.base_url, protocol="rubric-2"), store).judge(
+            samples[:1], predictions[:1]
+        )
     with ReplyCache(judge_cache, read_only=True) as view:
         [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
     assert found.completion_basis == "5 a call, the mean of 8 kept replies of this judge"
@@ -88,22 +83,6 @@ def test_a_view_sees_what_a_run_beside_it_has_kept(prices, judge_cache):
         with ReplyCache(judge_cache, read_only=True) as view:
             [found] = estimates(build_judge(options_of(), view), samples, predictions, prices)
     assert (found.in_cache, found.to_ask, found.cost_usd, found.cost_batch_usd) == (4, 0, 0, 0)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no database at all" * 100])
-def test_a_view_of_nothing_or_of_a_damaged_file_is_empty(tmp_path, content):
-    folder = tmp_path / "not there"
-    if content is not None:
-        folder.mkdir()
-        (folder / "judge_verdicts.sqlite3").write_bytes(content)
-    with ReplyCache(folder, read_only=True) as view:
-        assert view.get("x") is None
-        assert view.info().n == 0
-        view.add([])
-    assert folder.exists() == (content is not None)
-    if content is not None:
-        assert [path.name for path in folder.iterdir()] == ["judge_verdicts.sqlite3"]
-        assert (folder / "judge_verdicts.sqlite3").read_bytes() == content
 
 
 def test_equal_prompts_and_samples_that_are_not_judged(prices):

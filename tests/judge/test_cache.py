@@ -129,14 +129,6 @@ def test_replies_that_an_earlier_version_kept_are_read(tmp_path: Path, options: 
     assert ((tmp_path / FILE_NAME).read_bytes() == before) is bool(options)
 
 
-def test_many_stores_take_over_an_earlier_versions_file_at_once(tmp_path: Path, caplog) -> None:
-    shutil.copy(EARLIER, tmp_path / FILE_NAME)
-    at_once(8, lambda part: ReplyCache(tmp_path).add([row(str(part))]))
-    with ReplyCache(tmp_path) as cache:
-        assert cache.info().n == 11 + 8
-    assert caplog.text == ""
-
-
 def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypatch) -> None:
     sample = Sample("s", Task.NO_REFERENCE, None, description="Reference.")
 
@@ -152,21 +144,6 @@ def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypa
     assert scores("http://127.0.0.1:9/v1", no_calls=True) == [None] * 4
     monkeypatch.setattr(calls, "parse_score", lambda text: 2 if "deux" in text else None)
     assert scores("http://127.0.0.1:9/v1", no_calls=True) == [2] * 4
-
-
-def at_once(n: int, work) -> None:
-    """Run ``work(0)``, ``work(1)``, ... in threads that begin together."""
-    together = threading.Barrier(n)
-
-    def run(part: int) -> None:
-        together.wait()
-        work(part)
-
-    threads = [threading.Thread(target=run, args=(part,)) for part in range(n)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 @pytest.mark.parametrize("damage", ["no database", "overwritten middle", "cut"])
@@ -195,30 +172,33 @@ def test_a_damaged_file_is_set_aside_whole(tmp_path: Path, caplog, damage: str) 
         assert cache.get("new") is not None
 
 
-def test_of_many_that_meet_the_same_damage_one_sets_the_file_aside(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+NO_DATABASE = b"no database" * 1000
+
+
+@pytest.mark.parametrize(
+    ("before", "n"), [(None, 0), (None, 0), (None, 0), (EARLIER.read_bytes(), 11), (NO_DATABASE, 0)]
+)
+def test_many_stores_open_and_share_one_file(tmp_path: Path, caplog, before: bytes | None, n: int) -> None:
+    """A new file, one of an earlier version, which one of them takes over, and a damaged one, which one sets aside."""
+    if before is not None:
+        (tmp_path / FILE_NAME).write_bytes(before)
+    together = threading.Barrier(8)
 
     def add(part: int) -> None:
-        with ReplyCache(tmp_path) as cache:
-            cache.add([row(str(part))])
-
-    at_once(6, add)
-    with ReplyCache(tmp_path) as cache:
-        assert cache.info().n == 6
-    assert len(list(tmp_path.glob("*.damaged-*.sqlite3"))) == 1
-
-
-@pytest.mark.parametrize("attempt", range(3))
-def test_many_stores_open_and_share_one_new_file(tmp_path: Path, caplog, attempt: int) -> None:
-    def add(part: int) -> None:
+        together.wait()
         with ReplyCache(tmp_path) as cache:
             for number in range(10):
                 cache.add([row(f"{part}-{number}")])
 
-    at_once(8, add)
+    threads = [threading.Thread(target=add, args=(part,)) for part in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     with ReplyCache(tmp_path) as cache:
-        assert cache.info().n == 80
-    assert caplog.text == ""
+        assert cache.info().n == n + 80
+    assert len(list(tmp_path.glob("*.damaged-*.sqlite3"))) == (before == NO_DATABASE)
+    assert (caplog.text == "") is (before != NO_DATABASE)
 
 
 def test_a_folder_that_cannot_be_made_costs_a_warning(tmp_path: Path, caplog) -> None:
@@ -312,13 +292,23 @@ def test_a_full_disk_costs_a_warning_and_no_verdict(tmp_path: Path) -> None:
         assert 0 < cache.info().n < 400
 
 
-def test_a_file_that_cannot_be_read_is_said_and_left_alone(tmp_path: Path, caplog) -> None:
-    (tmp_path / FILE_NAME).write_bytes(b"garbage " * 5000)
-    with caplog.at_level(logging.WARNING), ReplyCache(tmp_path, read_only=True) as cache:
-        assert cache.info().n == 0
-        assert [cache.get(key) for key in ("a", "b")] == [None, None]
-    assert caplog.text.count("cannot be read") == 1
-    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+@pytest.mark.parametrize(("content", "warnings"), [(None, 0), (b"", 1), (b"garbage " * 5000, 1)])
+def test_a_view_of_nothing_or_of_a_damaged_file_is_empty(
+    tmp_path: Path, caplog, content: bytes | None, warnings: int
+) -> None:
+    folder = tmp_path / "cache"
+    if content is not None:
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes(content)
+    with caplog.at_level(logging.WARNING), ReplyCache(folder, read_only=True) as view:
+        assert view.info().n == 0
+        assert [view.get(key) for key in ("a", "b")] == [None, None]
+        view.add([])
+    assert caplog.text.count("cannot be read") == warnings
+    assert folder.exists() == (content is not None)
+    if content is not None:
+        assert [path.name for path in folder.iterdir()] == [FILE_NAME]
+        assert (folder / FILE_NAME).read_bytes() == content
 
 
 def test_the_folder_comes_from_the_environment(monkeypatch, tmp_path: Path) -> None:

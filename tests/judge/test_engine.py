@@ -7,32 +7,21 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
-from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply
-from medqbench_vlmeval.judge.client import Messages, retry_after
+from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.judge.engine import Engine, Pace
-from medqbench_vlmeval.types import Judged, Prediction, Sample
+from medqbench_vlmeval.types import Judged
+from tests.judge.asking import ask, asked_again, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
-
-
-def ask(
-    server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, store: ReplyCache | None = None, **options: Any
-) -> list[Judged]:
-    settings = {"nproc": 4, "retry": 0, "protocol": "rubric", **options}
-    samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
-    predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
-    return build_judge(JudgeOptions("judge-1", server.base_url, **settings), store).judge(samples, predictions)
 
 
 class DrippingServer(JudgeServer):
@@ -140,35 +129,6 @@ def test_a_wait_without_end_stops_the_run_with_the_servers_words() -> None:
         ask(server, n=30, retry=5)
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "3"}, 3.0),
-        ({"retry-after": "0.25"}, 0.25),
-        ({"retry-after": "-5"}, 0.0),
-        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
-        ({"retry-after": "soon"}, None),
-        ({"retry-after": "nan"}, None),
-        ({}, None),
-    ],
-)
-def test_waits_are_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
-
-
-def test_a_wait_may_be_a_date() -> None:
-    assert 25 < retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 31
-    assert retry_after({"retry-after": formatdate(time.time() - 30, usegmt=True)}) == 0.0
-
-
-@pytest.mark.slow
-def test_a_failing_call_is_tried_as_often_as_asked_for() -> None:
-    with JudgeServer(refusal(503, "overloaded", Retry_After="0")) as server:
-        judged = ask(server, retry=2)
-    assert len(server.requests) == 4 * 3
-    assert {verdict.reason for verdict in judged[0].verdicts.values()} == {"InternalServerError (503): overloaded"}
-
-
 def test_a_wait_of_nothing_does_not_use_up_the_attempts_at_once() -> None:
     with JudgeServer(refusal(429, "slow down", Retry_After="-1")) as server:
         ask(server, n=1, nproc=4, retry=1)
@@ -205,9 +165,11 @@ def test_an_answer_that_drips_in_runs_into_the_timeout() -> None:
 
 
 @pytest.mark.slow
-def test_waits_between_attempts_grow() -> None:
+def test_a_failing_call_is_tried_as_often_as_asked_for_after_waits_that_grow() -> None:
     with JudgeServer(refusal(500, "oops")) as server:
-        ask(server, n=1, nproc=4, retry=2)
+        (judged,) = ask(server, retry=2)
+    assert {verdict.reason for verdict in judged.verdicts.values()} == {"InternalServerError (500): oops"}
+    assert len(server.requests) == 4 * 3
     for prompt in {request.prompt for request in server.requests}:
         first, second, third = (request.at for request in server.requests if request.prompt == prompt)
         # Half a second, then a whole one, each with up to half a second of jitter.
@@ -245,9 +207,8 @@ def test_scattered_failures_do_not_stop_a_run() -> None:
 
 
 def test_refused_prompts_never_stop_a_run() -> None:
-    with JudgeServer(
-        lambda request: refusal(400, "content filter", "content_filter") if "answer s0" not in request.prompt else "2"
-    ) as server:
+    refused = refusal(400, "content filter", "content_filter")
+    with JudgeServer(lambda request: "2" if "answer 0" in request.prompt else refused) as server:
         judged = ask(server, n=30, nproc=1, stop_after=3)
     assert sum(score is None for score in all_scores(judged)) == 29 * 4
 
@@ -346,7 +307,7 @@ def test_one_structured_call_gives_all_four_scores_with_reasons(tmp_path: Path) 
         ask(server, n=3, protocol="rubric-joint", store=store)
         assert len(server.requests) == 3
     for one in judged:
-        assert {name: verdict.score for name, verdict in one.verdicts.items()} == GIVEN
+        assert scores(one) == GIVEN
         assert one.verdicts["preciseness"].explanation == "because of preciseness"
     usage = usage_of(single_verdicts(judged))
     assert (usage.calls, usage.prompt_tokens) == (3, 300)
@@ -366,31 +327,11 @@ def test_a_pairs_quality_accuracy_has_no_middle_in_the_schema_either() -> None:
     assert "1 is not one of 0, 2 after 3 asks" in judged.verdicts["quality_accuracy"].reason
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "Unknown parameter: response_format",
-        "Unsupported parameter: text format",
-        "Invalid value: JSON schema is not supported",
-    ],
-)
-def test_a_server_without_structured_replies_is_asked_without(tmp_path: Path, words: str) -> None:
-    def reply(request: Request) -> str | Sent:
-        if "response_format" in request.body:
-            return refusal(400, words)
-        return f"Here you are:\n```json\n{joint(**GIVEN)}\n```"
-
-    with JudgeServer(reply) as server:
-        judged = ask(server, n=5, nproc=1, protocol="rubric-joint")
-    assert len(server.requests) == 6
-    assert all_scores(judged) == list(GIVEN.values()) * 5
-
-
 def test_what_a_joint_reply_lacks_is_asked_for_again() -> None:
     part = {name: score for name, score in GIVEN.items() if name != "consistency"}
-    with JudgeServer(lambda request: joint(**GIVEN) if len(request.messages) == 3 else joint(**part)) as server:
+    with JudgeServer(lambda request: joint(**GIVEN) if asked_again(request) else joint(**part)) as server:
         (judged,) = ask(server, protocol="rubric-joint")
-    assert {name: verdict.score for name, verdict in judged.verdicts.items()} == GIVEN
+    assert scores(judged) == GIVEN
     assert usage_of(single_verdicts([judged])).calls == 2
 
 
@@ -408,7 +349,7 @@ def test_a_run_ends_even_where_a_cancellation_goes_unnoticed(name: str) -> None:
         async def __aexit__(self, *_: object) -> None:
             """Nothing is held open."""
 
-        async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
+        async def ask(self, messages: Messages, schema: object = None) -> Reply:
             Deaf.asked += 1
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(30 if Deaf.asked > 4 else 0)

@@ -11,44 +11,27 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, single_verdicts, usage_of
+from medqbench_vlmeval.judge import Progress, load_protocol, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Sample, Verdict
+from tests.judge.asking import ask, asked_again, judge_on, samples_of, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
-
-
-def samples_of(n: int, task: Task = Task.NO_REFERENCE) -> tuple[list[Sample], list[Prediction]]:
-    samples = [Sample(f"s{i}", task, None, description=f"reference {i}") for i in range(n)]
-    return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
-
-
-def ask(server: JudgeServer, n: int = 1, task: Task = Task.NO_REFERENCE, **options: Any) -> list[Judged]:
-    settings = {"nproc": 4, "retry": 0, "protocol": "rubric", "key": KEY, **options}
-    return build_judge(JudgeOptions("judge-1", server.base_url, **settings)).judge(*samples_of(n, task))
-
-
-def scores(judged: Judged) -> dict[str, int | None]:
-    return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
-
-
-def asked_again(request: Request) -> bool:
-    return len(request.messages) == 3
+ALL_TWO = dict.fromkeys(DIMENSIONS, 2)
 
 
 def test_four_calls_a_sample_with_the_settings_of_the_protocol() -> None:
     with JudgeServer("Score: 2") as server:
-        judged = ask(server, n=2)
+        judged = ask(server, n=2, key=KEY)
     assert [one.index for one in judged] == ["s0", "s1"]
-    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
+    assert all(scores(one) == ALL_TWO for one in judged)
     assert len(server.requests) == 8
     for request in server.requests:
         assert request.path == "/v1/chat/completions"
@@ -59,9 +42,8 @@ def test_four_calls_a_sample_with_the_settings_of_the_protocol() -> None:
 
 def test_verdicts_belong_to_their_samples_and_dimensions() -> None:
     def reply(request: Request) -> str:
-        return (
-            "Score: 0" if "answer s3" in request.prompt and "Does the candidate contradict" in request.prompt else "1"
-        )
+        wrong = "answer 3" in request.prompt and "Does the candidate contradict" in request.prompt
+        return "Score: 0" if wrong else "1"
 
     with JudgeServer(reply) as server:
         judged = ask(server, n=6, nproc=16)
@@ -72,7 +54,7 @@ def test_verdicts_belong_to_their_samples_and_dimensions() -> None:
 def test_a_verdict_records_prompt_reply_model_and_tokens() -> None:
     with JudgeServer(Sent("Fine.\n**Score:** 1", model="judge-1-2026")) as server:
         judged = ask(server)
-    prompt = load_protocol("rubric").prompt(Task.NO_REFERENCE, "completeness", "answer s0", "reference 0")
+    prompt = load_protocol("rubric").prompt(Task.NO_REFERENCE, "completeness", "answer 0", "reference 0")
     assert judged[0].verdicts["completeness"] == Verdict(
         "completeness", 1, None, "Fine.\n**Score:** 1", sha256_text(prompt), "judge-1-2026", 1, 100, 5
     )
@@ -96,14 +78,6 @@ def test_never_more_calls_are_in_flight_than_asked_for() -> None:
     assert server.max_in_flight <= 3
 
 
-def test_options_reach_the_request() -> None:
-    with JudgeServer("2") as server:
-        ask(server, temperature=None, max_tokens=64, extra={"seed": 7})
-    body = server.requests[0].body
-    assert "temperature" not in body
-    assert (body["max_tokens"], body["seed"]) == (64, 7)
-
-
 def test_an_unclear_reply_is_asked_about_in_the_same_conversation() -> None:
     with JudgeServer(lambda request: "Score: 1" if asked_again(request) else "It is rather complete.") as server:
         judged = ask(server)
@@ -119,10 +93,11 @@ def test_a_verdict_that_the_dimension_does_not_allow_is_asked_about_again() -> N
     with JudgeServer(lambda request: "Score: 2" if asked_again(request) else "Score: 1") as server:
         judged = ask(server, task=Task.COMPARATIVE)
     assert scores(judged[0]) == {**dict.fromkeys(DIMENSIONS, 1), "quality_accuracy": 2}
-    assert {name: verdict.asks for name, verdict in judged[0].verdicts.items()} == {
-        **dict.fromkeys(DIMENSIONS, 1),
-        "quality_accuracy": 2,
-    }
+    asks = {name: verdict.asks for name, verdict in judged[0].verdicts.items()}
+    assert asks == {**dict.fromkeys(DIMENSIONS, 1), "quality_accuracy": 2}
+
+
+NO_COMPLETION = "the server's reply is no chat completion after 3 asks"
 
 
 @pytest.mark.parametrize(
@@ -132,9 +107,12 @@ def test_a_verdict_that_the_dimension_does_not_allow_is_asked_about_again() -> N
         ("Score: 10", Task.NO_REFERENCE, "no verdict in the judge's reply after 3 asks"),
         ("  ", Task.NO_REFERENCE, "the judge's reply is empty after 3 asks"),
         ("Score: 1", Task.COMPARATIVE, "the judge's verdict 1 is not one of 0, 2 after 3 asks"),
+        (Sent(body="{garbage"), Task.NO_REFERENCE, NO_COMPLETION),
+        (Sent(body='{"choices": [{"message": null}], "usage": 3, "model": 4}'), Task.NO_REFERENCE, NO_COMPLETION),
+        (Sent(body="<html>", headers={"Content-Type": "text/html"}), Task.NO_REFERENCE, NO_COMPLETION),
     ],
 )
-def test_what_stays_unclear_is_unscored_and_never_a_number(reply: str, task: Task, reason: str) -> None:
+def test_what_stays_unclear_is_unscored_and_never_a_number(reply: str | Sent, task: Task, reason: str) -> None:
     with JudgeServer(reply) as server:
         judged = ask(server, task=task)
     verdict = judged[0].verdicts["quality_accuracy"]
@@ -142,62 +120,28 @@ def test_what_stays_unclear_is_unscored_and_never_a_number(reply: str, task: Tas
 
 
 @pytest.mark.parametrize(
-    "reply",
+    ("status", "message", "words"),
     [
-        Sent(body="{garbage"),
-        Sent(body="[]"),
-        Sent(body="{}"),
-        Sent(body='{"choices": []}'),
-        Sent(body='{"choices": [{"message": null}], "usage": 3, "model": 4}'),
-        Sent(body="<html>busy</html>", headers={"Content-Type": "text/html"}),
+        (401, f"Incorrect key {KEY} given", r"status 401: Incorrect key \*\*\* given\. Check the key"),
+        (402, f"because of {KEY}", r"status 402: because of \*\*\*\."),
+        (403, KEY, "status 403: .* Check that the key may use this model"),
+        (404, KEY, "status 404: .* Check the model's name"),
+        (400, KEY, "status 400: .* Check the judge's options"),
+        (400, "'temperature' does not support 0 with this model", r"temperature.*\"temperature\": null"),
     ],
 )
-def test_garbage_is_unscored(reply: Sent) -> None:
-    with JudgeServer(reply) as server:
-        judged = ask(server)
-    verdict = judged[0].verdicts["completeness"]
-    assert verdict.score is None
-    assert verdict.reason == "the server's reply is no chat completion after 3 asks"
-
-
-def test_content_in_parts_and_refusals_are_read() -> None:
-    parts = '{"choices": [{"message": {"content": [{"type": "text", "text": "Score: "}, {"text": "2"}]}}]}'
-    with JudgeServer(Sent(body=parts)) as server:
-        assert scores(ask(server)[0]) == dict.fromkeys(DIMENSIONS, 2)
-    with JudgeServer(Sent(body='{"choices": [{"message": {"content": null, "refusal": "No."}}]}')) as server:
-        assert ask(server)[0].verdicts["completeness"].reply == "No."
-
-
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (401, r"status 401: Incorrect key \*\*\* given\. Check the key"),
-        (403, "status 403: .* Check that the key may use this model"),
-        (404, "status 404: .* Check the model's name"),
-        (400, "status 400: .* Check the judge's options"),
-    ],
-)
-def test_what_cannot_heal_stops_everything_with_the_servers_words(status: int, words: str) -> None:
-    with JudgeServer(refusal(status, f"Incorrect key {KEY} given")) as server:
+def test_what_cannot_heal_stops_everything_with_the_servers_words(status: int, message: str, words: str) -> None:
+    with JudgeServer(refusal(status, message)) as server:
         with pytest.raises(JudgeError, match=words) as caught:
-            ask(server, n=100, retry=3)
+            ask(server, n=100, retry=3, key=KEY)
         assert server.base_url in str(caught.value)
     assert KEY not in str(caught.value)
     assert len(server.requests) <= 16
 
 
-def test_a_refused_temperature_says_how_to_leave_it_out() -> None:
-    words = "Unsupported value: 'temperature' does not support 0 with this model."
-    with (
-        JudgeServer(refusal(400, words)) as server,
-        pytest.raises(JudgeError, match=r"temperature.*\"temperature\": null"),
-    ):
-        ask(server)
-
-
 def test_one_prompt_that_is_too_long_leaves_the_others_alone() -> None:
     def reply(request: Request) -> str | Sent:
-        if "answer s1" in request.prompt:
+        if "answer 1" in request.prompt:
             return refusal(400, "This model's maximum context length is 8 tokens.", "context_length_exceeded")
         return "Score: 2"
 
@@ -205,7 +149,7 @@ def test_one_prompt_that_is_too_long_leaves_the_others_alone() -> None:
         judged = ask(server, n=3)
     reason = judged[1].verdicts["completeness"].reason
     assert reason == "BadRequestError (400): This model's maximum context length is 8 tokens."
-    assert scores(judged[0]) == scores(judged[2]) == dict.fromkeys(DIMENSIONS, 2)
+    assert scores(judged[0]) == scores(judged[2]) == ALL_TWO
 
 
 def test_busy_and_broken_servers_are_tried_again() -> None:
@@ -221,7 +165,7 @@ def test_busy_and_broken_servers_are_tried_again() -> None:
         return "Score: 2" if count == 2 else "Score: 0"
 
     with JudgeServer(reply) as server:
-        assert scores(ask(server, retry=1)[0]) == dict.fromkeys(DIMENSIONS, 2)
+        assert scores(ask(server, retry=1)[0]) == ALL_TWO
     assert len(server.requests) == 8
 
 
@@ -234,8 +178,8 @@ def test_busy_and_broken_servers_are_tried_again() -> None:
     ],
 )
 def test_other_failures_leave_their_verdict_unscored_with_the_reason(reply: Sent, reason: str) -> None:
-    with JudgeServer(lambda request: "Score: 1" if "answer s0" in request.prompt else reply) as server:
-        judged = ask(server, n=2)
+    with JudgeServer(lambda request: "Score: 1" if "answer 0" in request.prompt else reply) as server:
+        judged = ask(server, n=2, key=KEY)
     assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
     assert scores(judged[1]) == dict.fromkeys(DIMENSIONS, None)
     assert {verdict.reason for verdict in judged[1].verdicts.values()} == {reason}
@@ -245,37 +189,32 @@ def test_a_slow_call_runs_into_the_timeout() -> None:
     release = threading.Event()
 
     def reply(request: Request) -> str:
-        if "answer s1" in request.prompt:
+        if "answer 1" in request.prompt:
             release.wait(10)
         return "Score: 2"
 
     with JudgeServer(reply) as server:
         judged = ask(server, n=2, nproc=8, timeout=1.0)
         release.set()
-    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 2)
+    assert scores(judged[0]) == ALL_TWO
     assert judged[1].verdicts["completeness"].reason == "no answer within 1 s"
 
 
-def test_no_server_stops_with_the_url() -> None:
-    server = JudgeServer()
-    server.close()
+def test_a_server_that_hangs_up_or_is_not_there_stops_with_the_url() -> None:
+    with JudgeServer(Sent(status=0)) as server, pytest.raises(JudgeError, match="No judge answers"):
+        ask(server, n=5)
     with pytest.raises(JudgeError, match=f"No judge answers at {server.base_url}"):
         ask(server, n=50)
 
 
-def test_a_server_that_hangs_up_stops_too() -> None:
-    with JudgeServer(Sent(status=0)) as server, pytest.raises(JudgeError, match="No judge answers"):
-        ask(server, n=5)
-
-
 def test_one_lost_connection_among_answers_is_one_unscored_verdict() -> None:
     def reply(request: Request) -> str | Sent:
-        lost = "answer s4" in request.prompt and "Does the candidate contradict" in request.prompt
+        lost = "answer 4" in request.prompt and "Does the candidate contradict" in request.prompt
         return Sent(status=0) if lost else "Score: 2"
 
     with JudgeServer(reply) as server:
         judged = ask(server, n=6, nproc=2)
-    assert scores(judged[4]) == {**dict.fromkeys(DIMENSIONS, 2), "preciseness": None}
+    assert scores(judged[4]) == {**ALL_TWO, "preciseness": None}
     assert judged[4].verdicts["preciseness"].reason == "APIConnectionError: Connection error."
 
 
@@ -289,8 +228,7 @@ def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_
         predictions[4],
     ]
     with JudgeServer("Score: 0") as server:
-        options = JudgeOptions("m", server.base_url, protocol="rubric")
-        judged = build_judge(options).judge(samples, list(reversed(replies)))
+        judged = judge_on(server).judge(samples, list(reversed(replies)))
     assert len(server.requests) == 4
     assert [one.unscored for one in judged] == [
         None,
@@ -305,8 +243,7 @@ def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_
 def test_nothing_to_judge_asks_nothing() -> None:
     server = JudgeServer()
     server.close()
-    judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric"))
-    assert judge.judge([], []) == []
+    assert judge_on(server).judge([], []) == []
 
 
 def test_progress_is_told_in_the_callers_thread() -> None:
@@ -318,8 +255,7 @@ def test_progress_is_told_in_the_callers_thread() -> None:
         told.append((progress.done, progress.total, progress.asked, progress.prompt_tokens, progress.completion_tokens))
 
     with JudgeServer("Score: 1") as server:
-        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=2))
-        judge.judge(*samples_of(3), on_progress=listen)
+        ask(server, n=3, nproc=2, on_progress=listen)
     assert threads == {threading.get_ident()}
     assert told == [(done, 12, done, 100 * done, 5 * done) for done in range(1, 13)]
 
@@ -330,13 +266,9 @@ def test_verdicts_that_came_before_a_refusal_are_kept(tmp_path: Path) -> None:
     def reply(_: Request) -> str | Sent:
         return "2" if next(answered, None) is not None else refusal(401, "expired")
 
-    with (
-        JudgeServer(reply) as server,
-        ReplyCache(tmp_path) as store,
-    ):
-        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=1), store)
+    with JudgeServer(reply) as server, ReplyCache(tmp_path) as store:
         with pytest.raises(JudgeError, match="expired"):
-            judge.judge(*samples_of(3))
+            ask(server, n=3, nproc=1, store=store)
         assert store.info().n == 4
 
 
@@ -345,9 +277,8 @@ def test_an_error_of_the_caller_stops_the_calls() -> None:
         raise RuntimeError("the terminal is gone")
 
     with JudgeServer("2") as server:
-        judge = build_judge(JudgeOptions("m", server.base_url, protocol="rubric", nproc=2))
         with pytest.raises(RuntimeError, match="the terminal is gone"):
-            judge.judge(*samples_of(200), on_progress=stop)
+            ask(server, n=200, nproc=2, on_progress=stop)
         assert len(server.requests) < 800
 
 
@@ -356,17 +287,17 @@ def test_it_works_inside_a_running_loop() -> None:
         return ask(server)
 
     with JudgeServer("Score: 2") as server:
-        assert scores(asyncio.run(main())[0]) == dict.fromkeys(DIMENSIONS, 2)
+        assert scores(asyncio.run(main())[0]) == ALL_TWO
 
 
 def test_the_settings_name_protocol_and_judge() -> None:
     with JudgeServer(Sent("2", model="m-2026")) as server:
-        judge = build_judge(JudgeOptions("m", server.base_url, key=KEY, protocol="rubric"))
+        judge = judge_on(server, key=KEY)
         judge.judge(*samples_of(1))
         described = judge.describe()
     rubric = load_protocol("rubric")
     assert described.protocol == Protocol("rubric", rubric.version, rubric.sha256, 1)
-    assert (described.name, described.served_as) == ("m", "m-2026")
+    assert (described.name, described.served_as) == ("judge-1", "m-2026")
     assert described.parameters == {"temperature": 0.0, "max_tokens": None}
     assert KEY not in str(described)
 

@@ -17,6 +17,7 @@ from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, single_
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Judged, Prediction, Run, Sample
 from medqbench_vlmeval.workflows import Request, evaluate
+from tests.judge.asking import samples_of
 from tests.make import score_of
 from tests.servers import JudgeServer, Sent, refusal
 from tests.servers import Request as Call
@@ -37,13 +38,9 @@ def keywords(judges: dict[str, JudgeServer], **common: Any) -> dict[str, Any]:
     return {"panel": members, "key": KEY, "protocol": "rubric", "retry": 0, "nproc": 4, **common}
 
 
-def ask(
-    judges: dict[str, JudgeServer], n: int = 1, on_progress: Any = None, store: Any = None, **common: Any
-) -> list[Judged]:
-    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(n)]
-    predictions = [Prediction(one.index, f"answer {one.index}") for one in samples]
+def ask(judges: dict[str, JudgeServer], n: int = 1, store: Any = None, **common: Any) -> list[Judged]:
     options = JudgeOptions.from_kit_kwargs(keywords(judges, **common))
-    return build_judge(options, store).judge(samples, predictions, on_progress)
+    return build_judge(options, store).judge(*samples_of(n))
 
 
 def test_the_median_of_three_counts_and_each_verdict_is_kept() -> None:
@@ -59,12 +56,6 @@ def test_the_median_of_three_counts_and_each_verdict_is_kept() -> None:
         assert verdict.judge == "a-served, b-served, c-2026"
     usage = usage_of(single_verdicts([judged]))
     assert (usage.calls, usage.prompt_tokens) == (12, 1200)
-
-
-def test_of_two_the_median_is_the_mean() -> None:
-    with servers(a="Score: 1", b="Score: 2") as judges:
-        (judged,) = ask(judges)
-    assert {verdict.score for verdict in judged.verdicts.values()} == {1.5}
 
 
 def test_a_median_of_the_others_is_none() -> None:
@@ -88,15 +79,6 @@ def test_rounds_of_a_member_are_its_mean() -> None:
     rounds = [part.score for part in verdict.parts["a"].parts.values()]
     assert verdict.parts["a"].score == sum(rounds) / 2
     assert verdict.score == (sum(rounds) / 2 + 2) / 2
-
-
-def test_progress_runs_over_all_members() -> None:
-    told: list[Progress] = []
-    with servers(a="Score: 2", b="Score: 2") as judges:
-        ask(judges, n=3, on_progress=told.append)
-    assert [one.done for one in told] == list(range(1, 25))
-    assert {one.total for one in told} == {24}
-    assert [told[0].model, told[-1].model] == ["a", "b"]
 
 
 def test_what_one_member_gave_is_kept_when_the_next_cannot_be_asked(tmp_path: Path) -> None:
@@ -156,15 +138,12 @@ def test_rules_can_sit_in_a_panel(tmp_path: Path) -> None:
 
 
 def test_members_of_different_sizes_fill_one_bar() -> None:
-    told: list[tuple[int, int]] = []
-    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(3)]
-    predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
+    told: list[Progress] = []
     with JudgeServer("Score: 1") as server:
-        shared = {"base_url": server.base_url}
         members = [{"model": "a", "protocol": "rubric-2"}, {"model": "rules"}, {"model": "b", "protocol": "rubric"}]
-        judge = build_judge(JudgeOptions.from_kit_kwargs({"panel": members, **shared}))
-        judge.judge(samples, predictions, on_progress=lambda one: told.append((one.done, one.total)))
+        judge = build_judge(JudgeOptions.from_kit_kwargs({"panel": members, "base_url": server.base_url}))
+        judge.judge(*samples_of(3), on_progress=told.append)
     # Two rounds of four dimensions, four embedded verdicts, and four calls a sample.
-    assert {total for _, total in told} == {3 * (8 + 4 + 4)}
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    assert told[-1] == (48, 48)
+    assert {one.total for one in told} == {3 * (8 + 4 + 4)}
+    assert [one.done for one in told] == sorted(one.done for one in told)
+    assert [told[0].model, told[-1].model, told[-1].done] == ["a", "b", 48]
