@@ -123,11 +123,12 @@ def export(
         raise BadInput("Two of --openvlm, --csv, --markdown and --html name one file; name one for each.")
     # Everything is read and made before anything is written.
     boards = boards_at(run_dir, task) if files else {}
-    exports = [board_tables.export_of(path, form, boards) for form, path in files.items()]
+    exports = {path: board_tables.exported(path, form, boards) for form, path in files.items()}
     if openvlm is not None:
         _merge(run_dir, openvlm, model, update_time)
-    for export_ in exports:
-        print(board_tables.write_export(export_))
+    for path, content in exports.items():
+        board_tables.write_export(path, content)
+        print(path)
 
 
 @app.command()

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, TASK_TITLES, Split, Task
 from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import write_text
+from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
@@ -57,10 +56,8 @@ def write_card(path: Path, result: Result) -> None:
     Raises:
         RunFailed: the file cannot be written.
     """
-    try:
+    with writing(path):
         write_text(path, run_card(result))
-    except OSError as error:
-        raise RunFailed(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def run_card(result: Result) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Task
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import write_text
-from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, category_of, entry_of
+from medqbench_vlmeval.files import write_text, writing
+from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
 from medqbench_vlmeval.report.standings import BASELINE, PUBLISHED, Row, run_labels
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
@@ -109,24 +108,18 @@ def write_tables(
         texts = {"tex": latex(shown, f"tab:medqbench-{task.value}"), "md": markdown(shown)}
         for ending, text in texts.items():
             path = folder / f"{stem}.{ending}"
-            try:
+            with writing(path):
                 write_text(path, text)
-            except OSError as error:
-                raise RunFailed(f"{path} cannot be written: {error.strerror or error}.") from error
             written.append(path)
     return written
 
 
 def _lines(runs: Sequence[TaskRun], task: Task, published: bool) -> list[_Line]:
     labels = run_labels(runs, _LONGEST_NAME)
-    entries = []
-    for at, entry in enumerate(map(entry_of, runs)):
-        # The board sorts its rows; this name finds the run again.
-        entries.append(replace(entry, row=replace(entry.row, category=category_of(entry.row), model=str(at))))
     lines = []
-    for row in board_rows(entries, task):
-        if row.kind != PUBLISHED:
-            lines.append(_Line(row, labels[int(row.model)], runs[int(row.model)]))
+    for row, place in board_rows([entry_of(run) for run in runs], task):
+        if place is not None:
+            lines.append(_Line(row, labels[place], runs[place]))
         elif published:
             lines.append(_Line(row, row.model))
     headings = list(_HEADINGS.values())

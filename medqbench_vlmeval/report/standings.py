@@ -75,9 +75,14 @@ def own_row(run: TaskRun) -> Row:
     )
 
 
-def data_hash(run: TaskRun) -> str | None:
+def data_hash(run: TaskRun) -> str:
     """The sha256 of the data file; 'samples:' and that of the samples where a prediction file was all there was."""
     return run.data.sha256 or f"samples:{run.data.samples_sha256}"
+
+
+def shown_hash(sha256: str | None) -> str:
+    """The first eight characters of a data's hash, which tell it from others in a table."""
+    return (sha256 or "").removeprefix("samples:")[:8]
 
 
 def by_overall(rows: Iterable[Row]) -> list[Row]:
@@ -97,14 +102,13 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
 
 
 _CUT = "…"
-_HASH = 8
 # What tells two runs of one model apart, the plainest first.
 _FACTS: Sequence[Callable[[Row], str | None]] = (
     lambda row: row.dataset,
     lambda row: row.judge,
     lambda row: row.protocol,
     lambda row: row.prompt_style,
-    lambda row: (row.data_sha256 or "").removeprefix("samples:")[:_HASH],
+    lambda row: shown_hash(row.data_sha256),
     lambda row: f"n={row.n}",
     lambda row: row.created,
 )

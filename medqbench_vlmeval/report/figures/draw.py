@@ -4,48 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import write_bytes, write_text
-from medqbench_vlmeval.report.figures.plots import (
-    BARS,
-    HEATMAP,
-    MATRICES_MOST,
-    PANELS_MOST,
-    RADAR,
-    Confusion,
-    DrawnRun,
-    Figure,
-    Matrix,
-    Plot,
-    caption_of,
-    figures_of,
-    group_name,
-    share_words,
-)
-from medqbench_vlmeval.report.figures.style import (
-    FAINT,
-    INK,
-    LINE_HEIGHT,
-    MARGIN,
-    ONE_COLUMN,
-    REFERENCE_DASHES,
-    SMALL_SIZE,
-    TEXT_SIZE,
-    TWO_COLUMNS,
-    Look,
-    Sheet,
-    drawing_settings,
-    fitted,
-    look_of,
-    new_drawing,
-    text_width,
-    wrapped,
-)
+from medqbench_vlmeval.report.figures import plots, style
+from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Matrix, group_name
+from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, Sheet, fitted, text_width, wrapped
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.runs.result import OVERALL, top_of
@@ -59,77 +26,69 @@ CAPTIONS = "captions.md"
 
 _HEAD, _FOOT = 0.38, 0.2  # inches above and below the rows of bars and cells
 _COLUMNS = 4  # panels beside each other
+_PANEL = TWO_COLUMNS / _COLUMNS
 _TINY = 5.0
 
 
 def draw(figure: Figure) -> Sheet:
     """The drawn figure, inside ``style.drawing_settings()``."""
-    if isinstance(figure, Confusion):
-        return _draw_confusion(figure)
-    if figure.kind == BARS:
-        return _draw_bars(figure)
-    if figure.kind == HEATMAP:
-        return _draw_heatmap(figure)
-    return _draw_lines(figure)
+    special = {plots.BARS: _draw_bars, plots.HEATMAP: _draw_heatmap, plots.CONFUSION: _draw_confusion}
+    return special.get(figure.kind, _draw_lines)(figure)
 
 
-def number_words(task: Task, cell: Cell) -> str:
+def _number(task: Task, cell: Cell) -> str:
     """A number as the tables show it, with '*' where it rests on few samples."""
     return "–" if cell.value is None else f"{'*' if cell.few else ''}{value_words(cell.value, task_kind(task))}"
 
 
-def _head(plot: Plot, group: str, width: float, size: float = TEXT_SIZE) -> str:
-    return f"{fitted(group_name(group), width, size)}\nn = {plot.n(group)}"
+def _head(figure: Figure, group: str, width: float, size: float = TEXT_SIZE) -> str:
+    return f"{fitted(group_name(group), width, size)}\nn = {figure.n(group)}"
 
 
-def _draw_bars(plot: Plot) -> Sheet:
+def _draw_bars(figure: Figure) -> Sheet:
     """A panel a measure, a bar a run, names once on the left, numbers beside the bars."""
-    drawing = new_drawing(TWO_COLUMNS, _HEAD + 0.2 * len(plot.runs) + _FOOT)
-    panels: Sequence[Axes] = drawing.subplots(1, len(plot.groups), squeeze=False)[0]
-    for axes, group in zip(panels, plot.groups, strict=True):
-        axes.set_title(_head(plot, group, 1.2), loc="left")
-        for row, run in enumerate(plot.runs):
-            cell, beside = run.cell(group), axes.get_yaxis_transform()
-            words = number_words(plot.task, cell)
-            axes.text(1.07, row, words, transform=beside, va="center_baseline", size=SMALL_SIZE)
-            if cell.value is not None:
-                _bar(axes, row, cell.value, cell, look_of(run.place))
-        for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
+    drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.2 * len(figure.runs) + _FOOT)
+    panels: Sequence[Axes] = drawing.subplots(1, len(figure.groups), squeeze=False)[0]
+    for axes, group in zip(panels, figure.groups, strict=True):
+        axes.set_title(_head(figure, group, 1.2), loc="left")
+        for row, run in enumerate(figure.runs):
+            cell, look, beside = run.cell(group), style.look_of(run.place), axes.get_yaxis_transform()
+            words = _number(figure.task, cell)
+            axes.text(1.07, row, words, transform=beside, va="center_baseline", size=style.SMALL_SIZE)
+            if cell.value is None:
+                continue
+            # The fill of few samples is paler; the outline stays.
+            axes.barh(row, cell.value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
+            axes.barh(row, cell.value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
+            if cell.interval:
+                axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
+        for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
             if group in reference.values:
                 axes.axvline(reference.values[group], color=INK, linewidth=0.9, linestyle=dashes)
-        top = top_of(plot.task, group)
-        axes.set(xlim=(0, top), ylim=(len(plot.runs) - 0.5, -0.5))
+        top = top_of(figure.task, group)
+        axes.set(xlim=(0, top), ylim=(len(figure.runs) - 0.5, -0.5))
         axes.set_xticks([0, top / 2, top], labels=[f"{tick:g}" for tick in (0, top / 2, top)])
         first = axes is panels[0]
-        axes.set_yticks(range(len(plot.runs)), labels=[run.shown if first else "" for run in plot.runs])
+        axes.set_yticks(range(len(figure.runs)), labels=[run.shown if first else "" for run in figure.runs])
         axes.tick_params("y", length=0, labelsize=TEXT_SIZE)
         axes.grid(axis="x")
-    return Sheet(plot, drawing)
+    return Sheet(figure, drawing)
 
 
-def _bar(axes: Axes, row: int, value: float, cell: Cell, look: Look) -> None:
-    # The fill of few samples is paler; the outline stays.
-    axes.barh(row, value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
-    axes.barh(row, value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
-    if cell.interval:
-        axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
-
-
-def _draw_lines(plot: Plot) -> Sheet:
+def _draw_lines(figure: Figure) -> Sheet:
     """A radar or a curve: one panel with all runs where they are few, else a panel a run with the others in grey."""
-    radar = plot.kind == RADAR
-    paint = partial(_paint_radar if radar else _paint_curve, plot=plot)
-    projection = {"projection": "polar"} if radar else {}
-    if plot.together:
-        drawing = new_drawing(ONE_COLUMN, 2.25 if radar else 1.95)
-        paint(drawing.add_subplot(**projection), runs=plot.runs, others=())
-        return Sheet(plot, drawing, keys=plot.runs)
-    shown = plot.runs[:PANELS_MOST]
-    heads = [wrapped(run.shown, TWO_COLUMNS / _COLUMNS - 0.1, TEXT_SIZE) for run in shown]
+    radar = figure.kind == plots.RADAR
+    paint, projection = (_paint_radar, {"projection": "polar"}) if radar else (_paint_curve, {})
+    if figure.together:
+        drawing = style.new_drawing(style.ONE_COLUMN, 2.25 if radar else 1.95)
+        paint(drawing.add_subplot(**projection), figure, figure.runs)
+        return Sheet(figure, drawing, keys=figure.runs)
+    shown = figure.runs[: plots.PANELS_MOST]
+    heads = [wrapped(run.shown, _PANEL - 0.1, TEXT_SIZE) for run in shown]
     drawing, panels = _grid(heads, 1.35 if radar else 1.25, projection)
     for axes, run in zip(panels, shown, strict=True):
-        paint(axes, runs=[run], others=[other for other in shown if other is not run])
-    return Sheet(plot, drawing)
+        paint(axes, figure, [run])
+    return Sheet(figure, drawing)
 
 
 def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tuple[Drawing, list[Axes]]:
@@ -137,7 +96,7 @@ def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tu
     columns = min(_COLUMNS, len(heads))
     rows = math.ceil(len(heads) / columns)
     lines = 1 + max(head.count("\n") for head in heads)
-    drawing = new_drawing(TWO_COLUMNS * columns / _COLUMNS, rows * (height + lines * LINE_HEIGHT))
+    drawing = style.new_drawing(TWO_COLUMNS * columns / _COLUMNS, rows * (height + lines * style.LINE_HEIGHT))
     panels = list(drawing.subplots(rows, columns, squeeze=False, subplot_kw=projection).flat)
     for axes in panels[len(heads) :]:
         axes.remove()
@@ -146,131 +105,123 @@ def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tu
     return drawing, panels[: len(heads)]
 
 
-def scale(plot: Plot) -> tuple[float, float]:
+def _scale(figure: Figure) -> tuple[float, float]:
     """Round ends of the scale that hold all values, intervals and references; a radar begins at 0."""
-    radar, percent = plot.kind == RADAR, plot.task is Task.PERCEPTION
+    radar, percent = figure.kind == plots.RADAR, figure.task is Task.PERCEPTION
     step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
-    cells = [cell for run in plot.runs for cell in run.cells.values()]
+    cells = [cell for run in figure.runs for cell in run.cells.values()]
     ends = [end for cell in cells for end in (cell.value, cell.low, cell.high) if end is not None]
-    ends += [value for reference in plot.references for value in reference.values.values()]
+    ends += [value for reference in figure.references for value in reference.values.values()]
     low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
-    top = top_of(plot.task, plot.groups[0])
+    top = top_of(figure.task, figure.groups[0])
     return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))
 
 
-def _paint_radar(axes: Any, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun]) -> None:
-    turns = [2 * math.pi * place / len(plot.groups) for place in range(len(plot.groups))]
-    _, end = scale(plot)
+def _paint_radar(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
+    turns = [2 * math.pi * place / len(figure.groups) for place in range(len(figure.groups))]
+    _, end = _scale(figure)
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
     axes.set_ylim(0, end)
     axes.spines[:].set_visible(False)
     rings = [end * share for share in (0.25, 0.5, 0.75, 1)]
     axes.set_rgrids(rings, ["", f"{rings[1]:g}", "", f"{rings[3]:g}"], angle=180 / len(turns), size=_TINY, alpha=0.75)
-    size = TEXT_SIZE if plot.together else _TINY
-    half, radius = (ONE_COLUMN / 2, 0.85) if plot.together else (TWO_COLUMNS / _COLUMNS / 2, 0.42)
-    rooms = [half - MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
-    labels = [fitted(group_name(group), room, size) for group, room in zip(plot.groups, rooms, strict=True)]
-    if plot.counted:
-        labels = [_head(plot, group, room) for group, room in zip(plot.groups, rooms, strict=True)]
-    elif plot.numbered:
+    size = TEXT_SIZE if figure.together else _TINY
+    half, radius = (style.ONE_COLUMN / 2, 0.85) if figure.together else (_PANEL / 2, 0.42)
+    rooms = [half - style.MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
+    labels = [fitted(group_name(group), room, size) for group, room in zip(figure.groups, rooms, strict=True)]
+    if figure.counted:
+        labels = [_head(figure, group, room) for group, room in zip(figure.groups, rooms, strict=True)]
+    elif figure.numbered:
         labels = [str(place) for place in range(1, len(turns) + 1)]
     _, names = axes.set_thetagrids([math.degrees(turn) for turn in turns], labels, size=size)
-    axes.tick_params("x", pad=-4 if plot.together else -5)
+    axes.tick_params("x", pad=-4 if figure.together else -5)
     for name, turn in zip(names, turns, strict=True):
         across, up = math.sin(turn), math.cos(turn)
         name.set_ha("center" if abs(across) < 0.1 else "left" if across > 0 else "right")
         name.set_va("bottom" if up > 0.9 else "top" if up < -0.9 else "center")
-    for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
+    for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
         value = next(iter(reference.values.values()))
         circle = [math.radians(3 * step) for step in range(121)]
         axes.plot(circle, [value] * len(circle), color=INK, linewidth=0.7, linestyle=dashes)
-    _paint_lines(axes, plot, runs, others, turns, apart=0.04)
+    _paint_lines(axes, figure, runs, turns, apart=0.04)
     # Earlier versions of Matplotlib name a round clip path by its place in memory; nothing is drawn outside of it.
     for artist in axes.findobj():
         artist.set_clip_on(False)
 
 
-def _paint_curve(axes: Axes, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun]) -> None:
-    places = range(len(plot.groups))
-    for reference, dashes in zip(plot.references, REFERENCE_DASHES, strict=False):
+def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
+    places = range(len(figure.groups))
+    for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
         axes.axhline(next(iter(reference.values.values())), color=INK, linewidth=0.8, linestyle=dashes)
-    axes.set(xlim=(-0.35, len(plot.groups) - 0.65), ylim=scale(plot))
-    axes.set_xticks(places, labels=[_head(plot, group, 1) if plot.counted else group for group in plot.groups])
+    axes.set(xlim=(-0.35, len(figure.groups) - 0.65), ylim=_scale(figure))
+    axes.set_xticks(places, labels=[_head(figure, group, 1) if figure.counted else group for group in figure.groups])
     axes.grid(axis="y")
-    _paint_lines(axes, plot, runs, others, places, apart=0.07)
+    _paint_lines(axes, figure, runs, places, apart=0.07)
 
 
-def _paint_lines(
-    axes: Axes, plot: Plot, runs: Sequence[DrawnRun], others: Sequence[DrawnRun], places: Sequence[float], apart: float
-) -> None:
-    """The runs' values over ``places``; several runs stand ``apart``, so that intervals do not lie on one another."""
-    for run in others:
-        axes.plot(*_path(plot, run, places), color=INK, alpha=FAINT, linewidth=0.6)
+def _paint_lines(axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: Sequence[float], apart: float) -> None:
+    """The values of ``runs`` over ``places``, all other runs in grey; runs stand ``apart``, so that intervals do not
+    lie on one another."""
+    own = {run.place for run in runs}
+    for run in figure.runs[: plots.PANELS_MOST]:
+        if run.place not in own:
+            axes.plot(*_path(figure, run, places), color=INK, alpha=style.FAINT, linewidth=0.6)
     for at, run in enumerate(runs):
-        look, aside = look_of(run.place), (at - (len(runs) - 1) / 2) * apart
+        look, aside = style.look_of(run.place), (at - (len(runs) - 1) / 2) * apart
         beside = [place + aside for place in places]
-        axes.plot(*_path(plot, run, beside), color=look.colour, linestyle=look.dashes)
-        for place, group in zip(beside, plot.groups, strict=True):
+        axes.plot(*_path(figure, run, beside), color=look.colour, linestyle=look.dashes)
+        for place, group in zip(beside, figure.groups, strict=True):
             cell = run.cell(group)
             if cell.value is None:
                 continue
             if cell.interval:
                 axes.plot((place, place), cell.interval, color=look.colour, linewidth=0.9)
-            axes.plot(
-                [place],
-                [cell.value],
-                marker=look.marker,
-                markersize=3.7,
-                markerfacecolor="none" if cell.few else look.colour,
-                markeredgecolor=look.colour if cell.few else INK,
-                markeredgewidth=0.9 if cell.few else 0.4,
-                clip_on=False,
-            )
+            fill, edge, width = ("none", look.colour, 0.9) if cell.few else (look.colour, INK, 0.4)
+            marker: dict[str, Any] = {"marker": look.marker, "ms": 3.7, "mfc": fill, "mec": edge, "mew": width}
+            axes.plot([place], [cell.value], clip_on=False, **marker)
 
 
-def _path(plot: Plot, run: DrawnRun, places: Sequence[float]) -> tuple[list[float], list[float]]:
-    values = [run.cell(group).value for group in plot.groups]
+def _path(figure: Figure, run: DrawnRun, places: Sequence[float]) -> tuple[list[float], list[float]]:
+    values = [run.cell(group).value for group in figure.groups]
     # A group without a number breaks the line.
     ys = [math.nan if value is None else value for value in values]
-    return ([*places, places[0]], [*ys, ys[0]]) if plot.kind == RADAR else (list(places), ys)
+    return ([*places, places[0]], [*ys, ys[0]]) if figure.kind == plots.RADAR else (list(places), ys)
 
 
-def _draw_heatmap(plot: Plot) -> Sheet:
-    drawing = new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(plot.runs))
+def _draw_heatmap(figure: Figure) -> Sheet:
+    drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(figure.runs))
     axes = drawing.add_subplot()
-    cells = [[run.cell(group) for group in plot.groups] for run in plot.runs]
+    cells = [[run.cell(group) for group in figure.groups] for run in figure.runs]
     # Overall stands a little apart.
-    lefts = [place + 0.06 * (place > 0 and group == OVERALL) for place, group in enumerate(plot.groups)]
-    low, high = colour_range(plot)
+    lefts = [place + 0.06 * (place > 0 and group == OVERALL) for place, group in enumerate(figure.groups)]
+    low, high = colour_range(figure)
     # The ends of the map are too dark and too bright to be told from their neighbours in print.
     pad = 0.07 * (high - low)
     inks = _paint_cells(axes, lefts, [[cell.value for cell in row] for row in cells], "viridis", low - pad, high + pad)
-    digits = 1 if plot.task is Task.PERCEPTION else 2
+    digits = 1 if figure.task is Task.PERCEPTION else 2
     for y, (row, colours) in enumerate(zip(cells, inks, strict=True)):
         for x, cell, ink in zip(lefts, row, colours, strict=True):
-            middle = y + (0.34 if cell.interval else 0.5)
-            axes.text(x + 0.5, middle, number_words(plot.task, cell), ha="center", va="center", color=ink)
+            _write(axes, x, y + (0.34 if cell.interval else 0.5), _number(figure.task, cell), ink)
             if cell.interval:
-                ends = " to ".join(f"{end:.{digits}f}" for end in cell.interval)
-                axes.text(x + 0.5, y + 0.74, ends, ha="center", va="center", color=ink, size=_TINY)
-    names = max(text_width(run.shown, TEXT_SIZE) for run in plot.runs)
-    width = (TWO_COLUMNS - names - 3 * MARGIN) / len(lefts) - 0.05
-    fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in plot.groups)
+                _write(axes, x, y + 0.74, " to ".join(f"{end:.{digits}f}" for end in cell.interval), ink, size=_TINY)
+    names = max(text_width(run.shown, TEXT_SIZE) for run in figure.runs)
+    width = (TWO_COLUMNS - names - 3 * style.MARGIN) / len(lefts) - 0.05
+    fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in figure.groups)
     size = TEXT_SIZE if fit else _TINY
-    axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(plot, group, width, size) for group in plot.groups])
-    axes.set_yticks([y + 0.5 for y in range(len(cells))], labels=[run.shown for run in plot.runs])
+    axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(figure, group, width, size) for group in figure.groups])
+    axes.set_yticks([y + 0.5 for y in range(len(cells))], labels=[run.shown for run in figure.runs])
     axes.tick_params(top=False, labeltop=True, labelbottom=False, length=0, labelsize=TEXT_SIZE)
     axes.tick_params("x", labelsize=size)
-    return Sheet(plot, drawing)
+    return Sheet(figure, drawing)
 
 
-def colour_range(plot: Plot) -> tuple[float, float]:
+def colour_range(figure: Figure) -> tuple[float, float]:
     """The values that the ends of the colours stand for: the lowest and the highest, but not closer than a fifth of
     the scale, so that numbers that are nearly the same look so."""
-    values = [cell.value for run in plot.runs for cell in run.cells.values() if cell.value is not None]
+    values = [cell.value for run in figure.runs for cell in run.cells.values() if cell.value is not None]
     low, high = min(values), max(values)
-    more = max(0.0, top_of(plot.task, OVERALL) / 5 - (high - low)) / 2
+    more = max(0.0, top_of(figure.task, OVERALL) / 5 - (high - low)) / 2
     return low - more, high + more
 
 
@@ -285,18 +236,18 @@ def _paint_cells(
     for y, row in enumerate(values):
         inks.append([INK] * len(row))
         for place, (x, value) in enumerate(zip(lefts, row, strict=True)):
-            if value is None:
-                axes.add_patch(Rectangle((x, y), 1, 1, facecolor="none", edgecolor=INK, alpha=FAINT, linewidth=0.4))
-                continue
-            red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
-            axes.add_patch(Rectangle((x, y), 1, 1, facecolor=(red, green, blue), edgecolor="white", linewidth=0.6))
-            inks[-1][place] = ink_on(red, green, blue)
+            edge: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "alpha": style.FAINT, "linewidth": 0.4}
+            if value is not None:
+                red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
+                edge = {"facecolor": (red, green, blue), "edgecolor": "white", "linewidth": 0.6}
+                inks[-1][place] = _ink_on(red, green, blue)
+            axes.add_patch(Rectangle((x, y), 1, 1, **edge))
     axes.spines[:].set_visible(False)
     axes.set(xlim=(0, lefts[-1] + 1), ylim=(len(values), 0))
     return inks
 
 
-def ink_on(red: float, green: float, blue: float) -> str:
+def _ink_on(red: float, green: float, blue: float) -> str:
     """Black or white, whichever is read more easily on an sRGB colour (parts 0-1), by WCAG 2.1's relative luminance."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -304,10 +255,14 @@ def ink_on(red: float, green: float, blue: float) -> str:
     return "#000000" if luminance > 0.179 else "#ffffff"
 
 
-def _draw_confusion(figure: Confusion) -> Sheet:
-    shown = figure.matrices[:MATRICES_MOST]
-    names = [[fitted(level, 0.5, SMALL_SIZE) for level in matrix.levels] for matrix in shown]
-    widths = [max(text_width(name, SMALL_SIZE) for name in levels) for levels in names]
+def _write(axes: Axes, left: float, middle: float, words: str, ink: str, size: float = TEXT_SIZE) -> None:
+    axes.text(left + 0.5, middle, words, ha="center", va="center", color=ink, size=size)
+
+
+def _draw_confusion(figure: Figure) -> Sheet:
+    shown = figure.matrices[: plots.MATRICES_MOST]
+    names = [[fitted(level, 0.5, style.SMALL_SIZE) for level in matrix.levels] for matrix in shown]
+    widths = [max(text_width(name, style.SMALL_SIZE) for name in levels) for levels in names]
     heads = [_confusion_head(figure, matrix, width) for matrix, width in zip(shown, widths, strict=True)]
     drawing, panels = _grid(heads, 1.25, {})
     for axes, matrix, levels in zip(panels, shown, names, strict=True):
@@ -316,22 +271,22 @@ def _draw_confusion(figure: Confusion) -> Sheet:
         inks = _paint_cells(axes, places, shares, "Blues", -0.02, 1.08)
         for y, (row, colours) in enumerate(zip(matrix.counts, inks, strict=True)):
             for x, count, ink in zip(places, row, colours, strict=True):
-                axes.text(x + 0.5, y + 0.5, f"{count:,}", ha="center", va="center", color=ink)
+                _write(axes, x, y + 0.5, f"{count:,}", ink)
         axes.set_xticks([place + 0.5 for place in places], labels=levels)
         axes.set_yticks([place + 0.5 for place in places], labels=levels)
         axes.tick_params(length=0, pad=1.5)
     return Sheet(figure, drawing)
 
 
-def _confusion_head(figure: Confusion, matrix: Matrix, beside: float) -> str:
-    width = TWO_COLUMNS / _COLUMNS - 2 * MARGIN - 0.05 - beside
-    share, *ends = share_words(matrix.run)
-    mark = "*" if matrix.run.cell(OVERALL).few else ""
+def _confusion_head(figure: Figure, matrix: Matrix, beside: float) -> str:
+    width = _PANEL - 2 * style.MARGIN - 0.05 - beside
+    share, *ends = plots.share_words(matrix.run)
     scales = [other.scale for other in figure.matrices if other.run is matrix.run]
-    of = " of all" if len(scales) > 1 else ""
-    lines = [matrix.run.shown, f"{fitted(matrix.scale, width / 2, TEXT_SIZE)}, n = {matrix.n:,}"]
+    n = sum(map(sum, matrix.counts))
+    lines = [matrix.run.shown, f"{fitted(matrix.scale, width / 2, TEXT_SIZE)}, n = {n:,}"]
     if scales[0] == matrix.scale:
         # The share is of the run, and stands above the first of its scales.
+        mark, of = "*" if matrix.run.cell(OVERALL).few else "", " of all" if len(scales) > 1 else ""
         lines += [f"{mark}{share}{of}", *(f"({words})" for words in ends)]
     return "\n".join(wrapped(line, width, TEXT_SIZE) for line in lines)
 
@@ -357,7 +312,7 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
             for path, data in ((folder / f"{name}.png", sheet.png()), (folder / f"{name}.svg", sheet.svg().encode())):
                 write_bytes(path, data)
                 written.append(path)
-            captions.append(f"## {name}\n\n{markdown_text(caption_of(sheet.figure))}\n")
+            captions.append(f"## {name}\n\n{markdown_text(plots.caption_of(sheet.figure))}\n")
         if written:
             write_text(folder / CAPTIONS, "# Captions\n\n" + "\n".join(captions))
             written.append(folder / CAPTIONS)
@@ -375,7 +330,7 @@ def themed_svgs(results: Sequence[Result]) -> dict[str, str]:
 
 
 def _sheets(results: Sequence[Result]) -> Iterator[Sheet]:
-    figures = figures_of(results)
+    figures = plots.figures_of(results)
     if figures:
-        with drawing_settings():
+        with style.drawing_settings():
             yield from map(draw, figures)

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, Task, human_overall
-from medqbench_vlmeval.report.standings import data_hash, reference_rows, run_labels
+from medqbench_vlmeval.report.standings import by_overall, data_hash, reference_rows, run_labels, shown_hash
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN
-from medqbench_vlmeval.types import Cell, Finding, Result, TaskRun
+from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 SEVERITY = "severity"
 RADAR, BARS, CURVE, HEATMAP, CONFUSION = "radar", "bars", "curve", "heatmap", "confusion"
@@ -37,12 +37,14 @@ _HOW_TO_READ = {
 
 @dataclass(frozen=True)
 class DrawnRun:
-    """One run in a figure. ``place`` is its number among all runs, which decides how it is drawn in every figure."""
+    """One run in a figure. ``place`` is its number among all runs, which decides how it is drawn in every figure;
+    ``method`` is how the intervals of its cells were made."""
 
     label: str
     place: int
     run: TaskRun
     cells: Mapping[str, Cell]
+    method: str
 
     @property
     def shown(self) -> str:
@@ -64,10 +66,21 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Plot:
+class Matrix:
+    """Counts of right levels (rows) and chosen ones (columns), of one run and one scale."""
+
+    run: DrawnRun
+    scale: str
+    levels: tuple[str, ...]
+    counts: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Figure:
     """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem.
 
-    ``left_out`` is how many more groups there are, none of more samples than those that are drawn.
+    ``left_out`` is how many more groups there are, none of more samples than those that are drawn. The figure of
+    levels taken for others has ``matrices`` instead, and its runs' share of mistakes under 'Overall'.
     """
 
     name: str
@@ -78,6 +91,12 @@ class Plot:
     runs: tuple[DrawnRun, ...]
     references: tuple[Reference, ...] = ()
     left_out: int = 0
+    matrices: tuple[Matrix, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """One line: 'Perception: accuracy by question type'."""
+        return f"{TASK_TITLES[self.task]}: {self.what}"
 
     @property
     def together(self) -> bool:
@@ -86,8 +105,9 @@ class Plot:
 
     @property
     def counted(self) -> bool:
-        """Whether there is room for each group's n beside its name."""
-        return self.kind in (BARS, HEATMAP) or (self.together and len(self.groups) <= _MOST_WITH_N)
+        """Whether each n stands in the drawing, beside the name of its group."""
+        few_groups = self.together and len(self.groups) <= _MOST_WITH_N
+        return self.kind in (BARS, HEATMAP, CONFUSION) or few_groups
 
     @property
     def numbered(self) -> bool:
@@ -96,6 +116,11 @@ class Plot:
             return False
         return len(self.groups) > _MOST_NAMED or any(len(group_name(group)) > _LONGEST_NAME for group in self.groups)
 
+    @property
+    def has_few(self) -> bool:
+        """Whether any number rests on few samples."""
+        return any(cell.few for run in self.runs for cell in run.cells.values())
+
     def n(self, group: str) -> str:
         """The n of a group among the runs: '1,305', '10 to 20' or 'unknown'."""
         counts = [n for run in self.runs if (n := run.cell(group).n) is not None]
@@ -103,40 +128,6 @@ class Plot:
             return "unknown"
         low, high = min(counts), max(counts)
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Counts of right levels (rows) and chosen ones (columns), of one run and one scale."""
-
-    run: DrawnRun
-    scale: str
-    levels: tuple[str, ...]
-    counts: tuple[tuple[int, ...], ...]
-
-    @property
-    def n(self) -> int:
-        return sum(map(sum, self.counts))
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """The figure of levels taken for others. A run's cells have the share of mistakes under 'Overall'."""
-
-    name: str
-    task: Task
-    matrices: tuple[Matrix, ...]
-    kind: str = CONFUSION
-    what: str = "levels taken for others"
-    references: tuple[Reference, ...] = ()
-
-    @property
-    def runs(self) -> tuple[DrawnRun, ...]:
-        """The runs, each once."""
-        return tuple({matrix.run.place: matrix.run for matrix in self.matrices}.values())
-
-
-Figure = Plot | Confusion
 
 
 def figures_of(results: Iterable[Result]) -> list[Figure]:
@@ -151,7 +142,10 @@ def figures_of(results: Iterable[Result]) -> list[Figure]:
     }
     figures: list[Figure] = []
     for task, runs in by_task.items():
-        drawn = [DrawnRun(label, places[label], run, {}) for label, run in zip(labels[task], runs, strict=True)]
+        drawn = [
+            DrawnRun(label, places[label], run, {}, run.result.interval_method)
+            for label, run in zip(labels[task], runs, strict=True)
+        ]
         figures += _figures_of_task(task, sorted(drawn, key=_rank))
     return figures
 
@@ -179,10 +173,12 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
         if len([group for group in shown if axis is None or group != OVERALL]) >= _LEAST[kind]:
             largest = _largest(shown, drawn, _MOST.get(kind, len(shown)))
             left_out = len(shown) - len(largest)
-            yield Plot(f"{stem}_{task.value}", kind, task, what, largest, drawn, references, left_out)
+            yield Figure(f"{stem}_{task.value}", kind, task, what, largest, drawn, references, left_out)
     matrices = tuple(matrix for run in runs for matrix in _matrices(run))
     if matrices:
-        yield Confusion(f"confusion_{task.value}", task, matrices)
+        mistaken = tuple({matrix.run.place: matrix.run for matrix in matrices}.values())
+        name, what = f"confusion_{task.value}", "levels taken for others"
+        yield Figure(name, CONFUSION, task, what, (), mistaken, matrices=matrices)
 
 
 def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | None) -> Iterator[DrawnRun]:
@@ -221,9 +217,9 @@ def _human(task: Task, groups: Sequence[str]) -> tuple[Reference, ...]:
 
 def _published(task: Task) -> tuple[Reference, ...]:
     """The published row with the highest Overall, and the human experts."""
-    rows = [row for row in reference_rows(task) if row.values.get(OVERALL) is not None]
-    best = max((row for row in rows if row.category != HUMAN), key=lambda row: row.values[OVERALL] or 0.0, default=None)
-    lines = [] if best is None else [(f"{best.model}, highest published", best)]
+    rows = by_overall(reference_rows(task))
+    best = next(row for row in rows if row.category != HUMAN)
+    lines = [(f"{best.model}, highest published", best)]
     lines += [("human experts, published", row) for row in rows if row.category == HUMAN]
     return tuple(
         Reference(label, {measure: value for measure, value in row.values.items() if value is not None})
@@ -231,16 +227,11 @@ def _published(task: Task) -> tuple[Reference, ...]:
     )
 
 
-def _confusion_of(run: TaskRun) -> Finding | None:
-    """The finding on levels taken for others."""
-    return run.result.findings.get("level_confusion")
-
-
 def _matrices(drawn: DrawnRun) -> Iterator[Matrix]:
-    finding = _confusion_of(drawn.run)
+    finding = drawn.run.result.findings.get("level_confusion")
     if finding is None:
         return
-    with_share = replace(drawn, cells={OVERALL: finding.cell})
+    with_share = replace(drawn, cells={OVERALL: finding.cell}, method=finding.method)
     for scale, rows in (finding.details.scales or {}).items():
         levels = tuple(dict.fromkeys([*rows, *(chosen for row in rows.values() for chosen in row)]))
         counts = tuple(tuple(rows.get(right, {}).get(chosen, 0) for chosen in levels) for right in levels)
@@ -253,28 +244,20 @@ def group_name(group: str) -> str:
     return one_line(group) or "unnamed"
 
 
-def title_of(figure: Figure) -> str:
-    """One line: 'Perception: accuracy by question type'."""
-    return f"{TASK_TITLES[figure.task]}: {figure.what}"
-
-
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
-    notes = [_HOW_TO_READ[figure.kind]]
     lines = figure.kind in (RADAR, CURVE)
-    if isinstance(figure, Confusion):
-        if len(figure.matrices) > MATRICES_MOST:
-            notes.append(f"{len(figure.matrices) - MATRICES_MOST} more are in the workbooks")
-    else:
-        if lines and not figure.together:
-            notes.append("grey: the other runs")
-            if len(figure.runs) > PANELS_MOST:
-                notes.append(f"{len(figure.runs) - PANELS_MOST} more runs are in the heat map and the tables")
-        if not figure.counted:
-            notes.append(_samples(figure, figure.numbered))
-        if figure.left_out:
-            notes.append(_left_out(figure))
-    if any(cell.few for run in figure.runs for cell in run.cells.values()):
+    notes = [_HOW_TO_READ[figure.kind]]
+    if (more := len(figure.matrices) - MATRICES_MOST) > 0:
+        notes.append(f"{more} more are in the workbooks")
+    if lines and not figure.together:
+        notes.append("grey: the other runs")
+        if (more := len(figure.runs) - PANELS_MOST) > 0:
+            notes.append(f"{more} more runs are in the heat map and the tables")
+    if not figure.counted:
+        notes.append(_samples(figure, figure.numbered))
+    notes += _left_out(figure)
+    if figure.has_few:
         notes.append(f"{'hollow' if lines else '*'}: fewer than {FEW} samples")
     if any(not run.run.result.comparable for run in figure.runs):
         notes.append(f"†: {_NOT_COMPARABLE}")
@@ -286,38 +269,36 @@ def notes_of(figure: Figure) -> list[str]:
 def caption_of(figure: Figure) -> str:
     """The whole caption: what is drawn, n, how intervals were made, references, what is not comparable and why."""
     if figure.task is Task.PERCEPTION:
-        unit = "counts of answers" if isinstance(figure, Confusion) else "percent of questions"
+        unit = "counts of answers" if figure.matrices else "percent of questions"
     else:
-        unit = "counts of descriptions" if isinstance(figure, Confusion) else "dimensions 0-2, their sum 0-8"
-    sentences = [f"{title_of(figure)} ({unit}).", f"{_capital(_HOW_TO_READ[figure.kind])}."]
-    if isinstance(figure, Confusion):
+        unit = "counts of descriptions" if figure.matrices else "dimensions 0-2, their sum 0-8"
+    sentences = [f"{figure.title} ({unit})", _HOW_TO_READ[figure.kind]]
+    if figure.matrices:
         shares = dict.fromkeys(f"{run.label}: {_share(run)}" for run in figure.runs)
-        sentences.append(f"Took one level for another: {'; '.join(shares)}.")
+        sentences.append(f"Took one level for another: {'; '.join(shares)}")
     else:
-        sentences.append(f"{_samples(figure)}.")
-        if figure.left_out:
-            sentences.append(f"{_capital(_left_out(figure))}.")
-    sentences += [f"Intervals: {method}." for method in dict.fromkeys(_method(figure, run) for run in figure.runs)]
-    if any(cell.few for run in figure.runs for cell in run.cells.values()):
-        sentences.append(f"Numbers that rest on fewer than {FEW} samples are marked.")
+        sentences += [_samples(figure), *_left_out(figure)]
+    sentences += [f"Intervals: {method}" for method in dict.fromkeys(one_line(run.method) for run in figure.runs)]
+    if figure.has_few:
+        sentences.append(f"Numbers that rest on fewer than {FEW} samples are marked")
     if figure.references:
         references = "; ".join(reference.label for reference in figure.references)
-        sentences.append(f"Lines: {references} (of the published test split).")
+        sentences.append(f"Lines: {references} (of the published test split)")
     if baselines := [run.label for run in figure.runs if run.run.baseline]:
-        sentences.append(f"Baselines without weights: {', '.join(baselines)}.")
+        sentences.append(f"Baselines without weights: {', '.join(baselines)}")
     reasons: dict[str, list[str]] = {}
     for run in figure.runs:
         if not run.run.result.comparable:
             because = "; ".join(map(one_line, run.run.result.not_comparable_because))
             reasons.setdefault(because or "the result does not say why", []).append(run.label)
-    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {', '.join(runs)} ({why})." for why, runs in reasons.items()]
+    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {', '.join(runs)} ({why})" for why, runs in reasons.items()]
     if data := _different_data(figure.runs):
         groups = "; ".join(f"{', '.join(labels)}: {one_line(name)}" for name, labels in data.items())
-        sentences.append(f"The runs are of different data and not comparable with each other across it: {groups}.")
+        sentences.append(f"The runs are of different data and not comparable with each other across it: {groups}")
     names = [(run.label, one_line(run.run.model)) for run in figure.runs]
     if shortened := [f"{label} is {name}" for label, name in names if name not in label]:
-        sentences.append(f"Shortened names: {'; '.join(shortened)}.")
-    return " ".join(sentences)
+        sentences.append(f"Shortened names: {'; '.join(shortened)}")
+    return " ".join(f"{_capital(sentence)}." for sentence in sentences)
 
 
 def share_words(run: DrawnRun) -> Sequence[str]:
@@ -335,29 +316,24 @@ def _share(run: DrawnRun) -> str:
     return f"{share}{f' (95% interval {ends[0]})' if ends else ''} of {'unknown' if n is None else f'{n:,}'}"
 
 
-def _samples(plot: Plot, numbered: bool = False) -> str:
-    counts = [f"{group_name(group)} {plot.n(group)}" for group in plot.groups]
+def _samples(figure: Figure, numbered: bool = False) -> str:
+    counts = [f"{group_name(group)} {figure.n(group)}" for group in figure.groups]
     if numbered:
         return f"Spokes with samples: {', '.join(f'({place}) {count}' for place, count in enumerate(counts, 1))}"
     return f"Samples: {', '.join(counts)}"
 
 
-def _left_out(plot: Plot) -> str:
-    return f"the largest groups are drawn, {plot.left_out} more are in the workbooks"
-
-
-def _method(figure: Figure, drawn: DrawnRun) -> str:
-    finding = _confusion_of(drawn.run) if isinstance(figure, Confusion) else None
-    return one_line(drawn.run.result.interval_method if finding is None else finding.method)
+def _left_out(figure: Figure) -> list[str]:
+    more = f"the largest groups are drawn, {figure.left_out} more are in the workbooks"
+    return [more] if figure.left_out else []
 
 
 def _different_data(runs: Iterable[DrawnRun]) -> dict[str, list[str]]:
     """The runs' labels by data, where the runs are of different data; empty where all are of the same."""
     by_data: dict[str, list[str]] = {}
     for drawn in runs:
-        known = (data_hash(drawn.run) or "").removeprefix("samples:")[:8]
-        dataset = drawn.run.result.dataset
-        by_data.setdefault(f"{dataset}, data {known}" if known else dataset, []).append(drawn.label)
+        data = f"{drawn.run.result.dataset}, data {shown_hash(data_hash(drawn.run))}"
+        by_data.setdefault(data, []).append(drawn.label)
     return by_data if len(by_data) > 1 else {}
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of, title_of
+from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
@@ -41,17 +41,8 @@ REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
 # Scripts that DejaVu Sans, which Matplotlib brings along, does not have; used where the machine has one of them.
 _FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Source Han Sans SC",
-    "WenQuanYi Zen Hei",
-    "Microsoft YaHei",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Noto Sans Arabic",
-    "Noto Sans Devanagari",
-    "Arial Unicode MS",
+    "DejaVu Sans, Noto Sans CJK SC, Noto Sans CJK JP, Source Han Sans SC, WenQuanYi Zen Hei, Microsoft YaHei, "
+    "PingFang SC, Hiragino Sans, Noto Sans Arabic, Noto Sans Devanagari, Arial Unicode MS"
 )
 _PIECES = re.compile(r"[^-_/… ]*[-_/… ]+|[^-_/… ]+")
 _NARROWEST = 0.2  # width of a narrow letter, of the font's size
@@ -61,33 +52,19 @@ _SETTINGS: dict[str, Any] = {
     "svg.hashsalt": "medqbench",
     # A model's name with dollar signs is no formula.
     "text.parse_math": False,
-    "font.size": TEXT_SIZE,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.facecolor": "none",
-    "axes.linewidth": 0.5,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": TEXT_SIZE,
+    **dict.fromkeys(("font.size", "axes.titlesize"), TEXT_SIZE),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), SMALL_SIZE),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color", "hatch.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+    **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "path.simplify"), False),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width"), 0.5),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.0),
+    **dict.fromkeys(("grid.linewidth", "hatch.linewidth"), 0.4),
     "axes.titlepad": 3.0,
     "axes.axisbelow": True,
-    "grid.color": INK,
     "grid.alpha": FAINT,
-    "grid.linewidth": 0.4,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": SMALL_SIZE,
-    "ytick.labelsize": SMALL_SIZE,
-    "xtick.major.width": 0.5,
-    "ytick.major.width": 0.5,
-    "xtick.major.size": 2.0,
-    "ytick.major.size": 2.0,
-    "hatch.linewidth": 0.4,
-    "hatch.color": INK,
     "lines.linewidth": 1.1,
-    "path.simplify": False,
-    "figure.facecolor": "none",
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": MARGIN,
 }
@@ -105,12 +82,7 @@ class Look:
 
 def look_of(place: int) -> Look:
     """The look of the run with this number (from 0)."""
-    return Look(
-        _COLOURS[place % len(_COLOURS)],
-        _MARKERS[place % len(_MARKERS)],
-        _HATCHES[place % len(_HATCHES)],
-        _DASHES[place % len(_DASHES)],
-    )
+    return Look(*(looks[place % len(looks)] for looks in (_COLOURS, _MARKERS, _HATCHES, _DASHES)))
 
 
 @contextmanager
@@ -136,7 +108,7 @@ def _families() -> tuple[str, ...]:
     from matplotlib.font_manager import fontManager
 
     installed = {font.name for font in fontManager.ttflist}
-    return tuple(name for name in _FONTS if name in installed)
+    return tuple(name for name in _FONTS.split(", ") if name in installed)
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:
@@ -195,14 +167,8 @@ class Sheet:
         self.figure, self.drawing = figure, drawing
         width = drawing.get_figwidth()
         left, room = MARGIN / width, width - 2 * MARGIN
-        title = drawing.text(
-            left,
-            1,
-            wrapped(title_of(figure), room, TITLE_SIZE, "bold"),
-            size=TITLE_SIZE,
-            weight="bold",
-            va="bottom",
-        )
+        heading = wrapped(figure.title, room, TITLE_SIZE, "bold")
+        title = drawing.text(left, 1, heading, size=TITLE_SIZE, weight="bold", va="bottom")
         lines = []
         for run in keys:
             look = look_of(run.place)
@@ -218,24 +184,16 @@ class Sheet:
             handles=lines,
             loc="upper left",
             bbox_to_anchor=(left, -0.04 / drawing.get_figheight()),
-            frameon=False,
-            borderpad=0,
-            borderaxespad=0,
             labelspacing=0.4,
             handlelength=4,
             alignment="left",
+            frameon=False,
+            borderpad=0,
+            borderaxespad=0,
         )
-        notes = Annotation(
-            wrapped(". ".join(notes_of(figure)), room, SMALL_SIZE),
-            xy=(0, 0),
-            xycoords=legend,
-            xytext=(0, -4),
-            textcoords="offset points",
-            va="top",
-            size=SMALL_SIZE,
-            alpha=MUTED,
-            linespacing=1.4,
-        )
+        below: dict[str, Any] = {"xycoords": legend, "xytext": (0, -4), "textcoords": "offset points", "va": "top"}
+        words = wrapped(". ".join(notes_of(figure)), room, SMALL_SIZE)
+        notes = Annotation(words, (0, 0), **below, size=SMALL_SIZE, alpha=MUTED, linespacing=1.4)
         drawing.add_artist(notes)
         drawing.get_layout_engine().execute(drawing)  # type: ignore[union-attr]  # set by new_drawing
         drawing.set_layout_engine("none")
@@ -245,7 +203,7 @@ class Sheet:
     def png(self) -> bytes:
         """The picture with 300 dots an inch on white."""
         out = io.BytesIO()
-        metadata = {"Software": None, "Title": title_of(self.figure), "Description": caption_of(self.figure)}
+        metadata = {"Software": None, "Title": self.figure.title, "Description": caption_of(self.figure)}
         self.drawing.savefig(out, format="png", facecolor="white", bbox_inches=self.box, metadata=metadata)
         return out.getvalue()
 
@@ -261,7 +219,7 @@ class Sheet:
         root = safe_svg(out.getvalue(), f"{name}-")
         root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-desc"})
         root.attrib.update({"stroke-linejoin": "round", "stroke-linecap": "butt"})
-        for tag, text in (("desc", caption_of(self.figure)), ("title", title_of(self.figure))):
+        for tag, text in (("desc", caption_of(self.figure)), ("title", self.figure.title)):
             element = ElementTree.Element(tag, {"id": f"{name}-{tag}"})
             element.text = text
             root.insert(0, element)
@@ -273,18 +231,14 @@ class Sheet:
         return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
 # Model names stand in Matplotlib's SVG. Only elements and attributes that draw are let through, so that whatever a
 # name holds no script, style, link or reference to another file comes into a page.
 _SVG = "http://www.w3.org/2000/svg"
-_ELEMENTS = _words("svg g defs path rect circle line polyline polygon text tspan use clipPath pattern")
-_ATTRIBUTES = _words(
-    "d x y x1 x2 y1 y2 cx cy r width height viewBox points transform fill fill-opacity fill-rule stroke "
-    "stroke-width stroke-opacity stroke-dasharray stroke-dashoffset stroke-linecap stroke-linejoin stroke-miterlimit "
-    "opacity clip-path text-anchor font-family font-size font-style font-weight patternUnits patternTransform"
+_ELEMENTS = re.compile("svg|g|defs|path|rect|circle|line|polyline|polygon|text|tspan|use|clipPath|pattern")
+_ATTRIBUTES = re.compile(
+    "d|[xyr]|[xy][12]|c[xy]|width|height|viewBox|points|transform|fill(-opacity|-rule)?|opacity|clip-path|text-anchor|"
+    "stroke(-width|-opacity|-dasharray|-dashoffset|-linecap|-linejoin|-miterlimit)?|font-(family|size|style|weight)|"
+    "pattern(Units|Transform)"
 )
 # Earlier versions of Matplotlib write the shorthand of CSS, which has no attribute of its own.
 _FONT = re.compile(r"(?P<weight>bold|\d+(?= ))?.*?(?P<size>[\d.]+px)\s+(?P<family>.+)", re.DOTALL)
@@ -317,9 +271,9 @@ def _safe(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
         elif name.rpartition("}")[2] == "href":
             if link and link[1] == "#":
                 safe.set("href", f"#{prefix}{link[2]}")
-        elif name in _ATTRIBUTES and (link or "url" not in value.lower()):
+        elif _ATTRIBUTES.fullmatch(name) and (link or "url" not in value.lower()):
             safe.set(name, f"{link[1]}{prefix}{link[2]}" if link and link[1] != "#" else value)
-    safe.extend(_safe(child, prefix) for child in element if _name(child) in _ELEMENTS)
+    safe.extend(_safe(child, prefix) for child in element if _ELEMENTS.fullmatch(_name(child)))
     return safe
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task, published_rows
-from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import (
     LOCK_TIMEOUT,
     check_writable,
     locked,
+    reading,
     unwritable,
     write_bytes,
     write_json,
@@ -29,7 +31,6 @@ from medqbench_vlmeval.report.leaderboard.entries import (
     CATEGORIES,
     Entry,
     board_rows,
-    categorised,
     entry_from_json,
     entry_of,
     entry_to_json,
@@ -37,9 +38,10 @@ from medqbench_vlmeval.report.leaderboard.entries import (
     ordered,
 )
 from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board, tasks_with_own_rows
-from medqbench_vlmeval.report.standings import Row
+from medqbench_vlmeval.report.standings import Row, shown_hash
 from medqbench_vlmeval.report.table import Column, Table, table, task_kind, value_words
 from medqbench_vlmeval.runs.files import SCORE_ENDING, scored_runs
+from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
@@ -60,21 +62,9 @@ def read_entries(path: Path) -> list[Entry]:
     """Read the own runs of a board, none where the file does not exist yet.
 
     Raises:
-        BadInput: the file is not a board that this version understands; it is left as it is.
-        RunFailed: the file cannot be read.
+        BadInput: the file cannot be read, or is not a board that this version understands; it is left as it is.
     """
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RunFailed(f"The leaderboard {path} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(
-            f"The leaderboard {path} is not JSON ({error}); it was left as it is. Repair it or move it away, and add "
-            "the runs again."
-        ) from error
-    entries, problems = _entries_in(content)
+    entries, problems = _entries_in(_content(path)) if path.exists() else ([], [])
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BadInput(f"The leaderboard {path} {problems[0]}{more}; it was left as it is. Repair it or move it away.")
@@ -87,14 +77,19 @@ def check_board(path: Path) -> tuple[list[str], int]:
     Raises:
         BadInput: the file cannot be read, or is not JSON.
     """
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} is not JSON ({error}).") from error
-    entries, problems = _entries_in(content)
+    entries, problems = _entries_in(_content(path))
     return [f"It {problem}." for problem in problems], len(entries)
+
+
+def _content(path: Path) -> object:
+    try:
+        with reading(path):
+            return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise BadInput(
+            f"The leaderboard {path} is not JSON ({error}); it was left as it is. Repair it or move it away, and add "
+            "the runs again."
+        ) from error
 
 
 def _entries_in(content: object) -> tuple[list[Entry], list[str]]:
@@ -128,8 +123,8 @@ def _write(folder: Path, entries: Sequence[Entry]) -> Path:
         check_writable(folder / name)
     try:
         write_json(path, {"format": FORMAT, "version": _VERSION, "note": _NOTE, "runs": runs, "published": published})
-        for task, name in CSV_FILES.items():
-            write_text(folder / name, csv_board({task: board_rows(entries, task)}))
+        for task, rows in rows_of(entries).items():
+            write_text(folder / CSV_FILES[task], csv_board({task: rows}))
     except OSError as error:
         raise unwritable(folder, error) from error
     return path
@@ -154,15 +149,16 @@ def add(folder: Path, results: Iterable[Result], category: str | None = None, ti
         BadInput: the category is unknown, or the board is not one; the file is left as it is.
         RunFailed: the folder cannot be written to, or the lock was not free in time.
     """
-    category = None if category is None else _category(category)
+    category = _SPELLINGS.get(category or "", category)
+    if category not in (None, *CATEGORIES):
+        raise BadInput(f"'{category}' is no category of the leaderboard; choose one of {', '.join(CATEGORIES)}.")
     added = [entry_of(run) for result in results for run in result.tasks]
     with locked(folder / _LOCK, folder, timeout):
-        entries = read_entries(folder / BOARD)
-        for entry in added:
-            entries = merged(entries, entry)
+        entries = reduce(merged, added, read_entries(folder / BOARD))
         if category is not None:
-            for model in {entry.row.model for entry in added}:
-                entries = categorised(entries, model, category)
+            models = {entry.row.model for entry in added}
+            marked = (replace(entry, row=replace(entry.row, category=category)) for entry in entries)
+            entries = [new if new.row.model in models else old for old, new in zip(entries, marked, strict=True)]
         return _write(folder, ordered(entries))
 
 
@@ -194,7 +190,13 @@ def remove_rows(
             if all(value is None or getattr(entry.row, name) == value for name, value in wanted.items())
         ]
         if not meant:
-            raise BadInput(_nothing_to_remove(model, entries))
+            models = list(dict.fromkeys(entry.row.model for entry in entries))
+            near = difflib.get_close_matches(model, models, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise BadInput(
+                f"No own row of this board is of '{model}' with these settings (published rows cannot be removed)."
+                f"{hint} Own models: {', '.join(models) or 'none'}."
+            )
         if len(meant) > 1 and not every:
             raise BadInput(
                 f"{len(meant)} rows of {folder / BOARD} are meant: {'; '.join(map(describe, meant))}. Narrow the "
@@ -214,10 +216,9 @@ def remove_rows(
 def describe(entry: Entry) -> str:
     """Say what tells an entry from others, for a message."""
     row = entry.row
-    data = (row.data_sha256 or "").removeprefix("samples:")[:8]
     count = None if row.n is None else f"n={row.n}"
-    parts = (row.model, row.task.value, row.dataset, row.judge, row.protocol, data, count)
-    return ", ".join(part for part in parts if part)
+    settings = (row.dataset, row.judge, row.protocol, shown_hash(row.data_sha256), count)
+    return ", ".join(part for part in (row.model, row.task.value, *settings) if part)
 
 
 def leaderboard_rows(place: Path | None = None, must_exist: bool = True) -> dict[Task, list[Row]]:
@@ -235,16 +236,13 @@ def leaderboard_rows(place: Path | None = None, must_exist: bool = True) -> dict
 
 def rows_of_results(results: Iterable[Result]) -> dict[Task, list[Row]]:
     """The rows that a board of these results alone would have."""
-    entries: list[Entry] = []
-    for result in results:
-        for run in result.tasks:
-            entries = merged(entries, entry_of(run))
-    return rows_of(entries)
+    added = (entry_of(run) for result in results for run in result.tasks)
+    return rows_of(reduce(merged, added, list[Entry]()))
 
 
 def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
     """The rows of all three tasks for checked entries."""
-    return {task: board_rows(entries, task) for task in BOARD_TASKS}
+    return {task: [row for row, _ in board_rows(entries, task)] for task in BOARD_TASKS}
 
 
 def own_entries(place: Path | None, must_exist: bool = True) -> list[Entry]:
@@ -291,23 +289,6 @@ def _board_at(place: Path) -> Path:
     return path
 
 
-def _category(text: str) -> str:
-    category = _SPELLINGS.get(text, text)
-    if category not in CATEGORIES:
-        raise BadInput(f"'{text}' is no category of the leaderboard; choose one of {', '.join(CATEGORIES)}.")
-    return category
-
-
-def _nothing_to_remove(model: str, entries: Sequence[Entry]) -> str:
-    models = list(dict.fromkeys(entry.row.model for entry in entries))
-    near = difflib.get_close_matches(model, models, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return (
-        f"No own row of this board is of '{model}' with these settings (published rows cannot be removed).{hint} Own "
-        f"models: {', '.join(models) or 'none'}."
-    )
-
-
 def histories_to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """The results of each row that has a past, newest first, as plain JSON types."""
     named = ("model", "dataset", "judge", "protocol", "data_sha256")
@@ -325,15 +306,10 @@ def histories_to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 def history_table(entries: Iterable[Entry]) -> Table | None:
     """One row a result of each own row that has a past, the current one first; None where none has."""
     columns = (Column("Model"), Column("Dataset"), Column("Created"), Column("Overall", "score"), Column("n", "count"))
-    rows = [
-        (entry.row.model, entry.row.dataset, result.created, _overall(entry.row.task, result.values), result.n)
-        for entry in entries
-        if entry.history
-        for result in entry.results
-    ]
+    rows = []
+    for entry in (entry for entry in entries if entry.history):
+        for result in entry.results:
+            overall = result.values.get(OVERALL)
+            shown = None if overall is None else value_words(overall, task_kind(entry.row.task))
+            rows.append((entry.row.model, entry.row.dataset, result.created, shown, result.n))
     return table("History of own rows, newest first", columns, rows) if rows else None
-
-
-def _overall(task: Task, values: Mapping[str, float | None]) -> str | None:
-    overall = values.get("Overall")
-    return None if overall is None else value_words(overall, task_kind(task))

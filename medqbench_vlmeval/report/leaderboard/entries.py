@@ -171,14 +171,6 @@ def _history(current: PastResult, past: Iterable[PastResult]) -> tuple[PastResul
     return tuple(kept[:HISTORY])
 
 
-def categorised(entries: Iterable[Entry], model: str, category: str) -> list[Entry]:
-    """The entries with ``category`` on all of a model's."""
-    return [
-        replace(entry, row=replace(entry.row, category=category)) if entry.row.model == model else entry
-        for entry in entries
-    ]
-
-
 def category_of(row: Row) -> str | None:
     """A row's category: the given one, else that of a baseline or of the published row of that name."""
     if row.category is not None:
@@ -200,38 +192,47 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=key)
 
 
-def board_rows(entries: Sequence[Entry], task: Task) -> list[Row]:
-    """One task's own and published rows, best first.
+def board_rows(entries: Sequence[Entry], task: Task) -> list[tuple[Row, int | None]]:
+    """One task's own and published rows, best first; an own row with the place of its entry among ``entries``.
 
     Entries that each call themselves comparable with the published rows, and were measured on different data or
     with different templates of one protocol, cannot all be: those that differ from the rest say so and are not
     ranked. The rest are those whose data came from the hub; where none or all did, those that most rows agree with.
     """
-    of_task = [entry for entry in entries if entry.row.task is task]
-    claims = [entry for entry in of_task if entry.row.comparable]
+    claims = [entry for entry in entries if entry.row.task is task and entry.row.comparable]
     because: dict[int, list[str]] = {}
-    differing = [("data", outsider) for outsider in _outsiders(claims, _data_hashes)]
+    differing = [("data", *outsider) for outsider in _outsiders(claims, _data_hashes)]
     for protocol in {entry.row.protocol for entry in claims}:
         same_protocol = [entry for entry in claims if entry.row.protocol == protocol]
-        differing += [("protocol templates", outsider) for outsider in _outsiders(same_protocol, _template_hashes)]
-    for what, (entry, other, reference) in differing:
+        outsiders = _outsiders(same_protocol, lambda entry: (entry.protocol_sha256,))
+        differing += [("protocol templates", *outsider) for outsider in outsiders]
+    for what, entry, other, reference in differing:
         because.setdefault(id(entry), []).append(
             f"other {what} ({other[:_SHOWN]}) than the comparable rows of this board ({reference[:_SHOWN]})"
         )
+    places: dict[int, int] = {}
     own = []
-    for entry in of_task:
-        row = replace(entry.row, category=category_of(entry.row))
-        if id(entry) in because:
-            row = replace(row, comparable=False, not_comparable_because=tuple(because[id(entry)]))
-        own.append(row)
-    return by_overall([*own, *reference_rows(task)])
+    for place, entry in enumerate(entries):
+        if entry.row.task is task:
+            row = replace(entry.row, category=category_of(entry.row))
+            if reasons := because.get(id(entry)):
+                row = replace(row, comparable=False, not_comparable_because=tuple(reasons))
+            places[id(row)] = place
+            own.append(row)
+    return [(row, places.get(id(row))) for row in by_overall([*own, *reference_rows(task)])]
 
 
-def _outsiders(entries: Sequence[Entry], hashes_of: Callable[[Entry], frozenset[str]]) -> list[tuple[Entry, str, str]]:
+def _data_hashes(entry: Entry) -> tuple[str | None, ...]:
+    return entry.row.data_sha256, entry.data_samples_sha256
+
+
+def _outsiders(
+    entries: Sequence[Entry], hashes_of: Callable[[Entry], tuple[str | None, ...]]
+) -> list[tuple[Entry, str, str]]:
     """Entries that share no hash with the reference group, each with a hash of its own and one of the group's."""
     groups: list[tuple[set[str], list[Entry]]] = []
     for entry in entries:
-        hashes, members = set(hashes_of(entry)), [entry]
+        hashes, members = {sha256.removeprefix("samples:") for sha256 in hashes_of(entry) if sha256}, [entry]
         if not hashes:
             continue
         # A row may know the file's hash, the samples' hash or both, and so join groups that looked apart.
@@ -240,22 +241,11 @@ def _outsiders(entries: Sequence[Entry], hashes_of: Callable[[Entry], frozenset[
             hashes |= group[0]
             members += group[1]
         groups.append((hashes, members))
-    if len(groups) < 2:
-        return []
 
     def rank(group: tuple[set[str], list[Entry]]) -> tuple[Any, ...]:
         hashes, members = group
         from_hub = any(entry.data_revision for entry in members)
         return (not from_hub, -len(members), min(entry.row.created or "" for entry in members), min(hashes))
 
-    reference, *rest = sorted(groups, key=rank)
+    reference, *rest = sorted(groups, key=rank) or [(set(), [])]
     return [(entry, min(hashes), min(reference[0])) for hashes, members in rest for entry in members]
-
-
-def _data_hashes(entry: Entry) -> frozenset[str]:
-    hashes = (entry.row.data_sha256, entry.data_samples_sha256)
-    return frozenset(sha256.removeprefix("samples:") for sha256 in hashes if sha256)
-
-
-def _template_hashes(entry: Entry) -> frozenset[str]:
-    return frozenset([entry.protocol_sha256]) if entry.protocol_sha256 else frozenset()

@@ -8,13 +8,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import check_writable, unwritable, write_bytes
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row
+from medqbench_vlmeval.files import check_writable, reading, write_bytes, writing
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, shown_hash
 from medqbench_vlmeval.report.table import EXTRA, Column, Table, table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import csv_text, html_table, markdown
@@ -26,7 +25,6 @@ Boards = Mapping[Task, Sequence[Row]]
 BEGIN = "<!-- medqbench leaderboard: begin -->"
 END = "<!-- medqbench leaderboard: end -->"
 _CSV_HEADS = ("kind,model,", "task,kind,model,")
-_HASH = 8  # characters of a data hash that are shown
 _TEXTS = ("judge", "protocol", "prompt_style", "data_sha256", "created", "source")
 
 
@@ -103,26 +101,23 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
     lines = []
     for place, row in enumerate(rows, 1):
         apart = "" if row.kind == PUBLISHED or row.comparable else ", not comparable"
-        data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
+        data = shown_hash(row.data_sha256) or None
         numbers = [Cell(row.values[measure]) for measure in (OVERALL, *measures)]
         names = (place if row.comparable else None, row.model, row.category)
         lines.append(
             (*names, *numbers, _interval(row, task), row.n, f"{row.kind}{apart}", row.judge, row.protocol, data)
         )
-    return table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, _notes(task, rows))
+    unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
+    sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
+    reasons = [f"not comparable: {', '.join(models)}: {because}" for because, models in _not_comparable(rows).items()]
+    notes = [f"{unit}; published rows: {sources or 'none'}", *reasons]
+    return table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
 def _interval(row: Row, task: Task) -> str | None:
     if row.interval is None:
         return None
     return " to ".join(value_words(end, task_kind(task)) for end in row.interval)
-
-
-def _notes(task: Task, rows: Sequence[Row]) -> list[str]:
-    unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
-    sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
-    apart = [f"not comparable: {', '.join(models)}: {because}" for because, models in _not_comparable(rows).items()]
-    return [f"{unit}; published rows: {sources or 'none'}", *apart]
 
 
 def _not_comparable(rows: Sequence[Row]) -> dict[str, dict[str, None]]:
@@ -134,26 +129,20 @@ def _not_comparable(rows: Sequence[Row]) -> dict[str, dict[str, None]]:
     return models
 
 
-def markdown_boards(boards: Boards) -> str:
-    """A heading, a GitHub-flavoured table and its notes a task."""
-    return "\n".join(markdown(board_table(task, rows)) for task, rows in boards.items())
+def text_boards(boards: Boards, form: str) -> str:
+    """The tables of all boards with their notes.
+
+    Args:
+        boards: the rows by task.
+        form: 'markdown' (GitHub's, each table below a heading) or 'html' (without styles or scripts, which a README
+            may not have).
+    """
+    text_of = {"markdown": markdown, "html": html_table}[form]
+    return "\n".join(text_of(board_table(task, rows)) for task, rows in boards.items())
 
 
-def html_boards(boards: Boards) -> str:
-    """A ``<table>`` and its notes a task, without styles or scripts, which a README may not have."""
-    return "\n".join(html_table(board_table(task, rows)) for task, rows in boards.items())
-
-
-@dataclass(frozen=True)
-class Export:
-    """A file and the bytes that it is to hold."""
-
-    path: Path
-    content: bytes
-
-
-def export_of(path: Path, form: str, boards: Boards) -> Export:
-    """Work out what writing ``boards`` to ``path`` will write; nothing is written yet.
+def exported(path: Path, form: str, boards: Boards) -> bytes:
+    """Work out what ``path`` holds after ``boards`` are exported to it; nothing is written yet.
 
     A Markdown or HTML file that exists already gets the tables between its two marker lines (``BEGIN``, ``END``),
     and keeps everything else; a CSV file is replaced where it is an earlier export.
@@ -172,10 +161,10 @@ def export_of(path: Path, form: str, boards: Boards) -> Export:
     if form == "csv":
         if old.strip() and not old.startswith(_CSV_HEADS):
             raise BadInput(f"{path} exists and is no exported leaderboard; it was left as it is. Name another file.")
-        return Export(path, csv_board(boards).encode("utf-8", errors="replace"))
-    block = f"{BEGIN}\n\n{(markdown_boards if form == 'markdown' else html_boards)(boards)}\n{END}"
+        return csv_board(boards).encode("utf-8", errors="replace")
+    block = f"{BEGIN}\n\n{text_boards(boards, form)}\n{END}"
     if not old.strip():
-        return Export(path, f"{block}\n".encode("utf-8", errors="replace"))
+        return f"{block}\n".encode("utf-8", errors="replace")
     if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
         raise BadInput(
             f"{path} exists and has no place for the tables; it was left as it is. Put the lines '{BEGIN}' and '{END}' "
@@ -183,20 +172,18 @@ def export_of(path: Path, form: str, boards: Boards) -> Export:
         )
     newline = "\r\n" if "\r\n" in old else "\n"
     before, after = old[: old.index(BEGIN)], old[old.index(END) + len(END) :]
-    return Export(path, (before + block.replace("\n", newline) + after).encode("utf-8", errors="replace"))
+    return (before + block.replace("\n", newline) + after).encode("utf-8", errors="replace")
 
 
-def write_export(export: Export) -> Path:
-    """Write an export, all or nothing.
+def write_export(path: Path, content: bytes) -> None:
+    """Write what :func:`exported` gave, all or nothing.
 
     Raises:
         RunFailed: the file cannot be written.
     """
-    try:
-        write_bytes(export.path.resolve(), export.content)
-    except OSError as error:
-        raise unwritable(export.path, error) from error
-    return export.path
+    with writing(path, "make it writable or choose another"):
+        # A link keeps pointing to its file, which is the one that is replaced.
+        write_bytes(path.resolve(), content)
 
 
 def tasks_with_own_rows(boards: Boards) -> Boards:
@@ -206,11 +193,10 @@ def tasks_with_own_rows(boards: Boards) -> Boards:
 
 
 def _old(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return ""
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from error
+    try:
+        with reading(path):
+            return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise BadInput(f"{path} exists and is no text in UTF-8; it was left as it is. Name another file.") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,11 @@ from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
-from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, Entry, board_rows, entry_of
+from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
 from medqbench_vlmeval.report.page.thumbnails import find_image, folder_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES
 from medqbench_vlmeval.report.sentences import checks_of
-from medqbench_vlmeval.report.standings import PUBLISHED, Row, data_hash
+from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
@@ -152,10 +152,10 @@ def boards(runs: Sequence[PageRun]) -> list[Json]:
 
 def _board(task: Task, runs: Sequence[tuple[int, TaskRun]]) -> Json:
     measures = _measures(task)
-    waiting = [(place, run, entry_of(run)) for place, run in runs]
     lines = []
-    for row in board_rows([entry for _, _, entry in waiting], task):
-        place, cells = _owner(row, waiting)
+    for row, own in board_rows([entry_of(run) for _, run in runs], task):
+        place, run = (None, None) if own is None else runs[own]
+        cells: Mapping[str, Cell] = {} if run is None else run.result.measures
         names = ("kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "created", "source")
         line = {name: getattr(row, name) for name in names}
         line["because"] = list(row.not_comparable_because)
@@ -165,19 +165,6 @@ def _board(task: Task, runs: Sequence[tuple[int, TaskRun]]) -> Json:
     unit = _unit(task)
     shown = {"task": task.value, "title": TASK_TITLES[task], "unit": unit, "scale": _SCALE[unit]}
     return {**shown, "measures": measures, "rows": lines}
-
-
-def _owner(row: Row, waiting: list[tuple[int, TaskRun, Entry]]) -> tuple[int | None, Mapping[str, Cell]]:
-    """Whose row it is, which is taken off the list, and its cells; a published row is nobody's."""
-    if row.kind == PUBLISHED:
-        return None, {}
-    for place, run, entry in waiting:
-        # The board gives rows a category and marks them; all else is the entry's.
-        marked = replace(entry.row, category=row.category, comparable=row.comparable)
-        if replace(marked, not_comparable_because=row.not_comparable_because) == row:
-            waiting.remove((place, run, entry))
-            return place, run.result.measures
-    raise ValueError(f"the board has a row of {row.model!r} that is of no run")
 
 
 def answer_facts(row: SampleRow) -> Json:

@@ -10,32 +10,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval import __version__, files
+from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
-from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import storable
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
 from medqbench_vlmeval.report.page.content import boards, gather, page_runs, run_facts
 from medqbench_vlmeval.report.page.thumbnails import Thumbnail, make_thumbnails
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
+# In the order in which they stand in the page.
 STYLES = ("theme.css", "summary.css", "samples.css")
-SCRIPTS = (
-    "dom.js",
-    "data.js",
-    "state.js",
-    "theme.js",
-    "board.js",
-    "facets.js",
-    "failures.js",
-    "findings.js",
-    "filters.js",
-    "list.js",
-    "answers.js",
-    "detail.js",
-    "keys.js",
-    "main.js",
+SCRIPTS = tuple(
+    f"{name}.js"
+    for name in (
+        *("dom", "data", "state", "theme", "board", "facets", "failures"),
+        *("findings", "filters", "list", "answers", "detail", "keys", "main"),
+    )
 )
 _GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
 _HEAD_BYTES = 8192
@@ -143,13 +135,8 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
     pictures = [_picture(name, thumbnail) for name, thumbnail in zip(gathered.names, thumbnails, strict=True)]
     title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
     text = document(title, shown, pictures, themed_svgs([run.result for run in runs]))
-    try:
-        files.write_text(path, text)
-    except OSError as error:
-        raise RunFailed(
-            f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or choose "
-            "another folder."
-        ) from error
+    with writing(path, "close it if it is open elsewhere, or choose another folder"):
+        write_text(path, text)
 
 
 def _picture(name: str, thumbnail: Thumbnail | None) -> list[Any]:

@@ -14,10 +14,9 @@ from medqbench_vlmeval.report.leaderboard.tables import (
     BEGIN,
     END,
     csv_board,
-    export_of,
-    html_boards,
-    markdown_boards,
+    exported,
     tasks_with_own_rows,
+    text_boards,
     write_export,
 )
 from tests.report.leaderboard.results import result
@@ -77,7 +76,7 @@ def expected_names():
 
 
 def test_markdown_renders_as_a_table_of_the_very_names():
-    text = markdown_boards(hostile_boards())
+    text = text_boards(hostile_boards(), "markdown")
     # Every line of a table has the same cells also for a reader that knows no more than escaped pipes.
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(HOSTILE)
@@ -91,7 +90,7 @@ def test_markdown_renders_as_a_table_of_the_very_names():
 
 
 def test_html_holds_the_very_names():
-    text = html_boards(hostile_boards())
+    text = text_boards(hostile_boards(), "html")
     found = Table(text)
     assert {row[1] for row in found.rows[1:]} == expected_names()
     assert found.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td", "ul", "li"}
@@ -111,7 +110,7 @@ def test_ranks_reasons_and_published_rows_are_told_apart():
     equal = result("Equal", comparable=True)
     boards = tasks_with_own_rows(rows_of_results([equal, result("Apart")]))
     assert list(boards) == [Task.PERCEPTION]
-    text = markdown_boards(boards)
+    text = text_boards(boards, "markdown")
     found = {row[1]: row for row in Table(MarkdownIt("gfm-like", {"linkify": False}).render(text)).rows}
     assert found["Equal"][:4] == ["10", "Equal", "–", "60.00"]
     assert found["Equal"][7:10] == ["23.07 to 88.24", "5", "own"]
@@ -121,19 +120,24 @@ def test_ranks_reasons_and_published_rows_are_told_apart():
     assert len(tasks_with_own_rows(rows_of([]))) == 3
 
 
+def export(path, form, boards):
+    write_export(path, exported(path, form, boards))
+    return path.read_bytes()
+
+
 def test_a_readme_keeps_its_lines(tmp_path):
     boards = tasks_with_own_rows(rows_of_results([result("<!-- medqbench leaderboard: end -->")]))
     readme = tmp_path / "README.md"
     readme.write_bytes(f"# Mine\r\n\r\n{BEGIN}\r\nold\r\n{END}\r\nmore\r\n".encode())
-    write_export(export_of(readme, "markdown", boards))
+    export(readme, "markdown", boards)
     first = readme.read_bytes()
     assert first.startswith(f"# Mine\r\n\r\n{BEGIN}\r\n".encode())
     assert first.endswith(f"{END}\r\nmore\r\n".encode())
     assert first.count(b"\n") == first.count(b"\r\n")
     assert b"old" not in first
-    write_export(export_of(readme, "markdown", boards))
+    export(readme, "markdown", boards)
     assert readme.read_bytes() == first
-    write_export(export_of(readme, "html", boards))
+    export(readme, "html", boards)
     assert readme.read_bytes().count(b"<table>") == 1
 
 
@@ -144,14 +148,14 @@ def test_a_file_that_is_no_export_is_left_alone(tmp_path, form):
         path = tmp_path / "file"
         path.write_bytes(content)
         with pytest.raises(BadInput, match="left as it is"):
-            export_of(path, form, boards)
+            exported(path, form, boards)
         assert path.read_bytes() == content
     for fresh in ("absent", "empty"):
         path = tmp_path / fresh
         if fresh == "empty":
             path.touch()
-        written = [write_export(export_of(path, form, boards)).read_bytes() for _ in range(2)]
+        written = [export(path, form, boards) for _ in range(2)]
         assert written[0] == written[1]
     path.chmod(0o444)
     with pytest.raises(RunFailed, match="read-only"):
-        export_of(path, form, boards)
+        exported(path, form, boards)
