@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, QUESTION_TYPES, REASONING_PREFIX, Task
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, WILSON
 from medqbench_vlmeval.types import (
@@ -30,6 +31,7 @@ from medqbench_vlmeval.types import (
     JudgeSettings,
     JudgeUsage,
     PanelCheck,
+    PredictionStatus,
     Provenance,
     Result,
     SampleRow,
@@ -57,6 +59,8 @@ _ESTIMATE = ("value", "low", "high", "n", "few")
 _DETAILS = ("groups", "compared", "scales", "by_options", "characters", "clustered", "n_clusters")
 _SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
 _ROW = ("error_kinds", "unscored", "comparable", "extracted", "rule", "correct", "conclusion", "score")
+# What a row says of a reply that is not there.
+_STATUS = {INFERENCE_FAILED: PredictionStatus.INFERENCE_FAILED, PREDICTION_MISSING: PredictionStatus.MISSING}
 _VERDICT = ("score", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
 
 
@@ -257,7 +261,12 @@ def _row_shape(row: Json) -> Json:
     images = {"options": row.get("options") or {}, "image_refs": row.get("images") or ()}
     return {
         "sample": {**sample, **images, "index": index, "task": Task(row["task"])},
-        "prediction": {"index": index, "text": row["prediction"], "cut": row.get("prediction_cut", False)},
+        "prediction": {
+            "index": index,
+            "text": row["prediction"],
+            "status": _STATUS.get(row.get("unscored") or "", PredictionStatus.OK),
+            "cut": row.get("prediction_cut", False),
+        },
         "verdicts": {name: _verdict_shape(name, verdict) for name, verdict in (row.get("verdicts") or {}).items()},
         "choice": choice and {**choice, "dimension": "choice", "score": _choice_score(choice)},
         **{name: row[name] for name in _ROW if name in row},

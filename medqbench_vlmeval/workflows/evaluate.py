@@ -12,8 +12,10 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import load, stratified
+from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
+from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.judges import Extractor, extractor_options
 from medqbench_vlmeval.judge.usage import Costs, load_prices
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
@@ -193,8 +195,8 @@ def judge_of(request: Request) -> Iterator[Judge]:
 # What these rules found is no text that anybody could read an answer in.
 _NO_TEXT = frozenset({"empty", "no reply"})
 _NOT_READ = {
-    PredictionStatus.INFERENCE_FAILED: "inference failed",
-    PredictionStatus.MISSING: "prediction missing",
+    PredictionStatus.INFERENCE_FAILED: INFERENCE_FAILED,
+    PredictionStatus.MISSING: PREDICTION_MISSING,
 }
 
 
@@ -384,7 +386,7 @@ def score_choices(
     choices = second.choices if second else {}
     rows = [
         SampleRow(
-            sample,
+            _as_in_file(sample),
             prediction,
             tuple(perception_error_kinds(sample, prediction, extraction)),
             not_read(prediction),
@@ -430,11 +432,16 @@ def score_judged(
     return parts, [_judged_row(*one) for one in zip(samples, predictions, judged, strict=True)]
 
 
+def _as_in_file(sample: Sample) -> Sample:
+    """The sample with the names of its images alone: where files lie on somebody's disk is nobody's business."""
+    return replace(sample, images=(), image_refs=image_names(sample))
+
+
 def _judged_row(sample: Sample, prediction: Prediction, judged: Judged) -> SampleRow:
     unscored = unscored_reason(judged)
     scores = [verdict.score for verdict in judged.verdicts.values() if verdict.score is not None]
     return SampleRow(
-        sample,
+        _as_in_file(sample),
         prediction,
         tuple(reasoning_error_kinds(sample, prediction, judged)),
         unscored,

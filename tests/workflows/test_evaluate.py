@@ -9,10 +9,14 @@ import sys
 import time
 
 import pytest
+from openpyxl import load_workbook
 
+from medqbench_vlmeval.benchmark import parse_dataset_name
+from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.runs.files import read_runs
 from medqbench_vlmeval.workflows import Request, evaluate
 from tests.make import score_of
 from tests.servers import JudgeServer, Sent, refusal
@@ -41,6 +45,28 @@ def n_kept(cache):
 
 def rows_of(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("data", [None, "MedQBench_Perception_mini"])
+def test_a_run_is_what_its_files_give_back(tmp_path, data):
+    sample_set = load_dataset(parse_dataset_name("MedQBench_Perception_mini"), images=True)
+    path = tmp_path / "M_MedQBench_Perception_mini.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["index", "question", *"ABCD", "answer", "image_path", "prediction"])
+        for sample in sample_set.samples[:6]:
+            options = [sample.options.get(letter, "") for letter in "ABCD"]
+            table.writerow([sample.index, sample.question, *options, sample.answer, *sample.images, "A"])
+    dataset, known = "MedQBench_Perception_mini", sample_set if data else None
+    run = evaluate(Request(path, "M", dataset, tmp_path, sample_set=known))
+    (read,) = read_runs([tmp_path])
+    assert (read.result, read.rows) == (run.result, run.rows)
+    # Where an image lies on somebody's disk is nobody's business: no folder gets into a result file.
+    assert run.rows[0].sample.image_refs == (sample_set.samples[0].images[0].name,)
+    sheet = load_workbook(tmp_path / "M_MedQBench_Perception_mini_report.xlsx")["Samples"]
+    texts = [str(cell.value) for row in sheet.iter_rows() for cell in row]
+    assert sample_set.samples[0].images[0].name in texts
+    assert not any(str(sample_set.samples[0].images[0].parent) in text for text in texts)
 
 
 def test_the_prediction_file_stays_as_it_was(tmp_path):
