@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import Reply
+from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.types import Judged, Prediction, Sample
 from tests.servers import JudgeServer
 
@@ -43,3 +46,22 @@ def scores(judged: Judged) -> dict[str, float | None]:
 def asked_again(request: Any) -> bool:
     """Whether a request follows a reply that was unclear."""
     return len(request.messages) == 3
+
+
+class Asker:
+    """Stands where a client of the kit's would: ``reply`` gives the judge's words about a prompt."""
+
+    def __init__(self, reply: Callable[[str], str], model: str = "asker") -> None:
+        self._reply, self._model = reply, model
+
+    async def __aenter__(self) -> Asker:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    async def ask(self, messages: Messages, schema: object = None) -> Reply:
+        return Reply((self._reply(messages[0]["content"]),), self._model)
+
+    def gone(self) -> JudgeError:
+        return JudgeError("gone")

@@ -17,18 +17,16 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge
-from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.types import Prediction, Sample
-from tests.servers import JudgeServer, Request
+from tests.judge.asking import Asker
+from tests.servers import JudgeServer
 
 if TYPE_CHECKING:
     from tests.judge.attacks import Attack
@@ -185,22 +183,14 @@ def verdict(read: Read) -> int:
     return 2 if KEY in read.candidate else 0
 
 
-def simulated_judge(mode: str = "terse") -> Callable[[Request], str]:
-    """The reply function of a ``JudgeServer``.
+def answer(prompt: str, mode: str = "terse") -> str:
+    """The judge's reply to a prompt. Asked again, it says the same.
 
     Args:
+        prompt: what the judge is shown.
         mode: 'terse' gives the verdict alone, 'quoting' repeats the candidate's last line before it, 'repeating' the
             whole text (its first 4,000 characters).
     """
-
-    def reply(request: Request) -> str:
-        return answer(request.prompt, mode)
-
-    return reply
-
-
-def answer(prompt: str, mode: str = "terse") -> str:
-    """The judge's reply to a prompt. Asked again, it says the same."""
     read, quote = _read(prompt)
     said = {"terse": "", "quoting": quote.rstrip().rpartition("\n")[2], "repeating": quote}[mode][:_LONGEST_QUOTE]
     score = verdict(read)
@@ -223,31 +213,13 @@ def _quote(prompt: str) -> str:
     return tags[2] if tags else prompt.partition("[")[2].rpartition("[")[0].partition("]")[0]
 
 
-class _InProcess:
-    """An asker that is the simulated judge itself: what a call over HTTP costs is ten times what the judge does."""
-
-    def __init__(self, mode: str) -> None:
-        self._mode = mode
-
-    async def __aenter__(self) -> _InProcess:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Nothing is open."""
-
-    async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:
-        return Reply((answer(messages[0]["content"], self._mode),), "simulated")
-
-
 def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack], *, over_http: bool = True) -> list[str]:
     """The names of the attacks that get another verdict than the honest answer that they are built on, on any
     dimension. The whole way is gone: calls over HTTP to a server with this judge, re-asks, reading of the replies.
 
     Args:
         protocol: a protocol's name.
-        mode: see :func:`simulated_judge`.
+        mode: see :func:`answer`.
         task: a reasoning task.
         attacks: with different names.
         over_http: False for the whole way but the server; the judge then stands in the place of a model of the kit's.
@@ -257,17 +229,13 @@ def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack], *, 
     texts |= {attack.name: (attack.answer, attack.reference) for attack in attacks}
     samples = [Sample(index, task, None, description=reference) for index, (_, reference) in texts.items()]
     predictions = [Prediction(index, answer) for index, (answer, _) in texts.items()]
-    with JudgeServer(simulated_judge(mode)) as server:
-        options = JudgeOptions(
-            "judge" if over_http else "kit:judge",
-            server.base_url if over_http else None,
-            nproc=4,
-            retry=0,
-            protocol=protocol,
-            stop_after=1_000_000,
-            max_answer_tokens=10_000_000,
+    with JudgeServer(lambda request: answer(request.prompt, mode)) as server:
+        name, url = ("judge", server.base_url) if over_http else ("kit:judge", None)
+        limits = {"stop_after": 1_000_000, "max_answer_tokens": 10_000_000}
+        options = JudgeOptions(name, url, nproc=4, retry=0, protocol=protocol, **limits)
+        judged = build_judge(options, kit_client=lambda _: Asker(lambda prompt: answer(prompt, mode))).judge(
+            samples, predictions
         )
-        judged = build_judge(options, kit_client=lambda _: _InProcess(mode)).judge(samples, predictions)
     scores = {one.index: {name: verdict.score for name, verdict in one.verdicts.items()} for one in judged}
     if any(None in scores[text].values() for text in honest):
         raise AssertionError("an honest answer has no score")

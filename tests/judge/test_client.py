@@ -133,12 +133,8 @@ def test_a_prompt_that_is_refused_after_others_concerns_no_server() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [
-        "response_format is not known",
-        "Unknown parameter: response_format",
-        "Unsupported parameter: text format",
-        "Invalid value: JSON schema is not supported",
-    ],
+    ["response_format is not known", "Unknown parameter: response_format", "Unsupported parameter: text format"]
+    + ["Invalid value: JSON schema is not supported"],
 )
 def test_a_server_without_schemas_is_asked_without_from_then_on(words: str) -> None:
     with JudgeServer(lambda one: refusal(400, words) if "response_format" in one.body else "Score: 2") as server:

@@ -20,7 +20,7 @@ from medqbench_vlmeval.judge.calls import Call, Reply
 from medqbench_vlmeval.judge.client import Messages
 from medqbench_vlmeval.judge.engine import Engine, Pace
 from medqbench_vlmeval.types import Judged
-from tests.judge.asking import ask, asked_again, scores
+from tests.judge.asking import Asker, ask, asked_again, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 
@@ -338,30 +338,21 @@ def test_what_a_joint_reply_lacks_is_asked_for_again() -> None:
 # A judge of the kit's is asked without a limit of ours around it, which would cancel it a second time.
 @pytest.mark.parametrize("name", ["j", "kit:j"])
 def test_a_run_ends_even_where_a_cancellation_goes_unnoticed(name: str) -> None:
-    class Deaf:
+    class Deaf(Asker):
         """Answers, also when it is cancelled for the first time."""
 
         asked = 0
-
-        async def __aenter__(self) -> Deaf:
-            return self
-
-        async def __aexit__(self, *_: object) -> None:
-            """Nothing is held open."""
 
         async def ask(self, messages: Messages, schema: object = None) -> Reply:
             Deaf.asked += 1
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(30 if Deaf.asked > 4 else 0)
-            return Reply(("Score: 1",), "deaf")
-
-        def gone(self) -> JudgeError:
-            return JudgeError("gone")
+            return await super().ask(messages, schema)
 
     calls = [Call(f"key-{i}", str(i), f"prompt {i}", {"completeness": (0, 1, 2)}) for i in range(1000)]
 
     async def main() -> None:
-        engine = Engine(JudgeOptions(name, nproc=2), Deaf(), None, "rubric")
+        engine = Engine(JudgeOptions(name, nproc=2), Deaf(lambda _: "Score: 1"), None, "rubric")
         await asyncio.wait_for(engine.work(calls, lambda _: None), timeout=0.3)
 
     with pytest.raises(asyncio.TimeoutError):

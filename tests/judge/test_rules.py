@@ -138,11 +138,7 @@ def test_the_judge_is_deterministic_and_reports_each_verdict() -> None:
     predictions = [Prediction("2", CLEAN), Prediction("0", NOISY)]
     judge = build_judge(JudgeOptions("rules"))
     progress: list[tuple[int, int]] = []
-    judged = judge.judge(
-        samples,
-        predictions,
-        on_progress=lambda told: progress.append((told.done, told.total)),
-    )
+    judged = judge.judge(samples, predictions, lambda told: progress.append((told.done, told.total)))
     assert judged == judge.judge(samples, predictions)
     assert [one.unscored for one in judged] == [None, "prediction missing", None]
     assert progress[-1] == (8, 8)
@@ -155,22 +151,13 @@ def embedded(request: pytest.FixtureRequest) -> tuple[Sample, ...]:
     return load_dataset(parse_dataset_name(request.param), images=False).samples
 
 
-def sums(samples: tuple[Sample, ...], replies: list[str]) -> list[int | None]:
-    predictions = [Prediction(sample.index, reply) for sample, reply in zip(samples, replies, strict=True)]
-    judged = build_judge(JudgeOptions("rules")).judge(samples, predictions)
-    scores = [[one.verdicts[dimension].score for dimension in DIMENSIONS] for one in judged]
-    return [None if None in four else sum(score or 0 for score in four) for four in scores]
+def test_the_embedded_references_against_themselves_nothing_and_each_other(embedded: tuple[Sample, ...]) -> None:
+    def sums(replies: list[str]) -> list[float]:
+        predictions = [Prediction(sample.index, reply) for sample, reply in zip(embedded, replies, strict=True)]
+        judged = build_judge(JudgeOptions("rules")).judge(list(embedded), predictions)
+        return [sum(one.verdicts[dimension].score or 0 for dimension in DIMENSIONS) for one in judged]
 
-
-def test_copies_of_the_embedded_references_score_eight(embedded: tuple[Sample, ...]) -> None:
-    assert sums(embedded, [sample.description or "" for sample in embedded]) == [8] * len(embedded)
-
-
-def test_empty_answers_to_the_embedded_references_score_zero(embedded: tuple[Sample, ...]) -> None:
-    assert sums(embedded, [""] * len(embedded)) == [0] * len(embedded)
-
-
-def test_someone_elses_reference_scores_less(embedded: tuple[Sample, ...]) -> None:
-    shifted = [*embedded[1:], embedded[0]]
-    found = sums(embedded, [sample.description or "" for sample in shifted])
-    assert sum(score or 0 for score in found) < 0.75 * 8 * len(embedded)
+    references = [sample.description or "" for sample in embedded]
+    assert sums(references) == [8] * len(embedded)
+    assert sums([""] * len(embedded)) == [0] * len(embedded)
+    assert sum(sums([*references[1:], references[0]])) < 0.75 * 8 * len(embedded)

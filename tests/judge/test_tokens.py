@@ -18,22 +18,8 @@ from medqbench_vlmeval.types import Prediction, Sample
 from tests.servers import JudgeServer
 
 SAMPLE = Sample("7", Task.NO_REFERENCE, None, description="good")
-ODD = [
-    "x",
-    " ",
-    "\n",
-    "\t \n",
-    "👍🏽",
-    "e\u0301",
-    "图像",
-    "\ud800",
-    "<|endoftext|>",
-    "0",
-    "Müde ",
-    "\u2029",
-    "-",
-    "\x00",
-]
+ODD = ["x", " ", "\n", "\t \n", "👍🏽", "e\u0301", "图像", "\ud800", "<|endoftext|>", "0"]
+ODD += ["Müde ", "\u2029", "-", "\x00"]
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +143,5 @@ def test_the_judge_sees_the_cut_answer_and_the_verdict_says_so():
         [judged] = build_judge(options).judge([SAMPLE], [Prediction("7", "blurred " * 5000)])
     assert all(len(request.prompt) < 4000 for request in server.requests)
     assert all("tokens cut ...]" in request.prompt for request in server.requests)
-    assert {verdict.note.split(" to ")[0] for verdict in judged.verdicts.values()} == {
-        "answer cut from 8,889"
-    }  # 40,000 bytes
+    # 40,000 bytes.
+    assert {verdict.note.split(" to ")[0] for verdict in judged.verdicts.values()} == {"answer cut from 8,889"}
