@@ -149,9 +149,6 @@ class Judged:
     unscored: str | None = None
 
 
-# The scores that a judge gave, as columns.
-
-
 def scores_of(judged: Sequence[Judged], dimension: str) -> list[float | None]:
     """The scores of one dimension, parallel to ``judged``; None where there is none."""
     return [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]

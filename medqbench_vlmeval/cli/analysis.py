@@ -29,7 +29,7 @@ def report(
 
     reports = write_reports(paths, out)
     if as_json:
-        print_json(reports.as_json())
+        print_json(reports.to_json())
         return
     console = own_console()
     for one in reports.runs:
@@ -70,7 +70,7 @@ def compare(
     found = compare_runs(runs, seed)
     paths = write_comparison(found, out) if out is not None else ()
     if as_json:
-        print_json(found.result)
+        print_json(found.to_json())
         return
     console = own_console()
     compare_tables(found, console)
@@ -137,7 +137,7 @@ def agreement_with(
     found = compare_ratings(verdicts, human, key, seed)
     paths = write_comparison(found, out) if out is not None else ()
     if as_json:
-        print_json(found.result)
+        print_json(found.to_json())
         return
     agreement_tables(found.ratings)
     for path in paths:

@@ -78,7 +78,7 @@ def show_budget(budget: Budget, as_json: bool) -> None:
     from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 
     if as_json:
-        print_json(budget.as_json())
+        print_json(budget.to_json())
         return
     console = own_console()
     for line in _before(budget):

@@ -127,15 +127,9 @@ class RunComparison:
     parts: tuple[ComparedTask, ...]
     not_compared: tuple[str, ...]
 
-    @property
-    def result(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """See :func:`comparison_to_json`."""
         return comparison_to_json(self)
-
-    @property
-    def disagreements(self) -> list[dict[str, Any]]:
-        """See :func:`disagreements_to_json`."""
-        return disagreements_to_json(self)
 
 
 def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:

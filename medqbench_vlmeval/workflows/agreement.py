@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -207,8 +206,7 @@ class Comparison:
     ratings: RatingComparison
     sources: tuple[Path, ...]
 
-    @cached_property
-    def result(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The content of ``agreement.json`` but for ``disagreements``."""
         found = self.ratings
         between = {
@@ -234,8 +232,7 @@ class Comparison:
             "published": {"of": PUBLISHED_OF, **{name: list(ends) for name, ends in PUBLISHED.items()}},
         }
 
-    @cached_property
-    def disagreements(self) -> list[dict[str, Any]]:
+    def disagreements_to_json(self) -> list[dict[str, Any]]:
         """A row an answer and dimension on which verdict and rating differ."""
         return [_disagreement_json(disagreement) for disagreement in self.ratings.disagreements]
 
@@ -295,7 +292,7 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
         if path.exists() and any(source.exists() and path.samefile(source) for source in comparison.sources):
             raise BadInput(f"{path} would replace the ratings themselves; choose another --out, or rename them.")
     try:
-        write_json(paths[0], {**comparison.result, "disagreements": comparison.disagreements})
+        write_json(paths[0], {**comparison.to_json(), "disagreements": comparison.disagreements_to_json()})
     except OSError as error:
         raise RunFailed(f"{paths[0]} cannot be written ({error.strerror or error}); choose another --out.") from error
     write_agreement(paths[1], comparison.ratings)

@@ -23,6 +23,7 @@ from medqbench_vlmeval.runs.comparison import (
     LeftOut,
     RunComparison,
     RunSet,
+    disagreements_to_json,
     normalised,
 )
 from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_runs, refuse_twice, same_index
@@ -390,7 +391,7 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
     try:
         for path in paths:
             _refuse_to_replace(path, sources)
-        write_json(paths[0], {**comparison.result, "disagreements": comparison.disagreements})
+        write_json(paths[0], {**comparison.to_json(), "disagreements": disagreements_to_json(comparison)})
     except OSError as error:
         raise RunFailed(f"{paths[0]} cannot be written ({error.strerror or error}); choose another --out.") from error
     write_compare(paths[1], comparison)

@@ -46,7 +46,7 @@ class Budget:
     prices: str
     notes: tuple[str, ...]
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Everything as plain JSON types, with the sums over all judges under 'total'."""
         from medqbench_vlmeval.judge.budget import total
 

@@ -34,7 +34,7 @@ class Report:
     workbook: Path
     card: Path
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Headline numbers, findings by task and where the run and its files are, as plain JSON types."""
         return {
             "model": self.run.result.model,
@@ -60,14 +60,14 @@ class Reports:
     figures: tuple[Path, ...]
     tables: tuple[Path, ...]
 
-    def as_json(self) -> dict[str, Any]:
-        """See :meth:`Report.as_json`."""
+    def to_json(self) -> dict[str, Any]:
+        """See :meth:`Report.to_json`."""
         return {
             "page": str(self.page),
             "workbook": None if self.workbook is None else str(self.workbook),
             "figures": [str(path) for path in self.figures],
             "tables": [str(path) for path in self.tables],
-            "runs": [one.as_json() for one in self.runs],
+            "runs": [one.to_json() for one in self.runs],
         }
 
 

@@ -135,7 +135,7 @@ def test_formulas_in_answers_are_texts(tmp_path: Path) -> None:
     filled = fill(tmp_path / "r.xlsx", tmp_path / "done.xlsx", dict.fromkeys(key_of(tmp_path / "r.xlsx"), (2, 2, 2, 2)))
     # The sheet shows U+FFFD for what a cell cannot hold; the hash is of the answer itself.
     found = compare_ratings(tmp_path / "Model-X_MedQBench_Reasoning_samples.jsonl", [filled])
-    assert found.result["n"] == 2
+    assert found.to_json()["n"] == 2
 
 
 @pytest.mark.parametrize("there", ["r.xlsx", "r_key.json"])
@@ -178,7 +178,7 @@ def as_judged(entries: dict[str, Any], n: int = 12) -> dict[str, list[float | No
 
 def test_a_filled_sheet_finds_its_answers(tmp_path: Path) -> None:
     run, sheet, entries = rated_sheet(tmp_path)
-    found = compare_ratings(run, [fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))]).result
+    found = compare_ratings(run, [fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))]).to_json()
     assert (found["n"], found["n_verdicts_unrated"], found["n_disagreements"]) == (12, 0, 0)
     assert {cell["accuracy"] for cell in found["dimensions"].values()} == {100.0}
     assert found["dimensions"]["Completeness"]["kappa"] == 1.0
@@ -195,16 +195,16 @@ def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
         fill(sheet, tmp_path / f"{name}.xlsx", given) for name, given in (("a", scores), ("b", lower), ("c", scores))
     ]
     found = compare_ratings(run, files, sheet.with_name("r_key.json"))
-    assert found.result["n_disagreements"] == 0  # two of three agree with the judge
-    assert found.result["dimensions"]["Preciseness"]["n_between_marks"] == 0
-    against = found.result["by_rater"]
+    assert found.to_json()["n_disagreements"] == 0  # two of three agree with the judge
+    assert found.to_json()["dimensions"]["Preciseness"]["n_between_marks"] == 0
+    against = found.to_json()["by_rater"]
     assert [against[name]["Preciseness"]["same"] for name in "abc"] == [100.0, pytest.approx(1100 / 12), 100.0]
-    assert found.result["between_raters"]["a"]["c"]["Preciseness"]["same"] == 100.0
-    assert found.result["between_raters"]["a"]["b"]["Preciseness"]["same"] == pytest.approx(1100 / 12)
+    assert found.to_json()["between_raters"]["a"]["c"]["Preciseness"]["same"] == 100.0
+    assert found.to_json()["between_raters"]["a"]["b"]["Preciseness"]["same"] == pytest.approx(1100 / 12)
     pair = compare_ratings(run, files[:2], sheet.with_name("r_key.json"))
     # The median of 2 and 0 is 1: one off.
-    assert pair.result["dimensions"]["Preciseness"]["n"] == 12
-    (row,) = [one for one in pair.disagreements if one["dimension"] == "preciseness"]
+    assert pair.to_json()["dimensions"]["Preciseness"]["n"] == 12
+    (row,) = [one for one in pair.disagreements_to_json() if one["dimension"] == "preciseness"]
     assert (row["judge"], row["rated"], row["ratings"]) == (2, 1.0, {"a": 2.0, "b": 0.0})
     assert row["index"] == entries[wrong]["index"]
     assert row["judge_said"] == "Score: 2"
@@ -214,12 +214,12 @@ def test_the_median_of_two_raters_may_lie_between_marks(tmp_path: Path) -> None:
     run = write_run(tmp_path, [judged_row("1", (1, 2, 2, 2)), judged_row("2", (2, 2, 2, 2))])
     first = write_table(tmp_path / "a.csv", HEADER, [("1", 1, 2, 2, 2), ("2", 2, 2, 2, 2)])
     second = write_table(tmp_path / "b.csv", HEADER, [("1", 2, 2, 2, 2), ("2", 2, 2, 2, 2)])
-    found = compare_ratings(run, [first, second]).result
+    found = compare_ratings(run, [first, second]).to_json()
     # 1.5 is half a point from 1 and from 2: neither verdict could have been the same.
     cell = found["dimensions"]["Completeness"]
     assert (cell["accuracy"], cell["n_between_marks"]) == (50.0, 1)
     assert {rater: cells["Completeness"]["same"] for rater, cells in found["by_rater"].items()} == {"a": 100, "b": 50}
-    assert "by_rater" not in compare_ratings(run, [first]).result
+    assert "by_rater" not in compare_ratings(run, [first]).to_json()
 
 
 def test_notes_below_the_ratings_do_no_harm(tmp_path: Path) -> None:
@@ -229,13 +229,13 @@ def test_notes_below_the_ratings_do_no_harm(tmp_path: Path) -> None:
     page = book["Ratings"]
     page.cell(page.max_row + 2, 1).value = "Note: done on Tuesday, see overleaf."
     book.save(filled)
-    assert compare_ratings(run, [filled]).result["n"] == 12
+    assert compare_ratings(run, [filled]).to_json()["n"] == 12
     page.cell(page.max_row, 5).value = 2
     book.save(filled)
     with pytest.raises(BadInput, match=r"row 15: the rating id 'Note: done on .*' is not in the key"):
         compare_ratings(run, [filled])
     table = write_table(tmp_path / "t.csv", HEADER, [("sample-0001", 2, 2, 2, 2), ("Tuesday", "", "", "", "")])
-    assert compare_ratings(run, [table]).result["n"] == 1
+    assert compare_ratings(run, [table]).to_json()["n"] == 1
     rows = [("", 2, 2, 2, 2), ("", "", "", "", "")]
     with pytest.raises(BadInput, match="row 2: there are ratings, but the cell 'index' is empty"):
         compare_ratings(run, [write_table(tmp_path / "t.csv", HEADER, rows)])
@@ -272,7 +272,7 @@ def test_results_do_not_replace_the_ratings(tmp_path: Path) -> None:
 def test_empty_cells_and_missing_verdicts_are_counted(tmp_path: Path) -> None:
     run = write_run(tmp_path, [judged_row("1", (2, None, 2, 2)), judged_row("2"), judged_row("3")])
     table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, "", 2), ("2", 2, 2, "", 2)])
-    found = compare_ratings(run, [table]).result
+    found = compare_ratings(run, [table]).to_json()
     counts = {title: (one["n"], one["n_unscored"], one["n_not_rated"]) for title, one in found["dimensions"].items()}
     assert list(counts.values()) == [(2, 0, 0), (1, 1, 0), (0, 0, 2), (2, 0, 0)]
     assert (found["n"], found["n_verdicts_unrated"]) == (2, 1)
@@ -292,8 +292,8 @@ def test_tables_of_ones_own(tmp_path: Path, name: str, delimiter: str) -> None:
         text = "\n".join(map(json.dumps, records)) if name.endswith("l") else json.dumps(records)
         path.write_text(text, encoding="utf-8")
     found = compare_ratings(run, [path])
-    assert found.result["n"] == 2
-    assert [(one["index"], one["dimension"], one["rated"]) for one in found.disagreements] == [
+    assert found.to_json()["n"] == 2
+    assert [(one["index"], one["dimension"], one["rated"]) for one in found.disagreements_to_json()] == [
         ("7", "consistency", 1.0)
     ]
 
@@ -306,11 +306,11 @@ def test_a_column_tells_raters_and_models_apart(tmp_path: Path) -> None:
     rows = [("1", 2, 2, 2, 2, "A", "x"), ("1", 2, 2, 2, 2, "A", "y"), ("1", 1, 0, 0, 0, "B", "x")]
     table = write_table(tmp_path / "t.csv", header, rows)
     found = compare_ratings(folder, [table])
-    assert (found.result["raters"], found.result["n"]) == (["x", "y"], 2)
-    assert [(one["model"], one["dimension"]) for one in found.disagreements] == [("B", "completeness")]
-    assert found.result["groups"]["model"]["A"]["Completeness"] == {"n": 1, "same": 100.0, "kappa": None}
+    assert (found.to_json()["raters"], found.to_json()["n"]) == (["x", "y"], 2)
+    assert [(one["model"], one["dimension"]) for one in found.disagreements_to_json()] == [("B", "completeness")]
+    assert found.to_json()["groups"]["model"]["A"]["Completeness"] == {"n": 1, "same": 100.0, "kappa": None}
     # One of the two runs alone: the other's ratings are told, not lost in silence.
-    alone = compare_ratings(folder / "A_MedQBench_Reasoning_samples.jsonl", [table]).result
+    alone = compare_ratings(folder / "A_MedQBench_Reasoning_samples.jsonl", [table]).to_json()
     assert (alone["n"], alone["n_ratings_of_other_runs"], alone["other_runs"]) == (1, 1, ["B"])
     ambiguous = write_table(tmp_path / "u.csv", HEADER, [("1", 2, 2, 2, 2)])
     with pytest.raises(BadInput, match=r"index '1' is in A_.*column 'model' or 'run'"):
@@ -321,8 +321,8 @@ def test_judge_against_judge(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", [judged_row("1"), judged_row("2", (1, 1, 1, 0))])
     other = write_run(tmp_path / "other", [judged_row("1"), judged_row("2", (1.6, 1, 0.5, 0))], judge="judge-2")
     found = compare_ratings(one, [other])
-    assert (found.result["against"], found.result["raters"]) == ("judge", ["judge-2 (rubric)"])
-    assert [row["dimension"] for row in found.disagreements] == ["completeness", "consistency"]
+    assert (found.to_json()["against"], found.to_json()["raters"]) == ("judge", ["judge-2 (rubric)"])
+    assert [row["dimension"] for row in found.disagreements_to_json()] == ["completeness", "consistency"]
     changed = write_run(tmp_path / "changed", [judged_row("1", answer="another"), judged_row("2")])
     with pytest.raises(BadInput, match="other predictions"):
         compare_ratings(one, [changed])
@@ -334,7 +334,7 @@ def test_a_run_under_another_name_is_known_by_its_texts(tmp_path: Path) -> None:
     _, sheet, entries = rated_sheet(tmp_path)
     filled = fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))
     renamed = write_run(tmp_path / "renamed", rows_of(12), "New-Name")
-    assert compare_ratings(renamed, [filled]).result["n"] == 12
+    assert compare_ratings(renamed, [filled]).to_json()["n"] == 12
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_a_table_that_says_more_than_the_index_is_believed(tmp_path: Path) -> No
     run = write_run(tmp_path, [judged_row("1", answer="It is\r\nnoisy.")])
     header = (*HEADER, "task", "dataset", "prediction", "description")
     row = ("1", 2, 2, 2, 2, "no-reference", "MedQBench_Reasoning", "It is  noisy.", "Reference text of a sample.")
-    assert compare_ratings(run, [write_table(tmp_path / "t.csv", header, [row])]).result["n"] == 1
+    assert compare_ratings(run, [write_table(tmp_path / "t.csv", header, [row])]).to_json()["n"] == 1
     for column, value in ((5, "comparative"), (6, "Another"), (7, "It is sharp."), (8, "Sharp.")):
         changed = [*row[:column], value, *row[column + 1 :]]
         with pytest.raises(BadInput, match=r"row 2: the \w+ is '.*another dataset or run"):
@@ -421,7 +421,7 @@ def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="as --key"):
         compare_ratings(run, [filled])
     key = sheet.with_name("r_key.json")
-    assert compare_ratings(run, [filled], key).result["n"] == 12
+    assert compare_ratings(run, [filled], key).to_json()["n"] == 12
     found = json.loads(key.read_text(encoding="utf-8"))
     found["ratings"].popitem()
     other = tmp_path / "elsewhere" / "other_key.json"

@@ -20,7 +20,7 @@ def perception_runs(folder, *columns, **settings):
 
 
 def one_part(paths):
-    (part,) = compare_runs(paths).result["parts"]
+    (part,) = compare_runs(paths).to_json()["parts"]
     return part
 
 
@@ -68,7 +68,7 @@ def test_a_combined_run_beside_a_single_one_part_by_part(tmp_path):
             write_scored(tmp_path, combined, "A", "MedQBench_Reasoning"),
             write_scored(tmp_path, single, "B", "MedQBench_Reasoning_NoReference"),
         ]
-    ).result
+    ).to_json()
     assert [part["task"] for part in found["parts"]] == ["no-reference"]
     assert found["parts"][0]["pairs"][0]["overall"]["difference"] == 4.0
     assert found["not_compared"] == ["A alone has MedQBench_Reasoning (comparative)"]
@@ -79,7 +79,7 @@ def test_folders_with_several_datasets_are_matched_by_name(tmp_path):
         (tmp_path / model).mkdir()
         for dataset in ("MedQBench_Perception", "MedQBench_Perception_dev"):
             write_scored(tmp_path / model, [choice_row("1", model == "A")], model, dataset)
-    parts = compare_runs([tmp_path / "A", tmp_path / "B"]).result["parts"]
+    parts = compare_runs([tmp_path / "A", tmp_path / "B"]).to_json()["parts"]
     assert [part["dataset"] for part in parts] == ["MedQBench_Perception", "MedQBench_Perception_dev"]
     write_scored(tmp_path / "A", [choice_row("1", True)], "C")
     with pytest.raises(BadInput, match=r"A holds runs of several models \(A, C\); name the runs one by one"):
@@ -179,10 +179,10 @@ def test_several_runs_are_ranked_on_what_all_have(tmp_path):
 def test_runs_of_one_model_are_numbered(tmp_path):
     (tmp_path / "b").mkdir()
     paths = [write_scored(folder, [choice_row("1", True)], "M") for folder in (tmp_path, tmp_path / "b")]
-    found = compare_runs(paths).result
+    found = compare_runs(paths).to_json()
     assert [run["label"] for run in found["runs"]] == ["M #1", "M #2"]
     third = write_scored(tmp_path, [choice_row("1", True)], "M #1")
-    labels = [run["label"] for run in compare_runs([*paths, third]).result["runs"]]
+    labels = [run["label"] for run in compare_runs([*paths, third]).to_json()["runs"]]
     assert len(set(labels)) == 3
 
 
@@ -199,10 +199,10 @@ def test_the_order_of_rows_changes_nothing(tmp_path):
         draw.shuffle(lines)
         samples.write_text("\n".join(lines), encoding="utf-8")
     again = compare_runs(paths)
-    assert (again.result, again.disagreements) == (one.result, one.disagreements)
+    assert (again.to_json(), again.parts) == (one.to_json(), one.parts)
     files = write_comparison(one, tmp_path / "x"), write_comparison(again, tmp_path / "y")
     assert files[0][0].read_bytes() == files[1][0].read_bytes()
-    assert compare_runs(paths, seed=1).result != one.result
+    assert compare_runs(paths, seed=1).to_json() != one.to_json()
 
 
 def test_a_file_of_a_run_is_never_replaced(tmp_path):
