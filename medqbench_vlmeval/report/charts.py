@@ -14,7 +14,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, TASK_TITLES, Ta
 from medqbench_vlmeval.report.run_tables import overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import by_overall, own_row, reference_rows, shortened
-from medqbench_vlmeval.report.table import Column, Entry, Row, Table
+from medqbench_vlmeval.report.table import Column, Entry, Kind, Table, table
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, top_of
 from medqbench_vlmeval.types import Cell, TaskRun
 
@@ -42,11 +42,6 @@ class Series:
     cells: Sequence[Cell]
     colour: str
 
-    @property
-    def has_intervals(self) -> bool:
-        """Whether any interval is known."""
-        return any(cell.interval is not None for cell in self.cells)
-
 
 @dataclass(frozen=True)
 class Chart:
@@ -61,78 +56,68 @@ class Chart:
     is_wide: bool = False
 
 
-class Charts:
-    """The two sheets of charts and of what they are made from; two charts stand beside each other."""
+def add_charts(book: Book, charts: Sheet, runs: Sequence[TaskRun]) -> None:
+    """Add the sheet of the charts' data, and draw on the sheet ``charts`` all that the results support.
 
-    def __init__(self, book: Book, runs: Sequence[TaskRun]) -> None:
-        self._book = book
-        self._charts = book.add_fixed(CHARTS)
-        self._runs = runs
-        self._place = 0
+    Two charts stand beside each other.
+    """
+    data = book.add_fixed(CHART_DATA)
+    data.append([_INTRO])
+    place = 0
+    for run in runs:
+        place += -place % _PLACES_A_PAGE
+        for chart in _charts_of(run):
+            if chart.is_wide:
+                place += place % 2
+            row, second = divmod(place, 2)
+            drawn = _drawn(chart, book, data)
+            charts.worksheet.insert_chart(row * _ROWS, second * _COLUMNS, drawn, {"y_offset": 16})
+            place += 2 if chart.is_wide else 1
+    data.finish(freeze="B2", repeat_row=1)
+    charts.finish()
+    sheet = charts.worksheet
+    # A page must not end inside of a chart, and a sheet that is fitted to a width takes no breaks.
+    sheet.fit_page = False
+    sheet.set_print_scale(_SCALE)
+    sheet.center_horizontally()
+    sheet.hide_gridlines(2)
+    sheet.set_h_pagebreaks(list(range(2 * _ROWS, -(-place // 2) * _ROWS, 2 * _ROWS)))
 
-    @classmethod
-    def begin(cls, book: Book, runs: Sequence[TaskRun]) -> Charts | None:
-        """Add the sheet of charts, still empty; None where nothing was measured."""
-        measured = [run for run in runs if run.result.overall.value is not None]
-        return cls(book, measured) if measured else None
 
-    def draw(self) -> None:
-        """Add the sheet of their data and draw all charts that the results support."""
-        data = self._book.add_fixed(CHART_DATA)
-        data.append([_INTRO])
-        for run in self._runs:
-            self._place += -self._place % _PLACES_A_PAGE
-            for chart in _charts_of(run):
-                self._draw(chart, data)
-        data.finish(freeze="B2", repeat_row=1)
-        self._charts.finish()
-        sheet = self._charts.worksheet
-        # A page must not end inside of a chart, and a sheet that is fitted to a width takes no breaks.
-        sheet.fit_page = False
-        sheet.set_print_scale(_SCALE)
-        sheet.center_horizontally()
-        sheet.hide_gridlines(2)
-        rows = -(-self._place // 2) * _ROWS
-        sheet.set_h_pagebreaks(list(range(2 * _ROWS, rows, 2 * _ROWS)))
-
-    def _draw(self, chart: Chart, data: Sheet) -> None:
-        table, ends = _data_table(chart)
-        data.append()
-        head = data.add_table(table)
-        first, last = head, head + len(chart.groups) - 1  # from 0
-        made: Any = self._book.workbook.add_chart(
-            {"type": "column"} if chart.kind == "column" else {"type": "radar", "subtype": "with_markers"}
-        )
-        for at, series in enumerate(chart.series):
-            options: dict[str, Any] = {
-                "name": [CHART_DATA, head - 1, 1 + at],
-                "categories": [CHART_DATA, first, 0, last, 0],
-                "values": [CHART_DATA, first, 1 + at, last, 1 + at],
-                **_look(series, at, chart),
+def _drawn(chart: Chart, book: Book, data: Sheet) -> Any:
+    """A chart of XlsxWriter, whose numbers are written to the sheet ``data``."""
+    shown, ends = _data_table(chart)
+    data.append()
+    head = data.add_table(shown)
+    first, last = head, head + len(chart.groups) - 1  # from 0
+    made: Any = book.workbook.add_chart(
+        {"type": "column"} if chart.kind == "column" else {"type": "radar", "subtype": "with_markers"}
+    )
+    for at, series in enumerate(chart.series):
+        options: dict[str, Any] = {
+            "name": [CHART_DATA, head - 1, 1 + at],
+            "categories": [CHART_DATA, first, 0, last, 0],
+            "values": [CHART_DATA, first, 1 + at, last, 1 + at],
+            **_look(series, at, chart),
+        }
+        if at in ends:
+            options["y_error_bars"] = {
+                "type": "custom",
+                "minus_values": _range(first, last, ends[at]),
+                "plus_values": _range(first, last, ends[at] + 1),
+                "line": {"color": f"#{_INK}", "width": 1},
             }
-            if at in ends:
-                options["y_error_bars"] = {
-                    "type": "custom",
-                    "minus_values": _range(first, last, ends[at]),
-                    "plus_values": _range(first, last, ends[at] + 1),
-                    "line": {"color": f"#{_INK}", "width": 1},
-                }
-            made.add_series(options)
-        font = {"size": 10, "bold": True}
-        made.set_title({"name": chart.title, "name_font": font, "overlay": False})
-        made.set_legend({"position": "bottom"} if len(chart.series) > 1 else {"none": True})
-        lines = {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}}
-        digits = "0" if chart.top > 2 else "0.0"
-        made.set_y_axis({"min": 0, "max": chart.top, "num_format": digits, "major_gridlines": lines})
-        crowded = sum(len(group) for group in chart.groups) > (150 if chart.is_wide else 70)
-        if crowded and chart.kind == "column":
-            made.set_x_axis({"num_font": {"rotation": -45, "size": 9}})
-        if chart.is_wide:
-            self._place += self._place % 2
-        row, second = divmod(self._place, 2)
-        made.set_size({"width": 2 * _WIDTH + _GAP if chart.is_wide else _WIDTH, "height": _HEIGHT})
-        self._charts.worksheet.insert_chart(row * _ROWS, second * _COLUMNS, made, {"y_offset": 16})
-        self._place += 2 if chart.is_wide else 1
+        made.add_series(options)
+    made.set_title({"name": chart.title, "name_font": {"size": 10, "bold": True}, "overlay": False})
+    made.set_legend({"position": "bottom"} if len(chart.series) > 1 else {"none": True})
+    lines = {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}}
+    digits = "0" if chart.top > 2 else "0.0"
+    made.set_y_axis({"min": 0, "max": chart.top, "num_format": digits, "major_gridlines": lines})
+    crowded = sum(len(group) for group in chart.groups) > (150 if chart.is_wide else 70)
+    if crowded and chart.kind == "column":
+        made.set_x_axis({"num_font": {"rotation": -45, "size": 9}})
+    made.set_size({"width": 2 * _WIDTH + _GAP if chart.is_wide else _WIDTH, "height": _HEIGHT})
+    return made
 
 
 def _look(series: Series, at: int, chart: Chart) -> dict[str, Any]:
@@ -159,26 +144,28 @@ def _data_table(chart: Chart) -> tuple[Table, dict[int, int]]:
         The table, and by series the column (from 0) of the distances below; those above are in the next one.
     """
     kind: Literal["percent", "score"] = "percent" if chart.top > 10 else "score"
-    known = [at for at, series in enumerate(chart.series) if series.has_intervals and chart.kind == "column"]
     names = [shortened(series.name, _LONGEST_NAME) for series in chart.series]
-    heads = [*names, *(f"{names[at]}: {end}" for at in known for end in ("below", "above"))]
-    columns = [Column("Group", width=34), *(Column(head, kind, width=12) for head in heads)]
-    rows = []
-    for at, group in enumerate(chart.groups):
-        entries: list[Entry] = [shortened(group, _LONGEST_NAME), *(series.cells[at].value for series in chart.series)]
-        for position in known:
-            entries += _distances(chart.series[position].cells[at])
-        rows.append(Row([*entries, *([chart.counts[at]] if chart.counts else [])]))
-    counts = [Column("n", "count", width=12)] if chart.counts else []
-    table = Table(chart.title, [*columns, *counts], rows)
-    return table, {at: 1 + len(names) + 2 * place for place, at in enumerate(known)}
+    drawn: list[tuple[str, Kind, Sequence[Entry]]] = [
+        (name, kind, [cell.value for cell in series.cells]) for name, series in zip(names, chart.series, strict=True)
+    ]
+    ends = {}
+    for at, series in enumerate(chart.series):
+        if chart.kind == "column" and any(cell.interval is not None for cell in series.cells):
+            ends[at] = 1 + len(drawn)
+            drawn.append((f"{names[at]}: below", kind, [_distance(cell, cell.low) for cell in series.cells]))
+            drawn.append((f"{names[at]}: above", kind, [_distance(cell, cell.high) for cell in series.cells]))
+    if chart.counts:
+        drawn.append(("n", "count", chart.counts))
+    columns = [Column("Group", width=34), *(Column(head, of_kind, width=12) for head, of_kind, _ in drawn)]
+    groups = [shortened(group, _LONGEST_NAME) for group in chart.groups]
+    return table(chart.title, columns, zip(groups, *(values for _, _, values in drawn), strict=True)), ends
 
 
-def _distances(cell: Cell) -> tuple[float | None, float | None]:
-    """How far an interval reaches below and above its value; rounding must not turn a bar inside out."""
-    if cell.value is None or cell.low is None or cell.high is None:
-        return None, None
-    return max(0.0, cell.value - cell.low), max(0.0, cell.high - cell.value)
+def _distance(cell: Cell, end: float | None) -> float | None:
+    """How far the interval reaches below or above; rounding must not turn a bar inside out."""
+    if cell.value is None or cell.interval is None or end is None:
+        return None
+    return max(0.0, cell.value - end if end is cell.low else end - cell.value)
 
 
 def _charts_of(run: TaskRun) -> Iterator[Chart]:
@@ -201,23 +188,19 @@ def _standing(run: TaskRun) -> Chart:
     """Overall of the run among the published rows, ranked as on the overview."""
     own = own_row(run)
     rows = [row for row in by_overall([own, *reference_rows(run.task)]) if row.values.get(OVERALL) is not None]
-    kinds = {
-        "own, comparable": ("0072B2", [row is own and row.comparable for row in rows]),
-        "own, not comparable": (_PALE, [row is own and not row.comparable for row in rows]),
-        "published": (_GREY, [row is not own and row.category != HUMAN for row in rows]),
-        "human experts": ("E69F00", [row.category == HUMAN for row in rows]),
-    }
     series = []
-    for name, (colour, wanted) in kinds.items():
-        cells = [
-            Cell(row.values[OVERALL], *(row.interval or (None, None))) if mine else Cell(None)
-            for row, mine in zip(rows, wanted, strict=True)
-        ]
+    for name, colour, wanted in (
+        ("own, comparable", "0072B2", [row is own and row.comparable for row in rows]),
+        ("own, not comparable", _PALE, [row is own and not row.comparable for row in rows]),
+        ("published", _GREY, [row is not own and row.category != HUMAN for row in rows]),
+        ("human experts", "E69F00", [row.category == HUMAN for row in rows]),
+    ):
         if any(wanted):
-            series.append(Series(name, cells, colour))
+            cells = [Cell(row.values[OVERALL], *(row.interval or (None, None))) for row in rows]
+            shown = [cell if is_wanted else Cell(None) for cell, is_wanted in zip(cells, wanted, strict=True)]
+            series.append(Series(name, shown, colour))
     title = f"{TASK_TITLES[run.task]}: {unit_words(run.task)}, beside the published rows"
-    counts = [row.n for row in rows]
-    return Chart(title, [row.model for row in rows], series, top_of(run.task), counts, is_wide=True)
+    return Chart(title, [row.model for row in rows], series, top_of(run.task), [row.n for row in rows], is_wide=True)
 
 
 def _bars(run: TaskRun, words: str, cells: Mapping[str, Cell], top: float) -> Chart:
@@ -233,19 +216,17 @@ def _radar(run: TaskRun) -> Chart | None:
     if len(groups) < 3:
         return None
     perception = run.task is Task.PERCEPTION
-    lines: dict[str, list[Cell]] = {}
     if perception:
-        crossed = run.result.crossed.get(TYPE_BY_MODALITY, {})
-        lines[OVERALL] = [group.overall for group in groups.values()]
+        crossed = [run.result.crossed.get(TYPE_BY_MODALITY, {}).get(name, {}) for name in groups]
+        lines = {OVERALL: [group.overall for group in groups.values()]}
         for kind in MEASURES[run.task][:-1]:
-            by_modality = [crossed.get(name, {}).get(kind) for name in groups]
-            lines[kind] = [Cell(None) if group is None else group.overall for group in by_modality]
+            lines[kind] = [by_kind[kind].overall if kind in by_kind else Cell(None) for by_kind in crossed]
     else:
         lines = {title: [group.measures[title] for group in groups.values()] for title in DIMENSION_TITLES.values()}
-    whole = {name: cells for name, cells in lines.items() if all(cell.value is not None for cell in cells)}
-    series = [Series(name, cells, COLOURS[at]) for at, (name, cells) in enumerate(whole.items())]
+    whole = [(name, cells) for name, cells in lines.items() if all(cell.value is not None for cell in cells)]
+    series = [Series(name, cells, COLOURS[at]) for at, (name, cells) in enumerate(whole)]
     if not series:
         return None
     words = "question types, %" if perception else "dimensions, 0-2"
-    top = top_of(run.task, series[0].name if not perception else OVERALL)
-    return Chart(f"{TASK_TITLES[run.task]}: {words}, by modality", list(groups), series, top, kind="radar")
+    title = f"{TASK_TITLES[run.task]}: {words}, by modality"
+    return Chart(title, list(groups), series, top_of(run.task, series[0].name), kind="radar")

@@ -7,22 +7,30 @@ is computed here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, OTHER_QUESTION_TYPE, QUESTION_TYPES, TASK_TITLES, Task
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
+from medqbench_vlmeval.report import sentences
 from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
-from medqbench_vlmeval.report.sentences import (
-    checks_of,
-    extractor_lines,
-    findings_lines,
-    has_several_verdicts,
-    warnings_of,
-)
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
-from medqbench_vlmeval.report.table import FEW_HEAD, FEW_WORDS, Column, Entry, Item, Look, Place, Row, Table, task_kind
+from medqbench_vlmeval.report.table import (
+    FEW_HEAD,
+    FEW_WORDS,
+    Column,
+    Entry,
+    Item,
+    Look,
+    Place,
+    Row,
+    Table,
+    table,
+    task_kind,
+)
+from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
 from medqbench_vlmeval.scoring.intervals import FEW
@@ -62,21 +70,18 @@ def run_summary(result: Result, console: Console | None = None, *, findings: boo
         print_table(headline_table(run), console)
         if (second := extractor_table(run)) is not None:
             print_table(second, console)
-            for line in extractor_lines(run):
+            for line in sentences.extractor_lines(run):
                 print_line(line, console)
             print_line("", console)
         if run.result.groups.get(MODALITY):
             print_table(modality_table([run]), console)
-        for check in checks_of(run):
+        for check in sentences.checks_of(run):
             print_line(check, console)
-        for finding in findings_lines(run) if findings else ():
+        for finding in sentences.findings_lines(run) if findings else ():
             print_line(f"- {finding}", console)
-        for warning in warnings_of(run):
+        for warning in sentences.warnings_of(run):
             print_line(f"! {warning}", console, "yellow")
         print_line("", console)
-
-
-# The tables that terminal, workbook and card share.
 
 
 def measures_of(task: Task) -> tuple[str, ...]:
@@ -86,45 +91,43 @@ def measures_of(task: Task) -> tuple[str, ...]:
 
 def headline_table(run: TaskRun) -> Table:
     """Overall and the question types or dimensions, with intervals, counts and how often each score was given."""
-    result, kind = run.result, task_kind(run.task)
-    perception = run.task is Task.PERCEPTION
+    result, perception = run.result, run.task is Task.PERCEPTION
+    marks = ("0", "1", "2") if result.frequencies else ()
     columns = [
         Column("Measure", width=33),
-        Column("Accuracy, %" if perception else "Mean", kind, interval="95%", n="n", width=17),
-        *(Column(f"Scored {mark}", "count", only="sheet") for mark in ((0, 1, 2) if result.frequencies else ())),
+        Column("Accuracy, %" if perception else "Mean", task_kind(run.task), interval="95%", n="n", width=17),
+        *(Column(f"Scored {mark}", "count", only="sheet") for mark in marks),
     ]
     rows = []
     for measure in measures_of(run.task):
         is_overall = measure == OVERALL
-        counts = result.frequencies.get(measure)
-        marks = [None if counts is None else counts.get(mark) for mark in ("012" if result.frequencies else "")]
+        counts = result.frequencies.get(measure, {})
         name = f"{measure} (0-8)" if is_overall and not perception else measure
-        rows.append(Row((name, result.measures[measure], *marks), "bold" if is_overall else ""))
+        rows.append(Row((name, result.measures[measure], *map(counts.get, marks)), "bold" if is_overall else ""))
     if (clustered := result.clustered) is not None and clustered.interval is not None:
         # In text the line is worth its place only where samples share images.
-        said: Place | None = None if clustered.n_clusters is not None and clustered.n_clusters < result.n else "sheet"
-        cell = Cell(clustered.value, clustered.low, clustered.high, clustered.n_clusters)
-        blanks = [None] * (len(columns) - 2)
-        rows.append(Row(("Overall, clustered (n: clusters)", cell, *blanks), only=said))
+        only: Place | None = None if clustered.n_clusters is not None and clustered.n_clusters < result.n else "sheet"
+        cell = replace(clustered, n=clustered.n_clusters, few=False)
+        rows.append(Row(("Overall, clustered (n: clusters)", cell, *[None] * len(marks)), only=only))
     title = f"{run.model} on {result.dataset} ({TASK_TITLES[run.task]}{', baseline' if run.baseline else ''})"
     return Table(title, columns, rows)
 
 
 def extractor_table(run: TaskRun) -> Table | None:
     """Strict and lenient accuracy of a run whose open replies went to an extractor; None for a run without one."""
-    found = run.result.extractor
-    if found is None:
+    extractor = run.result.extractor
+    if extractor is None:
         return None
     columns = (
         Column("Second stage", width=33),
         Column("Strict, %", "percent", interval="95%"),
         Column("Lenient, %", "percent", interval="95%", n="n"),
     )
-    rows = []
-    for measure in measures_of(Task.PERCEPTION):
-        sides = (found.strict.measures[measure].overall, found.lenient.measures[measure].overall)
-        rows.append(Row((measure, *sides), "bold" if measure == OVERALL else ""))
-    return Table("Strict (rules alone) and lenient (extractor too)", columns, rows)
+    sides = (extractor.strict.measures, extractor.lenient.measures)
+    rows: list[Sequence[Entry]] = [
+        (measure, *(side[measure].overall for side in sides)) for measure in measures_of(Task.PERCEPTION)
+    ]
+    return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
 
 
 def group_columns(task: Task, width: float = 13) -> list[Column]:
@@ -133,17 +136,15 @@ def group_columns(task: Task, width: float = 13) -> list[Column]:
     if task is Task.PERCEPTION:
         counts = [Column(head, "count", width=width) for head in ("n", "Correct", "Unanswered")]
         return [Column("Accuracy", "percent", interval="", top=100, width=width), *counts, few]
-    means = [
-        Column(title, "score", optional=place, top=2, width=width)
-        for place, title in enumerate(DIMENSION_TITLES.values(), 1)
-    ]
-    overall = Column(OVERALL, "score", interval=OVERALL, top=8, width=width)
-    counts = [
+    titles = enumerate(DIMENSION_TITLES.values(), 1)
+    return [
+        *(Column(title, "score", optional=place, top=2, width=width) for place, title in titles),
+        Column(OVERALL, "score", interval=OVERALL, top=8, width=width),
         Column("n", "count", only="sheet", width=width),
         Column("Scored", "count", width=width),
         Column("Unscored", "count", only="sheet", width=width),
+        few,
     ]
-    return [*means, overall, *counts, few]
 
 
 def group_entries(task: Task, group: Group) -> list[Entry]:
@@ -160,33 +161,32 @@ def few_item(few: bool) -> Item:
     return Item(FEW_WORDS if few else None, few=True)
 
 
+def count_item(cell: Cell) -> Item:
+    """What a cell rests on."""
+    return Item(cell.n, few=cell.few)
+
+
+_MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
+
+
 def modality_table(runs: Sequence[TaskRun]) -> Table:
     """A row a modality and, on a sheet, one for all; the question types of a perception run stand beside Overall."""
-    marks = [Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15)]
     if runs[0].task is Task.PERCEPTION:
-        names = [OVERALL, *_question_types(runs[0])]
         columns = [Column("Modality", width=26)]
-        for place, name in enumerate(names):
-            is_type = place > 0
+        for place, name in enumerate([OVERALL, *_question_types(runs[0])]):
             columns.append(
-                Column(name, "percent", name, f"{name} n", optional=place, brief=is_type, top=100, width=11.5)
+                Column(name, "percent", name, f"{name} n", optional=place, brief=place > 0, top=100, width=11.5)
             )
         columns.append(Column(FEW_HEAD, only="sheet", width=24))
     else:
-        labels = [Column("Task", only="sheet", width=24), Column("Modality", width=18)]
-        columns = [*labels, *group_columns(runs[0].task, 14)]
-    rows = [
-        Row((*_modality_entries(run, name, group), *_marks(run)), "bold" if name == ALL else "", only)
-        for run in runs
-        for name, group, only in _modalities(run)
-    ]
-    return Table("By modality" if rows else "", [*columns, *marks], rows)
-
-
-def _modalities(run: TaskRun) -> Iterator[tuple[str, Group, Place | None]]:
-    for name, group in run.result.groups.get(MODALITY, {}).items():
-        yield name, group, None
-    yield ALL, whole_run(run), "sheet"
+        columns = [Column("Task", only="sheet", width=24), Column("Modality", width=18)]
+        columns += group_columns(runs[0].task, 14)
+    rows = []
+    for run in runs:
+        for name, group in run.result.groups.get(MODALITY, {}).items():
+            rows.append(Row((*_modality_entries(run, name, group), *_marks(run))))
+        rows.append(Row((*_modality_entries(run, ALL, whole_run(run)), *_marks(run)), "bold", "sheet"))
+    return Table("By modality" if rows else "", [*columns, *_MARKS], rows)
 
 
 def whole_run(run: TaskRun) -> Group:
@@ -206,28 +206,29 @@ def _modality_entries(run: TaskRun, name: str, group: Group) -> list[Entry]:
 
 
 def _question_types(run: TaskRun) -> list[str]:
-    found = run.result.groups.get("question_type", {})
-    others = [name for name in found if name not in (*QUESTION_TYPES, OTHER_QUESTION_TYPE)]
-    return [*QUESTION_TYPES, *others, *([OTHER_QUESTION_TYPE] if OTHER_QUESTION_TYPE in found else [])]
+    """The benchmark's types and then those of the data, 'other' last."""
+    names = [*QUESTION_TYPES, *run.result.groups.get("question_type", {})]
+    return sorted(dict.fromkeys(names), key=lambda name: name == OTHER_QUESTION_TYPE)
 
 
 def _marks(run: TaskRun) -> list[Item]:
-    return [
-        Item("baseline", fill="warn") if run.baseline else Item("own"),
-        Item("yes") if run.result.comparable else Item("no", fill="bad", bold=True),
-    ]
+    return [Item("baseline", fill="warn") if run.baseline else Item("own"), yes_no(run.result.comparable)]
+
+
+def yes_no(comparable: bool) -> Item:
+    """Whether something can be compared, in colour where it cannot."""
+    return Item("yes") if comparable else Item("no", fill="bad", bold=True)
 
 
 def group_table(runs: Sequence[TaskRun]) -> Table:
     """A row a group along every axis but modality, and along every pair of axes."""
-    columns = [Column("Task", width=24), Column("Axis", width=24), Column("Group", width=26)]
-    columns += [*group_columns(runs[0].task), Column("Run", width=11), Column("Comparable with published", width=15)]
+    labels = [Column("Task", width=24), Column("Axis", width=24), Column("Group", width=26)]
     rows = [
-        Row((TASK_TITLES[run.task], axis.replace("_", " "), name, *group_entries(run.task, group), *_marks(run)))
+        (TASK_TITLES[run.task], axis.replace("_", " "), name, *group_entries(run.task, group), *_marks(run))
         for run in runs
         for axis, name, group in _groups(run)
     ]
-    return Table("", columns, rows)
+    return table("", [*labels, *group_columns(runs[0].task), *_MARKS], rows)
 
 
 def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
@@ -243,24 +244,20 @@ def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
 def published_table(run: TaskRun) -> Table:
     """The run among the published rows, ranked; what is not comparable stands last."""
     kind, measures = task_kind(run.task), MEASURES[run.task]
-    columns = [Column("Model"), Column("Kind"), Column("Category"), *(Column(name, kind) for name in measures)]
     rows = []
     for standing in by_overall([own_row(run), *reference_rows(run.task)]):
-        said = {"own": "this run", "baseline": "this run, baseline"}.get(standing.kind, standing.kind)
+        origin = {"own": "this run", "baseline": "this run, baseline"}.get(standing.kind, standing.kind)
         comparable = "reference" if standing.source else "yes" if standing.comparable else "no"
         values = [standing.values[measure] for measure in measures]
-        entries = (standing.model, said, standing.category, *values, comparable, standing.source)
+        entries = (standing.model, origin, standing.category, *values, comparable, standing.source)
         rows.append(Row(entries, look_of(standing)))
-    title = "This run and the published rows (test split); what is not comparable stands last"
-    return Table(title, [*columns, Column("Comparable"), Column("Source")], rows)
+    heads = columns_of("Model", "Kind", "Category", *((measure, kind) for measure in measures), "Comparable", "Source")
+    return Table("This run and the published rows (test split); what is not comparable stands last", heads, rows)
 
 
 def look_of(standing: Standing) -> Look:
     """How a line of a board looks: own lines stand out, and so do people."""
     return "own" if standing.source is None else "human" if standing.category == HUMAN else ""
-
-
-# The sheets of one run.
 
 
 OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
@@ -272,63 +269,51 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
     sheet = book.add_fixed(OVERVIEW)
     sheet.widths(_WIDTHS)
     sheet.title(f"MedQ-Bench: {runs[0].model}")
-    _banners(sheet, runs)
+    _add_banners(sheet, runs, len(_WIDTHS))
     for name, value in _facts(runs):
         if value:
             sheet.append([Item(name, bold=True), value])
     for run in runs:
+        result = run.result
         sheet.append()
         sheet.title(TASK_TITLES[run.task])
         sheet.add_table(headline_table(run), titled=False)
-        if has_several_verdicts(run):
+        if sentences.has_several_verdicts(run):
             sheet.append(["Scored 0, 1, 2: the single verdicts of all rounds and judges."])
-        sheet.append([f"Intervals: {run.result.interval_method}, {run.result.interval_level:.0%}."])
+        sheet.append([f"Intervals: {result.interval_method}, {result.interval_level:.0%}."])
         sheet.append([f"Grey italics, here and on the other sheets: fewer than {FEW} samples."], "faint")
         _add_extractor(sheet, run)
-        sheet.append()
-        counts = [(title, run.result.counts[name]) for name, title in COUNT_TITLES.items() if name in run.result.counts]
-        counts += [(f"Unscored: {reason}", count) for reason, count in run.result.unscored_reasons.items()]
-        sheet.add_table(_count_table("Counts", counts))
-        if run.result.rules:
-            sheet.append()
-            sheet.add_table(_count_table("How the answer was read", list(run.result.rules.items())))
+        counts = {title: result.counts[name] for name, title in COUNT_TITLES.items() if name in result.counts}
+        counts |= {f"Unscored: {reason}": count for reason, count in result.unscored_reasons.items()}
+        for head, numbers in (("Counts", counts), ("How the answer was read", result.rules)):
+            if numbers or head == "Counts":
+                sheet.append()
+                sheet.add_table(table("", (Column(head, wrap=True), Column("n", "count")), numbers.items()))
         sheet.append()
         sheet.add_table(published_table(run))
     sheet.finish(freeze="A2", repeat_row=1)
 
 
-def _count_table(head: str, counts: Sequence[tuple[str, int]]) -> Table:
-    return Table("", (Column(head, wrap=True), Column("n", "count")), [Row(count) for count in counts])
-
-
 def _add_extractor(sheet: Sheet, run: TaskRun) -> None:
-    found, table = run.result.extractor, extractor_table(run)
-    if found is None or table is None:
+    extractor, rows = run.result.extractor, extractor_table(run)
+    if extractor is None or rows is None:
         return
     sheet.append()
-    sheet.add_table(table, titled=False)
+    sheet.add_table(rows, titled=False)
     sheet.append(["Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too."])
-    sheet.append([Item("Extractor", bold=True), found.name])
-    for title, count in (
-        ("Replies that the rules left open", found.n_open),
-        ("Put to the extractor", found.n_asked),
-        ("Letter found", found.n_read),
-        ("No answer, says the extractor", found.n_none),
-        ("No valid reply of the extractor", found.n_failed),
+    sheet.append([Item("Extractor", bold=True), extractor.name])
+    for line in (
+        ("Replies that the rules left open", extractor.n_open),
+        ("Put to the extractor", extractor.n_asked),
+        ("Letter found", extractor.n_read),
+        ("No answer, says the extractor", extractor.n_none),
+        ("No valid reply of the extractor", extractor.n_failed),
     ):
-        sheet.append([title, count])
+        sheet.append(line)
 
 
-def add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int) -> None:
-    """Write in colour that runs are baselines or why they are not comparable, each sentence once."""
-    if any(run.baseline for run in runs):
-        sheet.banner(BASELINE_NOTE, "warn", columns)
-    for line in dict.fromkeys(not_comparable(run) for run in runs if not run.result.comparable):
-        sheet.banner(line, "bad", columns)
-
-
-def _banners(sheet: Sheet, runs: Sequence[TaskRun]) -> None:
-    columns = len(_WIDTHS)
+def _add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int, brief: bool = False) -> None:
+    """Write in colour that runs are baselines or why they are not comparable, in brief each sentence once."""
     if any(run.baseline for run in runs):
         sheet.banner(BASELINE_NOTE, "warn", columns)
     refused: dict[tuple[str, ...], list[TaskRun]] = {}
@@ -337,14 +322,13 @@ def _banners(sheet: Sheet, runs: Sequence[TaskRun]) -> None:
             refused.setdefault(run.result.not_comparable_because, []).append(run)
     for reasons, alike in refused.items():
         # A reason that holds for one of two tasks must not be read as one for both.
-        tasks = "" if len(alike) == len(runs) else f"{', '.join(TASK_TITLES[run.task] for run in alike)}: "
-        if len(reasons) < 2:
-            sheet.banner(tasks + not_comparable(alike[0]), "bad", columns)
-            continue
-        sheet.banner(f"{tasks}{NOT_COMPARABLE}:", "bad", columns)
-        for reason in reasons:
-            sheet.banner(f"   • {reason}", "bad", columns)
-    if not refused:
+        of_all = brief or len(alike) == len(runs)
+        tasks = "" if of_all else f"{', '.join(TASK_TITLES[run.task] for run in alike)}: "
+        listed = [f"{NOT_COMPARABLE}:", *(f"   • {reason}" for reason in reasons)]
+        first, *others = [not_comparable(alike[0])] if brief or len(reasons) < 2 else listed
+        for line in (tasks + first, *others):
+            sheet.banner(line, "bad", columns)
+    if not refused and not brief:
         sheet.banner("Comparable with the published rows.", "good", columns)
 
 
@@ -367,19 +351,13 @@ def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
 
 def add_by_modality(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write the modality table: one flat table with heads in its first row."""
-    sheet = book.add_fixed(BY_MODALITY)
-    sheet.add_table(modality_table(runs), titled=False, filters=True)
-    sheet.finish(freeze="B2" if runs[0].task is Task.PERCEPTION else "C2", repeat_row=1)
+    freeze = "B2" if runs[0].task is Task.PERCEPTION else "C2"
+    book.add_tables(BY_MODALITY, [replace(modality_table(runs), title="")], filters=True, freeze=freeze)
 
 
 def add_by_group(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write the table of all axes but modality; no sheet where the data has none."""
-    table = group_table(runs)
-    if not table.rows:
-        return
-    sheet = book.add_fixed(BY_GROUP)
-    sheet.add_table(table, filters=True)
-    sheet.finish(freeze="D2", repeat_row=1)
+    book.add_tables(BY_GROUP, [group_table(runs)], filters=True, freeze="D2")
 
 
 MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
@@ -397,24 +375,25 @@ def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow
         _add_modality(book, runs, name, by_modality[name], links)
 
 
-def _add_modality(book: Book, runs: Sequence[TaskRun], name: str, rows: Sequence[SampleRow], links: ImageLinks) -> None:
+def _add_modality(
+    book: Book, runs: Sequence[TaskRun], name: str, samples: Sequence[SampleRow], links: ImageLinks
+) -> None:
     sheet = book.add(name)
     sheet.title(f"{name}: {runs[0].model}")
-    add_banners(sheet, runs, len(group_columns(runs[0].task)) + 4)
+    _add_banners(sheet, runs, len(group_columns(runs[0].task)) + 4, brief=True)
     for run in runs:
-        made = list(_of_modality(run, name))
-        if not made:
-            continue
-        sheet.append()
-        sheet.append([TASK_TITLES[run.task]], "bold")
-        columns = [Column("Axis", width=22), Column("Group"), *group_columns(run.task)]
-        table = [
-            Row((axis, group_name, *group_entries(run.task, group)), "bold" if group_name == ALL else "")
-            for axis, group_name, group in made
-        ]
-        sheet.add_table(Table("", columns, table))
+        groups = list(_of_modality(run, name))
+        if groups:
+            sheet.append()
+            sheet.append([TASK_TITLES[run.task]], "bold")
+            heads = [Column("Axis", width=22), Column("Group"), *group_columns(run.task)]
+            rows = [
+                Row((axis, group_name, *group_entries(run.task, group)), "bold" if group_name == ALL else "")
+                for axis, group_name, group in groups
+            ]
+            sheet.add_table(Table("", heads, rows))
     sheet.append()
-    head = add_brief_samples(sheet, runs, rows, links) if rows else 1
+    head = add_brief_samples(sheet, runs, samples, links) if samples else 1
     sheet.finish(freeze="A2", repeat_row=head)
 
 
@@ -431,9 +410,6 @@ def _of_modality(run: TaskRun, modality: str) -> Iterator[tuple[str, str, Group]
         crossed = result.crossed.get(f"{MODALITY}_x_{axis}", {})
         for name, group in (crossed.get(modality, {}) if is_split else result.groups.get(axis, {})).items():
             yield title, name, group
-
-
-# Tables with a row a group (or a run) and a column a group, coloured as one, with the counts beside them.
 
 
 MAX_ROWS, MAX_COLUMNS = 100, 40
@@ -457,18 +433,16 @@ def matrix_table(
         rows: each row's label and cells by column; the row 'All' is bold.
         marks: the head and the values of a column behind the labels.
     """
-    columns = list(tops)[:MAX_COLUMNS]
-    cut = len(columns) < len(tops) or len(rows) > MAX_ROWS
+    names = list(tops)[:MAX_COLUMNS]
+    cut = len(names) < len(tops) or len(rows) > MAX_ROWS
     heads = [Column(corner, width=34), *([Column(marks[0], width=15)] if marks else [])]
-    heads += [Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in columns]
-    heads += [Column("", width=15), *(Column(f"n: {name}", "count", width=15) for name in columns)]
+    heads += [Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in names]
+    heads += columns_of("", *((f"n: {name}", "count") for name in names), width=15)
     made = []
     for at, (label, cells) in enumerate(rows[:MAX_ROWS]):
-        shown = [cells.get(name, Cell(None)) for name in columns]
-        counts = [Item(cell.n, few=cell.few) for cell in shown]
-        mark = [marks[1][at]] if marks else []
-        made.append(Row((label, *mark, *shown, None, *counts), "bold" if label == ALL else ""))
-    return Table(f"{title} (the first groups of more)" if cut else title, heads, made)
+        shown = [cells.get(name, Cell(None)) for name in names]
+        made.append((label, *([marks[1][at]] if marks else []), *shown, None, *map(count_item, shown)))
+    return table(f"{title} (the first groups of more)" if cut else title, heads, made, bold=ALL)
 
 
 def overall_by(run: TaskRun, axis: str) -> dict[str, Cell]:
@@ -483,15 +457,8 @@ def unit_words(task: Task) -> str:
 
 def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write every crossing of two axes that a result has, and the dimensions by modality; else no sheet."""
-    tables = [table for run in runs for table in _matrices(run)]
-    if not tables:
-        return
-    sheet = book.add_fixed(MATRICES)
-    sheet.append([_MATRICES_NOTE])
-    for table in tables:
-        sheet.append()
-        sheet.add_table(table)
-    sheet.finish(freeze="B2", repeat_row=1)
+    tables = [matrix for run in runs for matrix in _matrices(run)]
+    book.add_tables(MATRICES, tables, lines=[_MATRICES_NOTE], freeze="B2")
 
 
 def _matrices(run: TaskRun) -> Iterator[Table]:
@@ -514,17 +481,15 @@ def _matrices(run: TaskRun) -> Iterator[Table]:
         yield matrix_table(f"{title}: {' x '.join(words)}, {unit_words(run.task)}", words[0].capitalize(), tops, rows)
 
 
-# The last sheet: everything that a reader needs to say how the numbers came about.
-
-
-_OWN_SHEETS = ("findings", "conclusions", "between_rounds", "between_judges")
-_LEFT_OUT = ("groups", "intervals", "frequencies", *_OWN_SHEETS, *PART_KEYS.values())
-_VALUE_WIDTH = 100
+# What the other sheets show.
+_LEFT_OUT = (
+    "groups", "intervals", "frequencies", "findings", "conclusions", "between_rounds", "between_judges",
+    *PART_KEYS.values(),
+)  # fmt: skip
 
 
 def add_settings(book: Book, result: Result) -> None:
     """Write the result file's settings and scalars as dotted names with their values."""
-    sheet = book.add_fixed(SETTINGS)
     score = result_to_json(result)
     shown = dict(score)
     for key in PART_KEYS.values():
@@ -532,11 +497,8 @@ def add_settings(book: Book, result: Result) -> None:
         shown |= {f"{key}.{name}": value for name, value in score.get(key, {}).items() if value != score.get(name)}
     wanted = [name for name in shown if name not in _LEFT_OUT and name.rpartition(".")[2] not in _LEFT_OUT]
     wanted.sort(key=lambda name: name != "settings")
-    columns = (Column("Setting", width=60), Column("Value", "number", width=_VALUE_WIDTH, wrap=True))
-    sheet.add_table(
-        Table("", columns, [Row(setting) for setting in dotted("", {name: shown[name] for name in wanted})])
-    )
-    sheet.finish(freeze="A2", repeat_row=1)
+    heads = (Column("Setting", width=60), Column("Value", "number", width=100, wrap=True))
+    book.add_tables(SETTINGS, [table("", heads, dotted("", {name: shown[name] for name in wanted}))], freeze="A2")
 
 
 def dotted(prefix: str, value: object) -> Iterator[tuple[str, str | float | bool | None]]:
@@ -549,7 +511,5 @@ def dotted(prefix: str, value: object) -> Iterator[tuple[str, str | float | bool
             yield from dotted(f"{prefix}.{position}", inner)
     elif isinstance(value, (list, tuple)):
         yield prefix, ", ".join(str(inner) for inner in value)
-    elif value is None or isinstance(value, (str, int, float)):
-        yield prefix, value
     else:
-        yield prefix, str(value)
+        yield prefix, value if value is None or isinstance(value, (str, int, float)) else str(value)

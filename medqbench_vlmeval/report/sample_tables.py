@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.sheet import Book, Sheet
-from medqbench_vlmeval.report.table import Column, Entry, Item, Row, Table, as_item
+from medqbench_vlmeval.report.table import Column, Entry, Item, Table, as_item, table
 from medqbench_vlmeval.types import SampleRow, TaskRun, Verdict
 
 SAMPLES = "Samples"
@@ -31,17 +32,14 @@ _EMBEDDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(?:png|jpg)")
 
 R = TypeVar("R")
 Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
+ImageLinks: TypeAlias = Callable[[Task, str], "str | None"]
 
 
 def rows_table(reads: Sequence[Read[R]], rows: Sequence[R]) -> Table:
     """A table with a row a record; an optional column is left out where no record has a value."""
-    read = [[as_item(of(row), column.kind) for column, of in reads] for row in rows]
-    shown = [
-        at
-        for at, (column, _) in enumerate(reads)
-        if not column.optional or any(items[at].value is not None for items in read)
-    ]
-    return Table("", [reads[at][0] for at in shown], [Row([items[at] for at in shown]) for items in read])
+    values = [(column, [as_item(of(row), column.kind) for row in rows]) for column, of in reads]
+    shown = [pair for pair in values if not pair[0].optional or any(item.value is not None for item in pair[1])]
+    return table("", [column for column, _ in shown], zip(*(items for _, items in shown), strict=True))
 
 
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = MAX_ROWS) -> int:
@@ -85,58 +83,46 @@ def _said(verdict: Verdict | None, with_reply: bool) -> str:
 
 def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
     """Write one row a sample in the file's order, with filters, a frozen head and links to the images."""
-    sheet = book.add_fixed(SAMPLES)
-    add_rows(sheet, _columns(runs, links), rows)
-    sheet.finish(freeze="B2", repeat_row=1)
-
-
-def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> int:
-    """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
-    return add_rows(sheet, _brief_columns(runs, links), rows, MAX_ROWS_BY_MODALITY)
-
-
-def _columns(runs: Sequence[TaskRun], links: ImageLinks) -> list[Read[SampleRow]]:
     perception = runs[0].task is Task.PERCEPTION
-    # Scores that are copied from here into another sheet should carry their mark along.
-    comparable: list[Read[SampleRow]] = [(Column("comparable", width=12), lambda _: "no")]
-    said: list[Read[SampleRow]] = [
-        (Column("judge's reasons", optional=1, width=60, wrap=True), _reasons),
-        (Column("note", optional=1, width=30, wrap=True), _note),
-    ]
-    return [
-        *_labels(runs),
-        *(_axis(name, 15) for name in _AXES),
+    sheet = book.add_fixed(SAMPLES)
+    reads: list[Read[SampleRow]] = [
+        *_labels(runs, 15, _AXES),
         *_images(links),
         (Column("all images", optional=1, width=26), _all_images),
         _QUESTION,
         _OPTIONS if perception else _DESCRIPTION,
         *_results(perception),
-        *([] if all(run.result.comparable for run in runs) else comparable),
-        *([] if perception else said),
-        _UNSCORED,
-        (Column("prediction", width=80, wrap=True), lambda row: row.prediction.text),
-        _CUT,
     ]
+    if not all(run.result.comparable for run in runs):
+        # Scores that are copied from here into another sheet should carry their mark along.
+        reads.append((Column("comparable", width=12), lambda _: "no"))
+    if not perception:
+        reads.append((Column("judge's reasons", optional=1, width=60, wrap=True), _reasons))
+        reads.append((Column("note", optional=1, width=30, wrap=True), _note))
+    add_rows(sheet, [*reads, _UNSCORED, _prediction(80), _CUT], rows)
+    sheet.finish(freeze="B2", repeat_row=1)
 
 
-def _brief_columns(runs: Sequence[TaskRun], links: ImageLinks) -> list[Read[SampleRow]]:
+def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> int:
+    """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
     perception = runs[0].task is Task.PERCEPTION
     # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
-    return [
-        *_labels(runs),
-        *(_axis(name, 13) for name in (_AXES[1:3] if perception else _AXES[2:])),
-        *_images(links),
-        *_results(perception),
-        _UNSCORED,
-        _QUESTION,
-        (Column("prediction", width=60, wrap=True), lambda row: row.prediction.text),
-        _CUT,
-    ]
+    labels = _labels(runs, 13, _AXES[1:3] if perception else _AXES[2:])
+    reads = [*labels, *_images(links), *_results(perception), _UNSCORED, _QUESTION, _prediction(60), _CUT]
+    return add_rows(sheet, reads, rows, MAX_ROWS_BY_MODALITY)
 
 
-def _labels(runs: Sequence[TaskRun]) -> list[Read[SampleRow]]:
+_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
+
+
+def _labels(runs: Sequence[TaskRun], width: float, axes: Sequence[str]) -> list[Read[SampleRow]]:
     task: Read[SampleRow] = (Column("task", optional=1), lambda row: row.sample.task.value)
-    return [(Column("index", width=22), lambda row: row.sample.index), *([task] if len(runs) > 1 else [])]
+    index: Read[SampleRow] = (Column("index", width=22), lambda row: row.sample.index)
+    return [index, *([task] if len(runs) > 1 else []), *(_field(axis, width) for axis in axes)]
+
+
+def _field(name: str, width: float, wrap: bool = False) -> Read[SampleRow]:
+    return Column(name, optional=1, width=width, wrap=wrap), lambda row: getattr(row.sample, name)
 
 
 def _results(perception: bool) -> list[Read[SampleRow]]:
@@ -152,25 +138,18 @@ def _results(perception: bool) -> list[Read[SampleRow]]:
     return [*dimensions, (Column("Sum", "mark", width=10), lambda row: row.score)]
 
 
-_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
-
-
-def _axis(name: str, width: float) -> Read[SampleRow]:
-    return Column(name, optional=1, width=width), lambda row: getattr(row.sample, name)
-
-
 def _score(dimension: str, title: str) -> Read[SampleRow]:
     return Column(title, "mark"), lambda row: verdict.score if (verdict := row.verdicts.get(dimension)) else None
 
 
-_QUESTION: Read[SampleRow] = (Column("question", optional=1, width=44, wrap=True), lambda row: row.sample.question)
+def _prediction(width: float) -> Read[SampleRow]:
+    return Column("prediction", width=width, wrap=True), lambda row: row.prediction.text
+
+
+_QUESTION, _DESCRIPTION = _field("question", 44, wrap=True), _field("description", 60, wrap=True)
 _OPTIONS: Read[SampleRow] = (
     Column("options", optional=1, width=30, wrap=True),
     lambda row: options_text(dict(row.sample.options)),
-)
-_DESCRIPTION: Read[SampleRow] = (
-    Column("description", optional=1, width=60, wrap=True),
-    lambda row: row.sample.description,
 )
 _UNSCORED: Read[SampleRow] = (Column("unscored", optional=1, width=30, wrap=True), lambda row: row.unscored)
 _CUT: Read[SampleRow] = (Column("prediction_cut", optional=1, width=15), lambda row: row.prediction.cut or None)
@@ -193,16 +172,12 @@ def _extractor(row: SampleRow) -> str | None:
 
 
 def _images(links: ImageLinks) -> list[Read[SampleRow]]:
-    def image(position: int) -> Read[SampleRow]:
-        def read(row: SampleRow) -> Entry:
-            if len(row.sample.image_refs) <= position:
-                return None
-            name = row.sample.image_refs[position]
-            return Item(name, link=links.of(row.sample.task, name))
+    def image(row: SampleRow, position: int) -> Entry:
+        names = row.sample.image_refs[position : position + 1]
+        return Item(names[0], link=links(row.sample.task, names[0])) if names else None
 
-        return Column(f"image {position + 1}", optional=1), read
-
-    return [image(position) for position in range(_LINKED_IMAGES)]
+    columns = [Column(f"image {position + 1}", optional=1) for position in range(_LINKED_IMAGES)]
+    return [(column, partial(image, position=position)) for position, column in enumerate(columns)]
 
 
 def _all_images(row: SampleRow) -> str | None:
@@ -214,8 +189,8 @@ def _all_images(row: SampleRow) -> str | None:
     return shown if len(images) <= _MANY_IMAGES else f"{shown} and {len(images) - _MANY_IMAGES:,} more"
 
 
-class ImageLinks:
-    """Finds the images of a run's samples on this machine, each file once.
+def image_links(runs: Sequence[TaskRun], folder: Path) -> ImageLinks:
+    """What finds the images of a run's samples on this machine, each file once.
 
     A sample row names its images without their folders. The name is somebody else's text: it is looked up where this
     package keeps images, under a pattern that leaves no way out of that folder, and linked where such a file exists.
@@ -223,36 +198,29 @@ class ImageLinks:
     Args:
         runs: the run's tasks; the images of the embedded set are looked for where a task was scored on it.
         folder: where the workbook will lie; links are relative to it where that is possible.
+
+    Returns:
+        A function that gives the address of one image of a sample, percent-escaped, or None where there is no such
+        file here.
     """
+    store, folder = ImageStore.default(), folder.absolute()
+    embedded_tasks = {run.task for run in runs if run.data.origin == "embedded"}
 
-    def __init__(self, runs: Sequence[TaskRun], folder: Path) -> None:
-        self._store = ImageStore.default()
-        self._embedded = embedded_folder() / "images"
-        self._embedded_tasks = {run.task for run in runs if run.data.origin == "embedded"}
-        self._folder = folder.absolute()
-        self._known: dict[tuple[str, bool], str | None] = {}
-
-    def of(self, task: Task, name: str) -> str | None:
-        """The address of one image of a sample, percent-escaped, or None where there is no such file here."""
-        key = (name, task in self._embedded_tasks)
-        if key not in self._known:
-            self._known[key] = self._address(*key)
-        return self._known[key]
-
-    def _address(self, name: str, embedded: bool) -> str | None:
+    @cache
+    def address(name: str, embedded: bool) -> str | None:
         if is_content_name(name):
-            path = self._store.place(name)
+            path = store.place(name)
         elif embedded and _EMBEDDED.fullmatch(name):
-            path = self._embedded / name
+            path = embedded_folder() / "images" / name
         else:
             return None
         try:
-            if not path.is_file():
-                return None
+            link = _link_to(path, folder) if path.is_file() else ""
         except OSError:  # a folder that may not be looked into
             return None
-        address = _link_to(path, self._folder)
-        return address if len(address) <= _LONGEST_LINK else None
+        return link if 0 < len(link) <= _LONGEST_LINK else None
+
+    return lambda task, name: address(name, task in embedded_tasks)
 
 
 def _link_to(path: Path, folder: Path) -> str:

@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import replacing
+from medqbench_vlmeval.files import replacing, writing
 from medqbench_vlmeval.report.table import Column, Entry, Fill, Item, Kind, Look, Table, as_item, flat
 from medqbench_vlmeval.report.text import cell_text, sheet_name, starts_like_formula
 
@@ -25,14 +25,9 @@ MAX_LINES = 6
 _LINE = 15.0  # points of one line in the default font
 
 _FORMATS: Mapping[Kind, str] = {
-    "count": "#,##0",
-    "percent": "0.00",
-    "share": "0.0",
-    "score": "0.000",
-    "points": "+0.00;-0.00;0.00",
-    "score_points": "+0.000;-0.000;0.000",
-    "p": '[<0.0001]"<0.0001";0.0000',
-}
+    "count": "#,##0", "percent": "0.00", "share": "0.0", "score": "0.000", "p": '[<0.0001]"<0.0001";0.0000',
+    "points": "+0.00;-0.00;0.00", "score_points": "+0.000;-0.000;0.000",
+}  # fmt: skip
 _FILLS: Mapping[Fill, str] = {
     "head": "1F3864", "bad": "9C0006", "warn": "FFE699", "good": "E2EFDA", "own": "DDEBF7", "human": "FCE4D6",
 }  # fmt: skip
@@ -82,6 +77,30 @@ class Book:
         """A new sheet under exactly this name."""
         return Sheet(self, self.workbook.add_worksheet(name))
 
+    def add_tables(
+        self,
+        name: str,
+        tables: Iterable[Table],
+        title: str = "",
+        lines: Iterable[str] = (),
+        filters: bool = False,
+        freeze: str | None = None,
+    ) -> None:
+        """Write a sheet of tables, one below the other under a title and lines of text; without rows no sheet."""
+        filled = [table for table in tables if table.rows]
+        if not filled:
+            return
+        sheet = self.add_fixed(name)
+        if title:
+            sheet.title(title)
+        for line in lines:
+            sheet.append([line])
+        for table in filled:
+            if sheet.row:
+                sheet.append()
+            sheet.add_table(table, filters=filters)
+        sheet.finish(freeze, repeat_row=1 if freeze else None)
+
     def save(self, path: Path) -> None:
         """Write the workbook, whole or not at all.
 
@@ -89,14 +108,8 @@ class Book:
             RunFailed: the file cannot be written.
         """
         self.workbook.close()
-        try:
-            with replacing(path) as temporary:
-                temporary.write_bytes(self._content.getvalue())
-        except OSError as error:
-            raise RunFailed(
-                f"{path} cannot be written ({error.strerror or error}); close it if it is open elsewhere, or choose "
-                "another folder."
-            ) from error
+        with writing(path, "close it if it is open elsewhere, or choose another folder"), replacing(path) as temporary:
+            temporary.write_bytes(self._content.getvalue())
 
     def look(self, style: _Style) -> Any:
         """XlsxWriter's form of a style."""
@@ -105,24 +118,23 @@ class Book:
                 "FFFFFF" if style.fill in _WHITE else "595959" if style.faint else "0563C1" if style.link else "000000"
             )
             head = style.fill == "head"
-            self._made[style] = self.workbook.add_format(
-                {
-                    "num_format": style.number,
-                    # Heads keep to the middle of their row, texts to the top, where reading starts.
-                    "valign": "vcenter" if head else "top",
-                    **({"align": "center"} if head else {}),
-                    "text_wrap": style.wrap,
-                    "bold": style.bold,
-                    "italic": style.faint,
-                    "underline": int(style.link),
-                    "font_size": 14 if style.large else 11,
-                    "font_color": f"#{ink}",
-                    **({"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}),
-                    # A text that looks like a formula stays a text when somebody edits it.
-                    "quote_prefix": style.quoted,
-                    **({"border": 1, "border_color": "#BFBFBF"} if style.lined else {}),
-                }
-            )
+            form = {
+                "num_format": style.number,
+                # Heads keep to the middle of their row, texts to the top, where reading starts.
+                "valign": "vcenter" if head else "top",
+                "text_wrap": style.wrap,
+                "bold": style.bold,
+                "italic": style.faint,
+                "underline": int(style.link),
+                "font_size": 14 if style.large else 11,
+                "font_color": f"#{ink}",
+                # A text that looks like a formula stays a text when somebody edits it.
+                "quote_prefix": style.quoted,
+            }
+            form |= {"align": "center"} if head else {}
+            form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
+            form |= {"border": 1, "border_color": "#BFBFBF"} if style.lined else {}
+            self._made[style] = self.workbook.add_format(form)
         return self._made[style]
 
 
@@ -199,13 +211,13 @@ class Sheet:
             lines=max(lines_of(column.head, self._width(at) - 2) for at, column in enumerate(shown.columns, 1)),
         )
         for look, items in shown.rows:
-            lines = 1
+            lines = [1]
             self.row += 1
             for at, (column, item) in enumerate(zip(shown.columns, items, strict=False), 1):
                 self._put(at, item, look, wrap=column.wrap)
                 if column.wrap and isinstance(item.value, str):
-                    lines = max(lines, lines_of(item.value, self._width(at)))
-            self._height(lines)
+                    lines.append(lines_of(item.value, self._width(at)))
+            self._height(max(lines))
         if filters:
             self.worksheet.autofilter(head - 1, 0, self.row - 1, len(shown.columns) - 1)
         self._colour(shown.columns, head + 1)
@@ -259,21 +271,13 @@ class Sheet:
         Orange over white to violet also differ for the colour-blind.
         """
         at = 0
-        while at < len(columns) and first <= self.row:
-            top, start = columns[at].top, at
-            while at < len(columns) and columns[at].top == top:
-                at += 1
+        for top, alike in groupby(columns if first <= self.row else (), lambda column: column.top):
+            start, at = at, at + len(list(alike))
             if top is not None:
-                rule = {
-                    "type": "3_color_scale",
-                    **{f"{end}_type": "num" for end in ("min", "mid", "max")},
-                    "min_value": 0,
-                    "mid_value": top / 2,
-                    "max_value": top,
-                    "min_color": "#FDB863",
-                    "mid_color": "#F7F7F7",
-                    "max_color": "#B2ABD2",
-                }
+                ends = zip(("min", "mid", "max"), (0, top / 2, top), ("FDB863", "F7F7F7", "B2ABD2"), strict=True)
+                rule: dict[str, Any] = {"type": "3_color_scale"}
+                for end, value, colour in ends:
+                    rule |= {f"{end}_type": "num", f"{end}_value": value, f"{end}_color": f"#{colour}"}
                 self.worksheet.conditional_format(first - 1, start, self.row - 1, at - 1, rule)
 
     def _put(
@@ -332,10 +336,8 @@ def made_here(path: Path) -> bool:
 def lines_of(text: str, width: float) -> int:
     """How many lines a wrapped text takes in a column ``width`` characters wide, six at most."""
     width = max(width, 1)
-    count = 0
-    for line in text[: int(width) * MAX_LINES].splitlines():
-        count += max(1, math.ceil(len(line) / width))
-    return min(max(count, 1), MAX_LINES)
+    lines = text[: int(width) * MAX_LINES].splitlines()
+    return min(max(1, sum(max(1, math.ceil(len(line) / width)) for line in lines)), MAX_LINES)
 
 
 def _number_format(item: Item) -> str:

@@ -9,9 +9,9 @@ its count and whether it rests on few samples; its column says which of them are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring.intervals import FEW
@@ -59,6 +59,7 @@ class Item:
     ends: tuple[str, str] | None = None
 
 
+Part = TypeVar("Part")
 Value = str | float | bool | Cell | None  # int is a float here
 Entry = Value | Item
 
@@ -125,6 +126,12 @@ class Table:
     notes: Sequence[str] = ()
 
 
+def columns(*heads: str | tuple[str, Kind], width: float = 14) -> list[Column]:
+    """Columns by their heads, of texts where no kind is named."""
+    pairs: list[tuple[str, Kind]] = [(head, "text") if isinstance(head, str) else head for head in heads]
+    return [Column(head, kind, width=width) for head, kind in pairs]
+
+
 def table(
     title: str,
     columns: Sequence[Column],
@@ -160,19 +167,16 @@ class Flat:
 def flat(shown: Table, for_text: bool) -> Flat:
     """Give intervals and counts columns of their own: one for an interval in text, two elsewhere."""
     elsewhere: Place = "sheet" if for_text else "text"
-    wanted = [column.only != elsewhere for column in shown.columns]
     rows: list[tuple[Look, list[Item]]] = []
     for row in shown.rows:
-        if row.only == elsewhere:
-            continue
         if row.look == "heading":
             rows.append((row.look, [as_item(row.entries[0], "text")]))
-            continue
-        entries = zip(shown.columns, row.entries, wanted, strict=True)
-        items = [item for column, entry, is_wanted in entries if is_wanted for item in _items(column, entry, for_text)]
-        rows.append((row.look, items))
-    columns = [column for column, is_wanted in zip(shown.columns, wanted, strict=True) if is_wanted]
-    return Flat(shown.title, [made for column in columns for made in _columns(column, for_text)], rows, shown.notes)
+        elif row.only != elsewhere:
+            pairs = zip(shown.columns, row.entries, strict=True)
+            parts = [_items(column, entry, for_text) for column, entry in pairs if column.only != elsewhere]
+            rows.append((row.look, [item for items in parts for item in items]))
+    wanted = [made for column in shown.columns if column.only != elsewhere for made in _columns(column, for_text)]
+    return Flat(shown.title, wanted, rows, shown.notes)
 
 
 def as_item(entry: Entry, kind: Kind) -> Item:
@@ -187,14 +191,12 @@ def as_item(entry: Entry, kind: Kind) -> Item:
 
 def words(item: Item, none: str = "-") -> str:
     """A value as text, ``none`` where there is none."""
-    value, kind = item.value, item.kind or "text"
+    value = item.value
     if value is None or isinstance(value, Cell):
         return none
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
-    return value_words(value, kind)
+    return value if isinstance(value, str) else value_words(value, item.kind or "text")
 
 
 def value_words(value: float, kind: Kind) -> str:
@@ -221,39 +223,35 @@ def ends_words(cell: Cell, kind: Kind) -> tuple[str, str] | None:
     return f"{cell.low:.{digits}f}", f"{cell.high:.{digits}f}"
 
 
-def _columns(column: Column, for_text: bool) -> Iterator[Column]:
-    yield column
-    if for_text and column.brief:
-        return
+def _columns(column: Column, for_text: bool) -> list[Column]:
     beside = replace(column, wrap=False, top=None)
-    if column.interval is not None and not (for_text and column.inline):
-        if for_text:
-            yield replace(beside, head=INTERVAL, kind="interval")
-        else:
-            for end in ("low", "high"):
-                yield replace(beside, head=f"{column.interval} {end}" if column.interval else end.capitalize())
-    if column.n is not None:
-        yield replace(beside, head="n" if for_text else column.n, kind="count")
+    if for_text:
+        interval, n = [replace(beside, head=INTERVAL, kind="interval")], "n"
+    else:
+        name = column.interval
+        interval = [replace(beside, head=f"{name} {end}" if name else end.capitalize()) for end in ("low", "high")]
+        n = column.n or ""
+    return _parts(column, for_text, column, interval, replace(beside, head=n, kind="count"))
 
 
-def _items(column: Column, entry: Entry, for_text: bool) -> Iterator[Item]:
+def _items(column: Column, entry: Entry, for_text: bool) -> list[Item]:
     item = as_item(entry, column.kind)
-    if for_text and item.kind == "count" and item.few:
-        item = replace(item, few=False)  # the value that rests on it is marked
     held = entry.value if isinstance(entry, Item) else entry
     cell = held if isinstance(held, Cell) else Cell(None)
-    ends = ends_words(cell, item.kind or column.kind) if for_text and column.interval is not None else None
-    yield replace(item, ends=ends) if column.inline else item
-    if for_text and column.brief:
-        return
-    beside = replace(item, mark="", bold=False, underlined=False)
-    if for_text:
-        if column.interval is not None and not column.inline:
-            yield Item(None if ends is None else " to ".join(ends), "interval")
-        if column.n is not None:
-            yield Item(cell.n, "count")
-        return
-    if column.interval is not None:
-        yield from (replace(beside, value=end) for end in (cell.low, cell.high))
-    if column.n is not None:
-        yield replace(beside, value=cell.n, kind="count")
+    if not for_text:
+        beside = replace(item, mark="", bold=False, underlined=False)
+        interval = [replace(beside, value=end) for end in (cell.low, cell.high)]
+        return _parts(column, for_text, item, interval, replace(beside, value=cell.n, kind="count"))
+    if item.kind == "count" and item.few:
+        item = replace(item, few=False)  # the value that rests on it is marked
+    ends = None if column.interval is None else ends_words(cell, item.kind or column.kind)
+    if column.inline:
+        item = replace(item, ends=ends)
+    return _parts(column, for_text, item, [Item(ends and " to ".join(ends), "interval")], Item(cell.n, "count"))
+
+
+def _parts(column: Column, for_text: bool, value: Part, interval: list[Part], n: Part) -> list[Part]:
+    """What a column shows of its value, the interval and the count."""
+    brief = for_text and column.brief
+    has_interval = column.interval is not None and not (brief or (for_text and column.inline))
+    return [value, *(interval if has_interval else []), *([n] if column.n is not None and not brief else [])]

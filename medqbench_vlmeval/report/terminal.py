@@ -35,22 +35,14 @@ def describe_data(info: DataInfo, console: Console | None = None) -> None:
         print_line(line, console)
 
 
-def _outline(found: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for name, value in found.items():
+def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for name, value in facts.items():
         if isinstance(value, Mapping) and value:
             yield f"{indent}{name}:"
             yield from _outline(value, indent + "  ")
-        elif isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
-            yield f"{indent}{name}:"
-            for inner in value:
-                if isinstance(inner, Mapping):
-                    yield from _outline(inner, indent + "  ")
-                else:
-                    yield f"{indent}  {inner}"
-        elif isinstance(value, (list, tuple, Mapping)):
-            yield f"{indent}{name}: {', '.join(str(inner) for inner in value) or _NONE}"
         else:
-            yield f"{indent}{name}: {_NONE if value is None else value}"
+            shown = ", ".join(map(str, value)) or None if isinstance(value, (list, tuple, Mapping)) else value
+            yield f"{indent}{name}: {_NONE if shown is None else shown}"
 
 
 def own_console() -> Console:
@@ -159,12 +151,8 @@ def _safe(cell: str, console: Console) -> str:
     return terminal_text(cell).encode(console.encoding, errors="replace").decode(console.encoding)
 
 
-# What is seen of a judge at work: calls done, calls a second, cost so far and the time left.
-
-
-# Where there is no terminal, a line this often says that the run goes on.
+# Where there is no terminal, a line this often says that a judge is at work.
 LINE_SECONDS = 30.0
-_UNKNOWN = "-"
 
 
 @dataclass(frozen=True)
@@ -216,9 +204,9 @@ class Meter:
         known = [cost for cost in self._costs.values() if cost is not None]
         return Reading(
             f"{progress.done:,}/{progress.total:,}",
-            f"{rate:.1f} calls/s" if rate else _UNKNOWN,
+            f"{rate:.1f} calls/s" if rate else _NONE,
             dollars(sum(known) if len(known) == len(self._costs) else None),
-            clock((progress.total - progress.done) / rate) if rate else _UNKNOWN,
+            clock((progress.total - progress.done) / rate) if rate else _NONE,
         )
 
 
@@ -226,49 +214,41 @@ class Meter:
 def judge_progress(prices: Callable[[], PriceTable], now: Callable[[], float] = time.monotonic) -> Iterator[OnProgress]:
     """Yield what shows on stderr how far a judge is: a bar on a terminal, else a plain line every 30 seconds.
 
-    Args:
-        prices: see :class:`Meter`.
-        now: see :class:`Meter`.
+    The arguments are those of :class:`Meter`.
     """
     meter = Meter(prices, now)
     if sys.stderr.isatty():
-        with _bar(meter) as move:
+        from rich import progress as rich
+        from rich.console import Console
+
+        columns = ("judging", rich.BarColumn(), "{task.fields[shown]}")
+        # What others print to stdout meanwhile may be on its way into a file.
+        with rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+            row = bar.add_task("judging", total=None, shown="")
+
+            def move(progress: Progress) -> None:
+                reading = meter.read(progress)
+                shown = f"{reading.done}  {reading.rate}  {reading.cost}  ETA {reading.left}"
+                bar.update(row, completed=progress.done, total=progress.total, shown=shown)
+
             yield move
         return
     last = now()
 
-    def told(progress: Progress) -> None:
+    def print_now_and_then(progress: Progress) -> None:
         nonlocal last
         reading = meter.read(progress)
         if now() - last >= LINE_SECONDS:
             last = now()
             print(f"medqbench: {reading.line}", file=sys.stderr, flush=True)
 
-    yield told
-
-
-@contextmanager
-def _bar(meter: Meter) -> Iterator[OnProgress]:
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = ("judging", rich.BarColumn(), "{task.fields[shown]}")
-    # What others print to stdout meanwhile may be on its way into a file.
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        row = bar.add_task("judging", total=None, shown="")
-
-        def move(progress: Progress) -> None:
-            found = meter.read(progress)
-            shown = f"{found.done}  {found.rate}  {found.cost}  ETA {found.left}"
-            bar.update(row, completed=progress.done, total=progress.total, shown=shown)
-
-        yield move
+    yield print_now_and_then
 
 
 def dollars(cost: float | None) -> str:
     """A cost in US dollars, cents shown from a dollar on and four decimals below; '-' for None."""
     if cost is None:
-        return _UNKNOWN
+        return _NONE
     return f"${cost:,.2f}" if cost >= 1 or cost == 0 else f"${cost:.4f}"
 
 

@@ -6,9 +6,7 @@ it for markup. What has to be changed is changed visibly, and the result files k
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -102,33 +100,13 @@ _MARKS = re.compile(r"([\\`*_\[\]|])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "$": "&#36;", "~": "&#126;"})
 _ADDRESS_OR_PICTURE = re.compile(r":(?=//|[\w+-]+:)")
 
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "`": r"\textasciigrave{}",
-    '"': r"\symbol{34}",
+_TO_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\symbol{34}", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$",
     # A bracket or a star behind the end of a table's line would be read as its option.
-    "[": "{[}",
-    "]": "{]}",
-    "*": "{*}",
-    "†": r"$^{\dagger}$",
-    "‡": r"$^{\ddagger}$",
-    "–": "--",
-    "…": r"\ldots{}",
-    REPLACEMENT: "?",
-}
-_TO_LATEX = str.maketrans(_LATEX)
+    "[": "{[}", "]": "{]}", "*": "{*}", "–": "--", "…": r"\ldots{}", REPLACEMENT: "?",
+})  # fmt: skip
 # Fonts join these into dashes and foreign quotes.
 _LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
 
@@ -209,15 +187,13 @@ def latex(table: Table, label: str) -> str:
     shown = flat(table, for_text=True)
     beyond = any(isinstance(item.value, str) and not item.value.isascii() for _, items in shown.rows for item in items)
     lines = [
-        "% Needs \\usepackage{booktabs}"
-        + ("; names beyond Latin letters take XeLaTeX or LuaLaTeX." if beyond else "."),
-        "\\begin{table}[t]",
-        "\\centering",
+        f"% Needs \\usepackage{{booktabs}}{'; names beyond Latin letters take XeLaTeX or LuaLaTeX' if beyond else ''}.",
+        "\\begin{table}[t]\n\\centering",
         f"\\caption{{{latex_text(shown.title)}.}}",
         f"\\label{{{label}}}",
         f"\\begin{{tabular}}{{{''.join('r' if column.is_numeric else 'l' for column in shown.columns)}}}",
         "\\toprule",
-        _latex_row(latex_text(column.head) for column in shown.columns),
+        " & ".join(latex_text(column.head) for column in shown.columns) + r" \\",
         *(["\\midrule"] if shown.rows and shown.rows[0][0] != "heading" else []),
     ]
     for look, items in shown.rows:
@@ -226,7 +202,7 @@ def latex(table: Table, label: str) -> str:
             heading = _IN_LATEX.heading.format(cells[0])
             lines += ["\\midrule", f"\\multicolumn{{{len(shown.columns)}}}{{l}}{{{heading}}} \\\\"]
         else:
-            lines.append(_latex_row(cells))
+            lines.append(" & ".join(cells) + r" \\")
     lines += ["\\bottomrule", "\\end{tabular}"]
     if notes := _notes(shown, _IN_LATEX):
         lines += ["\\par\\smallskip", "\\parbox{\\linewidth}{\\footnotesize", " \\\\\n".join(notes), "}"]
@@ -236,14 +212,9 @@ def latex(table: Table, label: str) -> str:
 def html_table(table: Table) -> str:
     """A ``<table>`` with its notes as a list, without styles or scripts, which a README may not have."""
     shown = flat(table, for_text=True)
-    lines = [
-        "<table>",
-        *([f"<caption>{_HTML.escaped(shown.title)}</caption>"] if shown.title else []),
-        "<thead>",
-        "<tr>",
-    ]
-    lines += [_html_cell("th", column, _HTML.escaped(column.head)) for column in shown.columns]
-    lines += ["</tr>", "</thead>", "<tbody>"]
+    caption = [f"<caption>{_HTML.escaped(shown.title)}</caption>"] if shown.title else []
+    heads = [_html_cell("th", column, _HTML.escaped(column.head)) for column in shown.columns]
+    lines = ["<table>", *caption, "<thead>", "<tr>", *heads, "</tr>", "</thead>", "<tbody>"]
     for look, items in shown.rows:
         cells = [_written(item, _HTML) for item in items]
         if look == "heading":
@@ -257,23 +228,8 @@ def html_table(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv_table(table: Table) -> str:
-    """Heads and rows alone, with the ends of intervals in columns of their own; no cell starts a formula."""
-    shown = flat(table, for_text=False)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([csv_text(column.head) for column in shown.columns])
-    for _, items in shown.rows:
-        writer.writerow([csv_text(item.value) if isinstance(item.value, str) else words(item, "") for item in items])
-    return out.getvalue()
-
-
 def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _latex_row(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + " \\\\"
 
 
 def _html_cell(tag: str, column: Column, text: str) -> str:

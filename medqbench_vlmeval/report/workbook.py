@@ -6,43 +6,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS, Charts
-from medqbench_vlmeval.report.finding_tables import (
-    CONCLUSIONS,
-    FINDINGS,
-    RELIABILITY,
-    add_conclusions,
-    add_findings,
-    add_many_findings,
-    add_reliability,
-)
-from medqbench_vlmeval.report.many_tables import (
-    add_figures,
-    add_many_overview,
-    add_many_settings,
-    add_task_sheets,
-    runs_by_task,
-)
-from medqbench_vlmeval.report.run_tables import (
-    BY_GROUP,
-    BY_MODALITY,
-    MATRICES,
-    OVERVIEW,
-    SETTINGS,
-    add_by_group,
-    add_by_modality,
-    add_matrices,
-    add_modalities,
-    add_overview,
-    add_settings,
-)
-from medqbench_vlmeval.report.sample_tables import SAMPLES, ImageLinks, add_samples
+from medqbench_vlmeval.report import finding_tables, many_tables, run_tables, sample_tables
+from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS, add_charts
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.runs.files import SAMPLES_ENDING
 from medqbench_vlmeval.types import Result, SampleRow
 
 _RESERVED = (
-    OVERVIEW, CHARTS, FINDINGS, MATRICES, BY_MODALITY, BY_GROUP, CONCLUSIONS, RELIABILITY, SAMPLES, CHART_DATA, SETTINGS
+    run_tables.OVERVIEW, CHARTS, finding_tables.FINDINGS, run_tables.MATRICES, run_tables.BY_MODALITY,
+    run_tables.BY_GROUP, finding_tables.CONCLUSIONS, finding_tables.RELIABILITY, sample_tables.SAMPLES, CHART_DATA,
+    run_tables.SETTINGS,
 )  # fmt: skip
 
 
@@ -58,20 +31,21 @@ def write_workbook(path: Path, result: Result, samples: Sequence[SampleRow], sam
     runs = result.tasks
     mark = "" if all(run.result.comparable for run in runs) else "NOT COMPARABLE with published scores"
     book = Book(whole_text_in=samples_file or f"{_stem(path)}{SAMPLES_ENDING}", reserved=_RESERVED, mark=mark)
-    links = ImageLinks(runs, path.parent)
-    add_overview(book, runs)
-    charts = Charts.begin(book, runs)
-    add_findings(book, runs)
-    add_matrices(book, runs)
-    add_by_modality(book, runs)
-    add_by_group(book, runs)
-    add_modalities(book, runs, samples, links)
-    add_conclusions(book, runs, samples)
-    add_reliability(book, runs)
-    add_samples(book, runs, samples, links)
+    links = sample_tables.image_links(runs, path.parent)
+    run_tables.add_overview(book, runs)
+    measured = [run for run in runs if run.result.overall.value is not None]
+    charts = book.add_fixed(CHARTS) if measured else None
+    finding_tables.add_findings(book, runs)
+    run_tables.add_matrices(book, runs)
+    run_tables.add_by_modality(book, runs)
+    run_tables.add_by_group(book, runs)
+    run_tables.add_modalities(book, runs, samples, links)
+    finding_tables.add_conclusions(book, runs, samples)
+    finding_tables.add_reliability(book, runs)
+    sample_tables.add_samples(book, runs, samples, links)
     if charts is not None:
-        charts.draw()
-    add_settings(book, result)
+        add_charts(book, charts, measured)
+    run_tables.add_settings(book, result)
     book.save(path)
 
 
@@ -90,13 +64,13 @@ def write_many(path: Path, results: Sequence[Result]) -> None:
         BadInput: there are no runs or more than 500.
         RunFailed: the file cannot be written.
     """
-    tasks = runs_by_task(results)
+    tasks = many_tables.runs_by_task(results)
     comparable = all(run.task_run.result.comparable for runs in tasks for run in runs.runs)
     mark = "" if comparable else "Some runs are NOT COMPARABLE with published scores"
     book = Book(whole_text_in="the runs' _score.json", mark=mark)
-    add_many_overview(book, tasks)
-    add_task_sheets(book, tasks)
-    add_many_findings(book, tasks)
-    add_figures(book, tasks)
-    add_many_settings(book, results)
+    many_tables.add_many_overview(book, tasks)
+    many_tables.add_task_sheets(book, tasks)
+    finding_tables.add_many_findings(book, tasks)
+    many_tables.add_figures(book, tasks)
+    many_tables.add_many_settings(book, results)
     book.save(path)

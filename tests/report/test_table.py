@@ -9,7 +9,7 @@ from rich.console import Console
 
 from medqbench_vlmeval.report.table import EXTRA, Column, Item, Kind, Row, Table, flat, value_words
 from medqbench_vlmeval.report.terminal import print_table
-from medqbench_vlmeval.report.text import csv_table, html_table, latex, markdown
+from medqbench_vlmeval.report.text import html_table, latex, markdown
 from medqbench_vlmeval.types import Cell
 
 TABLE = Table(
@@ -105,14 +105,6 @@ def test_latex_has_headings_over_all_columns_and_intervals_in_the_cell() -> None
         "{*} fewer than 10 samples",
         "}",
         r"\end{table}",
-    ]
-
-
-def test_csv_has_the_ends_of_intervals_apart_and_no_formula() -> None:
-    assert csv_table(TABLE).splitlines() == [
-        'Model,"Overall, %",95% low,95% high,n,p,Judge,Correct',
-        "'=a|b,50.00,23.07,76.93,12,<0.0001,,6",
-        "c,100.00,,,5,0.5000,rules,5",
     ]
 
 
