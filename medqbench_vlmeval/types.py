@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -115,14 +115,13 @@ class Verdict:
     An extractor's verdict is on the dimension 'choice'; its score is the option's place in the alphabet (1 for A), or 0
     where the extractor says that the reply gives no answer.
 
-    ``score`` is a whole number but for the mean of several rounds and the median of a panel, whose single
-    verdicts are in ``parts``, by the round's number or the judge's name. ``prompt_sha256`` is of the full
-    prompt, ``reply`` the judge's last words, ``judge`` the model's name as the server gave it, ``asks`` the
-    number of questions put (re-asks included), ``prompt_tokens`` and ``completion_tokens`` what the server
-    counted over all asks (0 where it did not say); a call that several verdicts share is counted in the first
-    of them alone. ``explanation`` is the judge's sentence on this dimension where one reply holds several,
-    ``note`` says what was changed before the judge saw the answer, ``from_cache`` that nothing was paid for it
-    in this run.
+    ``score`` is a whole number but for the mean of several rounds and the median of a panel, whose single verdicts are
+    in ``parts``, by the round's number or the judge's name. ``prompt_sha256`` is of the full prompt, ``reply`` the
+    judge's last words, ``judge`` the model's name as the server gave it, ``asks`` the number of questions put (re-asks
+    included), ``prompt_tokens`` and ``completion_tokens`` what the server counted over all asks (0 where it did not
+    say); a call that several verdicts share is counted in the first of them alone. ``explanation`` is the judge's
+    sentence on this dimension where one reply holds several, ``note`` says what was changed before the judge saw the
+    answer, ``from_cache`` that nothing was paid for it in this run.
     """
 
     dimension: str
@@ -148,10 +147,9 @@ class Judged:
     verdicts: Mapping[str, Verdict]
     unscored: str | None = None
 
-
-def scores_of(judged: Sequence[Judged], dimension: str) -> list[float | None]:
-    """The scores of one dimension, parallel to ``judged``; None where there is none."""
-    return [one.verdicts[dimension].score if dimension in one.verdicts else None for one in judged]
+    def score_on(self, dimension: str) -> float | None:
+        """The verdict on a dimension, None where there is none."""
+        return self.verdicts[dimension].score if dimension in self.verdicts else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,11 +157,10 @@ class Cell:
     """One number with what it rests on: a row of a table, a bar of a figure, a share, a gap.
 
     ``value`` is in the unit of its place: percent (0-100) for accuracies and shares, 0-2 for a judge's dimension, 0-8
-    for
-    their sum, points for differences of percentages. It is None where nothing was scored, never 0. ``low`` and ``high``
-    are the ends of the 95% interval, None where there is none. ``n`` counts the samples that the value rests on,
-    ``n_clusters`` the groups of samples that share an image. ``few`` marks cells that rest on fewer than ten samples.
-    ``counts`` holds what was counted for a share: ``{"count": 3}`` of ``n``.
+    for their sum, points for differences of percentages. It is None where nothing was scored, never 0. ``low`` and
+    ``high`` are the ends of the 95% interval, None where there is none. ``n`` counts the samples that the value rests
+    on, ``n_clusters`` the groups of samples that share an image. ``few`` marks cells that rest on fewer than ten
+    samples. ``counts`` holds what was counted for a share: ``{"count": 3}`` of ``n``.
 
     >>> Cell(68.97, 66.41, 71.42, n=1305)
     Cell(68.97, 95% interval 66.41 to 71.42, n=1305)
@@ -363,15 +360,11 @@ class JudgeSettings:
 
 
 @dataclass(frozen=True)
-class ExtractorAccuracy:
-    """Accuracy with or without an extractor: ``measures`` has Overall and the question types with their counts."""
-
-    measures: Mapping[str, Group]
-
-
-@dataclass(frozen=True)
 class ExtractorResult:
-    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient."""
+    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient.
+
+    Both have Overall and the question types.
+    """
 
     name: str
     served_as: str | None
@@ -381,8 +374,8 @@ class ExtractorResult:
     n_read: int
     n_none: int
     n_failed: int
-    strict: ExtractorAccuracy
-    lenient: ExtractorAccuracy
+    strict: Mapping[str, Group]
+    lenient: Mapping[str, Group]
     usage: JudgeUsage
 
 

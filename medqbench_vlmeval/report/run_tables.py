@@ -123,7 +123,7 @@ def extractor_table(run: TaskRun) -> Table | None:
         Column("Strict, %", "percent", interval="95%"),
         Column("Lenient, %", "percent", interval="95%", n="n"),
     )
-    sides = (extractor.strict.measures, extractor.lenient.measures)
+    sides = (extractor.strict, extractor.lenient)
     rows: list[Sequence[Entry]] = [
         (measure, *(side[measure].overall for side in sides)) for measure in measures_of(Task.PERCEPTION)
     ]

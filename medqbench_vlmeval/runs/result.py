@@ -24,7 +24,6 @@ from medqbench_vlmeval.types import (
     ConclusionCheck,
     DataUse,
     Details,
-    ExtractorAccuracy,
     ExtractorResult,
     Finding,
     Group,
@@ -243,7 +242,7 @@ def _accuracy_shape(accuracy: Json) -> Json:
     for name, counts in {OVERALL: accuracy, **accuracy["counts"]}.items():
         low, high = accuracy["intervals"][name] or (None, None)
         measures[name] = _group_shape({**counts, "accuracy": accuracy[name], "low": low, "high": high})
-    return {"measures": measures}
+    return measures
 
 
 _PART_SHAPES: Mapping[str, Callable[[Json], Json]] = {
@@ -366,7 +365,7 @@ def _part_headline(part: TaskResult) -> dict[str, Any]:
     numbers: dict[str, Any] = {name: part.measures[name].value for name in (OVERALL, *names)}
     numbers |= {name: part.counts[name] for name in counts}
     if part.extractor is not None:
-        lenient = part.extractor.lenient.measures
+        lenient = part.extractor.lenient
         values = {name: lenient[name].overall.value for name in (OVERALL, *names)}
         numbers["lenient"] = values | {name: lenient[OVERALL].counts[name] for name in counts}
     if MODALITY in part.groups:
@@ -472,8 +471,7 @@ def _extractor_json(extractor: ExtractorResult) -> Json:
     }
 
 
-def _accuracy_json(accuracy: ExtractorAccuracy) -> Json:
-    groups = accuracy.measures
+def _accuracy_json(groups: Mapping[str, Group]) -> Json:
     counts = {name: {**group.counts, "few": group.few} for name, group in groups.items()}
     return {
         **{name: group.overall.value for name, group in groups.items()},

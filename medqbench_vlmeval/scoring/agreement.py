@@ -31,7 +31,6 @@ from medqbench_vlmeval.types import (
     Sample,
     SampleRow,
     Verdict,
-    scores_of,
 )
 
 if TYPE_CHECKING:
@@ -342,7 +341,7 @@ def score_conclusions(
     conclusions = [read_conclusion(*pair) for pair in zip(samples, predictions, strict=True)]
     scored = [
         (conclusion.quality_accuracy, conclusion.stated, score)
-        for conclusion, score in zip(conclusions, scores_of(judged, "quality_accuracy"), strict=True)
+        for conclusion, score in zip(conclusions, [one.score_on("quality_accuracy") for one in judged], strict=True)
         if conclusion.quality_accuracy is not None
     ]
     if not scored:

@@ -38,7 +38,6 @@ from medqbench_vlmeval.scoring.intervals import (
 )
 from medqbench_vlmeval.types import (
     Answer,
-    ExtractorAccuracy,
     ExtractorResult,
     Group,
     Judged,
@@ -49,7 +48,6 @@ from medqbench_vlmeval.types import (
     Sample,
     TaskResult,
     Verdict,
-    scores_of,
 )
 
 OVERALL = "Overall"
@@ -192,7 +190,7 @@ def score_reasoning(
         predictions: the model's replies.
         judged: the judge's verdicts.
     """
-    scores = {dimension: scores_of(judged, dimension) for dimension in DIMENSIONS}
+    scores = {dimension: [one.score_on(dimension) for one in judged] for dimension in DIMENSIONS}
     reasons = [unscored_reason(verdicts) for verdicts in judged]
     images = shared_images(samples)
 
@@ -317,7 +315,7 @@ def score_extractor(
     )
 
 
-def _accuracy(samples: Sequence[Sample], letters: Sequence[str | None]) -> ExtractorAccuracy:
+def _accuracy(samples: Sequence[Sample], letters: Sequence[str | None]) -> dict[str, Group]:
     def group(kind: str | None) -> Group:
         answers = [
             (sample, letter)
@@ -327,4 +325,4 @@ def _accuracy(samples: Sequence[Sample], letters: Sequence[str | None]) -> Extra
         n_correct = sum(is_right(*answer) for answer in answers)
         return accuracy_group(len(answers), n_correct, sum(letter is None for _, letter in answers))
 
-    return ExtractorAccuracy({OVERALL: group(None), **{kind: group(kind) for kind in QUESTION_TYPES}})
+    return {OVERALL: group(None), **{kind: group(kind) for kind in QUESTION_TYPES}}

@@ -21,7 +21,6 @@ from medqbench_vlmeval.report.sentences import checks_of, extractor_lines
 from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.types import (
     Cell,
-    ExtractorAccuracy,
     ExtractorResult,
     Group,
     JudgeUsage,
@@ -124,10 +123,10 @@ def test_modalities_on_a_sheet_have_counts_and_all_samples() -> None:
     assert [items[1].value for _, items in shown.rows] == ["Fundus", "All"] * 2
 
 
-def side(overall: Cell, what: Cell) -> ExtractorAccuracy:
+def side(overall: Cell, what: Cell) -> dict[str, Group]:
     absent = Group({"Overall": Cell(None, n=0)}, {"n": 0})
     groups = {"Overall": Group({"Overall": overall}, {}), "What": Group({"Overall": what}, {})}
-    return ExtractorAccuracy({**groups, "Yes-or-No": absent, "How": absent})
+    return {**groups, "Yes-or-No": absent, "How": absent}
 
 
 def test_an_extractors_letters_stand_beside_the_rules_own() -> None:

@@ -15,7 +15,7 @@ from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, re
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure
 from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Answer, Finding, Judged, Prediction, PredictionStatus, Sample, scores_of
+from medqbench_vlmeval.types import Answer, Finding, Judged, Prediction, PredictionStatus, Sample
 
 __all__ = ["Findings", "perception_error_kinds", "perception_findings", "reasoning_error_kinds", "reasoning_findings"]
 
@@ -57,7 +57,7 @@ def reasoning_findings(
     if not samples:
         return Findings({}, {})
     clusters = shared_images(samples).clusters
-    data = Measure([scores_of(judged, dimension) for dimension in DIMENSIONS], SCORE, clusters, samples)
+    data = Measure([[one.score_on(dimension) for one in judged] for dimension in DIMENSIONS], SCORE, clusters, samples)
     conclusions = [read_conclusion(*pair) for pair in zip(samples, predictions, strict=True)]
     described = [i for i, sample in enumerate(samples) if sample.task is not Task.COMPARATIVE]
     compared = [i for i, sample in enumerate(samples) if sample.task is Task.COMPARATIVE]

@@ -31,7 +31,7 @@ from medqbench_vlmeval.scoring.findings.finding import (
     shown,
 )
 from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, share_cell
-from medqbench_vlmeval.types import Cell, Details, Finding, Judged, Sample, scores_of
+from medqbench_vlmeval.types import Cell, Details, Finding, Judged, Sample
 
 _MILD, _OTHERS = "mild", ("none", "severe")
 
@@ -169,7 +169,7 @@ def weakest_dimension(samples: Sequence[Sample], judged: Sequence[Judged], clust
     The interval needs no widening for the choice: of equally weak dimensions the two lowest lie closer together than
     two that were named beforehand.
     """
-    scores = {dimension: scores_of(judged, dimension) for dimension in DIMENSIONS}
+    scores = {dimension: [one.score_on(dimension) for one in judged] for dimension in DIMENSIONS}
     known = {dimension: [score for score in column if score is not None] for dimension, column in scores.items()}
     if any(len(column) < FEW for column in known.values()):
         return f"fewer than {FEW} scores on one of the four dimensions"
