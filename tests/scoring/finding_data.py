@@ -4,7 +4,8 @@ from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.scoring.findings import perception_findings, reasoning_findings
-from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
+from tests.make import verdict
 
 YES_NO = {"A": "Yes", "B": "No"}
 FIRST, SECOND = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
@@ -35,10 +36,7 @@ GOOD = level("good")
 def described(scores, reply=GOOD, reference=GOOD, task=Task.NO_REFERENCE, **axes):
     """One described sample as (sample, prediction, judged); ``scores`` is one for all dimensions or four."""
     four = scores if isinstance(scores, tuple) else (scores,) * 4
-    verdicts = {
-        name: Verdict(name, score, None if score is not None else "no verdict in the reply", "", "0" * 64, "j")
-        for name, score in zip(DIMENSIONS, four, strict=True)
-    }
+    verdicts = {name: verdict(name, score) for name, score in zip(DIMENSIONS, four, strict=True)}
     sample = Sample("?", task, None, description=reference, **axes)
     return sample, Prediction("?", reply), Judged("?", verdicts)
 

@@ -22,7 +22,8 @@ from medqbench_vlmeval.scoring.agreement import (
     share_same,
     weighted_kappa,
 )
-from medqbench_vlmeval.types import Agreement, Judged, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.types import Agreement, Judged, Prediction, PredictionStatus, Sample
+from tests.make import verdict
 from tests.scoring.finding_data import FIRST, SECOND, level
 
 EQUAL = "Both images are of comparable quality."
@@ -91,9 +92,6 @@ def test_constant_ratings_leave_kappa_and_spearman_undefined():
     for cell in (agreement.kappa, agreement.spearman):
         assert (cell.value, cell.interval) == (None, None)
     assert agreement.n_undefined == {"accuracy": 0, "kappa": 2000, "spearman": 2000}
-
-
-def test_no_samples_is_no_number():
     nothing = measure_agreement([], [])
     assert (nothing.n, nothing.accuracy.value, nothing.kappa.value, nothing.bias) == (0, None, None, None)
 
@@ -112,10 +110,6 @@ def test_resamples_without_a_value_are_counted():
     assert agreement.kappa.interval == (1.0, 1.0)
 
 
-def scipys_spearman(first, second):
-    return spearmanr(first, second).statistic
-
-
 def naive_interval(statistic, judge, human, resamples=4000):
     """The bootstrap as books describe it: draw samples, compute, take percentiles."""
     source = random.Random(5)
@@ -130,9 +124,13 @@ def test_intervals_are_the_percentile_bootstraps():
     human = [source.choice([0, 1, 2, 2]) for _ in range(60)]
     judge = [mark if source.random() < 0.8 else source.choice([0, 1, 2]) for mark in human]
     agreement = measure_agreement(judge, human)
+
+    def scipys(*draw):
+        return spearmanr(*draw).statistic
+
     assert agreement.accuracy.interval == pytest.approx(naive_interval(share_same, judge, human), abs=2)
     assert agreement.kappa.interval == pytest.approx(naive_interval(weighted_kappa, judge, human), abs=0.03)
-    assert agreement.spearman.interval == pytest.approx(naive_interval(scipys_spearman, judge, human, 1500), abs=0.03)
+    assert agreement.spearman.interval == pytest.approx(naive_interval(scipys, judge, human, 1500), abs=0.03)
 
 
 def test_intervals_depend_on_the_samples_and_the_seed_alone():
@@ -141,28 +139,23 @@ def test_intervals_depend_on_the_samples_and_the_seed_alone():
     assert len({measure_agreement(JUDGE * 5, HUMAN * 5, seed).kappa.interval for seed in range(4)}) > 1
 
 
-def verdict(dimension, score, parts=None, judge="j"):
-    reason = None if score is not None else "no verdict"
-    return Verdict(dimension, score, reason, "", "0" * 64, judge, parts=parts or {})
+def judged(index, score):
+    return Judged(index, {name: verdict(name, score) for name in DIMENSIONS})
 
 
-def judged(index, score, judge="j"):
-    return Judged(index, {name: verdict(name, score, judge=judge) for name in DIMENSIONS})
+def split(dimension, parts, judge="j"):
+    """A verdict with the scores of its parts, or with parts that have parts."""
+    made = {
+        name: split(dimension, part, name) if isinstance(part, dict) else verdict(dimension, part, name)
+        for name, part in parts.items()
+    }
+    scores = [part.score for part in made.values()]
+    return verdict(dimension, None if None in scores else sum(scores) / len(scores), judge, parts=made)
 
 
-def in_parts(index, parts_of):
+def in_parts(index, parts):
     """A judged sample whose every dimension has the same parts."""
-    known = [score for score in parts_of.values() if score is not None]
-    score = sum(known) / len(known) if len(known) == len(parts_of) else None
-    return Judged(
-        index,
-        {
-            dimension: verdict(
-                dimension, score, {name: verdict(dimension, part, judge=name) for name, part in parts_of.items()}
-            )
-            for dimension in DIMENSIONS
-        },
-    )
+    return Judged(index, {dimension: split(dimension, parts) for dimension in DIMENSIONS})
 
 
 def test_rounds_by_hand():
@@ -173,14 +166,11 @@ def test_rounds_by_hand():
     assert rounds["Completeness"] == Agreement(4, 50.0, pytest.approx(1 - 0.5 / 1.375), 0.5)
 
 
-def test_the_order_of_rounds_does_not_matter():
+def test_no_order_and_no_lack_of_rounds_matters():
     one = between_rounds([in_parts("1", {"1": 2, "2": 1}), in_parts("2", {"1": 0, "2": 1})])
     other = between_rounds([in_parts("1", {"1": 1, "2": 2}), in_parts("2", {"1": 1, "2": 0})])
     assert one == other
     assert between_rounds([in_parts("1", {"1": 2, "2": 2})])["Consistency"] == Agreement(1, 100.0, None, 0.0)
-
-
-def test_one_round_or_no_verdict_has_no_retest():
     plain = judged("1", 2)
     assert between_rounds([plain, Judged("2", {}, "inference failed")]) is None
     assert between_judges([plain]) is None
@@ -211,15 +201,8 @@ def test_three_raters_make_three_pairs():
 
 
 def test_a_panel_whose_judges_have_rounds_has_both():
-    def member(dimension, rounds, name):
-        parts = {str(i): verdict(dimension, score, judge=name) for i, score in enumerate(rounds, 1)}
-        return verdict(dimension, sum(rounds) / len(rounds), parts, name)
-
-    verdicts = {
-        dimension: verdict(dimension, 1.25, {"a": member(dimension, (2, 2), "a"), "b": member(dimension, (0, 1), "b")})
-        for dimension in DIMENSIONS
-    }
-    result = score_reasoning([Sample("1", Task.NO_REFERENCE, None)], [Prediction("1", "x")], [Judged("1", verdicts)])
+    panel = in_parts("1", {"a": {"1": 2, "2": 2}, "b": {"1": 0, "2": 1}})
+    result = score_reasoning([Sample("1", Task.NO_REFERENCE, None)], [Prediction("1", "x")], [panel])
     assert (result.between_rounds["Preciseness"].n, result.between_rounds["Preciseness"].same) == (2, 50.0)
     assert result.between_judges.means["b"]["Preciseness"] == 0.5
     assert result.frequencies["Preciseness"] == {"0": 1, "1": 1, "2": 2}
@@ -254,10 +237,10 @@ def test_the_published_rule_applied_to_conclusions(answer, reference, stated, sc
     assert (conclusion.stated, conclusion.quality_accuracy) == (stated, score)
 
 
-@pytest.mark.parametrize("status", [PredictionStatus.INFERENCE_FAILED, PredictionStatus.MISSING])
-def test_what_is_no_answer_states_nothing(status):
-    conclusion = read_conclusion(sample("1", level("good")), Prediction("1", level("good"), status))
-    assert (conclusion.stated, conclusion.reference, conclusion.quality_accuracy) == (None, "good", None)
+def test_what_is_no_answer_states_nothing():
+    for status in (PredictionStatus.INFERENCE_FAILED, PredictionStatus.MISSING):
+        conclusion = read_conclusion(sample("1", level("good")), Prediction("1", level("good"), status))
+        assert (conclusion.stated, conclusion.reference, conclusion.quality_accuracy) == (None, "good", None)
 
 
 def test_conclusions_beside_the_judge_by_hand():
@@ -272,17 +255,12 @@ def test_conclusions_beside_the_judge_by_hand():
     assert check.agreement == Agreement(4, 75.0, pytest.approx(1 - (1 / 4) / (7 / 4)))
 
 
-def test_a_mean_of_rounds_disagrees_from_half_a_point_on():
-    samples = [sample(str(i), level("good")) for i in range(2)]
-    predictions = [Prediction(one.index, level("good")) for one in samples]
-    check = score_conclusions(samples, predictions, [judged("0", 1.6), judged("1", 1.4)])
-    # All computed scores are 2, which leaves kappa undefined.
-    assert (check.agreement, check.n_disagreements) == (Agreement(2, 50.0, None), 1)
-
-
-def test_nothing_to_compare_is_no_check():
+def test_checks_of_one_conclusion_or_none():
     unread, read = sample("1", "A lung."), sample("1", level("good"))
     answer = Prediction("1", level("good"))
+    # A mean of rounds disagrees from half a point on. All computed scores are 2, which leaves kappa undefined.
+    check = score_conclusions([read] * 2, [answer] * 2, [judged("1", 1.6), judged("1", 1.4)])
+    assert (check.agreement, check.n_disagreements) == (Agreement(2, 50.0, None), 1)
     assert score_conclusions([unread], [answer], [judged("1", 2)]) is None
     assert score_conclusions([read], [answer], [Judged("1", {}, "inference failed")]) is None
     check = score_conclusions([read], [answer], [judged("1", None)])

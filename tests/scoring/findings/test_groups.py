@@ -50,12 +50,10 @@ def test_all_wrong_is_evidence_of_a_gap_to_human_where_images_are_many():
     # Thirty images, all wrong: Wilson's interval of 0 of 30 ends at 11.35%.
     assert finding.details.clustered == pytest.approx((-82.5, -71.149), abs=0.001)
     assert not finding.cell.few
-
-
-def test_where_no_two_questions_share_an_image_wilsons_interval_decides_alone():
-    finding = perception(asked(10, lambda i: i % 2 == 0, 1)).findings["gap_to_human"]
-    assert finding.cell.high < 0 < finding.details.clustered[1]
-    assert finding.statement.startswith("Overall, 50.00%, is 32.50 points below")
+    # Where no two questions share an image, Wilson's interval decides alone.
+    alone = perception(asked(10, lambda i: i % 2 == 0, 1)).findings["gap_to_human"]
+    assert alone.cell.high < 0 < alone.details.clustered[1]
+    assert alone.statement.startswith("Overall, 50.00%, is 32.50 points below")
 
 
 def test_severity_profile_by_hand():
@@ -71,13 +69,9 @@ def test_severity_profile_by_hand():
     assert {name for name, cell in cells.items() if cell.few} == {"moderate"}
     assert finding.statement.startswith("Mild degradation is 40.00 points lower than none and severe together (95%")
     assert finding.statement.endswith("By severity: none 90.00%, mild 40.00%, moderate 100.00%, severe 70.00%.")
-
-
-def test_a_gap_whose_interval_includes_nought_is_no_evidence():
-    rows = group(20, 10, severity="mild") + group(20, 11, severity="severe")
-    finding = perception(rows).findings["severity_profile"]
-    assert finding.cell.low < 0 < finding.cell.high
-    assert finding.statement.startswith(
+    even = perception(group(20, 10, severity="mild") + group(20, 11, severity="severe")).findings["severity_profile"]
+    assert even.cell.low < 0 < even.cell.high
+    assert even.statement.startswith(
         "No evidence that mild degradation differs from none and severe together: a difference of -5.00 points"
     )
 
@@ -114,11 +108,16 @@ def test_equal_groups_stand_by_name_and_groups_without_spread_have_no_interval()
     assert unsure.method == "none: too few images are behind it"
 
 
-def test_scope_has_a_fixed_sign():
+def test_scope_has_a_fixed_sign_and_hostile_names_stay_names():
     rows = group(10, 2, scope="general") + group(10, 9, scope="modality-specific")
     finding = perception(rows).findings["general_vs_specific"]
     assert finding.cell.value == pytest.approx(-70)
     assert finding.statement.startswith("general (20.00%) is 70.00 points below modality-specific (90.00%)")
+    name = "=cmd|' /C calc'!A0\n\x1b[31m" + "x" * 500
+    finding = perception(group(12, 11, source=name) + group(12, 2, source="authentic")).findings["image_source"]
+    assert finding.details.compared == ((name,), ("authentic",))
+    assert "\n" not in finding.statement
+    assert len(finding.statement) < 300
 
 
 def test_shared_images_widen_an_interval():
@@ -131,14 +130,6 @@ def test_shared_images_widen_an_interval():
     assert (shared.details.n_clusters, alone.details.n_clusters) == (20, 80)
     few = [question(at % 3 > 0, modality="CT" if at < 20 else "MRI", image=f"{at // 8}.png") for at in range(40)]
     assert perception(few).findings["modality_gap"].cell.few is True  # 40 questions, five images
-
-
-def test_hostile_names_stay_names():
-    name = "=cmd|' /C calc'!A0\n\x1b[31m" + "x" * 500
-    finding = perception(group(12, 11, source=name) + group(12, 2, source="authentic")).findings["image_source"]
-    assert finding.details.compared == ((name,), ("authentic",))
-    assert "\n" not in finding.statement
-    assert len(finding.statement) < 300
 
 
 def test_weakest_dimension_by_hand():
