@@ -105,9 +105,7 @@ def own_index(index: str, task: Task) -> str:
 
 def dimension_scores(task: Task, dimension: str) -> tuple[int, ...]:
     """Verdicts that the published protocol allows: 0, 1, 2, but 0 or 2 for a pair's quality accuracy."""
-    if task is Task.COMPARATIVE and dimension == "quality_accuracy":
-        return (0, 2)
-    return (0, 1, 2)
+    return (0, 2) if task is Task.COMPARATIVE and dimension == "quality_accuracy" else (0, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -131,11 +129,8 @@ class DatasetName:
 def dataset_names(task: Task) -> dict[str, DatasetName]:
     """All names of a task, with and without a split's suffix (no suffix means test)."""
     stem = _STEMS[task]
-    names = {stem: DatasetName(stem, task, Split.TEST)}
-    for split in Split:
-        text = f"{stem}_{split.value}"
-        names[text] = DatasetName(text, task, split)
-    return names
+    splits = {stem: Split.TEST, **{f"{stem}_{split.value}": split for split in Split}}
+    return {text: DatasetName(text, task, split) for text, split in splits.items()}
 
 
 ALL_DATASET_NAMES = {text: name for task in Task for text, name in dataset_names(task).items()}
@@ -199,7 +194,7 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
             PublishedRow(
                 model=row["model"],
                 category=row["category"],
-                values={measure: _value(row[column_name(measure)]) for measure in measures},
+                values={measure: float(cell) if (cell := row[column_name(measure)]) else None for measure in measures},
                 source=row["source"],
             )
             for row in csv.DictReader(source)
@@ -214,7 +209,3 @@ def human_overall(task: Task) -> float | None:
 def column_name(measure: str) -> str:
     """A measure's column in the published files and in the board's: 'Quality Accuracy' -> 'quality_accuracy'."""
     return measure.lower().replace(" ", "_").replace("-", "_")
-
-
-def _value(cell: str) -> float | None:
-    return float(cell) if cell else None

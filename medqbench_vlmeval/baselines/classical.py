@@ -71,27 +71,14 @@ def _discriminant(table: Mapping[str, Any], kinds: bool) -> Discriminant:
     return Discriminant(tuple(table["statistics"]), np.array(table["centre"]), np.array(table["whiten"]), means, priors)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """``kinds`` tells the modality of grey and of colour pictures, ``faults`` has one model a modality."""
-
-    kinds: Mapping[str, Discriminant]
-    faults: Mapping[str, Discriminant]
-
-    def modality(self, measured: Mapping[str, float], grey: bool) -> str:
-        """The likeliest modality; a picture without colour is CT or MRI."""
-        chances = self.kinds["grey" if grey else "colour"].posterior(measured)
-        return max(chances, key=lambda name: chances[name])
-
-
 @lru_cache(maxsize=1)
-def reference() -> Reference:
-    """The fitted table that comes with the package."""
+def reference() -> dict[str, dict[str, Discriminant]]:
+    """The fitted models: ``kinds`` tells the modality of grey and of colour pictures, ``faults`` has one a modality."""
     table = json.loads((files(__package__) / "reference.json").read_text(encoding="utf-8"))
-    return Reference(
-        {name: _discriminant(part, True) for name, part in table["kinds"].items()},
-        {name: _discriminant(part, False) for name, part in table["faults"].items()},
-    )
+    return {
+        kind: {name: _discriminant(part, kind == "kinds") for name, part in table[kind].items()}
+        for kind in ("kinds", "faults")
+    }
 
 
 @dataclass(frozen=True)
@@ -99,7 +86,6 @@ class Fault:
     """One degradation the reference model knows: ``pattern`` finds it in a text, ``says`` are the words for a
     description, ``seen`` its visible sign."""
 
-    key: str
     pattern: re.Pattern[str]
     says: str
     seen: str
@@ -140,7 +126,7 @@ fu-over :: over.?expos|too bright|saturat :: overexposure :: the brightest parts
 """
 
 FAULTS: Mapping[str, Fault] = {
-    key: Fault(key, re.compile(pattern, re.IGNORECASE), says, seen)
+    key: Fault(re.compile(pattern, re.IGNORECASE), says, seen)
     for key, pattern, says, seen in (line.split(" :: ") for line in _FAULT_TABLE.strip().splitlines())
 }
 
@@ -184,16 +170,6 @@ def modality_in(text: str) -> str | None:
 def faults_in(text: str, keys: Sequence[str]) -> list[str]:
     """Which of the known degradations ``keys`` a text names."""
     return [key for key in keys if FAULTS[key].pattern.search(text)]
-
-
-def says_clean(text: str) -> bool:
-    """Whether an option's text says that nothing is wrong."""
-    return bool(_CLEAN.search(text))
-
-
-def asks_absence(question: str) -> bool:
-    """Whether 'Yes' to this question means that the degradation is absent."""
-    return bool(_NEGATED.search(question) or _PRAISE.search(question))
 
 
 def level_of(text: str) -> float | None:
@@ -257,8 +233,10 @@ def examine(path: str, modality: str | None = None) -> Finding:
     stat = file.stat() if file.is_file() else None
     measured, grey = _measured(path, stat.st_size if stat else -1, stat.st_mtime_ns if stat else -1)
     model = reference()
-    kind = modality or model.modality(measured, grey)
-    chances = model.faults[kind].posterior(measured)
+    # A picture without colour is CT or MRI.
+    kinds = model["kinds"]["grey" if grey else "colour"].posterior(measured)
+    kind = modality or max(kinds, key=lambda name: kinds[name])
+    chances = model["faults"][kind].posterior(measured)
     keys = [key for key in FAULTS if f"{key} mild" in chances]
     grades = {key: (chances[f"{key} mild"], chances[f"{key} severe"]) for key in keys}
     return Finding(kind, chances["none"], grades)
@@ -287,7 +265,9 @@ def _yes_or_no(prompt: Prompt, finding: Finding) -> str:
     no = next(letter for letter in prompt.options if letter != yes)
     asked = faults_in(prompt.question, list(finding.grades))
     present = max((finding.has(key) for key in asked), default=1.0 - finding.clean) > 0.5
-    return yes if present != asks_absence(prompt.question) else no
+    # 'Yes' to a question such as 'Is it sharp?' means that the degradation is absent.
+    asks_absence = bool(_NEGATED.search(prompt.question) or _PRAISE.search(prompt.question))
+    return yes if present != asks_absence else no
 
 
 def _which(prompt: Prompt, finding: Finding) -> str:
@@ -295,7 +275,7 @@ def _which(prompt: Prompt, finding: Finding) -> str:
     for letter, text in prompt.options.items():
         named = faults_in(text, list(finding.grades))
         scores[letter] = max((finding.has(key) for key in named), default=0.0)
-        if says_clean(text):
+        if _CLEAN.search(text):  # nothing is wrong
             scores[letter] = finding.clean
     return max(scores, key=lambda letter: scores[letter])
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Array: TypeAlias = NDArray[np.float64]
 
 LONGEST_SIDE = 320
-_TINY = 1e-6
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -53,7 +52,7 @@ def read_pixels(path: str | Path) -> Array:
     return np.asarray(image, dtype=np.float64) / 255.0
 
 
-def _log(value: float, floor: float = _TINY) -> float:
+def _log(value: float, floor: float) -> float:
     return float(np.log10(max(float(value), floor)))
 
 

@@ -177,7 +177,7 @@ def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int 
         undefined[name] = RESAMPLES - len(resampled)
         ends = np.percentile(resampled, [50 * (1 - LEVEL), 50 * (1 + LEVEL)]).tolist() if len(resampled) else None
         cells[name] = interval_cell(None if math.isnan(observed) else observed, ends, n)
-    marks = Counter((_mark(rating), _mark(score)) for score, rating in zip(judge, human, strict=True))
+    marks = Counter(zip(map(_mark, human), map(_mark, judge), strict=True))
     confusion = {str(row): {str(column): marks[row, column] for column in MARKS} for row in MARKS}
     return HumanAgreement(n, **cells, bias=fmean(judge) - fmean(human), n_undefined=undefined, confusion=confusion)
 

@@ -76,11 +76,6 @@ class ChoicePair:
         return is_right(self.sample, self.first), is_right(self.sample, self.second_in_first)
 
     @property
-    def answered(self) -> bool:
-        """Whether both passes chose an option."""
-        return self.first is not None and self.second is not None
-
-    @property
     def consistent(self) -> bool:
         """Whether both passes chose the same text."""
         options, second = self.sample.options, self.second_in_first
@@ -255,7 +250,7 @@ def _choice_group(pairs: Sequence[ChoicePair]) -> PassGroup:
         n_unanswered={
             FIRST: sum(pair.first is None for pair in pairs),
             SECOND: sum(pair.second is None for pair in pairs),
-            "either": sum(not pair.answered for pair in pairs),
+            "either": sum(None in (pair.first, pair.second) for pair in pairs),
         },
         n_right={
             "first_alone": counts[True, False],

@@ -15,15 +15,7 @@ from PIL import Image
 
 import medqbench_vlmeval
 from medqbench_vlmeval.baselines import chance, classical
-from medqbench_vlmeval.baselines.classical import (
-    FAULTS,
-    asks_absence,
-    faults_in,
-    level_of,
-    modality_in,
-    reference,
-    says_clean,
-)
+from medqbench_vlmeval.baselines.classical import FAULTS, faults_in, level_of, modality_in, reference
 from medqbench_vlmeval.baselines.image_statistics import is_grey, measure, read_pixels
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.errors import BadInput
@@ -173,11 +165,11 @@ def test_statistics_measure_what_they_are_named_for() -> None:
 
 
 def test_the_reference_knows_every_fault_of_the_vocabulary() -> None:
-    model = reference()
-    assert set(model.faults) == set(MODALITIES)
-    classes = {name for part in model.faults.values() for name in part.means}
+    faults = reference()["faults"]
+    assert set(faults) == set(MODALITIES)
+    classes = {name for part in faults.values() for name in part.means}
     assert classes == {"none"} | {f"{key} {grade}" for key in FAULTS for grade in ("mild", "severe")}
-    for part in model.faults.values():
+    for part in faults.values():
         assert sum(part.priors.values()) == pytest.approx(1.0)
 
 
@@ -190,10 +182,6 @@ def test_words() -> None:
     assert modality_in("Does this MRI slice show ghosting?") == "MRI"
     assert modality_in("Is the CT better than the MRI?") is None
     assert faults_in("Sparse-view streaks", ["ct-noise", "ct-sparse", "ct-ring"]) == ["ct-sparse"]
-    assert says_clean("No visible degradation")
-    assert not says_clean("Ring artifacts")
-    assert asks_absence("Is this CT slice free of visible degradation?")
-    assert not asks_absence("Does this CT slice show ring artifacts?")
 
 
 def finding(**grades: tuple[float, float]) -> classical.Finding:
@@ -212,6 +200,7 @@ def test_answers_follow_the_finding() -> None:
     assert answer("Is this MRI slice free of visible degradation?\nA. Yes\nB. No") == "B"
     which = "Which degradation is most prominent?\nA. Random noise\nB. Motion ghosting\nC. No visible degradation"
     assert answer(which) == "B"
+    assert classical.choose(chance.read_message([{"type": "text", "value": which}]), finding()) == "C"
     assert answer("How would you rate the quality?\nA. Good\nB. Usable\nC. Reject") == "C"
     assert answer("How severe is the noise?\nA. None\nB. Mild\nC. Severe") == "A"
     assert answer("How severe is the motion ghosting?\nA. Mild\nB. Severe\nC. None") == "B"

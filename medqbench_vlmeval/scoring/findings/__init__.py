@@ -15,7 +15,7 @@ from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, re
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure
 from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Answer, Finding, Judged, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
 
 __all__ = ["Findings", "perception_error_kinds", "perception_findings", "reasoning_error_kinds", "reasoning_findings"]
 
@@ -62,30 +62,24 @@ def reasoning_findings(
     described = [i for i, sample in enumerate(samples) if sample.task is not Task.COMPARATIVE]
     compared = [i for i, sample in enumerate(samples) if sample.task is Task.COMPARATIVE]
 
-    confusion: Finding | str | None = None
-    position: Finding | str | None = None
-    difficulty: Finding | str | None = None
-    if described:
-        stated = [
-            errors.stated_choice(conclusions[i])
-            for i in described
-            if conclusions[i].reference is not None and predictions[i].status is PredictionStatus.OK
-        ]
-        confusion = errors.level_confusion(stated, "descriptions with a stated level")
-    if compared:
-        position = biases.position_bias([conclusions[i] for i in compared], [clusters[i] for i in compared])
-        difficulty = groups.coarse_vs_fine(data)
+    stated = [
+        errors.stated_choice(conclusions[i])
+        for i in described
+        if conclusions[i].reference is not None and predictions[i].status is PredictionStatus.OK
+    ]
+    what = "descriptions with a stated level"
+    preferred, of_pairs = [conclusions[i] for i in compared], [clusters[i] for i in compared]
     kinds = [reasoning_error_kinds(*row) for row in zip(samples, predictions, judged, conclusions, strict=True)]
     return Findings.of(
         {
             "gap_to_human": groups.gap_to_human(data),
             "severity_profile": groups.severity_profile(data),
-            "level_confusion": confusion,
+            "level_confusion": errors.level_confusion(stated, what) if described else None,
             "modality_gap": groups.modality_gap(data),
             "weakest_dimension": groups.weakest_dimension(samples, judged, clusters),
             "image_source": groups.image_source(data),
-            "coarse_vs_fine": difficulty,
-            "position_bias": position,
+            "coarse_vs_fine": groups.coarse_vs_fine(data) if compared else None,
+            "position_bias": biases.position_bias(preferred, of_pairs) if compared else None,
             "no_answer": biases.no_conclusion(predictions, conclusions),
             "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds(kinds),

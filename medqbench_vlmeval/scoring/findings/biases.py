@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 RANK_METHOD = "Fisher's z with a standard error from influence values, added up by image"
 REFUSAL = "refusal"
 
-_FIRST, _SECOND = 1, 2
 _DIGITS = 9
 _NO_RANK_INTERVAL = "the independent samples are too few or the correlation is perfect"
 _DECLINES = re.compile(
@@ -79,18 +78,11 @@ def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], cluste
     tables: dict[str, LetterBias] = {}
     gaps: dict[tuple[str, str], Gap] = {}
     for letters, at in large.items():
-        chosen, right = [extractions[i].letter for i in at], [samples[i].answer for i in at]
-        uses = {}
+        of_answers, uses = [clusters[i] for i in at], {}
         for letter in letters:
-            gap = gap_of_shares(
-                [one == letter for one in chosen],
-                [one == letter for one in right],
-                [clusters[i] for i in at],
-                looked_at,
-                "letter",
-            )
-            gaps[letter, letters] = gap
-            shares = 100 * chosen.count(letter) / len(at), 100 * right.count(letter) / len(at)
+            chosen, right = [extractions[i].letter == letter for i in at], [samples[i].answer == letter for i in at]
+            gap = gaps[letter, letters] = gap_of_shares(chosen, right, of_answers, looked_at, "letter")
+            shares = 100 * sum(chosen) / len(at), 100 * sum(right) / len(at)
             uses[letter] = LetterUse(*shares, gap.value, *(gap.interval or (None, None)))
         distance = sum(abs(use.difference) for use in uses.values()) / 2
         tables[letters] = LetterBias(len(at), len(at) < FEW, distance, uses)
@@ -152,9 +144,8 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
 
     It is taken over the pairs in which both prefer one of the two images; the two sequences are parallel.
     """
-    images = (_FIRST, _SECOND)
-    taken = [i for i, one in enumerate(conclusions) if one.stated in images and one.reference in images]
-    answers = [(conclusions[i].stated == _FIRST, conclusions[i].reference == _FIRST) for i in taken]
+    taken = [i for i, one in enumerate(conclusions) if one.stated in (1, 2) and one.reference in (1, 2)]
+    answers = [(conclusions[i].stated == 1, conclusions[i].reference == 1) for i in taken]
     n = len(answers)
     if n < FEW:
         return f"fewer than {FEW} pairs in which answer and reference prefer one of the two images"
@@ -169,20 +160,13 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
         f"The {'first' if gap.value > 0 else 'second'} image is preferred too often: {about}, {apart}.",
         f"an image is preferred for its place: {about} (difference: {gap.words}).",
     )
-    details = Details(
-        shares=_shares(
-            answers,
-            "first_stated",
-            "first_in_reference",
-            "right_where_first_is_better",
-            "right_where_second_is_better",
-        ),
-        facts={
-            "n_first_for_second": answers.count((True, False)),
-            "n_second_for_first": answers.count((False, True)),
-            "n_left_out": len(conclusions) - n,
-        },
-    )
+    names = "first_stated", "first_in_reference", "right_where_first_is_better", "right_where_second_is_better"
+    facts = {
+        "n_first_for_second": answers.count((True, False)),
+        "n_second_for_first": answers.count((False, True)),
+        "n_left_out": len(conclusions) - n,
+    }
+    details = Details(shares=_shares(answers, *names), facts=facts)
     return gap.finding("Position bias in pairs", statement, n, details)
 
 

@@ -33,17 +33,9 @@ SEVERITY, QUALITY = "severity", "quality"
 SCALES: Mapping[str, tuple[str, ...]] = {SEVERITY: SEVERITIES, QUALITY: tuple(reversed(QUALITY_LEVELS))}
 ADJACENT, OPPOSITE = "adjacent level", "opposite level"
 
-NO_REPLY = "no reply"
-NO_ANSWER = "no answer"
-WRONG = "wrong answer"
-NO_CONCLUSION = "no conclusion"
-WRONG_PREFERENCE = "wrong preference"
-NOT_TOLD = "Gaps in medical knowledge cannot be told from letters, verdicts and conclusions, and are never given."
 
-_HOW = "How"
 _QUALITY_WORDS = {**{level: level for level in QUALITY_LEVELS}, "rejected": "reject", "useable": "usable"}
 _NEGATIONS = {"not", "no", "non", "un", "less", "than", "or", "more", "without", "neither", "barely"}
-_LOW = 0.5
 _LOW_DIMENSION = {
     "completeness": "incomplete description",
     "preciseness": "imprecise description",
@@ -91,7 +83,7 @@ def _read_quality(text: str) -> str | None:
 
 def level_choice(sample: Sample, extraction: Answer) -> LevelChoice | None:
     """The level chosen in a How question; None for any other question."""
-    if sample.question_type != _HOW or sample.answer is None:
+    if sample.question_type != "How" or sample.answer is None:
         return None
     read = _levels(tuple(sample.options.items()))
     if read is None or sample.answer not in read[1]:
@@ -133,8 +125,7 @@ def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | str:
         scales=_matrices(choices),
         mistakes=mistakes,
         kinds={
-            ADJACENT: share(sum(choice.kind == ADJACENT for choice in chosen), n),
-            OPPOSITE: share(sum(choice.kind == OPPOSITE for choice in chosen), n),
+            **{kind: share(sum(choice.kind == kind for choice in chosen), n) for kind in (ADJACENT, OPPOSITE)},
             "worse than right": share(sum(choice.steps > 0 for choice in chosen), n),
             "better than right": share(sum(choice.steps < 0 for choice in chosen), n),
         },
@@ -169,13 +160,13 @@ def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: A
     'wrong answer': any other wrong letter.
     """
     if prediction.status is not PredictionStatus.OK:
-        return [NO_REPLY]
+        return ["no reply"]
     if extraction.letter is None:
-        return [NO_ANSWER]
+        return ["no answer"]
     if is_right(sample, extraction.letter):
         return []
     choice = level_choice(sample, extraction)
-    return [(choice.kind if choice is not None else None) or WRONG]
+    return [(choice.kind if choice is not None else None) or "wrong answer"]
 
 
 def reasoning_error_kinds(
@@ -197,22 +188,22 @@ def reasoning_error_kinds(
         conclusion: what :func:`~..agreement.read_conclusion` reads, where that is known already.
     """
     if prediction.status is not PredictionStatus.OK:
-        return [NO_REPLY]
+        return ["no reply"]
     scores = {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
     kinds = [
         kind
         for dimension, kind in _LOW_DIMENSION.items()
-        if (score := scores.get(dimension)) is not None and score <= _LOW
+        if (score := scores.get(dimension)) is not None and score <= 0.5
     ]
     conclusion = conclusion or read_conclusion(sample, prediction)
     if conclusion.reference is None or conclusion.stated == conclusion.reference:
         return kinds
     if conclusion.stated is None:
-        return [NO_CONCLUSION, *kinds]
+        return ["no conclusion", *kinds]
     if sample.task is Task.COMPARATIVE:
-        return [WRONG_PREFERENCE, *kinds]
+        return ["wrong preference", *kinds]
     kind = stated_choice(conclusion).kind
-    return [*([kind] if kind else []), *kinds]
+    return [kind, *kinds] if kind else kinds
 
 
 def error_kinds(kinds: Sequence[Sequence[str]]) -> Finding | str:
@@ -225,9 +216,10 @@ def error_kinds(kinds: Sequence[Sequence[str]]) -> Finding | str:
     rate = share(count, n)
     listed = f": {', '.join(f'{kind} {times}' for kind, times in counts.items())}" if counts else ""
     verb = "shows" if count == 1 else "show"
+    not_told = "Gaps in medical knowledge cannot be told from letters, verdicts and conclusions, and are never given."
     return share_finding(
         "Kinds of error",
         f"{count} of {n} samples ({share_words(rate)}) {verb} an error that can be told{listed}.",
         rate,
-        Details(kinds={kind: share(times, n) for kind, times in counts.items()}, facts={"not_told": NOT_TOLD}),
+        Details(kinds={kind: share(times, n) for kind, times in counts.items()}, facts={"not_told": not_told}),
     )

@@ -217,14 +217,6 @@ def gap_of_shares(
     return Gap(value, interval, POINTS, len(set(clusters)), choices, picked)
 
 
-def gap_of_means(first: Column, second: Column, clusters: Sequence[int]) -> Gap:
-    """The mean of ``first`` less that of ``second``, two columns of the same samples that both have values."""
-    n = len(first)
-    # One below the other they are two groups of one column, whose samples lie in the same clusters.
-    measure = Measure([[*first, *second]], SCORE, [*clusters, *clusters])
-    return measure.gap(range(n), range(n, 2 * n))
-
-
 def share(count: int, n: int) -> Cell:
     """A share in percent with Wilson's interval."""
     return replace(share_cell(count, n), counts={"count": count})

@@ -25,7 +25,6 @@ from medqbench_vlmeval.scoring.findings.finding import (
     Measure,
     amount,
     excludes_zero,
-    gap_of_means,
     interval_words,
     no_claim,
     shown,
@@ -175,7 +174,10 @@ def weakest_dimension(samples: Sequence[Sample], judged: Sequence[Judged], clust
         return f"fewer than {FEW} scores on one of the four dimensions"
     means = {dimension: fmean(column) for dimension, column in known.items()}
     lowest, following = sorted(DIMENSIONS, key=lambda dimension: means[dimension])[:2]
-    gap = gap_of_means(scores[lowest], scores[following], clusters)
+    n = len(judged)
+    # One below the other the two columns are two groups of one, whose samples lie in the same clusters.
+    both = Measure([[*scores[lowest], *scores[following]]], SCORE, [*clusters, *clusters])
+    gap = both.gap(range(n), range(n, 2 * n))
     first, second = DIMENSION_TITLES[lowest], DIMENSION_TITLES[following]
     low, next_low = amount(means[lowest], SCORE), amount(means[following], SCORE)
     if gap.is_proven:
@@ -187,11 +189,11 @@ def weakest_dimension(samples: Sequence[Sample], judged: Sequence[Judged], clust
     note = "Of pairs, Quality Accuracy is 0 or 2 only; the other dimensions have 1 as well."
     details = Details(
         groups={
-            DIMENSION_TITLES[dimension]: Measure([column], SCORE, clusters).cell(range(len(judged)))
+            DIMENSION_TITLES[dimension]: Measure([column], SCORE, clusters).cell(range(n))
             for dimension, column in scores.items()
         },
         compared=((first,), (second,)),
         facts={"note": note} if pairs else {},
     )
-    n = min(len(column) for column in known.values())
-    return gap.finding("Weakest dimension", f"{statement} (difference: {gap.words}).", n, details)
+    n_known = min(len(column) for column in known.values())
+    return gap.finding("Weakest dimension", f"{statement} (difference: {gap.words}).", n_known, details)
