@@ -9,9 +9,11 @@ French, Spanish) is small on purpose: a name with two meanings in this field is 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 
 from medqbench_vlmeval.answers.claims import STRONG, WEAK, Claim, asserted_at
 from medqbench_vlmeval.answers.options import OptionSet, Reading, letter_at
@@ -68,86 +70,10 @@ def stated_in_other_language(text: str, options: OptionSet) -> Iterator[Claim]:
 
 Meanings = frozenset[str]
 
-# Meaning (or meanings, joined by +) = its names, with _ for a blank; the English ones are how options say it.
-# Longer names win: '不可用' is not '可用'.
-_TABLE = """
-blur = blur blurry blurred blurring 模糊 ぼけ ボケ ぼやけ 흐림 블러 Unschärfe unscharf Verwischung flou floue
-  desenfoque borroso borrosa borrosidad
-motion+blur = motion_blur 运动模糊 運動模糊 モーションブラー Bewegungsunschärfe flou_de_mouvement flou_de_bougé
-  desenfoque_de_movimiento 움직임_흐림
-defocus = out_of_focus defocus defocus_blur defocused 失焦 离焦 失焦模糊 离焦模糊 对焦不准 ピンぼけ 초점_흐림
-  Defokussierung hors_foyer hors_de_mise_au_point fuera_de_foco fuera_de_enfoque
-noise = noise noisy image_noise 噪声 噪音 噪点 图像噪声 雑音 ノイズ 잡음 노이즈 Rauschen Bildrauschen Rauschens
-  verrauscht bruit bruitée bruité ruido ruidosa ruidoso
-low dose = 低剂量 低線量 저선량 low_dose
-low dose+noise = low-dose_noise low_dose_noise 低剂量噪声 低剂量噪音 低線量ノイズ 저선량_잡음 저선량_노이즈
-  Niedrigdosisrauschen ruido_de_baja_dosis bruit_de_faible_dose
-motion = motion motion-related movement 运动 運動 体動 モーション 움직임 모션 Bewegung Bewegungs mouvement
-  de_mouvement movimiento de_movimiento
-bias field = bias_field bias_field_inhomogeneity intensity_inhomogeneity inhomogeneity 偏置场 偏置场不均匀 偏场
-  偏场不均匀 偏磁场 强度不均匀 灰度不均匀 バイアスフィールド 바이어스_필드 Biasfeld champ_de_biais campo_de_sesgo
-ring = ring 环状 环形 環状 环 リング 링 Ring en_anneau anneaux anillo en_anillo de_anillo
-streak = streak streaking 条状 条纹 條紋 条纹状 放射状 ストリーク 줄무늬 선상 Streifen Strich en_stries stries
-  en_raies rayas en_banda de_rayas
-metal = metal metallic 金属 金屬 メタル 금속 Metall métallique métalliques metálico
-aliasing = aliasing wrap-around wrap_around wraparound 混叠 混疊 卷褶 卷折 卷绕 折叠混叠 折り返し エイリアシング
-  에일리어싱 앨리어싱 Einfaltung Einfaltungs Aliasing repliement de_repliement solapamiento de_solapamiento
-susceptibility = susceptibility 磁敏感 磁敏感性 磁化率 磁敏 磁化率アーチファクト 자화율 자기감수성 Suszeptibilität
-  Suszeptibilitäts susceptibilité susceptibilidad de_susceptibilidad de_susceptibilité
-ghosting = ghosting ghost 鬼影 重影 ゴースト 고스트 Geisterbild fantasma
-low contrast = low_contrast poor_contrast 低对比度 低對比度 对比度低 对比度不足 对比度较低 对比度差 低コントラスト
-  저대비 낮은_대비 geringer_Kontrast niedriger_Kontrast faible_contraste contraste_faible bajo_contraste
-  contraste_bajo
-overexposed = overexposure overexposed over-exposure 过曝 过度曝光 曝光过度 露出過多 過剰露出 과다_노출 과노출
-  Überbelichtung surexposition sobreexposición
-underexposed = underexposure underexposed 曝光不足 欠曝 露出不足 노출_부족 Unterbelichtung sous-exposition
-  subexposición
-uneven illumination = uneven_illumination uneven_lighting non-uniform_illumination 光照不均 光照不均匀 照明不均
-  照明不均匀 照明ムラ 불균일_조명 ungleichmäßige_Beleuchtung éclairage_inégal iluminación_desigual
-color distortion = color_distortion colour_distortion color_cast color_shift 颜色失真 色彩失真 偏色 色偏 色ずれ
-  색상_왜곡 Farbverfälschung Farbstich distorsion_des_couleurs distorsión_del_color
-specular reflection = specular_reflection specular_reflections specular_highlight specular_highlights 镜面反射
-  镜面反光 高光反射 鏡面反射 정반사 Spiegelung spekulare_Reflexion réflexion_spéculaire reflexión_especular
-bubbles = bubble bubbles air_bubble air_bubbles 气泡 氣泡 气泡伪影 気泡 기포 Luftblase Luftblasen Blasen bulle bulles
-  bulle_d'air bulles_d'air burbuja burbujas burbuja_de_aire
-tissue fold = tissue_fold tissue_folding tissue_folds folded_tissue 组织折叠 组织褶皱 組織の折れ 조직_접힘 Gewebefalte
-  pli_tissulaire pliegue_de_tejido
-blood stain = blood_stain blood_stains 血迹 血渍 血液污染 血痕 혈흔 Blutfleck tache_de_sang mancha_de_sangre
-none = no none without 无 無 没有 沒有 无明显 未见 未见明显 不存在 なし 없음 kein keine keinerlei ohne aucun aucune
-  pas_de sans ninguno ninguna sin
-mild = mild slight slightly minor 轻度 輕度 轻微 轻 軽度 軽微 경도 경미 경미한 leicht leichte gering léger légère leve
-  ligero ligera
-moderate = moderate moderately medium 中度 中等 中等度 중등도 중간 mäßig mäßige moderat mittel modéré modérée modere
-  moderado moderada
-severe = severe severely 重度 严重 嚴重 重度の 중증 심한 심함 심각 심각한 schwer schwere stark starke sévère sévere
-  grave severo severa
-good = good 好 良好 优良 良い 良 좋음 양호 gut gute bon bonne bueno buena
-usable = usable 可用 可以使用 勉强可用 使用可能 사용_가능 brauchbar verwendbar utilisable utilizable
-reject = reject rejected rejectable 拒绝 拒收 不可用 不合格 弃用 不可 使用不可 거부 불합격 사용_불가 unbrauchbar
-  ablehnen abgelehnt rejeter rejeté rechazar rechazada rechazado
-excellent = excellent 优秀 極好 非常好 優秀 우수 ausgezeichnet hervorragend excelente
-poor = poor bad 差 较差 很差 不良 悪い 나쁨 불량 schlecht schlechte mauvais mauvaise malo mala
-acceptable = acceptable 可接受 許容可能 akzeptabel aceptable
-unacceptable = unacceptable 不可接受 inakzeptabel inacceptable inaceptable
-clear = clear sharp 清晰 鮮明 선명 선명함 scharf net nette nítida nítido
-"""
-# Nouns that most options and replies have, and that tell none from another.
-_GENERIC = """
-artifact artifacts artefact artefacts degradation degradations distortion quality image_quality level 伪影 偽影
-退化 降质 质量退化 质量下降 质量 图像质量 アーチファクト 劣化 画質 아티팩트 인공물 화질 저하 열화 严重程度 程度
-重症度 심각도 정도 水平 等级 級別 级别 수준 レベル Schweregrad Grad degré gravité grado niveau nivel gravedad grau
-severidad Stärke Artefakt Artefakte Verschlechterung Qualität artéfact dégradation qualité artefacto artefactos
-degradación calidad
-"""
-_FILLER = """
-的是 而是 而应是 sondern sino mais ma ce c'est du del これ これは それ ています している 있습니다 있고 있다 由
-造成 造成的 引起 引起的 所致 所致的 导致 导致的 问题是 問題 の問題 による によるもの 원인은 때문 문제는 은 는 것
-것은 主な この その 主要的 问题 主要问题 质量问题 类型 退化类型 缺陷 受 受到 影响 的影响 图中 画面 the image is
-shows has a an of with there are 图像中 图像 影像 图片 图 该 此 这 这张 这是 张 中 存在 出现 有 属于 是 为 呈 明显
-明显的 显著 可见 主要 主要是 的 程度 程度的 答案 答案是 此图 画像 です である だ は が の あり があります 이미지
-입니다 이다 가 이 있음 das Bild ist ein eine es der die zeigt muestra montre mostra présente durch le la les un
-une l'image présente il y est du de los el una hay imagen
-"""
+# By meaning (or meanings, joined by +) its names, with _ for a blank; the English ones are how options say it.
+# Longer names win: '不可用' is not '可用'. Generic nouns, which most options and replies have, tell none from another,
+# and fillers say nothing.
+_GLOSSARY = Path(__file__).parent / "glossary.json"
 _WORD_END = r"(?![^\W\d_])"
 _LONGEST_NAME = 60
 _LONGEST_REPLY = 120
@@ -168,9 +94,10 @@ def _key(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def _names() -> tuple[re.Pattern[str], dict[str, list[str]]]:
-    table = dict(line.split(" = ") for line in _TABLE.strip().replace("\n ", " ").split("\n"))
-    meanings = {_key(name): meaning.split("+") for meaning, names in table.items() for name in names.split()}
-    cased = {name for names in (*table.values(), _GENERIC, _FILLER) for name in names.split()}
+    glossary = json.loads(_GLOSSARY.read_text(encoding="utf-8"))
+    table, others = glossary["meanings"], (glossary["generic"], glossary["filler"])
+    meanings = {_key(name): meaning.split("+") for meaning, names in table.items() for name in names}
+    cased = {name for names in (*table.values(), *others) for name in names}
     branches = "|".join(_pattern(name) for name in sorted(cased, key=lambda name: (-len(name), name)))
     # The second half of a compound stands inside a word: 'Bewegungsartefakt'.
     return re.compile(f"(?i){branches}|(?<=[a-zß])artefakte?{_WORD_END}"), meanings
