@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.calls import Judge, OnProgress, Progress
-    from medqbench_vlmeval.judge.judges import KitClient, build_extractor, build_judge, build_model_judge
+    from medqbench_vlmeval.judge.client import KitClient
+    from medqbench_vlmeval.judge.judges import build_extractor, build_judge, build_model_judge
     from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions, parse_judge_args
     from medqbench_vlmeval.judge.protocols import PROTOCOLS, Protocol, load_protocol
     from medqbench_vlmeval.judge.usage import single_verdicts, usage_of

@@ -21,12 +21,12 @@ from medqbench_vlmeval.judge.batch_files import (
     CallFile,
     ImportReport,
     import_answers,
-    is_kept,
     json_object,
     read_call_file,
     reason_in,
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.calls import kept_verdicts
 from medqbench_vlmeval.judge.client import sdk_client, short_words, unreachable
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
@@ -325,7 +325,7 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
     mask = Mask(JudgeOptions("", base_url, key).secrets())
     with ReplyCache() as cache:
         report = import_answers(paths, cache, file.model, mask=mask) if paths else None
-        pending = sum(not is_kept(call, cache) for call in file.calls)
+        pending = sum(not kept_verdicts(call, cache.get(call.key)) for call in file.calls)
     return Collection(calls, len(file.calls), tuple(states), tuple(paths), report, pending)
 
 

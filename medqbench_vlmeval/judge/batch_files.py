@@ -29,7 +29,7 @@ from typing import Any
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import reading, replacing
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
-from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, verdicts_of
+from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, kept_verdicts, verdicts_of
 from medqbench_vlmeval.judge.client import read_completion, request_body, short_words
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import split_name
@@ -277,7 +277,7 @@ def import_answers(
                 if any(reply.texts) and cache.get(call.key) is None:
                     cache.add([row])
                 continue
-            known = call.key in waiting or (not replace and is_kept(call, cache))
+            known = call.key in waiting or (not replace and bool(kept_verdicts(call, cache.get(call.key))))
             report.known += known
             report.kept += not known
             if known and not replace:
@@ -287,12 +287,6 @@ def import_answers(
                 _keep(waiting, cache)
     _keep(waiting, cache)
     return report
-
-
-def is_kept(call: Call, cache: ReplyCache) -> bool:
-    """Whether the cache holds a full answer to a call."""
-    reply = cache.get(call.key)
-    return reply is not None and is_complete(verdicts_of(call, reply))
 
 
 def reason_in(value: Any, mask: Mask) -> str:

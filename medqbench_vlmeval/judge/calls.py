@@ -283,6 +283,12 @@ def is_complete(verdicts: Mapping[str, Verdict]) -> bool:
     return all(verdict.score is not None for verdict in verdicts.values())
 
 
+def kept_verdicts(call: Call, reply: Reply | None) -> dict[str, Verdict]:
+    """The verdicts in a reply that the cache keeps; none where one is missing."""
+    verdicts = {} if reply is None else verdicts_of(call, reply, from_cache=True)
+    return verdicts if is_complete(verdicts) else {}
+
+
 def counted_once(
     calls: Iterable[Call], verdicts: Mapping[str, Mapping[str, Verdict]]
 ) -> Iterator[tuple[Call, Verdict]]:

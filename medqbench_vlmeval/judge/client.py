@@ -74,7 +74,8 @@ class Unanswered(Exception):
     """An attempt failed; its text is the reason.
 
     ``may_heal`` says that asking again may help, ``retry_after`` is the wait in seconds that the server asked for,
-    ``concerns_server`` is False where only this prompt was refused.
+    ``concerns_server`` is False where only this prompt was refused. ``connection`` says that nothing came at all,
+    ``at_last`` is the error to stop with where it is so call after call (default: the client's).
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Unanswered(Exception):
         retry_after: float | None = None,
         concerns_server: bool = True,
         connection: bool = False,
+        at_last: JudgeError | None = None,
     ) -> None:
         super().__init__(reason)
         self.may_heal = may_heal
         self.retry_after = retry_after
         self.concerns_server = concerns_server
         self.connection = connection
+        self.at_last = at_last
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,10 @@ class JudgeClient(Protocol):
 
     def gone(self) -> JudgeError:
         """The error to stop with when nothing answers at all."""
+
+
+KitClient = Callable[[JudgeOptions], JudgeClient]
+"""Makes what asks a model of the kit's."""
 
 
 def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 
-from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.errors import JudgeError, MissingDependency
 from medqbench_vlmeval.judge import protocols
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import (
@@ -30,10 +30,11 @@ from medqbench_vlmeval.judge.calls import (
     Progress,
     Reply,
     is_complete,
+    kept_verdicts,
     plan_calls,
     verdicts_of,
 )
-from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered
+from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, Schema, shown
 from medqbench_vlmeval.judge.secrets import shown_url
@@ -93,13 +94,6 @@ class Pace:
             self._next_token = max(self._next_token, earliest) + tokens * self._seconds_a_token
 
 
-class _TooSlow(Unanswered):
-    """No whole answer came within the time that a call has."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"no answer within {seconds:g} s", connection=True)
-
-
 Judgement = tuple[Call, Mapping[str, Verdict]]
 """A call and its verdicts by dimension."""
 Emit = Callable[[Judgement], None]
@@ -149,10 +143,10 @@ class Engine:
             if self._over:
                 return
             kept = None if self._options.fresh else await writer.get(call.key)
-            if kept is not None and is_complete(verdicts := verdicts_of(call, kept, from_cache=True)):
+            if verdicts := kept_verdicts(call, kept):
                 emit((call, verdicts))
-                continue
-            await self._converse(call, writer, emit)
+            else:
+                await self._converse(call, writer, emit)
 
     async def _converse(self, call: Call, writer: _Writer, emit: Emit) -> None:
         """Ask a call until it has all of its scores, keep what was said, and emit the verdicts."""
@@ -195,7 +189,7 @@ class Engine:
                     await asyncio.sleep(wait)
                     continue
                 if failure.connection and self._failed_in_a_row + 1 >= self._patience():
-                    raise self._too_slow() if isinstance(failure, _TooSlow) else self._client.gone() from None
+                    raise failure.at_last or self._client.gone() from None
                 raise
             self._answered = True
             return reply
@@ -223,14 +217,12 @@ class Engine:
         try:
             return await asyncio.wait_for(self._client.ask(messages, schema), limit)
         except asyncio.TimeoutError:
-            raise _TooSlow(self._options.timeout) from None
-
-    def _too_slow(self) -> JudgeError:
-        return JudgeError(
-            f"The {self._named} did not answer within {self._options.timeout:g} s, call after call. "
-            "Allow more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is "
-            "kept."
-        )
+            seconds = f"{self._options.timeout:g} s"
+            at_last = JudgeError(
+                f"The {self._named} did not answer within {seconds}, call after call. Allow more time with "
+                "--judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is kept."
+            )
+            raise Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last) from None
 
     def _patience(self) -> int:
         """How many failed calls in a row stop the run: fewer where nothing was answered yet."""
@@ -365,8 +357,12 @@ def _next(items: queue.SimpleQueue[Judgement | None]) -> Judgement | None:
 class CachedModel:
     """A model asked by a protocol.
 
-    ``store`` keeps answers across runs (None: nowhere). ``client`` makes what puts the questions: an
-    OpenAI-compatible endpoint, or a model of the kit's; it is not called where nothing is left to ask.
+    ``store`` keeps answers across runs (None: nowhere). ``kit_client`` makes what asks a model of the kit's; nothing
+    is made where nothing is left to ask.
+
+    Raises:
+        MissingDependency: a model of the kit's, and no ``kit_client``.
+        JudgeError: the model needs a key and none is given.
     """
 
     def __init__(
@@ -374,12 +370,20 @@ class CachedModel:
         options: JudgeOptions,
         protocol: protocols.Protocol,
         store: ReplyCache | None,
-        client: Callable[[], JudgeClient],
+        kit_client: KitClient | None,
     ) -> None:
         self.options = options
         self._protocol = protocol
         self._store = store
-        self._client = client
+        self._client: KitClient = OpenAIClient
+        if options.of_kit:
+            if kit_client is None:
+                raise MissingDependency(
+                    f"The {options.role} '{options.name}' is a model of the kit's, and no VLMEvalKit is installed."
+                )
+            self._client = kit_client
+        elif not options.no_calls:
+            options.secret()
         self._served_as: set[str] = set()
 
     @property
@@ -395,7 +399,8 @@ class CachedModel:
         """The protocol's name without the number of its rounds."""
         return self._protocol.family
 
-    def _calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
+    def calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
+        """All calls for some samples' replies, over-long ones cut."""
         texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
         return plan_calls(self._protocol, self.options, texts, notes)
 
@@ -407,7 +412,7 @@ class CachedModel:
             if call.key in verdicts or call.key in missing:
                 continue
             reply = self._store.get(call.key) if self._store is not None and not self.options.fresh else None
-            if reply is not None and is_complete(kept := verdicts_of(call, reply, from_cache=True)):
+            if kept := kept_verdicts(call, reply):
                 verdicts[call.key] = kept
             else:
                 missing[call.key] = call
@@ -454,7 +459,7 @@ class CachedModel:
         wanted = Counter(call.key for call in calls)
         total, done = len(calls), sum(wanted[key] for key in verdicts)
         asked, prompt_tokens, completion_tokens = 0, 0, 0
-        engine = Engine(self.options, self._client(), self._store, self._protocol.name)
+        engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name)
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         order = list(missing)
         random.SystemRandom().shuffle(order)

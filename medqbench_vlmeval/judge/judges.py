@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS
-from medqbench_vlmeval.errors import BadInput, MissingDependency
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import (
     Call,
@@ -19,7 +19,7 @@ from medqbench_vlmeval.judge.calls import (
     counted_once,
     texts_to_judge,
 )
-from medqbench_vlmeval.judge.client import JudgeClient
+from medqbench_vlmeval.judge.client import KitClient
 from medqbench_vlmeval.judge.engine import NOT_ASKED, CachedModel
 from medqbench_vlmeval.judge.options import KIT_PREFIX, RULES, JudgeOptions
 from medqbench_vlmeval.judge.protocols import (
@@ -28,9 +28,6 @@ from medqbench_vlmeval.judge.protocols import (
     load_protocol,
 )
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
-
-KitClient = Callable[[JudgeOptions], JudgeClient]
-"""Makes what asks a model of the kit's."""
 
 
 class ModelJudge(CachedModel):
@@ -50,7 +47,7 @@ class ModelJudge(CachedModel):
     ) -> tuple[list[Call], Mapping[str, str]]:
         """All calls that judging these predictions takes, and why some samples need none (by index)."""
         texts, reasons = texts_to_judge(samples, predictions)
-        return self._calls_for(texts), reasons
+        return self.calls_for(texts), reasons
 
     def judge(
         self,
@@ -114,23 +111,21 @@ class PanelJudge:
         on_progress: OnProgress | None = None,
     ) -> list[Judged]:
         """Judge each sample's prediction by every member, one after the other (see ``calls.Judge.judge``)."""
-        of_members: dict[str, list[Judged]] = {}
+        of_members: list[list[Judged]] = []
         before, total = 0, self.n_calls(samples, predictions)
         for member in self.members:
-            told = _of_panel(on_progress, before, total)
-            of_members[member.name] = member.judge(samples, predictions, told)
+            of_members.append(member.judge(samples, predictions, _of_panel(on_progress, before, total)))
             before += member.n_calls(samples, predictions)
-        return [self._combined({name: judged[at] for name, judged in of_members.items()}) for at in range(len(samples))]
+        return [self._combined(judged) for judged in zip(*of_members, strict=True)]
 
-    def _combined(self, of_members: dict[str, Judged]) -> Judged:
-        first = next(iter(of_members.values()))
-        if any(one.unscored is not None for one in of_members.values()):
-            return Judged(first.index, {}, next(one.unscored for one in of_members.values() if one.unscored))
-        verdicts = {}
-        for dimension in DIMENSIONS:
-            parts = {name: one.verdicts[dimension] for name, one in of_members.items()}
-            verdicts[dimension] = combine(parts, median)
-        return Judged(first.index, verdicts)
+    def _combined(self, judged: Sequence[Judged]) -> Judged:
+        index = judged[0].index
+        for one in judged:
+            if one.unscored is not None:
+                return Judged(index, {}, one.unscored)
+        by_name = {member.name: one.verdicts for member, one in zip(self.members, judged, strict=True)}
+        parts = {dimension: {name: of[dimension] for name, of in by_name.items()} for dimension in DIMENSIONS}
+        return Judged(index, {dimension: combine(verdicts, median) for dimension, verdicts in parts.items()})
 
 
 def _joined(texts: Iterable[str | None]) -> str:
@@ -151,14 +146,6 @@ _OF_JUDGE = frozenset({"model", "panel", "protocol", "n_rounds"})
 class Extractor(CachedModel):
     """A model that reads letters out of replies; it sees a question's options and the reply alone."""
 
-    def calls(self, asked: Sequence[tuple[Sample, str]]) -> list[Call]:
-        """The calls for some replies, one each, in their order.
-
-        Args:
-            asked: multiple-choice samples with the replies to read.
-        """
-        return self._calls_for(asked)
-
     def read(self, asked: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
         """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out.
 
@@ -168,7 +155,7 @@ class Extractor(CachedModel):
             JudgeError: see ``CachedModel.verdicts``.
             KeyboardInterrupt: see there.
         """
-        calls = self.calls(asked)
+        calls = self.calls_for(asked)
         by_key = self.verdicts(calls, on_progress)
         return {call.index: verdict for call, verdict in counted_once(calls, by_key) if verdict.reason != NOT_ASKED}
 
@@ -223,8 +210,8 @@ def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_clie
     if options.panel:
         return PanelJudge([build_judge(member, store, kit_client) for member in options.panel])
     if options.name == RULES:
-        if options.protocol != RULES:
-            load_protocol(options.protocol) if options.protocol not in PROTOCOLS else None
+        if options.protocol not in (RULES, *PROTOCOLS):
+            load_protocol(options.protocol)
         from medqbench_vlmeval.judge.rules import RulesJudge
 
         return RulesJudge()
@@ -235,8 +222,7 @@ def build_model_judge(
     options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None
 ) -> ModelJudge:
     """One model as a judge (see :func:`build_judge`)."""
-    protocol = load_protocol(options.protocol, options.n_rounds)
-    return ModelJudge(options, protocol, store, _client_of(options, kit_client))
+    return ModelJudge(options, load_protocol(options.protocol, options.n_rounds), store, kit_client)
 
 
 def build_extractor(
@@ -249,18 +235,4 @@ def build_extractor(
         store: keeps answers across runs; None keeps nothing.
         kit_client: see :func:`build_judge`.
     """
-    return Extractor(options, choice_protocol(), store, _client_of(options, kit_client))
-
-
-def _client_of(options: JudgeOptions, kit_client: KitClient | None) -> Callable[[], JudgeClient]:
-    from medqbench_vlmeval.judge.client import OpenAIClient
-
-    if not options.of_kit:
-        if not options.no_calls:
-            options.secret()
-        return lambda: OpenAIClient(options)
-    if kit_client is None:
-        raise MissingDependency(
-            f"The {options.role} '{options.name}' is a model of the kit's, and no VLMEvalKit is installed."
-        )
-    return lambda: kit_client(options)
+    return Extractor(options, choice_protocol(), store, kit_client)

@@ -53,11 +53,11 @@ class Option:
     """
 
     help: str
-    low: float | None
-    high: float | None
-    flag: str | None
-    keywords: tuple[str, ...]
-    common: bool
+    low: float | None = None
+    high: float | None = None
+    flag: str | None = None
+    keywords: tuple[str, ...] = ()
+    common: bool = False
 
 
 def _option(
@@ -66,14 +66,12 @@ def _option(
     low: float | None = None,
     high: float | None = None,
     *,
-    flag: str | None = None,
-    keywords: tuple[str, ...] = (),
-    common: bool = False,
+    shown: bool = True,
     **more: Any,
 ) -> Any:
-    said = Option(help_, low, high, flag, keywords, common)
-    defaults = {"default_factory": dict} if default == {} else {"default": default}
-    return field(**defaults, metadata={"option": said}, **more)
+    """A field with its :class:`Option`; ``more`` are fields of that one."""
+    defaults: dict[str, Any] = {"default_factory": dict} if default == {} else {"default": default}
+    return field(**defaults, metadata={"option": Option(help_, low, high, **more)}, repr=shown)
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class JudgeOptions:
     )
     base_url: str | None = _option("http://host:port/v1", flag="--judge-base-url", keywords=("api_base", "base_url"))
     key: str | None = _option(
-        "Better: the environment variable MEDQBENCH_JUDGE_KEY, or .env.", flag="--judge-key", repr=False
+        "Better: the environment variable MEDQBENCH_JUDGE_KEY, or .env.", flag="--judge-key", shown=False
     )
     nproc: int = _option("Calls in flight.", 4, 1, 1000, flag="--judge-nproc")
     retry: int = _option("Retries of a call.", 3, 0, 100, flag="--judge-retry")
@@ -232,7 +230,7 @@ class JudgeOptions:
         named = [self.key, *(environment(name) for name in (self.key_env, *KEY_VARIABLES) if name)]
         proxies = [os.environ.get(spelled) for name in PROXY_VARIABLES for spelled in (name, name.upper())]
         urls = [self.base_url, *map(environment, URL_VARIABLES), *proxies]
-        secrets = {text.strip() for text in named if text} | set(values_named_secret(self.extra))
+        secrets = {text.strip() for text in named if text} | values_named_secret(self.extra)
         return frozenset(secrets.union(*(url_secrets(url) for url in urls if url)))
 
 

@@ -36,16 +36,13 @@ _lock = threading.Lock()
 _active: list[Callable[[str], str]] = []
 
 
-def is_maskable(secret: str) -> bool:
-    """Whether a value is long enough to be told from ordinary words (8 characters) and no stand-in for a key."""
-    return len(secret) >= SHORTEST and secret.lower() not in NOT_SECRET
-
-
 class Mask:
     """Replaces secrets in a text by '***': as they are, escaped for JSON, HTML, Python or a URL, and in base64."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self.secrets = frozenset(secret for secret in secrets if is_maskable(secret))
+        self.secrets = frozenset(
+            secret for secret in secrets if len(secret) >= SHORTEST and secret.lower() not in NOT_SECRET
+        )
         forms = sorted({form for secret in self.secrets for form in _forms(secret)}, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
 
@@ -54,10 +51,6 @@ class Mask:
 
     def __repr__(self) -> str:
         return f"Mask({len(self.secrets)} secrets)"
-
-    def inside(self, value: Any) -> Any:
-        """The same for every string in mappings, lists and tuples, at any depth; keys of mappings too."""
-        return masked_inside(self, value)
 
 
 def masked_inside(mask: Callable[[str], str], value: Any) -> Any:
@@ -158,29 +151,29 @@ def is_secret_name(name: str) -> bool:
     return bool(_SECRET_NAME.search(_ORDINARY.sub("", name)))
 
 
-def shown_extra(extra: Mapping[str, Any]) -> dict[str, Any]:
+def shown_extra(extra: Mapping[str, object]) -> dict[str, object]:
     """Settings as a result may show them: texts that are named like a secret are masked, at any depth, and what is
     secret in URLs.
 
     Numbers and truth values stay ('max_completion_tokens').
     """
-    return {name: _shown(value, is_secret_name(name)) for name, value in extra.items()}
+
+    def shown(text: str, secret: bool) -> str:
+        return MARK if secret else shown_url(text) if "://" in text and url_secrets(text) else text
+
+    return {name: _with_texts(value, is_secret_name(name), shown) for name, value in extra.items()}
 
 
-def values_named_secret(value: Any, secret: bool = False) -> Iterator[str]:
+def values_named_secret(value: object, secret: bool = False) -> set[str]:
     """The texts that :func:`shown_extra` would mask, for settings of any form."""
-    if isinstance(value, str):
-        if secret:
-            yield value
-        elif "://" in value:
-            yield from url_secrets(value)
-    elif isinstance(value, Mapping):
-        whole = secret or _names_a_secret(value)
-        for name, inner in value.items():
-            yield from values_named_secret(inner, whole or is_secret_name(str(name)))
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from values_named_secret(inner, secret)
+    secrets: set[str] = set()
+
+    def note(text: str, named: bool) -> str:
+        secrets.update({text} if named else url_secrets(text) if "://" in text else ())
+        return text
+
+    _with_texts(value, secret, note)
+    return secrets
 
 
 def shown_url(url: str) -> str:
@@ -212,20 +205,16 @@ def url_secrets(url: str) -> set[str]:
     return found
 
 
-def _shown(value: Any, secret: bool) -> Any:
+def _with_texts(value: object, secret: bool, change: Callable[[str, bool], str]) -> object:
+    """Settings with each text changed; ``change`` is told whether the text's name, or one around it, is a secret's."""
     if isinstance(value, str):
-        shown = shown_url(value) if "://" in value and url_secrets(value) else value
-        return MARK if secret else shown
+        return change(value, secret)
     if isinstance(value, Mapping):
-        whole = secret or _names_a_secret(value)
-        return {name: _shown(inner, whole or is_secret_name(str(name))) for name, inner in value.items()}
+        whole = secret or any(
+            str(name).lower() in _NAMING and isinstance(inner, str) and is_secret_name(inner)
+            for name, inner in value.items()
+        )
+        return {name: _with_texts(inner, whole or is_secret_name(str(name)), change) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_shown(inner, secret) for inner in value]
+        return [_with_texts(inner, secret, change) for inner in value]
     return value
-
-
-def _names_a_secret(pair: Mapping[Any, Any]) -> bool:
-    return any(
-        str(name).lower() in _NAMING and isinstance(value, str) and is_secret_name(value)
-        for name, value in pair.items()
-    )

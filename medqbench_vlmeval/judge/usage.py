@@ -155,13 +155,15 @@ def _read(path: Path) -> _PriceFile:
         raise BadInput(f"The price table {path} is not UTF-8 text: {error}.") from None
 
 
-def single_verdicts(judged: Iterable[Judged]) -> list[Verdict]:
-    """All verdicts; of several rounds or judges the single ones."""
+def single_verdicts(judged: Iterable[Judged], member: str | None = None) -> list[Verdict]:
+    """All verdicts, of several rounds or judges the single ones; of a panel those of one ``member`` where named."""
 
     def singles(verdict: Verdict) -> list[Verdict]:
         return [single for part in verdict.parts.values() for single in singles(part)] if verdict.parts else [verdict]
 
-    return [single for sample in judged for verdict in sample.verdicts.values() for single in singles(verdict)]
+    verdicts = [verdict for sample in judged for verdict in sample.verdicts.values()]
+    of_member = verdicts if member is None else [verdict.parts[member] for verdict in verdicts]
+    return [single for verdict in of_member for single in singles(verdict)]
 
 
 def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
@@ -174,50 +176,31 @@ def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
     )
 
 
-@dataclass(frozen=True)
-class Costs:
-    """Adds to what verdicts took what that costs at live list prices; ``judges`` are names, several for a panel."""
+def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> JudgeUsage:
+    """What a single model's verdicts took, all and this run's, with what that costs at live list prices.
 
-    judges: tuple[str, ...]
-    prices: PriceTable
+    The cost is None where the model has no price or its server counted no tokens.
+    """
 
-    @classmethod
-    def of(cls, judge: Judge, prices: PriceTable) -> Costs:
-        """For a judge or for all members of a panel."""
-        members = judge.members if isinstance(judge, PanelJudge) else (judge,)
-        return cls(tuple(member.name for member in members), prices)
-
-    def usage(self, judged: Sequence[Judged]) -> JudgeUsage:
-        """What judging took: all verdicts and this run's, for a panel also by judge."""
-        if len(self.judges) == 1:
-            return self._of_one(self.judges[0], single_verdicts(judged))
-        by_judge = {name: self._of_one(name, single_verdicts(_of_member(judged, name))) for name in self.judges}
-        members = list(by_judge.values())
-        this_run = [usage.this_run for usage in members if usage.this_run is not None]
-        return JudgeUsage(_sum([usage.total for usage in members]), _sum(this_run), by_judge)
-
-    def of_verdicts(self, verdicts: Sequence[Verdict]) -> JudgeUsage:
-        """What a single model's verdicts took."""
-        return self._of_one(self.judges[0], verdicts)
-
-    def _of_one(self, name: str, verdicts: Sequence[Verdict]) -> JudgeUsage:
-        total, this_run = (self._costed(name, usage_of(verdicts, this_run=alone)) for alone in (False, True))
-        return JudgeUsage(total, this_run)
-
-    def _costed(self, name: str, usage: Tokens) -> Tokens:
-        """The cost is None where the judge has no price or its server counted no tokens."""
-        price = self.prices.price(name)
-        cost = self.prices.cost(name, usage.prompt_tokens, usage.completion_tokens) if usage.calls else 0.0
+    def costed(usage: Tokens) -> Tokens:
+        price = prices.price(model)
+        cost = prices.cost(model, usage.prompt_tokens, usage.completion_tokens) if usage.calls else 0.0
         if usage.calls and not usage.prompt_tokens and price is not None and (price.input or price.output):
             cost = None
         return replace(usage, cost_usd=None if cost is None else round(cost, _DECIMALS))
 
+    return JudgeUsage(costed(usage_of(verdicts)), costed(usage_of(verdicts, this_run=True)))
 
-def _of_member(judged: Sequence[Judged], name: str) -> list[Judged]:
-    return [
-        Judged(one.index, {dimension: verdict.parts[name] for dimension, verdict in one.verdicts.items()})
-        for one in judged
-    ]
+
+def usage_by_judge(judge: Judge, prices: PriceTable, judged: Sequence[Judged]) -> JudgeUsage:
+    """What judging took (see :func:`usage_by`), for a panel also by judge."""
+    if not isinstance(judge, PanelJudge):
+        return usage_by(judge.name, single_verdicts(judged), prices)
+    names = [member.name for member in judge.members]
+    by_judge = {name: usage_by(name, single_verdicts(judged, name), prices) for name in names}
+    members = list(by_judge.values())
+    this_run = [usage.this_run for usage in members if usage.this_run is not None]
+    return JudgeUsage(_sum([usage.total for usage in members]), _sum(this_run), by_judge)
 
 
 def _sum(usages: Sequence[Tokens]) -> Tokens:

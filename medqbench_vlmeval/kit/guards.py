@@ -159,7 +159,7 @@ def argument_secrets(arguments: Sequence[str]) -> set[str]:
                 text = Path(value).read_text(encoding="utf-8")
         parsed = _json(text)
         if parsed is not None:
-            secrets |= set(values_named_secret(parsed))
+            secrets |= values_named_secret(parsed)
         elif "://" in value:
             secrets |= url_secrets(value)
     return secrets
@@ -177,7 +177,7 @@ def _shown_value(option: str, value: str) -> str:
     if _is_secret_option(option, value):
         return MARK
     parsed = _json(value)
-    if isinstance(parsed, dict) and any(True for _ in values_named_secret(parsed)):
+    if isinstance(parsed, dict) and values_named_secret(parsed):
         return json.dumps(shown_extra(parsed), ensure_ascii=False)
     return shown_url(value) if "://" in value and url_secrets(value) else value
 

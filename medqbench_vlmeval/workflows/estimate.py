@@ -102,7 +102,7 @@ def _of_extractor(request: Request, prepared: Prepared, known: Budget, prices: P
     asked = open_replies(prepared.samples, prepared.predictions, extractions)
     with ReplyCache(request.cache, read_only=True) as store:
         extractor = build_extractor(options, store if request.cache is not None else None, _never_asked)
-        found = estimate(extractor, extractor.calls(asked), prices, store.info())
+        found = estimate(extractor, extractor.calls_for(asked), prices, store.info())
     read = sum(extraction.letter is not None for extraction in extractions)
     counts = {READ_BY_RULES: read, NO_REPLY: len(extractions) - read - len(asked)}
     not_asked = {reason: n for reason, n in counts.items() if n}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.judges import Extractor, extractor_options
-from medqbench_vlmeval.judge.usage import Costs, load_prices
+from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs import provenance as comparability
@@ -44,6 +45,7 @@ from medqbench_vlmeval.types import (
     ExtractorResult,
     Judged,
     JudgeSettings,
+    JudgeUsage,
     Prediction,
     PredictionStatus,
     Result,
@@ -307,7 +309,7 @@ def second_stage(
         asked = open_replies(samples, predictions, extractions)
         choices = extractor.read(asked, request.on_progress)
         settings = extractor.describe()
-    usage = Costs((extractor.name,), prices).of_verdicts(list(choices.values()))
+    usage = usage_by(extractor.name, list(choices.values()), prices)
     result = score_extractor(samples, extractions, len(asked), choices, settings, usage)
     return SecondStage(result, settings, choices)
 
@@ -368,8 +370,8 @@ def _judged(request: Request, prepared: Prepared) -> _Scored:
     prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
     with judge_of(request) as judge:
         judged = judge.judge(prepared.samples, prepared.predictions, request.on_progress)
-    costs = Costs.of(judge, prices)
-    return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, costs), judge, None
+    usage = partial(usage_by_judge, judge, prices)
+    return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, usage), judge, None
 
 
 def score_choices(
@@ -411,7 +413,7 @@ def score_judged(
     predictions: Sequence[Prediction],
     judged: Sequence[Judged],
     dataset: str,
-    costs: Costs | None = None,
+    usage: Callable[[Sequence[Judged]], JudgeUsage] | None = None,
 ) -> tuple[dict[Task, TaskResult], list[SampleRow]]:
     """Score judged replies, task by task; the three sequences are parallel."""
     parts = {}
@@ -427,7 +429,7 @@ def score_judged(
                 score_reasoning(*of_task),
                 **vars(reasoning_findings(*of_task)),
                 dataset=dataset,
-                usage=None if costs is None else costs.usage(of_task[2]),
+                usage=usage(of_task[2]) if usage else None,
             )
     return parts, [_judged_row(*one) for one in zip(samples, predictions, judged, strict=True)]
 
