@@ -95,7 +95,7 @@ def _parameter(name: str) -> inspect.Parameter:
     )
 
 
-def judge_keywords(given: Given) -> dict[str, Any]:
+def judge_keywords(given: Given) -> dict[str, object]:
     """The judge keywords of a request; an option of its own says more than the same one in --judge-args.
 
     Raises:

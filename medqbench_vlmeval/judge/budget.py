@@ -83,10 +83,8 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
     in_cache = sum(call.key in found for call in calls)
     mean, basis = _completion(judge, kept)
     counter = TokenCounter(judge.name)
-    schemas = (json.dumps(call.schema) if call.schema else "" for call in missing)
-    prompt_tokens = sum(
-        CHAT_TOKENS + counter(call.prompt) + counter(schema) for call, schema in zip(missing, schemas, strict=True)
-    )
+    prompts = sum(CHAT_TOKENS + counter(call.prompt) for call in missing)
+    prompt_tokens = prompts + sum(counter(json.dumps(call.schema)) for call in missing if call.schema)
     completion_tokens = round(mean * len(missing))
     cost = prices.cost(judge.name, prompt_tokens, completion_tokens)
     return Estimate(
@@ -107,11 +105,11 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
 
 def _completion(judge: CachedModel, kept: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
-    family = judge.protocol_family
-    groups = (
-        [one for one in kept.groups if (one.judge, split_name(one.protocol)[0]) == (judge.name, family)] if kept else []
-    )
-    said, n = sum(group.completion_tokens for group in groups), sum(group.n for group in groups)
+    family = split_name(judge.protocol)[0]
+    said, n = 0, 0
+    for group in kept.groups if kept else ():
+        if (group.judge, split_name(group.protocol)[0]) == (judge.name, family):
+            said, n = said + group.completion_tokens, n + group.n
     if n and said:
         return said / n, f"{said / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
     assumed = ASSUMED_COMPLETION.get(family, _ASSUMED_OTHERWISE)

@@ -93,7 +93,9 @@ class ReplyCache:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         if read_only:
-            self._open_to_read(immutable=not self._is_in_use())
+            # Another run's replies may still stand in its journal; without one SQLite need make none to read.
+            journal = self.path.with_name(f"{self.path.name}-wal")
+            self._open_to_read(immutable=not (journal.exists() and journal.stat().st_size))
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -228,11 +230,6 @@ class ReplyCache:
                 raise
             else:
                 return connection
-
-    def _is_in_use(self) -> bool:
-        """Whether another run's replies may still stand in its journal. Without one SQLite need make none to read."""
-        journal = self.path.with_name(f"{self.path.name}-wal")
-        return journal.exists() and journal.stat().st_size > 0
 
     def _open_to_read(self, *, immutable: bool) -> None:
         if not self.path.is_file():

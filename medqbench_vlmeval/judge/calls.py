@@ -7,16 +7,11 @@ they have just come or were kept long ago.
 from __future__ import annotations
 
 import json
-import math
-import re
 import typing
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
 
-from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.options import JudgeOptions
@@ -27,11 +22,9 @@ from medqbench_vlmeval.judge.protocols import (
     Schema,
     allowed_numbers,
     joint_schema,
-    number_of,
     options_text,
-    shown,
 )
-from medqbench_vlmeval.judge.verdict import parse_score
+from medqbench_vlmeval.judge.verdict import read_reply
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
@@ -41,36 +34,6 @@ MAX_ASKS = 3
 INFERENCE_FAILED = "inference failed"
 PREDICTION_MISSING = "prediction missing"
 NO_REFERENCE_TEXT = "the sample has no reference text"
-NO_COMPLETION = "the server's reply is no chat completion"
-EMPTY = "the judge's reply is empty"
-NO_VERDICT = "no verdict in the judge's reply"
-EMPTY_EXTRACTION = "the extractor's reply is empty"
-NO_LETTER = "no valid last line in the extractor's reply"
-
-# The line that ends an extractor's reply.
-_LABELLED = re.compile(
-    r"[\s:(#-]{0,8}(?:(?:my|the) )?(?:final )?answer\s?(?:is\b|:)[\s:]{0,8}(?P<said>.*)", re.IGNORECASE
-)
-# As they look without markup: '<|im_end|>' has become '<:im_end:>'.
-_TOKENS = r"(?:</[a-z]{1,10}>\s?|<:\w{1,40}:>\s?|<(?:eos|im_end|end_of_turn)>\s?){0,3}"
-_SAID = re.compile(
-    rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:option )?(?P<said>[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}", re.IGNORECASE | re.ASCII
-)
-_QUOTED_LINES = re.compile(r'"[^"]*"|“[^”]*”|```[^`]*```')
-_BARE = re.compile(rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}")
-
-# Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
-# whole rest of it.
-_MOST_OBJECTS = 50
-_BRACE = re.compile(r"\{")
-# Inside of a JSON string a quote is escaped: no sentence of a judge's, whatever it quotes, holds this.
-_SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{"|".join(DIMENSIONS).replace("_", "[ _]")})', re.IGNORECASE)
-# Keys behind an object are those of another one, which was not closed around it or not understood.
-_GOES_ON = re.compile(rf'"(?:score|{"|".join(DIMENSIONS).replace("_", "[ _]")})"\s{{0,5}}:', re.IGNORECASE)
-_REASON = re.compile(r'"reason"\s{0,5}:\s{0,5}"', re.IGNORECASE)
-_SCORE_KEY = re.compile(r'"score"\s{0,5}:', re.IGNORECASE)
-_SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
-_LONGEST_NUMBER = 20
 
 
 @dataclass(frozen=True)
@@ -150,10 +113,7 @@ class Judge(typing.Protocol):
         """How many calls, or embedded verdicts, judging these takes: the total that progress counts up to."""
 
     def judge(
-        self,
-        samples: Sequence[Sample],
-        predictions: Sequence[Prediction],
-        on_progress: OnProgress | None = None,
+        self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
         """Judge each sample's prediction.
 
@@ -249,7 +209,7 @@ def verdicts_of(
     explanations: dict[str, str] = {}
     reason: str | None = None
     for text in reply.texts:
-        reading = _read_text(text, call)
+        reading = read_reply(text, call.allowed)
         scores |= reading.scores
         explanations |= reading.explanations
         reason = reading.reason
@@ -361,172 +321,3 @@ def combine(parts: Mapping[str, Verdict], average: Callable[[Sequence[float]], f
         parts=dict(parts),
         from_cache=all(verdict.from_cache for verdict in verdicts),
     )
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """What one text says: allowed scores by dimension, sentences on them, and why some are missing."""
-
-    scores: Mapping[str, int] = field(default_factory=dict)
-    explanations: Mapping[str, str] = field(default_factory=dict)
-    reason: str | None = None
-
-
-def _read_text(text: str | None, call: Call) -> _Reading:
-    if text is None:
-        return _Reading(reason=NO_COMPLETION)
-    if not text.strip():
-        return _Reading(reason=EMPTY_EXTRACTION if CHOICE in call.allowed else EMPTY)
-    if len(call.allowed) > 1:
-        return _read_object(text, call.allowed)
-    ((dimension, allowed),) = call.allowed.items()
-    if dimension == CHOICE:
-        return _read_choice(text, allowed)
-    score = parse_score(text)
-    if score is None:
-        return _Reading(reason=NO_VERDICT)
-    if score not in allowed:
-        return _Reading(reason=_not_allowed(score, allowed))
-    return _Reading({dimension: score})
-
-
-def _not_allowed(score: int, allowed: Sequence[int]) -> str:
-    shown_score = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
-    return f"the judge's verdict {shown_score} is not one of {', '.join(map(str, allowed))}"
-
-
-def _read_choice(reply: str, allowed: Sequence[int]) -> _Reading:
-    said = parse_choice(reply)
-    if said is None:
-        return _Reading(reason=NO_LETTER)
-    number = number_of(said)
-    if number not in allowed:
-        return _Reading(reason=f"the extractor's answer {said} is not one of {shown(allowed)}")
-    return _Reading({CHOICE: number})
-
-
-def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> _Reading:
-    """The last JSON object of a reply that speaks of any of the dimensions.
-
-    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
-    where it stands inside of a sentence of an object that is broken or cut off.
-    """
-    text = _spoken(reply)
-    speaking = ((start, end, said) for start, end, said in _objects(text) if set(said) & set(allowed))
-    start, end, said = next(speaking, (0, 0, {}))
-    if not said or _GOES_ON.search(text, end) or _in_sentence(text, start):
-        return _Reading(reason=NO_VERDICT)
-    reading = _read_entries(said, allowed)
-    if not _begins_line(text, start):
-        own = next((said for at, _, said in speaking if _begins_line(text, at)), said)
-        if _read_entries(own, allowed).scores != reading.scores:
-            return _Reading(reason=NO_VERDICT)
-    return reading
-
-
-def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> _Reading:
-    scores, explanations, wrong = {}, {}, []
-    for dimension, values in allowed.items():
-        entry = said.get(dimension)
-        score = _number(entry.get("score") if isinstance(entry, dict) else entry)
-        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
-            explanations[dimension] = _sendable(entry["reason"])
-        if score is None:
-            wrong.append(f"no verdict on {dimension}")
-        elif score not in values:
-            wrong.append(f"{dimension}: {_not_allowed(score, values)}")
-        else:
-            scores[dimension] = score
-    return _Reading(scores, explanations, "; ".join(wrong) or None)
-
-
-def _in_sentence(text: str, at: int) -> bool:
-    """Whether the last reason that begins before a place has not ended there: no score has followed it."""
-    begun = max((found.end() for found in _REASON.finditer(text, 0, at)), default=None)
-    return begun is not None and not _SCORE_KEY.search(text, begun, at)
-
-
-def _begins_line(text: str, at: int) -> bool:
-    return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
-
-
-def _spoken(reply: str) -> str:
-    """The reply without what was thought aloud. An object that is all of the reply has no thoughts around it, and
-    a tag in one of its sentences is only spoken about."""
-    body = re.sub(r"^```[a-zA-Z]{0,10}", "", reply.strip()).removesuffix("```").strip()
-    try:
-        if isinstance(json.loads(body), dict):
-            return body
-    except (ValueError, RecursionError):
-        pass
-    return without_thoughts(reply) or ""
-
-
-def _number(value: Any) -> int | None:
-    """A whole number, also written as 2.0 or '2'; true and false are none."""
-    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
-        return int(written[1])
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) and value == int(value) else None
-
-
-def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
-    another comes after it."""
-    decoder = json.JSONDecoder()
-    kinds = (_BRACE, _SPEAKING_BRACE)
-    starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
-    ends: list[tuple[int, int, dict[str, Any]]] = []
-    for start in starts:
-        try:
-            found, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(found, dict):
-            ends.append((end, -start, found))
-    for end, before, found in sorted(ends, key=lambda one: one[:2], reverse=True):
-        yield -before, end, {_name(key): value for key, value in found.items()}
-
-
-def _name(key: str) -> str:
-    return key.strip().lower().replace(" ", "_")
-
-
-def _sendable(text: str) -> str:
-    """Lone surrogates, which no file can hold, become question marks."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
-
-
-def parse_choice(reply: str) -> str | None:
-    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one.
-
-    Args:
-        reply: the extractor's reply, of any length.
-    """
-    spoken = spoken_text(reply)
-    if spoken is None:
-        return None
-    said = _last(plain_verdict(spoken))
-    if said is None:
-        return None
-    # What a quotation says last is the words of somebody else where the extractor's own are others.
-    own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
-    found = _valid(said)
-    return found if own is None or not re.search(r"\w", own) or _valid(own) == found else None
-
-
-def _last(text: str) -> str | None:
-    """What the last answer line holds behind its label, None where there is no such line."""
-    lines = [line for line in text.split("\n") if re.search(r"\w", line)]
-    if not lines:
-        return None
-    if _BARE.fullmatch(lines[-1]):
-        return lines[-1]
-    labelled = next((found for line in reversed(lines) if (found := _LABELLED.fullmatch(line))), None)
-    return labelled["said"] if labelled else None
-
-
-def _valid(said: str) -> str | None:
-    found = _SAID.fullmatch(said)
-    return found["said"].upper() if found else None

@@ -163,7 +163,7 @@ KitClient = Callable[[JudgeOptions], JudgeClient]
 """Makes what asks a model of the kit's."""
 
 
-def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, Any]:
+def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, object]:
     """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
     settings = {"temperature": options.temperature, "max_tokens": options.max_tokens}
     form = {"name": "verdicts", "strict": True, "schema": schema}

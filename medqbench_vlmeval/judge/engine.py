@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from medqbench_vlmeval.errors import JudgeError, MissingDependency
 from medqbench_vlmeval.judge import protocols
@@ -37,7 +37,7 @@ from medqbench_vlmeval.judge.calls import (
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, Schema, shown
-from medqbench_vlmeval.judge.secrets import shown_url
+from medqbench_vlmeval.judge.secrets import quiet, shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import JudgeSettings, Protocol, Sample, Verdict
 
@@ -59,6 +59,7 @@ _CANCEL_AGAIN = 0.05
 # Ctrl-C interrupts a wait without limit on Linux only.
 _POLL_SECONDS = 0.5
 NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
+# The HTTP client tells each request at INFO; thousands of them would bury the run's own lines.
 _LOGGERS = ("httpx", "httpx2", "openai")
 
 
@@ -394,11 +395,6 @@ class CachedModel:
     def protocol(self) -> str:
         return self._protocol.name
 
-    @property
-    def protocol_family(self) -> str:
-        """The protocol's name without the number of its rounds."""
-        return self._protocol.family
-
     def calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
         """All calls for some samples' replies, over-long ones cut."""
         texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
@@ -463,7 +459,8 @@ class CachedModel:
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         order = list(missing)
         random.SystemRandom().shuffle(order)
-        with _quiet_loggers(), closing(_judgements(engine, order)) as finished:
+        loud = [name for name in _LOGGERS if logging.getLogger(name).getEffectiveLevel() == logging.INFO]
+        with quiet(loud, logging.WARNING), closing(_judgements(engine, order)) as finished:
             for call, by_dimension in finished:
                 verdicts[call.key] = by_dimension
                 done += wanted[call.key]
@@ -475,18 +472,3 @@ class CachedModel:
                     completion_tokens += verdict.completion_tokens
                 if on_progress:
                     on_progress(Progress(done, total, asked, prompt_tokens, completion_tokens, self.options.name))
-
-
-@contextmanager
-def _quiet_loggers() -> Iterator[None]:
-    """The HTTP client tells each request at INFO; thousands of them would bury the run's own lines."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        if logger.getEffectiveLevel() == logging.INFO:
-            logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.calls import (
-    Call,
-    Judge,
-    OnProgress,
-    assemble,
-    combine,
-    counted_once,
-    texts_to_judge,
-)
+from medqbench_vlmeval.judge.calls import Call, Judge, OnProgress, assemble, combine, counted_once, texts_to_judge
 from medqbench_vlmeval.judge.client import KitClient
 from medqbench_vlmeval.judge.engine import NOT_ASKED, CachedModel
 from medqbench_vlmeval.judge.options import KIT_PREFIX, RULES, JudgeOptions
-from medqbench_vlmeval.judge.protocols import (
-    PROTOCOLS,
-    choice_protocol,
-    load_protocol,
-)
+from medqbench_vlmeval.judge.protocols import PROTOCOLS, choice_protocol, load_protocol
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
 
 
@@ -50,10 +37,7 @@ class ModelJudge(CachedModel):
         return self.calls_for(texts), reasons
 
     def judge(
-        self,
-        samples: Sequence[Sample],
-        predictions: Sequence[Prediction],
-        on_progress: OnProgress | None = None,
+        self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
         """Judge each sample's prediction (see ``calls.Judge.judge``).
 
@@ -105,10 +89,7 @@ class PanelJudge:
         return sum(member.n_calls(samples, predictions) for member in self.members)
 
     def judge(
-        self,
-        samples: Sequence[Sample],
-        predictions: Sequence[Prediction],
-        on_progress: OnProgress | None = None,
+        self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
         """Judge each sample's prediction by every member, one after the other (see ``calls.Judge.judge``)."""
         of_members: list[list[Judged]] = []
@@ -180,7 +161,7 @@ def extractor_name(text: str, option: str = "--extractor") -> str:
     return name
 
 
-def extractor_options(name: str, keywords: Mapping[str, Any]) -> JudgeOptions:
+def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions:
     """The options of an extractor: its server and limits are those of the judge, its protocol is its own.
 
     Args:

@@ -130,7 +130,7 @@ class JudgeOptions:
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 
     @classmethod
-    def from_kit_kwargs(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:
+    def from_kit_kwargs(cls, kwargs: Mapping[str, object]) -> JudgeOptions:
         """Options from the judge keywords of the kit's runner, ``--judge-args`` merged in.
 
         Raises:
@@ -153,7 +153,7 @@ class JudgeOptions:
         return cls(names[0], **_checked({**kwargs, "base_url": kwargs.get("base_url") or kwargs.get("api_base")}))
 
     @classmethod
-    def _panel(cls, kwargs: Mapping[str, Any]) -> JudgeOptions:
+    def _panel(cls, kwargs: Mapping[str, object]) -> JudgeOptions:
         """Several judges; each takes what it does not say for itself from the common options."""
         members = kwargs["panel"]
         shared = {name: value for name, value in kwargs.items() if name not in ("panel", "model")}
@@ -184,8 +184,8 @@ class JudgeOptions:
             query = query.rstrip("/").removesuffix("/chat/completions")
         url = base.rstrip("/").removesuffix("/chat/completions").rstrip("/") + mark + query
         # Containers have names with underscores, which the library takes for no host's.
-        plain = url.replace("_", "-")
-        if not validators.url(plain, simple_host=True, strict_query=False, validate_scheme=_is_web):
+        plain, is_web = url.replace("_", "-"), {"http", "https"}.__contains__
+        if not validators.url(plain, simple_host=True, strict_query=False, validate_scheme=is_web):
             raise BadInput(f"The {self.role}'s base URL '{shown_url(url)}' is not of the form http://host:port/v1.")
         return url
 
@@ -242,7 +242,7 @@ OPTIONS: Mapping[str, Option] = {
 """What is said about each option, by the name of its field."""
 
 
-def keywords_of(options: JudgeOptions) -> dict[str, Any]:
+def keywords_of(options: JudgeOptions) -> dict[str, object]:
     """The judge keywords that options stand for: what is not said has its default."""
     default = JudgeOptions()
     keywords = {
@@ -259,7 +259,7 @@ def keywords_of(options: JudgeOptions) -> dict[str, Any]:
     return keywords
 
 
-def parse_judge_args(text: str | None) -> dict[str, Any]:
+def parse_judge_args(text: str | None) -> dict[str, object]:
     """The options in ``--judge-args``.
 
     Raises:
@@ -267,7 +267,7 @@ def parse_judge_args(text: str | None) -> dict[str, Any]:
     """
     example = '{"protocol": "official"}'
     try:
-        options = json.loads(text) if text else {}
+        options: object = json.loads(text) if text else {}
     except ValueError as error:
         raise BadInput(f"--judge-args is not JSON ({error}); write it like '{example}'.") from None
     if not isinstance(options, dict):
@@ -309,7 +309,7 @@ def env_file_values() -> dict[str, str]:
     return {name: value for name, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items() if value}
 
 
-def _checked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(kwargs: Mapping[str, object]) -> dict[str, Any]:
     """The values of all options but the name; what is None or blank has its default, but a temperature may be None.
 
     Raises:
@@ -331,7 +331,7 @@ def _is_unset(name: str, value: Any) -> bool:
     return name == "name" or not (value.strip() if isinstance(value, str) else value)
 
 
-def _refusal(name: str, kwargs: Mapping[str, Any]) -> str:
+def _refusal(name: str, kwargs: Mapping[str, object]) -> str:
     option, given = OPTIONS[name], kwargs[name]
     if option.low is not None:
         return f"The judge option '{name}' is {given!r}; it must be a number from {option.low:g} to {option.high:g}."
@@ -369,7 +369,3 @@ def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(value)  # noqa: TRY004  # what pydantic wants to hear
     return float(value) if isinstance(value, str) else value
-
-
-def _is_web(scheme: str) -> bool:
-    return scheme in ("http", "https")

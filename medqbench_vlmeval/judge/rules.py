@@ -57,19 +57,17 @@ class RulesJudge:
 
     def describe(self) -> JudgeSettings:
         """The settings of a result; the hash is of the rules' documentation and lexicon."""
-        return JudgeSettings(RULES, protocol=Protocol(RULES, VERSION, rules_sha256()))
+        rules = repr((VERSION, __doc__, lexicon.ATTRIBUTES, lexicon.GOOD_WORDS, lexicon.BAD_WORDS))
+        return JudgeSettings(RULES, protocol=Protocol(RULES, VERSION, sha256_text(rules)))
 
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """Four verdicts for each sample that is judged."""
         return len(texts_to_judge(samples, predictions)[0]) * len(DIMENSIONS)
 
     def judge(
-        self,
-        samples: Sequence[Sample],
-        predictions: Sequence[Prediction],
-        on_progress: OnProgress | None = None,
+        self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
-        """Judge each sample's prediction (see ``interface.Judge.judge``)."""
+        """Judge each sample's prediction (see ``calls.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
         total = len(texts) * len(DIMENSIONS)
         done = 0
@@ -96,11 +94,6 @@ class RulesJudge:
             dimension: Verdict(dimension, score, None if score is not None else words, words, digest, RULES, asks=0)
             for dimension, (score, words) in scored.items()
         }
-
-
-def rules_sha256() -> str:
-    """The hash of what decides the embedded judge's verdicts."""
-    return sha256_text(repr((VERSION, __doc__, lexicon.ATTRIBUTES, lexicon.GOOD_WORDS, lexicon.BAD_WORDS)))
 
 
 def _read(task: Task, text: str) -> _Text:

@@ -86,6 +86,20 @@ def masked_logs(mask: Callable[[str], str]) -> Iterator[None]:
                 logging.setLogRecordFactory(factory.inner)
 
 
+@contextmanager
+def quiet(names: Iterable[str], level: int) -> Iterator[None]:
+    """Give these loggers a level for a while."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, earlier in zip(loggers, before, strict=True):
+            logger.setLevel(earlier)
+
+
 def masked_traceback(error: BaseException, mask: Callable[[str], str]) -> str | None:
     """The masked traceback of an error, causes and contexts with it; None where nothing of it had to be masked."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))

@@ -91,7 +91,8 @@ def cut_answers(
     counter: TokenCounter | None = None
     for sample, text in texts:
         shorter = text
-        if not _surely_short(text, most_tokens):
+        # No text has more tokens than bytes.
+        if len(text) * _MOST_BYTES_A_CHARACTER > most_tokens and len(text.encode(errors="replace")) > most_tokens:
             counter = counter or TokenCounter(model)
             n = counter(text)
             if n > most_tokens:
@@ -99,13 +100,6 @@ def cut_answers(
                 notes[sample.index] = f"answer cut from {n:,} to {counter(shorter):,} tokens ({counter.name})"
         answers.append((sample, shorter))
     return answers, notes
-
-
-def _surely_short(text: str, most_tokens: int) -> bool:
-    """No text has more tokens than bytes."""
-    if len(text) * _MOST_BYTES_A_CHARACTER <= most_tokens:
-        return True
-    return len(text) <= most_tokens and len(text.encode("utf-8", errors="replace")) <= most_tokens
 
 
 def _cut(text: str, n: int, most: int, counter: TokenCounter) -> str:

@@ -106,11 +106,11 @@ def load_prices(path: Path | None = None) -> PriceTable:
     own_file, named = _own_file(path)
     packaged = _read(_PACKAGED)
     own = _read(own_file) if named or own_file.is_file() else _PriceFile()
-    factors = (own.batch_factor, packaged.batch_factor, 1.0)
+    factors = [file.batch_factor for file in (own, packaged) if file.batch_factor is not None]
     source = f"packaged list prices of {packaged.as_of}"
     return PriceTable(
         packaged.per_million() | own.per_million(),
-        next(factor for factor in factors if factor is not None),
+        factors[0] if factors else 1.0,
         f"{own_file}, else {source}" if own != _PriceFile() else source,
         own_file,
     )

@@ -1,6 +1,7 @@
-"""A judge's reply -> its verdict: 0, 1, 2 or None.
+"""A judge's reply -> its verdicts: by words a score (0, 1, 2 or None), in a JSON object one for each dimension, and
+the letter in an extractor's last line.
 
-Two kinds of statement are looked for, the clearer first; within a kind the last one wins, because judges
+In words two kinds of statement are looked for, the clearer first; within a kind the last one wins, because judges
 correct themselves further down the page:
 
 1. a labelled score ('Score: 2', '| **Score** | 2 |', '"score": 2', a box or a tag), or a first or last line
@@ -17,12 +18,16 @@ linear in the reply's length.
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations
+from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
+from medqbench_vlmeval.benchmark import DIMENSIONS
+from medqbench_vlmeval.judge.protocols import CHOICE, number_of, shown
 
 _NUMBER = re.compile(r"\(?(?P<sign>[-+]?)(?P<whole>\d+)(?:[.,](?P<part>\d+))?")
 _WORD = re.compile(r"(?P<word>zero|one|two)\b(?=\)?\s?(?:$|[\n.;,!(]|out of|points?\b))", re.IGNORECASE)
@@ -55,7 +60,7 @@ _CRITERIA_REACH = 400
 
 
 @dataclass(frozen=True)
-class Number:
+class _Number:
     """A number in a reply.
 
     ``score`` is 0, 1 or 2, or None where it is something else ('10', '1 or 2', '1/10'); ``several`` is set for a
@@ -75,18 +80,13 @@ class Number:
     out_of: bool = False
 
 
-def read_number(text: str, at: int, labelled: bool) -> Number | None:
-    """The number at a position of plain text, None where there is none.
-
-    Args:
-        text: a reply without markup.
-        at: where the number, or the bracket before it, begins.
-        labelled: whether 'Score:' stands before it; a glued 'Score: 2The ...' and words are then understood.
-    """
+def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
+    """The number, or the bracket before it, at a position of plain text. Behind 'Score:' (``labelled``) a glued
+    'Score: 2The ...' and words are understood."""
     match = _NUMBER.match(text, at)
     if match is None:
         word = _WORD.match(text, at) if labelled else None
-        return Number(_WORDS.index(word["word"].lower()), word.end(), settled=True) if word else None
+        return _Number(_WORDS.index(word["word"].lower()), word.end(), settled=True) if word else None
     end = match.end()
     valid = match["whole"] in ("0", "1", "2") and match["sign"] != "-" and not (match["part"] or "").strip("0")
     points = _POINTS.match(text, end)
@@ -100,7 +100,7 @@ def read_number(text: str, at: int, labelled: bool) -> Number | None:
         end = out_of.end()
     several = _ANOTHER.match(text, end) is not None
     criterion = _CRITERION.match(text, end)
-    return Number(
+    return _Number(
         int(match["whole"]) if valid and not several else None,
         end,
         several=several,
@@ -112,7 +112,7 @@ def read_number(text: str, at: int, labelled: bool) -> Number | None:
     )
 
 
-def is_enumerated(text: str, number: Number) -> bool:
+def _is_enumerated(text: str, number: _Number) -> bool:
     """Whether the number opens a list of criteria ('2 for all, 1 for some, 0 for none').
 
     A legend in brackets behind a verdict ('2 (0: none, 1: some, 2: all)') makes no list of it.
@@ -218,12 +218,8 @@ def _last_clear(text: str) -> _Found | None:
 
 def _from_json(text: str) -> tuple[bool, int | None]:
     """Whether the whole reply is one JSON object that names a score, and that score."""
-    body = re.sub(r"^```[a-zA-Z]{0,10}", "", text.strip()).removesuffix("```").strip()
-    if not (body.startswith("{") and body.endswith("}")):
-        return False, None
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+    _, value = _whole_object(text)
+    if value is None:
         return False, None
     keys = {re.sub(r"[\s-]", "_", str(key).strip().lower()): key for key in value}
     for name in _SCORE_KEYS:
@@ -259,24 +255,24 @@ def _labelled(text: str, weak: bool) -> Iterator[_Found]:
             yield _Found(label.start(), found.score, dimension)
 
 
-def _value(text: str, at: int, before: str, weak: bool) -> Number | None:
+def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
     """The number that a label leads to, None where the label leads nowhere or the words are a rubric's."""
     link = _LINK.match(text, at)
     if link is None:
         return None
     explicit = bool(link["sign"])
-    number = read_number(text, link.end(), labelled=explicit)
+    number = _read_number(text, link.end(), labelled=explicit)
     if number is None:
         if explicit and not weak and _NO_VALUE.match(text, link.end()):
-            return Number(None, link.end())
+            return _Number(None, link.end())
         return None if weak else _value_after_words(text, at, before)
     # 'Score -1' is a negative number, 'Score - 1' and 'Score-1' are not.
     if link["sign"] == "-" and text[at : at + 1].isspace():
-        number = Number(None, number.end)
+        number = _Number(None, number.end)
     if "\n" in link.group() and (_LIST_ITEM.match(text, link.end() - 1) or not (explicit or _ends_line(text, number))):
         return None
     if explicit:
-        if is_enumerated(text, number) or (weak and not number.settled):
+        if _is_enumerated(text, number) or (weak and not number.settled):
             return None
         return number
     if number.several and not link["word"]:
@@ -284,12 +280,12 @@ def _value(text: str, at: int, before: str, weak: bool) -> Number | None:
     return None if _NEGATED.search(before) or _is_rubric(text, number, link["word"], before) else number
 
 
-def _value_after_words(text: str, at: int, before: str) -> Number | None:
+def _value_after_words(text: str, at: int, before: str) -> _Number | None:
     """'score this a 2', 'score for completeness: 1': the words between may not turn the sense around."""
     filler = _FILLER.match(text, at)
     if filler is None or _TURNS_SENSE.search(filler["words"]) or _NEGATED.search(before):
         return None
-    number = read_number(text, filler.end(), labelled=bool(filler["sign"]))
+    number = _read_number(text, filler.end(), labelled=bool(filler["sign"]))
     if number is None or number.several or number.signed:
         return None
     if not (filler["sign"] or number.settled) or _is_rubric(text, number, "of", before):
@@ -297,16 +293,16 @@ def _value_after_words(text: str, at: int, before: str) -> Number | None:
     return number
 
 
-def _ends_line(text: str, number: Number) -> bool:
+def _ends_line(text: str, number: _Number) -> bool:
     return not text[number.end : number.end + _WINDOW].split("\n", 1)[0].strip(" ).!:")
 
 
-def _is_rubric(text: str, number: Number, word: str | None, before: str) -> bool:
+def _is_rubric(text: str, number: _Number, word: str | None, before: str) -> bool:
     """'score 2 for completely ...', 'a score of 2 means ...': the criteria speak, not the judge."""
     if number.criterion:
         if number.criterion != "for" or _ASKED.search(before):
             return True
-        return is_enumerated(text, number) or not (word or number.out_of)
+        return _is_enumerated(text, number) or not (word or number.out_of)
     if not word and number.heading:
         headings = zip(range(20), _CRITERION_HEADINGS.finditer(text), strict=False)
         return len({heading[1] for _, heading in headings}) > 1
@@ -327,11 +323,11 @@ def _bare_lines(text: str) -> Iterator[_Found]:
         yield _Found(text.find(lines[0]), first.score)
 
 
-def _bare(line: str) -> Number | None:
+def _bare(line: str) -> _Number | None:
     inside = line.strip(" ()~:'\t\r")
     if len(inside) > _LONGEST_BARE:
         return None
-    number = read_number(inside, 0, labelled=False)
+    number = _read_number(inside, 0, labelled=False)
     if number is None or number.several or inside[number.end :].strip(" ).!。:~"):
         return None
     return number
@@ -341,10 +337,10 @@ def _in_sentences(text: str) -> Iterator[_Found]:
     for pattern in (_VERB, _FRACTION):
         for match in pattern.finditer(text):
             before = text[max(0, match.start() - _WINDOW) : match.start()].lower()
-            number = read_number(text, match.end(), labelled=False)
+            number = _read_number(text, match.end(), labelled=False)
             if number is None or not number.settled or _NEGATED.search(before) or _ASKED.search(before):
                 continue
-            if not is_enumerated(text, number):
+            if not _is_enumerated(text, number):
                 yield _Found(match.start(), number.score)
 
 
@@ -352,6 +348,218 @@ def _opening(text: str) -> Iterator[_Found]:
     """'2 - fully covered' opens a reply; a numbered list opens with the same signs, but goes on."""
     opening = _OPENING.match(text.lstrip())
     if opening and sum(1 for _ in zip(range(2), _NUMBERED_LINE.finditer(text), strict=False)) < 2:
-        number = read_number(text.lstrip(), 0, labelled=False)
-        if number and not is_enumerated(text.lstrip(), number):
+        number = _read_number(text.lstrip(), 0, labelled=False)
+        if number and not _is_enumerated(text.lstrip(), number):
             yield _Found(0, int(opening["score"]))
+
+
+NO_COMPLETION = "the server's reply is no chat completion"
+EMPTY = "the judge's reply is empty"
+NO_VERDICT = "no verdict in the judge's reply"
+EMPTY_EXTRACTION = "the extractor's reply is empty"
+NO_LETTER = "no valid last line in the extractor's reply"
+
+# The line that ends an extractor's reply.
+_LABELLED = re.compile(
+    r"[\s:(#-]{0,8}(?:(?:my|the) )?(?:final )?answer\s?(?:is\b|:)[\s:]{0,8}(?P<said>.*)", re.IGNORECASE
+)
+# As they look without markup: '<|im_end|>' has become '<:im_end:>'.
+_TOKENS = r"(?:</[a-z]{1,10}>\s?|<:\w{1,40}:>\s?|<(?:eos|im_end|end_of_turn)>\s?){0,3}"
+_SAID = re.compile(
+    rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:option )?(?P<said>[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}", re.IGNORECASE | re.ASCII
+)
+_QUOTED_LINES = re.compile(r'"[^"]*"|“[^”]*”|```[^`]*```')
+_BARE = re.compile(rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}")
+
+# Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
+# whole rest of it.
+_MOST_OBJECTS = 50
+_BRACE = re.compile(r"\{")
+# Inside of a JSON string a quote is escaped: no sentence of a judge's, whatever it quotes, holds this.
+_SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{"|".join(DIMENSIONS).replace("_", "[ _]")})', re.IGNORECASE)
+# Keys behind an object are those of another one, which was not closed around it or not understood.
+_GOES_ON = re.compile(rf'"(?:score|{"|".join(DIMENSIONS).replace("_", "[ _]")})"\s{{0,5}}:', re.IGNORECASE)
+_REASON = re.compile(r'"reason"\s{0,5}:\s{0,5}"', re.IGNORECASE)
+_SCORE_KEY = re.compile(r'"score"\s{0,5}:', re.IGNORECASE)
+_SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
+_LONGEST_NUMBER = 20
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one text says: allowed scores by dimension, sentences on them, and why some are missing."""
+
+    scores: Mapping[str, int] = field(default_factory=dict)
+    explanations: Mapping[str, str] = field(default_factory=dict)
+    reason: str | None = None
+
+
+def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]]) -> Reading:
+    """The verdicts in a reply to one call.
+
+    Args:
+        text: the reply, of any length; None where the server sent no chat completion.
+        allowed: by dimension, the scores that it may have; of several the reply is to be one JSON object.
+    """
+    if text is None:
+        return Reading(reason=NO_COMPLETION)
+    if not text.strip():
+        return Reading(reason=EMPTY_EXTRACTION if CHOICE in allowed else EMPTY)
+    if len(allowed) > 1:
+        return _read_object(text, allowed)
+    ((dimension, scores),) = allowed.items()
+    if dimension == CHOICE:
+        return _read_choice(text, scores)
+    score = parse_score(text)
+    if score is None:
+        return Reading(reason=NO_VERDICT)
+    if score not in scores:
+        return Reading(reason=_not_allowed(score, scores))
+    return Reading({dimension: score})
+
+
+def _not_allowed(score: int, allowed: Sequence[int]) -> str:
+    shown_score = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
+    return f"the judge's verdict {shown_score} is not one of {', '.join(map(str, allowed))}"
+
+
+def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
+    said = parse_choice(reply)
+    if said is None:
+        return Reading(reason=NO_LETTER)
+    number = number_of(said)
+    if number not in allowed:
+        return Reading(reason=f"the extractor's answer {said} is not one of {shown(allowed)}")
+    return Reading({CHOICE: number})
+
+
+def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
+    """The last JSON object of a reply that speaks of any of the dimensions.
+
+    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
+    where it stands inside of a sentence of an object that is broken or cut off.
+    """
+    text = _spoken(reply)
+    speaking = ((start, end, said) for start, end, said in _objects(text) if set(said) & set(allowed))
+    start, end, said = next(speaking, (0, 0, {}))
+    if not said or _GOES_ON.search(text, end) or _in_sentence(text, start):
+        return Reading(reason=NO_VERDICT)
+    reading = _read_entries(said, allowed)
+    if not _begins_line(text, start):
+        own = next((said for at, _, said in speaking if _begins_line(text, at)), said)
+        if _read_entries(own, allowed).scores != reading.scores:
+            return Reading(reason=NO_VERDICT)
+    return reading
+
+
+def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
+    scores, explanations, wrong = {}, {}, []
+    for dimension, values in allowed.items():
+        entry = said.get(dimension)
+        score = _number(entry.get("score") if isinstance(entry, dict) else entry)
+        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
+            explanations[dimension] = _sendable(entry["reason"])
+        if score is None:
+            wrong.append(f"no verdict on {dimension}")
+        elif score not in values:
+            wrong.append(f"{dimension}: {_not_allowed(score, values)}")
+        else:
+            scores[dimension] = score
+    return Reading(scores, explanations, "; ".join(wrong) or None)
+
+
+def _in_sentence(text: str, at: int) -> bool:
+    """Whether the last reason that begins before a place has not ended there: no score has followed it."""
+    begun = max((found.end() for found in _REASON.finditer(text, 0, at)), default=None)
+    return begun is not None and not _SCORE_KEY.search(text, begun, at)
+
+
+def _begins_line(text: str, at: int) -> bool:
+    return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
+
+
+def _spoken(reply: str) -> str:
+    """The reply without what was thought aloud. An object that is all of the reply has no thoughts around it, and
+    a tag in one of its sentences is only spoken about."""
+    body, value = _whole_object(reply)
+    return body if value is not None else without_thoughts(reply) or ""
+
+
+def _whole_object(text: str) -> tuple[str, dict[str, Any] | None]:
+    """A reply without the fence around it, and the JSON object that it is, if it is one."""
+    body = re.sub(r"^```[a-zA-Z]{0,10}", "", text.strip()).removesuffix("```").strip()
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body, None
+    return body, value if isinstance(value, dict) else None
+
+
+def _number(value: Any) -> int | None:
+    """A whole number, also written as 2.0 or '2'; true and false are none."""
+    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
+        return int(written[1])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) and value == int(value) else None
+
+
+def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
+    another comes after it."""
+    decoder = json.JSONDecoder()
+    kinds = (_BRACE, _SPEAKING_BRACE)
+    starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
+    ends: list[tuple[int, int, dict[str, Any]]] = []
+    for start in starts:
+        try:
+            found, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(found, dict):
+            ends.append((end, -start, found))
+    for end, before, found in sorted(ends, key=lambda one: one[:2], reverse=True):
+        yield -before, end, {_name(key): value for key, value in found.items()}
+
+
+def _name(key: str) -> str:
+    return key.strip().lower().replace(" ", "_")
+
+
+def _sendable(text: str) -> str:
+    """Lone surrogates, which no file can hold, become question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def parse_choice(reply: str) -> str | None:
+    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one.
+
+    Args:
+        reply: the extractor's reply, of any length.
+    """
+    spoken = spoken_text(reply)
+    if spoken is None:
+        return None
+    said = _last(plain_verdict(spoken))
+    if said is None:
+        return None
+    # What a quotation says last is the words of somebody else where the extractor's own are others.
+    own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
+    found = _valid(said)
+    return found if own is None or not re.search(r"\w", own) or _valid(own) == found else None
+
+
+def _last(text: str) -> str | None:
+    """What the last answer line holds behind its label, None where there is no such line."""
+    lines = [line for line in text.split("\n") if re.search(r"\w", line)]
+    if not lines:
+        return None
+    if _BARE.fullmatch(lines[-1]):
+        return lines[-1]
+    labelled = next((found for line in reversed(lines) if (found := _LABELLED.fullmatch(line))), None)
+    return labelled["said"] if labelled else None
+
+
+def _valid(said: str) -> str | None:
+    found = _SAID.fullmatch(said)
+    return found["said"].upper() if found else None

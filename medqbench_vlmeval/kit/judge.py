@@ -12,9 +12,9 @@ import copy
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
@@ -22,7 +22,7 @@ from medqbench_vlmeval.judge import client as failures
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered, masked, read_completion
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
-from medqbench_vlmeval.judge.secrets import Mask, masked_logs
+from medqbench_vlmeval.judge.secrets import Mask, masked_logs, quiet
 from medqbench_vlmeval.kit.guards import environment_secrets
 from medqbench_vlmeval.kit_version import require_kit
 
@@ -58,7 +58,8 @@ class _KitModel:
     def __init__(self, options: JudgeOptions, name: str) -> None:
         self._options = options
         self._name = name
-        self._key = _key(options)
+        # None leaves the choice to the kit, which has a variable for each provider.
+        self._key = options.secret() if options.key_env else options.key or environment("MEDQBENCH_JUDGE_KEY")
         self._mask = Mask({*options.secrets(), *environment_secrets()})
         self._scope = ExitStack()
         self._model: Any = None
@@ -68,7 +69,8 @@ class _KitModel:
 
     async def __aenter__(self) -> JudgeClient:
         self._scope.enter_context(masked_logs(self._mask))
-        self._scope.enter_context(_silent("vlmeval.api"))
+        # The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed.
+        self._scope.enter_context(quiet(["vlmeval.api"], logging.CRITICAL))
         try:
             self._model = await _in_thread(self._built)
         except BaseException:
@@ -96,7 +98,9 @@ class _KitModel:
         if self._name != _IN_PROCESS:
             # What is not named here would be sent to the server as a part of the request.
             given = {"timeout": options.timeout, "temperature": options.temperature, "max_tokens": options.max_tokens}
-            given |= {"key": self._key, "api_base": _route(options) if options.base_url else None}
+            # Its clients post to the full address.
+            base, mark, query = options.endpoint().partition("?") if options.base_url else ("", "", "")
+            given |= {"key": self._key, "api_base": f"{base}/chat/completions{mark}{query}" if base else None}
             given = {name: value for name, value in given.items() if value is not None}
             given |= {"retry": 1, "verbose": False}
         try:
@@ -156,19 +160,6 @@ class _KitModel:
         return str(getattr(self._model, "api_base", "") or "the kit's server")
 
 
-def _key(options: JudgeOptions) -> str | None:
-    """The key to hand over; None leaves the choice to the kit, which has a variable for each provider."""
-    if options.key_env:
-        return options.secret()
-    return options.key or environment("MEDQBENCH_JUDGE_KEY")
-
-
-def _route(options: JudgeOptions) -> str:
-    """The full address that the kit's clients post to."""
-    base, mark, query = options.endpoint().partition("?")
-    return f"{base}/chat/completions{mark}{query}"
-
-
 def _as_one(messages: Messages) -> str:
     """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
     would stand there outside of its tags."""
@@ -180,18 +171,6 @@ def _body(response: Any) -> Any:
         return json.loads(response.text)
     except (AttributeError, TypeError, ValueError, RecursionError):
         return None
-
-
-@contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed."""
-    logger = logging.getLogger(name)
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:

@@ -228,7 +228,7 @@ def hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
     if keys.judge_args:
         judge_args = parse_judge_args(keys.judge_args)
         if only_ours:
-            judge_key = judge_args.pop("key", None) or judge_key
+            judge_key = str(judge_args.pop("key", None) or "") or judge_key
         rest += ["--judge-args", json.dumps(judge_args)] if judge_args else []
     if judge_key and only_ours:
         os.environ["MEDQBENCH_JUDGE_KEY"] = judge_key

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import writing
 from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_api import state_path
 from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, LineSpool, call_line, part_paths
@@ -117,36 +118,26 @@ def export_calls(
     judges = batch_judges(requests[0].judge)
     targets = _targets(out, [judge.name for judge in judges])
     _refuse_existing([path for target in targets.values() for path in (target, *part_paths(target, 2))], force)
-    known = 0
+    known, advice = 0, "make room there or choose another --out file"
     with ExitStack() as stack:
         cache = requests[0].cache
         store = None if cache is None else stack.enter_context(ReplyCache(cache, read_only=True))
-        with _said(out):
+        with writing(out, advice):
             out.parent.mkdir(parents=True, exist_ok=True)
             spools = {name: stack.enter_context(LineSpool(out.parent, max_lines, max_bytes)) for name in targets}
         for pending in pending_calls(requests, store):
             spool, options = spools[pending.judge.name], pending.judge.options
-            with _said(out):
+            with writing(out, advice):
                 for call in pending.calls:
                     spool.add(call_line(call, options, pending.judge.protocol))
             known += pending.known
         paths = {name: part_paths(targets[name], len(spool.counts)) for name, spool in spools.items()}
         _refuse_existing([path for parts in paths.values() for path in parts], force)
-        with _said(out):
+        with writing(out, advice):
             for name, spool in spools.items():
                 spool.write(paths[name])
     files = [(path, name, n) for name in paths for path, n in zip(paths[name], spools[name].counts, strict=True)]
     return Exported(tuple(files), known)
-
-
-@contextmanager
-def _said(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunFailed(
-            f"{out} cannot be written ({error.strerror or error}); make room there or choose another --out file."
-        ) from error
 
 
 def _targets(out: Path, judges: Sequence[str]) -> dict[str, Path]:

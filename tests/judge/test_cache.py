@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, calls
+from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, verdict
 from medqbench_vlmeval.judge.cache import FILE_NAME, ReplyCache, Row, default_folder
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.types import Prediction, Sample
@@ -142,7 +142,7 @@ def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypa
         assert scores(server.base_url) == [None] * 4
         assert len(server.requests) == 4 * 3
     assert scores("http://127.0.0.1:9/v1", no_calls=True) == [None] * 4
-    monkeypatch.setattr(calls, "parse_score", lambda text: 2 if "deux" in text else None)
+    monkeypatch.setattr(verdict, "parse_score", lambda text: 2 if "deux" in text else None)
     assert scores("http://127.0.0.1:9/v1", no_calls=True) == [2] * 4
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
-from medqbench_vlmeval.judge.calls import EMPTY, NO_COMPLETION, NO_VERDICT, Call, Reply, verdicts_of
+from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.verdict import EMPTY, NO_COMPLETION, NO_VERDICT
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
 JOINT = Call("k", "i", "p", ALLOWED)

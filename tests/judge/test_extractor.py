@@ -17,9 +17,9 @@ from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_extractor, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.calls import parse_choice
 from medqbench_vlmeval.judge.judges import extractor_name, extractor_options
 from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, number_of, options_text
+from medqbench_vlmeval.judge.verdict import parse_choice
 from medqbench_vlmeval.types import Sample, Verdict
 from tests.judge.asking import Asker, asked_again
 from tests.judge.attacks import ATTACKS, WRONG
