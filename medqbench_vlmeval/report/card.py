@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, TASK_TITLES, Split, Task
@@ -19,7 +19,7 @@ from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
-from medqbench_vlmeval.report.table import Column, Table, table, task_kind
+from medqbench_vlmeval.report.table import Column, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 from medqbench_vlmeval.types import Cell, JudgeSettings, Result, TaskRun
@@ -101,8 +101,7 @@ def _numbers(run: TaskRun) -> Iterator[str]:
 
 def _number_table(task: Task, head: str, unit: str, cells: Mapping[str, Cell]) -> str:
     columns = (Column(head), Column(unit, task_kind(task), interval="", n="n"))
-    shown: Table = table("", columns, cells.items())
-    return markdown(shown).rstrip()
+    return markdown(table("", columns, cells.items())).rstrip()
 
 
 def _data(run: TaskRun) -> str:
@@ -110,7 +109,7 @@ def _data(run: TaskRun) -> str:
     return f"{TASK_TITLES[run.task]}:\n\n" + _facts(
         {
             # Only the name: where a file lies on somebody's disk is nobody's business.
-            "file": _file_name(data.path) if data.path else None,
+            "file": PureWindowsPath(data.path).name if data.path else None,
             "origin": data.origin,
             "hub revision": data.revision,
             "sha256 of the file": data.sha256,
@@ -149,10 +148,6 @@ def _facts(facts: Mapping[str, str | None]) -> str:
 
 def _listed(values: Mapping[str, object]) -> str:
     return ", ".join(f"{name}: {one_line(str(value))}" for name, value in values.items() if value is not None)
-
-
-def _file_name(path: str) -> str:
-    return PureWindowsPath(path).name if "\\" in path else PurePosixPath(path).name
 
 
 def _again(result: Result) -> Iterator[str]:
@@ -213,8 +208,7 @@ def _limit(result: Result) -> int | None:
 
 
 def _limit_words(result: Result) -> list[str]:
-    limit = _limit(result)
-    return [] if limit is None else ["--limit", str(limit)]
+    return [] if (limit := _limit(result)) is None else ["--limit", str(limit)]
 
 
 def _judge_words(result: Result, for_run: bool) -> list[str]:
@@ -285,10 +279,23 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
     split = name.split.value if name else None
     embedded = split == Split.MINI.value
     set_title = "" if name is None else f" ({'embedded set' if embedded else split})"
+    settings = run.settings
+    facts = {
+        "dataset": run.result.dataset,
+        "sha256": data_hash(run),
+        "prompt_style": settings.prompt_style,
+        "judge": settings.judge and settings.judge.name,
+        "protocol": settings.protocol.name,
+        "protocol_sha256": settings.protocol.sha256,
+    }
+    arguments = {name: one_line(value) for name, value in facts.items() if value}
     for measure in (OVERALL, *MEASURES[run.task][:-1]):
         cell = run.result.measures[measure]
         if cell.value is None:
             continue
+        metric: dict[str, Any] = {"comparable_with_published": run.result.comparable, "n": cell.n}
+        if cell.interval is not None:
+            metric["interval_95"] = [round(end, _DIGITS) for end in cell.interval]
         metric_type, unit = "accuracy", "percent"
         if run.task is not Task.PERCEPTION:
             metric_type, unit = "judge-score", "0-8" if measure == OVERALL else "0-2"
@@ -301,29 +308,9 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
             dataset_config=run.task.value,
             dataset_split=split,
             dataset_revision=one_line(run.data.revision) if run.data.revision else None,
-            dataset_args=_data_arguments(run),
+            dataset_args=arguments,
             metric_type=metric_type,
             metric_name=f"{measure} ({unit})",
             metric_value=round(cell.value, _DIGITS),
-            metric_args=_metric_arguments(run, cell),
+            metric_args=metric,
         )
-
-
-def _data_arguments(run: TaskRun) -> dict[str, Any]:
-    settings = run.settings
-    arguments = {
-        "dataset": run.result.dataset,
-        "sha256": data_hash(run),
-        "prompt_style": settings.prompt_style,
-        "judge": settings.judge and settings.judge.name,
-        "protocol": settings.protocol.name,
-        "protocol_sha256": settings.protocol.sha256,
-    }
-    return {name: one_line(value) for name, value in arguments.items() if value}
-
-
-def _metric_arguments(run: TaskRun, cell: Cell) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"comparable_with_published": run.result.comparable, "n": cell.n}
-    if cell.interval is not None:
-        arguments["interval_95"] = [round(end, _DIGITS) for end in cell.interval]
-    return arguments

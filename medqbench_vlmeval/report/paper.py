@@ -9,21 +9,20 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Task
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
-from medqbench_vlmeval.report.standings import BASELINE, PUBLISHED, Row, run_labels
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, run_labels
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import latex, markdown, one_line
 from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
-_OWN = "own"
 _HEADINGS = {
     HUMAN: "Human",
     "commercial": "Commercial",
     "open-source": "Open-source",
     "medical-specialized": "Medical-specialized",
     BASELINE: "Baselines",
-    _OWN: "Own runs",
+    OWN: "Own runs",
 }
 _LONGEST_NAME = 60
 _PUBLISHED_MARK, _NOT_COMPARABLE_MARK = "‡", "†"
@@ -39,7 +38,7 @@ class _Line:
 
     @property
     def heading(self) -> str:
-        return _HEADINGS.get(self.row.category or _OWN, _HEADINGS[_OWN])
+        return _HEADINGS.get(self.row.category or OWN, _HEADINGS[OWN])
 
     @property
     def is_ranked(self) -> bool:
@@ -147,10 +146,8 @@ def _notes(lines: Sequence[_Line], intervals: bool) -> list[str]:
         notes.append(
             "Best bold, second underlined or in italics, among comparable models (people and baselines aside)."
         )
-    sources = dict.fromkeys(line.row.source for line in lines if line.row.source)
-    if sources:
-        named = ", ".join(map(str, sources))
-        notes.append(f"{_PUBLISHED_MARK} Published, for reference ({named}); without intervals.")
+    if sources := ", ".join(dict.fromkeys(line.row.source for line in lines if line.row.source)):
+        notes.append(f"{_PUBLISHED_MARK} Published, for reference ({sources}); without intervals.")
     reasons: dict[str, list[str]] = {}
     settings: dict[str, list[str]] = {}
     for line in lines:

@@ -88,20 +88,14 @@ def shown_hash(sha256: str | None) -> str:
 def by_overall(rows: Iterable[Row]) -> list[Row]:
     """Best first, rows without a number last, ties by kind and name; what is not comparable comes below the rest."""
 
-    def key(row: Row) -> tuple[bool, float, int, str, str]:
+    def key(row: Row) -> tuple[object, ...]:
         overall = row.values.get(OVERALL)
-        return (
-            not row.comparable,
-            math.inf if overall is None else -overall,
-            KINDS.index(row.kind),
-            row.model,
-            row.dataset or "",
-        )
+        rank = math.inf if overall is None else -overall
+        return (not row.comparable, rank, KINDS.index(row.kind), row.model, row.dataset or "")
 
     return sorted(rows, key=key)
 
 
-_CUT = "…"
 # What tells two runs of one model apart, the plainest first.
 _FACTS: Sequence[Callable[[Row], str | None]] = (
     lambda row: row.dataset,
@@ -143,7 +137,7 @@ def shortened(name: str, limit: int) -> str:
     # A mark without its letter would sit on the cut.
     while tail and unicodedata.combining(tail[0]):
         tail = tail[1:]
-    return f"{_first(name, room - _columns(tail))}{_CUT}{tail}"
+    return f"{_first(name, room - _columns(tail))}…{tail}"
 
 
 def _shortened_apart(names: Sequence[str], limit: int) -> list[str]:
@@ -163,11 +157,8 @@ def _free(label: str, taken: Sequence[str]) -> str:
 
 def _fact(row: Row, others: Sequence[Row]) -> str | None:
     """The plainest fact that tells a run from the other runs of its model."""
-    for fact in _FACTS:
-        text = fact(row)
-        if text and len({fact(other) for other in others}) > 1:
-            return shortened(one_line(text), 28)
-    return None
+    texts = (fact(row) for fact in _FACTS if len({fact(other) for other in others}) > 1)
+    return next((shortened(one_line(text), 28) for text in texts if text), None)
 
 
 def _columns(text: str) -> int:
@@ -181,10 +172,5 @@ def _width(character: str) -> int:
 
 
 def _first(text: str, columns: int) -> str:
-    used, end = 0, 0
-    for character in text:
-        used += _width(character)
-        if used > columns:
-            break
-        end += 1
-    return text[:end]
+    ends = itertools.accumulate(map(_width, text))
+    return text[: sum(1 for end in ends if end <= columns)]

@@ -252,15 +252,18 @@ def test_the_embedded_images_are_for_the_embedded_set_alone(tmp_path: Path) -> N
 
 def test_images_that_cannot_be_decoded_are_absent_and_no_error(tmp_path: Path) -> None:
     good = image_bytes((1, 2, 3))
-    (tmp_path / "good.png").write_bytes(good)
-    (tmp_path / "cut.png").write_bytes(good[:60])
-    (tmp_path / "text.png").write_bytes(b"<svg xmlns='http://www.w3.org/2000/svg'/>")
-    (tmp_path / "eps.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     # Announces 60,000 x 60,000 pixels in 70 bytes.
-    huge = bytearray(good)
-    huge[16:24] = (60_000).to_bytes(4, "big") * 2
-    (tmp_path / "huge.png").write_bytes(bytes(huge))
-    names = ("good.png", "cut.png", "text.png", "eps.png", "huge.png", "absent.png")
+    huge = good[:16] + (60_000).to_bytes(4, "big") * 2 + good[24:]
+    files = {
+        "good.png": good,
+        "cut.png": good[:60],
+        "text.png": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "eps.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        "huge.png": huge,
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    names = (*files, "absent.png")
     made = make_thumbnails([*(tmp_path / name for name in names), None])
     assert [one is not None for one in made] == [True, False, False, False, False, False, False]
 
@@ -313,29 +316,22 @@ def test_contrast_is_enough_in_both_themes() -> None:
     assert len(themes) == 3
     assert themes[1] == themes[2]
     for theme in themes:
-        pairs = [
-            (ink, ground)
-            for ink in ("ink", "faint", "accent", "good", "bad", "warn")
-            for ground in ("ground", "panel", "raised", "own")
-        ]
+        inks, grounds = ("ink", "faint", "accent", "good", "bad", "warn"), ("ground", "panel", "raised", "own")
+        pairs = [(ink, ground) for ink in inks for ground in grounds]
         for ink, ground in [*pairs, ("on-accent", "accent"), ("ink", "mark")]:
             low, high = sorted((luminance(theme[ink]), luminance(theme[ground])))
             assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground)
 
 
-def test_without_a_run_there_is_no_page_and_the_old_one_stays(tmp_path: Path) -> None:
+def test_what_cannot_be_made_or_written_is_said(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("old")
     with pytest.raises(BadInput, match="no run"):
         write_page(path, [], None)
     assert path.read_text() == "old"
     assert not is_page(path)
-
-
-def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
     with pytest.raises(RunFailed, match="cannot be written"):
-        write_page(tmp_path / "file" / "page.html", [perception_run()], None)
+        write_page(path / "page.html", [perception_run()], None)
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,11 +97,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in ("page", "hostile", "harsh")}
 
 
+Open = Callable[..., Visit]
+
+
 @pytest.fixture
-def visit(browser: Any, made: dict[str, Path]) -> Iterator[Visit]:
-    visit = Visit(browser, made["page"])
-    yield visit
-    visit.close()
+def visit_to(browser: Any, made: dict[str, Path]) -> Iterator[Open]:
+    """Opens a browser on a page, by its name or path; all are closed at the end, and must have stayed quiet."""
+    visits: list[Visit] = []
+
+    def start(page: str | Path, **options: Any) -> Visit:
+        visits.append(Visit(browser, made[page] if isinstance(page, str) else page, **options))
+        return visits[-1]
+
+    yield start
+    for visit in visits:
+        visit.close()
+
+
+@pytest.fixture
+def visit(visit_to: Open) -> Visit:
+    return visit_to("page")
 
 
 def test_from_the_first_look_to_the_failed_images(visit: Visit) -> None:
@@ -290,8 +305,8 @@ class TestSummary:
         assert page.locator("#figures svg[role=img]").count() >= 2
         assert page.locator("#figures svg text").first.is_visible() or page.locator("#figures svg path").count()
 
-    def test_themes(self, browser: Any, made: dict[str, Path]) -> None:
-        visit = Visit(browser, made["page"], color_scheme="dark")
+    def test_themes(self, visit_to: Open) -> None:
+        visit = visit_to("page", color_scheme="dark")
         page = visit.open()
         ground = "getComputedStyle(document.body).backgroundColor"
         dark, light = "rgb(19, 22, 25)", "rgb(246, 246, 244)"
@@ -301,7 +316,6 @@ class TestSummary:
         assert visit.open() and page.evaluate(ground) == light
         page.keyboard.press("t")
         assert (page.evaluate(ground), visit.text("#theme")) == (dark, "Theme: dark")
-        visit.close()
 
     def test_print_has_the_content_without_the_controls(self, visit: Visit) -> None:
         page = visit.open(f"#run={X}&sample=4")
@@ -315,20 +329,19 @@ class TestSummary:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fragment", ["", f"#run={X}&sample=4", "#view=samples"])
-def test_a_narrow_screen_needs_no_sideways_scrolling(browser: Any, made: dict[str, Path], fragment: str) -> None:
-    visit = Visit(browser, made["page"], viewport={"width": 360, "height": 740})
+def test_a_narrow_screen_needs_no_sideways_scrolling(visit_to: Open, fragment: str) -> None:
+    visit = visit_to("page", viewport={"width": 360, "height": 740})
     page = visit.open(fragment)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     if "sample=" in fragment:
         assert not page.is_visible("#list")
         page.click("#back")
         assert page.is_visible("#list")
-    visit.close()
 
 
 @pytest.mark.slow
-def test_hostile_texts_stay_texts(browser: Any, made: dict[str, Path]) -> None:
-    visit = Visit(browser, made["hostile"])
+def test_hostile_texts_stay_texts(visit_to: Open) -> None:
+    visit = visit_to("hostile")
     page = visit.open()
     assert page.title() == "MedQ-Bench report, 1 run"
     assert MARKUP in visit.text("#headline")
@@ -354,13 +367,12 @@ def test_hostile_texts_stay_texts(browser: Any, made: dict[str, Path]) -> None:
     page.locator("#list [role=option] >> nth=2").click()
     assert page.evaluate("getComputedStyle(document.querySelector('#detail h2 bdi')).unicodeBidi") == "isolate"
     assert page.title() == "MedQ-Bench report, 1 run"
-    visit.close()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 640, 320])
-def test_words_without_a_break_widen_nothing(browser: Any, made: dict[str, Path], width: int) -> None:
-    visit = Visit(browser, made["harsh"], viewport={"width": width, "height": 700})
+def test_words_without_a_break_widen_nothing(visit_to: Open, width: int) -> None:
+    visit = visit_to("harsh", viewport={"width": width, "height": 700})
     page = visit.open()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.click("nav >> text=Samples")
@@ -369,12 +381,11 @@ def test_words_without_a_break_widen_nothing(browser: Any, made: dict[str, Path]
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('#detail'))") <= 1
         page.keyboard.press("j")
-    visit.close()
 
 
 @pytest.mark.slow
-def test_names_of_what_every_object_has_are_names(browser: Any, made: dict[str, Path]) -> None:
-    visit = Visit(browser, made["harsh"])
+def test_names_of_what_every_object_has_are_names(visit_to: Open) -> None:
+    visit = visit_to("harsh")
     page = visit.open("#view=samples&task=constructor&outcome=__proto__&%E0%A4%A=%&order=toString")
     assert "function" not in str(page.locator("#facets").text_content())
     visit.count("0 of 5 samples")
@@ -391,23 +402,21 @@ def test_names_of_what_every_object_has_are_names(browser: Any, made: dict[str, 
     titles = page.locator(".verdict details .line strong").all_text_contents()
     assert titles == ["constructor", "__proto__", "round 1"]
     assert page.locator(".verdict .score").first.inner_text() == "1.33"
-    visit.close()
 
 
 @pytest.mark.slow
-def test_a_flood_of_hits_is_marked_up_to_a_number(browser: Any, made: dict[str, Path]) -> None:
-    visit = Visit(browser, made["harsh"])
+def test_a_flood_of_hits_is_marked_up_to_a_number(visit_to: Open) -> None:
+    visit = visit_to("harsh")
     page = visit.open("#view=samples&q=x")
     visit.count("1 of 5 samples")
     page.click("text=Show all 100,000 characters")
     assert page.locator("#detail .answer mark").count() == 2_000
     assert page.locator("#detail .answer .text").text_content() == "x " * 50_000
-    visit.close()
 
 
 @pytest.mark.slow
-def test_samples_without_a_value_are_counted_once(browser: Any, made: dict[str, Path]) -> None:
-    visit = Visit(browser, made["harsh"])
+def test_samples_without_a_value_are_counted_once(visit_to: Open) -> None:
+    visit = visit_to("harsh")
     page = visit.open("#at=failures")
     assert page.locator("#failures tbody tr").last.locator("td").last.inner_text().split() == ["40%", "2", "of", "5"]
     assert page.locator("#failures tbody tr").count() == 3 + 1
@@ -415,13 +424,12 @@ def test_samples_without_a_value_are_counted_once(browser: Any, made: dict[str, 
     page.select_option("#run", "1")
     page.click("text=Show the 2 unscored")
     visit.count("2 of 3 samples")
-    visit.close()
 
 
 @pytest.mark.slow
-def test_a_phone_has_few_rows_and_a_way_back_to_its_place(browser: Any, tmp_path: Path) -> None:
+def test_a_phone_has_few_rows_and_a_way_back_to_its_place(visit_to: Open, tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", [make.make_run(questions(300))], None)
-    visit = Visit(browser, tmp_path / "page.html", viewport={"width": 360, "height": 740})
+    visit = visit_to(tmp_path / "page.html", viewport={"width": 360, "height": 740})
     page = visit.open("#view=samples")
     page.wait_for_selector("#list [data-place='0']")
     assert page.locator("#list [role=option]").count() < 40
@@ -433,14 +441,13 @@ def test_a_phone_has_few_rows_and_a_way_back_to_its_place(browser: Any, tmp_path
     page.wait_for_selector("#list [data-place='120']")
     assert "sample" not in page.url.replace("view=samples", "")
     assert page.evaluate("document.querySelector('#list').scrollTop") == 9000
-    visit.close()
 
 
 @pytest.mark.slow
-def test_thousands_of_samples_open_at_once(browser: Any, tmp_path: Path) -> None:
+def test_thousands_of_samples_open_at_once(visit_to: Open, tmp_path: Path) -> None:
     names = [stored(tmp_path / "store", image_bytes((place % 256, place // 256, 7))) for place in range(600)]
     write_page(tmp_path / "page.html", [make.make_run(questions(3_308, names))], tmp_path / "store")
-    visit = Visit(browser, tmp_path / "page.html")
+    visit = visit_to(tmp_path / "page.html")
     visit.page.goto("about:blank")
     visit.page.goto(f"{visit.address}#view=samples", wait_until="domcontentloaded")
     visit.page.wait_for_selector("#list [data-place='0'] img")
@@ -449,4 +456,3 @@ def test_thousands_of_samples_open_at_once(browser: Any, tmp_path: Path) -> None
     visit.page.keyboard.press("End")
     assert visit.text("#detail h2") == "3308"
     assert visit.page.locator("[data-place='3307']").is_visible()
-    visit.close()

@@ -84,12 +84,6 @@ def test_only_comparable_models_are_ranked():
     assert "GPT-5" not in tex + text
 
 
-def test_one_number_alone_is_not_the_best():
-    _, text = texts([run("A")], published=False)
-    assert "| A | 82.26 |" in text
-    assert "Best" not in text
-
-
 def test_runs_on_other_data_are_set_apart():
     other = run("Other", data={"sha256": "12" * 32, "samples_sha256": "34" * 32})
     _, text = texts([run("A"), run("B"), other])
@@ -112,9 +106,12 @@ def test_intervals_and_few_samples():
     assert r"\* fewer than 10 samples" in text
 
 
-def test_a_measure_without_a_number():
+def test_a_measure_without_a_number_and_one_that_is_alone():
     _, text = texts([result("A", values={"How": None})], published=False)
     assert "| A† | 100.00\\* | 50.00\\* | – | 60.00\\* |" in text
+    _, text = texts([run("A")], published=False)
+    assert "| A | 82.26 |" in text
+    assert "Best" not in text
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.errors import RunFailed
-from medqbench_vlmeval.files import write_bytes, write_text
+from medqbench_vlmeval.files import write_bytes, write_text, writing
 from medqbench_vlmeval.report.figures import plots, style
 from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Matrix, group_name
 from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, Sheet, fitted, text_width, wrapped
@@ -21,8 +20,6 @@ from medqbench_vlmeval.types import Cell, Result
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
-
-CAPTIONS = "captions.md"
 
 _HEAD, _FOOT = 0.38, 0.2  # inches above and below the rows of bars and cells
 _COLUMNS = 4  # panels beside each other
@@ -42,7 +39,8 @@ def _number(task: Task, cell: Cell) -> str:
 
 
 def _head(figure: Figure, group: str, width: float, size: float = TEXT_SIZE) -> str:
-    return f"{fitted(group_name(group), width, size)}\nn = {figure.n(group)}"
+    name = fitted(group_name(group), width, size)
+    return f"{name}\nn = {figure.n(group)}" if figure.counted else name
 
 
 def _draw_bars(figure: Figure) -> Sheet:
@@ -129,10 +127,8 @@ def _paint_radar(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
     size = TEXT_SIZE if figure.together else _TINY
     half, radius = (style.ONE_COLUMN / 2, 0.85) if figure.together else (_PANEL / 2, 0.42)
     rooms = [half - style.MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
-    labels = [fitted(group_name(group), room, size) for group, room in zip(figure.groups, rooms, strict=True)]
-    if figure.counted:
-        labels = [_head(figure, group, room) for group, room in zip(figure.groups, rooms, strict=True)]
-    elif figure.numbered:
+    labels = [_head(figure, group, room, size) for group, room in zip(figure.groups, rooms, strict=True)]
+    if figure.numbered:
         labels = [str(place) for place in range(1, len(turns) + 1)]
     _, names = axes.set_thetagrids([math.degrees(turn) for turn in turns], labels, size=size)
     axes.tick_params("x", pad=-4 if figure.together else -5)
@@ -155,7 +151,7 @@ def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
     for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
         axes.axhline(next(iter(reference.values.values())), color=INK, linewidth=0.8, linestyle=dashes)
     axes.set(xlim=(-0.35, len(figure.groups) - 0.65), ylim=_scale(figure))
-    axes.set_xticks(places, labels=[_head(figure, group, 1) if figure.counted else group for group in figure.groups])
+    axes.set_xticks(places, labels=[_head(figure, group, 1) for group in figure.groups])
     axes.grid(axis="y")
     _paint_lines(axes, figure, runs, places, apart=0.07)
 
@@ -306,7 +302,7 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
     """
     written: list[Path] = []
     captions = []
-    try:
+    with writing(folder):
         for sheet in _sheets(results):
             name = sheet.figure.name
             for path, data in ((folder / f"{name}.png", sheet.png()), (folder / f"{name}.svg", sheet.svg().encode())):
@@ -314,10 +310,8 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
                 written.append(path)
             captions.append(f"## {name}\n\n{markdown_text(plots.caption_of(sheet.figure))}\n")
         if written:
-            write_text(folder / CAPTIONS, "# Captions\n\n" + "\n".join(captions))
-            written.append(folder / CAPTIONS)
-    except OSError as error:
-        raise RunFailed(f"The figures cannot be written to {folder}: {error.strerror or error}.") from error
+            written.append(folder / "captions.md")
+            write_text(written[-1], "# Captions\n\n" + "\n".join(captions))
     return written
 
 

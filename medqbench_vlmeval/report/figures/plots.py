@@ -161,13 +161,13 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     modalities = _groups(runs, MODALITY, MODALITIES)
     severities = [name for name in _groups(runs, SEVERITY, SEVERITIES) if name in SEVERITIES]
     stem, what = ("question_type", "accuracy by question type") if perception else ("dimension", "mean by dimension")
-    plots: tuple[tuple[str, str, str, Sequence[str], str | None, tuple[Reference, ...]], ...] = (
+    figures = (
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task, modalities)),
         (f"bars_{stem}", BARS, what, MEASURES[task], None, _published(task)),
         ("severity", CURVE, f"{unit} by severity", severities, SEVERITY, _human(task, severities)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", (*modalities, OVERALL), MODALITY, ()),
     )
-    for stem, kind, what, groups, axis, references in plots:
+    for stem, kind, what, groups, axis, references in figures:
         drawn = tuple(_with_cells(runs, groups, axis))
         shown = [group for group in groups if any(run.cell(group).value is not None for run in drawn)]
         if len([group for group in shown if axis is None or group != OVERALL]) >= _LEAST[kind]:
@@ -208,10 +208,10 @@ def _groups(runs: Sequence[DrawnRun], axis: str, order: Sequence[str]) -> list[s
 
 
 def _human(task: Task, groups: Sequence[str]) -> tuple[Reference, ...]:
-    """The human experts' Overall over all groups: nothing finer is published."""
     overall = human_overall(task)
     if overall is None:
         return ()
+    # Nothing finer than their Overall is published.
     return (Reference(f"human experts, all questions, published: {overall:.2f}", dict.fromkeys(groups, overall)),)
 
 

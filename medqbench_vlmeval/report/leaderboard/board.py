@@ -46,11 +46,7 @@ from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
 BACKUP = "leaderboard.json.bak"
-CSV_FILES: Mapping[Task, str] = {
-    Task.PERCEPTION: "perception.csv",
-    Task.NO_REFERENCE: "no_reference.csv",
-    Task.COMPARATIVE: "comparative.csv",
-}
+CSV_FILES: Mapping[Task, str] = {task: f"{task.value.replace('-', '_')}.csv" for task in BOARD_TASKS}
 FORMAT = "medqbench-leaderboard"
 _VERSION = 1
 _LOCK = ".leaderboard.lock"
@@ -280,13 +276,12 @@ def rows_to_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str,
 
 
 def _board_at(place: Path) -> Path:
-    path = find_board(place)
-    if path is None:
-        raise BadInput(
-            f"There is no leaderboard in {place}: name the working folder of a run, its 'leaderboard' folder or "
-            f"{BOARD} itself."
-        )
-    return path
+    if path := find_board(place):
+        return path
+    raise BadInput(
+        f"There is no leaderboard in {place}: name the working folder of a run, its 'leaderboard' folder or {BOARD} "
+        "itself."
+    )
 
 
 def histories_to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:

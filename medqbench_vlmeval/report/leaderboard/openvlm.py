@@ -17,21 +17,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, REASONING_PREFIX, Task, dataset_names
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSIONS, REASONING_PREFIX, Task, dataset_names
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, replacing, storable, unwritable, write_bytes
+from medqbench_vlmeval.files import (
+    LOCK_TIMEOUT,
+    check_writable,
+    locked,
+    reading,
+    replacing,
+    storable,
+    unwritable,
+    write_bytes,
+)
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.files import ScoreFile
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, top_of
 from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
 _NEAR = 0.01
 _UNNAMED = ("custom", UNKNOWN)
-_HIGHEST = {Task.PERCEPTION: (100.0, 100.0), Task.NO_REFERENCE: (8.0, 2.0), Task.COMPARATIVE: (8.0, 2.0)}
 _BOM = "\ufeff"
 _TIME = "%Y%m%d%H%M%S"  # as the kit writes times
 # A repository on the hub: 'organisation/name', and no path on a disk.
@@ -82,7 +90,7 @@ def merge(
     file = file.resolve()
     with locked(file.parent / f".{file.name}.lock", file, timeout):
         before = _read(file)
-        board = _parse(file, before) if before is not None else {"time": _now(), "results": {}}
+        board = {"time": _now(), "results": {}} if before is None else _parse(file, before)
         unchanged = json.dumps(board)
         members: list[tuple[str, str]] = []
         for (run_model, key), values in wanted.items():
@@ -102,44 +110,40 @@ def merge(
         return MergeReport(file, tuple(members), True, _replace(file, before, board))
 
 
-def values_of(run: TaskRun) -> Values:
+def _values_of(run: TaskRun) -> Values:
     """One task's numbers as such a file holds them: percent (0-100), or means (0-2) and their sum (0-8).
 
     Readers of such files take all keys of a dataset for columns of numbers, so that modalities stand beside the
     question types or dimensions, and the mark is a number too. A measure that no sample has is None.
     """
     part = run.result
-    values: Values = {OVERALL: part.overall.value}
-    values |= {measure: part.measures[measure].value for measure in MEASURES[part.task]}
-    for name, group in part.groups.get("modality", {}).items():
+    values: Values = {measure: part.measures[measure].value for measure in (OVERALL, *MEASURES[part.task])}
+    for name, group in part.groups.get(MODALITY, {}).items():
         if name not in (*values, UNKNOWN, COMPARABLE):
             values[name] = group.overall.value
     return {**values, COMPARABLE: int(part.comparable)}
 
 
-def problem_of(task: Task, values: Values) -> str | None:
-    """Say what is wrong with a task's numbers, as the end of a sentence about them; None where nothing is."""
-    measures = MEASURES[task]
-    highest, highest_single = _HIGHEST[task]
+def _problem_of(task: Task, values: Values) -> str | None:
+    """What is wrong with a task's numbers, as the end of a sentence about them; None where nothing is."""
+    if values[OVERALL] is None:
+        return f"has no '{OVERALL}'"
     for name, value in values.items():
-        limit = highest_single if name in measures and name != OVERALL else highest
-        if value is None and name == OVERALL:
-            return f"has no '{OVERALL}'"
+        limit = top_of(task, name)
         if value is not None and not 0 <= value <= limit:
             return f"has '{name}' {value:g}, which is not within 0 and {limit:g}"
-    singles = [value for name in measures if name != OVERALL and (value := values[name]) is not None]
+    singles = [values[name] or 0.0 for name in MEASURES[task] if name != OVERALL and values[name] is not None]
     overall = values[OVERALL] or 0.0
-    if task is not Task.PERCEPTION and len(singles) == len(measures) - 1 and abs(overall - sum(singles)) > _NEAR:
+    if task is not Task.PERCEPTION and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > _NEAR:
         return f"has an '{OVERALL}' of {overall:g}, and its dimensions' sum is {sum(singles):g}"
     return None
 
 
-def key_of(run: TaskRun, *, in_combined_run: bool) -> str:
+def _key_of(run: TaskRun, in_combined_run: bool) -> str:
     """The name of a run's dataset in the file: a combined run's parts get those of the single tasks."""
     dataset = run.result.dataset
     stem = next(iter(dataset_names(run.task)))
-    known = ALL_DATASET_NAMES.get(dataset)
-    if known is not None:
+    if known := ALL_DATASET_NAMES.get(dataset):
         return stem + known.text.removeprefix(next(iter(dataset_names(known.task))))
     if dataset in _UNNAMED:
         return f"{stem}_custom"
@@ -158,34 +162,28 @@ def _wanted(scores: Sequence[ScoreFile], model: str | None) -> dict[tuple[str, s
     for score in scores:
         combined = score.result.task is Task.REASONING
         for run in score.result.tasks:
-            problem = problem_of(run.task, values_of(run))
-            if problem is not None:
+            if problem := _problem_of(run.task, _values_of(run)):
                 raise BadInput(f"{score.path} ({run.task.value}) {problem}; score that run again.")
-            place = (storable(model or run.model), storable(key_of(run, in_combined_run=combined)))
-            other = newest.get(place)
-            if other is None or _is_newer(score.path, run, *other):
+            place = (storable(model or run.model), storable(_key_of(run, combined)))
+            path, other = newest.get(place, (score.path, run))
+            if entry_of(run).identity != entry_of(other).identity:
+                raise BadInput(
+                    f"{path} and {score.path} are both of {run.model} on this dataset, with different data, judge, "
+                    "protocol, prompt style or size; name the *_score.json that is meant."
+                )
+            if run.settings.created >= other.settings.created:
                 newest[place] = (score.path, run)
     return {
-        place: {storable(name): value for name, value in values_of(run).items()} for place, (_, run) in newest.items()
+        place: {storable(name): value for name, value in _values_of(run).items()} for place, (_, run) in newest.items()
     }
 
 
-def _is_newer(path: Path, run: TaskRun, other_path: Path, other: TaskRun) -> bool:
-    if entry_of(run).identity != entry_of(other).identity:
-        raise BadInput(
-            f"{other_path} and {path} are both of {run.model} on this dataset, with different data, judge, protocol, "
-            "prompt style or size; name the *_score.json that is meant."
-        )
-    return run.settings.created >= other.settings.created
-
-
 def _read(file: Path) -> str | None:
-    try:
-        return file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
+    if not file.exists():
         return None
-    except OSError as error:
-        raise BadInput(f"{file} cannot be read ({error.strerror or error}).") from error
+    try:
+        with reading(file):
+            return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise BadInput(f"{file} is not JSON in UTF-8 ({error}); it was left as it is.") from error
 
@@ -231,9 +229,7 @@ def _spelling_in(board: Json, name: str, key: str) -> str:
     """The dataset's name that the file has already: the model's own, else another model's, so that they line up."""
     known = ALL_DATASET_NAMES.get(key)
     # No suffix means the test split.
-    same = (
-        [] if known is None else [text for text, one in dataset_names(known.task).items() if one.split is known.split]
-    )
+    same = [text for text, one in dataset_names(known.task).items() if one.split is known.split] if known else []
     results = board["results"]
     models = [_object(results.get(name)), *map(_object, results.values())]
     return next((spelling for member in models for spelling in (key, *same) if spelling in member), key)
@@ -257,13 +253,13 @@ def _set_member(file: Path, board: Json, name: str, dataset: str, values: Values
 
 def _replace(file: Path, before: str | None, board: Json) -> Path | None:
     check_writable(file)
-    backup = file.with_name(f"{file.name}.bak") if before is not None else None
+    backup = None if before is None else file.with_name(f"{file.name}.bak")
     try:
         if backup is not None and before is not None:
             write_bytes(backup, before.encode("utf-8"))
         with replacing(file) as temporary:
             temporary.write_bytes(_dumped(board, before).encode("utf-8"))
-            if before is not None:
+            if backup is not None:
                 temporary.chmod(stat.S_IMODE(file.stat().st_mode))
     except OSError as error:
         raise unwritable(file, error) from error
@@ -277,12 +273,8 @@ def _dumped(board: Json, before: str | None) -> str:
     head = re.match(r'\ufeff?\s*\{(\s*)(?:"(?:[^"\\]|\\.)*"\s*(:\s*))?', before)
     gap, colon = (head.group(1), head.group(2) or ": ") if head else ("", ": ")
     indent = gap.replace("\r", "").rpartition("\n")[2] if "\n" in gap else None
-    text = json.dumps(
-        board,
-        indent=indent,
-        ensure_ascii=before.isascii(),
-        separators=("," if indent is not None or colon == ":" else ", ", colon),
-    )
+    separators = ("," if indent is not None or colon == ":" else ", ", colon)
+    text = json.dumps(board, indent=indent, ensure_ascii=before.isascii(), separators=separators)
     newline = "\r\n" if "\r\n" in before else "\n"
     bom = _BOM if before.startswith(_BOM) else ""
     return bom + text.replace("\n", newline) + before[len(before.rstrip()) :]
@@ -336,16 +328,10 @@ def hub_id_of(model: str, config: Path | None = None) -> str | None:
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant) and key.value == model and isinstance(value, ast.Call)
     ]
-    # The last one wins, as in the kit, which updates one mapping by the next.
-    return _weights_of(factories[-1]) if factories else None
-
-
-def _weights_of(factory: ast.Call) -> str | None:
-    """The repository in ``partial(vlm.SomeClass, model_path="organisation/name", ...)``."""
-    if not factory.args or ast.unparse(factory.args[0]).startswith("api."):
+    # The last one wins, as in the kit, which updates one mapping by the next: partial(vlm.X, model_path="org/name").
+    factory = factories[-1] if factories else None
+    if factory is None or not factory.args or ast.unparse(factory.args[0]).startswith("api."):
         return None
-    for keyword in factory.keywords:
-        value = keyword.value
-        if keyword.arg in _WEIGHTS and isinstance(value, ast.Constant) and isinstance(value.value, str):
-            return value.value if _HUB_ID.fullmatch(value.value) else None
-    return None
+    weights = [keyword.value for keyword in factory.keywords if keyword.arg in _WEIGHTS]
+    names = [value.value for value in weights if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+    return names[0] if names and _HUB_ID.fullmatch(names[0]) else None

@@ -96,7 +96,7 @@ def _task_facts(run: TaskRun) -> Json:
         "findings": [_finding_facts(name, finding) for name, finding in result.findings.items()],
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
-        "settings": [[name, value] for name, value in _settings(run) if value],
+        "settings": [[name, value] for name, value in _settings(run).items() if value],
     }
 
 
@@ -122,31 +122,32 @@ def _links(name: str, finding: Finding) -> Iterator[list[str | float | bool | No
             yield ["kind", kind, None, cell.counts.get("count"), False]
 
 
-def _settings(run: TaskRun) -> Iterator[tuple[str, str | None]]:
+def _settings(run: TaskRun) -> dict[str, str | None]:
     settings, judge = run.settings, run.settings.judge
-    yield "Model", run.model
-    yield "Dataset", run.result.dataset
-    yield "Data sha256", data_hash(run)
-    yield "Data revision", run.data.revision
-    yield "Prompt style", settings.prompt_style
-    yield "Prompt sha256", settings.prompt_sha256
-    if judge is not None:
-        yield "Judge", judge.name
-        yield "Judge served as", judge.served_as
-    yield "Protocol", settings.protocol.name
-    yield "Protocol sha256", settings.protocol.sha256
-    yield "Prediction file", settings.prediction_file.name
-    yield "Prediction file sha256", settings.prediction_file.sha256
-    yield "Versions", ", ".join(f"{name} {version}" for name, version in settings.versions.items())
-    yield "Date", settings.created
-    yield "Intervals", run.result.interval_method
+    return {
+        "Model": run.model,
+        "Dataset": run.result.dataset,
+        "Data sha256": data_hash(run),
+        "Data revision": run.data.revision,
+        "Prompt style": settings.prompt_style,
+        "Prompt sha256": settings.prompt_sha256,
+        "Judge": judge.name if judge else None,
+        "Judge served as": judge.served_as if judge else None,
+        "Protocol": settings.protocol.name,
+        "Protocol sha256": settings.protocol.sha256,
+        "Prediction file": settings.prediction_file.name,
+        "Prediction file sha256": settings.prediction_file.sha256,
+        "Versions": ", ".join(f"{name} {version}" for name, version in settings.versions.items()),
+        "Date": settings.created,
+        "Intervals": run.result.interval_method,
+    }
 
 
 def boards(runs: Sequence[PageRun]) -> list[Json]:
     """A leaderboard a task that the runs measure; unlike a board's file, which keeps the newest of two equal runs, all
     are rows beside the published ones."""
     task_runs = [(place, run) for place, page_run in enumerate(runs) for run in page_run.run.result.tasks]
-    by_task = {task: [(place, run) for place, run in task_runs if run.task is task] for task in BOARD_TASKS}
+    by_task = {task: [each for each in task_runs if each[1].task is task] for task in BOARD_TASKS}
     return [_board(task, of_task) for task, of_task in by_task.items() if of_task]
 
 
@@ -182,7 +183,6 @@ def answer_facts(row: SampleRow) -> Json:
 
 
 def _present(**facts: Any) -> Json:
-    """What is neither None nor empty."""
     return {name: value for name, value in facts.items() if value is not None and value not in ("", [], {})}
 
 

@@ -1,9 +1,13 @@
 """Results for boards: made by scoring, then given the numbers and settings that a test is about."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import JudgeSettings, Protocol, Result
 from tests import make
 
@@ -57,3 +61,28 @@ def result(
     return Result(
         model, dataset or base.dataset, task, parts, replace(base.settings, **changes), baseline, comparable, because
     )
+
+
+START = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from medqbench_vlmeval.runs.result import result_from_json
+place, result = Path(sys.argv[1]), result_from_json(json.loads(sys.argv[2]))
+sys.stdin.readline()
+"""
+
+
+def write_at_once(script, place, results):
+    """Run a script a result in processes of their own, all at once; it finds ``place`` and ``result``."""
+    command = [sys.executable, "-c", START + script, str(place)]
+    writers = [
+        subprocess.Popen([*command, json.dumps(result_to_json(one))], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for one in results
+    ]
+    for writer in writers:
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
+    for writer in writers:
+        _, errors = writer.communicate(timeout=400)
+        assert (writer.returncode, errors) == (0, b"")

@@ -2,8 +2,6 @@
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard.openvlm import hub_id_of, merge, meta_of
 from medqbench_vlmeval.runs.files import ScoreFile
-from medqbench_vlmeval.runs.result import result_to_json
-from tests.report.leaderboard.results import result
+from tests.report.leaderboard.results import result, write_at_once
 
 MINI = "MedQBench_Perception_mini"
 
@@ -34,20 +31,8 @@ def big_board(n_models=250):
     dice = random.Random(0)
     results = {}
     for model in range(n_models):
-        entry = {
-            "META": {
-                "Method": [f"Model-{model} (é, 中文)", "https://example.org/a?b=c&d"],
-                "Parameters": dice.choice(["", "7B", "0.5B"]),
-                "Language Model": "",
-                "Vision Model": "ViT-L/14",
-                "Org": "Org",
-                "Time": "2024/05/31",
-                "OpenSource": "Yes",
-                "Verified": "Yes",
-                "key": model,
-                "dir_name": f"kit_model_{model}",
-            }
-        }
+        named = {"Method": [f"Model-{model} (é, 中文)", "https://example.org/a?b=c&d"], "Org": "", "key": model}
+        entry = {"META": {**named, "Vision Model": "ViT-L/14", "dir_name": f"kit_model_{model}"}}
         for dataset in range(dice.randint(5, 20)):
             fields = {f"part {field}": round(dice.uniform(0, 100), 1) for field in range(dice.randint(0, 15))}
             entry[f"Dataset_{dataset}"] = {"Overall": dice.choice([dice.randint(0, 2800), 71.60001]), **fields}
@@ -262,14 +247,9 @@ def test_the_newest_of_several_results_counts(tmp_path):
 
 
 WRITER = """
-import json, sys
-from pathlib import Path
 from medqbench_vlmeval.report.leaderboard.openvlm import merge
 from medqbench_vlmeval.runs.files import ScoreFile
-from medqbench_vlmeval.runs.result import result_from_json
-result = result_from_json(json.loads(sys.argv[2]))
-sys.stdin.readline()
-merge(Path(sys.argv[1]), [ScoreFile(Path("x_score.json"), result)])
+merge(place, [ScoreFile(Path("x_score.json"), result)])
 """
 
 
@@ -277,20 +257,7 @@ merge(Path(sys.argv[1]), [ScoreFile(Path("x_score.json"), result)])
 def test_twenty_writers_at_once_lose_nothing(tmp_path):
     file = tmp_path / "board.json"
     file.write_text(json.dumps(big_board(20)), encoding="utf-8")
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(file), json.dumps(result_to_json(result(f"New-{number}")))],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for number in range(20)
-    ]
-    for writer in writers:
-        writer.stdin.write(b"go\n")
-        writer.stdin.flush()
-    for writer in writers:
-        _, errors = writer.communicate(timeout=400)
-        assert (writer.returncode, errors) == (0, b"")
+    write_at_once(WRITER, file, [result(f"New-{number}") for number in range(20)])
     merged = results_in(file)
     assert set(merged) == {*big_board(20)["results"], *(f"New-{number}" for number in range(20))}
     assert {name: merged[name] for name in big_board(20)["results"]} == big_board(20)["results"]
