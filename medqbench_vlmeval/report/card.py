@@ -40,12 +40,6 @@ _COUNTS = {
 }
 # What an evaluation of a part of its samples says of itself.
 _PART_RUN = re.compile(r"only (\d+) of \d+ samples were run")
-# The hub's names for tasks.
-_TASK_TYPES = {
-    Task.PERCEPTION: "visual-question-answering",
-    Task.NO_REFERENCE: "image-text-to-text",
-    Task.COMPARATIVE: "image-text-to-text",
-}
 _EMBEDDED = "medqbench-vlmeval-mini"
 _DIGITS = 4
 
@@ -296,11 +290,12 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
         metric: dict[str, Any] = {"comparable_with_published": run.result.comparable, "n": cell.n}
         if cell.interval is not None:
             metric["interval_95"] = [round(end, _DIGITS) for end in cell.interval]
-        metric_type, unit = "accuracy", "percent"
+        # The hub's names for tasks.
+        task_type, metric_type, unit = "visual-question-answering", "accuracy", "percent"
         if run.task is not Task.PERCEPTION:
-            metric_type, unit = "judge-score", "0-8" if measure == OVERALL else "0-2"
+            task_type, metric_type, unit = "image-text-to-text", "judge-score", "0-8" if measure == OVERALL else "0-2"
         yield EvalResult(
-            task_type=_TASK_TYPES[run.task],
+            task_type=task_type,
             task_name=f"MedQ-Bench {TASK_TITLES[run.task]}",
             dataset_type=_EMBEDDED if embedded else "custom" if name is None else REPOSITORY,
             dataset_name=f"MedQ-Bench {TASK_TITLES[run.task]}{set_title}",

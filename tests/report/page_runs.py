@@ -99,17 +99,12 @@ def hostile_run() -> Run:
     """A perception run in which names, groups, questions, replies and findings all attack the page."""
     texts = (CLOSING, MARKUP, RTL, LONG, "lone \ud800 surrogate \x00 and \x1b[31m")
     modalities = ("__proto__", "constructor", MARKUP, RTL, CLOSING)
-    refs = ("../../../etc/passwd", "/etc/hosts")
+    asked: dict[str, Any] = {
+        "options": {"A": MARKUP, "B": CLOSING},
+        "image_refs": ("../../../etc/passwd", "/etc/hosts"),
+    }
     answered = [
-        make.choice(
-            f"{place}{text[:60]}",
-            True,
-            text=text,
-            options={"A": MARKUP, "B": CLOSING},
-            question=text[:5000],
-            modality=modality,
-            image_refs=refs,
-        )
+        make.choice(f"{place}{text[:60]}", True, text=text, question=text[:5000], modality=modality, **asked)
         for place, (text, modality) in enumerate(zip(texts, modalities, strict=True))
     ]
     run = make.make_run(answered, model=MARKUP + RTL, dataset=CLOSING, reasons=(CLOSING, RTL))

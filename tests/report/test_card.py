@@ -101,13 +101,7 @@ def test_commands_of_a_run_with_the_embedded_judge():
 def test_commands_name_what_is_not_the_default():
     parameters = {"temperature": 0.5, "max_tokens": None, "extra": {"api_key": "***", "top_p": 1}}
     judge = JudgeSettings("my-judge", None, "https://host:8000/v1", parameters)
-    made = judged(judge, "rubric-5", prompt_style="letter")
-    made = replace(
-        made,
-        settings=replace(
-            made.settings, data={"no-reference": replace(made.settings.data["no-reference"], revision=REVISION)}
-        ),
-    )
+    made = judged(judge, "rubric-5", prompt_style="letter", data={"revision": REVISION})
     again, score = run_again(made), score_again(made)
     assert again.startswith(f"MEDQBENCH_REVISION={REVISION} python run.py ")
     assert "--prompt-style letter --judge my-judge --judge-base-url https://host:8000/v1 --judge-args" in again

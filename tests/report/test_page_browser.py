@@ -116,6 +116,7 @@ def visit_to(browser: Any, made: dict[str, Path]) -> Iterator[Open]:
 
 @pytest.fixture
 def visit(visit_to: Open) -> Visit:
+    """The page of three runs."""
     return visit_to("page")
 
 

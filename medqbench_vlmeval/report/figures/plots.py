@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -130,16 +131,12 @@ class Figure:
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def figures_of(results: Iterable[Result]) -> list[Figure]:
+def figures_of(results: Sequence[Result]) -> list[Figure]:
     """The figures that these results support, best run first, those that are not comparable below the others."""
-    by_task: dict[Task, list[TaskRun]] = {task: [] for task in _TASKS}
-    for result in results:
-        for run in result.tasks:
-            by_task[run.task].append(run)
+    runs_of = [run for result in results for run in result.tasks]
+    by_task = {task: [run for run in runs_of if run.task is task] for task in _TASKS}
     labels = {task: run_labels(runs) for task, runs in by_task.items()}
-    places = {
-        label: place for place, label in enumerate(dict.fromkeys(label for of in labels.values() for label in of))
-    }
+    places = {label: place for place, label in enumerate(dict.fromkeys(itertools.chain(*labels.values())))}
     figures: list[Figure] = []
     for task, runs in by_task.items():
         drawn = [

@@ -17,7 +17,7 @@ from medqbench_vlmeval.report.page.thumbnails import find_image, folder_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import data_hash
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL, top_of
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]
@@ -33,7 +33,6 @@ _AXIS_OF_FINDING = {
     "coarse_vs_fine": "difficulty",
 }
 _DIFFERENCES = ("points", "correlation", "score")
-_SCALE = {"percent": 100, "score": 8}
 _MANY_IMAGES = 20
 
 
@@ -163,8 +162,7 @@ def _board(task: Task, runs: Sequence[tuple[int, TaskRun]]) -> Json:
         line["values"] = [row.values[measure] for measure in measures]
         line["intervals"] = [cells.get(measure, Cell(None)).interval for measure in measures]
         lines.append({**line, "run": place})
-    unit = _unit(task)
-    shown = {"task": task.value, "title": TASK_TITLES[task], "unit": unit, "scale": _SCALE[unit]}
+    shown = {"task": task.value, "title": TASK_TITLES[task], "unit": _unit(task), "scale": int(top_of(task))}
     return {**shown, "measures": measures, "rows": lines}
 
 
