@@ -6,7 +6,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import platform
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,8 +22,10 @@ KitDir = Annotated[
     Path | None, typer.Argument(help="A checkout, or the folder that holds 'vlmeval'; default: the installed kit.")
 ]
 
-_TO_RUN = ("torch", "transformers")
+# Modules and the packages that they come with.
+_TO_RUN = {"torch": "torch", "transformers": "transformers"}
 _TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilearn"}
+_REBUILD = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
 
 
 @data_app.command()
@@ -57,8 +60,8 @@ def examine() -> list[Finding]:
     return [
         Finding("ok", "medqbench-vlmeval", f"{package_version()}, Python {platform.python_version()}"),
         *_kit(),
-        *(_package(name, "needed to run models, comes with the kit") for name in _TO_RUN),
-        *_synth(),
+        *_packages(_TO_RUN, "missing", "needed to run models, comes with the kit"),
+        *_packages(_TO_BUILD, "note", _REBUILD),
         *_data(),
         *_keys(),
     ]
@@ -77,16 +80,14 @@ def _kit() -> list[Finding]:
     ]
 
 
-def _package(name: str, why: str, module: str | None = None) -> Finding:
-    if importlib.util.find_spec(module or name) is None:
-        return Finding("missing", name, why)
-    return Finding("ok", name, importlib.metadata.version(name))
-
-
-def _synth() -> list[Finding]:
-    why = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
-    packages = [_package(name, why, module) for module, name in _TO_BUILD.items()]
-    return [replace(finding, state="note") if finding.state == "missing" else finding for finding in packages]
+def _packages(modules: Mapping[str, str], state: str, why: str) -> list[Finding]:
+    """The packages of these modules; ``state`` and ``why`` are said of those that are missing."""
+    return [
+        Finding("ok", name, importlib.metadata.version(name))
+        if importlib.util.find_spec(module)
+        else Finding(state, name, why)
+        for module, name in modules.items()
+    ]
 
 
 def _data() -> list[Finding]:

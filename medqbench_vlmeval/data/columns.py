@@ -183,16 +183,18 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {
         "difficulty": "difficulty difficultylevel pairdifficulty granularity pairtype comparisontype",
         "degradation": "degradation degradationtype distortion distortiontype artifact artifacttype",
         "task": "task",
+        "prediction": "prediction predictions pred response modelresponse modelanswer modeloutput output reply",
     }.items()
 }
 
 IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b")
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 
-_PERCEPTION = ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path", *AXES)
-_NO_REFERENCE = ("index", "question", "description", "image", "image_path", *AXES)
-_COMPARATIVE = ("index", "question", "description", *IMAGE_MEANINGS, *AXES)
-_MEANINGS = {Task.PERCEPTION: _PERCEPTION, Task.NO_REFERENCE: _NO_REFERENCE, Task.COMPARATIVE: _COMPARATIVE}
+_MEANINGS = {
+    Task.PERCEPTION: ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path", *AXES),
+    Task.NO_REFERENCE: ("index", "question", "description", "image", "image_path", *AXES),
+    Task.COMPARATIVE: ("index", "question", "description", *IMAGE_MEANINGS, *AXES),
+}
 _REQUIRED = {
     Task.PERCEPTION: ("index", "question", "A", "B", "answer"),
     Task.NO_REFERENCE: ("index", "description"),
@@ -242,19 +244,18 @@ def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool)
             accepted names and the columns that are there.
     """
     columns = find_columns(header, _MEANINGS[task])
-    missing = [meaning for meaning in _REQUIRED[task] if meaning not in columns.names]
-    if missing:
-        meaning = missing[0]
-        more = f" (also missing: {', '.join(missing[1:])})" if missing[1:] else ""
+    if missing := [meaning for meaning in _REQUIRED[task] if meaning not in columns.names]:
+        meaning, *others = missing
+        more = f" (also missing: {', '.join(others)})" if others else ""
         raise BadInput(
             f"{path}: no column for the {task.value} task's '{meaning}'{more}. Accepted names, in any spelling: "
             f"{', '.join(ACCEPTED[meaning])}; columns there: {_listed(header)}."
         )
     if task is Task.NO_REFERENCE:
-        pairs = find_columns(header, ("image_a", "image_b", "image_path_a", "image_path_b"))
-        if pairs.names:
+        pairs = find_columns(header, ("image_a", "image_b", "image_path_a", "image_path_b")).names
+        if pairs:
             raise BadInput(
-                f"{path}: the column '{next(iter(pairs.names.values()))}' belongs to pairs of images, but a file of "
+                f"{path}: the column '{next(iter(pairs.values()))}' belongs to pairs of images, but a file of "
                 "the no-reference task was expected; give this file to the comparative task."
             )
     if images and not has_images(columns):
@@ -268,10 +269,8 @@ def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool)
 
 def has_images(columns: Columns) -> bool:
     """Whether some column, or a pair of columns, says where images are."""
-    single, pairs = ("image", "image_path"), (("image_a", "image_b"), ("image_path_a", "image_path_b"))
-    return any(name in columns.names for name in single) or any(
-        first in columns.names and second in columns.names for first, second in pairs
-    )
+    ways = (("image",), ("image_path",), ("image_a", "image_b"), ("image_path_a", "image_path_b"))
+    return any(set(way) <= columns.names.keys() for way in ways)
 
 
 def _listed(header: Sequence[str]) -> str:

@@ -28,9 +28,8 @@ from medqbench_vlmeval.data.table import shown
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample
 
-ALIAS_LENGTH = 64
-"""A cell of the ``image`` column up to this length may be another row's index, whose image it stands for."""
-
+# A cell of the 'image' column up to this length may be another row's index, whose image it stands for.
+_ALIAS_LENGTH = 64
 _WHITESPACE = b" \t\r\n\v\f"
 _DATA_URI = re.compile(rb"data:[\w.+/-]*(?:;[\w=.+-]+)*,", re.IGNORECASE)
 _BYTES_LITERAL = re.compile(rb"""b(['"])([A-Za-z0-9+/=_-]*)\1""")
@@ -102,7 +101,7 @@ class RowImages(Generic[_Image]):
             BadInput: this row's or an earlier row's images cannot be used (never where names are read).
         """
         alias = cells.get("image", b"").strip()
-        if 0 < len(alias) <= ALIAS_LENGTH:
+        if 0 < len(alias) <= _ALIAS_LENGTH:
             # The row that the cell names may come later in the file.
             self._aliases[index] = (alias.decode("utf-8", errors="replace"), where, dict(cells))
         elif self._pool is None:
@@ -164,8 +163,8 @@ def row_files(
         except UnicodeDecodeError:
             raise BadInput(f"{where}: the image path is not UTF-8 text.") from None
         if fetch is None:
-            return path_inside(root, text, where, trusted)
-        return fetch(plain_path(text, where).as_posix())
+            return _path_inside(root, text, where, trusted)
+        return fetch(_plain_path(text, where).as_posix())
 
     def read(cells: Cells, where: str) -> tuple[Path, ...]:
         source = next((place for place in _sources(cells, where) if place.cells or place.fault), None)
@@ -174,7 +173,7 @@ def row_files(
         if source.fault is not None:
             raise source.fault
         if source.encoded:
-            paths = tuple(store.put(decode_base64(cell, where), where) for cell in source.cells)
+            paths = tuple(store.put(_decoded(cell, where), where) for cell in source.cells)
         else:
             paths = tuple(store.check_file(locate(cell, where), where) for cell in source.cells)
         wanted = _IMAGES_OF.get(task, len(paths))
@@ -215,11 +214,9 @@ def _names(cells: Cells, where: str) -> tuple[str, ...]:
 
 def _name(cell: bytes) -> str:
     # Base64 has no dot; most paths have one near their end and need no attempt.
-    if len(cell) > ALIAS_LENGTH and b"." not in cell[-8:]:
-        try:
-            return content_name(decode_base64(cell, ""), "")
-        except BadInput:
-            pass
+    if len(cell) > _ALIAS_LENGTH and b"." not in cell[-8:]:
+        with contextlib.suppress(BadInput):
+            return content_name(_decoded(cell, ""), "")
     text = cell.decode("utf-8", errors="replace") if len(cell) <= _LONGEST_PATH else ""
     if text.casefold() in _NO_NAME:
         return ""
@@ -247,16 +244,10 @@ def split_list(cell: bytes, where: str) -> list[bytes]:
     return [item.strip().encode("utf-8", errors="surrogatepass") for item in items]
 
 
-def decode_base64(cell: bytes, where: str) -> bytes:
-    """The bytes of one base64 text; a data URI's head, white space and absent padding are accepted.
-
-    Raises:
-        BadInput: it is not base64.
-    """
-    try:
+def _decoded(cell: bytes, where: str) -> bytes:
+    """The bytes of one base64 text; a data URI's head, white space and absent padding are accepted."""
+    with contextlib.suppress(binascii.Error):
         return base64.b64decode(cell, validate=True)
-    except binascii.Error:
-        pass
     if literal := _BYTES_LITERAL.fullmatch(cell):
         cell = literal.group(2)
     if head := _DATA_URI.match(cell):
@@ -271,12 +262,8 @@ def decode_base64(cell: bytes, where: str) -> bytes:
         raise BadInput(f"{where}: the image is not base64 ({problem}).") from None
 
 
-def plain_path(text: str, where: str) -> PurePosixPath:
-    """A path of a data file, checked to be relative and without '..'.
-
-    Raises:
-        BadInput: it could leave the folder.
-    """
+def _plain_path(text: str, where: str) -> PurePosixPath:
+    """A path of a data file, checked to be relative and without '..'."""
     windows = PureWindowsPath(text)
     if text.startswith(("/", "\\", "~")) or windows.drive or ".." in windows.parts or not windows.parts:
         raise BadInput(
@@ -285,19 +272,9 @@ def plain_path(text: str, where: str) -> PurePosixPath:
     return PurePosixPath(text)
 
 
-def path_inside(root: Path, text: str, where: str, trusted: bool) -> Path:
-    """The file that a path of a data file names.
-
-    Args:
-        root: the data file's folder.
-        text: the path as the cell has it.
-        where: names file and row in errors.
-        trusted: the folder was laid out by this package or by the hub's client, whose links lead outside.
-
-    Raises:
-        BadInput: the path leaves the folder, also by a link, or there is no such file.
-    """
-    path = root / plain_path(text, where)
+def _path_inside(root: Path, text: str, where: str, trusted: bool) -> Path:
+    """The file that a path of a data file names; links of ``trusted`` folders (our own, the hub's) may lead out."""
+    path = root / _plain_path(text, where)
     try:
         present, real = path.is_file(), path.resolve()
     except (OSError, RuntimeError) as error:

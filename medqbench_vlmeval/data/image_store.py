@@ -65,11 +65,7 @@ class ImageStore:
         return cls(base.absolute() / "images" / "MedQBench")
 
     def put(self, data: bytes, where: str) -> Path:
-        """Store an image, or find it stored already.
-
-        Args:
-            data: the image file's bytes.
-            where: names file and row in errors.
+        """Store an image file's bytes, or find them stored already; ``where`` names file and row in errors.
 
         Returns:
             The absolute path of a file with exactly these bytes.
@@ -181,7 +177,5 @@ def _format_of(data: bytes, where: str) -> tuple[str, str]:
             return suffix, name
     if not data:
         raise BadInput(f"{where}: the image is empty.")
-    raise BadInput(
-        f"{where}: not an image that can be read here (PNG, JPEG, GIF, WebP, TIFF, BMP, JPEG 2000 or PPM); "
-        f"its first bytes are {head[:8]!r}."
-    )
+    kinds = "PNG, JPEG, GIF, WebP, TIFF, BMP, JPEG 2000 or PPM"
+    raise BadInput(f"{where}: not an image that can be read here ({kinds}); its first bytes are {head[:8]!r}.")

@@ -35,12 +35,9 @@ _WHOLE = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
 
 def canonical_index(index: str) -> str:
     """One spelling for '7', '07' and '7.0', which spreadsheets and tables make of each other."""
-    plain = index.strip()
-    if plain.isascii() and plain.isdigit() and plain[0] != "0":
-        return plain
-    number = _WHOLE.fullmatch(plain)
+    number = _WHOLE.fullmatch(index.strip())
     if not number:
-        return plain
+        return index.strip()
     sign = "-" if number.group(1) == "-" and number.group(2) != "0" else ""
     return sign + number.group(2)
 
@@ -65,9 +62,7 @@ def samples_sha256(samples: Iterable[Sample]) -> str:
 
 
 def _text(text: str | None) -> str | None:
-    if text is None:
-        return None
-    return (text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text).strip()
+    return text and text.replace("\r\n", "\n").replace("\r", "\n").strip()
 
 
 @dataclass(frozen=True)
@@ -138,22 +133,11 @@ def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
 
 
 def _part_json(part: PartInfo) -> dict[str, Any]:
-    source, counts = part.source, part.published
-    columns = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(source.columns).items()}
-    return {
-        "n": part.n,
-        "images": part.images,
-        "counts": part.counts,
-        "source": {
-            "path": str(source.path),
-            "sha256": source.sha256,
-            "samples_sha256": part.samples_sha256,
-            "revision": source.revision,
-            "origin": source.origin,
-            "columns": columns,
-        },
-        "published": counts and {"expected": counts.published, "found": counts.present, "same": counts.same},
-    }
+    source = {**asdict(part.source), "path": str(part.source.path), "samples_sha256": part.samples_sha256}
+    del source["n"]
+    counts = part.published
+    published = counts and {"expected": counts.published, "found": counts.present, "same": counts.same}
+    return {"n": part.n, "images": part.images, "counts": part.counts, "source": source, "published": published}
 
 
 def _image_count(samples: Iterable[Sample]) -> int | None:
@@ -189,11 +173,11 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
 def _ordered(samples: Sequence[Sample], axes: Sequence[str], seed: int) -> list[Sample]:
     """The samples in an order whose every beginning has the proportions of the whole."""
     if not axes:
-        return sorted(samples, key=lambda sample: _hash(index_key(sample), seed))
+        return sorted(samples, key=lambda sample: sha256_text(f"{seed}:{index_key(sample)}"))
     strata: dict[str, list[Sample]] = {}
     for sample in samples:
         strata.setdefault(str(getattr(sample, axes[0])), []).append(sample)
-    names = sorted(strata, key=lambda name: _hash(f"{axes[0]}={name}", seed))
+    names = sorted(strata, key=lambda name: sha256_text(f"{seed}:{axes[0]}={name}"))
     return _merged([_ordered(strata[name], axes[1:], seed) for name in names])
 
 
@@ -212,7 +196,3 @@ def _merged(orders: Sequence[list[Sample]]) -> list[Sample]:
         merged.append(orders[first][taken[first]])
         taken[first] += 1
     return merged
-
-
-def _hash(text: str, seed: int) -> str:
-    return sha256_text(f"{seed}:{text}")

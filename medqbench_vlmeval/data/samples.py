@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
 from medqbench_vlmeval.data.columns import (
@@ -81,27 +82,22 @@ def load_table(
         single = task or _task_of_file(path)
         columns = resolve_columns(table.header, single, path, images=images is not None)
         builder = SampleBuilder(single, columns)
-        if images is None:
-            names = row_names()
-            samples = _read_rows(table, columns, builder, names)
-            refs = names.by_index()
-            samples = [replace(sample, image_refs=refs[sample.index]) for sample in samples]
-        else:
+        pictures: RowImages[Any] = row_names()
+        if images is not None:
             stack.enter_context(strict_decoding())
             root, trusted = path.absolute().parent, origin.kind == "embedded"
-            files = stack.enter_context(row_files(single, images, root, trusted, origin.fetch))
-            samples = _read_rows(table, columns, builder, files)
-            paths = files.by_index()
-            samples = [replace(sample, images=paths[sample.index]) for sample in samples]
+            pictures = stack.enter_context(row_files(single, images, root, trusted, origin.fetch))
+        samples = _read_rows(table, columns, builder, pictures)
+        found: Mapping[str, Any] = pictures.by_index()
     if not samples:
         raise BadInput(f"{path} has a header but no rows.")
+    meaning = "image_refs" if images is None else "images"
+    samples = [replace(sample, **{meaning: found[sample.index]}) for sample in samples]
     source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
     return samples, source
 
 
-def _read_rows(
-    table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages[str] | RowImages[Path]
-) -> list[Sample]:
+def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages[Any]) -> list[Sample]:
     texts = {meaning: at for meaning, at in columns.positions.items() if meaning not in IMAGE_MEANINGS}
     pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
     first_row: dict[str, int] = {}
@@ -123,37 +119,26 @@ def _read_rows(
 
 
 class SampleBuilder:
-    """Builds the samples of one file, row by row, and then tells which columns they came from.
-
-    Args:
-        task: the single task of the file's rows.
-        columns: its resolved columns.
-    """
+    """Builds the samples of one file of a single task, row by row, and tells which columns they came from."""
 
     def __init__(self, task: Task, columns: Columns) -> None:
         self._task = task
         self._columns = columns
         self._rows = 0
-        self._filled: Counter[str] = Counter()
-        self._folded: Counter[str] = Counter()
-        self._inferred_types = 0
-        self._answers_from_text = 0
+        self._filled: set[str] = set()
+        self._folded: set[str] = set()
+        self._inferred_types = self._answers_from_text = 0
         self._not_understood: dict[str, Counter[str]] = {"question_type": Counter(), "severity": Counter()}
 
     def build(self, cells: Mapping[str, str], where: str) -> Sample:
-        """One sample without its images.
-
-        Args:
-            cells: the row's texts by meaning; image meanings may be left out.
-            where: names file and row in errors.
+        """One sample without its images, from a row's texts by meaning; ``where`` names file and row in errors.
 
         Raises:
             BadInput: the row cannot be a sample of the task.
         """
         self._rows += 1
         plain = {meaning: stripped for meaning, text in cells.items() if (stripped := text.strip())}
-        for meaning in plain:
-            self._filled[meaning] += 1
+        self._filled.update(plain)
         index = plain.get("index")
         if index is None:
             raise BadInput(f"{where}: the index is empty; every row needs one of its own.")
@@ -178,37 +163,20 @@ class SampleBuilder:
         elif description is None:
             raise BadInput(f"{place}: the reference description is empty.")
         axes = self._axes(plain, options)
-        return Sample(
-            index=index,
-            task=self._task,
-            question=question,
-            options=options,
-            answer=answer,
-            description=description,
-            modality=axes["modality"],
-            question_type=axes["question_type"],
-            severity=axes["severity"],
-            scope=axes["scope"],
-            source=axes["source"],
-            difficulty=axes["difficulty"],
-            degradation=axes["degradation"],
-        )
+        return Sample(index, self._task, question, options=options, answer=answer, description=description, **axes)
 
     def column_use(self) -> ColumnUse:
         """What was read, inferred, absent and ignored over all rows built so far."""
         names = self._columns.names
-        read = {meaning: names[meaning] for meaning in names if self._filled[meaning] or meaning in IMAGE_MEANINGS}
+        read = {meaning: names[meaning] for meaning in names if meaning in self._filled or meaning in IMAGE_MEANINGS}
         unused = [name for meaning, name in names.items() if meaning not in read]
-        for meaning in ("severity", "scope"):
-            if self._folded[meaning]:
-                read[meaning] = names["question_type"]
+        read |= dict.fromkeys(sorted(self._folded, reverse=True), names.get("question_type", ""))
         inferred = self._inferred()
         if self._rows and self._inferred_types == self._rows:
             read.pop("question_type", None)
         absent = [meaning for meaning in AXES if meaning not in read and meaning not in inferred]
         if self._task is not Task.PERCEPTION:
-            absent = [meaning for meaning in absent if meaning != "question_type"]
-            absent += ["question"] if "question" not in read else []
+            absent = [meaning for meaning in (*absent, "question") if meaning not in ("question_type", *read)]
         return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused))
 
     def _inferred(self) -> dict[str, str]:
@@ -231,26 +199,23 @@ class SampleBuilder:
     def _answer(self, text: str, options: Mapping[str, str]) -> str | None:
         if text in options:
             return text
-        letter = _letter_or_number(text, options)
-        if letter is None:
-            letter = _same_text(text, options)
-            self._answers_from_text += 1
-        return letter
+        if letter := _letter_or_number(text, options):
+            return letter
+        self._answers_from_text += 1
+        same = [letter for letter, option in options.items() if option == text.strip()]
+        return same[0] if len(same) == 1 else None
 
-    def _axes(self, cells: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str | None]:
-        axes: dict[str, str | None] = {meaning: cells.get(meaning) for meaning in AXES}
-        for meaning, read in _AXIS_READERS.items():
-            if (text := cells.get(meaning)) is not None:
-                axes[meaning] = read(text)
-        written = cells.get("severity")
-        if written is not None and axes["severity"] is None:
-            self._not_understood["severity"][written] += 1
+    def _axes(self, cells: Mapping[str, str], options: Mapping[str, str]) -> dict[str, Any]:
+        axes: dict[str, Any] = {meaning: cells.get(meaning) for meaning in AXES}
+        axes |= {meaning: read(cells[meaning]) for meaning, read in _AXIS_READERS.items() if meaning in cells}
+        if "severity" in cells and axes["severity"] is None:
+            self._not_understood["severity"][cells["severity"]] += 1
         typed = cells.get("question_type", "")
         value = read_question_type(typed)
         for meaning, folded in (("severity", value.severity), ("scope", value.scope)):
             if folded and meaning not in self._columns.names:
                 axes[meaning] = folded
-                self._folded[meaning] += 1
+                self._folded.add(meaning)
         question_type = value.question_type
         if question_type is None and self._task is Task.PERCEPTION:
             question_type = infer_question_type(cells.get("question", ""), options)
@@ -261,16 +226,9 @@ class SampleBuilder:
         return axes
 
 
-def read_answer(text: str, options: Mapping[str, str]) -> str | None:
-    """The letter of ``options`` that an answer cell names.
-
-    A letter in any case and dress ('b', 'B.', '(B)'), a whole number from 0 on ('1', '1.0'; 0 is A, as in the
-    published files), or the exact text of exactly one option.
-    """
-    return _letter_or_number(text, options) or _same_text(text, options)
-
-
 def _letter_or_number(text: str, options: Mapping[str, str]) -> str | None:
+    """The option that a cell names by a letter in any case and dress ('b', 'B.', '(B)') or by a whole number from 0 on
+    ('1', '1.0'; 0 is A, as in the published files)."""
     plain = text.strip()
     dressed = _LETTER_AND_TEXT.fullmatch(plain)
     if dressed and options.get(dressed[1].upper(), "").strip() == dressed[2].strip():
@@ -279,11 +237,6 @@ def _letter_or_number(text: str, options: Mapping[str, str]) -> str | None:
     if letter not in OPTION_LETTERS and (number := _WHOLE_NUMBER.fullmatch(plain)):
         letter = "".join(OPTION_LETTERS)[int(number[1]) : int(number[1]) + 1]
     return letter if letter in options else None
-
-
-def _same_text(text: str, options: Mapping[str, str]) -> str | None:
-    same = [letter for letter, option in options.items() if option == text.strip()]
-    return same[0] if len(same) == 1 else None
 
 
 def _place(where: str, index: str) -> str:

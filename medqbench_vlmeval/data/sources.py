@@ -66,8 +66,7 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
         return data_path / name, Origin("folder")
     if split is Split.MINI:
         return embedded_folder() / name, Origin("embedded")
-    folder = os.environ.get(DATA_VARIABLE)
-    if folder:
+    if folder := os.environ.get(DATA_VARIABLE):
         path = Path(folder).expanduser() / name
         if not path.is_file():
             raise BadInput(
@@ -76,7 +75,9 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
             )
         return path, Origin("folder")
     path = download(name)
-    revision = _revision_of(path)
+    # The hub client's cache has a folder for each commit.
+    folders = pairwise(path.parts)
+    revision = next((name for above, name in folders if above == "snapshots" and _COMMIT.fullmatch(name)), None)
     return path, Origin("hub", revision, lambda image: download(image, revision))
 
 
@@ -156,16 +157,19 @@ def load(data: str, images: bool = False) -> SampleSet:
 
 def where_is(name: DatasetName) -> str | None:
     """Where a single task's file would be read from without the network, or None where it has to be fetched."""
-    file = file_name(name.task, name.split)
-    folder = os.environ.get(DATA_VARIABLE)
+    from huggingface_hub import try_to_load_from_cache
+
+    file, folder = file_name(name.task, name.split), os.environ.get(DATA_VARIABLE)
+    path: Path | str | object
     if name.split is Split.MINI:
         path, place = embedded_folder() / file, "embedded"
     elif folder:
         path, place = Path(folder).expanduser() / file, DATA_VARIABLE
     else:
-        cached = cached_file(file)
-        return f"{cached} (hub cache)" if cached else None
-    return f"{path} ({place})" if path.is_file() else None
+        wanted = os.environ.get(REVISION_VARIABLE) or None
+        path = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=wanted)
+        place = "hub cache"
+    return f"{path} ({place})" if isinstance(path, str | Path) and Path(path).is_file() else None
 
 
 def _tables_in(folder: Path) -> str:
@@ -225,21 +229,6 @@ def download(filename: str, revision: str | None = None) -> Path:
     finally:
         client.setLevel(level)
     return Path(path)
-
-
-def cached_file(filename: str) -> Path | None:
-    """The file in the hub client's cache, at the wanted revision, without asking the hub."""
-    from huggingface_hub import try_to_load_from_cache
-
-    wanted = os.environ.get(REVISION_VARIABLE) or None
-    path = try_to_load_from_cache(REPOSITORY, filename, repo_type="dataset", revision=wanted)
-    return Path(path) if isinstance(path, str) else None
-
-
-def _revision_of(path: Path) -> str | None:
-    """The commit that a file of the cache belongs to."""
-    names = pairwise(path.parts)
-    return next((name for before, name in names if before == "snapshots" and _COMMIT.fullmatch(name)), None)
 
 
 def _cause(error: BaseException) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import reading
 
 MAX_ROW_BYTES = 1 << 29
 """A row larger than this (512 MiB) is a missing line break or an unclosed quote, not a row."""
@@ -224,14 +225,12 @@ def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
     """
     if path.is_dir():
         raise BadInput(f"{path} is a folder; name the file itself.")
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise BadInput(f"{path} does not exist.")
+    if not path.is_file():
         raise BadInput(f"{path} is no ordinary file (a pipe or a device); save its content to a file.")
-    try:
+    with reading(path):
         source = path.open("rb")
-    except FileNotFoundError:
-        raise BadInput(f"{path} does not exist.") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     with source:
         yield TableReader(path, source, delimiter)
 

@@ -202,7 +202,7 @@ def shown(numbers: Iterable[int]) -> str:
 
 def _family(name: str) -> Protocol | None:
     if name == "official":
-        templates = {task: official.judge_templates(task) for task in REASONING_TASKS}
+        templates = official.official_texts().templates
         return Protocol(name, "1", templates, official.ANSWER_MARKER, official.REFERENCE_MARKER)
     makers = {"rubric": _rubric_templates, "rubric-joint": _joint_templates}
     if name not in makers:

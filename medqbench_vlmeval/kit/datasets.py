@@ -48,11 +48,8 @@ from medqbench_vlmeval.workflows import result_paths
 _PRIMARY = "Overall"
 
 
-class ReportHooks:
-    """What the kit's final table asks a dataset class: counts that were kept, not guesses from texts.
-
-    Class methods, since the kit looks a class up by its dataset's name and has no object at hand.
-    """
+class _ReportHooks:
+    """What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses."""
 
     @classmethod
     def get_judge_file(cls, eval_file: str | Path, judge_model: str | None = None) -> Path | None:  # noqa: ARG003
@@ -63,13 +60,11 @@ class ReportHooks:
     @classmethod
     def report_infer_err(cls, prediction_file: str | Path | None) -> dict[str, int]:
         """How many predictions the kit gave up on, of how many."""
-        if prediction_file is None or not Path(prediction_file).exists():
-            return {"failed": 0, "total": 0}
         try:
-            predictions = read_predictions(Path(prediction_file)).predictions
+            predictions = read_predictions(Path(prediction_file)).predictions if prediction_file else ()
         except BadInput:
             # The run's own message has said what is wrong with the file; a table of counts cannot.
-            return {"failed": 0, "total": 0}
+            predictions = ()
         failed = sum(prediction.status is PredictionStatus.INFERENCE_FAILED for prediction in predictions)
         return {"failed": failed, "total": len(predictions)}
 
@@ -111,7 +106,7 @@ def _current_result(prediction_file: str | Path | None) -> Result | None:
     return result if same else None
 
 
-class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
+class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
     MODALITY = "IMAGE"
     TASK: ClassVar[Task]
     # Read by the kit's local mode; kit.registration makes the api mode honour it too.
@@ -199,10 +194,9 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         if isinstance(line, int):
             line = dict(self.data.iloc[line])
         index = str(line["index"])
-        try:
-            return self._samples[index]
-        except KeyError:
-            raise BadInput(f"{self.dataset_name} has no sample with index '{index}'.") from None
+        if index not in self._samples:
+            raise BadInput(f"{self.dataset_name} has no sample with index '{index}'.")
+        return self._samples[index]
 
     def dump_image(self, line: int | Mapping[str, Any]) -> list[str]:
         """The paths of a row's images; they were written and checked when the data was loaded."""
@@ -259,9 +253,8 @@ class _MedQBenchDataset(ReportHooks, ImageBaseDataset):  # type: ignore[misc]
 
 def _kit_indexes(indexes: list[str]) -> list[Any]:
     # The kit matches a reloaded spreadsheet's index cells by value, and those come back as numbers.
-    if all(index.isascii() and index.isdigit() and str(int(index)) == index for index in indexes):
-        return [int(index) for index in indexes]
-    return list(indexes)
+    numbers = all(index.isascii() and index.isdigit() and str(int(index)) == index for index in indexes)
+    return [int(index) if numbers else index for index in indexes]
 
 
 def _never_a_file(text: str) -> str:

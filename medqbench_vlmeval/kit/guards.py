@@ -20,8 +20,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +46,7 @@ from medqbench_vlmeval.workflows import result_paths
 from medqbench_vlmeval.workflows.robustness import robustness_paths
 
 # A key variable of the kit's that does not look like one.
-_KEY_VARIABLES = frozenset({"ALLES"})
+_KEY_VARIABLE = "ALLES"
 # What the kit's parser may take for an option with a key.
 _ABBREVIATED = frozenset({"k", "ke", "judge-k", "judge-ke"})
 _KEY_OPTIONS = ("--key", "--judge-key")
@@ -96,12 +96,8 @@ def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterat
         known: further secrets.
     """
     mask = Redaction(arguments, known)
-    out, err = _MaskedStream(sys.stdout, mask), _MaskedStream(sys.stderr, mask)
-    with (
-        masked_logs(mask),
-        contextlib.redirect_stdout(cast(TextIO, out)),
-        contextlib.redirect_stderr(cast(TextIO, err)),
-    ):
+    out, err = _masked(sys.stdout, mask), _masked(sys.stderr, mask)
+    with masked_logs(mask), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         yield mask
 
 
@@ -139,7 +135,7 @@ def environment_secrets() -> set[str]:
     for name, value in [*own.items(), *os.environ.items()]:
         if "://" in value:
             secrets |= url_secrets(value)
-        elif (is_secret_name(name) or name in _KEY_VARIABLES) and not _is_path(value):
+        elif (is_secret_name(name) or name == _KEY_VARIABLE) and not _is_path(value):
             secrets.add(value.strip())
     return secrets
 
@@ -157,8 +153,7 @@ def argument_secrets(arguments: Sequence[str]) -> set[str]:
         if option == "--config":
             with contextlib.suppress(OSError, ValueError):
                 text = Path(value).read_text(encoding="utf-8")
-        parsed = _json(text)
-        if parsed is not None:
+        if (parsed := _json(text)) is not None:
             secrets |= values_named_secret(parsed)
         elif "://" in value:
             secrets |= url_secrets(value)
@@ -201,24 +196,19 @@ def _is_secret_option(option: str, value: str) -> bool:
 
 
 def _json(text: str) -> Any:
-    if not text.lstrip().startswith(("{", "[")):
-        return None
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
+    if text.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
+    return None
 
 
 def _is_path(text: str) -> bool:
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return Path(text).exists()
-    except (OSError, ValueError):
-        return False
+    return False
 
 
 class _MaskedStream:
-    """A text stream that masks what is written to it."""
-
     def __init__(self, inner: TextIO, mask: Redaction) -> None:
         self._inner = inner
         self._masks = mask
@@ -233,6 +223,10 @@ class _MaskedStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+def _masked(stream: TextIO, mask: Redaction) -> TextIO:
+    return cast(TextIO, _MaskedStream(stream, mask))
 
 
 class _InChild:
@@ -262,12 +256,8 @@ class _InChild:
 def _masked_redirects(module: ModuleType, mask: Redaction) -> Iterator[None]:
     """The kit sends prints of an evaluation straight into its log file."""
 
-    def out(stream: TextIO) -> Any:
-        return contextlib.redirect_stdout(cast(TextIO, _MaskedStream(stream, mask)))
-
-    def err(stream: TextIO) -> Any:
-        return contextlib.redirect_stderr(cast(TextIO, _MaskedStream(stream, mask)))
-
+    out: Callable[[TextIO], Any] = lambda stream: contextlib.redirect_stdout(_masked(stream, mask))  # noqa: E731
+    err: Callable[[TextIO], Any] = lambda stream: contextlib.redirect_stderr(_masked(stream, mask))  # noqa: E731
     with _replaced(module, "redirect_stdout", out), _replaced(module, "redirect_stderr", err):
         yield
 
@@ -307,21 +297,25 @@ def preserve_earlier_files(
 ) -> Iterator[None]:
     """Keep for a run what the kit would take away or replace; ``links`` says that the run has a folder of its own."""
     first_process = int(os.environ.get("RANK", "0")) == 0
-    if first_process and links:
-        _copy_replaced(jobs, work_dir, api_mode=api_mode)
-    with _checkpoints_kept(jobs, work_dir) if first_process and not links and limit is not None else nullcontext():
-        yield
-
-
-@contextmanager
-def _checkpoints_kept(jobs: Sequence[Job], work_dir: Path) -> Iterator[None]:
-    """Put back the checkpoints that the kit takes away when a limited run ends; they may be of a run of all samples."""
     copies: dict[Path, Path] = {}
-    for job in jobs:
-        folder = model_folder(job, work_dir, api_mode=False)
-        for path in [*folder.glob(f"*_{job.dataset}.pkl"), *folder.glob(f"*_{job.dataset}_checkpoint.pkl")]:
-            copies[path] = path.with_name(f"{path.name}.kept")
-            shutil.copy2(path, copies[path])
+    if first_process and links:
+        # Into 'previous/' what the links of the run would replace: predictions in the models' folders, and results.
+        for job in jobs:
+            for predictions in _predictions(job, work_dir, api_mode=api_mode):
+                made = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
+                results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
+                for path in (predictions, *vars(results).values()):
+                    copy = path.parent / "previous" / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
+                    if path.is_file() and not path.is_symlink() and not copy.exists():
+                        copy.parent.mkdir(exist_ok=True)
+                        shutil.copy2(path, copy)
+    elif first_process and limit is not None:
+        # The kit takes checkpoints away when a limited run ends; they may be of a run of all samples.
+        for job in jobs:
+            folder = model_folder(job, work_dir, api_mode=False)
+            for path in [*folder.glob(f"*_{job.dataset}.pkl"), *folder.glob(f"*_{job.dataset}_checkpoint.pkl")]:
+                copies[path] = path.with_name(f"{path.name}.kept")
+                shutil.copy2(path, copies[path])
     try:
         yield
     finally:
@@ -331,19 +325,6 @@ def _checkpoints_kept(jobs: Sequence[Job], work_dir: Path) -> Iterator[None]:
                 copy.unlink(missing_ok=True)
             else:
                 copy.replace(path)
-
-
-def _copy_replaced(jobs: Sequence[Job], work_dir: Path, *, api_mode: bool) -> None:
-    """Copy to ``previous/`` what the links of a run would replace: predictions in the models' folders, and results."""
-    for job in jobs:
-        for predictions in _predictions(job, work_dir, api_mode=api_mode):
-            made = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
-            results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
-            for path in (predictions, *vars(results).values()):
-                copy = path.parent / "previous" / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
-                if path.is_file() and not path.is_symlink() and not copy.exists():
-                    copy.parent.mkdir(exist_ok=True)
-                    shutil.copy2(path, copy)
 
 
 def _predictions(job: Job, work_dir: Path, *, api_mode: bool) -> list[Path]:

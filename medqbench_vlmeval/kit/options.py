@@ -17,6 +17,7 @@ from pathlib import Path
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import reading
 from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.judge.judges import extractor_name
 from medqbench_vlmeval.kit.run_files import Job
@@ -26,8 +27,6 @@ STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
 LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
 EXTRACTOR_VARIABLE = "MEDQBENCH_EXTRACTOR"
 
-# The kit's parser would take the shorter ones for its own option, which means a file's first rows.
-_LIMIT_OPTIONS = ("--limit", "--limi", "--lim", "--li")
 _OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
 # The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
 _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
@@ -93,7 +92,8 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     """
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--prompt-style", type=lambda text: check_style(text) if text else None)
-    own.add_argument(*_LIMIT_OPTIONS, type=lambda text: _limit_of(text, "--limit"))
+    # The kit's parser would take the shorter ones for its own option, which means a file's first rows.
+    own.add_argument("--limit", "--limi", "--lim", "--li", type=lambda text: _limit_of(text, "--limit"))
     own.add_argument("--extractor", type=extractor_name)
     own.add_argument("--robustness", action="store_true")
     own.add_argument("--dry-run", action="store_true")
@@ -111,22 +111,13 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     kit.add_argument("--api-mode", action="store_true")
     for option in ("--config", "--data-config", "--base-url"):
         kit.add_argument(option)
-    known = kit.parse_known_args(rest)[0]
-    entries, models = _configured(known.config, known.data_config, known.api_mode)
-    return rest, RunOptions(
-        datasets=tuple(entries) if known.config else tuple(known.data),
-        models=tuple(models) if known.config else tuple(known.model),
-        entries=entries,
-        config=known.config,
-        base_url=known.base_url,
-        work_dir=known.work_dir,
-        mode=known.mode,
-        api_mode=known.api_mode,
-        robustness=ours.robustness,
-        limit=ours.limit,
-        extractor=ours.extractor,
-        prompt_style=ours.prompt_style,
-    )
+    given = vars(kit.parse_known_args(rest, ours)[0])
+    entries, models = _configured(given["config"], given.pop("data_config"), given["api_mode"])
+    datasets, named = given.pop("data"), given.pop("model")
+    if given["config"]:
+        datasets, named = entries, models
+    del given["dry_run"]
+    return rest, RunOptions(tuple(datasets), tuple(named), entries, **given)
 
 
 def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Entries, list[str]]:
@@ -134,10 +125,8 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
     option, text = "--data-config", text or "{}"
     if path:
         option = f"--config {path}"
-        try:
+        with reading(Path(path)):
             text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     try:
         config = json.loads(text)
     except ValueError as error:

@@ -8,13 +8,13 @@ all files or none are changed, and ``revert`` gives the original bytes back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import replacing
+from medqbench_vlmeval.files import replacing, writing
 from medqbench_vlmeval.kit_version import require_kit
 
 
@@ -98,20 +98,16 @@ def _look(path: Path, hook: Hook) -> FileState:
     if not path.is_file():
         return FileState(path, hook, State.UNKNOWN, "the file is missing")
     content = path.read_bytes()
-    if content.endswith(hook.block):
-        rest = content[: -len(hook.block)]
-        if _ends_as_known(rest, hook) and hook.group.encode() not in rest:
-            return FileState(path, hook, State.APPLIED)
-        return FileState(path, hook, State.UNKNOWN, "the plugin block is there, but what precedes it is not known")
-    if hook.group.encode() in content:
-        return FileState(path, hook, State.UNKNOWN, f"it names '{hook.group}' already, in another way")
-    if not _ends_as_known(content, hook):
-        return FileState(path, hook, State.UNKNOWN, f"its last line is not '{hook.last_line.strip()}'")
-    return FileState(path, hook, State.CLEAN)
-
-
-def _ends_as_known(content: bytes, hook: Hook) -> bool:
-    return content.endswith(f"{hook.last_line}\n".encode())
+    rest = content.removesuffix(hook.block)
+    as_known, named = rest.endswith(f"{hook.last_line}\n".encode()), hook.group.encode() in rest
+    if as_known and not named:
+        return FileState(path, hook, State.CLEAN if rest == content else State.APPLIED)
+    why = f"its last line is not '{hook.last_line.strip()}'"
+    if rest != content:
+        why = "the plugin block is there, but what precedes it is not known"
+    elif named:
+        why = f"it names '{hook.group}' already, in another way"
+    return FileState(path, hook, State.UNKNOWN, why)
 
 
 def apply(root: Path) -> list[Path]:
@@ -121,8 +117,7 @@ def apply(root: Path) -> list[Path]:
         BadInput: a file is unknown; nothing is changed.
         RunFailed: a file cannot be written; what was changed before is put back.
     """
-    files = [file for file in _known(root) if file.state is State.CLEAN]
-    return _change([(file.path, file.path.read_bytes() + file.hook.block) for file in files])
+    return _change(root, State.CLEAN, lambda content, block: content + block)
 
 
 def revert(root: Path) -> list[Path]:
@@ -132,30 +127,28 @@ def revert(root: Path) -> list[Path]:
         BadInput: a file is unknown; nothing is changed.
         RunFailed: a file cannot be written; what was changed before is put back.
     """
-    files = [file for file in _known(root) if file.state is State.APPLIED]
-    return _change([(file.path, file.path.read_bytes().removesuffix(file.hook.block)) for file in files])
+    return _change(root, State.APPLIED, bytes.removesuffix)
 
 
-def _known(root: Path) -> list[FileState]:
+def _change(root: Path, state: State, changed: Callable[[bytes, bytes], bytes]) -> list[Path]:
+    """Change the files that are in a state; ``changed`` gives the new bytes of the old ones and the block."""
     files = check(root)
     for file in files:
         if file.state is State.UNKNOWN:
             raise BadInput(f"{file.path} is left alone: {file.why}. Restore the kit's own file first.")
-    return files
-
-
-def _change(changes: Sequence[tuple[Path, bytes]]) -> list[Path]:
-    done: list[tuple[Path, bytes]] = []
-    for path, content in changes:
-        before = path.read_bytes()
-        try:
-            _put(path, content)
-        except OSError as error:
-            for changed, original in done:
-                _put(changed, original)
-            raise RunFailed(f"{path} cannot be written ({error.strerror}); the kit is as it was.") from error
-        done.append((path, before))
-    return [path for path, _ in done]
+    done: dict[Path, bytes] = {}
+    for file in files:
+        if file.state is state:
+            before = file.path.read_bytes()
+            try:
+                with writing(file.path, "the kit is as it was"):
+                    _put(file.path, changed(before, file.hook.block))
+            except RunFailed:
+                for path, original in done.items():
+                    _put(path, original)
+                raise
+            done[file.path] = before
+    return list(done)
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -79,11 +79,8 @@ def evaluate_second_pass(
 ) -> dict[str, float | None]:
     """Compare a second pass's predictions with the first pass's and return the headline numbers.
 
-    Args:
-        eval_file: the second pass's prediction file.
-        dataset: its name.
-        first_set: the official dataset.
-        only: limits the comparison to these indexes.
+    ``eval_file`` and ``dataset`` are the second pass's, ``first_set`` is the official dataset, and ``only`` limits the
+    comparison to these indexes.
 
     Raises:
         BadInput: the first pass's predictions are not there, or the two files do not belong together.
@@ -91,10 +88,10 @@ def evaluate_second_pass(
     place = locate_run(eval_file, dataset)
     first = _first_pass_file(eval_file, place.model, dataset)
     request = PassesRequest(first, eval_file, place.model, dataset, eval_file.parent, first_set, only)
-    return headline(compare_passes(request).result)
+    return _headline(compare_passes(request).result)
 
 
-def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
+def _headline(result: Mapping[str, Any]) -> dict[str, float | None]:
     """The numbers of a comparison for the kit's status file, under names that no result of the benchmark has."""
     if result["robustness_of"] == Task.PERCEPTION.value:
         numbers = {
@@ -118,11 +115,8 @@ def headline(result: Mapping[str, Any]) -> dict[str, float | None]:
 def finish(job: Job, outcome: Outcome, entries: Entries, *, model: str) -> Outcome:
     """Compare the passes once more where the kit's api-mode evaluated the second one before the first was complete.
 
-    Args:
-        job: a job of a second pass.
-        outcome: what the kit says of it.
-        entries: dataset entries of the command line.
-        model: the model's name in the files' names.
+    ``outcome`` is what the kit says of a second pass's ``job``, ``entries`` are the command line's dataset entries and
+    ``model`` is the model's name in the files' names.
     """
     if outcome.failure is None or job.mode == "infer" or outcome.folder is None:
         return outcome

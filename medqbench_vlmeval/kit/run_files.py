@@ -15,7 +15,7 @@ STATUS_FILE = "status.json"
 PREDICTION_SUFFIXES = (".xlsx", ".tsv", ".json")
 
 # What the kit writes as the reason for skipping a dataset that was not meant to be evaluated.
-_MEANT = {"mode_infer"}
+_MEANT = "mode_infer"
 # In api-mode the kit counts predictions and does not see that those of more samples than wanted are complete.
 _WAYS_OUT = {"no_inference_tasks_generated": " Where its predictions are there already, --mode eval evaluates them."}
 _ERROR_CLASS = re.compile(r"^\w+(?:Error|Input|Failed|Dependency): ")
@@ -50,15 +50,6 @@ class RunPlace:
     work_dir: Path
 
 
-@dataclass(frozen=True)
-class _StatusEntry:
-    folder: Path
-    updated: datetime
-    status: str
-    error: str
-    skipped: str
-
-
 def model_folder(job: Job, work_dir: Path, *, api_mode: bool) -> Path:
     """Where a job's files are, or the folders of its runs; its name is the model's in the files' names."""
     return work_dir / (job.model.replace("/", "--") if api_mode else job.model)
@@ -83,31 +74,24 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -
     """What the kit says of a job after ``started``; silence is a failure."""
     of_model = model_folder(job, work_dir, api_mode=api_mode)
     name = f"{job.dataset} with {job.model}"
-    entries = [entry for entry in _entries(of_model, job.dataset) if entry.updated >= started]
-    if not entries:
-        return Outcome(f"{name} was not run; the log in {work_dir} says why.")
-    entry = max(entries, key=lambda entry: entry.updated)
-    failure = None
-    if entry.error:
-        # In api-mode the message is 'ErrorClass: words' and a traceback.
-        failure = f"{name} failed: {_ERROR_CLASS.sub('', entry.error.strip().splitlines()[0])}"
-    elif entry.skipped and entry.skipped not in _MEANT:
-        failure = f"{name} was skipped by the kit: {entry.skipped}.{_WAYS_OUT.get(entry.skipped, '')}"
-    elif entry.status != "done":
-        failure = f"{name} did not finish; the log in {work_dir} says why."
-    predictions = entry.folder / f"{of_model.name}_{job.dataset}{PREDICTION_SUFFIXES[0]}"
-    score = robustness_paths(predictions).numbers if job.second_pass else result_paths(predictions).score
-    return Outcome(failure, score if job.mode != "infer" and score.exists() else None, entry.folder)
-
-
-def _entries(of_model: Path, dataset: str) -> list[_StatusEntry]:
-    """What the status files of a model's folder and of its runs' folders say of a dataset."""
     entries = []
     for path in [of_model / STATUS_FILE, *of_model.glob(f"T*/{STATUS_FILE}")]:
-        if path.is_symlink() or not path.is_file():
-            continue
-        entry = json.loads(path.read_text(encoding="utf-8")).get("datasets", {}).get(dataset)
-        if entry:
-            texts = [str(entry.get(key) or "") for key in ("status", "error_message", "skip_reason")]
-            entries.append(_StatusEntry(path.parent, datetime.fromisoformat(entry["updated_at"]), *texts))
-    return entries
+        if path.is_file() and not path.is_symlink():
+            entry = json.loads(path.read_text(encoding="utf-8")).get("datasets", {}).get(job.dataset)
+            if entry and (updated := datetime.fromisoformat(entry["updated_at"])) >= started:
+                entries.append((updated, path.parent, entry))
+    if not entries:
+        return Outcome(f"{name} was not run; the log in {work_dir} says why.")
+    _, folder, entry = max(entries, key=lambda entry: entry[0])
+    status, error, skipped = (str(entry.get(key) or "") for key in ("status", "error_message", "skip_reason"))
+    failure = None
+    if error:
+        # In api-mode the message is 'ErrorClass: words' and a traceback.
+        failure = f"{name} failed: {_ERROR_CLASS.sub('', error.strip().splitlines()[0])}"
+    elif skipped and skipped != _MEANT:
+        failure = f"{name} was skipped by the kit: {skipped}.{_WAYS_OUT.get(skipped, '')}"
+    elif status != "done":
+        failure = f"{name} did not finish; the log in {work_dir} says why."
+    predictions = folder / f"{of_model.name}_{job.dataset}{PREDICTION_SUFFIXES[0]}"
+    score = robustness_paths(predictions).numbers if job.second_pass else result_paths(predictions).score
+    return Outcome(failure, score if job.mode != "infer" and score.exists() else None, folder)

@@ -22,7 +22,6 @@ from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency
 from medqbench_vlmeval.judge.secrets import masked_traceback
 from medqbench_vlmeval.kit.guards import Redaction, check_predictions, guard_kit, preserve_earlier_files, redacted
 from medqbench_vlmeval.kit.options import (
-    RunOptions,
     extractor_in_environment,
     hide_keys,
     in_environment,
@@ -57,7 +56,11 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
             "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
-    _check_names(options)
+    for dataset in options.datasets:
+        # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
+        of_the_kit = dataset.startswith("Medqbench")
+        if dataset.lower().startswith("medqbench") and dataset not in options.entries and not of_the_kit:
+            parse_dataset_name(dataset)
     if options.robustness and options.datasets:
         words, options, notes = add_second_passes(words, options)
         for sentence in notes:
@@ -112,17 +115,14 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
             ) from (error if hidden is None else RunFailed(hidden))
         if int(os.environ.get("RANK", "0")) != 0:
             return 0
-        outcomes = [_outcome(job, work_dir, started, options) for job in jobs]
+        outcomes = []
+        for job in jobs:
+            outcome = outcome_of(job, work_dir, started, api_mode=options.api_mode)
+            model = model_folder(job, work_dir, api_mode=options.api_mode).name
+            outcomes.append(finish(job, outcome, options.entries, model=model) if job.second_pass else outcome)
     for job, outcome in zip(jobs, outcomes, strict=True):
         _show(job, outcome, options.is_ours(job.dataset))
     return 1 if any(outcome.failure for outcome in outcomes) else 0
-
-
-def _outcome(job: Job, work_dir: Path, started: datetime, options: RunOptions) -> Outcome:
-    outcome = outcome_of(job, work_dir, started, api_mode=options.api_mode)
-    if not job.second_pass:
-        return outcome
-    return finish(job, outcome, options.entries, model=model_folder(job, work_dir, api_mode=options.api_mode).name)
 
 
 def _show(job: Job, outcome: Outcome, ours: bool) -> None:
@@ -142,14 +142,6 @@ def _show(job: Job, outcome: Outcome, ours: bool) -> None:
         else:
             run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8"))))
         print(f"Results: {outcome.score.parent}")
-
-
-def _check_names(options: RunOptions) -> None:
-    for dataset in options.datasets:
-        # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
-        of_the_kit = dataset.startswith("Medqbench")
-        if dataset.lower().startswith("medqbench") and dataset not in options.entries and not of_the_kit:
-            parse_dataset_name(dataset)
 
 
 def _check_work_dir(folder: Path) -> None:
@@ -183,13 +175,13 @@ def _script(kit: InstalledKit) -> Path:
     Raises:
         MissingDependency: a checkout was installed without it.
     """
-    script = next((path for folder in (kit.package, kit.root) if (path := folder / "run.py").is_file()), None)
-    if script is None:
-        raise MissingDependency(
-            f"The VLMEvalKit in {kit.root} was installed without its run.py; install the checkout with 'pip install -e "
-            "PATH_OF_THE_CHECKOUT', or take the kit from PyPI with 'pip install ms-vlmeval'."
-        )
-    return script
+    for script in (kit.package / "run.py", kit.root / "run.py"):
+        if script.is_file():
+            return script
+    raise MissingDependency(
+        f"The VLMEvalKit in {kit.root} was installed without its run.py; install the checkout with 'pip install -e "
+        "PATH_OF_THE_CHECKOUT', or take the kit from PyPI with 'pip install ms-vlmeval'."
+    )
 
 
 def _hand_over(kit: InstalledKit, arguments: list[str]) -> None:

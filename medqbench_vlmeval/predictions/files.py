@@ -16,15 +16,12 @@ from typing import Any
 
 from medqbench_vlmeval import files
 from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
-from medqbench_vlmeval.data.columns import ACCEPTED, words
+from medqbench_vlmeval.data.columns import ACCEPTED, find_columns
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
 from medqbench_vlmeval.data.table import check_header, open_table
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
-
-_NAMES = "prediction predictions pred response modelresponse modelanswer modeloutput output reply"
-PREDICTION_NAMES = tuple(_NAMES.split())
 
 # What the kit writes in place of a reply: 'Failed to obtain answer', then '.', ':' or the interface's name. A reply
 # that goes on otherwise ('Failed to obtain answer from this image') is the model's own.
@@ -70,19 +67,26 @@ def read_predictions(path: Path) -> PredictionTable:
     while columns and not columns[-1]:
         columns = columns[:-1]
     check_header(columns, path)
-    index_column = _column(columns, "index", ACCEPTED["index"], path)
-    prediction_column = _column(columns, "prediction", PREDICTION_NAMES, path)
+    named = find_columns(columns, ("index", "prediction")).names
+    if missing := [meaning for meaning in ("index", "prediction") if meaning not in named]:
+        accepted = ", ".join(ACCEPTED[missing[0]])
+        there = ", ".join(name[:40] for name in columns[:40]) or "none"
+        raise BadInput(f"{path}: no column '{missing[0]}' (accepted names: {accepted}); columns there: {there}.")
     rows = [_row(columns, cells, number, path) for number, cells in enumerate(body, start=1) if any(cells)]
     if not rows:
         raise BadInput(f"{path} has a header but no rows.")
-    limit = CELL_LIMIT if suffix == ".xlsx" else None
-    predictions = [_prediction(row[index_column].strip(), row[prediction_column], limit) for row in rows]
+    predictions = []
+    for row in rows:
+        text = row[named["prediction"]]
+        status = PredictionStatus.INFERENCE_FAILED if _FAILURE.match(text) else PredictionStatus.OK
+        cut = suffix == ".xlsx" and len(text) >= CELL_LIMIT
+        predictions.append(Prediction(row[named["index"]].strip(), text, status, cut=cut))
     _check_indexes(predictions, path)
     return PredictionTable(path, files.sha256_of(path), columns, tuple(rows), tuple(predictions))
 
 
-def _read_delimited(path: Path, delimiter: bytes) -> list[list[str]]:
-    with open_table(path, delimiter) as table:
+def _read_delimited(path: Path) -> list[list[str]]:
+    with open_table(path, b"," if path.suffix.lower() == ".csv" else b"\t") as table:
         return [list(table.header), *(table.texts(row) for row in table.rows())]
 
 
@@ -100,11 +104,9 @@ def read_json(path: Path) -> list[list[str]]:
         ) from None
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
-    if isinstance(value, list):
-        return _from_records(value, path)
-    if isinstance(value, dict):
-        return _from_columns(value, path)
-    raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
+    if not isinstance(value, list | dict):
+        raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
+    return _from_records(value, path) if isinstance(value, list) else _from_columns(value, path)
 
 
 def read_jsonl(path: Path) -> list[list[str]]:
@@ -126,11 +128,10 @@ def read_jsonl(path: Path) -> list[list[str]]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with files.reading(path):
+            return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _from_records(records: list[Any], path: Path) -> list[list[str]]:
@@ -179,32 +180,18 @@ def _text(value: Any) -> str:
 
 _READERS: dict[str, Callable[[Path], list[list[str]]]] = {
     ".xlsx": read_xlsx,
-    ".csv": lambda path: _read_delimited(path, b","),
-    ".tsv": lambda path: _read_delimited(path, b"\t"),
+    ".csv": _read_delimited,
+    ".tsv": _read_delimited,
     ".json": read_json,
     ".jsonl": read_jsonl,
 }
 SUFFIXES = tuple(_READERS)
 
 
-def _column(columns: tuple[str, ...], meaning: str, accepted: tuple[str, ...], path: Path) -> str:
-    by_key = {"".join(words(name)): name for name in reversed(columns)}
-    for key in accepted:
-        if key in by_key:
-            return by_key[key]
-    there = ", ".join(name[:40] for name in columns[:40]) or "none"
-    raise BadInput(f"{path}: no column '{meaning}' (accepted names: {', '.join(accepted)}); columns there: {there}.")
-
-
 def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) -> dict[str, str]:
     if any(cells[len(columns) :]):
         raise BadInput(f"{path}, row {number}: a cell stands outside of the {len(columns)} named columns.")
     return dict(zip(columns, chain(cells, repeat("")), strict=False))
-
-
-def _prediction(index: str, text: str, limit: int | None) -> Prediction:
-    status = PredictionStatus.INFERENCE_FAILED if _FAILURE.match(text) else PredictionStatus.OK
-    return Prediction(index, text, status, cut=limit is not None and len(text) >= limit)
 
 
 def _check_indexes(predictions: list[Prediction], path: Path) -> None:

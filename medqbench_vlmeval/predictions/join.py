@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from medqbench_vlmeval.benchmark import REASONING_PREFIX, Task, own_index
-from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns, find_columns, resolve_columns
+from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
 from medqbench_vlmeval.data.image_cells import row_names
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
@@ -57,6 +57,7 @@ def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
     return [replace(joined.get(sample.index, missing), index=sample.index) for sample in samples]
 
 
+# Columns that our dataset classes write and other rooms read.
 _OWN_COLUMNS = {"task", "prediction", "data_sha256", "data_revision", "prompt_style"}
 # Reference texts that speak of two images, and of one image's level.
 _PAIR = re.compile(
@@ -87,7 +88,13 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
             data file.
     """
     tasks = _tasks(table)
-    builders = {task: _builder(task, table) for task in dict.fromkeys(tasks)}
+    builders = {}
+    for task in dict.fromkeys(tasks):
+        try:
+            columns = resolve_columns(table.columns, task, table.path, images=False)
+        except BadInput as error:
+            raise BadInput(f"{error} Or name the data file with --data.") from None
+        builders[task] = columns, SampleBuilder(task, columns)
     names = {task: row_names() for task in builders}
     samples: list[Sample] = []
     for number, (task, row, prediction) in enumerate(zip(tasks, table.rows, table.predictions, strict=True), 1):
@@ -97,31 +104,17 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
         samples.append(sample)
         pictures = {meaning: cells[meaning].encode(errors="replace") for meaning in IMAGE_MEANINGS if meaning in cells}
         if pictures:
-            names[task].add(_data_index(sample), pictures)
-    refs = {task: of_task.by_index() for task, of_task in names.items()}
-    samples = [replace(sample, image_refs=refs[sample.task].get(_data_index(sample)) or ()) for sample in samples]
+            # Rows that borrow an image name its row's index in the data file.
+            names[task].add(own_index(sample.index, task), pictures)
+    refs = {(task, index): refs for task, of_task in names.items() for index, refs in of_task.by_index().items()}
+    samples = [replace(one, image_refs=refs.get((one.task, own_index(one.index, one.task)), ())) for one in samples]
     prefixed = any(_prefix_task(prediction.index) for prediction in table.predictions)
     combined = prefixed or len(builders) > 1
-    used = {task: _without_own(builder.column_use()) for task, (_, builder) in builders.items()}
+    used = {}
+    for task, (_, builder) in builders.items():
+        use = builder.column_use()
+        used[task] = replace(use, ignored=tuple(name for name in use.ignored if name not in _OWN_COLUMNS))
     return TableSamples(Task.REASONING if combined else tasks[0], samples, used)
-
-
-def _builder(task: Task, table: PredictionTable) -> tuple[Columns, SampleBuilder]:
-    try:
-        columns = resolve_columns(table.columns, task, table.path, images=False)
-    except BadInput as error:
-        raise BadInput(f"{error} Or name the data file with --data.") from None
-    return columns, SampleBuilder(task, columns)
-
-
-def _data_index(sample: Sample) -> str:
-    """The index in the data file, which rows that borrow an image name."""
-    return own_index(sample.index, sample.task)
-
-
-def _without_own(use: ColumnUse) -> ColumnUse:
-    """Leave out of the ignored columns those that our dataset classes write and other rooms read."""
-    return replace(use, ignored=tuple(name for name in use.ignored if name not in _OWN_COLUMNS))
 
 
 def _tasks(table: PredictionTable) -> list[Task]:
@@ -142,8 +135,10 @@ def _tasks(table: PredictionTable) -> list[Task]:
                 "and some do not; name the data file with --data."
             )
         return known
+    names = find_columns(table.columns, ("image", "image_path")).names
+    pictures = {meaning: table.rows[0][name].encode("utf-8", errors="replace") for meaning, name in names.items()}
     try:
-        task = tell_task(table.columns, _pictures(table), table.path)
+        task = tell_task(table.columns, pictures, table.path)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
         if (by_references := _task_of_references(table)) is None:
@@ -167,9 +162,3 @@ def _task_of_references(table: PredictionTable) -> Task | None:
 
 def _prefix_task(index: str) -> Task | None:
     return next((task for task, prefix in REASONING_PREFIX.items() if index.startswith(f"{prefix}:")), None)
-
-
-def _pictures(table: PredictionTable) -> Mapping[str, bytes]:
-    names = find_columns(table.columns, ("image", "image_path")).names
-    first = table.rows[0]
-    return {meaning: first[name].encode("utf-8", errors="replace") for meaning, name in names.items()}

@@ -17,6 +17,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, iterparse
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import reading
 
 CELL_LIMIT = 32_767  # A cell holds no more characters than this; writers cut longer texts to it.
 _MAX_PART_BYTES = 1 << 31  # A part of the archive that unpacks to more than 2 GiB is no prediction file.
@@ -38,7 +39,7 @@ def read_xlsx(path: Path) -> list[list[str]]:
         BadInput: the file is not a whole .xlsx file.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with reading(path), zipfile.ZipFile(path) as archive:
             shared = "xl/sharedStrings.xml"
             items = _elements(archive, shared, "si") if shared in archive.namelist() else ()
             return _rows(_elements(archive, _first_sheet(archive), "row"), [_string(item) for item in items])
@@ -48,8 +49,6 @@ def read_xlsx(path: Path) -> list[list[str]]:
         raise BadInput(f"{path}: its XML is damaged ({error}); write the prediction file again.") from None
     except (KeyError, IndexError, ValueError, RuntimeError, NotImplementedError) as error:
         raise BadInput(f"{path} is not an .xlsx file that can be read ({error}); write it again.") from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
 def _elements(archive: zipfile.ZipFile, name: str, tag: str) -> Iterator[Element]:

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-from medqbench_vlmeval.prompts.official import judge_templates, question_prompt, task_text
 from medqbench_vlmeval.prompts.styles import DEFAULT_STYLE, STYLES, build_text, check_style, style_hash
 
-__all__ = [
-    "DEFAULT_STYLE",
-    "STYLES",
-    "build_text",
-    "check_style",
-    "judge_templates",
-    "question_prompt",
-    "style_hash",
-    "task_text",
-]
+__all__ = ["DEFAULT_STYLE", "STYLES", "build_text", "check_style", "style_hash"]

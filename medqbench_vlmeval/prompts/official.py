@@ -23,7 +23,6 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.kit_version import find_kit
-from medqbench_vlmeval.types import Sample
 
 ANSWER_MARKER = "MLLM DESC"
 REFERENCE_MARKER = "GOLDEN DESC"
@@ -38,11 +37,8 @@ _QUESTION_FILE = "medqbench_mcq.py"
 _TASK_FILES = {Task.NO_REFERENCE: "medqbench_caption.py", Task.COMPARATIVE: "medqbench_paired_description.py"}
 _TEMPLATE_NAMES = {Task.NO_REFERENCE: "PROMPT_TEMPLATES", Task.COMPARATIVE: "PAIRED_PROMPT_TEMPLATES"}
 # Stand for the fields where the question prompt is shown or hashed; no question holds a NUL.
-_SHOWN_FIELDS = {"question": "\0question\0", "options": "\0options\0", "letter": "\0letter\0", "text": "\0text\0"}
+_SHOWN_FIELDS = {name: f"\0{name}\0" for name in ("question", "options", "letter", "text")}
 _MAX_DEPTH = 20
-
-Parts = tuple[tuple[str, bool], ...]
-"""A text cut at its fields: each part is a literal, or a field's name with True."""
 
 
 class SourceModule:
@@ -108,7 +104,10 @@ class SourceModule:
         if isinstance(node, ast.Name):
             return fields[node.id] if node.id in fields else self.value_of(node.id, depth + 1)
         if isinstance(node, ast.Subscript):
-            return self._item(inner(node.value), inner(node.slice), node)
+            container, key = inner(node.value), inner(node.slice)
+            if not isinstance(container, dict) or key not in container:
+                raise unexpected(self.path, f"line {node.lineno} looks up an item that is not there")
+            return container[key]
         if isinstance(node, ast.JoinedStr):
             return "".join(self._text(inner(part), part) for part in node.values)
         if isinstance(node, ast.FormattedValue) and node.conversion == -1 and node.format_spec is None:
@@ -121,11 +120,6 @@ class SourceModule:
         if isinstance(node, ast.List | ast.Tuple):
             return [inner(item) for item in node.elts]
         raise unexpected(self.path, f"line {node.lineno} is more than a constant text")
-
-    def _item(self, container: Any, key: Any, node: ast.expr) -> Any:
-        if not isinstance(container, dict) or key not in container:
-            raise unexpected(self.path, f"line {node.lineno} looks up an item that is not there")
-        return container[key]
 
     def _text(self, value: Any, node: ast.expr) -> str:
         if not isinstance(value, str):
@@ -142,84 +136,38 @@ def unexpected(path: Path, what: str) -> BadInput:
 
 
 def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
-    if isinstance(node, ast.Assign):
-        return node.value if any(isinstance(to, ast.Name) and to.id == name for to in node.targets) else None
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-        return node.value
-    return None
+    if not isinstance(node, ast.Assign | ast.AnnAssign):
+        return None
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return node.value if any(isinstance(to, ast.Name) and to.id == name for to in targets) else None
 
 
 @dataclass(frozen=True)
 class OfficialTexts:
     """All official texts of one kit.
 
-    ``question_parts`` is the question prompt cut at its fields 'question' and 'options', ``option_parts`` one
-    option's line cut at 'letter' and 'text'; ``option_separator`` stands between the lines and ``letters`` is their
-    order.
+    ``question`` is the question prompt as a format string with the fields 'question' and 'options', ``option`` one
+    option's line with the fields 'letter' and 'text'; ``option_separator`` stands between the lines and ``letters`` is
+    their order.
     """
 
-    question_parts: Parts
-    option_parts: Parts
+    question: str
+    option: str
     option_separator: str
     letters: tuple[str, ...]
     task_texts: Mapping[Task, str]
     templates: Mapping[Task, Mapping[str, str]]
 
-    def question_prompt(self, sample: Sample) -> str:
-        """The full text of a perception question.
-
-        Raises:
-            BadInput: the sample has no question.
-        """
-        if sample.question is None:
-            raise BadInput(f"The perception sample {sample.index} has no question.")
-        texts = {letter: sample.options[letter].strip() for letter in self.letters if sample.options.get(letter)}
-        lines = [_filled(self.option_parts, {"letter": letter, "text": text}) for letter, text in texts.items() if text]
-        fields = {"question": sample.question, "options": self.option_separator.join(lines)}
-        return _filled(self.question_parts, fields)
+    def question_prompt(self, question: str, options: Mapping[str, str]) -> str:
+        """The full text of a perception question, as the kit's own class puts it to a model."""
+        texts = {letter: options[letter].strip() for letter in self.letters if options.get(letter)}
+        lines = [self.option.format(letter=letter, text=text) for letter, text in texts.items() if text]
+        return self.question.format(question=question, options=self.option_separator.join(lines))
 
     def question_sha256(self) -> str:
         """The hash of the question prompt with its fields left open."""
-        parts = [_filled(self.question_parts, _SHOWN_FIELDS), _filled(self.option_parts, _SHOWN_FIELDS)]
+        parts = [self.question.format(**_SHOWN_FIELDS), self.option.format(**_SHOWN_FIELDS)]
         return sha256_text(json.dumps([*parts, self.option_separator, list(self.letters)]))
-
-    def templates_sha256(self, task: Task) -> str:
-        """The hash of one task's four judge templates."""
-        return sha256_text(json.dumps(dict(self.templates[task]), sort_keys=True))
-
-
-def question_prompt(sample: Sample) -> str:
-    """The official text of a perception question, as the kit's own class puts it to a model.
-
-    Raises:
-        MissingDependency: no kit is installed.
-        BadInput: the kit's source is not as expected, or the sample has no question.
-    """
-    return official_texts().question_prompt(sample)
-
-
-def task_text(task: Task) -> str:
-    """The official instruction of a reasoning task, for data files without a question column.
-
-    Raises:
-        MissingDependency: no kit is installed.
-        BadInput: the kit's source is not as expected, or ``task`` is not a single reasoning task.
-    """
-    if task not in _TASK_FILES:
-        raise BadInput(f"The task '{task.value}' has no single official instruction.")
-    return official_texts().task_texts[task]
-
-
-def judge_templates(task: Task) -> Mapping[str, str]:
-    """The official judge templates of a reasoning task: dimension -> template with both markers.
-
-    Raises:
-        MissingDependency: no kit is installed.
-        BadInput: the kit's source is not as expected, or ``task`` is not a single reasoning task.
-    """
-    if task not in _TASK_FILES:
-        raise BadInput(f"The task '{task.value}' has no judge templates.")
-    return official_texts().templates[task]
 
 
 @lru_cache(maxsize=1)
@@ -251,10 +199,6 @@ def read_texts(package: Path) -> OfficialTexts:
     )
 
 
-def _filled(parts: Parts, fields: Mapping[str, str]) -> str:
-    return "".join(fields[text] if is_field else text for text, is_field in parts)
-
-
 def _templates(module: SourceModule, name: str) -> Mapping[str, str]:
     templates = module.value_of(name)
     if not isinstance(templates, dict) or set(templates) != set(DIMENSIONS):
@@ -281,8 +225,8 @@ def _default_question(module: SourceModule) -> str:
     raise unexpected(module.path, "'load_data' gives no default question")
 
 
-def _question_format(module: SourceModule) -> tuple[Parts, Parts, str, tuple[str, ...]]:
-    """The parts of the question and of an option's line, what separates lines, and the letters' order."""
+def _question_format(module: SourceModule) -> tuple[str, str, str, tuple[str, ...]]:
+    """The formats of the question and of an option's line, what separates lines, and the letters' order."""
     method = module.method("build_prompt")
     assigned = {
         node.targets[0].id: node.value
@@ -311,15 +255,17 @@ def _question_format(module: SourceModule) -> tuple[Parts, Parts, str, tuple[str
         raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of letter and text")
     if "prompt" not in assigned:
         raise unexpected(module.path, "'build_prompt' does not assign 'prompt'")
-    lines = _cut(module, join.args[0].elt, {names[0]: "letter", names[1]: "text"})
-    question = _cut(module, assigned["prompt"], {"question": "question", "option_text": "options"})
-    return question, lines, separator, (*letters,)
+    line = _format_of(module, join.args[0].elt, {names[0]: "letter", names[1]: "text"})
+    question = _format_of(module, assigned["prompt"], {"question": "question", "option_text": "options"})
+    return question, line, separator, (*letters,)
 
 
-def _cut(module: SourceModule, node: ast.expr, fields: Mapping[str, str]) -> Parts:
-    """An f-string as literals and fields; each name of ``fields`` has to occur exactly once."""
+def _format_of(module: SourceModule, node: ast.expr, fields: Mapping[str, str]) -> str:
+    """An f-string as a format string; each name of ``fields`` has to occur in it exactly once."""
     marked = module.evaluate(node, {name: f"\0{meaning}\0" for name, meaning in fields.items()})
     pieces = marked.split("\0") if isinstance(marked, str) else []
     if sorted(pieces[1::2]) != sorted(fields.values()):
         raise unexpected(module.path, f"line {node.lineno} does not use {' and '.join(fields)} once each")
-    return tuple((piece, bool(i % 2)) for i, piece in enumerate(pieces) if piece)
+    pieces[::2] = [literal.replace("{", "{{").replace("}", "}}") for literal in pieces[::2]]
+    pieces[1::2] = [f"{{{field}}}" for field in pieces[1::2]]
+    return "".join(pieces)

@@ -18,16 +18,13 @@ from medqbench_vlmeval.types import Sample
 STYLES = ("official", "letter", "reasoning")
 DEFAULT_STYLE = "official"
 
-_LETTER = (
-    "Look at the medical image and pick the option that answers the question.\n\nQuestion: {question}\n{options}\n\n"
-    "Reply with one letter ({letters}) and nothing else."
-)
-_REASONING = (
-    "Look closely at the medical image. First say in two to four sentences what you see that bears on the question; "
-    "then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
-    "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X"
-)
-_OWN_TEMPLATES = {"letter": _LETTER, "reasoning": _REASONING}
+_OWN_TEMPLATES = {
+    "letter": "Look at the medical image and pick the option that answers the question.\n\nQuestion: {question}\n"
+    "{options}\n\nReply with one letter ({letters}) and nothing else.",
+    "reasoning": "Look closely at the medical image. First say in two to four sentences what you see that bears on the "
+    "question; then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
+    "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X",
+}
 _OPTION_LINE = "({letter}) {text}"
 _REASONING_TASKS = {
     Task.NO_REFERENCE: (
@@ -75,10 +72,10 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
         if style == "official" and sample.question is not None and sample.question.strip():
             return sample.question
         return _task_text(sample.task, style)
-    if style == "official":
-        return official.question_prompt(sample)
     if sample.question is None:
         raise BadInput(f"The perception sample {sample.index} has no question.")
+    if style == "official":
+        return official.official_texts().question_prompt(sample.question, sample.options)
     letters = [letter for letter in OPTION_LETTERS if sample.options.get(letter, "").strip()]
     # str.format leaves braces inside the values alone, so that texts may hold any.
     options = "\n".join(_OPTION_LINE.format(letter=letter, text=sample.options[letter].strip()) for letter in letters)
@@ -105,7 +102,7 @@ def style_hash(style: str, task: Task) -> str:
 
 def _task_text(task: Task, style: str) -> str:
     if style == "official":
-        return official.task_text(task)
+        return official.official_texts().task_texts[task]
     if style == "letter":
         raise BadInput(
             f"The prompt style 'letter' asks for an option's letter and does not suit the {task.value} task; use "

@@ -58,12 +58,11 @@ def test_a_text_without_words_is_no_severity(text: str) -> None:
 
 
 def test_scope_and_difficulty() -> None:
-    specific = ("modality specific", "Modality-Specific", "medical-specific")
-    assert [read_scope(text) for text in ("General", "both")] == ["general", "both"]
-    assert {read_scope(text) for text in specific} == {"modality-specific"}
-    assert {read_difficulty(text) for text in ("coarse", "Coarse-grained")} == {"coarse-grained"}
-    assert {read_difficulty(text) for text in ("fine_grained", "FineGrained")} == {"fine-grained"}
-    assert read_difficulty("easy") == "easy"
+    scopes = {"general": "General", "both": "both"}
+    scopes["modality-specific"] = "modality specific; Modality-Specific; medical-specific"
+    assert all(read_scope(text) == scope for text, scope in spellings(scopes))
+    levels = {"coarse-grained": "coarse; Coarse-grained", "fine-grained": "fine_grained; FineGrained", "easy": "easy"}
+    assert all(read_difficulty(text) == level for text, level in spellings(levels))
 
 
 @pytest.mark.parametrize(
@@ -114,11 +113,6 @@ def test_inferred_question_type(question: str, options: tuple[str, ...], expecte
 def test_columns_by_priority_in_any_spelling() -> None:
     header = ("Image Modality", "ID", "INDEX", "Question-Type", "category", "degradation level", "option_A", "notes")
     columns = find_columns(header, ("index", "modality", "question_type", "severity", "A", "source"))
-    assert columns.names == {
-        "index": "INDEX",
-        "modality": "Image Modality",
-        "question_type": "Question-Type",
-        "severity": "degradation level",
-        "A": "option_A",
-    }
+    names = {"index": "INDEX", "modality": "Image Modality", "question_type": "Question-Type", "A": "option_A"}
+    assert columns.names == {**names, "severity": "degradation level"}
     assert columns.ignored == ("ID", "category", "notes")

@@ -36,8 +36,9 @@ def test_samples_hash_sees_content_and_not_spelling(write_tsv: Write) -> None:
 def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write) -> None:
     rows = [question(str(at), question_type="How" if at < 2 else "What") for at in range(3)]
     path = write_tsv(rows)
-    found = describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)).to_json()
-    assert found == json.loads(json.dumps(found))
+    found = json.loads(
+        json.dumps(describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)).to_json())
+    )
     part = found["parts"]["perception"]
     assert (found["n"], found["images"], part["n"]) == (3, 1, 3)
     assert part["counts"]["question_type"] == {"How": 2, "What": 1}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import ImageStore, samples_sha256
-from medqbench_vlmeval.data.samples import load_table, read_answer
+from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.errors import BadInput
 from tests.data.rows import Write, description, load, pair, question
 
@@ -66,9 +66,8 @@ def test_severity_folded_into_the_question_type_is_read(write_tsv: Write) -> Non
 
 
 def test_option_texts_that_other_readers_lose(write_tsv: Write) -> None:
-    row = question("1", A="None", B="nan", C="NA", D="null", answer="D")
-    samples, _ = load(write_tsv([row]), Task.PERCEPTION)
-    assert samples[0].options == {"A": "None", "B": "nan", "C": "NA", "D": "null"}
+    options = {"A": "None", "B": "nan", "C": "NA", "D": "null"}
+    assert load(write_tsv([question("1", answer="D", **options)]))[0][0].options == options
 
 
 @pytest.mark.parametrize(
@@ -125,17 +124,20 @@ def test_order_of_rows_and_columns_changes_nothing(write_tsv: Write, seed: int) 
     columns = list(rows[0])
     shuffled.shuffle(columns)
     shuffled.shuffle(rows)
-    found, source = load_table(
-        write_tsv([{name.replace("_", "-").upper(): row[name] for name in columns} for row in rows]),
-        Task.PERCEPTION,
-        None,
-    )
+    spelled = write_tsv([{name.replace("_", "-").upper(): row[name] for name in columns} for row in rows])
+    found, source = load_table(spelled, Task.PERCEPTION, None)
     assert {sample.index: sample for sample in found} == {sample.index: sample for sample in expected}
     assert samples_sha256(found) == samples_sha256(expected)
     assert source.columns.ignored == ("D",)
 
 
-OPTIONS = {"A": "Blur", "B": "Noise", "C": "None"}
+def answer_of(write_tsv: Write, **cells: str) -> str | None:
+    """The answer as it is read beside the options Blur, Noise and None; None where it is refused."""
+    try:
+        return load_table(write_tsv([question("1", **cells)]), Task.PERCEPTION, None)[0][0].answer
+    except BadInput as error:
+        assert "is not one of the options" in str(error)
+        return None
 
 
 @pytest.mark.parametrize(
@@ -147,9 +149,7 @@ OPTIONS = {"A": "Blur", "B": "Noise", "C": "None"}
         *((cell, None) for cell in ("D", "3", "-1", "4", "1.5", "noise", "", "nan", "A or B")),
     ],
 )
-def test_answer(cell: str, letter: str | None) -> None:
-    assert read_answer(cell, OPTIONS) == letter
-
-
-def test_answer_text_of_two_options_is_none() -> None:
-    assert read_answer("Blur", {"A": "Blur", "B": "Blur"}) is None
+def test_answer(write_tsv: Write, cell: str, letter: str | None) -> None:
+    assert answer_of(write_tsv, answer=cell) == letter
+    # The text of two options names none.
+    assert answer_of(write_tsv, answer="Blur", B="Blur") is None

@@ -83,11 +83,14 @@ def test_says_what_is_broken(tmp_path: Path, data: bytes, said: str) -> None:
     assert str(path) in str(error.value)
 
 
-def test_names_a_missing_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="does not exist"):
-        read(tmp_path / "no.tsv")
-    with pytest.raises(BadInput, match="is a folder"):
-        read(tmp_path)
+def test_names_a_missing_file_and_what_is_no_file(tmp_path: Path) -> None:
+    for path, said in (
+        (tmp_path / "no.tsv", "does not exist"),
+        (tmp_path, "is a folder"),
+        ("/dev/null", "no ordinary"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            read(Path(path))
 
 
 def test_reads_a_cell_of_many_megabytes(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """The dataset classes as the kit's runner, its models, its final table and its ``summarize.py`` see them."""
 
 import asyncio
-import base64
-import csv
 import json
 import pickle
 from dataclasses import replace
@@ -15,23 +13,17 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.runs.files import result_paths, write_score
 from medqbench_vlmeval.types import Run
+from tests.data.rows import RED, question, text_of
 from tests.kit.runs import PERCEPTION
 from tests.make import combined_run, perception_run
-
-PNG = base64.b64encode(
-    base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg==")
-).decode()
 
 
 @pytest.fixture
 def tsv(work, tmp_path):
     path = tmp_path / "medqbench_QA_test.tsv"
-    path.write_text(
-        "index\timage\tquestion\tA\tB\tC\tD\tanswer\tmodality\n"
-        f"1\t{PNG}\tIs there noise?\tYes\tNo\t\t\t1\tct\n"
-        f"2\t{PNG}\tWhat is the artifact?\tNone\tnan\tMotion\t\tC\tMR\n",
-        encoding="utf-8",
-    )
+    first = question("1", question="Is there noise?", A="Yes", B="No", C="", answer="1", modality="ct")
+    second = question("2", A="None", B="nan", C="Motion", answer="C", modality="MR")
+    path.write_text("\n".join("\t".join(cells) for cells in (first, first.values(), second.values())) + "\n")
     return path
 
 
@@ -48,7 +40,7 @@ def test_data_holds_paths_and_no_base64(dataset):
     paths = set(dataset.data["image_path"])
     assert len(paths) == 1
     with open(paths.pop(), "rb") as image:
-        assert image.read() == base64.b64decode(PNG)
+        assert image.read() == RED
 
 
 def test_prompt_is_images_then_the_official_text(dataset, tsv):
@@ -59,12 +51,11 @@ def test_prompt_is_images_then_the_official_text(dataset, tsv):
     official = theirs.MedqbenchMCQDataset("MedqbenchMCQ_test", data_path=str(tsv))
     assert message[1]["value"] == official.build_prompt(0)[-1]["value"]
     assert dataset.build_prompt(1) == dataset.build_prompt(dict(dataset.data.iloc[1]))
-
-
-def test_options_that_read_like_missing_values_stay(dataset):
-    text = dataset.build_prompt(1)[-1]["value"]
-    assert "A. None" in text
-    assert "B. nan" in text
+    # Options that read like missing values stay.
+    assert "A. None\nB. nan" in dataset.build_prompt(1)[-1]["value"]
+    # The kit's api mode sends datasets through a pipe.
+    again = pickle.loads(pickle.dumps(dataset))  # noqa: S301
+    assert again.build_prompt(0) == message
 
 
 def test_a_question_that_is_a_path_or_url_is_not_opened(kit, work, tmp_path):
@@ -72,16 +63,11 @@ def test_a_question_that_is_a_path_or_url_is_not_opened(kit, work, tmp_path):
 
     secret = tmp_path / "secret.txt"
     secret.write_text("x")
-    for question in (str(secret), "http://127.0.0.1:9/x.png"):
+    for asked in (str(secret), "http://127.0.0.1:9/x.png"):
         path = tmp_path / "medqbench_description_dev.tsv"
-        path.write_text(f"index\timage\tquestion\tdescription\n1\t{PNG}\t{question}\tgood\n", encoding="utf-8")
+        path.write_text(f"index\timage\tquestion\tdescription\n1\t{text_of(RED)}\t{asked}\tgood\n", encoding="utf-8")
         dataset = kit.MedQBenchNoReference(dataset="MedQBench_Reasoning_NoReference_dev", data_path=str(path))
         assert parse_file(dataset.build_prompt(0)[-1]["value"])[0] is None
-
-
-def test_datasets_survive_pickling_for_api_mode(dataset):
-    again = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - the kit's api mode does this
-    assert again.build_prompt(0) == dataset.build_prompt(0)
 
 
 def test_a_dataset_of_another_task_is_refused(kit, work):
@@ -93,11 +79,10 @@ def test_a_dataset_of_another_task_is_refused(kit, work):
 
 def test_combined_reasoning_has_one_index_space(kit, work):
     dataset = kit.build_dataset("MedQBench_Reasoning_mini")
-    indexes = list(dataset.data["index"])
-    assert len(set(indexes)) == len(indexes)
+    indexes = set(dataset.data["index"])
+    assert len(indexes) == len(dataset)
     assert {index.split(":")[0] for index in indexes} == {"NoReference", "Comparative"}
-    counts = {len(dataset.build_prompt(i)) for i in range(len(dataset))}
-    assert counts == {2, 3}
+    assert {len(dataset.build_prompt(i)) for i in range(len(dataset))} == {2, 3}
 
 
 class Insisting:
@@ -140,10 +125,7 @@ def test_kits_own_prompt_of_a_model_is_not_used_in_api_mode(kit, work):
         judge_kwargs={},
     )
 
-    async def go():
-        await APIEvalPipeline([config], concurrency=2, run_eval=False).run()
-
-    asyncio.run(go())
+    asyncio.run(APIEvalPipeline([config], concurrency=2, run_eval=False).run())
     assert len(model.seen) == len(dataset.sample_set.samples)
     assert "my own prompt" not in model.seen
 
@@ -170,9 +152,8 @@ def test_kits_own_prompt_of_a_model_is_not_used_in_local_mode(kit, work):
 def test_evaluate_returns_plain_json(dataset, tmp_path):
     frame = dataset.data.copy()
     frame["prediction"] = ["No", "Failed to obtain answer via API."]
-    folder = tmp_path / "outputs" / "some-model" / "T20260101-000000"
-    folder.mkdir(parents=True)
-    file = folder / "some-model_MedQBench_Perception.tsv"
+    file = tmp_path / "outputs" / "some-model" / "T20260101-000000" / "some-model_MedQBench_Perception.tsv"
+    file.parent.mkdir(parents=True)
     frame.to_csv(file, sep="\t", index=False)
     found = dataset.evaluate(str(file), model="gpt-4o-mini", nproc=4)
     assert json.loads(json.dumps(found)) == found
@@ -184,10 +165,7 @@ def test_evaluate_returns_plain_json(dataset, tmp_path):
 @pytest.fixture
 def predictions(tmp_path: Path) -> Path:
     path = tmp_path / "Model-X_MedQBench_Reasoning_mini.csv"
-    with path.open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out)
-        table.writerow(["index", "prediction"])
-        table.writerows([[1, "Sharp."], [2, "Failed to obtain answer via API."], [3, "Blurred."]])
+    path.write_text("index,prediction\n1,Sharp.\n2,Failed to obtain answer via API.\n3,Blurred.\n", encoding="utf-8")
     return path
 
 
@@ -207,7 +185,7 @@ def judge_errors(hooks: Any, predictions: Path | None, error: str | None = None)
     return hooks.report_judge_err(predictions, total_samples=3, error_message=error)
 
 
-def test_failures_are_those_of_the_result_of_this_very_file(hooks: Any, predictions: Path) -> None:
+def test_failures_are_those_of_the_result_of_this_very_file(hooks, predictions):
     assert hooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
     save(predictions, combined_run())
     # One of three samples is unscored in each of the two parts.
@@ -220,7 +198,7 @@ def test_failures_are_those_of_the_result_of_this_very_file(hooks: Any, predicti
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 1}', '{"settings": {"prediction_file": []}}'])
-def test_without_a_whole_result_nothing_is_said_to_be_judged(hooks: Any, predictions: Path, content: str) -> None:
+def test_without_a_whole_result_nothing_is_said_to_be_judged(hooks, predictions, content):
     predictions.with_name(f"{predictions.stem}_score.json").write_text(content, encoding="utf-8")
     assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
     assert judge_errors(hooks, predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
@@ -228,12 +206,10 @@ def test_without_a_whole_result_nothing_is_said_to_be_judged(hooks: Any, predict
     assert hooks.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
 
 
-def test_the_primary_metric_is_overall_of_each_part(hooks: Any) -> None:
+def test_the_primary_metric_is_overall_of_each_part(hooks):
     single = {"How": 0.0, "Overall": 60.0, "modality|CT": 66.7}
     assert hooks.report_primary_metric(single) == {"Overall": 60.0}
     combined = {"Comparative|Overall": 3.05, "NoReference|n": 3, "NoReference|Overall": 4.75}
-    assert list(hooks.report_primary_metric(combined).items()) == [
-        ("NoReference|Overall", 4.75),
-        ("Comparative|Overall", 3.05),
-    ]
+    found = hooks.report_primary_metric(combined)
+    assert [*found.items()] == [("NoReference|Overall", 4.75), ("Comparative|Overall", 3.05)]
     assert hooks.report_primary_metric(None) == {}

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 import json
 import logging
 import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.kit.guards import (
@@ -30,8 +26,9 @@ from medqbench_vlmeval.kit.guards import (
 from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.kit.runner import run
 from tests.canaries import leaks
+from tests.data.rows import description
 from tests.kit.runs import MODES, NO_REFERENCE, PERCEPTION, forget_keys, newest
-from tests.servers import JudgeServer, Request, Sent
+from tests.servers import JudgeServer, Request, Sent, refusal
 
 KITS_OWN = "MedqbenchCaption_dev"
 CANARY = "sk-canary-0123456789-abc"
@@ -52,27 +49,31 @@ def echo(request: Request) -> Sent:
 
 
 def judged(work: Path, server: JudgeServer, *arguments: str) -> int:
-    return run(
-        ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "judge-1", "--judge-base-url", server.base_url]
-        + ["--judge-api-nproc", "8", "--work-dir", str(work), *arguments]
-    )
+    words = ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "judge-1", "--judge-api-nproc", "8"]
+    return run([*words, "--judge-base-url", server.base_url, "--work-dir", str(work), *arguments])
 
 
-def assert_clean(folder: Path, capfd: Any, but: set[str] | None = None, canaries: Sequence[str] = ALL) -> None:
+def keys_of(server: JudgeServer) -> set[str]:
+    return {request.headers["authorization"].removeprefix("Bearer ") for request in server.requests}
+
+
+def assert_clean(folder: Path, capfd: Any, but: set[str] | None = None) -> None:
     cache = Path(os.environ["MEDQBENCH_JUDGE_CACHE"])
-    found = leaks(list(canaries), folder, cache, said="".join(capfd.readouterr()), but=but)
+    found = leaks(ALL, folder, cache, said="".join(capfd.readouterr()), but=but)
     assert not found, "\n".join(found)
     assert list(folder.rglob("*.log")), "the kit's log files are there"
     assert list(folder.rglob("status.json"))
 
 
 @MODES
-def test_keys_by_flag(kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]) -> None:
+@pytest.mark.parametrize(("judge", "model"), [("judge-1", "judge-1"), ("kit:gpt-4o", "gpt-4o-2024-05-13")])
+def test_keys_by_flag(kit, work, tmp_path, capfd, mode, judge, model):
     with JudgeServer(echo) as server:
         more = ["--judge-args", json.dumps({"protocol": "rubric", "extra": {"deep": [{"api_key": THIRD}]}})]
-        assert judged(work, server, "--judge-key", CANARY, "--key", SECOND, *more, *mode) == 0
-    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
-    assert server.requests[0].body["deep"] == [{"api_key": THIRD}]
+        more += ["--judge", judge, *mode]
+        assert judged(work, server, "--judge-key", CANARY, "--key", SECOND, *more) == 0
+    assert keys_of(server) == {CANARY}
+    assert (server.requests[0].body["model"], server.requests[0].body["deep"]) == (model, [{"api_key": THIRD}])
     assert_clean(tmp_path, capfd)
     status = json.loads(next(path for path in work.rglob("status.json") if not path.is_symlink()).read_text())
     assert status["datasets"][NO_REFERENCE]["metrics"]["Overall"] == 8.0
@@ -80,64 +81,39 @@ def test_keys_by_flag(kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: li
 
 
 @MODES
-def test_a_panel_in_judge_args_and_a_base_url_with_a_password(
-    kit: Any, work: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch, mode: list[str]
-) -> None:
+def test_a_panel_in_judge_args_and_a_base_url_with_a_password(kit, work, tmp_path, capfd, monkeypatch, mode):
     monkeypatch.setenv("PANEL_KEY", SECOND)
     with JudgeServer(echo) as server:
         url = server.base_url.replace("http://", f"http://user:{PASSWORD}@")
         panel = [{"model": "a", "key": CANARY}, {"model": "b", "key_env": "PANEL_KEY", "base_url": url}]
         args = json.dumps({"protocol": "rubric", "panel": panel})
         assert judged(work, server, "--judge-args", args, *mode) == 0
-    assert len({one.headers["authorization"] for one in server.requests}) == 2
+    assert len(keys_of(server)) == 2
     assert_clean(tmp_path, capfd)
 
 
 @pytest.mark.parametrize("name", ["MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY"])
-def test_keys_in_the_environment_and_in_an_env_file(
-    kit: Any, work: Path, tmp_path: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_keys_in_the_environment_and_in_an_env_file(kit, work, tmp_path, capfd, monkeypatch, name):
     monkeypatch.setenv("LMDEPLOY_API_KEY", SECOND)
     (tmp_path / ".env").write_text(f"{name}={CANARY}\n")
     with JudgeServer(echo) as server:
         assert judged(work, server, "--judge-args", '{"protocol": "rubric"}') == 0
-    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert keys_of(server) == {CANARY}
     assert name not in os.environ
     assert_clean(tmp_path, capfd, but={".env"})
 
 
 @MODES
-def test_a_judge_of_the_kits(kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]) -> None:
-    with JudgeServer(echo) as server:
-        more = ["--judge", "kit:gpt-4o", "--judge-key", CANARY, "--judge-args", '{"protocol": "rubric"}']
-        assert judged(work, server, *more, *mode) == 0
-    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
-    assert server.requests[0].body["model"] == "gpt-4o-2024-05-13"
-    assert_clean(tmp_path, capfd)
-
-
-@MODES
-def test_a_server_that_refuses_and_repeats_the_key(
-    kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]
-) -> None:
-    def refuse(request: Request) -> Sent:
-        return Sent(status=401, body=json.dumps({"error": {"message": f"no: {request.headers['authorization']}"}}))
-
-    with JudgeServer(refuse) as server:
+def test_a_server_that_refuses_and_repeats_the_key(kit, work, tmp_path, capfd, mode):
+    with JudgeServer(lambda request: refusal(401, f"no: {request.headers['authorization']}")) as server:
         assert judged(work, server, "--judge-key", CANARY, *mode) == 1
     assert_clean(tmp_path, capfd)
 
 
 @pytest.mark.slow
-def test_a_run_with_a_dataset_of_the_kits_own(kit: Any, work: Path, tmp_path: Path, capfd: Any) -> None:
+def test_a_run_with_a_dataset_of_the_kits_own(kit, work, tmp_path, capfd):
     """The kit's own judge needs the key from the command line, which it writes into its status file and logs."""
-    lines = (embedded_folder() / "medqbench_description_mini.tsv").read_text(encoding="utf-8").splitlines()
-    rows = [dict(zip(lines[0].split("\t"), line.split("\t"), strict=True)) for line in lines[1:2]]
-    rows[0]["image"] = base64.b64encode((embedded_folder() / rows[0]["image_path"]).read_bytes()).decode()
-    with (tmp_path / "own.tsv").open("w", encoding="utf-8", newline="") as out:
-        table = csv.DictWriter(out, [name for name in rows[0] if name != "image_path"], "", "ignore", delimiter="\t")
-        table.writeheader()
-        table.writerows(rows)
+    (tmp_path / "own.tsv").write_text("\t".join(description()) + "\n" + "\t".join(description().values()) + "\n")
     own = {"class": "MedqbenchCaptionDataset", "dataset": KITS_OWN, "data_path": str(tmp_path / "own.tsv")}
     ours = {"class": "MedQBenchNoReference", "dataset": NO_REFERENCE}
     config = tmp_path / "config.json"
@@ -145,7 +121,7 @@ def test_a_run_with_a_dataset_of_the_kits_own(kit: Any, work: Path, tmp_path: Pa
     with JudgeServer("Score: 2") as server:
         arguments = ["--config", str(config), "--judge", "gpt-4o", "--judge-base-url", server.base_url]
         assert run([*arguments, "--judge-key", CANARY, "--work-dir", str(work)]) == 0
-    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert keys_of(server) == {CANARY}
     assert {one.body["model"] for one in server.requests} == {"gpt-4o", "gpt-4o-2024-05-13"}, "both judges were asked"
     assert "OPENAI_API_KEY" not in os.environ, "it might be the key of a model under test"
     assert_clean(tmp_path, capfd)
@@ -162,7 +138,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_evaluation_processes_that_are_not_forked(work: Path, tmp_path: Path, capfd: Any) -> None:
+def test_evaluation_processes_that_are_not_forked(work, tmp_path, capfd):
     (tmp_path / "spawning.py").write_text(_SPAWNING)
     with JudgeServer(echo) as server:
         command = [sys.executable, "spawning.py", "--data", NO_REFERENCE, "--model", "MedQ-Chance", "--api-mode"]
@@ -170,7 +146,7 @@ def test_evaluation_processes_that_are_not_forked(work: Path, tmp_path: Path, ca
         command += ["--judge-args", '{"protocol": "rubric"}', "--work-dir", str(work)]
         ran = subprocess.run(command, cwd=tmp_path, timeout=200)
     assert ran.returncode == 0
-    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {CANARY}"}
+    assert keys_of(server) == {CANARY}
     assert_clean(tmp_path, capfd)
 
 
@@ -190,7 +166,7 @@ SHORT = "k3y"
         (["run.py", "--data", "a", "b"], ["run.py", "--data", "a", "b"]),
     ],
 )
-def test_a_command_line_as_a_file_may_hold_it(given: list[str], shown: list[str]) -> None:
+def test_a_command_line_as_a_file_may_hold_it(given, shown):
     assert shown_arguments(given) == shown
 
 
@@ -206,17 +182,14 @@ def test_a_command_line_as_a_file_may_hold_it(given: list[str], shown: list[str]
         (["--judge-args", "{not json", "--config", "nowhere.json"], set()),
     ],
 )  # fmt: skip
-def test_secrets_of_a_command_line(arguments: list[str], secrets: set[str]) -> None:
+def test_secrets_of_a_command_line(arguments, secrets):
     assert argument_secrets(arguments) == secrets
 
 
-def test_secrets_of_a_config_file(tmp_path: Path) -> None:
+def test_secrets_of_a_config_file_and_of_the_environment(monkeypatch, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model": {"m": {"class": "GPT4V", "key": CANARY}}, "data": {}}))
     assert argument_secrets(["--config", str(path)]) == {CANARY}
-
-
-def test_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_text(f"MY_TOKEN={CANARY}\nNAME=ordinary-value\n")
     monkeypatch.setenv("SOME_PASSWORD", SECOND)
@@ -229,7 +202,7 @@ def test_secrets_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert SECOND in environment_secrets()
 
 
-def test_what_is_named_like_a_key_is_masked_though_nobody_knew_it() -> None:
+def test_what_is_named_like_a_key_is_masked_though_nobody_knew_it():
     mask = Redaction()
     assert mask("{'key': 'abc', 'n': 'x', \"api_key\": \"d\"}") == "{'key': '***', 'n': 'x', \"api_key\": \"***\"}"
     assert mask("Using API Base: http://h; API Key: abc") == "Using API Base: http://h; API Key: ***"
@@ -237,7 +210,7 @@ def test_what_is_named_like_a_key_is_masked_though_nobody_knew_it() -> None:
     assert mask("the Bearer of news has a key: none") == "the Bearer of news has a key: none"
 
 
-def test_streams_and_records_are_masked_inside_and_restored_after(capsys: Any) -> None:
+def test_streams_and_records_are_masked_inside_and_restored_after(capsys):
     before = sys.stdout, sys.stderr, logging.getLogRecordFactory()
     with redacted(["--key", CANARY]):
         print("out", CANARY, flush=True)
@@ -248,9 +221,7 @@ def test_streams_and_records_are_masked_inside_and_restored_after(capsys: Any) -
 
 
 @MODES
-def test_an_error_of_the_kits_with_a_key_in_it(
-    kit: Any, work: Path, tmp_path: Path, capfd: Any, mode: list[str]
-) -> None:
+def test_an_error_of_the_kits_with_a_key_in_it(kit, work, tmp_path, capfd, mode):
     broken = f'{{"api_key": "{CANARY}", '
     arguments = ["--data", NO_REFERENCE, "--model", "m", "--base-url", "http://127.0.0.1:1/v1", "--extra-body", broken]
     with pytest.raises(RunFailed, match="Unable to parse the --extra-body value") as caught:
@@ -263,9 +234,7 @@ def test_an_error_of_the_kits_with_a_key_in_it(
 
 
 @pytest.mark.parametrize("option", ["--api-key", "--judge-kye", "--keyy"])
-def test_an_option_that_the_kit_does_not_know_is_not_repeated_with_its_key(
-    kit: Any, work: Path, capfd: Any, option: str
-) -> None:
+def test_an_option_that_the_kit_does_not_know_is_not_repeated_with_its_key(kit, work, capfd, option):
     with pytest.raises(SystemExit):
         run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", option, CANARY, "--work-dir", str(work)])
     assert CANARY not in "".join(capfd.readouterr())
@@ -293,13 +262,11 @@ def test_a_limited_run_cuts_no_prediction_file(kit, work, flat):
 def test_predictions_of_local_mode_outlive_a_run_in_api_mode(kit, work, flat):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
     assert run(arguments) == 0
-    before = {
-        sha256_of(newest(work, f"*{ending}")) for ending in (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")
-    }
+    endings = (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")
+    before = {sha256_of(newest(work, f"*{ending}")) for ending in endings}
     assert run([*arguments, "--api-mode", "--limit", "7"]) == 0
-    assert before == {
-        sha256_of(path) for path in (work / "MedQ-Chance" / "previous").glob("*[xln]") if "report" not in path.name
-    }
+    previous = (work / "MedQ-Chance" / "previous").glob("*[xln]")
+    assert before == {sha256_of(path) for path in previous if "report" not in path.name}
 
 
 @pytest.mark.parametrize("ends_with", ["done", "interrupted"])
@@ -311,10 +278,9 @@ def test_a_limited_run_leaves_the_checkpoint_of_a_whole_one(tmp_path, ends_with)
         path.write_bytes(b"of all samples")
     with preserve_earlier_files([Job("M", PERCEPTION, "all")], tmp_path, 7, api_mode=False, links=False):
         for path in checkpoints:
-            if ends_with == "done":
-                path.unlink()
-            else:
-                path.write_bytes(b"of all samples and some more")
+            path.unlink()
+            if ends_with == "interrupted":
+                path.write_bytes(b"and some more")
     assert sorted(folder.iterdir()) == sorted(checkpoints)
-    expected = b"of all samples" if ends_with == "done" else b"of all samples and some more"
+    expected = b"of all samples" if ends_with == "done" else b"and some more"
     assert {path.read_bytes() for path in checkpoints} == {expected}

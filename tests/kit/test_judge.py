@@ -50,7 +50,7 @@ def said(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def test_four_verdicts_with_the_kits_name_for_the_model() -> None:
+def test_four_verdicts_with_the_kits_name_for_the_model():
     with JudgeServer("Fine.\nScore: 2") as server:
         judged = ask(server.base_url, n=2, max_tokens=300, extra={"seed": 7})
     assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
@@ -65,25 +65,19 @@ def test_four_verdicts_with_the_kits_name_for_the_model() -> None:
     assert (usage_of(single_verdicts(judged)).calls, usage_of(single_verdicts(judged)).prompt_tokens) == (8, 800)
 
 
-def test_the_kits_own_variables_give_address_and_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kits_own_variables_give_address_and_key_and_our_own_goes_before(monkeypatch):
     with JudgeServer("Score: 1") as server:
         monkeypatch.setenv("OPENAI_API_BASE", f"{server.base_url}/chat/completions")
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        judged = ask(None, key=None)
-    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
-    assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
-
-
-def test_our_own_key_variable_goes_before_the_kits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "of-the-model-under-test")
-    monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
-    with JudgeServer("Score: 1") as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "of-the-model-under-test")
+        assert scores(ask(None, key=None)[0]) == dict.fromkeys(DIMENSIONS, 1)
+        monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
         ask(server.base_url, key=None)
-    assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {KEY}"}
+    keys = [request.headers["authorization"] for request in server.requests]
+    assert keys == ["Bearer of-the-model-under-test"] * 4 + [f"Bearer {KEY}"] * 4
 
 
 @pytest.mark.parametrize("name", ["gpt-4o", "deepseek"])
-def test_as_many_calls_in_flight_as_asked_for(name: str) -> None:
+def test_as_many_calls_in_flight_as_asked_for(name):
     with JudgeServer("Score: 2", gather=24) as server:
         judged = ask(f"{server.base_url}/chat/completions", n=6, name=name, nproc=24)
     assert server.max_in_flight == 24
@@ -91,7 +85,7 @@ def test_as_many_calls_in_flight_as_asked_for(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "messages"), [("gpt-4o", 3), ("deepseek", 1)])
-def test_a_reply_without_a_verdict_is_asked_about_again(name: str, messages: int) -> None:
+def test_a_reply_without_a_verdict_is_asked_about_again(name, messages):
     def reply(request: Request) -> str:
         return "Score: 1" if "Give only your verdict" in said(request.messages[-1]) else "I have many thoughts."
 
@@ -117,7 +111,7 @@ def test_a_reply_without_a_verdict_is_asked_about_again(name: str, messages: int
         (Sent(status=0), "ConnectionError at the kit's client"),
     ],
 )
-def test_a_failure_is_never_a_verdict(reply: Sent, words: str) -> None:
+def test_a_failure_is_never_a_verdict(reply, words):
     answered = []
 
     def only_first(_: Request) -> Sent:
@@ -132,13 +126,8 @@ def test_a_failure_is_never_a_verdict(reply: Sent, words: str) -> None:
     assert all(words in str(verdict.reason) for verdict in verdicts if verdict.score is None)
 
 
-def test_a_judge_that_quotes_the_failure_sentence_is_believed() -> None:
-    with JudgeServer(f"The answer says '{FAILURE}', so nothing is there.\nScore: 0") as server:
-        assert scores(ask(server.base_url)[0]) == dict.fromkeys(DIMENSIONS, 0)
-
-
 @pytest.mark.slow
-def test_failed_calls_are_asked_again_by_the_engine() -> None:
+def test_failed_calls_are_asked_again_by_the_engine():
     calls = []
 
     def flaky(_: Request) -> Sent:
@@ -152,7 +141,7 @@ def test_failed_calls_are_asked_again_by_the_engine() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_hopeless_refusal_stops_the_run(status: int) -> None:
+def test_a_hopeless_refusal_stops_the_run(status):
     def refused(request: Request) -> Sent:
         return refusal(status, f"wrong: {request.headers['authorization']}")
 
@@ -165,22 +154,26 @@ def test_a_hopeless_refusal_stops_the_run(status: int) -> None:
     assert KEY not in str(caught.value)
 
 
-def test_no_server_stops_the_run() -> None:
-    with JudgeServer() as server:
+def test_no_server_stops_the_run():
+    # A reply that quotes the kit's sentence for a failure is a verdict.
+    with JudgeServer(f"The answer says '{FAILURE}', so nothing is there.\nScore: 0") as server:
+        assert scores(ask(server.base_url)[0]) == dict.fromkeys(DIMENSIONS, 0)
         url = server.base_url
     with pytest.raises(JudgeError, match="No judge answers at http://127"):
         ask(url, n=9)
 
 
-def test_verdicts_are_kept_for_the_next_run(tmp_path: Any) -> None:
+def test_verdicts_of_a_local_llm_are_kept_under_its_own_name(tmp_path, monkeypatch):
     with ReplyCache(tmp_path) as store, JudgeServer("Score: 2") as server:
+        monkeypatch.setenv("LOCAL_LLM", "my/llm")
         ask(server.base_url, n=2, store=store)
         again = ask(server.base_url, n=2, store=store)
-    assert len(server.requests) == 8
+    assert [request.body["model"] for request in server.requests] == ["my/llm"] * 8
+    assert again[0].verdicts["completeness"].judge == "my/llm"
     assert all(verdict.from_cache for one in again for verdict in one.verdicts.values())
 
 
-def test_no_log_shows_the_key_and_levels_come_back(caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+def test_no_log_shows_the_key_and_levels_come_back(caplog, capsys):
     def echo(request: Request) -> Sent:
         return Sent(f"{request.headers['authorization']}\nScore: 2")
 
@@ -194,64 +187,33 @@ def test_no_log_shows_the_key_and_levels_come_back(caplog: pytest.LogCaptureFixt
     assert not [form for form in forms_of(KEY) if form in shown.encode()]
 
 
-def test_a_local_llm_is_asked_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_LLM", "my/llm")
+def asked_once(server: JudgeServer, timeout: float | None = None) -> Any:
+    """The reply to one question, asked without the engine."""
+
+    async def question() -> Any:
+        async with kit_client(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as client:
+            messages = [{"role": "user", "content": "http://example.org/a.png"}]
+            return (await asyncio.wait_for(client.ask(messages), timeout)).texts
+
+    return asyncio.run(question())
+
+
+def test_one_question_is_answered_or_fails_and_does_not_hold_the_loop():
     with JudgeServer("Score: 2") as server:
-        judged = ask(server.base_url)
-    assert {one.body["model"] for one in server.requests} == {"my/llm"}
-    assert judged[0].verdicts["completeness"].judge == "my/llm"
+        assert asked_once(server) == ("Score: 2",)
+    with JudgeServer(Sent(FAILURE)) as server, pytest.raises(Unanswered):
+        asked_once(server)
+    with JudgeServer("Score: 2", delay=5) as server, pytest.raises((TimeoutError, asyncio.TimeoutError)):
+        asked_once(server, timeout=0.2)
 
 
-def test_a_conversation_in_one_loop_ends_with_the_loop() -> None:
-    async def one_question() -> str | None:
-        with JudgeServer("Score: 2") as server:
-            options = JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)
-            async with kit_client(options) as asker:
-                [text] = (await asker.ask([{"role": "user", "content": "http://example.org/a.png"}])).texts
-                return text
-
-    assert asyncio.run(one_question()) == "Score: 2"
-
-
-def test_an_interrupted_call_does_not_hold_the_loop() -> None:
-    with JudgeServer("Score: 2", delay=5) as server:
-
-        async def cancelled() -> None:
-            async with kit_client(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
-                await asyncio.wait_for(asker.ask([{"role": "user", "content": "?"}]), 0.2)
-
-        with pytest.raises((TimeoutError, asyncio.TimeoutError)):
-            asyncio.run(cancelled())
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (JudgeOptions("kit:"), "wants the name"),
-        (JudgeOptions("kit:llama31-8b", extra={"seed": 1}), "takes no 'extra'"),
-    ],
-)
-def test_what_no_judge_can_be_made_of_is_bad_input(options: JudgeOptions, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        kit_client(options)
-
-
-def test_a_model_that_the_kit_cannot_build_is_one_sentence() -> None:
+def test_a_judge_that_cannot_be_made_is_one_sentence():
+    with pytest.raises(BadInput, match="wants the name"):
+        kit_client(JudgeOptions("kit:"))
+    with pytest.raises(BadInput, match="takes no 'extra'"):
+        kit_client(JudgeOptions("kit:llama31-8b", extra={"seed": 1}))
     # It wants a package that is not installed here.
     with pytest.raises(JudgeError, match="could not build the judge 'llama31-8b'"):
         ask(None, name="llama31-8b", key=None)
-
-
-def test_without_the_kit_it_says_so() -> None:
     with pytest.raises(MissingDependency, match="no VLMEvalKit is installed"):
         build_judge(JudgeOptions("kit:gpt-4o", protocol="rubric"))
-
-
-def test_unanswered_is_what_a_failure_raises() -> None:
-    async def one_question() -> None:
-        with JudgeServer(Sent(FAILURE)) as server:
-            async with kit_client(JudgeOptions("kit:gpt-4o", server.base_url, key=KEY)) as asker:
-                await asker.ask([{"role": "user", "content": "?"}])
-
-    with pytest.raises(Unanswered):
-        asyncio.run(one_question())

@@ -1,6 +1,5 @@
 """A real vision-language model: a tiny Qwen2.5-VL, served by ``transformers serve`` and run by the kit."""
 
-import json
 import os
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import urllib.request
 import pytest
 
 from medqbench_vlmeval.kit.runner import run
+from tests.kit.runs import COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, rows_of, score_of
 from tests.tiny_vlm import build
 
 pytestmark = pytest.mark.slow
@@ -48,21 +48,12 @@ def server(tmp_path_factory):
         process.wait(timeout=30)
 
 
-@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
-@pytest.mark.parametrize(
-    "dataset",
-    [
-        "MedQBench_Perception_mini",
-        "MedQBench_Reasoning_NoReference_mini",
-        "MedQBench_Reasoning_Comparative_mini",
-    ],
-)
+@MODES
+@pytest.mark.parametrize("dataset", [PERCEPTION, NO_REFERENCE, COMPARATIVE])
 def test_one_run_a_task(kit, work, server, dataset, mode):
     arguments = ["--data", dataset, "--model", MODEL, "--base-url", server, "--max-tokens", "12", "--retry", "1"]
     assert run([*arguments, "--judge", "rules", "--api-nproc", "2", "--work-dir", str(work), *mode]) == 0
-    samples = next(path for path in work.rglob(f"{MODEL}_{dataset}_samples.jsonl") if not path.is_symlink())
-    rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
-    score = json.loads(samples.with_name(f"{MODEL}_{dataset}_score.json").read_text(encoding="utf-8"))
+    rows, score = rows_of(work, MODEL, dataset), score_of(work, MODEL, dataset)
     assert len(rows) == score["n"] == len(kit.build_dataset(dataset))
     assert score["n_inference_failed"] == 0
     # Random weights write noise; it has to arrive as it was written, and differ from image to image.

@@ -27,17 +27,14 @@ def classical(kit, tmp_path_factory):
     folder = tmp_path_factory.mktemp("classical")
     work = folder / "outputs"
     (folder / "lmu").mkdir()
+    arguments = ["--data", PERCEPTION, NO_REFERENCE, COMPARATIVE, "--model", "MedQ-Classical", "--judge", "rules"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LMUData", str(folder / "lmu"))
         patch.setenv("MEDQBENCH_JUDGE_CACHE", str(folder / "cache"))
-        patch.delenv("MEDQBENCH_DATA", raising=False)
-        patch.delenv("PRED_FORMAT", raising=False)
+        for name in ("MEDQBENCH_DATA", "PRED_FORMAT"):
+            patch.delenv(name, raising=False)
         patch.chdir(folder)
-        code = run(
-            ["--data", PERCEPTION, NO_REFERENCE, COMPARATIVE, "--model", "MedQ-Classical", "--judge", "rules"]
-            + ["--work-dir", str(work)]
-        )
-    assert code == 0
+        assert run([*arguments, "--work-dir", str(work)]) == 0
     return work
 
 
@@ -51,12 +48,10 @@ def test_a_run_leaves_all_results(classical):
     assert set(score["groups"]["modality"]) == {"CT", "MRI", "Histopathology", "Endoscopy", "Fundus"}
     assert score["baseline"] is True
     assert score["comparable"] is False
-    data = score["settings"]["data"]["perception"]
-    assert data["origin"] == "embedded"
-    assert len(data["sha256"]) == 64
-    assert score["settings"]["protocol"]["name"] == "choice-extraction"
-    assert score["settings"]["prompt"]["style"] == "official"
-    assert len(score["settings"]["prompt"]["sha256"]) == 64
+    settings = score["settings"]
+    assert settings["data"]["perception"]["origin"] == "embedded"
+    assert (settings["protocol"]["name"], settings["prompt"]["style"]) == ("choice-extraction", "official")
+    assert len(settings["data"]["perception"]["sha256"]) == len(settings["prompt"]["sha256"]) == 64
     assert "severity" in score["groups"]
 
     reasoning = score_of(classical, "MedQ-Classical", NO_REFERENCE)
@@ -122,61 +117,29 @@ def test_both_reasoning_tasks_in_one_run_api_mode(kit, work):
 
 
 @MODES
-def test_infer_then_eval(kit, work, mode):
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
+def test_infer_then_eval_then_reuse(kit, work, mode):
+    arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work), *mode]
     assert run([*arguments, "--mode", "infer"]) == 0
     assert not list(work.rglob("*_score.json"))
-    predictions = newest(work, f"MedQ-Chance_{PERCEPTION}.xlsx")
+    predictions = newest(work, f"MedQ-Chance_{COMPARATIVE}.xlsx")
     replies = [row[-1] for row in openpyxl.load_workbook(predictions).active.values]
     assert run([*arguments, "--mode", "eval"]) == 0
-    assert score_of(work, "MedQ-Chance", PERCEPTION)["n"] == len(replies) - 1
-
-
-@MODES
-def test_reuse_keeps_the_predictions(kit, work, mode):
-    arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work), *mode]
-    assert run(arguments) == 0
     first = score_of(work, "MedQ-Chance", COMPARATIVE)
+    assert first["n"] == len(replies) - 1
     assert run([*arguments, "--reuse"]) == 0
-    second = score_of(work, "MedQ-Chance", COMPARATIVE)
-    assert first["Overall"] == second["Overall"]
-
-
-@pytest.mark.parametrize("suffix", ["tsv", "json", "xlsx"])
-def test_every_prediction_format_gives_the_same_numbers(kit, work, monkeypatch, suffix):
-    monkeypatch.setenv("PRED_FORMAT", suffix)
-    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]) == 0
-    predictions = newest(work, f"MedQ-Chance_{PERCEPTION}.{suffix}")
-    score = score_of(work, "MedQ-Chance", PERCEPTION)
-    made_from = score["settings"]["prediction_file"]
-    assert (made_from["name"], made_from["sha256"]) == (predictions.name, sha256_of(predictions))
-    # Chance is seeded by the sample: every format has to see the same replies.
-    assert score["n_correct"] == sum(row["correct"] for row in rows_of(work, "MedQ-Chance", PERCEPTION))
-    assert score["rules"] == {next(iter(score["rules"])): score["n"]}
+    assert score_of(work, "MedQ-Chance", COMPARATIVE)["Overall"] == first["Overall"]
 
 
 def test_config_with_a_local_file(kit, work, tmp_path):
-    source = tmp_path / "mine"
+    name, source = "MedQBench_Perception_dev", tmp_path / "mine"
     shutil.copytree(embedded_folder(), source)
+    path = str(source / "medqbench_QA_mini.tsv")
+    entry = {"class": "MedQBenchPerception", "dataset": name, "data_path": path}
     config = tmp_path / "config.json"
-    config.write_text(
-        json.dumps(
-            {
-                "model": {"MedQ-Chance": {}},
-                "data": {
-                    "MedQBench_Perception_dev": {
-                        "class": "MedQBenchPerception",
-                        "dataset": "MedQBench_Perception_dev",
-                        "data_path": str(source / "medqbench_QA_mini.tsv"),
-                    }
-                },
-            }
-        )
-    )
+    config.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {name: entry}}))
     assert run(["--config", str(config), "--work-dir", str(work)]) == 0
-    score = score_of(work, "MedQ-Chance", "MedQBench_Perception_dev")
-    assert score["settings"]["data"]["perception"]["path"] == str(source / "medqbench_QA_mini.tsv")
-    assert score["settings"]["data"]["perception"]["origin"] == "file"
+    data = score_of(work, "MedQ-Chance", name)["settings"]["data"]["perception"]
+    assert (data["path"], data["origin"]) == (path, "file")
 
 
 def test_no_judge_named_is_one_sentence_after_inference(kit, work, capsys):
@@ -210,30 +173,14 @@ def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
     assert any("reasoning" in reason for reason in score["not_comparable_because"])
 
 
-def test_keys_on_the_command_line_reach_no_file(kit, work, monkeypatch, tmp_path):
-    monkeypatch.delenv("MEDQBENCH_JUDGE_KEY", raising=False)
-    monkeypatch.delenv("LMDEPLOY_API_KEY", raising=False)
-    canaries = ("sk-canary-one", "sk-canary-two", "sk-canary-three")
-    run(
-        ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work)]
-        + ["--judge-key", canaries[0], "--key", canaries[1], "--judge-args", json.dumps({"key": canaries[2]})]
-    )
-    for path in tmp_path.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            for canary in canaries:
-                assert canary.encode() not in content, f"{canary} in {path}"
-
-
 NUMBERS = ("Overall", "Yes-or-No", "What", "How", "n", "n_correct", "intervals", "groups", "rules")
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "json", "xlsx"])
 def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatch, tmp_path, suffix):
     monkeypatch.setenv("PRED_FORMAT", suffix)
-    assert (
-        run(["--data", PERCEPTION, BOTH, "--model", "MedQ-Classical", "--judge", "rules", "--work-dir", str(work)]) == 0
-    )
+    arguments = ["--data", PERCEPTION, BOTH, "--model", "MedQ-Classical", "--judge", "rules"]
+    assert run([*arguments, "--work-dir", str(work)]) == 0
     for dataset in (PERCEPTION, BOTH):
         predictions = newest(work, f"MedQ-Classical_{dataset}.{suffix}")
         out = tmp_path / f"scored {suffix}"
@@ -241,6 +188,8 @@ def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatc
             main(["score", str(predictions), "--judge", "rules", "--out", str(out)])
         assert not end.value.code
         ran = score_of(work, "MedQ-Classical", dataset)
+        made_from = ran["settings"]["prediction_file"]
+        assert (made_from["name"], made_from["sha256"]) == (predictions.name, sha256_of(predictions))
         again = json.loads((out / f"MedQ-Classical_{dataset}_score.json").read_text(encoding="utf-8"))
         assert (again["model"], again["dataset"], again["baseline"]) == ("MedQ-Classical", dataset, True)
         for task, data in ran["settings"]["data"].items():
@@ -284,8 +233,7 @@ def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, m
     arguments = ["--data", "mine", "--data-config", own, "--model", "MedQ-Chance", "--judge", "rules", "--api-mode"]
     assert run([*arguments, "--judge-key", "sk-canary-own", "--work-dir", str(work)]) == 0
     assert list(work.rglob("MedQ-Chance_mine_score.json"))
-    for path in tmp_path.rglob("*"):
-        assert not path.is_file() or b"sk-canary-own" not in path.read_bytes(), path
+    assert not leaks(["sk-canary-own"], tmp_path)
 
 
 def test_a_limited_run_and_a_whole_one_stand_side_by_side_on_the_board(kit, work):
@@ -328,9 +276,7 @@ def test_both_reasoning_tasks_share_a_limit_and_the_result_says_its_cost(kit, wo
 
 
 CANARY = "sk-canary-0123456789-abc"
-
 OPEN = "That is for a reader, case"
-
 N_OPEN = 5
 
 
@@ -357,18 +303,15 @@ def test_open_replies_of_a_run_go_to_the_extractor(kit, work, tmp_path, monkeypa
         more = ["--extractor", "ext", "--judge-base-url", server.base_url, "--judge-key", CANARY]
         assert run([*arguments, *more, "--mode", "eval", "--reuse"]) == 0
     assert len(server.requests) == N_OPEN
-    assert {(one.body["model"], one.headers["authorization"]) for one in server.requests} == {
-        ("ext", f"Bearer {CANARY}")
-    }
+    sent = {(request.body["model"], request.headers["authorization"]) for request in server.requests}
+    assert sent == {("ext", f"Bearer {CANARY}")}
     score = score_of(work, "MedQ-Chance", PERCEPTION)
     block = score["extractor"]
     assert [block[name] for name in ("name", "n_open", "n_read", "n_failed")] == ["ext", N_OPEN, N_OPEN, 0]
     assert score["n_unanswered"] == N_OPEN
     assert block["lenient"]["n_unanswered"] == 0
-    status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))
-    entry = status["datasets"][PERCEPTION]
-    assert entry["primary_metric"] == "Overall"
-    assert entry["metrics"]["Overall"] == pytest.approx(score["Overall"])
-    assert entry["metrics"]["lenient|Overall"] == pytest.approx(block["lenient"]["Overall"])
+    metrics = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))["datasets"][PERCEPTION]["metrics"]
+    assert metrics["Overall"] == pytest.approx(score["Overall"])
+    assert metrics["lenient|Overall"] == pytest.approx(block["lenient"]["Overall"])
     assert "MEDQBENCH_EXTRACTOR" not in os.environ
     assert leaks([CANARY], tmp_path, said="".join(capfd.readouterr())) == []

@@ -22,19 +22,16 @@ TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
 
 def dump(frame: pd.DataFrame, path: Path) -> Path:
     """Write a frame as both kits' ``vlmeval.smp.dump`` do."""
-    suffix = path.suffix[1:]
-    if suffix == "xlsx":
+    records = frame.to_dict("records")
+    if path.suffix == ".xlsx":
         frame.to_excel(path, index=False, engine="xlsxwriter")
-    elif suffix == "csv":
-        frame.to_csv(path, index=False, encoding="utf-8", quoting=csv.QUOTE_ALL)
-    elif suffix == "tsv":
-        frame.to_csv(path, sep="\t", index=False, encoding="utf-8", quoting=csv.QUOTE_ALL)
-    elif suffix == "json":
-        with path.open("w", encoding="utf-8") as out:
-            json.dump(frame.to_dict("records"), out, indent=4, ensure_ascii=False)
+    elif path.suffix in {".csv", ".tsv"}:
+        separator = "," if path.suffix == ".csv" else "\t"
+        frame.to_csv(path, sep=separator, index=False, encoding="utf-8", quoting=csv.QUOTE_ALL)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps(records, indent=4, ensure_ascii=False), encoding="utf-8")
     else:
-        records = frame.to_dict("records")
-        path.write_text("\n".join(json.dumps(one, ensure_ascii=False) for one in records), encoding="utf-8")
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in records), encoding="utf-8")
     return path
 
 
@@ -102,15 +99,10 @@ def test_other_shapes_of_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "status"),
     [
-        ("Failed to obtain answer via API.", FAILED),
-        ("Failed to obtain answer via API. ", FAILED),
-        ("Failed to obtain answer via API.Connection error.", FAILED),
+        *((f"Failed to obtain answer via API.{rest}", FAILED) for rest in ("", " ", "Connection error.")),
         ("Failed to obtain answer via API.: Failed with all possible conversation turns.", FAILED),
-        ("Failed to obtain answer: <class 'RuntimeError'> out of memory", FAILED),
-        ("Failed to obtain answer via bailingMM API.", FAILED),
-        ("Failed to obtain answer BlueLM API. ", FAILED),
-        ("Failed to obtain answer.", FAILED),
-        ("Failed to obtain answer", FAILED),
+        *((f"Failed to obtain answer{rest}", FAILED) for rest in ("", ".", ": <class 'RuntimeError'> out of memory")),
+        *((f"Failed to obtain answer{rest}", FAILED) for rest in (" via bailingMM API.", " BlueLM API. ")),
         ("The log says 'Failed to obtain answer via API.', so B", OK),
         ("Failed to obtain answer from the blurred part, but B fits.", OK),
         ("", OK),
@@ -181,8 +173,7 @@ def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, said: st
 
 
 def test_an_absent_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="does not exist"):
-        read_predictions(tmp_path / "no.xlsx")
     (tmp_path / "d.csv").mkdir()
-    with pytest.raises(BadInput, match="is a folder"):
-        read_predictions(tmp_path / "d.csv")
+    for name, said in (("no.xlsx", "does not exist"), ("d.csv", "is a folder")):
+        with pytest.raises(BadInput, match=said):
+            read_predictions(tmp_path / name)

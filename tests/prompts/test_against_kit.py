@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 import itertools
 import json
 import subprocess
@@ -12,13 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
-from PIL import Image
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.judge import load_protocol
 from medqbench_vlmeval.prompts import build_text
 from medqbench_vlmeval.types import Sample
+from tests.data.rows import RED, text_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_kit]
 
@@ -49,33 +47,23 @@ JUDGED = list(itertools.product(SCORERS, DIMENSIONS, TEXTS))
 
 
 def write_tsv(path: Path, rows: list[dict[str, str]]) -> str:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="", encoding="utf-8") as out:
-        writer = csv.DictWriter(out, names, delimiter="\t", restval="")
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows).to_csv(path, sep="\t", index=False)
     return str(path)
 
 
 @pytest.fixture(scope="module")
 def said_by_kit(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("kit")
-    png = io.BytesIO()
-    Image.linear_gradient("L").save(png, "PNG")
-    image = {"image": base64.b64encode(png.getvalue()).decode()}
+    image = {"image": text_of(RED)}
     # Not as image_a and image_b: git HEAD's own paired class fails on those columns.
     pair = {"image": json.dumps([image["image"]] * 2)}
     rows = {
-        "asked": [
-            {"index": str(i), **image, "question": text, **options, "answer": next(iter(options))}
-            for i, (text, options) in enumerate(QUESTIONS)
-        ],
-        "described": [{"index": "0", **image, "description": "d"}],
-        "compared": [{"index": "0", **pair, "description": "d"}],
-        "owned": [
-            {"index": str(i), **image, "description": "d", "question": own} for i, own in enumerate(OWN_QUESTIONS)
-        ],
+        "asked": [{**image, "question": text, **options, "answer": next(iter(options))} for text, options in QUESTIONS],
+        "described": [{**image, "description": "d"}],
+        "compared": [{**pair, "description": "d"}],
+        "owned": [{**image, "description": "d", "question": own} for own in OWN_QUESTIONS],
     }
+    rows = {name: [{"index": str(i), **row} for i, row in enumerate(table)] for name, table in rows.items()}
     job = {
         "folder": str(folder),
         "datasets": {name: [CLASSES[name], write_tsv(folder / f"{name}.tsv", table)] for name, table in rows.items()},
@@ -88,19 +76,13 @@ def said_by_kit(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return said
 
 
-def test_questions_are_the_kits(said_by_kit: dict[str, Any]) -> None:
-    ours = [build_text(Sample(str(i), Task.PERCEPTION, *asked)) for i, asked in enumerate(QUESTIONS)]
-    assert ours == said_by_kit["texts"]["asked"]
-
-
-def test_task_texts_are_the_kits(said_by_kit: dict[str, Any]) -> None:
-    assert [build_text(Sample("0", Task.NO_REFERENCE, None))] == said_by_kit["texts"]["described"]
-    assert [build_text(Sample("0", Task.COMPARATIVE, None))] == said_by_kit["texts"]["compared"]
-
-
-def test_a_files_own_question_wins_as_in_the_kit(said_by_kit: dict[str, Any]) -> None:
-    ours = [build_text(Sample("0", Task.NO_REFERENCE, own)) for own in OWN_QUESTIONS]
-    assert ours == said_by_kit["texts"]["owned"]
+def test_questions_and_task_texts_are_the_kits_and_a_files_own_question_wins(said_by_kit: dict[str, Any]) -> None:
+    assert said_by_kit["texts"] == {
+        "asked": [build_text(Sample(str(i), Task.PERCEPTION, *asked)) for i, asked in enumerate(QUESTIONS)],
+        "described": [build_text(Sample("0", Task.NO_REFERENCE, None))],
+        "compared": [build_text(Sample("0", Task.COMPARATIVE, None))],
+        "owned": [build_text(Sample("0", Task.NO_REFERENCE, own)) for own in OWN_QUESTIONS],
+    }
 
 
 def test_judge_prompts_are_the_kits(said_by_kit: dict[str, Any]) -> None:

@@ -9,50 +9,31 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.prompts.official import read_texts
-from medqbench_vlmeval.types import Sample
 from tests.prompts.kits import CAPTION_FILE, PAIRED_FILE, QUESTION_FILE, make_kit
 
 
-def perception(**options: str) -> Sample:
-    return Sample("1", Task.PERCEPTION, "Is {it} so?", options)
+def test_the_question_prompt_is_the_kits_format_in_the_kits_order_without_gaps(tmp_path: Path) -> None:
+    braces = QUESTION_FILE.replace("{k}={v}", "{{{k}}}={v}")
+    texts = read_texts(make_kit(tmp_path, medqbench_mcq=braces))
+    asked = texts.question_prompt("Is {it} so?", {"D": "{four}", "A": " one ", "C": "  "})
+    assert asked == "Ask: Is {it} so?\nOf {A}=one; {D}={four}!"
 
 
-def test_the_question_prompt_is_the_kits_format_with_the_samples_texts(tmp_path: Path) -> None:
+def test_templates_and_default_questions_are_followed_through_other_modules(tmp_path: Path) -> None:
     texts = read_texts(make_kit(tmp_path))
-    assert texts.question_prompt(perception(A=" Yes ", B="No")) == "Ask: Is {it} so?\nOf A=Yes; B=No!"
-
-
-def test_options_follow_the_kits_letters_and_leave_gaps_out(tmp_path: Path) -> None:
-    texts = read_texts(make_kit(tmp_path))
-    assert texts.question_prompt(perception(D="four", A="one", C="  ")).endswith("Of A=one; D=four!")
-
-
-def test_templates_are_followed_through_concatenation_and_other_modules(tmp_path: Path) -> None:
-    templates = read_texts(make_kit(tmp_path)).templates
+    assert texts.task_texts == {Task.NO_REFERENCE: "Describe it.", Task.COMPARATIVE: "Compare them."}
+    templates = texts.templates
     assert templates[Task.NO_REFERENCE]["completeness"] == "Compare [MLLM DESC] with [GOLDEN DESC] c"
     assert templates[Task.NO_REFERENCE]["quality_accuracy"] == "Compare [MLLM DESC] q [GOLDEN DESC]"
     assert templates[Task.COMPARATIVE]["completeness"] == "Compare [MLLM DESC] with [GOLDEN DESC] c"
     assert templates[Task.COMPARATIVE]["consistency"] == "pair i [MLLM DESC] [GOLDEN DESC]"
 
 
-def test_task_texts_are_the_default_questions(tmp_path: Path) -> None:
-    texts = read_texts(make_kit(tmp_path)).task_texts
-    assert texts == {Task.NO_REFERENCE: "Describe it.", Task.COMPARATIVE: "Compare them."}
-
-
 def test_another_wording_has_another_hash(tmp_path: Path) -> None:
     one = read_texts(make_kit(tmp_path / "one"))
     same = read_texts(make_kit(tmp_path / "same"))
-    other = read_texts(
-        make_kit(
-            tmp_path / "other",
-            medqbench_mcq=QUESTION_FILE.replace("Ask", "Tell"),
-            medqbench_caption=CAPTION_FILE.replace("] c", "] C"),
-        )
-    )
+    other = read_texts(make_kit(tmp_path / "other", medqbench_mcq=QUESTION_FILE.replace("Ask", "Tell")))
     assert one.question_sha256() == same.question_sha256() != other.question_sha256()
-    for task in (Task.NO_REFERENCE, Task.COMPARATIVE):
-        assert one.templates_sha256(task) == same.templates_sha256(task) != other.templates_sha256(task)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +42,8 @@ def test_another_wording_has_another_hash(tmp_path: Path) -> None:
         ("medqbench_caption", "PROMPT_TEMPLATES = "),
         ("medqbench_caption", CAPTION_FILE.replace('"preciseness"', '"precision"')),
         ("medqbench_caption", CAPTION_FILE.replace("PROMPT_TEMPLATES =", "TEMPLATES =")),
-        (
-            "medqbench_caption",
-            CAPTION_FILE.replace('HEAD = "Compare [MLLM DESC] "', "HEAD = open('/etc/passwd').read()"),
-        ),
-        ("medqbench_caption", CAPTION_FILE.replace('HEAD = "Compare [MLLM DESC] "', "HEAD = HEAD")),
+        ("medqbench_caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "open('/etc/passwd').read()")),
+        ("medqbench_caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "HEAD")),
         ("medqbench_caption", CAPTION_FILE.replace('"p [MLLM DESC] [GOLDEN DESC]"', '"p [GOLDEN DESC]"')),
         ("medqbench_caption", CAPTION_FILE.replace('data["question"] =', 'data["text"] =')),
         ("medqbench_paired_description", PAIRED_FILE.replace('PROMPT_TEMPLATES["preciseness"]', "PROMPT_TEMPLATES[0]")),
@@ -105,15 +83,13 @@ def run_without_kit(code: str, tmp_path: Path) -> str:
 def test_without_a_kit_the_message_names_how_to_install_it_and_what_works_without(tmp_path: Path) -> None:
     code = (
         "from medqbench_vlmeval.errors import MissingDependency\n"
-        "from medqbench_vlmeval.prompts import judge_templates\n"
-        "from medqbench_vlmeval.benchmark import Task\n"
-        "try:\n    judge_templates(Task.NO_REFERENCE)\nexcept MissingDependency as error:\n    print(error)\n"
+        "from medqbench_vlmeval.prompts.official import official_texts\n"
+        "try:\n    official_texts()\nexcept MissingDependency as error:\n    print(error)\n"
     )
     message = run_without_kit(code, tmp_path)
-    assert 'pip install "medqbench-vlmeval[kit]"' in message
-    assert "git checkout" in message
-    assert "rubric" in message
-    assert "reasoning" in message
+    assert all(
+        word in message for word in ('pip install "medqbench-vlmeval[kit]"', "git checkout", "rubric", "reasoning")
+    )
 
 
 def test_own_styles_need_no_kit(tmp_path: Path) -> None:

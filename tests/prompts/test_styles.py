@@ -14,20 +14,12 @@ def question(text: str | None = "What is seen?", **options: str) -> Sample:
     return Sample("7", Task.PERCEPTION, text, options or {"A": "Noise", "B": "Blur"})
 
 
-def test_letter_asks_for_one_of_the_letters_that_there_are() -> None:
-    text = build_text(question(A="Noise", B="Blur", D="Rings"), "letter")
-    assert "(A) Noise\n(B) Blur\n(D) Rings" in text
-    assert "(A, B or D)" in text
-
-
-def test_reasoning_asks_for_the_answer_on_the_last_line() -> None:
-    assert build_text(question(), "reasoning").endswith("\nAnswer: X")
-
-
-def test_braces_in_the_data_stay_as_they_are() -> None:
-    text = build_text(question("Is {options} {0} shown?", A="{text}", B="{letters}"), "letter")
+def test_letter_asks_for_one_of_the_letters_that_there_are_and_reasoning_for_a_last_line() -> None:
+    text = build_text(question("Is {options} {0} shown?", A="{text}", B="{letters}", D="Rings"), "letter")
     assert "Is {options} {0} shown?" in text
-    assert "(A) {text}\n(B) {letters}" in text
+    assert "(A) {text}\n(B) {letters}\n(D) Rings" in text
+    assert "(A, B or D)" in text
+    assert build_text(question(), "reasoning").endswith("\nAnswer: X")
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -44,20 +36,13 @@ def test_a_reasoning_samples_own_question_wins_under_official_only() -> None:
     assert "Tell me about it." not in build_text(sample, "reasoning")
 
 
-@pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
-def test_letters_do_not_suit_a_description(task: Task) -> None:
-    with pytest.raises(BadInput, match=r"'letter' .* does not suit"):
-        build_text(Sample("1", task, None), "letter")
-
-
-@pytest.mark.needs_kit
-def test_a_question_is_needed() -> None:
+def test_what_a_style_cannot_say_is_refused() -> None:
+    for task in (Task.NO_REFERENCE, Task.COMPARATIVE):
+        with pytest.raises(BadInput, match=r"'letter' .* does not suit"):
+            build_text(Sample("1", task, None), "letter")
     for style in STYLES:
         with pytest.raises(BadInput, match="sample 7 has no question"):
             build_text(question(None), style)
-
-
-def test_an_unknown_style_suggests_the_nearest() -> None:
     with pytest.raises(BadInput, match=r"'oficial' is not a prompt style. Did you mean 'official'"):
         check_style("oficial")
 
