@@ -60,12 +60,9 @@ def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = [
-            parameter
-            for parameter in inspect.signature(command, eval_str=True).parameters.values()
-            if parameter.name != "judge"
-        ]
-        parameters = [*own, *(_parameter(name) for name in names)]
+        own = {**inspect.signature(command, eval_str=True).parameters}
+        own.pop("judge")
+        parameters = [*own.values(), *map(_parameter, names)]
 
         @functools.wraps(command)
         def run(**values: Any) -> None:

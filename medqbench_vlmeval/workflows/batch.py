@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
@@ -70,7 +69,7 @@ def pending_calls(requests: Sequence[Request], store: ReplyCache | None) -> Iter
             yield Pending(judge, tuple(missing), len(known))
 
 
-def batch_judges(keywords: Mapping[str, Any]) -> tuple[JudgeOptions, ...]:
+def batch_judges(keywords: Mapping[str, object]) -> tuple[JudgeOptions, ...]:
     """The judges that the keywords name, a panel's members one by one, ready to be built without a key.
 
     Raises:
