@@ -160,8 +160,7 @@ def at_the_end(text: str, options: OptionSet) -> Iterator[Claim]:
     clause = re.split(r"[.;!?\n]", before(text, match.start(), 120))[-1]
     # Other options are spoken of, so that the letter is what is chosen among them.
     letters = {letter[1] for letter in _LETTERS.finditer(clause)} & options.letters
-    if options.mention is not None:
-        letters |= {letter_of(mention) for mention in options.mention.finditer(clause)}
+    letters |= {letter_of(mention) for mention in options.mention.finditer(clause)}
     if not letters - {reading.letter} and _ANY_OF_THEM.search(clause) is None:
         return
     if len(clause.split()) >= 3 and not _NO_VERDICT.search(clause):

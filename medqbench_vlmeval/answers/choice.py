@@ -309,7 +309,7 @@ def _claimed_within(text: str, items: lists.Enumeration, options: OptionSet) -> 
 
 
 def _heading_of(heading: str, options: OptionSet) -> Reading | None:
-    mention = options.mention.search(heading) if options.mention is not None else None
+    mention = options.mention.search(heading)
     return Reading(letter_of(mention)) if mention is not None else read_whole(heading, options)
 
 

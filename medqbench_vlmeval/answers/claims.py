@@ -323,7 +323,7 @@ def _ends_clause(rest: str, reading: Reading) -> bool:
 
 def _explains(text: str, connector: re.Match[str], reading: Reading, options: OptionSet) -> bool:
     """'No noise would be option A' says which option that is, not that it is chosen."""
-    if options.mention is None or "would be" not in connector[0].lower():
+    if "would be" not in connector[0].lower():
         return False
     leading = before(text, connector.start(), 60).rstrip()
     return any(
@@ -454,7 +454,7 @@ def behind_arrow(text: str, options: OptionSet) -> Iterator[Claim]:
     if reading is None or reading.letter is None:
         return
     near = before(text, arrow.start(), 300).rstrip(" .,\"')")
-    spans = list(options.mention.finditer(near)) if options.mention is not None else []
+    spans = list(options.mention.finditer(near))
     if spans and spans[-1].end() == len(near):
         affirmed = {mention.start: mention.affirmed for mention in mentions.find(near, options)}
         if affirmed.get(spans[-1].start()) is not False:

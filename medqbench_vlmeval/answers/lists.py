@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.answers import mentions
-from medqbench_vlmeval.answers.claims import CHOICE_CONDITION, REJECTED, conditional, negated
+from medqbench_vlmeval.answers.claims import CHOICE_CONDITION, REJECTED, after_signs, conditional, negated
 from medqbench_vlmeval.answers.options import (
     DISAGREE,
     OUTSIDE,
@@ -66,13 +66,9 @@ def _listings(text: str, options: OptionSet) -> Iterator[list[Item]]:
 
 
 def _end_of_item(text: str, item: Item, options: OptionSet) -> int:
-    if options.mention is not None:
-        start = item.end()
-        while start < len(text) and text[start] in " \t.:)-\"'(":
-            start += 1
-        mention = options.mention.match(text, start)
-        if mention is not None and letter_of(mention) == item[1]:
-            return mention.end()
+    mention = options.mention.match(text, after_signs(text, item.end(), " \t.:)-\"'("))
+    if mention is not None and letter_of(mention) == item[1]:
+        return mention.end()
     words = options.words[item[1]]
     tail = re.compile(r"[\W_]{0,4}" + r"[\W_]{1,3}".join(map(re.escape, words)), re.IGNORECASE).match(text, item.end())
     return tail.end() if tail else item.end()
@@ -146,11 +142,11 @@ def _heading(text: str, line: re.Match[str], options: OptionSet) -> tuple[str, i
         end = line.end("letter")
         if own_text_at(text, end, options) != letter:
             return None
-        named = options.mention.search(text, end, end + 120) if options.mention is not None else None
+        named = options.mention.search(text, end, end + 120)
         if named is not None and named.start() - end <= min(4, len(text) - end) and letter_of(named) == letter:
             return letter, named.end()
         return letter, line.end()
-    if options.mention is None or line["mark"] is None:
+    if line["mark"] is None:
         return None
     named = options.mention.match(text, line.end())
     if named is None or not re.match(r"\s*(?::|\([^()\n]{1,30}\)\s*:|\s-\s)", text[named.end() : named.end() + 40]):
@@ -238,7 +234,7 @@ def letter_with_text(text: str, options: OptionSet) -> Reading | None:
             continue
         line = text[item.end() : item.end() + 160].split("\n")[0]
         (denied if negated(text, item.start()) or _DENIED_ITEM.search(line) else affirmed).add(letter)
-    for mention in options.mention.finditer(text) if options.mention is not None else ():
+    for mention in options.mention.finditer(text):
         letter = letter_of(mention)
         behind = _LETTER_BEHIND_TEXT.match(text[mention.end() : mention.end() + 20])
         if behind is None or letter not in behind.groups():
@@ -278,7 +274,7 @@ def only_letter(text: str, options: OptionSet) -> Reading | None:
     """A short reply that names one letter at the end of a clause, and no other one stands: 'Definitely C.'"""
     if len(text) > 300:
         return None
-    if options.of_letters and options.mention is not None:  # the letters in 'not both A and B' are a text's
+    if options.of_letters:  # the letters in 'not both A and B' are a text's
         text = options.mention.sub(
             lambda mention: "_" * len(mention[0]) if letter_of(mention) in options.of_letters else mention[0], text
         )

@@ -101,13 +101,10 @@ class Mention:
 
 def find(text: str, options: OptionSet) -> list[Mention]:
     """Find all mentions of option texts, longest text first at each place."""
-    mentions: list[Mention] = []
-    if options.mention is not None:
-        spans = list(options.mention.finditer(text))
-        for at, span in enumerate(spans):
-            # Only near neighbours matter to a mention, and looking at all of them would be quadratic.
-            mentions.append(_judge(text, span, options, spans[max(0, at - 8) : at + 2]))
-        _share_denials(text, spans, mentions)
+    spans = list(options.mention.finditer(text))
+    # Only near neighbours matter to a mention, and looking at all of them would be quadratic.
+    mentions = [_judge(text, span, options, spans[max(0, at - 8) : at + 2]) for at, span in enumerate(spans)]
+    _share_denials(text, spans, mentions)
     if options.nothing is not None and not any(mention.letter == options.nothing for mention in mentions):
         nothing = _NO_SUCH.search(text)
         if nothing is not None and not any(mention.affirmed for mention in mentions):

@@ -65,7 +65,7 @@ class OptionSet:
 
     letters: frozenset[str]
     words: Mapping[str, tuple[str, ...]]
-    mention: re.Pattern[str] | None
+    mention: re.Pattern[str]
     yes: str | None
     no: str | None
     absent: Mapping[str, str]  # an option's letter -> the option that says there is none of it
@@ -167,9 +167,7 @@ def _any_spelling(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(_phrase(words), re.IGNORECASE)
 
 
-def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str] | None:
-    if not distinct:
-        return None
+def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str]:
     branches = []
     for letter, words in sorted(distinct.items(), key=lambda item: -len(" ".join(item[1]))):
         pattern = _phrase(words)
@@ -195,7 +193,7 @@ def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str] | None:
             pattern += rf"|(?<![^\W_]){noun}(?:\s+level)?"
             pattern += rf"(?::|\s+(?:is|are|appears?|seems?|looks?))\s+(?:\w+ly\s+)?{grade}(?![^\W_])"
         branches.append(f"(?P<O{ord(letter[0])}>{pattern})" if len(letter) == 1 else "(?!)")
-    return re.compile("|".join(branches), re.IGNORECASE)
+    return re.compile("|".join(branches) or "(?!)", re.IGNORECASE)
 
 
 def letter_of(mention: re.Match[str]) -> str:
@@ -303,7 +301,7 @@ def answer_at(
     at = filler.end() if filler else 0
     if options.of_letters and (about := _about_letters(text, at, options)) is not None:
         return about
-    if _NOT.match(text, at) and not _mention_at(text, at, options):
+    if _NOT.match(text, at) and not options.mention.match(text, at):
         return None
     if _BOTH.match(text, at):
         return Reading(None, SEVERAL)
@@ -315,7 +313,7 @@ def answer_at(
 
 def _about_letters(text: str, start: int, options: OptionSet) -> Reading | None:
     """An option such as 'Both A and B' in full, which is no answer of two letters."""
-    mention = _mention_at(text, start, options)
+    mention = options.mention.match(text, start)
     if mention is None or letter_of(mention) not in options.of_letters or _asked(text, mention.end()):
         return None
     return Reading(letter_of(mention))
@@ -349,7 +347,7 @@ def letter_at(text: str, start: int, options: OptionSet) -> Reading | None:
         return Reading(None, SEVERAL)
     if own is not None and own != letter:
         return Reading(None, DISAGREE)
-    if own == letter and (mention := _mention_at(text, _after_gap(text, after), options)) is not None:
+    if own == letter and (mention := options.mention.match(text, _after_gap(text, after))) is not None:
         return _second_text(text, mention.end(), options, letter) or Reading(letter)
     return Reading(letter)
 
@@ -361,7 +359,7 @@ def own_text_at(text: str, position: int, options: OptionSet) -> str | None:
         word = _YES_OR_NO.match(text, start)
         if word is not None and _stops(text, word.end()):
             return options.yes_or_no(word[1])
-    mention = _mention_at(text, start, options)
+    mention = options.mention.match(text, start)
     return letter_of(mention) if mention is not None and _stops(text, mention.end()) else None
 
 
@@ -379,7 +377,7 @@ def _stops(text: str, end: int) -> bool:
 def _second_text(text: str, end: int, options: OptionSet, letter: str) -> Reading | None:
     """SEVERAL where another option's text is joined to the first one."""
     joined = _TEXT_AND.match(text, end)
-    other = _mention_at(text, joined.end(), options) if joined is not None else None
+    other = options.mention.match(text, joined.end()) if joined is not None else None
     return Reading(None, SEVERAL) if other is not None and letter_of(other) != letter else None
 
 
@@ -392,14 +390,10 @@ def _yes_or_no_at(text: str, start: int, options: OptionSet) -> Reading | None:
     return Reading(options.yes_or_no(word[1])) if _YES_OR_NO_END.match(text, word.end()) else None
 
 
-def _mention_at(text: str, start: int, options: OptionSet) -> re.Match[str] | None:
-    return options.mention.match(text, start) if options.mention else None
-
-
 def _text_at(text: str, start: int, options: OptionSet) -> Reading | None:
     filler = _TEXT_FILLER.match(text, start)
     for position in (start, filler.end() if filler else start):
-        mention = _mention_at(text, position, options)
+        mention = options.mention.match(text, position)
         if mention is None:
             continue
         letter, after = letter_of(mention), text[mention.end() :]
@@ -422,7 +416,7 @@ def read_whole(text: str, options: OptionSet) -> Reading | None:
         return Reading(letter) if letter in options.letters else Reading(None, OUTSIDE)
     if (whole := options.exact(text) or options.yes_or_no(text)) is not None:
         return Reading(whole)
-    if options.mention is not None and (mention := options.mention.fullmatch(text)) is not None:
+    if (mention := options.mention.fullmatch(text)) is not None:
         return Reading(letter_of(mention))
     words = [word.strip(".,)") for word in text.split()]
     if len(words) > 1 and len(set(words)) == 1:
