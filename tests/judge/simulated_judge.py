@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 KEY = "concentric rings around the isocentre"
 REFERENCE = f"The slice shows {KEY} and streaks beside the implant. Overall, the quality of this image is reject."
-MODES = ("terse", "quoting", "repeating")
 _LONGEST_QUOTE = 4000
 
 _LOOK_ALIKES = str.maketrans(

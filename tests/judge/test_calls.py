@@ -58,6 +58,14 @@ TWOS, ZEROS = json.dumps(verdicts(2, 2, 2, 2)), json.dumps(verdicts(0, 0, 0, 0))
         ("Score: 1", SINGLE, Reading({"completeness": 1})),
         ("Score: 1", PAIR, Reading(reason="the judge's verdict 1 is not one of 0, 2")),
         ('{"completeness": 2}', SINGLE, Reading({"completeness": 2})),
+        # A quoted verdict does not stand against the judge's own.
+        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', SINGLE, Reading(reason=NO_VERDICT)),
+        ("Score: 0\n\nThe text says:\n> Score: 2", SINGLE, Reading(reason=NO_VERDICT)),
+        ("Score: 0. It ends with “Rating: 2”.", SINGLE, Reading(reason=NO_VERDICT)),
+        ('It says "Score: 2".\nScore: 0', SINGLE, Reading({"completeness": 0})),
+        ('Score: 0\nIt says "Score: 0".', SINGLE, Reading({"completeness": 0})),
+        ('"Score: 2"', SINGLE, Reading({"completeness": 2})),
+        ("> **Score: 2**", SINGLE, Reading({"completeness": 2})),
     ],
 )
 def test_what_a_reading_says(reply: str | None, call: Call, reading: Reading) -> None:
@@ -178,22 +186,6 @@ def test_what_a_judge_quotes_is_not_its_verdict(quote: str) -> None:
 )
 def test_an_object_that_a_judge_may_have_quoted_is_no_verdict(reply: str) -> None:
     assert read_reply(reply, JOINT) == Reading(reason=NO_VERDICT)
-
-
-@pytest.mark.parametrize(
-    ("reply", "reading"),
-    [
-        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', Reading(reason=NO_VERDICT)),
-        ("Score: 0\n\nThe text says:\n> Score: 2", Reading(reason=NO_VERDICT)),
-        ("Score: 0. It ends with “Rating: 2”.", Reading(reason=NO_VERDICT)),
-        ('It says "Score: 2".\nScore: 0', Reading({"completeness": 0})),
-        ('Score: 0\nIt says "Score: 0".', Reading({"completeness": 0})),
-        ('"Score: 2"', Reading({"completeness": 2})),
-        ("> **Score: 2**", Reading({"completeness": 2})),
-    ],
-)
-def test_a_quoted_verdict_does_not_stand_against_the_judge_s_own(reply: str, reading: Reading) -> None:
-    assert read_reply(reply, SINGLE) == reading
 
 
 @pytest.mark.parametrize("tag", ["<think>", "</think>", "[THINK]", "<|begin_of_thought|>"])

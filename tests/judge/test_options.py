@@ -233,8 +233,3 @@ def test_no_key_shows() -> None:
     described = str(judge.describe())
     assert "sk-canary" not in described
     assert "pass" not in described
-
-
-def test_rules_needs_nothing() -> None:
-    assert build_judge(JudgeOptions("rules")).name == "rules"
-    assert build_judge(JudgeOptions("rules")).protocol == "rules"
