@@ -132,9 +132,6 @@ def storable(text: str) -> str:
     return _SURROGATE.sub(REPLACEMENT, text)
 
 
-# The lock that the writers of a leaderboard take in turn, and the rule for what may be written to.
-
-
 LOCK_TIMEOUT = 60.0  # seconds
 
 

@@ -35,12 +35,7 @@ def test_no_calibration_scene_is_an_embedded_source() -> None:
 
 
 def test_calibration_scenes_lie_inside_their_originals() -> None:
-    for left, top, side in script()._RETINA:
-        assert max(left, top) + side <= 1411
-    for left, top, side in script()._TISSUE:
-        assert max(left, top) + side <= 512
-    for left, top, side, _ in script()._SPINE:
-        assert max(left, top) + side <= 128
-    for left, side, _ in script()._ABDOMEN:
-        assert left + side <= 484
-        assert side <= 300
+    calibrate = script()
+    for squares, limit in ((calibrate._RETINA, 1411), (calibrate._TISSUE, 512), (calibrate._SPINE, 128)):
+        assert all(max(left, top) + side <= limit for left, top, side, *_ in squares)
+    assert all(left + side <= 484 and side <= 300 for left, side, _ in calibrate._ABDOMEN)

@@ -43,13 +43,8 @@ def test_any_listed_options_are_found(texts: list[str], style: str) -> None:
 
 
 def test_parts_and_question() -> None:
-    found = read_message(
-        [
-            {"type": "image", "value": "one.png"},
-            {"type": "image", "value": "two.png"},
-            {"type": "text", "value": OFFICIAL},
-        ]
-    )
+    parts = ("image", "one.png"), ("image", "two.png"), ("text", OFFICIAL)
+    found = read_message([{"type": kind, "value": value} for kind, value in parts])
     assert found.images == ("one.png", "two.png")
     assert "Is it sharp?" in found.question
     assert "Yes" not in found.question

@@ -120,11 +120,8 @@ def test_fewer_views_streak_more() -> None:
 
 def test_blur_keeps_light_and_a_flat_picture() -> None:
     flat = Picture(np.full((48, 48, 3), 0.6), "Fundus")
-    for blurred in (
-        degradations.defocus(flat, rng(), radius_px=4.0),
-        degradations.motion_blur(flat, rng(), length_px=9.0),
-    ):
-        np.testing.assert_allclose(blurred.pixels, 0.6, atol=1e-9)
+    for blur in (partial(degradations.defocus, radius_px=4.0), partial(degradations.motion_blur, length_px=9.0)):
+        np.testing.assert_allclose(blur(flat, rng()).pixels, 0.6, atol=1e-9)
 
 
 def test_haze_scales_contrast_by_one_minus_the_veil() -> None:
@@ -175,9 +172,7 @@ def test_the_field_of_view_holds_its_dark_middle_but_not_its_surround() -> None:
     seen = field_of_view(light)
     assert seen[32, 32]
     assert not seen[0, 0]
-
-
-def test_light_and_display_are_inverse() -> None:
+    # Light and display are inverse.
     values: Array = np.linspace(0.0, 1.0, 11)
     np.testing.assert_allclose(to_display(to_light(values)), values, atol=1e-12)
 

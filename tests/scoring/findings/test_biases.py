@@ -13,8 +13,8 @@ from tests.scoring.finding_data import FIRST, SECOND, described, perception, que
 QUALITY = {"A": "Good", "B": "Usable", "C": "Reject"}
 
 
-def spearman(first, second):
-    return spearmanr(first, second).statistic
+def spearman(*columns):
+    return spearmanr(*columns).statistic
 
 
 def test_letter_bias_by_hand():
