@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import (
@@ -21,7 +21,6 @@ from medqbench_vlmeval.scoring.findings.finding import (
     POINTS,
     SCORE,
     TOO_FEW_IMAGES,
-    Gap,
     Measure,
     amount,
     excludes_zero,
@@ -30,7 +29,7 @@ from medqbench_vlmeval.scoring.findings.finding import (
     shown,
 )
 from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, share_cell
-from medqbench_vlmeval.types import Cell, Details, Finding, Judged, Sample
+from medqbench_vlmeval.types import Details, Finding, Judged, Sample
 
 _MILD, _OTHERS = "mild", ("none", "severe")
 
@@ -107,51 +106,40 @@ def severity_profile(data: Measure) -> Finding | str:
 
 def modality_gap(data: Measure) -> Finding | str:
     """The best modality less the worst."""
-    return _best_and_worst(data, "modality", "Modality gap")
+    return _compared(data, "modality", "Modality gap")
 
 
 def image_source(data: Measure) -> Finding | str:
     """The best image source less the worst; the sources are named as the data names them."""
-    return _best_and_worst(data, "source", "Image source")
+    return _compared(data, "source", "Image source")
 
 
 def general_vs_specific(data: Measure) -> Finding | str:
     """General questions less modality-specific ones."""
-    return _pair(data, "scope", SCOPES, "General against modality-specific questions")
+    return _compared(data, "scope", "General against modality-specific questions", SCOPES)
 
 
 def coarse_vs_fine(data: Measure) -> Finding | str:
     """Coarse-grained pairs less fine-grained ones."""
-    return _pair(data, "difficulty", DIFFICULTIES, "Coarse against fine pairs")
+    return _compared(data, "difficulty", "Coarse against fine pairs", DIFFICULTIES)
 
 
-def _best_and_worst(data: Measure, axis: str, title: str) -> Finding | str:
+def _compared(data: Measure, axis: str, title: str, names: tuple[str, str] | None = None) -> Finding | str:
+    """The group that is named first less the second; without names the best less the worst."""
     groups = data.groups(axis)
     if isinstance(groups, str):
         return groups
-    cells = data.cells(groups)
+    cells, choices = data.cells(groups), 1
     values = {name: cell.value or 0.0 for name, cell in cells.items() if (cell.n or 0) >= FEW}
-    if len(values) < 2:
-        return f"fewer than two groups of {axis} with {FEW} samples or more"
-    # Ties go to the name that comes first, so that the order of rows decides nothing.
-    names = sorted(values, key=lambda name: (-values[name], name))
-    gap = data.gap(groups[names[0]], groups[names[-1]], len(list(combinations(values, 2))))
-    return _compared(title, gap, data, cells, (names[0], names[-1]))
-
-
-def _pair(data: Measure, axis: str, names: tuple[str, str], title: str) -> Finding | str:
-    groups = data.groups(axis)
-    if isinstance(groups, str):
-        return groups
-    cells = data.cells(groups)
-    small = [name for name in names if name not in cells or (cells[name].n or 0) < FEW]
-    if small:
+    if names is None:
+        if len(values) < 2:
+            return f"fewer than two groups of {axis} with {FEW} samples or more"
+        # Ties go to the name that comes first, so that the order of rows decides nothing.
+        by_value = sorted(values, key=lambda name: (-values[name], name))
+        names, choices = (by_value[0], by_value[-1]), math.comb(len(values), 2)
+    elif small := [name for name in names if name not in values]:
         return f"fewer than {FEW} {' and '.join(small)} samples"
-    gap = data.gap(groups[names[0]], groups[names[1]])
-    return _compared(title, gap, data, cells, names)
-
-
-def _compared(title: str, gap: Gap, data: Measure, cells: Mapping[str, Cell], names: tuple[str, str]) -> Finding:
+    gap = data.gap(groups[names[0]], groups[names[1]], choices)
     first, second = (f"{shown(name)} ({amount(cells[name].value, data.unit)})" for name in names)
     statement = gap.claim(
         f"{first} is {gap.size} {'above' if gap.value > 0 else 'below'} {second}",
