@@ -133,8 +133,9 @@ def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
 
 
 def _part_json(part: PartInfo) -> dict[str, Any]:
-    source = {**asdict(part.source), "path": str(part.source.path), "samples_sha256": part.samples_sha256}
-    del source["n"]
+    fields = {**asdict(part.source), "path": str(part.source.path), "samples_sha256": part.samples_sha256}
+    order = ("path", "sha256", "samples_sha256", "revision", "origin", "columns")
+    source = {name: fields[name] for name in order}
     counts = part.published
     published = counts and {"expected": counts.published, "found": counts.present, "same": counts.same}
     return {"n": part.n, "images": part.images, "counts": part.counts, "source": source, "published": published}
