@@ -196,16 +196,13 @@ def test_a_model_of_the_kit_s() -> None:
         build_extractor(options)
 
 
-def test_progress_is_told(judge_cache: Any) -> None:
+def test_progress_is_told_and_nothing_open_asks_nobody(judge_cache: Any) -> None:
     told: list[Progress] = []
     with JudgeServer("Answer: A") as server:
         extractor = build_extractor(JudgeOptions("ext", server.base_url))
         extractor.read([(sample_of(str(i)), f"reply {i}") for i in range(3)], told.append)
+        assert extractor.read([]) == {}
     assert [(one.done, one.total, one.model) for one in told] == [(1, 3, "ext"), (2, 3, "ext"), (3, 3, "ext")]
-
-
-def test_nothing_open_asks_nobody() -> None:
-    assert build_extractor(JudgeOptions("ext", "http://127.0.0.1:9/v1")).read([]) == {}
 
 
 @pytest.mark.parametrize("name", ["", "  ", "rules", "Rules", "a,b", "kit:", "kit: "])

@@ -62,7 +62,7 @@ def test_a_verdict_records_prompt_reply_model_and_tokens() -> None:
     assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (4, 400, 20)
 
 
-def test_as_many_calls_are_in_flight_as_asked_for() -> None:
+def test_as_many_calls_are_in_flight_as_asked_for_and_never_more() -> None:
     # Each call waits until 32 are there: fewer in flight would run into the barrier's time limit.
     with JudgeServer("2", gather=32) as server:
         start = time.perf_counter()
@@ -70,9 +70,6 @@ def test_as_many_calls_are_in_flight_as_asked_for() -> None:
     assert server.max_in_flight == 32
     assert len(judged) == 16
     assert time.perf_counter() - start < 9
-
-
-def test_never_more_calls_are_in_flight_than_asked_for() -> None:
     with JudgeServer("2", delay=0.01) as server:
         ask(server, n=8, nproc=3)
     assert server.max_in_flight <= 3
@@ -228,6 +225,7 @@ def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_
         predictions[4],
     ]
     with JudgeServer("Score: 0") as server:
+        assert judge_on(server).judge([], []) == []
         judged = judge_on(server).judge(samples, list(reversed(replies)))
     assert len(server.requests) == 4
     assert [one.unscored for one in judged] == [
@@ -238,12 +236,6 @@ def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_
         "the sample has no reference text",
     ]
     assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 0)
-
-
-def test_nothing_to_judge_asks_nothing() -> None:
-    server = JudgeServer()
-    server.close()
-    assert judge_on(server).judge([], []) == []
 
 
 def test_progress_is_told_in_the_callers_thread() -> None:
