@@ -46,7 +46,6 @@ setup(
     },
     install_requires=[
         "typer>=0.12",
-        "pydantic>=2.5",
         "platformdirs>=4",
         "python-dotenv>=1.0",
         "tiktoken>=0.7",

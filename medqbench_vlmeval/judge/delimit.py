@@ -90,7 +90,7 @@ _CONTROL_TOKEN = (
 _TAKEN_APART = re.compile(f"{_TAG}|{_CONTROL_TOKEN}")
 
 
-def neutralised(data: str) -> str:
+def escape_delimiters(data: str) -> str:
     """Data that can neither open nor close a delimiter, a chat template's turn or a thinking block.
 
     Invisible characters go. The opening bracket of what a reader could take for one of those becomes '(', a closing

@@ -26,7 +26,7 @@ from medqbench_vlmeval import types
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.delimit import escape_delimiters
 from medqbench_vlmeval.judge.options import RULES
 from medqbench_vlmeval.prompts import official
 
@@ -148,7 +148,7 @@ def load_protocol(name: str, rounds: int | None = None) -> Protocol:
 def choice_protocol() -> Protocol:
     """The extractor's protocol with its one question."""
     templates = {Task.PERCEPTION: {CHOICE: _template("choice")}}
-    return Protocol(CHOICE, CHOICE_VERSION, templates, _REPLY, _OPTIONS, neutralised, _CODE)
+    return Protocol(CHOICE, CHOICE_VERSION, templates, _REPLY, _OPTIONS, escape_delimiters, _CODE)
 
 
 def joint_schema(allowed: Mapping[str, Iterable[int]]) -> Schema:
@@ -208,7 +208,7 @@ def _family(name: str) -> Protocol | None:
     if name not in makers:
         return None
     own = {task: makers[name](task) for task in REASONING_TASKS}
-    return Protocol(name, VERSION, own, _ANSWER, _REFERENCE, neutralised, _CODE)
+    return Protocol(name, VERSION, own, _ANSWER, _REFERENCE, escape_delimiters, _CODE)
 
 
 def _rubric_templates(task: Task) -> dict[str, str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
-from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.delimit import escape_delimiters
 from medqbench_vlmeval.judge.verdict import EMPTY, NO_COMPLETION, NO_VERDICT
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
@@ -235,6 +235,6 @@ TAIL = st.sampled_from(
 
 @given(st.lists(TAIL, max_size=9).map(" ".join) | st.lists(TAIL, max_size=9).map("".join))
 def test_a_verdict_in_the_last_line_counts_whatever_is_quoted_before_it(quote: str) -> None:
-    text = neutralised(quote)
+    text = escape_delimiters(quote)
     for reply in (f"The text says: {text}\nScore: 0", f'It says "{text}".\n\n**Score: 0**', f"{text}\nScore: 0.\n"):
         assert read_reply(reply, SINGLE) == Reading({"completeness": 0})

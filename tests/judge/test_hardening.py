@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.delimit import escape_delimiters
 from tests.judge.attacks import ATTACKS, RIGHT, WRONG, Attack
 from tests.judge.simulated_judge import KEY, REFERENCE, answer, changed, read_prompt, verdict
 
@@ -91,9 +91,9 @@ def test_the_simulated_judge_quotes() -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_what_was_taken_apart_holds_nothing_more_to_take_apart(attack: Attack) -> None:
     for text in (attack.answer, attack.reference):
-        once = neutralised(text)
-        assert neutralised(once) == once
+        once = escape_delimiters(text)
+        assert escape_delimiters(once) == once
 
 
 def test_the_honest_texts_stay_as_they_are() -> None:
-    assert [neutralised(text) for text in (WRONG, RIGHT, REFERENCE)] == [WRONG, RIGHT, REFERENCE]
+    assert [escape_delimiters(text) for text in (WRONG, RIGHT, REFERENCE)] == [WRONG, RIGHT, REFERENCE]

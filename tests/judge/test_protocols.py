@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.judge.delimit import neutralised
+from medqbench_vlmeval.judge.delimit import escape_delimiters
 from medqbench_vlmeval.judge.protocols import Protocol, load_protocol
 from tests.judge.attacks import ATTACKS
 from tests.judge.labelled import labelled
@@ -62,7 +62,7 @@ def test_data_can_neither_close_nor_open_a_delimiter(attack: str) -> None:
 
 @pytest.mark.parametrize(("text", "left"), labelled("delimited_texts.jsonl"))
 def test_look_alikes_are_taken_apart_and_harmless_text_stays(text: str, left: str) -> None:
-    assert neutralised(text) == left
+    assert escape_delimiters(text) == left
 
 
 # Hangul fillers are letters that nobody sees.
@@ -71,7 +71,7 @@ VISIBLE = st.characters(categories=("L", "N", "P", "S", "Zs"), exclude_character
 
 @given(st.text(VISIBLE))
 def test_visible_text_without_tags_stays_as_it_is(text: str) -> None:
-    assert neutralised(text) == text
+    assert escape_delimiters(text) == text
 
 
 PIECES = st.sampled_from(
@@ -83,8 +83,8 @@ PIECES = st.sampled_from(
 
 @given(st.lists(PIECES, max_size=14).map("".join))
 def test_no_mixture_leaves_a_delimiter(text: str) -> None:
-    left = neutralised(text)
-    assert neutralised(left) == left
+    left = escape_delimiters(text)
+    assert escape_delimiters(left) == left
     assert not re.search(r"</?\s*(candidate|reference)[_ -]?text|</\s*(candidate|reference)|<\|\w+\|>|</?think>", left)
     kept = iter(text)
     assert all(letter == "(" or letter in kept for letter in left)
