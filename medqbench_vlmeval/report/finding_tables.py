@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES
 from medqbench_vlmeval.report.many_tables import NamedRun, TaskRuns
-from medqbench_vlmeval.report.run_tables import few_item
+from medqbench_vlmeval.report.run_tables import count_item, few_item
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
-from medqbench_vlmeval.report.sentences import has_rules, has_several_verdicts
-from medqbench_vlmeval.report.sheet import Book, Sheet
-from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table
+from medqbench_vlmeval.report.sentences import has_rules
+from medqbench_vlmeval.report.sheet import Book
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table, columns, table
 from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.scoring.agreement import is_same
 from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.types import Agreement, Cell, Finding, LetterBias, SampleRow, TaskRun
+from medqbench_vlmeval.types import Agreement, Cell, Finding, SampleRow, TaskRun
 
 FINDINGS = "Findings"
 _WHAT = (
@@ -57,17 +56,21 @@ def add_findings(book: Book, runs: Sequence[TaskRun]) -> None:
     head = sheet.add_table(Table("", _COLUMNS, [row for run in known for row in _finding_rows(run)]))
     for run in known:
         for finding in run.result.findings.values():
-            _add_tables(sheet, run, finding)
+            for at, shown in enumerate(_tables_of(finding)):
+                if at == 0:
+                    sheet.append()
+                    sheet.append([TASK_TITLES[run.task], finding.title], "bold")
+                # From the second column on.
+                sheet.add_table(table("", (Column(""), *shown.columns), [(None, *row.entries) for row in shown.rows]))
     sheet.finish(freeze=f"C{head + 1}", repeat_row=1)
 
 
 def _finding_rows(run: TaskRun) -> Iterator[Row]:
     task = TASK_TITLES[run.task]
     for finding in run.result.findings.values():
-        cell, kind = finding.cell, _kind(finding)
-        count, few = Item(cell.n, few=cell.few), few_item(cell.few)
-        title = Item(finding.title, bold=True)
-        yield Row((task, title, finding.statement, Item(cell, kind), finding.unit, count, few, finding.method))
+        cell, title = finding.cell, Item(finding.title, bold=True)
+        value = (Item(cell, _kind(finding)), finding.unit, count_item(cell), few_item(cell.few), finding.method)
+        yield Row((task, title, finding.statement, *value))
     for name, reason in run.result.not_found.items():
         yield Row((task, name.replace("_", " "), f"not found: {reason}", *[None] * 5), "faint")
 
@@ -76,80 +79,48 @@ def _kind(finding: Finding) -> Kind:
     return "score" if finding.unit in ("score", "correlation") else "percent"
 
 
-def _add_tables(sheet: Sheet, run: TaskRun, finding: Finding) -> None:
-    """Write the tables of one finding under its name, from the second column on."""
-    tables = list(_tables_of(finding))
-    if not tables:
-        return
-    sheet.append()
-    sheet.append([TASK_TITLES[run.task], finding.title], "bold")
-    for table in tables:
-        rows = [replace(row, entries=(None, *row.entries)) for row in table.rows]
-        sheet.add_table(Table("", (Column(""), *table.columns), rows))
-
-
 def _tables_of(finding: Finding) -> Iterator[Table]:
     details = finding.details
     if details.groups:
         compared = {name for side in details.compared for name in side}
         kind: Kind = "percent" if finding.unit == "points" else "score"
-        head = "Accuracy, %" if kind == "percent" else "Mean"
-        columns = (Column("Group"), Column("Compared"), Column(head, kind, interval="", n="n"), Column(FEW_HEAD))
+        value = Column("Accuracy, %" if kind == "percent" else "Mean", kind, interval="", n="n")
         rows = [
-            Row((name, "compared" if name in compared else None, cell, few_item(cell.few)))
+            (name, "compared" if name in compared else None, cell, few_item(cell.few))
             for name, cell in details.groups.items()
         ]
-        yield Table("", columns, rows)
+        yield table("", [*columns("Group", "Compared"), value, Column(FEW_HEAD)], rows)
     for scale, counts in (details.scales or {}).items():
-        yield _confusion(scale, counts)
-    if details.mistakes:
-        rows = [
-            Row((f"{mistake.right} taken for {mistake.chosen}", None, *_share(mistake.share)))
-            for mistake in details.mistakes
-        ]
-        yield Table("", (Column("Level taken for another"), Column(""), *_SHARE_COLUMNS), rows)
+        # Counts by the right level (rows) and the chosen one (columns), coloured up to the largest count.
+        levels = list(dict.fromkeys(level for row in counts.values() for level in row))
+        top = max([1, *(count for row in counts.values() for count in row.values())])
+        heads = [*columns(f"Right level ({scale})", "Chosen:"), *(Column(to, "count", top=top) for to in levels)]
+        yield table("", heads, [(right, None, *map(row.get, levels)) for right, row in counts.items()])
+    mistakes = [(f"{mistake.right} taken for {mistake.chosen}", mistake.share) for mistake in details.mistakes or ()]
+    yield from _shares("Level taken for another", mistakes)
     for letters, bias in (details.by_options or {}).items():
-        yield _letters(letters, bias)
+        heads = columns("Letter", f"{len(letters)} options, n = {bias.n}", ("Chosen, %", "percent"))
+        heads += [Column("Right, %", "percent"), Column("Points apart", "percent", interval="")]
+        uses = [
+            (letter, None, use.chosen, use.right, Cell(use.difference, use.low, use.high))
+            for letter, use in bias.letters.items()
+        ]
+        yield table("", heads, [*uses, ("Total variation distance", None, None, None, bias.distance)])
     shares = [*(details.kinds or {}).items(), *(details.reasons or {}).items()]
-    shares += [(label, details.shares[key]) for key, label in _SHARES.items() if key in details.shares]
-    if shares:
-        rows = [Row((label, None, *_share(cell))) for label, cell in shares]
-        yield Table("", (Column(""), Column(""), *_SHARE_COLUMNS), rows)
-
-
-def _confusion(scale: str, counts: Mapping[str, Mapping[str, int]]) -> Table:
-    """Counts by the right level (rows) and the chosen one (columns), coloured up to the largest count."""
-    levels = list(dict.fromkeys(level for row in counts.values() for level in row))
-    top = max([1, *(count for row in counts.values() for count in row.values())])
-    columns = [Column(f"Right level ({scale})"), Column("Chosen:"), *(Column(to, "count", top=top) for to in levels)]
-    return Table("", columns, [Row((right, None, *(row.get(to) for to in levels))) for right, row in counts.items()])
-
-
-_SHARE_COLUMNS = (
-    Column("Share, %", "percent", interval=""),
-    Column("Count", "count"),
-    Column("of", "count"),
-    Column(FEW_HEAD),
-)
-
-
-def _share(cell: Cell) -> tuple[Entry, ...]:
-    return cell, Item(cell.counts.get("count"), few=cell.few), Item(cell.n, few=cell.few), few_item(cell.few)
-
-
-def _letters(letters: str, bias: LetterBias) -> Table:
-    columns = (
-        Column("Letter"),
-        Column(f"{len(letters)} options, n = {bias.n}"),
-        Column("Chosen, %", "percent"),
-        Column("Right, %", "percent"),
-        Column("Points apart", "percent", interval=""),
+    yield from _shares(
+        "", shares + [(label, details.shares[key]) for key, label in _SHARES.items() if key in details.shares]
     )
+
+
+def _shares(head: str, shares: Sequence[tuple[str, Cell]]) -> Iterator[Table]:
+    """A line a share with what it was counted from; no shares, no table."""
+    share = Column("Share, %", "percent", interval="")
     rows = [
-        Row((letter, None, use.chosen, use.right, Cell(use.difference, use.low, use.high)))
-        for letter, use in bias.letters.items()
+        (label, None, cell, Item(cell.counts.get("count"), few=cell.few), count_item(cell), few_item(cell.few))
+        for label, cell in shares
     ]
-    return Table("", columns, [*rows, Row(("Total variation distance", None, None, None, bias.distance))])
+    if rows:
+        yield table("", [*columns(head, ""), share, *columns(("Count", "count"), ("of", "count"), FEW_HEAD)], rows)
 
 
 _MANY_WHAT = (
@@ -192,12 +163,12 @@ def _findings_by_name(runs: TaskRuns) -> dict[str, tuple[str, str | None]]:
 
 
 def _side_by_side(runs: TaskRuns) -> Table:
-    columns = [Column("Finding"), Column("Unit"), *(Column("value", "percent", interval="95%") for _ in runs.runs)]
+    heads = [*columns("Finding", "Unit"), *[Column("value", "percent", interval="95%")] * len(runs.runs)]
     rows = [
-        Row((Item(title, bold=True), unit, *(_finding_entry(run, name) for run in runs.runs)))
+        (Item(title, bold=True), unit, *(_finding_entry(run, name) for run in runs.runs))
         for name, (title, unit) in _findings_by_name(runs).items()
     ]
-    return Table("", columns, rows)
+    return table("", heads, rows)
 
 
 def _finding_entry(run: NamedRun, name: str) -> Entry:
@@ -235,23 +206,16 @@ def add_conclusions(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRo
 
 
 def _conclusion_table(runs: Sequence[TaskRun]) -> Table:
-    columns = (
-        Column("Task"),
-        Column("Computed", "score"),
-        Column("of", "count"),
-        Column("Judge", "score"),
-        Column("of", "count"),
-        Column("Same, %", "percent"),
-        Column("Kappa", "score"),
-        Column("Differ", "count"),
-    )
-    rows = []
+    rows: list[Sequence[Entry]] = []
     for run in runs:
         if check := run.result.conclusions:
             agreed = check.agreement
             judge = (check.judge, agreed.n, agreed.same, agreed.kappa, check.n_disagreements)
-            rows.append(Row((Item(TASK_TITLES[run.task], bold=True), check.computed, check.n, *judge)))
-    return Table("", columns, rows)
+            rows.append((Item(TASK_TITLES[run.task], bold=True), check.computed, check.n, *judge))
+    judge_heads = columns(("Judge", "score"), ("of", "count"), ("Same, %", "percent"), ("Kappa", "score"))
+    return table(
+        "", [*columns("Task", ("Computed", "score"), ("of", "count")), *judge_heads, Column("Differ", "count")], rows
+    )
 
 
 def disagrees(row: SampleRow) -> bool:
@@ -266,7 +230,10 @@ def _conclusion_columns(several_tasks: bool) -> list[Read[SampleRow]]:
         (Column("index", width=26), lambda row: row.sample.index),
         *([task] if several_tasks else []),
         (Column("modality", optional=1, width=15), lambda row: row.sample.modality),
-        (Column("stated", width=22), lambda row: _words(row.conclusion and row.conclusion.stated) or _UNREAD),
+        (
+            Column("stated", width=22),
+            lambda row: _words(row.conclusion and row.conclusion.stated) or "none that can be read",
+        ),
         (Column("reference", width=15), lambda row: _words(row.conclusion and row.conclusion.reference)),
         (Column("computed", "mark", width=12), _computed),
         (Column("judge", "mark", width=12), _judged),
@@ -274,9 +241,6 @@ def _conclusion_columns(several_tasks: bool) -> list[Read[SampleRow]]:
         (Column("prediction", width=70, wrap=True), lambda row: row.prediction.text),
         (Column("description", width=60, wrap=True), lambda row: row.sample.description),
     ]
-
-
-_UNREAD = "none that can be read"
 
 
 def _words(conclusion: object) -> str | None:
@@ -298,48 +262,39 @@ RELIABILITY = "Reliability"
 
 def add_reliability(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write how far verdicts repeat between rounds and between judges; a result without them gets no sheet."""
-    if not any(has_several_verdicts(run) for run in runs):
-        return
-    sheet = book.add_fixed(RELIABILITY)
-    sheet.widths([34, *[14] * 14])
-    for table in (table for run in runs for table in _reliability(run)):
-        sheet.add_table(table)
-        sheet.append()
-    sheet.finish()
+    book.add_tables(RELIABILITY, [shown for run in runs for shown in _reliability(run)])
 
 
 def _reliability(run: TaskRun) -> Iterator[Table]:
-    title, measures = TASK_TITLES[run.task], MEASURES[run.task]
-    if rounds := run.result.between_rounds:
-        columns = (
-            Column("Dimension"),
-            Column("Pairs", "count"),
-            Column("Same, %", "share"),
-            Column("Kappa", "score"),
-            Column("Mean difference", "score"),
-        )
+    title, measures, result = TASK_TITLES[run.task], MEASURES[run.task], run.result
+    if result.between_rounds:
+        heads = columns(("Pairs", "count"), ("Same, %", "share"), ("Kappa", "score"), ("Mean difference", "score"))
         rows = [
-            Row((name, cell.n, cell.same, cell.kappa, cell.mean_absolute_difference)) for name, cell in rounds.items()
+            (name, cell.n, cell.same, cell.kappa, cell.mean_absolute_difference)
+            for name, cell in result.between_rounds.items()
         ]
-        yield Table(f"{title}: the same judge on the same sample in two rounds", columns, rows)
-    if judges := run.result.between_judges:
-        heads = [Column("Judge"), *(Column(measure, "score") for measure in measures)]
-        rows = [Row((name, *(means.get(measure) for measure in measures))) for name, means in judges.means.items()]
-        yield Table(f"{title}: means by judge", heads, rows)
+        yield table(f"{title}: the same judge on the same sample in two rounds", [_label("Dimension"), *heads], rows)
+    if judges := result.between_judges:
+        heads = [_label("Judge"), *(Column(measure, "score") for measure in measures)]
+        means = [(name, *map(of_judge.get, measures)) for name, of_judge in judges.means.items()]
+        yield table(f"{title}: means by judge", heads, means)
         pairs = {
             f"{first} / {second}": cells for first, others in judges.pairs.items() for second, cells in others.items()
         }
         yield shares_table(f"{title}: judges pair by pair", "Judges", pairs)
 
 
+def _label(head: str) -> Column:
+    return Column(head, width=34)
+
+
 def shares_table(title: str, head: str, pairs: Mapping[str, Mapping[str, Agreement]]) -> Table:
     """A line a label, with n, share and kappa a dimension: two scorers, or a group of answers."""
-    columns = [Column(head)]
+    heads, rows = [_label(head)], []
     for dimension in DIMENSION_TITLES.values():
-        columns += [Column(f"{dimension} n", "count"), Column("same, %", "share"), Column("kappa", "score")]
-    rows = []
+        heads += columns((f"{dimension} n", "count"), ("same, %", "share"), ("kappa", "score"))
     for label, cells in pairs.items():
         shown = [cells.get(dimension) for dimension in DIMENSION_TITLES.values()]
-        numbers = [(cell.n, cell.same, cell.kappa) if cell else (None, None, None) for cell in shown]
-        rows.append(Row((label, *(number for trio in numbers for number in trio))))
-    return Table(title, columns, rows)
+        trios = [(cell.n, cell.same, cell.kappa) if cell else (None, None, None) for cell in shown]
+        rows.append((label, *(number for trio in trios for number in trio)))
+    return table(title, heads, rows)

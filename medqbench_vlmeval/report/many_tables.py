@@ -7,22 +7,11 @@ from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.report.run_tables import (
-    ALL,
-    MAX_COLUMNS,
-    OVERVIEW,
-    SETTINGS,
-    dotted,
-    few_item,
-    look_of,
-    matrix_table,
-    overall_by,
-    unit_words,
-)
+from medqbench_vlmeval.report import run_tables
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, reference_rows, run_labels
 from medqbench_vlmeval.report.standings import Row as Standing
-from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, task_kind
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, columns, table, task_kind
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import Cell, Result, TaskRun
@@ -110,7 +99,7 @@ _BANNER = 14  # columns
 
 def add_many_overview(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write every run and every published row, a table a task, one below the other."""
-    sheet = book.add_fixed(OVERVIEW)
+    sheet = book.add_fixed(run_tables.OVERVIEW)
     sheet.widths(_WIDTHS)
     count = max(len(runs.runs) for runs in tasks)
     sheet.title(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side")
@@ -130,16 +119,12 @@ def add_many_overview(book: Book, tasks: Sequence[TaskRuns]) -> None:
 def _standings(runs: TaskRuns) -> Table:
     kind, measures = task_kind(runs.task), MEASURES[runs.task][:-1]
     padding = 4 - len(measures)  # so that the columns of all tasks stand below each other
-    columns = [
-        Column("Place", "count"),
-        *(Column(head) for head in ("Model", "Kind", "Category")),
+    heads = [
+        *columns(("Place", "count"), "Model", "Kind", "Category"),
         Column(OVERALL, kind, interval="95%"),
-        *(Column(measure, kind) for measure in measures),
-        *[Column("")] * padding,
-        Column("n", "count"),
-        Column("Comparable"),
+        *columns(*((measure, kind) for measure in measures), *[""] * padding, ("n", "count"), "Comparable"),
         Column("Why not", width=40, wrap=True),
-        *(Column(head) for head in ("Dataset", "Judge", "Protocol", "Data (hash)", "Source")),
+        *columns("Dataset", "Judge", "Protocol", "Data (hash)", "Source"),
     ]
     labels = {id(run.row): run.label for run in runs.runs}
     rows = []
@@ -150,17 +135,17 @@ def _standings(runs: TaskRuns) -> Table:
         own = row.kind != PUBLISHED
         few = row.n is not None and row.n < FEW
         low, high = row.interval or (None, None)
-        numbers = [Cell(row.values.get(OVERALL), low, high, few=few)]
-        numbers += [Cell(row.values.get(measure), few=few) for measure in measures]
-        comparable: Entry = "yes" if row.comparable else Item("no", fill="bad", bold=True)
-        entries: list[Entry] = [place if ranked else None, labels.get(id(row), row.model)]
-        entries += ["this run" if row.kind == "own" else row.kind, row.category, *numbers, *[None] * padding]
-        entries += [Item(row.n, few=few), comparable if own else "reference"]
-        entries.append("; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None))
+        why_not = "; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None)
         data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
-        entries += [row.dataset, row.judge, row.protocol, data, row.source]
-        rows.append(Row(entries, look_of(row)))
-    return Table("", columns, rows)
+        entries: list[Entry] = [
+            place if ranked else None, labels.get(id(row), row.model), "this run" if row.kind == "own" else row.kind,
+            row.category, Cell(row.values.get(OVERALL), low, high, few=few),
+            *(Cell(row.values.get(measure), few=few) for measure in measures), *[None] * padding,
+            Item(row.n, few=few), run_tables.yes_no(row.comparable) if own else "reference", why_not,
+            row.dataset, row.judge, row.protocol, data, row.source,
+        ]  # fmt: skip
+        rows.append(Row(entries, run_tables.look_of(row)))
+    return Table("", heads, rows)
 
 
 _SETTINGS_WHAT = (
@@ -175,7 +160,7 @@ Setting = str | float | bool | None
 
 def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
-    sheet = book.add_fixed(SETTINGS)
+    sheet = book.add_fixed(run_tables.SETTINGS)
     blocks = {
         title: [result for result in results if (result.task is Task.PERCEPTION) == (title == "Perception")]
         for title in ("Perception", "Reasoning")
@@ -192,22 +177,24 @@ def add_many_settings(book: Book, results: Sequence[Result]) -> None:
 
 def _settings_table(title: str, results: Sequence[Result]) -> Table:
     labels = run_labels([result.tasks[0] for result in results], _LABEL_LIMIT)
-    columns = [_settings(result) for result in results]
+    settings = [_settings(result) for result in results]
     rows = []
     # Every run's own order; a name that only later runs have comes last.
-    for name in dict.fromkeys(name for column in columns for name in column):
-        values = [column.get(name) for column in columns]
-        asked = [value for value, column in zip(values, columns, strict=True) if _concerns(name, column)]
+    for name in dict.fromkeys(name for of_run in settings for name in of_run):
+        values = [of_run.get(name) for of_run in settings]
+        asked = [value for value, of_run in zip(values, settings, strict=True) if _concerns(name, of_run)]
         differs = not _is_own(name) and len({repr(value) for value in asked}) > 1
         shown = [Item(value, fill="warn" if differs else None) for value in values]
-        rows.append(Row((name, "yes" if differs else None, *shown)))
+        rows.append((name, "yes" if differs else None, *shown))
     heads = [Column("Setting", width=46), Column("Differs", width=11)]
-    return Table(title, [*heads, *(Column(label, "number", width=30, wrap=True) for label in labels)], rows)
+    return table(title, [*heads, *(Column(label, "number", width=30, wrap=True) for label in labels)], rows)
 
 
 def _settings(result: Result) -> dict[str, Setting]:
     score = result_to_json(result)
-    return dict(dotted("", {**score["settings"], **{name: score[name] for name in _SCALARS if name in score}}))
+    return dict(
+        run_tables.dotted("", {**score["settings"], **{name: score[name] for name in _SCALARS if name in score}})
+    )
 
 
 def _concerns(name: str, column: Mapping[str, Setting]) -> bool:
@@ -223,11 +210,7 @@ def _is_own(name: str) -> bool:
 
 
 FIGURES = "All figures"
-SHEETS: Mapping[Task, str] = {
-    Task.PERCEPTION: "Perception",
-    Task.NO_REFERENCE: "No-reference",
-    Task.COMPARATIVE: "Comparative",
-}
+SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
 _AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
@@ -237,41 +220,40 @@ def add_task_sheets(book: Book, tasks: Sequence[TaskRuns]) -> None:
     for runs in tasks:
         tables = [_by_axis(runs, MODALITY), _by_measure(runs)]
         tables += [_by_axis(runs, axis) for axis in _AXES[1:] if axis != "question_type"]
-        sheet = book.add_fixed(SHEETS[runs.task])
-        sheet.title(f"{runs.title}, by group")
-        sheet.append([_NOTE])
-        for table in tables:
-            if table is not None:
-                sheet.append()
-                sheet.add_table(table)
-        sheet.finish(freeze="B2", repeat_row=1)
+        shown = [made for made in tables if made is not None]
+        book.add_tables(SHEETS[runs.task], shown, f"{runs.title}, by group", [_NOTE], freeze="B2")
 
 
 def _by_axis(runs: TaskRuns, axis: str) -> Table | None:
-    groups = _groups_of(runs, axis)[: MAX_COLUMNS - 1]
+    groups = _groups_of(runs, axis)[: run_tables.MAX_COLUMNS - 1]
     if not groups:
         return None
-    rows = [(run.label, overall_by(run.task_run, axis) | {ALL: run.task_run.result.overall}) for run in runs.runs]
-    title = f"{runs.title}: run x {axis.replace('_', ' ')}, {unit_words(runs.task)}"
-    return matrix_table(title, "Run", dict.fromkeys([*groups, ALL], top_of(runs.task)), rows, _comparable(runs))
+    rows = [
+        (run.label, run_tables.overall_by(run.task_run, axis) | {run_tables.ALL: run.task_run.result.overall})
+        for run in runs.runs
+    ]
+    title = f"{runs.title}: run x {axis.replace('_', ' ')}, {run_tables.unit_words(runs.task)}"
+    return run_tables.matrix_table(
+        title, "Run", dict.fromkeys([*groups, run_tables.ALL], top_of(runs.task)), rows, _comparable(runs)
+    )
 
 
 def _by_measure(runs: TaskRuns) -> Table:
     measures = list(MEASURES[runs.task][:-1])
     if runs.task is Task.PERCEPTION:
         measures = list(dict.fromkeys([*measures, *_groups_of(runs, "question_type")]))
-    measures = [*measures, OVERALL][-MAX_COLUMNS:]
+    measures = [*measures, OVERALL][-run_tables.MAX_COLUMNS :]
     words = "question type, accuracy, %" if runs.task is Task.PERCEPTION else "dimension, 0-2, and Overall, 0-8"
     rows = [
-        (run.label, {**overall_by(run.task_run, "question_type"), **run.task_run.result.measures}) for run in runs.runs
+        (run.label, {**run_tables.overall_by(run.task_run, "question_type"), **run.task_run.result.measures})
+        for run in runs.runs
     ]
     tops = {measure: top_of(runs.task, measure) for measure in measures}
-    return matrix_table(f"{runs.title}: run x {words}", "Run", tops, rows, _comparable(runs))
+    return run_tables.matrix_table(f"{runs.title}: run x {words}", "Run", tops, rows, _comparable(runs))
 
 
 def _comparable(runs: TaskRuns) -> tuple[str, Sequence[Item]]:
-    is_comparable = (run.task_run.result.comparable for run in runs.runs)
-    return "Comparable", [Item("yes") if found else Item("no", fill="bad", bold=True) for found in is_comparable]
+    return "Comparable", [run_tables.yes_no(run.task_run.result.comparable) for run in runs.runs]
 
 
 def _groups_of(runs: TaskRuns, axis: str) -> list[str]:
@@ -281,7 +263,7 @@ def _groups_of(runs: TaskRuns, axis: str) -> list[str]:
 
 def add_figures(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write one flat table, a row a figure, with filters: for reading into other programs."""
-    columns = (
+    heads = (
         Column("Task", width=26),
         Column("Run", width=34),
         Column("Axis", width=16),
@@ -292,21 +274,19 @@ def add_figures(book: Book, tasks: Sequence[TaskRuns]) -> None:
         Column("Comparable", width=13),
     )
     rows = [
-        Row((runs.title, run.label, axis, group, measure, Item(cell, task_kind(runs.task)), few_item(cell.few),
-             run.task_run.result.comparable))
+        (runs.title, run.label, axis, group, measure, Item(cell, task_kind(runs.task)), run_tables.few_item(cell.few),
+         run.task_run.result.comparable)
         for runs in tasks
         for run in runs.runs
         for axis, group, measure, cell in _figures(run.task_run)
     ]  # fmt: skip
-    sheet = book.add_fixed(FIGURES)
-    sheet.add_table(Table("", columns, rows), filters=True)
-    sheet.finish(freeze="C2", repeat_row=1)
+    book.add_tables(FIGURES, [table("", heads, rows)], filters=True, freeze="C2")
 
 
 def _figures(run: TaskRun) -> Iterator[tuple[str, str, str, Cell]]:
     measures = (OVERALL,) if run.task is Task.PERCEPTION else (OVERALL, *DIMENSION_TITLES.values())
     for measure in measures:
-        yield "all", ALL, measure, run.result.measures[measure]
+        yield "all", run_tables.ALL, measure, run.result.measures[measure]
     for axis in _AXES:
         for name, group in run.result.groups.get(axis, {}).items():
             yield from ((axis.replace("_", " "), name, measure, group.measures[measure]) for measure in measures)

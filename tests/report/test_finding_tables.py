@@ -16,9 +16,9 @@ from medqbench_vlmeval.report.sample_tables import judge_words
 from medqbench_vlmeval.report.sentences import findings_lines
 from medqbench_vlmeval.report.workbook import write_workbook
 from medqbench_vlmeval.types import Agreement, ConclusionCheck, JudgeSettings, PanelCheck, Run, Verdict
-from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run, verdict
+from tests.make import choice, combined_run, judged, make_run, reasoning_run, verdict
+from tests.report.books import lines
 
-HOSTILE = "=HYPERLINK(1)\x1b[31m"
 LEVELS = {"A": "None", "B": "Mild", "C": "Severe"}
 TITLES = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
 CONCLUSIONS = ConclusionCheck(3, 3, 1.25, 1.0, Agreement(2, 50.0, None), 1)
@@ -31,7 +31,7 @@ BLOCKS = {"conclusions": CONCLUSIONS, "between_rounds": ROUNDS, "between_judges"
 
 
 def with_findings() -> Run:
-    rows = [choice(f"a{at}", at < 5, source=HOSTILE, severity="mild") for at in range(10)]
+    rows = [choice(f"a{at}", at < 5, source="captured", severity="mild") for at in range(10)]
     rows += [choice(f"b{at}", at < 9, source="authentic", severity="none") for at in range(10)]
     rows += [
         choice(f"c{at}", at % 2 == 0, options=LEVELS if at % 2 == 0 else {"B": "Mild", "C": "Severe"},
@@ -49,10 +49,6 @@ def written(folder: Path, run: Run) -> Any:
     path = folder / "m_report.xlsx"
     write_workbook(path, run.result, run.rows)
     return load_workbook(path)
-
-
-def lines(sheet: Any) -> list[list[Any]]:
-    return [[cell for cell in row if cell is not None] for row in sheet.iter_rows(values_only=True)]
 
 
 def printed(run: Run) -> list[str]:
@@ -84,14 +80,6 @@ def test_the_confusion_matrix_is_coloured(tmp_path: Path) -> None:
     assert {str(one.sqref) for one in sheet.conditional_formatting} == {f"D{at + 2}:E{at + 2}"}
 
 
-def test_hostile_names_are_texts(tmp_path: Path) -> None:
-    sheet = written(tmp_path, with_findings())["Findings"]
-    names = [cell for row in sheet.iter_rows() for cell in row if str(cell.value).startswith("=HYPERLINK")]
-    assert names
-    assert {cell.data_type for cell in names} == {"s"}
-    assert all("\x1b" not in str(cell.value) and cell.quotePrefix for cell in names)
-
-
 def test_lines_for_the_terminal() -> None:
     run = with_findings()
     found = findings_lines(run.result.tasks[0])
@@ -113,15 +101,6 @@ def test_both_reasoning_tasks_stand_in_one_sheet(tmp_path: Path) -> None:
     assert ["Reasoning, no-reference", "Weakest dimension"] in [row[:2] for row in found]
     assert ["Reasoning, comparative", "Position bias in pairs"] in [row[:2] for row in found]
     assert ["Right where the second image is better", 0, 0] in [row[:3] for row in found]
-
-
-def test_a_result_without_findings_has_no_sheet_and_no_lines(tmp_path: Path) -> None:
-    run = changed(perception_run(), Task.PERCEPTION, findings={}, not_found={})
-    assert "Findings" not in written(tmp_path, run).sheetnames
-    assert findings_lines(run.result.tasks[0]) == []
-
-
-# Conclusions and reliability.
 
 
 def with_conclusions() -> Run:
@@ -159,9 +138,10 @@ def test_a_combined_run_names_tasks_and_images(tmp_path: Path) -> None:
     assert ["comparative", "second image", "second image"] in places
 
 
-def test_a_result_without_checks_has_no_sheets_for_them(tmp_path: Path) -> None:
-    run = changed(reasoning_run(), conclusions=None)
-    assert not {"Conclusions", "Reliability"} & set(written(tmp_path, run).sheetnames)
+def test_what_a_result_lacks_has_no_sheet_and_no_lines(tmp_path: Path) -> None:
+    bare = changed(reasoning_run(), findings={}, not_found={}, conclusions=None)
+    assert not {"Findings", "Conclusions", "Reliability"} & set(written(tmp_path, bare).sheetnames)
+    assert findings_lines(bare.result.tasks[0]) == []
     agreed = make_run([judged("1")])
     assert lines(written(tmp_path, agreed)["Conclusions"])[-1][0] == "index"
 

@@ -11,23 +11,10 @@ import pytest
 from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.report.run_tables import (
-    extractor_table,
-    headline_table,
-    modality_table,
-    run_summary,
-)
+from medqbench_vlmeval.report.run_tables import extractor_table, headline_table, modality_table, run_summary
 from medqbench_vlmeval.report.sentences import checks_of, extractor_lines
 from medqbench_vlmeval.report.table import flat, words
-from medqbench_vlmeval.types import (
-    Cell,
-    ExtractorResult,
-    Group,
-    JudgeUsage,
-    Protocol,
-    Run,
-    Tokens,
-)
+from medqbench_vlmeval.types import Cell, ExtractorResult, Group, JudgeUsage, Protocol, Run, Tokens
 from tests.make import combined_run, perception_run
 
 EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
@@ -107,13 +94,6 @@ def test_an_old_encoding_is_no_error() -> None:
     run_summary(perception_run(model="M\u00f6del \u6a21\u578b").result, Console(file=file, force_terminal=False))
     file.seek(0)
     assert "M?del ??" in file.read()
-
-
-@pytest.mark.parametrize("width", [60, 80, 120])
-def test_a_narrow_terminal_has_tables_that_fit(width: int) -> None:
-    lines = summary(combined_run(), width).splitlines()
-    assert all(len(line) <= width for line in lines if line.startswith(" "))
-    assert ("no room for" in str(lines)) is (width < 120)
 
 
 def test_modalities_on_a_sheet_have_counts_and_all_samples() -> None:

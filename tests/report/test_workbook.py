@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
-from xml.etree import ElementTree
 
 import pandas
 import pytest
@@ -20,8 +19,10 @@ from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.report import sheet as sheets
 from medqbench_vlmeval.report.workbook import write_workbook
-from medqbench_vlmeval.types import Cell, Run, SampleRow
+from medqbench_vlmeval.types import Run, SampleRow
 from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run
+from tests.report import books
+from tests.report.books import is_text_and_numbers
 
 NAME = "Model-X_MedQBench_Perception_mini"
 
@@ -32,10 +33,11 @@ def written(folder: Path, run: Run, rows: Sequence[SampleRow] | None = None) -> 
     return path
 
 
-def with_part(run: Run, **changes: Any) -> Run:
-    """The run with other fields in its (single) task's result."""
-    (task,) = run.result.parts
-    return replace(run, result=replace(run.result, parts={task: replace(run.result[task], **changes)}))
+def with_data(run: Run, **changes: Any) -> Run:
+    """The run with other facts on its data file."""
+    settings = run.result.settings
+    data = {"perception": replace(settings.data["perception"], **changes)}
+    return replace(run, result=replace(run.result, settings=replace(settings, data=data)))
 
 
 def with_replies(texts: Sequence[str], **fields: Any) -> Run:
@@ -47,25 +49,14 @@ def table(path: Path, sheet: str) -> pandas.DataFrame:
 
 
 def lines(path: Path, sheet: str) -> list[list[Any]]:
-    rows = load_workbook(path)[sheet].iter_rows(values_only=True)
-    return [[round(c, 2) if isinstance(c, float) else c for c in row if c is not None] for row in rows]
+    rows = books.lines(load_workbook(path)[sheet])
+    return [[round(cell, 2) if isinstance(cell, float) else cell for cell in row] for row in rows]
 
 
 def test_sheets_of_a_perception_run(tmp_path: Path) -> None:
     path = written(tmp_path, perception_run())
-    assert load_workbook(path).sheetnames == [
-        "Overview",
-        "Charts",
-        "Findings",
-        "Matrices",
-        "By modality",
-        "By group",
-        "CT",
-        "MRI",
-        "Samples",
-        "Chart data",
-        "Settings",
-    ]
+    names = ["Overview", "Charts", "Findings", "Matrices", "By modality", "By group", "CT", "MRI", "Samples"]
+    assert load_workbook(path).sheetnames == [*names, "Chart data", "Settings"]
 
 
 def test_overview_of_a_perception_run(tmp_path: Path) -> None:
@@ -86,24 +77,22 @@ def test_overview_of_a_perception_run(tmp_path: Path) -> None:
     assert any(line[:1] == ["Overall, clustered (n: clusters)"] and line[-1] == 5 for line in found)
 
 
+REFUSED = ["NOT COMPARABLE with the published rows:", "   • embedded set", "   • own prompt"]
+BASELINE = "BASELINE: a model without weights, for orientation; it is no competitor."
+
+
 @pytest.mark.parametrize(
     ("run", "expected"),
     [
-        (
-            perception_run(reasons=["embedded set", "own prompt"]),
-            [["NOT COMPARABLE with the published rows:"], ["   • embedded set"], ["   • own prompt"]],
-        ),
-        (perception_run(comparable=True), [["Comparable with the published rows."]]),
-        (
-            perception_run(baseline=True, comparable=True),
-            [["BASELINE: a model without weights, for orientation; it is no competitor."]],
-        ),
+        (perception_run(reasons=["embedded set", "own prompt"]), REFUSED),
+        (perception_run(comparable=True), ["Comparable with the published rows."]),
+        (perception_run(baseline=True, comparable=True), [BASELINE]),
     ],
     ids=["reasons", "comparable", "baseline"],
 )
-def test_what_a_run_is_stands_in_colour_at_the_top(tmp_path: Path, run: Run, expected: list[list[str]]) -> None:
+def test_what_a_run_is_stands_in_colour_at_the_top(tmp_path: Path, run: Run, expected: list[str]) -> None:
     path = written(tmp_path, run)
-    assert lines(path, "Overview")[1 : 1 + len(expected)] == expected
+    assert lines(path, "Overview")[1 : 1 + len(expected)] == [[line] for line in expected]
     marks = table(path, "By modality")[["Run", "Comparable with published"]].to_numpy().tolist()
     assert marks == [["baseline" if run.result.baseline else "own", "yes" if run.result.comparable else "no"]] * 3
 
@@ -213,24 +202,11 @@ def test_tables_can_be_worked_with(tmp_path: Path) -> None:
         assert sheet.print_title_rows or sheet.title == "Charts"
 
 
-HOSTILE = {
-    "formula": "=1+1",
-    "command": "=cmd|'/C calc'!A0",
-    "plus": "+cmd",
-    "minus": "-2+3",
-    "at": "@SUM(A1)",
-    "array": "{=1+1}",
-    "error": "#N/A",
-    "number": "007",
-    "date": "2026-01-02",
-    "boolean": "TRUE",
-    "missing": "None",
-    "address": "https://example.org",
-    "right to left": "\u05d4\u05ea\u05e9\u05d5\u05d1\u05d4 \u202eB\u202c",
-    "markup": "<script>alert(1)</script> & ]]>",
-    "spaces": "  two before, two after  ",
-    "emoji": "\U0001f9e0 B",
-}
+HOSTILE = [
+    "=1+1", "=cmd|'/C calc'!A0", "+cmd", "-2+3", "@SUM(A1)", "{=1+1}", "#N/A", "007", "2026-01-02", "TRUE", "None",
+    "https://example.org", "\u05d4\u05ea\u05e9\u05d5\u05d1\u05d4 \u202eB\u202c", "<script>alert(1)</script> & ]]>",
+    "  two before, two after  ", "\U0001f9e0 B",
+]  # fmt: skip
 CHANGED = {
     "a\x00b\x0bc\x1fd": "a\ufffdb\ufffdc\ufffdd",
     "lone \ud800 surrogate": "lone \ufffd surrogate",
@@ -242,10 +218,10 @@ CHANGED = {
 
 
 def test_model_text_stays_the_text_that_it_is(tmp_path: Path) -> None:
-    sheet = load_workbook(written(tmp_path, with_replies([*HOSTILE.values(), *CHANGED])))["Samples"]
+    sheet = load_workbook(written(tmp_path, with_replies([*HOSTILE, *CHANGED])))["Samples"]
     column = [cell.value for cell in sheet[1]].index("prediction") + 1
     cells = [sheet.cell(row, column) for row in range(2, sheet.max_row + 1)]
-    assert [cell.value for cell in cells] == [*HOSTILE.values(), *CHANGED.values()]
+    assert [cell.value for cell in cells] == [*HOSTILE, *CHANGED.values()]
     assert {cell.data_type for cell in cells} == {"s"}
     assert all(cell.hyperlink is None for cell in cells)
     assert [cell.quotePrefix for cell in cells[:5]] == [True] * 5
@@ -285,14 +261,7 @@ def test_no_cell_is_a_formula_or_an_error(tmp_path: Path) -> None:
             for n in range(12)]  # fmt: skip
     run = make_run(rows, model="=HYPERLINK(1)", dataset="@x", reasons=["=1+1"])
     path = written(tmp_path, replace(run, rows=tuple(replace(row, unscored="=3") for row in run.rows)))
-    kinds = {cell.data_type for sheet in load_workbook(path) for row in sheet.iter_rows() for cell in row}
-    assert kinds <= {"s", "n"}
-    with zipfile.ZipFile(path) as packed:
-        for name in packed.namelist():
-            if name.endswith((".xml", ".rels")):
-                ElementTree.fromstring(packed.read(name))  # noqa: S314
-            if name.startswith("xl/worksheets/sheet"):
-                assert not re.search(rb"<f[ >]", packed.read(name))
+    assert is_text_and_numbers(path)
 
 
 def test_modalities_that_are_bad_sheet_names(tmp_path: Path) -> None:
@@ -346,9 +315,7 @@ def test_settings_are_dotted_names_without_what_has_a_sheet_of_its_own(tmp_path:
 
 
 def test_a_hash_of_samples_is_not_shown_as_one_of_a_file(tmp_path: Path) -> None:
-    run = perception_run()
-    use = replace(run.result.settings.data["perception"], sha256=None, samples_sha256="5" * 64)
-    run = replace(run, result=replace(run.result, settings=replace(run.result.settings, data={"perception": use})))
+    run = with_data(perception_run(), sha256=None, samples_sha256="5" * 64)
     assert ["Data sha256 (perception)", f"samples:{'5' * 64}"] in lines(written(tmp_path, run), "Overview")
 
 
@@ -453,14 +420,14 @@ def test_a_name_that_is_not_of_the_store_is_no_link(tmp_path: Path, monkeypatch:
     image_folder(tmp_path, monkeypatch)
     names = ["../" * 9 + "etc/passwd", "/etc/passwd", f"ab/{STORED}", STORED.upper(), f"{STORED}\n",
              "http://127.0.0.1/x.png", "=HYPERLINK(1)", "ct-07.png", ""]  # fmt: skip
-    run = make_run([choice(str(at), image_refs=(name,)) for at, name in enumerate(names)])
-    assert links(load_workbook(written(tmp_path, run))["Samples"]) == {}
+    run = make_run([choice()])
+    (row,) = run.rows
+    rows = [replace(row, sample=replace(row.sample, image_refs=(name,))) for name in names]
+    assert links(load_workbook(written(tmp_path, run, rows))["Samples"]) == {}
 
 
 def test_images_of_the_embedded_set_are_linked_where_they_lie(tmp_path: Path) -> None:
-    run = with_images("ct-07.png", "../PROVENANCE.json")
-    use = replace(run.result.settings.data["perception"], origin="embedded")
-    run = replace(run, result=replace(run.result, settings=replace(run.result.settings, data={"perception": use})))
+    run = with_data(with_images("ct-07.png", "../PROVENANCE.json"), origin="embedded")
     found = links(load_workbook(written(tmp_path, run))["Samples"])
     assert list(found) == ["ct-07.png"]
     assert (tmp_path / unquote(found["ct-07.png"])).resolve() == (embedded_folder() / "images" / "ct-07.png").resolve()
@@ -480,8 +447,3 @@ def test_links_past_the_limit_are_plain_names(tmp_path: Path, monkeypatch: pytes
     found = [sheet.cell(row, column) for row in range(2, 7)]
     assert [cell.value for cell in found] == [STORED] * 5
     assert [cell.hyperlink is not None for cell in found] == [True, True, True, False, False]
-
-
-def test_clustered_overall_stands_below_the_types(tmp_path: Path) -> None:
-    run = with_part(perception_run(), clustered=Cell(60.0, 10.0, 95.5, 5, 3))
-    assert ["Overall, clustered (n: clusters)", 60, 10, 95.5, 3] in lines(written(tmp_path, run), "Overview")
