@@ -150,9 +150,8 @@ def group_columns(task: Task, width: float = 13) -> list[Column]:
 def group_entries(task: Task, group: Group) -> list[Entry]:
     """One group's numbers under :func:`group_columns`; what was not measured stays empty."""
     perception = task is Task.PERCEPTION
-    measures = (OVERALL,) if perception else MEASURES[task]
     counts = ("n", "n_correct", "n_unanswered") if perception else ("n", "n_scored", "n_unscored")
-    numbers = [group.measures[measure] for measure in measures]
+    numbers = [group.measures[measure] for measure in ((OVERALL,) if perception else MEASURES[task])]
     return [*numbers, *(Item(group.counts.get(name), few=group.few) for name in counts), few_item(group.few)]
 
 

@@ -149,10 +149,6 @@ class Sheet:
         self._widths: dict[int, float] = {}
         self._are_set = False
 
-    @property
-    def name(self) -> str:
-        return str(self.worksheet.get_name())
-
     def append(
         self, entries: Iterable[Entry] = (), look: Look = "", *, wrap: bool = False, lines: int = 1, lined: bool = False
     ) -> int:
@@ -289,8 +285,12 @@ class Sheet:
             value = "yes" if value else "no"
         if isinstance(value, float) and not math.isfinite(value):
             value = str(value)
+        number = _FORMATS.get(item.kind or "text", "General")
+        if item.kind == "mark" and isinstance(value, (int, float)):
+            # The mean of rounds and the median of judges may lie between the marks, and must look so.
+            number = "#,##0" if value == int(value) else "0.00"
         style = _Style(
-            _number_format(item),
+            number,
             item.fill or _LOOK_FILLS.get(look),
             item.bold or look in _BOLD,
             item.few or look == "faint",
@@ -338,10 +338,3 @@ def lines_of(text: str, width: float) -> int:
     width = max(width, 1)
     lines = text[: int(width) * MAX_LINES].splitlines()
     return min(max(1, sum(max(1, math.ceil(len(line) / width)) for line in lines)), MAX_LINES)
-
-
-def _number_format(item: Item) -> str:
-    if item.kind == "mark" and isinstance(item.value, (int, float)):
-        # The mean of rounds and the median of judges may lie between the marks, and must look so.
-        return "#,##0" if item.value == int(item.value) else "0.00"
-    return _FORMATS.get(item.kind or "text", "General")
