@@ -8,7 +8,6 @@ from rich.console import Console
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.robustness_tables import robustness_tables, write_robustness
 from medqbench_vlmeval.scoring.robustness import (
-    AskedTwice,
     ChoicePair,
     PassComparison,
     PreferencePair,
@@ -29,19 +28,19 @@ def questions():
             SWAPPED,
             "A",
             "B" if i < 10 else "A",
+            ("=A", "\x1b[2JB"),
         )
         for i in range(12)
     ]
-    asked = [AskedTwice(pair, "=A", "\x1b[2JB") for pair in pairs]
-    return PassComparison(Task.PERCEPTION, "m", "d", score_choices(pairs), ["no result"], choices=asked)
+    return PassComparison(Task.PERCEPTION, "m", "d", score_choices(pairs), ["no result"], choices=pairs)
 
 
 def pairs_of_images():
     """Two pairs: the first place is preferred twice, and one reply cannot be read."""
     samples = [Sample(str(i), Task.COMPARATIVE, "Q", image_refs=(f"{i}.png",), difficulty="fine") for i in range(2)]
-    pairs = [PreferencePair(samples[0], 1, 1, 1), PreferencePair(samples[1], 2, None, None)]
-    asked = [AskedTwice(pair, "first", "second") for pair in pairs]
-    return PassComparison(Task.COMPARATIVE, "m", "d", score_preferences(pairs), [], preferences=asked)
+    replies = {"replies": ("first", "second")}
+    pairs = [PreferencePair(samples[0], 1, 1, 1, **replies), PreferencePair(samples[1], 2, None, None, **replies)]
+    return PassComparison(Task.COMPARATIVE, "m", "d", score_preferences(pairs), [], preferences=pairs)
 
 
 def shown(comparison):
