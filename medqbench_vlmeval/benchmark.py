@@ -181,8 +181,13 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     """The published test results of one task, in the order of the table.
 
     Values are percent for perception (``Yes-or-No``, ``What``, ``How``, ``Overall``) and means for reasoning
-    (four dimensions 0-2, ``Overall`` 0-8). The combined task has no table of its own.
+    (four dimensions 0-2, ``Overall`` 0-8).
+
+    Raises:
+        ValueError: ``task`` is the combined one, which has no table.
     """
+    if task is Task.REASONING:
+        raise ValueError("the combined task has no published table; ask for one of its parts")
     measures = [*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), _OVERALL]
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         return tuple(

@@ -32,7 +32,7 @@ OPEN = {
     "workflows/evaluate.request_for",
 }
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-MOST_LINES = 34_000  # 29_000 once the last rooms are rewritten
+MOST_LINES = 32_100  # 29,000 is the aim: lower it with every room that gets smaller
 
 
 def modules():

@@ -74,6 +74,8 @@ def test_runs_are_merged_into_a_file(capsys: Capture, work: Path, tmp_path: Path
     ]
     code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
     assert (code, out.splitlines()[-1]) == (0, f"{file} (unchanged)")
+    board = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**board, "time": "20200101000000"}), encoding="utf-8")
     code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine", "--update-time")
     assert (code, out.splitlines()[-1]) == (0, f"the file before: {file}.bak")
 
