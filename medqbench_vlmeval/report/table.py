@@ -235,6 +235,8 @@ def _columns(column: Column, for_text: bool) -> list[Column]:
 
 
 def _items(column: Column, entry: Entry, for_text: bool) -> list[Item]:
+    if column.interval is None and column.n is None and not isinstance(entry, (Item, Cell)):
+        return [Item(entry, column.kind)]  # most of a workbook's cells
     item = as_item(entry, column.kind)
     held = entry.value if isinstance(entry, Item) else entry
     cell = held if isinstance(held, Cell) else Cell(None)
