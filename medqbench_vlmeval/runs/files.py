@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -489,8 +489,14 @@ def _result_files(paths: Iterable[Path]) -> list[Path]:
 # Writing a run.
 
 
-def write_run(run: Run) -> None:
-    """Write both result files of a run; the samples, which hold what was paid for, before the score.
+def write_run(run: Run, write_report: Callable[[], None] | None = None) -> None:
+    """Write the result files of a run, after an earlier result with paid verdicts is out of the way.
+
+    The samples come first: they hold what was paid for. The score comes last: it says that all is there.
+
+    Args:
+        run: the run and where its files go.
+        write_report: writes the workbook, between the two.
 
     Raises:
         RunFailed: the folder cannot be written to.
@@ -498,6 +504,8 @@ def write_run(run: Run) -> None:
     try:
         archive_previous(run)
         write_samples(run)
+        if write_report is not None:
+            write_report()
         write_score(run)
     except OSError as error:
         raise unwritable(run.paths.score.parent, error) from error

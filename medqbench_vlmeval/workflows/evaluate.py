@@ -22,13 +22,7 @@ from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs import provenance as comparability
-from medqbench_vlmeval.runs.files import (
-    archive_previous,
-    result_paths,
-    unwritable,
-    write_samples,
-    write_score,
-)
+from medqbench_vlmeval.runs.files import result_paths, write_run
 from medqbench_vlmeval.runs.provenance import Origin, name_results, settings_of
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.agreement import read_conclusion
@@ -346,8 +340,10 @@ def evaluate(request: Request) -> Run:
         not why,
         why,
     )
+    from medqbench_vlmeval.report import write_workbook
+
     run = Run(result, tuple(replace(row, comparable=not why) for row in rows), paths)
-    _write(run)
+    write_run(run, lambda: write_workbook(run.paths.report, run.result, run.rows))
     _refuse_empty(run)
     if request.leaderboard is not None:
         from medqbench_vlmeval.report.leaderboard import board
@@ -462,19 +458,6 @@ def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, jud
         why += comparability.judge_reasons(judge.name, judge.protocol, served_as)
     why += comparability.unscored_reasons(part)
     return replace(part, comparable=not why, not_comparable_because=tuple(why))
-
-
-def _write(run: Run) -> None:
-    from medqbench_vlmeval.report import write_workbook
-
-    try:
-        archive_previous(run)
-        # Samples first: they hold what was paid for. The score last but for the board: it says all is there.
-        write_samples(run)
-        write_workbook(run.paths.report, run.result, run.rows)
-        write_score(run)
-    except OSError as error:
-        raise unwritable(run.paths.score.parent, error) from error
 
 
 def _refuse_empty(run: Run) -> None:
