@@ -16,7 +16,7 @@ from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.sheet import Book, Sheet
-from medqbench_vlmeval.report.table import Column, Entry, Item, Table, as_item, table
+from medqbench_vlmeval.report.table import Column, Entry, Item, Table, table
 from medqbench_vlmeval.types import SampleRow, TaskRun, Verdict
 
 SAMPLES = "Samples"
@@ -37,9 +37,9 @@ ImageLinks: TypeAlias = Callable[[Task, str], "str | None"]
 
 def rows_table(reads: Sequence[Read[R]], rows: Sequence[R]) -> Table:
     """A table with a row a record; an optional column is left out where no record has a value."""
-    values = [(column, [as_item(of(row), column.kind) for row in rows]) for column, of in reads]
-    shown = [pair for pair in values if not pair[0].optional or any(item.value is not None for item in pair[1])]
-    return table("", [column for column, _ in shown], zip(*(items for _, items in shown), strict=True))
+    values = [(column, [of(row) for row in rows]) for column, of in reads]
+    shown = [pair for pair in values if not pair[0].optional or any(entry is not None for entry in pair[1])]
+    return table("", [column for column, _ in shown], zip(*(entries for _, entries in shown), strict=True))
 
 
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = MAX_ROWS) -> int:

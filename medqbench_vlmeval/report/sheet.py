@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from medqbench_vlmeval.files import replacing, writing
@@ -36,8 +35,7 @@ _LOOK_FILLS: Mapping[Look, Fill] = {"own": "own", "baseline": "own", "human": "h
 _BOLD: frozenset[Look] = frozenset({"bold", "own", "baseline", "heading"})
 
 
-@dataclass(frozen=True)
-class _Style:
+class _Style(NamedTuple):
     """What makes two cells look alike."""
 
     number: str = "General"

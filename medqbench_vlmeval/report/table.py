@@ -9,9 +9,9 @@ its count and whether it rests on few samples; its column says which of them are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Literal
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.scoring.intervals import FEW
@@ -59,7 +59,6 @@ class Item:
     ends: tuple[str, str] | None = None
 
 
-Part = TypeVar("Part")
 Value = str | float | bool | Cell | None  # int is a float here
 Entry = Value | Item
 
@@ -167,16 +166,18 @@ class Flat:
 def flat(shown: Table, for_text: bool) -> Flat:
     """Give intervals and counts columns of their own: one for an interval in text, two elsewhere."""
     elsewhere: Place = "sheet" if for_text else "text"
+    parts = [[] if column.only == elsewhere else _parts(column, for_text) for column in shown.columns]
     rows: list[tuple[Look, list[Item]]] = []
     for row in shown.rows:
         if row.look == "heading":
             rows.append((row.look, [as_item(row.entries[0], "text")]))
         elif row.only != elsewhere:
-            pairs = zip(shown.columns, row.entries, strict=True)
-            parts = [_items(column, entry, for_text) for column, entry in pairs if column.only != elsewhere]
-            rows.append((row.look, [item for items in parts for item in items]))
-    wanted = [made for column in shown.columns if column.only != elsewhere for made in _columns(column, for_text)]
-    return Flat(shown.title, wanted, rows, shown.notes)
+            items = []
+            for column, entry, of_column in zip(shown.columns, row.entries, parts, strict=True):
+                item, cell = as_item(entry, column.kind), _cell(entry)
+                items += [read(item, cell) for _, read in of_column]
+            rows.append((row.look, items))
+    return Flat(shown.title, [column for of_column in parts for column, _ in of_column], rows, shown.notes)
 
 
 def as_item(entry: Entry, kind: Kind) -> Item:
@@ -223,37 +224,41 @@ def ends_words(cell: Cell, kind: Kind) -> tuple[str, str] | None:
     return f"{cell.low:.{digits}f}", f"{cell.high:.{digits}f}"
 
 
-def _columns(column: Column, for_text: bool) -> list[Column]:
+_NOTHING = Cell(None)
+_Part = tuple[Column, Callable[[Item, Cell], Item]]
+
+
+def _cell(entry: Entry) -> Cell:
+    value = entry.value if isinstance(entry, Item) else entry
+    return value if isinstance(value, Cell) else _NOTHING
+
+
+def _parts(column: Column, for_text: bool) -> list[_Part]:
+    """The columns that one column becomes, each with what reads its items: of the value, the interval and the count."""
     beside = replace(column, wrap=False, top=None)
-    if for_text:
-        interval, n = [replace(beside, head=INTERVAL, kind="interval")], "n"
-    else:
-        name = column.interval
-        interval = [replace(beside, head=f"{name} {end}" if name else end.capitalize()) for end in ("low", "high")]
-        n = column.n or ""
-    return _parts(column, for_text, column, interval, replace(beside, head=n, kind="count"))
-
-
-def _items(column: Column, entry: Entry, for_text: bool) -> list[Item]:
-    if column.interval is None and column.n is None and not isinstance(entry, (Item, Cell)):
-        return [Item(entry, column.kind)]  # most of a workbook's cells
-    item = as_item(entry, column.kind)
-    held = entry.value if isinstance(entry, Item) else entry
-    cell = held if isinstance(held, Cell) else Cell(None)
     if not for_text:
-        beside = replace(item, mark="", bold=False, underlined=False)
-        interval = [replace(beside, value=end) for end in (cell.low, cell.high)]
-        return _parts(column, for_text, item, interval, replace(beside, value=cell.n, kind="count"))
-    if item.kind == "count" and item.few:
-        item = replace(item, few=False)  # the value that rests on it is marked
-    ends = None if column.interval is None else ends_words(cell, item.kind or column.kind)
-    if column.inline:
-        item = replace(item, ends=ends)
-    return _parts(column, for_text, item, [Item(ends and " to ".join(ends), "interval")], Item(cell.n, "count"))
+        parts: list[_Part] = [(column, lambda item, _: item)]
+        if (name := column.interval) is not None:
+            low, high = (replace(beside, head=f"{name} {end}" if name else end.capitalize()) for end in ("low", "high"))
+            parts.append((low, lambda item, cell: Item(cell.low, item.kind, item.few, fill=item.fill)))
+            parts.append((high, lambda item, cell: Item(cell.high, item.kind, item.few, fill=item.fill)))
+        if column.n is not None:
+            head = replace(beside, head=column.n, kind="count")
+            parts.append((head, lambda item, cell: Item(cell.n, "count", item.few, fill=item.fill)))
+        return parts
 
+    def interval(item: Item, cell: Cell) -> tuple[str, str] | None:
+        return None if column.interval is None else ends_words(cell, item.kind or column.kind)
 
-def _parts(column: Column, for_text: bool, value: Part, interval: list[Part], n: Part) -> list[Part]:
-    """What a column shows of its value, the interval and the count."""
-    brief = for_text and column.brief
-    has_interval = column.interval is not None and not (brief or (for_text and column.inline))
-    return [value, *(interval if has_interval else []), *([n] if column.n is not None and not brief else [])]
+    def value(item: Item, cell: Cell) -> Item:
+        if item.kind == "count" and item.few:
+            return replace(item, few=False)  # the value that rests on it is marked
+        return replace(item, ends=interval(item, cell)) if column.inline else item
+
+    parts = [(column, value)]
+    if column.interval is not None and not (column.brief or column.inline):
+        head = replace(beside, head=INTERVAL, kind="interval")
+        parts.append((head, lambda item, cell: Item(" to ".join(interval(item, cell) or ()) or None, "interval")))
+    if column.n is not None and not column.brief:
+        parts.append((replace(beside, head="n", kind="count"), lambda _, cell: Item(cell.n, "count")))
+    return parts
