@@ -43,6 +43,7 @@ setup(
         "medqbench_vlmeval.data": ["mini/*", "mini/images/*", "published/*.csv"],
         "medqbench_vlmeval.judge": ["prices.json", "templates/*"],
         "medqbench_vlmeval.report.page": ["assets/*"],
+        "medqbench_vlmeval.synth": ["catalogue.json"],
     },
     install_requires=[
         "typer>=0.12",

@@ -21,7 +21,7 @@ from medqbench_vlmeval.baselines.classical import COLOUR, GREY, prior
 from medqbench_vlmeval.baselines.image_statistics import Array, measure
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth import images
-from medqbench_vlmeval.synth.degradations import GRADES, of_modality
+from medqbench_vlmeval.synth.catalogue import GRADES, of_modality
 from medqbench_vlmeval.synth.embedded_set import encode
 from medqbench_vlmeval.synth.images import Picture
 

@@ -10,80 +10,33 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from medqbench_vlmeval.benchmark import MODALITIES, OPTION_LETTERS
+from medqbench_vlmeval.benchmark import MODALITIES, OPTION_LETTERS, QUESTION_TYPES
 from medqbench_vlmeval.files import write_bytes, write_text
 from medqbench_vlmeval.synth import texts
-from medqbench_vlmeval.synth.degradations import DEGRADATIONS, Degradation, of_modality
-from medqbench_vlmeval.synth.images import SOURCES, Bytes, Source
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, SOURCES, Degradation, Planned, Source, of_modality
+from medqbench_vlmeval.synth.images import Bytes
 
 SEED = 20261122
 JPEG_QUALITY = 92
 
-# Which two degradations each source shows: breathing belongs to an abdomen, a bias field to an even object.
-_SHOWN: Mapping[str, tuple[str, str]] = {
-    "spine": ("ct-noise", "ct-ring"),
-    "shepp-logan": ("ct-sparse", "ct-metal"),
-    "section-1": ("ct-limited", "ct-motion"),
-    "brain-axial": ("mr-bias", "mr-lowres"),
-    "brain-coronal": ("mr-alias", "mr-spike"),
-    "upper-abdomen": ("mr-motion", "mr-noise"),
-    "tissue-whole": ("hp-defocus", "hp-faded"),
-    "tissue-gland": ("hp-bubble", "hp-debris"),
-    "tissue-stroma": ("hp-fold", "hp-jpeg"),
-    "colon-1": ("en-motion", "en-over"),
-    "colon-2": ("en-light", "en-bubble"),
-    "colon-3": ("en-glare", "en-haze"),
-    "retina-whole": ("fu-defocus", "fu-colour"),
-    "retina-disc": ("fu-light", "fu-noise"),
-    "retina-right": ("fu-haze", "fu-over"),
-}
-
-
 # One row of a table: its columns in order.
 Row = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One picture of the set. ``seed`` starts its own generator, so that each can be made alone."""
-
-    source: Source
-    degradation: Degradation | None
-    severity: str
-    seed: tuple[int, int]
-
-    @property
-    def file_name(self) -> str:
-        """Grey pictures are stored as PNG, colour pictures as high-quality JPEG. The name tells no answer."""
-        suffix = "png" if self.source.modality in ("CT", "MRI") else "jpg"
-        return f"{self.source.modality.lower()}-{self.seed[1] % 100:02d}.{suffix}"
-
-    @property
-    def fault(self) -> str:
-        """The value of the ``degradation`` column."""
-        return self.degradation.name if self.degradation else "none"
-
-    @property
-    def origin(self) -> str:
-        """The value of the ``source`` column."""
-        if self.degradation is None or self.source.kind != "authentic":
-            return self.source.kind
-        return "simulated distortion"
 
 
 def pictures() -> dict[str, tuple[Planned, ...]]:
     """The fifteen pictures of each modality, undegraded ones first, then mild, then severe."""
     by_modality: dict[str, tuple[Planned, ...]] = {}
     for m, modality in enumerate(MODALITIES):
-        shown = [(SOURCES[key], pair) for key, pair in _SHOWN.items() if SOURCES[key].modality == modality]
-        cells: list[tuple[Source, Degradation | None, str]] = [(source, None, "none") for source, _ in shown]
-        for severity in ("mild", "severe"):
-            cells += [(source, DEGRADATIONS[pair[i]], severity) for i in (0, 1) for source, pair in shown]
+        sources = [source for source in SOURCES.values() if source.modality == modality]
+        cells: list[tuple[Source, Degradation | None, str]] = [(source, None, "none") for source in sources]
+        for severity in GRADES:
+            cells += [(source, DEGRADATIONS[source.shows[i]], severity) for i in (0, 1) for source in sources]
         numbers = np.random.default_rng([SEED, m]).permutation(len(cells))
         by_modality[modality] = tuple(
             Planned(source, degradation, severity, (SEED, 100 * (m + 1) + int(number) + 1))
@@ -94,86 +47,64 @@ def pictures() -> dict[str, tuple[Planned, ...]]:
 
 def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> texts.Question:
     """The question of type ``kind`` on one picture; ``turn`` counts questions of that type over the whole set."""
-    noun, modality = picture.source.noun, picture.source.modality
-    known = of_modality(modality)
-    made = picture.degradation
-    absent = [d for d in known if d is not made]
+    noun, fault = picture.source.noun, picture.degradation
+    known = of_modality(picture.source.modality)
+    absent = [d for d in known if d is not fault]
     other = absent[int(rng.integers(len(absent)))]
     if kind == "Yes-or-No":
         yes_first = turn % 4 in (0, 3)
-        if made is None and turn % 2 == 0:
-            return texts.is_degraded(noun, False, yes_first)
-        if made is not None and turn % 10 == 7:
-            return texts.is_degraded(noun, True, yes_first)
-        present = made is not None and turn % 2 == 0
-        return texts.yes_or_no(noun, present, made if present and made is not None else other, yes_first)
+        if (fault is None and turn % 2 == 0) or (fault is not None and turn % 10 == 7):
+            return texts.is_degraded(noun, fault is not None, yes_first)
+        present = fault is not None and turn % 2 == 0
+        return texts.yes_or_no(noun, present, fault if present and fault else other, yes_first)
     if kind == "What":
         options = 4 if turn % 2 == 0 else 3
-        return texts.which(noun, made, known, options, (turn // 2) % options, rng)
+        return texts.which(noun, fault, known, options, (turn // 2) % options, rng)
     if turn % 2 == 0:
         return texts.how_good(noun, picture.severity, turn % 3, rng)
-    return texts.how_severe(noun, picture.severity, made if made is not None else other, turn % 3, rng)
+    return texts.how_severe(noun, picture.severity, fault or other, turn % 3, rng)
 
 
-def perception_rows() -> tuple[Row, ...]:
+def _row(index: str, paths: str, words: Row, picture: Planned, axes: Row) -> Row:
+    before = {"modality": picture.source.modality, "severity": picture.severity}
+    return {"index": f"mini-{index}", "image_path": paths, **words, **before, **axes, "source": picture.origin}
+
+
+def perception_rows() -> list[Row]:
     """75 questions, 25 of each type, 15 a modality."""
     rows: list[Row] = []
-    turns = {"Yes-or-No": 0, "What": 0, "How": 0}
-    kinds = tuple(turns)
-    for m, (modality, planned) in enumerate(pictures().items()):
+    turns = dict.fromkeys(QUESTION_TYPES, 0)
+    for m, planned in enumerate(pictures().values()):
         for place, picture in enumerate(planned):
             # The severe pictures are one step further, so that both severities of a fault get different texts.
-            kind = kinds[(place + m + (picture.severity == "severe")) % 3]
-            rng = np.random.default_rng([*picture.seed, 1])
-            question = _ask(picture, kind, turns[kind], rng)
+            kind = QUESTION_TYPES[(place + m + (picture.severity == "severe")) % 3]
+            question = _ask(picture, kind, turns[kind], np.random.default_rng([*picture.seed, 1]))
             turns[kind] += 1
-            letters = dict(zip(OPTION_LETTERS, question.options, strict=False))
-            right = next(letter for letter, text in letters.items() if text == question.right)
-            rows.append(
-                {
-                    "index": f"mini-p{len(rows) + 1:03d}",
-                    "image_path": f"images/{picture.file_name}",
-                    "question": question.text,
-                    **{letter: letters.get(letter, "") for letter in OPTION_LETTERS},
-                    "answer": right,
-                    "question_type": kind,
-                    "modality": modality,
-                    "severity": picture.severity,
-                    "degradation": picture.fault,
-                    "scope": question.scope,
-                    "source": picture.origin,
-                }
-            )
-    return tuple(rows)
+            options = dict(zip_longest(OPTION_LETTERS, question.options, fillvalue=""))
+            right = OPTION_LETTERS[question.options.index(question.right)]
+            words = {"question": question.text, **options, "answer": right, "question_type": kind}
+            axes = {"degradation": picture.fault, "scope": question.scope}
+            rows.append(_row(f"p{len(rows) + 1:03d}", f"images/{picture.file_name}", words, picture, axes))
+    return rows
 
 
-def description_rows() -> tuple[Row, ...]:
+def description_rows() -> list[Row]:
     """20 single pictures, four a modality: one undegraded, and mild and severe in turns."""
     rows: list[Row] = []
-    for m, (modality, planned) in enumerate(pictures().items()):
+    for m, planned in enumerate(pictures().values()):
         none, mild, severe = planned[:3], planned[3:9], planned[9:]
         chosen = [none[m % 3], mild[m % 6], severe[(m + 2) % 6]]
         chosen.append(mild[(m + 3) % 6] if m % 2 == 0 else severe[(m + 5) % 6])
         for picture in (chosen[i] for i in np.random.default_rng([SEED, m, 2]).permutation(4)):
-            text = texts.describe(picture.source.noun, modality, picture.severity, picture.degradation)
-            rows.append(
-                {
-                    "index": f"mini-d{len(rows) + 1:03d}",
-                    "image_path": f"images/{picture.file_name}",
-                    "description": text,
-                    "modality": modality,
-                    "severity": picture.severity,
-                    "degradation": picture.fault,
-                    "source": picture.origin,
-                }
-            )
-    return tuple(rows)
+            words, axes = {"description": texts.describe(picture)}, {"degradation": picture.fault}
+            rows.append(_row(f"d{len(rows) + 1:03d}", f"images/{picture.file_name}", words, picture, axes))
+    return rows
 
 
-def pair_rows() -> tuple[Row, ...]:
+def pair_rows() -> list[Row]:
     """20 pairs of the same scene, four a modality: two coarse (none, severe) and two fine (neighbouring levels)."""
     rows: list[Row] = []
-    for m, (modality, planned) in enumerate(pictures().items()):
+    for m, planned in enumerate(pictures().values()):
         s = m % 3
         t, u = (s + 1) % 3, (s + 2) % 3
         none, mild, severe = planned[:3], planned[3:9], planned[9:]
@@ -185,22 +116,10 @@ def pair_rows() -> tuple[Row, ...]:
         )
         for number, (better, worse, difficulty) in enumerate(chosen):
             first, second = (better, worse) if (number + m + number // 2) % 2 == 0 else (worse, better)
-            text = texts.compare(
-                first.source.noun, modality, (first.severity, first.degradation), (second.severity, second.degradation)
-            )
+            words = {"description": texts.compare(first, second)}
             paths = f'["images/{first.file_name}", "images/{second.file_name}"]'
-            rows.append(
-                {
-                    "index": f"mini-c{len(rows) + 1:03d}",
-                    "image_path": paths,
-                    "description": text,
-                    "modality": modality,
-                    "severity": worse.severity,
-                    "difficulty": difficulty,
-                    "source": worse.origin,
-                }
-            )
-    return tuple(rows)
+            rows.append(_row(f"c{len(rows) + 1:03d}", paths, words, worse, {"difficulty": difficulty}))
+    return rows
 
 
 TABLES = {
@@ -230,8 +149,6 @@ def render(picture: Planned) -> Bytes:
 
 def encode(pixels: Bytes, suffix: str) -> bytes:
     """A PNG, or a JPEG at quality 92 without chroma subsampling (its error is far below any simulated one)."""
-    from PIL import Image
-
     out = io.BytesIO()
     image = Image.fromarray(pixels)
     if suffix == "png":
@@ -243,25 +160,17 @@ def encode(pixels: Bytes, suffix: str) -> bytes:
 
 def provenance() -> str:
     """JSON: every source with package and licence, every picture with degradation, parameters and seed."""
-    sources = {
-        source.key: {
-            "modality": source.modality,
-            "kind": source.kind,
-            "origin": source.origin,
-            "package": source.carrier,
-            "licence": source.licence,
-        }
-        for source in SOURCES.values()
-    }
+    fields = ("modality", "kind", "origin", "package", "licence")
+    sources = {key: {field: getattr(source, field) for field in fields} for key, source in SOURCES.items()}
     images = {
         picture.file_name: {
             "source": picture.source.key,
-            "degradation": picture.degradation.key if picture.degradation else None,
+            "degradation": picture.degradation and picture.degradation.key,
             "name": picture.fault,
-            "function": picture.degradation.function if picture.degradation else None,
+            "function": picture.degradation and picture.degradation.function,
             "severity": picture.severity,
-            "parameters": dict(picture.degradation.parameters[picture.severity]) if picture.degradation else {},
-            "seed": list(picture.seed),
+            "parameters": picture.degradation.parameters[picture.severity] if picture.degradation else {},
+            "seed": picture.seed,
         }
         for planned in pictures().values()
         for picture in sorted(planned, key=lambda p: p.file_name)

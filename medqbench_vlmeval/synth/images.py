@@ -6,15 +6,16 @@ states; for what none of them carries, a colon view and a CT section are drawn f
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import binary_fill_holes, gaussian_filter, map_coordinates
 
 from medqbench_vlmeval.errors import MissingDependency
 
@@ -72,8 +73,6 @@ def field_of_view(light: Array) -> NDArray[np.bool_]:
 
     ``light`` is linear, (H, W, 3); dark places inside the field (a lumen) belong to it.
     """
-    from scipy.ndimage import binary_fill_holes
-
     return np.asarray(binary_fill_holes(light.sum(axis=-1) > 0.02), dtype=bool)
 
 
@@ -101,8 +100,6 @@ def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generat
 
 def _vessels(theta: Array, depth: Array, rng: np.random.Generator) -> Array:
     """Darkening 0-1 by submucosal vessels: ridges of smooth random fields over the unrolled wall."""
-    from scipy.ndimage import map_coordinates
-
     shape = (256, 512)
     columns = (theta / (2.0 * np.pi)) % 1.0 * shape[1]
     rows = (np.log(np.maximum(depth, 0.05)) * 60.0) % shape[0]
@@ -120,8 +117,6 @@ def colon(seed: int) -> Picture:
     Rays are marched to the wall ``rho(theta, z) = 1 - folds``; brightness is Lambert's cosine over the squared
     distance, compressed as an endoscope's automatic gain does. Returns 288 x 288 RGB display values in 0-1.
     """
-    from scipy.ndimage import gaussian_filter
-
     rng = np.random.default_rng([seed, 11])
     y, x = grid((COLOUR_SIZE, COLOUR_SIZE))
     bend = rng.uniform(0.10, 0.22) * np.array([np.sin(t := rng.uniform(0, 2 * np.pi)), np.cos(t)])
@@ -160,8 +155,6 @@ def abdomen(seed: int) -> Picture:
 
     Returns 256 x 256 Hounsfield units at 1.5 mm with a soft-tissue window of -150..250 HU.
     """
-    from scipy.ndimage import gaussian_filter
-
     rng = np.random.default_rng([seed, 12])
     y, x = grid((GREY_SIZE, GREY_SIZE))
     warp = 0.02 * smooth_field(x.shape, 30.0, rng), 0.02 * smooth_field(x.shape, 30.0, rng)
@@ -224,21 +217,6 @@ def package(name: str) -> Any:
         ) from error
 
 
-@dataclass(frozen=True)
-class Source:
-    """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value
-    of the ``source`` column without degradation ('authentic', 'phantom' or 'procedural')."""
-
-    key: str
-    modality: str
-    noun: str
-    kind: str
-    origin: str
-    carrier: str
-    licence: str
-    load: Callable[[], Picture]
-
-
 def _resize(pixels: Array, size: int, mirror: bool = False) -> Array:
     """Square resampling, anti-aliased, values kept in the input's range."""
     pixels = pixels[:, ::-1] if mirror else pixels
@@ -253,8 +231,6 @@ def _skimage_file(name: str) -> Path:
 
 
 def _colour(name: str, box: tuple[int, int, int, int], modality: str, mirror: bool = False) -> Picture:
-    from PIL import Image
-
     with Image.open(_skimage_file(name)) as opened:
         pixels = np.asarray(opened.convert("RGB").crop(box), dtype=np.float64) / 255.0
     return Picture(np.clip(_resize(pixels, COLOUR_SIZE, mirror), 0.0, 1.0), modality)
@@ -272,8 +248,6 @@ def tissue(left: int = 0, top: int = 0, side: int = 512, mirror: bool = False) -
 
 def shepp_logan(margin: int = 0, mirror: bool = False) -> Picture:
     """The Shepp-Logan head phantom, its grey levels mapped to Hounsfield units (0 air, 0.2 brain, 1 bone)."""
-    from PIL import Image
-
     with Image.open(_skimage_file("phantom.png")) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
     grey = _resize(np.pad(grey, margin), GREY_SIZE)
@@ -332,74 +306,3 @@ def brain(axis: int, position: int, mirror: bool = False) -> Picture:
     square[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
     scaled = _resize(square, GREY_SIZE) / float(np.percentile(square, 99.8))
     return Picture(np.clip(0.92 * scaled, 0.0, 1.0), "MRI")
-
-
-_SKIMAGE = "scikit-image"
-_HERE = "medqbench-vlmeval"
-_BSD = "BSD-3-Clause, Copyright 2009-2022 the scikit-image team (scikit-image's licence file)"
-_NO_RESTRICTION = "No known copyright restrictions (docstring of skimage.data.immunohistochemistry)"
-_CC0 = "CC0 1.0 (docstring of skimage.data.retina)"
-_MIT = (
-    "MIT, Copyright (c) 2008-2020 Darcy Mason and pydicom contributors (pydicom's licence file; its README names "
-    "ftp://medical.nema.org WG04 'CT1_UNC' as the origin)"
-)
-_GDCM = (
-    "BSD-3-Clause, Copyright (c) 2006-2016 Mathieu Malaterre, Copyright (c) 1993-2005 CREATIS "
-    "(pydicom's test_files/README.txt: data sets from GDCM)"
-)
-_ICBM = (
-    "BSD-3-Clause (nilearn's licence file; it names none for the template itself). The template's authors state: "
-    "Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill "
-    "University; permission to use, copy, modify and distribute for any purpose and without fee, the notice kept"
-)
-_OURS = "Apache-2.0 (this package)"
-
-
-def _brain(key: str, noun: str, axis: int, position: int) -> Source:
-    origin = f"mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz, axis {axis}, voxel {position}"
-    return Source(key, "MRI", noun, "authentic", origin, "nilearn", _ICBM, partial(brain, axis, position))
-
-
-def _square(key: str, modality: str, noun: str, box: tuple[int, int, int], mirror: bool = False) -> Source:
-    fundus = modality == "Fundus"
-    name, licence, cut = ("retina.jpg", _CC0, retina) if fundus else ("ihc.png", _NO_RESTRICTION, tissue)
-    origin = f"{name}, square of {box[2]} px at left {box[0]}, top {box[1]}{', mirrored' if mirror else ''}"
-    return Source(key, modality, noun, "authentic", origin, _SKIMAGE, licence, partial(cut, *box, mirror))
-
-
-def _colon(number: int) -> Source:
-    noun, origin = "endoscopic image", f"images.colon, seed {number}"
-    return Source(f"colon-{number}", "Endoscopy", noun, "procedural", origin, _HERE, _OURS, partial(colon, number))
-
-
-SOURCES: dict[str, Source] = {
-    source.key: source
-    for source in (
-        Source("spine", "CT", "CT slice", "authentic", "CT_small.dcm", "pydicom", _MIT, spine),
-        Source("shepp-logan", "CT", "CT slice", "phantom", "phantom.png", _SKIMAGE, _BSD, shepp_logan),
-        Source(
-            "section-1", "CT", "CT slice", "procedural", "images.abdomen, seed 1", _HERE, _OURS, partial(abdomen, 1)
-        ),
-        _brain("brain-axial", "MRI slice", 2, 80),
-        _brain("brain-coronal", "MRI slice", 1, 112),
-        Source(
-            "upper-abdomen",
-            "MRI",
-            "MRI slice",
-            "authentic",
-            "examples_overlay.dcm, square of 300 px at left 92",
-            "pydicom",
-            _GDCM,
-            upper_abdomen,
-        ),
-        _square("tissue-whole", "Histopathology", "histopathology image", (0, 0, 512)),
-        _square("tissue-gland", "Histopathology", "histopathology image", (0, 10, 288)),
-        _square("tissue-stroma", "Histopathology", "histopathology image", (210, 210, 288)),
-        _colon(1),
-        _colon(2),
-        _colon(3),
-        _square("retina-whole", "Fundus", "fundus photograph", (0, 0, 1411)),
-        _square("retina-disc", "Fundus", "fundus photograph", (60, 260, 860)),
-        _square("retina-right", "Fundus", "fundus photograph", (0, 0, 1411), True),
-    )
-}

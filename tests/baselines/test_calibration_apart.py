@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from medqbench_vlmeval.benchmark import MODALITIES
-from medqbench_vlmeval.synth.images import SOURCES
+from medqbench_vlmeval.synth.catalogue import SOURCES
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "calibrate_classical.py"
 

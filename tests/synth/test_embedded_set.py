@@ -14,8 +14,8 @@ from PIL import Image
 
 import medqbench_vlmeval
 from medqbench_vlmeval.benchmark import MODALITIES
-from medqbench_vlmeval.synth import embedded_set as plan
-from medqbench_vlmeval.synth.embedded_set import TABLES, encode, provenance, render, table_text, write_mini
+from medqbench_vlmeval.synth.catalogue import Planned
+from medqbench_vlmeval.synth.embedded_set import TABLES, encode, pictures, provenance, render, table_text, write_mini
 
 MINI = Path(medqbench_vlmeval.__file__).parent / "data" / "mini"
 PERCEPTION, SINGLE, PAIRS = TABLES
@@ -39,17 +39,17 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(source, delimiter="\t"))
 
 
-def cell(picture: plan.Planned) -> tuple[str, str | None, str]:
+def cell(picture: Planned) -> tuple[str, str | None, str]:
     key = picture.degradation.key if picture.degradation else None
     return picture.source.modality, key, picture.severity
 
 
-def chosen() -> list[plan.Planned]:
-    return [picture for planned in plan.pictures().values() for picture in planned if cell(picture) in CHECKED]
+def chosen() -> list[Planned]:
+    return [picture for planned in pictures().values() for picture in planned if cell(picture) in CHECKED]
 
 
 @pytest.mark.parametrize("picture", chosen(), ids=lambda p: p.file_name)
-def test_a_rebuilt_picture_is_the_committed_one(picture: plan.Planned) -> None:
+def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
     pixels = render(picture)
     with Image.open(MINI / "images" / picture.file_name) as opened:
         stored = np.asarray(opened).astype(float)
@@ -135,7 +135,7 @@ def test_references_end_with_the_level_that_the_severity_stands_for() -> None:
 
 def test_pairs_are_balanced_and_end_with_the_better_picture() -> None:
     found = rows(PAIRS)
-    known = [picture for planned in plan.pictures().values() for picture in planned]
+    known = [picture for planned in pictures().values() for picture in planned]
     severity = {f"images/{p.file_name}": ("none", "mild", "severe").index(p.severity) for p in known}
     places: Counter[str] = Counter()
     for row in found:

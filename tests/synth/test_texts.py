@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from medqbench_vlmeval.synth import texts as questions
-from medqbench_vlmeval.synth.degradations import DEGRADATIONS, of_modality
-from medqbench_vlmeval.synth.texts import article, compare, describe
+from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, SOURCES, Degradation, Planned, of_modality
+from medqbench_vlmeval.synth.texts import compare, describe
 
 GHOSTS = DEGRADATIONS["mr-motion"]
 
@@ -42,19 +42,20 @@ def test_how_questions() -> None:
     assert graded.options[0] == graded.right == "Mild"
 
 
+def picture(degradation: Degradation | None, severity: str) -> Planned:
+    return Planned(SOURCES["brain-axial"], degradation, severity, (1, 1))
+
+
 def test_description_names_fault_and_level() -> None:
-    text = describe("MRI slice", "MRI", "mild", GHOSTS)
+    text = describe(picture(GHOSTS, "mild"))
     assert text.startswith("The MRI slice is mildly degraded by motion ghosting. ")
     assert text.endswith("Overall, the quality of this image is usable.")
 
 
 def test_comparison_names_the_better_place_whatever_the_order() -> None:
-    clean, bad = ("none", None), ("severe", GHOSTS)
-    assert compare("MRI slice", "MRI", clean, bad).endswith("Overall, the first image is of higher quality.")
-    assert compare("MRI slice", "MRI", bad, clean).endswith("Overall, the second image is of higher quality.")
+    clean, bad = picture(None, "none"), picture(GHOSTS, "severe")
+    assert compare(clean, bad).startswith("Both images show the same scene, an MRI slice. The first image is free")
+    assert compare(clean, bad).endswith("Overall, the first image is of higher quality.")
+    assert compare(bad, clean).endswith("Overall, the second image is of higher quality.")
     with pytest.raises(ValueError, match="two different severities"):
-        compare("MRI slice", "MRI", ("mild", GHOSTS), ("mild", GHOSTS))
-
-
-def test_article() -> None:
-    assert [article(noun) for noun in ("CT slice", "MRI slice", "endoscopic image")] == ["a", "an", "an"]
+        compare(bad, bad)

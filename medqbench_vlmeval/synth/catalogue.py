@@ -1,0 +1,127 @@
+"""The catalogue: source pictures, what is looked for in each modality, and degradations with their words.
+
+It is read from ``catalogue.json``. Parameters are physical and carry their unit in the function that takes them (see
+its docstring). 'mild' is meant to be seen by an expert and to leave the picture usable, 'severe' to make it useless
+for diagnosis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+
+from medqbench_vlmeval.synth.images import Picture
+
+GRADES = ("mild", "severe")
+
+_CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One undegraded picture.
+
+    ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the ``source`` column without
+    degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original. ``shows`` are the keys of
+    the two degradations that the embedded set shows on it.
+    """
+
+    key: str
+    modality: str
+    noun: str
+    kind: str
+    origin: str
+    package: str
+    licence: str
+    shows: tuple[str, str]
+    load: Callable[[], Picture]
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One fault of one modality.
+
+    ``name`` is what an option or a question calls it, ``scope`` whether photographs in general can have it or
+    only this modality. ``parameters`` maps 'mild' and 'severe' to the keyword arguments of ``function``, a dotted
+    name. ``asked`` completes 'Does this image show ...?', ``amount`` completes 'How severe ... in this image?',
+    ``signs`` says what is seen by severity.
+    """
+
+    key: str
+    modality: str
+    name: str
+    scope: str
+    function: str
+    parameters: Mapping[str, Mapping[str, float]]
+    asked: str
+    amount: str
+    signs: Mapping[str, str]
+
+    def degrade(self, picture: Picture, grade: str, rng: np.random.Generator, scale: float = 1.0) -> Picture:
+        """``picture`` at the severity ``grade`` ('mild' or 'severe').
+
+        ``scale`` moves the first parameter by that factor: calibration uses it to see other strengths than the
+        ones of the embedded set.
+        """
+        parameters = dict(self.parameters[grade])
+        parameters[next(iter(parameters))] *= scale
+        degraded: Picture = resolve_name(self.function)(picture, rng, **parameters)
+        return degraded
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One picture of the set. ``seed`` starts its own generator, so that each can be made alone."""
+
+    source: Source
+    degradation: Degradation | None
+    severity: str
+    seed: tuple[int, int]
+
+    @property
+    def file_name(self) -> str:
+        """Grey pictures are stored as PNG, colour pictures as high-quality JPEG. The name tells no answer."""
+        suffix = "png" if self.source.modality in ("CT", "MRI") else "jpg"
+        return f"{self.source.modality.lower()}-{self.seed[1] % 100:02d}.{suffix}"
+
+    @property
+    def fault(self) -> str:
+        """The value of the ``degradation`` column."""
+        return self.degradation.name if self.degradation else "none"
+
+    @property
+    def origin(self) -> str:
+        """The value of the ``source`` column."""
+        if self.degradation is None or self.source.kind != "authentic":
+            return self.source.kind
+        return "simulated distortion"
+
+
+@dataclass(frozen=True)
+class Structures:
+    """What one looks for in a modality: fine detail, coarse structure, and what a clean picture is like."""
+
+    fine: str
+    coarse: str
+    clean: str
+
+
+def _source(picture: str, arguments: list[Any], shows: list[str], **fields: str) -> Source:
+    return Source(**fields, shows=(shows[0], shows[1]), load=partial(resolve_name(picture), *arguments))
+
+
+SOURCES = {row["key"]: _source(**row) for row in _CATALOGUE["sources"]}
+DEGRADATIONS = {row["key"]: Degradation(**row) for row in _CATALOGUE["degradations"]}
+STRUCTURES = {modality: Structures(**row) for modality, row in _CATALOGUE["structures"].items()}
+
+
+def of_modality(modality: str) -> tuple[Degradation, ...]:
+    """The catalogue's degradations of one modality, in the catalogue's order."""
+    return tuple(row for row in DEGRADATIONS.values() if row.modality == modality)
