@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medqbench_vlmeval.baselines.classical import COLOUR, GREY, prior
+from medqbench_vlmeval.baselines.classical import prior
 from medqbench_vlmeval.baselines.image_statistics import Array, measure
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth import images
@@ -27,6 +27,8 @@ from medqbench_vlmeval.synth.images import Picture
 
 OUT = Path(__file__).resolve().parent.parent / "medqbench_vlmeval" / "baselines" / "reference.json"
 SEED = 977
+COLOUR = ("Histopathology", "Endoscopy", "Fundus")
+GREY = ("CT", "MRI")
 SHRINK = 0.12
 REPEATS = 2
 

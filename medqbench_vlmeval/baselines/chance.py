@@ -70,18 +70,6 @@ def read_message(message: Sequence[Mapping[str, str]]) -> Prompt:
     return Prompt(images, text, question, parse_options(text))
 
 
-def _generator(prompt: Prompt, seed: str) -> random.Random:
-    digest = hashlib.sha256(seed.encode("utf-8"))
-    digest.update(prompt.text.encode("utf-8", errors="surrogatepass"))
-    for image in prompt.images:
-        try:
-            digest.update(hashlib.sha256(Path(image).read_bytes()).digest())
-        except OSError as error:
-            reason = error.strerror or "unreadable"
-            raise BadInput(f"The image '{image}' cannot be read: {reason}. Check the data's image folder.") from error
-    return random.Random(digest.digest())  # noqa: S311 - a reproducible guess, not a secret
-
-
 def reply(message: Sequence[Mapping[str, str]], seed: str = DEFAULT_SEED) -> str:
     """A random option letter, or template text with a random level (one image) or a random place (two or more).
 
@@ -92,7 +80,15 @@ def reply(message: Sequence[Mapping[str, str]], seed: str = DEFAULT_SEED) -> str
         BadInput: an image cannot be read.
     """
     prompt = read_message(message)
-    draw = _generator(prompt, seed)
+    digest = hashlib.sha256(seed.encode("utf-8"))
+    digest.update(prompt.text.encode("utf-8", errors="surrogatepass"))
+    for image in prompt.images:
+        try:
+            digest.update(hashlib.sha256(Path(image).read_bytes()).digest())
+        except OSError as error:
+            reason = error.strerror or "unreadable"
+            raise BadInput(f"The image '{image}' cannot be read: {reason}. Check the data's image folder.") from error
+    draw = random.Random(digest.digest())  # noqa: S311 - a reproducible guess, not a secret
     if prompt.options:
         return draw.choice(list(prompt.options))
     if len(prompt.images) > 1:

@@ -21,20 +21,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from medqbench_vlmeval.baselines.chance import Prompt, read_message
 from medqbench_vlmeval.baselines.image_statistics import Array, is_grey, measure, read_pixels
-
-COLOUR = ("Histopathology", "Endoscopy", "Fundus")
-GREY = ("CT", "MRI")
 
 
 @dataclass(frozen=True)
@@ -64,31 +60,29 @@ def prior(name: str, degradations: int) -> float:
     return 1.0 / 3.0 if name == "none" else 1.0 / (3.0 * degradations)
 
 
-def _discriminant(table: Mapping[str, Any], kinds: bool) -> Discriminant:
-    means = {name: np.array(values) for name, values in table["means"].items()}
-    faults = (len(means) - 1) // 2
-    priors = {name: 1.0 / len(means) if kinds else prior(name, faults) for name in means}
-    return Discriminant(tuple(table["statistics"]), np.array(table["centre"]), np.array(table["whiten"]), means, priors)
-
-
 @lru_cache(maxsize=1)
 def reference() -> dict[str, dict[str, Discriminant]]:
     """The fitted models: ``kinds`` tells the modality of grey and of colour pictures, ``faults`` has one a modality."""
     table = json.loads((files(__package__) / "reference.json").read_text(encoding="utf-8"))
-    return {
-        kind: {name: _discriminant(part, kind == "kinds") for name, part in table[kind].items()}
-        for kind in ("kinds", "faults")
-    }
+    models: dict[str, dict[str, Discriminant]] = {"kinds": {}, "faults": {}}
+    for kind, of_kind in models.items():
+        for key, part in table[kind].items():
+            means = {name: np.array(values) for name, values in part["means"].items()}
+            faults = (len(means) - 1) // 2
+            priors = {name: 1.0 / len(means) if kind == "kinds" else prior(name, faults) for name in means}
+            centre, whiten = np.array(part["centre"]), np.array(part["whiten"])
+            of_kind[key] = Discriminant(tuple(part["statistics"]), centre, whiten, means, priors)
+    return models
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One degradation the reference model knows: ``pattern`` finds it in a text, ``says`` are the words for a
-    description, ``seen`` its visible sign."""
+    """One degradation the reference model knows: ``pattern`` finds it in a text, ``name`` are the words for a
+    description, ``sign`` what is seen of it."""
 
     pattern: re.Pattern[str]
-    says: str
-    seen: str
+    name: str
+    sign: str
 
 
 # Key, pattern, words and sign of each degradation, one a line.
@@ -126,8 +120,8 @@ fu-over :: over.?expos|too bright|saturat :: overexposure :: the brightest parts
 """
 
 FAULTS: Mapping[str, Fault] = {
-    key: Fault(re.compile(pattern, re.IGNORECASE), says, seen)
-    for key, pattern, says, seen in (line.split(" :: ") for line in _FAULT_TABLE.strip().splitlines())
+    key: Fault(re.compile(pattern, re.IGNORECASE), name, sign)
+    for key, pattern, name, sign in (line.split(" :: ") for line in _FAULT_TABLE.strip().splitlines())
 }
 
 _MODALITIES = {
@@ -167,7 +161,7 @@ def modality_in(text: str) -> str | None:
     return named[0] if len(named) == 1 else None
 
 
-def faults_in(text: str, keys: Sequence[str]) -> list[str]:
+def faults_in(text: str, keys: Iterable[str]) -> list[str]:
     """Which of the known degradations ``keys`` a text names."""
     return [key for key in keys if FAULTS[key].pattern.search(text)]
 
@@ -179,12 +173,13 @@ def level_of(text: str) -> float | None:
 
 _LEVEL_WORDS = ("good", "usable", "reject")
 _GRADE_WORDS = ("no", "mild", "severe")
-_DETAIL = {
-    "CT": "tissue contrast and edges",
-    "MRI": "tissue contrast and edges",
-    "Histopathology": "nuclei and tissue structure",
-    "Endoscopy": "folds and vessels",
-    "Fundus": "vessels and the optic disc",
+# What a picture is called, and what is looked for in it.
+_NOUNS = {
+    "CT": ("CT slice", "tissue contrast and edges"),
+    "MRI": ("MRI slice", "tissue contrast and edges"),
+    "Histopathology": ("histopathology image", "nuclei and tissue structure"),
+    "Endoscopy": ("endoscopy image", "folds and vessels"),
+    "Fundus": ("fundus photograph", "vessels and the optic disc"),
 }
 
 
@@ -228,9 +223,8 @@ def examine(path: str, modality: str | None = None) -> Finding:
     Raises:
         BadInput: the file is missing or not an image.
     """
-    file = Path(path)
     # A path may get other bytes later; size and time of change tell the cache.
-    stat = file.stat() if file.is_file() else None
+    stat = Path(path).stat() if Path(path).is_file() else None
     measured, grey = _measured(path, stat.st_size if stat else -1, stat.st_mtime_ns if stat else -1)
     model = reference()
     # A picture without colour is CT or MRI.
@@ -243,28 +237,24 @@ def examine(path: str, modality: str | None = None) -> Finding:
 
 
 def _level_letter(prompt: Prompt, levels: Mapping[str, float], finding: Finding) -> str:
-    asked = faults_in(prompt.question, list(finding.grades))
-    if asked:
-        mild = max(finding.grades[key][0] for key in asked)
-        severe = max(finding.grades[key][1] for key in asked)
+    chances = finding.levels()
+    if named := faults_in(prompt.question, finding.grades):
+        mild, severe = (max(finding.grades[key][place] for key in named) for place in (0, 1))
         chances = (1.0 - mild - severe, mild, severe)
-    else:
-        chances = finding.levels()
     # The option nearest to a level inherits its probability: scales need not have just three steps.
     scores = dict.fromkeys(levels, 0.0)
     for place, chance in enumerate(chances):
         nearest = min(abs(level - place) for level in levels.values())
         for letter, level in levels.items():
-            if abs(level - place) == nearest:
-                scores[letter] += chance
+            scores[letter] += chance if abs(level - place) == nearest else 0.0
     return max(scores, key=lambda letter: scores[letter])
 
 
 def _yes_or_no(prompt: Prompt, finding: Finding) -> str:
     yes = next(letter for letter, text in prompt.options.items() if text.strip().lower().startswith("yes"))
     no = next(letter for letter in prompt.options if letter != yes)
-    asked = faults_in(prompt.question, list(finding.grades))
-    present = max((finding.has(key) for key in asked), default=1.0 - finding.clean) > 0.5
+    named = faults_in(prompt.question, finding.grades)
+    present = max(map(finding.has, named), default=1.0 - finding.clean) > 0.5
     # 'Yes' to a question such as 'Is it sharp?' means that the degradation is absent.
     asks_absence = bool(_NEGATED.search(prompt.question) or _PRAISE.search(prompt.question))
     return yes if present != asks_absence else no
@@ -273,8 +263,7 @@ def _yes_or_no(prompt: Prompt, finding: Finding) -> str:
 def _which(prompt: Prompt, finding: Finding) -> str:
     scores: dict[str, float] = {}
     for letter, text in prompt.options.items():
-        named = faults_in(text, list(finding.grades))
-        scores[letter] = max((finding.has(key) for key in named), default=0.0)
+        scores[letter] = max(map(finding.has, faults_in(text, finding.grades)), default=0.0)
         if _CLEAN.search(text):  # nothing is wrong
             scores[letter] = finding.clean
     return max(scores, key=lambda letter: scores[letter])
@@ -287,7 +276,7 @@ def choose(prompt: Prompt, finding: Finding) -> str:
         return _yes_or_no(prompt, finding)
     levels = {letter: level_of(text) for letter, text in prompt.options.items()}
     known = {letter: level for letter, level in levels.items() if level is not None}
-    named = any(faults_in(text, list(finding.grades)) for text in prompt.options.values())
+    named = any(faults_in(text, finding.grades) for text in prompt.options.values())
     if len(known) == len(levels) and not named:
         return _level_letter(prompt, known, finding)
     return _which(prompt, finding)
@@ -303,32 +292,27 @@ def _sentence(finding: Finding, subject: str) -> str:
     if stage == 0:
         return f"{subject} shows no visible degradation: noise is low, edges are sharp and contrast is adequate."
     fault = FAULTS[finding.likeliest()]
-    return f"{subject} shows {_GRADE_WORDS[stage]} {fault.says}: {fault.seen}."
+    return f"{subject} shows {_GRADE_WORDS[stage]} {fault.name}: {fault.sign}."
 
 
 def describe(finding: Finding) -> str:
     """Three sentences that end with the quality level."""
     stage = _stage(finding)
-    detail = _DETAIL[finding.modality]
+    noun, detail = _NOUNS[finding.modality]
     effect = (
         f"The {detail} can be assessed well.",
         f"Fine detail is slightly impaired, while {detail} can still be assessed.",
         f"As a result {detail} can hardly be assessed.",
     )[stage]
-    level = _LEVEL_WORDS[stage]
-    name = {"CT": "CT slice", "MRI": "MRI slice", "Fundus": "fundus photograph"}.get(
-        finding.modality, f"{finding.modality.lower()} image"
-    )
-    return f"{_sentence(finding, f'The {name}')} {effect} Overall, the quality of this image is {level}."
+    return f"{_sentence(finding, f'The {noun}')} {effect} Overall, the quality of this image is {_LEVEL_WORDS[stage]}."
 
 
 def compare(first: Finding, second: Finding) -> str:
     """Three or four sentences that end with the better image; the first wins an exact tie."""
-    better = "first" if first.badness() <= second.badness() else "second"
-    worse = "second" if better == "first" else "first"
+    better, worse = ("first", "second") if first.badness() <= second.badness() else ("second", "first")
     return (
         f"{_sentence(first, 'The first image')} {_sentence(second, 'The second image')} "
-        f"The degradation impairs {_DETAIL[first.modality]} more in the {worse} image. "
+        f"The degradation impairs {_NOUNS[first.modality][1]} more in the {worse} image. "
         f"Overall, the {better} image is of higher quality."
     )
 

@@ -7,25 +7,29 @@ normal. All are computed on a picture of at most 320 pixels a side with values 0
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+from scipy.ndimage import (
+    binary_fill_holes,
+    gaussian_filter,
+    gaussian_filter1d,
+    gaussian_laplace,
+    map_coordinates,
+    uniform_filter,
+)
 
 from medqbench_vlmeval.errors import BadInput
-
-if TYPE_CHECKING:
-    from PIL import Image
-
 
 Array: TypeAlias = NDArray[np.float64]
 
 LONGEST_SIDE = 320
+_BANDS = ((0.02, 0.06), (0.06, 0.14), (0.14, 0.28), (0.28, 0.5))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
     if image.mode[0] not in "IF":
         return image
     values = np.asarray(image, dtype=np.float64)
@@ -39,8 +43,6 @@ def read_pixels(path: str | Path) -> Array:
     Raises:
         BadInput: the file is missing or not an image.
     """
-    from PIL import Image
-
     try:
         with Image.open(path) as opened:
             image = _eight_bits(opened).convert("RGB")
@@ -76,8 +78,6 @@ def _noise(grey: Array, tissue: NDArray[np.bool_]) -> dict[str, float]:
 
 def _spectrum(grey: Array) -> dict[str, float]:
     """Band energies of the windowed power spectrum (sharpness), its peaks (stripes) and its direction (blur)."""
-    from scipy.ndimage import uniform_filter
-
     height, width = grey.shape
     taper = np.hanning(height)[:, None] * np.hanning(width)[None, :]
     power = np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * taper))) ** 2 / (height * width)
@@ -103,13 +103,8 @@ def _spectrum(grey: Array) -> dict[str, float]:
     }
 
 
-_BANDS = ((0.02, 0.06), (0.06, 0.14), (0.14, 0.28), (0.28, 0.5))
-
-
 def _replicas(grey: Array) -> dict[str, float]:
     """Energy where nothing should be, and likeness of the picture to itself at a third or half of its height."""
-    from scipy.ndimage import gaussian_filter
-
     edges = grey - gaussian_filter(grey, 2.0)
     f = np.abs(np.fft.rfft2(edges)) ** 2
     auto = np.fft.irfft2(f, s=grey.shape)
@@ -130,8 +125,6 @@ def _replicas(grey: Array) -> dict[str, float]:
 
 def _rings(grey: Array) -> dict[str, float]:
     """Structure that is constant along circles, or along rays, around the centre (CT rings and streaks)."""
-    from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
-
     height, width = grey.shape
     radii = np.arange(6.0, min(height, width) / 2.0 - 2.0)
     angles = np.linspace(0.0, 2.0 * np.pi, 180, endpoint=False)
@@ -147,8 +140,6 @@ def _rings(grey: Array) -> dict[str, float]:
 
 def _illumination(grey: Array, field: NDArray[np.bool_]) -> dict[str, float]:
     """Slope and spread of the low-pass brightness inside the field of view (shading, bias fields)."""
-    from scipy.ndimage import gaussian_filter
-
     grey, field = grey[2::4, 2::4], field[2::4, 2::4]
     share = gaussian_filter(field.astype(np.float64), 3.5)
     smooth = gaussian_filter(grey * field, 3.5) / np.maximum(share, 1e-2)
@@ -164,8 +155,6 @@ def _illumination(grey: Array, field: NDArray[np.bool_]) -> dict[str, float]:
 
 def _exposure(pixels: Array, grey: Array, field: NDArray[np.bool_]) -> dict[str, float]:
     """Levels, contrast, clipped share and colour inside the field of view."""
-    from scipy.ndimage import gaussian_filter
-
     chroma = np.diff(pixels[::2, :, 0] - pixels[::2, :, 1], axis=1)[field[::2, 1:]]
     # Levels need no more than every second pixel.
     pixels, grey, field = pixels[::2, ::2], grey[::2, ::2], field[::2, ::2]
@@ -191,8 +180,6 @@ def _exposure(pixels: Array, grey: Array, field: NDArray[np.bool_]) -> dict[str,
 
 def _shapes(grey: Array) -> dict[str, float]:
     """Blocks of eight pixels (JPEG), strong isolated edges (bubbles, metal) and edge direction (motion)."""
-    from scipy.ndimage import gaussian_filter, gaussian_laplace
-
     across = np.abs(np.diff(grey, axis=1)).mean(axis=0)
     down = np.abs(np.diff(grey, axis=0)).mean(axis=1)
     steps = [np.array([line[k::8].mean() for k in range(8)]) for line in (across, down)]
@@ -218,8 +205,6 @@ def is_grey(pixels: Array) -> bool:
 
 def measure(pixels: Array) -> dict[str, float]:
     """All statistics of one picture, (H, W, 3) in 0-1; every value is finite."""
-    from scipy.ndimage import binary_fill_holes
-
     if min(pixels.shape[:2]) < 32:
         pixels = np.pad(pixels, ((0, 32), (0, 32), (0, 0)), mode="symmetric")
     grey = np.asarray(pixels @ np.array([0.299, 0.587, 0.114]))

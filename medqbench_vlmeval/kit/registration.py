@@ -11,7 +11,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Container, Mapping, Sequence
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import Any, ClassVar
 
 from vlmeval.vlm.base import BaseModel
 
@@ -82,26 +83,26 @@ def aliases(zoo: Container[str]) -> dict[str, str]:
     return {alias: present[0] for alias, names in lacking.items() if (present := [n for n in names if n in zoo])}
 
 
-class MedQChance(BaseModel):  # type: ignore[misc]
+class _Baseline(BaseModel):  # type: ignore[misc]
+    INTERLEAVE = True
+    MODULE: ClassVar[str]
+
+    def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
+        # numpy and scipy are loaded when the first reply is wanted.
+        reply: str = import_module(f"medqbench_vlmeval.baselines.{self.MODULE}").reply(message)
+        return reply
+
+
+class MedQChance(_Baseline):
     """Baseline: a seeded random choice, and template text for the reasoning tasks. Looks at no image."""
 
-    INTERLEAVE = True
-
-    def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
-        from medqbench_vlmeval.baselines import chance
-
-        return chance.reply(message)
+    MODULE = "chance"
 
 
-class MedQClassical(BaseModel):  # type: ignore[misc]
+class MedQClassical(_Baseline):
     """Baseline: classical image statistics (noise, sharpness, contrast, ...) turned into answers."""
 
-    INTERLEAVE = True
-
-    def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
-        from medqbench_vlmeval.baselines import classical
-
-        return classical.reply(message)
+    MODULE = "classical"
 
 
 BASELINES: Mapping[str, partial[Any]] = {

@@ -67,14 +67,16 @@ class SourceModule:
         if depth > _MAX_DEPTH:
             raise unexpected(self.path, f"'{name}' refers to itself")
         for node in reversed(self.tree.body):
-            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
-                for alias in node.names:
-                    if (alias.asname or alias.name) == name:
-                        sibling = SourceModule(self.path.parent / f"{node.module.replace('.', '/')}.py")
-                        return sibling.value_of(alias.name, depth + 1)
-            value = _assigned(node, name)
-            if value is not None:
-                return self.evaluate(value, {}, depth + 1)
+            match node:
+                case ast.ImportFrom(level=1, module=str(module), names=aliases):
+                    for alias in aliases:
+                        if (alias.asname or alias.name) == name:
+                            sibling = SourceModule(self.path.parent / f"{module.replace('.', '/')}.py")
+                            return sibling.value_of(alias.name, depth + 1)
+                case ast.Assign(targets=targets, value=value) if name in [getattr(to, "id", None) for to in targets]:
+                    return self.evaluate(value, {}, depth + 1)
+                case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
+                    return self.evaluate(value, {}, depth + 1)
         raise unexpected(self.path, f"it does not define '{name}'")
 
     def method(self, name: str) -> ast.FunctionDef:
@@ -133,13 +135,6 @@ def unexpected(path: Path, what: str) -> BadInput:
         f"The official texts cannot be read from {path}: {what}. Install a kit version that this package supports "
         "(ms-vlmeval 0.0.20), or use the judge protocol 'rubric' and the prompt style 'letter' or 'reasoning'."
     )
-
-
-def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
-    if not isinstance(node, ast.Assign | ast.AnnAssign):
-        return None
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-    return node.value if any(isinstance(to, ast.Name) and to.id == name for to in targets) else None
 
 
 @dataclass(frozen=True)
@@ -212,50 +207,45 @@ def _templates(module: SourceModule, name: str) -> Mapping[str, str]:
 def _default_question(module: SourceModule) -> str:
     """The text that ``load_data`` repeats for each row: ``data['question'] = ['...' for _ in ...]``."""
     for node in ast.walk(module.method("load_data")):
-        if (
-            isinstance(node, ast.Assign)
-            and isinstance(node.targets[0], ast.Subscript)
-            and isinstance(node.targets[0].slice, ast.Constant)
-            and node.targets[0].slice.value == "question"
-            and isinstance(node.value, ast.ListComp)
-        ):
-            text = module.evaluate(node.value.elt, {})
-            if isinstance(text, str) and text.strip():
-                return text
+        match node:
+            case ast.Assign(
+                targets=[ast.Subscript(slice=ast.Constant(value="question")), *_], value=ast.ListComp(elt=repeated)
+            ):
+                text = module.evaluate(repeated, {})
+                if isinstance(text, str) and text.strip():
+                    return text
     raise unexpected(module.path, "'load_data' gives no default question")
 
 
 def _question_format(module: SourceModule) -> tuple[str, str, str, tuple[str, ...]]:
     """The formats of the question and of an option's line, what separates lines, and the letters' order."""
-    method = module.method("build_prompt")
-    assigned = {
-        node.targets[0].id: node.value
-        for node in ast.walk(method)
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    loops = [node for node in ast.walk(method) if isinstance(node, ast.For) and isinstance(node.iter, ast.List)]
+    assigned: dict[str, ast.expr] = {}
+    loops: list[ast.expr] = []
+    for node in ast.walk(module.method("build_prompt")):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name), *_], value=value):
+                assigned[name] = value
+            case ast.For(iter=ast.List() as items):
+                loops.append(items)
     if len(loops) != 1:
         raise unexpected(module.path, "'build_prompt' does not loop over the option letters once")
-    letters = module.evaluate(loops[0].iter, {})
+    letters = module.evaluate(loops[0], {})
     if not letters or not all(isinstance(letter, str) for letter in letters):
         raise unexpected(module.path, "the option letters of 'build_prompt' are not texts")
-    join = assigned.get("option_text")
-    if not (
-        isinstance(join, ast.Call)
-        and isinstance(join.func, ast.Attribute)
-        and join.func.attr == "join"
-        and len(join.args) == 1
-        and isinstance(join.args[0], ast.ListComp | ast.GeneratorExp)
-        and isinstance(join.args[0].generators[0].target, ast.Tuple)
-    ):
-        raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of the options' lines")
-    names = [node.id for node in join.args[0].generators[0].target.elts if isinstance(node, ast.Name)]
-    separator = module.evaluate(join.func.value, {})
-    if len(names) != 2 or not isinstance(separator, str):
-        raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of letter and text")
+    match assigned.get("option_text"):
+        case ast.Call(
+            func=ast.Attribute(value=between, attr="join"), args=[(ast.ListComp() | ast.GeneratorExp()) as lines]
+        ):
+            target, separator = lines.generators[0].target, module.evaluate(between, {})
+        case _:
+            raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of the options' lines")
+    match target:
+        case ast.Tuple(elts=[ast.Name(id=letter), ast.Name(id=text)]) if isinstance(separator, str):
+            line = _format_of(module, lines.elt, {letter: "letter", text: "text"})
+        case _:
+            raise unexpected(module.path, "'option_text' of 'build_prompt' is not a join of letter and text")
     if "prompt" not in assigned:
         raise unexpected(module.path, "'build_prompt' does not assign 'prompt'")
-    line = _format_of(module, join.args[0].elt, {names[0]: "letter", names[1]: "text"})
     question = _format_of(module, assigned["prompt"], {"question": "question", "option_text": "options"})
     return question, line, separator, (*letters,)
 
