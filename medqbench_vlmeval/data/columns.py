@@ -132,8 +132,7 @@ class QuestionTypeValue:
 @_remembered
 def read_question_type(text: str) -> QuestionTypeValue:
     """Read 'Yes/No', 'yes_or_no', 'WHAT', 'general_how_mild' and the like; the 'no' of yes-or-no is no severity."""
-    joined = " ".join(words(text))
-    rest, count = _YES_OR_NO.subn(" ", joined)
+    rest, count = _YES_OR_NO.subn(" ", " ".join(words(text)))
     remaining = rest.split()
     types = {_TYPE_WORDS[word] for word in remaining if word in _TYPE_WORDS}
     if count:
@@ -150,10 +149,7 @@ def infer_question_type(question: str, options: Mapping[str, str]) -> str:
     plain = sorted(" ".join(words(text)) for text in options.values())
     if plain == ["no", "yes"]:
         return YES_OR_NO
-    for word in words(question):
-        if word in _TYPE_WORDS:
-            return _TYPE_WORDS[word]
-    return OTHER_QUESTION_TYPE
+    return next((_TYPE_WORDS[word] for word in words(question) if word in _TYPE_WORDS), OTHER_QUESTION_TYPE)
 
 
 # Names by priority: the first one that the file has is taken. Spelled without separators, in lower case.
@@ -216,18 +212,14 @@ def find_columns(header: Sequence[str], meanings: Sequence[str]) -> Columns:
     keys: dict[str, int] = {}
     for position, name in enumerate(header):
         keys.setdefault("".join(words(name)), position)
-    taken: dict[str, int] = {}
+    positions: dict[str, int] = {}
     for meaning in meanings:
-        for key in ACCEPTED[meaning]:
-            if key in keys and keys[key] not in taken.values():
-                taken[meaning] = keys[key]
-                break
-    used = set(taken.values())
-    return Columns(
-        {meaning: header[position] for meaning, position in taken.items()},
-        taken,
-        tuple(name for position, name in enumerate(header) if position not in used),
-    )
+        free = [keys[key] for key in ACCEPTED[meaning] if key in keys and keys[key] not in positions.values()]
+        if free:
+            positions[meaning] = free[0]
+    names = {meaning: header[position] for meaning, position in positions.items()}
+    ignored = (name for position, name in enumerate(header) if position not in positions.values())
+    return Columns(names, positions, tuple(ignored))
 
 
 def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool) -> Columns:

@@ -18,7 +18,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
@@ -43,29 +42,23 @@ Cells = Mapping[str, bytes]
 _Image = TypeVar("_Image")
 
 
-@dataclass(frozen=True)
-class _Source:
-    """One place of a row where its images may be given; ``fault`` says why its cells cannot be used."""
+def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadInput | None]]:
+    """Yield the places where a row's images may be given: whether in base64, the cells, and why they cannot be used.
 
-    encoded: bool
-    cells: list[bytes]
-    fault: BadInput | None = None
-
-
-def _sources(cells: Cells, where: str) -> Iterator[_Source]:
-    """Yield a row's places by precedence: pairs of columns before one column, base64 before paths."""
+    By precedence: pairs of columns before one column, base64 before paths.
+    """
     for encoded, first, second in ((True, "image_a", "image_b"), (False, "image_path_a", "image_path_b")):
         pair = [cells.get(first, b"").strip(), cells.get(second, b"").strip()]
         if all(pair):
-            yield _Source(encoded, pair)
+            yield encoded, pair, None
         elif any(pair):
             empty = second if pair[0] else first
-            yield _Source(encoded, [], BadInput(f"{where}: one image of the pair is missing ({empty} is empty)."))
+            yield encoded, [], BadInput(f"{where}: one image of the pair is missing ({empty} is empty).")
     for encoded, name in ((True, "image"), (False, "image_path")):
         try:
-            yield _Source(encoded, split_list(cells.get(name, b""), where))
+            yield encoded, split_list(cells.get(name, b""), where), None
         except BadInput as fault:
-            yield _Source(encoded, [], fault)
+            yield encoded, [], fault
 
 
 class RowImages(Generic[_Image]):
@@ -167,19 +160,19 @@ def row_files(
         return fetch(_plain_path(text, where).as_posix())
 
     def read(cells: Cells, where: str) -> tuple[Path, ...]:
-        source = next((place for place in _sources(cells, where) if place.cells or place.fault), None)
-        if source is None:
-            raise BadInput(f"{where}: no image; the row has neither base64 nor an image path.")
-        if source.fault is not None:
-            raise source.fault
-        if source.encoded:
-            paths = tuple(store.put(_decoded(cell, where), where) for cell in source.cells)
-        else:
-            paths = tuple(store.check_file(locate(cell, where), where) for cell in source.cells)
-        wanted = _IMAGES_OF.get(task, len(paths))
-        if len(paths) != wanted:
-            raise BadInput(f"{where}: {len(paths)} images, but the {task.value} task needs {wanted}.")
-        return paths
+        for encoded, parts, fault in _sources(cells, where):
+            if fault is not None:
+                raise fault
+            if parts:
+                if encoded:
+                    paths = tuple(store.put(_decoded(cell, where), where) for cell in parts)
+                else:
+                    paths = tuple(store.check_file(locate(cell, where), where) for cell in parts)
+                wanted = _IMAGES_OF.get(task, len(paths))
+                if len(paths) != wanted:
+                    raise BadInput(f"{where}: {len(paths)} images, but the {task.value} task needs {wanted}.")
+                return paths
+        raise BadInput(f"{where}: no image; the row has neither base64 nor an image path.")
 
     # Two more than there are cores: a worker decodes while another waits for the disk (measured: 1.5 times as fast
     # as one worker on two cores).
@@ -206,8 +199,8 @@ def _last_part(ref: str) -> str:
 
 
 def _names(cells: Cells, where: str) -> tuple[str, ...]:
-    for source in _sources(cells, where):
-        if names := tuple(name for cell in source.cells if (name := _name(cell))):
+    for _, parts, _ in _sources(cells, where):
+        if names := tuple(name for cell in parts if (name := _name(cell))):
             return names
     return ()
 

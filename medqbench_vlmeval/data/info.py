@@ -71,10 +71,7 @@ class PublishedCounts:
 
     published: Mapping[str, int]
     present: Mapping[str, int]
-
-    @property
-    def same(self) -> bool:
-        return self.present == self.published
+    same: bool
 
 
 @dataclass(frozen=True)
@@ -93,6 +90,14 @@ class PartInfo:
     samples_sha256: str
     published: PublishedCounts | None
 
+    def to_json(self) -> dict[str, Any]:
+        """The same in plain JSON types."""
+        fields = {**asdict(self.source), "path": str(self.source.path), "samples_sha256": self.samples_sha256}
+        order = ("path", "sha256", "samples_sha256", "revision", "origin", "columns")
+        source, counts = {name: fields[name] for name in order}, self.published
+        published = counts and {"expected": counts.published, "found": counts.present, "same": counts.same}
+        return {"n": self.n, "images": self.images, "counts": self.counts, "source": source, "published": published}
+
 
 @dataclass(frozen=True)
 class DataInfo:
@@ -106,7 +111,7 @@ class DataInfo:
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON types, for ``data info --json``."""
-        parts = {task.value: _part_json(part) for task, part in self.parts.items()}
+        parts = {task.value: part.to_json() for task, part in self.parts.items()}
         return {"name": self.name, "task": self.task.value, "n": self.n, "images": self.images, "parts": parts}
 
 
@@ -116,38 +121,25 @@ def describe(sample_set: SampleSet) -> DataInfo:
     for task, source in sample_set.sources.items():
         samples = [sample for sample in sample_set.samples if sample.task is task]
         published = published_counts(task, samples) if sample_set.name in _TEST_NAMES else None
+        values = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in AXES}
+        counts = {axis: dict(of.most_common()) for axis, of in values.items() if set(of) != {_UNKNOWN}}
         digest = samples_sha256(samples)
-        parts[task] = PartInfo(len(samples), _image_count(samples), _counts(samples), source, digest, published)
+        parts[task] = PartInfo(len(samples), _image_count(samples), counts, source, digest, published)
     whole = sample_set.samples
     return DataInfo(sample_set.name, sample_set.task, len(whole), _image_count(whole), parts)
 
 
 def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
     """Compare samples with the published test split by what follows from the published figures."""
-    published: dict[str, int] = {"n": PUBLISHED_SIZES[task]}
-    present: dict[str, int] = {"n": len(samples)}
+    published, present = {"n": PUBLISHED_SIZES[task]}, {"n": len(samples)}
     if task is Task.PERCEPTION:
         published |= PUBLISHED_QUESTIONS
         present |= {kind: sum(sample.question_type == kind for sample in samples) for kind in QUESTION_TYPES}
-    return PublishedCounts(published, present)
-
-
-def _part_json(part: PartInfo) -> dict[str, Any]:
-    fields = {**asdict(part.source), "path": str(part.source.path), "samples_sha256": part.samples_sha256}
-    order = ("path", "sha256", "samples_sha256", "revision", "origin", "columns")
-    source = {name: fields[name] for name in order}
-    counts = part.published
-    published = counts and {"expected": counts.published, "found": counts.present, "same": counts.same}
-    return {"n": part.n, "images": part.images, "counts": part.counts, "source": source, "published": published}
+    return PublishedCounts(published, present, published == present)
 
 
 def _image_count(samples: Iterable[Sample]) -> int | None:
     return len({path for sample in samples for path in sample.images}) or None
-
-
-def _counts(samples: Sequence[Sample]) -> dict[str, dict[str, int]]:
-    counts = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in AXES}
-    return {axis: dict(values.most_common()) for axis, values in counts.items() if set(values) != {_UNKNOWN}}
 
 
 def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[str]:
@@ -189,11 +181,11 @@ def _merged(orders: Sequence[list[Sample]]) -> list[Sample]:
     one is due first, among those that have less than their share.
     """
     total = sum(map(len, orders))
-    taken = [0] * len(orders)
+    used = [0] * len(orders)
     merged: list[Sample] = []
     for step in range(1, total + 1):
-        behind = [i for i, order in enumerate(orders) if taken[i] * total < len(order) * step]
-        first = min(behind, key=lambda i: ((taken[i] + 1) / len(orders[i]), i))
-        merged.append(orders[first][taken[first]])
-        taken[first] += 1
+        behind = [i for i, order in enumerate(orders) if used[i] * total < len(order) * step]
+        first = min(behind, key=lambda i: ((used[i] + 1) / len(orders[i]), i))
+        merged.append(orders[first][used[first]])
+        used[first] += 1
     return merged

@@ -88,11 +88,11 @@ def load_table(
             root, trusted = path.absolute().parent, origin.kind == "embedded"
             pictures = stack.enter_context(row_files(single, images, root, trusted, origin.fetch))
         samples = _read_rows(table, columns, builder, pictures)
-        found: Mapping[str, Any] = pictures.by_index()
+        by_index: Mapping[str, Any] = pictures.by_index()
     if not samples:
         raise BadInput(f"{path} has a header but no rows.")
     meaning = "image_refs" if images is None else "images"
-    samples = [replace(sample, **{meaning: found[sample.index]}) for sample in samples]
+    samples = [replace(sample, **{meaning: by_index[sample.index]}) for sample in samples]
     source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
     return samples, source
 

@@ -55,8 +55,8 @@ def permutation_of(sample: Sample) -> dict[str, str] | None:
         order for order in permutations(letters) if all(old != new for old, new in zip(order, letters, strict=True))
     ]
     content = [index_key(sample), sample.question, [sample.options[letter] for letter in letters]]
-    drawn = int(sha256_text(f"{_SEED}:{json.dumps(content)}"), 16) % len(possible)
-    return dict(zip(letters, possible[drawn], strict=True))
+    place = int(sha256_text(f"{_SEED}:{json.dumps(content)}"), 16) % len(possible)
+    return dict(zip(letters, possible[place], strict=True))
 
 
 def permuted(sample: Sample) -> Sample | None:

@@ -160,16 +160,15 @@ def where_is(name: DatasetName) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
     file, folder = file_name(name.task, name.split), os.environ.get(DATA_VARIABLE)
-    path: Path | str | object
+    path: str | object
     if name.split is Split.MINI:
-        path, place = embedded_folder() / file, "embedded"
+        path, place = str(embedded_folder() / file), "embedded"
     elif folder:
-        path, place = Path(folder).expanduser() / file, DATA_VARIABLE
+        path, place = str(Path(folder).expanduser() / file), DATA_VARIABLE
     else:
         wanted = os.environ.get(REVISION_VARIABLE) or None
-        path = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=wanted)
-        place = "hub cache"
-    return f"{path} ({place})" if isinstance(path, str | Path) and Path(path).is_file() else None
+        path, place = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=wanted), "hub cache"
+    return f"{path} ({place})" if isinstance(path, str) and Path(path).is_file() else None
 
 
 def _tables_in(folder: Path) -> str:
@@ -218,17 +217,17 @@ def download(filename: str, revision: str | None = None) -> Path:
         ) from None
     except RevisionNotFoundError:
         problem = f"{repository} has no revision '{wanted}' for {filename}: correct {REVISION_VARIABLE}, or {ways_out}."
-        raise BadInput(problem) from None
     except RepositoryNotFoundError:
         problem = f"{repository}, which holds {filename}, does not exist or is not open to you: {ways_out}."
-        raise BadInput(problem) from None
     except EntryNotFoundError:
-        raise BadInput(f"{repository}{at} has no file {filename}: {ways_out}.") from None
+        problem = f"{repository}{at} has no file {filename}: {ways_out}."
     except (OSError, ValueError, transport) as error:  # type: ignore[misc]
         raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
+    else:
+        return Path(path)
     finally:
         client.setLevel(level)
-    return Path(path)
+    raise BadInput(problem)
 
 
 def _cause(error: BaseException) -> str:

@@ -76,12 +76,18 @@ def read_predictions(path: Path) -> PredictionTable:
     if not rows:
         raise BadInput(f"{path} has a header but no rows.")
     predictions = []
-    for row in rows:
-        text = row[named["prediction"]]
+    first: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        index, text = row[named["index"]].strip(), row[named["prediction"]]
+        if not index:
+            raise BadInput(f"{path}, row {number}: the index is empty.")
+        if (other := first.setdefault(index, number)) != number:
+            raise BadInput(
+                f"{path}: rows {other} and {number} have the same index '{index[:60]}'; a prediction file holds every "
+                "sample once."
+            )
         status = PredictionStatus.INFERENCE_FAILED if _FAILURE.match(text) else PredictionStatus.OK
-        cut = suffix == ".xlsx" and len(text) >= CELL_LIMIT
-        predictions.append(Prediction(row[named["index"]].strip(), text, status, cut=cut))
-    _check_indexes(predictions, path)
+        predictions.append(Prediction(index, text, status, cut=suffix == ".xlsx" and len(text) >= CELL_LIMIT))
     return PredictionTable(path, files.sha256_of(path), columns, tuple(rows), tuple(predictions))
 
 
@@ -99,9 +105,8 @@ def read_json(path: Path) -> list[list[str]]:
     try:
         value = json.loads(_read_text(path))
     except json.JSONDecodeError as error:
-        raise BadInput(
-            f"{path} is not whole JSON ({error.msg}, line {error.lineno}); it was cut short or damaged, write it again."
-        ) from None
+        where = f"{error.msg}, line {error.lineno}"
+        raise BadInput(f"{path} is not whole JSON ({where}); it was cut short or damaged, write it again.") from None
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
     if not isinstance(value, list | dict):
@@ -120,9 +125,8 @@ def read_jsonl(path: Path) -> list[list[str]]:
         try:
             records += [json.loads(line)] if line.strip() else []
         except (ValueError, RecursionError):
-            raise BadInput(
-                f"{path}, line {number}: not a whole JSON object; the file was cut short or damaged."
-            ) from None
+            problem = "not a whole JSON object; the file was cut short or damaged"
+            raise BadInput(f"{path}, line {number}: {problem}.") from None
     return _from_records(records, path)
 
 
@@ -138,9 +142,8 @@ def _from_records(records: list[Any], path: Path) -> list[list[str]]:
     columns: dict[str, None] = {}
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
-            raise BadInput(
-                f"{path}, row {number}: {type(record).__name__} where an object with named cells was expected."
-            )
+            kind = type(record).__name__
+            raise BadInput(f"{path}, row {number}: {kind} where an object with named cells was expected.")
         columns.update(dict.fromkeys(record))
     return _texts(columns, ([record.get(name) for name in columns] for record in records))
 
@@ -192,18 +195,6 @@ def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) ->
     if any(cells[len(columns) :]):
         raise BadInput(f"{path}, row {number}: a cell stands outside of the {len(columns)} named columns.")
     return dict(zip(columns, chain(cells, repeat("")), strict=False))
-
-
-def _check_indexes(predictions: list[Prediction], path: Path) -> None:
-    first: dict[str, int] = {}
-    for number, prediction in enumerate(predictions, start=1):
-        if not prediction.index:
-            raise BadInput(f"{path}, row {number}: the index is empty.")
-        if (other := first.setdefault(prediction.index, number)) != number:
-            raise BadInput(
-                f"{path}: rows {other} and {number} have the same index '{prediction.index[:60]}'; a prediction file "
-                "holds every sample once."
-            )
 
 
 def is_second_pass(table: PredictionTable) -> bool:

@@ -106,15 +106,14 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
         if pictures:
             # Rows that borrow an image name its row's index in the data file.
             names[task].add(own_index(sample.index, task), pictures)
-    refs = {(task, index): refs for task, of_task in names.items() for index, refs in of_task.by_index().items()}
-    samples = [replace(one, image_refs=refs.get((one.task, own_index(one.index, one.task)), ())) for one in samples]
+    refs = {task: of_task.by_index() for task, of_task in names.items()}
+    samples = [replace(s, image_refs=refs[s.task].get(own_index(s.index, s.task), ())) for s in samples]
     prefixed = any(_prefix_task(prediction.index) for prediction in table.predictions)
-    combined = prefixed or len(builders) > 1
     used = {}
     for task, (_, builder) in builders.items():
         use = builder.column_use()
         used[task] = replace(use, ignored=tuple(name for name in use.ignored if name not in _OWN_COLUMNS))
-    return TableSamples(Task.REASONING if combined else tasks[0], samples, used)
+    return TableSamples(Task.REASONING if prefixed or len(builders) > 1 else tasks[0], samples, used)
 
 
 def _tasks(table: PredictionTable) -> list[Task]:
@@ -138,13 +137,12 @@ def _tasks(table: PredictionTable) -> list[Task]:
     names = find_columns(table.columns, ("image", "image_path")).names
     pictures = {meaning: table.rows[0][name].encode("utf-8", errors="replace") for meaning, name in names.items()}
     try:
-        task = tell_task(table.columns, pictures, table.path)
+        return [tell_task(table.columns, pictures, table.path)] * len(table.rows)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
-        if (by_references := _task_of_references(table)) is None:
+        if (task := _task_of_references(table)) is None:
             raise
-        task = by_references
-    return [task] * len(table.rows)
+        return [task] * len(table.rows)
 
 
 def _task_of_references(table: PredictionTable) -> Task | None:
