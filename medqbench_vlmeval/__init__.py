@@ -184,8 +184,6 @@ def compare(*runs: Run | str | Path, seed: int = 0) -> RunComparison:
         medqbench_vlmeval.errors.BadInput: a run cannot be read, or they have no task or no sample in common.
     """
     from medqbench_vlmeval.types import Run
-    from medqbench_vlmeval.workflows.compare import compare_run_sets, read_runs_at, run_sets
+    from medqbench_vlmeval.workflows.compare import compare_runs
 
-    return compare_run_sets(
-        run_sets([[run] if isinstance(run, Run) else read_runs_at(Path(run)) for run in runs]), seed
-    )
+    return compare_runs([run if isinstance(run, Run) else Path(run) for run in runs], seed)

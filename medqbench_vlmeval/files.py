@@ -113,6 +113,11 @@ def read_object(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def is_any_of(path: Path, files: Iterable[Path]) -> bool:
+    """Whether a file that is there is one of these files, under whatever name."""
+    return path.exists() and any(file.exists() and path.samefile(file) for file in files)
+
+
 def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()

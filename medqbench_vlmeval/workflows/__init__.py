@@ -6,16 +6,6 @@ The kit's dataset classes and the command line both call :func:`evaluate`, so th
 
 from medqbench_vlmeval.runs.files import result_paths
 from medqbench_vlmeval.runs.result import headline_to_json
-from medqbench_vlmeval.types import ResultPaths
-from medqbench_vlmeval.workflows.evaluate import Prepared, Request, evaluate, judge_of, prepare
+from medqbench_vlmeval.workflows.evaluate import Request, evaluate
 
-__all__ = [
-    "Prepared",
-    "Request",
-    "ResultPaths",
-    "evaluate",
-    "headline_to_json",
-    "judge_of",
-    "prepare",
-    "result_paths",
-]
+__all__ = ["Request", "evaluate", "headline_to_json", "result_paths"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, dimension_scores
-from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import write_json
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import is_any_of, write_json, writing
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
 from medqbench_vlmeval.runs.result import agreement_to_json
 from medqbench_vlmeval.scoring.agreement import (
@@ -47,26 +48,18 @@ class RatedAnswer:
         """The judge's verdict, None where there is none."""
         return self.row.score_on(dimension)
 
+    def rated_by(self, dimension: str, rater: str) -> float | None:
+        """One rater's score, None where there is none."""
+        return self.ratings[rater].scores.get(dimension) if rater in self.ratings else None
+
     def rated(self, dimension: str) -> float | None:
         """The median over the raters who rated the dimension, None where nobody did."""
-        given = [rating.scores.get(dimension) for rating in self.ratings.values()]
-        scores = [score for score in given if score is not None]
+        scores = [score for rater in self.ratings if (score := self.rated_by(dimension, rater)) is not None]
         return median(scores) if scores else None
 
 
-@dataclass(frozen=True)
-class Matched:
-    """Rated answers in the verdicts' order; ``n_elsewhere`` ratings are of the runs ``elsewhere``, whose verdicts were
-    not given, ``n_unrated`` verdicts have no rating."""
-
-    answers: Sequence[RatedAnswer]
-    n_elsewhere: int
-    elsewhere: tuple[str, ...]
-    n_unrated: int
-
-
-def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> Matched:
-    """Find each rating's answer.
+def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> tuple[list[RatedAnswer], Counter[str]]:
+    """The rated answers in the verdicts' order, and how many ratings are of runs whose verdicts were not given.
 
     Raises:
         BadInput: the ratings are of another dataset or run, of other predictions or references, or have indexes that
@@ -100,8 +93,7 @@ def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> Matched:
         answer.ratings[rating.rater] = rating
     _refuse_strangers(bool(answers), unknown, elsewhere, len(ratings), files)
     order = [(file.path, index) for file in files for index in file.rows]
-    matched = [answers[place] for place in order if place in answers]
-    return Matched(matched, elsewhere.total(), tuple(elsewhere), len(order) - len(matched))
+    return [answers[place] for place in order if place in answers], elsewhere
 
 
 def _candidates(rating: Rating, files: Sequence[JudgedFile]) -> Sequence[JudgedFile]:
@@ -208,27 +200,20 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``agreement.json`` but for ``disagreements``."""
-        found = self.ratings
-        between = {
-            first: {second: _by_title_json(by_title) for second, by_title in others.items()}
-            for first, others in found.between_raters.items()
-        }
-        by_rater = {rater: _by_title_json(by_title) for rater, by_title in found.by_rater.items()}
+        compared = self.ratings
+        by_rater = {"by_rater": _agreements_json(compared.by_rater)}
         return {
-            "against": "judge" if found.by_judge else "people",
-            "verdicts": [asdict(file) for file in found.verdicts],
-            "raters": list(found.raters),
-            "n": found.n,
-            "n_verdicts_unrated": found.n_unrated,
-            "n_ratings_of_other_runs": found.n_elsewhere,
-            "other_runs": list(found.elsewhere),
-            "dimensions": {title: _dimension_json(dimension) for title, dimension in found.dimensions.items()},
-            "n_disagreements": len(found.disagreements),
-            **({"by_rater": by_rater, "between_raters": between} if by_rater else {}),
-            "groups": {
-                axis: {value: _by_title_json(by_title) for value, by_title in groups.items()}
-                for axis, groups in found.groups.items()
-            },
+            "against": "judge" if compared.by_judge else "people",
+            "verdicts": [asdict(file) for file in compared.verdicts],
+            "raters": list(compared.raters),
+            "n": compared.n,
+            "n_verdicts_unrated": compared.n_unrated,
+            "n_ratings_of_other_runs": compared.n_elsewhere,
+            "other_runs": list(compared.elsewhere),
+            "dimensions": {title: _dimension_json(dimension) for title, dimension in compared.dimensions.items()},
+            "n_disagreements": len(compared.disagreements),
+            **(by_rater | {"between_raters": _agreements_json(compared.between_raters)} if compared.by_rater else {}),
+            "groups": _agreements_json(compared.groups),
             "published": {"of": PUBLISHED_OF, **{name: list(ends) for name, ends in PUBLISHED.items()}},
         }
 
@@ -257,18 +242,17 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
     by_judge = {rating.by_judge for rating in rated}
     if len(by_judge) > 1:
         raise BadInput("People's ratings and a judge's verdicts cannot be mixed; compare with one kind at a time.")
-    matched = match(rated, files)
-    answers = matched.answers
+    answers, elsewhere = match(rated, files)
     raters = list(dict.fromkeys(rating.rater for rating in rated))
-    by_rater, between_raters = _by_rater(answers, raters)
+    by_rater, between_raters = _by_rater(answers, raters) if len(raters) > 1 else ({}, {})
     compared = RatingComparison(
         by_judge=by_judge.pop(),
         verdicts=[_described(file) for file in files if any(answer.file is file for answer in answers)],
         raters=raters,
         n=len(answers),
-        n_unrated=matched.n_unrated,
-        n_elsewhere=matched.n_elsewhere,
-        elsewhere=matched.elsewhere,
+        n_unrated=sum(len(file.rows) for file in files) - len(answers),
+        n_elsewhere=elsewhere.total(),
+        elsewhere=tuple(elsewhere),
         dimensions={title: _dimension(answers, name, seed) for name, title in DIMENSION_TITLES.items()},
         by_rater=by_rater,
         between_raters=between_raters,
@@ -289,12 +273,10 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
 
     paths = out / "agreement.json", out / "agreement.xlsx"
     for path in paths:
-        if path.exists() and any(source.exists() and path.samefile(source) for source in comparison.sources):
+        if is_any_of(path, comparison.sources):
             raise BadInput(f"{path} would replace the ratings themselves; choose another --out, or rename them.")
-    try:
+    with writing(paths[0]):
         write_json(paths[0], {**comparison.to_json(), "disagreements": comparison.disagreements_to_json()})
-    except OSError as error:
-        raise RunFailed(f"{paths[0]} cannot be written ({error.strerror or error}); choose another --out.") from error
     write_agreement(paths[1], comparison.ratings)
     return paths
 
@@ -322,39 +304,49 @@ def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> Dim
 
 
 def _dimension_json(dimension: DimensionAgreement) -> dict[str, Any]:
-    found = dimension.agreement
-    cells = {"accuracy": found.accuracy, "kappa": found.kappa, "spearman": found.spearman}
-    content: dict[str, Any] = {"n": found.n, **{name: cell.value for name, cell in cells.items()}, "bias": found.bias}
-    if found.n:
+    agreement = dimension.agreement
+    cells = {"accuracy": agreement.accuracy, "kappa": agreement.kappa, "spearman": agreement.spearman}
+    values = {name: cell.value for name, cell in cells.items()}
+    content: dict[str, Any] = {"n": agreement.n, **values, "bias": agreement.bias}
+    if agreement.n:
         ends = {name: None if cell.interval is None else list(cell.interval) for name, cell in cells.items()}
         content |= {"intervals": {"level": LEVEL, "method": METHOD, **ends}}
-        content |= {"n_undefined": found.n_undefined, "confusion": found.confusion}
+        content |= {"n_undefined": agreement.n_undefined, "confusion": agreement.confusion}
     return content | {name: getattr(dimension, name) for name in ("n_between_marks", "n_unscored", "n_not_rated")}
 
 
-def _by_title_json(agreements: Mapping[str, Agreement]) -> dict[str, Any]:
-    return {title: agreement_to_json(agreement) for title, agreement in agreements.items()}
+def _agreements_json(agreements: Agreement | Mapping[str, Any]) -> dict[str, Any]:
+    """Agreements in mappings of whatever depth."""
+    if isinstance(agreements, Agreement):
+        return agreement_to_json(agreements)
+    return {name: _agreements_json(inner) for name, inner in agreements.items()}
 
 
 def _by_rater(
     answers: Sequence[RatedAnswer], raters: Sequence[str]
 ) -> tuple[dict[str, dict[str, Agreement]], dict[str, dict[str, dict[str, Agreement]]]]:
-    """The judge against each rater alone, and the raters two by two; nothing of a single rater."""
-    if len(raters) < 2:
-        return {}, {}
+    """The judge against each rater alone, and the raters two by two."""
     columns = {
         rater: {
-            title: [one.ratings[rater].scores[name] if rater in one.ratings else None for one in answers]
-            for name, title in DIMENSION_TITLES.items()
+            title: [answer.rated_by(dimension, rater) for answer in answers]
+            for dimension, title in DIMENSION_TITLES.items()
         }
         for rater in raters
     }
-    verdicts = {title: [one.judged(name) for one in answers] for name, title in DIMENSION_TITLES.items()}
-    by_rater = {
-        rater: {title: compare_scores(verdicts[title], column) for title, column in of_rater.items()}
-        for rater, of_rater in columns.items()
-    }
+    by_rater = {rater: _with_judge(answers, partial(RatedAnswer.rated_by, rater=rater)) for rater in raters}
     return by_rater, pairwise(columns)
+
+
+def _with_judge(
+    answers: Sequence[RatedAnswer], rated: Callable[[RatedAnswer, str], float | None] = RatedAnswer.rated
+) -> dict[str, Agreement]:
+    """The judge's agreement with what ``rated`` reads, by dimension's title."""
+    return {
+        title: compare_scores(
+            [answer.judged(dimension) for answer in answers], [rated(answer, dimension) for answer in answers]
+        )
+        for dimension, title in DIMENSION_TITLES.items()
+    }
 
 
 def _groups(answers: Sequence[RatedAnswer]) -> dict[str, dict[str, dict[str, Agreement]]]:
@@ -370,15 +362,8 @@ def _groups(answers: Sequence[RatedAnswer]) -> dict[str, dict[str, dict[str, Agr
         for answer in answers:
             by_value.setdefault(read(answer), []).append(answer)
         if len(by_value) > 1:
-            groups[axis] = {value: _group(by_value[value]) for value in sorted(by_value)}
+            groups[axis] = {value: _with_judge(by_value[value]) for value in sorted(by_value)}
     return groups
-
-
-def _group(answers: Sequence[RatedAnswer]) -> dict[str, Agreement]:
-    return {
-        title: compare_scores([one.judged(name) for one in answers], [one.rated(name) for one in answers])
-        for name, title in DIMENSION_TITLES.items()
-    }
 
 
 def _disagreements(answers: Sequence[RatedAnswer]) -> list[RatingDisagreement]:
@@ -388,7 +373,7 @@ def _disagreements(answers: Sequence[RatedAnswer]) -> list[RatingDisagreement]:
             judged, rated = answer.judged(dimension), answer.rated(dimension)
             if judged is None or rated is None or is_same(judged, rated):
                 continue
-            ratings = {rater: rating.scores.get(dimension) for rater, rating in answer.ratings.items()}
+            ratings = {rater: answer.rated_by(dimension, rater) for rater in answer.ratings}
             rows.append(RatingDisagreement(answer.file.model, answer.row, dimension, judged, rated, ratings))
     return rows
 

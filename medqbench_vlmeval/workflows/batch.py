@@ -56,15 +56,15 @@ def pending_calls(requests: Sequence[Request], store: ReplyCache | None) -> Iter
         NoJudge: no judge is named.
     """
     judges = [build_model_judge(member, store) for member in batch_judges(requests[0].judge)]
-    seen: dict[str, set[str]] = {judge.name: set() for judge in judges}
+    keys: dict[str, set[str]] = {judge.name: set() for judge in judges}
     for request in requests:
         prepared = prepare(request)
         if prepared.task is Task.PERCEPTION:
             raise BadInput(f"{request.prediction_file} is multiple-choice: it is scored without a judge. Leave it out.")
         for judge in judges:
             calls, _ = judge.calls(prepared.samples, prepared.predictions)
-            new = [call for call in calls if call.key not in seen[judge.name]]
-            seen[judge.name].update(call.key for call in new)
+            new = [call for call in calls if call.key not in keys[judge.name]]
+            keys[judge.name].update(call.key for call in new)
             known, missing = judge.pending(new)
             yield Pending(judge, tuple(missing), len(known))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,11 @@ from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_
 from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.files import is_any_of
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
+from medqbench_vlmeval.judge.cache import ReplyCache, default_folder
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
-from medqbench_vlmeval.judge.judges import Extractor, extractor_options
+from medqbench_vlmeval.judge.judges import extractor_options
 from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
@@ -51,8 +53,6 @@ from medqbench_vlmeval.types import (
     Verdict,
 )
 
-# What is asked of an evaluation, and what every command that works on a prediction file begins with.
-
 
 @dataclass(frozen=True)
 class Request:
@@ -76,7 +76,7 @@ class Request:
     only: Set[str] | None = None
     limit: int | None = None
     prompt_style: str | None = None
-    judge: Mapping[str, Any] = field(default_factory=dict)
+    judge: Mapping[str, object] = field(default_factory=dict)
     leaderboard: Path | None = None
     cache: Path | None = None
     kit_client: KitClient | None = None
@@ -91,7 +91,7 @@ def request_for(
     out: Path,
     data: str | None = None,
     model: str | None = None,
-    judge: Mapping[str, Any] | None = None,
+    judge: Mapping[str, object] | None = None,
     **fields: Any,
 ) -> Request:
     """A request for a prediction file that comes without a run: names and data are found.
@@ -99,21 +99,10 @@ def request_for(
     Raises:
         BadInput: ``data`` is neither a file nor a dataset's name.
     """
-    from medqbench_vlmeval.judge.cache import default_folder
-
     sample_set = load(data) if data is not None else None
     names = name_results(predictions, model, sample_set)
-    return Request(
-        predictions,
-        names.model,
-        names.dataset,
-        out,
-        sample_set,
-        judge=judge or {},
-        cache=default_folder(),
-        stem=names.stem,
-        **fields,
-    )
+    fields |= {"judge": judge or {}, "cache": default_folder(), "stem": names.stem}
+    return Request(predictions, names.model, names.dataset, out, sample_set, **fields)
 
 
 @dataclass(frozen=True)
@@ -167,28 +156,7 @@ def prepare(request: Request) -> Prepared:
     return Prepared(task, samples, predictions, table, provenance, reasons)
 
 
-@contextmanager
-def judge_of(request: Request) -> Iterator[Judge]:
-    """The judge that a request names, with the cache open where the judge costs something.
-
-    Raises:
-        BadInput: an option cannot be used.
-        JudgeError: no judge was named, or it has no key.
-    """
-    options = JudgeOptions.from_kit_kwargs(request.judge)
-    if request.cache is None or options.name == RULES:
-        yield build_judge(options, None, request.kit_client)
-        return
-    from medqbench_vlmeval.judge.cache import ReplyCache
-
-    with ReplyCache(request.cache) as store:
-        yield build_judge(options, store, request.kit_client)
-
-
-# Reading multiple-choice replies: by the rules, and what these leave open by an extractor where one is named.
-
-
-# What these rules found is no text that anybody could read an answer in.
+# Replies in which nobody could read an answer, as the rules name them.
 _NO_TEXT = frozenset({"empty", "no reply"})
 _NOT_READ = {
     PredictionStatus.INFERENCE_FAILED: INFERENCE_FAILED,
@@ -223,19 +191,6 @@ def refuse_extractor(request: Request, task: Task) -> None:
         )
 
 
-def check_extractor(request: Request, task: Task) -> None:
-    """Say what is wrong with the extractor of a request before anything is read or paid.
-
-    Raises:
-        BadInput: see :func:`refuse_extractor`, or an option or the price table cannot be used.
-        JudgeError: it has no key.
-    """
-    refuse_extractor(request, task)
-    if request.extractor is not None:
-        load_prices(request.prices)
-        build_extractor(extractor_options(request.extractor, request.judge), None, request.kit_client)
-
-
 def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Answer]:
     """What the rules read in each prediction; the two sequences are parallel."""
     return [
@@ -261,51 +216,9 @@ def open_replies(
     ]
 
 
-@contextmanager
-def extractor_of(request: Request) -> Iterator[Extractor | None]:
-    """The extractor that a request names, with the cache open; None where it names none.
-
-    Raises:
-        BadInput: an option cannot be used.
-        JudgeError: it has no key.
-    """
-    if request.extractor is None:
-        yield None
-        return
-    from medqbench_vlmeval.judge.cache import ReplyCache
-
-    options = extractor_options(request.extractor, request.judge)
-    if request.cache is None:
-        yield build_extractor(options, None, request.kit_client)
-        return
-    with ReplyCache(request.cache) as store:
-        yield build_extractor(options, store, request.kit_client)
-
-
-def second_stage(
-    request: Request,
-    samples: Sequence[Sample],
-    predictions: Sequence[Prediction],
-    extractions: Sequence[Answer],
-) -> SecondStage | None:
-    """Have the extractor of a request read what the rules left open; None where the request names none.
-
-    The three sequences are parallel.
-
-    Raises:
-        BadInput: an option or the price table cannot be used.
-        JudgeError: the extractor cannot be asked; what it said until then is in the cache.
-    """
-    with extractor_of(request) as extractor:
-        if extractor is None:
-            return None
-        prices = load_prices(request.prices)
-        asked = open_replies(samples, predictions, extractions)
-        choices = extractor.read(asked, request.on_progress)
-        settings = extractor.describe()
-    usage = usage_by(extractor.name, list(choices.values()), prices)
-    result = score_extractor(samples, extractions, len(asked), choices, settings, usage)
-    return SecondStage(result, settings, choices)
+def _store(request: Request, options: JudgeOptions) -> AbstractContextManager[ReplyCache | None]:
+    """The cache of replies where one is wanted: the rules' verdicts cost nothing."""
+    return nullcontext() if request.cache is None or options.name == RULES else ReplyCache(request.cache)
 
 
 def evaluate(request: Request) -> Run:
@@ -319,13 +232,13 @@ def evaluate(request: Request) -> Run:
     """
     paths = result_paths(request.prediction_file, request.out, request.stem)
     for path in vars(paths).values():
-        if path.exists() and request.prediction_file.exists() and path.samefile(request.prediction_file):
+        if is_any_of(path, [request.prediction_file]):
             raise BadInput(
                 f"The result file {path} would replace the prediction file itself; choose another --out folder or "
                 "rename the prediction file."
             )
     prepared = prepare(request)
-    check_extractor(request, prepared.task)
+    refuse_extractor(request, prepared.task)
     parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: _with_reasons(part, split, prepared, judge) for task, part in parts.items()}
@@ -357,14 +270,33 @@ _Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, JudgeSett
 
 def _read(request: Request, prepared: Prepared) -> _Scored:
     extractions = read_by_rules(prepared.samples, prepared.predictions)
-    second = second_stage(request, prepared.samples, prepared.predictions, extractions)
+    second = None
+    if request.extractor is not None:
+        second = _second_stage(request, extractor_options(request.extractor, request.judge), prepared, extractions)
     part, rows = score_choices(prepared.samples, prepared.predictions, extractions, request.dataset, second)
     return {prepared.task: part}, rows, None, second.settings if second else None
 
 
+def _second_stage(
+    request: Request, options: JudgeOptions, prepared: Prepared, extractions: Sequence[Answer]
+) -> SecondStage:
+    """Have the extractor read what the rules left open; what it said before an error is in the cache."""
+    prices = load_prices(request.prices)
+    replies = open_replies(prepared.samples, prepared.predictions, extractions)
+    with _store(request, options) as store:
+        extractor = build_extractor(options, store, request.kit_client)
+        choices = extractor.read(replies, request.on_progress)
+    settings = extractor.describe()
+    usage = usage_by(extractor.name, list(choices.values()), prices)
+    result = score_extractor(prepared.samples, extractions, len(replies), choices, settings, usage)
+    return SecondStage(result, settings, choices)
+
+
 def _judged(request: Request, prepared: Prepared) -> _Scored:
     prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
-    with judge_of(request) as judge:
+    options = JudgeOptions.from_kit_kwargs(request.judge)
+    with _store(request, options) as store:
+        judge = build_judge(options, store, request.kit_client)
         judged = judge.judge(prepared.samples, prepared.predictions, request.on_progress)
     usage = partial(usage_by_judge, judge, prices)
     return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, usage), judge, None
@@ -413,21 +345,18 @@ def score_judged(
 ) -> tuple[dict[Task, TaskResult], list[SampleRow]]:
     """Score judged replies, task by task; the three sequences are parallel."""
     parts = {}
+    triples = list(zip(samples, predictions, judged, strict=True))
     for task in Task.REASONING.parts:
-        positions = [i for i, sample in enumerate(samples) if sample.task is task]
-        if positions:
-            of_task = (
-                [samples[i] for i in positions],
-                [predictions[i] for i in positions],
-                [judged[i] for i in positions],
-            )
+        of_task = [triple for triple in triples if triple[0].task is task]
+        if of_task:
+            columns = [row[0] for row in of_task], [row[1] for row in of_task], [row[2] for row in of_task]
             parts[task] = replace(
-                score_reasoning(*of_task),
-                **vars(reasoning_findings(*of_task)),
+                score_reasoning(*columns),
+                **vars(reasoning_findings(*columns)),
                 dataset=dataset,
-                usage=usage(of_task[2]) if usage else None,
+                usage=usage(columns[2]) if usage else None,
             )
-    return parts, [_judged_row(*one) for one in zip(samples, predictions, judged, strict=True)]
+    return parts, [_judged_row(*triple) for triple in triples]
 
 
 def _as_in_file(sample: Sample) -> Sample:

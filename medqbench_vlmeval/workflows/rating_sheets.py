@@ -8,7 +8,6 @@ verdicts of another run's judge.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
 from medqbench_vlmeval.data.columns import ACCEPTED, words
 from medqbench_vlmeval.data.table import open_table
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import sha256_text, write_json
+from medqbench_vlmeval.files import read_object, reading, sha256_text, write_json, writing
 from medqbench_vlmeval.predictions.files import read_json, read_jsonl
 from medqbench_vlmeval.predictions.xlsx import read_xlsx
 from medqbench_vlmeval.runs.files import JudgedFile, is_samples, read_judged
@@ -29,7 +28,6 @@ from medqbench_vlmeval.types import SampleRow
 RATING_ID = "rating id"
 KEY_ENDING = "_key.json"
 
-_SUFFIXES = (".xlsx", ".csv", ".tsv", ".json", ".jsonl")
 # What a table may say of a rated answer beside its index: enough to notice verdicts of another dataset.
 _CLAIMS = {
     "task": ("task",),
@@ -38,6 +36,8 @@ _CLAIMS = {
     "reference": ("description", "reference"),
 }
 _DIMENSION_KEYS = {"".join(words(title)): dimension for dimension, title in DIMENSION_TITLES.items()}
+_ID_LENGTH = 10
+_NO_MODALITY = "unknown"
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,18 @@ class Rating:
 def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]:
     """Read one or more files of ratings.
 
-    A file without a column 'rater' is one rater's, named by the file. A sheet of :mod:`.rating` needs its key, which is
-    looked for beside it.
+    A file without a column 'rater' is one rater's, named by the file. A sheet of :func:`draw_ratings` needs its key,
+    which is looked for beside it.
 
     Raises:
         BadInput: a file cannot be read, a column is missing, a rating is not 0, 1 or 2, the key is missing or does not
             fit, or a rater rated nothing.
     """
-    names = _rating_files_names(paths)
-    ratings = [rating for path in paths for rating in _read(path, names[path], key)]
+    stems = Counter(path.stem for path in paths)
+    ratings: list[Rating] = []
+    for path in paths:
+        name = path.stem if stems[path.stem] == 1 else str(path)
+        ratings += _verdicts(path, name) if is_samples(path) else _filled_in(path, name, key)
     if not ratings:
         raise BadInput(f"{', '.join(str(path) for path in paths)}: no cell is filled in yet, so there are no ratings.")
     filled = {rating.rater for rating in ratings if rating.is_rated}
@@ -89,16 +92,6 @@ def read_ratings(paths: Sequence[Path], key: Path | None = None) -> list[Rating]
                 "leave these ratings out, or have them filled in."
             )
     return ratings
-
-
-def _rating_files_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A rater's name a file: its stem, or the whole path where two have the same."""
-    stems = [path.stem for path in paths]
-    return {path: path.stem if stems.count(path.stem) == 1 else str(path) for path in paths}
-
-
-def _read(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
-    yield from _verdicts(path, name) if is_samples(path) else _filled_in(path, name, key)
 
 
 def _verdicts(path: Path, name: str) -> Iterator[Rating]:
@@ -135,98 +128,83 @@ def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
     header, *body = _table(path)
     columns: dict[str, int] = {}
     for position, cell in enumerate(header):
-        columns.setdefault("".join(words(cell)), position)
-    dimensions = {name: columns[spelled] for spelled, name in _DIMENSION_KEYS.items() if spelled in columns}
-    if not dimensions:
-        raise BadInput(
-            f"{path}: no column for any of {', '.join(DIMENSION_TITLES.values())}; {_columns_there(path, header)}."
-        )
-    rated = columns.get("".join(words(RATING_ID)))
-    index = next((columns[spelled] for spelled in ACCEPTED["index"] if spelled in columns), None)
-    at = rated if rated is not None else index
-    if at is None:
-        raise BadInput(f"{path}: no column 'index' or '{RATING_ID}'; {_columns_there(path, header)}.")
+        columns.setdefault(_spelled(cell), position)
     # A spreadsheet counts its rows with the header.
-    numbered = list(enumerate(body, start=1 if path.suffix.lower() in (".json", ".jsonl") else 2))
+    rows = {
+        number: {name: row[at].strip() for name, at in columns.items() if at < len(row)}
+        for number, row in enumerate(body, start=1 if path.suffix.lower() in (".json", ".jsonl") else 2)
+    }
+    rated = {column: dimension for column, dimension in _DIMENSION_KEYS.items() if column in columns}
+    ids = next((column for column in (_spelled(RATING_ID), *ACCEPTED["index"]) if column in columns), None)
+    if not rated or ids is None:
+        of_sheet = "the first row of the first sheet" if path.suffix.lower() == ".xlsx" else "the first row"
+        there = f"{of_sheet} has {', '.join(name.strip()[:40] for name in header[:40] if name.strip()) or 'no names'}"
+        wanted = f"'index' or '{RATING_ID}'" if rated else f"for any of {', '.join(DIMENSION_TITLES.values())}"
+        raise BadInput(f"{path}: no column {wanted}; {there}.")
     # People write notes below their ratings: only a row with ratings must be of the sheet.
-    rated_rows = [(number, row) for number, row in numbered if any(_cell(row, at) for at in dimensions.values())]
-    ids = {label: number for number, row in rated_rows if (label := _cell(row, at))}
-    entries = None if rated is None else _key_for(path, key, ids)
-    for number, row in numbered:
-        scores: dict[str, float | None] = {
-            dimension: _score(_cell(row, column), f"{path}, row {number}, column '{header[column].strip()}'")
-            for dimension, column in dimensions.items()
+    labels = {label: number for number, row in rows.items() if (label := row.get(ids)) and any(map(row.get, rated))}
+    entries = _key_for(path, key, labels) if ids == _spelled(RATING_ID) else None
+    for number, row in rows.items():
+        where = f"{path}, row {number}"
+        scores = {
+            dimension: _score(row.get(column, ""), f"{where}, column '{header[columns[column]].strip()}'")
+            for column, dimension in rated.items()
         }
-        label = _cell(row, at)
+        label = row.get(ids, "")
         if not label and any(score is not None for score in scores.values()):
-            raise BadInput(f"{path}, row {number}: there are ratings, but the cell '{header[at].strip()}' is empty.")
+            raise BadInput(f"{where}: there are ratings, but the cell '{header[columns[ids]].strip()}' is empty.")
         if not label or (entries is not None and label not in entries):
             continue
-        entry = {} if entries is None else entries[label]
-        claimed = {} if entries is not None else {name: _first(row, columns, known) for name, known in _CLAIMS.items()}
+        if entries is None:
+            entry: Mapping[str, Any] = {"index": label}
+            texts = {name: next(filter(None, map(row.get, spelled)), None) for name, spelled in _CLAIMS.items()}
+            claims = {name: text for name, text in texts.items() if text}
+        else:
+            entry, claims = entries[label], {}
         yield Rating(
-            f"{path}, row {number}",
-            _named(row, columns, "rater") or name,
-            label if entries is None else str(entry["index"]),
-            {dimension: scores.get(dimension) for dimension in DIMENSIONS},
-            run=entry.get("run") or _named(row, columns, "run"),
-            model=entry.get("model") or _named(row, columns, "model"),
+            where,
+            row.get("rater") or name,
+            str(entry["index"]),
+            dict.fromkeys(DIMENSIONS) | scores,
+            run=entry.get("run") or row.get("run") or None,
+            model=entry.get("model") or row.get("model") or None,
             answer_sha256=entry.get("answer_sha256"),
             reference_sha256=entry.get("reference_sha256"),
-            claims={name: value for name, value in claimed.items() if value},
+            claims=claims,
         )
+
+
+def _spelled(name: str) -> str:
+    """A column's name in one spelling."""
+    return "".join(words(name))
+
+
+def _delimited(path: Path) -> list[list[str]]:
+    delimiter = b"\t"
+    if path.suffix.lower() == ".csv":
+        with reading(path), path.open("rb") as source:
+            head = source.readline(1 << 16)
+        # What the head uses most: many countries' spreadsheets write semicolons.
+        delimiter = max((b",", b";", b"\t"), key=head.count)
+    with open_table(path, delimiter) as table:
+        return [list(table.header), *(table.texts(row) for row in table.rows())]
+
+
+_READERS = {".xlsx": read_xlsx, ".csv": _delimited, ".tsv": _delimited, ".json": read_json, ".jsonl": read_jsonl}
 
 
 def _table(path: Path) -> list[list[str]]:
     suffix = path.suffix.lower()
     if not path.is_file():
         raise BadInput(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file of ratings.")
-    if suffix not in _SUFFIXES:
-        raise BadInput(f"{path}: ratings are read from {', '.join(_SUFFIXES)}, not '{path.suffix}'.")
+    if suffix not in _READERS:
+        raise BadInput(f"{path}: ratings are read from {', '.join(_READERS)}, not '{path.suffix}'.")
     if path.stat().st_size == 0:
         raise BadInput(f"{path} is empty.")
-    if suffix == ".xlsx":
-        table = read_xlsx(path)
-    elif suffix == ".json":
-        table = read_json(path)
-    elif suffix == ".jsonl":
-        table = read_jsonl(path)
-    else:
-        table = _delimited(path)
+    table = _READERS[suffix](path)
     if len(table) < 2:
         raise BadInput(f"{path} has no rows of ratings.")
     return table
-
-
-def _delimited(path: Path) -> list[list[str]]:
-    try:
-        delimiter = _delimiter(path)
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
-    with open_table(path, delimiter) as reader:
-        places = range(len(reader.header))
-        return [list(reader.header), *([reader.text(row, at) for at in places] for row in reader.rows())]
-
-
-def _delimiter(path: Path) -> bytes:
-    """A tab for .tsv; for .csv what the head uses most: many countries' spreadsheets write semicolons."""
-    if path.suffix.lower() == ".tsv":
-        return b"\t"
-    with path.open("rb") as source:
-        head = source.readline(1 << 16)
-    return max((b",", b";", b"\t"), key=head.count)
-
-
-def _cell(row: Sequence[str], at: int) -> str:
-    return row[at].strip() if at < len(row) else ""
-
-
-def _named(row: Sequence[str], columns: Mapping[str, int], name: str) -> str | None:
-    return (_cell(row, columns[name]) or None) if name in columns else None
-
-
-def _first(row: Sequence[str], columns: Mapping[str, int], names: Sequence[str]) -> str | None:
-    return next((value for name in names if (value := _named(row, columns, name))), None)
 
 
 def _score(text: str, where: str) -> float | None:
@@ -241,11 +219,6 @@ def _score(text: str, where: str) -> float | None:
     return score
 
 
-def _columns_there(path: Path, header: Sequence[str]) -> str:
-    first = "the first row of the first sheet" if path.suffix.lower() == ".xlsx" else "the first row"
-    return f"{first} has {', '.join(name.strip()[:40] for name in header[:40] if name.strip()) or 'no names'}"
-
-
 def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
     """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it.
 
@@ -254,40 +227,28 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
     """
     own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
     candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
-    unknown: list[str] = []
     for candidate in candidates:
-        entries = _entries(candidate, must=len(candidates) == 1)
+        entries = (read_object(candidate) or {}).get("ratings")
+        if not isinstance(entries, dict) or not all(
+            isinstance(entry, dict) and "index" in entry for entry in entries.values()
+        ):
+            if len(candidates) > 1:
+                continue
+            raise BadInput(
+                f"{candidate} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'."
+            )
         unknown = [rating_id for rating_id in ids if rating_id not in entries]
         if not unknown:
             return entries
-    if len(candidates) != 1:
-        raise BadInput(
-            f"{sheet}: no key for its rating ids is beside it; give the '*{KEY_ENDING}' that was written with the "
-            "sheet as --key."
-        )
+        if len(candidates) == 1:
+            raise BadInput(
+                f"{sheet}, row {ids[unknown[0]]}: the rating id '{unknown[0][:40]}' is not in the key {candidate}; is "
+                "it another sheet's?"
+            )
     raise BadInput(
-        f"{sheet}, row {ids[unknown[0]]}: the rating id '{unknown[0][:40]}' is not in the key {candidates[0]}; is it "
-        "another sheet's?"
+        f"{sheet}: no key for its rating ids is beside it; give the '*{KEY_ENDING}' that was written with the sheet as "
+        "--key."
     )
-
-
-def _entries(path: Path, must: bool) -> Mapping[str, Mapping[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        entries = content.get("ratings") if isinstance(content, dict) else None
-    except (OSError, ValueError, RecursionError):
-        entries = None
-    if isinstance(entries, dict) and all(isinstance(entry, dict) and "index" in entry for entry in entries.values()):
-        return entries
-    if must:
-        raise BadInput(f"{path} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'.")
-    return {}
-
-
-Stratum = tuple[str, str, str]
-
-_ID_LENGTH = 10
-_NO_MODALITY = "unknown"
 
 
 @dataclass(frozen=True)
@@ -301,7 +262,7 @@ class RatingDraw:
     n_eligible: int
     n_too_long: int
     n_not_judged: int
-    strata: Mapping[Stratum, int]
+    strata: Mapping[tuple[str, str, str], int]
 
 
 @dataclass(frozen=True)
@@ -312,8 +273,16 @@ class _Candidate:
     row: SampleRow
 
     @property
-    def stratum(self) -> Stratum:
+    def stratum(self) -> tuple[str, str, str]:
         return self.row.sample.task.value, self.row.sample.modality or _NO_MODALITY, self.run
+
+    @property
+    def text(self) -> str:
+        return self.row.prediction.text
+
+    @property
+    def reference(self) -> str:
+        return self.row.sample.description or ""
 
     def hashed(self, seed: int, purpose: str) -> str:
         """A number that looks random and is the same everywhere."""
@@ -347,55 +316,53 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
         if path.exists():
             raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
     files = _by_name(read_judged(verdicts))
-    rows = [_Candidate(name, row) for name, file in files.items() for row in file.rows.values()]
-    judged = [one for one in rows if any(one.row.score_on(dimension) is not None for dimension in DIMENSIONS)]
-    eligible = [
-        one for one in judged if fits_cell(one.row.prediction.text) and fits_cell(one.row.sample.description or "")
+    answers = [_Candidate(name, row) for name, file in files.items() for row in file.rows.values()]
+    judged = [
+        answer for answer in answers if any(answer.row.score_on(dimension) is not None for dimension in DIMENSIONS)
     ]
+    eligible = [answer for answer in judged if fits_cell(answer.text) and fits_cell(answer.reference)]
     if not eligible:
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
-    drawn = _draw(eligible, n, seed)
-    by_id = _under_ids(drawn, seed)
+    chosen = _draw(eligible, n, seed)
+    by_id = _under_ids(chosen, seed)
     entries = {
         rating_id: {
-            "run": one.run,
-            "model": files[one.run].model,
-            "task": one.row.sample.task.value,
-            "index": one.row.sample.index,
-            "answer_sha256": answer_sha256(one.row),
-            "reference_sha256": reference_sha256(one.row),
+            "run": answer.run,
+            "model": files[answer.run].model,
+            "task": answer.row.sample.task.value,
+            "index": answer.row.sample.index,
+            "answer_sha256": answer_sha256(answer.row),
+            "reference_sha256": reference_sha256(answer.row),
         }
-        for rating_id, one in by_id.items()
+        for rating_id, answer in by_id.items()
     }
-    try:
+    with writing(key):
         # Without its key a sheet is worth nothing, so the key is written first.
         write_json(key, {"sheet": out.name, "seed": seed, "n": len(entries), "ratings": entries})
-    except OSError as error:
-        raise RunFailed(f"{key} cannot be written ({error.strerror or error}); choose another --out.") from error
+    rows = [
+        RatingRow(rating_id, answer.row.sample.task, answer.reference, answer.text)
+        for rating_id, answer in by_id.items()
+    ]
     try:
-        sheet_rows = [
-            RatingRow(rating_id, one.row.sample.task, one.row.sample.description or "", one.row.prediction.text)
-            for rating_id, one in by_id.items()
-        ]
-        write_rating_sheet(out, sheet_rows, RATING_ID)
+        write_rating_sheet(out, rows, RATING_ID)
     except RunFailed:
         key.unlink(missing_ok=True)
         raise
-    n_too_long, n_not_judged = len(judged) - len(eligible), len(rows) - len(judged)
-    strata = Counter(one.stratum for one in drawn)
+    n_too_long, n_not_judged = len(judged) - len(eligible), len(answers) - len(judged)
+    strata = Counter(answer.stratum for answer in chosen)
     return RatingDraw(out, key, len(entries), len(eligible), n_too_long, n_not_judged, strata)
 
 
 def _draw(candidates: Sequence[_Candidate], n: int, seed: int) -> list[_Candidate]:
     """At most ``n`` candidates, in proportion to their strata."""
-    strata: dict[Stratum, list[_Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda one: one.hashed(seed, "draw")):
+    strata: dict[tuple[str, str, str], list[_Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda candidate: candidate.hashed(seed, "draw")):
         strata.setdefault(candidate.stratum, []).append(candidate)
     places = shares({stratum: len(of_stratum) for stratum, of_stratum in strata.items()}, n)
     return [candidate for stratum in sorted(strata) for candidate in strata[stratum][: places[stratum]]]
 
 
-def shares(sizes: Mapping[Stratum, int], n: int) -> dict[Stratum, int]:
+def shares(sizes: Mapping[tuple[str, str, str], int], n: int) -> dict[tuple[str, str, str], int]:
     """``n`` places (or all, where there are no more) in proportion to the sizes, by largest remainder.
 
     Of equal remainders the larger stratum goes first, then the alphabet decides.

@@ -7,14 +7,14 @@ from openpyxl import load_workbook
 from rich.console import Console
 
 from medqbench_vlmeval.report.compare_tables import compare_tables, write_compare
-from medqbench_vlmeval.workflows.compare import compare_run_sets, run_sets
+from medqbench_vlmeval.workflows.compare import compare_runs
 from tests.make import choice, judged, make_run
 
 EVIL = '=HYPERLINK("http://x")[red]\x1b[2J\u202e'
 
 
 def compared(*runs):
-    return compare_run_sets(run_sets([[run] for run in runs]))
+    return compare_runs(runs)
 
 
 def shown(comparison, width=None):
