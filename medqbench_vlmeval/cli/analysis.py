@@ -1,4 +1,4 @@
-"""``medqbench report``: what scored runs say, for a browser, a spreadsheet and a paper."""
+"""The commands on what was scored: ``report``, ``compare``, ``agreement`` and ``robustness``."""
 
 from __future__ import annotations
 
@@ -22,27 +22,20 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
 ) -> None:
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report import run_summary
-    from medqbench_vlmeval.report.terminal import own_console, print_line
+    from medqbench_vlmeval.report.terminal import own_console
     from medqbench_vlmeval.workflows.report import write_reports
 
     reports = write_reports(paths, out)
-    if as_json:
-        print_json(reports.to_json())
-        return
     console = own_console()
-    for one in reports.runs:
-        run_summary(one.run.result, console, findings=True)
-    written = [path for one in reports.runs for path in (one.workbook, one.card)]
-    written += [
-        path for path in (reports.workbook, *reports.tables, *reports.figures, reports.page) if path is not None
-    ]
-    for path in written:
-        print_line(str(path), console)
 
+    def show() -> None:
+        for report in reports.runs:
+            run_summary(report.run.result, console, findings=True)
 
-# ``medqbench compare``: models on the same samples.
+    files = [path for report in reports.runs for path in (report.workbook, report.card)]
+    files += [reports.workbook] if reports.workbook is not None else []
+    options.print_result(as_json, reports.to_json, show, [*files, *reports.tables, *reports.figures, reports.page])
 
 
 def compare(
@@ -57,28 +50,17 @@ def compare(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for compare.json and compare.xlsx (with the disagreements).")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
     minimum detectable effect of so many samples."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report.compare_tables import compare_tables
-    from medqbench_vlmeval.report.terminal import own_console, print_line
     from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 
-    found = compare_runs(runs, seed)
-    paths = write_comparison(found, out) if out is not None else ()
-    if as_json:
-        print_json(found.to_json())
-        return
-    console = own_console()
-    compare_tables(found, console)
-    for path in paths:
-        print_line(str(path), console)
-
-
-# ``medqbench agreement``: a judge against people, and the sheet that people rate on.
+    comparison = compare_runs(runs, seed)
+    files = write_comparison(comparison, out) if out is not None else ()
+    options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
 
 
 _COMPARE = "compare"
@@ -125,23 +107,17 @@ def agreement_with(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for agreement.json and agreement.xlsx (disagreements).")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
     """The default, 'agreement VERDICTS HUMAN': accuracy, quadratic weighted kappa and Spearman, each with a bootstrap
     interval, per dimension."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report.agreement_tables import agreement_tables
     from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 
-    found = compare_ratings(verdicts, human, key, seed)
-    paths = write_comparison(found, out) if out is not None else ()
-    if as_json:
-        print_json(found.to_json())
-        return
-    agreement_tables(found.ratings)
-    for path in paths:
-        print(path)
+    comparison = compare_ratings(verdicts, human, key, seed)
+    files = write_comparison(comparison, out) if out is not None else ()
+    options.print_result(as_json, comparison.to_json, lambda: agreement_tables(comparison.ratings), files)
 
 
 @app.command("sample")
@@ -155,27 +131,23 @@ def sample(
     out: Annotated[Path, typer.Option("--out", help="The sheet (.xlsx); its key is written beside it.")],
     n: Annotated[int, typer.Option("--n", help="How many answers.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other answers.", min=0)] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Draw answers for people to rate: stratified by task, modality and run, shuffled and blinded."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.workflows.rating_sheets import draw_ratings
 
-    drawn = draw_ratings(verdicts, n, out, seed)
+    draw = draw_ratings(verdicts, n, out, seed)
     if as_json:
-        counts = {name: getattr(drawn, name) for name in ("n", "n_eligible", "n_too_long", "n_not_judged")}
-        print_json({"sheet": str(drawn.sheet), "key": str(drawn.key), **counts, "n_strata": len(drawn.strata)})
+        counts = {name: getattr(draw, name) for name in ("n", "n_eligible", "n_too_long", "n_not_judged")}
+        options.print_json({"sheet": str(draw.sheet), "key": str(draw.key), **counts, "n_strata": len(draw.strata)})
         return
-    print(f"{drawn.n} of {drawn.n_eligible} judged answers, {len(drawn.strata)} strata (task x modality x run)")
-    if drawn.n_too_long:
-        print(f"{drawn.n_too_long} answers were left out: no cell of a spreadsheet holds them")
-    if drawn.n_not_judged:
-        print(f"{drawn.n_not_judged} samples were left out: the judge gave them no score")
-    print(f"{drawn.sheet} for the raters, a copy each")
-    print(f"{drawn.key} for you alone: it says whose the answers are")
-
-
-# ``medqbench robustness``: the two passes of a model compared, from their prediction files.
+    print(f"{draw.n} of {draw.n_eligible} judged answers, {len(draw.strata)} strata (task x modality x run)")
+    if draw.n_too_long:
+        print(f"{draw.n_too_long} answers were left out: no cell of a spreadsheet holds them")
+    if draw.n_not_judged:
+        print(f"{draw.n_not_judged} samples were left out: the judge gave them no score")
+    print(f"{draw.sheet} for the raters, a copy each")
+    print(f"{draw.key} for you alone: it says whose the answers are")
 
 
 def robustness(
@@ -193,7 +165,6 @@ def robustness(
 ) -> None:
     """Compare two passes of a model: the official order, and options permuted or images swapped. No judge is asked."""
     from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.data import load
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.runs.provenance import name_results
@@ -203,10 +174,8 @@ def robustness(
     # The second pass's own name says as well which data are meant.
     known = SECOND_PASS_NAMES.get(data or "")
     sample_set = load(known.first_pass.text if known else data) if data is not None else None
-    found = compare_passes(PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem))
-    if as_json:
-        print_json(found.result)
-        return
-    robustness_tables(found.comparison)
-    for path in vars(found.paths).values():
-        print(path)
+    request = PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem)
+    passes = compare_passes(request)
+    options.print_result(
+        as_json, lambda: passes.result, lambda: robustness_tables(passes.comparison), vars(passes.paths).values()
+    )

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from medqbench_vlmeval.cli.options import AsJson, print_json
 from medqbench_vlmeval.errors import BadInput
 
 app = typer.Typer(help="The local leaderboard with the published rows beside your own.", no_args_is_help=True)
@@ -23,10 +24,9 @@ def show(
         Path | None, typer.Argument(help="A work folder, its 'leaderboard' folder or leaderboard.json.")
     ] = None,
     history: Annotated[bool, typer.Option("--history", help="Print the past results of own rows as well.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report.leaderboard import board, tables
     from medqbench_vlmeval.report.terminal import own_console, print_table
 
@@ -71,10 +71,9 @@ def remove(
     judge: Annotated[str | None, typer.Option("--judge", help="Only rows of this judge.")] = None,
     protocol: Annotated[str | None, typer.Option("--protocol", help="Only rows of this protocol.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All rows that are meant, where there are several.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take an own row off a board; the board before is kept as leaderboard.json.bak."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report.leaderboard.board import describe, remove_rows
     from medqbench_vlmeval.report.leaderboard.entries import entry_to_json
     from medqbench_vlmeval.report.text import terminal_text
@@ -134,10 +133,9 @@ def export(
 @app.command()
 def validate(
     file: Annotated[Path, typer.Argument(help="A board's folder, or its leaderboard.json.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check a board's file without changing it; exit code 2 where something is wrong with it."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.report.leaderboard.board import check_board, find_board
     from medqbench_vlmeval.report.text import terminal_text
 

@@ -13,13 +13,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli import analysis as agreement
-from medqbench_vlmeval.cli import analysis as compare
-from medqbench_vlmeval.cli import analysis as report
-from medqbench_vlmeval.cli import analysis as robustness
-from medqbench_vlmeval.cli import judge, leaderboard, score
-from medqbench_vlmeval.cli import setup as data
-from medqbench_vlmeval.cli import setup as patch
+from medqbench_vlmeval.cli import analysis, judge, leaderboard, score, setup
 from medqbench_vlmeval.cli.options import INTERRUPTED
 from medqbench_vlmeval.errors import MedQBenchError
 
@@ -30,15 +24,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(agreement.app, name="agreement")
-app.add_typer(data.data_app, name="data")
+app.add_typer(analysis.app, name="agreement")
+app.add_typer(setup.data_app, name="data")
 app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
-app.add_typer(patch.patch_app, name="patch")
-app.command("compare")(compare.compare)
-app.command("report")(report.report)
-app.command("score")(score.score)
-app.command("robustness")(robustness.robustness)
+app.add_typer(setup.patch_app, name="patch")
+for _command in (analysis.compare, analysis.report, score.score, analysis.robustness):
+    app.command()(_command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,12 +54,7 @@ def _run() -> None:
     """Run a model on a dataset with the kit's own runner and options ('medqbench run --help' lists them)."""
 
 
-@app.command()
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Say what is installed, which kit, which datasets are present and what is missing."""
-    from medqbench_vlmeval.cli.setup import examine, show
-
-    show(examine(), as_json)
+app.command()(setup.doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The options that every command with a judge shares, each declared once."""
+"""What commands share: options, each declared once, and how a result is printed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -46,14 +46,15 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Print calls, tokens and
 Prices = Annotated[
     Path | None, typer.Option("--prices", help="Your price table (JSON); its prices go over the packaged ones.")
 ]
-
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)]
 
 Given = Mapping[str, Any]
 """What a command line says about the judge: values of options by their fields' names, and --judge-args as 'args'."""
 
 
 def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command options of the judge; it takes what was said as the argument ``judge`` (see :data:`Given`).
+    """Give a command options of the judge; it takes their values as the argument ``judge`` (see :data:`Given`).
 
     Args:
         names: fields of ``JudgeOptions`` that have an option on the command line, and 'args' for --judge-args.
@@ -66,8 +67,8 @@ def judge_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
 
         @functools.wraps(command)
         def run(**values: Any) -> None:
-            said = {name: values.pop(f"judge_{name}") for name in names}
-            command(**values, judge={name: value for name, value in said.items() if value is not None})
+            judge = {name: values.pop(f"judge_{name}") for name in names}
+            command(**values, judge={name: value for name, value in judge.items() if value is not None})
 
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -82,24 +83,24 @@ def _parameter(name: str) -> inspect.Parameter:
         kind: Any = str
         option = typer.Option("--judge-args", help="More judge options as JSON.")
     else:
-        said = OPTIONS[name]
+        declared = OPTIONS[name]
         default = JudgeOptions.__dataclass_fields__[name].default
         kind = str if default is None else type(default)
-        help_ = f"{said.help} [{DEFAULTS[name]:g}]" if name in DEFAULTS else said.help
-        option = typer.Option(said.flag, min=said.low, max=said.high, help=help_)
+        help_ = f"{declared.help} [{DEFAULTS[name]:g}]" if name in DEFAULTS else declared.help
+        option = typer.Option(declared.flag, min=declared.low, max=declared.high, help=help_)
     return inspect.Parameter(
         f"judge_{name}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )
 
 
-def judge_keywords(given: Given) -> dict[str, object]:
+def judge_keywords(judge: Given) -> dict[str, object]:
     """The judge keywords of a request; an option of its own says more than the same one in --judge-args.
 
     Raises:
         BadInput: --judge-args is no JSON object, or --fresh and --no-calls come together.
     """
-    own = {OPTIONS[name].keywords[0]: value for name, value in given.items() if name != ARGS}
-    keywords = {**DEFAULTS, **parse_judge_args(given.get(ARGS)), **own}
+    own = {OPTIONS[name].keywords[0]: value for name, value in judge.items() if name != ARGS}
+    keywords = {**DEFAULTS, **parse_judge_args(judge.get(ARGS)), **own}
     if keywords.get("fresh") and keywords.get("no_calls"):
         raise BadInput("--fresh leaves the cache aside and --no-calls asks nobody; together they leave no verdict.")
     return keywords
@@ -126,6 +127,21 @@ def leave_on_interrupt() -> Iterator[None]:
     except KeyboardInterrupt:
         print("medqbench: interrupted; verdicts that had come are kept and not asked for again.", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
+
+
+def print_result(
+    as_json: bool, content: Callable[[], Any], show: Callable[[], object], files: Iterable[Path] = ()
+) -> None:
+    """Print a result: its content as JSON, or what ``show`` prints and below it the files that were written."""
+    if as_json:
+        print_json(content())
+        return
+    from medqbench_vlmeval.report.terminal import own_console, print_line
+
+    show()
+    console = own_console()
+    for path in files:
+        print_line(str(path), console)
 
 
 def print_json(value: Any) -> None:

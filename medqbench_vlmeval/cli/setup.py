@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from medqbench_vlmeval.cli.options import AsJson, print_json, print_result
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit, package_version
 
 data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
@@ -32,18 +33,14 @@ _REBUILD = "only needed to rebuild the embedded set: pip install 'medqbench-vlme
 def info(
     data: Annotated[str, typer.Argument(help="A dataset's name or a data file (TSV).")],
     images: Annotated[bool, typer.Option("--images", help="Read, check and count the images too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
-    from medqbench_vlmeval.cli.options import print_json
     from medqbench_vlmeval.data import describe, load
     from medqbench_vlmeval.report import describe_data
 
     info = describe(load(data, images))
-    if as_json:
-        print_json(info.to_json())
-    else:
-        describe_data(info)
+    print_result(as_json, info.to_json, lambda: describe_data(info))
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,9 @@ class Finding:
     text: str
 
 
-def examine() -> list[Finding]:
-    """Look at packages, kit, patch, data files and keys; nothing is imported or changed."""
-    return [
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, which kit, which datasets are present and what is missing."""
+    findings = [
         Finding("ok", "medqbench-vlmeval", f"{package_version()}, Python {platform.python_version()}"),
         *_kit(),
         *_packages(_TO_RUN, "missing", "needed to run models, comes with the kit"),
@@ -65,6 +62,12 @@ def examine() -> list[Finding]:
         *_data(),
         *_keys(),
     ]
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+        return
+    width = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        print(f"{finding.state:8} {finding.name:{width}}  {finding.text}")
 
 
 def _kit() -> list[Finding]:
@@ -114,18 +117,6 @@ def _keys() -> list[Finding]:
     cache = default_folder() / FILE_NAME
     size = f"{cache.stat().st_size / 2**20:,.1f} MiB in {cache}" if cache.is_file() else f"empty ({cache})"
     return [Finding("note", "judge key", text), Finding("note", "judge cache", size)]
-
-
-def show(findings: list[Finding], as_json: bool) -> None:
-    """Print the findings, as JSON or as lines."""
-    if as_json:
-        from medqbench_vlmeval.cli.options import print_json
-
-        print_json([asdict(finding) for finding in findings])
-        return
-    width = max(len(finding.name) for finding in findings)
-    for finding in findings:
-        print(f"{finding.state:8} {finding.name:{width}}  {finding.text}")
 
 
 @patch_app.command()
