@@ -56,11 +56,12 @@ def compare(
     """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
     minimum detectable effect of so many samples."""
     from medqbench_vlmeval.report.compare_tables import compare_tables
+    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 
     comparison = compare_runs(runs, seed)
     files = write_comparison(comparison, out) if out is not None else ()
-    options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
+    options.print_result(as_json, comparison.to_json, lambda: show(compare_tables(comparison)), files)
 
 
 _COMPARE = "compare"
@@ -113,11 +114,12 @@ def agreement_with(
     """The default, 'agreement VERDICTS HUMAN': accuracy, quadratic weighted kappa and Spearman, each with a bootstrap
     interval, per dimension."""
     from medqbench_vlmeval.report.agreement_tables import agreement_tables
+    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 
     comparison = compare_ratings(verdicts, human, key, seed)
     files = write_comparison(comparison, out) if out is not None else ()
-    options.print_result(as_json, comparison.to_json, lambda: agreement_tables(comparison.ratings), files)
+    options.print_result(as_json, comparison.to_json, lambda: show(agreement_tables(comparison.ratings)), files)
 
 
 @app.command("sample")
@@ -167,6 +169,7 @@ def robustness(
     from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
     from medqbench_vlmeval.data import load
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
+    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.runs.provenance import name_results
     from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
 
@@ -177,5 +180,5 @@ def robustness(
     request = PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem)
     passes = compare_passes(request)
     options.print_result(
-        as_json, lambda: passes.result, lambda: robustness_tables(passes.comparison), vars(passes.paths).values()
+        as_json, lambda: passes.result, lambda: show(robustness_tables(passes.comparison)), vars(passes.paths).values()
     )

@@ -129,6 +129,7 @@ def _show(job: Job, outcome: Outcome, ours: bool) -> None:
     """Print a result of ours below the kit's own log, or a sentence for a failure."""
     from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
+    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.report.text import terminal_text
     from medqbench_vlmeval.runs.result import result_from_json
     from medqbench_vlmeval.workflows.robustness import read_comparison
@@ -138,7 +139,7 @@ def _show(job: Job, outcome: Outcome, ours: bool) -> None:
     elif outcome.score and ours:
         print()
         if job.second_pass:
-            robustness_tables(read_comparison(outcome.score))
+            show(robustness_tables(read_comparison(outcome.score)))
         else:
             run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8"))))
         print(f"Results: {outcome.score.parent}")

@@ -5,48 +5,36 @@ Each table is defined once; the terminal and the workbook ``agreement.xlsx`` sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.report.finding_tables import shares_table
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.report.table import Column, Entry, Item, Row, Table, words
-from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
+from medqbench_vlmeval.report.table import Column, Item, Table, columns, table, words
 from medqbench_vlmeval.scoring.agreement import (
     MARKS,
     PUBLISHED,
     PUBLISHED_OF,
-    DimensionAgreement,
     RatingComparison,
     RatingDisagreement,
     VerdictFile,
 )
 from medqbench_vlmeval.types import Agreement
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-AGREEMENT, DISAGREEMENTS = "Agreement", "Disagreements"
-PAIRS = "Judge and raters, two by two"
-
-_STATISTICS = ("accuracy", "kappa", "spearman")
 _NAMED = 5  # runs that are named of those whose ratings were left out
 
 
-def agreement_tables(comparison: RatingComparison, console: Console | None = None) -> None:
-    """Print one line a dimension, the raters among themselves, and what was left out."""
-    console = console or own_console()
-    print_table(_dimensions(comparison), console)
-    if not comparison.by_judge:
-        print_line(_published(), console)
+def agreement_tables(comparison: RatingComparison) -> Iterator[Table | str]:
+    """What a terminal shows: one line a dimension, the raters among themselves, and what was left out."""
+    yield _dimensions(comparison)
+    yield from _published(comparison)
     if comparison.by_rater:
-        print_table(_pairs(comparison), console)
-    for note in _notes(comparison):
-        print_line(f"! {note}", console, "yellow")
+        yield _pairs(comparison)
+    yield from (f"! {note}" for note in _notes(comparison))
 
 
 def write_agreement(path: Path, comparison: RatingComparison) -> None:
@@ -56,26 +44,12 @@ def write_agreement(path: Path, comparison: RatingComparison) -> None:
         RunFailed: the file cannot be written.
     """
     book = Book(whole_text_in="agreement.json")
-    sheet = book.add_fixed(AGREEMENT)
-    sheet.widths((26, *[13] * 14))
-    table = _dimensions(comparison)
-    sheet.title(table.title)
-    for sentence in ([] if comparison.by_judge else [_published()]) + _notes(comparison):
-        sheet.append([sentence])
-    sheet.append()
-    sheet.add_table(table, titled=False)
-    tables = [
-        _confusion(title, dimension.agreement.confusion)
-        for title, dimension in comparison.dimensions.items()
-        if dimension.agreement.confusion
-    ]
+    whole = _dimensions(comparison)
+    tables = [replace(whole, title=""), *_confusions(comparison)]
     tables += [_pairs(comparison)] if comparison.by_rater else []
     tables += [shares_table(f"By {axis}", "", groups) for axis, groups in comparison.groups.items()]
-    for table in tables:
-        sheet.append()
-        sheet.add_table(table)
-    sheet.finish()
-    sheet = book.add_fixed(DISAGREEMENTS)
+    book.add_tables("Agreement", tables, whole.title, [*_published(comparison), *_notes(comparison)])
+    sheet = book.add_fixed("Disagreements")
     add_rows(sheet, _disagreement_columns(comparison), comparison.disagreements)
     sheet.finish(freeze="B2", repeat_row=1)
     book.save(path)
@@ -83,8 +57,8 @@ def write_agreement(path: Path, comparison: RatingComparison) -> None:
 
 def _dimensions(comparison: RatingComparison) -> Table:
     """One line a dimension: accuracy, kappa and Spearman with their intervals, and the judge's bias."""
-    columns = (
-        Column("Dimension"),
+    heads = (
+        Column("Dimension", width=26),
         Column("n", "count"),
         # Kappa stays longest where a terminal is narrow.
         Column("Same %", "share", interval="95%", optional=1),
@@ -96,18 +70,17 @@ def _dimensions(comparison: RatingComparison) -> Table:
     )
     rows = []
     for title, dimension in comparison.dimensions.items():
-        of_dimension = dimension.agreement
-        statistics = (of_dimension.accuracy, of_dimension.kappa, of_dimension.spearman)
+        agreement = dimension.agreement
+        statistics = (agreement.accuracy, agreement.kappa, agreement.spearman)
         # Their n stands in the row; kappa of few answers has an interval that says enough.
         cells = [replace(cell, few=False) for cell in statistics]
-        counts = (dimension.n_unscored, dimension.n_not_rated)
-        rows.append(Row((title, of_dimension.n, *cells, of_dimension.bias, *counts)))
-    return Table(_headline(comparison), columns, rows)
+        rows.append((title, agreement.n, *cells, agreement.bias, dimension.n_unscored, dimension.n_not_rated))
+    return table(_headline(comparison), heads, rows)
 
 
 def _headline(comparison: RatingComparison) -> str:
     """What is compared: 'Judge J (PROTOCOL) on M against 3 raters (median), 200 answers'."""
-    judges = ", ".join(dict.fromkeys(_judge(file) for file in comparison.verdicts))
+    judges = ", ".join(dict.fromkeys(map(_judge, comparison.verdicts)))
     models = ", ".join(dict.fromkeys(file.model for file in comparison.verdicts))
     raters = comparison.raters
     others = f"{len(raters)} raters (median)" if len(raters) > 1 else raters[0]
@@ -118,58 +91,52 @@ def _judge(file: VerdictFile) -> str:
     return f"{file.judge or 'unknown'} ({file.protocol})" if file.protocol else file.judge or "unknown"
 
 
-def _published() -> str:
-    (low, high), (least, most) = PUBLISHED["accuracy"], PUBLISHED["kappa"]
-    return f"Published: {low}-{high}% and kappa {least}-{most} ({PUBLISHED_OF})."
+def _published(comparison: RatingComparison) -> Iterator[str]:
+    """The published validation, which was one with people."""
+    if not comparison.by_judge:
+        (low, high), (least, most) = PUBLISHED["accuracy"], PUBLISHED["kappa"]
+        yield f"Published: {low}-{high}% and kappa {least}-{most} ({PUBLISHED_OF})."
 
 
-def _notes(comparison: RatingComparison) -> list[str]:
+def _notes(comparison: RatingComparison) -> Iterator[str]:
     """What a reader of the numbers must know, one sentence each."""
-    notes = []
-    if len({_judge(file) for file in comparison.verdicts}) > 1:
-        notes.append("the verdicts are of several judges or protocols, taken together")
+    if len(set(map(_judge, comparison.verdicts))) > 1:
+        yield "the verdicts are of several judges or protocols, taken together"
     if comparison.by_judge:
-        notes.append("bias is the mean of the first less that of the second")
+        yield "bias is the mean of the first less that of the second"
     if comparison.n_elsewhere:
-        named = ", ".join(comparison.elsewhere[:_NAMED])
-        notes.append(f"{comparison.n_elsewhere} ratings are of runs that were not given: {named}")
-    counts: list[tuple[str, Callable[[DimensionAgreement], int]]]
-    if comparison.by_judge:
-        counts = [
-            ("without a verdict of the second", lambda dimension: dimension.n_not_rated),
-            ("without a verdict of the first alone", lambda dimension: dimension.n_unscored),
-        ]
-    else:
-        counts = [
-            ("not rated", lambda dimension: dimension.n_not_rated),
-            ("rated, but without a verdict", lambda dimension: dimension.n_unscored),
-            (
-                "raters' median between two marks, which no whole verdict equals",
-                lambda dimension: dimension.n_between_marks,
-            ),
-        ]
+        runs = ", ".join(comparison.elsewhere[:_NAMED])
+        yield f"{comparison.n_elsewhere} ratings are of runs that were not given: {runs}"
     dimensions = comparison.dimensions
-    for what, count in counts:
-        by_title = [f"{title} {n}" for title, dimension in dimensions.items() if (n := count(dimension))]
-        if by_title:
-            notes.append(f"{what}: {', '.join(by_title)}")
-    undefined = [
-        f"{title} {'same %' if name == 'accuracy' else name} {n_undefined}"
+    not_rated = {title: dimension.n_not_rated for title, dimension in dimensions.items()}
+    unscored = {title: dimension.n_unscored for title, dimension in dimensions.items()}
+    between_marks = {title: dimension.n_between_marks for title, dimension in dimensions.items()}
+    undefined = {
+        f"{title} {'same %' if name == 'accuracy' else name}": (dimension.agreement.n_undefined or {}).get(name, 0)
         for title, dimension in dimensions.items()
-        for name in _STATISTICS
-        if (n_undefined := (dimension.agreement.n_undefined or {}).get(name))
-    ]
-    if undefined:
-        notes.append(f"resamples without a value (one side constant), left out of the interval: {', '.join(undefined)}")
+        for name in ("accuracy", "kappa", "spearman")
+    }
+    second, people = comparison.by_judge, not comparison.by_judge
+    for applies, what, counts in (
+        (second, "without a verdict of the second", not_rated),
+        (second, "without a verdict of the first alone", unscored),
+        (people, "not rated", not_rated),
+        (people, "rated, but without a verdict", unscored),
+        (people, "raters' median between two marks, which no whole verdict equals", between_marks),
+        (True, "resamples without a value (one side constant), left out of the interval", undefined),
+    ):
+        if applies and any(counts.values()):
+            yield f"{what}: {', '.join(f'{name} {n}' for name, n in counts.items() if n)}"
     if any(dimension.agreement.n and dimension.agreement.kappa.value is None for dimension in dimensions.values()):
-        notes.append("'-': one side gives every answer the same score, so kappa and Spearman say nothing")
-    return notes
+        yield "'-': one side gives every answer the same score, so kappa and Spearman say nothing"
 
 
-def _confusion(title: str, counts: Mapping[str, Mapping[str, int]]) -> Table:
-    columns = (Column("Rated", "count"), *(Column(f"Judge {mark}", "count") for mark in MARKS))
-    rows = [Row((rated, *(counts[str(rated)][str(judged)] for judged in MARKS))) for rated in MARKS]
-    return Table(f"{title}: rated (down) by judge (across)", columns, rows)
+def _confusions(comparison: RatingComparison) -> Iterator[Table]:
+    heads = columns(("Rated", "count"), *((f"Judge {mark}", "count") for mark in MARKS))
+    for title, dimension in comparison.dimensions.items():
+        if counts := dimension.agreement.confusion:
+            rows = [(rated, *(counts[str(rated)][str(judged)] for judged in MARKS)) for rated in MARKS]
+            yield table(f"{title}: rated (down) by judge (across)", heads, rows)
 
 
 def _pairs(comparison: RatingComparison) -> Table:
@@ -177,16 +144,15 @@ def _pairs(comparison: RatingComparison) -> Table:
     pairs = {f"the judge / {rater}": cells for rater, cells in comparison.by_rater.items()}
     for first, others in comparison.between_raters.items():
         pairs |= {f"{first} / {second}": cells for second, cells in others.items()}
-    shares = shares_table(f"{PAIRS}: same %, kappa", "Pair", pairs)
+    shares = shares_table("Judge and raters, two by two: same %, kappa", "Pair", pairs)
     label, *numbers = shares.columns
     titles = DIMENSION_TITLES.values()
-    columns = [label, *(Column(title, "number", only="text") for title in titles)]
-    columns += [replace(column, only="sheet") for column in numbers]
+    in_text = [Column(title, "number", only="text") for title in titles]
     rows = [
-        Row((row.entries[0], *(_in_one_cell(cells[title]) for title in titles), *row.entries[1:]))
+        (row.entries[0], *(_in_one_cell(cells[title]) for title in titles), *row.entries[1:])
         for row, cells in zip(shares.rows, pairs.values(), strict=True)
     ]
-    return Table(shares.title, columns, rows)
+    return table(shares.title, [label, *in_text, *(replace(column, only="sheet") for column in numbers)], rows)
 
 
 def _in_one_cell(agreement: Agreement) -> str | None:
@@ -196,26 +162,23 @@ def _in_one_cell(agreement: Agreement) -> str | None:
 
 
 def _disagreement_columns(comparison: RatingComparison) -> list[Read[RatingDisagreement]]:
-    several_models = len({row.model for row in comparison.disagreements}) > 1
+    several_models = len({case.model for case in comparison.disagreements}) > 1
     raters = comparison.raters if len(comparison.raters) > 1 else []
+    model: Read[RatingDisagreement] = (Column("model", width=22), lambda case: case.model)
 
-    def rating(rater: str) -> Callable[[RatingDisagreement], Entry]:
-        return lambda one: one.ratings.get(rater)
+    def rating(case: RatingDisagreement, rater: str) -> float | None:
+        return case.ratings.get(rater)
 
     return [
-        (Column("index", width=26), lambda one: one.row.sample.index),
-        *([(Column("model", width=22), _model)] if several_models else []),
-        (Column("task"), lambda one: one.row.sample.task.value),
-        (Column("modality", optional=1, width=15), lambda one: one.row.sample.modality),
-        (Column("dimension", width=18), lambda one: DIMENSION_TITLES[one.dimension]),
-        (Column("judge", "mark", width=10), lambda one: one.judge),
-        (Column("rated", "mark", width=10), lambda one: one.rated),
-        *((Column(rater, "mark", width=12), rating(rater)) for rater in raters),
-        (Column("judge said", width=50, wrap=True), lambda one: judge_words(one.row.verdicts.get(one.dimension))),
-        (Column("reference", width=60, wrap=True), lambda one: one.row.sample.description),
-        (Column("answer", width=60, wrap=True), lambda one: one.row.prediction.text),
+        (Column("index", width=26), lambda case: case.row.sample.index),
+        *([model] if several_models else []),
+        (Column("task"), lambda case: case.row.sample.task.value),
+        (Column("modality", optional=1, width=15), lambda case: case.row.sample.modality),
+        (Column("dimension", width=18), lambda case: DIMENSION_TITLES[case.dimension]),
+        (Column("judge", "mark", width=10), lambda case: case.judge),
+        (Column("rated", "mark", width=10), lambda case: case.rated),
+        *((Column(rater, "mark", width=12), partial(rating, rater=rater)) for rater in raters),
+        (Column("judge said", width=50, wrap=True), lambda case: judge_words(case.row.verdicts.get(case.dimension))),
+        (Column("reference", width=60, wrap=True), lambda case: case.row.sample.description),
+        (Column("answer", width=60, wrap=True), lambda case: case.row.prediction.text),
     ]
-
-
-def _model(disagreement: RatingDisagreement) -> str:
-    return disagreement.model

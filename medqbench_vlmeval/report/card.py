@@ -79,23 +79,23 @@ def _status(run: TaskRun) -> str:
 
 
 def _numbers(run: TaskRun) -> Iterator[str]:
-    part = run.result
-    perception = run.task is Task.PERCEPTION
-    unit = "accuracy, %" if perception else "mean, 0-2 (Overall: their sum, 0-8)"
-    measures = (OVERALL, *MEASURES[run.task][:-1])
-    yield _number_table(run.task, "", unit, {measure: part.measures[measure] for measure in measures})
+    part, perception = run.result, run.task is Task.PERCEPTION
+
+    def numbers(head: str, unit: str, cells: Mapping[str, Cell]) -> str:
+        heads = (Column(head), Column("accuracy, %" if perception else unit, task_kind(run.task), interval="", n="n"))
+        return markdown(table("", heads, cells.items())).rstrip()
+
+    yield numbers("", "mean, 0-2 (Overall: their sum, 0-8)", _measures(run))
     counts = [f"{_COUNTS[name]} {part.counts[name]:,}" for name in _COUNTS if name == "n" or part.counts.get(name)]
     yield f"Of {'; '.join(counts)}. Intervals: {markdown_text(part.interval_method)}."
     for axis in _AXES:
-        groups = part.groups.get(axis, {})
-        if groups:
-            unit = "accuracy, %" if perception else "sum of means, 0-8"
-            yield _number_table(run.task, f"By {axis}", unit, {name: group.overall for name, group in groups.items()})
+        if groups := part.groups.get(axis):
+            cells = {name: group.overall for name, group in groups.items()}
+            yield numbers(f"By {axis}", "sum of means, 0-8", cells)
 
 
-def _number_table(task: Task, head: str, unit: str, cells: Mapping[str, Cell]) -> str:
-    columns = (Column(head), Column(unit, task_kind(task), interval="", n="n"))
-    return markdown(table("", columns, cells.items())).rstrip()
+def _measures(run: TaskRun) -> dict[str, Cell]:
+    return {measure: run.result.measures[measure] for measure in (OVERALL, *MEASURES[run.task][:-1])}
 
 
 def _data(run: TaskRun) -> str:
@@ -117,7 +117,7 @@ def _data(run: TaskRun) -> str:
 
 def _settings(result: Result) -> str:
     settings = result.settings
-    judge, protocol = settings.judge, settings.protocol
+    judge, protocol = settings.judge or JudgeSettings(""), settings.protocol
     facts: dict[str, str | None] = {
         "prompt style": settings.prompt_style,
         "sha256 of the prompt": settings.prompt_sha256,
@@ -125,10 +125,10 @@ def _settings(result: Result) -> str:
         "version of the protocol": protocol.version,
         "sha256 of the protocol": protocol.sha256,
         "rounds": None if protocol.rounds is None else str(protocol.rounds),
-        "judge": judge.name if judge else None,
-        "judge served as": judge.served_as if judge else None,
-        "judge at": judge.base_url if judge else None,
-        "parameters of the judge": _listed(judge.parameters) if judge else None,
+        "judge": judge.name,
+        "judge served as": judge.served_as,
+        "judge at": judge.base_url,
+        "parameters of the judge": _listed(judge.parameters),
         "extractor": settings.extractor.name if settings.extractor else None,
         "prediction file": settings.prediction_file.name,
         "sha256 of the predictions": settings.prediction_file.sha256,
@@ -156,7 +156,7 @@ def _again(result: Result) -> Iterator[str]:
         yield "The data are a file of their own: name it with `--data` where the predictions do not hold it."
     if any(run.data.origin in ("file", "folder") for run in result.tasks):
         yield "The data were a local file: set `MEDQBENCH_DATA` to its folder and check its sha256."
-    if _limit(result) is not None:
+    if _limit(result):
         yield (
             "Not all samples were run. `--limit` picks the same ones for every model; the sha256 of the samples above "
             "tells whether they are those of this run."
@@ -176,7 +176,7 @@ def run_again(result: Result) -> str | None:
     words = ["python", "run.py", "--data", result.dataset, "--model", result.model]
     if result.settings.prompt_style not in (None, "official"):
         words += ["--prompt-style", str(result.settings.prompt_style)]
-    words += [*_limit_words(result), *_judge_words(result, for_run=True)]
+    words += [*_limit(result), *_judge_words(result, for_run=True)]
     revisions = {run.data.revision for run in result.tasks}
     revision = revisions.pop() if len(revisions) == 1 else None
     return (f"{REVISION_VARIABLE}={_command([revision])} " if revision else "") + _command(words)
@@ -187,7 +187,7 @@ def score_again(result: Result) -> str:
     words = ["medqbench", "score", result.settings.prediction_file.name]
     if result.dataset in ALL_DATASET_NAMES:
         # Without the limit, samples that nobody asked the model about would count as wrong.
-        words += ["--data", result.dataset, *_limit_words(result)]
+        words += ["--data", result.dataset, *_limit(result)]
     return _command([*words, "--model", result.model, *_judge_words(result, for_run=False), "--out", "results"])
 
 
@@ -195,14 +195,10 @@ def _command(words: Sequence[str]) -> str:
     return shlex.join(map(one_line, words))
 
 
-def _limit(result: Result) -> int | None:
-    """How many samples were run where it was not all of them; None for a whole run."""
+def _limit(result: Result) -> list[str]:
+    """The option that picks the same samples again; none for a run of all samples."""
     matches = map(_PART_RUN.fullmatch, result.not_comparable_because)
-    return next((int(match[1]) for match in matches if match), None)
-
-
-def _limit_words(result: Result) -> list[str]:
-    return [] if (limit := _limit(result)) is None else ["--limit", str(limit)]
+    return next((["--limit", match[1]] for match in matches if match), [])
 
 
 def _judge_words(result: Result, for_run: bool) -> list[str]:
@@ -269,10 +265,16 @@ def metadata_block(result: Result) -> str:
 def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
     from huggingface_hub import EvalResult
 
-    name = ALL_DATASET_NAMES.get(run.result.dataset)
-    split = name.split.value if name else None
-    embedded = split == Split.MINI.value
-    set_title = "" if name is None else f" ({'embedded set' if embedded else split})"
+    title = f"MedQ-Bench {TASK_TITLES[run.task]}"
+    # The hub's names for tasks.
+    task_type, metric_type = "visual-question-answering", "accuracy"
+    if run.task is not Task.PERCEPTION:
+        task_type, metric_type = "image-text-to-text", "judge-score"
+    repository, split, set_title = "custom", None, ""
+    if name := ALL_DATASET_NAMES.get(run.result.dataset):
+        split = name.split.value
+        embedded = name.split is Split.MINI
+        repository, set_title = (_EMBEDDED, " (embedded set)") if embedded else (REPOSITORY, f" ({split})")
     settings = run.settings
     facts = {
         "dataset": run.result.dataset,
@@ -283,22 +285,18 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
         "protocol_sha256": settings.protocol.sha256,
     }
     arguments = {name: one_line(value) for name, value in facts.items() if value}
-    for measure in (OVERALL, *MEASURES[run.task][:-1]):
-        cell = run.result.measures[measure]
+    for measure, cell in _measures(run).items():
         if cell.value is None:
             continue
         metric: dict[str, Any] = {"comparable_with_published": run.result.comparable, "n": cell.n}
         if cell.interval is not None:
             metric["interval_95"] = [round(end, _DIGITS) for end in cell.interval]
-        # The hub's names for tasks.
-        task_type, metric_type, unit = "visual-question-answering", "accuracy", "percent"
-        if run.task is not Task.PERCEPTION:
-            task_type, metric_type, unit = "image-text-to-text", "judge-score", "0-8" if measure == OVERALL else "0-2"
+        unit = "percent" if run.task is Task.PERCEPTION else "0-8" if measure == OVERALL else "0-2"
         yield EvalResult(
             task_type=task_type,
-            task_name=f"MedQ-Bench {TASK_TITLES[run.task]}",
-            dataset_type=_EMBEDDED if embedded else "custom" if name is None else REPOSITORY,
-            dataset_name=f"MedQ-Bench {TASK_TITLES[run.task]}{set_title}",
+            task_name=title,
+            dataset_type=repository,
+            dataset_name=f"{title}{set_title}",
             # Two tasks of one repository are two results.
             dataset_config=run.task.value,
             dataset_split=split,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES
-from medqbench_vlmeval.report.many_tables import NamedRun, TaskRuns
+from medqbench_vlmeval.report.many_tables import TaskRuns
 from medqbench_vlmeval.report.run_tables import count_item, few_item
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
 from medqbench_vlmeval.report.sentences import has_rules
@@ -16,7 +16,7 @@ from medqbench_vlmeval.scoring.agreement import is_same
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import Agreement, Cell, Finding, SampleRow, TaskRun
 
-FINDINGS = "Findings"
+FINDINGS, CONCLUSIONS, RELIABILITY = "Findings", "Conclusions", "Reliability"
 _WHAT = (
     "Each finding with its 95% interval; 'no evidence' is said where the interval of a difference includes 0. What the "
     "data does not support is listed with the reason."
@@ -51,32 +51,31 @@ def add_findings(book: Book, runs: Sequence[TaskRun]) -> None:
     if not known:
         return
     sheet = book.add_fixed(FINDINGS)
-    sheet.widths([width for column in _COLUMNS for width in [column.width] * (3 if column.head == "Value" else 1)])
     sheet.append([_WHAT])
     head = sheet.add_table(Table("", _COLUMNS, [row for run in known for row in _finding_rows(run)]))
     for run in known:
         for finding in run.result.findings.values():
-            for at, shown in enumerate(_tables_of(finding)):
+            for at, part in enumerate(_tables_of(finding)):
                 if at == 0:
                     sheet.append()
                     sheet.append([TASK_TITLES[run.task], finding.title], "bold")
                 # From the second column on.
-                sheet.add_table(table("", (Column(""), *shown.columns), [(None, *row.entries) for row in shown.rows]))
+                sheet.add_table(table("", (Column(""), *part.columns), [(None, *row.entries) for row in part.rows]))
     sheet.finish(freeze=f"C{head + 1}", repeat_row=1)
 
 
 def _finding_rows(run: TaskRun) -> Iterator[Row]:
     task = TASK_TITLES[run.task]
     for finding in run.result.findings.values():
-        cell, title = finding.cell, Item(finding.title, bold=True)
-        value = (Item(cell, _kind(finding)), finding.unit, count_item(cell), few_item(cell.few), finding.method)
-        yield Row((task, title, finding.statement, *value))
+        cell = finding.cell
+        value = (_value(finding), finding.unit, count_item(cell), few_item(cell.few), finding.method)
+        yield Row((task, Item(finding.title, bold=True), finding.statement, *value))
     for name, reason in run.result.not_found.items():
         yield Row((task, name.replace("_", " "), f"not found: {reason}", *[None] * 5), "faint")
 
 
-def _kind(finding: Finding) -> Kind:
-    return "score" if finding.unit in ("score", "correlation") else "percent"
+def _value(finding: Finding) -> Item:
+    return Item(finding.cell, "score" if finding.unit in ("score", "correlation") else "percent")
 
 
 def _tables_of(finding: Finding) -> Iterator[Table]:
@@ -96,8 +95,8 @@ def _tables_of(finding: Finding) -> Iterator[Table]:
         top = max([1, *(count for row in counts.values() for count in row.values())])
         heads = [*columns(f"Right level ({scale})", "Chosen:"), *(Column(to, "count", top=top) for to in levels)]
         yield table("", heads, [(right, None, *map(row.get, levels)) for right, row in counts.items()])
-    mistakes = [(f"{mistake.right} taken for {mistake.chosen}", mistake.share) for mistake in details.mistakes or ()]
-    yield from _shares("Level taken for another", mistakes)
+    mistakes = {f"{mistake.right} taken for {mistake.chosen}": mistake.share for mistake in details.mistakes}
+    yield from _shares("Level taken for another", mistakes.items())
     for letters, bias in (details.by_options or {}).items():
         heads = columns("Letter", f"{len(letters)} options, n = {bias.n}", ("Chosen, %", "percent"))
         heads += [Column("Right, %", "percent"), Column("Points apart", "percent", interval="")]
@@ -106,13 +105,11 @@ def _tables_of(finding: Finding) -> Iterator[Table]:
             for letter, use in bias.letters.items()
         ]
         yield table("", heads, [*uses, ("Total variation distance", None, None, None, bias.distance)])
-    shares = [*(details.kinds or {}).items(), *(details.reasons or {}).items()]
-    yield from _shares(
-        "", shares + [(label, details.shares[key]) for key, label in _SHARES.items() if key in details.shares]
-    )
+    shares = [(label, details.shares[name]) for name, label in _SHARES.items() if name in details.shares]
+    yield from _shares("", [*(details.kinds or {}).items(), *(details.reasons or {}).items(), *shares])
 
 
-def _shares(head: str, shares: Sequence[tuple[str, Cell]]) -> Iterator[Table]:
+def _shares(head: str, shares: Iterable[tuple[str, Cell]]) -> Iterator[Table]:
     """A line a share with what it was counted from; no shares, no table."""
     share = Column("Share, %", "percent", interval="")
     rows = [
@@ -132,55 +129,45 @@ _RUNS_A_PAGE = 6
 
 def add_many_findings(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write the findings of many runs, one row a finding and three columns a run; no sheet where no run has any."""
-    known = [runs for runs in tasks if _findings_by_name(runs)]
+    known = [(runs, titles) for runs in tasks if (titles := _titles(runs))]
     if not known:
         return
-    most = max(len(runs.runs) for runs in known)
+    most = max(len(runs.runs) for runs, _ in known)
     sheet = book.add_fixed(FINDINGS)
     sheet.widths([42, 12, *[10.5] * (3 * most)])
     sheet.title("Findings side by side")
     sheet.append([_MANY_WHAT])
-    for runs in known:
+    for runs, titles in known:
         sheet.append()
         sheet.append([runs.title], "bold")
         sheet.append([Item(fill="head"), Item(fill="head")], lines=2)
         for at, run in enumerate(runs.runs):
             sheet.span(run.label, 3 + 3 * at, 5 + 3 * at, "head")
-        sheet.add_table(_side_by_side(runs))
+        heads = [*columns("Finding", "Unit"), *[Column("value", "percent", interval="95%")] * len(runs.runs)]
+        rows = [
+            (Item(title, bold=True), unit, *(_entry(run.task_run, name) for run in runs.runs))
+            for name, (title, unit) in titles.items()
+        ]
+        sheet.add_table(table("", heads, rows))
     sheet.finish(freeze="C2", repeat_row=1, pages=-(-most // _RUNS_A_PAGE), repeat_columns=2)
 
 
-def _findings_by_name(runs: TaskRuns) -> dict[str, tuple[str, str | None]]:
+def _titles(runs: TaskRuns) -> dict[str, tuple[str, str | None]]:
     """Title and unit by name of every finding that some run has, or has a reason for not having."""
-    names: dict[str, tuple[str, str | None]] = {}
-    for run in runs.runs:
-        found = run.task_run.result.findings
-        names.update({name: (finding.title, finding.unit) for name, finding in found.items()})
-    for run in runs.runs:
-        for name in run.task_run.result.not_found:
-            names.setdefault(name, (name.replace("_", " ").capitalize(), None))
-    return names
+    results = [run.task_run.result for run in runs.runs]
+    present = {name: (finding.title, finding.unit) for part in results for name, finding in part.findings.items()}
+    absent = {name: (name.replace("_", " ").capitalize(), None) for part in results for name in part.not_found}
+    return {**present, **{name: title for name, title in absent.items() if name not in present}}
 
 
-def _side_by_side(runs: TaskRuns) -> Table:
-    heads = [*columns("Finding", "Unit"), *[Column("value", "percent", interval="95%")] * len(runs.runs)]
-    rows = [
-        (Item(title, bold=True), unit, *(_finding_entry(run, name) for run in runs.runs))
-        for name, (title, unit) in _findings_by_name(runs).items()
-    ]
-    return table("", heads, rows)
+def _entry(run: TaskRun, name: str) -> Entry:
+    if name in run.result.findings:
+        return _value(run.result.findings[name])
+    return Item("absent", few=True) if name in run.result.not_found else None
 
 
-def _finding_entry(run: NamedRun, name: str) -> Entry:
-    result = run.task_run.result
-    if name in result.findings:
-        return Item(result.findings[name].cell, _kind(result.findings[name]))
-    return Item("absent", few=True) if name in result.not_found else None
-
-
-CONCLUSIONS = "Conclusions"
 _QUALITY = "quality_accuracy"
-_IMAGES: Mapping[str | int | None, str] = {1: "first image", 2: "second image", "same": "no difference"}
+_IMAGES: Mapping[str | int, str] = {1: "first image", 2: "second image", "same": "no difference"}
 _CONCLUSIONS_WHAT = (
     "Quality accuracy computed from the conclusions that answer and reference state, without a model. Listed are the "
     "samples where the judge's own score differs by 0.5 or more; either may be wrong."
@@ -191,37 +178,34 @@ _WITH_RULES = "One of the panel is 'rules', whose quality accuracy is computed i
 def add_conclusions(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow]) -> None:
     """Write where the judge's quality accuracy and the stated conclusions disagree; a result without them gets no
     sheet."""
-    known = [run for run in runs if run.result.conclusions]
-    if not known:
+    checks = [(run, check) for run in runs if (check := run.result.conclusions)]
+    if not checks:
         return
     sheet = book.add_fixed(CONCLUSIONS)
     sheet.append([_CONCLUSIONS_WHAT])
-    if any(has_rules(run) for run in known):
+    if any(has_rules(run) for run, _ in checks):
         sheet.append([_WITH_RULES])
-    sheet.add_table(_conclusion_table(known))
+    heads = columns("Task", ("Computed", "score"), ("of", "count"), ("Judge", "score"), ("of", "count"))
+    heads += columns(("Same, %", "percent"), ("Kappa", "score"), ("Differ", "count"))
+    means = [
+        (Item(TASK_TITLES[run.task], bold=True), check.computed, check.n, check.judge, check.agreement.n,
+         check.agreement.same, check.agreement.kappa, check.n_disagreements)
+        for run, check in checks
+    ]  # fmt: skip
+    sheet.add_table(table("", heads, means))
     sheet.append()
-    tasks = {run.task for run in known}
-    differing = [row for row in rows if row.sample.task in tasks and disagrees(row)]
+    tasks = {run.task for run, _ in checks}
+    differing = [row for row in rows if row.sample.task in tasks and _disagrees(row)]
     sheet.finish(repeat_row=add_rows(sheet, _conclusion_columns(len(runs) > 1), differing))
 
 
-def _conclusion_table(runs: Sequence[TaskRun]) -> Table:
-    rows: list[Sequence[Entry]] = []
-    for run in runs:
-        if check := run.result.conclusions:
-            agreed = check.agreement
-            judge = (check.judge, agreed.n, agreed.same, agreed.kappa, check.n_disagreements)
-            rows.append((Item(TASK_TITLES[run.task], bold=True), check.computed, check.n, *judge))
-    judge_heads = columns(("Judge", "score"), ("of", "count"), ("Same, %", "percent"), ("Kappa", "score"))
-    return table(
-        "", [*columns("Task", ("Computed", "score"), ("of", "count")), *judge_heads, Column("Differ", "count")], rows
-    )
-
-
-def disagrees(row: SampleRow) -> bool:
-    """Whether a sample's computed quality accuracy and the judge's differ by 0.5 or more."""
-    computed, judged = _computed(row), _judged(row)
+def _disagrees(row: SampleRow) -> bool:
+    computed, judged = _computed(row), row.score_on(_QUALITY)
     return computed is not None and judged is not None and not is_same(computed, judged)
+
+
+def _computed(row: SampleRow) -> float | None:
+    return None if row.conclusion is None else row.conclusion.quality_accuracy
 
 
 def _conclusion_columns(several_tasks: bool) -> list[Read[SampleRow]]:
@@ -236,33 +220,20 @@ def _conclusion_columns(several_tasks: bool) -> list[Read[SampleRow]]:
         ),
         (Column("reference", width=15), lambda row: _words(row.conclusion and row.conclusion.reference)),
         (Column("computed", "mark", width=12), _computed),
-        (Column("judge", "mark", width=12), _judged),
+        (Column("judge", "mark", width=12), lambda row: row.score_on(_QUALITY)),
         (Column("judge said", width=60, wrap=True), lambda row: judge_words(row.verdicts.get(_QUALITY))),
         (Column("prediction", width=70, wrap=True), lambda row: row.prediction.text),
         (Column("description", width=60, wrap=True), lambda row: row.sample.description),
     ]
 
 
-def _words(conclusion: object) -> str | None:
-    if conclusion is None or conclusion == "":
-        return None
-    return next((words for value, words in _IMAGES.items() if value == conclusion), str(conclusion))
-
-
-def _computed(row: SampleRow) -> float | None:
-    return None if row.conclusion is None else row.conclusion.quality_accuracy
-
-
-def _judged(row: SampleRow) -> float | None:
-    return row.verdicts[_QUALITY].score if _QUALITY in row.verdicts else None
-
-
-RELIABILITY = "Reliability"
+def _words(conclusion: str | int | None) -> str | None:
+    return _IMAGES.get(conclusion, str(conclusion)) if conclusion else None
 
 
 def add_reliability(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write how far verdicts repeat between rounds and between judges; a result without them gets no sheet."""
-    book.add_tables(RELIABILITY, [shown for run in runs for shown in _reliability(run)])
+    book.add_tables(RELIABILITY, [part for run in runs for part in _reliability(run)])
 
 
 def _reliability(run: TaskRun) -> Iterator[Table]:
@@ -294,7 +265,7 @@ def shares_table(title: str, head: str, pairs: Mapping[str, Mapping[str, Agreeme
     for dimension in DIMENSION_TITLES.values():
         heads += columns((f"{dimension} n", "count"), ("same, %", "share"), ("kappa", "score"))
     for label, cells in pairs.items():
-        shown = [cells.get(dimension) for dimension in DIMENSION_TITLES.values()]
-        trios = [(cell.n, cell.same, cell.kappa) if cell else (None, None, None) for cell in shown]
+        agreements = [cells.get(dimension) for dimension in DIMENSION_TITLES.values()]
+        trios = [(cell.n, cell.same, cell.kappa) if cell else (None, None, None) for cell in agreements]
         rows.append((label, *(number for trio in trios for number in trio)))
     return table(title, heads, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Task
@@ -68,17 +69,13 @@ def paper_table(results: Iterable[Result], task: Task, published: bool = True, i
         intervals: whether own numbers have their 95% intervals beside them.
     """
     lines = _lines([run for result in results for run in result.tasks if run.task is task], task, published)
-    kind = task_kind(task)
-    interval = "" if intervals else None
+    kind, interval = task_kind(task), "" if intervals else None
     columns = [Column("Model"), *(Column(name, kind, interval=interval, inline=True) for name in MEASURES[task])]
-    best = {measure: _best(lines, measure, kind) for measure in MEASURES[task]}
+    numbers = zip(*(_numbers(lines, measure, kind) for measure in MEASURES[task]), strict=True)
     rows: list[TableRow] = []
-    for heading in dict.fromkeys(line.heading for line in lines):
+    for heading, members in groupby(zip(lines, numbers, strict=True), key=lambda pair: pair[0].heading):
         rows.append(TableRow([heading], "heading"))
-        for line in lines:
-            if line.heading == heading:
-                numbers = [_item(line, measure, best[measure], kind) for measure in MEASURES[task]]
-                rows.append(TableRow([Item(line.name, mark=line.mark), *numbers]))
+        rows += [TableRow([Item(line.name, mark=line.mark), *items]) for line, items in members]
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2, Overall their sum, 0-8"
     return Table(f"MedQ-Bench {TASK_TITLES[task]} ({unit})", columns, rows, _notes(lines, intervals))
 
@@ -100,16 +97,14 @@ def write_tables(
     """
     written: list[Path] = []
     for task in BOARD_TASKS:
-        if not any(task in result.parts for result in results):
-            continue
-        shown = paper_table(results, task, published, intervals)
-        stem = task.value.replace("-", "_")
-        texts = {"tex": latex(shown, f"tab:medqbench-{task.value}"), "md": markdown(shown)}
-        for ending, text in texts.items():
-            path = folder / f"{stem}.{ending}"
-            with writing(path):
-                write_text(path, text)
-            written.append(path)
+        if any(task in result.parts for result in results):
+            whole = paper_table(results, task, published, intervals)
+            texts = {"tex": latex(whole, f"tab:medqbench-{task.value}"), "md": markdown(whole)}
+            for ending, text in texts.items():
+                path = folder / f"{task.value.replace('-', '_')}.{ending}"
+                with writing(path):
+                    write_text(path, text)
+                written.append(path)
     return written
 
 
@@ -125,19 +120,17 @@ def _lines(runs: Sequence[TaskRun], task: Task, published: bool) -> list[_Line]:
     return sorted(lines, key=lambda line: headings.index(line.heading))
 
 
-def _best(lines: Sequence[_Line], measure: str, kind: Kind) -> list[str]:
-    """The two best numbers among comparable models, as they are printed; none with fewer than two numbers."""
-    ranked = [value for line in lines if line.is_ranked and (value := line.cell(measure).value) is not None]
-    printed = {value_words(value, kind) for value in ranked}
-    return sorted(printed, key=float, reverse=True)[:2] if len(ranked) > 1 else []
-
-
-def _item(line: _Line, measure: str, best: Sequence[str], kind: Kind) -> Item:
-    cell = line.cell(measure)
-    rank = None
-    if line.is_ranked and cell.value is not None and (printed := value_words(cell.value, kind)) in best:
-        rank = best.index(printed)
-    return Item(cell, bold=rank == 0, underlined=rank == 1)
+def _numbers(lines: Sequence[_Line], measure: str, kind: Kind) -> list[Item]:
+    """A number a line. Of two or more comparable models the two best stand out, equal ones as they are printed."""
+    cells = [line.cell(measure) for line in lines]
+    printed = [
+        value_words(cell.value, kind) if line.is_ranked and cell.value is not None else None
+        for line, cell in zip(lines, cells, strict=True)
+    ]
+    ranked = [text for text in printed if text]
+    best = sorted(set(ranked), key=float, reverse=True)[:2] if len(ranked) > 1 else []
+    ranks = [best.index(text) if text in best else None for text in printed]
+    return [Item(cell, bold=rank == 0, underlined=rank == 1) for cell, rank in zip(cells, ranks, strict=True)]
 
 
 def _notes(lines: Sequence[_Line], intervals: bool) -> list[str]:

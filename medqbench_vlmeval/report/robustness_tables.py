@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.second_pass import permutation_text
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.report.table import Column, Entry, Item, Row, Table, flat
-from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
+from medqbench_vlmeval.report.table import Column, Entry, Item, Kind, Table, columns, flat, table
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.robustness import (
     CONSISTENT,
@@ -22,17 +21,13 @@ from medqbench_vlmeval.scoring.robustness import (
     ChoicePair,
     PassComparison,
     PassGroup,
+    PlaceUse,
     PreferencePair,
     turned,
 )
 from medqbench_vlmeval.types import Cell
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-ROBUSTNESS, PAIRS = "Robustness", "Pairs"
-MARK = "NOT A RESULT of the benchmark: two passes compared"
-
+_MARK = "NOT A RESULT of the benchmark: two passes compared"
 _PREFERENCES = {
     CONSISTENT: "Same image in both orders",
     POSITION[1]: "First place in both orders",
@@ -41,27 +36,21 @@ _PREFERENCES = {
     SAME_ONCE: "'Same' in one order",
     UNREAD: "Unread in one order or both",
 }
+# The heads of columns: 'Same image %'.
 _SHORT_PREFERENCES = {
-    CONSISTENT: "Same image %",
-    POSITION[1]: "First place %",
-    POSITION[2]: "Second place %",
-    UNREAD: "Unread %",
+    name: f"{_PREFERENCES[name].partition(' in ')[0]} %" for name in (CONSISTENT, POSITION[1], POSITION[2], UNREAD)
 }
 _PLACES = {"first": "First image", "second": "Second image", "same": "'Same'", UNREAD: "Unread"}
-_AXES = {"question_type": "question type"}
 _LABEL, _COLUMNS = 36, 10
 
 _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 
-def robustness_tables(comparison: PassComparison, console: Console | None = None) -> None:
-    """Print every table of a comparison of two passes, and what to beware of."""
-    console = console or own_console()
-    for table in _tables(comparison):
-        print_table(table, console)
-    for note in _notes(comparison):
-        print_line(f"! {note}", console, "yellow")
-    print_line("", console)
+def robustness_tables(comparison: PassComparison) -> Iterator[Table | str]:
+    """What a terminal shows: every table of a comparison of two passes, and what to beware of."""
+    yield from _tables(comparison)
+    yield from (f"! {note}" for note in _notes(comparison))
+    yield ""
 
 
 def write_robustness(path: Path, comparison: PassComparison) -> None:
@@ -70,34 +59,27 @@ def write_robustness(path: Path, comparison: PassComparison) -> None:
     Raises:
         RunFailed: the file cannot be written.
     """
-    book = Book(whole_text_in=path.with_suffix(".jsonl").name, mark=MARK)
-    sheet = book.add_fixed(ROBUSTNESS)
+    book = Book(whole_text_in=path.with_suffix(".jsonl").name, mark=_MARK)
+    sheet = book.add_fixed("Robustness")
     sheet.widths((_LABEL, *[13] * _COLUMNS))
-    sheet.title(_title(comparison))
-    sheet.banner(MARK, "bad", _COLUMNS)
+    tables = list(_tables(comparison))
+    sheet.title(tables[0].title)
+    sheet.banner(_MARK, "bad", _COLUMNS)
     for note in _notes(comparison):
         sheet.append([note])
-    tables = list(_tables(comparison))
-    if any(flat(table, for_text=False).has_few for table in tables):
+    if any(flat(every, for_text=False).has_few for every in tables):
         sheet.append([f"Grey italics: fewer than {FEW} samples."], "faint")
-    for place, table in enumerate(tables):
+    for place, every in enumerate(tables):
         sheet.append()
-        sheet.add_table(table, titled=place > 0)
+        sheet.add_table(every, titled=place > 0)
     sheet.finish()
-    sheet = book.add_fixed(PAIRS)
+    sheet = book.add_fixed("Pairs")
     if comparison.choices:
-        add_rows(sheet, _columns(_CHOICES), comparison.choices)
+        add_rows(sheet, _reads(_CHOICES), comparison.choices)
     else:
-        add_rows(sheet, _columns(_PREFERENCES_OF_PAIRS), comparison.preferences)
+        add_rows(sheet, _reads(_PREFERENCES_OF_PAIRS), comparison.preferences)
     sheet.finish(freeze="B2", repeat_row=1)
     book.save(path)
-
-
-def _title(comparison: PassComparison) -> str:
-    """What is compared: 'M on D: 75 questions asked twice, the options permuted'."""
-    questions = comparison.task is Task.PERCEPTION
-    what = "questions asked twice, the options permuted" if questions else "pairs shown twice, the images swapped"
-    return f"{comparison.model} on {comparison.dataset}: {comparison.scores.whole.n} {what}"
 
 
 def _notes(comparison: PassComparison) -> list[str]:
@@ -115,121 +97,90 @@ def _notes(comparison: PassComparison) -> list[str]:
 
 
 def _tables(comparison: PassComparison) -> Iterator[Table]:
+    """The tables of questions, or of pairs of images; the first is titled 'M on D: 75 questions asked twice, ...'."""
+    scores, whole = comparison.scores, comparison.scores.whole
+    asked = f"{comparison.model} on {comparison.dataset}: {whole.n}"
     if comparison.task is Task.PERCEPTION:
-        yield _accuracies(comparison)
+        accuracies = {
+            "Accuracy, first pass": whole.first,
+            "Accuracy, second pass": whole.second,
+            "Debiased accuracy (mean of both)": whole.debiased,
+            "Second less first, points": whole.difference,
+            "Right in both orders": whole.right_in_both,
+            "Same option in both orders": whole.consistency,
+        }
+        yield _labelled(f"{asked} questions asked twice, the options permuted", ("", "%"), accuracies.items())
         yield from _group_tables(comparison)
-        yield _letters(comparison)
+        title = "By letter: how often it was chosen, and the accuracy where it was the right one"
+        heads = columns("Letter", ("Offered", "count"), ("Chosen first %", "percent"), ("Chosen second %", "percent"))
+        heads += columns(("Right option first", "count"), ("Right option second", "count"))
+        letters = [
+            (letter, use.n_offered, *_chosen(use), *use.n_right.values(), use.right)
+            for letter, use in scores.places.items()
+        ]
+        yield table(title, [*heads, Column("Accuracy there %", "percent", interval="95%", n="n")], letters)
     else:
-        yield _preferences(comparison)
-        yield _quality_accuracy(comparison.scores.whole)
-        yield _places(comparison)
+        shares = [(label, whole.preferences[name]) for name, label in _PREFERENCES.items()]
+        yield _labelled(f"{asked} pairs shown twice, the images swapped", ("Preferred", "%"), shares)
+        means = {
+            "First pass": whole.first,
+            "Second pass": whole.second,
+            "Debiased (mean of both)": whole.debiased,
+            "Second less first": whole.difference,
+        }
+        title = "Quality accuracy (0-2) of stated conclusions, no judge"
+        yield _labelled(title, ("", "Mean"), means.items(), "score")
+        title = "By place: how often it was preferred, and the right answers where the better image was"
+        heads = columns("Preferred", ("First pass %", "percent"), ("Second pass %", "percent"))
+        uses = [(label, *_chosen(scores.places[name]), scores.places[name].right) for name, label in _PLACES.items()]
+        yield table(title, [*heads, Column("Right where better %", "percent", interval="95%", n="n")], uses)
         yield from _group_tables(comparison)
 
 
-def _accuracies(comparison: PassComparison) -> Table:
-    whole = comparison.scores.whole
-    cells = {
-        "Accuracy, first pass": whole.first,
-        "Accuracy, second pass": whole.second,
-        "Debiased accuracy (mean of both)": whole.debiased,
-        "Second less first, points": whole.difference,
-        "Right in both orders": whole.right_in_both,
-        "Same option in both orders": whole.consistency,
-    }
-    return _labelled(_title(comparison), "", "%", cells.items())
+def _labelled(
+    title: str, heads: tuple[str, str], cells: Iterable[tuple[str, Cell | None]], kind: Kind = "percent"
+) -> Table:
+    return table(title, (Column(heads[0]), Column(heads[1], kind, interval="95%", n="n")), cells)
 
 
-def _preferences(comparison: PassComparison) -> Table:
-    shares = comparison.scores.whole.preferences
-    cells = [(label, shares[name]) for name, label in _PREFERENCES.items()]
-    return _labelled(_title(comparison), "Preferred", "%", cells)
-
-
-def _quality_accuracy(whole: PassGroup) -> Table:
-    cells = {
-        "First pass": whole.first,
-        "Second pass": whole.second,
-        "Debiased (mean of both)": whole.debiased,
-        "Second less first": whole.difference,
-    }
-    return _labelled("Quality accuracy (0-2) of stated conclusions, no judge", "", "Mean", cells.items())
-
-
-def _labelled(title: str, head: str, value: str, cells: Iterable[tuple[str, Cell | None]]) -> Table:
-    columns = (Column(head), Column(value, "percent" if value == "%" else "score", interval="95%", n="n"))
-    return Table(title, columns, [Row(line) for line in cells])
-
-
-def _letters(comparison: PassComparison) -> Table:
-    columns = (
-        Column("Letter"),
-        Column("Offered", "count"),
-        Column("Chosen first %", "percent"),
-        Column("Chosen second %", "percent"),
-        Column("Right option first", "count"),
-        Column("Right option second", "count"),
-        Column("Accuracy there %", "percent", interval="95%", n="n"),
-    )
-    rows = [
-        Row((letter, use.n_offered, use.first.value, use.second.value, *use.n_right.values(), use.right))
-        for letter, use in comparison.scores.places.items()
-    ]
-    return Table("By letter: how often it was chosen, and the accuracy where it was the right one", columns, rows)
-
-
-def _places(comparison: PassComparison) -> Table:
-    columns = (
-        Column("Preferred"),
-        Column("First pass %", "percent"),
-        Column("Second pass %", "percent"),
-        Column("Right where better %", "percent", interval="95%", n="n"),
-    )
-    uses = [(label, comparison.scores.places[name]) for name, label in _PLACES.items()]
-    rows = [Row((label, use.first.value, use.second.value, use.right)) for label, use in uses]
-    return Table(
-        "By place: how often it was preferred, and the right answers where the better image was", columns, rows
-    )
+def _chosen(use: PlaceUse) -> tuple[float | None, float | None]:
+    return use.first.value, use.second.value
 
 
 def _group_tables(comparison: PassComparison) -> Iterator[Table]:
     if comparison.task is Task.PERCEPTION:
-        shares = [Column(head, "percent") for head in ("First %", "Second %")]
-        debiased = [Column("Debiased %", "percent", interval="95%")]
-        behind = [Column(head, "percent") for head in ("Right in both %", "Same option %")]
+        shares = columns(("First %", "percent"), ("Second %", "percent"))
+        debiased = Column("Debiased %", "percent", interval="95%")
+        behind = columns(("Right in both %", "percent"), ("Same option %", "percent"))
     else:
         shares = [Column(head, "percent") for head in _SHORT_PREFERENCES.values()]
-        debiased, behind = [Column("Debiased (0-2)", "score", interval="95%")], []
+        debiased, behind = Column("Debiased (0-2)", "score", interval="95%"), []
+    heads = (*columns("", ("n", "count")), *shares, debiased, *behind)
     for axis, groups in comparison.scores.groups.items():
-        rows = [Row((name, Item(group.n, few=group.n < FEW), *_group_entries(group))) for name, group in groups.items()]
-        columns = (Column(""), Column("n", "count"), *shares, *debiased, *behind)
-        yield Table(f"By {_AXES.get(axis, axis)}", columns, rows)
+        # The debiased number alone is marked where it rests on few samples.
+        rows = [(name, Item(group.n, few=group.n < FEW), *_entries(group)) for name, group in groups.items()]
+        yield table(f"By {axis.replace('_', ' ')}", heads, rows)
 
 
-def _group_entries(group: PassGroup) -> tuple[Entry, ...]:
-    """A group's numbers; the debiased one alone is marked where it rests on few samples."""
+def _entries(group: PassGroup) -> tuple[Entry, ...]:
     if group.consistency is None:
         return (*(group.preferences[name].value for name in _SHORT_PREFERENCES), group.debiased)
-    first, second, right, same = (
-        cell.value for cell in (group.first, group.second, group.right_in_both, group.consistency)
-    )
-    return (first, second, group.debiased, right, same)
+    behind = (group.right_in_both.value, group.consistency.value)
+    return (group.first.value, group.second.value, group.debiased, *behind)
 
 
-def _columns(reads: Sequence[Read[_Pair]]) -> list[Read[_Pair]]:
+def _reads(reads: Sequence[Read[_Pair]]) -> list[Read[_Pair]]:
     """The columns of one kind of pairs between those that both have."""
 
-    def axis(name: str, width: float) -> Read[_Pair]:
-        return Column(_AXES.get(name, name), optional=1, width=width), lambda one: getattr(one.sample, name)
+    def axis(name: str) -> Read[_Pair]:
+        return Column(name.replace("_", " "), optional=1, width=15), lambda pair: getattr(pair.sample, name)
 
     return [
-        (Column("index", width=20), lambda one: one.sample.index),
-        axis("modality", 15),
-        axis("question_type", 13),
-        axis("difficulty", 15),
-        axis("severity", 11),
+        (Column("index", width=20), lambda pair: pair.sample.index),
+        *map(axis, ("modality", "question_type", "difficulty", "severity")),
         *reads,
-        (Column("first reply", width=60, wrap=True), lambda one: one.replies[0]),
-        (Column("second reply", width=60, wrap=True), lambda one: one.replies[1]),
+        (Column("first reply", width=60, wrap=True), lambda pair: pair.replies[0]),
+        (Column("second reply", width=60, wrap=True), lambda pair: pair.replies[1]),
     ]
 
 
@@ -238,23 +189,25 @@ def _option(pair: ChoicePair, letter: str | None) -> str | None:
 
 
 _CHOICES: Sequence[Read[ChoicePair]] = (
-    (Column("question", width=50, wrap=True), lambda one: one.sample.question),
-    (Column("options, first pass", width=36, wrap=True), lambda one: options_text(dict(one.sample.options))),
-    (Column("second:first", width=17), lambda one: permutation_text(one.permutation)),
-    (Column("right option", width=28), lambda one: _option(one, one.sample.answer)),
-    (Column("first", width=28), lambda one: _option(one, one.first)),
-    (Column("second", width=28), lambda one: _option(one, one.second_in_first)),
-    (Column("first right", width=9), lambda one: mark_entry(one.right[0])),
-    (Column("second right", width=9), lambda one: mark_entry(one.right[1])),
-    (Column("same option", width=9), lambda one: mark_entry(one.consistent)),
-)
-_PREFERENCES_OF_PAIRS: Sequence[Read[PreferencePair]] = (
-    (Column("better image", width=9), lambda one: _text(one.reference)),
-    (Column("first", width=9), lambda one: _text(one.first)),
-    (Column("second, as in first order", width=12), lambda one: _text(turned(one.second))),
-    (Column("kind", width=20), lambda one: one.kind.replace("_", " ")),
+    (Column("question", width=50, wrap=True), lambda pair: pair.sample.question),
+    (Column("options, first pass", width=36, wrap=True), lambda pair: options_text(dict(pair.sample.options))),
+    (Column("second:first", width=17), lambda pair: permutation_text(pair.permutation)),
+    (Column("right option", width=28), lambda pair: _option(pair, pair.sample.answer)),
+    (Column("first", width=28), lambda pair: _option(pair, pair.first)),
+    (Column("second", width=28), lambda pair: _option(pair, pair.second_in_first)),
+    (Column("first right", width=9), lambda pair: mark_entry(pair.right[0])),
+    (Column("second right", width=9), lambda pair: mark_entry(pair.right[1])),
+    (Column("same option", width=9), lambda pair: mark_entry(pair.consistent)),
 )
 
 
 def _text(preference: int | str | None) -> str | None:
     return None if preference is None else str(preference)
+
+
+_PREFERENCES_OF_PAIRS: Sequence[Read[PreferencePair]] = (
+    (Column("better image", width=9), lambda pair: _text(pair.reference)),
+    (Column("first", width=9), lambda pair: _text(pair.first)),
+    (Column("second, as in first order", width=12), lambda pair: _text(turned(pair.second))),
+    (Column("kind", width=20), lambda pair: pair.kind.replace("_", " ")),
+)

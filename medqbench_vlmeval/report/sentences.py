@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import Agreement, TaskRun, Tokens
+from medqbench_vlmeval.types import Agreement, JudgeUsage, TaskRun, Tokens
 
 _NONE = "-"
 
@@ -38,7 +38,7 @@ def checks_of(run: TaskRun) -> list[str]:
     if result.usage is not None:
         for name, used in (result.usage.by_judge or {"": result.usage}).items():
             if used.total.calls:
-                lines.append(f"Judge{f' {name}' if name else ''}: {_taken(used.total, used.this_run)}")
+                lines.append(f"Judge{f' {name}' if name else ''}: {_usage(used)}")
     if check := result.conclusions:
         agreed = check.agreement
         lines.append(
@@ -62,15 +62,14 @@ def checks_of(run: TaskRun) -> list[str]:
 
 def extractor_lines(run: TaskRun) -> list[str]:
     """What the extractor did and took, and what of it is official; empty for a run without one."""
-    found = run.result.extractor
-    if found is None:
+    extractor = run.result.extractor
+    if extractor is None:
         return []
-    not_asked = found.n_open - found.n_asked
+    not_asked = extractor.n_open - extractor.n_asked
     return [
-        f"Extractor {found.name}: of {found.n_open:,} replies that the rules left open {found.n_read:,} read, "
-        f"{found.n_none:,} without an answer, {found.n_failed:,} failed"
-        f"{f', {not_asked:,} not asked' if not_asked else ''}; "
-        f"{_taken(found.usage.total, found.usage.this_run, tokens=False)}",
+        f"Extractor {extractor.name}: of {extractor.n_open:,} replies that the rules left open {extractor.n_read:,} "
+        f"read, {extractor.n_none:,} without an answer, {extractor.n_failed:,} failed"
+        f"{f', {not_asked:,} not asked' if not_asked else ''}; {_usage(extractor.usage, tokens=False)}",
         "The official numbers are the strict ones.",
     ]
 
@@ -96,13 +95,11 @@ def has_rules(run: TaskRun) -> bool:
     return judge is not None and any(member.name == RULES for member in judge.members)
 
 
-def _taken(total: Tokens, this_run: Tokens | None, tokens: bool = True) -> str:
-    now = this_run or Tokens(0, 0, 0)
+def _usage(usage: JudgeUsage, tokens: bool = True) -> str:
+    total, now = usage.total, usage.this_run or Tokens(0, 0, 0)
     counted = f" {total.prompt_tokens:,} + {total.completion_tokens:,} tokens," if tokens else ""
-    return (
-        f"{total.calls:,} calls,{counted} {dollars(total.cost_usd)}; this run {now.calls:,} calls, "
-        f"{dollars(now.cost_usd)}"
-    )
+    this_run = f"{now.calls:,} calls, {dollars(now.cost_usd)}"
+    return f"{total.calls:,} calls,{counted} {dollars(total.cost_usd)}; this run {this_run}"
 
 
 def _shares(counts: Mapping[str, int]) -> str:

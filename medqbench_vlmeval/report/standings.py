@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import Task, published_rows
@@ -116,11 +116,15 @@ def run_labels(runs: Sequence[TaskRun], limit: int = 34) -> list[str]:
     """
     rows = [own_row(run) for run in runs]
     names = [one_line(row.model) or "unnamed" for row in rows]
-    short = dict(zip(dict.fromkeys(names), _shortened_apart(list(dict.fromkeys(names)), limit), strict=True))
+    short: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        # Where a cut would make two names alike, it stands further back.
+        wider = (shortened(name, room) for room in (limit, limit + 8))
+        free = (label for label in wider if label not in short.values())
+        short[name] = next(free, None) or _free(shortened(name, limit), short.values())
     labels: list[str] = []
     for row, name in zip(rows, names, strict=True):
-        others = [other for other, same in zip(rows, names, strict=True) if same == name]
-        fact = _fact(row, others) if len(others) > 1 else None
+        fact = _fact(row, [other for other, same in zip(rows, names, strict=True) if same == name])
         labels.append(_free(f"{short[name]} ({fact})" if fact else short[name], labels))
     return labels
 
@@ -130,47 +134,28 @@ def shortened(name: str, limit: int) -> str:
 
     A character of an East Asian script takes two columns, one that combines with its neighbour none.
     """
-    if _columns(name) <= limit:
+    from rich.cells import cell_len
+
+    def first(text: str, columns: int) -> str:
+        ends = itertools.accumulate(map(cell_len, text))
+        return text[: sum(end <= columns for end in ends)]
+
+    if cell_len(name) <= limit:
         return name
-    room = limit - 1
-    tail = _first(name[::-1], room * 3 // 5)[::-1]
+    tail = first(name[::-1], (limit - 1) * 3 // 5)[::-1]
     # A mark without its letter would sit on the cut.
     while tail and unicodedata.combining(tail[0]):
         tail = tail[1:]
-    return f"{_first(name, room - _columns(tail))}…{tail}"
+    return f"{first(name, limit - 1 - cell_len(tail))}…{tail}"
 
 
-def _shortened_apart(names: Sequence[str], limit: int) -> list[str]:
-    """Different names shortened to different labels; where a cut would make two alike, it stands further back."""
-    labels: list[str] = []
-    for name in names:
-        wider = (shortened(name, room) for room in (limit, limit + 8))
-        labels.append(next((label for label in wider if label not in labels), _free(shortened(name, limit), labels)))
-    return labels
-
-
-def _free(label: str, taken: Sequence[str]) -> str:
-    """``label``, or with the lowest number that makes it differ from what is taken."""
+def _free(label: str, labels: Collection[str]) -> str:
+    """``label``, or with the lowest number that makes it differ from the others."""
     numbered = (f"{label} #{number}" for number in itertools.count(2))
-    return next(free for free in itertools.chain([label], numbered) if free not in taken)
+    return next(free for free in itertools.chain([label], numbered) if free not in labels)
 
 
-def _fact(row: Row, others: Sequence[Row]) -> str | None:
+def _fact(row: Row, alike: Sequence[Row]) -> str | None:
     """The plainest fact that tells a run from the other runs of its model."""
-    texts = (fact(row) for fact in _FACTS if len({fact(other) for other in others}) > 1)
+    texts = (fact(row) for fact in _FACTS if len({fact(other) for other in alike}) > 1)
     return next((shortened(one_line(text), 28) for text in texts if text), None)
-
-
-def _columns(text: str) -> int:
-    return sum(_width(character) for character in text)
-
-
-def _width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _first(text: str, columns: int) -> str:
-    ends = itertools.accumulate(map(_width, text))
-    return text[: sum(1 for end in ends if end <= columns)]

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from medqbench_vlmeval.data import DataInfo
@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 _NONE = "-"
 _LABEL, _NARROW = 34, 14  # how many characters of a name stand on one line
 _GAP, _EDGE = 2, 1
+_LINE_SECONDS = 30.0  # where there is no terminal, a line this often says that a judge is at work
+_WARNINGS = {"! ": "yellow", "!! ": "bold red"}
+_STYLES: Mapping[Look, str] = {
+    "": "", "bold": "bold", "faint": "dim", "own": "bold", "baseline": "yellow", "published": "dim", "human": "dim",
+    "heading": "italic",
+}  # fmt: skip
 
 
 def describe_data(info: DataInfo, console: Console | None = None) -> None:
     """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
-    console = console or own_console()
-    for line in _outline(info.to_json(), ""):
-        print_line(line, console)
+    show(_outline(info.to_json(), ""), console)
 
 
 def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
@@ -41,8 +45,8 @@ def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{name}:"
             yield from _outline(value, indent + "  ")
         else:
-            shown = ", ".join(map(str, value)) or None if isinstance(value, (list, tuple, Mapping)) else value
-            yield f"{indent}{name}: {_NONE if shown is None else shown}"
+            text = ", ".join(map(str, value)) or None if isinstance(value, (list, tuple, Mapping)) else value
+            yield f"{indent}{name}: {_NONE if text is None else text}"
 
 
 def own_console() -> Console:
@@ -52,10 +56,14 @@ def own_console() -> Console:
     return Console()
 
 
-_STYLES: Mapping[Look, str] = {
-    "": "", "bold": "bold", "faint": "dim", "own": "bold", "baseline": "yellow", "published": "dim", "human": "dim",
-    "heading": "italic",
-}  # fmt: skip
+def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
+    """Print tables and lines of text, on standard output where no console is given."""
+    console = console or own_console()
+    for part in parts:
+        if isinstance(part, Table):
+            print_table(part, console)
+        else:
+            print_line(part, console)
 
 
 def print_table(table: Table, console: Console) -> None:
@@ -65,74 +73,75 @@ def print_table(table: Table, console: Console) -> None:
     columns are left out, the highest first, and a line says which; names are folded before columns go that are below
     :data:`~medqbench_vlmeval.report.table.EXTRA`.
     """
-    shown = flat(table, for_text=True)
+    plain = flat(table, for_text=True)
     cells = [
         [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
-        for _, items in shown.rows
+        for _, items in plain.rows
     ]
-    widths = _fitting(shown, cells, console.width) if console.is_terminal else None
-    print_line(shown.title, console, "bold" if widths else None)
+    widths = _fitting(plain, cells, console.width) if console.is_terminal else None
+    print_line(plain.title, console, "bold" if widths else None)
     if widths is None:
-        _print_plain(shown, cells, console)
+        _print_plain(plain, cells, console)
     else:
-        _print_rich(shown, cells, widths, console)
-        if gone := [column.head for at, column in enumerate(shown.columns) if at not in widths]:
-            print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console, "yellow")
-    for note in (*shown.notes, *([FEW_NOTE] if shown.has_few else [])):
-        print_line(f"! {note}", console, "yellow")
+        _print_rich(plain, cells, widths, console)
+        if gone := [column.head for at, column in enumerate(plain.columns) if at not in widths]:
+            print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console)
+    for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else [])):
+        print_line(f"! {note}", console)
 
 
-def _fitting(shown: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int, int] | None:
+def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int, int] | None:
     """The widths of the columns that fit, by position; None where even the narrowest table does not."""
     from rich.cells import cell_len
 
-    widest = {}
-    for at, column in enumerate(shown.columns):
-        body = max((cell_len(row[at]) for row in cells if len(row) > 1 or at == 0), default=0)
-        widest[at] = (max((cell_len(word) for word in column.head.split()), default=0), body, cell_len(column.head))
-    for level in sorted({column.optional for column in shown.columns} | {0}, reverse=True):
-        kept = [at for at, column in enumerate(shown.columns) if column.optional <= level]
+    columns = plain.columns
+    bodies = [
+        max((cell_len(row[at]) for row in cells if len(row) > 1 or at == 0), default=0) for at in range(len(columns))
+    ]
+    for level in sorted({column.optional for column in columns} | {0}, reverse=True):
         for limit in (_LABEL,) if level >= EXTRA else (_LABEL, _NARROW):
-            # Numbers never wrap; a name may.
+            # Numbers never wrap; a name may, and so may a head between its words.
             widths = {
-                at: max(word, body if shown.columns[at].is_numeric else min(body, limit))
-                for at, (word, body, _) in widest.items()
-                if at in kept
+                at: max(
+                    bodies[at] if column.is_numeric else min(bodies[at], limit), *map(cell_len, column.head.split()), 0
+                )
+                for at, column in enumerate(columns)
+                if column.optional <= level
             }
             left = room - sum(widths.values()) - _GAP * len(widths) - _EDGE
             if left < 0:
                 continue
             for at in widths:
                 # Names come first, and then heads; rich is not asked to share the room out: it may cut.
-                more = min(left, max(0, max(widest[at][1:]) - widths[at]))
+                more = min(left, max(0, max(bodies[at], cell_len(columns[at].head)) - widths[at]))
                 widths[at] += more
                 left -= more
             return widths
     return None
 
 
-def _print_rich(shown: Flat, cells: Sequence[Sequence[str]], widths: Mapping[int, int], console: Console) -> None:
+def _print_rich(plain: Flat, cells: Sequence[Sequence[str]], widths: Mapping[int, int], console: Console) -> None:
     from rich import box, table
     from rich.text import Text
 
     grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for at, width in widths.items():
-        column = shown.columns[at]
+        column = plain.columns[at]
         justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
         grid.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
-    for (look, _), row in zip(shown.rows, cells, strict=True):
+    for (look, _), row in zip(plain.rows, cells, strict=True):
         grid.add_row(*(Text(row[at]) for at in widths if at < len(row)), style=_STYLES[look])
     console.print(grid)
 
 
-def _print_plain(shown: Flat, cells: Sequence[Sequence[str]], console: Console) -> None:
+def _print_plain(plain: Flat, cells: Sequence[Sequence[str]], console: Console) -> None:
     from rich.cells import cell_len
 
-    lines = [[column.head for column in shown.columns], *cells]
-    widths = [max(cell_len(line[at]) for line in lines if at < len(line)) for at in range(len(shown.columns))]
+    lines = [[column.head for column in plain.columns], *cells]
+    widths = [max(cell_len(line[at]) for line in lines if at < len(line)) for at in range(len(plain.columns))]
     for line in lines:
         padded = []
-        for width, cell, column in zip(widths, line, shown.columns, strict=False):
+        for width, cell, column in zip(widths, line, plain.columns, strict=False):
             space = " " * (width - cell_len(cell))
             padded.append(space + cell if column.is_numeric else cell + space)
         print_line("  ".join(padded).rstrip(), console)
@@ -140,34 +149,16 @@ def _print_plain(shown: Flat, cells: Sequence[Sequence[str]], console: Console) 
 
 
 def print_line(line: str, console: Console, style: str | None = None) -> None:
-    """Print one line of text that may hold anything."""
+    """Print one line of text that may hold anything; '! ' and '!! ' begin a warning, which stands out."""
     from rich.text import Text
 
+    style = style or next((colour for begin, colour in _WARNINGS.items() if line.startswith(begin)), "")
     # Soft wrapping leaves a piped line whole, whatever width rich assumes for a pipe.
-    console.print(Text(_safe(line, console), style=style or ""), soft_wrap=True)
+    console.print(Text(_safe(line, console), style=style), soft_wrap=True)
 
 
 def _safe(cell: str, console: Console) -> str:
     return terminal_text(cell).encode(console.encoding, errors="replace").decode(console.encoding)
-
-
-# Where there is no terminal, a line this often says that a judge is at work.
-LINE_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Reading:
-    """The texts of one moment; '-' stands for what is not known."""
-
-    done: str
-    rate: str
-    cost: str
-    left: str
-
-    @property
-    def line(self) -> str:
-        """All of it on one line."""
-        return f"judging {self.done}, {self.rate}, {self.cost} so far, {self.left} left"
 
 
 class Meter:
@@ -181,28 +172,26 @@ class Meter:
     """
 
     def __init__(self, prices: Callable[[], PriceTable], now: Callable[[], float] = time.monotonic) -> None:
-        self._prices = prices
-        self._now = now
-        self._table: PriceTable | None = None
-        self._started = 0.0
+        self._prices, self._now = cache(prices), now
+        self._started: float | None = None
         self._before = self._done = 0
         self._costs: dict[str, float | None] = {}
 
-    def read(self, progress: Progress) -> Reading:
-        """The texts after one more report."""
-        if self._table is None:
-            self._table, self._started = self._prices(), self._now()
+    def read(self, progress: Progress) -> tuple[str, str, str, str]:
+        """Calls done, their rate, the cost so far and the time left after one more report; '-' is not known."""
+        if self._started is None:
+            self._started = self._now()
         if progress.model not in self._costs:
             # A judge's first report comes with all that the cache held for it.
             self._before += progress.done - self._done
         self._done = progress.done
         tokens = (progress.prompt_tokens, progress.completion_tokens)
         counted = any(tokens) or not progress.asked
-        self._costs[progress.model] = self._table.cost(progress.model, *tokens) if counted else None
+        self._costs[progress.model] = self._prices().cost(progress.model, *tokens) if counted else None
         seconds = self._now() - self._started
         rate = (progress.done - self._before) / seconds if seconds > 0 else 0.0
         known = [cost for cost in self._costs.values() if cost is not None]
-        return Reading(
+        return (
             f"{progress.done:,}/{progress.total:,}",
             f"{rate:.1f} calls/s" if rate else _NONE,
             dollars(sum(known) if len(known) == len(self._costs) else None),
@@ -216,33 +205,33 @@ def judge_progress(prices: Callable[[], PriceTable], now: Callable[[], float] = 
 
     The arguments are those of :class:`Meter`.
     """
-    meter = Meter(prices, now)
-    if sys.stderr.isatty():
-        from rich import progress as rich
-        from rich.console import Console
-
-        columns = ("judging", rich.BarColumn(), "{task.fields[shown]}")
-        # What others print to stdout meanwhile may be on its way into a file.
-        with rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-            row = bar.add_task("judging", total=None, shown="")
-
-            def move(progress: Progress) -> None:
-                reading = meter.read(progress)
-                shown = f"{reading.done}  {reading.rate}  {reading.cost}  ETA {reading.left}"
-                bar.update(row, completed=progress.done, total=progress.total, shown=shown)
-
-            yield move
-        return
-    last = now()
+    meter, last = Meter(prices, now), now()
 
     def print_now_and_then(progress: Progress) -> None:
         nonlocal last
-        reading = meter.read(progress)
-        if now() - last >= LINE_SECONDS:
+        done, rate, cost, left = meter.read(progress)
+        if now() - last >= _LINE_SECONDS:
             last = now()
-            print(f"medqbench: {reading.line}", file=sys.stderr, flush=True)
+            line = f"medqbench: judging {done}, {rate}, {cost} so far, {left} left"
+            print(line, file=sys.stderr, flush=True)
 
-    yield print_now_and_then
+    if not sys.stderr.isatty():
+        yield print_now_and_then
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = ("judging", rich.BarColumn(), "{task.fields[texts]}")
+    # What others print to stdout meanwhile may be on its way into a file.
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        row = bar.add_task("judging", total=None, texts="")
+
+        def move(progress: Progress) -> None:
+            done, rate, cost, left = meter.read(progress)
+            texts = f"{done}  {rate}  {cost}  ETA {left}"
+            bar.update(row, completed=progress.done, total=progress.total, texts=texts)
+
+        yield move
 
 
 def dollars(cost: float | None) -> str:

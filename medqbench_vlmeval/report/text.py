@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.files import REPLACEMENT
-from medqbench_vlmeval.report.table import FEW_NOTE, Column, Flat, Item, Table, flat, words
+from medqbench_vlmeval.report.table import FEW_NOTE, Flat, Item, Table, flat, words
 
 CELL_LIMIT = 32_767  # UTF-16 units in one cell, fixed by the xlsx format
 SHEET_NAME_LIMIT = 31
@@ -134,104 +134,94 @@ class _Dialect:
     bold: str
     underlined: str
     heading: str
-    mark: str
     ends: str
     few: str
 
+    def rows(self, table: Flat) -> Iterator[tuple[bool, list[str]]]:
+        """Each row's cells as text, and whether it is a heading, which has one cell."""
+        for look, items in table.rows:
+            cells = [self._cell(item) for item in items]
+            yield look == "heading", [self.heading.format(cells[0])] if look == "heading" else cells
 
-_MARKDOWN = _Dialect(markdown_text, "**{}**", "_{}_", "*{}*", "{}", " ({} to {})", r"\*")
+    def _cell(self, item: Item) -> str:
+        text = self.escaped(words(item, NO_VALUE))
+        if item.bold:
+            text = self.bold.format(text)
+        elif item.underlined:
+            text = self.underlined.format(text)
+        few = self.few if item.few and item.value is not None else ""
+        return text + few + self.escaped(item.mark) + (self.ends.format(*item.ends) if item.ends else "")
+
+    def notes(self, table: Flat) -> list[str]:
+        """The notes below a table."""
+        return [self.escaped(note) for note in (*table.notes, *([FEW_NOTE] if table.has_few else []))]
+
+
+_MARKDOWN = _Dialect(markdown_text, "**{}**", "_{}_", "*{}*", " ({} to {})", r"\*")
 _IN_LATEX = _Dialect(
-    latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", "{}", r" {{\scriptsize {{[}}{}, {}{{]}}}}",
-    "$^{*}$",
-)  # fmt: skip
-_HTML = _Dialect(
-    lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", "{}", " ({} to {})", "*"
+    latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", r" {{\scriptsize {{[}}{}, {}{{]}}}}", "$^{*}$"
 )
+_HTML = _Dialect(lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", " ({} to {})", "*")
 NO_VALUE = "–"
-
-
-def _written(item: Item, dialect: _Dialect) -> str:
-    text = dialect.escaped(words(item, NO_VALUE))
-    if item.bold:
-        text = dialect.bold.format(text)
-    elif item.underlined:
-        text = dialect.underlined.format(text)
-    if item.few and item.value is not None:
-        text += dialect.few
-    text += dialect.escaped(item.mark)
-    return text + (dialect.ends.format(*item.ends) if item.ends else "")
-
-
-def _notes(shown: Flat, dialect: _Dialect) -> list[str]:
-    return [dialect.escaped(note) for note in (*shown.notes, *([FEW_NOTE] if shown.has_few else []))]
 
 
 def markdown(table: Table) -> str:
     """A GitHub-flavoured table under its title as a heading, with its notes as a list; numbers stand right."""
-    shown = flat(table, for_text=True)
-    lines = [f"### {markdown_text(shown.title)}", ""] if shown.title else []
-    lines.append(_markdown_row(markdown_text(column.head) for column in shown.columns))
-    lines.append(_markdown_row("---:" if column.is_numeric else "---" for column in shown.columns))
-    for look, items in shown.rows:
-        cells = [_written(item, _MARKDOWN) for item in items]
-        if look == "heading":
-            cells = [_MARKDOWN.heading.format(cells[0]), *[""] * (len(shown.columns) - 1)]
-        lines.append(_markdown_row(cells))
-    notes = _notes(shown, _MARKDOWN)
-    lines += ["", *(f"- {note}" for note in notes)] if notes else []
+    plain = flat(table, for_text=True)
+    n = len(plain.columns)
+    rows = [
+        [markdown_text(column.head) for column in plain.columns],
+        ["---:" if column.is_numeric else "---" for column in plain.columns],
+        *(cells + [""] * (n - len(cells)) for _, cells in _MARKDOWN.rows(plain)),
+    ]
+    lines = [f"### {markdown_text(plain.title)}", ""] if plain.title else []
+    lines += [f"| {' | '.join(cells)} |" for cells in rows]
+    if notes := _MARKDOWN.notes(plain):
+        lines += ["", *(f"- {note}" for note in notes)]
     return "\n".join(lines) + "\n"
 
 
 def latex(table: Table, label: str) -> str:
     """A ``table`` for a document with ``booktabs``: the title as caption, the notes in small print below."""
-    shown = flat(table, for_text=True)
-    beyond = any(isinstance(item.value, str) and not item.value.isascii() for _, items in shown.rows for item in items)
+    plain = flat(table, for_text=True)
+    beyond = any(isinstance(item.value, str) and not item.value.isascii() for _, items in plain.rows for item in items)
     lines = [
         f"% Needs \\usepackage{{booktabs}}{'; names beyond Latin letters take XeLaTeX or LuaLaTeX' if beyond else ''}.",
         "\\begin{table}[t]\n\\centering",
-        f"\\caption{{{latex_text(shown.title)}.}}",
+        f"\\caption{{{latex_text(plain.title)}.}}",
         f"\\label{{{label}}}",
-        f"\\begin{{tabular}}{{{''.join('r' if column.is_numeric else 'l' for column in shown.columns)}}}",
+        f"\\begin{{tabular}}{{{''.join('r' if column.is_numeric else 'l' for column in plain.columns)}}}",
         "\\toprule",
-        " & ".join(latex_text(column.head) for column in shown.columns) + r" \\",
-        *(["\\midrule"] if shown.rows and shown.rows[0][0] != "heading" else []),
+        " & ".join(latex_text(column.head) for column in plain.columns) + r" \\",
+        *(["\\midrule"] if plain.rows and plain.rows[0][0] != "heading" else []),
     ]
-    for look, items in shown.rows:
-        cells = [_written(item, _IN_LATEX) for item in items]
-        if look == "heading":
-            heading = _IN_LATEX.heading.format(cells[0])
-            lines += ["\\midrule", f"\\multicolumn{{{len(shown.columns)}}}{{l}}{{{heading}}} \\\\"]
+    for is_heading, cells in _IN_LATEX.rows(plain):
+        if is_heading:
+            lines += ["\\midrule", f"\\multicolumn{{{len(plain.columns)}}}{{l}}{{{cells[0]}}} \\\\"]
         else:
             lines.append(" & ".join(cells) + r" \\")
     lines += ["\\bottomrule", "\\end{tabular}"]
-    if notes := _notes(shown, _IN_LATEX):
+    if notes := _IN_LATEX.notes(plain):
         lines += ["\\par\\smallskip", "\\parbox{\\linewidth}{\\footnotesize", " \\\\\n".join(notes), "}"]
     return "\n".join([*lines, "\\end{table}"]) + "\n"
 
 
 def html_table(table: Table) -> str:
     """A ``<table>`` with its notes as a list, without styles or scripts, which a README may not have."""
-    shown = flat(table, for_text=True)
-    caption = [f"<caption>{_HTML.escaped(shown.title)}</caption>"] if shown.title else []
-    heads = [_html_cell("th", column, _HTML.escaped(column.head)) for column in shown.columns]
-    lines = ["<table>", *caption, "<thead>", "<tr>", *heads, "</tr>", "</thead>", "<tbody>"]
-    for look, items in shown.rows:
-        cells = [_written(item, _HTML) for item in items]
-        if look == "heading":
-            row = f'<th colspan="{len(shown.columns)}">{_HTML.heading.format(cells[0])}</th>'
+    plain = flat(table, for_text=True)
+    aligned = [' align="right"' if column.is_numeric else "" for column in plain.columns]
+    heads = [_HTML.escaped(column.head) for column in plain.columns]
+    caption = [f"<caption>{_HTML.escaped(plain.title)}</caption>"] if plain.title else []
+    lines = ["<table>", *caption, "<thead>", "<tr>"]
+    lines += [f"<th{align}>{head}</th>" for align, head in zip(aligned, heads, strict=True)]
+    lines += ["</tr>", "</thead>", "<tbody>"]
+    for is_heading, cells in _HTML.rows(plain):
+        if is_heading:
+            row = f'<th colspan="{len(aligned)}">{cells[0]}</th>'
         else:
-            row = "".join(_html_cell("td", column, cell) for column, cell in zip(shown.columns, cells, strict=True))
+            row = "".join(f"<td{align}>{cell}</td>" for align, cell in zip(aligned, cells, strict=True))
         lines.append(f"<tr>{row}</tr>")
     lines += ["</tbody>", "</table>"]
-    if notes := _notes(shown, _HTML):
+    if notes := _HTML.notes(plain):
         lines += ["<ul>", *(f"<li>{note}</li>" for note in notes), "</ul>"]
     return "\n".join(lines) + "\n"
-
-
-def _markdown_row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _html_cell(tag: str, column: Column, text: str) -> str:
-    align = ' align="right"' if column.is_numeric else ""
-    return f"<{tag}{align}>{text}</{tag}>"

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.report.agreement_tables import agreement_tables, write_agreement
+from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.scoring.agreement import (
     DimensionAgreement,
     RatingComparison,
@@ -48,7 +49,7 @@ def comparison():
 
 def test_in_a_pipe(comparison):
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    agreement_tables(comparison, console)
+    show(agreement_tables(comparison), console)
     lines = console.file.getvalue().splitlines()
     assert lines[0] == "Judge gpt (rubric) on M against 2 raters (median), 4 answers"
     # The medians are 2, 1, 0.5 and 0.5: the last two are not the same; the judge's mean is 1.25, theirs 1.

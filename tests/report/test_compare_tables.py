@@ -7,6 +7,7 @@ from openpyxl import load_workbook
 from rich.console import Console
 
 from medqbench_vlmeval.report.compare_tables import compare_tables, write_compare
+from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.workflows.compare import compare_runs
 from tests.make import choice, judged, make_run
 
@@ -19,7 +20,7 @@ def compared(*runs):
 
 def shown(comparison, width=None):
     console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None)
-    compare_tables(comparison, console)
+    show(compare_tables(comparison), console)
     return console.file.getvalue()
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.robustness_tables import robustness_tables, write_robustness
+from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.scoring.robustness import (
     ChoicePair,
     PassComparison,
@@ -45,7 +46,7 @@ def pairs_of_images():
 
 def shown(comparison):
     console = Console(file=io.StringIO(), width=80, color_system=None)
-    robustness_tables(comparison, console)
+    show(robustness_tables(comparison), console)
     return console.file.getvalue().splitlines()
 
 

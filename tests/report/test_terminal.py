@@ -153,11 +153,11 @@ def table(tmp_path):
 
 def test_rate_cost_and_time_left_by_hand(table, now):
     meter = Meter(table, now)
-    first = meter.read(Progress(101, 1101, 1, 100, 5, "own"))  # 100 of them were in the cache
-    assert (first.done, first.rate, first.left) == ("101/1,101", "-", "-")
+    # 100 of them were in the cache.
+    assert meter.read(Progress(101, 1101, 1, 100, 5, "own")) == ("101/1,101", "-", "$0.0002", "-")
     now.time += 10
-    found = meter.read(Progress(201, 1101, 101, 500_000, 62_500, "own"))
-    assert found.line == "judging 201/1,101, 10.0 calls/s, $1.50 so far, 1:30 left"
+    reading = meter.read(Progress(201, 1101, 101, 500_000, 62_500, "own"))
+    assert reading == ("201/1,101", "10.0 calls/s", "$1.50", "1:30")
 
 
 def test_a_panels_members_are_summed(table, now):
@@ -168,8 +168,8 @@ def test_a_panels_members_are_summed(table, now):
     # 39 of the second judge's calls were in the cache.
     meter.read(Progress(140, 200, 1, 10, 0, "two"))
     now.time += 2
-    found = meter.read(Progress(151, 200, 12, 500_000, 0, "two"))
-    assert (found.done, found.rate, found.cost, found.left) == ("151/200", "10.0 calls/s", "$2.50", "0:05")
+    reading = meter.read(Progress(151, 200, 12, 500_000, 0, "two"))
+    assert reading == ("151/200", "10.0 calls/s", "$2.50", "0:05")
 
 
 @pytest.mark.parametrize(("model", "tokens"), [("nobody", 1000), ("own", 0)])
@@ -177,16 +177,16 @@ def test_a_cost_that_is_not_known_is_a_dash(table, now, model, tokens):
     meter = Meter(table, now)
     meter.read(Progress(1, 4, 1, tokens, tokens, model))
     now.time += 1
-    assert meter.read(Progress(2, 4, 2, tokens, tokens, model)).line == "judging 2/4, 1.0 calls/s, - so far, 0:02 left"
+    assert meter.read(Progress(2, 4, 2, tokens, tokens, model)) == ("2/4", "1.0 calls/s", "-", "0:02")
 
 
 def test_without_a_terminal_there_is_a_plain_line_every_half_minute(table, now, capsys):
-    with judge_progress(table, now) as told:
-        told(Progress(1, 1, 1, 1, 1, "own"))
+    with judge_progress(table, now) as report:
+        report(Progress(1, 1, 1, 1, 1, "own"))
     assert capsys.readouterr() == ("", "")  # a short run
-    with judge_progress(table, now) as told:
+    with judge_progress(table, now) as report:
         for done in range(1, 101):
-            told(Progress(done, 100, done, done, done, "own"))
+            report(Progress(done, 100, done, done, done, "own"))
             now.time += 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"medqbench: judging {done}/100" for done in (31, 61, 91)]
@@ -202,10 +202,10 @@ def test_on_a_terminal_there_is_a_bar(table, now, monkeypatch):
     monkeypatch.setattr(sys, "stderr", shown)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with judge_progress(table, now) as told:
-        told(Progress(1, 3, 1, 100, 5, "own"))
+    with judge_progress(table, now) as report:
+        report(Progress(1, 3, 1, 100, 5, "own"))
         now.time += 1
-        told(Progress(3, 3, 3, 1_000_000, 0, "own"))
+        report(Progress(3, 3, 3, 1_000_000, 0, "own"))
     assert "3/3  2.0 calls/s  $2.00  ETA 0:00" in shown.getvalue()
 
 

@@ -13,6 +13,7 @@ from medqbench_vlmeval.data.second_pass import permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.report.robustness_tables import robustness_tables
+from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes, robustness_paths
 from tests.commands import run
 
@@ -140,7 +141,7 @@ def test_the_files_and_the_terminal(tmp_path, capsys):
     replies = [cell for row in book["Pairs"].iter_rows() for cell in row if cell.value == "=A"]
     assert len(replies) == 75
     assert {cell.data_type for cell in replies} == {"s"}
-    robustness_tables(found.comparison)
+    show(robustness_tables(found.comparison))
     said = capsys.readouterr().out
     assert "Debiased accuracy (mean of both)" in said
     assert "! a comparison of two passes is no result of the benchmark" in said
