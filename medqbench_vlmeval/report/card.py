@@ -17,6 +17,7 @@ from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
+from medqbench_vlmeval.report.run_tables import COUNT_TITLES
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 _AXES = ("modality", "severity", "scope", "difficulty", "source")
-_COUNTS = {
-    "n": "samples",
-    "n_correct": "right",
-    "n_scored": "scored",
-    "n_unanswered": "unanswered, counted as wrong",
-    "n_unscored": "unscored, left out of the means",
-    "n_inference_failed": "inference failed",
-    "n_missing": "prediction missing",
-    "n_cut": "prediction cut by its spreadsheet",
-}
 # What an evaluation of a part of its samples says of itself.
 _PART_RUN = re.compile(r"only (\d+) of \d+ samples were run")
 _EMBEDDED = "medqbench-vlmeval-mini"
@@ -86,8 +77,9 @@ def _numbers(run: TaskRun) -> Iterator[str]:
         return markdown(table("", heads, cells.items())).rstrip()
 
     yield numbers("", "mean, 0-2 (Overall: their sum, 0-8)", _measures(run))
-    counts = [f"{_COUNTS[name]} {part.counts[name]:,}" for name in _COUNTS if name == "n" or part.counts.get(name)]
-    yield f"Of {'; '.join(counts)}. Intervals: {markdown_text(part.interval_method)}."
+    titles = {name: title for name, title in COUNT_TITLES.items() if name == "n" or part.counts.get(name)}
+    counts = "; ".join(f"{title}: {part.counts[name]:,}" for name, title in titles.items())
+    yield f"{counts}. Intervals: {markdown_text(part.interval_method)}."
     for axis in _AXES:
         if groups := part.groups.get(axis):
             cells = {name: group.overall for name, group in groups.items()}

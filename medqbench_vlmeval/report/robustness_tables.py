@@ -10,36 +10,23 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.second_pass import permutation_text
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.report.table import Column, Entry, Item, Kind, Table, columns, flat, table
+from medqbench_vlmeval.report.table import Column, Item, Kind, Table, columns, flat, table
 from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.scoring.robustness import (
-    CONSISTENT,
-    POSITION,
-    SAME_ONCE,
-    SAME_TWICE,
-    UNREAD,
-    ChoicePair,
-    PassComparison,
-    PassGroup,
-    PlaceUse,
-    PreferencePair,
-    turned,
-)
+from medqbench_vlmeval.scoring.robustness import PREFERENCES, UNREAD, ChoicePair, PassComparison, PreferencePair, turned
 from medqbench_vlmeval.types import Cell
 
 _MARK = "NOT A RESULT of the benchmark: two passes compared"
-_PREFERENCES = {
-    CONSISTENT: "Same image in both orders",
-    POSITION[1]: "First place in both orders",
-    POSITION[2]: "Second place in both orders",
-    SAME_TWICE: "'Same' in both orders",
-    SAME_ONCE: "'Same' in one order",
-    UNREAD: "Unread in one order or both",
-}
+_LABELS = (
+    "Same image in both orders",
+    "First place in both orders",
+    "Second place in both orders",
+    "'Same' in both orders",
+    "'Same' in one order",
+    "Unread in one order or both",
+)
+_PREFERENCES = dict(zip(PREFERENCES, _LABELS, strict=True))
 # The heads of columns: 'Same image %'.
-_SHORT_PREFERENCES = {
-    name: f"{_PREFERENCES[name].partition(' in ')[0]} %" for name in (CONSISTENT, POSITION[1], POSITION[2], UNREAD)
-}
+_SHORT = {name: f"{label.partition(' in ')[0]} %" for name, label in _PREFERENCES.items() if "'Same'" not in label}
 _PLACES = {"first": "First image", "second": "Second image", "same": "'Same'", UNREAD: "Unread"}
 _LABEL, _COLUMNS = 36, 10
 
@@ -115,7 +102,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
         heads = columns("Letter", ("Offered", "count"), ("Chosen first %", "percent"), ("Chosen second %", "percent"))
         heads += columns(("Right option first", "count"), ("Right option second", "count"))
         letters = [
-            (letter, use.n_offered, *_chosen(use), *use.n_right.values(), use.right)
+            (letter, use.n_offered, use.first.value, use.second.value, *use.n_right.values(), use.right)
             for letter, use in scores.places.items()
         ]
         yield table(title, [*heads, Column("Accuracy there %", "percent", interval="95%", n="n")], letters)
@@ -132,7 +119,8 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
         yield _labelled(title, ("", "Mean"), means.items(), "score")
         title = "By place: how often it was preferred, and the right answers where the better image was"
         heads = columns("Preferred", ("First pass %", "percent"), ("Second pass %", "percent"))
-        uses = [(label, *_chosen(scores.places[name]), scores.places[name].right) for name, label in _PLACES.items()]
+        places = [(label, scores.places[name]) for name, label in _PLACES.items()]
+        uses = [(label, use.first.value, use.second.value, use.right) for label, use in places]
         yield table(title, [*heads, Column("Right where better %", "percent", interval="95%", n="n")], uses)
         yield from _group_tables(comparison)
 
@@ -143,30 +131,28 @@ def _labelled(
     return table(title, (Column(heads[0]), Column(heads[1], kind, interval="95%", n="n")), cells)
 
 
-def _chosen(use: PlaceUse) -> tuple[float | None, float | None]:
-    return use.first.value, use.second.value
-
-
 def _group_tables(comparison: PassComparison) -> Iterator[Table]:
-    if comparison.task is Task.PERCEPTION:
+    perception = comparison.task is Task.PERCEPTION
+    if perception:
         shares = columns(("First %", "percent"), ("Second %", "percent"))
         debiased = Column("Debiased %", "percent", interval="95%")
         behind = columns(("Right in both %", "percent"), ("Same option %", "percent"))
     else:
-        shares = [Column(head, "percent") for head in _SHORT_PREFERENCES.values()]
+        shares = [Column(head, "percent") for head in _SHORT.values()]
         debiased, behind = Column("Debiased (0-2)", "score", interval="95%"), []
-    heads = (*columns("", ("n", "count")), *shares, debiased, *behind)
     for axis, groups in comparison.scores.groups.items():
-        # The debiased number alone is marked where it rests on few samples.
-        rows = [(name, Item(group.n, few=group.n < FEW), *_entries(group)) for name, group in groups.items()]
-        yield table(f"By {axis.replace('_', ' ')}", heads, rows)
+        rows = []
+        for name, group in groups.items():
+            before = [group.first, group.second] if perception else [group.preferences[kind] for kind in _SHORT]
+            after = [group.right_in_both, group.consistency] if perception else []
+            # The debiased number alone is marked where it rests on few samples.
+            numbers = (*map(_value, before), group.debiased, *map(_value, after))
+            rows.append((name, Item(group.n, few=group.n < FEW), *numbers))
+        yield table(f"By {axis.replace('_', ' ')}", (*columns("", ("n", "count")), *shares, debiased, *behind), rows)
 
 
-def _entries(group: PassGroup) -> tuple[Entry, ...]:
-    if group.consistency is None:
-        return (*(group.preferences[name].value for name in _SHORT_PREFERENCES), group.debiased)
-    behind = (group.right_in_both.value, group.consistency.value)
-    return (group.first.value, group.second.value, group.debiased, *behind)
+def _value(cell: Cell | None) -> float | None:
+    return None if cell is None else cell.value
 
 
 def _reads(reads: Sequence[Read[_Pair]]) -> list[Read[_Pair]]:

@@ -78,7 +78,7 @@ def test_the_card_has_numbers_settings_and_reasons(tmp_path):
     assert r"| Overall | 60.00\* | 23.07 to 88.24 | 5 |" in card
     assert r"| CT | 66.67\* | 20.77 to 93.85 | 3 |" in card
     assert r"- \* fewer than 10 samples" in card
-    assert "Of samples 5; right 3; unanswered, counted as wrong 1." in card
+    assert "Samples: 5; Correct: 3; Unanswered (counted as wrong): 1. Intervals: " in card
     assert "**Not comparable with the published results:** made for a test." in card
     assert "- Gap to human experts: No evidence of a gap" in card
     assert "- Not found: severity profile (only 2 samples with mild degradation)" in card
