@@ -147,7 +147,8 @@ def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[N
     The lock's folder is made where it is absent.
 
     Raises:
-        RunFailed: the folder cannot be written to, or another process held the lock for ``timeout`` seconds.
+        RunFailed: the folder or what is written in the block cannot be written, or another process held the lock for
+            ``timeout`` seconds.
     """
     from filelock import FileLock, Timeout
 
@@ -167,6 +168,8 @@ def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[N
         raise unwritable(board, error) from error
     try:
         yield
+    except OSError as error:
+        raise unwritable(board, error) from error
     finally:
         held.release()
 

@@ -24,7 +24,6 @@ BEFORE["cli"] |= {"synth"}
 OPEN = {
     "files.write_jsonl",
     "files.read_object",
-    "report/leaderboard/openvlm.meta_of",
     "report/page/content.run_facts",
     "report/page/content.boards",
     "report/page/content.answer_facts",

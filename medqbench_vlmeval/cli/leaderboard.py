@@ -30,8 +30,7 @@ def show(
     from medqbench_vlmeval.report.leaderboard import board, tables
     from medqbench_vlmeval.report.terminal import own_console, print_table
 
-    place, must_exist = (folder, True) if folder is not None else (Path("outputs"), False)
-    entries = board.own_entries(place, must_exist)
+    entries = board.own_entries(folder or board.find_board(Path("outputs")))
     rows = board.rows_of(entries)
     if as_json:
         content = board.rows_to_json(rows)

@@ -9,34 +9,16 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import (
-    LOCK_TIMEOUT,
-    check_writable,
-    locked,
-    reading,
-    unwritable,
-    write_bytes,
-    write_json,
-    write_text,
-)
-from medqbench_vlmeval.report.leaderboard.entries import (
-    BOARD_TASKS,
-    CATEGORIES,
-    Entry,
-    board_rows,
-    entry_from_json,
-    entry_of,
-    entry_to_json,
-    merged,
-    ordered,
-)
+from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, reading, write_bytes, write_json, write_text
+from medqbench_vlmeval.report.leaderboard import entries as board_entries
+from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, CATEGORIES, Entry, board_rows, entry_of, merged
 from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board, tasks_with_own_rows
 from medqbench_vlmeval.report.standings import Row, shown_hash
 from medqbench_vlmeval.report.table import Column, Table, table, task_kind, value_words
@@ -60,7 +42,7 @@ def read_entries(path: Path) -> list[Entry]:
     Raises:
         BadInput: the file cannot be read, or is not a board that this version understands; it is left as it is.
     """
-    entries, problems = _entries_in(_content(path)) if path.exists() else ([], [])
+    entries, problems = _entries_in(path) if path.exists() else ([], [])
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BadInput(f"The leaderboard {path} {problems[0]}{more}; it was left as it is. Repair it or move it away.")
@@ -73,23 +55,20 @@ def check_board(path: Path) -> tuple[list[str], int]:
     Raises:
         BadInput: the file cannot be read, or is not JSON.
     """
-    entries, problems = _entries_in(_content(path))
+    entries, problems = _entries_in(path)
     return [f"It {problem}." for problem in problems], len(entries)
 
 
-def _content(path: Path) -> object:
+def _entries_in(path: Path) -> tuple[list[Entry], list[str]]:
+    """The entries of a board, and what keeps the file from being one, each as the end of a sentence."""
     try:
         with reading(path):
-            return json.loads(path.read_bytes().decode("utf-8-sig"))
+            content = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise BadInput(
             f"The leaderboard {path} is not JSON ({error}); it was left as it is. Repair it or move it away, and add "
             "the runs again."
         ) from error
-
-
-def _entries_in(content: object) -> tuple[list[Entry], list[str]]:
-    """The entries of a board, and what keeps the content from being one, each as the end of a sentence."""
     if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("runs"), list):
         return [], ["is JSON, but not a leaderboard of medqbench"]
     version = content.get("version")
@@ -98,7 +77,7 @@ def _entries_in(content: object) -> tuple[list[Entry], list[str]]:
     entries, problems = [], []
     for position, run in enumerate(content["runs"], 1):
         try:
-            entries.append(entry_from_json(run))
+            entries.append(board_entries.entry_from_json(run))
         except BadInput as error:
             problems.append(f"has a run, number {position}, that {error}")
     return entries, problems
@@ -107,22 +86,13 @@ def _entries_in(content: object) -> tuple[list[Entry], list[str]]:
 def _write(folder: Path, entries: Sequence[Entry]) -> Path:
     """Replace the board and its three tables, each whole or not at all; the JSON goes first, being the truth."""
     path = folder / BOARD
-    published = {
-        task.value: [
-            {"model": row.model, "category": row.category, "values": dict(row.values), "source": row.source}
-            for row in published_rows(task)
-        ]
-        for task in CSV_FILES
-    }
-    runs = [entry_to_json(entry) for entry in entries]
+    published = {task.value: [asdict(row) for row in published_rows(task)] for task in CSV_FILES}
+    runs = [board_entries.entry_to_json(entry) for entry in entries]
     for name in (BOARD, *CSV_FILES.values()):
         check_writable(folder / name)
-    try:
-        write_json(path, {"format": FORMAT, "version": _VERSION, "note": _NOTE, "runs": runs, "published": published})
-        for task, rows in rows_of(entries).items():
-            write_text(folder / CSV_FILES[task], csv_board({task: rows}))
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    write_json(path, {"format": FORMAT, "version": _VERSION, "note": _NOTE, "runs": runs, "published": published})
+    for task, rows in rows_of(entries).items():
+        write_text(folder / CSV_FILES[task], csv_board({task: rows}))
     return path
 
 
@@ -152,10 +122,9 @@ def add(folder: Path, results: Iterable[Result], category: str | None = None, ti
     with locked(folder / _LOCK, folder, timeout):
         entries = reduce(merged, added, read_entries(folder / BOARD))
         if category is not None:
-            models = {entry.row.model for entry in added}
-            marked = (replace(entry, row=replace(entry.row, category=category)) for entry in entries)
-            entries = [new if new.row.model in models else old for old, new in zip(entries, marked, strict=True)]
-        return _write(folder, ordered(entries))
+            models = {entry.model for entry in added}
+            entries = [replace(entry, category=category) if entry.model in models else entry for entry in entries]
+        return _write(folder, board_entries.ordered(entries))
 
 
 def remove_rows(
@@ -180,13 +149,11 @@ def remove_rows(
     wanted = {"model": model, "dataset": dataset, "judge": judge, "protocol": protocol}
     with locked(folder / _LOCK, folder, timeout):
         entries = read_entries(folder / BOARD)
-        meant = [
-            entry
-            for entry in entries
-            if all(value is None or getattr(entry.row, name) == value for name, value in wanted.items())
-        ]
+        meant = entries
+        for name, value in wanted.items():
+            meant = [entry for entry in meant if value is None or getattr(entry, name) == value]
         if not meant:
-            models = list(dict.fromkeys(entry.row.model for entry in entries))
+            models = list(dict.fromkeys(entry.model for entry in entries))
             near = difflib.get_close_matches(model, models, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             raise BadInput(
@@ -199,10 +166,7 @@ def remove_rows(
                 "choice with --dataset, --judge or --protocol, or remove them --all."
             )
         backup = folder / BACKUP
-        try:
-            write_bytes(backup, (folder / BOARD).read_bytes())
-        except OSError as error:
-            raise unwritable(folder, error) from error
+        write_bytes(backup, (folder / BOARD).read_bytes())
         # Two rows may be equal to the last field, and only these objects are meant.
         removed = {id(entry) for entry in meant}
         _write(folder, [entry for entry in entries if id(entry) not in removed])
@@ -211,23 +175,22 @@ def remove_rows(
 
 def describe(entry: Entry) -> str:
     """Say what tells an entry from others, for a message."""
-    row = entry.row
-    count = None if row.n is None else f"n={row.n}"
-    settings = (row.dataset, row.judge, row.protocol, shown_hash(row.data_sha256), count)
-    return ", ".join(part for part in (row.model, row.task.value, *settings) if part)
+    count = None if entry.n is None else f"n={entry.n}"
+    settings = (entry.dataset, entry.judge, entry.protocol, shown_hash(entry.data_sha256), count)
+    return ", ".join(part for part in (entry.model, entry.task.value, *settings) if part)
 
 
-def leaderboard_rows(place: Path | None = None, must_exist: bool = True) -> dict[Task, list[Row]]:
+def leaderboard_rows(place: Path | None = None) -> dict[Task, list[Row]]:
     """The rows of all three tasks, own and published, each list best first.
 
-    ``place`` is the board's folder, the working folder that it lies in, or the file itself; None, and with
-    ``must_exist`` off a place without a board, gives the published rows alone.
+    ``place`` is the board's folder, the working folder that it lies in, or the file itself; None gives the published
+    rows alone.
 
     Raises:
         BadInput: there is no board, or the file is not one.
         RunFailed: the file cannot be read.
     """
-    return rows_of(own_entries(place, must_exist))
+    return rows_of(own_entries(place))
 
 
 def rows_of_results(results: Iterable[Result]) -> dict[Task, list[Row]]:
@@ -241,11 +204,18 @@ def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
     return {task: [row for row, _ in board_rows(entries, task)] for task in BOARD_TASKS}
 
 
-def own_entries(place: Path | None, must_exist: bool = True) -> list[Entry]:
+def own_entries(place: Path | None) -> list[Entry]:
     """The own runs of a board with their ``history``, in the board's order (see :func:`leaderboard_rows`)."""
-    if place is None or (not must_exist and find_board(place) is None):
-        return []
-    return ordered(read_entries(_board_at(place)))
+    return [] if place is None else board_entries.ordered(read_entries(_board_at(place)))
+
+
+def _board_at(place: Path) -> Path:
+    if path := find_board(place):
+        return path
+    raise BadInput(
+        f"There is no leaderboard in {place}: name the working folder of a run, its 'leaderboard' folder or {BOARD} "
+        "itself."
+    )
 
 
 def boards_at(place: Path, task: str | None = None) -> Boards:
@@ -272,25 +242,20 @@ def boards_at(place: Path, task: str | None = None) -> Boards:
 
 def rows_to_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str, Any]]]:
     """The rows as plain JSON types, by task."""
-    return {task.value: [{**asdict(row), "task": task.value} for row in of_task] for task, of_task in rows.items()}
-
-
-def _board_at(place: Path) -> Path:
-    if path := find_board(place):
-        return path
-    raise BadInput(
-        f"There is no leaderboard in {place}: name the working folder of a run, its 'leaderboard' folder or {BOARD} "
-        "itself."
-    )
+    names = [column.name for column in fields(Row)]
+    return {
+        task.value: [{**{name: getattr(row, name) for name in names}, "task": task.value} for row in of_task]
+        for task, of_task in rows.items()
+    }
 
 
 def histories_to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """The results of each row that has a past, newest first, as plain JSON types."""
-    named = ("model", "dataset", "judge", "protocol", "data_sha256")
+    names = ("model", "dataset", "judge", "protocol", "data_sha256")
     return [
         {
-            "task": entry.row.task.value,
-            **{name: getattr(entry.row, name) for name in named},
+            "task": entry.task.value,
+            **{name: getattr(entry, name) for name in names},
             "results": [asdict(result) for result in entry.results],
         }
         for entry in entries
@@ -305,6 +270,6 @@ def history_table(entries: Iterable[Entry]) -> Table | None:
     for entry in (entry for entry in entries if entry.history):
         for result in entry.results:
             overall = result.values.get(OVERALL)
-            shown = None if overall is None else value_words(overall, task_kind(entry.row.task))
-            rows.append((entry.row.model, entry.row.dataset, result.created, shown, result.n))
+            words = None if overall is None else value_words(overall, task_kind(entry.task))
+            rows.append((entry.model, entry.dataset, result.created, words, result.n))
     return table("History of own rows, newest first", columns, rows) if rows else None

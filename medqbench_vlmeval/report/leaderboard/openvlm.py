@@ -8,9 +8,11 @@ before is kept as ``FILE.bak``.
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,16 +21,7 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSIONS, REASONING_PREFIX, Task, dataset_names
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import (
-    LOCK_TIMEOUT,
-    check_writable,
-    locked,
-    reading,
-    replacing,
-    storable,
-    unwritable,
-    write_bytes,
-)
+from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, reading, replacing, storable, write_bytes
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
@@ -41,7 +34,6 @@ COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
 _NEAR = 0.01
 _UNNAMED = ("custom", UNKNOWN)
 _BOM = "\ufeff"
-_TIME = "%Y%m%d%H%M%S"  # as the kit writes times
 # A repository on the hub: 'organisation/name', and no path on a disk.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _WEIGHTS = ("model_path", "model_pth", "ckpt", "model_name_or_path", "pretrained")
@@ -90,7 +82,8 @@ def merge(
     file = file.resolve()
     with locked(file.parent / f".{file.name}.lock", file, timeout):
         before = _read(file)
-        board = {"time": _now(), "results": {}} if before is None else _parse(file, before)
+        now = datetime.now().astimezone().strftime("%Y%m%d%H%M%S")  # as the kit writes times
+        board = {"time": now, "results": {}} if before is None else _parse(file, before)
         unchanged = json.dumps(board)
         members: list[tuple[str, str]] = []
         for (run_model, key), values in wanted.items():
@@ -104,10 +97,9 @@ def merge(
             members.append((name, dataset))
             _set_member(file, board, name, dataset, values)
         if stamp:
-            board["time"] = _now()
-        if before is not None and json.dumps(board) == unchanged:
-            return MergeReport(file, tuple(members), False, None)
-        return MergeReport(file, tuple(members), True, _replace(file, before, board))
+            board["time"] = now
+        changed = before is None or json.dumps(board) != unchanged
+        return MergeReport(file, tuple(members), changed, _replace(file, before, board) if changed else None)
 
 
 def _values_of(run: TaskRun) -> Values:
@@ -126,14 +118,14 @@ def _values_of(run: TaskRun) -> Values:
 
 def _problem_of(task: Task, values: Values) -> str | None:
     """What is wrong with a task's numbers, as the end of a sentence about them; None where nothing is."""
-    if values[OVERALL] is None:
+    overall = values[OVERALL]
+    if overall is None:
         return f"has no '{OVERALL}'"
     for name, value in values.items():
         limit = top_of(task, name)
         if value is not None and not 0 <= value <= limit:
             return f"has '{name}' {value:g}, which is not within 0 and {limit:g}"
-    singles = [values[name] or 0.0 for name in MEASURES[task] if name != OVERALL and values[name] is not None]
-    overall = values[OVERALL] or 0.0
+    singles = [value for name in MEASURES[task] if name != OVERALL and (value := values[name]) is not None]
     if task is not Task.PERCEPTION and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > _NEAR:
         return f"has an '{OVERALL}' of {overall:g}, and its dimensions' sum is {sum(singles):g}"
     return None
@@ -179,26 +171,21 @@ def _wanted(scores: Sequence[ScoreFile], model: str | None) -> dict[tuple[str, s
 
 
 def _read(file: Path) -> str | None:
-    if not file.exists():
-        return None
     try:
         with reading(file):
-            return file.read_bytes().decode("utf-8")
+            return file.read_bytes().decode("utf-8") if file.exists() else None
     except UnicodeDecodeError as error:
         raise BadInput(f"{file} is not JSON in UTF-8 ({error}); it was left as it is.") from error
 
 
 def _parse(file: Path, text: str) -> Json:
     def unique(pairs: list[tuple[str, Any]]) -> Json:
-        members = dict(pairs)
-        if len(members) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
+        if twice := [key for key, uses in Counter(key for key, _ in pairs).items() if uses > 1]:
             raise BadInput(
-                f"{file} has '{twice}' twice in one object, so that it is not known which one is meant; it was left as "
-                "it is. Remove one of them."
+                f"{file} has '{twice[0]}' twice in one object, so that it is not known which one is meant; it was left "
+                "as it is. Remove one of them."
             )
-        return members
+        return dict(pairs)
 
     try:
         board = json.loads(text.removeprefix(_BOM), strict=False, object_pairs_hook=unique)
@@ -206,16 +193,16 @@ def _parse(file: Path, text: str) -> Json:
         raise BadInput(
             f"{file} is not JSON ({error}); it was left as it is. Repair it, or name another file."
         ) from error
-    if isinstance(board, dict) and board.get("format") == FORMAT:
+    if _object(board).get("format") == FORMAT:
         raise BadInput(
             f"{file} is a local leaderboard of medqbench, written by 'medqbench leaderboard add'; name another file."
         )
-    if not isinstance(board, dict) or not isinstance(board.get("results"), dict):
+    if not isinstance(_object(board).get("results"), dict):
         raise BadInput(
             f"{file} has no object under 'results', so it is no OpenVLM-style file; it was left as it is. Name another "
             "file."
         )
-    return board
+    return _object(board)
 
 
 def _name_in(board: Json, model: str) -> str:
@@ -225,13 +212,13 @@ def _name_in(board: Json, model: str) -> str:
     return same[0] if model not in results and len(same) == 1 else model
 
 
-def _spelling_in(board: Json, name: str, key: str) -> str:
+def _spelling_in(board: Json, model: str, key: str) -> str:
     """The dataset's name that the file has already: the model's own, else another model's, so that they line up."""
     known = ALL_DATASET_NAMES.get(key)
     # No suffix means the test split.
-    same = [text for text, one in dataset_names(known.task).items() if one.split is known.split] if known else []
+    same = [text for text, name in dataset_names(known.task).items() if name.split is known.split] if known else []
     results = board["results"]
-    models = [_object(results.get(name)), *map(_object, results.values())]
+    models = [_object(results.get(model)), *map(_object, results.values())]
     return next((spelling for member in models for spelling in (key, *same) if spelling in member), key)
 
 
@@ -240,29 +227,26 @@ def _object(value: Any) -> Json:
 
 
 def _set_member(file: Path, board: Json, name: str, dataset: str, values: Values) -> None:
-    """Put the numbers into the board: keys that are not ours stay, numbers of ours that are gone go."""
-    member = board["results"].setdefault(name, {"META": meta_of(name)})
+    """Put the numbers into the board: keys that are not this package's stay, numbers of its own that are gone go."""
+    member = board["results"].setdefault(name, {"META": meta_json(name)})
     if not isinstance(member, dict) or not isinstance(member.get(dataset, {}), dict):
         where = f"'{name}'" if not isinstance(member, dict) else f"'{dataset}' of '{name}'"
         raise BadInput(f"{where} in {file} is not an object; the file was left as it is. Repair it.")
-    ours = {*(measure for measures in MEASURES.values() for measure in measures), COMPARABLE}
-    old = {key: value for key, value in member.get(dataset, {}).items() if key in values or key not in ours}
+    own_keys = {*itertools.chain(*MEASURES.values()), COMPARABLE}
+    old = {key: value for key, value in member.get(dataset, {}).items() if key in values or key not in own_keys}
     # Equal numbers keep the form in which they were written.
-    member[dataset] = {**old, **{key: value for key, value in values.items() if old.get(key, ...) != value}}
+    member[dataset] = old | {key: value for key, value in values.items() if old.get(key, ...) != value}
 
 
 def _replace(file: Path, before: str | None, board: Json) -> Path | None:
     check_writable(file)
     backup = None if before is None else file.with_name(f"{file.name}.bak")
-    try:
-        if backup is not None and before is not None:
-            write_bytes(backup, before.encode("utf-8"))
-        with replacing(file) as temporary:
-            temporary.write_bytes(_dumped(board, before).encode("utf-8"))
-            if backup is not None:
-                temporary.chmod(stat.S_IMODE(file.stat().st_mode))
-    except OSError as error:
-        raise unwritable(file, error) from error
+    if backup is not None and before is not None:
+        write_bytes(backup, before.encode("utf-8"))
+    with replacing(file) as temporary:
+        temporary.write_bytes(_dumped(board, before).encode("utf-8"))
+        if backup is not None:
+            temporary.chmod(stat.S_IMODE(file.stat().st_mode))
     return backup
 
 
@@ -280,11 +264,7 @@ def _dumped(board: Json, before: str | None) -> str:
     return bom + text.replace("\n", newline) + before[len(before.rstrip()) :]
 
 
-def _now() -> str:
-    return datetime.now().astimezone().strftime(_TIME)
-
-
-def meta_of(model: str, config: Path | None = None) -> Json:
+def meta_json(model: str, config: Path | None = None) -> Json:
     """Make the ``META`` object for a model that a file does not have yet.
 
     All fields that the leaderboard's tables read are there; what is not known is the empty text. ``Verified`` is
@@ -321,15 +301,15 @@ def hub_id_of(model: str, config: Path | None = None) -> str | None:
     except (OSError, ValueError, SyntaxError):
         # A kit whose configuration looks otherwise is no reason to fail: nothing is known then.
         return None
-    factories = [
-        value
+    # The last one wins, as in the kit, which updates one mapping by the next: partial(vlm.X, model_path="org/name").
+    factories = {
+        key.value: value
         for node in ast.walk(tree)
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value == model and isinstance(value, ast.Call)
-    ]
-    # The last one wins, as in the kit, which updates one mapping by the next: partial(vlm.X, model_path="org/name").
-    factory = factories[-1] if factories else None
+        if isinstance(key, ast.Constant) and isinstance(value, ast.Call)
+    }
+    factory = factories.get(model)
     if factory is None or not factory.args or ast.unparse(factory.args[0]).startswith("api."):
         return None
     weights = [keyword.value for keyword in factory.keywords if keyword.arg in _WEIGHTS]

@@ -13,42 +13,39 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import check_writable, reading, write_bytes, writing
+from medqbench_vlmeval.report.run_tables import measures_of
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, shown_hash
-from medqbench_vlmeval.report.table import EXTRA, Column, Table, table, task_kind, value_words
+from medqbench_vlmeval.report.table import EXTRA, INTERVAL, Column, Entry, Look, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
+from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.report.text import csv_text, html_table, markdown
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL
-from medqbench_vlmeval.types import Cell
 
 Boards = Mapping[Task, Sequence[Row]]
 
 BEGIN = "<!-- medqbench leaderboard: begin -->"
 END = "<!-- medqbench leaderboard: end -->"
 _CSV_HEADS = ("kind,model,", "task,kind,model,")
-_TEXTS = ("judge", "protocol", "prompt_style", "data_sha256", "created", "source")
+_CSV_TEXTS = ("not_comparable_because", "judge", "protocol", "prompt_style", "data_sha256", "created", "source")
 
 
 def csv_board(boards: Boards) -> str:
     """Write one row a line; with more than one task, a column names it and has all tasks' measures beside it."""
-    measures = {column_name(measure): measure for task in boards for measure in MEASURES[task]}
-    task_head = ["task"] if len(boards) > 1 else []
-    heads = [*task_head, "kind", "model", "category", "dataset", *measures, "overall_low", "overall_high", "n"]
+    measures = dict.fromkeys(column_name(measure) for task in boards for measure in MEASURES[task])
+    heads = [*(["task"] if len(boards) > 1 else []), "kind", "model", "category", "dataset", *measures]
+    heads += ["overall_low", "overall_high", "n", "comparable", *_CSV_TEXTS]
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*heads, "comparable", "not_comparable_because", *_TEXTS])
+    writer = csv.DictWriter(out, heads, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
     for task, rows in boards.items():
         for row in rows:
-            numbers = [*(row.values.get(measure) for measure in measures.values()), *(row.interval or (None, None))]
-            reasons = "; ".join(row.not_comparable_because)
+            texts = {**vars(row), "not_comparable_because": "; ".join(row.not_comparable_because)}
+            numbers = {column_name(measure): value for measure, value in row.values.items()}
+            numbers |= zip(("overall_low", "overall_high"), row.interval or (), strict=False)
+            content = {name: csv_text(text) for name, text in texts.items() if isinstance(text, str)}
+            content |= {name: value_words(n, task_kind(task)) for name, n in numbers.items() if n is not None}
             writer.writerow(
-                [
-                    *([task.value] if task_head else []),
-                    *(csv_text(text or "") for text in (row.kind, row.model, row.category, row.dataset)),
-                    *("" if number is None else value_words(number, task_kind(task)) for number in numbers),
-                    "" if row.n is None else row.n,
-                    "yes" if row.comparable else "no",
-                    *(csv_text(text or "") for text in (reasons, *(getattr(row, name) for name in _TEXTS))),
-                ]
+                {**content, "task": task.value, "n": row.n, "comparable": "yes" if row.comparable else "no"}
             )
     return out.getvalue()
 
@@ -57,67 +54,56 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
     """A task's board for the terminal: published, own and baseline rows are told apart by a column."""
     kind = task_kind(task)
     columns = [
-        Column("#"),
-        Column("Model"),
-        Column("Kind"),
+        *columns_of("#", "Model", "Kind"),
         *(Column(name, kind, optional=0 if name == OVERALL else at) for at, name in enumerate(MEASURES[task], 1)),
         Column("Comparable", "mark"),
-        Column("95% interval", "interval", optional=EXTRA),
+        Column(INTERVAL, "interval", optional=EXTRA),
         Column("n", "count", optional=EXTRA + 1),
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
     ]
-    lines = []
-    for place, row in enumerate(rows, 1):
-        published = row.kind == PUBLISHED
-        comparable = "reference" if published else "yes" if row.comparable else "no"
-        category = row.category or row.kind
-        if row.kind == OWN and row.category:
-            category = f"{row.kind}, {row.category}"
-        values = [row.values.get(measure) for measure in MEASURES[task]]
-        facts = (comparable, _interval(row, task), row.n, row.judge, row.protocol, row.dataset)
-        entries = (place if row.comparable else None, row.model, category, *values, *facts)
-        lines.append(TableRow(entries, "published" if published else "baseline" if row.kind == BASELINE else "own"))
     notes = [
         f"{', '.join(models)}: not comparable with the published rows: {because}"
         for because, models in _not_comparable(rows).items()
     ]
-    return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
+    return _board(task, rows, columns, notes)
 
 
 def board_table(task: Task, rows: Sequence[Row]) -> Table:
     """A task's board for a README; what is not comparable is not ranked and says why in a note."""
     kind = task_kind(task)
-    measures = [measure for measure in MEASURES[task] if measure != OVERALL]
-    columns = [
-        Column("#", "count"),
-        Column("Model"),
-        Column("Category"),
-        Column(OVERALL, kind, brief=True),
-        *(Column(measure, kind) for measure in measures),
-        Column("95% interval", "interval"),
-        Column("n", "count"),
-        *(Column(head) for head in ("Row", "Judge", "Protocol", "Data")),
-    ]
-    lines = []
-    for place, row in enumerate(rows, 1):
-        apart = "" if row.kind == PUBLISHED or row.comparable else ", not comparable"
-        data = shown_hash(row.data_sha256) or None
-        numbers = [Cell(row.values[measure]) for measure in (OVERALL, *measures)]
-        names = (place if row.comparable else None, row.model, row.category)
-        lines.append(
-            (*names, *numbers, _interval(row, task), row.n, f"{row.kind}{apart}", row.judge, row.protocol, data)
-        )
+    columns = columns_of(
+        *(("#", "count"), "Model", "Category"),
+        *((measure, kind) for measure in measures_of(task)),
+        *((INTERVAL, "interval"), ("n", "count"), "Row", "Judge", "Protocol", "Data"),
+    )
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
     reasons = [f"not comparable: {', '.join(models)}: {because}" for because, models in _not_comparable(rows).items()]
-    notes = [f"{unit}; published rows: {sources or 'none'}", *reasons]
-    return table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
+    return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])
 
 
-def _interval(row: Row, task: Task) -> str | None:
-    if row.interval is None:
-        return None
-    return " to ".join(value_words(end, task_kind(task)) for end in row.interval)
+def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str]) -> Table:
+    """What the columns' heads name of each row."""
+    lines = []
+    for place, row in enumerate(rows, 1):
+        facts: dict[str, Entry] = {
+            "#": place if row.comparable else None,
+            "Model": row.model,
+            "Category": row.category,
+            "Kind": f"{row.kind}, {row.category}" if row.kind == OWN and row.category else row.category or row.kind,
+            "Row": row.kind if row.comparable else f"{row.kind}, not comparable",
+            **row.values,
+            "Comparable": "reference" if row.kind == PUBLISHED else "yes" if row.comparable else "no",
+            INTERVAL: row.interval and " to ".join(value_words(end, task_kind(task)) for end in row.interval),
+            "n": row.n,
+            "Judge": row.judge,
+            "Protocol": row.protocol,
+            "Dataset": row.dataset,
+            "Data": shown_hash(row.data_sha256) or None,
+        }
+        look: Look = "published" if row.kind == PUBLISHED else "baseline" if row.kind == BASELINE else "own"
+        lines.append(TableRow([facts[column.head] for column in columns], look))
+    return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
 def _not_comparable(rows: Sequence[Row]) -> dict[str, dict[str, None]]:
@@ -157,7 +143,11 @@ def exported(path: Path, form: str, boards: Boards) -> bytes:
         RunFailed: the file is read-only.
     """
     check_writable(path)
-    old = _old(path)
+    try:
+        with reading(path):
+            old = path.read_bytes().decode("utf-8") if path.exists() else ""
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} exists and is no text in UTF-8; it was left as it is. Name another file.") from None
     if form == "csv":
         if old.strip() and not old.startswith(_CSV_HEADS):
             raise BadInput(f"{path} exists and is no exported leaderboard; it was left as it is. Name another file.")
@@ -190,13 +180,3 @@ def tasks_with_own_rows(boards: Boards) -> Boards:
     """The tasks that a board has own rows of, or all of them where it has none."""
     own = {task: rows for task, rows in boards.items() if any(row.kind != PUBLISHED for row in rows)}
     return own or boards
-
-
-def _old(path: Path) -> str:
-    if not path.exists():
-        return ""
-    try:
-        with reading(path):
-            return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} exists and is no text in UTF-8; it was left as it is. Name another file.") from None

@@ -127,7 +127,7 @@ def test_the_newest_result_is_the_row_in_whatever_order_they_come(tmp_path):
         boards.add((tmp_path / str(number) / "leaderboard.json").read_bytes())
     assert len(boards) == 1
     (entry,) = own_entries(tmp_path / "0")
-    assert entry.row.values["Overall"] == 30
+    assert entry.values["Overall"] == 30
     assert [(past.created, past.n, past.values["Overall"]) for past in entry.history] == [
         ("2026-11-02T10:00:00+00:00", 5, 20), ("2026-11-01T10:00:00+00:00", 5, 10),
     ]  # fmt: skip
@@ -219,7 +219,8 @@ GOOD = {"task": "perception", "kind": "own", "model": "m", "values": {"Overall":
         ({**GOOD, "values": {"Overall": float("nan")}}, "has a number without end"),
         ({**GOOD, "interval": [1]}, "has no 'interval.1'"),
         ({**GOOD, "not_comparable_because": "text"}, "has a 'not_comparable_because' that is 'text'"),
-        ({**GOOD, "history": {}}, "has a 'history' that is not a list of objects"),
+        ({**GOOD, "history": {}}, "has a 'history' that is {}"),
+        ({**GOOD, "history": [1]}, "has a 'history.0' that is 1"),
     ],
 )
 def test_a_run_that_somebody_edited_is_named(tmp_path, run, words):
@@ -311,7 +312,6 @@ def test_rows_are_found_from_the_working_folder_too(tmp_path):
 def test_a_folder_without_a_board(tmp_path):
     with pytest.raises(BadInput, match="There is no leaderboard in"):
         leaderboard_rows(tmp_path)
-    assert [len(rows) for rows in leaderboard_rows(tmp_path, must_exist=False).values()] == [13, 5, 5]
     assert [len(rows) for rows in leaderboard_rows().values()] == [13, 5, 5]
 
 
@@ -370,12 +370,12 @@ def test_removing_a_row_keeps_the_board_before(tmp_path):
     with pytest.raises(BadInput, match="No own row"):
         remove_rows(tmp_path, "A", dataset="other")
     backup, removed = remove_rows(tmp_path, "A", every=True)
-    assert (backup.read_bytes(), [entry.row.task.value for entry in removed]) == (
+    assert (backup.read_bytes(), [entry.task.value for entry in removed]) == (
         before, ["no-reference", "comparative"],
     )  # fmt: skip
-    assert [entry.row.model for entry in own_entries(tmp_path)] == ["B"]
+    assert [entry.model for entry in own_entries(tmp_path)] == ["B"]
     _, removed = remove_rows(tmp_path, "B", judge=None)
-    assert [entry.row.model for entry in removed] == ["B"]
+    assert [entry.model for entry in removed] == ["B"]
     assert own(tmp_path) == []
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.leaderboard.openvlm import hub_id_of, merge, meta_of
+from medqbench_vlmeval.report.leaderboard.openvlm import hub_id_of, merge, meta_json
 from medqbench_vlmeval.runs.files import ScoreFile
 from tests.report.leaderboard.results import result, write_at_once
 
@@ -274,11 +274,11 @@ third = {"Bare": partial(vlm.Z), "Odd": 3, **first}
 def test_meta_holds_what_the_kit_says_and_no_more(tmp_path):
     config = tmp_path / "config.py"
     config.write_text(CONFIG, encoding="utf-8")
-    meta = meta_of("Model-X", config)
+    meta = meta_json("Model-X", config)
     assert meta["Method"] == ["Model-X", "https://huggingface.co/Some-Org/Model.X-7B"]
     assert (meta["OpenSource"], meta["Verified"], meta["Parameters"]) == ("Yes", "No", "")
     for name in ("Local", "Api", "Bare", "Odd", "absent"):
-        assert meta_of(name, config)["OpenSource"] == ""
+        assert meta_json(name, config)["OpenSource"] == ""
     for text in ("def", "\x00"):
         config.write_text(text, encoding="utf-8")
         assert hub_id_of("Model-X", config) is None
