@@ -24,9 +24,6 @@ BEFORE["cli"] |= {"synth"}
 OPEN = {
     "files.write_jsonl",
     "files.read_object",
-    "report/page/content.run_facts",
-    "report/page/content.boards",
-    "report/page/content.answer_facts",
     "runs/files.parse_object",
 }
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")

@@ -15,7 +15,7 @@ from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, 
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.runs.result import OVERALL, top_of
-from medqbench_vlmeval.types import Cell, Result
+from medqbench_vlmeval.types import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +33,10 @@ def draw(figure: Figure) -> Sheet:
     return special.get(figure.kind, _draw_lines)(figure)
 
 
-def _number(task: Task, cell: Cell) -> str:
+def _number(figure: Figure, run: DrawnRun, group: str) -> str:
     """A number as the tables show it, with '*' where it rests on few samples."""
-    return "–" if cell.value is None else f"{'*' if cell.few else ''}{value_words(cell.value, task_kind(task))}"
+    cell = run.cell(group)
+    return "–" if cell.value is None else f"{'*' if cell.few else ''}{value_words(cell.value, task_kind(figure.task))}"
 
 
 def _head(figure: Figure, group: str, width: float, size: float = TEXT_SIZE) -> str:
@@ -49,25 +50,23 @@ def _draw_bars(figure: Figure) -> Sheet:
     panels: Sequence[Axes] = drawing.subplots(1, len(figure.groups), squeeze=False)[0]
     for axes, group in zip(panels, figure.groups, strict=True):
         axes.set_title(_head(figure, group, 1.2), loc="left")
+        beside = axes.get_yaxis_transform()
         for row, run in enumerate(figure.runs):
-            cell, look, beside = run.cell(group), style.look_of(run.place), axes.get_yaxis_transform()
-            words = _number(figure.task, cell)
+            cell, look, words = run.cell(group), style.look_of(run.place), _number(figure, run, group)
             axes.text(1.07, row, words, transform=beside, va="center_baseline", size=style.SMALL_SIZE)
-            if cell.value is None:
-                continue
-            # The fill of few samples is paler; the outline stays.
-            axes.barh(row, cell.value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
-            axes.barh(row, cell.value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
-            if cell.interval:
-                axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
-        for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
+            if cell.value is not None:
+                # The fill of few samples is paler; the outline stays.
+                axes.barh(row, cell.value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
+                axes.barh(row, cell.value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
+                if cell.interval:
+                    axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
+        for reference, dashes in style.reference_lines(figure):
             if group in reference.values:
                 axes.axvline(reference.values[group], color=INK, linewidth=0.9, linestyle=dashes)
         top = top_of(figure.task, group)
         axes.set(xlim=(0, top), ylim=(len(figure.runs) - 0.5, -0.5))
         axes.set_xticks([0, top / 2, top], labels=[f"{tick:g}" for tick in (0, top / 2, top)])
-        first = axes is panels[0]
-        axes.set_yticks(range(len(figure.runs)), labels=[run.shown if first else "" for run in figure.runs])
+        axes.set_yticks(range(len(figure.runs)), labels=[run.shown if axes is panels[0] else "" for run in figure.runs])
         axes.tick_params("y", length=0, labelsize=TEXT_SIZE)
         axes.grid(axis="x")
     return Sheet(figure, drawing)
@@ -81,10 +80,10 @@ def _draw_lines(figure: Figure) -> Sheet:
         drawing = style.new_drawing(style.ONE_COLUMN, 2.25 if radar else 1.95)
         paint(drawing.add_subplot(**projection), figure, figure.runs)
         return Sheet(figure, drawing, keys=figure.runs)
-    shown = figure.runs[: plots.PANELS_MOST]
-    heads = [wrapped(run.shown, _PANEL - 0.1, TEXT_SIZE) for run in shown]
+    runs = figure.runs[: plots.PANELS_MOST]
+    heads = [wrapped(run.shown, _PANEL - 0.1, TEXT_SIZE) for run in runs]
     drawing, panels = _grid(heads, 1.35 if radar else 1.25, projection)
-    for axes, run in zip(panels, shown, strict=True):
+    for axes, run in zip(panels, runs, strict=True):
         paint(axes, figure, [run])
     return Sheet(figure, drawing)
 
@@ -94,13 +93,11 @@ def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tu
     columns = min(_COLUMNS, len(heads))
     rows = math.ceil(len(heads) / columns)
     lines = 1 + max(head.count("\n") for head in heads)
-    drawing = style.new_drawing(TWO_COLUMNS * columns / _COLUMNS, rows * (height + lines * style.LINE_HEIGHT))
-    panels = list(drawing.subplots(rows, columns, squeeze=False, subplot_kw=projection).flat)
-    for axes in panels[len(heads) :]:
-        axes.remove()
-    for axes, head in zip(panels, heads, strict=False):
+    drawing = style.new_drawing(_PANEL * columns, rows * (height + lines * style.LINE_HEIGHT))
+    panels = [drawing.add_subplot(rows, columns, place, **projection) for place in range(1, len(heads) + 1)]
+    for axes, head in zip(panels, heads, strict=True):
         axes.set_title(head)
-    return drawing, panels[: len(heads)]
+    return drawing, panels
 
 
 def _scale(figure: Figure) -> tuple[float, float]:
@@ -124,44 +121,44 @@ def _paint_radar(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
     axes.spines[:].set_visible(False)
     rings = [end * share for share in (0.25, 0.5, 0.75, 1)]
     axes.set_rgrids(rings, ["", f"{rings[1]:g}", "", f"{rings[3]:g}"], angle=180 / len(turns), size=_TINY, alpha=0.75)
-    size = TEXT_SIZE if figure.together else _TINY
-    half, radius = (style.ONE_COLUMN / 2, 0.85) if figure.together else (_PANEL / 2, 0.42)
-    rooms = [half - style.MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
-    labels = [_head(figure, group, room, size) for group, room in zip(figure.groups, rooms, strict=True)]
-    if figure.numbered:
-        labels = [str(place) for place in range(1, len(turns) + 1)]
+    half, radius, size, pad = (_PANEL / 2, 0.42, _TINY, -5)
+    if figure.together:
+        half, radius, size, pad = (style.ONE_COLUMN / 2, 0.85, TEXT_SIZE, -4)
+    labels = [str(place) for place in range(1, len(turns) + 1)]
+    if not figure.numbered:
+        rooms = [half - style.MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
+        labels = [_head(figure, group, room, size) for group, room in zip(figure.groups, rooms, strict=True)]
     _, names = axes.set_thetagrids([math.degrees(turn) for turn in turns], labels, size=size)
-    axes.tick_params("x", pad=-4 if figure.together else -5)
+    axes.tick_params("x", pad=pad)
     for name, turn in zip(names, turns, strict=True):
         across, up = math.sin(turn), math.cos(turn)
         name.set_ha("center" if abs(across) < 0.1 else "left" if across > 0 else "right")
         name.set_va("bottom" if up > 0.9 else "top" if up < -0.9 else "center")
-    for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
-        value = next(iter(reference.values.values()))
-        circle = [math.radians(3 * step) for step in range(121)]
-        axes.plot(circle, [value] * len(circle), color=INK, linewidth=0.7, linestyle=dashes)
-    _paint_lines(axes, figure, runs, turns, apart=0.04)
+    _paint_lines(axes, figure, runs, turns, [math.radians(3 * step) for step in range(121)], apart=0.04)
     # Earlier versions of Matplotlib name a round clip path by its place in memory; nothing is drawn outside of it.
     for artist in axes.findobj():
         artist.set_clip_on(False)
 
 
 def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
-    places = range(len(figure.groups))
-    for reference, dashes in zip(figure.references, style.REFERENCE_DASHES, strict=False):
-        axes.axhline(next(iter(reference.values.values())), color=INK, linewidth=0.8, linestyle=dashes)
-    axes.set(xlim=(-0.35, len(figure.groups) - 0.65), ylim=_scale(figure))
+    places, ends = range(len(figure.groups)), (-0.35, len(figure.groups) - 0.65)
+    axes.set(xlim=ends, ylim=_scale(figure))
     axes.set_xticks(places, labels=[_head(figure, group, 1) for group in figure.groups])
     axes.grid(axis="y")
-    _paint_lines(axes, figure, runs, places, apart=0.07)
+    _paint_lines(axes, figure, runs, places, ends, apart=0.07)
 
 
-def _paint_lines(axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: Sequence[float], apart: float) -> None:
-    """The values of ``runs`` over ``places``, all other runs in grey; runs stand ``apart``, so that intervals do not
-    lie on one another."""
-    own = {run.place for run in runs}
+def _paint_lines(
+    axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: Sequence[float], span: Sequence[float], apart: float
+) -> None:
+    """Reference lines over ``span`` and the values of ``runs`` over ``places``, all other runs in grey.
+
+    Runs stand ``apart``, so that intervals do not lie on one another.
+    """
+    for reference, dashes in style.reference_lines(figure):
+        axes.plot(span, [reference.values[OVERALL]] * len(span), color=INK, linewidth=0.75, linestyle=dashes)
     for run in figure.runs[: plots.PANELS_MOST]:
-        if run.place not in own:
+        if run not in runs:
             axes.plot(*_path(figure, run, places), color=INK, alpha=style.FAINT, linewidth=0.6)
     for at, run in enumerate(runs):
         look, aside = style.look_of(run.place), (at - (len(runs) - 1) / 2) * apart
@@ -169,13 +166,12 @@ def _paint_lines(axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: S
         axes.plot(*_path(figure, run, beside), color=look.colour, linestyle=look.dashes)
         for place, group in zip(beside, figure.groups, strict=True):
             cell = run.cell(group)
-            if cell.value is None:
-                continue
             if cell.interval:
                 axes.plot((place, place), cell.interval, color=look.colour, linewidth=0.9)
             fill, edge, width = ("none", look.colour, 0.9) if cell.few else (look.colour, INK, 0.4)
             marker: dict[str, Any] = {"marker": look.marker, "ms": 3.7, "mfc": fill, "mec": edge, "mew": width}
-            axes.plot([place], [cell.value], clip_on=False, **marker)
+            if cell.value is not None:
+                axes.plot([place], [cell.value], clip_on=False, **marker)
 
 
 def _path(figure: Figure, run: DrawnRun, places: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -188,25 +184,25 @@ def _path(figure: Figure, run: DrawnRun, places: Sequence[float]) -> tuple[list[
 def _draw_heatmap(figure: Figure) -> Sheet:
     drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(figure.runs))
     axes = drawing.add_subplot()
-    cells = [[run.cell(group) for group in figure.groups] for run in figure.runs]
     # Overall stands a little apart.
     lefts = [place + 0.06 * (place > 0 and group == OVERALL) for place, group in enumerate(figure.groups)]
     low, high = colour_range(figure)
     # The ends of the map are too dark and too bright to be told from their neighbours in print.
     pad = 0.07 * (high - low)
-    inks = _paint_cells(axes, lefts, [[cell.value for cell in row] for row in cells], "viridis", low - pad, high + pad)
     digits = 1 if figure.task is Task.PERCEPTION else 2
-    for y, (row, colours) in enumerate(zip(cells, inks, strict=True)):
-        for x, cell, ink in zip(lefts, row, colours, strict=True):
-            _write(axes, x, y + (0.34 if cell.interval else 0.5), _number(figure.task, cell), ink)
-            if cell.interval:
-                _write(axes, x, y + 0.74, " to ".join(f"{end:.{digits}f}" for end in cell.interval), ink, size=_TINY)
+    rows = []
+    for run in figure.runs:
+        cells = [run.cell(group) for group in figure.groups]
+        ends = [" to ".join(f"{end:.{digits}f}" for end in cell.interval or ()) for cell in cells]
+        numbers = [_number(figure, run, group) for group in figure.groups]
+        rows.append(list(zip([cell.value for cell in cells], numbers, ends, strict=True)))
+    _paint_cells(axes, lefts, rows, "viridis", low - pad, high + pad)
     names = max(text_width(run.shown, TEXT_SIZE) for run in figure.runs)
     width = (TWO_COLUMNS - names - 3 * style.MARGIN) / len(lefts) - 0.05
     fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in figure.groups)
     size = TEXT_SIZE if fit else _TINY
     axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(figure, group, width, size) for group in figure.groups])
-    axes.set_yticks([y + 0.5 for y in range(len(cells))], labels=[run.shown for run in figure.runs])
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], labels=[run.shown for run in figure.runs])
     axes.tick_params(top=False, labeltop=True, labelbottom=False, length=0, labelsize=TEXT_SIZE)
     axes.tick_params("x", labelsize=size)
     return Sheet(figure, drawing)
@@ -222,54 +218,48 @@ def colour_range(figure: Figure) -> tuple[float, float]:
 
 
 def _paint_cells(
-    axes: Axes, lefts: Sequence[float], values: Sequence[Sequence[float | None]], colours: str, low: float, high: float
-) -> list[list[str]]:
-    """Colour a cell a value, one wide and high, and return what ink is read on each."""
+    axes: Axes,
+    lefts: Sequence[float],
+    rows: Sequence[Sequence[tuple[float | None, str, str]]],
+    colours: str,
+    low: float,
+    high: float,
+) -> None:
+    """Colour a cell a value, one wide and high, with two lines of words in ink that is read on it."""
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    inks = []
-    for y, row in enumerate(values):
-        inks.append([INK] * len(row))
-        for place, (x, value) in enumerate(zip(lefts, row, strict=True)):
-            edge: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "alpha": style.FAINT, "linewidth": 0.4}
+    for y, row in enumerate(rows):
+        for x, (value, words, small) in zip(lefts, row, strict=True):
+            look: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "alpha": style.FAINT, "linewidth": 0.4}
+            ink = INK
             if value is not None:
                 red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
-                edge = {"facecolor": (red, green, blue), "edgecolor": "white", "linewidth": 0.6}
-                inks[-1][place] = _ink_on(red, green, blue)
-            axes.add_patch(Rectangle((x, y), 1, 1, **edge))
+                look = {"facecolor": (red, green, blue), "edgecolor": "white", "linewidth": 0.6}
+                # WCAG's relative luminance at which black and white have the same contrast, 4.6 to 1.
+                luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+                ink = "#000000" if luminance > 0.179 else "#ffffff"
+            axes.add_patch(Rectangle((x, y), 1, 1, **look))
+            place: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
+            axes.text(x + 0.5, y + (0.34 if small else 0.5), words, size=TEXT_SIZE, **place)
+            if small:
+                axes.text(x + 0.5, y + 0.74, small, size=_TINY, **place)
     axes.spines[:].set_visible(False)
-    axes.set(xlim=(0, lefts[-1] + 1), ylim=(len(values), 0))
-    return inks
-
-
-def _ink_on(red: float, green: float, blue: float) -> str:
-    """Black or white, whichever is read more easily on an sRGB colour (parts 0-1), by WCAG 2.1's relative luminance."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (red, green, blue)]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    # Where both have the same contrast, 4.6 to 1.
-    return "#000000" if luminance > 0.179 else "#ffffff"
-
-
-def _write(axes: Axes, left: float, middle: float, words: str, ink: str, size: float = TEXT_SIZE) -> None:
-    axes.text(left + 0.5, middle, words, ha="center", va="center", color=ink, size=size)
+    axes.set(xlim=(0, lefts[-1] + 1), ylim=(len(rows), 0))
 
 
 def _draw_confusion(figure: Figure) -> Sheet:
-    shown = figure.matrices[: plots.MATRICES_MOST]
-    names = [[fitted(level, 0.5, style.SMALL_SIZE) for level in matrix.levels] for matrix in shown]
+    matrices = figure.matrices[: plots.MATRICES_MOST]
+    names = [[fitted(level, 0.5, style.SMALL_SIZE) for level in matrix.levels] for matrix in matrices]
     widths = [max(text_width(name, style.SMALL_SIZE) for name in levels) for levels in names]
-    heads = [_confusion_head(figure, matrix, width) for matrix, width in zip(shown, widths, strict=True)]
+    heads = [_confusion_head(figure, matrix, width) for matrix, width in zip(matrices, widths, strict=True)]
     drawing, panels = _grid(heads, 1.25, {})
-    for axes, matrix, levels in zip(panels, shown, names, strict=True):
-        shares = [[count / (sum(row) or 1) for count in row] for row in matrix.counts]
-        places = range(len(levels))
-        inks = _paint_cells(axes, places, shares, "Blues", -0.02, 1.08)
-        for y, (row, colours) in enumerate(zip(matrix.counts, inks, strict=True)):
-            for x, count, ink in zip(places, row, colours, strict=True):
-                _write(axes, x, y + 0.5, f"{count:,}", ink)
-        axes.set_xticks([place + 0.5 for place in places], labels=levels)
-        axes.set_yticks([place + 0.5 for place in places], labels=levels)
+    for axes, matrix, levels in zip(panels, matrices, names, strict=True):
+        rows = [[(count / (sum(row) or 1), f"{count:,}", "") for count in row] for row in matrix.counts]
+        _paint_cells(axes, range(len(levels)), rows, "Blues", -0.02, 1.08)
+        middles = [place + 0.5 for place in range(len(levels))]
+        axes.set_xticks(middles, labels=levels)
+        axes.set_yticks(middles, labels=levels)
         axes.tick_params(length=0, pad=1.5)
     return Sheet(figure, drawing)
 
@@ -301,7 +291,7 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
         RunFailed: the folder cannot be written to.
     """
     written: list[Path] = []
-    captions = []
+    captions = ["# Captions\n"]
     with writing(folder):
         for sheet in _sheets(results):
             name = sheet.figure.name
@@ -311,7 +301,7 @@ def write_figures(results: Sequence[Result], folder: Path) -> list[Path]:
             captions.append(f"## {name}\n\n{markdown_text(plots.caption_of(sheet.figure))}\n")
         if written:
             written.append(folder / "captions.md")
-            write_text(written[-1], "# Captions\n\n" + "\n".join(captions))
+            write_text(written[-1], "\n".join(captions))
     return written
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, Task, human_overall
+from medqbench_vlmeval.report.run_tables import overall_by
 from medqbench_vlmeval.report.standings import by_overall, data_hash, reference_rows, run_labels, shown_hash
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
@@ -25,7 +26,6 @@ _LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = 8
 _MOST_NAMED, _LONGEST_NAME = 6, 14
-_TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
 _NOT_COMPARABLE = "not comparable with the published results"
 _HOW_TO_READ = {
     RADAR: "bars on the spokes: 95% intervals, where there is one",
@@ -107,8 +107,7 @@ class Figure:
     @property
     def counted(self) -> bool:
         """Whether each n stands in the drawing, beside the name of its group."""
-        few_groups = self.together and len(self.groups) <= _MOST_WITH_N
-        return self.kind in (BARS, HEATMAP, CONFUSION) or few_groups
+        return self.kind not in (RADAR, CURVE) or (self.together and len(self.groups) <= _MOST_WITH_N)
 
     @property
     def numbered(self) -> bool:
@@ -133,16 +132,14 @@ class Figure:
 
 def figures_of(results: Sequence[Result]) -> list[Figure]:
     """The figures that these results support, best run first, those that are not comparable below the others."""
-    runs_of = [run for result in results for run in result.tasks]
-    by_task = {task: [run for run in runs_of if run.task is task] for task in _TASKS}
+    task_runs = [run for result in results for run in result.tasks]
+    by_task = {task: [run for run in task_runs if run.task is task] for task in MEASURES}
     labels = {task: run_labels(runs) for task, runs in by_task.items()}
     places = {label: place for place, label in enumerate(dict.fromkeys(itertools.chain(*labels.values())))}
     figures: list[Figure] = []
     for task, runs in by_task.items():
-        drawn = [
-            DrawnRun(label, places[label], run, {}, run.result.interval_method)
-            for label, run in zip(labels[task], runs, strict=True)
-        ]
+        pairs = zip(labels[task], runs, strict=True)
+        drawn = [DrawnRun(label, places[label], run, {}, run.result.interval_method) for label, run in pairs]
         figures += _figures_of_task(task, sorted(drawn, key=_rank))
     return figures
 
@@ -155,22 +152,26 @@ def _rank(drawn: DrawnRun) -> tuple[bool, float, str]:
 def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     perception = task is Task.PERCEPTION
     unit = "accuracy" if perception else "sum of the four means"
-    modalities = _groups(runs, MODALITY, MODALITIES)
-    severities = [name for name in _groups(runs, SEVERITY, SEVERITIES) if name in SEVERITIES]
+    names = {name for drawn in runs for name in drawn.run.result.groups.get(MODALITY, {})}
+    others = sorted(names.difference(MODALITIES), key=lambda name: (name == UNKNOWN, name))
+    modalities = [*(name for name in MODALITIES if name in names), *others]
     stem, what = ("question_type", "accuracy by question type") if perception else ("dimension", "mean by dimension")
     figures = (
-        ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task, modalities)),
+        ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
         (f"bars_{stem}", BARS, what, MEASURES[task], None, _published(task)),
-        ("severity", CURVE, f"{unit} by severity", severities, SEVERITY, _human(task, severities)),
-        ("heatmap_modality", HEATMAP, f"{unit} by modality", (*modalities, OVERALL), MODALITY, ()),
+        ("severity", CURVE, f"{unit} by severity", SEVERITIES, SEVERITY, _human(task)),
+        ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, ()),
     )
     for stem, kind, what, groups, axis, references in figures:
         drawn = tuple(_with_cells(runs, groups, axis))
-        shown = [group for group in groups if any(run.cell(group).value is not None for run in drawn)]
-        if len([group for group in shown if axis is None or group != OVERALL]) >= _LEAST[kind]:
-            largest = _largest(shown, drawn, _MOST.get(kind, len(shown)))
-            left_out = len(shown) - len(largest)
-            yield Figure(f"{stem}_{task.value}", kind, task, what, largest, drawn, references, left_out)
+        measured = [group for group in groups if any(run.cell(group).value is not None for run in drawn)]
+        if len([group for group in measured if axis is None or group != OVERALL]) >= _LEAST[kind]:
+            sizes = {group: max(run.cell(group).n or 0 for run in drawn) for group in measured if group != OVERALL}
+            largest = sorted(sizes, key=lambda group: -sizes[group])[: _MOST.get(kind)]
+            chosen = tuple(group for group in measured if group in (*largest, OVERALL))
+            yield Figure(
+                f"{stem}_{task.value}", kind, task, what, chosen, drawn, references, len(measured) - len(chosen)
+            )
     matrices = tuple(matrix for run in runs for matrix in _matrices(run))
     if matrices:
         mistaken = tuple({matrix.run.place: matrix.run for matrix in matrices}.values())
@@ -182,45 +183,29 @@ def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | Non
     """The runs that have a number of any group."""
     for drawn in runs:
         result = drawn.run.result
-        cells: Mapping[str, Cell] = result.measures
-        if axis is not None:
-            of_axis = {name: group.overall for name, group in result.groups.get(axis, {}).items()}
-            cells = {**of_axis, OVERALL: result.overall}
-        cells = {name: cells[name] for name in groups if name in cells}
+        measured = {**overall_by(drawn.run, axis), OVERALL: result.overall} if axis else result.measures
+        cells = {name: measured[name] for name in groups if name in measured}
         if any(cell.value is not None for cell in cells.values()):
             yield replace(drawn, cells=cells)
 
 
-def _largest(groups: Sequence[str], runs: Sequence[DrawnRun], most: int) -> tuple[str, ...]:
-    """The ``most`` groups of the most samples in their order, and Overall."""
-    sizes = {group: max(run.cell(group).n or 0 for run in runs) for group in groups if group != OVERALL}
-    largest = {*sorted(sizes, key=lambda group: -sizes[group])[:most], OVERALL}
-    return tuple(group for group in groups if group in largest)
-
-
-def _groups(runs: Sequence[DrawnRun], axis: str, order: Sequence[str]) -> list[str]:
-    names = {name for drawn in runs for name in drawn.run.result.groups.get(axis, {})}
-    places = {name: place for place, name in enumerate(order)}
-    return sorted(names, key=lambda name: (name == UNKNOWN, places.get(name, len(order)), name))
-
-
-def _human(task: Task, groups: Sequence[str]) -> tuple[Reference, ...]:
+def _human(task: Task) -> tuple[Reference, ...]:
     overall = human_overall(task)
     if overall is None:
         return ()
     # Nothing finer than their Overall is published.
-    return (Reference(f"human experts, all questions, published: {overall:.2f}", dict.fromkeys(groups, overall)),)
+    return (Reference(f"human experts, all questions, published: {overall:.2f}", {OVERALL: overall}),)
 
 
 def _published(task: Task) -> tuple[Reference, ...]:
     """The published row with the highest Overall, and the human experts."""
     rows = by_overall(reference_rows(task))
     best = next(row for row in rows if row.category != HUMAN)
-    lines = [(f"{best.model}, highest published", best)]
-    lines += [("human experts, published", row) for row in rows if row.category == HUMAN]
+    named = [(f"{best.model}, highest published", best)]
+    named += [("human experts, published", row) for row in rows if row.category == HUMAN]
     return tuple(
         Reference(label, {measure: value for measure, value in row.values.items() if value is not None})
-        for label, row in lines
+        for label, row in named
     )
 
 
@@ -258,7 +243,7 @@ def notes_of(figure: Figure) -> list[str]:
         notes.append(f"{'hollow' if lines else '*'}: fewer than {FEW} samples")
     if any(not run.run.result.comparable for run in figure.runs):
         notes.append(f"†: {_NOT_COMPARABLE}")
-    if _different_data(figure.runs):
+    if len(_by(figure.runs, _data_of)) > 1:
         notes.append("the runs are of different data")
     return [_capital(note) for note in notes]
 
@@ -283,14 +268,10 @@ def caption_of(figure: Figure) -> str:
         sentences.append(f"Lines: {references} (of the published test split)")
     if baselines := [run.label for run in figure.runs if run.run.baseline]:
         sentences.append(f"Baselines without weights: {', '.join(baselines)}")
-    reasons: dict[str, list[str]] = {}
-    for run in figure.runs:
-        if not run.run.result.comparable:
-            because = "; ".join(map(one_line, run.run.result.not_comparable_because))
-            reasons.setdefault(because or "the result does not say why", []).append(run.label)
-    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {', '.join(runs)} ({why})" for why, runs in reasons.items()]
-    if data := _different_data(figure.runs):
-        groups = "; ".join(f"{', '.join(labels)}: {one_line(name)}" for name, labels in data.items())
+    reasons = _by((run for run in figure.runs if not run.run.result.comparable), _reasons_of)
+    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {labels} ({why})" for why, labels in reasons.items()]
+    if len(data := _by(figure.runs, _data_of)) > 1:
+        groups = "; ".join(f"{labels}: {name}" for name, labels in data.items())
         sentences.append(f"The runs are of different data and not comparable with each other across it: {groups}")
     names = [(run.label, one_line(run.run.model)) for run in figure.runs]
     if shortened := [f"{label} is {name}" for label, name in names if name not in label]:
@@ -325,13 +306,20 @@ def _left_out(figure: Figure) -> list[str]:
     return [more] if figure.left_out else []
 
 
-def _different_data(runs: Iterable[DrawnRun]) -> dict[str, list[str]]:
-    """The runs' labels by data, where the runs are of different data; empty where all are of the same."""
-    by_data: dict[str, list[str]] = {}
-    for drawn in runs:
-        data = f"{drawn.run.result.dataset}, data {shown_hash(data_hash(drawn.run))}"
-        by_data.setdefault(data, []).append(drawn.label)
-    return by_data if len(by_data) > 1 else {}
+def _by(runs: Iterable[DrawnRun], fact_of: Callable[[DrawnRun], str]) -> dict[str, str]:
+    """The runs' labels by what is said of them."""
+    labels: dict[str, list[str]] = {}
+    for run in runs:
+        labels.setdefault(fact_of(run), []).append(run.label)
+    return {fact: ", ".join(names) for fact, names in labels.items()}
+
+
+def _reasons_of(drawn: DrawnRun) -> str:
+    return "; ".join(map(one_line, drawn.run.result.not_comparable_because)) or "the result does not say why"
+
+
+def _data_of(drawn: DrawnRun) -> str:
+    return one_line(f"{drawn.run.result.dataset}, data {shown_hash(data_hash(drawn.run))}")
 
 
 def _capital(sentence: str) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of
+from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Reference, caption_of, notes_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
@@ -36,16 +38,12 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 # Lines alone: a pattern of circles takes a hundred times the bytes in SVG.
 _HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//", "\\\\", "xx", "--", "||")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
-# Reference lines have no marker, which tells them from a run's.
-REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
 # Scripts that DejaVu Sans, which Matplotlib brings along, does not have; used where the machine has one of them.
 _FONTS = (
     "DejaVu Sans, Noto Sans CJK SC, Noto Sans CJK JP, Source Han Sans SC, WenQuanYi Zen Hei, Microsoft YaHei, "
     "PingFang SC, Hiragino Sans, Noto Sans Arabic, Noto Sans Devanagari, Arial Unicode MS"
 )
-_PIECES = re.compile(r"[^-_/… ]*[-_/… ]+|[^-_/… ]+")
-_NARROWEST = 0.2  # width of a narrow letter, of the font's size
 
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
@@ -64,6 +62,9 @@ _SETTINGS: dict[str, Any] = {
     "axes.titlepad": 3.0,
     "axes.axisbelow": True,
     "grid.alpha": FAINT,
+    "legend.frameon": False,
+    "legend.labelspacing": 0.4,
+    **dict.fromkeys(("legend.borderpad", "legend.borderaxespad"), 0),
     "lines.linewidth": 1.1,
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": MARGIN,
@@ -122,27 +123,25 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 def fitted(text: str, width: float, size: float) -> str:
     """``text``, its middle left out where it is wider than ``width`` inches."""
-    limit = min(len(text) + 1, int(width * 72 / size / _NARROWEST)) * 2
-    label = shortened(text, limit)
-    while limit > 3 and text_width(label, size) > width:
-        limit -= 1
-        label = shortened(text, limit)
-    return label
+    return _widest(partial(shortened, text), 2 * len(text), width, size)
 
 
 def wrapped(text: str, width: float, size: float, weight: str = "normal") -> str:
     """``text`` in lines of at most ``width`` inches, broken behind blanks and marks such as '-', else anywhere."""
-    lines = [""]
-    for piece in _PIECES.findall(text):
-        if text_width((lines[-1] + piece).rstrip(" "), size, weight) <= width:
-            lines[-1] += piece
-            continue
-        lines += [""] if lines[-1] else []
-        for character in piece:
-            if lines[-1] and text_width((lines[-1] + character).rstrip(" "), size, weight) > width:
-                lines.append("")
-            lines[-1] += character
-    return "\n".join(line.rstrip(" ") for line in lines)
+    return _widest(lambda columns: "\n".join(_Wrapper(columns).wrap(text)), len(text), width, size, weight)
+
+
+class _Wrapper(TextWrapper):
+    wordsep_re = re.compile(r"([^-_/… ]*[-_/…]+| +)")
+
+
+def _widest(text_in: Callable[[int], str], most: int, width: float, size: float, weight: str = "normal") -> str:
+    """What fits of the texts in 1, 2, ... ``most`` columns, the widest."""
+
+    def is_too_wide(columns: int) -> bool:
+        return any(text_width(line, size, weight) > width for line in text_in(columns).split("\n"))
+
+    return text_in(max(1, bisect_left(range(1, most + 1), True, key=is_too_wide)))
 
 
 def new_drawing(width: float, height: float) -> Drawing:
@@ -150,6 +149,11 @@ def new_drawing(width: float, height: float) -> Drawing:
     from matplotlib.figure import Figure as Drawing
 
     return Drawing(figsize=(width, height), dpi=_DPI, layout="constrained")
+
+
+def reference_lines(figure: Figure) -> Iterator[tuple[Reference, Any]]:
+    """The figure's references with the dashes of their lines, which have no marker and so differ from a run's."""
+    return zip(figure.references, ((0, (6, 2)), (0, (1.5, 1.5))), strict=False)
 
 
 class Sheet:
@@ -169,30 +173,25 @@ class Sheet:
         left, room = MARGIN / width, width - 2 * MARGIN
         heading = wrapped(figure.title, room, TITLE_SIZE, "bold")
         title = drawing.text(left, 1, heading, size=TITLE_SIZE, weight="bold", va="bottom")
-        lines = []
+        lines: list[tuple[str, dict[str, Any]]] = []
         for run in keys:
             look = look_of(run.place)
-            lines.append(Line2D([], [], color=look.colour, linestyle=look.dashes, marker=look.marker, label=run.shown))
-            lines[-1].set(markersize=4, markeredgecolor=INK, markeredgewidth=0.4)
-        for reference, dashes in zip(figure.references, REFERENCE_DASHES, strict=False):
-            lines.append(Line2D([], [], color=INK, linewidth=0.9, linestyle=dashes, label=reference.label))
-        for line in lines:
-            label = wrapped(str(line.get_label()), room - 0.45, TEXT_SIZE)
-            # Earlier versions of Matplotlib leave out a label that begins with '_'.
-            line.set_label(f" {label}" if label.startswith("_") else label)
+            marker = {"marker": look.marker, "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.4}
+            lines.append((run.shown, {"color": look.colour, "linestyle": look.dashes, **marker}))
+        for reference, dashes in reference_lines(figure):
+            lines.append((reference.label, {"color": INK, "linewidth": 0.9, "linestyle": dashes}))
+        labels = [wrapped(label, room - 0.45, TEXT_SIZE) for label, _ in lines]
         legend = drawing.legend(
-            handles=lines,
+            [Line2D([], [], **line) for _, line in lines],
+            # Earlier versions of Matplotlib leave out a label that begins with '_'.
+            [f" {label}" if label.startswith("_") else label for label in labels],
             loc="upper left",
             bbox_to_anchor=(left, -0.04 / drawing.get_figheight()),
-            labelspacing=0.4,
             handlelength=4,
             alignment="left",
-            frameon=False,
-            borderpad=0,
-            borderaxespad=0,
         )
-        below: dict[str, Any] = {"xycoords": legend, "xytext": (0, -4), "textcoords": "offset points", "va": "top"}
         words = wrapped(". ".join(notes_of(figure)), room, SMALL_SIZE)
+        below: dict[str, Any] = {"xycoords": legend, "xytext": (0, -4), "textcoords": "offset points", "va": "top"}
         notes = Annotation(words, (0, 0), **below, size=SMALL_SIZE, alpha=MUTED, linespacing=1.4)
         drawing.add_artist(notes)
         drawing.get_layout_engine().execute(drawing)  # type: ignore[union-attr]  # set by new_drawing

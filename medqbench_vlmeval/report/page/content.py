@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
-from medqbench_vlmeval.report.page.thumbnails import find_image, folder_of
-from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES
+from medqbench_vlmeval.report.page.thumbnails import folder_of
+from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, measures_of
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import data_hash
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, top_of
+from medqbench_vlmeval.report.table import task_kind
+from medqbench_vlmeval.runs.result import top_of
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]
@@ -59,7 +60,7 @@ def page_runs(runs: Sequence[Run]) -> list[PageRun]:
     return list(named.values())
 
 
-def run_facts(page_run: PageRun) -> Json:
+def run_json(page_run: PageRun) -> Json:
     """A run as the page's script reads it."""
     result = page_run.run.result
     return {
@@ -67,39 +68,30 @@ def run_facts(page_run: PageRun) -> Json:
         "label": page_run.label,
         "model": storable(result.model),
         "baseline": BASELINE_NOTE if result.baseline else None,
-        "parts": [_task_facts(run) for run in result.tasks],
+        "parts": [_task_json(run) for run in result.tasks],
     }
 
 
-def _unit(task: Task) -> str:
-    """'percent' for shares of right answers, 'score' for means of verdicts."""
-    return "percent" if task is Task.PERCEPTION else "score"
-
-
-def _measures(task: Task) -> list[str]:
-    return [OVERALL, *(measure for measure in MEASURES[task] if measure != OVERALL)]
-
-
-def _task_facts(run: TaskRun) -> Json:
+def _task_json(run: TaskRun) -> Json:
     result = run.result
-    cells = [(name, result.measures[name]) for name in _measures(run.task)]
+    cells = {name: result.measures[name] for name in measures_of(run.task)}
     return {
         "task": run.task.value,
         "title": TASK_TITLES[run.task],
-        "unit": _unit(run.task),
+        "unit": task_kind(run.task),
         "n": result.n,
         "comparable": result.comparable,
-        "because": list(result.not_comparable_because),
-        "measures": [[name, cell.value, cell.interval, cell.n] for name, cell in cells],
+        "because": result.not_comparable_because,
+        "measures": [[name, cell.value, cell.interval, cell.n] for name, cell in cells.items()],
         "counts": [[COUNT_TITLES[name], count] for name, count in result.counts.items() if name in COUNT_TITLES],
-        "findings": [_finding_facts(name, finding) for name, finding in result.findings.items()],
+        "findings": [_finding_json(name, finding) for name, finding in result.findings.items()],
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
         "settings": [[name, value] for name, value in _settings(run).items() if value],
     }
 
 
-def _finding_facts(name: str, finding: Finding) -> Json:
+def _finding_json(name: str, finding: Finding) -> Json:
     ends = finding.cell.interval
     return {
         "title": finding.title,
@@ -142,31 +134,29 @@ def _settings(run: TaskRun) -> dict[str, str | None]:
     }
 
 
-def boards(runs: Sequence[PageRun]) -> list[Json]:
+def boards_json(runs: Sequence[PageRun]) -> list[Json]:
     """A leaderboard a task that the runs measure; unlike a board's file, which keeps the newest of two equal runs, all
     are rows beside the published ones."""
     task_runs = [(place, run) for place, page_run in enumerate(runs) for run in page_run.run.result.tasks]
-    by_task = {task: [each for each in task_runs if each[1].task is task] for task in BOARD_TASKS}
+    by_task = {task: [pair for pair in task_runs if pair[1].task is task] for task in BOARD_TASKS}
     return [_board(task, of_task) for task, of_task in by_task.items() if of_task]
 
 
 def _board(task: Task, runs: Sequence[tuple[int, TaskRun]]) -> Json:
-    measures = _measures(task)
+    measures = measures_of(task)
     lines = []
     for row, own in board_rows([entry_of(run) for _, run in runs], task):
-        place, run = (None, None) if own is None else runs[own]
-        cells: Mapping[str, Cell] = {} if run is None else run.result.measures
+        place, cells = (None, {}) if own is None else (runs[own][0], runs[own][1].result.measures)
         names = ("kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "created", "source")
         line = {name: getattr(row, name) for name in names}
-        line["because"] = list(row.not_comparable_because)
-        line["values"] = [row.values[measure] for measure in measures]
-        line["intervals"] = [cells.get(measure, Cell(None)).interval for measure in measures]
-        lines.append({**line, "run": place})
-    shown = {"task": task.value, "title": TASK_TITLES[task], "unit": _unit(task), "scale": int(top_of(task))}
-    return {**shown, "measures": measures, "rows": lines}
+        line |= {"because": row.not_comparable_because, "values": [row.values[measure] for measure in measures]}
+        line |= {"intervals": [cells.get(measure, Cell(None)).interval for measure in measures], "run": place}
+        lines.append(line)
+    scale = {"unit": task_kind(task), "scale": int(top_of(task)), "measures": measures}
+    return {"task": task.value, "title": TASK_TITLES[task], **scale, "rows": lines}
 
 
-def answer_facts(row: SampleRow) -> Json:
+def answer_json(row: SampleRow) -> Json:
     """A reply, what was read from it or how it was judged, and how it came out; what is absent is left out.
 
     ``outcome`` is one of the constants of this module, and ``bad`` says that it failed: a wrong letter or none, or a
@@ -184,55 +174,70 @@ def _present(**facts: Any) -> Json:
     return {name: value for name, value in facts.items() if value is not None and value not in ("", [], {})}
 
 
+def _texts(verdict: Verdict, *names: str) -> Json:
+    return _present(**{name: getattr(verdict, name) for name in ("reason", "reply", "judge", "note", *names)})
+
+
 def _perception(row: SampleRow) -> Json:
-    failed = NO_REPLY if row.unscored else NO_ANSWER if row.extracted is None else WRONG
-    asked = row.choice
-    extractor = asked and _present(
-        letter=letter_of(asked.score), reason=asked.reason, reply=asked.reply, judge=asked.judge, note=asked.note
-    )
-    return {
-        "outcome": RIGHT if row.correct else failed,
-        "bad": not row.correct,
-        **_present(letter=row.extracted, rule=row.rule, extractor=extractor),
-    }
+    outcome = RIGHT if row.correct else NO_REPLY if row.unscored else NO_ANSWER if row.extracted is None else WRONG
+    verdict = row.choice
+    extractor = verdict and {**_present(letter=letter_of(verdict.score)), **_texts(verdict)}
+    read = _present(letter=row.extracted, rule=row.rule, extractor=extractor)
+    return {"outcome": outcome, "bad": not row.correct, **read}
 
 
 def _reasoning(row: SampleRow) -> Json:
     bad = bool(row.error_kinds)
-    verdicts = [_verdict_facts(name, row.verdicts.get(name)) for name in DIMENSIONS]
+    verdicts = [_verdict_json(name, row.verdicts.get(name)) for name in DIMENSIONS]
     replies: dict[str, int] = {}
     for place, verdict in enumerate(verdicts):
         # One reply on all four dimensions is held once.
         if (reply := verdict.get("reply")) is not None and replies.setdefault(reply, place) != place:
             verdict["same"] = replies[verdict.pop("reply")]
-    conclusions = {}
-    if row.conclusion is not None:
-        said = {"stated": row.conclusion.stated, "reference": row.conclusion.reference}
-        conclusions = {name: str(value) for name, value in said.items() if value is not None}
+    conclusion = (
+        {} if row.conclusion is None else {name: getattr(row.conclusion, name) for name in ("stated", "reference")}
+    )
+    levels = {name: str(level) for name, level in conclusion.items() if level is not None}
     outcome = UNSCORED if row.unscored else FAULTY if bad else SOUND
-    return {"outcome": outcome, "bad": bad, "verdicts": verdicts, **_present(sum=row.score), **conclusions}
+    return {"outcome": outcome, "bad": bad, "verdicts": verdicts, **_present(sum=row.score), **levels}
 
 
-def _verdict_facts(name: str, verdict: Verdict | None) -> Json:
+def _verdict_json(name: str, verdict: Verdict | None) -> Json:
     if verdict is None:
         return {"of": name}
-    texts = {key: getattr(verdict, key) for key in ("reason", "reply", "judge", "explanation", "note")}
-    parts = [_verdict_facts(part, inner) for part, inner in verdict.parts.items()]
-    return {"of": name, **_present(score=verdict.score, **texts, parts=parts)}
+    parts = [_verdict_json(part, inner) for part, inner in verdict.parts.items()]
+    return {"of": name, **_present(score=verdict.score, parts=parts), **_texts(verdict, "explanation")}
 
 
 @dataclass
 class Gathered:
-    """``answers`` has a list a run, whose entries name their sample by its place in ``samples``.
+    """All samples, each held once, and each run's answers, which name their sample by its place.
 
-    Samples name their images by place in ``names`` (what the result files call them) and ``paths`` (None: not on
-    this machine).
+    Samples name their images by place in ``pictures``: the name in the result files, and the folder to look in.
     """
 
     samples: list[Json] = field(default_factory=list)
     answers: list[list[Json]] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    paths: list[Path | None] = field(default_factory=list)
+    pictures: dict[tuple[str, Path | None], int] = field(default_factory=dict)
+    places: dict[tuple[object, ...], list[int]] = field(default_factory=dict)
+
+    def place_of(self, sample: Sample, folder: Path | None) -> int:
+        """A sample's place, which is a new one where it is not the same as an earlier sample."""
+        names = image_names(sample)[:_MANY_IMAGES]
+        pictures = [self.pictures.setdefault((name, folder), len(self.pictures)) for name in names]
+        index = canonical_index(own_index(sample.index, sample.task))
+        texts = (sample.question, sample.answer, sample.description)
+        places = self.places.setdefault((sample.task, index, *texts, *sample.options.items()), [])
+        for place in places:
+            known = self.samples[place]
+            if not pictures or not known["images"] or known["images"] == pictures:
+                known["images"] = known["images"] or pictures
+                return place
+        places.append(len(self.samples))
+        facts = {name: getattr(sample, name) for name in (*AXES, "question", "answer", "description")}
+        shown = _present(**facts, options=dict(sample.options))
+        self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **shown})
+        return places[-1]
 
 
 def gather(runs: Sequence[PageRun], image_root: Path | None) -> Gathered:
@@ -241,46 +246,13 @@ def gather(runs: Sequence[PageRun], image_root: Path | None) -> Gathered:
     Two runs answered the same sample where task, index, question, options, answer, reference and images are the same;
     a run that names no images is taken to have seen those of the others.
     """
-    collector = _Collector()
+    gathered = Gathered()
     for run in (page_run.run for page_run in runs):
         folders = {of.task: folder_of(of.data, image_root) for of in run.result.tasks}
         answers = []
         for row in run.rows:
-            place, shared = collector.place_of(row.sample, folders[row.sample.task])
-            index = {} if shared == row.sample.index else {"index": row.sample.index}
-            answers.append({"s": place, **index, **answer_facts(row)})
-        collector.gathered.answers.append(answers)
-    return collector.gathered
-
-
-class _Collector:
-    def __init__(self) -> None:
-        self.gathered = Gathered()
-        self._places: dict[tuple[object, ...], list[int]] = {}
-        self._pictures: dict[tuple[str, Path | None], int] = {}
-
-    def place_of(self, sample: Sample, folder: Path | None) -> tuple[int, str]:
-        """A sample by its place, and the index under which the page knows it."""
-        pictures = [self._picture(name, folder) for name in image_names(sample)[:_MANY_IMAGES]]
-        index = canonical_index(own_index(sample.index, sample.task))
-        asked = (sample.question, sample.answer, sample.description)
-        places = self._places.setdefault((sample.task, index, *asked, *sample.options.items()), [])
-        for place in places:
-            known = self.gathered.samples[place]
-            if not pictures or not known["images"] or known["images"] == pictures:
-                known["images"] = known["images"] or pictures
-                return place, known["index"]
-        places.append(len(self.gathered.samples))
-        texts: Mapping[str, str | None] = {
-            name: getattr(sample, name) for name in (*AXES, "question", "answer", "description")
-        }
-        facts = {"index": sample.index, "task": sample.task.value, "images": pictures}
-        self.gathered.samples.append({**facts, **_present(**texts, options=dict(sample.options))})
-        return places[-1], sample.index
-
-    def _picture(self, name: str, folder: Path | None) -> int:
-        if (name, folder) not in self._pictures:
-            self._pictures[name, folder] = len(self.gathered.names)
-            self.gathered.names.append(name)
-            self.gathered.paths.append(find_image(folder, name))
-        return self._pictures[name, folder]
+            place = gathered.place_of(row.sample, folders[row.sample.task])
+            same_index = gathered.samples[place]["index"] == row.sample.index
+            answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
+        gathered.answers.append(answers)
+    return gathered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
-from medqbench_vlmeval.report.page.content import boards, gather, page_runs, run_facts
-from medqbench_vlmeval.report.page.thumbnails import Thumbnail, make_thumbnails
+from medqbench_vlmeval.report.page.content import boards_json, gather, page_runs, run_json
+from medqbench_vlmeval.report.page.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -31,25 +30,19 @@ SCRIPTS = tuple(
 )
 _GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
 _HEAD_BYTES = 8192
-# '<' could end the element or open a comment in it; the two separators are line ends to older script parsers.
-_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-_ESCAPED = re.compile("[<>&\u2028\u2029]")
 
 
 def json_text(value: Any) -> str:
     """JSON for a script element of type application/json; the same value gives the same text."""
-    plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _ESCAPED.sub(lambda found: _ESCAPES[found[0]], storable(plain))
+    text = storable(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    # '<' could end the element or open a comment in it; the two separators are line ends to older script parsers.
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
-def document(title: str, shown: Any, pictures: Sequence[Any], figures: Mapping[str, str]) -> str:
-    """The whole page as HTML.
-
-    Args:
-        title: its title, plain text.
-        shown: what the script shows, plain JSON.
-        pictures: the images, in a script element of their own that is read when the first one is shown.
-    """
+def _document(title: str, data: Any, pictures: Sequence[Any], figures: Mapping[str, str]) -> str:
+    """The whole page; the pictures' JSON is in an element of its own that is read when the first one is shown."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -69,7 +62,7 @@ def document(title: str, shown: Any, pictures: Sequence[Any], figures: Mapping[s
         # Made by this package, or escaped above.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        data=Markup(json_text(shown)),  # noqa: S704
+        data=Markup(json_text(data)),  # noqa: S704
         pictures=Markup(json_text(pictures)),  # noqa: S704
         figures=[(name, Markup(svg)) for name, svg in figures.items()],  # noqa: S704
     )
@@ -112,24 +105,21 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
         raise BadInput("There is no run to make a page of; name at least one scored run.")
     named = page_runs(runs)
     gathered = gather(named, image_root)
-    shown = {
+    data = {
         "version": __version__,
         "dimensions": DIMENSION_TITLES,
-        "runs": [run_facts(run) for run in named],
-        "boards": boards(named),
+        "runs": [run_json(run) for run in named],
+        "boards": boards_json(named),
         "samples": gathered.samples,
         "answers": gathered.answers,
     }
-    thumbnails = make_thumbnails(gathered.paths)
-    pictures = [_picture(name, thumbnail) for name, thumbnail in zip(gathered.names, thumbnails, strict=True)]
+    thumbnails = make_thumbnails([find_image(folder, name) for name, folder in gathered.pictures])
+    # Name, width and height of the image, data URI and width of its thumbnail; the name alone where there is none.
+    pictures = [
+        [name, *(made.size if made else ()), *((made.data_uri, made.width) if made else ())]
+        for (name, _), made in zip(gathered.pictures, thumbnails, strict=True)
+    ]
     title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
-    text = document(title, shown, pictures, themed_svgs([run.result for run in runs]))
+    text = _document(title, data, pictures, themed_svgs([run.result for run in runs]))
     with writing(path, "close it if it is open elsewhere, or choose another folder"):
         write_text(path, text)
-
-
-def _picture(name: str, thumbnail: Thumbnail | None) -> list[Any]:
-    """Name, width and height of the image, data URI and width of its thumbnail; the name alone where there is none."""
-    if thumbnail is None:
-        return [name]
-    return [name, *thumbnail.size, thumbnail.data_uri, thumbnail.width]

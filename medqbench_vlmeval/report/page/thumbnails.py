@@ -30,7 +30,6 @@ MAX_FILE_BYTES = 256_000_000
 FEW_IMAGES = 200
 """Up to so many images are shown large, so that a page of the whole benchmark stays below 15 MB."""
 LARGE, SMALL = 512, 160  # longest side in pixels
-_QUALITY = {LARGE: 80, SMALL: 45}
 _THREADS = 4
 _LONGEST = 255
 _PLAIN = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:]+")
@@ -74,17 +73,18 @@ def _thumbnail(path: Path | None, side: int) -> Thumbnail | None:
         if path.stat().st_size > MAX_FILE_BYTES:
             return None
         with Image.open(path, formats=FORMATS) as image:
-            size = image.size
-            if size[0] * size[1] > MAX_PIXELS:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
                 return None
             small = _reduced(image, side)
+        quality = 80 if side == LARGE else 45
         if features.check("webp"):
-            small.save(out, "WEBP", quality=_QUALITY[side], method=1, icc_profile=b"", exif=b"", xmp=b"")
+            small.save(out, "WEBP", quality=quality, method=1, icc_profile=b"", exif=b"", xmp=b"")
         else:
-            small.save(out, "JPEG", quality=_QUALITY[side])
+            small.save(out, "JPEG", quality=quality)
     except (*DECODER_ERRORS, Image.DecompressionBombError):
         return None
-    return Thumbnail(out.getvalue(), size, small.width)
+    return Thumbnail(out.getvalue(), (width, height), small.width)
 
 
 def _reduced(image: Image, side: int) -> Image:
@@ -94,7 +94,11 @@ def _reduced(image: Image, side: int) -> Image:
     image.draft("RGB", (side, side))
     image.load()
     if image.mode.startswith(("I", "F")):
-        image = _eight_bits(image)
+        # 16 bits or more in grey: the range is spread over the levels; PIL would cut it off at 255.
+        values = image.convert("F")
+        low, high = cast("tuple[float, float]", values.getextrema())
+        scale = 255 / ((high - low) or 1)
+        image = values.point(lambda value: value * scale - low * scale).convert("L")
     elif image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         ground = Pillow.new("RGBA", image.size, (0, 0, 0, 255))
         ground.alpha_composite(image.convert("RGBA"))
@@ -103,15 +107,6 @@ def _reduced(image: Image, side: int) -> Image:
         image = image.convert("L" if image.mode == "1" else "RGB")
     image.thumbnail((side, side), Pillow.Resampling.BILINEAR, reducing_gap=1.5)
     return image
-
-
-def _eight_bits(image: Image) -> Image:
-    """An image of 16 bits or more in grey, its range spread over the levels; PIL would cut it off at 255."""
-    values = image.convert("F")
-    low, high = cast("tuple[float, float]", values.getextrema())
-    scale = 255 / ((high - low) or 1)
-    offset = -low * scale
-    return values.point(lambda value: value * scale + offset).convert("L")
 
 
 def folder_of(data: DataUse, image_root: Path | None) -> Path | None:
