@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Task
-from medqbench_vlmeval.runs.files import result_paths, write_samples, write_score
+from medqbench_vlmeval.runs.files import result_paths, write_run
 from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import (
     Answer,
@@ -192,8 +192,7 @@ def score_of(run: Run) -> dict[str, Any]:
 def write(run: Run) -> Run:
     """Write the two result files of a run."""
     run.paths.score.parent.mkdir(parents=True, exist_ok=True)
-    write_samples(run)
-    write_score(run)
+    write_run(run)
     return run
 
 

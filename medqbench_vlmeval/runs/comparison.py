@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.runs.result import json_of
 from medqbench_vlmeval.scoring.compare import (
     ALPHA,
     AXES,
@@ -128,150 +129,117 @@ class RunComparison:
     not_compared: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """See :func:`comparison_to_json`."""
-        return comparison_to_json(self)
-
-
-def comparison_to_json(comparison: RunComparison) -> dict[str, Any]:
-    """The content of ``compare.json`` but for ``disagreements``."""
-    return {
-        "runs": [
-            {"label": one.label, "model": one.model, "results": [_run_json(run) for run in one.runs]}
-            for one in comparison.run_sets
-        ],
-        "seed": comparison.seed,
-        "level": LEVEL,
-        "alpha": ALPHA,
-        "power": POWER,
-        "methods": METHODS,
-        "not_compared": list(comparison.not_compared),
-        "parts": [_part_json(part) for part in comparison.parts],
-    }
+        """The content of ``compare.json`` but for ``disagreements``."""
+        return {
+            "runs": [
+                {**json_of(run_set, "label", "model"), "results": [_run_json(run) for run in run_set.runs]}
+                for run_set in self.run_sets
+            ],
+            "seed": self.seed,
+            "level": LEVEL,
+            "alpha": ALPHA,
+            "power": POWER,
+            "methods": METHODS,
+            "not_compared": list(self.not_compared),
+            "parts": [_part_json(part) for part in self.parts],
+        }
 
 
 def disagreements_to_json(comparison: RunComparison) -> list[dict[str, Any]]:
     """The samples on which runs differ; with both replies where two runs are compared."""
-    return [_disagreement_json(part, one) for part in comparison.parts for one in part.disagreements]
+    return [_disagreement_json(part, disagreement) for part in comparison.parts for disagreement in part.disagreements]
 
 
 def _run_json(run: Run) -> dict[str, Any]:
     result, settings = run.result, run.result.settings
-    judge = settings.judge
+    protocol, judge = settings.protocol, settings.judge
     return {
         "file": run.paths.score.name,
         "folder": str(run.paths.score.parent),
-        "dataset": result.dataset,
         "task": result.task.value,
         "n": len(run.rows),
-        "baseline": result.baseline,
-        "comparable": result.comparable,
-        "prompt_style": settings.prompt_style,
-        "protocol": settings.protocol.name,
-        "protocol_version": settings.protocol.version,
-        "protocol_sha256": settings.protocol.sha256,
+        **json_of(result, "dataset", "baseline", "comparable"),
+        **json_of(settings, "prompt_style", "created"),
+        "protocol": protocol.name,
+        "protocol_version": protocol.version,
+        "protocol_sha256": protocol.sha256,
         "judge": judge.name if judge else None,
         "judge_served_as": judge.served_as if judge else None,
-        "data": {
-            task: {"sha256": data.sha256, "revision": data.revision, "samples_sha256": data.samples_sha256}
-            for task, data in settings.data.items()
-        },
+        "data": {task: json_of(data, "sha256", "revision", "samples_sha256") for task, data in settings.data.items()},
         "medqbench_vlmeval": settings.versions.get("medqbench_vlmeval"),
         "kit": settings.versions.get("kit"),
-        "created": settings.created,
     }
 
 
 def _part_json(part: ComparedTask) -> dict[str, Any]:
     ranking = [
-        {
-            "run": ranked.run,
-            **{name: getattr(ranked.cell, name) for name in ("value", "low", "high", "n")},
-            "not_distinct_from": list(ranked.not_distinct_from),
-        }
+        {**json_of(ranked, "run", "not_distinct_from"), **json_of(ranked.cell, "value", "low", "high", "n")}
         for ranked in part.ranking
     ]
     return {
         "task": part.task.value,
-        "dataset": part.dataset,
-        "unit": part.unit,
-        "runs": list(part.runs),
+        **json_of(part, "dataset", "unit", "runs", "warnings", "notes"),
         **({"ranking": ranking} if ranking else {}),
         "pairs": [_pair_json(pair) for pair in part.pairs],
-        "warnings": list(part.warnings),
-        "notes": list(part.notes),
         "n_disagreements": len(part.disagreements),
     }
 
 
 def _pair_json(pair: ComparedPair) -> dict[str, Any]:
+    indexes = json_of(pair.left_out, "only_in_a", "only_in_b", "changed", "unscored")
+    left_out = {why: {"n": len(of), "first": list(of)[:_LISTED]} for why, of in indexes.items()}
+    left_out["changed"]["differing"] = pair.left_out.differing
     return {
-        "a": pair.a,
-        "b": pair.b,
+        **json_of(pair, "a", "b"),
         "overall": _difference_json(pair.overall),
-        "axes": {axis: {name: _difference_json(one) for name, one in of.items()} for axis, of in pair.axes.items()},
-        "left_out": {
-            "only_in_a": _listed(pair.left_out.only_in_a),
-            "only_in_b": _listed(pair.left_out.only_in_b),
-            "changed": {**_listed(tuple(pair.left_out.changed)), "differing": pair.left_out.differing},
-            "unscored": _listed(pair.left_out.unscored),
+        "axes": {
+            axis: {name: _difference_json(of) for name, of in groups.items()} for axis, groups in pair.axes.items()
         },
+        "left_out": left_out,
         **({} if pair.distinct is None else {"distinct": pair.distinct}),
     }
 
 
 def _difference_json(difference: Difference) -> dict[str, Any]:
     cell = difference.cell
-    of_reasoning = {"method": difference.method, "sd": difference.sd} if difference.method else {}
+    no_interval = {} if difference.no_interval is None else {"no_interval": difference.no_interval}
+    of_reasoning = json_of(difference, "method", "sd") if difference.method else {}
     return {
-        "n": cell.n,
-        "n_clusters": cell.n_clusters,
-        "a": difference.a,
-        "b": difference.b,
+        **json_of(difference, "a", "b", "p", "p_clustered", "p_holm", "detectable"),
         "difference": cell.value,
-        "low": cell.low,
-        "high": cell.high,
-        **({} if difference.no_interval is None else {"no_interval": difference.no_interval}),
-        "few": cell.few,
-        "p": difference.p,
-        "p_clustered": difference.p_clustered,
-        "detectable": difference.detectable,
+        **json_of(cell, "low", "high", "n", "n_clusters", "few"),
+        **no_interval,
         **cell.counts,
         **of_reasoning,
-        "p_holm": difference.p_holm,
     }
 
 
-def _listed(indexes: Sequence[str]) -> dict[str, Any]:
-    return {"n": len(indexes), "first": list(indexes[:_LISTED])}
-
-
-def _disagreement_json(part: ComparedTask, one: Disagreement) -> dict[str, Any]:
+def _disagreement_json(part: ComparedTask, disagreement: Disagreement) -> dict[str, Any]:
     with_replies = len(part.runs) == 2
-    sample = one.row.sample
+    sample, rows = disagreement.row.sample, disagreement.rows
     content: dict[str, Any] = {
         "task": part.task.value,
-        "index": one.index,
-        **{axis: one.on_axis(axis) for axis in AXES},
+        "index": disagreement.index,
+        **{axis: disagreement.on_axis(axis) for axis in AXES},
     }
     if part.task is Task.PERCEPTION:
         content |= {
-            "correct": {label: bool(score) for label, score in one.scores.items()},
+            "correct": {label: bool(score) for label, score in disagreement.scores.items()},
             "answer": sample.answer,
-            "extracted": {label: row.extracted for label, row in one.rows.items()},
+            "extracted": {label: row.extracted for label, row in rows.items()},
         }
     else:
-        content["scores"] = dict(one.scores)
+        content["scores"] = dict(disagreement.scores)
         if with_replies:
             content["verdicts"] = {
-                label: {dimension: row.score_on(dimension) for dimension in DIMENSIONS}
-                for label, row in one.rows.items()
+                label: {dimension: row.score_on(dimension) for dimension in DIMENSIONS} for label, row in rows.items()
             }
     if with_replies:
         content |= {
             "question": normalised(sample.question),
             "options": {letter: normalised(option) or "" for letter, option in sample.options.items()},
             "reference": normalised(sample.description),
-            "replies": {label: row.prediction.text or None for label, row in one.rows.items()},
+            "replies": {label: row.prediction.text or None for label, row in rows.items()},
         }
     return content
 

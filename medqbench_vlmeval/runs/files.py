@@ -12,25 +12,20 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import (
-    DIMENSION_TITLES,
-    DIMENSIONS,
-    MAX_VERDICT,
-    REASONING_PREFIX,
-    Task,
-    own_index,
-)
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import read_object, storable, write_json, write_jsonl
+from medqbench_vlmeval.files import read_object, reading, storable, write_json, write_jsonl
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
 from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
 
-SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = "_score.json", "_samples.jsonl", "_report.xlsx"
+SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = _ENDINGS = "_score.json", "_samples.jsonl", "_report.xlsx"
 PREVIOUS = "previous"
 
 _TOLERANCE = 1e-6  # of a mean that was added up in another order
@@ -42,7 +37,7 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
     """The result files of a prediction file, in its own folder and under its own stem unless said otherwise."""
     folder = out if out is not None else prediction_file.parent
     name = stem if stem is not None else prediction_file.stem
-    return ResultPaths(*(folder / f"{name}{ending}" for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING)))
+    return ResultPaths(*(folder / f"{name}{ending}" for ending in _ENDINGS))
 
 
 # Finding runs.
@@ -69,11 +64,11 @@ def refuse_twice(files: Iterable[Path]) -> None:
     Raises:
         BadInput: one is.
     """
-    seen: set[Path] = set()
+    resolved: set[Path] = set()
     for path in files:
-        if path.resolve() in seen:
+        if path.resolve() in resolved:
             raise BadInput(f"{path} is named twice; name each run once.")
-        seen.add(path.resolve())
+        resolved.add(path.resolve())
 
 
 def find_runs(place: Path) -> list[ResultPaths]:
@@ -92,13 +87,11 @@ def find_runs(place: Path) -> list[ResultPaths]:
 def _runs_at(place: Path) -> list[ResultPaths]:
     if place.is_dir():
         return _runs_in(place)
-    for ending in (SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING):
-        if place.name.endswith(ending) and place.name != ending:
-            if not place.is_file():
-                raise BadInput(f"{place} does not exist; name a result file, a prediction file or a folder.")
-            return [_both_files(_of_stem(place, ending))]
     if not place.is_file():
         raise BadInput(f"{place} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or its folder.")
+    for ending in _ENDINGS:
+        if place.name.endswith(ending) and place.name != ending:
+            return [_both_files(_of_stem(place, ending))]
     paths = result_paths(place)
     if not paths.score.exists() and not paths.samples.exists():
         raise BadInput(
@@ -112,9 +105,8 @@ def _runs_in(folder: Path) -> list[ResultPaths]:
     scores = [path for path in sorted(folder.glob(f"*{SCORE_ENDING}")) if not _is_foreign(path)]
     if scores:
         return [_both_files(_of_stem(path, SCORE_ENDING)) for path in scores]
-    samples = sorted(folder.glob(f"*{SAMPLES_ENDING}"))
-    if samples:
-        return [_both_files(_of_stem(samples[0], SAMPLES_ENDING))]
+    for samples in sorted(folder.glob(f"*{SAMPLES_ENDING}")):  # without its score, which is refused
+        _both_files(_of_stem(samples, SAMPLES_ENDING))
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{SCORE_ENDING}")))
     hint = f" Subfolders are not searched; runs are in: {', '.join(inside[:5])}." if inside else ""
     raise BadInput(f"{folder} holds no scored run (no file '*{SCORE_ENDING}').{hint or ' Score a run first.'}")
@@ -162,8 +154,7 @@ def read_run(paths: ResultPaths) -> Run:
     Raises:
         BadInput: a file is not there, not whole or was edited by hand, or the two are not of one evaluation.
     """
-    result = read_result(paths.score)
-    rows = []
+    result, rows = read_result(paths.score), []
     first_lines: dict[tuple[Task, str], int] = {}
     for line, row in read_samples(paths.samples):
         task = row.sample.task
@@ -197,7 +188,7 @@ def read_result(path: Path) -> Result:
         BadInput: it is not whole, of another program, or was edited by hand.
     """
     try:
-        content = parse_object(path.read_bytes().decode("utf-8-sig"))
+        content = _parse_object(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{SCORE_ENDING} file.") from None
     except UnicodeDecodeError:
@@ -209,11 +200,17 @@ def read_result(path: Path) -> Result:
     for name in REASONING_PREFIX.values():
         if not isinstance(content.get(name, {}), dict):
             raise BadInput(f"{path}: there is no whole object under '{name}'; score the run again.")
-    try:
+    with _edited_by_hand(path):
         return result_from_json(content)
+
+
+@contextmanager
+def _edited_by_hand(where: Path | str) -> Iterator[None]:
+    try:
+        yield
     except BadInput as error:
         raise BadInput(
-            f"{path}: {error}; the file was edited by hand or is of another version. Score the run again."
+            f"{where}: {error}; the file was edited by hand or is of another version. Score the run again."
         ) from None
 
 
@@ -235,29 +232,25 @@ def read_samples(path: Path) -> Iterator[tuple[int, SampleRow]]:
     for number, content in _objects(path):
         where = f"{path}, line {number}"
         _check_row(content, where)
-        try:
-            yield number, row_from_json(content)
-        except BadInput as error:
-            raise BadInput(
-                f"{where}: {error}; the file was edited by hand or is of another version. Score the run again."
-            ) from None
+        with _edited_by_hand(where):
+            row = row_from_json(content)
+        yield number, row
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if not path.is_file():
         raise BadInput(f"{path} does not exist; name the '{SAMPLES_ENDING}' of a run, or a folder with such files.")
     try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+        with reading(path):
+            lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BadInput(
             f"{path} is not UTF-8 text (byte {error.start}); it is no '{SAMPLES_ENDING}' of a run."
         ) from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        content = parse_object(line)
+        content = _parse_object(line)
         if content is None:
             raise BadInput(
                 f"{path}, line {number}: not a whole JSON object. A '{SAMPLES_ENDING}' of a run was expected; this "
@@ -289,36 +282,28 @@ def _check_row(content: Mapping[str, Any], where: str) -> None:
 
 def _refuse_other_rows(part: TaskResult, rows: Sequence[SampleRow], paths: ResultPaths) -> None:
     """Refuse samples that the score was not made from, as far as its counts and means can tell."""
-    differing = ""
-    if part.n != len(rows):
-        differing = f"{len(rows)} {part.task.value} samples stand in the one and {part.n} in the other"
-    elif part.task is Task.PERCEPTION:
-        n_right = sum(row.correct is True for row in rows)
-        if n_right != part.counts["n_correct"]:
-            differing = f"{n_right} answers are right in the one and {part.counts['n_correct']} in the other"
+    sides: dict[str, tuple[float | None, float | None]] = {f"{{}} {part.task.value} samples stand": (len(rows), part.n)}
+    if part.task is Task.PERCEPTION:
+        sides["{} answers are right"] = sum(row.correct is True for row in rows), part.counts["n_correct"]
     else:
         for dimension, title in DIMENSION_TITLES.items():
-            mean, scored_mean = _mean(rows, dimension), part.measures[title].value
-            if mean is None or scored_mean is None:
-                differ = (mean is None) != (scored_mean is None)
-            else:
-                differ = not math.isclose(mean, scored_mean, abs_tol=_TOLERANCE)
-            if differ:
-                differing = f"{title} is {_shown(mean)} in the one and {_shown(scored_mean)} in the other"
-                break
-    if differing:
-        raise BadInput(
-            f"{paths.samples} and {paths.score.name} are not of one evaluation ({differing}); score the run again."
-        )
+            scores = [score for row in rows if (score := row.score_on(dimension)) is not None]
+            mean = math.fsum(scores) / len(scores) if scores else None
+            sides[f"{title} is {{}}"] = mean, part.measures[title].value
+    for words, (of_rows, of_score) in sides.items():
+        if of_rows is None or of_score is None:
+            same = of_rows is of_score
+        else:
+            same = math.isclose(of_rows, of_score, abs_tol=_TOLERANCE)
+        if not same:
+            differing = f"{words.format(_shown(of_rows))} in the one and {_shown(of_score)} in the other"
+            raise BadInput(
+                f"{paths.samples} and {paths.score.name} are not of one evaluation ({differing}); score the run again."
+            )
 
 
-def _mean(rows: Sequence[SampleRow], dimension: str) -> float | None:
-    known = [score for row in rows if (score := row.score_on(dimension)) is not None]
-    return math.fsum(known) / len(known) if known else None
-
-
-def _shown(mean: float | None) -> str:
-    return "unknown" if mean is None else f"{mean:.3f}"
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _whole_number(digits: str) -> int | float | None:
@@ -333,12 +318,9 @@ def _finite(digits: str) -> float | None:
 _DECODER = json.JSONDecoder(parse_int=_whole_number, parse_float=_finite, parse_constant=lambda _: None)
 
 
-def parse_object(line: str) -> dict[str, Any] | None:
-    """Parse one JSON object, None for anything else.
-
-    Lone surrogates become U+FFFD; NaN and numbers that no sheet or calculation could hold become null. No file that
-    this package writes has any of them.
-    """
+def _parse_object(line: str) -> dict[str, Any] | None:
+    # Lone surrogates become U+FFFD; NaN and numbers that no sheet or calculation could hold become null. No file that
+    # this package writes has any of them.
     try:
         value = _DECODER.decode(line)
         if "\\ud" in line or "\\uD" in line:
@@ -362,8 +344,7 @@ class JudgedFile:
     @property
     def stem(self) -> str:
         """The file's name without the ending."""
-        name = self.path.name
-        return name.removesuffix(SAMPLES_ENDING) if name.endswith(SAMPLES_ENDING) else self.path.stem
+        return _stem(self.path)
 
     @property
     def model(self) -> str:
@@ -427,20 +408,21 @@ def _judged_file(path: Path) -> JudgedFile:
         rows[row.sample.index] = row
     if not rows:
         raise BadInput(f"{path} is empty; score the run again.")
-    stem = path.name.removesuffix(SAMPLES_ENDING) if path.name.endswith(SAMPLES_ENDING) else path.stem
-    return JudgedFile(path, rows, known_result(path.with_name(f"{stem}{SCORE_ENDING}")))
+    return JudgedFile(path, rows, known_result(result_paths(path, stem=_stem(path)).score))
+
+
+def _stem(samples: Path) -> str:
+    name = samples.name
+    return name.removesuffix(SAMPLES_ENDING) if name.endswith(SAMPLES_ENDING) else samples.stem
 
 
 def is_samples(path: Path) -> bool:
     """Whether a file's first line is a sample of a run, whatever the file's name."""
-    if path.suffix.lower() != ".jsonl" or not path.is_file():
-        return False
     try:
-        with path.open(encoding="utf-8", errors="replace") as source:
-            first = json.loads(next((line for line in source if line.strip()), ""))
-    except (OSError, ValueError, RecursionError):
+        first = next((content for _, content in _objects(path)), {})
+    except BadInput:
         return False
-    return isinstance(first, dict) and ("verdicts" in first or "extracted" in first)
+    return path.suffix.lower() == ".jsonl" and ("verdicts" in first or "extracted" in first)
 
 
 @dataclass(frozen=True)
@@ -465,9 +447,8 @@ def scored_runs(place: Path) -> list[ScoreFile]:
         if place.exists() and place.suffix != ".json":
             raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
         return [ScoreFile(place, read_result(place))]
-    here = _result_files(place.iterdir())
-    below = [] if here else _result_files(path for path in place.rglob("*") if PREVIOUS not in path.parts)
-    paths = list({path.resolve(): path for path in here or below}.values())
+    below = (path for path in place.rglob("*") if PREVIOUS not in path.parts)
+    paths = list({path.resolve(): path for path in _result_files(place.iterdir()) or _result_files(below)}.values())
     for path in paths:
         score = _of_stem(path, SAMPLES_ENDING).score
         if path.name.endswith(SAMPLES_ENDING) and not score.exists():
@@ -503,22 +484,12 @@ def write_run(run: Run, write_report: Callable[[], None] | None = None) -> None:
     """
     try:
         archive_previous(run)
-        write_samples(run)
+        write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
         if write_report is not None:
             write_report()
-        write_score(run)
+        write_json(run.paths.score, result_to_json(run.result))
     except OSError as error:
         raise unwritable(run.paths.score.parent, error) from error
-
-
-def write_samples(run: Run) -> None:
-    """Write the samples' file of a run."""
-    write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
-
-
-def write_score(run: Run) -> None:
-    """Write the score file of a run."""
-    write_json(run.paths.score, result_to_json(run.result))
 
 
 def unwritable(folder: Path, error: OSError) -> RunFailed:
@@ -540,11 +511,9 @@ def archive_previous(run: Run) -> None:
         OSError: the folder cannot be written to.
     """
     paths, result = run.paths, run.result
-    if not paths.samples.exists():
+    if not paths.samples.exists() or (result.settings.judge is None and not _is_paid(paths.score)):
         return
     earlier = known_result(paths.score)
-    if result.settings.judge is None and not (_is_paid(earlier) if earlier else _may_be_paid(paths.score)):
-        return
     same = earlier is not None and _made_by(earlier) == _made_by(result) and _n_scored(result) >= _n_scored(earlier)
     if same and not _asked_anew(result):
         return
@@ -554,14 +523,16 @@ def archive_previous(run: Run) -> None:
     folder.mkdir(exist_ok=True)
     for path in (paths.samples, paths.score, paths.report):
         if path.exists():
-            path.replace(_free_name(folder / f"{path.stem}_{tag}{path.suffix}"))
+            target = folder / f"{path.stem}_{tag}{path.suffix}"
+            others = (target.with_stem(f"{target.stem}-{number}") for number in count(1))
+            path.replace(next(name for name in chain([target], others) if not name.exists()))
 
 
 def _made_by(result: Result) -> tuple[object, ...]:
     settings = result.settings
     judge = settings.judge or settings.extractor
-    asked = (judge.name, judge.parameters, judge.protocol) if judge else None
-    return asked, settings.protocol, settings.prediction_file.content_sha256
+    by_whom = (judge.name, judge.parameters, judge.protocol) if judge else None
+    return by_whom, settings.protocol, settings.prediction_file.content_sha256
 
 
 def _asked_anew(result: Result) -> bool:
@@ -572,29 +543,14 @@ def _asked_anew(result: Result) -> bool:
 
 
 def _n_scored(result: Result) -> int:
-    return sum(part.counts.get("n_scored", 0) + _n_extracted(part) for part in result.parts.values())
+    """How many samples have all verdicts, or a valid word of an extractor on them."""
+    extractors = [part.extractor for part in result.parts.values() if part.extractor]
+    n_extracted = sum(extractor.n_read + extractor.n_none for extractor in extractors)
+    return sum(part.counts.get("n_scored", 0) for part in result.parts.values()) + n_extracted
 
 
-def _is_paid(result: Result) -> bool:
-    return result.settings.judge is not None or any(_n_extracted(part) for part in result.parts.values())
-
-
-def _may_be_paid(score: Path) -> bool:
-    """Whether a score file that cannot be read names a judge or an extractor."""
+def _is_paid(score: Path) -> bool:
+    """Whether a score file names a judge or an extractor, also one that this version cannot read."""
     content = read_object(score) or {}
     settings = content.get("settings")
     return bool(content.get("extractor")) or (isinstance(settings, dict) and bool(settings.get("judge")))
-
-
-def _n_extracted(part: TaskResult) -> int:
-    """How many replies an extractor said something valid about."""
-    return part.extractor.n_read + part.extractor.n_none if part.extractor else 0
-
-
-def _free_name(path: Path) -> Path:
-    taken = 0
-    free = path
-    while free.exists():
-        taken += 1
-        free = path.with_stem(f"{path.stem}-{taken}")
-    return free

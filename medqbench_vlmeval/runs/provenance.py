@@ -10,19 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import (
-    ALL_DATASET_NAMES,
-    QUESTION_TYPES,
-    SECOND_PASS_NAMES,
-    Split,
-    Task,
-    dataset_names,
-)
+from medqbench_vlmeval import __version__
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, QUESTION_TYPES, SECOND_PASS_NAMES, Split, Task, dataset_names
 from medqbench_vlmeval.data import samples_sha256
 from medqbench_vlmeval.data.info import published_counts
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import Judge
-from medqbench_vlmeval.kit_version import find_kit, package_version
+from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
 from medqbench_vlmeval.types import (
@@ -84,7 +78,7 @@ class Origin:
         tasks = list(dict.fromkeys(sample.task for sample in samples))
         for task in tasks:
             of_task = [sample for sample in samples if sample.task is task]
-            source = sample_set.sources[task] if sample_set is not None else None
+            source = sample_set.sources[task] if sample_set else None
             rows_of = task.value if len(tasks) > 1 else None
             sha256, revision = (_recorded(table, f"data_{what}", rows_of) for what in ("sha256", "revision"))
             path, origin, used = None, "prediction file", columns.get(task, ColumnUse())
@@ -97,8 +91,11 @@ class Origin:
 
     def reasons(self) -> list[str]:
         """Why the result cannot be compared with the published rows, as far as provenance can tell."""
+        # An unrecorded prompt style is no reason.
+        other_style = self.prompt_style not in (None, "official")
+        style = [f"the prompt style '{self.prompt_style}' is not the official one"] if other_style else []
         moved = ["the predictions were made on another version of the data file"] if self.changed else []
-        return [*prompt_reasons(self.prompt_style), *moved]
+        return [*style, *moved]
 
 
 def _recorded(table: PredictionTable, column: str, task: str | None) -> str | None:
@@ -111,25 +108,23 @@ def settings_of(
     table: PredictionTable, origin: Origin, judge: Judge | None, task: Task, extractor: JudgeSettings | None = None
 ) -> Provenance:
     """What a result was made from and with; ``extractor`` are the settings of one where there is one."""
-    kit = find_kit()
-    style = origin.prompt_style
+    kit, style = find_kit(), origin.prompt_style
     described = judge.describe() if judge is not None else None
+    # A spreadsheet that was copied by writing it anew has other bytes and the same replies.
+    replies = json.dumps([[prediction.index, prediction.text] for prediction in table.predictions])
     return Provenance(
         origin.data,
-        # A spreadsheet that was copied by writing it anew has other bytes and the same replies.
-        PredictionFile(
-            table.path.name, table.sha256, sha256_text(json.dumps([[one.index, one.text] for one in table.predictions]))
-        ),
+        PredictionFile(table.path.name, table.sha256, sha256_text(replies)),
         style,
         style_hash(style, task) if style and kit else None,
         {
-            "medqbench_vlmeval": package_version(),
+            "medqbench_vlmeval": __version__,
             "kit": kit.label if kit else None,
             "python": platform.python_version(),
         },
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        described.protocol if described and described.protocol else EXTRACTION,
-        replace(described, protocol=None) if described else None,
+        (described and described.protocol) or EXTRACTION,
+        described and replace(described, protocol=None),
         extractor,
     )
 
@@ -149,11 +144,6 @@ def data_reasons(task: Task, split: Split | None, samples: Sequence[Sample]) -> 
         " / ".join(str(count[kind]) for kind in QUESTION_TYPES) for count in (counts.present, counts.published)
     )
     return [f"{present} Yes-or-No / What / How questions; the published rows are of {published}"]
-
-
-def prompt_reasons(style: str | None) -> list[str]:
-    """Why the question's wording keeps a result from being compared; an unrecorded style is no reason."""
-    return [] if style in (None, "official") else [f"the prompt style '{style}' is not the official one"]
 
 
 def judge_reasons(judge: str, protocol: str, served_as: str | None) -> list[str]:
@@ -192,14 +182,11 @@ def name_results(predictions: Path, model: str | None, sample_set: SampleSet | N
 
     A file whose name does not end in a dataset's name gives the dataset 'custom', or the data's own name.
     """
-    stem = predictions.stem
+    stem, own = predictions.stem, sample_set.name if sample_set is not None else None
     ending = max((name for name in _NAMES_IN_FILES if stem.endswith(f"_{name}")), key=len, default=None)
-    dataset = _NAMES_IN_FILES[ending] if ending else None
-    in_file = stem.removesuffix(f"_{ending}") if ending else stem
-    if sample_set is not None and sample_set.name in ALL_DATASET_NAMES:
-        dataset = sample_set.name
-    named = model or in_file
-    dataset = dataset or (sample_set.name if sample_set is not None else CUSTOM)
+    in_file = _NAMES_IN_FILES[ending] if ending else None
+    dataset = own if own in ALL_DATASET_NAMES else in_file or own
+    named = model or (stem.removesuffix(f"_{ending}") if ending else stem)
     safe = "".join(character if character.isprintable() else "_" for character in named)
     safe = safe.replace("/", "--").replace("\\", "--")[:_LONGEST_NAME]
-    return ResultNames(named, dataset, f"{safe}_{dataset}")
+    return ResultNames(named, dataset or CUSTOM, f"{safe}_{dataset or CUSTOM}")

@@ -8,7 +8,7 @@ every value, so that a file that was edited by hand fails here, once, in one sen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,7 +22,6 @@ from medqbench_vlmeval.types import (
     Agreement,
     Cell,
     ConclusionCheck,
-    DataUse,
     Details,
     ExtractorResult,
     Finding,
@@ -31,6 +30,7 @@ from medqbench_vlmeval.types import (
     JudgeUsage,
     PanelCheck,
     PredictionStatus,
+    Protocol,
     Provenance,
     Result,
     SampleRow,
@@ -47,15 +47,15 @@ Record = TypeVar("Record")
 OVERALL = "Overall"
 MODALITY, TYPE_BY_MODALITY = "modality", "modality_x_question_type"
 MEASURES: Mapping[Task, tuple[str, ...]] = {
-    Task.PERCEPTION: (*QUESTION_TYPES, OVERALL),
-    Task.NO_REFERENCE: (*DIMENSION_TITLES.values(), OVERALL),
-    Task.COMPARATIVE: (*DIMENSION_TITLES.values(), OVERALL),
+    task: (*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), OVERALL)
+    for task in Task
+    if task is not Task.REASONING
 }
-_PERCEPTION_COUNTS = ("n", "n_correct", "n_unanswered", "n_inference_failed", "n_missing", "n_cut")
-_REASONING_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters", "n_inference_failed", "n_missing", "n_cut")
-_GROUP_COUNTS = {True: ("n", "n_correct", "n_unanswered"), False: ("n", "n_scored", "n_unscored", "n_clusters")}
+_LOST = ("n_inference_failed", "n_missing", "n_cut")
+_ACCURACY_COUNTS = ("n", "n_correct", "n_unanswered")
+_VERDICT_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters")
 _ESTIMATE = ("value", "low", "high", "n", "few")
-_DETAILS = ("groups", "compared", "scales", "by_options", "characters", "clustered", "n_clusters")
+_DETAILS = frozenset(field.name for field in fields(Details))
 _SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
 _ROW = ("error_kinds", "unscored", "comparable", "extracted", "rule", "correct", "conclusion", "score")
 # What a row says of a reply that is not there.
@@ -116,11 +116,13 @@ def _picked(content: Mapping[str, Any], names: Iterable[str]) -> Json:
     return {name: content[name] for name in names}
 
 
-def _fields(record: object, names: Iterable[str]) -> Json:
-    return {name: getattr(record, name) for name in names}
+def json_of(record: object, *names: str) -> Json:
+    """Some fields of a record by name, tuples as lists."""
+    values = {name: getattr(record, name) for name in names}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _given(content: Json) -> Json:
+def _known(content: Json) -> Json:
     return {name: value for name, value in content.items() if value is not None}
 
 
@@ -131,7 +133,7 @@ def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int 
     return {name: _each(convert, inner, depth - 1) for name, inner in content.items()}
 
 
-# Reading: from the file's names to the records' names. A part that a record does not know is left to pydantic.
+# Reading: from the file's names to the records' names. Names that a record does not know are ignored by pydantic.
 
 
 def _result_shape(content: Json) -> Json:
@@ -158,17 +160,16 @@ def _part_shape(task: Task, content: Json, dataset: str) -> Json:
     not_found = findings.pop("not_found", {})
     if perception:
         types = axes.get("question_type", {})
-        sizes = {OVERALL: content["n"]} | {kind: types[kind]["n"] if kind in types else 0 for kind in QUESTION_TYPES}
+        sizes = {kind: types[kind]["n"] if kind in types else 0 for kind in QUESTION_TYPES} | {OVERALL: content["n"]}
     else:
         sizes = {**content["counts"], OVERALL: content["n_scored"]}
     clustered = intervals.get("clustered")
-    optional = ("rules", "unscored_reasons", "frequencies", "between_judges", "comparable", "not_comparable_because")
     return {
+        **content,
         "task": task,
         "dataset": content.get("dataset", dataset),
-        "measures": {name: _cell(content[name], intervals.get(name), sizes[name]) for name in MEASURES[task]},
-        "counts": _picked(content, _PERCEPTION_COUNTS if perception else _REASONING_COUNTS),
-        "few": content["few"],
+        "measures": _cells(content, task, sizes),
+        "counts": _picked(content, (*(_ACCURACY_COUNTS if perception else _VERDICT_COUNTS), *_LOST)),
         "interval_level": intervals["level"],
         "interval_method": intervals["method"],
         "groups": _each(_group_shape, {axis: groups for axis, groups in axes.items() if "_x_" not in axis}, 2),
@@ -177,8 +178,7 @@ def _part_shape(task: Task, content: Json, dataset: str) -> Json:
         "not_found": not_found,
         "clustered": clustered
         and {**_cell(content[OVERALL], clustered[OVERALL], content["n"]), "n_clusters": clustered["n_clusters"]},
-        **{name: convert(content[name]) for name, convert in _PART_SHAPES.items() if content.get(name) is not None},
-        **{name: content[name] for name in optional if name in content},
+        **{name: shape(content[name]) for name, shape in _PART_SHAPES.items() if content.get(name) is not None},
     }
 
 
@@ -187,17 +187,21 @@ def _cell(value: object, ends: Any, n: object) -> Json:
     return {"value": value, "low": low, "high": high, "n": n, "few": isinstance(n, int) and n < FEW}
 
 
-def _group_shape(cell: Json) -> Json:
-    if "accuracy" in cell:
-        measures = {OVERALL: _cell(cell["accuracy"], (cell["low"], cell["high"]), cell["n"])}
-    else:
-        few = {"few": cell["few"]}
-        measures = {
-            name: _cell(cell[name], cell["intervals"][name], cell["n_scored"]) | few
-            for name in MEASURES[Task.NO_REFERENCE]
-        }
-    counts = _picked(cell, _GROUP_COUNTS["accuracy" in cell])
-    return {"measures": measures, "counts": counts, "few": cell["few"]}
+def _cells(content: Json, task: Task, sizes: Json) -> Json:
+    return {name: _cell(content[name], content["intervals"][name], sizes[name]) for name in MEASURES[task]}
+
+
+def _group_shape(content: Json) -> Json:
+    if "accuracy" in content:
+        return _accuracy_shape(content["accuracy"], (content["low"], content["high"]), content)
+    sizes = dict.fromkeys(MEASURES[Task.NO_REFERENCE], content["n_scored"])
+    counts = _picked(content, _VERDICT_COUNTS)
+    return {"measures": _cells(content, Task.NO_REFERENCE, sizes), "counts": counts, "few": content["few"]}
+
+
+def _accuracy_shape(value: object, ends: Any, content: Json) -> Json:
+    counts = _picked(content, _ACCURACY_COUNTS)
+    return {"measures": {OVERALL: _cell(value, ends, content["n"])}, "counts": counts, "few": content["few"]}
 
 
 def _share_shape(share: Json) -> Json:
@@ -206,20 +210,17 @@ def _share_shape(share: Json) -> Json:
 
 
 def _finding_shape(finding: Json) -> Json:
-    details = dict(finding["details"])
+    details = finding["details"]
     shares = {name: value for name, value in details.items() if isinstance(value, Mapping) and "share" in value}
-    known: Json = {"shares": _each(_share_shape, shares)}
-    for name in ("kinds", "reasons"):
-        if name in details:
-            known[name] = _each(_share_shape, details[name])
-    known["mistakes"] = [{**mistake, "share": _share_shape(mistake)} for mistake in details.get("mistakes", ())]
-    known |= {name: details[name] for name in _DETAILS if name in details}
-    facts = {name: value for name, value in details.items() if name not in known and name not in shares}
-    return {
-        **_picked(finding, ("title", "statement", "unit", "method")),
-        "cell": _picked(finding, _ESTIMATE),
-        "details": {**known, "facts": facts},
+    facts = {name: value for name, value in details.items() if name not in _DETAILS and name not in shares}
+    known = {
+        **details,
+        **{name: _each(_share_shape, details[name]) for name in ("kinds", "reasons") if name in details},
+        "mistakes": [{**mistake, "share": _share_shape(mistake)} for mistake in details.get("mistakes", ())],
+        "shares": _each(_share_shape, shares),
+        "facts": facts,
     }
+    return {**finding, "cell": _picked(finding, _ESTIMATE), "details": known}
 
 
 def _conclusions_shape(check: Json) -> Json:
@@ -233,16 +234,13 @@ def _usage_shape(usage: Json) -> Json:
 
 
 def _extractor_shape(extractor: Json) -> Json:
-    accuracies = {name: _accuracy_shape(extractor[name]) for name in ("strict", "lenient")}
+    accuracies = {name: _accuracies_shape(extractor[name]) for name in ("strict", "lenient")}
     return {**extractor, **accuracies, "usage": _usage_shape(extractor["usage"])}
 
 
-def _accuracy_shape(accuracy: Json) -> Json:
-    measures = {}
-    for name, counts in {OVERALL: accuracy, **accuracy["counts"]}.items():
-        low, high = accuracy["intervals"][name] or (None, None)
-        measures[name] = _group_shape({**counts, "accuracy": accuracy[name], "low": low, "high": high})
-    return measures
+def _accuracies_shape(content: Json) -> Json:
+    counts, ends = {OVERALL: content, **content["counts"]}, content["intervals"]
+    return {name: _accuracy_shape(content[name], ends[name], counts[name]) for name in counts}
 
 
 _PART_SHAPES: Mapping[str, Callable[[Json], Json]] = {
@@ -298,39 +296,26 @@ def result_to_json(result: Result) -> Json:
         numbers = _part_json(result.parts[result.task])
     return {
         "task": result.task.value,
-        "dataset": result.dataset,
-        "model": result.model,
+        **json_of(result, "dataset", "model"),
         **numbers,
-        "comparable": result.comparable,
-        "not_comparable_because": list(result.not_comparable_because),
-        "baseline": result.baseline,
+        **json_of(result, "comparable", "not_comparable_because", "baseline"),
         "settings": _provenance_json(result.settings),
     }
 
 
 def _part_json(part: TaskResult) -> Json:
     perception = part.task is Task.PERCEPTION
-    cells = part.measures
-    content: Json = {
-        **{measure: cell.value for measure, cell in cells.items()},
-        **_picked(part.counts, part.counts if perception else _GROUP_COUNTS[False]),
-        "few": part.few,
-        "intervals": {
-            "level": part.interval_level,
-            "method": part.interval_method,
-            **{measure: _ends(cell, perception) for measure, cell in cells.items()},
-        },
-    }
+    method = {"level": part.interval_level, "method": part.interval_method}
+    content = _numbers_json(part.measures, part.counts, part.few, perception, method)
     if part.clustered is not None:
         ends = {OVERALL: _ends(part.clustered), "n_clusters": part.clustered.n_clusters}
         content["intervals"]["clustered"] = ends
-    if not perception:
-        content |= _picked(part.counts, (name for name in _REASONING_COUNTS if name not in _GROUP_COUNTS[False]))
-        content["unscored_reasons"] = dict(part.unscored_reasons)
-        content["frequencies"] = _each(dict, part.frequencies)
-        content["counts"] = {title: cell.n for title, cell in cells.items() if title != OVERALL}
+    if perception:
+        content["rules"] = part.rules
+    else:
+        content |= json_of(part, "unscored_reasons", "frequencies")
+        content["counts"] = {title: cell.n for title, cell in part.measures.items() if title != OVERALL}
     optional: Json = {
-        "rules": dict(part.rules) if perception else None,
         "conclusions": part.conclusions and _conclusions_json(part.conclusions),
         "between_rounds": part.between_rounds and _each(_rounds_json, part.between_rounds),
         "between_judges": part.between_judges and _panel_json(part.between_judges),
@@ -340,10 +325,9 @@ def _part_json(part: TaskResult) -> Json:
     return {
         **content,
         "groups": {**_each(_group_json, part.groups, 2), **_each(_group_json, part.crossed, 3)},
-        **_given(optional),
+        **_known(optional),
         "findings": findings_to_json(part),
-        "comparable": part.comparable,
-        "not_comparable_because": list(part.not_comparable_because),
+        **json_of(part, "comparable", "not_comparable_because"),
     }
 
 
@@ -359,15 +343,13 @@ def headline_to_json(result: Result) -> dict[str, Any]:
 
 
 def _part_headline(part: TaskResult) -> dict[str, Any]:
-    perception = part.task is Task.PERCEPTION
-    names = QUESTION_TYPES if perception else tuple(DIMENSION_TITLES.values())
-    counts = ("n", "n_unanswered" if perception else "n_unscored")
-    numbers: dict[str, Any] = {name: part.measures[name].value for name in (OVERALL, *names)}
-    numbers |= {name: part.counts[name] for name in counts}
+    names = sorted(MEASURES[part.task], key=lambda name: name != OVERALL)
+    counts = ("n", "n_unanswered" if part.task is Task.PERCEPTION else "n_unscored")
+    numbers: dict[str, Any] = {name: part.measures[name].value for name in names} | _picked(part.counts, counts)
     if part.extractor is not None:
         lenient = part.extractor.lenient
-        values = {name: lenient[name].overall.value for name in (OVERALL, *names)}
-        numbers["lenient"] = values | {name: lenient[OVERALL].counts[name] for name in counts}
+        values = {name: lenient[name].overall.value for name in names}
+        numbers["lenient"] = values | _picked(lenient[OVERALL].counts, counts)
     if MODALITY in part.groups:
         numbers[MODALITY] = {name: group.overall.value for name, group in part.groups[MODALITY].items()}
     return {**numbers, "comparable": part.comparable}
@@ -377,144 +359,128 @@ def _ends(cell: Cell, both: bool = False) -> list[float | None] | None:
     return [cell.low, cell.high] if both or cell.interval is not None else None
 
 
+def _numbers_json(
+    cells: Mapping[str, Cell], counts: Mapping[str, int], few: bool, both: bool = False, method: Json | None = None
+) -> Json:
+    """Values by measure with their counts; ``both`` ends of an interval are written even where there is none."""
+    values = {name: cell.value for name, cell in cells.items()}
+    ends = {name: _ends(cell, both) for name, cell in cells.items()}
+    return {**values, **counts, "few": few, "intervals": {**(method or {}), **ends}}
+
+
 def _group_json(group: Group) -> Json:
-    counts = {**group.counts, "few": group.few}
-    if "n_correct" in counts:
-        return {"accuracy": group.overall.value, "low": group.overall.low, "high": group.overall.high, **counts}
-    values = {name: cell.value for name, cell in group.measures.items()}
-    return {**values, **counts, "intervals": _each(_ends, group.measures)}
+    if "n_correct" in group.counts:
+        cell = group.overall
+        return {"accuracy": cell.value, "low": cell.low, "high": cell.high, **group.counts, "few": group.few}
+    return _numbers_json(group.measures, group.counts, group.few)
 
 
 def _share_json(cell: Cell) -> Json:
-    return {"count": cell.counts["count"], "of": cell.n, "share": cell.value, **_fields(cell, ("low", "high", "few"))}
+    return {"count": cell.counts["count"], "of": cell.n, "share": cell.value, **json_of(cell, "low", "high", "few")}
 
 
 def _estimate_json(cell: Cell) -> Json:
-    return _fields(cell, _ESTIMATE)
+    return json_of(cell, *_ESTIMATE)
 
 
 def findings_to_json(part: TaskResult) -> Json:
     """The object 'findings' of one task's numbers."""
-    return {**_each(_finding_json, part.findings), "not_found": dict(part.not_found)}
+    return {**_each(_finding_json, part.findings), "not_found": part.not_found}
 
 
 def _finding_json(finding: Finding) -> Json:
-    return {
-        **_fields(finding, ("title", "statement")),
-        "value": finding.cell.value,
-        "unit": finding.unit,
-        **_estimate_json(finding.cell),
-        "method": finding.method,
-        "details": _details_json(finding.details),
-    }
+    estimate, details = _estimate_json(finding.cell), _details_json(finding.details)
+    return {**json_of(finding, "title", "statement", "unit"), **estimate, "method": finding.method, "details": details}
 
 
 def _details_json(details: Details) -> Json:
-    content: Json = _fields(details, ("scales", "characters", "n_clusters"))
+    content: Json = json_of(details, "scales", "characters", "n_clusters")
     if details.compared:
-        content["groups"] = _each(_estimate_json, details.groups)
-        content["compared"] = [list(side) for side in details.compared]
+        content |= {"groups": _each(_estimate_json, details.groups), "compared": details.compared}
     for name in ("kinds", "reasons"):
         shares = getattr(details, name)
         content[name] = None if shares is None else _each(_share_json, shares)
     if details.scales is not None:
-        levels = ("scale", "right", "chosen")
-        content["mistakes"] = [{**_fields(one, levels), **_share_json(one.share)} for one in details.mistakes]
+        content["mistakes"] = [
+            {**json_of(mistake, "scale", "right", "chosen"), **_share_json(mistake.share)}
+            for mistake in details.mistakes
+        ]
     if details.by_options is not None:
         content["by_options"] = _each(asdict, details.by_options)
-    content = {**_given(content), **_each(_share_json, details.shares), **details.facts}
+    content = {**_known(content), **_each(_share_json, details.shares), **details.facts}
     if "human" in content:  # the gap to human experts says so where it has no interval over images
-        content["clustered"] = None if details.clustered is None else list(details.clustered)
+        content["clustered"] = details.clustered
     return content
 
 
 def _conclusions_json(check: ConclusionCheck) -> Json:
-    return {
-        **_fields(check, ("n", "n_stated")),
-        "Quality Accuracy": check.computed,
-        "judge": check.judge,
-        "agreement": {"n": check.agreement.n, "accuracy": check.agreement.same, "kappa": check.agreement.kappa},
-        "n_disagreements": check.n_disagreements,
-    }
+    agreement = {"n": check.agreement.n, "accuracy": check.agreement.same, "kappa": check.agreement.kappa}
+    counts = json_of(check, "n", "n_stated", "n_disagreements")
+    return {**counts, "Quality Accuracy": check.computed, "judge": check.judge, "agreement": agreement}
 
 
 def agreement_to_json(agreement: Agreement) -> Json:
     """How two scorers agree, as results and comparisons hold it."""
-    return _fields(agreement, ("n", "same", "kappa"))
+    return json_of(agreement, "n", "same", "kappa")
 
 
 def _rounds_json(agreement: Agreement) -> Json:
-    return {"n_pairs": agreement.n, **_fields(agreement, ("same", "kappa", "mean_absolute_difference"))}
+    return {"n_pairs": agreement.n, **json_of(agreement, "same", "kappa", "mean_absolute_difference")}
 
 
 def _panel_json(check: PanelCheck) -> Json:
-    return {"means": _each(dict, check.means), "pairs": _each(agreement_to_json, check.pairs, 3)}
+    return {"means": check.means, "pairs": _each(agreement_to_json, check.pairs, 3)}
 
 
 def _usage_json(usage: JudgeUsage) -> Json:
-    content: Json = asdict(usage.total)
-    if usage.this_run is not None:
-        content["this_run"] = asdict(usage.this_run)
-    if usage.by_judge:
-        content["by_judge"] = _each(_usage_json, usage.by_judge)
-    return content
+    by_judge = _each(_usage_json, usage.by_judge) or None
+    return {
+        **asdict(usage.total),
+        **_known({"this_run": usage.this_run and asdict(usage.this_run), "by_judge": by_judge}),
+    }
 
 
 def _extractor_json(extractor: ExtractorResult) -> Json:
     return {
-        **_fields(extractor, ("name", "served_as")),
-        "protocol": _given(asdict(extractor.protocol)),
-        **_fields(extractor, ("n_open", "n_asked", "n_read", "n_none", "n_failed")),
-        "strict": _accuracy_json(extractor.strict),
-        "lenient": _accuracy_json(extractor.lenient),
+        **json_of(extractor, "name", "served_as", "n_open", "n_asked", "n_read", "n_none", "n_failed"),
+        "protocol": _protocol_json(extractor.protocol),
+        "strict": _accuracies_json(extractor.strict),
+        "lenient": _accuracies_json(extractor.lenient),
         "usage": _usage_json(extractor.usage),
     }
 
 
-def _accuracy_json(groups: Mapping[str, Group]) -> Json:
-    counts = {name: {**group.counts, "few": group.few} for name, group in groups.items()}
-    return {
-        **{name: group.overall.value for name, group in groups.items()},
-        **counts.pop(OVERALL),
-        "intervals": {
-            "level": LEVEL,
-            "method": f"{WILSON}, questions taken as independent",
-            **{name: _ends(group.overall, True) for name, group in groups.items()},
-        },
-        "counts": counts,
-    }
+def _accuracies_json(groups: Mapping[str, Group]) -> Json:
+    counts = {name: {**group.counts, "few": group.few} for name, group in groups.items() if name != OVERALL}
+    method = {"level": LEVEL, "method": f"{WILSON}, questions taken as independent"}
+    cells, whole = {name: group.overall for name, group in groups.items()}, groups[OVERALL]
+    return {**_numbers_json(cells, whole.counts, whole.few, True, method), "counts": counts}
+
+
+def _protocol_json(protocol: Protocol) -> Json:
+    return _known(asdict(protocol))
 
 
 def _judge_json(judge: JudgeSettings) -> Json:
     optional = {
-        "base_url": judge.base_url,
-        "combined_by": judge.combined_by,
+        **json_of(judge, "base_url", "combined_by", "parameters"),
         "members": [_judge_json(member) for member in judge.members] or None,
-        "parameters": dict(judge.parameters),
-        "protocol": judge.protocol and _given(asdict(judge.protocol)),
+        "protocol": judge.protocol and _protocol_json(judge.protocol),
     }
-    return {**_fields(judge, ("name", "served_as")), **_given(optional)}
+    return {**json_of(judge, "name", "served_as"), **_known(optional)}
 
 
 def _provenance_json(settings: Provenance) -> Json:
-    content: Json = {
-        "data": _each(_data_json, settings.data),
+    extractor = {} if settings.extractor is None else {"extractor": _judge_json(settings.extractor)}
+    return {
+        "data": _each(asdict, settings.data),
         "prediction_file": asdict(settings.prediction_file),
         "prompt": {"style": settings.prompt_style, "sha256": settings.prompt_sha256},
-        "versions": dict(settings.versions),
-        "created": settings.created,
-        "protocol": _given(asdict(settings.protocol)),
+        **json_of(settings, "versions", "created"),
+        "protocol": _protocol_json(settings.protocol),
         "judge": settings.judge and _judge_json(settings.judge),
+        **extractor,
     }
-    if settings.extractor is not None:
-        content["extractor"] = _judge_json(settings.extractor)
-    return content
-
-
-def _data_json(use: DataUse) -> Json:
-    content = asdict(use)
-    content["columns"] |= {name: list(content["columns"][name]) for name in ("absent", "ignored")}
-    return content
 
 
 def row_to_json(row: SampleRow) -> Json:
@@ -523,34 +489,31 @@ def row_to_json(row: SampleRow) -> Json:
     content: Json = {
         "index": sample.index,
         "task": sample.task.value,
-        **_fields(sample, _SAMPLE),
+        **json_of(sample, *_SAMPLE),
         "images": list(image_names(sample)),
         "prediction": row.prediction.text,
         "prediction_cut": row.prediction.cut,
+        **json_of(row, "error_kinds", "unscored", "comparable"),
     }
     if sample.task is Task.PERCEPTION:
-        content |= {"options": dict(sample.options), "answer": sample.answer}
-        content |= _fields(row, ("extracted", "rule", "correct"))
-        content |= {"error_kinds": list(row.error_kinds), "unscored": row.unscored}
+        content |= {**json_of(sample, "options", "answer"), **json_of(row, "extracted", "rule", "correct")}
         if row.choice is not None:
-            verdict = _verdict_json(row.choice)
-            del verdict["score"]
-            content["extractor"] = {"letter": letter_of(row.choice.score), **verdict}
-        return {**content, "comparable": row.comparable}
-    scores = {name: verdict.score for name, verdict in row.verdicts.items() if verdict.score is not None}
+            choice = _verdict_json(row.choice)
+            del choice["score"]
+            content["extractor"] = {"letter": letter_of(row.choice.score), **choice}
+        return content
     return {
         **content,
         "description": sample.description,
         "verdicts": _each(_verdict_json, row.verdicts),
-        "scores": scores,
+        "scores": _known({name: verdict.score for name, verdict in row.verdicts.items()}),
         "conclusion": row.conclusion and asdict(row.conclusion),
-        "error_kinds": list(row.error_kinds),
-        **_fields(row, ("score", "unscored", "comparable")),
+        "score": row.score,
     }
 
 
 def _verdict_json(verdict: Verdict) -> Json:
-    content = _fields(verdict, _VERDICT)
+    content = json_of(verdict, *_VERDICT)
     content |= {name: text for name in ("explanation", "note") if (text := getattr(verdict, name))}
     if verdict.parts:
         content["parts"] = _each(_verdict_json, verdict.parts)
