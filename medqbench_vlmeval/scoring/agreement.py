@@ -57,10 +57,8 @@ def weighted_kappa(first: Sequence[float], second: Sequence[float]) -> float | N
     """Quadratic weighted kappa, at most 1; None where one side gives every sample the same score.
 
     ``1 - mean((x - y)²) / (mean x² + mean y² - 2 mean x mean y)``: one less the mean squared difference over the
-    one that is expected of independent ratings with these margins. For whole scores this is Cohen's kappa with
-    quadratic weights (J. Cohen, Psychol. Bull. 70, 1968, p. 213); this form needs no table of marks, so it holds
-    for means and medians too. Of a constant side the formula says 0 whatever the agreement, and 0/0 of two equal
-    ones: neither is a finding.
+    one that is expected of independent ratings with these margins (J. Cohen, Psychol. Bull. 70, 1968, p. 213, in a form
+    that needs no table of marks and holds for means and medians too).
     """
     if len(set(first)) < 2 or len(set(second)) < 2:
         return None
@@ -159,9 +157,8 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {"accuracy": (83.3, 90.5), "kappa
 def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int = 0) -> HumanAgreement:
     """Compare a judge's scores with people's on the same samples; the two sequences are parallel.
 
-    The intervals are from 2,000 resamples with a fixed seed (B. Efron and R. Tibshirani, An Introduction to the
-    Bootstrap, 1993, ch. 13). Drawing n samples with replacement is drawing a table of counts over the pairs of scores
-    that occur: few, however many samples there are.
+    To draw n samples with replacement is to draw a table of counts over the pairs of scores that occur: few, however
+    many samples there are.
     """
     import numpy as np
 
@@ -271,7 +268,7 @@ def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
 def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
     """Each judge's means over the samples that it scored and each pair's agreement; None where there was no panel."""
     verdicts = [verdict for sample in judged for verdict in sample.verdicts.values()]
-    names = dict.fromkeys(name for one in verdicts if not _are_rounds(one.parts) for name in one.parts)
+    names = dict.fromkeys(name for verdict in verdicts if not _are_rounds(verdict.parts) for name in verdict.parts)
     if not names:
         return None
     scores = {
@@ -306,8 +303,7 @@ def _means(columns: Mapping[str, Scores]) -> dict[str, float | None]:
     """Each column's mean and 'Overall', their sum."""
     known = {title: [score for score in column if score is not None] for title, column in columns.items()}
     means = {title: fmean(scores) if scores else None for title, scores in known.items()}
-    overall = math.fsum(map(fmean, known.values())) if all(known.values()) else None
-    return {**means, "Overall": overall}
+    return {**means, "Overall": math.fsum(map(fmean, known.values())) if all(known.values()) else None}
 
 
 # Cached, as the summary, the findings and the sample's row all ask: a long answer takes a millisecond or two.
@@ -338,20 +334,20 @@ def score_conclusions(
     """
     if all(verdict.judge == RULES for sample in judged for verdict in sample.verdicts.values()):
         return None
-    conclusions = [read_conclusion(*pair) for pair in zip(samples, predictions, strict=True)]
-    scored = [
-        (conclusion.quality_accuracy, conclusion.stated, score)
-        for conclusion, score in zip(conclusions, [one.score_on("quality_accuracy") for one in judged], strict=True)
-        if conclusion.quality_accuracy is not None
+    compared = [
+        (float(conclusion.quality_accuracy), conclusion.stated, verdicts.score_on("quality_accuracy"))
+        for sample, prediction, verdicts in zip(samples, predictions, judged, strict=True)
+        if (conclusion := read_conclusion(sample, prediction)).quality_accuracy is not None
     ]
-    if not scored:
+    if not compared:
         return None
-    both = [(float(computed), score) for computed, _, score in scored if score is not None]
+    computed, stated, scores = zip(*compared, strict=True)
+    both = [(own, score) for own, score in zip(computed, scores, strict=True) if score is not None]
     return ConclusionCheck(
-        n=len(scored),
-        n_stated=sum(stated is not None for _, stated, _ in scored),
-        computed=fmean(computed for computed, _, _ in scored),
+        n=len(compared),
+        n_stated=sum(conclusion is not None for conclusion in stated),
+        computed=fmean(computed),
         judge=fmean(score for _, score in both) if both else None,
-        agreement=compare_scores([computed for computed, _ in both], [score for _, score in both]),
+        agreement=compare_scores(computed, scores),
         n_disagreements=sum(not is_same(*pair) for pair in both),
     )

@@ -57,13 +57,12 @@ class Paired:
 class Difference:
     """The difference of two runs ``a`` and ``b`` on some samples, with tests of it.
 
-    ``cell`` is ``a - b`` with its bootstrap interval over clusters (see :func:`interval_level`), where ``no_interval``
-    does not say why there is none. Its ``counts`` are the samples that ``only_a``, ``only_b``, ``both`` or
-    ``neither`` has right, of reasoning ``n_differ``. ``p`` is of McNemar's exact or Wilcoxon's signed-rank test over
-    samples, ``p_clustered`` of the same kind of test over clusters, None where every sample is its own. ``p_holm`` is
-    adjusted within the family of tests, None for a family of one. ``detectable`` is the minimum detectable effect of so
-    many samples, None where there is none. Of reasoning, ``method`` says how ``p`` was found and ``sd`` is the
-    standard deviation of the differences.
+    ``cell`` is ``a - b`` with its bootstrap interval over clusters (see :func:`interval_level`), or ``no_interval``
+    says why there is none. Its ``counts`` are the samples that ``only_a``, ``only_b``, ``both`` or ``neither`` has
+    right, of reasoning ``n_differ``. ``p`` is of McNemar's exact or Wilcoxon's signed-rank test over samples,
+    ``p_clustered`` of the same kind of test over clusters, None where every sample is its own; ``p_holm`` is adjusted
+    within the family of tests. ``detectable`` is the minimum detectable effect of so many samples. Of reasoning,
+    ``method`` says how ``p`` was found and ``sd`` is the standard deviation of the differences.
     """
 
     a: float
@@ -120,10 +119,8 @@ class TestResult:
 def mcnemar(only_first: int, only_second: int) -> float:
     """McNemar's exact test, two-sided: 1 where no sample is right on one side alone.
 
-    Given ``n = only_first + only_second`` samples that one side alone has right, the smaller of the two counts is
-    binomial with n and 1/2 where neither is better; ``p = min(1, 2 P(X <= smaller))`` (Q. McNemar, Psychometrika 12,
-    1947, p. 153, in its exact form: A. Agresti, Categorical Data Analysis, 2013, ch. 11.1). Samples count as
-    independent.
+    Where neither is better, the smaller of the two counts is binomial with their sum and 1/2; ``p = min(1, 2 P(X <=
+    smaller))`` (Q. McNemar, Psychometrika 12, 1947, p. 153; A. Agresti, Categorical Data Analysis, 2013, ch. 11.1).
     """
     from scipy.special import bdtr
 
@@ -133,11 +130,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def sign_flip(differences: Sequence[int]) -> TestResult:
     """Two-sided sign-flipping test of a sum of whole numbers, one a unit (a sample, or all samples of an image).
 
-    Where neither side is better, exchanging the two sides within a unit changes nothing, so every unit's difference
-    is as likely positive as negative; p is the share of the ``2^n`` choices of signs whose sum is at least as far
-    from 0 (R. A. Fisher, The Design of Experiments, 1935, § 21). With differences of 1 and -1 this is McNemar's exact
-    test. The distribution is built unit by unit; where that would take too long, the normal one with its variance
-    ``Σ d²`` stands in.
+    Where neither side is better, every unit's difference is as likely positive as negative; p is the share of the
+    ``2^n`` choices of signs whose sum is at least as far from 0 (R. A. Fisher, The Design of Experiments, 1935, § 21).
+    Where to build the distribution unit by unit would take too long, the normal one with its variance ``Σ d²`` stands
+    in.
     """
     import numpy as np
 
@@ -161,10 +157,9 @@ def sign_flip(differences: Sequence[int]) -> TestResult:
 def signed_rank(differences: Sequence[float]) -> TestResult:
     """Wilcoxon's signed-rank test, two-sided (F. Wilcoxon, Biometrics Bull. 1, 1945, p. 80).
 
-    Zero differences are left out, as Wilcoxon did; equal sizes share the mean of their ranks. The ranks' signs are
-    flipped as in :func:`sign_flip`, which is exact with ties too, for up to 125 differences; beyond, the normal
-    approximation has the usual correction for ties and none for continuity. Samples count as independent, and
-    differences as symmetric around their middle.
+    Zero differences are left out, as Wilcoxon did; equal sizes share the mean of their ranks, whose signs are flipped
+    as in :func:`sign_flip`: exact, also with ties, for up to 125 differences; beyond, the normal approximation has the
+    usual correction for ties and none for continuity.
     """
     known = [rounded for difference in differences if (rounded := round(difference, _DIGITS))]
     counts = Counter(map(abs, known))
@@ -172,7 +167,7 @@ def signed_rank(differences: Sequence[float]) -> TestResult:
     for size in sorted(counts):
         doubled[size] = 2 * below + counts[size] + 1  # twice the midrank, a whole number
         below += counts[size]
-    return sign_flip([doubled[abs(one)] if one > 0 else -doubled[abs(one)] for one in known])
+    return sign_flip([doubled[difference] if difference > 0 else -doubled[-difference] for difference in known])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -193,16 +188,10 @@ def detectable_share(n: float, discordant: float) -> float | None:
     """The smallest difference of two accuracies, as a share (0-1), that McNemar's test shows with 80% power.
 
     It solves ``sqrt(n) d = z_level sqrt(q) + z_power sqrt(q - d²)`` for d, with ``q = discordant`` the share of
-    samples that one side alone has right (R. J. Connor, Biometrics 43, 1987, p. 207). A difference cannot be
-    greater than q: where that is what comes out (few samples, or hardly any discordant ones), the least discordance
-    that goes with a difference is taken, ``q = d``. The exact test needs slightly more.
+    samples that one side alone has right (R. J. Connor, Biometrics 43, 1987, p. 207), or ``q = d`` where d would be
+    greater than that. None where not even a difference of 1 would show. The exact test needs slightly more.
 
-    Args:
-        n: samples; of samples in clusters their number over the design effect.
-        discordant: 0-1.
-
-    Returns:
-        None where not even a difference of 1 would show.
+    Of samples in clusters, ``n`` is their number over the design effect.
     """
 
     def shows(share: float) -> bool:
@@ -255,16 +244,20 @@ def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
     for axis in AXES:
         if groups := positions_by(axis, paired.samples):
             axes[axis] = {name: difference(positions, everything) for name, positions in groups.items()}
-    for axis, by_group in axes.items():
-        adjusted = holm([one.decisive_p for one in by_group.values()])
-        axes[axis] = {name: replace(one, p_holm=p) for (name, one), p in zip(by_group.items(), adjusted, strict=True)}
-    return PairedComparison(difference(everything, everything), axes)
+    adjusted = {axis: dict(zip(groups, _adjusted(groups.values()), strict=True)) for axis, groups in axes.items()}
+    return PairedComparison(difference(everything, everything), adjusted)
 
 
 def adjust_pairs(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
     """Adjust the overall p-values of all pairs as one family."""
-    adjusted = holm([pair.overall.decisive_p for pair in pairs])
-    return [replace(pair, overall=replace(pair.overall, p_holm=p)) for pair, p in zip(pairs, adjusted, strict=True)]
+    adjusted = _adjusted(pair.overall for pair in pairs)
+    return [replace(pair, overall=overall) for pair, overall in zip(pairs, adjusted, strict=True)]
+
+
+def _adjusted(family: Iterable[Difference]) -> list[Difference]:
+    tests = list(family)
+    p_values = holm([test.decisive_p for test in tests])
+    return [replace(test, p_holm=p) for test, p in zip(tests, p_values, strict=True)]
 
 
 def rank_runs(
@@ -276,12 +269,8 @@ def rank_runs(
 ) -> list[RankedRun]:
     """Rank runs by their means over common samples, best first, equal ones in the order given.
 
-    Args:
-        values: a run's label -> its value a sample; all parallel to ``clusters``.
-        clusters: the samples that share an image have one number.
-        pairs: the adjusted comparisons of each two runs (see :func:`adjust_pairs`).
-        scale: what a mean is multiplied by: 100 turns shares of right answers into percent.
-        seed: of the bootstrap.
+    ``values`` has a run's value of each sample by label, parallel to ``clusters``; ``pairs`` the adjusted comparisons
+    of each two runs (see :func:`adjust_pairs`). A ``scale`` of 100 turns shares of right answers into percent.
     """
     import numpy as np
 
@@ -300,44 +289,30 @@ def _difference(first: Array, second: Array, clusters: Array, perception: bool, 
     n, differences = len(first), first - second
     totals = _totals(differences, clusters)
     shared = len(totals) < n
-    variance, independent = mean_variance(totals.tolist()), mean_variance((one, 1) for one in differences.tolist())
+    variance, independent = mean_variance(totals.tolist()), mean_variance((value, 1) for value in differences.tolist())
     scale = _PERCENT if perception else 1.0
     cell, no_interval = _mean_cell([*first, *-second], totals, scale, seed)
     if perception:
-        counts = {
-            "only_a": int((first > second).sum()),
-            "only_b": int((first < second).sum()),
-            "both": int((first * second).sum()),
-        }
-        counts["neither"] = n - sum(counts.values())
-        discordant = counts["only_a"] + counts["only_b"]
-        p, method, sd = mcnemar(counts["only_a"], counts["only_b"]), None, None
+        only_a, only_b, both = (int(hits.sum()) for hits in (first > second, first < second, first * second))
+        counts = {"only_a": only_a, "only_b": only_b, "both": both, "neither": n - only_a - only_b - both}
+        p, method, sd = mcnemar(only_a, only_b), None, None
         p_clustered = sign_flip(totals[:, 0].astype(int).tolist()).p if shared else None
         # How many times the variance grows by shared images, at least 1 (L. Kish, Survey Sampling, 1965, ch. 8.2).
         design = max(1.0, variance / independent) if shared and variance is not None and independent else 1.0
-        detectable = detectable_share(n / design, discordant / n)
+        detectable = detectable_share(n / design, (only_a + only_b) / n)
         detectable = None if detectable is None else _PERCENT * detectable
     else:
         test = signed_rank(differences.tolist())
-        counts = {"n_differ": test.n}
-        p, method = test.p, test.method
+        counts, p, method = {"n_differ": test.n}, test.p, test.method
         p_clustered = signed_rank(totals[:, 0].tolist()).p if shared else None
         # (z_level + z_power) SE (J. Cohen, Statistical Power Analysis, 1988, ch. 2, with the normal distribution in
         # place of t); differences that are all equal say nothing of others.
         detectable = (_Z_LEVEL + _Z_POWER) * math.sqrt(variance) if variance else None
         # Of a mean of n independent values the variance is that of one of them, divided by n.
         sd = None if independent is None else math.sqrt(n * independent)
-    return Difference(
-        a=scale * math.fsum(first) / n,
-        b=scale * math.fsum(second) / n,
-        cell=replace(cell, counts=counts),
-        no_interval=no_interval,
-        p=p,
-        p_clustered=p_clustered,
-        detectable=detectable,
-        method=method,
-        sd=sd,
-    )
+    a, b = (scale * math.fsum(side) / n for side in (first, second))
+    cell = replace(cell, counts=counts)
+    return Difference(a, b, cell, no_interval, p, p_clustered, detectable, method=method, sd=sd)
 
 
 def _totals(values: Array, clusters: Array) -> Array:
@@ -352,8 +327,7 @@ def _mean_cell(terms: Iterable[float], totals: Array, scale: float, seed: int) -
     """A mean, whose sum is of ``terms``, with its interval over clusters or why there is none."""
     import numpy as np
 
-    n, n_clusters = int(totals[:, 1].sum()), len(totals)
-    sign = 1.0
+    n, n_clusters, sign = int(totals[:, 1].sum()), len(totals), 1.0
     interval, no_interval = None, None
     if n_clusters < 2:
         no_interval = "a single sample or image"
@@ -362,9 +336,8 @@ def _mean_cell(terms: Iterable[float], totals: Array, scale: float, seed: int) -
     else:
         # Always drawn with the side ahead as the first, so that the interval of b - a mirrors that of a - b.
         sign = -1.0 if round(math.fsum(totals[:, 0]), _SHOWN) < 0 else 1.0
-        (interval,) = bootstrap(
-            totals * (sign, 1.0), lambda sums: sums[:, 0] / sums[:, 1], seed, interval_level(n_clusters)
-        )
+        level = interval_level(n_clusters)
+        (interval,) = bootstrap(totals * (sign, 1.0), lambda sums: sums[:, 0] / sums[:, 1], seed, level)
     ends = [] if interval is None else sorted(round(scale * sign * end, _SHOWN) + 0.0 for end in interval)
     low, high = ends or (None, None)
     return Cell(scale * math.fsum(terms) / n if n else None, low, high, n, n_clusters, n < FEW), no_interval

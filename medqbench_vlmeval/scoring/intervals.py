@@ -32,8 +32,7 @@ METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
 FEW = 10
 """Cells that rest on fewer samples than this are marked wherever they are shown."""
 
-NO_WIDTH = 1e-9
-"""An interval shorter than this is none: its ends differ by rounding alone."""
+_NO_WIDTH = 1e-9  # an interval that is shorter is none: its ends differ by rounding alone
 
 Interval = tuple[float, float]
 Column = Sequence[float | None]
@@ -47,10 +46,8 @@ _DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 3
 def wilson(successes: int, n: int) -> Interval:
     """Wilson's 95% score interval of a proportion, both ends in 0-1.
 
-    Centre ``(p + z²/2n) / (1 + z²/n)``, half width ``z·sqrt(p(1-p)/n + z²/4n²) / (1 + z²/n)`` with ``p`` the
-    observed share and ``z`` the normal quantile (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927,
-    p. 209). It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1. The ``n`` trials are
-    taken as independent.
+    It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat.
+    Assoc. 22, 1927, p. 209). The ``n`` trials are taken as independent.
 
     Raises:
         ValueError: ``n`` is not positive or ``successes`` is not in 0..n.
@@ -92,10 +89,8 @@ def mean_interval(values: Column, clusters: Sequence[int] | None = None) -> Inte
     ``V`` is the cluster-robust ("sandwich") variance (K.-Y. Liang and S. L. Zeger, Biometrika 73, 1986, p. 13) with
     the factor ``G/(G-1)`` that is known as CR1; ``t`` is Student's quantile with ``G-1`` degrees of freedom, ``G`` the
     number of clusters (A. C. Cameron and D. L. Miller, J. Hum. Resour. 50, 2015, p. 317, section VI). The normal
-    quantile is too short for the small cells of a breakdown: in a simulation of 8 images with 3 questions each, whose
-    scores hang together (0.4 between two of an image), this interval held the true mean in 94.9% of 4,000 draws, with
-    the normal quantile in 90.8% and without clusters in 86.9%; of 60 images with 4 questions in 95.1%, 94.6% and
-    84.0%. Where each value is a cluster of its own ``V`` is ``s²/n`` and this is Student's interval of a mean.
+    quantile is too short for the small cells of a breakdown (docs/results.md has a simulation). Where each value is a
+    cluster of its own this is Student's interval of a mean.
 
     Args:
         values: None is left out, also from the clusters.
@@ -116,9 +111,8 @@ def means_and_sum_intervals(
     The columns are parallel. A row's influence on the sum is ``u = Σ_d (x_d - m_d) / n_d`` over the columns ``d`` in
     which it has a value, with ``m_d`` and ``n_d`` the column's mean and count; the variance is ``G/(G-1) Σ_g U_g²``
     with ``U_g`` the sum of the influences in a cluster, over the ``G`` clusters that have any value (the delta method
-    with the sandwich of :func:`mean_interval`, whose case of one column this is). None where a column is empty,
-    fewer than two clusters have values or these show no spread. Every sum is rounded once, so that no order of rows
-    and no numbering of clusters changes a digit.
+    with the sandwich of :func:`mean_interval`). None where a column is empty, fewer than two clusters have values or
+    these show no spread. Every sum is rounded once, so that no order of rows and clusters changes a digit.
     """
     known = [[value for value in column if value is not None] for column in columns]
     centres = [(fmean(values), len(values)) if values else None for values in known]
@@ -128,11 +122,8 @@ def means_and_sum_intervals(
 
 
 def mean_variance(totals: Iterable[tuple[float, float]]) -> float | None:
-    """The variance ``V`` of a mean (see :func:`mean_interval`), from each cluster's sum and number of values.
-
-    For clusters of different size it is the linearised variance of a ratio of totals (W. Cochran, Sampling Techniques,
-    1977, ch. 9A). None for fewer than two clusters.
-    """
+    """The variance ``V`` of a mean (see :func:`mean_interval`), from each cluster's sum and number of values; None for
+    fewer than two clusters."""
     kinds: Counter[_Totals] = Counter(((total, count),) for total, count in totals)
     n = sum(times * count for ((_, count),), times in kinds.items())
     mean = math.fsum(times * total for ((total, _),), times in kinds.items()) / n if n else 0.0
@@ -162,7 +153,7 @@ def _interval(
     if len(columns) < len(places) or variance is None:
         return None
     half = _t_quantile(sum(with_values.values()) - 1) * math.sqrt(variance)
-    if half < NO_WIDTH:
+    if half < _NO_WIDTH:
         return None
     total = math.fsum(mean for _, mean, _ in columns)
     return total - half, total + half
@@ -207,12 +198,8 @@ def _t_quantile(degrees: int) -> float:
 def clusters_of(images: Sequence[Sequence[str]]) -> list[int]:
     """The cluster of each sample: two samples are in one where a chain of shared images leads from one to the other.
 
-    Args:
-        images: one sequence a sample, with the names of the images that it shows (a pair has two); a sample without
-            names is a cluster of its own.
-
-    Returns:
-        Cluster numbers parallel to ``images``; a cluster's number is the position of its first sample.
+    ``images`` has a sample's image names (a pair has two); a sample without names is a cluster of its own. A cluster's
+    number is the position of its first sample.
     """
     parent = list(range(len(images)))
 
@@ -245,8 +232,7 @@ class SharedImages:
 def shared_images(samples: Sequence[Sample]) -> SharedImages:
     """The clusters of ``samples``; one that names no image is a cluster of its own."""
     keys = [image_keys(sample) for sample in samples]
-    unnamed = sum(not names for names in keys)
-    words = "clusters are samples that share an image"
+    unnamed, words = sum(not names for names in keys), "clusters are samples that share an image"
     if unnamed == len(samples):
         words = "no image is named, so that samples were taken as independent"
     elif unnamed:
@@ -270,9 +256,8 @@ def bootstrap(
     """Percentile intervals of statistics that depend on the data through sums over clusters.
 
     Whole clusters are drawn with replacement (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993,
-    ch. 13; clusters as the unit: A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8).
-    Clusters with equal sums are drawn as one kind, by a multinomial distribution, which gives the same distribution
-    and does not depend on order.
+    ch. 13; A. Davison and D. Hinkley, Bootstrap Methods and their Application, 1997, ch. 3.8). Clusters with equal sums
+    are drawn as one kind, by a multinomial distribution: the distribution is the same and no order counts.
 
     Args:
         totals: (clusters x terms), what each cluster adds to each sum: of an accuracy its right answers and its
@@ -282,7 +267,8 @@ def bootstrap(
         level: of the intervals, in 0-1.
 
     Returns:
-        One interval a statistic, over the resamples that leave it defined; None where most do not.
+        One interval a statistic, over the resamples that leave it defined; None where most do not, and where all give
+        the same value: resamples without spread are no certainty.
     """
     import numpy as np
 
@@ -297,32 +283,19 @@ def bootstrap(
     intervals: list[Interval | None] = []
     for values in np.concatenate(chunks).T:
         known = values[np.isfinite(values)]
-        if len(known) <= RESAMPLES / 2:
-            intervals.append(None)
-            continue
-        low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
-        intervals.append((float(low), float(high)))
+        ends = (50 * (1 - level), 50 * (1 + level))
+        low, high = map(float, np.percentile(known, ends)) if len(known) > RESAMPLES / 2 else (0.0, 0.0)
+        intervals.append(None if high - low < _NO_WIDTH else (low, high))
     return intervals
-
-
-def with_width(interval: Interval | None) -> Interval | None:
-    """An interval unless it has no width: resamples without spread are no certainty."""
-    return None if interval is None or interval[1] - interval[0] < NO_WIDTH else interval
 
 
 def bootstrap_sum_of_means(
     columns: Sequence[Column], clusters: Sequence[int], level: float = LEVEL, seed: int = 0
 ) -> Interval | None:
-    """The bootstrap's interval of the sum of the columns' means, over samples that lie in clusters.
+    """The bootstrap's interval (see :func:`bootstrap`) of the sum of the columns' means.
 
-    None where there are fewer than two clusters, where most resamples leave a mean without values, and where all give
-    the same sum.
-
-    Args:
-        columns: parallel; None is left out of its column's mean. An accuracy in percent is one column of 0 and 100.
-        clusters: the cluster of each sample.
-        level: of the interval, in 0-1.
-        seed: of the draws.
+    The columns are parallel to ``clusters``; None is left out of its column's mean. An accuracy in percent is one
+    column of 0 and 100.
     """
     import numpy as np
 
@@ -331,8 +304,7 @@ def bootstrap_sum_of_means(
         return np.asarray((sums[:, :half] / sums[:, half:]).sum(axis=1))
 
     terms = np.concatenate(_values_and_counts(columns), axis=1)
-    (interval,) = bootstrap(totals_by_cluster(clusters, terms), total, seed, level)
-    return with_width(interval)
+    return bootstrap(totals_by_cluster(clusters, terms), total, seed, level)[0]
 
 
 def bootstrap_gap(
@@ -362,8 +334,7 @@ def bootstrap_gap(
         return np.asarray(by_side[:, 0] - by_side[:, 1])
 
     totals = totals_by_cluster([clusters[position] for position in both], terms.reshape(len(both), -1))
-    (interval,) = bootstrap(totals, difference, seed, level)
-    return with_width(interval)
+    return bootstrap(totals, difference, seed, level)[0]
 
 
 def _values_and_counts(columns: Sequence[Column]) -> tuple[Array, Array]:

@@ -25,7 +25,6 @@ from medqbench_vlmeval.scoring.intervals import (
     shared_images,
     totals_by_cluster,
     wilson,
-    with_width,
 )
 from medqbench_vlmeval.scoring.summary import is_right, positions_by
 from medqbench_vlmeval.types import Cell, Sample
@@ -325,7 +324,7 @@ def _passes(samples: Sequence[Sample], hits: Sequence[tuple[bool, bool]], top: f
         one, other, count = sums.T
         return np.stack([top * ((one + other) / 2 / count), top * ((other - one) / count)], axis=1)
 
-    of_debiased, of_difference = map(with_width, bootstrap(totals, statistics))
+    of_debiased, of_difference = bootstrap(totals, statistics)
     n_first, n_second = first.counts["count"], second.counts["count"]
     if of_debiased is None:
         # Resamples of what is all alike have no spread, which is not to be shown as certainty. A pair that is right in

@@ -76,12 +76,9 @@ def positions_by(axis: str, samples: Sequence[Sample]) -> dict[str, list[int]]:
         positions.setdefault(getattr(sample, axis) or UNKNOWN, []).append(position)
     if set(positions) <= {UNKNOWN}:
         return {}
-    known = list(_ORDER.get(axis, ()))
-
-    def place(name: str) -> tuple[bool, int, str]:
-        return name == UNKNOWN, known.index(name) if name in known else len(known), name
-
-    return {name: positions[name] for name in sorted(positions, key=place)}
+    order = {name: place for place, name in enumerate(_ORDER.get(axis, ()))}
+    names = sorted(positions, key=lambda name: (name == UNKNOWN, order.get(name, len(order)), name))
+    return {name: positions[name] for name in names}
 
 
 def _broken_down(
@@ -92,9 +89,7 @@ def _broken_down(
 ) -> tuple[dict[str, dict[str, Group]], dict[str, dict[str, dict[str, Group]]]]:
     """The groups along each axis that the data has, and along each pair of such axes without empty combinations."""
     by_axis = {axis: positions for axis in axes if (positions := positions_by(axis, samples))}
-    groups = {
-        axis: {name: group(positions) for name, positions in by_value.items()} for axis, by_value in by_axis.items()
-    }
+    groups = {axis: {name: group(there) for name, there in by_value.items()} for axis, by_value in by_axis.items()}
     crossed = {
         f"{outer}_x_{inner}": {
             name: {
@@ -120,10 +115,20 @@ def is_right(sample: Sample, letter: str | None) -> bool:
     return letter is not None and letter == sample.answer
 
 
-def accuracy_group(n: int, n_correct: int, n_unanswered: int) -> Group:
-    """Accuracy in percent with Wilson's interval and its counts; the numbers are None where there is no question."""
-    counts = {"n": n, "n_correct": n_correct, "n_unanswered": n_unanswered}
-    return Group({OVERALL: share_cell(n_correct, n)}, counts, n < FEW)
+def _accuracy(correct: Sequence[bool], letters: Sequence[str | None]) -> Callable[[Sequence[int]], Group]:
+    """A function from positions to the accuracy in percent there; its value is None where there is no question."""
+
+    def group(positions: Sequence[int]) -> Group:
+        n, n_correct = len(positions), sum(correct[i] for i in positions)
+        counts = {"n": n, "n_correct": n_correct, "n_unanswered": sum(letters[i] is None for i in positions)}
+        return Group({OVERALL: share_cell(n_correct, n)}, counts, n < FEW)
+
+    return group
+
+
+def _by_type(samples: Sequence[Sample], group: Callable[[Sequence[int]], Group]) -> dict[str, Group]:
+    positions = positions_by("question_type", samples)
+    return {**{kind: group(positions.get(kind, [])) for kind in QUESTION_TYPES}, OVERALL: group(range(len(samples)))}
 
 
 def score_perception(
@@ -132,27 +137,25 @@ def score_perception(
     """Compute accuracies in percent (0-100) with counts and intervals; the three sequences are parallel.
 
     Overall is the micro-average over all questions, as in the published table (459 + 156 + 285 of 1,305 is GPT-5's
-    68.97). A question without an answer counts as wrong and is counted apart, and so does a failed or missing
-    inference. Where a group has no question its accuracy is None, never 0.
+    68.97). A question without an answer, also for a failed or missing inference, counts as wrong and is counted apart.
+    Where a group has no question its accuracy is None, never 0.
 
     Every accuracy has Wilson's interval, which takes questions as independent. Several questions share an image, so
     ``clustered`` is Overall with its interval over images (:func:`~.intervals.mean_interval`).
     """
-    correct = [is_right(sample, extraction.letter) for sample, extraction in zip(samples, extractions, strict=True)]
-    unanswered = [extraction.letter is None for extraction in extractions]
-
-    def group(positions: Sequence[int]) -> Group:
-        return accuracy_group(len(positions), sum(correct[i] for i in positions), sum(unanswered[i] for i in positions))
-
+    letters = [extraction.letter for extraction in extractions]
+    correct = [is_right(*answer) for answer in zip(samples, letters, strict=True)]
+    group = _accuracy(correct, letters)
     groups, crossed = _broken_down(samples, _PERCEPTION_AXES, _PERCEPTION_CROSSED, group)
-    whole, by_type = group(range(len(samples))), groups.get("question_type", {})
+    by_type = _by_type(samples, group)
+    whole = by_type[OVERALL]
     images = shared_images(samples)
     ends = clipped(mean_interval([float(right) for right in correct], images.clusters), 0, 1)
     in_percent = None if ends is None else (100 * ends[0], 100 * ends[1])
     clustered = interval_cell(whole.overall.value, in_percent, len(samples))
     return TaskResult(
         task=Task.PERCEPTION,
-        measures={**{kind: by_type.get(kind, group([])).overall for kind in QUESTION_TYPES}, OVERALL: whole.overall},
+        measures={name: of_type.overall for name, of_type in by_type.items()},
         counts={**whole.counts, **_inference_counts(predictions)},
         few=whole.few,
         interval_level=LEVEL,
@@ -183,14 +186,9 @@ def score_reasoning(
 
     The intervals of the means, and those of every group's means and sum, are in closed form with samples that share
     an image taken together (:func:`~.intervals.means_and_sum_intervals`), cut to the scale; that of the whole run's
-    Overall is a percentile bootstrap over the same clusters.
-
-    Args:
-        samples: one or more, all of one task.
-        predictions: the model's replies.
-        judged: the judge's verdicts.
+    Overall is a percentile bootstrap over the same clusters. The samples are one or more, all of one task.
     """
-    scores = {dimension: [one.score_on(dimension) for one in judged] for dimension in DIMENSIONS}
+    scores = {dimension: [verdicts.score_on(dimension) for verdicts in judged] for dimension in DIMENSIONS}
     reasons = [unscored_reason(verdicts) for verdicts in judged]
     images = shared_images(samples)
 
@@ -218,8 +216,8 @@ def score_reasoning(
     }
     # Where a dimension has no verdict at all there is no sum, and nothing to draw.
     if whole.overall.value is not None:
-        drawn = bootstrap_sum_of_means(list(scores.values()), images.clusters)
-        measures[OVERALL] = interval_cell(whole.overall.value, drawn, whole.counts["n_scored"])
+        interval = bootstrap_sum_of_means(list(scores.values()), images.clusters)
+        measures[OVERALL] = interval_cell(whole.overall.value, interval, whole.counts["n_scored"])
     singles = Counter(
         (dimension, score)
         for verdicts in judged
@@ -278,26 +276,24 @@ def score_extractor(
 ) -> ExtractorResult:
     """Count what an extractor did, and compute strict accuracy (the rules alone) and lenient (its letters too).
 
-    Both are in percent (0-100) of the same questions, so that a question without a letter is wrong in both.
-
-    Args:
-        samples: multiple-choice samples.
-        extractions: parallel to them, what the rules read.
-        n_open: how many replies the rules left open that hold text.
-        choices: what the extractor read, by sample index; only what it was asked about.
-        settings: the extractor.
-        usage: what asking it took.
+    Both are in percent (0-100) of the same questions, so that a question without a letter is wrong in both. The rules
+    read ``extractions``, parallel to the samples, and left ``n_open`` replies with text open; ``choices`` is what the
+    extractor read in those that it was asked about, by sample index.
 
     Raises:
         ValueError: ``settings`` name no protocol.
     """
     if settings.protocol is None:
         raise ValueError("an extractor's settings name its protocol")
-    strict = [extraction.letter for extraction in extractions]
-    lenient = [
+    by_rules = [extraction.letter for extraction in extractions]
+    with_choices = [
         letter_of(choices[sample.index].score) if letter is None and sample.index in choices else letter
-        for sample, letter in zip(samples, strict, strict=True)
+        for sample, letter in zip(samples, by_rules, strict=True)
     ]
+    strict, lenient = (
+        _by_type(samples, _accuracy([is_right(*answer) for answer in zip(samples, letters, strict=True)], letters))
+        for letters in (by_rules, with_choices)
+    )
     n_read = sum(letter_of(choice.score) is not None for choice in choices.values())
     n_failed = sum(choice.reason is not None for choice in choices.values())
     return ExtractorResult(
@@ -309,20 +305,7 @@ def score_extractor(
         n_read=n_read,
         n_none=len(choices) - n_read - n_failed,
         n_failed=n_failed,
-        strict=_accuracy(samples, strict),
-        lenient=_accuracy(samples, lenient),
+        strict=strict,
+        lenient=lenient,
         usage=usage,
     )
-
-
-def _accuracy(samples: Sequence[Sample], letters: Sequence[str | None]) -> dict[str, Group]:
-    def group(kind: str | None) -> Group:
-        answers = [
-            (sample, letter)
-            for sample, letter in zip(samples, letters, strict=True)
-            if kind is None or sample.question_type == kind
-        ]
-        n_correct = sum(is_right(*answer) for answer in answers)
-        return accuracy_group(len(answers), n_correct, sum(letter is None for _, letter in answers))
-
-    return {OVERALL: group(None), **{kind: group(kind) for kind in QUESTION_TYPES}}

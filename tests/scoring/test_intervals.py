@@ -220,8 +220,9 @@ def test_order_and_names_of_clusters_change_no_digit():
 
 
 def test_resamples_without_a_value_are_left_out():
-    # One cluster in ten has the group: (9/10)^10 = 35% of the draws are without it.
-    assert bootstrap(np.array([[1.0, 1.0]] + [[0.0, 0.0]] * 9), share) == [(1, 1)]
+    # Two clusters in ten have the group: (8/10)^10 = 11% of the draws are without it. Of one there is no spread.
+    assert bootstrap(np.array([[1.0, 1.0]] + [[0.0, 0.0]] * 9), share) == [None]
+    assert bootstrap(np.array([[1.0, 1.0], [0.0, 1.0]] + [[0.0, 0.0]] * 8), share) == [(0, 1)]
     assert bootstrap(np.array([[0.0, 0.0]] * 3), share) == [None]
 
 

@@ -38,9 +38,9 @@ def perception_findings(
             "gap_to_human": groups.gap_to_human(data),
             "severity_profile": groups.severity_profile(data),
             "level_confusion": errors.level_confusion(level_questions, "answered How questions on a level"),
-            "modality_gap": groups.modality_gap(data),
-            "general_vs_specific": groups.general_vs_specific(data),
-            "image_source": groups.image_source(data),
+            "modality_gap": groups.compared(data, "modality_gap"),
+            "general_vs_specific": groups.compared(data, "general_vs_specific"),
+            "image_source": groups.compared(data, "image_source"),
             "letter_bias": biases.letter_bias(samples, extractions, clusters),
             "yes_bias": biases.yes_bias(samples, extractions, clusters),
             "no_answer": biases.no_answer(predictions, extractions),
@@ -53,33 +53,30 @@ def perception_findings(
 def reasoning_findings(
     samples: Sequence[Sample], predictions: Sequence[Prediction], judged: Sequence[Judged]
 ) -> Findings:
-    """Find what a judged run shows; the sequences are parallel. See :func:`perception_findings`."""
+    """Find what a judged run of one task shows; the sequences are parallel. See :func:`perception_findings`."""
     if not samples:
         return Findings({}, {})
     clusters = shared_images(samples).clusters
-    data = Measure([[one.score_on(dimension) for one in judged] for dimension in DIMENSIONS], SCORE, clusters, samples)
+    scores = [[verdicts.score_on(dimension) for verdicts in judged] for dimension in DIMENSIONS]
+    data = Measure(scores, SCORE, clusters, samples)
     conclusions = [read_conclusion(*pair) for pair in zip(samples, predictions, strict=True)]
-    described = [i for i, sample in enumerate(samples) if sample.task is not Task.COMPARATIVE]
-    compared = [i for i, sample in enumerate(samples) if sample.task is Task.COMPARATIVE]
-
+    pairs = samples[0].task is Task.COMPARATIVE
     stated = [
-        errors.stated_choice(conclusions[i])
-        for i in described
-        if conclusions[i].reference is not None and predictions[i].status is PredictionStatus.OK
+        errors.stated_choice(conclusion)
+        for conclusion, prediction in zip(conclusions, predictions, strict=True)
+        if not pairs and conclusion.reference is not None and prediction.status is PredictionStatus.OK
     ]
-    what = "descriptions with a stated level"
-    preferred, of_pairs = [conclusions[i] for i in compared], [clusters[i] for i in compared]
     kinds = [reasoning_error_kinds(*row) for row in zip(samples, predictions, judged, conclusions, strict=True)]
     return Findings.of(
         {
             "gap_to_human": groups.gap_to_human(data),
             "severity_profile": groups.severity_profile(data),
-            "level_confusion": errors.level_confusion(stated, what) if described else None,
-            "modality_gap": groups.modality_gap(data),
-            "weakest_dimension": groups.weakest_dimension(samples, judged, clusters),
-            "image_source": groups.image_source(data),
-            "coarse_vs_fine": groups.coarse_vs_fine(data) if compared else None,
-            "position_bias": biases.position_bias(preferred, of_pairs) if compared else None,
+            "level_confusion": None if pairs else errors.level_confusion(stated, "descriptions with a stated level"),
+            "modality_gap": groups.compared(data, "modality_gap"),
+            "weakest_dimension": groups.weakest_dimension(data),
+            "image_source": groups.compared(data, "image_source"),
+            "coarse_vs_fine": groups.compared(data, "coarse_vs_fine") if pairs else None,
+            "position_bias": biases.position_bias(conclusions, clusters) if pairs else None,
             "no_answer": biases.no_conclusion(predictions, conclusions),
             "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds(kinds),

@@ -68,7 +68,7 @@ def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], cluste
     """
     by_letters: dict[str, list[int]] = {}
     for position, (sample, extraction) in enumerate(zip(samples, extractions, strict=True)):
-        if extraction.letter is not None and sample.answer is not None and extraction.letter in sample.options:
+        if sample.answer is not None and extraction.letter in sample.options:
             by_letters.setdefault("".join(sorted(sample.options)), []).append(position)
     large = {letters: at for letters, at in sorted(by_letters.items()) if len(at) >= FEW and len(letters) > 1}
     if not large:
@@ -104,32 +104,31 @@ def letter_bias(samples: Sequence[Sample], extractions: Sequence[Answer], cluste
 
 def yes_bias(samples: Sequence[Sample], extractions: Sequence[Answer], clusters: Sequence[int]) -> Finding | str:
     """How much oftener 'yes' is said than it is right, in the questions whose two options are Yes and No."""
-    answers: list[tuple[bool, bool]] = []  # whether 'yes' is said, and whether it is right
-    of_answers = []
-    for sample, extraction, cluster in zip(samples, extractions, clusters, strict=True):
-        yes = _yes_letter(tuple(sample.options.items()))
-        if yes is not None and extraction.letter in sample.options and sample.answer is not None:
-            answers.append((extraction.letter == yes, sample.answer == yes))
-            of_answers.append(cluster)
-    n = len(answers)
+    # Whether 'yes' is said, whether it is right, and the cluster.
+    rows = [
+        (extraction.letter == yes, sample.answer == yes, cluster)
+        for sample, extraction, cluster in zip(samples, extractions, clusters, strict=True)
+        if (yes := _yes_letter(tuple(sample.options.items()))) and sample.answer and extraction.letter in sample.options
+    ]
+    n = len(rows)
     if n < FEW:
         return f"fewer than {FEW} answered questions whose options are Yes and No"
-    said, right = zip(*answers, strict=True)
-    gap = gap_of_shares(said, right, of_answers)
-    about = f"'yes' is said in {100 * sum(said) / n:.2f}% and right in {100 * sum(right) / n:.2f}% of {n} answers"
+    yeses, right, of_answers = zip(*rows, strict=True)
+    gap = gap_of_shares(yeses, right, of_answers)
+    about = f"'yes' is said in {100 * sum(yeses) / n:.2f}% and right in {100 * sum(right) / n:.2f}% of {n} answers"
     side = "too often" if gap.value > 0 else "too seldom"
     statement = gap.claim(
         f"'Yes' is said {side}: {about}, a difference of {amount(gap.value, POINTS)} ({gap.words}).",
         f"'yes' is said too often or too seldom: {about} (difference: {gap.words}).",
     )
-    shares = _shares(answers, "said_yes", "is_yes", "right_where_yes", "right_where_no")
+    shares = _shares(yeses, right, "said_yes", "is_yes", "right_where_yes", "right_where_no")
     return gap.finding("Bias to yes", statement, n, Details(shares=shares))
 
 
-def _shares(answers: Sequence[tuple[bool, bool]], *names: str) -> dict[str, Cell]:
-    """How often one of two answers is given and is right, and how often the answer is right where it is and is not."""
-    n, n_right = len(answers), sum(right for _, right in answers)
-    counts = sum(given for given, _ in answers), n_right, answers.count((True, True)), answers.count((False, False))
+def _shares(chosen: Sequence[bool], right: Sequence[bool], *names: str) -> dict[str, Cell]:
+    """How often one of two answers is chosen and is right, and how often the answer is right where it is and is not."""
+    pairs, n, n_right = Counter(zip(chosen, right, strict=True)), len(chosen), sum(right)
+    counts = sum(chosen), n_right, pairs[True, True], pairs[False, False]
     return {name: share(*pair) for name, *pair in zip(names, counts, (n, n, n_right, n - n_right), strict=True)}
 
 
@@ -144,13 +143,16 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
 
     It is taken over the pairs in which both prefer one of the two images; the two sequences are parallel.
     """
-    taken = [i for i, one in enumerate(conclusions) if one.stated in (1, 2) and one.reference in (1, 2)]
-    answers = [(conclusions[i].stated == 1, conclusions[i].reference == 1) for i in taken]
-    n = len(answers)
+    rows = [
+        (conclusion.stated == 1, conclusion.reference == 1, cluster)
+        for conclusion, cluster in zip(conclusions, clusters, strict=True)
+        if conclusion.stated in (1, 2) and conclusion.reference in (1, 2)
+    ]
+    n = len(rows)
     if n < FEW:
         return f"fewer than {FEW} pairs in which answer and reference prefer one of the two images"
-    stated, reference = zip(*answers, strict=True)
-    gap = gap_of_shares(stated, reference, [clusters[i] for i in taken])
+    stated, reference, of_answers = zip(*rows, strict=True)
+    gap = gap_of_shares(stated, reference, of_answers)
     about = (
         f"of {n} pairs the answers prefer the first image in {100 * sum(stated) / n:.2f}%, the references in "
         f"{100 * sum(reference) / n:.2f}%"
@@ -161,12 +163,9 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
         f"an image is preferred for its place: {about} (difference: {gap.words}).",
     )
     names = "first_stated", "first_in_reference", "right_where_first_is_better", "right_where_second_is_better"
-    facts = {
-        "n_first_for_second": answers.count((True, False)),
-        "n_second_for_first": answers.count((False, True)),
-        "n_left_out": len(conclusions) - n,
-    }
-    details = Details(shares=_shares(answers, *names), facts=facts)
+    mixed_up = Counter(zip(stated, reference, strict=True))
+    facts = {"n_first_for_second": mixed_up[True, False], "n_second_for_first": mixed_up[False, True]}
+    details = Details(shares=_shares(stated, reference, *names), facts={**facts, "n_left_out": len(conclusions) - n})
     return gap.finding("Position bias in pairs", statement, n, details)
 
 
@@ -200,10 +199,9 @@ def _rate(
         return f"fewer than {FEW} replies"
     replied = (prediction.status is PredictionStatus.OK for prediction in predictions)
     counts = ranked(Counter(reason for reason in compress(reasons, replied) if reason is not None))
-    count = sum(counts.values())
+    count, lost = sum(counts.values()), failed + missing
     rate = share(count, n)
     why = f": {', '.join(f'{reason} {times}' for reason, times in counts.items())}" if counts else ""
-    lost = failed + missing
     apart = f" Without a reply (inference failed or prediction missing): {lost} of {len(predictions)}." if lost else ""
     details = Details(
         reasons={reason: share(times, n) for reason, times in counts.items()},
@@ -223,15 +221,14 @@ def length_against_score(predictions: Sequence[Prediction], measure: Measure) ->
     Of perception the score is right or wrong, of reasoning the sum of the four dimensions; replies that lack a score
     are left out, as are failed and missing ones.
     """
-    replied = [i for i, prediction in enumerate(predictions) if prediction.status is PredictionStatus.OK]
-    taken = measure.complete(replied)
-    n = len(taken)
+    scored = measure.complete([i for i, reply in enumerate(predictions) if reply.status is PredictionStatus.OK])
+    n = len(scored)
     if n < FEW:
         return f"fewer than {FEW} replies with a score"
-    lengths = [len(predictions[i].text.strip()) for i in taken]
+    lengths = [len(predictions[i].text.strip()) for i in scored]
     # Equal sums of means of rounds are ties, however they come about: 1/3 + 2/3 and 1.
-    scores = [round(math.fsum(column[i] or 0.0 for column in measure.columns), _DIGITS) for i in taken]
-    clusters = [measure.clusters[i] for i in taken]
+    scores = [round(math.fsum(column[i] or 0.0 for column in measure.columns), _DIGITS) for i in scored]
+    clusters = [measure.clusters[i] for i in scored]
     if len(set(lengths)) < 2:
         return "all replies are of the same length"
     correlation = rank_correlation(lengths, scores, clusters)
@@ -259,18 +256,17 @@ def rank_correlation(
 ) -> tuple[float, Interval | None] | None:
     """Spearman's correlation (Pearson's of the midranks) with its 95% interval; None where one side is constant.
 
-    With ``F`` and ``G`` the sides' distribution functions (half of each jump taken at a tie) and ``a = F(x) - 1/2``,
-    ``b = G(y) - 1/2``, the correlation is ``S_ab / sqrt(S_aa S_bb)`` with ``S_ab = mean(ab)``. The influence of a
-    sample on ``S_ab`` is ``ab + A + B - 3 S_ab``, where ``A`` is the mean of ``b`` over the samples whose ``x`` is
-    higher (ties half) and ``B`` likewise: a sample moves the ranks of all others as well (C. Croux and C. Dehon,
-    Stat. Methods Appl. 19, 2010, p. 497). Influences are added up by cluster; their sum of squares gives the standard
-    error, and the interval is made on the scale of ``artanh``. None in place of an interval where it cannot be made:
-    one cluster, a correlation of -1 or 1, or influences that are all 0.
+    With ``a = F(x) - 1/2`` and ``b = G(y) - 1/2`` of the sides' distribution functions (half of each jump taken at a
+    tie) the correlation is ``S_ab / sqrt(S_aa S_bb)`` with ``S_ab = mean(ab)``. A sample's influence on ``S_ab`` is
+    ``ab + A + B - 3 S_ab``, where ``A`` is the mean of ``b`` over the samples whose ``x`` is higher (ties half) and
+    ``B`` likewise (C. Croux and C. Dehon, Stat. Methods Appl. 19, 2010, p. 497). Influences are added up by cluster;
+    their sum of squares gives the standard error, and the interval is made on the scale of ``artanh``: None for one
+    cluster, a correlation of -1 or 1, or influences that are all 0.
     """
     import numpy as np
 
     n = len(first)
-    if len(set(first)) < 2 or len(set(second)) < 2:
+    if min(len(set(first)), len(set(second))) < 2:
         return None
     # Sums are made in the order of the values, so that the order of rows changes no digit.
     order = np.lexsort((second, first))

@@ -33,7 +33,6 @@ SEVERITY, QUALITY = "severity", "quality"
 SCALES: Mapping[str, tuple[str, ...]] = {SEVERITY: SEVERITIES, QUALITY: tuple(reversed(QUALITY_LEVELS))}
 ADJACENT, OPPOSITE = "adjacent level", "opposite level"
 
-
 _QUALITY_WORDS = {**{level: level for level in QUALITY_LEVELS}, "rejected": "reject", "useable": "usable"}
 _NEGATIONS = {"not", "no", "non", "un", "less", "than", "or", "more", "without", "neither", "barely"}
 _LOW_DIMENSION = {
@@ -102,9 +101,7 @@ def stated_choice(conclusion: Conclusion) -> LevelChoice:
 def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | str:
     """How often another level than the right one was chosen, and which for which.
 
-    Args:
-        choices: one a question or description whose right level is known.
-        what: what chose the levels, for the sentence: 'How questions on a level'.
+    ``choices`` are of the questions or descriptions (the sentence calls them ``what``) whose right level is known.
     """
     chosen = [choice for choice in choices if choice.chosen is not None]
     if len(chosen) < FEW:
@@ -136,17 +133,13 @@ def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | str:
 
 def _matrices(choices: Sequence[LevelChoice]) -> dict[str, dict[str, dict[str, int]]]:
     """Counts by scale, right level and chosen level; levels that never occur are left out."""
-    counts = Counter((choice.scale, choice.right, choice.chosen) for choice in choices)
     matrices = {}
     for scale, levels in SCALES.items():
-        occurring = {level for of_scale, *pair in counts for level in pair if of_scale == scale}
-        columns = [level for level in levels if level in occurring]
+        counts = Counter((choice.right, choice.chosen) for choice in choices if choice.scale == scale)
+        rights, columns = {right for right, _ in counts}, [level for level in levels if level in set().union(*counts)]
         if columns:
-            rows = {right for of_scale, right, _ in counts if of_scale == scale}
             matrices[scale] = {
-                right: {chosen: counts[scale, right, chosen] for chosen in columns}
-                for right in columns
-                if right in rows
+                right: {chosen: counts[right, chosen] for chosen in columns} for right in columns if right in rights
             }
     return matrices
 
@@ -154,10 +147,7 @@ def _matrices(choices: Sequence[LevelChoice]) -> dict[str, dict[str, dict[str, i
 def perception_error_kinds(sample: Sample, prediction: Prediction, extraction: Answer) -> list[str]:
     """The kind of error in one multiple-choice sample, at most one; none where the answer is right.
 
-    'no reply': inference failed or the prediction is missing. 'no answer': a reply from which no letter can be read.
-    'adjacent level' and 'opposite level': in a How question whose options are levels (none, mild, moderate, severe;
-    good, usable, reject) the level chosen is one step, or more than one, from the right one among those offered.
-    'wrong answer': any other wrong letter.
+    'no reply', 'no answer', 'adjacent level', 'opposite level' or 'wrong answer' (docs/findings.md says when).
     """
     if prediction.status is not PredictionStatus.OK:
         return ["no reply"]
@@ -174,27 +164,15 @@ def reasoning_error_kinds(
 ) -> list[str]:
     """The kinds of error in one described sample; several may hold, and none where nothing is wrong.
 
-    'no reply': inference failed or the prediction is missing. From the stated conclusions, where the reference's can
-    be read: 'no conclusion' (the reply's cannot), 'adjacent level' and 'opposite level' (it is one step, or two, from
-    the reference's), 'wrong preference' (of a pair: another image, or a tie where the reference has none or the other
-    way round). From the verdicts: 'incomplete description', 'imprecise description' and 'inconsistent', for a score
-    of 0.5 or less on completeness, preciseness and consistency (0 where there is one verdict; means of rounds and
-    medians of panels lie between). The score on quality accuracy gives no kind of its own: it is the conclusion's.
-
-    Args:
-        sample: a reasoning sample.
-        prediction: the model's reply.
-        judged: the judge's verdicts on it.
-        conclusion: what :func:`~..agreement.read_conclusion` reads, where that is known already.
+    'no reply'; from the stated conclusions 'no conclusion', 'adjacent level', 'opposite level' or 'wrong preference';
+    from the verdicts 'incomplete description', 'imprecise description' and 'inconsistent', for a score of 0.5 or less
+    (docs/findings.md says when). The score on quality accuracy gives no kind of its own: it is the conclusion's.
+    ``conclusion`` is what :func:`~..agreement.read_conclusion` reads, where that is known already.
     """
     if prediction.status is not PredictionStatus.OK:
         return ["no reply"]
-    scores = {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
-    kinds = [
-        kind
-        for dimension, kind in _LOW_DIMENSION.items()
-        if (score := scores.get(dimension)) is not None and score <= 0.5
-    ]
+    scores = {kind: judged.score_on(dimension) for dimension, kind in _LOW_DIMENSION.items()}
+    kinds = [kind for kind, score in scores.items() if score is not None and score <= 0.5]
     conclusion = conclusion or read_conclusion(sample, prediction)
     if conclusion.reference is None or conclusion.stated == conclusion.reference:
         return kinds

@@ -55,7 +55,7 @@ class Findings:
         )
 
 
-def shown(name: str) -> str:
+def on_one_line(name: str) -> str:
     """A group's name for use in a sentence: on one line, 60 characters at most."""
     line = " ".join(name.split())
     return line if len(line) <= _NAME_LIMIT else f"{line[: _NAME_LIMIT - 1]}…"

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import fmean
 
-from medqbench_vlmeval.benchmark import (
-    DIFFICULTIES,
-    DIMENSION_TITLES,
-    DIMENSIONS,
-    PUBLISHED_SIZES,
-    SCOPES,
-    Task,
-    human_overall,
-)
+from medqbench_vlmeval.benchmark import DIFFICULTIES, DIMENSION_TITLES, PUBLISHED_SIZES, SCOPES, Task, human_overall
 from medqbench_vlmeval.scoring.findings.finding import (
     PERCENT,
     POINTS,
@@ -26,18 +18,24 @@ from medqbench_vlmeval.scoring.findings.finding import (
     excludes_zero,
     interval_words,
     no_claim,
-    shown,
+    on_one_line,
 )
 from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, share_cell
-from medqbench_vlmeval.types import Details, Finding, Judged, Sample
+from medqbench_vlmeval.types import Details, Finding
 
 _MILD, _OTHERS = "mild", ("none", "severe")
+# Axis, title and the two groups that are compared; without names the best group and the worst.
+_COMPARISONS: Mapping[str, tuple[str, str, tuple[str, str] | None]] = {
+    "modality_gap": ("modality", "Modality gap", None),
+    "image_source": ("source", "Image source", None),
+    "general_vs_specific": ("scope", "General against modality-specific questions", SCOPES),
+    "coarse_vs_fine": ("difficulty", "Coarse against fine pairs", DIFFICULTIES),
+}
 
 
 def gap_to_human(data: Measure) -> Finding | str:
     """Overall less the human experts' published Overall, which is taken as a fixed number."""
-    perception = {sample.task for sample in data.samples} == {Task.PERCEPTION}
-    human = human_overall(Task.PERCEPTION) if perception else None
+    human = human_overall(Task.PERCEPTION) if data.unit == PERCENT else None
     overall = data.cell(range(len(data.samples)))
     if human is None or overall.value is None or overall.interval is None:
         return "the published tables have human experts for perception only"
@@ -63,17 +61,14 @@ def gap_to_human(data: Measure) -> Finding | str:
     is_test_split = len(data.samples) == PUBLISHED_SIZES[Task.PERCEPTION]
     elsewhere = "" if is_test_split else "; theirs is of the test split, which these samples are not"
     note = "The human figure is taken as fixed: its own uncertainty is not published."
+    facts: dict[str, str | float | None] = {"overall": overall.value, "human": human, "note": note}
     return Finding(
         "Gap to human experts",
         f"{statement}{elsewhere}.",
         POINTS,
         replace(overall, value=gap, low=interval[0], high=interval[1], few=n_clusters < FEW),
         "Wilson score interval of Overall less the published figure",
-        Details(
-            clustered=clustered,
-            n_clusters=n_clusters,
-            facts={"overall": overall.value, "human": human, "note": note},
-        ),
+        Details(clustered=clustered, n_clusters=n_clusters, facts=facts),
     )
 
 
@@ -93,7 +88,7 @@ def severity_profile(data: Measure) -> Finding | str:
             return f"only {n} samples with {name} degradation"
     gap, cells = data.gap(mild, others), data.cells(groups)
     profile = ", ".join(
-        f"{shown(name)} {amount(cell.value, data.unit)}" for name, cell in cells.items() if cell.value is not None
+        f"{on_one_line(name)} {amount(cell.value, data.unit)}" for name, cell in cells.items() if cell.value is not None
     )
     compared = gap.claim(
         f"Mild degradation is {gap.size} {'lower' if gap.value < 0 else 'higher'} than none and severe together",
@@ -104,28 +99,9 @@ def severity_profile(data: Measure) -> Finding | str:
     return gap.finding("Severity profile", statement, n, Details(groups=cells, compared=((_MILD,), _OTHERS)))
 
 
-def modality_gap(data: Measure) -> Finding | str:
-    """The best modality less the worst."""
-    return _compared(data, "modality", "Modality gap")
-
-
-def image_source(data: Measure) -> Finding | str:
-    """The best image source less the worst; the sources are named as the data names them."""
-    return _compared(data, "source", "Image source")
-
-
-def general_vs_specific(data: Measure) -> Finding | str:
-    """General questions less modality-specific ones."""
-    return _compared(data, "scope", "General against modality-specific questions", SCOPES)
-
-
-def coarse_vs_fine(data: Measure) -> Finding | str:
-    """Coarse-grained pairs less fine-grained ones."""
-    return _compared(data, "difficulty", "Coarse against fine pairs", DIFFICULTIES)
-
-
-def _compared(data: Measure, axis: str, title: str, names: tuple[str, str] | None = None) -> Finding | str:
-    """The group that is named first less the second; without names the best less the worst."""
+def compared(data: Measure, name: str) -> Finding | str:
+    """A finding that compares two groups on an axis, by its name: the first group less the second."""
+    axis, title, names = _COMPARISONS[name]
     groups = data.groups(axis)
     if isinstance(groups, str):
         return groups
@@ -140,7 +116,7 @@ def _compared(data: Measure, axis: str, title: str, names: tuple[str, str] | Non
     elif small := [name for name in names if name not in values]:
         return f"fewer than {FEW} {' and '.join(small)} samples"
     gap = data.gap(groups[names[0]], groups[names[1]], choices)
-    first, second = (f"{shown(name)} ({amount(cells[name].value, data.unit)})" for name in names)
+    first, second = (f"{on_one_line(name)} ({amount(cells[name].value, data.unit)})" for name in names)
     statement = gap.claim(
         f"{first} is {gap.size} {'above' if gap.value > 0 else 'below'} {second}",
         f"{first} and {second} differ: a difference of {amount(gap.value, gap.unit)}",
@@ -150,38 +126,33 @@ def _compared(data: Measure, axis: str, title: str, names: tuple[str, str] | Non
     return gap.finding(title, f"{statement}; {gap.words}.", n, details)
 
 
-def weakest_dimension(samples: Sequence[Sample], judged: Sequence[Judged], clusters: Sequence[int]) -> Finding | str:
+def weakest_dimension(data: Measure) -> Finding | str:
     """The dimension with the lowest mean, less the next lowest; both from the same answers.
 
     The interval needs no widening for the choice: of equally weak dimensions the two lowest lie closer together than
     two that were named beforehand.
     """
-    scores = {dimension: [one.score_on(dimension) for one in judged] for dimension in DIMENSIONS}
-    known = {dimension: [score for score in column if score is not None] for dimension, column in scores.items()}
-    if any(len(column) < FEW for column in known.values()):
+    scores = dict(zip(DIMENSION_TITLES.values(), data.columns, strict=True))
+    known = {title: [score for score in column if score is not None] for title, column in scores.items()}
+    n, n_known = len(data.clusters), min(map(len, known.values()))
+    if n_known < FEW:
         return f"fewer than {FEW} scores on one of the four dimensions"
-    means = {dimension: fmean(column) for dimension, column in known.items()}
-    lowest, following = sorted(DIMENSIONS, key=lambda dimension: means[dimension])[:2]
-    n = len(judged)
+    means = {title: fmean(column) for title, column in known.items()}
+    first, second = sorted(means, key=lambda title: means[title])[:2]
     # One below the other the two columns are two groups of one, whose samples lie in the same clusters.
-    both = Measure([[*scores[lowest], *scores[following]]], SCORE, [*clusters, *clusters])
+    both = Measure([[*scores[first], *scores[second]]], SCORE, [*data.clusters, *data.clusters])
     gap = both.gap(range(n), range(n, 2 * n))
-    first, second = DIMENSION_TITLES[lowest], DIMENSION_TITLES[following]
-    low, next_low = amount(means[lowest], SCORE), amount(means[following], SCORE)
+    low, next_low = amount(means[first], SCORE), amount(means[second], SCORE)
     if gap.is_proven:
         statement = f"{first} is the weakest dimension: {low}, and {second} next with {next_low}"
     else:
         doubt = no_claim(gap.value, gap.interval).replace("No", "there is no").replace("It", "it")
         statement = f"{first} has the lowest mean, {low}, but {doubt} it is lower than {second}, {next_low}"
-    pairs = any(sample.task is Task.COMPARATIVE for sample in samples)
+    pairs = any(sample.task is Task.COMPARATIVE for sample in data.samples)
     note = "Of pairs, Quality Accuracy is 0 or 2 only; the other dimensions have 1 as well."
     details = Details(
-        groups={
-            DIMENSION_TITLES[dimension]: Measure([column], SCORE, clusters).cell(range(n))
-            for dimension, column in scores.items()
-        },
+        groups={title: Measure([column], SCORE, data.clusters).cell(range(n)) for title, column in scores.items()},
         compared=((first,), (second,)),
         facts={"note": note} if pairs else {},
     )
-    n_known = min(len(column) for column in known.values())
     return gap.finding("Weakest dimension", f"{statement} (difference: {gap.words}).", n_known, details)
