@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from medqbench_vlmeval.judge.client import JudgeClient
     from medqbench_vlmeval.judge.options import JudgeOptions
     from medqbench_vlmeval.runs.comparison import RunComparison
     from medqbench_vlmeval.types import Cell, Prediction, Result, Run, Sample, Verdict
@@ -130,6 +129,7 @@ def score(
         medqbench_vlmeval.errors.MedQBenchError: something cannot be used, or the judge cannot be asked.
     """
     from medqbench_vlmeval.judge.options import keywords_of
+    from medqbench_vlmeval.kit.judge import kit_client
     from medqbench_vlmeval.workflows.evaluate import evaluate, request_for
 
     folder = Path(out)
@@ -142,16 +142,10 @@ def score(
         keywords,
         extractor=extractor,
         limit=limit,
-        kit_client=_kit_client,
+        kit_client=kit_client,
         leaderboard=folder / "leaderboard" if leaderboard else None,
     )
     return evaluate(request)
-
-
-def _kit_client(options: JudgeOptions) -> JudgeClient:
-    from medqbench_vlmeval.kit.judge import kit_client
-
-    return kit_client(options)
 
 
 def read_runs(*places: str | Path) -> list[Run]:
@@ -172,8 +166,8 @@ def read_runs(*places: str | Path) -> list[Run]:
 def compare(*runs: Run | str | Path, seed: int = 0) -> RunComparison:
     """Compare two runs or more on the samples that they have in common.
 
-    >>> found = compare("results", "other")
-    >>> found.parts[0].pairs[0].overall.cell
+    >>> comparison = compare("results", "other")
+    >>> comparison.parts[0].pairs[0].overall.cell
     Cell(16.00, 95% interval 0.00 to 32.00, n=75)
 
     Args:

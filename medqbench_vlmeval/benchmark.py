@@ -47,13 +47,13 @@ OPTION_LETTERS = ("A", "B", "C", "D")
 QUESTION_TYPES = ("Yes-or-No", "What", "How")
 OTHER_QUESTION_TYPE = "Other"
 
-DIMENSIONS = ("completeness", "preciseness", "consistency", "quality_accuracy")
 DIMENSION_TITLES = {
     "completeness": "Completeness",
     "preciseness": "Preciseness",
     "consistency": "Consistency",
     "quality_accuracy": "Quality Accuracy",
 }
+DIMENSIONS = tuple(DIMENSION_TITLES)
 
 MAX_VERDICT = 2
 """The best score of one dimension; the worst is 0."""
@@ -190,15 +190,12 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
         raise ValueError("the combined task has no published table; ask for one of its parts")
     measures = [*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), _OVERALL]
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
-        return tuple(
-            PublishedRow(
-                model=row["model"],
-                category=row["category"],
-                values={measure: float(cell) if (cell := row[column_name(measure)]) else None for measure in measures},
-                source=row["source"],
-            )
-            for row in csv.DictReader(source)
-        )
+        rows = list(csv.DictReader(source))
+    values = [{name: float(cell) if (cell := row[column_name(name)]) else None for name in measures} for row in rows]
+    names = ("model", "category", "source")
+    return tuple(
+        PublishedRow(**{name: row[name] for name in names}, values=of) for row, of in zip(rows, values, strict=True)
+    )
 
 
 def human_overall(task: Task) -> float | None:

@@ -107,10 +107,10 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def read_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no such file or none that holds one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def is_any_of(path: Path, files: Iterable[Path]) -> bool:

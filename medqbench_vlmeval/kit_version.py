@@ -73,13 +73,6 @@ def require_kit() -> InstalledKit:
     return kit
 
 
-def package_version() -> str:
-    """This package's version."""
-    from medqbench_vlmeval import __version__
-
-    return __version__
-
-
 def _source_version(package: Path) -> str:
     version = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
     return version.group(1) if version else "unknown"

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 _HEADS = ("task", "measure", "value", "low", "high", "n")
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
+_CHOICE = ("extracted", "rule", "correct")
 
 
 def html_table(result: Result) -> str:
     """The headline numbers of a result with their 95% intervals; names are escaped."""
     rows = [
-        (task.value, name, _shown(cell.value), _shown(cell.low), _shown(cell.high), str(cell.n or 0))
+        (task.value, name, *("-" if x is None else f"{x:.2f}" for x in (cell.value, cell.low, cell.high)), cell.n or 0)
         for task, part in result.parts.items()
         for name, cell in part.measures.items()
     ]
@@ -29,12 +30,8 @@ def html_table(result: Result) -> str:
     return f"<table>{caption}{_line(_HEADS, 'th')}{''.join(_line(row, 'td') for row in rows)}</table>"
 
 
-def _line(cells: Sequence[str], tag: str) -> str:
+def _line(cells: Sequence[object], tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>"
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def frame(rows: Sequence[SampleRow]) -> DataFrame:
@@ -47,11 +44,10 @@ def frame(rows: Sequence[SampleRow]) -> DataFrame:
 def _record(row: SampleRow) -> dict[str, Any]:
     sample = row.sample
     record: dict[str, Any] = {"index": sample.index, "task": sample.task.value}
-    record |= {axis: getattr(sample, axis) for axis in _AXES}
-    record |= {"question": sample.question, "prediction": row.prediction.text}
+    record |= {name: getattr(sample, name) for name in (*_AXES, "question")} | {"prediction": row.prediction.text}
     if sample.task is Task.PERCEPTION:
-        record |= {"answer": sample.answer, "extracted": row.extracted, "rule": row.rule, "correct": row.correct}
+        record |= {"answer": sample.answer, **{name: getattr(row, name) for name in _CHOICE}}
     else:
-        record |= {"description": sample.description, **{name: row.score_on(name) for name in DIMENSIONS}}
-        record |= {"score": row.score}
+        verdicts = {name: row.score_on(name) for name in DIMENSIONS}
+        record |= {"description": sample.description, **verdicts, "score": row.score}
     return {**record, "unscored": row.unscored}

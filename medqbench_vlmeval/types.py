@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Sample:
     """One question of the benchmark, in this package's terms.
 
-    ``options`` maps option letters to texts in the file's order (empty for reasoning); ``answer`` is a letter
-    of ``options``; ``description`` is the reference text of a reasoning sample. Axes that the data file does
-    not give are None: nothing but ``question_type`` is ever inferred. ``images`` holds absolute paths, in the
-    order in which a model sees them; it is empty where a file was read without its images. ``image_refs`` is what
-    such a file says of them: names and paths as text of its author, to tell images apart by, never to be opened.
+    ``options`` maps letters to texts in the file's order (empty for reasoning); ``answer`` is a letter of ``options``;
+    ``description`` is the reference text of a reasoning sample. Axes that the data file does not give are None: nothing
+    but ``question_type`` is ever inferred. ``images`` holds absolute paths, in the order in which a model sees them,
+    none where a file was read without its images. ``image_refs`` is what such a file says of them: its author's text,
+    to tell images apart by, never to be opened.
     """
 
     index: str
@@ -46,9 +46,8 @@ class Sample:
 class ColumnUse:
     """Which columns a file's meanings came from.
 
-    ``read`` maps a meaning to the column's name in the file, ``inferred`` maps a meaning to a sentence that
-    says how and for how many rows, ``absent`` names the meanings that were looked for and not found and
-    ``ignored`` the columns that no meaning claimed.
+    ``read`` maps a meaning to the column's name in the file, ``inferred`` to a sentence that says how and for how many
+    rows; ``absent`` names the meanings that were not found and ``ignored`` the columns that no meaning claimed.
     """
 
     read: Mapping[str, str] = field(default_factory=dict)
@@ -99,10 +98,8 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was read in a multiple-choice reply.
-
-    ``letter`` is the option that a careful reader would record, or None; ``rule`` names what decided it.
-    """
+    """What was read in a multiple-choice reply: the option that a careful reader would record, or None, and the rule
+    that decided it."""
 
     letter: str | None
     rule: str
@@ -157,10 +154,9 @@ class Cell:
     """One number with what it rests on: a row of a table, a bar of a figure, a share, a gap.
 
     ``value`` is in the unit of its place: percent (0-100) for accuracies and shares, 0-2 for a judge's dimension, 0-8
-    for their sum, points for differences of percentages. It is None where nothing was scored, never 0. ``low`` and
-    ``high`` are the ends of the 95% interval, None where there is none. ``n`` counts the samples that the value rests
-    on, ``n_clusters`` the groups of samples that share an image. ``few`` marks cells that rest on fewer than ten
-    samples. ``counts`` holds what was counted for a share: ``{"count": 3}`` of ``n``.
+    for their sum, points for differences of percentages; None where nothing was scored. ``low`` and ``high`` are the
+    ends of the 95% interval, None where there is none. ``n`` counts the samples behind it, ``n_clusters`` the groups of
+    these that share an image; ``few`` marks fewer than ten. ``counts`` has what a share counts: ``{"count": 3}``.
 
     >>> Cell(68.97, 66.41, 71.42, n=1305)
     Cell(68.97, 95% interval 66.41 to 71.42, n=1305)
@@ -180,12 +176,10 @@ class Cell:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     def __repr__(self) -> str:
-        shown = ["no value" if self.value is None else f"{self.value:.2f}"]
-        if self.interval is not None:
-            shown.append(f"95% interval {self.low:.2f} to {self.high:.2f}")
-        if self.n is not None:
-            shown.append(f"n={self.n}")
-        return f"Cell({', '.join(shown)}{', few samples' if self.few else ''})"
+        value = "no value" if self.value is None else f"{self.value:.2f}"
+        interval = "" if self.interval is None else f", 95% interval {self.low:.2f} to {self.high:.2f}"
+        n = "" if self.n is None else f", n={self.n}"
+        return f"Cell({value}{interval}{n}{', few samples' if self.few else ''})"
 
 
 @dataclass(frozen=True)
@@ -218,10 +212,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class LetterBias:
-    """How the letters that were chosen differ from those of the right options, for questions with the same options.
-
-    ``letters`` maps a letter to ``chosen`` and ``right`` (percent) and to the interval of their difference (points).
-    """
+    """How the letters that were chosen differ from those of the right options, for questions with the same options."""
 
     n: int
     few: bool
@@ -293,10 +284,8 @@ class Agreement:
 
 @dataclass(frozen=True)
 class ConclusionCheck:
-    """Quality accuracy worked out from the stated conclusions, beside the judge's own.
-
-    ``computed`` and ``judge`` are means (0-2); ``judge`` is None where no sample has both.
-    """
+    """Quality accuracy worked out from the stated conclusions, beside the judge's own (None where no sample has both);
+    both are means (0-2)."""
 
     n: int
     n_stated: int
@@ -345,10 +334,8 @@ class Protocol:
 
 @dataclass(frozen=True)
 class JudgeSettings:
-    """A judge or an extractor as a result names it; ``parameters`` are what was sent with each call, keys masked.
-
-    A panel has its ``members`` and ``combined_by``. ``protocol`` is set for members and extractors.
-    """
+    """A judge or an extractor as a result names it; ``parameters`` are what was sent with each call, keys masked. A
+    panel has its ``members`` and ``combined_by``; ``protocol`` is set for members and extractors."""
 
     name: str
     served_as: str | None = None
@@ -361,10 +348,8 @@ class JudgeSettings:
 
 @dataclass(frozen=True)
 class ExtractorResult:
-    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient.
-
-    Both have Overall and the question types.
-    """
+    """What a model read in replies that the rules leave open; accuracy without it is strict, with it lenient, both by
+    question type and Overall."""
 
     name: str
     served_as: str | None
@@ -462,10 +447,9 @@ class TaskResult:
         return self.measures["Overall"]
 
     def __repr__(self) -> str:
-        values = (
-            f"{name} {'-' if cell.value is None else f'{cell.value:.2f}'}" for name, cell in self.measures.items()
-        )
-        return f"TaskResult({self.task.value}, n={self.n}: {', '.join(values)})"
+        cells = self.measures.items()
+        values = ", ".join(f"{name} {'-' if cell.value is None else f'{cell.value:.2f}'}" for name, cell in cells)
+        return f"TaskResult({self.task.value}, n={self.n}: {values})"
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -186,7 +187,8 @@ def make_run(
 
 def score_of(run: Run) -> dict[str, Any]:
     """The content of a run's score file."""
-    return result_to_json(run.result)
+    content: dict[str, Any] = json.loads(json.dumps(result_to_json(run.result)))
+    return content
 
 
 def write(run: Run) -> Run:

@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
+from medqbench_vlmeval import __version__
 from medqbench_vlmeval.cli.options import AsJson, print_json, print_result
-from medqbench_vlmeval.kit_version import NO_KIT, find_kit, package_version
+from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
 data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
 patch_app = typer.Typer(help="Patch a VLMEvalKit so that it finds this package by itself.", no_args_is_help=True)
@@ -55,7 +56,7 @@ class Finding:
 def doctor(as_json: AsJson = False) -> None:
     """Say what is installed, which kit, which datasets are present and what is missing."""
     findings = [
-        Finding("ok", "medqbench-vlmeval", f"{package_version()}, Python {platform.python_version()}"),
+        Finding("ok", "medqbench-vlmeval", f"{__version__}, Python {platform.python_version()}"),
         *_kit(),
         *_packages(_TO_RUN, "missing", "needed to run models, comes with the kit"),
         *_packages(_TO_BUILD, "note", _REBUILD),

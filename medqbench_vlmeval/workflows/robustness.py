@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
+from medqbench_vlmeval import __version__
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.answers.conclusion import conclusion_of
 from medqbench_vlmeval.benchmark import BASELINES, OPTION_LETTERS, Task
@@ -23,7 +24,6 @@ from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, read_object, write_json, write_jsonl
-from medqbench_vlmeval.kit_version import package_version
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs.files import unwritable
@@ -307,7 +307,7 @@ def _settings_json(passes: _Passes) -> dict[str, Any]:
     return {
         **files,
         "protocol": {"name": EXTRACTION.name, "version": EXTRACTION.version} if passes.choices else stated,
-        "versions": {"medqbench_vlmeval": package_version(), "python": platform.python_version()},
+        "versions": {"medqbench_vlmeval": __version__, "python": platform.python_version()},
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

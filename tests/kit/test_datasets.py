@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.runs.files import result_paths, write_score
+from medqbench_vlmeval.files import sha256_of, write_json
+from medqbench_vlmeval.runs.files import result_paths
+from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import Run
 from tests.data.rows import RED, question, text_of
 from tests.kit.runs import PERCEPTION
@@ -173,7 +174,7 @@ def save(predictions: Path, run: Run) -> None:
     """Put a run's result beside a prediction file, as one of this very file."""
     file = replace(run.result.settings.prediction_file, sha256=sha256_of(predictions))
     result = replace(run.result, settings=replace(run.result.settings, prediction_file=file))
-    write_score(replace(run, result=result, paths=result_paths(predictions)))
+    write_json(result_paths(predictions).score, result_to_json(result))
 
 
 @pytest.fixture
