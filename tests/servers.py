@@ -8,10 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+_Self = TypeVar("_Self", bound="LocalServer")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Sent:
     content: str | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
-    body: str | None = None
+    body: str | bytes | None = None
     model: str | None = None
 
 
@@ -43,10 +44,32 @@ class Request:
         return self.messages[0]["content"]
 
 
+Replying = str | Sent | Callable[[Request], str | Sent]
+
+
 def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Sent:
     """An error in OpenAI's form."""
     body = json.dumps({"error": {"message": message, "type": "error", "code": code}})
     return Sent(status=status, body=body, headers={name.replace("_", "-"): text for name, text in headers.items()})
+
+
+def completion(content: str | None, model: str) -> dict[str, Any]:
+    """A chat completion that cost 100 and 5 tokens."""
+    message = {"role": "assistant", "content": content}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": model,
+        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105},
+    }
+
+
+def reply_to(request: Request, reply: Replying) -> Sent:
+    """What a script sends to a request."""
+    sent = reply(request) if callable(reply) else reply
+    return Sent(sent) if isinstance(sent, str) else sent
 
 
 class _Server(ThreadingHTTPServer):
@@ -60,75 +83,28 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class JudgeServer:
-    """An OpenAI-compatible server with scripted replies.
+class LocalServer:
+    """A server in this process; :meth:`answer` says what it sends."""
 
-    ``reply`` is a text, a Sent, or a function of the Request that gives one of them. ``gather`` holds
-    calls back until that many are in flight (or ``gather_timeout`` seconds are over). ``delay`` is in seconds
-    a call. ``requests`` holds what came, ``max_in_flight`` the most calls that were open at once.
-    """
-
-    def __init__(
-        self,
-        reply: str | Sent | Callable[[Request], str | Sent] = "Score: 2",
-        delay: float = 0.0,
-        gather: int = 0,
-        gather_timeout: float = 10.0,
-    ) -> None:
-        self._reply = reply
-        self._delay = delay
-        self._barrier = threading.Barrier(gather) if gather else None
-        self._gather_timeout = gather_timeout
-        self._lock = threading.Lock()
-        self._in_flight = 0
-        self.requests: list[Request] = []
-        self.max_in_flight = 0
-        self.entered = threading.Event()
+    def __init__(self) -> None:
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
-    def root(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    @property
     def base_url(self) -> str:
-        return f"{self.root}/v1"
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
-    def __enter__(self) -> JudgeServer:
+    def __enter__(self: _Self) -> _Self:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._barrier:
-            self._barrier.abort()
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._thread.join()
-        self.close()
-
-    def close(self) -> None:
-        """Free the port; connections to it are then refused."""
         self._server.server_close()
 
-    def _answer(self, request: Request) -> Sent:
-        with self._lock:
-            self.requests.append(request)
-            self._in_flight += 1
-            self.max_in_flight = max(self.max_in_flight, self._in_flight)
-        self.entered.set()
-        try:
-            if self._barrier is not None:
-                with contextlib.suppress(threading.BrokenBarrierError):
-                    self._barrier.wait(self._gather_timeout)
-            if self._delay:
-                time.sleep(self._delay)
-            made = self._reply(request) if callable(self._reply) else self._reply
-            return Sent(made) if isinstance(made, str) else made
-        finally:
-            with self._lock:
-                self._in_flight -= 1
+    def answer(self, method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
+        raise NotImplementedError
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -140,23 +116,19 @@ class JudgeServer:
 
             def do_POST(self) -> None:
                 data = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-                request = Request(
-                    self.path, {name.lower(): text for name, text in self.headers.items()}, json.loads(data)
-                )
-                if not self.path.endswith("/chat/completions"):
-                    self._send(refusal(404, f"no route {self.path}"), request)
-                    return
-                self._send(server._answer(request), request)
+                headers = {name.lower(): text for name, text in self.headers.items()}
+                self._send(server.answer(self.command, self.path, headers, data))
 
-            def _send(self, reply: Sent, request: Request) -> None:
-                if reply.status == 0:
+            do_GET = do_POST  # noqa: N815
+
+            def _send(self, sent: Sent) -> None:
+                if sent.status == 0:
                     self.close_connection = True
                     return
-                text = reply.body if reply.body is not None else _completion(reply, request)
-                data = text.encode()
+                data = sent.body if isinstance(sent.body, bytes) else (sent.body or "").encode()
                 try:
-                    self.send_response(reply.status)
-                    for name, value in {"Content-Type": "application/json", **reply.headers}.items():
+                    self.send_response(sent.status)
+                    for name, value in {"Content-Type": "application/json", **sent.headers}.items():
                         self.send_header(name, value)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
@@ -170,16 +142,48 @@ class JudgeServer:
         return Handler
 
 
-def _completion(reply: Sent, request: Request) -> str:
-    return json.dumps(
-        {
-            "id": "chatcmpl-1",
-            "object": "chat.completion",
-            "created": 0,
-            "model": reply.model or f"{request.body['model']}-served",
-            "choices": [
-                {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": reply.content}}
-            ],
-            "usage": {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105},
-        }
-    )
+class JudgeServer(LocalServer):
+    """An OpenAI-compatible server with scripted replies.
+
+    ``reply`` is a text, a Sent, or a function of the Request that gives one of them. ``gather`` holds
+    calls back until that many are in flight (or ten seconds are over). ``delay`` is in seconds
+    a call. ``requests`` holds what came, ``max_in_flight`` the most calls that were open at once.
+    """
+
+    def __init__(self, reply: Replying = "Score: 2", delay: float = 0.0, gather: int = 0) -> None:
+        super().__init__()
+        self._reply = reply
+        self._delay = delay
+        self._barrier = threading.Barrier(gather) if gather else None
+        self._lock = threading.Lock()
+        self._in_flight = 0
+        self.requests: list[Request] = []
+        self.max_in_flight = 0
+        self.entered = threading.Event()
+
+    def __exit__(self, *_: object) -> None:
+        if self._barrier:
+            self._barrier.abort()
+        super().__exit__()
+
+    def answer(self, method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
+        if not path.endswith("/chat/completions"):
+            return refusal(404, f"no route {path}")
+        request = Request(path, headers, json.loads(data))
+        with self._lock:
+            self.requests.append(request)
+            self._in_flight += 1
+            self.max_in_flight = max(self.max_in_flight, self._in_flight)
+        self.entered.set()
+        try:
+            if self._barrier is not None:
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    self._barrier.wait(10.0)
+            if self._delay:
+                time.sleep(self._delay)
+            sent = reply_to(request, self._reply)
+        finally:
+            with self._lock:
+                self._in_flight -= 1
+        whole = completion(sent.content, sent.model or f"{request.body['model']}-served")
+        return sent if sent.body is not None else replace(sent, body=json.dumps(whole))

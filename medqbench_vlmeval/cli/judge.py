@@ -12,12 +12,11 @@ import typer
 
 from medqbench_vlmeval.cli import options
 from medqbench_vlmeval.cli.options import print_json
+from medqbench_vlmeval.errors import BadInput, RunFailed
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.batch_api import BatchState
     from medqbench_vlmeval.judge.batch_files import ImportReport
-    from medqbench_vlmeval.judge.cache import CacheInfo
-
 
 app = typer.Typer(help="Judge in batches, and look after the cache of verdicts.", no_args_is_help=True)
 cache = typer.Typer(help="The cache of verdicts that all runs share.", no_args_is_help=True)
@@ -74,15 +73,14 @@ def import_answers(
     as_json: AsJson = False,
 ) -> None:
     """Take the answers of a batch into the cache, where 'score' and 'run' find them."""
-    from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge import JudgeOptions, batch_files
     from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.secrets import Mask
 
     batch_files.require_answers(answers)
     with ReplyCache() as replies:
-        mask = Mask(JudgeOptions().secrets())
-        report = batch_files.import_answers(answers, replies, judge, replace=force, mask=mask)
+        secrets = Mask(JudgeOptions().secrets())
+        report = batch_files.import_answers(answers, replies, judge, replace=force, mask=secrets)
     if as_json:
         print_json(_report(report))
     else:
@@ -103,25 +101,23 @@ def submit(
     judge: options.Given,
 ) -> None:
     """Upload files of calls and make a batch of each; NAME.batch.json beside a file names its batch."""
-    from medqbench_vlmeval.judge import JudgeOptions
-    from medqbench_vlmeval.judge.batch_api import BatchApi, require_new
+    from medqbench_vlmeval.judge import JudgeOptions, batch_api
     from medqbench_vlmeval.judge.batch_files import read_call_file
 
     files = [read_call_file(path) for path in dict.fromkeys(calls)]
     for file in files:
         if not again:
-            require_new(file.path)
+            batch_api.require_new(file.path)
     with _printed_at_the_end("batches", as_json) as batches:
         for file in files:
-            with BatchApi(JudgeOptions(file.model, judge.get("base_url"), judge.get("key"))) as api:
-                made = api.submit(file)
+            submission = batch_api.submit(file, JudgeOptions(file.model, **judge))
             batches.append(
-                {"file": str(file.path), "batch": made.batch_id, "calls": made.n}
-                | {"judge": file.model, "base_url": made.base_url}
+                {"file": str(file.path), "batch": submission.batch_id, "calls": submission.n}
+                | {"judge": file.model, "base_url": submission.base_url}
             )
             if not as_json:
-                place = f"{_safe(file.model)} at {made.base_url}"
-                print(f"{file.path}: batch {_safe(made.batch_id)}, {_calls(made.n)} to {place}")
+                place = f"{_safe(file.model)} at {submission.base_url}"
+                print(f"{file.path}: batch {_safe(submission.batch_id)}, {_calls(submission.n)} to {place}")
 
 
 @app.command()
@@ -132,7 +128,7 @@ def status(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> No
 
     states = []
     for path in dict.fromkeys(calls):
-        for state in states_of(path, judge.get("base_url"), judge.get("key")):
+        for state in states_of(path, **judge):
             states.append({"file": str(path), **_state(state)})
             if not as_json:
                 _show_state(path, state)
@@ -144,13 +140,12 @@ def status(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> No
 @options.judge_options("base_url", "key")
 def collect_answers(calls: Calls, as_json: AsJson = False, *, judge: options.Given) -> None:
     """Download the answers of batches that have ended, import them and say what is still pending."""
-    from medqbench_vlmeval.errors import RunFailed
     from medqbench_vlmeval.judge.batch_api import collect
 
     problems = []
     with _printed_at_the_end("files", as_json) as files:
         for path in dict.fromkeys(calls):
-            collection = collect(path, judge.get("base_url"), judge.get("key"))
+            collection = collect(path, **judge)
             files.append(
                 {
                     "file": str(path),
@@ -180,7 +175,9 @@ def collect_answers(calls: Calls, as_json: AsJson = False, *, judge: options.Giv
 @cache.command()
 def info(as_json: AsJson = False) -> None:
     """Say where the cache is, how large it is, and what it holds by protocol and judge."""
-    held = _cache_info()
+    from medqbench_vlmeval.judge.cache import cache_info
+
+    held = cache_info()
     if as_json:
         print_json({**vars(held), "path": str(held.path), "groups": [group._asdict() for group in held.groups]})
         return
@@ -200,50 +197,25 @@ def clear(
     as_json: AsJson = False,
 ) -> None:
     """Delete verdicts from the cache; they were paid for, and are asked for again when they are needed."""
-    import sqlite3
-
-    from medqbench_vlmeval.errors import BadInput, RunFailed
-    from medqbench_vlmeval.judge.cache import ReplyCache
+    from medqbench_vlmeval.judge.cache import ReplyCache, cache_info
     from medqbench_vlmeval.judge.protocols import asked_by
 
-    held = _cache_info()
+    held = cache_info()
     n = sum(group.n for group in held.groups if asked_by(group.protocol, protocol) and judge in (None, group.judge))
-    if not n:
-        if as_json:
-            print_json({"path": str(held.path), "deleted": 0})
-        else:
-            print(f"Nothing to delete: {held.path} holds no such answer." if held.n else "The cache is empty.")
-        return
-    if not yes:
+    if n and not yes:
         if as_json or not sys.stdin.isatty():
             raise BadInput(f"{n:,} answers would be deleted from {held.path}; say so with --yes.")
         typer.confirm(f"Delete {n:,} answers from {held.path}?", abort=True)
-    try:
+    deleted = 0
+    if n:
         with ReplyCache() as replies:
             deleted = replies.clear(judge, protocol)
-    except sqlite3.Error as error:
-        raise RunFailed(f"{held.path} cannot be written ({error}); nothing was deleted.") from error
     if as_json:
         print_json({"path": str(held.path), "deleted": deleted})
-    else:
+    elif n:
         print(f"{deleted:,} answers were deleted from {held.path}.")
-
-
-def _cache_info() -> CacheInfo:
-    """What the cache holds; one that is not there yet is not made by asking."""
-    import sqlite3
-
-    from medqbench_vlmeval.errors import RunFailed
-    from medqbench_vlmeval.judge.cache import ReplyCache
-
-    with ReplyCache(read_only=True) as replies:
-        try:
-            return replies.info()
-        except sqlite3.Error as error:
-            raise RunFailed(
-                f"{replies.path} cannot be read to its end ({error}); the next run that meets the damage sets the file "
-                "aside and begins a new one."
-            ) from error
+    else:
+        print(f"Nothing to delete: {held.path} holds no such answer." if held.n else "The cache is empty.")
 
 
 @contextmanager
@@ -267,8 +239,8 @@ def _show_report(report: ImportReport) -> None:
         if len(reasons) > _MOST_SHOWN:
             print(f"  and {len(reasons) - _MOST_SHOWN} more reasons")
     for path, numbers in report.unreadable.items():
-        shown = ", ".join(map(str, numbers[:_MOST_SHOWN])) + (", ..." if len(numbers) > _MOST_SHOWN else "")
-        print(f"{len(numbers)} unreadable: {path}, line{'s' if len(numbers) > 1 else ''} {shown}")
+        lines = ", ".join(map(str, numbers[:_MOST_SHOWN])) + (", ..." if len(numbers) > _MOST_SHOWN else "")
+        print(f"{len(numbers)} unreadable: {path}, line{'s' if len(numbers) > 1 else ''} {lines}")
     if report.foreign:
         print(f"{report.foreign} foreign: no call of this package has their custom_id")
 
@@ -276,7 +248,7 @@ def _show_report(report: ImportReport) -> None:
 def _show_state(path: Path, state: BatchState) -> None:
     counts = f"{state.completed} completed and {state.failed} failed of {state.total}"
     reason = f" ({_safe(state.reason)})" if state.reason else ""
-    print(f"{path}: batch {_safe(state.batch_id)} is {_safe(state.status)}, {counts}{reason}")
+    print(f"{path}: batch {_safe(state.batch)} is {_safe(state.status)}, {counts}{reason}")
 
 
 def _report(report: ImportReport) -> dict[str, Any]:
@@ -291,8 +263,7 @@ def _report(report: ImportReport) -> dict[str, Any]:
 
 
 def _state(state: BatchState) -> dict[str, Any]:
-    names = ("status", "completed", "failed", "total", "reason")
-    return {"batch": state.batch_id, **{name: getattr(state, name) for name in names}}
+    return {name: value for name, value in vars(state).items() if name not in ("answers", "errors")}
 
 
 def _calls(n: int) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.files import reading, write_bytes, write_json, writing
@@ -27,9 +28,12 @@ from medqbench_vlmeval.judge.batch_files import (
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import kept_verdicts
-from medqbench_vlmeval.judge.client import sdk_client, short_words, unreachable
+from medqbench_vlmeval.judge.client import inside, sdk_client, short_words, unreachable
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 # The states in which a batch stays.
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -46,94 +50,21 @@ class Submission:
     n: int
 
 
-def state_path(calls: Path) -> Path:
-    """Where the submissions of a file of calls are noted."""
-    return calls.with_name(f"{_stem(calls)}.batch.json")
-
-
-def read_submissions(calls: Path) -> list[Submission]:
-    """The submissions of a file of calls, oldest first; none where it was never submitted.
-
-    Raises:
-        BadInput: the note cannot be read.
-    """
-    path = state_path(calls)
-    if not path.exists():
-        return []
-    try:
-        note = json.loads(path.read_text(encoding="utf-8"))["batches"]
-        submissions = [Submission(**entry) for entry in note]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        submissions = []
-    if not submissions or not all(isinstance(one.batch_id, str) and one.batch_id.strip() for one in submissions):
-        raise BadInput(
-            f"{path} is not a note of 'medqbench judge submit', and may have named a batch: restore it or move it away."
-        )
-    return submissions
-
-
-def require_new(calls: Path) -> None:
-    """Check that a file was not submitted before.
-
-    Raises:
-        BadInput: it was; the message names the batch.
-    """
-    if earlier := read_submissions(calls):
-        raise BadInput(
-            f"{calls} was submitted on {earlier[-1].submitted} as batch {earlier[-1].batch_id}: 'medqbench judge "
-            "collect' fetches its answers, and --again submits it once more, at its price."
-        )
-
-
-def note_submission(calls: Path, submission: Submission) -> None:
-    """Add a submission to the note of a file of calls.
-
-    Raises:
-        BadInput: the note that is there cannot be read.
-        RunFailed: it cannot be written; the message names the batch.
-    """
-    path = state_path(calls)
-    advice = (
-        f"the batch {submission.batch_id} runs at the server and is paid for: write its id down, and import its output "
-        "file when it has ended"
-    )
-    with writing(path, advice):
-        write_json(path, {"batches": [asdict(one) for one in [*read_submissions(calls), submission]]})
-
-
-def save_answers(calls: Path, kind: str, data: bytes) -> Path:
-    """Write what was downloaded for a file of calls; ``kind`` is 'answers' or 'errors'.
-
-    Raises:
-        RunFailed: it cannot be written.
-    """
-    for number in count(1):
-        path = calls.with_name(f"{_stem(calls)}.{kind}{f'-{number}' if number > 1 else ''}.jsonl")
-        with writing(path, "make room there"):
-            if not path.exists():
-                write_bytes(path, data)
-            elif path.read_bytes() != data:
-                continue
-        break
-    return path
-
-
-def _stem(calls: Path) -> str:
-    return calls.stem if calls.suffix == ".jsonl" else calls.name
-
-
 @dataclass(frozen=True)
 class BatchState:
-    """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else."""
+    """How far a batch is. ``reason`` is the server's word on a batch that failed as a whole, '' else.
 
-    batch_id: str
+    ``answers`` and ``errors`` are the ids of the files that it left at the server.
+    """
+
+    batch: str
     status: str
     completed: int
     failed: int
     total: int
-    output_file_id: str | None
-    error_file_id: str | None
     reason: str
+    answers: str | None
+    errors: str | None
 
     @property
     def ended(self) -> bool:
@@ -165,125 +96,77 @@ class Collection:
     def problem(self) -> str | None:
         """Why the calls cannot be collected as far as a batch may be expected to answer them; None where they are."""
         if self.running:
-            return f"batch {self.running[-1].batch_id} of {self.calls} has not ended yet; collect it later"
+            return f"batch {self.running[-1].batch} of {self.calls} has not ended yet; collect it later"
         if self.pending and (not self.paths or self.pending == self.n):
             return f"the batch of {self.calls} ended without a verdict"
         return None
 
 
-class BatchApi:
-    """The batches of one server; used inside ``with``.
+def state_path(calls: Path) -> Path:
+    """Where the submissions of a file of calls are noted."""
+    return _beside(calls, "batch.json")
+
+
+def read_submissions(calls: Path) -> list[Submission]:
+    """The submissions of a file of calls, oldest first; none where it was never submitted.
+
+    Raises:
+        BadInput: the note cannot be read.
+    """
+    path = state_path(calls)
+    if not path.exists():
+        return []
+    try:
+        submissions = [Submission(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["batches"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        submissions = []
+    ids = [submission.batch_id for submission in submissions]
+    if not ids or not all(isinstance(batch_id, str) and batch_id.strip() for batch_id in ids):
+        raise BadInput(
+            f"{path} is not a note of 'medqbench judge submit', and may have named a batch: restore it or move it away."
+        )
+    return submissions
+
+
+def require_new(calls: Path) -> None:
+    """Check that a file was not submitted before.
+
+    Raises:
+        BadInput: it was; the message names the batch.
+    """
+    if earlier := read_submissions(calls):
+        raise BadInput(
+            f"{calls} was submitted on {earlier[-1].submitted} as batch {earlier[-1].batch_id}: 'medqbench judge "
+            "collect' fetches its answers, and --again submits it once more, at its price."
+        )
+
+
+def submit(calls: CallFile, options: JudgeOptions) -> Submission:
+    """Upload a file of calls, make a batch of it and note that beside it.
 
     Args:
+        calls: what is asked.
         options: the judge's name, base URL and key.
 
     Raises:
-        JudgeError: the judge needs a key and none is given.
-        BadInput: the base URL is none.
+        JudgeError: the judge needs a key and none is given, the server refused, or it cannot be reached.
+        BadInput: the base URL is none, or an earlier note cannot be read.
+        RunFailed: the batch was made, and the note cannot be written; the message names the batch.
     """
-
-    def __init__(self, options: JudgeOptions) -> None:
-        from openai import OpenAI
-
-        self._options = options
-        self._url = shown_url(options.endpoint())
-        key = options.secret()
-        self._mask = Mask({key, *options.secrets()})
-        self._masked_logs = ExitStack()
-        self._client = sdk_client(OpenAI, options, key, self._mask, options.retry)
-
-    def __enter__(self) -> BatchApi:
-        self._masked_logs.enter_context(masked_logs(self._mask))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._masked_logs:
-            self._client.close()
-
-    def submit(self, calls: CallFile) -> Submission:
-        """Upload a file of calls, make a batch of it and note that beside it.
-
-        Raises:
-            JudgeError: the server refused, or cannot be reached.
-            RunFailed: the batch was made, and the note cannot be written; the message names the batch.
-        """
-        from openai import APIConnectionError
-
-        # A note that cannot be read stops it before anything is paid.
-        read_submissions(calls.path)
-        doing = f"take {calls.path}"
-        with reading(calls.path), self._asking(doing):
-            uploaded = self._client.files.with_raw_response.create(file=calls.path, purpose="batch")
-        input_file_id = self._id(uploaded.content, doing)
-        doing = f"make a batch of {calls.path}"
-        with self._asking(doing):
-            try:
-                # Never asked twice: a batch whose making timed out may have been made all the same.
-                made = self._client.with_options(max_retries=0).batches.with_raw_response.create(
-                    input_file_id=input_file_id, endpoint="/v1/chat/completions", completion_window="24h"
-                )
-            except APIConnectionError:
-                raise JudgeError(
-                    f"The connection to {self._url} broke while a batch was made of {calls.path}, and whether there is "
-                    "one now is not known: look at the server's list of batches before you submit the file again."
-                ) from None
+    earlier = read_submissions(calls.path)
+    with _server(options) as server:
+        input_file_id = server.upload(calls.path)
+        batch_id = server.make_batch(input_file_id, calls.path)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        submission = Submission(self._id(made.content, doing), input_file_id, self._url, now, len(calls.calls))
-        note_submission(calls.path, submission)
-        return submission
-
-    def look(self, batch_id: str) -> BatchState:
-        """How far a batch is.
-
-        Raises:
-            JudgeError: the server refused, or cannot be reached.
-        """
-        with self._asking(f"say how batch {batch_id} is"):
-            fields = json_object(self._client.batches.with_raw_response.retrieve(batch_id).content) or {}
-        status = fields.get("status")
-        if not isinstance(status, str):
-            raise JudgeError(f"The server at {self._url} did not say how batch {batch_id} is.")
-        counts, reasons = fields.get("request_counts"), fields.get("errors")
-        completed, failed, total = (
-            n if isinstance(counts, dict) and isinstance(n := counts.get(name), int) else 0
-            for name in ("completed", "failed", "total")
-        )
-        output, errors = (
-            file if isinstance(file := fields.get(name), str) and file else None
-            for name in ("output_file_id", "error_file_id")
-        )
-        reason = reason_in(reasons.get("data") if isinstance(reasons, dict) else reasons, self._mask)
-        return BatchState(batch_id, status.lower(), completed, failed, total, output, errors, reason)
-
-    def download(self, file_id: str) -> bytes:
-        """The content of a file at the server; a key that is echoed in it is blotted out.
-
-        Raises:
-            JudgeError: the server refused, or cannot be reached.
-        """
-        with self._asking(f"give the file {file_id}"):
-            content = self._client.files.content(file_id).read()
-        return self._mask(content.decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
-
-    def _id(self, reply: bytes, doing: str) -> str:
-        name = (json_object(reply) or {}).get("id")
-        if not isinstance(name, str) or not name.strip():
-            raise JudgeError(f"The server at {self._url} did not {doing}: its reply names no id. Has it a Batch API?")
-        return name
-
-    @contextmanager
-    def _asking(self, doing: str) -> Iterator[None]:
-        """Say what the server did not do, and its reason, where it fails."""
-        from openai import APIConnectionError, APIStatusError, OpenAIError
-
-        try:
-            yield
-        except APIConnectionError:
-            raise unreachable(self._options) from None
-        except OpenAIError as error:
-            words = short_words(getattr(error, "body", None), str(error), self._mask).rstrip(".")
-            status = f" (status {error.status_code})" if isinstance(error, APIStatusError) else ""
-            raise JudgeError(f"The server at {self._url} did not {doing}{status}: {words}.") from None
+        submission = Submission(batch_id, input_file_id, server.url, now, len(calls.calls))
+    path = state_path(calls.path)
+    advice = (
+        f"the batch {batch_id} runs at the server and is paid for: write its id down, and import its output "
+        "file when it has ended"
+    )
+    with writing(path, advice):
+        write_json(path, {"batches": [asdict(noted) for noted in [*earlier, submission]]})
+    return submission
 
 
 def states_of(calls: Path, base_url: str | None = None, key: str | None = None) -> list[BatchState]:
@@ -298,16 +181,13 @@ def states_of(calls: Path, base_url: str | None = None, key: str | None = None) 
         BadInput: the file was never submitted.
         JudgeError: a server refused, or cannot be reached.
     """
-    return [api.look(submission.batch_id) for api, submission in _batches(calls, base_url, key)]
+    return [server.look(batch_id) for server, batch_id in _batches(calls, base_url, key)]
 
 
 def collect(calls: Path, base_url: str | None = None, key: str | None = None) -> Collection:
     """Download what the batches of a file of calls have left that have ended, and import it into the cache.
 
-    Args:
-        calls: see :func:`states_of`, as the others.
-        base_url: the server.
-        key: the key.
+    Its arguments are those of :func:`states_of`.
 
     Raises:
         BadInput: the file was never submitted.
@@ -316,12 +196,12 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
     """
     file = read_call_file(calls)
     states, paths = [], []
-    for api, submission in _batches(calls, base_url, key):
-        state = api.look(submission.batch_id)
+    for server, batch_id in _batches(calls, base_url, key):
+        state = server.look(batch_id)
         states.append(state)
         # A batch that expired or was cancelled has files too: what was answered until then is paid for.
-        files = {"answers": state.output_file_id, "errors": state.error_file_id} if state.ended else {}
-        paths += [save_answers(calls, kind, api.download(name)) for kind, name in files.items() if name is not None]
+        files = {"answers": state.answers, "errors": state.errors} if state.ended else {}
+        paths += [_saved(calls, kind, server.download(name)) for kind, name in files.items() if name is not None]
     mask = Mask(JudgeOptions("", base_url, key).secrets())
     with ReplyCache() as cache:
         report = import_answers(paths, cache, file.model, mask=mask) if paths else None
@@ -329,12 +209,112 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
     return Collection(calls, len(file.calls), tuple(states), tuple(paths), report, pending)
 
 
-def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tuple[BatchApi, Submission]]:
-    """The submissions of a file of calls, each with its server."""
+def _beside(calls: Path, ending: str) -> Path:
+    stem = calls.stem if calls.suffix == ".jsonl" else calls.name
+    return calls.with_name(f"{stem}.{ending}")
+
+
+def _saved(calls: Path, kind: str, data: bytes) -> Path:
+    """Where what was downloaded for a file of calls is now."""
+    for number in count(1):
+        path = _beside(calls, f"{kind}{f'-{number}' if number > 1 else ''}.jsonl")
+        with writing(path, "make room there"):
+            if not path.exists():
+                write_bytes(path, data)
+            elif path.read_bytes() != data:
+                continue
+        break
+    return path
+
+
+def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tuple[_Server, str]]:
+    """The batches of a file of calls, each with its server."""
     submissions = read_submissions(calls)
     if not submissions:
         raise BadInput(f"{calls} was never submitted: there is no {state_path(calls).name} ('medqbench judge submit').")
     for submission in submissions:
-        options = JudgeOptions(f"batch of {calls.name}", base_url or submission.base_url, key)
-        with BatchApi(options) as api:
-            yield api, submission
+        with _server(JudgeOptions(f"batch of {calls.name}", base_url or submission.base_url, key)) as server:
+            yield server, submission.batch_id
+
+
+@contextmanager
+def _server(options: JudgeOptions) -> Iterator[_Server]:
+    from openai import OpenAI
+
+    mask = Mask(options.secrets())
+    with sdk_client(OpenAI, options, mask, options.retry) as client, masked_logs(mask):
+        yield _Server(client, options, mask, shown_url(options.endpoint()))
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A server's Batch API; each request raises JudgeError where the server refuses or cannot be reached."""
+
+    client: OpenAI
+    options: JudgeOptions
+    mask: Mask
+    url: str
+
+    def upload(self, path: Path) -> str:
+        """The id that a file has at the server."""
+        doing = f"take {path}"
+        with reading(path), self._asking(doing):
+            reply = self.client.files.with_raw_response.create(file=path, purpose="batch")
+        return self._id(reply.content, doing)
+
+    def make_batch(self, file_id: str, path: Path) -> str:
+        """The id of a new batch."""
+        from openai import APIConnectionError
+
+        doing = f"make a batch of {path}"
+        with self._asking(doing):
+            try:
+                # Never asked twice: a batch whose making timed out may have been made all the same.
+                reply = self.client.with_options(max_retries=0).batches.with_raw_response.create(
+                    input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
+                )
+            except APIConnectionError:
+                raise JudgeError(
+                    f"The connection to {self.url} broke while a batch was made of {path}, and whether there is "
+                    "one now is not known: look at the server's list of batches before you submit the file again."
+                ) from None
+        return self._id(reply.content, doing)
+
+    def look(self, batch_id: str) -> BatchState:
+        with self._asking(f"say how batch {batch_id} is"):
+            batch = json_object(self.client.batches.with_raw_response.retrieve(batch_id).content)
+        status, reasons = inside(batch, "status"), inside(batch, "errors")
+        if not isinstance(status, str):
+            raise JudgeError(f"The server at {self.url} did not say how batch {batch_id} is.")
+        counts = (inside(batch, "request_counts", name) for name in ("completed", "failed", "total"))
+        completed, failed, total = (n if isinstance(n, int) else 0 for n in counts)
+        files = (inside(batch, name) for name in ("output_file_id", "error_file_id"))
+        answers, errors = (name if isinstance(name, str) and name else None for name in files)
+        reason = reason_in(inside(reasons, "data") if isinstance(reasons, dict) else reasons, self.mask)
+        return BatchState(batch_id, status.lower(), completed, failed, total, reason, answers, errors)
+
+    def download(self, file_id: str) -> bytes:
+        """The content of a file at the server; a key that is echoed in it is blotted out."""
+        with self._asking(f"give the file {file_id}"):
+            content = self.client.files.content(file_id).read()
+        return self.mask(content.decode("utf-8", errors="surrogateescape")).encode("utf-8", errors="surrogateescape")
+
+    def _id(self, reply: bytes, doing: str) -> str:
+        name = inside(json_object(reply), "id")
+        if not isinstance(name, str) or not name.strip():
+            raise JudgeError(f"The server at {self.url} did not {doing}: its reply names no id. Has it a Batch API?")
+        return name
+
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """Say what the server did not do, and its reason, where it fails."""
+        from openai import APIConnectionError, OpenAIError
+
+        try:
+            yield
+        except APIConnectionError:
+            raise unreachable(self.options) from None
+        except OpenAIError as error:
+            words = short_words(getattr(error, "body", None), str(error), self.mask).rstrip(".")
+            status = f" (status {error.status_code})" if hasattr(error, "status_code") else ""
+            raise JudgeError(f"The server at {self.url} did not {doing}{status}: {words}.") from None

@@ -18,19 +18,18 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import reading, replacing
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, kept_verdicts, verdicts_of
-from medqbench_vlmeval.judge.client import read_completion, request_body, short_words
+from medqbench_vlmeval.judge.client import inside, read_completion, request_body, short_words
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import split_name
 from medqbench_vlmeval.judge.secrets import Mask
@@ -87,51 +86,17 @@ def call_line(call: Call, options: JudgeOptions, protocol: str) -> bytes:
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace") + b"\n"
 
 
-class LineSpool:
-    """Lines on their way to one or several files: how many files it takes is known with the last line alone.
-
-    They wait in an unnamed temporary file in ``folder``, so that memory does not grow with their number.
-    """
-
-    def __init__(self, folder: Path, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed by __exit__
-        self._max_lines = max_lines
-        self._max_bytes = max_bytes
-        self._sizes: list[tuple[int, int]] = []
-
-    def __enter__(self) -> LineSpool:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def add(self, line: bytes) -> None:
-        """Take one line, with its line end."""
-        n, size = self._sizes[-1] if self._sizes else (self._max_lines, 0)
-        if n >= self._max_lines or size + len(line) > self._max_bytes:
-            self._sizes.append((0, 0))
-            n, size = 0, 0
-        self._sizes[-1] = (n + 1, size + len(line))
-        self._file.write(line)
-
-    @property
-    def counts(self) -> list[int]:
-        """The number of lines of each file that it takes."""
-        return [n for n, _ in self._sizes]
-
-    def write(self, paths: Sequence[Path]) -> None:
-        """Write the files, each whole or not at all.
-
-        Args:
-            paths: as many as :attr:`counts` has entries.
-
-        Raises:
-            OSError: one of them cannot be written; those before it are there.
-        """
-        self._file.seek(0)
-        for path, n in zip(paths, self.counts, strict=True):
-            with replacing(path) as temporary, temporary.open("wb") as out:
-                out.writelines(islice(self._file, n))
+def part_sizes(lines: Iterable[bytes], max_lines: int, max_bytes: int) -> list[int]:
+    """How many of the lines go into each file, in their order; a line too long for any file stands alone."""
+    sizes: list[int] = []
+    n_bytes = 0
+    for line in lines:
+        if not sizes or sizes[-1] >= max_lines or n_bytes + len(line) > max_bytes:
+            sizes.append(0)
+            n_bytes = 0
+        sizes[-1] += 1
+        n_bytes += len(line)
+    return sizes
 
 
 def part_paths(path: Path, n: int) -> list[Path]:
@@ -139,6 +104,17 @@ def part_paths(path: Path, n: int) -> list[Path]:
     if n == 1:
         return [path]
     return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, n + 1)]
+
+
+def write_parts(lines: IO[bytes], parts: Mapping[Path, int]) -> None:
+    """Write files of so many lines each, whole or not at all.
+
+    Raises:
+        OSError: one of them cannot be written; those before it are there.
+    """
+    for path, n in parts.items():
+        with replacing(path) as temporary, temporary.open("wb") as out:
+            out.writelines(islice(lines, n))
 
 
 @dataclass(frozen=True)
@@ -158,12 +134,11 @@ def read_call_file(path: Path) -> CallFile:
     """
     models: list[str] = []
     calls: dict[str, tuple[int, Call]] = {}
-    for number, row, asked in _rows(path):
-        body = row.get("body") if row else None
-        model = body.get("model") if isinstance(body, dict) else None
-        if asked is None or not isinstance(model, str):
+    for number, row, call_id in _rows(path):
+        model = inside(row, "body", "model")
+        if call_id is None or not isinstance(model, str):
             raise BadInput(f"{path}, line {number}, is not a call that 'medqbench judge export' wrote.")
-        call, _ = asked
+        call, _ = call_id
         if call.key in calls:
             raise BadInput(
                 f"{path} holds the call of line {calls[call.key][0]} again in line {number}; export it anew."
@@ -173,8 +148,7 @@ def read_call_file(path: Path) -> CallFile:
     if not calls:
         raise BadInput(f"{path} holds no calls.")
     if len(set(models)) > 1:
-        named = " and ".join(dict.fromkeys(models))
-        raise BadInput(f"{path} holds calls for {named}; a batch takes one model alone.")
+        raise BadInput(f"{path} holds calls for {' and '.join(dict.fromkeys(models))}; a batch takes one model alone.")
     return CallFile(path, models[0], tuple(call for _, call in calls.values()))
 
 
@@ -195,10 +169,6 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Cal
             if line.strip():
                 row = json_object(line)
                 yield number, row, read_custom_id(row.get("custom_id")) if row else None
-
-
-class _Failed(Exception):
-    """A line says that its call failed; the text is the server's reason."""
 
 
 @dataclass
@@ -225,7 +195,7 @@ def require_answers(paths: Iterable[Path]) -> None:
         BadInput: one does not, or cannot be read.
     """
     for path in paths:
-        if not any(asked for _, _, asked in _rows(path)):
+        if not any(call_id for *_, call_id in _rows(path)):
             raise BadInput(
                 f"{path} holds no answer to a call of 'medqbench judge export'; give the output or error file of the "
                 "batch, one JSON object a line."
@@ -257,19 +227,18 @@ def import_answers(
     mask = mask or Mask(())
     waiting: dict[str, Row] = {}
     for path in paths:
-        for number, line, asked in _rows(path):
+        for number, line, call_id in _rows(path):
             if line is None:
                 report.unreadable.setdefault(path, []).append(number)
                 continue
-            if asked is None:
+            if call_id is None:
                 report.foreign += 1
                 continue
-            call, protocol = asked
-            try:
-                reply = read_completion(_completion(line, mask), judge or UNNAMED, mask)
-            except _Failed as reason:
-                report.failed[str(reason)] += 1
+            call, protocol = call_id
+            if reason := _failure(line, mask):
+                report.failed[reason] += 1
                 continue
+            reply = read_completion(inside(line, "response", "body"), judge or UNNAMED, mask)
             row = (call.key, protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
             verdicts = verdicts_of(call, reply)
             if not is_complete(verdicts):
@@ -280,9 +249,8 @@ def import_answers(
             known = call.key in waiting or (not replace and bool(kept_verdicts(call, cache.get(call.key))))
             report.known += known
             report.kept += not known
-            if known and not replace:
-                continue
-            waiting[call.key] = row
+            if not known or replace:
+                waiting[call.key] = row
             if len(waiting) >= _AT_ONCE:
                 _keep(waiting, cache)
     _keep(waiting, cache)
@@ -295,20 +263,17 @@ def reason_in(value: Any, mask: Mask) -> str:
         value = value[0] if value else None
     if not value or (isinstance(value, dict) and not any(value.values())):
         return ""
-    code = value.get("code") if isinstance(value, dict) else None
-    return short_words(value, str(code or "no reason given"), mask)
+    return short_words(value, str(inside(value, "code") or "no reason given"), mask)
 
 
-def _completion(row: Mapping[str, object], mask: Mask) -> object:
-    """The chat completion of a line whose call succeeded."""
-    response = row.get("response")
-    response = response if isinstance(response, dict) else {}
-    status, body = response.get("status_code"), response.get("body")
-    said = reason_in(row.get("error"), mask)
-    if not said and status in (None, 200) and isinstance(body, dict) and "choices" in body:
-        return body
-    said = said or reason_in(body, mask) or ("no answer and no reason" if "response" in row else _NO_ANSWER)
-    raise _Failed(f"status {status}: {said}" if isinstance(status, int) and status != 200 else said)
+def _failure(line: Mapping[str, object], mask: Mask) -> str:
+    """Why the call of a line has no chat completion; '' where it has one."""
+    status, body = inside(line, "response", "status_code"), inside(line, "response", "body")
+    reason = reason_in(inside(line, "error"), mask)
+    if not reason and status in (None, 200) and isinstance(body, dict) and "choices" in body:
+        return ""
+    reason = reason or reason_in(body, mask) or ("no answer and no reason" if "response" in line else _NO_ANSWER)
+    return f"status {status}: {reason}" if isinstance(status, int) and status != 200 else reason
 
 
 def _keep(waiting: dict[str, Row], cache: ReplyCache) -> None:

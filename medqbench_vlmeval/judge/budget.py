@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from medqbench_vlmeval.judge.cache import CacheInfo
 from medqbench_vlmeval.judge.calls import Call, Judge
@@ -13,7 +14,7 @@ from medqbench_vlmeval.judge.engine import CachedModel
 from medqbench_vlmeval.judge.judges import ModelJudge, PanelJudge
 from medqbench_vlmeval.judge.protocols import split_name
 from medqbench_vlmeval.judge.tokens import TokenCounter
-from medqbench_vlmeval.judge.usage import PriceTable
+from medqbench_vlmeval.judge.usage import PriceTable, sums
 from medqbench_vlmeval.types import Prediction, Sample
 
 # What a chat adds to one user message (OpenAI Cookbook, 'How to count tokens with tiktoken': 3 for the message, 1 for
@@ -28,6 +29,9 @@ _THINKS = re.compile(
     r"(?:.*[/:])?(?:o[1-9](?:-|\Z)|gpt-5(?!-chat)|gemini-2\.5-pro|deepseek-(?:r1|reasoner)|.*thinking)"
 )
 ASSUMED_THINKING = 300
+_SUMMED = (
+    "calls", "in_cache", "repeated", "to_ask", "prompt_tokens", "completion_tokens", "cost_usd", "cost_batch_usd"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def estimates(
     samples: Sequence[Sample],
     predictions: Sequence[Prediction],
     prices: PriceTable,
-    kept: CacheInfo | None = None,
+    cache: CacheInfo | None = None,
 ) -> list[Estimate]:
     """One estimate a judge, a panel's members one by one; the embedded judge takes nothing.
 
@@ -67,26 +71,26 @@ def estimates(
         samples: reasoning samples.
         predictions: joined to them by index.
         prices: see ``load_prices``.
-        kept: what the cache holds, for the mean length of this judge's replies.
+        cache: what the cache holds, for the mean length of this judge's replies.
     """
     if isinstance(judge, PanelJudge):
-        of_members = [estimates(member, samples, predictions, prices, kept) for member in judge.members]
-        return [one for found in of_members for one in found]
+        of_members = (estimates(member, samples, predictions, prices, cache) for member in judge.members)
+        return [*chain.from_iterable(of_members)]
     if isinstance(judge, ModelJudge):
-        return [estimate(judge, judge.calls(samples, predictions)[0], prices, kept)]
+        return [estimate(judge, judge.calls(samples, predictions)[0], prices, cache)]
     return [Estimate(judge.name, judge.protocol)]
 
 
-def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept: CacheInfo | None = None) -> Estimate:
+def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, cache: CacheInfo | None = None) -> Estimate:
     """What the calls of one model would take (see :func:`estimates`)."""
-    found, missing = judge.pending(calls)
-    in_cache = sum(call.key in found for call in calls)
-    mean, basis = _completion(judge, kept)
+    verdicts, missing = judge.pending(calls)
+    in_cache = sum(call.key in verdicts for call in calls)
+    mean, basis = _completion(judge, cache)
     counter = TokenCounter(judge.name)
     prompts = sum(CHAT_TOKENS + counter(call.prompt) for call in missing)
     prompt_tokens = prompts + sum(counter(json.dumps(call.schema)) for call in missing if call.schema)
     completion_tokens = round(mean * len(missing))
-    cost = prices.cost(judge.name, prompt_tokens, completion_tokens)
+    cost = prices.cost(judge.name, prompt_tokens, completion_tokens) if missing else 0.0
     return Estimate(
         judge.name,
         judge.protocol,
@@ -98,34 +102,28 @@ def estimate(judge: CachedModel, calls: Sequence[Call], prices: PriceTable, kept
         completion_tokens=completion_tokens,
         counted_by=counter.name,
         completion_basis=basis,
-        cost_usd=cost if missing else 0.0,
-        cost_batch_usd=(None if cost is None else cost * prices.batch_factor) if missing else 0.0,
+        cost_usd=cost,
+        cost_batch_usd=None if cost is None else cost * prices.batch_factor,
     )
 
 
-def _completion(judge: CachedModel, kept: CacheInfo | None) -> tuple[float, str]:
+def _completion(judge: CachedModel, cache: CacheInfo | None) -> tuple[float, str]:
     """Tokens of one reply and where that number is from."""
     family = split_name(judge.protocol)[0]
-    said, n = 0, 0
-    for group in kept.groups if kept else ():
-        if (group.judge, split_name(group.protocol)[0]) == (judge.name, family):
-            said, n = said + group.completion_tokens, n + group.n
-    if n and said:
-        return said / n, f"{said / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
+    groups = [group for group in cache.groups if group.judge == judge.name] if cache else []
+    groups = [group for group in groups if split_name(group.protocol)[0] == family]
+    n, tokens = sum(group.n for group in groups), sum(group.completion_tokens for group in groups)
+    if n and tokens:
+        return tokens / n, f"{tokens / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
     assumed = ASSUMED_COMPLETION.get(family, _ASSUMED_OTHERWISE)
+    thinks = bool(_THINKS.match(judge.name.lower()))
+    assumed += ASSUMED_THINKING if thinks else 0
     basis = f"{assumed} a call, assumed for the protocol '{judge.protocol}'"
-    if _THINKS.match(judge.name.lower()):
-        assumed += ASSUMED_THINKING
-        basis = f"{assumed} a call, assumed for the protocol '{judge.protocol}' and a model that thinks first"
+    basis += " and a model that thinks first" if thinks else ""
     most = judge.options.max_tokens
     return (assumed, basis) if most is None else (min(assumed, most), basis)
 
 
-def total(found: Sequence[Estimate]) -> Mapping[str, float | None]:
+def total(judges: Sequence[Estimate]) -> Mapping[str, float | None]:
     """The sums over some estimates; a cost is None where one of them has no price."""
-    counts = ("calls", "in_cache", "repeated", "to_ask", "prompt_tokens", "completion_tokens")
-    sums: dict[str, float | None] = {name: sum(getattr(one, name) for one in found) for name in counts}
-    for name in ("cost_usd", "cost_batch_usd"):
-        costs = [getattr(one, name) for one in found]
-        sums[name] = None if None in costs else sum(costs)
-    return sums
+    return dict(zip(_SUMMED, sums(judges, *_SUMMED), strict=True))

@@ -16,11 +16,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.protocols import asked_by
 
@@ -34,12 +35,21 @@ CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, protocol TEXT NOT NULL, judge TEXT NOT NULL, body TEXT NOT NULL, created REAL NOT NULL
 );
 """
-_COLUMNS = "key, protocol, judge, body, created"
-# The table of earlier versions.
-_EARLIER = "judgements"
 _PROBE = "SELECT key FROM replies LIMIT 1"
+# Earlier versions had another table; :func:`_reply` reads both forms of a row.
+_HAS_EARLIER = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'judgements'"
+_EARLIER_ROWS = "SELECT key, protocol, judge, body, created FROM judgements"
+# A damaged row counts as a reply without tokens.
+_GROUPS = """
+SELECT protocol, judge, COUNT(*), CAST(TOTAL(json_extract(whole, '$.prompt_tokens')) AS INTEGER),
+    CAST(TOTAL(json_extract(whole, '$.completion_tokens')) AS INTEGER)
+FROM (SELECT protocol, judge, CASE WHEN json_valid(body) THEN body ELSE '{}' END AS whole FROM replies)
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+_CLEAR = "DELETE FROM replies WHERE judge = coalesce(?, judge) AND asked_by(protocol, ?)"
 _TRY_AGAIN = 0.02
 
+_T = TypeVar("_T")
 logger = logging.getLogger(__name__)
 
 Row = tuple[str, str, str, Reply]
@@ -102,9 +112,7 @@ class ReplyCache:
             try:
                 self._connection = self._open_to_write()
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                self._connection = self._begin_anew(error)
+                self._begin_anew(error)
         except (OSError, sqlite3.Error) as error:
             self._writable = False
             self._warn("written (%s): the run goes on, and its replies are kept nowhere else", error)
@@ -115,18 +123,16 @@ class ReplyCache:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def get(self, key: str) -> Reply | None:
         """The reply that is kept under a key."""
-        with self._lock:
-            if self._connection is None:
-                return None
-            try:
-                row = self._connection.execute("SELECT body FROM replies WHERE key = ?", (key,)).fetchone()
-            except sqlite3.Error as error:
-                self._meet(error, "read (%s): replies in it are asked for again")
-                return None
+        query = "SELECT body FROM replies WHERE key = ?"
+        consequence = "read (%s): replies in it are asked for again"
+        row = self._use(lambda connection: connection.execute(query, (key,)).fetchone(), consequence)
         return _reply(row[0]) if row else None
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -136,43 +142,29 @@ class ReplyCache:
             (key, protocol, judge.encode("utf-8", errors="replace").decode("utf-8"), json.dumps(asdict(reply)), now)
             for key, protocol, judge, reply in rows
         ]
-        with self._lock:
-            try:
-                self._insert(records)
-            except sqlite3.Error as error:
-                if self._meet(error, "written (%s): the run goes on, and replies are lost to later runs"):
-                    with contextlib.suppress(sqlite3.Error):
-                        self._insert(records)
 
-    def _insert(self, records: Sequence[tuple[str, str, str, str, float]]) -> None:
-        if self._writable and self._connection is not None:
-            with self._connection:
-                self._connection.executemany("INSERT OR REPLACE INTO replies VALUES (?,?,?,?,?)", records)
+        def insert(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO replies VALUES (?,?,?,?,?)", records)
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        if self._writable:
+            self._use(insert, "written (%s): the run goes on, and replies are lost to later runs")
 
     def info(self) -> CacheInfo:
         """What the file holds.
 
         Raises:
-            sqlite3.Error: the file cannot be read.
+            RunFailed: the file cannot be read.
         """
-        # A damaged row counts as a reply without tokens.
-        query = (
-            "SELECT protocol, judge, COUNT(*), SUM(json_extract(whole, '$.prompt_tokens')), "
-            "SUM(json_extract(whole, '$.completion_tokens')) FROM (SELECT protocol, judge, "
-            "CASE WHEN json_valid(body) THEN body ELSE '{}' END AS whole FROM replies) GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-        with self._lock:
-            rows = self._connection.execute(query).fetchall() if self._connection is not None else []
-        groups = tuple(
-            CacheGroup(protocol, judge, n, int(read or 0), int(said or 0)) for protocol, judge, n, read, said in rows
-        )
+        try:
+            with self._lock:
+                rows = self._connection.execute(_GROUPS).fetchall() if self._connection is not None else []
+        except sqlite3.Error as error:
+            raise RunFailed(
+                f"{self.path} cannot be read to its end ({error}); the next run that meets the damage sets the file "
+                "aside and begins a new one."
+            ) from error
+        groups = tuple(map(CacheGroup._make, rows))
         parts = (self.path.with_name(self.path.name + ending) for ending in ("", "-wal"))
         n_bytes = sum(part.stat().st_size for part in parts if part.exists())
         return CacheInfo(self.path, n_bytes, sum(group.n for group in groups), groups)
@@ -188,25 +180,40 @@ class ReplyCache:
             How many were deleted.
 
         Raises:
-            sqlite3.Error: the file cannot be written.
+            RunFailed: the file cannot be written.
         """
         with self._lock:
             if self._connection is None:
                 return 0
-            with self._connection:
-                protocols = self._connection.execute("SELECT DISTINCT protocol FROM replies").fetchall()
-                n = sum(
-                    self._connection.execute(
-                        "DELETE FROM replies WHERE judge = coalesce(?, judge) AND protocol = ?", (judge, name)
-                    ).rowcount
-                    for (name,) in protocols
-                    if asked_by(name, protocol)
-                )
+            try:
+                with self._connection:
+                    self._connection.create_function("asked_by", 2, asked_by)
+                    n = self._connection.execute(_CLEAR, (judge, protocol)).rowcount
+            except sqlite3.Error as error:
+                raise RunFailed(f"{self.path} cannot be written ({error}); nothing was deleted.") from error
             # The replies are gone, whatever becomes of their space.
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("VACUUM")
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return n
+
+    def _use(self, work: Callable[[sqlite3.Connection], _T], consequence: str) -> _T | None:
+        """What ``work`` gives, in a new file where it meets damage; None, with a warning, where nothing helps."""
+        with self._lock:
+            if self._connection is None:
+                return None
+            try:
+                try:
+                    return work(self._connection)
+                except sqlite3.DatabaseError as error:
+                    return work(self._begin_anew(error))
+            except (OSError, sqlite3.Error) as error:
+                self._warn(consequence, error)
+            if self._connection is not None:
+                # A lock that lasted once must not hold up every call.
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("PRAGMA busy_timeout = 0")
+            return None
 
     def _open_to_write(self) -> sqlite3.Connection:
         # The change to a write-ahead log needs the file for itself, and SQLite does not wait for that.
@@ -214,71 +221,41 @@ class ReplyCache:
         while True:
             connection = sqlite3.connect(self.path, timeout=self._patience, check_same_thread=False)
             try:
-                connection.execute("PRAGMA journal_mode = WAL")
-                # Each commit reaches the disk: what was paid for survives a power cut too.
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.executescript(_SCHEMA)
-                connection.execute(_PROBE).fetchone()
-                _take_over_earlier(connection)
+                return _prepared(connection, _prepare_to_write)
             except sqlite3.OperationalError as error:
-                connection.close()
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
                 time.sleep(_TRY_AGAIN)
-            except BaseException:
-                connection.close()
-                raise
-            else:
-                return connection
 
     def _open_to_read(self, *, immutable: bool) -> None:
-        if not self.path.is_file():
-            return
         uri = f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
         try:
-            connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-            try:
-                if _has_earlier(connection):
-                    connection.execute(f"CREATE TEMP VIEW replies AS SELECT {_COLUMNS} FROM {_EARLIER}")  # noqa: S608
-                connection.execute(_PROBE).fetchone()
-            except BaseException:
-                connection.close()
-                raise
+            if self.path.is_file():
+                connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+                self._connection = _prepared(connection, _prepare_to_read)
         except sqlite3.Error as error:
             self._warn("read (%s): it is taken to be empty", error)
-            return
-        self._connection = connection
 
-    def _meet(self, error: sqlite3.Error, consequence: str) -> bool:
-        """Begin a new file where the old one is damaged, else warn; whether the file can be used again."""
-        if not self._writable or self._connection is None or not _is_damage(error):
-            self._warn(consequence, error)
-            # A lock that lasted once must not hold up every call.
-            with contextlib.suppress(sqlite3.Error):
-                if self._connection is not None:
-                    self._connection.execute("PRAGMA busy_timeout = 0")
-            return False
-        self._connection.close()
-        self._connection = None
-        try:
-            self._connection = self._begin_anew(error)
-        except (OSError, sqlite3.Error) as other:
-            self._warn(consequence, other)
-        return self._connection is not None
-
-    def _begin_anew(self, error: sqlite3.Error) -> sqlite3.Connection:
+    def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
         """Set a damaged file aside and open a new one; of several runs that meet the same damage one does it.
 
         Raises:
-            OSError, sqlite3.Error: no new file can be made.
+            OSError, sqlite3.Error: no new file can be made, or the file is not at fault.
         """
+        # A lock, a full disk or a missing right.
+        if not self._writable or isinstance(error, sqlite3.OperationalError):
+            raise error
         from filelock import FileLock
 
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         with FileLock(self.path.with_name(f"{self.path.name}.lock")):
             with contextlib.suppress(sqlite3.DatabaseError):
                 connection = self._open_to_write()
                 with contextlib.suppress(sqlite3.DatabaseError):
                     if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+                        self._connection = connection
                         return connection
                 connection.close()
             aside = self.path.with_name(f"{self.path.stem}.damaged-{time.time_ns()}.sqlite3")
@@ -286,11 +263,11 @@ class ReplyCache:
                 part = self.path.with_name(self.path.name + ending)
                 if part.exists():
                     part.replace(aside.with_name(aside.name + ending))
-            connection = self._open_to_write()
+            self._connection = self._open_to_write()
         logger.warning(
             "%s is damaged (%s): it is kept as %s, and replies in it are asked for again.", self.path, error, aside.name
         )
-        return connection
+        return self._connection
 
     def _warn(self, consequence: str, error: Exception) -> None:
         """Say once that the file cannot be used."""
@@ -299,50 +276,65 @@ class ReplyCache:
             logger.warning(f"The judge's cache %s cannot be {consequence}.", self.path, error)
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is at fault, and not a lock, a full disk or a missing right."""
-    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+def _prepared(connection: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+    """The connection, ready to be used; it is closed where that fails."""
+    try:
+        prepare(connection)
+        connection.execute(_PROBE).fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _has_earlier(connection: sqlite3.Connection) -> bool:
-    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    return (_EARLIER,) in names
+def _prepare_to_write(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    # Each commit reaches the disk: what was paid for survives a power cut too.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(_SCHEMA)
+    if connection.execute(_HAS_EARLIER).fetchone():
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            # Another process may have done it meanwhile.
+            if connection.execute(_HAS_EARLIER).fetchone():
+                connection.execute(f"INSERT OR IGNORE INTO replies {_EARLIER_ROWS}")
+                connection.execute("DROP TABLE judgements")
 
 
-def _take_over_earlier(connection: sqlite3.Connection) -> None:
-    """Move the rows of earlier versions into the table of this one; :func:`_reply` reads both forms of a row."""
-    if not _has_earlier(connection):
-        return
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        # Another process may have done it meanwhile.
-        if _has_earlier(connection):
-            connection.execute(f"INSERT OR IGNORE INTO replies SELECT {_COLUMNS} FROM {_EARLIER}")  # noqa: S608
-            connection.execute(f"DROP TABLE {_EARLIER}")
+def _prepare_to_read(connection: sqlite3.Connection) -> None:
+    if connection.execute(_HAS_EARLIER).fetchone():
+        connection.execute(f"CREATE TEMP VIEW replies AS {_EARLIER_ROWS}")
 
 
 def _reply(body: object) -> Reply | None:
     """The reply in a row; None for one that was damaged or that a later version wrote."""
     try:
-        kept = json.loads(body) if isinstance(body, str) else {}
-        if "scores" in kept:
-            return _reply_of_earlier(kept)
-        return Reply(**{**kept, "texts": tuple(kept["texts"])})
+        fields = json.loads(body) if isinstance(body, str) else {}
+        if "scores" in fields:
+            return _reply_of_earlier(fields)
+        return Reply(**{**fields, "texts": tuple(fields["texts"])})
     except (ValueError, TypeError, KeyError):
         return None
 
 
-def _reply_of_earlier(kept: dict[str, Any]) -> Reply:
+def _reply_of_earlier(fields: dict[str, Any]) -> Reply:
     """A row of the versions that kept the scores that they had read, and of several replies to a call the last alone.
 
     What these replies said together on several dimensions is put into the place of the first one.
     """
-    texts: list[str | None] = [None] * (kept["asks"] - 1) + [kept["reply"]]
-    if len(texts) > 1 and len(kept["scores"]) > 1:
-        reasons = kept.get("explanations", {})
-        entries = {
-            dimension: {"score": score, **({"reason": reasons[dimension]} if dimension in reasons else {})}
-            for dimension, score in kept["scores"].items()
-        }
+    texts: list[str | None] = [None] * (fields["asks"] - 1) + [fields["reply"]]
+    if len(texts) > 1 and len(fields["scores"]) > 1:
+        reasons = fields.get("explanations", {})
+        entries = {name: {"score": score, "reason": reasons.get(name)} for name, score in fields["scores"].items()}
         texts[0] = json.dumps(entries)
-    return Reply(tuple(texts), kept["judge"], kept["prompt_tokens"], kept["completion_tokens"])
+    return Reply(tuple(texts), fields["judge"], fields["prompt_tokens"], fields["completion_tokens"])
+
+
+def cache_info() -> CacheInfo:
+    """What the user's cache holds; a file that is not there yet is not made by asking.
+
+    Raises:
+        RunFailed: the file cannot be read.
+    """
+    with ReplyCache(read_only=True) as replies:
+        return replies.info()

@@ -11,8 +11,8 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -62,6 +62,16 @@ def short_words(body: Any, otherwise: str, mask: Callable[[str], str]) -> str:
     return words if len(words) <= _WORDS_LENGTH else f"{words[:_WORDS_LENGTH]}..."
 
 
+def inside(value: Any, *path: str | int) -> Any:
+    """What stands in a server's JSON under these names and numbers; None where the JSON is of another form."""
+    for step in path:
+        try:
+            value = value[step]
+        except (TypeError, LookupError):
+            return None
+    return value
+
+
 def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
     """The error that stops a run because no server answers (at ``url``; default: the options')."""
     return JudgeError(
@@ -70,6 +80,7 @@ def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
     )
 
 
+@dataclass(eq=False)
 class Unanswered(Exception):
     """An attempt failed; its text is the reason.
 
@@ -78,62 +89,61 @@ class Unanswered(Exception):
     ``at_last`` is the error to stop with where it is so call after call (default: the client's).
     """
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        may_heal: bool = True,
-        retry_after: float | None = None,
-        concerns_server: bool = True,
-        connection: bool = False,
-        at_last: JudgeError | None = None,
-    ) -> None:
-        super().__init__(reason)
-        self.may_heal = may_heal
-        self.retry_after = retry_after
-        self.concerns_server = concerns_server
-        self.connection = connection
-        self.at_last = at_last
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A reply with an error status; ``code`` and ``words`` are the server's own, masked.
-
-    ``reason`` is what an unanswered call says before them, ``answered`` says that a call of this run has been answered.
-    """
-
-    status: int
-    code: str
-    words: str
     reason: str
-    headers: Mapping[str, str]
-    answered: bool
+    _: KW_ONLY
+    may_heal: bool = True
+    retry_after: float | None = None
+    concerns_server: bool = True
+    connection: bool = False
+    at_last: JudgeError | None = None
 
-    def failure(self, options: JudgeOptions, url: str | None = None) -> JudgeError | Unanswered:
-        """What it means: that the server (at ``url``; default: the options') refuses every call, or this attempt."""
-        about_prompt = self.status == 400 and (
-            self.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(self.words) is not None
+    def __str__(self) -> str:
+        return self.reason
+
+
+def refusal(
+    options: JudgeOptions,
+    status: int,
+    code: str,
+    words: str,
+    reason: str,
+    headers: Mapping[str, str],
+    *,
+    answered: bool,
+    url: str | None = None,
+) -> JudgeError | Unanswered:
+    """What a reply with an error status means: that the server refuses every call, or this attempt.
+
+    Args:
+        options: the model that was asked.
+        status: the reply's status.
+        code: the server's own code for the error.
+        words: the server's explanation, masked.
+        reason: what an unanswered call says before these words.
+        headers: the reply's headers.
+        answered: whether a call of this run has been answered.
+        url: where it was asked; None means at the options' base URL.
+    """
+    about_prompt = status == 400 and (code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
+    at_first = status in _HOPELESS_AT_FIRST and not answered and not about_prompt
+    if not (at_first or status in _HOPELESS or code == _NO_CREDIT):
+        return Unanswered(
+            f"{reason}: {words}",
+            may_heal=status in _MAY_HEAL or status >= 500,
+            retry_after=retry_after(headers),
+            concerns_server=not about_prompt,
         )
-        at_first = self.status in _HOPELESS_AT_FIRST and not self.answered and not about_prompt
-        if not (at_first or self.status in _HOPELESS or self.code == _NO_CREDIT):
-            return Unanswered(
-                f"{self.reason}: {self.words}",
-                may_heal=self.status in _MAY_HEAL or self.status >= 500,
-                retry_after=retry_after(self.headers),
-                concerns_server=not about_prompt,
-            )
-        hint = {
-            401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
-            403: "Check that the key may use this model.",
-            404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
-        }.get(self.status, f"Check the {options.role}'s options (--judge-args).")
-        if self.status in (400, 422) and "temperature" in self.words.lower():
-            hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
-        return JudgeError(
-            f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with "
-            f"status {self.status}: {self.words.rstrip('.')}. {hint}"
-        )
+    hint = {
+        401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
+        403: "Check that the key may use this model.",
+        404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
+    }.get(status, f"Check the {options.role}'s options (--judge-args).")
+    if status in (400, 422) and "temperature" in words.lower():
+        hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
+    return JudgeError(
+        f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with "
+        f"status {status}: {words.rstrip('.')}. {hint}"
+    )
 
 
 class JudgeClient(Protocol):
@@ -180,31 +190,26 @@ class OpenAIClient:
     """A model behind an OpenAI-compatible endpoint."""
 
     def __init__(self, options: JudgeOptions) -> None:
+        from openai import AsyncOpenAI
+
         self._options = options
-        self._key = options.secret()
-        self._mask = Mask({self._key, *options.secrets()})
+        self._mask = Mask(options.secrets())
         self._masked_logs = ExitStack()
-        self._client: AsyncOpenAI | None = None
+        self._client = sdk_client(AsyncOpenAI, options, self._mask, retries=0)
         self._answered = False
         self._takes_schemas = True
 
     async def __aenter__(self) -> OpenAIClient:
-        from openai import AsyncOpenAI
-
-        self._client = sdk_client(AsyncOpenAI, self._options, self._key, self._mask, retries=0)
         self._masked_logs.enter_context(masked_logs(self._mask))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         with self._masked_logs:
-            if self._client is not None:
-                await self._client.close()
+            await self._client.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
         import openai
 
-        if self._client is None:
-            raise RuntimeError("a client is used inside 'async with'")
         asked_schema = schema if self._takes_schemas else None
         body = request_body(self._options, messages, asked_schema)
         try:
@@ -218,8 +223,8 @@ class OpenAIClient:
                 # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
                 self._takes_schemas = False
                 return await self.ask(messages, schema)
-            refusal = Refusal(status, str(error.code), words, f"{kind} ({status})", headers, self._answered)
-            raise refusal.failure(self._options) from None
+            about = (status, str(error.code), words, f"{kind} ({status})", headers)
+            raise refusal(self._options, *about, answered=self._answered) from None
         except (ValueError, RecursionError):
             # A server that says JSON and sends something else: the SDK passes the decoder's error on.
             reply = None
@@ -230,17 +235,20 @@ class OpenAIClient:
         return unreachable(self._options)
 
 
-def sdk_client(kind: type[_Client], options: JudgeOptions, key: str, mask: Mask, retries: int) -> _Client:
+def sdk_client(kind: type[_Client], options: JudgeOptions, mask: Mask, retries: int) -> _Client:
     """The SDK's client, for live calls or for batches.
 
     Raises:
+        JudgeError: the judge needs a key and none is given.
         BadInput: it cannot be made: it reads the proxy variables, and a SOCKS proxy takes a package more.
     """
     # The SDK puts its route behind everything that a base URL holds.
     url, _, query = options.endpoint().partition("?")
     default = dict(parse_qsl(query, keep_blank_values=True))
     try:
-        return kind(api_key=key, base_url=url, default_query=default, timeout=options.timeout, max_retries=retries)
+        return kind(
+            api_key=options.secret(), base_url=url, default_query=default, timeout=options.timeout, max_retries=retries
+        )
     except (ValueError, ImportError) as error:
         words = short_words(None, str(error), mask).rstrip(".")
         raise BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.") from None
@@ -251,24 +259,14 @@ def read_completion(reply: Any, name: str, mask: Callable[[str], str] = str) -> 
 
     A key that a server sends back does not get further than here.
     """
-    completion = reply if isinstance(reply, dict) else {}
-    usage = completion.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    model = completion.get("model")
-    tokens = [usage.get(field) for field in ("prompt_tokens", "completion_tokens")]
-    prompt_tokens, completion_tokens = (
-        count if isinstance(count, int) and 0 < count <= _MOST_TOKENS else 0 for count in tokens
-    )
-    text: str | None = None
-    choices = completion.get("choices")
-    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-        message = choices[0].get("message")
-        content = message.get("content") or message.get("refusal") or "" if isinstance(message, dict) else None
-        if isinstance(content, list):
-            content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
-        text = content if isinstance(content, str) else None
+    message, model = inside(reply, "choices", 0, "message"), inside(reply, "model")
+    text = message.get("content") or message.get("refusal") or "" if isinstance(message, dict) else None
+    if isinstance(text, list):
+        text = "".join(str(inside(part, "text") or "") for part in text)
+    counts = (inside(reply, "usage", name) for name in ("prompt_tokens", "completion_tokens"))
+    tokens = [n if isinstance(n, int) and 0 < n <= _MOST_TOKENS else 0 for n in counts]
     served_as = model if isinstance(model, str) and model else name
-    return masked(Reply((text,), served_as, prompt_tokens, completion_tokens), mask)
+    return masked(Reply((text if isinstance(text, str) else None,), served_as, *tokens), mask)
 
 
 def masked(reply: Reply, mask: Callable[[str], str]) -> Reply:
@@ -280,13 +278,10 @@ def masked(reply: Reply, mask: Callable[[str], str]) -> Reply:
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """The wait in seconds that a reply asks for, as milliseconds, seconds or a date; None where it names none."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = headers.get(name, "").strip()
-        try:
-            wait = float(text) * scale
-        except ValueError:
-            continue
-        if math.isfinite(wait):
-            return max(0.0, wait)
+        with suppress(ValueError):
+            wait = float(headers.get(name, "")) * scale
+            if math.isfinite(wait):
+                return max(0.0, wait)
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
     except (TypeError, ValueError):

@@ -18,7 +18,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
+from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import JudgeError, MissingDependency
 from medqbench_vlmeval.judge import protocols
@@ -41,6 +42,7 @@ from medqbench_vlmeval.judge.secrets import quiet, shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import JudgeSettings, Protocol, Sample, Verdict
 
+_T = TypeVar("_T")
 _MINUTE = 60.0
 # Of an unknown model's tokens no more than an estimate is needed: 4 bytes a token is usual for English, and not far
 # off where a character takes three of them.
@@ -56,7 +58,6 @@ _FIRST_CONNECTIONS = 3
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
 _REPEATED_REPLY = 4000
 _CANCEL_AGAIN = 0.05
-# Ctrl-C interrupts a wait without limit on Linux only.
 _POLL_SECONDS = 0.5
 NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 # The HTTP client tells each request at INFO; thousands of them would bury the run's own lines.
@@ -109,9 +110,12 @@ class Engine:
         self._store = store
         self._protocol = protocol
         self._named = f"{options.role} '{options.name}'"
+        self._pace = Pace(options.rpm, options.tpm)
         self._answered = False
         self._failed_in_a_row = 0
         self._over = False
+        self._rows: list[Row] = []
+        self._committing = asyncio.Lock()
 
     async def work(self, calls: Sequence[Call], emit: Emit) -> None:
         """Ask all calls and emit each one's verdicts.
@@ -120,13 +124,12 @@ class Engine:
             JudgeError: the judge cannot be asked, or too many calls in a row failed. What was answered until then
                 was emitted and is in the store.
         """
-        self._pace = Pace(self._options.rpm, self._options.tpm)
         self._workers = min(self._options.nproc, len(calls))
         todo = iter(calls)
-        with ThreadPoolExecutor(1, thread_name_prefix="medqbench-store") as disk:
-            writer = _Writer(self._store, disk)
+        # The store has one thread of its own; leaving it waits for what is being written.
+        with ThreadPoolExecutor(1, thread_name_prefix="medqbench-store") as self._disk:
             async with self._client:
-                workers = [asyncio.create_task(self._worker(todo, writer, emit)) for _ in range(self._workers)]
+                workers = [asyncio.create_task(self._worker(todo, emit)) for _ in range(self._workers)]
                 try:
                     # gather() would wait for every worker when it is cancelled, also for one that took no notice.
                     ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
@@ -135,42 +138,56 @@ class Engine:
                 finally:
                     self._over = True
                     await _stopped(workers)
-                    await writer.drained()
+                    await self._commit()
 
-    async def _worker(self, todo: Iterator[Call], writer: _Writer, emit: Emit) -> None:
+    async def _worker(self, todo: Iterator[Call], emit: Emit) -> None:
         # The iterator is shared: next() and await never overlap within one loop.
         for call in todo:
             # A cancellation that went unnoticed must not buy another reply.
             if self._over:
                 return
-            kept = None if self._options.fresh else await writer.get(call.key)
-            if verdicts := kept_verdicts(call, kept):
+            store = None if self._options.fresh else self._store
+            reply = None if store is None else await self._on_disk(store.get, call.key)
+            if verdicts := kept_verdicts(call, reply):
                 emit((call, verdicts))
             else:
-                await self._converse(call, writer, emit)
+                await self._converse(call, emit)
 
-    async def _converse(self, call: Call, writer: _Writer, emit: Emit) -> None:
+    async def _converse(self, call: Call, emit: Emit) -> None:
         """Ask a call until it has all of its scores, keep what was said, and emit the verdicts."""
-        reply, failure = Reply(), None
-        verdicts: dict[str, Verdict] = {}
+        reply = Reply()
+        failure: Unanswered | None = None
         messages: Messages = [{"role": "user", "content": call.prompt}]
-        while len(reply.texts) < MAX_ASKS:
+        while True:
             try:
                 reply = reply.and_then(await self._answer(messages, call))
             except Unanswered as error:
                 failure = error
+            verdicts = verdicts_of(call, reply, str(failure) if failure else None)
+            if failure or is_complete(verdicts) or len(reply.texts) >= MAX_ASKS:
                 break
-            verdicts = verdicts_of(call, reply)
-            if is_complete(verdicts):
-                break
-            messages = asked_again(call, reply.texts[-1])
-        if failure is not None:
-            verdicts = verdicts_of(call, reply, str(failure))
+            messages = _asked_again(call, reply.texts[-1])
         if any(reply.texts):
-            await writer.add((call.key, self._protocol, self._options.name, reply))
+            await self._keep((call.key, self._protocol, self._options.name, reply))
         emit((call, verdicts))
         if failure is None or failure.concerns_server:
             self._count(verdicts)
+
+    async def _keep(self, row: Row) -> None:
+        """Return when a row is on the disk; rows that come while the disk is busy share the next commit."""
+        self._rows.append(row)
+        async with self._committing:
+            if row in self._rows:
+                await self._commit()
+
+    async def _commit(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows and self._store is not None:
+            await self._on_disk(self._store.add, rows)
+
+    async def _on_disk(self, use: Callable[[Any], _T], what: Any) -> _T:
+        """Use the store in its thread; cancelling the wait does not cancel that."""
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._disk, use, what))
 
     async def _answer(self, messages: Messages, call: Call) -> Reply:
         """One reply, after as many attempts as the options allow."""
@@ -189,7 +206,9 @@ class Engine:
                 if wait is not None and attempt < attempts:
                     await asyncio.sleep(wait)
                     continue
-                if failure.connection and self._failed_in_a_row + 1 >= self._patience():
+                # How many failed calls in a row stop the run: fewer where nothing was answered yet.
+                patience = self._options.stop_after if self._answered else min(self._workers, self._options.stop_after)
+                if failure.connection and self._failed_in_a_row + 1 >= patience:
                     raise failure.at_last or self._client.gone() from None
                 raise
             self._answered = True
@@ -225,10 +244,6 @@ class Engine:
             )
             raise Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last) from None
 
-    def _patience(self) -> int:
-        """How many failed calls in a row stop the run: fewer where nothing was answered yet."""
-        return self._options.stop_after if self._answered else min(self._workers, self._options.stop_after)
-
     def _count(self, verdicts: Mapping[str, Verdict]) -> None:
         if any(verdict.score is not None for verdict in verdicts.values()):
             self._failed_in_a_row = 0
@@ -253,7 +268,7 @@ async def _stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def asked_again(call: Call, reply: str | None) -> Messages:
+def _asked_again(call: Call, reply: str | None) -> Messages:
     """The conversation that asks for the verdict alone, after a reply without one."""
     if reply is None:
         return [{"role": "user", "content": call.prompt}]
@@ -274,51 +289,6 @@ def asked_again(call: Call, reply: str | None) -> Messages:
     ]
 
 
-class _Writer:
-    """The store in one thread of its own; answers that come while the disk is busy share the next commit."""
-
-    def __init__(self, store: ReplyCache | None, disk: ThreadPoolExecutor) -> None:
-        self._store = store
-        self._disk = disk
-        self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
-        self._committing: asyncio.Future[None] | None = None
-
-    async def get(self, key: str) -> Reply | None:
-        if self._store is None:
-            return None
-        return await asyncio.get_running_loop().run_in_executor(self._disk, self._store.get, key)
-
-    async def add(self, entry: Row) -> None:
-        """Return when the entry is on the disk. Cancelling the wait does not cancel the write."""
-        if self._store is None:
-            return
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((entry, written))
-        self._commit()
-        await asyncio.shield(written)
-
-    async def drained(self) -> None:
-        """Wait for what is being written when the workers are gone."""
-        while self._committing is not None:
-            await asyncio.wait([self._committing])
-
-    def _commit(self) -> None:
-        if self._store is None or self._committing is not None or not self._waiting:
-            return
-        batch, self._waiting = self._waiting, []
-        entries = [entry for entry, _ in batch]
-        self._committing = asyncio.get_running_loop().run_in_executor(self._disk, self._store.add, entries)
-        self._committing.add_done_callback(lambda done: self._committed(batch, done))
-
-    def _committed(self, batch: Sequence[tuple[Row, asyncio.Future[None]]], done: asyncio.Future[None]) -> None:
-        self._committing = None
-        error = done.exception()
-        for _, written in batch:
-            if not written.done():
-                written.set_exception(error) if error else written.set_result(None)
-        self._commit()
-
-
 def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, None, None]:
     """Run the engine in a thread with its own event loop and yield in the caller's thread what it emits.
 
@@ -336,8 +306,13 @@ def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, N
         done = pool.submit(lambda: asyncio.run(main()))
         done.add_done_callback(lambda _: items.put(None))
         try:
-            while (item := _next(items)) is not None:
-                yield item
+            while True:
+                # Ctrl-C interrupts a wait without limit on Linux only.
+                with suppress(queue.Empty):
+                    item = items.get(timeout=_POLL_SECONDS)
+                    if item is None:
+                        break
+                    yield item
         finally:
             if not done.done():
                 loop, task = running.result()
@@ -345,14 +320,6 @@ def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, N
                     loop.call_soon_threadsafe(task.cancel)
             wait([done])
         done.result()
-
-
-def _next(items: queue.SimpleQueue[Judgement | None]) -> Judgement | None:
-    while True:
-        try:
-            return items.get(timeout=_POLL_SECONDS)
-        except queue.Empty:
-            continue
 
 
 class CachedModel:
@@ -402,17 +369,13 @@ class CachedModel:
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Mapping[str, Verdict]], list[Call]]:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""
+        store = None if self.options.fresh else self._store
+        unique = {call.key: call for call in calls}
         verdicts: dict[str, Mapping[str, Verdict]] = {}
-        missing: dict[str, Call] = {}
-        for call in calls:
-            if call.key in verdicts or call.key in missing:
-                continue
-            reply = self._store.get(call.key) if self._store is not None and not self.options.fresh else None
-            if kept := kept_verdicts(call, reply):
-                verdicts[call.key] = kept
-            else:
-                missing[call.key] = call
-        return verdicts, list(missing.values())
+        for key, call in unique.items():
+            if by_dimension := kept_verdicts(call, store.get(key) if store else None):
+                verdicts[key] = by_dimension
+        return verdicts, [call for key, call in unique.items() if key not in verdicts]
 
     def verdicts(
         self, calls: Sequence[Call], on_progress: OnProgress | None = None

@@ -13,6 +13,7 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.judge.options import KIT_PREFIX
@@ -66,11 +67,22 @@ class TokenCounter:
 
 def load_encoding(name: str) -> Encoding | None:
     """tiktoken's encoding, None where its file cannot be had within five seconds."""
+    fetched: list[Encoding | None] = []
+
+    def fetch() -> None:
+        import tiktoken
+
+        with suppress(OSError, ValueError, ImportError):
+            fetched.append(tiktoken.get_encoding(name))
+
     with _lock:
-        if name not in _encodings:
-            # After one failure the internet is taken to be out of reach.
-            _encodings[name] = None if None in _encodings.values() else _fetch(name)
-        return _encodings[name]
+        # After one failure the internet is taken to be out of reach.
+        if name not in _encodings and None not in _encodings.values():
+            # A thread that hangs in a connection must not keep the process from ending.
+            thread = threading.Thread(target=fetch, name="medqbench-tiktoken", daemon=True)
+            thread.start()
+            thread.join(_FETCH_SECONDS)
+        return _encodings.setdefault(name, next(iter(fetched), None))
 
 
 def cut_answers(
@@ -125,24 +137,6 @@ def _fitting(longest: int, most: int, count: Callable[[int], int]) -> int:
 
 def _mark(left_out: int) -> str:
     return f"\n\n[... {left_out:,} tokens cut ...]\n\n"
-
-
-def _fetch(name: str) -> Encoding | None:
-    fetched: list[Encoding] = []
-
-    def fetch() -> None:
-        import tiktoken
-
-        try:
-            fetched.append(tiktoken.get_encoding(name))
-        except (OSError, ValueError, ImportError):
-            return
-
-    # A thread that hangs in a connection must not keep the process from ending.
-    thread = threading.Thread(target=fetch, name="medqbench-tiktoken", daemon=True)
-    thread.start()
-    thread.join(_FETCH_SECONDS)
-    return fetched[0] if fetched else None
 
 
 def _encoding_name(model: str) -> str | None:

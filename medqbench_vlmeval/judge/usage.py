@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval
 
@@ -79,7 +79,12 @@ class PriceTable:
 
     def price(self, model: str) -> Price | None:
         """A model's price: under its whole name, else without 'kit:', a router's prefix, a date or '-latest' in it."""
-        return next((self.models[name] for name in _names(model) if name in self.models), None)
+        whole = model.strip().lower()
+        plain = whole.removeprefix(KIT_PREFIX).strip()
+        bare = plain.rpartition("/")[2]
+        # The kit takes some names for others ('gpt-4o' for an older, dearer model): these stand with their prefix.
+        names = (whole, plain, bare, _DATE.sub("", plain), _DATE.sub("", bare))
+        return next((self.models[name] for name in names if name in self.models), None)
 
     def cost(self, model: str, prompt_tokens: float, completion_tokens: float) -> float | None:
         """US dollars for so many tokens asked live, None where the model has no price."""
@@ -126,18 +131,6 @@ def _own_file(path: Path | None) -> tuple[Path, bool]:
     return user_config_path("medqbench", appauthor=False) / "prices.json", False
 
 
-def _names(model: str) -> Iterator[str]:
-    whole = model.strip().lower()
-    # The kit takes some names for others ('gpt-4o' for an older, dearer model): these stand with their prefix.
-    yield whole
-    plain = whole.removeprefix(KIT_PREFIX).strip()
-    bare = plain.rpartition("/")[2]
-    for name in (plain, bare):
-        yield name
-    for name in (plain, bare):
-        yield _DATE.sub("", name)
-
-
 def _read(path: Path) -> _PriceFile:
     from pydantic import TypeAdapter, ValidationError
 
@@ -166,14 +159,16 @@ def single_verdicts(judged: Iterable[Judged], member: str | None = None) -> list
     return [single for verdict in of_member for single in singles(verdict)]
 
 
+def sums(records: Sequence[Any], *names: str) -> list[Any]:
+    """The sum of each field over records, None where a record does not know its own."""
+    columns = ([getattr(record, name) for record in records] for name in names)
+    return [None if None in values else sum(values) for values in columns]
+
+
 def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
     """The sum over single verdicts, or over those that this run paid for; the embedded judge makes no calls."""
     counted = [verdict for verdict in verdicts if not (this_run and verdict.from_cache)]
-    return Tokens(
-        sum(verdict.asks for verdict in counted),
-        sum(verdict.prompt_tokens for verdict in counted),
-        sum(verdict.completion_tokens for verdict in counted),
-    )
+    return Tokens(*sums(counted, "asks", "prompt_tokens", "completion_tokens"))
 
 
 def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> JudgeUsage:
@@ -181,13 +176,12 @@ def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> Jud
 
     The cost is None where the model has no price or its server counted no tokens.
     """
+    price = prices.price(model)
 
     def costed(usage: Tokens) -> Tokens:
-        price = prices.price(model)
         cost = prices.cost(model, usage.prompt_tokens, usage.completion_tokens) if usage.calls else 0.0
-        if usage.calls and not usage.prompt_tokens and price is not None and (price.input or price.output):
-            cost = None
-        return replace(usage, cost_usd=None if cost is None else round(cost, _DECIMALS))
+        uncounted = usage.calls and not usage.prompt_tokens and price is not None and (price.input or price.output)
+        return replace(usage, cost_usd=None if uncounted else _rounded(cost))
 
     return JudgeUsage(costed(usage_of(verdicts)), costed(usage_of(verdicts, this_run=True)))
 
@@ -198,16 +192,15 @@ def usage_by_judge(judge: Judge, prices: PriceTable, judged: Sequence[Judged]) -
         return usage_by(judge.name, single_verdicts(judged), prices)
     names = [member.name for member in judge.members]
     by_judge = {name: usage_by(name, single_verdicts(judged, name), prices) for name in names}
-    members = list(by_judge.values())
-    this_run = [usage.this_run for usage in members if usage.this_run is not None]
-    return JudgeUsage(_sum([usage.total for usage in members]), _sum(this_run), by_judge)
+    usages = by_judge.values()
+    total, this_run = _added([usage.total for usage in usages]), _added([usage.this_run for usage in usages])
+    return JudgeUsage(total, this_run, by_judge)
 
 
-def _sum(usages: Sequence[Tokens]) -> Tokens:
-    costs = [usage.cost_usd for usage in usages if usage.cost_usd is not None]
-    return Tokens(
-        sum(usage.calls for usage in usages),
-        sum(usage.prompt_tokens for usage in usages),
-        sum(usage.completion_tokens for usage in usages),
-        round(sum(costs), _DECIMALS) if len(costs) == len(usages) else None,
-    )
+def _added(usages: Sequence[Tokens | None]) -> Tokens:
+    total = Tokens(*sums(usages, "calls", "prompt_tokens", "completion_tokens", "cost_usd"))
+    return replace(total, cost_usd=_rounded(total.cost_usd))
+
+
+def _rounded(cost: float | None) -> float | None:
+    return None if cost is None else round(cost, _DECIMALS)

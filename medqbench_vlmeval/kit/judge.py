@@ -145,11 +145,9 @@ class _KitModel:
         words = failures.short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
         if not isinstance(status, int) or 200 <= status < 300:
             raise Unanswered(f"the kit's client got no reply: {words}")
-        error = body.get("error") if isinstance(body, dict) else None
-        code = error.get("code") if isinstance(error, dict) else None
-        reason = f"the kit's client got status {status}"
-        refusal = failures.Refusal(status, str(code), words, reason, response.headers, self._answered)
-        raise refusal.failure(self._options, self._url())
+        code, reason = failures.inside(body, "error", "code"), f"the kit's client got status {status}"
+        about = (status, str(code), words, reason, response.headers)
+        raise failures.refusal(self._options, *about, answered=self._answered, url=self._url())
 
     def _served_as(self) -> str:
         """The name that the kit asks for: 'gpt-4o' is 'gpt-4o-2024-05-13' there."""

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import writing
 from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_api import state_path
-from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, LineSpool, call_line, part_paths
+from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, call_line, part_paths, part_sizes, write_parts
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call
 from medqbench_vlmeval.judge.judges import ModelJudge
@@ -123,20 +124,24 @@ def export_calls(
         store = None if cache is None else stack.enter_context(ReplyCache(cache, read_only=True))
         with writing(out, advice):
             out.parent.mkdir(parents=True, exist_ok=True)
-            spools = {name: stack.enter_context(LineSpool(out.parent, max_lines, max_bytes)) for name in targets}
+            # How many files it takes is known with the last line alone.
+            spools = {name: stack.enter_context(TemporaryFile(dir=out.parent)) for name in targets}
         for pending in pending_calls(requests, store):
             spool, options = spools[pending.judge.name], pending.judge.options
             with writing(out, advice):
-                for call in pending.calls:
-                    spool.add(call_line(call, options, pending.judge.protocol))
+                spool.writelines(call_line(call, options, pending.judge.protocol) for call in pending.calls)
             known += pending.known
-        paths = {name: part_paths(targets[name], len(spool.counts)) for name, spool in spools.items()}
-        _refuse_existing([path for parts in paths.values() for path in parts], force)
+        parts: dict[str, dict[Path, int]] = {}
+        for name, spool in spools.items():
+            spool.seek(0)
+            sizes = part_sizes(spool, max_lines, max_bytes)
+            parts[name] = dict(zip(part_paths(targets[name], len(sizes)), sizes, strict=True))
+        _refuse_existing([path for judge_parts in parts.values() for path in judge_parts], force)
         with writing(out, advice):
             for name, spool in spools.items():
-                spool.write(paths[name])
-    files = [(path, name, n) for name in paths for path, n in zip(paths[name], spools[name].counts, strict=True)]
-    return Exported(tuple(files), known)
+                spool.seek(0)
+                write_parts(spool, parts[name])
+    return Exported(tuple((path, name, n) for name in parts for path, n in parts[name].items()), known)
 
 
 def _targets(out: Path, judges: Sequence[str]) -> dict[str, Path]:

@@ -12,9 +12,9 @@ import pytest
 from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Reply
-from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl, refused
+from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl
 from tests.commands import run
-from tests.servers import JudgeServer
+from tests.servers import JudgeServer, refusal
 
 KEY = "sk-canary-0123456789"
 NAMES = {"no-reference": "MedQBench_Reasoning_NoReference", "comparative": "MedQBench_Reasoning_Comparative"}
@@ -88,7 +88,7 @@ def test_full_circle(capsys, tmp_path, judge_cache, monkeypatch, protocol, task)
         what = failing.get(next(by_call)["custom_id"])
         special = {
             "lost": LOST,
-            "refused": refused(500, "out of order"),
+            "refused": refusal(500, "out of order"),
             "expired": EXPIRED,
             "unclear": "I cannot say.",
         }
@@ -271,7 +271,7 @@ def test_an_import_that_keeps_nothing_is_no_success(capsys, tmp_path, monkeypatc
     path = write_predictions(tmp_path, ["one"])
     run(capsys, "judge", "export", path, "--out", tmp_path / "calls.jsonl", "--judge", "j", "--protocol", "rubric")
     calls = rows_of(tmp_path / "calls.jsonl")
-    (tmp_path / "errors.jsonl").write_text(jsonl(answer_lines(calls, refused(500, "down"))[1]))
+    (tmp_path / "errors.jsonl").write_text(jsonl(answer_lines(calls, refusal(500, "down"))[1]))
     code, out, err = run(capsys, "judge", "import", tmp_path / "errors.jsonl")
     assert (code, "4 x status 500: down" in out) == (1, True)
     assert "No verdict was imported" in err

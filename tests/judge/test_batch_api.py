@@ -10,11 +10,12 @@ import pytest
 
 from medqbench_vlmeval.errors import BadInput, JudgeError, NoJudge, RunFailed
 from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
-from medqbench_vlmeval.judge.batch_api import BatchApi, collect, read_submissions, require_new, state_path, states_of
+from medqbench_vlmeval.judge.batch_api import collect, read_submissions, require_new, state_path, states_of
+from medqbench_vlmeval.judge.batch_api import submit as submit_calls
 from medqbench_vlmeval.judge.batch_files import call_line, read_call_file
-from tests.batch_server import EXPIRED, LOST, BatchServer, refused
+from tests.batch_server import EXPIRED, LOST, BatchServer
 from tests.judge.asking import samples_of
-from tests.servers import Request, Sent
+from tests.servers import Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
 
@@ -30,8 +31,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def submit(path: Path, server: BatchServer, **options: Any) -> Any:
-    with BatchApi(JudgeOptions("judge-1", server.base_url, **{"key": KEY, "retry": 0, **options})) as api:
-        return api.submit(read_call_file(path))
+    settings = {"base_url": server.base_url, "key": KEY, "retry": 0, **options}
+    return submit_calls(read_call_file(path), JudgeOptions("judge-1", **settings))
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -48,7 +49,7 @@ def test_a_batch_is_submitted_noted_and_collected(path: Path) -> None:
         (state,) = states_of(path, key=KEY)
         assert (state.status, state.ended, state.completed, state.total) == ("in_progress", False, 0, 8)
         early = collect(path, key=KEY)
-        assert (early.paths, [one.batch_id for one in early.running]) == ((), [made.batch_id])
+        assert (early.paths, [state.batch for state in early.running]) == ((), [made.batch_id])
         server.finish()
         found = collect(path, key=KEY)
         assert all(headers["authorization"] == f"Bearer {KEY}" for _, _, headers in server.requests)
@@ -64,8 +65,7 @@ def test_a_batch_is_submitted_noted_and_collected(path: Path) -> None:
 def test_the_note_holds_no_secret_of_the_address(path: Path) -> None:
     with BatchServer() as server:
         address = server.base_url.replace("http://", "http://me:hunter2-hunter2@") + "?sig=abcdefghij"
-        with BatchApi(JudgeOptions("judge-1", address, KEY, retry=0)) as api:
-            api.submit(read_call_file(path))
+        submit(path, server, base_url=address)
         assert read_submissions(path)[0].base_url == server.base_url
     note = state_path(path).read_text()
     assert not any(secret in note for secret in ("hunter2", "abcdefghij", KEY))
@@ -88,7 +88,7 @@ def test_expired_and_lost_calls_leave_the_rest(path: Path) -> None:
     prompts = [row["body"]["messages"][0]["content"] for row in rows_of(path)]
 
     def reply(request: Request) -> Any:
-        special = {prompts[0]: EXPIRED, prompts[1]: LOST, prompts[2]: refused(429, "slow down")}
+        special = {prompts[0]: EXPIRED, prompts[1]: LOST, prompts[2]: refusal(429, "slow down")}
         return special.get(request.prompt, "Score: 1")
 
     with BatchServer(reply) as server:
@@ -139,7 +139,7 @@ def test_a_key_in_an_answer_file_is_not_written(path: Path) -> None:
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
-        (refused(401, f"Wrong key {KEY}"), r"status 401.*Wrong key \*\*\*"),
+        (refusal(401, f"Wrong key {KEY}"), r"status 401.*Wrong key \*\*\*"),
         (Sent(status=404, body='{"detail": "Not Found"}'), "status 404.*Not Found"),
         (Sent(status=500, body="<html>"), "status 500"),
         (Sent(status=200, body="<html>hello"), "names no id. Has it a Batch API"),
@@ -157,13 +157,13 @@ def test_a_server_that_refuses_or_has_no_batches(path: Path, reply: Sent, words:
 
 def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(path: Path) -> None:
     with BatchServer() as server:
-        whole = server._answer
+        whole = server.answer
 
-        def hang_up(method: str, route: str, headers: dict[str, str], data: bytes) -> tuple[int, bytes]:
+        def hang_up(method: str, route: str, headers: dict[str, str], data: bytes) -> Sent:
             answer = whole(method, route, headers, data)
-            return (0, b"") if route.endswith("/batches") else answer
+            return Sent(status=0) if route.endswith("/batches") else answer
 
-        server._answer = hang_up  # type: ignore[method-assign]
+        server.answer = hang_up  # type: ignore[method-assign]
         with pytest.raises(JudgeError, match="whether there is one now is not known"):
             submit(path, server, retry=3)
         assert len(server.batches) == 1
@@ -173,7 +173,7 @@ def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(path:
 def test_a_server_that_talks_nonsense_later(path: Path, body: str) -> None:
     with BatchServer() as server:
         submit(path, server)
-        server._refusal = Sent(status=200, body=body)
+        server.refusal = Sent(status=200, body=body)
         if "completed" in body:
             assert collect(path, key=KEY).paths == ()
         else:
@@ -191,9 +191,9 @@ def test_a_broken_note_stops_a_second_payment(path: Path, text: str) -> None:
 
 def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path, path: Path) -> None:
     with BatchServer() as server:
-        whole = server._answer
+        whole = server.answer
 
-        def block(method: str, route: str, headers: dict[str, str], data: bytes) -> tuple[int, bytes]:
+        def block(method: str, route: str, headers: dict[str, str], data: bytes) -> Sent:
             if route.endswith("/batches"):
                 # The folder is gone and a file stands in its place when the note is to be written.
                 path.rename(tmp_path.parent / f"{tmp_path.name}-calls.jsonl")
@@ -201,7 +201,7 @@ def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path, path: Pat
                 tmp_path.write_text("no folder")
             return whole(method, route, headers, data)
 
-        server._answer = block  # type: ignore[method-assign]
+        server.answer = block  # type: ignore[method-assign]
         with pytest.raises(RunFailed, match=r"cannot be written .* the batch batch_\d+ runs"):
             submit(path, server)
     tmp_path.unlink()
@@ -214,4 +214,4 @@ def test_what_was_never_submitted_and_what_has_no_key(path: Path, monkeypatch: p
     with pytest.raises(BadInput, match="was never submitted"):
         states_of(path, key=KEY)
     with pytest.raises(NoJudge, match="needs a key"):
-        BatchApi(JudgeOptions("gpt-4o"))
+        submit_calls(read_call_file(path), JudgeOptions("gpt-4o"))

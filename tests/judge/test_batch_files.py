@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from pathlib import Path
@@ -15,22 +16,23 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge import JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_files import (
-    LineSpool,
     call_line,
     custom_id,
     import_answers,
     part_paths,
+    part_sizes,
     read_call_file,
     read_custom_id,
     require_answers,
+    write_parts,
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.judge.secrets import Mask
-from tests.batch_server import answer_lines, completion, jsonl, refused, vllm_lines
+from tests.batch_server import answer_lines, jsonl, vllm_lines
 from tests.judge.asking import samples_of
-from tests.servers import JudgeServer
+from tests.servers import JudgeServer, completion, refusal
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 JOINT = {"completeness": 2, "preciseness": 1, "consistency": 0, "quality_accuracy": 2}
@@ -121,13 +123,12 @@ def test_a_line_holds_the_very_body_of_a_live_call(protocol: str) -> None:
 
 
 def test_lines_are_split_by_number_and_by_bytes(tmp_path: Path) -> None:
-    with LineSpool(tmp_path, max_lines=3, max_bytes=10) as spool:
-        for line in (b"1\n", b"2\n", b"3\n", b"4\n", b"55555\n", b"666666666666\n", b"7\n"):
-            spool.add(line)
-        # Three lines are the most; 2 + 6 bytes fit into 10; the next is too long for any file and stands alone.
-        assert spool.counts == [3, 2, 1, 1]
-        paths = part_paths(tmp_path / "calls.jsonl", 4)
-        spool.write(paths)
+    lines = [b"1\n", b"2\n", b"3\n", b"4\n", b"55555\n", b"666666666666\n", b"7\n"]
+    # Three lines are the most; 2 + 6 bytes fit into 10; the next is too long for any file and stands alone.
+    sizes = part_sizes(lines, max_lines=3, max_bytes=10)
+    assert sizes == [3, 2, 1, 1]
+    paths = part_paths(tmp_path / "calls.jsonl", 4)
+    write_parts(io.BytesIO(b"".join(lines)), dict(zip(paths, sizes, strict=True)))
     assert [path.name for path in paths] == [f"calls-{i}.jsonl" for i in (1, 2, 3, 4)]
     assert [path.read_bytes() for path in paths] == [b"1\n2\n3\n", b"4\n55555\n", b"666666666666\n", b"7\n"]
     assert sorted(one.name for one in tmp_path.iterdir()) == [path.name for path in paths]
@@ -162,7 +163,7 @@ def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
 
     def reply(request: Any) -> Any:
         if request.prompt == broken:
-            return refused(400, "The prompt is too long, sk-canary123 says")
+            return refusal(400, "The prompt is too long, sk-canary123 says")
         return "I would rather not say." if request.prompt == unclear else "Because.\nScore: 1"
 
     if form == "vllm":
@@ -280,7 +281,7 @@ def test_broken_lines_are_named_and_the_rest_goes_in(tmp_path: Path) -> None:
     assert found.unreadable == {tmp_path / "answers.jsonl": [2, 4, 7]}
 
 
-def test_a_file_without_any_answer_of_ours_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_any_answer_of_ours_is_refusal(tmp_path: Path) -> None:
     path = tmp_path / "other.jsonl"
     path.write_text(json.dumps(answer("somebody-else")) + "\n")
     with pytest.raises(BadInput, match=r"other\.jsonl holds no answer"):

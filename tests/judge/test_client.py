@@ -164,11 +164,6 @@ def test_a_wait_may_be_a_date() -> None:
     assert 25 < retry_after({"retry-after": formatdate(time.time() + 30, usegmt=True)}) <= 31
 
 
-def test_an_asker_outside_of_its_run_is_a_bug() -> None:
-    with pytest.raises(RuntimeError, match="async with"):
-        asyncio.run(OpenAIClient(JudgeOptions("m", "http://h:1/v1")).ask(QUESTION))
-
-
 def test_what_a_terminal_would_obey_is_taken_out_of_a_server_s_words() -> None:
     with JudgeServer(refusal(503, "busy \x1b[2J\x07\u202e\nnow")) as server, pytest.raises(Unanswered) as caught:
         ask(server.base_url)

@@ -29,7 +29,7 @@ class DrippingServer(JudgeServer):
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         class Handler(super()._handler()):
-            def _send(self, reply: Sent, request: Request) -> None:
+            def _send(self, sent: Sent) -> None:
                 self.send_response(200)
                 self.send_header("Content-Length", "1000")
                 self.end_headers()

@@ -223,7 +223,7 @@ def test_a_proxy_s_password_that_the_proxy_repeats(work: Path) -> None:
         return Sent(f"You sent {header} {base64.b64decode(header.split()[1]).decode()}\nScore: 2")
 
     with JudgeServer(repeat) as proxy:
-        url = proxy.root.replace("http://", f"http://user:{PASSWORD}@")
+        url = proxy.base_url.removesuffix("/v1").replace("http://", f"http://user:{PASSWORD}@")
         ran = score(work, "--judge", "m", "--judge-base-url", "http://judge.invalid/v1", http_proxy=url)
     assert ran.returncode == 0, ran.stderr
     assert_clean(work, ran, PASSWORD)
@@ -239,7 +239,7 @@ def test_a_proxy_that_is_none_is_one_sentence(work: Path) -> None:
 
 def test_another_host_is_not_given_the_key() -> None:
     with JudgeServer("Score: 2") as other:
-        target = f"{other.root.replace('127.0.0.1', 'localhost')}/v1/chat/completions"
+        target = f"{other.base_url.replace('127.0.0.1', 'localhost')}/chat/completions"
         with JudgeServer(Sent(status=307, body="", headers={"location": target})) as server:
             ask(server, key=CANARY)
     assert other.requests
