@@ -34,9 +34,9 @@ _STYLES: Mapping[Look, str] = {
 }  # fmt: skip
 
 
-def describe_data(info: DataInfo, console: Console | None = None) -> None:
+def describe_data(info: DataInfo) -> None:
     """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
-    show(_outline(info.to_json(), ""), console)
+    show(_outline(info.to_json(), ""))
 
 
 def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:

@@ -1,14 +1,10 @@
 """A judge against two raters: tables and notes in the terminal, and the workbook."""
 
-import io
-
 import pytest
 from openpyxl import load_workbook
-from rich.console import Console
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.report.agreement_tables import agreement_tables, write_agreement
-from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.scoring.agreement import (
     DimensionAgreement,
     RatingComparison,
@@ -18,6 +14,7 @@ from medqbench_vlmeval.scoring.agreement import (
     measure_agreement,
 )
 from tests.make import judged, make_run
+from tests.report.printed import printed
 
 JUDGE, ANNA, BO = (2.0, 1.0, 0.0, 2.0), (2.0, 1.0, 0.0, 1.0), (2.0, 1.0, 1.0, 0.0)
 
@@ -48,19 +45,15 @@ def comparison():
 
 
 def test_in_a_pipe(comparison):
-    console = Console(file=io.StringIO(), width=80, color_system=None)
-    show(agreement_tables(comparison), console)
-    lines = console.file.getvalue().splitlines()
+    lines = printed(agreement_tables(comparison))
     assert lines[0] == "Judge gpt (rubric) on M against 2 raters (median), 4 answers"
     # The medians are 2, 1, 0.5 and 0.5: the last two are not the same; the judge's mean is 1.25, theirs 1.
     assert lines[2].split()[:3] == ["Completeness", "4", "50.0"]
     assert lines[2].split()[-1] == "+0.250"
     assert "Published: 83.3-90.5% and kappa 0.774-0.985 (GPT-4o against three radiologists on 200 cases)." in lines
-    pairs = {
-        line.split("  ")[0]: line for line in lines[lines.index("Judge and raters, two by two: same %, kappa") + 2 :]
-    }
-    assert list(pairs)[:3] == ["the judge / Anna", "the judge / Bo", "Anna / Bo"]
-    assert [pairs[name].split()[-2] for name in list(pairs)[:3]] == ["75.0,", "50.0,", "50.0,"]
+    at = lines.index("Judge and raters, two by two: same %, kappa") + 2
+    pairs = [(line.split("  ")[0], line.split()[-2]) for line in lines[at : at + 3]]
+    assert pairs == [("the judge / Anna", "75.0,"), ("the judge / Bo", "50.0,"), ("Anna / Bo", "50.0,")]
     assert "! 2 ratings are of runs that were not given: other" in lines
     assert any(line.startswith("! raters' median between two marks, which no whole verdict equals: ") for line in lines)
     assert any(line.startswith("! not rated: Completeness 1, ") for line in lines)

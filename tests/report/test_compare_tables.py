@@ -1,15 +1,12 @@
 """A comparison in the terminal and in the workbook: figures in their places, and nothing that runs or recolours."""
 
-import io
-
 import pytest
 from openpyxl import load_workbook
-from rich.console import Console
 
 from medqbench_vlmeval.report.compare_tables import compare_tables, write_compare
-from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.workflows.compare import compare_runs
 from tests.make import choice, judged, make_run
+from tests.report.printed import printed
 
 EVIL = '=HYPERLINK("http://x")[red]\x1b[2J\u202e'
 
@@ -19,9 +16,7 @@ def compared(*runs):
 
 
 def shown(comparison, width=None):
-    console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 80, color_system=None)
-    show(compare_tables(comparison), console)
-    return console.file.getvalue()
+    return printed(compare_tables(comparison), width)
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def pair():
 
 
 def test_two_runs_in_a_pipe(pair):
-    lines = shown(pair).splitlines()
+    lines = shown(pair)
     assert lines[0] == 'Perception: a = A, b = =HYPERLINK("http://x")[red]\ufffd[2J\ufffd'
     assert lines[1].split("  ")[-2:] == ["Only a", "Only b"]
     overall = next(line for line in lines if "Overall" in line).split()
@@ -71,7 +66,7 @@ def test_two_runs_in_a_pipe(pair):
 
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_two_runs_in_a_terminal(pair, width):
-    text = shown(pair, width)
+    text = "\n".join(shown(pair, width))
     assert "+40.00" in text
     assert "\x1b[2J" not in text
     assert "\u202e" not in text
@@ -82,13 +77,15 @@ def test_a_narrow_terminal_goes_without_some_columns_and_says_so():
         make_run([choice(str(i), i % n > 0, image_refs=(f"{i // 2}.png",)) for i in range(40)], model=f"M{n}")
         for n in (3, 2)
     ]
-    lines = shown(compared(*runs), 80).splitlines()
+    lines = shown(compared(*runs), 80)
     heads = next(line for line in lines if "a - b" in line)
     assert not {"MDE", "Only"} & set(heads.split())
     note = "! no room for: a, b, MDE (80% power), Only a, Only b (in a wider terminal, or a pipe)"
     assert max(len(line) for line in lines[: lines.index(note)]) <= 80
-    assert "p (clustered by image)" in shown(compared(*runs), 200)
-    assert "no room" not in shown(compared(*runs), 200) + shown(compared(*runs))
+    for width in (200, None):
+        text = "\n".join(shown(compared(*runs), width))
+        assert "p (clustered by image)" in text
+        assert "no room" not in text
 
 
 def test_the_workbook_of_two_runs(pair, read_sheet, tmp_path):
@@ -121,7 +118,7 @@ def test_warnings_stand_above_the_table(read_sheet):
     comparison = compared(
         *(make_run([judged(judge=name)], model=model, judge=name) for model, name in (("A", "x"), ("B", "y")))
     )
-    lines = shown(comparison).splitlines()
+    lines = shown(comparison)
     warning = "judged differently: the difference mixes models and judges (A: x / official / 1; B: y / official / 1)"
     assert lines[0] == f"!! {warning}"
     assert any(
@@ -136,7 +133,7 @@ def test_reasoning_and_several_runs(read_sheet):
         for model, scores in (("A", (2, 2, 2)), ("B", (1, 1, 2)), ("C", (0, 1, 2)))
     ]
     comparison = compared(*runs)
-    lines = shown(comparison).splitlines()
+    lines = shown(comparison)
     assert lines[0] == "Reasoning, no-reference: 3 runs on the 3 samples that all of them have"
     assert lines[1].endswith("Not significantly different from #")
     ranked = [line.split() for line in lines[2:5]]

@@ -57,7 +57,7 @@ def printed(run: Run) -> list[str]:
     return file.getvalue().splitlines()
 
 
-def test_each_finding_is_a_line_with_its_interval_and_count(tmp_path: Path) -> None:
+def test_each_finding_is_a_line_and_its_confusion_matrix_is_coloured(tmp_path: Path) -> None:
     run = with_findings()
     sheet = written(tmp_path, run)["Findings"]
     rows = {row[1].value: row for row in sheet.iter_rows(min_row=3, max_row=14)}
@@ -66,26 +66,22 @@ def test_each_finding_is_a_line_with_its_interval_and_count(tmp_path: Path) -> N
     assert cells[:3] == ["Perception", finding.title, finding.statement]
     assert cells[3:8] == [finding.cell.value, finding.cell.low, finding.cell.high, "points", 20]
     assert rows[finding.title][3].number_format == "0.00"
+    texts = lines(sheet)
     reason = run.result["perception"].not_found["modality_gap"]
-    assert ["Perception", "modality gap", f"not found: {reason}"] in lines(sheet)
-
-
-def test_the_confusion_matrix_is_coloured(tmp_path: Path) -> None:
-    sheet = written(tmp_path, with_findings())["Findings"]
-    found = lines(sheet)
-    at = next(place for place, row in enumerate(found) if row[:2] == ["Right level (severity)", "Chosen:"])
-    assert found[at][2:] == ["mild", "severe"]
-    assert found[at + 1] == ["mild", 6, 6]
-    assert found[at + 3][:2] == ["mild taken for severe", 50]
-    assert {str(one.sqref) for one in sheet.conditional_formatting} == {f"D{at + 2}:E{at + 2}"}
+    assert ["Perception", "modality gap", f"not found: {reason}"] in texts
+    at = next(place for place, row in enumerate(texts) if row[:2] == ["Right level (severity)", "Chosen:"])
+    assert texts[at][2:] == ["mild", "severe"]
+    assert texts[at + 1] == ["mild", 6, 6]
+    assert texts[at + 3][:2] == ["mild taken for severe", 50]
+    assert {str(rule.sqref) for rule in sheet.conditional_formatting} == {f"D{at + 2}:E{at + 2}"}
 
 
 def test_lines_for_the_terminal() -> None:
     run = with_findings()
-    found = findings_lines(run.result.tasks[0])
+    sentences = findings_lines(run.result.tasks[0])
     finding = run.result["perception"].findings["severity_profile"]
-    assert f"{finding.title}: {finding.statement}" in found
-    assert found[-1].startswith("Not found: modality gap (")
+    assert f"{finding.title}: {finding.statement}" in sentences
+    assert sentences[-1].startswith("Not found: modality gap (")
     few = replace(finding, cell=replace(finding.cell, few=True))
     (line,) = findings_lines(changed(run, Task.PERCEPTION, findings={"x": few}, not_found={}).result.tasks[0])
     assert line.endswith("(few samples)")
@@ -97,16 +93,16 @@ def test_both_reasoning_tasks_stand_in_one_sheet(tmp_path: Path) -> None:
     for at in range(12):
         reference = (first, second)[at % 2]
         rows.append(judged(f"Comparative:{at}", (2,) * 4, Task.COMPARATIVE, text=first, description=reference))
-    found = lines(written(tmp_path, make_run(rows))["Findings"])
-    assert ["Reasoning, no-reference", "Weakest dimension"] in [row[:2] for row in found]
-    assert ["Reasoning, comparative", "Position bias in pairs"] in [row[:2] for row in found]
-    assert ["Right where the second image is better", 0, 0] in [row[:3] for row in found]
+    texts = lines(written(tmp_path, make_run(rows))["Findings"])
+    assert ["Reasoning, no-reference", "Weakest dimension"] in [row[:2] for row in texts]
+    assert ["Reasoning, comparative", "Position bias in pairs"] in [row[:2] for row in texts]
+    assert ["Right where the second image is better", 0, 0] in [row[:3] for row in texts]
 
 
 def with_conclusions() -> Run:
     """The judge gave 2 and 0; the conclusions say 2 and 2, so the second sample is listed."""
     words = "=2+2 the\nsame level " * 40
-    low = {**{name: verdict(name, 1) for name in ("completeness", "preciseness", "consistency")}}
+    low = {name: verdict(name, 1) for name in ("completeness", "preciseness", "consistency")}
     low["quality_accuracy"] = replace(verdict("quality_accuracy", 0), reply=words)
     return make_run([judged("1"), judged("2", verdicts=low, modality="Fundus")])
 
@@ -114,11 +110,11 @@ def with_conclusions() -> Run:
 def test_disagreements_are_listed_with_the_judges_words(tmp_path: Path) -> None:
     book = written(tmp_path, with_conclusions())
     assert book.sheetnames[-4:] == ["Conclusions", "Samples", "Chart data", "Settings"]
-    found = lines(book["Conclusions"])
-    assert found[2][:6] == ["Reasoning, no-reference", 2, 2, 1, 2, 50]
-    listed = found[found.index([]) + 2 :]
-    assert [line[:6] for line in listed] == [["2", "Fundus", "good", "good", 2, 0]]
-    words = listed[0][6]
+    rows = lines(book["Conclusions"])
+    assert rows[2][:6] == ["Reasoning, no-reference", 2, 2, 1, 2, 50]
+    (listed,) = rows[rows.index([]) + 2 :]
+    assert listed[:6] == ["2", "Fundus", "good", "good", 2, 0]
+    words = listed[6]
     assert words.startswith("=2+2 the same level")
     assert words.endswith(" …")
     assert len(words) == 400
@@ -126,16 +122,10 @@ def test_disagreements_are_listed_with_the_judges_words(tmp_path: Path) -> None:
 
 
 def test_a_combined_run_names_tasks_and_images(tmp_path: Path) -> None:
-    rows = [judged("NoReference:1")]
-    rows += [
-        judged(f"Comparative:{n}", (2, 2, 2, 0), Task.COMPARATIVE, text=text, description=text, modality=None)
-        for n, text in enumerate(
-            ("Overall, the second image is of higher quality.", "Both images are the same quality.")
-        )
-    ]
-    found = lines(written(tmp_path, make_run(rows))["Conclusions"])
-    places = [line[1:4] for line in found if line and "comparative" in line]
-    assert ["comparative", "second image", "second image"] in places
+    second = "Overall, the second image is of higher quality."
+    pair = judged("Comparative:1", (2, 2, 2, 0), Task.COMPARATIVE, text=second, description=second, modality=None)
+    rows = lines(written(tmp_path, make_run([judged("NoReference:1"), pair]))["Conclusions"])
+    assert ["comparative", "second image", "second image"] in [row[1:4] for row in rows]
 
 
 def test_what_a_result_lacks_has_no_sheet_and_no_lines(tmp_path: Path) -> None:
@@ -146,24 +136,22 @@ def test_what_a_result_lacks_has_no_sheet_and_no_lines(tmp_path: Path) -> None:
     assert lines(written(tmp_path, agreed)["Conclusions"])[-1][0] == "index"
 
 
-def test_rounds_and_judges_have_their_tables(tmp_path: Path) -> None:
-    found = lines(written(tmp_path, changed(reasoning_run(), **BLOCKS))["Reliability"])
-    assert ["Completeness", 9, 90, 0.1] in found
-    assert ["[b]b", 1.5, 1.5, 1.5, 1.5, 6] in found
-    assert ["a / [b]b", *[3, 200 / 3, 0.5] * 4] in found
-
-
-def test_the_terminal_says_it_in_a_line_each() -> None:
-    found = printed(changed(reasoning_run(), **BLOCKS))
+def test_rounds_and_judges_have_their_tables_and_a_line_each_in_the_terminal(tmp_path: Path) -> None:
+    run = changed(reasoning_run(), **BLOCKS)
+    rows = lines(written(tmp_path, run)["Reliability"])
+    assert ["Completeness", 9, 90, 0.1] in rows
+    assert ["[b]b", 1.5, 1.5, 1.5, 1.5, 6] in rows
+    assert ["a / [b]b", *[3, 200 / 3, 0.5] * 4] in rows
+    sentences = printed(run)
     assert (
         "Quality accuracy from stated conclusions: 1.250 on 3 (judge 1.000 on 2), the same on 50.0% of 2; "
         "disagreements (sheet 'Conclusions'): 1"
-    ) in found
+    ) in sentences
     assert (
         "Same score in two rounds: Completeness 90.0%, Preciseness 90.0%, Consistency 90.0%, Quality Accuracy 90.0%"
-    ) in found
-    assert "Overall by judge: a 6.000, [b]b 6.000" in found
-    assert any(line.startswith("Same score of a and [b]b: Completeness 66.7% (kappa 0.500), ") for line in found)
+    ) in sentences
+    assert "Overall by judge: a 6.000, [b]b 6.000" in sentences
+    assert any(line.startswith("Same score of a and [b]b: Completeness 66.7% (kappa 0.500), ") for line in sentences)
 
 
 def test_scores_between_the_marks_are_not_shown_rounded(tmp_path: Path) -> None:
@@ -184,9 +172,9 @@ def test_a_panel_with_rules_says_so_and_its_members_are_readable(tmp_path: Path)
     run = replace(run, result=replace(run.result, settings=replace(run.result.settings, judge=panel)))
     book = written(tmp_path, run)
     assert "'rules'" in book["Conclusions"]["A2"].value
-    found = lines(book["Settings"])
-    assert ["settings.judge.members.1.base_url", "http://h/v1"] in found
-    assert ["settings.judge.members.2.name", "rules"] in found
+    settings = lines(book["Settings"])
+    assert ["settings.judge.members.1.base_url", "http://h/v1"] in settings
+    assert ["settings.judge.members.2.name", "rules"] in settings
     assert any("one of the panel, 'rules', computes it so itself" in line for line in printed(run))
 
 

@@ -1,13 +1,10 @@
 """Two passes compared: tables of questions and of pairs of images, in the terminal and in the workbook."""
 
-import io
-
+import pytest
 from openpyxl import load_workbook
-from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.robustness_tables import robustness_tables, write_robustness
-from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.scoring.robustness import (
     ChoicePair,
     PassComparison,
@@ -16,6 +13,7 @@ from medqbench_vlmeval.scoring.robustness import (
     score_preferences,
 )
 from medqbench_vlmeval.types import Sample
+from tests.report.printed import printed
 
 SWAPPED = {"A": "B", "B": "A"}
 
@@ -44,14 +42,8 @@ def pairs_of_images():
     return PassComparison(Task.COMPARATIVE, "m", "d", score_preferences(pairs), [], preferences=pairs)
 
 
-def shown(comparison):
-    console = Console(file=io.StringIO(), width=80, color_system=None)
-    show(robustness_tables(comparison), console)
-    return console.file.getvalue().splitlines()
-
-
 def test_questions_in_a_pipe():
-    lines = shown(questions())
+    lines = printed(robustness_tables(questions()))
     assert lines[0] == "m on d: 12 questions asked twice, the options permuted"
     # 12 and 10 of 12, so 11 of 12 in the mean.
     assert [line.split()[-1] for line in lines[2:8]] == ["12"] * 6
@@ -60,20 +52,14 @@ def test_questions_in_a_pipe():
     assert lines[5].startswith("Second less first, points         -16.67")
     modality = next(line for line in lines if line.startswith("CT")).split()
     assert modality[:5] == ["CT", "12", "100.00", "83.33", "91.67"]
-    assert next(line for line in lines if line.startswith("A ")).split()[:6] == [
-        "A",
-        "12",
-        "100.00",
-        "16.67",
-        "12",
-        "0",
-    ]
+    letter = next(line for line in lines if line.startswith("A ")).split()
+    assert letter[:6] == ["A", "12", "100.00", "16.67", "12", "0"]
     assert "! no result" in lines
     assert "! answers drawn anew each time are the same in 50.00%, answers by the letter alone in none" in lines
 
 
 def test_pairs_of_images_in_a_pipe():
-    lines = shown(pairs_of_images())
+    lines = printed(robustness_tables(pairs_of_images()))
     assert lines[0] == "m on d: 2 pairs shown twice, the images swapped"
     assert next(line for line in lines if line.startswith("First place in both")).split()[5:6] == ["*50.00"]
     same = next(line for line in lines if line.startswith("'Same'  ")).split()
@@ -81,26 +67,30 @@ def test_pairs_of_images_in_a_pipe():
     assert "! 1 pairs whose reference states no preference have no quality accuracy" in lines
 
 
-def test_the_workbooks(tmp_path):
-    for comparison, heads in (
-        (
-            questions(),
-            ["second:first", "right option", "first", "second", "first right", "second right", "same option"],
-        ),
-        (pairs_of_images(), ["better image", "first", "second, as in first order", "kind"]),
-    ):
-        write_robustness(tmp_path / "c.xlsx", comparison)
-        book = load_workbook(tmp_path / "c.xlsx")
-        assert book.sheetnames == ["Robustness", "Pairs"]
-        header, first, *_ = book["Pairs"].iter_rows(values_only=True)
-        assert [head for head in header if head in heads] == heads
-        values = dict(zip(header, first, strict=True))
-        if comparison.choices:
-            assert [values[head] for head in heads] == ["A:B B:A", "Noise", "Noise", "Noise", "yes", "yes", "yes"]
-            assert (values["first reply"], values["second reply"]) == ("=A", "\ufffd[2JB")
-            assert {cell.data_type for row in book["Pairs"].iter_rows() for cell in row} <= {"s", "n"}
-        else:
-            assert [values[head] for head in heads] == ["1", "1", "2", "first place twice"]
-        numbers = {row[0]: row[1] for row in book["Robustness"].iter_rows(values_only=True)}
-        assert "NOT A RESULT of the benchmark: two passes compared" in numbers
-        assert numbers["Second less first, points" if comparison.choices else "First place in both orders"] is not None
+CHOICES = {
+    "second:first": "A:B B:A", "right option": "Noise", "first": "Noise", "second": "Noise",
+    "first right": "yes", "second right": "yes", "same option": "yes",
+    "first reply": "=A", "second reply": "\ufffd[2JB",
+}  # fmt: skip
+IMAGES = {"better image": "1", "first": "1", "second, as in first order": "2", "kind": "first place twice"}
+
+
+@pytest.mark.parametrize(
+    ("comparison", "first_pair", "label"),
+    [
+        (questions(), CHOICES, "Second less first, points"),
+        (pairs_of_images(), IMAGES, "First place in both orders"),
+    ],
+    ids=["questions", "images"],
+)
+def test_the_workbook(tmp_path, comparison, first_pair, label):
+    write_robustness(tmp_path / "c.xlsx", comparison)
+    book = load_workbook(tmp_path / "c.xlsx")
+    assert book.sheetnames == ["Robustness", "Pairs"]
+    heads, first, *_ = book["Pairs"].iter_rows(values_only=True)
+    values = dict(zip(heads, first, strict=True))
+    assert [(head, values[head]) for head in heads if head in first_pair] == list(first_pair.items())
+    assert {cell.data_type for row in book["Pairs"].iter_rows() for cell in row} <= {"s", "n"}
+    numbers = {row[0]: row[1] for row in book["Robustness"].iter_rows(values_only=True)}
+    assert "NOT A RESULT of the benchmark: two passes compared" in numbers
+    assert numbers[label] is not None

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from rich.console import Console
@@ -19,41 +20,28 @@ from medqbench_vlmeval.report import describe_data, leaderboard_rows
 from medqbench_vlmeval.report.leaderboard.board import add
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
-from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, print_table
+from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, show
 from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
 from tests.report.leaderboard.results import result
+from tests.report.printed import printed
 
 
-def piped() -> Console:
-    return Console(file=io.StringIO(), force_terminal=False, width=40)
-
-
-def terminal(width: int) -> Console:
-    return Console(file=io.StringIO(), force_terminal=True, width=width, color_system="standard")
-
-
-def printed(console: Console) -> str:
-    assert isinstance(console.file, io.StringIO)
-    return re.sub(r"\x1b\[[0-9;]*m", "", console.file.getvalue())
-
-
-def show_boards(folder: Path, console: Console) -> None:
-    for task, rows in leaderboard_rows(folder).items():
-        print_table(terminal_board(task, rows), console)
+def show_boards(folder: Path, width: int | None = None) -> list[str]:
+    boards = leaderboard_rows(folder)
+    return printed([terminal_board(task, rows) for task, rows in boards.items()], width)
 
 
 @pytest.mark.parametrize("width", [30, 80, 100, 120, 200])
 def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: int) -> None:
     long = "Org/Model-With-A-Long-Name"
     add(tmp_path, [result(long, Task.REASONING), result(long)])
-    console = terminal(width)
-    show_boards(tmp_path, console)
-    squeezed = re.sub(r"\s", "", printed(console))
+    text = "\n".join(show_boards(tmp_path, width))
+    squeezed = re.sub(r"\s", "", text)
     for number in ("60.00", "82.50", "5.500", "6.338"):
         assert number in squeezed
     assert squeezed.count("notcomparablewiththepublishedrows") == 3
     if width >= 120:
-        assert printed(console).count("Org/Model-With-A-Long-Name") == 6
+        assert text.count(long) == 6
 
 
 @pytest.mark.parametrize(
@@ -66,9 +54,7 @@ def test_no_name_and_no_number_is_lost_on_any_terminal(tmp_path: Path, width: in
 )
 def test_a_narrow_terminal_has_tables_that_fit_and_say_what_is_left_out(tmp_path: Path, width: int, gone: str) -> None:
     add(tmp_path, [result("Org/Model", Task.REASONING)])
-    console = terminal(width)
-    show_boards(tmp_path, console)
-    lines = printed(console).splitlines()
+    lines = show_boards(tmp_path, width)
     assert all(len(line) <= width for line in lines if line.startswith(" "))
     assert lines.count(f"! no room for: {gone} (in a wider terminal, or a pipe)") == 2
 
@@ -77,11 +63,9 @@ def test_a_narrow_terminal_has_tables_that_fit_and_say_what_is_left_out(tmp_path
 def test_no_table_is_cut_at_a_terminals_edge(width: int) -> None:
     heads = ("judge", "protocol", "in cache", "prompt tokens", "completion tokens", "by batch")
     row = ("a-judge-with-a-name", "official", "123,456", "43,140,000", "800,000", "$1,234.5678")
-    console = terminal(width)
     optional = (0, 0, 1, 2, 0, 0)
     columns = [Column(head, "number" if at > 1 else "text", optional=optional[at]) for at, head in enumerate(heads)]
-    print_table(Table("", columns, [Row(row)]), console)
-    lines = printed(console).splitlines()
+    lines = printed([Table("", columns, [Row(row)])], width)
     squeezed = "".join(lines).replace(" ", "")
     assert row[-1] in squeezed
     assert row[-2] in squeezed
@@ -90,34 +74,36 @@ def test_no_table_is_cut_at_a_terminals_edge(width: int) -> None:
         assert "no room" not in squeezed
 
 
-def test_lines_in_a_pipe_are_whole_and_uncoloured(tmp_path: Path) -> None:
-    add(tmp_path, [result("m" * 300, Task.REASONING)])
-    console = piped()
-    show_boards(tmp_path, console)
-    assert isinstance(console.file, io.StringIO)
-    found = console.file.getvalue()
-    assert "\x1b" not in found
-    for line in (line for line in found.splitlines() if "5.500" in line):
-        assert line.startswith("-  ")
-        assert "m" * 300 in line
-        assert line.endswith("MedQBench_Reasoning_mini")
-
-
-def test_runs_of_two_protocols_are_told_apart(tmp_path: Path) -> None:
+def test_lines_in_a_pipe_are_whole(tmp_path: Path) -> None:
     for protocol in ("official", "official-5"):
-        add(tmp_path, [result(task=Task.REASONING, protocol=protocol)])
-    console = piped()
-    show_boards(tmp_path, console)
-    own = [line.split() for line in printed(console).splitlines() if line.startswith("-  Model-X")]
-    assert [("official" in words, "official-5" in words) for words in own] == [(True, False), (False, True)] * 2
+        add(tmp_path, [result("m" * 300, Task.REASONING, protocol=protocol)])
+    own = [line for line in show_boards(tmp_path) if line.startswith(f"-  {'m' * 300}")]
+    assert [("official" in line.split(), "official-5" in line.split()) for line in own] == [
+        (True, False),
+        (False, True),
+    ] * 2
+    assert all("5.500" in line and line.endswith("MedQBench_Reasoning_mini") for line in own)
 
 
-def test_a_data_file_in_an_outline() -> None:
+@pytest.mark.parametrize(
+    ("colours", "lines"),
+    [
+        ("standard", ["\x1b[1;31m!! a\x1b[0m", "\x1b[33m! b\x1b[0m", "c!"]),
+        ("auto", ["!! a", "! b", "c!"]),  # a pipe
+    ],
+)
+def test_warnings_are_coloured_in_a_terminal_alone(colours: Literal["standard", "auto"], lines: list[str]) -> None:
+    file = io.StringIO()
+    show(["!! a", "! b", "c!"], Console(file=file, color_system=colours))
+    assert file.getvalue().splitlines() == lines
+
+
+def test_a_data_file_in_an_outline(capsys: pytest.CaptureFixture[str]) -> None:
     source = SourceFile(Path("[b]x.tsv"), "ab", None, "file", ColumnUse(), 1)
     sample = Sample("1", Task.PERCEPTION, "Is it?", {"A": "Yes"}, "A", modality="CT")
-    console = piped()
-    describe_data(describe(SampleSet("[b]x", Task.PERCEPTION, (sample,), {Task.PERCEPTION: source})), console)
-    lines = printed(console).splitlines()
+    info = describe(SampleSet("[b]x", Task.PERCEPTION, (sample,), {Task.PERCEPTION: source}))
+    describe_data(info)
+    lines = capsys.readouterr().out.splitlines()
     assert lines[:6] == ["name: [b]x", "task: perception", "n: 1", "images: -", "parts:", "  perception:"]
     assert {"      modality:", "        CT: 1", "      revision: -"} <= set(lines)
 
@@ -130,9 +116,6 @@ def test_the_room_brings_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-# The progress of a judge.
 
 
 @pytest.fixture
@@ -198,15 +181,15 @@ def test_on_a_terminal_there_is_a_bar(table, now, monkeypatch):
         def isatty(self):
             return True
 
-    shown = Terminal()
-    monkeypatch.setattr(sys, "stderr", shown)
+    stderr = Terminal()
+    monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     with judge_progress(table, now) as report:
         report(Progress(1, 3, 1, 100, 5, "own"))
         now.time += 1
         report(Progress(3, 3, 3, 1_000_000, 0, "own"))
-    assert "3/3  2.0 calls/s  $2.00  ETA 0:00" in shown.getvalue()
+    assert "3/3  2.0 calls/s  $2.00  ETA 0:00" in stderr.getvalue()
 
 
 def test_numbers_as_shown():
