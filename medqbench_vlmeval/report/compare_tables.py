@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
@@ -186,13 +186,9 @@ def _ranking(task: ComparedTask) -> Table:
 
 def _spans(row: RankedRun, places: Mapping[str, int]) -> str | None:
     """The places of the runs that a run does not differ from significantly: '2-4, 7'."""
-    spans: list[list[int]] = []
-    for place in sorted(places[name] for name in row.not_distinct_from):
-        if spans and place == spans[-1][1] + 1:
-            spans[-1][1] = place
-        else:
-            spans.append([place, place])
-    return ", ".join(f"{low}-{high}" if high > low else str(low) for low, high in spans) or None
+    others = enumerate(sorted(places[name] for name in row.not_distinct_from))
+    spans = [[place for _, place in span] for _, span in groupby(others, lambda pair: pair[1] - pair[0])]
+    return ", ".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans) or None
 
 
 @dataclass(frozen=True)
@@ -270,39 +266,41 @@ def _disagreement_columns(labels: Sequence[str]) -> list[Read[Disagreement]]:
 
     reads: list[Read[Disagreement]] = [
         (Column("index", width=16), lambda case: case.index),
-        (Column("task"), lambda case: case.row.sample.task.value),
+        _read(Column("task"), lambda row: row.sample.task.value),
         axis("modality", 15),
         axis("question_type"),
         axis("severity", 12),
-        _of_first(Column("question", width=44, wrap=True), lambda row: row.sample.question),
-        _of_first(Column("options", width=30, wrap=True), lambda row: options_text(dict(row.sample.options))),
-        (Column("answer", optional=1, width=9), lambda case: case.row.sample.answer),
-        _of_first(Column("reference", width=60, wrap=True), lambda row: row.sample.description),
+        _read(Column("question", width=44, wrap=True), lambda row: row.sample.question, of_pairs=True),
+        _read(
+            Column("options", width=30, wrap=True), lambda row: options_text(dict(row.sample.options)), of_pairs=True
+        ),
+        _read(Column("answer", width=9), lambda row: row.sample.answer),
+        _read(Column("reference", width=60, wrap=True), lambda row: row.sample.description, of_pairs=True),
     ]
     for label in labels:
         reads += [
-            _of_run(label, Column("right"), lambda row: mark_entry(row.correct)),
-            _of_run(label, Column("read as", width=12), lambda row: row.extracted),
-            _of_run(label, Column("sum", "mark", width=12), lambda row: row.score),
+            _read(Column("right"), lambda row: mark_entry(row.correct), label),
+            _read(Column("read as", width=12), lambda row: row.extracted, label),
+            _read(Column("sum", "mark", width=12), lambda row: row.score, label),
         ]
         for dimension, title in DIMENSION_TITLES.items():
             score = partial(SampleRow.score_on, dimension=dimension)
-            reads.append(_of_run(label, Column(title, "mark"), score, of_pairs=True))
+            reads.append(_read(Column(title, "mark"), score, label, of_pairs=True))
     reply = Column("reply", width=70, wrap=True)
-    return reads + [_of_run(label, reply, lambda row: row.prediction.text or None, of_pairs=True) for label in labels]
+    return reads + [_read(reply, lambda row: row.prediction.text or None, label, of_pairs=True) for label in labels]
 
 
-def _of_first(column: Column, of_row: Callable[[SampleRow], Entry]) -> Read[Disagreement]:
-    return replace(column, optional=1), lambda case: of_row(case.row) if len(case.rows) == 2 else None
-
-
-def _of_run(
-    label: str, column: Column, of_row: Callable[[SampleRow], Entry], of_pairs: bool = False
+def _read(
+    column: Column, of_row: Callable[[SampleRow], Entry], label: str = "", of_pairs: bool = False
 ) -> Read[Disagreement]:
-    def read(case: Disagreement) -> Entry:
-        return of_row(case.rows[label]) if label in case.rows and (len(case.rows) == 2 or not of_pairs) else None
+    """A column of one run's rows, else of the first run's; one ``of_pairs`` is empty where more than two differ."""
 
-    return replace(column, optional=1, head=f"{terminal_text(label)}: {column.head}"), read
+    def read(case: Disagreement) -> Entry:
+        row = case.rows.get(label) if label else case.row
+        return of_row(row) if row is not None and (len(case.rows) == 2 or not of_pairs) else None
+
+    head = f"{terminal_text(label)}: {column.head}" if label else column.head
+    return replace(column, optional=1, head=head), read
 
 
 def _add_settings(book: Book, comparison: RunComparison) -> None:

@@ -46,14 +46,9 @@ class _Line:
         """Whether the line may hold the best number: a model's, not people's or a baseline's, that is comparable."""
         return self.row.comparable and self.row.category != HUMAN and self.row.kind != BASELINE
 
-    @property
-    def mark(self) -> str:
-        if self.row.kind == PUBLISHED:
-            return _PUBLISHED_MARK
-        return "" if self.row.comparable else _NOT_COMPARABLE_MARK
-
-    def cell(self, measure: str) -> Cell:
-        return Cell(self.row.values.get(measure)) if self.run is None else self.run.result.measures[measure]
+    def model(self) -> Item:
+        mark = "" if self.row.comparable else _NOT_COMPARABLE_MARK
+        return Item(self.name, mark=_PUBLISHED_MARK if self.row.kind == PUBLISHED else mark)
 
 
 def paper_table(results: Iterable[Result], task: Task, published: bool = True, intervals: bool = False) -> Table:
@@ -75,7 +70,7 @@ def paper_table(results: Iterable[Result], task: Task, published: bool = True, i
     rows: list[TableRow] = []
     for heading, members in groupby(zip(lines, numbers, strict=True), key=lambda pair: pair[0].heading):
         rows.append(TableRow([heading], "heading"))
-        rows += [TableRow([Item(line.name, mark=line.mark), *items]) for line, items in members]
+        rows += [TableRow([line.model(), *items]) for line, items in members]
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2, Overall their sum, 0-8"
     return Table(f"MedQ-Bench {TASK_TITLES[task]} ({unit})", columns, rows, _notes(lines, intervals))
 
@@ -122,7 +117,7 @@ def _lines(runs: Sequence[TaskRun], task: Task, published: bool) -> list[_Line]:
 
 def _numbers(lines: Sequence[_Line], measure: str, kind: Kind) -> list[Item]:
     """A number a line. Of two or more comparable models the two best stand out, equal ones as they are printed."""
-    cells = [line.cell(measure) for line in lines]
+    cells = [line.run.result.measures[measure] if line.run else Cell(line.row.values.get(measure)) for line in lines]
     printed = [
         value_words(cell.value, kind) if line.is_ranked and cell.value is not None else None
         for line, cell in zip(lines, cells, strict=True)
