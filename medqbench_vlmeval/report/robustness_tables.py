@@ -86,7 +86,7 @@ def _notes(comparison: PassComparison) -> list[str]:
 def _tables(comparison: PassComparison) -> Iterator[Table]:
     """The tables of questions, or of pairs of images; the first is titled 'M on D: 75 questions asked twice, ...'."""
     scores, whole = comparison.scores, comparison.scores.whole
-    asked = f"{comparison.model} on {comparison.dataset}: {whole.n}"
+    compared = f"{comparison.model} on {comparison.dataset}: {whole.n}"
     if comparison.task is Task.PERCEPTION:
         accuracies = {
             "Accuracy, first pass": whole.first,
@@ -96,7 +96,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
             "Right in both orders": whole.right_in_both,
             "Same option in both orders": whole.consistency,
         }
-        yield _labelled(f"{asked} questions asked twice, the options permuted", ("", "%"), accuracies.items())
+        yield _labelled(f"{compared} questions asked twice, the options permuted", ("", "%"), accuracies.items())
         yield from _group_tables(comparison)
         title = "By letter: how often it was chosen, and the accuracy where it was the right one"
         heads = columns("Letter", ("Offered", "count"), ("Chosen first %", "percent"), ("Chosen second %", "percent"))
@@ -108,7 +108,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
         yield table(title, [*heads, Column("Accuracy there %", "percent", interval="95%", n="n")], letters)
     else:
         shares = [(label, whole.preferences[name]) for name, label in _PREFERENCES.items()]
-        yield _labelled(f"{asked} pairs shown twice, the images swapped", ("Preferred", "%"), shares)
+        yield _labelled(f"{compared} pairs shown twice, the images swapped", ("Preferred", "%"), shares)
         means = {
             "First pass": whole.first,
             "Second pass": whole.second,

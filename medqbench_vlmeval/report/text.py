@@ -47,14 +47,14 @@ def cell_text(text: str, whole_text_in: str) -> str:
     return _first_units(clean, CELL_LIMIT - _units(notice)) + notice
 
 
-def sheet_name(wanted: str, taken: Collection[str]) -> str:
-    """A sheet's name close to ``wanted``: 1-31 characters, none of ``[]:*?/\\``, not among ``taken`` in any case.
+def sheet_name(wanted: str, names: Collection[str]) -> str:
+    """A sheet's name close to ``wanted``: 1-31 characters, none of ``[]:*?/\\``, not among ``names`` in any case.
 
     Spreadsheets compare sheet names without regard to case.
     """
     clean = " ".join(_NOT_SHEET_NAME.sub("-", wanted).split()).strip("'")
     clean = _first_units(clean, SHEET_NAME_LIMIT).strip("' ") or "unnamed"
-    used = {name.casefold() for name in taken} | _RESERVED_SHEET_NAMES
+    used = {name.casefold() for name in names} | _RESERVED_SHEET_NAMES
     name, count = clean, 1
     while name.casefold() in used:
         count += 1

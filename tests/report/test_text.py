@@ -10,7 +10,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.files import storable
-from medqbench_vlmeval.report.text import CELL_LIMIT, cell_text, csv_text, sheet_name, terminal_text
+from medqbench_vlmeval.report.text import (
+    CELL_LIMIT,
+    cell_text,
+    csv_text,
+    latex_text,
+    markdown_text,
+    sheet_name,
+    terminal_text,
+)
 
 # Surrogates and control characters are what models and broken decoders really put out.
 TEXTS = st.text(st.characters(exclude_categories=())) | st.text("_x041=+-@\t\r\n \ud800\U0001f9e0[]'")
@@ -26,9 +34,9 @@ def utf16_units(text: str) -> int:
 @example("_x0041_" * 6_000)
 @example("\U0001f9e0" * 32_767)
 def test_a_cell_text_is_short_and_legal(text: str) -> None:
-    found = cell_text(text, "samples.jsonl")
-    assert utf16_units(found) <= CELL_LIMIT
-    assert (ElementTree.fromstring(f"<t>{escape(found)}</t>").text or "") == found  # noqa: S314
+    cell = cell_text(text, "samples.jsonl")
+    assert utf16_units(cell) <= CELL_LIMIT
+    assert (ElementTree.fromstring(f"<t>{escape(cell)}</t>").text or "") == cell  # noqa: S314
 
 
 @given(st.text(max_size=2_000))
@@ -51,22 +59,19 @@ def test_sheet_names_are_legal_and_unique(wanted: list[str]) -> None:
 
 
 @given(TEXTS)
-def test_no_csv_cell_starts_a_formula(text: str) -> None:
-    found = csv_text(text)
-    assert not found.lstrip().startswith(("=", "+", "-", "@"))
-    found.encode("utf-8")
+def test_texts_for_a_csv_a_terminal_and_a_file_are_harmless(text: str) -> None:
+    cell, line, stored = csv_text(text), terminal_text(text), storable(text)
+    assert not cell.lstrip().startswith(("=", "+", "-", "@"))
+    assert len(line) == len(text)
+    assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e]", line)
+    assert storable(stored) == stored
+    assert all(clean.encode("utf-8").decode("utf-8") == clean for clean in (cell, line, stored))
 
 
-@given(TEXTS)
-def test_terminal_text_is_one_line_without_control(text: str) -> None:
-    found = terminal_text(text)
-    assert len(found) == len(text)
-    assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e]", found)
-    found.encode("utf-8")
-
-
-@given(TEXTS)
-def test_storable_text_survives_a_file(text: str) -> None:
-    found = storable(text)
-    assert found.encode("utf-8").decode("utf-8") == found
-    assert storable(found) == found
+def test_escapes() -> None:
+    assert latex_text("a_b & 50% #1 {x} ~^ \\") == (
+        r"a\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{} \textbackslash{}"
+    )
+    assert latex_text("a--b ''c") == "a-{}-b '{}'c"
+    assert latex_text("[1]*\nx") == "{[}1{]}{*} x"
+    assert markdown_text("a|b_c <u>") == r"a\|b\_c &lt;u&gt;"
