@@ -11,10 +11,8 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
 
 # Format and control characters that no text needs: soft hyphen, zero-width, bidirectional, fillers, variation
 # selectors, the tag block (some models read it as ASCII), C0 and C1 without tab and line ends.
@@ -98,47 +96,30 @@ def escape_delimiters(data: str) -> str:
     All else stays: 'noise < 5 HU' is no tag.
     """
     visible = _INVISIBLE.sub("", data)
-    seen, spans = _view(visible)
-    at, kept = 0, []
-    for found in _TAKEN_APART.finditer(seen):
-        start, end = spans(found.start(), found.end())
-        kept.append(visible[at:start])
-        at = end
-    return "(".join([*kept, visible[at:]])
+    view, starts, units = _view(visible)
+    parts, at = [], 0
+    for delimiter in _TAKEN_APART.finditer(view):
+        parts.append(visible[at : starts[units[delimiter.start()]]])
+        at = starts[units[delimiter.end() - 1] + 1]
+    return "(".join([*parts, visible[at:]])
 
 
-class _Spans:
-    """From places in a view to places in its text: unit ``i`` of the text begins at ``starts[i]``."""
-
-    def __init__(self, starts: list[int], faces: list[str], length: int) -> None:
-        self._starts = [*starts, length]
-        self._ends = list(accumulate(map(len, faces)))
-
-    def __call__(self, start: int, end: int) -> tuple[int, int]:
-        first, last = bisect_right(self._ends, start), bisect_right(self._ends, end - 1)
-        return self._starts[first], self._starts[last + 1]
-
-
-def _same(start: int, end: int) -> tuple[int, int]:
-    return start, end
-
-
-def _view(text: str) -> tuple[str, Callable[[int, int], tuple[int, int]]]:
-    """What a reader sees, and what of the text a part of that stands for."""
-    escapes = [(found, sign) for found in _ESCAPE.finditer(text) if (sign := _decoded(found)) is not None]
+def _view(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
+    """What a reader sees of a text, in units (a character or an escape): the view, where in the text each unit starts
+    (and the last one ends), and the unit of each character of the view."""
+    escapes = [(escape, sign) for escape in _ESCAPE.finditer(text) if (sign := _decoded(escape)) is not None]
     if not escapes and text.isascii():
-        return text.lower(), _same
+        return text.lower(), range(len(text) + 1), range(len(text))
     faces: list[str] = []
     starts: list[int] = []
     at = 0
-    for found, sign in escapes:
-        faces += map(_face, text[at : found.start()])
-        faces.append(_face(sign))
-        starts += [*range(at, found.start()), found.start()]
-        at = found.end()
+    for escape, sign in escapes:
+        faces += [*map(_face, text[at : escape.start()]), _face(sign)]
+        starts += range(at, escape.start() + 1)
+        at = escape.end()
     faces += map(_face, text[at:])
-    starts += range(at, len(text))
-    return "".join(faces), _Spans(starts, faces, len(text))
+    starts += range(at, len(text) + 1)
+    return "".join(faces), starts, [unit for unit, face in enumerate(faces) for _ in face]
 
 
 def _decoded(escape: re.Match[str]) -> str | None:

@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
 
@@ -53,17 +54,6 @@ class Mask:
         return f"Mask({len(self.secrets)} secrets)"
 
 
-def masked_inside(mask: Callable[[str], str], value: Any) -> Any:
-    """``mask`` applied to every string in mappings, lists and tuples."""
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, Mapping):
-        return {masked_inside(mask, name): masked_inside(mask, inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked_inside(mask, inner) for inner in value]
-    return value
-
-
 @contextmanager
 def masked_logs(mask: Callable[[str], str]) -> Iterator[None]:
     """Apply ``mask`` to the message and the traceback of every log record that is made meanwhile.
@@ -89,14 +79,13 @@ def masked_logs(mask: Callable[[str], str]) -> Iterator[None]:
 @contextmanager
 def quiet(names: Iterable[str], level: int) -> Iterator[None]:
     """Give these loggers a level for a while."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
+    before = [(logger, logger.level) for logger in map(logging.getLogger, names)]
+    for logger, _ in before:
         logger.setLevel(level)
     try:
         yield
     finally:
-        for logger, earlier in zip(loggers, before, strict=True):
+        for logger, earlier in before:
             logger.setLevel(earlier)
 
 
@@ -115,49 +104,42 @@ class _Factory:
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self.inner(*args, **kwargs)
-        for mask in tuple(_active):
-            _mask_record(record, mask)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, KeyError):
+            # The handler will complain about such a record and show its parts.
+            message = f"{record.msg} {record.args}"
+        hidden = _masked(message)
+        if hidden != message:
+            # A percent sign in a message without arguments is left alone by the formatter.
+            record.msg, record.args = hidden, ()
+        if record.exc_info and record.exc_info[1] is not None:
+            trace = masked_traceback(record.exc_info[1], _masked)
+            if trace is not None:
+                record.exc_info, record.exc_text = None, trace.rstrip("\n")
+        if record.exc_text:
+            record.exc_text = _masked(record.exc_text)
+        if record.stack_info:
+            record.stack_info = _masked(record.stack_info)
         return record
 
 
-def _mask_record(record: logging.LogRecord, mask: Callable[[str], str]) -> None:
-    try:
-        message = record.getMessage()
-    except (TypeError, ValueError, KeyError):
-        # The handler will complain about such a record and show its parts.
-        message = f"{record.msg} {record.args}"
-    hidden = mask(message)
-    if hidden != message:
-        # A percent sign in a message without arguments is left alone by the formatter.
-        record.msg, record.args = hidden, ()
-    if record.exc_info and record.exc_info[1] is not None:
-        trace = masked_traceback(record.exc_info[1], mask)
-        if trace is not None:
-            record.exc_info, record.exc_text = None, trace.rstrip("\n")
-    if record.exc_text:
-        record.exc_text = mask(record.exc_text)
-    if record.stack_info:
-        record.stack_info = mask(record.stack_info)
+def _masked(text: str) -> str:
+    return reduce(lambda hidden, mask: mask(hidden), tuple(_active), text)
 
 
 def _forms(secret: str) -> set[str]:
     # Undecodable bytes of an environment variable are lone surrogates here.
-    quoted = {quote(secret, safe, errors="surrogatepass") for safe in ("", "/")}
-    plain = {secret, *quoted, quote_plus(secret, errors="surrogatepass"), repr(secret)[1:-1]}
-    escaped = json.dumps(secret)[1:-1]
-    plain |= {escaped, json.dumps(secret, ensure_ascii=False)[1:-1], json.dumps(escaped)[1:-1], html.escape(secret)}
-    return plain | _in_base64(secret)
-
-
-def _in_base64(secret: str) -> set[str]:
-    """The characters that every base64 text with the secret somewhere in it has, for its three alignments."""
     raw = secret.encode("utf-8", errors="surrogatepass")
-    found = set()
+    escaped = json.dumps(secret)[1:-1]
+    forms = {secret, repr(secret)[1:-1], quote(raw, ""), quote(raw), quote_plus(raw), html.escape(secret)}
+    forms |= {escaped, json.dumps(escaped)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
     for shift in range(3):
+        # The characters that every base64 text with the secret somewhere in it has, for its three alignments.
         first, last = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
-            found.add(encode(bytes(shift) + raw).decode("ascii")[first:last])
-    return found
+            forms.add(encode(bytes(shift) + raw).decode("ascii")[first:last])
+    return forms
 
 
 def is_secret_name(name: str) -> bool:
@@ -175,18 +157,18 @@ def shown_extra(extra: Mapping[str, object]) -> dict[str, object]:
     def shown(text: str, secret: bool) -> str:
         return MARK if secret else shown_url(text) if "://" in text and url_secrets(text) else text
 
-    return {name: _with_texts(value, is_secret_name(name), shown) for name, value in extra.items()}
+    return {name: with_texts(value, shown, is_secret_name(name)) for name, value in extra.items()}
 
 
-def values_named_secret(value: object, secret: bool = False) -> set[str]:
+def values_named_secret(value: object) -> set[str]:
     """The texts that :func:`shown_extra` would mask, for settings of any form."""
     secrets: set[str] = set()
 
-    def note(text: str, named: bool) -> str:
-        secrets.update({text} if named else url_secrets(text) if "://" in text else ())
+    def note(text: str, secret: bool) -> str:
+        secrets.update({text} if secret else url_secrets(text) if "://" in text else ())
         return text
 
-    _with_texts(value, secret, note)
+    with_texts(value, note)
     return secrets
 
 
@@ -209,18 +191,21 @@ def url_secrets(url: str) -> set[str]:
         parts = urlsplit(url)
     except ValueError:
         return {url}
-    found = {value for name, value in parse_qsl(parts.query) if name.lower() != "api-version"}
+    secrets = {value for name, value in parse_qsl(parts.query) if name.lower() != "api-version"}
     user, separator, password = parts.netloc.rpartition("@")[0].partition(":")
     if separator:
-        found |= {password, unquote(password), f"{user}:{password}", f"{unquote(user)}:{unquote(password)}"}
+        secrets |= {password, unquote(password), f"{user}:{password}", f"{unquote(user)}:{unquote(password)}"}
     elif user:
         # Tokens come as a user without a password too.
-        found |= {user, unquote(user), f"{unquote(user)}:"}
-    return found
+        secrets |= {user, unquote(user), f"{unquote(user)}:"}
+    return secrets
 
 
-def _with_texts(value: object, secret: bool, change: Callable[[str, bool], str]) -> object:
-    """Settings with each text changed; ``change`` is told whether the text's name, or one around it, is a secret's."""
+def with_texts(value: Any, change: Callable[[str, bool], str], secret: bool = False) -> Any:
+    """A value with each text in its mappings (names too), lists and tuples changed.
+
+    ``change`` is told whether the text's name, or one around it, is a secret's.
+    """
     if isinstance(value, str):
         return change(value, secret)
     if isinstance(value, Mapping):
@@ -228,7 +213,10 @@ def _with_texts(value: object, secret: bool, change: Callable[[str, bool], str])
             str(name).lower() in _NAMING and isinstance(inner, str) and is_secret_name(inner)
             for name, inner in value.items()
         )
-        return {name: _with_texts(inner, whole or is_secret_name(str(name)), change) for name, inner in value.items()}
+        return {
+            with_texts(name, change): with_texts(inner, change, whole or is_secret_name(str(name)))
+            for name, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_with_texts(inner, secret, change) for inner in value]
+        return [with_texts(inner, change, secret) for inner in value]
     return value

@@ -33,12 +33,12 @@ from medqbench_vlmeval.judge.secrets import (
     MARK,
     Mask,
     is_secret_name,
-    masked_inside,
     masked_logs,
     shown_extra,
     shown_url,
     url_secrets,
     values_named_secret,
+    with_texts,
 )
 from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, Job, model_folder
 from medqbench_vlmeval.predictions import read_predictions
@@ -84,7 +84,7 @@ class Redaction:
         """A status file's content as it may be written."""
         argv = status.get("argv")
         shown = {**status, "argv": shown_arguments(argv)} if isinstance(argv, list) else status
-        return cast("dict[str, Any]", masked_inside(self, shown))
+        return dict(with_texts(shown, lambda text, _: self(text)))
 
 
 @contextmanager
