@@ -95,13 +95,20 @@ def escape_delimiters(data: str) -> str:
     tag's slash goes with it. A closing tag counts whatever its name is, except those of plain HTML ('</b>', '</td>').
     All else stays: 'noise < 5 HU' is no tag.
     """
-    visible = _INVISIBLE.sub("", data)
-    view, starts, units = _view(visible)
+    text = _INVISIBLE.sub("", data)
+    # What was taken apart may have hidden another one around it: '<|</>' becomes '<|(>'.
+    while (escaped := _without_delimiters(text)) != text:
+        text = escaped
+    return text
+
+
+def _without_delimiters(text: str) -> str:
+    view, starts, units = _view(text)
     parts, at = [], 0
     for delimiter in _TAKEN_APART.finditer(view):
-        parts.append(visible[at : starts[units[delimiter.start()]]])
+        parts.append(text[at : starts[units[delimiter.start()]]])
         at = starts[units[delimiter.end() - 1] + 1]
-    return "(".join([*parts, visible[at:]])
+    return "(".join([*parts, text[at:]])
 
 
 def _view(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
