@@ -15,15 +15,7 @@ from statistics import fmean
 from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import (
-    CHOICE,
-    JOINT,
-    Protocol,
-    Schema,
-    allowed_numbers,
-    joint_schema,
-    options_text,
-)
+from medqbench_vlmeval.judge.protocols import CHOICE, JOINT, Protocol, Schema, joint_schema, number_of, options_text
 from medqbench_vlmeval.judge.verdict import read_reply
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
@@ -147,7 +139,7 @@ def texts_to_judge(
             reasons[sample.index] = PREDICTION_MISSING
         elif prediction.status is PredictionStatus.INFERENCE_FAILED:
             reasons[sample.index] = INFERENCE_FAILED
-        elif sample.description is None or not sample.description.strip():
+        elif not (sample.description or "").strip():
             reasons[sample.index] = NO_REFERENCE_TEXT
         else:
             texts.append((sample, prediction.text))
@@ -170,14 +162,14 @@ def plan_calls(
         notes: by sample index, what was changed in an answer.
     """
     judge = {"name": options.asked_as, "parameters": options.parameters}
-    whose = [protocol.family, protocol.version, protocol.sha256, judge]
+    shared = [protocol.family, protocol.version, protocol.sha256, judge]
     calls = []
     for sample, text in texts:
         for round_ in range(1, protocol.rounds + 1):
             for question in protocol.templates[sample.task]:
                 reference, allowed = _asked_about(sample, question)
                 prompt = protocol.prompt(sample.task, question, text, reference)
-                parts = [*whose, sorted(allowed), sha256_text(prompt), round_]
+                parts = [*shared, sorted(allowed), sha256_text(prompt), round_]
                 key = sha256_text(json.dumps(parts, sort_keys=True))[:KEY_LENGTH]
                 calls.append(Call(key, sample.index, prompt, allowed, round_, notes.get(sample.index)))
     return calls
@@ -186,7 +178,7 @@ def plan_calls(
 def _asked_about(sample: Sample, question: str) -> tuple[str, dict[str, tuple[int, ...]]]:
     """What a question holds an answer against, and the scores that its dimensions may have."""
     if question == CHOICE:
-        return options_text(sample.options), {CHOICE: allowed_numbers(sample.options)}
+        return options_text(sample.options), {CHOICE: (0, *map(number_of, sample.options))}
     dimensions = DIMENSIONS if question == JOINT else (question,)
     return sample.description or "", {name: dimension_scores(sample.task, name) for name in dimensions}
 

@@ -37,7 +37,7 @@ from medqbench_vlmeval.judge.calls import (
 )
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, Schema, shown
+from medqbench_vlmeval.judge.protocols import CHOICE, Schema, choices, either
 from medqbench_vlmeval.judge.secrets import quiet, shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import JudgeSettings, Protocol, Sample, Verdict
@@ -275,10 +275,10 @@ def _asked_again(call: Call, reply: str | None) -> Messages:
     if call.schema:
         request = "Give only the JSON object now, with all four scores, each one of those that its question lists."
     elif CHOICE in call.allowed:
-        request = f"Give only the last line now, 'Answer: X', where X is {shown(call.allowed[CHOICE])}."
+        request = f"Give only the last line now, 'Answer: X', where X is {choices(call.allowed[CHOICE])}."
     else:
-        *first, last = map(str, next(iter(call.allowed.values())))
-        request = f"Give only your verdict now, in one line 'Score: N', where N is {', '.join(first)} or {last}."
+        scores = either(map(str, next(iter(call.allowed.values()))))
+        request = f"Give only your verdict now, in one line 'Score: N', where N is {scores}."
     if not reply.strip():
         # Servers refuse empty assistant turns.
         return [{"role": "user", "content": f"{call.prompt}\n\n{request}"}]

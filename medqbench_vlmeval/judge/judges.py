@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from statistics import median
 
 from medqbench_vlmeval.benchmark import DIMENSIONS
@@ -65,7 +66,7 @@ class PanelJudge:
 
     @property
     def protocol(self) -> str:
-        return ", ".join(dict.fromkeys(member.protocol for member in self.members))
+        return _joined(member.protocol for member in self.members)
 
     def describe(self) -> JudgeSettings:
         """See ``calls.Judge.describe``; each member's own settings are in ``members``."""
@@ -92,28 +93,26 @@ class PanelJudge:
         self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
         """Judge each sample's prediction by every member, one after the other (see ``calls.Judge.judge``)."""
+        n_calls = [member.n_calls(samples, predictions) for member in self.members]
         of_members: list[list[Judged]] = []
-        before, total = 0, self.n_calls(samples, predictions)
-        for member in self.members:
-            of_members.append(member.judge(samples, predictions, _of_panel(on_progress, before, total)))
-            before += member.n_calls(samples, predictions)
+        for member, before in zip(self.members, accumulate(n_calls, initial=0), strict=False):
+            listen = _as_panels(on_progress, before, sum(n_calls))
+            of_members.append(member.judge(samples, predictions, listen))
         return [self._combined(judged) for judged in zip(*of_members, strict=True)]
 
     def _combined(self, judged: Sequence[Judged]) -> Judged:
-        index = judged[0].index
-        for one in judged:
-            if one.unscored is not None:
-                return Judged(index, {}, one.unscored)
-        by_name = {member.name: one.verdicts for member, one in zip(self.members, judged, strict=True)}
+        if judged[0].unscored is not None:
+            return judged[0]
+        by_name = {member.name: sample.verdicts for member, sample in zip(self.members, judged, strict=True)}
         parts = {dimension: {name: of[dimension] for name, of in by_name.items()} for dimension in DIMENSIONS}
-        return Judged(index, {dimension: combine(verdicts, median) for dimension, verdicts in parts.items()})
+        return Judged(judged[0].index, {dimension: combine(verdicts, median) for dimension, verdicts in parts.items()})
 
 
 def _joined(texts: Iterable[str | None]) -> str:
     return ", ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _of_panel(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
+def _as_panels(on_progress: OnProgress | None, before: int, total: int) -> OnProgress | None:
     """A member's progress as the panel's: ``before`` calls belong to the members before it, of ``total`` in all."""
     if on_progress is None:
         return None
@@ -127,7 +126,7 @@ _OF_JUDGE = frozenset({"model", "panel", "protocol", "n_rounds"})
 class Extractor(CachedModel):
     """A model that reads letters out of replies; it sees a question's options and the reply alone."""
 
-    def read(self, asked: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
+    def read(self, replies: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
         """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out.
 
         Equal prompts are asked about once, and what that took is counted in the first of them.
@@ -136,7 +135,7 @@ class Extractor(CachedModel):
             JudgeError: see ``CachedModel.verdicts``.
             KeyboardInterrupt: see there.
         """
-        calls = self.calls_for(asked)
+        calls = self.calls_for(replies)
         by_key = self.verdicts(calls, on_progress)
         return {call.index: verdict for call, verdict in counted_once(calls, by_key) if verdict.reason != NOT_ASKED}
 
@@ -209,11 +208,5 @@ def build_model_judge(
 def build_extractor(
     options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None
 ) -> Extractor:
-    """The model that reads what the extraction rules leave open (see :func:`build_judge`).
-
-    Args:
-        options: see :func:`extractor_options`.
-        store: keeps answers across runs; None keeps nothing.
-        kit_client: see :func:`build_judge`.
-    """
+    """The model that reads what the rules leave open (see :func:`build_judge` and :func:`extractor_options`)."""
     return Extractor(options, choice_protocol(), store, kit_client)

@@ -7,7 +7,6 @@ default and help. pydantic checks values against it, and is imported only when t
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -29,8 +28,7 @@ KIT_PREFIX = "kit:"
 KEY_VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY")
 URL_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 # The client sends their password to the proxy, which may repeat it.
-PROXY_VARIABLES = tuple(f"{name}_proxy" for name in ("http", "https", "all"))
-NO_KEY = "EMPTY"
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PUBLIC_URL = "https://api.openai.com/v1"
 NO_JUDGE = (
     "No judge was named, so the predictions are saved but not scored: name one with --judge (--judge gpt-4o, or "
@@ -60,18 +58,11 @@ class Option:
     common: bool = False
 
 
-def _option(
-    help_: str,
-    default: Any = None,
-    low: float | None = None,
-    high: float | None = None,
-    *,
-    shown: bool = True,
-    **more: Any,
-) -> Any:
+def _option(help_: str, default: Any = None, *bounds: float, shown: bool = True, **more: Any) -> Any:
     """A field with its :class:`Option`; ``more`` are fields of that one."""
     defaults: dict[str, Any] = {"default_factory": dict} if default == {} else {"default": default}
-    return field(**defaults, metadata={"option": Option(help_, low, high, **more)}, repr=shown)
+    more.update(zip(("low", "high"), bounds, strict=False))
+    return field(**defaults, metadata={"option": Option(help_, **more)}, repr=shown)
 
 
 @dataclass(frozen=True)
@@ -157,13 +148,19 @@ class JudgeOptions:
         """Several judges; each takes what it does not say for itself from the common options."""
         members = kwargs["panel"]
         shared = {name: value for name, value in kwargs.items() if name not in ("panel", "model")}
-        if not isinstance(members, list) or not all(isinstance(one, Mapping) and one.get("model") for one in members):
+        if not isinstance(members, list) or not all(isinstance(m, Mapping) and m.get("model") for m in members):
             raise BadInput("The judge option 'panel' must be a list of objects, each with the name of a 'model'.")
         own = {name for option in OPTIONS.values() if not option.common for name in option.keywords}
         for member in members:
             if unknown := sorted(set(member) - own):
                 raise BadInput(f"A panel's member takes no option {', '.join(map(repr, unknown))}.")
-        judges = [cls.from_kit_kwargs({**_not_set_by(member, shared), **member}) for member in members]
+        judges: list[JudgeOptions] = []
+        for member in members:
+            # A key or a URL of its own, also under the other name, goes before the common one.
+            pairs = (("key", "key_env"), ("base_url", "api_base"))
+            hidden = {name for pair in pairs if any(member.get(name) for name in pair) for name in pair}
+            common = {name: value for name, value in shared.items() if name not in hidden}
+            judges.append(cls.from_kit_kwargs({**common, **member}))
         names = [judge.name for judge in judges]
         if len(judges) < 2 or len(set(names)) < len(names):
             raise BadInput(f"A panel needs two or more judges with different names, not {', '.join(names)}.")
@@ -197,22 +194,20 @@ class JudgeOptions:
             BadInput: it holds characters that no key has.
         """
         if self.key_env:
-            key = environment(self.key_env)
-            if not key:
-                shown = self.key_env if _VARIABLE.fullmatch(self.key_env) else "that 'key_env' names"
-                raise NoJudge(f"The environment variable {shown} with the key of '{self.name}' is not set.")
+            if not (key := environment(self.key_env)):
+                variable = self.key_env if _VARIABLE.fullmatch(self.key_env) else "that 'key_env' names"
+                raise NoJudge(f"The environment variable {variable} with the key of '{self.name}' is not set.")
         else:
             key = self.key or next((value for name in KEY_VARIABLES if (value := environment(name))), None)
-        key = (key or "").strip()
-        if key and not (key.isascii() and key.isprintable()):
+        if key := (key or "").strip():
+            if key.isascii() and key.isprintable():
+                return key
             raise BadInput(
                 f"The {self.role}'s key holds characters that no key has (it is not shown here); copy it again "
                 f"into {KEY_VARIABLES[0]}."
             )
-        if key:
-            return key
         if self.endpoint() != PUBLIC_URL:
-            return NO_KEY
+            return "EMPTY"
         raise NoJudge(
             f"The {self.role} '{self.name}' needs a key: set {' or '.join(KEY_VARIABLES)}, give --judge-key, or name "
             "your own server with --judge-base-url http://host:port/v1."
@@ -228,16 +223,15 @@ class JudgeOptions:
         if self.panel:
             return frozenset().union(*(member.secrets() for member in self.panel))
         named = [self.key, *(environment(name) for name in (self.key_env, *KEY_VARIABLES) if name)]
-        proxies = [os.environ.get(spelled) for name in PROXY_VARIABLES for spelled in (name, name.upper())]
-        urls = [self.base_url, *map(environment, URL_VARIABLES), *proxies]
+        urls = [self.base_url, *map(environment, URL_VARIABLES), *map(os.environ.get, PROXY_VARIABLES)]
         secrets = {text.strip() for text in named if text} | values_named_secret(self.extra)
         return frozenset(secrets.union(*(url_secrets(url) for url in urls if url)))
 
 
 OPTIONS: Mapping[str, Option] = {
-    named.name: replace(said, keywords=said.keywords or (named.name,))
-    for named in fields(JudgeOptions)
-    if (said := named.metadata.get("option"))
+    declared.name: replace(option, keywords=option.keywords or (declared.name,))
+    for declared in fields(JudgeOptions)
+    if (option := declared.metadata.get("option"))
 }
 """What is said about each option, by the name of its field."""
 
@@ -245,18 +239,16 @@ OPTIONS: Mapping[str, Option] = {
 def keywords_of(options: JudgeOptions) -> dict[str, object]:
     """The judge keywords that options stand for: what is not said has its default."""
     default = JudgeOptions()
-    keywords = {
-        option.keywords[0]: value
-        for name, option in OPTIONS.items()
-        if (value := getattr(options, name)) != getattr(default, name)
-    }
-    if options.panel:
-        common = {option.keywords[0] for option in OPTIONS.values() if option.common}
-        members = [keywords_of(member) for member in options.panel]
-        shared = {name: value for member in members for name, value in member.items() if name in common}
-        own = [{name: value for name, value in member.items() if name not in common} for member in members]
-        return {**shared, "panel": own}
-    return keywords
+    if not options.panel:
+        values = (
+            (option.keywords[0], getattr(options, name), getattr(default, name)) for name, option in OPTIONS.items()
+        )
+        return {keyword: value for keyword, value, usual in values if value != usual}
+    common = {option.keywords[0] for option in OPTIONS.values() if option.common}
+    members = [keywords_of(member) for member in options.panel]
+    shared = {name: value for member in members for name, value in member.items() if name in common}
+    own = [{name: value for name, value in member.items() if name not in common} for member in members]
+    return {**shared, "panel": own}
 
 
 def parse_judge_args(text: str | None) -> dict[str, object]:
@@ -293,20 +285,20 @@ def env_file_values() -> dict[str, str]:
         BadInput: the file cannot be read.
     """
     path = Path.cwd() / ".env"
+    if not path.is_file():
+        return {}
+    from dotenv import dotenv_values
+
     try:
         # Windows editors begin a file with a mark that would become a part of the first name.
-        text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not UTF-8 text; save it as UTF-8, with one NAME=VALUE in a line.") from None
     except OSError as error:
         raise BadInput(
             f"{path} cannot be read ({error.strerror}); make it readable for yourself alone (chmod 600)."
         ) from None
-    if not text.strip():
-        return {}
-    from dotenv import dotenv_values
-
-    return {name: value for name, value in dotenv_values(stream=io.StringIO(text), interpolate=False).items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def _checked(kwargs: Mapping[str, object]) -> dict[str, Any]:
@@ -321,7 +313,16 @@ def _checked(kwargs: Mapping[str, object]) -> dict[str, Any]:
     try:
         checked = _model().model_validate(values)
     except ValidationError as error:
-        raise BadInput(_refusal(str(error.errors()[0]["loc"][0]), kwargs)) from None
+        name = str(error.errors()[0]["loc"][0])
+        option, text = OPTIONS[name], f"is {kwargs[name]!r}; it must be"
+        if option.low is not None:
+            wanted = f"{text} a number from {option.low:g} to {option.high:g}"
+        elif option.common:
+            wanted = f"{text} true or false"
+        else:
+            # Whatever stands here may be a key.
+            wanted = "must be an object that is merged into the request's body" if name == "extra" else "must be a text"
+        raise BadInput(f"The judge option '{name}' {wanted}.") from None
     return {name: getattr(checked, name) for name in values}
 
 
@@ -331,34 +332,14 @@ def _is_unset(name: str, value: Any) -> bool:
     return name == "name" or not (value.strip() if isinstance(value, str) else value)
 
 
-def _refusal(name: str, kwargs: Mapping[str, object]) -> str:
-    option, given = OPTIONS[name], kwargs[name]
-    if option.low is not None:
-        return f"The judge option '{name}' is {given!r}; it must be a number from {option.low:g} to {option.high:g}."
-    if option.common:
-        return f"The judge option '{name}' is {given!r}; it must be true or false."
-    # Whatever stands here may be a key.
-    form = "an object that is merged into the request's body" if name == "extra" else "a text"
-    return f"The judge option '{name}' must be {form}."
-
-
-def _not_set_by(member: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
-    """The common options without those that a member gives under their other name."""
-    pairs = (("key", "key_env"), ("base_url", "api_base"))
-    hidden = {name for pair in pairs if any(member.get(name) for name in pair) for name in pair}
-    return {name: value for name, value in shared.items() if name not in hidden}
-
-
 @lru_cache(maxsize=1)
 def _model() -> type[BaseModel]:
     """The pydantic model that the fields of :class:`JudgeOptions` declare."""
     from pydantic import BeforeValidator, ConfigDict, Field, create_model
 
-    declared: dict[str, Any] = {}
+    hints, declared = get_type_hints(JudgeOptions), dict[str, Any]()
     for name, option in OPTIONS.items():
-        kind: Any = get_type_hints(JudgeOptions)[name]
-        if option.low is not None:
-            kind = Annotated[kind, BeforeValidator(_number)]
+        kind = hints[name] if option.low is None else Annotated[hints[name], BeforeValidator(_number)]
         declared[name] = (kind, Field(None, ge=option.low, le=option.high, strict=kind is bool or None))
     texts = ConfigDict(str_strip_whitespace=True, coerce_numbers_to_str=True)
     return create_model("JudgeArguments", __config__=texts, **declared)

@@ -33,7 +33,6 @@ from medqbench_vlmeval.prompts import official
 PROTOCOLS = ("official", "official-5", "rubric", "rubric-joint")
 JOINT = "joint"
 MAX_ROUNDS = 20
-REASONING_TASKS = tuple(REASONING_PREFIX)
 # Both go up with every change of a template's words.
 VERSION = "3"
 CHOICE_VERSION = "1"
@@ -113,12 +112,12 @@ def split_name(name: str) -> tuple[str, int | None]:
     return (parts["family"], int(parts["rounds"])) if parts else (name, None)
 
 
-def asked_by(kept: str, wanted: str | None) -> bool:
-    """Whether a reply kept under the protocol ``kept`` is one of ``wanted``'s; None is any.
+def asked_by(protocol: str, wanted: str | None) -> bool:
+    """Whether a reply kept under a protocol's name is one of ``wanted``'s; None is any.
 
     'official' stands for 'official-5' as well: their first rounds are the same calls.
     """
-    return wanted is None or wanted in (kept, split_name(kept)[0])
+    return wanted is None or wanted in (protocol, split_name(protocol)[0])
 
 
 def load_protocol(name: str, rounds: int | None = None) -> Protocol:
@@ -156,10 +155,7 @@ def joint_schema(allowed: Mapping[str, Iterable[int]]) -> Schema:
     entries = {
         dimension: {
             "type": "object",
-            "properties": {
-                "reason": {"type": "string"},
-                "score": {"type": "integer", "enum": list(scores)},
-            },
+            "properties": {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(scores)}},
             "required": ["reason", "score"],
             "additionalProperties": False,
         }
@@ -189,58 +185,42 @@ def letter_of(score: float | None) -> str | None:
     return chr(ord("A") + int(score) - 1) if score else None
 
 
-def allowed_numbers(letters: Iterable[str]) -> tuple[int, ...]:
-    """The scores that a choice may have: one for each letter, and 0."""
-    return (0, *(number_of(letter) for letter in letters))
-
-
-def shown(numbers: Iterable[int]) -> str:
+def choices(numbers: Iterable[int]) -> str:
     """What a choice may be, in words: 'A, B or NONE'."""
-    letters = ", ".join(letter for number in numbers if (letter := letter_of(number)) is not None)
-    return f"{letters} or {NONE}"
+    return either([*filter(None, map(letter_of, numbers)), NONE])
+
+
+def either(values: Iterable[str]) -> str:
+    """'0, 1 or 2'."""
+    *first, last = values
+    return f"{', '.join(first)} or {last}"
 
 
 def _family(name: str) -> Protocol | None:
     if name == "official":
         templates = official.official_texts().templates
         return Protocol(name, "1", templates, official.ANSWER_MARKER, official.REFERENCE_MARKER)
-    makers = {"rubric": _rubric_templates, "rubric-joint": _joint_templates}
-    if name not in makers:
+    if name not in ("rubric", "rubric-joint"):
         return None
-    own = {task: makers[name](task) for task in REASONING_TASKS}
+    own = {task: _own_templates(name, task) for task in REASONING_PREFIX}
     return Protocol(name, VERSION, own, _ANSWER, _REFERENCE, escape_delimiters, _CODE)
 
 
-def _rubric_templates(task: Task) -> dict[str, str]:
-    frame = _template("rubric", setting=_criteria()[task.value]["setting"])
-    templates = {}
-    for dimension in DIMENSIONS:
-        *others, last = sorted(criteria(task, dimension)[1])
-        allowed = f"{', '.join(map(str, others))} or {last}"
-        question = frame.replace("{{question}}", _question(task, dimension))
-        templates[dimension] = question.replace("{{allowed}}", allowed)
-    return templates
+def _own_templates(name: str, task: Task) -> dict[str, str]:
+    """The templates of 'rubric' and 'rubric-joint' by question."""
+    frame = _template(name).replace("{{setting}}", _criteria()[task.value]["setting"])
+    templates, joint = {}, []
+    for number, dimension in enumerate(DIMENSIONS, 1):
+        question, meanings = criteria(task, dimension)
+        question += "\n\nCriteria:\n" + "\n".join(f"- {score}: {words}" for score, words in meanings.items())
+        joint.append(f"{number}. {DIMENSION_TITLES[dimension]} ({dimension}): {question}")
+        filled = frame.replace("{{question}}", question)
+        templates[dimension] = filled.replace("{{allowed}}", either(map(str, sorted(meanings))))
+    return {JOINT: frame.replace("{{questions}}", "\n\n".join(joint))} if name == "rubric-joint" else templates
 
 
-def _joint_templates(task: Task) -> dict[str, str]:
-    questions = "\n\n".join(
-        f"{number}. {DIMENSION_TITLES[dimension]} ({dimension}): {_question(task, dimension)}"
-        for number, dimension in enumerate(DIMENSIONS, 1)
-    )
-    return {JOINT: _template("rubric-joint", setting=_criteria()[task.value]["setting"], questions=questions)}
-
-
-def _question(task: Task, dimension: str) -> str:
-    question, meanings = criteria(task, dimension)
-    return f"{question}\n\nCriteria:\n" + "\n".join(f"- {score}: {words}" for score, words in meanings.items())
-
-
-def _template(name: str, **values: str) -> str:
-    """A template of ``templates/`` with some of its markers filled."""
-    text = (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n")
-    for marker, value in values.items():
-        text = text.replace(f"{{{{{marker}}}}}", value)
-    return text
+def _template(name: str) -> str:
+    return (_TEMPLATES / f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n")
 
 
 @cache

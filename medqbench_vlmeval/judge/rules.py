@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from medqbench_vlmeval.answers import attributes as lexicon
 from medqbench_vlmeval.answers.attributes import Finding, Key, findings
 from medqbench_vlmeval.answers.conclusion import SAME, conclusion_of, steps_apart
-from medqbench_vlmeval.benchmark import DIMENSIONS, QUALITY_LEVELS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
 from medqbench_vlmeval.judge.options import RULES
@@ -43,17 +43,15 @@ class _Text:
     findings: Mapping[Key, Finding]
     conclusion: str | int | None
 
+    @classmethod
+    def read(cls, task: Task, text: str) -> _Text:
+        return cls(findings(text, task is Task.COMPARATIVE), conclusion_of(task, text))
+
 
 class RulesJudge:
     """The embedded judge; see the module's docstring for its rules."""
 
-    @property
-    def name(self) -> str:
-        return RULES
-
-    @property
-    def protocol(self) -> str:
-        return RULES
+    name = protocol = RULES
 
     def describe(self) -> JudgeSettings:
         """The settings of a result; the hash is of the rules' documentation and lexicon."""
@@ -69,25 +67,22 @@ class RulesJudge:
     ) -> list[Judged]:
         """Judge each sample's prediction (see ``calls.Judge.judge``)."""
         texts, reasons = texts_to_judge(samples, predictions)
-        total = len(texts) * len(DIMENSIONS)
-        done = 0
         judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
-        for sample, text in texts:
+        for n, (sample, text) in enumerate(texts, 1):
             verdicts = self.verdicts(sample.task, text, sample.description or "")
             judged[sample.index] = Judged(sample.index, verdicts)
-            done += len(verdicts)
             if on_progress:
-                on_progress(Progress(done, total, 0, 0, 0, RULES))
+                on_progress(Progress(n * len(DIMENSIONS), len(texts) * len(DIMENSIONS), 0, 0, 0, RULES))
         return [judged[sample.index] for sample in samples]
 
     def verdicts(self, task: Task, answer: str, reference: str) -> dict[str, Verdict]:
         """The four verdicts on an answer."""
-        said, meant = _read(task, answer), _read(task, reference)
+        texts = _Text.read(task, answer), _Text.read(task, reference)
         scored = {
-            "completeness": _completeness(said, meant),
-            "preciseness": _preciseness(task, said, meant),
-            "consistency": _consistency(task, said, meant),
-            "quality_accuracy": _quality_accuracy(task, said, meant),
+            "completeness": _completeness(*texts),
+            "preciseness": _preciseness(task, *texts),
+            "consistency": _consistency(task, *texts),
+            "quality_accuracy": _quality_accuracy(task, *texts),
         }
         digest = sha256_text(f"{task.value}\0{answer}\0{reference}")
         return {
@@ -96,66 +91,60 @@ class RulesJudge:
         }
 
 
-def _read(task: Task, text: str) -> _Text:
-    return _Text(findings(text, task is Task.COMPARATIVE), conclusion_of(task, text))
-
-
-def _completeness(said: _Text, meant: _Text) -> tuple[int | None, str]:
-    if not meant.findings:
+def _completeness(answer: _Text, reference: _Text) -> tuple[int | None, str]:
+    if not reference.findings:
         return None, NO_FINDINGS
-    shared = [key for key, finding in meant.findings.items() if _relation(key, finding, said.findings) > 0]
-    share = len(shared) / len(meant.findings)
-    words = f"{len(shared)} of {len(meant.findings)} findings of the reference: {_names(shared)}"
+    shared = [key for key, finding in reference.findings.items() if _relation(key, finding, answer.findings) > 0]
+    share = len(shared) / len(reference.findings)
+    words = f"{len(shared)} of {len(reference.findings)} findings of the reference: {_names(shared)}"
     return 2 if share >= COMPLETE_SHARE else int(share > 0), words
 
 
-def _preciseness(task: Task, said: _Text, meant: _Text) -> tuple[int | None, str]:
-    if not meant.findings and meant.conclusion is None:
+def _preciseness(task: Task, answer: _Text, reference: _Text) -> tuple[int | None, str]:
+    if not reference.findings and reference.conclusion is None:
         return None, NO_FINDINGS
-    if not said.findings and said.conclusion is None:
+    if not answer.findings and answer.conclusion is None:
         return 0, "nothing is said about quality"
-    against = [key for key, finding in meant.findings.items() if _relation(key, finding, said.findings) < 0]
-    apart = steps_apart(task, said.conclusion, meant.conclusion)
+    against = [key for key, finding in reference.findings.items() if _relation(key, finding, answer.findings) < 0]
+    apart = steps_apart(task, answer.conclusion, reference.conclusion)
     words = f"contradictions: {_names(against)}; conclusions {apart} apart"
     if len(against) > 1 or apart > 1:
         return 0, words
-    return 1 if against or apart == 1 or not said.findings else 2, words
+    return 1 if against or apart == 1 or not answer.findings else 2, words
 
 
-def _consistency(task: Task, said: _Text, meant: _Text) -> tuple[int | None, str]:
-    if meant.conclusion is None:
+def _consistency(task: Task, answer: _Text, reference: _Text) -> tuple[int | None, str]:
+    if reference.conclusion is None:
         return None, NO_CONCLUSION
-    if said.conclusion is None:
+    if answer.conclusion is None:
         return 0, "no conclusion"
-    own, expected = _support(task, said), _support(task, meant)
+    own, expected = _support(task, answer), _support(task, reference)
     score = min(2, own + 2 - expected)
-    if not said.findings and meant.findings:
+    if not answer.findings and reference.findings:
         score = min(score, 1)
-    return score, f"findings support the conclusion '{said.conclusion}' to {own} of 2, the reference's to {expected}"
+    return score, f"findings support the conclusion '{answer.conclusion}' to {own} of 2, the reference's to {expected}"
 
 
-def _quality_accuracy(task: Task, said: _Text, meant: _Text) -> tuple[int | None, str]:
-    if meant.conclusion is None:
+def _quality_accuracy(task: Task, answer: _Text, reference: _Text) -> tuple[int | None, str]:
+    if reference.conclusion is None:
         return None, NO_CONCLUSION
-    words = f"'{said.conclusion}' for '{meant.conclusion}'"
-    if said.conclusion is None:
-        return 0, f"no conclusion for '{meant.conclusion}'"
-    return 2 - steps_apart(task, said.conclusion, meant.conclusion), words
+    words = f"'{answer.conclusion}' for '{reference.conclusion}'"
+    if answer.conclusion is None:
+        return 0, f"no conclusion for '{reference.conclusion}'"
+    return 2 - steps_apart(task, answer.conclusion, reference.conclusion), words
 
 
 def _relation(key: Key, finding: Finding, others: Mapping[Key, Finding]) -> int:
     """1 if the others hold this finding, -1 if they hold its opposite, 0 if they do not speak of it."""
     attribute, image = key
-    relations = set()
+    relations = []
     for (name, of_image), other in others.items():
-        if name != attribute:
-            continue
-        sides = other.sides
-        if image is not None and of_image is not None and image != of_image:
-            # Of two images, noise in the first says that the second is cleaner.
-            sides = frozenset({"good": "bad", "bad": "good"}[side] for side in sides)
-        agrees = not sides or not finding.sides or bool(sides & finding.sides)
-        relations.add(1 if agrees else -1)
+        if name == attribute:
+            sides = other.sides
+            if image is not None and of_image is not None and image != of_image:
+                # Of two images, noise in the first says that the second is cleaner.
+                sides = frozenset({"good": "bad", "bad": "good"}[side] for side in sides)
+            relations.append(1 if not sides or not finding.sides or sides & finding.sides else -1)
     return max(relations, default=0)
 
 
@@ -169,26 +158,23 @@ def _support(task: Task, text: _Text) -> int:
             return 1
         return 2 if text.conclusion == (1 if first < second else 2) else 0
     strengths = [finding.strength for finding in text.findings.values() if "bad" in finding.sides]
-    supported = [QUALITY_LEVELS.index(level) for level in _supported_levels(sum(strengths), len(strengths))]
-    at = QUALITY_LEVELS.index(str(text.conclusion))
-    return 2 - min(abs(at - level) for level in supported)
+    levels = _supported_levels(sum(strengths), len(strengths))
+    return 2 - min(steps_apart(task, text.conclusion, level) for level in levels)
 
 
 def _supported_levels(burden: int, n: int) -> tuple[str, ...]:
-    if burden == 0:
-        return ("good",)
-    if burden == 1:
-        return ("good", "usable")
+    if burden <= 1:
+        return ("good", "usable")[: burden + 1]
     if burden <= 3 and not (n == 1 and burden == 3):
         return ("usable",)
     return ("usable", "reject") if burden <= 5 else ("reject",)
 
 
-def _balance(found: Mapping[Key, Finding], image: int) -> int:
+def _balance(findings: Mapping[Key, Finding], image: int) -> int:
     """Burden of an image less its merits."""
-    of_image = [finding for (_, at), finding in found.items() if at == image]
+    of_image = [finding for (_, at), finding in findings.items() if at == image]
     bad = sum(finding.strength for finding in of_image if "bad" in finding.sides)
-    return bad - sum(1 for finding in of_image if "good" in finding.sides)
+    return bad - sum("good" in finding.sides for finding in of_image)
 
 
 def _names(keys: Sequence[Key]) -> str:

@@ -23,36 +23,43 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS
-from medqbench_vlmeval.judge.protocols import CHOICE, number_of, shown
+from medqbench_vlmeval.judge.protocols import CHOICE, choices, number_of
 
-_NUMBER = re.compile(r"\(?(?P<sign>[-+]?)(?P<whole>\d+)(?:[.,](?P<part>\d+))?")
+
+def _ahead(name: str, pattern: str) -> str:
+    """A pattern that takes nothing and sets the group ``name`` where ``pattern`` follows."""
+    return rf"(?:(?={pattern})(?P<{name}>)|)"
+
+
+_NUMBER = re.compile(
+    r"\(?(?P<sign>[-+]?)(?P<whole>\d+)(?:[.,](?P<part>\d+))?"
+    r"(?:\s?(?P<points>分|点|점|p(?:oin)?ts?\b|puntos?\b|pontos?\b|punkte?\b|балл\w{0,3})"
+    r"|(?=(?-i:[A-Z][a-z]))(?P<sentence>)|(?=(?-i:[A-Za-z_]))(?P<glued>)|)"
+    r"(?:\)?\s?(?:/|(?:out )?of (?:a )?(?:possible |maximum )?)\s?\(?(?P<out_of>\d+(?:[.,]\d+)?)|)"
+    # '1 or 2', '0-2', '2+'
+    + _ahead(
+        "several",
+        r"\)?\s?(?:[,/:&~-]|\bor\b|\bto\b|\band\b|\.\.+|…)[\s,:]{0,3}(?:or |and )?\(?(?:score )?[-+]?\d"
+        r"|\)?\s?(?:or (?:higher|lower|more|less|above|below)\b|[%+°]|percent\b)|\.\d",
+    )
+    # '2 for completely ...'
+    + r"(?:(?=\)?\s?(?P<criterion>for|if|when|is for|means?|indicates?|would|requires?|represents?|corresponds?"
+    r"|denotes?)\b)|)"
+    + _ahead("heading", r"\)?\s?(?::|-\s|\()")
+    # The statement ends behind the number, or is given reasons.
+    + _ahead(
+        "settled",
+        r"\)?\s?(?:$|[\n.,;:!?)(]|-\s|\b(?:because|since|as|for|due|based|given|on|here|in|overall|points?)\b)",
+    ),
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"(?P<word>zero|one|two)\b(?=\)?\s?(?:$|[\n.;,!(]|out of|points?\b))", re.IGNORECASE)
 _WORDS = ("zero", "one", "two")
-_POINTS = re.compile(r"\s?(?:分|点|점|p(?:oin)?ts?\b|puntos?\b|pontos?\b|punkte?\b|балл\w{0,3})", re.IGNORECASE)
-_OUT_OF = re.compile(
-    r"\)?\s?(?:/|(?:out )?of (?:a )?(?:possible |maximum )?)\s?\(?(?P<of>\d+(?:[.,]\d+)?)", re.IGNORECASE
-)
-_ANOTHER = re.compile(
-    r"\)?\s?(?:[,/:&~-]|\bor\b|\bto\b|\band\b|\.\.+|…)[\s,:]{0,3}(?:or |and )?\(?(?:score )?[-+]?\d"
-    r"|\)?\s?(?:or (?:higher|lower|more|less|above|below)\b|[%+°]|percent\b)|\.\d",
-    re.IGNORECASE,
-)
-_LETTER = re.compile(r"[A-Za-z_]")
-_SENTENCE = re.compile(r"[A-Z][a-z]")
-_CRITERION = re.compile(
-    r"\)?\s?(?P<word>for|if|when|is for|means?|indicates?|would|requires?|represents?|corresponds?|denotes?)\b",
-    re.IGNORECASE,
-)
-_HEADING = re.compile(r"\)?\s?(?::|-\s|\()")
 _LEGEND = re.compile(r"\)?\s?\(")
-_SETTLED = re.compile(
-    r"\)?\s?(?:$|[\n.,;:!?)(]|-\s|\b(?:because|since|as|for|due|based|given|on|here|in|overall|points?)\b)",
-    re.IGNORECASE,
-)
 _OTHER_CRITERION = re.compile(
     r"(?<![\w.])(?P<other>[012])\)?\s?(?:for|if|when|is for|means?|indicates?|:|-\s)", re.IGNORECASE
 )
@@ -61,20 +68,13 @@ _CRITERIA_REACH = 400
 
 @dataclass(frozen=True)
 class _Number:
-    """A number in a reply.
-
-    ``score`` is 0, 1 or 2, or None where it is something else ('10', '1 or 2', '1/10'); ``several`` is set for a
-    list or a range; ``criterion`` is the word that makes it part of a rubric ('for', 'means') or '';
-    ``heading`` says that an explanation follows as after a rubric's heading ('2: ...'); ``settled`` that the
-    statement ends or is given reasons behind the number; ``signed`` that it has a sign, ``out_of`` that it has a
-    denominator. ``end`` is the position behind the digits.
-    """
+    """A number in a reply, up to ``end``; ``score`` is None where it is not 0, 1 or 2 ('10', '1 or 2', '1/10')."""
 
     score: int | None
     end: int
     several: bool = False
-    criterion: str = ""
-    heading: bool = False
+    criterion: str = ""  # the word that makes it part of a rubric
+    heading: bool = False  # an explanation follows as after a rubric's heading: '2: ...'
     settled: bool = False
     signed: bool = False
     out_of: bool = False
@@ -87,28 +87,24 @@ def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
     if match is None:
         word = _WORD.match(text, at) if labelled else None
         return _Number(_WORDS.index(word["word"].lower()), word.end(), settled=True) if word else None
-    end = match.end()
-    valid = match["whole"] in ("0", "1", "2") and match["sign"] != "-" and not (match["part"] or "").strip("0")
-    points = _POINTS.match(text, end)
-    if points:
-        end = points.end()
-    elif _LETTER.match(text, end) and not (labelled and _SENTENCE.match(text, end)):
-        valid = False
-    out_of = _OUT_OF.match(text, end)
-    if out_of:
-        valid = valid and re.fullmatch(r"2(?:[.,]0+)?", out_of["of"]) is not None
-        end = out_of.end()
-    several = _ANOTHER.match(text, end) is not None
-    criterion = _CRITERION.match(text, end)
+    points, several, out_of = match["points"] is not None, match["several"] is not None, match["out_of"]
+    valid = (
+        match["whole"] in ("0", "1", "2")
+        and match["sign"] != "-"
+        and not (match["part"] or "").strip("0")
+        and match["glued"] is None
+        and (match["sentence"] is None or labelled)
+        and (out_of is None or re.fullmatch(r"2(?:[.,]0+)?", out_of) is not None)
+    )
     return _Number(
         int(match["whole"]) if valid and not several else None,
-        end,
-        several=several,
-        criterion=criterion["word"].lower() if criterion else "",
-        heading=_HEADING.match(text, end) is not None,
-        settled=bool(points or out_of) or _SETTLED.match(text, end) is not None,
-        signed=bool(match["sign"]),
-        out_of=out_of is not None,
+        match.end(),
+        several,
+        (match["criterion"] or "").lower(),
+        match["heading"] is not None,
+        points or out_of is not None or match["settled"] is not None,
+        bool(match["sign"]),
+        out_of is not None,
     )
 
 
@@ -175,9 +171,8 @@ _WINDOW = 80
 _LONGEST_BARE = 60
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A statement: where it stands, its score (None: there, but no valid verdict) and the dimension it names."""
+class _Statement(NamedTuple):
+    """A statement of a score (None: there, but no valid verdict), and the dimension that it names."""
 
     start: int
     score: int | None
@@ -206,14 +201,18 @@ def parse_score(reply: str) -> int | None:
         return clear.score if own is None or own.score == clear.score else None
     vague = [*_labelled(text, weak=True), *_in_sentences(text), *_opening(text)]
     # A reply that scores several dimensions answers a question that was not asked.
-    if not vague or len({found.score for found in vague if found.dimension}) > 1:
+    if len({statement.score for statement in vague if statement.dimension}) > 1:
         return None
-    return max(vague, key=lambda found: found.start).score
+    last = _last_statement(vague)
+    return last.score if last else None
 
 
-def _last_clear(text: str) -> _Found | None:
-    clear = [*_labelled(text, weak=False), *_bare_lines(text)]
-    return max(clear, key=lambda found: found.start, default=None)
+def _last_clear(text: str) -> _Statement | None:
+    return _last_statement([*_labelled(text, weak=False), *_bare_lines(text)])
+
+
+def _last_statement(statements: Sequence[_Statement]) -> _Statement | None:
+    return max(statements, key=lambda statement: statement.start, default=None)
 
 
 def _from_json(text: str) -> tuple[bool, int | None]:
@@ -236,12 +235,11 @@ def _json_score(value: Any) -> int | None:
         value = value.get("score")
     if isinstance(value, str):
         return parse_score(value) if len(value) <= _LONGEST_BARE else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if value in (0, 1, 2) else None
+    number = _number(value)
+    return number if number in (0, 1, 2) else None
 
 
-def _labelled(text: str, weak: bool) -> Iterator[_Found]:
+def _labelled(text: str, weak: bool) -> Iterator[_Statement]:
     for label in _LABEL.finditer(text):
         if (label["weak"] is not None) is not weak:
             continue
@@ -249,10 +247,10 @@ def _labelled(text: str, weak: bool) -> Iterator[_Found]:
         if _SCALE_BEFORE.search(before) or _SCALE_AFTER.match(text, label.end()):
             continue
         aside = _ASIDE.match(text, label.end())
-        found = _value(text, aside.end() if aside else label.end(), before, weak)
-        if found:
+        number = _value(text, aside.end() if aside else label.end(), before, weak)
+        if number:
             dimension = label.group().lower() if _DIMENSION.match(label.group()) else ""
-            yield _Found(label.start(), found.score, dimension)
+            yield _Statement(label.start(), number.score, dimension)
 
 
 def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
@@ -272,12 +270,10 @@ def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
     if "\n" in link.group() and (_LIST_ITEM.match(text, link.end() - 1) or not (explicit or _ends_line(text, number))):
         return None
     if explicit:
-        if _is_enumerated(text, number) or (weak and not number.settled):
-            return None
-        return number
-    if number.several and not link["word"]:
+        return None if _is_enumerated(text, number) or (weak and not number.settled) else number
+    if (number.several and not link["word"]) or _NEGATED.search(before):
         return None
-    return None if _NEGATED.search(before) or _is_rubric(text, number, link["word"], before) else number
+    return None if _is_rubric(text, number, link["word"], before) else number
 
 
 def _value_after_words(text: str, at: int, before: str) -> _Number | None:
@@ -286,11 +282,9 @@ def _value_after_words(text: str, at: int, before: str) -> _Number | None:
     if filler is None or _TURNS_SENSE.search(filler["words"]) or _NEGATED.search(before):
         return None
     number = _read_number(text, filler.end(), labelled=bool(filler["sign"]))
-    if number is None or number.several or number.signed:
+    if number is None or number.several or number.signed or not (filler["sign"] or number.settled):
         return None
-    if not (filler["sign"] or number.settled) or _is_rubric(text, number, "of", before):
-        return None
-    return number
+    return None if _is_rubric(text, number, "of", before) else number
 
 
 def _ends_line(text: str, number: _Number) -> bool:
@@ -309,31 +303,27 @@ def _is_rubric(text: str, number: _Number, word: str | None, before: str) -> boo
     return False
 
 
-def _bare_lines(text: str) -> Iterator[_Found]:
+def _bare_lines(text: str) -> Iterator[_Statement]:
     """The first and the last line with words or digits, where such a line holds a verdict and nothing else."""
     lines = [line for line in text.split("\n") if re.search(r"\w", line)]
     if not lines:
         return
     last = _bare(lines[-1])
     if last:
-        yield _Found(text.rfind(lines[-1]), last.score)
+        yield _Statement(text.rfind(lines[-1]), last.score)
     # '1.' at the top may open a list; '10' at the top is no verdict of this kind.
     first = _bare(lines[0]) if len(lines) > 1 else None
     if first and first.score is not None and not lines[0].rstrip().endswith("."):
-        yield _Found(text.find(lines[0]), first.score)
+        yield _Statement(text.find(lines[0]), first.score)
 
 
 def _bare(line: str) -> _Number | None:
     inside = line.strip(" ()~:'\t\r")
-    if len(inside) > _LONGEST_BARE:
-        return None
-    number = _read_number(inside, 0, labelled=False)
-    if number is None or number.several or inside[number.end :].strip(" ).!。:~"):
-        return None
-    return number
+    number = _read_number(inside, 0, labelled=False) if len(inside) <= _LONGEST_BARE else None
+    return None if number is None or number.several or inside[number.end :].strip(" ).!。:~") else number
 
 
-def _in_sentences(text: str) -> Iterator[_Found]:
+def _in_sentences(text: str) -> Iterator[_Statement]:
     for pattern in (_VERB, _FRACTION):
         for match in pattern.finditer(text):
             before = text[max(0, match.start() - _WINDOW) : match.start()].lower()
@@ -341,16 +331,17 @@ def _in_sentences(text: str) -> Iterator[_Found]:
             if number is None or not number.settled or _NEGATED.search(before) or _ASKED.search(before):
                 continue
             if not _is_enumerated(text, number):
-                yield _Found(match.start(), number.score)
+                yield _Statement(match.start(), number.score)
 
 
-def _opening(text: str) -> Iterator[_Found]:
+def _opening(text: str) -> Iterator[_Statement]:
     """'2 - fully covered' opens a reply; a numbered list opens with the same signs, but goes on."""
-    opening = _OPENING.match(text.lstrip())
+    text = text.lstrip()
+    opening = _OPENING.match(text)
     if opening and sum(1 for _ in zip(range(2), _NUMBERED_LINE.finditer(text), strict=False)) < 2:
-        number = _read_number(text.lstrip(), 0, labelled=False)
-        if number and not _is_enumerated(text.lstrip(), number):
-            yield _Found(0, int(opening["score"]))
+        number = _read_number(text, 0, labelled=False)
+        if number and not _is_enumerated(text, number):
+            yield _Statement(0, int(opening["score"]))
 
 
 NO_COMPLETION = "the server's reply is no chat completion"
@@ -361,24 +352,25 @@ NO_LETTER = "no valid last line in the extractor's reply"
 
 # The line that ends an extractor's reply.
 _LABELLED = re.compile(
-    r"[\s:(#-]{0,8}(?:(?:my|the) )?(?:final )?answer\s?(?:is\b|:)[\s:]{0,8}(?P<said>.*)", re.IGNORECASE
+    r"[\s:(#-]{0,8}(?:(?:my|the) )?(?:final )?answer\s?(?:is\b|:)[\s:]{0,8}(?P<answer>.*)", re.IGNORECASE
 )
 # As they look without markup: '<|im_end|>' has become '<:im_end:>'.
 _TOKENS = r"(?:</[a-z]{1,10}>\s?|<:\w{1,40}:>\s?|<(?:eos|im_end|end_of_turn)>\s?){0,3}"
-_SAID = re.compile(
-    rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:option )?(?P<said>[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}", re.IGNORECASE | re.ASCII
-)
+_OPENED = r"\s?(?:boxed: )?[\s:(]{0,4}"
+_CHOICE = rf"(?P<choice>[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}"
+_BARE = re.compile(_OPENED + _CHOICE)
+_ANSWER = re.compile(f"{_OPENED}(?:option )?{_CHOICE}", re.IGNORECASE | re.ASCII)
 _QUOTED_LINES = re.compile(r'"[^"]*"|“[^”]*”|```[^`]*```')
-_BARE = re.compile(rf"\s?(?:boxed: )?[\s:(]{{0,4}}(?:[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}")
 
 # Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
 # whole rest of it.
 _MOST_OBJECTS = 50
 _BRACE = re.compile(r"\{")
 # Inside of a JSON string a quote is escaped: no sentence of a judge's, whatever it quotes, holds this.
-_SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{"|".join(DIMENSIONS).replace("_", "[ _]")})', re.IGNORECASE)
+_NAMES = "|".join(DIMENSIONS).replace("_", "[ _]")
+_SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{_NAMES})', re.IGNORECASE)
 # Keys behind an object are those of another one, which was not closed around it or not understood.
-_GOES_ON = re.compile(rf'"(?:score|{"|".join(DIMENSIONS).replace("_", "[ _]")})"\s{{0,5}}:', re.IGNORECASE)
+_GOES_ON = re.compile(rf'"(?:score|{_NAMES})"\s{{0,5}}:', re.IGNORECASE)
 _REASON = re.compile(r'"reason"\s{0,5}:\s{0,5}"', re.IGNORECASE)
 _SCORE_KEY = re.compile(r'"score"\s{0,5}:', re.IGNORECASE)
 _SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
@@ -419,17 +411,16 @@ def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]]) -> Readin
 
 
 def _not_allowed(score: int, allowed: Sequence[int]) -> str:
-    shown_score = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
-    return f"the judge's verdict {shown_score} is not one of {', '.join(map(str, allowed))}"
+    number = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
+    return f"the judge's verdict {number} is not one of {', '.join(map(str, allowed))}"
 
 
 def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
-    said = parse_choice(reply)
-    if said is None:
+    letter = parse_choice(reply)
+    if letter is None:
         return Reading(reason=NO_LETTER)
-    number = number_of(said)
-    if number not in allowed:
-        return Reading(reason=f"the extractor's answer {said} is not one of {shown(allowed)}")
+    if (number := number_of(letter)) not in allowed:
+        return Reading(reason=f"the extractor's answer {letter} is not one of {choices(allowed)}")
     return Reading({CHOICE: number})
 
 
@@ -439,26 +430,35 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
     None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
     where it stands inside of a sentence of an object that is broken or cut off.
     """
-    text = _spoken(reply)
-    speaking = ((start, end, said) for start, end, said in _objects(text) if set(said) & set(allowed))
-    start, end, said = next(speaking, (0, 0, {}))
-    if not said or _GOES_ON.search(text, end) or _in_sentence(text, start):
+    text, whole = _whole_object(reply)
+    # An object that is all of the reply has no thoughts around it; a tag in its sentences is only spoken about.
+    if whole is None:
+        text = without_thoughts(reply) or ""
+    speaking = [entry for entry in _objects(text) if set(entry[2]) & set(allowed)]
+    if not speaking:
         return Reading(reason=NO_VERDICT)
-    reading = _read_entries(said, allowed)
+    start, end, last = speaking[0]
+    reading = _read_entries(last, allowed)
+    # A sentence goes on where no score has followed the last reason that began before the object.
+    reason = max((reason.end() for reason in _REASON.finditer(text, 0, start)), default=None)
+    in_sentence = reason is not None and not _SCORE_KEY.search(text, reason, start)
+    if in_sentence or _GOES_ON.search(text, end):
+        return Reading(reason=NO_VERDICT)
     if not _begins_line(text, start):
-        own = next((said for at, _, said in speaking if _begins_line(text, at)), said)
+        own = next((entries for at, _, entries in speaking[1:] if _begins_line(text, at)), last)
         if _read_entries(own, allowed).scores != reading.scores:
             return Reading(reason=NO_VERDICT)
     return reading
 
 
-def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
+def _read_entries(entries: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
     scores, explanations, wrong = {}, {}, []
     for dimension, values in allowed.items():
-        entry = said.get(dimension)
+        entry = entries.get(dimension)
         score = _number(entry.get("score") if isinstance(entry, dict) else entry)
-        if isinstance(entry, dict) and isinstance(entry.get("reason"), str):
-            explanations[dimension] = _sendable(entry["reason"])
+        if isinstance(entry, dict) and isinstance(reason := entry.get("reason"), str):
+            # Lone surrogates, which no file can hold, become question marks.
+            explanations[dimension] = reason.encode("utf-8", errors="replace").decode("utf-8")
         if score is None:
             wrong.append(f"no verdict on {dimension}")
         elif score not in values:
@@ -468,21 +468,8 @@ def _read_entries(said: Mapping[str, Any], allowed: Mapping[str, Sequence[int]])
     return Reading(scores, explanations, "; ".join(wrong) or None)
 
 
-def _in_sentence(text: str, at: int) -> bool:
-    """Whether the last reason that begins before a place has not ended there: no score has followed it."""
-    begun = max((found.end() for found in _REASON.finditer(text, 0, at)), default=None)
-    return begun is not None and not _SCORE_KEY.search(text, begun, at)
-
-
 def _begins_line(text: str, at: int) -> bool:
     return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
-
-
-def _spoken(reply: str) -> str:
-    """The reply without what was thought aloud. An object that is all of the reply has no thoughts around it, and
-    a tag in one of its sentences is only spoken about."""
-    body, value = _whole_object(reply)
-    return body if value is not None else without_thoughts(reply) or ""
 
 
 def _whole_object(text: str) -> tuple[str, dict[str, Any] | None]:
@@ -504,31 +491,20 @@ def _number(value: Any) -> int | None:
     return int(value) if math.isfinite(value) and value == int(value) else None
 
 
-def _objects(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
     """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
     another comes after it."""
     decoder = json.JSONDecoder()
-    kinds = (_BRACE, _SPEAKING_BRACE)
-    starts = {at for brace in kinds for at in deque((found.start() for found in brace.finditer(text)), _MOST_OBJECTS)}
-    ends: list[tuple[int, int, dict[str, Any]]] = []
-    for start in starts:
+    braces = [brace for kind in (_BRACE, _SPEAKING_BRACE) for brace in deque(kind.finditer(text), _MOST_OBJECTS)]
+    objects = []
+    for start in {brace.start() for brace in braces}:
         try:
-            found, end = decoder.raw_decode(text, start)
+            value, end = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             continue
-        if isinstance(found, dict):
-            ends.append((end, -start, found))
-    for end, before, found in sorted(ends, key=lambda one: one[:2], reverse=True):
-        yield -before, end, {_name(key): value for key, value in found.items()}
-
-
-def _name(key: str) -> str:
-    return key.strip().lower().replace(" ", "_")
-
-
-def _sendable(text: str) -> str:
-    """Lone surrogates, which no file can hold, become question marks."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
+        if isinstance(value, dict):
+            objects.append((start, end, {key.strip().lower().replace(" ", "_"): value[key] for key in value}))
+    return sorted(objects, key=lambda entry: (entry[1], -entry[0]), reverse=True)
 
 
 def parse_choice(reply: str) -> str | None:
@@ -538,15 +514,13 @@ def parse_choice(reply: str) -> str | None:
         reply: the extractor's reply, of any length.
     """
     spoken = spoken_text(reply)
-    if spoken is None:
-        return None
-    said = _last(plain_verdict(spoken))
-    if said is None:
+    last = None if spoken is None else _last(plain_verdict(spoken))
+    if spoken is None or last is None:
         return None
     # What a quotation says last is the words of somebody else where the extractor's own are others.
     own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
-    found = _valid(said)
-    return found if own is None or not re.search(r"\w", own) or _valid(own) == found else None
+    choice = _choice(last)
+    return choice if own is None or not re.search(r"\w", own) or _choice(own) == choice else None
 
 
 def _last(text: str) -> str | None:
@@ -556,10 +530,10 @@ def _last(text: str) -> str | None:
         return None
     if _BARE.fullmatch(lines[-1]):
         return lines[-1]
-    labelled = next((found for line in reversed(lines) if (found := _LABELLED.fullmatch(line))), None)
-    return labelled["said"] if labelled else None
+    labelled = next((match for line in reversed(lines) if (match := _LABELLED.fullmatch(line))), None)
+    return labelled["answer"] if labelled else None
 
 
-def _valid(said: str) -> str | None:
-    found = _SAID.fullmatch(said)
-    return found["said"].upper() if found else None
+def _choice(answer: str) -> str | None:
+    match = _ANSWER.fullmatch(answer)
+    return match["choice"].upper() if match else None
