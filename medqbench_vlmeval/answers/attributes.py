@@ -137,13 +137,11 @@ GOOD_WORDS = (
     r"|distinct|fine|great(?:er)?|recogni[sz]able"
 )
 BAD_WORDS = (
-    r"poor(?:er|ly)?|low(?:er)?|reduced|insufficient|inadequate|uneven|non-?uniform|inhomogeneous|degraded"
-    r"|impair(?:ed|s)"
-    r"|limited|loss|lost|weak(?:er)?|faded|unnatural|abnormal|obscur(?:e|ed|es|ing)|diminished|decreased|compromised"
-    r"|suboptimal|bad|worse|inferior|hidden|hid(?:e|es|ing)|mask(?:ed|s|ing)|unclear|difficult|distorted|washed"
-    r"|too|shifted"
-    r"|altered|inaccurate|disrupted|affected|indistinct|less|hard|blurred|invisible|imbalanced|unbalanced|dull|flat"
-    r"|deteriorated|hamper\w*|hinder\w*|reduc(?:es|ing)|degrad(?:es|ing)"
+    r"poor(?:er|ly)?|low(?:er)?|reduced|insufficient|inadequate|uneven|non-?uniform|inhomogeneous|degraded|impair(?:ed"
+    r"|s)|limited|loss|lost|weak(?:er)?|faded|unnatural|abnormal|obscur(?:e|ed|es|ing)|diminished|decreased|compromised"
+    r"|suboptimal|bad|worse|inferior|hidden|hid(?:e|es|ing)|mask(?:ed|s|ing)|unclear|difficult|distorted|washed|too"
+    r"|shifted|altered|inaccurate|disrupted|affected|indistinct|less|hard|blurred|invisible|imbalanced|unbalanced|dull"
+    r"|flat|deteriorated|hamper\w*|hinder\w*|reduc(?:es|ing)|degrad(?:es|ing)"
 )
 # Absence, in front of a word: 'no', 'free of'. What is negligible is as good as absent.
 _ABSENCE = re.compile(

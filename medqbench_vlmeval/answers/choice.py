@@ -75,8 +75,8 @@ def _from_own_turn(text: str, options: OptionSet) -> Answer:
         return Answer(data.letter, data.why or "options as data")
     *earlier, last = plain.turns(answer)
     for part in earlier:
-        if (found := _firm(_read_above(plain.plain_answer(part), options))) is not None:
-            return found
+        if (firm := _firm(_read_above(plain.plain_answer(part), options))) is not None:
+            return firm
     return _read_above(plain.plain_answer(last), options) or Answer(None, NO_ANSWER)
 
 
@@ -172,11 +172,9 @@ def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
 
 def _by_rules(text: str, options: OptionSet) -> Answer | None:
     for name, rule in _RULES.items():
-        decided = rule(text, options)
-        if decided is None:
-            continue
-        reading, name = (decided.reading, decided.rule) if isinstance(decided, Claim) else (decided, name)
-        return Answer(reading.letter, name if reading.letter is not None else reading.why or name)
+        if (decided := rule(text, options)) is not None:
+            reading, name = (decided.reading, decided.rule) if isinstance(decided, Claim) else (decided, name)
+            return Answer(reading.letter, name if reading.letter is not None else reading.why or name)
     return None
 
 
@@ -215,10 +213,9 @@ _FINDERS: tuple[Callable[[str, OptionSet], Iterator[Claim]], ...] = (
 )
 _UNCONDITIONAL = frozenset({"marked answer", "ticked option", "guessed answer"})
 _CORRECTION = re.compile(
-    r"(?i)\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct"
-    r"|edit:|update:|revis(?:e|ed|ing)"
-    r"|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)|on closer|looking again"
-    r"|I was wrong|mistake\w*|no,)"
+    r"(?i)\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct|edit:"
+    r"|update:|revis(?:e|ed|ing)|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)"
+    r"|on closer|looking again|I was wrong|mistake\w*|no,)"
 )
 # In the explanation of one of several options: 'There is ghosting, so this is correct.'
 _CALLED_RIGHT = re.compile(
@@ -229,12 +226,10 @@ _CALLED_RIGHT = re.compile(
 
 def _find_claims(text: str, options: OptionSet) -> list[Claim]:
     """All claims of ``text`` in the order in which they stand, but for hypothetical ones."""
-    found = [claim for finder in _FINDERS for claim in finder(text, options)]
-    if claims.has_condition(text):
-        found = [
-            claim for claim in found if claim.rule in _UNCONDITIONAL or not claims.hypothetical(text, claim.position)
-        ]
-    return sorted(found, key=lambda claim: (claim.position, claim.weight))
+    candidates = [claim for finder in _FINDERS for claim in finder(text, options)]
+    if claims.CONDITION_CUES.search(text):
+        candidates = [c for c in candidates if c.rule in _UNCONDITIONAL or not claims.hypothetical(text, c.position)]
+    return sorted(candidates, key=lambda claim: (claim.position, claim.weight))
 
 
 def _claimed(text: str, options: OptionSet) -> Claim | None:

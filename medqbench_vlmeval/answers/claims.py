@@ -105,15 +105,12 @@ _PURPOSE = re.compile(
     r"\s+(?:would|could|might|may|is)\b"
 )
 _CONDITION_AFTER = re.compile(rf"(?i)[^.;,:!?\n]{{0,60}}?{_IF}(?!it is\b)")
-_CONDITION_RIGHT_AFTER = re.compile(rf"(?i)[)\]\"']*\s+(?:(?:would|could|might|may)\b[^.;:!?\n]{{0,30}}|only\s*)?{_IF}")
-_CONDITION_CUES = re.compile(r"(?i)\b(?:if|unless|suppos\w+|assuming|provided|in case|were|had|should|for|with)\b")
+# 'B if the lines are real', 'B would be right if ...'
+CONDITION_RIGHT_AFTER = re.compile(rf"(?i)[)\]\"']*\s+(?:(?:would|could|might|may)\b[^.;:!?\n]{{0,30}}|only\s*)?{_IF}")
+# Without any of these no condition can be opened.
+CONDITION_CUES = re.compile(r"(?i)\b(?:if|unless|suppos\w+|assuming|provided|in case|were|had|should|for|with)\b")
 _SENTENCE_END = re.compile(r"[.;:!?\n]")
 _LAST_PART = 400
-
-
-def has_condition(text: str) -> bool:
-    """Whether the text has any word that could open a condition."""
-    return _CONDITION_CUES.search(text) is not None
 
 
 def hypothetical(text: str, position: int) -> bool:
@@ -127,17 +124,11 @@ def hypothetical(text: str, position: int) -> bool:
     return _CONDITION_AFTER.match(text, position, position + 140) is not None
 
 
-def conditional(after: str) -> bool:
-    """Whether a condition follows directly after a letter: 'B if the lines are real', 'B would be right if'."""
-    return _CONDITION_RIGHT_AFTER.match(after) is not None
-
-
 # Stated answers: in a box, behind a keyword, behind a verb of choosing.
 _KEYWORD = re.compile(
     r"(?i)(?<![A-Za-z])(?:answer|ans|choice|option|letter|selection|verdict|conclusion|response|prediction|guess"
-    r"|decision|pick"
-    r"|final grade|judg(?:e)?ment|solution|result|correction|description|match|classification|assessment|rating"
-    r"|output|best|correct|choose|chosen|sol|level|category|class|severity|quality|grade|label"
+    r"|decision|pick|final grade|judg(?:e)?ment|solution|result|correction|description|match|classification|assessment"
+    r"|rating|output|best|correct|choose|chosen|sol|level|category|class|severity|quality|grade|label"
     r"|degradation)(?![A-Za-z])[\"']?"
 )
 # Keywords that name an answer only before a colon, and those whose answer is weak as well.

@@ -44,15 +44,13 @@ _LEVELS = {
 _LEVEL = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, words in _LEVELS.items()), re.IGNORECASE)
 # Words between 'quality is' and the level. What is not here ('affected by low contrast') leads to no level.
 _BETWEEN = (
-    r"(?:(?:is|are|be|being|as|was|remains?|appears?|seems?|looks?|to|can|could|should|would|will|may|must"
-    r"|considered|rated"
-    r"|deemed|judged|graded|classified|assessed|evaluated|described|categorized|regarded|concluded|of|a|an|the"
-    r"|in|at|best"
-    r"|this|image|scan|picture|level|grade|very|quite|rather|fairly|generally|overall|still|only|just|barely|marginally"
-    r"|clear|clearly|definitely|mostly|relatively|somewhat|borderline|therefore|thus|hence|however|also"
-    r"|diagnostically|it|slide"
-    r"|technically|photo|photograph|quality|for|diagnosis|diagnostic|purposes|use|conclusion|final|verdict|sum|i|we)"
-    r"|(?P<negated>not|no longer|never|isn't|cannot|can't|n't|far from|neither|less than|hardly))"
+    r"(?:(?:is|are|be|being|as|was|remains?|appears?|seems?|looks?|to|can|could|should|would|will|may|must|considered"
+    r"|rated|deemed|judged|graded|classified|assessed|evaluated|described|categorized|regarded|concluded|of|a|an|the|in"
+    r"|at|best|this|image|scan|picture|level|grade|very|quite|rather|fairly|generally|overall|still|only|just|barely"
+    r"|marginally|clear|clearly|definitely|mostly|relatively|somewhat|borderline|therefore|thus|hence|however|also"
+    r"|diagnostically|it|slide|technically|photo|photograph|quality|for|diagnosis|diagnostic|purposes|use|conclusion"
+    r"|final|verdict|sum|i|we)|(?P<negated>not|no longer|never|isn't|cannot|can't|n't|far from|neither|less than"
+    r"|hardly))"
 )
 _ANCHORED = re.compile(
     r"(?i)\bquality\b(?:[^.!?:]{0,60}?)(?:\bis\b|\bas\b|\bbe\b|\bremains?\b|\bappears?\b|\bseems?\b|:|=|-)\s*"
@@ -78,8 +76,7 @@ _WORDS = "|".join(_LEVELS.values())
 _NEITHER = re.compile(rf"(?i)\bneither (?P<one>{_WORDS}) nor (?P<other>{_WORDS})\b")
 _ALONE = re.compile(
     r"(?i)(?:(?:overall|conclusion|final|quality|verdict|answer|assessment|judge?ment|rating|grade|result|level"
-    r"|therefore|thus"
-    rf"|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*"
+    rf"|therefore|thus|so|in)[\s,:.=–—-]*){{0,4}}(?:{_LEVEL.pattern})[\s.!)]*"
 )
 _NEXT_LEVEL = re.compile(rf"(?i)\s?(?:/|,|or|to|and)\s?(?:/|or|and)?\s?(?:{_LEVEL.pattern})")
 # 'low contrast' behind 'the quality is': the word is about a property and not the level.
@@ -148,13 +145,13 @@ def conclusion_of(task: Task, text: str) -> str | int | None:
     return preference(text) if task is Task.COMPARATIVE else quality_level(text)
 
 
-def steps_apart(task: Task, one: str | int | None, other: str | int | None) -> int:
+def steps_apart(task: Task, conclusion: str | int | None, other: str | int | None) -> int:
     """Steps between two conclusions, 0-2; a missing one is no contradiction. Pairs agree or do not."""
-    if one is None or other is None or one == other:
+    if conclusion is None or other is None or conclusion == other:
         return 0
     if task is Task.COMPARATIVE:
         return 2
-    return abs(QUALITY_LEVELS.index(str(one)) - QUALITY_LEVELS.index(str(other)))
+    return abs(QUALITY_LEVELS.index(str(conclusion)) - QUALITY_LEVELS.index(str(other)))
 
 
 def _levels_in(sentence: str) -> Iterator[tuple[int, str]]:

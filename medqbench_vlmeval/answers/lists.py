@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.answers import mentions
-from medqbench_vlmeval.answers.claims import CHOICE_CONDITION, REJECTED, after_signs, conditional, negated
+from medqbench_vlmeval.answers.claims import CHOICE_CONDITION, CONDITION_RIGHT_AFTER, REJECTED, after_signs, negated
 from medqbench_vlmeval.answers.options import (
     DISAGREE,
     OUTSIDE,
@@ -185,9 +185,7 @@ _NAME = re.compile(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b")
 
 def leading_letter(text: str, options: OptionSet) -> Reading | None:
     """The reply starts with a letter: 'B. The image is grainy', 'B because A is wrong', 'B (Noise)'."""
-    start = 0
-    while start < len(text) and start < 20 and text[start] in " \t\n\"'([{<.:>-=→#|•✅✔👉☑1234567890)":
-        start += 1
+    start = after_signs(text[:20], 0, " \t\n\"'([{<.:>-=→#|•✅✔👉☑1234567890)")
     reading = letter_at(text[: start + 300], start, options)
     if reading is None or (re.match(r"Q\d*\s*[:.]", text[start : start + 6]) and "Q" not in options.letters):
         return None
@@ -198,7 +196,7 @@ def leading_letter(text: str, options: OptionSet) -> Reading | None:
         behind = text[start + 2 :]
         if len(behind.strip(" .*()[]\n")) == 1 and (answered := read_whole(behind, options)):
             return answered
-    if conditional(after) or _DENIED_SET.match(after) or _WOULD_BE.match(after):
+    if CONDITION_RIGHT_AFTER.match(after) or _DENIED_SET.match(after) or _WOULD_BE.match(after):
         return None
     if re.match(r"[.:)\]]\s*[A-Z][.:)\]]", after):
         return Reading(None, SEVERAL)
@@ -457,7 +455,7 @@ def structured(text: str, options: OptionSet) -> Reading | None:
     return None
 
 
-def _one_of(letters: list[str]) -> Reading:
+def _one_of(letters: list[str | None]) -> Reading:
     return Reading(letters[0]) if len(letters) == 1 else Reading(None, SEVERAL)
 
 
@@ -467,7 +465,7 @@ def _selected(text: str, options: OptionSet) -> Reading | None:
         text = text.replace("'", '"')
     depths = _depths(text)
     depth = 2 if _WRAPPED.match(text) else 1
-    letters = set()
+    letters: set[str | None] = set()
     for key in _ANSWER_KEY.finditer(text):
         if depths[key.start()] != depth:
             continue
@@ -477,9 +475,7 @@ def _selected(text: str, options: OptionSet) -> Reading | None:
             reading = Reading(affirmed.pop())
         if reading is not None:
             letters.add(reading.letter)
-    if not letters:
-        return None
-    return Reading(letters.pop()) if len(letters) == 1 else Reading(None, SEVERAL)
+    return _one_of([*letters]) if letters else None
 
 
 def _depths(text: str) -> list[int]:

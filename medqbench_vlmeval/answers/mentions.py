@@ -32,10 +32,9 @@ _THERE_IS_NO = re.compile(
 )
 _HEDGE = re.compile(
     r"(?i)\b(?:if|whether|might|may|could|possibly|perhaps|either|or|options? (?:are|is|include|such as|like)"
-    r"|considering|consider (?!(?:this|the|it)\b)|such as|(?:to|I) (?:determine|tell|assess)"
-    r"|types? of \w+ such as|e\.g|candidates?|between"
-    r"(?!.{0,100}\b(?:is|are|was|were|shows?|looks?|appears?|seen|has|have)\b)"
-    r"|check(?:ing)? for|look(?:ing)? for)\b|是否|可能"
+    r"|considering|consider (?!(?:this|the|it)\b)|such as|(?:to|I) (?:determine|tell|assess)|types? of \w+ such as|e\.g"
+    r"|candidates?|between(?!.{0,100}\b(?:is|are|was|were|shows?|looks?|appears?|seen|has|have)\b)|check(?:ing)? for"
+    r"|look(?:ing)? for)\b|是否|可能"
 )
 _DENIED_AFTER = re.compile(
     r"(?i)\s*(?:artifacts?|artefacts?|is|are|was|were|does|do|did|can|could|cannot|seems?|appears?|would be"
@@ -104,7 +103,11 @@ def find(text: str, options: OptionSet) -> list[Mention]:
     spans = list(options.mention.finditer(text))
     # Only near neighbours matter to a mention, and looking at all of them would be quadratic.
     mentions = [_judge(text, span, options, spans[max(0, at - 8) : at + 2]) for at, span in enumerate(spans)]
-    _share_denials(text, spans, mentions)
+    # 'Metal and ring artifacts are not seen' denies both, though the denial follows the second one.
+    for at in range(len(spans) - 2, -1, -1):
+        between = text[spans[at].end() : spans[at + 1].start()]
+        if mentions[at + 1].affirmed is False and mentions[at].affirmed and _JOINED.fullmatch(between):
+            mentions[at] = replace(mentions[at], affirmed=False)
     if options.nothing is not None and not any(mention.letter == options.nothing for mention in mentions):
         nothing = _NO_SUCH.search(text)
         if nothing is not None and not any(mention.affirmed for mention in mentions):
@@ -117,19 +120,11 @@ def affirmed(text: str, options: OptionSet) -> set[str]:
     return {mention.letter for mention in find(text, options) if mention.affirmed}
 
 
-def _share_denials(text: str, spans: list[re.Match[str]], mentions: list[Mention]) -> None:
-    """'Metal and ring artifacts are not seen' denies both, though the denial follows the second one."""
-    for at in range(len(spans) - 2, -1, -1):
-        between = text[spans[at].end() : spans[at + 1].start()]
-        if mentions[at + 1].affirmed is False and mentions[at].affirmed and _JOINED.fullmatch(between):
-            mentions[at] = replace(mentions[at], affirmed=False)
-
-
 def _judge(text: str, span: re.Match[str], options: OptionSet, near: list[re.Match[str]]) -> Mention:
     letter, start = letter_of(span), span.start()
     words = options.words[letter]
     after = text[span.end() : span.end() + 60]
-    clause = _last_clause(text[max(0, start - 120) : start])
+    clause = _CLAUSE.split(text[max(0, start - 120) : start])[-1]
     is_negation = words[:1] in _NEGATIONS
     if _EXPLAINED_OR_ASKED.match(after) and not (_PERCEIVED.match(after) and (is_negation or not _MAY.match(after))):
         return Mention(letter, start, None)
@@ -139,7 +134,8 @@ def _judge(text: str, span: re.Match[str], options: OptionSet, near: list[re.Mat
         if _NOT_NONE.search(clause):
             return Mention(letter, start, False)
     else:
-        negator = _last_negator(clause)
+        negators = _NEGATOR.finditer(_IDIOM.sub(lambda idiom: "_" * len(idiom[0]), clause))
+        negator = max((match.end() for match in negators), default=None)
         if negator is not None and _reaches(clause[negator:], span, near, after):
             if letter in options.absent and _THERE_IS_NO.search(_without_negations(clause, start, near, options)):
                 return Mention(options.absent[letter], start, True)
@@ -153,13 +149,6 @@ def _judge(text: str, span: re.Match[str], options: OptionSet, near: list[re.Mat
         or (words in _QUALITIES and _GOOD_AFTER.match(after))
     )
     return Mention(letter, start, None if weighed else True)
-
-
-def _last_clause(before: str) -> str:
-    start = 0
-    for end in _CLAUSE.finditer(before):
-        start = end.end()
-    return before[start:]
 
 
 def _without_negations(clause: str, end: int, near: list[re.Match[str]], options: OptionSet) -> str:
@@ -179,13 +168,6 @@ def _is_alternative(text: str, span: re.Match[str], near: list[re.Match[str]]) -
         if close and _ALTERNATIVES.fullmatch(text[first.end() : second.start()]):
             return True
     return False
-
-
-def _last_negator(clause: str) -> int | None:
-    position = None
-    for negator in _NEGATOR.finditer(_IDIOM.sub(lambda idiom: "_" * len(idiom[0]), clause)):
-        position = negator.end()
-    return position
 
 
 def _reaches(between: str, span: re.Match[str], near: list[re.Match[str]], after: str) -> bool:
@@ -305,7 +287,8 @@ def by_text(text: str, options: OptionSet) -> Reading | None:
     mentions = find(text, options)
     whole = {mention.letter for mention in mentions if mention.affirmed}
     if len(whole) > 1:  # 'although it looks similar to CT, it is an MRI'
-        whole = {m.letter for m in mentions if m.affirmed and not _likened(text, m)} or whole
+        firm = {m.letter for m in mentions if m.affirmed and not _LIKE.search(text[max(0, m.start - 90) : m.start])}
+        whole = firm or whole
     parts = sentences(text)
     if not parts or not whole:
         return None
@@ -320,11 +303,6 @@ def by_text(text: str, options: OptionSet) -> Reading | None:
     if main is not None:
         return Reading(main)
     return Reading(None, SEVERAL) if len(whole) > 1 else None
-
-
-def _likened(text: str, mention: Mention) -> bool:
-    """Whether the text at a mention only says what the image looks like: 'although it resembles CT'."""
-    return _LIKE.search(text[max(0, mention.start - 90) : mention.start]) is not None
 
 
 def _main(text: str, mentions: list[Mention]) -> str | None:

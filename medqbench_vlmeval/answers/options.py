@@ -202,25 +202,19 @@ def letter_of(mention: re.Match[str]) -> str:
 
 
 def _absences(words: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    absent = {}
-    for letter, own in words.items():
-        for other, text in words.items():
-            if (
-                len(text) > 1
-                and text[0] in ("no", "without")
-                and own
-                and own[-len(text) + 1 :] == text[1:]
-                and letter != other
-                and not _GRADES.intersection(own[: len(own) - len(text) + 1])  # not severe is not none
-            ):
-                absent[letter] = other
-    return absent
+    return {
+        letter: other
+        for letter, own in words.items()
+        for other, text in words.items()
+        if letter != other and len(text) > 1 and text[0] in ("no", "without") and own[-len(text) + 1 :] == text[1:]
+        # Not severe is not none.
+        if own and not _GRADES.intersection(own[: len(own) - len(text) + 1])
+    }
 
 
 def _means_nothing(words: tuple[str, ...]) -> bool:
-    return words in (("none",), ("none", "of", "the", "above"), ("nothing",)) or (
-        len(words) == 2 and words[0] == "no" and _NOUNS.match(words[1]) is not None and words[1] != "noise"
-    )
+    no_such = len(words) == 2 and words[0] == "no" and _NOUNS.match(words[1]) is not None and words[1] != "noise"
+    return no_such or words in (("none",), ("none", "of", "the", "above"), ("nothing",))
 
 
 SEVERAL = "several answers"
@@ -314,13 +308,13 @@ def answer_at(
 def _about_letters(text: str, start: int, options: OptionSet) -> Reading | None:
     """An option such as 'Both A and B' in full, which is no answer of two letters."""
     mention = options.mention.match(text, start)
-    if mention is None or letter_of(mention) not in options.of_letters or _asked(text, mention.end()):
+    if (
+        mention is None
+        or letter_of(mention) not in options.of_letters
+        or text[mention.end() :].lstrip().startswith("?")
+    ):
         return None
     return Reading(letter_of(mention))
-
-
-def _asked(text: str, end: int) -> bool:
-    return text[end:].lstrip().startswith("?")
 
 
 def letter_at(text: str, start: int, options: OptionSet) -> Reading | None:
@@ -399,7 +393,7 @@ def _text_at(text: str, start: int, options: OptionSet) -> Reading | None:
         letter, after = letter_of(mention), text[mention.end() :]
         # 'None of the above', 'none of these fit' speak of the options, not of the option 'None'.
         of_options = re.match(r"\s+of\s+(?:the|these|those|them|my|your|all|what)\b", after)
-        if (letter == options.nothing and of_options) or _asked(text, mention.end()):
+        if (letter == options.nothing and of_options) or text[mention.end() :].lstrip().startswith("?"):
             return None
         return _second_text(text, mention.end(), options, letter) or Reading(letter)
     return None

@@ -52,9 +52,7 @@ def clean(text: str) -> str:
 
 def without_struck(text: str) -> str:
     """Remove what the model struck through: '~~B~~ A', '<del>B</del> A'."""
-    if not any(mark in text for mark in "~<\u0335\u0336"):
-        return text
-    return _STRUCK.sub(" ", text)
+    return _STRUCK.sub(" ", text) if any(mark in text for mark in "~<\u0335\u0336") else text
 
 
 def may_say(text: str, stems: Iterable[str]) -> bool:
@@ -148,7 +146,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text
     text = _SCRIPT_EDGE.sub(" ", text.translate(_folds()))
-    return _LOOKALIKE.sub(lambda found: found[0].translate(_LOOKALIKES), text)
+    return _LOOKALIKE.sub(lambda letter: letter[0].translate(_LOOKALIKES), text)
 
 
 # Thinking and turns: which part of a reply is the model's answer.
@@ -278,14 +276,9 @@ def after_reply_token(text: str) -> str:
     return text[start.end() :] if start is not None else ""
 
 
-def without_tokens(text: str) -> str:
-    """Remove the special tokens of chat templates."""
-    return _SPECIAL.sub(" ", text) if "<" in text or "[" in text else text
-
-
 def readable(text: str) -> str:
-    """A part of a reply without tokens, not too long, and in plain letters."""
-    return fold(shorten(without_tokens(text)))
+    """A part of a reply without special tokens of chat templates, not too long, and in plain letters."""
+    return fold(shorten(_SPECIAL.sub(" ", text) if "<" in text or "[" in text else text))
 
 
 def turns(text: str) -> tuple[str, ...]:
@@ -313,13 +306,10 @@ def _before_made_up_turns(text: str) -> str:
                 break
     elif cuts:
         part = text[: cuts[0].start()]
-    replied = _REPLIED.match(part)
-    if replied is not None:
+    if (replied := _REPLIED.match(part)) is not None:
         part = replied[1]
-    speakers = list(_ASSISTANT.finditer(part))
-    if speakers and part[speakers[-1].end() :].strip():
-        part = part[speakers[-1].end() :]
-    return part
+    last = max((speaker.end() for speaker in _ASSISTANT.finditer(part)), default=0)
+    return part[last:] if part[last:].strip() else part
 
 
 # Two private-use characters (``clean`` has taken them out of the reply) around what was marked as the answer.

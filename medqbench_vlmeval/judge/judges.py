@@ -59,14 +59,8 @@ class PanelJudge:
 
     def __init__(self, members: Sequence[Judge]) -> None:
         self.members = tuple(members)
-
-    @property
-    def name(self) -> str:
-        return ", ".join(member.name for member in self.members)
-
-    @property
-    def protocol(self) -> str:
-        return _joined(member.protocol for member in self.members)
+        self.name = ", ".join(member.name for member in members)
+        self.protocol = _joined(member.protocol for member in members)
 
     def describe(self) -> JudgeSettings:
         """See ``calls.Judge.describe``; each member's own settings are in ``members``."""

@@ -120,27 +120,24 @@ def _is_enumerated(text: str, number: _Number) -> bool:
 
 
 _LABEL = re.compile(
-    r"(?P<strong>(?<![^\W_])(?:scores|scored?|ratings?|verdict|grade|boxed)(?![^\W_])|评分|得分|分数|打分|スコア|点数|점수|평점"
+    r"(?i)(?P<strong>(?<![^\W_])(?:scores|scored?|ratings?|verdict|grade|boxed)(?![^\W_])|评分|得分|分数|打分|スコア|点数|점수|평점"
     r"|puntuación|puntaje|pontuação|punteggio|bewertung|punktzahl|wertung|оценка|балл(?!\w)|النتيجة|الدرجة)"
     r"|\b(?P<weak>answer|result|judge?ment|evaluation|assessment|conclusion|completeness|preciseness|precision"
-    r"|consistency|quality[ _]accuracy|accuracy)\b",
-    re.IGNORECASE,
+    r"|consistency|quality[ _]accuracy|accuracy)\b"
 )
 _DIMENSION = re.compile(r"completeness|precis|consistency|accuracy", re.IGNORECASE)
 # 'Score (0-2): 1', 'Score (Completeness): 2', 'Score (out of 2) 1'
 _ASIDE = re.compile(r"\s?\([^()\n]{1,100}\)(?=\s?(?::|-\s|is\b|are\b)|\s\d)")
 _LINK = re.compile(
-    r"\)?\s?(?:(?P<sign>:[\s:]*|-\s?)|(?P<word>is|are|was|of|as|at|to be|(?:would|should|will|must) be|为|是|は|는|은)"
-    r"(?![a-z])\s?:?\s?(?:an? |the )?|(?P<below>\n\s*)|\s)",
-    re.IGNORECASE,
+    r"(?i)\)?\s?(?:(?P<sign>:[\s:]*|-\s?)|(?P<word>is|are|was|of|as|at|to be|(?:would|should|will|must) be|为|是|は|는"
+    r"|은)(?![a-z])\s?:?\s?(?:an? |the )?|(?P<below>\n\s*)|\s)"
 )
 _FILLER = re.compile(
-    r"(?P<words>(?: [a-z_'()]{1,20}){1,7}?)(?:(?P<sign>\s?:)|(?: (?:is|be|as|at|to|of|with|an?)){0,2})\s?(?=\(?\d)",
-    re.IGNORECASE,
+    r"(?i)(?P<words>(?: [a-z_'()]{1,20}){1,7}?)(?:(?P<sign>\s?:)|(?: (?:is|be|as|at|to|of|with|an?)){0,2})\s?(?=\(?\d)"
 )
 _TURNS_SENSE = re.compile(
-    r"\b(?:not|cannot|never|from|ranges?|scale|between|if|for each|whether|either|only|criteri\w*|means|system)\b|n't",
-    re.IGNORECASE,
+    r"(?i)\b(?:not|cannot|never|from|ranges?|scale|between|if|for each|whether|either|only|criteri\w*|means"
+    r"|system)\b|n't"
 )
 _SCALE_BEFORE = re.compile(r"\b(?:max(?:imum)?|min(?:imum)?|possible|highest|lowest|full|top|perfect|best)[ _]\Z")
 _SCALE_AFTER = re.compile(r"[\s_](?:range|scale|scheme|system|criteri|rubric|guide|definition|option|level|between)")
@@ -149,18 +146,16 @@ _NEGATED = re.compile(
 )
 _ASKED = re.compile(r"\b(?:please|must|only|format|provide|respond with|reply with|output)\b[^.!?\n]{0,60}$|\brate $")
 _NO_VALUE = re.compile(
-    r"\(?(?:[<>≥≤≈~]|(?:n/?a|none|null|nan|unknown|undefined|undetermined|unable|cannot"
+    r"(?i)\(?(?:[<>≥≤≈~]|(?:n/?a|none|null|nan|unknown|undefined|undetermined|unable|cannot"
     r"|not (?:applicable|available|given|sure)|between|at least|at most|less than|more than|around|approximately|about"
-    r"|nearly|almost|three|four|five|ten)\b)",
-    re.IGNORECASE,
+    r"|nearly|almost|three|four|five|ten)\b)"
 )
 _LIST_ITEM = re.compile(r"\s*\d+[.)][ \t]\S")
 _CRITERION_HEADINGS = re.compile(r"\bscore (\d)\)?\s?(?::|-\s|\()", re.IGNORECASE)
 _VERB = re.compile(
-    r"\b(?:giv(?:e|en|es|ing)|gave|rat(?:e|ed|es|ing)|assign(?:ed|s|ing)?|award(?:ed|s|ing)?|deserv(?:e|es|ed|ing)"
+    r"(?i)\b(?:giv(?:e|en|es|ing)|gave|rat(?:e|ed|es|ing)|assign(?:ed|s|ing)?|award(?:ed|s|ing)?|deserv(?:e|es|ed|ing)"
     r"|earn(?:s|ed)?|merits?|warrants?|receiv(?:e|es|ed)|gets?|choose|select|mark(?:ed)?)"
-    r"(?: (?!not\b|never\b|between\b|from\b)[a-z'’]{1,20}){0,5}?\s?:? (?:an? )?(?=\(?\d)",
-    re.IGNORECASE,
+    r"(?: (?!not\b|never\b|between\b|from\b)[a-z'’]{1,20}){0,5}?\s?:? (?:an? )?(?=\(?\d)"
 )
 _FRACTION = re.compile(r"(?<![\w./])(?=\d{1,20}(?:[.,]\d{1,20})?\s?(?:/|(?:points? )?out of)\s?2(?![\w/]|[.,]\d))")
 _OPENING = re.compile(r"\(?(?P<score>[012])\)?\s?(?::|-(?!\d)|\(|,(?!\s?\d))\s?(?=[A-Za-z])")

@@ -61,28 +61,25 @@ class _KitModel:
         # None leaves the choice to the kit, which has a variable for each provider.
         self._key = options.secret() if options.key_env else options.key or environment("MEDQBENCH_JUDGE_KEY")
         self._mask = Mask({*options.secrets(), *environment_secrets()})
-        self._scope = ExitStack()
         self._model: Any = None
         self._answered = False
         # A model in this process is not made for two threads.
         self._alone = threading.Lock()
 
     async def __aenter__(self) -> JudgeClient:
-        self._scope.enter_context(masked_logs(self._mask))
-        # The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed.
-        self._scope.enter_context(quiet(["vlmeval.api"], logging.CRITICAL))
-        try:
+        with ExitStack() as scope:
+            scope.enter_context(masked_logs(self._mask))
+            # The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed.
+            scope.enter_context(quiet(["vlmeval.api"], logging.CRITICAL))
             self._model = await _in_thread(self._built)
-        except BaseException:
-            self._scope.close()
-            raise
+            self._scope = scope.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._scope.close()
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:  # noqa: ARG002
-        """Ask once; see ``judge.asking.JudgeClient``. The kit's clients cannot hold a reply to a schema."""
+        """Ask once; see ``judge.client.JudgeClient``. The kit's clients cannot hold a reply to a schema."""
         answer = masked(await _in_thread(lambda: self._asked(messages)), self._mask)
         self._answered = True
         return answer
@@ -94,21 +91,25 @@ class _KitModel:
         from vlmeval.dataset.utils import build_judge
 
         options = self._options
-        given: dict[str, Any] = {"system_prompt": ""}
+        settings: dict[str, Any] = {"system_prompt": ""}
         if self._name != _IN_PROCESS:
             # What is not named here would be sent to the server as a part of the request.
-            given = {"timeout": options.timeout, "temperature": options.temperature, "max_tokens": options.max_tokens}
+            settings = {name: getattr(options, name) for name in ("timeout", "temperature", "max_tokens")}
             # Its clients post to the full address.
             base, mark, query = options.endpoint().partition("?") if options.base_url else ("", "", "")
-            given |= {"key": self._key, "api_base": f"{base}/chat/completions{mark}{query}" if base else None}
-            given = {name: value for name, value in given.items() if value is not None}
-            given |= {"retry": 1, "verbose": False}
+            settings |= {"key": self._key, "api_base": f"{base}/chat/completions{mark}{query}" if base else None}
+            settings = {name: value for name, value in settings.items() if value is not None}
+            settings |= {"retry": 1, "verbose": False}
         try:
-            return build_judge(model=self._name, **given)
+            return build_judge(model=self._name, **settings)
         except Exception as error:  # noqa: BLE001
             # Foreign code with errors of every kind: packages that are missing, variables that are not set.
-            words = failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
-            raise JudgeError(f"The kit could not build the {options.role} '{self._name}': {words}.") from None
+            raise JudgeError(
+                f"The kit could not build the {options.role} '{self._name}': {self._words(error)}."
+            ) from None
+
+    def _words(self, error: Exception) -> str:
+        return failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
 
     def _asked(self, messages: Messages) -> Reply:
         from requests import RequestException
@@ -119,25 +120,29 @@ class _KitModel:
         try:
             if not isinstance(model, BaseAPI):
                 with self._alone:
-                    said = model.generate(_as_one(messages))
-                return Reply((str(said[0] if isinstance(said, tuple) else said),), self._served_as())
+                    text = model.generate(_as_one(messages))
+                return Reply((str(text[0] if isinstance(text, tuple) else text),), self._served_as())
             inputs: list[dict[str, Any]] = [{"type": "text", "value": _as_one(messages)}]
             if isinstance(model, OpenAIWrapper):
-                texts = [{"type": "text", "value": message["content"]} for message in messages]
-                inputs = [{"role": one["role"], "content": [text]} for one, text in zip(messages, texts, strict=True)]
+                inputs = [
+                    {"role": message["role"], "content": [{"type": "text", "value": message["content"]}]}
+                    for message in messages
+                ]
             settings = {**copy.deepcopy(model.default_kwargs), **copy.deepcopy(dict(self._options.extra))}
             code, reply, response = model.generate_inner(inputs, **settings)
         except RequestException as error:
             # Its own text holds the URL.
             raise Unanswered(f"{type(error).__name__} at the kit's client", connection=True) from None
         except Exception as error:  # noqa: BLE001  # the same foreign code
-            words = failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
-            raise Unanswered(f"the kit's model failed with {words}") from None
+            raise Unanswered(f"the kit's model failed with {self._words(error)}") from None
         return self._read(code, reply, response)
 
     def _read(self, code: Any, reply: Any, response: Any) -> Reply:
         """The reply of the model, or the failure that stands in its place."""
-        body = _body(response)
+        try:
+            body = json.loads(response.text)
+        except (AttributeError, TypeError, ValueError, RecursionError):
+            body = None
         status = getattr(response, "status_code", None)
         if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURE):
             counts = read_completion(body, self._served_as())
@@ -152,7 +157,7 @@ class _KitModel:
     def _served_as(self) -> str:
         """The name that the kit asks for: 'gpt-4o' is 'gpt-4o-2024-05-13' there."""
         named = (getattr(self._model, attribute, None) for attribute in ("model_path", "model"))
-        return next((one for one in named if isinstance(one, str)), self._name)
+        return next((name for name in named if isinstance(name, str)), self._name)
 
     def _url(self) -> str:
         return str(getattr(self._model, "api_base", "") or "the kit's server")
@@ -162,13 +167,6 @@ def _as_one(messages: Messages) -> str:
     """A conversation for a model that takes one message, without the judge's own words: what they quote of an answer
     would stand there outside of its tags."""
     return "\n\n".join(message["content"] for message in messages if message["role"] != "assistant")
-
-
-def _body(response: Any) -> Any:
-    try:
-        return json.loads(response.text)
-    except (AttributeError, TypeError, ValueError, RecursionError):
-        return None
 
 
 async def _in_thread(work: Callable[[], _T]) -> _T:
