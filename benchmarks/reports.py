@@ -148,8 +148,8 @@ def workbook_and_page(out: Path, scores: list[Path]) -> list[float]:
     """Write the workbooks of two result files and one page on them; the seconds of each."""
     started = time.perf_counter()
     from medqbench_vlmeval.data import ImageStore
-    from medqbench_vlmeval.report import write_workbook
     from medqbench_vlmeval.report.page import write_page
+    from medqbench_vlmeval.report.workbook import write_workbook
     from medqbench_vlmeval.runs.files import read_runs
 
     runs = read_runs(scores)

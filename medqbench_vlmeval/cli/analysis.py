@@ -22,7 +22,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
 ) -> None:
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
-    from medqbench_vlmeval.report import run_summary
+    from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import own_console
     from medqbench_vlmeval.workflows.report import write_reports
 

@@ -45,7 +45,7 @@ def score(
         budget = budget_of(request())
         options.print_result(as_json, budget.to_json, lambda: show_budget(budget))
         return
-    from medqbench_vlmeval.report import run_summary
+    from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import judge_progress
     from medqbench_vlmeval.workflows import evaluate, headline_to_json
 

@@ -127,8 +127,8 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
 
 def _show(job: Job, outcome: Outcome, ours: bool) -> None:
     """Print a result of ours below the kit's own log, or a sentence for a failure."""
-    from medqbench_vlmeval.report import run_summary
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
+    from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.report.text import terminal_text
     from medqbench_vlmeval.runs.result import result_from_json

@@ -79,13 +79,8 @@ def _units(text: str) -> int:
 
 
 def _first_units(text: str, limit: int) -> str:
-    if len(text) * 2 <= limit:
-        return text
-    text = text[:limit]
-    while (over := _units(text) - limit) > 0:
-        # Each character removed frees one or two units; half of the excess never removes too much.
-        text = text[: -max(1, over // 2)]
-    return text
+    # A character of two units that would be cut in half is left out.
+    return text[:limit].encode("utf-16-le")[: 2 * limit].decode("utf-16-le", errors="ignore")
 
 
 def one_line(name: str) -> str:

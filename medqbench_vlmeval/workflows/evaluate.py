@@ -253,7 +253,7 @@ def evaluate(request: Request) -> Run:
         not why,
         why,
     )
-    from medqbench_vlmeval.report import write_workbook
+    from medqbench_vlmeval.report.workbook import write_workbook
 
     run = Run(result, tuple(replace(row, comparable=not why) for row in rows), paths)
     write_run(run, lambda: write_workbook(run.paths.report, run.result, run.rows))

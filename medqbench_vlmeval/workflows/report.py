@@ -9,13 +9,12 @@ from typing import Any
 
 from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report import write_workbook
 from medqbench_vlmeval.report.card import write_card
 from medqbench_vlmeval.report.figures import write_figures
 from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
-from medqbench_vlmeval.report.workbook import write_many
+from medqbench_vlmeval.report.workbook import write_many, write_workbook
 from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
 from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
 from medqbench_vlmeval.types import Run

@@ -11,7 +11,7 @@ from openpyxl import load_workbook
 from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.report import run_summary
+from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.report.sample_tables import judge_words
 from medqbench_vlmeval.report.sentences import findings_lines
 from medqbench_vlmeval.report.workbook import write_workbook

@@ -16,11 +16,10 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.info import describe
 from medqbench_vlmeval.judge import Progress
 from medqbench_vlmeval.judge.usage import Price, PriceTable
-from medqbench_vlmeval.report import describe_data, leaderboard_rows
-from medqbench_vlmeval.report.leaderboard.board import add
+from medqbench_vlmeval.report.leaderboard.board import add, leaderboard_rows
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
-from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, show
+from medqbench_vlmeval.report.terminal import Meter, clock, describe_data, dollars, judge_progress, show
 from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
 from tests.report.leaderboard.results import result
 from tests.report.printed import printed
@@ -110,7 +109,9 @@ def test_a_data_file_in_an_outline(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_room_brings_nothing_heavy() -> None:
     code = (
-        "import sys, medqbench_vlmeval.report\n"
+        "import sys\n"
+        "from medqbench_vlmeval.report import compare_tables, leaderboard, paper, rating_sheet, terminal, workbook\n"
+        "from medqbench_vlmeval.report.leaderboard import board\n"
         "heavy = {'pandas', 'openpyxl', 'rich', 'numpy', 'filelock', 'vlmeval', 'torch', 'scipy'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
