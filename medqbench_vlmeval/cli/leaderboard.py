@@ -27,8 +27,8 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
+    from medqbench_vlmeval.report import terminal
     from medqbench_vlmeval.report.leaderboard import board, tables
-    from medqbench_vlmeval.report.terminal import own_console, print_table
 
     entries = board.own_entries(folder or board.find_board(Path("outputs")))
     rows = board.rows_of(entries)
@@ -36,12 +36,9 @@ def show(
         content = board.rows_to_json(rows)
         print_json({**content, "history": board.histories_to_json(entries)} if history else content)
         return
-    console = own_console()
-    for task, of_task in rows.items():
-        print_table(tables.terminal_board(task, of_task), console)
     past = board.history_table(entries) if history else None
-    if past is not None:
-        print_table(past, console)
+    boards = [tables.terminal_board(task, of_task) for task, of_task in rows.items()]
+    terminal.show([*boards, past] if past is not None else boards)
 
 
 @app.command()

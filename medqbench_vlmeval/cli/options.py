@@ -136,12 +136,10 @@ def print_result(
     if as_json:
         print_json(content())
         return
-    from medqbench_vlmeval.report.terminal import own_console, print_line
+    from medqbench_vlmeval.report import terminal
 
     show()
-    console = own_console()
-    for path in files:
-        print_line(str(path), console)
+    terminal.show(map(str, files))
 
 
 def print_json(value: Any) -> None:

@@ -66,17 +66,14 @@ _COUNTS = {"calls": 3, "in_cache": 4, "repeated": 5, "to_ask": 0, "prompt_tokens
 
 def show_budget(budget: Budget) -> None:
     """Print the estimates of a dry run: a line a judge, their sum, and how the numbers were come by."""
-    from medqbench_vlmeval.report.table import Column, Row, Table
-    from medqbench_vlmeval.report.terminal import dollars, own_console, print_line, print_table
+    from medqbench_vlmeval.report.table import Column, Table, table
+    from medqbench_vlmeval.report.terminal import dollars, show
 
-    console = own_console()
-    asked = "the judge" if budget.task.is_reasoning else "the extractor"
-    print_line(
+    model = "the judge" if budget.task.is_reasoning else "the extractor"
+    parts: list[Table | str] = [
         f"Dry run: {budget.model} on {budget.dataset}, {budget.n:,} samples. Nothing is asked, nothing is written.",
-        console,
-    )
-    for reason, n in budget.not_judged.items():
-        print_line(f"Not put to {asked}: {n:,} ({reason})", console)
+        *(f"Not put to {model}: {n:,} ({reason})" for reason, n in budget.not_judged.items()),
+    ]
     rows = [vars(estimate) for estimate in budget.judges]
     if len(rows) > 1:
         rows.append({"judge": "all", "protocol": "", **budget.total})
@@ -93,10 +90,9 @@ def show_budget(budget: Budget) -> None:
             )
             for row in rows
         ]
-        print_table(Table("", columns, list(map(Row, cells))), console)
+        parts.append(table("", columns, cells))
     for judge in budget.judges:
         if judge.to_ask:
             basis = f"prompt tokens by {judge.counted_by}; completion tokens {judge.completion_basis}"
-            print_line(f"{judge.judge}: {basis}.", console)
-    for line in ([f"Prices: {budget.prices}."] if budget.judges else []) + list(budget.notes):
-        print_line(line, console)
+            parts.append(f"{judge.judge}: {basis}.")
+    show([*parts, *([f"Prices: {budget.prices}."] if budget.judges else []), *budget.notes])
