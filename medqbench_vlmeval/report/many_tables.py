@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
@@ -16,7 +16,7 @@ from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
-MAX_RUNS = 500
+_MAX_RUNS = 500
 _LABEL_LIMIT = 60  # characters
 _HASH = 12  # characters of a hash, enough to tell files apart by eye
 
@@ -51,18 +51,19 @@ def runs_by_task(results: Sequence[Result]) -> list[TaskRuns]:
     """
     if not results:
         raise BadInput("There is no scored run to report on; name at least one '_score.json' or its folder.")
-    if len(results) > MAX_RUNS:
-        raise BadInput(f"{len(results):,} runs are more than one workbook can show; name at most {MAX_RUNS} at a time.")
-    runs = [run for result in results for run in result.tasks]
-    by_task = {task: [run for run in runs if run.task is task] for task in Task}
-    return [TaskRuns(task, _ranked(of_task)) for task, of_task in by_task.items() if of_task]
+    if len(results) > _MAX_RUNS:
+        raise BadInput(
+            f"{len(results):,} runs are more than one workbook can show; name at most {_MAX_RUNS} at a time."
+        )
+    by_task = {task: [run for result in results for run in result.tasks if run.task is task] for task in Task}
+    return [TaskRuns(task, _ranked(runs)) for task, runs in by_task.items() if runs]
 
 
 def _ranked(runs: Sequence[TaskRun]) -> list[NamedRun]:
     labels = run_labels(runs, _LABEL_LIMIT)
     named = [NamedRun(label, run, own_row(run)) for label, run in zip(labels, runs, strict=True)]
-    places = {id(row): place for place, row in enumerate(by_overall(run.row for run in named))}
-    return sorted(named, key=lambda run: places[id(run.row)])
+    order = [id(row) for row in by_overall(run.row for run in named)]
+    return sorted(named, key=lambda run: order.index(id(run.row)))
 
 
 def warnings_of(tasks: TaskRuns) -> list[str]:
@@ -127,13 +128,11 @@ def _standings(runs: TaskRuns) -> Table:
         *columns("Dataset", "Judge", "Protocol", "Data (hash)", "Source"),
     ]
     labels = {id(run.row): run.label for run in runs.runs}
-    rows = []
-    place = 0
+    rows, place = [], 0
     for row in by_overall([*(run.row for run in runs.runs), *reference_rows(runs.task)]):
         ranked = row.comparable and row.values.get(OVERALL) is not None
         place += ranked
-        own = row.kind != PUBLISHED
-        few = row.n is not None and row.n < FEW
+        own, few = row.kind != PUBLISHED, row.n is not None and row.n < FEW
         low, high = row.interval or (None, None)
         why_not = "; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None)
         data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
@@ -155,62 +154,50 @@ _SETTINGS_WHAT = (
 _OF_THE_RUN = ("model", "not_comparable_because", "created", "prediction_file.")
 _SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_because")
 _RUNS_A_PAGE = 4
-Setting = str | float | bool | None
 
 
 def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
     sheet = book.add_fixed(run_tables.SETTINGS)
-    blocks = {
-        title: [result for result in results if (result.task is Task.PERCEPTION) == (title == "Perception")]
-        for title in ("Perception", "Reasoning")
-    }
     sheet.title("Settings by run")
     sheet.append([_SETTINGS_WHAT])
-    for title, block in blocks.items():
+    perception = [result for result in results if result.task is Task.PERCEPTION]
+    reasoning = [result for result in results if result.task is not Task.PERCEPTION]
+    for title, block in (("Perception", perception), ("Reasoning", reasoning)):
         if block:
             sheet.append()
             sheet.add_table(_settings_table(title, block))
-    pages = -(-max(len(block) for block in blocks.values()) // _RUNS_A_PAGE)
+    pages = -(-max(len(perception), len(reasoning)) // _RUNS_A_PAGE)
     sheet.finish(freeze="C2", repeat_row=1, pages=pages, repeat_columns=2)
 
 
 def _settings_table(title: str, results: Sequence[Result]) -> Table:
     labels = run_labels([result.tasks[0] for result in results], _LABEL_LIMIT)
-    settings = [_settings(result) for result in results]
+    settings = []
+    for score in map(result_to_json, results):
+        scalars = {name: score[name] for name in _SCALARS if name in score}
+        settings.append(dict(run_tables.dotted("", {**score["settings"], **scalars})))
     rows = []
     # Every run's own order; a name that only later runs have comes last.
     for name in dict.fromkeys(name for of_run in settings for name in of_run):
-        values = [of_run.get(name) for of_run in settings]
-        asked = [value for value, of_run in zip(values, settings, strict=True) if _concerns(name, of_run)]
-        differs = not _is_own(name) and len({repr(value) for value in asked}) > 1
-        shown = [Item(value, fill="warn" if differs else None) for value in values]
-        rows.append((name, "yes" if differs else None, *shown))
+        values = {repr(of_run.get(name)) for of_run in settings if _concerns(name, of_run)}
+        is_own = name.startswith(_OF_THE_RUN) or (name.startswith("data.") and name.endswith(".path"))
+        differs = not is_own and len(values) > 1
+        items = [Item(of_run.get(name), fill="warn" if differs else None) for of_run in settings]
+        rows.append((name, "yes" if differs else None, *items))
     heads = [Column("Setting", width=46), Column("Differs", width=11)]
     return table(title, [*heads, *(Column(label, "number", width=30, wrap=True) for label in labels)], rows)
 
 
-def _settings(result: Result) -> dict[str, Setting]:
-    score = result_to_json(result)
-    return dict(
-        run_tables.dotted("", {**score["settings"], **{name: score[name] for name in _SCALARS if name in score}})
-    )
-
-
-def _concerns(name: str, column: Mapping[str, Setting]) -> bool:
+def _concerns(name: str, settings: Iterable[str]) -> bool:
     """Whether a run has what a setting is about: of a task that it was not scored on, it has no data file."""
-    if not name.startswith("data."):
-        return True
     section = ".".join(name.split(".")[:2])
-    return any(other.startswith(f"{section}.") for other in column)
-
-
-def _is_own(name: str) -> bool:
-    return name.startswith(_OF_THE_RUN) or (name.startswith("data.") and name.endswith(".path"))
+    return not name.startswith("data.") or any(other.startswith(f"{section}.") for other in settings)
 
 
 FIGURES = "All figures"
-SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
+_SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
+_FIGURE_LABELS = {"Task": 26, "Run": 34, "Axis": 16, "Group": 26, "Measure": 18}
 _AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
@@ -218,61 +205,41 @@ _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW
 def add_task_sheets(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write a sheet a task: the runs by modality, by question type or dimension, by severity and further axes."""
     for runs in tasks:
-        tables = [_by_axis(runs, MODALITY), _by_measure(runs)]
-        tables += [_by_axis(runs, axis) for axis in _AXES[1:] if axis != "question_type"]
-        shown = [made for made in tables if made is not None]
-        book.add_tables(SHEETS[runs.task], shown, f"{runs.title}, by group", [_NOTE], freeze="B2")
+        tables = [matrix for axis in _AXES for matrix in _matrices(runs, axis)]
+        book.add_tables(_SHEETS[runs.task], tables, f"{runs.title}, by group", [_NOTE], freeze="B2")
 
 
-def _by_axis(runs: TaskRuns, axis: str) -> Table | None:
-    groups = _groups_of(runs, axis)[: run_tables.MAX_COLUMNS - 1]
-    if not groups:
-        return None
-    rows = [
-        (run.label, run_tables.overall_by(run.task_run, axis) | {run_tables.ALL: run.task_run.result.overall})
-        for run in runs.runs
-    ]
-    title = f"{runs.title}: run x {axis.replace('_', ' ')}, {run_tables.unit_words(runs.task)}"
-    return run_tables.matrix_table(
-        title, "Run", dict.fromkeys([*groups, run_tables.ALL], top_of(runs.task)), rows, _comparable(runs)
-    )
-
-
-def _by_measure(runs: TaskRuns) -> Table:
-    measures = list(MEASURES[runs.task][:-1])
-    if runs.task is Task.PERCEPTION:
-        measures = list(dict.fromkeys([*measures, *_groups_of(runs, "question_type")]))
-    measures = [*measures, OVERALL][-run_tables.MAX_COLUMNS :]
-    words = "question type, accuracy, %" if runs.task is Task.PERCEPTION else "dimension, 0-2, and Overall, 0-8"
-    rows = [
-        (run.label, {**run_tables.overall_by(run.task_run, "question_type"), **run.task_run.result.measures})
-        for run in runs.runs
-    ]
-    tops = {measure: top_of(runs.task, measure) for measure in measures}
-    return run_tables.matrix_table(f"{runs.title}: run x {words}", "Run", tops, rows, _comparable(runs))
-
-
-def _comparable(runs: TaskRuns) -> tuple[str, Sequence[Item]]:
-    return "Comparable", [run_tables.yes_no(run.task_run.result.comparable) for run in runs.runs]
-
-
-def _groups_of(runs: TaskRuns, axis: str) -> list[str]:
-    """The groups of an axis that some run has, in the order of the results."""
-    return list(dict.fromkeys(name for run in runs.runs for name in run.task_run.result.groups.get(axis, {})))
+def _matrices(runs: TaskRuns, axis: str) -> Iterator[Table]:
+    """The runs by the groups of an axis; instead of question types alone, by all measures of the task."""
+    results = [run.task_run.result for run in runs.runs]
+    groups = list(dict.fromkeys(name for result in results for name in result.groups.get(axis, {})))
+    if axis == "question_type":
+        perception = runs.task is Task.PERCEPTION
+        words = "question type, accuracy, %" if perception else "dimension, 0-2, and Overall, 0-8"
+        names = dict.fromkeys([*MEASURES[runs.task][:-1], *(groups if perception else [])])
+        tops = {name: top_of(runs.task, name) for name in [*names, OVERALL][-run_tables.MAX_COLUMNS :]}
+    else:
+        words = f"{axis.replace('_', ' ')}, {run_tables.unit_words(runs.task)}"
+        tops = dict.fromkeys([*groups[: run_tables.MAX_COLUMNS - 1], run_tables.ALL], top_of(runs.task))
+    rows = []
+    for run in runs.runs:
+        result = run.task_run.result
+        whole = result.measures if axis == "question_type" else {run_tables.ALL: result.overall}
+        labels = (run.label, run_tables.yes_no(result.comparable))
+        rows.append((labels, {**run_tables.overall_by(run.task_run, axis), **whole}))
+    if groups or axis == "question_type":
+        heads = [Column("Run", width=34), Column("Comparable", width=15)]
+        yield run_tables.matrix_table(f"{runs.title}: run x {words}", heads, tops, rows)
 
 
 def add_figures(book: Book, tasks: Sequence[TaskRuns]) -> None:
     """Write one flat table, a row a figure, with filters: for reading into other programs."""
-    heads = (
-        Column("Task", width=26),
-        Column("Run", width=34),
-        Column("Axis", width=16),
-        Column("Group", width=26),
-        Column("Measure", width=18),
+    heads = [
+        *(Column(head, width=width) for head, width in _FIGURE_LABELS.items()),
         Column("Value", "score", interval="95%", n="n", width=12),
         Column(FEW_HEAD, width=9),
         Column("Comparable", width=13),
-    )
+    ]
     rows = [
         (runs.title, run.label, axis, group, measure, Item(cell, task_kind(runs.task)), run_tables.few_item(cell.few),
          run.task_run.result.comparable)

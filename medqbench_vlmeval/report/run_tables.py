@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, OTHER_QUESTION_TYPE, QUESTION_TYPES, TASK_TITLES, Task
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
@@ -70,22 +70,18 @@ def run_summary(result: Result, console: Console | None = None, *, findings: boo
         print_table(headline_table(run), console)
         if (second := extractor_table(run)) is not None:
             print_table(second, console)
-            for line in sentences.extractor_lines(run):
+            for line in (*sentences.extractor_lines(run), ""):
                 print_line(line, console)
-            print_line("", console)
         if run.result.groups.get(MODALITY):
             print_table(modality_table([run]), console)
-        for check in sentences.checks_of(run):
-            print_line(check, console)
-        for finding in sentences.findings_lines(run) if findings else ():
-            print_line(f"- {finding}", console)
+        for line in (*sentences.checks_of(run), *(f"- {line}" for line in sentences.findings_lines(run) if findings)):
+            print_line(line, console)
         for warning in sentences.warnings_of(run):
             print_line(f"! {warning}", console, "yellow")
         print_line("", console)
 
 
-def measures_of(task: Task) -> tuple[str, ...]:
-    """Overall, and then the question types or the dimensions."""
+def _measures(task: Task) -> tuple[str, ...]:
     return OVERALL, *MEASURES[task][:-1]
 
 
@@ -99,11 +95,11 @@ def headline_table(run: TaskRun) -> Table:
         *(Column(f"Scored {mark}", "count", only="sheet") for mark in marks),
     ]
     rows = []
-    for measure in measures_of(run.task):
-        is_overall = measure == OVERALL
+    for measure in _measures(run.task):
         counts = result.frequencies.get(measure, {})
-        name = f"{measure} (0-8)" if is_overall and not perception else measure
-        rows.append(Row((name, result.measures[measure], *map(counts.get, marks)), "bold" if is_overall else ""))
+        name = f"{measure} (0-8)" if measure == OVERALL and not perception else measure
+        entries = (name, result.measures[measure], *map(counts.get, marks))
+        rows.append(Row(entries, "bold" if measure == OVERALL else ""))
     if (clustered := result.clustered) is not None and clustered.interval is not None:
         # In text the line is worth its place only where samples share images.
         only: Place | None = None if clustered.n_clusters is not None and clustered.n_clusters < result.n else "sheet"
@@ -123,36 +119,38 @@ def extractor_table(run: TaskRun) -> Table | None:
         Column("Strict, %", "percent", interval="95%"),
         Column("Lenient, %", "percent", interval="95%", n="n"),
     )
-    sides = (extractor.strict, extractor.lenient)
     rows: list[Sequence[Entry]] = [
-        (measure, *(side[measure].overall for side in sides)) for measure in measures_of(Task.PERCEPTION)
+        (measure, extractor.strict[measure].overall, extractor.lenient[measure].overall)
+        for measure in _measures(Task.PERCEPTION)
     ]
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
 
 
-def group_columns(task: Task, width: float = 13) -> list[Column]:
-    """The columns of one group's numbers."""
-    few = Column(FEW_HEAD, only="sheet", width=9)
-    if task is Task.PERCEPTION:
-        counts = [Column(head, "count", width=width) for head in ("n", "Correct", "Unanswered")]
-        return [Column("Accuracy", "percent", interval="", top=100, width=width), *counts, few]
-    titles = enumerate(DIMENSION_TITLES.values(), 1)
-    return [
-        *(Column(title, "score", optional=place, top=2, width=width) for place, title in titles),
-        Column(OVERALL, "score", interval=OVERALL, top=8, width=width),
-        Column("n", "count", only="sheet", width=width),
-        Column("Scored", "count", width=width),
-        Column("Unscored", "count", only="sheet", width=width),
-        few,
-    ]
+_GROUP_COUNTS = {
+    True: {"n": "n", "Correct": "n_correct", "Unanswered": "n_unanswered"},
+    False: {"n": "n", "Scored": "n_scored", "Unscored": "n_unscored"},
+}
+_MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
 
 
-def group_entries(task: Task, group: Group) -> list[Entry]:
-    """One group's numbers under :func:`group_columns`; what was not measured stays empty."""
+def _group_columns(task: Task, width: float = 13) -> list[Column]:
     perception = task is Task.PERCEPTION
-    counts = ("n", "n_correct", "n_unanswered") if perception else ("n", "n_scored", "n_unscored")
+    columns = [Column("Accuracy", "percent", interval="", top=100, width=width)]
+    if not perception:
+        titles = enumerate(DIMENSION_TITLES.values(), 1)
+        columns = [Column(title, "score", optional=place, top=2, width=width) for place, title in titles]
+        columns.append(Column(OVERALL, "score", interval=OVERALL, top=8, width=width))
+    for head in _GROUP_COUNTS[perception]:
+        columns.append(Column(head, "count", only=None if head == "Scored" else "sheet", width=width))
+    return [*columns, Column(FEW_HEAD, only="sheet", width=9)]
+
+
+def _group_entries(task: Task, group: Group) -> list[Entry]:
+    """One group's numbers under :func:`_group_columns`; what was not measured stays empty."""
+    perception = task is Task.PERCEPTION
     numbers = [group.measures[measure] for measure in ((OVERALL,) if perception else MEASURES[task])]
-    return [*numbers, *(Item(group.counts.get(name), few=group.few) for name in counts), few_item(group.few)]
+    counts = [Item(group.counts.get(name), few=group.few) for name in _GROUP_COUNTS[perception].values()]
+    return [*numbers, *counts, few_item(group.few)]
 
 
 def few_item(few: bool) -> Item:
@@ -163,9 +161,6 @@ def few_item(few: bool) -> Item:
 def count_item(cell: Cell) -> Item:
     """What a cell rests on."""
     return Item(cell.n, few=cell.few)
-
-
-_MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
 
 
 def modality_table(runs: Sequence[TaskRun]) -> Table:
@@ -179,23 +174,22 @@ def modality_table(runs: Sequence[TaskRun]) -> Table:
         columns.append(Column(FEW_HEAD, only="sheet", width=24))
     else:
         columns = [Column("Task", only="sheet", width=24), Column("Modality", width=18)]
-        columns += group_columns(runs[0].task, 14)
+        columns += _group_columns(runs[0].task, 14)
     rows = []
     for run in runs:
         for name, group in run.result.groups.get(MODALITY, {}).items():
             rows.append(Row((*_modality_entries(run, name, group), *_marks(run))))
-        rows.append(Row((*_modality_entries(run, ALL, whole_run(run)), *_marks(run)), "bold", "sheet"))
-    return Table("By modality" if rows else "", [*columns, *_MARKS], rows)
+        rows.append(Row((*_modality_entries(run, ALL, _whole_run(run)), *_marks(run)), "bold", "sheet"))
+    return Table("By modality", [*columns, *_MARKS], rows)
 
 
-def whole_run(run: TaskRun) -> Group:
-    """All samples of a run's task as one group."""
+def _whole_run(run: TaskRun) -> Group:
     return Group(run.result.measures, run.result.counts, run.result.few)
 
 
 def _modality_entries(run: TaskRun, name: str, group: Group) -> list[Entry]:
     if run.task is not Task.PERCEPTION:
-        return [TASK_TITLES[run.task], name, *group_entries(run.task, group)]
+        return [TASK_TITLES[run.task], name, *_group_entries(run.task, group)]
     groups = run.result.groups.get("question_type", {})
     by_type = groups if name == ALL else run.result.crossed.get(TYPE_BY_MODALITY, {}).get(name, {})
     types = _question_types(run)
@@ -219,28 +213,7 @@ def yes_no(comparable: bool) -> Item:
     return Item("yes") if comparable else Item("no", fill="bad", bold=True)
 
 
-def group_table(runs: Sequence[TaskRun]) -> Table:
-    """A row a group along every axis but modality, and along every pair of axes."""
-    labels = [Column("Task", width=24), Column("Axis", width=24), Column("Group", width=26)]
-    rows = [
-        (TASK_TITLES[run.task], axis.replace("_", " "), name, *group_entries(run.task, group), *_marks(run))
-        for run in runs
-        for axis, name, group in _groups(run)
-    ]
-    return table("", [*labels, *group_columns(runs[0].task), *_MARKS], rows)
-
-
-def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
-    for axis, groups in run.result.groups.items():
-        if axis != MODALITY:
-            yield from ((axis, name, group) for name, group in groups.items())
-    for axis, outers in run.result.crossed.items():
-        if axis != TYPE_BY_MODALITY:
-            for outer, groups in outers.items():
-                yield from ((axis, f"{outer} / {inner}", group) for inner, group in groups.items())
-
-
-def published_table(run: TaskRun) -> Table:
+def _published_table(run: TaskRun) -> Table:
     """The run among the published rows, ranked; what is not comparable stands last."""
     kind, measures = task_kind(run.task), MEASURES[run.task]
     rows = []
@@ -281,34 +254,25 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
             sheet.append(["Scored 0, 1, 2: the single verdicts of all rounds and judges."])
         sheet.append([f"Intervals: {result.interval_method}, {result.interval_level:.0%}."])
         sheet.append([f"Grey italics, here and on the other sheets: fewer than {FEW} samples."], "faint")
-        _add_extractor(sheet, run)
+        if (extractor := result.extractor) is not None and (rows := extractor_table(run)) is not None:
+            sheet.append()
+            sheet.add_table(rows, titled=False)
+            sheet.append(["Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too."])
+            sheet.append([Item("Extractor", bold=True), extractor.name])
+            sheet.append(["Replies that the rules left open", extractor.n_open])
+            sheet.append(["Put to the extractor", extractor.n_asked])
+            sheet.append(["Letter found", extractor.n_read])
+            sheet.append(["No answer, says the extractor", extractor.n_none])
+            sheet.append(["No valid reply of the extractor", extractor.n_failed])
         counts = {title: result.counts[name] for name, title in COUNT_TITLES.items() if name in result.counts}
         counts |= {f"Unscored: {reason}": count for reason, count in result.unscored_reasons.items()}
         for head, numbers in (("Counts", counts), ("How the answer was read", result.rules)):
-            if numbers or head == "Counts":
+            if numbers:
                 sheet.append()
                 sheet.add_table(table("", (Column(head, wrap=True), Column("n", "count")), numbers.items()))
         sheet.append()
-        sheet.add_table(published_table(run))
+        sheet.add_table(_published_table(run))
     sheet.finish(freeze="A2", repeat_row=1)
-
-
-def _add_extractor(sheet: Sheet, run: TaskRun) -> None:
-    extractor, rows = run.result.extractor, extractor_table(run)
-    if extractor is None or rows is None:
-        return
-    sheet.append()
-    sheet.add_table(rows, titled=False)
-    sheet.append(["Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too."])
-    sheet.append([Item("Extractor", bold=True), extractor.name])
-    for line in (
-        ("Replies that the rules left open", extractor.n_open),
-        ("Put to the extractor", extractor.n_asked),
-        ("Letter found", extractor.n_read),
-        ("No answer, says the extractor", extractor.n_none),
-        ("No valid reply of the extractor", extractor.n_failed),
-    ):
-        sheet.append(line)
 
 
 def _add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int, brief: bool = False) -> None:
@@ -348,18 +312,36 @@ def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
         yield f"Data revision ({run.task.value})", run.data.revision
 
 
-def add_by_modality(book: Book, runs: Sequence[TaskRun]) -> None:
-    """Write the modality table: one flat table with heads in its first row."""
+def add_groups(book: Book, runs: Sequence[TaskRun]) -> None:
+    """Write the table of modalities and that of all other axes, each alone on its sheet; no sheet without rows."""
     freeze = "B2" if runs[0].task is Task.PERCEPTION else "C2"
     book.add_tables(BY_MODALITY, [replace(modality_table(runs), title="")], filters=True, freeze=freeze)
+    heads = [
+        Column("Task", width=24),
+        Column("Axis", width=24),
+        Column("Group", width=26),
+        *_group_columns(runs[0].task),
+    ]
+    rows = [
+        (TASK_TITLES[run.task], axis.replace("_", " "), name, *_group_entries(run.task, group), *_marks(run))
+        for run in runs
+        for axis, name, group in _groups(run)
+    ]
+    book.add_tables(BY_GROUP, [table("", [*heads, *_MARKS], rows)], filters=True, freeze="D2")
 
 
-def add_by_group(book: Book, runs: Sequence[TaskRun]) -> None:
-    """Write the table of all axes but modality; no sheet where the data has none."""
-    book.add_tables(BY_GROUP, [group_table(runs)], filters=True, freeze="D2")
+def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
+    """Axis, name and numbers of the groups along every axis but modality, and along every pair of axes."""
+    for axis, groups in run.result.groups.items():
+        if axis != MODALITY:
+            yield from ((axis, name, group) for name, group in groups.items())
+    for axis, outers in run.result.crossed.items():
+        if axis != TYPE_BY_MODALITY:
+            for outer, groups in outers.items():
+                yield from ((axis, f"{outer} / {inner}", group) for inner, group in groups.items())
 
 
-MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
+_MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
 
 
 def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
@@ -367,51 +349,43 @@ def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow
 
     The first forty modalities get one, in the order of the results.
     """
-    by_modality: dict[str, list[SampleRow]] = {name: [] for run in runs for name in run.result.groups.get(MODALITY, {})}
+    samples: dict[str, list[SampleRow]] = {name: [] for run in runs for name in run.result.groups.get(MODALITY, {})}
     for row in rows:
-        by_modality.setdefault(row.sample.modality or UNKNOWN, []).append(row)
-    for name in list(by_modality)[:MAX_SHEETS]:
-        _add_modality(book, runs, name, by_modality[name], links)
-
-
-def _add_modality(
-    book: Book, runs: Sequence[TaskRun], name: str, samples: Sequence[SampleRow], links: ImageLinks
-) -> None:
-    sheet = book.add(name)
-    sheet.title(f"{name}: {runs[0].model}")
-    _add_banners(sheet, runs, len(group_columns(runs[0].task)) + 4, brief=True)
-    for run in runs:
-        groups = list(_of_modality(run, name))
-        if groups:
-            sheet.append()
-            sheet.append([TASK_TITLES[run.task]], "bold")
-            heads = [Column("Axis", width=22), Column("Group"), *group_columns(run.task)]
-            rows = [
-                Row((axis, group_name, *group_entries(run.task, group)), "bold" if group_name == ALL else "")
-                for axis, group_name, group in groups
+        samples.setdefault(row.sample.modality or UNKNOWN, []).append(row)
+    for name in list(samples)[:_MAX_SHEETS]:
+        sheet = book.add(name)
+        sheet.title(f"{name}: {runs[0].model}")
+        _add_banners(sheet, runs, len(_group_columns(runs[0].task)) + 4, brief=True)
+        for run in runs:
+            heads = [Column("Axis", width=22), Column("Group"), *_group_columns(run.task)]
+            groups = [
+                (axis, of_axis, *_group_entries(run.task, group)) for axis, of_axis, group in _of_modality(run, name)
             ]
-            sheet.add_table(Table("", heads, rows))
-    sheet.append()
-    head = add_brief_samples(sheet, runs, samples, links) if samples else 1
-    sheet.finish(freeze="A2", repeat_row=head)
+            if groups:
+                sheet.append()
+                # The first row is that of all samples.
+                sheet.add_table(table(TASK_TITLES[run.task], heads, groups, bold=groups[0][0]))
+        sheet.append()
+        head = add_brief_samples(sheet, runs, samples[name], links) if samples[name] else 1
+        sheet.finish(freeze="A2", repeat_row=head)
 
 
 def _of_modality(run: TaskRun, modality: str) -> Iterator[tuple[str, str, Group]]:
     """Axis, group and numbers of the samples of one modality; data without modalities is all of one."""
     result = run.result
     is_split = MODALITY in result.groups
-    whole = result.groups[MODALITY].get(modality) if is_split else whole_run(run)
+    whole = result.groups[MODALITY].get(modality) if is_split else _whole_run(run)
     if whole is None:
         return
     yield "All samples", ALL, whole
     for axis in ("question_type", "severity", "difficulty"):
-        title = axis.replace("_", " ").capitalize()
         crossed = result.crossed.get(f"{MODALITY}_x_{axis}", {})
         for name, group in (crossed.get(modality, {}) if is_split else result.groups.get(axis, {})).items():
-            yield title, name, group
+            yield axis.replace("_", " ").capitalize(), name, group
 
 
-MAX_ROWS, MAX_COLUMNS = 100, 40
+MAX_COLUMNS = 40
+_MAX_ROWS = 100
 _MATRICES_NOTE = (
     f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals are on the sheets "
     "'By modality' and 'By group'."
@@ -420,28 +394,30 @@ _MATRICES_NOTE = (
 
 def matrix_table(
     title: str,
-    corner: str,
+    labels: Sequence[Column],
     tops: Mapping[str, float],
-    rows: Sequence[tuple[str, Mapping[str, Cell]]],
-    marks: tuple[str, Sequence[Item]] | None = None,
+    rows: Sequence[tuple[Sequence[Entry], Mapping[str, Cell]]],
 ) -> Table:
     """A matrix with the values on the left and the counts on the right; a cell that is absent stays empty.
 
     Args:
+        labels: the columns before the values.
         tops: the end of each column's colour scale, by the column's head.
-        rows: each row's label and cells by column; the row 'All' is bold.
-        marks: the head and the values of a column behind the labels.
+        rows: each row's labels and its cells by column; the row 'All' is bold.
     """
     names = list(tops)[:MAX_COLUMNS]
-    cut = len(names) < len(tops) or len(rows) > MAX_ROWS
-    heads = [Column(corner, width=34), *([Column(marks[0], width=15)] if marks else [])]
-    heads += [Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in names]
+    if len(names) < len(tops) or len(rows) > _MAX_ROWS:
+        title += " (the first groups of more)"
+    heads = [
+        *labels,
+        *(Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in names),
+    ]
     heads += columns_of("", *((f"n: {name}", "count") for name in names), width=15)
-    made = []
-    for at, (label, cells) in enumerate(rows[:MAX_ROWS]):
-        shown = [cells.get(name, Cell(None)) for name in names]
-        made.append((label, *([marks[1][at]] if marks else []), *shown, None, *map(count_item, shown)))
-    return table(f"{title} (the first groups of more)" if cut else title, heads, made, bold=ALL)
+    lines = []
+    for label, by_name in rows[:_MAX_ROWS]:
+        cells = [by_name.get(name, Cell(None)) for name in names]
+        lines.append((*label, *cells, None, *map(count_item, cells)))
+    return table(title, heads, lines, bold=ALL)
 
 
 def overall_by(run: TaskRun, axis: str) -> dict[str, Cell]:
@@ -461,23 +437,25 @@ def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
 
 
 def _matrices(run: TaskRun) -> Iterator[Table]:
-    title, groups = TASK_TITLES[run.task], run.result.groups.get(MODALITY)
-    if run.task is not Task.PERCEPTION and groups:
+    title, result = TASK_TITLES[run.task], run.result
+    if run.task is not Task.PERCEPTION and (groups := result.groups.get(MODALITY)):
         tops = {measure: top_of(run.task, measure) for measure in MEASURES[run.task]}
-        rows = [(name, group.measures) for name, group in groups.items()]
-        yield matrix_table(f"{title}: modality x dimension", "Modality", tops, [*rows, (ALL, run.result.measures)])
-    for axes, crossed in run.result.crossed.items():
+        rows = [((name,), group.measures) for name, group in groups.items()]
+        rows.append(((ALL,), result.measures))
+        yield matrix_table(f"{title}: modality x dimension", [Column("Modality", width=34)], tops, rows)
+    for axes, crossed in result.crossed.items():
         outer, _, inner = axes.partition("_x_")
-        words = [axis.replace("_", " ") for axis in (outer, inner)]
         alone, totals = overall_by(run, outer), overall_by(run, inner)
-        crossings = [
-            (name, {group: cells.overall for group, cells in groups.items()} | {ALL: alone.get(name, Cell(None))})
+        rows = [
+            ((name,), {group: cells.overall for group, cells in groups.items()} | {ALL: alone.get(name, Cell(None))})
             for name, groups in crossed.items()
         ]
+        rows.append(((ALL,), totals | {ALL: result.overall}))
         names = dict.fromkeys([*totals, *(name for groups in crossed.values() for name in groups)])
         tops = dict.fromkeys([*list(names)[: MAX_COLUMNS - 1], ALL], top_of(run.task))
-        rows = [*crossings, (ALL, totals | {ALL: run.result.overall})]
-        yield matrix_table(f"{title}: {' x '.join(words)}, {unit_words(run.task)}", words[0].capitalize(), tops, rows)
+        words = axes.replace("_x_", " x ").replace("_", " ")
+        corner = Column(outer.replace("_", " ").capitalize(), width=34)
+        yield matrix_table(f"{title}: {words}, {unit_words(run.task)}", [corner], tops, rows)
 
 
 # What the other sheets show.
@@ -490,25 +468,23 @@ _LEFT_OUT = (
 def add_settings(book: Book, result: Result) -> None:
     """Write the result file's settings and scalars as dotted names with their values."""
     score = result_to_json(result)
-    shown = dict(score)
+    settings = dict(score)
     for key in PART_KEYS.values():
         # A part repeats what the whole run has in common; only what is its own is worth a line.
-        shown |= {f"{key}.{name}": value for name, value in score.get(key, {}).items() if value != score.get(name)}
-    wanted = [name for name in shown if name not in _LEFT_OUT and name.rpartition(".")[2] not in _LEFT_OUT]
-    wanted.sort(key=lambda name: name != "settings")
+        settings |= {f"{key}.{name}": value for name, value in score.get(key, {}).items() if value != score.get(name)}
+    names = [name for name in settings if name not in _LEFT_OUT and name.rpartition(".")[2] not in _LEFT_OUT]
+    names.sort(key=lambda name: name != "settings")
     heads = (Column("Setting", width=60), Column("Value", "number", width=100, wrap=True))
-    book.add_tables(SETTINGS, [table("", heads, dotted("", {name: shown[name] for name in wanted}))], freeze="A2")
+    book.add_tables(SETTINGS, [table("", heads, dotted("", {name: settings[name] for name in names}))], freeze="A2")
 
 
-def dotted(prefix: str, value: object) -> Iterator[tuple[str, str | float | bool | None]]:
-    """Dotted names with their values; a list of plain values is one text."""
+def dotted(prefix: str, value: Any) -> Iterator[tuple[str, str | float | bool | None]]:
+    """Dotted names with the values of JSON; a list of plain values is one text."""
+    is_list = isinstance(value, (list, tuple))
+    if is_list and any(isinstance(inner, Mapping) for inner in value):
+        value = dict(enumerate(value, 1))
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from dotted(f"{prefix}.{name}" if prefix else str(name), inner)
-    elif isinstance(value, (list, tuple)) and any(isinstance(inner, Mapping) for inner in value):
-        for position, inner in enumerate(value, 1):
-            yield from dotted(f"{prefix}.{position}", inner)
-    elif isinstance(value, (list, tuple)):
-        yield prefix, ", ".join(str(inner) for inner in value)
     else:
-        yield prefix, value if value is None or isinstance(value, (str, int, float)) else str(value)
+        yield prefix, ", ".join(map(str, value)) if is_list else value

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 from urllib.parse import quote
@@ -22,8 +23,8 @@ from medqbench_vlmeval.types import SampleRow, TaskRun, Verdict
 SAMPLES = "Samples"
 # Nobody reads a hundred thousand rows in a spreadsheet, and they would be most of an evaluation's time; the
 # benchmark's own tasks are far below. The JSONL beside the workbook has them all.
-MAX_ROWS = 10_000
-MAX_ROWS_BY_MODALITY = 2_000
+_MAX_ROWS = 10_000
+_MAX_ROWS_BY_MODALITY = 2_000
 _LINKED_IMAGES = 4  # a sample; the benchmark's have one or two
 _MANY_IMAGES = 20
 _WORDS = 400  # characters of what a judge said
@@ -38,11 +39,11 @@ ImageLinks: TypeAlias = Callable[[Task, str], "str | None"]
 def rows_table(reads: Sequence[Read[R]], rows: Sequence[R]) -> Table:
     """A table with a row a record; an optional column is left out where no record has a value."""
     values = [(column, [of(row) for row in rows]) for column, of in reads]
-    shown = [pair for pair in values if not pair[0].optional or any(entry is not None for entry in pair[1])]
-    return table("", [column for column, _ in shown], zip(*(entries for _, entries in shown), strict=True))
+    values = [pair for pair in values if not pair[0].optional or any(entry is not None for entry in pair[1])]
+    return table("", [column for column, _ in values], zip(*(entries for _, entries in values), strict=True))
 
 
-def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = MAX_ROWS) -> int:
+def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = _MAX_ROWS) -> int:
     """Write a row a record under filters, the first ``limit`` of them, and return the row of the heads."""
     head = sheet.add_table(rows_table(reads, rows[:limit]), filters=True)
     if len(rows) > limit:
@@ -67,15 +68,15 @@ def judge_words(verdict: Verdict | None) -> str | None:
 
     Of several rounds or judges each one's words follow its name.
     """
-    words = _said(verdict, with_reply=True)
+    words = _words_of(verdict, with_reply=True)
     return f"{words[: _WORDS - 2]} …" if len(words) > _WORDS else words or None
 
 
-def _said(verdict: Verdict | None, with_reply: bool) -> str:
+def _words_of(verdict: Verdict | None, with_reply: bool) -> str:
     if verdict is None:
         return ""
     if verdict.parts:
-        parts = {name: _said(part, with_reply) for name, part in verdict.parts.items()}
+        parts = {name: _words_of(part, with_reply) for name, part in verdict.parts.items()}
         labels = {name: f"round {name}" if name.isdigit() else name for name in parts}
         return "\n".join(f"{labels[name]}: {words}" for name, words in parts.items() if words)
     return " ".join((verdict.explanation or (verdict.reply if with_reply else "")).split())
@@ -83,81 +84,79 @@ def _said(verdict: Verdict | None, with_reply: bool) -> str:
 
 def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
     """Write one row a sample in the file's order, with filters, a frozen head and links to the images."""
-    perception = runs[0].task is Task.PERCEPTION
     sheet = book.add_fixed(SAMPLES)
-    reads: list[Read[SampleRow]] = [
+    is_perception = runs[0].task is Task.PERCEPTION
+    options: Read[SampleRow] = (
+        Column("options", optional=1, width=30, wrap=True),
+        lambda row: options_text(dict(row.sample.options)),
+    )
+    # Scores that are copied from here into another sheet should carry their mark along.
+    mark = None if all(run.result.comparable for run in runs) else "no"
+    reads = [
         *_labels(runs, 15, _AXES),
         *_images(links),
         (Column("all images", optional=1, width=26), _all_images),
         _QUESTION,
-        _OPTIONS if perception else _DESCRIPTION,
-        *_results(perception),
+        options if is_perception else _field("sample.description", 60, wrap=True),
+        *_results(is_perception),
+        (Column("comparable", optional=1, width=12), lambda _: mark),
+        (Column("judge's reasons", optional=1, width=60, wrap=True), _reasons),
+        (Column("note", optional=1, width=30, wrap=True), _note),
+        _UNSCORED,
+        _field("prediction.text", 80, "prediction", optional=0, wrap=True),
+        _CUT,
     ]
-    if not all(run.result.comparable for run in runs):
-        # Scores that are copied from here into another sheet should carry their mark along.
-        reads.append((Column("comparable", width=12), lambda _: "no"))
-    if not perception:
-        reads.append((Column("judge's reasons", optional=1, width=60, wrap=True), _reasons))
-        reads.append((Column("note", optional=1, width=30, wrap=True), _note))
-    add_rows(sheet, [*reads, _UNSCORED, _prediction(80), _CUT], rows)
+    add_rows(sheet, reads, rows)
     sheet.finish(freeze="B2", repeat_row=1)
 
 
 def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> int:
     """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
-    perception = runs[0].task is Task.PERCEPTION
+    is_perception = runs[0].task is Task.PERCEPTION
     # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
-    labels = _labels(runs, 13, _AXES[1:3] if perception else _AXES[2:])
-    reads = [*labels, *_images(links), *_results(perception), _UNSCORED, _QUESTION, _prediction(60), _CUT]
-    return add_rows(sheet, reads, rows, MAX_ROWS_BY_MODALITY)
+    labels = _labels(runs, 13, _AXES[1:3] if is_perception else _AXES[2:])
+    prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
+    reads = [*labels, *_images(links), *_results(is_perception), _UNSCORED, _QUESTION, prediction, _CUT]
+    return add_rows(sheet, reads, rows, _MAX_ROWS_BY_MODALITY)
 
 
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 
 
-def _labels(runs: Sequence[TaskRun], width: float, axes: Sequence[str]) -> list[Read[SampleRow]]:
-    task: Read[SampleRow] = (Column("task", optional=1), lambda row: row.sample.task.value)
-    index: Read[SampleRow] = (Column("index", width=22), lambda row: row.sample.index)
-    return [index, *([task] if len(runs) > 1 else []), *(_field(axis, width) for axis in axes)]
+def _field(path: str, width: float = 14, head: str = "", *, optional: int = 1, wrap: bool = False) -> Read[SampleRow]:
+    """A column of what a row has at a path, under the path's last name."""
+    return Column(head or path.rpartition(".")[2], optional=optional, width=width, wrap=wrap), attrgetter(path)
 
 
-def _field(name: str, width: float, wrap: bool = False) -> Read[SampleRow]:
-    return Column(name, optional=1, width=width, wrap=wrap), lambda row: getattr(row.sample, name)
-
-
-def _results(perception: bool) -> list[Read[SampleRow]]:
-    if perception:
-        return [
-            (Column("answer", width=10), lambda row: row.sample.answer),
-            (Column("extracted", width=10), lambda row: row.extracted),
-            (Column("correct", width=10), lambda row: mark_entry(row.correct)),
-            (Column("rule", optional=1, width=22), lambda row: row.rule),
-            (Column("extractor", optional=1, wrap=True), _extractor),
-        ]
-    dimensions = [_score(dimension, title) for dimension, title in DIMENSION_TITLES.items()]
-    return [*dimensions, (Column("Sum", "mark", width=10), lambda row: row.score)]
-
-
-def _score(dimension: str, title: str) -> Read[SampleRow]:
-    return Column(title, "mark"), lambda row: verdict.score if (verdict := row.verdicts.get(dimension)) else None
-
-
-def _prediction(width: float) -> Read[SampleRow]:
-    return Column("prediction", width=width, wrap=True), lambda row: row.prediction.text
-
-
-_QUESTION, _DESCRIPTION = _field("question", 44, wrap=True), _field("description", 60, wrap=True)
-_OPTIONS: Read[SampleRow] = (
-    Column("options", optional=1, width=30, wrap=True),
-    lambda row: options_text(dict(row.sample.options)),
-)
-_UNSCORED: Read[SampleRow] = (Column("unscored", optional=1, width=30, wrap=True), lambda row: row.unscored)
+_QUESTION, _UNSCORED = _field("sample.question", 44, wrap=True), _field("unscored", 30, wrap=True)
 _CUT: Read[SampleRow] = (Column("prediction_cut", optional=1, width=15), lambda row: row.prediction.cut or None)
 
 
+def _labels(runs: Sequence[TaskRun], width: float, axes: Sequence[str]) -> list[Read[SampleRow]]:
+    task = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
+    return [_field("sample.index", 22, optional=0), *task, *(_field(f"sample.{axis}", width) for axis in axes)]
+
+
+def _results(is_perception: bool) -> list[Read[SampleRow]]:
+    if is_perception:
+        return [
+            _field("sample.answer", 10, optional=0),
+            _field("extracted", 10, optional=0),
+            (Column("correct", width=10), lambda row: mark_entry(row.correct)),
+            _field("rule", 22),
+            (Column("extractor", optional=1, wrap=True), _extractor),
+        ]
+    dimensions = [(Column(title, "mark"), partial(_mark, dimension)) for dimension, title in DIMENSION_TITLES.items()]
+    return [*dimensions, (Column("Sum", "mark", width=10), attrgetter("score"))]
+
+
+def _mark(dimension: str, row: SampleRow) -> Entry:
+    return row.verdicts[dimension].score if dimension in row.verdicts else None
+
+
 def _reasons(row: SampleRow) -> str | None:
-    said = {title: _said(row.verdicts.get(name), with_reply=False) for name, title in DIMENSION_TITLES.items()}
-    return "\n".join(f"{title}: {words}" for title, words in said.items() if words) or None
+    reasons = {title: _words_of(row.verdicts.get(name), with_reply=False) for name, title in DIMENSION_TITLES.items()}
+    return "\n".join(f"{title}: {words}" for title, words in reasons.items() if words) or None
 
 
 def _note(row: SampleRow) -> str | None:
@@ -172,12 +171,11 @@ def _extractor(row: SampleRow) -> str | None:
 
 
 def _images(links: ImageLinks) -> list[Read[SampleRow]]:
-    def image(row: SampleRow, position: int) -> Entry:
+    def image(position: int, row: SampleRow) -> Entry:
         names = row.sample.image_refs[position : position + 1]
         return Item(names[0], link=links(row.sample.task, names[0])) if names else None
 
-    columns = [Column(f"image {position + 1}", optional=1) for position in range(_LINKED_IMAGES)]
-    return [(column, partial(image, position=position)) for position, column in enumerate(columns)]
+    return [(Column(f"image {at + 1}", optional=1), partial(image, at)) for at in range(_LINKED_IMAGES)]
 
 
 def _all_images(row: SampleRow) -> str | None:
@@ -185,8 +183,8 @@ def _all_images(row: SampleRow) -> str | None:
     images = row.sample.image_refs
     if len(images) <= _LINKED_IMAGES:
         return None
-    shown = ", ".join(images[:_MANY_IMAGES])
-    return shown if len(images) <= _MANY_IMAGES else f"{shown} and {len(images) - _MANY_IMAGES:,} more"
+    names = ", ".join(images[:_MANY_IMAGES])
+    return names if len(images) <= _MANY_IMAGES else f"{names} and {len(images) - _MANY_IMAGES:,} more"
 
 
 def image_links(runs: Sequence[TaskRun], folder: Path) -> ImageLinks:

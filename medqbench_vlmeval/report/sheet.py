@@ -148,7 +148,7 @@ class Sheet:
         self._are_set = False
 
     def append(
-        self, entries: Iterable[Entry] = (), look: Look = "", *, wrap: bool = False, lines: int = 1, lined: bool = False
+        self, entries: Iterable[Entry] = (), look: Look = "", *, lines: int = 1, wrap: bool = False, lined: bool = False
     ) -> int:
         """Write a row of texts and plain numbers and return its number; ``lines`` is its height, six at most."""
         self.row += 1
@@ -157,21 +157,21 @@ class Sheet:
             self._put(column, as_item(entry, kind), look, wrap=wrap, lined=lined)
         return self._height(lines)
 
-    def title(self, text: str) -> int:
+    def title(self, text: str) -> None:
         """Write a line in large, bold letters."""
         self.row += 1
         self._put(1, Item(text), "bold", large=True)
-        return self._height(2)
+        self._height(2)
 
-    def banner(self, text: str, fill: Fill, columns: int) -> int:
+    def banner(self, text: str, fill: Fill, columns: int) -> None:
         """Write a line that is coloured over ``columns`` columns."""
-        return self.append([Item(text, fill=fill), *[Item(fill=fill)] * (columns - 1)], "bold")
+        self.append([Item(text, fill=fill), *[Item(fill=fill)] * (columns - 1)], "bold")
 
-    def sentence(self, text: str, columns: int, *, fill: Fill | None = None, width: float = 110) -> int:
+    def sentence(self, text: str, columns: int, *, fill: Fill | None = None, width: float = 110) -> None:
         """Write a text that wraps over ``columns`` columns, ``width`` characters in all, as high as it needs."""
         self.row += 1
         self.span(text, 1, columns, fill=fill)
-        return self._height(lines_of(text, width))
+        self._height(lines_of(text, width))
 
     def span(self, text: str, first: int, last: int, fill: Fill | None = None) -> None:
         """Write a text over some columns of the last row, which become one cell."""
@@ -180,12 +180,9 @@ class Sheet:
             self.worksheet.merge_range(self.row - 1, first - 1, self.row - 1, last - 1, "", self.book.look(style))
         self._put(first, Item(text, fill=fill), "bold" if fill else "", wrap=True)
 
-    def header(self, names: Sequence[str], lines: int = 1) -> int:
+    def header(self, names: Iterable[str], lines: int = 1) -> int:
         """Write a row of column heads."""
-        self.row += 1
-        for column, name in enumerate(names, 1):
-            self._put(column, Item(name, fill="head"), "bold", wrap=True)
-        return self._height(lines)
+        return self.append([Item(name, fill="head") for name in names], "bold", lines=lines, wrap=True)
 
     def add_table(self, table: Table, *, titled: bool = True, filters: bool = False) -> int:
         """Write a table with its title and notes, and return the row of its heads.
@@ -194,28 +191,27 @@ class Sheet:
             titled: whether the title stands above.
             filters: whether the heads get an autofilter; a sheet has one at most.
         """
-        shown = flat(table, for_text=False)
-        if shown.title and titled:
-            self.append([shown.title], "bold")
+        cells = flat(table, for_text=False)
+        columns = cells.columns
+        if table.title and titled:
+            self.append([table.title], "bold")
         if not self._are_set:
-            self._widths |= {at: max(c.width, self._widths.get(at, 0)) for at, c in enumerate(shown.columns, 1)}
+            self._widths |= {at: max(c.width, self._widths.get(at, 0)) for at, c in enumerate(columns, 1)}
         # Filter buttons take two characters of a head.
-        head = self.header(
-            [column.head for column in shown.columns],
-            lines=max(lines_of(column.head, self._width(at) - 2) for at, column in enumerate(shown.columns, 1)),
-        )
-        for look, items in shown.rows:
-            lines = [1]
+        heights = [lines_of(column.head, self._width(at) - 2) for at, column in enumerate(columns, 1)]
+        head = self.header([column.head for column in columns], max(heights))
+        for look, items in cells.rows:
             self.row += 1
-            for at, (column, item) in enumerate(zip(shown.columns, items, strict=False), 1):
+            lines = 1
+            for at, (column, item) in enumerate(zip(columns, items, strict=False), 1):
                 self._put(at, item, look, wrap=column.wrap)
                 if column.wrap and isinstance(item.value, str):
-                    lines.append(lines_of(item.value, self._width(at)))
-            self._height(max(lines))
+                    lines = max(lines, lines_of(item.value, self._width(at)))
+            self._height(lines)
         if filters:
-            self.worksheet.autofilter(head - 1, 0, self.row - 1, len(shown.columns) - 1)
-        self._colour(shown.columns, head + 1)
-        for note in shown.notes:
+            self.worksheet.autofilter(head - 1, 0, self.row - 1, len(columns) - 1)
+        self._colour(columns, head + 1)
+        for note in table.notes:
             self.append([note])
         return head
 
@@ -287,39 +283,29 @@ class Sheet:
         if item.kind == "mark" and isinstance(value, (int, float)):
             # The mean of rounds and the median of judges may lie between the marks, and must look so.
             number = "#,##0" if value == int(value) else "0.00"
-        style = _Style(
-            number,
-            item.fill or _LOOK_FILLS.get(look),
-            item.bold or look in _BOLD,
-            item.few or look == "faint",
-            large,
-            wrap,
-            item.link is not None,
-            isinstance(value, str) and starts_like_formula(value),
-            lined,
-        )
-        at = self.row - 1, column - 1
+        quoted, fill = isinstance(value, str) and starts_like_formula(value), item.fill or _LOOK_FILLS.get(look)
+        bold, faint = item.bold or look in _BOLD, item.few or look == "faint"
+        style = _Style(number, fill, bold, faint, large, wrap, item.link is not None, quoted, lined)
+        at, sheet = (self.row - 1, column - 1), self.worksheet
         if value is None or value == "":
-            if style.fill or style.lined:
-                self.worksheet.write_blank(*at, None, self.book.look(style))
-        elif isinstance(value, str):
-            self._put_text(at, cell_text(value, self.book.whole_text_in), style, item.link)
+            if fill or lined:
+                sheet.write_blank(*at, None, self.book.look(style))
+        elif not isinstance(value, str):
+            sheet.write_number(*at, value, self.book.look(style))
         else:
-            self.worksheet.write_number(*at, value, self.book.look(style))
+            text = cell_text(value, self.book.whole_text_in)
+            if text.startswith("<r>") and text.endswith("</r>"):
+                text += " "  # XlsxWriter takes such a text for its own markup and writes it as it is
+            if item.link is None or self._links >= LINK_LIMIT:
+                sheet.write_string(*at, text, self.book.look(style))
+                return
+            from xlsxwriter.url import Url
 
-    def _put_text(self, at: tuple[int, int], text: str, style: _Style, link: str | None) -> None:
-        if text.startswith("<r>") and text.endswith("</r>"):
-            text += " "  # XlsxWriter takes such a text for its own markup and writes it as it is
-        if link is None or self._links >= LINK_LIMIT:
-            self.worksheet.write_string(*at, text, self.book.look(style))
-            return
-        from xlsxwriter.url import Url
-
-        self._links += 1
-        url = Url(f"external:{link}")
-        url.text = text
-        url._relationship_link = link  # it would write backslashes, which are no separators elsewhere
-        self.worksheet.write_url(*at, url, self.book.look(style))
+            self._links += 1
+            url = Url(f"external:{item.link}")
+            url.text = text
+            url._relationship_link = item.link  # it would write backslashes, which are no separators elsewhere
+            sheet.write_url(*at, url, self.book.look(style))
 
 
 def made_here(path: Path) -> bool:

@@ -37,8 +37,7 @@ def write_workbook(path: Path, result: Result, samples: Sequence[SampleRow], sam
     charts = book.add_fixed(CHARTS) if measured else None
     finding_tables.add_findings(book, runs)
     run_tables.add_matrices(book, runs)
-    run_tables.add_by_modality(book, runs)
-    run_tables.add_by_group(book, runs)
+    run_tables.add_groups(book, runs)
     run_tables.add_modalities(book, runs, samples, links)
     finding_tables.add_conclusions(book, runs, samples)
     finding_tables.add_reliability(book, runs)
