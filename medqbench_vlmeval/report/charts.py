@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, TASK_TITLES, Task
-from medqbench_vlmeval.report.run_tables import overall_by, unit_words
+from medqbench_vlmeval.report.run_tables import measures_of, overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import by_overall, own_row, reference_rows, shortened
 from medqbench_vlmeval.report.table import Column, Entry, Kind, Table, table
@@ -177,7 +177,7 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
     if len(modalities) < 3:
         return
     # The question types, or the dimensions, by modality; types that one modality lacks are left out.
-    names = [OVERALL, *MEASURES[run.task][:-1]] if perception else [*DIMENSION_TITLES.values()]
+    names = measures_of(run.task) if perception else (*DIMENSION_TITLES.values(),)
     lines = {name: [_of_modality(run, modality, name) for modality in modalities] for name in names}
     whole = [(name, cells) for name, cells in lines.items() if all(cell.value is not None for cell in cells)]
     if whole:

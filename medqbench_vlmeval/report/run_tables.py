@@ -81,7 +81,8 @@ def run_summary(result: Result, console: Console | None = None, *, findings: boo
         print_line("", console)
 
 
-def _measures(task: Task) -> tuple[str, ...]:
+def measures_of(task: Task) -> tuple[str, ...]:
+    """Overall, and then the question types or the dimensions."""
     return OVERALL, *MEASURES[task][:-1]
 
 
@@ -95,7 +96,7 @@ def headline_table(run: TaskRun) -> Table:
         *(Column(f"Scored {mark}", "count", only="sheet") for mark in marks),
     ]
     rows = []
-    for measure in _measures(run.task):
+    for measure in measures_of(run.task):
         counts = result.frequencies.get(measure, {})
         name = f"{measure} (0-8)" if measure == OVERALL and not perception else measure
         entries = (name, result.measures[measure], *map(counts.get, marks))
@@ -121,7 +122,7 @@ def extractor_table(run: TaskRun) -> Table | None:
     )
     rows: list[Sequence[Entry]] = [
         (measure, extractor.strict[measure].overall, extractor.lenient[measure].overall)
-        for measure in _measures(Task.PERCEPTION)
+        for measure in measures_of(Task.PERCEPTION)
     ]
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
 
