@@ -264,7 +264,7 @@ def _check_row(content: Mapping[str, Any], where: str) -> None:
     index, task, verdicts = content.get("index"), content.get("task"), content.get("verdicts")
     if not isinstance(index, str | int) or isinstance(index, bool):
         raise BadInput(f"{where}: no 'index', so this is no '{SAMPLES_ENDING}' of a run.")
-    if task not in [part.value for part in Task if part is not Task.REASONING]:
+    if task not in list(Task) or task == Task.REASONING:
         raise BadInput(f"{where}: {str(task)[:_SHOWN]!r} is no task, so this is no '{SAMPLES_ENDING}' of a run.")
     if task == Task.PERCEPTION.value:
         if not isinstance(content.get("correct"), bool):

@@ -16,7 +16,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, QUESTION_
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
-from medqbench_vlmeval.judge.protocols import letter_of
+from medqbench_vlmeval.judge.protocols import NONE, letter_of, number_of
 from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, WILSON
 from medqbench_vlmeval.types import (
     Agreement,
@@ -223,19 +223,9 @@ def _finding_shape(finding: Json) -> Json:
     return {**finding, "cell": _picked(finding, _ESTIMATE), "details": known}
 
 
-def _conclusions_shape(check: Json) -> Json:
-    agreement = {**check["agreement"], "same": check["agreement"]["accuracy"]}
-    return {**check, "computed": check["Quality Accuracy"], "agreement": agreement}
-
-
 def _usage_shape(usage: Json) -> Json:
     by_judge = _each(_usage_shape, usage.get("by_judge", {}))
     return {"total": usage, "this_run": usage.get("this_run"), "by_judge": by_judge}
-
-
-def _extractor_shape(extractor: Json) -> Json:
-    accuracies = {name: _accuracies_shape(extractor[name]) for name in ("strict", "lenient")}
-    return {**extractor, **accuracies, "usage": _usage_shape(extractor["usage"])}
 
 
 def _accuracies_shape(content: Json) -> Json:
@@ -244,16 +234,26 @@ def _accuracies_shape(content: Json) -> Json:
 
 
 _PART_SHAPES: Mapping[str, Callable[[Json], Json]] = {
-    "conclusions": _conclusions_shape,
+    "conclusions": lambda check: {
+        **check,
+        "computed": check["Quality Accuracy"],
+        "agreement": {**check["agreement"], "same": check["agreement"]["accuracy"]},
+    },
     "between_rounds": lambda rounds: _each(lambda pairs: {**pairs, "n": pairs["n_pairs"]}, rounds),
-    "extractor": _extractor_shape,
+    "extractor": lambda extractor: {
+        **extractor,
+        **_each(_accuracies_shape, _picked(extractor, ("strict", "lenient"))),
+        "usage": _usage_shape(extractor["usage"]),
+    },
     "usage": _usage_shape,
 }
 
 
 def _row_shape(row: Json) -> Json:
-    index = str(row["index"])
-    choice = row.get("extractor")
+    index, choice = str(row["index"]), row.get("extractor")
+    if choice:
+        score = None if choice["reason"] is not None else number_of(choice["letter"] or NONE)
+        choice = {**choice, "dimension": "choice", "score": score}
     sample = {name: row.get(name) for name in (*_SAMPLE, "answer", "description")}
     images = {"options": row.get("options") or {}, "image_refs": row.get("images") or ()}
     return {
@@ -265,16 +265,9 @@ def _row_shape(row: Json) -> Json:
             "cut": row.get("prediction_cut", False),
         },
         "verdicts": {name: _verdict_shape(name, verdict) for name, verdict in (row.get("verdicts") or {}).items()},
-        "choice": choice and {**choice, "dimension": "choice", "score": _choice_score(choice)},
+        "choice": choice,
         **{name: row[name] for name in _ROW if name in row},
     }
-
-
-def _choice_score(choice: Json) -> int | None:
-    """The score of an extractor's verdict (see ``types.Verdict``)."""
-    if choice["letter"] is not None:
-        return ord(choice["letter"]) - ord("A") + 1
-    return 0 if choice["reason"] is None else None
 
 
 def _verdict_shape(dimension: str, verdict: Json) -> Json:
@@ -307,9 +300,8 @@ def _part_json(part: TaskResult) -> Json:
     perception = part.task is Task.PERCEPTION
     method = {"level": part.interval_level, "method": part.interval_method}
     content = _numbers_json(part.measures, part.counts, part.few, perception, method)
-    if part.clustered is not None:
-        ends = {OVERALL: _ends(part.clustered), "n_clusters": part.clustered.n_clusters}
-        content["intervals"]["clustered"] = ends
+    if (whole := part.clustered) is not None:
+        content["intervals"]["clustered"] = {OVERALL: _ends(whole), "n_clusters": whole.n_clusters}
     if perception:
         content["rules"] = part.rules
     else:
@@ -379,24 +371,21 @@ def _share_json(cell: Cell) -> Json:
     return {"count": cell.counts["count"], "of": cell.n, "share": cell.value, **json_of(cell, "low", "high", "few")}
 
 
-def _estimate_json(cell: Cell) -> Json:
-    return json_of(cell, *_ESTIMATE)
-
-
 def findings_to_json(part: TaskResult) -> Json:
     """The object 'findings' of one task's numbers."""
     return {**_each(_finding_json, part.findings), "not_found": part.not_found}
 
 
 def _finding_json(finding: Finding) -> Json:
-    estimate, details = _estimate_json(finding.cell), _details_json(finding.details)
-    return {**json_of(finding, "title", "statement", "unit"), **estimate, "method": finding.method, "details": details}
+    words, estimate = json_of(finding, "title", "statement", "unit", "method"), json_of(finding.cell, *_ESTIMATE)
+    return {**words, **estimate, "details": _details_json(finding.details)}
 
 
 def _details_json(details: Details) -> Json:
     content: Json = json_of(details, "scales", "characters", "n_clusters")
     if details.compared:
-        content |= {"groups": _each(_estimate_json, details.groups), "compared": details.compared}
+        groups = {name: json_of(cell, *_ESTIMATE) for name, cell in details.groups.items()}
+        content |= {"groups": groups, "compared": details.compared}
     for name in ("kinds", "reasons"):
         shares = getattr(details, name)
         content[name] = None if shares is None else _each(_share_json, shares)
@@ -433,19 +422,15 @@ def _panel_json(check: PanelCheck) -> Json:
 
 
 def _usage_json(usage: JudgeUsage) -> Json:
-    by_judge = _each(_usage_json, usage.by_judge) or None
-    return {
-        **asdict(usage.total),
-        **_known({"this_run": usage.this_run and asdict(usage.this_run), "by_judge": by_judge}),
-    }
+    by_judge, this_run = _each(_usage_json, usage.by_judge) or None, usage.this_run and asdict(usage.this_run)
+    return {**asdict(usage.total), **_known({"this_run": this_run, "by_judge": by_judge})}
 
 
 def _extractor_json(extractor: ExtractorResult) -> Json:
     return {
         **json_of(extractor, "name", "served_as", "n_open", "n_asked", "n_read", "n_none", "n_failed"),
+        **_each(_accuracies_json, json_of(extractor, "strict", "lenient")),
         "protocol": _protocol_json(extractor.protocol),
-        "strict": _accuracies_json(extractor.strict),
-        "lenient": _accuracies_json(extractor.lenient),
         "usage": _usage_json(extractor.usage),
     }
 
@@ -462,11 +447,9 @@ def _protocol_json(protocol: Protocol) -> Json:
 
 
 def _judge_json(judge: JudgeSettings) -> Json:
-    optional = {
-        **json_of(judge, "base_url", "combined_by", "parameters"),
-        "members": [_judge_json(member) for member in judge.members] or None,
-        "protocol": judge.protocol and _protocol_json(judge.protocol),
-    }
+    members = [_judge_json(member) for member in judge.members] or None
+    protocol = judge.protocol and _protocol_json(judge.protocol)
+    optional = {**json_of(judge, "base_url", "combined_by", "parameters"), "members": members, "protocol": protocol}
     return {**json_of(judge, "name", "served_as"), **_known(optional)}
 
 

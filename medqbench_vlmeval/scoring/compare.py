@@ -194,17 +194,11 @@ def detectable_share(n: float, discordant: float) -> float | None:
     Of samples in clusters, ``n`` is their number over the design effect.
     """
 
-    def shows(share: float) -> bool:
-        q = max(share, discordant)
-        return math.sqrt(n) * share >= _Z_LEVEL * math.sqrt(q) + _Z_POWER * math.sqrt(q - share * share)
-
-    if n <= 0 or not shows(1.0):
+    if n < _Z_LEVEL**2:
         return None
-    low, high = 0.0, 1.0
-    for _ in range(60):  # far below what a double can tell apart
-        middle = (low + high) / 2
-        low, high = (low, middle) if shows(middle) else (middle, high)
-    return high
+    # The equation is quadratic in d. Its root is that for q = 1 times sqrt(q); where q = d it is that root's square.
+    root = (_Z_LEVEL * math.sqrt(n) + _Z_POWER * math.sqrt(n - _Z_LEVEL**2 + _Z_POWER**2)) / (n + _Z_POWER**2)
+    return root * max(root, math.sqrt(discordant))
 
 
 def interval_level(clusters: int) -> float:

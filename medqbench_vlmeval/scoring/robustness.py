@@ -33,12 +33,8 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.scoring.intervals import Array
 
 FIRST, SECOND = "first", "second"
-CONSISTENT = "consistent"
-POSITION = {1: "first_place_twice", 2: "second_place_twice"}
-SAME_TWICE = "same_twice"
-SAME_ONCE = "same_once"
-UNREAD = "unread"
-PREFERENCES = (CONSISTENT, POSITION[1], POSITION[2], SAME_TWICE, SAME_ONCE, UNREAD)
+PREFERENCES = ("consistent", "first_place_twice", "second_place_twice", "same_twice", "same_once", "unread")
+_CONSISTENT, *_PLACES, _SAME_TWICE, _SAME_ONCE, UNREAD = PREFERENCES
 INTERVAL_METHOD = f"{WILSON}; debiased and difference: {METHOD} (no spread: {WILSON} and none)"
 
 Preference = int | str | None
@@ -53,9 +49,8 @@ _PREFERENCE_AXES = ("difficulty", "modality")
 class ChoicePair:
     """A question asked twice.
 
-    ``sample`` is as the first pass showed it, ``permutation`` maps a letter of the second pass to the first pass's
-    letter of the same text, ``first`` and ``second`` are the letters that each pass chose, as it showed them (None: no
-    answer), ``replies`` the texts that they were read from.
+    ``sample`` is as the first pass showed it; ``permutation`` maps a letter of the second pass to the first pass's
+    letter of the same text. Each pass chose a letter as it showed them (None: no answer), read from its reply.
     """
 
     sample: Sample
@@ -108,8 +103,8 @@ class PreferencePair:
         if self.first is None or self.second is None:
             return UNREAD
         if self.first == self.second:
-            return POSITION[self.first] if isinstance(self.first, int) else SAME_TWICE
-        return SAME_ONCE if SAME in (self.first, self.second) else CONSISTENT
+            return _PLACES[self.first - 1] if isinstance(self.first, int) else _SAME_TWICE
+        return _SAME_ONCE if SAME in (self.first, self.second) else _CONSISTENT
 
     @property
     def scores(self) -> tuple[int, int] | None:
@@ -133,11 +128,10 @@ class PassGroup:
     """The two passes over some samples.
 
     ``first`` and ``second`` are each pass's accuracy in percent, of comparisons the mean quality accuracy (0-2) over
-    the pairs whose reference states a preference. ``debiased`` is the mean over the two and ``difference`` the second
-    less the first, both with the interval of a bootstrap over samples that share an image. ``right_in_both`` is a
-    share in percent. Of choices, ``consistency`` is the share of the same option text twice, ``n_unanswered`` counts
-    by pass and in ``either``, and ``n_right`` counts the questions that the first pass alone, the second alone and
-    neither has right. Of comparisons, ``preferences`` has a share for each of ``PREFERENCES``.
+    the pairs whose reference states a preference. ``debiased`` is their mean and ``difference`` the second less the
+    first, both with the interval of a bootstrap over samples that share an image. Of choices, ``consistency`` is the
+    share of the same option text twice, ``n_unanswered`` counts by pass and in ``either``, ``n_right`` what the first
+    pass alone, the second alone and neither has right. Of comparisons, ``preferences`` has a share for each kind.
     """
 
     n: int
@@ -188,10 +182,8 @@ _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 
 @dataclass(frozen=True)
 class PassComparison:
-    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know.
-
-    Of the ``choices`` and the ``preferences`` one is empty; both are for a comparison that was read from its numbers.
-    """
+    """Two passes of a model over one dataset; ``notes`` are what a reader of the numbers must know. Of the ``choices``
+    and the ``preferences`` one is empty, and both are for a comparison that was read from its numbers."""
 
     task: Task
     model: str
@@ -218,11 +210,11 @@ def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
 
 def score_preferences(pairs: Sequence[PreferencePair]) -> Robustness:
     """Measure the robustness of comparisons, from the preferences that the answers state; no judge is asked."""
-    places = {name: _stated(pairs, value, right=True) for value, name in ((1, FIRST), (2, SECOND))}
+    places = {FIRST: _place(pairs, 1), SECOND: _place(pairs, 2)}
     return Robustness(
         whole=_preference_group(pairs),
         groups=_groups(pairs, _PREFERENCE_AXES, _preference_group),
-        places=places | {name: _stated(pairs, value) for value, name in ((SAME, "same"), (None, UNREAD))},
+        places=places | {"same": _chosen(pairs, SAME), UNREAD: _chosen(pairs, None)},
         clusters=shared_images([pair.sample for pair in pairs]).words,
         n_reference_unread=sum(pair.reference is None for pair in pairs),
         n_inference_failed=sum(not pair.replied for pair in pairs),
@@ -232,25 +224,22 @@ def score_preferences(pairs: Sequence[PreferencePair]) -> Robustness:
 def _groups(
     pairs: Sequence[_Pair], axes: Sequence[str], group: Callable[[Sequence[_Pair]], PassGroup]
 ) -> dict[str, dict[str, PassGroup]]:
-    by_axis = {axis: positions_by(axis, [pair.sample for pair in pairs]) for axis in axes}
     return {
         axis: {name: group([pairs[at] for at in positions]) for name, positions in by_name.items()}
-        for axis, by_name in by_axis.items()
-        if by_name
+        for axis in axes
+        if (by_name := positions_by(axis, [pair.sample for pair in pairs]))
     }
 
 
 def _choice_group(pairs: Sequence[ChoicePair]) -> PassGroup:
     right = [pair.right for pair in pairs]
     counts = Counter(right)
+    unanswered = [(pair.first is None, pair.second is None) for pair in pairs]
+    first, second = (sum(side) for side in zip(*unanswered, strict=True))
     return replace(
         _passes([pair.sample for pair in pairs], right, _PERCENT),
         consistency=_share([pair.consistent for pair in pairs]),
-        n_unanswered={
-            FIRST: sum(pair.first is None for pair in pairs),
-            SECOND: sum(pair.second is None for pair in pairs),
-            "either": sum(None in (pair.first, pair.second) for pair in pairs),
-        },
+        n_unanswered={FIRST: first, SECOND: second, "either": sum(map(any, unanswered))},
         n_right={
             "first_alone": counts[True, False],
             "second_alone": counts[False, True],
@@ -265,41 +254,35 @@ def _letter(pairs: Sequence[ChoicePair], letter: str) -> PlaceUse | None:
     if not offered:
         return None
     right = [hit for pair in offered for at, hit in zip(pair.right_letters, pair.right, strict=True) if at == letter]
-    return PlaceUse(
-        first=_share([pair.first == letter for pair in offered]),
-        second=_share([pair.second == letter for pair in offered]),
-        right=_share(right),
-        n_offered=len(offered),
-        n_right={
-            name: sum(pair.right_letters[at] == letter for pair in offered) for at, name in enumerate((FIRST, SECOND))
-        },
+    first, second = (
+        sum(at == letter for at in side) for side in zip(*(pair.right_letters for pair in offered), strict=True)
     )
+    use = _chosen(offered, letter)
+    return replace(use, right=_share(right), n_offered=len(offered), n_right={FIRST: first, SECOND: second})
+
+
+def _chosen(pairs: Sequence[_Pair], value: Preference) -> PlaceUse:
+    return PlaceUse(_share([pair.first == value for pair in pairs]), _share([pair.second == value for pair in pairs]))
 
 
 def _preference_group(pairs: Sequence[PreferencePair]) -> PassGroup:
     kinds = [pair.kind for pair in pairs]
     scored = [(pair.sample, scores) for pair in pairs if (scores := pair.scores) is not None]
     hits = [(first == MAX_VERDICT, second == MAX_VERDICT) for _, (first, second) in scored]
-    return replace(
-        _passes([sample for sample, _ in scored], hits, MAX_VERDICT),
-        n=len(pairs),
-        preferences={name: _share([kind == name for kind in kinds]) for name in PREFERENCES},
-    )
+    preferences = {name: _share([kind == name for kind in kinds]) for name in PREFERENCES}
+    group = _passes([sample for sample, _ in scored], hits, MAX_VERDICT)
+    return replace(group, n=len(pairs), preferences=preferences)
 
 
-def _stated(pairs: Sequence[PreferencePair], value: Preference, right: bool = False) -> PlaceUse:
-    there = [
+def _place(pairs: Sequence[PreferencePair], place: int) -> PlaceUse:
+    right = [
         score == MAX_VERDICT
         for pair in pairs
         if (scores := pair.scores) is not None
         for better, score in zip((pair.reference, turned(pair.reference)), scores, strict=True)
-        if better == value
+        if better == place
     ]
-    return PlaceUse(
-        first=_share([pair.first == value for pair in pairs]),
-        second=_share([pair.second == value for pair in pairs]),
-        right=_share(there) if right else None,
-    )
+    return replace(_chosen(pairs, place), right=_share(right))
 
 
 def _share(hits: Sequence[bool], top: float = _PERCENT) -> Cell:
@@ -321,8 +304,8 @@ def _passes(samples: Sequence[Sample], hits: Sequence[tuple[bool, bool]], top: f
     totals = totals_by_cluster(shared_images(samples).clusters, terms)
 
     def statistics(sums: Array) -> Array:
-        one, other, count = sums.T
-        return np.stack([top * ((one + other) / 2 / count), top * ((other - one) / count)], axis=1)
+        in_first, in_second, count = sums.T
+        return np.stack([top * ((in_first + in_second) / 2 / count), top * ((in_second - in_first) / count)], axis=1)
 
     of_debiased, of_difference = bootstrap(totals, statistics)
     n_first, n_second = first.counts["count"], second.counts["count"]
