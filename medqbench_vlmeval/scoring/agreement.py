@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 from statistics import fmean
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import LEVEL, RESAMPLES, interval_cell
+from medqbench_vlmeval.scoring.intervals import LEVEL, RESAMPLES, Array, interval_cell
 from medqbench_vlmeval.types import (
     Agreement,
     Cell,
@@ -32,9 +33,6 @@ from medqbench_vlmeval.types import (
     SampleRow,
     Verdict,
 )
-
-if TYPE_CHECKING:
-    from medqbench_vlmeval.scoring.intervals import Array
 
 MARKS = (0, 1, 2)
 METHOD = f"percentile bootstrap, {RESAMPLES} resamples"
@@ -160,8 +158,6 @@ def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int 
     To draw n samples with replacement is to draw a table of counts over the pairs of scores that occur: few, however
     many samples there are.
     """
-    import numpy as np
-
     n = len(judge)
     if not n:
         return HumanAgreement(0, Cell(None, n=0), Cell(None, n=0), Cell(None, n=0))
@@ -181,8 +177,6 @@ def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int 
 
 def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str, Array]:
     """Accuracy, kappa and Spearman's correlation of each draw (draws x pairs), nan where undefined."""
-    import numpy as np
-
     x, y = np.array(pairs, dtype=float).T
     n = draws.sum(axis=1)
     x_ranks, y_ranks = _midranks(x, draws), _midranks(y, draws)
@@ -202,8 +196,6 @@ def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str,
 
 def _midranks(values: Array, draws: Array) -> Array:
     """The midrank of each pair's value on one side in each draw (draws x pairs), less their mean."""
-    import numpy as np
-
     levels, at = np.unique(values, return_inverse=True)
     per_level = draws @ (at[:, None] == np.arange(len(levels))).astype(float)
     ranks = per_level.cumsum(axis=1) - per_level / 2 + 0.5

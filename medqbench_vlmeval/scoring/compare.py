@@ -12,15 +12,22 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
-from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, METHOD, bootstrap, mean_variance, totals_by_cluster
+from medqbench_vlmeval.scoring.intervals import (
+    FEW,
+    LEVEL,
+    METHOD,
+    Array,
+    bootstrap,
+    mean_variance,
+    t_quantile,
+    totals_by_cluster,
+)
 from medqbench_vlmeval.scoring.summary import positions_by
 from medqbench_vlmeval.types import Cell, Sample
-
-if TYPE_CHECKING:
-    from medqbench_vlmeval.scoring.intervals import Array
 
 AXES = ("modality", "question_type", "severity")
 DIMENSION = "dimension"
@@ -122,9 +129,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     Where neither is better, the smaller of the two counts is binomial with their sum and 1/2; ``p = min(1, 2 P(X <=
     smaller))`` (Q. McNemar, Psychometrika 12, 1947, p. 153; A. Agresti, Categorical Data Analysis, 2013, ch. 11.1).
     """
-    from scipy.special import bdtr
-
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), only_first + only_second, 0.5)))
+    n = only_first + only_second
+    return min(1.0, 2 * sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1)) / (1 << n))
 
 
 def sign_flip(differences: Sequence[int]) -> TestResult:
@@ -135,8 +141,6 @@ def sign_flip(differences: Sequence[int]) -> TestResult:
     Where to build the distribution unit by unit would take too long, the normal one with its variance ``Σ d²`` stands
     in.
     """
-    import numpy as np
-
     weights = sorted(abs(difference) for difference in differences if difference)
     total, most = abs(sum(differences)), sum(weights)
     if len(weights) * most > _EXACT_COST:
@@ -207,10 +211,7 @@ def interval_level(clusters: int) -> float:
     ``t`` is Student's 97.5% quantile with C - 1 degrees of freedom. Plain percentiles are too narrow for few clusters,
     by this much for a mean (T. Hesterberg, Am. Stat. 69, 2015, p. 371, expanded percentile interval).
     """
-    from scipy.special import ndtr, stdtrit
-
-    quantile = stdtrit(clusters - 1, 0.5 + LEVEL / 2)
-    return float(1 - 2 * ndtr(-math.sqrt(clusters / (clusters - 1)) * quantile))
+    return 1 - 2 * NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * t_quantile(clusters - 1))
 
 
 def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
@@ -218,8 +219,6 @@ def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
 
     The axes are modality, question type and severity where the samples have them, and the dimensions of reasoning.
     """
-    import numpy as np
-
     first, second = (np.array(side, dtype=float) for side in (paired.first, paired.second))
     clusters = np.array(paired.clusters)
     perception = paired.task is Task.PERCEPTION
@@ -266,8 +265,6 @@ def rank_runs(
     ``values`` has a run's value of each sample by label, parallel to ``clusters``; ``pairs`` the adjusted comparisons
     of each two runs (see :func:`adjust_pairs`). A ``scale`` of 100 turns shares of right answers into percent.
     """
-    import numpy as np
-
     cells = {
         run: _mean_cell(column, _totals(np.array(column, dtype=float), np.array(clusters)), scale, seed)[0]
         for run, column in values.items()
@@ -311,16 +308,12 @@ def _difference(first: Array, second: Array, clusters: Array, perception: bool, 
 
 def _totals(values: Array, clusters: Array) -> Array:
     """(clusters x 2): a cluster's sum and its number of samples."""
-    import numpy as np
-
     totals = totals_by_cluster(clusters.tolist(), np.column_stack([values, np.ones(len(values))]))
     return np.round(totals, _DIGITS)
 
 
 def _mean_cell(terms: Iterable[float], totals: Array, scale: float, seed: int) -> tuple[Cell, str | None]:
     """A mean, whose sum is of ``terms``, with its interval over clusters or why there is none."""
-    import numpy as np
-
     n, n_clusters, sign = int(totals[:, 1].sum()), len(totals), 1.0
     interval, no_interval = None, None
     if n_clusters < 2:

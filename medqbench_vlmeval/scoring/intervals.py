@@ -11,16 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from medqbench_vlmeval.data.image_cells import image_keys
 from medqbench_vlmeval.types import Cell, Sample
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -34,6 +30,7 @@ FEW = 10
 
 _NO_WIDTH = 1e-9  # an interval that is shorter is none: its ends differ by rounding alone
 
+Array = NDArray[np.float64]
 Interval = tuple[float, float]
 Column = Sequence[float | None]
 # What one cluster adds to each column: the sum of its values and how many there are.
@@ -152,7 +149,7 @@ def _interval(
     variance = _variance(with_values, columns)
     if len(columns) < len(places) or variance is None:
         return None
-    half = _t_quantile(sum(with_values.values()) - 1) * math.sqrt(variance)
+    half = t_quantile(sum(with_values.values()) - 1) * math.sqrt(variance)
     if half < _NO_WIDTH:
         return None
     total = math.fsum(mean for _, mean, _ in columns)
@@ -172,7 +169,7 @@ def _variance(kinds: Mapping[_Totals, int], columns: Sequence[tuple[int, float, 
 
 
 @lru_cache(maxsize=1024)
-def _t_quantile(degrees: int) -> float:
+def t_quantile(degrees: int) -> float:
     """Student's t that 2.5% exceed, by Newton's method on the finite series of its distribution at whole degrees.
 
     The series are 26.7.3 and 26.7.4 of Abramowitz and Stegun. Importing scipy for one number takes longer than scoring.
@@ -242,8 +239,6 @@ def shared_images(samples: Sequence[Sample]) -> SharedImages:
 
 def totals_by_cluster(clusters: Sequence[int], terms: Array) -> Array:
     """Add the rows of ``terms`` (samples x terms) up by cluster: (clusters x terms)."""
-    import numpy as np
-
     _, at = np.unique(np.asarray(clusters), return_inverse=True)
     totals = np.zeros((int(at.max()) + 1 if len(at) else 0, terms.shape[1]))
     np.add.at(totals, at, terms)
@@ -270,8 +265,6 @@ def bootstrap(
         One interval a statistic, over the resamples that leave it defined; None where most do not, and where all give
         the same value: resamples without spread are no certainty.
     """
-    import numpy as np
-
     # Sums that differ by the order of their addition alone are one kind.
     kinds, counts = np.unique(np.round(totals, _DIGITS), axis=0, return_counts=True)
     generator, at_once = np.random.default_rng(seed), max(1, _DRAWN_AT_ONCE // len(kinds))
@@ -297,7 +290,6 @@ def bootstrap_sum_of_means(
     The columns are parallel to ``clusters``; None is left out of its column's mean. An accuracy in percent is one
     column of 0 and 100.
     """
-    import numpy as np
 
     def total(sums: Array) -> Array:
         half = sums.shape[1] // 2
@@ -320,8 +312,6 @@ def bootstrap_gap(
     ``first`` and ``second`` are the groups' positions, without a common one. Their clusters are drawn together, so
     that one which has samples in both counts in both.
     """
-    import numpy as np
-
     both = np.array([*first, *second], dtype=int)
     by_sample = np.stack([part[both] for part in _values_and_counts(columns)], axis=2)
     terms = np.zeros((len(both), len(columns), 2, 2))  # (samples x columns x side x value and count)
@@ -339,8 +329,6 @@ def bootstrap_gap(
 
 def _values_and_counts(columns: Sequence[Column]) -> tuple[Array, Array]:
     """Twice (samples x columns): the values with 0 where there is none, and whether there is one."""
-    import numpy as np
-
     values = np.array(columns, dtype=float).T  # None becomes nan
     known = ~np.isnan(values)
     return np.where(known, values, 0), known.astype(float)

@@ -12,13 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+import numpy as np
 
 from medqbench_vlmeval.answers.conclusion import SAME, steps_apart
 from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
 from medqbench_vlmeval.scoring.intervals import (
     METHOD,
     WILSON,
+    Array,
     bootstrap,
     interval_cell,
     share_cell,
@@ -28,9 +31,6 @@ from medqbench_vlmeval.scoring.intervals import (
 )
 from medqbench_vlmeval.scoring.summary import is_right, positions_by
 from medqbench_vlmeval.types import Cell, Sample
-
-if TYPE_CHECKING:
-    from medqbench_vlmeval.scoring.intervals import Array
 
 FIRST, SECOND = "first", "second"
 PREFERENCES = ("consistent", "first_place_twice", "second_place_twice", "same_twice", "same_once", "unread")
@@ -292,8 +292,6 @@ def _share(hits: Sequence[bool], top: float = _PERCENT) -> Cell:
 
 def _passes(samples: Sequence[Sample], hits: Sequence[tuple[bool, bool]], top: float) -> PassGroup:
     """Each pass, the mean over both and the second's less the first's, the latter with their bootstrap intervals."""
-    import numpy as np
-
     n = len(hits)
     first, second = (_share([hit[at] for hit in hits], top) for at in (0, 1))
     right_in_both = _share([all(hit) for hit in hits])

@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import compress
 from statistics import NormalDist, median
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from medqbench_vlmeval.data.columns import words
 from medqbench_vlmeval.scoring.findings.finding import (
@@ -27,7 +28,7 @@ from medqbench_vlmeval.scoring.findings.finding import (
     share_finding,
     share_words,
 )
-from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, Interval, interval_cell
+from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, Array, Interval, interval_cell
 from medqbench_vlmeval.scoring.summary import ranked
 from medqbench_vlmeval.types import (
     Answer,
@@ -41,9 +42,6 @@ from medqbench_vlmeval.types import (
     PredictionStatus,
     Sample,
 )
-
-if TYPE_CHECKING:
-    from medqbench_vlmeval.scoring.intervals import Array
 
 RANK_METHOD = "Fisher's z with a standard error from influence values, added up by image"
 REFUSAL = "refusal"
@@ -263,8 +261,6 @@ def rank_correlation(
     their sum of squares gives the standard error, and the interval is made on the scale of ``artanh``: None for one
     cluster, a correlation of -1 or 1, or influences that are all 0.
     """
-    import numpy as np
-
     n = len(first)
     if min(len(set(first)), len(set(second))) < 2:
         return None
@@ -294,8 +290,6 @@ def rank_correlation(
 
 def _ranks(values: Array) -> tuple[Array, Callable[[Array], Array]]:
     """``F(x) - 1/2`` of each sample, and a function to the mean of something over samples with higher values."""
-    import numpy as np
-
     _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
     n = len(values)
 
