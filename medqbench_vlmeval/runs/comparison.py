@@ -156,10 +156,11 @@ def _run_json(run: Run) -> dict[str, Any]:
     return {
         "file": run.paths.score.name,
         "folder": str(run.paths.score.parent),
+        "dataset": result.dataset,
         "task": result.task.value,
         "n": len(run.rows),
-        **json_of(result, "dataset", "baseline", "comparable"),
-        **json_of(settings, "prompt_style", "created"),
+        **json_of(result, "baseline", "comparable"),
+        "prompt_style": settings.prompt_style,
         "protocol": protocol.name,
         "protocol_version": protocol.version,
         "protocol_sha256": protocol.sha256,
@@ -168,6 +169,7 @@ def _run_json(run: Run) -> dict[str, Any]:
         "data": {task: json_of(data, "sha256", "revision", "samples_sha256") for task, data in settings.data.items()},
         "medqbench_vlmeval": settings.versions.get("medqbench_vlmeval"),
         "kit": settings.versions.get("kit"),
+        "created": settings.created,
     }
 
 
