@@ -82,10 +82,10 @@ def import_answers(
         secrets = Mask(JudgeOptions().secrets())
         report = batch_files.import_answers(answers, replies, judge, replace=force, mask=secrets)
     if as_json:
-        print_json(_report(report))
+        print_json(vars(report))
     else:
         _show_report(report)
-    if not report.kept and not report.known:
+    if not report.imported and not report.already_there:
         raise RunFailed(
             "No verdict was imported; the calls stay pending, and 'medqbench judge export' writes them again."
         )
@@ -151,7 +151,7 @@ def collect_answers(calls: Calls, as_json: AsJson = False, *, judge: options.Giv
                     "file": str(path),
                     "batches": [_state(state) for state in collection.states],
                     "answers": [str(answers) for answers in collection.paths],
-                    "imported": None if collection.report is None else _report(collection.report),
+                    "imported": None if collection.report is None else vars(collection.report),
                     "pending": collection.pending,
                 }
             )
@@ -230,8 +230,8 @@ def _printed_at_the_end(name: str, as_json: bool) -> Iterator[list[dict[str, Any
 
 
 def _show_report(report: ImportReport) -> None:
-    print(f"{report.kept} imported, {report.known} already there")
-    for title, reasons in (("without a verdict", report.unclear), ("failed", report.failed)):
+    print(f"{report.imported} imported, {report.already_there} already there")
+    for title, reasons in (("without a verdict", report.without_a_verdict), ("failed", report.failed)):
         if reasons:
             print(f"{reasons.total()} {title}:")
         for reason, n in reasons.most_common(_MOST_SHOWN):
@@ -249,17 +249,6 @@ def _show_state(path: Path, state: BatchState) -> None:
     counts = f"{state.completed} completed and {state.failed} failed of {state.total}"
     reason = f" ({_safe(state.reason)})" if state.reason else ""
     print(f"{path}: batch {_safe(state.batch)} is {_safe(state.status)}, {counts}{reason}")
-
-
-def _report(report: ImportReport) -> dict[str, Any]:
-    return {
-        "imported": report.kept,
-        "already_there": report.known,
-        "without_a_verdict": dict(report.unclear),
-        "failed": dict(report.failed),
-        "unreadable": {str(path): numbers for path, numbers in report.unreadable.items()},
-        "foreign": report.foreign,
-    }
 
 
 def _state(state: BatchState) -> dict[str, Any]:

@@ -175,16 +175,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Cal
 class ImportReport:
     """What became of the lines of some answer files, each line counted once.
 
-    ``kept`` are new verdicts, ``known`` those that the cache had already. ``unclear`` (replies without a verdict)
-    and ``failed`` (calls that the server did not answer) are counted by reason. ``unreadable`` holds line numbers
+    ``imported`` are new verdicts, ``already_there`` those that the cache had. ``without_a_verdict`` (replies that give
+    none) and ``failed`` (calls that the server did not answer) are counted by reason. ``unreadable`` holds line numbers
     by file, ``foreign`` counts lines that this package did not ask for.
     """
 
-    kept: int = 0
-    known: int = 0
-    unclear: Counter[str] = field(default_factory=Counter)
+    imported: int = 0
+    already_there: int = 0
+    without_a_verdict: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    unreadable: dict[Path, list[int]] = field(default_factory=dict)
+    unreadable: dict[str, list[int]] = field(default_factory=dict)
     foreign: int = 0
 
 
@@ -229,7 +229,7 @@ def import_answers(
     for path in paths:
         for number, line, call_id in _rows(path):
             if line is None:
-                report.unreadable.setdefault(path, []).append(number)
+                report.unreadable.setdefault(str(path), []).append(number)
                 continue
             if call_id is None:
                 report.foreign += 1
@@ -242,13 +242,14 @@ def import_answers(
             row = (call.key, protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
             verdicts = verdicts_of(call, reply)
             if not is_complete(verdicts):
-                report.unclear[next(str(verdict.reason) for verdict in verdicts.values() if verdict.reason)] += 1
+                reason = next(str(verdict.reason) for verdict in verdicts.values() if verdict.reason)
+                report.without_a_verdict[reason] += 1
                 if any(reply.texts) and cache.get(call.key) is None:
                     cache.add([row])
                 continue
             known = call.key in waiting or (not replace and bool(kept_verdicts(call, cache.get(call.key))))
-            report.known += known
-            report.kept += not known
+            report.already_there += known
+            report.imported += not known
             if not known or replace:
                 waiting[call.key] = row
             if len(waiting) >= _AT_ONCE:

@@ -14,6 +14,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.judge.options import KIT_PREFIX
@@ -47,22 +48,16 @@ class TokenCounter:
 
     def __init__(self, model: str) -> None:
         name = _encoding_name(model)
-        self._encoding = load_encoding(name) if name else None
-        self.name = f"tiktoken {name}" if self._encoding is not None else ESTIMATE
-        self._known: dict[str, int] = {}
+        encoding = load_encoding(name) if name else None
+        self.name = ESTIMATE if encoding is None else f"tiktoken {name}"
+        self._of_piece = None if encoding is None else cache(lambda piece: len(encoding.encode_ordinary(piece)))
 
     def __call__(self, text: str) -> int:
         """The number of tokens in a text."""
         sendable = text.encode("utf-8", errors="replace")
-        if self._encoding is None:
+        if self._of_piece is None:
             return math.ceil(len(sendable) / BYTES_A_TOKEN)
         return sum(map(self._of_piece, _PIECE.findall(sendable.decode("utf-8"))))
-
-    def _of_piece(self, piece: str) -> int:
-        n = self._known.get(piece)
-        if n is None and self._encoding is not None:
-            n = self._known[piece] = len(self._encoding.encode_ordinary(piece))
-        return n or 0
 
 
 def load_encoding(name: str) -> Encoding | None:

@@ -224,6 +224,11 @@ def test_submit_status_collect(capsys, tmp_path, monkeypatch):
         code, out, err = run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
         assert (code, err) == (0, "")
         assert f"12 calls to judge-1 at {server.base_url}" in out
+        (batch,) = server.batches.values()
+        assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
+        assert server.files[batch["input_file_id"]] == calls.read_bytes()
+        (note,) = json.loads((tmp_path / "calls.batch.json").read_text())["batches"]
+        assert (note["batch_id"], note["base_url"], note["n"]) == (batch["id"], server.base_url, 12)
         code, _, err = run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
         assert code == 2
         assert "was submitted on" in err
@@ -243,6 +248,11 @@ def test_submit_status_collect(capsys, tmp_path, monkeypatch):
         assert "1 of 12 calls stay pending" in out
         code, out, _ = run(capsys, "judge", "collect", calls)
         assert (code, "0 imported, 11 already there" in out) == (0, True)
+        assert all(headers["authorization"] == f"Bearer {KEY}" for _, _, headers in server.requests)
+    asked, answered = (
+        {row["custom_id"] for row in rows_of(tmp_path / f"calls{end}")} for end in (".jsonl", ".answers.jsonl")
+    )
+    assert answered == asked - {rows_of(calls)[0]["custom_id"]}
     with JudgeServer(judged) as live:
         run(capsys, "score", path, *options, "--judge-base-url", live.base_url, "--out", tmp_path / "out")
         assert [request.prompt for request in live.requests] == [lost]
@@ -253,17 +263,19 @@ def test_submit_status_collect(capsys, tmp_path, monkeypatch):
         assert file.is_dir() or KEY.encode() not in file.read_bytes(), file
 
 
-def test_a_batch_that_failed_as_a_whole_fails_the_collection(capsys, tmp_path):
+def test_a_batch_that_failed_as_a_whole_fails_the_collection(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
     path = write_predictions(tmp_path, ["one"])
     calls = tmp_path / "calls.jsonl"
     run(capsys, "judge", "export", path, "--out", calls, "--judge", "judge-1", "--protocol", "rubric")
     with BatchServer() as server:
         run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
         batch = next(iter(server.batches.values()))
-        batch |= {"status": "failed", "output_file_id": None, "errors": {"data": [{"message": "No credit\x1b[2J."}]}}
+        reasons = {"object": "list", "data": [{"code": "x", "message": f"No credit\x1b[2J, {KEY}."}]}
+        batch |= {"status": "failed", "output_file_id": None, "errors": reasons}
         code, out, err = run(capsys, "judge", "collect", calls)
     assert (code, "ended without a verdict" in err) == (1, True)
-    assert "is failed, 4 completed and 0 failed of 4 (No credit�[2J.)" in out
+    assert "is failed, 4 completed and 0 failed of 4 (No credit�[2J, ***.)" in out
     assert "4 of 4 calls stay pending" in out
 
 
@@ -342,7 +354,7 @@ def test_cache_info(capsys, judge_cache):
     assert (code, "\x1b" in out) == (0, False)
     assert out.splitlines()[1].split() == ["official", "gpt-4o", "3", "answers", "30", "+", "3", "tokens"]
     found = json.loads(run(capsys, "judge", "cache", "info", "--json")[1])
-    assert found["n"] == 5
+    assert (found["n"], found["bytes"] > 0) == (5, True)
     assert found["path"].startswith(str(judge_cache))
     assert found["groups"][0] == {
         "protocol": "official", "judge": "gpt-4o", "n": 3, "prompt_tokens": 30, "completion_tokens": 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +40,6 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def test_a_batch_is_submitted_noted_and_collected(path: Path) -> None:
-    with BatchServer("Score: 2", held=True) as server:
-        made = submit(path, server)
-        assert server.files[made.input_file_id] == path.read_bytes()
-        batch = server.batches[made.batch_id]
-        assert (batch["endpoint"], batch["completion_window"]) == ("/v1/chat/completions", "24h")
-        assert made.n == 8
-        (state,) = states_of(path, key=KEY)
-        assert (state.status, state.ended, state.completed, state.total) == ("in_progress", False, 0, 8)
-        early = collect(path, key=KEY)
-        assert (early.paths, [state.batch for state in early.running]) == ((), [made.batch_id])
-        server.finish()
-        found = collect(path, key=KEY)
-        assert all(headers["authorization"] == f"Bearer {KEY}" for _, _, headers in server.requests)
-    assert found.running == ()
-    assert [one.name for one in found.paths] == ["calls.answers.jsonl"]
-    assert {row["custom_id"] for row in rows_of(found.paths[0])} == {row["custom_id"] for row in rows_of(path)}
-    note = state_path(path)
-    assert note.name == "calls.batch.json"
-    assert json.loads(note.read_text())["batches"][0]["base_url"] == server.base_url
-    assert KEY not in note.read_text()
-
-
 def test_the_note_holds_no_secret_of_the_address(path: Path) -> None:
     with BatchServer() as server:
         address = server.base_url.replace("http://", "http://me:hunter2-hunter2@") + "?sig=abcdefghij"
@@ -79,9 +57,9 @@ def test_a_file_is_submitted_once_and_again_only_on_demand(path: Path) -> None:
         with pytest.raises(BadInput, match=f"as batch {first.batch_id}.*--again"):
             require_new(path)
         second = submit(path, server)
-        assert [one.batch_id for one in read_submissions(path)] == [first.batch_id, second.batch_id]
-        found = collect(path, key=KEY)
-    assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.answers-2.jsonl"]
+        assert [submission.batch_id for submission in read_submissions(path)] == [first.batch_id, second.batch_id]
+        collection = collect(path, key=KEY)
+    assert [answers.name for answers in collection.paths] == ["calls.answers.jsonl", "calls.answers-2.jsonl"]
 
 
 def test_expired_and_lost_calls_leave_the_rest(path: Path) -> None:
@@ -93,28 +71,22 @@ def test_expired_and_lost_calls_leave_the_rest(path: Path) -> None:
 
     with BatchServer(reply) as server:
         submit(path, server)
-        found = collect(path, key=KEY)
-    assert (found.states[0].status, found.states[0].completed, found.states[0].failed) == ("expired", 5, 2)
-    assert [one.name for one in found.paths] == ["calls.answers.jsonl", "calls.errors.jsonl"]
-    assert [len(rows_of(one)) for one in found.paths] == [5, 2]
+        collection = collect(path, key=KEY)
+    assert (collection.states[0].status, collection.states[0].completed, collection.states[0].failed) == (
+        "expired",
+        5,
+        2,
+    )
+    assert [answers.name for answers in collection.paths] == ["calls.answers.jsonl", "calls.errors.jsonl"]
+    assert [len(rows_of(answers)) for answers in collection.paths] == [5, 2]
 
 
 def test_a_cancelled_batch_gives_what_it_has(path: Path) -> None:
     with BatchServer(held=True) as server:
         submit(path, server)
         server.finish("cancelled")
-        found = collect(path, key=KEY)
-    assert (found.states[0].status, len(rows_of(found.paths[0]))) == ("cancelled", 8)
-
-
-def test_a_batch_that_the_server_cannot_use_says_why(path: Path) -> None:
-    with BatchServer() as server:
-        submit(path, server)
-        batch = next(iter(server.batches.values()))
-        batch |= {"status": "failed", "output_file_id": None}
-        batch["errors"] = {"object": "list", "data": [{"code": "x", "message": f"Enqueued token limit, {KEY}"}]}
-        (state,) = states_of(path, key=KEY)
-    assert (state.ended, state.reason) == (True, "Enqueued token limit, ***")
+        collection = collect(path, key=KEY)
+    assert (collection.states[0].status, len(rows_of(collection.paths[0]))) == ("cancelled", 8)
 
 
 def test_answers_that_are_there_are_never_replaced(tmp_path: Path, path: Path) -> None:
@@ -123,7 +95,7 @@ def test_answers_that_are_there_are_never_replaced(tmp_path: Path, path: Path) -
     with BatchServer() as server:
         submit(path, server)
         first, again = collect(path, key=KEY), collect(path, key=KEY)
-    assert [one.name for one in first.paths] == ["calls.answers-2.jsonl"]
+    assert [answers.name for answers in first.paths] == ["calls.answers-2.jsonl"]
     assert first.paths == again.paths
     assert mine.read_text() == "mine"
 
@@ -131,9 +103,9 @@ def test_answers_that_are_there_are_never_replaced(tmp_path: Path, path: Path) -
 def test_a_key_in_an_answer_file_is_not_written(path: Path) -> None:
     with BatchServer(f"Your key is {KEY}. Score: 2") as server:
         submit(path, server)
-        found = collect(path, key=KEY)
-    assert KEY not in found.paths[0].read_text()
-    assert len(rows_of(found.paths[0])) == 8
+        collection = collect(path, key=KEY)
+    assert KEY not in collection.paths[0].read_text()
+    assert len(rows_of(collection.paths[0])) == 8
 
 
 @pytest.mark.parametrize(
@@ -155,15 +127,20 @@ def test_a_server_that_refuses_or_has_no_batches(path: Path, reply: Sent, words:
     assert not state_path(path).exists()
 
 
+def spoil_batches(server: BatchServer, spoil: Callable[[Sent], Sent]) -> None:
+    """Let something happen when a batch was made, before the client is told."""
+    answer = server.answer
+
+    def answer_spoiled(method: str, route: str, headers: dict[str, str], data: bytes) -> Sent:
+        sent = answer(method, route, headers, data)
+        return spoil(sent) if route.endswith("/batches") else sent
+
+    server.answer = answer_spoiled  # type: ignore[method-assign]
+
+
 def test_a_connection_that_breaks_while_a_batch_is_made_is_not_tried_again(path: Path) -> None:
     with BatchServer() as server:
-        whole = server.answer
-
-        def hang_up(method: str, route: str, headers: dict[str, str], data: bytes) -> Sent:
-            answer = whole(method, route, headers, data)
-            return Sent(status=0) if route.endswith("/batches") else answer
-
-        server.answer = hang_up  # type: ignore[method-assign]
+        spoil_batches(server, lambda _: Sent(status=0))
         with pytest.raises(JudgeError, match="whether there is one now is not known"):
             submit(path, server, retry=3)
         assert len(server.batches) == 1
@@ -189,23 +166,11 @@ def test_a_broken_note_stops_a_second_payment(path: Path, text: str) -> None:
     assert server.requests == []
 
 
-def test_a_note_that_cannot_be_written_names_the_batch(tmp_path: Path, path: Path) -> None:
+def test_a_note_that_cannot_be_written_names_the_batch(path: Path) -> None:
     with BatchServer() as server:
-        whole = server.answer
-
-        def block(method: str, route: str, headers: dict[str, str], data: bytes) -> Sent:
-            if route.endswith("/batches"):
-                # The folder is gone and a file stands in its place when the note is to be written.
-                path.rename(tmp_path.parent / f"{tmp_path.name}-calls.jsonl")
-                tmp_path.rename(tmp_path.parent / f"{tmp_path.name}-moved")
-                tmp_path.write_text("no folder")
-            return whole(method, route, headers, data)
-
-        server.answer = block  # type: ignore[method-assign]
+        spoil_batches(server, lambda sent: state_path(path).mkdir() or sent)
         with pytest.raises(RunFailed, match=r"cannot be written .* the batch batch_\d+ runs"):
             submit(path, server)
-    tmp_path.unlink()
-    (tmp_path.parent / f"{tmp_path.name}-moved").rename(tmp_path)
 
 
 def test_what_was_never_submitted_and_what_has_no_key(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,9 +172,9 @@ def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
         output, errors = answer_lines(rows, reply, seed=3)
         rows_back = errors + output
     found = imported(tmp_path, *rows_back)
-    assert (found.kept, found.known, found.foreign, found.unreadable) == (18, 0, 0, {})
+    assert (found.imported, found.already_there, found.foreign, found.unreadable) == (18, 0, 0, {})
     assert found.failed == {"status 400: The prompt is too long, *** says": 1}
-    assert found.unclear == {"no verdict in the judge's reply": 1}
+    assert found.without_a_verdict == {"no verdict in the judge's reply": 1}
     with ReplyCache(tmp_path) as store:
         answers = {call.key: store.get(call.key) for call in calls}
         (group,) = store.info().groups
@@ -188,18 +188,18 @@ def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
 def test_importing_twice_changes_nothing_and_force_replaces(tmp_path: Path) -> None:
     first = imported(tmp_path, answer(name_of(), "Score: 2"), judge="gpt-4o")
     again = imported(tmp_path, answer(name_of(), "Score: 1"))
-    assert [(one.kept, one.known) for one in (first, again)] == [(1, 0), (0, 1)]
+    assert [(one.imported, one.already_there) for one in (first, again)] == [(1, 0), (0, 1)]
     assert kept(tmp_path) == {"completeness": 2}
     with ReplyCache(tmp_path) as store:
         assert store.info().groups == (("rubric", "gpt-4o", 1, 100, 5),)
     forced = imported(tmp_path, answer(name_of(), "Score: 1"), replace=True)
-    assert (forced.kept, forced.known) == (1, 0)
+    assert (forced.imported, forced.already_there) == (1, 0)
     assert kept(tmp_path) == {"completeness": 1}
 
 
 def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
     found = imported(tmp_path, answer(name_of(), "no idea"), answer(name_of(), "0"), answer(name_of(), "2"))
-    assert (found.kept, found.known, found.unclear.total()) == (1, 1, 1)
+    assert (found.imported, found.already_there, found.without_a_verdict.total()) == (1, 1, 1)
     assert kept(tmp_path) == {"completeness": 0}
 
 
@@ -221,7 +221,7 @@ def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
 def test_only_a_full_and_allowed_verdict_counts(tmp_path: Path, codes: str, content: Any, scores: Any) -> None:
     found = imported(tmp_path, answer(name_of(codes), content))
     assert kept(tmp_path, codes) == scores
-    assert (found.kept, found.unclear.total()) == ((1, 0) if scores else (0, 1))
+    assert (found.imported, found.without_a_verdict.total()) == ((1, 0) if scores else (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_failed_line_is_counted_by_the_servers_words(tmp_path: Path, parts: di
 def test_impossible_counts_of_tokens_do_not_spoil_the_sums(tmp_path: Path, count: int) -> None:
     row = answer(name_of())
     row["response"]["body"]["usage"] = {"prompt_tokens": count, "completion_tokens": 5}
-    assert imported(tmp_path, row, {**row, "custom_id": name_of(key="1" * 40)}).kept == 2
+    assert imported(tmp_path, row, {**row, "custom_id": name_of(key="1" * 40)}).imported == 2
     with ReplyCache(tmp_path) as store:
         assert store.info().groups[0][2:] == (2, 0, 10)
 
@@ -256,13 +256,13 @@ def test_impossible_counts_of_tokens_do_not_spoil_the_sums(tmp_path: Path, count
 def test_a_served_name_that_no_file_can_hold(tmp_path: Path) -> None:
     row = answer(name_of())
     row["response"]["body"]["model"] = "judge \ud800"
-    assert imported(tmp_path, row).kept == 1
+    assert imported(tmp_path, row).imported == 1
     with ReplyCache(tmp_path) as store:
         assert store.info().groups[0][:2] == ("rubric", "judge ?")
 
 
 def test_an_error_without_content_is_none(tmp_path: Path) -> None:
-    assert imported(tmp_path, answer(name_of(), error={"code": None, "message": None})).kept == 1
+    assert imported(tmp_path, answer(name_of(), error={"code": None, "message": None})).imported == 1
 
 
 def test_broken_lines_are_named_and_the_rest_goes_in(tmp_path: Path) -> None:
@@ -277,8 +277,8 @@ def test_broken_lines_are_named_and_the_rest_goes_in(tmp_path: Path) -> None:
         answer(name_of("p3.r", key="1" * 40)),
         json.dumps(answer(name_of("s3.r", key="2" * 40)))[:-20],
     )
-    assert (found.kept, found.foreign) == (2, 1)
-    assert found.unreadable == {tmp_path / "answers.jsonl": [2, 4, 7]}
+    assert (found.imported, found.foreign) == (2, 1)
+    assert found.unreadable == {str(tmp_path / "answers.jsonl"): [2, 4, 7]}
 
 
 def test_a_file_without_any_answer_of_ours_is_refusal(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_secrets_in_answers_do_not_reach_the_cache(tmp_path: Path) -> None:
 def test_many_answers_take_few_transactions_and_all_arrive(tmp_path: Path) -> None:
     rows = [answer(name_of(key=f"{i:040x}"), f"Score: {i % 3}") for i in range(12_000)]
     random.Random(1).shuffle(rows)
-    assert imported(tmp_path, *rows).kept == 12_000
+    assert imported(tmp_path, *rows).imported == 12_000
     for i in (0, 9_999, 10_000, 11_999):
         assert kept(tmp_path, key=f"{i:040x}") == {"completeness": i % 3}
 
@@ -359,7 +359,7 @@ def test_no_file_of_answers_breaks_the_import_or_brings_a_wrong_verdict(tmp_path
         found = import_answers([path], store)
         info = store.info()
         reply = store.get(KEY)
-    assert found.kept <= info.n <= 1
+    assert found.imported <= info.n <= 1
     assert reply is None or reply.prompt_tokens <= 10**9
 
 
@@ -385,4 +385,4 @@ def test_whatever_order_and_loss_a_verdict_belongs_to_its_call(
 def test_an_entry_that_is_there_but_not_whole_is_no_answer(tmp_path: Path) -> None:
     with ReplyCache(tmp_path) as store:
         store.add([(KEY, "rubric", "gpt-4o", Reply(("?",), "gpt-4o"))])
-    assert imported(tmp_path, answer(name_of())).kept == 1
+    assert imported(tmp_path, answer(name_of())).imported == 1

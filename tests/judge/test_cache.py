@@ -51,15 +51,6 @@ def test_any_reply_comes_back_as_it_was(tmp_path_factory, texts: list[str | None
         assert cache.get("k") == reply
 
 
-def test_info_counts_replies_and_tokens_by_protocol_and_judge(tmp_path: Path) -> None:
-    with ReplyCache(tmp_path) as cache:
-        cache.add([row("a"), row("b"), row("c", judge="other"), row("d", protocol="official")])
-        info = cache.info()
-    assert (info.n, info.path) == (4, tmp_path / FILE_NAME)
-    assert info.bytes > 0
-    assert info.groups == (("official", "j", 1, 100, 5), ("rubric", "j", 2, 200, 10), ("rubric", "other", 1, 100, 5))
-
-
 def test_clearing_takes_all_or_one_judge_or_one_protocol_in_all_rounds(tmp_path: Path) -> None:
     with ReplyCache(tmp_path) as cache:
         protocols = ("official", "official-5", "rubric", "rubric-3", "rubric-joint", "rubric-joint-2")
