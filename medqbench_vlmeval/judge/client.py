@@ -10,10 +10,10 @@ import email.utils
 import math
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qsl
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
@@ -101,57 +101,24 @@ class Unanswered(Exception):
         return self.reason
 
 
-def refusal(
-    options: JudgeOptions,
-    status: int,
-    code: str,
-    words: str,
-    reason: str,
-    headers: Mapping[str, str],
-    *,
-    answered: bool,
-    url: str | None = None,
-) -> JudgeError | Unanswered:
-    """What a reply with an error status means: that the server refuses every call, or this attempt.
+class JudgeClient:
+    """Whatever replies to questions.
 
-    Args:
-        options: the model that was asked.
-        status: the reply's status.
-        code: the server's own code for the error.
-        words: the server's explanation, masked.
-        reason: what an unanswered call says before these words.
-        headers: the reply's headers.
-        answered: whether a call of this run has been answered.
-        url: where it was asked; None means at the options' base URL.
+    It is entered once a run, inside the run's event loop; meanwhile no log shows a secret.
     """
-    about_prompt = status == 400 and (code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
-    at_first = status in _HOPELESS_AT_FIRST and not answered and not about_prompt
-    if not (at_first or status in _HOPELESS or code == _NO_CREDIT):
-        return Unanswered(
-            f"{reason}: {words}",
-            may_heal=status in _MAY_HEAL or status >= 500,
-            retry_after=retry_after(headers),
-            concerns_server=not about_prompt,
-        )
-    hint = {
-        401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
-        403: "Check that the key may use this model.",
-        404: f"Check the model's name (--{options.role}) and the base URL (--judge-base-url).",
-    }.get(status, f"Check the {options.role}'s options (--judge-args).")
-    if status in (400, 422) and "temperature" in words.lower():
-        hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
-    return JudgeError(
-        f"The {options.role} '{options.name}' at {shown_url(url or options.endpoint())} refused the call with "
-        f"status {status}: {words.rstrip('.')}. {hint}"
-    )
 
+    def __init__(self, options: JudgeOptions, secrets: Iterable[str]) -> None:
+        self._options = options
+        self._mask = Mask(secrets)
+        self._scope = ExitStack()
+        self._answered = False
 
-class JudgeClient(Protocol):
-    """Whatever replies to questions. Entered once a run, inside the run's event loop."""
+    async def __aenter__(self) -> JudgeClient:
+        self._scope.enter_context(masked_logs(self._mask))
+        return self
 
-    async def __aenter__(self) -> JudgeClient: ...
-
-    async def __aexit__(self, *_: object) -> None: ...
+    async def __aexit__(self, *_: object) -> None:
+        self._scope.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
         """Ask once.
@@ -164,9 +131,43 @@ class JudgeClient(Protocol):
             JudgeError: no question of this run can be answered.
             Unanswered: this attempt failed.
         """
+        raise NotImplementedError
 
     def gone(self) -> JudgeError:
         """The error to stop with when nothing answers at all."""
+        return unreachable(self._options, self._url())
+
+    def _url(self) -> str:
+        return self._options.endpoint()
+
+    def _refusal(
+        self, status: int, code: str, words: str, reason: str, headers: Mapping[str, str]
+    ) -> JudgeError | Unanswered:
+        """What a reply with an error status means: that the server refuses every call, or this attempt.
+
+        ``code`` and ``words`` are the server's own, masked; ``reason`` is what an unanswered call says before them.
+        """
+        about_prompt = status == 400 and (code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
+        at_first = status in _HOPELESS_AT_FIRST and not self._answered and not about_prompt
+        if not (at_first or status in _HOPELESS or code == _NO_CREDIT):
+            return Unanswered(
+                f"{reason}: {words}",
+                may_heal=status in _MAY_HEAL or status >= 500,
+                retry_after=retry_after(headers),
+                concerns_server=not about_prompt,
+            )
+        role = self._options.role
+        hint = {
+            401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
+            403: "Check that the key may use this model.",
+            404: f"Check the model's name (--{role}) and the base URL (--judge-base-url).",
+        }.get(status, f"Check the {role}'s options (--judge-args).")
+        if status in (400, 422) and "temperature" in words.lower():
+            hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
+        return JudgeError(
+            f"The {role} '{self._options.name}' at {shown_url(self._url())} refused the call with "
+            f"status {status}: {words.rstrip('.')}. {hint}"
+        )
 
 
 KitClient = Callable[[JudgeOptions], JudgeClient]
@@ -186,25 +187,18 @@ def request_body(options: JudgeOptions, messages: Messages, schema: Schema | Non
     }
 
 
-class OpenAIClient:
+class OpenAIClient(JudgeClient):
     """A model behind an OpenAI-compatible endpoint."""
 
     def __init__(self, options: JudgeOptions) -> None:
         from openai import AsyncOpenAI
 
-        self._options = options
-        self._mask = Mask(options.secrets())
-        self._masked_logs = ExitStack()
+        super().__init__(options, options.secrets())
         self._client = sdk_client(AsyncOpenAI, options, self._mask, retries=0)
-        self._answered = False
         self._takes_schemas = True
 
-    async def __aenter__(self) -> OpenAIClient:
-        self._masked_logs.enter_context(masked_logs(self._mask))
-        return self
-
     async def __aexit__(self, *_: object) -> None:
-        with self._masked_logs:
+        with self._scope:
             await self._client.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
@@ -223,16 +217,12 @@ class OpenAIClient:
                 # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
                 self._takes_schemas = False
                 return await self.ask(messages, schema)
-            about = (status, str(error.code), words, f"{kind} ({status})", headers)
-            raise refusal(self._options, *about, answered=self._answered) from None
+            raise self._refusal(status, str(error.code), words, f"{kind} ({status})", headers) from None
         except (ValueError, RecursionError):
             # A server that says JSON and sends something else: the SDK passes the decoder's error on.
             reply = None
         self._answered = True
         return read_completion(reply, self._options.name, self._mask)
-
-    def gone(self) -> JudgeError:
-        return unreachable(self._options)
 
 
 def sdk_client(kind: type[_Client], options: JudgeOptions, mask: Mask, retries: int) -> _Client:

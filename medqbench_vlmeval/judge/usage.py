@@ -56,14 +56,6 @@ class _PriceFile:
     as_of: str = ""
     note: str = ""
 
-    def per_million(self) -> dict[str, Price]:
-        """The prices by the models' names in lower case."""
-        factor = PER / self.per
-        return {
-            name.strip().lower(): Price(price.input * factor, price.output * factor)
-            for name, price in self.models.items()
-        }
-
 
 @dataclass(frozen=True)
 class PriceTable:
@@ -111,10 +103,15 @@ def load_prices(path: Path | None = None) -> PriceTable:
     own_file, named = _own_file(path)
     packaged = _read(_PACKAGED)
     own = _read(own_file) if named or own_file.is_file() else _PriceFile()
+    models = {
+        name.strip().lower(): Price(price.input * (PER / file.per), price.output * (PER / file.per))
+        for file in (packaged, own)
+        for name, price in file.models.items()
+    }
     factors = [file.batch_factor for file in (own, packaged) if file.batch_factor is not None]
     source = f"packaged list prices of {packaged.as_of}"
     return PriceTable(
-        packaged.per_million() | own.per_million(),
+        models,
         factors[0] if factors else 1.0,
         f"{own_file}, else {source}" if own != _PriceFile() else source,
         own_file,

@@ -14,15 +14,21 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
-from medqbench_vlmeval.judge import client as failures
 from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered, masked, read_completion
+from medqbench_vlmeval.judge.client import (
+    JudgeClient,
+    Messages,
+    Unanswered,
+    inside,
+    masked,
+    read_completion,
+    short_words,
+)
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
-from medqbench_vlmeval.judge.secrets import Mask, masked_logs, quiet
+from medqbench_vlmeval.judge.secrets import quiet
 from medqbench_vlmeval.kit.guards import environment_secrets
 from medqbench_vlmeval.kit_version import require_kit
 
@@ -54,38 +60,30 @@ def kit_client(options: JudgeOptions) -> JudgeClient:
     return _KitModel(options, name)
 
 
-class _KitModel:
+class _KitModel(JudgeClient):
     def __init__(self, options: JudgeOptions, name: str) -> None:
-        self._options = options
+        super().__init__(options, {*options.secrets(), *environment_secrets()})
         self._name = name
         # None leaves the choice to the kit, which has a variable for each provider.
         self._key = options.secret() if options.key_env else options.key or environment("MEDQBENCH_JUDGE_KEY")
-        self._mask = Mask({*options.secrets(), *environment_secrets()})
         self._model: Any = None
-        self._answered = False
         # A model in this process is not made for two threads.
         self._alone = threading.Lock()
 
     async def __aenter__(self) -> JudgeClient:
-        with ExitStack() as scope:
-            scope.enter_context(masked_logs(self._mask))
+        with self._scope:
+            await super().__aenter__()
             # The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed.
-            scope.enter_context(quiet(["vlmeval.api"], logging.CRITICAL))
+            self._scope.enter_context(quiet(["vlmeval.api"], logging.CRITICAL))
             self._model = await _in_thread(self._built)
-            self._scope = scope.pop_all()
+            self._scope = self._scope.pop_all()
         return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._scope.close()
 
     async def ask(self, messages: Messages, schema: Mapping[str, Any] | None = None) -> Reply:  # noqa: ARG002
         """Ask once; see ``judge.client.JudgeClient``. The kit's clients cannot hold a reply to a schema."""
         answer = masked(await _in_thread(lambda: self._asked(messages)), self._mask)
         self._answered = True
         return answer
-
-    def gone(self) -> JudgeError:
-        return failures.unreachable(self._options, self._url())
 
     def _built(self) -> Any:
         from vlmeval.dataset.utils import build_judge
@@ -109,7 +107,7 @@ class _KitModel:
             ) from None
 
     def _words(self, error: Exception) -> str:
-        return failures.short_words(None, f"{type(error).__name__}: {error}", self._mask)
+        return short_words(None, f"{type(error).__name__}: {error}", self._mask)
 
     def _asked(self, messages: Messages) -> Reply:
         from requests import RequestException
@@ -147,12 +145,11 @@ class _KitModel:
         if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURE):
             counts = read_completion(body, self._served_as())
             return Reply((reply,), self._served_as(), counts.prompt_tokens, counts.completion_tokens)
-        words = failures.short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
+        words = short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
         if not isinstance(status, int) or 200 <= status < 300:
             raise Unanswered(f"the kit's client got no reply: {words}")
-        code, reason = failures.inside(body, "error", "code"), f"the kit's client got status {status}"
-        about = (status, str(code), words, reason, response.headers)
-        raise failures.refusal(self._options, *about, answered=self._answered, url=self._url())
+        code, reason = inside(body, "error", "code"), f"the kit's client got status {status}"
+        raise self._refusal(status, str(code), words, reason, response.headers)
 
     def _served_as(self) -> str:
         """The name that the kit asks for: 'gpt-4o' is 'gpt-4o-2024-05-13' there."""

@@ -79,20 +79,12 @@ def test_full_circle(capsys, tmp_path, judge_cache, monkeypatch, protocol, task)
     calls = rows_of(tmp_path / "calls.jsonl")
     assert len({call["custom_id"] for call in calls}) == n
 
-    failing = {
-        call["custom_id"]: what for call, what in zip(calls, ("lost", "refused", "expired", "unclear"), strict=False)
-    }
+    wrong = (LOST, refusal(500, "out of order"), EXPIRED, "I cannot say.")
+    failing = {call["custom_id"]: sent for call, sent in zip(calls, wrong, strict=False)}
     by_call = iter(calls)
 
     def reply(request):
-        what = failing.get(next(by_call)["custom_id"])
-        special = {
-            "lost": LOST,
-            "refused": refusal(500, "out of order"),
-            "expired": EXPIRED,
-            "unclear": "I cannot say.",
-        }
-        return special.get(what) or judged(request)
+        return failing.get(next(by_call)["custom_id"]) or judged(request)
 
     output, errors = answer_lines(calls, reply, seed=1)
     mixed = output + errors
@@ -160,17 +152,15 @@ def test_long_exports_are_split(tmp_path):
 
     path = write_predictions(tmp_path, ["one", "two"])
     request = Request(path, "m", "d", tmp_path, judge={"model": "judge-1", "protocol": "rubric"}, cache=tmp_path / "c")
-    found = export_calls([request], tmp_path / "calls.jsonl", max_lines=3)
-    assert [(one.name, n) for one, _, n in found.files] == [
-        ("calls-1.jsonl", 3),
-        ("calls-2.jsonl", 3),
-        ("calls-3.jsonl", 2),
+    exported = export_calls([request], tmp_path / "calls.jsonl", max_lines=3)
+    assert [(part.name, n) for part, _, n in exported.files] == [
+        (f"calls-{i}.jsonl", n) for i, n in ((1, 3), (2, 3), (3, 2))
     ]
-    assert sum(len(rows_of(one)) for one, *_ in found.files) == 8
-    before = {one: one.read_bytes() for one, *_ in found.files}
+    before = {part: part.read_bytes() for part, *_ in exported.files}
+    assert sum(len(rows_of(part)) for part in before) == 8
     with pytest.raises(BadInput, match=r"calls-1\.jsonl is there already"):
         export_calls([request], tmp_path / "calls.jsonl")
-    assert before == {one: one.read_bytes() for one in before}
+    assert before == {part: part.read_bytes() for part in before}
     assert not (tmp_path / "c").exists()
 
 
@@ -379,23 +369,25 @@ def test_a_damaged_cache_is_no_traceback(capsys, caplog, judge_cache):
 
 
 def test_cache_clear(capsys, judge_cache):
-    assert run(capsys, "judge", "cache", "clear", "--yes")[:2] == (0, "The cache is empty.\n")
+    def clear(*arguments):
+        code, out, err = run(capsys, "judge", "cache", "clear", *arguments)
+        return code, out + err
+
+    assert clear("--yes") == (0, "The cache is empty.\n")
     assert list(judge_cache.iterdir()) == []
     fill(judge_cache)
-    code, _, err = run(capsys, "judge", "cache", "clear")
-    assert (code, "5 answers would be deleted" in err and "--yes" in err) == (2, True)
-    code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "nobody", "--yes")
-    assert (code, "holds no such answer" in out) == (0, True)
-    code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
-    assert (code, out.startswith("1 answers were deleted")) == (0, True)
     with ReplyCache(judge_cache) as store:
         store.add([("d" * 40, "rubric-2", "gpt-4o", Reply(("1",), "served"))])
-    code, _, err = run(capsys, "judge", "cache", "clear", "--protocol", "rubric")
-    assert (code, "2 answers would be deleted" in err) == (2, True)
-    code, out, _ = run(capsys, "judge", "cache", "clear", "--judge", "gpt-4o", "--protocol", "rubric", "--yes")
-    assert out.startswith("1 answers were deleted")
-    code, out, _ = run(capsys, "judge", "cache", "clear", "--yes")
-    assert out.startswith("4 answers were deleted")
+    for arguments, expected, words in (
+        ((), 2, "6 answers would be deleted"),
+        (("--protocol", "rubric"), 2, "3 answers would be deleted"),
+        (("--judge", "nobody", "--yes"), 0, "holds no such answer"),
+        (("--judge", "gpt-4o", "--protocol", "rubric", "--yes"), 0, "2 answers were deleted"),
+        (("--judge", "gpt-4o", "--protocol", "official"), 2, "say so with --yes"),
+        (("--yes",), 0, "4 answers were deleted"),
+    ):
+        code, text = clear(*arguments)
+        assert (code, words in text) == (expected, True), text
     with ReplyCache(judge_cache) as store:
         assert store.info().n == 0
 

@@ -35,15 +35,15 @@ def options_of(name="own", **more):
 def test_calls_tokens_and_cost_by_hand(prices):
     judge = build_judge(options_of())
     samples, predictions = samples_of(3)
-    [found] = estimates(judge, samples, predictions, prices)
+    [estimate] = estimates(judge, samples, predictions, prices)
     calls, _ = judge.calls(samples, predictions)
-    read = sum(CHAT_TOKENS + TokenCounter("own")(call.prompt) for call in calls)
-    said = 12 * 60
-    assert found == Estimate(
-        "own", "rubric", calls=12, to_ask=12, prompt_tokens=read, completion_tokens=said, counted_by="estimate",
+    n_read = sum(CHAT_TOKENS + TokenCounter("own")(call.prompt) for call in calls)
+    n_replied = 12 * 60
+    assert estimate == Estimate(
+        "own", "rubric", calls=12, to_ask=12, prompt_tokens=n_read, completion_tokens=n_replied, counted_by="estimate",
         completion_basis="60 a call, assumed for the protocol 'rubric'",
-        cost_usd=pytest.approx((2 * read + 8 * said) / MILLION),
-        cost_batch_usd=pytest.approx((2 * read + 8 * said) / MILLION / 2),
+        cost_usd=pytest.approx((2 * n_read + 8 * n_replied) / MILLION),
+        cost_batch_usd=pytest.approx((2 * n_read + 8 * n_replied) / MILLION / 2),
     )  # fmt: skip
 
 
@@ -53,36 +53,26 @@ def test_the_cache_is_taken_into_account_and_left_as_it_is(prices, judge_cache):
         build_judge(JudgeOptions("own", server.base_url, protocol="rubric"), store).judge(samples[:3], predictions[:3])
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()}
     with ReplyCache(judge_cache, read_only=True) as view:
-        [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
+        [estimate] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
         [rounds] = estimates(build_judge(options_of(protocol="rubric-3"), view), samples, predictions, prices)
         [fresh] = estimates(build_judge(options_of(fresh=True), view), samples, predictions, prices)
-    assert (found.calls, found.in_cache, found.to_ask) == (16, 12, 4)
+    assert (estimate.calls, estimate.in_cache, estimate.to_ask) == (16, 12, 4)
     # The server counts five tokens a reply.
-    assert found.completion_tokens == 4 * 5
-    assert found.completion_basis == "5 a call, the mean of 12 kept replies of this judge"
+    assert estimate.completion_tokens == 4 * 5
+    assert estimate.completion_basis == "5 a call, the mean of 12 kept replies of this judge"
     assert (rounds.calls, rounds.in_cache, rounds.to_ask) == (48, 12, 36)
     assert (fresh.in_cache, fresh.to_ask) == (0, 16)
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in judge_cache.iterdir()} == before
 
 
-def test_replies_of_other_rounds_say_how_long_one_is(prices, judge_cache):
-    samples, predictions = samples_of(2)
-    with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
-        build_judge(JudgeOptions("own", server.base_url, protocol="rubric-2"), store).judge(
-            samples[:1], predictions[:1]
-        )
-    with ReplyCache(judge_cache, read_only=True) as view:
-        [found] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
-    assert found.completion_basis == "5 a call, the mean of 8 kept replies of this judge"
-
-
-def test_a_view_sees_what_a_run_beside_it_has_kept(prices, judge_cache):
+def test_a_view_sees_what_a_run_beside_it_has_kept_in_other_rounds_too(prices, judge_cache):
     samples, predictions = samples_of(1)
     with JudgeServer("Score: 2") as server, ReplyCache(judge_cache) as store:
-        build_judge(JudgeOptions("own", server.base_url, protocol="rubric"), store).judge(samples, predictions)
+        build_judge(JudgeOptions("own", server.base_url, protocol="rubric-2"), store).judge(samples, predictions)
         with ReplyCache(judge_cache, read_only=True) as view:
-            [found] = estimates(build_judge(options_of(), view), samples, predictions, prices)
-    assert (found.in_cache, found.to_ask, found.cost_usd, found.cost_batch_usd) == (4, 0, 0, 0)
+            [estimate] = estimates(build_judge(options_of(), view), samples, predictions, prices, view.info())
+    assert (estimate.in_cache, estimate.to_ask, estimate.cost_usd, estimate.cost_batch_usd) == (4, 0, 0, 0)
+    assert estimate.completion_basis == "5 a call, the mean of 8 kept replies of this judge"
 
 
 def test_equal_prompts_and_samples_that_are_not_judged(prices):
@@ -93,8 +83,8 @@ def test_equal_prompts_and_samples_that_are_not_judged(prices):
         Prediction("s1", "good"),
         Prediction("s2", "x", PredictionStatus.INFERENCE_FAILED),
     ]
-    [found] = estimates(build_judge(options_of()), samples, predictions, prices)
-    assert (found.calls, found.repeated, found.to_ask) == (8, 4, 4)
+    [estimate] = estimates(build_judge(options_of()), samples, predictions, prices)
+    assert (estimate.calls, estimate.repeated, estimate.to_ask) == (8, 4, 4)
 
 
 def test_a_panel_has_a_line_a_member_and_a_sum(prices):
@@ -126,6 +116,6 @@ def test_a_panel_has_a_line_a_member_and_a_sum(prices):
 )
 def test_replies_that_nobody_has_seen_are_assumed(prices, name, protocol, max_tokens, each):
     judge = build_judge(options_of(name, protocol=protocol, max_tokens=max_tokens), None, lambda _: None)
-    [found] = estimates(judge, *samples_of(2), prices)
-    assert found.completion_tokens == each * found.to_ask
-    assert "assumed" in found.completion_basis
+    [estimate] = estimates(judge, *samples_of(2), prices)
+    assert estimate.completion_tokens == each * estimate.to_ask
+    assert "assumed" in estimate.completion_basis
