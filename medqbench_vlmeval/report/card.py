@@ -23,7 +23,7 @@ from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL
-from medqbench_vlmeval.types import Cell, JudgeSettings, Result, TaskRun
+from medqbench_vlmeval.types import Cell, JudgeSettings, Provenance, Result, TaskRun
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -57,7 +57,8 @@ def run_card(result: Result) -> str:
         for head, lines in (("", checks_of(run)), ("### Findings", findings_lines(run))):
             if lines:
                 blocks += [head, "\n".join(f"- {markdown_text(line)}" for line in lines)]
-    blocks += ["## Data", *map(_data, result.tasks), "## Settings", _settings(result)]
+    data = [f"{TASK_TITLES[run.task]}:\n\n{_facts(data_facts(run))}" for run in result.tasks]
+    blocks += ["## Data", *data, "## Settings", _facts(settings_facts(result.settings))]
     blocks += ["## How to get these numbers again", *_again(result)]
     return f"{metadata_block(result)}\n" + "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -90,25 +91,24 @@ def _measures(run: TaskRun) -> dict[str, Cell]:
     return {measure: run.result.measures[measure] for measure in (OVERALL, *MEASURES[run.task][:-1])}
 
 
-def _data(run: TaskRun) -> str:
+def data_facts(run: TaskRun) -> dict[str, str | None]:
+    """What is known of a task's data, by name."""
     data = run.data
-    return f"{TASK_TITLES[run.task]}:\n\n" + _facts(
-        {
-            # Only the name: where a file lies on somebody's disk is nobody's business.
-            "file": PureWindowsPath(data.path).name if data.path else None,
-            "origin": data.origin,
-            "hub revision": data.revision,
-            "sha256 of the file": data.sha256,
-            "sha256 of the samples": data.samples_sha256,
-            "samples": f"{data.n:,}",
-            "inferred columns": _listed(data.columns.inferred),
-            "absent columns": ", ".join(data.columns.absent),
-        }
-    )
+    return {
+        # Only the name: where a file lies on somebody's disk is nobody's business.
+        "file": PureWindowsPath(data.path).name if data.path else None,
+        "origin": data.origin,
+        "hub revision": data.revision,
+        "sha256 of the file": data.sha256,
+        "sha256 of the samples": data.samples_sha256,
+        "samples": f"{data.n:,}",
+        "inferred columns": _listed(data.columns.inferred),
+        "absent columns": ", ".join(data.columns.absent),
+    }
 
 
-def _settings(result: Result) -> str:
-    settings = result.settings
+def settings_facts(settings: Provenance) -> dict[str, str | None]:
+    """What a result was made with, by name."""
     judge, protocol = settings.judge or JudgeSettings(""), settings.protocol
     facts: dict[str, str | None] = {
         "prompt style": settings.prompt_style,
@@ -125,7 +125,7 @@ def _settings(result: Result) -> str:
         "prediction file": settings.prediction_file.name,
         "sha256 of the predictions": settings.prediction_file.sha256,
     }
-    return _facts(facts | {f"version of {name}": version for name, version in settings.versions.items()})
+    return facts | {f"version of {name}": version for name, version in settings.versions.items()}
 
 
 def _facts(facts: Mapping[str, str | None]) -> str:

@@ -70,8 +70,8 @@ def _add_ratings(sheet: Sheet, rows: Sequence[RatingRow], id_name: str) -> None:
         texts = (row.rating_id, row.task.value, row.reference, row.answer)
         at = sheet.append([*texts, *to_fill, None], wrap=True, lined=True)
         # A rater must see all of a text without opening its cell.
-        lines = max(_lines(row.reference), _lines(row.answer))
-        sheet.worksheet.set_row(at - 1, min(_LINE_HEIGHT * lines, _MAX_HEIGHT))
+        wrapped = ([math.ceil(len(line) / (_TEXT_WIDTH - 4)) or 1 for line in text.split("\n")] for text in texts[2:])
+        sheet.worksheet.set_row(at - 1, min(_LINE_HEIGHT * max(map(sum, wrapped)), _MAX_HEIGHT))
     for column, dimension in enumerate(DIMENSION_TITLES, start=_FIRST_RATING):
         first = 2
         for marks, block in groupby(dimension_scores(row.task, dimension) for row in rows):
@@ -81,11 +81,6 @@ def _add_ratings(sheet: Sheet, rows: Sequence[RatingRow], id_name: str) -> None:
             first = last + 1
     sheet.worksheet.autofilter(0, 0, len(rows), len(_WIDTHS) - 1)
     sheet.finish(freeze="B2", repeat_row=1)
-
-
-def _lines(text: str) -> int:
-    """Lines of a wrapped text in its column."""
-    return sum(max(1, math.ceil(len(line) / (_TEXT_WIDTH - 4))) for line in text.split("\n"))
 
 
 def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
@@ -98,14 +93,10 @@ def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
         sheet.title(f"{TASK_TITLES[task]} (task '{task.value}')")
         for dimension, title in DIMENSION_TITLES.items():
             question, marks = criteria(task, dimension)
+            # The criteria call the text that is rated the candidate, the sheet calls it the answer.
+            named = [text.replace("candidate", "answer") for text in (question, *marks.values())]
             sheet.append()
-            lines = lines_of(question, 105)
-            sheet.append([Item(title, bold=True), None, _for_raters(question)], wrap=True, lines=lines)
-            for mark in sorted(marks, reverse=True):
-                sheet.append([None, Item(mark, bold=True), _for_raters(marks[mark])], wrap=True)
+            sheet.append([Item(title, bold=True), None, named[0]], wrap=True, lines=lines_of(question, 105))
+            for mark, text in sorted(zip(marks, named[1:], strict=True), reverse=True):
+                sheet.append([None, Item(mark, bold=True), text], wrap=True)
     sheet.finish()
-
-
-def _for_raters(text: str) -> str:
-    """The criteria call the text that is rated the candidate, the sheet calls it the answer."""
-    return text.replace("candidate", "answer")

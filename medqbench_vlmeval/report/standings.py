@@ -96,6 +96,14 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=key)
 
 
+def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Names in one text by what holds for them, from pairs of the two; each name once."""
+    names: dict[str, dict[str, None]] = {}
+    for fact, name in pairs:
+        names.setdefault(fact, {})[name] = None
+    return {fact: ", ".join(alike) for fact, alike in names.items()}
+
+
 # What tells two runs of one model apart, the plainest first.
 _FACTS: Sequence[Callable[[Row], str | None]] = (
     lambda row: row.dataset,

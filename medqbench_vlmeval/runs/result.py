@@ -90,7 +90,8 @@ def row_from_json(content: Json) -> SampleRow:
 
 
 @cache
-def _adapter(record: Any) -> TypeAdapter[Any]:
+def adapter_of(record: Any) -> TypeAdapter[Any]:
+    """What checks values against a record's types."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(record)
@@ -100,7 +101,7 @@ def _checked(record: type[Record], shape: Callable[[Json], Json], content: Json)
     from pydantic import ValidationError
 
     try:
-        checked: Record = _adapter(record).validate_python(shape(content))  # type: ignore[arg-type]
+        checked: Record = adapter_of(record).validate_python(shape(content))  # type: ignore[arg-type]
     except KeyError as error:
         raise BadInput(f"{error} is missing") from None
     except (AttributeError, TypeError, ValueError) as error:

@@ -42,22 +42,28 @@ def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_pa
     assert code == 0
     assert all(words in out for words in ("History of own rows", "80.00", "60.00", "GPT-5"))
     code, out, _ = run(capsys, "leaderboard", "show", board, "--history", "--json")
-    found = json.loads(out)
-    (own,) = (row for row in found["perception"] if row["kind"] == "own")
+    content = json.loads(out)
+    (own,) = (row for row in content["perception"] if row["kind"] == "own")
     assert (own["category"], own["values"]["Overall"]) == ("open-source", 80)
-    assert [one["values"]["Overall"] for one in found["history"][0]["results"]] == [80, 60]
+    assert [past["values"]["Overall"] for past in content["history"][0]["results"]] == [80, 60]
     code, _, err = run(capsys, "leaderboard", "remove", "Model-X", "--board", board)
     assert (code, "3 rows of" in err) == (2, True)
+    before = (board / "leaderboard.json").read_bytes()
+    for wrong, words in (("Model-Z", "Own models: Model-X"), ("GPT-5", "published rows cannot be removed")):
+        code, _, err = run(capsys, "leaderboard", "remove", wrong, "--board", board)
+        assert (code, words in err) == (2, True)
+    code, _, err = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--dataset", "other")
+    assert (code, "No own row" in err, (board / "leaderboard.json").read_bytes() == before) == (2, True, True)
     code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--dataset", newer.dataset)
     assert (code, "removed: Model-X, perception" in out) == (0, True)
+    assert (board / "leaderboard.json.bak").read_bytes() == before
     code, out, _ = run(capsys, "leaderboard", "remove", "Model-X", "--board", board, "--all", "--json")
-    found = json.loads(out)
-    assert (code, [row["task"] for row in found["removed"]]) == (0, ["no-reference", "comparative"])
-    assert found["backup"] == str(board / "leaderboard.json.bak")
+    content = json.loads(out)
+    assert (code, [row["task"] for row in content["removed"]]) == (0, ["no-reference", "comparative"])
+    assert content["backup"] == str(board / "leaderboard.json.bak")
     _, out, _ = run(capsys, "leaderboard", "show", board, "--json")
-    assert [row["kind"] for row in json.loads(out)["perception"]] == ["published"] * len(
-        published_rows(Task.PERCEPTION)
-    )
+    kinds = [row["kind"] for row in json.loads(out)["perception"]]
+    assert kinds == ["published"] * len(published_rows(Task.PERCEPTION))
 
 
 def test_runs_are_merged_into_a_file(capsys: Capture, work: Path, tmp_path: Path) -> None:
@@ -66,12 +72,9 @@ def test_runs_are_merged_into_a_file(capsys: Capture, work: Path, tmp_path: Path
     assert code == 0
     assert out.splitlines()[-1] == str(file)
     assert "not comparable with the published rows" in err
-    assert list(json.loads(file.read_text(encoding="utf-8"))["results"]["Mine"]) == [
-        "META",
-        "MedQBench_Perception_mini",
-        "MedQBench_Reasoning_NoReference_mini",
-        "MedQBench_Reasoning_Comparative_mini",
-    ]
+    tasks = ("Perception", "Reasoning_NoReference", "Reasoning_Comparative")
+    members = json.loads(file.read_text(encoding="utf-8"))["results"]["Mine"]
+    assert list(members) == ["META", *(f"MedQBench_{task}_mini" for task in tasks)]
     code, out, _ = run(capsys, "leaderboard", "export", work, "--openvlm", file, "--model", "Mine")
     assert (code, out.splitlines()[-1]) == (0, f"{file} (unchanged)")
     board = json.loads(file.read_text(encoding="utf-8"))

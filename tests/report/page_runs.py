@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -109,9 +108,9 @@ def hostile_run() -> Run:
     ]
     run = make.make_run(answered, model=MARKUP + RTL, dataset=CLOSING, reasons=(CLOSING, RTL))
     cells = {MARKUP: Cell(1.0, n=3), "__proto__": Cell(2.0, n=3)}
-    found = finding(MARKUP, CLOSING, -1.0, 1.0, groups=cells)
+    findings = finding(MARKUP, CLOSING, -1.0, 1.0, groups=cells)
     rows = tuple(replace(row, rule=CLOSING, error_kinds=(MARKUP, "__proto__")) for row in run.rows)
-    return replace(with_part(run, findings=found, not_found={MARKUP: CLOSING}), rows=rows)
+    return replace(with_part(run, findings=findings, not_found={MARKUP: CLOSING}), rows=rows)
 
 
 def harsh_run() -> Run:
@@ -120,12 +119,11 @@ def harsh_run() -> Run:
     modalities = (word, "constructor", "\u202eabc", None, None)
     fields = {"question": word, "options": {"constructor": word, "__proto__": word}, "image_refs": (word,)}
     answered = []
-    for one, modality in zip(questions(), modalities, strict=True):
-        sample = replace(one.sample, index=one.sample.index + word, modality=modality, **fields)
-        answered.append(replace(one, sample=sample, prediction=replace(one.prediction, index=sample.index)))
-    last = answered[4]
-    answered[4] = replace(last, prediction=replace(last.prediction, text="x " * 50_000))
-    correct = [one.sample.index for one in answered[:3]]
+    for question, modality in zip(questions(), modalities, strict=True):
+        sample = replace(question.sample, index=question.sample.index + word, modality=modality, **fields)
+        answered.append(replace(question, sample=sample, prediction=replace(question.prediction, index=sample.index)))
+    answered[4] = replace(answered[4], prediction=replace(answered[4].prediction, text="x " * 50_000))
+    correct = [question.sample.index for question in answered[:3]]
     run = make.make_run(answered, model=word, dataset=word, reasons=(word,))
     rows = tuple(
         replace(row, correct=row.sample.index in correct, unscored=word, error_kinds=("toString", "toString", word))
@@ -140,8 +138,5 @@ def harsh_run() -> Run:
 
 def data_of(page: Path, name: str = "data") -> Any:
     """What a page holds in one of its script elements."""
-    found = re.search(
-        rf'<script type="application/json" id="{name}">(.*?)</script>', page.read_text("utf-8"), re.DOTALL
-    )
-    assert found is not None
-    return json.loads(found[1])
+    _, _, rest = page.read_text("utf-8").partition(f'<script type="application/json" id="{name}">')
+    return json.loads(rest.partition("</script>")[0])

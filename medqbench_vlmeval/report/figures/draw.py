@@ -60,9 +60,9 @@ def _draw_bars(figure: Figure) -> Sheet:
                 axes.barh(row, cell.value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
                 if cell.interval:
                     axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
-        for reference, dashes in style.reference_lines(figure):
-            if group in reference.values:
-                axes.axvline(reference.values[group], color=INK, linewidth=0.9, linestyle=dashes)
+        for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
+            if (value := values.get(group)) is not None:
+                axes.axvline(value, color=INK, linewidth=0.9, linestyle=dashes)
         top = top_of(figure.task, group)
         axes.set(xlim=(0, top), ylim=(len(figure.runs) - 0.5, -0.5))
         axes.set_xticks([0, top / 2, top], labels=[f"{tick:g}" for tick in (0, top / 2, top)])
@@ -105,8 +105,9 @@ def _scale(figure: Figure) -> tuple[float, float]:
     radar, percent = figure.kind == plots.RADAR, figure.task is Task.PERCEPTION
     step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
     cells = [cell for run in figure.runs for cell in run.cells.values()]
-    ends = [end for cell in cells for end in (cell.value, cell.low, cell.high) if end is not None]
-    ends += [value for reference in figure.references for value in reference.values.values()]
+    published = [value for values in figure.references.values() for value in values.values()]
+    numbers = [*published, *(end for cell in cells for end in (cell.value, cell.low, cell.high))]
+    ends = [number for number in numbers if number is not None]
     low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
     top = top_of(figure.task, figure.groups[0])
     return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))
@@ -155,8 +156,8 @@ def _paint_lines(
 
     Runs stand ``apart``, so that intervals do not lie on one another.
     """
-    for reference, dashes in style.reference_lines(figure):
-        axes.plot(span, [reference.values[OVERALL]] * len(span), color=INK, linewidth=0.75, linestyle=dashes)
+    for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
+        axes.plot(span, [values[OVERALL]] * len(span), color=INK, linewidth=0.75, linestyle=dashes)
     for run in figure.runs[: plots.PANELS_MOST]:
         if run not in runs:
             axes.plot(*_path(figure, run, places), color=INK, alpha=style.FAINT, linewidth=0.6)

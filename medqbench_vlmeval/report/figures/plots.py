@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.report.run_tables import overall_by
-from medqbench_vlmeval.report.standings import by_overall, data_hash, reference_rows, run_labels, shown_hash
+from medqbench_vlmeval.report.standings import by_overall, data_hash, names_by, reference_rows, run_labels, shown_hash
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
 from medqbench_vlmeval.scoring.intervals import FEW
@@ -17,6 +17,7 @@ from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 SEVERITY = "severity"
+References = Mapping[str, Mapping[str, float]]
 RADAR, BARS, CURVE, HEATMAP, CONFUSION = "radar", "bars", "curve", "heatmap", "confusion"
 PANELS_MOST = 24
 MATRICES_MOST = 48
@@ -26,7 +27,7 @@ _LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = 8
 _MOST_NAMED, _LONGEST_NAME = 6, 14
-_NOT_COMPARABLE = "not comparable with the published results"
+_NOT_COMPARABLE, _NO_REASON = "not comparable with the published results", "the result does not say why"
 _HOW_TO_READ = {
     RADAR: "bars on the spokes: 95% intervals, where there is one",
     BARS: "whiskers: 95% intervals, where there is one",
@@ -59,14 +60,6 @@ class DrawnRun:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Published numbers by group, to be drawn as lines."""
-
-    label: str
-    values: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Matrix:
     """Counts of right levels (rows) and chosen ones (columns), of one run and one scale."""
 
@@ -80,8 +73,9 @@ class Matrix:
 class Figure:
     """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem.
 
-    ``left_out`` is how many more groups there are, none of more samples than those that are drawn. The figure of
-    levels taken for others has ``matrices`` instead, and its runs' share of mistakes under 'Overall'.
+    ``references`` are published numbers by group, to be drawn as lines, by their labels. ``left_out`` is how many more
+    groups there are, none of more samples than those that are drawn. The figure of levels taken for others has
+    ``matrices`` instead, and its runs' share of mistakes under 'Overall'.
     """
 
     name: str
@@ -90,7 +84,7 @@ class Figure:
     what: str
     groups: tuple[str, ...]
     runs: tuple[DrawnRun, ...]
-    references: tuple[Reference, ...] = ()
+    references: References = field(default_factory=dict)
     left_out: int = 0
     matrices: tuple[Matrix, ...] = ()
 
@@ -123,11 +117,8 @@ class Figure:
 
     def n(self, group: str) -> str:
         """The n of a group among the runs: '1,305', '10 to 20' or 'unknown'."""
-        counts = [n for run in self.runs if (n := run.cell(group).n) is not None]
-        if not counts:
-            return "unknown"
-        low, high = min(counts), max(counts)
-        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        counts = sorted({n for run in self.runs if (n := run.cell(group).n) is not None})
+        return " to ".join(f"{n:,}" for n in (*counts[:1], *counts[1:][-1:])) or "unknown"
 
 
 def figures_of(results: Sequence[Result]) -> list[Figure]:
@@ -156,13 +147,13 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     others = sorted(names.difference(MODALITIES), key=lambda name: (name == UNKNOWN, name))
     modalities = [*(name for name in MODALITIES if name in names), *others]
     stem, what = ("question_type", "accuracy by question type") if perception else ("dimension", "mean by dimension")
-    figures = (
+    kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
         (f"bars_{stem}", BARS, what, MEASURES[task], None, _published(task)),
         ("severity", CURVE, f"{unit} by severity", SEVERITIES, SEVERITY, _human(task)),
-        ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, ()),
+        ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
-    for stem, kind, what, groups, axis, references in figures:
+    for stem, kind, what, groups, axis, references in kinds:
         drawn = tuple(_with_cells(runs, groups, axis))
         measured = [group for group in groups if any(run.cell(group).value is not None for run in drawn)]
         if len([group for group in measured if axis is None or group != OVERALL]) >= _LEAST[kind]:
@@ -189,24 +180,20 @@ def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | Non
             yield replace(drawn, cells=cells)
 
 
-def _human(task: Task) -> tuple[Reference, ...]:
+def _human(task: Task) -> References:
     overall = human_overall(task)
-    if overall is None:
-        return ()
     # Nothing finer than their Overall is published.
-    return (Reference(f"human experts, all questions, published: {overall:.2f}", {OVERALL: overall}),)
+    return {} if overall is None else {f"human experts, all questions, published: {overall:.2f}": {OVERALL: overall}}
 
 
-def _published(task: Task) -> tuple[Reference, ...]:
+def _published(task: Task) -> References:
     """The published row with the highest Overall, and the human experts."""
-    rows = by_overall(reference_rows(task))
-    best = next(row for row in rows if row.category != HUMAN)
-    named = [(f"{best.model}, highest published", best)]
-    named += [("human experts, published", row) for row in rows if row.category == HUMAN]
-    return tuple(
-        Reference(label, {measure: value for measure, value in row.values.items() if value is not None})
-        for label, row in named
-    )
+    rows = {row.category == HUMAN: row for row in reversed(by_overall(reference_rows(task)))}
+    labels = {False: f"{rows[False].model}, highest published", True: "human experts, published"}
+    return {
+        labels[is_human]: {measure: value for measure, value in row.values.items() if value is not None}
+        for is_human, row in sorted(rows.items())
+    }
 
 
 def _matrices(drawn: DrawnRun) -> Iterator[Matrix]:
@@ -243,7 +230,7 @@ def notes_of(figure: Figure) -> list[str]:
         notes.append(f"{'hollow' if lines else '*'}: fewer than {FEW} samples")
     if any(not run.run.result.comparable for run in figure.runs):
         notes.append(f"†: {_NOT_COMPARABLE}")
-    if len(_by(figure.runs, _data_of)) > 1:
+    if len(_labels_by_data(figure.runs)) > 1:
         notes.append("the runs are of different data")
     return [_capital(note) for note in notes]
 
@@ -264,13 +251,13 @@ def caption_of(figure: Figure) -> str:
     if figure.has_few:
         sentences.append(f"Numbers that rest on fewer than {FEW} samples are marked")
     if figure.references:
-        references = "; ".join(reference.label for reference in figure.references)
-        sentences.append(f"Lines: {references} (of the published test split)")
+        sentences.append(f"Lines: {'; '.join(figure.references)} (of the published test split)")
     if baselines := [run.label for run in figure.runs if run.run.baseline]:
         sentences.append(f"Baselines without weights: {', '.join(baselines)}")
-    reasons = _by((run for run in figure.runs if not run.run.result.comparable), _reasons_of)
-    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {labels} ({why})" for why, labels in reasons.items()]
-    if len(data := _by(figure.runs, _data_of)) > 1:
+    apart = [(run.run.result.not_comparable_because, run.label) for run in figure.runs if not run.run.result.comparable]
+    because = names_by(("; ".join(map(one_line, reasons)) or _NO_REASON, label) for reasons, label in apart)
+    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {labels} ({why})" for why, labels in because.items()]
+    if len(data := _labels_by_data(figure.runs)) > 1:
         groups = "; ".join(f"{labels}: {name}" for name, labels in data.items())
         sentences.append(f"The runs are of different data and not comparable with each other across it: {groups}")
     names = [(run.label, one_line(run.run.model)) for run in figure.runs]
@@ -306,20 +293,9 @@ def _left_out(figure: Figure) -> list[str]:
     return [more] if figure.left_out else []
 
 
-def _by(runs: Iterable[DrawnRun], fact_of: Callable[[DrawnRun], str]) -> dict[str, str]:
-    """The runs' labels by what is said of them."""
-    labels: dict[str, list[str]] = {}
-    for run in runs:
-        labels.setdefault(fact_of(run), []).append(run.label)
-    return {fact: ", ".join(names) for fact, names in labels.items()}
-
-
-def _reasons_of(drawn: DrawnRun) -> str:
-    return "; ".join(map(one_line, drawn.run.result.not_comparable_because)) or "the result does not say why"
-
-
-def _data_of(drawn: DrawnRun) -> str:
-    return one_line(f"{drawn.run.result.dataset}, data {shown_hash(data_hash(drawn.run))}")
+def _labels_by_data(runs: Sequence[DrawnRun]) -> dict[str, str]:
+    data = [f"{drawn.run.result.dataset}, data {shown_hash(data_hash(drawn.run))}" for drawn in runs]
+    return names_by(zip(map(one_line, data), (drawn.label for drawn in runs), strict=True))
 
 
 def _capital(sentence: str) -> str:

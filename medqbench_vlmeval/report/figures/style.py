@@ -14,7 +14,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Reference, caption_of, notes_of
+from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 # Lines alone: a pattern of circles takes a hundred times the bytes in SVG.
 _HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//", "\\\\", "xx", "--", "||")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
+# Reference lines have no marker, which tells them from a run's.
+REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
 # Scripts that DejaVu Sans, which Matplotlib brings along, does not have; used where the machine has one of them.
 _FONTS = (
@@ -151,11 +153,6 @@ def new_drawing(width: float, height: float) -> Drawing:
     return Drawing(figsize=(width, height), dpi=_DPI, layout="constrained")
 
 
-def reference_lines(figure: Figure) -> Iterator[tuple[Reference, Any]]:
-    """The figure's references with the dashes of their lines, which have no marker and so differ from a run's."""
-    return zip(figure.references, ((0, (6, 2)), (0, (1.5, 1.5))), strict=False)
-
-
 class Sheet:
     """A drawing with its title above it, the keys to its lines and its notes below it, laid out once for all formats.
 
@@ -178,8 +175,8 @@ class Sheet:
             look = look_of(run.place)
             marker = {"marker": look.marker, "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.4}
             lines.append((run.shown, {"color": look.colour, "linestyle": look.dashes, **marker}))
-        for reference, dashes in reference_lines(figure):
-            lines.append((reference.label, {"color": INK, "linewidth": 0.9, "linestyle": dashes}))
+        for reference, dashes in zip(figure.references, REFERENCE_DASHES, strict=False):
+            lines.append((reference, {"color": INK, "linewidth": 0.9, "linestyle": dashes}))
         labels = [wrapped(label, room - 0.45, TEXT_SIZE) for label, _ in lines]
         legend = drawing.legend(
             [Line2D([], [], **line) for _, line in lines],
@@ -261,9 +258,7 @@ def _safe(element: ElementTree.Element, prefix: str) -> ElementTree.Element:
     safe.text, safe.tail = element.text, element.tail
     if safe.tag == "svg":
         safe.set("xmlns", _SVG)
-    given = dict(element.attrib)
-    given.update(_declarations(given.pop("style", "")))
-    for name, value in given.items():
+    for name, value in {**element.attrib, **dict(_declarations(element.get("style", "")))}.items():
         link = _OWN_LINK.fullmatch(value)
         if name == "id":
             safe.set(name, prefix + value)

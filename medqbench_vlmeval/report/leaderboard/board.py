@@ -23,7 +23,7 @@ from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board, tasks
 from medqbench_vlmeval.report.standings import Row, shown_hash
 from medqbench_vlmeval.report.table import Column, Table, table, task_kind, value_words
 from medqbench_vlmeval.runs.files import SCORE_ENDING, scored_runs
-from medqbench_vlmeval.runs.result import OVERALL
+from medqbench_vlmeval.runs.result import OVERALL, json_of
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
@@ -167,9 +167,7 @@ def remove_rows(
             )
         backup = folder / BACKUP
         write_bytes(backup, (folder / BOARD).read_bytes())
-        # Two rows may be equal to the last field, and only these objects are meant.
-        removed = {id(entry) for entry in meant}
-        _write(folder, [entry for entry in entries if id(entry) not in removed])
+        _write(folder, [entry for entry in entries if entry not in meant])
     return backup, meant
 
 
@@ -244,8 +242,7 @@ def rows_to_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str,
     """The rows as plain JSON types, by task."""
     names = [column.name for column in fields(Row)]
     return {
-        task.value: [{**{name: getattr(row, name) for name in names}, "task": task.value} for row in of_task]
-        for task, of_task in rows.items()
+        task.value: [{**json_of(row, *names), "task": task.value} for row in of_task] for task, of_task in rows.items()
     }
 
 
@@ -253,11 +250,7 @@ def histories_to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
     """The results of each row that has a past, newest first, as plain JSON types."""
     names = ("model", "dataset", "judge", "protocol", "data_sha256")
     return [
-        {
-            "task": entry.task.value,
-            **{name: getattr(entry, name) for name in names},
-            "results": [asdict(result) for result in entry.results],
-        }
+        {"task": entry.task.value, **json_of(entry, *names), "results": [asdict(result) for result in entry.results]}
         for entry in entries
         if entry.history
     ]

@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Task, published_rows
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of
 from medqbench_vlmeval.types import TaskRun
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 HISTORY = 20  # past results kept for a row
 BOARD_TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
@@ -102,7 +98,7 @@ def entry_from_json(content: object) -> Entry:
     own = {name: content[name] for name in _FIELDS if name in content}
     extra = {name: value for name, value in content.items() if name not in _FIELDS}
     try:
-        entry = _adapter().validate_python({"comparable": False, **own, "extra": extra})
+        entry: Entry = adapter_of(Entry).validate_python({"comparable": False, **own, "extra": extra})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -117,13 +113,6 @@ def entry_from_json(content: object) -> Entry:
     if not all(number is None or math.isfinite(number) for number in (*entry.values.values(), *(entry.interval or ()))):
         raise BadInput("has a number without end")
     return replace(entry, values={name: entry.values.get(name) for name in MEASURES[entry.task]})
-
-
-@cache
-def _adapter() -> TypeAdapter[Entry]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Entry)
 
 
 def merged(entries: Iterable[Entry], new: Entry) -> list[Entry]:

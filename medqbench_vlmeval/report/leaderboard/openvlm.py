@@ -81,9 +81,8 @@ def merge(
     # A link keeps pointing to its file, which is the one that is replaced.
     file = file.resolve()
     with locked(file.parent / f".{file.name}.lock", file, timeout):
-        before = _read(file)
         now = datetime.now().astimezone().strftime("%Y%m%d%H%M%S")  # as the kit writes times
-        board = {"time": now, "results": {}} if before is None else _parse(file, before)
+        before, board = _read(file) if file.exists() else (None, {"time": now, "results": {}})
         unchanged = json.dumps(board)
         members: list[tuple[str, str]] = []
         for (run_model, key), values in wanted.items():
@@ -170,15 +169,9 @@ def _wanted(scores: Sequence[ScoreFile], model: str | None) -> dict[tuple[str, s
     }
 
 
-def _read(file: Path) -> str | None:
-    try:
-        with reading(file):
-            return file.read_bytes().decode("utf-8") if file.exists() else None
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{file} is not JSON in UTF-8 ({error}); it was left as it is.") from error
+def _read(file: Path) -> tuple[str, Json]:
+    """The file's text and the board in it."""
 
-
-def _parse(file: Path, text: str) -> Json:
     def unique(pairs: list[tuple[str, Any]]) -> Json:
         if twice := [key for key, uses in Counter(key for key, _ in pairs).items() if uses > 1]:
             raise BadInput(
@@ -188,21 +181,23 @@ def _parse(file: Path, text: str) -> Json:
         return dict(pairs)
 
     try:
-        board = json.loads(text.removeprefix(_BOM), strict=False, object_pairs_hook=unique)
+        with reading(file):
+            text = file.read_bytes().decode("utf-8")
+        board = _object(json.loads(text.removeprefix(_BOM), strict=False, object_pairs_hook=unique))
     except (ValueError, RecursionError) as error:
         raise BadInput(
-            f"{file} is not JSON ({error}); it was left as it is. Repair it, or name another file."
+            f"{file} is not JSON in UTF-8 ({error}); it was left as it is. Repair it, or name another file."
         ) from error
-    if _object(board).get("format") == FORMAT:
+    if board.get("format") == FORMAT:
         raise BadInput(
             f"{file} is a local leaderboard of medqbench, written by 'medqbench leaderboard add'; name another file."
         )
-    if not isinstance(_object(board).get("results"), dict):
+    if not isinstance(board.get("results"), dict):
         raise BadInput(
             f"{file} has no object under 'results', so it is no OpenVLM-style file; it was left as it is. Name another "
             "file."
         )
-    return _object(board)
+    return text, board
 
 
 def _name_in(board: Json, model: str) -> str:
@@ -240,14 +235,14 @@ def _set_member(file: Path, board: Json, name: str, dataset: str, values: Values
 
 def _replace(file: Path, before: str | None, board: Json) -> Path | None:
     check_writable(file)
-    backup = None if before is None else file.with_name(f"{file.name}.bak")
-    if backup is not None and before is not None:
+    backup = file.with_name(f"{file.name}.bak")
+    if before is not None:
         write_bytes(backup, before.encode("utf-8"))
     with replacing(file) as temporary:
         temporary.write_bytes(_dumped(board, before).encode("utf-8"))
-        if backup is not None:
+        if before is not None:
             temporary.chmod(stat.S_IMODE(file.stat().st_mode))
-    return backup
+    return None if before is None else backup
 
 
 def _dumped(board: Json, before: str | None) -> str:
@@ -291,11 +286,10 @@ def hub_id_of(model: str, config: Path | None = None) -> str | None:
 
     The configuration is read and not imported.
     """
-    if config is None:
-        kit = find_kit()
-        if kit is None:
-            return None
+    if config is None and (kit := find_kit()) is not None:
         config = kit.package / "config.py"
+    if config is None:
+        return None
     try:
         tree = ast.parse(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):

@@ -14,7 +14,7 @@ from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import check_writable, reading, write_bytes, writing
 from medqbench_vlmeval.report.run_tables import measures_of
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, shown_hash
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, shown_hash
 from medqbench_vlmeval.report.table import EXTRA, INTERVAL, Column, Entry, Look, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.table import columns as columns_of
@@ -62,8 +62,7 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
     ]
     notes = [
-        f"{', '.join(models)}: not comparable with the published rows: {because}"
-        for because, models in _not_comparable(rows).items()
+        f"{models}: not comparable with the published rows: {why}" for why, models in _not_comparable(rows).items()
     ]
     return _board(task, rows, columns, notes)
 
@@ -78,7 +77,7 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
     )
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
-    reasons = [f"not comparable: {', '.join(models)}: {because}" for because, models in _not_comparable(rows).items()]
+    reasons = [f"not comparable: {models}: {why}" for why, models in _not_comparable(rows).items()]
     return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])
 
 
@@ -106,13 +105,10 @@ def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Se
     return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
-def _not_comparable(rows: Sequence[Row]) -> dict[str, dict[str, None]]:
-    """The models of rows that are not comparable, in order, by the reason."""
-    models: dict[str, dict[str, None]] = {}
-    for row in rows:
-        if not row.comparable:
-            models.setdefault("; ".join(row.not_comparable_because) or "no reason given", {})[row.model] = None
-    return models
+def _not_comparable(rows: Sequence[Row]) -> dict[str, str]:
+    """The models of rows that are not comparable, by the reason."""
+    apart = [row for row in rows if not row.comparable]
+    return names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart)
 
 
 def text_boards(boards: Boards, form: str) -> str:

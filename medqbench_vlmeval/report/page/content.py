@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,15 @@ from typing import Any
 from medqbench_vlmeval.benchmark import DIMENSIONS, TASK_TITLES, Task, own_index
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
+from medqbench_vlmeval.report.card import data_facts, settings_facts
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
-from medqbench_vlmeval.report.page.thumbnails import folder_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, measures_of
 from medqbench_vlmeval.report.sentences import checks_of
-from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import task_kind
-from medqbench_vlmeval.runs.result import top_of
+from medqbench_vlmeval.runs.result import json_of, top_of
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]
@@ -73,7 +73,9 @@ def run_json(page_run: PageRun) -> Json:
 
 
 def _task_json(run: TaskRun) -> Json:
-    result = run.result
+    result, settings = run.result, run.settings
+    facts = {"model": run.model, "dataset": result.dataset, **data_facts(run), **settings_facts(settings)}
+    facts |= {"date": settings.created, "intervals": result.interval_method}
     cells = {name: result.measures[name] for name in measures_of(run.task)}
     return {
         "task": run.task.value,
@@ -87,73 +89,44 @@ def _task_json(run: TaskRun) -> Json:
         "findings": [_finding_json(name, finding) for name, finding in result.findings.items()],
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
-        "settings": [[name, value] for name, value in _settings(run).items() if value],
+        "settings": [
+            [name[:1].upper() + name[1:], value] for name, value in facts.items() if value and name != "samples"
+        ],
     }
 
 
 def _finding_json(name: str, finding: Finding) -> Json:
-    ends = finding.cell.interval
-    return {
-        "title": finding.title,
-        "statement": finding.statement,
-        "few": finding.cell.few,
-        "open": finding.unit in _DIFFERENCES and (ends is None or ends[0] <= 0 <= ends[1]),
-        "method": finding.method,
-        "links": list(_links(name, finding)),
-    }
-
-
-def _links(name: str, finding: Finding) -> Iterator[list[str | float | bool | None]]:
-    """The groups that a finding speaks of and that the browser can show: axis, group, value, n, failed ones only."""
-    if axis := _AXIS_OF_FINDING.get(name):
-        for group, cell in finding.details.groups.items():
-            yield [axis, group, cell.value, cell.n, True]
+    ends, details, axis = finding.cell.interval, finding.details, _AXIS_OF_FINDING.get(name)
+    # What it speaks of and the browser can show: axis, group, value, n, failed ones only.
+    links = [[axis, group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis]
     if name == "error_kinds":
-        for kind, cell in (finding.details.kinds or {}).items():
-            yield ["kind", kind, None, cell.counts.get("count"), False]
-
-
-def _settings(run: TaskRun) -> dict[str, str | None]:
-    settings, judge = run.settings, run.settings.judge
+        kinds = details.kinds or {}
+        links = [["kind", kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
+    is_open = finding.unit in _DIFFERENCES and (ends is None or ends[0] <= 0 <= ends[1])
     return {
-        "Model": run.model,
-        "Dataset": run.result.dataset,
-        "Data sha256": data_hash(run),
-        "Data revision": run.data.revision,
-        "Prompt style": settings.prompt_style,
-        "Prompt sha256": settings.prompt_sha256,
-        "Judge": judge.name if judge else None,
-        "Judge served as": judge.served_as if judge else None,
-        "Protocol": settings.protocol.name,
-        "Protocol sha256": settings.protocol.sha256,
-        "Prediction file": settings.prediction_file.name,
-        "Prediction file sha256": settings.prediction_file.sha256,
-        "Versions": ", ".join(f"{name} {version}" for name, version in settings.versions.items()),
-        "Date": settings.created,
-        "Intervals": run.result.interval_method,
-    }
+        **json_of(finding, "title", "statement", "method"), "few": finding.cell.few, "open": is_open, "links": links,
+    }  # fmt: skip
 
 
 def boards_json(runs: Sequence[PageRun]) -> list[Json]:
     """A leaderboard a task that the runs measure; unlike a board's file, which keeps the newest of two equal runs, all
     are rows beside the published ones."""
+    names = ("kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "created", "source")
     task_runs = [(place, run) for place, page_run in enumerate(runs) for run in page_run.run.result.tasks]
-    by_task = {task: [pair for pair in task_runs if pair[1].task is task] for task in BOARD_TASKS}
-    return [_board(task, of_task) for task, of_task in by_task.items() if of_task]
-
-
-def _board(task: Task, runs: Sequence[tuple[int, TaskRun]]) -> Json:
-    measures = measures_of(task)
-    lines = []
-    for row, own in board_rows([entry_of(run) for _, run in runs], task):
-        place, cells = (None, {}) if own is None else (runs[own][0], runs[own][1].result.measures)
-        names = ("kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "created", "source")
-        line = {name: getattr(row, name) for name in names}
-        line |= {"because": row.not_comparable_because, "values": [row.values[measure] for measure in measures]}
-        line |= {"intervals": [cells.get(measure, Cell(None)).interval for measure in measures], "run": place}
-        lines.append(line)
-    scale = {"unit": task_kind(task), "scale": int(top_of(task)), "measures": measures}
-    return {"task": task.value, "title": TASK_TITLES[task], **scale, "rows": lines}
+    boards = []
+    for task in BOARD_TASKS:
+        pairs, measures, lines = [pair for pair in task_runs if pair[1].task is task], measures_of(task), []
+        for row, own in board_rows([entry_of(run) for _, run in pairs], task):
+            place, cells = (None, {}) if own is None else (pairs[own][0], pairs[own][1].result.measures)
+            numbers = {
+                "values": [row.values[measure] for measure in measures],
+                "intervals": [cells.get(measure, Cell(None)).interval for measure in measures],
+            }
+            lines.append({**json_of(row, *names), **numbers, "because": row.not_comparable_because, "run": place})
+        scale = {"unit": task_kind(task), "scale": int(top_of(task)), "measures": measures}
+        if pairs:
+            boards.append({"task": task.value, "title": TASK_TITLES[task], **scale, "rows": lines})
+    return boards
 
 
 def answer_json(row: SampleRow) -> Json:
@@ -175,7 +148,7 @@ def _present(**facts: Any) -> Json:
 
 
 def _texts(verdict: Verdict, *names: str) -> Json:
-    return _present(**{name: getattr(verdict, name) for name in ("reason", "reply", "judge", "note", *names)})
+    return _present(**json_of(verdict, "reason", "reply", "judge", "note", *names))
 
 
 def _perception(row: SampleRow) -> Json:
@@ -194,9 +167,7 @@ def _reasoning(row: SampleRow) -> Json:
         # One reply on all four dimensions is held once.
         if (reply := verdict.get("reply")) is not None and replies.setdefault(reply, place) != place:
             verdict["same"] = replies[verdict.pop("reply")]
-    conclusion = (
-        {} if row.conclusion is None else {name: getattr(row.conclusion, name) for name in ("stated", "reference")}
-    )
+    conclusion = {} if row.conclusion is None else json_of(row.conclusion, "stated", "reference")
     levels = {name: str(level) for name, level in conclusion.items() if level is not None}
     outcome = UNSCORED if row.unscored else FAULTY if bad else SOUND
     return {"outcome": outcome, "bad": bad, "verdicts": verdicts, **_present(sum=row.score), **levels}
@@ -234,7 +205,7 @@ class Gathered:
                 known["images"] = known["images"] or pictures
                 return place
         places.append(len(self.samples))
-        facts = {name: getattr(sample, name) for name in (*AXES, "question", "answer", "description")}
+        facts = json_of(sample, *AXES, "question", "answer", "description")
         shown = _present(**facts, options=dict(sample.options))
         self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **shown})
         return places[-1]
@@ -246,12 +217,13 @@ def gather(runs: Sequence[PageRun], image_root: Path | None) -> Gathered:
     Two runs answered the same sample where task, index, question, options, answer, reference and images are the same;
     a run that names no images is taken to have seen those of the others.
     """
-    gathered = Gathered()
+    gathered, own_images = Gathered(), embedded_folder() / "images"
     for run in (page_run.run for page_run in runs):
-        folders = {of.task: folder_of(of.data, image_root) for of in run.result.tasks}
+        # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
+        embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
         answers = []
         for row in run.rows:
-            place = gathered.place_of(row.sample, folders[row.sample.task])
+            place = gathered.place_of(row.sample, own_images if embedded[row.sample.task] else image_root)
             same_index = gathered.samples[place]["index"] == row.sample.index
             answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
         gathered.answers.append(answers)

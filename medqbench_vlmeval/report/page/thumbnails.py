@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from medqbench_vlmeval.data.image_store import DECODER_ERRORS
-from medqbench_vlmeval.data.sources import embedded_folder
-from medqbench_vlmeval.types import DataUse
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,15 +105,6 @@ def _reduced(image: Image, side: int) -> Image:
         image = image.convert("L" if image.mode == "1" else "RGB")
     image.thumbnail((side, side), Pillow.Resampling.BILINEAR, reducing_gap=1.5)
     return image
-
-
-def folder_of(data: DataUse, image_root: Path | None) -> Path | None:
-    """The folder in which a task's images may lie.
-
-    The embedded set's images have names that other folders may use for other images, so that they are looked for in
-    this package alone, and by nobody else.
-    """
-    return embedded_folder() / "images" if data.origin == "embedded" else image_root
 
 
 def find_image(folder: Path | None, name: str) -> Path | None:

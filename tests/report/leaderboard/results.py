@@ -77,8 +77,8 @@ def write_at_once(script, place, results):
     """Run a script a result in processes of their own, all at once; it finds ``place`` and ``result``."""
     command = [sys.executable, "-c", START + script, str(place)]
     writers = [
-        subprocess.Popen([*command, json.dumps(result_to_json(one))], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-        for one in results
+        subprocess.Popen([*command, json.dumps(result_to_json(result))], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for result in results
     ]
     for writer in writers:
         writer.stdin.write(b"go\n")

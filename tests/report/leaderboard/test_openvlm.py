@@ -19,7 +19,7 @@ MINI = "MedQBench_Perception_mini"
 
 
 def scores(*results):
-    return [ScoreFile(Path(f"{one.model}_score.json"), one) for one in results]
+    return [ScoreFile(Path(f"{result.model}_score.json"), result) for result in results]
 
 
 def results_in(file):
@@ -76,8 +76,10 @@ def test_control_characters_and_a_byte_order_mark_are_read(tmp_path):
     file.write_text('\ufeff{"time": "1", "note": "a\tb", "results": {}}', encoding="utf-8")
     assert merge(file, scores(result("One"), result("Two"))).changed
     text = file.read_text(encoding="utf-8")
-    assert text.startswith("\ufeff")
-    assert json.loads(text[1:])["note"] == "a\tb"
+    assert (text[0], json.loads(text[1:])["note"], json.loads(text[1:])["time"]) == ("\ufeff", "a\tb", "1")
+    # The time stays unless it is to change.
+    merge(file, scores(result("One")), stamp=True)
+    assert len(json.loads(file.read_text(encoding="utf-8-sig"))["time"]) == 14
 
 
 KEYS = st.text(max_size=4)
@@ -112,9 +114,9 @@ def test_the_same_run_again_changes_nothing_and_keeps_the_backup(tmp_path):
         ("Model-X", "MedQBench_Reasoning_NoReference_mini"),
         ("Model-X", "MedQBench_Reasoning_Comparative_mini"),
     )
-    found = results_in(file)["Model-X"]["MedQBench_Reasoning_NoReference_mini"]
     means = {"Overall": 5.5, "Completeness": 1.5, "Preciseness": 1.0, "Consistency": 2.0, "Quality Accuracy": 1.0}
-    assert found == {**means, "Fundus": 5.5, "comparable_with_published": 0}
+    numbers = {**means, "Fundus": 5.5, "comparable_with_published": 0}
+    assert results_in(file)["Model-X"]["MedQBench_Reasoning_NoReference_mini"] == numbers
     content = file.read_bytes()
     again = merge(file, scores(result(task=Task.REASONING)))
     assert (again.changed, again.backup, file.read_bytes()) == (False, None, content)
@@ -127,9 +129,9 @@ def test_a_model_is_found_by_its_folder_and_its_meta_is_not_touched(tmp_path):
     file = tmp_path / "board.json"
     file.write_text(json.dumps(big_board(3)), encoding="utf-8")
     assert merge(file, scores(result("kit_model_1"))).members == (("Model-1", MINI),)
-    found = results_in(file)
-    assert "kit_model_1" not in found
-    assert found["Model-1"]["META"] == big_board(3)["results"]["Model-1"]["META"]
+    results = results_in(file)
+    assert "kit_model_1" not in results
+    assert results["Model-1"]["META"] == big_board(3)["results"]["Model-1"]["META"]
     # A name that is given is meant.
     assert merge(file, scores(result("kit_model_1")), "kit_model_1").members == (("kit_model_1", MINI),)
 
@@ -149,28 +151,18 @@ def test_numbers_of_others_in_our_dataset_stay_and_gone_ones_of_ours_go(tmp_path
     old = {"Overall (official)": 70.1, "Overall": 1.0, "Completeness": 2, "What": 3}
     file.write_text(json.dumps({"time": "1", "results": {"Model-X": {MINI: old}}}), encoding="utf-8")
     merge(file, scores(result()))
-    found = results_in(file)["Model-X"]
-    assert list(found) == [MINI]
-    assert list(found[MINI])[:3] == ["Overall (official)", "Overall", "What"]
-    assert found[MINI]["Overall (official)"] == 70.1
-    assert "Completeness" not in found[MINI]
-
-
-def test_the_time_stays_unless_it_is_to_change(tmp_path):
-    file = tmp_path / "board.json"
-    file.write_text('{"time": "20250917", "results": {}}', encoding="utf-8")
-    merge(file, scores(result()))
-    assert json.loads(file.read_text(encoding="utf-8"))["time"] == "20250917"
-    merge(file, scores(result()), stamp=True)
-    assert len(json.loads(file.read_text(encoding="utf-8"))["time"]) == 14
+    ((dataset, numbers),) = results_in(file)["Model-X"].items()
+    assert (dataset, list(numbers)[:3]) == (MINI, ["Overall (official)", "Overall", "What"])
+    assert numbers["Overall (official)"] == 70.1
+    assert "Completeness" not in numbers
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is not JSON"),
-        ('{"results": {', "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("", "is not JSON in UTF-8"),
+        ('{"results": {', "is not JSON in UTF-8"),
+        ("[" * 100_000, "is not JSON in UTF-8"),
         ("[]", "no object under 'results'"),
         ('{"time": "1"}', "no object under 'results'"),
         ('{"results": []}', "no object under 'results'"),
