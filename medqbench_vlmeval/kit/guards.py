@@ -23,6 +23,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO, cast
@@ -55,7 +56,7 @@ _NAMED = re.compile(
     r"""(?P<quote>["'])(?!\*\*\*)[^"']+(?P=quote)""",
     re.IGNORECASE,
 )
-_SAID = re.compile(r"(?P<name>\bAPI Key: |\bBearer (?=[^\s'\"]{8}))[^\s'\"]+")
+_LABELLED = re.compile(r"(?P<name>\bAPI Key: |\bBearer (?=[^\s'\"]{8}))[^\s'\"]+")
 # What runs in the kit's evaluation processes: one of them in the PyPI kit, both in git HEAD.
 _CHILD_FUNCTIONS = ("_eval_subprocess_target", "_eval_process_entry")
 
@@ -64,7 +65,7 @@ class Redaction:
     """Masks texts of one run; what it knows can grow while the run goes on."""
 
     def __init__(self, arguments: Sequence[str] = (), known: Iterable[str] = ()) -> None:
-        self._given = argument_secrets(arguments) | set(known)
+        self._arguments = argument_secrets(arguments) | set(known)
         self._mask = Mask(())
         self.learn()
 
@@ -74,17 +75,17 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         named = _NAMED.sub(rf"\g<name>\g<quote>{MARK}\g<quote>", self._mask(text))
-        return _SAID.sub(rf"\g<name>{MARK}", named)
+        return _LABELLED.sub(rf"\g<name>{MARK}", named)
 
     def learn(self) -> None:
         """Look at the environment again; importing the kit puts its own ``.env`` there."""
-        self._mask = Mask(self._given | environment_secrets())
+        self._mask = Mask(self._arguments | environment_secrets())
 
     def shown_status(self, status: Mapping[str, Any]) -> dict[str, Any]:
         """A status file's content as it may be written."""
         argv = status.get("argv")
-        shown = {**status, "argv": shown_arguments(argv)} if isinstance(argv, list) else status
-        return dict(with_texts(shown, lambda text, _: self(text)))
+        masked = {**status, "argv": shown_arguments(argv)} if isinstance(argv, list) else status
+        return dict(with_texts(masked, lambda text, _: self(text)))
 
 
 @contextmanager
@@ -211,10 +212,10 @@ def _is_path(text: str) -> bool:
 class _MaskedStream:
     def __init__(self, inner: TextIO, mask: Redaction) -> None:
         self._inner = inner
-        self._masks = mask
+        self._mask = mask
 
     def write(self, text: str) -> int:
-        self._inner.write(self._masks(text))
+        self._inner.write(self._mask(text))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -248,18 +249,16 @@ class _InChild:
 
         function = getattr(pipeline, self._name)
         original = function.original if isinstance(function, _InChild) else function
-        with redacted(known=self._secrets) as mask, _masked_redirects(pipeline, mask):
-            return original(*args)
+        with redacted(known=self._secrets) as mask:
+            # The kit sends prints of an evaluation straight into its log file.
+            out = partial(_redirected, contextlib.redirect_stdout, mask)
+            err = partial(_redirected, contextlib.redirect_stderr, mask)
+            with _replaced(pipeline, "redirect_stdout", out), _replaced(pipeline, "redirect_stderr", err):
+                return original(*args)
 
 
-@contextmanager
-def _masked_redirects(module: ModuleType, mask: Redaction) -> Iterator[None]:
-    """The kit sends prints of an evaluation straight into its log file."""
-
-    out: Callable[[TextIO], Any] = lambda stream: contextlib.redirect_stdout(_masked(stream, mask))  # noqa: E731
-    err: Callable[[TextIO], Any] = lambda stream: contextlib.redirect_stderr(_masked(stream, mask))  # noqa: E731
-    with _replaced(module, "redirect_stdout", out), _replaced(module, "redirect_stderr", err):
-        yield
+def _redirected(redirect: Callable[[TextIO], Any], mask: Redaction, stream: TextIO) -> Any:
+    return redirect(_masked(stream, mask))
 
 
 @contextmanager
@@ -302,10 +301,10 @@ def preserve_earlier_files(
         # Into 'previous/' what the links of the run would replace: predictions in the models' folders, and results.
         for job in jobs:
             for predictions in _predictions(job, work_dir, api_mode=api_mode):
-                made = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
+                written = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
                 results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
                 for path in (predictions, *vars(results).values()):
-                    copy = path.parent / "previous" / f"{path.stem}_{made:%Y-%m-%dT%H-%M-%S}{path.suffix}"
+                    copy = path.parent / "previous" / f"{path.stem}_{written:%Y-%m-%dT%H-%M-%S}{path.suffix}"
                     if path.is_file() and not path.is_symlink() and not copy.exists():
                         copy.parent.mkdir(exist_ok=True)
                         shutil.copy2(path, copy)

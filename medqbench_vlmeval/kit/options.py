@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task, dataset_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import reading
 from medqbench_vlmeval.judge import parse_judge_args
@@ -27,7 +27,7 @@ STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
 LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
 EXTRACTOR_VARIABLE = "MEDQBENCH_EXTRACTOR"
 
-_OUR_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
+_CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
 # The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
 _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
 
@@ -61,24 +61,20 @@ class RunOptions:
         return str(self.entries.get(dataset, {}).get("dataset", dataset))
 
     def is_second_pass(self, dataset: str) -> bool:
-        """Whether a dataset of the run is a second pass of ours."""
+        """Whether a dataset of the run is a second pass of this package's."""
         return self.official_name(dataset) in SECOND_PASS_NAMES
 
-    def is_ours(self, dataset: str) -> bool:
-        """Whether a dataset of the run is of this package, by its name or by the class of its entry."""
-        known = dataset in ALL_DATASET_NAMES or dataset in SECOND_PASS_NAMES
-        return known or self.entries.get(dataset, {}).get("class") in _OUR_CLASSES
-
     def is_multiple_choice(self, dataset: str) -> bool:
-        """Whether a dataset of the run is our multiple-choice one in its official order."""
-        name = ALL_DATASET_NAMES.get(dataset)
+        """Whether a dataset of the run is this package's multiple-choice one in its official order."""
         by_class = self.entries.get(dataset, {}).get("class") == "MedQBenchPerception"
-        return by_class or (name is not None and name.task is Task.PERCEPTION)
+        return by_class or dataset in dataset_names(Task.PERCEPTION)
 
     def jobs(self) -> list[Job]:
-        """The model x dataset pairs that the run is asked for."""
+        """The model x dataset pairs that the run is asked for; a dataset's name or its class tells this package's."""
+        names = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES}
+        own = {name: name in names or self.entries.get(name, {}).get("class") in _CLASSES for name in self.datasets}
         pairs = [(model, dataset) for model in self.models for dataset in self.datasets]
-        return [Job(model, dataset, self.mode, self.is_second_pass(dataset)) for model, dataset in pairs]
+        return [Job(model, name, self.mode, own[name], self.is_second_pass(name)) for model, name in pairs]
 
 
 def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
@@ -97,8 +93,8 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     own.add_argument("--extractor", type=extractor_name)
     own.add_argument("--robustness", action="store_true")
     own.add_argument("--dry-run", action="store_true")
-    ours, rest = own.parse_known_args(arguments)
-    if ours.dry_run:
+    options, rest = own.parse_known_args(arguments)
+    if options.dry_run:
         raise BadInput(
             "A run has no --dry-run: what its judge costs depends on predictions that are yet to come. Make them with "
             "--mode infer, then 'medqbench score PREDICTIONS --judge NAME --dry-run' says what judging them costs."
@@ -111,13 +107,14 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     kit.add_argument("--api-mode", action="store_true")
     for option in ("--config", "--data-config", "--base-url"):
         kit.add_argument(option)
-    given = vars(kit.parse_known_args(rest, ours)[0])
-    entries, models = _configured(given["config"], given.pop("data_config"), given["api_mode"])
-    datasets, named = given.pop("data"), given.pop("model")
-    if given["config"]:
+    kit.parse_known_args(rest, options)
+    values = vars(options)
+    entries, models = _configured(values["config"], values.pop("data_config"), values["api_mode"])
+    datasets, named = values.pop("data"), values.pop("model")
+    if values["config"]:
         datasets, named = entries, models
-    del given["dry_run"]
-    return rest, RunOptions(tuple(datasets), tuple(named), entries, **given)
+    del values["dry_run"]
+    return rest, RunOptions(tuple(datasets), tuple(named), entries, **values)
 
 
 def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Entries, list[str]]:
@@ -138,7 +135,7 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
         raise BadInput(f"{option} must have the objects 'model' and 'data'.")
     for name, entry in entries.items():
         # The kit's local mode writes predictions under one of the two names and reads them under the other.
-        if entry.get("class") in _OUR_CLASSES and entry.get("dataset", name) != name and not api_mode:
+        if entry.get("class") in _CLASSES and entry.get("dataset", name) != name and not api_mode:
             raise BadInput(
                 f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
                 "dataset's own name there (or use --api-mode)."
@@ -148,15 +145,15 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
 
 @contextmanager
 def in_environment(options: RunOptions) -> Iterator[None]:
-    """Put the given ones of our own options into the environment for a while."""
-    values = {
+    """Put this package's own options, where they are given, into the environment for a while."""
+    own = {
         STYLE_VARIABLE: options.prompt_style,
         LIMIT_VARIABLE: options.limit,
         EXTRACTOR_VARIABLE: options.extractor,
     }
-    given = {name: str(value) for name, value in values.items() if value is not None}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    values = {name: str(value) for name, value in own.items() if value is not None}
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
@@ -194,11 +191,11 @@ def _limit_of(text: str, where: str) -> int:
     return limit
 
 
-def hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
+def hide_keys(arguments: list[str], only_own: bool) -> list[str]:
     """Move keys from the command line to the environment, and return what is left for the kit.
 
     Args:
-        only_ours: whether all datasets of the run are of this package, which reads its own variable.
+        only_own: whether all datasets of the run are of this package, which reads its own variable.
 
     Raises:
         BadInput: an option that may hold a key is abbreviated, or ``--judge-args`` cannot be read.
@@ -216,10 +213,10 @@ def hide_keys(arguments: list[str], only_ours: bool) -> list[str]:
     judge_key = keys.judge_key
     if keys.judge_args:
         judge_args = parse_judge_args(keys.judge_args)
-        if only_ours:
+        if only_own:
             judge_key = str(judge_args.pop("key", None) or "") or judge_key
         rest += ["--judge-args", json.dumps(judge_args)] if judge_args else []
-    if judge_key and only_ours:
+    if judge_key and only_own:
         os.environ["MEDQBENCH_JUDGE_KEY"] = judge_key
     elif judge_key:
         # Other datasets of the run get their judge from the kit, which knows no other way than its option.

@@ -126,12 +126,12 @@ def finish(job: Job, outcome: Outcome, entries: Entries, *, model: str) -> Outco
         return outcome
     import vlmeval.dataset as kit
 
-    given = {"dataset": job.dataset, **entries.get(job.dataset, {})}
-    name, dataset = given.pop("class", None), str(given["dataset"])
+    entry = {"dataset": job.dataset, **entries.get(job.dataset, {})}
+    name, dataset = entry.pop("class", None), str(entry["dataset"])
     known = [cls for cls in kit.DATASET_CLASSES if dataset in cls.supported_datasets()]
     cls = getattr(kit, str(name)) if name else known[0]
     try:
-        cls(**given).evaluate(str(second))
+        cls(**entry).evaluate(str(second))
     except MedQBenchError as error:
         return Outcome(f"{job.dataset} with {job.model} failed: {error}")
     return Outcome(None, robustness_paths(second).numbers)

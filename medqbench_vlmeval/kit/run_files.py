@@ -25,11 +25,12 @@ _RUN_FOLDER = re.compile(r"T\d{8}[-_]\w+")
 
 @dataclass(frozen=True)
 class Job:
-    """One model on one dataset; ``mode`` is the kit's 'all', 'infer' or 'eval'."""
+    """One model on one dataset; ``mode`` is the kit's 'all', 'infer' or 'eval', ``own`` says whose the dataset is."""
 
     model: str
     dataset: str
     mode: str
+    own: bool = True
     second_pass: bool = False
 
 

@@ -58,15 +58,15 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         )
     for dataset in options.datasets:
         # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
-        of_the_kit = dataset.startswith("Medqbench")
-        if dataset.lower().startswith("medqbench") and dataset not in options.entries and not of_the_kit:
+        looks_own = dataset.lower().startswith("medqbench") and not dataset.startswith("Medqbench")
+        if looks_own and dataset not in options.entries:
             parse_dataset_name(dataset)
     if options.robustness and options.datasets:
         words, options, notes = add_second_passes(words, options)
         for sentence in notes:
             print(f"medqbench: {sentence}", file=sys.stderr)
     jobs = options.jobs()
-    only_ours = bool(jobs) and all(options.is_ours(job.dataset) for job in jobs)
+    only_own = bool(jobs) and all(job.own for job in jobs)
     _check_work_dir(options.work_dir)
     work_dir = Path(os.environ.get("MMEVAL_ROOT") or options.work_dir)
     limit = options.limit if options.limit is not None else limit_in_environment()
@@ -80,8 +80,8 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     links = options.api_mode or script.parent != kit.package
     if limit is not None and not links:
         check_predictions(jobs, work_dir, limit)
-    words = hide_keys(words, only_ours)
-    if options.limit is not None and not only_ours:
+    words = hide_keys(words, only_own)
+    if options.limit is not None and not only_own:
         if not takes_limit(script):
             raise BadInput(
                 "The installed kit has no --limit for datasets of its own; run them apart from the MedQBench ones, "
@@ -115,18 +115,18 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
             ) from (error if hidden is None else RunFailed(hidden))
         if int(os.environ.get("RANK", "0")) != 0:
             return 0
-        outcomes = []
-        for job in jobs:
-            outcome = outcome_of(job, work_dir, started, api_mode=options.api_mode)
-            model = model_folder(job, work_dir, api_mode=options.api_mode).name
-            outcomes.append(finish(job, outcome, options.entries, model=model) if job.second_pass else outcome)
+        outcomes = [outcome_of(job, work_dir, started, api_mode=options.api_mode) for job in jobs]
+        for place, job in enumerate(jobs):
+            if job.second_pass:
+                model = model_folder(job, work_dir, api_mode=options.api_mode).name
+                outcomes[place] = finish(job, outcomes[place], options.entries, model=model)
     for job, outcome in zip(jobs, outcomes, strict=True):
-        _show(job, outcome, options.is_ours(job.dataset))
+        _show(job, outcome)
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def _show(job: Job, outcome: Outcome, ours: bool) -> None:
-    """Print a result of ours below the kit's own log, or a sentence for a failure."""
+def _show(job: Job, outcome: Outcome) -> None:
+    """Print a result of this package's below the kit's own log, or a sentence for a failure."""
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import show
@@ -136,7 +136,7 @@ def _show(job: Job, outcome: Outcome, ours: bool) -> None:
 
     if outcome.failure:
         print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
-    elif outcome.score and ours:
+    elif outcome.score and job.own:
         print()
         if job.second_pass:
             show(robustness_tables(read_comparison(outcome.score)))

@@ -8,7 +8,7 @@ for diagnosis.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -41,7 +41,7 @@ class Source:
     package: str
     licence: str
     shows: tuple[str, str]
-    load: Callable[[], Picture]
+    load: partial[Picture]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ words = st.text("abcdefgh xyz", min_size=1, max_size=20).map(str.strip).filter(b
 
 
 @given(st.lists(words, min_size=2, max_size=4), st.sampled_from(["{0}. {1}", "{0}) {1}", "({0}) {1}", "{0}: {1}"]))
-def test_any_listed_options_are_found(texts: list[str], style: str) -> None:
+def test_any_listed_options_are_prompt(texts: list[str], style: str) -> None:
     expected = dict(zip("ABCD", texts, strict=False))
     lines = "\n".join(style.format(letter, text) for letter, text in expected.items())
     assert parse_options(f"Question: what is it?\nOptions:\n{lines}\nAnswer with a letter.") == expected
@@ -44,14 +44,14 @@ def test_any_listed_options_are_found(texts: list[str], style: str) -> None:
 
 def test_parts_and_question() -> None:
     parts = ("image", "one.png"), ("image", "two.png"), ("text", OFFICIAL)
-    found = read_message([{"type": kind, "value": value} for kind, value in parts])
-    assert found.images == ("one.png", "two.png")
-    assert "Is it sharp?" in found.question
-    assert "Yes" not in found.question
+    prompt = read_message([{"type": kind, "value": value} for kind, value in parts])
+    assert prompt.images == ("one.png", "two.png")
+    assert "Is it sharp?" in prompt.question
+    assert "Yes" not in prompt.question
 
 
 @given(st.text(max_size=300))
 def test_any_text_can_be_read(text: str) -> None:
-    found = read_message([{"type": "text", "value": text}])
-    assert found.images == ()
-    assert list(found.options) == list("ABCDEFGH")[: len(found.options)]
+    prompt = read_message([{"type": "text", "value": text}])
+    assert prompt.images == ()
+    assert list(prompt.options) == list("ABCDEFGH")[: len(prompt.options)]

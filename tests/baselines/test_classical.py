@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -13,23 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import medqbench_vlmeval
 from medqbench_vlmeval.baselines import chance, classical
 from medqbench_vlmeval.baselines.classical import FAULTS, faults_in, level_of, modality_in, reference
 from medqbench_vlmeval.baselines.image_statistics import is_grey, measure, read_pixels
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.errors import BadInput
+from tests.data.rows import MINI, mini_rows
 
-MINI = Path(medqbench_vlmeval.__file__).parent / "data" / "mini"
 SINGLE_TASK = "Describe the quality of this image. Conclude with a quality level in 3-5 sentences."
 PAIR_TASK = "Compare the two images. Conclude with which image has higher quality."
 
 Message = Sequence[Mapping[str, str]]
-
-
-def rows(name: str) -> list[dict[str, str]]:
-    with (MINI / name).open(encoding="utf-8", newline="") as source:
-        return list(csv.DictReader(source, delimiter="\t"))
 
 
 def message(text: str, *images: Path) -> list[dict[str, str]]:
@@ -43,8 +36,8 @@ def question(row: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def accuracy(reply: Callable[[Message], str]) -> float:
-    found = rows("medqbench_QA_mini.tsv")
-    return sum(reply(question(row)) == row["answer"] for row in found) / len(found)
+    rows = mini_rows("medqbench_QA_mini.tsv")
+    return sum(reply(question(row)) == row["answer"] for row in rows) / len(rows)
 
 
 def last_word(text: str) -> str:
@@ -57,23 +50,23 @@ def test_classical_beats_chance_clearly_on_questions() -> None:
 
 
 def test_classical_tells_levels_and_better_pictures() -> None:
-    singles = rows("medqbench_description_mini.tsv")
+    singles = mini_rows("medqbench_description_mini.tsv")
     right = sum(
         last_word(classical.reply(message(SINGLE_TASK, MINI / row["image_path"]))) == last_word(row["description"])
         for row in singles
     )
     assert right / len(singles) >= 0.6
-    pairs = rows("medqbench_paired_description_mini.tsv")
+    pairs = mini_rows("medqbench_paired_description_mini.tsv")
     better = 0
     for row in pairs:
-        said = classical.reply(message(PAIR_TASK, *(MINI / path for path in json.loads(row["image_path"]))))
-        better += ("Overall, the first" in said) == ("Overall, the first" in row["description"])
+        text = classical.reply(message(PAIR_TASK, *(MINI / path for path in json.loads(row["image_path"]))))
+        better += ("Overall, the first" in text) == ("Overall, the first" in row["description"])
     assert better / len(pairs) >= 0.8
 
 
 @pytest.mark.parametrize("reply", [chance.reply, classical.reply])
 def test_only_pixels_and_text_count(tmp_path: Path, reply: Callable[[Message], str]) -> None:
-    for row in rows("medqbench_QA_mini.tsv")[::9]:
+    for row in mini_rows("medqbench_QA_mini.tsv")[::9]:
         renamed = tmp_path / f"answer-is-A-{row['index']}{Path(row['image_path']).suffix}"
         shutil.copy(MINI / row["image_path"], renamed)
         asked = question(row)
@@ -82,7 +75,7 @@ def test_only_pixels_and_text_count(tmp_path: Path, reply: Callable[[Message], s
 
 @pytest.mark.parametrize("reply", [chance.reply, classical.reply])
 def test_reasoning_replies_end_with_a_conclusion(reply: Callable[[Message], str]) -> None:
-    picture = MINI / rows("medqbench_QA_mini.tsv")[0]["image_path"]
+    picture = MINI / mini_rows("medqbench_QA_mini.tsv")[0]["image_path"]
     single = reply(message(SINGLE_TASK, picture))
     assert single.rsplit(". ", 1)[1] in {
         f"Overall, the quality of this image is {level}." for level in ("good", "usable", "reject")
@@ -115,10 +108,10 @@ def test_sixteen_bits_are_scaled_to_their_range(tmp_path: Path) -> None:
 
 
 def test_chance_depends_on_seed_text_and_bytes_and_spreads_over_the_options() -> None:
-    picture = MINI / rows("medqbench_QA_mini.tsv")[0]["image_path"]
-    said = Counter(chance.reply(message(f"Question {n}?\nA. x\nB. y\nC. z\n", picture)) for n in range(600))
-    assert set(said) == {"A", "B", "C"}
-    assert min(said.values()) > 150
+    picture = MINI / mini_rows("medqbench_QA_mini.tsv")[0]["image_path"]
+    letters = Counter(chance.reply(message(f"Question {n}?\nA. x\nB. y\nC. z\n", picture)) for n in range(600))
+    assert set(letters) == {"A", "B", "C"}
+    assert min(letters.values()) > 150
     asked = message("What?\nA. x\nB. y\nC. z\n", picture)
     assert len({chance.reply(asked, str(seed)) for seed in range(20)}) == 3
     assert chance.reply(asked) == chance.reply(asked)
@@ -138,8 +131,7 @@ def test_a_changed_file_is_measured_anew(tmp_path: Path) -> None:
 def test_statistics_are_finite_on_flat_and_odd_pictures(tmp_path: Path, shape: tuple[int, int], level: int) -> None:
     path = tmp_path / "flat.png"
     Image.fromarray(np.full(shape, level, np.uint8)).save(path)
-    found = measure(read_pixels(path))
-    assert all(np.isfinite(value) for value in found.values())
+    assert all(np.isfinite(value) for value in measure(read_pixels(path)).values())
     assert sum(classical.examine(str(path)).levels()) == pytest.approx(1.0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,18 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.samples import load_table
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.types import Sample, SourceFile
 
 Write = Callable[..., Path]
+
+MINI = embedded_folder()
+
+
+def mini_rows(name: str) -> list[dict[str, str]]:
+    """The rows of a table of the embedded set."""
+    with (MINI / name).open(encoding="utf-8", newline="") as source:
+        return list(csv.DictReader(source, delimiter="\t"))
 
 
 def load(path: Path, task: Task | None = None) -> tuple[list[Sample], SourceFile]:

@@ -24,9 +24,9 @@ HASHED = f"{'5e' * 32}.png"
 
 
 def refs(**cells: bytes) -> tuple[str, ...]:
-    found = row_names()
-    found.add("1", cells)
-    return found.by_index()["1"]
+    rows = row_names()
+    rows.add("1", cells)
+    return rows.by_index()["1"]
 
 
 def keys(*refs: str) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def test_a_path_is_used_in_place_but_for_a_link_that_leaves_the_folder(write_tsv
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "words"),
     [
         ({"image": "!" * 100}, "is not base64"),
         ({"image": text_of(b"this is no image at all, but it is long enough" * 3)}, "not an image"),
@@ -125,13 +125,13 @@ def test_a_path_is_used_in_place_but_for_a_link_that_leaves_the_folder(write_tsv
         ({"index": ""}, "the index is empty"),
     ],
 )
-def test_a_bad_row_is_named(write_tsv: Write, cells: dict[str, str], said: str) -> None:
+def test_a_bad_row_is_named(write_tsv: Write, cells: dict[str, str], words: str) -> None:
     good = description("1")
     bad = {**good, "index": "x7", **cells}
     path = write_tsv([{**good, **dict.fromkeys(cells.keys() - good.keys(), "")}, bad])
     with pytest.raises(BadInput) as error:
         load(path, Task.NO_REFERENCE)
-    assert said in str(error.value)
+    assert words in str(error.value)
     assert f"{path}, row 2" in str(error.value)
 
 
@@ -144,7 +144,7 @@ def test_a_decompression_bomb_is_refused(write_tsv: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cells", "found"),
+    ("cells", "names"),
     [
         *(({"image_path": cell}, ("CT/1.png",)) for cell in (b"CT/1.png", b" ./CT//1.png ")),
         *(({"image_path": cell}, ("a.png", "b.png")) for cell in (b"['a.png', 'b.png']", b'["a.png", "b.png"]')),
@@ -156,8 +156,8 @@ def test_a_decompression_bomb_is_refused(write_tsv: Write) -> None:
         ({"image": b"?" * 5000, "image_path": b"other.png"}, ("other.png",)),
     ],
 )
-def test_names_of_images(cells: dict[str, bytes], found: tuple[str, ...]) -> None:
-    assert refs(**cells) == found
+def test_names_of_images(cells: dict[str, bytes], names: tuple[str, ...]) -> None:
+    assert refs(**cells) == names
 
 
 def test_base64_has_the_name_that_the_store_would_give_it(write_tsv: Write) -> None:
@@ -166,13 +166,13 @@ def test_base64_has_the_name_that_the_store_would_give_it(write_tsv: Write) -> N
 
 
 def test_a_short_cell_is_another_rows_index_or_a_name() -> None:
-    found = row_names()
-    found.add("2", {"image": b"1"})
-    found.add("1", {"image": text_of(RED).encode()})
-    found.add("3", {"image": b"scan_7.png"})
-    found.add("4", {"image": b"7"})
-    found.add("5", {"image": b"7"})
-    names = found.by_index()
+    rows = row_names()
+    rows.add("2", {"image": b"1"})
+    rows.add("1", {"image": text_of(RED).encode()})
+    rows.add("3", {"image": b"scan_7.png"})
+    rows.add("4", {"image": b"7"})
+    rows.add("5", {"image": b"7"})
+    names = rows.by_index()
     assert names["2"] == names["1"] != ()
     assert names["3"] == ("scan_7.png",)
     assert names["4"] == names["5"] == ("7",)
@@ -199,22 +199,22 @@ def test_a_prediction_file_alone_gives_the_numbers_of_the_run(write_tsv: Write, 
     sets = {"run": load_file(data, images=True), "with data": load_file(data), "alone": None}
     rows = [
         {
-            "index": one.index, "question": one.question, **one.options, "answer": one.answer, "modality": one.modality,
-            "image_path": str(one.images[0]), "prediction": "A" if int(one.index) % 7 else "B",
+            "index": s.index, "question": s.question, **s.options, "answer": s.answer, "modality": s.modality,
+            "image_path": str(s.images[0]), "prediction": "A" if int(s.index) % 7 else "B",
         }
-        for one in sets["run"].samples
+        for s in sets["run"].samples
     ]  # fmt: skip
     predictions.write_text(json.dumps(rows), encoding="utf-8")
-    found = {
+    runs = {
         name: evaluate(Request(predictions, "m", "d", tmp_path / name, sample_set=sample_set))
         for name, sample_set in sets.items()
     }
-    assert score_of(found["run"])["intervals"]["clustered"]["n_clusters"] == 12
+    assert score_of(runs["run"])["intervals"]["clustered"]["n_clusters"] == 12
     for name in ("with data", "alone"):
         for block in ("Overall", "intervals", "findings", "groups"):
-            assert score_of(found[name])[block] == score_of(found["run"])[block]
-        assert [image_names(row.sample) for row in found[name].rows] == [
-            image_names(row.sample) for row in found["run"].rows
+            assert score_of(runs[name])[block] == score_of(runs["run"])[block]
+        assert [image_names(row.sample) for row in runs[name].rows] == [
+            image_names(row.sample) for row in runs["run"].rows
         ]
 
 
@@ -226,8 +226,8 @@ def test_a_path_of_a_prediction_file_is_never_followed(tmp_path: Path) -> None:
         for i, path in enumerate(paths)
     ]
     predictions.write_text(json.dumps(rows), encoding="utf-8")
-    found = evaluate(Request(predictions, "m", "d", tmp_path / "out"))
-    assert score_of(found)["intervals"]["clustered"]["n_clusters"] == len(paths)
-    names = [list(image_names(row.sample)) for row in found.rows]
+    scored = evaluate(Request(predictions, "m", "d", tmp_path / "out"))
+    assert score_of(scored)["intervals"]["clustered"]["n_clusters"] == len(paths)
+    names = [list(image_names(row.sample)) for row in scored.rows]
     assert names[:3] == [["stdin"], ["a.png"], ["passwd"]]
     assert names[5] == [tmp_path.name]

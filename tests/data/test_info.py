@@ -36,11 +36,11 @@ def test_samples_hash_sees_content_and_not_spelling(write_tsv: Write) -> None:
 def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write) -> None:
     rows = [question(str(at), question_type="How" if at < 2 else "What") for at in range(3)]
     path = write_tsv(rows)
-    found = json.loads(
+    info = json.loads(
         json.dumps(describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)).to_json())
     )
-    part = found["parts"]["perception"]
-    assert (found["n"], found["images"], part["n"]) == (3, 1, 3)
+    part = info["parts"]["perception"]
+    assert (info["n"], info["images"], part["n"]) == (3, 1, 3)
     assert part["counts"]["question_type"] == {"How": 2, "What": 1}
     assert "severity" not in part["counts"]
     assert part["source"]["columns"]["absent"] == ["severity", "scope", "source", "difficulty", "degradation"]
@@ -116,8 +116,8 @@ def test_every_size_is_proportional_and_part_of_the_next(sizes, seed):
     subsets = [stratified(samples, n, seed) for n in range(1, len(samples) + 1)]
     for n, chosen in enumerate(subsets, 1):
         assert len(chosen) == n
-        for modality, found in counts(samples, chosen, "modality").items():
-            assert abs(found - n * whole[modality] / len(samples)) < 1
+        for modality, n_chosen in counts(samples, chosen, "modality").items():
+            assert abs(n_chosen - n * whole[modality] / len(samples)) < 1
     assert all(small < large for small, large in pairwise(subsets))
 
 

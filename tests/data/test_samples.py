@@ -71,7 +71,7 @@ def test_option_texts_that_other_readers_lose(write_tsv: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "task", "said"),
+    ("rows", "task", "words"),
     [
         ([question("1"), question("2"), question("1")], Task.PERCEPTION, "rows 1 and 3 have the same index '1'"),
         ([question("1", answer="D")], Task.PERCEPTION, "row 1 (index '1'): the answer 'D' is not one of the options"),
@@ -87,11 +87,11 @@ def test_option_texts_that_other_readers_lose(write_tsv: Write) -> None:
         ([{"index": "1", "text": "x"}], None, "the columns fit no task"),
     ],
 )
-def test_a_bad_file_is_named(write_tsv: Write, rows, task: Task | None, said: str) -> None:
+def test_a_bad_file_is_named(write_tsv: Write, rows, task: Task | None, words: str) -> None:
     path = write_tsv(rows)
     with pytest.raises(BadInput) as error:
         load(path, task)
-    assert said in str(error.value)
+    assert words in str(error.value)
     assert str(path) in str(error.value)
 
 
@@ -125,9 +125,9 @@ def test_order_of_rows_and_columns_changes_nothing(write_tsv: Write, seed: int) 
     shuffled.shuffle(columns)
     shuffled.shuffle(rows)
     spelled = write_tsv([{name.replace("_", "-").upper(): row[name] for name in columns} for row in rows])
-    found, source = load_table(spelled, Task.PERCEPTION, None)
-    assert {sample.index: sample for sample in found} == {sample.index: sample for sample in expected}
-    assert samples_sha256(found) == samples_sha256(expected)
+    samples, source = load_table(spelled, Task.PERCEPTION, None)
+    assert {sample.index: sample for sample in samples} == {sample.index: sample for sample in expected}
+    assert samples_sha256(samples) == samples_sha256(expected)
     assert source.columns.ignored == ("D",)
 
 

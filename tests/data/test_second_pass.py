@@ -59,9 +59,9 @@ def test_a_permutation_is_the_same_for_ever_and_in_every_process():
 
 
 def test_neither_row_order_nor_the_spelling_of_an_index_matters():
-    found = load_dataset(PERCEPTION, images=False)
-    shown = {sample.index: sample for sample in make_second_pass(found).samples}
-    turned = replace(found, samples=found.samples[::-1])
+    whole = load_dataset(PERCEPTION, images=False)
+    shown = {sample.index: sample for sample in make_second_pass(whole).samples}
+    turned = replace(whole, samples=whole.samples[::-1])
     assert {sample.index: sample for sample in make_second_pass(turned).samples} == shown
     assert permutation_of(question("7")) == permutation_of(question("07")) == permutation_of(question("7.0"))
 
@@ -91,10 +91,10 @@ def test_options_that_name_places_stay_where_they_are(names_places, texts):
 
 
 def test_a_set_without_any_order_is_refused():
-    found = load_dataset(parse_dataset_name("MedQBench_Reasoning_NoReference_mini"), images=False)
-    assert permuted(found.samples[0]) is None
+    whole = load_dataset(parse_dataset_name("MedQBench_Reasoning_NoReference_mini"), images=False)
+    assert permuted(whole.samples[0]) is None
     with pytest.raises(BadInput, match="no sample with options or images whose order"):
-        make_second_pass(found)
+        make_second_pass(whole)
 
 
 def test_of_both_reasoning_tasks_the_pairs_alone_are_asked_again():

@@ -26,13 +26,13 @@ def test_combined_reasoning_from_a_folder(write_tsv: Write, tmp_path: Path) -> N
     write_tsv([description("1"), description("2")], "medqbench_description_dev.tsv")
     write_tsv([pair("1")], "medqbench_paired_description_dev.tsv")
     name = parse_dataset_name("MedQBench_Reasoning_dev")
-    found = load_dataset(name, tmp_path)
-    assert [sample.index for sample in found.samples] == ["NoReference:1", "NoReference:2", "Comparative:1"]
-    assert [sample.task for sample in found.samples] == [Task.NO_REFERENCE, Task.NO_REFERENCE, Task.COMPARATIVE]
-    assert {task: source.n for task, source in found.sources.items()} == {Task.NO_REFERENCE: 2, Task.COMPARATIVE: 1}
-    assert found.sources[Task.COMPARATIVE].origin == "folder"
+    loaded = load_dataset(name, tmp_path)
+    assert [sample.index for sample in loaded.samples] == ["NoReference:1", "NoReference:2", "Comparative:1"]
+    assert [sample.task for sample in loaded.samples] == [Task.NO_REFERENCE, Task.NO_REFERENCE, Task.COMPARATIVE]
+    assert {task: source.n for task, source in loaded.sources.items()} == {Task.NO_REFERENCE: 2, Task.COMPARATIVE: 1}
+    assert loaded.sources[Task.COMPARATIVE].origin == "folder"
     single = load_dataset(parse_dataset_name("MedQBench_Reasoning_NoReference_dev"), tmp_path)
-    assert samples_sha256(single.samples) == samples_sha256(found.samples[:2])
+    assert samples_sha256(single.samples) == samples_sha256(loaded.samples[:2])
     assert load_file(tmp_path).samples == load_dataset(name, tmp_path, images=False).samples
     with pytest.raises(BadInput, match="is made of two: give the folder"):
         load_dataset(name, tmp_path / "medqbench_description_dev.tsv")
@@ -44,9 +44,9 @@ def test_folder_named_by_the_environment(write_tsv, tmp_path: Path, monkeypatch:
     path = write_tsv([question("1")], "medqbench_QA_test.tsv")
     monkeypatch.setenv("MEDQBENCH_DATA", str(tmp_path))
     name = parse_dataset_name("MedQBench_Perception")
-    found = load_dataset(name)
-    assert found.sources[Task.PERCEPTION].path == path
-    assert found.sources[Task.PERCEPTION].origin == "folder"
+    loaded = load_dataset(name)
+    assert loaded.sources[Task.PERCEPTION].path == path
+    assert loaded.sources[Task.PERCEPTION].origin == "folder"
     assert where_is(name) == f"{path} (MEDQBENCH_DATA)"
     dev = parse_dataset_name("MedQBench_Perception_dev")
     with pytest.raises(BadInput, match=r"medqbench_QA_dev\.tsv is not in the folder .*MEDQBENCH_DATA"):
@@ -59,10 +59,10 @@ def test_folder_named_by_the_environment(write_tsv, tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("text", DATASETS.values())
 def test_embedded_set(text: str) -> None:
-    found = load_dataset(parse_dataset_name(text))
-    assert {source.origin for source in found.sources.values()} == {"embedded"}
+    loaded = load_dataset(parse_dataset_name(text))
+    assert {source.origin for source in loaded.sources.values()} == {"embedded"}
     expected = {Task.PERCEPTION: 1, Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
-    assert all(len(sample.images) == expected[sample.task] for sample in found.samples)
+    assert all(len(sample.images) == expected[sample.task] for sample in loaded.samples)
     assert where_is(parse_dataset_name("MedQBench_Perception_mini"))
 
 
@@ -75,13 +75,13 @@ from medqbench_vlmeval.errors import MedQBenchError
 from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 name = parse_dataset_name(sys.argv[1])
 try:
-    found = load_dataset(name, images="images" in sys.argv)
+    loaded = load_dataset(name, images="images" in sys.argv)
 except MedQBenchError as error:
-    print(json.dumps({"error": type(error).__name__, "said": str(error)}))
+    print(json.dumps({"error": type(error).__name__, "message": str(error)}))
 else:
-    images = [path.read_bytes().hex() for sample in found.samples for path in sample.images]
+    images = [path.read_bytes().hex() for sample in loaded.samples for path in sample.images]
     here = None if name.task is Task.REASONING else where_is(name)
-    print(json.dumps({"info": describe(found).to_json(), "images": images, "where": here}))
+    print(json.dumps({"info": describe(loaded).to_json(), "images": images, "where": here}))
 """
 
 
@@ -102,16 +102,12 @@ def hub() -> Iterator[Hub]:
 
         def do_GET(self) -> None:
             state.asked.append((self.command, self.path))
-            body, headers, status = b"", {}, 404
-            if self.path.startswith(PREFIX):
-                revision, _, name = self.path.removeprefix(PREFIX).partition("/")
-                if revision not in state.revisions:
-                    headers = {"X-Error-Code": "RevisionNotFound"}
-                elif name not in state.files:
-                    headers = {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT}
-                else:
-                    body, status = state.files[name], 200
-                    headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"', "X-Repo-Commit": COMMIT}
+            revision, _, name = self.path.removeprefix(PREFIX).partition("/")
+            body, status, headers = state.files.get(name, b""), 200, {"X-Repo-Commit": COMMIT}
+            headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()}"'
+            if revision not in state.revisions or name not in state.files:
+                status, kind = 404, "Entry" if revision in state.revisions else "Revision"
+                body, headers["X-Error-Code"] = b"", f"{kind}NotFound"
             self.send_response(status)
             for key, value in headers.items():
                 self.send_header(key, value)
@@ -138,11 +134,10 @@ def hub() -> Iterator[Hub]:
 def load(hub: Hub, tmp_path: Path, *arguments: str, **more: str) -> dict:
     # The hub's client reads its settings when it is imported: hence a process of its own.
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
-    kept = {key: value for key, value in os.environ.items() if key.lower() not in proxies and not key.startswith("HF_")}
+    clean = {key: text for key, text in os.environ.items() if key.lower() not in proxies and not key.startswith("HF_")}
     settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **more}
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, *arguments], env={**kept, **settings}, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", LOAD, *arguments]
+    done = subprocess.run(command, env={**clean, **settings}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -150,17 +145,17 @@ def load(hub: Hub, tmp_path: Path, *arguments: str, **more: str) -> dict:
 def test_fetches_one_file_and_names_the_commit(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
     path = write_tsv([description("1"), description("2")])
     hub.files = {"medqbench_description_test.tsv": path.read_bytes(), "medqbench_QA_test.tsv": b"not asked for"}
-    found = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", "images")
-    source = found["info"]["parts"]["no-reference"]["source"]
+    loaded = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", "images")
+    source = loaded["info"]["parts"]["no-reference"]["source"]
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert (source["revision"], source["origin"], source["sha256"]) == (COMMIT, "hub", digest)
-    assert found["images"] == [RED.hex(), RED.hex()]
-    assert found["where"] == f"{source['path']} (hub cache)"
+    assert loaded["images"] == [RED.hex(), RED.hex()]
+    assert loaded["where"] == f"{source['path']} (hub cache)"
     assert {name.rpartition("/")[2] for _, name in hub.asked} == {"medqbench_description_test.tsv"}
     # Once here, it is not fetched again, and it is there without the network.
-    before = [one for one in hub.asked if one[0] == "GET"]
+    before = [command for command, _ in hub.asked].count("GET")
     load(hub, tmp_path, "MedQBench_Reasoning_NoReference")
-    assert [one for one in hub.asked if one[0] == "GET"] == before
+    assert [command for command, _ in hub.asked].count("GET") == before
     offline = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", HF_HUB_OFFLINE="1")
     assert offline["info"]["n"] == 2
 
@@ -169,8 +164,8 @@ def test_images_by_path_come_one_by_one_at_the_same_commit(hub: Hub, tmp_path: P
     table = write_tsv([pair("1", image_a="", image_b="", image_path='["images/one.png", "images/two.jpg"]')])
     hub.files = {"images/one.png": RED, "images/two.jpg": GREEN, "images/other.png": RED}
     hub.files["medqbench_paired_description_dev.tsv"] = table.read_bytes()
-    found = load(hub, tmp_path, "MedQBench_Reasoning_Comparative_dev", "images")
-    assert found["images"] == [RED.hex(), GREEN.hex()]
+    loaded = load(hub, tmp_path, "MedQBench_Reasoning_Comparative_dev", "images")
+    assert loaded["images"] == [RED.hex(), GREEN.hex()]
     fetched = [name for command, name in hub.asked if command == "GET"]
     assert sorted(fetched)[:2] == [f"{PREFIX}{COMMIT}/images/one.png", f"{PREFIX}{COMMIT}/images/two.jpg"]
     hub.asked.clear()
@@ -184,16 +179,16 @@ def test_revision_of_the_environment_is_asked_for(hub: Hub, tmp_path: Path, writ
     assert all(name.startswith(f"{PREFIX}{COMMIT}/") for _, name in hub.asked)
     wrong = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", MEDQBENCH_REVISION="v9")
     assert wrong["error"] == "BadInput"
-    assert "has no revision 'v9' for medqbench_description_test.tsv: correct MEDQBENCH_REVISION" in wrong["said"]
+    assert "has no revision 'v9' for medqbench_description_test.tsv: correct MEDQBENCH_REVISION" in wrong["message"]
 
 
 @pytest.mark.parametrize("name", ["MedQBench_Perception_dev", "MedQBench_Reasoning"])
 def test_an_absent_file_is_named_with_the_ways_out(hub: Hub, tmp_path: Path, name: str) -> None:
-    said = load(hub, tmp_path, name)
-    assert said["error"] == "BadInput"
+    failure = load(hub, tmp_path, name)
+    assert failure["error"] == "BadInput"
     for part in ("medqbench_", "jiyaoliufd/MedQ-Bench", "MEDQBENCH_DATA", "data_path"):
-        assert part in said["said"]
-    assert said["said"].count(". ") == 0
+        assert part in failure["message"]
+    assert failure["message"].count(". ") == 0
 
 
 # The hub's client tries a refused connection again for 20 seconds.
@@ -201,7 +196,7 @@ def test_an_absent_file_is_named_with_the_ways_out(hub: Hub, tmp_path: Path, nam
     "settings", [{"HF_HUB_OFFLINE": "1"}, pytest.param({"HF_ENDPOINT": "http://127.0.0.1:9"}, marks=pytest.mark.slow)]
 )
 def test_without_the_hub_the_error_names_the_ways_out(hub: Hub, tmp_path: Path, settings: dict[str, str]) -> None:
-    said = load(hub, tmp_path, "MedQBench_Perception", **settings)
-    assert (said["error"], hub.asked) == ("RunFailed", [])
+    failure = load(hub, tmp_path, "MedQBench_Perception", **settings)
+    assert (failure["error"], hub.asked) == ("RunFailed", [])
     for part in ("medqbench_QA_test.tsv", "MEDQBENCH_DATA", "data_path"):
-        assert part in said["said"]
+        assert part in failure["message"]

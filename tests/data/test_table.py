@@ -39,9 +39,9 @@ def test_reads_back_what_the_csv_module_writes(tmp_path_factory, rows, quoting, 
     path = tmp_path_factory.mktemp("t") / "t.tsv"
     data = out.getvalue().encode("utf-8-sig" if bom else "utf-8")
     path.write_bytes(data)
-    header, found, digest = read(path, delimiter.encode())
+    header, read_rows, digest = read(path, delimiter.encode())
     assert header == ["x", "y", "z"]
-    assert found == [list(row) for row in rows]
+    assert read_rows == [list(row) for row in rows]
     assert digest == hashlib.sha256(data).hexdigest()
 
 
@@ -52,16 +52,16 @@ def test_splits_odd_quotes_as_the_csv_module_does(tmp_path_factory, text) -> Non
     path.write_text(body, encoding="utf-8", newline="")
     expected = [row for row in csv.reader(io.StringIO(body, newline=""), delimiter="\t") if row not in ([], [""])][1:]
     try:
-        _, found, _ = read(path)
+        _, read_rows, _ = read(path)
     except BadInput as error:
         # The csv module lets rows of another width and a quote that is never closed pass.
         assert any(len(row) != 2 for row in expected) or "never closed" in str(error)
     else:
-        assert found == expected
+        assert read_rows == expected
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "words"),
     [
         (b"", "is empty"),
         (b"\n", "is empty"),
@@ -74,22 +74,22 @@ def test_splits_odd_quotes_as_the_csv_module_does(tmp_path_factory, text) -> Non
         (b"x\tx\n1\t2\n", "names the column 'x' twice"),
     ],
 )
-def test_says_what_is_broken(tmp_path: Path, data: bytes, said: str) -> None:
+def test_says_what_is_broken(tmp_path: Path, data: bytes, words: str) -> None:
     path = tmp_path / "broken.tsv"
     path.write_bytes(data)
     with pytest.raises(BadInput) as error:
         read(path)
-    assert said in str(error.value)
+    assert words in str(error.value)
     assert str(path) in str(error.value)
 
 
 def test_names_a_missing_file_and_what_is_no_file(tmp_path: Path) -> None:
-    for path, said in (
+    for path, words in (
         (tmp_path / "no.tsv", "does not exist"),
         (tmp_path, "is a folder"),
         ("/dev/null", "no ordinary"),
     ):
-        with pytest.raises(BadInput, match=said):
+        with pytest.raises(BadInput, match=words):
             read(Path(path))
 
 

@@ -45,11 +45,11 @@ def test_data_holds_paths_and_no_base64(dataset):
 
 
 def test_prompt_is_images_then_the_official_text(dataset, tsv):
-    import vlmeval.dataset.medqbench_mcq as theirs
+    import vlmeval.dataset.medqbench_mcq as kit_module
 
     message = dataset.build_prompt(dataset.data.iloc[0])
     assert [part["type"] for part in message] == ["image", "text"]
-    official = theirs.MedqbenchMCQDataset("MedqbenchMCQ_test", data_path=str(tsv))
+    official = kit_module.MedqbenchMCQDataset("MedqbenchMCQ_test", data_path=str(tsv))
     assert message[1]["value"] == official.build_prompt(0)[-1]["value"]
     assert dataset.build_prompt(1) == dataset.build_prompt(dict(dataset.data.iloc[1]))
     # Options that read like missing values stay.
@@ -156,9 +156,9 @@ def test_evaluate_returns_plain_json(dataset, tmp_path):
     file = tmp_path / "outputs" / "some-model" / "T20260101-000000" / "some-model_MedQBench_Perception.tsv"
     file.parent.mkdir(parents=True)
     frame.to_csv(file, sep="\t", index=False)
-    found = dataset.evaluate(str(file), model="gpt-4o-mini", nproc=4)
-    assert json.loads(json.dumps(found)) == found
-    assert (found["Overall"], found["Yes-or-No"], found["What"], found["n"]) == (50.0, 100.0, 0.0, 2)
+    metrics = dataset.evaluate(str(file), model="gpt-4o-mini", nproc=4)
+    assert json.loads(json.dumps(metrics)) == metrics
+    assert (metrics["Overall"], metrics["Yes-or-No"], metrics["What"], metrics["n"]) == (50.0, 100.0, 0.0, 2)
     assert (tmp_path / "outputs" / "leaderboard" / "leaderboard.json").exists()
     assert dataset.report_infer_err(str(file)) == {"failed": 1, "total": 2}
 
@@ -211,6 +211,6 @@ def test_the_primary_metric_is_overall_of_each_part(hooks):
     single = {"How": 0.0, "Overall": 60.0, "modality|CT": 66.7}
     assert hooks.report_primary_metric(single) == {"Overall": 60.0}
     combined = {"Comparative|Overall": 3.05, "NoReference|n": 3, "NoReference|Overall": 4.75}
-    found = hooks.report_primary_metric(combined)
-    assert [*found.items()] == [("NoReference|Overall", 4.75), ("Comparative|Overall", 3.05)]
+    metrics = hooks.report_primary_metric(combined)
+    assert [*metrics.items()] == [("NoReference|Overall", 4.75), ("Comparative|Overall", 3.05)]
     assert hooks.report_primary_metric(None) == {}

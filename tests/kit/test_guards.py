@@ -59,8 +59,8 @@ def keys_of(server: JudgeServer) -> set[str]:
 
 def assert_clean(folder: Path, capfd: Any, but: set[str] | None = None) -> None:
     cache = Path(os.environ["MEDQBENCH_JUDGE_CACHE"])
-    found = leaks(ALL, folder, cache, said="".join(capfd.readouterr()), but=but)
-    assert not found, "\n".join(found)
+    leaked = leaks(ALL, folder, cache, said="".join(capfd.readouterr()), but=but)
+    assert not leaked, "\n".join(leaked)
     assert list(folder.rglob("*.log")), "the kit's log files are there"
     assert list(folder.rglob("status.json"))
 
@@ -115,14 +115,15 @@ def test_a_run_with_a_dataset_of_the_kits_own(kit, work, tmp_path, capfd):
     """The kit's own judge needs the key from the command line, which it writes into its status file and logs."""
     (tmp_path / "own.tsv").write_text("\t".join(description()) + "\n" + "\t".join(description().values()) + "\n")
     own = {"class": "MedqbenchCaptionDataset", "dataset": KITS_OWN, "data_path": str(tmp_path / "own.tsv")}
-    ours = {"class": "MedQBenchNoReference", "dataset": NO_REFERENCE}
+    added = {"class": "MedQBenchNoReference", "dataset": NO_REFERENCE}
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {KITS_OWN: own, NO_REFERENCE: ours}}))
+    config.write_text(json.dumps({"model": {"MedQ-Chance": {}}, "data": {KITS_OWN: own, NO_REFERENCE: added}}))
     with JudgeServer("Score: 2") as server:
         arguments = ["--config", str(config), "--judge", "gpt-4o", "--judge-base-url", server.base_url]
         assert run([*arguments, "--judge-key", CANARY, "--work-dir", str(work)]) == 0
     assert keys_of(server) == {CANARY}
-    assert {one.body["model"] for one in server.requests} == {"gpt-4o", "gpt-4o-2024-05-13"}, "both judges were asked"
+    models = {request.body["model"] for request in server.requests}
+    assert models == {"gpt-4o", "gpt-4o-2024-05-13"}, "both judges were asked"
     assert "OPENAI_API_KEY" not in os.environ, "it might be the key of a model under test"
     assert_clean(tmp_path, capfd)
 
@@ -195,9 +196,9 @@ def test_secrets_of_a_config_file_and_of_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SOME_PASSWORD", SECOND)
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PASSWORD}@proxy:1")
     monkeypatch.setenv("SSH_KEY", str(tmp_path))
-    found = environment_secrets()
-    assert {CANARY, SECOND, PASSWORD} <= found
-    assert not {"ordinary-value", str(tmp_path)} & found
+    secrets = environment_secrets()
+    assert {CANARY, SECOND, PASSWORD} <= secrets
+    assert not {"ordinary-value", str(tmp_path)} & secrets
     (tmp_path / ".env").write_bytes(b"\xff\xfe")
     assert SECOND in environment_secrets()
 
@@ -240,14 +241,9 @@ def test_an_option_that_the_kit_does_not_know_is_not_repeated_with_its_key(kit, 
     assert CANARY not in "".join(capfd.readouterr())
 
 
-@pytest.fixture
-def flat(kit):
-    """Local mode writes straight into the model's folder."""
+def test_a_run_straight_in_the_models_folder_cuts_no_prediction_file_and_none_is_lost(kit, work):
     if not (Path(kit.__file__).parent.parent / "run.py").is_file():
         pytest.skip("git HEAD makes a folder for each run")
-
-
-def test_a_limited_run_cuts_no_prediction_file(kit, work, flat):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
     assert run(arguments) == 0
     whole = newest(work, f"*{PERCEPTION}.xlsx")
@@ -257,11 +253,7 @@ def test_a_limited_run_cuts_no_prediction_file(kit, work, flat):
     assert run([*arguments, "--limit", "7", "--mode", "eval"]) == 0
     assert json.loads(newest(work, "*_score.json").read_text(encoding="utf-8"))["n"] == 7
     assert sha256_of(whole) == before
-
-
-def test_predictions_of_local_mode_outlive_a_run_in_api_mode(kit, work, flat):
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
-    assert run(arguments) == 0
+    # Predictions and results of local mode outlive a run in api mode.
     endings = (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")
     before = {sha256_of(newest(work, f"*{ending}")) for ending in endings}
     assert run([*arguments, "--api-mode", "--limit", "7"]) == 0

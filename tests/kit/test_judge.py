@@ -44,7 +44,7 @@ def scores(judged: Judged) -> dict[str, Any]:
     return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
 
 
-def said(message: dict[str, Any]) -> str:
+def text_in(message: dict[str, Any]) -> str:
     """A message's text: the PyPI kit sends it as it is, git HEAD in a list of parts."""
     content = message["content"]
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
@@ -53,7 +53,7 @@ def said(message: dict[str, Any]) -> str:
 def test_four_verdicts_with_the_kits_name_for_the_model():
     with JudgeServer("Fine.\nScore: 2") as server:
         judged = ask(server.base_url, n=2, max_tokens=300, extra={"seed": 7})
-    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
+    assert all(scores(sample) == dict.fromkeys(DIMENSIONS, 2) for sample in judged)
     assert judged[0].verdicts["preciseness"].judge == "gpt-4o-mini-2024-07-18"
     assert len(server.requests) == 8
     for request in server.requests:
@@ -81,22 +81,22 @@ def test_as_many_calls_in_flight_as_asked_for(name):
     with JudgeServer("Score: 2", gather=24) as server:
         judged = ask(f"{server.base_url}/chat/completions", n=6, name=name, nproc=24)
     assert server.max_in_flight == 24
-    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 2) for one in judged)
+    assert all(scores(sample) == dict.fromkeys(DIMENSIONS, 2) for sample in judged)
 
 
 @pytest.mark.parametrize(("name", "messages"), [("gpt-4o", 3), ("deepseek", 1)])
 def test_a_reply_without_a_verdict_is_asked_about_again(name, messages):
     def reply(request: Request) -> str:
-        return "Score: 1" if "Give only your verdict" in said(request.messages[-1]) else "I have many thoughts."
+        return "Score: 1" if "Give only your verdict" in text_in(request.messages[-1]) else "I have many thoughts."
 
     # SiliconFlow's client knows no conversations.
     with JudgeServer(reply) as server:
         judged = ask(server.base_url, name=name)
     assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 1)
-    again = next(one for one in server.requests if "Give only your verdict" in said(one.messages[-1]))
+    again = next(r for r in server.requests if "Give only your verdict" in text_in(r.messages[-1]))
     assert len(again.messages) == messages
     # In the prompt's own message a judge's words, which may quote an answer, would stand outside of the tags.
-    assert ("I have many thoughts." in "".join(map(said, again.messages))) == (messages > 1)
+    assert ("I have many thoughts." in "".join(map(text_in, again.messages))) == (messages > 1)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_verdicts_of_a_local_llm_are_kept_under_its_own_name(tmp_path, monkeypat
         again = ask(server.base_url, n=2, store=store)
     assert [request.body["model"] for request in server.requests] == ["my/llm"] * 8
     assert again[0].verdicts["completeness"].judge == "my/llm"
-    assert all(verdict.from_cache for one in again for verdict in one.verdicts.values())
+    assert all(verdict.from_cache for sample in again for verdict in sample.verdicts.values())
 
 
 def test_no_log_shows_the_key_and_levels_come_back(caplog, capsys):
@@ -183,7 +183,7 @@ def test_no_log_shows_the_key_and_levels_come_back(caplog, capsys):
         judged = ask(server.base_url)
     assert (logger.level, logging.getLogRecordFactory()) == (level, factory)
     assert judged[0].verdicts["completeness"].reply == "Bearer ***\nScore: 2"
-    shown = "".join(capsys.readouterr()) + caplog.text + json.dumps([scores(one) for one in judged])
+    shown = "".join(capsys.readouterr()) + caplog.text + json.dumps([scores(sample) for sample in judged])
     assert not [form for form in forms_of(KEY) if form in shown.encode()]
 
 

@@ -42,9 +42,9 @@ def contents(root):
 
 def test_apply_and_revert_give_the_bytes_back(root):
     before = contents(root)
-    assert {one.state for one in check(root)} == {State.CLEAN}
+    assert {file.state for file in check(root)} == {State.CLEAN}
     assert len(apply(root)) == len(HOOKS)
-    assert {one.state for one in check(root)} == {State.APPLIED}
+    assert {file.state for file in check(root)} == {State.APPLIED}
     patched = contents(root)
     assert apply(root) == []
     assert contents(root) == patched

@@ -28,9 +28,9 @@ def cells_of(path):
 def test_a_run_with_a_second_pass(kit, work, capsys):
     arguments = ["--model", "MedQ-Classical", "--judge", "rules", "--limit", "10", "--work-dir", str(work)]
     assert run(["--data", PERCEPTION, COMPARATIVE, *arguments, "--robustness"]) == 0
-    said = capsys.readouterr().out
-    assert "10 questions asked twice, the options permuted" in said
-    assert "10 pairs shown twice, the images swapped" in said
+    printed = capsys.readouterr().out
+    assert "10 questions asked twice, the options permuted" in printed
+    assert "10 pairs shown twice, the images swapped" in printed
 
     chosen = stratified(kit.build_dataset(PERCEPTION).sample_set.samples, 10)
     shown = cells_of(newest(work, f"MedQ-Classical_{PERCEPTION}_robustness.xlsx"))
@@ -77,9 +77,9 @@ def test_what_the_kit_is_told(handed_over, work, capsys):
     run(["--data", PERCEPTION, "MMBench_DEV_EN", NO_REFERENCE, BOTH, *rest, "--robustness"])
     names = [PERCEPTION, f"{PERCEPTION}_robustness", "MMBench_DEV_EN", NO_REFERENCE, BOTH, f"{BOTH}_robustness"]
     assert handed_over[0][0] == ["--data", *names, *rest]
-    said = capsys.readouterr().err
-    assert f"{NO_REFERENCE} is run once" in said
-    assert f"Of {BOTH} only the comparative part is run twice" in said
+    printed = capsys.readouterr().err
+    assert f"{NO_REFERENCE} is run once" in printed
+    assert f"Of {BOTH} only the comparative part is run twice" in printed
     run(["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest, "--robustness"])
     assert handed_over[1][0] == ["--data", PERCEPTION, f"{PERCEPTION}_robustness", *rest]
     entry = {"class": "MedQBenchPerception", "dataset": PERCEPTION, "data_path": "x.tsv"}
@@ -132,10 +132,10 @@ def test_of_both_reasoning_tasks_the_pairs_alone_are_run_twice(kit, work, capsys
     arguments = ["--data", BOTH, "--model", "MedQ-Chance", "--judge", "rules", "--limit", "10", "--work-dir", str(work)]
     assert run([*arguments, "--robustness", "--prompt-style", "reasoning"]) == 0
     assert "only the comparative part is run twice" in capsys.readouterr().err
-    found = result_of(work, "MedQ-Chance", BOTH)
-    assert (found["robustness_of"], found["n"]) == ("comparative", 5)
-    assert sum(found["left_out"].values()) == 0
-    assert found["settings"]["second_pass"]["prompt_style"] == ["reasoning"]
+    result = result_of(work, "MedQ-Chance", BOTH)
+    assert (result["robustness_of"], result["n"]) == ("comparative", 5)
+    assert sum(result["left_out"].values()) == 0
+    assert result["settings"]["second_pass"]["prompt_style"] == ["reasoning"]
 
 
 def second_pass_failed(path):
@@ -171,5 +171,5 @@ def test_in_api_mode_the_second_pass_may_be_done_first(straggler, work, capsys):
     arguments = ["--data", PERCEPTION, "--model", straggler, "--limit", "6", "--api-mode", "--api-nproc", "8"]
     assert run([*arguments, "--robustness", "--work-dir", str(work)]) == 0
     assert "failed" not in capsys.readouterr().err
-    found = result_of(work, straggler, PERCEPTION)
-    assert (found["n"], found["consistency"]["count"]) == (6, 0)
+    result = result_of(work, straggler, PERCEPTION)
+    assert (result["n"], result["consistency"]["count"]) == (6, 0)

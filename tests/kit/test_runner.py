@@ -95,27 +95,6 @@ def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit, wo
     assert first == second
 
 
-def test_classical_beats_chance_clearly(classical, work):
-    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(classical)]) == 0
-    chance = score_of(classical, "MedQ-Chance", PERCEPTION)
-    looked = score_of(classical, "MedQ-Classical", PERCEPTION)
-    assert chance["n_unanswered"] == 0
-    assert looked["intervals"]["Overall"][0] > chance["intervals"]["Overall"][1]
-
-
-def test_both_reasoning_tasks_in_one_run_api_mode(kit, work):
-    arguments = ["--data", BOTH, "--model", "MedQ-Chance", "--judge", "rules", "--api-mode", "--api-nproc", "4"]
-    assert run([*arguments, "--work-dir", str(work)]) == 0
-    score = score_of(work, "MedQ-Chance", BOTH)
-    assert score["NoReference"]["n"] >= 20
-    assert score["Comparative"]["n"] >= 20
-    assert score["NoReference"]["task"] == "no-reference"
-    indexes = [row["index"] for row in rows_of(work, "MedQ-Chance", BOTH)]
-    assert len(set(indexes)) == len(indexes) == score["NoReference"]["n"] + score["Comparative"]["n"]
-    status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))
-    assert status["datasets"][BOTH]["metrics"]["NoReference|Overall"] == pytest.approx(score["NoReference"]["Overall"])
-
-
 @MODES
 def test_infer_then_eval_then_reuse(kit, work, mode):
     arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work), *mode]
@@ -201,8 +180,8 @@ def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatc
                 assert first[key] == second[key], key
         assert ran["not_comparable_because"] == again["not_comparable_because"]
         rows = [json.loads(line) for line in (out / f"MedQ-Classical_{dataset}_samples.jsonl").read_text().splitlines()]
-        for one, other in zip(rows_of(work, "MedQ-Classical", dataset), rows, strict=True):
-            assert {**one, "images": None} == {**other, "images": None}
+        for run_row, score_row in zip(rows_of(work, "MedQ-Classical", dataset), rows, strict=True):
+            assert {**run_row, "images": None} == {**score_row, "images": None}
 
 
 def test_official_judging_by_a_real_server_in_api_mode(kit, work):
@@ -217,12 +196,15 @@ def test_official_judging_by_a_real_server_in_api_mode(kit, work):
     assert score["settings"]["protocol"]["name"] == "official"
 
 
-def test_two_models_and_two_datasets_in_one_run(kit, work):
+def test_two_models_and_two_datasets_in_one_run_and_classical_beats_chance_clearly(kit, work):
     arguments = ["--data", PERCEPTION, COMPARATIVE, "--model", "MedQ-Chance", "MedQ-Classical", "--judge", "rules"]
     assert run([*arguments, "--work-dir", str(work)]) == 0
     for model in ("MedQ-Chance", "MedQ-Classical"):
         for dataset in (PERCEPTION, COMPARATIVE):
             assert score_of(work, model, dataset)["model"] == model
+    chance, classical = (score_of(work, model, PERCEPTION) for model in ("MedQ-Chance", "MedQ-Classical"))
+    assert chance["n_unanswered"] == 0
+    assert classical["intervals"]["Overall"][0] > chance["intervals"]["Overall"][1]
 
 
 def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, monkeypatch, tmp_path):
@@ -236,21 +218,10 @@ def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, m
     assert not leaks(["sk-canary-own"], tmp_path)
 
 
-def test_a_limited_run_and_a_whole_one_stand_side_by_side_on_the_board(kit, work):
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
-    assert run([*arguments, "--limit", "7"]) == 0
-    reasons = score_of(work, "MedQ-Chance", PERCEPTION)["not_comparable_because"]
-    assert run(arguments) == 0
-    whole = score_of(work, "MedQ-Chance", PERCEPTION)["n"]
-    assert f"only 7 of {whole} samples were run" in reasons
-    with (work / "leaderboard" / "perception.csv").open(encoding="utf-8", newline="") as table:
-        assert {row["n"] for row in csv.DictReader(table) if row["model"] == "MedQ-Chance"} == {str(whole), "7"}
-
-
 @MODES
-def test_a_limited_run_takes_the_stratified_subset(kit, work, mode):
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--limit", "10", "--work-dir", str(work), *mode]
-    assert run(arguments) == 0
+def test_a_limited_run_takes_the_stratified_subset_and_stands_beside_a_whole_one_on_the_board(kit, work, mode):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]
+    assert run([*arguments, "--limit", "10"]) == 0
     assert LIMIT_VARIABLE not in os.environ
     rows = rows_of(work, "MedQ-Chance", PERCEPTION)
     assert {row["index"] for row in rows} == stratified(kit.build_dataset(PERCEPTION).sample_set.samples, 10)
@@ -258,18 +229,26 @@ def test_a_limited_run_takes_the_stratified_subset(kit, work, mode):
     score = score_of(work, "MedQ-Chance", PERCEPTION)
     assert (score["n"], score["n_missing"]) == (10, 0)
     assert "only 10 of 75 samples were run" in score["not_comparable_because"]
+    assert run(arguments) == 0
+    with (work / "leaderboard" / "perception.csv").open(encoding="utf-8", newline="") as table:
+        assert {row["n"] for row in csv.DictReader(table) if row["model"] == "MedQ-Chance"} == {"75", "10"}
 
 
-def test_both_reasoning_tasks_share_a_limit_and_the_result_says_its_cost(kit, work, monkeypatch, tmp_path):
+@MODES
+def test_both_reasoning_tasks_share_a_limit_and_the_result_says_its_cost(kit, work, monkeypatch, tmp_path, mode):
     prices = tmp_path / "prices.json"
     prices.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
     monkeypatch.setenv("MEDQBENCH_PRICES", str(prices))
     with JudgeServer("Score: 2") as server:
         arguments = ["--data", BOTH, "--model", "MedQ-Chance", "--limit", "4", "--judge", "own"]
-        arguments += ["--judge-base-url", server.base_url, "--judge-args", '{"protocol": "rubric"}']
+        arguments += ["--judge-base-url", server.base_url, "--judge-args", '{"protocol": "rubric"}', *mode]
         assert run([*arguments, "--work-dir", str(work)]) == 0
         asked = len(server.requests)
     score = score_of(work, "MedQ-Chance", BOTH)
+    indexes = {row["index"].partition(":")[0] for row in rows_of(work, "MedQ-Chance", BOTH)}
+    assert indexes == {"NoReference", "Comparative"}
+    status = json.loads(newest(work, "status.json").read_text(encoding="utf-8"))
+    assert status["datasets"][BOTH]["metrics"]["NoReference|Overall"] == score["NoReference"]["Overall"]
     assert (score["NoReference"]["n"], score["Comparative"]["n"]) == (2, 2)
     costs = [score[part]["usage"]["cost_usd"] for part in ("NoReference", "Comparative")]
     assert sum(costs) == pytest.approx(asked * 240 / 1e6)

@@ -36,7 +36,7 @@ def dump(frame: pd.DataFrame, path: Path) -> Path:
 
 
 def texts(path: Path) -> list[str]:
-    return [one.text for one in read_predictions(path).predictions]
+    return [p.text for p in read_predictions(path).predictions]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl"])
@@ -55,9 +55,9 @@ def test_texts_that_look_like_something_else(tmp_path: Path, suffix: str) -> Non
     replies = [*LOOKS_LIKE.split(), "", " A ", "a\nb\tc", '"A"', "选B"]
     frame = pd.DataFrame({"index": [str(at) for at in range(len(replies))], "prediction": replies, "A": ["None"] * 15})
     table = read_predictions(dump(frame, tmp_path / f"m.{suffix}"))
-    assert [one.text for one in table.predictions] == replies
+    assert [p.text for p in table.predictions] == replies
     assert [row["A"] for row in table.rows] == ["None"] * 15
-    assert [one.index for one in table.predictions] == [str(at) for at in range(15)]
+    assert [p.index for p in table.predictions] == [str(at) for at in range(15)]
     assert table.columns == ("index", "prediction", "A")
 
 
@@ -65,8 +65,8 @@ def test_texts_that_look_like_something_else(tmp_path: Path, suffix: str) -> Non
 def test_values_that_are_no_texts(tmp_path: Path, suffix: str) -> None:
     frame = pd.DataFrame({"index": [1.0, 2.0, 3.0], "prediction": [1, 2.5, float("nan")]})
     table = read_predictions(dump(frame, tmp_path / f"m.{suffix}"))
-    assert [one.text.removesuffix(".0") for one in table.predictions] == ["1", "2.5", ""]
-    assert [one.index.removesuffix(".0") for one in table.predictions] == ["1", "2", "3"]
+    assert [p.text.removesuffix(".0") for p in table.predictions] == ["1", "2.5", ""]
+    assert [p.index.removesuffix(".0") for p in table.predictions] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("suffix", ["xlsx", "csv", "tsv", "json", "jsonl"])
@@ -74,11 +74,11 @@ def test_long_replies_with_control_characters(tmp_path: Path, suffix: str) -> No
     reply = "".join(chr(1 + at % 31) + "é" for at in range(50_000))
     short = "x" * 32_766
     frame = pd.DataFrame({"index": [1, 2, 3], "prediction": [reply, short, "A"]})
-    found = read_predictions(dump(frame, tmp_path / f"m.{suffix}")).predictions
+    predictions = read_predictions(dump(frame, tmp_path / f"m.{suffix}")).predictions
     cut = suffix == "xlsx"
-    assert found[0].text == (reply[:32_767] if cut else reply)
-    assert [one.cut for one in found] == [cut, False, False]
-    assert [one.text for one in found[1:]] == [short, "A"]
+    assert predictions[0].text == (reply[:32_767] if cut else reply)
+    assert [p.cut for p in predictions] == [cut, False, False]
+    assert [p.text for p in predictions[1:]] == [short, "A"]
 
 
 def test_other_shapes_of_json(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_other_shapes_of_json(tmp_path: Path) -> None:
     for shape in shapes:
         path = tmp_path / "m.json"
         path.write_text(json.dumps(shape), encoding="utf-8")
-        assert [(one.index, one.text) for one in read_predictions(path).predictions] == [("1", "A"), ("2", "")]
+        assert [(p.index, p.text) for p in read_predictions(path).predictions] == [("1", "A"), ("2", "")]
     path.write_text('[{"index": 1, "prediction": NaN}, {"index": 2, "prediction": {"a": ["é"]}}]', encoding="utf-8")
     assert texts(path) == ["", '{"a": ["é"]}']
 
@@ -116,7 +116,7 @@ def test_the_kits_failure_message_is_no_reply(tmp_path: Path, text: str, status:
 def test_other_spellings_and_orders_of_columns(tmp_path: Path) -> None:
     path = dump(pd.DataFrame({"Model Response": ["B"], "question": ["?"], "ID": ["q1"]}), tmp_path / "m.csv")
     table = read_predictions(path)
-    assert [(one.index, one.text) for one in table.predictions] == [("q1", "B")]
+    assert [(p.index, p.text) for p in table.predictions] == [("q1", "B")]
     assert table.columns == ("Model Response", "question", "ID")
 
 
@@ -137,7 +137,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str, part: float
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "words"),
     [
         ("m.xlsx", b"", "is empty"),
         ("m.csv", b"", "is empty"),
@@ -163,17 +163,17 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path, suffix: str, part: float
         ("m.txt", b"A", "a prediction file ends in .xlsx, .csv"),
     ],
 )
-def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(BadInput) as error:
         read_predictions(path)
-    assert said in str(error.value)
+    assert words in str(error.value)
     assert str(path) in str(error.value)
 
 
 def test_an_absent_file_and_a_folder(tmp_path: Path) -> None:
     (tmp_path / "d.csv").mkdir()
-    for name, said in (("no.xlsx", "does not exist"), ("d.csv", "is a folder")):
-        with pytest.raises(BadInput, match=said):
+    for name, words in (("no.xlsx", "does not exist"), ("d.csv", "is a folder")):
+        with pytest.raises(BadInput, match=words):
             read_predictions(tmp_path / name)

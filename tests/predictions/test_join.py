@@ -36,15 +36,15 @@ def samples(*indexes: str) -> list[Sample]:
 
 @given(st.permutations(["1", "2", "x", "NoReference:3"]))
 def test_join_keeps_the_samples_order(order: list[str]) -> None:
-    found = join(samples("1", "2", "x", "NoReference:3"), table(*((index, f"to {index}") for index in order)))
-    assert [one.text for one in found] == ["to 1", "to 2", "to x", "to NoReference:3"]
+    joined = join(samples("1", "2", "x", "NoReference:3"), table(*((index, f"to {index}") for index in order)))
+    assert [p.text for p in joined] == ["to 1", "to 2", "to x", "to NoReference:3"]
 
 
 def test_join_by_number_where_it_is_one_samples_only() -> None:
-    found = join(samples("7", "08", "9.0"), table(("7.0", "a"), ("8", "b"), ("9", "c")))
-    assert [(one.index, one.text) for one in found] == [("7", "a"), ("08", "b"), ("9.0", "c")]
+    joined = join(samples("7", "08", "9.0"), table(("7.0", "a"), ("8", "b"), ("9", "c")))
+    assert [(p.index, p.text) for p in joined] == [("7", "a"), ("08", "b"), ("9.0", "c")]
     exact = join(samples("7", "007"), table(("007", "a"), ("7", "b")))
-    assert [one.text for one in exact] == ["b", "a"]
+    assert [p.text for p in exact] == ["b", "a"]
     with pytest.raises(BadInput, match=r"'7\.0' is not in the data"):
         join(samples("7", "007"), table(("7.0", "a")))
     with pytest.raises(BadInput, match="both mean sample '7'"):
@@ -52,8 +52,8 @@ def test_join_by_number_where_it_is_one_samples_only() -> None:
 
 
 def test_join_marks_what_is_missing_and_names_strangers() -> None:
-    found = join(samples("1", "2"), table(("2", "b")))
-    assert [(one.index, one.status.name) for one in found] == [("1", "MISSING"), ("2", "OK")]
+    joined = join(samples("1", "2"), table(("2", "b")))
+    assert [(p.index, p.status.name) for p in joined] == [("1", "MISSING"), ("2", "OK")]
     with pytest.raises(BadInput) as error:
         join(samples("1"), table(*((f"q{at}", "x") for at in range(7))))
     assert "'q0', 'q1', 'q2', 'q3', 'q4' and 2 more" in str(error.value)
@@ -79,10 +79,10 @@ def test_samples_come_back_from_a_prediction_file(
     random.Random(3).shuffle(rows)
     frame = pd.DataFrame(rows, dtype=object)
     path = dump(frame if with_task else frame.drop(columns="task"), tmp_path / f"m.{suffix}")
-    found_task, found, _ = samples_from_table(read_predictions(path))
-    assert found_task is task
-    assert samples_sha256(found) == samples_sha256(known)
-    by_index = {sample.index: sample for sample in found}
+    read_task, rebuilt_samples, _ = samples_from_table(read_predictions(path))
+    assert read_task is task
+    assert samples_sha256(rebuilt_samples) == samples_sha256(known)
+    by_index = {sample.index: sample for sample in rebuilt_samples}
     same = attrgetter("task", "options", "answer", "modality", "question_type", "severity", "description")
     for sample in known:
         again = by_index[sample.index]
@@ -104,15 +104,15 @@ def test_the_task_is_told_from_the_columns(tmp_path: Path) -> None:
     assert rebuilt(tmp_path, {"index": "1", **text, "image_path": "['a.png', 'b.png']"})[0] is Task.COMPARATIVE
     assert rebuilt(tmp_path, {"index": "1", **text, "image_a": "", "image_b": ""})[0] is Task.COMPARATIVE
     assert rebuilt(tmp_path, {"index": "1", **text, "task": "no-reference"})[0] is Task.NO_REFERENCE
-    task, found = rebuilt(tmp_path, {"index": "NoReference:1", **text}, {"index": "Comparative:1", **text})
+    task, both = rebuilt(tmp_path, {"index": "NoReference:1", **text}, {"index": "Comparative:1", **text})
     assert task is Task.REASONING
-    assert [sample.task for sample in found] == [Task.NO_REFERENCE, Task.COMPARATIVE]
+    assert [sample.task for sample in both] == [Task.NO_REFERENCE, Task.COMPARATIVE]
     # A combined run that was cut short (--limit) is still a combined run.
     assert rebuilt(tmp_path, {"index": "NoReference:1", **text})[0] is Task.REASONING
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"),
+    ("rows", "words"),
     [
         ([{"index": "1"}], "--data"),
         ([{"index": "1", "description": "There is noise."}], "name the data file with --data"),
@@ -125,10 +125,10 @@ def test_the_task_is_told_from_the_columns(tmp_path: Path) -> None:
         ([{"index": task, "task": task, **PERCEPTION} for task in ("perception", "comparative")], "mixes"),
     ],
 )
-def test_what_cannot_be_rebuilt_is_said(tmp_path: Path, rows: list[dict[str, str]], said: str) -> None:
+def test_what_cannot_be_rebuilt_is_said(tmp_path: Path, rows: list[dict[str, str]], words: str) -> None:
     with pytest.raises(BadInput) as error:
         rebuilt(tmp_path, *rows)
-    assert said in str(error.value)
+    assert words in str(error.value)
 
 
 @pytest.mark.parametrize(

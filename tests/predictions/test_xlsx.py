@@ -64,7 +64,7 @@ def test_the_first_sheet_by_its_place_and_rich_text(tmp_path: Path) -> None:
     path = tmp_path / "m.xlsx"
     book.save(path)
     table = read_predictions(path)
-    assert [(one.index, one.text) for one in table.predictions] == [("1", "A bold B"), ("3", ""), ("4", "0.5")]
+    assert [(p.index, p.text) for p in table.predictions] == [("1", "A bold B"), ("3", ""), ("4", "0.5")]
     assert [row["flag"] for row in table.rows] == ["True", "False", ""]
 
 

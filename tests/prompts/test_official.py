@@ -30,10 +30,10 @@ def test_templates_and_default_questions_are_followed_through_other_modules(tmp_
 
 
 def test_another_wording_has_another_hash(tmp_path: Path) -> None:
-    one = read_texts(make_kit(tmp_path / "one"))
+    first = read_texts(make_kit(tmp_path / "one"))
     same = read_texts(make_kit(tmp_path / "same"))
     other = read_texts(make_kit(tmp_path / "other", medqbench_mcq=QUESTION_FILE.replace("Ask", "Tell")))
-    assert one.question_sha256() == same.question_sha256() != other.question_sha256()
+    assert first.question_sha256() == same.question_sha256() != other.question_sha256()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections import Counter
@@ -12,12 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import medqbench_vlmeval
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth.catalogue import Planned
-from medqbench_vlmeval.synth.embedded_set import TABLES, encode, pictures, provenance, render, table_text, write_mini
+from medqbench_vlmeval.synth.embedded_set import TABLES, encode, pictures, render, write_mini
+from tests.data.rows import MINI, mini_rows
 
-MINI = Path(medqbench_vlmeval.__file__).parent / "data" / "mini"
 PERCEPTION, SINGLE, PAIRS = TABLES
 
 # One picture of every engine (sinogram, k-space, glass, scope, optics) and one undegraded source a package.
@@ -34,9 +32,7 @@ CHECKED = {
 }
 
 
-def rows(name: str) -> list[dict[str, str]]:
-    with (MINI / name).open(encoding="utf-8", newline="") as source:
-        return list(csv.DictReader(source, delimiter="\t"))
+ALL = [picture for planned in pictures().values() for picture in planned]
 
 
 def cell(picture: Planned) -> tuple[str, str | None, str]:
@@ -44,11 +40,7 @@ def cell(picture: Planned) -> tuple[str, str | None, str]:
     return picture.source.modality, key, picture.severity
 
 
-def chosen() -> list[Planned]:
-    return [picture for planned in pictures().values() for picture in planned if cell(picture) in CHECKED]
-
-
-@pytest.mark.parametrize("picture", chosen(), ids=lambda p: p.file_name)
+@pytest.mark.parametrize("picture", [p for p in ALL if cell(p) in CHECKED], ids=lambda p: p.file_name)
 def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
     pixels = render(picture)
     with Image.open(MINI / "images" / picture.file_name) as opened:
@@ -62,38 +54,34 @@ def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
     assert np.quantile(difference, 0.999) <= 6
 
 
-def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
+def test_two_builds_give_the_same_bytes_and_the_committed_tables_and_provenance(tmp_path: Path) -> None:
     only = ("mri-01.png", "fundus-01.jpg", "ct-01.png")
     first = write_mini(tmp_path / "a", only)
     second = write_mini(tmp_path / "b", only)
-    assert len(first) == len(only) + len(TABLES) + 1
+    assert [path.name for path in first[-4:]] == [*TABLES, "PROVENANCE.json"]
+    assert len(first) == len(only) + 4
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-
-
-def test_tables_and_provenance_are_the_committed_bytes() -> None:
-    for name, made in TABLES.items():
-        assert table_text(made()).encode("utf-8") == (MINI / name).read_bytes()
-    assert (MINI / "PROVENANCE.json").read_text(encoding="utf-8") == provenance()
+    assert all(path.read_bytes() == (MINI / path.name).read_bytes() for path in first[-4:])
 
 
 def test_every_picture_has_source_licence_parameters_and_seed() -> None:
-    found = json.loads((MINI / "PROVENANCE.json").read_text(encoding="utf-8"))
+    provenance = json.loads((MINI / "PROVENANCE.json").read_text(encoding="utf-8"))
     files = sorted(path.name for path in (MINI / "images").iterdir())
-    assert sorted(found["images"]) == files
-    for entry in found["images"].values():
-        source = found["sources"][entry["source"]]
+    assert sorted(provenance["images"]) == files
+    for entry in provenance["images"].values():
+        source = provenance["sources"][entry["source"]]
         assert source["package"] in ("scikit-image", "pydicom", "nilearn", "medqbench-vlmeval")
         assert source["licence"]
         assert len(entry["seed"]) == 2
         assert bool(entry["parameters"]) == (entry["severity"] != "none")
-    endoscopy = [s for s in found["sources"].values() if s["modality"] == "Endoscopy"]
+    endoscopy = [s for s in provenance["sources"].values() if s["modality"] == "Endoscopy"]
     assert {s["kind"] for s in endoscopy} == {"procedural"}
 
 
 def test_the_set_is_small_and_every_path_in_a_table_is_an_image_of_it() -> None:
     assert sum(path.stat().st_size for path in MINI.rglob("*") if path.is_file()) < 4_000_000
-    used = {row["image_path"] for name in (PERCEPTION, SINGLE) for row in rows(name)}
-    for row in rows(PAIRS):
+    used = {row["image_path"] for name in (PERCEPTION, SINGLE) for row in mini_rows(name)}
+    for row in mini_rows(PAIRS):
         pair = json.loads(row["image_path"])
         assert len(pair) == 2
         assert pair[0] != pair[1]
@@ -106,18 +94,18 @@ def test_the_set_is_small_and_every_path_in_a_table_is_an_image_of_it() -> None:
 
 
 def test_perception_is_balanced() -> None:
-    found = rows(PERCEPTION)
-    assert len({row["index"] for row in found}) == len(found) == 75
-    assert Counter(row["question_type"] for row in found) == {"Yes-or-No": 25, "What": 25, "How": 25}
-    assert Counter(row["modality"] for row in found) == dict.fromkeys(MODALITIES, 15)
-    assert Counter(row["severity"] for row in found) == {"none": 15, "mild": 30, "severe": 30}
+    rows = mini_rows(PERCEPTION)
+    assert len({row["index"] for row in rows}) == len(rows) == 75
+    assert Counter(row["question_type"] for row in rows) == {"Yes-or-No": 25, "What": 25, "How": 25}
+    assert Counter(row["modality"] for row in rows) == dict.fromkeys(MODALITIES, 15)
+    assert Counter(row["severity"] for row in rows) == {"none": 15, "mild": 30, "severe": 30}
     for kind in ("Yes-or-No", "What", "How"):
-        letters = Counter(row["answer"] for row in found if row["question_type"] == kind)
+        letters = Counter(row["answer"] for row in rows if row["question_type"] == kind)
         assert max(letters[letter] for letter in "AB") - min(letters[letter] for letter in "AB") <= 1
-    order = Counter((row["A"], row[row["answer"]]) for row in found if row["question_type"] == "Yes-or-No")
+    order = Counter((row["A"], row[row["answer"]]) for row in rows if row["question_type"] == "Yes-or-No")
     assert len(order) == 4
     assert max(order.values()) - min(order.values()) <= 1
-    for row in found:  # each has its options and one right letter
+    for row in rows:  # each has its options and one right letter
         options = [row[letter] for letter in "ABCD" if row[letter]]
         assert len(set(options)) == len(options)
         assert row[row["answer"]] in options
@@ -125,24 +113,23 @@ def test_perception_is_balanced() -> None:
 
 
 def test_references_end_with_the_level_that_the_severity_stands_for() -> None:
-    found = rows(SINGLE)
-    assert len(found) == 20
-    for row in found:
+    rows = mini_rows(SINGLE)
+    assert len(rows) == 20
+    for row in rows:
         level = {"none": "good", "mild": "usable", "severe": "reject"}[row["severity"]]
         assert row["description"].endswith(f"Overall, the quality of this image is {level}.")
         assert 3 <= row["description"].count(". ") + 1 <= 5
 
 
 def test_pairs_are_balanced_and_end_with_the_better_picture() -> None:
-    found = rows(PAIRS)
-    known = [picture for planned in pictures().values() for picture in planned]
-    severity = {f"images/{p.file_name}": ("none", "mild", "severe").index(p.severity) for p in known}
+    rows = mini_rows(PAIRS)
+    severity = {f"images/{p.file_name}": ("none", "mild", "severe").index(p.severity) for p in ALL}
     places: Counter[str] = Counter()
-    for row in found:
+    for row in rows:
         first, second = (severity[path] for path in json.loads(row["image_path"]))
         better = "first" if first < second else "second"
         places[better] += 1
         assert row["description"].endswith(f"Overall, the {better} image is of higher quality.")
         assert row["difficulty"] == ("coarse-grained" if abs(first - second) == 2 else "fine-grained")
     assert abs(places["first"] - places["second"]) <= 1
-    assert Counter(row["difficulty"] for row in found) == {"coarse-grained": 10, "fine-grained": 10}
+    assert Counter(row["difficulty"] for row in rows) == {"coarse-grained": 10, "fine-grained": 10}
