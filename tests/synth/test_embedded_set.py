@@ -14,6 +14,7 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.synth.catalogue import Planned
 from medqbench_vlmeval.synth.embedded_set import TABLES, encode, pictures, render, write_mini
+from medqbench_vlmeval.synth.texts import compare
 from tests.data.rows import MINI, mini_rows
 
 PERCEPTION, SINGLE, PAIRS = TABLES
@@ -112,11 +113,14 @@ def test_perception_is_balanced() -> None:
         assert len(options) in {"Yes-or-No": (2,), "What": (3, 4), "How": (3,)}[row["question_type"]]
 
 
-def test_references_end_with_the_level_that_the_severity_stands_for() -> None:
+def test_references_name_the_fault_and_end_with_the_level_that_the_severity_stands_for() -> None:
     rows = mini_rows(SINGLE)
     assert len(rows) == 20
     for row in rows:
         level = {"none": "good", "mild": "usable", "severe": "reject"}[row["severity"]]
+        degree = {"none": "no visible degradation", "mild": "mildly degraded by", "severe": "severely degraded by"}
+        assert degree[row["severity"]] in row["description"]
+        assert row["degradation"] == "none" or row["degradation"] in row["description"]
         assert row["description"].endswith(f"Overall, the quality of this image is {level}.")
         assert 3 <= row["description"].count(". ") + 1 <= 5
 
@@ -131,5 +135,7 @@ def test_pairs_are_balanced_and_end_with_the_better_picture() -> None:
         places[better] += 1
         assert row["description"].endswith(f"Overall, the {better} image is of higher quality.")
         assert row["difficulty"] == ("coarse-grained" if abs(first - second) == 2 else "fine-grained")
+    with pytest.raises(ValueError, match="two different severities"):
+        compare(ALL[0], ALL[0])
     assert abs(places["first"] - places["second"]) <= 1
     assert Counter(row["difficulty"] for row in rows) == {"coarse-grained": 10, "fine-grained": 10}
