@@ -86,15 +86,6 @@ def test_a_dry_run_says_what_the_extractor_then_takes(capsys, predictions, price
     assert [found["judges"][0][name] for name in ("calls", "in_cache", "to_ask")] == [3, 3, 0]
 
 
-def test_the_cache_alone(capsys, predictions, tmp_path):
-    arguments = ("--extractor", "own", "--no-calls", "--out", tmp_path / "out")
-    code, _, err = run(capsys, "score", predictions, *arguments)
-    assert (code, err) == (0, "")
-    block = json.loads((tmp_path / "out" / "m_MedQBench_Perception_score.json").read_text())["extractor"]
-    assert [block[name] for name in ("n_open", "n_asked", "n_failed")] == [3, 0, 0]
-    assert block["strict"] == block["lenient"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -149,15 +149,6 @@ def test_an_env_file_in_the_working_folder_is_read_and_not_exported(
     assert options.secret() == "environment"
 
 
-def test_an_env_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_bytes(b"OPENAI_API_KEY=sk-\xff\xfe")
-    with pytest.raises(BadInput, match=r"\.env is not UTF-8 text") as caught:
-        JudgeOptions("m").secret()
-    assert "sk-" not in str(caught.value)
-    assert caught.value.__suppress_context__
-
-
 def test_the_variable_that_key_env_names(monkeypatch: pytest.MonkeyPatch) -> None:
     options = JudgeOptions("m", "http://h:1/v1", key="option", key_env="MY_KEY")
     with pytest.raises(NoJudge, match="environment variable MY_KEY with the key of 'm' is not set"):

@@ -1,7 +1,10 @@
+"""Model judges and panels on servers: what is asked, what is recorded, and what a failure means."""
+
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -10,34 +13,25 @@ import textwrap
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from medqbench_vlmeval import workflows
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.judge import Progress, load_protocol, single_verdicts, usage_of
+from medqbench_vlmeval.files import sha256_text, write_jsonl
+from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Run, Sample, Verdict
 from tests.judge.asking import ask, asked_again, judge_on, samples_of, scores
+from tests.make import score_of
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
 ALL_TWO = dict.fromkeys(DIMENSIONS, 2)
-
-
-def test_four_calls_a_sample_with_the_settings_of_the_protocol() -> None:
-    with JudgeServer("Score: 2") as server:
-        judged = ask(server, n=2, key=KEY)
-    assert [one.index for one in judged] == ["s0", "s1"]
-    assert all(scores(one) == ALL_TWO for one in judged)
-    assert len(server.requests) == 8
-    for request in server.requests:
-        assert request.path == "/v1/chat/completions"
-        assert request.headers["authorization"] == f"Bearer {KEY}"
-        assert (request.body["model"], request.body["temperature"]) == ("judge-1", 0)
-        assert "max_tokens" not in request.body
 
 
 def test_verdicts_belong_to_their_samples_and_dimensions() -> None:
@@ -48,18 +42,24 @@ def test_verdicts_belong_to_their_samples_and_dimensions() -> None:
     with JudgeServer(reply) as server:
         judged = ask(server, n=6, nproc=16)
     assert scores(judged[3]) == {**dict.fromkeys(DIMENSIONS, 1), "preciseness": 0}
-    assert all(scores(one) == dict.fromkeys(DIMENSIONS, 1) for i, one in enumerate(judged) if i != 3)
+    assert all(scores(sample) == dict.fromkeys(DIMENSIONS, 1) for i, sample in enumerate(judged) if i != 3)
 
 
-def test_a_verdict_records_prompt_reply_model_and_tokens() -> None:
+def test_four_calls_a_sample_whose_verdicts_record_prompt_reply_model_and_tokens() -> None:
     with JudgeServer(Sent("Fine.\n**Score:** 1", model="judge-1-2026")) as server:
-        judged = ask(server)
+        judged = ask(server, n=2, key=KEY)
+    assert [sample.index for sample in judged] == ["s0", "s1"]
     prompt = load_protocol("rubric").prompt(Task.NO_REFERENCE, "completeness", "answer 0", "reference 0")
     assert judged[0].verdicts["completeness"] == Verdict(
         "completeness", 1, None, "Fine.\n**Score:** 1", sha256_text(prompt), "judge-1-2026", 1, 100, 5
     )
     usage = usage_of(single_verdicts(judged))
-    assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (4, 400, 20)
+    assert (usage.calls, usage.prompt_tokens, usage.completion_tokens) == (8, 800, 40)
+    for request in server.requests:
+        assert request.path == "/v1/chat/completions"
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert (request.body["model"], request.body["temperature"]) == ("judge-1", 0)
+        assert "max_tokens" not in request.body
 
 
 def test_as_many_calls_are_in_flight_as_asked_for_and_never_more() -> None:
@@ -228,7 +228,7 @@ def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_
         assert judge_on(server).judge([], []) == []
         judged = judge_on(server).judge(samples, list(reversed(replies)))
     assert len(server.requests) == 4
-    assert [one.unscored for one in judged] == [
+    assert [sample.unscored for sample in judged] == [
         None,
         "inference failed",
         "prediction missing",
@@ -239,17 +239,11 @@ def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_
 
 
 def test_progress_is_told_in_the_callers_thread() -> None:
-    told: list[tuple[int, int, int, int, int]] = []
-    threads: set[int] = set()
-
-    def listen(progress: Progress) -> None:
-        threads.add(threading.get_ident())
-        told.append((progress.done, progress.total, progress.asked, progress.prompt_tokens, progress.completion_tokens))
-
+    calls: list[tuple[Progress, int]] = []
     with JudgeServer("Score: 1") as server:
-        ask(server, n=3, nproc=2, on_progress=listen)
-    assert threads == {threading.get_ident()}
-    assert told == [(done, 12, done, 100 * done, 5 * done) for done in range(1, 13)]
+        ask(server, n=3, nproc=2, on_progress=lambda progress: calls.append((progress, threading.get_ident())))
+    here = threading.get_ident()
+    assert calls == [(Progress(n, 12, n, 100 * n, 5 * n, "judge-1"), here) for n in range(1, 13)]
 
 
 def test_verdicts_that_came_before_a_refusal_are_kept(tmp_path: Path) -> None:
@@ -326,3 +320,133 @@ def test_ctrl_c_stops_at_once_with_calls_in_flight(tmp_path: Path) -> None:
             out, err = child.communicate(timeout=15)
         release.set()
     assert (out.strip(), err, child.returncode) == ("stopped", "", 0)
+
+
+# Panels, each member on a server of its own.
+
+Script = str | Sent | Callable[[Request], str | Sent]
+
+
+@contextlib.contextmanager
+def servers(**scripts: Script) -> Iterator[dict[str, JudgeServer]]:
+    """One server a judge, by the judge's name."""
+    with contextlib.ExitStack() as stack:
+        yield {name: stack.enter_context(JudgeServer(script)) for name, script in scripts.items()}
+
+
+def keywords(judges: dict[str, JudgeServer], **common: Any) -> dict[str, Any]:
+    members = [{"model": name, "base_url": server.base_url} for name, server in judges.items()]
+    return {"panel": members, "key": KEY, "protocol": "rubric", "retry": 0, "nproc": 4, **common}
+
+
+def ask_panel(judges: dict[str, JudgeServer], n: int = 1, store: Any = None, **common: Any) -> list[Judged]:
+    options = JudgeOptions.from_kit_kwargs(keywords(judges, **common))
+    return build_judge(options, store).judge(*samples_of(n))
+
+
+def test_the_median_of_three_counts_and_each_verdict_is_kept() -> None:
+    with servers(a="Score: 0", b="Score: 2", c=Sent("Score: 2", model="c-2026")) as judges:
+        (judged,) = ask_panel(judges)
+        assert [len(server.requests) for server in judges.values()] == [4, 4, 4]
+        assert judges["b"].requests[0].body["model"] == "b"
+    for dimension in DIMENSIONS:
+        verdict = judged.verdicts[dimension]
+        assert verdict.score == 2
+        assert {name: part.score for name, part in verdict.parts.items()} == {"a": 0, "b": 2, "c": 2}
+        assert verdict.parts["c"].judge == "c-2026"
+        assert verdict.judge == "a-served, b-served, c-2026"
+    usage = usage_of(single_verdicts([judged]))
+    assert (usage.calls, usage.prompt_tokens) == (12, 1200)
+
+
+def test_a_median_of_the_others_is_none() -> None:
+    with servers(a="Score: 2", b="I would rather not say.", c="Score: 2") as judges:
+        (judged,) = ask_panel(judges)
+    verdict = judged.verdicts["completeness"]
+    assert verdict.score is None
+    assert verdict.reason.startswith("b: ")
+    # What the others said was paid for and stays.
+    assert {name: part.score for name, part in verdict.parts.items()} == {"a": 2, "b": None, "c": 2}
+
+
+def test_rounds_of_a_member_are_its_mean() -> None:
+    def alternating(request: Request) -> str:
+        return f"Score: {len(judges['a'].requests) % 2}"
+
+    with servers(a=alternating, b="Score: 2") as judges:
+        (judged,) = ask_panel(judges, protocol="rubric-2", nproc=1)
+    verdict = judged.verdicts["consistency"]
+    assert list(verdict.parts["a"].parts) == ["1", "2"]
+    rounds = [part.score for part in verdict.parts["a"].parts.values()]
+    assert verdict.parts["a"].score == sum(rounds) / 2
+    assert verdict.score == (sum(rounds) / 2 + 2) / 2
+
+
+def test_what_one_member_gave_is_kept_when_the_next_cannot_be_asked(tmp_path: Path) -> None:
+    with ReplyCache(tmp_path) as store:
+        with servers(a="Score: 2", b=refusal(401, "invalid api key", "invalid_api_key")) as judges:
+            with pytest.raises(JudgeError) as caught:
+                ask_panel(judges, n=2, store=store)
+            assert KEY not in str(caught.value)
+        with servers(a="Score: 2", b="Score: 1") as judges:
+            judged = ask_panel(judges, n=2, store=store)
+            assert [len(server.requests) for server in judges.values()] == [0, 8]
+    assert judged[0].verdicts["completeness"].score == 1.5
+
+
+def scored(folder: Path, judges: dict[str, JudgeServer], **common: Any) -> Run:
+    path = folder / "m_MedQBench_Reasoning_NoReference.jsonl"
+    write_jsonl(
+        path,
+        (
+            {"index": i, "task": "no-reference", "question": "Q", "description": "d", "prediction": f"text {i}"}
+            for i in range(4)
+        ),
+    )
+    return workflows.evaluate(
+        workflows.Request(path, "m", "MedQBench_Reasoning_NoReference", folder, judge=keywords(judges, **common))
+    )
+
+
+def test_a_panels_result_has_single_scores_and_agreement(tmp_path: Path) -> None:
+    def strict(request: Request) -> str:
+        return "Score: 0" if "text 3" in request.prompt else "Score: 2"
+
+    with servers(a="Score: 2", b=strict) as judges:
+        run = scored(tmp_path, judges)
+    between = score_of(run)["between_judges"]
+    assert between["means"]["a"]["Overall"] == 8
+    assert between["means"]["b"]["Completeness"] == 1.5
+    # a is constant, so kappa says nothing.
+    assert between["pairs"]["a"]["b"]["Completeness"] == {"n": 4, "same": 75.0, "kappa": None}
+    assert score_of(run)["Completeness"] == 1.75
+    rows = [json.loads(line) for line in run.paths.samples.read_text(encoding="utf-8").splitlines()]
+    parts = rows[3]["verdicts"]["preciseness"]["parts"]
+    assert {name: part["score"] for name, part in parts.items()} == {"a": 2, "b": 0}
+    assert rows[3]["scores"]["preciseness"] == 1
+    assert [member["name"] for member in score_of(run)["settings"]["judge"]["members"]] == ["a", "b"]
+    assert not score_of(run)["comparable"]
+    for path in vars(run.paths).values():
+        assert KEY.encode() not in path.read_bytes()
+
+
+def test_rules_can_sit_in_a_panel(tmp_path: Path) -> None:
+    with servers(a="Score: 2") as judges:
+        options = keywords(judges)
+        options["panel"].append({"model": "rules"})
+        samples = [Sample("1", Task.NO_REFERENCE, None, description="Noise. The quality of this image is good.")]
+        judge = build_judge(JudgeOptions.from_kit_kwargs(options))
+        (judged,) = judge.judge(samples, [Prediction("1", "Noise. The quality of this image is reject.")])
+    assert judged.verdicts["quality_accuracy"].score == 1  # 2 from the server, 0 from the rules
+
+
+def test_members_of_different_sizes_fill_one_bar() -> None:
+    progress: list[Progress] = []
+    with JudgeServer("Score: 1") as server:
+        members = [{"model": "a", "protocol": "rubric-2"}, {"model": "rules"}, {"model": "b", "protocol": "rubric"}]
+        judge = build_judge(JudgeOptions.from_kit_kwargs({"panel": members, "base_url": server.base_url}))
+        judge.judge(*samples_of(3), on_progress=progress.append)
+    # Two rounds of four dimensions, four embedded verdicts, and four calls a sample.
+    assert {step.total for step in progress} == {3 * (8 + 4 + 4)}
+    assert [step.done for step in progress] == sorted(step.done for step in progress)
+    assert [progress[0].model, progress[-1].model, progress[-1].done] == ["a", "b", 48]
