@@ -295,17 +295,13 @@ def _claimed_within(text: str, items: lists.Enumeration, options: OptionSet) -> 
     if inside:
         return _decided(text, inside)
     ends = [*(start for start, _, _ in items.headings[1:]), items.end]
-    right = [
-        Claim(start, reading, WEAK, "explanation called right")
-        for (start, head, _), end in zip(items.headings, ends, strict=True)
-        if _CALLED_RIGHT.search(text, head, end) and (reading := _heading_of(text[start:head], options)) is not None
-    ]
+    right = []
+    for (start, head, _), end in zip(items.headings, ends, strict=True):
+        if _CALLED_RIGHT.search(text, head, end):
+            mention = options.mention.search(text[start:head])
+            reading = Reading(letter_of(mention)) if mention else read_whole(text[start:head], options)
+            right += [Claim(start, reading, WEAK, "explanation called right")] if reading is not None else []
     return right[0] if len(right) == 1 else None
-
-
-def _heading_of(heading: str, options: OptionSet) -> Reading | None:
-    mention = options.mention.search(heading)
-    return Reading(letter_of(mention)) if mention is not None else read_whole(heading, options)
 
 
 _RULES: dict[str, Callable[[str, OptionSet], Claim | Reading | None]] = {

@@ -432,8 +432,9 @@ def structured(text: str, options: OptionSet) -> Reading | None:
         return selected
     values: dict[str, str] = {}
     for entry in list(_ENTRY.finditer(text)) or list(_PAIR.finditer(text)):
-        letter = _option(entry["key"], options)
-        value = entry["value"].lower()
+        key, value = entry["key"], entry["value"].lower()
+        reading = read_whole(key, options) if len(key) > 1 or key in options.letters else None
+        letter = reading.letter if reading is not None else None
         if letter is not None and values.setdefault(letter, value) != value:
             return Reading(None, SEVERAL)
     if not values:
@@ -486,13 +487,6 @@ def _depths(text: str) -> list[int]:
         depths += [depth] * (token.start() - len(depths))
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
     return depths + [depth] * (len(text) - len(depths))
-
-
-def _option(key: str, options: OptionSet) -> str | None:
-    if len(key) == 1:
-        return key if key in options.letters else None
-    reading = read_whole(key, options)
-    return reading.letter if reading is not None else None
 
 
 def _likeliest(scores: dict[str, float]) -> Reading:

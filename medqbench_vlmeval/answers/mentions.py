@@ -162,12 +162,8 @@ def _without_negations(clause: str, end: int, near: list[re.Match[str]], options
 
 def _is_alternative(text: str, span: re.Match[str], near: list[re.Match[str]]) -> bool:
     """Whether the text stands in 'fair to good', 'good / usable'."""
-    for other in near:
-        first, second = (other, span) if other.start() < span.start() else (span, other)
-        close = other is not span and second.start() - first.end() < 12
-        if close and _ALTERNATIVES.fullmatch(text[first.end() : second.start()]):
-            return True
-    return False
+    pairs = [(other, span) if other.start() < span.start() else (span, other) for other in near if other is not span]
+    return any(b.start() - a.end() < 12 and _ALTERNATIVES.fullmatch(text[a.end() : b.start()]) for a, b in pairs)
 
 
 def _reaches(between: str, span: re.Match[str], near: list[re.Match[str]], after: str) -> bool:

@@ -90,7 +90,10 @@ class OptionSet:
             for letter, own in self.words.items()
             if letter not in (self.yes, self.no) and pattern.search(" ".join(own)) and own[0] not in _NEGATIONS
         ]
-        return _only(letters or [letter for letter, own in self.words.items() if _begins(words, own)])
+        # Each word begins the word of the option at its place: 'tissue fold'.
+        same = {letter: own for letter, own in self.words.items() if len(own) == len(words)}
+        begun = [letter for letter, own in same.items() if all(map(str.startswith, own, words))]
+        return _only(letters or (begun if min(map(len, words)) > 3 else []))
 
     def yes_or_no(self, word: str) -> str | None:
         """The letter of a word for yes or no, in the languages of ``YES_WORDS``."""
@@ -101,13 +104,6 @@ class OptionSet:
 
 def _only(letters: list[str]) -> str | None:
     return letters[0] if len(letters) == 1 else None
-
-
-def _begins(words: tuple[str, ...], own: tuple[str, ...]) -> bool:
-    """Whether each word begins the word of the option at its place ('tissue fold')."""
-    return len(words) == len(own) and all(
-        len(word) > 3 and whole.startswith(word) for word, whole in zip(words, own, strict=True)
-    )
 
 
 def option_set(options: Mapping[str, str]) -> OptionSet:

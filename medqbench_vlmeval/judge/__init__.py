@@ -13,19 +13,17 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.judge.client import KitClient
     from medqbench_vlmeval.judge.judges import build_extractor, build_judge, build_model_judge
     from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions, parse_judge_args
-    from medqbench_vlmeval.judge.protocols import PROTOCOLS, Protocol, load_protocol
+    from medqbench_vlmeval.judge.protocols import load_protocol
     from medqbench_vlmeval.judge.usage import single_verdicts, usage_of
 
 __all__ = [
     "DEFAULT_PROTOCOL",
-    "PROTOCOLS",
     "RULES",
     "Judge",
     "JudgeOptions",
     "KitClient",
     "OnProgress",
     "Progress",
-    "Protocol",
     "build_extractor",
     "build_judge",
     "build_model_judge",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -11,20 +10,13 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import escape_delimiters
-from medqbench_vlmeval.judge.verdict import EMPTY, NO_COMPLETION, NO_VERDICT
+from medqbench_vlmeval.judge.verdict import EMPTY, NO_COMPLETION, NO_VERDICT, Reading
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
 JOINT = Call("k", "i", "p", ALLOWED)
 SINGLE = Call("k", "i", "p", {"completeness": (0, 1, 2)})
 PAIR = Call("k", "i", "p", {"quality_accuracy": (0, 2)})
 DEEP, LONG = 100_000, 200_000
-
-
-@dataclass(frozen=True)
-class Reading:
-    scores: dict[str, float] = field(default_factory=dict)
-    explanations: dict[str, str] = field(default_factory=dict)
-    reason: str | None = None
 
 
 def read_reply(text: str | None, call: Call) -> Reading:
