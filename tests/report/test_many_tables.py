@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,22 +34,16 @@ def rows(path: Path, sheet: str) -> list[list[Any]]:
     return [list(row) for row in load_workbook(path)[sheet].iter_rows(values_only=True)]
 
 
-def test_sheets_of_runs_of_both_kinds(tmp_path: Path) -> None:
-    found = load_workbook(written(tmp_path, perception_run(), combined_run(), combined_run(model="B")))
-    sheets = ["Overview", "Perception", "No-reference", "Comparative", "Findings", "All figures", "Settings"]
-    assert found.sheetnames == sheets
-
-
 def test_runs_are_ranked_among_the_published_rows(tmp_path: Path) -> None:
     path = written(tmp_path, share("Low", 1), share("High", 9), share("Apart", 10, comparable=False))
-    found = [row for row in rows(path, "Overview") if row[2] in ("this run", "published")]
-    assert [row[0] for row in found] == [*range(1, len(found)), None]
-    assert [row[1] for row in found[:3]] == ["High", "Human expert", "GPT-5"]
-    assert [row[1] for row in found[-2:]] == ["Low", "Apart"]
-    assert [row[12] for row in found[-3:]] == ["reference", "yes", "no"]
-    assert found[-1][13] == "made for a test"
+    lines = [row for row in rows(path, "Overview") if row[2] in ("this run", "published")]
+    assert [row[0] for row in lines] == [*range(1, len(lines)), None]
+    assert [row[1] for row in lines[:3]] == ["High", "Human expert", "GPT-5"]
+    assert [row[1] for row in lines[-2:]] == ["Low", "Apart"]
+    assert [row[12] for row in lines[-3:]] == ["reference", "yes", "no"]
+    assert lines[-1][13] == "made for a test"
     # Wilson for 9 of 10: 59.58 to 98.21.
-    assert found[0][4:10] == [90, pytest.approx(59.58, abs=0.005), pytest.approx(98.21, abs=0.005), None, 90, None]
+    assert lines[0][4:10] == [90, pytest.approx(59.58, abs=0.005), pytest.approx(98.21, abs=0.005), None, 90, None]
     sheet = load_workbook(path)["Overview"]
     fills = {row[1].value: row[1].fill.fgColor.rgb for row in sheet.iter_rows() if row[1].value}
     assert (fills["High"], fills["Human expert"]) == ("FFDDEBF7", "FFFCE4D6")
@@ -66,32 +59,33 @@ def test_runs_of_other_samples_and_settings_are_pointed_out(tmp_path: Path) -> N
 
 
 def test_runs_by_modality_type_and_severity(tmp_path: Path) -> None:
-    ours = [choice("1", modality="MRI"), choice("2", False, modality="CT")]
-    theirs = [choice("1", modality="MRI"), *(choice(f"f{n}", n > 1, modality="Fundus") for n in range(10))]
-    path = written(tmp_path, make_run(ours, model="A"), make_run(theirs, model="B", comparable=True))
-    found = rows(path, "Perception")
-    at = next(place for place, row in enumerate(found) if str(row[0]).endswith("run x modality, accuracy, %"))
+    first = make_run([choice("1", modality="MRI"), choice("2", False, modality="CT")], model="A")
+    fundus = [choice(f"f{n}", n > 1, modality="Fundus") for n in range(10)]
+    second = make_run([choice("1", modality="MRI"), *fundus], model="B", comparable=True)
+    path = written(tmp_path, first, second)
+    lines = rows(path, "Perception")
+    at = next(place for place, row in enumerate(lines) if str(row[0]).endswith("run x modality, accuracy, %"))
     # B is comparable and so comes first; the columns are in the order in which runs have them.
-    assert found[at + 1][:6] == ["Run", "Comparable", "MRI", "Fundus", "CT", "All"]
-    assert found[at + 2][:11] == ["B", "yes", 100, 80, None, pytest.approx(900 / 11), None, 1, 10, None, 11]
-    assert found[at + 3][:11] == ["A", "no", 100, None, 0, 50, None, 1, None, 1, 2]
-    titles = [str(row[0]).partition(": ")[2] for row in found if str(row[0]).startswith("Perception: ")]
+    assert lines[at + 1][:6] == ["Run", "Comparable", "MRI", "Fundus", "CT", "All"]
+    assert lines[at + 2][:11] == ["B", "yes", 100, 80, None, pytest.approx(900 / 11), None, 1, 10, None, 11]
+    assert lines[at + 3][:11] == ["A", "no", 100, None, 0, 50, None, 1, None, 1, 2]
+    titles = [str(row[0]).partition(": ")[2] for row in lines if str(row[0]).startswith("Perception: ")]
     assert titles == ["run x modality, accuracy, %", "run x question type, accuracy, %"]
     sheet = load_workbook(path)["Perception"]
-    assert f"C{at + 3}:F{at + 4}" in {str(one.sqref) for one in sheet.conditional_formatting}
+    assert f"C{at + 3}:F{at + 4}" in {str(area.sqref) for area in sheet.conditional_formatting}
     assert sheet.cell(at + 3, 3).font.i  # MRI: one sample
     assert not sheet.cell(at + 3, 4).font.i  # Fundus: ten
 
 
 def test_all_figures_come_back_from_pandas(tmp_path: Path) -> None:
     path = written(tmp_path, perception_run(), reasoning_run())
-    found = pandas.read_excel(path, sheet_name="All figures", keep_default_na=False)
+    lines = pandas.read_excel(path, sheet_name="All figures", keep_default_na=False)
     keys = ["Task", "Axis", "Group", "Measure"]
-    figures = found.set_index(keys)[["Value", "n", "Few"]]
+    figures = lines.set_index(keys)[["Value", "n", "Few"]]
     assert figures.loc[("Perception", "severity", "mild", "Overall")].tolist() == [50, 2, "n < 10"]
     assert figures.loc[("Reasoning, no-reference", "all", "All", "Completeness")].tolist() == [1.5, 2, "n < 10"]
     # Overall, modalities, question types and severities; five measures of all and of Fundus.
-    assert len(found) == 1 + 2 + 3 + 2 + 5 + 5
+    assert len(lines) == 1 + 2 + 3 + 2 + 5 + 5
 
 
 def test_settings_in_which_runs_differ_are_coloured(tmp_path: Path) -> None:
@@ -107,21 +101,21 @@ def test_settings_in_which_runs_differ_are_coloured(tmp_path: Path) -> None:
 
 def test_findings_stand_side_by_side(tmp_path: Path) -> None:
     axes = {"axes": {"severity": "mild"}}
-    none = share("B", 3)
-    path = written(tmp_path, share("A", 5, **axes), replace(none, result=none.result))
-    sheet = load_workbook(path)["Findings"]
-    found = [[cell.value for cell in row] for row in sheet.iter_rows()]
-    labels = next(row for row in found if "A" in row)
+    sheet = load_workbook(written(tmp_path, share("A", 5, **axes), share("B", 3)))["Findings"]
+    lines = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    labels = next(row for row in lines if "A" in row)
     assert labels[2:] == ["A", None, None, "B", None, None]
     assert "C5:E5" in {str(merged) for merged in sheet.merged_cells.ranges}
-    gap = next(row for row in found if row[0] == "Gap to human experts")
+    gap = next(row for row in lines if row[0] == "Gap to human experts")
     # 50 - 82.5 and 30 - 82.5.
     assert [gap[1], gap[2], gap[5]] == ["points", -32.5, -52.5]
-    assert ["Modality gap", None, "absent", None, None, "absent", None, None] in found
+    assert ["Modality gap", None, "absent", None, None, "absent", None, None] in lines
 
 
-def test_hostile_names_are_texts_and_the_file_is_whole(tmp_path: Path) -> None:
+def test_runs_of_both_kinds_with_hostile_names_are_texts_and_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, perception_run(model=HOSTILE), perception_run(model="<r>x</r>"), combined_run(model="@a"))
+    sheets = ["Overview", "Perception", "No-reference", "Comparative", "Findings", "All figures", "Settings"]
+    assert load_workbook(path).sheetnames == sheets
     assert is_text_and_numbers(path)
 
 

@@ -55,38 +55,34 @@ def test_summary_of_a_perception_run_in_a_pipe() -> None:
 
 
 def test_summary_of_a_combined_run() -> None:
-    found = summary(combined_run(reasons=["judge rules"]))
-    assert found.count("Overall (0-8)     *5.500  4.000 to 7.000  2") == 2
-    assert found.count("Consistency       *2.000               -  2") == 2
-    assert found.count("! unscored: completeness: no verdict in the reply (1)") == 2
-    assert found.count("! not comparable with the published rows: judge rules") == 2
+    text = summary(combined_run(reasons=["judge rules"]))
+    assert text.count("Overall (0-8)     *5.500  4.000 to 7.000  2") == 2
+    assert text.count("Consistency       *2.000               -  2") == 2
+    assert text.count("! unscored: completeness: no verdict in the reply (1)") == 2
+    assert text.count("! not comparable with the published rows: judge rules") == 2
 
 
 def test_what_shared_images_do_stands_in_the_summary_where_images_are_shared() -> None:
     run = perception_run().result.tasks[0]
     shared = replace(run, result=replace(run.result, clustered=Cell(60.0, 10.0, 95.5, 5, n_clusters=3)))
     assert cells(headline_table(shared))[-1] == ["Overall, clustered (n: clusters)", "60.00", "10.00 to 95.50", "3"]
-    alone = replace(run, result=replace(run.result, clustered=Cell(60.0, 10.0, 95.5, 5, n_clusters=5)))
-    assert "clustered" not in str(cells(headline_table(alone)))
+    assert "clustered" not in str(cells(headline_table(run)))  # no two samples share one
 
 
-def test_a_baseline_is_named_one() -> None:
-    found = summary(perception_run(baseline=True, comparable=True))
-    assert "(Perception, baseline)" in found
-    assert "not comparable" not in found
-
-
-def test_findings_are_said_where_asked_for() -> None:
-    assert "- Gap to human experts: " not in summary(perception_run())
+def test_a_baseline_is_named_one_and_findings_are_said_where_asked_for() -> None:
+    text = summary(perception_run(baseline=True, comparable=True))
+    assert "(Perception, baseline)" in text
+    assert "not comparable" not in text
+    assert "- Gap to human experts: " not in text
     assert "\n- Gap to human experts: " in summary(perception_run(), findings=True)
 
 
 @pytest.mark.parametrize("width", [None, 200])
 def test_text_of_others_is_no_markup_and_no_escape_sequence(width: int | None) -> None:
-    found = summary(perception_run(model=EVIL, reasons=[EVIL]), width)
-    assert "\x1b" not in re.sub(r"\x1b\[[0-9;]*m", "", found)
-    assert "\u202e" not in found
-    assert found.count(SHOWN) == 2
+    text = summary(perception_run(model=EVIL, reasons=[EVIL]), width)
+    assert "\x1b" not in re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert "\u202e" not in text
+    assert text.count(SHOWN) == 2
 
 
 def test_an_old_encoding_is_no_error() -> None:
@@ -113,9 +109,11 @@ def test_an_extractors_letters_stand_beside_the_rules_own() -> None:
     used = JudgeUsage(Tokens(6, 600, 60, 0.0014), Tokens(2, 200, 20, 0.0005))
     strict = side(Cell(30.0, 10.5, 60.5, 10), Cell(100.0, 20.7, 100.0, 1, few=True))
     lenient = side(Cell(40.0, 16.5, 68.5, 10), Cell(100.0, 20.7, 100.0, 1, few=True))
-    found = ExtractorResult("=own", None, Protocol("choice", "1"), 5, 4, 2, 1, 1, strict, lenient, used)
+    extractor = ExtractorResult("=own", None, Protocol("choice", "1"), 5, 4, 2, 1, 1, strict, lenient, used)
     run = perception_run()
-    part = replace(run.result["perception"], extractor=found)
+    assert extractor_table(run.result.tasks[0]) is None
+    assert (extractor_lines(run.result.tasks[0]), checks_of(run.result.tasks[0])) == ([], [])
+    part = replace(run.result["perception"], extractor=extractor)
     run = replace(run, result=replace(run.result, parts={Task.PERCEPTION: part}))
     table = extractor_table(run.result.tasks[0])
     assert cells(table) == [
@@ -130,8 +128,3 @@ def test_an_extractors_letters_stand_beside_the_rules_own() -> None:
         "The official numbers are the strict ones.",
     ]
     assert "Strict (rules alone) and lenient (extractor too)" in summary(run)
-
-
-def test_a_run_without_an_extractor_and_checks_says_nothing_of_them() -> None:
-    run = perception_run().result.tasks[0]
-    assert (extractor_table(run), extractor_lines(run), checks_of(run)) == (None, [], [])

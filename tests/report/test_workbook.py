@@ -53,28 +53,30 @@ def lines(path: Path, sheet: str) -> list[list[Any]]:
     return [[round(cell, 2) if isinstance(cell, float) else cell for cell in row] for row in rows]
 
 
-def test_sheets_of_a_perception_run(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_run())
-    names = ["Overview", "Charts", "Findings", "Matrices", "By modality", "By group", "CT", "MRI", "Samples"]
-    assert load_workbook(path).sheetnames == [*names, "Chart data", "Settings"]
+@pytest.fixture(scope="module")
+def perception_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(tmp_path_factory.mktemp("perception"), perception_run(reasons=["embedded set"]))
 
 
-def test_overview_of_a_perception_run(tmp_path: Path) -> None:
-    found = lines(written(tmp_path, perception_run(reasons=["embedded set"])), "Overview")
-    assert found[1] == ["NOT COMPARABLE with the published rows: embedded set"]
-    assert ["Overall", 60, 23.07, 88.24, 5] in found
-    assert ["Yes-or-No", 100, 34.24, 100, 2] in found
-    assert ["How", 0, 0, 79.35, 1] in found
-    assert ["Unanswered (counted as wrong)", 1] in found
-    assert ["Dataset", "MedQBench_Perception_mini"] in found
-    assert ["Date", "2026-11-22T10:00:00+00:00"] in found
-    assert ["Human expert", "published", "human", 82.5, "reference", "project README"] in found
-    assert ["Model-X", "this run", 100, 50, 0, 60, "no"] in found
+def test_overview_of_a_perception_run(perception_path: Path) -> None:
+    overview = lines(perception_path, "Overview")
+    assert overview[1] == ["NOT COMPARABLE with the published rows: embedded set"]
+    for line in (
+        ["Overall", 60, 23.07, 88.24, 5],
+        ["Yes-or-No", 100, 34.24, 100, 2],
+        ["How", 0, 0, 79.35, 1],
+        ["Unanswered (counted as wrong)", 1],
+        ["Dataset", "MedQBench_Perception_mini"],
+        ["Date", "2026-11-22T10:00:00+00:00"],
+        ["Human expert", "published", "human", 82.5, "reference", "project README"],
+        ["Model-X", "this run", 100, 50, 0, 60, "no"],
+    ):
+        assert line in overview
     # It is not comparable, so it stands below the last published row and not between 60.08 and 59.31.
-    models = [line[0] for line in found if len(line) > 5]
+    models = [line[0] for line in overview if len(line) > 5]
     assert models[models.index("Model-X") - 1] == "Qwen2.5-VL-7B"
     assert models[-1] == "Model-X"
-    assert any(line[:1] == ["Overall, clustered (n: clusters)"] and line[-1] == 5 for line in found)
+    assert any(line[:1] == ["Overall, clustered (n: clusters)"] and line[-1] == 5 for line in overview)
 
 
 REFUSED = ["NOT COMPARABLE with the published rows:", "   • embedded set", "   • own prompt"]
@@ -107,30 +109,30 @@ def test_reasons_of_one_of_two_tasks_are_not_read_as_for_both(tmp_path: Path) ->
     ]
 
 
-def test_by_modality_of_a_perception_run(tmp_path: Path) -> None:
-    found = table(written(tmp_path, perception_run()), "By modality").set_index("Modality")
-    assert list(found.index) == ["CT", "MRI", "All"]
-    assert found.loc["CT", ["Overall", "Overall n", "What", "How n"]].tolist() == [pytest.approx(200 / 3), 3, 100, 1]
-    assert found.loc["MRI", "How"] == ""  # no such question: empty, not 0
-    assert found.loc["All", ["Overall", "Yes-or-No", "What", "How"]].tolist() == [60, 100, 50, 0]
+def test_by_modality_of_a_perception_run(perception_path: Path) -> None:
+    rows = table(perception_path, "By modality").set_index("Modality")
+    assert list(rows.index) == ["CT", "MRI", "All"]
+    assert rows.loc["CT", ["Overall", "Overall n", "What", "How n"]].tolist() == [pytest.approx(200 / 3), 3, 100, 1]
+    assert rows.loc["MRI", "How"] == ""  # no such question: empty, not 0
+    assert rows.loc["All", ["Overall", "Yes-or-No", "What", "How"]].tolist() == [60, 100, 50, 0]
 
 
-def test_modality_sheet_has_its_groups_and_its_samples(tmp_path: Path) -> None:
-    found = lines(written(tmp_path, perception_run()), "CT")
-    assert ["Question type", "How", 0, 0, 79.35, 1, 0, 1, "n < 10"] in found
+def test_modality_sheet_has_its_groups_and_its_samples(perception_path: Path) -> None:
+    sheet = lines(perception_path, "CT")
+    assert ["Question type", "How", 0, 0, 79.35, 1, 0, 1, "n < 10"] in sheet
     # CT has one mild row (right) and two severe ones (one right, one unanswered): Wilson for 1 of 2 is 9.45 to 90.55.
-    assert ["Severity", "mild", 100, 20.65, 100, 1, 1, 0, "n < 10"] in found
-    assert ["Severity", "severe", 50, 9.45, 90.55, 2, 1, 1, "n < 10"] in found
-    heads = next(position for position, line in enumerate(found) if line and line[0] == "index")
-    assert [line[0] for line in found[heads + 1 :]] == ["1", "3", "5"]
-    assert found[heads + 3][:6] == ["5", "How", "severe", "5.png", "B", "no"]
+    assert ["Severity", "mild", 100, 20.65, 100, 1, 1, 0, "n < 10"] in sheet
+    assert ["Severity", "severe", 50, 9.45, 90.55, 2, 1, 1, "n < 10"] in sheet
+    heads = next(position for position, line in enumerate(sheet) if line and line[0] == "index")
+    assert [line[0] for line in sheet[heads + 1 :]] == ["1", "3", "5"]
+    assert sheet[heads + 3][:6] == ["5", "How", "severe", "5.png", "B", "no"]
 
 
 def test_data_without_modalities_is_one_modality(tmp_path: Path) -> None:
     rows = [choice(str(n), n > 1, modality=None, severity="mild") for n in range(4)]
-    found = lines(written(tmp_path, make_run(rows)), "unknown")
-    assert ["All samples", "All", 50, 15, 85, 4, 2, 0, "n < 10"] in found
-    assert ["Severity", "mild", 50, 15, 85, 4, 2, 0, "n < 10"] in found
+    sheet = lines(written(tmp_path, make_run(rows)), "unknown")
+    assert ["All samples", "All", 50, 15, 85, 4, 2, 0, "n < 10"] in sheet
+    assert ["Severity", "mild", 50, 15, 85, 4, 2, 0, "n < 10"] in sheet
 
 
 def test_cells_of_few_samples_are_grey_and_named(tmp_path: Path) -> None:
@@ -178,28 +180,24 @@ def test_reasoning_groups_have_overalls_interval(tmp_path: Path) -> None:
     assert by_group.loc["mild", ["Overall low", "Overall high"]].tolist() == pytest.approx([group.low, group.high])
 
 
-def test_number_formats(tmp_path: Path) -> None:
-    perception = load_workbook(written(tmp_path, perception_run()))["By modality"]
-    assert (perception["B2"].number_format, perception["E2"].number_format) == ("0.00", "#,##0")
-    reasoning = load_workbook(written(tmp_path, reasoning_run()))["By modality"]
-    assert (reasoning["C2"].number_format, reasoning["J2"].number_format) == ("0.000", "#,##0")
-
-
-def test_tables_can_be_worked_with(tmp_path: Path) -> None:
-    book = load_workbook(written(tmp_path, perception_run()))
+def test_tables_can_be_worked_with(perception_path: Path, tmp_path: Path) -> None:
+    book = load_workbook(perception_path)
+    names = ["Overview", "Charts", "Findings", "Matrices", "By modality", "By group", "CT", "MRI", "Samples"]
+    assert book.sheetnames == [*names, "Chart data", "Settings"]
     samples, matrix = book["Samples"], book["By modality"]
     assert samples.auto_filter.ref == samples.dimensions
     assert (samples.freeze_panes, matrix.freeze_panes) == ("B2", "B2")
     assert samples.print_title_rows == "$1:$1"
-    scales = [str(found.sqref) for found in matrix.conditional_formatting]
-    assert scales == ["B2:B4", "F2:F4", "J2:J4", "N2:N4"]
+    assert [str(area.sqref) for area in matrix.conditional_formatting] == ["B2:B4", "F2:F4", "J2:J4", "N2:N4"]
     assert "NOT COMPARABLE" in samples.oddFooter.left.text
     for sheet in book:
+        is_fitted = bool(sheet.sheet_properties.pageSetUpPr and sheet.sheet_properties.pageSetUpPr.fitToPage)
         assert sheet.page_setup.orientation == "landscape"
-        assert bool(sheet.sheet_properties.pageSetUpPr and sheet.sheet_properties.pageSetUpPr.fitToPage) is (
-            sheet.title != "Charts"
-        )
+        assert is_fitted is (sheet.title != "Charts")
         assert sheet.print_title_rows or sheet.title == "Charts"
+    assert (matrix["B2"].number_format, matrix["E2"].number_format) == ("0.00", "#,##0")
+    reasoning = load_workbook(written(tmp_path, reasoning_run()))["By modality"]
+    assert (reasoning["C2"].number_format, reasoning["J2"].number_format) == ("0.000", "#,##0")
 
 
 HOSTILE = [
@@ -233,26 +231,18 @@ def test_a_literal_escape_of_the_format_comes_back_as_it_was(tmp_path: Path) -> 
         assert b"literal _x005F_x0041_" in packed.read("xl/sharedStrings.xml")
 
 
-def utf16_units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
-
-
 @pytest.mark.parametrize("unit", ["x", "\U0001f9e0", "_x0041_", "x\x00"])
 def test_a_long_reply_is_cut_and_says_so(tmp_path: Path, unit: str) -> None:
-    text = unit * (40_000 // len(unit))
-    found = table(written(tmp_path, with_replies([text])), "Samples")["prediction"][0]
-    assert found.endswith(f" … [cut: {len(text):,} characters in all, whole text in {NAME}_samples.jsonl]")
-    assert 16_000 < utf16_units(found) <= 32_767
-    whole = "y" * 32_767
-    assert table(written(tmp_path, with_replies([whole])), "Samples")["prediction"][0] == whole
-
-
-def test_a_temporary_name_of_the_caller_does_not_end_up_in_the_notice(tmp_path: Path) -> None:
-    run = with_replies(["x" * 40_000])
+    text, whole = unit * (40_000 // len(unit)), "y" * 32_767
+    run = with_replies([text, whole])
+    # A temporary name of the caller does not end up in the notice.
     path = tmp_path / f".{NAME}_report.xlsx.abc123.tmp"
     write_workbook(path, run.result, run.rows)
-    found = table(path.rename(tmp_path / "renamed.xlsx"), "Samples")["prediction"][0]
-    assert found.endswith(f"whole text in {NAME}_samples.jsonl]")
+    for workbook in (written(tmp_path, run), path.rename(tmp_path / "renamed.xlsx")):
+        reply, untouched = table(workbook, "Samples")["prediction"]
+        assert reply.endswith(f" … [cut: {len(text):,} characters in all, whole text in {NAME}_samples.jsonl]")
+        assert 16_000 < len(reply.encode("utf-16-le")) // 2 <= 32_767
+        assert untouched == whole
 
 
 def test_no_cell_is_a_formula_or_an_error(tmp_path: Path) -> None:
@@ -268,8 +258,8 @@ def test_modalities_that_are_bad_sheet_names(tmp_path: Path) -> None:
     names = ["Samples", "ct", "CT", "a/b\\c:d*e?f[g]h", "'quoted'", "m" * 40, "m" * 50, "History",
              "\U0001f9e0" * 20, "\x00", None]  # fmt: skip
     run = make_run([choice(str(n), modality=name) for n, name in enumerate(names)])
-    found = load_workbook(written(tmp_path, run)).sheetnames
-    assert sorted(found[found.index("By group") + 1 : found.index("Samples")]) == sorted(
+    sheets_there = load_workbook(written(tmp_path, run)).sheetnames
+    assert sorted(sheets_there[sheets_there.index("By group") + 1 : sheets_there.index("Samples")]) == sorted(
         [
             *("Samples (2)", "CT", "ct (2)", "a-b-c-d-e-f-g-h", "quoted", "History (2)", "-", "unknown"),
             *("m" * 31, "m" * 27 + " (2)", "\U0001f9e0" * 15),
@@ -279,8 +269,8 @@ def test_modalities_that_are_bad_sheet_names(tmp_path: Path) -> None:
 
 def test_a_column_mistaken_for_the_modality_does_not_make_a_thousand_sheets(tmp_path: Path) -> None:
     run = make_run([choice(str(n), modality=f"m{n:02}") for n in range(50)])
-    found = load_workbook(written(tmp_path, run)).sheetnames
-    assert [name for name in found if re.fullmatch(r"m\d\d", name)] == [f"m{n:02}" for n in range(40)]
+    names = load_workbook(written(tmp_path, run)).sheetnames
+    assert [name for name in names if re.fullmatch(r"m\d\d", name)] == [f"m{n:02}" for n in range(40)]
 
 
 def test_nothing_scored_leaves_cells_empty_and_draws_no_charts(tmp_path: Path) -> None:
@@ -300,15 +290,14 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_very_long_run_is_cut_in_the_workbook_and_says_so(tmp_path: Path) -> None:
     run = perception_run()
-    found = lines(written(tmp_path, run, [run.rows[0]] * 10_001), "Samples")
+    rows = lines(written(tmp_path, run, [run.rows[0]] * 10_001), "Samples")
     # The head, the samples, an empty row and the line.
-    assert len(found) == 1 + 10_000 + 1 + 1
-    assert found[-1][0].startswith("The first 10,000 of 10,001 samples; all of them are in ")
+    assert len(rows) == 1 + 10_000 + 1 + 1
+    assert rows[-1][0].startswith("The first 10,000 of 10,001 samples; all of them are in ")
 
 
-def test_settings_are_dotted_names_without_what_has_a_sheet_of_its_own(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_run())
-    settings = dict(load_workbook(path)["Settings"].iter_rows(min_row=2, values_only=True))
+def test_settings_are_dotted_names_without_what_has_a_sheet_of_its_own(perception_path: Path) -> None:
+    settings = dict(load_workbook(perception_path)["Settings"].iter_rows(min_row=2, values_only=True))
     assert settings["settings.data.perception.sha256"] == "ab" * 32
     assert settings["comparable"] == "no"
     assert not any(name.partition(".")[0] in ("findings", "groups", "intervals") for name in settings)
@@ -319,24 +308,24 @@ def test_a_hash_of_samples_is_not_shown_as_one_of_a_file(tmp_path: Path) -> None
     assert ["Data sha256 (perception)", f"samples:{'5' * 64}"] in lines(written(tmp_path, run), "Overview")
 
 
-def test_matrix_has_the_groups_of_two_axes_and_their_edges(tmp_path: Path) -> None:
-    sheet = load_workbook(written(tmp_path, perception_run()))["Matrices"]
-    found = [[cell.value for cell in row][:10] for row in sheet.iter_rows(min_row=3)]
-    assert found[0][0] == "Perception: modality x question type, accuracy, %"
-    assert found[1][:5] == ["Modality", "Yes-or-No", "What", "How", "All"]
-    assert found[2] == ["CT", 100, 100, 0, pytest.approx(200 / 3), None, 1, 1, 1, 3]
-    assert found[3] == ["MRI", 100, 0, None, 50, None, 1, 1, None, 2]  # no How question: empty, not 0
-    assert found[4] == ["All", 100, 50, 0, 60, None, 2, 2, 1, 5]
-    assert next(str(one.sqref) for one in sheet.conditional_formatting) == "B5:E7"
-    assert sheet["B5"].number_format == "0.00"
-    assert sheet["B5"].font.i  # one sample
+def test_matrix_has_the_groups_of_two_axes_and_their_edges(perception_path: Path) -> None:
+    sheet = load_workbook(perception_path)["Matrices"]
+    rows = [[cell.value for cell in row][:10] for row in sheet.iter_rows(min_row=3)]
+    assert rows[0][0] == "Perception: modality x question type, accuracy, %"
+    assert rows[1][:5] == ["Modality", "Yes-or-No", "What", "How", "All"]
+    assert rows[2] == ["CT", 100, 100, 0, pytest.approx(200 / 3), None, 1, 1, 1, 3]
+    assert rows[3] == ["MRI", 100, 0, None, 50, None, 1, 1, None, 2]  # no How question: empty, not 0
+    assert rows[4] == ["All", 100, 50, 0, 60, None, 2, 2, 1, 5]
+    assert next(str(area.sqref) for area in sheet.conditional_formatting) == "B5:E7"
+    assert (sheet["B5"].number_format, sheet["B5"].font.i) == ("0.00", True)  # one sample
 
 
 def test_matrix_of_a_judged_run_has_a_scale_for_means_and_one_for_their_sum(tmp_path: Path) -> None:
     sheet = load_workbook(written(tmp_path, reasoning_run()))["Matrices"]
-    found = [[cell.value for cell in row][:6] for row in sheet.iter_rows(min_row=5, max_row=6)]
-    assert found == [["Fundus", 1.5, 1, 2, 1, 5.5], ["All", 1.5, 1, 2, 1, 5.5]]
-    scales = {str(one.sqref): rule.colorScale.cfvo[2].val for one in sheet.conditional_formatting for rule in one.rules}
+    rows = [[cell.value for cell in row][:6] for row in sheet.iter_rows(min_row=5, max_row=6)]
+    assert rows == [["Fundus", 1.5, 1, 2, 1, 5.5], ["All", 1.5, 1, 2, 1, 5.5]]
+    areas = sheet.conditional_formatting
+    scales = {str(area.sqref): rule.colorScale.cfvo[2].val for area in areas for rule in area.rules}
     assert scales == {"B5:E6": 2, "F5:F6": 8}
 
 
@@ -351,34 +340,32 @@ def references(chart: str, element: str) -> list[str]:
     return re.findall(rf"<c:{element}>.*?<c:f>(.*?)</", chart)
 
 
-def test_bars_have_their_intervals_from_cells(tmp_path: Path) -> None:
-    path = written(tmp_path, perception_run())
-    beside, by_type, by_modality, by_severity = charts(path)
-    sheet = load_workbook(path)["Chart data"]
-    (below,), (above,) = references(by_type, "minus"), references(by_type, "plus")
-    values = references(by_type, "val")[0]
-    cells = [[cell.value for (cell,) in sheet[one.partition("!")[2]]] for one in (values, below, above)]
+def test_bars_have_their_intervals_from_cells(perception_path: Path) -> None:
+    beside, by_type, by_modality, by_severity = charts(perception_path)
+    sheet = load_workbook(perception_path)["Chart data"]
+    ranges = [references(by_type, "val")[0], *references(by_type, "minus"), *references(by_type, "plus")]
+    values, below, above = ([cell.value for (cell,) in sheet[area.partition("!")[2]]] for area in ranges)
     # Yes-or-No, What, How, Overall: 100 of [34.24, 100], 50 of [9.45, 90.55], 0 of [0, 79.35], 60 of [23.07, 88.24].
-    assert cells[0] == [100, 50, 0, 60]
-    assert cells[1] == pytest.approx([65.76, 40.55, 0, 36.93], abs=0.005)
-    assert cells[2] == pytest.approx([0, 40.55, 79.35, 28.24], abs=0.005)
+    assert values == [100, 50, 0, 60]
+    assert below == pytest.approx([65.76, 40.55, 0, 36.93], abs=0.005)
+    assert above == pytest.approx([0, 40.55, 79.35, 28.24], abs=0.005)
     assert "radarChart" not in beside + by_modality + by_severity  # two modalities make no radar
 
 
 def test_a_radar_needs_three_modalities(tmp_path: Path) -> None:
     rows = [choice(f"{name}{kind}", modality=name, question_type=kind)
             for name in ("CT", "MRI", "Fundus") for kind in ("What", "How")[: 1 + (name != "CT")]]  # fmt: skip
-    found = [chart for chart in charts(written(tmp_path, make_run(rows))) if "radarChart" in chart]
+    radars = [chart for chart in charts(written(tmp_path, make_run(rows))) if "radarChart" in chart]
     # Overall and What; How was not asked in CT.
-    assert [len(references(chart, "val")) for chart in found] == [2]
+    assert [len(references(chart, "val")) for chart in radars] == [2]
 
 
 def test_long_names_leave_room_for_the_charts(tmp_path: Path) -> None:
-    name = "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500"
-    path = written(tmp_path, perception_run(model=name))
-    names = [row[0].value for row in load_workbook(path)["Chart data"].iter_rows() if row[0].value]
-    assert name not in names
-    assert any(found.startswith("hospital/qwen") and found.endswith("checkpoint-12500") for found in names)
+    model = "hospital/qwen2_5-vl-7b-instruct-medq-sft-lora-r64-alpha128-checkpoint-12500"
+    sheet = load_workbook(written(tmp_path, perception_run(model=model)))["Chart data"]
+    names = [row[0].value for row in sheet.iter_rows() if row[0].value]
+    assert model not in names
+    assert any(name.startswith("hospital/qwen") and name.endswith("checkpoint-12500") for name in names)
 
 
 STORED = "ab" * 32 + ".png"
@@ -408,10 +395,10 @@ def test_samples_link_to_their_images_where_they_are_on_this_machine(
     file = image_folder(tmp_path, monkeypatch)
     (tmp_path / "out").mkdir()
     book = load_workbook(written(tmp_path / "out", with_images(STORED, "cd" * 32 + ".png")))
-    found = links(book["Samples"])
-    assert found == {STORED: f"../LMU%20data%20%231%20100%25/images/MedQBench/ab/{STORED}"}
-    assert (tmp_path / "out" / unquote(found[STORED])).resolve() == file.resolve()
-    assert links(book["CT"]) == found
+    linked = links(book["Samples"])
+    assert linked == {STORED: f"../LMU%20data%20%231%20100%25/images/MedQBench/ab/{STORED}"}
+    assert (tmp_path / "out" / unquote(linked[STORED])).resolve() == file.resolve()
+    assert links(book["CT"]) == linked
     heads = [cell.value for cell in book["Samples"][1]]
     assert [head for head in heads if str(head).startswith("image")] == ["image 1", "image 2"]
 
@@ -428,9 +415,9 @@ def test_a_name_that_is_not_of_the_store_is_no_link(tmp_path: Path, monkeypatch:
 
 def test_images_of_the_embedded_set_are_linked_where_they_lie(tmp_path: Path) -> None:
     run = with_data(with_images("ct-07.png", "../PROVENANCE.json"), origin="embedded")
-    found = links(load_workbook(written(tmp_path, run))["Samples"])
-    assert list(found) == ["ct-07.png"]
-    assert (tmp_path / unquote(found["ct-07.png"])).resolve() == (embedded_folder() / "images" / "ct-07.png").resolve()
+    linked = links(load_workbook(written(tmp_path, run))["Samples"])
+    assert list(linked) == ["ct-07.png"]
+    assert (tmp_path / unquote(linked["ct-07.png"])).resolve() == (embedded_folder() / "images" / "ct-07.png").resolve()
 
 
 def test_more_images_than_columns_are_named_together(tmp_path: Path) -> None:
@@ -444,6 +431,6 @@ def test_links_past_the_limit_are_plain_names(tmp_path: Path, monkeypatch: pytes
     image_folder(tmp_path, monkeypatch)
     sheet = load_workbook(written(tmp_path, with_images(STORED, n=5)))["Samples"]
     column = [cell.value for cell in sheet[1]].index("image 1") + 1
-    found = [sheet.cell(row, column) for row in range(2, 7)]
-    assert [cell.value for cell in found] == [STORED] * 5
-    assert [cell.hyperlink is not None for cell in found] == [True, True, True, False, False]
+    cells = [sheet.cell(row, column) for row in range(2, 7)]
+    assert [cell.value for cell in cells] == [STORED] * 5
+    assert [cell.hyperlink is not None for cell in cells] == [True, True, True, False, False]
