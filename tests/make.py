@@ -175,7 +175,7 @@ def make_run(
         parts, rows = score_judged(samples, predictions, [one.judged for one in answered if one.judged], named)
     why = () if comparable else tuple(reasons)
     marked = {task: replace(part, comparable=comparable, not_comparable_because=why) for task, part in parts.items()}
-    made_from = provenance(samples, judge if task.is_reasoning else None, **(settings or {}))
+    made_from = replace(provenance(samples, judge if task.is_reasoning else None), **(settings or {}))
     result = Result(model, named, task, marked, made_from, baseline, comparable, why)
     stem = f"{model.replace('/', '--')[:60]}_{named}"
     paths = result_paths(Path(stem), folder if folder is not None else Path("made"), stem)
@@ -183,6 +183,17 @@ def make_run(
     if folder is not None:
         write(run)
     return run
+
+
+def scored(
+    folder: Path,
+    answered: Sequence[Answered],
+    model: str = "Model-X",
+    dataset: str = "MedQBench_Perception",
+    **settings: Any,
+) -> Path:
+    """The score file of a run in a folder; ``settings`` change fields of its :class:`Provenance`."""
+    return make_run(answered, folder, model=model, dataset=dataset, settings=settings).paths.score
 
 
 def score_of(run: Run) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +16,11 @@ from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_api import state_path
 from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, call_line, part_paths, part_sizes, write_parts
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.calls import Call
-from medqbench_vlmeval.judge.judges import ModelJudge
 from medqbench_vlmeval.judge.secrets import values_named_secret
 from medqbench_vlmeval.workflows.evaluate import Request, prepare
 
 _UNSAFE = re.compile(r"[^\w.@+-]+")
 _NAME_LENGTH = 100
-
-
-@dataclass(frozen=True)
-class Pending:
-    """The calls of one prediction file to one judge that are still to be made; ``known`` others are in the cache.
-
-    A key counts once over all files.
-    """
-
-    judge: ModelJudge
-    calls: tuple[Call, ...]
-    known: int
 
 
 @dataclass(frozen=True)
@@ -45,38 +31,8 @@ class Exported:
     known: int
 
 
-def pending_calls(requests: Sequence[Request], store: ReplyCache | None) -> Iterator[Pending]:
-    """The pending calls, file by file and within it judge by judge.
-
-    Args:
-        requests: prediction files, all with the judge that the first one names. No key is needed.
-        store: the cache.
-
-    Raises:
-        BadInput: a file cannot be used, it is multiple-choice, or the judge cannot be asked in a batch.
-        NoJudge: no judge is named.
-    """
-    judges = [build_model_judge(member, store) for member in batch_judges(requests[0].judge)]
-    keys: dict[str, set[str]] = {judge.name: set() for judge in judges}
-    for request in requests:
-        prepared = prepare(request)
-        if prepared.task is Task.PERCEPTION:
-            raise BadInput(f"{request.prediction_file} is multiple-choice: it is scored without a judge. Leave it out.")
-        for judge in judges:
-            calls, _ = judge.calls(prepared.samples, prepared.predictions)
-            new = [call for call in calls if call.key not in keys[judge.name]]
-            keys[judge.name].update(call.key for call in new)
-            known, missing = judge.pending(new)
-            yield Pending(judge, tuple(missing), len(known))
-
-
-def batch_judges(keywords: Mapping[str, object]) -> tuple[JudgeOptions, ...]:
-    """The judges that the keywords name, a panel's members one by one, ready to be built without a key.
-
-    Raises:
-        BadInput: one of them cannot be asked in a batch, or its options hold a secret.
-        NoJudge: none is named.
-    """
+def _batch_judges(keywords: Mapping[str, object]) -> tuple[JudgeOptions, ...]:
+    """The judges that the keywords name, a panel's members one by one, ready to be built without a key."""
     options = JudgeOptions.from_kit_kwargs({**keywords, "no_calls": True})
     for judge in options.panel or (options,):
         if judge.name == RULES:
@@ -99,24 +55,26 @@ def export_calls(
     max_lines: int = MAX_LINES,
     max_bytes: int = MAX_BYTES,
 ) -> Exported:
-    """Write the pending calls of prediction files as batch files; nothing is written where nothing is pending.
+    """Write the calls that the cache holds no answer to as batch files; nothing is written where nothing is pending.
 
-    A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a set that one file cannot hold is
-    split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...).
+    A call counts once over all files. A panel gets one set of files for each of its judges (``NAME.JUDGE.jsonl``); a
+    set that one file cannot hold is split (``NAME-1.jsonl``, ``NAME-2.jsonl``, ...).
 
     Args:
-        requests: see :func:`pending_calls`.
+        requests: prediction files, all with the judge that the first one names. No key is needed.
         out: the file to write.
         force: replace files that are there.
         max_lines: most lines of a file.
         max_bytes: most bytes of a file.
 
     Raises:
-        BadInput: a file is there already, or see :func:`pending_calls`.
+        BadInput: a file is there already; a prediction file cannot be used or is multiple-choice; the judge cannot be
+            asked in a batch, or its options hold a secret.
+        NoJudge: no judge is named.
         RunFailed: a file cannot be written.
     """
-    judges = batch_judges(requests[0].judge)
-    targets = _targets(out, [judge.name for judge in judges])
+    options_of = _batch_judges(requests[0].judge)
+    targets = _targets(out, [options.name for options in options_of])
     _refuse_existing([path for target in targets.values() for path in (target, *part_paths(target, 2))], force)
     known, advice = 0, "make room there or choose another --out file"
     with ExitStack() as stack:
@@ -126,11 +84,22 @@ def export_calls(
             out.parent.mkdir(parents=True, exist_ok=True)
             # How many files it takes is known with the last line alone.
             spools = {name: stack.enter_context(TemporaryFile(dir=out.parent)) for name in targets}
-        for pending in pending_calls(requests, store):
-            spool, options = spools[pending.judge.name], pending.judge.options
-            with writing(out, advice):
-                spool.writelines(call_line(call, options, pending.judge.protocol) for call in pending.calls)
-            known += pending.known
+        judges = [build_model_judge(options, store) for options in options_of]
+        keys: dict[str, set[str]] = {name: set() for name in targets}
+        for request in requests:
+            prepared = prepare(request)
+            if prepared.task is Task.PERCEPTION:
+                raise BadInput(
+                    f"{request.prediction_file} is multiple-choice: it is scored without a judge. Leave it out."
+                )
+            for judge in judges:
+                calls, _ = judge.calls(prepared.samples, prepared.predictions)
+                new = [call for call in calls if call.key not in keys[judge.name]]
+                keys[judge.name].update(call.key for call in new)
+                answered, missing = judge.pending(new)
+                known += len(answered)
+                with writing(out, advice):
+                    spools[judge.name].writelines(call_line(call, judge.options, judge.protocol) for call in missing)
         parts: dict[str, dict[Path, int]] = {}
         for name, spool in spools.items():
             spool.seek(0)

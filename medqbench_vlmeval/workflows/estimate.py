@@ -15,7 +15,7 @@ from medqbench_vlmeval.judge.calls import texts_to_judge
 from medqbench_vlmeval.judge.client import JudgeClient
 from medqbench_vlmeval.judge.judges import extractor_options
 from medqbench_vlmeval.judge.usage import load_prices
-from medqbench_vlmeval.workflows.evaluate import Request, open_replies, prepare, read_by_rules, refuse_extractor
+from medqbench_vlmeval.workflows.evaluate import Request, open_replies, prepare, read_by_rules
 
 READ_BY_RULES = "read by the rules"
 NO_REPLY = "no reply to read"
@@ -54,7 +54,6 @@ def budget_of(request: Request) -> Budget:
     prices = load_prices(request.prices)
     prepared = prepare(request)
     samples, predictions = prepared.samples, prepared.predictions
-    refuse_extractor(request, prepared.task)
     keywords = {**request.judge, "no_calls": True}
     judges: list[Estimate] = []
     not_judged = Counter[str]()

@@ -124,8 +124,9 @@ def prepare(request: Request) -> Prepared:
     """Read the prediction file of a request and join it to the samples.
 
     Raises:
-        BadInput: the prediction file, the data or the limit cannot be used, or nothing is left to score. A second pass
-            (see ``evaluation.robustness``) is refused: its letters and images are not those of the benchmark.
+        BadInput: the prediction file, the data or the limit cannot be used, nothing is left to score, or an extractor
+            is named for reasoning replies. A second pass (see :mod:`.robustness`) is refused: its letters and images
+            are not those of the benchmark.
     """
     table = read_predictions(request.prediction_file)
     if is_second_pass(table):
@@ -153,6 +154,11 @@ def prepare(request: Request) -> Prepared:
     reasons = provenance.reasons()
     if len(samples) < n_all:
         reasons.append(f"only {len(samples)} of {n_all} samples were run")
+    if request.extractor is not None and task.is_reasoning:
+        raise BadInput(
+            f"{request.prediction_file} is no multiple-choice file: --extractor reads option letters. Leave it out; "
+            "reasoning replies are judged with --judge."
+        )
     return Prepared(task, samples, predictions, table, provenance, reasons)
 
 
@@ -176,19 +182,6 @@ class SecondStage:
     result: ExtractorResult
     settings: JudgeSettings
     choices: Mapping[str, Verdict]
-
-
-def refuse_extractor(request: Request, task: Task) -> None:
-    """Say that an extractor has nothing to do where replies are judged.
-
-    Raises:
-        BadInput: a reasoning task, and an extractor is named.
-    """
-    if request.extractor is not None and task.is_reasoning:
-        raise BadInput(
-            f"{request.prediction_file} is no multiple-choice file: --extractor reads option letters. Leave it out; "
-            "reasoning replies are judged with --judge."
-        )
 
 
 def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Answer]:
@@ -238,7 +231,6 @@ def evaluate(request: Request) -> Run:
                 "rename the prediction file."
             )
     prepared = prepare(request)
-    refuse_extractor(request, prepared.task)
     parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: _with_reasons(part, split, prepared, judge) for task, part in parts.items()}

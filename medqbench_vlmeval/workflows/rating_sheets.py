@@ -21,7 +21,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import read_object, reading, sha256_text, write_json, writing
 from medqbench_vlmeval.predictions.files import read_json, read_jsonl
 from medqbench_vlmeval.predictions.xlsx import read_xlsx
-from medqbench_vlmeval.runs.files import JudgedFile, is_samples, read_judged
+from medqbench_vlmeval.runs.files import is_samples, read_judged
 from medqbench_vlmeval.scoring.agreement import MARKS
 from medqbench_vlmeval.types import SampleRow
 
@@ -228,22 +228,18 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
     own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
     candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
     for candidate in candidates:
-        entries = (read_object(candidate) or {}).get("ratings")
-        if not isinstance(entries, dict) or not all(
-            isinstance(entry, dict) and "index" in entry for entry in entries.values()
-        ):
-            if len(candidates) > 1:
-                continue
-            raise BadInput(
-                f"{candidate} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'."
-            )
+        content = (read_object(candidate) or {}).get("ratings")
+        entries: dict[str, Any] = content if isinstance(content, dict) else {}
+        is_key = content == entries and all(isinstance(row, dict) and "index" in row for row in entries.values())
         unknown = [rating_id for rating_id in ids if rating_id not in entries]
-        if not unknown:
+        if is_key and not unknown:
             return entries
         if len(candidates) == 1:
             raise BadInput(
                 f"{sheet}, row {ids[unknown[0]]}: the rating id '{unknown[0][:40]}' is not in the key {candidate}; is "
                 "it another sheet's?"
+                if is_key
+                else f"{candidate} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'."
             )
     raise BadInput(
         f"{sheet}: no key for its rating ids is beside it; give the '*{KEY_ENDING}' that was written with the sheet as "
@@ -315,7 +311,11 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
     for path in (out, key):
         if path.exists():
             raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
-    files = _by_name(read_judged(verdicts))
+    named = read_judged(verdicts)
+    files = {file.stem: file for file in named}
+    for file in named:
+        if (other := files[file.stem]) is not file:
+            raise BadInput(f"{file.path} and {other.path} have the same name; draw from one of them, or rename one.")
     answers = [_Candidate(name, row) for name, file in files.items() for row in file.rows.values()]
     judged = [
         answer for answer in answers if any(answer.row.score_on(dimension) is not None for dimension in DIMENSIONS)
@@ -377,22 +377,10 @@ def shares(sizes: Mapping[tuple[str, str, str], int], n: int) -> dict[tuple[str,
     return places
 
 
-def _by_name(files: Sequence[JudgedFile]) -> dict[str, JudgedFile]:
-    """Files by their stem. Two of one stem would share a place in the key."""
-    names: dict[str, JudgedFile] = {}
-    for file in files:
-        if file.stem in names:
-            raise BadInput(
-                f"{names[file.stem].path} and {file.path} have the same name; draw from one of them, or rename one."
-            )
-        names[file.stem] = file
-    return names
-
-
-def _under_ids(drawn: Sequence[_Candidate], seed: int) -> dict[str, _Candidate]:
+def _under_ids(chosen: Sequence[_Candidate], seed: int) -> dict[str, _Candidate]:
     """The drawn answers by id, shuffled: in the order of their ids."""
     by_id: dict[str, _Candidate] = {}
-    for candidate in drawn:
+    for candidate in chosen:
         digest = candidate.hashed(seed, "id")
         length = _ID_LENGTH
         while f"R-{digest[:length]}" in by_id:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.data import ImageStore
-from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import writing
 from medqbench_vlmeval.report.card import write_card
 from medqbench_vlmeval.report.figures import write_figures
 from medqbench_vlmeval.report.page import is_page, write_page
@@ -66,7 +67,7 @@ class Reports:
             "workbook": None if self.workbook is None else str(self.workbook),
             "figures": [str(path) for path in self.figures],
             "tables": [str(path) for path in self.tables],
-            "runs": [one.to_json() for one in self.runs],
+            "runs": [report.to_json() for report in self.runs],
         }
 
 
@@ -83,19 +84,28 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     """
     runs = read_runs(places)
     paths: list[Path] = []
-    for run in runs:
-        path = out / run.paths.report.name
-        if path in paths:
-            path = out / f"{run.paths.score.parent.resolve().name}_{path.name}"
-        if path in paths:
-            raise BadInput(
-                f"{run.paths.score} and another run would both be reported in {path}; report on them one at a time, "
-                "into different folders."
-            )
-        _refuse_other_runs(run, path)
-        paths.append(path)
     page, many = out / PAGE, out / MANY if len(runs) > 1 else None
-    _refuse_other_programs(page, many)
+    with writing(out):
+        for run in runs:
+            path = out / run.paths.report.name
+            if path in paths:
+                path = out / f"{run.paths.score.parent.resolve().name}_{path.name}"
+            if path in paths:
+                raise BadInput(
+                    f"{run.paths.score} and another run would both be reported in {path}; report on them one at a "
+                    "time, into different folders."
+                )
+            beside = result_paths(path, stem=path.name.removesuffix(REPORT_ENDING)).score
+            if beside.exists() and not beside.samefile(run.paths.score):
+                raise BadInput(
+                    f"{path} is the workbook of another run ({beside.name} beside it is not {run.paths.score}); choose "
+                    "another --out."
+                )
+            paths.append(path)
+        if page.exists() and not is_page(page):
+            raise BadInput(f"{page} is no page of medqbench and would be replaced; choose another --out.")
+        if many is not None and many.exists() and not made_here(many):
+            raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
     reports = []
     for run, path in zip(runs, paths, strict=True):
         write_workbook(path, run.result, run.rows, samples_file=run.paths.samples.name)
@@ -108,28 +118,3 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     tables = write_tables([run.result for run in runs], out / TABLES)
     write_page(page, runs, ImageStore.default().root)
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))
-
-
-def _refuse_other_programs(page: Path, many: Path | None) -> None:
-    """Refuse to replace a page or a workbook of these common names that somebody else has made."""
-    try:
-        if page.exists() and not is_page(page):
-            raise BadInput(f"{page} is no page of medqbench and would be replaced; choose another --out.")
-        if many is not None and many.exists() and not made_here(many):
-            raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
-    except OSError as error:
-        raise RunFailed(f"{page.parent} cannot be read ({error.strerror or error}); choose another --out.") from None
-
-
-def _refuse_other_runs(run: Run, path: Path) -> None:
-    """Refuse a workbook's place beside another run's score of that name."""
-    beside = result_paths(path, stem=path.name.removesuffix(REPORT_ENDING)).score
-    try:
-        other = beside.exists() and not beside.samefile(run.paths.score)
-    except OSError as error:
-        raise RunFailed(f"{path} cannot be written ({error.strerror or error}); choose another --out.") from None
-    if other:
-        raise BadInput(
-            f"{path} is the workbook of another run ({beside.name} beside it is not {run.paths.score}); choose another "
-            "--out."
-        )

@@ -293,15 +293,10 @@ def _notes(passes: _Passes, task: Task, sample_set: SampleSet | None) -> list[st
 
 
 def _settings_json(passes: _Passes) -> dict[str, Any]:
+    styles, data = passes.values("prompt_style"), passes.values("data_sha256")
     files = {
-        name: {"name": table.path.name, "sha256": table.sha256, "prompt_style": style, "data_sha256": data}
-        for name, table, style, data in zip(
-            ("first_pass", "second_pass"),
-            passes.tables,
-            passes.values("prompt_style"),
-            passes.values("data_sha256"),
-            strict=True,
-        )
+        name: {"name": table.path.name, "sha256": table.sha256, "prompt_style": styles[at], "data_sha256": data[at]}
+        for at, (name, table) in enumerate(zip(("first_pass", "second_pass"), passes.tables, strict=True))
     }
     stated = {"name": "stated-conclusions"}
     return {

@@ -7,16 +7,16 @@ import pytest
 from medqbench_vlmeval.files import sha256_of, write_jsonl
 from tests.commands import run
 from tests.servers import JudgeServer
-from tests.workflows.ratings import HEADER, fill, judged_row, write_run, write_table
+from tests.workflows.ratings import HEADER, fill, rated, write_run, write_table
 
 
 @pytest.fixture
 def verdicts(tmp_path):
     rows = [
-        judged_row("1"),
-        judged_row("2", (1, 1, 1, 0)),
-        judged_row("3", (0, 2, 1, 2)),
-        judged_row("4", (1, 2, 2, 1)),
+        rated("1"),
+        rated("2", (1, 1, 1, 0)),
+        rated("3", (0, 2, 1, 2)),
+        rated("4", (1, 2, 2, 1)),
     ]
     return write_run(tmp_path / "runs", rows)
 
@@ -81,7 +81,7 @@ def test_two_raters_and_several_judges_in_the_terminal(capsys, verdicts, human, 
     assert "human / bo" in out
     assert "! raters' median between two marks, which no whole verdict equals: Completeness 1" in out
     assert "several judges" not in out
-    write_run(verdicts.parent, [judged_row("x")], model="Model-Y", judge="judge-2")
+    write_run(verdicts.parent, [rated("x")], model="Model-Y", judge="judge-2")
     table = write_table(tmp_path / "more.csv", HEADER, [*rows, ("x", 2, 2, 2, 2)])
     _, out, _ = run(capsys, "agreement", verdicts.parent, table)
     assert out.startswith("Judge judge-1 (rubric), judge-2 (rubric) on Model-X, Model-Y against more, 5 answers")
@@ -89,7 +89,7 @@ def test_two_raters_and_several_judges_in_the_terminal(capsys, verdicts, human, 
 
 
 def test_drift_speaks_of_a_first_and_a_second_judge(capsys, verdicts, tmp_path):
-    later = [judged_row("1", (1, 2, 2, 2)), judged_row("2", (None, 1, 1, 0)), *map(judged_row, "34")]
+    later = [rated("1", (1, 2, 2, 2)), rated("2", (None, 1, 1, 0)), *map(rated, "34")]
     _, out, _ = run(capsys, "agreement", verdicts, write_run(tmp_path / "later", later, judge="judge-2"))
     assert "against judge judge-2 (rubric), 4 answers" in out
     assert "! bias is the mean of the first less that of the second" in out

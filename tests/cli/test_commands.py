@@ -83,44 +83,28 @@ def test_score_with_a_judge_server(capsys, tmp_path, monkeypatch):
         assert file.is_dir() or b"sk-canary" not in file.read_bytes(), file
 
 
-def bad_inputs(folder):
-    def write(name, content):
-        path = folder / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    head = "index,question,A,B,answer,prediction\n"
-    return {
-        "absent": (folder / "absent.xlsx", "does not exist"),
-        "empty": (write("empty.csv", ""), "empty"),
-        "header only": (write("head.csv", head), "no rows"),
-        "no prediction column": (write("columns.csv", "index,answer\n1,A\n"), "prediction"),
-        "duplicate index": (write("twice.csv", head + "1,Q,Yes,No,A,A\n1,Q,Yes,No,A,A\n"), "1"),
-        "truncated xlsx": (write("cut.xlsx", b"PK\x03\x04 not a workbook"), "cut.xlsx"),
-        "truncated json": (write("cut.json", '[{"index": 1, "predic'), "cut.json"),
-        "pickle": (write("x.pkl", b"\x80\x04."), "pickle"),
-        "answer is no option": (write("answer.csv", head + "1,Q,Yes,No,D,A\n"), "row 1"),
-        "unknown kind": (write("x.parquet", "PAR1"), "x.parquet"),
-    }
+HEAD = "index,question,A,B,answer,prediction\n"
 
 
-CASES = (
-    "absent",
-    "empty",
-    "header only",
-    "no prediction column",
-    "duplicate index",
-    "truncated xlsx",
-    "truncated json",
-    "pickle",
-    "answer is no option",
-    "unknown kind",
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent.xlsx", None, "does not exist"),
+        ("empty.csv", b"", "empty"),
+        ("head.csv", HEAD.encode(), "no rows"),
+        ("columns.csv", b"index,answer\n1,A\n", "prediction"),
+        ("twice.csv", f"{HEAD}1,Q,Yes,No,A,A\n1,Q,Yes,No,A,A\n".encode(), "1"),
+        ("cut.xlsx", b"PK\x03\x04 not a workbook", "cut.xlsx"),
+        ("cut.json", b'[{"index": 1, "predic', "cut.json"),
+        ("x.pkl", b"\x80\x04.", "pickle"),
+        ("answer.csv", f"{HEAD}1,Q,Yes,No,D,A\n".encode(), "row 1"),
+        ("x.parquet", b"PAR1", "x.parquet"),
+    ],
 )
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_bad_prediction_files(capsys, tmp_path, case):
-    path, words = bad_inputs(tmp_path)[case]
+def test_bad_prediction_files(capsys, tmp_path, name, content, words):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
     code, out, err = run(capsys, "score", path, "--out", tmp_path / "out")
     assert (code, out) == (2, "")
     assert err.startswith("medqbench: ")
@@ -159,16 +143,8 @@ def test_official_protocol_without_a_kit_names_the_ways_out(tmp_path):
         "from medqbench_vlmeval.cli.main import main\n"
         "main(sys.argv[1:])\n"
     )
-    arguments = [
-        "score",
-        str(path),
-        "--judge",
-        "j",
-        "--judge-base-url",
-        "http://127.0.0.1:9/v1",
-        "--out",
-        str(tmp_path),
-    ]
+    judge = ["--judge", "j", "--judge-base-url", "http://127.0.0.1:9/v1"]
+    arguments = ["score", str(path), *judge, "--out", str(tmp_path)]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "rubric" in done.stderr

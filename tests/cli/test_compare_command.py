@@ -8,17 +8,14 @@ import pytest
 from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.files import sha256_of, write_jsonl
 from tests.commands import run
-from tests.workflows.scored import choice_row, write_scored
+from tests.make import choice, scored
 
 OPTIONS = {"A": "Noise", "B": "Blur", "C": "Ghosting"}
 
 
 @pytest.fixture
 def runs(tmp_path):
-    return [
-        write_scored(tmp_path, [choice_row(str(i), i < n) for i in range(12)], model)
-        for model, n in (("A", 9), ("B", 3))
-    ]
+    return [scored(tmp_path, [choice(str(i), i < n) for i in range(12)], model) for model, n in (("A", 9), ("B", 3))]
 
 
 def test_a_table_and_its_files(capsys, runs, tmp_path):
@@ -37,7 +34,7 @@ def test_a_table_and_its_files(capsys, runs, tmp_path):
     cell = printed["parts"][0]["pairs"][0]["overall"]
     assert (cell["p"], cell["only_a"], cell["difference"]) == (2 / 64, 6, 50.0)
     assert [row["index"] for row in written["disagreements"]] == ["3", "4", "5", "6", "7", "8"]
-    assert written["disagreements"][0]["replies"] == {"A": "A, I think.", "B": "B, I think."}
+    assert written["disagreements"][0]["replies"] == {"A": "The answer is A.", "B": "The answer is B."}
     _, out, _ = run(capsys, "compare", *runs, "--json", "--seed", 5)
     assert json.loads(out)["seed"] == 5
 
@@ -47,28 +44,18 @@ def test_runs_that_were_really_scored(capsys, tmp_path):
     for model, letter, level in (("one", "A", "good"), ("two", "B", "reject")):
         folder = tmp_path / model
         folder.mkdir()
-        choice, judged = folder / f"{model}_MedQBench_Perception.jsonl", folder / f"{model}_MedQBench_Reasoning.jsonl"
+        questions, descriptions = (folder / f"{model}_MedQBench_{part}.jsonl" for part in ("Perception", "Reasoning"))
         rows = [
             {"index": i, "question": "Which degradation?", **OPTIONS, "answer": "ABC"[i % 3], "modality": "CT"}
             | {"question_type": "What", "prediction": letter}
             for i in range(12)
         ]
-        write_jsonl(choice, rows)
-        said = "The image is sharp. The quality of this image is {}."
-        write_jsonl(
-            judged,
-            [
-                {
-                    "index": f"NoReference:{i}",
-                    "task": "no-reference",
-                    "question": "Q",
-                    "description": said.format("good"),
-                }
-                | {"prediction": said.format(level)}
-                for i in range(3)
-            ],
-        )
-        for path in (choice, judged):
+        write_jsonl(questions, rows)
+        words = "The image is sharp. The quality of this image is {}."
+        described = {"task": "no-reference", "question": "Q", "description": words.format("good")}
+        texts = {**described, "prediction": words.format(level)}
+        write_jsonl(descriptions, [{"index": f"NoReference:{i}", **texts} for i in range(3)])
+        for path in (questions, descriptions):
             assert run(capsys, "score", path, "--out", folder, "--judge", "rules", "--json")[::2] == (0, "")
     _, out, _ = run(capsys, "compare", tmp_path / "one", tmp_path / "two", "--json")
     quality = json.loads(out)["parts"][1]["pairs"][0]["axes"]["dimension"]["Quality Accuracy"]
@@ -119,7 +106,7 @@ def test_an_unwritable_folder_is_a_failed_run(capsys, runs, tmp_path):
 
 def test_json_in_a_terminal_of_another_encoding(capsys, tmp_path, monkeypatch):
     """What cp1252 cannot say is escaped, and stays what it was."""
-    paths = [write_scored(tmp_path, [choice_row("1", True)], model) for model in ("\u6a21\u578b", "B")]
+    paths = [scored(tmp_path, [choice("1", True)], model) for model in ("\u6a21\u578b", "B")]
     with capsys.disabled():
         out = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
         monkeypatch.setattr("sys.stdout", out)
@@ -131,10 +118,7 @@ def test_json_in_a_terminal_of_another_encoding(capsys, tmp_path, monkeypatch):
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(capsys, tmp_path):
-    paths = []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        paths.append(write_scored(tmp_path / name, [choice_row("1", True)], "M"))
+    paths = [scored(tmp_path / name, [choice("1", True)], "M") for name in ("one", "two")]
     _, out, _ = run(capsys, "compare", *paths)
     assert out.splitlines()[:2] == [f"M #1: {paths[0]}", f"M #2: {paths[1]}"]
 

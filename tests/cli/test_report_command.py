@@ -7,7 +7,7 @@ from openpyxl import load_workbook
 
 from medqbench_vlmeval.files import read_object, sha256_of, write_json, write_jsonl
 from tests.commands import run
-from tests.workflows.scored import choice_row, write_scored
+from tests.make import choice, scored
 
 STEM = "m_MedQBench_Perception"
 
@@ -66,17 +66,13 @@ def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
 
 
 def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
-    scores = []
-    for name in ("first", "second"):
-        (tmp_path / name).mkdir()
-        scores.append(write_scored(tmp_path / name, [choice_row("1", True)]))
+    scores = [scored(tmp_path / name, [choice("1", True)]) for name in ("first", "second")]
     code, out, _ = run(capsys, "report", *scores, "--out", tmp_path / "out")
     assert code == 0
     stem = "Model-X_MedQBench_Perception_report.xlsx"
     assert sorted(path.name for path in (tmp_path / "out").glob("*.xlsx")) == [stem, "runs.xlsx", f"second_{stem}"]
     assert str(tmp_path / "out" / f"second_{stem}") in out
-    (tmp_path / "third" / "second").mkdir(parents=True)
-    third = write_scored(tmp_path / "third" / "second", [choice_row("1", True)])
+    third = scored(tmp_path / "third" / "second", [choice("1", True)])
     code, out, err = run(capsys, "report", *scores, third, "--out", tmp_path / "more")
     assert (code, out) == (2, "")
     assert "into different folders" in err
@@ -85,8 +81,7 @@ def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
 
 def test_the_workbook_of_another_run_is_not_replaced(capsys, tmp_path):
     for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        write_scored(tmp_path / name, [choice_row("1", name == "one")])
+        scored(tmp_path / name, [choice("1", name == "one")])
     code, out, err = run(capsys, "report", tmp_path / "one", "--out", tmp_path / "other")
     assert (code, out) == (2, "")
     assert "is the workbook of another run" in err
@@ -97,10 +92,7 @@ def test_the_workbook_of_another_run_is_not_replaced(capsys, tmp_path):
 
 @pytest.mark.parametrize("name", ["report.html", "runs.xlsx"])
 def test_files_of_other_programs_are_not_replaced(capsys, tmp_path, name):
-    scores = []
-    for folder in ("one", "other"):
-        (tmp_path / folder).mkdir()
-        scores.append(write_scored(tmp_path / folder, [choice_row("1", True)]))
+    scores = [scored(tmp_path / folder, [choice("1", True)]) for folder in ("one", "other")]
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_text("mine", encoding="utf-8")
@@ -119,7 +111,8 @@ def _damaged(score, name):
     if name == "samples gone":
         samples.unlink()
     elif name == "samples of another run":
-        write_jsonl(samples, [choice_row("1", False)])
+        other = scored(score.parent.parent / "other", [choice("1", False)])
+        samples.write_bytes(other.with_name(samples.name).read_bytes())
     elif name == "score cut short":
         score.write_text(score.read_text(encoding="utf-8")[:30], encoding="utf-8")
     elif name == "another task":
@@ -139,8 +132,7 @@ def _damaged(score, name):
     ],
 )
 def test_what_is_not_whole_is_said_in_a_line(capsys, tmp_path, name, said):
-    (tmp_path / "run").mkdir()
-    score = write_scored(tmp_path / "run", [choice_row("1", True)])
+    score = scored(tmp_path / "run", [choice("1", True)])
     _damaged(score, name)
     code, out, err = run(capsys, "report", tmp_path / "run", "--out", tmp_path / "out")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
@@ -149,7 +141,7 @@ def test_what_is_not_whole_is_said_in_a_line(capsys, tmp_path, name, said):
 
 
 def test_a_result_without_its_numbers_is_said_in_a_line(capsys, tmp_path):
-    score = write_scored(tmp_path, [choice_row("1", True)])
+    score = scored(tmp_path, [choice("1", True)])
     write_json(score, {name: value for name, value in read_object(score).items() if name != "Overall"})
     code, out, err = run(capsys, "report", score, "--out", tmp_path / "out", "--json")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
@@ -166,7 +158,7 @@ def test_words_that_are_missing_or_too_long(capsys, words, said):
 
 
 def test_an_unwritable_folder_is_a_failed_run(capsys, tmp_path):
-    score = write_scored(tmp_path, [choice_row("1", True)])
+    score = scored(tmp_path, [choice("1", True)])
     (tmp_path / "out").write_text("a file", encoding="utf-8")
     for out_folder in (tmp_path / "out", tmp_path / ("a" * 300)):
         code, out, err = run(capsys, "report", score, "--out", out_folder)
@@ -176,8 +168,8 @@ def test_an_unwritable_folder_is_a_failed_run(capsys, tmp_path):
 
 def test_replies_are_data(capsys, tmp_path):
     said = ["=1+1", "x" * 40_000, "\x1b[2J\u202e", "@SUM(A1)\r\nline"]
-    rows = [choice_row(str(i), True, prediction=words) for i, words in enumerate(said)]
-    score = write_scored(tmp_path, rows, "=cmd|' /C calc'!A0\x1b[31m")
+    rows = [choice(str(i), True, text=words) for i, words in enumerate(said)]
+    score = scored(tmp_path, rows, "=cmd|' /C calc'!A0\x1b[31m")
     code, out, _ = run(capsys, "report", score, "--out", tmp_path / "out")
     assert code == 0
     assert "\x1b" not in out

@@ -19,21 +19,21 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 from medqbench_vlmeval.workflows.rating_sheets import draw_ratings, shares
-from tests.workflows.ratings import HEADER, fill, judged_row, write_run, write_table
+from tests.make import Answered
+from tests.workflows.ratings import HEADER, fill, rated, write_run, write_table
 
 MODALITIES = ("CT", "MRI", "Fundus")
 
 
-def rows_of(n: int, **more: Any) -> list[dict[str, Any]]:
-    """Rows of two tasks and three modalities with answers of their own."""
+def rows_of(n: int) -> list[Answered]:
+    """Answers of two tasks and three modalities with texts of their own."""
     return [
-        judged_row(
+        rated(
             f"sample-{i:04}",
             (i % 3, 2, 1, 2 * (i % 2)),
             "comparative" if i % 2 else "no-reference",
             MODALITIES[i % 3],
             f"Answer {sha256_text(str(i))[:12]}.",
-            **more,
         )
         for i in range(n)
     ]
@@ -56,12 +56,13 @@ def test_the_sheet_has_texts_and_empty_cells(tmp_path: Path) -> None:
     assert (drawn.n, len(rows), drawn.n_eligible) == (6, 6, 12)
     # Two tasks by three modalities, two samples each: half of 12 is one of each stratum.
     assert set(drawn.strata.values()) == {1}
-    by_index = {row["index"]: row for row in rows_of(12)}
+    by_index = {answered.sample.index: answered for answered in rows_of(12)}
     key = key_of(tmp_path / "r.xlsx")
     for rating_id, task, reference, answer, *empty in rows:
         entry = key[rating_id]
         source = by_index[entry["index"]]
-        assert (task, reference, answer) == (source["task"], source["description"], source["prediction"])
+        assert (task, reference) == (source.sample.task.value, source.sample.description)
+        assert answer == source.prediction.text
         assert entry["answer_sha256"] == sha256_text(answer)
         assert (entry["run"], entry["model"]) == ("Model-X_MedQBench_Reasoning", "Model-X")
         assert empty == [None] * 5
@@ -70,7 +71,7 @@ def test_the_sheet_has_texts_and_empty_cells(tmp_path: Path) -> None:
 def test_nothing_in_the_file_says_whose_the_answers_are(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
     for model in ("Secret-7B", "Hidden-72B"):
-        write_run(folder, rows_of(30, comparable=False), model, judge="judge-canary")
+        write_run(folder, rows_of(30), model, judge="judge-canary")
     draw_ratings([folder], 40, tmp_path / "r.xlsx")
     traces = re.compile(rb"Secret|Hidden|7B|72B|judge-canary|sample-\d|samples\.jsonl|MedQBench_|CT\b|Fundus|Score: ")
     with zipfile.ZipFile(tmp_path / "r.xlsx") as archive:
@@ -121,14 +122,14 @@ def test_largest_remainders_by_hand() -> None:
 
 
 def test_what_cannot_be_rated_is_left_out_and_counted(tmp_path: Path) -> None:
-    rows = [*rows_of(4), judged_row("failed-1", None), judged_row("long-1", answer="x" * 40_000)]
-    rows.append(judged_row("unscored-1", (None, None, None, None)))
+    rows = [*rows_of(4), rated("failed-1", None), rated("long-1", answer="x" * 40_000)]
+    rows.append(rated("unscored-1", (None, None, None, None)))
     drawn = draw_ratings([write_run(tmp_path, rows)], 200, tmp_path / "r.xlsx")
     assert (drawn.n, drawn.n_eligible, drawn.n_too_long, drawn.n_not_judged) == (4, 4, 1, 2)
 
 
 def test_formulas_in_answers_are_texts(tmp_path: Path) -> None:
-    rows = [judged_row("a-1", answer='=HYPERLINK("http://x")'), judged_row("a-2", answer="bad \x0b\ud800 text")]
+    rows = [rated("a-1", answer='=HYPERLINK("http://x")'), rated("a-2", answer="bad \x0b\ud800 text")]
     draw_ratings([write_run(tmp_path, rows)], 2, tmp_path / "r.xlsx")
     cells = [row[3] for row in load_workbook(tmp_path / "r.xlsx")["Ratings"].iter_rows(min_row=2)]
     assert {cell.data_type for cell in cells} == {"s"}
@@ -155,7 +156,7 @@ def test_what_cannot_be_drawn_from(tmp_path: Path) -> None:
         ([run], 0, "r.xlsx", "--n 0"),
         ([run, run], 2, "r.xlsx", "named twice"),
         ([tmp_path / "no.jsonl"], 2, "r.xlsx", "does not exist"),
-        ([write_run(tmp_path / "f", [judged_row("x-1", None)])], 2, "r.xlsx", "no judged answer"),
+        ([write_run(tmp_path / "f", [rated("x-1", None)])], 2, "r.xlsx", "no judged answer"),
         ([run, write_run(tmp_path / "again", rows_of(4))], 2, "r.xlsx", "same name"),
     ):
         with pytest.raises(BadInput, match=words):
@@ -172,7 +173,10 @@ def rated_sheet(tmp_path: Path, n: int = 12) -> tuple[Path, Path, dict[str, Any]
 
 def as_judged(entries: dict[str, Any], n: int = 12) -> dict[str, list[float | None]]:
     """By rating id, the judge's own scores."""
-    by_index = {row["index"]: [one["score"] for one in row["verdicts"].values()] for row in rows_of(n)}
+    by_index = {
+        answered.sample.index: [verdict.score for verdict in answered.judged.verdicts.values()]
+        for answered in rows_of(n)
+    }
     return {rating_id: by_index[entry["index"]] for rating_id, entry in entries.items()}
 
 
@@ -211,7 +215,7 @@ def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
 
 
 def test_the_median_of_two_raters_may_lie_between_marks(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [judged_row("1", (1, 2, 2, 2)), judged_row("2", (2, 2, 2, 2))])
+    run = write_run(tmp_path, [rated("1", (1, 2, 2, 2)), rated("2", (2, 2, 2, 2))])
     first = write_table(tmp_path / "a.csv", HEADER, [("1", 1, 2, 2, 2), ("2", 2, 2, 2, 2)])
     second = write_table(tmp_path / "b.csv", HEADER, [("1", 2, 2, 2, 2), ("2", 2, 2, 2, 2)])
     found = compare_ratings(run, [first, second]).to_json()
@@ -270,7 +274,7 @@ def test_results_do_not_replace_the_ratings(tmp_path: Path) -> None:
 
 
 def test_empty_cells_and_missing_verdicts_are_counted(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [judged_row("1", (2, None, 2, 2)), judged_row("2"), judged_row("3")])
+    run = write_run(tmp_path, [rated("1", (2, None, 2, 2)), rated("2"), rated("3")])
     table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, "", 2), ("2", 2, 2, "", 2)])
     found = compare_ratings(run, [table]).to_json()
     counts = {title: (one["n"], one["n_unscored"], one["n_not_rated"]) for title, one in found["dimensions"].items()}
@@ -282,7 +286,7 @@ def test_empty_cells_and_missing_verdicts_are_counted(tmp_path: Path) -> None:
     ("name", "delimiter"), [("t.csv", ","), ("t.tsv", "\t"), ("german.csv", ";"), ("t.json", ""), ("t.jsonl", "")]
 )
 def test_tables_of_ones_own(tmp_path: Path, name: str, delimiter: str) -> None:
-    run = write_run(tmp_path, [judged_row("7"), judged_row("8", (0, 1, 2, 0))])
+    run = write_run(tmp_path, [rated("7"), rated("8", (0, 1, 2, 0))])
     path = tmp_path / name
     rows = [(7.0, 2, 2, 1, 2), (8, 0, "1.0", 2, 0)]
     if delimiter:
@@ -300,8 +304,8 @@ def test_tables_of_ones_own(tmp_path: Path, name: str, delimiter: str) -> None:
 
 def test_a_column_tells_raters_and_models_apart(tmp_path: Path) -> None:
     folder = tmp_path / "runs"
-    write_run(folder, [judged_row("1")], "A")
-    write_run(folder, [judged_row("1", (0, 0, 0, 0))], "B")
+    write_run(folder, [rated("1")], "A")
+    write_run(folder, [rated("1", (0, 0, 0, 0))], "B")
     header = (*HEADER, "model", "rater")
     rows = [("1", 2, 2, 2, 2, "A", "x"), ("1", 2, 2, 2, 2, "A", "y"), ("1", 1, 0, 0, 0, "B", "x")]
     table = write_table(tmp_path / "t.csv", header, rows)
@@ -318,12 +322,12 @@ def test_a_column_tells_raters_and_models_apart(tmp_path: Path) -> None:
 
 
 def test_judge_against_judge(tmp_path: Path) -> None:
-    one = write_run(tmp_path / "one", [judged_row("1"), judged_row("2", (1, 1, 1, 0))])
-    other = write_run(tmp_path / "other", [judged_row("1"), judged_row("2", (1.6, 1, 0.5, 0))], judge="judge-2")
+    one = write_run(tmp_path / "one", [rated("1"), rated("2", (1, 1, 1, 0))])
+    other = write_run(tmp_path / "other", [rated("1"), rated("2", (1.6, 1, 0.5, 0))], judge="judge-2")
     found = compare_ratings(one, [other])
     assert (found.to_json()["against"], found.to_json()["raters"]) == ("judge", ["judge-2 (rubric)"])
     assert [row["dimension"] for row in found.disagreements_to_json()] == ["completeness", "consistency"]
-    changed = write_run(tmp_path / "changed", [judged_row("1", answer="another"), judged_row("2")])
+    changed = write_run(tmp_path / "changed", [rated("1", answer="another"), rated("2")])
     with pytest.raises(BadInput, match="other predictions"):
         compare_ratings(one, [changed])
     with pytest.raises(BadInput, match="mixed"):
@@ -351,13 +355,13 @@ def test_a_run_under_another_name_is_known_by_its_texts(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_rating_is_named_by_row_and_column(tmp_path: Path, cells: tuple[Any, ...], words: str) -> None:
-    run = write_run(tmp_path, [judged_row("1"), judged_row("p", task="comparative")])
+    run = write_run(tmp_path, [rated("1"), rated("p", task="comparative")])
     with pytest.raises(BadInput, match=words):
         compare_ratings(run, [write_table(tmp_path / "t.csv", HEADER, [cells])])
 
 
 def test_a_table_that_says_more_than_the_index_is_believed(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [judged_row("1", answer="It is\r\nnoisy.")])
+    run = write_run(tmp_path, [rated("1", answer="It is\r\nnoisy.")])
     header = (*HEADER, "task", "dataset", "prediction", "description")
     row = ("1", 2, 2, 2, 2, "no-reference", "MedQBench_Reasoning", "It is  noisy.", "Reference text of a sample.")
     assert compare_ratings(run, [write_table(tmp_path / "t.csv", header, [row])]).to_json()["n"] == 1
@@ -368,7 +372,7 @@ def test_a_table_that_says_more_than_the_index_is_believed(tmp_path: Path) -> No
 
 
 def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [judged_row("1"), judged_row("2")])
+    run = write_run(tmp_path, [rated("1"), rated("2")])
     good = [("1", 2, 2, 2, 2)]
     unknown = [*good, *((f"x{i}", 2, 2, 2, 2) for i in range(7))]
     for rows, words in (
@@ -393,25 +397,27 @@ def test_files_that_do_not_belong_together(tmp_path: Path) -> None:
 
 def test_verdicts_that_are_none(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, 2, 2)])
+    run = write_run(tmp_path / "x", [rated("1")])
+    text = run.read_text(encoding="utf-8")
     perception = tmp_path / "p_samples.jsonl"
     perception.write_text(json.dumps({"index": "1", "task": "perception", "extracted": "A"}), encoding="utf-8")
-    for text, words in (
+    for content, words in (
         (json.dumps({"index": "1", "task": "perception", "extracted": "A"}), "multiple-choice run"),
         ('{"index": "1", "pred', r"line 1: not a whole JSON object"),
         (json.dumps({"index": "1", "task": "comparative", "prediction": "x"}), "no sample of a judged run"),
-        (write_run(tmp_path / "x", [judged_row("1")]).read_text(encoding="utf-8") * 2, "index '1' stands twice"),
-        (json.dumps(judged_row("1", (7, 1, 1, 1))), "the verdict 7 on completeness is not between 0 and 2"),
+        (text * 2, "index '1' stands twice"),
+        (text.replace('"score": 2', '"score": 7', 1), "the verdict 7 on completeness is not between 0 and 2"),
         ("", "is empty"),
     ):
         path = tmp_path / "v_samples.jsonl"
-        path.write_text(text, encoding="utf-8")
+        path.write_text(content, encoding="utf-8")
         with pytest.raises(BadInput, match=words):
             compare_ratings(path, [table])
     path.unlink()
     with pytest.raises(BadInput, match="holds no verdicts"):
         compare_ratings(tmp_path, [table])
     with pytest.raises(BadInput, match="multiple-choice"):
-        compare_ratings(write_run(tmp_path / "r", [judged_row("1")]), [perception])
+        compare_ratings(run, [perception])
 
 
 def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
@@ -432,13 +438,13 @@ def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is no key of a rating sheet"):
         compare_ratings(run, [filled], other)
     changed = rows_of(12)
-    changed[3]["prediction"] = "Another answer."
+    changed[3] = rated("sample-0003", answer="Another answer.")
     with pytest.raises(BadInput, match=r"the answer of 'sample-0003' .* is not the one that was rated"):
         compare_ratings(write_run(tmp_path / "changed", changed), [filled], key)
 
 
 def test_results_are_written_and_harmless(tmp_path: Path) -> None:
-    run = write_run(tmp_path, [judged_row("1", answer="=1+1"), judged_row("2", (1, 1, 1, 1))])
+    run = write_run(tmp_path, [rated("1", answer="=1+1"), rated("2", (1, 1, 1, 1))])
     table = write_table(tmp_path / "t.csv", HEADER, [("1", 0, 2, 2, 2), ("2", 1, 1, 1, 1)])
     comparison = compare_ratings(run, [table])
     as_json, as_xlsx = write_comparison(comparison, tmp_path / "out")

@@ -4,9 +4,11 @@ import random
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.types import ColumnUse, DataUse, JudgeSettings, Protocol
 from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
-from tests.workflows.scored import choice_row, judged_row, write_scored
+from tests.make import choice, judged, scored
 
 HASH_1, HASH_2 = f"{'1' * 64}.png", f"{'2' * 64}.png"
 
@@ -14,7 +16,7 @@ HASH_1, HASH_2 = f"{'1' * 64}.png", f"{'2' * 64}.png"
 def perception_runs(folder, *columns, **settings):
     """A run a column of right and wrong answers."""
     return [
-        write_scored(folder, [choice_row(str(i), right) for i, right in enumerate(column)], f"M{number}", **settings)
+        scored(folder, [choice(str(i), right) for i, right in enumerate(column)], f"M{number}", **settings)
         for number, column in enumerate(columns)
     ]
 
@@ -25,20 +27,18 @@ def one_part(paths):
 
 
 def test_only_the_same_samples_are_compared(tmp_path):
-    ours = [choice_row("07", True), choice_row("x", True), choice_row("3", True), *map(choice_row, "4567", [True] * 4)]
-    ours[6]["index"] = "8"
+    ours = [*(choice(index) for index in ("07", "x", "3", "4", "5")), choice("6", image_refs=(HASH_2,)), choice("8")]
     theirs = [
-        choice_row("7.0", False, question="Which degradation is in image 07? ", images=["elsewhere.png"]),
-        choice_row("x", True),
-        choice_row("3", True, question="Another question?"),
-        choice_row("4", True, options={"A": "Noise", "B": "Ghosts"}),
-        choice_row("5", True, answer="B"),
-        choice_row("6", True, images=[HASH_1]),
-        choice_row("9", True),
-        choice_row("10", True),
+        choice("7.0", False, question="Which degradation is in image 07? ", image_refs=("elsewhere.png",)),
+        choice("x"),
+        choice("3", question="Another question?"),
+        choice("4", options={"A": "Noise", "B": "Ghosts"}),
+        choice("5", answer="B"),
+        choice("6", image_refs=(HASH_1,)),
+        choice("9"),
+        choice("10"),
     ]
-    ours[5]["images"] = [HASH_2]
-    part = one_part([write_scored(tmp_path, ours, "A"), write_scored(tmp_path, theirs, "B")])
+    part = one_part([scored(tmp_path, ours, "A"), scored(tmp_path, theirs, "B")])
     (pair,) = part["pairs"]
     assert pair["overall"]["n"] == 2
     assert (pair["overall"]["only_a"], pair["overall"]["both"]) == (1, 1)
@@ -52,21 +52,21 @@ def test_only_the_same_samples_are_compared(tmp_path):
 
 
 def test_unscored_descriptions_are_left_out_pairwise(tmp_path):
-    ours = [judged_row("1", (2, 2, 2, 2)), judged_row("2", (None, 1, 1, 1)), judged_row("3", (1, 1, 1, 1))]
-    theirs = [judged_row("1", (1, 1, 1, 1)), judged_row("2"), judged_row("3"), judged_row("4", description="Other")]
-    paths = [write_scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
+    ours = [judged("1", (2, 2, 2, 2)), judged("2", (None, 1, 1, 1)), judged("3", (1, 1, 1, 1))]
+    theirs = [judged("1", (1, 1, 1, 1)), judged("2"), judged("3"), judged("4", description="Other")]
+    paths = [scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
     (pair,) = one_part(paths)["pairs"]
     assert (pair["overall"]["a"], pair["overall"]["b"], pair["overall"]["n"]) == (6.0, 6.0, 2)
     assert pair["left_out"]["unscored"] == {"n": 1, "first": ["2"]}
 
 
 def test_a_combined_run_beside_a_single_one_part_by_part(tmp_path):
-    combined = [judged_row("NoReference:1"), judged_row("Comparative:1", (0, 0, 0, 0), task="comparative")]
-    single = [judged_row("1", (1, 1, 1, 1), description="Reference of NoReference:1.")]
+    combined = [judged("NoReference:1"), judged("Comparative:1", (0, 0, 0, 0), Task.COMPARATIVE)]
+    single = [judged("1", (1, 1, 1, 1), description=combined[0].sample.description)]
     found = compare_runs(
         [
-            write_scored(tmp_path, combined, "A", "MedQBench_Reasoning"),
-            write_scored(tmp_path, single, "B", "MedQBench_Reasoning_NoReference"),
+            scored(tmp_path, combined, "A", "MedQBench_Reasoning"),
+            scored(tmp_path, single, "B", "MedQBench_Reasoning_NoReference"),
         ]
     ).to_json()
     assert [part["task"] for part in found["parts"]] == ["no-reference"]
@@ -76,12 +76,11 @@ def test_a_combined_run_beside_a_single_one_part_by_part(tmp_path):
 
 def test_folders_with_several_datasets_are_matched_by_name(tmp_path):
     for model in "AB":
-        (tmp_path / model).mkdir()
         for dataset in ("MedQBench_Perception", "MedQBench_Perception_dev"):
-            write_scored(tmp_path / model, [choice_row("1", model == "A")], model, dataset)
+            scored(tmp_path / model, [choice("1", model == "A")], model, dataset)
     parts = compare_runs([tmp_path / "A", tmp_path / "B"]).to_json()["parts"]
     assert [part["dataset"] for part in parts] == ["MedQBench_Perception", "MedQBench_Perception_dev"]
-    write_scored(tmp_path / "A", [choice_row("1", True)], "C")
+    scored(tmp_path / "A", [choice("1", True)], "C")
     with pytest.raises(BadInput, match=r"A holds runs of several models \(A, C\); name the runs one by one"):
         compare_runs([tmp_path / "A", tmp_path / "B"])
 
@@ -92,16 +91,15 @@ def test_what_cannot_be_compared(tmp_path):
         compare_runs([one])
     with pytest.raises(BadInput, match="named twice"):
         compare_runs([one, one])
-    judged = write_scored(tmp_path, [judged_row("1")], "B", "MedQBench_Reasoning")
+    reasoning = scored(tmp_path, [judged("1")], "B", "MedQBench_Reasoning")
     with pytest.raises(BadInput, match="no task in common: M0 alone has MedQBench_Perception"):
-        compare_runs([one, judged])
-    other = write_scored(tmp_path, [choice_row("0", True, question="Else?")], "C")
+        compare_runs([one, reasoning])
+    other = scored(tmp_path, [choice("0", True, question="Else?")], "C")
     with pytest.raises(BadInput, match=r"no perception sample in common.*1 of one index with other content"):
         compare_runs([one, other])
     folder = tmp_path / "twice"
-    folder.mkdir()
     for name in ("x", "y"):
-        path = write_scored(folder, [choice_row("0", True)], "M")
+        path = scored(folder, [choice("0", True)], "M")
         for ending in ("_score.json", "_samples.jsonl"):
             old = path.with_name(path.name.replace("_score.json", ending))
             old.rename(folder / f"{name}{ending}")
@@ -111,28 +109,27 @@ def test_what_cannot_be_compared(tmp_path):
 
 def judged_runs(folder, *settings):
     return [
-        write_scored(folder, [judged_row("1"), judged_row("2", (1, 1, 1, 1))], f"M{i}", "MedQBench_Reasoning", **one)
-        for i, one in enumerate(settings)
+        scored(folder, [judged("1"), judged("2", (1, 1, 1, 1))], f"M{i}", "MedQBench_Reasoning", **of_run)
+        for i, of_run in enumerate(settings)
     ]
 
 
 def test_other_judges_are_a_loud_warning(tmp_path):
-    rubric = {"name": "rubric", "version": "1", "sha256": "ab"}
-    gpt = {"judge": {"name": "gpt-4o", "served_as": None}, "protocol": rubric}
-    served = {**gpt, "judge": {"name": "gpt-4o", "served_as": "x"}}
+    gpt = {"judge": JudgeSettings("gpt-4o"), "protocol": Protocol("rubric", "1", "ab")}
+    served = {**gpt, "judge": JudgeSettings("gpt-4o", "x")}
     assert one_part(judged_runs(tmp_path, gpt, served))["warnings"] == []
-    assert one_part(judged_runs(tmp_path, gpt, {"judge": {"name": "qwen"}, "protocol": rubric}))["warnings"] == [
+    assert one_part(judged_runs(tmp_path, gpt, {**gpt, "judge": JudgeSettings("qwen")}))["warnings"] == [
         "judged differently: the difference mixes models and judges (M0: gpt-4o / rubric / 1; M1: qwen / rubric / 1)"
     ]
-    (warning,) = one_part(judged_runs(tmp_path, gpt, {**gpt, "protocol": {**rubric, "sha256": "cd"}}))["warnings"]
+    (warning,) = one_part(judged_runs(tmp_path, gpt, {**gpt, "protocol": Protocol("rubric", "1", "cd")}))["warnings"]
     assert warning.startswith("judged differently")
 
 
 def test_other_prompts_data_and_the_same_replies_are_said(tmp_path):
-    same = {"content_sha256": "cc"}
+    of_data = [DataUse(None, None, None, "file", ColumnUse(), samples_sha256, 2) for samples_sha256 in ("aa", "bb")]
     settings = [
-        {"prompt": {"style": style}, "prediction_file": same, "data": {"no-reference": {"samples_sha256": data}}}
-        for style, data in (("official", "aa"), ("letter", "bb"))
+        {"prompt_style": style, "data": {"no-reference": data}}
+        for style, data in zip(("official", "letter"), of_data, strict=True)
     ]
     part = one_part(judged_runs(tmp_path, *settings))
     assert part["warnings"] == [
@@ -144,7 +141,7 @@ def test_other_prompts_data_and_the_same_replies_are_said(tmp_path):
 
 def test_shared_images_are_said_and_counted(tmp_path):
     paths = [
-        write_scored(tmp_path, [choice_row(str(i), i < n, images=[f"{i // 2}.png"]) for i in range(8)], f"M{n}")
+        scored(tmp_path, [choice(str(i), i < n, image_refs=(f"{i // 2}.png",)) for i in range(8)], f"M{n}")
         for n in (6, 3)
     ]
     part = one_part(paths)
@@ -153,9 +150,7 @@ def test_shared_images_are_said_and_counted(tmp_path):
     # Only M6 has 3, 4 and 5: 3 of 3 samples, and images with 1 and 2.
     assert (cell["p"], cell["p_clustered"]) == (0.25, 0.5)
     assert any("samples share images: McNemar takes them as independent" in note for note in part["notes"])
-    unnamed = [
-        write_scored(tmp_path, [choice_row(str(i), i < n, images=[]) for i in range(8)], f"N{n}") for n in (6, 3)
-    ]
+    unnamed = [scored(tmp_path, [choice(str(i), i < n, image_refs=()) for i in range(8)], f"N{n}") for n in (6, 3)]
     assert any("name no image" in note for note in one_part(unnamed)["notes"])
     # One run that names them is enough.
     assert one_part([paths[0], unnamed[1]])["pairs"][0]["overall"]["n_clusters"] == 4
@@ -164,7 +159,7 @@ def test_shared_images_are_said_and_counted(tmp_path):
 def test_several_runs_are_ranked_on_what_all_have(tmp_path):
     good, bad = [True] * 20, [False] * 15 + [True] * 5
     paths = perception_runs(tmp_path, bad, good, good[:19] + [False])
-    write_scored(tmp_path, [choice_row(str(i), right) for i, right in enumerate(bad[:-1])], "M0")
+    scored(tmp_path, [choice(str(i), right) for i, right in enumerate(bad[:-1])], "M0")
     part = one_part(paths)
     assert [(row["run"], row["n"]) for row in part["ranking"]] == [("M1", 19), ("M2", 19), ("M0", 19)]
     assert [row["not_distinct_from"] for row in part["ranking"]] == [["M2"], ["M1"], []]
@@ -177,11 +172,10 @@ def test_several_runs_are_ranked_on_what_all_have(tmp_path):
 
 
 def test_runs_of_one_model_are_numbered(tmp_path):
-    (tmp_path / "b").mkdir()
-    paths = [write_scored(folder, [choice_row("1", True)], "M") for folder in (tmp_path, tmp_path / "b")]
+    paths = [scored(folder, [choice("1", True)], "M") for folder in (tmp_path, tmp_path / "b")]
     found = compare_runs(paths).to_json()
     assert [run["label"] for run in found["runs"]] == ["M #1", "M #2"]
-    third = write_scored(tmp_path, [choice_row("1", True)], "M #1")
+    third = scored(tmp_path, [choice("1", True)], "M #1")
     labels = [run["label"] for run in compare_runs([*paths, third]).to_json()["runs"]]
     assert len(set(labels)) == 3
 
@@ -189,9 +183,9 @@ def test_runs_of_one_model_are_numbered(tmp_path):
 def test_the_order_of_rows_changes_nothing(tmp_path):
     draw = random.Random(3)
     thirds = [0.2, 1 / 3, 2 / 3, 1.4, 2]
-    ours = [judged_row(str(i), [draw.choice(thirds) for _ in range(4)], severity="mild") for i in range(60)]
-    theirs = [judged_row(str(i), [draw.choice(thirds) for _ in range(4)]) for i in range(60)]
-    paths = [write_scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
+    ours = [judged(str(i), [draw.choice(thirds) for _ in range(4)], severity="mild") for i in range(60)]
+    theirs = [judged(str(i), [draw.choice(thirds) for _ in range(4)]) for i in range(60)]
+    paths = [scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
     one = compare_runs(paths)
     for path in paths:
         samples = path.with_name(path.name.replace("_score.json", "_samples.jsonl"))
@@ -240,18 +234,15 @@ def test_a_prediction_file_that_is_called_compare_is_kept(tmp_path):
 
 def test_a_run_that_says_nothing_does_not_hide_that_others_differ(tmp_path):
     """The first run records no question and the two others have different ones."""
-    rows = [
-        [choice_row("1", True, question=question), choice_row("2", True)] for question in (None, "Which?", "How much?")
-    ]
-    part = one_part([write_scored(tmp_path, of_run, f"M{i}") for i, of_run in enumerate(rows)])
+    rows = [[choice("1", True, question=question), choice("2", True)] for question in (None, "Which?", "How much?")]
+    part = one_part([scored(tmp_path, of_run, f"M{i}") for i, of_run in enumerate(rows)])
     assert [row["n"] for row in part["ranking"]] == [1, 1, 1]
     assert [pair["overall"]["n"] for pair in part["pairs"]] == [2, 2, 1]
 
 
 def test_no_sample_that_all_runs_have(tmp_path):
     paths = [
-        write_scored(tmp_path, [choice_row(index, True) for index in indexes], f"M{indexes}")
-        for indexes in ("12", "23", "13")
+        scored(tmp_path, [choice(index, True) for index in indexes], f"M{indexes}") for indexes in ("12", "23", "13")
     ]
     part = one_part(paths)
     assert [(row["value"], row["n"]) for row in part["ranking"]] == [(None, 0)] * 3
@@ -260,7 +251,7 @@ def test_no_sample_that_all_runs_have(tmp_path):
 
 def test_other_splits_are_said(tmp_path):
     paths = [
-        write_scored(tmp_path, [choice_row("1", True)], model, dataset)
+        scored(tmp_path, [choice("1", True)], model, dataset)
         for model, dataset in (("A", "MedQBench_Perception_dev"), ("B", "MedQBench_Perception"), ("C", "custom"))
     ]
     assert one_part(paths[1:])["warnings"] == []
@@ -272,6 +263,6 @@ def test_other_splits_are_said(tmp_path):
 
 def test_the_order_of_a_judges_parameters_says_nothing(tmp_path):
     settings = [
-        {"judge": {"name": "x", "parameters": parameters}} for parameters in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+        {"judge": JudgeSettings("x", parameters=parameters)} for parameters in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
     ]
     assert one_part(judged_runs(tmp_path, *settings))["warnings"] == []

@@ -38,6 +38,12 @@ def request_for(path, **options):
     return Request(**{**values, "out": path.parent, **options})
 
 
+def evaluate_with(server, path, judge=None, **options):
+    """Evaluate with the judge of a server."""
+    settings = {"model": "j", "api_base": server.base_url, "protocol": "rubric", **(judge or {})}
+    return evaluate(request_for(path, judge=settings, **options))
+
+
 def n_kept(cache):
     with ReplyCache(cache) as store:
         return store.info().n
@@ -88,7 +94,7 @@ def test_the_prediction_file_stays_as_it_was(tmp_path):
 def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("I think it is fine.\n**Score:** 2") as server:
-        evaluate(request_for(path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}))
+        evaluate_with(server, path)
     (row,) = rows_of(tmp_path / "m_d_samples.jsonl")
     verdict = row["verdicts"]["completeness"]
     assert verdict["reply"] == "I think it is fine.\n**Score:** 2"
@@ -106,8 +112,7 @@ def test_failed_judgements_are_unscored_and_counted(tmp_path):
 
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": "first", "2": "second", "3": "Failed to obtain answer via API."})
     with JudgeServer(reply) as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "official"}
-        score = score_of(evaluate(request_for(path, judge=judge)))
+        score = score_of(evaluate_with(server, path, {"protocol": "official"}))
     assert (score["n"], score["n_scored"], score["n_unscored"], score["n_inference_failed"]) == (3, 1, 2, 1)
     assert score["Completeness"] == 1.0
     assert any("unscored" in reason for reason in score["not_comparable_because"])
@@ -120,7 +125,7 @@ def test_failed_judgements_are_unscored_and_counted(tmp_path):
 def test_nothing_scored_fails_the_run_but_keeps_the_replies(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("no idea") as server, pytest.raises(RunFailed, match="None of the 1 no-reference samples"):
-        evaluate(request_for(path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}))
+        evaluate_with(server, path)
     score = json.loads((tmp_path / "m_d_score.json").read_text(encoding="utf-8"))
     assert score["Overall"] is None
     assert rows_of(tmp_path / "m_d_samples.jsonl")[0]["verdicts"]["completeness"]["reply"] == "no idea"
@@ -136,9 +141,8 @@ def test_a_refused_key_stops_at_once_without_showing_it(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(50)})
     secret = "sk-canary-4711"
     with JudgeServer(refusal(401, f"Incorrect API key provided: {secret}")) as server:
-        judge = {"model": "j", "api_base": server.base_url, "key": secret, "nproc": 4, "protocol": "rubric"}
         with pytest.raises(JudgeError) as caught:
-            evaluate(request_for(path, judge=judge))
+            evaluate_with(server, path, {"key": secret, "nproc": 4})
         assert len(server.requests) <= 4
     assert secret not in str(caught.value)
     assert "Incorrect API key" in str(caught.value)
@@ -147,7 +151,7 @@ def test_a_refused_key_stops_at_once_without_showing_it(tmp_path):
 def test_another_judge_does_not_write_over_paid_verdicts(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("Score: 1") as server:
-        evaluate(request_for(path, judge={"model": "j", "api_base": server.base_url, "protocol": "rubric"}))
+        evaluate_with(server, path)
     evaluate(request_for(path, judge={"model": "rules"}))
     evaluate(request_for(path, judge={"model": "rules"}))
     assert rows_of(tmp_path / "m_d_samples.jsonl")[0]["verdicts"]["completeness"]["judge"] == "rules"
@@ -159,14 +163,13 @@ def test_a_second_run_pays_nothing_again(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
     cache = tmp_path / "cache"
     with JudgeServer("Score: 2") as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        first = score_of(evaluate(request_for(path, judge=judge, cache=cache)))
+        first = score_of(evaluate_with(server, path, cache=cache))
         assert len(server.requests) == 8
-        second = score_of(evaluate(request_for(path, judge=judge, cache=cache)))
+        second = score_of(evaluate_with(server, path, cache=cache))
         assert len(server.requests) == 8
         # Another model, protocol or parameter is another question.
-        evaluate(request_for(path, judge={**judge, "model": "k"}, cache=cache))
-        evaluate(request_for(path, judge={**judge, "temperature": 1}, cache=cache))
+        evaluate_with(server, path, {"model": "k"}, cache=cache)
+        evaluate_with(server, path, {"temperature": 1}, cache=cache)
         assert len(server.requests) == 24
     assert first["Overall"] == second["Overall"] == 8
     assert (second["usage"]["calls"], second["usage"]["this_run"]["calls"]) == (8, 0)
@@ -220,9 +223,6 @@ def test_results_that_cannot_be_written_are_an_error_and_predictions_stay(tmp_pa
 
 
 def test_predictions_of_another_dataset_are_refused(tmp_path):
-    from medqbench_vlmeval.benchmark import parse_dataset_name
-    from medqbench_vlmeval.data import load_dataset
-
     path = tmp_path / "m_d.csv"
     path.write_text("index,prediction\nq-1,A\n", encoding="utf-8")
     samples = load_dataset(parse_dataset_name("MedQBench_Perception_mini"), images=False)
@@ -231,9 +231,6 @@ def test_predictions_of_another_dataset_are_refused(tmp_path):
 
 
 def test_missing_predictions_count_as_wrong_and_are_named(tmp_path):
-    from medqbench_vlmeval.benchmark import parse_dataset_name
-    from medqbench_vlmeval.data import load_dataset
-
     samples = load_dataset(parse_dataset_name("MedQBench_Perception_mini"), images=False)
     first = samples.samples[0]
     path = tmp_path / "m_d.csv"
@@ -262,9 +259,7 @@ def test_hostile_replies_pass_through_whole(tmp_path):
     assert written == hostile
     assert score_of(found)["n_unanswered"] >= 3
 
-    import openpyxl
-
-    book = openpyxl.load_workbook(tmp_path / "m_d_report.xlsx")
+    book = load_workbook(tmp_path / "m_d_report.xlsx")
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
     assert not any(cell.data_type == "f" for cell in cells)
 
@@ -305,13 +300,12 @@ def test_a_result_never_takes_the_place_of_its_prediction_file(tmp_path):
 def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
     with JudgeServer("Score: 2") as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        evaluate(request_for(path, judge=judge))
-        evaluate(request_for(path, judge={**judge, "temperature": 0.5}))
+        evaluate_with(server, path)
+        evaluate_with(server, path, {"temperature": 0.5})
     kept = tmp_path / "previous"
     assert len(list(kept.glob("m_d_score_*.json"))) == 1
     with JudgeServer(refusal(500, "out of order")) as server, pytest.raises(RunFailed):
-        evaluate(request_for(path, judge={**judge, "api_base": server.base_url, "temperature": 0.5, "retry": 0}))
+        evaluate_with(server, path, {"temperature": 0.5, "retry": 0})
     scores = [json.loads(one.read_text(encoding="utf-8"))["Overall"] for one in kept.glob("m_d_score_*.json")]
     assert scores == [8, 8]
 
@@ -319,9 +313,8 @@ def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
 def test_asked_anew_the_same_judge_does_not_take_the_earlier_verdicts_away(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("Score: 2") as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
         for fresh in (False, False, True):
-            evaluate(request_for(path, judge={**judge, "fresh": fresh}, cache=tmp_path / "cache"))
+            evaluate_with(server, path, {"fresh": fresh}, cache=tmp_path / "cache")
         assert len(server.requests) == 8
     assert len(list((tmp_path / "previous").glob("m_d_score_*.json"))) == 1
 
@@ -329,8 +322,7 @@ def test_asked_anew_the_same_judge_does_not_take_the_earlier_verdicts_away(tmp_p
 def test_a_failed_run_does_not_enter_the_board(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("no idea") as server, pytest.raises(RunFailed):
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        evaluate(request_for(path, judge=judge, leaderboard=tmp_path / "leaderboard"))
+        evaluate_with(server, path, leaderboard=tmp_path / "leaderboard")
     assert not (tmp_path / "leaderboard").exists()
 
 
@@ -341,8 +333,7 @@ def test_one_refused_prompt_leaves_one_verdict_unscored(tmp_path):
         return refusal(400, "Invalid prompt: it was flagged", "other") if "text 3" in request.prompt else "Score: 1"
 
     with JudgeServer(reply) as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 2}
-        score = score_of(evaluate(request_for(path, judge=judge)))
+        score = score_of(evaluate_with(server, path, {"nproc": 2}))
     assert (score["n_scored"], score["n_unscored"], score["Overall"]) == (5, 1, 4.0)
 
 
@@ -354,9 +345,8 @@ def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
         return Sent("Score: 1") if next(calls, None) is not None else Sent(status=0)
 
     with JudgeServer(reply) as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": 4, "retry": 0}
         with pytest.raises(JudgeError, match="No judge answers"):
-            evaluate(request_for(path, judge=judge, cache=tmp_path / "cache"))
+            evaluate_with(server, path, {"nproc": 4, "retry": 0}, cache=tmp_path / "cache")
         assert len(server.requests) < 60
     assert n_kept(tmp_path / "cache") == 10
 
@@ -386,8 +376,7 @@ def test_secrets_inside_extra_are_masked(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     with JudgeServer("Score: 1") as server:
         extra = {"api_key": "sk-canary", "options": {"auth_token": "sk-canary", "seed": 7}}
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "extra": extra}
-        evaluate(request_for(path, judge=judge, cache=tmp_path / "cache"))
+        evaluate_with(server, path, {"extra": extra}, cache=tmp_path / "cache")
         assert server.requests[0].body["api_key"] == "sk-canary"
     for file in tmp_path.rglob("*"):
         assert file.is_dir() or b"sk-canary" not in file.read_bytes(), file
@@ -396,7 +385,6 @@ def test_secrets_inside_extra_are_masked(tmp_path):
 def test_equal_prompts_are_paid_once(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {str(i): "The same reply." for i in range(5)})
     with JudgeServer("Score: 1") as server:
-        judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric"}
-        score = score_of(evaluate(request_for(path, judge=judge)))
+        score = score_of(evaluate_with(server, path))
         assert len(server.requests) == 4
     assert (score["n_scored"], score["Overall"], score["usage"]["calls"]) == (5, 4.0, 4)

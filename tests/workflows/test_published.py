@@ -101,10 +101,7 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
         table.writerow(["index", "task", "question", "description", "prediction"])
         for i in range(n):
             table.writerow([i, task, "Describe.", "Reference text.", f"Sample {i}: some text."])
-    dataset = {
-        "no-reference": "MedQBench_Reasoning_NoReference",
-        "comparative": "MedQBench_Reasoning_Comparative",
-    }[task]
+    dataset = f"MedQBench_Reasoning_{'NoReference' if task == 'no-reference' else 'Comparative'}"
     with JudgeServer(reply) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url, "nproc": 16}
         request = Request(prediction_file=path, model="m", dataset=dataset, out=tmp_path, judge=judge)

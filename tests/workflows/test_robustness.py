@@ -56,21 +56,22 @@ def right(sample):
     return sample.answer
 
 
+def both(folder, reply, reply_again=None, model="m", dataset=PERCEPTION):
+    """The files of two passes; ``reply`` also gives the second one's texts unless others are named."""
+    again = write(folder, model, f"{dataset}_robustness", reply_again or reply)
+    return write(folder, model, dataset, reply), again
+
+
 def compared(tmp_path, first, second, dataset=PERCEPTION, **more):
     return compare_passes(PassesRequest(first, second, "m", f"{dataset}_robustness", tmp_path / "out", **more))
 
 
 def test_a_model_that_looks_is_consistent_and_one_that_says_a_is_not(tmp_path):
-    first = write(tmp_path, "m", PERCEPTION, right)
-    found = compared(tmp_path, first, write(tmp_path, "m", f"{PERCEPTION}_robustness", right)).result
+    found = compared(tmp_path, *both(tmp_path, right)).result
     assert found["n"] == 75
     assert found["debiased"]["percent"] == found["consistency"]["percent"] == 100
     assert found["left_out"] == {"first_pass_alone": 0, "second_pass_alone": 0, "order_fixed": 0, "other_content": 0}
-    always = compared(
-        tmp_path,
-        write(tmp_path, "a", PERCEPTION, lambda _: "A"),
-        write(tmp_path, "a", f"{PERCEPTION}_robustness", lambda _: "The answer is A."),
-    ).result
+    always = compared(tmp_path, *both(tmp_path, lambda _: "A", lambda _: "The answer is A.")).result
     n_right = sum(sample.answer == "A" for sample in samples_of(PERCEPTION).samples)
     assert always["first"]["count"] == n_right
     assert always["consistency"]["count"] == always["right_in_both"]["count"] == 0
@@ -78,17 +79,19 @@ def test_a_model_that_looks_is_consistent_and_one_that_says_a_is_not(tmp_path):
 
 @pytest.mark.parametrize(("place", "kind"), [("first", "first_place_twice"), ("second", "second_place_twice")])
 def test_a_preference_for_a_place_is_told_from_one_for_an_image(tmp_path, place, kind):
-    first = write(tmp_path, "m", PAIRS, lambda _: f"Overall, the {place} image is of higher quality.")
-    second = write(tmp_path, "m", f"{PAIRS}_robustness", lambda _: f"Overall, the {place} image is of higher quality.")
-    found = compared(tmp_path, first, second, PAIRS).result
+    passes = both(tmp_path, lambda _: f"Overall, the {place} image is of higher quality.", dataset=PAIRS)
+    found = compared(tmp_path, *passes, PAIRS).result
     assert found["preferences"][kind]["count"] == found["n"] == 20
     assert found["quality_accuracy"]["debiased"]["mean"] == 1
     assert any("no judge was asked" in note for note in found["notes"])
 
 
 def test_row_order_and_the_data_file_change_no_number(tmp_path):
-    first = write(tmp_path, "m", PERCEPTION, lambda sample: "AB"[len(sample.index + sample.question) % 2])
-    second = write(tmp_path, "m", f"{PERCEPTION}_robustness", lambda sample: "BA"[len(sample.question) % 2])
+    first, second = both(
+        tmp_path,
+        lambda sample: "AB"[len(sample.index + sample.question) % 2],
+        lambda sample: "BA"[len(sample.question) % 2],
+    )
     expected = compared(tmp_path, first, second).result
     rows = json.loads(second.read_text(encoding="utf-8"))
     second.write_text(json.dumps(rows[::-1]), encoding="utf-8")
@@ -116,16 +119,13 @@ def test_common_samples_are_compared_and_the_others_counted(tmp_path):
 
 
 def test_failed_and_unreadable_replies_are_counted(tmp_path):
-    first = write(tmp_path, "m", PERCEPTION, right)
-    second = write(tmp_path, "m", f"{PERCEPTION}_robustness", lambda _: "Failed to obtain answer via API.")
-    found = compared(tmp_path, first, second).result
+    found = compared(tmp_path, *both(tmp_path, right, lambda _: "Failed to obtain answer via API.")).result
     assert found["n_unanswered"] == {"first": 0, "second": 75, "either": 75}
     assert (found["debiased"]["percent"], found["consistency"]["count"]) == (50, 0)
 
 
 def test_the_files_and_the_terminal(tmp_path, capsys):
-    first = write(tmp_path, "m", PERCEPTION, lambda _: "=A")
-    second = write(tmp_path, "m", f"{PERCEPTION}_robustness", right)
+    first, second = both(tmp_path, lambda _: "=A", right)
     before = sha256_of(first), sha256_of(second)
     found = compared(tmp_path, first, second)
     assert (sha256_of(first), sha256_of(second)) == before
@@ -148,8 +148,7 @@ def test_the_files_and_the_terminal(tmp_path, capsys):
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path):
-    first = write(tmp_path, "m", PERCEPTION, right)
-    second = write(tmp_path, "m", f"{PERCEPTION}_robustness", right)
+    first, second = both(tmp_path, right)
     with pytest.raises(
         BadInput, match=r"official first one was expected\. The two files seem to be in the wrong order"
     ):
@@ -170,8 +169,8 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path):
 
 
 def test_the_command(tmp_path, capsys):
-    first = write(tmp_path, "m", PAIRS, lambda _: "The second image is better.")
-    second = write(tmp_path, "m", f"{PAIRS}_robustness", lambda _: "The first image is better.")
+    better = "The {} image is better.".format
+    first, second = both(tmp_path, lambda _: better("second"), lambda _: better("first"), dataset=PAIRS)
     code, out, _ = run(capsys, "robustness", first, second, "--out", tmp_path / "o", "--data", PAIRS)
     assert code == 0
     assert "Same image in both orders    100.00" in out
@@ -235,8 +234,7 @@ def test_a_column_of_that_name_with_something_else_is_nothing_to_us(tmp_path, ca
 
 
 def test_its_result_is_refused_by_the_board(tmp_path, capsys):
-    first = write(tmp_path, "m", PERCEPTION, right)
-    found = compared(tmp_path, first, write(tmp_path, "m", f"{PERCEPTION}_robustness", right))
+    found = compared(tmp_path, *both(tmp_path, right))
     code, _, err = run(capsys, "leaderboard", "add", found.paths.numbers, "--board", tmp_path / "board")
     assert code == 2
     assert "is not a '_score.json'" in err or "no result" in err
