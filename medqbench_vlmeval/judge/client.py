@@ -253,7 +253,7 @@ def read_completion(reply: Any, name: str, mask: Callable[[str], str] = str) -> 
     text = message.get("content") or message.get("refusal") or "" if isinstance(message, dict) else None
     if isinstance(text, list):
         text = "".join(str(inside(part, "text") or "") for part in text)
-    counts = (inside(reply, "usage", name) for name in ("prompt_tokens", "completion_tokens"))
+    counts = (inside(reply, "usage", kind) for kind in ("prompt_tokens", "completion_tokens"))
     tokens = [n if isinstance(n, int) and 0 < n <= _MOST_TOKENS else 0 for n in counts]
     served_as = model if isinstance(model, str) and model else name
     return masked(Reply((text if isinstance(text, str) else None,), served_as, *tokens), mask)

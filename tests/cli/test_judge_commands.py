@@ -17,6 +17,7 @@ from tests.commands import run
 from tests.servers import JudgeServer, refusal
 
 KEY = "sk-canary-0123456789"
+OPTIONS = ("--judge", "judge-1", "--protocol", "rubric")
 NAMES = {"no-reference": "MedQBench_Reasoning_NoReference", "comparative": "MedQBench_Reasoning_Comparative"}
 
 
@@ -34,6 +35,13 @@ def write_predictions(folder, texts, model="m", task="no-reference"):
         for index, text in enumerate(texts, 1):
             table.writerow([index, task, "Describe.", "The image is sharp.", "CT", text])
     return path
+
+
+def exported(capsys, folder, *texts):
+    """A prediction file with these replies, and the file of their calls."""
+    path, calls = write_predictions(folder, texts), folder / "calls.jsonl"
+    assert run(capsys, "judge", "export", path, "--out", calls, *OPTIONS)[0] == 0
+    return path, calls
 
 
 def rows_of(path):
@@ -126,22 +134,21 @@ def test_a_hundred_models_in_one_export(capsys, tmp_path):
     first = write_predictions(tmp_path, ["all sharp", "all blurred"], "a")
     second = write_predictions(tmp_path, ["all blurred", "all dark"], "b")
     out = tmp_path / "new" / "calls.jsonl"
-    options = ("--judge", "judge-1", "--protocol", "rubric")
-    code, printed, _ = run(capsys, "judge", "export", first, second, "--out", out, *options)
+    code, printed, _ = run(capsys, "judge", "export", first, second, "--out", out, *OPTIONS)
     assert (code, len(rows_of(out))) == (0, 12)
     assert f"{out}: 12 calls to judge-1" in printed
-    again = run(capsys, "judge", "export", first, second, "--out", out, *options)
+    again = run(capsys, "judge", "export", first, second, "--out", out, *OPTIONS)
     assert again[0] == 2
     assert "is there already" in again[2]
     # One sample of each file: 'score --limit 1' asks for the same.
-    code, *_ = run(capsys, "judge", "export", first, second, "--out", out, *options, "--force", "--limit", 1)
+    code, *_ = run(capsys, "judge", "export", first, second, "--out", out, *OPTIONS, "--force", "--limit", 1)
     assert code == 0
     limited = {row["body"]["messages"][0]["content"] for row in rows_of(out)}
     assert len(limited) in (4, 8)
     with JudgeServer(judged) as server:
         for path in (first, second):
             live = ("--judge-base-url", server.base_url, "--limit", 1, "--out", tmp_path / "out")
-            assert run(capsys, "score", path, *options, *live)[0] == 0
+            assert run(capsys, "score", path, *OPTIONS, *live)[0] == 0
         assert {request.prompt for request in server.requests} == limited
 
 
@@ -196,19 +203,13 @@ def test_what_cannot_be_exported(capsys, tmp_path, options, words):
 def test_multiple_choice_needs_no_judge(capsys, tmp_path):
     path = tmp_path / "m.csv"
     path.write_text("index,question,A,B,answer,prediction\n1,Is it sharp?,Yes,No,A,A\n")
-    code, _, err = run(
-        capsys, "judge", "export", path, "--judge", "j", "--protocol", "rubric", "--out", tmp_path / "c.jsonl"
-    )
-    assert code == 2
-    assert "m.csv is multiple-choice" in err
+    code, _, err = run(capsys, "judge", "export", path, *OPTIONS, "--out", tmp_path / "c.jsonl")
+    assert (code, "m.csv is multiple-choice" in err) == (2, True)
 
 
 def test_submit_status_collect(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
-    path = write_predictions(tmp_path, ["one", "two", "three"])
-    calls = tmp_path / "calls.jsonl"
-    options = ("--judge", "judge-1", "--protocol", "rubric")
-    run(capsys, "judge", "export", path, "--out", calls, *options)
+    path, calls = exported(capsys, tmp_path, "one", "two", "three")
     lost = rows_of(calls)[0]["body"]["messages"][0]["content"]
     with BatchServer(lambda request: LOST if request.prompt == lost else judged(request), held=True) as server:
         code, out, err = run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
@@ -223,7 +224,7 @@ def test_submit_status_collect(capsys, tmp_path, monkeypatch):
         assert code == 2
         assert "was submitted on" in err
         assert len(server.batches) == 1
-        code, _, err = run(capsys, "judge", "export", path, "--out", calls, "--force", *options)
+        code, _, err = run(capsys, "judge", "export", path, "--out", calls, "--force", *OPTIONS)
         assert (code, "was submitted" in err) == (2, True)
 
         code, out, _ = run(capsys, "judge", "status", calls)
@@ -244,7 +245,7 @@ def test_submit_status_collect(capsys, tmp_path, monkeypatch):
     )
     assert answered == asked - {rows_of(calls)[0]["custom_id"]}
     with JudgeServer(judged) as live:
-        run(capsys, "score", path, *options, "--judge-base-url", live.base_url, "--out", tmp_path / "out")
+        run(capsys, "score", path, *OPTIONS, "--judge-base-url", live.base_url, "--out", tmp_path / "out")
         assert [request.prompt for request in live.requests] == [lost]
     (score,) = (tmp_path / "out").glob("*_score.json")
     usage = json.loads(score.read_text())["usage"]
@@ -255,9 +256,7 @@ def test_submit_status_collect(capsys, tmp_path, monkeypatch):
 
 def test_a_batch_that_failed_as_a_whole_fails_the_collection(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
-    path = write_predictions(tmp_path, ["one"])
-    calls = tmp_path / "calls.jsonl"
-    run(capsys, "judge", "export", path, "--out", calls, "--judge", "judge-1", "--protocol", "rubric")
+    _, calls = exported(capsys, tmp_path, "one")
     with BatchServer() as server:
         run(capsys, "judge", "submit", calls, "--judge-base-url", server.base_url)
         batch = next(iter(server.batches.values()))
@@ -270,18 +269,22 @@ def test_a_batch_that_failed_as_a_whole_fails_the_collection(capsys, tmp_path, m
 
 
 def test_an_import_that_keeps_nothing_is_no_success(capsys, tmp_path, monkeypatch):
-    path = write_predictions(tmp_path, ["one"])
-    run(capsys, "judge", "export", path, "--out", tmp_path / "calls.jsonl", "--judge", "j", "--protocol", "rubric")
-    calls = rows_of(tmp_path / "calls.jsonl")
-    (tmp_path / "errors.jsonl").write_text(jsonl(answer_lines(calls, refusal(500, "down"))[1]))
+    path, calls = exported(capsys, tmp_path, "one")
+    rows = rows_of(calls)
+    (tmp_path / "errors.jsonl").write_text(jsonl(answer_lines(rows, refusal(500, "down"))[1]))
     code, out, err = run(capsys, "judge", "import", tmp_path / "errors.jsonl")
     assert (code, "4 x status 500: down" in out) == (1, True)
     assert "No verdict was imported" in err
-    code, _, err = run(capsys, "judge", "import", tmp_path / "calls.jsonl")
-    assert code == 1
-    code, _, err = run(capsys, "judge", "import", path)
-    assert (code, "holds no answer" in err) == (2, True)
-    (tmp_path / "answers.jsonl").write_text(jsonl(answer_lines(calls, "Score: 2")[0]))
+    assert run(capsys, "judge", "import", calls)[0] == 1
+    (tmp_path / "foreign.jsonl").write_text('{"custom_id": "somebody-else", "response": {}}\n')
+    for file, words in (
+        (path, "holds no answer"),
+        (tmp_path / "foreign.jsonl", "holds no answer"),
+        (tmp_path, "cannot be read"),
+    ):
+        code, _, err = run(capsys, "judge", "import", file)
+        assert (code, words in err) == (2, True)
+    (tmp_path / "answers.jsonl").write_text(jsonl(answer_lines(rows, "Score: 2")[0]))
     (tmp_path / "blocked").write_text("a file where a folder should be")
     monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(tmp_path / "blocked"))
     code, out, err = run(capsys, "judge", "import", tmp_path / "answers.jsonl")
@@ -296,8 +299,7 @@ def test_batches_in_json(capsys, tmp_path):
         code, out, err = run(capsys, "judge", *arguments, "--json")
         return code, json.loads(out), err
 
-    options = ("--judge", "judge-1", "--protocol", "rubric")
-    assert printed("export", path, "--out", calls, *options) == (
+    assert printed("export", path, "--out", calls, *OPTIONS) == (
         0,
         {"files": [{"path": str(calls), "judge": "judge-1", "calls": 8}], "in_cache": 0},
         "",
@@ -321,7 +323,7 @@ def test_batches_in_json(capsys, tmp_path):
         {"imported": 0, "already_there": 8, "without_a_verdict": {}, "failed": {}, "unreadable": {}, "foreign": 0},
         "",
     )
-    assert printed("export", path, "--out", tmp_path / "more.jsonl", *options)[1] == {"files": [], "in_cache": 8}
+    assert printed("export", path, "--out", tmp_path / "more.jsonl", *OPTIONS)[1] == {"files": [], "in_cache": 8}
     code, out, err = run(capsys, "judge", "cache", "clear", "--json")
     assert (code, out, "--yes" in err) == (2, "", True)
     assert printed("cache", "clear", "--yes")[1]["deleted"] == 8

@@ -7,6 +7,7 @@ import contextlib
 import json
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -102,16 +103,12 @@ def test_other_scripts_have_more_tokens_a_character() -> None:
 
 @pytest.mark.parametrize("header", ["seconds", "milliseconds"])
 def test_a_wait_that_the_server_asks_for_is_kept_by_all_workers(header: str) -> None:
-    lock = threading.Lock()
     refused: list[float] = []
 
     def reply(request: Request) -> str | Sent:
-        with lock:
-            first = not refused
-            if first:
-                refused.append(time.monotonic())
-        if not first:
+        if refused:
             return "Score: 1"
+        refused.append(time.monotonic())
         return refusal(429, "slow down", **{"Retry_After": "1"} if header == "seconds" else {"Retry_After_Ms": "800"})
 
     with JudgeServer(reply) as server:
@@ -249,13 +246,11 @@ def test_fresh_asks_again_and_no_calls_asks_nothing(tmp_path: Path) -> None:
 
 
 def test_rounds_are_asked_each_and_their_mean_counts(tmp_path: Path) -> None:
-    lock = threading.Lock()
-    count: dict[str, int] = {}
+    count: Counter[str] = Counter()
 
     def reply(request: Request) -> str:
-        with lock:
-            count[request.prompt] = count.get(request.prompt, 0) + 1
-            return f"Score: {2 if count[request.prompt] <= 3 else 1}"
+        count[request.prompt] += 1
+        return f"Score: {2 if count[request.prompt] <= 3 else 1}"
 
     with JudgeServer(reply) as server, ReplyCache(tmp_path) as store:
         (judged,) = ask(server, protocol="rubric-5", store=store, nproc=1)
