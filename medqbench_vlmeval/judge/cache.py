@@ -237,11 +237,7 @@ class ReplyCache:
             self._warn("read (%s): it is taken to be empty", error)
 
     def _begin_anew(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
-        """Set a damaged file aside and open a new one; of several runs that meet the same damage one does it.
-
-        Raises:
-            OSError, sqlite3.Error: no new file can be made, or the file is not at fault.
-        """
+        """Set a damaged file aside and open a new one; of several runs that meet the same damage one does it."""
         # A lock, a full disk or a missing right.
         if not self._writable or isinstance(error, sqlite3.OperationalError):
             raise error
@@ -318,10 +314,7 @@ def _reply(body: object) -> Reply | None:
 
 
 def _reply_of_earlier(fields: dict[str, Any]) -> Reply:
-    """A row of the versions that kept the scores that they had read, and of several replies to a call the last alone.
-
-    What these replies said together on several dimensions is put into the place of the first one.
-    """
+    """A row of the versions that kept scores and the last reply: these scores stand in the place of the first reply."""
     texts: list[str | None] = [None] * (fields["asks"] - 1) + [fields["reply"]]
     if len(texts) > 1 and len(fields["scores"]) > 1:
         reasons = fields.get("explanations", {})

@@ -48,8 +48,7 @@ _MINUTE = 60.0
 # off where a character takes three of them.
 _BYTES_A_TOKEN = 4
 _REPLY_TOKENS = 150
-# A start that the loop's clock makes late is made up for within this time (seconds), and the rate is lower
-# by as much.
+# A start that the loop's clock makes late is made up for within this time, and the rate is lower by as much.
 _LATE = 0.02
 # A server that asks for a longer wait has no more to give today.
 LONGEST_WAIT = 600.0
@@ -226,8 +225,7 @@ class Engine:
                 "answered is kept."
             )
         self._pace.pause(failure.retry_after)
-        # Calls that were turned away together would come back together, and a wait of 0 s would use up all attempts
-        # at once.
+        # Calls that were turned away together would come back together, and 0 s would use up all attempts at once.
         return max(failure.retry_after, backoff)
 
     async def _asked(self, messages: Messages, schema: Schema | None) -> Reply:
@@ -290,11 +288,7 @@ def _asked_again(call: Call, reply: str | None) -> Messages:
 
 
 def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, None, None]:
-    """Run the engine in a thread with its own event loop and yield in the caller's thread what it emits.
-
-    What was emitted is yielded before an exception of the engine is raised. When the caller closes the generator
-    early, or Ctrl-C interrupts its wait, the engine is cancelled and awaited first.
-    """
+    """Yield what the engine emits in a thread with its own event loop; ended early, it is cancelled and awaited."""
     items: queue.SimpleQueue[Judgement | None] = queue.SimpleQueue()
     running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[None] | None]] = Future()
 
@@ -371,10 +365,11 @@ class CachedModel:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""
         store = None if self.options.fresh else self._store
         unique = {call.key: call for call in calls}
-        verdicts: dict[str, Mapping[str, Verdict]] = {}
-        for key, call in unique.items():
-            if by_dimension := kept_verdicts(call, store.get(key) if store else None):
-                verdicts[key] = by_dimension
+        verdicts: dict[str, Mapping[str, Verdict]] = {
+            key: by_dimension
+            for key, call in unique.items()
+            if (by_dimension := kept_verdicts(call, store.get(key) if store else None))
+        }
         return verdicts, [call for key, call in unique.items() if key not in verdicts]
 
     def verdicts(
