@@ -266,7 +266,7 @@ def _disagreement_columns(labels: Sequence[str]) -> list[Read[Disagreement]]:
 
     reads: list[Read[Disagreement]] = [
         (Column("index", width=16), lambda case: case.index),
-        _read(Column("task"), lambda row: row.sample.task.value),
+        (Column("task"), lambda case: case.row.sample.task.value),
         axis("modality", 15),
         axis("question_type"),
         axis("severity", 12),
