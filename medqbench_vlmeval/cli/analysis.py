@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,19 +24,14 @@ def report(
 ) -> None:
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
     from medqbench_vlmeval.report.run_tables import run_summary
-    from medqbench_vlmeval.report.terminal import own_console
     from medqbench_vlmeval.workflows.report import write_reports
 
     reports = write_reports(paths, out)
-    console = own_console()
-
-    def show() -> None:
-        for report in reports.runs:
-            run_summary(report.run.result, console, findings=True)
-
+    summaries = (run_summary(report.run.result, findings=True) for report in reports.runs)
     files = [path for report in reports.runs for path in (report.workbook, report.card)]
     files += [reports.workbook] if reports.workbook is not None else []
-    options.print_result(as_json, reports.to_json, show, [*files, *reports.tables, *reports.figures, reports.page])
+    files += [*reports.tables, *reports.figures, reports.page]
+    options.print_result(as_json, reports.to_json, lambda: chain.from_iterable(summaries), files)
 
 
 def compare(
@@ -56,12 +52,11 @@ def compare(
     """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
     minimum detectable effect of so many samples."""
     from medqbench_vlmeval.report.compare_tables import compare_tables
-    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 
     comparison = compare_runs(runs, seed)
     files = write_comparison(comparison, out) if out is not None else ()
-    options.print_result(as_json, comparison.to_json, lambda: show(compare_tables(comparison)), files)
+    options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
 
 
 _COMPARE = "compare"
@@ -114,12 +109,11 @@ def agreement_with(
     """The default, 'agreement VERDICTS HUMAN': accuracy, quadratic weighted kappa and Spearman, each with a bootstrap
     interval, per dimension."""
     from medqbench_vlmeval.report.agreement_tables import agreement_tables
-    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 
     comparison = compare_ratings(verdicts, human, key, seed)
     files = write_comparison(comparison, out) if out is not None else ()
-    options.print_result(as_json, comparison.to_json, lambda: show(agreement_tables(comparison.ratings)), files)
+    options.print_result(as_json, comparison.to_json, lambda: agreement_tables(comparison.ratings), files)
 
 
 @app.command("sample")
@@ -169,7 +163,6 @@ def robustness(
     from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
     from medqbench_vlmeval.data import load
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
-    from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.runs.provenance import name_results
     from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
 
@@ -180,5 +173,5 @@ def robustness(
     request = PassesRequest(first, second, names.model, names.dataset, out, sample_set, stem=names.stem)
     passes = compare_passes(request)
     options.print_result(
-        as_json, lambda: passes.result, lambda: show(robustness_tables(passes.comparison)), vars(passes.paths).values()
+        as_json, lambda: passes.result, lambda: robustness_tables(passes.comparison), vars(passes.paths).values()
     )

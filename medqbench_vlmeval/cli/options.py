@@ -18,6 +18,7 @@ from medqbench_vlmeval.judge.options import OPTIONS, JudgeOptions, parse_judge_a
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.client import JudgeClient
+    from medqbench_vlmeval.report.table import Table
     from medqbench_vlmeval.workflows import Request
 
 
@@ -130,16 +131,15 @@ def leave_on_interrupt() -> Iterator[None]:
 
 
 def print_result(
-    as_json: bool, content: Callable[[], Any], show: Callable[[], object], files: Iterable[Path] = ()
+    as_json: bool, content: Callable[[], Any], parts: Callable[[], Iterable[Table | str]], files: Iterable[Path] = ()
 ) -> None:
-    """Print a result: its content as JSON, or what ``show`` prints and below it the files that were written."""
+    """Print a result: its content as JSON, or its tables and lines and below them the files that were written."""
     if as_json:
         print_json(content())
         return
-    from medqbench_vlmeval.report import terminal
+    from medqbench_vlmeval.report.terminal import show
 
-    show()
-    terminal.show(map(str, files))
+    show([*parts(), *map(str, files)])
 
 
 def print_json(value: Any) -> None:

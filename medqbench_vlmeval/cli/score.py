@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from medqbench_vlmeval.cli import options
 from medqbench_vlmeval.errors import BadInput
 
 if TYPE_CHECKING:
+    from medqbench_vlmeval.report.table import Table
     from medqbench_vlmeval.workflows.estimate import Budget
 
 
@@ -43,7 +45,7 @@ def score(
         from medqbench_vlmeval.workflows.estimate import budget_of
 
         budget = budget_of(request())
-        options.print_result(as_json, budget.to_json, lambda: show_budget(budget))
+        options.print_result(as_json, budget.to_json, lambda: estimates(budget))
         return
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import judge_progress
@@ -64,16 +66,14 @@ def score(
 _COUNTS = {"calls": 3, "in_cache": 4, "repeated": 5, "to_ask": 0, "prompt_tokens": 1, "completion_tokens": 2}
 
 
-def show_budget(budget: Budget) -> None:
-    """Print the estimates of a dry run: a line a judge, their sum, and how the numbers were come by."""
-    from medqbench_vlmeval.report.table import Column, Table, table
-    from medqbench_vlmeval.report.terminal import dollars, show
+def estimates(budget: Budget) -> Iterator[Table | str]:
+    """What a terminal shows of a dry run: a line a judge, their sum, and how the numbers were come by."""
+    from medqbench_vlmeval.report.table import Column, table
+    from medqbench_vlmeval.report.terminal import dollars
 
     model = "the judge" if budget.task.is_reasoning else "the extractor"
-    parts: list[Table | str] = [
-        f"Dry run: {budget.model} on {budget.dataset}, {budget.n:,} samples. Nothing is asked, nothing is written.",
-        *(f"Not put to {model}: {n:,} ({reason})" for reason, n in budget.not_judged.items()),
-    ]
+    yield f"Dry run: {budget.model} on {budget.dataset}, {budget.n:,} samples. Nothing is asked, nothing is written."
+    yield from (f"Not put to {model}: {n:,} ({reason})" for reason, n in budget.not_judged.items())
     rows = [vars(estimate) for estimate in budget.judges]
     if len(rows) > 1:
         rows.append({"judge": "all", "protocol": "", **budget.total})
@@ -90,9 +90,11 @@ def show_budget(budget: Budget) -> None:
             )
             for row in rows
         ]
-        parts.append(table("", columns, cells))
+        yield table("", columns, cells)
     for judge in budget.judges:
         if judge.to_ask:
             basis = f"prompt tokens by {judge.counted_by}; completion tokens {judge.completion_basis}"
-            parts.append(f"{judge.judge}: {basis}.")
-    show([*parts, *([f"Prices: {budget.prices}."] if budget.judges else []), *budget.notes])
+            yield f"{judge.judge}: {basis}."
+    if budget.judges:
+        yield f"Prices: {budget.prices}."
+    yield from budget.notes

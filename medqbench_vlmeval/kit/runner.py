@@ -141,7 +141,7 @@ def _show(job: Job, outcome: Outcome) -> None:
         if job.second_pass:
             show(robustness_tables(read_comparison(outcome.score)))
         else:
-            run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8"))))
+            show(run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8")))))
         print(f"Results: {outcome.score.parent}")
 
 

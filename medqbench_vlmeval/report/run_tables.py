@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, OTHER_QUESTION_TYPE, QUESTION_TYPES, TASK_TITLES, Task
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
@@ -31,14 +31,10 @@ from medqbench_vlmeval.report.table import (
     task_kind,
 )
 from medqbench_vlmeval.report.table import columns as columns_of
-from medqbench_vlmeval.report.terminal import own_console, print_line, print_table
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
 from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import Cell, Group, Result, SampleRow, TaskRun
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 ALL = "All"
 COUNT_TITLES = {
@@ -60,25 +56,22 @@ def not_comparable(run: TaskRun) -> str:
     return f"{NOT_COMPARABLE}: {'; '.join(run.result.not_comparable_because) or 'the result does not say why'}"
 
 
-def run_summary(result: Result, console: Console | None = None, *, findings: bool = False) -> None:
-    """Print a run's headline numbers with intervals and counts, its modalities, and what to beware of.
+def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]:
+    """What a terminal shows of a run: headline numbers with intervals and counts, modalities, and what to beware of.
 
     ``findings`` adds a sentence for each finding.
     """
-    console = console or own_console()
     for run in result.tasks:
-        print_table(headline_table(run), console)
+        yield headline_table(run)
         if (second := extractor_table(run)) is not None:
-            print_table(second, console)
-            for line in (*sentences.extractor_lines(run), ""):
-                print_line(line, console)
+            yield second
+            yield from (*sentences.extractor_lines(run), "")
         if run.result.groups.get(MODALITY):
-            print_table(modality_table([run]), console)
-        for line in (*sentences.checks_of(run), *(f"- {line}" for line in sentences.findings_lines(run) if findings)):
-            print_line(line, console)
-        for warning in sentences.warnings_of(run):
-            print_line(f"! {warning}", console, "yellow")
-        print_line("", console)
+            yield modality_table([run])
+        yield from sentences.checks_of(run)
+        yield from (f"- {line}" for line in sentences.findings_lines(run) if findings)
+        yield from (f"! {warning}" for warning in sentences.warnings_of(run))
+        yield ""
 
 
 def measures_of(task: Task) -> tuple[str, ...]:

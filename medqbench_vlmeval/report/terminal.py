@@ -34,9 +34,9 @@ _STYLES: Mapping[Look, str] = {
 }  # fmt: skip
 
 
-def describe_data(info: DataInfo) -> None:
-    """Print what is known of a data file: one line a fact, what lies inside a fact set in below it."""
-    show(_outline(info.to_json(), ""))
+def describe_data(info: DataInfo) -> Iterator[str]:
+    """What a terminal shows of a data file: one line a fact, what lies inside a fact set in below it."""
+    return _outline(info.to_json(), "")
 
 
 def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
@@ -49,16 +49,11 @@ def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
             yield f"{indent}{name}: {_NONE if text is None else text}"
 
 
-def own_console() -> Console:
-    """Standard output."""
-    from rich.console import Console
-
-    return Console()
-
-
 def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
     """Print tables and lines of text, on standard output where no console is given."""
-    console = console or own_console()
+    from rich.console import Console
+
+    console = console or Console()
     for part in parts:
         if isinstance(part, Table):
             print_table(part, console)

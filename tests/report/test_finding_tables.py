@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from openpyxl import load_workbook
-from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.run_tables import run_summary
@@ -18,6 +16,7 @@ from medqbench_vlmeval.report.workbook import write_workbook
 from medqbench_vlmeval.types import Agreement, ConclusionCheck, JudgeSettings, PanelCheck, Run, Verdict
 from tests.make import choice, combined_run, judged, make_run, reasoning_run, verdict
 from tests.report.books import lines
+from tests.report.printed import printed
 
 LEVELS = {"A": "None", "B": "Mild", "C": "Severe"}
 TITLES = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy")
@@ -49,12 +48,6 @@ def written(folder: Path, run: Run) -> Any:
     path = folder / "m_report.xlsx"
     write_workbook(path, run.result, run.rows)
     return load_workbook(path)
-
-
-def printed(run: Run) -> list[str]:
-    file = io.StringIO()
-    run_summary(run.result, Console(file=file, force_terminal=False, width=40))
-    return file.getvalue().splitlines()
 
 
 def test_each_finding_is_a_line_and_its_confusion_matrix_is_coloured(tmp_path: Path) -> None:
@@ -142,7 +135,7 @@ def test_rounds_and_judges_have_their_tables_and_a_line_each_in_the_terminal(tmp
     assert ["Completeness", 9, 90, 0.1] in rows
     assert ["[b]b", 1.5, 1.5, 1.5, 1.5, 6] in rows
     assert ["a / [b]b", *[3, 200 / 3, 0.5] * 4] in rows
-    sentences = printed(run)
+    sentences = printed(run_summary(run.result))
     assert (
         "Quality accuracy from stated conclusions: 1.250 on 3 (judge 1.000 on 2), the same on 50.0% of 2; "
         "disagreements (sheet 'Conclusions'): 1"
@@ -175,7 +168,7 @@ def test_a_panel_with_rules_says_so_and_its_members_are_readable(tmp_path: Path)
     settings = lines(book["Settings"])
     assert ["settings.judge.members.1.base_url", "http://h/v1"] in settings
     assert ["settings.judge.members.2.name", "rules"] in settings
-    assert any("one of the panel, 'rules', computes it so itself" in line for line in printed(run))
+    assert any("one of the panel, 'rules', computes it so itself" in line for line in printed(run_summary(run.result)))
 
 
 def test_frequencies_of_several_verdicts_are_told_apart_from_samples(tmp_path: Path) -> None:
@@ -184,7 +177,7 @@ def test_frequencies_of_several_verdicts_are_told_apart_from_samples(tmp_path: P
     run = changed(reasoning_run(), between_rounds=ROUNDS, frequencies=frequencies)
     share = "25.0 / 12.5 / 62.5%"
     line = f"Completeness {share}, Preciseness {share}, Consistency {share}, Quality Accuracy -"
-    assert f"Single verdicts of 0 / 1 / 2: {line}" in printed(run)
+    assert f"Single verdicts of 0 / 1 / 2: {line}" in printed(run_summary(run.result))
     note = ["Scored 0, 1, 2: the single verdicts of all rounds and judges."]
     assert note in lines(written(tmp_path, run)["Overview"])
     assert note not in lines(written(tmp_path, combined_run())["Overview"])

@@ -14,18 +14,17 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.run_tables import extractor_table, headline_table, modality_table, run_summary
 from medqbench_vlmeval.report.sentences import checks_of, extractor_lines
 from medqbench_vlmeval.report.table import flat, words
+from medqbench_vlmeval.report.terminal import show
 from medqbench_vlmeval.types import Cell, ExtractorResult, Group, JudgeUsage, Protocol, Run, Tokens
 from tests.make import combined_run, perception_run
+from tests.report.printed import printed
 
 EVIL = "[red]x[/red]\x1b[2J\u202eevil\nline"
 SHOWN = "[red]x[/red]\ufffd[2J\ufffdevil\ufffdline"
 
 
 def summary(run: Run, width: int | None = None, **kwargs: Any) -> str:
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=width is not None, width=width or 40, color_system=None)
-    run_summary(run.result, console, **kwargs)
-    return file.getvalue()
+    return "\n".join([*printed(run_summary(run.result, **kwargs), width), ""])
 
 
 def cells(table: Any) -> list[list[str]]:
@@ -87,7 +86,7 @@ def test_text_of_others_is_no_markup_and_no_escape_sequence(width: int | None) -
 
 def test_an_old_encoding_is_no_error() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    run_summary(perception_run(model="M\u00f6del \u6a21\u578b").result, Console(file=file, force_terminal=False))
+    show(run_summary(perception_run(model="M\u00f6del \u6a21\u578b").result), Console(file=file, force_terminal=False))
     file.seek(0)
     assert "M?del ??" in file.read()
 
