@@ -126,7 +126,10 @@ def _view(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
         at = escape.end()
     faces += map(_face, text[at:])
     starts += range(at, len(text) + 1)
-    return "".join(faces), starts, [unit for unit, face in enumerate(faces) for _ in face]
+    view = "".join(faces)
+    # No face is empty, so that as many characters as units are one for each.
+    units = range(len(faces)) if len(view) == len(faces) else [unit for unit, face in enumerate(faces) for _ in face]
+    return view, starts, units
 
 
 def _decoded(escape: re.Match[str]) -> str | None:

@@ -48,11 +48,11 @@ def test_both_accuracies_come_as_json(capsys, predictions, tmp_path):
         arguments = ("--extractor", "own", "--judge-base-url", server.base_url, "--out", tmp_path / "out", "--json")
         code, out, err = run(capsys, "score", predictions, *arguments)
     assert (code, err) == (0, "")
-    found = json.loads(out)
+    score = json.loads(out)
     # One of six is right by the rules, four with the extractor's letters.
-    assert found["Overall"] == pytest.approx(100 / 6)
-    assert found["lenient"]["Overall"] == pytest.approx(400 / 6)
-    assert (found["n_unanswered"], found["lenient"]["n_unanswered"]) == (4, 1)
+    assert score["Overall"] == pytest.approx(100 / 6)
+    assert score["lenient"]["Overall"] == pytest.approx(400 / 6)
+    assert (score["n_unanswered"], score["lenient"]["n_unanswered"]) == (4, 1)
     assert len(server.requests) == 2
 
 
@@ -75,19 +75,19 @@ def test_a_dry_run_says_what_the_extractor_then_takes(capsys, predictions, price
     assert line[:6] == ["own", "choice", "3", "0", "1", "2"]
     assert "completion tokens 30 a call, assumed for the protocol 'choice'" in out
     assert list(judge_cache.iterdir()) == []
-    found = json.loads(run(capsys, "score", predictions, *dry, "--json")[1])
-    [own] = found["judges"]
+    budget = json.loads(run(capsys, "score", predictions, *dry, "--json")[1])
+    [own] = budget["judges"]
     assert own["cost_usd"] == pytest.approx((2 * own["prompt_tokens"] + 8 * 60) / 1e6)
     with JudgeServer("Answer: A") as server:
         arguments = ("--extractor", "own", "--judge-base-url", server.base_url, "--out", tmp_path / "out")
         assert run(capsys, "score", predictions, *arguments)[0] == 0
         assert len(server.requests) == own["to_ask"]
-    found = json.loads(run(capsys, "score", predictions, *dry, "--json")[1])
-    assert [found["judges"][0][name] for name in ("calls", "in_cache", "to_ask")] == [3, 3, 0]
+    budget = json.loads(run(capsys, "score", predictions, *dry, "--json")[1])
+    assert [budget["judges"][0][name] for name in ("calls", "in_cache", "to_ask")] == [3, 3, 0]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "words"),
     [
         (["--extractor", "rules"], "'rules' is none"),
         (["--extractor", "a,b"], "takes one model"),
@@ -98,10 +98,10 @@ def test_a_dry_run_says_what_the_extractor_then_takes(capsys, predictions, price
         (["--extractor", "own", "--judge-base-url", "nowhere"], "not of the form"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence(capsys, predictions, tmp_path, arguments, said):
+def test_what_cannot_be_used_is_one_sentence(capsys, predictions, tmp_path, arguments, words):
     code, _, err = run(capsys, "score", predictions, *arguments, "--out", tmp_path / "out")
     assert code in (1, 2)
-    assert said in err
+    assert words in err
     assert "Traceback" not in err
     assert not list(tmp_path.rglob("*_score.json"))
 

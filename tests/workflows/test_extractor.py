@@ -36,7 +36,7 @@ SAID = {"three": "It says yes.\nAnswer: A", "four": "Answer: B", "five": "Answer
 
 
 def reply(request):
-    return next(said for word, said in SAID.items() if f"Case {word} " in request.prompt)
+    return next(words for word, words in SAID.items() if f"Case {word} " in request.prompt)
 
 
 def write(path, rows=ROWS):
@@ -75,8 +75,8 @@ def path(tmp_path):
 
 def test_strict_and_lenient_by_hand(path, prices):
     with JudgeServer(reply) as server:
-        found = evaluate(request_for(path, server, prices=prices))
-    score = score_of(found)
+        run = evaluate(request_for(path, server, prices=prices))
+    score = score_of(run)
     block = score["extractor"]
     assert (block["name"], block["served_as"], block["protocol"]["name"]) == ("own", "own-served", "choice")
     assert len(block["protocol"]["sha256"]) == 64
@@ -104,7 +104,7 @@ def test_strict_and_lenient_by_hand(path, prices):
     # The official numbers are the strict ones.
     assert [score[name] for name in types] == [strict[name] for name in types]
     assert score["n_unanswered"] == 6
-    assert headline_to_json(found.result)["lenient"] == {
+    assert headline_to_json(run.result)["lenient"] == {
         **{name: lenient[name] for name in types},
         "n": 10,
         "n_unanswered": 4,
@@ -156,14 +156,14 @@ def test_a_second_run_pays_nothing_and_says_the_same(path, tmp_path):
         # The same again takes its place; what failed is not kept, and asked again.
         assert not (path.parent / "previous").exists()
         assert len(server.requests) == 9
-        kept = score_of(evaluate(request_for(path, server, cache=cache, judge={"no_calls": True})))["extractor"]
+        cached = score_of(evaluate(request_for(path, server, cache=cache, judge={"no_calls": True})))["extractor"]
         assert len(server.requests) == 9
         evaluate(request_for(path, server, cache=cache, judge={"fresh": True}))
         assert len(server.requests) == 15
     assert [second[side] for side in ("strict", "lenient")] == [first[side] for side in ("strict", "lenient")]
     assert (second["usage"]["calls"], second["usage"]["this_run"]["calls"]) == (6, 3)
-    assert [kept[name] for name in ("n_open", "n_asked", "n_read", "n_none", "n_failed")] == [4, 3, 2, 1, 0]
-    assert kept["lenient"]["Overall"] == first["lenient"]["Overall"]
+    assert [cached[name] for name in ("n_open", "n_asked", "n_read", "n_none", "n_failed")] == [4, 3, 2, 1, 0]
+    assert cached["lenient"]["Overall"] == first["lenient"]["Overall"]
 
 
 def test_what_was_paid_for_is_not_written_over(path):
@@ -174,8 +174,8 @@ def test_what_was_paid_for_is_not_written_over(path):
         assert not previous.exists()
         before = sha256_of(path.parent / "m_d_samples.jsonl")
         evaluate(request_for(path))
-        [kept] = previous.glob("*_samples_*.jsonl")
-        assert sha256_of(kept) == before
+        [previous_samples] = previous.glob("*_samples_*.jsonl")
+        assert sha256_of(previous_samples) == before
         assert len(list(previous.iterdir())) == 3
         # Nothing that was paid for stands in its way now.
         evaluate(request_for(path))
@@ -216,15 +216,15 @@ def test_judged_replies_are_not_written_over_by_multiple_choice_ones(tmp_path):
     before = sha256_of(tmp_path / "m_d_samples.jsonl")
     write(tmp_path / "m_d.tsv")
     evaluate(request_for(tmp_path / "m_d.tsv"))
-    [kept] = (tmp_path / "previous").glob("*_samples_*.jsonl")
-    assert sha256_of(kept) == before
+    [previous_samples] = (tmp_path / "previous").glob("*_samples_*.jsonl")
+    assert sha256_of(previous_samples) == before
 
 
 def test_numbers_do_not_depend_on_the_order_of_rows(path, tmp_path):
     (tmp_path / "other").mkdir()
     turned = write(tmp_path / "other" / "m_d.tsv", ROWS[::-1])
     with JudgeServer(reply) as server:
-        blocks = [score_of(evaluate(request_for(one, server)))["extractor"] for one in (path, turned)]
+        blocks = [score_of(evaluate(request_for(file, server)))["extractor"] for file in (path, turned)]
     assert blocks[0] == blocks[1]
 
 
@@ -240,13 +240,13 @@ def test_keys_reach_no_file_and_no_message(path, tmp_path):
     canary = "sk-canary-0123456789-abc"
 
     def echo(request):
-        said = request.headers["authorization"]
-        return Sent(f"You sent {said}.\nAnswer: A", model=f"model of {said}")
+        header = request.headers["authorization"]
+        return Sent(f"You sent {header}.\nAnswer: A", model=f"model of {header}")
 
     with JudgeServer(echo) as server:
-        found = evaluate(request_for(path, server, judge={"key": canary}, cache=tmp_path / "cache"))
-        assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {canary}"}
-    assert score_of(found)["extractor"]["n_read"] == 4
+        run = evaluate(request_for(path, server, judge={"key": canary}, cache=tmp_path / "cache"))
+        assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {canary}"}
+    assert score_of(run)["extractor"]["n_read"] == 4
     assert leaks([canary], tmp_path) == []
     with JudgeServer(refusal(401, f"no such key {canary}")) as server, pytest.raises(JudgeError) as caught:
         evaluate(request_for(path, server, judge={"key": canary}))
