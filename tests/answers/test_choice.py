@@ -118,22 +118,15 @@ option_sets = st.builds(
 )
 
 
-@given(st.text(max_size=300), option_sets)
-@settings(max_examples=3 * FEW, deadline=None)
-def test_any_text_gives_an_option_or_none(reply: str, options: dict[str, str]) -> None:
-    assert extract_choice(reply, options) in {*options, None}
+any_text = st.text(max_size=300) | st.builds(
+    bytes.decode, st.binary(max_size=300), st.just("utf-8"), st.just("surrogateescape")
+)
+any_options = st.dictionaries(st.sampled_from("ABCD"), st.text(max_size=20), max_size=4)
 
 
-@given(st.binary(max_size=300), option_sets)
-@settings(max_examples=2 * FEW, deadline=None)
-def test_random_bytes_never_raise(raw: bytes, options: dict[str, str]) -> None:
-    assert extract_choice(raw.decode("latin-1"), options) in {*options, None}
-    assert extract_choice(raw.decode("utf-8", errors="surrogateescape"), options) in {*options, None}
-
-
-@given(st.text(max_size=20), st.dictionaries(st.sampled_from("ABCD"), st.text(max_size=20), max_size=4))
-@settings(max_examples=2 * FEW, deadline=None)
-def test_any_option_texts_are_accepted(reply: str, options: dict[str, str]) -> None:
+@given(any_text | st.binary(max_size=300).map(lambda raw: raw.decode("latin-1")), option_sets | any_options)
+@settings(max_examples=8 * FEW, deadline=None)
+def test_any_text_and_any_options_give_an_option_or_none(reply: str, options: dict[str, str]) -> None:
     assert extract_choice(reply, options) in {*options, None}
 
 
