@@ -94,10 +94,8 @@ def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tu
     rows = math.ceil(len(heads) / columns)
     lines = 1 + max(head.count("\n") for head in heads)
     drawing = style.new_drawing(_PANEL * columns, rows * (height + lines * style.LINE_HEIGHT))
-    panels = [drawing.add_subplot(rows, columns, place, **projection) for place in range(1, len(heads) + 1)]
-    for axes, head in zip(panels, heads, strict=True):
-        axes.set_title(head)
-    return drawing, panels
+    places = enumerate(heads, 1)
+    return drawing, [drawing.add_subplot(rows, columns, place, title=head, **projection) for place, head in places]
 
 
 def _scale(figure: Figure) -> tuple[float, float]:
@@ -105,9 +103,8 @@ def _scale(figure: Figure) -> tuple[float, float]:
     radar, percent = figure.kind == plots.RADAR, figure.task is Task.PERCEPTION
     step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
     cells = [cell for run in figure.runs for cell in run.cells.values()]
-    published = [value for values in figure.references.values() for value in values.values()]
-    numbers = [*published, *(end for cell in cells for end in (cell.value, cell.low, cell.high))]
-    ends = [number for number in numbers if number is not None]
+    ends = [end for cell in cells for end in (cell.value, cell.low, cell.high) if end is not None]
+    ends += [value for values in figure.references.values() for value in values.values()]
     low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
     top = top_of(figure.task, figure.groups[0])
     return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))

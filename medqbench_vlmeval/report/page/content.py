@@ -37,39 +37,24 @@ _DIFFERENCES = ("points", "correlation", "score")
 _MANY_IMAGES = 20
 
 
-@dataclass(frozen=True)
-class PageRun:
-    """One run: ``key`` names it in links and is unique on the page, ``label`` on the screen."""
-
-    key: str
-    label: str
-    run: Run
-
-
-def page_runs(runs: Sequence[Run]) -> list[PageRun]:
-    """The runs with names that tell them apart."""
-    named: dict[str, PageRun] = {}
-    for run in runs:
-        names = (run.result.model, run.result.dataset)
-        name, label = (storable(sign.join(names)) for sign in ("_", " · "))
+def runs_json(runs: Sequence[Run]) -> list[Json]:
+    """The runs as the page's script reads them: ``key`` names a run in links and is unique on the page, ``label`` names
+    it on the screen."""
+    by_key: dict[str, Json] = {}
+    for result in (run.result for run in runs):
+        name, label = (storable(sign.join((result.model, result.dataset))) for sign in ("_", " · "))
         key, count = name, 1
-        while key in named:
+        while key in by_key:
             count += 1
             key = f"{name}-{count}"
-        named[key] = PageRun(key, label if count == 1 else f"{label} ({count})", run)
-    return list(named.values())
-
-
-def run_json(page_run: PageRun) -> Json:
-    """A run as the page's script reads it."""
-    result = page_run.run.result
-    return {
-        "key": page_run.key,
-        "label": page_run.label,
-        "model": storable(result.model),
-        "baseline": BASELINE_NOTE if result.baseline else None,
-        "parts": [_task_json(run) for run in result.tasks],
-    }
+        by_key[key] = {
+            "key": key,
+            "label": label if count == 1 else f"{label} ({count})",
+            "model": storable(result.model),
+            "baseline": BASELINE_NOTE if result.baseline else None,
+            "parts": [_task_json(run) for run in result.tasks],
+        }
+    return list(by_key.values())
 
 
 def _task_json(run: TaskRun) -> Json:
@@ -108,11 +93,11 @@ def _finding_json(name: str, finding: Finding) -> Json:
     }  # fmt: skip
 
 
-def boards_json(runs: Sequence[PageRun]) -> list[Json]:
+def boards_json(runs: Sequence[Run]) -> list[Json]:
     """A leaderboard a task that the runs measure; unlike a board's file, which keeps the newest of two equal runs, all
     are rows beside the published ones."""
     names = ("kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "created", "source")
-    task_runs = [(place, run) for place, page_run in enumerate(runs) for run in page_run.run.result.tasks]
+    task_runs = [(place, task_run) for place, run in enumerate(runs) for task_run in run.result.tasks]
     boards = []
     for task in BOARD_TASKS:
         pairs, measures, lines = [pair for pair in task_runs if pair[1].task is task], measures_of(task), []
@@ -206,19 +191,19 @@ class Gathered:
                 return place
         places.append(len(self.samples))
         facts = json_of(sample, *AXES, "question", "answer", "description")
-        shown = _present(**facts, options=dict(sample.options))
-        self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **shown})
+        facts = _present(**facts, options=dict(sample.options))
+        self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **facts})
         return places[-1]
 
 
-def gather(runs: Sequence[PageRun], image_root: Path | None) -> Gathered:
+def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
     """The samples of all runs, each held once, and each run's answers apart.
 
     Two runs answered the same sample where task, index, question, options, answer, reference and images are the same;
     a run that names no images is taken to have seen those of the others.
     """
     gathered, own_images = Gathered(), embedded_folder() / "images"
-    for run in (page_run.run for page_run in runs):
+    for run in runs:
         # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
         embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
         answers = []

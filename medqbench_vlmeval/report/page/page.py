@@ -14,7 +14,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
-from medqbench_vlmeval.report.page.content import boards_json, gather, page_runs, run_json
+from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
 from medqbench_vlmeval.report.page.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
 
@@ -103,13 +103,12 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
     """
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")
-    named = page_runs(runs)
-    gathered = gather(named, image_root)
+    gathered = gather(runs, image_root)
     data = {
         "version": __version__,
         "dimensions": DIMENSION_TITLES,
-        "runs": [run_json(run) for run in named],
-        "boards": boards_json(named),
+        "runs": runs_json(runs),
+        "boards": boards_json(runs),
         "samples": gathered.samples,
         "answers": gathered.answers,
     }
