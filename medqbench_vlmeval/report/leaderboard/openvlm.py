@@ -31,8 +31,6 @@ from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
-_NEAR = 0.01
-_UNNAMED = ("custom", UNKNOWN)
 _BOM = "\ufeff"
 # A repository on the hub: 'organisation/name', and no path on a disk.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -125,7 +123,7 @@ def _problem_of(task: Task, values: Values) -> str | None:
         if value is not None and not 0 <= value <= limit:
             return f"has '{name}' {value:g}, which is not within 0 and {limit:g}"
     singles = [value for name in MEASURES[task] if name != OVERALL and (value := values[name]) is not None]
-    if task is not Task.PERCEPTION and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > _NEAR:
+    if task is not Task.PERCEPTION and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > 0.01:
         return f"has an '{OVERALL}' of {overall:g}, and its dimensions' sum is {sum(singles):g}"
     return None
 
@@ -136,7 +134,7 @@ def _key_of(run: TaskRun, in_combined_run: bool) -> str:
     stem = next(iter(dataset_names(run.task)))
     if known := ALL_DATASET_NAMES.get(dataset):
         return stem + known.text.removeprefix(next(iter(dataset_names(known.task))))
-    if dataset in _UNNAMED:
+    if dataset in ("custom", UNKNOWN):
         return f"{stem}_custom"
     return f"{dataset}_{REASONING_PREFIX[run.task]}" if in_combined_run else dataset
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import check_writable, reading, write_bytes, writing
-from medqbench_vlmeval.report.run_tables import measures_of
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, shown_hash
 from medqbench_vlmeval.report.table import EXTRA, INTERVAL, Column, Entry, Look, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
@@ -72,7 +71,7 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
     kind = task_kind(task)
     columns = columns_of(
         *(("#", "count"), "Model", "Category"),
-        *((measure, kind) for measure in measures_of(task)),
+        *((measure, kind) for measure in (OVERALL, *MEASURES[task][:-1])),
         *((INTERVAL, "interval"), ("n", "count"), "Row", "Judge", "Protocol", "Data"),
     )
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
