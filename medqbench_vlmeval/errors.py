@@ -22,8 +22,6 @@ class BadInput(MedQBenchError):
 class RunFailed(MedQBenchError):
     """The input was fine, but the run could not reach a result."""
 
-    exit_code = 1
-
 
 class MissingDependency(BadInput):
     """An optional part is not installed; the message names the way to install it."""
@@ -34,6 +32,4 @@ class JudgeError(RunFailed):
 
 
 class NoJudge(JudgeError, BadInput):
-    """No judge was named, or none with a key: an option is missing."""
-
-    exit_code = 2
+    """No judge was named, or none with a key: an option is missing, so that the exit status is that of bad input."""

@@ -205,9 +205,9 @@ def test_sign_flips_by_hand():
     ],
 )
 def test_signed_ranks_by_hand(differences, p):
-    found = signed_rank(differences)
-    assert (found.p, found.method) == (pytest.approx(p), "exact")
-    assert found.n == sum(one != 0 for one in differences)
+    result = signed_rank(differences)
+    assert (result.p, result.method) == (pytest.approx(p), "exact")
+    assert result.n == sum(one != 0 for one in differences)
 
 
 def test_signed_ranks_are_scipys():
@@ -215,9 +215,9 @@ def test_signed_ranks_are_scipys():
     untied = [draw.gauss(0.3, 1) for _ in range(40)]
     assert signed_rank(untied).p == pytest.approx(wilcoxon(untied, method="exact").pvalue, rel=1e-9)
     tied = [draw.choice((-3, -2, -1, 0, 0, 1, 2, 3, 4)) for _ in range(300)]
-    found = signed_rank(tied)
+    result = signed_rank(tied)
     asymptotic = wilcoxon(tied, zero_method="wilcox", correction=False, method="asymptotic").pvalue
-    assert (found.p, found.method) == (pytest.approx(asymptotic, rel=1e-9), "normal")
+    assert (result.p, result.method) == (pytest.approx(asymptotic, rel=1e-9), "normal")
     # No order of additions counts.
     assert signed_rank([1.2 - 0.7, -0.5, 0.5]).p == signed_rank([0.5, -0.5, 0.5]).p
     assert signed_rank([0.1 + 0.2 - 0.3, 1.0]).n == 1
@@ -232,9 +232,9 @@ def test_holm_by_hand():
 
 def test_detectable_share_solves_connors_equation():
     # sqrt(100) d = 1.96 sqrt(.2) + .8416 sqrt(.2 - d²) at d = .1238.
-    found = detectable_share(100, 0.2)
-    assert found == pytest.approx(0.1238, abs=5e-5)
-    assert 10 * found == pytest.approx(Z_LEVEL * 0.2**0.5 + Z_POWER * (0.2 - found**2) ** 0.5)
+    share = detectable_share(100, 0.2)
+    assert share == pytest.approx(0.1238, abs=5e-5)
+    assert 10 * share == pytest.approx(Z_LEVEL * 0.2**0.5 + Z_POWER * (0.2 - share**2) ** 0.5)
     # The test split, one question in five on which two models differ.
     assert detectable_share(1305, 0.2) == pytest.approx(0.03465, abs=5e-6)
 
@@ -242,8 +242,8 @@ def test_detectable_share_solves_connors_equation():
 def test_a_difference_needs_as_much_discordance():
     # 5 sqrt(d) = 1.96 + .8416 sqrt(1 - d) at d = .2855: at least 28.5% of 25 samples must differ.
     for discordant in (0.0, 0.04):
-        found = detectable_share(25, discordant)
-        assert found == pytest.approx(0.2855, abs=5e-5)
-        assert 5 * found**0.5 == pytest.approx(Z_LEVEL + Z_POWER * (1 - found) ** 0.5)
+        share = detectable_share(25, discordant)
+        assert share == pytest.approx(0.2855, abs=5e-5)
+        assert 5 * share**0.5 == pytest.approx(Z_LEVEL + Z_POWER * (1 - share) ** 0.5)
     assert detectable_share(3, 0.5) is None  # sqrt(3) is below 1.96
     assert detectable_share(0, 0.5) is None

@@ -11,7 +11,6 @@ from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import JudgeSettings, Protocol, Result
 from tests import make
 
-CREATED = "2026-11-22T10:00:00+00:00"
 _MADE = {Task.PERCEPTION: make.perception_run, Task.REASONING: make.combined_run}
 
 
@@ -41,26 +40,22 @@ def result(
     """A result; ``overall``, ``values`` and ``few`` are other numbers, ``data`` changes fields of the data's record."""
     base = _scored(task)
     values = {**(values or {}), **({} if overall is None else {"Overall": overall})}
-    because = () if comparable else tuple(because)
+    marked = {"comparable": comparable, "not_comparable_because": () if comparable else tuple(because)}
     parts = {}
     for of, part in base.parts.items():
         measures = {
             name: replace(cell, value=values.get(name, cell.value), few=cell.few if few is None else few)
             for name, cell in part.measures.items()
         }
-        counts = {**part.counts, **({} if n is None else {"n": n})}
-        named = part.dataset if dataset is None else dataset
-        marked = {"comparable": comparable, "not_comparable_because": because}
-        parts[of] = replace(part, measures=measures, counts=counts, dataset=named, **marked)
-    uses = {of: replace(use, **(data or {})) for of, use in base.settings.data.items()}
-    changes = {"created": CREATED, "data": uses, **settings}
+        counts = {**part.counts, "n": part.n if n is None else n}
+        parts[of] = replace(part, measures=measures, counts=counts, dataset=dataset or part.dataset, **marked)
+    changes = {"data": {of: replace(use, **(data or {})) for of, use in base.settings.data.items()}, **settings}
     if protocol is not None:
         changes["protocol"] = protocol if isinstance(protocol, Protocol) else Protocol(protocol, "1", "11" * 32)
     if judge is not None:
         changes["judge"] = JudgeSettings(judge)
-    return Result(
-        model, dataset or base.dataset, task, parts, replace(base.settings, **changes), baseline, comparable, because
-    )
+    provenance = replace(base.settings, **changes)
+    return Result(model, dataset or base.dataset, task, parts, provenance, baseline, **marked)
 
 
 START = """

@@ -26,9 +26,9 @@ PERCEPTION = {
 
 
 def test_what_the_data_does_not_support_is_absent_with_its_reason():
-    found = perception([*group(10, 4, modality="CT"), *group(3, 1, severity="mild", scope="general")])
-    assert {*found.findings, *found.not_found} == PERCEPTION
-    assert found.not_found == {
+    result = perception([*group(10, 4, modality="CT"), *group(3, 1, severity="mild", scope="general")])
+    assert {*result.findings, *result.not_found} == PERCEPTION
+    assert result.not_found == {
         "general_vs_specific": "fewer than 10 general and modality-specific samples",
         "image_source": "the data does not say the source",
         "length_against_score": "all replies are of the same length",
@@ -73,9 +73,9 @@ def test_the_order_of_rows_changes_no_digit(seed):
     )
 )
 def test_every_interval_holds_its_value(rows):
-    found = perception([question(right, modality=name, text=text) for right, name, text in rows])
-    assert {*found.findings, *found.not_found} == PERCEPTION
-    for finding in found.findings.values():
+    result = perception([question(right, modality=name, text=text) for right, name, text in rows])
+    assert {*result.findings, *result.not_found} == PERCEPTION
+    for finding in result.findings.values():
         assert finding.statement.endswith(".")
         if finding.cell.interval is not None:
             assert finding.cell.low - 1e-9 <= finding.cell.value <= finding.cell.high + 1e-9
