@@ -17,7 +17,7 @@ from statistics import fmean
 import numpy as np
 
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, Task
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.scoring.intervals import LEVEL, RESAMPLES, Array, interval_cell
 from medqbench_vlmeval.types import (
@@ -218,14 +218,12 @@ def compare_scores(first: Scores, second: Scores) -> Agreement:
 def pairwise(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, dict[str, Agreement]]]:
     """The agreement of each two scorers of the same samples: first name -> second name -> dimension -> agreement.
 
-    Args:
-        scores: scorer -> dimension -> scores, parallel over samples, None where a scorer gave none.
+    ``scores`` are by scorer and dimension, parallel over samples, None where a scorer gave none.
     """
     pairs: dict[str, dict[str, dict[str, Agreement]]] = {}
     for first, second in combinations(scores, 2):
-        columns = scores[first].items()
         pairs.setdefault(first, {})[second] = {
-            dimension: compare_scores(column, scores[second][dimension]) for dimension, column in columns
+            dimension: compare_scores(column, scores[second][dimension]) for dimension, column in scores[first].items()
         }
     return pairs
 
@@ -239,13 +237,8 @@ def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
     """
     agreements: dict[str, Agreement] = {}
     for dimension, title in DIMENSION_TITLES.items():
-        pairs = [
-            pair
-            for sample in judged
-            if dimension in sample.verdicts
-            for rounds in _rounds(sample.verdicts[dimension])
-            for pair in combinations(rounds, 2)
-        ]
+        verdicts = [sample.verdicts[dimension] for sample in judged if dimension in sample.verdicts]
+        pairs = [pair for verdict in verdicts for rounds in _rounds(verdict) for pair in combinations(rounds, 2)]
         if pairs:
             first, second = zip(*pairs, strict=True)
             agreements[title] = Agreement(
@@ -312,7 +305,12 @@ def read_conclusion(sample: Sample, prediction: Prediction) -> Conclusion:
     reference, stated = _read(sample.task, sample.description or ""), _read(sample.task, prediction.text)
     if reference is None or not replied:
         return Conclusion(stated if replied else None, reference, None)
-    return Conclusion(stated, reference, 0 if stated is None else 2 - steps_apart(sample.task, stated, reference))
+    return Conclusion(stated, reference, quality_of(sample.task, stated, reference))
+
+
+def quality_of(task: Task, stated: str | int | None, reference: str | int) -> int:
+    """The published rule for a stated conclusion beside its reference's: 0, 1 or 2."""
+    return 0 if stated is None else MAX_VERDICT - steps_apart(task, stated, reference)
 
 
 def score_conclusions(

@@ -16,8 +16,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from medqbench_vlmeval.answers.conclusion import SAME, steps_apart
+from medqbench_vlmeval.answers.conclusion import SAME
 from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
+from medqbench_vlmeval.scoring.agreement import quality_of
 from medqbench_vlmeval.scoring.intervals import (
     METHOD,
     WILSON,
@@ -111,16 +112,13 @@ class PreferencePair:
         """Quality accuracy in each pass, 0 or 2 by the published rule; None where it cannot be worked out for both."""
         if self.reference is None or not self.replied:
             return None
-        return _quality(self.first, self.reference), _quality(self.second, turned(self.reference))
+        first = quality_of(Task.COMPARATIVE, self.first, self.reference)
+        return first, quality_of(Task.COMPARATIVE, turned(self.second), self.reference)
 
 
 def turned(preference: Preference) -> Preference:
     """A preference among the same two images, swapped."""
     return 3 - preference if isinstance(preference, int) else preference
-
-
-def _quality(stated: Preference, reference: Preference) -> int:
-    return 0 if stated is None else MAX_VERDICT - steps_apart(Task.COMPARATIVE, stated, reference)
 
 
 @dataclass(frozen=True)
