@@ -104,7 +104,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             out.write(f"{_line(row)}\n")
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def json_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no such file or none that holds one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

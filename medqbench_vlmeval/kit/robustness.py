@@ -15,7 +15,7 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, ROBUSTNESS, Task
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
-from medqbench_vlmeval.files import read_json
+from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.kit.options import Entries, RunOptions
 from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, STATUS_FILE, Job, Outcome, locate_run
 from medqbench_vlmeval.types import SampleSet
@@ -143,7 +143,7 @@ def _first_pass_file(second: Path, model: str, dataset: str) -> Path:
     if second.stem.endswith(ROBUSTNESS):
         # --data-config gives datasets names of its own, which the files' names then carry.
         stems.insert(0, second.stem.removesuffix(ROBUSTNESS))
-    status = read_json(second.parent / STATUS_FILE) or {}
+    status = json_object(second.parent / STATUS_FILE) or {}
     in_this_run = any(stem.removeprefix(f"{model}_") in status.get("datasets", {}) for stem in stems)
     folders, above = [second.parent], second.absolute().parent.parent
     if above.name == model and not in_this_run:

@@ -21,7 +21,7 @@ from typing import Any
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import read_json, reading, storable, write_json, write_jsonl
+from medqbench_vlmeval.files import json_object, reading, storable, write_json, write_jsonl
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
 from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
 
@@ -216,7 +216,7 @@ def _edited_by_hand(where: Path | str) -> Iterator[None]:
 
 def known_result(score: Path) -> Result | None:
     """The result in a score file; None where there is no such file, or none that this version wrote whole."""
-    content = read_json(score)
+    content = json_object(score)
     try:
         return None if content is None else result_from_json(content)
     except BadInput:
@@ -551,6 +551,6 @@ def _n_scored(result: Result) -> int:
 
 def _is_paid(score: Path) -> bool:
     """Whether a score file names a judge or an extractor, also one that this version cannot read."""
-    content = read_json(score) or {}
+    content = json_object(score) or {}
     settings = content.get("settings")
     return bool(content.get("extractor")) or (isinstance(settings, dict) and bool(settings.get("judge")))

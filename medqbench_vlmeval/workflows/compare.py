@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, Task
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import is_any_of, read_json, write_json, writing
+from medqbench_vlmeval.files import is_any_of, json_object, write_json, writing
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.runs.comparison import (
     ComparedPair,
@@ -118,7 +118,7 @@ def _files_of(run: Run) -> list[Path]:
 
 
 def _is_comparison(path: Path) -> bool:
-    return {"parts", "not_compared"} <= set(read_json(path) or ())
+    return {"parts", "not_compared"} <= set(json_object(path) or ())
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
 from medqbench_vlmeval.data.columns import ACCEPTED, words
 from medqbench_vlmeval.data.table import open_table
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import read_object, reading, sha256_text, write_json, writing
+from medqbench_vlmeval.files import json_object, reading, sha256_text, write_json, writing
 from medqbench_vlmeval.predictions.files import read_json, read_jsonl
 from medqbench_vlmeval.predictions.xlsx import read_xlsx
 from medqbench_vlmeval.runs.files import is_samples, read_judged
@@ -228,7 +228,7 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
     own = sheet.with_name(f"{sheet.stem}{KEY_ENDING}")
     candidates = [key] if key else [own] if own.is_file() else sorted(sheet.parent.glob(f"*{KEY_ENDING}"))
     for candidate in candidates:
-        content = (read_object(candidate) or {}).get("ratings")
+        content = (json_object(candidate) or {}).get("ratings")
         entries: dict[str, Any] = content if isinstance(content, dict) else {}
         is_key = content == entries and all(isinstance(row, dict) and "index" in row for row in entries.values())
         unknown = [rating_id for rating_id in ids if rating_id not in entries]

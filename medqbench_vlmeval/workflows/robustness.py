@@ -23,7 +23,7 @@ from medqbench_vlmeval.data.columns import find_columns
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import is_any_of, read_json, write_json, write_jsonl
+from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_jsonl
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs.files import unwritable
@@ -402,7 +402,7 @@ def read_comparison(path: Path) -> PassComparison:
     Raises:
         BadInput: the file cannot be read or is none.
     """
-    content = read_json(path)
+    content = json_object(path)
     if content is None or "robustness_of" not in content:
         raise BadInput(f"{path} is no comparison of two passes; 'medqbench robustness' writes them.")
     task = Task(content["robustness_of"])

@@ -5,7 +5,7 @@ import json
 import pytest
 from openpyxl import load_workbook
 
-from medqbench_vlmeval.files import read_json, sha256_of, write_json, write_jsonl
+from medqbench_vlmeval.files import json_object, sha256_of, write_json, write_jsonl
 from tests.commands import run
 from tests.make import choice, scored
 
@@ -142,7 +142,7 @@ def test_what_is_not_whole_is_said_in_a_line(capsys, tmp_path, name, said):
 
 def test_a_result_without_its_numbers_is_said_in_a_line(capsys, tmp_path):
     score = scored(tmp_path, [choice("1", True)])
-    write_json(score, {name: value for name, value in read_json(score).items() if name != "Overall"})
+    write_json(score, {name: value for name, value in json_object(score).items() if name != "Overall"})
     code, out, err = run(capsys, "report", score, "--out", tmp_path / "out", "--json")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
     assert f"{score}: 'Overall' is missing; the file was edited by hand" in err

@@ -11,7 +11,7 @@ import pytest
 
 from medqbench_vlmeval.data import stratified
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import read_json, sha256_of
+from medqbench_vlmeval.files import json_object, sha256_of
 from medqbench_vlmeval.kit.runner import run
 from tests.kit.runs import BOTH, COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, newest
 
@@ -139,7 +139,7 @@ def test_of_both_reasoning_tasks_the_pairs_alone_are_run_twice(kit, work, capsys
 
 
 def second_pass_failed(path):
-    entries = (read_json(path) or {}).get("datasets", {})
+    entries = (json_object(path) or {}).get("datasets", {})
     return bool(entries.get(f"{PERCEPTION}_robustness", {}).get("error_message"))
 
 
