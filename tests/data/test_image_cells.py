@@ -167,11 +167,8 @@ def test_base64_has_the_name_that_the_store_would_give_it(write_tsv: Write) -> N
 
 def test_a_short_cell_is_another_rows_index_or_a_name() -> None:
     rows = row_names()
-    rows.add("2", {"image": b"1"})
-    rows.add("1", {"image": text_of(RED).encode()})
-    rows.add("3", {"image": b"scan_7.png"})
-    rows.add("4", {"image": b"7"})
-    rows.add("5", {"image": b"7"})
+    for index, cell in (("2", b"1"), ("1", text_of(RED).encode()), ("3", b"scan_7.png"), ("4", b"7"), ("5", b"7")):
+        rows.add(index, {"image": cell})
     names = rows.by_index()
     assert names["2"] == names["1"] != ()
     assert names["3"] == ("scan_7.png",)

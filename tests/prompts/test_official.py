@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, MissingDependency
+from medqbench_vlmeval.prompts import build_text, official
 from medqbench_vlmeval.prompts.official import read_texts
+from medqbench_vlmeval.types import Sample
 from tests.prompts.kits import CAPTION_FILE, PAIRED_FILE, QUESTION_FILE, make_kit
 
 
@@ -68,34 +68,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_texts(package)
 
 
-def run_without_kit(code: str, tmp_path: Path) -> str:
-    """What a fresh interpreter that finds no kit prints."""
-    blind = (
-        "import importlib.util\nfind = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: None if name == 'vlmeval' else find(name, *rest)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", blind + code], capture_output=True, text=True, cwd=tmp_path, check=True
-    )
-    return done.stdout.strip()
-
-
-def test_without_a_kit_the_message_names_how_to_install_it_and_what_works_without(tmp_path: Path) -> None:
-    code = (
-        "from medqbench_vlmeval.errors import MissingDependency\n"
-        "from medqbench_vlmeval.prompts.official import official_texts\n"
-        "try:\n    official_texts()\nexcept MissingDependency as error:\n    print(error)\n"
-    )
-    message = run_without_kit(code, tmp_path)
-    assert all(
-        word in message for word in ('pip install "medqbench-vlmeval[kit]"', "git checkout", "rubric", "reasoning")
-    )
-
-
-def test_own_styles_need_no_kit(tmp_path: Path) -> None:
-    code = (
-        "from medqbench_vlmeval.prompts import build_text\nfrom medqbench_vlmeval.types import Sample\n"
-        "from medqbench_vlmeval.benchmark import Task\n"
-        "print(build_text(Sample('1', Task.PERCEPTION, 'Q?', {'A': 'x', 'B': 'y'}), 'letter'))\n"
-    )
-    assert "(B) y" in run_without_kit(code, tmp_path)
+def test_without_a_kit_the_message_names_how_to_install_it_and_own_styles_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(official, "find_kit", lambda: None)
+    official.official_texts.cache_clear()
+    sample = Sample("1", Task.PERCEPTION, "Q?", {"A": "x", "B": "y"})
+    with pytest.raises(MissingDependency) as error:
+        build_text(sample, "official")
+    words = ('pip install "medqbench-vlmeval[kit]"', "git checkout", "rubric", "reasoning")
+    assert all(word in str(error.value) for word in words)
+    assert "(B) y" in build_text(sample, "letter")
