@@ -50,39 +50,38 @@ def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
 
 
 def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
-    """Print tables and lines of text, on standard output where no console is given."""
+    """Print tables with their notes, and lines of text: whole and plain into a pipe, in a terminal as much as fits.
+
+    Numbers stand right, and one that rests on few samples begins with '*'. Where a terminal is too narrow, optional
+    columns are left out, the highest first, and a line says which; names are folded before columns go that are below
+    :data:`~medqbench_vlmeval.report.table.EXTRA`. A line that begins with '! ' or '!! ' is a warning and stands out.
+    """
     from rich.console import Console
 
     console = console or Console()
     for part in parts:
         if isinstance(part, Table):
-            print_table(part, console)
+            _print_table(part, console)
         else:
-            print_line(part, console)
+            _print_line(part, console)
 
 
-def print_table(table: Table, console: Console) -> None:
-    """Print a table and its notes: whole and plain into a pipe, and in a terminal as much of it as fits.
-
-    Numbers stand right, and one that rests on few samples begins with '*'. Where a terminal is too narrow, optional
-    columns are left out, the highest first, and a line says which; names are folded before columns go that are below
-    :data:`~medqbench_vlmeval.report.table.EXTRA`.
-    """
+def _print_table(table: Table, console: Console) -> None:
     plain = flat(table, for_text=True)
     cells = [
         [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
         for _, items in plain.rows
     ]
     widths = _fitting(plain, cells, console.width) if console.is_terminal else None
-    print_line(plain.title, console, "bold" if widths else None)
+    _print_line(plain.title, console, "bold" if widths else None)
     if widths is None:
         _print_plain(plain, cells, console)
     else:
         _print_rich(plain, cells, widths, console)
         if gone := [column.head for at, column in enumerate(plain.columns) if at not in widths]:
-            print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console)
+            _print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console)
     for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else [])):
-        print_line(f"! {note}", console)
+        _print_line(f"! {note}", console)
 
 
 def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int, int] | None:
@@ -139,12 +138,11 @@ def _print_plain(plain: Flat, cells: Sequence[Sequence[str]], console: Console) 
         for width, cell, column in zip(widths, line, plain.columns, strict=False):
             space = " " * (width - cell_len(cell))
             padded.append(space + cell if column.is_numeric else cell + space)
-        print_line("  ".join(padded).rstrip(), console)
-    print_line("", console)
+        _print_line("  ".join(padded).rstrip(), console)
+    _print_line("", console)
 
 
-def print_line(line: str, console: Console, style: str | None = None) -> None:
-    """Print one line of text that may hold anything; '! ' and '!! ' begin a warning, which stands out."""
+def _print_line(line: str, console: Console, style: str | None = None) -> None:
     from rich.text import Text
 
     style = style or next((colour for begin, colour in _WARNINGS.items() if line.startswith(begin)), "")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
 from medqbench_vlmeval.report.table import EXTRA, Column, Item, Kind, Row, Table, flat, value_words
-from medqbench_vlmeval.report.terminal import print_table
 from medqbench_vlmeval.report.text import html_table, latex, markdown
 from medqbench_vlmeval.types import Cell
+from tests.report.printed import printed
 
 TABLE = Table(
     "Accuracy & more",
@@ -29,15 +26,12 @@ TABLE = Table(
 )
 
 
-def printed(table: Table, width: int | None = None) -> list[str]:
-    console = Console(file=io.StringIO(), force_terminal=width is not None, width=width or 40, color_system=None)
-    print_table(table, console)
-    assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
+def shown(table: Table, width: int | None = None) -> list[str]:
+    return [line.rstrip() for line in printed([table], width) if line.strip()]
 
 
 def test_a_pipe_has_everything_but_what_is_for_sheets() -> None:
-    assert printed(TABLE) == [
+    assert shown(TABLE) == [
         "Accuracy & more",
         "Model  Overall, %    95% interval   n        p  Judge",
         "=a|b        50.00  23.07 to 76.93  12  <0.0001  -",
@@ -49,7 +43,7 @@ def test_a_pipe_has_everything_but_what_is_for_sheets() -> None:
 
 @pytest.mark.parametrize(("width", "gone"), [(80, None), (53, "Judge"), (45, "p, Judge")])
 def test_a_narrow_terminal_leaves_out_the_most_optional_columns_and_says_so(width: int, gone: str | None) -> None:
-    lines = printed(TABLE, width)
+    lines = shown(TABLE, width)
     assert all(len(line) <= width for line in lines if line.startswith(" "))
     assert [line for line in lines if "no room" in line] == (
         [f"! no room for: {gone} (in a wider terminal, or a pipe)"] if gone else []
@@ -58,9 +52,9 @@ def test_a_narrow_terminal_leaves_out_the_most_optional_columns_and_says_so(widt
 
 def test_a_name_is_folded_and_never_cut() -> None:
     table = Table("", (Column("Model"), Column("Mean", "score")), (Row(("m" * 40, 1.5)),))
-    assert "".join(printed(table, 30)).count("m") == 40
+    assert "".join(shown(table, 30)).count("m") == 40
     # Not even the narrowest table fits.
-    assert printed(table, 10)[-1] == "m" * 40 + "  1.500"
+    assert shown(table, 10)[-1] == "m" * 40 + "  1.500"
 
 
 def test_markdown() -> None:
