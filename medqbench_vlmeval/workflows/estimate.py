@@ -17,9 +17,6 @@ from medqbench_vlmeval.judge.judges import extractor_options
 from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.workflows.evaluate import Request, open_replies, prepare, read_by_rules
 
-READ_BY_RULES = "read by the rules"
-NO_REPLY = "no reply to read"
-
 
 @dataclass(frozen=True)
 class Budget:
@@ -68,7 +65,8 @@ def budget_of(request: Request) -> Budget:
             extractions = read_by_rules(samples, predictions)
             to_read = open_replies(samples, predictions, extractions)
             n_read = sum(extraction.letter is not None for extraction in extractions)
-            not_judged += Counter({READ_BY_RULES: n_read, NO_REPLY: len(samples) - n_read - len(to_read)})
+            n_empty = len(samples) - n_read - len(to_read)
+            not_judged += Counter({"read by the rules": n_read, "no reply to read": n_empty})
             judges = [estimate(extractor, extractor.calls_for(to_read), prices, replies.info())]
     notes = [prices.advice(row.judge) for row in judges if row.cost_usd is None]
     if not judges:

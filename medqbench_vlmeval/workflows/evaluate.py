@@ -164,10 +164,7 @@ def prepare(request: Request) -> Prepared:
 
 # Replies in which nobody could read an answer, as the rules name them.
 _NO_TEXT = frozenset({"empty", "no reply"})
-_NOT_READ = {
-    PredictionStatus.INFERENCE_FAILED: INFERENCE_FAILED,
-    PredictionStatus.MISSING: PREDICTION_MISSING,
-}
+_NOT_READ = {PredictionStatus.INFERENCE_FAILED: INFERENCE_FAILED, PredictionStatus.MISSING: PREDICTION_MISSING}
 
 
 def not_read(prediction: Prediction) -> str | None:

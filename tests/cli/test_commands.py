@@ -192,16 +192,6 @@ def test_leaderboard_show_has_the_published_rows(capsys, tmp_path, monkeypatch):
     assert (code, "nowhere" in err) == (2, True)
 
 
-def test_leaderboard_add_enters_a_scored_run(capsys, predictions, tmp_path):
-    run(capsys, "score", predictions, "--out", tmp_path / "out")
-    board = tmp_path / "board"
-    code, _, _ = run(capsys, "leaderboard", "add", tmp_path / "out", "--board", board)
-    assert code == 0
-    code, out, _ = run(capsys, "leaderboard", "show", board, "--json")
-    rows = json.loads(out)["perception"]
-    assert [row["model"] for row in rows if row["kind"] == "own"] == ["Model-X"]
-
-
 def test_a_pipe_that_closes_early_is_no_traceback():
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(

@@ -188,31 +188,6 @@ evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_N
 """
 
 
-@pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
-    n, nproc = 30, 4
-    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(n)})
-    with JudgeServer("Score: 1", delay=0.02) as server:
-        command = [sys.executable, "-c", RUN, str(path), server.base_url]
-        process = subprocess.Popen(command)
-        deadline = time.monotonic() + 60
-        while len(server.requests) < 40:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        durable = n_kept(tmp_path / "cache")
-        assert durable >= 40 - 3 * nproc
-        assert not (tmp_path / "m_d_score.json").exists()
-        # The server may still be reading what the killed client had sent.
-        asked = len(server.requests)
-        subprocess.run(command, check=True, timeout=60)
-        again = len(server.requests) - asked
-    assert again <= 4 * n - durable + nproc
-    score = json.loads((tmp_path / "m_d_score.json").read_text(encoding="utf-8"))
-    assert (score["Overall"], score["n_scored"]) == (4.0, n)
-
-
 def test_results_that_cannot_be_written_are_an_error_and_predictions_stay(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
     blocked = tmp_path / "blocked"

@@ -5,9 +5,6 @@ import json
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.scoring import score_perception
-from medqbench_vlmeval.types import Answer, Prediction, Sample
 from medqbench_vlmeval.workflows import Request, evaluate
 from tests.make import score_of
 from tests.servers import JudgeServer, Sent
@@ -43,27 +40,11 @@ def test_perception_rows(tmp_path, model):
                 reply = "B" if i < right else "The answer is A."
                 cells = [*options, *[""] * (4 - len(options))]
                 table.writerow([f"{question[:2]}{i}", question, *cells, "B", "CT", reply])
-    found = evaluate(Request(prediction_file=path, model=model, dataset="MedQBench_Perception", out=tmp_path))
-    score = score_of(found)
+    score = score_of(evaluate(Request(path, model, "MedQBench_Perception", tmp_path)))
     assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
     assert score["n"] == 1305
     assert score["n_unanswered"] == 0
     assert score["comparable"] is True
-
-
-@pytest.mark.parametrize("model", PERCEPTION)
-def test_perception_rows_of_all_models_from_their_counts(model):
-    correct, row = PERCEPTION[model]
-    samples, extractions = [], []
-    for (kind, (count, question, options)), right in zip(QUESTIONS.items(), correct, strict=True):
-        for i in range(count):
-            texts = dict(zip("ABCD", options, strict=False))
-            samples.append(Sample(f"{kind}{i}", Task.PERCEPTION, question, texts, "B", question_type=kind))
-            extractions.append(Answer("B" if i < right else "A", "whole reply"))
-    predictions = [Prediction(sample.index, "") for sample in samples]
-    result = score_perception(samples, predictions, extractions)
-    assert tuple(round(result.measures[key].value, 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
-    assert result.n == 1305
 
 
 REASONING = {
