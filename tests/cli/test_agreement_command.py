@@ -42,14 +42,14 @@ def test_a_table_in_the_terminal(capsys, verdicts, human):
 def test_json_and_files(capsys, verdicts, human, tmp_path):
     before = sha256_of(verdicts), sha256_of(human)
     code, out, _ = run(capsys, "agreement", "--json", verdicts, human, "--out", tmp_path / "out")
-    found = json.loads(out)
+    result = json.loads(out)
     assert code == 0
-    assert found["dimensions"]["Completeness"]["kappa"] == pytest.approx(2 / 3)
-    assert found["verdicts"][0]["judge"] == "judge-1"
+    assert result["dimensions"]["Completeness"]["kappa"] == pytest.approx(2 / 3)
+    assert result["verdicts"][0]["judge"] == "judge-1"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["agreement.json", "agreement.xlsx"]
     assert (sha256_of(verdicts), sha256_of(human)) == before
     _, again, _ = run(capsys, "agreement", "compare", verdicts.parent, human, "--json")
-    assert json.loads(again) == found
+    assert json.loads(again) == result
 
 
 def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
@@ -67,9 +67,9 @@ def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
     assert "there already" in err
     other = tmp_path / "other.xlsx"
     _, out, _ = run(capsys, "agreement", "sample", verdicts, "--n", 3, "--out", other, "--json")
-    found = json.loads(out)
-    assert (found["sheet"], found["key"]) == (str(other), str(tmp_path / "other_key.json"))
-    assert (found["n"], found["n_eligible"], found["n_too_long"], found["n_not_judged"]) == (3, 4, 0, 0)
+    result = json.loads(out)
+    assert (result["sheet"], result["key"]) == (str(other), str(tmp_path / "other_key.json"))
+    assert (result["n"], result["n_eligible"], result["n_too_long"], result["n_not_judged"]) == (3, 4, 0, 0)
 
 
 def test_two_raters_and_several_judges_in_the_terminal(capsys, verdicts, human, tmp_path):
@@ -188,8 +188,8 @@ def test_from_a_judged_run_to_conclusions_retest_and_drift(capsys, tmp_path, mon
     rows = [json.loads(line) for line in verdicts[0].read_text(encoding="utf-8").splitlines()]
     assert rows[1]["conclusion"] == {"stated": "good", "reference": "reject", "quality_accuracy": 0}
     code, out, _ = run(capsys, "agreement", *verdicts, "--json")
-    found = json.loads(out)
-    assert (code, found["against"]) == (0, "judge")
+    result = json.loads(out)
+    assert (code, result["against"]) == (0, "judge")
     # 2 and 1.5 against 1 and 1.
-    assert found["dimensions"]["Completeness"]["bias"] == 0.75
-    assert found["dimensions"]["Completeness"]["accuracy"] == 0.0
+    assert result["dimensions"]["Completeness"]["bias"] == 0.75
+    assert result["dimensions"]["Completeness"]["accuracy"] == 0.0

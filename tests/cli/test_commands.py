@@ -37,11 +37,11 @@ def test_score_writes_results_named_after_model_and_dataset(capsys, predictions,
 
 def test_score_json_is_json_alone(capsys, predictions, tmp_path):
     code, out, _ = run(capsys, "score", predictions, "--out", tmp_path / "out", "--json", "--model", "a/b")
-    found = json.loads(out)
+    result = json.loads(out)
     assert code == 0
-    assert found["Overall"] == pytest.approx(100 / 3)
-    assert found["modality"] == {"CT": 100.0, "MRI": 0.0}
-    assert found["files"]["score"].endswith("a--b_MedQBench_Perception_mini_score.json")
+    assert result["Overall"] == pytest.approx(100 / 3)
+    assert result["modality"] == {"CT": 100.0, "MRI": 0.0}
+    assert result["files"]["score"].endswith("a--b_MedQBench_Perception_mini_score.json")
 
 
 def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_path):
@@ -164,11 +164,11 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_doctor_names_kit_datasets_and_what_is_missing(capsys):
     code, out, _ = run(capsys, "doctor", "--json")
-    found = {row["name"]: row for row in json.loads(out)}
+    findings = {row["name"]: row for row in json.loads(out)}
     assert code == 0
-    assert found["MedQBench_Perception_mini"]["state"] == "ok"
-    assert "VLMEvalKit" in found
-    assert "MedQBench_Reasoning_Comparative_test" in found
+    assert findings["MedQBench_Perception_mini"]["state"] == "ok"
+    assert "VLMEvalKit" in findings
+    assert "MedQBench_Reasoning_Comparative_test" in findings
 
 
 def test_data_info_tells_columns_and_counts(capsys):

@@ -64,25 +64,25 @@ def test_runs_that_were_really_scored(capsys, tmp_path):
         capsys, "compare", tmp_path / "one", tmp_path / "two" / "two_MedQBench_Perception.jsonl", "--json"
     )
     assert (code, err) == (0, "")
-    found = json.loads(out)
-    cell = found["parts"][0]["pairs"][0]["overall"]
+    result = json.loads(out)
+    cell = result["parts"][0]["pairs"][0]["overall"]
     # Each letter is right in four of twelve, never in the same.
     assert (cell["a"], cell["b"], cell["only_a"], cell["only_b"], cell["p"]) == (400 / 12, 400 / 12, 4, 4, 1.0)
-    assert found["runs"][0]["results"][0]["protocol"] == "choice-extraction"
+    assert result["runs"][0]["results"][0]["protocol"] == "choice-extraction"
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "text"),
     [
         (["nowhere_score.json"], "two runs or more"),
         (["nowhere_score.json", "x"], "nowhere_score.json does not exist"),
         ([], "RUN RUN"),
     ],
 )
-def test_bad_input_is_exit_code_2(capsys, tmp_path, words, said):
+def test_bad_input_is_exit_code_2(capsys, tmp_path, words, text):
     code, out, err = run(capsys, "compare", *(tmp_path / word for word in words), "--out", tmp_path / "out")
     assert (code, out) == (2, "")
-    assert said in err
+    assert text in err
     assert not (tmp_path / "out").exists()
 
 

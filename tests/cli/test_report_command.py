@@ -41,28 +41,30 @@ def test_a_summary_and_a_workbook(capsys, really_scored, tmp_path):
     assert "50.00" in out
     assert "- Modality gap: " not in out  # six samples a modality are too few
     assert "Not found: " in out
-    written = {one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file()}
+    written = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert {path.name, f"{STEM}_card.md", "report.html", "tables/perception.tex", "figures/captions.md"} <= written
     assert "runs.xlsx" not in written
-    assert {line for line in out.splitlines() if line.startswith(str(folder))} == {str(folder / one) for one in written}
+    assert {line for line in out.splitlines() if line.startswith(str(folder))} == {
+        str(folder / name) for name in written
+    }
     assert {path: sha256_of(path) for path in really_scored.iterdir()} == before
-    ours, theirs = (load_workbook(one) for one in (path, really_scored / path.name))
-    assert ours.sheetnames == theirs.sheetnames
-    for name in ours.sheetnames:
-        assert list(ours[name].iter_rows(values_only=True)) == list(theirs[name].iter_rows(values_only=True))
+    book, scored_book = (load_workbook(file) for file in (path, really_scored / path.name))
+    assert book.sheetnames == scored_book.sheetnames
+    for name in book.sheetnames:
+        assert list(book[name].iter_rows(values_only=True)) == list(scored_book[name].iter_rows(values_only=True))
 
 
 def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
     code, out, err = run(capsys, "report", really_scored / f"{STEM}_score.json", "--out", tmp_path, "--json")
     assert (code, err) == (0, "")
     everything = json.loads(out)
-    (found,) = everything["runs"]
+    (entry,) = everything["runs"]
     assert (everything["page"], everything["workbook"]) == (str(tmp_path / "report.html"), None)
-    assert (found["model"], found["dataset"], found["Overall"], found["n"]) == ("m", "MedQBench_Perception", 50.0, 12)
-    assert found["modality"] == {"CT": 0.0, "MRI": 100.0}
-    assert found["workbook"] == str(tmp_path / f"{STEM}_report.xlsx")
-    assert found["score_file"] == str(really_scored / f"{STEM}_score.json")
-    assert "perception" in found["findings"]
+    assert (entry["model"], entry["dataset"], entry["Overall"], entry["n"]) == ("m", "MedQBench_Perception", 50.0, 12)
+    assert entry["modality"] == {"CT": 0.0, "MRI": 100.0}
+    assert entry["workbook"] == str(tmp_path / f"{STEM}_report.xlsx")
+    assert entry["score_file"] == str(really_scored / f"{STEM}_score.json")
+    assert "perception" in entry["findings"]
 
 
 def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
@@ -96,8 +98,8 @@ def test_files_of_other_programs_are_not_replaced(capsys, tmp_path, name):
     out = tmp_path / "out"
     out.mkdir()
     (out / name).write_text("mine", encoding="utf-8")
-    code, said, err = run(capsys, "report", *scores, "--out", out)
-    assert (code, said) == (2, "")
+    code, text, err = run(capsys, "report", *scores, "--out", out)
+    assert (code, text) == (2, "")
     assert str(out / name) in err
     assert (out / name).read_text(encoding="utf-8") == "mine"
     assert len(list(out.iterdir())) == 1
@@ -122,7 +124,7 @@ def _damaged(score, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "text"),
     [
         ("samples gone", "without 'Model-X_MedQBench_Perception_samples.jsonl'"),
         ("samples of another run", "are not of one evaluation (0 answers are right in the one and 1 in the other)"),
@@ -131,12 +133,12 @@ def _damaged(score, name):
         ("score gone", "is not in"),
     ],
 )
-def test_what_is_not_whole_is_said_in_a_line(capsys, tmp_path, name, said):
+def test_what_is_not_whole_is_said_in_a_line(capsys, tmp_path, name, text):
     score = scored(tmp_path / "run", [choice("1", True)])
     _damaged(score, name)
     code, out, err = run(capsys, "report", tmp_path / "run", "--out", tmp_path / "out")
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert said in err
+    assert text in err
     assert not (tmp_path / "out").exists()
 
 
@@ -149,12 +151,12 @@ def test_a_result_without_its_numbers_is_said_in_a_line(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [([], "--out"), (["--out", "x"], "PATH..."), (["a" * 300, "--out", "x"], "too long")]
+    ("words", "text"), [([], "--out"), (["--out", "x"], "PATH..."), (["a" * 300, "--out", "x"], "too long")]
 )
-def test_words_that_are_missing_or_too_long(capsys, words, said):
+def test_words_that_are_missing_or_too_long(capsys, words, text):
     code, out, err = run(capsys, "report", *(words or ["y"]))
     assert (code, out) == (2, "")
-    assert said in err
+    assert text in err
 
 
 def test_an_unwritable_folder_is_a_failed_run(capsys, tmp_path):
@@ -167,8 +169,8 @@ def test_an_unwritable_folder_is_a_failed_run(capsys, tmp_path):
 
 
 def test_replies_are_data(capsys, tmp_path):
-    said = ["=1+1", "x" * 40_000, "\x1b[2J\u202e", "@SUM(A1)\r\nline"]
-    rows = [choice(str(i), True, text=words) for i, words in enumerate(said)]
+    replies = ["=1+1", "x" * 40_000, "\x1b[2J\u202e", "@SUM(A1)\r\nline"]
+    rows = [choice(str(i), True, text=words) for i, words in enumerate(replies)]
     score = scored(tmp_path, rows, "=cmd|' /C calc'!A0\x1b[31m")
     code, out, _ = run(capsys, "report", score, "--out", tmp_path / "out")
     assert code == 0

@@ -83,7 +83,7 @@ def test_nothing_in_the_file_says_whose_the_answers_are(tmp_path: Path) -> None:
     # Nor does the order: the runs alternate as they would by chance.
     runs = [entry["run"] for _, entry in sorted(key_of(tmp_path / "r.xlsx").items())]
     assert [row[0] for row in sheet_rows(tmp_path / "r.xlsx")[1:]] == sorted(key_of(tmp_path / "r.xlsx"))
-    assert 8 < sum(one != other for one, other in pairwise(runs)) < 32
+    assert 8 < sum(item != other for item, other in pairwise(runs)) < 32
 
 
 def test_a_draw_can_be_repeated_anywhere(tmp_path: Path) -> None:
@@ -107,12 +107,12 @@ sizes = st.dictionaries(
 
 @given(sizes, st.integers(1, 300))
 def test_places_are_in_proportion(strata: dict[tuple[str, str, str], int], n: int) -> None:
-    found = shares(strata, n)
+    result = shares(strata, n)
     total = sum(strata.values())
-    assert sum(found.values()) == min(n, total)
+    assert sum(result.values()) == min(n, total)
     for stratum, size in strata.items():
-        assert 0 <= found[stratum] <= size
-        assert abs(found[stratum] - min(n, total) * size / total) < 1
+        assert 0 <= result[stratum] <= size
+        assert abs(result[stratum] - min(n, total) * size / total) < 1
 
 
 def test_largest_remainders_by_hand() -> None:
@@ -135,8 +135,8 @@ def test_formulas_in_answers_are_texts(tmp_path: Path) -> None:
     assert {cell.data_type for cell in cells} == {"s"}
     filled = fill(tmp_path / "r.xlsx", tmp_path / "done.xlsx", dict.fromkeys(key_of(tmp_path / "r.xlsx"), (2, 2, 2, 2)))
     # The sheet shows U+FFFD for what a cell cannot hold; the hash is of the answer itself.
-    found = compare_ratings(tmp_path / "Model-X_MedQBench_Reasoning_samples.jsonl", [filled])
-    assert found.to_json()["n"] == 2
+    result = compare_ratings(tmp_path / "Model-X_MedQBench_Reasoning_samples.jsonl", [filled])
+    assert result.to_json()["n"] == 2
 
 
 @pytest.mark.parametrize("there", ["r.xlsx", "r_key.json"])
@@ -182,12 +182,12 @@ def as_judged(entries: dict[str, Any], n: int = 12) -> dict[str, list[float | No
 
 def test_a_filled_sheet_finds_its_answers(tmp_path: Path) -> None:
     run, sheet, entries = rated_sheet(tmp_path)
-    found = compare_ratings(run, [fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))]).to_json()
-    assert (found["n"], found["n_verdicts_unrated"], found["n_disagreements"]) == (12, 0, 0)
-    assert {cell["accuracy"] for cell in found["dimensions"].values()} == {100.0}
-    assert found["dimensions"]["Completeness"]["kappa"] == 1.0
-    assert found["dimensions"]["Preciseness"]["kappa"] is None  # the judge always said 2
-    assert found["raters"] == ["r_filled"]
+    result = compare_ratings(run, [fill(sheet, tmp_path / "r_filled.xlsx", as_judged(entries))]).to_json()
+    assert (result["n"], result["n_verdicts_unrated"], result["n_disagreements"]) == (12, 0, 0)
+    assert {cell["accuracy"] for cell in result["dimensions"].values()} == {100.0}
+    assert result["dimensions"]["Completeness"]["kappa"] == 1.0
+    assert result["dimensions"]["Preciseness"]["kappa"] is None  # the judge always said 2
+    assert result["raters"] == ["r_filled"]
 
 
 def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
@@ -198,17 +198,17 @@ def test_raters_have_a_median_and_are_compared_in_pairs(tmp_path: Path) -> None:
     files = [
         fill(sheet, tmp_path / f"{name}.xlsx", given) for name, given in (("a", scores), ("b", lower), ("c", scores))
     ]
-    found = compare_ratings(run, files, sheet.with_name("r_key.json"))
-    assert found.to_json()["n_disagreements"] == 0  # two of three agree with the judge
-    assert found.to_json()["dimensions"]["Preciseness"]["n_between_marks"] == 0
-    against = found.to_json()["by_rater"]
+    result = compare_ratings(run, files, sheet.with_name("r_key.json"))
+    assert result.to_json()["n_disagreements"] == 0  # two of three agree with the judge
+    assert result.to_json()["dimensions"]["Preciseness"]["n_between_marks"] == 0
+    against = result.to_json()["by_rater"]
     assert [against[name]["Preciseness"]["same"] for name in "abc"] == [100.0, pytest.approx(1100 / 12), 100.0]
-    assert found.to_json()["between_raters"]["a"]["c"]["Preciseness"]["same"] == 100.0
-    assert found.to_json()["between_raters"]["a"]["b"]["Preciseness"]["same"] == pytest.approx(1100 / 12)
+    assert result.to_json()["between_raters"]["a"]["c"]["Preciseness"]["same"] == 100.0
+    assert result.to_json()["between_raters"]["a"]["b"]["Preciseness"]["same"] == pytest.approx(1100 / 12)
     pair = compare_ratings(run, files[:2], sheet.with_name("r_key.json"))
     # The median of 2 and 0 is 1: one off.
     assert pair.to_json()["dimensions"]["Preciseness"]["n"] == 12
-    (row,) = [one for one in pair.disagreements_to_json() if one["dimension"] == "preciseness"]
+    (row,) = [entry for entry in pair.disagreements_to_json() if entry["dimension"] == "preciseness"]
     assert (row["judge"], row["rated"], row["ratings"]) == (2, 1.0, {"a": 2.0, "b": 0.0})
     assert row["index"] == entries[wrong]["index"]
     assert row["judge_said"] == "Score: 2"
@@ -218,11 +218,11 @@ def test_the_median_of_two_raters_may_lie_between_marks(tmp_path: Path) -> None:
     run = write_run(tmp_path, [rated("1", (1, 2, 2, 2)), rated("2", (2, 2, 2, 2))])
     first = write_table(tmp_path / "a.csv", HEADER, [("1", 1, 2, 2, 2), ("2", 2, 2, 2, 2)])
     second = write_table(tmp_path / "b.csv", HEADER, [("1", 2, 2, 2, 2), ("2", 2, 2, 2, 2)])
-    found = compare_ratings(run, [first, second]).to_json()
+    result = compare_ratings(run, [first, second]).to_json()
     # 1.5 is half a point from 1 and from 2: neither verdict could have been the same.
-    cell = found["dimensions"]["Completeness"]
+    cell = result["dimensions"]["Completeness"]
     assert (cell["accuracy"], cell["n_between_marks"]) == (50.0, 1)
-    assert {rater: cells["Completeness"]["same"] for rater, cells in found["by_rater"].items()} == {"a": 100, "b": 50}
+    assert {rater: cells["Completeness"]["same"] for rater, cells in result["by_rater"].items()} == {"a": 100, "b": 50}
     assert "by_rater" not in compare_ratings(run, [first]).to_json()
 
 
@@ -276,10 +276,10 @@ def test_results_do_not_replace_the_ratings(tmp_path: Path) -> None:
 def test_empty_cells_and_missing_verdicts_are_counted(tmp_path: Path) -> None:
     run = write_run(tmp_path, [rated("1", (2, None, 2, 2)), rated("2"), rated("3")])
     table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, "", 2), ("2", 2, 2, "", 2)])
-    found = compare_ratings(run, [table]).to_json()
-    counts = {title: (one["n"], one["n_unscored"], one["n_not_rated"]) for title, one in found["dimensions"].items()}
+    result = compare_ratings(run, [table]).to_json()
+    counts = {title: (row["n"], row["n_unscored"], row["n_not_rated"]) for title, row in result["dimensions"].items()}
     assert list(counts.values()) == [(2, 0, 0), (1, 1, 0), (0, 0, 2), (2, 0, 0)]
-    assert (found["n"], found["n_verdicts_unrated"]) == (2, 1)
+    assert (result["n"], result["n_verdicts_unrated"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -295,9 +295,9 @@ def test_tables_of_ones_own(tmp_path: Path, name: str, delimiter: str) -> None:
         records = [dict(zip(HEADER, row, strict=True)) for row in rows]
         text = "\n".join(map(json.dumps, records)) if name.endswith("l") else json.dumps(records)
         path.write_text(text, encoding="utf-8")
-    found = compare_ratings(run, [path])
-    assert found.to_json()["n"] == 2
-    assert [(one["index"], one["dimension"], one["rated"]) for one in found.disagreements_to_json()] == [
+    result = compare_ratings(run, [path])
+    assert result.to_json()["n"] == 2
+    assert [(entry["index"], entry["dimension"], entry["rated"]) for entry in result.disagreements_to_json()] == [
         ("7", "consistency", 1.0)
     ]
 
@@ -309,10 +309,10 @@ def test_a_column_tells_raters_and_models_apart(tmp_path: Path) -> None:
     header = (*HEADER, "model", "rater")
     rows = [("1", 2, 2, 2, 2, "A", "x"), ("1", 2, 2, 2, 2, "A", "y"), ("1", 1, 0, 0, 0, "B", "x")]
     table = write_table(tmp_path / "t.csv", header, rows)
-    found = compare_ratings(folder, [table])
-    assert (found.to_json()["raters"], found.to_json()["n"]) == (["x", "y"], 2)
-    assert [(one["model"], one["dimension"]) for one in found.disagreements_to_json()] == [("B", "completeness")]
-    assert found.to_json()["groups"]["model"]["A"]["Completeness"] == {"n": 1, "same": 100.0, "kappa": None}
+    result = compare_ratings(folder, [table])
+    assert (result.to_json()["raters"], result.to_json()["n"]) == (["x", "y"], 2)
+    assert [(row["model"], row["dimension"]) for row in result.disagreements_to_json()] == [("B", "completeness")]
+    assert result.to_json()["groups"]["model"]["A"]["Completeness"] == {"n": 1, "same": 100.0, "kappa": None}
     # One of the two runs alone: the other's ratings are told, not lost in silence.
     alone = compare_ratings(folder / "A_MedQBench_Reasoning_samples.jsonl", [table]).to_json()
     assert (alone["n"], alone["n_ratings_of_other_runs"], alone["other_runs"]) == (1, 1, ["B"])
@@ -322,16 +322,16 @@ def test_a_column_tells_raters_and_models_apart(tmp_path: Path) -> None:
 
 
 def test_judge_against_judge(tmp_path: Path) -> None:
-    one = write_run(tmp_path / "one", [rated("1"), rated("2", (1, 1, 1, 0))])
+    run = write_run(tmp_path / "one", [rated("1"), rated("2", (1, 1, 1, 0))])
     other = write_run(tmp_path / "other", [rated("1"), rated("2", (1.6, 1, 0.5, 0))], judge="judge-2")
-    found = compare_ratings(one, [other])
-    assert (found.to_json()["against"], found.to_json()["raters"]) == ("judge", ["judge-2 (rubric)"])
-    assert [row["dimension"] for row in found.disagreements_to_json()] == ["completeness", "consistency"]
+    result = compare_ratings(run, [other])
+    assert (result.to_json()["against"], result.to_json()["raters"]) == ("judge", ["judge-2 (rubric)"])
+    assert [row["dimension"] for row in result.disagreements_to_json()] == ["completeness", "consistency"]
     changed = write_run(tmp_path / "changed", [rated("1", answer="another"), rated("2")])
     with pytest.raises(BadInput, match="other predictions"):
-        compare_ratings(one, [changed])
+        compare_ratings(run, [changed])
     with pytest.raises(BadInput, match="mixed"):
-        compare_ratings(one, [other, write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, 2, 2)])])
+        compare_ratings(run, [other, write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, 2, 2)])])
 
 
 def test_a_run_under_another_name_is_known_by_its_texts(tmp_path: Path) -> None:
@@ -428,10 +428,10 @@ def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
         compare_ratings(run, [filled])
     key = sheet.with_name("r_key.json")
     assert compare_ratings(run, [filled], key).to_json()["n"] == 12
-    found = json.loads(key.read_text(encoding="utf-8"))
-    found["ratings"].popitem()
+    result = json.loads(key.read_text(encoding="utf-8"))
+    result["ratings"].popitem()
     other = tmp_path / "elsewhere" / "other_key.json"
-    other.write_text(json.dumps(found), encoding="utf-8")
+    other.write_text(json.dumps(result), encoding="utf-8")
     with pytest.raises(BadInput, match=r"rating id 'R-\w+' is not in the key"):
         compare_ratings(run, [filled])
     other.write_text("{}", encoding="utf-8")
@@ -452,8 +452,8 @@ def test_results_are_written_and_harmless(tmp_path: Path) -> None:
     book = load_workbook(as_xlsx)
     assert book.sheetnames == ["Agreement", "Disagreements"]
     header, row = book["Disagreements"].iter_rows(values_only=True)
-    found = dict(zip(header, row, strict=True))
-    assert (found["dimension"], found["judge"], found["rated"], found["answer"]) == ("Completeness", 2, 0, "=1+1")
+    result = dict(zip(header, row, strict=True))
+    assert (result["dimension"], result["judge"], result["rated"], result["answer"]) == ("Completeness", 2, 0, "=1+1")
     cells = [cell for line in book["Disagreements"].iter_rows() for cell in line]
     assert "f" not in Counter(cell.data_type for cell in cells)
     lines = [[cell for cell in line if cell is not None] for line in book["Agreement"].iter_rows(values_only=True)]

@@ -27,8 +27,8 @@ def one_part(paths):
 
 
 def test_only_the_same_samples_are_compared(tmp_path):
-    ours = [*(choice(index) for index in ("07", "x", "3", "4", "5")), choice("6", image_refs=(HASH_2,)), choice("8")]
-    theirs = [
+    rows_a = [*(choice(index) for index in ("07", "x", "3", "4", "5")), choice("6", image_refs=(HASH_2,)), choice("8")]
+    rows_b = [
         choice("7.0", False, question="Which degradation is in image 07? ", image_refs=("elsewhere.png",)),
         choice("x"),
         choice("3", question="Another question?"),
@@ -38,7 +38,7 @@ def test_only_the_same_samples_are_compared(tmp_path):
         choice("9"),
         choice("10"),
     ]
-    part = one_part([scored(tmp_path, ours, "A"), scored(tmp_path, theirs, "B")])
+    part = one_part([scored(tmp_path, rows_a, "A"), scored(tmp_path, rows_b, "B")])
     (pair,) = part["pairs"]
     assert pair["overall"]["n"] == 2
     assert (pair["overall"]["only_a"], pair["overall"]["both"]) == (1, 1)
@@ -52,9 +52,9 @@ def test_only_the_same_samples_are_compared(tmp_path):
 
 
 def test_unscored_descriptions_are_left_out_pairwise(tmp_path):
-    ours = [judged("1", (2, 2, 2, 2)), judged("2", (None, 1, 1, 1)), judged("3", (1, 1, 1, 1))]
-    theirs = [judged("1", (1, 1, 1, 1)), judged("2"), judged("3"), judged("4", description="Other")]
-    paths = [scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
+    rows_a = [judged("1", (2, 2, 2, 2)), judged("2", (None, 1, 1, 1)), judged("3", (1, 1, 1, 1))]
+    rows_b = [judged("1", (1, 1, 1, 1)), judged("2"), judged("3"), judged("4", description="Other")]
+    paths = [scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((rows_a, "A"), (rows_b, "B"))]
     (pair,) = one_part(paths)["pairs"]
     assert (pair["overall"]["a"], pair["overall"]["b"], pair["overall"]["n"]) == (6.0, 6.0, 2)
     assert pair["left_out"]["unscored"] == {"n": 1, "first": ["2"]}
@@ -63,15 +63,15 @@ def test_unscored_descriptions_are_left_out_pairwise(tmp_path):
 def test_a_combined_run_beside_a_single_one_part_by_part(tmp_path):
     combined = [judged("NoReference:1"), judged("Comparative:1", (0, 0, 0, 0), Task.COMPARATIVE)]
     single = [judged("1", (1, 1, 1, 1), description=combined[0].sample.description)]
-    found = compare_runs(
+    result = compare_runs(
         [
             scored(tmp_path, combined, "A", "MedQBench_Reasoning"),
             scored(tmp_path, single, "B", "MedQBench_Reasoning_NoReference"),
         ]
     ).to_json()
-    assert [part["task"] for part in found["parts"]] == ["no-reference"]
-    assert found["parts"][0]["pairs"][0]["overall"]["difference"] == 4.0
-    assert found["not_compared"] == ["A alone has MedQBench_Reasoning (comparative)"]
+    assert [part["task"] for part in result["parts"]] == ["no-reference"]
+    assert result["parts"][0]["pairs"][0]["overall"]["difference"] == 4.0
+    assert result["not_compared"] == ["A alone has MedQBench_Reasoning (comparative)"]
 
 
 def test_folders_with_several_datasets_are_matched_by_name(tmp_path):
@@ -86,17 +86,17 @@ def test_folders_with_several_datasets_are_matched_by_name(tmp_path):
 
 
 def test_what_cannot_be_compared(tmp_path):
-    (one,) = perception_runs(tmp_path, [True])
+    (run,) = perception_runs(tmp_path, [True])
     with pytest.raises(BadInput, match="two runs or more"):
-        compare_runs([one])
+        compare_runs([run])
     with pytest.raises(BadInput, match="named twice"):
-        compare_runs([one, one])
+        compare_runs([run, run])
     reasoning = scored(tmp_path, [judged("1")], "B", "MedQBench_Reasoning")
     with pytest.raises(BadInput, match="no task in common: M0 alone has MedQBench_Perception"):
-        compare_runs([one, reasoning])
+        compare_runs([run, reasoning])
     other = scored(tmp_path, [choice("0", True, question="Else?")], "C")
     with pytest.raises(BadInput, match=r"no perception sample in common.*1 of one index with other content"):
-        compare_runs([one, other])
+        compare_runs([run, other])
     folder = tmp_path / "twice"
     for name in ("x", "y"):
         path = scored(folder, [choice("0", True)], "M")
@@ -104,7 +104,7 @@ def test_what_cannot_be_compared(tmp_path):
             old = path.with_name(path.name.replace("_score.json", ending))
             old.rename(folder / f"{name}{ending}")
     with pytest.raises(BadInput, match=r"holds 2 runs of MedQBench_Perception \(x_score.json, y_score.json\)"):
-        compare_runs([folder, one])
+        compare_runs([folder, run])
 
 
 def judged_runs(folder, *settings):
@@ -173,8 +173,8 @@ def test_several_runs_are_ranked_on_what_all_have(tmp_path):
 
 def test_runs_of_one_model_are_numbered(tmp_path):
     paths = [scored(folder, [choice("1", True)], "M") for folder in (tmp_path, tmp_path / "b")]
-    found = compare_runs(paths).to_json()
-    assert [run["label"] for run in found["runs"]] == ["M #1", "M #2"]
+    result = compare_runs(paths).to_json()
+    assert [run["label"] for run in result["runs"]] == ["M #1", "M #2"]
     third = scored(tmp_path, [choice("1", True)], "M #1")
     labels = [run["label"] for run in compare_runs([*paths, third]).to_json()["runs"]]
     assert len(set(labels)) == 3
@@ -183,42 +183,42 @@ def test_runs_of_one_model_are_numbered(tmp_path):
 def test_the_order_of_rows_changes_nothing(tmp_path):
     draw = random.Random(3)
     thirds = [0.2, 1 / 3, 2 / 3, 1.4, 2]
-    ours = [judged(str(i), [draw.choice(thirds) for _ in range(4)], severity="mild") for i in range(60)]
-    theirs = [judged(str(i), [draw.choice(thirds) for _ in range(4)]) for i in range(60)]
-    paths = [scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((ours, "A"), (theirs, "B"))]
-    one = compare_runs(paths)
+    rows_a = [judged(str(i), [draw.choice(thirds) for _ in range(4)], severity="mild") for i in range(60)]
+    rows_b = [judged(str(i), [draw.choice(thirds) for _ in range(4)]) for i in range(60)]
+    paths = [scored(tmp_path, rows, name, "MedQBench_Reasoning") for rows, name in ((rows_a, "A"), (rows_b, "B"))]
+    comparison = compare_runs(paths)
     for path in paths:
         samples = path.with_name(path.name.replace("_score.json", "_samples.jsonl"))
         lines = samples.read_text(encoding="utf-8").splitlines()
         draw.shuffle(lines)
         samples.write_text("\n".join(lines), encoding="utf-8")
     again = compare_runs(paths)
-    assert (again.to_json(), again.parts) == (one.to_json(), one.parts)
-    files = write_comparison(one, tmp_path / "x"), write_comparison(again, tmp_path / "y")
+    assert (again.to_json(), again.parts) == (comparison.to_json(), comparison.parts)
+    files = write_comparison(comparison, tmp_path / "x"), write_comparison(again, tmp_path / "y")
     assert files[0][0].read_bytes() == files[1][0].read_bytes()
-    assert compare_runs(paths, seed=1).to_json() != one.to_json()
+    assert compare_runs(paths, seed=1).to_json() != comparison.to_json()
 
 
 def test_a_file_of_a_run_is_never_replaced(tmp_path):
     a, b = perception_runs(tmp_path, [True], [False])
-    found = compare_runs([a, b])
+    result = compare_runs([a, b])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "compare.json").hardlink_to(a)
     with pytest.raises(BadInput, match="would replace a file of a run"):
-        write_comparison(found, tmp_path / "out")
+        write_comparison(result, tmp_path / "out")
 
 
 @pytest.mark.parametrize("ending", [".json", ".xlsx"])
 def test_what_is_no_comparison_is_never_replaced(tmp_path, ending):
     a, b = perception_runs(tmp_path, [True], [False])
-    found = compare_runs([a, b])
+    result = compare_runs([a, b])
     out = tmp_path / "out"
     for _ in range(2):  # an earlier comparison is replaced
-        write_comparison(found, out)
+        write_comparison(result, out)
     mine = out / f"compare{ending}"
     mine.write_text('{"mine": 1}', encoding="utf-8")
     with pytest.raises(BadInput, match=f"compare{ending} was not written by 'medqbench compare'"):
-        write_comparison(found, out)
+        write_comparison(result, out)
     assert mine.read_text(encoding="utf-8") == '{"mine": 1}'
 
 

@@ -78,17 +78,17 @@ def test_a_run_is_what_its_files_give_back(tmp_path, data):
 def test_the_prediction_file_stays_as_it_was(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "It is bad. The quality of this image is reject."})
     before = sha256_of(path), path.stat().st_mtime_ns
-    found = evaluate(request_for(path, judge={"model": "rules"}, leaderboard=tmp_path / "leaderboard"))
+    result = evaluate(request_for(path, judge={"model": "rules"}, leaderboard=tmp_path / "leaderboard"))
     assert (sha256_of(path), path.stat().st_mtime_ns) == before
-    assert score_of(found)["Quality Accuracy"] == 1.0
-    assert {one.name for one in tmp_path.iterdir()} == {
+    assert score_of(result)["Quality Accuracy"] == 1.0
+    assert {file.name for file in tmp_path.iterdir()} == {
         "m_d.tsv",
         "m_d_score.json",
         "m_d_samples.jsonl",
         "m_d_report.xlsx",
         "leaderboard",
     }
-    assert not any("rules" not in reason for reason in score_of(found)["not_comparable_because"][1:])
+    assert not any("rules" not in reason for reason in score_of(result)["not_comparable_because"][1:])
 
 
 def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
@@ -99,7 +99,7 @@ def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
     verdict = row["verdicts"]["completeness"]
     assert verdict["reply"] == "I think it is fine.\n**Score:** 2"
     assert len(verdict["prompt_sha256"]) == 64
-    assert len({one["prompt_sha256"] for one in row["verdicts"].values()}) == 4
+    assert len({entry["prompt_sha256"] for entry in row["verdicts"].values()}) == 4
     assert (row["score"], row["unscored"]) == (8, None)
 
 
@@ -155,8 +155,8 @@ def test_another_judge_does_not_write_over_paid_verdicts(tmp_path):
     evaluate(request_for(path, judge={"model": "rules"}))
     evaluate(request_for(path, judge={"model": "rules"}))
     assert rows_of(tmp_path / "m_d_samples.jsonl")[0]["verdicts"]["completeness"]["judge"] == "rules"
-    kept = list((tmp_path / "previous").glob("m_d_samples_*.jsonl"))
-    assert [rows_of(one)[0]["verdicts"]["completeness"]["reply"] for one in kept] == ["Score: 1"]
+    archived = list((tmp_path / "previous").glob("m_d_samples_*.jsonl"))
+    assert [rows_of(file)[0]["verdicts"]["completeness"]["reply"] for file in archived] == ["Score: 1"]
 
 
 def test_a_second_run_pays_nothing_again(tmp_path):
@@ -229,10 +229,10 @@ def test_hostile_replies_pass_through_whole(tmp_path):
         for i, text in hostile.items()
     ]
     path.write_text(json.dumps(rows), encoding="utf-8")
-    found = evaluate(request_for(path, dataset="MedQBench_Perception_mini"))
+    result = evaluate(request_for(path, dataset="MedQBench_Perception_mini"))
     written = {row["index"]: row["prediction"] for row in rows_of(tmp_path / "m_d_samples.jsonl")}
     assert written == hostile
-    assert score_of(found)["n_unanswered"] >= 3
+    assert score_of(result)["n_unanswered"] >= 3
 
     book = load_workbook(tmp_path / "m_d_report.xlsx")
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
@@ -277,11 +277,11 @@ def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
     with JudgeServer("Score: 2") as server:
         evaluate_with(server, path)
         evaluate_with(server, path, {"temperature": 0.5})
-    kept = tmp_path / "previous"
-    assert len(list(kept.glob("m_d_score_*.json"))) == 1
+    archived = tmp_path / "previous"
+    assert len(list(archived.glob("m_d_score_*.json"))) == 1
     with JudgeServer(refusal(500, "out of order")) as server, pytest.raises(RunFailed):
         evaluate_with(server, path, {"temperature": 0.5, "retry": 0})
-    scores = [json.loads(one.read_text(encoding="utf-8"))["Overall"] for one in kept.glob("m_d_score_*.json")]
+    scores = [json.loads(file.read_text(encoding="utf-8"))["Overall"] for file in archived.glob("m_d_score_*.json")]
     assert scores == [8, 8]
 
 

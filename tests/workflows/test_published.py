@@ -97,5 +97,5 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
     assert score["settings"]["judge"]["served_as"] == "gpt-4o-2024-11-20"
     assert score["settings"]["protocol"]["name"] == "official"
     rows = [json.loads(line) for line in (tmp_path / "m_x_samples.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert all(len(one["verdicts"]) == 4 for one in rows)
-    assert sum(one["scores"]["completeness"] for one in rows) == points[0]
+    assert all(len(entry["verdicts"]) == 4 for entry in rows)
+    assert sum(entry["scores"]["completeness"] for entry in rows) == points[0]

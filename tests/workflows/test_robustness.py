@@ -67,10 +67,10 @@ def compared(tmp_path, first, second, dataset=PERCEPTION, **more):
 
 
 def test_a_model_that_looks_is_consistent_and_one_that_says_a_is_not(tmp_path):
-    found = compared(tmp_path, *both(tmp_path, right)).result
-    assert found["n"] == 75
-    assert found["debiased"]["percent"] == found["consistency"]["percent"] == 100
-    assert found["left_out"] == {"first_pass_alone": 0, "second_pass_alone": 0, "order_fixed": 0, "other_content": 0}
+    result = compared(tmp_path, *both(tmp_path, right)).result
+    assert result["n"] == 75
+    assert result["debiased"]["percent"] == result["consistency"]["percent"] == 100
+    assert result["left_out"] == {"first_pass_alone": 0, "second_pass_alone": 0, "order_fixed": 0, "other_content": 0}
     always = compared(tmp_path, *both(tmp_path, lambda _: "A", lambda _: "The answer is A.")).result
     n_right = sum(sample.answer == "A" for sample in samples_of(PERCEPTION).samples)
     assert always["first"]["count"] == n_right
@@ -80,10 +80,10 @@ def test_a_model_that_looks_is_consistent_and_one_that_says_a_is_not(tmp_path):
 @pytest.mark.parametrize(("place", "kind"), [("first", "first_place_twice"), ("second", "second_place_twice")])
 def test_a_preference_for_a_place_is_told_from_one_for_an_image(tmp_path, place, kind):
     passes = both(tmp_path, lambda _: f"Overall, the {place} image is of higher quality.", dataset=PAIRS)
-    found = compared(tmp_path, *passes, PAIRS).result
-    assert found["preferences"][kind]["count"] == found["n"] == 20
-    assert found["quality_accuracy"]["debiased"]["mean"] == 1
-    assert any("no judge was asked" in note for note in found["notes"])
+    result = compared(tmp_path, *passes, PAIRS).result
+    assert result["preferences"][kind]["count"] == result["n"] == 20
+    assert result["quality_accuracy"]["debiased"]["mean"] == 1
+    assert any("no judge was asked" in note for note in result["notes"])
 
 
 def test_row_order_and_the_data_file_change_no_number(tmp_path):
@@ -95,9 +95,9 @@ def test_row_order_and_the_data_file_change_no_number(tmp_path):
     expected = compared(tmp_path, first, second).result
     rows = json.loads(second.read_text(encoding="utf-8"))
     second.write_text(json.dumps(rows[::-1]), encoding="utf-8")
-    found = compared(tmp_path, first, second, sample_set=samples_of(PERCEPTION)).result
+    result = compared(tmp_path, first, second, sample_set=samples_of(PERCEPTION)).result
     for key in ("first", "second", "difference", "consistency", "letters"):
-        assert found[key] == expected[key]
+        assert result[key] == expected[key]
 
 
 def test_common_samples_are_compared_and_the_others_counted(tmp_path):
@@ -109,42 +109,42 @@ def test_common_samples_are_compared_and_the_others_counted(tmp_path):
     changed = next(row for row in rows if row["index"] == "mini-p004")
     changed["A"] = "something else"
     second.write_text(json.dumps(rows), encoding="utf-8")
-    found = compared(tmp_path, first, second, sample_set=samples_of(PERCEPTION)).result
-    assert found["n"] == 75 - 4
-    assert found["left_out"] == {"first_pass_alone": 2, "second_pass_alone": 1, "order_fixed": 0, "other_content": 1}
-    assert "the passes were made with different prompt styles: official and letter" in found["notes"]
-    assert sum("they are left out" in note for note in found["notes"]) == 3
+    result = compared(tmp_path, first, second, sample_set=samples_of(PERCEPTION)).result
+    assert result["n"] == 75 - 4
+    assert result["left_out"] == {"first_pass_alone": 2, "second_pass_alone": 1, "order_fixed": 0, "other_content": 1}
+    assert "the passes were made with different prompt styles: official and letter" in result["notes"]
+    assert sum("they are left out" in note for note in result["notes"]) == 3
     some = compared(tmp_path, first, second, sample_set=samples_of(PERCEPTION), only={"mini-p005", "mini-p006"})
     assert some.result["n"] == 2
 
 
 def test_failed_and_unreadable_replies_are_counted(tmp_path):
-    found = compared(tmp_path, *both(tmp_path, right, lambda _: "Failed to obtain answer via API.")).result
-    assert found["n_unanswered"] == {"first": 0, "second": 75, "either": 75}
-    assert (found["debiased"]["percent"], found["consistency"]["count"]) == (50, 0)
+    result = compared(tmp_path, *both(tmp_path, right, lambda _: "Failed to obtain answer via API.")).result
+    assert result["n_unanswered"] == {"first": 0, "second": 75, "either": 75}
+    assert (result["debiased"]["percent"], result["consistency"]["count"]) == (50, 0)
 
 
 def test_the_files_and_the_terminal(tmp_path, capsys):
     first, second = both(tmp_path, lambda _: "=A", right)
     before = sha256_of(first), sha256_of(second)
-    found = compared(tmp_path, first, second)
+    result = compared(tmp_path, first, second)
     assert (sha256_of(first), sha256_of(second)) == before
-    assert [path.name for path in vars(found.paths).values()] == [
+    assert [path.name for path in vars(result.paths).values()] == [
         f"m_{PERCEPTION}_robustness_consistency{ending}" for ending in (".json", ".jsonl", ".xlsx")
     ]
-    assert json.loads(found.paths.numbers.read_text(encoding="utf-8")) == found.result
-    rows = [json.loads(line) for line in found.paths.pairs.read_text(encoding="utf-8").splitlines()]
+    assert json.loads(result.paths.numbers.read_text(encoding="utf-8")) == result.result
+    rows = [json.loads(line) for line in result.paths.pairs.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 75
     assert rows[0]["second_text"] == rows[0]["right"]
-    book = openpyxl.load_workbook(found.paths.report)
+    book = openpyxl.load_workbook(result.paths.report)
     assert book.sheetnames == ["Robustness", "Pairs"]
     replies = [cell for row in book["Pairs"].iter_rows() for cell in row if cell.value == "=A"]
     assert len(replies) == 75
     assert {cell.data_type for cell in replies} == {"s"}
-    show(robustness_tables(found.comparison))
-    said = capsys.readouterr().out
-    assert "Debiased accuracy (mean of both)" in said
-    assert "! a comparison of two passes is no result of the benchmark" in said
+    show(robustness_tables(result.comparison))
+    text = capsys.readouterr().out
+    assert "Debiased accuracy (mean of both)" in text
+    assert "! a comparison of two passes is no result of the benchmark" in text
 
 
 def test_files_that_do_not_belong_together_are_refused(tmp_path):
@@ -176,8 +176,8 @@ def test_the_command(tmp_path, capsys):
     assert "Same image in both orders    100.00" in out
     assert f"m on {PAIRS}_robustness" in out
     code, out, _ = run(capsys, "robustness", first, second, "--out", tmp_path / "o", "--model", "x", "--json")
-    found = json.loads(out)
-    assert (found["model"], found["comparable"]) == ("x", False)
+    result = json.loads(out)
+    assert (result["model"], result["comparable"]) == ("x", False)
     assert (tmp_path / "o" / f"x_{PAIRS}_robustness_consistency.json").exists()
     code, _, err = run(capsys, "robustness", first, tmp_path / "none.json", "--out", tmp_path / "o")
     assert (code, err.count("\n")) == (2, 1)
@@ -234,8 +234,8 @@ def test_a_column_of_that_name_with_something_else_is_nothing_to_us(tmp_path, ca
 
 
 def test_its_result_is_refused_by_the_board(tmp_path, capsys):
-    found = compared(tmp_path, *both(tmp_path, right))
-    code, _, err = run(capsys, "leaderboard", "add", found.paths.numbers, "--board", tmp_path / "board")
+    result = compared(tmp_path, *both(tmp_path, right))
+    code, _, err = run(capsys, "leaderboard", "add", result.paths.numbers, "--board", tmp_path / "board")
     assert code == 2
     assert "is not a '_score.json'" in err or "no result" in err
     code, _, err = run(capsys, "leaderboard", "add", tmp_path / "out", "--board", tmp_path / "board")
