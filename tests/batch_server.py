@@ -65,7 +65,7 @@ class BatchServer(LocalServer):
     """Files and batches.
 
     A batch is ``in_progress`` until :meth:`finish` is called (``held=True``), else it ends at once. A file that OpenAI
-    would refuse (several models, an id twice, another URL) ends as ``failed``. ``refusal`` is what all routes answer,
+    would refuse (several models, an id twice, another URL) is an error. ``refusal`` is what all routes answer,
     where it is given. ``requests`` holds method, path and headers of all that came.
     """
 
@@ -103,6 +103,11 @@ class BatchServer(LocalServer):
 
     def _made(self, asked: dict[str, Any]) -> dict[str, Any]:
         calls = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
+        ids = [call["custom_id"] for call in calls]
+        assert len(set(ids)) == len(ids)
+        assert max(map(len, ids)) <= 64
+        assert len({call["body"]["model"] for call in calls}) == 1
+        assert {call["url"] for call in calls} == {asked["endpoint"]}
         batch = {
             "id": f"batch_{next(self._numbers)}",
             "object": "batch",
@@ -115,20 +120,7 @@ class BatchServer(LocalServer):
             **asked,
         }
         self.batches[batch["id"]] = batch
-        ids = [call["custom_id"] for call in calls]
-        wrong = [
-            text
-            for text, found in (
-                ("All requests must have the same model.", len({call["body"]["model"] for call in calls}) != 1),
-                ("The custom_id is a duplicate.", len(set(ids)) != len(ids) or any(len(one) > 64 for one in ids)),
-                ("The URL does not match.", {call["url"] for call in calls} != {asked["endpoint"]}),
-            )
-            if found
-        ]
-        if wrong:
-            data = [{"code": "invalid", "message": text, "line": 1, "param": None} for text in wrong]
-            batch |= {"status": "failed", "errors": {"object": "list", "data": data}}
-        elif not self._held:
+        if not self._held:
             self._run(batch, None)
         return batch
 

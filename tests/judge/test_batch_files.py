@@ -26,7 +26,7 @@ from medqbench_vlmeval.judge.batch_files import (
     write_parts,
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
+from medqbench_vlmeval.judge.calls import Call, Reply, kept_verdicts
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.judge.secrets import Mask
 from tests.batch_server import answer_lines, jsonl, vllm_lines
@@ -62,14 +62,13 @@ def imported(folder: Path, *rows: dict[str, Any] | str, **options: Any) -> Any:
         return import_answers([path], store, **options)
 
 
-def kept(folder: Path, codes: str = "c3.r", key: str = KEY) -> dict[str, float] | None:
+def scores_kept(folder: Path, codes: str = "c3.r", key: str = KEY) -> dict[str, float | None] | None:
     """The scores in the reply that is kept for a call; None where there is none or it is incomplete."""
     call_id = read_custom_id(name_of(codes, key))
-    with ReplyCache(folder) as store:
-        reply = store.get(key)
     assert call_id is not None
-    scores = {} if reply is None else {name: v.score for name, v in verdicts_of(call_id[0], reply).items()}
-    return None if None in scores.values() or not scores else scores
+    with ReplyCache(folder) as store:
+        verdicts = kept_verdicts(call_id[0], store.get(key))
+    return {name: verdict.score for name, verdict in verdicts.items()} or None
 
 
 @pytest.mark.parametrize("task", [Task.NO_REFERENCE, Task.COMPARATIVE])
@@ -80,9 +79,9 @@ def test_a_custom_id_says_all_that_an_answer_needs(protocol: str, task: Task) ->
     for call in calls:
         name = custom_id(call, protocol)
         assert len(name) <= 64
-        found = read_custom_id(name)
-        assert found is not None
-        named, of_protocol = found
+        call_id = read_custom_id(name)
+        assert call_id is not None
+        named, of_protocol = call_id
         assert (named.key, of_protocol, dict(named.allowed)) == (call.key, protocol, dict(call.allowed))
         assert named.schema == call.schema
     assert len({custom_id(call, protocol) for call in calls}) == len(calls)
@@ -137,8 +136,8 @@ def test_a_file_of_calls_is_checked_before_it_is_paid_for(tmp_path: Path) -> Non
     rows = lines_of(calls_of("rubric"), "rubric")
     path = tmp_path / "calls.jsonl"
     path.write_text(jsonl(rows))
-    found = read_call_file(path)
-    assert (found.model, len(found.calls)) == ("judge-1", 4)
+    file = read_call_file(path)
+    assert (file.model, len(file.calls)) == ("judge-1", 4)
     other = {**rows[1], "body": {**rows[1]["body"], "model": "judge-2"}}
     for text, words in (
         (jsonl([rows[0], rows[0]]), "line 1 again in line 2"),
@@ -170,10 +169,10 @@ def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
     else:
         output, errors = answer_lines(rows, reply, seed=3)
         rows_back = errors + output
-    found = imported(tmp_path, *rows_back)
-    assert (found.imported, found.already_there, found.foreign, found.unreadable) == (18, 0, 0, {})
-    assert found.failed == {"status 400: The prompt is too long, *** says": 1}
-    assert found.without_a_verdict == {"no verdict in the judge's reply": 1}
+    report = imported(tmp_path, *rows_back)
+    assert (report.imported, report.already_there, report.foreign, report.unreadable) == (18, 0, 0, {})
+    assert report.failed == {"status 400: The prompt is too long, *** says": 1}
+    assert report.without_a_verdict == {"no verdict in the judge's reply": 1}
     with ReplyCache(tmp_path) as store:
         answers = {call.key: store.get(call.key) for call in calls}
         (group,) = store.info().groups
@@ -188,18 +187,18 @@ def test_importing_twice_changes_nothing_and_force_replaces(tmp_path: Path) -> N
     first = imported(tmp_path, answer(name_of(), "Score: 2"), judge="gpt-4o")
     again = imported(tmp_path, answer(name_of(), "Score: 1"))
     assert [(one.imported, one.already_there) for one in (first, again)] == [(1, 0), (0, 1)]
-    assert kept(tmp_path) == {"completeness": 2}
+    assert scores_kept(tmp_path) == {"completeness": 2}
     with ReplyCache(tmp_path) as store:
         assert store.info().groups == (("rubric", "gpt-4o", 1, 100, 5),)
     forced = imported(tmp_path, answer(name_of(), "Score: 1"), replace=True)
     assert (forced.imported, forced.already_there) == (1, 0)
-    assert kept(tmp_path) == {"completeness": 1}
+    assert scores_kept(tmp_path) == {"completeness": 1}
 
 
 def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
-    found = imported(tmp_path, answer(name_of(), "no idea"), answer(name_of(), "0"), answer(name_of(), "2"))
-    assert (found.imported, found.already_there, found.without_a_verdict.total()) == (1, 1, 1)
-    assert kept(tmp_path) == {"completeness": 0}
+    report = imported(tmp_path, answer(name_of(), "no idea"), answer(name_of(), "0"), answer(name_of(), "2"))
+    assert (report.imported, report.already_there, report.without_a_verdict.total()) == (1, 1, 1)
+    assert scores_kept(tmp_path) == {"completeness": 0}
 
 
 @pytest.mark.parametrize(
@@ -218,9 +217,9 @@ def test_the_first_of_two_answers_to_one_call_counts(tmp_path: Path) -> None:
     ],
 )
 def test_only_a_full_and_allowed_verdict_counts(tmp_path: Path, codes: str, content: Any, scores: Any) -> None:
-    found = imported(tmp_path, answer(name_of(codes), content))
-    assert kept(tmp_path, codes) == scores
-    assert (found.imported, found.without_a_verdict.total()) == ((1, 0) if scores else (0, 1))
+    report = imported(tmp_path, answer(name_of(codes), content))
+    assert scores_kept(tmp_path, codes) == scores
+    assert (report.imported, report.without_a_verdict.total()) == ((1, 0) if scores else (0, 1))
 
 
 @pytest.mark.parametrize(
@@ -238,34 +237,32 @@ def test_only_a_full_and_allowed_verdict_counts(tmp_path: Path, codes: str, cont
     ],
 )
 def test_a_failed_line_is_counted_by_the_servers_words(tmp_path: Path, parts: dict[str, Any], reason: str) -> None:
-    found = imported(tmp_path, {**parts, "custom_id": name_of()})
-    assert found.failed == {reason: 1}
-    assert kept(tmp_path) is None
+    report = imported(tmp_path, {**parts, "custom_id": name_of()})
+    assert report.failed == {reason: 1}
+    assert scores_kept(tmp_path) is None
 
 
-@pytest.mark.parametrize("count", [2**63, 10**30, 10**400])
-def test_impossible_counts_of_tokens_do_not_spoil_the_sums(tmp_path: Path, count: int) -> None:
-    row = answer(name_of())
-    row["response"]["body"]["usage"] = {"prompt_tokens": count, "completion_tokens": 5}
-    assert imported(tmp_path, row, {**row, "custom_id": name_of(key="1" * 40)}).imported == 2
+@pytest.mark.parametrize(
+    ("body", "error", "judge", "prompt_tokens"),
+    [
+        *(({"usage": {"prompt_tokens": n, "completion_tokens": 5}}, None, "judge-1-2026", 0) for n in (2**63, 10**400)),
+        ({"model": "judge \ud800"}, None, "judge ?", 200),
+        ({}, {"code": None, "message": None}, "judge-1-2026", 200),
+    ],
+)
+def test_odd_answers_are_kept_without_what_no_file_can_hold(
+    tmp_path: Path, body: Any, error: Any, judge: str, prompt_tokens: int
+) -> None:
+    rows = [answer(name_of(key=key), error=error) for key in (KEY, "1" * 40)]
+    for row in rows:
+        row["response"]["body"] |= body
+    assert imported(tmp_path, *rows).imported == 2
     with ReplyCache(tmp_path) as store:
-        assert store.info().groups[0][2:] == (2, 0, 10)
-
-
-def test_a_served_name_that_no_file_can_hold(tmp_path: Path) -> None:
-    row = answer(name_of())
-    row["response"]["body"]["model"] = "judge \ud800"
-    assert imported(tmp_path, row).imported == 1
-    with ReplyCache(tmp_path) as store:
-        assert store.info().groups[0][:2] == ("rubric", "judge ?")
-
-
-def test_an_error_without_content_is_none(tmp_path: Path) -> None:
-    assert imported(tmp_path, answer(name_of(), error={"code": None, "message": None})).imported == 1
+        assert store.info().groups == (("rubric", judge, 2, prompt_tokens, 10),)
 
 
 def test_broken_lines_are_named_and_the_rest_goes_in(tmp_path: Path) -> None:
-    found = imported(
+    report = imported(
         tmp_path,
         "\ufeff",
         answer(name_of()),
@@ -276,8 +273,8 @@ def test_broken_lines_are_named_and_the_rest_goes_in(tmp_path: Path) -> None:
         answer(name_of("p3.r", key="1" * 40)),
         json.dumps(answer(name_of("s3.r", key="2" * 40)))[:-20],
     )
-    assert (found.imported, found.foreign) == (2, 1)
-    assert found.unreadable == {str(tmp_path / "answers.jsonl"): [2, 4, 7]}
+    assert (report.imported, report.foreign) == (2, 1)
+    assert report.unreadable == {str(tmp_path / "answers.jsonl"): [2, 4, 7]}
 
 
 def test_secrets_in_answers_do_not_reach_the_cache(tmp_path: Path) -> None:
@@ -292,7 +289,7 @@ def test_many_answers_take_few_transactions_and_all_arrive(tmp_path: Path) -> No
     random.Random(1).shuffle(rows)
     assert imported(tmp_path, *rows).imported == 12_000
     for i in (0, 9_999, 10_000, 11_999):
-        assert kept(tmp_path, key=f"{i:040x}") == {"completeness": i % 3}
+        assert scores_kept(tmp_path, key=f"{i:040x}") == {"completeness": i % 3}
 
 
 _json = st.recursive(
@@ -338,10 +335,10 @@ def test_no_file_of_answers_breaks_the_import_or_brings_a_wrong_verdict(tmp_path
     path = folder / "answers.jsonl"
     path.write_bytes(b"".join(line + end for line, end in lines))
     with ReplyCache(folder) as store:
-        found = import_answers([path], store)
+        report = import_answers([path], store)
         info = store.info()
         reply = store.get(KEY)
-    assert found.imported <= info.n <= 1
+    assert report.imported <= info.n <= 1
     assert reply is None or reply.prompt_tokens <= 10**9
 
 
@@ -357,11 +354,11 @@ def test_whatever_order_and_loss_a_verdict_belongs_to_its_call(
     with ReplyCache(folder) as store:
         import_answers([folder / "answers.jsonl"], store)
         for i in range(8):
-            found = store.get(f"{i:040x}")
-            assert found is None or found.texts == (f"Score: {i % 3}",)
+            reply = store.get(f"{i:040x}")
+            assert reply is None or reply.texts == (f"Score: {i % 3}",)
             # A truncated last line is lost; a missing line end alone is not.
             last = order[-1] == i or all(j in lost for j in order[order.index(i) + 1 :])
-            assert (found is None) == (i in lost or (last and cut > 1))
+            assert (reply is None) == (i in lost or (last and cut > 1))
 
 
 def test_an_entry_that_is_there_but_not_whole_is_no_answer(tmp_path: Path) -> None:
