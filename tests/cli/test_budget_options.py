@@ -59,14 +59,14 @@ def test_a_dry_run_needs_no_key_and_leaves_nothing(capsys, predictions, tmp_path
 def test_a_dry_run_as_json(capsys, predictions, prices):
     arguments = ("--judge", "own,unknown", "--protocol", "rubric", "--prices", prices, "--limit", 5)
     code, out, _ = run(capsys, "score", predictions, *arguments, "--dry-run", "--json")
-    found = json.loads(out)
-    assert (code, found["n"], found["task"]) == (0, 5, "no-reference")
-    own, unknown = found["judges"]
+    output = json.loads(out)
+    assert (code, output["n"], output["task"]) == (0, 5, "no-reference")
+    own, unknown = output["judges"]
     assert (own["calls"], own["to_ask"], own["completion_tokens"]) == (20, 20, 1200)
     assert own["cost_usd"] == pytest.approx((2 * own["prompt_tokens"] + 8 * 1200) / 1e6)
     assert own["cost_batch_usd"] == pytest.approx(own["cost_usd"] / 2)
-    assert (unknown["cost_usd"], found["total"]["cost_usd"], found["total"]["calls"]) == (None, None, 40)
-    assert any("There is no price for 'unknown'" in note and str(prices) in note for note in found["notes"])
+    assert (unknown["cost_usd"], output["total"]["cost_usd"], output["total"]["calls"]) == (None, None, 40)
+    assert any("There is no price for 'unknown'" in note and str(prices) in note for note in output["notes"])
 
 
 def test_a_dry_run_says_what_the_real_run_then_takes(capsys, predictions, prices, tmp_path):
@@ -112,8 +112,8 @@ def test_no_calls_takes_the_cache_alone(capsys, predictions, tmp_path):
         judge = ("--judge", "own", "--judge-base-url", server.base_url, "--protocol", "rubric")
         run(capsys, "score", predictions, *judge, "--limit", 4, "--out", tmp_path / "a")
     code, out, _ = run(capsys, "score", predictions, *judge, "--no-calls", "--out", tmp_path / "b", "--json")
-    found = json.loads(out)
-    assert (code, found["n"], found["n_unscored"], found["Overall"]) == (0, 20, 16, 8)
+    output = json.loads(out)
+    assert (code, output["n"], output["n_unscored"], output["Overall"]) == (0, 20, 16, 8)
 
 
 def test_a_limit_is_the_same_for_every_model(capsys, tmp_path):
@@ -155,15 +155,15 @@ def test_multiple_choice_needs_no_judge_and_rules_make_no_calls(capsys, predicti
     assert code == 0
     assert "no calls, no cost" in out
     assert json.loads(run(capsys, "score", path, "--dry-run", "--json")[1])["total"]["cost_usd"] == 0
-    found = json.loads(run(capsys, "score", predictions, "--judge", "rules", "--dry-run", "--json")[1])
-    assert (found["total"]["calls"], found["total"]["cost_usd"]) == (0, 0)
+    output = json.loads(run(capsys, "score", predictions, "--judge", "rules", "--dry-run", "--json")[1])
+    assert (output["total"]["calls"], output["total"]["cost_usd"]) == (0, 0)
 
 
 def test_a_whole_test_split_is_estimated_in_no_time(capsys, tmp_path):
     path = predictions_of(tmp_path / "big.jsonl", 354)
     start = time.perf_counter()
-    found = json.loads(run(capsys, "score", path, "--judge", "own", "--protocol", "rubric", "--dry-run", "--json")[1])
-    assert found["total"]["calls"] == 1416
+    output = json.loads(run(capsys, "score", path, "--judge", "own", "--protocol", "rubric", "--dry-run", "--json")[1])
+    assert output["total"]["calls"] == 1416
     assert time.perf_counter() - start < 3
 
 

@@ -176,7 +176,7 @@ def test_a_panel_gets_a_file_for_each_judge(capsys, tmp_path):
     options = ("--judge", "org/judge:1,judge-2", "--protocol", "rubric")
     code, *_ = run(capsys, "judge", "export", path, *options, "--out", tmp_path / "c.jsonl")
     assert code == 0
-    files = {one.name: {row["body"]["model"] for row in rows_of(one)} for one in tmp_path.glob("*.jsonl")}
+    files = {path.name: {row["body"]["model"] for row in rows_of(path)} for path in tmp_path.glob("*.jsonl")}
     assert files == {"c.org-judge-1.jsonl": {"org/judge:1"}, "c.judge-2.jsonl": {"judge-2"}}
 
 
@@ -305,17 +305,17 @@ def test_batches_in_json(capsys, tmp_path):
         "",
     )
     with BatchServer(judged, held=True) as server:
-        code, found, _ = printed("submit", calls, "--judge-base-url", server.base_url)
-        (batch,) = found["batches"]
+        code, output, _ = printed("submit", calls, "--judge-base-url", server.base_url)
+        (batch,) = output["batches"]
         assert (code, batch["calls"], batch["judge"], batch["base_url"]) == (0, 8, "judge-1", server.base_url)
         state = {"batch": batch["batch"], "status": "in_progress", "completed": 0, "failed": 0, "total": 8}
         assert printed("status", calls) == (0, {"batches": [{"file": str(calls), **state, "reason": ""}]}, "")
-        code, found, err = printed("collect", calls)
-        (file,) = found["files"]
+        code, output, err = printed("collect", calls)
+        (file,) = output["files"]
         assert (code, file["imported"], file["pending"], "has not ended yet" in err) == (1, None, 8, True)
         server.finish()
-        code, found, _ = printed("collect", calls)
-        (file,) = found["files"]
+        code, output, _ = printed("collect", calls)
+        (file,) = output["files"]
         assert (code, file["imported"]["imported"], file["pending"]) == (0, 8, 0)
         (answers,) = file["answers"]
     assert printed("import", answers) == (
@@ -345,10 +345,10 @@ def test_cache_info(capsys, judge_cache):
     code, out, _ = run(capsys, "judge", "cache", "info")
     assert (code, "\x1b" in out) == (0, False)
     assert out.splitlines()[1].split() == ["official", "gpt-4o", "3", "answers", "30", "+", "3", "tokens"]
-    found = json.loads(run(capsys, "judge", "cache", "info", "--json")[1])
-    assert (found["n"], found["bytes"] > 0) == (5, True)
-    assert found["path"].startswith(str(judge_cache))
-    assert found["groups"][0] == {
+    output = json.loads(run(capsys, "judge", "cache", "info", "--json")[1])
+    assert (output["n"], output["bytes"] > 0) == (5, True)
+    assert output["path"].startswith(str(judge_cache))
+    assert output["groups"][0] == {
         "protocol": "official", "judge": "gpt-4o", "n": 3, "prompt_tokens": 30, "completion_tokens": 3
     }  # fmt: skip
 

@@ -94,7 +94,7 @@ _VERDICT_WORDS = (
 def _seen(text: str) -> str:
     """The text as a reader sees it: one case, one form for each letter, bracket and digit, nothing invisible."""
     for _ in range(3):
-        text = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2] or found[3], 16)), html.unescape(text))
+        text = _ESCAPE.sub(lambda code: chr(int(code[1] or code[2] or code[3], 16)), html.unescape(text))
     text = unicodedata.normalize("NFKD", text.translate(_LOOK_ALIKES))
     text = _UNSEEN.sub("", text).lower().translate(_LOOK_ALIKES)
     text = re.sub(r"[^\x00-\x7f]", lambda letter: _letter(letter.group()), text)
@@ -132,11 +132,11 @@ def read_prompt(prompt: str) -> Read:
         return Read(seen, seen.partition("[")[2].partition("]")[0])
     opening = re.compile(rf"^<(\w+)_{code[1]}>$", re.MULTILINE)
     outside, candidate, at = [], "", 0
-    while found := opening.search(seen, at):
-        outside.append(seen[at : found.start()])
-        start, end = _end_of(found[1].partition("_")[0], seen, found.end())
-        inside = seen[found.end() : start]
-        if found[1].startswith("candidate"):
+    while tag := opening.search(seen, at):
+        outside.append(seen[at : tag.start()])
+        start, end = _end_of(tag[1].partition("_")[0], seen, tag.end())
+        inside = seen[tag.end() : start]
+        if tag[1].startswith("candidate"):
             candidate += inside
         at = end
     return Read("\n".join([*outside, seen[at:]]), candidate)
@@ -146,26 +146,26 @@ def _end_of(name: str, seen: str, at: int) -> tuple[int, int]:
     """Where the first thing stands that ends a region of this name ('candidate')."""
     token = _TOKEN.search(seen, at)
     last = token.start() if token else len(seen)
-    for found in _ENDING.finditer(seen, at):
-        if found.start() > last:
+    for tag in _ENDING.finditer(seen, at):
+        if tag.start() > last:
             break
-        letters = re.sub("[^a-z]", "", found["name"])
-        plain = bool(found["closed"]) and (
-            (letters in _OTHER_NAMES or (not letters and found.group() == "</>"))
+        letters = re.sub("[^a-z]", "", tag["name"])
+        plain = bool(tag["closed"]) and (
+            (letters in _OTHER_NAMES or (not letters and tag.group() == "</>"))
             or _edits(letters[: len(name)], name) <= 2
         )
         if name in letters or plain:
-            return found.start(), found.end()
+            return tag.start(), tag.end()
     return (token.start(), token.end()) if token else (last, last)
 
 
 _TOKEN = re.compile(_CHAT_TOKEN)
 
 
-def _edits(one: str, other: str) -> int:
+def _edits(text: str, other: str) -> int:
     """Letters to add, drop or change (Levenshtein's distance)."""
     before = list(range(len(other) + 1))
-    for row, letter in enumerate(one, 1):
+    for row, letter in enumerate(text, 1):
         now = [row]
         for column, wanted in enumerate(other, 1):
             now.append(min(before[column] + 1, now[-1] + 1, before[column - 1] + (letter != wanted)))
@@ -191,14 +191,14 @@ def answer(prompt: str, mode: str = "terse") -> str:
             whole text (its first 4,000 characters).
     """
     read, quote = _read(prompt)
-    said = {"terse": "", "quoting": quote.rstrip().rpartition("\n")[2], "repeating": quote}[mode][:_LONGEST_QUOTE]
+    quoted = {"terse": "", "quoting": quote.rstrip().rpartition("\n")[2], "repeating": quote}[mode][:_LONGEST_QUOTE]
     score = verdict(read)
     dimensions = _FORM.findall(read.outside)
     if not dimensions:
-        return f"The candidate says: {said}\nScore: {score}" if said else f"Score: {score}"
-    entries = {name: {"reason": f"It says: {said}", "score": score} for name in dimensions}
+        return f"The candidate says: {quoted}\nScore: {score}" if quoted else f"Score: {score}"
+    entries = {name: {"reason": f"It says: {quoted}", "score": score} for name in dimensions}
     verdicts = json.dumps(entries, ensure_ascii=False)
-    return f"The candidate says: {said}\n{verdicts}" if said else verdicts
+    return f"The candidate says: {quoted}\n{verdicts}" if quoted else verdicts
 
 
 @lru_cache(maxsize=8)
@@ -235,7 +235,7 @@ def changed(protocol: str, mode: str, task: Task, attacks: Sequence[Attack], *, 
         judged = build_judge(options, kit_client=lambda _: Asker(lambda prompt: answer(prompt, mode))).judge(
             samples, predictions
         )
-    scores = {one.index: {name: verdict.score for name, verdict in one.verdicts.items()} for one in judged}
+    scores = {sample.index: {name: verdict.score for name, verdict in sample.verdicts.items()} for sample in judged}
     if any(None in scores[text].values() for text in honest):
         raise AssertionError("an honest answer has no score")
     return [attack.name for attack in attacks if scores[attack.name] != scores[attack.honest]]

@@ -129,7 +129,7 @@ def test_lines_are_split_by_number_and_by_bytes(tmp_path: Path) -> None:
     write_parts(io.BytesIO(b"".join(lines)), dict(zip(paths, sizes, strict=True)))
     assert [path.name for path in paths] == [f"calls-{i}.jsonl" for i in (1, 2, 3, 4)]
     assert [path.read_bytes() for path in paths] == [b"1\n2\n3\n", b"4\n55555\n", b"666666666666\n", b"7\n"]
-    assert sorted(one.name for one in tmp_path.iterdir()) == [path.name for path in paths]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [path.name for path in paths]
 
 
 def test_a_file_of_calls_is_checked_before_it_is_paid_for(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_answers_in_any_order_with_failures(tmp_path: Path, form: str) -> None:
 def test_importing_twice_changes_nothing_and_force_replaces(tmp_path: Path) -> None:
     first = imported(tmp_path, answer(name_of(), "Score: 2"), judge="gpt-4o")
     again = imported(tmp_path, answer(name_of(), "Score: 1"))
-    assert [(one.imported, one.already_there) for one in (first, again)] == [(1, 0), (0, 1)]
+    assert [(report.imported, report.already_there) for report in (first, again)] == [(1, 0), (0, 1)]
     assert scores_kept(tmp_path) == {"completeness": 2}
     with ReplyCache(tmp_path) as store:
         assert store.info().groups == (("rubric", "gpt-4o", 1, 100, 5),)

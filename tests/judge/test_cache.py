@@ -88,11 +88,11 @@ def judged_again(folder: Path, protocol: str, **options: bool) -> dict[str, dict
     with ReplyCache(folder, **options) as cache:
         judge = build_judge(JudgeOptions("judge-1", "http://h/v1", protocol=protocol, no_calls=True), cache)
         return {
-            one.index: {
+            sample.index: {
                 name: (verdict.score, verdict.asks, verdict.explanation, verdict.judge)
-                for name, verdict in one.verdicts.items()
+                for name, verdict in sample.verdicts.items()
             }
-            for one in judge.judge(samples, predictions)
+            for sample in judge.judge(samples, predictions)
         }
 
 

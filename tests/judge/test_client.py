@@ -137,9 +137,11 @@ def test_a_prompt_that_is_refused_after_others_concerns_no_server() -> None:
     + ["Invalid value: JSON schema is not supported"],
 )
 def test_a_server_without_schemas_is_asked_without_from_then_on(words: str) -> None:
-    with JudgeServer(lambda one: refusal(400, words) if "response_format" in one.body else "Score: 2") as server:
+    with JudgeServer(
+        lambda request: refusal(400, words) if "response_format" in request.body else "Score: 2"
+    ) as server:
         assert ask(server.base_url, SCHEMA, times=3).texts == ("Score: 2",)
-    assert ["response_format" in one.body for one in server.requests] == [True, False, False, False]
+    assert ["response_format" in request.body for request in server.requests] == [True, False, False, False]
 
 
 @pytest.mark.parametrize(

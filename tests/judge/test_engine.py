@@ -44,7 +44,7 @@ class DrippingServer(JudgeServer):
 
 
 def all_scores(judged: list[Judged]) -> list[float | None]:
-    return [one.verdicts[dimension].score for one in judged for dimension in DIMENSIONS]
+    return [sample.verdicts[dimension].score for sample in judged for dimension in DIMENSIONS]
 
 
 def test_requests_a_minute_are_spread_evenly() -> None:
@@ -66,34 +66,34 @@ def test_tokens_a_minute_hold_long_prompts_back() -> None:
 
 def starts(pace: Pace, lengths: list[int], pause: float = 0.0) -> list[float]:
     """When calls of these lengths start (seconds after they came together, into a pause)."""
-    found: list[float] = []
+    started: list[float] = []
 
     async def all_of_them() -> None:
         came = time.monotonic()
         pace.pause(pause)
 
-        async def one(length: int) -> None:
+        async def call(length: int) -> None:
             await pace.start(length)
-            found.append(time.monotonic() - came)
+            started.append(time.monotonic() - came)
 
-        await asyncio.gather(*map(one, lengths))
+        await asyncio.gather(*map(call, lengths))
 
     asyncio.run(all_of_them())
-    return found
+    return started
 
 
 def test_calls_that_waited_in_a_pause_do_not_start_together() -> None:
-    found = starts(Pace(1200, None), [10] * 6, pause=0.2)
+    started = starts(Pace(1200, None), [10] * 6, pause=0.2)
     # One in 50 ms from the end of the pause; up to 20 ms of lateness are made up for.
-    assert all(start >= 0.2 + 0.05 * number - 0.02 for number, start in enumerate(found))
+    assert all(start >= 0.2 + 0.05 * number - 0.02 for number, start in enumerate(started))
 
 
 @pytest.mark.slow
 def test_long_calls_that_wait_together_take_their_tokens_one_after_the_other() -> None:
     # 4,000 bytes are 1,000 tokens, and 150 for the reply: at 2,000 a second more than half a second each.
-    found = starts(Pace(None, 120_000), [4000] * 4)
-    assert all(start >= 0.575 * number - 0.02 for number, start in enumerate(found))
-    assert found[-1] < 3
+    started = starts(Pace(None, 120_000), [4000] * 4)
+    assert all(start >= 0.575 * number - 0.02 for number, start in enumerate(started))
+    assert started[-1] < 3
 
 
 def test_other_scripts_have_more_tokens_a_character() -> None:
@@ -239,10 +239,10 @@ def test_fresh_asks_again_and_no_calls_asks_nothing(tmp_path: Path) -> None:
         assert len(server.requests) == 4
         ask(server, store=store, fresh=True)
         assert len(server.requests) == 8
-        (found,) = ask(server, store=store, no_calls=True)
-    assert {verdict.score for verdict in found.verdicts.values()} == {2}
-    assert usage_of(single_verdicts([found])).calls == 4
-    assert usage_of(single_verdicts([found]), this_run=True).calls == 0
+        (judged,) = ask(server, store=store, no_calls=True)
+    assert {verdict.score for verdict in judged.verdicts.values()} == {2}
+    assert usage_of(single_verdicts([judged])).calls == 4
+    assert usage_of(single_verdicts([judged]), this_run=True).calls == 0
 
 
 def test_rounds_are_asked_each_and_their_mean_counts(tmp_path: Path) -> None:
@@ -301,9 +301,9 @@ def test_one_structured_call_gives_all_four_scores_with_reasons(tmp_path: Path) 
         assert len(server.requests) == 3
         ask(server, n=3, protocol="rubric-joint", store=store)
         assert len(server.requests) == 3
-    for one in judged:
-        assert scores(one) == GIVEN
-        assert one.verdicts["preciseness"].explanation == "because of preciseness"
+    for sample in judged:
+        assert scores(sample) == GIVEN
+        assert sample.verdicts["preciseness"].explanation == "because of preciseness"
     usage = usage_of(single_verdicts(judged))
     assert (usage.calls, usage.prompt_tokens) == (3, 300)
     schema = server.requests[0].body["response_format"]["json_schema"]["schema"]
