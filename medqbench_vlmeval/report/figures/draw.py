@@ -234,8 +234,9 @@ def _paint_cells(
             if value is not None:
                 red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
                 look = {"facecolor": (red, green, blue), "edgecolor": "white", "linewidth": 0.6}
-                # WCAG's relative luminance at which black and white have the same contrast, 4.6 to 1.
-                luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+                linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+                luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+                # WCAG 2.1's relative luminance at which black and white have the same contrast, 4.6 to 1.
                 ink = "#000000" if luminance > 0.179 else "#ffffff"
             axes.add_patch(Rectangle((x, y), 1, 1, **look))
             place: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
