@@ -429,9 +429,10 @@ def _usage_json(usage: JudgeUsage) -> Json:
 
 def _extractor_json(extractor: ExtractorResult) -> Json:
     return {
-        **json_of(extractor, "name", "served_as", "n_open", "n_asked", "n_read", "n_none", "n_failed"),
-        **_each(_accuracies_json, json_of(extractor, "strict", "lenient")),
+        **json_of(extractor, "name", "served_as"),
         "protocol": _protocol_json(extractor.protocol),
+        **json_of(extractor, "n_open", "n_asked", "n_read", "n_none", "n_failed"),
+        **_each(_accuracies_json, json_of(extractor, "strict", "lenient")),
         "usage": _usage_json(extractor.usage),
     }
 
