@@ -155,9 +155,9 @@ def workbook_and_page(out: Path, scores: list[Path]) -> list[float]:
     runs = read_runs(scores)
     read = time.perf_counter()
     for run in runs:
-        write_workbook(out / run.paths.report.name, run.score, run.rows)
+        write_workbook(out / run.paths.report.name, run)
     books = time.perf_counter()
-    write_page(out / "report.html", [(run.score, run.rows) for run in runs], ImageStore.default().root)
+    write_page(out / "report.html", runs, ImageStore.default().root)
     return [read - started, books - read, time.perf_counter() - books]
 
 

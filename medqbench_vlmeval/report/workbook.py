@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from medqbench_vlmeval.report import finding_tables, many_tables, run_tables, sample_tables
 from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS, add_charts
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.runs.files import SAMPLES_ENDING
-from medqbench_vlmeval.types import Result, SampleRow
+from medqbench_vlmeval.types import Result, Run
 
 _RESERVED = (
     run_tables.OVERVIEW, CHARTS, finding_tables.FINDINGS, run_tables.MATRICES, run_tables.BY_MODALITY,
@@ -19,21 +17,20 @@ _RESERVED = (
 )  # fmt: skip
 
 
-def write_workbook(path: Path, result: Result, samples: Sequence[SampleRow], samples_file: str | None = None) -> None:
+def write_workbook(path: Path, run: Run) -> None:
     """Write ``{stem}_report.xlsx`` from a run's result and its sample rows, whole or not at all.
 
-    The workbook names ``{stem}_samples.jsonl`` (``samples_file`` where it is another) wherever a text is longer than a
-    cell can hold.
+    The workbook names the run's ``{stem}_samples.jsonl`` wherever a text is longer than a cell can hold.
 
     Raises:
         RunFailed: the file cannot be written.
     """
-    runs = result.tasks
-    mark = "" if all(run.result.comparable for run in runs) else "NOT COMPARABLE with published scores"
-    book = Book(whole_text_in=samples_file or f"{_stem(path)}{SAMPLES_ENDING}", reserved=_RESERVED, mark=mark)
+    runs, samples = run.result.tasks, run.rows
+    mark = "" if all(part.result.comparable for part in runs) else "NOT COMPARABLE with published scores"
+    book = Book(whole_text_in=run.paths.samples.name, reserved=_RESERVED, mark=mark)
     links = sample_tables.image_links(runs, path.parent)
     run_tables.add_overview(book, runs)
-    measured = [run for run in runs if run.result.overall.value is not None]
+    measured = [part for part in runs if part.result.overall.value is not None]
     charts = book.add_fixed(CHARTS) if measured else None
     finding_tables.add_findings(book, runs)
     run_tables.add_matrices(book, runs)
@@ -44,14 +41,8 @@ def write_workbook(path: Path, result: Result, samples: Sequence[SampleRow], sam
     sample_tables.add_samples(book, runs, samples, links)
     if charts is not None:
         add_charts(book, charts, measured)
-    run_tables.add_settings(book, result)
+    run_tables.add_settings(book, run.result)
     book.save(path)
-
-
-def _stem(path: Path) -> str:
-    """The run's stem, also where a caller writes to a temporary name made from the report's."""
-    match = re.match(r"\.?(.+)_report\.xlsx", path.name)
-    return match.group(1) if match else path.stem
 
 
 def write_many(path: Path, results: Sequence[Result]) -> None:

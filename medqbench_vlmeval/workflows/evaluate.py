@@ -245,7 +245,7 @@ def evaluate(request: Request) -> Run:
     from medqbench_vlmeval.report.workbook import write_workbook
 
     run = Run(result, tuple(replace(row, comparable=not why) for row in rows), paths)
-    write_run(run, lambda: write_workbook(run.paths.report, run.result, run.rows))
+    write_run(run, lambda: write_workbook(run.paths.report, run))
     _refuse_empty(run)
     if request.leaderboard is not None:
         from medqbench_vlmeval.report.leaderboard import board

@@ -108,7 +108,7 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
             raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
     reports = []
     for run, path in zip(runs, paths, strict=True):
-        write_workbook(path, run.result, run.rows, samples_file=run.paths.samples.name)
+        write_workbook(path, run)
         card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
         write_card(card, run.result)
         reports.append(Report(run, path, card))

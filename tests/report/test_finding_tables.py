@@ -46,7 +46,7 @@ def changed(run: Run, task: Task = Task.NO_REFERENCE, **blocks: Any) -> Run:
 
 def written(folder: Path, run: Run) -> Any:
     path = folder / "m_report.xlsx"
-    write_workbook(path, run.result, run.rows)
+    write_workbook(path, run)
     return load_workbook(path)
 
 

@@ -29,7 +29,7 @@ NAME = "Model-X_MedQBench_Perception_mini"
 
 def written(folder: Path, run: Run, rows: Sequence[SampleRow] | None = None) -> Path:
     path = folder / f"{NAME}_report.xlsx"
-    write_workbook(path, run.result, run.rows if rows is None else rows)
+    write_workbook(path, run if rows is None else replace(run, rows=tuple(rows)))
     return path
 
 
@@ -234,15 +234,10 @@ def test_a_literal_escape_of_the_format_comes_back_as_it_was(tmp_path: Path) -> 
 @pytest.mark.parametrize("unit", ["x", "\U0001f9e0", "_x0041_", "x\x00"])
 def test_a_long_reply_is_cut_and_says_so(tmp_path: Path, unit: str) -> None:
     text, whole = unit * (40_000 // len(unit)), "y" * 32_767
-    run = with_replies([text, whole])
-    # A temporary name of the caller does not end up in the notice.
-    path = tmp_path / f".{NAME}_report.xlsx.abc123.tmp"
-    write_workbook(path, run.result, run.rows)
-    for workbook in (written(tmp_path, run), path.rename(tmp_path / "renamed.xlsx")):
-        reply, untouched = table(workbook, "Samples")["prediction"]
-        assert reply.endswith(f" … [cut: {len(text):,} characters in all, whole text in {NAME}_samples.jsonl]")
-        assert 16_000 < len(reply.encode("utf-16-le")) // 2 <= 32_767
-        assert untouched == whole
+    reply, untouched = table(written(tmp_path, with_replies([text, whole])), "Samples")["prediction"]
+    assert reply.endswith(f" … [cut: {len(text):,} characters in all, whole text in {NAME}_samples.jsonl]")
+    assert 16_000 < len(reply.encode("utf-16-le")) // 2 <= 32_767
+    assert untouched == whole
 
 
 def test_no_cell_is_a_formula_or_an_error(tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path,
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LMUData", str(folder / "LMU #1"))
         single, judged = hostile_run(image.name), combined_run()
-        write_workbook(paths["single"], single.result, single.rows)
-    write_workbook(paths["judged"], judged.result, judged.rows)
+        write_workbook(paths["single"], single)
+    write_workbook(paths["judged"], judged)
     many = [perception_run(model="=1+1"), perception_run(model="B"), combined_run(model="B"), combined_run()]
     write_many(paths["many"], [run.result for run in many])
     for form in ("xlsx", "pdf"):
@@ -63,7 +63,7 @@ def convert(form: str, out: Path, paths: list[Path], profile: Path) -> None:
 def test_libreoffice_opens_a_workbook(tmp_path: Path) -> None:
     path = tmp_path / "m_report.xlsx"
     run = perception_run(model="=Model")
-    write_workbook(path, run.result, run.rows)
+    write_workbook(path, run)
     convert("csv", tmp_path / "csv", [path], tmp_path / "profile")
     lines = (tmp_path / "csv" / "m_report.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("MedQ-Bench: =Model,")
