@@ -51,11 +51,6 @@ NOT_COMPARABLE = "NOT COMPARABLE with the published rows"
 BASELINE_NOTE = "BASELINE: a model without weights, for orientation; it is no competitor."
 
 
-def not_comparable(run: TaskRun) -> str:
-    """The line that says why a task does not stand beside the published rows."""
-    return f"{NOT_COMPARABLE}: {'; '.join(run.result.not_comparable_because) or 'the result does not say why'}"
-
-
 def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]:
     """What a terminal shows of a run: headline numbers with intervals and counts, modalities, and what to beware of.
 
@@ -282,8 +277,9 @@ def _add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int, brief: boo
         of_all = brief or len(alike) == len(runs)
         tasks = "" if of_all else f"{', '.join(TASK_TITLES[run.task] for run in alike)}: "
         listed = [f"{NOT_COMPARABLE}:", *(f"   • {reason}" for reason in reasons)]
-        first, *others = [not_comparable(alike[0])] if brief or len(reasons) < 2 else listed
-        for line in (tasks + first, *others):
+        if brief or len(reasons) < 2:
+            listed = [f"{NOT_COMPARABLE}: {'; '.join(reasons) or 'the result does not say why'}"]
+        for line in (tasks + listed[0], *listed[1:]):
             sheet.banner(line, "bad", columns)
     if not refused and not brief:
         sheet.banner("Comparable with the published rows.", "good", columns)
@@ -426,7 +422,7 @@ def unit_words(task: Task) -> str:
 
 def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write every crossing of two axes that a result has, and the dimensions by modality; else no sheet."""
-    tables = [matrix for run in runs for matrix in _matrices(run)]
+    tables = (matrix for run in runs for matrix in _matrices(run))
     book.add_tables(MATRICES, tables, lines=[_MATRICES_NOTE], freeze="B2")
 
 

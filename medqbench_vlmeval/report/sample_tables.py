@@ -17,7 +17,7 @@ from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.sheet import Book, Sheet
-from medqbench_vlmeval.report.table import Column, Entry, Item, Table, table
+from medqbench_vlmeval.report.table import Column, Entry, Item, table
 from medqbench_vlmeval.types import SampleRow, TaskRun, Verdict
 
 SAMPLES = "Samples"
@@ -36,16 +36,15 @@ Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
 ImageLinks: TypeAlias = Callable[[Task, str], "str | None"]
 
 
-def rows_table(reads: Sequence[Read[R]], rows: Sequence[R]) -> Table:
-    """A table with a row a record; an optional column is left out where no record has a value."""
-    values = [(column, [of(row) for row in rows]) for column, of in reads]
-    values = [pair for pair in values if not pair[0].optional or any(entry is not None for entry in pair[1])]
-    return table("", [column for column, _ in values], zip(*(entries for _, entries in values), strict=True))
-
-
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = _MAX_ROWS) -> int:
-    """Write a row a record under filters, the first ``limit`` of them, and return the row of the heads."""
-    head = sheet.add_table(rows_table(reads, rows[:limit]), filters=True)
+    """Write a row a record under filters, the first ``limit`` of them, and return the row of the heads.
+
+    An optional column is left out where no record has a value.
+    """
+    values = [(column, [of(row) for row in rows[:limit]]) for column, of in reads]
+    values = [pair for pair in values if not pair[0].optional or any(entry is not None for entry in pair[1])]
+    columns, entries = zip(*values, strict=True)
+    head = sheet.add_table(table("", columns, zip(*entries, strict=True)), filters=True)
     if len(rows) > limit:
         sheet.append()
         where = sheet.book.whole_text_in

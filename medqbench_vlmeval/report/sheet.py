@@ -81,8 +81,8 @@ class Book:
         tables: Iterable[Table],
         title: str = "",
         lines: Iterable[str] = (),
+        freeze: str = "",
         filters: bool = False,
-        freeze: str | None = None,
     ) -> None:
         """Write a sheet of tables, one below the other under a title and lines of text; without rows no sheet."""
         filled = [table for table in tables if table.rows]
@@ -227,9 +227,7 @@ class Sheet:
         rule = {"validate": "list", "source": list(values), "error_title": "No rating", "error_message": error}
         self.worksheet.data_validation(first - 1, column - 1, last - 1, column - 1, rule)
 
-    def finish(
-        self, freeze: str | None = None, repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0
-    ) -> None:
+    def finish(self, freeze: str = "", repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0) -> None:
         """Freeze panes at a cell, and set up the print: landscape, ``pages`` wide, mark and page number below.
 
         ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page.

@@ -139,8 +139,8 @@ def table(
     bold: object = None,
 ) -> Table:
     """A table of plain rows; the one whose first entry is ``bold`` is set in bold."""
-    made = [Row(tuple(entries), "bold" if bold is not None and entries[0] == bold else "") for entries in rows]
-    return Table(title, tuple(columns), tuple(made), tuple(notes))
+    lines = [Row(tuple(entries), "bold" if bold is not None and entries[0] == bold else "") for entries in rows]
+    return Table(title, tuple(columns), tuple(lines), tuple(notes))
 
 
 def task_kind(task: Task) -> Kind:
@@ -163,21 +163,21 @@ class Flat:
         return any(item.few and item.value is not None for _, items in self.rows for item in items)
 
 
-def flat(shown: Table, for_text: bool) -> Flat:
+def flat(table: Table, for_text: bool) -> Flat:
     """Give intervals and counts columns of their own: one for an interval in text, two elsewhere."""
     elsewhere: Place = "sheet" if for_text else "text"
-    parts = [[] if column.only == elsewhere else _parts(column, for_text) for column in shown.columns]
+    parts = [[] if column.only == elsewhere else _parts(column, for_text) for column in table.columns]
     rows: list[tuple[Look, list[Item]]] = []
-    for row in shown.rows:
+    for row in table.rows:
         if row.look == "heading":
             rows.append((row.look, [as_item(row.entries[0], "text")]))
         elif row.only != elsewhere:
             items = []
-            for column, entry, of_column in zip(shown.columns, row.entries, parts, strict=True):
+            for column, entry, of_column in zip(table.columns, row.entries, parts, strict=True):
                 item, cell = as_item(entry, column.kind), _cell(entry)
                 items += [read(item, cell) for _, read in of_column]
             rows.append((row.look, items))
-    return Flat(shown.title, [column for of_column in parts for column, _ in of_column], rows, shown.notes)
+    return Flat(table.title, [column for of_column in parts for column, _ in of_column], rows, table.notes)
 
 
 def as_item(entry: Entry, kind: Kind) -> Item:
