@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medqbench_vlmeval.answers import extract
-from medqbench_vlmeval.scoring.intervals import FEW, wilson
+from medqbench_vlmeval.scoring.intervals import wilson
+from medqbench_vlmeval.types import FEW
 
 LABELLED = Path(__file__).resolve().parent.parent / "tests" / "answers"
 EVIDENCE = ("heldout3.jsonl", "heldout4.jsonl")

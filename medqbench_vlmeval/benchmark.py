@@ -62,6 +62,8 @@ MODALITIES = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
 SEVERITIES = ("none", "mild", "moderate", "severe")
 SCOPES = ("general", "modality-specific")
 DIFFICULTIES = ("coarse-grained", "fine-grained")
+UNKNOWN = "unknown"
+"""What a sample without a value stands under on any of these axes."""
 
 QUALITY_LEVELS = ("reject", "usable", "good")
 

@@ -13,6 +13,15 @@ from medqbench_vlmeval.benchmark import Task
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+LEVEL = 0.95
+"""The confidence level of every interval."""
+
+WILSON = "Wilson score"
+"""The name of Wilson's interval in results."""
+
+FEW = 10
+"""Cells that rest on fewer samples than this are marked wherever they are shown."""
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -13,8 +13,7 @@ from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table, columns, table
 from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.scoring.agreement import is_same
-from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.types import Agreement, Cell, Finding, SampleRow, TaskRun
+from medqbench_vlmeval.types import FEW, Agreement, Cell, Finding, SampleRow, TaskRun
 
 FINDINGS, CONCLUSIONS, RELIABILITY = "Findings", "Conclusions", "Reliability"
 _WHAT = (

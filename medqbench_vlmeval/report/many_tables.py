@@ -13,8 +13,7 @@ from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, r
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, columns, table, task_kind
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
-from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.types import Cell, Result, TaskRun
+from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 _MAX_RUNS = 500
 _LABEL_LIMIT = 60  # characters

@@ -11,9 +11,8 @@ from medqbench_vlmeval.data.second_pass import permutation_text
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, columns, flat, table
-from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.robustness import PREFERENCES, UNREAD, ChoicePair, PassComparison, PreferencePair, turned
-from medqbench_vlmeval.types import Cell
+from medqbench_vlmeval.types import FEW, Cell
 
 _MARK = "NOT A RESULT of the benchmark: two passes compared"
 _LABELS = (

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, OTHER_QUESTION_TYPE, QUESTION_TYPES, TASK_TITLES, Task
+from medqbench_vlmeval.benchmark import (
+    DIMENSION_TITLES,
+    HUMAN,
+    OTHER_QUESTION_TYPE,
+    QUESTION_TYPES,
+    TASK_TITLES,
+    UNKNOWN,
+    Task,
+)
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
 from medqbench_vlmeval.report import sentences
 from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
@@ -32,9 +40,7 @@ from medqbench_vlmeval.report.table import (
 )
 from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
-from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.scoring.summary import UNKNOWN
-from medqbench_vlmeval.types import Cell, Group, Result, SampleRow, TaskRun
+from medqbench_vlmeval.types import FEW, Cell, Group, Result, SampleRow, TaskRun
 
 ALL = "All"
 COUNT_TITLES = {

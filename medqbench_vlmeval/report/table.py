@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.types import Cell
+from medqbench_vlmeval.types import FEW, Cell
 
 Kind = Literal[
     "text", "number", "count", "percent", "share", "score", "points", "score_points", "mark", "p", "interval"

@@ -18,8 +18,7 @@ from medqbench_vlmeval.scoring.compare import (
     PairedComparison,
     RankedRun,
 )
-from medqbench_vlmeval.scoring.intervals import LEVEL
-from medqbench_vlmeval.types import Run, SampleRow
+from medqbench_vlmeval.types import LEVEL, Run, SampleRow
 
 METHODS: Mapping[str, str | Mapping[str, str]] = {
     "difference": "a less b: above 0 a is better",

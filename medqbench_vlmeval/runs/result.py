@@ -17,8 +17,10 @@ from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.protocols import NONE, letter_of, number_of
-from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, WILSON
 from medqbench_vlmeval.types import (
+    FEW,
+    LEVEL,
+    WILSON,
     Agreement,
     Cell,
     ConclusionCheck,

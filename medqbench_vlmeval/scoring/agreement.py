@@ -19,8 +19,9 @@ import numpy as np
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, Task
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import LEVEL, RESAMPLES, Array, interval_cell
+from medqbench_vlmeval.scoring.intervals import RESAMPLES, Array, interval_cell
 from medqbench_vlmeval.types import (
+    LEVEL,
     Agreement,
     Cell,
     Conclusion,

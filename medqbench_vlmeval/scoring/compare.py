@@ -16,18 +16,9 @@ from statistics import NormalDist
 import numpy as np
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
-from medqbench_vlmeval.scoring.intervals import (
-    FEW,
-    LEVEL,
-    METHOD,
-    Array,
-    bootstrap,
-    mean_variance,
-    t_quantile,
-    totals_by_cluster,
-)
+from medqbench_vlmeval.scoring.intervals import METHOD, Array, bootstrap, mean_variance, t_quantile, totals_by_cluster
 from medqbench_vlmeval.scoring.summary import positions_by
-from medqbench_vlmeval.types import Cell, Sample
+from medqbench_vlmeval.types import FEW, LEVEL, Cell, Sample
 
 AXES = ("modality", "question_type", "severity")
 DIMENSION = "dimension"

@@ -16,17 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medqbench_vlmeval.data.image_cells import image_keys
-from medqbench_vlmeval.types import Cell, Sample
+from medqbench_vlmeval.types import FEW, LEVEL, Cell, Sample
 
-LEVEL = 0.95
 RESAMPLES = 2000
-WILSON = "Wilson score"
 CLUSTER_ROBUST = "cluster-robust (CR1) with Student's t"
 METHOD = f"percentile bootstrap over clusters, {RESAMPLES} resamples"
-"""The names of :func:`wilson`, :func:`mean_interval` and :func:`bootstrap` in results."""
-
-FEW = 10
-"""Cells that rest on fewer samples than this are marked wherever they are shown."""
+"""The names of :func:`mean_interval` and :func:`bootstrap` in results."""
 
 _NO_WIDTH = 1e-9  # an interval that is shorter is none: its ends differ by rounding alone
 

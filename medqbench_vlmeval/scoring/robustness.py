@@ -21,7 +21,6 @@ from medqbench_vlmeval.benchmark import MAX_VERDICT, OPTION_LETTERS, Task
 from medqbench_vlmeval.scoring.agreement import quality_of
 from medqbench_vlmeval.scoring.intervals import (
     METHOD,
-    WILSON,
     Array,
     bootstrap,
     interval_cell,
@@ -31,7 +30,7 @@ from medqbench_vlmeval.scoring.intervals import (
     wilson,
 )
 from medqbench_vlmeval.scoring.summary import is_right, positions_by
-from medqbench_vlmeval.types import Cell, Sample
+from medqbench_vlmeval.types import WILSON, Cell, Sample
 
 FIRST, SECOND = "first", "second"
 PREFERENCES = ("consistent", "first_place_twice", "second_place_twice", "same_twice", "same_once", "unread")

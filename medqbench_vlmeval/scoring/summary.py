@@ -18,16 +18,14 @@ from medqbench_vlmeval.benchmark import (
     QUESTION_TYPES,
     SCOPES,
     SEVERITIES,
+    UNKNOWN,
     Task,
 )
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.scoring.agreement import between_judges, between_rounds, score_conclusions
 from medqbench_vlmeval.scoring.intervals import (
     CLUSTER_ROBUST,
-    FEW,
-    LEVEL,
     METHOD,
-    WILSON,
     bootstrap_sum_of_means,
     clipped,
     interval_cell,
@@ -37,6 +35,9 @@ from medqbench_vlmeval.scoring.intervals import (
     shared_images,
 )
 from medqbench_vlmeval.types import (
+    FEW,
+    LEVEL,
+    WILSON,
     Answer,
     ExtractorResult,
     Group,
@@ -51,7 +52,6 @@ from medqbench_vlmeval.types import (
 )
 
 OVERALL = "Overall"
-UNKNOWN = "unknown"
 
 _ORDER: Mapping[str, Sequence[str]] = {
     "question_type": (*QUESTION_TYPES, OTHER_QUESTION_TYPE),

@@ -28,8 +28,7 @@ from medqbench_vlmeval.scoring.agreement import (
     measure_agreement,
     pairwise,
 )
-from medqbench_vlmeval.scoring.intervals import LEVEL
-from medqbench_vlmeval.types import Agreement, SampleRow
+from medqbench_vlmeval.types import LEVEL, Agreement, SampleRow
 from medqbench_vlmeval.workflows.rating_sheets import Rating, answer_sha256, read_ratings, reference_sha256
 
 _NAMED = 5

@@ -28,7 +28,6 @@ from medqbench_vlmeval.predictions import PredictionTable, join, read_prediction
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.runs.files import unwritable
 from medqbench_vlmeval.runs.provenance import CUSTOM, EXTRACTION, name_results
-from medqbench_vlmeval.scoring.intervals import LEVEL
 from medqbench_vlmeval.scoring.robustness import (
     FIRST,
     INTERVAL_METHOD,
@@ -43,7 +42,7 @@ from medqbench_vlmeval.scoring.robustness import (
     score_preferences,
     turned,
 )
-from medqbench_vlmeval.types import Cell, Prediction, PredictionStatus, Sample, SampleSet
+from medqbench_vlmeval.types import LEVEL, Cell, Prediction, PredictionStatus, Sample, SampleSet
 
 ENDING = "_consistency"
 NOT_COMPARABLE = "a comparison of two passes is no result of the benchmark"

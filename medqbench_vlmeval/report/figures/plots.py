@@ -7,14 +7,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, Task, human_overall
+from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, UNKNOWN, Task, human_overall
 from medqbench_vlmeval.report.run_tables import overall_by
 from medqbench_vlmeval.report.standings import by_overall, data_hash, names_by, reference_rows, run_labels, shown_hash
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
-from medqbench_vlmeval.scoring.intervals import FEW
-from medqbench_vlmeval.scoring.summary import UNKNOWN
-from medqbench_vlmeval.types import Cell, Result, TaskRun
+from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 SEVERITY = "severity"
 References = Mapping[str, Mapping[str, float]]

@@ -19,7 +19,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSIONS, REASONING_PREFIX, Task, dataset_names
+from medqbench_vlmeval.benchmark import (
+    ALL_DATASET_NAMES,
+    BASELINES,
+    DIMENSIONS,
+    REASONING_PREFIX,
+    UNKNOWN,
+    Task,
+    dataset_names,
+)
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, reading, replacing, storable, write_bytes
 from medqbench_vlmeval.kit_version import find_kit
@@ -27,7 +35,6 @@ from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
 from medqbench_vlmeval.runs.files import ScoreFile
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, top_of
-from medqbench_vlmeval.scoring.summary import UNKNOWN
 from medqbench_vlmeval.types import TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file

@@ -28,9 +28,11 @@ from medqbench_vlmeval.scoring.findings.finding import (
     share_finding,
     share_words,
 )
-from medqbench_vlmeval.scoring.intervals import FEW, LEVEL, Array, Interval, interval_cell
+from medqbench_vlmeval.scoring.intervals import Array, Interval, interval_cell
 from medqbench_vlmeval.scoring.summary import ranked
 from medqbench_vlmeval.types import (
+    FEW,
+    LEVEL,
     Answer,
     Cell,
     Conclusion,

@@ -14,9 +14,9 @@ from medqbench_vlmeval.benchmark import QUALITY_LEVELS, SEVERITIES, Task
 from medqbench_vlmeval.data.columns import read_severity, words
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings.finding import share, share_finding, share_words
-from medqbench_vlmeval.scoring.intervals import FEW
 from medqbench_vlmeval.scoring.summary import is_right, ranked
 from medqbench_vlmeval.types import (
+    FEW,
     Answer,
     Conclusion,
     Details,

@@ -7,11 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from medqbench_vlmeval.benchmark import MAX_VERDICT
-from medqbench_vlmeval.scoring import intervals
+from medqbench_vlmeval.benchmark import MAX_VERDICT, UNKNOWN
 from medqbench_vlmeval.scoring.intervals import (
-    FEW,
-    LEVEL,
     METHOD,
     Column,
     Interval,
@@ -22,15 +19,15 @@ from medqbench_vlmeval.scoring.intervals import (
     means_and_sum_intervals,
     share_cell,
 )
-from medqbench_vlmeval.scoring.summary import UNKNOWN, positions_by
-from medqbench_vlmeval.types import Cell, Details, Finding, Sample
+from medqbench_vlmeval.scoring.summary import positions_by
+from medqbench_vlmeval.types import FEW, LEVEL, WILSON, Cell, Details, Finding, Sample
 
 PERCENT = "percent"
 POINTS = "points"
 SCORE = "score"
 CORRELATION = "correlation"
 
-WILSON = f"{intervals.WILSON}, samples taken as independent"
+_METHOD = f"{WILSON}, samples taken as independent"
 ALIKE = "the samples do not vary"
 """Why most intervals that are missing are missing."""
 TOO_FEW_IMAGES = "too few images are behind it"
@@ -229,4 +226,4 @@ def share_words(cell: Cell) -> str:
 
 def share_finding(title: str, statement: str, cell: Cell, details: Details) -> Finding:
     """The finding whose value is a share of something."""
-    return Finding(title, statement, PERCENT, replace(cell, counts={}), WILSON, details)
+    return Finding(title, statement, PERCENT, replace(cell, counts={}), _METHOD, details)

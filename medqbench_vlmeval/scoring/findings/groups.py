@@ -20,8 +20,8 @@ from medqbench_vlmeval.scoring.findings.finding import (
     no_claim,
     on_one_line,
 )
-from medqbench_vlmeval.scoring.intervals import FEW, Interval, clipped, mean_interval, share_cell
-from medqbench_vlmeval.types import Details, Finding
+from medqbench_vlmeval.scoring.intervals import Interval, clipped, mean_interval, share_cell
+from medqbench_vlmeval.types import FEW, Details, Finding
 
 _MILD, _OTHERS = "mild", ("none", "severe")
 # Axis, title and the two groups that are compared; without names the best group and the worst.
