@@ -136,16 +136,17 @@ def validate(
     from medqbench_vlmeval.report.text import terminal_text
 
     path = find_board(file) or file
-    problems, n_runs = check_board(path)
+    entries, ends = check_board(path)
+    problems = [f"It {end}." for end in ends]
     if as_json:
-        print_json({"file": str(path), "problems": problems, "runs": n_runs})
+        print_json({"file": str(path), "problems": problems, "runs": len(entries)})
     else:
         for problem in problems:
             print(terminal_text(problem))
     if problems:
         raise BadInput(f"{path} has {len(problems)} problem(s), listed above; repair them.")
     if not as_json:
-        print(f"{path}: in order (own runs: {n_runs}).")
+        print(f"{path}: in order (own runs: {len(entries)}).")
 
 
 def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:

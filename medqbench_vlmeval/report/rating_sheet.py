@@ -14,8 +14,6 @@ from medqbench_vlmeval.report.sheet import Book, Sheet, lines_of
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.report.text import cell_text
 
-RATINGS, GUIDE = "Ratings", "Guide"
-
 _TEXT_WIDTH = 62
 _WIDTHS = (14, 15, _TEXT_WIDTH, _TEXT_WIDTH, 14, 14, 14, 14, 30)
 _FIRST_RATING = 5  # column, from 1
@@ -57,12 +55,7 @@ def write_rating_sheet(path: Path, rows: Sequence[RatingRow], id_name: str) -> N
         RunFailed: the file cannot be written.
     """
     book = Book(whole_text_in="")
-    _add_ratings(book.add_fixed(RATINGS), rows, id_name)
-    _add_guide(book.add_fixed(GUIDE), [task for task in Task if any(row.task is task for row in rows)])
-    book.save(path)
-
-
-def _add_ratings(sheet: Sheet, rows: Sequence[RatingRow], id_name: str) -> None:
+    sheet = book.add_fixed("Ratings")
     sheet.widths(_WIDTHS)
     sheet.header([id_name, "task", "reference", "answer", *DIMENSION_TITLES.values(), "comment"], lines=2)
     to_fill = [Item(fill="own")] * len(DIMENSION_TITLES)
@@ -81,6 +74,8 @@ def _add_ratings(sheet: Sheet, rows: Sequence[RatingRow], id_name: str) -> None:
             first = last + 1
     sheet.worksheet.autofilter(0, 0, len(rows), len(_WIDTHS) - 1)
     sheet.finish(freeze="B2", repeat_row=1)
+    _add_guide(book.add_fixed("Guide"), [task for task in Task if any(row.task is task for row in rows)])
+    book.save(path)
 
 
 def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:

@@ -13,10 +13,7 @@ from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import TaskRun
 
-PUBLISHED = "published"
-OWN = "own"
-BASELINE = "baseline"
-KINDS = (PUBLISHED, OWN, BASELINE)
+KINDS = PUBLISHED, OWN, BASELINE = "published", "own", "baseline"
 
 
 @dataclass(frozen=True)
@@ -132,7 +129,9 @@ def run_labels(runs: Sequence[TaskRun], limit: int = 34) -> list[str]:
         short[name] = next(free, None) or _free(shortened(name, limit), short.values())
     labels: list[str] = []
     for row, name in zip(rows, names, strict=True):
-        fact = _fact(row, [other for other, same in zip(rows, names, strict=True) if same == name])
+        alike = [other for other, same in zip(rows, names, strict=True) if same == name]
+        texts = (fact_of(row) for fact_of in _FACTS if len({fact_of(other) for other in alike}) > 1)
+        fact = next((shortened(one_line(text), 28) for text in texts if text), None)
         labels.append(_free(f"{short[name]} ({fact})" if fact else short[name], labels))
     return labels
 
@@ -161,9 +160,3 @@ def _free(label: str, labels: Collection[str]) -> str:
     """``label``, or with the lowest number that makes it differ from the others."""
     numbered = (f"{label} #{number}" for number in itertools.count(2))
     return next(free for free in itertools.chain([label], numbered) if free not in labels)
-
-
-def _fact(row: Row, alike: Sequence[Row]) -> str | None:
-    """The plainest fact that tells a run from the other runs of its model."""
-    texts = (fact(row) for fact in _FACTS if len({fact(other) for other in alike}) > 1)
-    return next((shortened(one_line(text), 28) for text in texts if text), None)

@@ -16,7 +16,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.info import describe
 from medqbench_vlmeval.judge import Progress
 from medqbench_vlmeval.judge.usage import Price, PriceTable
-from medqbench_vlmeval.report.leaderboard.board import add, leaderboard_rows
+from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
 from medqbench_vlmeval.report.terminal import Meter, clock, describe_data, dollars, judge_progress, show
@@ -26,7 +26,7 @@ from tests.report.printed import printed
 
 
 def show_boards(folder: Path, width: int | None = None) -> list[str]:
-    boards = leaderboard_rows(folder)
+    boards = rows_of(own_entries(folder))
     return printed([terminal_board(task, rows) for task, rows in boards.items()], width)
 
 

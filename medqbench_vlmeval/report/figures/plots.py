@@ -14,7 +14,6 @@ from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
-SEVERITY = "severity"
 References = Mapping[str, Mapping[str, float]]
 RADAR, BARS, CURVE, HEATMAP, CONFUSION = "radar", "bars", "curve", "heatmap", "confusion"
 PANELS_MOST = 24
@@ -148,7 +147,7 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
         (f"bars_{stem}", BARS, what, MEASURES[task], None, _published(task)),
-        ("severity", CURVE, f"{unit} by severity", SEVERITIES, SEVERITY, _human(task)),
+        ("severity", CURVE, f"{unit} by severity", SEVERITIES, "severity", _human(task)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
     for stem, kind, what, groups, axis, references in kinds:

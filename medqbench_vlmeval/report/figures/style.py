@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -95,6 +95,7 @@ def drawing_settings() -> Iterator[None]:
     What is set is set for the whole process while the context is entered.
     """
     import matplotlib
+    from matplotlib.font_manager import fontManager
 
     with matplotlib.rc_context(), warnings.catch_warnings():
         # Not a user's affair: the SVG has the character, and the PNG shows the box that such characters get.
@@ -102,16 +103,9 @@ def drawing_settings() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)  # type: ignore[arg-type]  # the stubs know each setting's name
-        matplotlib.rcParams["font.family"] = list(_families())
+        installed = {font.name for font in fontManager.ttflist}
+        matplotlib.rcParams["font.family"] = [name for name in _FONTS.split(", ") if name in installed]
         yield
-
-
-@lru_cache(maxsize=1)
-def _families() -> tuple[str, ...]:
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    return tuple(name for name in _FONTS.split(", ") if name in installed)
 
 
 def text_width(text: str, size: float, weight: str = "normal") -> float:

@@ -19,15 +19,14 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, reading, write_bytes, write_json, write_text
 from medqbench_vlmeval.report.leaderboard import entries as board_entries
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, CATEGORIES, Entry, board_rows, entry_of, merged
-from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board, tasks_with_own_rows
-from medqbench_vlmeval.report.standings import Row, shown_hash
-from medqbench_vlmeval.report.table import Column, Table, table, task_kind, value_words
+from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board
+from medqbench_vlmeval.report.standings import PUBLISHED, Row, shown_hash
+from medqbench_vlmeval.report.table import Column, Item, Table, table, task_kind
 from medqbench_vlmeval.runs.files import SCORE_ENDING, scored_runs
 from medqbench_vlmeval.runs.result import OVERALL, json_of
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
-BACKUP = "leaderboard.json.bak"
 CSV_FILES: Mapping[Task, str] = {task: f"{task.value.replace('-', '_')}.csv" for task in BOARD_TASKS}
 FORMAT = "medqbench-leaderboard"
 _VERSION = 1
@@ -42,25 +41,19 @@ def read_entries(path: Path) -> list[Entry]:
     Raises:
         BadInput: the file cannot be read, or is not a board that this version understands; it is left as it is.
     """
-    entries, problems = _entries_in(path) if path.exists() else ([], [])
+    entries, problems = check_board(path) if path.exists() else ([], [])
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BadInput(f"The leaderboard {path} {problems[0]}{more}; it was left as it is. Repair it or move it away.")
     return entries
 
 
-def check_board(path: Path) -> tuple[list[str], int]:
-    """Find everything that is wrong with a board's file; return the problems as sentences and the number of own runs.
+def check_board(path: Path) -> tuple[list[Entry], list[str]]:
+    """The own runs of a board, and everything that is wrong with its file, each as the end of a sentence about it.
 
     Raises:
         BadInput: the file cannot be read, or is not JSON.
     """
-    entries, problems = _entries_in(path)
-    return [f"It {problem}." for problem in problems], len(entries)
-
-
-def _entries_in(path: Path) -> tuple[list[Entry], list[str]]:
-    """The entries of a board, and what keeps the file from being one, each as the end of a sentence."""
     try:
         with reading(path):
             content = json.loads(path.read_bytes().decode("utf-8-sig"))
@@ -128,14 +121,7 @@ def add(folder: Path, results: Iterable[Result], category: str | None = None, ti
 
 
 def remove_rows(
-    place: Path,
-    model: str,
-    *,
-    dataset: str | None = None,
-    judge: str | None = None,
-    protocol: str | None = None,
-    every: bool = False,
-    timeout: float = LOCK_TIMEOUT,
+    place: Path, model: str, *, dataset: str | None, judge: str | None, protocol: str | None, every: bool
 ) -> tuple[Path, list[Entry]]:
     """Take own rows off a board, after a copy to ``leaderboard.json.bak``; return that copy and the rows.
 
@@ -147,11 +133,9 @@ def remove_rows(
     """
     folder = _board_at(place).parent
     wanted = {"model": model, "dataset": dataset, "judge": judge, "protocol": protocol}
-    with locked(folder / _LOCK, folder, timeout):
+    with locked(folder / _LOCK, folder):
         entries = read_entries(folder / BOARD)
-        meant = entries
-        for name, value in wanted.items():
-            meant = [entry for entry in meant if value is None or getattr(entry, name) == value]
+        meant = [run for run in entries if all(value in (None, getattr(run, name)) for name, value in wanted.items())]
         if not meant:
             models = list(dict.fromkeys(entry.model for entry in entries))
             near = difflib.get_close_matches(model, models, n=1)
@@ -165,7 +149,7 @@ def remove_rows(
                 f"{len(meant)} rows of {folder / BOARD} are meant: {'; '.join(map(describe, meant))}. Narrow the "
                 "choice with --dataset, --judge or --protocol, or remove them --all."
             )
-        backup = folder / BACKUP
+        backup = folder / f"{BOARD}.bak"
         write_bytes(backup, (folder / BOARD).read_bytes())
         _write(folder, [entry for entry in entries if entry not in meant])
     return backup, meant
@@ -178,32 +162,19 @@ def describe(entry: Entry) -> str:
     return ", ".join(part for part in (entry.model, entry.task.value, *settings) if part)
 
 
-def leaderboard_rows(place: Path | None = None) -> dict[Task, list[Row]]:
-    """The rows of all three tasks, own and published, each list best first.
-
-    ``place`` is the board's folder, the working folder that it lies in, or the file itself; None gives the published
-    rows alone.
-
-    Raises:
-        BadInput: there is no board, or the file is not one.
-        RunFailed: the file cannot be read.
-    """
-    return rows_of(own_entries(place))
-
-
-def rows_of_results(results: Iterable[Result]) -> dict[Task, list[Row]]:
-    """The rows that a board of these results alone would have."""
-    added = (entry_of(run) for result in results for run in result.tasks)
-    return rows_of(reduce(merged, added, list[Entry]()))
-
-
 def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
-    """The rows of all three tasks for checked entries."""
+    """The rows of all three tasks, own and published, each list best first."""
     return {task: [row for row, _ in board_rows(entries, task)] for task in BOARD_TASKS}
 
 
 def own_entries(place: Path | None) -> list[Entry]:
-    """The own runs of a board with their ``history``, in the board's order (see :func:`leaderboard_rows`)."""
+    """The own runs of a board with their ``history``, in the board's order; none where ``place`` is None.
+
+    ``place`` is the board's folder, the working folder that it lies in, or the file itself.
+
+    Raises:
+        BadInput: there is no board, or the file cannot be read or is not one.
+    """
     return [] if place is None else board_entries.ordered(read_entries(_board_at(place)))
 
 
@@ -221,17 +192,19 @@ def boards_at(place: Path, task: str | None = None) -> Boards:
 
     Args:
         place: a board's file or folder, a working folder, or a folder or file with results.
-        task: only this one ('perception', 'no-reference', 'comparative'); by default those that have own rows.
+        task: only this one ('perception', 'no-reference', 'comparative'); by default those that have own rows, or all
+            where none has.
 
     Raises:
         BadInput: there are neither a board nor results, or the task has no board.
     """
     if not place.name.endswith(SCORE_ENDING) and find_board(place) is not None:
-        boards = leaderboard_rows(place)
+        boards = rows_of(own_entries(place))
     else:
-        boards = rows_of_results(score.result for score in scored_runs(place))
+        added = [entry_of(run) for score in scored_runs(place) for run in score.result.tasks]
+        boards = rows_of(reduce(merged, added, list[Entry]()))
     if task is None:
-        return tasks_with_own_rows(boards)
+        return {of: rows for of, rows in boards.items() if any(row.kind != PUBLISHED for row in rows)} or boards
     chosen = {known: rows for known, rows in boards.items() if known.value == task}
     if not chosen:
         raise BadInput(f"'{task}' has no board; choose one of {', '.join(known.value for known in boards)}.")
@@ -259,10 +232,10 @@ def histories_to_json(entries: Iterable[Entry]) -> list[dict[str, Any]]:
 def history_table(entries: Iterable[Entry]) -> Table | None:
     """One row a result of each own row that has a past, the current one first; None where none has."""
     columns = (Column("Model"), Column("Dataset"), Column("Created"), Column("Overall", "score"), Column("n", "count"))
-    rows = []
-    for entry in (entry for entry in entries if entry.history):
-        for result in entry.results:
-            overall = result.values.get(OVERALL)
-            words = None if overall is None else value_words(overall, task_kind(entry.task))
-            rows.append((entry.model, entry.dataset, result.created, words, result.n))
+    rows = [
+        (entry.model, entry.dataset, result.created, Item(result.values.get(OVERALL), task_kind(entry.task)), result.n)
+        for entry in entries
+        if entry.history
+        for result in entry.results
+    ]
     return table("History of own rows, newest first", columns, rows) if rows else None

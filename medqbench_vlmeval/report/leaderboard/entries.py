@@ -115,16 +115,14 @@ def entry_from_json(content: object) -> Entry:
     return replace(entry, values={name: entry.values.get(name) for name in MEASURES[entry.task]})
 
 
-def merged(entries: Iterable[Entry], new: Entry) -> list[Entry]:
+def merged(entries: Sequence[Entry], new: Entry) -> list[Entry]:
     """The entries with ``new`` among them.
 
     Of several results of one run the newest is the row and the others its ``history``, newest first and each
     once, in whatever order they were added. A model's category is kept until another one is given.
     """
-    same: list[Entry] = []
-    others: list[Entry] = []
-    for entry in entries:
-        (same if entry.identity == new.identity else others).append(entry)
+    same = [entry for entry in entries if entry.identity == new.identity]
+    others = [entry for entry in entries if entry.identity != new.identity]
     # Of two results of one second the one that was added last counts.
     newest, *older = sorted([new, *same], key=_created, reverse=True)
     past = [*(result for entry in older for result in entry.results), *newest.history]
@@ -148,8 +146,7 @@ def ordered(entries: Iterable[Entry]) -> list[Entry]:
 
     def key(entry: Entry) -> tuple[Any, ...]:
         overall = entry.values.get(OVERALL)
-        task = BOARD_TASKS.index(entry.task)
-        return (task, overall is None, -(overall or 0), entry.model, repr(entry.identity))
+        return (BOARD_TASKS.index(entry.task), overall is None, -(overall or 0), entry.model, repr(entry.identity))
 
     return sorted(entries, key=key)
 
@@ -195,12 +192,8 @@ def _outsiders(what: str, entries: Sequence[Entry], *hash_names: str) -> Iterato
 
     def rank(group: tuple[set[str], list[Entry]]) -> tuple[Any, ...]:
         hashes, members = group
-        return (
-            not any(entry.data_revision for entry in members),
-            -len(members),
-            min(map(_created, members)),
-            min(hashes),
-        )
+        from_hub = any(entry.data_revision for entry in members)
+        return (not from_hub, -len(members), min(map(_created, members)), min(hashes))
 
     groups.sort(key=rank)
     for hashes, members in groups[1:]:

@@ -114,10 +114,9 @@ def _values_of(run: TaskRun) -> Values:
     """
     part = run.result
     values: Values = {measure: part.measures[measure].value for measure in (OVERALL, *MEASURES[part.task])}
-    for name, group in part.groups.get(MODALITY, {}).items():
-        if name not in (*values, UNKNOWN, COMPARABLE):
-            values[name] = group.overall.value
-    return {**values, COMPARABLE: int(part.comparable)}
+    groups, taken = part.groups.get(MODALITY, {}), (*values, UNKNOWN, COMPARABLE)
+    modalities = {storable(name): group.overall.value for name, group in groups.items() if name not in taken}
+    return {**values, **modalities, COMPARABLE: int(part.comparable)}
 
 
 def _problem_of(task: Task, values: Values) -> str | None:
@@ -154,24 +153,23 @@ def _wanted(scores: Sequence[ScoreFile], model: str | None) -> dict[tuple[str, s
             f"--model names one model, and the runs are of {len(models)}: {', '.join(models)}. Name one run's "
             "folder or *_score.json."
         )
-    newest: dict[tuple[str, str], tuple[Path, TaskRun]] = {}
+    newest: dict[tuple[str, str], tuple[Path, TaskRun, Values]] = {}
     for score in scores:
         combined = score.result.task is Task.REASONING
         for run in score.result.tasks:
-            if problem := _problem_of(run.task, _values_of(run)):
+            values = _values_of(run)
+            if problem := _problem_of(run.task, values):
                 raise BadInput(f"{score.path} ({run.task.value}) {problem}; score that run again.")
             place = (storable(model or run.model), storable(_key_of(run, combined)))
-            path, other = newest.get(place, (score.path, run))
+            path, other, _ = newest.get(place, (score.path, run, values))
             if entry_of(run).identity != entry_of(other).identity:
                 raise BadInput(
                     f"{path} and {score.path} are both of {run.model} on this dataset, with different data, judge, "
                     "protocol, prompt style or size; name the *_score.json that is meant."
                 )
             if run.settings.created >= other.settings.created:
-                newest[place] = (score.path, run)
-    return {
-        place: {storable(name): value for name, value in _values_of(run).items()} for place, (_, run) in newest.items()
-    }
+                newest[place] = (score.path, run, values)
+    return {place: values for place, (_, _, values) in newest.items()}
 
 
 def _read(file: Path) -> tuple[str, Json]:
@@ -274,7 +272,9 @@ def meta_json(model: str, config: Path | None = None) -> Json:
         model: the model's name, as the run was given it.
         config: the kit's ``vlmeval/config.py``; the installed kit's by default.
     """
-    hub_id = None if model in BASELINES else hub_id_of(model, config)
+    if config is None and (kit := find_kit()) is not None:
+        config = kit.package / "config.py"
+    hub_id = None if model in BASELINES or config is None else _hub_id(model, config)
     unknown = dict.fromkeys(("Parameters", "Language Model", "Vision Model", "Org", "Time"), "")
     return {
         "Method": [model, f"https://huggingface.co/{hub_id}" if hub_id else ""],
@@ -286,15 +286,8 @@ def meta_json(model: str, config: Path | None = None) -> Json:
     }
 
 
-def hub_id_of(model: str, config: Path | None = None) -> str | None:
-    """The hub's repository that the kit's configuration loads a model from; None where it names none.
-
-    The configuration is read and not imported.
-    """
-    if config is None and (kit := find_kit()) is not None:
-        config = kit.package / "config.py"
-    if config is None:
-        return None
+def _hub_id(model: str, config: Path) -> str | None:
+    """The hub's repository that the kit's configuration, which is read and not imported, loads a model from."""
     try:
         tree = ast.parse(config.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError):

@@ -110,18 +110,6 @@ def _not_comparable(rows: Sequence[Row]) -> dict[str, str]:
     return names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart)
 
 
-def text_boards(boards: Boards, form: str) -> str:
-    """The tables of all boards with their notes.
-
-    Args:
-        boards: the rows by task.
-        form: 'markdown' (GitHub's, each table below a heading) or 'html' (without styles or scripts, which a README
-            may not have).
-    """
-    text_of = {"markdown": markdown, "html": html_table}[form]
-    return "\n".join(text_of(board_table(task, rows)) for task, rows in boards.items())
-
-
 def exported(path: Path, form: str, boards: Boards) -> bytes:
     """Work out what ``path`` holds after ``boards`` are exported to it; nothing is written yet.
 
@@ -130,7 +118,8 @@ def exported(path: Path, form: str, boards: Boards) -> bytes:
 
     Args:
         path: the file.
-        form: 'csv', 'markdown' or 'html'.
+        form: 'csv', 'markdown' (GitHub's, each table below a heading) or 'html' (without styles or scripts, which a
+            README may not have).
         boards: the rows by task.
 
     Raises:
@@ -147,7 +136,9 @@ def exported(path: Path, form: str, boards: Boards) -> bytes:
         if old.strip() and not old.startswith(_CSV_HEADS):
             raise BadInput(f"{path} exists and is no exported leaderboard; it was left as it is. Name another file.")
         return csv_board(boards).encode("utf-8", errors="replace")
-    block = f"{BEGIN}\n\n{text_boards(boards, form)}\n{END}"
+    text_of = {"markdown": markdown, "html": html_table}[form]
+    tables = "\n".join(text_of(board_table(task, rows)) for task, rows in boards.items())
+    block = f"{BEGIN}\n\n{tables}\n{END}"
     if not old.strip():
         return f"{block}\n".encode("utf-8", errors="replace")
     if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
@@ -169,9 +160,3 @@ def write_export(path: Path, content: bytes) -> None:
     with writing(path, "make it writable or choose another"):
         # A link keeps pointing to its file, which is the one that is replaced.
         write_bytes(path.resolve(), content)
-
-
-def tasks_with_own_rows(boards: Boards) -> Boards:
-    """The tasks that a board has own rows of, or all of them where it has none."""
-    own = {task: rows for task, rows in boards.items() if any(row.kind != PUBLISHED for row in rows)}
-    return own or boards

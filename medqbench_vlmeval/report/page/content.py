@@ -33,7 +33,6 @@ _AXIS_OF_FINDING = {
     "general_vs_specific": "scope",
     "coarse_vs_fine": "difficulty",
 }
-_DIFFERENCES = ("points", "correlation", "score")
 _MANY_IMAGES = 20
 
 
@@ -87,7 +86,7 @@ def _finding_json(name: str, finding: Finding) -> Json:
     if name == "error_kinds":
         kinds = details.kinds or {}
         links = [["kind", kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
-    is_open = finding.unit in _DIFFERENCES and (ends is None or ends[0] <= 0 <= ends[1])
+    is_open = finding.unit in ("points", "correlation", "score") and (ends is None or ends[0] <= 0 <= ends[1])
     return {
         **json_of(finding, "title", "statement", "method"), "few": finding.cell.few, "open": is_open, "links": links,
     }  # fmt: skip

@@ -21,12 +21,9 @@ from medqbench_vlmeval.types import Run
 _ASSETS = Path(__file__).parent / "assets"
 # In the order in which they stand in the page.
 STYLES = ("theme.css", "summary.css", "samples.css")
-SCRIPTS = tuple(
-    f"{name}.js"
-    for name in (
-        *("dom", "data", "state", "theme", "board", "facets", "failures"),
-        *("findings", "filters", "list", "answers", "detail", "keys", "main"),
-    )
+SCRIPTS = (
+    *("dom.js", "data.js", "state.js", "theme.js", "board.js", "facets.js", "failures.js"),
+    *("findings.js", "filters.js", "list.js", "answers.js", "detail.js", "keys.js", "main.js"),
 )
 _GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
 _HEAD_BYTES = 8192
@@ -52,10 +49,8 @@ def _document(title: str, data: Any, pictures: Sequence[Any], figures: Mapping[s
         f"default-src 'none'; img-src data:; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
-    loader = FileSystemLoader(_ASSETS)
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    loader, strict = FileSystemLoader(_ASSETS), StrictUndefined
+    environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
     return environment.get_template("page.html.j2").render(
         title=title,
         policy=policy,
@@ -115,8 +110,8 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
     thumbnails = make_thumbnails([find_image(folder, name) for name, folder in gathered.pictures])
     # Name, width and height of the image, data URI and width of its thumbnail; the name alone where there is none.
     pictures = [
-        [name, *(made.size if made else ()), *((made.data_uri, made.width) if made else ())]
-        for (name, _), made in zip(gathered.pictures, thumbnails, strict=True)
+        [name, *((*small.size, small.data_uri, small.width) if small else ())]
+        for (name, _), small in zip(gathered.pictures, thumbnails, strict=True)
     ]
     title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
     text = _document(title, data, pictures, themed_svgs([run.result for run in runs]))

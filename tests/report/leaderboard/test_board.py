@@ -11,14 +11,9 @@ from filelock import FileLock
 
 from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.leaderboard.board import (
-    add,
-    check_board,
-    history_table,
-    leaderboard_rows,
-    own_entries,
-    rows_to_json,
-)
+from medqbench_vlmeval.report.leaderboard import board as boards
+from medqbench_vlmeval.report.leaderboard.board import add, boards_at, own_entries
+from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.runs.files import scored_runs
 from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import Protocol
@@ -38,6 +33,10 @@ def rows_of(path):
 
 def runs(folder):
     return json.loads((folder / "leaderboard.json").read_text(encoding="utf-8"))["runs"]
+
+
+def leaderboard_rows(place=None):
+    return boards.rows_of(own_entries(place))
 
 
 def own(folder, task=Task.PERCEPTION):
@@ -83,17 +82,9 @@ def test_an_own_row_stands_beside_the_published_ones(tmp_path):
     numbers = [float(row["overall"]) for row in ranked]
     assert numbers == sorted(numbers, reverse=True)
     assert len(rows_of(tmp_path / "comparative.csv")) == 5
-    content = rows_to_json(leaderboard_rows(tmp_path))
+    content = boards.rows_to_json(leaderboard_rows(tmp_path))
     assert content["perception"][-1]["values"]["What"] == 50
     assert json.loads(json.dumps(content, allow_nan=False))["perception"][-1]["task"] == "perception"
-
-
-def test_a_comparable_row_stands_among_the_published_ones(tmp_path):
-    update(tmp_path, result("Equal", comparable=True))
-    models = [row.model for row in leaderboard_rows(tmp_path)[Task.PERCEPTION]]
-    # 60.00 is between InternVL3-8B's 60.08 and Qwen2.5-VL-32B's 59.31.
-    place = models.index("Equal")
-    assert (models[place - 1], models[place + 1]) == ("InternVL3-8B", "Qwen2.5-VL-32B")
 
 
 def test_a_model_with_a_published_name_stays_apart_and_a_baseline_has_its_kind(tmp_path):
@@ -118,19 +109,19 @@ def test_neither_repetition_nor_order_changes_a_byte(tmp_path):
 
 def test_the_newest_result_is_the_row_in_whatever_order_they_come(tmp_path):
     results = [at(1, 10.0), at(2, 20.0), at(3, 30.0)]
-    boards = set()
+    contents = set()
     for number, order in enumerate(itertools.permutations(results)):
         for added in [*order, order[0]]:
             update(tmp_path / str(number), added)
-        boards.add((tmp_path / str(number) / "leaderboard.json").read_bytes())
-    assert len(boards) == 1
+        contents.add((tmp_path / str(number) / "leaderboard.json").read_bytes())
+    assert len(contents) == 1
     (entry,) = own_entries(tmp_path / "0")
     assert entry.values["Overall"] == 30
     assert [(past.created, past.n, past.values["Overall"]) for past in entry.history] == [
         ("2026-11-02T10:00:00+00:00", 5, 20), ("2026-11-01T10:00:00+00:00", 5, 10),
     ]  # fmt: skip
-    table = history_table([entry])
-    assert table.rows[0].entries[2:] == ("2026-11-03T10:00:00+00:00", "30.00", 5)
+    table = boards.history_table([entry])
+    assert table.rows[0].entries[2:] == ("2026-11-03T10:00:00+00:00", Item(30, "percent"), 5)
 
 
 def test_the_history_is_short(tmp_path):
@@ -221,8 +212,8 @@ def test_a_run_that_somebody_edited_is_named(tmp_path, run, words):
     before = path.read_bytes()
     with pytest.raises(BadInput, match=f"has a run, number 2, that {words}.*left as it is"):
         update(tmp_path, result())
-    problems, n_good = check_board(path)
-    assert (len(problems), n_good) == (1, 1)
+    entries, problems = boards.check_board(path)
+    assert (len(entries), len(problems)) == (1, 1)
     assert path.read_bytes() == before
     assert not (tmp_path / "perception.csv").exists()
 
@@ -299,12 +290,16 @@ def test_rows_are_found_from_the_working_folder_too(tmp_path):
         # 5.5 is between the published 5.679 and 5.321, but it is not comparable with them.
         models = [row.model for row in rows[Task.NO_REFERENCE]]
         assert (models[:2], models[-1]) == (["GPT-5", "GPT-4o"], "Model-X")
-
-
-def test_a_folder_without_a_board(tmp_path):
     with pytest.raises(BadInput, match="There is no leaderboard in"):
-        leaderboard_rows(tmp_path)
+        leaderboard_rows(tmp_path / "other")
     assert [len(rows) for rows in leaderboard_rows().values()] == [13, 5, 5]
+
+
+def test_the_tasks_with_own_rows_are_shown_or_all_where_none_has(tmp_path):
+    update(tmp_path)
+    assert len(boards_at(tmp_path)) == 3
+    update(tmp_path, result())
+    assert list(boards_at(tmp_path)) == [Task.PERCEPTION]
 
 
 def test_scores_that_cannot_be_read_are_named(tmp_path):

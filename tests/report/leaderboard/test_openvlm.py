@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.leaderboard.openvlm import hub_id_of, merge, meta_json
+from medqbench_vlmeval.report.leaderboard.openvlm import merge, meta_json
 from medqbench_vlmeval.runs.files import ScoreFile
 from tests.report.leaderboard.results import result, write_at_once
 
@@ -273,5 +273,5 @@ def test_meta_holds_what_the_kit_says_and_no_more(tmp_path):
         assert meta_json(name, config)["OpenSource"] == ""
     for text in ("def", "\x00"):
         config.write_text(text, encoding="utf-8")
-        assert hub_id_of("Model-X", config) is None
-    assert hub_id_of("Model-X", tmp_path / "absent.py") is None
+        assert meta_json("Model-X", config)["Method"] == ["Model-X", ""]
+    assert meta_json("Model-X", tmp_path / "absent.py")["Method"] == ["Model-X", ""]

@@ -9,16 +9,9 @@ from markdown_it import MarkdownIt
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.report.leaderboard.board import rows_of, rows_of_results
-from medqbench_vlmeval.report.leaderboard.tables import (
-    BEGIN,
-    END,
-    csv_board,
-    exported,
-    tasks_with_own_rows,
-    text_boards,
-    write_export,
-)
+from medqbench_vlmeval.report.leaderboard.board import rows_of
+from medqbench_vlmeval.report.leaderboard.entries import entry_of
+from medqbench_vlmeval.report.leaderboard.tables import BEGIN, END, csv_board, exported, write_export
 from tests.report.leaderboard.results import result
 
 HOSTILE = [
@@ -48,9 +41,19 @@ class Table:
         self.rows = [["".join(cell.itertext()) for cell in row] for row in root.iter("tr")]
 
 
-def hostile_boards():
-    boards = rows_of_results(result(name) for name in HOSTILE)
-    return {Task.PERCEPTION: [row for row in boards[Task.PERCEPTION] if row.kind == "own"]}
+def board_of(*results):
+    """The board of perception with these results."""
+    return {Task.PERCEPTION: rows_of([entry_of(result.tasks[0]) for result in results])[Task.PERCEPTION]}
+
+
+def hostile_board():
+    (rows,) = board_of(*map(result, HOSTILE)).values()
+    return {Task.PERCEPTION: [row for row in rows if row.kind == "own"]}
+
+
+def export(path, form, boards):
+    write_export(path, exported(path, form, boards))
+    return path.read_bytes()
 
 
 def expected_names():
@@ -58,8 +61,8 @@ def expected_names():
     return {name.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd") for name in plain}
 
 
-def test_markdown_renders_as_a_table_of_the_very_names():
-    text = text_boards(hostile_boards(), "markdown")
+def test_markdown_renders_as_a_table_of_the_very_names(tmp_path):
+    text = export(tmp_path / "board.md", "markdown", hostile_board()).decode()
     # Every line of a table has the same cells also for a reader that knows no more than escaped pipes.
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len(HOSTILE)
@@ -70,14 +73,14 @@ def test_markdown_renders_as_a_table_of_the_very_names():
     assert not [words for words in ("://", "@some", ":smile:") if words in text]
 
 
-def test_html_holds_the_very_names():
-    table = Table(text_boards(hostile_boards(), "html"))
+def test_html_holds_the_very_names(tmp_path):
+    table = Table(export(tmp_path / "board.html", "html", hostile_board()).decode())
     assert {row[1] for row in table.rows[1:]} == expected_names()
     assert table.tags == {"table", "caption", "thead", "tbody", "tr", "th", "td", "ul", "li"}
 
 
 def test_csv_of_several_tasks_has_all_measures():
-    boards = rows_of_results([result("=1+1"), result(task=Task.REASONING)])
+    boards = rows_of([entry_of(result("=1+1").tasks[0]), *map(entry_of, result(task=Task.REASONING).tasks)])
     rows = list(csv.DictReader(io.StringIO(csv_board(boards))))
     assert {row["task"] for row in rows} == {"perception", "no-reference", "comparative"}
     (own,) = (row for row in rows if row["task"] == "perception" and row["kind"] == "own")
@@ -86,27 +89,19 @@ def test_csv_of_several_tasks_has_all_measures():
     assert text.startswith("kind,model,category,dataset,yes_or_no,")
 
 
-def test_ranks_reasons_and_published_rows_are_told_apart():
-    equal = result("Equal", comparable=True)
-    boards = tasks_with_own_rows(rows_of_results([equal, result("Apart")]))
-    assert list(boards) == [Task.PERCEPTION]
-    text = text_boards(boards, "markdown")
+def test_ranks_reasons_and_published_rows_are_told_apart(tmp_path):
+    board = board_of(result("Equal", comparable=True), result("Apart"))
+    text = export(tmp_path / "board.md", "markdown", board).decode()
     rows = {row[1]: row for row in Table(MarkdownIt("gfm-like", {"linkify": False}).render(text)).rows}
     assert rows["Equal"][:4] == ["10", "Equal", "–", "60.00"]
     assert rows["Equal"][7:10] == ["23.07 to 88.24", "5", "own"]
     assert (rows["Apart"][0], rows["Apart"][9]) == ("–", "own, not comparable")
     assert (rows["GPT-5"][0], rows["GPT-5"][2], rows["GPT-5"][9]) == ("2", "commercial", "published")
     assert "not comparable: Apart: made for a test" in text
-    assert len(tasks_with_own_rows(rows_of([]))) == 3
-
-
-def export(path, form, boards):
-    write_export(path, exported(path, form, boards))
-    return path.read_bytes()
 
 
 def test_a_readme_keeps_its_lines(tmp_path):
-    boards = tasks_with_own_rows(rows_of_results([result("<!-- medqbench leaderboard: end -->")]))
+    boards = board_of(result("<!-- medqbench leaderboard: end -->"))
     readme = tmp_path / "README.md"
     readme.write_bytes(f"# Mine\r\n\r\n{BEGIN}\r\nold\r\n{END}\r\nmore\r\n".encode())
     first = export(readme, "markdown", boards)
@@ -120,7 +115,7 @@ def test_a_readme_keeps_its_lines(tmp_path):
 
 @pytest.mark.parametrize("form", ["csv", "markdown", "html"])
 def test_a_file_that_is_no_export_is_left_alone(tmp_path, form):
-    boards = tasks_with_own_rows(rows_of([]))
+    boards = rows_of([])
     for content in (b"my,own\n1,2\n", b"\xff", f"{END}{BEGIN}".encode(), f"{BEGIN}{BEGIN}{END}".encode()):
         path = tmp_path / "file"
         path.write_bytes(content)
