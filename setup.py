@@ -38,7 +38,7 @@ setup(
     include_package_data=False,
     package_data={
         "medqbench_vlmeval": ["py.typed"],
-        "medqbench_vlmeval.answers": ["glossary.json"],
+        "medqbench_vlmeval.answers": ["attributes.json", "glossary.json"],
         "medqbench_vlmeval.baselines": ["reference.json"],
         "medqbench_vlmeval.data": ["mini/*", "mini/images/*", "published/*.csv"],
         "medqbench_vlmeval.judge": ["prices.json", "templates/*"],

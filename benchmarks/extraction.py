@@ -65,7 +65,7 @@ def main() -> None:
 
     extractors = {"ours": extract_choice, "the kit's class": kit_class(), "the kit's `can_infer`": kit_can_infer()}
     print(machine())
-    for path in sorted(LABELLED.glob("*.jsonl")):
+    for path in (LABELLED / "replies.jsonl", *sorted(LABELLED.glob("heldout*.jsonl"))):
         rows = labelled(path.name)
         print(f"\n{path.name}: {len(rows)} replies")
         print(f"{'':22}  right wrong letter  invented  missed  µs/reply")

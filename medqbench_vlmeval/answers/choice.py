@@ -12,10 +12,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
-from medqbench_vlmeval.answers import changes, claims, glossary, lists, mentions, plain
+from medqbench_vlmeval.answers import claims, glossary, judged, lists, mentions, plain
 from medqbench_vlmeval.answers.claims import STRONG, WEAK, Claim
 from medqbench_vlmeval.answers.lists import LISTED
-from medqbench_vlmeval.answers.options import SEVERAL, OptionSet, Reading, letter_of, option_set, read_item, read_whole
+from medqbench_vlmeval.answers.options import (
+    NO_SUCH_VALUE,
+    SEVERAL,
+    OptionSet,
+    Reading,
+    option_set,
+    read_item,
+    read_whole,
+)
 from medqbench_vlmeval.answers.plain import CLOSE, OPEN
 from medqbench_vlmeval.types import Answer
 
@@ -73,11 +81,16 @@ def _from_own_turn(text: str, options: OptionSet) -> Answer:
     data = lists.structured(answer, options)
     if data is not None:
         return Answer(data.letter, data.why or "options as data")
-    *earlier, last = plain.turns(answer)
+    *earlier, last = plain.turns(answer, lambda part: lists.repeats_options(plain.plain_answer(part), options))
     for part in earlier:
-        if (firm := _firm(_read_above(plain.plain_answer(part), options))) is not None:
+        firm = _firm(_read_above(plain.plain_answer(part), options))
+        if firm is not None and firm.rule not in _BY_THE_WAY:
             return firm
     return _read_above(plain.plain_answer(last), options) or Answer(None, NO_ANSWER)
+
+
+# Rules that also read what is only explained; they settle nothing above a heading that may go on with the same task.
+_BY_THE_WAY = frozenset({"letter called right", "named option", "letter that is named", "option judged best"})
 
 
 def _firm(answer: Answer | None) -> Answer | None:
@@ -85,11 +98,30 @@ def _firm(answer: Answer | None) -> Answer | None:
     return answer if answer is not None and answer.letter is not None and answer.rule != "option text" else None
 
 
+# From here on, a reply says why it did not choose the others.
+_OF_OTHERS = re.compile(
+    r"(?im)(?:^|(?<=[.!?。]\s)|(?<=[.!?。]))[ \t>\-•]*(?:\d+[.)]\s*)?(?:(?:here'?s? (?:is )?)?"
+    r"(?:why|reasons?) (?:the )?(?:other|not\b)"
+    r"|(?:the |all )?(?:other|remaining) (?:\w+ )?(?:options?|choices?|answers?|possibilit\w+|alternatives?)\b"
+    r"|(?:less|not as|un)\s*(?:likely|fitting|suitable|probable|appropriate)\b[^.\n]{0,30}:"
+    r"|(?:as for|what about) the others?"
+    r"|(?:incorrect|wrong) (?:options|choices|answers)|(?:analysis|explanation|evaluation) of (?:the )?other"
+    r"|let'?s? (?:us )?(?:analy[sz]e|consider|look at|examine) (?:each|the other)"
+    r"|他の選択肢|其他选项|其他選項|다른 선택지)"
+)
+_NEAR = 30  # characters: 'the other options (B, C) ...' claims nothing
+_FIRMER = frozenset({"stated answer", "marked answer", "changed answer", "answer on its own line"})
+
+
 def _read_above(text: str, options: OptionSet) -> Answer | None:
-    """What stands above a question with its options counts where it holds a letter, and else the whole text."""
-    cut = lists.question_above(text, options) if "?" in text else None
-    above = _firm(_read(text[:cut], options)) if cut is not None else None
-    return above or _read(text, options)
+    """What stands above the reasons against the other options counts, unless a firmer answer follows them."""
+    others = _OF_OTHERS.search(text)
+    chosen = _read(text[: others.start()], options) if others is not None else None
+    if others is None or chosen is None or chosen.letter is None:
+        return _read(text, options)
+    later = _claimed(text[others.end() :], options)
+    firmer = later is not None and later.position >= _NEAR and later.rule in _FIRMER and later.weight == STRONG
+    return _read(text, options) if firmer and later is not None and later.reading.letter is not None else chosen
 
 
 _PLAIN_END = re.compile(
@@ -113,9 +145,12 @@ def _from_thoughts(thoughts: str | None, options: OptionSet) -> Answer:
 
 
 def _read(text: str, options: OptionSet) -> Answer | None:
-    boxes = lists.box_list(text, options)
-    if boxes is not None:
-        return _beside(text, boxes, options)
+    if (ticked := lists.boxes(text, options)) is not None:
+        reading, rest = ticked
+        later = _claimed(rest, options)
+        if later is not None and later.weight == STRONG and later.reading.letter is not None:
+            return Answer(later.reading.letter, later.rule)
+        return Answer(reading.letter, reading.why or "ticked box")
     text, listed = lists.without_listing(text, options)
     text = text.strip()
     items = lists.enumeration(text, options)
@@ -124,50 +159,11 @@ def _read(text: str, options: OptionSet) -> Answer | None:
     return _by_rules(text, options) or (Answer(None, LISTED) if listed else None)
 
 
-def _beside(text: str, boxes: lists.BoxList, options: OptionSet) -> Answer:
-    """The one box that is ticked; what is stated after the boxes overrules them."""
-    after = text[boxes.end :].strip()
-    later = _claimed(after, options) if after else None
-    if later is not None and later.weight == STRONG and later.reading.letter is not None:
-        return Answer(later.reading.letter, later.rule)
-    if boxes.reading.why == LISTED and (outside := f"{text[: boxes.start]}\n\n{after}".strip()):
-        answer = _by_rules(outside, options)
-        if answer is not None and answer.letter is not None:
-            return answer
-    return Answer(boxes.reading.letter, boxes.reading.why or "ticked box")
-
-
 def _around(text: str, items: lists.Enumeration, options: OptionSet) -> Answer:
-    """Options that are explained one by one are no answer; the text around them or a verdict in one of them is."""
+    """Options that are explained one by one are no answer; the text around them may be one."""
     outside = f"{text[: items.start]}\n\n{text[items.end :]}".strip()
     answer = _by_rules(outside, options) if outside else None
-    if answer is not None and answer.letter is not None:
-        return answer
-    claim = _claimed_within(text, items, options)
-    if claim is not None:
-        return Answer(claim.reading.letter, claim.rule if claim.reading.letter is not None else claim.reading.why)
-    complete = {letter for _, _, letter in items.headings} == options.letters
-    if complete and (letter := _only_one_not_denied(text, options)) is not None:
-        return Answer(letter, "letter with its text")
-    return Answer(None, LISTED)
-
-
-_PRESENT = re.compile(
-    r"(?i)[^:\n]{1,70}?:\s*(?:(?:clearly|definitely|strongly|obviously)\s+)?(?:present|yes|visible|evident|detected|seen)\b"
-)
-_COMPLETE = re.compile(r"(?i)(?:[.!?)\]\"'✓✔✅✗✘❌]|\b(?:yes|no|present|absent|visible|correct|incorrect))\s*\Z")
-
-
-def _only_one_not_denied(text: str, options: OptionSet) -> str | None:
-    """The one option that is called present, or is not denied, where all others are; not in a list that is cut off."""
-    judged = mentions.find(text, options)
-    denied = {mention.letter for mention in judged if mention.affirmed is False}
-    for mention in judged:
-        present = mention.affirmed and _PRESENT.match(text[mention.start : mention.start + 90])
-        if present and denied == options.letters - {mention.letter}:
-            return mention.letter
-    reading = lists.letter_with_text(text, options) if _COMPLETE.search(text) else None
-    return reading.letter if reading is not None else None
+    return answer if answer is not None and answer.letter is not None else Answer(None, LISTED)
 
 
 def _by_rules(text: str, options: OptionSet) -> Answer | None:
@@ -200,33 +196,22 @@ _FINDERS: tuple[Callable[[str, OptionSet], Iterator[Claim]], ...] = (
     claims.chosen,
     claims.concluded,
     claims.called_right,
-    claims.ticked,
+    claims.predicated,
     claims.named,
-    claims.remaining,
-    changes.changed,
-    changes.changed_in_other_language,
-    changes.singled_out,
-    changes.contrasted,
-    changes.at_the_end,
-    claims.guessed,
-    claims.behind_arrow,
+    claims.changed,
 )
-_UNCONDITIONAL = frozenset({"marked answer", "ticked option", "guessed answer"})
+_UNCONDITIONAL = frozenset({"marked answer"})
 _CORRECTION = re.compile(
     r"(?i)\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct|edit:"
     r"|update:|revis(?:e|ed|ing)|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)"
     r"|on closer|looking again|I was wrong|mistake\w*|no,)"
-)
-# In the explanation of one of several options: 'There is ghosting, so this is correct.'
-_CALLED_RIGHT = re.compile(
-    r"(?i)\b(?:this|it|which)\s+(?:(?:option|one|description|choice)\s+)?(?:is\s+(?:the\s+)?(?:most\s+\w+\s+)?(?:correct|right"
-    r"|best|answer)\b|(?:best\s+)?(?:matches|fits)\s+(?:the|this|what)\b|matches\.)"
 )
 
 
 def _find_claims(text: str, options: OptionSet) -> list[Claim]:
     """All claims of ``text`` in the order in which they stand, but for hypothetical ones."""
     candidates = [claim for finder in _FINDERS for claim in finder(text, options)]
+    candidates = claims.without_alternatives(text, candidates)
     if claims.CONDITION_CUES.search(text):
         candidates = [c for c in candidates if c.rule in _UNCONDITIONAL or not claims.hypothetical(text, c.position)]
     return sorted(candidates, key=lambda claim: (claim.position, claim.weight))
@@ -259,6 +244,7 @@ def _line_claims(text: str, options: OptionSet) -> list[Claim]:
 
 def _decided(text: str, candidates: list[Claim]) -> Claim:
     candidates = sorted(candidates, key=lambda claim: claim.position)
+    candidates = [claim for claim in candidates if claim.reading.why != NO_SUCH_VALUE] or candidates
     strong = [claim for claim in candidates if claim.weight == STRONG]
     if not strong:
         return _last(text, candidates)
@@ -285,30 +271,12 @@ def _last(text: str, candidates: list[Claim]) -> Claim:
     return last
 
 
-def _claimed_within(text: str, items: lists.Enumeration, options: OptionSet) -> Claim | None:
-    """The last claim inside the explanations of an enumeration; its headings claim nothing."""
-    inside = [
-        claim
-        for claim in _find_claims(text, options)
-        if claim.rule in ("ticked option", "letter called right") or not items.heads(claim.position)
-    ]
-    if inside:
-        return _decided(text, inside)
-    ends = [*(start for start, _, _ in items.headings[1:]), items.end]
-    right = []
-    for (start, head, _), end in zip(items.headings, ends, strict=True):
-        if _CALLED_RIGHT.search(text, head, end):
-            mention = options.mention.search(text[start:head])
-            reading = Reading(letter_of(mention)) if mention else read_whole(text[start:head], options)
-            right += [Claim(start, reading, WEAK, "explanation called right")] if reading is not None else []
-    return right[0] if len(right) == 1 else None
-
-
 _RULES: dict[str, Callable[[str, OptionSet], Claim | Reading | None]] = {
     "no reply": _failed,
     "whole reply": _whole_reply,
     "claimed answer": _claimed,
     "leading letter": lists.leading_letter,
+    "option judged best": judged.best_judged,
     "letter with its text": lists.letter_with_text,
     "refusal": mentions.refused,
     "only letter": lists.only_letter,

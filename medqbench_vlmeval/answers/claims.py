@@ -2,7 +2,7 @@
 
 A finder yields a :class:`Claim` for each such place: 'Answer: B', 'I choose B', 'so B', 'B is right', 'only B remains',
 an answer in a box. What is negated, called wrong, asked about or said under a condition is no claim.
-Answers that replace earlier ones are in :mod:`.changes`, those in other languages in :mod:`.glossary`.
+Answers in other languages are in :mod:`.glossary`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medqbench_vlmeval.answers import mentions
-from medqbench_vlmeval.answers.options import SEVERAL, OptionSet, Reading, answer_at, letter_at, letter_of, read_whole
+from medqbench_vlmeval.answers.options import (
+    SEVERAL,
+    OptionSet,
+    Reading,
+    answer_at,
+    letter_at,
+    own_text_at,
+    read_whole,
+)
 from medqbench_vlmeval.answers.plain import CLOSE, OPEN, may_say
 
 STRONG, WEAK = 2, 1
@@ -73,10 +80,40 @@ def questioned(text: str, start: int, reach: int = 40) -> bool:
     return _QUESTIONED.match(text, start, start + reach) is not None
 
 
+# 'the closest choice is A, but this is not the correct answer'
+_TAKEN_BACK = re.compile(
+    r"(?i)[^.\n]{0,80}?\b(?:but|however|although|though|yet),?\s+(?:this|that|it)"
+    r"\s+(?:is|was)\s+(?:not\b|also not\b|incorrect|wrong)"
+)
+_LINE_ITEM = re.compile(
+    r"[ \t>*\-•]*(?:\d{1,2}[.)]\s*)?(?:(?i:option|choice|point|box|image|picture)\s+)?"
+    r"[(\[]?(?P<letter>[A-Z])(?=[)\].:]|\s+(?:is|has)\b)"
+)
+
+
+def begins_list(text: str, start: int, reading: Reading) -> bool:
+    """Whether the answer at ``start`` is the first of a list of options: 'the choices:', then one a line."""
+    while start < len(text) and text[start] in " \t\n":
+        start += 1
+    at = text.rfind("\n", 0, start) + 1
+    first = _LINE_ITEM.match(text, at)
+    if first is None or first["letter"] != reading.letter or not at:
+        return False
+    for line in re.finditer(r"\n+([^\n]+)", text[first.end() : first.end() + 1_200]):
+        item = _LINE_ITEM.match(line[1])
+        if item is not None:
+            return item["letter"] == chr(ord(first["letter"]) + 1)
+    return False
+
+
 def asserted_at(text: str, start: int, options: OptionSet, *, allow_text: bool = True) -> Reading | None:
     """Read an answer at ``start`` that is not called wrong right after."""
     reading = answer_at(text, start, options, allow_text=allow_text)
-    return None if reading is None or rejected(text, start, reading) else reading
+    if reading is None or rejected(text, start, reading) or begins_list(text, start, reading):
+        return None
+    if _TAKEN_BACK.match(text, start):
+        return None
+    return reading
 
 
 # Hypotheticals: 'if the ring were visible, C would be right' answers another question than the one that was asked.
@@ -124,6 +161,17 @@ def hypothetical(text: str, position: int) -> bool:
     return _CONDITION_AFTER.match(text, position, position + 140) is not None
 
 
+_IN_CASE = re.compile(r"(?i)\bin (?:this|that|which|the (?:first|second|former|latter|other)) case\b[^.\n]{0,40}\Z")
+
+
+def without_alternatives(text: str, claimed: list[Claim]) -> list[Claim]:
+    """Leave out what is claimed 'in this case' where another case has another answer."""
+    cases = [claim for claim in claimed if _IN_CASE.search(before(text, claim.position, 70))]
+    if len({claim.reading for claim in cases}) < 2:
+        return claimed
+    return [claim for claim in claimed if claim not in cases]
+
+
 # Stated answers: in a box, behind a keyword, behind a verb of choosing.
 _KEYWORD = re.compile(
     r"(?i)(?<![A-Za-z])(?:answer|ans|choice|option|letter|selection|verdict|conclusion|response|prediction|guess"
@@ -158,6 +206,7 @@ _VERB = re.compile(
     r"|lean towards?|leaning towards?|conclude|think|believe|pick option|answered|selected|stick with"
     r"|stay(?:ing)? with|end(?:ed)? up with)(?![A-Za-z])(?:\s+(?:that|with))?\s*:?\s*"
 )
+_VARIABLE = re.compile(r"\s*[a-z]\s*(?:,|=|\n)")  # 'to choose a, b and c'
 _BELIEFS = re.compile(r"(?i)(?:say|guess|think|believe|conclude|lean\w*(?: towards?)?)(?:\s+that)?\s*:?\s*\Z")
 
 
@@ -223,6 +272,8 @@ def chosen(text: str, options: OptionSet) -> Iterator[Claim]:
         if _UNSURE.search(verb["words"]):
             continue
         reading = asserted_at(text, verb.end(), options)
+        if reading is not None and _VARIABLE.match(text, verb.end()):
+            continue
         if reading is not None and not questioned(text, verb.end()):
             yield Claim(verb.start(), reading, WEAK if _BELIEFS.search(verb[0]) else STRONG, "chosen answer")
 
@@ -258,9 +309,21 @@ _RIGHT = re.compile(
     r"(?:it is\b(?!\s*\w)|(?:is|seems|appears(?: to be)?|must be|would be|looks|remains)\s+(?:(?:the|clearly"
     r"|definitely|likely|probably|most|also|my|therefore|thus|indeed|to be|a|only|best|more)\s+)*"
     r"(?:correct|right|best|better|answer|appropriate|accurate|suitable|true|plausible|closest|likely|option"
-    r"|choice|consistent|remaining|left|one\s+(?:left|remaining|that))\b"
+    r"|choice|consistent with|remaining|left|one\s+(?:left|remaining|that))\b"
     r"|(?:fits|best|matches|comes closest|correctly|accurately|most closely|most accurately)\b"
     r"(?!\s+(?:if|when))|✓|✔|✅)"
+)
+# Things that a letter names: 'region C', 'image B', 'grade C'.
+NOT_AN_OPTION = re.compile(
+    r"(?i)(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
+    r"|stage|series|view|point|region|arrow|label|slide|part|section|patient|step|scan|table|case|area|influenza"
+    r"|\b(?:plane|slice|protocol|section|view|sequence|phase|panel|group|case|patient|scanner|site|window|region|zone"
+    r"|hospital|cent(?:er|re)|clinic|machine|device|vendor|system|station|room|subject|volunteer|specimen|sample|block"
+    r"|study|exam|examination|session|visit|cohort|dataset|subset|batch|fold|frame|volume|layer|channel|lead|probe"
+    r"|coil|kernel|filter|detector|position|location|row|column|quadrant|lobe|lesion|vessel|structure|marker|landmark"
+    r"|appendix|chapter|exhibit|setting|mode|reader|observer|annotator)s?"
+    r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient|plane|slice|series|view"
+    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z"
 )
 # 'none of A-D is correct', 'neither option A nor B is right'
 _NONE_OF = re.compile(
@@ -274,13 +337,9 @@ _NAMED = re.compile(
 )
 # A named option that is looked at, or only possible.
 _LOOKED_AT = re.compile(
-    r"(?i)\b(?:if|consider|look at|examine|evaluate|check|analy[sz]e|start with|begin with|let me check|what about"
+    r"(?i)\b(?:if|given|suppose|assume|assuming|try|test|consider|look at|examine|evaluate|check|analy[sz]e|start with"
+    r"|begin with|let me check|what about"
     r"|might|could be|would)\b[^.\n]{0,30}\Z"
-)
-_TICK = re.compile(
-    r"(?im)(?:^|(?<=[\s(\[]))(?:option\s+)?[(\[]?(?P<letter>[A-Z])(?![A-Za-z0-9])[)\].:?]{0,2}[ \t]*"
-    r"(?P<text>[\w \-]{0,40}?)[?:)\-]{0,2}\s{0,2}"
-    r"(?:(?P<yes>yes\b|correct\b|true\b|right\b|✓|✔|✅|☑)|(?P<no>no\b|not\b|incorrect\b|wrong\b|false\b|✗|✘|❌|×))"
 )
 
 
@@ -298,11 +357,11 @@ def concluded(text: str, options: OptionSet) -> Iterator[Claim]:
             rest = text[letter.end() : letter.end() + 40]
             if _NOT_CONCLUDED.search(leading) or not _ends_clause(rest, reading):
                 continue
-            if not questioned(rest, 0) and not _explains(text, connector, reading, options):
+            if not questioned(rest, 0):
                 yield Claim(letter.start("letter"), reading, WEAK, "concluded letter")
         elif _TEXT_VERDICT.search(connector[0]) and options.yes is not None:
             reading = answer_at(text, end, options, reach=100)
-            if reading is not None and reading.letter in (options.yes, options.no, None):
+            if reading is not None and reading.letter in (options.yes, options.no):
                 yield Claim(end, reading, WEAK, "concluded yes or no")
 
 
@@ -310,17 +369,6 @@ def _ends_clause(rest: str, reading: Reading) -> bool:
     if reading.letter is None or _CLAUSE_END.match(rest):
         return True
     return reading.letter != "A" and "not" not in rest and re.match(r"[)\]]?\s*\w", rest) is None
-
-
-def _explains(text: str, connector: re.Match[str], reading: Reading, options: OptionSet) -> bool:
-    """'No noise would be option A' says which option that is, not that it is chosen."""
-    if "would be" not in connector[0].lower():
-        return False
-    leading = before(text, connector.start(), 60).rstrip()
-    return any(
-        mention.end() == len(leading) and letter_of(mention) == reading.letter
-        for mention in options.mention.finditer(leading)
-    )
 
 
 def called_right(text: str, options: OptionSet) -> Iterator[Claim]:
@@ -333,29 +381,38 @@ def called_right(text: str, options: OptionSet) -> Iterator[Claim]:
             continue
         if _NONE_OF.search(text, max(0, start - 60), start):
             continue
+        if options.labels is None and NOT_AN_OPTION.search(text, max(0, start - 30), start):
+            continue
         joined = re.search(
-            r"(?<![A-Za-z0-9])([A-Z])[)\]]?(?: or | and |/)(?:option )?[(\[]?\Z", before(text, start, 16)
+            r"(?<![A-Za-z0-9])([A-Z])[)\]]?(?:,? or |,? and |/)(?:option )?[(\[]?\Z", before(text, start, 16)
         )
         reading = Reading(None, SEVERAL) if joined and joined[1] != letter else Reading(letter)
         yield Claim(start, reading, WEAK, "letter called right")
 
 
-def ticked(text: str, options: OptionSet) -> Iterator[Claim]:
-    """'A: no. B: no. C: yes', 'A ✗ / B ✓': every option judged, one of them right."""
-    judged: dict[str, bool] = {}
-    position = 0
-    for tick in _TICK.finditer(text):
-        letter = tick["letter"]
-        if letter.islower() or letter not in options.letters:
+_PREDICATE = re.compile(
+    r"(?i:\b(?:is|are|was|be|as|shows?|called))\s+(?i:therefore |likely |most likely |probably |clearly |labell?ed"
+    r" |the |an? )*:?\s*(?:[(\[\"'](?P<bracketed>[A-Z])[)\]\"']|(?P<dotted>[A-Z])[.:)](?=\s))"
+)
+
+
+def predicated(text: str, options: OptionSet) -> Iterator[Claim]:
+    """'The finding is (B) ghost lines', 'what stands out is A. Noise', 'it would be "A"'."""
+    named: list[Claim] = []
+    for match in _PREDICATE.finditer(text):
+        letter = match["bracketed"] or match["dotted"]
+        start = match.start("bracketed") if match["bracketed"] else match.start("dotted")
+        if letter not in options.letters or negated(text, start):
             continue
-        if options.yes is not None and tick[0][-1].isalpha():
-            return
-        judged[letter] = tick["yes"] is not None
-        if judged[letter]:
-            position = tick.start()
-    right = [letter for letter, is_right in judged.items() if is_right]
-    if len(judged) >= 2 and len(right) == 1:
-        yield Claim(position, Reading(right[0]), WEAK, "ticked option")
+        reading = letter_at(text, start, options)
+        if reading is None or rejected(text, start, reading) or questioned(text, start):
+            continue
+        if match["dotted"] and own_text_at(text, start + 1, options) != letter:
+            continue
+        if _TAKEN_BACK.match(text, start) is None:
+            named.append(Claim(start, reading, WEAK, "letter that is named"))
+    if len({claim.reading for claim in named}) == 1:
+        yield named[-1]
 
 
 def named(text: str, options: OptionSet) -> Iterator[Claim]:
@@ -376,78 +433,36 @@ def named(text: str, options: OptionSet) -> Iterator[Claim]:
         yield Claim(start, reading, WEAK, "named option")
 
 
-# What is left when the other options have been ruled out.
-_ONLY = re.compile(
-    r"(?i)\bonly\s+(?:option\s+|choice\s+|the\s+)?(?P<what>[^.,;:!?\n]{1,60}?)\s+"
-    r"(?:remains?|is left|is remaining|survives?|stands|holds|applies|fits"
-    r"|is (?:still )?(?:possible|plausible|viable|in play))(?![A-Za-z])"
+# Answers that replace others.
+_OLD = r"(?:(?:option\s+|choice\s+)?[(\[\"']*[A-Z](?![A-Za-z0-9])[)\]\"']*|it|this|that|there)"
+_CHANGE = re.compile(
+    r"(?i)\b(?:chang(?:e|ed|ing)|revis(?:e|ed|ing)|switch(?:ed|ing)?|updat(?:e|ed|ing)|amend(?:ed|ing)?"
+    r"|correct(?:ed|ing)?|alter(?:ed|ing)?|mov(?:e|ed|ing)|shift(?:ed|ing)?|flip(?:ped|ping)?)\s+"
+    r"(?P<what>(?:(?:my|the|this|that|it|our|own|final|initial|first|previous|earlier|original|answer|choice"
+    rf"|selection|response|verdict|pick|vote|assessment|mind|over|away|from\s+{_OLD}|from\s+[^.,;:\n]{{1,40}}?(?=\s+to\b))\s*){{0,6}})"
+    r"(?:\bto\b|\binto\b|:)\s*"
 )
-_LEAVES = re.compile(
-    r"\b(?:leaves|leaving|left with|left is|remaining (?:option|choice|one|candidate|answer) is)\s+"
-    r"(?:(?:us|me|one|you)\s+)?(?:with\s+)?(?P<only>only\s+|just\s+)?(?:option\s+|choice\s+|answer\s+)?"
-    r"(?=[(\[\"']*[A-Z](?![A-Za-z0-9]))"
+# A change that is asked about, refused or only thought of.
+_NO_CHANGE = re.compile(
+    r"(?i)\b(?:not|never|no|n't|should|if|whether|could|might|may|would|without|nothing|unless|can't|cannot|want(?:ed)?"
+    r"|tempted|hesitat\w+|considered|refuse)\b|n't\b"
 )
-_BY_ELIMINATION = re.compile(
-    r"(?i)\bby\s+(?:the\s+)?(?:process\s+of\s+)?elimination\b[,:\s]*(?:(?:then|therefore|only)\s+)?"
-    r"(?:(?:the\s+(?:correct\s+|right\s+|best\s+)?(?:answer|choice|option)|it|this|that)\s+)?"
-    r"(?:(?:is|must be|has to be|should be|would be)\s+)?"
+# It is the answer that changes, not something in the image: 'the window was shifted from A to B'.
+_OF_THE_ANSWER = re.compile(
+    r"(?i)\b(?:I|we|me|us|my|our|let|answer|choice|selection|response|verdict|pick|vote|assessment|mind)\b"
 )
+# What _CHANGE cannot do without.
+_CHANGING = ("chang", "revis", "switch", "updat", "amend", "correct", "alter", "mov", "shift", "flip")
 
 
-def remaining(text: str, options: OptionSet) -> Iterator[Claim]:
-    """'Only C remains', 'that leaves us with C', 'by elimination, C'."""
-    for only in _ONLY.finditer(text) if "nly" in text else ():
-        whole = read_whole(only["what"], options)
-        if whole is not None and whole.letter is not None and not negated(text, only.start()):
-            yield Claim(only.start(), whole, STRONG, "option that is left")
-    for pattern in (_LEAVES, _BY_ELIMINATION) if may_say(text, ("lea", "left", "remaining", "elimination")) else ():
-        for match in pattern.finditer(text):
-            reading = asserted_at(text, match.end(), options)
-            if reading is None or negated(text, match.start()):
-                continue
-            if not re.match(r"[^\n]{0,60}\?", text[match.end() : match.end() + 70]):
-                yield Claim(match.start(), reading, STRONG, "option that is left")
-
-
-# Answers under reserve and at the end of a reply.
-_GUESS = re.compile(
-    r"(?i)\bif\s+(?:(?:I|we)\s+(?:really\s+|absolutely\s+)?(?:(?:had|have|were|must|was|am|'m)\s+(?:forced\s+|made\s+)?"
-    r"(?:to\s+)?(?:guess|choose|pick|answer|select|say|take a guess|make a guess)|must)|(?:I\s+(?:am|was|were)\s+)?"
-    r"(?:forced|pressed|pushed|made|required|compelled|obliged)(?:\s+to\s+\w+)?"
-    r"|you\s+(?:force|press|push|make|made|forced|pressed|pushed)\s+me(?:\s+to\s+\w+)?)"
-    r"(?:\s+(?:one|an option|an answer|something|a letter|between them))?\s*[,:]\s*"
-    r"(?:(?:then|I'd|I would|I'll|it's|it is|it would be|that would be|my answer (?:is|would be))\s+)?"
-    r"(?:(?:say|guess|choose|pick|go with|answer|select|be)\s+)?(?P<said>[^.,;:!?\n]{1,60})(?=[.,;!\n]|\Z)"
-)
-_ARROW = re.compile(r"→|=>|->")
-_BEHIND_ARROW = re.compile(r"(?:→|=>|->)\s*(?P<said>[^\n?]{1,60})\Z")
-_WORDS_BEFORE = 3
-
-
-def guessed(text: str, options: OptionSet) -> Iterator[Claim]:
-    """'I cannot view images. If I had to guess, B.': what follows the condition is nothing but an answer."""
-    for guess in _GUESS.finditer(text) if may_say(text, ("if",)) else ():
-        reading = read_whole(guess["said"], options)
-        if reading is not None and reading.letter is not None:
-            yield Claim(guess.start("said"), reading, WEAK, "guessed answer")
-
-
-def behind_arrow(text: str, options: OptionSet) -> Iterator[Claim]:
-    """'Good, but not perfect → Usable': a reply that ends with its one arrow and an option behind it.
-
-    Where an option that is not denied stands right before the arrow ('from mild → severe'), the arrow says how
-    something changes.
-    """
-    arrow = _BEHIND_ARROW.search(text, max(0, len(text) - 80))
-    if arrow is None or len(_ARROW.findall(text)) > 1 or len(text[: arrow.start()].split()) < _WORDS_BEFORE:
-        return
-    reading = read_whole(arrow["said"], options)
-    if reading is None or reading.letter is None:
-        return
-    near = before(text, arrow.start(), 300).rstrip(" .,\"')")
-    spans = list(options.mention.finditer(near))
-    if spans and spans[-1].end() == len(near):
-        affirmed = {mention.start: mention.affirmed for mention in mentions.find(near, options)}
-        if affirmed.get(spans[-1].start()) is not False:
-            return
-    yield Claim(arrow.start(), reading, WEAK, "verdict behind an arrow")
+def changed(text: str, options: OptionSet) -> Iterator[Claim]:
+    """'I'm changing my answer to A', 'switch from A to D'."""
+    for change in _CHANGE.finditer(text) if may_say(text, _CHANGING) else ():
+        clause = re.split(r"[.;:!?\n]|\bbut\b|, ", before(text, change.start(), 50))[-1]
+        if not change["what"].strip() or _NO_CHANGE.search(clause):
+            continue
+        if clause.strip() and not _OF_THE_ANSWER.search(f"{clause} {change['what']}"):
+            continue
+        reading = asserted_at(text, change.end(), options)
+        if reading is not None and reading.why != SEVERAL and not questioned(text, change.end()):
+            yield Claim(change.start(), reading, STRONG, "changed answer")

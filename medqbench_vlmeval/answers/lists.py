@@ -14,9 +14,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.answers import mentions
-from medqbench_vlmeval.answers.claims import CHOICE_CONDITION, CONDITION_RIGHT_AFTER, REJECTED, after_signs, negated
+from medqbench_vlmeval.answers.claims import (
+    CHOICE_CONDITION,
+    CONDITION_RIGHT_AFTER,
+    NOT_AN_OPTION,
+    REJECTED,
+    after_signs,
+    negated,
+)
 from medqbench_vlmeval.answers.options import (
-    DISAGREE,
     OUTSIDE,
     SEVERAL,
     OptionSet,
@@ -25,6 +31,7 @@ from medqbench_vlmeval.answers.options import (
     letter_at,
     letter_of,
     own_text_at,
+    read_item,
     read_whole,
 )
 
@@ -35,7 +42,7 @@ _ITEM = re.compile(r"(?<![A-Za-z0-9À-ɏ_'/\-])[(\[]?([A-Z])(?![A-Za-z0-9À-ɏ_'
 _HEADING = re.compile(
     r"(?im)^[ \t]*(?P<mark>[-•·]|\d{1,2}[.)])?[ \t]*(?:option[ \t]+)?(?:[(\[]?(?P<letter>[A-Z])(?=[)\].:\- ]))?"
 )
-_LONGEST_LISTING = 600
+_LONGEST_LISTING = 1_500
 
 
 def _items(text: str, options: OptionSet) -> list[Item]:
@@ -85,17 +92,12 @@ def without_listing(text: str, options: OptionSet) -> tuple[str, bool]:
     return ("\n".join([*parts, text[position:]]), True) if parts else (text, False)
 
 
-def question_above(text: str, options: OptionSet) -> int | None:
-    """Where a question with a list of all options starts, if the reply has one below other text.
-
-    Such a question may be made up: what stands above it is the answer, if it holds one.
-    """
-    for run in _listings(text, options):
-        above = text[: run[0].start()].rstrip(" \t\n-*([")
-        start = above.rfind("\n") + 1
-        if above.endswith(("?", ":")) and "?" in above[start:] and text[:start].strip():
-            return start
-    return None
+def repeats_options(text: str, options: OptionSet) -> bool:
+    """Whether ``text`` lists all options of the question, each on a line of its own or in their own words."""
+    if next(_listings(text, options), None) is not None:
+        return True
+    letters = "".join(item[1] for item in _LINE_ITEM.finditer(text) if item[1] in options.letters)
+    return len(options.letters) > 1 and "".join(sorted(options.letters)) in letters
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,6 @@ class Enumeration:
     @property
     def start(self) -> int:
         return self.headings[0][0]
-
-    def heads(self, position: int) -> bool:
-        """Whether ``position`` lies in an item's heading, or before the first one."""
-        return position < self.start or any(start <= position < end for start, end, _ in self.headings)
 
 
 def enumeration(text: str, options: OptionSet) -> Enumeration | None:
@@ -242,17 +240,6 @@ def letter_with_text(text: str, options: OptionSet) -> Reading | None:
     return Reading(affirmed.pop()) if len(affirmed) == 1 and not affirmed & denied else None
 
 
-_NOT_AN_OPTION = re.compile(
-    r"(?i)(?:vitamin|grade|image|images|figure|fig\.|type|types|hepatitis|plan|panel|class|group|segment|phase|level"
-    r"|stage|series|view|point|region|arrow|label|slide|part|section|patient|step|scan|table|case|area|influenza"
-    r"|\b(?:plane|slice|protocol|section|view|sequence|phase|panel|group|case|patient|scanner|site|window|region|zone"
-    r"|hospital|cent(?:er|re)|clinic|machine|device|vendor|system|station|room|subject|volunteer|specimen|sample|block"
-    r"|study|exam|examination|session|visit|cohort|dataset|subset|batch|fold|frame|volume|layer|channel|lead|probe"
-    r"|coil|kernel|filter|detector|position|location|row|column|quadrant|lobe|lesion|vessel|structure|marker|landmark"
-    r"|appendix|chapter|exhibit|setting|mode|reader|observer|annotator)s?"
-    r"|°|(?:figure|fig|panel|protocol|plate|table|slot|scanner|sequence|patient|plane|slice|series|view"
-    r"|section|site|zone|group|phase)\s*:)\s*(?:[A-Z]\s*(?:,|and\b|or\b|to\b|&|/)\s*){0,3}[\"']?\Z"
-)
 _FREE_LETTER = re.compile(
     r"(?:(?<=[\s(\[\"',:*→=|])|(?<=\A))([A-Z])(?![A-Za-z0-9À-ɏЀ-ӿ_]|['&+/\-][A-Za-z0-9]|\.[A-Za-z])"
 )
@@ -279,7 +266,7 @@ def only_letter(text: str, options: OptionSet) -> Reading | None:
     standing: dict[str, bool] = {}
     for match in _FREE_LETTER.finditer(text):
         letter, before, after = match[1], text[: match.start()], text[match.end() :]
-        if letter == "I" or _NOT_AN_OPTION.search(before[-30:]):
+        if letter == "I" or NOT_AN_OPTION.search(before[-30:]):
             continue
         ended = _CLAUSE_ENDS.match(after) is not None
         if letter == "A" and not ended and _ARTICLE.match(after):
@@ -299,87 +286,26 @@ def only_letter(text: str, options: OptionSet) -> Reading | None:
     return Reading(letter) if letter in options.letters else Reading(None, OUTSIDE)
 
 
-# Lists of boxes, of which one is ticked: '- [ ] A / - [x] B', '☐ Good ☑ Usable', 'A ( ) / B (x)'.
-_MARK = re.compile(
-    r"(?P<box>[\[(]\s*[xXvV✓✔√☑☒✅]\s*[\])]|[☑☒🗹🗸])|(?P<tick>[✅✔✓●◉🔘])"
-    r"|(?P<empty>\[\s?\]|\(\s\)|[\[(]\s*[✗✘❌]\s*[\])]|[☐□⬜◻▢🔲○◯⚪❌✗✘])"
+# 'B' behind a tick where the other boxes are empty: '- [ ] A / - [x] B', 'Good ( ) / Usable (x)', '❌ A / ✅ B'.
+_BOX = re.compile(
+    r"(?P<tick>[\[(]\s*[xXvV*✓✔√☑☒✅]\s*[\])]|[☑☒🗹✅✔✓])|\[\s?\]|\(\s\)|[\[(]\s*[✗✘❌]\s*[\])]|[☐□⬜❌✗✘]"
 )
-_LABEL_LETTER = re.compile(r"(?:option\s+|choice\s+)?[(\[]?([A-Z])(?=[)\].:,]|\s*\Z|\s+-|\s*\()")
-_BULLET = re.compile(r"(?:[-•·*>]|\d{1,2}[.)])\s*")
-_NO_BOX = "○◯⚪❌✗✘"  # empty only beside others: a circle alone may mean 'right', a cross belongs to a remark
-_MOST_MARKS = 40
-_AROUND = " \t-•*:;,|.→"
 
 
-@dataclass(frozen=True)
-class BoxList:
-    """A list of boxes from ``start`` to ``end`` and what its ticks say (no letter where not just one is ticked)."""
-
-    start: int
-    end: int
-    reading: Reading
-
-
-def box_list(text: str, options: OptionSet) -> BoxList | None:
-    """Find boxes beside options: two or more, or one that is ticked at the start; one pass over the marks."""
-    if text.isascii() and "[" not in text and "(" not in text:
-        return None
-    if not 1 <= sum(1 for _ in _MARK.finditer(text)) <= _MOST_MARKS:
-        return None
-    ticked: set[str] = set()
-    empty: set[str] = set()
-    has_box, at_odds = False, False
-    start, end = len(text), 0
-    for line in re.finditer(r"[^\n]+", text):
-        for mark, label in _labelled(line[0], options):
-            reading = _label(label, options)
-            if reading is None:
-                continue
-            start, end = min(start, line.start()), line.end()
-            is_empty = mark["empty"] is not None
-            if reading.letter is None:
-                at_odds = at_odds or not is_empty
-            else:
-                (empty if is_empty else ticked).add(reading.letter)
-            if mark["box"] is not None or (is_empty and reading.letter is not None and mark["empty"] not in _NO_BOX):
-                has_box = True
-    # Ticks without any box may be bullets of the reasons for an answer above them.
-    alone = not text[:start].strip()
-    if len(ticked | empty) < 2 and not ((ticked or at_odds) and has_box and alone):
-        return None
-    if not has_box and not (ticked and (empty or alone)):
-        return None
-    if at_odds:
-        reading = Reading(None, DISAGREE)
-    elif len(ticked) == 1 and not ticked & empty:
-        reading = Reading(next(iter(ticked)))
-    else:
-        reading = Reading(None, SEVERAL if ticked else LISTED)
-    return BoxList(start, end, reading)
-
-
-def _labelled(line: str, options: OptionSet) -> list[tuple[re.Match[str], str]]:
-    """The marks of a line, each with the words beside it: behind it, or before it where the line begins with them."""
-    marks = list(_MARK.finditer(line))
-    if not marks or len(marks) > 2 * len(options.letters):
-        return []
-    first = _BULLET.sub("", line[: marks[0].start()].strip(), count=1)
-    if first and _label(first, options) is not None:
-        starts = [0, *(mark.end() for mark in marks)]
-        before = zip(marks, starts, strict=False)
-        return [(mark, line[begin : mark.start()]) for mark, begin in before if mark[0] not in _NO_BOX]
-    ends = [*(mark.start() for mark in marks[1:]), len(line)]
-    return [(mark, line[mark.end() : stop]) for mark, stop in zip(marks, ends, strict=True)]
-
-
-def _label(words: str, options: OptionSet) -> Reading | None:
-    words = _BULLET.sub("", words.strip(" \t"), count=1).strip(_AROUND)
-    letter = _LABEL_LETTER.match(words)
-    if letter is not None and letter[1] in options.letters:
-        own = own_text_at(words, letter.end(), options)
-        return Reading(letter[1]) if own in (None, letter[1]) else Reading(None, DISAGREE)
-    own = own_text_at(words, 0, options) if words else None
-    return Reading(own) if own is not None else read_whole(words, options)
+def boxes(text: str, options: OptionSet) -> tuple[Reading, str] | None:
+    """The one option that is ticked in a list of boxes, and the other lines; two ticks or none are no answer."""
+    ticks: dict[str, bool] = {}
+    rest = []
+    for line in text.splitlines():
+        marks = list(_BOX.finditer(line))
+        before, *labels = (part.strip(" -•*|>:,") for part in _BOX.split(line)[::2])
+        labels = [before, *labels[:-1]] if before and marks else labels  # the boxes stand behind the options
+        items = [read_whole(label, options) or read_item(label, options) for label in labels]
+        letters = [item.letter if item is not None else None for item in items]
+        ticks |= {letter: mark["tick"] is not None for mark, letter in zip(marks, letters, strict=True) if letter}
+        rest += [line] if not any(letters) else []
+    ticked = [letter for letter, tick in ticks.items() if tick]
+    return (_one_of([*ticked]), "\n".join(rest)) if len(ticks) > 1 else None
 
 
 # Answers as data: the key that holds the answer, or an object that says of every option whether it is the one.
@@ -397,63 +323,32 @@ _ANSWER_KEY = re.compile(
     rf"|\{{\s*[\"'](?:letter|option|label|id|choice|key|answer)[\"']\s*:\s*{_QUOTED.format('inner')})"
 )
 _WHOLE = re.compile(r"\s*(?:```[A-Za-z]*\s*)?[{\[].*[}\]]\s*(?:```)?\s*\Z", re.DOTALL)
-_JUDGED = (
-    r"(?:is_)?(?:correct|right|true|present|selected|chosen|applies|match|value|answer|score|probability|prob"
-    r"|confidence|likelihood)"
-)
-_VALUE = r"(?P<value>true|false|null|none|\d{1,3}(?:\.\d{1,12})?(?![\w.])%?|\"[^\"\n]{0,80}\"|'[^'\n]{0,80}')"
-_PAIR = re.compile(
-    rf"(?i)(?P<quote>[\"']?)(?P<key>\w[^\"'{{}}\[\],:\n]{{0,60}})(?P=quote)\s*:\s*"
-    rf"(?:\{{\s*[\"']{_JUDGED}[\"']\s*:\s*)?{_VALUE}"
-)
-_ENTRY = re.compile(
-    r"(?i)[\"'](?:option|letter|choice|label|id|name|key)[\"']\s*:\s*[\"'](?P<key>[^\"'\n]{1,60})[\"']\s*,\s*"
-    rf"(?:[\"']text[\"']\s*:\s*[\"'][^\"'\n]{{0,60}}[\"']\s*,\s*)?[\"']{_JUDGED}[\"']\s*:\s*{_VALUE}"
-)
-# {"id": "A", "text": "Noise"}: an option as it was given
-_ID = re.compile(
-    r"(?i)[\"'](?:id|letter|label|choice|option|key)[\"']\s*:\s*[\"']([A-Z])[\"']\s*,\s*[\"'](?:text|label|description|value|name"
-    r"|content)[\"']\s*:"
-)
-_TRUE = frozenset({"yes", "true", "correct", "right", "✓", "✔", "✅"})
-_FALSE = frozenset({"no", "false", "incorrect", "wrong", "", "✗", "✘", "❌"})
 _LONGEST_OBJECT = 2_000
 
 
 def structured(text: str, options: OptionSet) -> Reading | None:
-    """Read a reply that is one object: the key of the answer, or a boolean or a probability for each option.
-
-    One true value, a one-hot vector or a probability over one half is an answer. Two true values, none, a tie and an
-    object that repeats the options are none.
-    """
+    """Read a reply that is one object: the key of the answer, or a truth value or a share for each option."""
     if len(text) > _LONGEST_OBJECT or not _WHOLE.match(text):
         return None
     if (selected := _selected(text, options)) is not None:
         return selected
-    values: dict[str, str] = {}
-    for entry in list(_ENTRY.finditer(text)) or list(_PAIR.finditer(text)):
-        key, value = entry["key"], entry["value"].lower()
-        reading = read_whole(key, options) if len(key) > 1 or key in options.letters else None
-        letter = reading.letter if reading is not None else None
-        if letter is not None and values.setdefault(letter, value) != value:
-            return Reading(None, SEVERAL)
-    if not values:
-        ids = {match[1] for match in _ID.finditer(text)} & options.letters
-        return Reading(None, LISTED) if len(ids) > 1 else None
-    if set(values.values()) <= {"true", "false", "null", "none"}:
-        return _one_of([letter for letter, value in values.items() if value == "true"])
-    if set(values) != options.letters:
-        return None
-    if all(value[0] in "\"'" for value in values.values()):
-        readings = {letter: read_whole(value, options) for letter, value in values.items()}
-        if all(reading is not None and reading.letter == letter for letter, reading in readings.items()):
-            return Reading(None, LISTED)
-        words = {letter: value.strip("\"' .") for letter, value in values.items()}
-        judged = options.yes is None and set(words.values()) <= _TRUE | _FALSE
-        return _one_of([letter for letter, word in words.items() if word in _TRUE] if judged else [])
-    if all(value[0].isdigit() for value in values.values()):
-        return _likeliest({letter: float(value.rstrip("%")) for letter, value in values.items()})
-    return None
+    entries = {entry[1]: entry[2].lower() for entry in _ENTRY.finditer(text)}
+    values = {item.letter: value for key, value in entries.items() if (item := read_whole(key, options)) is not None}
+    if len(values) < 2:
+        return Reading(None, LISTED) if len({*_QUOTED_LETTER.findall(text)} & options.letters) > 1 else None
+    shares = {letter: _share(value) for letter, value in values.items()}
+    return _one_of([letter for letter, share in shares.items() if share > sum(shares.values()) / 2])
+
+
+_ENTRY = re.compile(r"[\"']([^\"'\n]{1,80})[\"']\s*:\s*([^\s,}]+)")
+_QUOTED_LETTER = re.compile(r"[\"']([A-Z])[\"']")
+
+
+def _share(value: str) -> float:
+    """1 for true and 0 for what is no number; scores that leave no option more than half of all are no answer."""
+    return (
+        float(value == "true") if re.fullmatch(r"\d{1,6}(?:\.\d{0,9})?%?", value) is None else float(value.rstrip("%"))
+    )
 
 
 def _one_of(letters: list[str | None]) -> Reading:
@@ -487,12 +382,3 @@ def _depths(text: str) -> list[int]:
         depths += [depth] * (token.start() - len(depths))
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
     return depths + [depth] * (len(text) - len(depths))
-
-
-def _likeliest(scores: dict[str, float]) -> Reading:
-    """The option with more than half of a distribution (over 1 or 100); other scores cannot be compared."""
-    total = sum(scores.values())
-    best = max(scores, key=lambda letter: scores[letter])
-    if (abs(total - 1) <= 0.03 or abs(total - 100) <= 3) and scores[best] > total / 2:
-        return Reading(best)
-    return Reading(None, SEVERAL)

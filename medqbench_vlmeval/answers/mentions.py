@@ -78,14 +78,6 @@ _NO_SUCH = re.compile(
     r"|obvious|significant|apparent|noticeable|evident|clear|major|discernible|detectable|image|quality|signs? of"
     r"|evidence of|any|other)\s+)*(?:art[ie]facts?|degradations?|distortions?|quality issues?)\b"
 )
-# What only looks like an option: 'similar to CT', 'might suggest CT'.
-_LIKE = re.compile(
-    r"(?i)(?:\b(?:similar(?:ity|ities)?|close|comparable|akin|resemblance|superficially)\b[^.;,:]{0,20}\s(?:to|with)"
-    r"|\b(?:resembl\w+|reminiscent of|mimic\w*|mistaken for|confused with|reminds? (?:me|one|us) of"
-    r"|(?:looks?|looked|looking|appears?) (?:a (?:bit|little) |somewhat |rather |much |superficially )?like"
-    r"|(?:might|may|could|would|can)\s+(?:at first\s+|\w+ly\s+)?(?:suggest|indicate|point to|imply|look like"
-    r"|pass for|hint at)))\s+(?:an?|the|some|of)?\s*(?:\w+\s+){0,2}\Z|(?:像|类似于?|類似|近似于?)\s*\Z"
-)
 _NEGATIONS = (("no",), ("not",), ("none",))
 
 
@@ -204,10 +196,6 @@ _CONCLUDING = re.compile(
     r"|consequently|actually|ultimately|best described|(?:strongly |clearly |most )?(?:indicat|suggest)\w*"
     r"|consistent with|points? to|characteristic of|confirm\w*|classified as|wait|on balance)\b|因此|所以|综上|总之"
 )
-_MAIN = re.compile(
-    r"(?i)\b(?:primar(?:y|ily)|main(?:ly)?|dominant|predominant(?:ly)?|principal(?:ly)?|most (?:likely|prominent"
-    r"|significant|noticeable|obvious|evident)|major|mostly|chief(?:ly)?|best (?:described|characterized))\b|主要"
-)
 _LEADING_SAID = re.compile(
     rf"(?i)\W*(?:(?:well|oh|of course|sure|certainly|so|ok|okay|hmm|absolutely|indeed|based on[^,.\n]{{0,40}}"
     rf"|in this image|in the image|looking (?:at|closely)[^,.\n]{{0,30}}),?\s+)?"
@@ -225,7 +213,6 @@ _NO_MEANS_NOTHING = re.compile(
     r"|need|one|thoughts?|conclusion|definit\w+|data|response)\b"
 )
 _SHORT_REPLY = 500
-_LONGEST_YES_NO = 60
 
 
 def yes_or_no(text: str, options: OptionSet) -> Reading | None:
@@ -253,9 +240,7 @@ def yes_or_no(text: str, options: OptionSet) -> Reading | None:
 
 def yes_and_no(text: str, options: OptionSet) -> Reading | None:
     """Yes and no, each as a sentence or line of its own, and nothing else: 'Yes. / No.'"""
-    if options.yes is None or len(text) > _LONGEST_YES_NO:
-        return None
-    words = [_LONE_SAID.match(part) for part in sentences(text)]
+    words = [_LONE_SAID.match(part) for part in sentences(text[:60])] if options.yes is not None else []
     letters = {options.yes_or_no(word[1]) for word in words if word is not None}
     return Reading(None, SEVERAL) if len(letters) > 1 and all(words) else None
 
@@ -282,12 +267,12 @@ def by_text(text: str, options: OptionSet) -> Reading | None:
     """The reply affirms the text of exactly one option, as a whole or in its conclusion."""
     mentions = find(text, options)
     whole = {mention.letter for mention in mentions if mention.affirmed}
-    if len(whole) > 1:  # 'although it looks similar to CT, it is an MRI'
-        firm = {m.letter for m in mentions if m.affirmed and not _LIKE.search(text[max(0, m.start - 90) : m.start])}
-        whole = firm or whole
     parts = sentences(text)
     if not parts or not whole:
         return None
+    if options.values:  # numbers of a calculation are no answers: only what the reply ends with is
+        whole = affirmed(parts[-1], options)
+        return Reading(whole.pop()) if len(whole) == 1 else None
     if len(text) <= _SHORT_REPLY and len(whole) == 1:
         return Reading(whole.pop())
     concluding = [part for part in parts if _CONCLUDING.search(part)]
@@ -295,23 +280,4 @@ def by_text(text: str, options: OptionSet) -> Reading | None:
         return Reading(letters.pop())
     if len(whole) == 1 and whole in (affirmed(parts[0], options), affirmed(parts[-1], options)):
         return Reading(whole.pop())
-    main = _main(text, mentions)
-    if main is not None:
-        return Reading(main)
     return Reading(None, SEVERAL) if len(whole) > 1 else None
-
-
-def _main(text: str, mentions: list[Mention]) -> str | None:
-    """The option that is called the main one, where others are mentioned beside it."""
-    letters = set()
-    for marker in _MAIN.finditer(text):
-        end = marker.end()
-        after = [m for m in mentions if end <= m.start <= end + 70 and "." not in text[end : m.start]]
-        if after and after[0].affirmed:
-            joined = [
-                m
-                for m in after[1:]
-                if re.fullmatch(r"[\w\- ]{0,25}\band (?:some |also )?", text[after[0].start : m.start])
-            ]
-            letters |= {after[0].letter, *(m.letter for m in joined if m.affirmed)}
-    return letters.pop() if len(letters) == 1 else None

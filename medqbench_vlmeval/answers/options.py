@@ -7,7 +7,7 @@ answer is expected, after 'Answer:' or in a box; :func:`read_whole` reads a text
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -71,6 +71,8 @@ class OptionSet:
     absent: Mapping[str, str]  # an option's letter -> the option that says there is none of it
     nothing: str | None  # 'None', 'No degradation', 'No artifacts'
     of_letters: frozenset[str]  # options that are about others by their letters: 'Both A and B'
+    values: Mapping[str, str]  # options that are numbers or formulas, written in one way; else empty
+    labels: re.Pattern[str] | None  # things that options name by a letter of their own: 'point A' for 'Point A'
 
     def exact(self, text: str) -> str | None:
         """The one option whose words are exactly the words of ``text``."""
@@ -94,6 +96,15 @@ class OptionSet:
         same = {letter: own for letter, own in self.words.items() if len(own) == len(words)}
         begun = [letter for letter, own in same.items() if all(map(str.startswith, own, words))]
         return _only(letters or (begun if min(map(len, words)) > 3 else []))
+
+    def with_value(self, text: str) -> str | None:
+        """The one option whose number or formula ``text`` is."""
+        value = value_of(text)
+        return _only([letter for letter, own in self.values.items() if own == value]) if value else None
+
+    def labelled(self, text: str) -> Iterator[re.Match[str]]:
+        """Where ``text`` names a thing by the letter in an option's text ('point B' for 'B is closer')."""
+        return self.labels.finditer(text) if self.labels is not None else iter(())
 
     def yes_or_no(self, word: str) -> str | None:
         """The letter of a word for yes or no, in the languages of ``YES_WORDS``."""
@@ -124,16 +135,40 @@ def _compile(items: tuple[tuple[str, str], ...]) -> OptionSet:
         for letter, own in words.items()
         if own and sum(other == own for other in words.values()) == 1 and not _is_bare(own, letter in (yes, no))
     }
+    values = _values(texts)
     return OptionSet(
         letters=frozenset(texts),
         words=words,
-        mention=_mention(distinct),
+        mention=_mention(distinct, {letter: texts[letter] for letter in values}),
         yes=yes,
         no=no,
         absent=_absences(words),
         nothing=_only([letter for letter, own in words.items() if _means_nothing(own)]),
         of_letters=frozenset(letter for letter, own in words.items() if sum(word.upper() in texts for word in own) > 1),
+        values=values,
+        labels=_labels(texts),
     )
+
+
+_LABEL = re.compile(r"(?<![^\W_])[A-Z](?![^\W_])")
+_THING = r"(?:point|box|picture|image|figure|object|region|area|circle|arrow|panel|option|choice|candidate|shape|photo)"
+
+
+_PLACES = ("first", "second", "third", "fourth")
+_ORDINAL = re.compile(r"(?i)(?:the )?(?P<place>first|second|third|fourth) (?P<noun>\w+)")
+
+
+def _labels(texts: Mapping[str, str]) -> re.Pattern[str] | None:
+    """A pattern for the things that options name by their own letters ('A is closer', 'Point A'), where all do."""
+    ordinals = [_ORDINAL.fullmatch(text) for text in texts.values()]
+    if all(ordinals) and [match["place"].lower() for match in ordinals if match] == list(_PLACES[: len(texts)]):
+        nouns = "|".join({re.escape(match["noun"]) for match in ordinals if match})  # 'image B' is the second one
+        return re.compile(rf"(?<![^\W_])(?i:{nouns})\s+(?P<option>[{''.join(texts)}])(?![^\W_])")
+    own = {letter: _LABEL.findall(text) for letter, text in texts.items()}
+    named = [letter for letter, labels in own.items() if labels]
+    if len(named) < 2 or len(texts) - len(named) > 1 or any(own[letter] != [letter] for letter in named):
+        return None
+    return re.compile(rf"(?<![^\W_])(?i:{_THING})s?\s+[\"']?(?P<option>[{''.join(named)}])(?![^\W_])[\"']?")
 
 
 def _is_bare(words: tuple[str, ...], yes_or_no: bool) -> bool:
@@ -163,9 +198,14 @@ def _any_spelling(words: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(_phrase(words), re.IGNORECASE)
 
 
-def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str]:
+def _mention(distinct: Mapping[str, tuple[str, ...]], values: Mapping[str, str]) -> re.Pattern[str]:
     branches = []
-    for letter, words in sorted(distinct.items(), key=lambda item: -len(" ".join(item[1]))):
+    texts = {letter: " ".join(words) for letter, words in distinct.items()} | dict(values)
+    for letter in sorted(texts, key=lambda letter: -len(texts[letter])):
+        if letter in values:
+            branches.append(f"(?P<O{ord(letter[0])}>{_exactly(values[letter])})" if len(letter) == 1 else "(?!)")
+            continue
+        words = distinct[letter]
         pattern = _phrase(words)
         loose = re.compile(rf"(?i)(?:{pattern})\Z")
         if any(other != letter and loose.match(" ".join(own)) for other, own in distinct.items()):
@@ -192,6 +232,48 @@ def _mention(distinct: Mapping[str, tuple[str, ...]]) -> re.Pattern[str]:
     return re.compile("|".join(branches) or "(?!)", re.IGNORECASE)
 
 
+_TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
+
+
+def _exactly(value: str) -> str:
+    """A number or a formula sign by sign: '2:1' is not '2, 1', and '3' is no part of '3.5'."""
+    inside = r"\s*".join(map(re.escape, _TOKEN.findall(value)))
+    return rf"(?<![^\W_])(?<![.,+\-]\d)(?<!\d[.,:/])(?<![\d=^/])-?{inside}(?![^\W_]|[.,:/^]\d)" if inside else "(?!)"
+
+
+# Numbers and formulas as options: '$35^{\\circ}$', '2.5 km', '3:1'.
+_WORDS = re.compile(r"(?<!\\)[A-Za-z]{4,}")
+_COMMANDS = re.compile(
+    r"\\(?:left|right|quad|displaystyle|textdollar|mathrm|text|mbox|dfrac|tfrac|,|;|!|:)"
+    r"|[\s{}$~^°\\]|circ\b"
+)
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*(?:\{([^{}]*)\}|(\\?\w+))")
+_UNITS = re.compile(r"(?<=[\d)])(?!sqrt|pi|frac)(?:[a-zμ%€£/]+\d?|\(?[a-z/]+\d?\)?)\Z")
+
+
+def value_of(text: str) -> str:
+    """A number or a formula without blanks, braces, dress and the unit behind it."""
+    text = _COMMANDS.sub("", _FRACTION.sub(r"(\1)/(\2\3)", text)).strip(".,;:").lower()
+    return re.sub(r"(?<=\d),(?=\d{3})", "", _UNITS.sub("", text).lstrip("$€£"))
+
+
+def _values(texts: Mapping[str, str]) -> dict[str, str]:
+    """The options as values, where all but one are numbers or formulas and no two are the same."""
+    plain = {letter: re.sub(r"\\[A-Za-z]+", "", text) for letter, text in texts.items()}
+    words = [{word.lower() for word in _WORDS.findall(text)} for text in plain.values()]
+    units = set.intersection(*words) if words else set()
+    formulas = {
+        letter: value_of(text)
+        for letter, text in texts.items()
+        if (any(sign.isdigit() for sign in text) or "\\" in text)
+        and (len(units) == 1 or not units)
+        and not {word.lower() for word in _WORDS.findall(plain[letter])} - units
+    }
+    if len(formulas) < max(2, len(texts) - 1) or len(set(formulas.values())) < len(formulas):
+        return {}
+    return formulas
+
+
 def letter_of(mention: re.Match[str]) -> str:
     """The option letter of a match of ``OptionSet.mention``."""
     return chr(int(str(mention.lastgroup)[1:]))
@@ -216,11 +298,12 @@ def _means_nothing(words: tuple[str, ...]) -> bool:
 SEVERAL = "several answers"
 OUTSIDE = "letter outside the options"
 DISAGREE = "letter and text disagree"
+NO_SUCH_VALUE = "value outside the options"
 REACH = 300
 
 _OPENERS = rf"[\s\"'(\[{{<:=>\-→#|,.•✅✔👉☑{OPEN}]"
 _FILLER = re.compile(
-    rf"(?i)(?:{_OPENERS}|(?:(?:most|more) (?:likely|probably|appropriate|accurate)|the|option|choice|letter|answer"
+    rf"(?i)(?:{_OPENERS}|(?:(?:most|more) (?:likely|probably|appropriate|accurate)|the|options?|choices?|letter|answer"
     rf"|label|likely|probably|perhaps"
     r"|maybe|clearly|definitely|indeed|therefore|thus|then|hence|still|simply|just|actually|in fact|it's|it is"
     r"|it must be|it would be|this is|that is|that's|that would be|is|be|either way"
@@ -267,6 +350,8 @@ _NO_REPLY = re.compile(
 _TEXT_AND = re.compile(
     r"(?i)\s*(?:,?\s*(?:and/or|and|or|as well as|along with|plus|with)|[,/&+、]|和|或|与)\s*(?:also |some |the |an? )*"
 )
+_LETTER_BEHIND = re.compile(r"\s*\((?:option |choice )?[A-Z]\)")
+_BRACKETED = re.compile(r"(?:the |option |choice )*\(([A-Z])\)")
 _ITEM_GAP = re.compile(r"[ \t]*[).:\-,(→=]*[ \t]*[\"']?")
 _CUT_WORD = re.compile(r"\w{1,60}\Z")
 _NAMING = re.compile(r"(?i)^(?:the )?(?:option|choice|answer|letter|ans)[\s(\[:.=\"']+(?=[A-Za-z]\Z)")
@@ -298,7 +383,25 @@ def answer_at(
     reading = letter_at(text, at, options)
     if reading is not None or not allow_text:
         return reading
+    if options.values and (value := _value_at(text, at, options)) is not None:
+        return value
     return _yes_or_no_at(text, at, options) or _text_at(text, at, options) or _text_at(text, 0, options)
+
+
+_VALUE_END = re.compile(
+    rf"\n|;|\.(?!\d)|,(?!\d)|\s(?:because|since|which|as|and|or|but|is|are|was|so|where|for)\b|{CLOSE}"
+)
+_VALUE_START = re.compile(r"[-+±]?\s*(?:\d|\\[a-z]*(?:frac|sqrt|pi|text)|[$€£]\s*\d)")
+
+
+def _value_at(text: str, start: int, options: OptionSet) -> Reading | None:
+    """Read a number or a formula: the option's letter, or a value that no option has."""
+    end = _VALUE_END.search(text, start)
+    said = text[start : end.start() if end is not None else len(text)].split("≈")[-1].split("=")[-1]
+    letter = options.with_value(said)
+    if letter is not None:
+        return Reading(letter)
+    return Reading(None, NO_SUCH_VALUE) if _VALUE_START.match(said.strip()) and len(said) < 40 else None
 
 
 def _about_letters(text: str, start: int, options: OptionSet) -> Reading | None:
@@ -330,7 +433,7 @@ def letter_at(text: str, start: int, options: OptionSet) -> Reading | None:
     after = closed.end() if closed else end
     own = own_text_at(text, after, options)
     article = letter == "A" and after == end and own != "A" and "\n" not in text[end : end + 2]
-    if article and re.match(r"\s+\w", text[end:]) and not _AFTER_A.match(text, end):
+    if article and re.match(r"\s+[A-Za-zÀ-ɏ\d]", text[end:]) and not _AFTER_A.match(text, end):
         return None
     further = _FURTHER.match(text, end)
     if further is not None and further[1] != letter and own != letter:
@@ -345,12 +448,24 @@ def letter_at(text: str, start: int, options: OptionSet) -> Reading | None:
 def own_text_at(text: str, position: int, options: OptionSet) -> str | None:
     """The option whose text stands right after a letter, up to a stop ('B. Noise'), if any."""
     start = _after_gap(text, position)
+    if options.values and (letter := _own_value(text, position, options)) is not None:
+        return letter
     if options.yes is not None:
         word = _YES_OR_NO.match(text, start)
         if word is not None and _stops(text, word.end()):
             return options.yes_or_no(word[1])
     mention = options.mention.match(text, start)
     return letter_of(mention) if mention is not None and _stops(text, mention.end()) else None
+
+
+_VALUE_GAP = re.compile(r"[)\]\"']*[ \t]*[.:,=]?\s*")
+
+
+def _own_value(text: str, position: int, options: OptionSet) -> str | None:
+    gap = _VALUE_GAP.match(text, position)
+    start = gap.end() if gap is not None else position
+    end = _VALUE_END.search(text, start)
+    return options.with_value(text[start : end.start() if end is not None else len(text)])
 
 
 def _after_gap(text: str, position: int) -> int:
@@ -366,8 +481,13 @@ def _stops(text: str, end: int) -> bool:
 
 def _second_text(text: str, end: int, options: OptionSet, letter: str) -> Reading | None:
     """SEVERAL where another option's text is joined to the first one."""
-    joined = _TEXT_AND.match(text, end)
-    other = options.mention.match(text, joined.end()) if joined is not None else None
+    lettered = _LETTER_BEHIND.match(text, end)
+    joined = _TEXT_AND.match(text, lettered.end() if lettered is not None else end)
+    if joined is None:
+        return None
+    if (further := _BRACKETED.match(text, joined.end())) is not None and further[1] != letter:
+        return Reading(None, SEVERAL)
+    other = options.mention.match(text, joined.end()) or options.mention.match(text, joined.end() - len("the "))
     return Reading(None, SEVERAL) if other is not None and letter_of(other) != letter else None
 
 
@@ -404,7 +524,7 @@ def read_whole(text: str, options: OptionSet) -> Reading | None:
     if len(text) == 1 and text.isascii() and text.isalpha():
         letter = text.upper()
         return Reading(letter) if letter in options.letters else Reading(None, OUTSIDE)
-    if (whole := options.exact(text) or options.yes_or_no(text)) is not None:
+    if (whole := options.exact(text) or options.with_value(text) or options.yes_or_no(text)) is not None:
         return Reading(whole)
     if (mention := options.mention.fullmatch(text)) is not None:
         return Reading(letter_of(mention))
@@ -416,9 +536,10 @@ def read_whole(text: str, options: OptionSet) -> Reading | None:
 
 
 def read_item(line: str, options: OptionSet) -> Reading | None:
-    """Read a line that is one option with its letter: 'B. Noise'."""
+    """Read a line that is one option with its letter ('B. Noise') and no remark on it ('B. Noise: there is none')."""
     line = line.strip().strip('-•>✅✔👉 (["')
     reading = letter_at(line, 0, options) if line else None
     if reading is None or reading.letter is None:
         return None
-    return reading if own_text_at(line, 1, options) == reading.letter and len(line) < 60 else None
+    remark = re.search(r"\w:\s*\w", line[2:])
+    return reading if own_text_at(line, 1, options) == reading.letter and len(line) < 60 and not remark else None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 HEAD = 2_500
@@ -151,15 +151,13 @@ def fold(text: str) -> str:
 
 # Thinking and turns: which part of a reply is the model's answer.
 
-_THOUGHT = r"think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|seed:think"
+_THOUGHT = r"think(?:ing)?|thoughts?|reason(?:ing)?|rationale|reflection|scratchpad|seed:think|analysis"
 _TAGS = (
     rf"<\|?/?\|?(?:{_THOUGHT})\|?>|◁/?think▷|\[/?THINK\]|<unused9[45]>|<\|(?:begin|end)_of_thought\|>"
-    r"|<\|channel\|>(?:analysis|final)(?:<\|message\|>)?"
+    r"|<\|channel\|>(?:analysis|final)(?:<\|message\|>)?|<\|(?:START|END)_THINKING\|>|<\|channel>thought|<channel\|>"
 )
-_CLOSING = re.compile(r"(?i)/|95>|<\|end_|final")
-_ANSWER_TAG = re.compile(
-    rf"(?im)(?P<tag>{_TAGS}|<\|?/?\|?analysis\|?>|\A\s*#+[ \t]*Thinking\b|^#+[ \t]*Final Response[ \t:*]*$)"
-)
+_CLOSING = re.compile(r"(?i)/|95>|<\|end_|final|<channel\|>")
+_ANSWER_TAG = re.compile(rf"(?im)(?P<tag>{_TAGS}|\A\s*#+[ \t]*Thinking\b|^#+[ \t]*Final Response[ \t:*]*$)")
 # A tag in quotes, or one that is called a tag, is spoken about: judges quote the tags of the answers that they read.
 _JUDGE_TAG = re.compile(
     rf"(?i)(?:(?P<quote>[`\"'“‘])(?=(?:{_TAGS})[`\"'”’]))?(?P<tag>{_TAGS})"
@@ -281,13 +279,16 @@ def readable(text: str) -> str:
     return fold(shorten(_SPECIAL.sub(" ", text) if "<" in text or "[" in text else text))
 
 
-def turns(text: str) -> tuple[str, ...]:
+def turns(text: str, restates: Callable[[str], bool]) -> tuple[str, ...]:
     """The parts in which to look, in order: a part but the last one counts only where it holds a letter.
 
     The last part is the reply up to the first turn that the model made up, or, after an echo of the question, what
-    the assistant says first; the parts before it end at headings that may or may not open a new task.
+    the assistant says first; the parts before it end at headings that may or may not open a new task. A turn that
+    ``restates`` calls the same question again is the model's own.
     """
     body = _before_made_up_turns(text)
+    if body != text and text.startswith(body) and body.strip() and restates(text[len(body) :]):
+        return body, text
     before = [body[: cut.start()] for cut in _NEXT_TASK.finditer(body)][:3]
     return (*(part for part in before if part.strip()), body)
 
@@ -442,7 +443,16 @@ _DESCRIPTION_END = re.compile(r"(?<=[.!?。;；])\s+|\n+|(?<=[。！？])")
 
 def sentences(text: str) -> list[str]:
     """Split a text without markup into its sentences and lines."""
-    return [part for part in _SENTENCE_END.split(text) if part and part.strip()]
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences and lines of a text without markup start and end."""
+    spans, start = [], 0
+    for stop in _SENTENCE_END.finditer(text):
+        spans.append((start, stop.start()))
+        start = stop.end()
+    return [(start, end) for start, end in [*spans, (start, len(text))] if text[start:end].strip()]
 
 
 def description_sentences(text: str) -> list[str]:

@@ -46,22 +46,20 @@ WRAPPERS = _WRAPPERS.split("¦")
         ("<think>Grain.\n\nFinal answer: \\boxed{B}", "B", "answer that ends a thought"),
         ('{"A": false, "B": true, "C": false}', "B", "options as data"),
         ("噪声", "B", "text in another language"),
-        ("Motion and blur are excluded. Only B remains.", "B", "option that is left"),
-        (
-            "A. Motion artifacts: no ghosts.\nB. Noise: grain, so this is right.\nC. Blur: no.",
-            "B",
-            "explanation called right",
-        ),
+        ('{"A": 0.1, "B": 0.7, "C": 0.2}', "B", "options as data"),
+        ('{"A": 0.4, "B": 0.4, "C": 0.2}', None, "several answers"),
+        ("- [ ] A\n- [x] B\n- [ ] C", "B", "ticked box"),
+        ("Blur ( )\nNoise (x)", "B", "ticked box"),
+        ("❌ A\n✅ B\n❌ C\n\nFinal answer: C", "C", "stated answer"),
+        ("✅ A\n✅ B\n❌ C", None, "several answers"),
+        ("The finding is (B) ghost lines.", "B", "letter that is named"),
         ("A. Motion artifacts: ghosts.\nB. Noise: grain.\nC. Blur: soft", None, "options listed"),
         ("If the grain were texture, C would be correct.", None, "no answer"),
         ("At first B. But the edges are doubled, so I am changing my answer to A.", "A", "changed answer"),
         ("I see no reason to change my answer to B.", None, "no answer"),
         ("~~B. Noise~~ → A. Motion artifacts", "A", "concluded letter"),
-        ("不是A，而是B。", "B", "stated answer"),
-        ("A and C were both wrong. The one that explains the grain is B.", "B", "option singled out"),
-        ("Not enough ghosts for A, too crisp for C: B.", "B", "letter that ends the reply"),
+        ("答案不是C。", None, "no answer"),
         ("I can exclude the following: A.", None, "no answer"),
-        ("不是模糊，画面上的颗粒是噪声。", "B", "text in another language"),
         ('{"options": {"A": "Motion artifacts", "B": "Noise", "C": "Blur"}, "selected": "B"}', "B", "options as data"),
     ],
 )
@@ -90,6 +88,61 @@ def test_reason_for_no_letter(reply: str, rule: str) -> None:
 
 def test_yes_and_no_are_read_at_the_start_of_a_sentence() -> None:
     assert extract("No motion artifacts are visible.", YES_NO) == Answer("B", "yes or no")
+    assert extract("No, both kidneys can be seen.", YES_NO) == Answer("B", "yes or no")
+    assert extract("Yes.\n\nNo.", YES_NO) == Answer(None, "several answers")
+
+
+OTHERS = (
+    "Why other options are less likely:\n\n* **A. Motion artifacts:** Answer A needs ghosts.\n* **C. Blur:** Sharp.",
+    "Not as fitting:\n* **A. Motion artifacts:** this would be ghosts.\n* **C. Blur:** this is best ruled out.",
+    "Other options:\n\nA. Motion artifacts: no ghosts.\nC. Blur: the edges are crisp.",
+    "Let's analyze the other options: option A would need ghosts, option C soft edges.",
+    "他の選択肢（A. Motion artifacts、C. Blur）は関係ありません。",
+)
+
+
+@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize(
+    "verdict", ["The main problem is **B. Noise**.", "The defect that stands out is **B. Noise**."]
+)
+def test_reasons_against_the_other_options_do_not_overrule_the_verdict(verdict: str, others: str) -> None:
+    assert extract_choice(f"{verdict} Here is why:\n\n* The background is rough.\n\n{others}", KINDS) == "B"
+    assert extract_choice(f"{verdict}\n\n{others}\n\nFinal answer: C", KINDS) == "C"
+
+
+@pytest.mark.parametrize(
+    ("reply", "texts", "letter"),
+    [
+        (
+            "The second image has the better quality. The first image, in contrast, is noisy.",
+            "the first image|the second image",
+            "B",
+        ),
+        ("15°", "$35^{\\circ}$|$15^{\\circ}$", "B"),
+        ("The total is \\boxed{2.5} km.", "1.5 km|2.5 km|25 km", "B"),
+        ("The answer is 3.", "1|2|3|4", "C"),
+        ("The answer is 7.", "1|2|3|4", None),
+        ("Point A appears closer to the camera than point B.", "A is closer|B is closer", "A"),
+        ("Region C is best seen on the coronal slice.", "Noise|Blur|None", None),
+        (
+            "One cause is a shift. In this case, the answer would be (A) Noise. Another is a turn. In this case, the "
+            "answer would be (B) Blur. It is not possible to say which.",
+            "Noise|Blur",
+            None,
+        ),
+        ("Answer: Options (A) Noise, (C), and (D) fit.", "Noise|Blur|Rings|Metal", None),
+        ("The severity is mild to moderate.", "Mild|Moderate|Severe", None),
+    ],
+)
+def test_what_real_replies_hold(reply: str, texts: str, letter: str | None) -> None:
+    assert extract_choice(reply, dict(zip("ABCD", texts.split("|"), strict=False))) == letter
+
+
+def test_a_question_that_is_restated_is_not_the_models_next_one() -> None:
+    restated = (
+        "**Question:**\nWhich artifact?\n\n**Options:**\n(A) Motion artifacts\n(B) Noise\n(C) Blur\n\n**Answer: B**"
+    )
+    assert extract_choice(f"The question and options are as follows:\n\n{restated}", KINDS) == "B"
 
 
 def test_evil_options_do_not_confuse_letters_with_texts() -> None:

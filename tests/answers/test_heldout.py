@@ -27,9 +27,19 @@ SETS = {
 STYLES = sorted({row["style"] for row in SETS["replies.jsonl"]})
 # File -> 1-based line -> why the label is not met.
 KNOWN: dict[str, dict[int, str]] = {
-    "heldout.jsonl": {},
-    "heldout2.jsonl": {},
-    # This set was not used to mend anything: it stays evidence for the rules as they are.
+    # Kinds that no real reply was seen to have: their rules are gone.
+    "heldout.jsonl": {138: "'Only C remains.'"},
+    "heldout2.jsonl": {
+        240: "'the third one: Both A and B', where the options judged one by one are those two",
+        262: "'Not bad enough for A, not clean enough for C: B.'",
+        266: "'... so the blur is not confined to any one of them: D.'",
+        295: "'不是A，也不是C，而是B。'",
+        307: "'Although it looks similar to CT, ... it is an MRI.'",
+        325: "'不是运动模糊，画面上的圆形结构是气泡。'",
+        347: "options judged one by one, the last one called correct",
+        365: "'My working answers A and D were both wrong. The one that explains each of the findings is B.'",
+    },
+    # This set was not used to mend anything: it stays evidence.
     "heldout3.jsonl": {
         71: "'Correction: the right grade is C' does not overrule an earlier 'which would be B'",
         159: "a Chinese sentence around the option's English text",
@@ -40,18 +50,14 @@ KNOWN: dict[str, dict[int, str]] = {
     },
     # Nor was this one.
     "heldout4.jsonl": {
+        49: "... and lies in another focal plane: D.'",
         60: "'Final: A.' on the line that begins with 'Initial impression: B.' is not seen as a label",
-        66: "'Most relevant: Blood.' under a table that goes through all options",
-        111: "'I rate this image a 3', where the options are the numbers 1 to 4",
-        146: "all four options in a list, the first called correct, the last one denied as 'Incorrect, ...'",
-        198: "'More than three.' at the end; 'one' and 'two' before it are words of the count, and options too",
         212: "'D. Excellent  <-- my choice' in a repeated list of the options",
         260: "'Perhaps a bubble.' behind 'Hard to tell', which is taken for a refusal",
         282: "'... is explained by A' after the three other letters were ruled out",
         285: "'so the right image is better', where the other image was described before it",
         340: "'Yes, there's an artifact.' between two sentences of reasons",
         373: "'the boundary of the lesion is unclear' is taken for a reader who cannot tell; 'Unclear' is an option",
-        385: "'That leaves streaks as the answer'",
     },
 }
 

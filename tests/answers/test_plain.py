@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from medqbench_vlmeval.answers import plain
+from medqbench_vlmeval.answers import extract, plain
+from medqbench_vlmeval.judge.verdict import parse_score
+from medqbench_vlmeval.types import Answer
 
 
 @pytest.mark.parametrize(
@@ -87,7 +89,31 @@ def test_the_own_turn_is_told_by_tokens(text: str, own: str) -> None:
     ],
 )
 def test_made_up_turns_are_not_read(text: str, parts: tuple[str, ...]) -> None:
-    assert plain.turns(text) == parts
+    assert plain.turns(text, lambda _: False) == parts
+
+
+def test_a_turn_that_asks_the_same_again_is_the_models_own() -> None:
+    text = "The question is:\nQuestion: A or B?\nAnswer: B"
+    assert plain.turns(text, lambda _: True)[-1] == text
+
+
+_MARKS = (
+    "<think>..</think>¦<thinking>..</thinking>¦<seed:think>..</seed:think>¦<scratchpad>..</scratchpad>¦◁think▷..◁/think▷¦"
+    "<rationale>..</rationale>¦<reason>..</reason>¦<reflection>..</reflection>¦<analysis>..</analysis>¦[THINK]..[/THINK]¦"
+    "<|START_THINKING|>..<|END_THINKING|>¦<unused94>thought\n..<unused95>¦<|channel>thought\n..<channel|>¦"
+    "<|channel|>analysis<|message|>..<|end|><|start|>assistant<|channel|>final<|message|>"
+)
+
+
+@pytest.mark.parametrize("marks", _MARKS.split("¦"))
+def test_every_thought_mark_holds_for_every_reader(marks: str) -> None:
+    """An answer and a score in a thought count for nothing, closed or not."""
+    opening, closing = marks.split("..")
+    options = {"A": "Good", "B": "Usable"}
+    assert extract(f"{opening}Maybe it is A.{closing}B", options).letter == "B"
+    assert extract(f"{opening}It could be A; the image is good", options) == Answer(None, "thought without an answer")
+    assert parse_score(f"{opening}Score: 2 maybe{closing}Score: 1") == 1
+    assert parse_score(f"{opening}Score: 2 maybe") is None
 
 
 def test_markup_comes_off_and_leaves_what_it_marks() -> None:

@@ -1,0 +1,209 @@
+"""The option that a reply judges best in a sentence without a keyword, where the options are explained around it.
+
+'The second image is most similar to the first one, whereas the third one is blurred', 'Point A appears to be closer',
+'Based on these observations, (B) the third image fits best': models that explain themselves answer in such sentences,
+at the start or at the end of a reply, and name the other options beside it, behind words of contrast or in sentences
+that only describe.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from medqbench_vlmeval.answers import mentions
+from medqbench_vlmeval.answers.claims import CONDITION_CUES, REJECTED, hypothetical, negated
+from medqbench_vlmeval.answers.options import DISAGREE, SEVERAL, OptionSet, Reading, letter_of
+from medqbench_vlmeval.answers.plain import sentence_spans
+
+# What judges: comparatives, superlatives and words of choosing, fitting and concluding.
+_JUDGES = re.compile(
+    r"(?i)\b(?:most|best|better|closest|closer|nearest|nearer|\w{3,}er\s+than|more\s+\w+|correct|suitable"
+    r"|(?:would|will|can|must|to|I)\s+(?:choose|select|pick|go with|say|lean)|fits?|match(?:es)?|similar"
+    r"|correspond(?:s|ing)?|missing (?:part|piece|portion|corner)|shares?|likely|answer|consistent with|suggests?"
+    r"|indicates?|conclu\w+|therefore|thus|hence|appears to be|seems to be|is (?:called|named|known as)|moving)\b"
+    r"|'d say\b"
+)
+_CONCLUDES = re.compile(
+    r"(?i)\A\W*(?:therefore|thus|hence|so\b|consequently|overall|in (?:conclusion|summary|short)|to (?:conclude"
+    r"|sum up)"
+    r"|conclusion|final(?:ly)?\b|based on|given\b|considering|from (?:this|these)|as a result|among the|comparing th"
+    r"|(?:of|between) the (?:two|three|four)|this (?:means|indicates|suggests|leaves|makes)|which means)"
+)
+# Behind these, a sentence speaks of the other options.
+_CONTRAST = re.compile(
+    r"(?i)[,;\s]\s*(?:whereas|while|though|although|even though|in contrast|by contrast|on the other hand|unlike"
+    r"|as opposed to|rather than|instead of|in comparison|compared (?:to|with)|than|but not)\b"
+)
+_OF_OTHERS = re.compile(
+    r"(?i)\A\W*(?:(?:in|by) contrast|on the other hand|conversely|meanwhile|in comparison"
+    r"|(?:the )?(?:other|remaining)\b(?! hand))|\A[^.]{0,60},\s*(?:on the other hand|(?:in|by) contrast|conversely)\b"
+)
+_CONCEDED = re.compile(
+    r"(?i)\A\W*(?:(?:so|but|and|however|therefore|thus|still),?\s+)?(?:while|although|though|even though|unlike"
+    r"|compared (?:to|with))\b[^,]{0,160},\s*"
+)
+# A sentence whose subject is an option only says what it shows.
+_DESCRIBES = re.compile(
+    r"(?i)\A[)\]\"']*(?:\s(?:image|picture|photo|scan|one|option))?,?\s*(?:also |only |simply |clearly |again "
+    r"|similarly |likewise |, like [^,]{0,40}, )*"
+    r"(?:shows?|depicts?|features?|displays?|contains?|presents?|illustrates?|portrays?|captures?|includes?"
+    r"|(?:ha[sd]|have)(?! (?:the|a|far|much|clearly|slightly) (?:better|best|most|more|higher|highest|greater"
+    r"|sharper|lower|lowest|fewer|fewest|less)\b)"
+    r"|focus\w*|consists?|exhibits?|describes?|represents?|demonstrates?|looks like|appears to (?:show|have|depict)"
+    r"|is (?:an?|on|at|in|located|placed|near|also|painted|characterized|composed|positioned|above|below|similar to"
+    r" the)\b|are\b|was\b)"
+)
+_JOINED = re.compile(r"(?i)\W{0,4}(?:and|or|as well as|nor|,|/)\W{0,3}(?:the |option |choice |image |point )?\W*")
+_UNDECIDED = re.compile(
+    r"(?i)\b(?:either|neither|nor|whether|(?:all|none|both|any|each) of|all (?:the|four|three|options|images)"
+    r"|both|unless"
+    r"|equally|not possible|impossible|cannot|can't|unable|depend\w*|let's|we need to|determine (?:which|whether"
+    r"|the))\b"
+)
+# A conclusion that chooses nothing.
+_NONE_CHOSEN = re.compile(
+    r"(?i)\b(?:neither|either|none of|all (?:of|the|four|three|options|images)|equally|not possible|impossible"
+    r"|cannot (?:be )?(?:\w+ly )?(?:determin|tell|select|choos|say)\w*|(?:difficult|hard) to (?:determine|tell|say)"
+    r"|(?:would |will )?depend\w* on)\b"
+)
+_REASON = re.compile(r"(?i)[,\s](?:because|since|as (?:it|they|both|the)|due to)\b")
+# What an option is compared with.
+_COMPARED = re.compile(r"(?i)\b(?:similar to|same as|like|unlike|than|compared (?:to|with)|from|over)\s+(?:the\s+)?\Z")
+_ITEM = re.compile(r"\W{0,4}(?:(?i:option|choice)\s+)?[(\[]?[A-Z][)\].:]")
+_LETTER = re.compile(
+    r"(?<![A-Za-z0-9À-ɏ_])(?:[(\[]\s*(?:(?i:option|choice|answer)\s+)?(?P<bracketed>[A-Z])\s*[)\]]"
+    r"|(?i:option|choice)\s+(?P<named>[A-Z])(?![A-Za-z0-9]))"
+)
+
+
+_SHORT = 100
+_END = 300  # characters in which a reply takes its verdict back
+
+
+@dataclass(frozen=True)
+class _Naming:
+    """A place where a sentence names an option; ``letter`` is None where a letter and a text disagree."""
+
+    letter: str | None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """What one judging sentence names before any words of contrast."""
+
+    reading: Reading
+    start: int
+    concludes: bool
+
+
+def best_judged(text: str, options: OptionSet) -> Reading | None:
+    """The option that the last concluding sentence judges best, else the first or the only one that is so judged."""
+    if options.labels is None and len(text) < _SHORT:  # 'Noise could suggest a low dose.'
+        return None
+    names = list(_namings(text, options))
+    if not names:
+        return None
+    verdicts = [verdict for span in _spans(text) if (verdict := _verdict(text, span, names)) is not None]
+    if not verdicts:
+        return None
+    concluding = [verdict for verdict in verdicts if verdict.concludes]
+    if concluding:
+        return concluding[-1].reading
+    if mentions.refused(text[-_END:], options) == Reading(None, mentions.REFUSAL):
+        return None
+    opening = not text[: verdicts[0].start].strip(" \n-*#>")
+    if opening or len({verdict.reading for verdict in verdicts}) == 1:
+        return verdicts[0].reading
+    return None
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Sentences; what a colon announces on the next line belongs to its sentence."""
+    spans: list[tuple[int, int]] = []
+    for start, end in sentence_spans(text):
+        announced = spans and text[: spans[-1][1]].endswith(":")
+        if announced and not (_ITEM.match(text, start) and _ITEM.match(text, _next(text, end))):
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _next(text: str, end: int) -> int:
+    """Where the next line begins."""
+    line = text.find("\n", end)
+    return line if line != -1 else len(text)
+
+
+def _verdict(text: str, span: tuple[int, int], names: list[_Naming]) -> _Verdict | None:
+    start, end = span
+    sentence = text[start:end]
+    concludes = _CONCLUDES.match(sentence) is not None
+    if sentence.rstrip().endswith("?") or _OF_OTHERS.match(sentence):
+        return None
+    if (conceded := _CONCEDED.match(sentence)) is not None:
+        start += conceded.end()
+    turns = (pattern.search(text, start + 12, end) for pattern in (_CONTRAST, _REASON))
+    cut = min((turn.start() for turn in turns if turn is not None), default=end)
+    if concludes and _NONE_CHOSEN.search(text, start, cut):
+        return _Verdict(Reading(None, SEVERAL), start, True)
+    if _UNDECIDED.search(text, start, cut) or (not concludes and _JUDGES.search(text, start, end) is None):
+        return None
+    named = [name for name in names if start <= name.start < cut and not _COMPARED.search(text, start, name.start)]
+    if not named:
+        return None
+    letters = {name.letter for name in named}
+    if len(letters) == 1:
+        describes = _DESCRIBES.match(text[named[0].end : end]) is not None
+        if describes and not (concludes and _JUDGES.search(text, start, end)):
+            return None
+        if named[0].letter is None:
+            return _Verdict(Reading(None, DISAGREE), start, concludes)
+        if CONDITION_CUES.search(sentence) and hypothetical(text, named[0].start):
+            return None
+        return _Verdict(Reading(named[0].letter), start, concludes)
+    pairs = itertools.pairwise(named)
+    if any(a.letter != b.letter and _JOINED.fullmatch(text[a.end : b.start]) for a, b in pairs):
+        return _Verdict(Reading(None, SEVERAL), start, concludes)
+    return None
+
+
+def _namings(text: str, options: OptionSet) -> Iterator[_Naming]:
+    """Options that are named by letter or text and not denied; a letter beside a text is one naming."""
+    judged = {mention.start: mention.affirmed for mention in mentions.find(text, options)}
+    spots = [(m.start(), m.end(), letter_of(m), judged.get(m.start()) is False) for m in options.mention.finditer(text)]
+    spots += [(m.start(), m.end(), m["option"], False) for m in options.labelled(text)]
+    texts = sorted(spots)
+    letters = [
+        (m.start(), m.end(), m["bracketed"] or m["named"])
+        for m in _LETTER.finditer(text)
+        if (m["bracketed"] or m["named"]) in options.letters
+    ]
+    taken = set()
+    for start, end, letter in letters:
+        beside = next(
+            (
+                spot
+                for spot in texts
+                if (0 <= spot[0] - end <= 5 and not text[end : spot[0]].strip(" .:-*,\"'the"))
+                or (0 <= start - spot[1] <= 2 and not text[spot[1] : start].strip())
+            ),
+            None,
+        )
+        denied = negated(text, start) or REJECTED.match(text, end, end + 80) is not None
+        if beside is not None:
+            taken.add(beside)
+            denied |= beside[3]
+            first, last = min(start, beside[0]), max(end, beside[1])
+            if not denied:
+                yield _Naming(letter if letter == beside[2] else None, first, last)
+        elif not denied:
+            yield _Naming(letter, start, end)
+    for spot in texts:
+        if spot not in taken and not spot[3]:
+            yield _Naming(spot[2], spot[0], spot[1])
