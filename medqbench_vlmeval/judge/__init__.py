@@ -34,13 +34,10 @@ __all__ = [
 ]
 
 
-# In the order in which they import each other.
-_MODULES = ("options", "protocols", "calls", "usage", "judges")
-
-
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for module in _MODULES:
+        # In the order in which they import each other.
+        for module in ("options", "protocols", "calls", "usage", "judges"):
             if hasattr(home := import_module(f"{__name__}.{module}"), name):
                 return getattr(home, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

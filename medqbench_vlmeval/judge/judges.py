@@ -113,10 +113,6 @@ def _as_panels(on_progress: OnProgress | None, before: int, total: int) -> OnPro
     return lambda member: on_progress(replace(member, done=before + member.done, total=total))
 
 
-# What belongs to a judge alone: the extractor has its own protocol, and is one model.
-_OF_JUDGE = frozenset({"model", "panel", "protocol", "n_rounds"})
-
-
 class Extractor(CachedModel):
     """A model that reads letters out of replies; it sees a question's options and the reply alone."""
 
@@ -164,7 +160,8 @@ def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions
     Raises:
         BadInput: see :func:`extractor_name`, or an option cannot be used.
     """
-    shared = {key: value for key, value in keywords.items() if key not in _OF_JUDGE}
+    of_judge_alone = {"model", "panel", "protocol", "n_rounds"}
+    shared = {key: value for key, value in keywords.items() if key not in of_judge_alone}
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
 
 

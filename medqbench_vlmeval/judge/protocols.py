@@ -138,7 +138,12 @@ def load_protocol(name: str, rounds: int | None = None) -> Protocol:
     wanted = in_name if in_name > 1 else rounds or 1
     protocol = _family(family)
     if protocol is None or (named_rounds is not None and named_rounds < 2):
-        raise _unknown(name)
+        known = f"Known protocols: {', '.join(PROTOCOLS)} (any of them with -N for N rounds)."
+        if name == RULES:
+            raise BadInput(f"'rules' is a judge and no protocol: choose it with '--judge rules'. {known}")
+        near = difflib.get_close_matches(name.lower(), PROTOCOLS, n=1, cutoff=0.5)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise BadInput(f"'{name}' is not a judge protocol.{hint} {known}")
     if wanted > MAX_ROUNDS:
         raise BadInput(f"The protocol '{name}' asks for {wanted} rounds; at most {MAX_ROUNDS} are taken.")
     return protocol if wanted == 1 else replace(protocol, name=f"{family}-{wanted}", rounds=wanted)
@@ -227,12 +232,3 @@ def _template(name: str) -> str:
 def _criteria() -> dict[str, Any]:
     """What each task sets and what each dimension asks, by the names of both."""
     return dict(json.loads((_TEMPLATES / "criteria.json").read_text(encoding="utf-8")))
-
-
-def _unknown(name: str) -> BadInput:
-    known = f"Known protocols: {', '.join(PROTOCOLS)} (any of them with -N for N rounds)."
-    if name == RULES:
-        return BadInput(f"'rules' is a judge and no protocol: choose it with '--judge rules'. {known}")
-    near = difflib.get_close_matches(name.lower(), PROTOCOLS, n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return BadInput(f"'{name}' is not a judge protocol.{hint} {known}")

@@ -43,10 +43,6 @@ class _Text:
     findings: Mapping[Key, Finding]
     conclusion: str | int | None
 
-    @classmethod
-    def read(cls, task: Task, text: str) -> _Text:
-        return cls(findings(text, task is Task.COMPARATIVE), conclusion_of(task, text))
-
 
 class RulesJudge:
     """The embedded judge; see the module's docstring for its rules."""
@@ -69,15 +65,15 @@ class RulesJudge:
         texts, reasons = texts_to_judge(samples, predictions)
         judged = {index: Judged(index, {}, reason) for index, reason in reasons.items()}
         for n, (sample, text) in enumerate(texts, 1):
-            verdicts = self.verdicts(sample.task, text, sample.description or "")
-            judged[sample.index] = Judged(sample.index, verdicts)
+            judged[sample.index] = Judged(sample.index, self.verdicts(sample.task, text, sample.description or ""))
             if on_progress:
                 on_progress(Progress(n * len(DIMENSIONS), len(texts) * len(DIMENSIONS), 0, 0, 0, RULES))
         return [judged[sample.index] for sample in samples]
 
     def verdicts(self, task: Task, answer: str, reference: str) -> dict[str, Verdict]:
         """The four verdicts on an answer."""
-        texts = _Text.read(task, answer), _Text.read(task, reference)
+        of_pair = task is Task.COMPARATIVE
+        texts = [_Text(findings(text, of_pair), conclusion_of(task, text)) for text in (answer, reference)]
         scored = {
             "completeness": _completeness(*texts),
             "preciseness": _preciseness(task, *texts),
@@ -158,16 +154,14 @@ def _support(task: Task, text: _Text) -> int:
             return 1
         return 2 if text.conclusion == (1 if first < second else 2) else 0
     strengths = [finding.strength for finding in text.findings.values() if "bad" in finding.sides]
-    levels = _supported_levels(sum(strengths), len(strengths))
-    return 2 - min(steps_apart(task, text.conclusion, level) for level in levels)
-
-
-def _supported_levels(burden: int, n: int) -> tuple[str, ...]:
+    burden = sum(strengths)
     if burden <= 1:
-        return ("good", "usable")[: burden + 1]
-    if burden <= 3 and not (n == 1 and burden == 3):
-        return ("usable",)
-    return ("usable", "reject") if burden <= 5 else ("reject",)
+        levels = ["good", "usable"][: burden + 1]
+    elif burden <= 3 and strengths != [3]:
+        levels = ["usable"]
+    else:
+        levels = ["usable", "reject"] if burden <= 5 else ["reject"]
+    return 2 - min(steps_apart(task, text.conclusion, level) for level in levels)
 
 
 def _balance(findings: Mapping[Key, Finding], image: int) -> int:

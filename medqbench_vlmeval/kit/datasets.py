@@ -42,14 +42,23 @@ from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.report.terminal import judge_progress
 from medqbench_vlmeval.runs.files import known_result
-from medqbench_vlmeval.types import PredictionStatus, Result, Sample
+from medqbench_vlmeval.types import PredictionStatus, Sample
 from medqbench_vlmeval.workflows import result_paths
 
 _PRIMARY = "Overall"
 
 
-class _ReportHooks:
-    """What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses."""
+class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
+    MODALITY = "IMAGE"
+    TASK: ClassVar[Task]
+    # Read by the kit's local mode; kit.registration makes the api mode honour it too.
+    force_use_dataset_prompt = True
+
+    @classmethod
+    def supported_datasets(cls) -> list[str]:
+        return [*dataset_names(cls.TASK), *second_pass_names(cls.TASK)]
+
+    # What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses.
 
     @classmethod
     def get_judge_file(cls, eval_file: str | Path, judge_model: str | None = None) -> Path | None:  # noqa: ARG003
@@ -82,8 +91,9 @@ class _ReportHooks:
         Without a result of this very prediction file that is all of them where the evaluation failed, else not known
         (None, which the kit shows as '-'): nothing was judged, so nothing can be said to have been judged well.
         """
-        result = _current_result(prediction_file)
-        if result is None:
+        path = Path(prediction_file) if prediction_file else None
+        result = known_result(result_paths(path).score) if path and path.exists() else None
+        if path is None or result is None or result.settings.prediction_file.sha256 != sha256_of(path):
             return {"failed": total_samples if error_message else None, "total": total_samples}
         return {
             "failed": sum(part.counts.get("n_unscored", 0) for part in result.parts.values()),
@@ -95,26 +105,6 @@ class _ReportHooks:
         """``Overall``; a combined run has one a part, under the kit's flattened key."""
         keys = (_PRIMARY, *(f"{name}|{_PRIMARY}" for name in REASONING_PREFIX.values()))
         return {key: float(metrics[key]) for key in keys if metrics and isinstance(metrics.get(key), int | float)}
-
-
-def _current_result(prediction_file: str | Path | None) -> Result | None:
-    """The result of a prediction file as it is now, None where there is none or it is of an earlier file."""
-    if prediction_file is None or not Path(prediction_file).exists():
-        return None
-    result = known_result(result_paths(Path(prediction_file)).score)
-    same = result is not None and result.settings.prediction_file.sha256 == sha256_of(Path(prediction_file))
-    return result if same else None
-
-
-class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
-    MODALITY = "IMAGE"
-    TASK: ClassVar[Task]
-    # Read by the kit's local mode; kit.registration makes the api mode honour it too.
-    force_use_dataset_prompt = True
-
-    @classmethod
-    def supported_datasets(cls) -> list[str]:
-        return [*dataset_names(cls.TASK), *second_pass_names(cls.TASK)]
 
     def __init__(
         self,
@@ -149,12 +139,15 @@ class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         self.img_root = str(ImageStore.default().root)
         self.skip_noimg = True
         self.meta_only = True
-        self.data = self._limited(self._frame())
+        self.data = self._frame()
         self.post_build(self.dataset_name)
 
     def _frame(self) -> pd.DataFrame:
         samples = self.sample_set.samples
-        columns: dict[str, list[Any]] = {"index": _kit_indexes([sample.index for sample in samples])}
+        indexes = [sample.index for sample in samples]
+        # The kit matches a reloaded spreadsheet's index cells by value, and those come back as numbers.
+        numbers = all(index.isascii() and index.isdigit() and str(int(index)) == index for index in indexes)
+        columns: dict[str, list[Any]] = {"index": [int(index) if numbers else index for index in indexes]}
         columns["task"] = [sample.task.value for sample in samples]
         columns["question"] = [sample.question for sample in samples]
         if self.TASK is Task.PERCEPTION:
@@ -180,11 +173,8 @@ class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
             columns[PERMUTATION_COLUMN] = [
                 permutation_text(permutation_of(first[sample.index]) or {}) for sample in samples
             ]
-        return pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
-
-    def _limited(self, frame: pd.DataFrame) -> pd.DataFrame:
-        limit = limit_in_environment()
-        if limit is None:
+        frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+        if (limit := limit_in_environment()) is None:
             return frame
         # Of a second pass the same samples as of the first.
         chosen = stratified(self.first_set.samples, limit)
@@ -206,10 +196,10 @@ class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         """The images in their order, then the text of the chosen prompt style."""
         sample = self._sample(line)
         text = build_text(sample, self.prompt_style)
-        return [
-            *({"type": "image", "value": str(path)} for path in sample.images),
-            {"type": "text", "value": _never_a_file(text)},
-        ]
+        if not any(character.isspace() for character in text.strip()):
+            # The kit opens or downloads a text part that is a path or a URL; a trailing newline makes it neither.
+            text += "\n"
+        return [*({"type": "image", "value": str(path)} for path in sample.images), {"type": "text", "value": text}]
 
     def evaluate(self, eval_file: str, **judge_kwargs: Any) -> dict[str, Any]:
         """Score a prediction file, leave the result files beside it and return the headline numbers.
@@ -220,7 +210,7 @@ class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         Raises:
             MedQBenchError: the file cannot be scored; predictions are never touched.
         """
-        place = locate_run(Path(eval_file), self.dataset_name)
+        model, work_dir = locate_run(Path(eval_file), self.dataset_name)
         # The frame may have been cut: by our limit, or to its first rows by the PyPI kit's own.
         indexes = None if self.data is None else {str(index) for index in self.data["index"]}
         only = indexes if indexes is not None and len(indexes) < len(self._samples) else None
@@ -232,14 +222,14 @@ class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
             evaluated = evaluation.evaluate(
                 evaluation.Request(
                     prediction_file=Path(eval_file),
-                    model=place.model,
+                    model=model,
                     dataset=self.dataset_name,
                     sample_set=self.sample_set,
                     only=only,
                     prompt_style=self.prompt_style,
                     judge=judge_kwargs,
                     out=Path(eval_file).parent,
-                    leaderboard=place.work_dir / "leaderboard",
+                    leaderboard=work_dir / "leaderboard",
                     cache=default_folder(),
                     kit_client=kit_client,
                     on_progress=on_progress,
@@ -249,17 +239,6 @@ class _MedQBenchDataset(_ReportHooks, ImageBaseDataset):  # type: ignore[misc]
         headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline_to_json(evaluated.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
         return {**headline, "comparable_with_published": int(evaluated.result.comparable)}
-
-
-def _kit_indexes(indexes: list[str]) -> list[Any]:
-    # The kit matches a reloaded spreadsheet's index cells by value, and those come back as numbers.
-    numbers = all(index.isascii() and index.isdigit() and str(int(index)) == index for index in indexes)
-    return [int(index) if numbers else index for index in indexes]
-
-
-def _never_a_file(text: str) -> str:
-    # The kit opens or downloads a text part that is a path or a URL; a trailing newline makes it neither.
-    return text if any(character.isspace() for character in text.strip()) else f"{text}\n"
 
 
 class MedQBenchPerception(_MedQBenchDataset):

@@ -20,10 +20,9 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO, cast
@@ -66,7 +65,6 @@ class Redaction:
 
     def __init__(self, arguments: Sequence[str] = (), known: Iterable[str] = ()) -> None:
         self._arguments = argument_secrets(arguments) | set(known)
-        self._mask = Mask(())
         self.learn()
 
     @property
@@ -81,12 +79,6 @@ class Redaction:
         """Look at the environment again; importing the kit puts its own ``.env`` there."""
         self._mask = Mask(self._arguments | environment_secrets())
 
-    def shown_status(self, status: Mapping[str, Any]) -> dict[str, Any]:
-        """A status file's content as it may be written."""
-        argv = status.get("argv")
-        masked = {**status, "argv": shown_arguments(argv)} if isinstance(argv, list) else status
-        return dict(with_texts(masked, lambda text, _: self(text)))
-
 
 @contextmanager
 def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterator[Redaction]:
@@ -98,7 +90,7 @@ def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterat
     """
     mask = Redaction(arguments, known)
     out, err = _masked(sys.stdout, mask), _masked(sys.stderr, mask)
-    with masked_logs(mask), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with masked_logs(mask), redirect_stdout(out), redirect_stderr(err):
         yield mask
 
 
@@ -112,7 +104,9 @@ def guard_kit(mask: Redaction) -> Iterator[None]:
     write = status_report._dump_run_status_unlocked
 
     def write_masked(path: Any, status: Mapping[str, Any]) -> None:
-        write(path, mask.shown_status(status))
+        argv = status.get("argv")
+        shown = {**status, "argv": shown_arguments(argv)} if isinstance(argv, list) else status
+        write(path, with_texts(shown, lambda text, _: mask(text)))
 
     with ExitStack() as undo:
         undo.enter_context(_replaced(status_report, "_dump_run_status_unlocked", write_masked))
@@ -249,16 +243,13 @@ class _InChild:
 
         function = getattr(pipeline, self._name)
         original = function.original if isinstance(function, _InChild) else function
-        with redacted(known=self._secrets) as mask:
+        with (
+            redacted(known=self._secrets) as mask,
             # The kit sends prints of an evaluation straight into its log file.
-            out = partial(_redirected, contextlib.redirect_stdout, mask)
-            err = partial(_redirected, contextlib.redirect_stderr, mask)
-            with _replaced(pipeline, "redirect_stdout", out), _replaced(pipeline, "redirect_stderr", err):
-                return original(*args)
-
-
-def _redirected(redirect: Callable[[TextIO], Any], mask: Redaction, stream: TextIO) -> Any:
-    return redirect(_masked(stream, mask))
+            _replaced(pipeline, "redirect_stdout", lambda stream: redirect_stdout(_masked(stream, mask))),
+            _replaced(pipeline, "redirect_stderr", lambda stream: redirect_stderr(_masked(stream, mask))),
+        ):
+            return original(*args)
 
 
 @contextmanager

@@ -146,11 +146,7 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
 @contextmanager
 def in_environment(options: RunOptions) -> Iterator[None]:
     """Put this package's own options, where they are given, into the environment for a while."""
-    own = {
-        STYLE_VARIABLE: options.prompt_style,
-        LIMIT_VARIABLE: options.limit,
-        EXTRACTOR_VARIABLE: options.extractor,
-    }
+    own = {STYLE_VARIABLE: options.prompt_style, LIMIT_VARIABLE: options.limit, EXTRACTOR_VARIABLE: options.extractor}
     values = {name: str(value) for name, value in own.items() if value is not None}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -56,9 +56,7 @@ _load_plugins()
 
 HOOKS = (
     Hook(
-        "vlmeval/dataset/__init__.py",
-        "vlmeval.datasets",
-        "__all__.extend([cls.__name__ for cls in DATASET_CLASSES])",
+        "vlmeval/dataset/__init__.py", "vlmeval.datasets", "__all__.extend([cls.__name__ for cls in DATASET_CLASSES])"
     ),
     Hook("vlmeval/config.py", "vlmeval.models", "    supported_VLM.update(grp)"),
 )

@@ -9,10 +9,10 @@ and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before t
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import Any
 
 from vlmeval.vlm.base import BaseModel
 
@@ -52,8 +52,10 @@ def register_models() -> None:
 
     for name, factory in BASELINES.items():
         supported_VLM.setdefault(name, factory)
-    for alias, target in aliases(supported_VLM).items():
-        supported_VLM.setdefault(alias, supported_VLM[target])
+    for alias, names in _PUBLISHED_NAMES.items():
+        # A model that the zoo does not carry at all gets no alias: there is nothing to run.
+        if present := [name for name in names if name in supported_VLM]:
+            supported_VLM.setdefault(alias, supported_VLM[present[0]])
     keep_dataset_prompts()
 
 
@@ -74,40 +76,25 @@ _PUBLISHED_NAMES: Mapping[str, Sequence[str]] = {
 }
 
 
-def aliases(zoo: Container[str]) -> dict[str, str]:
-    """The published tables' model names that the zoo lacks, each with the zoo's name for the same model.
+class MedQBaseline(BaseModel):  # type: ignore[misc]
+    """A model of this package's: 'chance' is a seeded random choice, and template text for the reasoning tasks, and
+    looks at no image; 'classical' turns image statistics (noise, sharpness, contrast, ...) into answers."""
 
-    Names of models that the zoo does not carry at all are left out: there is nothing to run.
-    """
-    lacking = {alias: names for alias, names in _PUBLISHED_NAMES.items() if alias not in zoo}
-    return {alias: present[0] for alias, names in lacking.items() if (present := [n for n in names if n in zoo])}
-
-
-class _Baseline(BaseModel):  # type: ignore[misc]
     INTERLEAVE = True
-    MODULE: ClassVar[str]
+
+    def __init__(self, module: str) -> None:
+        super().__init__()
+        self._module = module
 
     def generate_inner(self, message: list[dict[str, str]], dataset: str | None = None) -> str:  # noqa: ARG002
         # numpy and scipy are loaded when the first reply is wanted.
-        reply: str = import_module(f"medqbench_vlmeval.baselines.{self.MODULE}").reply(message)
+        reply: str = import_module(f"medqbench_vlmeval.baselines.{self._module}").reply(message)
         return reply
 
 
-class MedQChance(_Baseline):
-    """Baseline: a seeded random choice, and template text for the reasoning tasks. Looks at no image."""
-
-    MODULE = "chance"
-
-
-class MedQClassical(_Baseline):
-    """Baseline: classical image statistics (noise, sharpness, contrast, ...) turned into answers."""
-
-    MODULE = "classical"
-
-
 BASELINES: Mapping[str, partial[Any]] = {
-    "MedQ-Chance": partial(MedQChance),
-    "MedQ-Classical": partial(MedQClassical),
+    "MedQ-Chance": partial(MedQBaseline, "chance"),
+    "MedQ-Classical": partial(MedQBaseline, "classical"),
 }
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, ROBUSTNESS, Task
 from medqbench_vlmeval.errors import BadInput, MedQBenchError
@@ -85,14 +84,11 @@ def evaluate_second_pass(
     Raises:
         BadInput: the first pass's predictions are not there, or the two files do not belong together.
     """
-    place = locate_run(eval_file, dataset)
-    first = _first_pass_file(eval_file, place.model, dataset)
-    request = PassesRequest(first, eval_file, place.model, dataset, eval_file.parent, first_set, only)
-    return _headline(compare_passes(request).result)
-
-
-def _headline(result: Mapping[str, Any]) -> dict[str, float | None]:
-    """The numbers of a comparison for the kit's status file, under names that no result of the benchmark has."""
+    model, _ = locate_run(eval_file, dataset)
+    first = _first_pass_file(eval_file, model, dataset)
+    request = PassesRequest(first, eval_file, model, dataset, eval_file.parent, first_set, only)
+    result = compare_passes(request).result
+    # Numbers for the kit's status file, under names that no result of the benchmark has.
     if result["robustness_of"] == Task.PERCEPTION.value:
         numbers = {
             "Accuracy, first pass": result["first"]["percent"],
@@ -128,8 +124,8 @@ def finish(job: Job, outcome: Outcome, entries: Entries, *, model: str) -> Outco
 
     entry = {"dataset": job.dataset, **entries.get(job.dataset, {})}
     name, dataset = entry.pop("class", None), str(entry["dataset"])
-    known = [cls for cls in kit.DATASET_CLASSES if dataset in cls.supported_datasets()]
-    cls = getattr(kit, str(name)) if name else known[0]
+    known = (cls for cls in kit.DATASET_CLASSES if dataset in cls.supported_datasets())
+    cls = getattr(kit, str(name)) if name else next(known)
     try:
         cls(**entry).evaluate(str(second))
     except MedQBenchError as error:

@@ -43,23 +43,15 @@ class Outcome:
     folder: Path | None = None
 
 
-@dataclass(frozen=True)
-class RunPlace:
-    """``model`` is the name in the file's name; ``work_dir`` the folder given by ``--work-dir``."""
-
-    model: str
-    work_dir: Path
-
-
 def model_folder(job: Job, work_dir: Path, *, api_mode: bool) -> Path:
     """Where a job's files are, or the folders of its runs; its name is the model's in the files' names."""
     return work_dir / (job.model.replace("/", "--") if api_mode else job.model)
 
 
-def locate_run(prediction_file: Path, dataset: str) -> RunPlace:
+def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
     """Tell model and work folder from a prediction file's path, ``WORK_DIR/MODEL[/RUN]/MODEL_DATASET.EXT``.
 
-    A file that lies elsewhere gives its own folder as the work folder.
+    The model's name is that of the file's name. A file that lies elsewhere gives its own folder as the work folder.
     """
     folder = prediction_file.absolute().parent
     of_model = folder.parent if _RUN_FOLDER.fullmatch(folder.name) else folder
@@ -68,7 +60,7 @@ def locate_run(prediction_file: Path, dataset: str) -> RunPlace:
     if model == stem and stem.startswith(f"{of_model.name}_"):
         # --data-config gives datasets names of its own, which the file's name then carries.
         model = of_model.name
-    return RunPlace(model, of_model.parent if of_model.name == model else folder)
+    return model, of_model.parent if of_model.name == model else folder
 
 
 def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -> Outcome:
