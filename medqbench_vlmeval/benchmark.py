@@ -194,9 +194,8 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))
     values = [{name: float(cell) if (cell := row[column_name(name)]) else None for name in measures} for row in rows]
-    names = ("model", "category", "source")
     return tuple(
-        PublishedRow(**{name: row[name] for name in names}, values=of) for row, of in zip(rows, values, strict=True)
+        PublishedRow(row["model"], row["category"], of, row["source"]) for row, of in zip(rows, values, strict=True)
     )
 
 

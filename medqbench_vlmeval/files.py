@@ -14,7 +14,7 @@ import re
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,7 @@ def storable(text: str) -> str:
 
 
 LOCK_TIMEOUT = 60.0  # seconds
+_BOARD_ADVICE = "the run's own results are not touched; make the leaderboard writable or choose another"
 
 
 @contextmanager
@@ -153,25 +154,24 @@ def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[N
     from filelock import FileLock, Timeout
 
     # A lock of its own for each call, so that threads wait for each other too.
-    held = FileLock(lock)
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        # filelock waits where a folder takes no file at all, as it does for a lock that another process holds.
-        os.close(os.open(lock, os.O_CREAT | os.O_RDWR, 0o644))
-        held.acquire(timeout=timeout)
-    except Timeout as error:
-        raise RunFailed(
-            f"Another process has held the leaderboard's lock {lock} for {timeout:g} s. The run's own results are "
-            "written; add it to the board again when that process is done."
-        ) from error
-    except (OSError, NotImplementedError) as error:
-        raise unwritable(board, error) from error
-    try:
-        yield
-    except OSError as error:
-        raise unwritable(board, error) from error
-    finally:
-        held.release()
+    own = FileLock(lock)
+    with writing(board, _BOARD_ADVICE):
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            # filelock waits where a folder takes no file at all, as it does for a lock that another process holds.
+            os.close(os.open(lock, os.O_CREAT | os.O_RDWR, 0o644))
+            own.acquire(timeout=timeout)
+        except Timeout as error:
+            raise RunFailed(
+                f"Another process has held the leaderboard's lock {lock} for {timeout:g} s. The run's own results are "
+                "written; add it to the board again when that process is done."
+            ) from error
+        except NotImplementedError as error:  # a file system without locks
+            raise OSError(str(error)) from error
+        try:
+            yield
+        finally:
+            own.release()
 
 
 def check_writable(path: Path) -> None:
@@ -180,21 +180,8 @@ def check_writable(path: Path) -> None:
     Raises:
         RunFailed: no one has the right to write ``path``.
     """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise unwritable(path, error) from error
     # The bits and not os.access: a superuser may write everything, and means a read-only file all the same.
-    if not mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-        raise unwritable(path, PermissionError(13, "it is read-only"))
-
-
-def unwritable(board: Path, error: Exception) -> RunFailed:
-    """The error for a board that cannot be written."""
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return RunFailed(
-        f"The leaderboard {board} cannot be written ({why}). The run's own results are not touched; make it "
-        "writable or choose another."
-    )
+    writers = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    with writing(path, _BOARD_ADVICE), suppress(FileNotFoundError):
+        if not path.stat().st_mode & writers:
+            raise PermissionError(13, "it is read-only")

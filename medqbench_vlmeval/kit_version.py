@@ -58,7 +58,9 @@ def find_kit() -> InstalledKit | None:
         # A checkout on PYTHONPATH shadows an installed distribution, whose version would then be a lie.
         if commit is None and package.resolve() == Path(str(installed.locate_file("vlmeval"))).resolve():
             return InstalledKit(package, distribution, installed.version, None)
-    return InstalledKit(package, "vlmeval" if commit else "checkout", _source_version(package), commit)
+    version = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
+    name = "vlmeval" if commit else "checkout"
+    return InstalledKit(package, name, version.group(1) if version else "unknown", commit)
 
 
 def require_kit() -> InstalledKit:
@@ -71,11 +73,6 @@ def require_kit() -> InstalledKit:
     if kit is None:
         raise MissingDependency(NO_KIT)
     return kit
-
-
-def _source_version(package: Path) -> str:
-    version = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
-    return version.group(1) if version else "unknown"
 
 
 def _git_commit(root: Path) -> str | None:

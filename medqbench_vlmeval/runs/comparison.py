@@ -61,24 +61,12 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
-class ComparedPair:
-    """Two runs, by label: their difference overall and by group; ``distinct`` is set among more than two runs."""
+class ComparedPair(PairedComparison):
+    """Two runs, by label: their difference on all samples that both have and by group, and what is left out."""
 
     a: str
     b: str
-    comparison: PairedComparison
     left_out: LeftOut
-    distinct: bool | None = None
-
-    @property
-    def overall(self) -> Difference:
-        """The difference on all samples that both runs have."""
-        return self.comparison.overall
-
-    @property
-    def axes(self) -> Mapping[str, Mapping[str, Difference]]:
-        """The difference by axis and group."""
-        return self.comparison.axes
 
 
 @dataclass(frozen=True)

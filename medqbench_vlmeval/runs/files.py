@@ -20,13 +20,14 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data import canonical_index
-from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import json_object, reading, storable, write_json, write_jsonl
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import json_object, reading, storable, write_json, write_jsonl, writing
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
 from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = _ENDINGS = "_score.json", "_samples.jsonl", "_report.xlsx"
 PREVIOUS = "previous"
+MAKE_ROOM = "make room there or choose another folder"
 
 _TOLERANCE = 1e-6  # of a mean that was added up in another order
 _SHOWN = 60
@@ -38,9 +39,6 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
     folder = out if out is not None else prediction_file.parent
     name = stem if stem is not None else prediction_file.stem
     return ResultPaths(*(folder / f"{name}{ending}" for ending in _ENDINGS))
-
-
-# Finding runs.
 
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
@@ -55,7 +53,7 @@ def read_runs(places: Iterable[Path]) -> list[Run]:
     """
     paths_of_runs = [paths for place in places for paths in find_runs(place)]
     refuse_twice(paths.score for paths in paths_of_runs)
-    return [read_run(paths) for paths in paths_of_runs]
+    return [_read_run(paths) for paths in paths_of_runs]
 
 
 def refuse_twice(files: Iterable[Path]) -> None:
@@ -78,24 +76,22 @@ def find_runs(place: Path) -> list[ResultPaths]:
         BadInput: there are none.
     """
     try:
-        return _runs_at(place.expanduser())
+        path = place.expanduser()
+        if path.is_dir():
+            return _runs_in(path)
+        is_file = path.is_file()
     except (OSError, RuntimeError) as error:  # a name that is too long, no rights, no such '~user'
         why = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise BadInput(f"{place} cannot be read: {why}.") from None
-
-
-def _runs_at(place: Path) -> list[ResultPaths]:
-    if place.is_dir():
-        return _runs_in(place)
-    if not place.is_file():
-        raise BadInput(f"{place} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or its folder.")
+    if not is_file:
+        raise BadInput(f"{path} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or its folder.")
     for ending in _ENDINGS:
-        if place.name.endswith(ending) and place.name != ending:
-            return [_both_files(_of_stem(place, ending))]
-    paths = result_paths(place)
+        if path.name.endswith(ending) and path.name != ending:
+            return [_both_files(_of_stem(path, ending))]
+    paths = result_paths(path)
     if not paths.score.exists() and not paths.samples.exists():
         raise BadInput(
-            f"{place} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
+            f"{path} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
             f"'*{SCORE_ENDING}' where its results are."
         )
     return [_both_files(paths)]
@@ -145,18 +141,11 @@ def _both_files(paths: ResultPaths) -> ResultPaths:
     return paths
 
 
-# Reading a run.
-
-
-def read_run(paths: ResultPaths) -> Run:
-    """Read the two result files of one run and hold them against each other.
-
-    Raises:
-        BadInput: a file is not there, not whole or was edited by hand, or the two are not of one evaluation.
-    """
+def _read_run(paths: ResultPaths) -> Run:
+    """Read the two result files of one run and hold them against each other."""
     result, rows = read_result(paths.score), []
     first_lines: dict[tuple[Task, str], int] = {}
-    for line, row in read_samples(paths.samples):
+    for line, row in _read_samples(paths.samples):
         task = row.sample.task
         if task not in result.parts:
             expected = " or ".join(part.value for part in result.parts)
@@ -216,19 +205,14 @@ def _edited_by_hand(where: Path | str) -> Iterator[None]:
 
 def known_result(score: Path) -> Result | None:
     """The result in a score file; None where there is no such file, or none that this version wrote whole."""
-    content = json_object(score)
     try:
-        return None if content is None else result_from_json(content)
+        return result_from_json(json_object(score) or {})
     except BadInput:
         return None
 
 
-def read_samples(path: Path) -> Iterator[tuple[int, SampleRow]]:
-    """The rows of a ``_samples.jsonl`` with the numbers of their lines, from 1.
-
-    Raises:
-        BadInput: the file is not there, is no UTF-8 text, or a line is not a whole sample of a run.
-    """
+def _read_samples(path: Path) -> Iterator[tuple[int, SampleRow]]:
+    """The rows of a ``_samples.jsonl`` with the numbers of their lines, from 1."""
     for number, content in _objects(path):
         where = f"{path}, line {number}"
         _check_row(content, where)
@@ -330,9 +314,6 @@ def _parse_object(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-# Reading judged samples without their score, and scores without their samples.
-
-
 @dataclass(frozen=True)
 class JudgedFile:
     """The judged samples of one file by index; ``result`` is in the score file beside it, None where there is none."""
@@ -400,7 +381,7 @@ def _judged_file(path: Path) -> JudgedFile:
             f"{path} is of a multiple-choice run, which no judge scores; name the '{SAMPLES_ENDING}' of a reasoning "
             "run."
         )
-    for _, row in read_samples(path):
+    for _, row in _read_samples(path):
         if row.sample.index in rows:
             raise BadInput(
                 f"{path}: the index '{row.sample.index[:_SHOWN]}' stands twice; the file was put together by hand."
@@ -467,9 +448,6 @@ def _result_files(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if path.name.endswith(endings) and not path.name.startswith("."))
 
 
-# Writing a run.
-
-
 def write_run(run: Run, write_report: Callable[[], None] | None = None) -> None:
     """Write the result files of a run, after an earlier result with paid verdicts is out of the way.
 
@@ -482,33 +460,21 @@ def write_run(run: Run, write_report: Callable[[], None] | None = None) -> None:
     Raises:
         RunFailed: the folder cannot be written to.
     """
-    try:
-        archive_previous(run)
+    with writing(run.paths.score.parent, MAKE_ROOM):
+        _archive_previous(run)
         write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
         if write_report is not None:
             write_report()
         write_json(run.paths.score, result_to_json(run.result))
-    except OSError as error:
-        raise unwritable(run.paths.score.parent, error) from error
 
 
-def unwritable(folder: Path, error: OSError) -> RunFailed:
-    """The error for results that cannot be written to a folder."""
-    return RunFailed(
-        f"Results cannot be written to {folder} ({error.strerror or error}); make room there or choose another folder."
-    )
-
-
-def archive_previous(run: Run) -> None:
+def _archive_previous(run: Run) -> None:
     """Move an earlier result with paid verdicts into the folder ``previous`` unless the new one was made the same way.
 
     Judging costs money. What a second evaluation would write over is kept where it had another judge, protocol,
     parameter or other predictions, where it scored less, and where it asked the judge everything anew. What an
     extractor read was paid for just as well. Earlier files that cannot be read (an old version, an edited file) are
     kept too.
-
-    Raises:
-        OSError: the folder cannot be written to.
     """
     paths, result = run.paths, run.result
     if not paths.samples.exists() or (result.settings.judge is None and not _is_paid(paths.score)):

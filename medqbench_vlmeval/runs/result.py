@@ -2,7 +2,8 @@
 
 The files keep the names that users rely on (``Overall``, ``Yes-or-No``, ``NoReference``, ...); the package works with
 the records of ``types``. Reading first brings the file's names into the records' shape and then lets pydantic check
-every value, so that a file that was edited by hand fails here, once, in one sentence.
+every value, so that a file that was edited by hand fails here, once, in one sentence. Names that no record knows are
+ignored.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ from medqbench_vlmeval.types import (
     Group,
     JudgeSettings,
     JudgeUsage,
-    PanelCheck,
     PredictionStatus,
-    Protocol,
     Provenance,
     Result,
     SampleRow,
@@ -134,9 +133,6 @@ def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int 
     if depth == 1:
         return {name: convert(value) for name, value in content.items()}
     return {name: _each(convert, inner, depth - 1) for name, inner in content.items()}
-
-
-# Reading: from the file's names to the records' names. Names that a record does not know are ignored by pydantic.
 
 
 def _result_shape(content: Json) -> Json:
@@ -278,9 +274,6 @@ def _verdict_shape(dimension: str, verdict: Json) -> Json:
     return {**verdict, "dimension": dimension, "parts": parts}
 
 
-# Writing: from the records' names to the file's names.
-
-
 def result_to_json(result: Result) -> Json:
     """The content of a ``_score.json``."""
     if result.task is Task.REASONING:
@@ -310,10 +303,11 @@ def _part_json(part: TaskResult) -> Json:
     else:
         content |= json_of(part, "unscored_reasons", "frequencies")
         content["counts"] = {title: cell.n for title, cell in part.measures.items() if title != OVERALL}
+    panel = part.between_judges
     optional: Json = {
         "conclusions": part.conclusions and _conclusions_json(part.conclusions),
         "between_rounds": part.between_rounds and _each(_rounds_json, part.between_rounds),
-        "between_judges": part.between_judges and _panel_json(part.between_judges),
+        "between_judges": panel and {"means": panel.means, "pairs": _each(agreement_to_json, panel.pairs, 3)},
         "extractor": part.extractor and _extractor_json(part.extractor),
         "usage": part.usage and _usage_json(part.usage),
     }
@@ -420,10 +414,6 @@ def _rounds_json(agreement: Agreement) -> Json:
     return {"n_pairs": agreement.n, **json_of(agreement, "same", "kappa", "mean_absolute_difference")}
 
 
-def _panel_json(check: PanelCheck) -> Json:
-    return {"means": check.means, "pairs": _each(agreement_to_json, check.pairs, 3)}
-
-
 def _usage_json(usage: JudgeUsage) -> Json:
     by_judge, this_run = _each(_usage_json, usage.by_judge) or None, usage.this_run and asdict(usage.this_run)
     return {**asdict(usage.total), **_known({"this_run": this_run, "by_judge": by_judge})}
@@ -432,7 +422,7 @@ def _usage_json(usage: JudgeUsage) -> Json:
 def _extractor_json(extractor: ExtractorResult) -> Json:
     return {
         **json_of(extractor, "name", "served_as"),
-        "protocol": _protocol_json(extractor.protocol),
+        "protocol": _known(asdict(extractor.protocol)),
         **json_of(extractor, "n_open", "n_asked", "n_read", "n_none", "n_failed"),
         **_each(_accuracies_json, json_of(extractor, "strict", "lenient")),
         "usage": _usage_json(extractor.usage),
@@ -446,13 +436,9 @@ def _accuracies_json(groups: Mapping[str, Group]) -> Json:
     return {**_numbers_json(cells, whole.counts, whole.few, True, method), "counts": counts}
 
 
-def _protocol_json(protocol: Protocol) -> Json:
-    return _known(asdict(protocol))
-
-
 def _judge_json(judge: JudgeSettings) -> Json:
     members = [_judge_json(member) for member in judge.members] or None
-    protocol = judge.protocol and _protocol_json(judge.protocol)
+    protocol = judge.protocol and _known(asdict(judge.protocol))
     optional = {**json_of(judge, "base_url", "combined_by", "parameters"), "members": members, "protocol": protocol}
     return {**json_of(judge, "name", "served_as"), **_known(optional)}
 
@@ -464,7 +450,7 @@ def _provenance_json(settings: Provenance) -> Json:
         "prediction_file": asdict(settings.prediction_file),
         "prompt": {"style": settings.prompt_style, "sha256": settings.prompt_sha256},
         **json_of(settings, "versions", "created"),
-        "protocol": _protocol_json(settings.protocol),
+        "protocol": _known(asdict(settings.protocol)),
         "judge": settings.judge and _judge_json(settings.judge),
         **extractor,
     }

@@ -257,13 +257,13 @@ def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
     names = dict.fromkeys(name for verdict in verdicts if not _are_rounds(verdict.parts) for name in verdict.parts)
     if not names:
         return None
-    scores = {
-        name: {
-            title: [part.score if (part := _part(sample, dimension, name)) else None for sample in judged]
-            for dimension, title in DIMENSION_TITLES.items()
-        }
-        for name in names
-    }
+    scores: dict[str, dict[str, Scores]] = {}
+    for name in names:
+        own = [
+            {d: verdict.parts[name].score for d, verdict in sample.verdicts.items() if name in verdict.parts}
+            for sample in judged
+        ]
+        scores[name] = {title: [of_sample.get(d) for of_sample in own] for d, title in DIMENSION_TITLES.items()}
     return PanelCheck({name: _means(columns) for name, columns in scores.items()}, pairwise(scores))
 
 
@@ -279,10 +279,6 @@ def _rounds(verdict: Verdict) -> Iterator[list[float]]:
 def _are_rounds(parts: Iterable[str]) -> bool:
     """Rounds are numbered from 1; judges have names."""
     return all(name == str(number) for number, name in enumerate(parts, start=1))
-
-
-def _part(sample: Judged, dimension: str, name: str) -> Verdict | None:
-    return sample.verdicts[dimension].parts.get(name) if dimension in sample.verdicts else None
 
 
 def _means(columns: Mapping[str, Scores]) -> dict[str, float | None]:

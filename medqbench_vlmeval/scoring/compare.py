@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 
@@ -88,9 +89,12 @@ class PairedComparison:
     axes: Mapping[str, Mapping[str, Difference]]
 
     @property
-    def is_distinct(self) -> bool:
-        """Whether the overall difference is significant among those of all pairs."""
-        return self.overall.p_holm is not None and self.overall.p_holm < ALPHA
+    def distinct(self) -> bool | None:
+        """Whether the overall difference is significant among those of all pairs; None of two runs alone."""
+        return None if self.overall.p_holm is None else self.overall.p_holm < ALPHA
+
+
+_Pair = TypeVar("_Pair", bound=PairedComparison)
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,6 @@ def detectable_share(n: float, discordant: float) -> float | None:
 
     Of samples in clusters, ``n`` is their number over the design effect.
     """
-
     if n < _Z_LEVEL**2:
         return None
     # The equation is quadratic in d. Its root is that for q = 1 times sqrt(q); where q = d it is that root's square.
@@ -232,7 +235,7 @@ def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
     return PairedComparison(difference(everything, everything), adjusted)
 
 
-def adjust_pairs(pairs: Sequence[PairedComparison]) -> list[PairedComparison]:
+def adjust_pairs(pairs: Sequence[_Pair]) -> list[_Pair]:
     """Adjust the overall p-values of all pairs as one family."""
     adjusted = _adjusted(pair.overall for pair in pairs)
     return [replace(pair, overall=overall) for pair, overall in zip(pairs, adjusted, strict=True)]
@@ -261,7 +264,7 @@ def rank_runs(
         for run, column in values.items()
     }
     order = sorted(cells, key=lambda run: -(cells[run].value or 0.0))
-    alike = {frozenset(names) for names, pair in pairs.items() if not pair.is_distinct}
+    alike = {frozenset(names) for names, pair in pairs.items() if not pair.distinct}
     return [
         RankedRun(run, cells[run], tuple(other for other in order if frozenset((run, other)) in alike)) for run in order
     ]

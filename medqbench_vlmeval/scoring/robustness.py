@@ -199,7 +199,11 @@ def score_choices(pairs: Sequence[ChoicePair]) -> Robustness:
     return Robustness(
         whole=_choice_group(pairs),
         groups=_groups(pairs, _CHOICE_AXES, _choice_group),
-        places={letter: use for letter in OPTION_LETTERS if (use := _letter(pairs, letter))},
+        places={
+            letter: _letter(offered, letter)
+            for letter in OPTION_LETTERS
+            if (offered := [pair for pair in pairs if letter in pair.sample.options])
+        },
         clusters=shared_images([pair.sample for pair in pairs]).words,
         consistency_of_chance=_PERCENT * math.fsum(1 / len(pair.sample.options) for pair in pairs) / len(pairs),
     )
@@ -245,11 +249,8 @@ def _choice_group(pairs: Sequence[ChoicePair]) -> PassGroup:
     )
 
 
-def _letter(pairs: Sequence[ChoicePair], letter: str) -> PlaceUse | None:
-    """One letter in both passes; None where no question has it. It is a question's right one in one pass at most."""
-    offered = [pair for pair in pairs if letter in pair.sample.options]
-    if not offered:
-        return None
+def _letter(offered: Sequence[ChoicePair], letter: str) -> PlaceUse:
+    """One letter in both passes of the questions that have it; it is a question's right one in one pass at most."""
     right = [hit for pair in offered for at, hit in zip(pair.right_letters, pair.right, strict=True) if at == letter]
     first, second = (
         sum(at == letter for at in side) for side in zip(*(pair.right_letters for pair in offered), strict=True)

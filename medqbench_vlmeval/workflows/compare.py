@@ -218,13 +218,9 @@ def _compare(task: Task, dataset: str | None, runs: Sequence[ComparedRun], seed:
     indexes = _in_common(runs)[0]
     ranking: list[RankedRun] = []
     if len(runs) > 2:
-        adjusted = adjust_pairs([pair.comparison for pair in pairs])
-        pairs = [
-            replace(pair, comparison=comparison, distinct=comparison.is_distinct)
-            for pair, comparison in zip(pairs, adjusted, strict=True)
-        ]
+        pairs = adjust_pairs(pairs)
         scores = {run.label: [run.samples[index].score for index in indexes] for run in runs}
-        by_labels = {(pair.a, pair.b): pair.comparison for pair in pairs}
+        by_labels = {(pair.a, pair.b): pair for pair in pairs}
         scale = 100.0 if task is Task.PERCEPTION else 1.0
         ranking = rank_runs(scores, _clusters(runs, indexes), by_labels, scale, seed)
     return ComparedTask(
@@ -260,7 +256,8 @@ def _pair(a: ComparedRun, b: ComparedRun, seed: int) -> ComparedPair:
         tuple(index for index in run.samples if index not in other.samples) for run, other in ((a, b), (b, a))
     )
     left_out = LeftOut(only_in_a, only_in_b, changed, tuple(unscored))
-    return ComparedPair(a.label, b.label, compare_pair(paired, seed), left_out)
+    comparison = compare_pair(paired, seed)
+    return ComparedPair(comparison.overall, comparison.axes, a.label, b.label, left_out)
 
 
 def _in_common(runs: Sequence[ComparedRun]) -> tuple[list[str], dict[str, tuple[str, ...]], list[str]]:

@@ -23,10 +23,10 @@ from medqbench_vlmeval.data.columns import find_columns
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_jsonl
+from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_jsonl, writing
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
-from medqbench_vlmeval.runs.files import unwritable
+from medqbench_vlmeval.runs.files import MAKE_ROOM
 from medqbench_vlmeval.runs.provenance import CUSTOM, EXTRACTION, name_results
 from medqbench_vlmeval.scoring.robustness import (
     FIRST,
@@ -165,12 +165,10 @@ def compare_passes(request: PassesRequest) -> ComparedPasses:
     }
     from medqbench_vlmeval.report.robustness_tables import write_robustness
 
-    try:
+    with writing(paths.numbers.parent, MAKE_ROOM):
         write_jsonl(paths.pairs, (_pair_json(pair) for pair in passes.choices or passes.preferences))
         write_robustness(paths.report, comparison)
         write_json(paths.numbers, result)
-    except OSError as error:
-        raise unwritable(paths.numbers.parent, error) from error
     return ComparedPasses(comparison, result, paths)
 
 

@@ -165,7 +165,7 @@ def test_ranking_and_who_does_not_differ_significantly():
     pairs = adjust_pairs([compare_pair(perception(right[a], right[b])) for a, b in names])
     # McNemar of 1 against 1, and of 12 against 0 twice: 2/2^12 times 3 and, at least as much, times 2.
     assert [pair.overall.p_holm for pair in pairs] == pytest.approx([1, 6 / 2**12, 6 / 2**12])
-    assert [pair.is_distinct for pair in pairs] == [False, True, True]
+    assert [pair.distinct for pair in pairs] == [False, True, True]
     ranking = rank_runs(right, list(range(20)), dict(zip(names, pairs, strict=True)), 100.0)
     assert [(row.run, row.cell.value, row.not_distinct_from) for row in ranking] == [
         ("x", 60.0, ("y",)),
