@@ -55,19 +55,9 @@ def test_all_names_are_there():
 
 @pytest.mark.parametrize("judge", ["rules", mq.JudgeOptions("rules")])
 def test_reasoning_is_judged_by_a_name_or_options(folder, judge):
-    rows = [
-        {"index": sample.index, "prediction": "Blurred; the quality of this image is poor."}
-        for sample in mq.load("MedQBench_Reasoning_NoReference_mini")
-    ]
-    write_jsonl(folder / "M_MedQBench_Reasoning_NoReference_mini.jsonl", rows)
-    run = mq.score(
-        "M_MedQBench_Reasoning_NoReference_mini.jsonl",
-        "out",
-        data="MedQBench_Reasoning_NoReference_mini",
-        judge=judge,
-        limit=6,
-        leaderboard=True,
-    )
+    data, reply = "MedQBench_Reasoning_NoReference_mini", "Blurred; the quality of this image is poor."
+    write_jsonl(folder / "M.jsonl", [{"index": sample.index, "prediction": reply} for sample in mq.load(data)])
+    run = mq.score("M.jsonl", "out", data=data, judge=judge, limit=6, leaderboard=True)
     assert run.result.settings.judge.name == "rules"
     assert (len(run.rows), run.result["no-reference"].counts["n_scored"]) == (6, 6)
     assert (folder / "out" / "leaderboard" / "leaderboard.json").is_file()

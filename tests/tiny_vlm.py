@@ -10,16 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-SPECIALS = (
-    "<|endoftext|>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<|vision_start|>",
-    "<|vision_end|>",
-    "<|vision_pad|>",
-    "<|image_pad|>",
-    "<|video_pad|>",
-)
+_NAMES = ("endoftext", "im_start", "im_end", "vision_start", "vision_end", "vision_pad", "image_pad", "video_pad")
+SPECIALS = tuple(f"<|{name}|>" for name in _NAMES)
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -58,7 +50,6 @@ def build(folder: Path) -> None:
         additional_special_tokens=list(SPECIALS),
         chat_template=TEMPLATE,
     )
-    identity = vocabulary
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(words),
@@ -69,9 +60,9 @@ def build(folder: Path) -> None:
             "num_key_value_heads": 2,
             "max_position_embeddings": 8192,
             "rope_scaling": {"type": "mrope", "rope_type": "default", "mrope_section": [2, 3, 3]},
-            "bos_token_id": identity["<|endoftext|>"],
-            "eos_token_id": identity["<|im_end|>"],
-            "pad_token_id": identity["<|endoftext|>"],
+            "bos_token_id": vocabulary["<|endoftext|>"],
+            "eos_token_id": vocabulary["<|im_end|>"],
+            "pad_token_id": vocabulary["<|endoftext|>"],
         },
         vision_config={
             "depth": 2,
@@ -85,10 +76,10 @@ def build(folder: Path) -> None:
             "window_size": 112,
             "fullatt_block_indexes": [1],
         },
-        image_token_id=identity["<|image_pad|>"],
-        video_token_id=identity["<|video_pad|>"],
-        vision_start_token_id=identity["<|vision_start|>"],
-        vision_end_token_id=identity["<|vision_end|>"],
+        image_token_id=vocabulary["<|image_pad|>"],
+        video_token_id=vocabulary["<|video_pad|>"],
+        vision_start_token_id=vocabulary["<|vision_start|>"],
+        vision_end_token_id=vocabulary["<|vision_end|>"],
     )
     torch.manual_seed(0)
     model = Qwen2_5_VLForConditionalGeneration(config).to(torch.float32)

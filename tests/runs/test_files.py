@@ -44,27 +44,18 @@ def test_whatever_is_named_gives_the_run(score, ending):
     if ending:
         place.touch()
     (run,) = read_runs([place])
-    assert (run.result.model, run.result.task, list(run.result.parts)) == (
-        "Model-X",
-        Task.PERCEPTION,
-        [Task.PERCEPTION],
-    )
+    assert (run.result.model, run.result.task, *run.result.parts) == ("Model-X", Task.PERCEPTION, Task.PERCEPTION)
     assert [row.sample.index for row in run.rows] == ["1", "2"]
     assert run.paths.samples == named(score, "_samples.jsonl")
 
 
 def test_a_folder_with_several_runs_and_a_combined_one(score):
-    make_run(
-        [judged("NoReference:07"), judged("Comparative:a", (0, 1, 2, None), Task.COMPARATIVE)],
-        score.parent,
-        dataset="MedQBench_Reasoning",
-    )
+    answered = [judged("NoReference:07"), judged("Comparative:a", (0, 1, 2, None), Task.COMPARATIVE)]
+    make_run(answered, score.parent, dataset="MedQBench_Reasoning")
     perception, combined = read_runs([score.parent])
     assert (perception.result.task, combined.result.task) == (Task.PERCEPTION, Task.REASONING)
-    assert [(row.sample.task, same_index(row)) for row in combined.rows] == [
-        (Task.NO_REFERENCE, "7"),
-        (Task.COMPARATIVE, "a"),
-    ]
+    indexes = {row.sample.task: same_index(row) for row in combined.rows}
+    assert indexes == {Task.NO_REFERENCE: "7", Task.COMPARATIVE: "a"}
     assert combined.result["comparative"].measures["Preciseness"].value == 1
 
 
@@ -73,6 +64,11 @@ def test_half_a_character_is_replaced(score):
     text = path.read_text(encoding="utf-8").replace("The answer is A.", "\\ud83d and \\ud83d\\ude00")
     path.write_text(text, encoding="utf-8")
     assert read_runs([score])[0].rows[0].prediction.text == "\ufffd and \U0001f600"
+
+
+def swap(old, new):
+    """A change of a text in both lines, where it stands first."""
+    return lambda *lines: [line.replace(old, new, 1) for line in lines]
 
 
 def broken(score, change):
@@ -88,20 +84,17 @@ def broken(score, change):
         (lambda a, b: ["", a, b[:40]], "line 3: not a whole JSON object"),
         (lambda a, b: [a, "[]"], "line 2: not a whole JSON object"),
         (lambda a, b: [a], r"are not of one evaluation \(1 perception samples stand in the one and 2"),
-        (
-            lambda a, b: [a, b.replace('"correct": false', '"correct": true')],
-            r"2 answers are right in the one and 1 in",
-        ),
+        (swap('"correct": false', '"correct": true'), r"2 answers are right in the one and 1 in"),
         (lambda a, b: [a, b, a], r"the index '1' stands twice \(lines 1 and 3\)"),
-        (lambda a, b: [a, b.replace('"2"', '"1.0"', 1)], "stands twice"),
+        (swap('"2"', '"1.0"'), "stands twice"),
         (
-            lambda a, b: [a, b.replace('"perception"', '"comparative", "verdicts": {}', 1)],
-            "line 2: the task is 'comparative' and the score's is perception",
+            swap('"perception"', '"comparative", "verdicts": {}'),
+            "line 1: the task is 'comparative' and the score's is perception",
         ),
         (lambda a, b: [a, b.replace('"perception"', '"chess"', 1)], "line 2: 'chess' is no task"),
-        (lambda a, b: [a.replace('"correct": true', '"correct": 1'), b], "line 1: 'correct' is not true or false"),
-        (lambda a, b: [a.replace('"index": "1"', '"index": null'), b], "line 1: no 'index'"),
-        (lambda a, b: [a.replace('"A": "Noise"', '"A": null'), b], r"line 1: 'sample\.options\.A' is None.*edited by"),
+        (swap('"correct": true', '"correct": 1'), "line 1: 'correct' is not true or false"),
+        (swap('"index": "1"', '"index": null'), "line 1: no 'index'"),
+        (swap('"A": "Noise"', '"A": null'), r"line 1: 'sample\.options\.A' is None.*edited by"),
     ],
 )
 def test_samples_that_cannot_be(score, change, words):

@@ -25,14 +25,10 @@ Z_LEVEL, Z_POWER = 1.959963984540054, 0.8416212335729143
 
 
 def perception(first, second, clusters=None, modalities=None):
-    n = len(first)
-    samples = [
-        Sample(str(i), Task.PERCEPTION, "Q", modality=modalities[i] if modalities else None, question_type="What")
-        for i in range(n)
-    ]
-    return Paired(
-        Task.PERCEPTION, samples, [(one,) for one in first], [(one,) for one in second], clusters or list(range(n))
-    )
+    named = enumerate(modalities or [None] * len(first))
+    samples = [Sample(str(i), Task.PERCEPTION, "Q", modality=name, question_type="What") for i, name in named]
+    sides = ([(right,) for right in side] for side in (first, second))
+    return Paired(Task.PERCEPTION, samples, *sides, clusters or list(range(len(first))))
 
 
 def reasoning(first, second, clusters=None):
