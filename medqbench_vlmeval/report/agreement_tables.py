@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
@@ -75,16 +74,13 @@ def _dimensions(comparison: RatingComparison) -> Table:
         # Their n stands in the row; kappa of few answers has an interval that says enough.
         cells = [replace(cell, few=False) for cell in statistics]
         rows.append((title, agreement.n, *cells, agreement.bias, dimension.n_unscored, dimension.n_not_rated))
-    return table(_headline(comparison), heads, rows)
-
-
-def _headline(comparison: RatingComparison) -> str:
-    """What is compared: 'Judge J (PROTOCOL) on M against 3 raters (median), 200 answers'."""
+    # 'Judge J (PROTOCOL) on M against 3 raters (median), 200 answers'
     judges = ", ".join(dict.fromkeys(map(_judge, comparison.verdicts)))
     models = ", ".join(dict.fromkeys(file.model for file in comparison.verdicts))
     raters = comparison.raters
     others = f"{len(raters)} raters (median)" if len(raters) > 1 else raters[0]
-    return f"Judge {judges} on {models} against {'judge ' * comparison.by_judge}{others}, {comparison.n} answers"
+    whom = f"{'judge ' * comparison.by_judge}{others}"
+    return table(f"Judge {judges} on {models} against {whom}, {comparison.n} answers", heads, rows)
 
 
 def _judge(file: VerdictFile) -> str:
@@ -165,10 +161,6 @@ def _disagreement_columns(comparison: RatingComparison) -> list[Read[RatingDisag
     several_models = len({case.model for case in comparison.disagreements}) > 1
     raters = comparison.raters if len(comparison.raters) > 1 else []
     model: Read[RatingDisagreement] = (Column("model", width=22), lambda case: case.model)
-
-    def rating(case: RatingDisagreement, rater: str) -> float | None:
-        return case.ratings.get(rater)
-
     return [
         (Column("index", width=26), lambda case: case.row.sample.index),
         *([model] if several_models else []),
@@ -177,7 +169,7 @@ def _disagreement_columns(comparison: RatingComparison) -> list[Read[RatingDisag
         (Column("dimension", width=18), lambda case: DIMENSION_TITLES[case.dimension]),
         (Column("judge", "mark", width=10), lambda case: case.judge),
         (Column("rated", "mark", width=10), lambda case: case.rated),
-        *((Column(rater, "mark", width=12), partial(rating, rater=rater)) for rater in raters),
+        *((Column(rater, "mark", width=12), lambda case, rater=rater: case.ratings.get(rater)) for rater in raters),
         (Column("judge said", width=50, wrap=True), lambda case: judge_words(case.row.verdicts.get(case.dimension))),
         (Column("reference", width=60, wrap=True), lambda case: case.row.sample.description),
         (Column("answer", width=60, wrap=True), lambda case: case.row.prediction.text),

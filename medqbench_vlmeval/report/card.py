@@ -17,12 +17,12 @@ from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
-from medqbench_vlmeval.report.run_tables import COUNT_TITLES
+from medqbench_vlmeval.report.run_tables import COUNT_TITLES, measures_of, overall_by
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL
+from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import Cell, JudgeSettings, Provenance, Result, TaskRun
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ def run_card(result: Result) -> str:
         what += " A baseline without weights, for orientation."
     blocks = [f"# {markdown_text(result.model)} on MedQ-Bench", what]
     for run in result.tasks:
-        blocks += [f"## {TASK_TITLES[run.task]}", _status(run), *_numbers(run)]
+        status = "**Comparable with the published results.**"
+        if not run.result.comparable:
+            reasons = "; ".join(map(markdown_text, run.result.not_comparable_because))
+            status = f"**Not comparable with the published results:** {reasons}."
+        blocks += [f"## {TASK_TITLES[run.task]}", status, *_numbers(run)]
         for head, lines in (("", checks_of(run)), ("### Findings", findings_lines(run))):
             if lines:
                 blocks += [head, "\n".join(f"- {markdown_text(line)}" for line in lines)]
@@ -63,13 +67,6 @@ def run_card(result: Result) -> str:
     return f"{metadata_block(result)}\n" + "\n\n".join(block for block in blocks if block) + "\n"
 
 
-def _status(run: TaskRun) -> str:
-    if run.result.comparable:
-        return "**Comparable with the published results.**"
-    reasons = "; ".join(map(markdown_text, run.result.not_comparable_because))
-    return f"**Not comparable with the published results:** {reasons}."
-
-
 def _numbers(run: TaskRun) -> Iterator[str]:
     part, perception = run.result, run.task is Task.PERCEPTION
 
@@ -77,18 +74,14 @@ def _numbers(run: TaskRun) -> Iterator[str]:
         heads = (Column(head), Column("accuracy, %" if perception else unit, task_kind(run.task), interval="", n="n"))
         return markdown(table("", heads, cells.items())).rstrip()
 
-    yield numbers("", "mean, 0-2 (Overall: their sum, 0-8)", _measures(run))
+    measures = {measure: part.measures[measure] for measure in measures_of(run.task)}
+    yield numbers("", "mean, 0-2 (Overall: their sum, 0-8)", measures)
     titles = {name: title for name, title in COUNT_TITLES.items() if name == "n" or part.counts.get(name)}
     counts = "; ".join(f"{title}: {part.counts[name]:,}" for name, title in titles.items())
     yield f"{counts}. Intervals: {markdown_text(part.interval_method)}."
     for axis in _AXES:
-        if groups := part.groups.get(axis):
-            cells = {name: group.overall for name, group in groups.items()}
-            yield numbers(f"By {axis}", "sum of means, 0-8", cells)
-
-
-def _measures(run: TaskRun) -> dict[str, Cell]:
-    return {measure: run.result.measures[measure] for measure in (OVERALL, *MEASURES[run.task][:-1])}
+        if groups := overall_by(run, axis):
+            yield numbers(f"By {axis}", "sum of means, 0-8", groups)
 
 
 def data_facts(run: TaskRun) -> dict[str, str | None]:
@@ -277,7 +270,8 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
         "protocol_sha256": settings.protocol.sha256,
     }
     arguments = {name: one_line(value) for name, value in facts.items() if value}
-    for measure, cell in _measures(run).items():
+    for measure in measures_of(run.task):
+        cell = run.result.measures[measure]
         if cell.value is None:
             continue
         metric: dict[str, Any] = {"comparable_with_published": run.result.comparable, "n": cell.n}

@@ -84,6 +84,8 @@ def add_charts(book: Book, charts: Sheet, runs: Sequence[TaskRun]) -> None:
 
 def _native(chart: _Chart, book: Book, data: Sheet) -> Any:
     """A chart of XlsxWriter, whose numbers are written to the sheet ``data``."""
+    from xlsxwriter.utility import xl_range_formula
+
     numbers = _data_table(chart)
     places = {column.head: at for at, column in enumerate(numbers.columns)}
     data.append()
@@ -110,8 +112,8 @@ def _native(chart: _Chart, book: Book, data: Sheet) -> Any:
         if (below := places.get(f"{numbers.columns[1 + at].head}: below")) is not None:
             options["y_error_bars"] = {
                 "type": "custom",
-                "minus_values": _range(first, last, below),
-                "plus_values": _range(first, last, below + 1),
+                "minus_values": f"={xl_range_formula(CHART_DATA, first, below, last, below)}",
+                "plus_values": f"={xl_range_formula(CHART_DATA, first, below + 1, last, below + 1)}",
                 "line": {"color": f"#{_INK}", "width": 1},
             }
         native.add_series(options)
@@ -126,13 +128,6 @@ def _native(chart: _Chart, book: Book, data: Sheet) -> Any:
     return native
 
 
-def _range(first: int, last: int, column: int) -> str:
-    from xlsxwriter.utility import xl_rowcol_to_cell
-
-    ends = (xl_rowcol_to_cell(row, column, row_abs=True, col_abs=True) for row in (first, last))
-    return f"='{CHART_DATA}'!{':'.join(ends)}"
-
-
 def _data_table(chart: _Chart) -> Table:
     """What a chart shows: values, then the distances to the ends of the intervals, which error bars want."""
     kind: Kind = "percent" if chart.top > 10 else "score"
@@ -143,20 +138,19 @@ def _data_table(chart: _Chart) -> Table:
         values.append((Column(name, kind, width=12), [cell.value for cell in series.cells]))
         if chart.kind == "column" and any(cell.interval is not None for cell in series.cells):
             for word, sign in (("below", 1), ("above", -1)):
-                lengths = [_distance(cell, sign) for cell in series.cells]
+                # Rounding must not turn a bar inside out.
+                lengths = [
+                    None
+                    if cell.value is None or cell.interval is None
+                    else max(0.0, sign * (cell.value - cell.interval[sign < 0]))
+                    for cell in series.cells
+                ]
                 distances.append((Column(f"{name}: {word}", kind, width=12), lengths))
     counts = [(Column("n", "count", width=12), chart.counts)] if chart.counts else []
     columns = [*values, *distances, *counts]
     groups = [shortened(group, _LONGEST_NAME) for group in chart.groups]
     heads = [Column("Group", width=34), *(column for column, _ in columns)]
     return table(chart.title, heads, zip(groups, *(entries for _, entries in columns), strict=True))
-
-
-def _distance(cell: Cell, sign: int) -> float | None:
-    """How far the interval reaches below (1) or above (-1); rounding must not turn a bar inside out."""
-    if cell.value is None or cell.interval is None:
-        return None
-    return max(0.0, sign * (cell.value - cell.interval[sign < 0]))
 
 
 def _charts_of(run: TaskRun) -> Iterator[_Chart]:

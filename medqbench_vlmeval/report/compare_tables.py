@@ -6,13 +6,14 @@ Each table is defined once; the terminal and the workbook ``compare.xlsx`` show 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from typing import NamedTuple
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
-from medqbench_vlmeval.report.run_tables import SETTINGS, few_item
+from medqbench_vlmeval.report.run_tables import SETTINGS
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import (
@@ -25,6 +26,7 @@ from medqbench_vlmeval.report.table import (
     Row,
     Table,
     ends_words,
+    few_item,
     table,
     task_kind,
     value_words,
@@ -191,8 +193,7 @@ def _spans(row: RankedRun, places: Mapping[str, int]) -> str | None:
     return ", ".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans) or None
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """One difference with what it is of."""
 
     task: ComparedTask
@@ -200,17 +201,6 @@ class _Line:
     axis: str
     group: str
     difference: Difference
-
-    def entries(self) -> tuple[Entry, ...]:
-        difference, cell, kind = self.difference, self.difference.cell, task_kind(self.task.task)
-        return (
-            _title(self.task), self.pair.a, self.pair.b, self.axis, self.group,
-            Item(cell.n, few=cell.few), cell.n_clusters,
-            Item(difference.a, kind), Item(difference.b, kind), Item(cell, _points(self.task)),
-            _test(self.task), difference.p, difference.p_clustered, difference.p_holm,
-            Item(difference.detectable, kind),
-            *map(cell.counts.get, ("only_a", "only_b", "n_differ")), few_item(cell.few),
-        )  # fmt: skip
 
 
 def _groups(task: ComparedTask, pair: ComparedPair) -> Iterator[_Line]:
@@ -248,9 +238,15 @@ def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> 
         Column(FEW_HEAD, only="sheet", width=9),
     )
     rows = []
-    for line in lines:
-        bold = line.pair.distinct if of_pairs else not line.axis
-        rows.append(Row(line.entries(), "bold" if bold else ""))
+    for task, pair, axis, group, difference in lines:
+        cell, kind = difference.cell, task_kind(task.task)
+        entries = (
+            _title(task), pair.a, pair.b, axis, group, Item(cell.n, few=cell.few), cell.n_clusters,
+            Item(difference.a, kind), Item(difference.b, kind), Item(cell, _points(task)), _test(task),
+            difference.p, difference.p_clustered, difference.p_holm, Item(difference.detectable, kind),
+            *map(cell.counts.get, ("only_a", "only_b", "n_differ")), few_item(cell.few),
+        )  # fmt: skip
+        rows.append(Row(entries, "bold" if (pair.distinct if of_pairs else not axis) else ""))
     return Table(title, columns, rows)
 
 
@@ -271,9 +267,7 @@ def _disagreement_columns(labels: Sequence[str]) -> list[Read[Disagreement]]:
         axis("question_type"),
         axis("severity", 12),
         _read(Column("question", width=44, wrap=True), lambda row: row.sample.question, of_pairs=True),
-        _read(
-            Column("options", width=30, wrap=True), lambda row: options_text(dict(row.sample.options)), of_pairs=True
-        ),
+        _read(Column("options", width=30, wrap=True), lambda row: options_text(row.sample.options), of_pairs=True),
         _read(Column("answer", width=9), lambda row: row.sample.answer),
         _read(Column("reference", width=60, wrap=True), lambda row: row.sample.description, of_pairs=True),
     ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES
-from medqbench_vlmeval.report.many_tables import TaskRuns
-from medqbench_vlmeval.report.run_tables import count_item, few_item
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
+from medqbench_vlmeval.report.many_tables import NamedRun
+from medqbench_vlmeval.report.run_tables import count_item
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
 from medqbench_vlmeval.report.sentences import has_rules
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table, columns, table
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table, columns, few_item, table
 from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.scoring.agreement import is_same
 from medqbench_vlmeval.types import FEW, Agreement, Cell, Finding, SampleRow, TaskRun
@@ -126,34 +126,34 @@ _MANY_WHAT = (
 _RUNS_A_PAGE = 6
 
 
-def add_many_findings(book: Book, tasks: Sequence[TaskRuns]) -> None:
+def add_many_findings(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write the findings of many runs, one row a finding and three columns a run; no sheet where no run has any."""
-    known = [(runs, titles) for runs in tasks if (titles := _titles(runs))]
+    known = [(task, runs, titles) for task, runs in tasks.items() if (titles := _titles(runs))]
     if not known:
         return
-    most = max(len(runs.runs) for runs, _ in known)
+    most = max(len(runs) for _, runs, _ in known)
     sheet = book.add_fixed(FINDINGS)
     sheet.widths([42, 12, *[10.5] * (3 * most)])
     sheet.title("Findings side by side")
     sheet.append([_MANY_WHAT])
-    for runs, titles in known:
+    for task, runs, titles in known:
         sheet.append()
-        sheet.append([runs.title], "bold")
+        sheet.append([TASK_TITLES[task]], "bold")
         sheet.append([Item(fill="head"), Item(fill="head")], lines=2)
-        for at, run in enumerate(runs.runs):
+        for at, run in enumerate(runs):
             sheet.span(run.label, 3 + 3 * at, 5 + 3 * at, "head")
-        heads = [*columns("Finding", "Unit"), *[Column("value", "percent", interval="95%")] * len(runs.runs)]
+        heads = [*columns("Finding", "Unit"), *[Column("value", "percent", interval="95%")] * len(runs)]
         rows = [
-            (Item(title, bold=True), unit, *(_entry(run.task_run, name) for run in runs.runs))
+            (Item(title, bold=True), unit, *(_entry(run.task_run, name) for run in runs))
             for name, (title, unit) in titles.items()
         ]
         sheet.add_table(table("", heads, rows))
     sheet.finish(freeze="C2", repeat_row=1, pages=-(-most // _RUNS_A_PAGE), repeat_columns=2)
 
 
-def _titles(runs: TaskRuns) -> dict[str, tuple[str, str | None]]:
+def _titles(runs: Sequence[NamedRun]) -> dict[str, tuple[str, str | None]]:
     """Title and unit by name of every finding that some run has, or has a reason for not having."""
-    results = [run.task_run.result for run in runs.runs]
+    results = [run.task_run.result for run in runs]
     present = {name: (finding.title, finding.unit) for part in results for name, finding in part.findings.items()}
     absent = {name: (name.replace("_", " ").capitalize(), None) for part in results for name in part.not_found}
     return {**present, **{name: title for name, title in absent.items() if name not in present}}
@@ -243,9 +243,11 @@ def _reliability(run: TaskRun) -> Iterator[Table]:
             (name, cell.n, cell.same, cell.kappa, cell.mean_absolute_difference)
             for name, cell in result.between_rounds.items()
         ]
-        yield table(f"{title}: the same judge on the same sample in two rounds", [_label("Dimension"), *heads], rows)
+        yield table(
+            f"{title}: the same judge on the same sample in two rounds", [Column("Dimension", width=34), *heads], rows
+        )
     if judges := result.between_judges:
-        heads = [_label("Judge"), *(Column(measure, "score") for measure in measures)]
+        heads = [Column("Judge", width=34), *(Column(measure, "score") for measure in measures)]
         means = [(name, *map(of_judge.get, measures)) for name, of_judge in judges.means.items()]
         yield table(f"{title}: means by judge", heads, means)
         pairs = {
@@ -254,13 +256,9 @@ def _reliability(run: TaskRun) -> Iterator[Table]:
         yield shares_table(f"{title}: judges pair by pair", "Judges", pairs)
 
 
-def _label(head: str) -> Column:
-    return Column(head, width=34)
-
-
 def shares_table(title: str, head: str, pairs: Mapping[str, Mapping[str, Agreement]]) -> Table:
     """A line a label, with n, share and kappa a dimension: two scorers, or a group of answers."""
-    heads, rows = [_label(head)], []
+    heads, rows = [Column(head, width=34)], []
     for dimension in DIMENSION_TITLES.values():
         heads += columns((f"{dimension} n", "count"), ("same, %", "share"), ("kappa", "score"))
     for label, cells in pairs.items():

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report import run_tables
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, reference_rows, run_labels
+from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, place_of, reference_rows, run_labels
 from medqbench_vlmeval.report.standings import Row as Standing
-from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Row, Table, columns, table, task_kind
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
@@ -29,21 +29,8 @@ class NamedRun:
     row: Standing
 
 
-@dataclass(frozen=True)
-class TaskRuns:
-    """All runs of one task, ranked: comparable ones first, best first."""
-
-    task: Task
-    runs: Sequence[NamedRun]
-
-    @property
-    def title(self) -> str:
-        """The task's name for titles."""
-        return TASK_TITLES[self.task]
-
-
-def runs_by_task(results: Sequence[Result]) -> list[TaskRuns]:
-    """The single tasks that results hold, in the order of the benchmark.
+def runs_by_task(results: Sequence[Result]) -> dict[Task, list[NamedRun]]:
+    """The runs of each single task, in the order of the benchmark; ranked: comparable ones first, best first.
 
     Raises:
         BadInput: there are no results or more than 500.
@@ -54,20 +41,17 @@ def runs_by_task(results: Sequence[Result]) -> list[TaskRuns]:
         raise BadInput(
             f"{len(results):,} runs are more than one workbook can show; name at most {_MAX_RUNS} at a time."
         )
-    by_task = {task: [run for result in results for run in result.tasks if run.task is task] for task in Task}
-    return [TaskRuns(task, _ranked(runs)) for task, runs in by_task.items() if runs]
+    by_task = {}
+    for task in Task:
+        runs = [run for result in results for run in result.tasks if run.task is task]
+        named = map(NamedRun, run_labels(runs, _LABEL_LIMIT), runs, map(own_row, runs))
+        if runs:
+            by_task[task] = sorted(named, key=lambda run: place_of(run.row))
+    return by_task
 
 
-def _ranked(runs: Sequence[TaskRun]) -> list[NamedRun]:
-    labels = run_labels(runs, _LABEL_LIMIT)
-    named = [NamedRun(label, run, own_row(run)) for label, run in zip(labels, runs, strict=True)]
-    order = [id(row) for row in by_overall(run.row for run in named)]
-    return sorted(named, key=lambda run: order.index(id(run.row)))
-
-
-def warnings_of(tasks: TaskRuns) -> list[str]:
+def _warnings_of(runs: Sequence[TaskRun]) -> list[str]:
     """What keeps the runs of a task from being set beside each other: other questions, judges or protocols."""
-    runs = [run.task_run for run in tasks.runs]
     warnings = []
     samples = {(run.data.samples_sha256 or run.data.sha256 or run.result.dataset, run.result.n) for run in runs}
     if len(samples) > 1:
@@ -97,27 +81,27 @@ _WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
 _BANNER = 14  # columns
 
 
-def add_many_overview(book: Book, tasks: Sequence[TaskRuns]) -> None:
+def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write every run and every published row, a table a task, one below the other."""
     sheet = book.add_fixed(run_tables.OVERVIEW)
     sheet.widths(_WIDTHS)
-    count = max(len(runs.runs) for runs in tasks)
+    count = max(map(len, tasks.values()))
     sheet.title(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side")
     sheet.append([_WHAT])
-    for runs in tasks:
+    for task, runs in tasks.items():
         sheet.append()
-        human = human_overall(runs.task)
-        scale = "percent of questions" if runs.task is Task.PERCEPTION else "means of 0-2, Overall their sum (0-8)"
+        human = human_overall(task)
+        scale = "percent of questions" if task is Task.PERCEPTION else "means of 0-2, Overall their sum (0-8)"
         people = f"human experts' Overall: {human:.2f}" if human is not None else "no published row of human experts"
-        sheet.title(f"{runs.title}: {scale}; {people}")
-        for warning in warnings_of(runs):
+        sheet.title(f"{TASK_TITLES[task]}: {scale}; {people}")
+        for warning in _warnings_of([run.task_run for run in runs]):
             sheet.banner(warning, "warn", _BANNER)
-        sheet.add_table(_standings(runs))
+        sheet.add_table(_standings(task, runs))
     sheet.finish(freeze="C2", repeat_row=1, pages=2, repeat_columns=2)
 
 
-def _standings(runs: TaskRuns) -> Table:
-    kind, measures = task_kind(runs.task), MEASURES[runs.task][:-1]
+def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
+    kind, measures = task_kind(task), MEASURES[task][:-1]
     padding = 4 - len(measures)  # so that the columns of all tasks stand below each other
     heads = [
         *columns(("Place", "count"), "Model", "Kind", "Category"),
@@ -126,22 +110,22 @@ def _standings(runs: TaskRuns) -> Table:
         Column("Why not", width=40, wrap=True),
         *columns("Dataset", "Judge", "Protocol", "Data (hash)", "Source"),
     ]
-    labels = {id(run.row): run.label for run in runs.runs}
+    labels = {id(run.row): run.label for run in runs}
     rows, place = [], 0
-    for row in by_overall([*(run.row for run in runs.runs), *reference_rows(runs.task)]):
+    for row in by_overall([*(run.row for run in runs), *reference_rows(task)]):
         ranked = row.comparable and row.values.get(OVERALL) is not None
         place += ranked
         own, few = row.kind != PUBLISHED, row.n is not None and row.n < FEW
         low, high = row.interval or (None, None)
         why_not = "; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None)
         data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
-        entries: list[Entry] = [
+        entries = (
             place if ranked else None, labels.get(id(row), row.model), "this run" if row.kind == "own" else row.kind,
             row.category, Cell(row.values.get(OVERALL), low, high, few=few),
             *(Cell(row.values.get(measure), few=few) for measure in measures), *[None] * padding,
             Item(row.n, few=few), run_tables.yes_no(row.comparable) if own else "reference", why_not,
             row.dataset, row.judge, row.protocol, data, row.source,
-        ]  # fmt: skip
+        )  # fmt: skip
         rows.append(Row(entries, run_tables.look_of(row)))
     return Table("", heads, rows)
 
@@ -201,37 +185,36 @@ _AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
 
-def add_task_sheets(book: Book, tasks: Sequence[TaskRuns]) -> None:
+def add_task_sheets(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write a sheet a task: the runs by modality, by question type or dimension, by severity and further axes."""
-    for runs in tasks:
-        tables = [matrix for axis in _AXES for matrix in _matrices(runs, axis)]
-        book.add_tables(_SHEETS[runs.task], tables, f"{runs.title}, by group", [_NOTE], freeze="B2")
+    for task, runs in tasks.items():
+        tables = [matrix for axis in _AXES for matrix in _matrices(task, runs, axis)]
+        book.add_tables(_SHEETS[task], tables, f"{TASK_TITLES[task]}, by group", [_NOTE], freeze="B2")
 
 
-def _matrices(runs: TaskRuns, axis: str) -> Iterator[Table]:
+def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table]:
     """The runs by the groups of an axis; instead of question types alone, by all measures of the task."""
-    results = [run.task_run.result for run in runs.runs]
-    groups = list(dict.fromkeys(name for result in results for name in result.groups.get(axis, {})))
+    groups = list(dict.fromkeys(name for run in runs for name in run.task_run.result.groups.get(axis, {})))
     if axis == "question_type":
-        perception = runs.task is Task.PERCEPTION
+        perception = task is Task.PERCEPTION
         words = "question type, accuracy, %" if perception else "dimension, 0-2, and Overall, 0-8"
-        names = dict.fromkeys([*MEASURES[runs.task][:-1], *(groups if perception else [])])
-        tops = {name: top_of(runs.task, name) for name in [*names, OVERALL][-run_tables.MAX_COLUMNS :]}
+        names = dict.fromkeys([*MEASURES[task][:-1], *(groups if perception else [])])
+        tops = {name: top_of(task, name) for name in [*names, OVERALL][-run_tables.MAX_COLUMNS :]}
     else:
-        words = f"{axis.replace('_', ' ')}, {run_tables.unit_words(runs.task)}"
-        tops = dict.fromkeys([*groups[: run_tables.MAX_COLUMNS - 1], run_tables.ALL], top_of(runs.task))
+        words = f"{axis.replace('_', ' ')}, {run_tables.unit_words(task)}"
+        tops = dict.fromkeys([*groups[: run_tables.MAX_COLUMNS - 1], run_tables.ALL], top_of(task))
     rows = []
-    for run in runs.runs:
+    for run in runs:
         result = run.task_run.result
         whole = result.measures if axis == "question_type" else {run_tables.ALL: result.overall}
         labels = (run.label, run_tables.yes_no(result.comparable))
         rows.append((labels, {**run_tables.overall_by(run.task_run, axis), **whole}))
     if groups or axis == "question_type":
         heads = [Column("Run", width=34), Column("Comparable", width=15)]
-        yield run_tables.matrix_table(f"{runs.title}: run x {words}", heads, tops, rows)
+        yield run_tables.matrix_table(f"{TASK_TITLES[task]}: run x {words}", heads, tops, rows)
 
 
-def add_figures(book: Book, tasks: Sequence[TaskRuns]) -> None:
+def add_figures(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write one flat table, a row a figure, with filters: for reading into other programs."""
     heads = [
         *(Column(head, width=width) for head, width in _FIGURE_LABELS.items()),
@@ -240,10 +223,10 @@ def add_figures(book: Book, tasks: Sequence[TaskRuns]) -> None:
         Column("Comparable", width=13),
     ]
     rows = [
-        (runs.title, run.label, axis, group, measure, Item(cell, task_kind(runs.task)), run_tables.few_item(cell.few),
+        (TASK_TITLES[task], run.label, axis, group, measure, Item(cell, task_kind(task)), few_item(cell.few),
          run.task_run.result.comparable)
-        for runs in tasks
-        for run in runs.runs
+        for task, runs in tasks.items()
+        for run in runs
         for axis, group, measure, cell in _figures(run.task_run)
     ]  # fmt: skip
     book.add_tables(FIGURES, [table("", heads, rows)], filters=True, freeze="C2")

@@ -10,7 +10,7 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Task
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, run_labels
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, run_labels
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import latex, markdown, one_line
@@ -136,20 +136,17 @@ def _notes(lines: Sequence[_Line], intervals: bool) -> list[str]:
         )
     if sources := ", ".join(dict.fromkeys(line.row.source for line in lines if line.row.source)):
         notes.append(f"{_PUBLISHED_MARK} Published, for reference ({sources}); without intervals.")
-    reasons: dict[str, list[str]] = {}
-    settings: dict[str, list[str]] = {}
-    for line in lines:
-        if not line.row.comparable:
-            because = "; ".join(map(one_line, line.row.not_comparable_because)) or "the result does not say why"
-            reasons.setdefault(because, []).append(line.name)
-        if line.run is not None:
-            settings.setdefault(_settings(line.row), []).append(line.name)
-    notes += [
-        f"{_NOT_COMPARABLE_MARK} Not comparable with the published rows: {', '.join(names)}: {because}."
-        for because, names in reasons.items()
-    ]
+    reasons = names_by(
+        ("; ".join(map(one_line, line.row.not_comparable_because)) or "the result does not say why", line.name)
+        for line in lines
+        if not line.row.comparable
+    )
+    for because, names in reasons.items():
+        notes.append(f"{_NOT_COMPARABLE_MARK} Not comparable with the published rows: {names}: {because}.")
+    own = [line for line in lines if line.run is not None]
+    settings = names_by((_settings(line.row), line.name) for line in own)
     for facts, names in settings.items():
-        notes.append(f"{'All own runs' if len(settings) == 1 and len(names) > 1 else ', '.join(names)}: {facts}.")
+        notes.append(f"{'All own runs' if len(settings) == 1 < len(own) else names}: {facts}.")
     if intervals and settings:
         notes.append("Beside own numbers: 95% intervals, where one could be made.")
     return notes

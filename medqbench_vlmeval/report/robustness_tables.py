@@ -175,7 +175,7 @@ def _option(pair: ChoicePair, letter: str | None) -> str | None:
 
 _CHOICES: Sequence[Read[ChoicePair]] = (
     (Column("question", width=50, wrap=True), lambda pair: pair.sample.question),
-    (Column("options, first pass", width=36, wrap=True), lambda pair: options_text(dict(pair.sample.options))),
+    (Column("options, first pass", width=36, wrap=True), lambda pair: options_text(pair.sample.options)),
     (Column("second:first", width=17), lambda pair: permutation_text(pair.permutation)),
     (Column("right option", width=28), lambda pair: _option(pair, pair.sample.answer)),
     (Column("first", width=28), lambda pair: _option(pair, pair.first)),

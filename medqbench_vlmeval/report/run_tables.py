@@ -25,22 +25,10 @@ from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
-from medqbench_vlmeval.report.table import (
-    FEW_HEAD,
-    FEW_WORDS,
-    Column,
-    Entry,
-    Item,
-    Look,
-    Place,
-    Row,
-    Table,
-    table,
-    task_kind,
-)
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Look, Row, Table, few_item, table, task_kind
 from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
-from medqbench_vlmeval.types import FEW, Cell, Group, Result, SampleRow, TaskRun
+from medqbench_vlmeval.types import FEW, Cell, ExtractorResult, Group, Result, SampleRow, TaskRun
 
 ALL = "All"
 COUNT_TITLES = {
@@ -64,8 +52,8 @@ def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]
     """
     for run in result.tasks:
         yield headline_table(run)
-        if (second := extractor_table(run)) is not None:
-            yield second
+        if (extractor := run.result.extractor) is not None:
+            yield extractor_table(extractor)
             yield from (*sentences.extractor_lines(run), "")
         if run.result.groups.get(MODALITY):
             yield modality_table([run])
@@ -97,27 +85,22 @@ def headline_table(run: TaskRun) -> Table:
         rows.append(Row(entries, "bold" if measure == OVERALL else ""))
     if (clustered := result.clustered) is not None and clustered.interval is not None:
         # In text the line is worth its place only where samples share images.
-        only: Place | None = None if clustered.n_clusters is not None and clustered.n_clusters < result.n else "sheet"
-        cell = replace(clustered, n=clustered.n_clusters, few=False)
-        rows.append(Row(("Overall, clustered (n: clusters)", cell, *[None] * len(marks)), only=only))
+        are_shared = clustered.n_clusters is not None and clustered.n_clusters < result.n
+        line = ("Overall, clustered (n: clusters)", replace(clustered, n=clustered.n_clusters, few=False))
+        rows.append(Row((*line, *[None] * len(marks)), only=None if are_shared else "sheet"))
     title = f"{run.model} on {result.dataset} ({TASK_TITLES[run.task]}{', baseline' if run.baseline else ''})"
     return Table(title, columns, rows)
 
 
-def extractor_table(run: TaskRun) -> Table | None:
-    """Strict and lenient accuracy of a run whose open replies went to an extractor; None for a run without one."""
-    extractor = run.result.extractor
-    if extractor is None:
-        return None
+def extractor_table(extractor: ExtractorResult) -> Table:
+    """Strict and lenient accuracy of a run whose open replies went to an extractor."""
     columns = (
         Column("Second stage", width=33),
         Column("Strict, %", "percent", interval="95%"),
         Column("Lenient, %", "percent", interval="95%", n="n"),
     )
-    rows: list[Sequence[Entry]] = [
-        (measure, extractor.strict[measure].overall, extractor.lenient[measure].overall)
-        for measure in measures_of(Task.PERCEPTION)
-    ]
+    strict, lenient = extractor.strict, extractor.lenient
+    rows = [(name, strict[name].overall, lenient[name].overall) for name in measures_of(Task.PERCEPTION)]
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
 
 
@@ -146,11 +129,6 @@ def _group_entries(task: Task, group: Group) -> list[Entry]:
     numbers = [group.measures[measure] for measure in ((OVERALL,) if perception else MEASURES[task])]
     counts = [Item(group.counts.get(name), few=group.few) for name in _GROUP_COUNTS[perception].values()]
     return [*numbers, *counts, few_item(group.few)]
-
-
-def few_item(few: bool) -> Item:
-    """What the column of few samples says."""
-    return Item(FEW_WORDS if few else None, few=True)
 
 
 def count_item(cell: Cell) -> Item:
@@ -190,7 +168,7 @@ def _modality_entries(run: TaskRun, name: str, group: Group) -> list[Entry]:
     types = _question_types(run)
     cells = [group.overall, *(by_type[kind].overall if kind in by_type else Cell(None) for kind in types)]
     few = [kind for kind, cell in zip((OVERALL, *types), cells, strict=True) if cell.few]
-    return [name, *cells, Item(f"{FEW_WORDS}: {', '.join(few)}" if few else None, few=True)]
+    return [name, *cells, few_item(few, f": {', '.join(few)}")]
 
 
 def _question_types(run: TaskRun) -> list[str]:
@@ -249,9 +227,9 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
             sheet.append(["Scored 0, 1, 2: the single verdicts of all rounds and judges."])
         sheet.append([f"Intervals: {result.interval_method}, {result.interval_level:.0%}."])
         sheet.append([f"Grey italics, here and on the other sheets: fewer than {FEW} samples."], "faint")
-        if (extractor := result.extractor) is not None and (rows := extractor_table(run)) is not None:
+        if (extractor := result.extractor) is not None:
             sheet.append()
-            sheet.add_table(rows, titled=False)
+            sheet.add_table(extractor_table(extractor), titled=False)
             sheet.append(["Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too."])
             sheet.append([Item("Extractor", bold=True), extractor.name])
             sheet.append(["Replies that the rules left open", extractor.n_open])
@@ -312,18 +290,13 @@ def add_groups(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write the table of modalities and that of all other axes, each alone on its sheet; no sheet without rows."""
     freeze = "B2" if runs[0].task is Task.PERCEPTION else "C2"
     book.add_tables(BY_MODALITY, [replace(modality_table(runs), title="")], filters=True, freeze=freeze)
-    heads = [
-        Column("Task", width=24),
-        Column("Axis", width=24),
-        Column("Group", width=26),
-        *_group_columns(runs[0].task),
-    ]
+    heads = [*columns_of("Task", "Axis", width=24), Column("Group", width=26), *_group_columns(runs[0].task), *_MARKS]
     rows = [
         (TASK_TITLES[run.task], axis.replace("_", " "), name, *_group_entries(run.task, group), *_marks(run))
         for run in runs
         for axis, name, group in _groups(run)
     ]
-    book.add_tables(BY_GROUP, [table("", [*heads, *_MARKS], rows)], filters=True, freeze="D2")
+    book.add_tables(BY_GROUP, [table("", heads, rows)], filters=True, freeze="D2")
 
 
 def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
@@ -404,11 +377,8 @@ def matrix_table(
     names = list(tops)[:MAX_COLUMNS]
     if len(names) < len(tops) or len(rows) > _MAX_ROWS:
         title += " (the first groups of more)"
-    heads = [
-        *labels,
-        *(Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in names),
-    ]
-    heads += columns_of("", *((f"n: {name}", "count") for name in names), width=15)
+    values = (Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in names)
+    heads = [*labels, *values, *columns_of("", *((f"n: {name}", "count") for name in names), width=15)]
     lines = []
     for label, by_name in rows[:_MAX_ROWS]:
         cells = [by_name.get(name, Cell(None)) for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from operator import attrgetter
 from pathlib import Path
@@ -52,7 +52,7 @@ def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: i
     return head
 
 
-def options_text(options: dict[str, str]) -> str | None:
+def options_text(options: Mapping[str, str]) -> str | None:
     """Options by letter, one a line."""
     return "\n".join(f"{letter}. {option}" for letter, option in options.items()) or None
 
@@ -87,7 +87,7 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
     is_perception = runs[0].task is Task.PERCEPTION
     options: Read[SampleRow] = (
         Column("options", optional=1, width=30, wrap=True),
-        lambda row: options_text(dict(row.sample.options)),
+        lambda row: options_text(row.sample.options),
     )
     # Scores that are copied from here into another sheet should carry their mark along.
     mark = None if all(run.result.comparable for run in runs) else "no"
@@ -100,7 +100,10 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
         *_results(is_perception),
         (Column("comparable", optional=1, width=12), lambda _: mark),
         (Column("judge's reasons", optional=1, width=60, wrap=True), _reasons),
-        (Column("note", optional=1, width=30, wrap=True), _note),
+        (
+            Column("note", optional=1, width=30, wrap=True),
+            lambda row: next((verdict.note for verdict in row.verdicts.values() if verdict.note), None),
+        ),
         _UNSCORED,
         _field("prediction.text", 80, "prediction", optional=0, wrap=True),
         _CUT,
@@ -145,21 +148,14 @@ def _results(is_perception: bool) -> list[Read[SampleRow]]:
             _field("rule", 22),
             (Column("extractor", optional=1, wrap=True), _extractor),
         ]
-    dimensions = [(Column(title, "mark"), partial(_mark, dimension)) for dimension, title in DIMENSION_TITLES.items()]
-    return [*dimensions, (Column("Sum", "mark", width=10), attrgetter("score"))]
-
-
-def _mark(dimension: str, row: SampleRow) -> Entry:
-    return row.verdicts[dimension].score if dimension in row.verdicts else None
+    titles = DIMENSION_TITLES.items()
+    marks = [(Column(title, "mark"), partial(SampleRow.score_on, dimension=name)) for name, title in titles]
+    return [*marks, (Column("Sum", "mark", width=10), attrgetter("score"))]
 
 
 def _reasons(row: SampleRow) -> str | None:
     reasons = {title: _words_of(row.verdicts.get(name), with_reply=False) for name, title in DIMENSION_TITLES.items()}
     return "\n".join(f"{title}: {words}" for title, words in reasons.items() if words) or None
-
-
-def _note(row: SampleRow) -> str | None:
-    return next((verdict.note for verdict in row.verdicts.values() if verdict.note), None)
 
 
 def _extractor(row: SampleRow) -> str | None:

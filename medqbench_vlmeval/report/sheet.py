@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
@@ -42,10 +43,10 @@ class _Style(NamedTuple):
     fill: Fill | None = None
     bold: bool = False
     faint: bool = False
-    large: bool = False
-    wrap: bool = False
     link: bool = False
     quoted: bool = False
+    large: bool = False
+    wrap: bool = False
     lined: bool = False
 
 
@@ -65,7 +66,7 @@ class Book:
         self.whole_text_in = whole_text_in
         self.reserved = tuple(reserved)
         self.mark = mark
-        self._made: dict[_Style, Any] = {}
+        self.look = cache(self._look)
 
     def add(self, wanted: str) -> Sheet:
         """A new sheet under a legal, free name near ``wanted``."""
@@ -109,31 +110,27 @@ class Book:
         with writing(path, "close it if it is open elsewhere, or choose another folder"), replacing(path) as temporary:
             temporary.write_bytes(self._content.getvalue())
 
-    def look(self, style: _Style) -> Any:
-        """XlsxWriter's form of a style."""
-        if style not in self._made:
-            ink = (
-                "FFFFFF" if style.fill in _WHITE else "595959" if style.faint else "0563C1" if style.link else "000000"
-            )
-            head = style.fill == "head"
-            form = {
-                "num_format": style.number,
-                # Heads keep to the middle of their row, texts to the top, where reading starts.
-                "valign": "vcenter" if head else "top",
-                "text_wrap": style.wrap,
-                "bold": style.bold,
-                "italic": style.faint,
-                "underline": int(style.link),
-                "font_size": 14 if style.large else 11,
-                "font_color": f"#{ink}",
-                # A text that looks like a formula stays a text when somebody edits it.
-                "quote_prefix": style.quoted,
-            }
-            form |= {"align": "center"} if head else {}
-            form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
-            form |= {"border": 1, "border_color": "#BFBFBF"} if style.lined else {}
-            self._made[style] = self.workbook.add_format(form)
-        return self._made[style]
+    def _look(self, style: _Style) -> Any:
+        """XlsxWriter's form of a style, made once."""
+        ink = "FFFFFF" if style.fill in _WHITE else "595959" if style.faint else "0563C1" if style.link else "000000"
+        head = style.fill == "head"
+        form = {
+            "num_format": style.number,
+            # Heads keep to the middle of their row, texts to the top, where reading starts.
+            "valign": "vcenter" if head else "top",
+            "text_wrap": style.wrap,
+            "bold": style.bold,
+            "italic": style.faint,
+            "underline": int(style.link),
+            "font_size": 14 if style.large else 11,
+            "font_color": f"#{ink}",
+            # A text that looks like a formula stays a text when somebody edits it.
+            "quote_prefix": style.quoted,
+        }
+        form |= {"align": "center"} if head else {}
+        form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
+        form |= {"border": 1, "border_color": "#BFBFBF"} if style.lined else {}
+        return self.workbook.add_format(form)
 
 
 class Sheet:
@@ -147,21 +144,20 @@ class Sheet:
         self._widths: dict[int, float] = {}
         self._are_set = False
 
-    def append(
-        self, entries: Iterable[Entry] = (), look: Look = "", *, lines: int = 1, wrap: bool = False, lined: bool = False
-    ) -> int:
-        """Write a row of texts and plain numbers and return its number; ``lines`` is its height, six at most."""
+    def append(self, entries: Iterable[Entry] = (), look: Look = "", *, lines: int = 1, **style: bool) -> int:
+        """Write a row of texts and plain numbers and return its number; ``lines`` is its height, six at most.
+
+        Its texts may be ``large`` or ``wrap``, and its cells have lines around them (``lined``).
+        """
         self.row += 1
         for column, entry in enumerate(entries, 1):
             kind: Kind = "count" if isinstance(entry, int) else "number"
-            self._put(column, as_item(entry, kind), look, wrap=wrap, lined=lined)
+            self._put(column, as_item(entry, kind), look, **style)
         return self._height(lines)
 
     def title(self, text: str) -> None:
         """Write a line in large, bold letters."""
-        self.row += 1
-        self._put(1, Item(text), "bold", large=True)
-        self._height(2)
+        self.append([text], "bold", lines=2, large=True)
 
     def banner(self, text: str, fill: Fill, columns: int) -> None:
         """Write a line that is coloured over ``columns`` columns."""
@@ -198,7 +194,7 @@ class Sheet:
         if not self._are_set:
             self._widths |= {at: max(c.width, self._widths.get(at, 0)) for at, c in enumerate(columns, 1)}
         # Filter buttons take two characters of a head.
-        heights = [lines_of(column.head, self._width(at) - 2) for at, column in enumerate(columns, 1)]
+        heights = [lines_of(column.head, self._widths.get(at, 8) - 2) for at, column in enumerate(columns, 1)]
         head = self.header([column.head for column in columns], max(heights))
         for look, items in cells.rows:
             self.row += 1
@@ -206,7 +202,7 @@ class Sheet:
             for at, (column, item) in enumerate(zip(columns, items, strict=False), 1):
                 self._put(at, item, look, wrap=column.wrap)
                 if column.wrap and isinstance(item.value, str):
-                    lines = max(lines, lines_of(item.value, self._width(at)))
+                    lines = max(lines, lines_of(item.value, self._widths.get(at, 8)))
             self._height(lines)
         if filters:
             self.worksheet.autofilter(head - 1, 0, self.row - 1, len(columns) - 1)
@@ -218,9 +214,6 @@ class Sheet:
     def widths(self, widths: Sequence[float]) -> None:
         """Set the columns' widths from the first on, in characters, whatever the tables want."""
         self._widths, self._are_set = dict(enumerate(widths, 1)), True
-
-    def _width(self, column: int) -> float:
-        return self._widths.get(column, 8)
 
     def choices(self, column: int, first: int, last: int, values: Sequence[int], error: str) -> None:
         """Let the cells of a column take some whole numbers alone, or nothing."""
@@ -268,9 +261,7 @@ class Sheet:
                     rule |= {f"{end}_type": "num", f"{end}_value": value, f"{end}_color": f"#{colour}"}
                 self.worksheet.conditional_format(first - 1, start, self.row - 1, at - 1, rule)
 
-    def _put(
-        self, column: int, item: Item, look: Look, *, wrap: bool = False, large: bool = False, lined: bool = False
-    ) -> None:
+    def _put(self, column: int, item: Item, look: Look, **style: bool) -> None:
         value = item.value
         if isinstance(value, bool):
             # LibreOffice reads a cell of the format's own truth values as the formula '=TRUE()'.
@@ -283,19 +274,19 @@ class Sheet:
             number = "#,##0" if value == int(value) else "0.00"
         quoted, fill = isinstance(value, str) and starts_like_formula(value), item.fill or _LOOK_FILLS.get(look)
         bold, faint = item.bold or look in _BOLD, item.few or look == "faint"
-        style = _Style(number, fill, bold, faint, large, wrap, item.link is not None, quoted, lined)
+        form = self.book.look(_Style(number, fill, bold, faint, item.link is not None, quoted, **style))
         at, sheet = (self.row - 1, column - 1), self.worksheet
         if value is None or value == "":
-            if fill or lined:
-                sheet.write_blank(*at, None, self.book.look(style))
+            if fill or style.get("lined"):
+                sheet.write_blank(*at, None, form)
         elif not isinstance(value, str):
-            sheet.write_number(*at, value, self.book.look(style))
+            sheet.write_number(*at, value, form)
         else:
             text = cell_text(value, self.book.whole_text_in)
             if text.startswith("<r>") and text.endswith("</r>"):
                 text += " "  # XlsxWriter takes such a text for its own markup and writes it as it is
             if item.link is None or self._links >= LINK_LIMIT:
-                sheet.write_string(*at, text, self.book.look(style))
+                sheet.write_string(*at, text, form)
                 return
             from xlsxwriter.url import Url
 
@@ -303,7 +294,7 @@ class Sheet:
             url = Url(f"external:{item.link}")
             url.text = text
             url._relationship_link = item.link  # it would write backslashes, which are no separators elsewhere
-            sheet.write_url(*at, url, self.book.look(style))
+            sheet.write_url(*at, url, form)
 
 
 def made_here(path: Path) -> bool:

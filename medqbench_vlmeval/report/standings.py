@@ -82,15 +82,16 @@ def shown_hash(sha256: str | None) -> str:
     return (sha256 or "").removeprefix("samples:")[:8]
 
 
+def place_of(row: Row) -> tuple[bool, float, int, str, str]:
+    """What orders rows by Overall, best first: see :func:`by_overall`."""
+    overall = row.values.get(OVERALL)
+    rank = math.inf if overall is None else -overall
+    return (not row.comparable, rank, KINDS.index(row.kind), row.model, row.dataset or "")
+
+
 def by_overall(rows: Iterable[Row]) -> list[Row]:
     """Best first, rows without a number last, ties by kind and name; what is not comparable comes below the rest."""
-
-    def key(row: Row) -> tuple[object, ...]:
-        overall = row.values.get(OVERALL)
-        rank = math.inf if overall is None else -overall
-        return (not row.comparable, rank, KINDS.index(row.kind), row.model, row.dataset or "")
-
-    return sorted(rows, key=key)
+    return sorted(rows, key=place_of)
 
 
 def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -26,7 +26,7 @@ Fill = Literal["head", "bad", "warn", "good", "own", "human"]
 DIGITS: Mapping[Kind, int] = {"count": 0, "percent": 2, "share": 1, "score": 3, "points": 2, "score_points": 3, "p": 4}
 SIGNED: frozenset[Kind] = frozenset({"points", "score_points"})
 SMALLEST_P = 0.0001
-FEW_HEAD, FEW_WORDS = "Few", f"n < {FEW}"
+FEW_HEAD = "Few"
 FEW_NOTE = f"* fewer than {FEW} samples"
 INTERVAL = "95% interval"
 EXTRA = 10  # optional columns from here on go before names are folded
@@ -142,6 +142,11 @@ def table(
     return Table(title, tuple(columns), tuple(lines), tuple(notes))
 
 
+def few_item(few: object, of: str = "") -> Item:
+    """What the column of few samples says, ``of`` which of several values where a row has them."""
+    return Item(f"n < {FEW}{of}" if few else None, few=True)
+
+
 def task_kind(task: Task) -> Kind:
     """The kind of a task's measures: percent of questions, or means of verdicts."""
     return "percent" if task is Task.PERCEPTION else "score"
@@ -173,7 +178,8 @@ def flat(table: Table, for_text: bool) -> Flat:
         elif row.only != elsewhere:
             items = []
             for column, entry, of_column in zip(table.columns, row.entries, parts, strict=True):
-                item, cell = as_item(entry, column.kind), _cell(entry)
+                value = entry.value if isinstance(entry, Item) else entry
+                item, cell = as_item(entry, column.kind), value if isinstance(value, Cell) else _NOTHING
                 items += [read(item, cell) for _, read in of_column]
             rows.append((row.look, items))
     return Flat(table.title, [column for of_column in parts for column, _ in of_column], rows, table.notes)
@@ -225,11 +231,6 @@ def ends_words(cell: Cell, kind: Kind) -> tuple[str, str] | None:
 
 _NOTHING = Cell(None)
 _Part = tuple[Column, Callable[[Item, Cell], Item]]
-
-
-def _cell(entry: Entry) -> Cell:
-    value = entry.value if isinstance(entry, Item) else entry
-    return value if isinstance(value, Cell) else _NOTHING
 
 
 def _parts(column: Column, for_text: bool) -> list[_Part]:

@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from medqbench_vlmeval.data import DataInfo
 from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Flat, Look, Table, flat, words
 from medqbench_vlmeval.report.text import terminal_text
 
@@ -34,16 +33,12 @@ _STYLES: Mapping[Look, str] = {
 }  # fmt: skip
 
 
-def describe_data(info: DataInfo) -> Iterator[str]:
+def outline(facts: Mapping[str, object], indent: str = "") -> Iterator[str]:
     """What a terminal shows of a data file: one line a fact, what lies inside a fact set in below it."""
-    return _outline(info.to_json(), "")
-
-
-def _outline(facts: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, value in facts.items():
         if isinstance(value, Mapping) and value:
             yield f"{indent}{name}:"
-            yield from _outline(value, indent + "  ")
+            yield from outline(value, indent + "  ")
         else:
             text = ", ".join(map(str, value)) or None if isinstance(value, (list, tuple, Mapping)) else value
             yield f"{indent}{name}: {_NONE if text is None else text}"

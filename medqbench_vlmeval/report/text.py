@@ -24,7 +24,6 @@ _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 _NOT_SHEET_NAME = re.compile(r"[\[\]:*?/\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _RESERVED_SHEET_NAMES = frozenset({"history"})  # Excel keeps this one for itself
-_NO_CHARACTERS = re.compile("[\ufffe\uffff]")
 
 
 def starts_like_formula(text: str) -> bool:
@@ -85,7 +84,7 @@ def _first_units(text: str, limit: int) -> str:
 
 def one_line(name: str) -> str:
     """``name`` with blanks run together and without characters that move or hide what stands beside them."""
-    return _NO_CHARACTERS.sub(REPLACEMENT, terminal_text(" ".join(name.split())))
+    return _NOT_XML.sub(REPLACEMENT, terminal_text(" ".join(name.split())))
 
 
 # What CommonMark and tables give a meaning to inside a line.

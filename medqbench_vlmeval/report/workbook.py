@@ -55,7 +55,7 @@ def write_many(path: Path, results: Sequence[Result]) -> None:
         RunFailed: the file cannot be written.
     """
     tasks = many_tables.runs_by_task(results)
-    comparable = all(run.task_run.result.comparable for runs in tasks for run in runs.runs)
+    comparable = all(run.task_run.result.comparable for runs in tasks.values() for run in runs)
     mark = "" if comparable else "Some runs are NOT COMPARABLE with published scores"
     book = Book(whole_text_in="the runs' _score.json", mark=mark)
     many_tables.add_many_overview(book, tasks)

@@ -110,12 +110,10 @@ def test_an_extractors_letters_stand_beside_the_rules_own() -> None:
     lenient = side(Cell(40.0, 16.5, 68.5, 10), Cell(100.0, 20.7, 100.0, 1, few=True))
     extractor = ExtractorResult("=own", None, Protocol("choice", "1"), 5, 4, 2, 1, 1, strict, lenient, used)
     run = perception_run()
-    assert extractor_table(run.result.tasks[0]) is None
     assert (extractor_lines(run.result.tasks[0]), checks_of(run.result.tasks[0])) == ([], [])
     part = replace(run.result["perception"], extractor=extractor)
     run = replace(run, result=replace(run.result, parts={Task.PERCEPTION: part}))
-    table = extractor_table(run.result.tasks[0])
-    assert cells(table) == [
+    assert cells(extractor_table(extractor)) == [
         ["Overall", "30.00", "10.50 to 60.50", "40.00", "16.50 to 68.50", "10"],
         ["Yes-or-No", "-", "-", "-", "-", "0"],
         ["What", "100.00", "20.70 to 100.00", "100.00", "20.70 to 100.00", "1"],

@@ -19,7 +19,7 @@ from medqbench_vlmeval.judge.usage import Price, PriceTable
 from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
-from medqbench_vlmeval.report.terminal import Meter, clock, describe_data, dollars, judge_progress, show
+from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, outline, show
 from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
 from tests.report.leaderboard.results import result
 from tests.report.printed import printed
@@ -101,7 +101,7 @@ def test_a_data_file_in_an_outline() -> None:
     source = SourceFile(Path("[b]x.tsv"), "ab", None, "file", ColumnUse(), 1)
     sample = Sample("1", Task.PERCEPTION, "Is it?", {"A": "Yes"}, "A", modality="CT")
     info = describe(SampleSet("[b]x", Task.PERCEPTION, (sample,), {Task.PERCEPTION: source}))
-    lines = list(describe_data(info))
+    lines = list(outline(info.to_json()))
     assert lines[:6] == ["name: [b]x", "task: perception", "n: 1", "images: -", "parts:", "  perception:"]
     assert {"      modality:", "        CT: 1", "      revision: -"} <= set(lines)
 
