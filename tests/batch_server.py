@@ -48,10 +48,8 @@ def vllm_lines(calls: Iterable[dict[str, Any]], reply: Replying, seed: int = 0) 
     """The one output file of ``vllm run-batch``: failures stand in it too, with a text as their error."""
     output, errors = answer_lines(calls, reply, seed)
     for line in errors:
-        message = line["response"]["body"]["error"]["message"]
-        status = line["response"]["status_code"]
-        line["response"] = {"status_code": status, "request_id": line["response"]["request_id"], "body": None}
-        line["error"] = message
+        line["error"] = line["response"]["body"]["error"]["message"]
+        line["response"]["body"] = None
     mixed = output + errors
     random.Random(seed).shuffle(mixed)
     return [{**line, "id": f"vllm-{line['id']}"} for line in mixed]
@@ -108,17 +106,9 @@ class BatchServer(LocalServer):
         assert max(map(len, ids)) <= 64
         assert len({call["body"]["model"] for call in calls}) == 1
         assert {call["url"] for call in calls} == {asked["endpoint"]}
-        batch = {
-            "id": f"batch_{next(self._numbers)}",
-            "object": "batch",
-            "created_at": 0,
-            "status": "in_progress",
-            "output_file_id": None,
-            "error_file_id": None,
-            "errors": None,
-            "request_counts": {"total": len(calls), "completed": 0, "failed": 0},
-            **asked,
-        }
+        batch = {"id": f"batch_{next(self._numbers)}", "object": "batch", "created_at": 0, "status": "in_progress"}
+        batch |= dict.fromkeys(("output_file_id", "error_file_id", "errors"))
+        batch |= {"request_counts": {"total": len(calls), "completed": 0, "failed": 0}, **asked}
         self.batches[batch["id"]] = batch
         if not self._held:
             self._run(batch, None)

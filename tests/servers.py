@@ -55,15 +55,10 @@ def refusal(status: int, message: str, code: str | None = None, **headers: str) 
 
 def completion(content: str | None, model: str) -> dict[str, Any]:
     """A chat completion that cost 100 and 5 tokens."""
-    message = {"role": "assistant", "content": content}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": model,
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105},
-    }
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+    usage = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105}
+    head = {"id": "chatcmpl-1", "object": "chat.completion", "created": 0}
+    return {**head, "model": model, "choices": [choice], "usage": usage}
 
 
 def reply_to(request: Request, reply: Replying) -> Sent:

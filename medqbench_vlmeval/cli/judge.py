@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medqbench_vlmeval.cli import options
-from medqbench_vlmeval.cli.options import print_json
+from medqbench_vlmeval.cli.options import AsJson, print_json
 from medqbench_vlmeval.errors import BadInput, RunFailed
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ app.add_typer(cache, name="cache")
 _MOST_SHOWN = 10
 
 Calls = Annotated[list[Path], typer.Argument(help="Files of calls that 'judge export' wrote.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command()
@@ -79,8 +78,8 @@ def import_answers(
 
     batch_files.require_answers(answers)
     with ReplyCache() as replies:
-        secrets = Mask(JudgeOptions().secrets())
-        report = batch_files.import_answers(answers, replies, judge, replace=force, mask=secrets)
+        mask = Mask(JudgeOptions().secrets())
+        report = batch_files.import_answers(answers, replies, mask, judge, replace=force)
     if as_json:
         print_json(vars(report))
     else:
@@ -175,9 +174,10 @@ def collect_answers(calls: Calls, as_json: AsJson = False, *, judge: options.Giv
 @cache.command()
 def info(as_json: AsJson = False) -> None:
     """Say where the cache is, how large it is, and what it holds by protocol and judge."""
-    from medqbench_vlmeval.judge.cache import cache_info
+    from medqbench_vlmeval.judge.cache import ReplyCache
 
-    held = cache_info()
+    with ReplyCache(read_only=True) as replies:
+        held = replies.info()
     if as_json:
         print_json({**vars(held), "path": str(held.path), "groups": [group._asdict() for group in held.groups]})
         return
@@ -197,10 +197,11 @@ def clear(
     as_json: AsJson = False,
 ) -> None:
     """Delete verdicts from the cache; they were paid for, and are asked for again when they are needed."""
-    from medqbench_vlmeval.judge.cache import ReplyCache, cache_info
+    from medqbench_vlmeval.judge.cache import ReplyCache
     from medqbench_vlmeval.judge.protocols import asked_by
 
-    held = cache_info()
+    with ReplyCache(read_only=True) as replies:
+        held = replies.info()
     n = sum(group.n for group in held.groups if asked_by(group.protocol, protocol) and judge in (None, group.judge))
     if n and not yes:
         if as_json or not sys.stdin.isatty():

@@ -35,9 +35,6 @@ from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 if TYPE_CHECKING:
     from openai import OpenAI
 
-# The states in which a batch stays.
-ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
-
 
 @dataclass(frozen=True)
 class Submission:
@@ -69,7 +66,7 @@ class BatchState:
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return self.status in ENDED
+        return self.status in ("completed", "failed", "expired", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -204,7 +201,7 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
         paths += [_saved(calls, kind, server.download(name)) for kind, name in files.items() if name is not None]
     mask = Mask(JudgeOptions("", base_url, key).secrets())
     with ReplyCache() as cache:
-        report = import_answers(paths, cache, file.model, mask=mask) if paths else None
+        report = import_answers(paths, cache, mask, file.model) if paths else None
         pending = sum(not kept_verdicts(call, cache.get(call.key)) for call in file.calls)
     return Collection(calls, len(file.calls), tuple(states), tuple(paths), report, pending)
 
@@ -264,20 +261,16 @@ class _Server:
 
     def make_batch(self, file_id: str, path: Path) -> str:
         """The id of a new batch."""
-        from openai import APIConnectionError
-
         doing = f"make a batch of {path}"
-        with self._asking(doing):
-            try:
-                # Never asked twice: a batch whose making timed out may have been made all the same.
-                reply = self.client.with_options(max_retries=0).batches.with_raw_response.create(
-                    input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
-                )
-            except APIConnectionError:
-                raise JudgeError(
-                    f"The connection to {self.url} broke while a batch was made of {path}, and whether there is "
-                    "one now is not known: look at the server's list of batches before you submit the file again."
-                ) from None
+        unknown = JudgeError(
+            f"The connection to {self.url} broke while a batch was made of {path}, and whether there is one now is "
+            "not known: look at the server's list of batches before you submit the file again."
+        )
+        with self._asking(doing, unknown):
+            # Never asked twice: a batch whose making timed out may have been made all the same.
+            reply = self.client.with_options(max_retries=0).batches.with_raw_response.create(
+                input_file_id=file_id, endpoint="/v1/chat/completions", completion_window="24h"
+            )
         return self._id(reply.content, doing)
 
     def look(self, batch_id: str) -> BatchState:
@@ -306,14 +299,14 @@ class _Server:
         return name
 
     @contextmanager
-    def _asking(self, doing: str) -> Iterator[None]:
-        """Say what the server did not do, and its reason, where it fails."""
+    def _asking(self, doing: str, lost: JudgeError | None = None) -> Iterator[None]:
+        """Say what the server did not do, and its reason, where it fails; ``lost`` is for a connection that broke."""
         from openai import APIConnectionError, OpenAIError
 
         try:
             yield
         except APIConnectionError:
-            raise unreachable(self.options) from None
+            raise lost or unreachable(self.options) from None
         except OpenAIError as error:
             words = short_words(getattr(error, "body", None), str(error), self.mask).rstrip(".")
             status = f" (status {error.status_code})" if hasattr(error, "status_code") else ""

@@ -21,12 +21,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import reading, replacing
+from medqbench_vlmeval.files import reading
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, kept_verdicts, verdicts_of
 from medqbench_vlmeval.judge.client import inside, read_completion, request_body, short_words
@@ -34,13 +33,9 @@ from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import split_name
 from medqbench_vlmeval.judge.secrets import Mask
 
-ENDPOINT = "/v1/chat/completions"
 # What OpenAI takes in one file (Batch API guide); other servers take as much or more.
 MAX_LINES = 50_000
 MAX_BYTES = 200_000_000
-
-# Where neither the user nor the server names the judge.
-UNNAMED = "unnamed"
 
 _AT_ONCE = 10_000
 _NAME_LENGTH = 200
@@ -80,14 +75,19 @@ def call_line(call: Call, options: JudgeOptions, protocol: str) -> bytes:
     row = {
         "custom_id": custom_id(call, protocol),
         "method": "POST",
-        "url": ENDPOINT,
+        "url": "/v1/chat/completions",
         "body": request_body(options, [{"role": "user", "content": call.prompt}], call.schema),
     }
     return json.dumps(row, ensure_ascii=False, allow_nan=False).encode("utf-8", errors="replace") + b"\n"
 
 
-def part_sizes(lines: Iterable[bytes], max_lines: int, max_bytes: int) -> list[int]:
-    """How many of the lines go into each file, in their order; a line too long for any file stands alone."""
+def part_path(path: Path, number: int) -> Path:
+    """The file of this number where one alone cannot hold all calls: ``NAME-1.jsonl``, ``NAME-2.jsonl``, ..."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def plan_parts(lines: Iterable[bytes], path: Path, max_lines: int, max_bytes: int) -> dict[Path, int]:
+    """How many of the lines go into which file, in their order; a line too long for any file stands alone."""
     sizes: list[int] = []
     n_bytes = 0
     for line in lines:
@@ -96,25 +96,7 @@ def part_sizes(lines: Iterable[bytes], max_lines: int, max_bytes: int) -> list[i
             n_bytes = 0
         sizes[-1] += 1
         n_bytes += len(line)
-    return sizes
-
-
-def part_paths(path: Path, n: int) -> list[Path]:
-    """``path`` itself for one file, ``NAME-1.jsonl``, ``NAME-2.jsonl``, ... for several."""
-    if n == 1:
-        return [path]
-    return [path.with_name(f"{path.stem}-{number}{path.suffix}") for number in range(1, n + 1)]
-
-
-def write_parts(lines: IO[bytes], parts: Mapping[Path, int]) -> None:
-    """Write files of so many lines each, whole or not at all.
-
-    Raises:
-        OSError: one of them cannot be written; those before it are there.
-    """
-    for path, n in parts.items():
-        with replacing(path) as temporary, temporary.open("wb") as out:
-            out.writelines(islice(lines, n))
+    return {path if len(sizes) == 1 else part_path(path, number): n for number, n in enumerate(sizes, 1)}
 
 
 @dataclass(frozen=True)
@@ -203,28 +185,22 @@ def require_answers(paths: Iterable[Path]) -> None:
 
 
 def import_answers(
-    paths: Sequence[Path],
-    cache: ReplyCache,
-    judge: str | None = None,
-    *,
-    replace: bool = False,
-    mask: Mask | None = None,
+    paths: Sequence[Path], cache: ReplyCache, mask: Mask, judge: str | None = None, *, replace: bool = False
 ) -> ImportReport:
     """Read answer files and keep their verdicts.
 
     Args:
         paths: output and error files, in any order.
         cache: where they are kept.
+        mask: blots secrets out of what servers say.
         judge: the judge's name as 'cache info' lists it; None takes the name that the server gave.
         replace: let a new answer take the place of one that is there.
-        mask: blots secrets out of what servers say.
 
     Raises:
         BadInput: a file cannot be read.
         RunFailed: the cache cannot be written.
     """
     report = ImportReport()
-    mask = mask or Mask(())
     waiting: dict[str, Row] = {}
     for path in paths:
         for number, line, call_id in _rows(path):
@@ -238,7 +214,7 @@ def import_answers(
             if reason := _failure(line, mask):
                 report.failed[reason] += 1
                 continue
-            reply = read_completion(inside(line, "response", "body"), judge or UNNAMED, mask)
+            reply = read_completion(inside(line, "response", "body"), judge or "unnamed", mask)
             row = (call.key, protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
             verdicts = verdicts_of(call, reply)
             if not is_complete(verdicts):

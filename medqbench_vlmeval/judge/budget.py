@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from medqbench_vlmeval.judge.cache import CacheInfo
 from medqbench_vlmeval.judge.calls import Call, Judge
@@ -23,7 +22,6 @@ CHAT_TOKENS = 7
 # Where the cache holds no reply yet: 'Score: 2'; one or two sentences and the score; a JSON object with four of them;
 # a short sentence and a letter.
 ASSUMED_COMPLETION = {"official": 5, "rubric": 60, "rubric-joint": 220, "choice": 30}
-_ASSUMED_OTHERWISE = 60
 # Models that think before they reply, and a guess at what they think about one question.
 _THINKS = re.compile(
     r"(?:.*[/:])?(?:o[1-9](?:-|\Z)|gpt-5(?!-chat)|gemini-2\.5-pro|deepseek-(?:r1|reasoner)|.*thinking)"
@@ -74,8 +72,7 @@ def estimates(
         cache: what the cache holds, for the mean length of this judge's replies.
     """
     if isinstance(judge, PanelJudge):
-        of_members = (estimates(member, samples, predictions, prices, cache) for member in judge.members)
-        return [*chain.from_iterable(of_members)]
+        return [row for member in judge.members for row in estimates(member, samples, predictions, prices, cache)]
     if isinstance(judge, ModelJudge):
         return [estimate(judge, judge.calls(samples, predictions)[0], prices, cache)]
     return [Estimate(judge.name, judge.protocol)]
@@ -115,7 +112,7 @@ def _completion(judge: CachedModel, cache: CacheInfo | None) -> tuple[float, str
     n, tokens = sum(group.n for group in groups), sum(group.completion_tokens for group in groups)
     if n and tokens:
         return tokens / n, f"{tokens / n:,.0f} a call, the mean of {n:,} kept replies of this judge"
-    assumed = ASSUMED_COMPLETION.get(family, _ASSUMED_OTHERWISE)
+    assumed = ASSUMED_COMPLETION[family]
     thinks = bool(_THINKS.match(judge.name.lower()))
     assumed += ASSUMED_THINKING if thinks else 0
     basis = f"{assumed} a call, assumed for the protocol '{judge.protocol}'"

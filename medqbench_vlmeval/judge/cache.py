@@ -25,17 +25,13 @@ from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.protocols import asked_by
 
-FOLDER_VARIABLE = "MEDQBENCH_JUDGE_CACHE"
 FILE_NAME = "judge_verdicts.sqlite3"
-# How long another process's lock is waited for.
-BUSY_SECONDS = 30.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, protocol TEXT NOT NULL, judge TEXT NOT NULL, body TEXT NOT NULL, created REAL NOT NULL
 );
 """
-_PROBE = "SELECT key FROM replies LIMIT 1"
 # Earlier versions had another table; :func:`_reply` reads both forms of a row.
 _HAS_EARLIER = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'judgements'"
 _EARLIER_ROWS = "SELECT key, protocol, judge, body, created FROM judgements"
@@ -47,7 +43,6 @@ FROM (SELECT protocol, judge, CASE WHEN json_valid(body) THEN body ELSE '{}' END
 GROUP BY 1, 2 ORDER BY 1, 2
 """
 _CLEAR = "DELETE FROM replies WHERE judge = coalesce(?, judge) AND asked_by(protocol, ?)"
-_TRY_AGAIN = 0.02
 
 _T = TypeVar("_T")
 logger = logging.getLogger(__name__)
@@ -78,15 +73,13 @@ class CacheInfo:
 
 def default_folder() -> Path:
     """``$MEDQBENCH_JUDGE_CACHE``, else the user's cache folder (``~/.cache/medqbench`` on Linux)."""
-    named = os.environ.get(FOLDER_VARIABLE, "").strip()
-    if named:
-        return Path(named).expanduser()
     from platformdirs import user_cache_path
 
-    return user_cache_path("medqbench", appauthor=False)
+    named = os.environ.get("MEDQBENCH_JUDGE_CACHE", "").strip()
+    return Path(named).expanduser() if named else user_cache_path("medqbench", appauthor=False)
 
 
-class ReplyCache:
+class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
     """The replies of all runs, found by key. Its methods may be called from several threads.
 
     Args:
@@ -95,7 +88,7 @@ class ReplyCache:
         read_only: make, write and set aside nothing; a file that is not there or cannot be read is taken to be empty.
     """
 
-    def __init__(self, folder: Path | None = None, patience: float = BUSY_SECONDS, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path | None = None, patience: float = 30.0, *, read_only: bool = False) -> None:
         self.path = (folder if folder is not None else default_folder()) / FILE_NAME
         self._patience = patience
         self._writable = not read_only
@@ -118,9 +111,6 @@ class ReplyCache:
             self._warn("written (%s): the run goes on, and its replies are kept nowhere else", error)
             # Replies in a folder that may only be read are still worth their money.
             self._open_to_read(immutable=True)
-
-    def __enter__(self) -> ReplyCache:
-        return self
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -170,14 +160,10 @@ class ReplyCache:
         return CacheInfo(self.path, n_bytes, sum(group.n for group in groups), groups)
 
     def clear(self, judge: str | None = None, protocol: str | None = None) -> int:
-        """Delete replies, of one judge or protocol where named, and give the space back.
+        """Delete replies and give the space back; the result is how many were deleted.
 
-        Args:
-            judge: the name that :meth:`info` lists it under.
-            protocol: see :func:`~.protocols.asked_by`.
-
-        Returns:
-            How many were deleted.
+        ``judge`` takes those alone that :meth:`info` lists under that name, ``protocol`` those for which
+        ``protocols.asked_by`` holds.
 
         Raises:
             RunFailed: the file cannot be written.
@@ -221,18 +207,18 @@ class ReplyCache:
         while True:
             connection = sqlite3.connect(self.path, timeout=self._patience, check_same_thread=False)
             try:
-                return _prepared(connection, _prepare_to_write)
+                return _prepared(connection)
             except sqlite3.OperationalError as error:
                 if "locked" not in str(error) or time.monotonic() > deadline:
                     raise
-                time.sleep(_TRY_AGAIN)
+                time.sleep(0.02)
 
     def _open_to_read(self, *, immutable: bool) -> None:
         uri = f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
         try:
             if self.path.is_file():
                 connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-                self._connection = _prepared(connection, _prepare_to_read)
+                self._connection = _prepared(connection, read_only=True)
         except sqlite3.Error as error:
             self._warn("read (%s): it is taken to be empty", error)
 
@@ -272,34 +258,29 @@ class ReplyCache:
             logger.warning(f"The judge's cache %s cannot be {consequence}.", self.path, error)
 
 
-def _prepared(connection: sqlite3.Connection, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
+def _prepared(connection: sqlite3.Connection, *, read_only: bool = False) -> sqlite3.Connection:
     """The connection, ready to be used; it is closed where that fails."""
     try:
-        prepare(connection)
-        connection.execute(_PROBE).fetchone()
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            # Each commit reaches the disk: what was paid for survives a power cut too.
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_SCHEMA)
+        has_earlier = connection.execute(_HAS_EARLIER).fetchone()
+        if has_earlier and read_only:
+            connection.execute(f"CREATE TEMP VIEW replies AS {_EARLIER_ROWS}")
+        elif has_earlier:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                # Another process may have done it meanwhile.
+                if connection.execute(_HAS_EARLIER).fetchone():
+                    connection.execute(f"INSERT OR IGNORE INTO replies {_EARLIER_ROWS}")
+                    connection.execute("DROP TABLE judgements")
+        connection.execute("SELECT key FROM replies LIMIT 1").fetchone()
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _prepare_to_write(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    # Each commit reaches the disk: what was paid for survives a power cut too.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(_SCHEMA)
-    if connection.execute(_HAS_EARLIER).fetchone():
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            # Another process may have done it meanwhile.
-            if connection.execute(_HAS_EARLIER).fetchone():
-                connection.execute(f"INSERT OR IGNORE INTO replies {_EARLIER_ROWS}")
-                connection.execute("DROP TABLE judgements")
-
-
-def _prepare_to_read(connection: sqlite3.Connection) -> None:
-    if connection.execute(_HAS_EARLIER).fetchone():
-        connection.execute(f"CREATE TEMP VIEW replies AS {_EARLIER_ROWS}")
 
 
 def _reply(body: object) -> Reply | None:
@@ -321,13 +302,3 @@ def _reply_of_earlier(fields: dict[str, Any]) -> Reply:
         entries = {name: {"score": score, "reason": reasons.get(name)} for name, score in fields["scores"].items()}
         texts[0] = json.dumps(entries)
     return Reply(tuple(texts), fields["judge"], fields["prompt_tokens"], fields["completion_tokens"])
-
-
-def cache_info() -> CacheInfo:
-    """What the user's cache holds; a file that is not there yet is not made by asking.
-
-    Raises:
-        RunFailed: the file cannot be read.
-    """
-    with ReplyCache(read_only=True) as replies:
-        return replies.info()

@@ -30,7 +30,6 @@ _Client = TypeVar("_Client", "OpenAI", "AsyncOpenAI")
 _HOPELESS = frozenset({401, 402, 404})
 # Before any call was answered these speak of the request's form; later of the one prompt that was refused.
 _HOPELESS_AT_FIRST = frozenset({400, 403, 422})
-_NO_CREDIT = "insufficient_quota"
 # Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
 _MAY_HEAL = frozenset({408, 409, 425, 429})
 _WORDS_LENGTH = 240
@@ -97,9 +96,6 @@ class Unanswered(Exception):
     connection: bool = False
     at_last: JudgeError | None = None
 
-    def __str__(self) -> str:
-        return self.reason
-
 
 class JudgeClient:
     """Whatever replies to questions.
@@ -149,7 +145,7 @@ class JudgeClient:
         """
         about_prompt = status == 400 and (code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
         at_first = status in _HOPELESS_AT_FIRST and not self._answered and not about_prompt
-        if not (at_first or status in _HOPELESS or code == _NO_CREDIT):
+        if not (at_first or status in _HOPELESS or code == "insufficient_quota"):
             return Unanswered(
                 f"{reason}: {words}",
                 may_heal=status in _MAY_HEAL or status >= 500,

@@ -22,7 +22,6 @@ from contextlib import closing, suppress
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import JudgeError, MissingDependency
-from medqbench_vlmeval.judge import protocols
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import (
     MAX_ASKS,
@@ -37,10 +36,10 @@ from medqbench_vlmeval.judge.calls import (
 )
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, Schema, choices, either
+from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, Schema, choices, either
 from medqbench_vlmeval.judge.secrets import quiet, shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
-from medqbench_vlmeval.types import JudgeSettings, Protocol, Sample, Verdict
+from medqbench_vlmeval.types import JudgeSettings, Sample, Verdict
 
 _T = TypeVar("_T")
 _MINUTE = 60.0
@@ -56,8 +55,6 @@ LONGEST_WAIT = 600.0
 _FIRST_CONNECTIONS = 3
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
 _REPEATED_REPLY = 4000
-_CANCEL_AGAIN = 0.05
-_POLL_SECONDS = 0.5
 NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 # The HTTP client tells each request at INFO; thousands of them would bury the run's own lines.
 _LOGGERS = ("httpx", "httpx2", "openai")
@@ -95,8 +92,8 @@ class Pace:
             self._next_token = max(self._next_token, earliest) + tokens * self._seconds_a_token
 
 
-Judgement = tuple[Call, Mapping[str, Verdict]]
-"""A call and its verdicts by dimension."""
+ByDimension = Mapping[str, Verdict]
+Judgement = tuple[Call, ByDimension]
 Emit = Callable[[Judgement], None]
 
 
@@ -136,7 +133,13 @@ class Engine:
                         worker.result()
                 finally:
                     self._over = True
-                    await _stopped(workers)
+                    # Again and again: before Python 3.12 a wait that ends at that moment takes no notice.
+                    while running := [worker for worker in workers if not worker.done()]:
+                        for worker in running:
+                            worker.cancel()
+                        await asyncio.wait(running, timeout=0.05)
+                    # Taken note of: asyncio complains of errors that nobody asked for.
+                    await asyncio.gather(*workers, return_exceptions=True)
                     await self._commit()
 
     async def _worker(self, todo: Iterator[Call], emit: Emit) -> None:
@@ -242,7 +245,7 @@ class Engine:
             )
             raise Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last) from None
 
-    def _count(self, verdicts: Mapping[str, Verdict]) -> None:
+    def _count(self, verdicts: ByDimension) -> None:
         if any(verdict.score is not None for verdict in verdicts.values()):
             self._failed_in_a_row = 0
             return
@@ -254,16 +257,6 @@ class Engine:
                 "was stopped so that the rest is not paid for nothing; what was answered is kept, and the same command "
                 "goes on from there."
             )
-
-
-async def _stopped(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they have ended: before Python 3.12 a wait that ends at that moment takes no notice."""
-    while running := [task for task in tasks if not task.done()]:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running, timeout=_CANCEL_AGAIN)
-    # Taken note of: asyncio complains of errors that nobody asked for.
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _asked_again(call: Call, reply: str | None) -> Messages:
@@ -303,7 +296,7 @@ def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, N
             while True:
                 # Ctrl-C interrupts a wait without limit on Linux only.
                 with suppress(queue.Empty):
-                    item = items.get(timeout=_POLL_SECONDS)
+                    item = items.get(timeout=0.5)
                     if item is None:
                         break
                     yield item
@@ -328,13 +321,11 @@ class CachedModel:
     """
 
     def __init__(
-        self,
-        options: JudgeOptions,
-        protocol: protocols.Protocol,
-        store: ReplyCache | None,
-        kit_client: KitClient | None,
+        self, options: JudgeOptions, protocol: Protocol, store: ReplyCache | None, kit_client: KitClient | None
     ) -> None:
         self.options = options
+        self.name = options.name
+        self.protocol = protocol.name
         self._protocol = protocol
         self._store = store
         self._client: KitClient = OpenAIClient
@@ -348,33 +339,23 @@ class CachedModel:
             options.secret()
         self._served_as: set[str] = set()
 
-    @property
-    def name(self) -> str:
-        return self.options.name
-
-    @property
-    def protocol(self) -> str:
-        return self._protocol.name
-
     def calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
         """All calls for some samples' replies, over-long ones cut."""
         texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
         return plan_calls(self._protocol, self.options, texts, notes)
 
-    def pending(self, calls: Sequence[Call]) -> tuple[dict[str, Mapping[str, Verdict]], list[Call]]:
+    def pending(self, calls: Sequence[Call]) -> tuple[dict[str, ByDimension], list[Call]]:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""
         store = None if self.options.fresh else self._store
         unique = {call.key: call for call in calls}
-        verdicts: dict[str, Mapping[str, Verdict]] = {
+        verdicts: dict[str, ByDimension] = {
             key: by_dimension
             for key, call in unique.items()
             if (by_dimension := kept_verdicts(call, store.get(key) if store else None))
         }
         return verdicts, [call for key, call in unique.items() if key not in verdicts]
 
-    def verdicts(
-        self, calls: Sequence[Call], on_progress: OnProgress | None = None
-    ) -> dict[str, Mapping[str, Verdict]]:
+    def verdicts(self, calls: Sequence[Call], on_progress: OnProgress | None = None) -> dict[str, ByDimension]:
         """The verdicts on all calls, by key and dimension: from the cache, else asked for now.
 
         Raises:
@@ -391,23 +372,19 @@ class CachedModel:
         self._served_as |= {verdict.judge for verdict in of_calls if verdict.reply}
         return verdicts
 
-    def _settings(self, protocol: Protocol) -> JudgeSettings:
-        """The model's settings. ``served_as`` is what the server called itself, None before the first reply."""
+    def describe(self) -> JudgeSettings:
+        """The model's settings with its protocol; ``served_as`` is None before the server's first reply."""
         options = self.options
         return JudgeSettings(
             options.name,
             ", ".join(sorted(self._served_as)) or None,
             None if options.of_kit else shown_url(options.endpoint()),
             options.parameters,
-            protocol=protocol,
+            protocol=self._protocol.record,
         )
 
     def _ask(
-        self,
-        calls: Sequence[Call],
-        missing: Sequence[Call],
-        verdicts: dict[str, Mapping[str, Verdict]],
-        on_progress: OnProgress | None,
+        self, calls: Sequence[Call], todo: list[Call], verdicts: dict[str, ByDimension], on_progress: OnProgress | None
     ) -> None:
         # Equal prompts (a model that always says the same) are asked about once, for all of their samples.
         wanted = Counter(call.key for call in calls)
@@ -415,10 +392,9 @@ class CachedModel:
         asked, prompt_tokens, completion_tokens = 0, 0, 0
         engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name)
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
-        order = list(missing)
-        random.SystemRandom().shuffle(order)
+        random.SystemRandom().shuffle(todo)
         loud = [name for name in _LOGGERS if logging.getLogger(name).getEffectiveLevel() == logging.INFO]
-        with quiet(loud, logging.WARNING), closing(_judgements(engine, order)) as finished:
+        with quiet(loud, logging.WARNING), closing(_judgements(engine, todo)) as finished:
             for call, by_dimension in finished:
                 verdicts[call.key] = by_dimension
                 done += wanted[call.key]

@@ -21,10 +21,6 @@ from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol,
 class ModelJudge(CachedModel):
     """A model that scores reasoning replies (see ``calls.Judge``)."""
 
-    def describe(self) -> JudgeSettings:
-        """See ``calls.Judge.describe``."""
-        return self._settings(self._protocol.record)
-
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """All calls, equal ones and those in the store included."""
         texts, _ = texts_to_judge(samples, predictions)
@@ -131,7 +127,7 @@ class Extractor(CachedModel):
 
     def describe(self) -> JudgeSettings:
         """The extractor's settings, its protocol among them."""
-        return self._settings(replace(self._protocol.record, rounds=None))
+        return replace(super().describe(), protocol=replace(self._protocol.record, rounds=None))
 
 
 def extractor_name(text: str, option: str = "--extractor") -> str:

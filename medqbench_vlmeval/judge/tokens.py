@@ -23,7 +23,6 @@ from medqbench_vlmeval.types import Sample
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-ESTIMATE = "estimate"
 # Right for the English of judge prompts; docs/budget.md has the deviations measured.
 BYTES_A_TOKEN = 4.5
 
@@ -33,7 +32,6 @@ _FETCH_SECONDS = 5.0
 _PIECE = re.compile(r"[^\n]{0,2000}\n{1,2000}|[^\n]{1,2000}(?=\s|\Z)|[^\n]{1,2000}")
 # A description ends with its conclusion, which a cut must not take away.
 _OF_BEGINNING = 3 / 4
-_MOST_BYTES_A_CHARACTER = 4
 
 _encodings: dict[str, Encoding | None] = {}
 _lock = threading.Lock()
@@ -47,9 +45,15 @@ class TokenCounter:
     """
 
     def __init__(self, model: str) -> None:
-        name = _encoding_name(model)
-        encoding = load_encoding(name) if name else None
-        self.name = ESTIMATE if encoding is None else f"tiktoken {name}"
+        from tiktoken.model import encoding_name_for_model
+
+        encoding: Encoding | None = None
+        name = ""
+        with suppress(KeyError):
+            # A router's prefix ('openai/gpt-4o') is no part of a model's name.
+            name = encoding_name_for_model(model.removeprefix(KIT_PREFIX).rpartition("/")[2].strip().lower())
+            encoding = load_encoding(name)
+        self.name = "estimate" if encoding is None else f"tiktoken {name}"
         self._of_piece = None if encoding is None else cache(lambda piece: len(encoding.encode_ordinary(piece)))
 
     def __call__(self, text: str) -> int:
@@ -99,7 +103,7 @@ def cut_answers(
     for sample, text in texts:
         shorter = text
         # No text has more tokens than bytes.
-        if len(text) * _MOST_BYTES_A_CHARACTER > most_tokens and len(text.encode(errors="replace")) > most_tokens:
+        if len(text.encode(errors="replace")) > most_tokens:
             counter = counter or TokenCounter(model)
             n = counter(text)
             if n > most_tokens:
@@ -132,13 +136,3 @@ def _fitting(longest: int, most: int, count: Callable[[int], int]) -> int:
 
 def _mark(left_out: int) -> str:
     return f"\n\n[... {left_out:,} tokens cut ...]\n\n"
-
-
-def _encoding_name(model: str) -> str | None:
-    """The encoding of a model by its name, with or without a router's prefix ('openai/gpt-4o')."""
-    from tiktoken.model import encoding_name_for_model
-
-    try:
-        return encoding_name_for_model(model.removeprefix(KIT_PREFIX).rpartition("/")[2].strip().lower())
-    except KeyError:
-        return None

@@ -23,7 +23,6 @@ from medqbench_vlmeval.judge.judges import PanelJudge
 from medqbench_vlmeval.judge.options import KIT_PREFIX
 from medqbench_vlmeval.types import Judged, JudgeUsage, Tokens, Verdict
 
-PRICES_VARIABLE = "MEDQBENCH_PRICES"
 PER = 1_000_000
 
 _PACKAGED = Path(__file__).parent / "prices.json"
@@ -100,7 +99,10 @@ def load_prices(path: Path | None = None) -> PriceTable:
     Raises:
         BadInput: a named file is absent, or a file cannot be understood; the message names the file and the entry.
     """
-    own_file, named = _own_file(path)
+    from platformdirs import user_config_path
+
+    named = path or os.environ.get("MEDQBENCH_PRICES", "").strip()
+    own_file = Path(named).expanduser() if named else user_config_path("medqbench", appauthor=False) / "prices.json"
     packaged = _read(_PACKAGED)
     own = _read(own_file) if named or own_file.is_file() else _PriceFile()
     models = {
@@ -116,16 +118,6 @@ def load_prices(path: Path | None = None) -> PriceTable:
         f"{own_file}, else {source}" if own != _PriceFile() else source,
         own_file,
     )
-
-
-def _own_file(path: Path | None) -> tuple[Path, bool]:
-    """The user's file and whether it was named; one that was named has to be there."""
-    in_environment = os.environ.get(PRICES_VARIABLE, "").strip()
-    if path is not None or in_environment:
-        return (path or Path(in_environment)).expanduser(), True
-    from platformdirs import user_config_path
-
-    return user_config_path("medqbench", appauthor=False) / "prices.json", False
 
 
 def _read(path: Path) -> _PriceFile:
@@ -147,13 +139,12 @@ def _read(path: Path) -> _PriceFile:
 
 def single_verdicts(judged: Iterable[Judged], member: str | None = None) -> list[Verdict]:
     """All verdicts, of several rounds or judges the single ones; of a panel those of one ``member`` where named."""
-
-    def singles(verdict: Verdict) -> list[Verdict]:
-        return [single for part in verdict.parts.values() for single in singles(part)] if verdict.parts else [verdict]
-
     verdicts = [verdict for sample in judged for verdict in sample.verdicts.values()]
-    of_member = verdicts if member is None else [verdict.parts[member] for verdict in verdicts]
-    return [single for verdict in of_member for single in singles(verdict)]
+    if member is not None:
+        verdicts = [verdict.parts[member] for verdict in verdicts]
+    while any(verdict.parts for verdict in verdicts):
+        verdicts = [part for verdict in verdicts for part in verdict.parts.values() or [verdict]]
+    return verdicts
 
 
 def sums(records: Sequence[Any], *names: str) -> list[Any]:

@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import writing
+from medqbench_vlmeval.files import replacing, writing
 from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
 from medqbench_vlmeval.judge.batch_api import state_path
-from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, call_line, part_paths, part_sizes, write_parts
+from medqbench_vlmeval.judge.batch_files import MAX_BYTES, MAX_LINES, call_line, part_path, plan_parts
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.secrets import values_named_secret
 from medqbench_vlmeval.workflows.evaluate import Request, prepare
@@ -75,7 +76,8 @@ def export_calls(
     """
     options_of = _batch_judges(requests[0].judge)
     targets = _targets(out, [options.name for options in options_of])
-    _refuse_existing([path for target in targets.values() for path in (target, *part_paths(target, 2))], force)
+    several = [part_path(target, number) for target in targets.values() for number in (1, 2)]
+    _refuse_existing([*targets.values(), *several], force)
     known, advice = 0, "make room there or choose another --out file"
     with ExitStack() as stack:
         cache = requests[0].cache
@@ -103,13 +105,14 @@ def export_calls(
         parts: dict[str, dict[Path, int]] = {}
         for name, spool in spools.items():
             spool.seek(0)
-            sizes = part_sizes(spool, max_lines, max_bytes)
-            parts[name] = dict(zip(part_paths(targets[name], len(sizes)), sizes, strict=True))
+            parts[name] = plan_parts(spool, targets[name], max_lines, max_bytes)
         _refuse_existing([path for judge_parts in parts.values() for path in judge_parts], force)
         with writing(out, advice):
             for name, spool in spools.items():
                 spool.seek(0)
-                write_parts(spool, parts[name])
+                for path, n in parts[name].items():
+                    with replacing(path) as temporary, temporary.open("wb") as part:
+                        part.writelines(islice(spool, n))
     return Exported(tuple((path, name, n) for name in parts for path, n in parts[name].items()), known)
 
 

@@ -7,42 +7,22 @@ import time
 
 import pytest
 
-from tests.commands import run
+from tests.commands import MODALITIES, predictions_of, run
 from tests.servers import JudgeServer, refusal
 
-MODALITIES = ("CT", "MRI", "Fundus", "Endoscopy")
 NO_SERVER = "http://127.0.0.1:9/v1"
 
 
 pytestmark = pytest.mark.usefixtures("closed_machine")
 
 
-def predictions_of(path, n, model="m"):
-    rows = [
-        {
-            "index": i,
-            "task": "no-reference",
-            "question": "Q",
-            "description": f"Case {i} shows mild noise. The quality of this image is usable.",
-            "modality": MODALITIES[i % 4],
-            "prediction": f"{model} sees mild noise in case {i}. The quality of this image is usable.",
-        }
-        for i in range(n)
-    ]
-    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    return path
+def answers(n, model="m"):
+    return (f"{model} sees mild noise in case {i}. The quality of this image is usable." for i in range(n))
 
 
 @pytest.fixture
 def predictions(tmp_path):
-    return predictions_of(tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl", 20)
-
-
-@pytest.fixture
-def prices(tmp_path):
-    path = tmp_path / "prices.json"
-    path.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
-    return path
+    return predictions_of(tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl", answers(20))
 
 
 def test_a_dry_run_needs_no_key_and_leaves_nothing(capsys, predictions, tmp_path, judge_cache):
@@ -65,7 +45,8 @@ def test_a_dry_run_as_json(capsys, predictions, prices):
     assert (own["calls"], own["to_ask"], own["completion_tokens"]) == (20, 20, 1200)
     assert own["cost_usd"] == pytest.approx((2 * own["prompt_tokens"] + 8 * 1200) / 1e6)
     assert own["cost_batch_usd"] == pytest.approx(own["cost_usd"] / 2)
-    assert (unknown["cost_usd"], output["total"]["cost_usd"], output["total"]["calls"]) == (None, None, 40)
+    assert (unknown["cost_usd"], unknown["cost_batch_usd"]) == (None, None)
+    assert (output["total"]["cost_usd"], output["total"]["calls"]) == (None, 40)
     assert any("There is no price for 'unknown'" in note and str(prices) in note for note in output["notes"])
 
 
@@ -119,7 +100,7 @@ def test_no_calls_takes_the_cache_alone(capsys, predictions, tmp_path):
 def test_a_limit_is_the_same_for_every_model(capsys, tmp_path):
     chosen = []
     for model in ("one", "two"):
-        path = predictions_of(tmp_path / f"{model}_MedQBench_Reasoning_NoReference.jsonl", 20, model)
+        path = predictions_of(tmp_path / f"{model}_MedQBench_Reasoning_NoReference.jsonl", answers(20, model))
         code, out, _ = run(capsys, "score", path, "--judge", "rules", "--limit", 8, "--out", tmp_path / model)
         assert code == 0
         assert "only 8 of 20 samples were run" in out
@@ -160,7 +141,7 @@ def test_multiple_choice_needs_no_judge_and_rules_make_no_calls(capsys, predicti
 
 
 def test_a_whole_test_split_is_estimated_in_no_time(capsys, tmp_path):
-    path = predictions_of(tmp_path / "big.jsonl", 354)
+    path = predictions_of(tmp_path / "big.jsonl", answers(354))
     start = time.perf_counter()
     output = json.loads(run(capsys, "score", path, "--judge", "own", "--protocol", "rubric", "--dry-run", "--json")[1])
     assert output["total"]["calls"] == 1416

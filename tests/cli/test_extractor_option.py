@@ -36,13 +36,6 @@ def predictions(tmp_path):
     return path
 
 
-@pytest.fixture
-def prices(tmp_path):
-    path = tmp_path / "prices.json"
-    path.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
-    return path
-
-
 def test_both_accuracies_come_as_json(capsys, predictions, tmp_path):
     with JudgeServer("Answer: A") as server:
         arguments = ("--extractor", "own", "--judge-base-url", server.base_url, "--out", tmp_path / "out", "--json")

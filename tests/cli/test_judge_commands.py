@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import random
 import sqlite3
@@ -13,7 +12,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Reply
 from tests.batch_server import EXPIRED, LOST, BatchServer, answer_lines, jsonl
-from tests.commands import run
+from tests.commands import predictions_of, run
 from tests.servers import JudgeServer, refusal
 
 KEY = "sk-canary-0123456789"
@@ -28,13 +27,7 @@ def no_keys(monkeypatch):
 
 
 def write_predictions(folder, texts, model="m", task="no-reference"):
-    path = folder / f"{model}_{NAMES[task]}.tsv"
-    with path.open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, delimiter="\t")
-        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
-        for index, text in enumerate(texts, 1):
-            table.writerow([index, task, "Describe.", "The image is sharp.", "CT", text])
-    return path
+    return predictions_of(folder / f"{model}_{NAMES[task]}.jsonl", texts, task)
 
 
 def exported(capsys, folder, *texts):
@@ -132,7 +125,7 @@ def test_full_circle(capsys, tmp_path, judge_cache, monkeypatch, protocol, task)
 def test_a_hundred_models_in_one_export(capsys, tmp_path):
     """Several files at once; what two models said alike is asked once."""
     first = write_predictions(tmp_path, ["all sharp", "all blurred"], "a")
-    second = write_predictions(tmp_path, ["all blurred", "all dark"], "b")
+    second = write_predictions(tmp_path, ["all dark", "all blurred"], "b")
     out = tmp_path / "new" / "calls.jsonl"
     code, printed, _ = run(capsys, "judge", "export", first, second, "--out", out, *OPTIONS)
     assert (code, len(rows_of(out))) == (0, 12)
@@ -164,7 +157,8 @@ def test_long_exports_are_split(tmp_path):
         (f"calls-{i}.jsonl", n) for i, n in ((1, 3), (2, 3), (3, 2))
     ]
     before = {part: part.read_bytes() for part, *_ in exported.files}
-    assert sum(len(rows_of(part)) for part in before) == 8
+    assert [len(rows_of(part)) for part in before] == [3, 3, 2]
+    assert len({row["custom_id"] for part in before for row in rows_of(part)}) == 8
     with pytest.raises(BadInput, match=r"calls-1\.jsonl is there already"):
         export_calls([request], tmp_path / "calls.jsonl")
     assert before == {part: part.read_bytes() for part in before}
@@ -176,7 +170,7 @@ def test_a_panel_gets_a_file_for_each_judge(capsys, tmp_path):
     options = ("--judge", "org/judge:1,judge-2", "--protocol", "rubric")
     code, *_ = run(capsys, "judge", "export", path, *options, "--out", tmp_path / "c.jsonl")
     assert code == 0
-    files = {path.name: {row["body"]["model"] for row in rows_of(path)} for path in tmp_path.glob("*.jsonl")}
+    files = {path.name: {row["body"]["model"] for row in rows_of(path)} for path in tmp_path.glob("c.*.jsonl")}
     assert files == {"c.org-judge-1.jsonl": {"org/judge:1"}, "c.judge-2.jsonl": {"judge-2"}}
 
 
@@ -197,7 +191,7 @@ def test_what_cannot_be_exported(capsys, tmp_path, options, words):
     assert (code, out) == (2, "")
     assert words in err
     assert "canary" not in err
-    assert not list(tmp_path.glob("*.jsonl"))
+    assert list(tmp_path.glob("*.jsonl")) == [path]
 
 
 def test_multiple_choice_needs_no_judge(capsys, tmp_path):

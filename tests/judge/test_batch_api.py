@@ -72,11 +72,8 @@ def test_expired_and_lost_calls_leave_the_rest(path: Path) -> None:
     with BatchServer(reply) as server:
         submit(path, server)
         collection = collect(path, key=KEY)
-    assert (collection.states[0].status, collection.states[0].completed, collection.states[0].failed) == (
-        "expired",
-        5,
-        2,
-    )
+    state = collection.states[0]
+    assert (state.status, state.completed, state.failed) == ("expired", 5, 2)
     assert [answers.name for answers in collection.paths] == ["calls.answers.jsonl", "calls.errors.jsonl"]
     assert [len(rows_of(answers)) for answers in collection.paths] == [5, 2]
 

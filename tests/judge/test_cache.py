@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, 
 from medqbench_vlmeval.judge.cache import FILE_NAME, ReplyCache, Row, default_folder
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.types import Prediction, Sample
+from tests.judge.asking import ask, scores
 from tests.servers import JudgeServer
 
 EARLIER = Path(__file__).parent / "data" / "cache_before_raw_replies.sqlite3"
@@ -124,20 +126,13 @@ def test_replies_that_an_earlier_version_kept_are_read(tmp_path: Path, options: 
 
 
 def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypatch) -> None:
-    sample = Sample("s", Task.NO_REFERENCE, None, description="Reference.")
-
-    def scores(url: str, **options: bool) -> list[float | None]:
-        with ReplyCache(tmp_path) as cache:
-            judge = build_judge(JudgeOptions("j", url, protocol="rubric", retry=0, **options), cache)
-            [judged] = judge.judge([sample], [Prediction("s", "Answer.")])
-            return [verdict.score for verdict in judged.verdicts.values()]
-
-    with JudgeServer("My verdict: deux") as server:
-        assert scores(server.base_url) == [None] * 4
-        assert len(server.requests) == 4 * 3
-    assert scores("http://127.0.0.1:9/v1", no_calls=True) == [None] * 4
-    monkeypatch.setattr(verdict, "parse_score", lambda text: 2 if "deux" in text else None)
-    assert scores("http://127.0.0.1:9/v1", no_calls=True) == [2] * 4
+    with JudgeServer("My verdict: deux") as server, ReplyCache(tmp_path) as cache:
+        (paid,), (again,) = ask(server, store=cache), ask(server, store=cache, no_calls=True)
+        monkeypatch.setattr(verdict, "parse_score", lambda text: 2 if "deux" in text else None)
+        (read,) = ask(server, store=cache, no_calls=True)
+    assert scores(paid) == scores(again) == dict.fromkeys(DIMENSIONS)
+    assert scores(read) == dict.fromkeys(DIMENSIONS, 2)
+    assert len(server.requests) == 4 * 3
 
 
 @pytest.mark.parametrize("damage", ["no database", "overwritten middle", "cut"])
@@ -184,11 +179,8 @@ def test_many_stores_open_and_share_one_file(tmp_path: Path, caplog, before: byt
             for number in range(10):
                 cache.add([row(f"{part}-{number}")])
 
-    threads = [threading.Thread(target=add, args=(part,)) for part in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(8)))
     with ReplyCache(tmp_path) as cache:
         assert cache.info().n == n + 80
     assert len(list(tmp_path.glob("*.damaged-*.sqlite3"))) == (before == NO_DATABASE)

@@ -37,8 +37,8 @@ def ask(url: str, schema: Any = None, times: int = 1, **options: Any) -> Reply:
     return asyncio.run(one_run())
 
 
-def completion(**fields: Any) -> dict[str, Any]:
-    return {"model": "m-1", "choices": [{"message": {"content": "Score: 2"}}], **fields}
+def completion(content: Any = "Score: 2", **fields: Any) -> dict[str, Any]:
+    return {"model": "m-1", "choices": [{"message": {"content": content}}], **fields}
 
 
 def test_the_body_of_a_request() -> None:
@@ -70,11 +70,8 @@ def test_user_and_password_of_the_url_become_a_header() -> None:
         (completion(usage={"prompt_tokens": -3, "completion_tokens": "4"}), Reply(("Score: 2",), "m-1")),
         (completion(usage=[1]), Reply(("Score: 2",), "m-1")),
         (completion(choices=[{"message": {"content": None, "refusal": "No."}}]), Reply(("No.",), "m-1")),
-        (
-            completion(choices=[{"message": {"content": [{"text": "a"}, {"text": "b"}, 3]}}]),
-            Reply(("ab",), "m-1"),
-        ),
-        (completion(choices=[{"message": {"content": ""}}]), Reply(("",), "m-1")),
+        (completion([{"text": "a"}, {"text": "b"}, 3]), Reply(("ab",), "m-1")),
+        (completion(""), Reply(("",), "m-1")),
         (completion(choices=[{"message": "Score: 2"}]), Reply((None,), "m-1")),
         (completion(choices=[]), Reply((None,), "m-1")),
         (completion(choices=["Score: 2"]), Reply((None,), "m-1")),
@@ -89,7 +86,7 @@ def test_a_completion_is_read_with_distrust(reply: Any, answer: Reply) -> None:
 
 
 def test_a_key_in_a_completion_or_a_models_name_is_masked() -> None:
-    reply = completion(model=f"for {KEY}", choices=[{"message": {"content": f"Bearer {KEY}: 2"}}])
+    reply = completion(f"Bearer {KEY}: 2", model=f"for {KEY}")
     assert read_completion(reply, "m", Mask([KEY])) == Reply(("Bearer ***: 2",), "for ***")
     assert read_completion(completion(), "m", Mask(["Score"])) == Reply(("Score: 2",), "m-1"), "too short to be a key"
 
