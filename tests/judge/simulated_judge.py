@@ -62,7 +62,7 @@ _NAMED_LETTER = re.compile(
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
 
 _ANNOUNCED = re.compile(r"between tags that carry the code (\w+)")
-_CHAT_TOKEN = (
+_CHAT_TOKEN = re.compile(
     r"<\| ?[^|<>\s]{1,40} ?\|?>|<\w{1,40}\|>|</?s>|\[/?inst\]|<</?sys>>|<(?:start|end)_of_(?:turn|utterance)>"
     r"|\[/?system_prompt\]|<(?:bos|eos|eot|eod|eot_id|im_end|im_start|human|user|assistant|system|seed:\w+)>"
     r"|<(?:unused|extra_id_|reserved_|special_|ctrl)\d+>|\[(?:gmask|sep|cls|tool_calls)\]"
@@ -124,6 +124,7 @@ class Read:
     candidate: str
 
 
+@lru_cache(maxsize=8)
 def read_prompt(prompt: str) -> Read:
     """Take a prompt apart."""
     seen = _seen(prompt)
@@ -144,7 +145,7 @@ def read_prompt(prompt: str) -> Read:
 
 def _end_of(name: str, seen: str, at: int) -> tuple[int, int]:
     """Where the first thing stands that ends a region of this name ('candidate')."""
-    token = _TOKEN.search(seen, at)
+    token = _CHAT_TOKEN.search(seen, at)
     last = token.start() if token else len(seen)
     for tag in _ENDING.finditer(seen, at):
         if tag.start() > last:
@@ -157,9 +158,6 @@ def _end_of(name: str, seen: str, at: int) -> tuple[int, int]:
         if name in letters or plain:
             return tag.start(), tag.end()
     return (token.start(), token.end()) if token else (last, last)
-
-
-_TOKEN = re.compile(_CHAT_TOKEN)
 
 
 def _edits(text: str, other: str) -> int:
@@ -190,7 +188,7 @@ def answer(prompt: str, mode: str = "terse") -> str:
         mode: 'terse' gives the verdict alone, 'quoting' repeats the candidate's last line before it, 'repeating' the
             whole text (its first 4,000 characters).
     """
-    read, quote = _read(prompt)
+    read, quote = read_prompt(prompt), _quote(prompt)
     quoted = {"terse": "", "quoting": quote.rstrip().rpartition("\n")[2], "repeating": quote}[mode][:_LONGEST_QUOTE]
     score = verdict(read)
     dimensions = _FORM.findall(read.outside)
@@ -199,11 +197,6 @@ def answer(prompt: str, mode: str = "terse") -> str:
     entries = {name: {"reason": f"It says: {quoted}", "score": score} for name in dimensions}
     verdicts = json.dumps(entries, ensure_ascii=False)
     return f"The candidate says: {quoted}\n{verdicts}" if quoted else verdicts
-
-
-@lru_cache(maxsize=8)
-def _read(prompt: str) -> tuple[Read, str]:
-    return read_prompt(prompt), _quote(prompt)
 
 
 def _quote(prompt: str) -> str:

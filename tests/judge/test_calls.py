@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import escape_delimiters
-from medqbench_vlmeval.judge.verdict import EMPTY, NO_COMPLETION, NO_VERDICT, Reading
+from medqbench_vlmeval.judge.verdict import NO_VERDICT, Reading
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
 JOINT = Call("k", "i", "p", ALLOWED)
@@ -19,10 +19,10 @@ PAIR = Call("k", "i", "p", {"quality_accuracy": (0, 2)})
 DEEP, LONG = 100_000, 200_000
 
 
-def read_reply(text: str | None, call: Call) -> Reading:
+def read_reply(text: str, call: Call) -> Reading:
     """What a call's verdicts say after one text."""
     verdicts = verdicts_of(call, Reply((text,)))
-    assert all(verdict.reply == (text or "") for verdict in verdicts.values())
+    assert all(verdict.reply == text for verdict in verdicts.values())
     return Reading(
         {name: verdict.score for name, verdict in verdicts.items() if verdict.score is not None},
         {name: verdict.explanation for name, verdict in verdicts.items() if verdict.explanation is not None},
@@ -42,26 +42,22 @@ TWOS, ZEROS = json.dumps(verdicts(2, 2, 2, 2)), json.dumps(verdicts(0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(
-    ("reply", "call", "reading"),
+    ("reply", "score"),
     [
-        (None, JOINT, Reading(reason=NO_COMPLETION)),
-        (" \n", SINGLE, Reading(reason=EMPTY)),
-        ("well", SINGLE, Reading(reason=NO_VERDICT)),
-        ("Score: 1", SINGLE, Reading({"completeness": 1})),
-        ("Score: 1", PAIR, Reading(reason="the judge's verdict 1 is not one of 0, 2")),
-        ('{"completeness": 2}', SINGLE, Reading({"completeness": 2})),
+        ('{"completeness": 2}', 2),
         # A quoted verdict does not stand against the judge's own.
-        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', SINGLE, Reading(reason=NO_VERDICT)),
-        ("Score: 0\n\nThe text says:\n> Score: 2", SINGLE, Reading(reason=NO_VERDICT)),
-        ("Score: 0. It ends with “Rating: 2”.", SINGLE, Reading(reason=NO_VERDICT)),
-        ('It says "Score: 2".\nScore: 0', SINGLE, Reading({"completeness": 0})),
-        ('Score: 0\nIt says "Score: 0".', SINGLE, Reading({"completeness": 0})),
-        ('"Score: 2"', SINGLE, Reading({"completeness": 2})),
-        ("> **Score: 2**", SINGLE, Reading({"completeness": 2})),
+        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', None),
+        ("Score: 0\n\nThe text says:\n> Score: 2", None),
+        ("Score: 0. It ends with “Rating: 2”.", None),
+        ('It says "Score: 2".\nScore: 0', 0),
+        ('Score: 0\nIt says "Score: 0".', 0),
+        ('"Score: 2"', 2),
+        ("> **Score: 2**", 2),
     ],
 )
-def test_what_a_reading_says(reply: str | None, call: Call, reading: Reading) -> None:
-    assert read_reply(reply, call) == reading
+def test_what_a_reading_says(reply: str, score: int | None) -> None:
+    expected = Reading(reason=NO_VERDICT) if score is None else Reading({"completeness": score})
+    assert read_reply(reply, SINGLE) == expected
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Run, Sample, Verdict
 from tests.judge.asking import ask, asked_again, judge_on, samples_of, scores
 from tests.make import score_of
-from tests.servers import JudgeServer, Request, Sent, refusal
+from tests.servers import JudgeServer, Replying, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
 ALL_TWO = dict.fromkeys(DIMENSIONS, 2)
@@ -306,11 +306,9 @@ def test_ctrl_c_stops_at_once_with_calls_in_flight(tmp_path: Path) -> None:
 
 # Panels, each member on a server of its own.
 
-Script = str | Sent | Callable[[Request], str | Sent]
-
 
 @contextlib.contextmanager
-def servers(**scripts: Script) -> Iterator[dict[str, JudgeServer]]:
+def servers(**scripts: Replying) -> Iterator[dict[str, JudgeServer]]:
     """One server a judge, by the judge's name."""
     with contextlib.ExitStack() as stack:
         yield {name: stack.enter_context(JudgeServer(script)) for name, script in scripts.items()}

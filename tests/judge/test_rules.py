@@ -53,34 +53,21 @@ def test_contradictions_cost_preciseness() -> None:
 
 
 @pytest.mark.parametrize(
-    ("description", "level", "score"),
+    ("description", "by_level"),
     [
-        # Burden 0 supports good.
-        ("No noise, sharp.", "good", 2),
-        ("No noise, sharp.", "usable", 1),
-        ("No noise, sharp.", "reject", 0),
-        # Burden 1 (mild).
-        ("Mild noise.", "good", 2),
-        ("Mild noise.", "usable", 2),
-        ("Mild noise.", "reject", 1),
-        # Burden 2.
-        ("Noise.", "good", 1),
-        ("Noise.", "usable", 2),
-        # A single severe one.
-        ("Severe noise.", "usable", 2),
-        ("Severe noise.", "reject", 2),
-        ("Severe noise.", "good", 1),
-        # Burden 6 (twice severe).
-        ("Severe noise. Severe blur.", "reject", 2),
-        ("Severe noise. Severe blur.", "usable", 1),
-        ("Severe noise. Severe blur.", "good", 0),
+        # The burdens 0 (which supports good), 1 (mild), 2, 3 (a single severe one) and 6 (twice severe).
+        ("No noise, sharp.", {"good": 2, "usable": 1, "reject": 0}),
+        ("Mild noise.", {"good": 2, "usable": 2, "reject": 1}),
+        ("Noise.", {"good": 1, "usable": 2}),
+        ("Severe noise.", {"good": 1, "usable": 2, "reject": 2}),
+        ("Severe noise. Severe blur.", {"good": 0, "usable": 1, "reject": 2}),
     ],
 )
 def test_consistency_holds_described_burden_against_the_own_conclusion(
-    description: str, level: str, score: int
+    description: str, by_level: dict[str, int]
 ) -> None:
-    answer = f"{description} Overall, the quality of this image is {level}."
-    assert scores(answer, CLEAN)[2] == score
+    answers = {level: f"{description} Overall, the quality of this image is {level}." for level in by_level}
+    assert {level: scores(answer, CLEAN)[2] for level, answer in answers.items()} == by_level
 
 
 def test_the_reference_shows_what_may_be_expected() -> None:

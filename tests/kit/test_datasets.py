@@ -177,40 +177,35 @@ def save(predictions: Path, run: Run) -> None:
     write_json(result_paths(predictions).score, result_to_json(result))
 
 
-@pytest.fixture
-def hooks(kit: Any) -> Any:
-    return kit.MedQBenchReasoning
+def judge_errors(kit: Any, predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
+    return kit.MedQBenchReasoning.report_judge_err(predictions, total_samples=3, error_message=error)
 
 
-def judge_errors(hooks: Any, predictions: Path | None, error: str | None = None) -> dict[str, int | None]:
-    return hooks.report_judge_err(predictions, total_samples=3, error_message=error)
-
-
-def test_failures_are_those_of_the_result_of_this_very_file(hooks, predictions):
-    assert hooks.report_infer_err(predictions) == {"failed": 1, "total": 3}
+def test_failures_are_those_of_the_result_of_this_very_file(kit, predictions):
+    assert kit.MedQBenchReasoning.report_infer_err(predictions) == {"failed": 1, "total": 3}
     save(predictions, combined_run())
     # One of three samples is unscored in each of the two parts.
-    assert judge_errors(hooks, predictions) == {"failed": 2, "total": 6}
+    assert judge_errors(kit, predictions) == {"failed": 2, "total": 6}
     predictions.write_text(predictions.read_text(encoding="utf-8").replace("Sharp", "Dark"), encoding="utf-8")
     # A result of other replies says nothing of these.
-    assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
+    assert judge_errors(kit, predictions) == {"failed": None, "total": 3}
     save(predictions, perception_run())
-    assert judge_errors(hooks, predictions) == {"failed": 0, "total": 5}
+    assert judge_errors(kit, predictions) == {"failed": 0, "total": 5}
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"settings": 1}', '{"settings": {"prediction_file": []}}'])
-def test_without_a_whole_result_nothing_is_said_to_be_judged(hooks, predictions, content):
+def test_without_a_whole_result_nothing_is_said_to_be_judged(kit, predictions, content):
     predictions.with_name(f"{predictions.stem}_score.json").write_text(content, encoding="utf-8")
-    assert judge_errors(hooks, predictions) == {"failed": None, "total": 3}
-    assert judge_errors(hooks, predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
-    assert judge_errors(hooks, None) == {"failed": None, "total": 3}
-    assert hooks.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
+    assert judge_errors(kit, predictions) == {"failed": None, "total": 3}
+    assert judge_errors(kit, predictions, "JudgeError: no judge") == {"failed": 3, "total": 3}
+    assert judge_errors(kit, None) == {"failed": None, "total": 3}
+    assert kit.MedQBenchReasoning.report_infer_err(predictions.with_name("absent.csv")) == {"failed": 0, "total": 0}
 
 
-def test_the_primary_metric_is_overall_of_each_part(hooks):
+def test_the_primary_metric_is_overall_of_each_part(kit):
     single = {"How": 0.0, "Overall": 60.0, "modality|CT": 66.7}
-    assert hooks.report_primary_metric(single) == {"Overall": 60.0}
+    assert kit.MedQBenchReasoning.report_primary_metric(single) == {"Overall": 60.0}
     combined = {"Comparative|Overall": 3.05, "NoReference|n": 3, "NoReference|Overall": 4.75}
-    metrics = hooks.report_primary_metric(combined)
+    metrics = kit.MedQBenchReasoning.report_primary_metric(combined)
     assert [*metrics.items()] == [("NoReference|Overall", 4.75), ("Comparative|Overall", 3.05)]
-    assert hooks.report_primary_metric(None) == {}
+    assert kit.MedQBenchReasoning.report_primary_metric(None) == {}

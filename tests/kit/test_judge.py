@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.client import Unanswered
 from medqbench_vlmeval.kit.judge import kit_client
-from medqbench_vlmeval.types import Judged, Prediction, Sample
 from tests.canaries import forms_of
+from tests.judge.asking import samples_of, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "kit-canary-0123456789"
@@ -29,19 +28,10 @@ def clean_environment(kit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def samples_of(n: int) -> tuple[list[Sample], list[Prediction]]:
-    samples = [Sample(f"s{i}", Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(n)]
-    return samples, [Prediction(sample.index, f"answer {sample.index}") for sample in samples]
-
-
 def ask(url: str | None, n: int = 1, name: str = "gpt-4o-mini", store: Any = None, **options: Any) -> Any:
     settings = {"nproc": 4, "retry": 0, "protocol": "rubric", "key": KEY, **options}
     judge = build_judge(JudgeOptions(f"kit:{name}", url, **settings), store, kit_client)
     return judge.judge(*samples_of(n))
-
-
-def scores(judged: Judged) -> dict[str, Any]:
-    return {dimension: verdict.score for dimension, verdict in judged.verdicts.items()}
 
 
 def text_in(message: dict[str, Any]) -> str:
@@ -126,20 +116,6 @@ def test_a_failure_is_never_a_verdict(reply, words):
     assert all(words in str(verdict.reason) for verdict in verdicts if verdict.score is None)
 
 
-@pytest.mark.slow
-def test_failed_calls_are_asked_again_by_the_engine():
-    calls = []
-
-    def flaky(_: Request) -> Sent:
-        calls.append(1)
-        return refusal(503, "busy", retry_after="0") if len(calls) % 2 else Sent("Score: 2")
-
-    with JudgeServer(flaky) as server:
-        judged = ask(server.base_url, nproc=1, retry=1)
-    assert scores(judged[0]) == dict.fromkeys(DIMENSIONS, 2)
-    assert len(calls) == 8
-
-
 @pytest.mark.parametrize("status", [401, 404])
 def test_a_hopeless_refusal_stops_the_run(status):
     def refused(request: Request) -> Sent:
@@ -198,11 +174,9 @@ def asked_once(server: JudgeServer, timeout: float | None = None) -> Any:
     return asyncio.run(question())
 
 
-def test_one_question_is_answered_or_fails_and_does_not_hold_the_loop():
+def test_a_question_that_is_a_url_is_asked_as_text_and_does_not_hold_the_loop():
     with JudgeServer("Score: 2") as server:
         assert asked_once(server) == ("Score: 2",)
-    with JudgeServer(Sent(FAILURE)) as server, pytest.raises(Unanswered):
-        asked_once(server)
     with JudgeServer("Score: 2", delay=5) as server, pytest.raises((TimeoutError, asyncio.TimeoutError)):
         asked_once(server, timeout=0.2)
 

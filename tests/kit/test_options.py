@@ -23,7 +23,7 @@ ONE = ["--data", PERCEPTION, *MODEL]
         *(([*ONE, f"--limit={limit}"], "--limit is") for limit in ("0", "-1", "all", "2.5")),
         ([*ONE, "--dry-run"], "medqbench score PREDICTIONS --judge NAME --dry-run"),
         *(([*ONE, "--data-config", text], "--data-config") for text in ('{"x":', "[]", '{"x": 1}')),
-        *(([*ONE, "--extractor", name], "--extractor") for name in ("rules", "a,b", "kit:")),
+        *(([*ONE, "--extractor", name], "--extractor") for name in ("Rules", "a,b", "kit: ")),
         (["--data", NO_REFERENCE, *MODEL, "--extractor", "e"], "no dataset of this run is MedQBench_Perception"),
         # The kit's parser would take these for options with a key, past our eyes.
         *(
