@@ -114,7 +114,7 @@ class LocalServer:
                 headers = {name.lower(): text for name, text in self.headers.items()}
                 self._send(server.answer(self.command, self.path, headers, data))
 
-            do_GET = do_POST  # noqa: N815
+            do_GET = do_HEAD = do_POST  # noqa: N815
 
             def _send(self, sent: Sent) -> None:
                 if sent.status == 0:
@@ -127,7 +127,7 @@ class LocalServer:
                         self.send_header(name, value)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
-                    self.wfile.write(data)
+                    self.wfile.write(b"" if self.command == "HEAD" else data)
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 

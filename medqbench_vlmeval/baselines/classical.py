@@ -206,10 +206,6 @@ class Finding:
         """Probability that one degradation is there, at either severity."""
         return sum(self.grades[key])
 
-    def likeliest(self) -> str:
-        """The degradation that is likeliest if there is one."""
-        return max(self.grades, key=self.has)
-
 
 @lru_cache(maxsize=1024)
 def _measured(path: str, _size: int, _changed: int) -> tuple[dict[str, float], bool]:
@@ -291,7 +287,7 @@ def _sentence(finding: Finding, subject: str) -> str:
     stage = _stage(finding)
     if stage == 0:
         return f"{subject} shows no visible degradation: noise is low, edges are sharp and contrast is adequate."
-    fault = FAULTS[finding.likeliest()]
+    fault = FAULTS[max(finding.grades, key=finding.has)]
     return f"{subject} shows {_GRADE_WORDS[stage]} {fault.name}: {fault.sign}."
 
 

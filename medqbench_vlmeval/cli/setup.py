@@ -96,7 +96,7 @@ def _packages(modules: Mapping[str, str], state: str, why: str) -> list[Finding]
 
 def _data() -> list[Finding]:
     from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, Split, Task
-    from medqbench_vlmeval.data import where_is
+    from medqbench_vlmeval.data.sources import where_is
 
     findings = []
     for name in ALL_DATASET_NAMES.values():

@@ -250,19 +250,14 @@ def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool)
                 f"{path}: the column '{next(iter(pairs.values()))}' belongs to pairs of images, but a file of "
                 "the no-reference task was expected; give this file to the comparative task."
             )
-    if images and not has_images(columns):
+    ways = (("image",), ("image_path",), ("image_a", "image_b"), ("image_path_a", "image_path_b"))
+    if images and not any(set(way) <= columns.names.keys() for way in ways):
         pair = "'image_a' and 'image_b', " if task is Task.COMPARATIVE else ""
         raise BadInput(
             f"{path}: no column for the images. A column {pair}'image' or 'image_path' is needed; columns there: "
             f"{_listed(header)}."
         )
     return columns
-
-
-def has_images(columns: Columns) -> bool:
-    """Whether some column, or a pair of columns, says where images are."""
-    ways = (("image",), ("image_path",), ("image_a", "image_b"), ("image_path_a", "image_path_b"))
-    return any(set(way) <= columns.names.keys() for way in ways)
 
 
 def _listed(header: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ _WHITESPACE = b" \t\r\n\v\f"
 _DATA_URI = re.compile(rb"data:[\w.+/-]*(?:;[\w=.+-]+)*,", re.IGNORECASE)
 _BYTES_LITERAL = re.compile(rb"""b(['"])([A-Za-z0-9+/=_-]*)\1""")
 _URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
-_SNAPSHOT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST_PATH = 4096
 _NO_NAME = frozenset({"", ".", "nan", "none", "null", "n/a"})
 _IMAGES_OF = {Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
@@ -66,9 +66,7 @@ class RowImages(Generic[_Image]):
 
     Args:
         read: gives the images of one row's cells; the second argument names file and row in errors.
-        workers: threads that read rows; 0 reads each row at once.
-
-    Use it as a context manager where it has workers.
+        workers: threads that read rows, until :meth:`close`; 0 reads each row at once.
     """
 
     def __init__(self, read: Callable[[Cells, str], tuple[_Image, ...]], workers: int = 0) -> None:
@@ -80,10 +78,8 @@ class RowImages(Generic[_Image]):
         self._done: dict[str, tuple[_Image, ...]] = {}
         self._aliases: dict[str, tuple[str, str, Cells]] = {}
 
-    def __enter__(self) -> RowImages[_Image]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the threads; rows that still wait are not read."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
@@ -101,8 +97,7 @@ class RowImages(Generic[_Image]):
             self._done[index] = self._read(cells, where)
         else:
             self._waiting.append((index, self._pool.submit(self._read, dict(cells), where)))
-            while len(self._waiting) >= self._limit:
-                self._collect()
+            self._collect(self._limit)
 
     def by_index(self) -> dict[str, tuple[_Image, ...]]:
         """Every row's images, in the order in which a model sees them.
@@ -110,8 +105,7 @@ class RowImages(Generic[_Image]):
         Raises:
             BadInput: some row's images cannot be used (never where names are read).
         """
-        while self._waiting:
-            self._collect()
+        self._collect(1)
         borrowed = {}
         for index, (alias, where, cells) in self._aliases.items():
             images = self._done.get(alias)
@@ -124,9 +118,10 @@ class RowImages(Generic[_Image]):
                 raise BadInput(problem) from None
         return {**self._done, **borrowed}
 
-    def _collect(self) -> None:
-        index, future = self._waiting.popleft()
-        self._done[index] = future.result()
+    def _collect(self, limit: int) -> None:
+        while len(self._waiting) >= limit:
+            index, future = self._waiting.popleft()
+            self._done[index] = future.result()
 
 
 def row_names() -> RowImages[str]:
@@ -276,7 +271,7 @@ def _path_inside(root: Path, text: str, where: str, trusted: bool) -> Path:
         raise BadInput(f"{where}: the image {path} does not exist.")
     allowed = [root.resolve()]
     # A snapshot of the hub's cache holds links to its own blobs folder.
-    if _SNAPSHOT.fullmatch(allowed[0].name) and allowed[0].parent.name == "snapshots":
+    if COMMIT.fullmatch(allowed[0].name) and allowed[0].parent.name == "snapshots":
         allowed.append(allowed[0].parent.parent / "blobs")
     if not trusted and not any(real.is_relative_to(folder) for folder in allowed):
         raise BadInput(f"{where}: the image path '{text[:200]}' is a link that leads out of the folder {root}.")

@@ -36,7 +36,6 @@ _FORMATS = (
     (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "jp2", "JPEG2000"),
     (re.compile(rb"P[1-6]\s"), "ppm", "PPM"),
 )
-_HEAD = 16
 _CONTENT_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _PNG_END = b"IEND\xaeB\x60\x82"
 
@@ -71,23 +70,17 @@ class ImageStore:
             The absolute path of a file with exactly these bytes.
 
         Raises:
-            BadInput: the bytes are not a whole image, or the folder cannot be written to.
+            BadInput: the bytes are not a whole image, or the folder cannot be used.
         """
         name = content_name(data, where)
         path = self.place(name)
         try:
-            if path.stat().st_size == len(data):
-                return path
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise BadInput(f"the image folder {self.root} cannot be read: {error.strerror}.") from None
-        check_image(data, where)
-        try:
-            files.write_bytes(path, data)
+            if not path.exists() or path.stat().st_size != len(data):
+                check_image(data, where)
+                files.write_bytes(path, data)
         except OSError as error:
             raise BadInput(
-                f"the image folder {self.root} cannot be written to ({error.strerror}); set LMUData to another folder."
+                f"the image folder {self.root} cannot be used ({error.strerror}); set LMUData to another folder."
             ) from None
         return path
 
@@ -171,7 +164,7 @@ def strict_decoding() -> Iterator[None]:
 
 
 def _format_of(data: bytes, where: str) -> tuple[str, str]:
-    head = data[:_HEAD]
+    head = data[:16]
     for magic, suffix, name in _FORMATS:
         if magic.match(head):
             return suffix, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from medqbench_vlmeval.data.columns import (
     IMAGE_MEANINGS,
     Columns,
     find_columns,
-    has_images,
     infer_question_type,
     read_difficulty,
     read_modality,
@@ -86,7 +85,7 @@ def load_table(
         if images is not None:
             stack.enter_context(strict_decoding())
             root, trusted = path.absolute().parent, origin.kind == "embedded"
-            pictures = stack.enter_context(row_files(single, images, root, trusted, origin.fetch))
+            pictures = stack.enter_context(closing(row_files(single, images, root, trusted, origin.fetch)))
         samples = _read_rows(table, columns, builder, pictures)
         by_index: Mapping[str, Any] = pictures.by_index()
     if not samples:
@@ -197,8 +196,6 @@ class SampleBuilder:
         return inferred
 
     def _answer(self, text: str, options: Mapping[str, str]) -> str | None:
-        if text in options:
-            return text
         if letter := _letter_or_number(text, options):
             return letter
         self._answers_from_text += 1
@@ -281,7 +278,7 @@ def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path
     if any(meaning.endswith(("_a", "_b")) for meaning in columns.names):
         return Task.COMPARATIVE
     counts = {len(split_list(cell, f"{path}")) for cell in pictures.values() if cell.strip()}
-    if not has_images(columns) or not counts:
+    if not counts:
         raise BadInput(
             f"{path}: the columns do not tell whether this is the no-reference or the comparative task; name the data "
             "file with --data."

@@ -23,7 +23,6 @@ from medqbench_vlmeval.types import Sample, SampleSet
 PERMUTATION_COLUMN = "permutation"
 
 _SEED = "medqbench-second-pass-1"
-_SWAPPED = {"1": "2", "2": "1"}
 # 'All of the above', 'Both A and C', 'Option B': a text that names places means something else at another one.
 _NAMES_PLACES = re.compile(
     r"\b(?i:all|none|neither|both|any|each|either|some|two) (?i:of (?:the )?"
@@ -46,7 +45,7 @@ def permutation_of(sample: Sample) -> dict[str, str] | None:
     place ('Both A and C', 'None of the above').
     """
     if sample.task is Task.COMPARATIVE:
-        return dict(_SWAPPED)
+        return {"1": "2", "2": "1"}
     texts = [*sample.options.values(), sample.question or ""]
     if sample.task is not Task.PERCEPTION or any(map(_NAMES_PLACES.search, texts)):
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     parse_dataset_name,
 )
+from medqbench_vlmeval.data.image_cells import COMMIT
 from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.data.second_pass import make_second_pass
@@ -32,7 +32,6 @@ _FILE_STEMS = {
     Task.NO_REFERENCE: "medqbench_description",
     Task.COMPARATIVE: "medqbench_paired_description",
 }
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def file_name(task: Task, split: Split) -> str:
@@ -77,7 +76,7 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
     path = download(name)
     # The hub client's cache has a folder for each commit.
     folders = pairwise(path.parts)
-    revision = next((name for above, name in folders if above == "snapshots" and _COMMIT.fullmatch(name)), None)
+    revision = next((name for above, name in folders if above == "snapshots" and COMMIT.fullmatch(name)), None)
     return path, Origin("hub", revision, lambda image: download(image, revision))
 
 
@@ -96,23 +95,21 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool 
     if name.second_pass:
         return make_second_pass(load_dataset(name.first_pass, data_path, images))
     store = ImageStore.default() if images else None
-    if name.task is not Task.REASONING:
-        path, origin = locate(name.task, name.split, data_path)
-        samples, source = load_table(path, name.task, store, origin)
-        return SampleSet(name.text, name.task, tuple(samples), {name.task: source})
-    if data_path is not None and data_path.is_file():
+    combined = name.task is Task.REASONING
+    if combined and data_path is not None and data_path.is_file():
         raise BadInput(
             f"{data_path} is one file, but {name.text} is made of two: give the folder that holds "
             f"{' and '.join(file_name(part, name.split) for part in name.task.parts)}."
         )
-    if data_path is not None and not data_path.is_dir():
+    if combined and data_path is not None and not data_path.is_dir():
         raise BadInput(f"the folder {data_path} does not exist.")
     joined: list[Sample] = []
     sources: dict[Task, SourceFile] = {}
     places = [(part, *locate(part, name.split, data_path)) for part in name.task.parts]
     for part, path, origin in places:
         samples, sources[part] = load_table(path, part, store, origin)
-        joined += [replace(sample, index=f"{REASONING_PREFIX[part]}:{sample.index}") for sample in samples]
+        prefix = f"{REASONING_PREFIX[part]}:" if combined else ""
+        joined += [replace(sample, index=f"{prefix}{sample.index}") for sample in samples]
     return SampleSet(name.text, name.task, tuple(joined), sources)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
-from medqbench_vlmeval.data import canonical_index
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import json_object, reading, storable, write_json, write_jsonl, writing
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json

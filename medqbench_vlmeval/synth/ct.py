@@ -14,20 +14,17 @@ from medqbench_vlmeval.synth.images import Array, Picture, grid, package
 
 # Linear attenuation of water at about 70 keV, per mm (NIST tables: 0.193 cm2/g).
 MU_WATER = 0.0193
-VIEWS = 300
+# The angles of a complete scan, in degrees.
+_ANGLES: Array = np.linspace(0.0, 180.0, 300, endpoint=False)
 
 
-def _angles(views: int) -> Array:
-    return np.asarray(np.linspace(0.0, 180.0, views, endpoint=False))
-
-
-def _project(mu: Array, spacing_mm: float, angles: Array) -> Array:
+def _project(mu: Array, spacing_mm: float, angles: Array = _ANGLES) -> Array:
     """Line integrals (detector, view), dimensionless: mu is per mm, the path is counted in pixels."""
     radon = package("skimage.transform").radon
     return np.asarray(radon(mu, theta=angles, circle=False)) * spacing_mm
 
 
-def _reconstruct(sinogram: Array, picture: Picture, angles: Array) -> Array:
+def _reconstruct(sinogram: Array, picture: Picture, angles: Array = _ANGLES) -> Array:
     """Ramp-filtered back-projection in HU *differences*, of the picture's shape (square pictures only)."""
     iradon = package("skimage.transform").iradon
     size = picture.shape[0]
@@ -35,7 +32,7 @@ def _reconstruct(sinogram: Array, picture: Picture, angles: Array) -> Array:
     return np.asarray(mu) * (1000.0 / MU_WATER)
 
 
-def _sinogram(picture: Picture, angles: Array) -> Array:
+def _sinogram(picture: Picture, angles: Array = _ANGLES) -> Array:
     mu = np.maximum(MU_WATER * (1.0 + picture.pixels / 1000.0), 0.0)
     return _project(mu, picture.spacing_mm, angles)
 
@@ -49,20 +46,18 @@ def low_dose_noise(picture: Picture, rng: np.random.Generator, *, photons: float
         photons: unattenuated photons per detector bin and view (dimensionless count, > 0).
         electronic: standard deviation of the read-out noise, in photons.
     """
-    angles = _angles(VIEWS)
-    p = _sinogram(picture, angles)
+    p = _sinogram(picture)
     counts = rng.poisson(photons * np.exp(-p)) + rng.normal(0.0, electronic, p.shape)
     noisy = -np.log(np.maximum(counts, 1.0) / photons)
-    return picture.with_pixels(picture.pixels + _reconstruct(noisy - p, picture, angles))
+    return picture.with_pixels(picture.pixels + _reconstruct(noisy - p, picture))
 
 
 def sparse_views(picture: Picture, rng: np.random.Generator, *, views: float) -> Picture:
     """Streaks of a scan with too few projections: FBP from ``views`` angles over 180 degrees (Nyquist asks for
     about ``pi / 2 * width``)."""
-    few = _angles(int(views)) + rng.uniform(0.0, 180.0 / views)
-    full = _angles(VIEWS)
+    few = np.linspace(0.0, 180.0, int(views), endpoint=False) + rng.uniform(0.0, 180.0 / views)
     aliased = _reconstruct(_sinogram(picture, few), picture, few)
-    complete = _reconstruct(_sinogram(picture, full), picture, full)
+    complete = _reconstruct(_sinogram(picture), picture)
     return picture.with_pixels(picture.pixels + aliased - complete)
 
 
@@ -71,11 +66,10 @@ def limited_angle(picture: Picture, rng: np.random.Generator, *, missing_deg: fl
 
     Its back-projection is missing; the rest is scaled by ``180 / (180 - missing_deg)``, so that the mean stays.
     """
-    angles = _angles(VIEWS)
     start = rng.uniform(20.0, 160.0)
-    lost = ((angles - start) % 180.0) < missing_deg
-    p = _sinogram(picture, angles)
-    wedge = _reconstruct(np.where(lost[None, :], p, 0.0), picture, angles)
+    lost = ((_ANGLES - start) % 180.0) < missing_deg
+    p = _sinogram(picture)
+    wedge = _reconstruct(np.where(lost[None, :], p, 0.0), picture)
     above_air = (picture.pixels + 1000.0 - wedge) * (180.0 / (180.0 - missing_deg))
     return picture.with_pixels(above_air - 1000.0)
 
@@ -90,8 +84,7 @@ def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channel
         gain_sd: standard deviation of ``-ln(gain)``, dimensionless.
         channels: share of faulty channels, 0-1.
     """
-    angles = _angles(VIEWS)
-    width = int(_project(np.zeros(picture.shape), picture.spacing_mm, angles[:1]).shape[0])
+    width = int(_project(np.zeros(picture.shape), picture.spacing_mm, _ANGLES[:1]).shape[0])
     offset: Array = rng.normal(0.0, gain_sd, width) * (rng.random(width) < channels)
     centre = width // 2
     # The innermost channels see every pixel and would leave one bright dot, not rings.
@@ -99,8 +92,8 @@ def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channel
     # A full turn meets every line twice, from both ends of the detector: rings close.
     mirrored = np.clip(2 * centre - np.arange(width), 0, width - 1)
     offset = offset + offset[mirrored]
-    fault = np.repeat(offset[:, None], angles.size, axis=1)
-    return picture.with_pixels(picture.pixels + _reconstruct(fault, picture, angles))
+    fault = np.repeat(offset[:, None], _ANGLES.size, axis=1)
+    return picture.with_pixels(picture.pixels + _reconstruct(fault, picture))
 
 
 def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius_mm: float) -> Picture:
@@ -113,7 +106,6 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
         implants: how many round implants (whole number as float).
         radius_mm: radius of the largest, in mm.
     """
-    angles = _angles(VIEWS)
     y, x = grid(picture.shape)
     scale = 2.0 / (picture.shape[1] * picture.spacing_mm)
     mask = np.zeros(picture.shape)
@@ -124,12 +116,12 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
         cx = away * np.cos(turn) + rng.uniform(-0.05, 0.05)
         radius = radius_mm * scale * rng.uniform(0.85, 1.0)
         mask[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = 1.0
-    m = _project(mask * 0.3, picture.spacing_mm, angles)  # titanium, about 0.3 per mm at 60 keV
+    m = _project(mask * 0.3, picture.spacing_mm)  # titanium, about 0.3 per mm at 60 keV
     measured = (1.0 - np.exp(-0.12 * m)) / 0.12
-    p = _sinogram(picture, angles)
+    p = _sinogram(picture)
     counts = rng.poisson(4.0e5 * np.exp(-np.minimum(p + measured, 12.0)))
     noise = np.where(m > 0.0, -np.log(np.maximum(counts, 1.0) / 4.0e5) - (p + measured), 0.0)
-    streaks = _reconstruct(measured - m + noise, picture, angles)
+    streaks = _reconstruct(measured - m + noise, picture)
     return picture.with_pixels(np.where(mask > 0.0, 3000.0, picture.pixels + streaks))
 
 
@@ -144,13 +136,12 @@ def patient_motion(picture: Picture, rng: np.random.Generator, *, shift_mm: floa
         shift_mm: amplitude in mm.
         cycles: oscillations during the scan.
     """
-    angles = _angles(VIEWS)
-    p = _sinogram(picture, angles)
-    t = np.arange(angles.size) / angles.size
+    p = _sinogram(picture)
+    t = np.arange(_ANGLES.size) / _ANGLES.size
     direction = rng.uniform(0.0, np.pi)
     path = shift_mm * (np.sin(2.0 * np.pi * (cycles * t + rng.random())) + 0.5 * np.sign(t - 0.5)) / picture.spacing_mm
-    along = np.deg2rad(angles)
+    along = np.deg2rad(_ANGLES)
     shift = path * (np.cos(direction) * np.cos(along) + np.sin(direction) * np.sin(along))
     places = np.arange(p.shape[0], dtype=np.float64)
     moved = np.stack([np.interp(places - s, places, p[:, i]) for i, s in enumerate(shift)], axis=1)
-    return picture.with_pixels(picture.pixels + _reconstruct(moved - p, picture, angles))
+    return picture.with_pixels(picture.pixels + _reconstruct(moved - p, picture))

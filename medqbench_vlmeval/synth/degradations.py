@@ -47,14 +47,6 @@ def _convolve(light: Array, kernel: Array) -> Array:
     return np.where(inside, blur(light * inside) / np.maximum(share, 1e-3), light)
 
 
-def _disc(radius_px: float) -> Array:
-    """Uniform disc of unit sum with an anti-aliased rim."""
-    half = int(np.ceil(radius_px)) + 1
-    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
-    disc = np.clip(radius_px + 0.5 - np.hypot(y, x), 0.0, 1.0)
-    return np.asarray(disc / disc.sum())
-
-
 def _density(light: Array) -> Array:
     return np.asarray(-np.log(np.maximum(light, _DARKEST)))
 
@@ -66,7 +58,11 @@ def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Arra
     Args:
         radius_px: radius of the circle of confusion in pixels, varied by 5%.
     """
-    return _convolve(light, _disc(radius_px * rng.uniform(0.95, 1.05)))
+    radius = radius_px * rng.uniform(0.95, 1.05)
+    half = int(np.ceil(radius)) + 1
+    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
+    disc = np.clip(radius + 0.5 - np.hypot(y, x), 0.0, 1.0)  # its rim is anti-aliased
+    return _convolve(light, disc / disc.sum())
 
 
 @_on_light

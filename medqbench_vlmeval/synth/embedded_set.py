@@ -23,7 +23,6 @@ from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, SOURCES, Deg
 from medqbench_vlmeval.synth.images import Bytes
 
 SEED = 20261122
-JPEG_QUALITY = 92
 
 # One row of a table: its columns in order.
 Row = Mapping[str, str]
@@ -54,15 +53,13 @@ def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> te
     if kind == "Yes-or-No":
         yes_first = turn % 4 in (0, 3)
         if (fault is None and turn % 2 == 0) or (fault is not None and turn % 10 == 7):
-            return texts.is_degraded(noun, fault is not None, yes_first)
+            return texts.yes_or_no(noun, fault is None, None, yes_first)
         present = fault is not None and turn % 2 == 0
         return texts.yes_or_no(noun, present, fault if present and fault else other, yes_first)
     if kind == "What":
         options = 4 if turn % 2 == 0 else 3
         return texts.which(noun, fault, known, options, (turn // 2) % options, rng)
-    if turn % 2 == 0:
-        return texts.how_good(noun, picture.severity, turn % 3, rng)
-    return texts.how_severe(noun, picture.severity, fault or other, turn % 3, rng)
+    return texts.how(noun, picture.severity, None if turn % 2 == 0 else fault or other, turn % 3, rng)
 
 
 def _row(index: str, paths: str, words: Row, picture: Planned, axes: Row) -> Row:
@@ -150,11 +147,10 @@ def render(picture: Planned) -> Bytes:
 def encode(pixels: Bytes, suffix: str) -> bytes:
     """A PNG, or a JPEG at quality 92 without chroma subsampling (its error is far below any simulated one)."""
     out = io.BytesIO()
-    image = Image.fromarray(pixels)
     if suffix == "png":
-        image.save(out, "PNG", optimize=True)
+        Image.fromarray(pixels).save(out, "PNG", optimize=True)
     else:
-        image.save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        Image.fromarray(pixels).save(out, "JPEG", quality=92, subsampling=0)
     return out.getvalue()
 
 
@@ -190,16 +186,12 @@ def write_mini(out: Path, only: Sequence[str] | None = None) -> list[Path]:
     Raises:
         MissingDependency: a package that carries a source image is not installed.
     """
-    written: list[Path] = []
-    for planned in pictures().values():
-        for picture in planned:
-            if only is None or picture.file_name in only:
-                path = out / "images" / picture.file_name
-                write_bytes(path, encode(render(picture), path.suffix[1:]))
-                written.append(path)
-    for name, rows in TABLES.items():
-        write_text(out / name, table_text(rows()))
-        written.append(out / name)
-    write_text(out / "PROVENANCE.json", provenance())
-    written.append(out / "PROVENANCE.json")
-    return written
+    every = {out / "images" / p.file_name: p for planned in pictures().values() for p in planned}
+    chosen = {path: picture for path, picture in every.items() if only is None or path.name in only}
+    for path, picture in chosen.items():
+        write_bytes(path, encode(render(picture), path.suffix[1:]))
+    tables = {out / name: table_text(rows()) for name, rows in TABLES.items()}
+    tables[out / "PROVENANCE.json"] = provenance()
+    for path, text in tables.items():
+        write_text(path, text)
+    return [*chosen, *tables]

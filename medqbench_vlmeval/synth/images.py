@@ -25,7 +25,6 @@ Bytes: TypeAlias = NDArray[np.uint8]
 DISPLAY_GAMMA = 2.2
 GREY_SIZE = 256
 COLOUR_SIZE = 288
-_DEPTH_STEPS = 260
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def colon(seed: int) -> Picture:
     tilt = rng.uniform(-0.12, 0.12, 2)
     reached = np.full(x.shape, np.nan)
     at_theta = np.zeros(x.shape)
-    for z in np.geomspace(0.35, 11.0, _DEPTH_STEPS):
+    for z in np.geomspace(0.35, 11.0, 260):
         px, py = x * z * 0.95 - bend[1] * z**1.5 - tilt[1], y * z * 0.95 - bend[0] * z**1.5 - tilt[0]
         theta = np.arctan2(py, px)
         phase = (z / spacing + first + 0.08 * np.sin(theta + lobe_turn)) % 1.0
@@ -226,12 +225,18 @@ def _resize(pixels: Array, size: int, mirror: bool = False) -> Array:
     )
 
 
-def _skimage_file(name: str) -> Path:
-    return Path(package("skimage.data").__file__).parent / name
+def _file_of(module: str, name: str) -> Path:
+    path = Path(package(module).__file__).parent / name
+    if not path.is_file():
+        library = "scikit-image" if module.startswith("skimage") else module.partition(".")[0]
+        raise MissingDependency(
+            f"The installed {library} does not carry '{path.name}': run `pip install -U {library}`."
+        )
+    return path
 
 
 def _colour(name: str, box: tuple[int, int, int, int], modality: str, mirror: bool = False) -> Picture:
-    with Image.open(_skimage_file(name)) as opened:
+    with Image.open(_file_of("skimage.data", name)) as opened:
         pixels = np.asarray(opened.convert("RGB").crop(box), dtype=np.float64) / 255.0
     return Picture(np.clip(_resize(pixels, COLOUR_SIZE, mirror), 0.0, 1.0), modality)
 
@@ -248,21 +253,15 @@ def tissue(left: int = 0, top: int = 0, side: int = 512, mirror: bool = False) -
 
 def shepp_logan(margin: int = 0, mirror: bool = False) -> Picture:
     """The Shepp-Logan head phantom, its grey levels mapped to Hounsfield units (0 air, 0.2 brain, 1 bone)."""
-    with Image.open(_skimage_file("phantom.png")) as opened:
+    with Image.open(_file_of("skimage.data", "phantom.png")) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float64) / 255.0
-    grey = _resize(np.pad(grey, margin), GREY_SIZE)
-    if mirror:
-        grey = grey[:, ::-1]
+    grey = _resize(np.pad(grey, margin), GREY_SIZE)[:, :: -1 if mirror else 1]
     hu = np.interp(grey, [0.0, 0.1, 0.2, 0.3, 0.4, 1.0], [-1000.0, -40.0, 30.0, 70.0, 110.0, 1000.0])
     return Picture(hu, "CT", spacing_mm=200.0 / GREY_SIZE, window=(-60.0, 160.0))
 
 
 def _dicom(name: str) -> Any:
-    folder = Path(package("pydicom.data").__file__).parent / "test_files"
-    path = folder / name
-    if not path.is_file():
-        raise MissingDependency(f"The installed pydicom does not carry '{name}': run `pip install 'pydicom>=3.0'`.")
-    return package("pydicom").dcmread(path)
+    return package("pydicom").dcmread(_file_of("pydicom.data", f"test_files/{name}"))
 
 
 def spine(left: int = 0, top: int = 0, side: int = 128, mirror: bool = False) -> Picture:
@@ -285,10 +284,7 @@ def upper_abdomen(left: int = 92, side: int = 300, mirror: bool = False) -> Pict
 
 @lru_cache(maxsize=1)
 def _template() -> NDArray[np.float32]:
-    folder = Path(package("nilearn.datasets").__file__).parent / "data"
-    path = folder / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
-    if not path.is_file():
-        raise MissingDependency(f"The installed nilearn does not carry '{path.name}': run `pip install -U nilearn`.")
+    path = _file_of("nilearn.datasets", "data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz")
     return np.asarray(package("nibabel").load(path).dataobj, dtype=np.float32)
 
 
@@ -297,9 +293,7 @@ def brain(axis: int, position: int, mirror: bool = False) -> Picture:
 
     ``axis`` is 0 sagittal, 1 coronal, 2 axial; ``position`` the voxel along it.
     """
-    piece = np.rot90(np.take(_template(), position, axis=axis)).astype(np.float64)
-    if mirror:
-        piece = piece[:, ::-1]
+    piece = np.rot90(np.take(_template(), position, axis=axis)).astype(np.float64)[:, :: -1 if mirror else 1]
     side = 236
     top, left = (side - piece.shape[0]) // 2, (side - piece.shape[1]) // 2
     square = np.zeros((side, side))

@@ -3,7 +3,7 @@ would write about each degradation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,17 +29,11 @@ class Question:
     scope: str = "general"
 
 
-def yes_or_no(noun: str, present: bool, fault: Degradation, yes_first: bool) -> Question:
-    """'Does this <noun> show <degradation>?' for a picture that has it (``present``) or not."""
-    return _polar(f"Does this {noun} show {fault.asked}?", present, yes_first, fault.scope)
-
-
-def is_degraded(noun: str, degraded: bool, yes_first: bool) -> Question:
-    """'Is this <noun> free of visible degradation?'."""
-    return _polar(f"Is this {noun} free of visible degradation?", not degraded, yes_first, "general")
-
-
-def _polar(text: str, yes: bool, yes_first: bool, scope: str) -> Question:
+def yes_or_no(noun: str, yes: bool, fault: Degradation | None, yes_first: bool) -> Question:
+    """'Does this <noun> show <degradation>?', without ``fault`` 'Is this <noun> free of visible degradation?'."""
+    text, scope = f"Is this {noun} free of visible degradation?", "general"
+    if fault is not None:
+        text, scope = f"Does this {noun} show {fault.asked}?", fault.scope
     return Question(text, ("Yes", "No") if yes_first else ("No", "Yes"), "Yes" if yes else "No", scope)
 
 
@@ -60,24 +54,19 @@ def which(
     return Question(f"Which degradation is most prominent in this {noun}?", options, right, scope)
 
 
-def how_good(noun: str, severity: str, place: int, rng: np.random.Generator) -> Question:
-    """'How would you rate the overall quality of this <noun>?' with Good, Usable and Reject."""
-    text = f"How would you rate the overall quality of this {noun}?"
-    return Question(text, _mixed(_RATINGS, severity, place, rng), _RATINGS[severity])
+def how(noun: str, severity: str, fault: Degradation | None, place: int, rng: np.random.Generator) -> Question:
+    """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe.
 
-
-def how_severe(noun: str, severity: str, fault: Degradation, place: int, rng: np.random.Generator) -> Question:
-    """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe."""
-    text = f"How severe {fault.amount} in this {noun}?"
-    return Question(text, _mixed(_AMOUNTS, severity, place, rng), _AMOUNTS[severity], fault.scope)
-
-
-def _mixed(scale: Mapping[str, str], severity: str, place: int, rng: np.random.Generator) -> tuple[str, ...]:
-    """The three options of a scale: the right one at ``place``, the others in random order."""
-    others = [text for grade, text in scale.items() if grade != severity]
+    Without ``fault`` 'How would you rate the overall quality of this <noun>?' with Good, Usable and Reject. The right
+    option is at ``place``, the others are in random order.
+    """
+    text, scale, scope = f"How would you rate the overall quality of this {noun}?", _RATINGS, "general"
+    if fault is not None:
+        text, scale, scope = f"How severe {fault.amount} in this {noun}?", _AMOUNTS, fault.scope
+    others = [option for grade, option in scale.items() if grade != severity]
     options = [others[int(i)] for i in rng.permutation(2)]
     options.insert(place, scale[severity])
-    return tuple(options)
+    return Question(text, tuple(options), scale[severity], scope)
 
 
 def _title(text: str) -> str:
@@ -116,16 +105,13 @@ def compare(first: Planned, second: Planned) -> str:
     better, worse = ("first", "second") if steps > 0 else ("second", "first")
     noun, structures = first.source.noun, STRUCTURES[first.source.modality]
     article = "an" if noun[0].lower() in "aeiou" or noun.startswith("MRI") else "a"
-    difference = f"mainly in how well {structures.fine} can be seen, which is better in the {better} image"
+    difference = f"lies mainly in how well {structures.fine} can be seen, which is better in the {better} image"
+    if abs(steps) > 1:
+        difference = f"is large: in the {worse} image {structures.fine} and {structures.coarse} are hard to assess"
     parts = [f"Both images show the same scene, {article} {noun}."]
     for place, picture in (("first", first), ("second", second)):
         text, state = structures.clean, "is free of visible degradation"
         if picture.degradation is not None:
             text, state = picture.degradation.signs[picture.severity], _degraded(picture)
         parts.append(f"The {place} image {state}: {text[0].lower()}{text[1:]}.")
-    if abs(steps) > 1:
-        detail = f"{structures.fine} and {structures.coarse} are hard to assess"
-        parts.append(f"The difference is large: in the {worse} image {detail}.")
-    else:
-        parts.append(f"The difference lies {difference}.")
-    return " ".join([*parts, f"Overall, the {better} image is of higher quality."])
+    return " ".join([*parts, f"The difference {difference}. Overall, the {better} image is of higher quality."])

@@ -18,9 +18,9 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.answers.conclusion import conclusion_of
 from medqbench_vlmeval.benchmark import BASELINES, OPTION_LETTERS, Task
-from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.data.columns import find_columns
 from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_jsonl, writing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from medqbench_vlmeval.baselines.classical import FAULTS, faults_in, level_of, m
 from medqbench_vlmeval.baselines.image_statistics import is_grey, measure, read_pixels
 from medqbench_vlmeval.benchmark import MODALITIES
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.synth.catalogue import SOURCES
 from tests.data.rows import MINI, mini_rows
 
 SINGLE_TASK = "Describe the quality of this image. Conclude with a quality level in 3-5 sentences."
@@ -76,14 +78,10 @@ def test_only_pixels_and_text_count(tmp_path: Path, reply: Callable[[Message], s
 @pytest.mark.parametrize("reply", [chance.reply, classical.reply])
 def test_reasoning_replies_end_with_a_conclusion(reply: Callable[[Message], str]) -> None:
     picture = MINI / mini_rows("medqbench_QA_mini.tsv")[0]["image_path"]
-    single = reply(message(SINGLE_TASK, picture))
-    assert single.rsplit(". ", 1)[1] in {
-        f"Overall, the quality of this image is {level}." for level in ("good", "usable", "reject")
-    }
-    pair = reply(message(PAIR_TASK, picture, picture))
-    assert pair.rsplit(". ", 1)[1] in {
-        f"Overall, the {place} image is of higher quality." for place in ("first", "second")
-    }
+    levels = {f"Overall, the quality of this image is {level}." for level in ("good", "usable", "reject")}
+    assert reply(message(SINGLE_TASK, picture)).rsplit(". ", 1)[1] in levels
+    places = {f"Overall, the {place} image is of higher quality." for place in ("first", "second")}
+    assert reply(message(PAIR_TASK, picture, picture)).rsplit(". ", 1)[1] in places
 
 
 def test_a_file_that_is_no_picture_or_not_there_is_named(tmp_path: Path) -> None:
@@ -154,6 +152,14 @@ def test_statistics_measure_what_they_are_named_for() -> None:
     assert stripe["peak"] > plain["peak"]
     assert is_grey(smooth)
     assert not is_grey(smooth * np.array([1.0, 0.6, 0.5]))
+
+
+def test_no_scene_that_the_reference_was_fitted_on_is_an_embedded_source() -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "calibrate_classical.py"
+    scenes_of = runpy.run_path(str(script))["scenes_of"]
+    used = [(scene.func, *scene.args) for modality in MODALITIES for _, scene in scenes_of(modality)]
+    assert len(used) == len(set(used)) >= 60
+    assert not {(source.load.func, *source.load.args) for source in SOURCES.values()} & set(used)
 
 
 def test_the_reference_knows_every_fault_of_the_vocabulary() -> None:

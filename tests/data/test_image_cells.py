@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data import load_file
 from medqbench_vlmeval.data.image_cells import image_keys, image_names, row_names
+from medqbench_vlmeval.data.sources import load_file
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample
 from medqbench_vlmeval.workflows import Request, evaluate

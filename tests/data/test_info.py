@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import QUESTION_TYPES, Task, parse_dataset_name
-from medqbench_vlmeval.data import describe, load_dataset, load_file, samples_sha256, stratified
+from medqbench_vlmeval.data import describe, load_dataset, samples_sha256, stratified
 from medqbench_vlmeval.data.samples import load_table
+from medqbench_vlmeval.data.sources import load_file
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import Sample
 from tests.data.rows import Write, question
@@ -34,11 +35,9 @@ def test_samples_hash_sees_content_and_not_spelling(write_tsv: Write) -> None:
 
 
 def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write) -> None:
-    rows = [question(str(at), question_type="How" if at < 2 else "What") for at in range(3)]
-    path = write_tsv(rows)
-    info = json.loads(
-        json.dumps(describe(load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)).to_json())
-    )
+    path = write_tsv([question(str(at), question_type="How" if at < 2 else "What") for at in range(3)])
+    sample_set = load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)
+    info = json.loads(json.dumps(describe(sample_set).to_json()))
     part = info["parts"]["perception"]
     assert (info["n"], info["images"], part["n"]) == (3, 1, 3)
     assert part["counts"]["question_type"] == {"How": 2, "What": 1}

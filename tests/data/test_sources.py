@@ -7,19 +7,18 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from medqbench_vlmeval.benchmark import Task, parse_dataset_name
-from medqbench_vlmeval.data import load_dataset, load_file, samples_sha256, where_is
+from medqbench_vlmeval.data import load_dataset, samples_sha256
+from medqbench_vlmeval.data.sources import load_file, where_is
 from medqbench_vlmeval.errors import BadInput
 from tests.data.rows import GREEN, RED, Write, description, pair, question
 from tests.make import DATASETS
+from tests.servers import LocalServer, Sent
 
 
 def test_combined_reasoning_from_a_folder(write_tsv: Write, tmp_path: Path) -> None:
@@ -67,10 +66,11 @@ def test_embedded_set(text: str) -> None:
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-PREFIX = "/datasets/jiyaoliufd/MedQ-Bench/resolve/"
+PREFIX = "/v1/datasets/jiyaoliufd/MedQ-Bench/resolve/"
 LOAD = """
 import json, sys
-from medqbench_vlmeval.data import describe, load_dataset, where_is
+from medqbench_vlmeval.data import describe, load_dataset
+from medqbench_vlmeval.data.sources import where_is
 from medqbench_vlmeval.errors import MedQBenchError
 from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 name = parse_dataset_name(sys.argv[1])
@@ -85,57 +85,35 @@ else:
 """
 
 
-@dataclass
-class Hub:
-    files: dict[str, bytes] = field(default_factory=dict)
-    revisions: set[str] = field(default_factory=lambda: {"main", COMMIT})
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    url: str = ""
+class Hub(LocalServer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str]] = []
+
+    def answer(self, method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
+        self.asked.append((method, path))
+        revision, _, name = path.removeprefix(PREFIX).partition("/")
+        known = {"X-Repo-Commit": COMMIT}
+        if revision not in ("main", COMMIT):
+            return Sent(status=404, headers={**known, "X-Error-Code": "RevisionNotFound"})
+        if name not in self.files:
+            return Sent(status=404, headers={**known, "X-Error-Code": "EntryNotFound"})
+        body = self.files[name]
+        return Sent(body=body, headers={**known, "ETag": f'"{hashlib.sha256(body).hexdigest()}"'})
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    state = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            state.asked.append((self.command, self.path))
-            revision, _, name = self.path.removeprefix(PREFIX).partition("/")
-            body, status, headers = state.files.get(name, b""), 200, {"X-Repo-Commit": COMMIT}
-            headers["ETag"] = f'"{hashlib.sha256(body).hexdigest()}"'
-            if revision not in state.revisions or name not in state.files:
-                status, kind = 404, "Entry" if revision in state.revisions else "Revision"
-                body, headers["X-Error-Code"] = b"", f"{kind}NotFound"
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield state
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Hub() as server:
+        yield server
 
 
 def load(hub: Hub, tmp_path: Path, *arguments: str, **more: str) -> dict:
     # The hub's client reads its settings when it is imported: hence a process of its own.
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     clean = {key: text for key, text in os.environ.items() if key.lower() not in proxies and not key.startswith("HF_")}
-    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **more}
+    settings = {"HF_ENDPOINT": hub.base_url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_TELEMETRY": "1", **more}
     command = [sys.executable, "-c", LOAD, *arguments]
     done = subprocess.run(command, env={**clean, **settings}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,12 +9,74 @@ from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.prompts import build_text, official
 from medqbench_vlmeval.prompts.official import read_texts
 from medqbench_vlmeval.types import Sample
-from tests.prompts.kits import CAPTION_FILE, PAIRED_FILE, QUESTION_FILE, make_kit
+
+# Hand-made kits: the three source files with invented texts, in the shape that the real ones have.
+QUESTION_FILE = """
+class Questions:
+    def build_prompt(self, line):
+        question = line["question"]
+        options = {}
+        for option in ["A", "B", "C", "D"]:
+            if option in line:
+                options[option] = str(line[option]).strip()
+        option_text = "; ".join([f"{k}={v}" for k, v in options.items()])
+        prompt = (
+            f"Ask: "
+            f"{question}\\n"
+            f"Of {option_text}!"
+        )
+        return prompt
+"""
+CAPTION_FILE = """
+HEAD = "Compare [MLLM DESC] "
+PROMPT_TEMPLATES = {
+    "completeness": (HEAD + "with [GOLDEN DESC] c"),
+    "preciseness": "p [MLLM DESC] [GOLDEN DESC]",
+    "consistency": "i [MLLM DESC] [GOLDEN DESC]",
+    "quality_accuracy": f"{HEAD}q [GOLDEN DESC]",
+}
+
+
+class Caption:
+    def load_data(self, dataset):
+        data = load(dataset)
+        if "question" not in data:
+            data["question"] = ["Describe " "it." for _ in range(len(data))]
+        return data
+"""
+PAIRED_FILE = """
+from .medqbench_caption import PROMPT_TEMPLATES
+
+PAIRED_PROMPT_TEMPLATES = {
+    "completeness": PROMPT_TEMPLATES["completeness"],
+    "preciseness": PROMPT_TEMPLATES["preciseness"],
+    "consistency": "pair i [MLLM DESC] [GOLDEN DESC]",
+    "quality_accuracy": "pair q [MLLM DESC] [GOLDEN DESC]",
+}
+
+
+class Paired:
+    def load_data(self, dataset):
+        data = load(dataset)
+        if "question" not in data:
+            data["question"] = ["Compare them." for _ in range(len(data))]
+        return data
+"""
+FILES = {"mcq": QUESTION_FILE, "caption": CAPTION_FILE, "paired_description": PAIRED_FILE}
+
+
+def make_kit(root: Path, **replaced: str) -> Path:
+    """Write a kit's package folder; ``replaced`` gives a file of ``FILES`` another source text."""
+    folder = root / "vlmeval" / "dataset"
+    folder.mkdir(parents=True)
+    for name, text in {**FILES, **replaced}.items():
+        (folder / f"medqbench_{name}.py").write_text(text)
+    return folder.parent
 
 
 def test_the_question_prompt_is_the_kits_format_in_the_kits_order_without_gaps(tmp_path: Path) -> None:
     braces = QUESTION_FILE.replace("{k}={v}", "{{{k}}}={v}")
-    texts = read_texts(make_kit(tmp_path, medqbench_mcq=braces))
+    texts = read_texts(make_kit(tmp_path, mcq=braces))
     asked = texts.question_prompt("Is {it} so?", {"D": "{four}", "A": " one ", "C": "  "})
     assert asked == "Ask: Is {it} so?\nOf {A}=one; {D}={four}!"
 
@@ -32,33 +94,33 @@ def test_templates_and_default_questions_are_followed_through_other_modules(tmp_
 def test_another_wording_has_another_hash(tmp_path: Path) -> None:
     first = read_texts(make_kit(tmp_path / "one"))
     same = read_texts(make_kit(tmp_path / "same"))
-    other = read_texts(make_kit(tmp_path / "other", medqbench_mcq=QUESTION_FILE.replace("Ask", "Tell")))
+    other = read_texts(make_kit(tmp_path / "other", mcq=QUESTION_FILE.replace("Ask", "Tell")))
     assert first.question_sha256() == same.question_sha256() != other.question_sha256()
 
 
 @pytest.mark.parametrize(
-    ("stem", "text"),
+    ("name", "text"),
     [
-        ("medqbench_caption", "PROMPT_TEMPLATES = "),
-        ("medqbench_caption", CAPTION_FILE.replace('"preciseness"', '"precision"')),
-        ("medqbench_caption", CAPTION_FILE.replace("PROMPT_TEMPLATES =", "TEMPLATES =")),
-        ("medqbench_caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "open('/etc/passwd').read()")),
-        ("medqbench_caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "HEAD")),
-        ("medqbench_caption", CAPTION_FILE.replace('"p [MLLM DESC] [GOLDEN DESC]"', '"p [GOLDEN DESC]"')),
-        ("medqbench_caption", CAPTION_FILE.replace('data["question"] =', 'data["text"] =')),
-        ("medqbench_paired_description", PAIRED_FILE.replace('PROMPT_TEMPLATES["preciseness"]', "PROMPT_TEMPLATES[0]")),
-        ("medqbench_paired_description", PAIRED_FILE.replace("def load_data", "def load")),
-        ("medqbench_mcq", QUESTION_FILE.replace("{question}", "{question!r}")),
-        ("medqbench_mcq", QUESTION_FILE.replace("{question}", "{line}")),
-        ("medqbench_mcq", QUESTION_FILE.replace("Ask: ", "{question}")),
-        ("medqbench_mcq", QUESTION_FILE.replace("prompt = (", "text = (")),
-        ("medqbench_mcq", QUESTION_FILE.replace('"; ".join', "join")),
-        ("medqbench_mcq", "x = 1"),
+        ("caption", "PROMPT_TEMPLATES = "),
+        ("caption", CAPTION_FILE.replace('"preciseness"', '"precision"')),
+        ("caption", CAPTION_FILE.replace("PROMPT_TEMPLATES =", "TEMPLATES =")),
+        ("caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "open('/etc/passwd').read()")),
+        ("caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "HEAD")),
+        ("caption", CAPTION_FILE.replace('"p [MLLM DESC] [GOLDEN DESC]"', '"p [GOLDEN DESC]"')),
+        ("caption", CAPTION_FILE.replace('data["question"] =', 'data["text"] =')),
+        ("paired_description", PAIRED_FILE.replace('PROMPT_TEMPLATES["preciseness"]', "PROMPT_TEMPLATES[0]")),
+        ("paired_description", PAIRED_FILE.replace("def load_data", "def load")),
+        ("mcq", QUESTION_FILE.replace("{question}", "{question!r}")),
+        ("mcq", QUESTION_FILE.replace("{question}", "{line}")),
+        ("mcq", QUESTION_FILE.replace("Ask: ", "{question}")),
+        ("mcq", QUESTION_FILE.replace("prompt = (", "text = (")),
+        ("mcq", QUESTION_FILE.replace('"; ".join', "join")),
+        ("mcq", "x = 1"),
     ],
 )
-def test_a_kit_of_another_shape_is_refused_by_file(tmp_path: Path, stem: str, text: str) -> None:
-    with pytest.raises(BadInput, match=rf"{stem}\.py.*rubric"):
-        read_texts(make_kit(tmp_path, **{stem: text}))
+def test_a_kit_of_another_shape_is_refused_by_file(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(BadInput, match=rf"medqbench_{name}\.py.*rubric"):
+        read_texts(make_kit(tmp_path, **{name: text}))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, TASK_TITLES, Task, own_index
-from medqbench_vlmeval.data import canonical_index
 from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
