@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -128,25 +128,21 @@ class DatasetName:
         return DatasetName(self.text.removesuffix(ROBUSTNESS), self.task, self.split) if self.second_pass else self
 
 
-def dataset_names(task: Task) -> dict[str, DatasetName]:
-    """All names of a task, with and without a split's suffix (no suffix means test)."""
-    stem = _STEMS[task]
-    splits = {stem: Split.TEST, **{f"{stem}_{split.value}": split for split in Split}}
-    return {text: DatasetName(text, task, split) for text, split in splits.items()}
+def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetName]:
+    """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes.
 
-
-ALL_DATASET_NAMES = {text: name for task in Task for text, name in dataset_names(task).items()}
-
-
-def second_pass_names(task: Task) -> dict[str, DatasetName]:
-    """The names of a task's second passes; none for the no-reference task, which has no order to change."""
-    if task is Task.NO_REFERENCE:
+    The no-reference task has no second pass, as it has no order to change.
+    """
+    if second_pass and task is Task.NO_REFERENCE:
         return {}
-    names = [replace(name, text=f"{name.text}{ROBUSTNESS}", second_pass=True) for name in dataset_names(task).values()]
+    stem, ending = _STEMS[task], ROBUSTNESS if second_pass else ""
+    splits = {stem: Split.TEST, **{f"{stem}_{split.value}": split for split in Split}}
+    names = [DatasetName(f"{text}{ending}", task, split, second_pass) for text, split in splits.items()]
     return {name.text: name for name in names}
 
 
-SECOND_PASS_NAMES = {text: name for task in Task for text, name in second_pass_names(task).items()}
+ALL_DATASET_NAMES = {text: name for task in Task for text, name in dataset_names(task).items()}
+SECOND_PASS_NAMES = {text: name for task in Task for text, name in dataset_names(task, second_pass=True).items()}
 
 
 def parse_dataset_name(text: str) -> DatasetName:

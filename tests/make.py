@@ -9,12 +9,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Task, dataset_names
 from medqbench_vlmeval.runs.files import result_paths, write_run
 from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import (
@@ -36,12 +37,7 @@ from medqbench_vlmeval.types import (
 from medqbench_vlmeval.workflows.evaluate import read_by_rules, score_choices, score_judged
 
 NO_VERDICT = "no verdict in the reply"
-DATASETS = {
-    Task.PERCEPTION: "MedQBench_Perception_mini",
-    Task.NO_REFERENCE: "MedQBench_Reasoning_NoReference_mini",
-    Task.COMPARATIVE: "MedQBench_Reasoning_Comparative_mini",
-    Task.REASONING: "MedQBench_Reasoning_mini",
-}
+DATASETS = {task: next(name for name in dataset_names(task) if name.endswith("_mini")) for task in Task}
 
 
 @dataclass(frozen=True)
@@ -122,13 +118,9 @@ def verdict(dimension: str, score: float | None, judge: str = "judge-x", **field
 
 def provenance(samples: Sequence[Sample], judge: str | None = None, **changes: Any) -> Provenance:
     """What a made run says that it was made from and with."""
-    tasks = list(dict.fromkeys(sample.task for sample in samples))
-    data = {
-        task.value: DataUse(
-            "mini.tsv", "ab" * 32, None, "file", ColumnUse(), "cd" * 32, sum(one.task is task for one in samples)
-        )
-        for task in tasks
-    }
+    sizes = Counter(sample.task.value for sample in samples)
+    mini = DataUse("mini.tsv", "ab" * 32, None, "file", ColumnUse(), "cd" * 32, 0)
+    data = {task: replace(mini, n=n) for task, n in sizes.items()}
     settings = None if judge is None else JudgeSettings(judge, f"{judge} 1", "http://judge.example/v1")
     protocol = Protocol("choice-extraction", "1") if judge is None else Protocol("official", "1", "11" * 32, 1)
     settings_of_run = Provenance(
@@ -181,7 +173,7 @@ def make_run(
     paths = result_paths(Path(stem), folder if folder is not None else Path("made"), stem)
     run = Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
     if folder is not None:
-        write(run)
+        write_run(run)
     return run
 
 
@@ -200,13 +192,6 @@ def score_of(run: Run) -> dict[str, Any]:
     """The content of a run's score file."""
     content: dict[str, Any] = json.loads(json.dumps(result_to_json(run.result)))
     return content
-
-
-def write(run: Run) -> Run:
-    """Write the two result files of a run."""
-    run.paths.score.parent.mkdir(parents=True, exist_ok=True)
-    write_run(run)
-    return run
 
 
 def perception_run(folder: Path | None = None, **changes: Any) -> Run:

@@ -56,7 +56,7 @@ def add(
     from medqbench_vlmeval.report.leaderboard.board import add as add_to_board
     from medqbench_vlmeval.runs.files import scored_runs
 
-    print(add_to_board(board, [score.result for score in scored_runs(run_dir)], category))
+    print(add_to_board(board, [result for _, result in scored_runs(run_dir)], category))
 
 
 @app.command()
@@ -158,7 +158,7 @@ def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:
     merged = openvlm.merge(file, scores, model, stamp=stamp)
     for name, dataset in merged.members:
         print(terminal_text(f"{name}: {dataset}"))
-    apart = [score.path.name for score in scores if not score.result.comparable]
+    apart = [path.name for path, result in scores if not result.comparable]
     if apart:
         print(
             terminal_text(f"! not comparable with the published rows, and marked so: {', '.join(apart)}"),

@@ -25,7 +25,6 @@ from medqbench_vlmeval.benchmark import (
     Task,
     dataset_names,
     parse_dataset_name,
-    second_pass_names,
 )
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
 from medqbench_vlmeval.data.columns import AXES
@@ -56,7 +55,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
 
     @classmethod
     def supported_datasets(cls) -> list[str]:
-        return [*dataset_names(cls.TASK), *second_pass_names(cls.TASK)]
+        return [*dataset_names(cls.TASK), *dataset_names(cls.TASK, second_pass=True)]
 
     # What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses.
 

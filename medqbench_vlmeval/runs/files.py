@@ -406,16 +406,8 @@ def is_samples(path: Path) -> bool:
     return path.suffix.lower() == ".jsonl" and ("verdicts" in first or "extracted" in first)
 
 
-@dataclass(frozen=True)
-class ScoreFile:
-    """A score file and the result in it."""
-
-    path: Path
-    result: Result
-
-
-def scored_runs(place: Path) -> list[ScoreFile]:
-    """The result in a ``_score.json``, or all of a folder; where the folder has none, those of its subfolders.
+def scored_runs(place: Path) -> list[tuple[Path, Result]]:
+    """A ``_score.json`` with its result, or all of a folder; where the folder has none, those of its subfolders.
 
     Links of one result count once. All files are read before anything is returned, so that a bad one among good
     ones is found before a board is touched.
@@ -427,7 +419,7 @@ def scored_runs(place: Path) -> list[ScoreFile]:
     if not place.is_dir():
         if place.exists() and place.suffix != ".json":
             raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
-        return [ScoreFile(place, read_result(place))]
+        return [(place, read_result(place))]
     below = (path for path in place.rglob("*") if PREVIOUS not in path.parts)
     paths = list({path.resolve(): path for path in _result_files(place.iterdir()) or _result_files(below)}.values())
     for path in paths:
@@ -440,7 +432,7 @@ def scored_runs(place: Path) -> list[ScoreFile]:
     scores = [path for path in paths if path.name.endswith(SCORE_ENDING)]
     if not scores:
         raise BadInput(f"There is no *{SCORE_ENDING} in {place}: name the folder of a scored run.")
-    return [ScoreFile(path, read_result(path)) for path in scores]
+    return [(path, read_result(path)) for path in scores]
 
 
 def _result_files(paths: Iterable[Path]) -> list[Path]:

@@ -117,11 +117,7 @@ def settings_of(
         PredictionFile(table.path.name, table.sha256, sha256_text(replies)),
         style,
         style_hash(style, task) if style and kit else None,
-        {
-            "medqbench_vlmeval": __version__,
-            "kit": kit.label if kit else None,
-            "python": platform.python_version(),
-        },
+        {"medqbench_vlmeval": __version__, "kit": kit.label if kit else None, "python": platform.python_version()},
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
         (described and described.protocol) or EXTRACTION,
         described and replace(described, protocol=None),

@@ -226,8 +226,8 @@ def test_the_scores_of_a_folder_or_of_those_below_it(tmp_path):
     runs = [perception_run(tmp_path / "work" / model, model=model) for model in "ab"]
     perception_run(tmp_path / "work" / "a" / "previous", model="old")
     (tmp_path / "work" / "a" / "link_score.json").symlink_to(runs[0].paths.score)
-    assert [score.result.model for score in scored_runs(tmp_path / "work")] == ["a", "b"]
-    assert [score.path for score in scored_runs(runs[1].paths.score.parent)] == [runs[1].paths.score]
+    assert [result.model for _, result in scored_runs(tmp_path / "work")] == ["a", "b"]
+    assert [path for path, _ in scored_runs(runs[1].paths.score.parent)] == [runs[1].paths.score]
     (tmp_path / "none").mkdir()
     with pytest.raises(BadInput, match=r"There is no \*_score.json in"):
         scored_runs(tmp_path / "none")

@@ -201,7 +201,7 @@ def boards_at(place: Path, task: str | None = None) -> Boards:
     if not place.name.endswith(SCORE_ENDING) and find_board(place) is not None:
         boards = rows_of(own_entries(place))
     else:
-        added = [entry_of(run) for score in scored_runs(place) for run in score.result.tasks]
+        added = [entry_of(run) for _, result in scored_runs(place) for run in result.tasks]
         boards = rows_of(reduce(merged, added, list[Entry]()))
     if task is None:
         return {of: rows for of, rows in boards.items() if any(row.kind != PUBLISHED for row in rows)} or boards

@@ -33,9 +33,8 @@ from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, readin
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
-from medqbench_vlmeval.runs.files import ScoreFile
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, top_of
-from medqbench_vlmeval.types import TaskRun
+from medqbench_vlmeval.types import Result, TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
 _BOM = "\ufeff"
@@ -60,7 +59,7 @@ class MergeReport:
 
 def merge(
     file: Path,
-    scores: Sequence[ScoreFile],
+    scores: Sequence[tuple[Path, Result]],
     model: str | None = None,
     *,
     stamp: bool = False,
@@ -72,7 +71,7 @@ def merge(
 
     Args:
         file: an OpenVLM-style JSON.
-        scores: results of any models and datasets; of several results of one run the newest counts.
+        scores: the files and results of any models and datasets; of several results of one run the newest counts.
         model: the name in the file; the runs must then be of one model.
         stamp: set the file's ``time`` to now; otherwise it stays, since it speaks of all results.
         timeout: how many seconds to wait for another writer.
@@ -145,30 +144,30 @@ def _key_of(run: TaskRun, in_combined_run: bool) -> str:
     return f"{dataset}_{REASONING_PREFIX[run.task]}" if in_combined_run else dataset
 
 
-def _wanted(scores: Sequence[ScoreFile], model: str | None) -> dict[tuple[str, str], Values]:
+def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tuple[str, str], Values]:
     """The numbers to be merged by model and dataset; of several results of one run the newest."""
-    models = dict.fromkeys(score.result.model for score in scores)
+    models = dict.fromkeys(result.model for _, result in scores)
     if model is not None and len(models) > 1:
         raise BadInput(
             f"--model names one model, and the runs are of {len(models)}: {', '.join(models)}. Name one run's "
             "folder or *_score.json."
         )
     newest: dict[tuple[str, str], tuple[Path, TaskRun, Values]] = {}
-    for score in scores:
-        combined = score.result.task is Task.REASONING
-        for run in score.result.tasks:
+    for score, result in scores:
+        combined = result.task is Task.REASONING
+        for run in result.tasks:
             values = _values_of(run)
             if problem := _problem_of(run.task, values):
-                raise BadInput(f"{score.path} ({run.task.value}) {problem}; score that run again.")
+                raise BadInput(f"{score} ({run.task.value}) {problem}; score that run again.")
             place = (storable(model or run.model), storable(_key_of(run, combined)))
-            path, other, _ = newest.get(place, (score.path, run, values))
+            path, other, _ = newest.get(place, (score, run, values))
             if entry_of(run).identity != entry_of(other).identity:
                 raise BadInput(
-                    f"{path} and {score.path} are both of {run.model} on this dataset, with different data, judge, "
+                    f"{path} and {score} are both of {run.model} on this dataset, with different data, judge, "
                     "protocol, prompt style or size; name the *_score.json that is meant."
                 )
             if run.settings.created >= other.settings.created:
-                newest[place] = (score.path, run, values)
+                newest[place] = (score, run, values)
     return {place: values for place, (_, _, values) in newest.items()}
 
 

@@ -305,7 +305,7 @@ def test_the_tasks_with_own_rows_are_shown_or_all_where_none_has(tmp_path):
 def test_scores_that_cannot_be_read_are_named(tmp_path):
     score = tmp_path / "c_score.json"
     score.write_text(json.dumps(result_to_json(result("b"))), encoding="utf-8")
-    assert [score.result.model for score in scored_runs(score)] == ["b"]
+    assert [result.model for _, result in scored_runs(score)] == ["b"]
     for name, words in (("absent_score.json", "cannot be read"), ("m_d.xlsx", r"m_d\.xlsx is no \*_score\.json")):
         (tmp_path / "m_d.xlsx").write_bytes(b"PK")
         with pytest.raises(BadInput, match=words):

@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard.openvlm import merge, meta_json
-from medqbench_vlmeval.runs.files import ScoreFile
 from tests.report.leaderboard.results import result, write_at_once
 
 MINI = "MedQBench_Perception_mini"
 
 
 def scores(*results):
-    return [ScoreFile(Path(f"{result.model}_score.json"), result) for result in results]
+    return [(Path(f"{result.model}_score.json"), result) for result in results]
 
 
 def results_in(file):
@@ -240,8 +239,7 @@ def test_the_newest_of_several_results_counts(tmp_path):
 
 WRITER = """
 from medqbench_vlmeval.report.leaderboard.openvlm import merge
-from medqbench_vlmeval.runs.files import ScoreFile
-merge(place, [ScoreFile(Path("x_score.json"), result)])
+merge(place, [(Path("x_score.json"), result)])
 """
 
 
