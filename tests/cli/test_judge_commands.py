@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import sqlite3
@@ -389,15 +390,10 @@ def test_cache_clear(capsys, judge_cache):
 
 
 def test_cache_clear_asks_on_a_terminal(capsys, judge_cache, monkeypatch):
-    import io
-
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
-
     fill(judge_cache)
     for answer, left in (("n\n", 5), ("y\n", 0)):
-        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        monkeypatch.setattr("sys.stdin.isatty", lambda: True)
         run(capsys, "judge", "cache", "clear")
         with ReplyCache(judge_cache) as store:
             assert store.info().n == left

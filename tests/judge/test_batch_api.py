@@ -78,12 +78,13 @@ def test_expired_and_lost_calls_leave_the_rest(path: Path) -> None:
     assert [len(rows_of(answers)) for answers in collection.paths] == [5, 2]
 
 
-def test_a_cancelled_batch_gives_what_it_has(path: Path) -> None:
-    with BatchServer(held=True) as server:
+def test_a_cancelled_batch_gives_what_it_has_without_the_key_in_it(path: Path) -> None:
+    with BatchServer(f"Your key is {KEY}. Score: 2", held=True) as server:
         submit(path, server)
         server.finish("cancelled")
         collection = collect(path, key=KEY)
     assert (collection.states[0].status, len(rows_of(collection.paths[0]))) == ("cancelled", 8)
+    assert KEY not in collection.paths[0].read_text()
 
 
 def test_answers_that_are_there_are_never_replaced(tmp_path: Path, path: Path) -> None:
@@ -95,14 +96,6 @@ def test_answers_that_are_there_are_never_replaced(tmp_path: Path, path: Path) -
     assert [answers.name for answers in first.paths] == ["calls.answers-2.jsonl"]
     assert first.paths == again.paths
     assert mine.read_text() == "mine"
-
-
-def test_a_key_in_an_answer_file_is_not_written(path: Path) -> None:
-    with BatchServer(f"Your key is {KEY}. Score: 2") as server:
-        submit(path, server)
-        collection = collect(path, key=KEY)
-    assert KEY not in collection.paths[0].read_text()
-    assert len(rows_of(collection.paths[0])) == 8
 
 
 @pytest.mark.parametrize(

@@ -290,31 +290,13 @@ _json = st.recursive(
 _names = st.sampled_from([name_of(), name_of("q2.r"), name_of("c3p3s3q2.j"), "other", 3, None])
 _replies = st.sampled_from(["Score: 2", "Score: 1", "Score: 10", "2", "1 or 2", json.dumps(JOINT), "{}"]) | st.text()
 _counts = st.integers() | st.floats() | st.none() | st.sampled_from([10**30, 10**400, 2**63])
-_bodies = (
-    st.builds(
-        lambda content, model, n: {
-            "choices": [{"message": {"content": content}}],
-            "model": model,
-            "usage": {"prompt_tokens": n, "completion_tokens": n},
-        },
-        _replies | _json,
-        st.text() | _json,
-        _counts,
-    )
-    | st.fixed_dictionaries({"choices": _json})
-    | _json
-)
-_rows = (
-    st.fixed_dictionaries(
-        {"custom_id": _names},
-        optional={
-            "response": st.fixed_dictionaries({}, optional={"status_code": st.just(200) | _json, "body": _bodies})
-            | _json,
-            "error": st.none() | _json,
-        },
-    )
-    | _json
-)
+_usages = st.builds(lambda n: {"prompt_tokens": n, "completion_tokens": n}, _counts)
+_choices = st.builds(lambda content: [{"message": {"content": content}}], _replies | _json)
+_completions = st.fixed_dictionaries({"choices": _choices, "model": st.text() | _json, "usage": _usages})
+_bodies = _completions | st.fixed_dictionaries({"choices": _json}) | _json
+_responses = st.fixed_dictionaries({}, optional={"status_code": st.just(200) | _json, "body": _bodies}) | _json
+_optional = {"response": _responses, "error": st.none() | _json}
+_rows = st.fixed_dictionaries({"custom_id": _names}, optional=_optional) | _json
 _lines = st.builds(lambda row: json.dumps(row).encode(), _rows) | st.binary(max_size=60)
 
 

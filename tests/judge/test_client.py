@@ -55,12 +55,6 @@ def test_the_route_is_put_behind_the_base_url_once(suffix: str) -> None:
     assert server.requests[0].path == "/v1/chat/completions"
 
 
-def test_user_and_password_of_the_url_become_a_header() -> None:
-    with JudgeServer("Score: 2") as server:
-        ask(server.base_url.replace("://", "://me:canary-pass@"))
-    assert server.requests[0].headers["authorization"] == "Basic bWU6Y2FuYXJ5LXBhc3M="
-
-
 @pytest.mark.parametrize(
     ("reply", "answer"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.workflows import Request, evaluate
+from tests.commands import predictions_of
 from tests.make import score_of
 from tests.servers import JudgeServer
 
@@ -50,15 +50,6 @@ print(killed)
 """
 
 
-def write_predictions(path: Path) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, delimiter="\t")
-        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
-        for i in range(N):
-            table.writerow([i, "no-reference", "Describe.", f"Reference {i}.", "CT", f"Answer {i}."])
-    return path
-
-
 def numbers(score: dict) -> dict:
     """A result without what differs from run to run."""
     return {name: value for name, value in score.items() if name not in ("settings", "usage")}
@@ -74,7 +65,8 @@ def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Pa
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
     broken.mkdir()
     unbroken.mkdir()
-    path = write_predictions(broken / "m_x.tsv")
+    answers = [f"Answer {i}." for i in range(N)]
+    path = predictions_of(broken / "m_x.jsonl", answers)
     with JudgeServer(reply, delay=0.05) as server:
         command = [sys.executable, "-c", LIVES, str(path), str(tmp_path / "cache"), server.base_url]
         done = subprocess.run(
@@ -90,7 +82,7 @@ def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Pa
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": NPROC}
         whole = evaluate(
             Request(
-                prediction_file=write_predictions(unbroken / "m_x.tsv"),
+                prediction_file=predictions_of(unbroken / "m_x.jsonl", answers),
                 model="m",
                 dataset="MedQBench_Reasoning_NoReference",
                 out=unbroken,
