@@ -389,7 +389,7 @@ class CachedModel:
         # Equal prompts (a model that always says the same) are asked about once, for all of their samples.
         wanted = Counter(call.key for call in calls)
         total, done = len(calls), sum(wanted[key] for key in verdicts)
-        asked, prompt_tokens, completion_tokens = 0, 0, 0
+        n_asked, prompt_tokens, completion_tokens = 0, 0, 0
         engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name)
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         random.SystemRandom().shuffle(todo)
@@ -401,8 +401,8 @@ class CachedModel:
                 # Every verdict on a call says what the whole call took.
                 verdict = next(iter(by_dimension.values()))
                 if not verdict.from_cache:
-                    asked += verdict.asks
+                    n_asked += verdict.asks
                     prompt_tokens += verdict.prompt_tokens
                     completion_tokens += verdict.completion_tokens
                 if on_progress:
-                    on_progress(Progress(done, total, asked, prompt_tokens, completion_tokens, self.options.name))
+                    on_progress(Progress(done, total, n_asked, prompt_tokens, completion_tokens, self.options.name))
