@@ -5,14 +5,7 @@ from openpyxl import load_workbook
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.report.agreement_tables import agreement_tables, write_agreement
-from medqbench_vlmeval.scoring.agreement import (
-    DimensionAgreement,
-    RatingComparison,
-    RatingDisagreement,
-    VerdictFile,
-    compare_scores,
-    measure_agreement,
-)
+from medqbench_vlmeval.scoring import agreement
 from tests.make import judged, make_run
 from tests.report.printed import printed
 
@@ -26,21 +19,24 @@ def comparison():
     median = [(anna + bo) / 2 for anna, bo in zip(ANNA, BO, strict=True)]
     everywhere = dict.fromkeys(DIMENSION_TITLES.values())
     agreements = {
-        name: dict.fromkeys(everywhere, compare_scores(JUDGE, side)) for name, side in (("Anna", ANNA), ("Bo", BO))
+        name: dict.fromkeys(everywhere, agreement.compare_scores(JUDGE, side))
+        for name, side in (("Anna", ANNA), ("Bo", BO))
     }
-    return RatingComparison(
+    return agreement.RatingComparison(
         by_judge=False,
-        verdicts=[VerdictFile("m_samples.jsonl", "M", None, "gpt", "rubric", 4)],
+        verdicts=[agreement.VerdictFile("m_samples.jsonl", "M", None, "gpt", "rubric", 4)],
         raters=["Anna", "Bo"],
         n=4,
         n_unrated=0,
         n_elsewhere=2,
         elsewhere=["other"],
-        dimensions=dict.fromkeys(everywhere, DimensionAgreement(measure_agreement(JUDGE, median), 2, 0, 1)),
+        dimensions=dict.fromkeys(
+            everywhere, agreement.DimensionAgreement(agreement.measure_agreement(JUDGE, median), 2, 0, 1)
+        ),
         by_rater=agreements,
-        between_raters={"Anna": {"Bo": dict.fromkeys(everywhere, compare_scores(ANNA, BO))}},
+        between_raters={"Anna": {"Bo": dict.fromkeys(everywhere, agreement.compare_scores(ANNA, BO))}},
         groups={"modality": {"CT": agreements["Anna"], "MRI": agreements["Bo"]}},
-        disagreements=[RatingDisagreement("M", row, "preciseness", 2, 0.5, {"Anna": 1.0, "Bo": 0.0})],
+        disagreements=[agreement.RatingDisagreement("M", row, "preciseness", 2, 0.5, {"Anna": 1.0, "Bo": 0.0})],
     )
 
 

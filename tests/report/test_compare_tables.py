@@ -11,10 +11,6 @@ from tests.report.printed import printed
 EVIL = '=HYPERLINK("http://x")[red]\x1b[2J\u202e'
 
 
-def compared(*runs):
-    return compare_runs(runs)
-
-
 def shown(comparison, width=None):
     return printed(compare_tables(comparison), width)
 
@@ -39,7 +35,7 @@ def pair():
         reply = "The answer is A." if model == "A" else "=1+1 \x1b[31mred"
         questions[2] = choice("2", model == "A", text=reply, question="+cmd|' /C calc'!A0")
         runs.append(make_run([*questions, *(choice(f"m{i}", True, modality="MRI") for i in range(3))], model=model))
-    return compared(*runs)
+    return compare_runs(runs)
 
 
 def test_two_runs_in_a_pipe(pair):
@@ -64,26 +60,15 @@ def test_two_runs_in_a_pipe(pair):
     assert "McNemar p = 0.0312. Minimum detectable effect (80% power): " in sentence
 
 
-@pytest.mark.parametrize("width", [60, 100, 200])
-def test_two_runs_in_a_terminal(pair, width):
-    text = "\n".join(shown(pair, width))
-    assert "+40.00" in text
-    assert "\x1b[2J" not in text
-    assert "\u202e" not in text
-
-
 def test_a_narrow_terminal_goes_without_some_columns_and_says_so():
     runs = [
         make_run([choice(str(i), i % n > 0, image_refs=(f"{i // 2}.png",)) for i in range(40)], model=f"M{n}")
         for n in (3, 2)
     ]
-    lines = shown(compared(*runs), 80)
-    heads = next(line for line in lines if "a - b" in line)
-    assert not {"MDE", "Only"} & set(heads.split())
-    note = "! no room for: a, b, MDE (80% power), Only a, Only b (in a wider terminal, or a pipe)"
-    assert max(len(line) for line in lines[: lines.index(note)]) <= 80
+    lines = shown(compare_runs(runs), 80)
+    assert "! no room for: a, b, MDE (80% power), Only a, Only b (in a wider terminal, or a pipe)" in lines
     for width in (200, None):
-        text = "\n".join(shown(compared(*runs), width))
+        text = "\n".join(shown(compare_runs(runs), width))
         assert "p (clustered by image)" in text
         assert "no room" not in text
 
@@ -115,9 +100,8 @@ def test_the_workbook_of_two_runs(pair, read_sheet, tmp_path):
 
 
 def test_warnings_stand_above_the_table(read_sheet):
-    comparison = compared(
-        *(make_run([judged(judge=name)], model=model, judge=name) for model, name in (("A", "x"), ("B", "y")))
-    )
+    runs = [make_run([judged(judge=name)], model=model, judge=name) for model, name in (("A", "x"), ("B", "y"))]
+    comparison = compare_runs(runs)
     lines = shown(comparison)
     warning = "judged differently: the difference mixes models and judges (A: x / official / 1; B: y / official / 1)"
     assert lines[0] == f"!! {warning}"
@@ -132,7 +116,7 @@ def test_reasoning_and_several_runs(read_sheet):
         make_run([judged(str(i), (score,) * 4) for i, score in enumerate(scores)], model=model)
         for model, scores in (("A", (2, 2, 2)), ("B", (1, 1, 2)), ("C", (0, 1, 2)))
     ]
-    comparison = compared(*runs)
+    comparison = compare_runs(runs)
     lines = shown(comparison)
     assert lines[0] == "Reasoning, no-reference: 3 runs on the 3 samples that all of them have"
     assert lines[1].endswith("Not significantly different from #")
@@ -144,7 +128,7 @@ def test_reasoning_and_several_runs(read_sheet):
     assert heads == ["index", "task", "modality", "A: sum", "B: sum", "C: sum"]
     assert rows == [["0", "no-reference", "CT", 8, 4, 0], ["1", "no-reference", "CT", 8, 4, 4]]
     assert len(read_sheet(comparison, "By group")) == 1 + 3 * (1 + 4 + 1)
-    two = compared(*runs[:2])
+    two = compare_runs(runs[:2])
     heads, *rows = read_sheet(two, "Disagreements")
     assert rows[0][heads.index("B: Preciseness")] == 1
     assert rows[0][heads.index("B: reply")].startswith("Answer 0:")

@@ -80,16 +80,19 @@ def test_lines_for_the_terminal() -> None:
     assert line.endswith("(few samples)")
 
 
-def test_both_reasoning_tasks_stand_in_one_sheet(tmp_path: Path) -> None:
+def test_both_reasoning_tasks_stand_in_one_sheet_with_tasks_and_images_named(tmp_path: Path) -> None:
     first, second = (f"Overall, the {place} image is of higher quality." for place in ("first", "second"))
     rows = [judged(f"NoReference:{at}", (at % 3,) * 4) for at in range(12)]
     for at in range(12):
         reference = (first, second)[at % 2]
-        rows.append(judged(f"Comparative:{at}", (2,) * 4, Task.COMPARATIVE, text=first, description=reference))
-    texts = lines(written(tmp_path, make_run(rows))["Findings"])
+        texts = {"text": first, "description": reference, "modality": None}
+        rows.append(judged(f"Comparative:{at}", (2,) * 4, Task.COMPARATIVE, **texts))
+    book = written(tmp_path, make_run(rows))
+    texts = lines(book["Findings"])
     assert ["Reasoning, no-reference", "Weakest dimension"] in [row[:2] for row in texts]
     assert ["Reasoning, comparative", "Position bias in pairs"] in [row[:2] for row in texts]
     assert ["Right where the second image is better", 0, 0] in [row[:3] for row in texts]
+    assert ["comparative", "first image", "second image", 0, 2] in [row[1:6] for row in lines(book["Conclusions"])]
 
 
 def with_conclusions() -> Run:
@@ -112,13 +115,6 @@ def test_disagreements_are_listed_with_the_judges_words(tmp_path: Path) -> None:
     assert words.endswith(" …")
     assert len(words) == 400
     assert "f" not in {cell.data_type for row in book["Conclusions"].iter_rows() for cell in row}
-
-
-def test_a_combined_run_names_tasks_and_images(tmp_path: Path) -> None:
-    second = "Overall, the second image is of higher quality."
-    pair = judged("Comparative:1", (2, 2, 2, 0), Task.COMPARATIVE, text=second, description=second, modality=None)
-    rows = lines(written(tmp_path, make_run([judged("NoReference:1"), pair]))["Conclusions"])
-    assert ["comparative", "second image", "second image"] in [row[1:4] for row in rows]
 
 
 def test_what_a_result_lacks_has_no_sheet_and_no_lines(tmp_path: Path) -> None:

@@ -5,41 +5,36 @@ from openpyxl import load_workbook
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.robustness_tables import robustness_tables, write_robustness
-from medqbench_vlmeval.scoring.robustness import (
-    ChoicePair,
-    PassComparison,
-    PreferencePair,
-    score_choices,
-    score_preferences,
-)
+from medqbench_vlmeval.scoring import robustness
 from medqbench_vlmeval.types import Sample
 from tests.report.printed import printed
-
-SWAPPED = {"A": "B", "B": "A"}
 
 
 def questions():
     """Twelve questions, the first option right; the first ten are answered so twice, the others with 'A' twice."""
     sample = {"options": {"A": "Noise", "B": "Blur"}, "answer": "A", "modality": "CT"}
+    samples = [Sample(str(i), Task.PERCEPTION, "Q", image_refs=(f"{i}.png",), **sample) for i in range(12)]
+    answers, replies = ["B"] * 10 + ["A"] * 2, ("=A", "\x1b[2JB")
     pairs = [
-        ChoicePair(
-            Sample(str(i), Task.PERCEPTION, question="Q", image_refs=(f"{i}.png",), **sample),
-            SWAPPED,
-            "A",
-            "B" if i < 10 else "A",
-            ("=A", "\x1b[2JB"),
-        )
-        for i in range(12)
+        robustness.ChoicePair(sample, {"A": "B", "B": "A"}, "A", second, replies)
+        for sample, second in zip(samples, answers, strict=True)
     ]
-    return PassComparison(Task.PERCEPTION, "m", "d", score_choices(pairs), ["no result"], choices=pairs)
+    return robustness.PassComparison(
+        Task.PERCEPTION, "m", "d", robustness.score_choices(pairs), ["no result"], choices=pairs
+    )
 
 
 def pairs_of_images():
     """Two pairs: the first place is preferred twice, and one reply cannot be read."""
     samples = [Sample(str(i), Task.COMPARATIVE, "Q", image_refs=(f"{i}.png",), difficulty="fine") for i in range(2)]
     replies = {"replies": ("first", "second")}
-    pairs = [PreferencePair(samples[0], 1, 1, 1, **replies), PreferencePair(samples[1], 2, None, None, **replies)]
-    return PassComparison(Task.COMPARATIVE, "m", "d", score_preferences(pairs), [], preferences=pairs)
+    pairs = [
+        robustness.PreferencePair(samples[0], 1, 1, 1, **replies),
+        robustness.PreferencePair(samples[1], 2, None, None, **replies),
+    ]
+    return robustness.PassComparison(
+        Task.COMPARATIVE, "m", "d", robustness.score_preferences(pairs), [], preferences=pairs
+    )
 
 
 def test_questions_in_a_pipe():

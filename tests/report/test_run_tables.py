@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.report.run_tables import extractor_table, headline_table, modality_table, run_summary
+from medqbench_vlmeval.report.run_tables import extractor_table, headline_table, run_summary
 from medqbench_vlmeval.report.sentences import checks_of, extractor_lines
 from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.report.terminal import show
@@ -89,13 +89,6 @@ def test_an_old_encoding_is_no_error() -> None:
     show(run_summary(perception_run(model="M\u00f6del \u6a21\u578b").result), Console(file=file, force_terminal=False))
     file.seek(0)
     assert "M?del ??" in file.read()
-
-
-def test_modalities_on_a_sheet_have_counts_and_all_samples() -> None:
-    shown = flat(modality_table(combined_run().result.tasks), for_text=False)
-    heads = [column.head for column in shown.columns]
-    assert heads[-7:] == ["Overall high", "n", "Scored", "Unscored", "Few", "Run", "Comparable with published"]
-    assert [items[1].value for _, items in shown.rows] == ["Fundus", "All"] * 2
 
 
 def side(overall: Cell, what: Cell) -> dict[str, Group]:

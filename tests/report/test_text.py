@@ -10,15 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.files import storable
-from medqbench_vlmeval.report.text import (
-    CELL_LIMIT,
-    cell_text,
-    csv_text,
-    latex_text,
-    markdown_text,
-    sheet_name,
-    terminal_text,
-)
+from medqbench_vlmeval.report import text as texts
 
 # Surrogates and control characters are what models and broken decoders really put out.
 TEXTS = st.text(st.characters(exclude_categories=())) | st.text("_x041=+-@\t\r\n \ud800\U0001f9e0[]'")
@@ -34,22 +26,22 @@ def utf16_units(text: str) -> int:
 @example("_x0041_" * 6_000)
 @example("\U0001f9e0" * 32_767)
 def test_a_cell_text_is_short_and_legal(text: str) -> None:
-    cell = cell_text(text, "samples.jsonl")
-    assert utf16_units(cell) <= CELL_LIMIT
+    cell = texts.cell_text(text, "samples.jsonl")
+    assert utf16_units(cell) <= texts.CELL_LIMIT
     assert (ElementTree.fromstring(f"<t>{escape(cell)}</t>").text or "") == cell  # noqa: S314
 
 
 @given(st.text(max_size=2_000))
 def test_ordinary_text_is_not_touched(text: str) -> None:
     plain = re.sub("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]", "", text)
-    assert cell_text(plain, "f") == plain
+    assert texts.cell_text(plain, "f") == plain
 
 
 @given(st.lists(TEXTS, max_size=12))
 def test_sheet_names_are_legal_and_unique(wanted: list[str]) -> None:
     taken = ["Overview", "Samples"]
     for text in wanted:
-        name = sheet_name(text, taken)
+        name = texts.sheet_name(text, taken)
         assert 1 <= utf16_units(name) <= 31
         assert not re.search(r"[\[\]:*?/\\\x00-\x1f]", name)
         assert not name.startswith("'")
@@ -60,7 +52,7 @@ def test_sheet_names_are_legal_and_unique(wanted: list[str]) -> None:
 
 @given(TEXTS)
 def test_texts_for_a_csv_a_terminal_and_a_file_are_harmless(text: str) -> None:
-    cell, line, stored = csv_text(text), terminal_text(text), storable(text)
+    cell, line, stored = texts.csv_text(text), texts.terminal_text(text), storable(text)
     assert not cell.lstrip().startswith(("=", "+", "-", "@"))
     assert len(line) == len(text)
     assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e]", line)
@@ -69,9 +61,9 @@ def test_texts_for_a_csv_a_terminal_and_a_file_are_harmless(text: str) -> None:
 
 
 def test_escapes() -> None:
-    assert latex_text("a_b & 50% #1 {x} ~^ \\") == (
+    assert texts.latex_text("a_b & 50% #1 {x} ~^ \\") == (
         r"a\_b \& 50\% \#1 \{x\} \textasciitilde{}\textasciicircum{} \textbackslash{}"
     )
-    assert latex_text("a--b ''c") == "a-{}-b '{}'c"
-    assert latex_text("[1]*\nx") == "{[}1{]}{*} x"
-    assert markdown_text("a|b_c <u>") == r"a\|b\_c &lt;u&gt;"
+    assert texts.latex_text("a--b ''c") == "a-{}-b '{}'c"
+    assert texts.latex_text("[1]*\nx") == "{[}1{]}{*} x"
+    assert texts.markdown_text("a|b_c <u>") == r"a\|b\_c &lt;u&gt;"

@@ -162,6 +162,9 @@ def test_sheets_of_a_combined_run(tmp_path: Path) -> None:
     assert ["Unscored: completeness: no verdict in the reply", 1] in overview
     assert [line[0] for line in overview if line].count("GPT-5") == 2
     by_modality = table(path, "By modality")
+    marks = ["Overall high", "n", "Scored", "Unscored", "Few", "Run", "Comparable with published"]
+    assert list(by_modality)[-7:] == marks
+    assert by_modality["Modality"].tolist() == ["Fundus", "All"] * 2
     assert by_modality["Task"].tolist() == ["Reasoning, no-reference"] * 2 + ["Reasoning, comparative"] * 2
     assert by_modality["Scored"].tolist() == [2, 2, 2, 2]
     rows = table(path, "Samples")
@@ -384,9 +387,7 @@ def links(sheet: Any) -> dict[str, str]:
     return {cell.value: cell.hyperlink.target for row in sheet.iter_rows() for cell in row if cell.hyperlink}
 
 
-def test_samples_link_to_their_images_where_they_are_on_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_samples_link_to_images_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = image_folder(tmp_path, monkeypatch)
     (tmp_path / "out").mkdir()
     book = load_workbook(written(tmp_path / "out", with_images(STORED, "cd" * 32 + ".png")))

@@ -19,11 +19,12 @@ pytestmark = pytest.mark.skipif(SOFFICE is None, reason="LibreOffice (soffice) i
 HOSTILE = [
     "=1+1", "+1", "-2+3", "@SUM(A1)", "\t=1", "#N/A", "007", "TRUE", "a\nb", "<b>&amp;]]>", "\u202eB", "\U0001f9e0"
 ]  # fmt: skip
+Converted = dict[str, tuple[Path, Path, Path]]
 REPLACED = ["a\x00b", "lone \ud800", "\x1b[31m"]
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path, Path]]:
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     """Three workbooks, each as written, as LibreOffice saved it again, and as it printed it."""
     folder = tmp_path_factory.mktemp("libreoffice")
     names = ["single", "judged", "many"]
@@ -72,9 +73,7 @@ def test_libreoffice_opens_a_workbook(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["single", "judged", "many"])
-def test_values_charts_and_filters_come_back_and_every_sheet_prints(
-    converted: dict[str, tuple[Path, Path, Path]], name: str
-) -> None:
+def test_values_charts_and_filters_come_back_and_every_sheet_prints(converted: Converted, name: str) -> None:
     before, after = map(load_workbook, converted[name][:2])
     assert after.sheetnames == before.sheetnames
     for sheet in before:
@@ -97,7 +96,7 @@ def test_values_charts_and_filters_come_back_and_every_sheet_prints(
 
 
 @pytest.mark.slow
-def test_links_and_hostile_texts_come_back(converted: dict[str, tuple[Path, Path, Path]]) -> None:
+def test_links_and_hostile_texts_come_back(converted: Converted) -> None:
     sheet = load_workbook(converted["single"][1])["Samples"]
     heads = [cell.value for cell in sheet[1]]
     replies = [sheet.cell(row, heads.index("prediction") + 1) for row in range(2, 2 + len(HOSTILE))]
