@@ -160,10 +160,9 @@ def _in_one_cell(agreement: Agreement) -> str | None:
 def _disagreement_columns(comparison: RatingComparison) -> list[Read[RatingDisagreement]]:
     several_models = len({case.model for case in comparison.disagreements}) > 1
     raters = comparison.raters if len(comparison.raters) > 1 else []
-    model: Read[RatingDisagreement] = (Column("model", width=22), lambda case: case.model)
     return [
         (Column("index", width=26), lambda case: case.row.sample.index),
-        *([model] if several_models else []),
+        (Column("model", optional=1, width=22), lambda case: case.model if several_models else None),
         (Column("task"), lambda case: case.row.sample.task.value),
         (Column("modality", optional=1, width=15), lambda case: case.row.sample.modality),
         (Column("dimension", width=18), lambda case: DIMENSION_TITLES[case.dimension]),

@@ -171,6 +171,7 @@ _CONCLUSIONS_WHAT = (
     "Quality accuracy computed from the conclusions that answer and reference state, without a model. Listed are the "
     "samples where the judge's own score differs by 0.5 or more; either may be wrong."
 )
+_UNREAD = "none that can be read"
 _WITH_RULES = "One of the panel is 'rules', whose quality accuracy is computed in this very way."
 
 
@@ -213,10 +214,7 @@ def _conclusion_columns(several_tasks: bool) -> list[Read[SampleRow]]:
         (Column("index", width=26), lambda row: row.sample.index),
         *([task] if several_tasks else []),
         (Column("modality", optional=1, width=15), lambda row: row.sample.modality),
-        (
-            Column("stated", width=22),
-            lambda row: _words(row.conclusion and row.conclusion.stated) or "none that can be read",
-        ),
+        (Column("stated", width=22), lambda row: _words(row.conclusion and row.conclusion.stated) or _UNREAD),
         (Column("reference", width=15), lambda row: _words(row.conclusion and row.conclusion.reference)),
         (Column("computed", "mark", width=12), _computed),
         (Column("judge", "mark", width=12), lambda row: row.score_on(_QUALITY)),

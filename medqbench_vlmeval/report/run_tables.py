@@ -54,7 +54,7 @@ def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]
         yield headline_table(run)
         if (extractor := run.result.extractor) is not None:
             yield extractor_table(extractor)
-            yield from (*sentences.extractor_lines(run), "")
+            yield from (*sentences.extractor_lines(extractor), "")
         if run.result.groups.get(MODALITY):
             yield modality_table([run])
         yield from sentences.checks_of(run)

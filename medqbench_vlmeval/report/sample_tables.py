@@ -208,18 +208,11 @@ def image_links(runs: Sequence[TaskRun], folder: Path) -> ImageLinks:
         else:
             return None
         try:
-            link = _link_to(path, folder) if path.is_file() else ""
+            link = quote(os.path.relpath(path, folder).replace(os.sep, "/")) if path.is_file() else ""
+        except ValueError:  # they share no drive
+            link = path.as_uri()
         except OSError:  # a folder that may not be looked into
             return None
         return link if 0 < len(link) <= _LONGEST_LINK else None
 
     return lambda task, name: address(name, task in embedded_tasks)
-
-
-def _link_to(path: Path, folder: Path) -> str:
-    """The address of an absolute path for a file in ``folder``: relative, or absolute where they share no drive."""
-    try:
-        relative = os.path.relpath(path, folder)
-    except ValueError:
-        return path.as_uri()
-    return quote(relative.replace(os.sep, "/"))

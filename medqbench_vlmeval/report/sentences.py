@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import Agreement, JudgeUsage, TaskRun, Tokens
+from medqbench_vlmeval.types import Agreement, ExtractorResult, JudgeUsage, TaskRun, Tokens
 
 _NONE = "-"
 
@@ -60,11 +60,8 @@ def checks_of(run: TaskRun) -> list[str]:
     return lines
 
 
-def extractor_lines(run: TaskRun) -> list[str]:
-    """What the extractor did and took, and what of it is official; empty for a run without one."""
-    extractor = run.result.extractor
-    if extractor is None:
-        return []
+def extractor_lines(extractor: ExtractorResult) -> list[str]:
+    """What the extractor did and took, and what of it is official."""
     not_asked = extractor.n_open - extractor.n_asked
     return [
         f"Extractor {extractor.name}: of {extractor.n_open:,} replies that the rules left open {extractor.n_read:,} "

@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile
 
 from medqbench_vlmeval.files import replacing, writing
 from medqbench_vlmeval.report.table import Column, Entry, Fill, Item, Kind, Look, Table, as_item, flat
-from medqbench_vlmeval.report.text import cell_text, sheet_name, starts_like_formula
+from medqbench_vlmeval.report.text import FORMULA_STARTS, cell_text, sheet_name
 
 _CREATOR = "medqbench-vlmeval"
 LINK_LIMIT = 65_530  # of one sheet: spreadsheets take a file with more links for a damaged one
@@ -272,7 +272,7 @@ class Sheet:
         if item.kind == "mark" and isinstance(value, (int, float)):
             # The mean of rounds and the median of judges may lie between the marks, and must look so.
             number = "#,##0" if value == int(value) else "0.00"
-        quoted, fill = isinstance(value, str) and starts_like_formula(value), item.fill or _LOOK_FILLS.get(look)
+        quoted, fill = isinstance(value, str) and value.startswith(FORMULA_STARTS), item.fill or _LOOK_FILLS.get(look)
         bold, faint = item.bold or look in _BOLD, item.few or look == "faint"
         form = self.book.look(_Style(number, fill, bold, faint, item.link is not None, quoted, **style))
         at, sheet = (self.row - 1, column - 1), self.worksheet

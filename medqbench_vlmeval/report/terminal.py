@@ -62,6 +62,10 @@ def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
 
 
 def _print_table(table: Table, console: Console) -> None:
+    from rich import box
+    from rich import table as rich_table
+    from rich.text import Text
+
     plain = flat(table, for_text=True)
     cells = [
         [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
@@ -70,9 +74,17 @@ def _print_table(table: Table, console: Console) -> None:
     widths = _fitting(plain, cells, console.width) if console.is_terminal else None
     _print_line(plain.title, console, "bold" if widths else None)
     if widths is None:
-        _print_plain(plain, cells, console)
+        for line in _aligned(plain, cells):
+            _print_line(line, console)
     else:
-        _print_rich(plain, cells, widths, console)
+        grid = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for at, width in widths.items():
+            column = plain.columns[at]
+            justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
+            grid.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
+        for (look, _), row in zip(plain.rows, cells, strict=True):
+            grid.add_row(*(Text(row[at]) for at in widths if at < len(row)), style=_STYLES[look])
+        console.print(grid)
         if gone := [column.head for at, column in enumerate(plain.columns) if at not in widths]:
             _print_line(f"! no room for: {', '.join(gone)} (in a wider terminal, or a pipe)", console)
     for note in (*plain.notes, *([FEW_NOTE] if plain.has_few else [])):
@@ -109,21 +121,7 @@ def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int
     return None
 
 
-def _print_rich(plain: Flat, cells: Sequence[Sequence[str]], widths: Mapping[int, int], console: Console) -> None:
-    from rich import box, table
-    from rich.text import Text
-
-    grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for at, width in widths.items():
-        column = plain.columns[at]
-        justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
-        grid.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
-    for (look, _), row in zip(plain.rows, cells, strict=True):
-        grid.add_row(*(Text(row[at]) for at in widths if at < len(row)), style=_STYLES[look])
-    console.print(grid)
-
-
-def _print_plain(plain: Flat, cells: Sequence[Sequence[str]], console: Console) -> None:
+def _aligned(plain: Flat, cells: Sequence[Sequence[str]]) -> Iterator[str]:
     from rich.cells import cell_len
 
     lines = [[column.head for column in plain.columns], *cells]
@@ -133,8 +131,8 @@ def _print_plain(plain: Flat, cells: Sequence[Sequence[str]], console: Console) 
         for width, cell, column in zip(widths, line, plain.columns, strict=False):
             space = " " * (width - cell_len(cell))
             padded.append(space + cell if column.is_numeric else cell + space)
-        _print_line("  ".join(padded).rstrip(), console)
-    _print_line("", console)
+        yield "  ".join(padded).rstrip()
+    yield ""
 
 
 def _print_line(line: str, console: Console, style: str | None = None) -> None:

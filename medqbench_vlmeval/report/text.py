@@ -21,14 +21,10 @@ SHEET_NAME_LIMIT = 31
 _NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff\ufffe\uffff]")
 # Escape sequences move the cursor and recolour; bidi overrides reorder a line that is not theirs.
 _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\u2028\u2029]")
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+# A spreadsheet would read a text as a formula that begins with one of these, if somebody typed it.
+FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 _NOT_SHEET_NAME = re.compile(r"[\[\]:*?/\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _RESERVED_SHEET_NAMES = frozenset({"history"})  # Excel keeps this one for itself
-
-
-def starts_like_formula(text: str) -> bool:
-    """Whether a spreadsheet would read ``text`` as a formula if somebody typed it."""
-    return text.startswith(_FORMULA_STARTS)
 
 
 def cell_text(text: str, whole_text_in: str) -> str:
@@ -70,7 +66,7 @@ def terminal_text(text: str) -> str:
 def csv_text(text: str) -> str:
     """``text`` for a CSV cell that somebody may open in a spreadsheet: what starts a formula gets an apostrophe."""
     clean = _NOT_XML.sub(REPLACEMENT, text)
-    return f"'{clean}" if starts_like_formula(text) or starts_like_formula(text.lstrip()) else clean
+    return f"'{clean}" if text.startswith(FORMULA_STARTS) or text.lstrip().startswith(FORMULA_STARTS) else clean
 
 
 def _units(text: str) -> int:
@@ -138,7 +134,7 @@ class _Dialect:
             yield look == "heading", [self.heading.format(cells[0])] if look == "heading" else cells
 
     def _cell(self, item: Item) -> str:
-        text = self.escaped(words(item, NO_VALUE))
+        text = self.escaped(words(item, none="–"))
         if item.bold:
             text = self.bold.format(text)
         elif item.underlined:
@@ -156,7 +152,6 @@ _IN_LATEX = _Dialect(
     latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", r" {{\scriptsize {{[}}{}, {}{{]}}}}", "$^{*}$"
 )
 _HTML = _Dialect(lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", " ({} to {})", "*")
-NO_VALUE = "–"
 
 
 def markdown(table: Table) -> str:

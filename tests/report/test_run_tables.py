@@ -103,7 +103,7 @@ def test_an_extractors_letters_stand_beside_the_rules_own() -> None:
     lenient = side(Cell(40.0, 16.5, 68.5, 10), Cell(100.0, 20.7, 100.0, 1, few=True))
     extractor = ExtractorResult("=own", None, Protocol("choice", "1"), 5, 4, 2, 1, 1, strict, lenient, used)
     run = perception_run()
-    assert (extractor_lines(run.result.tasks[0]), checks_of(run.result.tasks[0])) == ([], [])
+    assert checks_of(run.result.tasks[0]) == []
     part = replace(run.result["perception"], extractor=extractor)
     run = replace(run, result=replace(run.result, parts={Task.PERCEPTION: part}))
     assert cells(extractor_table(extractor)) == [
@@ -112,7 +112,7 @@ def test_an_extractors_letters_stand_beside_the_rules_own() -> None:
         ["What", "100.00", "20.70 to 100.00", "100.00", "20.70 to 100.00", "1"],
         ["How", "-", "-", "-", "-", "0"],
     ]
-    assert extractor_lines(run.result.tasks[0]) == [
+    assert extractor_lines(extractor) == [
         "Extractor =own: of 5 replies that the rules left open 2 read, 1 without an answer, 1 failed, 1 not asked; "
         "6 calls, $0.0014; this run 2 calls, $0.0005",
         "The official numbers are the strict ones.",
