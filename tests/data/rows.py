@@ -48,18 +48,9 @@ RED, GREEN, BLUE = encoded((255, 0, 0)), encoded((0, 255, 0), "JPEG"), encoded((
 
 def question(index: str = "1", **cells: str) -> dict[str, str]:
     """A perception row; cells override or add columns."""
-    row = {
-        "index": index,
-        "question": "What is the most visible artifact?",
-        "A": "Blur",
-        "B": "Noise",
-        "C": "None",
-        "D": "",
-        "answer": "B",
-        "image": text_of(RED),
-        "modality": "CT",
-    }
-    return {**row, **cells}
+    options = {"A": "Blur", "B": "Noise", "C": "None", "D": "", "answer": "B"}
+    row = {"index": index, "question": "What is the most visible artifact?", **options}
+    return {**row, "image": text_of(RED), "modality": "CT", **cells}
 
 
 def description(index: str = "1", **cells: str) -> dict[str, str]:
@@ -69,10 +60,5 @@ def description(index: str = "1", **cells: str) -> dict[str, str]:
 
 def pair(index: str = "1", **cells: str) -> dict[str, str]:
     """A comparative row."""
-    return {
-        "index": index,
-        "description": "The second image is better.",
-        "image_a": text_of(RED),
-        "image_b": text_of(GREEN),
-        **cells,
-    }
+    images = {"image_a": text_of(RED), "image_b": text_of(GREEN)}
+    return {"index": index, "description": "The second image is better.", **images, **cells}

@@ -202,17 +202,13 @@ def test_a_prediction_file_alone_gives_the_numbers_of_the_run(write_tsv: Write, 
         for s in sets["run"].samples
     ]  # fmt: skip
     predictions.write_text(json.dumps(rows), encoding="utf-8")
-    runs = {
-        name: evaluate(Request(predictions, "m", "d", tmp_path / name, sample_set=sample_set))
-        for name, sample_set in sets.items()
-    }
-    assert score_of(runs["run"])["intervals"]["clustered"]["n_clusters"] == 12
-    for name in ("with data", "alone"):
+    requests = {name: Request(predictions, "m", "d", tmp_path / name, sample_set=sets[name]) for name in sets}
+    run, *others = map(evaluate, requests.values())
+    assert score_of(run)["intervals"]["clustered"]["n_clusters"] == 12
+    for other in others:
         for block in ("Overall", "intervals", "findings", "groups"):
-            assert score_of(runs[name])[block] == score_of(runs["run"])[block]
-        assert [image_names(row.sample) for row in runs[name].rows] == [
-            image_names(row.sample) for row in runs["run"].rows
-        ]
+            assert score_of(other)[block] == score_of(run)[block]
+        assert [image_names(row.sample) for row in other.rows] == [image_names(row.sample) for row in run.rows]
 
 
 def test_a_path_of_a_prediction_file_is_never_followed(tmp_path: Path) -> None:

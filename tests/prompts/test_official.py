@@ -27,6 +27,14 @@ class Questions:
         )
         return prompt
 """
+LOADER = """
+class Dataset:
+    def load_data(self, dataset):
+        data = load(dataset)
+        if "question" not in data:
+            data["question"] = [QUESTION for _ in range(len(data))]
+        return data
+"""
 CAPTION_FILE = """
 HEAD = "Compare [MLLM DESC] "
 PROMPT_TEMPLATES = {
@@ -35,15 +43,7 @@ PROMPT_TEMPLATES = {
     "consistency": "i [MLLM DESC] [GOLDEN DESC]",
     "quality_accuracy": f"{HEAD}q [GOLDEN DESC]",
 }
-
-
-class Caption:
-    def load_data(self, dataset):
-        data = load(dataset)
-        if "question" not in data:
-            data["question"] = ["Describe " "it." for _ in range(len(data))]
-        return data
-"""
+""" + LOADER.replace("QUESTION", '"Describe " "it."')
 PAIRED_FILE = """
 from .medqbench_caption import PROMPT_TEMPLATES
 
@@ -53,15 +53,7 @@ PAIRED_PROMPT_TEMPLATES = {
     "consistency": "pair i [MLLM DESC] [GOLDEN DESC]",
     "quality_accuracy": "pair q [MLLM DESC] [GOLDEN DESC]",
 }
-
-
-class Paired:
-    def load_data(self, dataset):
-        data = load(dataset)
-        if "question" not in data:
-            data["question"] = ["Compare them." for _ in range(len(data))]
-        return data
-"""
+""" + LOADER.replace("QUESTION", '"Compare them."')
 FILES = {"mcq": QUESTION_FILE, "caption": CAPTION_FILE, "paired_description": PAIRED_FILE}
 
 

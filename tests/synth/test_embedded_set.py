@@ -31,8 +31,6 @@ CHECKED = {
     ("Fundus", "fu-noise", "mild"),
     ("Fundus", "fu-defocus", "severe"),
 }
-
-
 ALL = [picture for planned in pictures().values() for picture in planned]
 
 
