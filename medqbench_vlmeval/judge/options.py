@@ -30,10 +30,6 @@ URL_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 # The client sends their password to the proxy, which may repeat it.
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PUBLIC_URL = "https://api.openai.com/v1"
-NO_JUDGE = (
-    "No judge was named, so the predictions are saved but not scored: name one with --judge (--judge gpt-4o, or "
-    "--judge rules for the embedded judge, which needs no network)."
-)
 
 # What may be shown of a variable's name: whoever puts the key itself there must not see it again.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -138,7 +134,10 @@ class JudgeOptions:
             return cls._panel(kwargs)
         names = [name for part in str(kwargs.get("model") or "").split(",") if (name := part.strip())]
         if not names:
-            raise NoJudge(NO_JUDGE)
+            raise NoJudge(
+                "No judge was named, so the predictions are saved but not scored: name one with --judge (--judge "
+                "gpt-4o, or --judge rules for the embedded judge, which needs no network)."
+            )
         if len(names) > 1:
             return cls._panel({**kwargs, "panel": [{"model": name} for name in names]})
         return cls(names[0], **_checked({**kwargs, "base_url": kwargs.get("base_url") or kwargs.get("api_base")}))

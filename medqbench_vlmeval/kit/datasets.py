@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from vlmeval.dataset.image_base import ImageBaseDataset
 
-from medqbench_vlmeval import workflows as evaluation
+from medqbench_vlmeval import workflows
 from medqbench_vlmeval.benchmark import (
     OPTION_LETTERS,
     REASONING_PREFIX,
@@ -42,9 +42,6 @@ from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.report.terminal import judge_progress
 from medqbench_vlmeval.runs.files import known_result
 from medqbench_vlmeval.types import PredictionStatus, Sample
-from medqbench_vlmeval.workflows import result_paths
-
-_PRIMARY = "Overall"
 
 
 class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
@@ -58,11 +55,10 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         return [*dataset_names(cls.TASK), *dataset_names(cls.TASK, second_pass=True)]
 
     # What the kit's final table asks a class, having no object at hand: counts that were kept, not guesses.
-
     @classmethod
     def get_judge_file(cls, eval_file: str | Path, judge_model: str | None = None) -> Path | None:  # noqa: ARG003
         """The per-sample file of a scored prediction file, or None where it was not scored."""
-        samples = result_paths(Path(eval_file)).samples
+        samples = workflows.result_paths(Path(eval_file)).samples
         return samples if samples.exists() else None
 
     @classmethod
@@ -91,7 +87,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         (None, which the kit shows as '-'): nothing was judged, so nothing can be said to have been judged well.
         """
         path = Path(prediction_file) if prediction_file else None
-        result = known_result(result_paths(path).score) if path and path.exists() else None
+        result = known_result(workflows.result_paths(path).score) if path and path.exists() else None
         if path is None or result is None or result.settings.prediction_file.sha256 != sha256_of(path):
             return {"failed": total_samples if error_message else None, "total": total_samples}
         return {
@@ -102,7 +98,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
     @classmethod
     def report_primary_metric(cls, metrics: Mapping[str, Any] | None) -> dict[str, float]:
         """``Overall``; a combined run has one a part, under the kit's flattened key."""
-        keys = (_PRIMARY, *(f"{name}|{_PRIMARY}" for name in REASONING_PREFIX.values()))
+        keys = ("Overall", *(f"{name}|Overall" for name in REASONING_PREFIX.values()))
         return {key: float(metrics[key]) for key in keys if metrics and isinstance(metrics.get(key), int | float)}
 
     def __init__(
@@ -169,9 +165,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         columns["prompt_style"] = [self.prompt_style] * len(samples)
         if self.is_second_pass:
             first = {sample.index: sample for sample in self.first_set.samples}
-            columns[PERMUTATION_COLUMN] = [
-                permutation_text(permutation_of(first[sample.index]) or {}) for sample in samples
-            ]
+            columns[PERMUTATION_COLUMN] = [permutation_text(permutation_of(first[index]) or {}) for index in indexes]
         frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
         if (limit := limit_in_environment()) is None:
             return frame
@@ -218,8 +212,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         extractor = None if self.TASK.is_reasoning else extractor_in_environment()
         asks = self.TASK.is_reasoning or extractor is not None
         with judge_progress(load_prices) if asks else nullcontext() as on_progress:
-            evaluated = evaluation.evaluate(
-                evaluation.Request(
+            evaluated = workflows.evaluate(
+                workflows.Request(
                     prediction_file=Path(eval_file),
                     model=model,
                     dataset=self.dataset_name,
@@ -235,7 +229,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
                     extractor=extractor,
                 )
             )
-        headline: dict[str, Any] = json.loads(json.dumps(evaluation.headline_to_json(evaluated.result)))
+        headline: dict[str, Any] = json.loads(json.dumps(workflows.headline_to_json(evaluated.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
         return {**headline, "comparable_with_published": int(evaluated.result.comparable)}
 

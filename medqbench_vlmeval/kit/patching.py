@@ -122,8 +122,7 @@ def revert(root: Path) -> list[Path]:
     """Take the blocks away again, from all files or from none; returns the files that were changed.
 
     Raises:
-        BadInput: a file is unknown; nothing is changed.
-        RunFailed: a file cannot be written; what was changed before is put back.
+        BadInput, RunFailed: see :func:`apply`.
     """
     return _change(root, State.APPLIED, bytes.removesuffix)
 

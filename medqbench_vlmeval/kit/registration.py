@@ -16,6 +16,7 @@ from typing import Any
 
 from vlmeval.vlm.base import BaseModel
 
+from medqbench_vlmeval.benchmark import BASELINES
 from medqbench_vlmeval.kit_version import require_kit
 
 
@@ -50,8 +51,8 @@ def register_models() -> None:
     """Put baselines and the published tables' model names into the kit's zoo; idempotent."""
     from vlmeval.config import supported_VLM
 
-    for name, factory in BASELINES.items():
-        supported_VLM.setdefault(name, factory)
+    for name in BASELINES:
+        supported_VLM.setdefault(name, partial(MedQBaseline, name.removeprefix("MedQ-").lower()))
     for alias, names in _PUBLISHED_NAMES.items():
         # A model that the zoo does not carry at all gets no alias: there is nothing to run.
         if present := [name for name in names if name in supported_VLM]:
@@ -90,12 +91,6 @@ class MedQBaseline(BaseModel):  # type: ignore[misc]
         # numpy and scipy are loaded when the first reply is wanted.
         reply: str = import_module(f"medqbench_vlmeval.baselines.{self._module}").reply(message)
         return reply
-
-
-BASELINES: Mapping[str, partial[Any]] = {
-    "MedQ-Chance": partial(MedQBaseline, "chance"),
-    "MedQ-Classical": partial(MedQBaseline, "classical"),
-}
 
 
 def keep_dataset_prompts() -> None:
