@@ -194,18 +194,21 @@ def score_of(run: Run) -> dict[str, Any]:
     return content
 
 
+# Modality, question type, severity, right answer, and whether the reply is right.
+FIVE_QUESTIONS = (
+    ("CT", "Yes-or-No", "mild", "A", True),
+    ("MRI", "Yes-or-No", "severe", "B", True),
+    ("CT", "What", "severe", "A", True),
+    ("MRI", "What", "mild", "A", False),
+    ("CT", "How", "severe", "B", None),
+)
+
+
 def perception_run(folder: Path | None = None, **changes: Any) -> Run:
     """Five questions, three right: CT 2 of 3, MRI 1 of 2; Yes-or-No 2 of 2, What 1 of 2, How 0 of 1, unanswered."""
-    rows = [
-        ("1", "CT", "Yes-or-No", "mild", "A", True),
-        ("2", "MRI", "Yes-or-No", "severe", "B", True),
-        ("3", "CT", "What", "severe", "A", True),
-        ("4", "MRI", "What", "mild", "A", False),
-        ("5", "CT", "How", "severe", "B", None),
-    ]
     answered = [
-        choice(index, correct, answer=answer, modality=modality, question_type=kind, severity=severity)
-        for index, modality, kind, severity, answer, correct in rows
+        choice(str(index), correct, answer=answer, modality=modality, question_type=kind, severity=severity)
+        for index, (modality, kind, severity, answer, correct) in enumerate(FIVE_QUESTIONS, 1)
     ]
     return make_run(answered, folder, **changes)
 

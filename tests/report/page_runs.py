@@ -21,14 +21,6 @@ MARKUP = "<img src='https://example.invalid/x.png' onerror='document.title=1'><b
 RTL = "\u202eevil\u202c \u05e9\u05dc\u05d5\u05dd \u2028 \u2029 <!-- -->"
 LONG = "x" * 100_000 + "<script>" + "y" * 100_000
 OPTIONS = {"A": "Yes", "B": "No"}
-# modality, question type, severity, right answer, whether the reply is right, and a reply that looks like a formula
-QUESTIONS = (
-    ("CT", "Yes-or-No", "mild", "A", True, None),
-    ("MRI", "Yes-or-No", "severe", "B", True, None),
-    ("CT", "What", "severe", "A", True, None),
-    ("MRI", "What", "mild", "A", False, "=1+1"),
-    ("CT", "How", "severe", "B", None, None),
-)
 
 
 def image_bytes(colour: tuple[int, int, int], size: tuple[int, int] = (64, 48), kind: str = "PNG") -> bytes:
@@ -47,17 +39,20 @@ def stored(root: Path, data: bytes, suffix: str = "png") -> str:
 
 
 def questions(n: int = 5, images: Sequence[str] = (), right: bool = False, **fields: Any) -> list[make.Answered]:
-    """The five questions over and over, with indexes from 1; ``right`` makes every answer right."""
+    """The five questions over and over, with indexes from 1; one reply looks like a formula.
+
+    ``right`` makes every answer right.
+    """
     answered = []
     for place in range(n):
-        modality, kind, severity, answer, correct, text = QUESTIONS[place % 5]
-        named = {"modality": modality, "question_type": kind, "severity": severity}
-        pictures = {"image_refs": (images[place % len(images)],)} if images else {}
-        index = str(place + 1)
-        fields_of = {"question": f"Question {index}?", **named, **pictures, **fields}
-        if right:
-            correct, text = True, None
-        answered.append(make.choice(index, correct, text=text, options=OPTIONS, answer=answer, **fields_of))
+        modality, kind, severity, answer, correct = make.FIVE_QUESTIONS[place % 5]
+        named = {"question": f"Question {place + 1}?", "modality": modality, "question_type": kind, **fields}
+        if images:
+            named["image_refs"] = (images[place % len(images)],)
+        reply = {"correct": True} if right else {"correct": correct, "text": "=1+1" if place % 5 == 3 else None}
+        answered.append(
+            make.choice(str(place + 1), answer=answer, options=OPTIONS, severity=severity, **reply, **named)
+        )
     return answered
 
 
@@ -70,17 +65,18 @@ def perception_run(root: Path | None = None, model: str = "Model-X", right: bool
 def reasoning_run(root: Path, model: str = "Model-X") -> Run:
     """Three judged pairs with one judge's reply for all four dimensions; the third is without verdicts."""
     names = tuple(stored(root, image_bytes(colour)) for colour in ((255, 0, 0), (0, 255, 0)))
-    scores = ((2, 1, 2, 2), (1, 1, 2, 0), None)
-    pairs = [
-        make.judged(str(index), each, Task.COMPARATIVE, image_refs=names, modality="Fundus")
-        for index, each in enumerate(scores, 1)
-    ]
-    run = make.make_run(pairs, model=model)
+    run = make.reasoning_run(task=Task.COMPARATIVE, model=model)
     rows = []
     for row, kinds in zip(run.rows, ((), ("wrong preference",), ()), strict=True):
         verdicts = {name: replace(each, reply="One reply for all of them.") for name, each in row.verdicts.items()}
-        rows.append(replace(row, verdicts=verdicts, error_kinds=kinds, conclusion=Conclusion(1, 2, 0)))
+        sample = replace(row.sample, image_refs=names)
+        rows.append(replace(row, sample=sample, verdicts=verdicts, error_kinds=kinds, conclusion=Conclusion(1, 2, 0)))
     return replace(run, rows=tuple(rows))
+
+
+def three_runs(root: Path) -> list[Run]:
+    """A model with failures, one without, and the first one's judged pairs."""
+    return [perception_run(root), perception_run(root, "Model-Y", right=True), reasoning_run(root)]
 
 
 def finding(title: str, statement: str, *ends: float, **details: Any) -> dict[str, Finding]:
@@ -89,7 +85,6 @@ def finding(title: str, statement: str, *ends: float, **details: Any) -> dict[st
 
 
 def with_part(run: Run, **changes: Any) -> Run:
-    """A run of one task whose numbers are changed."""
     ((task, part),) = run.result.parts.items()
     return replace(run, result=replace(run.result, parts={task: replace(part, **changes)}))
 
@@ -98,12 +93,10 @@ def hostile_run() -> Run:
     """A perception run in which names, groups, questions, replies and findings all attack the page."""
     texts = (CLOSING, MARKUP, RTL, LONG, "lone \ud800 surrogate \x00 and \x1b[31m")
     modalities = ("__proto__", "constructor", MARKUP, RTL, CLOSING)
-    asked: dict[str, Any] = {
-        "options": {"A": MARKUP, "B": CLOSING},
-        "image_refs": ("../../../etc/passwd", "/etc/hosts"),
-    }
+    options, images = {"A": MARKUP, "B": CLOSING}, ("../../../etc/passwd", "/etc/hosts")
+    fields: dict[str, Any] = {"options": options, "image_refs": images}
     answered = [
-        make.choice(f"{place}{text[:60]}", True, text=text, question=text[:5000], modality=modality, **asked)
+        make.choice(f"{place}{text[:60]}", True, text=text, question=text[:5000], modality=modality, **fields)
         for place, (text, modality) in enumerate(zip(texts, modalities, strict=True))
     ]
     run = make.make_run(answered, model=MARKUP + RTL, dataset=CLOSING, reasons=(CLOSING, RTL))

@@ -12,17 +12,7 @@ import pytest
 
 from medqbench_vlmeval.report.page import write_page
 from tests import make
-from tests.report.page_runs import (
-    LONG,
-    MARKUP,
-    harsh_run,
-    hostile_run,
-    image_bytes,
-    perception_run,
-    questions,
-    reasoning_run,
-    stored,
-)
+from tests.report import page_runs
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -83,16 +73,15 @@ def browser() -> Iterator[Any]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("browsed")
     root = folder / "store"
-    runs = [perception_run(root), perception_run(root, "Model-Y", right=True), reasoning_run(root)]
-    write_page(folder / "page.html", runs, root)
-    write_page(folder / "hostile.html", [hostile_run()], root)
-    judged = reasoning_run(root, "constructor")
+    write_page(folder / "page.html", page_runs.three_runs(root), root)
+    write_page(folder / "hostile.html", [page_runs.hostile_run()], root)
+    judged = page_runs.reasoning_run(root, "constructor")
     first, *others = judged.rows
     parts = {name: make.verdict("completeness", 1) for name in ("constructor", "__proto__", "1")}
     mean = replace(first.verdicts["completeness"], score=4 / 3, parts=parts)
     first = replace(first, verdicts={**first.verdicts, "completeness": mean})
     failed = [replace(row, unscored="judge failed", score=None, verdicts={}, error_kinds=()) for row in others]
-    write_page(folder / "harsh.html", [harsh_run(), replace(judged, rows=(first, *failed))], root)
+    write_page(folder / "harsh.html", [page_runs.harsh_run(), replace(judged, rows=(first, *failed))], root)
     return {name: folder / f"{name}.html" for name in ("page", "hostile", "harsh")}
 
 
@@ -327,131 +316,124 @@ class TestSummary:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fragment", ["", f"#run={X}&sample=4", "#view=samples"])
-def test_a_narrow_screen_needs_no_sideways_scrolling(visit_to: Open, fragment: str) -> None:
-    visit = visit_to("page", viewport={"width": 360, "height": 740})
-    page = visit.open(fragment)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    if "sample=" in fragment:
-        assert not page.is_visible("#list")
-        page.click("#back")
-        assert page.is_visible("#list")
+class TestOddScreensAndTexts:
+    @pytest.mark.parametrize("fragment", ["", f"#run={X}&sample=4", "#view=samples"])
+    def test_a_narrow_screen_needs_no_sideways_scrolling(self, visit_to: Open, fragment: str) -> None:
+        visit = visit_to("page", viewport={"width": 360, "height": 740})
+        page = visit.open(fragment)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        if "sample=" in fragment:
+            assert not page.is_visible("#list")
+            page.click("#back")
+            assert page.is_visible("#list")
 
+    def test_hostile_texts_stay_texts(self, visit_to: Open) -> None:
+        visit = visit_to("hostile")
+        page = visit.open()
+        assert page.title() == "MedQ-Bench report, 1 run"
+        assert page_runs.MARKUP in visit.text("#headline")
+        page.click("nav >> text=Samples")
+        visit.count("5 samples")
+        for _ in range(5):
+            page.keyboard.press("j")
+        for selector in ("#detail", "#list", "#summary"):
+            assert page.locator(f"{selector} script, {selector} b:not(.track b), {selector} [onerror]").count() == 0
+        assert page.locator("img:not([src^='data:'])").count() == 0
+        page.select_option("#facet-modality", "__proto__")
+        visit.count("1 of 5 samples")
+        page.click("#reset")
+        # 200,001 characters come folded, whole on demand.
+        page.fill("#search", "xxxx")
+        visit.count("1 of 5 samples")
+        page.locator("#list [role=option]").first.click()
+        assert len(visit.text("#detail .answer .text")) < 2_000
+        page.click("text=Show all 200,008 characters")
+        assert page.locator("#detail .answer .text").text_content() == page_runs.LONG
+        # A reply that turns the line around does so in its own box alone.
+        page.click("#reset")
+        page.locator("#list [role=option] >> nth=2").click()
+        assert page.evaluate("getComputedStyle(document.querySelector('#detail h2 bdi')).unicodeBidi") == "isolate"
+        assert page.title() == "MedQ-Bench report, 1 run"
 
-@pytest.mark.slow
-def test_hostile_texts_stay_texts(visit_to: Open) -> None:
-    visit = visit_to("hostile")
-    page = visit.open()
-    assert page.title() == "MedQ-Bench report, 1 run"
-    assert MARKUP in visit.text("#headline")
-    page.click("nav >> text=Samples")
-    visit.count("5 samples")
-    for _ in range(5):
-        page.keyboard.press("j")
-    for selector in ("#detail", "#list", "#summary"):
-        assert page.locator(f"{selector} script, {selector} b:not(.track b), {selector} [onerror]").count() == 0
-    assert page.locator("img:not([src^='data:'])").count() == 0
-    page.select_option("#facet-modality", "__proto__")
-    visit.count("1 of 5 samples")
-    page.click("#reset")
-    # 200,001 characters come folded, whole on demand.
-    page.fill("#search", "xxxx")
-    visit.count("1 of 5 samples")
-    page.locator("#list [role=option]").first.click()
-    assert len(visit.text("#detail .answer .text")) < 2_000
-    page.click("text=Show all 200,008 characters")
-    assert page.locator("#detail .answer .text").text_content() == LONG
-    # A reply that turns the line around does so in its own box alone.
-    page.click("#reset")
-    page.locator("#list [role=option] >> nth=2").click()
-    assert page.evaluate("getComputedStyle(document.querySelector('#detail h2 bdi')).unicodeBidi") == "isolate"
-    assert page.title() == "MedQ-Bench report, 1 run"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1280, 640, 320])
-def test_words_without_a_break_widen_nothing(visit_to: Open, width: int) -> None:
-    visit = visit_to("harsh", viewport={"width": width, "height": 700})
-    page = visit.open()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.click("nav >> text=Samples")
-    page.locator("#list [role=option]").first.click()
-    for _ in range(5):
+    @pytest.mark.parametrize("width", [1280, 640, 320])
+    def test_words_without_a_break_widen_nothing(self, visit_to: Open, width: int) -> None:
+        visit = visit_to("harsh", viewport={"width": width, "height": 700})
+        page = visit.open()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('#detail'))") <= 1
+        page.click("nav >> text=Samples")
+        page.locator("#list [role=option]").first.click()
+        for _ in range(5):
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("(box => box.scrollWidth - box.clientWidth)(document.querySelector('#detail'))") <= 1
+            page.keyboard.press("j")
+
+    def test_names_of_what_every_object_has_are_names(self, visit_to: Open) -> None:
+        visit = visit_to("harsh")
+        page = visit.open("#view=samples&task=constructor&outcome=__proto__&%E0%A4%A=%&order=toString")
+        assert "function" not in str(page.locator("#facets").text_content())
+        visit.count("0 of 5 samples")
+        page.click("#reset")
+        page.select_option("#facet-kind", "toString")
+        assert "toString (5)" in page.locator("#facet-kind option").all_text_contents()
+        # What turns a line around is kept apart from the number beside it.
+        assert "\u2068\u202eabc\u2069 (1)" in page.locator("#facet-modality option").all_text_contents()
+        page.select_option("#run", "1")
+        visit.count("0 of 3 samples")
+        page.click("#reset")
+        visit.count("3 samples")
+        page.locator("#list [role=option]").first.click()
+        titles = page.locator(".verdict details .line strong").all_text_contents()
+        assert titles == ["constructor", "__proto__", "round 1"]
+        assert page.locator(".verdict .score").first.inner_text() == "1.33"
+
+    def test_a_flood_of_hits_is_marked_up_to_a_number(self, visit_to: Open) -> None:
+        visit = visit_to("harsh")
+        page = visit.open("#view=samples&q=x")
+        visit.count("1 of 5 samples")
+        page.click("text=Show all 100,000 characters")
+        assert page.locator("#detail .answer mark").count() == 2_000
+        assert page.locator("#detail .answer .text").text_content() == "x " * 50_000
+
+    def test_samples_without_a_value_are_counted_once(self, visit_to: Open) -> None:
+        visit = visit_to("harsh")
+        page = visit.open("#at=failures")
+        assert page.locator("#failures tbody tr").last.locator("td").last.inner_text().split() == [
+            "40%",
+            "2",
+            "of",
+            "5",
+        ]
+        assert page.locator("#failures tbody tr").count() == 3 + 1
+        assert "2 samples without a modality are counted under All alone." in visit.text("#failures")
+        page.select_option("#run", "1")
+        page.click("text=Show the 2 unscored")
+        visit.count("2 of 3 samples")
+
+    def test_a_phone_has_few_rows_and_a_way_back_to_its_place(self, visit_to: Open, tmp_path: Path) -> None:
+        write_page(tmp_path / "page.html", [make.make_run(page_runs.questions(300))], None)
+        visit = visit_to(tmp_path / "page.html", viewport={"width": 360, "height": 740})
+        page = visit.open("#view=samples")
+        page.wait_for_selector("#list [data-place='0']")
+        assert page.locator("#list [role=option]").count() < 40
+        page.evaluate("document.querySelector('#list').scrollTop = 9000")
+        page.click("#list [data-place='120']")
         page.keyboard.press("j")
+        assert "sample=122" in page.url
+        page.go_back()
+        page.wait_for_selector("#list [data-place='120']")
+        assert "sample" not in page.url.replace("view=samples", "")
+        assert page.evaluate("document.querySelector('#list').scrollTop") == 9000
 
-
-@pytest.mark.slow
-def test_names_of_what_every_object_has_are_names(visit_to: Open) -> None:
-    visit = visit_to("harsh")
-    page = visit.open("#view=samples&task=constructor&outcome=__proto__&%E0%A4%A=%&order=toString")
-    assert "function" not in str(page.locator("#facets").text_content())
-    visit.count("0 of 5 samples")
-    page.click("#reset")
-    page.select_option("#facet-kind", "toString")
-    assert "toString (5)" in page.locator("#facet-kind option").all_text_contents()
-    # What turns a line around is kept apart from the number beside it.
-    assert "\u2068\u202eabc\u2069 (1)" in page.locator("#facet-modality option").all_text_contents()
-    page.select_option("#run", "1")
-    visit.count("0 of 3 samples")
-    page.click("#reset")
-    visit.count("3 samples")
-    page.locator("#list [role=option]").first.click()
-    titles = page.locator(".verdict details .line strong").all_text_contents()
-    assert titles == ["constructor", "__proto__", "round 1"]
-    assert page.locator(".verdict .score").first.inner_text() == "1.33"
-
-
-@pytest.mark.slow
-def test_a_flood_of_hits_is_marked_up_to_a_number(visit_to: Open) -> None:
-    visit = visit_to("harsh")
-    page = visit.open("#view=samples&q=x")
-    visit.count("1 of 5 samples")
-    page.click("text=Show all 100,000 characters")
-    assert page.locator("#detail .answer mark").count() == 2_000
-    assert page.locator("#detail .answer .text").text_content() == "x " * 50_000
-
-
-@pytest.mark.slow
-def test_samples_without_a_value_are_counted_once(visit_to: Open) -> None:
-    visit = visit_to("harsh")
-    page = visit.open("#at=failures")
-    assert page.locator("#failures tbody tr").last.locator("td").last.inner_text().split() == ["40%", "2", "of", "5"]
-    assert page.locator("#failures tbody tr").count() == 3 + 1
-    assert "2 samples without a modality are counted under All alone." in visit.text("#failures")
-    page.select_option("#run", "1")
-    page.click("text=Show the 2 unscored")
-    visit.count("2 of 3 samples")
-
-
-@pytest.mark.slow
-def test_a_phone_has_few_rows_and_a_way_back_to_its_place(visit_to: Open, tmp_path: Path) -> None:
-    write_page(tmp_path / "page.html", [make.make_run(questions(300))], None)
-    visit = visit_to(tmp_path / "page.html", viewport={"width": 360, "height": 740})
-    page = visit.open("#view=samples")
-    page.wait_for_selector("#list [data-place='0']")
-    assert page.locator("#list [role=option]").count() < 40
-    page.evaluate("document.querySelector('#list').scrollTop = 9000")
-    page.click("#list [data-place='120']")
-    page.keyboard.press("j")
-    assert "sample=122" in page.url
-    page.go_back()
-    page.wait_for_selector("#list [data-place='120']")
-    assert "sample" not in page.url.replace("view=samples", "")
-    assert page.evaluate("document.querySelector('#list').scrollTop") == 9000
-
-
-@pytest.mark.slow
-def test_thousands_of_samples_open_at_once(visit_to: Open, tmp_path: Path) -> None:
-    names = [stored(tmp_path / "store", image_bytes((place % 256, place // 256, 7))) for place in range(600)]
-    write_page(tmp_path / "page.html", [make.make_run(questions(3_308, names))], tmp_path / "store")
-    visit = visit_to(tmp_path / "page.html")
-    visit.page.goto("about:blank")
-    visit.page.goto(f"{visit.address}#view=samples", wait_until="domcontentloaded")
-    visit.page.wait_for_selector("#list [data-place='0'] img")
-    visit.count("3,308 samples")
-    assert visit.page.locator("#list [role=option]").count() < 60
-    visit.page.keyboard.press("End")
-    assert visit.text("#detail h2") == "3308"
-    assert visit.page.locator("[data-place='3307']").is_visible()
+    def test_thousands_of_samples_open_at_once(self, visit_to: Open, tmp_path: Path) -> None:
+        images = [page_runs.image_bytes((place % 256, place // 256, 7)) for place in range(600)]
+        names = [page_runs.stored(tmp_path / "store", image) for image in images]
+        write_page(tmp_path / "page.html", [make.make_run(page_runs.questions(3_308, names))], tmp_path / "store")
+        visit = visit_to(tmp_path / "page.html")
+        visit.page.goto("about:blank")
+        visit.page.goto(f"{visit.address}#view=samples", wait_until="domcontentloaded")
+        visit.page.wait_for_selector("#list [data-place='0'] img")
+        visit.count("3,308 samples")
+        assert visit.page.locator("#list [role=option]").count() < 60
+        visit.page.keyboard.press("End")
+        assert visit.text("#detail h2") == "3308"
+        assert visit.page.locator("[data-place='3307']").is_visible()

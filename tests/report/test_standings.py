@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from medqbench_vlmeval.report.standings import run_labels, shortened
-from medqbench_vlmeval.types import TaskRun
 from tests import make
 from tests.report.hostile import HOSTILE
-
-
-def judged_by(judge: str) -> TaskRun:
-    return make.reasoning_run(model="M", judge=judge).result.tasks[0]
 
 
 def test_labels_differ_and_are_short() -> None:
@@ -24,8 +19,9 @@ def test_labels_differ_and_are_short() -> None:
 
 
 def test_runs_of_one_model_are_told_apart_by_what_differs() -> None:
-    assert run_labels([judged_by("rules"), judged_by("gpt-4o")]) == ["M (rules)", "M (gpt-4o)"]
-    assert run_labels([judged_by("rules")] * 3) == ["M", "M #2", "M #3"]
+    runs = [make.reasoning_run(model="M", judge=judge).result.tasks[0] for judge in ("rules", "gpt-4o")]
+    assert run_labels(runs) == ["M (rules)", "M (gpt-4o)"]
+    assert run_labels(runs[:1] * 3) == ["M", "M #2", "M #3"]
 
 
 def test_a_cut_keeps_both_ends() -> None:

@@ -20,7 +20,7 @@ from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
 from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, outline, show
-from medqbench_vlmeval.types import ColumnUse, Sample, SampleSet, SourceFile
+from medqbench_vlmeval.types import ColumnUse, Protocol, Sample, SampleSet, SourceFile
 from tests.report.leaderboard.results import result
 from tests.report.printed import printed
 
@@ -75,7 +75,7 @@ def test_no_table_is_cut_at_a_terminals_edge(width: int) -> None:
 
 def test_lines_in_a_pipe_are_whole(tmp_path: Path) -> None:
     for protocol in ("official", "official-5"):
-        add(tmp_path, [result("m" * 300, Task.REASONING, protocol=protocol)])
+        add(tmp_path, [result("m" * 300, Task.REASONING, protocol=Protocol(protocol, "1"))])
     own = [line for line in show_boards(tmp_path) if line.startswith(f"-  {'m' * 300}")]
     assert [("official" in line.split(), "official-5" in line.split()) for line in own] == [
         (True, False),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
@@ -60,9 +60,7 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
         Column("n", "count", optional=EXTRA + 1),
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
     ]
-    notes = [
-        f"{models}: not comparable with the published rows: {why}" for why, models in _not_comparable(rows).items()
-    ]
+    notes = [f"{models}: not comparable with the published rows: {why}" for why, models in _not_comparable(rows)]
     return _board(task, rows, columns, notes)
 
 
@@ -76,7 +74,7 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
     )
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
-    reasons = [f"not comparable: {models}: {why}" for why, models in _not_comparable(rows).items()]
+    reasons = [f"not comparable: {models}: {why}" for why, models in _not_comparable(rows)]
     return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])
 
 
@@ -104,10 +102,10 @@ def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Se
     return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
-def _not_comparable(rows: Sequence[Row]) -> dict[str, str]:
-    """The models of rows that are not comparable, by the reason."""
+def _not_comparable(rows: Sequence[Row]) -> Iterable[tuple[str, str]]:
+    """Why rows are not comparable, with the models of each reason."""
     apart = [row for row in rows if not row.comparable]
-    return names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart)
+    return names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart).items()
 
 
 def exported(path: Path, form: str, boards: Boards) -> bytes:

@@ -25,8 +25,6 @@ SCRIPTS = (
     *("dom.js", "data.js", "state.js", "theme.js", "board.js", "facets.js", "failures.js"),
     *("findings.js", "filters.js", "list.js", "answers.js", "detail.js", "keys.js", "main.js"),
 )
-_GENERATOR = b'<meta name="generator" content="medqbench-vlmeval">'
-_HEAD_BYTES = 8192
 
 
 def json_text(value: Any) -> str:
@@ -78,7 +76,7 @@ def is_page(path: Path) -> bool:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        return _GENERATOR in file.read(_HEAD_BYTES)
+        return b'<meta name="generator" content="medqbench-vlmeval">' in file.read(8192)
 
 
 def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None:

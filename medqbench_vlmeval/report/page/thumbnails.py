@@ -28,8 +28,6 @@ MAX_FILE_BYTES = 256_000_000
 FEW_IMAGES = 200
 """Up to so many images are shown large, so that a page of the whole benchmark stays below 15 MB."""
 LARGE, SMALL = 512, 160  # longest side in pixels
-_THREADS = 4
-_LONGEST = 255
 _PLAIN = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:]+")
 
 
@@ -55,7 +53,7 @@ def make_thumbnails(paths: Sequence[Path | None]) -> list[Thumbnail | None]:
     from PIL import Image
 
     side = LARGE if sum(path is not None for path in paths) <= FEW_IMAGES else SMALL
-    with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         # The announced size is checked before anything is decoded.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return list(pool.map(partial(_thumbnail, side=side), paths))
@@ -112,7 +110,7 @@ def find_image(folder: Path | None, name: str) -> Path | None:
 
     A name is somebody else's text: None where it is no plain file name, or where it or a link leads anywhere else.
     """
-    if folder is None or not _PLAIN.fullmatch(name) or len(name.encode(errors="replace")) > _LONGEST:
+    if folder is None or not _PLAIN.fullmatch(name) or len(name.encode(errors="replace")) > 255:
         return None
     root = folder.resolve()
     for path in (root / name[:2] / name, root / name):

@@ -8,7 +8,7 @@ from functools import cache
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.runs.result import result_to_json
-from medqbench_vlmeval.types import JudgeSettings, Protocol, Result
+from medqbench_vlmeval.types import Result
 from tests import make
 
 _MADE = {Task.PERCEPTION: make.perception_run, Task.REASONING: make.combined_run}
@@ -31,8 +31,6 @@ def result(
     baseline=False,
     values=None,
     data=None,
-    protocol=None,
-    judge=None,
     n=None,
     few=None,
     **settings,
@@ -50,10 +48,6 @@ def result(
         counts = {**part.counts, "n": part.n if n is None else n}
         parts[of] = replace(part, measures=measures, counts=counts, dataset=dataset or part.dataset, **marked)
     changes = {"data": {of: replace(use, **(data or {})) for of, use in base.settings.data.items()}, **settings}
-    if protocol is not None:
-        changes["protocol"] = protocol if isinstance(protocol, Protocol) else Protocol(protocol, "1", "11" * 32)
-    if judge is not None:
-        changes["judge"] = JudgeSettings(judge)
     provenance = replace(base.settings, **changes)
     return Result(model, dataset or base.dataset, task, parts, provenance, baseline, **marked)
 

@@ -16,14 +16,10 @@ from medqbench_vlmeval.report.leaderboard.board import add, boards_at, own_entri
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.runs.files import scored_runs
 from medqbench_vlmeval.runs.result import result_to_json
-from medqbench_vlmeval.types import Protocol
+from medqbench_vlmeval.types import JudgeSettings, Protocol
 from tests.report.leaderboard.results import result, write_at_once
 
 CSV_FILES = ("perception.csv", "no_reference.csv", "comparative.csv")
-
-
-def update(folder, *results, **options):
-    return add(folder, results, **options)
 
 
 def rows_of(path):
@@ -68,7 +64,7 @@ def test_published_rows_are_typed():
 
 
 def test_an_own_row_stands_beside_the_published_ones(tmp_path):
-    assert update(tmp_path, result()) == tmp_path / "leaderboard.json"
+    assert add(tmp_path, [result()]) == tmp_path / "leaderboard.json"
     rows = rows_of(tmp_path / "perception.csv")
     assert [row["kind"] for row in rows].count("published") == 13
     # What is not comparable stands below everything that is, whatever its number.
@@ -88,7 +84,7 @@ def test_an_own_row_stands_beside_the_published_ones(tmp_path):
 
 
 def test_a_model_with_a_published_name_stays_apart_and_a_baseline_has_its_kind(tmp_path):
-    update(tmp_path, result("GPT-5", overall=99.0), result("MedQ-Chance", baseline=True))
+    add(tmp_path, [result("GPT-5", overall=99.0), result("MedQ-Chance", baseline=True)])
     rows = [row for row in rows_of(tmp_path / "perception.csv") if row["model"] in ("GPT-5", "MedQ-Chance")]
     assert {(row["kind"], row["overall"]) for row in rows} == {
         ("published", "68.97"), ("own", "99.00"), ("baseline", "60.00"),
@@ -99,11 +95,11 @@ def test_a_model_with_a_published_name_stays_apart_and_a_baseline_has_its_kind(t
 
 def test_neither_repetition_nor_order_changes_a_byte(tmp_path):
     results = [result(), result(task=Task.REASONING), result("B", overall=10.0), result("C", Task.NO_REFERENCE)]
-    for added in ([added] for added in results):
-        update(tmp_path / "board", *added)
+    for added in results:
+        add(tmp_path / "board", [added])
     before = everything(tmp_path / "board")
     for folder, order in (("board", results), ("other", results[::-1])):
-        update(tmp_path / folder, *order)
+        add(tmp_path / folder, order)
         assert everything(tmp_path / folder) == before
 
 
@@ -112,7 +108,7 @@ def test_the_newest_result_is_the_row_in_whatever_order_they_come(tmp_path):
     contents = set()
     for number, order in enumerate(itertools.permutations(results)):
         for added in [*order, order[0]]:
-            update(tmp_path / str(number), added)
+            add(tmp_path / str(number), [added])
         contents.add((tmp_path / str(number) / "leaderboard.json").read_bytes())
     assert len(contents) == 1
     (entry,) = own_entries(tmp_path / "0")
@@ -125,34 +121,34 @@ def test_the_newest_result_is_the_row_in_whatever_order_they_come(tmp_path):
 
 
 def test_the_history_is_short(tmp_path):
-    update(tmp_path, *(result(created=f"2026-11-23T10:00:{second:02}+00:00") for second in range(22)))
+    add(tmp_path, (result(created=f"2026-11-23T10:00:{second:02}+00:00") for second in range(22)))
     (run,) = runs(tmp_path)
     assert [past["created"][17:19] for past in run["history"]] == [f"{second:02}" for second in range(20, 0, -1)]
 
 
 OTHERS = (
     *({"data": {"sha256": "00" * 32}}, {"data": {"sha256": None, "samples_sha256": "00" * 32}}),
-    *({"prompt_style": "letter"}, {"judge": "gpt-4o"}, {"protocol": "rubric"}),
+    *({"prompt_style": "letter"}, {"judge": JudgeSettings("gpt-4o")}, {"protocol": Protocol("rubric", "1")}),
     *({"dataset": "MedQBench_Perception_dev"}, {"model": "Model-Y"}, {"n": 4}),
 )
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: next(iter(other)))
 def test_other_data_prompt_judge_protocol_split_model_or_size_is_another_row(tmp_path, other):
-    update(tmp_path, result(), result(**other))
+    add(tmp_path, [result(), result(**other)])
     assert len(runs(tmp_path)) == 2
 
 
 def test_two_names_of_a_split_are_one_row_and_an_unknown_name_is_another(tmp_path):
-    update(tmp_path, result(dataset="MedQBench_Perception_test"), result(dataset="MedQBench_Perception"))
+    add(tmp_path, [result(dataset="MedQBench_Perception_test"), result(dataset="MedQBench_Perception")])
     assert len(runs(tmp_path)) == 1
-    update(tmp_path, result(dataset="test"))
+    add(tmp_path, [result(dataset="test")])
     assert len(runs(tmp_path)) == 2
 
 
 def test_a_combined_run_stands_on_both_boards_and_meets_the_single_run(tmp_path):
     single = result(task=Task.NO_REFERENCE, dataset="MedQBench_Reasoning_mini")
-    update(tmp_path, single, result(task=Task.REASONING))
+    add(tmp_path, [single, result(task=Task.REASONING)])
     assert [run["task"] for run in runs(tmp_path)] == ["no-reference", "comparative"]
     for name in ("no_reference.csv", "comparative.csv"):
         (line,) = (row for row in rows_of(tmp_path / name) if row["kind"] == "own")
@@ -163,7 +159,7 @@ def test_a_combined_run_stands_on_both_boards_and_meets_the_single_run(tmp_path)
 def test_names_that_break_files_or_look_like_formulas(tmp_path):
     name = '=a,b"c\nd\ud800\x00'
     for _ in range(2):
-        update(tmp_path, result(name, because=["=1+1"]))
+        add(tmp_path, [result(name, because=["=1+1"])])
     (line,) = (row for row in rows_of(tmp_path / "perception.csv") if row["kind"] == "own")
     assert (line["model"], line["not_comparable_because"]) == ("'=a,b\"c\nd\ufffd\ufffd", "'=1+1")
     (run,) = runs(tmp_path)
@@ -171,13 +167,13 @@ def test_names_that_break_files_or_look_like_formulas(tmp_path):
 
 
 def test_a_category_belongs_to_the_model_and_stays(tmp_path):
-    update(tmp_path, result(task=Task.NO_REFERENCE))
+    add(tmp_path, [result(task=Task.NO_REFERENCE)])
     assert [row.category for row in own(tmp_path, Task.NO_REFERENCE)] == [None]
     add(tmp_path, [at(1, 10.0), result(task=Task.REASONING)], category="medical-specialised")
     for task in Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE:
         assert {row.category for row in own(tmp_path, task)} == {"medical-specialized"}
     # Neither a rerun nor a run on other data says what the model is.
-    update(tmp_path, at(2, 20.0), result(dataset="MedQBench_Perception_dev"))
+    add(tmp_path, [at(2, 20.0), result(dataset="MedQBench_Perception_dev")])
     assert {row.category for row in own(tmp_path)} == {"medical-specialized"}
     add(tmp_path, [at(2, 20.0)], category="commercial")
     assert {row.category for row in own(tmp_path)} == {"commercial"}
@@ -211,7 +207,7 @@ def test_a_run_that_somebody_edited_is_named(tmp_path, run, words):
     path.write_text(json.dumps({"format": "medqbench-leaderboard", "version": 1, "runs": [GOOD, run]}))
     before = path.read_bytes()
     with pytest.raises(BadInput, match=f"has a run, number 2, that {words}.*left as it is"):
-        update(tmp_path, result())
+        add(tmp_path, [result()])
     entries, problems = boards.check_board(path)
     assert (len(entries), len(problems)) == (1, 1)
     assert path.read_bytes() == before
@@ -229,7 +225,7 @@ def test_a_run_that_somebody_edited_is_named(tmp_path, run, words):
 def test_a_file_that_is_no_board_is_left_alone(tmp_path, text):
     path = tmp_path / "leaderboard.json"
     path.write_bytes(text.encode("latin-1"))
-    for call in (lambda: update(tmp_path, result()), lambda: leaderboard_rows(tmp_path)):
+    for call in (lambda: add(tmp_path, [result()]), lambda: leaderboard_rows(tmp_path)):
         with pytest.raises(BadInput, match="leaderboard") as caught:
             call()
         assert str(path) in str(caught.value)
@@ -237,13 +233,13 @@ def test_a_file_that_is_no_board_is_left_alone(tmp_path, text):
 
 
 def test_what_somebody_wrote_beside_own_numbers_is_kept_and_under_published_is_not(tmp_path):
-    path = update(tmp_path, result())
+    path = add(tmp_path, [result()])
     board = json.loads(path.read_text(encoding="utf-8"))
     board["runs"][0]["note"] = "by hand"
     board["published"]["perception"][0]["values"]["Overall"] = 1.0
     path.write_text(json.dumps(board), encoding="utf-8")
     assert leaderboard_rows(tmp_path)[Task.PERCEPTION][0].values["Overall"] == 82.5
-    update(tmp_path, result("Model-Y"))
+    add(tmp_path, [result("Model-Y")])
     assert [run.get("note") for run in runs(tmp_path) if run["model"] == "Model-X"] == ["by hand"]
     board = json.loads(path.read_text(encoding="utf-8"))
     assert board["published"]["perception"][0]["values"]["Overall"] == 82.5
@@ -252,38 +248,35 @@ def test_what_somebody_wrote_beside_own_numbers_is_kept_and_under_published_is_n
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder that takes no files, whoever asks")
 def test_a_folder_that_takes_no_lock_is_said_at_once():
     with pytest.raises(RunFailed, match=r"/proc cannot be written"):
-        update(Path("/proc"), result(), timeout=0.05)
+        add(Path("/proc"), [result()], timeout=0.05)
 
 
-def test_a_lock_that_is_held_is_reported(tmp_path):
+def test_a_board_that_is_locked_or_cannot_be_written(tmp_path):
     held = FileLock(tmp_path / ".leaderboard.lock")
     with held, pytest.raises(RunFailed, match=r"\.leaderboard\.lock for 0\.05 s"):
-        update(tmp_path, result(), timeout=0.05)
+        add(tmp_path, [result()], timeout=0.05)
     assert not (tmp_path / "leaderboard.json").exists()
-
-
-def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RunFailed, match="cannot be written"):
-        update(tmp_path / "file", result())
+        add(tmp_path / "file", [result()])
     # A folder in the place of a table fails for every user, unlike permissions, which root does not feel.
     (tmp_path / "board" / "perception.csv").mkdir(parents=True)
     with pytest.raises(RunFailed, match="board cannot be written"):
-        update(tmp_path / "board", result())
+        add(tmp_path / "board", [result()])
 
 
 @pytest.mark.parametrize("name", ["leaderboard.json", "comparative.csv"])
 def test_a_read_only_board_is_left_alone(tmp_path, name):
-    path = update(tmp_path, result())
+    path = add(tmp_path, [result()])
     before = path.read_bytes()
     (tmp_path / name).chmod(0o444)
     with pytest.raises(RunFailed, match="read-only"):
-        update(tmp_path, result("Model-Y"))
+        add(tmp_path, [result("Model-Y")])
     assert path.read_bytes() == before
 
 
 def test_rows_are_found_from_the_working_folder_too(tmp_path):
-    board = update(tmp_path / "leaderboard", result(task=Task.REASONING))
+    board = add(tmp_path / "leaderboard", [result(task=Task.REASONING)])
     for place in (tmp_path, tmp_path / "leaderboard", board):
         rows = leaderboard_rows(place)
         assert [len(of_task) for of_task in rows.values()] == [13, 6, 6]
@@ -296,9 +289,9 @@ def test_rows_are_found_from_the_working_folder_too(tmp_path):
 
 
 def test_the_tasks_with_own_rows_are_shown_or_all_where_none_has(tmp_path):
-    update(tmp_path)
+    add(tmp_path, [])
     assert len(boards_at(tmp_path)) == 3
-    update(tmp_path, result())
+    add(tmp_path, [result()])
     assert list(boards_at(tmp_path)) == [Task.PERCEPTION]
 
 
@@ -318,27 +311,25 @@ def comparable(model, sha, samples="cd", revision=None):
 
 
 def test_rows_that_cannot_all_be_of_the_published_data(tmp_path):
-    update(tmp_path, comparable("A", "aa", "a1"), comparable("B", "aa", "a1"), comparable("C", "cc", "c1"))
+    add(tmp_path, [comparable("A", "aa", "a1"), comparable("B", "aa", "a1"), comparable("C", "cc", "c1")])
     rows = {row.model: row for row in own(tmp_path)}
     assert [rows[name].comparable for name in "ABC"] == [True, True, False]
     (reason,) = rows["C"].not_comparable_because
     assert reason == "other data (c1c1c1c1) than the comparable rows of this board (a1a1a1a1)"
     assert leaderboard_rows(tmp_path)[Task.PERCEPTION][-1].model == "C"
     # What came from the hub is the published data, however few rows say so.
-    update(tmp_path, comparable("D", "cc", "c1", revision="1234"))
+    add(tmp_path, [comparable("D", "cc", "c1", revision="1234")])
     assert {row.model for row in own(tmp_path) if row.comparable} == {"C", "D"}
-
-
-def test_one_table_in_two_files_is_the_same_data(tmp_path):
-    update(tmp_path, comparable("A", "aa", "ee"), comparable("B", "bb", "ee"), comparable("C", "", "ee"))
-    assert [row.comparable for row in own(tmp_path)] == [True, True, True]
+    # One table in two files is the same data.
+    same = [comparable("A", "aa", "ee"), comparable("B", "bb", "ee"), comparable("C", "", "ee")]
+    assert [row.comparable for row in own(add(tmp_path / "same", same))] == [True, True, True]
 
 
 def test_other_templates_of_the_same_protocol(tmp_path):
     def judged(model, templates, protocol="official"):
         return result(model, Task.NO_REFERENCE, comparable=True, protocol=Protocol(protocol, "1", templates * 32))
 
-    update(tmp_path, judged("A", "aa"), judged("B", "aa"), judged("C", "cc"), judged("D", "dd", "official-5"))
+    add(tmp_path, [judged("A", "aa"), judged("B", "aa"), judged("C", "cc"), judged("D", "dd", "official-5")])
     rows = {row.model: row.comparable for row in own(tmp_path, Task.NO_REFERENCE)}
     assert rows == {"A": True, "B": True, "C": False, "D": True}
 
@@ -352,7 +343,7 @@ for turn in range(3):
 
 def test_many_threads_lose_nothing(tmp_path):
     with ThreadPoolExecutor(12) as pool:
-        added = [pool.submit(update, tmp_path, result(f"Model-{n}")) for n in range(12)]
+        added = [pool.submit(add, tmp_path, [result(f"Model-{n}")]) for n in range(12)]
         assert {future.result() for future in added} == {tmp_path / "leaderboard.json"}
     assert {run["model"] for run in runs(tmp_path)} == {f"Model-{n}" for n in range(12)}
 
