@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import itertools
+import json
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,6 +49,14 @@ def judge_cache(judge_caches, monkeypatch):
     folder.mkdir()
     monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(folder))
     return folder
+
+
+@pytest.fixture
+def prices(tmp_path):
+    """A price table of a user's own, in dollars a million tokens."""
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
+    return path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ from medqbench_vlmeval.types import (
 from medqbench_vlmeval.workflows.evaluate import read_by_rules, score_choices, score_judged
 
 NO_VERDICT = "no verdict in the reply"
+SHARP = "The image is sharp. Overall, the quality of this image is good."
 DATASETS = {task: next(name for name in dataset_names(task) if name.endswith("_mini")) for task in Task}
 
 
@@ -186,6 +188,22 @@ def scored(
 ) -> Path:
     """The score file of a run in a folder; ``settings`` change fields of its :class:`Provenance`."""
     return make_run(answered, folder, model=model, dataset=dataset, settings=settings).paths.score
+
+
+def write_reasoning(
+    path: Path,
+    predictions: Mapping[Any, str],
+    description: str = SHARP,
+    task: Task = Task.NO_REFERENCE,
+) -> Path:
+    """A prediction file (TSV) of reasoning replies by index."""
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out, delimiter="\t")
+        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
+        table.writerows(
+            [index, task.value, "Describe.", description, "CT", text] for index, text in predictions.items()
+        )
+    return path
 
 
 def score_of(run: Run) -> dict[str, Any]:

@@ -59,16 +59,12 @@ def compare(
     options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
 
 
-_COMPARE = "compare"
-_HELP_OPTIONS = ("--help",)
-
-
 class _ComparesByDefault(TyperGroup):
     """A group whose first word is a command's name, or else the first file to compare."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in _HELP_OPTIONS:
-            args = [_COMPARE, *args]
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["compare", *args]
         return super().parse_args(ctx, args)
 
 
@@ -81,7 +77,7 @@ app = typer.Typer(
 )
 
 
-@app.command(_COMPARE)
+@app.command("compare")
 def agreement_with(
     verdicts: Annotated[
         Path,

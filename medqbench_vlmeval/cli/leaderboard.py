@@ -105,8 +105,11 @@ def export(
     ] = None,
 ) -> None:
     """Merge scored runs into an OpenVLM-style JSON, or write the board as a table."""
+    from medqbench_vlmeval.report.leaderboard import openvlm as merging
     from medqbench_vlmeval.report.leaderboard import tables as board_tables
     from medqbench_vlmeval.report.leaderboard.board import boards_at
+    from medqbench_vlmeval.report.text import terminal_text
+    from medqbench_vlmeval.runs.files import scored_runs
 
     files = {form: path for form, path in (("csv", csv), ("markdown", markdown), ("html", html)) if path is not None}
     if openvlm is None and not files:
@@ -120,7 +123,16 @@ def export(
     boards = boards_at(run_dir, task) if files else {}
     exports = {path: board_tables.exported(path, form, boards) for form, path in files.items()}
     if openvlm is not None:
-        _merge(run_dir, openvlm, model, update_time)
+        scores = scored_runs(run_dir)
+        merged = merging.merge(openvlm, scores, model, stamp=update_time)
+        for name, dataset in merged.members:
+            print(terminal_text(f"{name}: {dataset}"))
+        if apart := [path.name for path, result in scores if not result.comparable]:
+            marked = f"! not comparable with the published rows, and marked so: {', '.join(apart)}"
+            print(terminal_text(marked), file=sys.stderr)
+        print(f"{merged.path}{'' if merged.changed else ' (unchanged)'}")
+        if merged.backup is not None:
+            print(f"the file before: {merged.backup}")
     for path, content in exports.items():
         board_tables.write_export(path, content)
         print(path)
@@ -147,23 +159,3 @@ def validate(
         raise BadInput(f"{path} has {len(problems)} problem(s), listed above; repair them.")
     if not as_json:
         print(f"{path}: in order (own runs: {len(entries)}).")
-
-
-def _merge(run_dir: Path, file: Path, model: str | None, stamp: bool) -> None:
-    from medqbench_vlmeval.report.leaderboard import openvlm
-    from medqbench_vlmeval.report.text import terminal_text
-    from medqbench_vlmeval.runs.files import scored_runs
-
-    scores = scored_runs(run_dir)
-    merged = openvlm.merge(file, scores, model, stamp=stamp)
-    for name, dataset in merged.members:
-        print(terminal_text(f"{name}: {dataset}"))
-    apart = [path.name for path, result in scores if not result.comparable]
-    if apart:
-        print(
-            terminal_text(f"! not comparable with the published rows, and marked so: {', '.join(apart)}"),
-            file=sys.stderr,
-        )
-    print(f"{merged.path}{'' if merged.changed else ' (unchanged)'}")
-    if merged.backup is not None:
-        print(f"the file before: {merged.backup}")

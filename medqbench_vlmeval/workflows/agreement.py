@@ -29,7 +29,7 @@ from medqbench_vlmeval.scoring.agreement import (
     pairwise,
 )
 from medqbench_vlmeval.types import LEVEL, Agreement, SampleRow
-from medqbench_vlmeval.workflows.rating_sheets import Rating, answer_sha256, read_ratings, reference_sha256
+from medqbench_vlmeval.workflows.rating_sheets import Rating, hashes, read_ratings
 
 _NAMED = 5
 _SHOWN = 60
@@ -57,6 +57,9 @@ class RatedAnswer:
         return median(scores) if scores else None
 
 
+_Scores = Callable[[RatedAnswer, str], float | None]
+
+
 def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> tuple[list[RatedAnswer], Counter[str]]:
     """The rated answers in the verdicts' order, and how many ratings are of runs whose verdicts were not given.
 
@@ -79,7 +82,14 @@ def match(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> tuple[list[
             if rating.is_rated:
                 unknown.append(rating)
             continue
-        file, row = _one_place(places, rating)
+        if len(places) > 1 and rating.answer_sha256:
+            places = [place for place in places if hashes(place[1])["answer_sha256"] == rating.answer_sha256] or places
+        if len(places) > 1:
+            raise BadInput(
+                f"{rating.where}: the index '{rating.index[:_SHOWN]}' is in {places[0][0].path.name} and in "
+                f"{places[1][0].path.name}; give one of them alone, or add a column 'model' or 'run' to the ratings."
+            )
+        file, row = places[0]
         _check(rating, file, row)
         index = row.sample.index
         answer = answers.setdefault((file.path, index), RatedAnswer(file, row))
@@ -110,28 +120,16 @@ def _is_renamed(ratings: Sequence[Rating], files: Sequence[JudgedFile]) -> bool:
     return len(files) == 1 and len(names) == 1 and hashed and not _candidates(ratings[0], files)
 
 
-def _one_place(places: Sequence[tuple[JudgedFile, SampleRow]], rating: Rating) -> tuple[JudgedFile, SampleRow]:
-    if len(places) > 1 and rating.answer_sha256:
-        places = [place for place in places if answer_sha256(place[1]) == rating.answer_sha256] or places
-    if len(places) > 1:
-        raise BadInput(
-            f"{rating.where}: the index '{rating.index[:_SHOWN]}' is in {places[0][0].path.name} and in "
-            f"{places[1][0].path.name}; give one of them alone, or add a column 'model' or 'run' to the ratings."
-        )
-    return places[0]
-
-
 def _check(rating: Rating, file: JudgedFile, row: SampleRow) -> None:
-    sample = row.sample
-    for what, rated_sha256, own_sha256 in (
-        ("answer", rating.answer_sha256, answer_sha256(row)),
-        ("reference", rating.reference_sha256, reference_sha256(row)),
+    sample, sha256 = row.sample, hashes(row)
+    for what, rated_sha256, others in (
+        ("answer", rating.answer_sha256, "predictions"),
+        ("reference", rating.reference_sha256, "references"),
     ):
-        if rated_sha256 is not None and rated_sha256 != own_sha256:
-            other = "predictions" if what == "answer" else "references"
+        if rated_sha256 not in (None, sha256[f"{what}_sha256"]):
             raise BadInput(
                 f"{rating.where}: the {what} of '{sample.index[:_SHOWN]}' in {file.path} is not the one that was "
-                f"rated; the verdicts are of other {other}."
+                f"rated; the verdicts are of other {others}."
             )
     known = {
         "task": sample.task.value,
@@ -218,7 +216,24 @@ class Comparison:
 
     def disagreements_to_json(self) -> list[dict[str, Any]]:
         """A row an answer and dimension on which verdict and rating differ."""
-        return [_disagreement_json(disagreement) for disagreement in self.ratings.disagreements]
+        from medqbench_vlmeval.report.sample_tables import judge_words
+
+        return [
+            {
+                "model": disagreement.model,
+                "index": disagreement.row.sample.index,
+                "task": disagreement.row.sample.task.value,
+                "modality": disagreement.row.sample.modality,
+                "dimension": disagreement.dimension,
+                "judge": disagreement.judge,
+                "rated": disagreement.rated,
+                "ratings": dict(disagreement.ratings),
+                "judge_said": judge_words(disagreement.row.verdicts.get(disagreement.dimension)),
+                "reference": disagreement.row.sample.description or "",
+                "answer": disagreement.row.prediction.text,
+            }
+            for disagreement in self.ratings.disagreements
+        ]
 
 
 def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = None, seed: int = 0) -> Comparison:
@@ -243,7 +258,7 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
         raise BadInput("People's ratings and a judge's verdicts cannot be mixed; compare with one kind at a time.")
     answers, elsewhere = match(rated, files)
     raters = list(dict.fromkeys(rating.rater for rating in rated))
-    by_rater, between_raters = _by_rater(answers, raters) if len(raters) > 1 else ({}, {})
+    rated_by = {rater: partial(RatedAnswer.rated_by, rater=rater) for rater in raters} if len(raters) > 1 else {}
     compared = RatingComparison(
         by_judge=by_judge.pop(),
         verdicts=[_described(file) for file in files if any(answer.file is file for answer in answers)],
@@ -253,8 +268,8 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
         n_elsewhere=elsewhere.total(),
         elsewhere=tuple(elsewhere),
         dimensions={title: _dimension(answers, name, seed) for name, title in DIMENSION_TITLES.items()},
-        by_rater=by_rater,
-        between_raters=between_raters,
+        by_rater={rater: _with_judge(answers, scores) for rater, scores in rated_by.items()},
+        between_raters=pairwise({rater: _columns(answers, scores) for rater, scores in rated_by.items()}),
         groups=_groups(answers),
         disagreements=_disagreements(answers),
     )
@@ -321,31 +336,15 @@ def _agreements_json(agreements: Agreement | Mapping[str, Any]) -> dict[str, Any
     return {name: _agreements_json(inner) for name, inner in agreements.items()}
 
 
-def _by_rater(
-    answers: Sequence[RatedAnswer], raters: Sequence[str]
-) -> tuple[dict[str, dict[str, Agreement]], dict[str, dict[str, dict[str, Agreement]]]]:
-    """The judge against each rater alone, and the raters two by two."""
-    columns = {
-        rater: {
-            title: [answer.rated_by(dimension, rater) for answer in answers]
-            for dimension, title in DIMENSION_TITLES.items()
-        }
-        for rater in raters
-    }
-    by_rater = {rater: _with_judge(answers, partial(RatedAnswer.rated_by, rater=rater)) for rater in raters}
-    return by_rater, pairwise(columns)
+def _columns(answers: Sequence[RatedAnswer], scores: _Scores) -> dict[str, list[float | None]]:
+    """Somebody's scores by dimension's title."""
+    return {title: [scores(answer, dimension) for answer in answers] for dimension, title in DIMENSION_TITLES.items()}
 
 
-def _with_judge(
-    answers: Sequence[RatedAnswer], rated: Callable[[RatedAnswer, str], float | None] = RatedAnswer.rated
-) -> dict[str, Agreement]:
-    """The judge's agreement with what ``rated`` reads, by dimension's title."""
-    return {
-        title: compare_scores(
-            [answer.judged(dimension) for answer in answers], [rated(answer, dimension) for answer in answers]
-        )
-        for dimension, title in DIMENSION_TITLES.items()
-    }
+def _with_judge(answers: Sequence[RatedAnswer], scores: _Scores = RatedAnswer.rated) -> dict[str, Agreement]:
+    """The judge's agreement with somebody's scores, by dimension's title."""
+    judge = _columns(answers, RatedAnswer.judged)
+    return {title: compare_scores(judge[title], rated) for title, rated in _columns(answers, scores).items()}
 
 
 def _groups(answers: Sequence[RatedAnswer]) -> dict[str, dict[str, dict[str, Agreement]]]:
@@ -375,22 +374,3 @@ def _disagreements(answers: Sequence[RatedAnswer]) -> list[RatingDisagreement]:
             ratings = {rater: answer.rated_by(dimension, rater) for rater in answer.ratings}
             rows.append(RatingDisagreement(answer.file.model, answer.row, dimension, judged, rated, ratings))
     return rows
-
-
-def _disagreement_json(disagreement: RatingDisagreement) -> dict[str, Any]:
-    from medqbench_vlmeval.report.sample_tables import judge_words
-
-    row, dimension = disagreement.row, disagreement.dimension
-    return {
-        "model": disagreement.model,
-        "index": row.sample.index,
-        "task": row.sample.task.value,
-        "modality": row.sample.modality,
-        "dimension": dimension,
-        "judge": disagreement.judge,
-        "rated": disagreement.rated,
-        "ratings": dict(disagreement.ratings),
-        "judge_said": judge_words(row.verdicts.get(dimension)),
-        "reference": row.sample.description or "",
-        "answer": row.prediction.text,
-    }

@@ -29,7 +29,7 @@ from medqbench_vlmeval.runs.comparison import (
 from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_runs, refuse_twice, same_index
 from medqbench_vlmeval.scoring.compare import AXES, Paired, RankedRun, adjust_pairs, compare_pair, rank_runs
 from medqbench_vlmeval.scoring.intervals import clusters_of
-from medqbench_vlmeval.types import Provenance, Run, Sample, SampleRow, TaskResult
+from medqbench_vlmeval.types import Provenance, Run, Sample, SampleRow
 
 _CONTENT = ("question", "options", "answer", "reference", "image")
 
@@ -143,11 +143,6 @@ class ComparedRun:
     label: str
     run: Run
     task: Task
-
-    @property
-    def part(self) -> TaskResult:
-        """The run's result in the task."""
-        return self.run.result.parts[self.task]
 
     @property
     def settings(self) -> Provenance:
@@ -287,8 +282,6 @@ def _clusters(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> list[int]:
 
 def _with_axes(sample: Sample, other: Sample) -> Sample:
     """The sample with the axes of either run: a data file may have them where a prediction file has not."""
-    if all(getattr(sample, axis) for axis in AXES):
-        return sample
     return replace(sample, **{axis: getattr(sample, axis) or getattr(other, axis) for axis in AXES})
 
 
@@ -329,7 +322,8 @@ def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
 def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     baselines = [run.label for run in runs if run.run.result.baseline]
     notes = [f"{label} is a baseline: a model without weights, no competitor" for label in baselines]
-    if apart := [run.label for run in runs if not run.part.comparable]:
+    parts = {run.label: run.run.result.parts[task] for run in runs}
+    if apart := [label for label, part in parts.items() if not part.comparable]:
         notes.append(f"not comparable with the published rows: {', '.join(apart)}")
     same_replies: dict[str, list[str]] = {}
     for run in runs:
@@ -341,7 +335,7 @@ def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     if task is Task.PERCEPTION:
         words["n_unanswered"], meaning = "answers could not be read", "count as wrong"
     for name, what in words.items():
-        if counts := [f"{run.label} {run.part.counts[name]}" for run in runs if run.part.counts[name]]:
+        if counts := [f"{label} {part.counts[name]}" for label, part in parts.items() if part.counts[name]]:
             notes.append(f"{what} and {meaning}: {', '.join(counts)}")
     return notes
 

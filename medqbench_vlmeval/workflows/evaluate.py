@@ -38,7 +38,6 @@ from medqbench_vlmeval.scoring.summary import is_right, score_extractor, unscore
 from medqbench_vlmeval.types import (
     Answer,
     ColumnUse,
-    ExtractorResult,
     Judged,
     JudgeSettings,
     JudgeUsage,
@@ -162,30 +161,16 @@ def prepare(request: Request) -> Prepared:
     return Prepared(task, samples, predictions, table, provenance, reasons)
 
 
-# Replies in which nobody could read an answer, as the rules name them.
+# Replies in which nobody could read an answer, as the rules name them; and why there is no reply to read.
 _NO_TEXT = frozenset({"empty", "no reply"})
 _NOT_READ = {PredictionStatus.INFERENCE_FAILED: INFERENCE_FAILED, PredictionStatus.MISSING: PREDICTION_MISSING}
-
-
-def not_read(prediction: Prediction) -> str | None:
-    """Why there is no reply to read, or None when there is one."""
-    return _NOT_READ.get(prediction.status)
-
-
-@dataclass(frozen=True)
-class SecondStage:
-    """What an extractor did; ``choices`` are by sample index."""
-
-    result: ExtractorResult
-    settings: JudgeSettings
-    choices: Mapping[str, Verdict]
 
 
 def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Answer]:
     """What the rules read in each prediction; the two sequences are parallel."""
     return [
         extract(prediction.text, sample.options)
-        if (reason := not_read(prediction)) is None
+        if (reason := _NOT_READ.get(prediction.status)) is None
         # The kit's failure message is no reply: nothing in it may be read as an answer.
         else Answer(None, reason)
         for sample, prediction in zip(samples, predictions, strict=True)
@@ -202,7 +187,7 @@ def open_replies(
     return [
         (sample, prediction.text)
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
-        if extraction.letter is None and not_read(prediction) is None and extraction.rule not in _NO_TEXT
+        if extraction.letter is None and prediction.status not in _NOT_READ and extraction.rule not in _NO_TEXT
     ]
 
 
@@ -258,27 +243,23 @@ _Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, JudgeSett
 
 
 def _read(request: Request, prepared: Prepared) -> _Scored:
-    extractions = read_by_rules(prepared.samples, prepared.predictions)
-    second = None
-    if request.extractor is not None:
-        second = _second_stage(request, extractor_options(request.extractor, request.judge), prepared, extractions)
-    part, rows = score_choices(prepared.samples, prepared.predictions, extractions, request.dataset, second)
-    return {prepared.task: part}, rows, None, second.settings if second else None
-
-
-def _second_stage(
-    request: Request, options: JudgeOptions, prepared: Prepared, extractions: Sequence[Answer]
-) -> SecondStage:
-    """Have the extractor read what the rules left open; what it said before an error is in the cache."""
+    """Read option letters by the rules, and have the extractor read what they leave open where one is named."""
+    samples, predictions = prepared.samples, prepared.predictions
+    extractions = read_by_rules(samples, predictions)
+    if request.extractor is None:
+        part, rows = score_choices(samples, predictions, extractions, request.dataset)
+        return {prepared.task: part}, rows, None, None
+    options = extractor_options(request.extractor, request.judge)
     prices = load_prices(request.prices)
-    replies = open_replies(prepared.samples, prepared.predictions, extractions)
+    replies = open_replies(samples, predictions, extractions)
     with _store(request, options) as store:
         extractor = build_extractor(options, store, request.kit_client)
         choices = extractor.read(replies, request.on_progress)
     settings = extractor.describe()
     usage = usage_by(extractor.name, list(choices.values()), prices)
-    result = score_extractor(prepared.samples, extractions, len(replies), choices, settings, usage)
-    return SecondStage(result, settings, choices)
+    result = score_extractor(samples, extractions, len(replies), choices, settings, usage)
+    part, rows = score_choices(samples, predictions, extractions, request.dataset, choices)
+    return {prepared.task: replace(part, extractor=result)}, rows, None, settings
 
 
 def _judged(request: Request, prepared: Prepared) -> _Scored:
@@ -296,23 +277,22 @@ def score_choices(
     predictions: Sequence[Prediction],
     extractions: Sequence[Answer],
     dataset: str,
-    second: SecondStage | None = None,
+    choices: Mapping[str, Verdict] | None = None,
 ) -> tuple[TaskResult, list[SampleRow]]:
     """Score multiple-choice replies; the three sequences are parallel.
 
-    The official numbers are those of the rules, whatever an extractor says.
+    The official numbers are those of the rules; ``choices`` by sample index are what an extractor read.
     """
-    choices = second.choices if second else {}
     rows = [
         SampleRow(
             _as_in_file(sample),
             prediction,
             tuple(perception_error_kinds(sample, prediction, extraction)),
-            not_read(prediction),
+            _NOT_READ.get(prediction.status),
             extracted=extraction.letter,
             rule=extraction.rule,
             correct=is_right(sample, extraction.letter),
-            choice=choices.get(sample.index),
+            choice=(choices or {}).get(sample.index),
         )
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
     ]
@@ -320,7 +300,6 @@ def score_choices(
         score_perception(samples, predictions, extractions),
         **vars(perception_findings(samples, predictions, extractions)),
         dataset=dataset,
-        extractor=second.result if second else None,
     )
     return result, rows
 
@@ -336,8 +315,7 @@ def score_judged(
     parts = {}
     triples = list(zip(samples, predictions, judged, strict=True))
     for task in Task.REASONING.parts:
-        of_task = [triple for triple in triples if triple[0].task is task]
-        if of_task:
+        if of_task := [triple for triple in triples if triple[0].task is task]:
             columns = [row[0] for row in of_task], [row[1] for row in of_task], [row[2] for row in of_task]
             parts[task] = replace(
                 score_reasoning(*columns),
@@ -372,8 +350,7 @@ def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, jud
     samples = [sample for sample in prepared.samples if sample.task is part.task]
     why = comparability.data_reasons(part.task, split, samples) + list(prepared.reasons)
     if judge is not None:
-        served_as = judge.describe().served_as
-        why += comparability.judge_reasons(judge.name, judge.protocol, served_as)
+        why += comparability.judge_reasons(judge.name, judge.protocol, judge.describe().served_as)
     why += comparability.unscored_reasons(part)
     return replace(part, comparable=not why, not_comparable_because=tuple(why))
 
@@ -381,10 +358,8 @@ def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, jud
 def _refuse_empty(run: Run) -> None:
     """A reasoning run in which a dimension has no verdict at all has failed, whatever files it wrote."""
     for task, part in run.result.parts.items():
-        if not task.is_reasoning:
-            continue
-        empty = [title for title in DIMENSION_TITLES.values() if part.measures[title].value is None]
-        if empty:
+        titles = DIMENSION_TITLES.values() if task.is_reasoning else ()
+        if empty := [title for title in titles if part.measures[title].value is None]:
             reason = next(iter(part.unscored_reasons), "no verdict")
             raise RunFailed(
                 f"None of the {part.n} {task.value} samples of {run.result.model} could be scored on "

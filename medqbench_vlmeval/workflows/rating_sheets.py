@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -101,26 +102,23 @@ def _verdicts(path: Path, name: str) -> Iterator[Rating]:
     if judged.result is not None:
         rater = f"{rater} ({judged.result.settings.protocol.name})"
     for row in judged.rows.values():
+        sha256 = hashes(row)
         yield Rating(
             f"{path}, index '{row.sample.index[:60]}'",
             rater,
             row.sample.index,
             {dimension: row.score_on(dimension) for dimension in DIMENSIONS},
             model=judged.model,
-            answer_sha256=answer_sha256(row),
-            reference_sha256=reference_sha256(row),
+            answer_sha256=sha256["answer_sha256"],
+            reference_sha256=sha256["reference_sha256"],
             by_judge=True,
         )
 
 
-def answer_sha256(row: SampleRow) -> str:
-    """The hash that tells the answer that was rated from another."""
-    return sha256_text(row.prediction.text)
-
-
-def reference_sha256(row: SampleRow) -> str:
-    """The hash that tells the reference that was rated against from another."""
-    return sha256_text(row.sample.description or "")
+def hashes(row: SampleRow) -> dict[str, str]:
+    """The hashes that tell the answer and the reference that were rated from others."""
+    texts = {"answer": row.prediction.text, "reference": row.sample.description or ""}
+    return {f"{name}_sha256": sha256_text(text) for name, text in texts.items()}
 
 
 def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
@@ -273,16 +271,14 @@ class _Candidate:
         return self.row.sample.task.value, self.row.sample.modality or _NO_MODALITY, self.run
 
     @property
-    def text(self) -> str:
-        return self.row.prediction.text
-
-    @property
-    def reference(self) -> str:
-        return self.row.sample.description or ""
+    def texts(self) -> tuple[str, str]:
+        """The reference and the answer."""
+        return self.row.sample.description or "", self.row.prediction.text
 
     def hashed(self, seed: int, purpose: str) -> str:
         """A number that looks random and is the same everywhere."""
-        return sha256_text("\0".join((str(seed), purpose, self.run, self.row.sample.index, answer_sha256(self.row))))
+        answer = sha256_text(self.row.prediction.text)
+        return sha256_text("\0".join((str(seed), purpose, self.run, self.row.sample.index, answer)))
 
 
 def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> RatingDraw:
@@ -320,7 +316,7 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
     judged = [
         answer for answer in answers if any(answer.row.score_on(dimension) is not None for dimension in DIMENSIONS)
     ]
-    eligible = [answer for answer in judged if fits_cell(answer.text) and fits_cell(answer.reference)]
+    eligible = [answer for answer in judged if all(map(fits_cell, answer.texts))]
     if not eligible:
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
     chosen = _draw(eligible, n, seed)
@@ -331,18 +327,14 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
             "model": files[answer.run].model,
             "task": answer.row.sample.task.value,
             "index": answer.row.sample.index,
-            "answer_sha256": answer_sha256(answer.row),
-            "reference_sha256": reference_sha256(answer.row),
+            **hashes(answer.row),
         }
         for rating_id, answer in by_id.items()
     }
     with writing(key):
         # Without its key a sheet is worth nothing, so the key is written first.
         write_json(key, {"sheet": out.name, "seed": seed, "n": len(entries), "ratings": entries})
-    rows = [
-        RatingRow(rating_id, answer.row.sample.task, answer.reference, answer.text)
-        for rating_id, answer in by_id.items()
-    ]
+    rows = [RatingRow(rating_id, answer.row.sample.task, *answer.texts) for rating_id, answer in by_id.items()]
     try:
         write_rating_sheet(out, rows, RATING_ID)
     except RunFailed:
@@ -370,9 +362,8 @@ def shares(sizes: Mapping[tuple[str, str, str], int], n: int) -> dict[tuple[str,
     total = sum(sizes.values())
     n = min(n, total)
     places = {stratum: n * size // total for stratum, size in sizes.items()}
-    left = n - sum(places.values())
     by_remainder = sorted(sizes, key=lambda stratum: (-(n * sizes[stratum] % total), -sizes[stratum], stratum))
-    for stratum in by_remainder[:left]:
+    for stratum in by_remainder[: n - sum(places.values())]:
         places[stratum] += 1
     return places
 
@@ -382,8 +373,6 @@ def _under_ids(chosen: Sequence[_Candidate], seed: int) -> dict[str, _Candidate]
     by_id: dict[str, _Candidate] = {}
     for candidate in chosen:
         digest = candidate.hashed(seed, "id")
-        length = _ID_LENGTH
-        while f"R-{digest[:length]}" in by_id:
-            length += 1
-        by_id[f"R-{digest[:length]}"] = candidate
+        ids = (f"R-{digest[:length]}" for length in count(_ID_LENGTH))
+        by_id[next(rating_id for rating_id in ids if rating_id not in by_id)] = candidate
     return dict(sorted(by_id.items()))

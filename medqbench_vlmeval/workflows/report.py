@@ -34,18 +34,6 @@ class Report:
     workbook: Path
     card: Path
 
-    def to_json(self) -> dict[str, Any]:
-        """Headline numbers, findings by task and where the run and its files are, as plain JSON types."""
-        return {
-            "model": self.run.result.model,
-            "dataset": self.run.result.dataset,
-            "score_file": str(self.run.paths.score),
-            "workbook": str(self.workbook),
-            "card": str(self.card),
-            **headline_to_json(self.run.result),
-            "findings": {task.value: findings_to_json(part) for task, part in self.run.result.parts.items()},
-        }
-
 
 @dataclass(frozen=True)
 class Reports:
@@ -61,13 +49,24 @@ class Reports:
     tables: tuple[Path, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """See :meth:`Report.to_json`."""
+        """Where all files are, and of each run headline numbers and findings by task, as plain JSON types."""
         return {
             "page": str(self.page),
             "workbook": None if self.workbook is None else str(self.workbook),
             "figures": [str(path) for path in self.figures],
             "tables": [str(path) for path in self.tables],
-            "runs": [report.to_json() for report in self.runs],
+            "runs": [
+                {
+                    "model": report.run.result.model,
+                    "dataset": report.run.result.dataset,
+                    "score_file": str(report.run.paths.score),
+                    "workbook": str(report.workbook),
+                    "card": str(report.card),
+                    **headline_to_json(report.run.result),
+                    "findings": {task.value: findings_to_json(part) for task, part in report.run.result.parts.items()},
+                }
+                for report in self.runs
+            ],
         }
 
 

@@ -42,7 +42,7 @@ from medqbench_vlmeval.scoring.robustness import (
     score_preferences,
     turned,
 )
-from medqbench_vlmeval.types import LEVEL, Cell, Prediction, PredictionStatus, Sample, SampleSet
+from medqbench_vlmeval.types import LEVEL, Cell, PredictionStatus, Sample, SampleSet
 
 ENDING = "_consistency"
 NOT_COMPARABLE = "a comparison of two passes is no result of the benchmark"
@@ -214,11 +214,18 @@ def _joined(
             continue
         passes.rows[0].append(first.rows[at])
         passes.rows[1].append(row)
-        replies = first.predictions[at], second.predictions[at_second]
+        predictions = first.predictions[at], second.predictions[at_second]
+        replies = predictions[0].text, predictions[1].text
+        texts = [prediction.text if prediction.status is PredictionStatus.OK else None for prediction in predictions]
         if sample.task is Task.PERCEPTION:
-            passes.choices.append(_choice(sample, permutation, *replies))
+            shown = zip(texts, (sample.options, moved(sample.options, permutation)), strict=True)
+            letters = [None if text is None else extract(text, options).letter for text, options in shown]
+            passes.choices.append(ChoicePair(sample, permutation, letters[0], letters[1], replies))
         else:
-            passes.preferences.append(_preference(sample, *replies))
+            stated = [None if text is None else conclusion_of(Task.COMPARATIVE, text) for text in texts]
+            reference = conclusion_of(Task.COMPARATIVE, sample.description or "")
+            pair = PreferencePair(sample, stated[0], stated[1], reference, None not in texts, replies)
+            passes.preferences.append(pair)
     return passes
 
 
@@ -239,28 +246,6 @@ def _shows(row: Mapping[str, str], sample: Sample, permutation: Mapping[str, str
     texts = {letter: text for letter, name in names.items() if (text := row[name].strip())}
     # A spreadsheet makes 3.0 of an option '3'.
     return all(canonical_index(text) == canonical_index(expected.get(letter, "")) for letter, text in texts.items())
-
-
-def _replied(prediction: Prediction) -> bool:
-    return prediction.status is PredictionStatus.OK
-
-
-def _choice(sample: Sample, permutation: Mapping[str, str], first: Prediction, second: Prediction) -> ChoicePair:
-    letters = [
-        extract(prediction.text, options).letter if _replied(prediction) else None
-        for prediction, options in ((first, sample.options), (second, moved(sample.options, permutation)))
-    ]
-    return ChoicePair(sample, permutation, letters[0], letters[1], (first.text, second.text))
-
-
-def _preference(sample: Sample, first: Prediction, second: Prediction) -> PreferencePair:
-    stated = [
-        conclusion_of(Task.COMPARATIVE, prediction.text) if _replied(prediction) else None
-        for prediction in (first, second)
-    ]
-    reference = conclusion_of(Task.COMPARATIVE, sample.description or "")
-    replied = _replied(first) and _replied(second)
-    return PreferencePair(sample, stated[0], stated[1], reference, replied, (first.text, second.text))
 
 
 def _notes(passes: _Passes, task: Task, sample_set: SampleSet | None) -> list[str]:

@@ -1,17 +1,8 @@
 """A machine without a network, without keys and without the user's own settings."""
 
-import json
-
 import pytest
 
 from medqbench_vlmeval.judge import tokens
-
-
-@pytest.fixture
-def prices(tmp_path):
-    path = tmp_path / "prices.json"
-    path.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -4,20 +4,16 @@ import json
 
 import pytest
 
-from medqbench_vlmeval.files import sha256_of, write_jsonl
+from medqbench_vlmeval.files import sha256_of
 from tests.commands import run
+from tests.make import write_reasoning
 from tests.servers import JudgeServer
 from tests.workflows.ratings import HEADER, fill, rated, write_run, write_table
 
 
 @pytest.fixture
 def verdicts(tmp_path):
-    rows = [
-        rated("1"),
-        rated("2", (1, 1, 1, 0)),
-        rated("3", (0, 2, 1, 2)),
-        rated("4", (1, 2, 2, 1)),
-    ]
+    rows = [rated("1"), rated("2", (1, 1, 1, 0)), rated("3", (0, 2, 1, 2)), rated("4", (1, 2, 2, 1))]
     return write_run(tmp_path / "runs", rows)
 
 
@@ -110,54 +106,22 @@ def test_help_explains_both(capsys):
     assert "--seed" in out
 
 
-@pytest.mark.parametrize(
-    ("cells", "words"),
-    [
-        (("1", 5, 2, 2, 2), "row 2, column 'Completeness': '5' is no rating; 0, 1 or 2 is expected"),
-        (("nine", 2, 2, 2, 2), "no index in common"),
-    ],
-)
-def test_bad_input_is_one_line_and_exit_code_2(capsys, verdicts, tmp_path, cells, words):
-    table = write_table(tmp_path / "bad.csv", HEADER, [cells])
+def test_bad_input_is_one_line_and_exit_code_2(capsys, verdicts, tmp_path):
+    table = write_table(tmp_path / "bad.csv", HEADER, [("1", 5, 2, 2, 2)])
     code, out, err = run(capsys, "agreement", verdicts, table, "--out", tmp_path / "out")
-    assert (code, out) == (2, "")
-    assert words in err
-    assert len(err.splitlines()) == 1
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "row 2, column 'Completeness': '5' is no rating; 0, 1 or 2 is expected" in err
     assert not (tmp_path / "out").exists()
-
-
-def test_a_run_that_no_judge_scored(capsys, human, tmp_path):
-    path = tmp_path / "p_samples.jsonl"
-    path.write_text(json.dumps({"index": "1", "task": "perception", "extracted": "A"}) + "\n", encoding="utf-8")
-    code, _, err = run(capsys, "agreement", path, human)
-    assert code == 2
-    assert "multiple-choice run" in err
-
-
-def test_a_missing_argument_is_said(capsys, verdicts):
     code, _, err = run(capsys, "agreement", verdicts)
-    assert code == 2
-    assert "HUMAN" in err
+    assert (code, "HUMAN" in err) == (2, True)
 
 
 def test_from_a_judged_run_to_conclusions_retest_and_drift(capsys, tmp_path, monkeypatch):
     """Two rounds a question: the second is a point lower on the second sample; a later run is lower throughout."""
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", "sk-canary-agreement")
-    level = "The image is noisy. The quality of this image is {}."
-    predictions = tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl"
-    write_jsonl(
-        predictions,
-        (
-            {
-                "index": i,
-                "task": "no-reference",
-                "question": "Q",
-                "description": level.format("reject"),
-                "prediction": text,
-            }
-            for i, text in enumerate([level.format("reject"), level.format("good") + " It is sharp."])
-        ),
-    )
+    stem, level = "m_MedQBench_Reasoning_NoReference", "The image is noisy. The quality of this image is {}."
+    replies = [level.format("reject"), level.format("good") + " It is sharp."]
+    predictions = write_reasoning(tmp_path / f"{stem}.tsv", dict(enumerate(replies)), level.format("reject"))
     asked = []
 
     def first(request):
@@ -174,7 +138,6 @@ def test_from_a_judged_run_to_conclusions_retest_and_drift(capsys, tmp_path, mon
                 capsys, "score", predictions, "--out", out, *common, "--judge-base-url", server.base_url
             )
         assert code == 0
-    stem = "m_MedQBench_Reasoning_NoReference"
     score = json.loads((tmp_path / "one" / f"{stem}_score.json").read_text(encoding="utf-8"))
     # Computed 2 and 0; the judge said 2 and 1.5.
     assert (score["conclusions"]["Quality Accuracy"], score["conclusions"]["judge"]) == (1.0, 1.75)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.commands import run
+from tests.make import write_reasoning
 from tests.servers import JudgeServer
 
 
@@ -63,12 +64,7 @@ def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_p
 
 def test_score_with_a_judge_server(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", "sk-canary-env")
-    path = tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl"
-    rows = [
-        {"index": i, "task": "no-reference", "question": "Q", "description": "good", "prediction": f"text {i}"}
-        for i in range(8)
-    ]
-    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    path = write_reasoning(tmp_path / "m_MedQBench_Reasoning_NoReference.tsv", {i: f"text {i}" for i in range(8)})
     with JudgeServer("Score: 2", gather=16) as server:
         code, out, err = run(
             capsys, "score", path, "--judge", "gpt-4o", "--judge-base-url", server.base_url, "--judge-nproc", 16,
@@ -118,8 +114,7 @@ def test_bad_options(capsys, predictions, tmp_path):
     out = tmp_path / "out"
     code, _, err = run(capsys, "score", predictions, "--data", "nowhere.tsv", "--out", out)
     assert (code, "nowhere.tsv" in err) == (2, True)
-    reasoning = tmp_path / "m_d.csv"
-    reasoning.write_text("index,task,question,description,prediction\n1,no-reference,Q,good,good\n", encoding="utf-8")
+    reasoning = write_reasoning(tmp_path / "m_d.tsv", {1: "good"})
     code, _, err = run(capsys, "score", reasoning, "--out", out)
     assert (code, "--judge" in err) == (2, True)
     code, _, err = run(capsys, "score", reasoning, "--judge", "j", "--protocol", "oficial", "--out", out)
@@ -134,8 +129,7 @@ def test_bad_options(capsys, predictions, tmp_path):
 
 
 def test_official_protocol_without_a_kit_names_the_ways_out(tmp_path):
-    path = tmp_path / "m_d.csv"
-    path.write_text("index,task,question,description,prediction\n1,no-reference,Q,good,good\n", encoding="utf-8")
+    path = write_reasoning(tmp_path / "m_d.tsv", {1: "good"})
     code = (
         "import importlib.util as u, sys\n"
         "found = u.find_spec\n"

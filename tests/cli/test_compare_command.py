@@ -128,9 +128,3 @@ def test_names_that_are_too_long(capsys, runs):
     assert (code, len(err.splitlines())) == (2, 1)
     code, _, err = run(capsys, "compare", *runs, "--out", "a" * 300)
     assert (code, len(err.splitlines())) == (1, 1)
-
-
-def test_help(capsys):
-    code, out, _ = run(capsys, "compare", "--help")
-    assert code == 0
-    assert "RUN RUN..." in out

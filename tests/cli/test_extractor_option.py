@@ -8,6 +8,7 @@ import pytest
 
 from tests.canaries import leaks
 from tests.commands import run
+from tests.make import write_reasoning
 from tests.servers import JudgeServer
 
 NO_SERVER = "http://127.0.0.1:9/v1"
@@ -100,9 +101,7 @@ def test_what_cannot_be_used_is_one_sentence(capsys, predictions, tmp_path, argu
 
 
 def test_a_reasoning_file_takes_none(capsys, tmp_path):
-    path = tmp_path / "m_MedQBench_Reasoning_NoReference.jsonl"
-    row = {"index": 1, "task": "no-reference", "description": "It is good.", "prediction": "It is good."}
-    path.write_text(json.dumps(row), encoding="utf-8")
+    path = write_reasoning(tmp_path / "m_MedQBench_Reasoning_NoReference.tsv", {1: "It is good."})
     for more in ([], ["--dry-run"]):
         arguments = ("--judge", "rules", "--extractor", "own", "--out", tmp_path / "out")
         code, _, err = run(capsys, "score", path, *arguments, *more)

@@ -18,19 +18,8 @@ from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.runs.files import read_runs
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.make import score_of
+from tests.make import SHARP, score_of, write_reasoning
 from tests.servers import JudgeServer, Sent, refusal
-
-GOOD = "The image is sharp. Overall, the quality of this image is good."
-
-
-def write_reasoning(path, predictions, description=GOOD):
-    with path.open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, delimiter="\t")
-        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
-        for index, prediction in predictions.items():
-            table.writerow([index, "no-reference", "Describe.", description, "CT", prediction])
-    return path
 
 
 def request_for(path, **options):
@@ -76,23 +65,19 @@ def test_a_run_is_what_its_files_give_back(tmp_path, data):
 
 
 def test_the_prediction_file_stays_as_it_was(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "It is bad. The quality of this image is reject."})
+    replies = {"1": SHARP, "2": "It is bad. The quality of this image is reject."}
+    path = write_reasoning(tmp_path / "m_d.tsv", replies)
     before = sha256_of(path), path.stat().st_mtime_ns
     result = evaluate(request_for(path, judge={"model": "rules"}, leaderboard=tmp_path / "leaderboard"))
     assert (sha256_of(path), path.stat().st_mtime_ns) == before
     assert score_of(result)["Quality Accuracy"] == 1.0
-    assert {file.name for file in tmp_path.iterdir()} == {
-        "m_d.tsv",
-        "m_d_score.json",
-        "m_d_samples.jsonl",
-        "m_d_report.xlsx",
-        "leaderboard",
-    }
+    written = {f"m_d_{name}" for name in ("score.json", "samples.jsonl", "report.xlsx")}
+    assert {file.name for file in tmp_path.iterdir()} == {"m_d.tsv", "leaderboard", *written}
     assert not any("rules" not in reason for reason in score_of(result)["not_comparable_because"][1:])
 
 
 def test_samples_hold_prompt_hash_and_raw_reply(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     with JudgeServer("I think it is fine.\n**Score:** 2") as server:
         evaluate_with(server, path)
     (row,) = rows_of(tmp_path / "m_d_samples.jsonl")
@@ -122,19 +107,14 @@ def test_failed_judgements_are_unscored_and_counted(tmp_path):
     assert unscored["3"] == "inference failed"
 
 
-def test_nothing_scored_fails_the_run_but_keeps_the_replies(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+def test_nothing_scored_fails_the_run_keeps_the_replies_and_enters_no_board(tmp_path):
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     with JudgeServer("no idea") as server, pytest.raises(RunFailed, match="None of the 1 no-reference samples"):
-        evaluate_with(server, path)
+        evaluate_with(server, path, leaderboard=tmp_path / "leaderboard")
+    assert not (tmp_path / "leaderboard").exists()
     score = json.loads((tmp_path / "m_d_score.json").read_text(encoding="utf-8"))
     assert score["Overall"] is None
     assert rows_of(tmp_path / "m_d_samples.jsonl")[0]["verdicts"]["completeness"]["reply"] == "no idea"
-
-
-def test_no_judge_named_is_said(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
-    with pytest.raises(JudgeError, match="--judge"):
-        evaluate(request_for(path, judge={"nproc": 4}))
 
 
 def test_a_refused_key_stops_at_once_without_showing_it(tmp_path):
@@ -149,7 +129,7 @@ def test_a_refused_key_stops_at_once_without_showing_it(tmp_path):
 
 
 def test_another_judge_does_not_write_over_paid_verdicts(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     with JudgeServer("Score: 1") as server:
         evaluate_with(server, path)
     evaluate(request_for(path, judge={"model": "rules"}))
@@ -160,7 +140,7 @@ def test_another_judge_does_not_write_over_paid_verdicts(tmp_path):
 
 
 def test_a_second_run_pays_nothing_again(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP, "2": "other"})
     cache = tmp_path / "cache"
     with JudgeServer("Score: 2") as server:
         first = score_of(evaluate_with(server, path, cache=cache))
@@ -189,7 +169,7 @@ evaluate(Request(prediction_file=path, model="m", dataset="MedQBench_Reasoning_N
 
 
 def test_results_that_cannot_be_written_are_an_error_and_predictions_stay(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be")
     with pytest.raises(RunFailed, match=r"blocked"):
@@ -273,7 +253,7 @@ def test_a_result_never_takes_the_place_of_its_prediction_file(tmp_path):
 
 
 def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD, "2": "other"})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP, "2": "other"})
     with JudgeServer("Score: 2") as server:
         evaluate_with(server, path)
         evaluate_with(server, path, {"temperature": 0.5})
@@ -286,19 +266,12 @@ def test_a_worse_or_other_evaluation_keeps_the_earlier_one(tmp_path):
 
 
 def test_asked_anew_the_same_judge_does_not_take_the_earlier_verdicts_away(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     with JudgeServer("Score: 2") as server:
         for fresh in (False, False, True):
             evaluate_with(server, path, {"fresh": fresh}, cache=tmp_path / "cache")
         assert len(server.requests) == 8
     assert len(list((tmp_path / "previous").glob("m_d_score_*.json"))) == 1
-
-
-def test_a_failed_run_does_not_enter_the_board(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
-    with JudgeServer("no idea") as server, pytest.raises(RunFailed):
-        evaluate_with(server, path, leaderboard=tmp_path / "leaderboard")
-    assert not (tmp_path / "leaderboard").exists()
 
 
 def test_one_refused_prompt_leaves_one_verdict_unscored(tmp_path):
@@ -328,7 +301,7 @@ def test_a_server_that_goes_away_is_not_called_to_the_end(tmp_path):
 
 @pytest.mark.needs_kit
 def test_another_model_behind_the_name_is_not_comparable(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     with JudgeServer(Sent("Score: 1", model="llama-3-8b")) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url}
         score = score_of(evaluate(request_for(path, judge=judge, dataset="MedQBench_Reasoning_NoReference")))
@@ -348,7 +321,7 @@ def test_a_prediction_file_alone_says_how_its_columns_were_used(tmp_path):
 
 
 def test_secrets_inside_extra_are_masked(tmp_path):
-    path = write_reasoning(tmp_path / "m_d.tsv", {"1": GOOD})
+    path = write_reasoning(tmp_path / "m_d.tsv", {"1": SHARP})
     with JudgeServer("Score: 1") as server:
         extra = {"api_key": "sk-canary", "options": {"auth_token": "sk-canary", "seed": 7}}
         evaluate_with(server, path, {"extra": extra}, cache=tmp_path / "cache")

@@ -13,7 +13,7 @@ from medqbench_vlmeval.report.sentences import extractor_lines
 from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.workflows import Request, evaluate, headline_to_json
 from tests.canaries import leaks
-from tests.make import score_of
+from tests.make import score_of, write_reasoning
 from tests.servers import JudgeServer, Sent, refusal
 
 YES_NO = ("Yes", "No", "")
@@ -61,13 +61,6 @@ def rows_of(path):
 
 
 @pytest.fixture
-def prices(tmp_path):
-    path = tmp_path / "prices.json"
-    path.write_text(json.dumps({"models": {"own": {"input": 2, "output": 8}}}), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
 def path(tmp_path):
     (tmp_path / "run").mkdir()
     return write(tmp_path / "run" / "m_d.tsv")
@@ -86,10 +79,8 @@ def test_strict_and_lenient_by_hand(path, prices):
     types = ("Overall", "Yes-or-No", "What", "How")
     assert [strict[name] for name in types] == pytest.approx([30, 100 / 3, 100 / 3, 25])
     assert [lenient[name] for name in types] == pytest.approx([40, 200 / 3, 100 / 3, 25])
-    assert [(side["n"], side["n_correct"], side["n_unanswered"]) for side in (strict, lenient)] == [
-        (10, 3, 6),
-        (10, 4, 4),
-    ]
+    counts = [(side["n"], side["n_correct"], side["n_unanswered"]) for side in (strict, lenient)]
+    assert counts == [(10, 3, 6), (10, 4, 4)]
     assert lenient["counts"] == {
         "Yes-or-No": {"n": 3, "n_correct": 2, "n_unanswered": 0, "few": True},
         "What": {"n": 3, "n_correct": 1, "n_unanswered": 1, "few": True},
@@ -104,11 +95,8 @@ def test_strict_and_lenient_by_hand(path, prices):
     # The official numbers are the strict ones.
     assert [score[name] for name in types] == [strict[name] for name in types]
     assert score["n_unanswered"] == 6
-    assert headline_to_json(run.result)["lenient"] == {
-        **{name: lenient[name] for name in types},
-        "n": 10,
-        "n_unanswered": 4,
-    }
+    headline = {**{name: lenient[name] for name in types}, "n": 10, "n_unanswered": 4}
+    assert headline_to_json(run.result)["lenient"] == headline
 
 
 def without_extractor(score):
@@ -207,15 +195,12 @@ def test_earlier_files_of_any_shape_stop_nothing(path, earlier, again):
 
 
 def test_judged_replies_are_not_written_over_by_multiple_choice_ones(tmp_path):
-    path = tmp_path / "m_d.jsonl"
-    row = {"index": 1, "task": "no-reference", "description": "It is good.", "prediction": "It is good."}
-    path.write_text(json.dumps(row), encoding="utf-8")
+    path = write_reasoning(tmp_path / "m_d.tsv", {1: "It is good."})
     with JudgeServer("Score: 2") as server:
         judge = {"model": "j", "protocol": "rubric", "api_base": server.base_url}
         evaluate(Request(path, "m", "MedQBench_Reasoning_NoReference_mini", tmp_path, judge=judge))
     before = sha256_of(tmp_path / "m_d_samples.jsonl")
-    write(tmp_path / "m_d.tsv")
-    evaluate(request_for(tmp_path / "m_d.tsv"))
+    evaluate(request_for(write(path)))
     [previous_samples] = (tmp_path / "previous").glob("*_samples_*.jsonl")
     assert sha256_of(previous_samples) == before
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.commands import predictions_of
-from tests.make import score_of
+from tests.make import score_of, write_reasoning
 from tests.servers import JudgeServer
 
 N, NPROC, KILLS = 150, 8, 30
@@ -63,12 +62,11 @@ def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Pa
         return f"Score: {hashlib.sha256(request.prompt.encode()).digest()[0] % 3}"
 
     broken, unbroken = tmp_path / "broken", tmp_path / "unbroken"
-    broken.mkdir()
-    unbroken.mkdir()
-    answers = [f"Answer {i}." for i in range(N)]
-    path = predictions_of(broken / "m_x.jsonl", answers)
+    for folder in (broken, unbroken):
+        folder.mkdir()
+        write_reasoning(folder / "m_x.tsv", {i: f"Answer {i}." for i in range(N)})
     with JudgeServer(reply, delay=0.05) as server:
-        command = [sys.executable, "-c", LIVES, str(path), str(tmp_path / "cache"), server.base_url]
+        command = [sys.executable, "-c", LIVES, str(broken / "m_x.tsv"), str(tmp_path / "cache"), server.base_url]
         done = subprocess.run(
             [*command, str(seed), str(KILLS), str(NPROC)], capture_output=True, text=True, timeout=170
         )
@@ -80,16 +78,8 @@ def test_thirty_kills_cost_the_calls_in_flight_and_change_no_number(tmp_path: Pa
     assert sum(asked.values()) - 4 * N <= KILLS * NPROC
     with JudgeServer(reply) as server:
         judge = {"model": "j", "api_base": server.base_url, "protocol": "rubric", "nproc": NPROC}
-        whole = evaluate(
-            Request(
-                prediction_file=predictions_of(unbroken / "m_x.jsonl", answers),
-                model="m",
-                dataset="MedQBench_Reasoning_NoReference",
-                out=unbroken,
-                judge=judge,
-                cache=tmp_path / "other cache",
-            )
-        )
+        dataset, cache = "MedQBench_Reasoning_NoReference", tmp_path / "other cache"
+        whole = evaluate(Request(unbroken / "m_x.tsv", "m", dataset, unbroken, judge=judge, cache=cache))
         assert len(server.requests) == 4 * N
     score = json.loads((broken / "m_x_score.json").read_text(encoding="utf-8"))
     assert score["n_scored"] == N

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.make import score_of
+from tests.make import score_of, write_reasoning
 from tests.servers import JudgeServer, Sent
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.
@@ -76,17 +77,11 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
         left = totals[dimension] - 2 * sample
         return Sent(f"Score: {max(0, min(2, left))}", model="gpt-4o-2024-11-20")
 
-    path = tmp_path / "m_x.tsv"
-    with path.open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out, delimiter="\t")
-        table.writerow(["index", "task", "question", "description", "prediction"])
-        for i in range(n):
-            table.writerow([i, task, "Describe.", "Reference text.", f"Sample {i}: some text."])
+    path = write_reasoning(tmp_path / "m_x.tsv", {i: f"Sample {i}: some text." for i in range(n)}, task=Task(task))
     dataset = f"MedQBench_Reasoning_{'NoReference' if task == 'no-reference' else 'Comparative'}"
     with JudgeServer(reply) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url, "nproc": 16}
-        request = Request(prediction_file=path, model="m", dataset=dataset, out=tmp_path, judge=judge)
-        score = score_of(evaluate(request))
+        score = score_of(evaluate(Request(path, "m", dataset, tmp_path, judge=judge)))
         assert len(server.requests) == 4 * n
     titles = ("Completeness", "Preciseness", "Consistency", "Quality Accuracy", "Overall")
     assert [score[title] for title in titles] == pytest.approx(means, abs=0.0006)
