@@ -8,9 +8,6 @@ import pytest
 
 from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.report.run_tables import extractor_table
-from medqbench_vlmeval.report.sentences import extractor_lines
-from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.workflows import Request, evaluate, headline_to_json
 from tests.canaries import leaks
 from tests.make import score_of, write_reasoning
@@ -236,18 +233,3 @@ def test_keys_reach_no_file_and_no_message(path, tmp_path):
     with JudgeServer(refusal(401, f"no such key {canary}")) as server, pytest.raises(JudgeError) as caught:
         evaluate(request_for(path, server, judge={"key": canary}))
     assert canary not in str(caught.value)
-
-
-def test_the_terminal_shows_both_side_by_side(path, prices):
-    with JudgeServer(reply) as server:
-        run = evaluate(request_for(path, server, prices=prices))
-    extractor = run.result.tasks[0].result.extractor
-    shown = flat(extractor_table(extractor), for_text=True)
-    rows = [[words(item) for item in items] for _, items in shown.rows]
-    assert rows[0] == ["Overall", "30.00", "10.78 to 60.32", "40.00", "16.82 to 68.73", "10"]
-    assert rows[1] == ["Yes-or-No", "33.33", "6.15 to 79.23", "66.67", "20.77 to 93.85", "3"]
-    assert shown.rows[1][1][1].few
-    assert extractor_lines(extractor)[0] == (
-        "Extractor own: of 4 replies that the rules left open 2 read, 1 without an answer, 1 failed; 6 calls, $0.0014; "
-        "this run 6 calls, $0.0014"
-    )
