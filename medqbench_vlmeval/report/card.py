@@ -195,7 +195,12 @@ def _judge_words(result: Result, for_run: bool) -> list[str]:
     if judge.name == RULES:
         return words
     protocol = result.settings.protocol.name
-    panel = [_member(member, protocol) for member in judge.members]
+    panel = []
+    for member in judge.members:
+        # A member by what it does not share with a judge of no options.
+        own = member.protocol.name if member.protocol is not None else protocol
+        asked_by = {} if own == DEFAULT_PROTOCOL or member.name == RULES else {"protocol": own}
+        panel.append({"model": member.name, **_parameters(member), **asked_by})
     arguments: dict[str, Any] = {"panel": panel} if any(len(member) > 1 for member in panel) else {}
     if not panel:
         arguments = _parameters(judge)
@@ -206,13 +211,6 @@ def _judge_words(result: Result, for_run: bool) -> list[str]:
         elif protocol != DEFAULT_PROTOCOL:
             words += ["--protocol", protocol]
     return [*words, "--judge-args", json.dumps(arguments, ensure_ascii=False)] if arguments else words
-
-
-def _member(judge: JudgeSettings, protocol: str) -> dict[str, Any]:
-    """One of a panel, by what it does not share with a judge of no options."""
-    own = judge.protocol.name if judge.protocol is not None else protocol
-    asked_by = {} if own == DEFAULT_PROTOCOL or judge.name == RULES else {"protocol": own}
-    return {"model": judge.name, **_parameters(judge), **asked_by}
 
 
 def _parameters(judge: JudgeSettings) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from medqbench_vlmeval.types import Cell, TaskRun
 CHARTS, CHART_DATA = "Charts", "Chart data"
 _MAX_GROUPS = 40  # a chart of more categories shows nothing
 _COLOURS = ("0072B2", "E69F00", "009E73", "D55E00", "56B4E9", "CC79A7", "7F7F7F", "000000")
-_INK = "404040"
 _MARKERS = ("circle", "square", "triangle", "diamond", "x", "star", "long_dash", "plus")
 _INTRO = (
     "What the sheet 'Charts' shows: values, and how far their 95% intervals reach below and above. A value without an "
@@ -114,7 +113,7 @@ def _native(chart: _Chart, book: Book, data: Sheet) -> Any:
                 "type": "custom",
                 "minus_values": f"={xl_range_formula(CHART_DATA, first, below, last, below)}",
                 "plus_values": f"={xl_range_formula(CHART_DATA, first, below + 1, last, below + 1)}",
-                "line": {"color": f"#{_INK}", "width": 1},
+                "line": {"color": "#404040", "width": 1},
             }
         native.add_series(options)
     native.set_title({"name": chart.title, "name_font": {"size": 10, "bold": True}, "overlay": False})

@@ -42,6 +42,19 @@ _SHARES = {
     "inference_failed": "Inference failed",
     "missing": "Prediction missing",
 }
+_MANY_WHAT = (
+    "One row a finding; a run's three columns are its value and the ends of its 95% interval. Of which groups a gap is "
+    f"and why one is absent, the run's own workbook says. Grey italics: fewer than {FEW} samples."
+)
+_RUNS_A_PAGE = 6
+_QUALITY = "quality_accuracy"
+_IMAGES: Mapping[str | int, str] = {1: "first image", 2: "second image", "same": "no difference"}
+_CONCLUSIONS_WHAT = (
+    "Quality accuracy computed from the conclusions that answer and reference state, without a model. Listed are the "
+    "samples where the judge's own score differs by 0.5 or more; either may be wrong."
+)
+_UNREAD = "none that can be read"
+_WITH_RULES = "One of the panel is 'rules', whose quality accuracy is computed in this very way."
 
 
 def add_findings(book: Book, runs: Sequence[TaskRun]) -> None:
@@ -119,13 +132,6 @@ def _shares(head: str, shares: Iterable[tuple[str, Cell]]) -> Iterator[Table]:
         yield table("", [*columns(head, ""), share, *columns(("Count", "count"), ("of", "count"), FEW_HEAD)], rows)
 
 
-_MANY_WHAT = (
-    "One row a finding; a run's three columns are its value and the ends of its 95% interval. Of which groups a gap is "
-    f"and why one is absent, the run's own workbook says. Grey italics: fewer than {FEW} samples."
-)
-_RUNS_A_PAGE = 6
-
-
 def add_many_findings(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write the findings of many runs, one row a finding and three columns a run; no sheet where no run has any."""
     known = [(task, runs, titles) for task, runs in tasks.items() if (titles := _titles(runs))]
@@ -163,16 +169,6 @@ def _entry(run: TaskRun, name: str) -> Entry:
     if name in run.result.findings:
         return _value(run.result.findings[name])
     return Item("absent", few=True) if name in run.result.not_found else None
-
-
-_QUALITY = "quality_accuracy"
-_IMAGES: Mapping[str | int, str] = {1: "first image", 2: "second image", "same": "no difference"}
-_CONCLUSIONS_WHAT = (
-    "Quality accuracy computed from the conclusions that answer and reference state, without a model. Listed are the "
-    "samples where the judge's own score differs by 0.5 or more; either may be wrong."
-)
-_UNREAD = "none that can be read"
-_WITH_RULES = "One of the panel is 'rules', whose quality accuracy is computed in this very way."
 
 
 def add_conclusions(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow]) -> None:

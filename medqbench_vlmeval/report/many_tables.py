@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
@@ -18,6 +18,25 @@ from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 _MAX_RUNS = 500
 _LABEL_LIMIT = 60  # characters
 _HASH = 12  # characters of a hash, enough to tell files apart by eye
+_WHAT = (
+    "Ranked by Overall with the published rows (test split). A place is given to what can be compared with them; what "
+    f"cannot stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: fewer than {FEW} "
+    "samples."
+)
+_WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
+_BANNER = 14  # columns
+_SETTINGS_WHAT = (
+    "Coloured: settings in which the runs of a table differ. Names, places, dates and hashes of what every run has of "
+    "its own are not."
+)
+_OF_THE_RUN = ("model", "not_comparable_because", "created", "prediction_file.")
+_SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_because")
+_RUNS_A_PAGE = 4
+FIGURES = "All figures"
+_SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
+_FIGURE_LABELS = {"Task": 26, "Run": 34, "Axis": 16, "Group": 26, "Measure": 18}
+_AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
+_NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
 
 @dataclass(frozen=True)
@@ -72,15 +91,6 @@ def _warnings_of(runs: Sequence[TaskRun]) -> list[str]:
     return warnings
 
 
-_WHAT = (
-    "Ranked by Overall with the published rows (test split). A place is given to what can be compared with them; what "
-    f"cannot stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: fewer than {FEW} "
-    "samples."
-)
-_WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
-_BANNER = 14  # columns
-
-
 def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write every run and every published row, a table a task, one below the other."""
     sheet = book.add_fixed(run_tables.OVERVIEW)
@@ -130,15 +140,6 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
     return Table("", heads, rows)
 
 
-_SETTINGS_WHAT = (
-    "Coloured: settings in which the runs of a table differ. Names, places, dates and hashes of what every run has of "
-    "its own are not."
-)
-_OF_THE_RUN = ("model", "not_comparable_because", "created", "prediction_file.")
-_SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_because")
-_RUNS_A_PAGE = 4
-
-
 def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
     sheet = book.add_fixed(run_tables.SETTINGS)
@@ -163,26 +164,16 @@ def _settings_table(title: str, results: Sequence[Result]) -> Table:
     rows = []
     # Every run's own order; a name that only later runs have comes last.
     for name in dict.fromkeys(name for of_run in settings for name in of_run):
-        values = {repr(of_run.get(name)) for of_run in settings if _concerns(name, of_run)}
-        is_own = name.startswith(_OF_THE_RUN) or (name.startswith("data.") and name.endswith(".path"))
+        is_data, section = name.startswith("data."), ".".join(name.split(".")[:2])
+        # Of a task that a run was not scored on, it has no data file.
+        runs = [run for run in settings if not is_data or any(other.startswith(f"{section}.") for other in run)]
+        values = {repr(of_run.get(name)) for of_run in runs}
+        is_own = name.startswith(_OF_THE_RUN) or (is_data and name.endswith(".path"))
         differs = not is_own and len(values) > 1
         items = [Item(of_run.get(name), fill="warn" if differs else None) for of_run in settings]
         rows.append((name, "yes" if differs else None, *items))
     heads = [Column("Setting", width=46), Column("Differs", width=11)]
     return table(title, [*heads, *(Column(label, "number", width=30, wrap=True) for label in labels)], rows)
-
-
-def _concerns(name: str, settings: Iterable[str]) -> bool:
-    """Whether a run has what a setting is about: of a task that it was not scored on, it has no data file."""
-    section = ".".join(name.split(".")[:2])
-    return not name.startswith("data.") or any(other.startswith(f"{section}.") for other in settings)
-
-
-FIGURES = "All figures"
-_SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
-_FIGURE_LABELS = {"Task": 26, "Run": 34, "Axis": 16, "Group": 26, "Measure": 18}
-_AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
-_NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
 
 def add_task_sheets(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:

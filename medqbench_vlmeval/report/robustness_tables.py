@@ -30,6 +30,23 @@ _PLACES = {"first": "First image", "second": "Second image", "same": "'Same'", U
 _LABEL, _COLUMNS = 36, 10
 
 _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
+_CHOICES: Sequence[Read[ChoicePair]] = (
+    (Column("question", width=50, wrap=True), lambda pair: pair.sample.question),
+    (Column("options, first pass", width=36, wrap=True), lambda pair: options_text(pair.sample.options)),
+    (Column("second:first", width=17), lambda pair: permutation_text(pair.permutation)),
+    (Column("right option", width=28), lambda pair: _option(pair, pair.sample.answer)),
+    (Column("first", width=28), lambda pair: _option(pair, pair.first)),
+    (Column("second", width=28), lambda pair: _option(pair, pair.second_in_first)),
+    (Column("first right", width=9), lambda pair: mark_entry(pair.right[0])),
+    (Column("second right", width=9), lambda pair: mark_entry(pair.right[1])),
+    (Column("same option", width=9), lambda pair: mark_entry(pair.consistent)),
+)
+_PREFERENCES_OF_PAIRS: Sequence[Read[PreferencePair]] = (
+    (Column("better image", width=9), lambda pair: _text(pair.reference)),
+    (Column("first", width=9), lambda pair: _text(pair.first)),
+    (Column("second, as in first order", width=12), lambda pair: _text(turned(pair.second))),
+    (Column("kind", width=20), lambda pair: pair.kind.replace("_", " ")),
+)
 
 
 def robustness_tables(comparison: PassComparison) -> Iterator[Table | str]:
@@ -145,13 +162,9 @@ def _group_tables(comparison: PassComparison) -> Iterator[Table]:
             before = [group.first, group.second] if perception else [group.preferences[kind] for kind in _SHORT]
             after = [group.right_in_both, group.consistency] if perception else []
             # The debiased number alone is marked where it rests on few samples.
-            numbers = (*map(_value, before), group.debiased, *map(_value, after))
-            rows.append((name, Item(group.n, few=group.n < FEW), *numbers))
+            first, last = ([None if cell is None else cell.value for cell in cells] for cells in (before, after))
+            rows.append((name, Item(group.n, few=group.n < FEW), *first, group.debiased, *last))
         yield table(f"By {axis.replace('_', ' ')}", (*columns("", ("n", "count")), *shares, debiased, *behind), rows)
-
-
-def _value(cell: Cell | None) -> float | None:
-    return None if cell is None else cell.value
 
 
 def _reads(reads: Sequence[Read[_Pair]]) -> list[Read[_Pair]]:
@@ -173,26 +186,5 @@ def _option(pair: ChoicePair, letter: str | None) -> str | None:
     return pair.sample.options.get(letter or "")
 
 
-_CHOICES: Sequence[Read[ChoicePair]] = (
-    (Column("question", width=50, wrap=True), lambda pair: pair.sample.question),
-    (Column("options, first pass", width=36, wrap=True), lambda pair: options_text(pair.sample.options)),
-    (Column("second:first", width=17), lambda pair: permutation_text(pair.permutation)),
-    (Column("right option", width=28), lambda pair: _option(pair, pair.sample.answer)),
-    (Column("first", width=28), lambda pair: _option(pair, pair.first)),
-    (Column("second", width=28), lambda pair: _option(pair, pair.second_in_first)),
-    (Column("first right", width=9), lambda pair: mark_entry(pair.right[0])),
-    (Column("second right", width=9), lambda pair: mark_entry(pair.right[1])),
-    (Column("same option", width=9), lambda pair: mark_entry(pair.consistent)),
-)
-
-
 def _text(preference: int | str | None) -> str | None:
     return None if preference is None else str(preference)
-
-
-_PREFERENCES_OF_PAIRS: Sequence[Read[PreferencePair]] = (
-    (Column("better image", width=9), lambda pair: _text(pair.reference)),
-    (Column("first", width=9), lambda pair: _text(pair.first)),
-    (Column("second, as in first order", width=12), lambda pair: _text(turned(pair.second))),
-    (Column("kind", width=20), lambda pair: pair.kind.replace("_", " ")),
-)

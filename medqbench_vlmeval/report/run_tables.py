@@ -43,6 +43,25 @@ COUNT_TITLES = {
 }
 NOT_COMPARABLE = "NOT COMPARABLE with the published rows"
 BASELINE_NOTE = "BASELINE: a model without weights, for orientation; it is no competitor."
+_GROUP_COUNTS = {
+    True: {"n": "n", "Correct": "n_correct", "Unanswered": "n_unanswered"},
+    False: {"n": "n", "Scored": "n_scored", "Unscored": "n_unscored"},
+}
+_MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
+OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
+_WIDTHS = (33, 17, 20, 14, 14, 17, 14, 14, 14, 26)
+_MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
+MAX_COLUMNS = 40
+_MAX_ROWS = 100
+_MATRICES_NOTE = (
+    f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals are on the sheets "
+    "'By modality' and 'By group'."
+)
+# What the other sheets show.
+_LEFT_OUT = (
+    "groups", "intervals", "frequencies", "findings", "conclusions", "between_rounds", "between_judges",
+    *PART_KEYS.values(),
+)  # fmt: skip
 
 
 def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]:
@@ -102,13 +121,6 @@ def extractor_table(extractor: ExtractorResult) -> Table:
     strict, lenient = extractor.strict, extractor.lenient
     rows = [(name, strict[name].overall, lenient[name].overall) for name in measures_of(Task.PERCEPTION)]
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
-
-
-_GROUP_COUNTS = {
-    True: {"n": "n", "Correct": "n_correct", "Unanswered": "n_unanswered"},
-    False: {"n": "n", "Scored": "n_scored", "Unscored": "n_unscored"},
-}
-_MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
 
 
 def _group_columns(task: Task, width: float = 13) -> list[Column]:
@@ -203,10 +215,6 @@ def _published_table(run: TaskRun) -> Table:
 def look_of(standing: Standing) -> Look:
     """How a line of a board looks: own lines stand out, and so do people."""
     return "own" if standing.source is None else "human" if standing.category == HUMAN else ""
-
-
-OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
-_WIDTHS = (33, 17, 20, 14, 14, 17, 14, 14, 14, 26)
 
 
 def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
@@ -310,9 +318,6 @@ def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
                 yield from ((axis, f"{outer} / {inner}", group) for inner, group in groups.items())
 
 
-_MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
-
-
 def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
     """Write a sheet a modality: its numbers by question type, severity and difficulty, then its samples.
 
@@ -351,14 +356,6 @@ def _of_modality(run: TaskRun, modality: str) -> Iterator[tuple[str, str, Group]
         crossed = result.crossed.get(f"{MODALITY}_x_{axis}", {})
         for name, group in (crossed.get(modality, {}) if is_split else result.groups.get(axis, {})).items():
             yield axis.replace("_", " ").capitalize(), name, group
-
-
-MAX_COLUMNS = 40
-_MAX_ROWS = 100
-_MATRICES_NOTE = (
-    f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals are on the sheets "
-    "'By modality' and 'By group'."
-)
 
 
 def matrix_table(
@@ -422,13 +419,6 @@ def _matrices(run: TaskRun) -> Iterator[Table]:
         words = axes.replace("_x_", " x ").replace("_", " ")
         corner = Column(outer.replace("_", " ").capitalize(), width=34)
         yield matrix_table(f"{title}: {words}, {unit_words(run.task)}", [corner], tops, rows)
-
-
-# What the other sheets show.
-_LEFT_OUT = (
-    "groups", "intervals", "frequencies", "findings", "conclusions", "between_rounds", "between_judges",
-    *PART_KEYS.values(),
-)  # fmt: skip
 
 
 def add_settings(book: Book, result: Result) -> None:

@@ -34,6 +34,7 @@ _EMBEDDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(?:png|jpg)")
 R = TypeVar("R")
 Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
 ImageLinks: TypeAlias = Callable[[Task, str], "str | None"]
+_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 
 
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = _MAX_ROWS) -> int:
@@ -120,9 +121,6 @@ def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[Samp
     prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
     reads = [*labels, *_images(links), *_results(is_perception), _UNSCORED, _QUESTION, prediction, _CUT]
     return add_rows(sheet, reads, rows, _MAX_ROWS_BY_MODALITY)
-
-
-_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 
 
 def _field(path: str, width: float = 14, head: str = "", *, optional: int = 1, wrap: bool = False) -> Read[SampleRow]:

@@ -14,6 +14,16 @@ from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import TaskRun
 
 KINDS = PUBLISHED, OWN, BASELINE = "published", "own", "baseline"
+# What tells two runs of one model apart, the plainest first.
+_FACTS: Sequence[Callable[[Row], str | None]] = (
+    lambda row: row.dataset,
+    lambda row: row.judge,
+    lambda row: row.protocol,
+    lambda row: row.prompt_style,
+    lambda row: shown_hash(row.data_sha256),
+    lambda row: f"n={row.n}",
+    lambda row: row.created,
+)
 
 
 @dataclass(frozen=True)
@@ -100,18 +110,6 @@ def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     for fact, name in pairs:
         names.setdefault(fact, {})[name] = None
     return {fact: ", ".join(alike) for fact, alike in names.items()}
-
-
-# What tells two runs of one model apart, the plainest first.
-_FACTS: Sequence[Callable[[Row], str | None]] = (
-    lambda row: row.dataset,
-    lambda row: row.judge,
-    lambda row: row.protocol,
-    lambda row: row.prompt_style,
-    lambda row: shown_hash(row.data_sha256),
-    lambda row: f"n={row.n}",
-    lambda row: row.created,
-)
 
 
 def run_labels(runs: Sequence[TaskRun], limit: int = 34) -> list[str]:

@@ -61,12 +61,11 @@ def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
             _print_line(part, console)
 
 
-def _print_table(table: Table, console: Console) -> None:
-    from rich import box
-    from rich import table as rich_table
+def _print_table(part: Table, console: Console) -> None:
+    from rich import box, table
     from rich.text import Text
 
-    plain = flat(table, for_text=True)
+    plain = flat(part, for_text=True)
     cells = [
         [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
         for _, items in plain.rows
@@ -77,7 +76,7 @@ def _print_table(table: Table, console: Console) -> None:
         for line in _aligned(plain, cells):
             _print_line(line, console)
     else:
-        grid = rich_table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for at, width in widths.items():
             column = plain.columns[at]
             justify: Literal["left", "right"] = "right" if column.is_numeric else "left"

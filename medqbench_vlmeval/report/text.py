@@ -25,6 +25,21 @@ _NOT_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-
 FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
 _NOT_SHEET_NAME = re.compile(r"[\[\]:*?/\\\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _RESERVED_SHEET_NAMES = frozenset({"history"})  # Excel keeps this one for itself
+# What CommonMark and tables give a meaning to inside a line.
+_MARKS = re.compile(r"([\\`*_\[\]|])")
+# GitHub strikes '~~' out, links addresses, sets '$' as mathematics, notifies '@names' and makes
+# pictures of ':names:'.
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "$": "&#36;", "~": "&#126;"})
+_ADDRESS_OR_PICTURE = re.compile(r":(?=//|[\w+-]+:)")
+_TO_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
+    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\symbol{34}", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$",
+    # A bracket or a star behind the end of a table's line would be read as its option.
+    "[": "{[}", "]": "{]}", "*": "{*}", "–": "--", "…": r"\ldots{}", REPLACEMENT: "?",
+})  # fmt: skip
+# Fonts join these into dashes and foreign quotes.
+_LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
 
 
 def cell_text(text: str, whole_text_in: str) -> str:
@@ -81,24 +96,6 @@ def _first_units(text: str, limit: int) -> str:
 def one_line(name: str) -> str:
     """``name`` with blanks run together and without characters that move or hide what stands beside them."""
     return _NOT_XML.sub(REPLACEMENT, terminal_text(" ".join(name.split())))
-
-
-# What CommonMark and tables give a meaning to inside a line.
-_MARKS = re.compile(r"([\\`*_\[\]|])")
-# GitHub strikes '~~' out, links addresses, sets '$' as mathematics, notifies '@names' and makes
-# pictures of ':names:'.
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;", "$": "&#36;", "~": "&#126;"})
-_ADDRESS_OR_PICTURE = re.compile(r":(?=//|[\w+-]+:)")
-
-_TO_LATEX = str.maketrans({
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "|": r"\textbar{}", "`": r"\textasciigrave{}", '"': r"\symbol{34}", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$",
-    # A bracket or a star behind the end of a table's line would be read as its option.
-    "[": "{[}", "]": "{]}", "*": "{*}", "–": "--", "…": r"\ldots{}", REPLACEMENT: "?",
-})  # fmt: skip
-# Fonts join these into dashes and foreign quotes.
-_LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
 
 
 def markdown_text(text: str) -> str:
