@@ -23,7 +23,7 @@ BEFORE["cli"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-MOST_LINES = 32_100  # 29,000 is the aim: lower it with every room that gets smaller
+MOST_LINES = 29_000
 
 
 def modules():

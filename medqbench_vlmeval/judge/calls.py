@@ -16,7 +16,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, JOINT, Protocol, Schema, joint_schema, number_of, options_text
-from medqbench_vlmeval.judge.verdict import read_reply
+from medqbench_vlmeval.judge.replies import read_reply
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40

@@ -1,18 +1,23 @@
-"""A judge's reply -> its verdicts: by words a score (0, 1, 2 or None), in a JSON object one for each dimension, and
-the letter in an extractor's last line.
+"""A judge's reply in words -> its verdict: 0, 1, 2 or None.
 
-In words two kinds of statement are looked for, the clearer first; within a kind the last one wins, because judges
+In words three kinds of statement are looked for, the clearer first; within a kind the last one wins, because judges
 correct themselves further down the page:
 
-1. a labelled score ('Score: 2', '| **Score** | 2 |', '"score": 2', a box or a tag), or a first or last line
-   that holds nothing but the verdict;
-2. a score in a sentence ('I would rate it 1', '2 out of 2') or under another label ('Completeness: 2').
+1. a score in the form that was asked for, at the start of a line or sentence ('Score: 2', 'Final score: 2',
+   '| **Score** | 2 |', a box or a tag), or a first or last line that holds nothing but the verdict; whatever is
+   said elsewhere about other scores ('to reach a score of 2, ...', 'it asks for Score: 2') does not count beside it;
+2. a score called so in a sentence ('it deserves a score of 1');
+3. another verdict in a sentence ('I would rate it 1', '2 out of 2', 'so 1 it is') or under another label
+   ('Completeness: 2').
+
+Of kinds 2 and 3 what another score would need, or what somebody else gave or wants, does not count, and two that differ
+give None unless the last one is a conclusion or a correction.
 
 A verdict that is there but is not 0, 1 or 2 ('Score: 10', '1 or 2', '2.9') gives None and is never replaced by an
-earlier one. None it is too where the last clear one stands in a quotation and another one outside of it. What is
-thought aloud in a closed ``<think>`` block is no verdict; an unclosed one means that the reply never came. Text that
-repeats the question's criteria ('2 for completely ...') is no verdict either. All patterns are bounded, so that time is
-linear in the reply's length.
+earlier one. None it is too where the last one stands in a quotation and another one outside of it, but for a verdict
+that opens the reply. What is thought aloud in a closed ``<think>`` block is no verdict; an unclosed one means that the
+reply never came. Text that repeats the question's criteria ('2 for completely ...') is no verdict either. All patterns
+are bounded, so that time is linear in the reply's length.
 """
 
 from __future__ import annotations
@@ -20,14 +25,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
-from medqbench_vlmeval.benchmark import DIMENSIONS
-from medqbench_vlmeval.judge.protocols import CHOICE, choices, number_of
+from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations
 
 
 def _ahead(name: str, pattern: str) -> str:
@@ -57,8 +60,13 @@ _NUMBER = re.compile(
     ),
     re.IGNORECASE,
 )
-_WORD = re.compile(r"(?P<word>zero|one|two)\b(?=\)?\s?(?:$|[\n.;,!(]|out of|points?\b))", re.IGNORECASE)
-_WORDS = ("zero", "one", "two")
+_WORD = re.compile(
+    r"(?:(?P<word>zero|one|two)\b(?=\)?\s?(?:$|[\n.;,!(]|out of|points?\b|for\b|from\b|because|since|as\b|here))"
+    r"|(?P<chinese>[零一二两])分)",
+    re.IGNORECASE,
+)
+_WORDS_OF_SCORES = ("zero", "one", "two")
+_WORDS = {"zero": 0, "one": 1, "two": 2, "零": 0, "一": 1, "二": 2, "两": 2}
 _LEGEND = re.compile(r"\)?\s?\(")
 _OTHER_CRITERION = re.compile(
     r"(?<![\w.])(?P<other>[012])\)?\s?(?:for|if|when|is for|means?|indicates?|:|-\s)", re.IGNORECASE
@@ -78,6 +86,7 @@ class _Number:
     settled: bool = False
     signed: bool = False
     out_of: bool = False
+    listed: bool = False  # one of a list of criteria
 
 
 def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
@@ -86,7 +95,7 @@ def _read_number(text: str, at: int, labelled: bool) -> _Number | None:
     match = _NUMBER.match(text, at)
     if match is None:
         word = _WORD.match(text, at) if labelled else None
-        return _Number(_WORDS.index(word["word"].lower()), word.end(), settled=True) if word else None
+        return _Number(_WORDS[(word["word"] or word["chinese"]).lower()], word.end(), settled=True) if word else None
     points, several, out_of = match["points"] is not None, match["several"] is not None, match["out_of"]
     valid = (
         match["whole"] in ("0", "1", "2")
@@ -115,8 +124,16 @@ def _is_enumerated(text: str, number: _Number) -> bool:
     """
     if not (number.criterion or number.heading) or _LEGEND.match(text, number.end):
         return False
+    if _lists_all_scores(text):
+        return True
     paragraph = text[number.end : number.end + _CRITERIA_REACH].split("\n\n", 1)[0]
     return any(int(other["other"]) != number.score for other in _OTHER_CRITERION.finditer(paragraph))
+
+
+@lru_cache(maxsize=2)
+def _lists_all_scores(text: str) -> bool:
+    """Whether each score stands once in front of an explanation: 'Score 2: all / Score 1: some / Score 0: none'."""
+    return sorted(heading[1] for heading in _CRITERION_HEADINGS.finditer(text)) == ["0", "1", "2"]
 
 
 _LABEL = re.compile(
@@ -125,12 +142,18 @@ _LABEL = re.compile(
     r"|\b(?P<weak>answer|result|judge?ment|evaluation|assessment|conclusion|completeness|preciseness|precision"
     r"|consistency|quality[ _]accuracy|accuracy)\b"
 )
-_DIMENSION = re.compile(r"completeness|precis|consistency|accuracy", re.IGNORECASE)
+_RATED = re.compile(
+    r"(?i)\b(?P<dimension>completeness|precis(?:eness|ion)|consistency|(?:quality[ _])?accuracy)\b"
+    r"[\s:()-]{0,6}(?:score\b)?\s?[:-][\s:(-]{0,5}(?:boxed[\s:(]{1,4})?(?P<score>[012])\b"
+)
+_DIMENSION_LINE = re.compile(
+    r"(?im)^[^\w\n]*(completeness|precis(?:eness|ion)|consistency|(?:quality )?accuracy)[^\w\n]*$"
+)
 # 'Score (0-2): 1', 'Score (Completeness): 2', 'Score (out of 2) 1'
 _ASIDE = re.compile(r"\s?\([^()\n]{1,100}\)(?=\s?(?::|-\s|is\b|are\b)|\s\d)")
 _LINK = re.compile(
-    r"(?i)\)?\s?(?:(?P<sign>:[\s:]*|-\s?)|(?P<word>is|are|was|of|as|at|to be|(?:would|should|will|must) be|为|是|は|는"
-    r"|은)(?![a-z])\s?:?\s?(?:an? |the )?|(?P<below>\n\s*)|\s)"
+    r"(?i)\)?\s?(?:(?P<sign>:[\s:]*(?:\) )?|-\s?)|(?P<word>is|are|was|of|as|at|to be|(?:would|should|will|must) be"
+    r"|为|是|は|는|은)(?![a-z])\s?:?\s?(?:an? |the )?|(?P<below>\n\s*)|\s)"
 )
 _FILLER = re.compile(
     r"(?i)(?P<words>(?: [a-z_'()]{1,20}){1,7}?)(?:(?P<sign>\s?:)|(?: (?:is|be|as|at|to|of|with|an?)){0,2})\s?(?=\(?\d)"
@@ -151,11 +174,14 @@ _NO_VALUE = re.compile(
     r"|nearly|almost|three|four|five|ten)\b)"
 )
 _LIST_ITEM = re.compile(r"\s*\d+[.)][ \t]\S")
-_CRITERION_HEADINGS = re.compile(r"\bscore (\d)\)?\s?(?::|-\s|\()", re.IGNORECASE)
+_CRITERION_HEADINGS = re.compile(r"\bscore\s?:?\s?(\d)\)?\s?(?::|-\s|\()", re.IGNORECASE)
 _VERB = re.compile(
     r"(?i)\b(?:giv(?:e|en|es|ing)|gave|rat(?:e|ed|es|ing)|assign(?:ed|s|ing)?|award(?:ed|s|ing)?|deserv(?:e|es|ed|ing)"
-    r"|earn(?:s|ed)?|merits?|warrants?|receiv(?:e|es|ed)|gets?|choose|select|mark(?:ed)?)"
-    r"(?: (?!not\b|never\b|between\b|from\b)[a-z'’]{1,20}){0,5}?\s?:? (?:an? )?(?=\(?\d)"
+    r"|earn(?:s|ed)?|merits?|warrants?|receiv(?:e|es|ed)|gets?|choose|select|mark(?:ed)?"
+    r"|settl(?:e|ed|ing)|land(?:ed|ing)?|go(?:ing)? with|stay(?:ing)?|put)"
+    r"(?: (?!not\b|never\b|between\b|from\b)[a-z'’]{1,20}){0,5}?\s?:? "
+    r"(?:an? |at |on |for )?(?=\(?\d|(?:zero|one|two)\b)"
+    r"|[给打评得](?:出|为|了)?\s?(?=\d|[零一二两])"
 )
 _FRACTION = re.compile(r"(?<![\w./])(?=\d{1,20}(?:[.,]\d{1,20})?\s?(?:/|(?:points? )?out of)\s?2(?![\w/]|[.,]\d))")
 _OPENING = re.compile(r"\(?(?P<score>[012])\)?\s?(?::|-(?!\d)|\(|,(?!\s?\d))\s?(?=[A-Za-z])")
@@ -166,12 +192,62 @@ _WINDOW = 80
 _LONGEST_BARE = 60
 
 
+# Where a verdict in the asked form stands: at the start of a line or a sentence, behind words such as 'My final'.
+_VERDICT_PLACE = re.compile(
+    r"(?:\A|[\n.!?。;|]|[,:] (?=so |thus |hence |therefore )|\d (?=no |sorry|wait|oops)"
+    r"|\d ?[:-] ?(?=revised|corrected|final|now))[\s>•#|*()\d.:-]*"
+    r"(?:(?:no|sorry|wait|oops|so|thus|hence|therefore|then|my|the|our|your|final|overall|updated|revised|new"
+    r"|correct(?:ed|ion)|initial|total|assigned|answer|verdict|result|conclusion|decision|evaluation|assessment"
+    r"|assistant|judge(?:'?s)?|edit|is|completeness|preciseness|precision|consistency|quality|accuracy|最终|总|総合"
+    r"|최종)[\s:,_()-]*){0,5}\Z"
+)
+# Before a score that is not given here: what it would need, what somebody else gave or asks for.
+_OTHERS = re.compile(
+    r"(?i)\b(?:to (?:reach|get|earn|merit|deserve|receive|obtain|achieve|attain|award|be)|reach(?:es|ing)?|needed"
+    r"|required|for a|for the|previous|earlier|another|other|grader|reviewer|draft|asks?|asked|asking"
+    r"|claim(?:s|ed|ing)?|request(?:s|ed|ing)?|instruct\w*|demands?|demanded|embedded|ignor\w*|says?|states?|stated|wants?|tells?|told"
+    r"|tempting|tempted|why|instead of|rather than|above|below|beyond|than|short of|if)\b"
+)
+_SUPPOSED = re.compile(
+    r"(?i)\b(?:with|had|were|unless|once|when|should the)\b[^.!?\n]*\b(?:would|could|might) (?!give|rate|say)"
+)
+# Behind it: 'score 2 was not given', 'a score of 2 would need ...'.
+_WOULD = re.compile(
+    r"(?i)[)'\"]?,?\s?(?:would|could|might|can(?:not|'t)?|may|was not|wasn't|is not|isn't|were not|needs?|requires?"
+    r"|means?|seems?|looks?|that\b|which\b)\b"
+)
+_CORRECTED = re.compile(
+    r"(?i)\b(?:take (?:that|this|it) back|on (?:second thought|reflection)|correction|i was wrong"
+    r"|chang(?:e|ing) (?:my|the) (?:score|verdict)|let me (?:correct|revise))\b"
+)
+_HEADING = re.compile(r"\)?\s{0,3}(?:-\s|:\s|\()")
+_CONDITION = re.compile(r"(?i)\s?(?:points?\s)?(?:if|when|where|for (?:each|every|any))\b")
+_CONCLUDES = re.compile(
+    r"(?i)\b(?:so|therefore|thus|hence|final\w*|overall|but|however|yet|settle\w*|instead|correct\w*|revis\w*|wait"
+    r"|on (?:second thought|reflection)|actually|changed?"
+    r"|i(?:'d| would| will|'ll)? (?:give|rate|assign|choose|settle|go|score))\b"
+)
+# A verdict in words: 'so 1 it is', 'clearly a two', 'full marks'.
+_SPOKEN = re.compile(
+    r"(?i)\b(?:(?P<it>[012]|zero|one|two) it is\b"
+    r"|(?:is|it['’]s|that['’]s|as|for)(?: \w+ly)? an? (?:\w+ )?(?P<article>zero|one|two)(?=[.!;,]|\Z)"
+    r"|(?P<full>full marks|(?:receiv|get|deserv|earn|merit|award|giv|warrant)\w*(?: \w+){0,3}?"
+    r" (?:maximum|full|top|highest|perfect) (?:score|marks|points|credit))\b"
+    r"|(?P<none>no (?:points|marks|credit)(?: at all| here| on this \w+)?)(?=\s?(?:[.!;,\n]|\Z)))"
+    r"|[;:,] (?P<last>zero|one|two)[.!]?\s*\Z|\A\W*(?P<first>zero|one|two)\s?[.,:;!-]"
+    r"|\bit (?:should|must|has to) be an? (?P<must>[012]|zero|one|two)(?=[.!;,\n]|\Z)"
+)
+_FEW_WORDS = 8
+_MOST_STATEMENTS = 100
+
+
 class _Statement(NamedTuple):
-    """A statement of a score (None: there, but no valid verdict), and the dimension that it names."""
+    """A statement of a score (None: there, but no valid verdict)."""
 
     start: int
     score: int | None
-    dimension: str = ""
+    asked: bool = False  # in the form that the prompt asks for
+    end: int = 0
 
 
 def parse_score(reply: str) -> int | None:
@@ -190,29 +266,83 @@ def parse_score(reply: str) -> int | None:
     if names_score:
         return score
     text = plain_verdict(spoken)
-    clear = _last_clear(text)
-    if clear:
-        own = _last_clear(plain_verdict(without_quotations(spoken)))
-        return clear.score if own is None or own.score == clear.score else None
-    vague = [*_labelled(text, weak=True), *_in_sentences(text), *_opening(text)]
-    # A reply that scores several dimensions answers a question that was not asked.
-    if len({statement.score for statement in vague if statement.dimension}) > 1:
+    strong = list(_labelled(text, weak=False))
+    quoteless = plain_verdict(without_quotations(spoken))
+    unquoted = strong if quoteless == text else list(_labelled(quoteless, weak=False))
+    asked = _in_asked_form(text, strong)
+    if _is_of_several_dimensions(text, asked):
         return None
-    last = _last_statement(vague)
-    return last.score if last else None
+    if asked:
+        corrected = _CORRECTED.search(text, asked[-1].end)
+        if corrected and (later := [entry for entry in _vague(text) if entry.start > corrected.start()]):
+            return _agreed(text, later)
+        own = _in_asked_form(quoteless, unquoted)
+        if not own or own[-1].score == asked[-1].score:
+            return asked[-1].score
+        first = own[0].start == 0 and len({statement.score for statement in own}) == 1
+        return own[0].score if first else None
+    statements = _own(text, strong)
+    outside = _own(quoteless, unquoted)
+    if not statements:
+        statements = _vague(text)
+        outside = statements if quoteless == text else _vague(quoteless)
+    # What stands in quotations alone is somebody else's, unless the reply is nothing but a quotation.
+    if not outside and len(quoteless.split()) > _FEW_WORDS:
+        return None
+    return _agreed(text, statements) if not outside or outside[-1].score == statements[-1].score else None
 
 
-def _last_clear(text: str) -> _Statement | None:
-    return _last_statement([*_labelled(text, weak=False), *_bare_lines(text)])
+def _in_asked_form(text: str, labelled: Sequence[_Statement]) -> list[_Statement]:
+    """The verdicts in the form that was asked for, in order, without a list of what other scores take."""
+    asked = [statement for statement in labelled if statement.asked and not _WOULD.match(text, statement.end)]
+    listed = [at for at, statement in enumerate(asked) if _HEADING.match(text, statement.end)]
+    listed = [at for at in listed if {at - 1, at + 1} & {*listed}] if len(asked) > len(listed) else []
+    asked = [statement for at, statement in enumerate(asked) if at not in listed]
+    return sorted([*asked, *_bare_lines(text)], key=lambda statement: statement.start)
 
 
-def _last_statement(statements: Sequence[_Statement]) -> _Statement | None:
-    return max(statements, key=lambda statement: statement.start, default=None)
+def _is_of_several_dimensions(text: str, asked: Sequence[_Statement]) -> bool:
+    """Whether a reply scores several dimensions differently and says no more: that was not asked."""
+    rated = list(_RATED.finditer(text))
+    if len({match["score"] for match in rated}) > 1 and (not asked or asked[-1].start < rated[-1].end()):
+        return True
+    return len({*_DIMENSION_LINE.findall(text)}) > 1 and len({statement.score for statement in asked}) > 1
+
+
+def _vague(text: str) -> list[_Statement]:
+    return _own(text, [*_labelled(text, weak=True), *_in_sentences(text), *_opening(text)])
+
+
+def _own(text: str, statements: Iterable[_Statement]) -> list[_Statement]:
+    """The statements that are the judge's own verdict on this answer, in order."""
+    own = []
+    for statement in sorted(statements, key=lambda statement: statement.start)[-_MOST_STATEMENTS:]:
+        before = _sentence_before(text, statement.start)
+        supposed = _SUPPOSED.search(before + text[statement.start : statement.end])
+        if not (supposed or _OTHERS.search(before) or _WOULD.match(text, statement.end)):
+            own.append(statement)
+    return own
+
+
+def _sentence_before(text: str, at: int) -> str:
+    return re.split(r"(?i)[.!?\n;]|\b(?:so|therefore|thus|hence|but|however)\b", text[max(0, at - 2 * _WINDOW) : at])[
+        -1
+    ]
+
+
+def _agreed(text: str, statements: Sequence[_Statement]) -> int | None:
+    """The score of all statements, or of the last one where it concludes or corrects; else None."""
+    scores = {statement.score for statement in statements}
+    if not scores or len(scores) == len(_WORDS_OF_SCORES):
+        return None
+    last = statements[-1]
+    other = max((statement.start for statement in statements if statement.score != last.score), default=None)
+    return last.score if other is None or _CONCLUDES.search(text, other, last.end) else None
 
 
 def _from_json(text: str) -> tuple[bool, int | None]:
     """Whether the whole reply is one JSON object that names a score, and that score."""
-    _, value = _whole_object(text)
+    _, value = whole_object(text)
     if value is None:
         return False, None
     keys = {re.sub(r"[\s-]", "_", str(key).strip().lower()): key for key in value}
@@ -230,11 +360,34 @@ def _json_score(value: Any) -> int | None:
         value = value.get("score")
     if isinstance(value, str):
         return parse_score(value) if len(value) <= _LONGEST_BARE else None
-    number = _number(value)
+    number = whole_number(value)
     return number if number in (0, 1, 2) else None
 
 
+_SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
+
+
+def whole_object(text: str) -> tuple[str, dict[str, object] | None]:
+    """A reply without the fence around it, and the JSON object that it is, if it is one."""
+    body = re.sub(r"^```[a-zA-Z]{0,10}", "", text.strip()).removesuffix("```").strip()
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return body, None
+    return body, value if isinstance(value, dict) else None
+
+
+def whole_number(value: Any) -> int | None:
+    """A whole number, also written as 2.0 or '2'; true and false are none."""
+    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
+        return int(written[1])
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) and value == int(value) else None
+
+
 def _labelled(text: str, weak: bool) -> Iterator[_Statement]:
+    listed = -1  # where the last criterion of a list ends: its heading alone does not tell the last one
     for label in _LABEL.finditer(text):
         if (label["weak"] is not None) is not weak:
             continue
@@ -243,9 +396,12 @@ def _labelled(text: str, weak: bool) -> Iterator[_Statement]:
             continue
         aside = _ASIDE.match(text, label.end())
         number = _value(text, aside.end() if aside else label.end(), before, weak)
-        if number:
-            dimension = label.group().lower() if _DIMENSION.match(label.group()) else ""
-            yield _Statement(label.start(), number.score, dimension)
+        if number and (number.listed or (listed > 0 and number.heading and "\n\n" not in text[listed : label.start()])):
+            listed = number.end
+        elif number:
+            signed = re.search("[:-]", text[label.end() : number.end]) is not None or _ends_line(text, number)
+            asked = label["strong"] == "boxed" or (signed and _VERDICT_PLACE.search(before) is not None)
+            yield _Statement(label.start(), number.score, asked, number.end)
 
 
 def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
@@ -254,7 +410,7 @@ def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
     if link is None:
         return None
     explicit = bool(link["sign"])
-    number = _read_number(text, link.end(), labelled=explicit)
+    number = _read_number(text, link.end(), labelled=explicit or text[link.end() : link.end() + 1].isalpha())
     if number is None:
         if explicit and not weak and _NO_VALUE.match(text, link.end()):
             return _Number(None, link.end())
@@ -264,8 +420,12 @@ def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
         number = _Number(None, number.end)
     if "\n" in link.group() and (_LIST_ITEM.match(text, link.end() - 1) or not (explicit or _ends_line(text, number))):
         return None
+    if text[number.end : number.end + 3].lstrip()[:1] == "?":
+        return _Number(None, number.end)
+    if explicit and number.criterion not in ("", "for", "is for"):
+        return None
     if explicit:
-        return None if _is_enumerated(text, number) or (weak and not number.settled) else number
+        return None if weak and not number.settled else replace(number, listed=_is_enumerated(text, number))
     if (number.several and not link["word"]) or _NEGATED.search(before):
         return None
     return None if _is_rubric(text, number, link["word"], before) else number
@@ -305,16 +465,16 @@ def _bare_lines(text: str) -> Iterator[_Statement]:
         return
     last = _bare(lines[-1])
     if last:
-        yield _Statement(text.rfind(lines[-1]), last.score)
+        yield _Statement(text.rfind(lines[-1]), last.score, asked=True)
     # '1.' at the top may open a list; '10' at the top is no verdict of this kind.
     first = _bare(lines[0]) if len(lines) > 1 else None
     if first and first.score is not None and not lines[0].rstrip().endswith("."):
-        yield _Statement(text.find(lines[0]), first.score)
+        yield _Statement(text.find(lines[0]), first.score, asked=True)
 
 
 def _bare(line: str) -> _Number | None:
     inside = line.strip(" ()~:'\t\r")
-    number = _read_number(inside, 0, labelled=False) if len(inside) <= _LONGEST_BARE else None
+    number = _read_number(inside, 0, labelled=not inside[:1].isdigit()) if len(inside) <= _LONGEST_BARE else None
     return None if number is None or number.several or inside[number.end :].strip(" ).!。:~") else number
 
 
@@ -322,11 +482,17 @@ def _in_sentences(text: str) -> Iterator[_Statement]:
     for pattern in (_VERB, _FRACTION):
         for match in pattern.finditer(text):
             before = text[max(0, match.start() - _WINDOW) : match.start()].lower()
-            number = _read_number(text, match.end(), labelled=False)
+            number = _read_number(text, match.end(), labelled=pattern is _VERB)
             if number is None or not number.settled or _NEGATED.search(before) or _ASKED.search(before):
                 continue
-            if not _is_enumerated(text, number):
-                yield _Statement(match.start(), number.score)
+            if not _is_enumerated(text, number) and not _CONDITION.match(text, number.end):
+                yield _Statement(match.start(), number.score, end=number.end)
+    for match in _SPOKEN.finditer(text):
+        if match["last"] or not _NEGATED.search(_sentence_before(text, match.start()).lower()):
+            names = ("it", "article", "last", "first", "must")
+            word = next((match[name] for name in names if match[name]), "").lower()
+            score = _WORDS.get(word, int(word) if word.isdigit() else 2 if match["full"] else 0)
+            yield _Statement(match.start(), score, end=match.end())
 
 
 def _opening(text: str) -> Iterator[_Statement]:
@@ -336,199 +502,4 @@ def _opening(text: str) -> Iterator[_Statement]:
     if opening and sum(1 for _ in zip(range(2), _NUMBERED_LINE.finditer(text), strict=False)) < 2:
         number = _read_number(text, 0, labelled=False)
         if number and not _is_enumerated(text, number):
-            yield _Statement(0, int(opening["score"]))
-
-
-NO_COMPLETION = "the server's reply is no chat completion"
-EMPTY = "the judge's reply is empty"
-NO_VERDICT = "no verdict in the judge's reply"
-EMPTY_EXTRACTION = "the extractor's reply is empty"
-NO_LETTER = "no valid last line in the extractor's reply"
-
-# The line that ends an extractor's reply.
-_LABELLED = re.compile(
-    r"[\s:(#-]{0,8}(?:(?:my|the) )?(?:final )?answer\s?(?:is\b|:)[\s:]{0,8}(?P<answer>.*)", re.IGNORECASE
-)
-# As they look without markup: '<|im_end|>' has become '<:im_end:>'.
-_TOKENS = r"(?:</[a-z]{1,10}>\s?|<:\w{1,40}:>\s?|<(?:eos|im_end|end_of_turn)>\s?){0,3}"
-_OPENED = r"\s?(?:boxed: )?[\s:(]{0,4}"
-_CHOICE = rf"(?P<choice>[A-Z]|NONE)[\s:).!]{{0,6}}{_TOKENS}"
-_BARE = re.compile(_OPENED + _CHOICE)
-_ANSWER = re.compile(f"{_OPENED}(?:option )?{_CHOICE}", re.IGNORECASE | re.ASCII)
-_QUOTED_LINES = re.compile(r'"[^"]*"|“[^”]*”|```[^`]*```')
-
-# Objects are looked for at so many opening braces of a kind, the last ones of a reply: each may take a look at the
-# whole rest of it.
-_MOST_OBJECTS = 50
-_BRACE = re.compile(r"\{")
-# Inside of a JSON string a quote is escaped: no sentence of a judge's, whatever it quotes, holds this.
-_NAMES = "|".join(DIMENSIONS).replace("_", "[ _]")
-_SPEAKING_BRACE = re.compile(rf'\{{\s{{0,50}}"\s{{0,5}}(?:{_NAMES})', re.IGNORECASE)
-# Keys behind an object are those of another one, which was not closed around it or not understood.
-_GOES_ON = re.compile(rf'"(?:score|{_NAMES})"\s{{0,5}}:', re.IGNORECASE)
-_REASON = re.compile(r'"reason"\s{0,5}:\s{0,5}"', re.IGNORECASE)
-_SCORE_KEY = re.compile(r'"score"\s{0,5}:', re.IGNORECASE)
-_SCORE_TEXT = re.compile(r"\s*([012])(?:\.0{1,20})?\s*")
-_LONGEST_NUMBER = 20
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one text says: allowed scores by dimension, sentences on them, and why some are missing."""
-
-    scores: Mapping[str, int] = field(default_factory=dict)
-    explanations: Mapping[str, str] = field(default_factory=dict)
-    reason: str | None = None
-
-
-def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]]) -> Reading:
-    """The verdicts in a reply to one call.
-
-    Args:
-        text: the reply, of any length; None where the server sent no chat completion.
-        allowed: by dimension, the scores that it may have; of several the reply is to be one JSON object.
-    """
-    if text is None:
-        return Reading(reason=NO_COMPLETION)
-    if not text.strip():
-        return Reading(reason=EMPTY_EXTRACTION if CHOICE in allowed else EMPTY)
-    if len(allowed) > 1:
-        return _read_object(text, allowed)
-    ((dimension, scores),) = allowed.items()
-    if dimension == CHOICE:
-        return _read_choice(text, scores)
-    score = parse_score(text)
-    if score is None:
-        return Reading(reason=NO_VERDICT)
-    if score not in scores:
-        return Reading(reason=_not_allowed(score, scores))
-    return Reading({dimension: score})
-
-
-def _not_allowed(score: int, allowed: Sequence[int]) -> str:
-    number = str(score) if abs(score) < 10**_LONGEST_NUMBER else f"of more than {_LONGEST_NUMBER} digits"
-    return f"the judge's verdict {number} is not one of {', '.join(map(str, allowed))}"
-
-
-def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
-    letter = parse_choice(reply)
-    if letter is None:
-        return Reading(reason=NO_LETTER)
-    if (number := number_of(letter)) not in allowed:
-        return Reading(reason=f"the extractor's answer {letter} is not one of {choices(allowed)}")
-    return Reading({CHOICE: number})
-
-
-def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
-    """The last JSON object of a reply that speaks of any of the dimensions.
-
-    None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
-    where it stands inside of a sentence of an object that is broken or cut off.
-    """
-    text, whole = _whole_object(reply)
-    # An object that is all of the reply has no thoughts around it; a tag in its sentences is only spoken about.
-    if whole is None:
-        text = without_thoughts(reply) or ""
-    speaking = [entry for entry in _objects(text) if set(entry[2]) & set(allowed)]
-    if not speaking:
-        return Reading(reason=NO_VERDICT)
-    start, end, last = speaking[0]
-    reading = _read_entries(last, allowed)
-    # A sentence goes on where no score has followed the last reason that began before the object.
-    reason = max((reason.end() for reason in _REASON.finditer(text, 0, start)), default=None)
-    in_sentence = reason is not None and not _SCORE_KEY.search(text, reason, start)
-    if in_sentence or _GOES_ON.search(text, end):
-        return Reading(reason=NO_VERDICT)
-    if not _begins_line(text, start):
-        own = next((entries for at, _, entries in speaking[1:] if _begins_line(text, at)), last)
-        if _read_entries(own, allowed).scores != reading.scores:
-            return Reading(reason=NO_VERDICT)
-    return reading
-
-
-def _read_entries(entries: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
-    scores, explanations, wrong = {}, {}, []
-    for dimension, values in allowed.items():
-        entry = entries.get(dimension)
-        score = _number(entry.get("score") if isinstance(entry, dict) else entry)
-        if isinstance(entry, dict) and isinstance(reason := entry.get("reason"), str):
-            # Lone surrogates, which no file can hold, become question marks.
-            explanations[dimension] = reason.encode("utf-8", errors="replace").decode("utf-8")
-        if score is None:
-            wrong.append(f"no verdict on {dimension}")
-        elif score not in values:
-            wrong.append(f"{dimension}: {_not_allowed(score, values)}")
-        else:
-            scores[dimension] = score
-    return Reading(scores, explanations, "; ".join(wrong) or None)
-
-
-def _begins_line(text: str, at: int) -> bool:
-    return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
-
-
-def _whole_object(text: str) -> tuple[str, dict[str, Any] | None]:
-    """A reply without the fence around it, and the JSON object that it is, if it is one."""
-    body = re.sub(r"^```[a-zA-Z]{0,10}", "", text.strip()).removesuffix("```").strip()
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return body, None
-    return body, value if isinstance(value, dict) else None
-
-
-def _number(value: Any) -> int | None:
-    """A whole number, also written as 2.0 or '2'; true and false are none."""
-    if isinstance(value, str) and (written := _SCORE_TEXT.fullmatch(value)):
-        return int(written[1])
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return int(value) if math.isfinite(value) and value == int(value) else None
-
-
-def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
-    another comes after it."""
-    decoder = json.JSONDecoder()
-    braces = [brace for kind in (_BRACE, _SPEAKING_BRACE) for brace in deque(kind.finditer(text), _MOST_OBJECTS)]
-    objects = []
-    for start in {brace.start() for brace in braces}:
-        try:
-            value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            objects.append((start, end, {key.strip().lower().replace(" ", "_"): value[key] for key in value}))
-    return sorted(objects, key=lambda entry: (entry[1], -entry[0]), reverse=True)
-
-
-def parse_choice(reply: str) -> str | None:
-    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one.
-
-    Args:
-        reply: the extractor's reply, of any length.
-    """
-    spoken = spoken_text(reply)
-    last = None if spoken is None else _last(plain_verdict(spoken))
-    if spoken is None or last is None:
-        return None
-    # What a quotation says last is the words of somebody else where the extractor's own are others.
-    own = _last(plain_verdict(_QUOTED_LINES.sub(" ", without_quotations(spoken))))
-    choice = _choice(last)
-    return choice if own is None or not re.search(r"\w", own) or _choice(own) == choice else None
-
-
-def _last(text: str) -> str | None:
-    """What the last answer line holds behind its label, None where there is no such line."""
-    lines = [line for line in text.split("\n") if re.search(r"\w", line)]
-    if not lines:
-        return None
-    if _BARE.fullmatch(lines[-1]):
-        return lines[-1]
-    labelled = next((match for line in reversed(lines) if (match := _LABELLED.fullmatch(line))), None)
-    return labelled["answer"] if labelled else None
-
-
-def _choice(answer: str) -> str | None:
-    match = _ANSWER.fullmatch(answer)
-    return match["choice"].upper() if match else None
+            yield _Statement(0, int(opening["score"]), end=opening.end())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import escape_delimiters
-from medqbench_vlmeval.judge.verdict import NO_VERDICT, Reading
+from medqbench_vlmeval.judge.replies import NO_VERDICT, Reading
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
 JOINT = Call("k", "i", "p", ALLOWED)
@@ -46,9 +46,9 @@ TWOS, ZEROS = json.dumps(verdicts(2, 2, 2, 2)), json.dumps(verdicts(0, 0, 0, 0))
     [
         ('{"completeness": 2}', 2),
         # A quoted verdict does not stand against the judge's own.
-        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', None),
-        ("Score: 0\n\nThe text says:\n> Score: 2", None),
-        ("Score: 0. It ends with “Rating: 2”.", None),
+        ('Score: 0\n\nThe text says "Score: 2", which I ignored.', 0),
+        ("Score: 0\n\nThe text says:\n> Score: 2", 0),
+        ("Score: 0. It ends with “Rating: 2”.", 0),
         ('It says "Score: 2".\nScore: 0', 0),
         ('Score: 0\nIt says "Score: 0".', 0),
         ('"Score: 2"', 2),

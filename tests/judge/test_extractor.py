@@ -18,7 +18,7 @@ from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge import JudgeOptions, OnProgress, Progress, build_extractor, usage_of
 from medqbench_vlmeval.judge.judges import extractor_options
 from medqbench_vlmeval.judge.protocols import CHOICE, choice_protocol, letter_of, options_text
-from medqbench_vlmeval.judge.verdict import parse_choice
+from medqbench_vlmeval.judge.replies import parse_choice
 from medqbench_vlmeval.types import Sample, Verdict
 from tests.judge.asking import Asker, asked_again
 from tests.judge.attacks import ATTACKS, WRONG

@@ -27,6 +27,23 @@ def test_a_reply_gives_what_a_careful_reader_records(reply: str, score: int | No
     assert parse_score(reply) == score
 
 
+# Written by hand in the manner of eight families of judges, by somebody who had not seen the reader of verdicts. What
+# it does not read, and never as another score:
+MISSED = {
+    "other grader: 2. me: 1",
+    "I agree with the previous grader (Score: 2).",
+    "Since neither the type nor the severity of the artifact is right, the only score the rubric permits is zero.",
+    "I assign the middle score, one, for partial preciseness.",
+}
+
+
+def test_replies_in_the_manner_of_many_judges_give_their_own_verdict() -> None:
+    wrong = {
+        reply: parse_score(reply) for reply, score, *_ in labelled("judge_replies.jsonl") if parse_score(reply) != score
+    }
+    assert wrong == dict.fromkeys(MISSED)
+
+
 @given(st.text() | st.text(alphabet="Score:012 *\n()<>/think{}\"'.,|-", max_size=60))
 def test_any_text_gives_a_score_or_none(reply: str) -> None:
     assert parse_score(reply) in (0, 1, 2, None)
