@@ -65,7 +65,6 @@ _WORD = re.compile(
     r"|(?P<chinese>[零一二两])分)",
     re.IGNORECASE,
 )
-_WORDS_OF_SCORES = ("zero", "one", "two")
 _WORDS = {"zero": 0, "one": 1, "two": 2, "零": 0, "一": 1, "二": 2, "两": 2}
 _LEGEND = re.compile(r"\)?\s?\(")
 _OTHER_CRITERION = re.compile(
@@ -205,8 +204,8 @@ _VERDICT_PLACE = re.compile(
 _OTHERS = re.compile(
     r"(?i)\b(?:to (?:reach|get|earn|merit|deserve|receive|obtain|achieve|attain|award|be)|reach(?:es|ing)?|needed"
     r"|required|for a|for the|previous|earlier|another|other|grader|reviewer|draft|asks?|asked|asking"
-    r"|claim(?:s|ed|ing)?|request(?:s|ed|ing)?|instruct\w*|demands?|demanded|embedded|ignor\w*|says?|states?|stated|wants?|tells?|told"
-    r"|tempting|tempted|why|instead of|rather than|above|below|beyond|than|short of|if)\b"
+    r"|claim(?:s|ed|ing)?|request(?:s|ed|ing)?|instruct\w*|demands?|demanded|embedded|ignor\w*|says?|states?|stated"
+    r"|wants?|tells?|told|tempting|tempted|why|instead of|rather than|above|below|beyond|than|short of|if)\b"
 )
 _SUPPOSED = re.compile(
     r"(?i)\b(?:with|had|were|unless|once|when|should the)\b[^.!?\n]*\b(?:would|could|might) (?!give|rate|say)"
@@ -273,10 +272,10 @@ def parse_score(reply: str) -> int | None:
     if _is_of_several_dimensions(text, asked):
         return None
     if asked:
-        corrected = _CORRECTED.search(text, asked[-1].end)
-        if corrected and (later := [entry for entry in _vague(text) if entry.start > corrected.start()]):
-            return _agreed(text, later)
         own = _in_asked_form(quoteless, unquoted)
+        corrected = _CORRECTED.search(quoteless, own[-1].end) if own else None
+        if corrected and (later := [entry for entry in _vague(quoteless) if entry.start > corrected.start()]):
+            return _agreed(quoteless, later)
         if not own or own[-1].score == asked[-1].score:
             return asked[-1].score
         first = own[0].start == 0 and len({statement.score for statement in own}) == 1
@@ -325,15 +324,14 @@ def _own(text: str, statements: Iterable[_Statement]) -> list[_Statement]:
 
 
 def _sentence_before(text: str, at: int) -> str:
-    return re.split(r"(?i)[.!?\n;]|\b(?:so|therefore|thus|hence|but|however)\b", text[max(0, at - 2 * _WINDOW) : at])[
-        -1
-    ]
+    before = text[max(0, at - 2 * _WINDOW) : at]
+    return re.split(r"(?i)[.!?\n;]|\b(?:so|therefore|thus|hence|but|however)\b", before)[-1]
 
 
 def _agreed(text: str, statements: Sequence[_Statement]) -> int | None:
     """The score of all statements, or of the last one where it concludes or corrects; else None."""
     scores = {statement.score for statement in statements}
-    if not scores or len(scores) == len(_WORDS_OF_SCORES):
+    if not scores or scores >= {0, 1, 2}:
         return None
     last = statements[-1]
     other = max((statement.start for statement in statements if statement.score != last.score), default=None)
@@ -465,11 +463,12 @@ def _bare_lines(text: str) -> Iterator[_Statement]:
         return
     last = _bare(lines[-1])
     if last:
-        yield _Statement(text.rfind(lines[-1]), last.score, asked=True)
+        yield _Statement(text.rfind(lines[-1]), last.score, True, len(text))
     # '1.' at the top may open a list; '10' at the top is no verdict of this kind.
     first = _bare(lines[0]) if len(lines) > 1 else None
     if first and first.score is not None and not lines[0].rstrip().endswith("."):
-        yield _Statement(text.find(lines[0]), first.score, asked=True)
+        start = text.find(lines[0])
+        yield _Statement(start, first.score, True, start + len(lines[0]))
 
 
 def _bare(line: str) -> _Number | None:

@@ -59,6 +59,12 @@ def test_the_last_verdict_wins(first: int, between: str, last: int) -> None:
     assert parse_score(f"Score: {first}\n{between}\nScore: {last}") == last
 
 
+def test_a_correction_counts_where_it_is_the_judges_own() -> None:
+    assert parse_score("Score: 1\n\nOn reflection the blur is named too, so it should be a 2.") == 2
+    assert parse_score("On reflection, I'd give it a 1 for the noise. But the blur counts too.\n\n2") == 2
+    assert parse_score('Score: 0\n\nThe text goes on: "Correction: it should be a 2."') == 0
+
+
 @given(SCORES, WRONG)
 def test_an_invalid_last_verdict_is_not_replaced_by_an_earlier_one(first: int, wrong: str) -> None:
     assert parse_score(f"Score: {first}\nFinal score: {wrong}") is None
