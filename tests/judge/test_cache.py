@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, verdict
+from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, replies
 from medqbench_vlmeval.judge.cache import FILE_NAME, ReplyCache, Row, default_folder
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.types import Prediction, Sample
@@ -128,7 +128,7 @@ def test_replies_that_an_earlier_version_kept_are_read(tmp_path: Path, options: 
 def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypatch) -> None:
     with JudgeServer("My verdict: deux") as server, ReplyCache(tmp_path) as cache:
         (paid,), (again,) = ask(server, store=cache), ask(server, store=cache, no_calls=True)
-        monkeypatch.setattr(verdict, "parse_score", lambda text: 2 if "deux" in text else None)
+        monkeypatch.setattr(replies, "parse_score", lambda text: 2 if "deux" in text else None)
         (read,) = ask(server, store=cache, no_calls=True)
     assert scores(paid) == scores(again) == dict.fromkeys(DIMENSIONS)
     assert scores(read) == dict.fromkeys(DIMENSIONS, 2)
