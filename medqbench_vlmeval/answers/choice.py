@@ -176,7 +176,7 @@ def _by_rules(text: str, options: OptionSet) -> Answer | None:
 
 def _failed(text: str, options: OptionSet) -> Reading | None:  # noqa: ARG001
     """The harness's own words in place of a reply."""
-    return Reading(None, "no reply") if text.startswith("Failed to obtain answer") else None
+    return Reading(None, "no reply") if text.startswith(("Failed to obtain answer", "Fail to obtain answer")) else None
 
 
 def _whole_reply(text: str, options: OptionSet) -> Reading | None:

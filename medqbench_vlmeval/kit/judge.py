@@ -33,7 +33,7 @@ from medqbench_vlmeval.kit.guards import environment_secrets
 from medqbench_vlmeval.kit_version import require_kit
 
 # What the kit's clients return, with or without words behind it, where nothing came.
-FAILURE = "Failed to obtain answer via API"
+FAILURES = ("Failed to obtain answer via API", "Fail to obtain answer via API")
 # The one name that build_judge gives to a model in this process.
 _IN_PROCESS = "llama31-8b"
 
@@ -142,7 +142,7 @@ class _KitModel(JudgeClient):
         except (AttributeError, TypeError, ValueError, RecursionError):
             body = None
         status = getattr(response, "status_code", None)
-        if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURE):
+        if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURES):
             counts = read_completion(body, self._served_as())
             return Reply((reply,), self._served_as(), counts.prompt_tokens, counts.completion_tokens)
         words = short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)

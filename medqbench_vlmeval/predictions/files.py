@@ -23,9 +23,9 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
-# What the kit writes in place of a reply: 'Failed to obtain answer', then '.', ':' or the interface's name. A reply
+# What the kit writes in place of a reply: 'Fail(ed) to obtain answer', then '.', ':' or the interface's name. A reply
 # that goes on otherwise ('Failed to obtain answer from this image') is the model's own.
-_FAILURE = re.compile(r"\s*Failed to obtain answer(?:(?: via)?(?: [\w-]+)? API)?\s*(?:[.:]|$)")
+_FAILURE = re.compile(r"\s*Fail(?:ed)? to obtain answer(?:(?: via)?(?: [\w-]+)? API)?\s*(?:[.:]|$)")
 
 
 @dataclass(frozen=True)

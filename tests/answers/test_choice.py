@@ -79,6 +79,7 @@ def test_rule_that_decides(reply: str, letter: str | None, rule: str) -> None:
         ("I'm sorry, I can't assist with medical images.", "refusal"),
         ("<think>Let me look at", "thought without an answer"),
         ("Failed to obtain answer via API.", "no reply"),
+        ("Fail to obtain answer via API.", "no reply"),
         ("A CT scan.", "no answer"),
     ],
 )

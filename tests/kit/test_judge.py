@@ -98,6 +98,7 @@ def test_a_reply_without_a_verdict_is_asked_about_again(name, messages):
         (Sent(body="<html>"), "got no reply: <html>"),
         (Sent(status=500, body="[" * 100_000), "got status 500: [[["),
         (Sent(FAILURE), "got no reply"),
+        (Sent("Fail to obtain answer via API."), "got no reply"),
         (Sent(status=0), "ConnectionError at the kit's client"),
     ],
 )

@@ -100,6 +100,7 @@ def test_other_shapes_of_json_and_spellings_of_columns(tmp_path: Path) -> None:
     ("text", "status"),
     [
         *((f"Failed to obtain answer via API.{rest}", FAILED) for rest in ("", " ", "Connection error.")),
+        ("Fail to obtain answer via API.", FAILED),
         ("Failed to obtain answer via API.: Failed with all possible conversation turns.", FAILED),
         *((f"Failed to obtain answer{rest}", FAILED) for rest in ("", ".", ": <class 'RuntimeError'> out of memory")),
         *((f"Failed to obtain answer{rest}", FAILED) for rest in (" via bailingMM API.", " BlueLM API. ")),
