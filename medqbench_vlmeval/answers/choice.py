@@ -200,7 +200,6 @@ _FINDERS: tuple[Callable[[str, OptionSet], Iterator[Claim]], ...] = (
     claims.named,
     claims.changed,
 )
-_UNCONDITIONAL = frozenset({"marked answer"})
 _CORRECTION = re.compile(
     r"(?i)\b(?:actually|wait|correction|on second thought|reconsider\w*|scratch that|rather|let me correct|edit:"
     r"|update:|revis(?:e|ed|ing)|changed? my (?:mind|answer)|upon (?:re-?examination|closer|further|reflection)"
@@ -213,7 +212,7 @@ def _find_claims(text: str, options: OptionSet) -> list[Claim]:
     candidates = [claim for finder in _FINDERS for claim in finder(text, options)]
     candidates = claims.without_alternatives(text, candidates)
     if claims.CONDITION_CUES.search(text):
-        candidates = [c for c in candidates if c.rule in _UNCONDITIONAL or not claims.hypothetical(text, c.position)]
+        candidates = [c for c in candidates if c.rule == "marked answer" or not claims.hypothetical(text, c.position)]
     return sorted(candidates, key=lambda claim: (claim.position, claim.weight))
 
 
