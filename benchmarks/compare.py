@@ -106,9 +106,9 @@ def main() -> None:
             started = time.perf_counter()
             read_runs(paths)
             read = time.perf_counter()
-            found = compare_runs(paths)
+            compared = compare_runs(paths)
             compared = time.perf_counter()
-            write_comparison(found, folder / "out")
+            write_comparison(compared, folder / "out")
             written = time.perf_counter()
             # compare_runs reads the files itself.
             print(

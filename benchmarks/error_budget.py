@@ -95,13 +95,13 @@ def rule_table(rows: Sequence[Labelled]) -> list[str]:
     fired: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for row in rows:
-        found = extract(row.reply, row.options)
-        if found.letter is not None:
-            fired[found.rule] += 1
-            right[found.rule] += found.letter == row.expected
+        answer = extract(row.reply, row.options)
+        if answer.letter is not None:
+            fired[answer.rule] += 1
+            right[answer.rule] += answer.letter == row.expected
     answerable = sum(row.expected is not None for row in rows)
     lines = ["| rule | fired | right | precision | recall |", "| --- | --- | --- | --- | --- |"]
-    for rule, n in sorted(fired.items(), key=lambda one: (-one[1], one[0])):
+    for rule, n in sorted(fired.items(), key=lambda item: (-item[1], item[0])):
         lines.append(f"| {rule} | {n} | {right[rule]} | {share(right[rule], n)} | {share(right[rule], answerable)} |")
     n, hits = fired.total(), right.total()
     lines.append(f"| **all rules** | {n} | {hits} | {share(hits, n)} | {share(hits, answerable)} |")
@@ -113,12 +113,12 @@ def open_table(rows: Sequence[Labelled]) -> list[str]:
     left: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for row in rows:
-        found = extract(row.reply, row.options)
-        if found.letter is None:
-            left[found.rule] += 1
-            right[found.rule] += row.expected is None
+        answer = extract(row.reply, row.options)
+        if answer.letter is None:
+            left[answer.rule] += 1
+            right[answer.rule] += row.expected is None
     lines = ["| reason | left open | rightly | share | missed answers |", "| --- | --- | --- | --- | --- |"]
-    for reason, n in sorted(left.items(), key=lambda one: (-one[1], one[0])):
+    for reason, n in sorted(left.items(), key=lambda item: (-item[1], item[0])):
         lines.append(f"| {reason} | {n} | {right[reason]} | {share(right[reason], n)} | {n - right[reason]} |")
     n, hits = left.total(), right.total()
     lines.append(f"| **all reasons** | {n} | {hits} | {share(hits, n)} | {n - hits} |")
@@ -169,5 +169,5 @@ def _errors(sums: Tally) -> str:
     if sums.n == 0:
         return "-"
     kinds = (("wrong", sums.wrong), ("invented", sums.invented), ("missed", sums.missed))
-    told = ", ".join(f"{n} {kind}" for kind, n in kinds if n) or "no error"
-    return f"{100 * sums.right / sums.n:.1f}%: {told}"
+    errors = ", ".join(f"{n} {kind}" for kind, n in kinds if n) or "no error"
+    return f"{100 * sums.right / sums.n:.1f}%: {errors}"

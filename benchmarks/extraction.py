@@ -34,9 +34,9 @@ def kit_class() -> Extractor:
     dataset = MedqbenchMCQDataset.__new__(MedqbenchMCQDataset)
 
     def extract(reply: str, options: Mapping[str, str]) -> str | None:
-        found = dataset._extract_option_letter(reply)
+        letter = dataset._extract_option_letter(reply)
         # Where it finds no letter it gives the reply back, which its scorer then compares with the answer.
-        return str(found) if str(found) in options else None
+        return str(letter) if str(letter) in options else None
 
     return extract
 
@@ -45,8 +45,8 @@ def kit_can_infer() -> Extractor:
     from vlmeval.utils.matching_util import can_infer
 
     def extract(reply: str, options: Mapping[str, str]) -> str | None:
-        found = can_infer(reply, dict(options))
-        return str(found) if found in options else None
+        letter = can_infer(reply, dict(options))
+        return str(letter) if letter in options else None
 
     return extract
 

@@ -19,9 +19,10 @@ from collections.abc import Callable
 from benchmarks.machine import machine
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from tests.judge.attacks import ATTACKS, Attack
-from tests.judge.simulated_judge import MODES, REFERENCE, answer, changed
+from tests.judge.simulated_judge import REFERENCE, answer, changed
 
 PROTOCOLS = ("official", "rubric", "rubric-joint")
+MODES = ("terse", "quoting", "repeating")
 
 
 def kit_class() -> Callable[[str, str, str], list[float | None]]:
@@ -56,8 +57,8 @@ def main() -> None:
         columns: dict[str, Counter[str]] = {}
         started = time.perf_counter()
         for protocol in PROTOCOLS:
-            found = changed(protocol, mode, Task.NO_REFERENCE, ATTACKS)
-            columns[protocol] = Counter(kind_of[name] for name in found)
+            moved = changed(protocol, mode, Task.NO_REFERENCE, ATTACKS)
+            columns[protocol] = Counter(kind_of[name] for name in moved)
         columns["the kit"] = Counter(kind_of[name] for name in changed_in_kit(mode, ATTACKS))
         print(f"\nThe judge is {mode} ({time.perf_counter() - started:.0f} s)")
         print(f"{'kind':16} {'attacks':>8}" + "".join(f"{name:>14}" for name in columns))

@@ -62,7 +62,7 @@ def write_predictions(path: Path, times: int, *, distinct: bool = False) -> int:
     return index
 
 
-def ours(path: Path, out: Path) -> float:
+def time_ours(path: Path, out: Path) -> float:
     from medqbench_vlmeval.workflows import Request, evaluate
 
     request = Request(prediction_file=path, model="m", dataset="MedQBench_Perception", out=out)
@@ -71,7 +71,7 @@ def ours(path: Path, out: Path) -> float:
     return time.perf_counter() - started
 
 
-def theirs(path: Path) -> float:
+def time_kit(path: Path) -> float:
     from vlmeval.dataset import MedqbenchMCQDataset
 
     dataset = MedqbenchMCQDataset.__new__(MedqbenchMCQDataset)
@@ -91,14 +91,14 @@ def main() -> None:
         folder = Path(name)
         warm = folder / "warm_MedQBench_Perception.tsv"
         write_predictions(warm, 1)
-        ours(warm, folder / "warm"), theirs(warm)
+        time_ours(warm, folder / "warm"), time_kit(warm)
         for times in (1, 100):
             path = folder / f"m{times}_MedQBench_Perception.tsv"
             n = write_predictions(path, times)
-            rows.append((n, ours(path, folder / "out"), theirs(path)))
+            rows.append((n, time_ours(path, folder / "out"), time_kit(path)))
         path = folder / "distinct_MedQBench_Perception.tsv"
         n = write_predictions(path, 100, distinct=True)
-        different = ours(path, folder / "out")
+        different = time_ours(path, folder / "out")
     print(f"{'predictions':>11} {'ours':>8} {'the kit':>8}   seconds")
     for n, mine, kit in rows:
         print(f"{n:>11,} {mine:>8.2f} {kit:>8.2f}")

@@ -20,16 +20,16 @@ PATCHES = Path(__file__).resolve().parent.parent / "patches"
 def diff_of(root: Path) -> str:
     """The diff that ``git apply`` and ``patch -p1`` take in ``root``."""
     parts = []
-    for one in check(root):
-        if one.state is not State.CLEAN:
-            raise SystemExit(f"{one.path}: {one.state.value} {one.why}")
-        before = one.path.read_text(encoding="utf-8")
-        after = before + one.hook.block.decode()
+    for target in check(root):
+        if target.state is not State.CLEAN:
+            raise SystemExit(f"{target.path}: {target.state.value} {target.why}")
+        before = target.path.read_text(encoding="utf-8")
+        after = before + target.hook.block.decode()
         parts += difflib.unified_diff(
             before.splitlines(keepends=True),
             after.splitlines(keepends=True),
-            f"a/{one.hook.file}",
-            f"b/{one.hook.file}",
+            f"a/{target.hook.file}",
+            f"b/{target.hook.file}",
             n=1,
         )
     return "".join(parts)

@@ -155,18 +155,18 @@ def make_run(
     ``settings`` changes fields of the :class:`Provenance`. Of answers of both reasoning tasks the run is the combined
     one; their indexes then need the prefix that :func:`combined_run` gives.
     """
-    samples = [one.sample for one in answered]
-    predictions = [one.prediction for one in answered]
+    samples = [entry.sample for entry in answered]
+    predictions = [entry.prediction for entry in answered]
     tasks = list(dict.fromkeys(sample.task for sample in samples))
     task = tasks[0] if len(tasks) == 1 else Task.REASONING
     named = dataset or DATASETS[task]
     if task is Task.PERCEPTION:
         by_rules = read_by_rules(samples, predictions)
-        answers = [one.answer or read for one, read in zip(answered, by_rules, strict=True)]
+        answers = [entry.answer or read for entry, read in zip(answered, by_rules, strict=True)]
         part, rows = score_choices(samples, predictions, answers, named)
         parts = {task: part}
     else:
-        parts, rows = score_judged(samples, predictions, [one.judged for one in answered if one.judged], named)
+        parts, rows = score_judged(samples, predictions, [entry.judged for entry in answered if entry.judged], named)
     why = () if comparable else tuple(reasons)
     marked = {task: replace(part, comparable=comparable, not_comparable_because=why) for task, part in parts.items()}
     made_from = replace(provenance(samples, judge if task.is_reasoning else None), **(settings or {}))
@@ -245,5 +245,7 @@ def reasoning_run(
 
 def combined_run(folder: Path | None = None, *, judge: str = "judge-x", **changes: Any) -> Run:
     """Both reasoning tasks in one run, three samples each (see :func:`reasoning_run`)."""
-    answered = [one for task, prefix in REASONING_PREFIX.items() for one in _judged_three(task, f"{prefix}:", judge)]
+    answered = [
+        entry for task, prefix in REASONING_PREFIX.items() for entry in _judged_three(task, f"{prefix}:", judge)
+    ]
     return make_run(answered, folder, judge=judge, **changes)

@@ -1,6 +1,7 @@
 """The house: which room may import which, and what starting a command loads."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -24,6 +25,14 @@ BEFORE["cli"] |= {"synth"}
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
 MOST_LINES = 29_000
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
+def test_scripts_and_benchmarks_still_import_what_they_use(folder):
+    files = sorted((Path(__file__).parents[1] / folder).glob("*.py"))
+    assert len(files) > 5
+    for path in files:
+        importlib.import_module(f"{folder}.{path.stem}")
 
 
 def modules():
@@ -78,9 +87,9 @@ def public_functions(path):
     """Names and nodes of the functions of a module, and of the methods of its classes, that other modules may call."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         inside = node.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_") else [node]
-        for found in inside:
-            if isinstance(found, ast.FunctionDef) and not found.name.startswith("_"):
-                yield found.name, found
+        for node in inside:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                yield node.name, node
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

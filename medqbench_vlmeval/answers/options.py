@@ -397,11 +397,11 @@ _VALUE_START = re.compile(r"[-+±]?\s*(?:\d|\\[a-z]*(?:frac|sqrt|pi|text)|[$€�
 def _value_at(text: str, start: int, options: OptionSet) -> Reading | None:
     """Read a number or a formula: the option's letter, or a value that no option has."""
     end = _VALUE_END.search(text, start)
-    said = text[start : end.start() if end is not None else len(text)].split("≈")[-1].split("=")[-1]
-    letter = options.with_value(said)
+    written = text[start : end.start() if end is not None else len(text)].split("≈")[-1].split("=")[-1]
+    letter = options.with_value(written)
     if letter is not None:
         return Reading(letter)
-    return Reading(None, NO_SUCH_VALUE) if _VALUE_START.match(said.strip()) and len(said) < 40 else None
+    return Reading(None, NO_SUCH_VALUE) if _VALUE_START.match(written.strip()) and len(written) < 40 else None
 
 
 def _about_letters(text: str, start: int, options: OptionSet) -> Reading | None:

@@ -47,10 +47,10 @@ def test_strength_words_weigh_a_finding(text: str, strength: int) -> None:
 
 
 def test_a_comparison_tells_the_images_apart() -> None:
-    found = findings(
+    by_attribute = findings(
         "Image 1 is noisy. Blur is seen in image 2, while image 1 is sharper than image 2.", comparative=True
     )
-    assert {key: set(finding.sides) for key, finding in found.items()} == {
+    assert {key: set(finding.sides) for key, finding in by_attribute.items()} == {
         ("noise", 1): {"bad"},
         ("blur", 2): {"bad"},
         ("blur", 1): {"good"},

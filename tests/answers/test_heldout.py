@@ -75,9 +75,9 @@ def test_replies_of_a_style_are_read_as_labelled(style: str) -> None:
 @pytest.mark.parametrize("name", list(KINDS))
 def test_labels_hold(name: str) -> None:
     wrong = {
-        line: (row["reply"], row["expected"], found)
+        line: (row["reply"], row["expected"], letter)
         for line, row in enumerate(SETS[name], start=1)
-        if (found := extract_choice(row["reply"], row["options"])) != row["expected"]
+        if (letter := extract_choice(row["reply"], row["options"])) != row["expected"]
     }
     assert {line: case for line, case in wrong.items() if line not in KNOWN[name]} == {}
     assert set(KNOWN[name]) <= set(wrong), "a listed line is read as labelled: take it off the list"
@@ -96,14 +96,14 @@ def test_the_set_is_whole(name: str) -> None:
 
 def test_the_documented_error_budget_is_what_the_rules_give() -> None:
     rows = labelled(*EVIDENCE)
-    ours = {"ours": extract_choice}
+    extractors = {"ours": extract_choice}
     documented = DOCS.read_text(encoding="utf-8")
     again = "print the tables with 'python -m benchmarks.extraction' and put them into docs/answers.md"
     for table in (rule_table(rows), open_table(rows)):
         assert "\n".join(table) + "\n\n" in documented, again
-    for line in whole_table(rows, ours)[2:] + family_table(rows, ours)[2:]:
+    for line in whole_table(rows, extractors)[2:] + family_table(rows, extractors)[2:]:
         # In the docs the kit's columns follow.
-        assert any(told.startswith(line) for told in documented.splitlines()), f"{line}: {again}"
+        assert any(row.startswith(line) for row in documented.splitlines()), f"{line}: {again}"
     assert {row.style for row in rows if row.family == "Claude"} == {
         "claude",
         "claude-haiku",

@@ -50,12 +50,12 @@ def test_no_attack_changes_a_score_under_the_package_s_own_protocols(
 @pytest.mark.needs_kit
 @pytest.mark.parametrize("over_http", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_official_templates_delimit_nothing(over_http: bool) -> None:
-    found = changed("official", "quoting", Task.NO_REFERENCE, ATTACKS, over_http=over_http)
-    assert len(found) == OFFICIAL
+    moved = changed("official", "quoting", Task.NO_REFERENCE, ATTACKS, over_http=over_http)
+    assert len(moved) == OFFICIAL
     # They are filled in one pass: a marker in an answer pulls nothing in.
-    assert [name for name in found if name.startswith("markers: ")] == ["markers: code"]
+    assert [name for name in moved if name.startswith("markers: ")] == ["markers: code"]
     # A thought that an answer opens hides the verdict of a judge who quotes it.
-    assert "downwards: sabotage unscored" in found
+    assert "downwards: sabotage unscored" in moved
 
 
 @pytest.mark.parametrize(

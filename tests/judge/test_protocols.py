@@ -86,8 +86,8 @@ def test_no_mixture_leaves_a_delimiter(text: str) -> None:
     left = escape_delimiters(text)
     assert escape_delimiters(left) == left
     assert not re.search(r"</?\s*(candidate|reference)[_ -]?text|</\s*(candidate|reference)|<\|\w+\|>|</?think>", left)
-    kept = iter(text)
-    assert all(letter == "(" or letter in kept for letter in left)
+    letters = iter(text)
+    assert all(letter == "(" or letter in letters for letter in left)
 
 
 @pytest.mark.needs_kit

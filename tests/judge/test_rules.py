@@ -79,10 +79,10 @@ def test_the_reference_shows_what_may_be_expected() -> None:
 LEVELS = ("reject", "usable", "good")
 
 
-@pytest.mark.parametrize(("said", "meant"), list(itertools.product(LEVELS, LEVELS)))
-def test_quality_accuracy_is_two_less_the_distance(said: str, meant: str) -> None:
-    answer, reference = (f"Noise. Overall, the quality of this image is {level}." for level in (said, meant))
-    assert scores(answer, reference)[3] == 2 - abs(LEVELS.index(said) - LEVELS.index(meant))
+@pytest.mark.parametrize(("concluded", "meant"), list(itertools.product(LEVELS, LEVELS)))
+def test_quality_accuracy_is_two_less_the_distance(concluded: str, meant: str) -> None:
+    answer, reference = (f"Noise. Overall, the quality of this image is {level}." for level in (concluded, meant))
+    assert scores(answer, reference)[3] == 2 - abs(LEVELS.index(concluded) - LEVELS.index(meant))
 
 
 def test_pairs_agree_or_do_not() -> None:
@@ -125,9 +125,9 @@ def test_the_judge_is_deterministic_and_reports_each_verdict() -> None:
     predictions = [Prediction("2", CLEAN), Prediction("0", NOISY)]
     judge = build_judge(JudgeOptions("rules"))
     progress: list[tuple[int, int]] = []
-    judged = judge.judge(samples, predictions, lambda told: progress.append((told.done, told.total)))
+    judged = judge.judge(samples, predictions, lambda step: progress.append((step.done, step.total)))
     assert judged == judge.judge(samples, predictions)
-    assert [one.unscored for one in judged] == [None, "prediction missing", None]
+    assert [sample.unscored for sample in judged] == [None, "prediction missing", None]
     assert progress[-1] == (8, 8)
     assert usage_of(single_verdicts(judged)).calls == 0
     assert judge.describe().protocol.name == "rules"
@@ -142,7 +142,7 @@ def test_the_embedded_references_against_themselves_nothing_and_each_other(embed
     def sums(replies: list[str]) -> list[float]:
         predictions = [Prediction(sample.index, reply) for sample, reply in zip(embedded, replies, strict=True)]
         judged = build_judge(JudgeOptions("rules")).judge(list(embedded), predictions)
-        return [sum(one.verdicts[dimension].score or 0 for dimension in DIMENSIONS) for one in judged]
+        return [sum(sample.verdicts[dimension].score or 0 for dimension in DIMENSIONS) for sample in judged]
 
     references = [sample.description or "" for sample in embedded]
     assert sums(references) == [8] * len(embedded)

@@ -77,16 +77,16 @@ def test_numbers_outside_the_scale_are_none(wrong: str) -> None:
 
 
 @given(SCORES, SCORES, CHATTER)
-def test_closed_thinking_is_dropped_and_unclosed_thinking_is_no_reply(thought: int, said: int, words: str) -> None:
-    assert parse_score(f"<think>{words} Score: {thought}</think>Score: {said}") == said
+def test_closed_thinking_is_dropped_and_unclosed_thinking_is_no_reply(thought: int, verdict: int, words: str) -> None:
+    assert parse_score(f"<think>{words} Score: {thought}</think>Score: {verdict}") == verdict
     assert parse_score(f"<think>{words} Score: {thought}") is None
 
 
 @given(SCORES, st.text(max_size=80).filter(lambda text: "</" not in text))
 def test_the_score_of_a_json_object_wins_over_its_words(score: int, reason: str) -> None:
-    found = parse_score(json.dumps({"reason": reason, "score": score}, ensure_ascii=True))
+    read = parse_score(json.dumps({"reason": reason, "score": score}, ensure_ascii=True))
     # Inside a JSON string a thinking tag is still one: then nothing was said.
-    assert found == score or (found is None and "think" in reason.lower())
+    assert read == score or (read is None and "think" in reason.lower())
 
 
 @pytest.mark.parametrize(

@@ -115,9 +115,9 @@ def test_descriptions_that_share_images():
 
 def test_the_seed_decides_the_interval_and_the_order_of_samples_does_not():
     first, second = [i % 3 > 0 for i in range(600)], [i % 4 > 0 for i in range(600)]
-    one = compare_pair(perception(first, second), 1)
-    assert compare_pair(perception(first[::-1], second[::-1]), 1) == one
-    assert any(compare_pair(perception(first, second), seed).overall != one.overall for seed in (2, 3, 4))
+    forwards = compare_pair(perception(first, second), 1)
+    assert compare_pair(perception(first[::-1], second[::-1]), 1) == forwards
+    assert any(compare_pair(perception(first, second), seed).overall != forwards.overall for seed in (2, 3, 4))
     chance = random.Random(5)
     marks = (0, 1 / 3, 2 / 3, 1, 2)
     first, second = ([tuple(chance.choices(marks, k=4)) for _ in range(200)] for _ in range(2))
@@ -136,10 +136,10 @@ def test_the_runs_in_the_other_order_mirror_every_number():
         (perception(*right), perception(*right[::-1])),
         (reasoning(first, second, clusters), reasoning(second, first, clusters)),
     ):
-        one, other = compare_pair(pair).overall, compare_pair(turned).overall
-        assert values(other) == (one.b, one.a, -one.cell.value)
-        assert other.cell.interval == (-one.cell.high, -one.cell.low)
-        assert (other.p, other.p_clustered, other.detectable) == (one.p, one.p_clustered, one.detectable)
+        forwards, other = compare_pair(pair).overall, compare_pair(turned).overall
+        assert values(other) == (forwards.b, forwards.a, -forwards.cell.value)
+        assert other.cell.interval == (-forwards.cell.high, -forwards.cell.low)
+        assert (other.p, other.p_clustered, other.detectable) == (forwards.p, forwards.p_clustered, forwards.detectable)
 
 
 def test_thirds_that_add_up_to_one_tie_with_one():

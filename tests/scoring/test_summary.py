@@ -99,7 +99,9 @@ def test_overall_has_an_interval_by_image_beside_wilsons(named, n_clusters, inte
 
 def judged(index, scores, reason=NO_VERDICT):
     verdicts = [verdict(*pair) for pair in zip(DIMENSIONS, scores, strict=True)]
-    return Judged(index, {one.dimension: replace(one, reason=one.reason and reason) for one in verdicts})
+    return Judged(
+        index, {verdict.dimension: replace(verdict, reason=verdict.reason and reason) for verdict in verdicts}
+    )
 
 
 def pair(index, modality="CT", difficulty=None, images=(), severity=None):

@@ -42,8 +42,8 @@ def test_the_search_finds_the_sizes_that_a_table_was_made_from():
     # 1/3, 1/2, 1/5 are 3 of 10; 2/3, 1/2, 3/5 are 6 of 10; the third row is no ratio of whole numbers over these sizes.
     parts = np.array([[3333, 5000, 2000], [6667, 5000, 6000], [4111, 5000, 2000]])
     table = published.Table(("one", "two", "three"), parts, np.array([3000, 6000, 3000]), published.PERCENT)
-    found = published.candidates(table, 20, 2)
-    assert found == [published.Candidate(2, (3, 2, 5)), published.Candidate(2, (6, 4, 10))]
+    likely = published.candidates(table, 20, 2)
+    assert likely == [published.Candidate(2, (3, 2, 5)), published.Candidate(2, (6, 4, 10))]
     assert published.candidates(table, 9, 2) == []
 
 
@@ -51,14 +51,19 @@ def test_no_other_split_explains_more_than_two_rows(perception):
     first, *others = published.candidates(perception, published.ALL_QUESTIONS, 2)
     assert (first.rows, first.sizes) == (10, (558, 258, 489))
     # 186:86:163 is the ratio of the split.
-    assert {tuple(3 * n // (sum(one.sizes) // 435) for n in one.sizes) for one in others} == {SIZES}
-    assert [(one.rows, sum(one.sizes)) for one in others] == [(2, 435), (2, 870), (2, 1740), (2, 2175)]
+    assert {tuple(3 * n // (sum(candidate.sizes) // 435) for n in candidate.sizes) for candidate in others} == {SIZES}
+    assert [(candidate.rows, sum(candidate.sizes)) for candidate in others] == [
+        (2, 435),
+        (2, 870),
+        (2, 1740),
+        (2, 2175),
+    ]
 
 
 def test_with_more_questions_than_there_are_only_multiples_fit(perception):
-    found = published.candidates(perception, 5300, 5)
-    assert [one.sizes for one in found] == [tuple(times * n for n in SIZES) for times in (1, 2, 3, 4)]
-    assert {one.rows for one in found} == {10}
+    likely = published.candidates(perception, 5300, 5)
+    assert [candidate.sizes for candidate in likely] == [tuple(times * n for n in SIZES) for times in (1, 2, 3, 4)]
+    assert {candidate.rows for candidate in likely} == {10}
 
 
 def test_overall_alone_has_the_same_total(perception):

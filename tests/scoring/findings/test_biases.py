@@ -127,7 +127,7 @@ def test_equal_sums_of_thirds_are_ties():
 def test_the_interval_of_a_rank_correlation():
     draw = random.Random(3)
     first = [draw.randrange(40) for _ in range(150)]
-    second = [one / 20 + draw.gauss(0, 1) for one in first]
+    second = [value / 20 + draw.gauss(0, 1) for value in first]
     alone = list(range(150))
     value, (low, high) = rank_correlation(first, second, alone)
     assert value == pytest.approx(spearman(first, second))

@@ -55,7 +55,9 @@ def test_level_confusion_by_hand():
         },
         "quality": {"usable": {"good": 2, "usable": 0}},
     }
-    mistakes = [(one.right, one.chosen, one.share.counts["count"], one.share.n) for one in details.mistakes]
+    mistakes = [
+        (mistake.right, mistake.chosen, mistake.share.counts["count"], mistake.share.n) for mistake in details.mistakes
+    ]
     assert mistakes == [
         ("mild", "severe", 3, 8),
         ("usable", "good", 2, 2),

@@ -38,10 +38,10 @@ def test_questions_on_one_image_are_no_evidence_of_a_gap_to_human():
     two = perception(group(150, 150, image="a.png") + group(150, 30, image="b.png")).findings["gap_to_human"]
     assert two.cell.high < 0
     assert two.statement.startswith("No evidence")
-    one = perception(asked(30, lambda i: i % 2 == 0, 30)).findings["gap_to_human"]
-    assert one.statement.startswith("No evidence of a gap")
-    assert "no interval, as too few images are behind it with those on one image taken together" in one.statement
-    assert one.cell.few
+    gap = perception(asked(30, lambda i: i % 2 == 0, 30)).findings["gap_to_human"]
+    assert gap.statement.startswith("No evidence of a gap")
+    assert "no interval, as too few images are behind it with those on one image taken together" in gap.statement
+    assert gap.cell.few
 
 
 def test_all_wrong_is_evidence_of_a_gap_to_human_where_images_are_many():
