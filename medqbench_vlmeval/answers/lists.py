@@ -2,7 +2,7 @@
 
 A letter answers at the start of a reply (:func:`leading_letter`), beside its text (:func:`letter_with_text`) or alone
 in a short reply (:func:`only_letter`). A list of all options is a repetition of the question (:func:`without_listing`)
-or goes through them one by one (:func:`enumeration`); neither is an answer. Boxes (:func:`box_list`) and objects
+or goes through them one by one (:func:`enumeration`); neither is an answer. Boxes (:func:`boxes`) and objects
 (:func:`structured`) are one where they mark a single option.
 """
 
@@ -294,6 +294,8 @@ _BOX = re.compile(
 
 def boxes(text: str, options: OptionSet) -> tuple[Reading, str] | None:
     """The one option that is ticked in a list of boxes, and the other lines; two ticks or none are no answer."""
+    if _BOX.search(text) is None:
+        return None
     ticks: dict[str, bool] = {}
     rest = []
     for line in text.splitlines():

@@ -123,16 +123,16 @@ def _is_enumerated(text: str, number: _Number) -> bool:
     """
     if not (number.criterion or number.heading) or _LEGEND.match(text, number.end):
         return False
-    if _lists_all_scores(text):
+    if sorted(_headings(text)) == ["0", "1", "2"]:
         return True
     paragraph = text[number.end : number.end + _CRITERIA_REACH].split("\n\n", 1)[0]
     return any(int(other["other"]) != number.score for other in _OTHER_CRITERION.finditer(paragraph))
 
 
 @lru_cache(maxsize=2)
-def _lists_all_scores(text: str) -> bool:
-    """Whether each score stands once in front of an explanation: 'Score 2: all / Score 1: some / Score 0: none'."""
-    return sorted(heading[1] for heading in _CRITERION_HEADINGS.finditer(text)) == ["0", "1", "2"]
+def _headings(text: str) -> list[str]:
+    """The scores that stand in front of an explanation: 'Score 2: all / Score 1: some / Score 0: none'."""
+    return [heading[1] for heading in _CRITERION_HEADINGS.finditer(text)]
 
 
 _LABEL = re.compile(
@@ -451,8 +451,7 @@ def _is_rubric(text: str, number: _Number, word: str | None, before: str) -> boo
             return True
         return _is_enumerated(text, number) or not (word or number.out_of)
     if not word and number.heading:
-        headings = zip(range(20), _CRITERION_HEADINGS.finditer(text), strict=False)
-        return len({heading[1] for _, heading in headings}) > 1
+        return len({*_headings(text)[:20]}) > 1
     return False
 
 
