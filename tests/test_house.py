@@ -24,7 +24,8 @@ BEFORE["cli"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-MOST_LINES = 29_000
+# 29,000 before the records of what a run sent and failed at, servers' habits and bounds came in.
+MOST_LINES = 31_400
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
@@ -79,7 +80,7 @@ def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert [str(path) for path, n in lines.items() if n > 600] == []
     assert max(Counter(path.parent for path in lines).values()) <= 25
-    assert len(lines) <= 140
+    assert len(lines) <= 146
     assert sum(lines.values()) <= MOST_LINES
 
 
