@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -40,6 +40,36 @@ class Split(str, Enum):
     DEV = "dev"
     TEST = "test"
     MINI = "mini"
+
+
+class Comparable(str, Enum):
+    """Whether a result may be ranked with the published rows, the best first.
+
+    ``UNVERIFIED``: nothing contradicts it, and something that it takes is not on record. Every value is a true text:
+    compare it, do not ask for its truth.
+    """
+
+    YES = "yes"
+    UNVERIFIED = "unverified"
+    NO = "no"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def place(self) -> int:
+        """0 for the best."""
+        return list(Comparable).index(self)
+
+    @property
+    def words(self) -> str:
+        """The value in a sentence: '... with the published rows'."""
+        return ("comparable", "not verified as comparable", "not comparable")[self.place]
+
+    @classmethod
+    def worst(cls, values: Iterable[Comparable]) -> Comparable:
+        """What holds of several together; of none YES."""
+        return max(values, key=lambda value: value.place, default=cls.YES)
 
 
 OPTION_LETTERS = ("A", "B", "C", "D")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Comparable, Task
 from medqbench_vlmeval.types import Result, SampleRow
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def html_table(result: Result) -> str:
         for task, part in result.parts.items()
         for name, cell in part.measures.items()
     ]
-    mark = "" if result.comparable else "<br>not comparable with the published scores: "
+    known = result.comparable is Comparable.YES
+    mark = "" if known else f"<br>{result.comparable.words} with the published scores: "
     reasons = escape("; ".join(result.not_comparable_because))
     caption = f"<caption>{escape(result.model)} on {escape(result.dataset)}{mark}{reasons}</caption>"
     return f"<table>{caption}{_line(_HEADS, 'th')}{''.join(_line(row, 'td') for row in rows)}</table>"

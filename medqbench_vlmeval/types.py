@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Comparable, Task
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -420,6 +420,8 @@ class TaskResult:
     ('modality') and a value ('CT') to a :class:`Group`; ``crossed`` maps a pair of axes ('modality_x_severity') to
     outer value -> inner value -> group. ``clustered`` is Overall with its interval over images (perception).
     ``not_found`` says why a finding is absent. ``frequencies`` counts single verdicts: dimension -> score -> count.
+    ``not_comparable_because`` says what contradicts where ``comparable`` is no, and what is not on record where it is
+    unverified.
     """
 
     task: Task
@@ -442,7 +444,7 @@ class TaskResult:
     between_judges: PanelCheck | None = None
     extractor: ExtractorResult | None = None
     usage: JudgeUsage | None = None
-    comparable: bool = False
+    comparable: Comparable = Comparable.NO
     not_comparable_because: tuple[str, ...] = ()
 
     @property
@@ -475,15 +477,24 @@ class Result:
     parts: Mapping[Task, TaskResult]
     settings: Provenance
     baseline: bool = False
-    comparable: bool = False
-    not_comparable_because: tuple[str, ...] = ()
 
     def __getitem__(self, task: Task | str) -> TaskResult:
         return self.parts[Task(task)]
 
+    @property
+    def comparable(self) -> Comparable:
+        """The worst of its parts."""
+        return Comparable.worst(part.comparable for part in self.parts.values())
+
+    @property
+    def not_comparable_because(self) -> tuple[str, ...]:
+        """The reasons of the parts that make it what it is, each once."""
+        decisive = [part for part in self.parts.values() if part.comparable is self.comparable]
+        return tuple(dict.fromkeys(reason for part in decisive for reason in part.not_comparable_because))
+
     def __repr__(self) -> str:
-        comparable = "comparable" if self.comparable else "not comparable"
-        return f"Result({self.model} on {self.dataset}, {comparable}: {', '.join(map(repr, self.parts.values()))})"
+        parts = ", ".join(map(repr, self.parts.values()))
+        return f"Result({self.model} on {self.dataset}, {self.comparable.words}: {parts})"
 
     def _repr_html_(self) -> str:
         from medqbench_vlmeval.notebook import html_table
@@ -541,7 +552,7 @@ class SampleRow:
     prediction: Prediction
     error_kinds: tuple[str, ...] = ()
     unscored: str | None = None
-    comparable: bool = False
+    comparable: Comparable = Comparable.NO
     extracted: str | None = None
     rule: str | None = None
     correct: bool | None = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Task, dataset_names
+from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Comparable, Task, dataset_names
 from medqbench_vlmeval.runs.files import result_paths, write_run
 from medqbench_vlmeval.runs.result import result_to_json
 from medqbench_vlmeval.types import (
@@ -138,6 +138,12 @@ def provenance(samples: Sequence[Sample], judge: str | None = None, **changes: A
     return replace(settings_of_run, **changes)
 
 
+def marks_of(comparable: bool | Comparable, reasons: Sequence[str]) -> dict[str, Any]:
+    """Both fields of a result; true and false stand for yes and no."""
+    value = comparable if isinstance(comparable, Comparable) else Comparable.YES if comparable else Comparable.NO
+    return {"comparable": value, "not_comparable_because": () if value is Comparable.YES else tuple(reasons)}
+
+
 def make_run(
     answered: Sequence[Answered],
     folder: Path | None = None,
@@ -145,7 +151,7 @@ def make_run(
     model: str = "Model-X",
     dataset: str | None = None,
     judge: str = "judge-x",
-    comparable: bool = False,
+    comparable: bool | Comparable = False,
     reasons: Sequence[str] = ("made for a test",),
     baseline: bool = False,
     settings: Mapping[str, Any] | None = None,
@@ -167,13 +173,13 @@ def make_run(
         parts = {task: part}
     else:
         parts, rows = score_judged(samples, predictions, [entry.judged for entry in answered if entry.judged], named)
-    why = () if comparable else tuple(reasons)
-    marked = {task: replace(part, comparable=comparable, not_comparable_because=why) for task, part in parts.items()}
+    marks = marks_of(comparable, reasons)
+    marked = {task: replace(part, **marks) for task, part in parts.items()}
     made_from = replace(provenance(samples, judge if task.is_reasoning else None), **(settings or {}))
-    result = Result(model, named, task, marked, made_from, baseline, comparable, why)
+    result = Result(model, named, task, marked, made_from, baseline)
     stem = f"{model.replace('/', '--')[:60]}_{named}"
     paths = result_paths(Path(stem), folder if folder is not None else Path("made"), stem)
-    run = Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
+    run = Run(result, tuple(replace(row, comparable=result.comparable) for row in rows), paths)
     if folder is not None:
         write_run(run)
     return run

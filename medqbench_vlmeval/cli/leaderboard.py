@@ -105,6 +105,7 @@ def export(
     ] = None,
 ) -> None:
     """Merge scored runs into an OpenVLM-style JSON, or write the board as a table."""
+    from medqbench_vlmeval.benchmark import Comparable
     from medqbench_vlmeval.report.leaderboard import openvlm as merging
     from medqbench_vlmeval.report.leaderboard import tables as board_tables
     from medqbench_vlmeval.report.leaderboard.board import boards_at
@@ -127,9 +128,11 @@ def export(
         merged = merging.merge(openvlm, scores, model, stamp=update_time)
         for name, dataset in merged.members:
             print(terminal_text(f"{name}: {dataset}"))
-        if apart := [path.name for path, result in scores if not result.comparable]:
-            marked = f"! not comparable with the published rows, and marked so: {', '.join(apart)}"
-            print(terminal_text(marked), file=sys.stderr)
+        for value in Comparable:
+            apart = [path.name for path, result in scores if result.comparable is value]
+            if apart and value is not Comparable.YES:
+                marked = f"! {value.words} with the published rows, and marked so: {', '.join(apart)}"
+                print(terminal_text(marked), file=sys.stderr)
         print(f"{merged.path}{'' if merged.changed else ' (unchanged)'}")
         if merged.backup is not None:
             print(f"the file before: {merged.backup}")

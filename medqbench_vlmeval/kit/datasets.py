@@ -22,6 +22,7 @@ from medqbench_vlmeval import workflows
 from medqbench_vlmeval.benchmark import (
     OPTION_LETTERS,
     REASONING_PREFIX,
+    Comparable,
     Task,
     dataset_names,
     parse_dataset_name,
@@ -231,7 +232,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
             )
         headline: dict[str, Any] = json.loads(json.dumps(workflows.headline_to_json(evaluated.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
-        return {**headline, "comparable_with_published": int(evaluated.result.comparable)}
+        return {**headline, "comparable_with_published": int(evaluated.result.comparable is Comparable.YES)}
 
 
 class MedQBenchPerception(_MedQBenchDataset):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, TASK_TITLES, Split, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, TASK_TITLES, Comparable, Split, Task
 from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
@@ -53,10 +53,9 @@ def run_card(result: Result) -> str:
         what += " A baseline without weights, for orientation."
     blocks = [f"# {markdown_text(result.model)} on MedQ-Bench", what]
     for run in result.tasks:
-        status = "**Comparable with the published results.**"
-        if not run.result.comparable:
-            reasons = "; ".join(map(markdown_text, run.result.not_comparable_because))
-            status = f"**Not comparable with the published results:** {reasons}."
+        status = f"{run.result.comparable.words.capitalize()} with the published results"
+        reasons = "; ".join(map(markdown_text, run.result.not_comparable_because))
+        status = f"**{status}.**" if run.result.comparable is Comparable.YES else f"**{status}:** {reasons}."
         blocks += [f"## {TASK_TITLES[run.task]}", status, *_numbers(run)]
         for head, lines in (("", checks_of(run)), ("### Findings", findings_lines(run))):
             if lines:
@@ -272,7 +271,7 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
         cell = run.result.measures[measure]
         if cell.value is None:
             continue
-        metric: dict[str, Any] = {"comparable_with_published": run.result.comparable, "n": cell.n}
+        metric: dict[str, Any] = {"comparable_with_published": run.result.comparable.value, "n": cell.n}
         if cell.interval is not None:
             metric["interval_95"] = [round(end, _DIGITS) for end in cell.interval]
         unit = "percent" if run.task is Task.PERCEPTION else "0-8" if measure == OVERALL else "0-2"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, TASK_TITLES, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, TASK_TITLES, Comparable, Task
 from medqbench_vlmeval.report.run_tables import measures_of, overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import by_overall, own_row, reference_rows, shortened
@@ -162,7 +162,7 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
     for axis in (MODALITY, "severity"):
         if 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             bars.append((f"{unit_words(run.task)}, by {axis}", groups, top_of(run.task)))
-    mark = "" if result.comparable else " (not comparable)"
+    mark = "" if result.comparable is Comparable.YES else f" ({result.comparable.words})"
     for words, cells, top in bars:
         series = _Series(run.model, list(cells.values()), _COLOURS[0])
         yield _Chart(f"{title}: {words}{mark}", list(cells), [series], top, [cell.n for cell in cells.values()])
@@ -193,8 +193,10 @@ def _standing(run: TaskRun) -> _Chart:
     cells = [Cell(row.values[OVERALL], *(row.interval or (None, None))) for row in rows]
     series = []
     for name, colour, members in (
-        ("own, comparable", "0072B2", [row is own and row.comparable for row in rows]),
-        ("own, not comparable", "9CC3E0", [row is own and not row.comparable for row in rows]),
+        *(
+            (f"own, {value.words}", colour, [row is own and row.comparable is value for row in rows])
+            for value, colour in zip(Comparable, ("0072B2", "56B4E9", "9CC3E0"), strict=True)
+        ),
         ("published", "A6A6A6", [row is not own and row.category != HUMAN for row in rows]),
         ("human experts", "E69F00", [row.category == HUMAN for row in rows]),
     ):

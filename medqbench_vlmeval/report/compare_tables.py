@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
-from medqbench_vlmeval.report.run_tables import SETTINGS
+from medqbench_vlmeval.report.run_tables import SETTINGS, sheet_mark
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import (
@@ -69,8 +69,8 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     Raises:
         RunFailed: the file cannot be written.
     """
-    comparable = all(run.result.comparable for run_set in comparison.run_sets for run in run_set.runs)
-    book = Book(whole_text_in="compare.json", mark="" if comparable else "NOT COMPARABLE with published scores")
+    mark = sheet_mark(run.result for run_set in comparison.run_sets for run in run_set.runs)
+    book = Book(whole_text_in="compare.json", mark=mark)
     _add_summary(book, comparison)
     groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
     book.add_tables("By group", [_differences("", groups)], filters=True, freeze="F2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Comparable, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.report import run_tables
 from medqbench_vlmeval.report.sheet import Book
@@ -20,8 +20,8 @@ _LABEL_LIMIT = 60  # characters
 _HASH = 12  # characters of a hash, enough to tell files apart by eye
 _WHAT = (
     "Ranked by Overall with the published rows (test split). A place is given to what can be compared with them; what "
-    f"cannot stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: fewer than {FEW} "
-    "samples."
+    "cannot, or is not verified, stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: "
+    f"fewer than {FEW} samples."
 )
 _WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
 _BANNER = 14  # columns
@@ -123,17 +123,19 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
     labels = {id(run.row): run.label for run in runs}
     rows, place = [], 0
     for row in by_overall([*(run.row for run in runs), *reference_rows(task)]):
-        ranked = row.comparable and row.values.get(OVERALL) is not None
+        ranked = row.comparable is Comparable.YES and row.values.get(OVERALL) is not None
         place += ranked
         own, few = row.kind != PUBLISHED, row.n is not None and row.n < FEW
         low, high = row.interval or (None, None)
-        why_not = "; ".join(row.not_comparable_because) or ("not said" if own and not row.comparable else None)
+        why_not = "; ".join(row.not_comparable_because) or (
+            "not said" if row.comparable is not Comparable.YES else None
+        )
         data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
         entries = (
             place if ranked else None, labels.get(id(row), row.model), "this run" if row.kind == "own" else row.kind,
             row.category, Cell(row.values.get(OVERALL), low, high, few=few),
             *(Cell(row.values.get(measure), few=few) for measure in measures), *[None] * padding,
-            Item(row.n, few=few), run_tables.yes_no(row.comparable) if own else "reference", why_not,
+            Item(row.n, few=few), run_tables.comparable_item(row.comparable) if own else "reference", why_not,
             row.dataset, row.judge, row.protocol, data, row.source,
         )  # fmt: skip
         rows.append(Row(entries, run_tables.look_of(row)))
@@ -198,7 +200,7 @@ def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table
     for run in runs:
         result = run.task_run.result
         whole = result.measures if axis == "question_type" else {run_tables.ALL: result.overall}
-        labels = (run.label, run_tables.yes_no(result.comparable))
+        labels = (run.label, run_tables.comparable_item(result.comparable))
         rows.append((labels, {**run_tables.overall_by(run.task_run, axis), **whole}))
     if groups or axis == "question_type":
         heads = [Column("Run", width=34), Column("Comparable", width=15)]
@@ -215,7 +217,7 @@ def add_figures(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     ]
     rows = [
         (TASK_TITLES[task], run.label, axis, group, measure, Item(cell, task_kind(task)), few_item(cell.few),
-         run.task_run.result.comparable)
+         run.task_run.result.comparable.value)
         for task, runs in tasks.items()
         for run in runs
         for axis, group, measure, cell in _figures(run.task_run)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Task
+from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Comparable, Task
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, run_labels
+from medqbench_vlmeval.report.standings import BASELINE, COMPARABLE_MARKS, OWN, PUBLISHED, Row, names_by, run_labels
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import latex, markdown, one_line
@@ -26,7 +26,7 @@ _HEADINGS = {
     OWN: "Own runs",
 }
 _LONGEST_NAME = 60
-_PUBLISHED_MARK, _NOT_COMPARABLE_MARK = "‡", "†"
+_PUBLISHED_MARK = "‡"
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class _Line:
     @property
     def is_ranked(self) -> bool:
         """Whether the line may hold the best number: a model's, not people's or a baseline's, that is comparable."""
-        return self.row.comparable and self.row.category != HUMAN and self.row.kind != BASELINE
+        return self.row.comparable is Comparable.YES and self.row.category != HUMAN and self.row.kind != BASELINE
 
     def model(self) -> Item:
-        mark = "" if self.row.comparable else _NOT_COMPARABLE_MARK
-        return Item(self.name, mark=_PUBLISHED_MARK if self.row.kind == PUBLISHED else mark)
+        is_published = self.row.kind == PUBLISHED
+        return Item(self.name, mark=_PUBLISHED_MARK if is_published else COMPARABLE_MARKS[self.row.comparable])
 
 
 def paper_table(results: Iterable[Result], task: Task, published: bool = True, intervals: bool = False) -> Table:
@@ -136,13 +136,14 @@ def _notes(lines: Sequence[_Line], intervals: bool) -> list[str]:
         )
     if sources := ", ".join(dict.fromkeys(line.row.source for line in lines if line.row.source)):
         notes.append(f"{_PUBLISHED_MARK} Published, for reference ({sources}); without intervals.")
-    reasons = names_by(
-        ("; ".join(map(one_line, line.row.not_comparable_because)) or "the result does not say why", line.name)
-        for line in lines
-        if not line.row.comparable
-    )
-    for because, names in reasons.items():
-        notes.append(f"{_NOT_COMPARABLE_MARK} Not comparable with the published rows: {names}: {because}.")
+    for value, mark in COMPARABLE_MARKS.items():
+        reasons = names_by(
+            ("; ".join(map(one_line, line.row.not_comparable_because)) or "the result does not say why", line.name)
+            for line in lines
+            if mark and line.row.comparable is value
+        )
+        words = f"{mark} {value.words.capitalize()} with the published rows"
+        notes += [f"{words}: {names}: {because}." for because, names in reasons.items()]
     own = [line for line in lines if line.run is not None]
     settings = names_by((_settings(line.row), line.name) for line in own)
     for facts, names in settings.items():

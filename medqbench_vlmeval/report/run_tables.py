@@ -6,7 +6,7 @@ is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from medqbench_vlmeval.benchmark import (
     QUESTION_TYPES,
     TASK_TITLES,
     UNKNOWN,
+    Comparable,
     Task,
 )
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
@@ -25,10 +26,31 @@ from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
-from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Look, Row, Table, few_item, table, task_kind
+from medqbench_vlmeval.report.table import (
+    FEW_HEAD,
+    Column,
+    Entry,
+    Fill,
+    Item,
+    Look,
+    Row,
+    Table,
+    few_item,
+    table,
+    task_kind,
+)
 from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
-from medqbench_vlmeval.types import FEW, Cell, ExtractorResult, Group, Result, SampleRow, TaskRun
+from medqbench_vlmeval.types import (
+    FEW,
+    Cell,
+    ExtractorResult,
+    Group,
+    Result,
+    SampleRow,
+    TaskResult,
+    TaskRun,
+)
 
 ALL = "All"
 COUNT_TITLES = {
@@ -41,7 +63,6 @@ COUNT_TITLES = {
     "n_missing": "Prediction missing",
     "n_cut": "Prediction cut by its spreadsheet",
 }
-NOT_COMPARABLE = "NOT COMPARABLE with the published rows"
 BASELINE_NOTE = "BASELINE: a model without weights, for orientation; it is no competitor."
 _GROUP_COUNTS = {
     True: {"n": "n", "Correct": "n_correct", "Unanswered": "n_unanswered"},
@@ -190,26 +211,37 @@ def _question_types(run: TaskRun) -> list[str]:
 
 
 def _marks(run: TaskRun) -> list[Item]:
-    return [Item("baseline", fill="warn") if run.baseline else Item("own"), yes_no(run.result.comparable)]
+    return [Item("baseline", fill="warn") if run.baseline else Item("own"), comparable_item(run.result.comparable)]
 
 
-def yes_no(comparable: bool) -> Item:
-    """Whether something can be compared, in colour where it cannot."""
-    return Item("yes") if comparable else Item("no", fill="bad", bold=True)
+_FILLS: Mapping[Comparable, Fill] = {Comparable.YES: "good", Comparable.UNVERIFIED: "warn", Comparable.NO: "bad"}
+
+
+def comparable_item(comparable: Comparable) -> Item:
+    """Whether something can be compared, in colour where that is not known, and where it cannot."""
+    if comparable is Comparable.YES:
+        return Item(comparable.value)
+    return Item(comparable.value, fill=_FILLS[comparable], bold=comparable is Comparable.NO)
+
+
+def sheet_mark(results: Iterable[TaskResult | Result]) -> str:
+    """What each sheet of a workbook on these results says at its foot; '' where all can be compared."""
+    worst = Comparable.worst(result.comparable for result in results)
+    return "" if worst is Comparable.YES else f"{worst.words.upper()} with published scores"
 
 
 def _published_table(run: TaskRun) -> Table:
-    """The run among the published rows, ranked; what is not comparable stands last."""
+    """The run among the published rows, ranked where it is comparable, else below them."""
     kind, measures = task_kind(run.task), MEASURES[run.task]
     rows = []
     for standing in by_overall([own_row(run), *reference_rows(run.task)]):
         origin = {"own": "this run", "baseline": "this run, baseline"}.get(standing.kind, standing.kind)
-        comparable = "reference" if standing.source else "yes" if standing.comparable else "no"
+        comparable = "reference" if standing.source else comparable_item(standing.comparable)
         values = [standing.values[measure] for measure in measures]
         entries = (standing.model, origin, standing.category, *values, comparable, standing.source)
         rows.append(Row(entries, look_of(standing)))
     heads = columns_of("Model", "Kind", "Category", *((measure, kind) for measure in measures), "Comparable", "Source")
-    return Table("This run and the published rows (test split); what is not comparable stands last", heads, rows)
+    return Table("This run and the published rows (test split); only what is comparable is ranked", heads, rows)
 
 
 def look_of(standing: Standing) -> Look:
@@ -260,19 +292,20 @@ def _add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int, brief: boo
     """Write in colour that runs are baselines or why they are not comparable, in brief each sentence once."""
     if any(run.baseline for run in runs):
         sheet.banner(BASELINE_NOTE, "warn", columns)
-    refused: dict[tuple[str, ...], list[TaskRun]] = {}
+    refused: dict[tuple[Comparable, tuple[str, ...]], list[TaskRun]] = {}
     for run in runs:
-        if not run.result.comparable:
-            refused.setdefault(run.result.not_comparable_because, []).append(run)
-    for reasons, alike in refused.items():
+        if (comparable := run.result.comparable) is not Comparable.YES:
+            refused.setdefault((comparable, run.result.not_comparable_because), []).append(run)
+    for (comparable, reasons), alike in refused.items():
+        words = f"{comparable.words.upper()} with the published rows"
         # A reason that holds for one of two tasks must not be read as one for both.
         of_all = brief or len(alike) == len(runs)
         tasks = "" if of_all else f"{', '.join(TASK_TITLES[run.task] for run in alike)}: "
-        listed = [f"{NOT_COMPARABLE}:", *(f"   • {reason}" for reason in reasons)]
+        listed = [f"{words}:", *(f"   • {reason}" for reason in reasons)]
         if brief or len(reasons) < 2:
-            listed = [f"{NOT_COMPARABLE}: {'; '.join(reasons) or 'the result does not say why'}"]
+            listed = [f"{words}: {'; '.join(reasons) or 'the result does not say why'}"]
         for line in (tasks + listed[0], *listed[1:]):
-            sheet.banner(line, "bad", columns)
+            sheet.banner(line, _FILLS[comparable], columns)
     if not refused and not brief:
         sheet.banner("Comparable with the published rows.", "good", columns)
 

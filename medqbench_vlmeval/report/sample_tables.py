@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias, TypeVar
 from urllib.parse import quote
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Comparable, Task
 from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.data.sources import embedded_folder
@@ -91,7 +91,8 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
         lambda row: options_text(row.sample.options),
     )
     # Scores that are copied from here into another sheet should carry their mark along.
-    mark = None if all(run.result.comparable for run in runs) else "no"
+    worst = Comparable.worst(run.result.comparable for run in runs)
+    mark = None if worst is Comparable.YES else worst.value
     reads = [
         *_labels(runs, 15, _AXES),
         *_images(links),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from medqbench_vlmeval.benchmark import Comparable
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
 from medqbench_vlmeval.runs.result import OVERALL
@@ -16,9 +17,9 @@ def warnings_of(run: TaskRun) -> list[str]:
     """What a reader of the numbers must know, one sentence each."""
     result = run.result
     warnings = ["baseline: a model without weights, no competitor"] if run.baseline else []
-    if not result.comparable:
+    if result.comparable is not Comparable.YES:
         because = "; ".join(result.not_comparable_because) or "no reason given"
-        warnings.append(f"not comparable with the published rows: {because}")
+        warnings.append(f"{result.comparable.words} with the published rows: {because}")
     for name, sentence in (
         ("n_unanswered", "without an answer that could be read; counted as wrong"),
         ("n_unscored", "unscored and left out of the means"),

@@ -8,12 +8,14 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medqbench_vlmeval.benchmark import Task, published_rows
+from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import TaskRun
 
 KINDS = PUBLISHED, OWN, BASELINE = "published", "own", "baseline"
+# Behind the names of own runs in figures and in tables for papers.
+COMPARABLE_MARKS: Mapping[Comparable, str] = {Comparable.YES: "", Comparable.UNVERIFIED: "§", Comparable.NO: "†"}
 # What tells two runs of one model apart, the plainest first.
 _FACTS: Sequence[Callable[[Row], str | None]] = (
     lambda row: row.dataset,
@@ -39,7 +41,7 @@ class Row:
     kind: str
     model: str
     values: Mapping[str, float | None]
-    comparable: bool
+    comparable: Comparable
     not_comparable_because: tuple[str, ...] = ()
     interval: tuple[float, float] | None = None
     n: int | None = None
@@ -56,7 +58,7 @@ class Row:
 def reference_rows(task: Task) -> list[Row]:
     """The published rows of one task."""
     return [
-        Row(task, PUBLISHED, row.model, row.values, comparable=True, category=row.category, source=row.source)
+        Row(task, PUBLISHED, row.model, row.values, comparable=Comparable.YES, category=row.category, source=row.source)
         for row in published_rows(task)
     ]
 
@@ -92,15 +94,16 @@ def shown_hash(sha256: str | None) -> str:
     return (sha256 or "").removeprefix("samples:")[:8]
 
 
-def place_of(row: Row) -> tuple[bool, float, int, str, str]:
+def place_of(row: Row) -> tuple[int, float, int, str, str]:
     """What orders rows by Overall, best first: see :func:`by_overall`."""
     overall = row.values.get(OVERALL)
     rank = math.inf if overall is None else -overall
-    return (not row.comparable, rank, KINDS.index(row.kind), row.model, row.dataset or "")
+    return (row.comparable.place, rank, KINDS.index(row.kind), row.model, row.dataset or "")
 
 
 def by_overall(rows: Iterable[Row]) -> list[Row]:
-    """Best first, rows without a number last, ties by kind and name; what is not comparable comes below the rest."""
+    """Best first, rows without a number last, ties by kind and name; what is not verified comes below what is, and
+    what is not comparable last."""
     return sorted(rows, key=place_of)
 
 

@@ -26,7 +26,7 @@ def write_workbook(path: Path, run: Run) -> None:
         RunFailed: the file cannot be written.
     """
     runs, samples = run.result.tasks, run.rows
-    mark = "" if all(part.result.comparable for part in runs) else "NOT COMPARABLE with published scores"
+    mark = run_tables.sheet_mark([run.result])
     book = Book(whole_text_in=run.paths.samples.name, reserved=_RESERVED, mark=mark)
     links = sample_tables.image_links(runs, path.parent)
     run_tables.add_overview(book, runs)
@@ -55,9 +55,8 @@ def write_many(path: Path, results: Sequence[Result]) -> None:
         RunFailed: the file cannot be written.
     """
     tasks = many_tables.runs_by_task(results)
-    comparable = all(run.task_run.result.comparable for runs in tasks.values() for run in runs)
-    mark = "" if comparable else "Some runs are NOT COMPARABLE with published scores"
-    book = Book(whole_text_in="the runs' _score.json", mark=mark)
+    mark = run_tables.sheet_mark(results)
+    book = Book(whole_text_in="the runs' _score.json", mark=mark and f"Some runs are {mark}")
     many_tables.add_many_overview(book, tasks)
     many_tables.add_task_sheets(book, tasks)
     finding_tables.add_many_findings(book, tasks)

@@ -13,7 +13,14 @@ from dataclasses import asdict, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, QUESTION_TYPES, REASONING_PREFIX, Task
+from medqbench_vlmeval.benchmark import (
+    DIMENSION_TITLES,
+    MAX_VERDICT,
+    QUESTION_TYPES,
+    REASONING_PREFIX,
+    Comparable,
+    Task,
+)
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
@@ -58,9 +65,13 @@ _VERDICT_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters")
 _ESTIMATE = ("value", "low", "high", "n", "few")
 _DETAILS = frozenset(field.name for field in fields(Details))
 _SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
-_ROW = ("error_kinds", "unscored", "comparable", "extracted", "rule", "correct", "conclusion", "score")
+_ROW = ("error_kinds", "unscored", "extracted", "rule", "correct", "conclusion", "score")
 # What a row says of a reply that is not there.
 _STATUS = {INFERENCE_FAILED: PredictionStatus.INFERENCE_FAILED, PREDICTION_MISSING: PredictionStatus.MISSING}
+_JUDGED_EARLIER = (
+    "an earlier version of this package called the result comparable, which did not ask for all that it takes; "
+    "'medqbench score' judges it anew"
+)
 _VERDICT = ("score", "reason", "reply", "prompt_sha256", "judge", "asks", "from_cache")
 
 
@@ -135,6 +146,21 @@ def _each(convert: Callable[[Any], Any], content: Mapping[str, Any], depth: int 
     return {name: _each(convert, inner, depth - 1) for name, inner in content.items()}
 
 
+def comparable_from_json(content: Mapping[str, Any]) -> Json:
+    """``comparable`` with its reasons as records hold them; earlier versions wrote true or false.
+
+    Raises:
+        KeyError: one of the two is missing.
+    """
+    known = content["comparable"]
+    reasons = [_JUDGED_EARLIER] if known is True else content["not_comparable_because"]
+    return {"comparable": _comparable(known), "not_comparable_because": reasons}
+
+
+def _comparable(known: object) -> object:
+    return (Comparable.UNVERIFIED if known else Comparable.NO) if isinstance(known, bool) else known
+
+
 def _result_shape(content: Json) -> Json:
     task = Task(content["task"])
     names = {part: REASONING_PREFIX[part] for part in task.parts} if task is Task.REASONING else {}
@@ -144,7 +170,7 @@ def _result_shape(content: Json) -> Json:
     settings = content["settings"]
     prompt = {f"prompt_{name}": settings["prompt"][name] for name in ("style", "sha256")}
     return {
-        **_picked(content, ("model", "dataset", "comparable", "not_comparable_because")),
+        **_picked(content, ("model", "dataset")),
         "task": task,
         "baseline": content.get("baseline", False),
         "parts": {part: _part_shape(part, inner, content["dataset"]) for part, inner in parts.items()},
@@ -175,6 +201,7 @@ def _part_shape(task: Task, content: Json, dataset: str) -> Json:
         "crossed": _each(_group_shape, {axis: groups for axis, groups in axes.items() if "_x_" in axis}, 3),
         "findings": _each(_finding_shape, findings),
         "not_found": not_found,
+        **comparable_from_json(content),
         "clustered": clustered
         and {**_cell(content[OVERALL], clustered[OVERALL], content["n"]), "n_clusters": clustered["n_clusters"]},
         **{name: shape(content[name]) for name, shape in _PART_SHAPES.items() if content.get(name) is not None},
@@ -266,6 +293,7 @@ def _row_shape(row: Json) -> Json:
         "verdicts": {name: _verdict_shape(name, verdict) for name, verdict in (row.get("verdicts") or {}).items()},
         "choice": choice,
         **{name: row[name] for name in _ROW if name in row},
+        "comparable": _comparable(row.get("comparable", False)),
     }
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import combinations, count
 from pathlib import Path, PurePath
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, Comparable, Task
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, json_object, write_json, writing
@@ -323,8 +323,9 @@ def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     baselines = [run.label for run in runs if run.run.result.baseline]
     notes = [f"{label} is a baseline: a model without weights, no competitor" for label in baselines]
     parts = {run.label: run.run.result.parts[task] for run in runs}
-    if apart := [label for label, part in parts.items() if not part.comparable]:
-        notes.append(f"not comparable with the published rows: {', '.join(apart)}")
+    for value in (Comparable.UNVERIFIED, Comparable.NO):
+        if apart := [label for label, part in parts.items() if part.comparable is value]:
+            notes.append(f"{value.words} with the published rows: {', '.join(apart)}")
     same_replies: dict[str, list[str]] = {}
     for run in runs:
         same_replies.setdefault(run.settings.prediction_file.content_sha256, []).append(run.label)

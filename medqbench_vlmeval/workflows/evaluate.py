@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.answers import extract
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Comparable, Split, Task
 from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
@@ -216,7 +216,6 @@ def evaluate(request: Request) -> Run:
     parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: _with_reasons(part, split, prepared, judge) for task, part in parts.items()}
-    why = tuple(dict.fromkeys(reason for part in parts.values() for reason in part.not_comparable_because))
     result = Result(
         request.model,
         request.dataset,
@@ -224,12 +223,11 @@ def evaluate(request: Request) -> Run:
         parts,
         settings_of(prepared.table, prepared.provenance, judge, prepared.task, extractor),
         request.model in BASELINES,
-        not why,
-        why,
     )
     from medqbench_vlmeval.report.workbook import write_workbook
 
-    run = Run(result, tuple(replace(row, comparable=not why) for row in rows), paths)
+    comparable = result.comparable
+    run = Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
     write_run(run, lambda: write_workbook(run.paths.report, run))
     _refuse_empty(run)
     if request.leaderboard is not None:
@@ -352,7 +350,8 @@ def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, jud
     if judge is not None:
         why += comparability.judge_reasons(judge.name, judge.protocol, judge.describe().served_as)
     why += comparability.unscored_reasons(part)
-    return replace(part, comparable=not why, not_comparable_because=tuple(why))
+    comparable = Comparable.NO if why else Comparable.YES
+    return replace(part, comparable=comparable, not_comparable_because=tuple(why))
 
 
 def _refuse_empty(run: Run) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.answers.conclusion import conclusion_of
-from medqbench_vlmeval.benchmark import BASELINES, OPTION_LETTERS, Task
+from medqbench_vlmeval.benchmark import BASELINES, OPTION_LETTERS, Comparable, Task
 from medqbench_vlmeval.data.columns import find_columns
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.info import canonical_index
@@ -155,7 +155,7 @@ def compare_passes(request: PassesRequest) -> ComparedPasses:
         "robustness_of": passes.task.value,
         "dataset": request.dataset,
         "model": request.model,
-        "comparable": False,
+        "comparable": Comparable.NO.value,
         "not_comparable_because": [NOT_COMPARABLE],
         "baseline": request.model in BASELINES,
         **_scores_json(scores, passes.task),

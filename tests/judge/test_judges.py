@@ -405,7 +405,7 @@ def test_a_panels_result_has_single_scores_and_agreement(tmp_path: Path) -> None
     assert {name: part["score"] for name, part in parts.items()} == {"a": 2, "b": 0}
     assert rows[3]["scores"]["preciseness"] == 1
     assert [member["name"] for member in score_of(run)["settings"]["judge"]["members"]] == ["a", "b"]
-    assert not score_of(run)["comparable"]
+    assert score_of(run)["comparable"] == "no"
     for path in vars(run.paths).values():
         assert KEY.encode() not in path.read_bytes()
 

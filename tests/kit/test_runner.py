@@ -47,7 +47,7 @@ def test_a_run_leaves_all_results(classical):
     assert min(score["groups"]["question_type"][kind]["n"] for kind in ("Yes-or-No", "What", "How")) >= 20
     assert set(score["groups"]["modality"]) == {"CT", "MRI", "Histopathology", "Endoscopy", "Fundus"}
     assert score["baseline"] is True
-    assert score["comparable"] is False
+    assert score["comparable"] == "no"
     settings = score["settings"]
     assert settings["data"]["perception"]["origin"] == "embedded"
     assert (settings["protocol"]["name"], settings["prompt"]["style"]) == ("choice-extraction", "official")

@@ -38,7 +38,7 @@ def test_metadata_is_read_back_by_the_hubs_own_client():
     assert first.dataset_args["sha256"] == "ab" * 32
     assert first.metric_name == "Overall (percent)"
     # Wilson's interval of the 3 of 5 answers that the numbers' run was made with.
-    assert first.metric_args == {"comparable_with_published": True, "n": 5, "interval_95": [23.0724, 88.2379]}
+    assert first.metric_args == {"comparable_with_published": "yes", "n": 5, "interval_95": [23.0724, 88.2379]}
 
 
 def test_two_tasks_are_two_results():
@@ -47,7 +47,7 @@ def test_two_tasks_are_two_results():
     assert {metric.dataset_config for metric in evaluations} == {"no-reference", "comparative"}
     # The embedded set is not the hub's.
     assert {metric.dataset_type for metric in evaluations} == {"medqbench-vlmeval-mini"}
-    assert not any(metric.metric_args["comparable_with_published"] for metric in evaluations)
+    assert {metric.metric_args["comparable_with_published"] for metric in evaluations} == {"no"}
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "null", "1.0", "- a: b", "'", "yes", "{x}", "--- "])

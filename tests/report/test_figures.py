@@ -51,7 +51,7 @@ def scored(task):
 
 def with_numbers(task, model, comparable=True, reasons=(), **changes) -> Result:
     """A result of one task with other numbers."""
-    marks = {"comparable": comparable, "not_comparable_because": reasons}
+    marks = make.marks_of(comparable, reasons)
     return replace(scored(task), model=model, parts={task: replace(scored(task)[task], **marks, **changes)})
 
 

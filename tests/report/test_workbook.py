@@ -96,7 +96,7 @@ def test_what_a_run_is_stands_in_colour_at_the_top(tmp_path: Path, run: Run, exp
     path = written(tmp_path, run)
     assert lines(path, "Overview")[1 : 1 + len(expected)] == [[line] for line in expected]
     marks = table(path, "By modality")[["Run", "Comparable with published"]].to_numpy().tolist()
-    assert marks == [["baseline" if run.result.baseline else "own", "yes" if run.result.comparable else "no"]] * 3
+    assert marks == [["baseline" if run.result.baseline else "own", run.result.comparable.value]] * 3
 
 
 def test_reasons_of_one_of_two_tasks_are_not_read_as_for_both(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_perception_rows(tmp_path, model):
     assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
     assert score["n"] == 1305
     assert score["n_unanswered"] == 0
-    assert score["comparable"] is True
+    assert score["comparable"] == "yes"
 
 
 REASONING = {
@@ -88,7 +88,7 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
     assert score["n_unscored"] == 0
     taken = {"calls": 4 * n, "prompt_tokens": 400 * n, "completion_tokens": 20 * n}
     assert {name: score["usage"][name] for name in taken} == taken
-    assert score["comparable"] is True
+    assert score["comparable"] == "yes"
     assert score["settings"]["judge"]["served_as"] == "gpt-4o-2024-11-20"
     assert score["settings"]["protocol"]["name"] == "official"
     rows = [json.loads(line) for line in (tmp_path / "m_x_samples.jsonl").read_text(encoding="utf-8").splitlines()]

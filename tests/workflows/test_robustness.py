@@ -177,7 +177,7 @@ def test_the_command(tmp_path, capsys):
     assert f"m on {PAIRS}_robustness" in out
     code, out, _ = run(capsys, "robustness", first, second, "--out", tmp_path / "o", "--model", "x", "--json")
     result = json.loads(out)
-    assert (result["model"], result["comparable"]) == ("x", False)
+    assert (result["model"], result["comparable"]) == ("x", "no")
     assert (tmp_path / "o" / f"x_{PAIRS}_robustness_consistency.json").exists()
     code, _, err = run(capsys, "robustness", first, tmp_path / "none.json", "--out", tmp_path / "o")
     assert (code, err.count("\n")) == (2, 1)

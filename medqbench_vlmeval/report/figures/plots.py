@@ -9,7 +9,15 @@ from dataclasses import dataclass, field, replace
 
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, UNKNOWN, Task, human_overall
 from medqbench_vlmeval.report.run_tables import overall_by
-from medqbench_vlmeval.report.standings import by_overall, data_hash, names_by, reference_rows, run_labels, shown_hash
+from medqbench_vlmeval.report.standings import (
+    COMPARABLE_MARKS,
+    by_overall,
+    data_hash,
+    names_by,
+    reference_rows,
+    run_labels,
+    shown_hash,
+)
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
@@ -24,7 +32,7 @@ _LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = 8
 _MOST_NAMED, _LONGEST_NAME = 6, 14
-_NOT_COMPARABLE, _NO_REASON = "not comparable with the published results", "the result does not say why"
+_NO_REASON = "the result does not say why"
 _HOW_TO_READ = {
     RADAR: "bars on the spokes: 95% intervals, where there is one",
     BARS: "whiskers: 95% intervals, where there is one",
@@ -47,9 +55,10 @@ class DrawnRun:
 
     @property
     def shown(self) -> str:
-        """The label with the mark of what is not comparable."""
+        """The label with the mark of what is not comparable, or not verified as such."""
+        mark = COMPARABLE_MARKS[self.run.result.comparable]
         # The mark never stands on a line of its own.
-        return self.label if self.run.result.comparable else f"{self.label}\N{NO-BREAK SPACE}†"
+        return f"{self.label}\N{NO-BREAK SPACE}{mark}" if mark else self.label
 
     def cell(self, group: str) -> Cell:
         """A group's number; without a value where the run has none."""
@@ -132,9 +141,9 @@ def figures_of(results: Sequence[Result]) -> list[Figure]:
     return figures
 
 
-def _rank(drawn: DrawnRun) -> tuple[bool, float, str]:
+def _rank(drawn: DrawnRun) -> tuple[int, float, str]:
     overall = drawn.run.result.overall.value
-    return (not drawn.run.result.comparable, math.inf if overall is None else -overall, drawn.label)
+    return (drawn.run.result.comparable.place, math.inf if overall is None else -overall, drawn.label)
 
 
 def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
@@ -225,8 +234,7 @@ def notes_of(figure: Figure) -> list[str]:
     notes += _left_out(figure)
     if figure.has_few:
         notes.append(f"{'hollow' if lines else '*'}: fewer than {FEW} samples")
-    if any(not run.run.result.comparable for run in figure.runs):
-        notes.append(f"†: {_NOT_COMPARABLE}")
+    notes += [f"{mark}: {words}" for mark, words, runs in _by_mark(figure) if runs]
     if len(_labels_by_data(figure.runs)) > 1:
         notes.append("the runs are of different data")
     return [_capital(note) for note in notes]
@@ -251,9 +259,10 @@ def caption_of(figure: Figure) -> str:
         sentences.append(f"Lines: {'; '.join(figure.references)} (of the published test split)")
     if baselines := [run.label for run in figure.runs if run.run.baseline]:
         sentences.append(f"Baselines without weights: {', '.join(baselines)}")
-    apart = [(run.run.result.not_comparable_because, run.label) for run in figure.runs if not run.run.result.comparable]
-    because = names_by(("; ".join(map(one_line, reasons)) or _NO_REASON, label) for reasons, label in apart)
-    sentences += [f"† {_capital(_NOT_COMPARABLE)}: {labels} ({why})" for why, labels in because.items()]
+    for mark, words, runs in _by_mark(figure):
+        reasons = [("; ".join(map(one_line, run.run.result.not_comparable_because)), run.label) for run in runs]
+        because = names_by((why or _NO_REASON, label) for why, label in reasons)
+        sentences += [f"{mark} {_capital(words)}: {labels} ({why})" for why, labels in because.items()]
     if len(data := _labels_by_data(figure.runs)) > 1:
         groups = "; ".join(f"{labels}: {name}" for name, labels in data.items())
         sentences.append(f"The runs are of different data and not comparable with each other across it: {groups}")
@@ -261,6 +270,14 @@ def caption_of(figure: Figure) -> str:
     if shortened := [f"{label} is {name}" for label, name in names if name not in label]:
         sentences.append(f"Shortened names: {'; '.join(shortened)}")
     return " ".join(f"{_capital(sentence)}." for sentence in sentences)
+
+
+def _by_mark(figure: Figure) -> Iterator[tuple[str, str, list[DrawnRun]]]:
+    """The runs of a figure that carry each mark, with what it means."""
+    for value, mark in COMPARABLE_MARKS.items():
+        if mark:
+            runs = [run for run in figure.runs if run.run.result.comparable is value]
+            yield mark, f"{value.words} with the published results", runs
 
 
 def share_words(run: DrawnRun) -> Sequence[str]:

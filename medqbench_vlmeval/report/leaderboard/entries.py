@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Task, published_rows
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Comparable, Task, published_rows
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of, comparable_from_json
 from medqbench_vlmeval.types import TaskRun
 
 HISTORY = 20  # past results kept for a row
@@ -98,7 +98,8 @@ def entry_from_json(content: object) -> Entry:
     own = {name: content[name] for name in _FIELDS if name in content}
     extra = {name: value for name, value in content.items() if name not in _FIELDS}
     try:
-        entry: Entry = adapter_of(Entry).validate_python({"comparable": False, **own, "extra": extra})
+        marked = comparable_from_json({"comparable": Comparable.NO, "not_comparable_because": (), **own})
+        entry: Entry = adapter_of(Entry).validate_python({**own, **marked, "extra": extra})
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -158,7 +159,7 @@ def board_rows(entries: Sequence[Entry], task: Task) -> list[tuple[Row, int | No
     with different templates of one protocol, cannot all be: those that differ from the rest say so and are not
     ranked. The rest are those whose data came from the hub; where none or all did, those that most rows agree with.
     """
-    claims = [entry for entry in entries if entry.task is task and entry.comparable]
+    claims = [entry for entry in entries if entry.task is task and entry.comparable is Comparable.YES]
     outsiders = [*_outsiders("data", claims, "data_sha256", "data_samples_sha256")]
     for protocol in {entry.protocol for entry in claims}:
         same_protocol = [entry for entry in claims if entry.protocol == protocol]
@@ -170,7 +171,7 @@ def board_rows(entries: Sequence[Entry], task: Task) -> list[tuple[Row, int | No
             category = entry.category or (BASELINE if entry.kind == BASELINE else published.get(entry.model))
             reasons = tuple(reason for outsider, reason in outsiders if outsider is entry)
             because = reasons or entry.not_comparable_because
-            comparable = entry.comparable and not reasons
+            comparable = Comparable.NO if reasons else entry.comparable
             rows[place] = replace(entry, category=category, comparable=comparable, not_comparable_because=because)
     places = {id(row): place for place, row in rows.items()}
     return [(row, places.get(id(row))) for row in by_overall([*rows.values(), *reference_rows(task)])]

@@ -25,6 +25,7 @@ from medqbench_vlmeval.benchmark import (
     DIMENSIONS,
     REASONING_PREFIX,
     UNKNOWN,
+    Comparable,
     Task,
     dataset_names,
 )
@@ -115,7 +116,7 @@ def _values_of(run: TaskRun) -> Values:
     values: Values = {measure: part.measures[measure].value for measure in (OVERALL, *MEASURES[part.task])}
     groups, taken = part.groups.get(MODALITY, {}), (*values, UNKNOWN, COMPARABLE)
     modalities = {storable(name): group.overall.value for name, group in groups.items() if name not in taken}
-    return {**values, **modalities, COMPARABLE: int(part.comparable)}
+    return {**values, **modalities, COMPARABLE: int(part.comparable is Comparable.YES)}
 
 
 def _problem_of(task: Task, values: Values) -> str | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import TASK_TITLES, Task, column_name
+from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable, Task, column_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import check_writable, reading, write_bytes, writing
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, shown_hash
@@ -43,9 +43,7 @@ def csv_board(boards: Boards) -> str:
             numbers |= zip(("overall_low", "overall_high"), row.interval or (), strict=False)
             content = {name: csv_text(text) for name, text in texts.items() if isinstance(text, str)}
             content |= {name: value_words(n, task_kind(task)) for name, n in numbers.items() if n is not None}
-            writer.writerow(
-                {**content, "task": task.value, "n": row.n, "comparable": "yes" if row.comparable else "no"}
-            )
+            writer.writerow({**content, "task": task.value, "n": row.n, "comparable": row.comparable.value})
     return out.getvalue()
 
 
@@ -60,12 +58,12 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
         Column("n", "count", optional=EXTRA + 1),
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
     ]
-    notes = [f"{models}: not comparable with the published rows: {why}" for why, models in _not_comparable(rows)]
+    notes = [f"{models}: {words} with the published rows: {why}" for words, why, models in _apart(rows)]
     return _board(task, rows, columns, notes)
 
 
 def board_table(task: Task, rows: Sequence[Row]) -> Table:
-    """A task's board for a README; what is not comparable is not ranked and says why in a note."""
+    """A task's board for a README; what is not comparable, or not verified, has no rank and says why in a note."""
     kind = task_kind(task)
     columns = columns_of(
         *(("#", "count"), "Model", "Category"),
@@ -74,7 +72,7 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
     )
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
-    reasons = [f"not comparable: {models}: {why}" for why, models in _not_comparable(rows)]
+    reasons = [f"{words}: {models}: {why}" for words, why, models in _apart(rows)]
     return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])
 
 
@@ -83,13 +81,13 @@ def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Se
     lines = []
     for place, row in enumerate(rows, 1):
         facts: dict[str, Entry] = {
-            "#": place if row.comparable else None,
+            "#": place if row.comparable is Comparable.YES else None,
             "Model": row.model,
             "Category": row.category,
             "Kind": f"{row.kind}, {row.category}" if row.kind == OWN and row.category else row.category or row.kind,
-            "Row": row.kind if row.comparable else f"{row.kind}, not comparable",
+            "Row": row.kind if row.comparable is Comparable.YES else f"{row.kind}, {row.comparable.words}",
             **row.values,
-            "Comparable": "reference" if row.kind == PUBLISHED else "yes" if row.comparable else "no",
+            "Comparable": "reference" if row.kind == PUBLISHED else row.comparable.value,
             INTERVAL: row.interval and " to ".join(value_words(end, task_kind(task)) for end in row.interval),
             "n": row.n,
             "Judge": row.judge,
@@ -102,10 +100,12 @@ def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Se
     return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
-def _not_comparable(rows: Sequence[Row]) -> Iterable[tuple[str, str]]:
-    """Why rows are not comparable, with the models of each reason."""
-    apart = [row for row in rows if not row.comparable]
-    return names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart).items()
+def _apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+    """Why rows are not ranked, in words and by reason, with the models of each."""
+    for value in (Comparable.UNVERIFIED, Comparable.NO):
+        apart = [row for row in rows if row.comparable is value]
+        reasons = names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart)
+        yield from ((value.words, why, models) for why, models in reasons.items())
 
 
 def exported(path: Path, form: str, boards: Boards) -> bytes:

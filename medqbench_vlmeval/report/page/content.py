@@ -67,6 +67,7 @@ def _task_json(run: TaskRun) -> Json:
         "unit": task_kind(run.task),
         "n": result.n,
         "comparable": result.comparable,
+        "standing": result.comparable.words,
         "because": result.not_comparable_because,
         "measures": [[name, cell.value, cell.interval, cell.n] for name, cell in cells.items()],
         "counts": [[COUNT_TITLES[name], count] for name, count in result.counts.items() if name in COUNT_TITLES],
@@ -102,11 +103,12 @@ def boards_json(runs: Sequence[Run]) -> list[Json]:
         pairs, measures, lines = [pair for pair in task_runs if pair[1].task is task], measures_of(task), []
         for row, own in board_rows([entry_of(run) for _, run in pairs], task):
             place, cells = (None, {}) if own is None else (pairs[own][0], pairs[own][1].result.measures)
-            numbers = {
+            numbers: Json = {
                 "values": [row.values[measure] for measure in measures],
                 "intervals": [cells.get(measure, Cell(None)).interval for measure in measures],
             }
-            lines.append({**json_of(row, *names), **numbers, "because": row.not_comparable_because, "run": place})
+            numbers |= {"standing": row.comparable.words, "because": row.not_comparable_because}
+            lines.append({**json_of(row, *names), **numbers, "run": place})
         scale = {"unit": task_kind(task), "scale": int(top_of(task)), "measures": measures}
         if pairs:
             boards.append({"task": task.value, "title": TASK_TITLES[task], **scale, "rows": lines})

@@ -38,7 +38,7 @@ def result(
     """A result; ``overall``, ``values`` and ``few`` are other numbers, ``data`` changes fields of the data's record."""
     base = _scored(task)
     values = {**(values or {}), **({} if overall is None else {"Overall": overall})}
-    marked = {"comparable": comparable, "not_comparable_because": () if comparable else tuple(because)}
+    marked = make.marks_of(comparable, because)
     parts = {}
     for of, part in base.parts.items():
         measures = {
@@ -49,7 +49,7 @@ def result(
         parts[of] = replace(part, measures=measures, counts=counts, dataset=dataset or part.dataset, **marked)
     changes = {"data": {of: replace(use, **(data or {})) for of, use in base.settings.data.items()}, **settings}
     provenance = replace(base.settings, **changes)
-    return Result(model, dataset or base.dataset, task, parts, provenance, baseline, **marked)
+    return Result(model, dataset or base.dataset, task, parts, provenance, baseline)
 
 
 START = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from medqbench_vlmeval.benchmark import Task, published_rows
+from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard import board as boards
 from medqbench_vlmeval.report.leaderboard.board import add, boards_at, own_entries
@@ -313,16 +313,16 @@ def comparable(model, sha, samples="cd", revision=None):
 def test_rows_that_cannot_all_be_of_the_published_data(tmp_path):
     add(tmp_path, [comparable("A", "aa", "a1"), comparable("B", "aa", "a1"), comparable("C", "cc", "c1")])
     rows = {row.model: row for row in own(tmp_path)}
-    assert [rows[name].comparable for name in "ABC"] == [True, True, False]
+    assert [str(rows[name].comparable) for name in "ABC"] == ["yes", "yes", "no"]
     (reason,) = rows["C"].not_comparable_because
     assert reason == "other data (c1c1c1c1) than the comparable rows of this board (a1a1a1a1)"
     assert leaderboard_rows(tmp_path)[Task.PERCEPTION][-1].model == "C"
     # What came from the hub is the published data, however few rows say so.
     add(tmp_path, [comparable("D", "cc", "c1", revision="1234")])
-    assert {row.model for row in own(tmp_path) if row.comparable} == {"C", "D"}
+    assert {row.model for row in own(tmp_path) if row.comparable is Comparable.YES} == {"C", "D"}
     # One table in two files is the same data.
     same = [comparable("A", "aa", "ee"), comparable("B", "bb", "ee"), comparable("C", "", "ee")]
-    assert [row.comparable for row in own(add(tmp_path / "same", same))] == [True, True, True]
+    assert [row.comparable for row in own(add(tmp_path / "same", same))] == [Comparable.YES] * 3
 
 
 def test_other_templates_of_the_same_protocol(tmp_path):
@@ -330,8 +330,8 @@ def test_other_templates_of_the_same_protocol(tmp_path):
         return result(model, Task.NO_REFERENCE, comparable=True, protocol=Protocol(protocol, "1", templates * 32))
 
     add(tmp_path, [judged("A", "aa"), judged("B", "aa"), judged("C", "cc"), judged("D", "dd", "official-5")])
-    rows = {row.model: row.comparable for row in own(tmp_path, Task.NO_REFERENCE)}
-    assert rows == {"A": True, "B": True, "C": False, "D": True}
+    rows = {row.model: str(row.comparable) for row in own(tmp_path, Task.NO_REFERENCE)}
+    assert rows == {"A": "yes", "B": "yes", "C": "no", "D": "yes"}
 
 
 WRITER = """

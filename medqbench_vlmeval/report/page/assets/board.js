@@ -30,12 +30,12 @@ function drawBoards() {
 
 function boardTable(board) {
   board.sort = board.sort || { column: "rank", down: false };
-  // Ranks are those of the whole board, whatever is filtered out; what is not comparable has none.
+  // Ranks are those of the whole board, whatever is filtered out; what is not comparable, or not verified, has none.
   let rank = 0;
-  for (const row of board.rows) row.rank = row.comparable && row.values[0] !== null ? ++rank : null;
+  for (const row of board.rows) row.rank = row.comparable === "yes" && row.values[0] !== null ? ++rank : null;
   const rows = board.rows.filter(
     (row) =>
-      shownRows[row.kind] && (!shownRows.category || row.category === shownRows.category) && (!shownRows.comparable || row.comparable),
+      shownRows[row.kind] && (!shownRows.category || row.category === shownRows.category) && (!shownRows.comparable || row.comparable === "yes"),
   );
   sortRows(rows, board);
   const columns = [
@@ -90,7 +90,7 @@ function boardRow(board, row) {
   const name = el("th", { scope: "row", title: row.source }, data(row.model));
   if (own) {
     add(name, el("span", { class: "meta" }, data(settings.filter(Boolean).join(" · "))));
-    if (!row.comparable) add(name, el("span", { class: "because" }, "not comparable: ", data(row.because.join("; ") || "the result does not say why")));
+    if (row.comparable !== "yes") add(name, el("span", { class: `because ${row.comparable}` }, `${row.standing}: `, data(row.because.join("; ") || "the result does not say why")));
     add(name, el("a", { class: "meta noprint", href: samplesHash(row.run, [["task", board.task]]) }, "samples"));
   }
   const cells = row.values.map((value, place) => {

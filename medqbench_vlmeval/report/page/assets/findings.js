@@ -24,7 +24,7 @@ function drawHeadline() {
       el("ul", null, part.measures.slice(1).map(([name, value]) => el("li", null, el("span", { class: "plain" }, `${name} `), figure(value, part.unit)))),
       unscored.length ? el("p", { class: "small" }, unscored.map(([name, count]) => `${name}: ${grouped(count)}`).join("; ")) : null,
       el("p", null, ways.flatMap((one) => [one, " "])),
-      part.comparable ? null : el("p", { class: "refused" }, "Not comparable with the published rows: ", data(part.because.join("; ") || "the result does not say why")),
+      part.comparable === "yes" ? null : el("p", { class: `refused ${part.comparable}` }, `${part.standing.replace("not", "Not")} with the published rows: `, data(part.because.join("; ") || "the result does not say why")),
     );
   });
   fill(byId("headline"), el("h2", null, data(run.label)), run.baseline && el("p", { class: "hint" }, run.baseline), el("div", { class: "tiles" }, tiles));
