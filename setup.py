@@ -22,6 +22,8 @@ TEST = [
     "openpyxl>=3.1",
     "types-openpyxl",
     "playwright>=1.40",
+    # With it the kit's transformers read the weights of the small judge in tests/small_llm.py.
+    "gguf>=0.10",
     *SYNTH,
 ]
 DOCS = ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"]

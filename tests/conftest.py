@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from medqbench_vlmeval.kit_version import find_kit
+from tests.small_llm import small_llm
 
 # A run of the suite takes few examples of each property; 'pytest --hypothesis-profile=thorough' takes many.
 # No test measures time: a busy machine fails none.
@@ -75,3 +76,11 @@ def one_certificate(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(path))
         yield
+
+
+@pytest.fixture(scope="session")
+def small_llm_url():
+    """The base URL of a real language model, one for all tests; transformers, which reads its weights, is the kit's."""
+    pytest.importorskip("transformers")
+    with small_llm() as base_url:
+        yield base_url
