@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Comparable, Task
+from medqbench_vlmeval.model_use import ModelUse
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -397,7 +398,8 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a result was made from and with; ``created`` is ISO 8601 in UTC, ``versions`` are by program."""
+    """What a result was made from and with; ``created`` is ISO 8601 in UTC, ``versions`` are by program, ``model_use``
+    is None where no run left a record of it beside the predictions."""
 
     data: Mapping[str, DataUse]
     prediction_file: PredictionFile
@@ -408,6 +410,7 @@ class Provenance:
     protocol: Protocol
     judge: JudgeSettings | None = None
     extractor: JudgeSettings | None = None
+    model_use: ModelUse | None = None
 
 
 @dataclass(frozen=True, repr=False)

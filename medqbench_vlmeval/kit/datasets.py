@@ -35,6 +35,7 @@ from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import default_folder
 from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.kit.judge import kit_client
+from medqbench_vlmeval.kit.model_use import watch_inference
 from medqbench_vlmeval.kit.options import STYLE_VARIABLE, extractor_in_environment, limit_in_environment
 from medqbench_vlmeval.kit.robustness import evaluate_second_pass
 from medqbench_vlmeval.kit.run_files import locate_run
@@ -122,6 +123,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         Raises:
             BadInput: the name, the file, the style or the limit cannot be used.
         """
+        watch_inference(_MedQBenchDataset)
         # The kit's own constructor evaluates cells as Python; nothing of it is needed.
         self.dataset_name = dataset or next(iter(dataset_names(self.TASK)))
         name = parse_dataset_name(self.dataset_name)

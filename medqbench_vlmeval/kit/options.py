@@ -20,6 +20,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import reading
 from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.judge.judges import extractor_name
+from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMAGE_BYTES, IMAGE_DETAILS
 from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.prompts import check_style
 
@@ -39,8 +40,8 @@ Entries = Mapping[str, Mapping[str, object]]
 class RunOptions:
     """What of a run's command line this package reads.
 
-    ``limit``, ``extractor`` and ``prompt_style`` are None where they are not given; ``datasets`` and ``models`` are
-    those of the configuration file where there is one.
+    ``limit``, ``extractor``, ``prompt_style``, ``image_bytes`` and ``image_detail`` are None where they are not given;
+    ``datasets`` and ``models`` are those of the configuration file where there is one.
     """
 
     datasets: tuple[str, ...]
@@ -55,6 +56,8 @@ class RunOptions:
     limit: int | None = None
     extractor: str | None = None
     prompt_style: str | None = None
+    image_bytes: str | None = None
+    image_detail: str | None = None
 
     def official_name(self, dataset: str) -> str:
         """The name that a dataset of the run has in its class; entries may give it another one."""
@@ -91,6 +94,8 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     # The kit's parser would take the shorter ones for its own option, which means a file's first rows.
     own.add_argument("--limit", "--limi", "--lim", "--li", type=lambda text: _limit_of(text, "--limit"))
     own.add_argument("--extractor", type=extractor_name)
+    own.add_argument("--image-bytes", choices=IMAGE_BYTES)
+    own.add_argument("--image-detail", choices=IMAGE_DETAILS)
     own.add_argument("--robustness", action="store_true")
     own.add_argument("--dry-run", action="store_true")
     options, rest = own.parse_known_args(arguments)
@@ -147,6 +152,7 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
 def in_environment(options: RunOptions) -> Iterator[None]:
     """Put this package's own options, where they are given, into the environment for a while."""
     own = {STYLE_VARIABLE: options.prompt_style, LIMIT_VARIABLE: options.limit, EXTRACTOR_VARIABLE: options.extractor}
+    own |= {BYTES_VARIABLE: options.image_bytes, DETAIL_VARIABLE: options.image_detail}
     values = {name: str(value) for name, value in own.items() if value is not None}
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)

@@ -6,7 +6,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, QUESTION_TYPES, SECOND_PASS_NAMES, Split, Task, dataset_names
 from medqbench_vlmeval.data import samples_sha256
 from medqbench_vlmeval.data.info import published_counts
-from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.files import json_object, sha256_text, write_json
 from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit
+from medqbench_vlmeval.model_use import ModelUse
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
+from medqbench_vlmeval.runs.result import adapter_of
 from medqbench_vlmeval.types import (
     ColumnUse,
     DataUse,
@@ -104,6 +106,25 @@ def _recorded(table: PredictionTable, column: str, task: str | None) -> str | No
     return values.pop() if len(values) == 1 else None
 
 
+def model_use_path(prediction_file: Path) -> Path:
+    """Where a run leaves the record of what its model was and was shown."""
+    return prediction_file.with_name(f"{prediction_file.stem}_model.json")
+
+
+def write_model_use(path: Path, use: ModelUse) -> None:
+    """Write the record of a run, all or nothing."""
+    write_json(path, asdict(use))
+
+
+def read_model_use(prediction_file: Path) -> ModelUse | None:
+    """The record beside a prediction file; None where there is none that this version understands."""
+    try:
+        use: ModelUse = adapter_of(ModelUse).validate_python(json_object(model_use_path(prediction_file)))
+    except ValueError:
+        return None
+    return use
+
+
 def settings_of(
     table: PredictionTable, origin: Origin, judge: Judge | None, task: Task, extractor: JudgeSettings | None = None
 ) -> Provenance:
@@ -122,6 +143,7 @@ def settings_of(
         (described and described.protocol) or EXTRACTION,
         described and replace(described, protocol=None),
         extractor,
+        read_model_use(table.path),
     )
 
 

@@ -174,7 +174,7 @@ def _result_shape(content: Json) -> Json:
         "task": task,
         "baseline": content.get("baseline", False),
         "parts": {part: _part_shape(part, inner, content["dataset"]) for part, inner in parts.items()},
-        "settings": {**settings, **prompt},
+        "settings": {**settings, **prompt, "model_use": settings.get("model")},
     }
 
 
@@ -481,6 +481,7 @@ def _provenance_json(settings: Provenance) -> Json:
         "protocol": _known(asdict(settings.protocol)),
         "judge": settings.judge and _judge_json(settings.judge),
         **extractor,
+        "model": settings.model_use and asdict(settings.model_use),
     }
 
 

@@ -1,0 +1,519 @@
+"""What a model was really shown: images are watched, and replaced where a run asks for it, where they leave the kit.
+
+The kit's API classes encode images in ways of their own, whatever a configuration says: most as JPEG, some smaller or
+larger than they are, some with OpenAI's detail 'low'. So it is the bodies of HTTP requests that are read here, and in
+this process what an image processor is given. A question's own images are known in the thread that puts it; images
+are matched to them by their order. Per run a record of counts and ranges is written beside the predictions.
+
+``--image-bytes original`` puts the files' own bytes into the requests (PNG and JPEG as they are, other formats as
+lossless PNG), and ``--image-detail`` OpenAI's detail. A model in this process reads the files itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import inspect
+import json
+import math
+import os
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageChops
+
+from medqbench_vlmeval.data.image_store import DECODER_ERRORS
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secret, with_texts
+from medqbench_vlmeval.kit.guards import environment_secrets
+from medqbench_vlmeval.model_use import ImageUse, ModelUse, joined, spread
+from medqbench_vlmeval.runs.provenance import model_use_path, read_model_use, write_model_use
+
+BYTES_VARIABLE, DETAIL_VARIABLE = "MEDQBENCH_IMAGE_BYTES", "MEDQBENCH_IMAGE_DETAIL"
+IMAGE_BYTES, IMAGE_DETAILS = ("kit", "original"), ("kit", "low", "high")
+
+_WRITE_EVERY = 10.0  # seconds
+_URI = re.compile(r"data:image/[\w.+-]+;base64,")
+# JPEG, PNG, GIF and WebP in base64; some APIs take it without a data URI's head.
+_STARTS = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")
+_SHORTEST = 80
+_MIME_NAMES = ("media_type", "mime_type", "mimeType")
+# What of a request is no setting.
+_CONTENT = frozenset({"messages", "contents", "content", "input", "prompt", "system", "systemInstruction"})
+_LIMIT_NAMES = re.compile(r"pixel|im(?:a)?ge?_size|file_size|detail|resolution|tile|max_num$", re.IGNORECASE)
+_KIT_LIMITS = ("VLMEVAL_MAX_IMAGE_SIZE", "VLMEVAL_MIN_IMAGE_EDGE")
+_HIDDEN = frozenset({"generate", "fail_msg", "logger"})
+_LONGEST = 300
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """One image as it was sent; ``psnr`` is None where no pixel was changed or nothing is known of the pixels."""
+
+    seen_in: str
+    form: str
+    detail: str | None
+    same_bytes: bool
+    in_file: int
+    sent: int
+    psnr: float | None = None
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What is being put to a model in the current thread."""
+
+    recorder: ModelRecorder
+    files: Sequence[Path]
+
+
+_question: ContextVar[_Question | None] = ContextVar("medqbench_question", default=None)
+
+
+def psnr(original: Image.Image, shown: Image.Image) -> float | None:
+    """The peak signal-to-noise ratio of an image to its original in dB, as 8-bit RGB; None where no pixel differs.
+
+    An image of another size is brought to the original's first (Lanczos).
+    """
+    if shown.size != original.size:
+        shown = shown.convert("RGB").resize(original.size, Image.Resampling.LANCZOS)
+    counts = ImageChops.difference(original.convert("RGB"), shown.convert("RGB")).histogram()
+    squares = sum(count * (place % 256) ** 2 for place, count in enumerate(counts))
+    return 10 * math.log10(255**2 * sum(counts) / squares) if squares else None
+
+
+def original_bytes(path: Path) -> tuple[str, bytes]:
+    """What goes out for an image file as it is: MIME type and bytes; what is neither PNG nor JPEG as lossless PNG."""
+    data = path.read_bytes()
+    for mime, magic in (("image/png", b"\x89PNG\r\n\x1a\n"), ("image/jpeg", b"\xff\xd8\xff")):
+        if data.startswith(magic):
+            return mime, data
+    buffer = BytesIO()
+    with Image.open(BytesIO(data)) as image:
+        try:
+            image.save(buffer, "PNG")
+        except OSError:  # a colour space that PNG has not
+            image.convert("RGB").save(buffer, "PNG")
+    return "image/png", buffer.getvalue()
+
+
+class ModelRecorder:
+    """Gathers what one model gets in one run on one dataset; its methods may be called from many threads.
+
+    Args:
+        name: the model's name in the run.
+        predictions: the run's prediction file; the record is written beside it.
+        resumed: whether the run goes on with earlier replies, whose record then counts too.
+    """
+
+    def __init__(self, name: str, predictions: Path, resumed: bool) -> None:
+        self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)
+        self.image_detail = chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
+        self._name, self._path = name, model_use_path(predictions)
+        self._earlier = read_model_use(predictions) if resumed else None
+        self._model: Any = None
+        self._lock = threading.Lock()
+        self._images: dict[tuple[Path, str | int], _Shown] = {}
+        self._left_out: set[Path] = set()
+        self._generation: dict[str, Any] = {}
+        self._limits: dict[str, Any] = {}
+        self._calls = 0
+        self._written = time.monotonic()
+
+    def watch(self, model: Any) -> Any:
+        """Watch what a model is asked from now on, in the place of an earlier recorder; returns the model."""
+        generate = unwatched(model).generate
+        in_process = not getattr(model, "is_api", False)
+        _watch_senders()
+
+        @functools.wraps(generate)
+        def watched(message: Any, *args: Any, **kwargs: Any) -> Any:
+            parts = message if isinstance(message, list) else []
+            files = [Path(part["value"]) for part in parts if isinstance(part, dict) and part.get("type") == "image"]
+            if not files:
+                return generate(message, *args, **kwargs)
+            token = _question.set(_Question(self, files))
+            try:
+                return generate(message, *args, **kwargs)
+            finally:
+                _question.reset(token)
+                self._asked(files, "path" if in_process else "nowhere")
+
+        model.generate, self._model = watched, model
+        return model
+
+    def _asked(self, files: Sequence[Path], otherwise: str) -> None:
+        seen = {path for path, _ in self._images.copy()}
+        if not seen.intersection(files):
+            for path in files:
+                self._note(path, 0, _of_file(path, otherwise))
+        else:
+            self._left_out.update(path for path in files if path not in seen)
+        with self._lock:
+            self._calls += 1
+            due = time.monotonic() - self._written > _WRITE_EVERY
+        if due:
+            self.write()
+
+    def _note(self, path: Path, key: str | int, shown: _Shown) -> None:
+        with self._lock:
+            self._images.setdefault((path, key), shown)
+
+    def sent(self, path: Path, data: bytes, detail: str | None) -> None:
+        """Note an image in the body of a request."""
+        key = hash((data, detail))
+        if (path, key) in self._images:
+            return
+        shown = replace(_of_file(path, "request"), detail=detail, sent=len(data))
+        original = path.read_bytes()
+        try:
+            with Image.open(BytesIO(data)) as image:
+                shown = replace(shown, form=_form(image), same_bytes=data == original, scale=1.0)
+                if not shown.same_bytes:
+                    shown = _compared(shown, path, image)
+        except DECODER_ERRORS:
+            shown = replace(shown, form="unreadable", same_bytes=data == original)
+        self._note(path, key, shown)
+
+    def processed(self, path: Path, image: Any, size: tuple[int, int] | None) -> None:
+        """Note an image that a processor in this process was given, and the size in which it goes on to the model."""
+        shown = replace(_of_file(path, "processor"), form="pixels", sent=0)
+        if isinstance(image, Image.Image):
+            shown = _compared(shown, path, image)
+        if size is not None:
+            with Image.open(path) as original:
+                shown = replace(shown, scale=size[0] * size[1] / math.prod(original.size))
+        self._note(path, 0, shown)
+
+    def settings(self, generation: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
+        """Note what a request held beside its messages, or what limits a processor has."""
+        with self._lock:
+            self._generation.update(generation)
+            self._limits.update(limits)
+
+    def write(self) -> None:
+        """Write the record, unless nothing was asked; in a run of several processes the first one's."""
+        if self._calls and os.environ.get("RANK", "0") == "0":
+            self._written = time.monotonic()
+            try:
+                write_model_use(self._path, self.use())
+            except OSError as error:  # replies are worth more than the record of how they were made
+                print(f"medqbench: {self._path} cannot be written ({error.strerror}).", file=sys.stderr)
+
+    def use(self) -> ModelUse:
+        """The record so far, without secrets."""
+        with self._lock:
+            model = self._model
+            attributes = _plain({name: value for name, value in vars(model).items() if name not in _HIDDEN})
+            limits = {name: value for name, value in attributes.items() if _LIMIT_NAMES.search(name)} | self._limits
+            limits |= {name: os.environ[name] for name in _KIT_LIMITS if name in os.environ}
+            images = _image_use(self.image_bytes, self.image_detail, list(self._images.values()), len(self._left_out))
+            if (earlier := self._earlier) is not None and earlier.images is not None:
+                images = joined(earlier.images, images)
+            mask = Mask(environment_secrets() | values_named_secret(vars(model)))
+            home = str(Path.home())
+
+            def shown(values: Mapping[str, Any]) -> dict[str, Any]:
+                texts: dict[str, Any] = with_texts(
+                    shown_extra(values), lambda text, _: mask(text).replace(home, "~")[:_LONGEST]
+                )
+                return texts
+
+            n_calls = self._calls + (earlier.n_calls if earlier else 0)
+            of_class = f"{type(model).__module__}.{type(model).__qualname__}"
+            kept = (shown(attributes), shown(self._generation), shown(limits))
+            return ModelUse(self._name, of_class, *kept, n_calls, images)
+
+
+def unwatched(model: Any) -> Any:
+    """Stop watching a model; returns it."""
+    if hasattr(vars(model).get("generate"), "__wrapped__"):
+        del model.generate
+    return model
+
+
+def chosen(variable: str, choices: Sequence[str]) -> str:
+    """The choice that the environment makes, the first one where it makes none.
+
+    Raises:
+        BadInput: it is none of the choices.
+    """
+    value = os.environ.get(variable, "").strip() or choices[0]
+    if value not in choices:
+        raise BadInput(f"The environment variable {variable} is '{value}'; choose one of {', '.join(choices)}.")
+    return value
+
+
+def _of_file(path: Path, seen_in: str) -> _Shown:
+    size = path.stat().st_size
+    if seen_in == "nowhere":
+        return _Shown(seen_in, "unknown", None, False, size, 0)
+    return _Shown(seen_in, path.suffix.lstrip(".").upper().replace("JPG", "JPEG"), None, seen_in == "path", size, size)
+
+
+def _compared(shown: _Shown, path: Path, image: Image.Image) -> _Shown:
+    with Image.open(path) as original:
+        scale = math.prod(image.size) / math.prod(original.size)
+        return replace(shown, psnr=psnr(original, image), scale=scale)
+
+
+@functools.cache
+def _qualities() -> Mapping[tuple[int, ...], int]:
+    """JPEG's quality by the table of its luminance."""
+    tables: dict[tuple[int, ...], int] = {}
+    for quality in range(100, 0, -1):
+        buffer = BytesIO()
+        Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
+        tables[tuple(Image.open(buffer).quantization[0])] = quality  # type: ignore[attr-defined]
+    return tables
+
+
+def _form(image: Image.Image) -> str:
+    form = image.format or "unknown"
+    if form not in ("JPEG", "MPO"):
+        return form
+    quality = _qualities().get(tuple(getattr(image, "quantization", {}).get(0, ())))
+    return f"JPEG {quality}" if quality else "JPEG"
+
+
+def _image_use(image_bytes: str, image_detail: str, images: Sequence[_Shown], n_left_out: int) -> ImageUse:
+    scales = [image.scale for image in images if image.scale is not None]
+    return ImageUse(
+        image_bytes,
+        image_detail,
+        n=len(images),
+        seen_in=dict(Counter(image.seen_in for image in images)),
+        forms=dict(Counter(image.form for image in images)),
+        details=dict(Counter(image.detail for image in images if image.detail is not None)),
+        n_same_bytes=sum(image.same_bytes for image in images),
+        n_lossy=sum(image.psnr is not None for image in images),
+        n_enlarged=sum(scale > 1 for scale in scales),
+        n_shrunk=sum(scale < 1 for scale in scales),
+        n_left_out=n_left_out,
+        bytes_in_files=sum(image.in_file for image in images),
+        bytes_sent=sum(image.sent for image in images),
+        psnr=spread(image.psnr for image in images),
+        scale=spread(scales),
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of these values JSON can hold, without names that begin with an underscore."""
+
+    def is_plain(value: Any, depth: int = 0) -> bool:
+        if isinstance(value, dict):
+            return depth < 3 and all(
+                isinstance(name, str) and is_plain(inner, depth + 1) for name, inner in value.items()
+            )
+        if isinstance(value, list | tuple):
+            return depth < 3 and len(value) <= _LONGEST and all(is_plain(inner, depth + 1) for inner in value)
+        return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
+
+    return {name: value for name, value in values.items() if not name.startswith("_") and is_plain(value)}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An image in a request's JSON: the object or list that holds it and its key there, the words before its base64."""
+
+    holder: Any
+    key: Any
+    head: str
+    data: bytes
+
+
+def _places(value: Any, files: Sequence[Path]) -> Iterator[_Place]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if not isinstance(inner, str):
+            yield from _places(inner, files)
+        elif inner.startswith("file://") and (path := Path(inner.removeprefix("file://"))) in files:
+            yield _Place(value, key, "file://", path.read_bytes())
+        elif (head := _URI.match(inner)) or (len(inner) > _SHORTEST and inner.startswith(_STARTS)):
+            start = head.end() if head else 0
+            try:
+                yield _Place(value, key, inner[:start], base64.b64decode(inner[start:], validate=True))
+            except ValueError:
+                continue
+
+
+def _body(body: Any) -> bytes | None:
+    """Note the images in a request's body; what is to be sent in its place, None where that is the body itself."""
+    question = _question.get()
+    if question is None or not isinstance(body, str | bytes) or body[:1] not in ("{", b"{"):
+        return None
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    recorder, files = question.recorder, question.files
+    places = list(_places(content, files))
+    if not places:
+        return None
+    recorder.settings(_plain({name: value for name, value in content.items() if name not in _CONTENT}), {})
+    changed = False
+    # More images than the question has are pieces of them, in an order that only the model's class knows.
+    for place, path in zip(places, files, strict=False) if len(places) <= len(files) else ():
+        data, holder = place.data, place.holder
+        if recorder.image_bytes == "original" and place.head != "file://":
+            mime, data = original_bytes(path)
+            holder[place.key] = f"data:{mime};base64," * bool(place.head) + base64.b64encode(data).decode("ascii")
+            # The type that the kit names is its own encoder's.
+            holder.update({name: mime for name in _MIME_NAMES if isinstance(holder, dict) and name in holder})
+            changed = True
+        takes_detail = isinstance(holder, dict) and place.key in ("url", "image_url")
+        if takes_detail and recorder.image_detail != "kit":
+            holder["detail"], changed = recorder.image_detail, True
+        recorder.sent(path, data, holder.get("detail") if takes_detail else None)
+    return json.dumps(content).encode("ascii") if changed else None
+
+
+def _processed(processor: Any, images: Any, output: Any) -> None:
+    """Note what an image processor of transformers was given, and what sizes it made of it."""
+    question = _question.get()
+    given = list(_flat(images))
+    if question is None or len(given) > len(question.files):
+        return
+    sizes: list[tuple[int, int] | None] = [None] * len(given)
+    grid, patch = output.get("image_grid_thw"), getattr(processor, "patch_size", None)
+    pixels = output.get("pixel_values")
+    if grid is not None and isinstance(patch, int) and len(grid) == len(given):
+        sizes = [(int(width) * patch, int(height) * patch) for _, height, width in grid]
+    elif len(getattr(pixels, "shape", ())) == 4 and len(pixels) == len(given):
+        sizes = [(int(pixels.shape[3]), int(pixels.shape[2]))] * len(given)
+    for path, image, size in zip(question.files, given, sizes, strict=False):
+        question.recorder.processed(path, image, size)
+    limits = _plain({name: getattr(processor, name, None) for name in ("min_pixels", "max_pixels", "do_resize")})
+    size_limits = getattr(processor, "size", None)
+    limits["size"] = _plain(dict(size_limits)) if isinstance(size_limits, Mapping) else repr(size_limits)
+    known = {name: value for name, value in limits.items() if value is not None}
+    question.recorder.settings({}, {"processor": type(processor).__name__, **known})
+
+
+def _flat(images: Any) -> Iterator[Any]:
+    if isinstance(images, list | tuple):
+        for inner in images:
+            yield from _flat(inner)
+    elif images is not None:
+        yield images
+
+
+def _wrap(owner: Any, name: str, wrapper: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Put a wrapper around a function of somebody else's, once."""
+    original = getattr(owner, name)
+    if not getattr(original, "of_medqbench", False):
+        wrapped = functools.wraps(original)(wrapper(original))
+        wrapped.of_medqbench = True  # type: ignore[attr-defined]
+        setattr(owner, name, wrapped)
+
+
+def _watch_senders() -> None:
+    """Watch the libraries that send requests or process images; a model's class has loaded those that it uses."""
+
+    def send_prepared(send: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(self: Any, request: Any, **kwargs: Any) -> Any:
+            if (body := _body(request.body)) is not None:
+                request.body = body
+                request.headers["Content-Length"] = str(len(body))
+            return send(self, request, **kwargs)
+
+        return watched
+
+    def send_httpx(send: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(self: Any, request: Any, **kwargs: Any) -> Any:
+            if _question.get() is not None and (body := _body(request.read())) is not None:
+                headers = {name: value for name, value in request.headers.items() if name.lower() != "content-length"}
+                more = {"headers": headers, "content": body, "extensions": request.extensions}
+                request = type(request)(request.method, request.url, **more)
+            return send(self, request, **kwargs)
+
+        return watched
+
+    def process(call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(self: Any, images: Any = None, *args: Any, **kwargs: Any) -> Any:
+            output = call(self, images, *args, **kwargs)
+            _processed(self, images, output)
+            return output
+
+        return watched
+
+    for module, of_class, method, wrapper in (
+        ("requests", "Session", "send", send_prepared),
+        ("httpx", "Client", "send", send_httpx),
+        ("httpx2", "Client", "send", send_httpx),
+        ("transformers.image_processing_utils", "BaseImageProcessor", "__call__", process),
+    ):
+        if module in sys.modules:
+            _wrap(getattr(sys.modules[module], of_class), method, wrapper)
+
+
+def watch_inference(own: type) -> None:
+    """Watch the kit's inference on datasets of the class ``own``, in local and in api mode; idempotent.
+
+    Only what of the kit is loaded is watched: its runner has loaded what it runs before it makes a dataset.
+    """
+    if (local := sys.modules.get("vlmeval.inference")) is not None and hasattr(local, "infer_data"):
+        _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own))
+    if (pipeline := sys.modules.get("vlmeval.inference_api")) is not None:
+        _wrap(pipeline.APIEvalPipeline, "_produce_image_tasks", lambda produce: _watched_produce(produce, own))
+        _wrap(pipeline.APIEvalPipeline, "_save_final_result", _watched_save)
+
+
+def _watched_infer_data(infer_data: Callable[..., Any], own: type) -> Callable[..., Any]:
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        given = inspect.signature(infer_data).bind(*args, **kwargs).arguments
+        dataset, name, folder, model = (given[key] for key in ("dataset", "model_name", "work_dir", "model"))
+        if not isinstance(dataset, own):
+            return infer_data(*args, **kwargs)
+        from vlmeval.config import supported_VLM
+        from vlmeval.smp import get_pred_file_path
+
+        title = getattr(dataset, "dataset_name", "")
+        predictions = Path(get_pred_file_path(str(folder), name, title, use_env_format=True))
+        resumed = any(title in path.name for path in Path(folder).glob("*.pkl"))
+        recorder = ModelRecorder(name, predictions, resumed)
+        build = supported_VLM.get(name)
+        if isinstance(model, str):
+            # The kit makes the model in there.
+            supported_VLM[name] = lambda **options: recorder.watch(build(**options))
+        else:
+            recorder.watch(model)
+        try:
+            return unwatched(infer_data(*args, **kwargs))
+        finally:
+            if isinstance(model, str):
+                supported_VLM[name] = build
+            recorder.write()
+
+    return watched
+
+
+def _watched_produce(produce: Callable[..., Any], own: type) -> Callable[..., Any]:
+    async def watched(self: Any, cfg: Any, existing_results: dict[str, Any]) -> int:
+        if isinstance(cfg.dataset_obj, own):
+            cfg.medqbench_recorder = ModelRecorder(cfg.model_name, Path(cfg.result_file), bool(existing_results))
+            cfg.medqbench_recorder.watch(cfg.model_obj)
+        produced: int = await produce(self, cfg, existing_results)
+        return produced
+
+    return watched
+
+
+def _watched_save(save: Callable[..., Any]) -> Callable[..., Any]:
+    def watched(self: Any, dataset_name: str) -> Any:
+        # Before the evaluation, which may run in another process.
+        if (recorder := getattr(self.states[dataset_name], "medqbench_recorder", None)) is not None:
+            recorder.write()
+        return save(self, dataset_name)
+
+    return watched

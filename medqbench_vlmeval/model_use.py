@@ -1,0 +1,90 @@
+"""What a model was and what of a run's images it was shown, as results hold it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The smallest, the mean and the largest of ``n`` values."""
+
+    n: int
+    low: float
+    mean: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ImageUse:
+    """In what form a model got its images, as seen where they left the kit; each image counts once.
+
+    ``image_bytes`` ('kit', 'original') and ``image_detail`` ('kit', 'low', 'high') are what the run was asked for,
+    'mixed' where it went on with another choice. ``seen_in`` counts images by place: 'request' (body of an HTTP
+    request), 'processor' (an image processor in this process), 'path' (a model in this process got the file's path;
+    what it did with it is not known), 'nowhere' (the model's class sends them in a way that is not watched). ``forms``
+    counts formats, JPEG's with its quality ('JPEG 75'), 'pixels' in a processor; ``details`` counts OpenAI's image
+    detail as it was sent. ``n_lossy`` counts images whose pixels were changed, with their ``psnr`` in dB (at the
+    original's size); ``scale`` is the number of pixels that were sent over that of the file. ``n_left_out`` counts
+    images of questions that were sent without them.
+    """
+
+    image_bytes: str
+    image_detail: str
+    n: int = 0
+    seen_in: Mapping[str, int] = field(default_factory=dict)
+    forms: Mapping[str, int] = field(default_factory=dict)
+    details: Mapping[str, int] = field(default_factory=dict)
+    n_same_bytes: int = 0
+    n_lossy: int = 0
+    n_enlarged: int = 0
+    n_shrunk: int = 0
+    n_left_out: int = 0
+    bytes_in_files: int = 0
+    bytes_sent: int = 0
+    psnr: Spread | None = None
+    scale: Spread | None = None
+
+
+@dataclass(frozen=True)
+class ModelUse:
+    """The model as it was built and asked: ``settings`` are the plain attributes of its object, keys masked;
+    ``generation`` is what stood in its requests beside the messages; ``n_calls`` counts the questions put to it."""
+
+    name: str
+    model_class: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    pixel_limits: Mapping[str, Any] = field(default_factory=dict)
+    n_calls: int = 0
+    images: ImageUse | None = None
+
+
+def spread(values: Iterable[float | None]) -> Spread | None:
+    """The spread of the values that are known, None where none is."""
+    known = [value for value in values if value is not None]
+    return Spread(len(known), min(known), math.fsum(known) / len(known), max(known)) if known else None
+
+
+def joined(first: ImageUse, second: ImageUse) -> ImageUse:
+    """The images of a run that was interrupted and of the one that went on with it."""
+    values: dict[str, Any] = {}
+    for name, value in vars(second).items():
+        before = getattr(first, name)
+        if isinstance(value, str):
+            values[name] = value if value == before else "mixed"
+        elif isinstance(value, int):
+            values[name] = before + value
+        elif isinstance(value, Spread) and before is not None:
+            n = before.n + value.n
+            mean = (before.n * before.mean + value.n * value.mean) / n
+            values[name] = Spread(n, min(before.low, value.low), mean, max(before.high, value.high))
+        elif isinstance(value, Mapping):
+            values[name] = dict(Counter(before) + Counter(value))
+        else:
+            values[name] = value or before
+    return ImageUse(**values)
