@@ -59,6 +59,8 @@ setup(
         "pillow>=10",
         "XlsxWriter>=3.1",
         "filelock>=3.12",
+        "aiohttp>=3.10",
+        "certifi",
         "openai>=1.50",
         "pydantic>=2.7",
         "validators>=0.28",

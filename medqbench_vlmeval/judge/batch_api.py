@@ -28,7 +28,9 @@ from medqbench_vlmeval.judge.batch_files import (
 )
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import kept_verdicts
-from medqbench_vlmeval.judge.client import inside, sdk_client, short_words, unreachable
+from medqbench_vlmeval.judge.client import sdk_client
+from medqbench_vlmeval.judge.completion import inside, short_words
+from medqbench_vlmeval.judge.connection import connection_words, proxy_for
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
@@ -236,10 +238,8 @@ def _batches(calls: Path, base_url: str | None, key: str | None) -> Iterator[tup
 
 @contextmanager
 def _server(options: JudgeOptions) -> Iterator[_Server]:
-    from openai import OpenAI
-
     mask = Mask(options.secrets())
-    with sdk_client(OpenAI, options, mask, options.retry) as client, masked_logs(mask):
+    with sdk_client(options, mask, options.retry) as client, masked_logs(mask):
         yield _Server(client, options, mask, shown_url(options.endpoint()))
 
 
@@ -305,8 +305,9 @@ class _Server:
 
         try:
             yield
-        except APIConnectionError:
-            raise lost or unreachable(self.options) from None
+        except APIConnectionError as error:
+            url = self.options.endpoint()
+            raise lost or connection_words(error, self.options, url, proxy_for(url)).error from None
         except OpenAIError as error:
             words = short_words(getattr(error, "body", None), str(error), self.mask).rstrip(".")
             status = f" (status {error.status_code})" if hasattr(error, "status_code") else ""

@@ -21,14 +21,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import reading
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
-from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, is_complete, kept_verdicts, verdicts_of
-from medqbench_vlmeval.judge.client import inside, read_completion, request_body, short_words
+from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, Reply, is_complete, kept_verdicts, verdicts_of
+from medqbench_vlmeval.judge.client import request_body
+from medqbench_vlmeval.judge.completion import MOST_BYTES, Failed, inside, read_completion, short_words
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import split_name
 from medqbench_vlmeval.judge.secrets import Mask
@@ -144,12 +146,17 @@ def json_object(text: bytes) -> dict[str, object] | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Call, str] | None]]:
-    """A JSONL file's line numbers, objects (None for a line that holds none) and calls of ours; blank lines do not
-    count."""
+    """A JSONL file's line numbers, objects (None for a line that holds none, or is longer than a reply may be) and
+    calls of ours; blank lines do not count."""
     with reading(path), path.open("rb") as source:
-        for number, line in enumerate(source, 1):
-            if line.strip():
-                row = json_object(line)
+        for number in count(1):
+            line = source.readline(MOST_BYTES)
+            if not line:
+                break
+            row = json_object(line) if len(line) < MOST_BYTES else None
+            while len(line) == MOST_BYTES and not line.endswith(b"\n"):
+                line = source.readline(MOST_BYTES)
+            if row is not None or line.strip():
                 yield number, row, read_custom_id(row.get("custom_id")) if row else None
 
 
@@ -211,10 +218,11 @@ def import_answers(
                 report.foreign += 1
                 continue
             call, protocol = call_id
-            if reason := _failure(line, mask):
-                report.failed[reason] += 1
+            try:
+                reply = _reply(line, judge or "unnamed", mask)
+            except Failed as failed:
+                report.failed[str(failed)] += 1
                 continue
-            reply = read_completion(inside(line, "response", "body"), judge or "unnamed", mask)
             row = (call.key, protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
             verdicts = verdicts_of(call, reply)
             if not is_complete(verdicts):
@@ -243,14 +251,15 @@ def reason_in(value: Any, mask: Mask) -> str:
     return short_words(value, str(inside(value, "code") or "no reason given"), mask)
 
 
-def _failure(line: Mapping[str, object], mask: Mask) -> str:
-    """Why the call of a line has no chat completion; '' where it has one."""
+def _reply(line: Mapping[str, object], name: str, mask: Mask) -> Reply:
+    """The reply in a line; raises ``Failed`` where it holds none."""
     status, body = inside(line, "response", "status_code"), inside(line, "response", "body")
+    status = status if isinstance(status, int) else 200
     reason = reason_in(inside(line, "error"), mask)
-    if not reason and status in (None, 200) and isinstance(body, dict) and "choices" in body:
-        return ""
+    if not reason and status == 200 and isinstance(body, dict):
+        return read_completion(body, name, mask)
     reason = reason or reason_in(body, mask) or ("no answer and no reason" if "response" in line else _NO_ANSWER)
-    return f"status {status}: {reason}" if isinstance(status, int) and status != 200 else reason
+    raise Failed(status, "", reason, status)
 
 
 def _keep(waiting: dict[str, Row], cache: ReplyCache) -> None:

@@ -289,7 +289,8 @@ def _reply(body: object) -> Reply | None:
         fields = json.loads(body) if isinstance(body, str) else {}
         if "scores" in fields:
             return _reply_of_earlier(fields)
-        return Reply(**{**fields, "texts": tuple(fields["texts"])})
+        texts = tuple(fields["texts"])
+        return Reply(**{**fields, "texts": texts, "endings": tuple(map(str, fields.get("endings", ())))})
     except (ValueError, TypeError, KeyError):
         return None
 

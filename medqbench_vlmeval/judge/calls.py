@@ -7,16 +7,18 @@ they have just come or were kept long ago.
 from __future__ import annotations
 
 import json
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, JOINT, Protocol, Schema, joint_schema, number_of, options_text
-from medqbench_vlmeval.judge.replies import read_reply
+from medqbench_vlmeval.judge.replies import Reading, read_reply
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
@@ -26,6 +28,11 @@ MAX_ASKS = 3
 INFERENCE_FAILED = "inference failed"
 PREDICTION_MISSING = "prediction missing"
 NO_REFERENCE_TEXT = "the sample has no reference text"
+
+# Endings of replies that no server has a word for.
+REASONED = "reasoning only"
+REFUSED = "refusal in the place of a reply"
+_FILTERED = re.compile(r"filter|safe|recit|block|prohib|spii|sensitive|guard|language|refus|toxic", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -56,21 +63,25 @@ class Reply:
 
     ``texts`` are its replies in their order, several where it was asked again; None stands for a server's answer that
     was no chat completion. ``served_as`` is the model's name as the server gave it. Tokens are what the server counted
-    over all asks, 0 where it did not say.
+    over all asks, 0 where it did not say. ``endings`` are the server's words for how each text was cut off, '' for one
+    that is whole; texts at the end that are whole may be left out.
     """
 
     texts: tuple[str | None, ...] = ()
     served_as: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    endings: tuple[str, ...] = ()
 
     def and_then(self, later: Reply) -> Reply:
         """This reply and what was said after it."""
+        before = len(self.texts) if later.endings else len(self.endings)
         return Reply(
             self.texts + later.texts,
             later.served_as,
             self.prompt_tokens + later.prompt_tokens,
             self.completion_tokens + later.completion_tokens,
+            (*self.endings, *[""] * (before - len(self.endings)), *later.endings),
         )
 
 
@@ -189,7 +200,7 @@ def verdicts_of(
     """The verdict on each dimension of a call.
 
     Texts are read in their order until every dimension has a score that it may have: what one leaves open, a later one
-    may give.
+    may give. Nothing is read from a text that was cut off: its end might have said something else.
 
     Args:
         call: what was asked.
@@ -200,8 +211,8 @@ def verdicts_of(
     scores: dict[str, int] = {}
     explanations: dict[str, str] = {}
     reason: str | None = None
-    for text in reply.texts:
-        reading = read_reply(text, call.allowed)
+    for text, ending in zip_longest(reply.texts, reply.endings[: len(reply.texts)]):
+        reading = Reading(reason=_why_cut(ending, text or "")) if ending else read_reply(text, call.allowed)
         scores |= reading.scores
         explanations |= reading.explanations
         reason = reading.reason
@@ -228,6 +239,18 @@ def verdicts_of(
         )
         for dimension in call.allowed
     }
+
+
+def _why_cut(ending: str, text: str) -> str:
+    """Why nothing is read from a text that ended so, and what helps."""
+    raise_it = "raise max_tokens with --judge-args"
+    if ending == REFUSED:
+        return f"the judge refused: '{text[:100]}'"
+    if ending == REASONED:
+        return f"the judge's reply is empty, all of its tokens went into reasoning; {raise_it}, or have it reason less"
+    if _FILTERED.search(ending):
+        return f"the server's filter cut the judge's reply off (finish_reason '{ending}'); another judge may not"
+    return f"the judge's reply was cut off at its most tokens (finish_reason '{ending}'); {raise_it}"
 
 
 def is_complete(verdicts: Mapping[str, Verdict]) -> bool:

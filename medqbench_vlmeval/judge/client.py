@@ -1,4 +1,4 @@
-"""Putting one question to a judge: the request, the reply, and what a failure means.
+"""Putting one question to a judge: the connection, the request, the reply, and what a failure means.
 
 A :class:`JudgeClient` asks once and says what came; retries, limits and the decision to stop belong to the engine. A
 failed call stops the run, or leaves one verdict unscored: it is never a number, and never shows a key.
@@ -6,35 +6,36 @@ failed call stops the run, or leaves one verdict unscored: it is never a number,
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
+import json
 import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import KW_ONLY, dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import parse_qsl
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.options import JudgeOptions
+from medqbench_vlmeval.judge.completion import MOST_BYTES, Failed, parsed, read_completion, short_words
+from medqbench_vlmeval.judge.connection import connection_words, proxy_for, tls_context
+from medqbench_vlmeval.judge.options import JudgeOptions, environment
 from medqbench_vlmeval.judge.protocols import Schema
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI, OpenAI
+    from aiohttp import ClientSession
+    from openai import OpenAI
 
-_Client = TypeVar("_Client", "OpenAI", "AsyncOpenAI")
-# Asking again, or asking the next question, cannot help: key, credit or model name are refused.
-_HOPELESS = frozenset({401, 402, 404})
+# Asking again, or asking the next question, cannot help: key, credit, proxy or model name are refused.
+_HOPELESS = frozenset({401, 402, 404, 407})
 # Before any call was answered these speak of the request's form; later of the one prompt that was refused.
-_HOPELESS_AT_FIRST = frozenset({400, 403, 422})
+_HOPELESS_AT_FIRST = frozenset({300, 301, 302, 303, 307, 308, 400, 403, 405, 410, 415, 422, 501})
 # Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
 _MAY_HEAL = frozenset({408, 409, 425, 429})
-_WORDS_LENGTH = 240
-# What a terminal would obey, or reorder its line by.
-_NOT_WORDS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 # A 400 that speaks of this one prompt: its length, or a filter that its words set off.
 _THIS_PROMPT_CODES = frozenset(
     {"context_length_exceeded", "string_above_max_length", "content_filter", "invalid_prompt"}
@@ -44,39 +45,17 @@ _THIS_PROMPT = re.compile(
     r"|flagged|usage polic|moderation",
     re.I,
 )
-# A count above it is an error of the server's, and sums of such counts would overflow.
-_MOST_TOKENS = 10**9
 _SCHEMA_REFUSED = re.compile(r"response[_ ]format|json[_ ]schema|text[_ .]format|structured|guided", re.IGNORECASE)
+_STREAM_WANTED = re.compile(
+    r"only[^.]{0,30}\bstream|\bstream\w*[^.]{0,20}(?:must|required|only|should be (?:set to )?true)"
+    r"|(?:enable|requires?|use|non)[^.]{0,20}[ -]stream",
+    re.IGNORECASE,
+)
+# A server of uvicorn's closes an idle connection after 5 s: one that is older is not used again.
+_IDLE_SECONDS = 4.0
+_SOCKS = "socks"
 
 Messages = Sequence[Mapping[str, str]]
-
-
-def short_words(body: Any, otherwise: str, mask: Callable[[str], str]) -> str:
-    """The explanation in an error's body, in one short masked line without control characters; ``otherwise`` where
-    it has none."""
-    while isinstance(body, dict):
-        body = next((body[name] for name in ("message", "error", "detail", "msg") if body.get(name)), "")
-    words = mask(body if isinstance(body, str) and body.strip() else otherwise)
-    words = " ".join(_NOT_WORDS.sub("\ufffd", re.sub(r"\bsk-[\w*-]{4,}", "***", words)).split())
-    return words if len(words) <= _WORDS_LENGTH else f"{words[:_WORDS_LENGTH]}..."
-
-
-def inside(value: Any, *path: str | int) -> Any:
-    """What stands in a server's JSON under these names and numbers; None where the JSON is of another form."""
-    for step in path:
-        try:
-            value = value[step]
-        except (TypeError, LookupError):
-            return None
-    return value
-
-
-def unreachable(options: JudgeOptions, url: str | None = None) -> JudgeError:
-    """The error that stops a run because no server answers (at ``url``; default: the options')."""
-    return JudgeError(
-        f"No {options.role} answers at {shown_url(url or options.endpoint())}: the connection failed. Start the server "
-        "or correct --judge-base-url."
-    )
 
 
 @dataclass(eq=False)
@@ -131,38 +110,49 @@ class JudgeClient:
 
     def gone(self) -> JudgeError:
         """The error to stop with when nothing answers at all."""
-        return unreachable(self._options, self._url())
+        return JudgeError(
+            f"No {self._options.role} answers at {shown_url(self._url())}: the connection failed. Start the server or "
+            "correct --judge-base-url."
+        )
 
     def _url(self) -> str:
         return self._options.endpoint()
 
     def _refusal(
-        self, status: int, code: str, words: str, reason: str, headers: Mapping[str, str]
+        self, failed: Failed, headers: Mapping[str, str], reason: str | None = None
     ) -> JudgeError | Unanswered:
-        """What a reply with an error status means: that the server refuses every call, or this attempt.
+        """What an answer without a completion means: that the server refuses every call, or this attempt.
 
-        ``code`` and ``words`` are the server's own, masked; ``reason`` is what an unanswered call says before them.
+        ``reason`` is what an unanswered call says, where that is not the server's words alone.
         """
-        about_prompt = status == 400 and (code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
+        status, words = failed.status, failed.words
+        about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
         at_first = status in _HOPELESS_AT_FIRST and not self._answered and not about_prompt
-        if not (at_first or status in _HOPELESS or code == "insufficient_quota"):
+        if not (at_first or status in _HOPELESS or failed.code == "insufficient_quota"):
             return Unanswered(
-                f"{reason}: {words}",
+                reason or str(failed),
                 may_heal=status in _MAY_HEAL or status >= 500,
                 retry_after=retry_after(headers),
                 concerns_server=not about_prompt,
             )
         role = self._options.role
+        address = f"Check the model's name (--{role}) and the base URL (--judge-base-url)."
         hint = {
             401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
             403: "Check that the key may use this model.",
-            404: f"Check the model's name (--{role}) and the base URL (--judge-base-url).",
+            404: address,
+            405: address,
+            407: "Look at HTTP_PROXY and its like: the proxy wants a user and a password.",
         }.get(status, f"Check the {role}'s options (--judge-args).")
-        if status in (400, 422) and "temperature" in words.lower():
+        if 300 <= status < 400:
+            hint = "Name that address with --judge-base-url."
+        elif status in (400, 422) and "temperature" in words.lower():
             hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
+        elif status == 400 and re.search(r"plain http|http request to an https", words, re.IGNORECASE):
+            hint = "Begin --judge-base-url with https://."
         return JudgeError(
             f"The {role} '{self._options.name}' at {shown_url(self._url())} refused the call with "
-            f"status {status}: {words.rstrip('.')}. {hint}"
+            f"status {failed.as_sent}: {words.rstrip('.')}. {hint}"
         )
 
 
@@ -187,78 +177,151 @@ class OpenAIClient(JudgeClient):
     """A model behind an OpenAI-compatible endpoint."""
 
     def __init__(self, options: JudgeOptions) -> None:
-        from openai import AsyncOpenAI
-
         super().__init__(options, options.secrets())
-        self._client = sdk_client(AsyncOpenAI, options, self._mask, retries=0)
+        url, mark, query = options.endpoint().partition("?")
+        self._address = f"{url}/chat/completions{mark}{query}"
+        self._proxy = proxy_for(self._address)
+        self._tls = tls_context() if url.lower().startswith("https:") else None
+        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "medqbench"}
+        if not urlsplit(url).username:
+            self._headers["Authorization"] = f"Bearer {options.secret()}"
+        for header, variable in (("OpenAI-Organization", "OPENAI_ORG_ID"), ("OpenAI-Project", "OPENAI_PROJECT_ID")):
+            if value := environment(variable):
+                self._headers[header] = value
         self._takes_schemas = True
+        self._stream: dict[str, object] = {}
+        self._session: ClientSession
+
+    async def __aenter__(self) -> OpenAIClient:
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+
+        connector = self._connector()
+        await super().__aenter__()
+        self._session = ClientSession(
+            connector=connector,
+            timeout=ClientTimeout(total=self._options.timeout),
+            headers=self._headers,
+            cookie_jar=DummyCookieJar(),
+        )
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         with self._scope:
-            await self._client.close()
+            await self._session.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
-        import openai
+        """See :meth:`JudgeClient.ask`; a server that knows no schemas, or only streams, is asked so from then on."""
+        while True:
+            asked_schema = schema if self._takes_schemas else None
+            body = {**request_body(self._options, messages, asked_schema), **self._stream}
+            status, headers, data = await self._post(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
+            text = data.decode("utf-8", errors="replace")
+            answer = parsed(text)
+            try:
+                reply = read_completion(answer, self._options.name, self._mask, status, text if answer is None else "")
+            except Failed as failed:
+                if self._asks_otherwise(failed, body):
+                    continue
+                raise self._refusal(failed, headers) from None
+            self._answered = True
+            return reply
 
-        asked_schema = schema if self._takes_schemas else None
-        body = request_body(self._options, messages, asked_schema)
+    def _asks_otherwise(self, failed: Failed, body: Mapping[str, object]) -> bool:
+        """Whether the failure is about the form of this request, and the next one has another."""
+        if failed.status not in (400, 422):
+            return False
+        schema_asked = "response_format" in body and "response_format" not in self._options.extra
+        if schema_asked and _SCHEMA_REFUSED.search(failed.words):
+            # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
+            self._takes_schemas = False
+            return True
+        if "stream_options" in body and "stream_options" in failed.words:
+            self._stream = {"stream": True}
+            return True
+        if not body.get("stream") and _STREAM_WANTED.search(failed.words):
+            # Without the option a stream says nothing of tokens.
+            self._stream = {"stream": True, "stream_options": {"include_usage": True}}
+            return True
+        return False
+
+    async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """The status, headers and content of what the server answers."""
+        import aiohttp
+
+        proxy = None if self._proxy is None or self._proxy[0].startswith(_SOCKS) else self._proxy[0]
         try:
-            reply = await self._client.post("/chat/completions", body=body, cast_to=object)
-        except (openai.APIStatusError, openai.APIConnectionError) as error:
-            kind, words = type(error).__name__, short_words(error.body, str(error), self._mask)
-            if isinstance(error, openai.APIConnectionError):
-                raise Unanswered(f"{kind}: {words}", connection=True) from None
-            status, headers = error.status_code, error.response.headers
-            if asked_schema and status in (400, 422) and _SCHEMA_REFUSED.search(words):
-                # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
-                self._takes_schemas = False
-                return await self.ask(messages, schema)
-            raise self._refusal(status, str(error.code), words, f"{kind} ({status})", headers) from None
-        except (ValueError, RecursionError):
-            # A server that says JSON and sends something else: the SDK passes the decoder's error on.
-            reply = None
-        self._answered = True
-        return read_completion(reply, self._options.name, self._mask)
+            async with self._session.post(self._address, data=body, proxy=proxy, max_redirects=5) as response:
+                if response.method != "POST" or 300 <= response.status < 400:
+                    place = shown_url(str(response.headers.get("location") or response.url))
+                    words = f"it redirects to {place}"
+                    raise self._refusal(Failed(301, "", self._mask(words), 301), {})
+                data = bytearray()
+                async for piece in response.content.iter_any():
+                    data += piece
+                    if len(data) > MOST_BYTES:
+                        response.close()
+                        words = f"the server's reply is longer than {MOST_BYTES // 2**20} MB and was not read on"
+                        raise Unanswered(words, may_heal=False)
+                return response.status, response.headers, bytes(data)
+        except asyncio.TimeoutError:
+            raise self._late() from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            why = connection_words(error, self._options, self._url(), self._proxy)
+            if why.hopeless and not self._answered:
+                raise why.error from None
+            raise Unanswered(why.short, connection=True, at_last=why.error) from None
+
+    def _late(self) -> Unanswered:
+        seconds = f"{self._options.timeout:g} s"
+        at_last = JudgeError(
+            f"The {self._options.role} '{self._options.name}' did not answer within {seconds}, call after call. Allow "
+            "more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is kept."
+        )
+        return Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last)
+
+    def _connector(self) -> Any:
+        import aiohttp
+
+        # The engine says how many calls are in flight.
+        settings: dict[str, Any] = {"limit": 0, "keepalive_timeout": _IDLE_SECONDS}
+        if self._tls is not None:
+            settings["ssl"] = self._tls
+        if self._proxy is None or not self._proxy[0].startswith(_SOCKS):
+            return aiohttp.TCPConnector(**settings)
+        try:
+            from aiohttp_socks import ProxyConnector  # type: ignore[import-not-found]
+        except ImportError:
+            raise BadInput(
+                f"{self._proxy[1]} names a SOCKS proxy, which takes a package more: pip install aiohttp-socks, or put "
+                "the judge's host into NO_PROXY."
+            ) from None
+        return ProxyConnector.from_url(self._proxy[0], **settings)
 
 
-def sdk_client(kind: type[_Client], options: JudgeOptions, mask: Mask, retries: int) -> _Client:
-    """The SDK's client, for live calls or for batches.
+def sdk_client(options: JudgeOptions, mask: Mask, retries: int) -> OpenAI:
+    """The SDK's client, for batches.
 
     Raises:
         JudgeError: the judge needs a key and none is given.
-        BadInput: it cannot be made: it reads the proxy variables, and a SOCKS proxy takes a package more.
+        BadInput: it cannot be made: it reads the variables of proxies and certificates.
     """
+    from openai import OpenAI
+
     # The SDK puts its route behind everything that a base URL holds.
     url, _, query = options.endpoint().partition("?")
     default = dict(parse_qsl(query, keep_blank_values=True))
+    proxy_for(url)
+    if url.lower().startswith("https:"):
+        tls_context()
     try:
-        return kind(
+        return OpenAI(
             api_key=options.secret(), base_url=url, default_query=default, timeout=options.timeout, max_retries=retries
         )
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         words = short_words(None, str(error), mask).rstrip(".")
-        raise BadInput(f"The judge's client cannot be made, look at HTTP_PROXY and its like: {words}.") from None
-
-
-def read_completion(reply: Any, name: str, mask: Callable[[str], str] = str) -> Reply:
-    """What a chat completion holds, read with distrust: many servers are only nearly compatible.
-
-    A key that a server sends back does not get further than here.
-    """
-    message, model = inside(reply, "choices", 0, "message"), inside(reply, "model")
-    text = message.get("content") or message.get("refusal") or "" if isinstance(message, dict) else None
-    if isinstance(text, list):
-        text = "".join(str(inside(part, "text") or "") for part in text)
-    counts = (inside(reply, "usage", kind) for kind in ("prompt_tokens", "completion_tokens"))
-    tokens = [n if isinstance(n, int) and 0 < n <= _MOST_TOKENS else 0 for n in counts]
-    served_as = model if isinstance(model, str) and model else name
-    return masked(Reply((text if isinstance(text, str) else None,), served_as, *tokens), mask)
-
-
-def masked(reply: Reply, mask: Callable[[str], str]) -> Reply:
-    """A reply without the secrets that a server has put into it."""
-    texts = tuple(text if text is None else mask(text) for text in reply.texts)
-    return replace(reply, texts=texts, served_as=mask(reply.served_as))
+        raise BadInput(
+            f"The judge's client cannot be made, look at HTTP_PROXY, SSL_CERT_FILE and their like: {words}."
+        ) from None
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -11,7 +11,6 @@ row that failed, the run stops.
 from __future__ import annotations
 
 import asyncio
-import logging
 import queue
 import random
 import time
@@ -36,8 +35,8 @@ from medqbench_vlmeval.judge.calls import (
 )
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, Schema, choices, either
-from medqbench_vlmeval.judge.secrets import quiet, shown_url
+from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, choices, either
+from medqbench_vlmeval.judge.secrets import shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import JudgeSettings, Sample, Verdict
 
@@ -56,8 +55,6 @@ _FIRST_CONNECTIONS = 3
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
 _REPEATED_REPLY = 4000
 NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
-# The HTTP client tells each request at INFO; thousands of them would bury the run's own lines.
-_LOGGERS = ("httpx", "httpx2", "openai")
 
 
 class Pace:
@@ -199,7 +196,7 @@ class Engine:
             attempt += 1
             await self._pace.start(length)
             try:
-                reply = await self._asked(messages, call.schema)
+                reply = await self._client.ask(messages, call.schema)
             except Unanswered as failure:
                 wait = self._wait(failure, attempt) if failure.may_heal else None
                 attempts = self._options.retry + 1
@@ -230,20 +227,6 @@ class Engine:
         self._pace.pause(failure.retry_after)
         # Calls that were turned away together would come back together, and 0 s would use up all attempts at once.
         return max(failure.retry_after, backoff)
-
-    async def _asked(self, messages: Messages, schema: Schema | None) -> Reply:
-        # The client's own limit is for each piece of an answer: one that drips in would take for ever. A model of
-        # the kit's may have to wait for its turn in this process, and has the kit's limit.
-        limit = None if self._options.of_kit else self._options.timeout
-        try:
-            return await asyncio.wait_for(self._client.ask(messages, schema), limit)
-        except asyncio.TimeoutError:
-            seconds = f"{self._options.timeout:g} s"
-            at_last = JudgeError(
-                f"The {self._named} did not answer within {seconds}, call after call. Allow more time with "
-                "--judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is kept."
-            )
-            raise Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last) from None
 
     def _count(self, verdicts: ByDimension) -> None:
         if any(verdict.score is not None for verdict in verdicts.values()):
@@ -393,8 +376,7 @@ class CachedModel:
         engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name)
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         random.SystemRandom().shuffle(todo)
-        loud = [name for name in _LOGGERS if logging.getLogger(name).getEffectiveLevel() == logging.INFO]
-        with quiet(loud, logging.WARNING), closing(_judgements(engine, todo)) as finished:
+        with closing(_judgements(engine, todo)) as finished:
             for call, by_dimension in finished:
                 verdicts[call.key] = by_dimension
                 done += wanted[call.key]

@@ -9,24 +9,18 @@ and tells a failure by a sentence in the place of the reply.
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.calls import Reply
-from medqbench_vlmeval.judge.client import (
-    JudgeClient,
-    Messages,
-    Unanswered,
-    inside,
-    masked,
-    read_completion,
-    short_words,
-)
+from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered
+from medqbench_vlmeval.judge.completion import Failed, failure_in, inside, masked, parsed, read_completion, short_words
+from medqbench_vlmeval.judge.connection import connection_words, proxy_for
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
 from medqbench_vlmeval.judge.secrets import quiet
 from medqbench_vlmeval.kit.guards import environment_secrets
@@ -130,26 +124,33 @@ class _KitModel(JudgeClient):
             code, reply, response = model.generate_inner(inputs, **settings)
         except RequestException as error:
             # Its own text holds the URL.
-            raise Unanswered(f"{type(error).__name__} at the kit's client", connection=True) from None
+            lost = connection_words(error, self._options, self._url(), proxy_for(self._url()))
+            raise Unanswered(
+                f"{type(error).__name__} at the kit's client: {lost.short}", connection=True, at_last=lost.error
+            ) from None
         except Exception as error:  # noqa: BLE001  # the same foreign code
             raise Unanswered(f"the kit's model failed with {self._words(error)}") from None
         return self._read(code, reply, response)
 
     def _read(self, code: Any, reply: Any, response: Any) -> Reply:
         """The reply of the model, or the failure that stands in its place."""
+        sent = getattr(response, "text", None)
+        text = sent if isinstance(sent, str) else ""
+        body, status = parsed(text), getattr(response, "status_code", None)
+        headers = getattr(response, "headers", {})
+        got = code == 0 and isinstance(reply, str) and not reply.startswith(FAILURES)
         try:
-            body = json.loads(response.text)
-        except (AttributeError, TypeError, ValueError, RecursionError):
-            body = None
-        status = getattr(response, "status_code", None)
-        if code == 0 and isinstance(reply, str) and not reply.startswith(FAILURES):
-            counts = read_completion(body, self._served_as())
-            return Reply((reply,), self._served_as(), counts.prompt_tokens, counts.completion_tokens)
-        words = short_words(body, str(getattr(response, "text", "")) or "no words", self._mask)
-        if not isinstance(status, int) or 200 <= status < 300:
-            raise Unanswered(f"the kit's client got no reply: {words}")
-        code, reason = inside(body, "error", "code"), f"the kit's client got status {status}"
-        raise self._refusal(status, str(code), words, reason, response.headers)
+            if got and inside(body, "choices") is not None:
+                whole = read_completion(body, self._served_as(), self._mask)
+                # The kit's client has put the text together; how it ended and what it took it does not say.
+                return replace(whole, texts=(reply,) if any(whole.texts) else whole.texts, served_as=self._served_as())
+            if got:
+                return Reply((reply,), self._served_as())
+            answered = status if isinstance(status, int) and not 200 <= status < 300 else 200
+            raise failure_in(body, answered, self._mask, text or "no words")
+        except Failed as failed:
+            what = "no reply: " if failed.as_sent == 200 else ""
+            raise self._refusal(failed, headers, f"the kit's client got {what}{failed}") from None
 
     def _served_as(self) -> str:
         """The name that the kit asks for: 'gpt-4o' is 'gpt-4o-2024-05-13' there."""

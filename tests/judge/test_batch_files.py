@@ -220,7 +220,7 @@ def test_only_a_full_and_allowed_verdict_counts(tmp_path: Path, codes: str, cont
         ({"response": None, "error": None}, "no answer and no reason"),
         ({"body": {"messages": []}}, "the line holds no answer (is this the file of the calls?)"),
         (answer("", error="out of memory"), "out of memory"),
-        (answer("", response={"status_code": 200, "body": {"detail": [{"msg": "no"}]}}), "no reason given"),
+        (answer("", response={"status_code": 200, "body": {"detail": [{"msg": "no"}]}}), "no"),
         (answer("", response={"status_code": 500, "body": None}), "status 500: no answer and no reason"),
         (answer("", response={"status_code": 500, "body": completion("2", "j")}), "status 500: no reason given"),
         (answer("", response=[]), "no answer and no reason"),

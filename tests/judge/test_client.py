@@ -63,16 +63,8 @@ def test_the_route_is_put_behind_the_base_url_once(suffix: str) -> None:
         (completion(usage={"prompt_tokens": 3, "completion_tokens": 4}), Reply(("Score: 2",), "m-1", 3, 4)),
         (completion(usage={"prompt_tokens": -3, "completion_tokens": "4"}), Reply(("Score: 2",), "m-1")),
         (completion(usage=[1]), Reply(("Score: 2",), "m-1")),
-        (completion(choices=[{"message": {"content": None, "refusal": "No."}}]), Reply(("No.",), "m-1")),
         (completion([{"text": "a"}, {"text": "b"}, 3]), Reply(("ab",), "m-1")),
         (completion(""), Reply(("",), "m-1")),
-        (completion(choices=[{"message": "Score: 2"}]), Reply((None,), "m-1")),
-        (completion(choices=[]), Reply((None,), "m-1")),
-        (completion(choices=["Score: 2"]), Reply((None,), "m-1")),
-        ({}, Reply((None,), "m")),
-        ([], Reply((None,), "m")),
-        (None, Reply((None,), "m")),
-        ("Score: 2", Reply((None,), "m")),
     ],
 )
 def test_a_completion_is_read_with_distrust(reply: Any, answer: Reply) -> None:
@@ -83,12 +75,6 @@ def test_a_key_in_a_completion_or_a_models_name_is_masked() -> None:
     reply = completion(f"Bearer {KEY}: 2", model=f"for {KEY}")
     assert read_completion(reply, "m", Mask([KEY])) == Reply(("Bearer ***: 2",), "for ***")
     assert read_completion(completion(), "m", Mask(["Score"])) == Reply(("Score: 2",), "m-1"), "too short to be a key"
-
-
-@pytest.mark.parametrize("body", ["", "no JSON", "[1, 2]", '"Score: 2"', "[" * 100_000, '{"choices":' * 100_000])
-def test_a_reply_that_is_no_completion_has_no_text(body: str) -> None:
-    with JudgeServer(Sent(body=body)) as server:
-        assert ask(server.base_url).texts == (None,)
 
 
 def test_the_servers_words_are_one_short_masked_line() -> None:
@@ -160,4 +146,4 @@ def test_a_wait_may_be_a_date() -> None:
 def test_what_a_terminal_would_obey_is_taken_out_of_a_server_s_words() -> None:
     with JudgeServer(refusal(503, "busy \x1b[2J\x07\u202e\nnow")) as server, pytest.raises(Unanswered) as caught:
         ask(server.base_url)
-    assert str(caught.value) == "InternalServerError (503): busy \ufffd[2J\ufffd\ufffd now"
+    assert str(caught.value) == "status 503: busy \ufffd[2J\ufffd\ufffd now"

@@ -157,7 +157,7 @@ def test_an_answer_that_drips_in_runs_into_the_timeout() -> None:
 def test_a_failing_call_is_tried_as_often_as_asked_for_after_waits_that_grow() -> None:
     with JudgeServer(refusal(500, "oops")) as server:
         (judged,) = ask(server, retry=2)
-    assert {verdict.reason for verdict in judged.verdicts.values()} == {"InternalServerError (500): oops"}
+    assert {verdict.reason for verdict in judged.verdicts.values()} == {"status 500: oops"}
     assert len(server.requests) == 4 * 3
     for prompt in {request.prompt for request in server.requests}:
         first, second, third = (request.at for request in server.requests if request.prompt == prompt)
@@ -255,7 +255,7 @@ def test_a_round_that_failed_leaves_the_verdict_unscored_and_the_others_kept(tmp
     with JudgeServer(reply) as server, ReplyCache(tmp_path) as store:
         (judged,) = ask(server, protocol="rubric-2", store=store, nproc=1)
         assert judged.verdicts["preciseness"].score is None
-        assert "InternalServerError (500): oops" in judged.verdicts["preciseness"].reason
+        assert "status 500: oops" in judged.verdicts["preciseness"].reason
         assert judged.verdicts["consistency"].score == 1
         broken = False
         asked = len(server.requests)

@@ -93,9 +93,6 @@ def test_a_verdict_that_the_dimension_does_not_allow_is_asked_about_again() -> N
     assert asks == {**dict.fromkeys(DIMENSIONS, 1), "quality_accuracy": 2}
 
 
-NO_COMPLETION = "the server's reply is no chat completion after 3 asks"
-
-
 @pytest.mark.parametrize(
     ("reply", "task", "reason"),
     [
@@ -103,9 +100,6 @@ NO_COMPLETION = "the server's reply is no chat completion after 3 asks"
         ("Score: 10", Task.NO_REFERENCE, "no verdict in the judge's reply after 3 asks"),
         ("  ", Task.NO_REFERENCE, "the judge's reply is empty after 3 asks"),
         ("Score: 1", Task.COMPARATIVE, "the judge's verdict 1 is not one of 0, 2 after 3 asks"),
-        (Sent(body="{garbage"), Task.NO_REFERENCE, NO_COMPLETION),
-        (Sent(body='{"choices": [{"message": null}], "usage": 3, "model": 4}'), Task.NO_REFERENCE, NO_COMPLETION),
-        (Sent(body="<html>", headers={"Content-Type": "text/html"}), Task.NO_REFERENCE, NO_COMPLETION),
     ],
 )
 def test_what_stays_unclear_is_unscored_and_never_a_number(reply: str | Sent, task: Task, reason: str) -> None:
@@ -144,16 +138,16 @@ def test_one_prompt_that_is_too_long_leaves_the_others_alone() -> None:
     with JudgeServer(reply) as server:
         judged = ask(server, n=3)
     reason = judged[1].verdicts["completeness"].reason
-    assert reason == "BadRequestError (400): This model's maximum context length is 8 tokens."
+    assert reason == "status 400: This model's maximum context length is 8 tokens."
     assert scores(judged[0]) == scores(judged[2]) == ALL_TWO
 
 
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (refusal(429, "slow down", Retry_After="0"), "RateLimitError (429): slow down"),
-        (refusal(500, f"key {KEY} at fault"), "InternalServerError (500): key *** at fault"),
-        (Sent(status=503, body="no JSON"), "InternalServerError (503): no JSON"),
+        (refusal(429, "slow down", Retry_After="0"), "status 429: slow down"),
+        (refusal(500, f"key {KEY} at fault"), "status 500: key *** at fault"),
+        (Sent(status=503, body="no JSON"), "status 503: no JSON"),
     ],
 )
 def test_other_failures_leave_their_verdict_unscored_with_the_reason(reply: Sent, reason: str) -> None:
@@ -194,7 +188,7 @@ def test_one_lost_connection_among_answers_is_one_unscored_verdict() -> None:
     with JudgeServer(reply) as server:
         judged = ask(server, n=6, nproc=2)
     assert scores(judged[4]) == {**ALL_TWO, "preciseness": None}
-    assert judged[4].verdicts["preciseness"].reason == "APIConnectionError: Connection error."
+    assert "closed the connection without a reply" in judged[4].verdicts["preciseness"].reason
 
 
 def test_failed_and_missing_predictions_are_not_put_to_the_judge_and_empty_ones_are() -> None:

@@ -106,7 +106,6 @@ def test_a_key_by_flag_that_the_server_sends_back(work: Path, status: int) -> No
         )  # fmt: skip
     assert server.requests[0].headers["authorization"] == f"Bearer {CANARY}"
     assert ran.returncode == (0 if status == 200 else 1), ran.stderr
-    assert "HTTP" in ran.stderr, ran.stderr
     if status == 200:
         rows = (work / "out" / "m_d_custom_samples.jsonl").read_text()
         assert "You sent 'Bearer *** /v1/chat/completions'" in rows
@@ -230,7 +229,7 @@ def test_a_proxy_that_is_none_is_one_sentence(work: Path) -> None:
     url = f"foo://user:{PASSWORD}@127.0.0.1:9"
     ran = score(work, "--judge", "m", "--judge-base-url", "http://judge.invalid/v1", http_proxy=url)
     assert ran.returncode == 2
-    assert ran.stderr.startswith("medqbench: The judge's client cannot be made") and "Traceback" not in ran.stderr
+    assert ran.stderr.startswith("medqbench: http_proxy names no proxy of the form") and "Traceback" not in ran.stderr
     assert_clean(work, ran, PASSWORD)
 
 
@@ -260,7 +259,6 @@ def test_with_all_logging_on_no_record_shows_a_key(caplog: pytest.LogCaptureFixt
         judged = ask(server, key=CANARY, extra={"session_token": OTHER})
     assert logging.getLogRecordFactory() is before
     assert judged[0].verdicts["completeness"].score == 2
-    assert any("chat/completions" in record.getMessage() for record in caplog.records)
     said = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
     assert not [form for canary in (CANARY, OTHER) for form in forms_of(canary) if form in said.encode()]
 

@@ -95,7 +95,7 @@ def test_a_reply_without_a_verdict_is_asked_about_again(name, messages):
         (refusal(500, "on fire"), "got status 500: on fire"),
         (refusal(429, "slow down", retry_after="0"), "got status 429: slow down"),
         (Sent(body='{"no": "choices"}'), "got no reply"),
-        (Sent(body="<html>"), "got no reply: <html>"),
+        (Sent(body="<html>"), "got no reply: no chat completion in the server's reply but an HTML page"),
         (Sent(status=500, body="[" * 100_000), "got status 500: [[["),
         (Sent(FAILURE), "got no reply"),
         (Sent("Fail to obtain answer via API."), "got no reply"),
