@@ -98,12 +98,13 @@ class PredictionStatus(str, Enum):
 
 @dataclass(frozen=True)
 class Prediction:
-    """A model's reply to one sample. ``cut`` marks a spreadsheet cell that was filled to its limit."""
+    """A reply to one sample; ``cut`` marks a cell filled to its limit, ``failure`` says why inference failed."""
 
     index: str
     text: str
     status: PredictionStatus = PredictionStatus.OK
     cut: bool = False
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -422,9 +423,9 @@ class TaskResult:
     ``n_unscored``, ``n_inference_failed``, ``n_missing``, ``n_cut``, ``n_clusters``). ``groups`` maps an axis
     ('modality') and a value ('CT') to a :class:`Group`; ``crossed`` maps a pair of axes ('modality_x_severity') to
     outer value -> inner value -> group. ``clustered`` is Overall with its interval over images (perception).
-    ``not_found`` says why a finding is absent. ``frequencies`` counts single verdicts: dimension -> score -> count.
-    ``not_comparable_because`` says what contradicts where ``comparable`` is no, and what is not on record where it is
-    unverified.
+    ``not_found`` says why a finding is absent, ``inference_failures`` counts failed samples by reason, ``frequencies``
+    single verdicts (dimension -> score -> count). ``not_comparable_because`` says what contradicts where ``comparable``
+    is no, and what is not on record where it is unverified.
     """
 
     task: Task
@@ -441,6 +442,7 @@ class TaskResult:
     clustered: Cell | None = None
     rules: Mapping[str, int] = field(default_factory=dict)
     unscored_reasons: Mapping[str, int] = field(default_factory=dict)
+    inference_failures: Mapping[str, int] = field(default_factory=dict)
     frequencies: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     conclusions: ConclusionCheck | None = None
     between_rounds: Mapping[str, Agreement] | None = None
@@ -532,10 +534,8 @@ class TaskRun:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What an answer and its reference conclude: a level, an image (1 or 2), 'same', or None where none can be read.
-
-    ``quality_accuracy`` is 0, 1 or 2, None where the reference's conclusion cannot be read or there is no answer.
-    """
+    """What an answer and its reference conclude: a level, an image (1 or 2), 'same', or None where none can be read;
+    ``quality_accuracy`` is 0, 1 or 2, None where the reference's conclusion cannot be read or there is no answer."""
 
     stated: str | int | None
     reference: str | int | None

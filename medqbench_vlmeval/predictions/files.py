@@ -6,6 +6,7 @@ an empty text, and numbers are what the file spells.
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -23,9 +24,22 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
-# What the kit writes in place of a reply: 'Fail(ed) to obtain answer', then '.', ':' or the interface's name. A reply
-# that goes on otherwise ('Failed to obtain answer from this image') is the model's own.
-_FAILURE = re.compile(r"\s*Fail(?:ed)? to obtain answer(?:(?: via)?(?: [\w-]+)? API)?\s*(?:[.:]|$)")
+# What the kit writes in place of a reply: 'Fail(ed) to obtain answer', then '.', ':' or the interface's name, then its
+# reason. A reply that goes on otherwise ('Failed to obtain answer from this image') is the model's own.
+_GAVE_UP = re.compile(r"\s*Fail(?:ed)? to obtain answer(?:(?: via)?(?: [\w-]+)? API)?\s*(?:[.:](.*)|$)", re.DOTALL)
+_EXCEPTIONS = "|".join(name for name, value in vars(builtins).items() if re.search("(?:Error|Exception)$", name))
+# What some interfaces and models of the kit write instead, and errors that were put in the place of a reply.
+_ERROR = re.compile(
+    r"\s*(?:Error: Bad Response Statuse Code|Error: Failed to parse the response|Error! code \d+ content: b"
+    r"|Error: \(?['\"]?(?:Connection|HTTPS?Connection|Read timed out)|(?:Image Decode Error|Chat Mode: Failed with all "
+    r"possible conversation turns\.)\s*$|Traceback \(most recent call last\):|CUDA out of memory|<class '[\w.]+'>"
+    rf"|(?:\w+\.)*(?:{_EXCEPTIONS}|\w+(?:HTTP|API|Timeout|Memory|Connection|Decode)Error): )"
+)
+_REASON_LENGTH = 240
+
+
+UNKNOWN_REASON = "no reason on record"
+"""Why inference failed, where the kit wrote no more than that it did."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +100,28 @@ def read_predictions(path: Path) -> PredictionTable:
                 f"{path}: rows {other} and {number} have the same index '{index[:60]}'; a prediction file holds every "
                 "sample once."
             )
-        status = PredictionStatus.INFERENCE_FAILED if _FAILURE.match(text) else PredictionStatus.OK
-        predictions.append(Prediction(index, text, status, cut=suffix == ".xlsx" and len(text) >= CELL_LIMIT))
+        reason = failure_reason(text)
+        status = PredictionStatus.OK if reason is None else PredictionStatus.INFERENCE_FAILED
+        cut = suffix == ".xlsx" and len(text) >= CELL_LIMIT
+        predictions.append(Prediction(index, text, status, cut, reason))
     return PredictionTable(path, files.sha256_of(path), columns, tuple(rows), tuple(predictions))
+
+
+def failure_reason(text: str) -> str | None:
+    """Why there is no reply in a prediction cell, in one short line; None where there is one.
+
+    A cell without text, a message of the kit's that it gave up, and an error in the place of a reply are none.
+    """
+    if not text.strip():
+        return "an empty reply"
+    if (message := _GAVE_UP.match(text)) is None:
+        return _short(text) if _ERROR.match(text) else None
+    return _short((message[1] or "").lstrip(":")) or UNKNOWN_REASON
+
+
+def _short(text: str) -> str:
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return words if len(words) <= _REASON_LENGTH else f"{words[:_REASON_LENGTH]}..."
 
 
 def _read_delimited(path: Path) -> list[list[str]]:

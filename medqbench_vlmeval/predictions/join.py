@@ -3,27 +3,64 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from medqbench_vlmeval.benchmark import REASONING_PREFIX, Task, own_index
+from medqbench_vlmeval.benchmark import OPTION_LETTERS, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
-from medqbench_vlmeval.data.image_cells import row_names
+from medqbench_vlmeval.data.image_cells import image_names, row_names
+from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.files import PredictionTable
+from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, unescaped
 from medqbench_vlmeval.types import ColumnUse, Prediction, PredictionStatus, Sample
 
 _NAMED = 5
+# What Python writes for a reply that never came.
+_NO_VALUE = frozenset({"None", "nan"})
+# Cells that stand for nothing: pandas takes these for no value, and writes them back as '' or 'nan'.
+_NO_CELL = frozenset({"", "none", "nan", "na", "n/a", "#n/a", "null", "<na>"})
+# Columns of these names may hold something else than the data's own text.
+_LOOSE = frozenset({"prompt", "groundtruth", "gt", "label", "caption"})
+_CONTENT_NAMES = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
+_TO_ASCII = str.maketrans(
+    {**dict.fromkeys("‘’‚‛′`´", "'"), **dict.fromkeys("“”„‟″", '"'), **dict.fromkeys("‐‑‒–—―−", "-")}
+)
 
 
 def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
     """One prediction a sample, in the samples' order and under their indexes.
 
     Indexes meet by their text, else by their number ('7', '07' and '7.0') where that number is one sample's only.
-    A sample without a prediction gets one with the status ``MISSING``.
+    A sample without a prediction gets one with the status ``MISSING``. Python's words for no value ('None', 'nan') are
+    a failed inference where they are no option of the sample.
+
+    Raises:
+        BadInput: the file has an index that no sample has, or two rows meet the same sample.
+    """
+    rows = rows_of(samples, table)
+    return [
+        _reply(sample, table.predictions[rows[sample.index]])
+        if sample.index in rows
+        else Prediction(sample.index, "", PredictionStatus.MISSING)
+        for sample in samples
+    ]
+
+
+def _reply(sample: Sample, prediction: Prediction) -> Prediction:
+    options = [text.strip().lower() for text in sample.options.values()]
+    if prediction.text in _NO_VALUE and prediction.text.lower() not in options:
+        failed, why = PredictionStatus.INFERENCE_FAILED, f"no text ({prediction.text})"
+        return replace(prediction, index=sample.index, status=failed, failure=why)
+    return replace(prediction, index=sample.index)
+
+
+def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]:
+    """The place of each sample's row in a file, by the sample's index; see :func:`join`.
 
     Raises:
         BadInput: the file has an index that no sample has, or two rows meet the same sample.
@@ -34,27 +71,91 @@ def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
         for index in known:
             number = canonical_index(index)
             by_number[number] = None if number in by_number else index
-    joined: dict[str, Prediction] = {}
+    rows: dict[str, int] = {}
     strangers: list[str] = []
-    for prediction in table.predictions:
+    for row, prediction in enumerate(table.predictions):
         at = prediction.index if prediction.index in known else by_number.get(canonical_index(prediction.index))
         if not at:
             strangers.append(f"'{prediction.index[:60]}'")
-        elif at in joined:
+        elif at in rows:
             raise BadInput(
-                f"{table.path}: the indexes '{joined[at].index}' and '{prediction.index}' both mean sample '{at}'; "
-                "remove one of the rows."
+                f"{table.path}: the indexes '{table.predictions[rows[at]].index}' and '{prediction.index}' both mean "
+                f"sample '{at}'; remove one of the rows."
             )
         else:
-            joined[at] = prediction
+            rows[at] = row
     if strangers:
         more = f" and {len(strangers) - _NAMED} more" if len(strangers) > _NAMED else ""
         raise BadInput(
             f"{table.path}: the index {', '.join(strangers[:_NAMED])}{more} is not in the data ({len(samples)} "
             "samples); are these predictions of another dataset?"
         )
-    missing = Prediction("", "", PredictionStatus.MISSING)
-    return [replace(joined.get(sample.index, missing), index=sample.index) for sample in samples]
+    return rows
+
+
+def check_content(samples: Sequence[Sample], table: PredictionTable) -> None:
+    """See that what a file repeats of its samples (task, question, options, description, images) is what they hold.
+
+    Spaces, case, forms of a character, what spreadsheets do to a cell, and columns or cells that are not there are no
+    contradictions.
+
+    Raises:
+        BadInput: a row contradicts its sample (the message shows both texts), or see :func:`rows_of`.
+    """
+    columns = find_columns(table.columns, ("task", "question", *OPTION_LETTERS, "description", *IMAGE_MEANINGS)).names
+    columns = {meaning: name for meaning, name in columns.items() if "".join(name.lower().split()) not in _LOOSE}
+    rows = rows_of(samples, table)
+    for sample in samples:
+        if sample.index not in rows:
+            continue
+        row = table.rows[rows[sample.index]]
+        for meaning, name in columns.items():
+            text = _held(sample, meaning)
+            if text is not None and row[name] != text and (differ := _contradiction(meaning, row[name], text)):
+                raise BadInput(
+                    f"{table.path}, row {rows[sample.index] + 1} (index '{sample.index[:60]}'): its {name[:40]} is "
+                    f"{differ[0]} and the data's is {differ[1]}. These predictions were made on other data; score them "
+                    "with the data file or version that they belong to."
+                )
+
+
+def _held(sample: Sample, meaning: str) -> str | None:
+    """What a sample has under a meaning, None where it cannot be compared."""
+    if meaning in OPTION_LETTERS:
+        return sample.options.get(meaning, "") if sample.options else None
+    if meaning in IMAGE_MEANINGS:
+        return " ".join(name for name in image_names(sample) if is_content_name(name)) or None
+    return sample.task.value if meaning == "task" else sample.question if meaning == "question" else sample.description
+
+
+def _contradiction(meaning: str, cell: str, text: str) -> tuple[str, str] | None:
+    """Both texts in brief where they contradict each other."""
+    if meaning in IMAGE_MEANINGS:
+        names = _CONTENT_NAMES.findall(cell)
+        return ("another image", "another") if names and not set(names) & set(text.split()) else None
+    first, second = _bare(cell), _bare(text)
+    if first == second or cell.strip().lower() in _NO_CELL or canonical_index(cell) == canonical_index(text):
+        return None
+    if meaning == "task" and first not in {task.value for task in Task}:
+        return None
+    # A question may be repeated with its options or its instructions, and a spreadsheet cuts long cells.
+    if (meaning == "question" and second in first) or (len(cell) >= CELL_LIMIT and second.startswith(first)):
+        return None
+    at = next((at for at, pair in enumerate(zip(cell, text, strict=False)) if pair[0] != pair[1]), 0)
+    return _brief(cell, at), _brief(text, at)
+
+
+def _brief(text: str, at: int) -> str:
+    """A text in one line, from shortly before the place ``at``."""
+    start = max(0, at - 20)
+    return f"'{'...' if start else ''}{' '.join(text[start : at + 40].split())}'"
+
+
+def _bare(text: str) -> str:
+    """A text without what writers and readers of tables change: case, spaces, control characters, forms of letters."""
+    plain = unicodedata.normalize("NFKC", unescaped(text)).upper().casefold().translate(_TO_ASCII)
+    plain = unicodedata.normalize("NFKC", plain)
+    return "".join(c for c in plain if unicodedata.category(c)[0] not in "ZC" and c not in "\ufffd?").strip(".,;:!'\"")
 
 
 # Columns that our dataset classes write and other rooms read.

@@ -81,10 +81,10 @@ def _first_sheet(archive: zipfile.ZipFile) -> str:
 def _string(item: Element) -> str:
     """The text of a string, plain or in runs; phonetic runs (rPh) are no part of it."""
     runs = [item, *(child for child in item if _tag(child) == "r")]
-    return _unescaped("".join(part.text or "" for run in runs for part in run if _tag(part) == "t"))
+    return unescaped("".join(part.text or "" for run in runs for part in run if _tag(part) == "t"))
 
 
-def _unescaped(text: str) -> str:
+def unescaped(text: str) -> str:
     """Give back the control characters that a spreadsheet spells as ``_x000B_``."""
     return _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), text) if "_x" in text else text
 
@@ -119,7 +119,7 @@ def _text(cell: Element, strings: Sequence[str]) -> str:
         text = formula.text or ""
         # A text in braces is an array formula to the kit's writer, which escapes it; 'cm' marks another kind.
         if formula.get("t") == "array" and "cm" not in cell.attrib:
-            return f"{{={_unescaped(text)}}}"
+            return f"{{={unescaped(text)}}}"
         return f"={text.translate(_TO_CONTROL)}"
     if kind == "inlineStr":
         return _string(parts["is"]) if "is" in parts else ""
@@ -128,4 +128,4 @@ def _text(cell: Element, strings: Sequence[str]) -> str:
         return strings[int(value)]
     if kind == "b":
         return str(value == "1")
-    return _WHOLE.sub(r"\1", value) if kind == "n" else _unescaped(value)
+    return _WHOLE.sub(r"\1", value) if kind == "n" else unescaped(value)

@@ -29,6 +29,7 @@ def warnings_of(run: TaskRun) -> list[str]:
     ):
         if count := result.counts.get(name):
             warnings.append(f"{count} of {result.n} samples {sentence}")
+    warnings += [f"inference failed: {reason} ({count})" for reason, count in result.inference_failures.items()]
     return warnings + [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
 
 

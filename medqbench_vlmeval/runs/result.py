@@ -289,6 +289,7 @@ def _row_shape(row: Json) -> Json:
             "text": row["prediction"],
             "status": _STATUS.get(row.get("unscored") or "", PredictionStatus.OK),
             "cut": row.get("prediction_cut", False),
+            "failure": row.get("failure"),
         },
         "verdicts": {name: _verdict_shape(name, verdict) for name, verdict in (row.get("verdicts") or {}).items()},
         "choice": choice,
@@ -334,6 +335,7 @@ def _part_json(part: TaskResult) -> Json:
     panel = part.between_judges
     optional: Json = {
         "conclusions": part.conclusions and _conclusions_json(part.conclusions),
+        "inference_failures": part.inference_failures or None,
         "between_rounds": part.between_rounds and _each(_rounds_json, part.between_rounds),
         "between_judges": panel and {"means": panel.means, "pairs": _each(agreement_to_json, panel.pairs, 3)},
         "extractor": part.extractor and _extractor_json(part.extractor),
@@ -496,6 +498,7 @@ def row_to_json(row: SampleRow) -> Json:
         "prediction": row.prediction.text,
         "prediction_cut": row.prediction.cut,
         **json_of(row, "error_kinds", "unscored", "comparable"),
+        **_known(json_of(row.prediction, "failure")),
     }
     if sample.task is Task.PERCEPTION:
         content |= {**json_of(sample, "options", "answer"), **json_of(row, "extracted", "rule", "correct")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
 )
 from medqbench_vlmeval.judge.protocols import letter_of
+from medqbench_vlmeval.predictions.files import UNKNOWN_REASON
 from medqbench_vlmeval.scoring.agreement import between_judges, between_rounds, score_conclusions
 from medqbench_vlmeval.scoring.intervals import (
     CLUSTER_ROBUST,
@@ -52,6 +54,9 @@ from medqbench_vlmeval.types import (
 )
 
 OVERALL = "Overall"
+# What differs from one failure to the next: request ids, times, addresses.
+_PASSING = re.compile(r"(?<![\w-])(?=[\w-]*\d)[\w-]{12,}|\d{5,}|0x[0-9a-f]+")
+_MOST_REASONS = 20
 
 _ORDER: Mapping[str, Sequence[str]] = {
     "question_type": (*QUESTION_TYPES, OTHER_QUESTION_TYPE),
@@ -164,6 +169,7 @@ def score_perception(
         crossed=crossed,
         clustered=replace(clustered, n_clusters=images.count(range(len(samples)))),
         rules=ranked(Counter(extraction.rule for extraction in extractions)),
+        inference_failures=failures_by_reason(predictions),
     )
 
 
@@ -235,6 +241,7 @@ def score_reasoning(
         groups=groups,
         crossed=crossed,
         unscored_reasons=ranked(Counter(reason for reason in reasons if reason is not None)),
+        inference_failures=failures_by_reason(predictions),
         frequencies={
             title: {str(score): singles[dimension, score] for score in range(MAX_VERDICT + 1)}
             for dimension, title in DIMENSION_TITLES.items()
@@ -264,6 +271,21 @@ def _inference_counts(predictions: Sequence[Prediction]) -> dict[str, int]:
         "n_missing": status[PredictionStatus.MISSING],
         "n_cut": sum(prediction.cut for prediction in predictions),
     }
+
+
+def failures_by_reason(predictions: Iterable[Prediction]) -> dict[str, int]:
+    """How often inference failed for which reason, the most frequent first.
+
+    Reasons that differ in ids and long numbers alone are one, named by one of them; those beyond the first twenty are
+    counted together.
+    """
+    failed = (each for each in predictions if each.status is PredictionStatus.INFERENCE_FAILED)
+    alike: dict[str, list[str]] = {}
+    for reason in sorted(each.failure or UNKNOWN_REASON for each in failed):
+        alike.setdefault(_PASSING.sub("", reason), []).append(reason)
+    counts = list(ranked({reasons[0]: len(reasons) for reasons in alike.values()}).items())
+    others = sum(count for _, count in counts[_MOST_REASONS:])
+    return dict(counts[:_MOST_REASONS]) | ({"other reasons": others} if others else {})
 
 
 def score_extractor(

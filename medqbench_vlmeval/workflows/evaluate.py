@@ -23,6 +23,7 @@ from medqbench_vlmeval.judge.judges import extractor_options
 from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
+from medqbench_vlmeval.predictions.join import check_content
 from medqbench_vlmeval.runs import provenance as comparability
 from medqbench_vlmeval.runs.files import result_paths, write_run
 from medqbench_vlmeval.runs.provenance import Origin, name_results, settings_of
@@ -34,7 +35,7 @@ from medqbench_vlmeval.scoring.findings import (
     reasoning_error_kinds,
     reasoning_findings,
 )
-from medqbench_vlmeval.scoring.summary import is_right, score_extractor, unscored_reason
+from medqbench_vlmeval.scoring.summary import failures_by_reason, is_right, score_extractor, unscored_reason
 from medqbench_vlmeval.types import (
     Answer,
     ColumnUse,
@@ -123,9 +124,9 @@ def prepare(request: Request) -> Prepared:
     """Read the prediction file of a request and join it to the samples.
 
     Raises:
-        BadInput: the prediction file, the data or the limit cannot be used, nothing is left to score, or an extractor
-            is named for reasoning replies. A second pass (see :mod:`.robustness`) is refused: its letters and images
-            are not those of the benchmark.
+        BadInput: the prediction file, the data or the limit cannot be used, the file contradicts the data, nothing is
+            left to score, or an extractor is named for reasoning replies. A second pass (see :mod:`.robustness`) is
+            refused: its letters and images are not those of the benchmark.
     """
     table = read_predictions(request.prediction_file)
     if is_second_pass(table):
@@ -136,6 +137,7 @@ def prepare(request: Request) -> Prepared:
     columns: Mapping[Task, ColumnUse] = {}
     if request.sample_set is not None:
         task, samples = request.sample_set.task, list(request.sample_set.samples)
+        check_content(samples, table)
     else:
         task, samples, columns = samples_from_table(table)
     n_all = len(samples)
@@ -202,8 +204,8 @@ def evaluate(request: Request) -> Run:
     Raises:
         BadInput: the prediction file, the data or an option cannot be used.
         JudgeError: no judge was named, or it cannot be asked.
-        RunFailed: the judge was asked and a dimension got no verdict at all (the result files are written first, the
-            board is not touched), or a file cannot be written.
+        RunFailed: no sample has a reply (nothing is written); the judge was asked and a dimension got no verdict at
+            all (the result files are written first, the board is not touched); or a file cannot be written.
     """
     paths = result_paths(request.prediction_file, request.out, request.stem)
     for path in vars(paths).values():
@@ -213,6 +215,7 @@ def evaluate(request: Request) -> Run:
                 "rename the prediction file."
             )
     prepared = prepare(request)
+    refuse_silence(prepared.predictions, f"{request.model} on {request.dataset}")
     parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: _with_reasons(part, split, prepared, judge) for task, part in parts.items()}
@@ -352,6 +355,24 @@ def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, jud
     why += comparability.unscored_reasons(part)
     comparable = Comparable.NO if why else Comparable.YES
     return replace(part, comparable=comparable, not_comparable_because=tuple(why))
+
+
+def refuse_silence(predictions: Sequence[Prediction], what: str) -> None:
+    """Refuse to score predictions none of which is a reply; ``what`` names them in the message.
+
+    Raises:
+        RunFailed: there is no reply.
+    """
+    if any(prediction.status is PredictionStatus.OK for prediction in predictions):
+        return
+    failures = failures_by_reason(predictions)
+    failed = [f"{count:,} x {reason.rstrip('.')}" for reason, count in list(failures.items())[:3]]
+    missing = len(predictions) - sum(failures.values())
+    raise RunFailed(
+        f"None of the {len(predictions):,} samples of {what} has a reply "
+        f"({'; '.join([*failed, *([f'{missing:,} missing'] if missing else [])])}), so that nothing is scored. Mend "
+        "the cause and ask again ('medqbench run ... --resume-failed')."
+    )
 
 
 def _refuse_empty(run: Run) -> None:

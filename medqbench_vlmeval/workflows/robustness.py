@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,8 +24,9 @@ from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, moved, permutation_of, read_permutation
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_jsonl, writing
-from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
+from medqbench_vlmeval.predictions import PredictionTable, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
+from medqbench_vlmeval.predictions.join import check_content, rows_of
 from medqbench_vlmeval.runs.files import MAKE_ROOM
 from medqbench_vlmeval.runs.provenance import CUSTOM, EXTRACTION, name_results
 from medqbench_vlmeval.scoring.robustness import (
@@ -43,6 +44,7 @@ from medqbench_vlmeval.scoring.robustness import (
     turned,
 )
 from medqbench_vlmeval.types import LEVEL, Cell, PredictionStatus, Sample, SampleSet
+from medqbench_vlmeval.workflows.evaluate import refuse_silence
 
 ENDING = "_consistency"
 NOT_COMPARABLE = "a comparison of two passes is no result of the benchmark"
@@ -128,7 +130,7 @@ def compare_passes(request: PassesRequest) -> ComparedPasses:
 
     Raises:
         BadInput: a file cannot be used, is not of the pass that it stands for, or they have no sample in common.
-        RunFailed: a file cannot be written.
+        RunFailed: no sample of a pass has a reply, or a file cannot be written.
     """
     paths = robustness_paths(request.second, request.out, request.stem)
     for path in vars(paths).values():
@@ -140,6 +142,9 @@ def compare_passes(request: PassesRequest) -> ComparedPasses:
         task, samples, _ = samples_from_table(first)
     else:
         task, samples = request.sample_set.task, list(request.sample_set.samples)
+        check_content(samples, first)
+    for table in (first, second):
+        refuse_silence(table.predictions, table.path.name)
     passes = _joined(samples, first, second, request.only)
     if not passes.choices and not passes.preferences:
         raise BadInput(
@@ -197,8 +202,9 @@ def _joined(
     """Pair the rows of the samples that were asked in both passes."""
     passes = _Passes((first, second))
     names = find_columns(second.columns, OPTION_LETTERS).names
-    second_rows, first_rows = _row_numbers(samples, second), _row_numbers(samples, first)
-    for sample, at, at_second in zip(samples, first_rows, second_rows, strict=True):
+    second_rows, first_rows = rows_of(samples, second), rows_of(samples, first)
+    for sample in samples:
+        at, at_second = first_rows.get(sample.index), second_rows.get(sample.index)
         if sample.task is Task.NO_REFERENCE or (only is not None and sample.index not in only):
             continue
         if at is None or at_second is None:
@@ -227,13 +233,6 @@ def _joined(
             pair = PreferencePair(sample, stated[0], stated[1], reference, None not in texts, replies)
             passes.preferences.append(pair)
     return passes
-
-
-def _row_numbers(samples: Sequence[Sample], table: PredictionTable) -> list[int | None]:
-    """The number of each sample's row in a file, None where it has none."""
-    numbered = [replace(prediction, text=str(number)) for number, prediction in enumerate(table.predictions)]
-    joined = join(samples, replace(table, predictions=tuple(numbered)))
-    return [int(prediction.text) if prediction.text else None for prediction in joined]
 
 
 def _shows(row: Mapping[str, str], sample: Sample, permutation: Mapping[str, str], names: Mapping[str, str]) -> bool:

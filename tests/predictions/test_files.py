@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 from pathlib import Path
@@ -12,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.predictions import read_predictions
+from medqbench_vlmeval.predictions.files import failure_reason
 from medqbench_vlmeval.types import PredictionStatus
 
 OK, FAILED = PredictionStatus.OK, PredictionStatus.INFERENCE_FAILED
@@ -106,12 +109,58 @@ def test_other_shapes_of_json_and_spellings_of_columns(tmp_path: Path) -> None:
         *((f"Failed to obtain answer{rest}", FAILED) for rest in (" via bailingMM API.", " BlueLM API. ")),
         ("The log says 'Failed to obtain answer via API.', so B", OK),
         ("Failed to obtain answer from the blurred part, but B fits.", OK),
-        ("", OK),
+        ("Failed to obtain answers about the texture, so C.", OK),
+        ("Error: the sharpness cannot be judged; A.", OK),
+        ("Image decode errors are visible in the lower half.", OK),
+        ("There is no RuntimeError: B", OK),
+        ("None of the above", OK),
+        *((text, FAILED) for text in ("", " \n", "Image Decode Error", "RuntimeError: CUDA error: device-side assert")),
+        ("Error: Bad Response Statuse Code. ", FAILED),
+        ("Error! code 502 content: b'<html>bad gateway</html>'", FAILED),
+        ("Error: HTTPSConnectionPool(host='x', port=443): Read timed out.", FAILED),
+        ("torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", FAILED),
+        ("openai.APIConnectionError: Connection error.", FAILED),
+        ("Traceback (most recent call last):\n  File ...", FAILED),
     ],
 )
-def test_the_kits_failure_message_is_no_reply(tmp_path: Path, text: str, status: PredictionStatus) -> None:
+def test_what_the_kit_writes_when_it_gives_up_is_no_reply(tmp_path: Path, text: str, status: PredictionStatus) -> None:
     path = dump(pd.DataFrame({"index": [1], "prediction": [text]}), tmp_path / "m.tsv")
-    assert read_predictions(path).predictions[0].status is status
+    prediction = read_predictions(path).predictions[0]
+    assert prediction.status is status
+    assert (prediction.failure is None) == (status is OK)
+
+
+def test_the_reason_of_a_failure_is_what_stands_behind_the_message() -> None:
+    assert failure_reason("Failed to obtain answer via API. status 500: overloaded\n\x1b[2J") == (
+        "status 500: overloaded [2J"
+    )
+    assert failure_reason("Failed to obtain answer: <class 'RuntimeError'> out of memory") == (
+        "<class 'RuntimeError'> out of memory"
+    )
+    assert failure_reason("Failed to obtain answer via API. ") == "no reason on record"
+    assert len(failure_reason(f"ValueError: {'x' * 9_000}") or "") < 250
+
+
+@pytest.mark.needs_kit
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_message_in_the_kits_sources_is_no_reply() -> None:
+    """Also those of interfaces that nobody has run here: ``fail_msg = ...``, and texts that come with an error code."""
+    kit = find_kit()
+    assert kit is not None
+    said = set()
+    for path in (kit.package / "api").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("fail_msg"):
+                said |= {node.value.value} if isinstance(node.value, ast.Constant) else set()
+            if isinstance(node, ast.FunctionDef):
+                said |= {d.value for a, d in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False)
+                         if a.arg == "fail_msg" and isinstance(d, ast.Constant)}  # fmt: skip
+            if isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) == 3:
+                code, text, _ = node.value.elts
+                if ast.unparse(code) == "-1" and isinstance(text, ast.Constant):
+                    said.add(text.value)
+    assert len(said) >= 6, "the kit says it in several ways"
+    assert [text for text in sorted(said) if failure_reason(text) is None] == []
 
 
 def whole(tmp_path: Path, suffix: str) -> bytes:

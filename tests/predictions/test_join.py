@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task, parse_dataset_name
@@ -17,6 +20,7 @@ from medqbench_vlmeval.data import load_dataset, samples_sha256
 from medqbench_vlmeval.data.image_cells import image_keys, image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
+from medqbench_vlmeval.predictions.join import check_content
 from medqbench_vlmeval.types import Prediction, Sample
 from tests.make import DATASETS
 from tests.predictions.test_files import dump
@@ -140,3 +144,86 @@ def test_what_cannot_be_rebuilt_is_said(tmp_path: Path, rows: list[dict[str, str
 def test_references_tell_the_task_where_images_were_dropped(tmp_path: Path, references: list[str], task: Task) -> None:
     rows = [{"index": str(at), "description": text} for at, text in enumerate(references)]
     assert rebuilt(tmp_path, *rows)[0] is task
+
+
+def test_pythons_words_for_no_reply_are_one_where_an_option_says_so() -> None:
+    first, second = samples("1", "2")
+    asked = [replace(first, options={"A": "Blur", "B": "none"}), replace(second, options={"A": "Blur", "B": "Noise"})]
+    joined = join(asked, table(("1", "None"), ("2", "None")))
+    assert [(reply.status.name, reply.failure) for reply in joined] == [
+        ("OK", None),
+        ("INFERENCE_FAILED", "no text (None)"),
+    ]
+
+
+QUESTION, OPTIONS = "Which artefact does the “left” image show?", {"A": "Motion blur", "B": "None", "C": "3"}
+ASKED = Sample("7", Task.PERCEPTION, QUESTION, options=OPTIONS, answer="A", images=(Path("/x") / f"{'a' * 64}.png",))
+TOLD = {"index": "7", "prediction": "A", "task": "perception", "question": QUESTION, **OPTIONS, "D": ""}
+
+
+def repeating(tmp_path: Path, sample: Sample = ASKED, /, **cells: str) -> None:
+    """Check a file whose one row repeats a sample with these cells changed."""
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps([{**TOLD, **cells}]), encoding="utf-8")
+    check_content([sample], read_predictions(path))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {},
+        {"question": '  which ARTEFACT does the "left" image show ?_x000D_\n'},
+        {"question": f"{QUESTION}\nA. Motion blur\nB. None\nAnswer with the letter."},
+        {"A": "Motion blur.", "B": "", "C": "3.0", "D": "nan"},
+        {"B": "nan"},
+        {"image_path": "/elsewhere/" + "a" * 64 + ".png"},
+        {"image_path": "scan_7.png", "task": "vqa", "prompt": "Look at it."},
+    ],
+)
+def test_small_differences_are_no_contradiction(tmp_path: Path, cells: dict[str, str]) -> None:
+    repeating(tmp_path, **cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"question": "Is the image sharp?"}, "'Is the image sharp?' and the data's is 'Which artefact does"),
+        ({"A": "Noise"}, "its A is 'Noise' and the data's is 'Motion blur'"),
+        ({"B": "Both"}, "its B is 'Both' and the data's is 'None'"),
+        ({"C": "3.5"}, "its C is '3.5' and the data's is '3'"),
+        ({"D": "Severe"}, "its D is 'Severe' and the data's is ''"),
+        ({"task": "comparative"}, "its task is 'comparative' and the data's is 'perception'"),
+        ({"image_path": "b" * 64 + ".png"}, "its image_path is another image"),
+    ],
+)
+def test_a_row_that_contradicts_the_data_is_refused(tmp_path: Path, cells: dict[str, str], words: str) -> None:
+    with pytest.raises(BadInput) as error:
+        repeating(tmp_path, **cells)
+    assert "m.json, row 1 (index '7')" in str(error.value)
+    assert words in str(error.value)
+    assert "made on other data" in str(error.value)
+
+
+def test_the_first_row_that_differs_is_named_and_order_is_none(tmp_path: Path) -> None:
+    known = [Sample(str(at), Task.NO_REFERENCE, "?", description=f"{'It is good. ' * 20}No {at}.") for at in range(5)]
+    rows = [{"index": s.index, "description": s.description, "prediction": "x"} for s in known]
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(rows[::-1]), encoding="utf-8")
+    check_content(known, read_predictions(path))
+    rows[3]["description"], rows[4]["description"] = rows[4]["description"], rows[3]["description"]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    with pytest.raises(BadInput, match=r"row 4 \(index '3'\): its description is '\.\.\..*No 4\.' and .*No 3\.'"):
+        check_content(known, read_predictions(path))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(
+    text=st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60),
+    change=st.sampled_from(
+        [str.upper, str.lower, lambda t: f" {t}\t", lambda t: t.replace(" ", "  "), lambda t: f"{t}_x000D_",
+         lambda t: unicodedata.normalize("NFD", t), lambda t: unicodedata.normalize("NFKC", t), lambda t: "nan"]
+    ),
+)  # fmt: skip
+def test_what_tables_do_to_any_text_never_refuses(tmp_path: Path, text: str, change: Callable[[str], str]) -> None:
+    sample = replace(ASKED, question=text, options={"A": text, "B": "x"})
+    repeating(tmp_path, sample, question=change(text), A=change(text), B="x", C="", D="")

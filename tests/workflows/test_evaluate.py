@@ -16,6 +16,7 @@ from medqbench_vlmeval.data import load_dataset
 from medqbench_vlmeval.errors import BadInput, JudgeError, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.runs.files import read_runs
 from medqbench_vlmeval.workflows import Request, evaluate
 from tests.make import SHARP, score_of, write_reasoning
@@ -105,6 +106,37 @@ def test_failed_judgements_are_unscored_and_counted(tmp_path):
     assert unscored["1"] is None
     assert "no verdict" in unscored["2"]
     assert unscored["3"] == "inference failed"
+
+
+def test_without_any_reply_nothing_is_scored_or_written(tmp_path):
+    failures = {"1": "Failed to obtain answer via API. status 500: busy (id req-12ab34cd56ef)", "2": ""}
+    path = write_reasoning(tmp_path / "m_d.tsv", {**failures, "3": SHARP})
+    board = tmp_path / "leaderboard"
+    evaluate(request_for(path, judge={"model": "rules"}, leaderboard=board))
+    write_reasoning(path, {**failures, "3": "Failed to obtain answer via API. status 500: busy (id req-98fe76dc54ba)"})
+    before = {file: sha256_of(file) for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(RunFailed) as error:
+        evaluate(request_for(path, judge={"model": "rules"}, leaderboard=board))
+    assert "None of the 3 samples of m on" in str(error.value)
+    assert "2 x status 500: busy (id req-12ab34cd56ef); 1 x an empty reply" in str(error.value)
+    assert {file: sha256_of(file) for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
+def test_failures_stand_in_the_result_by_reason_and_in_each_row(tmp_path):
+    texts = ["Failed to obtain answer via API. status 429: slow down"] * 2 + ["Fail to obtain answer via API.", SHARP]
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(at): text for at, text in enumerate(texts)})
+    run = evaluate(request_for(path, judge={"model": "rules"}))
+    reasons = {"status 429: slow down": 2, "no reason on record": 1}
+    assert score_of(run)["inference_failures"] == reasons
+    assert [row.get("failure") for row in rows_of(run.paths.samples)] == [
+        *[next(iter(reasons))] * 2,
+        *list(reasons)[1:],
+        None,
+    ]
+    (read,) = read_runs([tmp_path])
+    assert (read.result, read.rows) == (run.result, run.rows)
+    shown = "\n".join(str(line) for line in run_summary(run.result))
+    assert "! inference failed: status 429: slow down (2)" in shown
 
 
 def test_nothing_scored_fails_the_run_keeps_the_replies_and_enters_no_board(tmp_path):

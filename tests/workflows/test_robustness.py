@@ -10,7 +10,7 @@ import pytest
 from medqbench_vlmeval.benchmark import parse_dataset_name
 from medqbench_vlmeval.data import load_dataset, make_second_pass
 from medqbench_vlmeval.data.second_pass import permutation_of, permutation_text
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.report.robustness_tables import robustness_tables
 from medqbench_vlmeval.report.terminal import show
@@ -119,9 +119,14 @@ def test_common_samples_are_compared_and_the_others_counted(tmp_path):
 
 
 def test_failed_and_unreadable_replies_are_counted(tmp_path):
-    result = compared(tmp_path, *both(tmp_path, right, lambda _: "Failed to obtain answer via API.")).result
+    failed = "Failed to obtain answer via API."
+    one, *_ = samples_of(PERCEPTION).samples
+    files = both(tmp_path, right, lambda sample: "I cannot tell." if sample.index == one.index else failed)
+    result = compared(tmp_path, *files).result
     assert result["n_unanswered"] == {"first": 0, "second": 75, "either": 75}
     assert (result["debiased"]["percent"], result["consistency"]["count"]) == (50, 0)
+    with pytest.raises(RunFailed, match=rf"None of the 75 samples of {files[1].name} has a reply"):
+        compared(tmp_path, *both(tmp_path, right, lambda _: failed))
 
 
 def test_the_files_and_the_terminal(tmp_path, capsys):
