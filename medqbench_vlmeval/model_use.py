@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+KIT = "kit"
+"""The way of images that leaves their encoding to the kit, through which the published rows were made."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -48,6 +51,29 @@ class ImageUse:
     bytes_sent: int = 0
     psnr: Spread | None = None
     scale: Spread | None = None
+
+    @property
+    def way(self) -> str:
+        """How images were sent, as far as the run's options changed it: 'kit', 'original', 'original, detail high' ...
+
+        A model in this process reads the files itself, whatever the options say: 'kit'.
+        """
+        asked = [self.image_bytes] if "request" in self.seen_in else []
+        asked += [f"detail {self.image_detail}"] if self.details else []
+        return ", ".join(part for part in asked if part not in (KIT, f"detail {KIT}")) or KIT
+
+    def in_words(self) -> str:
+        """Forms, places, details and ranges in one line."""
+        forms = ", ".join(f"{count:,} {form}" for form, count in self.forms.items())
+        details = "".join(f", detail '{detail}' {count:,}" for detail, count in self.details.items())
+        parts = [f"{forms} ({', '.join(self.seen_in)}{details})"]
+        parts.append(f"{self.n_same_bytes:,} of {self.n:,} the file's own bytes")
+        if (db := self.psnr) is not None:
+            parts.append(f"{self.n_lossy:,} with loss, PSNR {db.mean:.1f} dB ({db.low:.1f} to {db.high:.1f})")
+        if (times := self.scale) is not None and (self.n_enlarged or self.n_shrunk):
+            ends = f"{times.low:.3g} to {times.high:.3g}"
+            parts.append(f"{self.n_enlarged:,} enlarged, {self.n_shrunk:,} shrunk ({ends} times the pixels)")
+        return "; ".join([*parts, *([f"{self.n_left_out:,} not sent"] if self.n_left_out else [])])
 
 
 @dataclass(frozen=True)

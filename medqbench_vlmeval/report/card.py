@@ -17,6 +17,7 @@ from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import PUBLIC_URL
+from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.run_tables import COUNT_TITLES, measures_of, overall_by
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
@@ -101,7 +102,7 @@ def data_facts(run: TaskRun) -> dict[str, str | None]:
 
 def settings_facts(settings: Provenance) -> dict[str, str | None]:
     """What a result was made with, by name."""
-    judge, protocol = settings.judge or JudgeSettings(""), settings.protocol
+    judge, protocol, use = settings.judge or JudgeSettings(""), settings.protocol, settings.model_use
     facts: dict[str, str | None] = {
         "prompt style": settings.prompt_style,
         "sha256 of the prompt": settings.prompt_sha256,
@@ -109,6 +110,10 @@ def settings_facts(settings: Provenance) -> dict[str, str | None]:
         "version of the protocol": protocol.version,
         "sha256 of the protocol": protocol.sha256,
         "rounds": None if protocol.rounds is None else str(protocol.rounds),
+        "model's class": f"{use.model_class}, {use.n_calls:,} questions" if use else None,
+        "generation": _listed(use.generation) if use else None,
+        "pixel limits": _listed(use.pixel_limits) if use else None,
+        "images": use.images.in_words() if use and use.images else "how they were sent is not on record",
         "judge": judge.name,
         "judge served as": judge.served_as,
         "judge at": judge.base_url,
@@ -160,6 +165,9 @@ def run_again(result: Result) -> str | None:
     words = ["python", "run.py", "--data", result.dataset, "--model", result.model]
     if result.settings.prompt_style not in (None, "official"):
         words += ["--prompt-style", str(result.settings.prompt_style)]
+    if (use := result.settings.model_use) and use.images:
+        asked = {"--image-bytes": use.images.image_bytes, "--image-detail": use.images.image_detail}
+        words += [word for option, choice in asked.items() if choice != KIT for word in (option, choice)]
     words += [*_limit(result), *_judge_words(result, for_run=True)]
     revisions = {run.data.revision for run in result.tasks}
     revision = revisions.pop() if len(revisions) == 1 else None

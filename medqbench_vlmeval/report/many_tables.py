@@ -7,9 +7,18 @@ from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Comparable, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report import run_tables
 from medqbench_vlmeval.report.sheet import Book
-from medqbench_vlmeval.report.standings import PUBLISHED, by_overall, own_row, place_of, reference_rows, run_labels
+from medqbench_vlmeval.report.standings import (
+    PUBLISHED,
+    by_overall,
+    image_way,
+    own_row,
+    place_of,
+    reference_rows,
+    run_labels,
+)
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
@@ -84,6 +93,7 @@ def _warnings_of(runs: Sequence[TaskRun]) -> list[str]:
         ("judges", [run.settings.judge.name if run.settings.judge else None for run in runs]),
         ("protocols", [run.settings.protocol.name for run in runs]),
         ("prompt styles", [run.settings.prompt_style for run in runs]),
+        ("image encodings", [image_way(run.settings) or KIT for run in runs]),
     ):
         values = dict.fromkeys(name or "none named" for name in names)
         if len(values) > 1:

@@ -319,6 +319,9 @@ def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
     yield "Judge served as", judge.served_as if judge else None
     yield "Protocol", settings.protocol.name
     yield "Prompt style", settings.prompt_style
+    use = settings.model_use
+    yield "Model's class", use.model_class if use else None
+    yield "Images", use.images.in_words() if use and use.images else "how they were sent is not on record"
     yield "Date", settings.created
     yield "Prediction file", settings.prediction_file.name
     yield "Versions", ", ".join(f"{name} {version}" for name, version in settings.versions.items())

@@ -30,7 +30,40 @@ def warnings_of(run: TaskRun) -> list[str]:
         if count := result.counts.get(name):
             warnings.append(f"{count} of {result.n} samples {sentence}")
     warnings += [f"inference failed: {reason} ({count})" for reason, count in result.inference_failures.items()]
-    return warnings + [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
+    warnings += [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
+    return warnings + images_lines(run)
+
+
+def images_lines(run: TaskRun) -> list[str]:
+    """What was done to the images before the model saw them, with the way out, one sentence each."""
+    use = run.settings.model_use
+    if use is None or (images := use.images) is None:
+        return []
+    lines = []
+    n, ranges = images.n, images.psnr
+    if ranges is not None:
+        forms = ", ".join(form for form in images.forms)
+        ways = "; --image-bytes original sends the files as they are" if "request" in images.seen_in else ""
+        lines.append(
+            f"images: {images.n_lossy:,} of {n:,} were changed before the model saw them ({forms}): PSNR "
+            f"{ranges.mean:.1f} dB on average, {ranges.low:.1f} at the lowest{ways}"
+        )
+    if images.scale is not None and (images.n_enlarged or images.n_shrunk):
+        limits = ", ".join(f"{name} {value}" for name, value in use.pixel_limits.items() if "pixel" in name and value)
+        ways = f"{f' ({limits})' if limits else ''}; an entry of the model's in --config sets its limits"
+        if "request" in images.seen_in:
+            ways = "; --image-bytes original sends them in their size"
+        lines.append(
+            f"images: {images.n_enlarged:,} were enlarged and {images.n_shrunk:,} shrunk, to {images.scale.low:.2g} to "
+            f"{images.scale.high:.3g} times their pixels{ways}"
+        )
+    if low := images.details.get("low"):
+        lines.append(f"images: {low:,} of {n:,} went out with OpenAI's detail 'low'; see --image-detail high")
+    if images.n_left_out:
+        lines.append(f"images: {images.n_left_out:,} were never sent, {use.model_class} left them out")
+    if nowhere := images.seen_in.get("nowhere"):
+        lines.append(f"images: {use.model_class} sends {nowhere:,} of {n:,} in a way that is not on record")
+    return lines
 
 
 def checks_of(run: TaskRun) -> list[str]:

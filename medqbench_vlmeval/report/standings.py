@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import TaskRun
+from medqbench_vlmeval.types import Provenance, TaskRun
 
 KINDS = PUBLISHED, OWN, BASELINE = "published", "own", "baseline"
 # Behind the names of own runs in figures and in tables for papers.
@@ -22,6 +22,7 @@ _FACTS: Sequence[Callable[[Row], str | None]] = (
     lambda row: row.judge,
     lambda row: row.protocol,
     lambda row: row.prompt_style,
+    lambda row: row.images,
     lambda row: shown_hash(row.data_sha256),
     lambda row: f"n={row.n}",
     lambda row: row.created,
@@ -53,6 +54,7 @@ class Row:
     data_sha256: str | None = None
     created: str | None = None
     source: str | None = None
+    images: str | None = None
 
 
 def reference_rows(task: Task) -> list[Row]:
@@ -81,7 +83,14 @@ def own_row(run: TaskRun) -> Row:
         prompt_style=run.settings.prompt_style,
         data_sha256=data_hash(run),
         created=run.settings.created,
+        images=image_way(run.settings),
     )
+
+
+def image_way(settings: Provenance) -> str | None:
+    """How a run's images were sent ('kit', 'original', ...), None where that is not on record."""
+    images = settings.model_use.images if settings.model_use else None
+    return images.way if images else None
 
 
 def data_hash(run: TaskRun) -> str:

@@ -17,7 +17,7 @@ from medqbench_vlmeval.data.info import published_counts
 from medqbench_vlmeval.files import json_object, sha256_text, write_json
 from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit
-from medqbench_vlmeval.model_use import ModelUse
+from medqbench_vlmeval.model_use import KIT, ModelUse
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
 from medqbench_vlmeval.runs.result import adapter_of
@@ -178,6 +178,13 @@ def judge_reasons(judge: str, protocol: str, served_as: str | None) -> list[str]
         if not _PUBLISHED_JUDGE.fullmatch(name):
             reasons.append(f"the judge '{name}' is not the published one (GPT-4o)")
     return reasons
+
+
+def image_reasons(use: ModelUse | None) -> list[str]:
+    """Why the form in which images were sent keeps a result from being compared with the published rows."""
+    if use is None or use.images is None or use.images.way == KIT:
+        return []
+    return [f"images were sent as '{use.images.way}'; the published rows were made with the kit's own encoding"]
 
 
 def unscored_reasons(part: TaskResult) -> list[str]:

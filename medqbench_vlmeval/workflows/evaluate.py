@@ -152,7 +152,7 @@ def prepare(request: Request) -> Prepared:
         raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
     samples, predictions = [sample for sample, _ in joined], [prediction for _, prediction in joined]
     provenance = Origin.of(request.sample_set, table, samples, columns, request.prompt_style)
-    reasons = provenance.reasons()
+    reasons = provenance.reasons() + comparability.image_reasons(comparability.read_model_use(table.path))
     if len(samples) < n_all:
         reasons.append(f"only {len(samples)} of {n_all} samples were run")
     if request.extractor is not None and task.is_reasoning:

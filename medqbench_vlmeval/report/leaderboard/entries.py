@@ -10,6 +10,7 @@ from typing import Any
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Comparable, Task, published_rows
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
+from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
 from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of, comparable_from_json
 from medqbench_vlmeval.types import TaskRun
@@ -50,7 +51,8 @@ class Entry(Row):
         known = ALL_DATASET_NAMES.get(str(self.dataset))
         # One table has several names: no suffix means test, and a combined run measures both single ones.
         dataset = known.split.value if known else str(self.dataset)
-        settings = (self.protocol, self.protocol_sha256, self.judge, self.data_sha256, self.prompt_style)
+        images = self.images or KIT  # as all runs were before it was on record
+        settings = (self.protocol, self.protocol_sha256, self.judge, self.data_sha256, self.prompt_style, images)
         # n: a run that was limited to some samples does not take the place of a whole one.
         return (self.task, self.model, known is not None, dataset, *settings, self.n)
 

@@ -25,7 +25,9 @@ Boards = Mapping[Task, Sequence[Row]]
 BEGIN = "<!-- medqbench leaderboard: begin -->"
 END = "<!-- medqbench leaderboard: end -->"
 _CSV_HEADS = ("kind,model,", "task,kind,model,")
-_CSV_TEXTS = ("not_comparable_because", "judge", "protocol", "prompt_style", "data_sha256", "created", "source")
+_CSV_TEXTS = (
+    "not_comparable_because", "judge", "protocol", "prompt_style", "data_sha256", "images", "created", "source",
+)  # fmt: skip
 
 
 def csv_board(boards: Boards) -> str:
@@ -57,6 +59,7 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
         Column(INTERVAL, "interval", optional=EXTRA),
         Column("n", "count", optional=EXTRA + 1),
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
+        *_images_column(rows),
     ]
     notes = [f"{models}: {words} with the published rows: {why}" for words, why, models in _apart(rows)]
     return _board(task, rows, columns, notes)
@@ -70,10 +73,16 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
         *((measure, kind) for measure in (OVERALL, *MEASURES[task][:-1])),
         *((INTERVAL, "interval"), ("n", "count"), "Row", "Judge", "Protocol", "Data"),
     )
+    columns += _images_column(rows)
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
     reasons = [f"{words}: {models}: {why}" for words, why, models in _apart(rows)]
     return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])
+
+
+def _images_column(rows: Sequence[Row]) -> list[Column]:
+    """How images were sent, where that is on record for a row."""
+    return [Column("Images", "mark", optional=EXTRA + 5)] if any(row.images for row in rows) else []
 
 
 def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str]) -> Table:
@@ -90,6 +99,7 @@ def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Se
             "Comparable": "reference" if row.kind == PUBLISHED else row.comparable.value,
             INTERVAL: row.interval and " to ".join(value_words(end, task_kind(task)) for end in row.interval),
             "n": row.n,
+            "Images": row.images,
             "Judge": row.judge,
             "Protocol": row.protocol,
             "Dataset": row.dataset,

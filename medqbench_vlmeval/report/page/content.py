@@ -96,7 +96,9 @@ def _finding_json(name: str, finding: Finding) -> Json:
 def boards_json(runs: Sequence[Run]) -> list[Json]:
     """A leaderboard a task that the runs measure; unlike a board's file, which keeps the newest of two equal runs, all
     are rows beside the published ones."""
-    names = ("kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "created", "source")
+    names = (
+        "kind", "model", "category", "n", "comparable", "dataset", "judge", "protocol", "images", "created", "source",
+    )  # fmt: skip
     task_runs = [(place, task_run) for place, run in enumerate(runs) for task_run in run.result.tasks]
     boards = []
     for task in BOARD_TASKS:

@@ -86,7 +86,7 @@ function sortRows(rows, board) {
 function boardRow(board, row) {
   const own = row.run !== null;
   const kind = row.category === "human" ? `${row.kind} human` : row.kind;
-  const settings = [row.dataset, row.judge && `judge ${row.judge}`, row.protocol && row.protocol !== row.judge && `protocol ${row.protocol}`, row.created && row.created.slice(0, 10)];
+  const settings = [row.dataset, row.judge && `judge ${row.judge}`, row.protocol && row.protocol !== row.judge && `protocol ${row.protocol}`, row.images && row.images !== 'kit' && `images ${row.images}`, row.created && row.created.slice(0, 10)];
   const name = el("th", { scope: "row", title: row.source }, data(row.model));
   if (own) {
     add(name, el("span", { class: "meta" }, data(settings.filter(Boolean).join(" · "))));
