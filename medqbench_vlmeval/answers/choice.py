@@ -225,7 +225,7 @@ def _claimed(text: str, options: OptionSet) -> Claim | None:
 def _line_claims(text: str, options: OptionSet) -> list[Claim]:
     """First and last lines that are nothing but an answer."""
     lines = [line for line in re.finditer(r"[^\n]+", text) if line[0].strip()] if "\n" in text else []
-    if not lines:
+    if not lines or lists.only_items(text, options):
         return []
     answers: dict[int, Claim] = {}
     for line in lines[:40] + lines[-40:]:

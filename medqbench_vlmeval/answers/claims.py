@@ -35,7 +35,7 @@ class Claim:
     rule: str
 
 
-REJECTED = re.compile(
+_REJECTED = re.compile(
     # After a full stop a new sentence begins, whose 'not' is about something else.
     r"(?i)(?:[)\]\"':]*\s*(?:\([^()\n]{0,40}\)|(?-i:(?!The |This |That |There )[A-Z][a-z]{2,}(?: [a-z]+){0,2}?))??\s*"
     r"|[)\]\"']*\.\s*(?=is\b|incorrect|wrong|✗|✘|❌))(?:(?:is|are|was|were|seems?"
@@ -44,6 +44,12 @@ REJECTED = re.compile(
     r"(?:not\b|n't|isn't|doesn't|wasn't|can't|cannot|incorrect|wrong|false|ruled out|eliminated|excluded"
     r"|discarded|unlikely|out\b|implausible|likely wrong|inconsistent|inappropriate|less likely|irrelevant)|不|错|✗"
     r"|でも|では?(?:な[いく]|ありません)|じゃな|是(?:错|錯|不)|有误|[가이은는]?\s*(?:아니|아닙|아닌)|değil|✘|❌)"
+)
+# 'A. User-friendly would not fit', 'B. usable but does not apply'
+_STRUCK_OUT = re.compile(
+    r"(?i)[)\]\"':.]*(?:\s+(?!(?:the|this|that|it|image|there|which)\b)[\w'()-]+){0,4}?(?:,?\s+but)?\s+"
+    r"(?:would|could|does|do|did|will|can)(?:\s*not|n['’]t)\s+(?:\w+ly\s+)?(?:fit|apply|match|suit"
+    r"|be\s+(?:\w+ly\s+)?(?:right|correct|appropriate|suitable|applicable|the (?:right|correct|best)))\b"
 )
 _QUESTIONED = re.compile(r"[^.\n!?]{0,25}\?")
 LETTER_THERE = re.compile(
@@ -72,7 +78,12 @@ def negated(text: str, start: int) -> bool:
 def rejected(text: str, start: int, reading: Reading) -> bool:
     """Whether the letter read at ``start`` is called wrong right after it."""
     letter = LETTER_THERE.match(text, start) if reading.letter is not None else None
-    return letter is not None and REJECTED.match(text, letter.end(), letter.end() + 80) is not None
+    return letter is not None and struck_out(text, letter.end())
+
+
+def struck_out(text: str, end: int) -> bool:
+    """Whether the letter that ends at ``end`` is called wrong right after it."""
+    return any(pattern.match(text, end, end + 80) is not None for pattern in (_REJECTED, _STRUCK_OUT))
 
 
 def questioned(text: str, start: int, reach: int = 40) -> bool:
@@ -93,8 +104,6 @@ _LINE_ITEM = re.compile(
 
 def begins_list(text: str, start: int, reading: Reading) -> bool:
     """Whether the answer at ``start`` is the first of a list of options: 'the choices:', then one a line."""
-    while start < len(text) and text[start] in " \t\n":
-        start += 1
     at = text.rfind("\n", 0, start) + 1
     first = _LINE_ITEM.match(text, at)
     if first is None or first["letter"] != reading.letter or not at:
@@ -376,8 +385,6 @@ def called_right(text: str, options: OptionSet) -> Iterator[Claim]:
     for match in _RIGHT.finditer(text):
         letter, start = match["letter"], match.start()
         if letter not in options.letters or negated(text, start):
-            continue
-        if re.search(r"\b(?:if|whether)\b[^.,\n]{0,20}\Z", before(text, start, 30), re.I):
             continue
         if _NONE_OF.search(text, max(0, start - 60), start):
             continue

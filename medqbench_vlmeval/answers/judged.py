@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from medqbench_vlmeval.answers import mentions
-from medqbench_vlmeval.answers.claims import CONDITION_CUES, REJECTED, hypothetical, negated
+from medqbench_vlmeval.answers.claims import CONDITION_CUES, hypothetical, negated, struck_out
 from medqbench_vlmeval.answers.options import DISAGREE, SEVERAL, OptionSet, Reading, letter_of
 from medqbench_vlmeval.answers.plain import sentence_spans
 
@@ -80,7 +80,6 @@ _LETTER = re.compile(
 
 
 _SHORT = 100
-_END = 300  # characters in which a reply takes its verdict back
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,6 @@ def best_judged(text: str, options: OptionSet) -> Reading | None:
     concluding = [verdict for verdict in verdicts if verdict.concludes]
     if concluding:
         return concluding[-1].reading
-    if mentions.refused(text[-_END:], options) == Reading(None, mentions.REFUSAL):
-        return None
     opening = not text[: verdicts[0].start].strip(" \n-*#>")
     if opening or len({verdict.reading for verdict in verdicts}) == 1:
         return verdicts[0].reading
@@ -195,7 +192,7 @@ def _namings(text: str, options: OptionSet) -> Iterator[_Naming]:
             ),
             None,
         )
-        denied = negated(text, start) or REJECTED.match(text, end, end + 80) is not None
+        denied = negated(text, start) or struck_out(text, end)
         if beside is not None:
             taken.add(beside)
             denied |= beside[3]

@@ -13,14 +13,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medqbench_vlmeval.answers import mentions
 from medqbench_vlmeval.answers.claims import (
     CHOICE_CONDITION,
     CONDITION_RIGHT_AFTER,
     NOT_AN_OPTION,
-    REJECTED,
     after_signs,
     negated,
+    struck_out,
 )
 from medqbench_vlmeval.answers.options import (
     OUTSIDE,
@@ -181,6 +180,23 @@ _DENIED_SET = re.compile(
 _NAME = re.compile(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b")
 
 
+# 'A. User-friendly, C. Good': items in other words than the options'.
+_ITEM_IN_WORDS = re.compile(
+    r"[(\[]?(?P<letter>[A-Z])[)\].:]\s+(?P<words>[^\n.,;:]{1,80}?)(?:[\n.,;]\s*|\s+(?=[A-Z][).]\s)|\s*\Z)"
+)
+
+
+def only_items(text: str, options: OptionSet) -> bool:
+    """Whether the reply is a list of two or more letters with words behind them, none of them denied."""
+    letters, position = set(), 0
+    while (item := _ITEM_IN_WORDS.match(text, position)) is not None:
+        if item["letter"] not in options.letters or _DENIED_ITEM.search(item["words"]):
+            return False
+        letters.add(item["letter"])
+        position = item.end()
+    return len(letters) > 1 and position == len(text)
+
+
 def leading_letter(text: str, options: OptionSet) -> Reading | None:
     """The reply starts with a letter: 'B. The image is grainy', 'B because A is wrong', 'B (Noise)'."""
     start = after_signs(text[:20], 0, " \t\n\"'([{<.:>-=→#|•✅✔👉☑1234567890)")
@@ -188,8 +204,6 @@ def leading_letter(text: str, options: OptionSet) -> Reading | None:
     if reading is None or (re.match(r"Q\d*\s*[:.]", text[start : start + 6]) and "Q" not in options.letters):
         return None
     after = text[start + 1 : start + 100]
-    if text[start].islower() and after[:1] not in (".", ")", ":"):
-        return None
     if text[start] == "A" and after.startswith(":"):  # where 'A' stands for 'answer'
         behind = text[start + 2 :]
         if len(behind.strip(" .*()[]\n")) == 1 and (answered := read_whole(behind, options)):
@@ -198,11 +212,11 @@ def leading_letter(text: str, options: OptionSet) -> Reading | None:
         return None
     if re.match(r"[.:)\]]\s*[A-Z][.:)\]]", after):
         return Reading(None, SEVERAL)
-    if REJECTED.match(after) or re.match(r"[)\]\"']*\s*\?|\s+or\s+not\b", after):
+    if struck_out(text, start + 1) or re.match(r"[)\]\"']*\s*\?|\s+or\s+not\b", after):
         return None
     if reading.letter is None:
         return None if reading.why == SEVERAL and re.match(r"[^.\n]{0,14}\?", after) else reading
-    if re.match(r"\s+[A-HJ-Z](?![A-Za-z0-9])", after):
+    if re.match(r"\s+[A-HJ-Z](?![A-Za-z0-9])", after) or only_items(text, options):
         return Reading(None, SEVERAL)
     lines = {item[1].upper() for item in _LINE_ITEM.finditer(text)} & options.letters
     inline = {item[1] for item in _items(text, options) if item[0][-1] in ".:)"}
@@ -271,7 +285,7 @@ def only_letter(text: str, options: OptionSet) -> Reading | None:
         ended = _CLAUSE_ENDS.match(after) is not None
         if letter == "A" and not ended and _ARTICLE.match(after):
             continue
-        if REJECTED.match(after[:80]) or re.match(r"[^.!?\n]{0,16}\?", after) or negated(text, match.start()):
+        if struck_out(text, match.end()) or re.match(r"[^.!?\n]{0,16}\?", after) or negated(text, match.start()):
             continue
         if _WOULD_BE.match(after):
             continue
@@ -369,8 +383,6 @@ def _selected(text: str, options: OptionSet) -> Reading | None:
             continue
         value = key["told"] or key["alone"] or key["inner"]
         reading = read_whole(value, options) or answer_at(value, 0, options)  # 'A. Noise', 'Yes, there is noise'
-        if reading is None and len(affirmed := mentions.affirmed(value, options)) == 1:
-            reading = Reading(affirmed.pop())
         if reading is not None:
             letters.add(reading.letter)
     return _one_of([*letters]) if letters else None
