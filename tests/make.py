@@ -196,18 +196,24 @@ def scored(
     return make_run(answered, folder, model=model, dataset=dataset, settings=settings).paths.score
 
 
+# What the columns of our dataset classes say where all is on record that a comparable result takes.
+ON_RECORD = {"data_sha256": "ab" * 32, "data_revision": "0123456789" * 4, "prompt_style": "official"}
+
+
 def write_reasoning(
     path: Path,
     predictions: Mapping[Any, str],
     description: str = SHARP,
     task: Task = Task.NO_REFERENCE,
+    **columns: str,
 ) -> Path:
-    """A prediction file (TSV) of reasoning replies by index."""
+    """A prediction file (TSV) of reasoning replies by index; further ``columns`` say the same in each row."""
     with path.open("w", encoding="utf-8", newline="") as out:
         table = csv.writer(out, delimiter="\t")
-        table.writerow(["index", "task", "question", "description", "modality", "prediction"])
+        table.writerow(["index", "task", "question", "description", "modality", "prediction", *columns])
         table.writerows(
-            [index, task.value, "Describe.", description, "CT", text] for index, text in predictions.items()
+            [index, task.value, "Describe.", description, "CT", text, *columns.values()]
+            for index, text in predictions.items()
         )
     return path
 

@@ -21,6 +21,7 @@ from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.data.second_pass import make_second_pass
 from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.types import Sample, SampleSet, SourceFile
 
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
@@ -166,6 +167,20 @@ def where_is(name: DatasetName) -> str | None:
         wanted = os.environ.get(REVISION_VARIABLE) or None
         path, place = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=wanted), "hub cache"
     return f"{path} ({place})" if isinstance(path, str) and Path(path).is_file() else None
+
+
+def hub_revision_of(task: Task, sha256: str) -> str | None:
+    """The commit of the hub's repository whose test file of a single task has these bytes, as far as the hub client's
+    cache on this machine knows; the network is not asked."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    repository = Path(HF_HUB_CACHE) / f"datasets--{REPOSITORY.replace('/', '--')}"
+    for path in sorted(repository.glob(f"snapshots/*/{file_name(task, Split.TEST)}")):
+        # The cache names large files by their sha256, and links snapshots to them.
+        name = path.resolve().name
+        if COMMIT.fullmatch(path.parent.name) and sha256 == (name if len(name) == len(sha256) else sha256_of(path)):
+            return path.parent.name
+    return None
 
 
 def _tables_in(folder: Path) -> str:

@@ -222,7 +222,6 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
                     dataset=self.dataset_name,
                     sample_set=self.sample_set,
                     only=only,
-                    prompt_style=self.prompt_style,
                     judge=judge_kwargs,
                     out=Path(eval_file).parent,
                     leaderboard=work_dir / "leaderboard",

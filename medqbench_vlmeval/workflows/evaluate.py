@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.answers import extract
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Comparable, Split, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
@@ -24,9 +24,9 @@ from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.predictions.join import check_content
-from medqbench_vlmeval.runs import provenance as comparability
+from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
 from medqbench_vlmeval.runs.files import result_paths, write_run
-from medqbench_vlmeval.runs.provenance import Origin, name_results, settings_of
+from medqbench_vlmeval.runs.provenance import Origin, name_results, read_model_use, settings_of
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import (
@@ -75,7 +75,6 @@ class Request:
     sample_set: SampleSet | None = None
     only: Set[str] | None = None
     limit: int | None = None
-    prompt_style: str | None = None
     judge: Mapping[str, object] = field(default_factory=dict)
     leaderboard: Path | None = None
     cache: Path | None = None
@@ -107,17 +106,14 @@ def request_for(
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prediction file joined to its samples; the two sequences are parallel.
-
-    ``reasons`` says what already keeps the result from being compared with the published rows.
-    """
+    """A prediction file joined to its samples, chosen out of ``n_offered``; the two sequences are parallel."""
 
     task: Task
     samples: Sequence[Sample]
     predictions: Sequence[Prediction]
     table: PredictionTable
     provenance: Origin
-    reasons: Sequence[str]
+    n_offered: int
 
 
 def prepare(request: Request) -> Prepared:
@@ -140,7 +136,7 @@ def prepare(request: Request) -> Prepared:
         check_content(samples, table)
     else:
         task, samples, columns = samples_from_table(table)
-    n_all = len(samples)
+    n_offered = len(samples)
     # The file may hold predictions of samples that are not wanted this time.
     joined = list(zip(samples, join(samples, table), strict=True))
     if request.only is not None:
@@ -151,16 +147,13 @@ def prepare(request: Request) -> Prepared:
     if not joined:
         raise BadInput(f"{request.prediction_file} leaves nothing to score for {request.dataset}.")
     samples, predictions = [sample for sample, _ in joined], [prediction for _, prediction in joined]
-    provenance = Origin.of(request.sample_set, table, samples, columns, request.prompt_style)
-    reasons = provenance.reasons() + comparability.image_reasons(comparability.read_model_use(table.path))
-    if len(samples) < n_all:
-        reasons.append(f"only {len(samples)} of {n_all} samples were run")
+    provenance = Origin.of(request.sample_set, table, samples, columns)
     if request.extractor is not None and task.is_reasoning:
         raise BadInput(
             f"{request.prediction_file} is no multiple-choice file: --extractor reads option letters. Leave it out; "
             "reasoning replies are judged with --judge."
         )
-    return Prepared(task, samples, predictions, table, provenance, reasons)
+    return Prepared(task, samples, predictions, table, provenance, n_offered)
 
 
 # Replies in which nobody could read an answer, as the rules name them; and why there is no reply to read.
@@ -218,7 +211,7 @@ def evaluate(request: Request) -> Run:
     refuse_silence(prepared.predictions, f"{request.model} on {request.dataset}")
     parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
-    parts = {task: _with_reasons(part, split, prepared, judge) for task, part in parts.items()}
+    parts = {task: with_comparable(part, _evidence(task, split, prepared, judge)) for task, part in parts.items()}
     result = Result(
         request.model,
         request.dataset,
@@ -346,15 +339,19 @@ def _judged_row(sample: Sample, prediction: Prediction, judged: Judged) -> Sampl
     )
 
 
-def _with_reasons(part: TaskResult, split: Split | None, prepared: Prepared, judge: Judge | None) -> TaskResult:
-    """Say whether a part may stand beside the published rows, and why not."""
-    samples = [sample for sample in prepared.samples if sample.task is part.task]
-    why = comparability.data_reasons(part.task, split, samples) + list(prepared.reasons)
-    if judge is not None:
-        why += comparability.judge_reasons(judge.name, judge.protocol, judge.describe().served_as)
-    why += comparability.unscored_reasons(part)
-    comparable = Comparable.NO if why else Comparable.YES
-    return replace(part, comparable=comparable, not_comparable_because=tuple(why))
+def _evidence(task: Task, split: Split | None, prepared: Prepared, judge: Judge | None) -> Evidence:
+    origin = prepared.provenance
+    return Evidence(
+        split,
+        [sample for sample in prepared.samples if sample.task is task],
+        len(prepared.samples),
+        prepared.n_offered,
+        origin.data[task.value],
+        origin.styles[task],
+        origin.files[task],
+        None if judge is None else judge.describe(),
+        read_model_use(prepared.table.path),
+    )
 
 
 def refuse_silence(predictions: Sequence[Prediction], what: str) -> None:

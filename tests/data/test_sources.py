@@ -14,7 +14,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import Task, parse_dataset_name
 from medqbench_vlmeval.data import load_dataset, samples_sha256
-from medqbench_vlmeval.data.sources import load_file, where_is
+from medqbench_vlmeval.data.sources import hub_revision_of, load_file, where_is
 from medqbench_vlmeval.errors import BadInput
 from tests.data.rows import GREEN, RED, Write, description, pair, question
 from tests.make import DATASETS
@@ -120,7 +120,9 @@ def load(hub: Hub, tmp_path: Path, *arguments: str, **more: str) -> dict:
     return json.loads(done.stdout)
 
 
-def test_fetches_one_file_and_names_the_commit(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
+def test_fetches_one_file_and_names_the_commit(
+    hub: Hub, tmp_path: Path, write_tsv: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_tsv([description("1"), description("2")])
     hub.files = {"medqbench_description_test.tsv": path.read_bytes(), "medqbench_QA_test.tsv": b"not asked for"}
     loaded = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", "images")
@@ -136,6 +138,17 @@ def test_fetches_one_file_and_names_the_commit(hub: Hub, tmp_path: Path, write_t
     assert [command for command, _ in hub.asked].count("GET") == before
     offline = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", HF_HUB_OFFLINE="1")
     assert offline["info"]["n"] == 2
+    # A file of the same bytes, wherever it lies, is known by them.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    assert hub_revision_of(Task.NO_REFERENCE, digest) == COMMIT
+    assert hub_revision_of(Task.NO_REFERENCE, "0" * 64) is hub_revision_of(Task.PERCEPTION, digest) is None
+    # Where the cache has no links, and for files that it does not name by their sha256.
+    snapshot = tmp_path / "plain" / "datasets--jiyaoliufd--MedQ-Bench" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (snapshot / "medqbench_description_test.tsv").write_bytes(path.read_bytes())
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "plain"))
+    assert hub_revision_of(Task.NO_REFERENCE, digest) == COMMIT
+    assert hub_revision_of(Task.NO_REFERENCE, "0" * 64) is None
 
 
 def test_images_by_path_come_one_by_one_at_the_same_commit(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.types import Cell, Conclusion, Details, Finding, Run
 from tests import make
 
@@ -59,7 +59,8 @@ def questions(n: int = 5, images: Sequence[str] = (), right: bool = False, **fie
 def perception_run(root: Path | None = None, model: str = "Model-X", right: bool = False) -> Run:
     """The five questions, one image each where there is a folder for them."""
     images = [] if root is None else [stored(root, image_bytes((40 * place, 90, 200))) for place in range(5)]
-    return make.make_run(questions(5, images, right), model=model, reasons=("embedded set",))
+    value = Comparable.UNVERIFIED if right else Comparable.NO
+    return make.make_run(questions(5, images, right), model=model, comparable=value, reasons=("embedded set",))
 
 
 def reasoning_run(root: Path, model: str = "Model-X") -> Run:

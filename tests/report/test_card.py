@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from huggingface_hub import ModelCard
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.report.card import metadata_block, run_again, run_card, score_again, write_card
 from medqbench_vlmeval.types import JudgeSettings, PredictionFile, Protocol
 from tests.report.hostile import HOSTILE
@@ -83,6 +83,9 @@ def test_the_card_has_numbers_settings_and_reasons(tmp_path):
     without_numbers = ModelCard(run_card(run(values=dict.fromkeys(GPT5))))
     assert without_numbers.data.eval_results is None
     assert "**Comparable with the published results.**" in without_numbers.text
+    unverified = run_card(run(comparable=Comparable.UNVERIFIED, because=["no record"]))
+    assert "**Not verified as comparable with the published results:** no record." in unverified
+    assert "comparable_with_published: unverified" in unverified
     assert "| Overall | – |" in without_numbers.text
 
 

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.report.figures import themed_svgs, write_figures
 from medqbench_vlmeval.report.figures.draw import colour_range, draw
 from medqbench_vlmeval.report.figures.plots import caption_of, figures_of, notes_of
@@ -131,11 +131,15 @@ def test_lines_are_the_published_ones():
 
 def test_runs_stand_best_first_and_those_that_are_not_comparable_last():
     apart = perception("Best", comparable=False, reasons=("another judge",))
-    figure = named([perception("Low", 90), apart, perception("High", 10)])["severity_perception"]
-    assert [run.shown for run in figure.runs] == ["High", "Low", "Best\N{NO-BREAK SPACE}†"]
+    unverified = perception("Open", 5, comparable=Comparable.UNVERIFIED, reasons=("no record",))
+    runs = [perception("Low", 90), apart, unverified, perception("High", 10)]
+    figure = named(runs)["severity_perception"]
+    shown = ["High", "Low", "Open\N{NO-BREAK SPACE}§", "Best\N{NO-BREAK SPACE}†"]
+    assert [run.shown for run in figure.runs] == shown
+    assert "§ Not verified as comparable with the published results: Open (no record)." in caption_of(figure)
     assert "Not comparable with the published results: Best (another judge)." in caption_of(figure)
     # A run looks the same in all figures: its place is that of its first appearance.
-    assert {run.label: run.place for run in figure.runs} == {"Low": 0, "Best": 1, "High": 2}
+    assert {run.label: run.place for run in figure.runs} == {"Low": 0, "Best": 1, "Open": 2, "High": 3}
 
 
 def test_runs_of_different_data_are_said_to_be_so():

@@ -267,7 +267,9 @@ class TestSummary:
         assert rows.count() == 15
         page.uncheck("#board-published")
         assert rows.count() == 2
-        assert "not comparable: embedded set" in rows.first.inner_text()
+        assert "not verified as comparable: embedded set" in rows.first.inner_text()
+        assert "not comparable: embedded set" in rows.last.inner_text()
+        assert rows.locator("td:first-child").all_inner_texts() == ["–", "–"]
         page.check("#board-published")
         page.check("#board-comparable")
         assert rows.count() == 13

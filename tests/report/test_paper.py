@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.report.paper import paper_table, write_tables
 from medqbench_vlmeval.report.text import latex, markdown
@@ -73,11 +73,15 @@ def test_reasoning_in_the_published_layout():
 def test_only_comparable_models_are_ranked():
     apart = run("Apart", -30, comparable=False, because=["another judge"])
     baseline = run("MedQ-Classical", -29, baseline=True)
-    tex, text = texts([run("A", 10), run("B", 20), apart, baseline], published=False)
+    unverified = run("Open", -28, comparable=Comparable.UNVERIFIED, because=["no record"])
+    tex, text = texts([run("A", 10), run("B", 20), apart, baseline, unverified], published=False)
     overall = {line.split("|")[1].strip(): line.split("|")[5].strip() for line in text.splitlines() if "|" in line}
     assert overall["A"] == "**58.97**"
     assert overall["B"] == "_48.97_"
     assert overall["Apart†"] == "98.97"
+    assert overall["Open§"] == "96.97"
+    assert list(overall)[-2:] == ["Open§", "Apart†"]
+    assert "§ Not verified as comparable with the published rows: Open: no record." in text
     assert overall["MedQ-Classical"] == "97.97"
     assert "Apart$^{\\dagger}$" in tex
     assert "† Not comparable with the published rows: Apart: another judge." in text

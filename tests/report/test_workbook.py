@@ -14,7 +14,7 @@ import pandas
 import pytest
 from openpyxl import load_workbook
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.report import sheet as sheets
@@ -80,6 +80,7 @@ def test_overview_of_a_perception_run(perception_path: Path) -> None:
 
 
 REFUSED = ["NOT COMPARABLE with the published rows:", "   • embedded set", "   • own prompt"]
+UNVERIFIED = "NOT VERIFIED AS COMPARABLE with the published rows: own prompt"
 BASELINE = "BASELINE: a model without weights, for orientation; it is no competitor."
 
 
@@ -87,10 +88,11 @@ BASELINE = "BASELINE: a model without weights, for orientation; it is no competi
     ("run", "expected"),
     [
         (perception_run(reasons=["embedded set", "own prompt"]), REFUSED),
+        (perception_run(comparable=Comparable.UNVERIFIED, reasons=["own prompt"]), [UNVERIFIED]),
         (perception_run(comparable=True), ["Comparable with the published rows."]),
         (perception_run(baseline=True, comparable=True), [BASELINE]),
     ],
-    ids=["reasons", "comparable", "baseline"],
+    ids=["reasons", "unverified", "comparable", "baseline"],
 )
 def test_what_a_run_is_stands_in_colour_at_the_top(tmp_path: Path, run: Run, expected: list[str]) -> None:
     path = written(tmp_path, run)

@@ -7,7 +7,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.make import score_of, write_reasoning
+from tests.make import ON_RECORD, score_of, write_reasoning
 from tests.servers import JudgeServer, Sent
 
 # Correct answers of 558 Yes-or-No, 258 What and 489 How questions behind published/perception_test.csv.
@@ -35,12 +35,12 @@ def test_perception_rows(tmp_path, model):
     with path.open("w", encoding="utf-8", newline="") as out:
         table = csv.writer(out, delimiter="\t")
         # As published: no column gives the question type, which is told from question and options.
-        table.writerow(["index", "question", *"ABCD", "answer", "modality", "prediction"])
+        table.writerow(["index", "question", *"ABCD", "answer", "modality", "prediction", *ON_RECORD])
         for (count, question, options), right in zip(QUESTIONS.values(), correct, strict=True):
             for i in range(count):
                 reply = "B" if i < right else "The answer is A."
                 cells = [*options, *[""] * (4 - len(options))]
-                table.writerow([f"{question[:2]}{i}", question, *cells, "B", "CT", reply])
+                table.writerow([f"{question[:2]}{i}", question, *cells, "B", "CT", reply, *ON_RECORD.values()])
     score = score_of(evaluate(Request(path, model, "MedQBench_Perception", tmp_path)))
     assert tuple(round(score[key], 2) for key in ("Yes-or-No", "What", "How", "Overall")) == row
     assert score["n"] == 1305
@@ -77,7 +77,8 @@ def test_reasoning_rows_by_a_real_server(tmp_path, row):
         left = totals[dimension] - 2 * sample
         return Sent(f"Score: {max(0, min(2, left))}", model="gpt-4o-2024-11-20")
 
-    path = write_reasoning(tmp_path / "m_x.tsv", {i: f"Sample {i}: some text." for i in range(n)}, task=Task(task))
+    replies = {i: f"Sample {i}: some text." for i in range(n)}
+    path = write_reasoning(tmp_path / "m_x.tsv", replies, task=Task(task), **ON_RECORD)
     dataset = f"MedQBench_Reasoning_{'NoReference' if task == 'no-reference' else 'Comparative'}"
     with JudgeServer(reply) as server:
         judge = {"model": "gpt-4o", "api_base": server.base_url, "nproc": 16}

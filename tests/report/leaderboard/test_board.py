@@ -13,6 +13,7 @@ from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.leaderboard import board as boards
 from medqbench_vlmeval.report.leaderboard.board import add, boards_at, own_entries
+from medqbench_vlmeval.report.leaderboard.tables import board_table
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.runs.files import scored_runs
 from medqbench_vlmeval.runs.result import result_to_json
@@ -182,6 +183,23 @@ def test_a_category_belongs_to_the_model_and_stays(tmp_path):
 
 
 GOOD = {"task": "perception", "kind": "own", "model": "m", "values": {"Overall": 1}}
+
+
+def test_what_is_not_verified_has_no_rank_and_stands_above_what_contradicts(tmp_path):
+    earlier = {**GOOD, "model": "earlier", "values": {"Overall": 99}, "comparable": True}
+    path = tmp_path / "leaderboard.json"
+    path.write_text(json.dumps({"format": "medqbench-leaderboard", "version": 1, "runs": [earlier, GOOD]}))
+    marked = {"comparable": Comparable.UNVERIFIED, "because": ["no record of it"]}
+    add(tmp_path, [result("now", overall=70.0, **marked), result("yes", overall=60.5, comparable=True)])
+    *_, first, second, last = rows_of(tmp_path / "perception.csv")
+    assert [row["model"] for row in (first, second, last)] == ["earlier", "now", "m"]
+    assert [row["comparable"] for row in (first, second, last)] == ["unverified", "unverified", "no"]
+    assert "judges it anew" in first["not_comparable_because"]
+    assert second["not_comparable_because"] == "no record of it"
+    printed = board_table(Task.PERCEPTION, leaderboard_rows(tmp_path)[Task.PERCEPTION])
+    places = {line.entries[1]: line.entries[0] for line in printed.rows}
+    assert [places[name] for name in ("GPT-5", "yes", "earlier", "now", "m")] == [2, 8, None, None, None]
+    assert "not verified as comparable: now: no record of it" in printed.notes
 
 
 @pytest.mark.parametrize(

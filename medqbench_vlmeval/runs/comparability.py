@@ -1,0 +1,148 @@
+"""Whether a result may be ranked with the published rows: what contradicts it, and what is not on record.
+
+A record is what the prediction file's own columns say, which this package's dataset classes write beside each reply;
+what the caller of a scoring believes is none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from medqbench_vlmeval.benchmark import QUESTION_TYPES, Comparable, Split, Task, dataset_names
+from medqbench_vlmeval.data.info import published_counts
+from medqbench_vlmeval.judge import RULES
+from medqbench_vlmeval.model_use import KIT, ModelUse
+from medqbench_vlmeval.types import DataUse, JudgeSettings, Sample, TaskResult
+
+# GPT-4o itself, dated or not, also behind a router's prefix; not its mini, audio or search relatives.
+_PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\d{2}-\d{2})?", re.IGNORECASE)
+# More rounds estimate the same mean with less noise.
+_OFFICIAL = re.compile(r"official(-\d+)?")
+_MOST_LOST = 1  # percent of the samples; with more the means are over other samples than the published ones
+_WRITTEN_BY = "'medqbench run' writes it beside each reply"
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason against ranking a result; ``best`` is the value that it leaves."""
+
+    best: Comparable
+    reason: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is on record of one task's samples and replies.
+
+    ``styles`` and ``files`` count replies by the prompt style and by the sha256 of the data file that they were made
+    with, those without a record under ''. ``n_run`` of the ``n_offered`` samples of the whole run, of both tasks of a
+    combined one, were chosen.
+    """
+
+    split: Split | None
+    samples: Sequence[Sample]
+    n_run: int
+    n_offered: int
+    data: DataUse
+    styles: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, int] = field(default_factory=dict)
+    judge: JudgeSettings | None = None
+    model_use: ModelUse | None = None
+
+
+def with_comparable(part: TaskResult, evidence: Evidence) -> TaskResult:
+    """The numbers of a task with their ``comparable`` and its reasons: contradictions, else what is not on record."""
+    doubts = [*_data_doubts(part.task, evidence), *_style_doubts(evidence), *_image_doubts(evidence.model_use)]
+    doubts += [*_judge_doubts(part.task, evidence.judge), *_loss_doubts(part)]
+    worst = Comparable.worst(doubt.best for doubt in doubts)
+    reasons = dict.fromkeys(doubt.reason for doubt in doubts if doubt.best is worst)
+    return replace(part, comparable=worst, not_comparable_because=tuple(reasons))
+
+
+def _no(reason: str) -> Doubt:
+    return Doubt(Comparable.NO, reason)
+
+
+def _unverified(reason: str) -> Doubt:
+    return Doubt(Comparable.UNVERIFIED, reason)
+
+
+def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
+    """Whether the samples are the published test split, and the replies were made on the hub's file of it."""
+    counts = published_counts(task, evidence.samples)
+    if evidence.split is Split.MINI:
+        yield _no("the embedded set is not the benchmark's test split")
+    elif evidence.split is Split.DEV:
+        yield _no("the dev split was used; the published rows are of the test split")
+    elif counts.present["n"] != counts.published["n"]:
+        yield _no(f"{counts.present['n']} samples; the published rows are of {counts.published['n']}")
+    elif not counts.same:
+        present, published = (
+            " / ".join(str(count[kind]) for kind in QUESTION_TYPES) for count in (counts.present, counts.published)
+        )
+        yield _no(f"{present} Yes-or-No / What / How questions; the published rows are of {published}")
+    if evidence.n_run < evidence.n_offered:
+        yield _no(f"only {evidence.n_run} of {evidence.n_offered} samples were run")
+    sha256 = evidence.data.sha256
+    if set(evidence.files) - {"", sha256}:
+        yield _no("the predictions were made on another version of the data file")
+    if without := evidence.files.get(""):
+        yield _unverified(f"the data file {_of_replies(without, evidence.files)} is not on record; {_WRITTEN_BY}")
+    if sha256 and not evidence.data.revision:
+        name = next(iter(dataset_names(task)))
+        yield _unverified(
+            f"no revision of the hub is on record for the data file (sha256 {sha256[:8]}); 'medqbench data info "
+            f"{name}' without MEDQBENCH_DATA fetches the hub's own, by which a file of the same bytes is then known"
+        )
+
+
+def _style_doubts(evidence: Evidence) -> Iterator[Doubt]:
+    for style in evidence.styles:
+        if style not in ("", "official"):
+            yield _no(f"the prompt style '{style}' is not the official one")
+    if without := evidence.styles.get(""):
+        yield _unverified(f"the prompt style {_of_replies(without, evidence.styles)} is not on record; {_WRITTEN_BY}")
+
+
+def _of_replies(without: int, counts: Mapping[str, int]) -> str:
+    total = sum(counts.values())
+    return "of the replies" if without == total else f"of {without:,} of {total:,} replies"
+
+
+def _image_doubts(use: ModelUse | None) -> Iterator[Doubt]:
+    if use is not None and use.images is not None and use.images.way != KIT:
+        yield _no(f"images were sent as '{use.images.way}'; the published rows were made with the kit's own encoding")
+
+
+def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
+    """Whether GPT-4o judged by the official protocol."""
+    if judge is None:
+        if task.is_reasoning:
+            yield _unverified("the judge is not on record")
+        return
+    if judge.name == RULES:
+        yield _no("the embedded judge 'rules' is not the published judge")
+        return
+    if judge.protocol is None or not _OFFICIAL.fullmatch(judge.protocol.name):
+        yield _no(f"the judge protocol '{judge.protocol and judge.protocol.name}' is not the official one")
+    for name in dict.fromkeys([judge.name, *(judge.served_as.split(", ") if judge.served_as else ())]):
+        if not _PUBLISHED_JUDGE.fullmatch(name):
+            yield _no(f"the judge '{name}' is not the published one (GPT-4o)")
+    if not judge.served_as:
+        yield _unverified("the model that answered for the judge is not on record; no reply of its server is there")
+
+
+def _loss_doubts(part: TaskResult) -> Iterator[Doubt]:
+    """Samples without a number of their own: a few leave a doubt, more make the means those of other samples."""
+    failed, missing = part.counts["n_inference_failed"], part.counts["n_missing"]
+    unscored = max(0, part.counts.get("n_unscored", 0) - failed - missing)
+    best = Comparable.NO if 100 * (failed + missing + unscored) > _MOST_LOST * part.n else Comparable.UNVERIFIED
+    for count, words in (
+        (failed, "samples failed in inference; 'medqbench run ... --resume-failed' asks only those again"),
+        (missing, "predictions are missing; 'medqbench run ... --reuse' asks for them"),
+        (unscored, "samples are unscored; scoring again asks the judge only about those"),
+    ):
+        if count:
+            yield Doubt(best, f"{count:,} of {part.n:,} {words}")
