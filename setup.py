@@ -64,6 +64,7 @@ setup(
         "openai>=1.50",
         "pydantic>=2.7",
         "validators>=0.28",
+        "confusable-homoglyphs>=3.3",
         "huggingface_hub>=0.24",
         "jinja2>=3.1",
         "matplotlib>=3.8",

@@ -1,18 +1,21 @@
 """Texts from outside made safe to stand between a prompt's tags.
 
 What a careless reader could take for the end of a region, for a new one, for a turn of a chat template or for
-a thought is taken apart. It is looked for in the text's view: lower case, accents and styles gone, letters and signs
-of other scripts as the ones that they look like, entities and escapes decoded. Text that is none of these stays as
-it is.
+a thought is taken apart. A region is known by its name: where a text names one behind a closing mark, the mark goes,
+whatever the brackets. Names and marks are looked for in views of the text: with entities and escapes decoded, once,
+twice, until there is nothing left to decode; in lower case, without accents and styles, with letters and signs of other
+scripts as the ones that they look like. Views only find: text that is none of these stays as it is.
 """
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 # Format and control characters that no text needs: soft hyphen, zero-width, bidirectional, fillers, variation
 # selectors, the tag block (some models read it as ASCII), C0 and C1 without tab and line ends.
@@ -20,80 +23,140 @@ _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
-# Letters of other scripts, and signs, that look like the ones that tags are made of.
+# What stands in a view for brackets and slashes that have other uses (titles in angles, words in brackets, Japanese
+# letters): they count before a region's name only, or around a known token.
+_ANGLE, _ANGLE_END, _BRACKET, _BRACKET_END, _SLASH = "‹›⟦⟧╱"
+# Signs and letters that look like the ones that tags are made of, where Unicode's list of confusables has others.
 _LOOK_ALIKES = {
-    **dict(zip("асԁеіхтгпиκαεινορτχςϲ", "acdeixtrnnkaeinoptxcc", strict=True)),
-    **dict(zip("ոɑɩıⲥⲁⲛⲇⲓⲧⲉꓚꓮꓠꓓꓲꓔꓰꓣꓝ", "naiicanditecanditerf", strict=True)),
-    **dict(zip("ꮯꭺꭰꭲꭼꮁᎥ", "cadterı", strict=True)),
-    **dict.fromkeys("‹〈⟨«《⟪❮❬❰⦑⧼≺≪⋖˂ᐸᑉ◁◀⊲", "<"),
-    **dict.fromkeys("›〉⟩»》⟫❯❭❱⦒⧽≻≫⋗˃ᐳ▷▶⊳", ">"),
-    **dict.fromkeys("⁄∕⧸╱⟋⫽", "/"),
+    **dict(zip("пⲛⲇ", "nnd", strict=True)),
+    **dict.fromkeys("‹〈⟨«《⟪❮❬❰⦑⧼≺≪⋖⋘˂ᐸᑉ◁◀⊲く", _ANGLE),
+    **dict.fromkeys("›〉⟩»》⟫❯❭❱⦒⧽≻≫⋗⋙˃ᐳ▷▶⊳", _ANGLE_END),
+    **dict.fromkeys("⁄∕⧸⟋⫽", "/"),
     **dict.fromkeys("⧵∖╲⟍", "\\"),
     **dict.fromkeys("∣ǀ│┃", "|"),
+    **dict.fromkeys("“”„‟‘’‚‛", '"'),
+}
+_OF_CATEGORY = {
+    "Zs": " ",
+    "Pd": "-",
+    "Pc": "_",
+    "Ps": _BRACKET,
+    "Pi": _BRACKET,
+    "Pe": _BRACKET_END,
+    "Pf": _BRACKET_END,
+    # Marks sit on the letter before; a lone surrogate cannot be sent.
+    **dict.fromkeys(("Mn", "Mc", "Me", "Cs"), ""),
 }
 # 'ƈ', 'ᴄ', 'ɛ', '🅲' and '🇨' have no decomposition, but the letter in their names.
 _NAMED_LETTER = re.compile(
     r"(?:LATIN(?: SMALL| CAPITAL)? LETTER|(?:NEGATIVE (?:SQUARED|CIRCLED)|SQUARED|CIRCLED) LATIN CAPITAL LETTER"
     r"|REGIONAL INDICATOR SYMBOL LETTER)(?: SMALL CAPITAL| OPEN| TURNED| REVERSED| DOTLESS)? ([A-Z])(?: WITH .*)?"
 )
-_HIDDEN = "\0"
 _LAST_ASCII = "\x7f"
 _LAST_CODE = 0x10FFFF
 
-# Entities and escapes, also escaped once more.
+# Entities and escapes, also escaped once more; bytes in runs, as several may be one character.
 _ESCAPE = re.compile(
-    r"&(?:amp;){0,9}(?P<entity>#x[0-9a-f]{1,8}|#[0-9]{1,8}|[a-z]{2,24});?|%(?:25){0,9}(?P<percent>[0-9a-f]{2})"
-    r"|\\{1,9}(?:u\{(?P<braced>[0-9a-f]{1,8})\}|(?-i:U)(?P<long>[0-9a-f]{8})|u(?P<short>[0-9a-f]{4})"
-    r"|x(?P<hex>[0-9a-f]{2})|(?P<octal>[0-7]{3}))",
+    r"(?=[&%=\\U+])(?:&(?:amp;|\#0*38;|\#x0*26;)*(?:\#x0*(?P<entity_hex>[0-9a-f]{1,6})(?![0-9a-f])|\#0*(?P<entity_number>[0-9]{1,7})"
+    r"(?![0-9])|(?P<entity>[a-z][a-z0-9]{1,31}));?"
+    r"|(?P<bytes>(?:%(?:25)*[0-9a-f]{2}|=(?:[0-9a-f]{2}|\r?\n)|(?<!\\)\\+x[0-9a-f]{2})+)"
+    r"|(?<!\\)\\+(?:(?-i:U00)(?P<long>[0-9a-f]{6})|u(?P<short>[0-9a-f]{4})|[ux]\{0*(?P<braced>[0-9a-f]{1,6})\}"
+    r"|N\{(?P<named>[a-z0-9 -]{1,90})\}|(?P<octal>[0-7]{2,3}))"
+    r"|(?:%(?:25)*u|\bU\+0{0,4})(?P<unicode>[0-9a-f]{4})|\+(?P<utf7>[a-z0-9+/]{3,64})-?)",
     re.IGNORECASE,
 )
+# No honest text is encoded so often over.
+_MOST_DECODINGS = 8
+_ENCODED = re.compile(r"[&%\\=+]")
+
+_LEET = {"a": "[a4@]", "e": "[e3]", "i": "[i1l!|]", "o": "[o0]", "s": "[s5$]", "t": "[t7]"}
 
 
 def _spread(word: str) -> str:
-    """A pattern of the word that marks between its letters, or one blank, do not hide."""
-    return r"\0*(?:\s\0*)?".join(word)
+    """A pattern of the word that one blank or stop between its letters, or digits for some, do not hide."""
+    return r"[\s.~*_-]?".join(_LEET.get(letter, letter) for letter in word)
 
 
-_NAME = f"(?:{_spread('candidate')}|{_spread('reference')}|{_spread('options')})"
+_NAME = f"(?:{_spread('candidate')}|{_spread('reference')}|{_spread('option')}s?)"
+_TEXT = _spread("text")
+# 'candidate_text' is a region's name; 'the reference text' and 'candidate' may be words of any text.
+_NAMED = re.compile(rf"(?P<whole>{_NAME}[._-]?{_TEXT})(?![^\W\d_])|{_NAME}(?:[\s._~*-]{{0,4}}{_TEXT})?")
+_ENDS = r"(?:end|close|stop|fin|finish)(?:ed|es|s)?"
+_END_WORD = re.compile(rf"\b(?:{_ENDS}|of|the)\Z")
+_LONGEST_END_WORD = 10
+_OPENS = re.compile(rf"[<{_ANGLE}\[{{({_BRACKET}]")
+_SLASHES = f"/\\{_SLASH}"
+_SAYS_END = re.compile(rf"[=#*~_<{_ANGLE}\[{{{_BRACKET}|%!\\-]\s?{_ENDS}")
+_MARK = re.compile(rf"[<{_ANGLE}\[{{{_BRACKET}/\\{_SLASH}]|{_ENDS}")
+_CLOSED_BEHIND = re.compile(rf"[\s\w]{{0,20}}[/\\{_SLASH}]+(?=\s*[>\]}}){_ANGLE_END}{_BRACKET_END}])")
+
 # What may stand around a slash; brackets are none, so that each is looked at once.
 _DRESS = r"(?:[^\w<>\[\]{}()/\\]|_)*"
-_ENDS = r"(?:end|close|stop|fin|finish)(?:ed|es|s)?"
 _PARTS = r"(?:text|data|input|answer|response|reply|document|content|description)"
-# Closing tags that formatted text has; '</s>' ends a turn for some models.
+# Tags that formatted text has; '<s>' and '</s>' begin and end a turn for some models.
 _PLAIN_TAGS = (
     r"(?:a|abbr|b|big|blockquote|br|caption|center|code|dd|del|details|div|dl|dt|em|font|h[1-6]|hr|i|img|ins|kbd|li|mark"
     r"|ol|p|pre|q|small|span|strike|strong|sub|summary|sup|table|tbody|td|tfoot|th|thead|tr|tt|u|ul|var)"
 )
 _TAG = (
-    rf"<{{1,3}}(?!/{_PLAIN_TAGS}\s*>){_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_]|[\s\0]*>)"
+    rf"[<{_ANGLE}{_BRACKET}]{{1,3}}(?!/{_PLAIN_TAGS}\s*>){_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_]|\s*[>{_ANGLE_END}])"
     rf"|[\[{{]{{1,3}}{_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_])"
-    rf"|[<\[{{]{{1,3}}{_DRESS}\\(?:{_DRESS}[/\\])*(?={_DRESS}{_NAME})"
-    rf"|[<\[{{]{{1,3}}{_DRESS}(?={_ENDS}(?:[\s\0_/:-]*(?:of|the))*[\s\0_/:-]*(?:{_NAME}|{_PARTS}))"
-    rf"|<{{1,3}}{_DRESS}(?={_NAME}(?:[\s\0_.-]*{_spread('text')}|[\s\0]*>))"
+    rf"|[<{_ANGLE}\[{{{_BRACKET}]{{1,3}}{_DRESS}(?={_ENDS}(?:[\s_/:-]*(?:of|the))*[\s_/:-]*{_PARTS})"
+    rf"|[<{_ANGLE}{_BRACKET}]{{1,3}}{_DRESS}(?={_NAME}[\s_.-]*{_TEXT})|[<{_ANGLE}]{{1,3}}{_DRESS}(?={_NAME}\s*[>{_ANGLE_END}])"
 )
 _THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad")
 _IN_ANGLES = (
     *("s", "bos", "eos", "pad", "unk", "sys", "sop", "eop", "eot", "eod", "eom", "im_start", "im_end"),
-    *("start_of_turn", "end_of_turn", "end_of_utterance", "user", "human", "assistant", "bot", "system"),
+    *("start_of_turn", "end_of_turn", "end_of_utterance", "user", "human", "assistant", "bot", "ai", "system"),
     *_THOUGHTS,
 )
-_IN_SQUARES = ("inst", "system_prompt", "think", "gmask", "sep", "cls", "bos", "eos", "tool_calls", "tool_results")
+_IN_SQUARES = (
+    *(
+        "inst",
+        "sys",
+        "system",
+        "user",
+        "human",
+        "assistant",
+        "bot",
+        "ai",
+        "think",
+        "gmask",
+        "smask",
+        "sep",
+        "cls",
+        "bos",
+    ),
+    *("eos", "system_prompt", "available_tools", "tool_calls", "tool_results", "tool_content", "args", "call_id"),
+)
+# A word alone in angles is a token, whosever, unless text formats with it or compares ('SNR<CNR>5').
+_WORD = rf"(?!/?{_PLAIN_TAGS}\s*/?>)[^\w\s<>]{{0,2}}[^\W\d][\w:]{{1,40}}[^\w\s<>]{{0,2}}>"
 # What opens or ends a turn or a thought: many servers read a chat template's tokens wherever they stand.
 _CONTROL_TOKEN = (
-    rf"<(?=[\0/]*(?:{'|'.join(map(_spread, _IN_ANGLES))})(?:_id)?\0*>"
-    r"|\0*(?:unused|extra_id_|reserved_|special_|ctrl)\d{1,5}\0*>|\0*seed:\w{1,20}>"
-    r"|\0*\|[^<>|\s]{1,40}\|?\0*>|\0*\| ?\w{3,40} ?\|\0*>|\0*\w{1,40}\|\0*>)"
-    rf"|\[(?=[\0/]*(?:{'|'.join(map(_spread, _IN_SQUARES))})\0*\])"
+    rf"[<{_ANGLE}](?=/*(?:{'|'.join(map(_spread, _IN_ANGLES))})(?:_id)?[>{_ANGLE_END}]"
+    rf"|\|[^<>|\s]{{1,40}}\|?[>{_ANGLE_END}]|\| ?\w[^<>|]{{2,40}}\|[>{_ANGLE_END}]|\w{{1,40}}\|[>{_ANGLE_END}])"
+    rf"|(?:(?<!\w)<|<(?![a-z]+>\w))(?={_WORD})|>>(?=\w{{3,20}}<<)"
+    rf"|[\[{_BRACKET}](?=(?:/*(?:{'|'.join(map(_spread, _IN_SQUARES))})|\|[^\[\]|\n]{{2,40}}\|"
+    rf"|/?(?:unused\w{{0,12}}|\w{{1,30}}_token\w{{0,8}}|round \d{{1,3}}))[\]{_BRACKET_END}]|e~\[)"
+    r"|\](?=~!?\w{1,2}[\[\]])"
 )
-_TAKEN_APART = re.compile(f"{_TAG}|{_CONTROL_TOKEN}")
+_TAKEN_APART = re.compile(rf"(?=[<>\[\]{{{_ANGLE}{_BRACKET}])(?:{_TAG}|{_CONTROL_TOKEN})")
+
+
+class _View(NamedTuple):
+    """A text as somebody may read it: where in the text each of its characters begins and ends."""
+
+    seen: str
+    starts: Sequence[int]
+    ends: Sequence[int]
 
 
 def escape_delimiters(data: str) -> str:
     """Data that can neither open nor close a delimiter, a chat template's turn or a thinking block.
 
     Invisible characters go. The opening bracket of what a reader could take for one of those becomes '(', a closing
-    tag's slash goes with it. A closing tag counts whatever its name is, except those of plain HTML ('</b>', '</td>').
-    All else stays: 'noise < 5 HU' is no tag.
+    mark goes with it. A closing tag counts whatever its name is, except those of plain HTML ('</b>', '</td>'); a
+    region's own name counts whatever its brackets are. All else stays: 'noise < 5 HU' is no tag.
     """
     text = _INVISIBLE.sub("", data)
     # What was taken apart may have hidden another one around it: '<|</>' becomes '<|(>'.
@@ -103,43 +166,132 @@ def escape_delimiters(data: str) -> str:
 
 
 def _without_delimiters(text: str) -> str:
-    view, starts, units = _view(text)
+    spans: set[tuple[int, int]] = set()
+    for number, view in enumerate(_views(text)):
+        if number == _MOST_DECODINGS:
+            return _ENCODED.sub("(", text)
+        face = _as_seen(view)
+        for start, end in _delimiters(face.seen):
+            begins = face.starts[start] if start < len(face.seen) else len(text)
+            spans.add((begins, face.ends[end - 1] if end > start else begins))
     parts, at = [], 0
-    for delimiter in _TAKEN_APART.finditer(view):
-        parts.append(text[at : starts[units[delimiter.start()]]])
-        at = starts[units[delimiter.end() - 1] + 1]
+    for start, end in sorted(spans):
+        # A name that one view finds bare has a mark before it in another.
+        if start > at or (start == at and (end > start or not parts)):
+            parts.append(text[at:start])
+        at = max(at, end)
     return "(".join([*parts, text[at:]])
 
 
-def _view(text: str) -> tuple[str, Sequence[int], Sequence[int]]:
-    """What a reader sees of a text, in units (a character or an escape): the view, where in the text each unit starts
-    (and the last one ends), and the unit of each character of the view."""
-    escapes = [(escape, sign) for escape in _ESCAPE.finditer(text) if (sign := _decoded(escape)) is not None]
-    if not escapes and text.isascii():
-        return text.lower(), range(len(text) + 1), range(len(text))
-    faces: list[str] = []
+def _delimiters(seen: str) -> Iterator[tuple[int, int]]:
+    """Where in a view there is something to take apart."""
+    for delimiter in _TAKEN_APART.finditer(seen):
+        yield delimiter.span()
+    for name in _NAMED.finditer(seen):
+        before = _before(seen, name.start())
+        if not (name["whole"] or _closes(before)):
+            continue
+        if mark := _MARK.search(before):
+            yield name.start() - len(before) + mark.start(), name.start()
+        elif not before.endswith("("):
+            yield name.start(), name.start()
+        if behind := _CLOSED_BEHIND.match(seen, name.end()):
+            yield behind.end() - len(behind.group().lstrip()), behind.end()
+
+
+def _before(seen: str, at: int) -> str:
+    """The signs and digits that lead up to a place, with 'end of the' between them."""
+    start = at
+    while True:
+        while start and not seen[start - 1].isalpha():
+            start -= 1
+        word = _END_WORD.search(seen[max(0, start - _LONGEST_END_WORD) : start])
+        if not word:
+            return seen[start:at]
+        start -= len(word.group())
+
+
+def _closes(before: str) -> bool:
+    """Whether a name behind this is a closing one: a slash with a bracket before it, or an 'end' behind a sign."""
+    slash = max(before.rfind(slash) for slash in _SLASHES)
+    return bool(_OPENS.search(before, 0, max(slash, 0)) or _SAYS_END.search(before))
+
+
+def _views(text: str) -> Iterator[_View]:
+    """The text as it is, then decoded once, twice, until nothing is left to decode."""
+    view = _View(text, range(len(text)), range(1, len(text) + 1))
+    yield view
+    while True:
+        escapes = [(escape, signs) for escape in _ESCAPE.finditer(view.seen) if (signs := _decoded(escape)) is not None]
+        if not escapes:
+            return
+        view = _replaced(view, [(escape.start(), escape.end(), signs) for escape, signs in escapes])
+        yield view
+
+
+def _replaced(view: _View, changes: Sequence[tuple[int, int, str]]) -> _View:
+    """The view with parts (start, end) read as other characters."""
+    seen: list[str] = []
     starts: list[int] = []
+    ends: list[int] = []
     at = 0
-    for escape, sign in escapes:
-        faces += [*map(_face, text[at : escape.start()]), _face(sign)]
-        starts += range(at, escape.start() + 1)
-        at = escape.end()
-    faces += map(_face, text[at:])
-    starts += range(at, len(text) + 1)
-    view = "".join(faces)
-    # No face is empty, so that as many characters as units are one for each.
-    units = range(len(faces)) if len(view) == len(faces) else [unit for unit, face in enumerate(faces) for _ in face]
-    return view, starts, units
+    for start, end, signs in changes:
+        seen += view.seen[at:start], signs
+        starts += view.starts[at:start]
+        ends += view.ends[at:start]
+        starts += [view.starts[start]] * len(signs)
+        ends += [view.ends[end - 1]] * len(signs)
+        at = end
+    return _View("".join([*seen, view.seen[at:]]), [*starts, *view.starts[at:]], [*ends, *view.ends[at:]])
+
+
+def _as_seen(view: _View) -> _View:
+    """The view as its characters look."""
+    if view.seen.isascii():
+        return view._replace(seen=view.seen.lower())
+    faces = list(map(_face, view.seen))
+    seen = "".join(faces)
+    if len(seen) == len(faces) and "" not in faces:
+        return view._replace(seen=seen)
+    units = [unit for unit, face in enumerate(faces) for _ in face]
+    return _View(seen, [view.starts[unit] for unit in units], [view.ends[unit] for unit in units])
 
 
 def _decoded(escape: re.Match[str]) -> str | None:
-    """The character that an entity or an escape stands for; None where it stands for none."""
-    if escape["entity"]:
-        return _entity(escape["entity"])
-    if escape["octal"]:
-        return chr(int(escape["octal"], 8))
-    code = int(next(filter(None, escape.group("percent", "braced", "long", "short", "hex"))), 16)
-    return chr(code) if code <= _LAST_CODE else None
+    """The characters that an entity or an escape stands for; None where it stands for none."""
+    kind = str(escape.lastgroup)
+    return _DECODERS[kind](escape[kind])
+
+
+def _of_code(base: int) -> Callable[[str], str | None]:
+    return lambda digits: chr(code) if (code := int(digits, base)) <= _LAST_CODE else None
+
+
+def _of_bytes(run: str) -> str:
+    digits = re.sub(r"%(?:25)*|=\r?\n|=|\\+x", "", run, flags=re.IGNORECASE)
+    octets = bytes.fromhex(digits)
+    try:
+        return octets.decode("utf-8")
+    except UnicodeDecodeError:
+        return octets.decode("latin-1")
+
+
+def _of_name(name: str) -> str | None:
+    try:
+        return unicodedata.lookup(name)
+    except KeyError:
+        return None
+
+
+def _of_utf7(letters: str) -> str | None:
+    units = len(letters) * 6 // 16 * 2
+    try:
+        octets = base64.b64decode(letters + "=" * (-len(letters) % 4))
+        signs = octets[:units].decode("utf-16-be")
+    except ValueError:
+        return None
+    # Other text behind a plus sign stands for nothing that anybody writes.
+    return signs if signs and all(sign.isascii() or unicodedata.category(sign)[0] in "PS" for sign in signs) else None
 
 
 @lru_cache(maxsize=1024)
@@ -147,27 +299,54 @@ def _entity(name: str) -> str | None:
     for entity in (f"&{name};", f"&{name.lower()};"):
         sign = html.unescape(entity)
         if sign != entity:
-            return sign[:1] or _HIDDEN
+            return sign
     return None
 
 
-@lru_cache(maxsize=4096)
+_DECODERS: dict[str, Callable[[str], str | None]] = {
+    **dict.fromkeys(("entity_hex", "short", "long", "braced", "unicode"), _of_code(16)),
+    "entity_number": _of_code(10),
+    "octal": _of_code(8),
+    "entity": _entity,
+    "bytes": _of_bytes,
+    "named": _of_name,
+    "utf7": _of_utf7,
+}
+
+
+@lru_cache(maxsize=65536)
 def _face(character: str) -> str:
-    """What a reader sees: lower case, without accents and style; NUL for what is not seen. Mostly one character."""
-    if character <= _LAST_ASCII and character != _HIDDEN:
-        return character.lower()
+    """What a reader sees: lower case, without accents and style; nothing for what is not seen."""
+    if character <= _LAST_ASCII:
+        return "" if character == "\0" else character.lower()
     if _INVISIBLE.match(character):
-        return _HIDDEN
+        return ""
     return "".join(map(_plain, _LOOK_ALIKES.get(character) or unicodedata.normalize("NFKD", character)))
 
 
 def _plain(character: str) -> str:
     lower = character.lower()[0]
     plain = _LOOK_ALIKES.get(lower, lower)
-    if plain > _LAST_ASCII and (named := _NAMED_LETTER.fullmatch(unicodedata.name(plain, ""))):
-        return named[1].lower()
+    if plain <= _LAST_ASCII or plain in (_ANGLE, _ANGLE_END, _BRACKET, _BRACKET_END):
+        return plain
     category = unicodedata.category(plain)
-    # Marks sit on the letter before; a lone surrogate cannot be sent.
-    if category[0] == "M" or category == "Cs":
-        return _HIDDEN
-    return {"Zs": " ", "Pd": "-", "Pc": "_"}.get(category, plain)
+    if category in _OF_CATEGORY:
+        return _OF_CATEGORY[category]
+    if named := _NAMED_LETTER.fullmatch(unicodedata.name(plain, "")):
+        return named[1].lower()
+    return _confused_with(plain, category[0] == "L") or plain
+
+
+def _confused_with(character: str, is_letter: bool) -> str | None:
+    """The ASCII character that Unicode's list of confusables has for another."""
+    from confusable_homoglyphs import confusables
+
+    found = confusables.is_confusable(character, greedy=True) or []
+    signs = [
+        sign["c"] for entry in found for sign in entry["homoglyphs"] if len(sign["c"]) == 1 and sign["c"].isascii()
+    ]
+    sign = next(iter(signs), "").lower()
+    if sign.isalnum() or not is_letter:
+        return {"<": _ANGLE, ">": _ANGLE_END}.get(sign, sign) or None
+    # A letter is a letter first: 'ノ' looks like a slash.
+    return {"/": _SLASH, "<": _ANGLE, ">": _ANGLE_END}.get(sign)

@@ -7,8 +7,9 @@ and takes the mean ('official-5', after the five rounds of Q-Bench, H. Wu et al.
 for the extraction rules (tests/answers/README.md).
 
 This package's own wording is in ``templates/``. Its delimiters carry a code made from both texts, so that no text can
-foresee and forge them, and what looks like one of them inside a text is taken apart (``delimit``). Templates are filled
-in one pass, so that a marker inside an answer or a reference stays what it is: a word of that text.
+foresee and forge them, each line of the texts begins with this code as its mark, and what looks like a delimiter inside
+a text is taken apart (``delimit``). Templates are filled in one pass, so that a marker inside an answer or a reference
+stays what it is: a word of that text.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ PROTOCOLS = ("official", "official-5", "rubric", "rubric-joint")
 JOINT = "joint"
 MAX_ROUNDS = 20
 # Both go up with every change of a template's words.
-VERSION = "3"
-CHOICE_VERSION = "1"
+VERSION = "4"
+CHOICE_VERSION = "2"
 # The dimension of an extractor's verdicts, whose scores are places in the alphabet, 0 for no answer.
 CHOICE = "choice"
 NONE = "NONE"
@@ -58,7 +59,7 @@ class Protocol:
     ``templates`` holds a template per task and question with ``answer_marker`` and ``reference_marker`` in it; a
     question is named after its dimension, or 'joint' where it scores all four. ``guard`` is applied to both
     texts before they are put in. ``code_marker`` stands where a code made from both texts goes, which neither of
-    them can hold. ``rounds`` is how often each question is asked.
+    them can hold; each line of the texts is marked with it. ``rounds`` is how often each question is asked.
     """
 
     name: str
@@ -89,7 +90,8 @@ class Protocol:
         values = {self.answer_marker: self.guard(prediction), self.reference_marker: self.guard(reference)}
         if self.code_marker:
             digest = sha256_text(f"{prediction}\0{reference}")
-            values[self.code_marker] = digest[:_CODE_LENGTH].translate(_LETTERS)
+            code = digest[:_CODE_LENGTH].translate(_LETTERS)
+            values = {marker: _marked(text, code) for marker, text in values.items()} | {self.code_marker: code}
         markers = re.compile("|".join(re.escape(marker) for marker in values))
         filled = markers.sub(lambda marker: values[marker.group()], self.templates[task][question])
         return filled.encode("utf-8", errors="replace").decode("utf-8")
@@ -104,6 +106,11 @@ class Protocol:
         """The hash of all templates."""
         named = {task.value: dict(templates) for task, templates in self.templates.items()}
         return sha256_text(json.dumps(named, sort_keys=True))
+
+
+def _marked(text: str, code: str) -> str:
+    """The text with the code before each line, whatever ends its lines."""
+    return "\n".join(f"{code}| {line}" for line in text.splitlines() or [""])
 
 
 def split_name(name: str) -> tuple[str, int | None]:

@@ -47,8 +47,8 @@ def prompt_of(reply: str, options: dict[str, str] | None = None) -> str:
 
 def test_a_changed_wording_has_a_new_version() -> None:
     protocol = choice_protocol()
-    assert (protocol.name, protocol.version) == ("choice", "1")
-    assert protocol.sha256 == "aba542ef8cf8cc63457ef09a424443f74a5c6e64180b82c72666f3873b761661"
+    assert (protocol.name, protocol.version) == ("choice", "2")
+    assert protocol.sha256 == "6df40e7a26812058bf7a55104b760852c723b14bff79c3652342e64c0e6a6c56"
 
 
 def test_it_is_shown_options_and_reply_alone() -> None:
@@ -57,8 +57,8 @@ def test_it_is_shown_options_and_reply_alone() -> None:
     [request] = server.requests
     assert (request.body["model"], request.body["temperature"]) == ("ext", 0)
     assert request.prompt == prompt_of("Rings, I would say.")
-    assert "A. Noise\nB. Motion blur\nC. Ringing\n" in request.prompt
-    assert "\nRings, I would say.\n" in request.prompt
+    assert re.search(r"\n(\w{8}\|) A. Noise\n\1 B. Motion blur\n\1 C. Ringing\n", request.prompt)
+    assert "| Rings, I would say.\n" in request.prompt
     assert "SECRET QUESTION" not in request.prompt
     assert verdict == Verdict(
         "choice", 3, None, "It settles on ringing.\nAnswer: C", sha256_text(request.prompt), "ext-served", 1, 100, 5

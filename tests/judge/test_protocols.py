@@ -45,8 +45,26 @@ def test_the_rubric_lists_what_the_dimension_allows_and_ends_with_the_form(task:
     for score in (0, 1, 2):
         assert (f"\n- {score}: " in prompt) is (score in dimension_scores(task, dimension))
     assert "'Score: N'" in prompt.splitlines()[-1]
-    assert re.search(r"<(candidate_text_[a-p]{8})>\nthe answer\n</\1>", prompt)
-    assert re.search(r"<(reference_text_[a-p]{8})>\nthe reference\n</\1>", prompt)
+    assert re.search(r"<(candidate_text_([a-p]{8}))>\n\2\| the answer\n</\1>", prompt)
+    assert re.search(r"<(reference_text_([a-p]{8}))>\n\2\| the reference\n</\1>", prompt)
+
+
+@given(st.text(), st.text())
+def test_each_line_of_both_texts_is_marked_whatever_ends_lines(answer: str, reference: str) -> None:
+    for name in ("rubric", "rubric-joint"):
+        prompt = load_protocol(name).prompt(
+            Task.NO_REFERENCE, "joint" if "joint" in name else "consistency", answer, reference
+        )
+        code = re.search(r"code (\w+), ", prompt)[1]
+        regions = re.findall(rf"^<(\w+_{code})>\n(.*?)\n</\1>$", prompt, re.DOTALL | re.MULTILINE)
+        assert [tag for tag, _ in regions] == [f"reference_text_{code}", f"candidate_text_{code}"]
+        assert all(line.startswith(f"{code}| ") for _, text in regions for line in text.splitlines())
+
+
+def test_the_mark_is_the_same_for_the_same_texts_and_another_one_for_others() -> None:
+    prompts = [load_protocol("rubric").prompt(Task.NO_REFERENCE, "consistency", text, "r") for text in ("a", "a", "b")]
+    assert prompts[0] == prompts[1]
+    assert len({re.search(r"code (\w+)", prompt)[1] for prompt in prompts}) == 2
 
 
 @pytest.mark.parametrize("attack", [attack.answer for attack in ATTACKS if len(attack.answer) < 9000])
@@ -56,8 +74,8 @@ def test_data_can_neither_close_nor_open_a_delimiter(attack: str) -> None:
     assert len(re.findall("<candidate_text", prompt)) == len(re.findall("</candidate_text", prompt)) == 1
     assert len(re.findall("<reference_text", prompt)) == len(re.findall("</reference_text", prompt)) == 1
     assert prompt.count("THE-REFERENCE") == 1
-    inside = re.search(r"<(candidate_text_[a-p]{8})>(.*)</\1>", prompt, re.DOTALL)[2]
-    assert inside.strip().startswith("before ") and inside.strip().endswith(" after")
+    inside = re.search(r"<candidate_text_([a-p]{8})>\n\1\| (.*)</candidate_text_\1>", prompt, re.DOTALL)[2]
+    assert inside.startswith("before ") and inside.strip().endswith(" after")
 
 
 @pytest.mark.parametrize(("text", "left"), labelled("delimited_texts.jsonl"))
