@@ -174,7 +174,8 @@ def _without_delimiters(text: str) -> str:
         for start, end in _delimiters(face.seen):
             begins = face.starts[start] if start < len(face.seen) else len(text)
             spans.add((begins, face.ends[end - 1] if end > start else begins))
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for start, end in sorted(spans):
         # A name that one view finds bare has a mark before it in another.
         if start > at or (start == at and (end > start or not parts)):
