@@ -399,8 +399,7 @@ class PredictionFile:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a result was made from and with; ``created`` is ISO 8601 in UTC, ``versions`` are by program, ``model_use``
-    is None where no run left a record of it beside the predictions."""
+    """What a result was made from and with; ``created`` is ISO 8601 in UTC, ``model_use`` None where not on record."""
 
     data: Mapping[str, DataUse]
     prediction_file: PredictionFile
@@ -425,7 +424,8 @@ class TaskResult:
     outer value -> inner value -> group. ``clustered`` is Overall with its interval over images (perception).
     ``not_found`` says why a finding is absent, ``inference_failures`` counts failed samples by reason, ``frequencies``
     single verdicts (dimension -> score -> count). ``not_comparable_because`` says what contradicts where ``comparable``
-    is no, and what is not on record where it is unverified.
+    is no, and what is not on record where it is unverified. ``kit_reading`` is accuracy by the kit's own readers of
+    replies, by their names: it stands beside the official numbers and enters none.
     """
 
     task: Task
@@ -448,6 +448,7 @@ class TaskResult:
     between_rounds: Mapping[str, Agreement] | None = None
     between_judges: PanelCheck | None = None
     extractor: ExtractorResult | None = None
+    kit_reading: Mapping[str, Group] = field(default_factory=dict)
     usage: JudgeUsage | None = None
     comparable: Comparable = Comparable.NO
     not_comparable_because: tuple[str, ...] = ()

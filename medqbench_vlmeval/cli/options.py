@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.judge.client import JudgeClient
     from medqbench_vlmeval.report.table import Table
     from medqbench_vlmeval.workflows import Request
+    from medqbench_vlmeval.workflows.evaluate import KitReader
 
 
 INTERRUPTED = 130
@@ -118,6 +119,21 @@ def _kit_client(options: JudgeOptions) -> JudgeClient:
     from medqbench_vlmeval.kit.judge import kit_client
 
     return kit_client(options)
+
+
+def kit_reader() -> KitReader:
+    """What reads replies as the installed kit does; loads the kit, which takes some seconds.
+
+    Raises:
+        MissingDependency: there is none.
+    """
+    from medqbench_vlmeval.kit_version import require_kit
+
+    require_kit()
+    # The kit's package comes first: its base class imported alone would make the import circular.
+    from medqbench_vlmeval.kit.datasets import kit_letters
+
+    return kit_letters
 
 
 @contextmanager

@@ -27,6 +27,9 @@ def score(
     model: options.Model = None,
     extractor: options.Extractor = None,
     limit: options.Limit = None,
+    kit_reading: Annotated[
+        bool, typer.Option("--kit-reading", help="Accuracy as the kit reads replies, beside ours; loads the kit.")
+    ] = False,
     dry_run: options.DryRun = False,
     prices: options.Prices = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline numbers as JSON.")] = False,
@@ -39,7 +42,8 @@ def score(
     if out is None and not dry_run:
         raise BadInput("Name the folder for the result files with --out (only --dry-run needs none).")
     folder = out if out is not None else predictions.parent
-    more = {"limit": limit, "prices": prices, "extractor": extractor}
+    reader = options.kit_reader() if kit_reading and not dry_run else None
+    more = {"limit": limit, "prices": prices, "extractor": extractor, "kit_reader": reader}
     request = partial(options.request_of, predictions, data, model, judge, folder, **more)
     if dry_run:
         from medqbench_vlmeval.workflows.estimate import budget_of

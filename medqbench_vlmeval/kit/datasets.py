@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
@@ -43,7 +43,7 @@ from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.report.terminal import judge_progress
 from medqbench_vlmeval.runs.files import known_result
-from medqbench_vlmeval.types import PredictionStatus, Sample
+from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
 
 
 class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
@@ -229,11 +229,29 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
                     kit_client=kit_client,
                     on_progress=on_progress,
                     extractor=extractor,
+                    kit_reader=kit_letters,
                 )
             )
         headline: dict[str, Any] = json.loads(json.dumps(workflows.headline_to_json(evaluated.result)))
         # The kit keeps numbers alone in its status file; the mark has to be one to get there.
         return {**headline, "comparable_with_published": int(evaluated.result.comparable is Comparable.YES)}
+
+
+def kit_letters(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> dict[str, list[str | None]]:
+    """What the kit reads in multiple-choice replies: by ``can_infer``, and by its own class for this benchmark.
+
+    The two sequences are parallel; a reply in which a reader finds no letter of the sample's has None.
+    """
+    from vlmeval.dataset.medqbench_mcq import MedqbenchMCQDataset
+    from vlmeval.utils.matching_util import can_infer
+
+    def letters(reader: Callable[[str, dict[str, str]], object]) -> list[str | None]:
+        pairs = zip(samples, predictions, strict=True)
+        found = [(sample.options, reader(prediction.text, dict(sample.options))) for sample, prediction in pairs]
+        return [letter if isinstance(letter, str) and letter in options else None for options, letter in found]
+
+    own = MedqbenchMCQDataset._extract_option_letter
+    return {"can_infer": letters(can_infer), "MedqbenchMCQDataset": letters(lambda text, _: own(None, text))}
 
 
 class MedQBenchPerception(_MedQBenchDataset):

@@ -128,6 +128,9 @@ def headline_table(run: TaskRun) -> Table:
         are_shared = clustered.n_clusters is not None and clustered.n_clusters < result.n
         line = ("Overall, clustered (n: clusters)", replace(clustered, n=clustered.n_clusters, few=False))
         rows.append(Row((*line, *[None] * len(marks)), only=None if are_shared else "sheet"))
+    for name, group in result.kit_reading.items():
+        line = (f"Overall, read by the kit's {name}", group.overall)
+        rows.append(Row((*line, *[None] * len(marks)), only="sheet"))
     title = f"{run.model} on {result.dataset} ({TASK_TITLES[run.task]}{', baseline' if run.baseline else ''})"
     return Table(title, columns, rows)
 

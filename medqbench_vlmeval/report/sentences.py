@@ -74,6 +74,13 @@ def checks_of(run: TaskRun) -> list[str]:
         for name, used in (result.usage.by_judge or {"": result.usage}).items():
             if used.total.calls:
                 lines.append(f"Judge{f' {name}' if name else ''}: {_usage(used)}")
+    if result.kit_reading:
+        readings = (
+            f"by its {name} {group.overall.value or 0:.2f}% ({group.counts['n_correct']:,} of {group.counts['n']:,}, "
+            f"no letter in {group.counts['n_unanswered']:,})"
+            for name, group in result.kit_reading.items()
+        )
+        lines.append(f"Read by the kit, beside the official numbers: {', '.join(readings)}")
     if check := result.conclusions:
         agreed = check.agreement
         lines.append(

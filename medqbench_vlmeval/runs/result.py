@@ -271,6 +271,7 @@ _PART_SHAPES: Mapping[str, Callable[[Json], Json]] = {
         **_each(_accuracies_shape, _picked(extractor, ("strict", "lenient"))),
         "usage": _usage_shape(extractor["usage"]),
     },
+    "kit_reading": lambda readings: _each(_group_shape, readings),
     "usage": _usage_shape,
 }
 
@@ -339,6 +340,7 @@ def _part_json(part: TaskResult) -> Json:
         "between_rounds": part.between_rounds and _each(_rounds_json, part.between_rounds),
         "between_judges": panel and {"means": panel.means, "pairs": _each(agreement_to_json, panel.pairs, 3)},
         "extractor": part.extractor and _extractor_json(part.extractor),
+        "kit_reading": _each(_group_json, part.kit_reading) or None,
         "usage": part.usage and _usage_json(part.usage),
     }
     return {

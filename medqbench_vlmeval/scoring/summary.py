@@ -131,6 +131,12 @@ def _accuracy(correct: Sequence[bool], letters: Sequence[str | None]) -> Callabl
     return group
 
 
+def score_letters(samples: Sequence[Sample], letters: Sequence[str | None]) -> Group:
+    """Accuracy of letters that were read by somebody else, None where none was; the sequences are parallel."""
+    correct = [is_right(sample, letter) for sample, letter in zip(samples, letters, strict=True)]
+    return _accuracy(correct, letters)(range(len(samples)))
+
+
 def _by_type(samples: Sequence[Sample], group: Callable[[Sequence[int]], Group]) -> dict[str, Group]:
     positions = positions_by("question_type", samples)
     return {**{kind: group(positions.get(kind, [])) for kind in QUESTION_TYPES}, OVERALL: group(range(len(samples)))}

@@ -35,7 +35,13 @@ from medqbench_vlmeval.scoring.findings import (
     reasoning_error_kinds,
     reasoning_findings,
 )
-from medqbench_vlmeval.scoring.summary import failures_by_reason, is_right, score_extractor, unscored_reason
+from medqbench_vlmeval.scoring.summary import (
+    failures_by_reason,
+    is_right,
+    score_extractor,
+    score_letters,
+    unscored_reason,
+)
 from medqbench_vlmeval.types import (
     Answer,
     ColumnUse,
@@ -53,6 +59,9 @@ from medqbench_vlmeval.types import (
     Verdict,
 )
 
+KitReader = Callable[[Sequence[Sample], Sequence[Prediction]], Mapping[str, Sequence[str | None]]]
+"""Gives the letters that readers of the kit's find in replies, by the readers' names."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -66,6 +75,7 @@ class Request:
     makes what asks a model of the kit's. ``stem`` names the result files (default: the prediction file's own stem).
     ``prices`` is the user's price table, None for the usual places (see ``judge.prices``). ``extractor`` names a model
     that reads multiple-choice replies which the rules leave open, None for none; ``judge`` says how it is asked.
+    ``kit_reader`` reads multiple-choice replies as the kit does, beside the rules; None leaves that out.
     """
 
     prediction_file: Path
@@ -83,6 +93,7 @@ class Request:
     on_progress: OnProgress | None = None
     prices: Path | None = None
     extractor: str | None = None
+    kit_reader: KitReader | None = None
 
 
 def request_for(
@@ -240,9 +251,11 @@ def _read(request: Request, prepared: Prepared) -> _Scored:
     """Read option letters by the rules, and have the extractor read what they leave open where one is named."""
     samples, predictions = prepared.samples, prepared.predictions
     extractions = read_by_rules(samples, predictions)
+    letters = request.kit_reader(samples, predictions) if request.kit_reader else {}
+    by_kit = {name: score_letters(samples, read) for name, read in letters.items()}
     if request.extractor is None:
         part, rows = score_choices(samples, predictions, extractions, request.dataset)
-        return {prepared.task: part}, rows, None, None
+        return {prepared.task: replace(part, kit_reading=by_kit)}, rows, None, None
     options = extractor_options(request.extractor, request.judge)
     prices = load_prices(request.prices)
     replies = open_replies(samples, predictions, extractions)
@@ -253,7 +266,7 @@ def _read(request: Request, prepared: Prepared) -> _Scored:
     usage = usage_by(extractor.name, list(choices.values()), prices)
     result = score_extractor(samples, extractions, len(replies), choices, settings, usage)
     part, rows = score_choices(samples, predictions, extractions, request.dataset, choices)
-    return {prepared.task: replace(part, extractor=result)}, rows, None, settings
+    return {prepared.task: replace(part, extractor=result, kit_reading=by_kit)}, rows, None, settings
 
 
 def _judged(request: Request, prepared: Prepared) -> _Scored:
