@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import sys
 import threading
 import time
@@ -73,21 +74,26 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no error of the server's."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
+        """A client that went away, or does not trust this server, is no error of the server's."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
             super().handle_error(request, client_address)
 
 
 class LocalServer:
-    """A server in this process; :meth:`answer` says what it sends."""
+    """A server in this process; :meth:`answer` says what it sends. It speaks TLS where it is given a ``tls``."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._server = _Server(("127.0.0.1", 0), self._handler())
+        self._scheme = "https" if tls else "http"
+        if tls:
+            # Each connection's own thread shakes hands, at its first read.
+            wrapped = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+            self._server.socket = wrapped
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def __enter__(self: _Self) -> _Self:
         self._thread.start()
@@ -145,8 +151,10 @@ class JudgeServer(LocalServer):
     a call. ``requests`` holds what came, ``max_in_flight`` the most calls that were open at once.
     """
 
-    def __init__(self, reply: Replying = "Score: 2", delay: float = 0.0, gather: int = 0) -> None:
-        super().__init__()
+    def __init__(
+        self, reply: Replying = "Score: 2", delay: float = 0.0, gather: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        super().__init__(tls)
         self._reply = reply
         self._delay = delay
         self._barrier = threading.Barrier(gather) if gather else None

@@ -102,12 +102,18 @@ def connection_words(
             f"the connection failed: {words}", JudgeError(f"No {role} answers at {shown}: {words}. {advice}"), hopeless
         )
 
-    certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
-    if certificate is not None:
-        words = f"its certificate is not trusted ({certificate.verify_message.rstrip('.') or 'verification failed'})"
-        return because(words, "Name the file of its certificate authority with SSL_CERT_FILE.", hopeless=True)
-    if tls := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
-        reason = (tls.reason or str(tls)).replace("_", " ").lower()
+    # An error of aiohttp's own is one too, without the message.
+    if certificate := next((said for cause in causes if (said := getattr(cause, "verify_message", ""))), ""):
+        words = f"its certificate is not trusted ({certificate.rstrip('.')})"
+        advice = {
+            "mismatch": "Name the host that the certificate is for with --judge-base-url.",
+            "expired": "Have the certificate renewed, or set this machine's clock.",
+        }
+        known = next((advice[word] for word in advice if word in words), "")
+        return because(words, known or "Name the file of its certificate authority with SSL_CERT_FILE.", hopeless=True)
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        reasons = (str(said) for cause in causes if (said := getattr(cause, "reason", "")))
+        reason = next(reasons, "no reason given").replace("_", " ").lower()
         if re.search("wrong version|record layer|http request|unknown protocol|packet length", reason):
             return because(
                 "it speaks no TLS there", "Begin --judge-base-url with http:// in the place of https://.", hopeless=True

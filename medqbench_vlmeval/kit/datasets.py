@@ -34,6 +34,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import default_folder
 from medqbench_vlmeval.judge.usage import load_prices
+from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit.judge import kit_client
 from medqbench_vlmeval.kit.model_use import watch_inference
 from medqbench_vlmeval.kit.options import STYLE_VARIABLE, extractor_in_environment, limit_in_environment
@@ -44,6 +45,8 @@ from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.report.terminal import judge_progress
 from medqbench_vlmeval.runs.files import known_result
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
+
+check_certificates()
 
 
 class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]

@@ -23,6 +23,7 @@ from medqbench_vlmeval.judge.completion import Failed, failure_in, inside, maske
 from medqbench_vlmeval.judge.connection import connection_words, proxy_for
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
 from medqbench_vlmeval.judge.secrets import quiet
+from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit.guards import environment_secrets
 from medqbench_vlmeval.kit_version import require_kit
 
@@ -51,6 +52,7 @@ def kit_client(options: JudgeOptions) -> JudgeClient:
     # Here, in the main thread: what the kit imports may set signal handlers.
     import vlmeval.dataset  # noqa: F401
 
+    check_certificates()
     return _KitModel(options, name)
 
 

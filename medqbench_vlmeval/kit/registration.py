@@ -17,7 +17,11 @@ from typing import Any
 from vlmeval.vlm.base import BaseModel
 
 from medqbench_vlmeval.benchmark import BASELINES
+from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit_version import require_kit
+
+# Here and not only when registering: whoever imports this module has imported the kit.
+check_certificates()
 
 
 def register() -> None:

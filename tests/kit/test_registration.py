@@ -1,5 +1,13 @@
+import ssl
+import urllib.error
+import urllib.request
+
+import pytest
+import trustme
+
 import medqbench_vlmeval
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
+from tests.servers import JudgeServer
 
 
 def test_all_names_are_known_to_the_kit(kit):
@@ -31,3 +39,10 @@ def test_aliases_are_the_zoos_own_entries(kit):
         assert name in supported_VLM
     # Not in this kit's zoo: an alias would promise what cannot run.
     assert "MedGemma-27B" not in supported_VLM
+
+
+def test_the_process_checks_certificates_after_the_kit_was_imported(kit):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
+    with JudgeServer(tls=tls) as server, pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
+        urllib.request.urlopen(server.base_url)
