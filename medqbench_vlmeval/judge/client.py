@@ -54,6 +54,7 @@ _STREAM_WANTED = re.compile(
 # A server of uvicorn's closes an idle connection after 5 s: one that is older is not used again.
 _IDLE_SECONDS = 4.0
 _SOCKS = "socks"
+_LONGEST_HEADER = 2**16
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -132,7 +133,7 @@ class JudgeClient:
             return Unanswered(
                 reason or str(failed),
                 may_heal=status in _MAY_HEAL or status >= 500,
-                retry_after=retry_after(headers),
+                retry_after=failed.wait if (wait := retry_after(headers)) is None else wait,
                 concerns_server=not about_prompt,
             )
         role = self._options.role
@@ -202,6 +203,9 @@ class OpenAIClient(JudgeClient):
             timeout=ClientTimeout(total=self._options.timeout),
             headers=self._headers,
             cookie_jar=DummyCookieJar(),
+            # Gateways send long headers.
+            max_line_size=_LONGEST_HEADER,
+            max_field_size=_LONGEST_HEADER,
         )
         return self
 

@@ -75,6 +75,11 @@ _MEANINGS = tuple(
     )
 )  # fmt: skip
 _STATUS = re.compile(r"([45]\d\d)(?:\d\d)?")
+_WAIT = re.compile(
+    r"(?:try again|retry|wait)(?:\s(?:in|after|for|about))*\s(?:(?P<m>\d{1,3})\s?m(?!s|il)(?:in\w*)?\s?)?"
+    r"(?:(?P<s>\d{1,5}(?:\.\d+)?)\s?(?P<unit>ms|s|sec(?:ond)?s?|millisec\w*)\b)?",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(r"<(title|h1)[^>]{0,200}>(.{1,500}?)</\1", re.IGNORECASE | re.DOTALL)
 _MARKUP = re.compile(r"\s*<(?:!doctype|html|head|body|\?xml|h\d|p|center|title|div|script|!--)", re.IGNORECASE)
 
@@ -84,13 +89,14 @@ class Failed(Exception):
     """An answer without a completion.
 
     ``status`` is the HTTP status that it stands for, ``as_sent`` the one that it came with; ``code`` and ``words`` are
-    the server's own, masked.
+    the server's own, masked. ``wait`` is the time in seconds that the words ask for.
     """
 
     status: int
     code: str
     words: str
     as_sent: int = 200
+    wait: float | None = None
 
     def __str__(self) -> str:
         return self.words if self.as_sent == 200 else f"status {self.as_sent}: {self.words}"
@@ -216,7 +222,14 @@ def failure_in(body: Any, status: int, mask: Callable[[str], str], otherwise: st
                 meant = said if meant == 502 or said == 402 else meant
                 break
     code = "insufficient_quota" if _MEANINGS[0][1].search(" ".join((*codes, words))) else ""
-    return Failed(meant, code or str(inside(body, "error", "code")), words, status)
+    wait = _WAIT.search(_words(body) or otherwise)
+    return Failed(meant, code or str(inside(body, "error", "code")), words, status, _seconds(wait) if wait else None)
+
+
+def _seconds(wait: re.Match[str]) -> float | None:
+    if not wait["m"] and not wait["s"]:
+        return None
+    return 60.0 * int(wait["m"] or 0) + float(wait["s"] or 0) * (0.001 if (wait["unit"] or "").startswith("m") else 1.0)
 
 
 def read_completion(
@@ -243,19 +256,18 @@ def read_completion(
             body if error is None else {"error": error, "code": inside(body, "code")}, status, mask, otherwise
         )
     finish = inside(choice, "finish_reason")
-    word = re.sub(r"[^a-z]", "", finish.lower()) if isinstance(finish, str) else ""
-    if word in _BROKEN:
-        raise Failed(502, word, f"the server broke its reply off (finish_reason '{finish[:40]}')")
+    if isinstance(finish, str) and _plain(finish) in _BROKEN:
+        raise Failed(502, "", f"the server broke its reply off (finish_reason '{finish[:40]}')")
     text = message.get("content")
     if isinstance(text, list):
         text = "".join(str(inside(part, "text") or "") for part in text)
     text = text if isinstance(text, str) else ""
-    ending = finish[:40] if word in _CUT else ""
+    ending = cut_by(finish)
     if not text.strip():
         used = inside(body, "usage", "completion_tokens_details", "reasoning_tokens")
         if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
             text, ending = refusal, REFUSED
-        elif message.get("reasoning_content") or message.get("reasoning") or (word in _CUT and used):
+        elif message.get("reasoning_content") or message.get("reasoning") or (ending and used):
             ending = REASONED
     model = inside(body, "model")
     counts = (inside(body, "usage", kind) for kind in ("prompt_tokens", "completion_tokens"))
@@ -266,6 +278,15 @@ def read_completion(
 
 def _says(error: Any) -> bool:
     return any(error.values()) if isinstance(error, dict) else bool(error)
+
+
+def cut_by(finish: Any) -> str:
+    """The word for how a reply ended where that cut it off, '' for a whole one."""
+    return finish[:40] if isinstance(finish, str) and _plain(finish) in _CUT else ""
+
+
+def _plain(word: str) -> str:
+    return re.sub("[^a-z]", "", word.lower())
 
 
 def masked(reply: Reply, mask: Callable[[str], str]) -> Reply:

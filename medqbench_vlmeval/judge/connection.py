@@ -105,12 +105,13 @@ def connection_words(
     # An error of aiohttp's own is one too, without the message.
     if certificate := next((said for cause in causes if (said := getattr(cause, "verify_message", ""))), ""):
         words = f"its certificate is not trusted ({certificate.rstrip('.')})"
-        advice = {
+        known = {
             "mismatch": "Name the host that the certificate is for with --judge-base-url.",
             "expired": "Have the certificate renewed, or set this machine's clock.",
         }
-        known = next((advice[word] for word in advice if word in words), "")
-        return because(words, known or "Name the file of its certificate authority with SSL_CERT_FILE.", hopeless=True)
+        otherwise = "Name the file of its certificate authority with SSL_CERT_FILE."
+        fitting = next((advice for word, advice in known.items() if word in words), otherwise)
+        return because(words, fitting, hopeless=True)
     if any(isinstance(cause, ssl.SSLError) for cause in causes):
         reasons = (str(said) for cause in causes if (said := getattr(cause, "reason", "")))
         reason = next(reasons, "no reason given").replace("_", " ").lower()

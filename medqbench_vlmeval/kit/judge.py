@@ -19,7 +19,16 @@ from typing import Any, TypeVar
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.client import JudgeClient, Messages, Unanswered
-from medqbench_vlmeval.judge.completion import Failed, failure_in, inside, masked, parsed, read_completion, short_words
+from medqbench_vlmeval.judge.completion import (
+    Failed,
+    cut_by,
+    failure_in,
+    inside,
+    masked,
+    parsed,
+    read_completion,
+    short_words,
+)
 from medqbench_vlmeval.judge.connection import connection_words, proxy_for
 from medqbench_vlmeval.judge.options import KIT_PREFIX, JudgeOptions, environment
 from medqbench_vlmeval.judge.secrets import quiet
@@ -147,7 +156,9 @@ class _KitModel(JudgeClient):
                 # The kit's client has put the text together; how it ended and what it took it does not say.
                 return replace(whole, texts=(reply,) if any(whole.texts) else whole.texts, served_as=self._served_as())
             if got:
-                return Reply((reply,), self._served_as())
+                # What Anthropic's own interface says.
+                ending = cut_by(inside(body, "stop_reason"))
+                return Reply((reply,), self._served_as(), endings=(ending,) if ending else ())
             answered = status if isinstance(status, int) and not 200 <= status < 300 else 200
             raise failure_in(body, answered, self._mask, text or "no words")
         except Failed as failed:

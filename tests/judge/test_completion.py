@@ -212,11 +212,26 @@ def test_a_whole_reply_after_one_that_was_cut_off_counts() -> None:
     assert verdicts_of(CALL, turned)["completeness"].score == 2
 
 
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_wait_in_an_error_of_status_200_is_kept(after: int) -> None:
+@pytest.mark.parametrize(
+    ("words", "headers", "wait"),
+    [
+        ("slow down", {"retry-after": "2"}, 2.0),
+        ("Please try again in 20s.", {"retry-after": "2"}, 2.0),
+        ("Rate limit reached. Please try again in 20s. Visit us.", {}, 20.0),
+        ("Please try again in 6ms.", {}, 0.006),
+        ("Please try again in 7m12.5s.", {}, 432.5),
+        ("Quota exceeded for metric x, limit: 15\nPlease retry in 22.53s.", {}, 22.53),
+        ("Please retry after 5 seconds.", {}, 5.0),
+        ("Please wait 12 seconds before retrying.", {}, 12.0),
+        ("Please try again in 3 minutes.", {}, 180.0),
+        ("Please try again later.", {}, None),
+        ("Please retry in a moment: 5 s of 10 s used", {}, None),
+    ],
+)
+def test_a_wait_that_a_header_or_the_words_ask_for_is_kept(words: str, headers: dict[str, str], wait: Any) -> None:
     with pytest.raises(Unanswered) as caught:
-        asked(Sent(body=json.dumps(error("slow down", code=429)), headers={"retry-after": str(after)}))
-    assert caught.value.retry_after == after
+        asked(Sent(body=json.dumps(error(words, code=429)), headers=headers))
+    assert caught.value.retry_after == wait
 
 
 @pytest.mark.parametrize(

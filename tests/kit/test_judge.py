@@ -19,6 +19,7 @@ from tests.judge.asking import samples_of, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "kit-canary-0123456789"
+CUT = '{"choices": [{"message": {"content": "a score of 2, but"}, "finish_reason": "length"}]}'
 FAILURE = "Failed to obtain answer via API. "
 
 
@@ -95,6 +96,8 @@ def test_a_reply_without_a_verdict_is_asked_about_again(name, messages):
         (refusal(500, "on fire"), "got status 500: on fire"),
         (refusal(429, "slow down", retry_after="0"), "got status 429: slow down"),
         (Sent(body='{"no": "choices"}'), "got no reply"),
+        (Sent(body='{"error": {"message": "Overloaded", "code": 529}}'), "got no reply: Overloaded"),
+        (Sent(body=CUT), "cut off at its most tokens (finish_reason 'length')"),
         (Sent(body="<html>"), "got no reply: no chat completion in the server's reply but an HTML page"),
         (Sent(status=500, body="[" * 100_000), "got status 500: [[["),
         (Sent(FAILURE), "got no reply"),
