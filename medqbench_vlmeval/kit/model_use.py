@@ -236,8 +236,8 @@ class ModelRecorder:
 
 
 def unwatched(model: Any) -> Any:
-    """Stop watching a model; returns it."""
-    if hasattr(vars(model).get("generate"), "__wrapped__"):
+    """Stop watching a model, which is a name where the kit had no need to make it; returns it."""
+    if not isinstance(model, str) and hasattr(vars(model).get("generate"), "__wrapped__"):
         del model.generate
     return model
 
