@@ -21,7 +21,7 @@ _PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\
 # More rounds estimate the same mean with less noise.
 _OFFICIAL = re.compile(r"official(-\d+)?")
 _MOST_LOST = 1  # percent of the samples; with more the means are over other samples than the published ones
-_WRITTEN_BY = "'medqbench run' writes it beside each reply"
+_WRITTEN_BY = "which 'medqbench run' writes beside each reply"
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
     if set(evidence.files) - {"", sha256}:
         yield _no("the predictions were made on another version of the data file")
     if without := evidence.files.get(""):
-        yield _unverified(f"the data file {_of_replies(without, evidence.files)} is not on record; {_WRITTEN_BY}")
+        yield _unverified(f"the data file {_of_replies(without, evidence.files)} is not on record, {_WRITTEN_BY}")
     if sha256 and not evidence.data.revision:
         name = next(iter(dataset_names(task)))
         yield _unverified(
-            f"no revision of the hub is on record for the data file (sha256 {sha256[:8]}); 'medqbench data info "
+            f"no revision of the hub is on record for the data file with sha256 {sha256[:8]}, and 'medqbench data info "
             f"{name}' without MEDQBENCH_DATA fetches the hub's own, by which a file of the same bytes is then known"
         )
 
@@ -103,7 +103,7 @@ def _style_doubts(evidence: Evidence) -> Iterator[Doubt]:
         if style not in ("", "official"):
             yield _no(f"the prompt style '{style}' is not the official one")
     if without := evidence.styles.get(""):
-        yield _unverified(f"the prompt style {_of_replies(without, evidence.styles)} is not on record; {_WRITTEN_BY}")
+        yield _unverified(f"the prompt style {_of_replies(without, evidence.styles)} is not on record, {_WRITTEN_BY}")
 
 
 def _of_replies(without: int, counts: Mapping[str, int]) -> str:
@@ -131,7 +131,9 @@ def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
         if not _PUBLISHED_JUDGE.fullmatch(name):
             yield _no(f"the judge '{name}' is not the published one (GPT-4o)")
     if not judge.served_as:
-        yield _unverified("the model that answered for the judge is not on record; no reply of its server is there")
+        yield _unverified(
+            "the model that answered for the judge is not on record, since no reply of its server is there"
+        )
 
 
 def _loss_doubts(part: TaskResult) -> Iterator[Doubt]:
@@ -140,9 +142,9 @@ def _loss_doubts(part: TaskResult) -> Iterator[Doubt]:
     unscored = max(0, part.counts.get("n_unscored", 0) - failed - missing)
     best = Comparable.NO if 100 * (failed + missing + unscored) > _MOST_LOST * part.n else Comparable.UNVERIFIED
     for count, words in (
-        (failed, "samples failed in inference; 'medqbench run ... --resume-failed' asks only those again"),
-        (missing, "predictions are missing; 'medqbench run ... --reuse' asks for them"),
-        (unscored, "samples are unscored; scoring again asks the judge only about those"),
+        (failed, "samples failed in inference, and 'medqbench run ... --resume-failed' asks only those again"),
+        (missing, "predictions are missing, which a run of all samples makes"),
+        (unscored, "samples are unscored, and scoring again asks the judge only about those"),
     ):
         if count:
             yield Doubt(best, f"{count:,} of {part.n:,} {words}")
