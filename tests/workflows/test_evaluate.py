@@ -19,7 +19,7 @@ from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.runs.files import read_runs
 from medqbench_vlmeval.workflows import Request, evaluate
-from tests.make import SHARP, score_of, write_reasoning
+from tests.make import ON_RECORD, SHARP, score_of, write_reasoning
 from tests.servers import JudgeServer, Sent, refusal
 
 
@@ -350,6 +350,26 @@ def test_a_prediction_file_alone_says_how_its_columns_were_used(tmp_path):
     assert "question_type" in columns["inferred"]
     assert "severity" in columns["absent"]
     assert columns["ignored"] == []
+
+
+@pytest.mark.parametrize("with_task", [True, False])
+def test_what_a_combined_file_says_it_was_made_with_is_read_part_by_part(tmp_path, with_task):
+    better = "The first image is sharper. Overall, the first image is of higher quality."
+    rows = [
+        ("NoReference:1", "no-reference", SHARP, "ab" * 32, "official"),
+        ("Comparative:1", "comparative", better, "cd" * 32, ""),
+    ]
+    path = tmp_path / "m_d.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        table = csv.writer(out)
+        table.writerow(["index", "task" if with_task else "part", "description", "prediction", *ON_RECORD])
+        for index, task, text, sha256, style in rows:
+            table.writerow([index, task, text, text, sha256, "0123456789" * 4, style])
+    score = score_of(evaluate(request_for(path, judge={"model": "rules"}, dataset="MedQBench_Reasoning")))
+    settings = score["settings"]
+    assert [part["sha256"] for part in settings["data"].values()] == ["ab" * 32, "cd" * 32]
+    # The style of one part's replies is that of the file as far as it says one.
+    assert settings["prompt"]["style"] == "official"
 
 
 def test_secrets_inside_extra_are_masked(tmp_path):
