@@ -1,8 +1,11 @@
-"""Files that are whole or absent.
+"""Files that are whole or absent, and read within limits.
 
 What a user paid for must survive a crash at any moment: each writer here fills a temporary file in the same
 folder, flushes it to the disk and renames it over the target, so that a reader sees the old bytes or the new
 ones and never a part of either.
+
+What is read was written by somebody else: a file is opened once, what the system says then is the error, and no
+file takes more memory than the limits here allow.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
 
@@ -62,6 +65,106 @@ def writing(path: Path, advice: str = "choose another --out") -> Iterator[None]:
         yield
     except OSError as error:
         raise RunFailed(f"{path} cannot be written ({error.strerror or error}); {advice}.") from error
+
+
+MAX_FILE_BYTES = 1 << 29
+"""Most bytes of a file that is read as a whole (512 MiB)."""
+MAX_LINE_BYTES = 1 << 26
+"""Most bytes of a line of JSON Lines (64 MiB)."""
+MAX_LINES = 1 << 20
+"""Most lines of JSON Lines, and most rows of a table: as many as a spreadsheet has."""
+MAX_VALUES = 5_000_000
+"""Most values of a JSON text, and most cells of a table of texts."""
+
+# A string that is not closed goes on to the end, so that nothing is looked at twice.
+_JSON_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
+_JSON_MARKS = "[{,"
+
+
+class MissingFile(BadInput):
+    """There is no such file."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open an ordinary file to read its bytes.
+
+    Raises:
+        MissingFile: there is none.
+        BadInput: it is a folder, a pipe or a device (which is not waited for), or cannot be read.
+    """
+    with reading(path):
+        try:
+            # Without O_NONBLOCK a pipe that nobody writes to would be waited for.
+            number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        except (FileNotFoundError, NotADirectoryError):
+            raise MissingFile(f"{path} does not exist.") from None
+        except ValueError:
+            raise BadInput(f"{str(path)!r} cannot be read: its name holds a NUL character.") from None
+        mode = os.fstat(number).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(number)
+            folder = "is a folder; name the file itself"
+            other = "is no ordinary file (a pipe or a device); save its content to a file"
+            raise BadInput(f"{path} {folder if stat.S_ISDIR(mode) else other}.")
+        with os.fdopen(number, "rb") as source:
+            yield source
+
+
+def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+    """All bytes of an ordinary file.
+
+    Raises:
+        BadInput: as :func:`opened`, or it holds more than ``most`` bytes.
+    """
+    with opened(path) as source:
+        return read_within(source, path, most)
+
+
+def read_within(source: IO[bytes], path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+    """The rest of an open file; ``path`` names it in errors.
+
+    Raises:
+        BadInput: it is more than ``most`` bytes.
+    """
+    data = source.read(most + 1)
+    if len(data) > most:
+        raise BadInput(f"{path} is larger than {most >> 20} MiB, which is the most that is read; split it.")
+    return data
+
+
+def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of an open UTF-8 file that are not blank, with their numbers from 1.
+
+    Raises:
+        BadInput: a line is not UTF-8 or longer than ``MAX_LINE_BYTES``, or there are more than ``MAX_LINES``.
+    """
+    number = 0
+    while line := source.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        if len(line) > MAX_LINE_BYTES:
+            raise BadInput(f"{path}, line {number} is longer than {MAX_LINE_BYTES >> 20} MiB: not one JSON object.")
+        if number > MAX_LINES:
+            raise BadInput(f"{path} has more than {MAX_LINES:,} lines, which is the most that is read; split it.")
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            where = f"{path}, line {number}"
+            raise BadInput(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
+        if text.strip():
+            yield number, text
+
+
+def check_json(text: str, where: object) -> None:
+    """Refuse a JSON text of more than ``MAX_VALUES`` values before memory is taken for them.
+
+    Raises:
+        BadInput: it holds more; ``where`` names file and line.
+    """
+    if sum(map(text.count, _JSON_MARKS)) > MAX_VALUES:
+        bare = _JSON_STRING.sub("", text)
+        if (n := sum(map(bare.count, _JSON_MARKS))) > MAX_VALUES:
+            raise BadInput(f"{where} holds {n:,} values; at most {MAX_VALUES:,} are read. Split it, or leave some out.")
 
 
 @contextmanager
@@ -120,10 +223,15 @@ def is_any_of(path: Path, files: Iterable[Path]) -> bool:
 
 def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes, read in pieces."""
-    digest = hashlib.sha256()
     with path.open("rb") as source:
-        while piece := source.read(_CHUNK):
-            digest.update(piece)
+        return sha256_of_rest(source)
+
+
+def sha256_of_rest(source: IO[bytes]) -> str:
+    """The hex sha256 of the rest of an open file."""
+    digest = hashlib.sha256()
+    while piece := source.read(_CHUNK):
+        digest.update(piece)
     return digest.hexdigest()
 
 

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import reading
+from medqbench_vlmeval.files import MAX_LINES, MAX_VALUES, opened
 
-MAX_ROW_BYTES = 1 << 29
-"""A row larger than this (512 MiB) is a missing line break or an unclosed quote, not a row."""
+MAX_ROW_BYTES = 1 << 27
+"""A row larger than this (128 MiB) is a missing line break or an unclosed quote, not a row."""
+MAX_COLUMNS = 1_000
+MAX_ROWS, MAX_CELLS = MAX_LINES, MAX_VALUES
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -69,14 +71,16 @@ class TableReader:
         """
         width = len(self.header)
         number = 0
-        for cells in self._records:
+        for records, cells in enumerate(self._records, start=1):
+            check_size(self.path, records, 1)  # a blank line takes its time too
             if cells == [b""] and width > 1:
                 continue
             number += 1
             if len(cells) > width:
                 name = "tab" if self._delimiter == b"\t" else "comma"
+                more = " or more" if len(cells) > MAX_COLUMNS else ""
                 raise BadInput(
-                    f"{self.path}, row {number}: {len(cells)} cells, but the header names {width} columns; "
+                    f"{self.path}, row {number}: {len(cells)}{more} cells, but the header names {width} columns; "
                     f"a cell with a {name} or a line break in it must stand in double quotes."
                 )
             if len(cells) < width:
@@ -112,6 +116,18 @@ class TableReader:
         except UnicodeDecodeError:
             return [self.text(row, position) for position in range(len(row.cells))]
 
+    def all_texts(self) -> list[list[str]]:
+        """The header and the texts of all rows that were not read yet.
+
+        Raises:
+            BadInput: as :meth:`rows`, a cell is not UTF-8, or the cells are more than ``MAX_CELLS``.
+        """
+        table = [list(self.header)]
+        for row in self.rows():
+            check_size(self.path, row.number, len(self.header))
+            table.append(self.texts(row))
+        return table
+
     def _lines(self, source: IO[bytes]) -> Iterator[bytes]:
         number = 0
         while line := source.readline(MAX_ROW_BYTES):
@@ -133,11 +149,11 @@ class TableReader:
             yield line
 
     def _split(self, lines: Iterator[bytes]) -> Iterator[list[bytes]]:
-        """Turn physical lines into records; ``quoted`` holds the pieces of a quoted cell that is still open."""
+        """Turn physical lines into records; ``quoted`` holds what was read of a quoted cell that is still open."""
         delimiter = self._delimiter
         between = _QUOTE + delimiter + _QUOTE
         cells: list[bytes] = []
-        quoted: list[bytes] | None = None
+        quoted: bytearray | None = None
         size = 0
         first, number = 1, 0
         for line in lines:
@@ -147,7 +163,7 @@ class TableReader:
                 end -= 2 if line.endswith(b"\r\n") else 1
             if quoted is None:
                 if _QUOTE not in line:
-                    yield line[:end].split(delimiter)
+                    yield line[:end].split(delimiter, MAX_COLUMNS)
                     continue
                 if end <= _SHORT_LINE and (plain := _all_quoted(line[:end], between)) is not None:
                     yield plain
@@ -161,17 +177,19 @@ class TableReader:
             at = 0
             while True:
                 if quoted is None and line[at : at + 1] == _QUOTE:
-                    quoted = []
+                    quoted = bytearray()
                     at += 1
                 if quoted is not None:
                     at = _read_quoted(line, at, quoted)
                     if at < 0:
                         break
                 stop = line.find(delimiter, at, end)
-                last = stop < 0
+                last = stop < 0 or len(cells) == MAX_COLUMNS
                 value = line[at : end if last else stop]
-                cells.append(value if quoted is None else b"".join(quoted) + value)
-                quoted = None
+                if quoted is not None:
+                    quoted += value
+                    value, quoted = bytes(quoted), None
+                cells.append(value)
                 if last:
                     yield cells
                     cells, size = [], 0
@@ -191,29 +209,45 @@ def _all_quoted(line: bytes, between: bytes) -> list[bytes] | None:
     return cells if line.count(_QUOTE) == 2 * len(cells) else None
 
 
-def _read_quoted(line: bytes, at: int, pieces: list[bytes]) -> int:
+def _read_quoted(line: bytes, at: int, cell: bytearray) -> int:
     """Collect a quoted cell from ``at`` on; returns the place after its closing quote, or -1 if it goes on."""
     close = line.find(_QUOTE, at)
     while close >= 0 and line[close + 1 : close + 2] == _QUOTE:
-        pieces.append(line[at : close + 1])
+        cell += line[at : close + 1]
         at = close + 2
         close = line.find(_QUOTE, at)
     if close < 0:
-        pieces.append(line[at:])
+        cell += line[at:]
         return -1
-    pieces.append(line[at:close])
+    cell += line[at:close]
     return close + 1
 
 
 def check_header(names: tuple[str, ...], path: Path) -> None:
-    """Refuse a header that names a column twice.
+    """Refuse a header that is wider than ``MAX_COLUMNS`` or names a column twice.
 
     Raises:
         BadInput: names the column.
     """
+    check_size(path, 1, len(names))
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise BadInput(f"{path}: the header names the column '{twice}' twice; rename or remove one of them.")
+
+
+def check_size(path: Path, rows: int, columns: int) -> None:
+    """Refuse a table that is larger than any of questions or replies, before memory is taken for it.
+
+    Raises:
+        BadInput: it has more than ``MAX_COLUMNS``, ``MAX_ROWS`` or ``MAX_CELLS``.
+    """
+    sizes = ((columns, MAX_COLUMNS, "columns"), (rows, MAX_ROWS, "rows"), (rows * columns, MAX_CELLS, "cells"))
+    for found, most, what in sizes:
+        if found > most:
+            raise BadInput(
+                f"{path} has {found:,} {what} or more, and at most {most:,} are read; leave out what no score needs, "
+                "or split the file."
+            )
 
 
 @contextmanager
@@ -223,15 +257,7 @@ def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
     Raises:
         BadInput: there is no such file, it cannot be read, or it has no usable header.
     """
-    if path.is_dir():
-        raise BadInput(f"{path} is a folder; name the file itself.")
-    if not path.exists():
-        raise BadInput(f"{path} does not exist.")
-    if not path.is_file():
-        raise BadInput(f"{path} is no ordinary file (a pipe or a device); save its content to a file.")
-    with reading(path):
-        source = path.open("rb")
-    with source:
+    with opened(path) as source:
         yield TableReader(path, source, delimiter)
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 import builtins
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from medqbench_vlmeval import files
 from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
 from medqbench_vlmeval.data.columns import ACCEPTED, find_columns
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
-from medqbench_vlmeval.data.table import check_header, open_table
+from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import check_json, opened, read_lines, read_within, sha256_of_rest
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
@@ -70,13 +70,7 @@ def read_predictions(path: Path) -> PredictionTable:
             f"{path}: pickle files are not opened, because opening one runs what is in it; run the kit with "
             "PRED_FORMAT=xlsx, tsv or json."
         )
-    if suffix not in _READERS:
-        raise BadInput(f"{path}: a prediction file ends in {', '.join(_READERS)}, not '{path.suffix}'.")
-    if not path.is_file():
-        raise BadInput(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a prediction file.")
-    if path.stat().st_size == 0:
-        raise BadInput(f"{path} is empty.")
-    header, *body = _READERS[suffix](path) or [[]]
+    (header, *body), sha256 = read_texts(path, "a prediction file", READERS)
     columns = tuple(name.strip() for name in header)
     while columns and not columns[-1]:
         columns = columns[:-1]
@@ -86,6 +80,7 @@ def read_predictions(path: Path) -> PredictionTable:
         accepted = ", ".join(ACCEPTED[missing[0]])
         there = ", ".join(name[:40] for name in columns[:40]) or "none"
         raise BadInput(f"{path}: no column '{missing[0]}' (accepted names: {accepted}); columns there: {there}.")
+    check_size(path, len(body), len(columns))
     rows = [_row(columns, cells, number, path) for number, cells in enumerate(body, start=1) if any(cells)]
     if not rows:
         raise BadInput(f"{path} has a header but no rows.")
@@ -104,7 +99,7 @@ def read_predictions(path: Path) -> PredictionTable:
         status = PredictionStatus.OK if reason is None else PredictionStatus.INFERENCE_FAILED
         cut = suffix == ".xlsx" and len(text) >= CELL_LIMIT
         predictions.append(Prediction(index, text, status, cut, reason))
-    return PredictionTable(path, files.sha256_of(path), columns, tuple(rows), tuple(predictions))
+    return PredictionTable(path, sha256, columns, tuple(rows), tuple(predictions))
 
 
 def failure_reason(text: str) -> str | None:
@@ -124,19 +119,39 @@ def _short(text: str) -> str:
     return words if len(words) <= _REASON_LENGTH else f"{words[:_REASON_LENGTH]}..."
 
 
-def _read_delimited(path: Path) -> list[list[str]]:
-    with open_table(path, b"," if path.suffix.lower() == ".csv" else b"\t") as table:
-        return [list(table.header), *(table.texts(row) for row in table.rows())]
+def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tuple[list[list[str]], str]:
+    """All rows of a table of texts, the header first (without a name where there is none), and the file's sha256.
 
-
-def read_json(path: Path) -> list[list[str]]:
-    """Read a list of records, a dict of columns, or ``{'columns', 'data'}``: all rows, the header first.
+    Args:
+        what: names the kind of file in errors.
+        readers: by the suffixes that such a file may have.
 
     Raises:
-        BadInput: the file is not whole JSON, or holds no table.
+        BadInput: the file is absent, empty, of another kind, broken, or larger than such files are.
     """
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise BadInput(f"{path}: {what} ends in {', '.join(readers)}, not '{path.suffix}'.")
+    with opened(path) as source:
+        sha256 = sha256_of_rest(source)
+        if not source.tell():
+            raise BadInput(f"{path} is empty.")
+        source.seek(0)
+        return reader(path, source) or [[]], sha256
+
+
+def _read_delimited(path: Path, source: IO[bytes]) -> list[list[str]]:
+    return TableReader(path, source, b"," if path.suffix.lower() == ".csv" else b"\t").all_texts()
+
+
+def _read_json(path: Path, source: IO[bytes]) -> list[list[str]]:
+    """A list of records, a dict of columns, or ``{'columns', 'data'}``."""
     try:
-        value = json.loads(_read_text(path))
+        text = read_within(source, path).decode("utf-8-sig")
+        check_json(text, path)
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
     except json.JSONDecodeError as error:
         where = f"{error.msg}, line {error.lineno}"
         raise BadInput(f"{path} is not whole JSON ({where}); it was cut short or damaged, write it again.") from None
@@ -144,46 +159,40 @@ def read_json(path: Path) -> list[list[str]]:
         raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
     if not isinstance(value, list | dict):
         raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
-    return _from_records(value, path) if isinstance(value, list) else _from_columns(value, path)
+    return _from_records(enumerate(value, start=1), path) if isinstance(value, list) else _from_columns(value, path)
 
 
-def read_jsonl(path: Path) -> list[list[str]]:
-    """Read one JSON object a line, blank lines skipped: all rows, the header first.
+def _read_jsonl(path: Path, source: IO[bytes]) -> list[list[str]]:
+    return _from_records(_json_lines(path, source), path)
 
-    Raises:
-        BadInput: a line is not a JSON object.
-    """
-    records = []
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+
+def _json_lines(path: Path, source: IO[bytes]) -> Iterator[tuple[int, Any]]:
+    for number, line in read_lines(source, path):
+        check_json(line, f"{path}, line {number}")
         try:
-            records += [json.loads(line)] if line.strip() else []
+            yield number, json.loads(line)
         except (ValueError, RecursionError):
             problem = "not a whole JSON object; the file was cut short or damaged"
             raise BadInput(f"{path}, line {number}: {problem}.") from None
-    return _from_records(records, path)
 
 
-def _read_text(path: Path) -> str:
-    try:
-        with files.reading(path):
-            return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
-
-
-def _from_records(records: list[Any], path: Path) -> list[list[str]]:
+def _from_records(records: Iterable[tuple[int, Any]], path: Path) -> list[list[str]]:
     columns: dict[str, None] = {}
-    for number, record in enumerate(records, start=1):
+    rows: list[dict[str, str]] = []
+    for number, record in records:
         if not isinstance(record, dict):
             kind = type(record).__name__
             raise BadInput(f"{path}, row {number}: {kind} where an object with named cells was expected.")
         columns.update(dict.fromkeys(record))
-    return _texts(columns, ([record.get(name) for name in columns] for record in records))
+        check_size(path, len(rows) + 1, len(columns))
+        rows.append({name: _text(cell) for name, cell in record.items()})
+    return [list(columns), *([row.get(name, "") for name in columns] for row in rows)]
 
 
 def _from_columns(value: Mapping[str, Any], path: Path) -> list[list[str]]:
     if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
         names = value["columns"]
+        check_size(path, len(value["data"]), len(names))
         for number, row in enumerate(value["data"], start=1):
             if not isinstance(row, list) or len(row) != len(names):
                 raise BadInput(f"{path}, row {number}: {len(names)} cells were expected, as many as there are columns.")
@@ -195,6 +204,7 @@ def _from_columns(value: Mapping[str, Any], path: Path) -> list[list[str]]:
         return _texts(value, zip(*value.values(), strict=True))
     if value and all(isinstance(column, dict) for column in value.values()):
         labels = dict.fromkeys(label for column in value.values() for label in column)
+        check_size(path, len(labels), len(value))
         return _texts(value, ([column.get(label) for column in value.values()] for label in labels))
     raise BadInput(f"{path} is a JSON object, but not one of columns: a list of records was expected.")
 
@@ -214,14 +224,15 @@ def _text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
 
 
-_READERS: dict[str, Callable[[Path], list[list[str]]]] = {
+TextReader = Callable[[Path, IO[bytes]], list[list[str]]]
+READERS: Mapping[str, TextReader] = {
     ".xlsx": read_xlsx,
     ".csv": _read_delimited,
     ".tsv": _read_delimited,
-    ".json": read_json,
-    ".jsonl": read_jsonl,
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
 }
-SUFFIXES = tuple(_READERS)
+SUFFIXES = tuple(READERS)
 
 
 def _row(columns: tuple[str, ...], cells: list[str], number: int, path: Path) -> dict[str, str]:

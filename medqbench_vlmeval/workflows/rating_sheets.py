@@ -13,15 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
 from medqbench_vlmeval.data.columns import ACCEPTED, words
-from medqbench_vlmeval.data.table import open_table
+from medqbench_vlmeval.data.table import TableReader
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import json_object, reading, sha256_text, write_json, writing
-from medqbench_vlmeval.predictions.files import read_json, read_jsonl
-from medqbench_vlmeval.predictions.xlsx import read_xlsx
+from medqbench_vlmeval.files import json_object, sha256_text, write_json, writing
+from medqbench_vlmeval.predictions.files import READERS, read_texts
 from medqbench_vlmeval.runs.files import is_samples, read_judged
 from medqbench_vlmeval.scoring.agreement import MARKS
 from medqbench_vlmeval.types import SampleRow
@@ -177,29 +176,18 @@ def _spelled(name: str) -> str:
     return "".join(words(name))
 
 
-def _delimited(path: Path) -> list[list[str]]:
-    delimiter = b"\t"
-    if path.suffix.lower() == ".csv":
-        with reading(path), path.open("rb") as source:
-            head = source.readline(1 << 16)
-        # What the head uses most: many countries' spreadsheets write semicolons.
-        delimiter = max((b",", b";", b"\t"), key=head.count)
-    with open_table(path, delimiter) as table:
-        return [list(table.header), *(table.texts(row) for row in table.rows())]
+def _csv(path: Path, source: IO[bytes]) -> list[list[str]]:
+    # What the head uses most: many countries' spreadsheets write semicolons.
+    delimiter = max((b",", b";", b"\t"), key=source.readline(1 << 16).count)
+    source.seek(0)
+    return TableReader(path, source, delimiter).all_texts()
 
 
-_READERS = {".xlsx": read_xlsx, ".csv": _delimited, ".tsv": _delimited, ".json": read_json, ".jsonl": read_jsonl}
+_READERS = {**READERS, ".csv": _csv}
 
 
 def _table(path: Path) -> list[list[str]]:
-    suffix = path.suffix.lower()
-    if not path.is_file():
-        raise BadInput(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; name a file of ratings.")
-    if suffix not in _READERS:
-        raise BadInput(f"{path}: ratings are read from {', '.join(_READERS)}, not '{path.suffix}'.")
-    if path.stat().st_size == 0:
-        raise BadInput(f"{path} is empty.")
-    table = _READERS[suffix](path)
+    table, _ = read_texts(path, "a file of ratings", _READERS)
     if len(table) < 2:
         raise BadInput(f"{path} has no rows of ratings.")
     return table
