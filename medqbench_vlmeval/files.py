@@ -207,11 +207,26 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             out.write(f"{_line(row)}\n")
 
 
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        BadInput: as :func:`read_bytes` and :func:`check_json`.
+        ValueError: the file is not JSON in UTF-8, or nested too deep.
+    """
+    text = read_bytes(path).decode("utf-8-sig")
+    check_json(text, path)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def json_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None where there is no such file or none that holds one."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        value = read_json(path)
+    except (BadInput, ValueError):
         return None
     return value if isinstance(value, dict) else None
 

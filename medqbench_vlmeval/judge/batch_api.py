@@ -7,7 +7,6 @@ and a number is put into the name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
-from medqbench_vlmeval.files import reading, write_bytes, write_json, writing
+from medqbench_vlmeval.files import MissingFile, read_json, reading, write_bytes, write_json, writing
 from medqbench_vlmeval.judge.batch_files import (
     CallFile,
     ImportReport,
@@ -113,11 +112,11 @@ def read_submissions(calls: Path) -> list[Submission]:
         BadInput: the note cannot be read.
     """
     path = state_path(calls)
-    if not path.exists():
-        return []
     try:
-        submissions = [Submission(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["batches"]]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        submissions = [Submission(**entry) for entry in read_json(path)["batches"]]
+    except MissingFile:
+        return []
+    except (ValueError, KeyError, TypeError):
         submissions = []
     ids = [submission.batch_id for submission in submissions]
     if not ids or not all(isinstance(batch_id, str) and batch_id.strip() for batch_id in ids):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import reading
+from medqbench_vlmeval.files import opened
 from medqbench_vlmeval.judge.cache import ReplyCache, Row
 from medqbench_vlmeval.judge.calls import KEY_LENGTH, Call, Reply, is_complete, kept_verdicts, verdicts_of
 from medqbench_vlmeval.judge.client import request_body
@@ -148,7 +148,7 @@ def json_object(text: bytes) -> dict[str, object] | None:
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, object] | None, tuple[Call, str] | None]]:
     """A JSONL file's line numbers, objects (None for a line that holds none, or is longer than a reply may be) and
     calls of ours; blank lines do not count."""
-    with reading(path), path.open("rb") as source:
+    with opened(path) as source:
         for number in count(1):
             line = source.readline(MOST_BYTES)
             if not line:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Interval
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import read_bytes
 from medqbench_vlmeval.judge.calls import Judge
 from medqbench_vlmeval.judge.judges import PanelJudge
 from medqbench_vlmeval.judge.options import KIT_PREFIX
@@ -26,6 +27,7 @@ from medqbench_vlmeval.types import Judged, JudgeUsage, Tokens, Verdict
 PER = 1_000_000
 
 _PACKAGED = Path(__file__).parent / "prices.json"
+_MOST_BYTES = 1 << 24
 _DATE = re.compile(r"(?:[-@](?:\d{4}-\d{2}-\d{2}|\d{8})|-latest)\Z")
 # A single call may cost a hundred-thousandth of a dollar; what is finer is noise of the arithmetic.
 _DECIMALS = 8
@@ -124,10 +126,10 @@ def _read(path: Path) -> _PriceFile:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_bytes(path, _MOST_BYTES).decode("utf-8-sig")
         return TypeAdapter(_PriceFile).validate_json(content)
-    except OSError as error:
-        raise BadInput(f"The price table {path} cannot be read: {error.strerror or error}.") from None
+    except BadInput as error:
+        raise BadInput(f"The price table cannot be read: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ": ".join(map(str, first["loc"]))

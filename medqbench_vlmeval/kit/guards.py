@@ -28,6 +28,7 @@ from types import ModuleType
 from typing import Any, TextIO, cast
 
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import read_bytes
 from medqbench_vlmeval.judge.options import env_file_values
 from medqbench_vlmeval.judge.secrets import (
     MARK,
@@ -146,8 +147,8 @@ def argument_secrets(arguments: Sequence[str]) -> set[str]:
             secrets.add(value)
         text = value
         if option == "--config":
-            with contextlib.suppress(OSError, ValueError):
-                text = Path(value).read_text(encoding="utf-8")
+            with contextlib.suppress(BadInput, ValueError):
+                text = read_bytes(Path(value)).decode("utf-8")
         if (parsed := _json(text)) is not None:
             secrets |= values_named_secret(parsed)
         elif "://" in value:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task, dataset_names
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import reading
+from medqbench_vlmeval.files import read_json
 from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.judge.judges import extractor_name
 from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMAGE_BYTES, IMAGE_DETAILS
@@ -127,11 +127,9 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
     option, text = "--data-config", text or "{}"
     if path:
         option = f"--config {path}"
-        with reading(Path(path)):
-            text = Path(path).read_text(encoding="utf-8")
     try:
-        config = json.loads(text)
-    except ValueError as error:
+        config = read_json(Path(path)) if path else json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{option} is not JSON: {error}.") from None
     entries = config.get("data") if path and isinstance(config, dict) else config
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):

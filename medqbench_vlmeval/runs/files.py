@@ -21,7 +21,18 @@ from typing import Any
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import json_object, reading, storable, write_json, write_jsonl, writing
+from medqbench_vlmeval.files import (
+    check_json,
+    json_object,
+    opened,
+    read_bytes,
+    read_json,
+    read_lines,
+    storable,
+    write_json,
+    write_jsonl,
+    writing,
+)
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
 from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
 
@@ -117,8 +128,8 @@ def _is_foreign(score: Path) -> bool:
     if _of_stem(score, SCORE_ENDING).samples.exists() or not score.is_file():
         return False
     try:
-        content = json.loads(score.read_bytes())
-    except (ValueError, RecursionError):
+        content = read_json(score)
+    except (BadInput, ValueError):
         return False
     return not isinstance(content, dict) or not _names_a_task(content)
 
@@ -177,9 +188,9 @@ def read_result(path: Path) -> Result:
         BadInput: it is not whole, of another program, or was edited by hand.
     """
     try:
-        content = _parse_object(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror or error}); name a *{SCORE_ENDING} file.") from None
+        text = read_bytes(path).decode("utf-8-sig")
+        check_json(text, path)
+        content = _parse_object(text)
     except UnicodeDecodeError:
         content = None
     if content is None:
@@ -222,25 +233,16 @@ def _read_samples(path: Path) -> Iterator[tuple[int, SampleRow]]:
 
 
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if not path.is_file():
-        raise BadInput(f"{path} does not exist; name the '{SAMPLES_ENDING}' of a run, or a folder with such files.")
-    try:
-        with reading(path):
-            lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path} is not UTF-8 text (byte {error.start}); it is no '{SAMPLES_ENDING}' of a run."
-        ) from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        content = _parse_object(line)
-        if content is None:
-            raise BadInput(
-                f"{path}, line {number}: not a whole JSON object. A '{SAMPLES_ENDING}' of a run was expected; this "
-                "file is of another kind, or was cut short; score the run again."
-            )
-        yield number, content
+    with opened(path) as source:
+        for number, line in read_lines(source, path):
+            check_json(line, f"{path}, line {number}")
+            content = _parse_object(line)
+            if content is None:
+                raise BadInput(
+                    f"{path}, line {number}: not a whole JSON object. A '{SAMPLES_ENDING}' of a run was expected; this "
+                    "file is of another kind, or was cut short; score the run again."
+                )
+            yield number, content
 
 
 def _check_row(content: Mapping[str, Any], where: str) -> None:

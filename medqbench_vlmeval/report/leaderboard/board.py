@@ -7,7 +7,6 @@ once.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import reduce
@@ -16,7 +15,17 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import Task, published_rows
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, reading, write_bytes, write_json, write_text
+from medqbench_vlmeval.files import (
+    LOCK_TIMEOUT,
+    MissingFile,
+    check_writable,
+    locked,
+    read_bytes,
+    read_json,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from medqbench_vlmeval.report.leaderboard import entries as board_entries
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, CATEGORIES, Entry, board_rows, entry_of, merged
 from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board
@@ -41,7 +50,10 @@ def read_entries(path: Path) -> list[Entry]:
     Raises:
         BadInput: the file cannot be read, or is not a board that this version understands; it is left as it is.
     """
-    entries, problems = check_board(path) if path.exists() else ([], [])
+    try:
+        entries, problems = check_board(path)
+    except MissingFile:
+        return []
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise BadInput(f"The leaderboard {path} {problems[0]}{more}; it was left as it is. Repair it or move it away.")
@@ -55,9 +67,8 @@ def check_board(path: Path) -> tuple[list[Entry], list[str]]:
         BadInput: the file cannot be read, or is not JSON.
     """
     try:
-        with reading(path):
-            content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        content = read_json(path)
+    except ValueError as error:
         raise BadInput(
             f"The leaderboard {path} is not JSON ({error}); it was left as it is. Repair it or move it away, and add "
             "the runs again."
@@ -150,7 +161,7 @@ def remove_rows(
                 "choice with --dataset, --judge or --protocol, or remove them --all."
             )
         backup = folder / f"{BOARD}.bak"
-        write_bytes(backup, (folder / BOARD).read_bytes())
+        write_bytes(backup, read_bytes(folder / BOARD))
         _write(folder, [entry for entry in entries if entry not in meant])
     return backup, meant
 

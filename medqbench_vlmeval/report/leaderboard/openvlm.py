@@ -30,7 +30,17 @@ from medqbench_vlmeval.benchmark import (
     dataset_names,
 )
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import LOCK_TIMEOUT, check_writable, locked, reading, replacing, storable, write_bytes
+from medqbench_vlmeval.files import (
+    LOCK_TIMEOUT,
+    MissingFile,
+    check_json,
+    check_writable,
+    locked,
+    read_bytes,
+    replacing,
+    storable,
+    write_bytes,
+)
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
@@ -87,7 +97,7 @@ def merge(
     file = file.resolve()
     with locked(file.parent / f".{file.name}.lock", file, timeout):
         now = datetime.now().astimezone().strftime("%Y%m%d%H%M%S")  # as the kit writes times
-        before, board = _read(file) if file.exists() else (None, {"time": now, "results": {}})
+        before, board = _read(file) or (None, {"time": now, "results": {}})
         unchanged = json.dumps(board)
         members: list[tuple[str, str]] = []
         for (run_model, key), values in wanted.items():
@@ -172,8 +182,8 @@ def _wanted(scores: Sequence[tuple[Path, Result]], model: str | None) -> dict[tu
     return {place: values for place, (_, _, values) in newest.items()}
 
 
-def _read(file: Path) -> tuple[str, Json]:
-    """The file's text and the board in it."""
+def _read(file: Path) -> tuple[str, Json] | None:
+    """The file's text and the board in it; None where there is no file."""
 
     def unique(pairs: list[tuple[str, Any]]) -> Json:
         if twice := [key for key, uses in Counter(key for key, _ in pairs).items() if uses > 1]:
@@ -184,9 +194,11 @@ def _read(file: Path) -> tuple[str, Json]:
         return dict(pairs)
 
     try:
-        with reading(file):
-            text = file.read_bytes().decode("utf-8")
+        text = read_bytes(file).decode("utf-8")
+        check_json(text, file)
         board = _object(json.loads(text.removeprefix(_BOM), strict=False, object_pairs_hook=unique))
+    except MissingFile:
+        return None
     except (ValueError, RecursionError) as error:
         raise BadInput(
             f"{file} is not JSON in UTF-8 ({error}); it was left as it is. Repair it, or name another file."

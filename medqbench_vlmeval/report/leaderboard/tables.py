@@ -12,7 +12,7 @@ from pathlib import Path
 
 from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable, Task, column_name
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import check_writable, reading, write_bytes, writing
+from medqbench_vlmeval.files import MissingFile, check_writable, read_bytes, write_bytes, writing
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, shown_hash
 from medqbench_vlmeval.report.table import EXTRA, INTERVAL, Column, Entry, Look, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
@@ -136,8 +136,9 @@ def exported(path: Path, form: str, boards: Boards) -> bytes:
     """
     check_writable(path)
     try:
-        with reading(path):
-            old = path.read_bytes().decode("utf-8") if path.exists() else ""
+        old = read_bytes(path).decode("utf-8")
+    except MissingFile:
+        old = ""
     except UnicodeDecodeError:
         raise BadInput(f"{path} exists and is no text in UTF-8; it was left as it is. Name another file.") from None
     if form == "csv":
