@@ -317,7 +317,7 @@ def test_scores_that_cannot_be_read_are_named(tmp_path):
     score = tmp_path / "c_score.json"
     score.write_text(json.dumps(result_to_json(result("b"))), encoding="utf-8")
     assert [result.model for _, result in scored_runs(score)] == ["b"]
-    for name, words in (("absent_score.json", "cannot be read"), ("m_d.xlsx", r"m_d\.xlsx is no \*_score\.json")):
+    for name, words in (("absent_score.json", "does not exist"), ("m_d.xlsx", r"m_d\.xlsx is no \*_score\.json")):
         (tmp_path / "m_d.xlsx").write_bytes(b"PK")
         with pytest.raises(BadInput, match=words):
             scored_runs(tmp_path / name)
