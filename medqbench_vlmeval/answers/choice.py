@@ -248,6 +248,9 @@ def _decided(text: str, candidates: list[Claim]) -> Claim:
     if not strong:
         return _last(text, candidates)
     last = _last(text, strong)
+    wrong = _called_wrong(last.reading.letter or "-").search(text, last.position)
+    if wrong is not None and last.rule == "answer on its own line":
+        return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
     flips = sum(a.reading.letter != b.reading.letter for a, b in itertools.pairwise(strong))
     if flips >= 4:
         return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
@@ -257,6 +260,14 @@ def _decided(text: str, candidates: list[Claim]) -> Claim:
                 return later
             break
     return last
+
+
+@lru_cache(maxsize=26)
+def _called_wrong(letter: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+[(\"']*{letter}[)\"']*|\n(?:The|This) (?:answer|option|choice))"
+        r"\s+is\s+(?:also\s+)?(?:incorrect|wrong)\b"
+    )
 
 
 def _last(text: str, candidates: list[Claim]) -> Claim:

@@ -50,6 +50,7 @@ _STRUCK_OUT = re.compile(
     r"(?i)[)\]\"':.]*(?:\s+(?!(?:the|this|that|it|image|there|which)\b)[\w'()-]+){0,4}?(?:,?\s+but)?\s+"
     r"(?:would|could|does|do|did|will|can)(?:\s*not|n['’]t)\s+(?:\w+ly\s+)?(?:fit|apply|match|suit"
     r"|be\s+(?:\w+ly\s+)?(?:right|correct|appropriate|suitable|applicable|the (?:right|correct|best)))\b"
+    r"|[).:]\s+\w+ is (?:an?|the)\s[\w ]{0,40}\b(?:incorrect|wrong)\b"
 )
 _QUESTIONED = re.compile(r"[^.\n!?]{0,25}\?")
 LETTER_THERE = re.compile(
@@ -213,7 +214,9 @@ _VERB = re.compile(
     r"(?<![A-Za-z])(?:choose|chose|choosing|select|pick|go with|going with|went with|opt for|opting for|settle on"
     r"|settling on|answer|go for|going for|vote(?: for)?|say|guess"
     r"|lean towards?|leaning towards?|conclude|think|believe|pick option|answered|selected|stick with"
-    r"|stay(?:ing)? with|end(?:ed)? up with)(?![A-Za-z])(?:\s+(?:that|with))?\s*:?\s*"
+    r"|stay(?:ing)? with|end(?:ed)? up with"
+    r"|(?P<rates>(?:rate|grade|classify|judge|assess)\s[^.\n;:?!]{1,90}?\s(?:as|to be)))"
+    r"(?![A-Za-z])(?:\s+(?:that|with))?\s*:?\s*"
 )
 _VARIABLE = re.compile(r"\s*[a-z]\s*(?:,|=|\n)")  # 'to choose a, b and c'
 _BELIEFS = re.compile(r"(?i)(?:say|guess|think|believe|conclude|lean\w*(?: towards?)?)(?:\s+that)?\s*:?\s*\Z")
@@ -280,7 +283,8 @@ def chosen(text: str, options: OptionSet) -> Iterator[Claim]:
     for verb in _VERB.finditer(text):
         if _UNSURE.search(verb["words"]):
             continue
-        reading = asserted_at(text, verb.end(), options)
+        # 'I would rate the contrast as good' is no answer about the image.
+        reading = asserted_at(text, verb.end(), options, allow_text=verb["rates"] is None)
         if reading is not None and _VARIABLE.match(text, verb.end()):
             continue
         if reading is not None and not questioned(text, verb.end()):
@@ -318,7 +322,7 @@ _RIGHT = re.compile(
     r"(?:it is\b(?!\s*\w)|(?:is|seems|appears(?: to be)?|must be|would be|looks|remains)\s+(?:(?:the|clearly"
     r"|definitely|likely|probably|most|also|my|therefore|thus|indeed|to be|a|only|best|more)\s+)*"
     r"(?:correct|right|best|better|answer|appropriate|accurate|suitable|true|plausible|closest|likely|option"
-    r"|choice|consistent with|remaining|left|one\s+(?:left|remaining|that))\b"
+    r"|choice|consistent with|remaining|left|one\s+(?:left|remaining|that))\b(?![\w ]{0,30}\b(?:incorrect|wrong)\b)"
     r"|(?:fits|best|matches|comes closest|correctly|accurately|most closely|most accurately)\b"
     r"(?!\s+(?:if|when))|✓|✔|✅)"
 )

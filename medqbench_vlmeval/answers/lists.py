@@ -22,6 +22,7 @@ from medqbench_vlmeval.answers.claims import (
     struck_out,
 )
 from medqbench_vlmeval.answers.options import (
+    DISAGREE,
     OUTSIDE,
     SEVERAL,
     OptionSet,
@@ -197,6 +198,9 @@ def only_items(text: str, options: OptionSet) -> bool:
     return len(letters) > 1 and position == len(text)
 
 
+_SAID_OF = re.compile(r"\s+(?:is|are|appears?|seems?|looks?)\b")
+
+
 def leading_letter(text: str, options: OptionSet) -> Reading | None:
     """The reply starts with a letter: 'B. The image is grainy', 'B because A is wrong', 'B (Noise)'."""
     start = after_signs(text[:20], 0, " \t\n\"'([{<.:>-=→#|•✅✔👉☑1234567890)")
@@ -216,6 +220,9 @@ def leading_letter(text: str, options: OptionSet) -> Reading | None:
         return None
     if reading.letter is None:
         return None if reading.why == SEVERAL and re.match(r"[^.\n]{0,14}\?", after) else reading
+    named = options.mention.match(text, after_signs(text, start + 1, ").: "))
+    if named is not None and letter_of(named) != reading.letter and _SAID_OF.match(text, named.end()):
+        return Reading(None, DISAGREE)  # 'B. Noise is most prominent' where B is another option
     if re.match(r"\s+[A-HJ-Z](?![A-Za-z0-9])", after) or only_items(text, options):
         return Reading(None, SEVERAL)
     lines = {item[1].upper() for item in _LINE_ITEM.finditer(text)} & options.letters

@@ -83,6 +83,13 @@ def test_labels_hold(name: str) -> None:
     assert set(KNOWN[name]) <= set(wrong), "a listed line is read as labelled: take it off the list"
 
 
+def test_replies_of_a_real_small_model_are_read_as_labelled() -> None:
+    rows = [json.loads(line) for line in (Path(__file__).parent / "small_model.jsonl").read_text("utf-8").splitlines()]
+    wrong = [row["reply"] for row in rows if extract_choice(row["reply"], row["options"]) != row["expected"]]
+    assert len(rows) == 165
+    assert wrong == ["A. Severe is a choice of the option that is incorrect."]  # read as A
+
+
 @pytest.mark.parametrize("name", list(SETS))
 def test_the_set_is_whole(name: str) -> None:
     assert all(row["expected"] is None or row["expected"] in row["options"] for row in SETS[name])
