@@ -219,6 +219,7 @@ class OpenAIClient(JudgeClient):
             asked_schema = schema if self._takes_schemas else None
             body = {**request_body(self._options, messages, asked_schema), **self._stream}
             status, headers, data = await self._post(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
+            status = 200 if status // 100 == 2 else status
             text = data.decode("utf-8", errors="replace")
             answer = parsed(text)
             try:

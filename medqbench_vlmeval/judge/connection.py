@@ -131,7 +131,9 @@ def connection_words(
         return because("the connection was refused", "Start the server or correct --judge-base-url.")
     if "Payload" in kinds or "IncompleteRead" in kinds:
         return because("the connection broke in the middle of a reply", "Look at the server's log.")
-    if re.search("Disconnected|RemoteProtocol|Reset|BrokenPipe|BadHttp|ClientResponseError|ReadError", kinds):
+    if re.search("BadHttp|BadStatus|Encoding|LineTooLong", kinds):
+        return because("its answer is no HTTP that can be read", "Look at the port in --judge-base-url.")
+    if re.search("Disconnected|RemoteProtocol|Reset|BrokenPipe|ClientResponseError|ReadError", kinds):
         advice = "Look at the server's log." + (
             " If it speaks TLS, begin --judge-base-url with https://." if url.lower().startswith("http:") else ""
         )

@@ -254,7 +254,7 @@ from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.types import Prediction, Sample
 from medqbench_vlmeval.benchmark import Task
-import openai
+import aiohttp
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 samples = [Sample(str(i), Task.NO_REFERENCE, None, description=f"reference {i}") for i in range(100)]
 predictions = [Prediction(sample.index, f"answer {sample.index}") for sample in samples]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ STOPS = [
 READ = [
     Sent(body=json.dumps(whole()), headers={"Content-Type": "text/plain; charset=utf-8"}),
     Sent(body="\ufeff" + json.dumps(whole())),
+    Sent(status=201, body=json.dumps(whole())),
     Sent(body="\n\n \n" + json.dumps(whole())),
     Sent(body=json.dumps(whole()) + "\n\ndata: [DONE]\n\n", headers=SSE),
     Sent(body=STREAM, headers=SSE),
@@ -268,7 +270,8 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
 
 
 def test_half_of_the_answers_are_such_errors_and_all_samples_are_scored_in_the_end() -> None:
-    odd = [sent(answer) for answer, _ in HEALS]
+    # Without those that ask for a wait of many seconds.
+    odd = [sent(answer) for answer, _ in HEALS if not re.search(r"(?:again|etry) in \d", str(answer))]
     seen: set[str] = set()
 
     def reply(request: Request) -> str | Sent:
@@ -296,7 +299,7 @@ _json = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(body=_json, status=st.sampled_from([200, 400, 429, 500]), framing=st.sampled_from(["{}", "data: {}\n\n", "{}x"]))
 def test_whatever_a_server_sends_is_a_reply_or_a_failure(body: Any, status: int, framing: str) -> None:
     text = framing.replace("{}", json.dumps(body))

@@ -146,7 +146,7 @@ def test_a_port_without_a_server_a_host_without_an_address_and_a_server_that_han
             f"http://127.0.0.1:{talker.port}/v1"
         )
     with Talker(b"SSH-2.0-OpenSSH_9.6\r\n") as talker:
-        assert "without a reply" in why(f"http://127.0.0.1:{talker.port}/v1")
+        assert "no HTTP that can be read. Look at the port" in why(f"http://127.0.0.1:{talker.port}/v1")
     with Talker(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{") as talker:
         assert "broke in the middle of a reply" in why(f"http://127.0.0.1:{talker.port}/v1")
 

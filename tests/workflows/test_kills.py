@@ -24,7 +24,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 from medqbench_vlmeval.workflows import Request, evaluate
 import medqbench_vlmeval.judge.engine, medqbench_vlmeval.judge.judges
-import medqbench_vlmeval.report.workbook, openai, openpyxl
+import medqbench_vlmeval.report.workbook, aiohttp, openpyxl
 path, cache, url, seed, kills = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 moments = random.Random(seed)
 killed, lives, status = 0, 0, 1
