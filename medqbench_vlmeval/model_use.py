@@ -30,7 +30,7 @@ class ImageUse:
     'mixed' where it went on with another choice. ``seen_in`` counts images by place: 'request' (body of an HTTP
     request), 'processor' (an image processor in this process), 'path' (a model in this process got the file's path;
     what it did with it is not known), 'nowhere' (the model's class sends them in a way that is not watched). ``forms``
-    counts formats, JPEG's with its quality ('JPEG 75'), 'pixels' in a processor; ``details`` counts OpenAI's image
+    counts formats, JPEG's with its quality ('JPEG q75'), 'pixels' in a processor; ``details`` counts OpenAI's image
     detail as it was sent. ``n_lossy`` counts images whose pixels were changed, with their ``psnr`` in dB (at the
     original's size); ``scale`` is the number of pixels that were sent over that of the file. ``n_left_out`` counts
     images of questions that were sent without them.

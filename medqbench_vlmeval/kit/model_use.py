@@ -180,7 +180,9 @@ class ModelRecorder:
             with Image.open(BytesIO(data)) as image:
                 shown = replace(shown, form=_form(image), same_bytes=data == original, scale=1.0)
                 if not shown.same_bytes:
-                    shown = _compared(shown, path, image)
+                    with Image.open(path) as file:
+                        scale = math.prod(image.size) / math.prod(file.size)
+                        shown = replace(shown, psnr=psnr(file, image), scale=scale)
         except DECODER_ERRORS:
             shown = replace(shown, form="unreadable", same_bytes=data == original)
         self._note(path, key, shown)
@@ -188,11 +190,12 @@ class ModelRecorder:
     def processed(self, path: Path, image: Any, size: tuple[int, int] | None) -> None:
         """Note an image that a processor in this process was given, and the size in which it goes on to the model."""
         shown = replace(_of_file(path, "processor"), form="pixels", sent=0)
-        if isinstance(image, Image.Image):
-            shown = _compared(shown, path, image)
-        if size is not None:
-            with Image.open(path) as original:
-                shown = replace(shown, scale=size[0] * size[1] / math.prod(original.size))
+        with Image.open(path) as original:
+            if isinstance(image, Image.Image):
+                size = size or image.size
+                # What a resized image has lost depends on the way back.
+                shown = replace(shown, psnr=psnr(original, image) if image.size == original.size else None)
+            shown = replace(shown, scale=math.prod(size) / math.prod(original.size) if size else None)
         self._note(path, 0, shown)
 
     def settings(self, generation: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
@@ -261,12 +264,6 @@ def _of_file(path: Path, seen_in: str) -> _Shown:
     return _Shown(seen_in, path.suffix.lstrip(".").upper().replace("JPG", "JPEG"), None, seen_in == "path", size, size)
 
 
-def _compared(shown: _Shown, path: Path, image: Image.Image) -> _Shown:
-    with Image.open(path) as original:
-        scale = math.prod(image.size) / math.prod(original.size)
-        return replace(shown, psnr=psnr(original, image), scale=scale)
-
-
 @functools.cache
 def _qualities() -> Mapping[tuple[int, ...], int]:
     """JPEG's quality by the table of its luminance."""
@@ -283,7 +280,7 @@ def _form(image: Image.Image) -> str:
     if form not in ("JPEG", "MPO"):
         return form
     quality = _qualities().get(tuple(getattr(image, "quantization", {}).get(0, ())))
-    return f"JPEG {quality}" if quality else "JPEG"
+    return f"JPEG q{quality}" if quality else "JPEG"
 
 
 def _image_use(image_bytes: str, image_detail: str, images: Sequence[_Shown], n_left_out: int) -> ImageUse:
@@ -368,8 +365,8 @@ def _body(body: Any) -> bytes | None:
         if recorder.image_bytes == "original" and place.head != "file://":
             mime, data = original_bytes(path)
             holder[place.key] = f"data:{mime};base64," * bool(place.head) + base64.b64encode(data).decode("ascii")
-            # The type that the kit names is its own encoder's.
-            holder.update({name: mime for name in _MIME_NAMES if isinstance(holder, dict) and name in holder})
+            if isinstance(holder, dict):  # the type that stands there is that of the kit's encoder
+                holder.update({name: mime for name in _MIME_NAMES if name in holder})
             changed = True
         takes_detail = isinstance(holder, dict) and place.key in ("url", "image_url")
         if takes_detail and recorder.image_detail != "kit":
@@ -382,11 +379,11 @@ def _processed(processor: Any, images: Any, output: Any) -> None:
     """Note what an image processor of transformers was given, and what sizes it made of it."""
     question = _question.get()
     given = list(_flat(images))
-    if question is None or len(given) > len(question.files):
+    if question is None or len(given) > len(question.files) or not isinstance(output, Mapping):
         return
     sizes: list[tuple[int, int] | None] = [None] * len(given)
     grid, patch = output.get("image_grid_thw"), getattr(processor, "patch_size", None)
-    pixels = output.get("pixel_values")
+    pixels: Any = output.get("pixel_values")
     if grid is not None and isinstance(patch, int) and len(grid) == len(given):
         sizes = [(int(width) * patch, int(height) * patch) for _, height, width in grid]
     elif len(getattr(pixels, "shape", ())) == 4 and len(pixels) == len(given):

@@ -124,13 +124,13 @@ def test_a_run_sends_what_it_says(kit, work, monkeypatch, way, mode):
     else:
         assert not sha256s(data for _, data, _ in images) & files
         assert {Image.open(io.BytesIO(data)).format for _, data, _ in images} == {"JPEG"}
-        assert (shown["forms"], shown["n_lossy"], shown["details"]) == ({"JPEG 75": 20}, 20, {})
+        assert (shown["forms"], shown["n_lossy"], shown["details"]) == ({"JPEG q75": 20}, 20, {})
         assert 10 < shown["psnr"]["low"] <= shown["psnr"]["mean"] <= shown["psnr"]["high"] < 60
     assert KEY not in newest(work, f"served_{PERCEPTION}_model.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    ("way", "forms", "details"), [("kit", {"JPEG 75": 1}, {"low": 1}), ("original", {"PNG": 1}, {"high": 1})]
+    ("way", "forms", "details"), [("kit", {"JPEG q75": 1}, {"low": 1}), ("original", {"PNG": 1}, {"high": 1})]
 )
 def test_openai_class(kit, tmp_path, noisy, monkeypatch, way, forms, details):
     monkeypatch.setenv(BYTES_VARIABLE, way)

@@ -12,7 +12,7 @@ from medqbench_vlmeval.report.sentences import images_lines
 from medqbench_vlmeval.types import ModelUse
 from medqbench_vlmeval.workflows.evaluate import evaluate, request_for
 
-KIT = {"image_bytes": "kit", "image_detail": "kit", "n": 2, "seen_in": {"request": 2}, "forms": {"JPEG 75": 2}}
+KIT = {"image_bytes": "kit", "image_detail": "kit", "n": 2, "seen_in": {"request": 2}, "forms": {"JPEG q75": 2}}
 KIT |= {"details": {"low": 2}, "n_lossy": 2, "bytes_sent": 900, "psnr": {"n": 2, "low": 20, "mean": 35.04, "high": 50}}
 ORIGINAL = {**KIT, "image_bytes": "original", "forms": {"PNG": 2}, "details": {}, "n_same_bytes": 2, "n_lossy": 0}
 ORIGINAL |= {"psnr": None}
@@ -67,7 +67,7 @@ def lines_of(tmp_path, **changes):
 
 def test_lines_name_what_was_measured_and_the_option_that_avoids_it(tmp_path):
     first, second = lines_of(tmp_path)
-    assert "2 of 2 were changed before the model saw them (JPEG 75): PSNR 35.0 dB on average, 20.0 at the" in first
+    assert "2 of 2 were changed before the model saw them (JPEG q75): PSNR 35.0 dB on average, 20.0 at the" in first
     assert "--image-bytes original" in first
     assert "'low'; see --image-detail high" in second
     scale = {"n": 2, "low": 1, "mean": 8, "high": 15.3}
