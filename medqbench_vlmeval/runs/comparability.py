@@ -21,6 +21,7 @@ _PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\
 # More rounds estimate the same mean with less noise.
 _OFFICIAL = re.compile(r"official(-\d+)?")
 _MOST_LOST = 1  # percent of the samples; with more the means are over other samples than the published ones
+_NAMED, _SHOWN = 3, 60  # of a file's own texts: how many, and characters of each
 _WRITTEN_BY = "which 'medqbench run' writes beside each reply"
 
 
@@ -99,9 +100,9 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
 
 
 def _style_doubts(evidence: Evidence) -> Iterator[Doubt]:
-    for style in evidence.styles:
-        if style not in ("", "official"):
-            yield _no(f"the prompt style '{style}' is not the official one")
+    if others := [f"'{style[:_SHOWN]}'" for style in evidence.styles if style not in ("", "official")]:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        yield _no(f"the prompt style {', '.join(others[:_NAMED])}{more} is not the official one")
     if without := evidence.styles.get(""):
         yield _unverified(f"the prompt style {_of_replies(without, evidence.styles)} is not on record, {_WRITTEN_BY}")
 

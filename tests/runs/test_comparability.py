@@ -47,6 +47,8 @@ def test_all_on_record(task):
 PERCEPTION = [
     # prompt style
     ({"styles": {"letter": 1305}}, "no", ["'letter'"]),
+    ({"styles": dict.fromkeys(map(str, range(1305)), 1)}, "no", ["style '0', '1', '2' and 1302 more is not the"]),
+    ({"styles": {"x" * 99: 1305}}, "no", [f"style '{'x' * 60}' is not"]),
     ({"styles": {"": 1305}}, "unverified", ["the prompt style of the replies is not on record"]),
     ({"styles": {"official": 1300, "": 5}}, "unverified", ["style of 5 of 1,305 replies is not on record"]),
     ({"styles": {"official": 1300, "letter": 5}}, "no", ["'letter'"]),
