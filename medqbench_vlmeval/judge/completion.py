@@ -57,21 +57,21 @@ _BROKEN = frozenset({
 _MEANINGS = tuple(
     (status, re.compile(pattern, re.IGNORECASE))
     for status, pattern in (
-        (402, r"insufficient[_ ]?(?:quota|balance|credits?|funds)|arrearage|credit balance is too low"
-              r"|payment[_ ]required|billing[_ ]hard[_ ]limit"),
-        (429, r"rate[_ -]?limit|too[_ ]many[_ ]requests|throttl|concurren(?:cy|t request)|\b[qr]p[sm]\b|request limit|"
-              r"resource[_ ]?exhausted|quota[_ ]exceeded"),
+        (402, r"insufficient[_ ]?(?:quota|balance|credits?|funds)|exceeded_current_quota|arrearage|payment[_ ]required"
+              r"|credit balance is too low|billing[_ ]hard[_ ]limit|余额不足|欠费"),
+        (429, r"rate[_ -]?limit|too[_ ]many[_ ]requests|throttl|concurren(?:cy|t request)|\b[qr]p[sm]\b"
+              r"|request[_ ]limit|resource[_ ]?exhausted|quota[_ ]exceeded|限流|并发|速率|频率"),
         (401, r"invalid[_ ]?api[_ -]?key|incorrect api key|authentication[_ ]?error|unauthenticated|unauthori[sz]ed"
-              r"|invalid[_ ](?:authentication|subscription key|access token)|access token (?:is )?(?:invalid|expired)"
-              r"|no auth credentials|login fail"),
-        (404, r"model[_ ]?not[_ ]?(?:found|exist)|deploymentnotfound|not_found_error|no such model|unknown model"
-              r"|models? ['\"`]?[\w./:-]+['\"`]? (?:does not|doesn't|do not) exist"
-              r"|model ['\"`]?[\w./:-]+['\"`]? (?:is )?not found"),
-        (403, r"permission[_ ]?(?:denied|error)|access[_ ]denied|forbidden"),
+              r"|invalid[_ ](?:authentication|credentials|subscription key|access token)|no auth credentials|login fail"
+              r"|access token (?:is )?(?:invalid|expired)|token seems invalid|无效的(?:令牌|密钥)"),
+        (404, r"model[_ ]?not[_ ]?(?:found|exist)|deployment[_ ]?not[_ ]?found|not_found_error|no such model"
+              r"|unknown model|模型不存在|\bmodels?(?: ['\"`]?[\w./:-]+['\"`]?)?"
+              r" (?:does not exist|doesn't exist|is not exist|(?:is )?not found)"),
+        (403, r"permission[_ ]?(?:denied|error)|not have (?:permission|access)|access[_ ]?denied|forbidden"),
         (503, r"overload|server[_ ]error|internal[_ ](?:server|error)|unavailable|high traffic|time[d_ -]*out"
-              r"|bad gateway|model is (?:currently )?loading|loading model"),
-        (400, r"invalid[_ ]request|badrequest|bad request|context[_ ]length|maximum context|content[_ ]filter"
-              r"|invalid_param|data_?inspection"),
+              r"|bad gateway|model is (?:currently )?loading|loading model|繁忙|过载|超时"),
+        (400, r"invalid[_ ]request|bad[_ ]?request|context[_ ]length|maximum context|content[_ ]filter|invalid_param"
+              r"|data_?inspection"),
     )
 )  # fmt: skip
 _STATUS = re.compile(r"([45]\d\d)(?:\d\d)?")
@@ -215,13 +215,12 @@ def failure_in(body: Any, status: int, mask: Callable[[str], str], otherwise: st
     if status in (200, 400):
         named = (int(match[1]) for code in codes if (match := _STATUS.fullmatch(code)))
         meant = next(named, 502 if status == 200 else status)
+    said = " ".join((*codes, words))
     if status == 200:
-        for text in (*codes, words):
-            if said := next((of for of, pattern in _MEANINGS if pattern.search(text)), None):
-                # A plain number stands before words, but for an account that is empty.
-                meant = said if meant == 502 or said == 402 else meant
-                break
-    code = "insufficient_quota" if _MEANINGS[0][1].search(" ".join((*codes, words))) else ""
+        by_words = next((of for of, pattern in _MEANINGS if pattern.search(said)), meant)
+        # A plain number stands before words, but for an account that is empty.
+        meant = by_words if meant == 502 or by_words == 402 else meant
+    code = "insufficient_quota" if _MEANINGS[0][1].search(said) else ""
     wait = _WAIT.search(_words(body) or otherwise)
     return Failed(meant, code or str(inside(body, "error", "code")), words, status, _seconds(wait) if wait else None)
 

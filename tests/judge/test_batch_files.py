@@ -139,7 +139,7 @@ def test_a_file_of_calls_is_checked_before_it_is_paid_for(tmp_path: Path) -> Non
         path.write_text(text)
         with pytest.raises(BadInput, match=words):
             read_call_file(path)
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match=r"missing\.jsonl does not exist"):
         read_call_file(tmp_path / "missing.jsonl")
 
 
