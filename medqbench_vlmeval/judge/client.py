@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
@@ -53,7 +53,6 @@ _STREAM_WANTED = re.compile(
 )
 # A server of uvicorn's closes an idle connection after 5 s: one that is older is not used again.
 _IDLE_SECONDS = 4.0
-_SOCKS = "socks"
 _LONGEST_HEADER = 2**16
 
 Messages = Sequence[Mapping[str, str]]
@@ -182,7 +181,7 @@ class OpenAIClient(JudgeClient):
         url, mark, query = options.endpoint().partition("?")
         self._address = f"{url}/chat/completions{mark}{query}"
         self._proxy = proxy_for(self._address)
-        self._tls = tls_context() if url.lower().startswith("https:") else None
+        self._tls = tls_context() if url.lower().startswith("https:") else True
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "medqbench"}
         if not urlsplit(url).username:
             self._headers["Authorization"] = f"Bearer {options.secret()}"
@@ -194,12 +193,12 @@ class OpenAIClient(JudgeClient):
         self._session: ClientSession
 
     async def __aenter__(self) -> OpenAIClient:
-        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar
+        from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
-        connector = self._connector()
         await super().__aenter__()
         self._session = ClientSession(
-            connector=connector,
+            # The engine says how many calls are in flight.
+            connector=TCPConnector(limit=0, keepalive_timeout=_IDLE_SECONDS, ssl=self._tls),
             timeout=ClientTimeout(total=self._options.timeout),
             headers=self._headers,
             cookie_jar=DummyCookieJar(),
@@ -253,7 +252,7 @@ class OpenAIClient(JudgeClient):
         """The status, headers and content of what the server answers."""
         import aiohttp
 
-        proxy = None if self._proxy is None or self._proxy[0].startswith(_SOCKS) else self._proxy[0]
+        proxy = self._proxy[0] if self._proxy else None
         try:
             async with self._session.post(self._address, data=body, proxy=proxy, max_redirects=5) as response:
                 if response.method != "POST" or 300 <= response.status < 400:
@@ -283,24 +282,6 @@ class OpenAIClient(JudgeClient):
             "more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is kept."
         )
         return Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last)
-
-    def _connector(self) -> Any:
-        import aiohttp
-
-        # The engine says how many calls are in flight.
-        settings: dict[str, Any] = {"limit": 0, "keepalive_timeout": _IDLE_SECONDS}
-        if self._tls is not None:
-            settings["ssl"] = self._tls
-        if self._proxy is None or not self._proxy[0].startswith(_SOCKS):
-            return aiohttp.TCPConnector(**settings)
-        try:
-            from aiohttp_socks import ProxyConnector  # type: ignore[import-not-found]
-        except ImportError:
-            raise BadInput(
-                f"{self._proxy[1]} names a SOCKS proxy, which takes a package more: pip install aiohttp-socks, or put "
-                "the judge's host into NO_PROXY."
-            ) from None
-        return ProxyConnector.from_url(self._proxy[0], **settings)
 
 
 def sdk_client(options: JudgeOptions, mask: Mask, retries: int) -> OpenAI:

@@ -197,13 +197,9 @@ def _joined(text: str) -> Any:
 
 
 def failure_in(body: Any, status: int, mask: Callable[[str], str], otherwise: str = "") -> Failed:
-    """What an answer without a completion means.
+    """What an answer without a completion means: its JSON (None where it is none) and its HTTP status.
 
-    Args:
-        body: its JSON, None where it is none.
-        status: the HTTP status that it came with.
-        mask: blots secrets out of the server's words.
-        otherwise: what it says where its JSON has no words.
+    ``mask`` blots secrets out of the server's words, ``otherwise`` stands for them where the JSON has none.
     """
     nothing = "no chat completion in the server's reply"
     words = short_words(body, otherwise or nothing, mask)
@@ -234,17 +230,12 @@ def _seconds(wait: re.Match[str]) -> float | None:
 def read_completion(
     body: Any, name: str, mask: Callable[[str], str] = str, status: int = 200, otherwise: str = ""
 ) -> Reply:
-    """The reply in a chat completion.
+    """The reply in a chat completion's JSON (see :func:`parsed`); ``name`` is the model's where the server gives none.
 
-    Args:
-        body: the answer's JSON (see :func:`parsed`).
-        name: the model's, where the server gives none.
-        mask: a key that a server sends back does not get further than here.
-        status: the HTTP status that the answer came with.
-        otherwise: its text, for one that is no JSON.
+    A key that a server sends back does not get further than here. See :func:`failure_in` for the rest.
 
     Raises:
-        Failed: it holds none, or one that the server broke off.
+        Failed: the answer holds no reply, or one that the server broke off.
     """
     choice = inside(body, "choices", 0)
     message = inside(choice, "message")

@@ -8,17 +8,32 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.secrets import shown_url
+
+_CERTIFICATE_ADVICE = {
+    "mismatch": "Name the host that the certificate is for with --judge-base-url.",
+    "expired": "Have the certificate renewed, or set this machine's clock.",
+    "": "Name the file of its certificate authority with SSL_CERT_FILE.",
+}
+# By the names of the errors' classes in aiohttp, httpx, requests and the standard library.
+_KINDS = (
+    ("gaierror", "there is no host '{host}' (DNS)", "Correct --judge-base-url, or look at the network."),
+    ("ConnectionRefused", "the connection was refused", "Start the server or correct --judge-base-url."),
+    ("Payload|IncompleteRead", "the connection broke in the middle of a reply", "Look at the server's log."),
+    ("BadHttp|BadStatus|Encoding|LineTooLong", "its answer is no HTTP that can be read", "Look at the URL's port."),
+    ("Disconnect|RemoteProtocol|Reset|BrokenPipe|ReadError|ConnectionAborted",
+     "the server closed the connection without a reply", "Look at the server's log."),
+    ("", "the connection failed{number}", "Start the server or correct --judge-base-url."),
+)  # fmt: skip
 
 
 def tls_context() -> ssl.SSLContext:
@@ -70,15 +85,14 @@ def proxy_for(url: str) -> tuple[str, str] | None:
         good = bool(address.hostname) and (address.port is None or address.port > 0) and " " not in proxy
     except ValueError:
         good = False
-    if not good or not re.fullmatch(r"https?|socks(?:4a?|5h?)", address.scheme.lower()):
+    if not good or not re.fullmatch("https?", address.scheme.lower()):
         raise BadInput(
             f"{name} names no proxy of the form http://host:port: correct it, or put the host into NO_PROXY."
         )
     return proxy, name
 
 
-@dataclass(frozen=True)
-class Lost:
+class Lost(NamedTuple):
     """Why nothing came from a server: in a few words for one call, and as the error that stops a run.
 
     ``hopeless`` says that asking again cannot help.
@@ -86,61 +100,41 @@ class Lost:
 
     short: str
     error: JudgeError
-    hopeless: bool = False
+    hopeless: bool
 
 
 def connection_words(
     error: BaseException, options: JudgeOptions, url: str, proxy: tuple[str, str] | None = None
 ) -> Lost:
     """What an error of a connection was caused by, whatever library raised it."""
-    role, shown = options.role, shown_url(url)
     causes = list(_causes(error))
     kinds = " ".join(type(cause).__name__ for cause in causes)
-
-    def because(words: str, advice: str, *, hopeless: bool = False) -> Lost:
-        return Lost(
-            f"the connection failed: {words}", JudgeError(f"No {role} answers at {shown}: {words}. {advice}"), hopeless
-        )
-
-    # An error of aiohttp's own is one too, without the message.
-    if certificate := next((said for cause in causes if (said := getattr(cause, "verify_message", ""))), ""):
+    # An error of aiohttp's own is one of ssl's too, without message and reason.
+    certificate = next((said for cause in causes if (said := getattr(cause, "verify_message", ""))), "")
+    reason = next((said for cause in causes if isinstance(said := getattr(cause, "reason", None), str)), "")
+    status = next((cause.status for cause in causes if hasattr(cause, "status")), None)
+    hopeless = True
+    if certificate:
         words = f"its certificate is not trusted ({certificate.rstrip('.')})"
-        known = {
-            "mismatch": "Name the host that the certificate is for with --judge-base-url.",
-            "expired": "Have the certificate renewed, or set this machine's clock.",
-        }
-        otherwise = "Name the file of its certificate authority with SSL_CERT_FILE."
-        fitting = next((advice for word, advice in known.items() if word in words), otherwise)
-        return because(words, fitting, hopeless=True)
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        reasons = (str(said) for cause in causes if (said := getattr(cause, "reason", "")))
-        reason = next(reasons, "no reason given").replace("_", " ").lower()
-        if re.search("wrong version|record layer|http request|unknown protocol|packet length", reason):
-            return because(
-                "it speaks no TLS there", "Begin --judge-base-url with http:// in the place of https://.", hopeless=True
-            )
-        return because(f"TLS failed ({reason})", "Look at --judge-base-url and at the proxy.", hopeless=True)
-    if proxy and "Proxy" in kinds:
-        status = next((cause.status for cause in causes if hasattr(cause, "status")), None)
-        words = f"the proxy of {proxy[1]} " + (f"refused with status {status}" if status else "cannot be reached")
-        return because(words, "Correct the variable, or put the host into NO_PROXY.", hopeless=status == 407)
-    host = urlsplit(url).hostname
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return because(f"there is no host '{host}' (DNS)", "Correct --judge-base-url, or look at the network.")
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return because("the connection was refused", "Start the server or correct --judge-base-url.")
-    if "Payload" in kinds or "IncompleteRead" in kinds:
-        return because("the connection broke in the middle of a reply", "Look at the server's log.")
-    if re.search("BadHttp|BadStatus|Encoding|LineTooLong", kinds):
-        return because("its answer is no HTTP that can be read", "Look at the port in --judge-base-url.")
-    if re.search("Disconnected|RemoteProtocol|Reset|BrokenPipe|ClientResponseError|ReadError", kinds):
-        advice = "Look at the server's log." + (
-            " If it speaks TLS, begin --judge-base-url with https://." if url.lower().startswith("http:") else ""
+        advice = next(advice for word, advice in _CERTIFICATE_ADVICE.items() if word in words)
+    elif any(isinstance(cause, ssl.SSLError) for cause in causes):
+        plain = re.search("WRONG_VERSION|RECORD_LAYER|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH", reason)
+        words = "it speaks no TLS there" if plain else f"TLS failed ({reason or error})"
+        advice = (
+            "Begin --judge-base-url with http:// in the place of https://." if plain else "Look at its TLS settings."
         )
-        return because("the server closed the connection without a reply", advice)
-    number = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
-    words = f"the connection failed ({str(number.strerror).lower()})" if number else "the connection failed"
-    return because(words, "Start the server or correct --judge-base-url.")
+    elif proxy and "Proxy" in kinds:
+        words = f"the proxy of {proxy[1]} " + (f"refused with status {status}" if status else "cannot be reached")
+        advice, hopeless = "Correct the variable, or put the host into NO_PROXY.", status == 407
+    else:
+        words, advice = next((words, advice) for kind, words, advice in _KINDS if re.search(kind, kinds))
+        hopeless = False
+        if "without a reply" in words and url.lower().startswith("http:"):
+            advice += " If it speaks TLS, begin --judge-base-url with https://."
+        number = next((f" ({said})" for cause in causes if (said := getattr(cause, "strerror", None))), "")
+        words = words.format(host=urlsplit(url).hostname, number=number)
+    stop = JudgeError(f"No {options.role} answers at {shown_url(url)}: {words}. {advice}")
+    return Lost(f"the connection failed: {words}", stop, hopeless)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
