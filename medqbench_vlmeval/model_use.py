@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,12 +87,6 @@ class ModelUse:
     pixel_limits: Mapping[str, Any] = field(default_factory=dict)
     n_calls: int = 0
     images: ImageUse | None = None
-
-
-def spread(values: Iterable[float | None]) -> Spread | None:
-    """The spread of the values that are known, None where none is."""
-    known = [value for value in values if value is not None]
-    return Spread(len(known), min(known), math.fsum(known) / len(known), max(known)) if known else None
 
 
 def joined(first: ImageUse, second: ImageUse) -> ImageUse:

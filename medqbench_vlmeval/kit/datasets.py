@@ -36,7 +36,7 @@ from medqbench_vlmeval.judge.cache import default_folder
 from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit.judge import kit_client
-from medqbench_vlmeval.kit.model_use import watch_inference
+from medqbench_vlmeval.kit.model_use import adopt_record, watch_inference
 from medqbench_vlmeval.kit.options import STYLE_VARIABLE, extractor_in_environment, limit_in_environment
 from medqbench_vlmeval.kit.robustness import evaluate_second_pass
 from medqbench_vlmeval.kit.run_files import locate_run
@@ -209,6 +209,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         Raises:
             MedQBenchError: the file cannot be scored; predictions are never touched.
         """
+        adopt_record(Path(eval_file))
         model, work_dir = locate_run(Path(eval_file), self.dataset_name)
         # The frame may have been cut: by our limit, or to its first rows by the PyPI kit's own.
         indexes = None if self.data is None else {str(index) for index in self.data["index"]}

@@ -12,7 +12,10 @@ lossless PNG), and ``--image-detail`` OpenAI's detail. A model in this process r
 from __future__ import annotations
 
 import base64
+import contextlib
+import filecmp
 import functools
+import glob
 import inspect
 import json
 import math
@@ -21,7 +24,6 @@ import re
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -33,9 +35,10 @@ from PIL import Image, ImageChops
 
 from medqbench_vlmeval.data.image_store import DECODER_ERRORS
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import write_bytes
 from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secret, with_texts
 from medqbench_vlmeval.kit.guards import environment_secrets
-from medqbench_vlmeval.model_use import ImageUse, ModelUse, joined, spread
+from medqbench_vlmeval.model_use import ImageUse, ModelUse, Spread, joined
 from medqbench_vlmeval.runs.provenance import model_use_path, read_model_use, write_model_use
 
 BYTES_VARIABLE, DETAIL_VARIABLE = "MEDQBENCH_IMAGE_BYTES", "MEDQBENCH_IMAGE_DETAIL"
@@ -53,20 +56,6 @@ _LIMIT_NAMES = re.compile(r"pixel|im(?:a)?ge?_size|file_size|detail|resolution|t
 _KIT_LIMITS = ("VLMEVAL_MAX_IMAGE_SIZE", "VLMEVAL_MIN_IMAGE_EDGE")
 _HIDDEN = frozenset({"generate", "fail_msg", "logger"})
 _LONGEST = 300
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """One image as it was sent; ``psnr`` is None where no pixel was changed or nothing is known of the pixels."""
-
-    seen_in: str
-    form: str
-    detail: str | None
-    same_bytes: bool
-    in_file: int
-    sent: int
-    psnr: float | None = None
-    scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,14 +109,17 @@ class ModelRecorder:
         self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)
         self.image_detail = chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
         self._name, self._path = name, model_use_path(predictions)
-        self._earlier = read_model_use(predictions) if resumed else None
+        if resumed:
+            adopt_record(predictions)
+        earlier = read_model_use(predictions) if resumed else None
+        self._images = (earlier and earlier.images) or ImageUse(self.image_bytes, self.image_detail)
+        self._calls, self._earlier_calls = 0, earlier.n_calls if earlier else 0
         self._model: Any = None
         self._lock = threading.Lock()
-        self._images: dict[tuple[Path, str | int], _Shown] = {}
+        self._seen: dict[Path, set[int]] = {}
         self._left_out: set[Path] = set()
         self._generation: dict[str, Any] = {}
         self._limits: dict[str, Any] = {}
-        self._calls = 0
         self._written = time.monotonic()
 
     def watch(self, model: Any) -> Any:
@@ -153,50 +145,76 @@ class ModelRecorder:
         return model
 
     def _asked(self, files: Sequence[Path], otherwise: str) -> None:
-        seen = {path for path, _ in self._images.copy()}
-        if not seen.intersection(files):
-            for path in files:
-                self._note(path, 0, _of_file(path, otherwise))
-        else:
-            self._left_out.update(path for path in files if path not in seen)
+        missing = [path for path in files if path not in self._seen]
+        if len(missing) < len(files):
+            self._left_out.update(missing)
+        for path in files if len(missing) == len(files) else ():
+            known = otherwise == "path"
+            form = path.suffix.lstrip(".").upper().replace("JPG", "JPEG") if known else "unknown"
+            self._note(path, 0, otherwise, form, path.stat().st_size if known else 0, known)
         with self._lock:
             self._calls += 1
             due = time.monotonic() - self._written > _WRITE_EVERY
         if due:
             self.write()
 
-    def _note(self, path: Path, key: str | int, shown: _Shown) -> None:
+    def _note(
+        self,
+        path: Path,
+        key: int,
+        seen_in: str,
+        form: str,
+        sent: int,
+        same_bytes: bool = False,
+        detail: str | None = None,
+        decibels: float | None = None,
+        scale: float | None = None,
+    ) -> None:
+        """Count an image once for each ``key``, which tells its forms apart."""
+        one = ImageUse(
+            self.image_bytes,
+            self.image_detail,
+            n=1,
+            seen_in={seen_in: 1},
+            forms={form: 1},
+            details={} if detail is None else {detail: 1},
+            n_same_bytes=int(same_bytes),
+            n_lossy=int(decibels is not None),
+            n_enlarged=int(scale is not None and scale > 1),
+            n_shrunk=int(scale is not None and scale < 1),
+            bytes_in_files=path.stat().st_size,
+            bytes_sent=sent,
+            psnr=None if decibels is None else Spread(1, decibels, decibels, decibels),
+            scale=None if scale is None else Spread(1, scale, scale, scale),
+        )
         with self._lock:
-            self._images.setdefault((path, key), shown)
+            if key not in self._seen.setdefault(path, set()):
+                self._seen[path].add(key)
+                self._images = joined(self._images, one)
 
     def sent(self, path: Path, data: bytes, detail: str | None) -> None:
         """Note an image in the body of a request."""
         key = hash((data, detail))
-        if (path, key) in self._images:
+        if key in self._seen.get(path, ()):
             return
-        shown = replace(_of_file(path, "request"), detail=detail, sent=len(data))
-        original = path.read_bytes()
-        try:
-            with Image.open(BytesIO(data)) as image:
-                shown = replace(shown, form=_form(image), same_bytes=data == original, scale=1.0)
-                if not shown.same_bytes:
-                    with Image.open(path) as file:
-                        scale = math.prod(image.size) / math.prod(file.size)
-                        shown = replace(shown, psnr=psnr(file, image), scale=scale)
-        except DECODER_ERRORS:
-            shown = replace(shown, form="unreadable", same_bytes=data == original)
-        self._note(path, key, shown)
+        same, form, decibels, scale = data == path.read_bytes(), "unreadable", None, 1.0
+        with contextlib.suppress(*DECODER_ERRORS), Image.open(BytesIO(data)) as image:
+            form = _form(image)
+            if not same:
+                with Image.open(path) as file:
+                    decibels, scale = psnr(file, image), math.prod(image.size) / math.prod(file.size)
+        self._note(path, key, "request", form, len(data), same, detail, decibels, scale)
 
     def processed(self, path: Path, image: Any, size: tuple[int, int] | None) -> None:
         """Note an image that a processor in this process was given, and the size in which it goes on to the model."""
-        shown = replace(_of_file(path, "processor"), form="pixels", sent=0)
+        decibels = None
         with Image.open(path) as original:
             if isinstance(image, Image.Image):
                 size = size or image.size
                 # What a resized image has lost depends on the way back.
-                shown = replace(shown, psnr=psnr(original, image) if image.size == original.size else None)
-            shown = replace(shown, scale=math.prod(size) / math.prod(original.size) if size else None)
-        self._note(path, 0, shown)
+                decibels = psnr(original, image) if image.size == original.size else None
+            scale = math.prod(size) / math.prod(original.size) if size else None
+        self._note(path, 0, "processor", "pixels", 0, decibels=decibels, scale=scale)
 
     def settings(self, generation: Mapping[str, Any], limits: Mapping[str, Any]) -> None:
         """Note what a request held beside its messages, or what limits a processor has."""
@@ -220,22 +238,27 @@ class ModelRecorder:
             attributes = _plain({name: value for name, value in vars(model).items() if name not in _HIDDEN})
             limits = {name: value for name, value in attributes.items() if _LIMIT_NAMES.search(name)} | self._limits
             limits |= {name: os.environ[name] for name in _KIT_LIMITS if name in os.environ}
-            images = _image_use(self.image_bytes, self.image_detail, list(self._images.values()), len(self._left_out))
-            if (earlier := self._earlier) is not None and earlier.images is not None:
-                images = joined(earlier.images, images)
+            images = replace(self._images, n_left_out=self._images.n_left_out + len(self._left_out))
             mask = Mask(environment_secrets() | values_named_secret(vars(model)))
             home = str(Path.home())
-
-            def shown(values: Mapping[str, Any]) -> dict[str, Any]:
-                texts: dict[str, Any] = with_texts(
-                    shown_extra(values), lambda text, _: mask(text).replace(home, "~")[:_LONGEST]
-                )
-                return texts
-
-            n_calls = self._calls + (earlier.n_calls if earlier else 0)
+            settings, generation, limits = (
+                with_texts(shown_extra(values), lambda text, _: mask(text).replace(home, "~")[:_LONGEST])
+                for values in (attributes, self._generation, limits)
+            )
             of_class = f"{type(model).__module__}.{type(model).__qualname__}"
-            kept = (shown(attributes), shown(self._generation), shown(limits))
-            return ModelUse(self._name, of_class, *kept, n_calls, images)
+            n_calls = self._calls + self._earlier_calls
+            return ModelUse(self._name, of_class, settings, generation, limits, n_calls, images)
+
+
+def adopt_record(predictions: Path) -> None:
+    """Take over the record of the earlier run whose prediction file the kit has copied, where none is beside it."""
+    record = model_use_path(predictions)
+    if not record.exists() and predictions.is_file():
+        for twin in sorted(predictions.parent.parent.glob(f"T*/{glob.escape(predictions.name)}"), reverse=True):
+            source = model_use_path(twin)
+            if source.is_file() and twin != predictions and filecmp.cmp(twin, predictions, shallow=False):
+                write_bytes(record, source.read_bytes())
+                return
 
 
 def unwatched(model: Any) -> Any:
@@ -257,13 +280,6 @@ def chosen(variable: str, choices: Sequence[str]) -> str:
     return value
 
 
-def _of_file(path: Path, seen_in: str) -> _Shown:
-    size = path.stat().st_size
-    if seen_in == "nowhere":
-        return _Shown(seen_in, "unknown", None, False, size, 0)
-    return _Shown(seen_in, path.suffix.lstrip(".").upper().replace("JPG", "JPEG"), None, seen_in == "path", size, size)
-
-
 @functools.cache
 def _qualities() -> Mapping[tuple[int, ...], int]:
     """JPEG's quality by the table of its luminance."""
@@ -281,27 +297,6 @@ def _form(image: Image.Image) -> str:
         return form
     quality = _qualities().get(tuple(getattr(image, "quantization", {}).get(0, ())))
     return f"JPEG q{quality}" if quality else "JPEG"
-
-
-def _image_use(image_bytes: str, image_detail: str, images: Sequence[_Shown], n_left_out: int) -> ImageUse:
-    scales = [image.scale for image in images if image.scale is not None]
-    return ImageUse(
-        image_bytes,
-        image_detail,
-        n=len(images),
-        seen_in=dict(Counter(image.seen_in for image in images)),
-        forms=dict(Counter(image.form for image in images)),
-        details=dict(Counter(image.detail for image in images if image.detail is not None)),
-        n_same_bytes=sum(image.same_bytes for image in images),
-        n_lossy=sum(image.psnr is not None for image in images),
-        n_enlarged=sum(scale > 1 for scale in scales),
-        n_shrunk=sum(scale < 1 for scale in scales),
-        n_left_out=n_left_out,
-        bytes_in_files=sum(image.in_file for image in images),
-        bytes_sent=sum(image.sent for image in images),
-        psnr=spread(image.psnr for image in images),
-        scale=spread(scales),
-    )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,31 +39,28 @@ def images_lines(run: TaskRun) -> list[str]:
     use = run.settings.model_use
     if use is None or (images := use.images) is None:
         return []
+    n, db, scale, by_request = images.n, images.psnr, images.scale, "request" in images.seen_in
+    original = "; --image-bytes original sends the files as they are" if by_request else ""
+    limits = ", ".join(f"{name} {value}" for name, value in use.pixel_limits.items() if "pixel" in name and value)
+    own_limits = f"{f' ({limits})' if limits else ''}; an entry of the model's in --config sets its limits"
     lines = []
-    n, ranges = images.n, images.psnr
-    if ranges is not None:
-        forms = ", ".join(form for form in images.forms)
-        ways = "; --image-bytes original sends the files as they are" if "request" in images.seen_in else ""
+    if db is not None:
         lines.append(
-            f"images: {images.n_lossy:,} of {n:,} were changed before the model saw them ({forms}): PSNR "
-            f"{ranges.mean:.1f} dB on average, {ranges.low:.1f} at the lowest{ways}"
+            f"{images.n_lossy:,} of {n:,} were changed before the model saw them ({', '.join(images.forms)}): PSNR "
+            f"{db.mean:.1f} dB on average, {db.low:.1f} at the lowest{original}"
         )
-    if images.scale is not None and (images.n_enlarged or images.n_shrunk):
-        limits = ", ".join(f"{name} {value}" for name, value in use.pixel_limits.items() if "pixel" in name and value)
-        ways = f"{f' ({limits})' if limits else ''}; an entry of the model's in --config sets its limits"
-        if "request" in images.seen_in:
-            ways = "; --image-bytes original sends them in their size"
+    if scale is not None and (images.n_enlarged or images.n_shrunk):
         lines.append(
-            f"images: {images.n_enlarged:,} were enlarged and {images.n_shrunk:,} shrunk, to {images.scale.low:.2g} to "
-            f"{images.scale.high:.3g} times their pixels{ways}"
+            f"{images.n_enlarged:,} were enlarged and {images.n_shrunk:,} shrunk, to {scale.low:.2g} to "
+            f"{scale.high:.3g} times their pixels{original or own_limits}"
         )
-    if low := images.details.get("low"):
-        lines.append(f"images: {low:,} of {n:,} went out with OpenAI's detail 'low'; see --image-detail high")
-    if images.n_left_out:
-        lines.append(f"images: {images.n_left_out:,} were never sent, {use.model_class} left them out")
-    if nowhere := images.seen_in.get("nowhere"):
-        lines.append(f"images: {use.model_class} sends {nowhere:,} of {n:,} in a way that is not on record")
-    return lines
+    for number, words in (
+        (images.details.get("low"), f"of {n:,} went out with OpenAI's detail 'low'; see --image-detail high"),
+        (images.n_left_out, f"were never sent, {use.model_class} left them out"),
+        (images.seen_in.get("nowhere"), f"of {n:,} were sent by {use.model_class} in a way that is not on record"),
+    ):
+        lines += [f"{number:,} {words}"] if number else []
+    return [f"images: {line}" for line in lines]
 
 
 def checks_of(run: TaskRun) -> list[str]:

@@ -24,7 +24,7 @@ from medqbench_vlmeval.kit.runner import run
 from medqbench_vlmeval.model_use import Spread
 from medqbench_vlmeval.runs.provenance import read_model_use
 from medqbench_vlmeval.workflows.evaluate import evaluate, request_for
-from tests.kit.runs import MODES, PERCEPTION, forget_keys, newest, score_of
+from tests.kit.runs import COMPARATIVE, MODES, PERCEPTION, forget_keys, newest, score_of
 from tests.servers import JudgeServer, Sent
 
 KEY = "sk-a-key-of-the-model-under-test"
@@ -287,3 +287,15 @@ def test_scores_read_the_record(tmp_path, noisy):
     assert run_.result.settings.model_use.images.image_bytes == "original"
     written = json.loads(run_.paths.score.read_text(encoding="utf-8"))
     assert written["settings"]["model"]["model_class"] == "m.Model"
+
+
+@pytest.mark.slow
+def test_a_reused_prediction_file_keeps_its_record(kit, work):
+    """Evaluated in a folder of its own by another judge, where the kit takes the predictions and nothing else along."""
+    arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--work-dir", str(work), "--api-mode"]
+    assert run([*arguments, "--mode", "infer"]) == 0
+    first = newest(work, f"MedQ-Chance_{COMPARATIVE}_model.json")
+    assert run([*arguments, "--mode", "eval", "--judge", "rules"]) == 0
+    score = newest(work, f"MedQ-Chance_{COMPARATIVE}_score.json")
+    assert score.parent != first.parent
+    assert score_of(work, "MedQ-Chance", COMPARATIVE)["settings"]["model"] == json.loads(first.read_text("utf-8"))
