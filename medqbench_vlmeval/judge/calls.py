@@ -245,7 +245,7 @@ def _why_cut(ending: str, text: str) -> str:
     """Why nothing is read from a text that ended so, and what helps."""
     raise_it = "raise max_tokens with --judge-args"
     if ending == REFUSED:
-        return f"the judge refused: '{text[:100]}'"
+        return f"the judge refused: '{' '.join(text.split())[:100]}'"
     if ending == REASONED:
         return f"the judge's reply is empty, all of its tokens went into reasoning; {raise_it}, or have it reason less"
     if _FILTERED.search(ending):
