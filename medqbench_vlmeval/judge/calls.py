@@ -19,11 +19,16 @@ from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, JOINT, Protocol, Schema, joint_schema, number_of, options_text
 from medqbench_vlmeval.judge.replies import Reading, read_reply
+from medqbench_vlmeval.judge.tokens import fewest_tokens
 from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
 # How often a call is asked until its reply holds a verdict.
 MAX_ASKS = 3
+
+# A server that counts only what it did not have in its cache counts a few, or all but the common beginning of prompts
+# (640 tokens at most): no such count lies above this and below half of the words.
+_FEWEST_OF_A_CUT = 400
 
 INFERENCE_FAILED = "inference failed"
 PREDICTION_MISSING = "prediction missing"
@@ -200,7 +205,8 @@ def verdicts_of(
     """The verdict on each dimension of a call.
 
     Texts are read in their order until every dimension has a score that it may have: what one leaves open, a later one
-    may give. Nothing is read from a text that was cut off: its end might have said something else.
+    may give. Nothing is read from a text that was cut off: its end might have said something else; nor where the server
+    cut the prompt.
 
     Args:
         call: what was asked.
@@ -220,6 +226,8 @@ def verdicts_of(
             break
     if failure is None and len(reply.texts) >= MAX_ASKS:
         reason = f"{reason} after {len(reply.texts)} asks"
+    if cut := prompt_cut(call, reply):
+        scores, reason = {}, cut
     last = next((text for text in reversed(reply.texts) if text is not None), "")
     digest = sha256_text(call.prompt)
     return {
@@ -239,6 +247,21 @@ def verdicts_of(
         )
         for dimension in call.allowed
     }
+
+
+def prompt_cut(call: Call, reply: Reply) -> str | None:
+    """That the server cut the prompt, as its count of the prompt's tokens tells; None where it does not tell that."""
+    counted = reply.prompt_tokens // max(1, min(len(reply.texts), 2))
+    # Half of the words are fewer than a quarter of the characters.
+    if not _FEWEST_OF_A_CUT <= counted < len(call.prompt) / 4:
+        return None
+    fewest = fewest_tokens(call.prompt)
+    if counted >= fewest / 2:
+        return None
+    return (
+        f"the server read {counted:,} tokens of a prompt of {fewest:,} or more and cut the rest; raise its context "
+        "(num_ctx, --ctx-size, --max-model-len), or lower max_answer_tokens with --judge-args"
+    )
 
 
 def _why_cut(ending: str, text: str) -> str:

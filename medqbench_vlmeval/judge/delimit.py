@@ -13,8 +13,9 @@ import base64
 import html
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
 # Format and control characters that no text needs: soft hyphen, zero-width, bidirectional, fillers, variation
@@ -36,24 +37,16 @@ _LOOK_ALIKES = {
     **dict.fromkeys("∣ǀ│┃", "|"),
     **dict.fromkeys("“”„‟‘’‚‛", '"'),
 }
-_OF_CATEGORY = {
-    "Zs": " ",
-    "Pd": "-",
-    "Pc": "_",
-    "Ps": _BRACKET,
-    "Pi": _BRACKET,
-    "Pe": _BRACKET_END,
-    "Pf": _BRACKET_END,
-    # Marks sit on the letter before; a lone surrogate cannot be sent.
-    **dict.fromkeys(("Mn", "Mc", "Me", "Cs"), ""),
-}
+# Marks sit on the letter before; a lone surrogate cannot be sent.
+_OF_CATEGORY = dict.fromkeys(("Mn", "Mc", "Me", "Cs"), "") | dict(
+    zip(("Zs", "Pd", "Pc", "Ps", "Pi", "Pe", "Pf"), (" -_" + 2 * _BRACKET + 2 * _BRACKET_END), strict=True)
+)
 # 'ƈ', 'ᴄ', 'ɛ', '🅲' and '🇨' have no decomposition, but the letter in their names.
 _NAMED_LETTER = re.compile(
     r"(?:LATIN(?: SMALL| CAPITAL)? LETTER|(?:NEGATIVE (?:SQUARED|CIRCLED)|SQUARED|CIRCLED) LATIN CAPITAL LETTER"
     r"|REGIONAL INDICATOR SYMBOL LETTER)(?: SMALL CAPITAL| OPEN| TURNED| REVERSED| DOTLESS)? ([A-Z])(?: WITH .*)?"
 )
 _LAST_ASCII = "\x7f"
-_LAST_CODE = 0x10FFFF
 
 # Entities and escapes, also escaped once more; bytes in runs, as several may be one character.
 _ESCAPE = re.compile(
@@ -101,46 +94,71 @@ _PLAIN_TAGS = (
 _TAG = (
     rf"[<{_ANGLE}{_BRACKET}]{{1,3}}(?!/{_PLAIN_TAGS}\s*>){_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_]|\s*[>{_ANGLE_END}])"
     rf"|[\[{{]{{1,3}}{_DRESS}/(?:{_DRESS}[/\\])*(?={_DRESS}[^\W\d_])"
-    rf"|[<{_ANGLE}\[{{{_BRACKET}]{{1,3}}{_DRESS}(?={_ENDS}(?:[\s_/:-]*(?:of|the))*[\s_/:-]*{_PARTS})"
+    rf"|\({_DRESS}/(?={_DRESS}{_PARTS})"
+    rf"|[<{_ANGLE}\[{{({_BRACKET}]{{1,3}}{_DRESS}{_ENDS}(?=(?:[\s_/:-]*(?:of|the))*[\s_/:-]*{_PARTS})"
     rf"|[<{_ANGLE}{_BRACKET}]{{1,3}}{_DRESS}(?={_NAME}[\s_.-]*{_TEXT})|[<{_ANGLE}]{{1,3}}{_DRESS}(?={_NAME}\s*[>{_ANGLE_END}])"
 )
-_THOUGHTS = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad")
 _IN_ANGLES = (
-    *("s", "bos", "eos", "pad", "unk", "sys", "sop", "eop", "eot", "eod", "eom", "im_start", "im_end"),
-    *("start_of_turn", "end_of_turn", "end_of_utterance", "user", "human", "assistant", "bot", "ai", "system"),
-    *_THOUGHTS,
+    "s|bos|eos|pad|unk|sys|sop|eop|eot|eod|eom|im_start|im_end|start_of_turn|end_of_turn|end_of_utterance|user|human|ai"
+    "|assistant|bot|system|think|thinking|thought|thoughts|reasoning|reflection|scratchpad"
 )
 _IN_SQUARES = (
-    *(
-        "inst",
-        "sys",
-        "system",
-        "user",
-        "human",
-        "assistant",
-        "bot",
-        "ai",
-        "think",
-        "gmask",
-        "smask",
-        "sep",
-        "cls",
-        "bos",
-    ),
-    *("eos", "system_prompt", "available_tools", "tool_calls", "tool_results", "tool_content", "args", "call_id"),
+    "inst|sys|system|user|human|assistant|bot|ai|think|gmask|smask|sep|cls|bos|eos|system_prompt|available_tools"
+    "|tool_calls|tool_results|tool_content|args|call_id"
 )
 # A word alone in angles is a token, whosever, unless text formats with it or compares ('SNR<CNR>5').
 _WORD = rf"(?!/?{_PLAIN_TAGS}\s*/?>)[^\w\s<>]{{0,2}}[^\W\d][\w:]{{1,40}}[^\w\s<>]{{0,2}}>"
 # What opens or ends a turn or a thought: many servers read a chat template's tokens wherever they stand.
 _CONTROL_TOKEN = (
-    rf"[<{_ANGLE}](?=/*(?:{'|'.join(map(_spread, _IN_ANGLES))})(?:_id)?[>{_ANGLE_END}]"
+    rf"[<{_ANGLE}](?=/*(?:{'|'.join(map(_spread, _IN_ANGLES.split('|')))})(?:_id)?[>{_ANGLE_END}]"
     rf"|\|[^<>|\s]{{1,40}}\|?[>{_ANGLE_END}]|\| ?\w[^<>|]{{2,40}}\|[>{_ANGLE_END}]|\w{{1,40}}\|[>{_ANGLE_END}])"
     rf"|(?:(?<!\w)<|<(?![a-z]+>\w))(?={_WORD})|>>(?=\w{{3,20}}<<)"
-    rf"|[\[{_BRACKET}](?=(?:/*(?:{'|'.join(map(_spread, _IN_SQUARES))})|\|[^\[\]|\n]{{2,40}}\|"
+    rf"|[\[{_BRACKET}](?=(?:/*(?:{'|'.join(map(_spread, _IN_SQUARES.split('|')))})|\|[^\[\]|\n]{{2,40}}\|"
     rf"|/?(?:unused\w{{0,12}}|\w{{1,30}}_token\w{{0,8}}|round \d{{1,3}}))[\]{_BRACKET_END}]|e~\[)"
     r"|\](?=~!?\w{1,2}[\[\]])"
 )
-_TAKEN_APART = re.compile(rf"(?=[<>\[\]{{{_ANGLE}{_BRACKET}])(?:{_TAG}|{_CONTROL_TOKEN})")
+_TAKEN_APART = re.compile(rf"(?=[<>(\[\]{{{_ANGLE}{_BRACKET}])(?:{_TAG}|{_CONTROL_TOKEN})")
+
+
+# What a description of an image does not say: it names a score, orders one, or talks to who grades.
+_GRADER = r"(?:grader|grading (?:model|assistant|system|ai)|judge|evaluator|examiner|rater|assessor|scorer)"
+_SCORE_WORD = r"(?:score|rating|grade|mark|verdict)"
+_FULL = (
+    r"(?:[012]\b(?![.,]?\d| ?%)|two\b|full (?:marks|score)|(?:the )?(?:maximum|max|highest|top) " + _SCORE_WORD + ")"
+)
+_TO_GRADER = re.compile(
+    rf"\b(?:score|rating|verdict)[\"'*]*\s?[:=]\s?[\"'*]*[012]\b(?![.,]?\d|/(?!2\b))(?! ?(?:out of|%|mm|points))"
+    rf"|\b(?:give|assign|award|rate|grade|output|return|print|respond with|reply with|write)\b[^.!?\n]{{0,60}}?"
+    rf"\b{_SCORE_WORD}s?\b[^.!?\n]{{0,20}}?\b{_FULL}|\b(?:rate|grade|score|mark) (?:it|this|me|them|all|everything|the "
+    rf"(?:answer|text|response|candidate|above))[^.!?\n]{{0,30}}?\b{_FULL}"
+    r"|\b(?:ignore|disregard|forget|override)\b[^.!?\n]{0,30}?\b(?:instructions?|rubric|criteria|prompts?|guidelines)\b"
+    rf"|\b(?:dear|hello|hi|attention|note (?:to|for)|message (?:to|for)|instructions? (?:to|for)) (?:the )?{_GRADER}\b"
+    rf"|\byou are (?:now )?(?:an? |the )[^.!?\n]{{0,30}}?{_GRADER}\b"
+    r"|\bscore for this (?:answer|text|response)\b"
+    r"|\b(?:give|output|reply with|return) (?:it )?(?:only )?[02]\b(?![.,]?\d)"
+    r"|[<‹]\|?(?:im_start|start_header_id|start_of_turn|user|system|assistant)\|?[>›]|\[/inst\]"
+)
+# The same in other languages, as written.
+_SCORED_ABROAD = re.compile(
+    r"(?:评分|得分|分数|打分|評分|输出|輸出|スコア|採点|점수|puntuación|puntaje|califica\w*|pontuação|punteggio|la note"
+    r"|bewertung|punktzahl|оценк\w|балл|оцінк\w|βαθμολογία"
+    r"|\bpuan|\bocena|geef een|النتيجة|الدرجة|امتیاز|ציון|स्कोर|अंक|স্কোর|điểm|คะแนน"
+    r"|\bskor|\balama)[^\n.]{0,8}?[012٠١٢۰۱۲०१२০১২๐๑๒](?![.,]?\d)|满分|滿分",
+    re.IGNORECASE,
+)
+
+
+def speaks_to_grader(text: str) -> str | None:
+    """The words in which an answer talks to who grades it (names or orders a score, closes the delimiters), cut to 80
+    characters; None where it does not. It is a sign and no proof, and never a reason for another score."""
+    if words := _SCORED_ABROAD.search(text):
+        return " ".join(words.group().split())
+    for view in islice(_views(_INVISIBLE.sub("", text)), _MOST_DECODINGS):
+        seen = _as_seen(view).seen
+        name = next((name for name in _NAMED.finditer(seen) if name["whole"]), None)
+        if words := _TO_GRADER.search(seen) or name:
+            return " ".join(words.group().split())[:80]
+    return None
 
 
 class _View(NamedTuple):
@@ -190,7 +208,9 @@ def _delimiters(seen: str) -> Iterator[tuple[int, int]]:
         yield delimiter.span()
     for name in _NAMED.finditer(seen):
         before = _before(seen, name.start())
-        if not (name["whole"] or _closes(before)):
+        # A slash with a bracket before it closes, and so does an 'end' behind a sign.
+        slash = max(before.rfind(slash) for slash in _SLASHES)
+        if not (name["whole"] or _OPENS.search(before, 0, max(slash, 0)) or _SAYS_END.search(before)):
             continue
         if mark := _MARK.search(before):
             yield name.start() - len(before) + mark.start(), name.start()
@@ -210,12 +230,6 @@ def _before(seen: str, at: int) -> str:
         if not word:
             return seen[start:at]
         start -= len(word.group())
-
-
-def _closes(before: str) -> bool:
-    """Whether a name behind this is a closing one: a slash with a bracket before it, or an 'end' behind a sign."""
-    slash = max(before.rfind(slash) for slash in _SLASHES)
-    return bool(_OPENS.search(before, 0, max(slash, 0)) or _SAYS_END.search(before))
 
 
 def _views(text: str) -> Iterator[_View]:
@@ -261,38 +275,23 @@ def _as_seen(view: _View) -> _View:
 def _decoded(escape: re.Match[str]) -> str | None:
     """The characters that an entity or an escape stands for; None where it stands for none."""
     kind = str(escape.lastgroup)
-    return _DECODERS[kind](escape[kind])
-
-
-def _of_code(base: int) -> Callable[[str], str | None]:
-    return lambda digits: chr(code) if (code := int(digits, base)) <= _LAST_CODE else None
-
-
-def _of_bytes(run: str) -> str:
-    digits = re.sub(r"%(?:25)*|=\r?\n|=|\\+x", "", run, flags=re.IGNORECASE)
-    octets = bytes.fromhex(digits)
+    text = escape[kind]
     try:
-        return octets.decode("utf-8")
-    except UnicodeDecodeError:
-        return octets.decode("latin-1")
-
-
-def _of_name(name: str) -> str | None:
-    try:
-        return unicodedata.lookup(name)
-    except KeyError:
+        if kind == "entity":
+            return _entity(text)
+        if kind == "named":
+            return unicodedata.lookup(text)
+        if kind == "bytes":
+            digits = re.sub(r"%(?:25)*|=\r?\n|=|\\+x", "", text, flags=re.IGNORECASE)
+            return bytes.fromhex(digits).decode("utf-8", errors="replace")
+        if kind == "utf7":
+            octets = base64.b64decode(text + "=" * (-len(text) % 4))
+            signs = octets[: len(text) * 6 // 16 * 2].decode("utf-16-be")
+            # Other text behind a plus sign stands for nothing that anybody writes.
+            return signs if all(sign.isascii() or unicodedata.category(sign)[0] in "PS" for sign in signs) else None
+        return chr(int(text, {"entity_number": 10, "octal": 8}.get(kind, 16)))
+    except (KeyError, ValueError):
         return None
-
-
-def _of_utf7(letters: str) -> str | None:
-    units = len(letters) * 6 // 16 * 2
-    try:
-        octets = base64.b64decode(letters + "=" * (-len(letters) % 4))
-        signs = octets[:units].decode("utf-16-be")
-    except ValueError:
-        return None
-    # Other text behind a plus sign stands for nothing that anybody writes.
-    return signs if signs and all(sign.isascii() or unicodedata.category(sign)[0] in "PS" for sign in signs) else None
 
 
 @lru_cache(maxsize=1024)
@@ -302,17 +301,6 @@ def _entity(name: str) -> str | None:
         if sign != entity:
             return sign
     return None
-
-
-_DECODERS: dict[str, Callable[[str], str | None]] = {
-    **dict.fromkeys(("entity_hex", "short", "long", "braced", "unicode"), _of_code(16)),
-    "entity_number": _of_code(10),
-    "octal": _of_code(8),
-    "entity": _entity,
-    "bytes": _of_bytes,
-    "named": _of_name,
-    "utf7": _of_utf7,
-}
 
 
 @lru_cache(maxsize=65536)

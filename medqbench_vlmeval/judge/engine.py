@@ -31,9 +31,11 @@ from medqbench_vlmeval.judge.calls import (
     is_complete,
     kept_verdicts,
     plan_calls,
+    prompt_cut,
     verdicts_of,
 )
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
+from medqbench_vlmeval.judge.delimit import speaks_to_grader
 from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, choices, either
 from medqbench_vlmeval.judge.secrets import shown_url
@@ -163,7 +165,7 @@ class Engine:
             except Unanswered as error:
                 failure = error
             verdicts = verdicts_of(call, reply, str(failure) if failure else None)
-            if failure or is_complete(verdicts) or len(reply.texts) >= MAX_ASKS:
+            if failure or is_complete(verdicts) or len(reply.texts) >= MAX_ASKS or prompt_cut(call, reply):
                 break
             messages = _asked_again(call, reply.texts[-1])
         if any(reply.texts):
@@ -323,9 +325,17 @@ class CachedModel:
         self._served_as: set[str] = set()
 
     def calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
-        """All calls for some samples' replies, over-long ones cut."""
+        """All calls for some samples' replies, over-long ones cut; a note says that, and where a reply speaks to the
+        grader."""
+        to_grader = {
+            sample.index: f"the answer speaks to the grader: '{words}'"
+            for sample, text in texts
+            if (words := speaks_to_grader(text))
+        }
         texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
-        return plan_calls(self._protocol, self.options, texts, notes)
+        # Never a reason for another score: a reader of the results decides.
+        both = {index: "; ".join(filter(None, (notes.get(index), to_grader.get(index)))) for index in notes | to_grader}
+        return plan_calls(self._protocol, self.options, texts, both)
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, ByDimension], list[Call]]:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""

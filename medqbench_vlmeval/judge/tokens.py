@@ -33,6 +33,11 @@ _PIECE = re.compile(r"[^\n]{0,2000}\n{1,2000}|[^\n]{1,2000}(?=\s|\Z)|[^\n]{1,200
 # A description ends with its conclusion, which a cut must not take away.
 _OF_BEGINNING = 3 / 4
 
+# A run of letters or digits takes a token or more, in a script without blanks each four of its characters.
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+_WITHOUT_BLANKS = re.compile("[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_CHARACTERS_A_TOKEN = 4
+
 _encodings: dict[str, Encoding | None] = {}
 _lock = threading.Lock()
 
@@ -62,6 +67,11 @@ class TokenCounter:
         if self._of_piece is None:
             return math.ceil(len(sendable) / BYTES_A_TOKEN)
         return sum(map(self._of_piece, _PIECE.findall(sendable.decode("utf-8"))))
+
+
+def fewest_tokens(text: str) -> int:
+    """A number of tokens that no tokenizer which keeps to the borders of words goes below."""
+    return len(_WORD.findall(text)) + len(_WITHOUT_BLANKS.findall(text)) // _CHARACTERS_A_TOKEN
 
 
 def load_encoding(name: str) -> Encoding | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.judge import JudgeOptions, build_judge, tokens
-from medqbench_vlmeval.judge.tokens import TokenCounter, cut_answers
+from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
+from medqbench_vlmeval.judge.tokens import TokenCounter, cut_answers, fewest_tokens
 from medqbench_vlmeval.types import Prediction, Sample
-from tests.servers import JudgeServer
+from tests.servers import JudgeServer, Sent, completion
 
 SAMPLE = Sample("7", Task.NO_REFERENCE, None, description="good")
 ODD = ["x", " ", "\n", "\t \n", "👍🏽", "e\u0301", "图像", "\ud800", "<|endoftext|>", "0"]
@@ -145,3 +147,67 @@ def test_the_judge_sees_the_cut_answer_and_the_verdict_says_so():
     assert all("tokens cut ...]" in request.prompt for request in server.requests)
     # 40,000 bytes.
     assert {verdict.note.split(" to ")[0] for verdict in judged.verdicts.values()} == {"answer cut from 8,889"}
+
+
+WORDS = "The image is noisy and blurred, but the borders are sharp. "
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [("", 0), ("one two-three 45", 4), ("don't", 2), ("图像质量良好", 2), ("____ ..", 0)],
+)
+def test_the_fewest_tokens_are_the_words(text, n):
+    assert fewest_tokens(text) == n
+
+
+@given(st.lists(st.sampled_from(ODD) | st.text(max_size=8), max_size=30).map("".join))
+def test_no_text_has_fewer_tokens_than_the_fewest(text):
+    n_bytes = len(text.encode("utf-8", errors="replace"))
+    assert fewest_tokens(text) <= n_bytes
+    assert fewest_tokens(text + " " + text) >= fewest_tokens(text)
+
+
+@pytest.mark.parametrize(
+    ("n_words", "counted", "asks", "is_cut"),
+    [
+        (11_000, 4_096, 1, True),
+        (5_500, 2_048, 1, True),
+        (1_100, 512, 1, True),
+        (5_500, 4_096, 2, True),
+        # An ordinary tokenizer, one that spends hardly more than a token a word, and servers that say nothing.
+        (1_100, 1_400, 1, False),
+        (1_100, 1_101, 1, False),
+        (1_100, 0, 1, False),
+        # Only what was not in the server's cache: nearly nothing, or all but a template's beginning.
+        (1_100, 7, 1, False),
+        (1_100, 1_400 - 640, 1, False),
+        (1_100, 1_450, 2, False),
+    ],
+)
+def test_a_count_far_below_the_words_says_that_the_prompt_was_cut(n_words, counted, asks, is_cut):
+    prompt = WORDS * (n_words // 11)
+    call = Call("key", "1", prompt, {"completeness": (0, 1, 2)})
+    [verdict] = verdicts_of(call, Reply(("Hm.",) * (asks - 1) + ("Score: 2",), "j", counted, 5)).values()
+    assert verdict.score == (None if is_cut else 2)
+    assert ("num_ctx" in (verdict.reason or "")) is is_cut
+
+
+def test_a_server_that_keeps_the_end_of_a_prompt_leaves_the_sample_unscored_after_one_ask():
+    def reply(request):
+        body = completion("Score: 2", "judge-1")
+        body["usage"]["prompt_tokens"] = len(request.prompt[-16_000:]) // 4
+        return Sent(body=json.dumps(body))
+
+    samples = [Sample(name, Task.NO_REFERENCE, None, description="good") for name in ("long", "short")]
+    predictions = [Prediction("long", WORDS * 4000), Prediction("short", WORDS)]
+    with JudgeServer(reply) as server:
+        options = JudgeOptions(
+            "judge-1", server.base_url, protocol="rubric", max_answer_tokens=1_000_000, stop_after=99
+        )
+        cut, whole = build_judge(options).judge(samples, predictions)
+    assert {verdict.score for verdict in whole.verdicts.values()} == {2}
+    assert {(verdict.score, verdict.asks) for verdict in cut.verdicts.values()} == {(None, 1)}
+    assert all(
+        verdict.reason.startswith("the server read 4,000 tokens of a prompt of 44,")
+        for verdict in cut.verdicts.values()
+    )

@@ -80,5 +80,6 @@ def reasoning_findings(
             "no_answer": biases.no_conclusion(predictions, conclusions),
             "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds(kinds),
+            "speaks_to_grader": errors.to_grader(predictions),
         }
     )

@@ -12,8 +12,9 @@ from functools import lru_cache
 
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, SEVERITIES, Task
 from medqbench_vlmeval.data.columns import read_severity, words
+from medqbench_vlmeval.judge.delimit import speaks_to_grader
 from medqbench_vlmeval.scoring.agreement import read_conclusion
-from medqbench_vlmeval.scoring.findings.finding import share, share_finding, share_words
+from medqbench_vlmeval.scoring.findings.finding import on_one_line, share, share_finding, share_words
 from medqbench_vlmeval.scoring.summary import is_right, ranked
 from medqbench_vlmeval.types import (
     FEW,
@@ -31,6 +32,7 @@ from medqbench_vlmeval.types import (
 SEVERITY, QUALITY = "severity", "quality"
 # From the best to the worst.
 SCALES: Mapping[str, tuple[str, ...]] = {SEVERITY: SEVERITIES, QUALITY: tuple(reversed(QUALITY_LEVELS))}
+_MOST_LISTED = 50
 ADJACENT, OPPOSITE = "adjacent level", "opposite level"
 
 _QUALITY_WORDS = {**{level: level for level in QUALITY_LEVELS}, "rejected": "reject", "useable": "usable"}
@@ -182,6 +184,24 @@ def reasoning_error_kinds(
         return ["wrong preference", *kinds]
     kind = stated_choice(conclusion).kind
     return [kind, *kinds] if kind else kinds
+
+
+def to_grader(predictions: Sequence[Prediction]) -> Finding | str:
+    """How many replies talk to whoever grades them, with their samples; their scores stay as they are."""
+    replies = [prediction for prediction in predictions if prediction.status is PredictionStatus.OK]
+    said = {prediction.index: words for prediction in replies if (words := speaks_to_grader(prediction.text))}
+    if not said:
+        return "no reply speaks to the grader"
+    rate = share(len(said), len(replies))
+    listed = [f"{on_one_line(index)} ('{words}')" for index, words in said.items()]
+    more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
+    return share_finding(
+        "Replies that speak to the grader",
+        f"{len(said)} of {len(replies)} replies ({share_words(rate)}) name or order a score, or talk to whoever grades "
+        "them; read these before the scores are used, which are as the judge gave them.",
+        rate,
+        Details(facts={"samples": f"{', '.join(listed[:_MOST_LISTED])}{more}"}),
+    )
 
 
 def error_kinds(kinds: Sequence[Sequence[str]]) -> Finding | str:
