@@ -80,6 +80,7 @@ _LETTER = re.compile(
 
 
 _SHORT = 100
+_END = 300  # characters in which a reply takes its verdict back
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def best_judged(text: str, options: OptionSet) -> Reading | None:
     concluding = [verdict for verdict in verdicts if verdict.concludes]
     if concluding:
         return concluding[-1].reading
+    if mentions.refused(text[-_END:], options) == Reading(None, mentions.REFUSAL):
+        return None
     opening = not text[: verdicts[0].start].strip(" \n-*#>")
     if opening or len({verdict.reading for verdict in verdicts}) == 1:
         return verdicts[0].reading
