@@ -25,7 +25,7 @@ BEFORE["cli"] |= {"synth"}
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
 # 29,000 before the records of what a run sent and failed at, servers' habits and bounds came in.
-MOST_LINES = 31_400
+MOST_LINES = 33_000
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
@@ -80,7 +80,7 @@ def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert [str(path) for path, n in lines.items() if n > 600] == []
     assert max(Counter(path.parent for path in lines).values()) <= 25
-    assert len(lines) <= 146
+    assert len(lines) <= 150
     assert sum(lines.values()) <= MOST_LINES
 
 
