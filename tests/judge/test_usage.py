@@ -79,7 +79,7 @@ def test_where_the_users_table_is_looked_for(tmp_path, monkeypatch):
     assert load_prices(third).price("mine") == Price(3, 3)
     assert str(third) in load_prices(third).advice("other")
     monkeypatch.setenv("MEDQBENCH_PRICES", str(tmp_path / "absent.json"))
-    with pytest.raises(BadInput, match=r"absent\.json cannot be read"):
+    with pytest.raises(BadInput, match=r"absent\.json does not exist"):
         load_prices()
 
 
