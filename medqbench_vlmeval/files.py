@@ -10,10 +10,12 @@ file takes more memory than the limits here allow.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -258,6 +260,32 @@ def sha256_text(text: str) -> str:
 def storable(text: str) -> str:
     """``text`` as a UTF-8 file gives it back: lone surrogates become U+FFFD."""
     return _SURROGATE.sub(REPLACEMENT, text)
+
+
+_LEAST_FREE = 1 << 20  # bytes
+
+
+def check_room(paths: Iterable[Path], advice: str) -> None:
+    """See that files can be written, before anything is paid for what goes into them; nothing is made.
+
+    Raises:
+        RunFailed: a file or its folder is of another kind, may not be written to or has too long a name, or the disk is
+            full.
+    """
+    for path in paths:
+        with writing(path, advice):
+            nearest = next(place for place in path.absolute().parents if place.exists())
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a folder")
+            for part in path.absolute().relative_to(nearest).parts:
+                with suppress(FileNotFoundError):
+                    (nearest / part).lstat()  # says where a name is too long
+            if not nearest.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, f"{nearest} is no folder")
+            if not os.access(nearest, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, f"{nearest} may not be written to")
+            if shutil.disk_usage(nearest).free < _LEAST_FREE:
+                raise OSError(errno.ENOSPC, "the disk is full")
 
 
 LOCK_TIMEOUT = 60.0  # seconds

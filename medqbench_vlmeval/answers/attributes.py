@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from medqbench_vlmeval.answers.conclusion import image_references
-from medqbench_vlmeval.answers.plain import description_sentences
+from medqbench_vlmeval.answers.plain import description_sentences, ends_of
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Finding:
 def findings(text: str, comparative: bool) -> Mapping[Key, Finding]:
     """The findings of a description by attribute and image (1 or 2 in a comparison where it is told, else None)."""
     profile: dict[Key, Finding] = {}
-    for sentence in description_sentences(text):
+    for sentence in description_sentences(ends_of(text)):
         references = image_references(sentence) if comparative else []
         for attribute, side, strength, match in _mentions(sentence):
             key = (attribute, _image_of(sentence, references, match.start(), match.end()))

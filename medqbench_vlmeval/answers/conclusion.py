@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from medqbench_vlmeval.answers.plain import description_sentences
+from medqbench_vlmeval.answers.plain import description_sentences, ends_of
 from medqbench_vlmeval.benchmark import QUALITY_LEVELS, Task
 
 _NOUN = r"(?:image|picture|scan|photo(?:graph)?|slide|frame|figure|img|panel)"
@@ -142,6 +142,7 @@ def preference(text: str) -> int | str | None:
 
 def conclusion_of(task: Task, text: str) -> str | int | None:
     """What a text of a task concludes: a level, or an image or 'same' of a pair; None where none can be read."""
+    text = ends_of(text)
     return preference(text) if task is Task.COMPARATIVE else quality_level(text)
 
 

@@ -50,6 +50,16 @@ def clean(text: str) -> str:
     return _ESCAPED_CONTROL.sub(" ", _CONTROL.sub(" ", text))
 
 
+MOST_CHARACTERS = 100_000
+"""So much of a description is read for findings and its conclusion, half of it from either end."""
+
+
+def ends_of(text: str) -> str:
+    """A text without the middle of what is longer than ``MOST_CHARACTERS``; a conclusion stands at an end."""
+    half = MOST_CHARACTERS // 2
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:half]}\n\n{text[-half:]}"
+
+
 def without_struck(text: str) -> str:
     """Remove what the model struck through: '~~B~~ A', '<del>B</del> A'."""
     return _STRUCK.sub(" ", text) if any(mark in text for mark in "~<\u0335\u0336") else text

@@ -6,6 +6,9 @@ start without torch, the kit, pandas or the judge's client.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -62,15 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Behind 'run', --debug is an option of the kit's.
     debug = "--debug" in words and words[:1] != ["run"]
+    for stream in (sys.stdout, sys.stderr):
+        # A command that has done its work does not fail of a character that the console's encoding has not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        if words[:1] == ["run"] or words[:2] == ["--debug", "run"]:
-            # The kit's parser owns every option behind 'run'; a second parser in front of it could only get in
-            # its way.
-            from medqbench_vlmeval.kit.runner import run
-
-            sys.exit(run(words[words.index("run") + 1 :]))
-        words = [word for word in words if word != "--debug"]
-        app(words, prog_name="medqbench")
+        try:
+            _dispatch(words)
+        finally:
+            sys.stdout.flush()
     except MedQBenchError as error:
         if debug:
             raise
@@ -78,6 +81,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"medqbench: {terminal_text(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            raise
+        if not isinstance(error, BrokenPipeError):
+            place = "the output" if error.filename is None else error.filename
+            print(f"medqbench: {place} cannot be used ({error.strerror or error}).", file=sys.stderr)
+        # What is left in the buffer would fail again when Python ends.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except KeyboardInterrupt:
         print("medqbench: interrupted; verdicts that had come are kept.", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _dispatch(words: list[str]) -> None:
+    if words[:1] == ["run"] or words[:2] == ["--debug", "run"]:
+        # The kit's parser owns every option behind 'run'; a second parser in front of it could only get in its way.
+        from medqbench_vlmeval.kit.runner import run
+
+        sys.exit(run(words[words.index("run") + 1 :]))
+    app([word for word in words if word != "--debug"], prog_name="medqbench")

@@ -14,7 +14,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from io import BytesIO
 from pathlib import Path
 
@@ -23,6 +23,15 @@ from medqbench_vlmeval.errors import BadInput
 
 MAX_PIXELS = 178_956_970
 """An image that announces more pixels is refused; it is PIL's own limit, which other packages raise."""
+
+# One of the larger images is read and decoded at a time, however many threads there are.
+_LARGE_PIXELS, _LARGE_BYTES = 1 << 23, 1 << 25
+_ONE_LARGE = threading.RLock()
+# What the kit's encoder takes. It fails on every other form of pixels ("cannot write mode I;16 as JPEG"), and where a
+# model takes the file itself PIL turns deep grey into white.
+_SENDABLE = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"})
+# It enlarges an image until its shorter side has so many pixels; JPEG has no longer side.
+_LEAST_SIDE, _MOST_SIDE = 100, 65_500
 
 # First bytes, the suffix and PIL's name. The list is also what may be decoded at all: PIL would hand an
 # EPS file to an external interpreter.
@@ -98,7 +107,8 @@ class ImageStore:
             status = path.stat()
             key = (path, status.st_size, status.st_mtime_ns)
             if key not in self._checked:
-                check_image(path.read_bytes(), f"{where}: {path}")
+                with _ONE_LARGE if status.st_size > _LARGE_BYTES else nullcontext():
+                    check_image(files.read_bytes(path), f"{where}: {path}")
                 self._checked.add(key)
         except OSError as error:
             raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None
@@ -121,25 +131,31 @@ def is_content_name(name: str) -> bool:
 
 
 def check_image(data: bytes, where: str) -> None:
-    """Decode an image (of several frames, the first) to its last pixel.
+    """Decode an image (of several frames, the first) to its last pixel, and see that the kit can send it.
 
     Raises:
-        BadInput: not an image, cut short, damaged, or announced with more than ``MAX_PIXELS`` pixels.
+        BadInput: not an image, cut short, damaged, announced with more than ``MAX_PIXELS`` pixels, or of a form that no
+            model would be shown as it is.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     _, name = _format_of(data, where)
     try:
         with Image.open(BytesIO(data), formats=(name,)) as image:
-            too_large = image.size[0] * image.size[1] > MAX_PIXELS
+            pixels = image.size[0] * image.size[1]
+            too_large = pixels > MAX_PIXELS
             if not too_large:
-                image.load()
+                with _ONE_LARGE if pixels > _LARGE_PIXELS else nullcontext():
+                    image.load()
+            mode, size = image.mode, image.size
         if name == "PNG":
             # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
             with Image.open(BytesIO(data), formats=(name,)) as image:
                 image.verify()
     except Image.DecompressionBombError:
         too_large = True
+    except UnidentifiedImageError:
+        raise BadInput(f"{where}: the image is cut short or damaged (its head is none of an image).") from None
     except DECODER_ERRORS as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BadInput(f"{where}: the image is cut short or damaged ({reason.rstrip('.')}).") from None
@@ -147,6 +163,26 @@ def check_image(data: bytes, where: str) -> None:
         raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.")
     if name == "PNG" and _PNG_END not in data:
         raise BadInput(f"{where}: the image is cut short or damaged (no end chunk).")
+    if problem := _not_sendable(mode, size):
+        raise BadInput(f"{where}: the image {problem}.")
+
+
+def _not_sendable(mode: str, size: tuple[int, int]) -> str | None:
+    """Why the kit could not send an image, as the end of a sentence about it; None where it can."""
+    if 0 in size:
+        return "has no pixels"
+    if mode not in _SENDABLE:
+        deep = "16-bit or deeper grey" if mode in ("I", "F") or mode.startswith("I;") else "colours of another kind"
+        return (
+            f"has {deep} (PIL's mode {mode}), which the kit cannot send; convert it to 8-bit grey or RGB, with a "
+            "stated window where it is deep"
+        )
+    if max(size) * max(1, _LEAST_SIDE / min(size)) > _MOST_SIDE:
+        return (
+            f"is {size[0]} x {size[1]} pixels, and the kit, which makes the shorter side {_LEAST_SIDE} pixels at "
+            f"least, cannot send a side above {_MOST_SIDE:,}"
+        )
+    return None
 
 
 @contextmanager

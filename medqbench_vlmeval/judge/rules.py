@@ -13,7 +13,8 @@ It reads the stated conclusion and the quality attributes of answer and referenc
   reference itself fails this measure, the answer is forgiven as much. No conclusion: 0; no findings: at most 1.
 - quality accuracy: the same level 2, the next 1, the opposite or none 0; for a pair the same preference 2, else 0.
 
-What the reference does not say is not scored: a verdict then carries the reason instead of a number.
+What the reference does not say is not scored: a verdict then carries the reason instead of a number. Of an answer of
+more than 100,000 characters the first and the last 50,000 are read, which its verdicts note.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from medqbench_vlmeval.answers import attributes as lexicon
 from medqbench_vlmeval.answers.attributes import Finding, Key, findings
 from medqbench_vlmeval.answers.conclusion import SAME, conclusion_of, steps_apart
+from medqbench_vlmeval.answers.plain import MOST_CHARACTERS
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
@@ -80,9 +82,15 @@ class RulesJudge:
             "consistency": _consistency(task, *texts),
             "quality_accuracy": _quality_accuracy(task, *texts),
         }
+        note = None
+        if len(answer) > MOST_CHARACTERS:
+            ends = f"of the answer's {len(answer):,} characters the first and last {MOST_CHARACTERS // 2:,}"
+            note = f"{ends} were read"
         digest = sha256_text(f"{task.value}\0{answer}\0{reference}")
         return {
-            dimension: Verdict(dimension, score, None if score is not None else words, words, digest, RULES, asks=0)
+            dimension: Verdict(
+                dimension, score, None if score is not None else words, words, digest, RULES, asks=0, note=note
+            )
             for dimension, (score, words) in scored.items()
         }
 

@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -28,6 +28,7 @@ from medqbench_vlmeval.files import (
     read_bytes,
     read_json,
     read_lines,
+    replacing,
     storable,
     write_json,
     write_jsonl,
@@ -442,24 +443,28 @@ def _result_files(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if path.name.endswith(endings) and not path.name.startswith("."))
 
 
-def write_run(run: Run, write_report: Callable[[], None] | None = None) -> None:
-    """Write the result files of a run, after an earlier result with paid verdicts is out of the way.
+def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> None:
+    """Write the result files of a run; then an earlier result with paid verdicts goes out of their way.
 
-    The samples come first: they hold what was paid for. The score comes last: it says that all is there.
+    The samples come first: they hold what was paid for. The score comes last: it says that all is there. Where one
+    cannot be written the earlier ones stay.
 
     Args:
         run: the run and where its files go.
-        write_report: writes the workbook, between the two.
+        write_report: writes the workbook to a path.
 
     Raises:
         RunFailed: the folder cannot be written to.
     """
-    with writing(run.paths.score.parent, MAKE_ROOM):
-        _archive_previous(run)
-        write_jsonl(run.paths.samples, (row_to_json(row) for row in run.rows))
+    with writing(run.paths.score.parent, MAKE_ROOM), ExitStack() as stack:
+        # They take their names in the other order, when the block ends.
+        score = stack.enter_context(replacing(run.paths.score))
         if write_report is not None:
-            write_report()
-        write_json(run.paths.score, result_to_json(run.result))
+            write_report(stack.enter_context(replacing(run.paths.report)))
+        samples = stack.enter_context(replacing(run.paths.samples))
+        write_jsonl(samples, (row_to_json(row) for row in run.rows))
+        write_json(score, result_to_json(run.result))
+        _archive_previous(run)
 
 
 def _archive_previous(run: Run) -> None:

@@ -15,7 +15,7 @@ from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_
 from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import is_any_of
+from medqbench_vlmeval.files import check_room, is_any_of
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache, default_folder
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
@@ -25,7 +25,7 @@ from medqbench_vlmeval.predictions import PredictionTable, join, read_prediction
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.predictions.join import check_content
 from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
-from medqbench_vlmeval.runs.files import result_paths, write_run
+from medqbench_vlmeval.runs.files import MAKE_ROOM, result_paths, write_run
 from medqbench_vlmeval.runs.provenance import Origin, name_results, read_model_use, settings_of
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.agreement import read_conclusion
@@ -220,6 +220,10 @@ def evaluate(request: Request) -> Run:
             )
     prepared = prepare(request)
     refuse_silence(prepared.predictions, f"{request.model} on {request.dataset}")
+    # Before the judge is paid for what could not be written.
+    check_room(vars(paths).values(), MAKE_ROOM)
+    if request.leaderboard is not None:
+        check_room([request.leaderboard / "leaderboard.json"], MAKE_ROOM)
     parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: with_comparable(part, _evidence(task, split, prepared, judge)) for task, part in parts.items()}
@@ -235,7 +239,7 @@ def evaluate(request: Request) -> Run:
 
     comparable = result.comparable
     run = Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
-    write_run(run, lambda: write_workbook(run.paths.report, run))
+    write_run(run, lambda path: write_workbook(path, run))
     _refuse_empty(run)
     if request.leaderboard is not None:
         from medqbench_vlmeval.report.leaderboard import board

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import multiprocessing
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -48,9 +50,72 @@ def test_odd_images_are_images(tmp_path: Path) -> None:
         out = io.BytesIO()
         frames[0].save(out, kind, save_all=True, append_images=frames[1:])
         ImageStore(tmp_path).put(out.getvalue(), "here")
+    for mode in ("1", "L", "LA", "P", "RGBA", "CMYK"):
+        out = io.BytesIO()
+        Image.fromarray(NOISE).convert(mode).save(out, "TIFF")
+        ImageStore(tmp_path).put(out.getvalue(), "here")
+
+
+def saved(array: np.ndarray, kind: str) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(NOISE[:, :, 0].astype(np.uint16) * 200).save(out, "PNG")
-    ImageStore(tmp_path).put(out.getvalue(), "here")
+    Image.fromarray(array).save(out, kind)
+    return out.getvalue()
+
+
+DEEP = NOISE[:, :, 0].astype(np.uint16) * 200
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        *((saved(DEEP, kind), r"16-bit or deeper grey \(PIL's mode I;16\)") for kind in ("PNG", "TIFF", "JPEG2000")),
+        (saved(DEEP.astype(np.int32), "TIFF"), "mode I"),
+        (saved(DEEP.astype(np.float32), "TIFF"), r"mode F\), .* 8-bit grey or RGB"),
+        (saved(np.zeros((1, 2000, 3), np.uint8), "PNG"), "2000 x 1 pixels"),
+        (b"GIF89a" + bytes(7) + b"," + bytes(9) + b"\x02\0;", "its head is none of an image"),
+    ],
+)
+def test_what_the_kit_cannot_send_is_said_at_once(tmp_path: Path, data: bytes, words: str) -> None:
+    with pytest.raises(BadInput, match=f"here: the image .*{words}"):
+        ImageStore(tmp_path).put(data, "here")
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+@pytest.mark.needs_kit
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "LAB"])
+def test_the_kits_encoder_takes_what_is_taken_here_and_nothing_else(mode: str) -> None:
+    encode = pytest.importorskip("vlmeval.smp.vlm").encode_image_to_base64
+    deep = {"I": DEEP.astype(np.int32), "F": DEEP.astype(np.float32), "I;16": DEEP}
+    image = Image.fromarray(deep[mode]) if mode in deep else Image.fromarray(NOISE).convert(mode)
+    out = io.BytesIO()
+    image.save(out, "TIFF")
+    try:
+        encode(image)
+    except OSError:
+        with pytest.raises(BadInput, match="cannot send"):
+            check_image(out.getvalue(), "here")
+    else:
+        check_image(out.getvalue(), "here")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_one_large_image_is_decoded_at_a_time(tmp_path: Path) -> None:
+    rows = ["index\timage\tdescription"]
+    for at in range(8):
+        large = io.BytesIO()
+        Image.new("L", (13_000, 13_500), at).save(large, "PNG", compress_level=1)  # just below the limit of pixels
+        rows.append(f"{at}\t{text_of(large.getvalue())}\tThe quality is good.")
+    path = tmp_path / "large.tsv"
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    code = (
+        "import re, sys\nfrom pathlib import Path\nfrom tests.data.rows import load\n"
+        "from medqbench_vlmeval.benchmark import Task\nload(Path(sys.argv[1]), Task.NO_REFERENCE)\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 600_000  # kB; one of them is 176 MB, two copies of it while it is checked
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])

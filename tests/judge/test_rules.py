@@ -148,3 +148,14 @@ def test_the_embedded_references_against_themselves_nothing_and_each_other(embed
     assert sums(references) == [8] * len(embedded)
     assert sums([""] * len(embedded)) == [0] * len(embedded)
     assert sum(sums([*references[1:], references[0]])) < 0.75 * 8 * len(embedded)
+
+
+def test_the_middle_of_an_answer_of_many_megabytes_is_left_out_and_that_is_noted() -> None:
+    begin, end = "There is severe noise. ", "Overall, the quality of this image is reject."
+    answer = begin + "The middle speaks of severe blur. " * 60_000 + end
+    verdicts = RulesJudge().verdicts(Task.NO_REFERENCE, answer, begin + end)
+    note = f"of the answer's {len(answer):,} characters the first and last 50,000 were read"
+    assert {verdict.note for verdict in verdicts.values()} == {note}
+    assert {name: verdict.score for name, verdict in verdicts.items()}["quality_accuracy"] == 2
+    short = RulesJudge().verdicts(Task.NO_REFERENCE, begin + end, begin + end)
+    assert {verdict.note for verdict in short.values()} == {None}
