@@ -171,9 +171,9 @@ class TableReader:
                     continue
                 first = number
             size += len(line)
-            if size > MAX_ROW_BYTES:
+            if size > MAX_ROW_BYTES or number - first > MAX_LINES:
                 raise BadInput(
-                    f"{self.path}, line {first}: a double quote opens here and is not closed for {size} bytes."
+                    f"{self.path}, line {first}: a double quote opens here and is not closed for {size:,} bytes."
                 )
             at = 0
             while True:
