@@ -51,7 +51,7 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "blank lines": ("jsonl", text("\n" * 1_100_000), "more than 1,048,576 lines"),
     "blank rows": ("csv", text("index,prediction\n" + "\n" * 1_100_000), "has 1,048,577 rows or more"),
     "cells": ("csv", text(WIDE + f"1{',' * 999}\n" * 5_010), "has 5,001,000 cells or more"),
-    "an open quote": ("csv", text('index,prediction\n1,"A' + "\n" * 1_100_000), "line 2: a double quote opens here and is not"),
+    "an open quote": ("csv", text('index,prediction\n1,"A' + "\n" * 1_100_000), "line 2: a double quote opens here"),
     "a wide head": ("csv", text(",".join(map(str, range(100_000)))), "has 1,001 columns or more"),
     "a wide row": ("csv", text("index,prediction\n" + "," * 30_000_000), "1001 or more cells"),
     "a far row": ("xlsx", book('<row r="1048577"/>'), "row number 1048577 is out of order or beyond 1,048,576"),
