@@ -288,6 +288,13 @@ def check_room(paths: Iterable[Path], advice: str) -> None:
                 raise OSError(errno.ENOSPC, "the disk is full")
 
 
+def as_file_name(name: str) -> str:
+    """``name`` as a part of a file's or folder's name, the same where it can be: at most 120 bytes, no hidden file."""
+    shown = "".join(character if character.isprintable() else "_" for character in storable(name))
+    safe = shown.replace("/", "--").replace("\\", "--").encode()[:120].decode(errors="ignore")
+    return f"_{safe[1:]}" if safe.startswith(".") else safe or "_"
+
+
 LOCK_TIMEOUT = 60.0  # seconds
 _BOARD_ADVICE = "the run's own results are not touched; make the leaderboard writable or choose another"
 

@@ -6,6 +6,7 @@ files lie and which version they are.
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import importlib.util
 import re
@@ -18,6 +19,8 @@ NO_KIT = (
     "VLMEvalKit is not installed. Install it from PyPI with 'pip install \"medqbench-vlmeval[kit]\"', or install a git "
     "checkout of VLMEvalKit with 'pip install -e PATH_OF_THE_CHECKOUT'."
 )
+
+_MERGES = re.compile(r"\w+\.update\(\w+\)")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,24 @@ def find_kit() -> InstalledKit | None:
     version = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", (package / "__init__.py").read_text(encoding="utf-8"))
     name = "vlmeval" if commit else "checkout"
     return InstalledKit(package, name, version.group(1) if version else "unknown", commit)
+
+
+def zoo_names(kit: InstalledKit) -> tuple[set[str], bool]:
+    """The names of models in the source of the kit's ``config.py``, and whether it makes no others when imported."""
+    tree = ast.parse((kit.package / "config.py").read_text(encoding="utf-8"))
+    assigned = [statement for statement in tree.body if isinstance(statement, ast.Assign)]
+    keys = [key for one in assigned if isinstance(one.value, ast.Dict) for key in one.value.keys]
+    keys += [target.slice for one in assigned for target in one.targets if isinstance(target, ast.Subscript)]
+    loops = [ast.unparse(inner) for outer in tree.body if isinstance(outer, ast.For) for inner in outer.body]
+    whole = all(isinstance(key, ast.Constant) for key in keys) and all(map(_MERGES.fullmatch, loops))
+    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}, whole
+
+
+def spells_dataset(kit: InstalledKit, name: str) -> bool:
+    """Whether the name of a dataset stands in the kit's source; some names are made while it is imported."""
+    quoted = (f"'{name}'".encode(), f'"{name}"'.encode())
+    sources = (path.read_bytes() for path in (kit.package / "dataset").rglob("*.py"))
+    return any(text in source for source in sources for text in quoted)
 
 
 def require_kit() -> InstalledKit:

@@ -55,6 +55,22 @@ DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, NotImplementedError, struct.err
 _STRICT = threading.Lock()
 
 
+def data_folder() -> Path:
+    """The kit's data folder: what ``LMUData`` names, which is made where it is absent, else ``~/LMUData``.
+
+    Raises:
+        BadInput: it cannot be made; of a named folder that is absent the kit takes the other one without a word.
+    """
+    named = os.environ.get("LMUData") or "~/LMUData"  # noqa: SIM112 - the kit spells it so
+    folder = Path(named).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot be made ({error.strerror}); set LMUData to another one"
+        raise BadInput(f"The data folder {named} (LMUData) {why}.") from None
+    return folder
+
+
 class ImageStore:
     """A folder of images under content addresses, ``root/<2 hex>/<64 hex>.<suffix>``.
 
@@ -67,10 +83,8 @@ class ImageStore:
 
     @classmethod
     def default(cls) -> ImageStore:
-        """The store in the kit's data folder: ``$LMUData`` where that is a folder, else ``~/LMUData``."""
-        named = os.environ.get("LMUData", "")  # noqa: SIM112 - the kit spells it so
-        base = Path(named) if named and Path(named).is_dir() else Path.home() / "LMUData"
-        return cls(base.absolute() / "images" / "MedQBench")
+        """The store in :func:`data_folder`."""
+        return cls(data_folder() / "images" / "MedQBench")
 
     def put(self, data: bytes, where: str) -> Path:
         """Store an image file's bytes, or find them stored already; ``where`` names file and row in errors.

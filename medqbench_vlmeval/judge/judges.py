@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -161,6 +162,12 @@ def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")
 
 
+def check_judge_name(name: str, base_url: str | None = None) -> None:
+    """Raise BadInput for a name that is nearly 'rules', unless a server is named, which has names of its own."""
+    if name != RULES and not base_url and difflib.get_close_matches(name.strip().lower(), [RULES], cutoff=0.75):
+        raise BadInput(f"'{name}' is not the embedded judge. Did you mean '{RULES}'?")
+
+
 def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None) -> Judge:
     """The judge that the options name, a panel where they name several. Nothing is asked yet.
 
@@ -174,6 +181,7 @@ def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_clie
         MissingDependency: the official protocol, or a model of the kit's, without an installed kit.
         JudgeError: the judge needs a key and none is given.
     """
+    check_judge_name(options.name, options.base_url)
     if options.panel:
         return PanelJudge([build_judge(member, store, kit_client) for member in options.panel])
     if options.name == RULES:

@@ -44,6 +44,7 @@ from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.prompts import build_text, check_style
 from medqbench_vlmeval.report.terminal import judge_progress
 from medqbench_vlmeval.runs.files import known_result
+from medqbench_vlmeval.runs.provenance import recorded_model
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
 
 check_certificates()
@@ -210,7 +211,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
             MedQBenchError: the file cannot be scored; predictions are never touched.
         """
         adopt_record(Path(eval_file))
-        model, work_dir = locate_run(Path(eval_file), self.dataset_name)
+        in_file, work_dir = locate_run(Path(eval_file), self.dataset_name)
+        model = recorded_model(Path(eval_file), in_file)
         # The frame may have been cut: by our limit, or to its first rows by the PyPI kit's own.
         indexes = None if self.data is None else {str(index) for index in self.data["index"]}
         only = indexes if indexes is not None and len(indexes) < len(self._samples) else None

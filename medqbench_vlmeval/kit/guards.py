@@ -1,14 +1,9 @@
-"""What a run of the kit must not leak or lose: keys in logs, status files and the terminal; files of earlier runs.
+"""What a run of the kit must not leak: keys in logs, status files and the terminal.
 
 The kit writes its command line into ``status.json``, its judge's settings into a log, and some of its clients log
 their key. While a run is :func:`redacted`, log records, both standard streams, status files and the logs of its
 evaluation processes are masked: first all secrets that are known (options, environment, ``.env``), then whatever
 stands behind a name like 'key' or 'Bearer'.
-
-Local mode of the PyPI kit writes straight into the model's folder: a limited run would cut a prediction file to the
-samples of the limit, and take away the checkpoint of an interrupted run of all samples. All other ways of running make
-a folder for each run and put links into the model's folder, in the place of files that local mode left there. What may
-have been paid for is refused, put back or copied to ``previous/`` first.
 """
 
 from __future__ import annotations
@@ -16,15 +11,13 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
+import logging
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from datetime import datetime, timezone
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TextIO, cast
 
 from medqbench_vlmeval.errors import BadInput
@@ -41,10 +34,6 @@ from medqbench_vlmeval.judge.secrets import (
     values_named_secret,
     with_texts,
 )
-from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES, Job, model_folder
-from medqbench_vlmeval.predictions import read_predictions
-from medqbench_vlmeval.workflows import result_paths
-from medqbench_vlmeval.workflows.robustness import robustness_paths
 
 # A key variable of the kit's that does not look like one.
 _KEY_VARIABLE = "ALLES"
@@ -110,11 +99,11 @@ def guard_kit(mask: Redaction) -> Iterator[None]:
         write(path, with_texts(shown, lambda text, _: mask(text)))
 
     with ExitStack() as undo:
-        undo.enter_context(_replaced(status_report, "_dump_run_status_unlocked", write_masked))
+        undo.enter_context(replaced(status_report, "_dump_run_status_unlocked", write_masked))
         for name in _CHILD_FUNCTIONS:
             if hasattr(pipeline, name):
                 child = _InChild(name, tuple(mask.secrets), getattr(pipeline, name))
-                undo.enter_context(_replaced(pipeline, name, child))
+                undo.enter_context(replaced(pipeline, name, child))
         yield
 
 
@@ -139,7 +128,7 @@ def environment_secrets() -> set[str]:
 def argument_secrets(arguments: Sequence[str]) -> set[str]:
     """What of a command line for the kit is secret: values of options named so, also inside JSON and URLs."""
     secrets: set[str] = set()
-    for option, value, _ in _walk(arguments):
+    for option, value, _ in words_by_option(arguments):
         if value is None:
             continue
         # The kit's parser repeats an option that it does not know, with its value.
@@ -160,7 +149,7 @@ def shown_arguments(arguments: Sequence[str]) -> list[str]:
     """A command line as a file may hold it, however short a key in it is."""
     return [
         option if value is None else (f"{option}=" if joined else "") + _shown_value(option, value)
-        for option, value, joined in _walk(arguments)
+        for option, value, joined in words_by_option(arguments)
     ]
 
 
@@ -173,7 +162,7 @@ def _shown_value(option: str, value: str) -> str:
     return shown_url(value) if "://" in value and url_secrets(value) else value
 
 
-def _walk(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, bool]]:
+def words_by_option(arguments: Sequence[str]) -> Iterator[tuple[str, str | None, bool]]:
     """Yield each word as its option ('' for none), its value (None for none), and whether '=' joins the two."""
     before = ""
     for word in arguments:
@@ -247,14 +236,15 @@ class _InChild:
         with (
             redacted(known=self._secrets) as mask,
             # The kit sends prints of an evaluation straight into its log file.
-            _replaced(pipeline, "redirect_stdout", lambda stream: redirect_stdout(_masked(stream, mask))),
-            _replaced(pipeline, "redirect_stderr", lambda stream: redirect_stderr(_masked(stream, mask))),
+            replaced(pipeline, "redirect_stdout", lambda stream: redirect_stdout(_masked(stream, mask))),
+            replaced(pipeline, "redirect_stderr", lambda stream: redirect_stderr(_masked(stream, mask))),
         ):
             return original(*args)
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+def replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    """Put ``value`` in the place of one of a module's or a class's names for a while."""
     before = getattr(module, name)
     setattr(module, name, value)
     try:
@@ -263,63 +253,39 @@ def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-def check_predictions(jobs: Sequence[Job], work_dir: Path, limit: int) -> None:
-    """See that a limited run straight in the models' folders cuts no prediction file.
+class KitErrors:
+    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run as a whole."""
 
-    Raises:
-        BadInput: a file of one of the jobs holds more predictions than the limit, or cannot be read; the message names
-            the file and the ways out.
-    """
-    for job in jobs:
-        if job.mode == "eval":
-            continue
-        for path in _predictions(job, work_dir, api_mode=False):
-            n = len(read_predictions(path).predictions)
-            if n > limit:
-                raise BadInput(
-                    f"{path} holds {n:,} predictions, and with --limit {limit} the kit would leave {limit} of them in "
-                    "it. Evaluate that part with --mode eval, or give another --work-dir."
-                )
+    def __init__(self) -> None:
+        self.stopped: str | None = None
+        self._seen: list[tuple[str, str]] = []
 
+    def about(self, dataset: str) -> str | None:
+        """The last error in a message that names a dataset, else what stopped the run."""
+        named = [why for message, why in self._seen if re.search(rf"\b{re.escape(dataset)}\b", message)]
+        return named[-1] if named else self.stopped
 
-@contextmanager
-def preserve_earlier_files(
-    jobs: Sequence[Job], work_dir: Path, limit: int | None, *, api_mode: bool, links: bool
-) -> Iterator[None]:
-    """Keep for a run what the kit would take away or replace; ``links`` says that the run has a folder of its own."""
-    first_process = int(os.environ.get("RANK", "0")) == 0
-    copies: dict[Path, Path] = {}
-    if first_process and links:
-        # Into 'previous/' what the links of the run would replace: predictions in the models' folders, and results.
-        for job in jobs:
-            for predictions in _predictions(job, work_dir, api_mode=api_mode):
-                written = datetime.fromtimestamp(predictions.stat().st_mtime, timezone.utc)
-                results = robustness_paths(predictions) if job.second_pass else result_paths(predictions)
-                for path in (predictions, *vars(results).values()):
-                    copy = path.parent / "previous" / f"{path.stem}_{written:%Y-%m-%dT%H-%M-%S}{path.suffix}"
-                    if path.is_file() and not path.is_symlink() and not copy.exists():
-                        copy.parent.mkdir(exist_ok=True)
-                        shutil.copy2(path, copy)
-    elif first_process and limit is not None:
-        # The kit takes checkpoints away when a limited run ends; they may be of a run of all samples.
-        for job in jobs:
-            folder = model_folder(job, work_dir, api_mode=False)
-            for path in [*folder.glob(f"*_{job.dataset}.pkl"), *folder.glob(f"*_{job.dataset}_checkpoint.pkl")]:
-                copies[path] = path.with_name(f"{path.name}.kept")
-                shutil.copy2(path, copies[path])
-    try:
-        yield
-    finally:
-        for path, copy in copies.items():
-            # A run that was interrupted has gone on with what the checkpoint held.
-            if path.exists():
-                copy.unlink(missing_ok=True)
-            else:
-                copy.replace(path)
+    def __enter__(self) -> KitErrors:
+        # No handler: the kit opens its log file only where its logger has none.
+        self._factory = logging.getLogRecordFactory()
+        self._handlers = list(logging.getLogger("vlmeval").handlers)
+        logging.setLogRecordFactory(self._record)
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        logging.setLogRecordFactory(self._factory)
+        logger = logging.getLogger("vlmeval")
+        for handler in [one for one in logger.handlers if one not in self._handlers]:
+            logger.removeHandler(handler)
+            handler.close()
 
-def _predictions(job: Job, work_dir: Path, *, api_mode: bool) -> list[Path]:
-    """The prediction files of a job that are no links."""
-    folder = model_folder(job, work_dir, api_mode=api_mode)
-    paths = [folder / f"{folder.name}_{job.dataset}{suffix}" for suffix in PREDICTION_SUFFIXES]
-    return [path for path in paths if path.is_file() and not path.is_symlink()]
+    def _record(self, *args: Any, **words: Any) -> logging.LogRecord:
+        record = self._factory(*args, **words)
+        if record.name.startswith("vlmeval"):
+            if "interrupted by user" in record.getMessage():
+                # The kit's pipeline would have Ctrl-C for its own alone.
+                raise KeyboardInterrupt
+            if record.exc_info and (error := record.exc_info[1]) is not None:
+                lines = str(error).strip().splitlines() or [f"{type(error).__name__} without a message"]
+                self._seen.append((record.getMessage(), lines[0]))
+        return record

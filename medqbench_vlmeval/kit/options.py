@@ -7,30 +7,54 @@ kit writes its command line into files.
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, SECOND_PASS_NAMES, Task, dataset_names
+from medqbench_vlmeval.benchmark import (
+    ALL_DATASET_NAMES,
+    BASELINES,
+    PUBLISHED_NAMES,
+    SECOND_PASS_NAMES,
+    Task,
+    dataset_names,
+    parse_dataset_name,
+)
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import read_json
+from medqbench_vlmeval.files import as_file_name, read_json
 from medqbench_vlmeval.judge import parse_judge_args
-from medqbench_vlmeval.judge.judges import extractor_name
-from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMAGE_BYTES, IMAGE_DETAILS
+from medqbench_vlmeval.judge.judges import check_judge_name, extractor_name
+from medqbench_vlmeval.judge.options import RULES
+from medqbench_vlmeval.judge.protocols import load_protocol
+from medqbench_vlmeval.judge.secrets import shown_extra
+from medqbench_vlmeval.kit.guards import shown_arguments, words_by_option
+from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMAGE_BYTES, IMAGE_DETAILS, chosen
 from medqbench_vlmeval.kit.run_files import Job
+from medqbench_vlmeval.kit_version import InstalledKit, spells_dataset, zoo_names
+from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.prompts import check_style
+from medqbench_vlmeval.prompts.styles import DEFAULT_STYLE
 
 STYLE_VARIABLE = "MEDQBENCH_PROMPT_STYLE"
 LIMIT_VARIABLE = "MEDQBENCH_LIMIT"
 EXTRACTOR_VARIABLE = "MEDQBENCH_EXTRACTOR"
 
+# The kit's options that change what a model replies. Where it is served, and how patiently it is asked, do not.
+_REPLY_OPTIONS = (
+    *("--max-tokens", "--temperature", "--top-k", "--top-p", "--repetition-penalty", "--custom-prompt", "--extra-body"),
+    *("--thinker", "--video-llm", "--local-media", "--use-vllm"),
+)
 _CLASSES = ("MedQBenchPerception", "MedQBenchNoReference", "MedQBenchComparative", "MedQBenchReasoning")
 # The kit's parser takes abbreviations; of options that may hold a key none must slip past this module.
 _ABBREVIATED_KEY = re.compile(r"--(?:ke|judge-ke?|judge-arg?|judge-ar)(?:=|$)")
+
+OTHER_MODELS = "'vlmutil mlist all' lists them; a served model is named freely together with --base-url."
 
 Entries = Mapping[str, Mapping[str, object]]
 """What ``--config`` or ``--data-config`` give by each dataset's name: arguments for its class."""
@@ -41,7 +65,8 @@ class RunOptions:
     """What of a run's command line this package reads.
 
     ``limit``, ``extractor``, ``prompt_style``, ``image_bytes`` and ``image_detail`` are None where they are not given;
-    ``datasets`` and ``models`` are those of the configuration file where there is one.
+    ``datasets`` and ``models`` are those of the configuration file where there is one, ``model_entries`` its models.
+    ``reply_options`` are the kit's that change replies, as they were given.
     """
 
     datasets: tuple[str, ...]
@@ -58,6 +83,29 @@ class RunOptions:
     prompt_style: str | None = None
     image_bytes: str | None = None
     image_detail: str | None = None
+    judge: str | None = None
+    judge_base_url: str | None = None
+    judge_args: str | None = None
+    reply_options: Mapping[str, str] = field(default_factory=dict)
+    model_entries: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def of_zoo(self) -> bool:
+        """Whether the models are named as the kit's zoo names them."""
+        return not self.base_url and not self.config
+
+    @property
+    def style(self) -> str:
+        """The prompt style of the run: by option, else by the environment."""
+        return self.prompt_style or os.environ.get(STYLE_VARIABLE) or DEFAULT_STYLE
+
+    def reply_settings(self, model: str) -> dict[str, str]:
+        """What options or a configuration say that changes a model's replies, without keys."""
+        entry = self.model_entries.get(model)
+        configured = {"--config": json.dumps(shown_extra(entry), sort_keys=True)} if isinstance(entry, dict) else {}
+        bytes_, detail = chosen(BYTES_VARIABLE, IMAGE_BYTES), chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
+        sent = {"--image-bytes": bytes_, "--image-detail": detail}
+        return {**self.reply_options, **{name: way for name, way in sent.items() if way != KIT}, **configured}
 
     def official_name(self, dataset: str) -> str:
         """The name that a dataset of the run has in its class; entries may give it another one."""
@@ -87,8 +135,12 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
         The words for the kit, and the values of both kinds.
 
     Raises:
-        BadInput: the value of an option of ours, or an entry of a configuration, cannot be used.
+        BadInput: the value of an option of ours, or an entry of a configuration, cannot be used, or an option that may
+            hold a key is abbreviated.
     """
+    for word in arguments:
+        if _ABBREVIATED_KEY.match(word):
+            raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")
     own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     own.add_argument("--prompt-style", type=lambda text: check_style(text) if text else None)
     # The kit's parser would take the shorter ones for its own option, which means a file's first rows.
@@ -110,7 +162,7 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     kit.add_argument("--work-dir", type=Path, default=Path("./outputs"))
     kit.add_argument("--mode", default="all")
     kit.add_argument("--api-mode", action="store_true")
-    for option in ("--config", "--data-config", "--base-url"):
+    for option in ("--config", "--data-config", "--base-url", "--judge", "--judge-base-url", "--judge-args"):
         kit.add_argument(option)
     kit.parse_known_args(rest, options)
     values = vars(options)
@@ -119,11 +171,14 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     if values["config"]:
         datasets, named = entries, models
     del values["dry_run"]
+    given = {option: value or "yes" for option, value, _ in words_by_option(shown_arguments(rest))}
+    reply_options = {option: value for option, value in given.items() if option in _REPLY_OPTIONS}
+    values |= {"reply_options": reply_options, "model_entries": models}
     return rest, RunOptions(tuple(datasets), tuple(named), entries, **values)
 
 
-def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Entries, list[str]]:
-    """The checked dataset entries of ``--config`` or ``--data-config``, and the models of ``--config``."""
+def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Entries, Mapping[str, object]]:
+    """The checked dataset entries of ``--config`` or ``--data-config``, and the models' entries of ``--config``."""
     option, text = "--data-config", text or "{}"
     if path:
         option = f"--config {path}"
@@ -143,7 +198,41 @@ def _configured(path: str | None, text: str | None, api_mode: bool) -> tuple[Ent
                 f"{option} calls the dataset '{entry['dataset']}' by the name '{name}'; the kit's local mode needs the "
                 "dataset's own name there (or use --api-mode)."
             )
-    return entries, list(config["model"]) if path else []
+    return entries, config["model"] if path else {}
+
+
+def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advice: str) -> None:
+    """Raise BadInput for the first name that is not known, with the nearest that are."""
+    by_lower = {one.lower(): one for one in known}
+    for name in set(names).difference(known):
+        near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+        hint = f" Nearest names: {', '.join(by_lower[one] for one in near)}." if near else ""
+        raise BadInput(f"The installed kit has no {what} '{name}'.{hint} {advice}")
+
+
+def check_names(options: RunOptions, kit: InstalledKit) -> None:
+    """Refuse names of models, datasets, style, protocol and judge that nothing has, before anything heavy is imported.
+
+    Names that the kit makes while it is imported are not refused here.
+    """
+    check_style(options.style)
+    own = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES}
+    for name in options.datasets:
+        known = name in own or name in options.entries or spells_dataset(kit, name)
+        if not known and (name.lower().startswith("medq") or difflib.get_close_matches(name, own, cutoff=0.8)):
+            parse_dataset_name(name)
+    zoo, whole = zoo_names(kit)
+    # Who has imported the kit may have put models of his own into its zoo.
+    if options.of_zoo and whole and "vlmeval.config" not in sys.modules:
+        published = {name for name, names in PUBLISHED_NAMES.items() if zoo.intersection(names)}
+        refuse_unknown("model", options.models, {*zoo, *BASELINES, *published}, OTHER_MODELS)
+    file_names = {as_file_name(model): model for model in options.models}
+    if other := set(options.models).difference(file_names.values()):
+        raise BadInput(f"The files of two models would have the same names: run '{other.pop()}' apart.")
+    judge_args = parse_judge_args(options.judge_args) if options.judge_args else {}
+    check_judge_name(options.judge or RULES, options.judge_base_url or str(judge_args.get("api_base") or ""))
+    if isinstance(protocol := judge_args.get("protocol"), str) and protocol != RULES:
+        load_protocol(protocol)
 
 
 @contextmanager
@@ -198,11 +287,8 @@ def hide_keys(arguments: list[str], only_own: bool) -> list[str]:
         only_own: whether all datasets of the run are of this package, which reads its own variable.
 
     Raises:
-        BadInput: an option that may hold a key is abbreviated, or ``--judge-args`` cannot be read.
+        BadInput: ``--judge-args`` cannot be read.
     """
-    for word in arguments:
-        if _ABBREVIATED_KEY.match(word):
-            raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for option in ("--key", "--judge-key", "--judge-args"):
         parser.add_argument(option)

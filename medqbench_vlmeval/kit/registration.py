@@ -9,14 +9,13 @@ and none of ``vlmeval.config`` in :func:`register_datasets`, which runs before t
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Any
 
 from vlmeval.vlm.base import BaseModel
 
-from medqbench_vlmeval.benchmark import BASELINES
+from medqbench_vlmeval.benchmark import BASELINES, PUBLISHED_NAMES
 from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit_version import require_kit
 
@@ -57,28 +56,11 @@ def register_models() -> None:
 
     for name in BASELINES:
         supported_VLM.setdefault(name, partial(MedQBaseline, name.removeprefix("MedQ-").lower()))
-    for alias, names in _PUBLISHED_NAMES.items():
+    for alias, names in PUBLISHED_NAMES.items():
         # A model that the zoo does not carry at all gets no alias: there is nothing to run.
         if present := [name for name in names if name in supported_VLM]:
             supported_VLM.setdefault(alias, supported_VLM[present[0]])
     keep_dataset_prompts()
-
-
-# Name in the published tables -> names under which the two supported kits carry the model, best first.
-_PUBLISHED_NAMES: Mapping[str, Sequence[str]] = {
-    "GPT-5": ("gpt-5", "gpt-5-2025-08-07"),
-    "GPT-4o": ("GPT4o_20241120", "GPT4o_20240806", "GPT4o"),
-    "Grok-4": ("grok-4-0709",),
-    "Gemini-2.5-Pro": ("GeminiPro2-5",),
-    "Claude-4-Sonnet": ("Claude4_Sonnet",),
-    "Mistral-Medium-3": ("Mistral-Medium-3", "mistral-medium-3"),
-    "MedGemma-27B": ("medgemma-27b-it", "MedGemma-27B-it"),
-    "Qwen2.5-VL-72B": ("Qwen2.5-VL-72B-Instruct",),
-    "Qwen2.5-VL-32B": ("Qwen2.5-VL-32B-Instruct",),
-    "Qwen2.5-VL-7B": ("Qwen2.5-VL-7B-Instruct",),
-    "InternVL3-38B": ("InternVL3-38B",),
-    "InternVL3-8B": ("InternVL3-8B",),
-}
 
 
 class MedQBaseline(BaseModel):  # type: ignore[misc]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from medqbench_vlmeval.files import as_file_name
 from medqbench_vlmeval.workflows import result_paths
 from medqbench_vlmeval.workflows.robustness import robustness_paths
 
@@ -43,9 +44,9 @@ class Outcome:
     folder: Path | None = None
 
 
-def model_folder(job: Job, work_dir: Path, *, api_mode: bool) -> Path:
+def model_folder(job: Job, work_dir: Path) -> Path:
     """Where a job's files are, or the folders of its runs; its name is the model's in the files' names."""
-    return work_dir / (job.model.replace("/", "--") if api_mode else job.model)
+    return work_dir / as_file_name(job.model)
 
 
 def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
@@ -63,10 +64,14 @@ def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
     return model, of_model.parent if of_model.name == model else folder
 
 
-def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -> Outcome:
-    """What the kit says of a job after ``started``; silence is a failure."""
-    of_model = model_folder(job, work_dir, api_mode=api_mode)
+def outcome_of(job: Job, work_dir: Path, started: datetime, reason: str | None = None) -> Outcome:
+    """What the kit says of a job after ``started``; silence is a failure, and so are files that are not there.
+
+    ``reason`` is the last error that the kit logged about the job, which is no failure where the job went on.
+    """
+    of_model = model_folder(job, work_dir)
     name = f"{job.dataset} with {job.model}"
+    why = f"failed: {reason}" if reason else None
     entries = []
     for path in [of_model / STATUS_FILE, *of_model.glob(f"T*/{STATUS_FILE}")]:
         if path.is_file() and not path.is_symlink():
@@ -74,7 +79,7 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -
             if entry and (updated := datetime.fromisoformat(entry["updated_at"])) >= started:
                 entries.append((updated, path.parent, entry))
     if not entries:
-        return Outcome(f"{name} was not run; the log in {work_dir} says why.")
+        return Outcome(f"{name} {why or f'was not run; the log in {work_dir} says why.'}")
     _, folder, entry = max(entries, key=lambda entry: entry[0])
     status, error, skipped = (str(entry.get(key) or "") for key in ("status", "error_message", "skip_reason"))
     failure = None
@@ -84,7 +89,14 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, *, api_mode: bool) -
     elif skipped and skipped != _MEANT:
         failure = f"{name} was skipped by the kit: {skipped}.{_WAYS_OUT.get(skipped, '')}"
     elif status != "done":
-        failure = f"{name} did not finish; the log in {work_dir} says why."
+        failure = f"{name} {why or f'did not finish; the log in {work_dir} says why.'}"
     predictions = folder / f"{of_model.name}_{job.dataset}{PREDICTION_SUFFIXES[0]}"
     score = robustness_paths(predictions).numbers if job.second_pass else result_paths(predictions).score
+    if failure is None and "error_message" in entry:
+        # Of an error without words the kit keeps an empty text.
+        failure = f"{name} {why or f'failed without a message; the log in {work_dir} says more.'}"
+    if failure is None and not any(predictions.with_suffix(suffix).is_file() for suffix in PREDICTION_SUFFIXES):
+        failure = f"{name} left no prediction file in {folder}; the log in {work_dir} says more."
+    if failure is None and job.own and job.mode != "infer" and not score.is_file():
+        failure = f"{name} left no {score.name} in {folder}; the log in {work_dir} says more."
     return Outcome(failure, score if job.mode != "infer" and score.exists() else None, folder)

@@ -8,28 +8,38 @@ line and its judge's settings into files and logs.
 
 from __future__ import annotations
 
-import difflib
+import argparse
 import json
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from medqbench_vlmeval.benchmark import parse_dataset_name
+from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, MissingDependency, RunFailed
+from medqbench_vlmeval.files import as_file_name
 from medqbench_vlmeval.judge.secrets import masked_traceback
-from medqbench_vlmeval.kit.guards import Redaction, check_predictions, guard_kit, preserve_earlier_files, redacted
+from medqbench_vlmeval.kit.earlier_runs import EarlierRuns
+from medqbench_vlmeval.kit.guards import KitErrors, Redaction, guard_kit, redacted, replaced
 from medqbench_vlmeval.kit.options import (
+    OTHER_MODELS,
+    RunOptions,
+    check_names,
     extractor_in_environment,
     hide_keys,
     in_environment,
     limit_in_environment,
     read_options,
+    refuse_unknown,
 )
 from medqbench_vlmeval.kit.robustness import add_second_passes, finish
-from medqbench_vlmeval.kit.run_files import Job, Outcome, model_folder, outcome_of
+from medqbench_vlmeval.kit.run_files import Job, Outcome, outcome_of
 from medqbench_vlmeval.kit_version import InstalledKit, require_kit
 
 
@@ -56,11 +66,9 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
             "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
-    for dataset in options.datasets:
-        # The kit's own classes are spelled MedqbenchMCQ_dev and the like.
-        looks_own = dataset.lower().startswith("medqbench") and not dataset.startswith("Medqbench")
-        if looks_own and dataset not in options.entries:
-            parse_dataset_name(dataset)
+    check_names(options, kit)
+    if os.environ.get("LMUData"):  # noqa: SIM112 - the kit spells it so
+        os.environ["LMUData"] = str(data_folder())  # noqa: SIM112
     if options.robustness and options.datasets:
         words, options, notes = add_second_passes(words, options)
         for sentence in notes:
@@ -68,7 +76,9 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     jobs = options.jobs()
     only_own = bool(jobs) and all(job.own for job in jobs)
     _check_work_dir(options.work_dir)
-    work_dir = Path(os.environ.get("MMEVAL_ROOT") or options.work_dir)
+    work_dir = options.work_dir
+    if not options.api_mode:
+        work_dir = Path(os.environ.get("MMEVAL_ROOT") or work_dir)
     limit = options.limit if options.limit is not None else limit_in_environment()
     extractor_in_environment()
     if options.extractor is not None and not any(options.is_multiple_choice(job.dataset) for job in jobs):
@@ -76,13 +86,9 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
             "--extractor reads multiple-choice replies, and no dataset of this run is MedQBench_Perception; leave it "
             "out. Reasoning replies are judged with --judge."
         )
-    script = _script(kit)
-    links = options.api_mode or script.parent != kit.package
-    if limit is not None and not links:
-        check_predictions(jobs, work_dir, limit)
     words = hide_keys(words, only_own)
     if options.limit is not None and not only_own:
-        if not takes_limit(script):
+        if not takes_limit(_script(kit)):
             raise BadInput(
                 "The installed kit has no --limit for datasets of its own; run them apart from the MedQBench ones, "
                 "without --limit."
@@ -93,56 +99,129 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     from medqbench_vlmeval.kit.registration import register
 
     register()
-    if not options.base_url and not options.config:
-        _check_models(options.models)
+    _check_registered(options)
     started = datetime.now(timezone.utc)
     with in_environment(options):
-        try:
-            with (
-                preserve_earlier_files(jobs, work_dir, limit, api_mode=options.api_mode, links=links),
-                guard_kit(redaction),
-            ):
-                _hand_over(kit, words)
-        except MedQBenchError:
-            raise
-        except Exception as error:  # noqa: BLE001
-            # The kit is foreign code with errors of every kind; predictions that it had finished are on the disk.
-            lines = redaction(str(error)).strip().splitlines() or ["no message"]
-            hidden = masked_traceback(error, redaction)
-            raise RunFailed(
-                f"VLMEvalKit stopped with {type(error).__name__}: {lines[0]}. Its log in {options.work_dir} says more; "
-                "'medqbench --debug run ...' shows the traceback."
-            ) from (error if hidden is None else RunFailed(hidden))
+        stopped = _run_models(kit, words, options, limit, redaction)
         if int(os.environ.get("RANK", "0")) != 0:
             return 0
-        outcomes = [outcome_of(job, work_dir, started, api_mode=options.api_mode) for job in jobs]
-        for place, job in enumerate(jobs):
+        outcomes = []
+        for job in jobs:
+            outcome = outcome_of(job, work_dir, started, stopped.get((job.model, job.dataset)))
             if job.second_pass:
-                model = model_folder(job, work_dir, api_mode=options.api_mode).name
-                outcomes[place] = finish(job, outcomes[place], options.entries, model=model)
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        _show(job, outcome)
+                outcome = finish(job, outcome, options.entries, model=as_file_name(job.model))
+            outcomes.append(outcome)
+    _show(list(zip(jobs, outcomes, strict=True)))
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def _show(job: Job, outcome: Outcome) -> None:
-    """Print a result of this package's below the kit's own log, or a sentence for a failure."""
+def _run_models(
+    kit: InstalledKit, words: list[str], options: RunOptions, limit: int | None, redaction: Redaction
+) -> dict[tuple[str, str], str]:
+    """Hand over to the kit, one model after the other, so that one that fails does not stop the others.
+
+    Returns the last error that the kit logged by model and dataset; where it stopped at the only model, that is raised.
+    """
+    names = _runner_names(kit)
+    models = {as_file_name(model): model for model in options.models}
+    # Processes of torchrun have to stay together.
+    apart = len(models) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1
+    runs: list[dict[str, str]] = [{name: model} for name, model in models.items()] if apart else [models]
+    unsafe = any(name != model for name, model in models.items())
+    earlier = EarlierRuns(models, options, limit)
+    reasons: dict[tuple[str, str], str] = {}
+    with guard_kit(redaction), earlier.watch(names):
+        for of_run in runs:
+            with _named(names, of_run, options.config), KitErrors() as errors:
+                try:
+                    _hand_over(kit, _with_models(words, of_run) if apart or unsafe else words)
+                except MedQBenchError:
+                    raise
+                except Exception as error:  # noqa: BLE001
+                    # The kit is foreign code with errors of every kind; predictions that it had finished are on disk.
+                    lines = redaction(str(error)).strip().splitlines() or ["no message"]
+                    errors.stopped = (
+                        f"VLMEvalKit stopped with {type(error).__name__}: {lines[0]}. Its log in {options.work_dir} "
+                        "says more; 'medqbench --debug run ...' shows the traceback."
+                    )
+                    if not apart:
+                        hidden = masked_traceback(error, redaction)
+                        raise RunFailed(errors.stopped) from (error if hidden is None else RunFailed(hidden))
+            for model in of_run.values():
+                reasons |= {(model, name): redaction(why) for name in options.datasets if (why := errors.about(name))}
+    return reasons
+
+
+def _runner_names(kit: InstalledKit) -> ModuleType:
+    """Where the kit's runner takes its functions from: its own module, or one that a checkout's script imports."""
+    return import_module("vlmeval.run" if _script(kit).parent == kit.package else "vlmeval.smp")
+
+
+def _with_models(words: list[str], models: Iterable[str]) -> list[str]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--model", nargs="+")
+    given, rest = parser.parse_known_args(words)
+    # Those of a configuration are named where it is read.
+    return [*rest, "--model", *models] if given.model else words
+
+
+@contextmanager
+def _named(names: ModuleType, models: Mapping[str, str], config: str | None) -> Iterator[None]:
+    """Let the kit know models by names that make one folder each, and ask servers for them by their true names."""
+    import vlmeval.api
+    from vlmeval.config import supported_VLM
+
+    for name, model in models.items():
+        if model in supported_VLM:
+            supported_VLM.setdefault(name, supported_VLM[model])
+    served, load = vlmeval.api.LMDeployAPI, names.load
+
+    def serve(*args: Any, **words: Any) -> Any:
+        return served(*args, **{**words, "model": models.get(words.get("model", ""), words.get("model"))})
+
+    def load_config(path: Any, *args: Any, **words: Any) -> Any:
+        loaded = load(path, *args, **words)
+        if path == config:
+            loaded["model"] = {name: loaded["model"][model] for name, model in models.items()}
+        return loaded
+
+    with ExitStack() as undo:
+        for module in (vlmeval.api, names):
+            if hasattr(module, "LMDeployAPI"):
+                undo.enter_context(replaced(module, "LMDeployAPI", serve))
+        undo.enter_context(replaced(names, "load", load_config))
+        yield
+
+
+def _show(ended: Sequence[tuple[Job, Outcome]]) -> None:
+    """Print the results of this package's below the kit's own log, what failed, and where the results are."""
     from medqbench_vlmeval.report.robustness_tables import robustness_tables
     from medqbench_vlmeval.report.run_tables import run_summary
+    from medqbench_vlmeval.report.table import columns, table
     from medqbench_vlmeval.report.terminal import show
     from medqbench_vlmeval.report.text import terminal_text
     from medqbench_vlmeval.runs.result import result_from_json
     from medqbench_vlmeval.workflows.robustness import read_comparison
 
-    if outcome.failure:
-        print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr)
-    elif outcome.score and job.own:
-        print()
-        if job.second_pass:
-            show(robustness_tables(read_comparison(outcome.score)))
-        else:
-            show(run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8")))))
-        print(f"Results: {outcome.score.parent}")
+    folders = []
+    for job, outcome in ended:
+        if outcome.failure is None and outcome.score and job.own:
+            print()
+            if job.second_pass:
+                show(robustness_tables(read_comparison(outcome.score)))
+            else:
+                show(run_summary(result_from_json(json.loads(outcome.score.read_text(encoding="utf-8")))))
+            folders.append(outcome.score.parent)
+    sys.stdout.flush()
+    failed = []
+    for job, outcome in ended:
+        if outcome.failure:
+            print(f"medqbench: {terminal_text(outcome.failure)}", file=sys.stderr, flush=True)
+            failed.append((job.model, job.dataset, outcome.failure.removeprefix(f"{job.dataset} with {job.model} ")))
+    if failed and len(ended) > 1:
+        show(["", table(f"Failed: {len(failed)} of {len(ended)}", columns("model", "dataset", "why"), failed)])
+    for folder in dict.fromkeys(folders):
+        print(f"Results: {folder}", flush=True)
 
 
 def _check_work_dir(folder: Path) -> None:
@@ -152,17 +231,20 @@ def _check_work_dir(folder: Path) -> None:
         raise BadInput(f"--work-dir {folder} cannot be made: {nearest} is no folder that may be written to.")
 
 
-def _check_models(models: Sequence[str]) -> None:
+def _check_registered(options: RunOptions) -> None:
+    """Refuse names that the kit's source does not spell and that its registries do not have either."""
+    import vlmeval.dataset
     from vlmeval.config import supported_VLM
+    from vlmeval.dataset.video_dataset_config import supported_video_datasets
+    from vlmeval.smp import LMUDataRoot
 
-    for model in models:
-        if model not in supported_VLM:
-            near = difflib.get_close_matches(model, list(supported_VLM), n=3, cutoff=0.5)
-            hint = f" Nearest names: {', '.join(near)}." if near else ""
-            raise BadInput(
-                f"The installed kit has no model '{model}'.{hint} 'vlmutil mlist all' lists them; a served model is "
-                "named freely together with --base-url."
-            )
+    if options.of_zoo:
+        refuse_unknown("model", options.models, supported_VLM, OTHER_MODELS)
+    datasets = {*vlmeval.dataset.SUPPORTED_DATASETS, *supported_video_datasets, *options.entries}
+    datasets |= {path.stem for path in Path(LMUDataRoot()).glob("*.tsv")}
+    refuse_unknown(
+        "dataset", options.datasets, datasets, "'medqbench doctor' lists ours, 'vlmutil dlist all' the kit's."
+    )
 
 
 def takes_limit(runner: Path) -> bool:
@@ -193,5 +275,6 @@ def _hand_over(kit: InstalledKit, arguments: list[str]) -> None:
 
         vlmeval.run.main()
         return
-    sys.path.insert(0, str(kit.root))
+    if str(kit.root) not in sys.path:
+        sys.path.insert(0, str(kit.root))
     runpy.run_path(str(script), run_name="__main__")

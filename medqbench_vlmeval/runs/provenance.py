@@ -14,7 +14,7 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, REASONING_PREFIX, SECOND_PASS_NAMES, Task, dataset_names
 from medqbench_vlmeval.data import samples_sha256
 from medqbench_vlmeval.data.sources import hub_revision_of
-from medqbench_vlmeval.files import json_object, sha256_text, write_json
+from medqbench_vlmeval.files import as_file_name, json_object, sha256_text, write_json
 from medqbench_vlmeval.judge import Judge
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.model_use import ModelUse
@@ -47,8 +47,8 @@ _NAMES_IN_FILES = {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAME
     for kits, task in _KITS_OWN.items()
     for ending in ("", "_dev", "_test")
 }
-# File systems take 255 bytes; the dataset's name and the ending need their share.
-_LONGEST_NAME = 120
+# What a run's replies were made with, beside its prediction file (see ``kit.earlier_runs``).
+INFERENCE_RECORD = "_inference.json"
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,13 @@ def name_results(predictions: Path, model: str | None, sample_set: SampleSet | N
     in_file = _NAMES_IN_FILES[ending] if ending else None
     dataset = own if own in ALL_DATASET_NAMES else in_file or own
     named = model or (stem.removesuffix(f"_{ending}") if ending else stem)
-    safe = "".join(character if character.isprintable() else "_" for character in named)
-    safe = safe.replace("/", "--").replace("\\", "--")[:_LONGEST_NAME]
-    return ResultNames(named, dataset or CUSTOM, f"{safe}_{dataset or CUSTOM}")
+    if model is None:
+        named = recorded_model(predictions, named)
+    return ResultNames(named, dataset or CUSTOM, f"{as_file_name(named)}_{dataset or CUSTOM}")
+
+
+def recorded_model(predictions: Path, in_file: str) -> str:
+    """The true name of the model that a prediction file's name spells as ``in_file``, which has no '/' for instance."""
+    record = json_object(predictions.with_name(f"{predictions.stem}{INFERENCE_RECORD}")) or {}
+    model = record.get("model")
+    return model if isinstance(model, str) and as_file_name(model) == in_file else in_file

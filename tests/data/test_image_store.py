@@ -175,8 +175,15 @@ def test_a_stored_file_of_another_size_is_written_again_and_a_folder_that_takes_
 def test_default_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMUData", str(tmp_path))
     assert ImageStore.default().root == tmp_path / "images" / "MedQBench"
-    monkeypatch.setenv("LMUData", str(tmp_path / "absent"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LMUData", "~/absent/folder")
+    assert ImageStore.default().root == tmp_path / "home" / "absent" / "folder" / "images" / "MedQBench"
+    assert (tmp_path / "home" / "absent" / "folder").is_dir(), "the kit would take another one"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LMUData", str(tmp_path / "file"))
+    with pytest.raises(BadInput, match=r"data folder .*file \(LMUData\) cannot be made"):
+        ImageStore.default()
+    monkeypatch.delenv("LMUData")
     assert ImageStore.default().root == tmp_path / "home" / "LMUData" / "images" / "MedQBench"
 
 

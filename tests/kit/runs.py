@@ -11,6 +11,9 @@ COMPARATIVE = "MedQBench_Reasoning_Comparative_mini"
 BOTH = "MedQBench_Reasoning_mini"
 
 MODES = pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+# The pipeline sleeps for seconds.
+_SLOW = pytest.param(["--api-mode"], marks=pytest.mark.slow)
+MODES_SLOW = pytest.mark.parametrize("mode", [[], _SLOW], ids=["local", "api-mode"])
 KEY_VARIABLES = ("MEDQBENCH_JUDGE_KEY", "OPENAI_API_KEY", "LMDEPLOY_API_KEY", "OPENAI_API_BASE", "OPENAI_BASE_URL")
 
 

@@ -1,4 +1,4 @@
-"""Keys in real runs of the kit (its logs, status files and processes, and our results), and files of earlier runs."""
+"""Keys in real runs of the kit (its logs, status files and processes, and our results)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,18 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.files import sha256_of
+from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.kit.guards import (
     Redaction,
     argument_secrets,
     environment_secrets,
-    preserve_earlier_files,
     redacted,
     shown_arguments,
 )
-from medqbench_vlmeval.kit.run_files import Job
 from medqbench_vlmeval.kit.runner import run
 from tests.canaries import leaks
 from tests.data.rows import description
-from tests.kit.runs import MODES, NO_REFERENCE, PERCEPTION, forget_keys, newest
+from tests.kit.runs import MODES, NO_REFERENCE, forget_keys
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KITS_OWN = "MedqbenchCaption_dev"
@@ -239,40 +236,3 @@ def test_an_option_that_the_kit_does_not_know_is_not_repeated_with_its_key(kit, 
     with pytest.raises(SystemExit):
         run(["--data", NO_REFERENCE, "--model", "MedQ-Chance", option, CANARY, "--work-dir", str(work)])
     assert CANARY not in "".join(capfd.readouterr())
-
-
-def test_a_run_straight_in_the_models_folder_cuts_no_prediction_file_and_none_is_lost(kit, work):
-    if not (Path(kit.__file__).parent.parent / "run.py").is_file():
-        pytest.skip("git HEAD makes a folder for each run")
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work)]
-    assert run(arguments) == 0
-    whole = newest(work, f"*{PERCEPTION}.xlsx")
-    before = sha256_of(whole)
-    with pytest.raises(BadInput, match=r"holds 75 predictions, .* would leave 7 of them .*--mode eval"):
-        run([*arguments, "--limit", "7"])
-    assert run([*arguments, "--limit", "7", "--mode", "eval"]) == 0
-    assert json.loads(newest(work, "*_score.json").read_text(encoding="utf-8"))["n"] == 7
-    assert sha256_of(whole) == before
-    # Predictions and results of local mode outlive a run in api mode.
-    endings = (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")
-    before = {sha256_of(newest(work, f"*{ending}")) for ending in endings}
-    assert run([*arguments, "--api-mode", "--limit", "7"]) == 0
-    previous = (work / "MedQ-Chance" / "previous").glob("*[xln]")
-    assert before == {sha256_of(path) for path in previous if "report" not in path.name}
-
-
-@pytest.mark.parametrize("ends_with", ["done", "interrupted"])
-def test_a_limited_run_leaves_the_checkpoint_of_a_whole_one(tmp_path, ends_with):
-    folder = tmp_path / "M"
-    folder.mkdir()
-    checkpoints = [folder / f"M_{PERCEPTION}_checkpoint.pkl", folder / f"01_{PERCEPTION}.pkl"]
-    for path in checkpoints:
-        path.write_bytes(b"of all samples")
-    with preserve_earlier_files([Job("M", PERCEPTION, "all")], tmp_path, 7, api_mode=False, links=False):
-        for path in checkpoints:
-            path.unlink()
-            if ends_with == "interrupted":
-                path.write_bytes(b"and some more")
-    assert sorted(folder.iterdir()) == sorted(checkpoints)
-    expected = b"of all samples" if ends_with == "done" else b"and some more"
-    assert {path.read_bytes() for path in checkpoints} == {expected}

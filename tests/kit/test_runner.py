@@ -138,8 +138,8 @@ def test_a_dataset_that_cannot_be_loaded_fails_the_run(kit, work, capsys, monkey
 
 
 def test_errors_inside_the_kit_are_one_sentence(kit, work):
-    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "MedQ-Classical", "--api-mode"]
-    with pytest.raises(RunFailed, match="API mode only supports a single model"):
+    arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--api-mode", "--custom-prompt", "nobody's"]
+    with pytest.raises(RunFailed, match="VLMEvalKit stopped with AssertionError: Unknown adapter: nobody's"):
         run([*arguments, "--work-dir", str(work)])
 
 
