@@ -1,6 +1,8 @@
 """Options of a run: what is refused before inference, and what the kit is told."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,41 @@ def test_what_is_refused_before_inference(kit, work, arguments, words):
     with pytest.raises(BadInput, match=words):
         run([*arguments, "--work-dir", str(work)])
     assert not work.exists()
+
+
+_LIGHT = """
+import sys
+from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.kit.runner import run
+try:
+    run(sys.argv[1:])
+except BadInput as error:
+    assert not {"vlmeval", "torch", "pandas"} & set(sys.modules)
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", PERCEPTION, "MedQbench_Preception", *MODEL], "Did you mean 'MedQBench_Perception'"),
+        (["--data", PERCEPTION, "--model", "MedQ-Chance", "Qwen2.5-VL-7B-Instrukt"], "Qwen2.5-VL-7B-Instruct"),
+        ([*ONE, "--prompt-style", "leter"], "Did you mean 'letter'"),
+        ([*ONE, "--judge", "Rule"], "Did you mean 'rules'"),
+        ([*ONE, "--judge-args", '{"protocol": "rubrik"}'], "Did you mean 'rubric'"),
+    ],
+    ids=["dataset", "model", "style", "judge", "protocol"],
+)
+def test_names_are_looked_up_before_anything_heavy_is_imported(work, arguments, words):
+    ran = subprocess.run([sys.executable, "-c", _LIGHT, *arguments], capture_output=True, text=True)
+    assert words in ran.stdout, ran.stderr
+
+
+def test_names_of_the_kits_that_its_source_does_not_spell(kit, work, tmp_path):
+    with pytest.raises(BadInput, match=r"no dataset 'MMBench_DEV_ENN'\. Nearest names: MMBench_DEV_EN"):
+        run(["--data", "MMBench_DEV_ENN", *MODEL, "--work-dir", str(work)])
+    with pytest.raises(BadInput, match="files of two models would have the same names"):
+        run(["--data", PERCEPTION, "--model", "a/b", "a--b", "--base-url", "http://h", "--work-dir", str(work)])
 
 
 def test_a_config_or_work_folder_that_the_kit_would_fail_on_is_refused(kit, work, tmp_path):

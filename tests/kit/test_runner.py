@@ -17,7 +17,18 @@ from medqbench_vlmeval.kit.options import LIMIT_VARIABLE
 from medqbench_vlmeval.kit.runner import run
 from medqbench_vlmeval.kit_version import require_kit
 from tests.canaries import leaks
-from tests.kit.runs import BOTH, COMPARATIVE, MODES, NO_REFERENCE, PERCEPTION, forget_keys, newest, rows_of, score_of
+from tests.kit.runs import (
+    BOTH,
+    COMPARATIVE,
+    MODES,
+    MODES_SLOW,
+    NO_REFERENCE,
+    PERCEPTION,
+    forget_keys,
+    newest,
+    rows_of,
+    score_of,
+)
 from tests.servers import JudgeServer, Sent
 
 
@@ -141,6 +152,64 @@ def test_errors_inside_the_kit_are_one_sentence(kit, work):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--api-mode", "--custom-prompt", "nobody's"]
     with pytest.raises(RunFailed, match="VLMEvalKit stopped with AssertionError: Unknown adapter: nobody's"):
         run([*arguments, "--work-dir", str(work)])
+
+
+def refusing(*_, **__):
+    raise AssertionError
+
+
+@MODES_SLOW
+def test_one_model_or_dataset_that_fails_stops_no_other(kit, work, capfd, monkeypatch, tmp_path, mode):
+    from vlmeval.config import supported_VLM
+
+    monkeypatch.setitem(supported_VLM, "broken", refusing)
+    monkeypatch.setenv("MEDQBENCH_DATA", str(tmp_path))
+    arguments = ["--data", "MedQBench_Perception_dev", PERCEPTION, "--model", "broken", "MedQ-Chance", *mode]
+    assert run([*arguments, "--limit", "5", "--work-dir", str(work)]) == 1
+    assert score_of(work, "MedQ-Chance", PERCEPTION)["n"] == 5
+    said = capfd.readouterr()
+    assert f"medqbench: {PERCEPTION} with broken failed: AssertionError without a message" in said.err
+    table = said.out[said.out.index("Failed: 3 of 4") :].splitlines()
+    assert [line.split()[:2] for line in table[1:5]] == [
+        ["model", "dataset"],
+        ["broken", "MedQBench_Perception_dev"],
+        ["broken", PERCEPTION],
+        ["MedQ-Chance", "MedQBench_Perception_dev"],
+    ]
+    assert "medqbench_QA_dev.tsv is not in the folder" in table[4]
+    assert table[-1].startswith("Results: "), "the last line is ours"
+
+
+def test_a_model_of_a_configuration_that_cannot_be_built_stops_no_other(kit, work, capfd, tmp_path):
+    entry = {"class": "MedQBenchPerception", "dataset": PERCEPTION}
+    config = tmp_path / "config.json"
+    models = {"a/b": {"class": "Nobodys"}, "MedQ-Chance": {}}
+    config.write_text(json.dumps({"model": models, "data": {PERCEPTION: entry}}))
+    assert run(["--config", str(config), "--limit", "5", "--work-dir", str(work)]) == 1
+    assert "ValueError: Class Nobodys is not supported" in capfd.readouterr().out
+    assert score_of(work, "MedQ-Chance", PERCEPTION)["n"] == 5
+
+
+def test_a_run_that_ends_without_its_files_has_failed(kit, work, capfd, monkeypatch):
+    monkeypatch.setattr(kit.MedQBenchPerception, "evaluate", lambda *_, **__: {"Overall": 1.0})
+    assert run(["--data", PERCEPTION, "--model", "MedQ-Chance", "--limit", "5", "--work-dir", str(work)]) == 1
+    assert f"{PERCEPTION} with MedQ-Chance left no MedQ-Chance_{PERCEPTION}_score.json" in capfd.readouterr().err
+
+
+@MODES_SLOW
+@pytest.mark.parametrize("name", ["Qwen/Qwen2.5-VL-7B-Instruct", "../a\\b"], ids=["hub", "hostile"])
+def test_a_served_models_name_may_be_any(kit, work, tmp_path, mode, name):
+    with JudgeServer("A") as server:
+        arguments = ["--data", PERCEPTION, "--model", name, "--base-url", server.base_url, "--limit", "5", *mode]
+        assert run([*arguments, "--work-dir", str(work)]) == 0
+        assert {request.body["model"] for request in server.requests} == {name}
+    folder = {"Q": "Qwen--Qwen2.5-VL-7B-Instruct", ".": "_.--a--b"}[name[0]]
+    assert {path.name for path in work.iterdir()} - {"leaderboard", "logs"} == {folder}
+    assert score_of(work, folder, PERCEPTION)["model"] == name
+    predictions = newest(work, f"{folder}_{PERCEPTION}.xlsx")
+    with pytest.raises(SystemExit):
+        main(["score", str(predictions), "--out", str(tmp_path / "again")])
+    assert score_of(tmp_path / "again", folder, PERCEPTION)["model"] == name
 
 
 def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
