@@ -41,6 +41,7 @@ def test_what_is_refused_before_inference(kit, work, arguments, words):
     assert not work.exists()
 
 
+ROOT = Path(__file__).parents[2]
 _LIGHT = """
 import sys
 from medqbench_vlmeval.errors import BadInput
@@ -65,7 +66,7 @@ except BadInput as error:
     ids=["dataset", "model", "style", "judge", "protocol"],
 )
 def test_names_are_looked_up_before_anything_heavy_is_imported(work, arguments, words):
-    ran = subprocess.run([sys.executable, "-c", _LIGHT, *arguments], capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", _LIGHT, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert words in ran.stdout, ran.stderr
 
 
