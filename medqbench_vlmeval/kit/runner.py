@@ -177,7 +177,9 @@ def _named(names: ModuleType, models: Mapping[str, str], config: str | None) -> 
     served, load = vlmeval.api.LMDeployAPI, names.load
 
     def serve(*args: Any, **words: Any) -> Any:
-        return served(*args, **{**words, "model": models.get(words.get("model", ""), words.get("model"))})
+        if (name := words.get("model", "")) in models:
+            words["model"] = models[name]
+        return served(*args, **words)
 
     def load_config(path: Any, *args: Any, **words: Any) -> Any:
         loaded = load(path, *args, **words)
