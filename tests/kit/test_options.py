@@ -71,7 +71,7 @@ def test_names_are_looked_up_before_anything_heavy_is_imported(work, arguments, 
 
 
 def test_names_of_the_kits_that_its_source_does_not_spell(kit, work, tmp_path):
-    with pytest.raises(BadInput, match=r"no dataset 'MMBench_DEV_ENN'\. Nearest names: MMBench_DEV_EN"):
+    with pytest.raises(BadInput, match=r"(?i)no dataset 'MMBench_DEV_ENN'\. Nearest names: MMBench_DEV_EN"):
         run(["--data", "MMBench_DEV_ENN", *MODEL, "--work-dir", str(work)])
     with pytest.raises(BadInput, match="files of two models would have the same names"):
         run(["--data", PERCEPTION, "--model", "a/b", "a--b", "--base-url", "http://h", "--work-dir", str(work)])
