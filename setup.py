@@ -64,6 +64,7 @@ setup(
         "certifi",
         "openai>=1.50",
         "pydantic>=2.7",
+        "json_repair>=0.30",
         "validators>=0.28",
         "confusable-homoglyphs>=3.3",
         "huggingface_hub>=0.24",
@@ -77,7 +78,7 @@ setup(
         "docs": DOCS,
     },
     entry_points={
-        "console_scripts": ["medqbench = medqbench_vlmeval.cli.main:main"],
+        "console_scripts": ["medqbench = medqbench_vlmeval.__main__:main"],
         "vlmeval.datasets": ["medqbench = medqbench_vlmeval.kit.registration:register_datasets"],
         "vlmeval.models": ["medqbench = medqbench_vlmeval.kit.registration:register_models"],
     },

@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.cli import analysis, judge, leaderboard, score, setup
-from medqbench_vlmeval.cli.options import INTERRUPTED
+from medqbench_vlmeval.cli.options import INTERRUPTED, TERMINATED, Terminated
 from medqbench_vlmeval.errors import MedQBenchError
 
 app = typer.Typer(
@@ -60,8 +63,30 @@ def _run() -> None:
 app.command()(setup.doctor)
 
 
+@contextlib.contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, with which schedulers and containers end a process, keep what was answered as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    own = os.getpid()
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != own:  # a worker that was forked off has nothing to keep
+            os.kill(os.getpid(), number)
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and leave the process with its exit code: 0, 1 for a failed run, 2 for bad input."""
+    """Run a command and leave the process with its exit code: 0, 1 for a failed run, 2 for bad input, 130 after Ctrl-C,
+    143 after SIGTERM."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Behind 'run', --debug is an option of the kit's.
     debug = "--debug" in words and words[:1] != ["run"]
@@ -71,7 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     try:
         try:
-            _dispatch(words)
+            with _sigterm_like_ctrl_c():
+                _dispatch(words)
         finally:
             sys.stdout.flush()
     except MedQBenchError as error:
@@ -91,9 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("medqbench: interrupted; verdicts that had come are kept.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as end:
+        is_terminated = isinstance(end, Terminated)
+        how = "ended by SIGTERM" if is_terminated else "interrupted"
+        print(f"medqbench: {how}; verdicts that had come are kept.", file=sys.stderr)
+        sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 
 
 def _dispatch(words: list[str]) -> None:

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: the command ends as after Ctrl-C."""
+
+
 # What a command asks with where it is told nothing else; the kit's runner has the same numbers.
 DEFAULTS = {"nproc": 32, "retry": 6, "timeout": 600.0}
 ARGS = "args"
@@ -141,9 +148,11 @@ def leave_on_interrupt() -> Iterator[None]:
     """Turn Ctrl-C into one sentence and the shell's usual exit code."""
     try:
         yield
-    except KeyboardInterrupt:
-        print("medqbench: interrupted; verdicts that had come are kept and not asked for again.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as end:
+        is_terminated = isinstance(end, Terminated)
+        how = "ended by SIGTERM" if is_terminated else "interrupted"
+        print(f"medqbench: {how}; verdicts that had come are kept and not asked for again.", file=sys.stderr)
+        raise typer.Exit(TERMINATED if is_terminated else INTERRUPTED) from None
 
 
 def print_result(

@@ -3,8 +3,8 @@
 Raw replies are kept and never scores: verdicts are read from them each time, so that a better reader reaches replies
 that were paid for long ago. A reply is committed, and flushed to the disk, before it counts; a process that dies at any
 moment loses the calls in flight and nothing else. SQLite's write-ahead log lets several runs read and write at once. A
-file that SQLite cannot read is set aside whole, never deleted. A file or folder that cannot be written (a full disk,
-another process's lock, a missing right) costs a warning and never a run.
+file that SQLite cannot read, or of another schema, is set aside whole, never deleted. A file or folder that cannot be
+written (a full disk, another process's lock, a missing right) costs a warning and never a run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.protocols import asked_by
 
@@ -32,6 +32,10 @@ CREATE TABLE IF NOT EXISTS replies (
     key TEXT PRIMARY KEY, protocol TEXT NOT NULL, judge TEXT NOT NULL, body TEXT NOT NULL, created REAL NOT NULL
 );
 """
+# It goes up with the table; files of before it was counted have 0.
+_SCHEMA_VERSION = 1
+_COLUMNS = ("key", "protocol", "judge", "body", "created")
+_INSERT = "INSERT OR REPLACE INTO replies (key, protocol, judge, body, created) VALUES (?,?,?,?,?)"
 # Earlier versions had another table; :func:`_reply` reads both forms of a row.
 _HAS_EARLIER = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'judgements'"
 _EARLIER_ROWS = "SELECT key, protocol, judge, body, created FROM judgements"
@@ -49,6 +53,10 @@ logger = logging.getLogger(__name__)
 
 Row = tuple[str, str, str, Reply]
 """A call's key, the protocol and the judge that ``cache info`` lists the reply under, and the reply."""
+
+
+class _OtherSchema(sqlite3.DatabaseError):
+    """A file of SQLite's that this version cannot keep replies in."""
 
 
 class CacheGroup(NamedTuple):
@@ -86,6 +94,9 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         folder: where the file is; None for :func:`default_folder`.
         patience: how many seconds another process's lock is waited for.
         read_only: make, write and set aside nothing; a file that is not there or cannot be read is taken to be empty.
+
+    Raises:
+        BadInput: in the file's place is a folder, a pipe or a device.
     """
 
     def __init__(self, folder: Path | None = None, patience: float = 30.0, *, read_only: bool = False) -> None:
@@ -95,6 +106,13 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         self._warned = False
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        # A pipe would be waited for without end.
+        if self.path.exists() and not self.path.is_file():
+            kind = "a folder" if self.path.is_dir() else "a pipe" if self.path.is_fifo() else "a device or socket"
+            raise BadInput(
+                f"{self.path} is {kind} and no file: move it, or name another folder for the judge's cache in "
+                "MEDQBENCH_JUDGE_CACHE."
+            )
         if read_only:
             # Another run's replies may still stand in its journal; without one SQLite need make none to read.
             journal = self.path.with_name(f"{self.path.name}-wal")
@@ -135,7 +153,7 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
 
         def insert(connection: sqlite3.Connection) -> None:
             with connection:
-                connection.executemany("INSERT OR REPLACE INTO replies VALUES (?,?,?,?,?)", records)
+                connection.executemany(_INSERT, records)
 
         if self._writable:
             self._use(insert, "written (%s): the run goes on, and replies are lost to later runs")
@@ -240,14 +258,18 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
                         self._connection = connection
                         return connection
                 connection.close()
-            aside = self.path.with_name(f"{self.path.stem}.damaged-{time.time_ns()}.sqlite3")
-            for ending in ("", "-wal", "-shm"):
+            is_other = isinstance(error, _OtherSchema)
+            kind = "other-schema" if is_other else "damaged"
+            aside = self.path.with_name(f"{self.path.stem}.{kind}-{time.time_ns()}.sqlite3")
+            # The file goes last: whoever came in between would have begun a new one, and lose its journal.
+            for ending in ("-wal", "-shm", ""):
                 part = self.path.with_name(self.path.name + ending)
                 if part.exists():
                     part.replace(aside.with_name(aside.name + ending))
             self._connection = self._open_to_write()
+        what = "is of another version of this package" if is_other else "is damaged"
         logger.warning(
-            "%s is damaged (%s): it is kept as %s, and replies in it are asked for again.", self.path, error, aside.name
+            f"%s {what} (%s): it is kept as %s, and replies in it are asked for again.", self.path, error, aside.name
         )
         return self._connection
 
@@ -261,6 +283,7 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
 def _prepared(connection: sqlite3.Connection, *, read_only: bool = False) -> sqlite3.Connection:
     """The connection, ready to be used; it is closed where that fails."""
     try:
+        version = _version(connection)
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             # Each commit reaches the disk: what was paid for survives a power cut too.
@@ -276,11 +299,33 @@ def _prepared(connection: sqlite3.Connection, *, read_only: bool = False) -> sql
                 if connection.execute(_HAS_EARLIER).fetchone():
                     connection.execute(f"INSERT OR IGNORE INTO replies {_EARLIER_ROWS}")
                     connection.execute("DROP TABLE judgements")
+        if not (has_earlier and read_only):
+            _check_columns(connection)
         connection.execute("SELECT key FROM replies LIMIT 1").fetchone()
+        if not (read_only or version):
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """The file's schema, 0 where it was not counted yet."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version not in (0, _SCHEMA_VERSION):
+        raise _OtherSchema(f"schema {version} and not {_SCHEMA_VERSION}")
+    return version
+
+
+def _check_columns(connection: sqlite3.Connection) -> None:
+    """Raise _OtherSchema where the table is not one that our rows can be written to and found in."""
+    columns = connection.execute("PRAGMA table_info(replies)").fetchall()
+    known = {name: is_key for _, name, _, _, _, is_key in columns}
+    wanting = [name for name in _COLUMNS if name not in known]
+    filled = [name for _, name, _, not_null, default, _ in columns if not_null and default is None]
+    if columns and (wanting or not known["key"] or {*filled} - {*_COLUMNS}):
+        raise _OtherSchema(f"its table has the columns {', '.join(known)}")
 
 
 def _reply(body: object) -> Reply | None:
@@ -290,6 +335,13 @@ def _reply(body: object) -> Reply | None:
         if "scores" in fields:
             return _reply_of_earlier(fields)
         texts = tuple(fields["texts"])
+        counts = [fields.get(name, 0) for name in ("prompt_tokens", "completion_tokens")]
+        if not (
+            all(text is None or isinstance(text, str) for text in texts)
+            and all(type(count) is int and count >= 0 for count in counts)
+            and isinstance(fields.get("served_as", ""), str)
+        ):
+            return None
         return Reply(**{**fields, "texts": texts, "endings": tuple(map(str, fields.get("endings", ())))})
     except (ValueError, TypeError, KeyError):
         return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from statistics import fmean
 
+from medqbench_vlmeval.answers.plain import split_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS, dimension_scores
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.options import JudgeOptions
@@ -162,6 +163,25 @@ def texts_to_judge(
     return texts, reasons
 
 
+def answers_alone(texts: Sequence[tuple[Sample, str]]) -> tuple[list[tuple[Sample, str]], dict[str, str]]:
+    """The answers without the thoughts before them, and by sample index a note on what was cut.
+
+    A thought that was never closed leaves what stood before it. An extractor may still find a letter at the end of
+    thoughts that nothing follows, so that those of a multiple-choice reply stay.
+    """
+    answers: list[tuple[Sample, str]] = []
+    notes: dict[str, str] = {}
+    for sample, text in texts:
+        answer, thoughts = split_thoughts(text)
+        if thoughts is None or (sample.options and not answer.strip()):
+            answer = text
+        else:
+            answer = answer.strip()
+            notes[sample.index] = f"thoughts of {len(text) - len(answer):,} characters cut"
+        answers.append((sample, answer))
+    return answers, notes
+
+
 def plan_calls(
     protocol: Protocol, options: JudgeOptions, texts: Sequence[tuple[Sample, str]], notes: Mapping[str, str]
 ) -> list[Call]:
@@ -218,7 +238,9 @@ def verdicts_of(
     explanations: dict[str, str] = {}
     reason: str | None = None
     for text, ending in zip_longest(reply.texts, reply.endings[: len(reply.texts)]):
-        reading = Reading(reason=_why_cut(ending, text or "")) if ending else read_reply(text, call.allowed)
+        reading = (
+            Reading(reason=_why_cut(ending, text or "")) if ending else read_reply(text, call.allowed, call.prompt)
+        )
         scores |= reading.scores
         explanations |= reading.explanations
         reason = reading.reason

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 # Asking again, or asking the next question, cannot help: key, credit, proxy or model name are refused.
 _HOPELESS = frozenset({401, 402, 404, 407})
-# Before any call was answered these speak of the request's form; later of the one prompt that was refused.
-_HOPELESS_AT_FIRST = frozenset({300, 301, 302, 303, 307, 308, 400, 403, 405, 410, 415, 422, 501})
+# Before any call was answered these speak of the address or of the request's form.
+_HOPELESS_AT_FIRST = frozenset({300, 301, 302, 303, 307, 308, 405, 410, 415, 501})
+# These may speak of the one prompt or of all: other prompts tell.
+_REFUSED = frozenset({400, 403, 422})
 # Time-outs, conflicts and limits pass; so do the server's own failures (500 and up).
 _MAY_HEAL = frozenset({408, 409, 425, 429})
 # A 400 that speaks of this one prompt: its length, or a filter that its words set off.
@@ -53,6 +55,10 @@ _STREAM_WANTED = re.compile(
 )
 # A server of uvicorn's closes an idle connection after 5 s: one that is older is not used again.
 _IDLE_SECONDS = 4.0
+# Under which names servers know the most tokens of a reply. OpenAI's reasoning models know the second one alone.
+LIMITS = ("max_tokens", "max_completion_tokens")
+_REASONING = re.compile(r"(?:^|[/._:-])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])", re.IGNORECASE)
+_LIMIT_REFUSED = re.compile(r"max_(?:completion_)?tokens|max_new_tokens|in the completion", re.IGNORECASE)
 _LONGEST_HEADER = 2**16
 
 Messages = Sequence[Mapping[str, str]]
@@ -64,7 +70,8 @@ class Unanswered(Exception):
 
     ``may_heal`` says that asking again may help, ``retry_after`` is the wait in seconds that the server asked for,
     ``concerns_server`` is False where only this prompt was refused. ``connection`` says that nothing came at all,
-    ``at_last`` is the error to stop with where it is so call after call (default: the client's).
+    ``at_last`` is the error to stop with where it is so call after call (default: the client's), ``refused`` the one
+    where different prompts were refused so and none was answered.
     """
 
     reason: str
@@ -74,6 +81,7 @@ class Unanswered(Exception):
     concerns_server: bool = True
     connection: bool = False
     at_last: JudgeError | None = None
+    refused: JudgeError | None = None
 
 
 class JudgeClient:
@@ -127,15 +135,20 @@ class JudgeClient:
         """
         status, words = failed.status, failed.words
         about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
-        at_first = status in _HOPELESS_AT_FIRST and not self._answered and not about_prompt
+        at_first = status in _HOPELESS_AT_FIRST and not self._answered
         if not (at_first or status in _HOPELESS or failed.code == "insufficient_quota"):
             return Unanswered(
                 reason or str(failed),
                 may_heal=status in _MAY_HEAL or status >= 500,
                 retry_after=failed.wait if (wait := retry_after(headers)) is None else wait,
                 concerns_server=not about_prompt,
+                refused=self._hopeless(failed) if status in _REFUSED and not about_prompt else None,
             )
-        role = self._options.role
+        return self._hopeless(failed)
+
+    def _hopeless(self, failed: Failed) -> JudgeError:
+        """The error that says how the server refuses every call, and what to do."""
+        status, words, role = failed.status, failed.words, self._options.role
         address = f"Check the model's name (--{role}) and the base URL (--judge-base-url)."
         hint = {
             401: "Check the key (--judge-key, MEDQBENCH_JUDGE_KEY or OPENAI_API_KEY).",
@@ -162,7 +175,8 @@ KitClient = Callable[[JudgeOptions], JudgeClient]
 
 def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, object]:
     """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
-    settings = {"temperature": options.temperature, "max_tokens": options.max_tokens}
+    limit = LIMITS[1] if _REASONING.search(options.name) else LIMITS[0]
+    settings = {"temperature": options.temperature, limit: options.most_tokens}
     form = {"name": "verdicts", "strict": True, "schema": schema}
     return {
         "model": options.name,
@@ -190,6 +204,7 @@ class OpenAIClient(JudgeClient):
                 self._headers[header] = value
         self._takes_schemas = True
         self._stream: dict[str, object] = {}
+        self._limit: str | None = ""  # the name that the server wants; '' for the usual one, None for no limit
         self._session: ClientSession
 
     async def __aenter__(self) -> OpenAIClient:
@@ -213,10 +228,12 @@ class OpenAIClient(JudgeClient):
             await self._session.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
-        """See :meth:`JudgeClient.ask`; a server that knows no schemas, or only streams, is asked so from then on."""
+        """See :meth:`JudgeClient.ask`; a server that knows no schemas, no limit of tokens by its usual name, or
+        only streams is asked so from then on."""
+        limit = self._limit
         while True:
             asked_schema = schema if self._takes_schemas else None
-            body = {**request_body(self._options, messages, asked_schema), **self._stream}
+            body = {**self._limited(request_body(self._options, messages, asked_schema)), **self._stream}
             status, headers, data = await self._post(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
             status = 200 if status // 100 == 2 else status
             text = data.decode("utf-8", errors="replace")
@@ -226,9 +243,17 @@ class OpenAIClient(JudgeClient):
             except Failed as failed:
                 if self._asks_otherwise(failed, body):
                     continue
+                self._limit = limit
                 raise self._refusal(failed, headers) from None
             self._answered = True
             return reply
+
+    def _limited(self, body: dict[str, object]) -> dict[str, object]:
+        """The body with the most tokens under the name that the server wants, if it wants any."""
+        if self._limit != "" and (given := {*LIMITS} & body.keys() - self._options.extra.keys()):
+            most = body.pop(given.pop())
+            body |= {self._limit: most} if self._limit else {}
+        return body
 
     def _asks_otherwise(self, failed: Failed, body: Mapping[str, object]) -> bool:
         """Whether the failure is about the form of this request, and the next one has another."""
@@ -239,6 +264,16 @@ class OpenAIClient(JudgeClient):
             # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
             self._takes_schemas = False
             return True
+        given = next((name for name in LIMITS if name in body and name not in self._options.extra), None)
+        if given and _LIMIT_REFUSED.search(failed.words):
+            other = LIMITS[given == LIMITS[0]]
+            if self._limit == "" and other in failed.words:
+                self._limit = other
+                return True
+            if self._options.max_tokens is None:
+                # A context too small for the prompt and the usual limit may hold the prompt and its verdict.
+                self._limit = None
+                return True
         if "stream_options" in body and "stream_options" in failed.words:
             self._stream = {"stream": True}
             return True

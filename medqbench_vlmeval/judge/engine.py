@@ -5,7 +5,8 @@ store. Else it is asked, with retries (exponential backoff with jitter; a wait t
 by all workers, and a call waits its backoff where that is longer), and a reply without a verdict that its dimensions
 allow is asked about again in the same conversation, at most twice. A worker takes its next call when the last one's
 answer is on the disk, so that a process that dies loses at most ``nproc`` answers. After ``stop_after`` calls in a
-row that failed, the run stops.
+row that failed, the run stops, and where of twice as many most failed. A prompt that the server refuses leaves its
+sample unscored; only where the prompts of different samples are refused and none is answered does the run stop.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from medqbench_vlmeval.judge.calls import (
     OnProgress,
     Progress,
     Reply,
+    answers_alone,
     is_complete,
     kept_verdicts,
     plan_calls,
@@ -37,7 +39,7 @@ from medqbench_vlmeval.judge.calls import (
 from medqbench_vlmeval.judge.client import JudgeClient, KitClient, Messages, OpenAIClient, Unanswered
 from medqbench_vlmeval.judge.delimit import speaks_to_grader
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.protocols import CHOICE, Protocol, choices, either
+from medqbench_vlmeval.judge.protocols import CHOICE, Protocol
 from medqbench_vlmeval.judge.secrets import shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
 from medqbench_vlmeval.types import JudgeSettings, Sample, Verdict
@@ -56,6 +58,11 @@ LONGEST_WAIT = 600.0
 _FIRST_CONNECTIONS = 3
 _FIRST_WAIT, _LONGEST_BACKOFF = 0.5, 60.0
 _REPEATED_REPLY = 4000
+_QUOTED = 160
+# The share of failed calls above which a run stops.
+_MOST_FAILED = 0.75
+# A filter may refuse all questions about one sample; a wrong option is refused for every one.
+_REFUSED_SAMPLES = 3
 NOT_ASKED = "no verdict in the cache, and no call was wanted (--no-calls)"
 
 
@@ -99,7 +106,15 @@ Emit = Callable[[Judgement], None]
 class Engine:
     """One run of calls against one client."""
 
-    def __init__(self, options: JudgeOptions, client: JudgeClient, store: ReplyCache | None, protocol: str) -> None:
+    def __init__(
+        self,
+        options: JudgeOptions,
+        client: JudgeClient,
+        store: ReplyCache | None,
+        protocol: str,
+        has_answered: bool = False,
+    ) -> None:
+        """``has_answered`` says that an earlier run had answers of the same judge with the same options."""
         self._options = options
         self._client = client
         self._store = store
@@ -107,7 +122,9 @@ class Engine:
         self._named = f"{options.role} '{options.name}'"
         self._pace = Pace(options.rpm, options.tpm)
         self._answered = False
-        self._failed_in_a_row = 0
+        self._failed_in_a_row = self._failed = self._ended = 0
+        self._takes_prompts = has_answered
+        self._refused: dict[str, JudgeError] = {}
         self._over = False
         self._rows: list[Row] = []
         self._committing = asyncio.Lock()
@@ -130,6 +147,8 @@ class Engine:
                     ended, _ = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
                     for worker in ended:
                         worker.result()
+                    if self._refused and not (self._takes_prompts or self._ended):
+                        raise next(iter(self._refused.values()))
                 finally:
                     self._over = True
                     # Again and again: before Python 3.12 a wait that ends at that moment takes no notice.
@@ -171,7 +190,11 @@ class Engine:
         if any(reply.texts):
             await self._keep((call.key, self._protocol, self._options.name, reply))
         emit((call, verdicts))
-        if failure is None or failure.concerns_server:
+        if failure is not None and failure.refused and not self._takes_prompts:
+            self._refused[call.index] = failure.refused
+            if len(self._refused) >= _REFUSED_SAMPLES:
+                raise failure.refused
+        elif failure is None or failure.concerns_server:
             self._count(verdicts)
 
     async def _keep(self, row: Row) -> None:
@@ -212,7 +235,7 @@ class Engine:
                 if failure.connection and self._failed_in_a_row + 1 >= patience:
                     raise failure.at_last or self._client.gone() from None
                 raise
-            self._answered = True
+            self._answered = self._takes_prompts = True
             return reply
 
     def _wait(self, failure: Unanswered, attempt: int) -> float:
@@ -231,30 +254,46 @@ class Engine:
         return max(failure.retry_after, backoff)
 
     def _count(self, verdicts: ByDimension) -> None:
+        self._ended += 1
         if any(verdict.score is not None for verdict in verdicts.values()):
             self._failed_in_a_row = 0
             return
         self._failed_in_a_row += 1
+        self._failed += 1
         if self._failed_in_a_row >= self._options.stop_after:
-            reason = next(iter(verdicts.values())).reason
-            raise JudgeError(
-                f"{self._failed_in_a_row} calls in a row of the {self._named} failed, the last with: {reason}. The run "
-                "was stopped so that the rest is not paid for nothing; what was answered is kept, and the same command "
-                "goes on from there."
-            )
+            which = f"{self._failed_in_a_row} calls in a row of the {self._named} failed"
+        elif self._ended >= 2 * self._options.stop_after and self._failed > _MOST_FAILED * self._ended:
+            which = f"{self._failed} of the first {self._ended} calls of the {self._named} failed"
+        else:
+            return
+        verdict = next(iter(verdicts.values()))
+        what = f"{which}, the last with: {verdict.reason}"
+        if reply := " ".join(verdict.reply.split()):
+            what += f"; it said '{reply if len(reply) <= _QUOTED else reply[:_QUOTED] + '...'}'"
+        what += ". The run was stopped so that the rest is not paid for nothing; what was answered is kept"
+        if verdict.asks < MAX_ASKS:
+            raise JudgeError(f"{what}, and the same command goes on from there.")
+        raise JudgeError(
+            f"{what}. Going on cannot help: this model gives no verdict in the form that the protocol "
+            f"'{self._protocol}' asks for; name a stronger one."
+        )
 
 
 def _asked_again(call: Call, reply: str | None) -> Messages:
-    """The conversation that asks for the verdict alone, after a reply without one."""
+    """The conversation that asks for the verdict alone, after a reply without one.
+
+    Weak models repeat what they are asked for: nothing in it could be read as a verdict.
+    """
     if reply is None:
         return [{"role": "user", "content": call.prompt}]
     if call.schema:
         request = "Give only the JSON object now, with all four scores, each one of those that its question lists."
     elif CHOICE in call.allowed:
-        request = f"Give only the last line now, 'Answer: X', where X is {choices(call.allowed[CHOICE])}."
+        request = "Give only the last line now: the word Answer, a colon, and one letter, or the word for no answer."
     else:
-        scores = either(map(str, next(iter(call.allowed.values()))))
-        request = f"Give only your verdict now, in one line 'Score: N', where N is {scores}."
+        request = (
+            "Give only your verdict now, in one line: the word Score, a colon, and one of the scores listed above."
+        )
     if not reply.strip():
         # Servers refuse empty assistant turns.
         return [{"role": "user", "content": f"{call.prompt}\n\n{request}"}]
@@ -325,17 +364,21 @@ class CachedModel:
         self._served_as: set[str] = set()
 
     def calls_for(self, texts: Sequence[tuple[Sample, str]]) -> list[Call]:
-        """All calls for some samples' replies, over-long ones cut; a note says that, and where a reply speaks to the
-        grader."""
+        """All calls for some samples' replies, without their thoughts and over-long ones cut; a note says that, and
+        where a reply speaks to the grader."""
+        texts, thoughts = answers_alone(texts)
         to_grader = {
             sample.index: f"the answer speaks to the grader: '{words}'"
             for sample, text in texts
             if (words := speaks_to_grader(text))
         }
-        texts, notes = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
+        texts, cuts = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
         # Never a reason for another score: a reader of the results decides.
-        both = {index: "; ".join(filter(None, (notes.get(index), to_grader.get(index)))) for index in notes | to_grader}
-        return plan_calls(self._protocol, self.options, texts, both)
+        kinds = (thoughts, cuts, to_grader)
+        notes = {
+            index: "; ".join(kind[index] for kind in kinds if index in kind) for index in {*thoughts, *cuts, *to_grader}
+        }
+        return plan_calls(self._protocol, self.options, texts, notes)
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, ByDimension], list[Call]]:
         """The verdicts that the cache holds for these calls, by key and dimension, and the others, each key once."""
@@ -383,7 +426,7 @@ class CachedModel:
         wanted = Counter(call.key for call in calls)
         total, done = len(calls), sum(wanted[key] for key in verdicts)
         n_asked, prompt_tokens, completion_tokens = 0, 0, 0
-        engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name)
+        engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name, bool(verdicts))
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         random.SystemRandom().shuffle(todo)
         with closing(_judgements(engine, todo)) as finished:

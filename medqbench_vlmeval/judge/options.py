@@ -30,6 +30,7 @@ URL_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 # The client sends their password to the proxy, which may repeat it.
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PUBLIC_URL = "https://api.openai.com/v1"
+MOST_TOKENS = 4096
 
 # What may be shown of a variable's name: whoever puts the key itself there must not see it again.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -86,7 +87,7 @@ class JudgeOptions:
         "official, official-5, rubric or rubric-joint; NAME-N asks in N rounds.", DEFAULT_PROTOCOL, flag="--protocol"
     )
     temperature: float | None = _option("Sampling temperature; null leaves it out.", 0.0, 0, 2)
-    max_tokens: int | None = _option("Most tokens of a reply.", None, 1, 10_000_000)
+    max_tokens: int | None = _option("Most tokens of a reply, thoughts included (4,096).", None, 1, 10_000_000)
     extra: Mapping[str, Any] = _option("An object that is merged into the request's body.", {})
     n_rounds: int | None = _option("Rounds of each question, another way to give the protocol's N.", None, 1, 20)
     rpm: float | None = _option("Most requests a minute.", None, 0.01, 10_000_000)
@@ -109,6 +110,12 @@ class JudgeOptions:
         """The name that replies are kept under: where LOCAL_LLM replaces the kit's model, that belongs to it."""
         local = os.environ.get("LOCAL_LLM", "") if self.of_kit else ""
         return f"{self.name} as {local}" if local else self.name
+
+    @property
+    def most_tokens(self) -> int:
+        """The most tokens of a reply. A verdict is short; the usual limit leaves room for a judge's thoughts, and ends
+        a reply that never would. It decides no verdict: what was cut off is none."""
+        return self.max_tokens or MOST_TOKENS
 
     @property
     def parameters(self) -> Mapping[str, object]:

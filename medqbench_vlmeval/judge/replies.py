@@ -3,10 +3,11 @@ JSON object, or the letter in an extractor's last line."""
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,18 @@ _GOES_ON = re.compile(rf'"(?:score|{_NAMES})"\s{{0,5}}:', re.IGNORECASE)
 _REASON = re.compile(r'"reason"\s{0,5}:\s{0,5}"', re.IGNORECASE)
 _SCORE_KEY = re.compile(r'"score"\s{0,5}:', re.IGNORECASE)
 _LONGEST_NUMBER = 20
+# Keys by their letters alone; what is nearly one of them is misspelt.
+_KEYS = {name.replace("_", ""): name for name in (*DIMENSIONS, "score", "reason")}
+_KEYS |= {"precision": "preciseness", "accuracy": "quality_accuracy"}
+_NEARLY, _LONGEST_KEY = 0.8, 40
+_WRITTEN_SCORE = re.compile(r"(?i)\bscores?[\"'“”’]?\s{0,5}:\s{0,5}[\"'“”‘]?(-?[\w.]{1,20})")
+_MENDED_BEHIND = re.compile(r"[\s`;]*")
+_MOST_MENDED = 20_000
+
+# An echo repeats so many words of the prompt in a row, and is found by pieces of it.
+_ECHO_PIECE, _SHORTEST_ECHO = 4, 6
+_ECHO_WORD = re.compile(r"\w+")
+_UNIT_END = re.compile(r"\n|(?<=[.!?。])\s")
 
 
 @dataclass(frozen=True)
@@ -56,20 +69,22 @@ class Reading:
     reason: str | None = None
 
 
-def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]]) -> Reading:
+def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]], prompt: str = "") -> Reading:
     """The verdicts in a reply to one call.
 
     Args:
         text: the reply, of any length; None where the server sent no chat completion.
         allowed: by dimension, the scores that it may have; of several the reply is to be one JSON object.
+        prompt: what it replies to; what the reply repeats of it is no verdict.
     """
     if text is None:
         return Reading(reason=NO_COMPLETION)
     if not text.strip():
         return Reading(reason=EMPTY_EXTRACTION if CHOICE in allowed else EMPTY)
     if len(allowed) > 1:
-        return _read_object(text, allowed)
+        return _read_object(text, allowed, prompt)
     ((dimension, scores),) = allowed.items()
+    text = without_echo(text, prompt)
     if dimension == CHOICE:
         return _read_choice(text, scores)
     score = parse_score(text)
@@ -94,11 +109,43 @@ def _read_choice(reply: str, allowed: Sequence[int]) -> Reading:
     return Reading({CHOICE: number})
 
 
-def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
+def without_echo(reply: str, prompt: str) -> str:
+    """A reply without the sentences and lines that begin as a repetition of its prompt.
+
+    One that begins in the judge's own words stays, whatever it goes on to quote ('Score: 2 - the same conclusion').
+    """
+    words = [word[0] for word in _ECHO_WORD.finditer(prompt.lower())]
+    pieces = {tuple(words[at : at + _ECHO_PIECE]) for at in range(len(words) - _ECHO_PIECE + 1)}
+    said = list(_ECHO_WORD.finditer(reply))
+    echoed: set[int] = set()  # where the words of echoes start
+    run = 0  # how many words, up to the one at hand, follow each other in the prompt
+    for at in range(_ECHO_PIECE, len(said) + 1):
+        if tuple(word[0].lower() for word in said[at - _ECHO_PIECE : at]) not in pieces:
+            run = 0
+            continue
+        run = run + 1 if run else _ECHO_PIECE
+        if run >= _SHORTEST_ECHO:
+            echoed.update(word.start() for word in said[at - (run if run == _SHORTEST_ECHO else 1) : at])
+    if not echoed:
+        return reply
+    ends = [*(stop.end() for stop in _UNIT_END.finditer(reply)), len(reply)]
+    parts = [
+        (start, end) for start, end in zip([0, *ends], ends, strict=False) if not _is_echo(reply, start, end, echoed)
+    ]
+    return "".join(reply[start:end] for start, end in parts)
+
+
+def _is_echo(reply: str, start: int, end: int, echoed: Set[int]) -> bool:
+    places = [word.start() for word in _ECHO_WORD.finditer(reply, start, end)]
+    return bool(places) and places[0] in echoed and sum(place in echoed for place in places) > len(places) / 2
+
+
+def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) -> Reading:
     """The last JSON object of a reply that speaks of any of the dimensions.
 
     None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
-    where it stands inside of a sentence of an object that is broken or cut off.
+    where it stands inside of a sentence of an object that is broken or cut off; nor one that stands in the prompt.
+    Where no object is whole, one that is broken is mended (see :func:`_mended`).
     """
     text, whole = whole_object(reply)
     # An object that is all of the reply has no thoughts around it; a tag in its sentences is only spoken about.
@@ -106,8 +153,15 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
         text = without_thoughts(reply) or ""
     speaking = [entry for entry in _objects(text) if set(entry[2]) & set(allowed)]
     if not speaking:
-        return Reading(reason=NO_VERDICT)
+        entries, written = _mended(text)
+        return (
+            _read_entries(entries, allowed)
+            if entries and not _stands_in(written, prompt)
+            else Reading(reason=NO_VERDICT)
+        )
     start, end, last = speaking[0]
+    if _stands_in(text[start:end], prompt):
+        return Reading(reason=NO_VERDICT)
     reading = _read_entries(last, allowed)
     # A sentence goes on where no score has followed the last reason that began before the object.
     reason = max((reason.end() for reason in _REASON.finditer(text, 0, start)), default=None)
@@ -119,6 +173,35 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]]) -> Reading:
         if _read_entries(own, allowed).scores != reading.scores:
             return Reading(reason=NO_VERDICT)
     return reading
+
+
+def _stands_in(written: str, prompt: str) -> bool:
+    """Whether the prompt, an answer in it for instance, holds the same object."""
+    return "".join(written.split()) in "".join(prompt.split())
+
+
+def _mended(text: str) -> tuple[Mapping[str, object], str]:
+    """The entries of the object with which a reply ends, though it is no valid JSON, and how it is written.
+
+    Nothing is taken from a reply with several, or one that does not end, and nothing where the scores are other ones
+    than those written there: a sentence with quotes in it may have been taken for keys.
+    """
+    start, end = text.find("{"), text.rfind("}") + 1
+    written = text[start:end]
+    if start < 0 or not written or len(written) > _MOST_MENDED or not _MENDED_BEHIND.fullmatch(text, end):
+        return {}, written
+    from json_repair import loads
+
+    try:
+        value = loads(written, skip_json_loads=True, strict=True)
+    except (ValueError, RecursionError):
+        return {}, written
+    entries = _named(value.items()) if isinstance(value, dict) else {}
+    entries = {key: _named(entry.items()) if isinstance(entry, dict) else entry for key, entry in entries.items()}
+    scores = [whole_number(entry.get("score") if isinstance(entry, dict) else entry) for entry in entries.values()]
+    found = [whole_number(score[1]) for score in _WRITTEN_SCORE.finditer(written)]
+    bare = not found and not any(isinstance(entry, dict) for entry in entries.values())
+    return (entries if bare or scores == found else {}), written
 
 
 def _read_entries(entries: Mapping[str, Any], allowed: Mapping[str, Sequence[int]]) -> Reading:
@@ -138,6 +221,22 @@ def _read_entries(entries: Mapping[str, Any], allowed: Mapping[str, Sequence[int
     return Reading(scores, explanations, "; ".join(wrong) or None)
 
 
+def _named(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """An object by the names of dimensions, 'score' and 'reason', however its keys spell them; what is there twice and
+    differs is None."""
+    entries: dict[str, Any] = {}
+    for key, value in pairs:
+        name = _name(key)
+        entries[name] = value if entries.get(name, value) == value else None
+    return entries
+
+
+def _name(key: str) -> str:
+    letters = re.sub(r"[\W\d_]+", "", key[:_LONGEST_KEY].lower())
+    near = difflib.get_close_matches(letters, _KEYS, 1, _NEARLY)
+    return _KEYS[near[0]] if near else key
+
+
 def _begins_line(text: str, at: int) -> bool:
     return not text[text.rfind("\n", 0, at) + 1 : at].strip(" \t`json")
 
@@ -145,7 +244,7 @@ def _begins_line(text: str, at: int) -> bool:
 def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
     """JSON objects in a text with their places, keys as names of dimensions are written, the last first; one inside
     another comes after it."""
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(object_pairs_hook=_named)
     braces = [brace for kind in (_BRACE, _SPEAKING_BRACE) for brace in deque(kind.finditer(text), _MOST_OBJECTS)]
     objects = []
     for start in {brace.start() for brace in braces}:
@@ -154,7 +253,7 @@ def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
-            objects.append((start, end, {key.strip().lower().replace(" ", "_"): value[key] for key in value}))
+            objects.append((start, end, value))
     return sorted(objects, key=lambda entry: (entry[1], -entry[0]), reverse=True)
 
 

@@ -50,8 +50,9 @@ _NUMBER = re.compile(
         r"|\)?\s?(?:or (?:higher|lower|more|less|above|below)\b|[%+°]|percent\b)|\.\d",
     )
     # '2 for completely ...'
-    + r"(?:(?=\)?\s?(?P<criterion>for|if|when|is for|means?|indicates?|would|requires?|represents?|corresponds?"
-    r"|denotes?)\b)|)"
+    + r"(?:(?=\)?\s?(?P<criterion>for|if|when|is for|means?|indicat(?:es?|ing)|would|requires?|represents?|corresponds?"
+    r"|denot(?:es?|ing)|to (?:indicate|denote|represent|mean|signify|show)"
+    r"|(?:is|are|should be|shall be|must be) (?:given|awarded|assigned|used|chosen) (?:for|if|when))\b)|)"
     + _ahead("heading", r"\)?\s?(?::|-\s|\()")
     # The statement ends behind the number, or is given reasons.
     + _ahead(
@@ -205,6 +206,7 @@ _OTHERS = re.compile(
     r"(?i)\b(?:to (?:reach|get|earn|merit|deserve|receive|obtain|achieve|attain|award|be)|reach(?:es|ing)?|needed"
     r"|required|for a|for the|previous|earlier|another|other|grader|reviewer|draft|asks?|asked|asking"
     r"|claim(?:s|ed|ing)?|request(?:s|ed|ing)?|instruct\w*|demands?|demanded|embedded|ignor\w*|says?|states?|stated"
+    r"|please|you (?:should|must|need|can|may|are to)|your \w+ (?:should|must|will|has to|needs to) be"
     r"|wants?|tells?|told|tempting|tempted|why|instead of|rather than|above|below|beyond|than|short of|if)\b"
 )
 _SUPPOSED = re.compile(
@@ -236,6 +238,8 @@ _SPOKEN = re.compile(
     r"|[;:,] (?P<last>zero|one|two)[.!]?\s*\Z|\A\W*(?P<first>zero|one|two)\s?[.,:;!-]"
     r"|\bit (?:should|must|has to) be an? (?P<must>[012]|zero|one|two)(?=[.!;,\n]|\Z)"
 )
+# 'Rate it 2 for ...' at the start of a sentence tells somebody what to do.
+_TOLD = re.compile(r"(?i)(?:rate|give|assign|award|choose|select|mark|put)\b")
 _FEW_WORDS = 8
 _MOST_STATEMENTS = 100
 
@@ -270,6 +274,8 @@ def parse_score(reply: str) -> int | None:
     unquoted = strong if quoteless == text else list(_labelled(quoteless, weak=False))
     asked = _in_asked_form(text, strong)
     if _is_of_several_dimensions(text, asked):
+        return None
+    if {statement.score for statement in asked} >= {0, 1, 2}:
         return None
     if asked:
         own = _in_asked_form(quoteless, unquoted)
@@ -394,7 +400,8 @@ def _labelled(text: str, weak: bool) -> Iterator[_Statement]:
             continue
         aside = _ASIDE.match(text, label.end())
         number = _value(text, aside.end() if aside else label.end(), before, weak)
-        if number and (number.listed or (listed > 0 and number.heading and "\n\n" not in text[listed : label.start()])):
+        goes_on = listed > 0 and "\n\n" not in text[listed : label.start()]
+        if number and (number.listed or (goes_on and (number.heading or number.criterion))):
             listed = number.end
         elif number:
             signed = re.search("[:-]", text[label.end() : number.end]) is not None or _ends_line(text, number)
@@ -421,7 +428,7 @@ def _value(text: str, at: int, before: str, weak: bool) -> _Number | None:
     if text[number.end : number.end + 3].lstrip()[:1] == "?":
         return _Number(None, number.end)
     if explicit and number.criterion not in ("", "for", "is for"):
-        return None
+        return replace(number, listed=True)
     if explicit:
         return None if weak and not number.settled else replace(number, listed=_is_enumerated(text, number))
     if (number.several and not link["word"]) or _NEGATED.search(before):
@@ -483,7 +490,8 @@ def _in_sentences(text: str) -> Iterator[_Statement]:
             number = _read_number(text, match.end(), labelled=pattern is _VERB)
             if number is None or not number.settled or _NEGATED.search(before) or _ASKED.search(before):
                 continue
-            if not _is_enumerated(text, number) and not _CONDITION.match(text, number.end):
+            told = number.criterion and _TOLD.match(match.group()) and not _sentence_before(text, match.start()).strip()
+            if not (told or _is_enumerated(text, number) or _CONDITION.match(text, number.end)):
                 yield _Statement(match.start(), number.score, end=number.end)
     for match in _SPOKEN.finditer(text):
         if match["last"] or not _NEGATED.search(_sentence_before(text, match.start()).lower()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import resource
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge import JudgeOptions, build_extractor, build_judge, replies
 from medqbench_vlmeval.judge.cache import FILE_NAME, ReplyCache, Row, default_folder
 from medqbench_vlmeval.judge.calls import Reply
@@ -71,7 +73,18 @@ def test_clearing_takes_all_or_one_judge_or_one_protocol_in_all_rounds(tmp_path:
         assert cache.info().n == 0
 
 
-@pytest.mark.parametrize("body", ["{half", '{"texts": [], "mood": "good"}', b"\x00\xff", "[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{half",
+        '{"texts": [], "mood": "good"}',
+        b"\x00\xff",
+        "[]",
+        '{"texts": [5]}',
+        '{"texts": ["2"], "prompt_tokens": "x"}',
+        '{"texts": ["2"], "served_as": 1}',
+    ],
+)
 def test_a_row_that_is_damaged_or_of_a_later_version_is_asked_again(tmp_path: Path, body: object) -> None:
     with ReplyCache(tmp_path) as cache:
         cache.add([row("a"), row("b")])
@@ -123,6 +136,63 @@ def test_replies_that_an_earlier_version_kept_are_read(tmp_path: Path, options: 
                 ("choice", "ext", 1), ("rubric", "judge-1", 8), ("rubric-joint", "judge-1", 2)
             ]  # fmt: skip
     assert ((tmp_path / FILE_NAME).read_bytes() == before) is bool(options)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "PRAGMA user_version = 7",
+        "ALTER TABLE replies DROP COLUMN created",
+        "ALTER TABLE replies RENAME COLUMN body TO said",
+        "CREATE TABLE new (key TEXT PRIMARY KEY, protocol, judge, body, created, mood TEXT NOT NULL);"
+        "DROP TABLE replies; ALTER TABLE new RENAME TO replies",
+        "CREATE TABLE new (key, protocol, judge, body, created); DROP TABLE replies; ALTER TABLE new RENAME TO replies",
+    ],
+)
+def test_a_file_of_another_schema_is_set_aside_once(tmp_path: Path, caplog, change: str) -> None:
+    with ReplyCache(tmp_path) as cache:
+        cache.add([row("a")])
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript(change)
+    with ReplyCache(tmp_path, read_only=True) as cache:
+        assert cache.get("a") is None
+    caplog.clear()
+    with ReplyCache(tmp_path) as cache:
+        assert cache.get("a") is None
+        cache.add([row("b")])
+    (aside,) = tmp_path.glob("*.other-schema-*.sqlite3")
+    assert "another version of this package" in caplog.text and aside.name in caplog.text
+    caplog.clear()
+    with ReplyCache(tmp_path) as cache:
+        assert cache.get("b") is not None
+    assert caplog.text == ""
+    assert [*tmp_path.glob("*.other-schema-*.sqlite3")] == [aside]
+
+
+def test_more_columns_that_may_stay_empty_do_no_harm(tmp_path: Path, caplog) -> None:
+    with ReplyCache(tmp_path) as cache:
+        cache.add([row("a")])
+    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.executescript("PRAGMA user_version = 0; ALTER TABLE replies ADD COLUMN mood TEXT")
+    with ReplyCache(tmp_path) as cache:
+        cache.add([row("b")])
+        assert None not in (cache.get("a"), cache.get("b"))
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("options", [{}, {"read_only": True}])
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda path: path.mkdir(), "a folder"),
+        (os.mkfifo, "a pipe"),
+        (lambda path: path.symlink_to("/dev/null"), "dev"),
+    ],
+)
+def test_what_is_no_file_is_refused_by_name(tmp_path: Path, make, kind: str, options: dict[str, bool]) -> None:
+    make(tmp_path / FILE_NAME)
+    with pytest.raises(BadInput, match=rf"judge_verdicts.sqlite3 is .*{kind}.* MEDQBENCH_JUDGE_CACHE"):
+        ReplyCache(tmp_path, **options)
 
 
 def test_a_better_reader_reads_paid_replies_for_nothing(tmp_path: Path, monkeypatch) -> None:

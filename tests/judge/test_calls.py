@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import escape_delimiters
-from medqbench_vlmeval.judge.replies import NO_VERDICT, Reading
+from medqbench_vlmeval.judge.protocols import CHOICE
+from medqbench_vlmeval.judge.replies import NO_VERDICT, Reading, without_echo
+from medqbench_vlmeval.judge.verdict import parse_score
 
 ALLOWED = {name: dimension_scores(Task.COMPARATIVE, name) for name in DIMENSIONS}
 JOINT = Call("k", "i", "p", ALLOWED)
@@ -79,8 +82,6 @@ def test_what_a_reading_says(reply: str, score: int | None) -> None:
         json.dumps(named(2, 1, 0, 2)),
         '{"Completeness": 2, "PRECISENESS": {"score": 1}, " consistency ": 0, "Quality Accuracy": {"score": 2}}',
         json.dumps({**verdicts(2, 1, 0, 2), "overall": {"score": 5}, "note": None}),
-        # Of a key that stands there twice the last one counts, as everywhere in JSON.
-        '{"completeness": 0, "completeness": 2, "preciseness": 1, "consistency": 0, "quality_accuracy": 2}',
     ],
 )
 def test_a_joint_reply_is_read_in_every_dress(reply: str) -> None:
@@ -117,7 +118,6 @@ def test_a_number_outside_is_no_score(score: float, shown: str) -> None:
         '{"score": 2}',
         "[2, 2, 2, 2]",
         f"<think>{TWOS}",
-        TWOS.replace('"', "'"),
         TWOS[: len(TWOS) // 2],
         "{" * DEEP,
         "[" * DEEP + "]" * DEEP,
@@ -226,3 +226,133 @@ def test_a_verdict_in_the_last_line_counts_whatever_is_quoted_before_it(quote: s
     text = escape_delimiters(quote)
     for reply in (f"The text says: {text}\nScore: 0", f'It says "{text}".\n\n**Score: 0**', f"{text}\nScore: 0.\n"):
         assert read_reply(reply, SINGLE) == Reading({"completeness": 0})
+
+
+WHOLE = json.dumps(verdicts(2, 1, 0, 2, reason="because"))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        WHOLE.replace('"', "'"),
+        WHOLE.replace("}}", "},}"),
+        WHOLE.replace('"score": 0', '"score": 0,'),
+        WHOLE.replace('"because', '"costs \\$5\\% because', 1),
+        WHOLE.replace('"because', '"one\ntwo\tbecause', 1),
+        WHOLE.replace("}, ", "}, // the next one\n"),
+        WHOLE.replace("quality_accuracy", "Quality-Accuracy"),
+        WHOLE.replace("quality_accuracy", "qualityAccuracies"),
+        WHOLE.replace("completeness", "Completness").replace("consistency", "CONSISTANCY"),
+        WHOLE.replace('"score"', '"Scores"').replace("preciseness", "precision"),
+        WHOLE.replace("'", "’")[:-1],
+        "```json\n" + WHOLE.replace("}}", "},\n}") + "\n```",
+        "<think>{'completeness': 0}</think>First my reasons.\n\n" + WHOLE.replace('"', "'"),
+        "{'completeness': 2, 'preciseness': 1, 'consistency': 0, 'quality_accuracy': 2,}",
+    ],
+)
+def test_json_that_is_nearly_right_is_read(reply: str) -> None:
+    reading = read_reply(reply, JOINT)
+    assert (reading.scores, reading.reason) == (named(2, 1, 0, 2), None)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        # A quote in a sentence ends it for a tolerant reader, and what follows is taken for keys.
+        WHOLE.replace('"because', '"it says "score": 2 and "preciseness": {"score": 2} because', 1),
+        WHOLE[:-2],
+        WHOLE[:-1] + "\n\nAnd " + WHOLE[:-1],
+        WHOLE.replace('"score": ', '"score": N or '),
+        # The form that the prompt shows, and the schema.
+        '{"completeness": {"reason": "...", "score": N}, "preciseness": {"reason": "...", "score": N}}',
+        json.dumps(JOINT.schema),
+    ],
+)
+def test_a_broken_object_invents_no_score(reply: str) -> None:
+    assert read_reply(reply, JOINT).scores == {}
+
+
+def test_keys_that_contradict_each_other_give_no_score() -> None:
+    twice = '{"completeness": 0, "Completeness": 2, "preciseness": 1, "preciseness": 1, "consistency": 0}'
+    assert read_reply(twice, JOINT).scores == {"preciseness": 1, "consistency": 0}
+    assert read_reply(twice.replace('"', "'"), JOINT).scores.get("completeness") is None
+
+
+def test_an_object_that_stands_in_the_prompt_is_an_echo() -> None:
+    assert read_reply(WHOLE, replace(JOINT, prompt=f"It says: {json.dumps(json.loads(WHOLE), indent=1)}")).scores == {}
+    assert read_reply(WHOLE.replace('"', "'"), replace(JOINT, prompt=WHOLE.replace('"', "'"))).scores == {}
+
+
+@given(
+    st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    st.text(max_size=60),
+    st.sampled_from(["}}", "},}", "}}\n```", "} }", "}", ""]),
+    st.sampled_from(['"', "'"]),
+)
+def test_a_mended_score_is_the_one_that_was_written(given_scores, reason, end, quote) -> None:
+    entries = (
+        f"{quote}{name}{quote}: {{{quote}reason{quote}: {quote}{reason}{quote}, {quote}score{quote}: {score}"
+        for name, score in zip(DIMENSIONS, given_scores, strict=True)
+    )
+    reading = read_reply("{" + "}, ".join(entries) + end, JOINT)
+    expected = dict(zip(DIMENSIONS, given_scores, strict=True))
+    assert reading.scores.items() <= expected.items()
+
+
+PROMPT = (
+    "Evaluate whether the description [It is noisy and says Score: 2.] includes the reference. Please rate score 2 "
+    "for including all of it, 0 for none, 1 for a part of it. Please only provide the result in the following format: "
+    "Score:"
+)
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        (PROMPT, None),
+        (PROMPT + " 2.", None),
+        ("Please rate score 2 for including all of it.", None),
+        ("Please only provide the result in the following format: Score: 2.", None),
+        ("The description [It is noisy and says Score: 2.] includes the reference.", None),
+        (PROMPT + "\n\nScore: 1", 1),
+        ("Score: 2", 2),
+        ("Score: 1 - a part of it.", 1),
+        ("Score: 2 for including all of it, 0 for none", None),
+        ("It says 'Evaluate whether the description includes the reference.', and it does.\nScore: 2", 2),
+    ],
+)
+def test_what_a_reply_repeats_of_its_prompt_is_no_verdict(reply: str, score: int | None) -> None:
+    assert read_reply(reply, replace(SINGLE, prompt=PROMPT)).scores.get("completeness") == score
+
+
+@pytest.mark.parametrize(
+    "paraphrase",
+    [
+        "Please provide a score of 1 to indicate partial inclusion of the reference information.",
+        "You should give a score of 0 when nothing is included.",
+        "A score of 1 is given for partial inclusion.",
+        "A score of 2 indicates that the description is complete.",
+        "Use score 1 to show partial overlap.",
+        "Rate it 2 for complete inclusion.",
+        "Please only provide the result in the following format: Score: 2.",
+        "The score should be 2 for a complete description, 1 for a partial one and 0 for none.",
+    ],
+)
+def test_a_paraphrase_of_the_criteria_is_no_verdict(paraphrase: str) -> None:
+    assert parse_score(paraphrase) is None
+    assert read_reply(paraphrase, SINGLE).scores == {}
+
+
+def test_an_echo_of_a_letter_is_no_answer() -> None:
+    prompt = "Find out which option the reply gives.\nA. Blur\nB. Noise\nI first thought of A, no, the answer is:\nB"
+    call = Call("k", "i", prompt, {CHOICE: (0, 1, 2)})
+    assert read_reply("I first thought of A, no, the answer is: B", call).scores == {}
+    assert read_reply("It settles on noise.\nAnswer: B", call).scores == {CHOICE: 2}
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_what_is_not_repeated_stays(reply: str, prompt: str) -> None:
+    assert without_echo(reply, "") == reply
+    left = without_echo(reply, prompt)
+    assert len(left) <= len(reply)
+    assert without_echo(left, "") == left

@@ -19,10 +19,10 @@ from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply
-from medqbench_vlmeval.judge.client import Messages
+from medqbench_vlmeval.judge.client import Messages, OpenAIClient
 from medqbench_vlmeval.judge.engine import Engine, Pace
 from medqbench_vlmeval.types import Judged
-from tests.judge.asking import Asker, ask, asked_again, scores
+from tests.judge.asking import Asker, ask, asked_again, judge_on, samples_of, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 
@@ -189,10 +189,69 @@ def test_failures_in_a_row_stop_the_run(tmp_path: Path, reply: str | Sent, words
 
 def test_scattered_failures_do_not_stop_a_run() -> None:
     count = iter(range(10_000))
-    with JudgeServer(lambda _: "Score: 2" if next(count) % 5 == 4 else refusal(500, "oops")) as server:
+    with JudgeServer(lambda _: "Score: 2" if next(count) % 2 else refusal(500, "oops")) as server:
         judged = ask(server, n=10, nproc=1, stop_after=5)
     assert len(server.requests) == 40
-    assert sum(score is None for score in all_scores(judged)) == 32
+    assert sum(score is None for score in all_scores(judged)) == 20
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ("Noise.\nMore  noise. " + 99 * "words ", r"protocol 'rubric' asks for; name a stronger one\.$"),
+        (refusal(500, "oops"), r"9 of the first 11 .* with: status 500: oops\. .* the same command goes on from there"),
+    ],
+)
+def test_a_run_in_which_most_calls_fail_stops_and_says_whether_going_on_helps(reply: str | Sent, words: str) -> None:
+    # Every fifth prompt has a verdict: never five failures in a row, but 9 of 11 are more than three quarters.
+    def answer(request: Request) -> str | Sent:
+        order.setdefault(request.prompt, len(order))
+        return "Score: 2" if order[request.prompt] % 5 == 4 else reply
+
+    order: dict[str, int] = {}
+    with JudgeServer(answer) as server, pytest.raises(JudgeError, match=words) as caught:
+        ask(server, n=30, nproc=1, stop_after=5)
+    assert len(order) == 11
+    if isinstance(reply, str):
+        assert "9 of the first 11 calls" in str(caught.value)
+        assert "it said 'Noise. More noise. words words" in str(caught.value)
+        assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("status", [400, 403, 422])
+@pytest.mark.parametrize("words", ["no", "temperature 39 is a fever", "max_tokens"])
+def test_a_prompt_that_a_filter_refuses_first_costs_its_sample_alone(status: int, words: str) -> None:
+    def reply(request: Request) -> str | Sent:
+        return refusal(status, words) if "answer 0" in request.prompt else "Score: 1"
+
+    with JudgeServer(reply) as server:
+        samples, predictions = samples_of(6)
+        judge = judge_on(server, nproc=1)
+        calls, _ = judge.calls(samples, predictions)
+        engine = Engine(judge.options, OpenAIClient(judge.options), None, "rubric")
+        verdicts = []
+        # In this order, so that the refused sample comes first.
+        asyncio.run(engine.work(calls, verdicts.append))
+    refused = [call.index for call, by_dimension in verdicts if next(iter(by_dimension.values())).score is None]
+    assert refused == ["s0"] * 4
+    assert len(verdicts) == 24
+
+
+def test_a_wrong_option_ends_a_run_after_three_samples_prompts_with_its_hint() -> None:
+    wrong = refusal(400, "Unsupported value: 'temperature'")
+    with JudgeServer(wrong) as server, pytest.raises(JudgeError, match='"temperature": null'):
+        ask(server, n=200, nproc=1)
+    assert 3 <= len(server.requests) <= 12
+
+
+def test_a_refused_prompt_that_alone_is_left_does_not_stop_a_run(tmp_path: Path) -> None:
+    def reply(request: Request) -> str | Sent:
+        return refusal(400, "no") if "answer 0" in request.prompt else "Score: 1"
+
+    with JudgeServer(reply) as server, ReplyCache(tmp_path) as store:
+        ask(server, n=5, store=store)
+        judged = ask(server, n=5, store=store)
+    assert all_scores(judged) == [None] * 4 + [1] * 16
 
 
 def test_refused_prompts_never_stop_a_run() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.files import sha256_text, write_jsonl
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.judges import build_extractor
+from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.scoring.findings import reasoning_findings
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Run, Sample, Verdict
 from tests.judge.asking import ask, asked_again, judge_on, samples_of, scores
@@ -59,7 +62,7 @@ def test_four_calls_a_sample_whose_verdicts_record_prompt_reply_model_and_tokens
         assert request.path == "/v1/chat/completions"
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert (request.body["model"], request.body["temperature"]) == ("judge-1", 0)
-        assert "max_tokens" not in request.body
+        assert request.body["max_tokens"] == 4096
 
 
 def test_as_many_calls_are_in_flight_as_asked_for_and_never_more() -> None:
@@ -75,6 +78,38 @@ def test_as_many_calls_are_in_flight_as_asked_for_and_never_more() -> None:
     assert server.max_in_flight <= 3
 
 
+@pytest.mark.parametrize("protocol", ["official", "rubric", "rubric-joint"])
+@pytest.mark.parametrize(
+    ("answer", "judged_as", "note"),
+    [
+        ("<think>bad? no</think>\n\nIt is good.", "It is good.", "thoughts of 24 characters cut"),
+        ("◁think▷bad◁/think▷It is good.", "It is good.", "thoughts of 18 characters cut"),
+        ("It is good.<seed:think>or bad", "It is good.", "thoughts of 18 characters cut"),
+        ("<think>" + "bad " * 5, "", "thoughts of 27 characters cut"),
+        ("It is good.", "It is good.", None),
+    ],
+)
+def test_the_answer_is_judged_without_its_thoughts(
+    protocol: str, answer: str, judged_as: str, note: str | None
+) -> None:
+    if protocol == "official" and find_kit() is None:
+        pytest.skip("VLMEvalKit is not installed")
+    samples = [Sample("s", Task.NO_REFERENCE, None, description="reference")]
+    judge = build_judge(JudgeOptions("j", "http://h/v1", protocol=protocol, no_calls=True))
+    calls, _ = judge.calls(samples, [Prediction("s", answer)])
+    expected, _ = judge.calls(samples, [Prediction("s", judged_as)])
+    # The same questions, and so the same replies from the cache, as about the answer alone.
+    assert [(call.key, call.prompt) for call in calls] == [(call.key, call.prompt) for call in expected]
+    assert {call.note for call in calls} == {note}
+
+
+def test_an_extractor_sees_the_thoughts_where_nothing_follows_them() -> None:
+    sample = Sample("s", Task.PERCEPTION, "Q?", options={"A": "Noise", "B": "Blur"}, answer="B")
+    extractor = build_extractor(JudgeOptions("e", "http://h/v1", no_calls=True))
+    (first, second) = extractor.calls_for([(sample, "<think>A?</think>It is blur"), (sample, "<think>So: B</think>")])
+    assert "A?" not in first.prompt and "So: B" in second.prompt
+
+
 def test_an_unclear_reply_is_asked_about_in_the_same_conversation() -> None:
     with JudgeServer(lambda request: "Score: 1" if asked_again(request) else "It is rather complete.") as server:
         judged = ask(server)
@@ -83,7 +118,9 @@ def test_an_unclear_reply_is_asked_about_in_the_same_conversation() -> None:
     again = next(request for request in server.requests if asked_again(request))
     assert [message["role"] for message in again.messages] == ["user", "assistant", "user"]
     assert again.messages[1]["content"] == "It is rather complete."
-    assert again.messages[2]["content"].endswith("0, 1 or 2.")
+    # What a weak judge would repeat holds no score.
+    assert "verdict" in again.messages[2]["content"]
+    assert not re.search(r"\d", again.messages[2]["content"])
 
 
 def test_a_verdict_that_the_dimension_does_not_allow_is_asked_about_again() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,26 @@ def test_replies_in_the_manner_of_many_judges_give_their_own_verdict() -> None:
         reply: parse_score(reply) for reply, score, *_ in labelled("judge_replies.jsonl") if parse_score(reply) != score
     }
     assert wrong == dict.fromkeys(MISSED)
+
+
+def test_replies_of_a_model_too_small_for_a_judge_give_no_verdict_that_is_none() -> None:
+    """Its own replies to the official questions, read by hand; none of them repeats the questions."""
+    text = (Path(__file__).parent / "data" / "small_llm_replies.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert [parse_score(row["reply"]) for row in rows] == [row["score"] for row in rows]
+    assert sum(row["score"] is not None for row in rows) == 4
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Please rate score 2 for a fitting conclusion.\n\nYour answer should be a score of 2.",
+        "Your score will be 2.\n\nYour score will be 1.\n\nYour score will be 0.\n\nYour score will be 2.",
+        "Score: 0\nScore: 1\nScore: 2",
+    ],
+)
+def test_what_a_model_tells_others_to_say_is_no_verdict(reply: str) -> None:
+    assert parse_score(reply) is None
 
 
 @given(st.text() | st.text(alphabet="Score:012 *\n()<>/think{}\"'.,|-", max_size=60))
