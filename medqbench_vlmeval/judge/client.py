@@ -61,6 +61,8 @@ _REASONING = re.compile(r"(?:^|[/._:-])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])", re.IGN
 _LIMIT_REFUSED = re.compile(r"max_(?:completion_)?tokens|max_new_tokens|in the completion", re.IGNORECASE)
 _LONGEST_HEADER = 2**16
 
+_PLAIN_HTTP = re.compile(r"plain http|http request (?:was sent )?to an? https", re.IGNORECASE)
+
 Messages = Sequence[Mapping[str, str]]
 
 
@@ -135,7 +137,7 @@ class JudgeClient:
         """
         status, words = failed.status, failed.words
         about_prompt = status == 400 and (failed.code in _THIS_PROMPT_CODES or _THIS_PROMPT.search(words) is not None)
-        at_first = status in _HOPELESS_AT_FIRST and not self._answered
+        at_first = not self._answered and (status in _HOPELESS_AT_FIRST or _PLAIN_HTTP.search(words) is not None)
         if not (at_first or status in _HOPELESS or failed.code == "insufficient_quota"):
             return Unanswered(
                 reason or str(failed),
@@ -161,7 +163,7 @@ class JudgeClient:
             hint = "Name that address with --judge-base-url."
         elif status in (400, 422) and "temperature" in words.lower():
             hint = "Leave the temperature out with --judge-args '{\"temperature\": null}'."
-        elif status == 400 and re.search(r"plain http|http request to an https", words, re.IGNORECASE):
+        elif status == 400 and _PLAIN_HTTP.search(words):
             hint = "Begin --judge-base-url with https://."
         return JudgeError(
             f"The {role} '{self._options.name}' at {shown_url(self._url())} refused the call with "

@@ -129,15 +129,16 @@ def without_echo(reply: str, prompt: str) -> str:
     if not echoed:
         return reply
     ends = [*(stop.end() for stop in _UNIT_END.finditer(reply)), len(reply)]
-    parts = [
-        (start, end) for start, end in zip([0, *ends], ends, strict=False) if not _is_echo(reply, start, end, echoed)
-    ]
-    return "".join(reply[start:end] for start, end in parts)
+    units = zip([0, *ends], ends, strict=False)
+    # A line break in its place: what follows begins a line of its own.
+    return "".join("\n" if _is_echo(reply, start, end, echoed) else reply[start:end] for start, end in units)
 
 
 def _is_echo(reply: str, start: int, end: int, echoed: Set[int]) -> bool:
     places = [word.start() for word in _ECHO_WORD.finditer(reply, start, end)]
-    return bool(places) and places[0] in echoed and sum(place in echoed for place in places) > len(places) / 2
+    n = sum(place in echoed for place in places)
+    # A line as short as 'Score: 2' may follow a repetition by chance.
+    return n >= _ECHO_PIECE and places[0] in echoed and n > len(places) / 2
 
 
 def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) -> Reading:

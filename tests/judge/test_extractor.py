@@ -113,7 +113,11 @@ def test_a_reply_without_a_letter_is_asked_about_again() -> None:
     assert (letter_of(verdict.score), verdict.asks, verdict.prompt_tokens) == ("A", 2, 200)
     assert server.requests[1].messages[1:] == [
         {"role": "assistant", "content": "I believe that it means noise."},
-        {"role": "user", "content": "Give only the last line now, 'Answer: X', where X is A, B, C or NONE."},
+        {
+            "role": "user",
+            "content": "Give only the last line now: the word Answer, a colon, and one letter, "
+            "or the word for no answer.",
+        },
     ]
 
 
@@ -247,6 +251,8 @@ def test_no_hostile_reply_steers_an_extractor_that_obeys_what_is_outside(mode: s
         options = JudgeOptions("ext", server.base_url, nproc=8, retry=0, stop_after=1_000_000)
         verdicts = build_extractor(options).read([(sample_of(name), text) for name, (text, _) in HOSTILE.items()])
     expected = {name: "B" if base == HONEST else None for name, (_, base) in HOSTILE.items()}
+    # What stands before a closing tag is a thought, the honest answer too, and is not shown to the extractor.
+    expected |= dict.fromkeys(("thoughts: closed", "fake judge: after thinking (True)"))
     read_of = {name: (letter_of(verdict.score), verdict.reason) for name, verdict in verdicts.items()}
     assert read_of == {name: (letter, None) for name, letter in expected.items()}
 
