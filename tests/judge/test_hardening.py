@@ -54,8 +54,8 @@ def test_the_official_templates_delimit_nothing(over_http: bool) -> None:
     assert len(moved) == OFFICIAL
     # They are filled in one pass: a marker in an answer pulls nothing in.
     assert [name for name in moved if name.startswith("markers: ")] == ["markers: code"]
-    # A thought that an answer opens hides the verdict of a judge who quotes it.
-    assert "downwards: sabotage unscored" in moved
+    # A thought that an answer opens does not reach the judge, and hides no verdict of one who quotes.
+    assert "downwards: sabotage unscored" not in moved
 
 
 @pytest.mark.parametrize(
