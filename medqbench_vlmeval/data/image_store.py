@@ -154,6 +154,7 @@ def check_image(data: bytes, where: str) -> None:
     from PIL import Image, UnidentifiedImageError
 
     _, name = _format_of(data, where)
+    mode, size = "", (0, 0)
     try:
         with Image.open(BytesIO(data), formats=(name,)) as image:
             pixels = image.size[0] * image.size[1]
@@ -161,7 +162,8 @@ def check_image(data: bytes, where: str) -> None:
             if not too_large:
                 with _ONE_LARGE if pixels > _LARGE_PIXELS else nullcontext():
                     image.load()
-            mode, size = image.mode, image.size
+                    mode, size = image.mode, image.size
+                    image.close()  # the pixels go before the next large image is decoded
         if name == "PNG":
             # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
             with Image.open(BytesIO(data), formats=(name,)) as image:
