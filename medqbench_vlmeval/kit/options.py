@@ -78,6 +78,7 @@ class RunOptions:
     mode: str
     api_mode: bool
     robustness: bool = False
+    test_call: bool = True
     limit: int | None = None
     extractor: str | None = None
     prompt_style: str | None = None
@@ -149,6 +150,7 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     own.add_argument("--image-bytes", choices=IMAGE_BYTES)
     own.add_argument("--image-detail", choices=IMAGE_DETAILS)
     own.add_argument("--robustness", action="store_true")
+    own.add_argument("--no-test-call", dest="test_call", action="store_false")
     own.add_argument("--dry-run", action="store_true")
     options, rest = own.parse_known_args(arguments)
     if options.dry_run:

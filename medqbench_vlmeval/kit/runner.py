@@ -13,7 +13,7 @@ import json
 import os
 import runpy
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 from importlib import import_module
@@ -27,6 +27,7 @@ from medqbench_vlmeval.files import as_file_name
 from medqbench_vlmeval.judge.secrets import masked_traceback
 from medqbench_vlmeval.kit.earlier_runs import EarlierRuns
 from medqbench_vlmeval.kit.guards import KitErrors, Redaction, guard_kit, redacted, replaced
+from medqbench_vlmeval.kit.model_calls import missing_weights, on_record, refusing_models
 from medqbench_vlmeval.kit.options import (
     OTHER_MODELS,
     RunOptions,
@@ -46,7 +47,8 @@ from medqbench_vlmeval.kit_version import InstalledKit, require_kit
 def run(arguments: Sequence[str]) -> int:
     """Run the kit on ``arguments`` and return the exit code.
 
-    They are the kit's own, and ``--prompt-style``, ``--limit``, ``--extractor`` and ``--robustness``.
+    They are the kit's own, and ``--prompt-style``, ``--limit``, ``--extractor``, ``--robustness``, ``--resume-failed``
+    and ``--no-test-call``.
 
     Keys are masked in all that the kit logs, prints and writes into its status file meanwhile.
 
@@ -96,13 +98,23 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
         # Other datasets of the run are cut by the kit itself; ours are not longer than that by then.
         words += ["--limit", str(options.limit)]
 
+    checks = options.test_call and options.mode != "eval" and int(os.environ.get("RANK", "0")) == 0
+    refused: dict[str, str] = {}
+    if checks and not options.base_url:
+        refused = missing_weights({**dict.fromkeys(options.models), **options.model_entries}, kit)
+        _check_any_left(options, refused)
+
     from medqbench_vlmeval.kit.registration import register
 
     register()
     _check_registered(options)
+    if checks:
+        refused |= refusing_models(_script(kit), words, options, redaction)
+        _check_any_left(options, refused)
     started = datetime.now(timezone.utc)
     with in_environment(options):
-        stopped = _run_models(kit, words, options, limit, redaction)
+        stopped = {(model, name): why for model, why in refused.items() for name in options.datasets}
+        stopped |= _run_models(kit, words, options, limit, redaction, refused.keys())
         if int(os.environ.get("RANK", "0")) != 0:
             return 0
         outcomes = []
@@ -115,22 +127,32 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
+def _check_any_left(options: RunOptions, refused: Mapping[str, str]) -> None:
+    if options.models and set(options.models) <= refused.keys():
+        raise RunFailed(" ".join(refused.values()))
+
+
 def _run_models(
-    kit: InstalledKit, words: list[str], options: RunOptions, limit: int | None, redaction: Redaction
+    kit: InstalledKit,
+    words: list[str],
+    options: RunOptions,
+    limit: int | None,
+    redaction: Redaction,
+    without: Collection[str],
 ) -> dict[tuple[str, str], str]:
     """Hand over to the kit, one model after the other, so that one that fails does not stop the others.
 
     Returns the last error that the kit logged by model and dataset; where it stopped at the only model, that is raised.
     """
     names = _runner_names(kit)
-    models = {as_file_name(model): model for model in options.models}
+    models = {as_file_name(model): model for model in options.models if model not in without}
     # Processes of torchrun have to stay together.
     apart = len(models) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1
     runs: list[dict[str, str]] = [{name: model} for name, model in models.items()] if apart else [models]
-    unsafe = any(name != model for name, model in models.items())
+    unsafe = bool(without) or any(name != model for name, model in models.items())
     earlier = EarlierRuns(models, options, limit)
     reasons: dict[tuple[str, str], str] = {}
-    with guard_kit(redaction), earlier.watch(names):
+    with guard_kit(redaction), on_record(redaction), earlier.watch(names):
         for of_run in runs:
             with _named(names, of_run, options.config), KitErrors() as errors:
                 try:

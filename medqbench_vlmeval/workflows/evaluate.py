@@ -379,13 +379,12 @@ def refuse_silence(predictions: Sequence[Prediction], what: str) -> None:
     """
     if any(prediction.status is PredictionStatus.OK for prediction in predictions):
         return
-    failures = failures_by_reason(predictions)
-    failed = [f"{count:,} x {reason.rstrip('.')}" for reason, count in list(failures.items())[:3]]
-    missing = len(predictions) - sum(failures.values())
+    counts = {reason.rstrip("."): count for reason, count in list(failures_by_reason(predictions).items())[:3]}
+    counts["missing"] = sum(prediction.status is PredictionStatus.MISSING for prediction in predictions)
+    why = "; ".join(f"{count:,} x {reason}" for reason, count in counts.items() if count)
     raise RunFailed(
-        f"None of the {len(predictions):,} samples of {what} has a reply "
-        f"({'; '.join([*failed, *([f'{missing:,} missing'] if missing else [])])}), so that nothing is scored. Mend "
-        "the cause and ask again ('medqbench run ... --resume-failed')."
+        f"None of the {len(predictions):,} samples of {what} has a reply ({why}), so that nothing is scored. Mend the "
+        "cause and ask again ('medqbench run ... --resume-failed')."
     )
 
 

@@ -1,0 +1,365 @@
+"""Whether a run's models can be had and called at all, and why a call failed.
+
+Before a run, weights are looked for from the kit's source, before anything heavy is imported, and a served model is
+built as the run will build it and put one short question of text alone. What would fail every call stops the run.
+
+During a run, what failed by the kit's own terms begins with the one sentence by which it knows what to ask again, and
+goes on with the server's reason, without keys: so the prediction file says it to the kit, to this package and to its
+reader. The kit itself writes no reason, and some of its classes hand on an error's words, or none, as the reply.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+import logging
+import os
+import re
+import runpy
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from medqbench_vlmeval.benchmark import PUBLISHED_NAMES
+from medqbench_vlmeval.files import json_object
+from medqbench_vlmeval.judge.completion import failure_in, inside, parsed, short_words
+from medqbench_vlmeval.judge.secrets import is_secret_name, shown_url
+from medqbench_vlmeval.kit.guards import replaced
+from medqbench_vlmeval.kit.options import RunOptions
+from medqbench_vlmeval.kit_version import InstalledKit
+from medqbench_vlmeval.predictions.files import UNKNOWN_REASON, failure_reason
+
+GAVE_UP = "Failed to obtain answer via API."
+"""The kit's sentence; it asks a sample again whose prediction holds it."""
+
+_EMPTY = "an empty reply"
+_CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
+_TIMEOUT = 5.0  # seconds to wait for the hub
+_CALL_TIMEOUT = 60  # seconds; a server that loads its model takes long for the first reply
+_LEAVE_OUT = "'--no-test-call' leaves this check out."
+_PROMPT = "Reply with one word: ready"
+_MOST_TOKENS = 16  # some servers refuse fewer
+_TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_output_tokens")
+# The arguments of the zoo's classes that say where weights are.
+_WEIGHTS = ("model_path", "llava_path", "ckpt_pth")
+_WEIGHT_FILES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"})
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# Words of a status that says so, or of none; 429 and 5xx may pass, whatever their words.
+_HOPELESS = re.compile(
+    r"^(?:status 40[134]|\w+: (?:Error code: )?40[134]\b)|^(?!status (?:429|5)).*(?:api[ _-]?key|unauthori[sz]ed"
+    r"|unauthenticated|permission.?denied|connection refused|name or service not known|name resolution|nodename nor "
+    r"servname|getaddrinfo|no route to host|network is unreachable|no module named|certificate verify failed"
+    r"|invalid url|no (?:connection adapters|scheme))",
+    re.IGNORECASE,
+)
+
+
+class _Attempt(threading.local):
+    """The last attempt in a thread: what the kit's class returned or raised, and the first error that it logged."""
+
+    outcome: Any = None
+    logged: str = ""
+
+
+_last = _Attempt()
+
+
+class _Ear(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _last.logged = _last.logged or record.getMessage()
+
+
+@contextmanager
+def on_record(mask: Callable[[str], str]) -> Iterator[None]:
+    """Give every failed reply its reason; ``mask`` takes keys out of it."""
+    from vlmeval.api.base import BaseAPI
+    from vlmeval.vlm.base import BaseModel
+
+    ask, generate = BaseAPI.generate, BaseModel.generate
+
+    @functools.wraps(ask)
+    def ask_and_tell(model: Any, message: Any, *args: Any, **kwargs: Any) -> Any:
+        if "generate_inner" not in vars(model):
+            # Two threads may do so at once, to the same effect.
+            model.generate_inner = _Listening(model)
+        _last.outcome = None
+        try:
+            answer = ask(model, message, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001  # the kit's pipeline would wait for this sample for ever
+            _last.outcome = error
+        reason = _failure(model, _last.outcome, mask)
+        return answer if reason is None else f"{GAVE_UP} {reason}"
+
+    @functools.wraps(generate)
+    def generate_and_tell(model: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            answer = generate(model, *args, **kwargs)
+        except Exception as error:
+            if threading.current_thread() is threading.main_thread():
+                raise
+            # In api-mode, whose pipeline would wait for this sample for ever.
+            logging.getLogger("vlmeval.inference_api").exception("A model in this process failed")
+            return f"{GAVE_UP} {_words_of(error, mask)}"
+        return f"{GAVE_UP} the model's class gave no text (None)" if answer is None else answer
+
+    ear, logger = _Ear(logging.ERROR), logging.getLogger("vlmeval.api")
+    logger.addHandler(ear)
+    try:
+        with replaced(BaseAPI, "generate", ask_and_tell), replaced(BaseModel, "generate", generate_and_tell):
+            yield
+    finally:
+        logger.removeHandler(ear)
+
+
+class _Listening:
+    """In the place of a model's ``generate_inner``.
+
+    A class that swallows an error's words logs them where it is verbose; a copy of the model is made so then, since a
+    verbose model prints every reply too.
+    """
+
+    def __init__(self, model: Any, swallows: bool = False) -> None:
+        self._model, self._swallows = model, swallows
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        model = copy.copy(self._model) if self._swallows else self._model
+        model.verbose = model.verbose or self._swallows
+        _last.outcome, _last.logged = None, ""
+        try:
+            _last.outcome = type(model).generate_inner(model, *args, **kwargs)
+        except Exception as error:
+            _last.outcome = error
+            raise
+        self._swallows = self._swallows or _failure(model, _last.outcome, str) == UNKNOWN_REASON
+        return _last.outcome
+
+
+def _failure(model: Any, outcome: Any, mask: Callable[[str], str]) -> str | None:
+    """Why the last attempt of this thread failed; None where ``outcome`` is a reply by the kit's own terms."""
+    if isinstance(outcome, Exception):
+        return _words_of(outcome, mask)
+    if not isinstance(outcome, tuple) or len(outcome) != 3:
+        return None
+    code, answer, response = outcome
+    if code == 0 and answer and model.fail_msg not in answer:
+        return None
+    status, text = getattr(response, "status_code", None), getattr(response, "text", None)
+    if isinstance(status, int) and isinstance(text, str):
+        return _of_response(status, text, mask)
+    told = response if isinstance(response, str) and not response.startswith("Succeeded") else ""
+    said = failure_reason(answer) if isinstance(answer, str) and answer.startswith("Fail") else answer
+    words = [each for each in (said, told, _last.logged) if isinstance(each, str) and each.strip(" .")]
+    known = next((each for each in words if each != UNKNOWN_REASON), _EMPTY if code == 0 else UNKNOWN_REASON)
+    return short_words(None, _CLASS.sub(r"\1", known), mask)
+
+
+def _of_response(status: int, text: str, mask: Callable[[str], str]) -> str:
+    body = parsed(text)
+    if not 200 <= status < 300 or inside(body, "choices", 0) is None:
+        return f"status {status}: {failure_in(body, status, mask, text).words}"
+    finish = inside(body, "choices", 0, "finish_reason")
+    return f"{_EMPTY} (finish_reason {short_words(None, str(finish), mask)})" if finish else _EMPTY
+
+
+def _words_of(error: BaseException, mask: Callable[[str], str]) -> str:
+    """An error's class and the words of its first cause: those of a connection hold a URL and an object's address."""
+    cause = error
+    while (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
+    words = str(cause) or str(error) or "no words"
+    return short_words(None, f"{type(error).__name__}: {words}", mask)
+
+
+def missing_weights(models: Mapping[str, object], kit: InstalledKit) -> dict[str, str]:
+    """By model of the kit's zoo whose weights are not on this machine and cannot be had: a sentence with the ways out.
+
+    ``models`` has each model's entry in a configuration by its name, None for one of the zoo.
+    """
+    zoo, missing = _weights_in_zoo(kit), {}
+    for model, entry in models.items():
+        given = [entry[name] for name in _WEIGHTS if name in entry] if isinstance(entry, dict) else []
+        known = [zoo[name] for name in (model, *PUBLISHED_NAMES.get(model, ())) if name in zoo]
+        for path in [*given, *known][:1]:
+            if isinstance(path, str) and (problem := _missing(path)):
+                missing[model] = (
+                    f"The weights of {model} cannot be had: {problem}. Give a local path ('model_path' of a model in "
+                    "--config), a mirror of the hub (HF_ENDPOINT=URL), or a cache that holds them (HF_HOME=FOLDER). "
+                    f"{_LEAVE_OUT}"
+                )
+    return missing
+
+
+def _weights_in_zoo(kit: InstalledKit) -> dict[str, str]:
+    paths: dict[str, str] = {}
+    tree = ast.parse((kit.package / "config.py").read_text(encoding="utf-8"))
+    for table in (node for node in ast.walk(tree) if isinstance(node, ast.Dict)):
+        for key, made in zip(table.keys, table.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(made, ast.Call) and made.args:
+                arguments = {word.arg: word.value for word in made.keywords}
+                values = (arguments[name] for name in _WEIGHTS if name in arguments)
+                texts = [value.value for value in values if isinstance(value, ast.Constant)]
+                if ast.unparse(made.args[0]).startswith("vlm.") and texts and isinstance(texts[0], str):
+                    paths[str(key.value)] = texts[0]
+    return paths
+
+
+def _missing(path: str) -> str | None:
+    """Why weights cannot be had, None where they are there or may be."""
+    if Path(path).expanduser().exists():
+        return None
+    if not _REPOSITORY.fullmatch(path):
+        return f"'{path}' does not exist on this machine"
+    if _in_cache(path):
+        return None
+    if {os.environ.get(name, "").upper() for name in _OFFLINE} & {"1", "ON", "YES", "TRUE"}:
+        return f"'{path}' is not in the cache of the hub, and HF_HUB_OFFLINE forbids to fetch it"
+    return _refused_by_hub(path)
+
+
+def _in_cache(repository: str) -> bool:
+    """Whether the hub's cache holds weights, and all parts of them that their index names."""
+    from huggingface_hub import constants
+
+    for folder in Path(constants.HF_HUB_CACHE, f"models--{repository.replace('/', '--')}").glob("snapshots/*"):
+        parts = [json_object(index) or {} for index in folder.glob("*.index.json")]
+        wanted = {str(name) for part in parts for name in dict(part.get("weight_map") or {}).values()}
+        there = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.exists()}
+        if wanted <= there if wanted else any(Path(name).suffix in _WEIGHT_FILES for name in there):
+            return True
+    return False
+
+
+def _refused_by_hub(repository: str) -> str | None:
+    from huggingface_hub import constants, get_token
+
+    url = f"{constants.ENDPOINT}/{repository}/resolve/main/config.json"
+    token = get_token()
+    request = urllib.request.Request(url, method="HEAD", headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
+    there = f"'{repository}' is not in the cache of the hub, and {shown_url(constants.ENDPOINT)}"
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310 - the hub's own address
+            return None
+    except urllib.error.HTTPError as error:
+        code = error.headers.get("X-Error-Code", "")
+        if code == "GatedRepo" or (error.code in (401, 403) and code != "RepoNotFound"):
+            return f"{there} asks for access: accept the model's terms there and set HF_TOKEN"
+        if code == "RepoNotFound":
+            return f"{there} has no such repository, or keeps it from you: look at the name and at HF_TOKEN"
+        return f"{there} answers with status {error.code}" if error.code >= 500 else None
+    except (OSError, ValueError) as error:
+        return f"{there} does not answer ({short_words(None, str(getattr(error, 'reason', error)), str)})"
+
+
+class _Environment(UserDict[str, str]):
+    """The environment, noting what was looked for in vain."""
+
+    def __init__(self) -> None:
+        super().__init__(os.environ)
+        self.missed: list[str] = []
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.missed += [] if key in self.data else [key]
+        return self.data.get(key, default)
+
+
+def refusing_models(
+    kit_runner: Path, words: Sequence[str], options: RunOptions, mask: Callable[[str], str]
+) -> dict[str, str]:
+    """Put one short question to each served model of a run; a sentence by model that would refuse every call.
+
+    ``kit_runner`` is the script whose functions build the models from ``words``, its command line. Of a call that
+    failed and may succeed later a sentence is printed.
+    """
+    refusing = {}
+    for name, build in _served(kit_runner, words, options):
+        environment = _Environment()
+        try:
+            with replaced(os, "environ", environment):
+                model = build()
+        except Exception as error:  # noqa: BLE001  # foreign code with errors of every kind, in the run too
+            why = short_words(None, str(error) or type(error).__name__, mask).rstrip(".")
+            refusing[name] = f"{name} cannot be called: {why}.{_variables(environment)} {_LEAVE_OUT}"
+            continue
+        if (reason := _asked(model, mask)) is None:
+            continue
+        why = f"The test call to {name} failed: {reason.rstrip('.')}."
+        if _HOPELESS.search(reason):
+            refusing[name] = f"{why} {_advice(reason, model)}{_variables(environment)} {_LEAVE_OUT}"
+        else:
+            print(f"medqbench: {why} The run goes on.", file=sys.stderr)
+    return refusing
+
+
+def _served(kit_runner: Path, words: Sequence[str], options: RunOptions) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The models that a service runs, each with what builds it as the kit's runner does."""
+    import vlmeval.api
+    from vlmeval.api.base import BaseAPI
+    from vlmeval.config import supported_VLM
+
+    config = (json_object(Path(options.config)) or {}).get("model", {}) if options.config else {}
+
+    def runner() -> dict[str, Any]:
+        in_package = kit_runner.parent.name == "vlmeval"
+        return vars(import_module("vlmeval.run")) if in_package else runpy.run_path(str(kit_runner), run_name="runner")
+
+    def serve(name: str) -> Any:
+        of_kit = runner()
+        with replaced(sys, "argv", [str(kit_runner), *words]):
+            args = of_kit["parse_args"]()
+        return vlmeval.api.LMDeployAPI(**{**of_kit["build_model_from_base_url"](args), "model": name})
+
+    def configure(name: str) -> Any:
+        return runner()["build_model_from_config"](config, name)
+
+    for name in options.models:
+        entry = config.get(name) or {}
+        cls = getattr(supported_VLM.get(name), "func", None)
+        if options.base_url and not options.config:
+            yield name, functools.partial(serve, name)
+        elif hasattr(vlmeval.api, str(entry.get("class"))):
+            yield name, functools.partial(configure, name)
+        elif "class" not in entry and isinstance(cls, type) and issubclass(cls, BaseAPI):
+            yield name, functools.partial(supported_VLM[name], **entry)
+
+
+def _asked(model: Any, mask: Callable[[str], str]) -> str | None:
+    """Why one short question got no reply, None where the model answered, with whatever."""
+    # This object is the call's alone.
+    model.retry, model.wait, model.timeout = 1, 0, _CALL_TIMEOUT
+    model.generate_inner = _Listening(model, swallows=True)
+    for limit in _TOKEN_LIMITS:
+        if limit in model.default_kwargs:
+            model.default_kwargs[limit] = _MOST_TOKENS
+        if isinstance(getattr(model, limit, None), int):
+            setattr(model, limit, _MOST_TOKENS)
+    with on_record(mask):
+        reason = failure_reason(model.generate(_PROMPT))
+    # A few tokens may all be thoughts, and some classes want an image.
+    return None if reason is None or reason.startswith((_EMPTY, "AssertionError")) else reason
+
+
+def _advice(reason: str, model: Any) -> str:
+    urls = (str(getattr(model, name, "")) for name in ("api_base", "url", "base_url"))
+    at = "the endpoint " + shown_url(next((url for url in urls if "://" in url), ""))
+    if re.search("key|auth|permission|40[13]", reason, re.IGNORECASE):
+        return f"Give a key that {at} takes (--key with --base-url)."
+    if "404" in reason:
+        return f"Look at {at} (--base-url) and at the model's name."
+    return f"Start the server, or look at {at} (--base-url), the proxy and the network."
+
+
+def _variables(environment: _Environment) -> str:
+    """The variables for keys and addresses that the kit looked for and that are not set."""
+    names = [
+        name for name in dict.fromkeys(environment.missed) if is_secret_name(name) or "BASE" in name or "URL" in name
+    ]
+    return f" Not set in the environment: {', '.join(names[:5])}." if names else ""

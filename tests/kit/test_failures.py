@@ -1,0 +1,183 @@
+"""Calls that fail: their reasons in predictions and results, runs without any reply, asking the failed ones again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from medqbench_vlmeval.kit.guards import Redaction
+from medqbench_vlmeval.kit.model_calls import GAVE_UP, on_record
+from medqbench_vlmeval.kit.runner import run
+from tests.canaries import leaks
+from tests.kit.runs import PERCEPTION, forget_keys, newest, rows_of, score_of
+from tests.servers import JudgeServer, Sent, refusal
+
+KEY = "sk-canary-0123456789-abc"
+
+
+@pytest.fixture(autouse=True)
+def at_once(kit, monkeypatch):
+    """The kit's clients wait for a random time before each call, and for up to ten seconds behind one that failed."""
+    import vlmeval.api.base
+
+    forget_keys(monkeypatch)
+    monkeypatch.setattr(vlmeval.api.base, "rd", SimpleNamespace(random=lambda: 0.0))
+
+
+def asked(model: Any, text: str = "?") -> str:
+    with on_record(Redaction(known=[KEY])):
+        return model.generate([{"type": "text", "value": text}])
+
+
+EMPTY = {"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]}
+
+
+@pytest.mark.parametrize("interface", ["GPT4V", "LMDeployAPI"])
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (refusal(500, f"busy, your key is {KEY}"), "status 500: busy, your key is ***"),
+        (Sent(status=503, body="<html><h1>Bad gateway</h1></html>"), "status 503: an HTML page, 'Bad gateway'"),
+        (Sent(status=0), "ConnectionError: Remote end closed connection without response"),
+        (Sent(body=json.dumps({"error": {"message": "quota"}})), "status 200: quota"),
+        (Sent(body=json.dumps(EMPTY)), "an empty reply (finish_reason content_filter)"),
+        (Sent("B"), None),
+    ],
+    ids=["500", "html", "hangs up", "200 with an error", "filtered", "answers"],
+)
+def test_a_failed_call_says_why(interface, reply, reason):
+    import vlmeval.api
+
+    with JudgeServer(reply) as server:
+        url = f"{server.base_url}/chat/completions"
+        model = getattr(vlmeval.api, interface)(model="m", api_base=url, key=KEY, retry=2, wait=0, verbose=False)
+        assert asked(model) == ("B" if reason is None else f"{GAVE_UP} {reason}")
+
+
+@pytest.fixture
+def own(kit):
+    """A class of the kit's kind whose attempts end as the test says."""
+    from vlmeval.api.base import BaseAPI
+
+    class Own(BaseAPI):
+        is_api = True
+
+        def __init__(self, *outcomes: Any, **settings: Any) -> None:
+            super().__init__(**{"retry": 2, "wait": 0, "verbose": False, **settings})
+            self._outcomes = iter(outcomes)
+
+        def generate_inner(self, inputs: Any, **kwargs: Any) -> Any:
+            outcome = next(self._outcomes)
+            if isinstance(outcome, Exception):
+                raise outcome
+            if isinstance(outcome, str):
+                # As the kit's class for Gemini does: nothing is handed on, and words are for who is verbose.
+                if self.verbose:
+                    logging.getLogger("vlmeval.api.own").error("<class 'x.ClientError'>: %s", outcome)
+                return -1, "", ""
+            return outcome
+
+    return Own
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "text"),
+    [
+        ([(-1, "Error: no route", ""), (-1, "Error: no route", "")], f"{GAVE_UP} Error: no route"),
+        ([(-1, "Failed to obtain answer via API. ClientNetworkError", None)] * 2, f"{GAVE_UP} ClientNetworkError"),
+        ([(-1, "Failed to obtain answer via API.", "quota used up")] * 2, f"{GAVE_UP} quota used up"),
+        (["429 slow down", "429 slow down"], f"{GAVE_UP} ClientError: 429 slow down"),
+        ([ValueError("first"), KeyError("second")], f"{GAVE_UP} KeyError: 'second'"),
+        ([(0, "", ""), (0, "", "")], f"{GAVE_UP} an empty reply"),
+        ([(0, None, ""), (0, "C", "")], "C"),
+        ([TimeoutError(), (0, "A", "Succeeded! ")], "A"),
+    ],
+)
+def test_whatever_a_class_hands_on_as_a_reply(own, outcomes, text):
+    assert asked(own(*outcomes)) == text
+
+
+def test_a_model_in_this_process(kit):
+    from vlmeval.vlm.base import BaseModel
+
+    class Local(BaseModel):
+        def generate_inner(self, message: Any, dataset: Any = None) -> Any:
+            if message[0]["value"] == "none":
+                return None
+            raise RuntimeError("CUDA out of memory")
+
+    assert asked(Local(), "none") == f"{GAVE_UP} the model's class gave no text (None)"
+    with pytest.raises(RuntimeError, match="CUDA"):
+        asked(Local())
+    # In api-mode a worker whose call raises would leave its sample, and the run with it, waiting for ever.
+    said: list[str] = []
+    worker = threading.Thread(target=lambda: said.append(asked(Local())))
+    worker.start()
+    worker.join()
+    assert said == [f"{GAVE_UP} RuntimeError: CUDA out of memory"]
+
+
+class Flaky:
+    """A server that fails for some questions; ``fails`` tells by the number of the question, in their order."""
+
+    def __init__(self, fails: Any) -> None:
+        self.fails = fails
+        self._seen: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Any) -> Any:
+        content = request.messages[-1]["content"]
+        if not isinstance(content, list) or len(content) < 2:
+            return "ready"
+        with self._lock:
+            at = self._seen.setdefault(json.dumps(content), len(self._seen))
+        return refusal(500, f"down for {KEY}") if self.fails(at) else f"The answer is B. Reply {at}"
+
+
+def served(work, server, *more):
+    words = ["--data", PERCEPTION, "--model", "m", "--base-url", server.base_url, "--key", KEY, "--retry", "1"]
+    return run([*words, "--limit", "10", "--work-dir", str(work), *more])
+
+
+@pytest.mark.parametrize("mode", [[], pytest.param(["--api-mode"], marks=pytest.mark.slow)], ids=["local", "api-mode"])
+def test_a_run_records_the_reasons_and_without_any_reply_leaves_what_was_there(kit, work, tmp_path, capfd, mode):
+    flaky = Flaky(lambda at: at % 5 == 0)
+    with JudgeServer(flaky) as server:
+        assert served(work, server, *mode) == 0
+    reason = "status 500: down for ***"
+    score = score_of(work, "m", PERCEPTION)
+    assert (score["n"], score["n_inference_failed"], score["inference_failures"]) == (10, 2, {reason: 2})
+    rows = rows_of(work, "m", PERCEPTION)
+    assert sorted(row.get("failure") or "" for row in rows) == [""] * 8 + [reason] * 2
+    assert {row["prediction"] for row in rows if row.get("failure")} == {f"{GAVE_UP} {reason}"}
+    said = capfd.readouterr()
+    assert f"! inference failed: {reason} (2)" in said.out
+    board = (work / "leaderboard" / "leaderboard.json").read_bytes()
+    with JudgeServer(refusal(503, "gone")) as server:
+        other = [
+            "--data",
+            PERCEPTION,
+            "--model",
+            "other",
+            "--base-url",
+            server.base_url,
+            "--retry",
+            "1",
+            "--limit",
+            "10",
+        ]
+        assert run([*other, "--work-dir", str(work), *mode]) == 1
+    said = capfd.readouterr()
+    assert (
+        "None of the 10 samples of other on MedQBench_Perception_mini has a reply (10 x status 503: gone)" in said.err
+    )
+    assert "medqbench: The test call to other failed: status 503: gone. The run goes on." in said.err
+    assert not list(work.rglob("other_*_score.json"))
+    assert (work / "leaderboard" / "leaderboard.json").read_bytes() == board
+    assert newest(work, f"other_{PERCEPTION}.xlsx").exists()
+    assert not leaks([KEY], tmp_path, said="".join(said))
