@@ -12,6 +12,7 @@ model's folder, in the place of files that local mode left there.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from typing import Any
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import json_object, write_json
 from medqbench_vlmeval.kit.guards import replaced
+from medqbench_vlmeval.kit.model_calls import GAVE_UP
 from medqbench_vlmeval.kit.options import RunOptions
 from medqbench_vlmeval.kit.run_files import PREDICTION_SUFFIXES
 from medqbench_vlmeval.predictions import read_predictions
@@ -105,7 +107,7 @@ class EarlierRuns:
 
     def __init__(self, models: Mapping[str, str], options: RunOptions, limit: int | None) -> None:
         self._models, self._settings = models, options.reply_settings
-        self._infers, self._limit = options.mode != "eval", limit
+        self._infers, self._resumes, self._limit = options.mode != "eval", options.resume_failed, limit
         self._indexes: dict[str, dict[str, Any]] = {}
         self._kept: dict[Path, Path] = {}
 
@@ -128,6 +130,7 @@ class EarlierRuns:
             undo.enter_context(replaced(names, "prepare_reuse_files", lambda **words: self._prepare(prepare, words)))
             for reader in map(import_module, ("vlmeval.inference", "vlmeval.inference_api")):
                 undo.enter_context(replaced(reader, "load", self._reading(reader.load)))
+                undo.enter_context(replaced(reader, "dump", _dumping_whole(reader.dump)))
             undo.enter_context(replaced(xlsxwriter, "Workbook", text_workbook))
             undo.callback(self._put_back)
             yield
@@ -142,7 +145,10 @@ class EarlierRuns:
             import pandas as pd
 
             replies = read_predictions(Path(path)).predictions
-            rows = [(indexes[reply.index], reply.text) for reply in replies if reply.index in indexes]
+            # By its own sentence alone the kit knows what to ask again.
+            texts = [reply.text if reply.failure is None else f"{GAVE_UP} {reply.failure}" for reply in replies]
+            each = zip(replies, texts, strict=True)
+            rows = [(indexes[reply.index], text) for reply, text in each if reply.index in indexes]
             return pd.DataFrame(rows, columns=["index", "prediction"], dtype=object)
 
         return load_texts
@@ -176,7 +182,9 @@ class EarlierRuns:
             return [] if found else self._fitting(list_runs(*args, **more), predictions, now)
 
         with replaced(files, "list_eval_run_dirs", list_fitting):
-            context = original(**words)
+            context = original(**{**words, "reuse": words["reuse"] or self._resumes})
+        if self._resumes:
+            self._resume(predictions, model)
         record = predictions.with_name(predictions.stem + INFERENCE_RECORD)
         source_run = Path(words["pred_root_meta"], context["source_eval_id"] or "", record.name)
         if self._infers:
@@ -184,6 +192,23 @@ class EarlierRuns:
         elif context["source_eval_id"] and source_run.is_file():
             write_json(record, json_object(source_run))
         return context
+
+    def _resume(self, predictions: Path, model: str) -> None:
+        """See that nothing but failed samples will be asked, and keep the file that the run replaces."""
+        if not predictions.is_file():
+            raise BadInput(
+                f"--resume-failed finds no replies of {model} for {predictions.stem} that fit this run; run it without."
+            )
+        replies = {reply.index: reply for reply in read_predictions(predictions).predictions}
+        wanted = self._indexes[predictions.stem]
+        if missing := sum(index not in replies for index in wanted):
+            raise BadInput(
+                f"--resume-failed asks failed samples again, and {missing:,} of {len(wanted):,} were never asked; give "
+                "the former --limit, or run without --resume-failed."
+            )
+        failed = sum(replies[index].failure is not None for index in wanted)
+        set_aside([predictions], copy=True)
+        _say(f"{failed:,} of {len(wanted):,} samples of {predictions.stem} failed and are asked again.")
 
     def _clear(self, predictions: Path, now: MadeWith) -> None:
         """Make a folder with replies fit for a run in it."""
@@ -243,6 +268,22 @@ class EarlierRuns:
             # A run that was interrupted has gone on with what the checkpoint held.
             copy.replace(copy if path.exists() else path)
             copy.unlink(missing_ok=True)
+
+
+def _dumping_whole(dump: Callable[..., Any]) -> Callable[..., Any]:
+    """The kit's ``dump``, which leaves the new file or, where it is interrupted, the old one."""
+
+    def dump_whole(data: Any, path: Any, *args: Any, **words: Any) -> Any:
+        target = Path(path)
+        # Its ending tells the kit the format.
+        temporary = target.with_name(f".{os.getpid()}_{target.name}")
+        try:
+            dump(data, str(temporary), *args, **words)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    return dump_whole
 
 
 def _say(sentence: str) -> None:

@@ -29,9 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import PUBLISHED_NAMES
+from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.judge.completion import failure_in, inside, parsed, short_words
-from medqbench_vlmeval.judge.secrets import is_secret_name, shown_url
+from medqbench_vlmeval.judge.secrets import is_secret_name, masked_traceback, shown_url
 from medqbench_vlmeval.kit.guards import replaced
 from medqbench_vlmeval.kit.options import RunOptions
 from medqbench_vlmeval.kit_version import InstalledKit
@@ -278,6 +279,9 @@ def refusing_models(
 
     ``kit_runner`` is the script whose functions build the models from ``words``, its command line. Of a call that
     failed and may succeed later a sentence is printed.
+
+    Raises:
+        RunFailed: the only model cannot be built.
     """
     refusing = {}
     for name, build in _served(kit_runner, words, options):
@@ -288,6 +292,9 @@ def refusing_models(
         except Exception as error:  # noqa: BLE001  # foreign code with errors of every kind, in the run too
             why = short_words(None, str(error) or type(error).__name__, mask).rstrip(".")
             refusing[name] = f"{name} cannot be called: {why}.{_variables(environment)} {_LEAVE_OUT}"
+            if len(options.models) == 1:
+                hidden = masked_traceback(error, mask)
+                raise RunFailed(refusing[name]) from (error if hidden is None else RunFailed(hidden))
             continue
         if (reason := _asked(model, mask)) is None:
             continue

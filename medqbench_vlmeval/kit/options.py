@@ -79,6 +79,7 @@ class RunOptions:
     api_mode: bool
     robustness: bool = False
     test_call: bool = True
+    resume_failed: bool = False
     limit: int | None = None
     extractor: str | None = None
     prompt_style: str | None = None
@@ -150,6 +151,7 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     own.add_argument("--image-bytes", choices=IMAGE_BYTES)
     own.add_argument("--image-detail", choices=IMAGE_DETAILS)
     own.add_argument("--robustness", action="store_true")
+    own.add_argument("--resume-failed", action="store_true")
     own.add_argument("--no-test-call", dest="test_call", action="store_false")
     own.add_argument("--dry-run", action="store_true")
     options, rest = own.parse_known_args(arguments)
@@ -158,6 +160,8 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
             "A run has no --dry-run: what its judge costs depends on predictions that are yet to come. Make them with "
             "--mode infer, then 'medqbench score PREDICTIONS --judge NAME --dry-run' says what judging them costs."
         )
+    if options.resume_failed and {"--keep-failed", "eval"} & set(rest):
+        raise BadInput("--resume-failed asks failed samples again; leave out --keep-failed and --mode eval.")
     kit = argparse.ArgumentParser(add_help=False)
     kit.add_argument("--data", nargs="+", default=[])
     kit.add_argument("--model", nargs="+", default=[])

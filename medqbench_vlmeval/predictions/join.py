@@ -44,19 +44,22 @@ def join(samples: Sequence[Sample], table: PredictionTable) -> list[Prediction]:
     """
     rows = rows_of(samples, table)
     return [
-        _reply(sample, table.predictions[rows[sample.index]])
+        _reply(sample, table.predictions[rows[sample.index]], "prompt_style" in table.columns)
         if sample.index in rows
         else Prediction(sample.index, "", PredictionStatus.MISSING)
         for sample in samples
     ]
 
 
-def _reply(sample: Sample, prediction: Prediction) -> Prediction:
+def _reply(sample: Sample, prediction: Prediction, of_own_run: bool) -> Prediction:
+    prediction = replace(prediction, index=sample.index)
     options = [text.strip().lower() for text in sample.options.values()]
-    if prediction.text in _NO_VALUE and prediction.text.lower() not in options:
-        failed, why = PredictionStatus.INFERENCE_FAILED, f"no text ({prediction.text})"
-        return replace(prediction, index=sample.index, status=failed, failure=why)
-    return replace(prediction, index=sample.index)
+    # Of a run of this package's a letterless 'None' is what the model said: its guards name a reply that never came.
+    said = prediction.text.lower() in options or (bool(options) and of_own_run)
+    if prediction.text not in _NO_VALUE or said:
+        return prediction
+    why = f"no text ({prediction.text})"
+    return replace(prediction, status=PredictionStatus.INFERENCE_FAILED, failure=why)
 
 
 def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.kit.guards import Redaction
 from medqbench_vlmeval.kit.model_calls import GAVE_UP, on_record
 from medqbench_vlmeval.kit.runner import run
+from medqbench_vlmeval.predictions import read_predictions
 from tests.canaries import leaks
 from tests.kit.runs import PERCEPTION, forget_keys, newest, rows_of, score_of
 from tests.servers import JudgeServer, Sent, refusal
@@ -123,10 +128,11 @@ def test_a_model_in_this_process(kit):
 
 
 class Flaky:
-    """A server that fails for some questions; ``fails`` tells by the number of the question, in their order."""
+    """What a server says that fails for some questions; both functions take a question's number, in their order."""
 
-    def __init__(self, fails: Any) -> None:
-        self.fails = fails
+    def __init__(self, fails: Any, says: Any = "The answer is B. Reply {}".format) -> None:
+        self._fails, self._says = fails, says
+        self.n_asked = 0
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -135,8 +141,9 @@ class Flaky:
         if not isinstance(content, list) or len(content) < 2:
             return "ready"
         with self._lock:
+            self.n_asked += 1
             at = self._seen.setdefault(json.dumps(content), len(self._seen))
-        return refusal(500, f"down for {KEY}") if self.fails(at) else f"The answer is B. Reply {at}"
+        return refusal(500, f"down for {KEY}") if self._fails(at) else self._says(at)
 
 
 def served(work, server, *more):
@@ -181,3 +188,90 @@ def test_a_run_records_the_reasons_and_without_any_reply_leaves_what_was_there(k
     assert (work / "leaderboard" / "leaderboard.json").read_bytes() == board
     assert newest(work, f"other_{PERCEPTION}.xlsx").exists()
     assert not leaks([KEY], tmp_path, said="".join(said))
+
+
+def texts(path):
+    return {reply.index: reply.text for reply in read_predictions(path).predictions}
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "xlsx"])
+@pytest.mark.parametrize("mode", [[], pytest.param(["--api-mode"], marks=pytest.mark.slow)], ids=["local", "api-mode"])
+def test_failed_samples_alone_are_asked_again(kit, work, monkeypatch, capfd, mode, suffix):
+    monkeypatch.setenv("PRED_FORMAT", suffix)
+    # What spreadsheets and pandas make of such replies must not happen to them when they are taken up.
+    awkward = ["None", "007", "=A", "nan, I think\r\n  A ", "'B'", "1e5", "B\x0b", "null"]
+    flaky = Flaky(lambda at: at % 5 == 0, lambda at: f"{awkward[at % len(awkward)]}")
+    with JudgeServer(flaky) as server:
+        assert served(work, server, *mode) == 0
+    first = newest(work, f"m_{PERCEPTION}.{suffix}")
+    before, whole = texts(first), first.read_bytes()
+    failed = {index for index, text in before.items() if text.startswith(GAVE_UP)}
+    assert len(failed) == 2
+    again = Flaky(lambda at: False, lambda at: f"The answer is C. Again {at}")
+    with JudgeServer(again) as server:
+        assert served(work, server, "--resume-failed", *mode) == 0
+        assert again.n_asked == 2
+    after = texts(newest(work, f"m_{PERCEPTION}.{suffix}"))
+    assert {index: text for index, text in after.items() if index not in failed} == {
+        index: text for index, text in before.items() if index not in failed
+    }
+    assert {after[index] for index in failed} == {"The answer is C. Again 0", "The answer is C. Again 1"}
+    score = score_of(work, "m", PERCEPTION)
+    assert (score["n"], score["n_inference_failed"], score.get("inference_failures")) == (10, 0, None)
+    kept = [path.read_bytes() for path in work.rglob(f"m_{PERCEPTION}*.{suffix}")]
+    assert whole in kept
+    assert "2 of 10 samples of m_MedQBench_Perception_mini failed and are asked again" in capfd.readouterr().err
+    with JudgeServer(again) as server:
+        assert served(work, server, "--resume-failed", *mode) == 0
+        assert again.n_asked == 2
+
+
+def test_what_cannot_be_resumed_is_said_before_a_call(kit, work, capfd):
+    flaky = Flaky(lambda at: at % 5 == 0)
+    with JudgeServer(flaky) as server:
+        assert served(work, server, "--resume-failed") == 1
+        assert "--resume-failed finds no replies of m for m_MedQBench_Perception_mini" in capfd.readouterr().err
+        assert served(work, server) == 0
+        assert flaky.n_asked == 10
+        assert served(work, server, "--resume-failed", "--limit", "20") == 1
+        assert "10 of 20 were never asked; give the former --limit" in capfd.readouterr().err
+        assert flaky.n_asked == 10
+    with pytest.raises(BadInput, match="leave out --keep-failed"):
+        run(["--data", PERCEPTION, "--model", "m", "--resume-failed", "--keep-failed"])
+
+
+_KILLED = """
+import os, signal, sys
+from medqbench_vlmeval.kit.runner import run
+from medqbench_vlmeval.predictions import read_predictions
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [[], ["--api-mode"]], ids=["local", "api-mode"])
+def test_a_killed_resumption_loses_nothing(kit, work, tmp_path, mode):
+    with JudgeServer(Flaky(lambda at: at % 2 == 0)) as server:
+        assert served(work, server, *mode) == 0
+    first = newest(work, f"m_{PERCEPTION}.xlsx")
+    before, whole = texts(first), first.read_bytes()
+    process: list[subprocess.Popen[bytes]] = []
+
+    def kill(request: Any) -> Any:
+        if len(request.messages[-1]["content"]) < 2:
+            return "ready"
+        process[0].kill()
+        return Sent(status=0)
+
+    with JudgeServer(kill) as server:
+        words = ["--data", PERCEPTION, "--model", "m", "--base-url", server.base_url, "--retry", "1", "--limit", "10"]
+        words += ["--key", KEY, "--work-dir", str(work), "--resume-failed", *mode]
+        process.append(subprocess.Popen([sys.executable, "-c", _KILLED, *words], cwd=tmp_path))
+        assert process[0].wait(200) == -signal.SIGKILL
+    assert first.read_bytes() == whole
+    again = Flaky(lambda at: False, lambda at: "The answer is D.")
+    with JudgeServer(again) as server:
+        assert served(work, server, "--resume-failed", *mode) == 0
+        assert again.n_asked == 5
+    after = texts(newest(work, f"m_{PERCEPTION}.xlsx"))
+    assert after == {i: "The answer is D." if text.startswith(GAVE_UP) else text for i, text in before.items()}
