@@ -219,11 +219,11 @@ def import_answers(
                 continue
             call, protocol = call_id
             try:
-                reply = _reply(line, judge or "unnamed", mask)
+                reply = _reply(line, mask)
             except Failed as failed:
                 report.failed[str(failed)] += 1
                 continue
-            row = (call.key, protocol, (judge or reply.served_as)[:_NAME_LENGTH], reply)
+            row = (call.key, protocol, (judge or reply.served_as or "unnamed")[:_NAME_LENGTH], reply)
             verdicts = verdicts_of(call, reply)
             if not is_complete(verdicts):
                 reason = next(str(verdict.reason) for verdict in verdicts.values() if verdict.reason)
@@ -251,13 +251,13 @@ def reason_in(value: Any, mask: Mask) -> str:
     return short_words(value, str(inside(value, "code") or "no reason given"), mask)
 
 
-def _reply(line: Mapping[str, object], name: str, mask: Mask) -> Reply:
+def _reply(line: Mapping[str, object], mask: Mask) -> Reply:
     """The reply in a line; raises ``Failed`` where it holds none."""
     status, body = inside(line, "response", "status_code"), inside(line, "response", "body")
     status = status if isinstance(status, int) else 200
     reason = reason_in(inside(line, "error"), mask)
     if not reason and status == 200 and isinstance(body, dict):
-        return read_completion(body, name, mask)
+        return read_completion(body, mask)
     reason = reason or reason_in(body, mask) or ("no answer and no reason" if "response" in line else _NO_ANSWER)
     raise Failed(status, "", reason, status)
 

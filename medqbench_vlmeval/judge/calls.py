@@ -68,9 +68,9 @@ class Reply:
     """What a judge said to one call: what the cache keeps.
 
     ``texts`` are its replies in their order, several where it was asked again; None stands for a server's answer that
-    was no chat completion. ``served_as`` is the model's name as the server gave it. Tokens are what the server counted
-    over all asks, 0 where it did not say. ``endings`` are the server's words for how each text was cut off, '' for one
-    that is whole; texts at the end that are whole may be left out.
+    was no chat completion. ``served_as`` is the model's name as the server gave it, '' where it gave none. Tokens are
+    what the server counted over all asks, 0 where it did not say. ``endings`` are the server's words for how each text
+    was cut off, '' for one that is whole; texts at the end that are whole may be left out.
     """
 
     texts: tuple[str | None, ...] = ()

@@ -241,7 +241,7 @@ class OpenAIClient(JudgeClient):
             text = data.decode("utf-8", errors="replace")
             answer = parsed(text)
             try:
-                reply = read_completion(answer, self._options.name, self._mask, status, text if answer is None else "")
+                reply = read_completion(answer, self._mask, status, text if answer is None else "")
             except Failed as failed:
                 if self._asks_otherwise(failed, body):
                     continue

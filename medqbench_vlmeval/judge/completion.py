@@ -227,10 +227,8 @@ def _seconds(wait: re.Match[str]) -> float | None:
     return 60.0 * int(wait["m"] or 0) + float(wait["s"] or 0) * (0.001 if (wait["unit"] or "").startswith("m") else 1.0)
 
 
-def read_completion(
-    body: Any, name: str, mask: Callable[[str], str] = str, status: int = 200, otherwise: str = ""
-) -> Reply:
-    """The reply in a chat completion's JSON (see :func:`parsed`); ``name`` is the model's where the server gives none.
+def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 200, otherwise: str = "") -> Reply:
+    """The reply in a chat completion's JSON (see :func:`parsed`).
 
     A key that a server sends back does not get further than here. See :func:`failure_in` for the rest.
 
@@ -262,7 +260,7 @@ def read_completion(
     model = inside(body, "model")
     counts = (inside(body, "usage", kind) for kind in ("prompt_tokens", "completion_tokens"))
     tokens = [n if isinstance(n, int) and 0 < n <= _MOST_TOKENS else 0 for n in counts]
-    served_as = model if isinstance(model, str) and model else name
+    served_as = model if isinstance(model, str) else ""
     return masked(Reply((text,), served_as, tokens[0], tokens[1], (ending,) if ending else ()), mask)
 
 

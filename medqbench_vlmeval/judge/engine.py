@@ -405,11 +405,11 @@ class CachedModel:
         elif missing:
             self._ask(calls, missing, verdicts, on_progress)
         of_calls = (verdict for by_dimension in verdicts.values() for verdict in by_dimension.values())
-        self._served_as |= {verdict.judge for verdict in of_calls if verdict.reply}
+        self._served_as |= {verdict.judge for verdict in of_calls if verdict.judge}
         return verdicts
 
     def describe(self) -> JudgeSettings:
-        """The model's settings with its protocol; ``served_as`` is None before the server's first reply."""
+        """The model's settings with its protocol; ``served_as`` is None where no reply of the server names it."""
         options = self.options
         return JudgeSettings(
             options.name,

@@ -163,8 +163,13 @@ def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions
 
 
 def check_judge_name(name: str, base_url: str | None = None) -> None:
-    """Raise BadInput for a name that is nearly 'rules', unless a server is named, which has names of its own."""
-    if name != RULES and not base_url and difflib.get_close_matches(name.strip().lower(), [RULES], cutoff=0.75):
+    """Raise BadInput for a name that is nearly 'rules', unless a server is named, which has names of its own.
+
+    The names of a panel are checked one by one.
+    """
+    if base_url or name == RULES or "," in name:
+        return
+    if difflib.get_close_matches(name.strip().lower(), [RULES], cutoff=0.75):
         raise BadInput(f"'{name}' is not the embedded judge. Did you mean '{RULES}'?")
 
 

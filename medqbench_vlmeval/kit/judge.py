@@ -152,9 +152,9 @@ class _KitModel(JudgeClient):
         got = code == 0 and isinstance(reply, str) and not reply.startswith(FAILURES)
         try:
             if got and inside(body, "choices") is not None:
-                whole = read_completion(body, self._served_as(), self._mask)
+                whole = read_completion(body, self._mask)
                 # The kit's client has put the text together; how it ended and what it took it does not say.
-                return replace(whole, texts=(reply,) if any(whole.texts) else whole.texts, served_as=self._served_as())
+                return replace(whole, texts=(reply,) if any(whole.texts) else whole.texts)
             if got:
                 # What Anthropic's own interface says.
                 ending = cut_by(inside(body, "stop_reason"))

@@ -132,9 +132,7 @@ def _judge_doubts(task: Task, judge: JudgeSettings | None) -> Iterator[Doubt]:
         if not _PUBLISHED_JUDGE.fullmatch(name):
             yield _no(f"the judge '{name}' is not the published one (GPT-4o)")
     if not judge.served_as:
-        yield _unverified(
-            "the model that answered for the judge is not on record, since no reply of its server is there"
-        )
+        yield _unverified("the model that answered for the judge is not on record, since no reply of a server names it")
 
 
 def _loss_doubts(part: TaskResult) -> Iterator[Doubt]:

@@ -59,7 +59,7 @@ def test_the_route_is_put_behind_the_base_url_once(suffix: str) -> None:
     ("reply", "answer"),
     [
         (completion(), Reply(("Score: 2",), "m-1")),
-        (completion(model=None), Reply(("Score: 2",), "m")),
+        (completion(model=None), Reply(("Score: 2",), "")),
         (completion(usage={"prompt_tokens": 3, "completion_tokens": 4}), Reply(("Score: 2",), "m-1", 3, 4)),
         (completion(usage={"prompt_tokens": -3, "completion_tokens": "4"}), Reply(("Score: 2",), "m-1")),
         (completion(usage=[1]), Reply(("Score: 2",), "m-1")),
@@ -68,13 +68,13 @@ def test_the_route_is_put_behind_the_base_url_once(suffix: str) -> None:
     ],
 )
 def test_a_completion_is_read_with_distrust(reply: Any, answer: Reply) -> None:
-    assert read_completion(reply, "m") == answer
+    assert read_completion(reply) == answer
 
 
 def test_a_key_in_a_completion_or_a_models_name_is_masked() -> None:
     reply = completion(f"Bearer {KEY}: 2", model=f"for {KEY}")
-    assert read_completion(reply, "m", Mask([KEY])) == Reply(("Bearer ***: 2",), "for ***")
-    assert read_completion(completion(), "m", Mask(["Score"])) == Reply(("Score: 2",), "m-1"), "too short to be a key"
+    assert read_completion(reply, Mask([KEY])) == Reply(("Bearer ***: 2",), "for ***")
+    assert read_completion(completion(), Mask(["Score"])) == Reply(("Score: 2",), "m-1"), "too short to be a key"
 
 
 def test_the_servers_words_are_one_short_masked_line() -> None:

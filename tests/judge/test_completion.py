@@ -319,7 +319,7 @@ _json = st.recursive(
 def test_whatever_a_server_sends_is_a_reply_or_a_failure(body: Any, status: int, framing: str) -> None:
     text = framing.replace("{}", json.dumps(body))
     try:
-        reply = read_completion(parsed(text), "m", str, status, text)
+        reply = read_completion(parsed(text), str, status, text)
     except Failed as failed:
         assert failed.words and 400 <= failed.status < 600
     else:

@@ -41,11 +41,11 @@ def text_in(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
-def test_four_verdicts_with_the_kits_name_for_the_model():
+def test_four_verdicts_with_the_servers_name_for_the_model():
     with JudgeServer("Fine.\nScore: 2") as server:
         judged = ask(server.base_url, n=2, max_tokens=300, extra={"seed": 7})
     assert all(scores(sample) == dict.fromkeys(DIMENSIONS, 2) for sample in judged)
-    assert judged[0].verdicts["preciseness"].judge == "gpt-4o-mini-2024-07-18"
+    assert judged[0].verdicts["preciseness"].judge == "gpt-4o-mini-2024-07-18-served"
     assert len(server.requests) == 8
     for request in server.requests:
         assert request.headers["authorization"] == f"Bearer {KEY}"
@@ -149,7 +149,7 @@ def test_verdicts_of_a_local_llm_are_kept_under_its_own_name(tmp_path, monkeypat
         ask(server.base_url, n=2, store=store)
         again = ask(server.base_url, n=2, store=store)
     assert [request.body["model"] for request in server.requests] == ["my/llm"] * 8
-    assert again[0].verdicts["completeness"].judge == "my/llm"
+    assert again[0].verdicts["completeness"].judge == "my/llm-served"
     assert all(verdict.from_cache for sample in again for verdict in sample.verdicts.values())
 
 
