@@ -159,9 +159,9 @@ def _read(text: str, options: OptionSet) -> Answer | None:
     return _by_rules(text, options) or (Answer(None, LISTED) if listed else None)
 
 
-def _around(text: str, items: lists.Enumeration, options: OptionSet) -> Answer:
+def _around(text: str, items: tuple[int, int], options: OptionSet) -> Answer:
     """Options that are explained one by one are no answer; the text around them may be one."""
-    outside = f"{text[: items.start]}\n\n{text[items.end :]}".strip()
+    outside = f"{text[: items[0]]}\n\n{text[items[1] :]}".strip()
     answer = _by_rules(outside, options) if outside else None
     return answer if answer is not None and answer.letter is not None else Answer(None, LISTED)
 
@@ -241,6 +241,13 @@ def _line_claims(text: str, options: OptionSet) -> list[Claim]:
     return [claim for start, claim in answers.items() if start in (lines[0].start(), lines[-1].start())]
 
 
+# 'Option C is incorrect' behind an answer of C.
+_CALLED_WRONG = (
+    r"(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+[(\"']*{letter}[)\"']*|\n(?:The|This) (?:answer|option|choice))"
+    r"\s+is\s+(?:also\s+)?(?:incorrect|wrong)\b"
+)
+
+
 def _decided(text: str, candidates: list[Claim]) -> Claim:
     candidates = sorted(candidates, key=lambda claim: claim.position)
     candidates = [claim for claim in candidates if claim.reading.why != NO_SUCH_VALUE] or candidates
@@ -248,7 +255,7 @@ def _decided(text: str, candidates: list[Claim]) -> Claim:
     if not strong:
         return _last(text, candidates)
     last = _last(text, strong)
-    wrong = _called_wrong(last.reading.letter or "-").search(text, last.position)
+    wrong = re.compile(_CALLED_WRONG.format(letter=last.reading.letter)).search(text, last.position)
     if wrong is not None and last.rule == "answer on its own line":
         return Claim(last.position, Reading(None, SEVERAL), STRONG, SEVERAL)
     flips = sum(a.reading.letter != b.reading.letter for a, b in itertools.pairwise(strong))
@@ -260,14 +267,6 @@ def _decided(text: str, candidates: list[Claim]) -> Claim:
                 return later
             break
     return last
-
-
-@lru_cache(maxsize=26)
-def _called_wrong(letter: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"(?:(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+[(\"']*{letter}[)\"']*|\n(?:The|This) (?:answer|option|choice))"
-        r"\s+is\s+(?:also\s+)?(?:incorrect|wrong)\b"
-    )
 
 
 def _last(text: str, candidates: list[Claim]) -> Claim:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from medqbench_vlmeval.answers.claims import (
     CHOICE_CONDITION,
@@ -100,20 +99,11 @@ def repeats_options(text: str, options: OptionSet) -> bool:
     return len(options.letters) > 1 and "".join(sorted(options.letters)) in letters
 
 
-@dataclass(frozen=True)
-class Enumeration:
-    """Options that are taken one by one, in their order: start, end and letter of each heading, and the whole's end."""
+def enumeration(text: str, options: OptionSet) -> tuple[int, int] | None:
+    """Where two or more options stand in the order of the question, each on a line of its own ('A. Noise: grain is').
 
-    headings: tuple[tuple[int, int, str], ...]
-    end: int
-
-    @property
-    def start(self) -> int:
-        return self.headings[0][0]
-
-
-def enumeration(text: str, options: OptionSet) -> Enumeration | None:
-    """Find two or more options in the order of the question, each on a line of its own ('A. Noise: grain is ...')."""
+    Options that are taken one by one are no answer.
+    """
     wanted = sorted(options.letters)
     headings: list[tuple[int, int, str]] = []
     for line in _HEADING.finditer(text):
@@ -131,7 +121,7 @@ def enumeration(text: str, options: OptionSet) -> Enumeration | None:
             headings = [(line.start(), end, letter)]
         elif len(headings) >= 2:
             break
-    return Enumeration(tuple(headings), _end_of_enumeration(text, headings)) if len(headings) > 1 else None
+    return (headings[0][0], _end_of_enumeration(text, headings)) if len(headings) > 1 else None
 
 
 def _heading(text: str, line: re.Match[str], options: OptionSet) -> tuple[str, int] | None:

@@ -2,8 +2,8 @@
 
 A reply is cleaned in steps, each a function: invisible and control characters (:func:`clean`), struck-out words
 (:func:`without_struck`), thoughts (:func:`split_thoughts`, :func:`without_thoughts`), turns of a chat that the model
-echoed or made up (:func:`own_turn`, :func:`turns`), markup (:func:`plain_answer`, :func:`plain_verdict`) and sentences
-(:func:`sentences`, :func:`description_sentences`). The readers share the steps and differ in their order:
+echoed or made up (:func:`own_turn`, :func:`turns`), markup (:func:`plain_answer`) and sentences (:func:`sentences`,
+:func:`description_sentences`). The readers share the steps and differ in their order:
 
 - an answer (:mod:`.choice`) keeps letters apart from signs, so characters are folded one by one (:func:`fold`), and
   boxes and tags become brackets around what was marked as the answer;
@@ -390,29 +390,6 @@ def _unbox(text: str) -> str:
 # As one half, NFKC would make '1\u20442' of it, which reads as 'one out of two'.
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215f\u2189]")
 _FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-_QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|«[^»\n]*»|^[ \t]{0,8}>[^\n]*$', re.MULTILINE)
-_QUOTES_AND_UNDERSCORES = re.compile(r"['_]+")
-# In this order: what carries meaning becomes a colon or a round bracket, the rest of the dress goes.
-_VERDICT_MARKUP = (
-    (re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\b"), ""),
-    (re.compile(r"\\boxed\s?\{"), " boxed: {"),
-    (
-        re.compile(r"(?i)<(score|verdict|rating|answer|result)>\s{0,20}([^<>\n]{1,60}?)\s{0,20}</[a-z]{1,10}>"),
-        r" \1: \2 ",
-    ),
-    (re.compile(r"```[a-z]{0,10}"), " "),
-    (re.compile(r"^[ \t]{0,8}>[> \t]{0,8}", re.MULTILINE), ""),
-    (re.compile(r"[*`\"“”„«»#$\\]"), ""),
-    (re.compile(r"<(?=\s{0,2}\d{1,3}\s{0,2}>)|(?<=\d)>"), ""),
-    (re.compile(r"(?:[-=–—]{1,3}>|→|⇒)"), ":"),
-    (re.compile(r"={1,3}|\|"), ":"),
-    (re.compile(r"[\[{]"), "("),
-    (re.compile(r"[\]}]"), ")"),
-    (re.compile(r"[‐‑‒–—―−]"), "-"),
-    (re.compile(r"^(?:[ \t]|:|-(?![ \t]?\d))+$", re.MULTILINE), ""),
-    (re.compile(r"^[ \t]*:(?=[^:\n]*:)", re.MULTILINE), ""),
-    (re.compile(r"[^\S\n]{1,}"), " "),
-)
 _DESCRIPTION_MARKUP = re.compile(r"(?im)</?[a-z]{1,12}>|^[ \t]{0,8}>+|[*`_#\"“”„«»‘$\\{}\[\]]+|(?<!\w)'|'(?!\w)")
 
 
@@ -424,27 +401,6 @@ def spoken_text(reply: str) -> str | None:
     text = unicodedata.normalize("NFKC", _VULGAR.sub("0.5", clean(reply)))
     text = _FOREIGN_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit.group())), text)
     return without_thoughts(without_struck(text))
-
-
-def without_quotations(text: str) -> str:
-    """Remove what stands in double quotes on one line, and lines that are marked as quoted."""
-    return _QUOTATION.sub(" ", text)
-
-
-def plain_verdict(text: str) -> str:
-    """Remove markdown, LaTeX and quotes; equals signs, arrows and table bars become colons, all brackets round and
-    all dashes hyphens, so that '| **Score** | [2] |' reads ' Score : (2) :'."""
-    text = _QUOTES_AND_UNDERSCORES.sub(_kept_inside_word, text)
-    for pattern, replacement in _VERDICT_MARKUP:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def _kept_inside_word(run: re.Match[str]) -> str:
-    """'max_score' and 'isn't' keep theirs; '_Score_' and quotes do not."""
-    text = run.string
-    inside = text[run.start() - 1 : run.start()].isalnum() and text[run.end() : run.end() + 1].isalnum()
-    return run.group() if inside else ""
 
 
 _SENTENCE_END = re.compile(r"(?<=[.!?\n])[\s\"')\]]+|\n+|(?<=。)")

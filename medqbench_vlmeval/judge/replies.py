@@ -11,10 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations, without_thoughts
+from medqbench_vlmeval.answers.plain import spoken_text, without_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.judge.protocols import CHOICE, choices, number_of
-from medqbench_vlmeval.judge.verdict import parse_score, whole_number, whole_object
+from medqbench_vlmeval.judge.verdict import (
+    parse_score,
+    plain_verdict,
+    whole_number,
+    whole_object,
+    without_quotations,
+)
 
 NO_COMPLETION = "the server's reply is no chat completion"
 EMPTY = "the judge's reply is empty"

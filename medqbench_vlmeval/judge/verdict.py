@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from medqbench_vlmeval.answers.plain import plain_verdict, spoken_text, without_quotations
+from medqbench_vlmeval.answers.plain import spoken_text
 
 
 def _ahead(name: str, pattern: str) -> str:
@@ -251,6 +251,52 @@ class _Statement(NamedTuple):
     score: int | None
     asked: bool = False  # in the form that the prompt asks for
     end: int = 0
+
+
+def without_quotations(text: str) -> str:
+    """Remove what stands in double quotes on one line, and lines that are marked as quoted."""
+    return _QUOTATION.sub(" ", text)
+
+
+_QUOTATION = re.compile(r'"[^"\n]*"|“[^”\n]*”|„[^“”\n]*[“”]|«[^»\n]*»|^[ \t]{0,8}>[^\n]*$', re.MULTILINE)
+_QUOTES_AND_UNDERSCORES = re.compile(r"['_]+")
+# In this order: what carries meaning becomes a colon or a round bracket, the rest of the dress goes.
+_VERDICT_MARKUP = (
+    (re.compile(r"\\(?:text|textbf|mathbf|mathrm|bf)\b"), ""),
+    (re.compile(r"\\boxed\s?\{"), " boxed: {"),
+    (
+        re.compile(r"(?i)<(score|verdict|rating|answer|result)>\s{0,20}([^<>\n]{1,60}?)\s{0,20}</[a-z]{1,10}>"),
+        r" \1: \2 ",
+    ),
+    (re.compile(r"```[a-z]{0,10}"), " "),
+    (re.compile(r"^[ \t]{0,8}>[> \t]{0,8}", re.MULTILINE), ""),
+    (re.compile(r"[*`\"“”„«»#$\\]"), ""),
+    (re.compile(r"<(?=\s{0,2}\d{1,3}\s{0,2}>)|(?<=\d)>"), ""),
+    (re.compile(r"(?:[-=–—]{1,3}>|→|⇒)"), ":"),
+    (re.compile(r"={1,3}|\|"), ":"),
+    (re.compile(r"[\[{]"), "("),
+    (re.compile(r"[\]}]"), ")"),
+    (re.compile(r"[‐‑‒–—―−]"), "-"),
+    (re.compile(r"^(?:[ \t]|:|-(?![ \t]?\d))+$", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]*:(?=[^:\n]*:)", re.MULTILINE), ""),
+    (re.compile(r"[^\S\n]{1,}"), " "),
+)
+
+
+def plain_verdict(text: str) -> str:
+    """Remove markdown, LaTeX and quotes; equals signs, arrows and table bars become colons, all brackets round and
+    all dashes hyphens, so that '| **Score** | [2] |' reads ' Score : (2) :'."""
+    text = _QUOTES_AND_UNDERSCORES.sub(_kept_inside_word, text)
+    for pattern, replacement in _VERDICT_MARKUP:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _kept_inside_word(run: re.Match[str]) -> str:
+    """'max_score' and 'isn't' keep theirs; '_Score_' and quotes do not."""
+    text = run.string
+    inside = text[run.start() - 1 : run.start()].isalnum() and text[run.end() : run.end() + 1].isalnum()
+    return run.group() if inside else ""
 
 
 def parse_score(reply: str) -> int | None:

@@ -121,14 +121,11 @@ def test_markup_comes_off_and_leaves_what_it_marks() -> None:
     assert plain.plain_answer("**The** answer: $\\boxed{\\text{B}}$") == f"The answer: {marked}"
     assert plain.plain_answer("<answer>B</answer> <b>x</b>") == f"{marked}  x"
     assert plain.plain_answer("### Answer\n> `B`") == "Answer\nB"
-    assert plain.plain_verdict("| **Score** | [2] |") == " Score : (2) :"
-    assert plain.plain_verdict("max_score isn't 'it'") == "max_score isn't it"
 
 
 def test_spoken_text_has_plain_digits_and_sentences_no_markup() -> None:
     assert plain.spoken_text("Score：٢, not ½ ~~1~~") == "Score:2, not 0.5  "
     assert plain.spoken_text("<think>Score: 2") is None
-    assert plain.without_quotations('It says "Score: 2".\n> Score: 1\nScore: 0') == "It says  .\n \nScore: 0"
     assert plain.description_sentences("**Noisy**;  A is sharper.\n\n<think>x</think>Good") == [
         "Noisy ;",
         "A is sharper.",

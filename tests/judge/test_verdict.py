@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.judge.verdict import parse_score
+from medqbench_vlmeval.judge.verdict import parse_score, plain_verdict, without_quotations
 from tests.judge.labelled import labelled
 
 SCORES = st.sampled_from([0, 1, 2])
@@ -128,3 +128,9 @@ def test_time_is_linear(unit: str) -> None:
 
 def test_a_reply_of_200_000_characters_is_read() -> None:
     assert parse_score("noise, blur and 2 rings\n" * 8_700 + "**Score:** 1") == 1
+
+
+def test_a_judges_markup_and_quotations_come_off() -> None:
+    assert plain_verdict("| **Score** | [2] |") == " Score : (2) :"
+    assert plain_verdict("max_score isn't 'it'") == "max_score isn't it"
+    assert without_quotations('It says "Score: 2".\n> Score: 1\nScore: 0') == "It says  .\n \nScore: 0"
