@@ -197,7 +197,7 @@ def plan_calls(
         texts: samples with the answers as the judge is to see them.
         notes: by sample index, what was changed in an answer.
     """
-    judge = {"name": options.asked_as, "parameters": options.parameters}
+    judge = {"name": options.asked_as, "parameters": options.keyed}
     shared = [protocol.family, protocol.version, protocol.sha256, judge]
     calls = []
     for sample, text in texts:

@@ -22,7 +22,7 @@ from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.completion import MOST_BYTES, Failed, parsed, read_completion, short_words
 from medqbench_vlmeval.judge.connection import connection_words, proxy_for, tls_context
-from medqbench_vlmeval.judge.options import JudgeOptions, environment
+from medqbench_vlmeval.judge.options import LIMITS, JudgeOptions, environment
 from medqbench_vlmeval.judge.protocols import Schema
 from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
 
@@ -55,10 +55,11 @@ _STREAM_WANTED = re.compile(
 )
 # A server of uvicorn's closes an idle connection after 5 s: one that is older is not used again.
 _IDLE_SECONDS = 4.0
-# Under which names servers know the most tokens of a reply. OpenAI's reasoning models know the second one alone.
-LIMITS = ("max_tokens", "max_completion_tokens")
 _REASONING = re.compile(r"(?:^|[/._:-])(?:o[1-9]|gpt-[5-9])(?![a-z0-9])", re.IGNORECASE)
 _LIMIT_REFUSED = re.compile(r"max_(?:completion_)?tokens|max_new_tokens|in the completion", re.IGNORECASE)
+_TOO_MANY = re.compile(
+    r"context|maximum|at most|too (?:large|long|many|big|high)|less than|greater|larger|exceed|range", re.IGNORECASE
+)
 _LONGEST_HEADER = 2**16
 
 _PLAIN_HTTP = re.compile(r"plain http|http request (?:was sent )?to an? https", re.IGNORECASE)
@@ -178,7 +179,9 @@ KitClient = Callable[[JudgeOptions], JudgeClient]
 def request_body(options: JudgeOptions, messages: Messages, schema: Schema | None = None) -> dict[str, object]:
     """The JSON body of one chat completion, the same for a live call and for a line of a batch file."""
     limit = LIMITS[1] if _REASONING.search(options.name) else LIMITS[0]
-    settings = {"temperature": options.temperature, limit: options.most_tokens}
+    # A request with both names is refused.
+    most = None if {*LIMITS} & options.extra.keys() else options.most_tokens
+    settings = {"temperature": options.temperature, limit: most}
     form = {"name": "verdicts", "strict": True, "schema": schema}
     return {
         "model": options.name,
@@ -235,7 +238,7 @@ class OpenAIClient(JudgeClient):
         limit = self._limit
         while True:
             asked_schema = schema if self._takes_schemas else None
-            body = {**self._limited(request_body(self._options, messages, asked_schema)), **self._stream}
+            body = {**_limited(request_body(self._options, messages, asked_schema), limit), **self._stream}
             status, headers, data = await self._post(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
             status = 200 if status // 100 == 2 else status
             text = data.decode("utf-8", errors="replace")
@@ -245,17 +248,27 @@ class OpenAIClient(JudgeClient):
             except Failed as failed:
                 if self._asks_otherwise(failed, body):
                     continue
-                self._limit = limit
+                # Each call finds out for itself: what others in flight find meanwhile says nothing of this body.
+                otherwise = self._other_limit(failed, body, limit)
+                if otherwise != limit:
+                    limit = otherwise
+                    continue
                 raise self._refusal(failed, headers) from None
             self._answered = True
+            # What helped helps the calls to come; a stale '' takes nothing back that another call has found.
+            if limit != "":
+                self._limit = limit
             return reply
 
-    def _limited(self, body: dict[str, object]) -> dict[str, object]:
-        """The body with the most tokens under the name that the server wants, if it wants any."""
-        if self._limit != "" and (given := {*LIMITS} & body.keys() - self._options.extra.keys()):
-            most = body.pop(given.pop())
-            body |= {self._limit: most} if self._limit else {}
-        return body
+    def _other_limit(self, failed: Failed, body: Mapping[str, object], limit: str | None) -> str | None:
+        """The limit's name for the next attempt, None for none; the same one where the failure is not about that."""
+        given = next((name for name in LIMITS if name in body and name not in self._options.extra), None)
+        if failed.status not in (400, 422) or given is None or not _LIMIT_REFUSED.search(failed.words):
+            return limit
+        if limit == "" and not _TOO_MANY.search(failed.words):
+            return LIMITS[given == LIMITS[0]]
+        # A context too small for the prompt and the usual limit may hold the prompt and its verdict.
+        return None if self._options.max_tokens is None else limit
 
     def _asks_otherwise(self, failed: Failed, body: Mapping[str, object]) -> bool:
         """Whether the failure is about the form of this request, and the next one has another."""
@@ -266,16 +279,6 @@ class OpenAIClient(JudgeClient):
             # The form is asked for in the prompt too; a server that cannot enforce it may still keep to it.
             self._takes_schemas = False
             return True
-        given = next((name for name in LIMITS if name in body and name not in self._options.extra), None)
-        if given and _LIMIT_REFUSED.search(failed.words):
-            other = LIMITS[given == LIMITS[0]]
-            if self._limit == "" and other in failed.words:
-                self._limit = other
-                return True
-            if self._options.max_tokens is None:
-                # A context too small for the prompt and the usual limit may hold the prompt and its verdict.
-                self._limit = None
-                return True
         if "stream_options" in body and "stream_options" in failed.words:
             self._stream = {"stream": True}
             return True
@@ -319,6 +322,15 @@ class OpenAIClient(JudgeClient):
             "more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is kept."
         )
         return Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last)
+
+
+def _limited(body: dict[str, object], limit: str | None) -> dict[str, object]:
+    """The body with the most tokens under another name; '' leaves it as it is, None takes the limit out."""
+    given = next((name for name in LIMITS if name in body), None)
+    if limit == "" or given is None:
+        return body
+    most = body.pop(given)
+    return {**body, limit: most} if limit else body
 
 
 def sdk_client(options: JudgeOptions, mask: Mask, retries: int) -> OpenAI:

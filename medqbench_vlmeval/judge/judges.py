@@ -163,14 +163,11 @@ def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions
 
 
 def check_judge_name(name: str, base_url: str | None = None) -> None:
-    """Raise BadInput for a name that is nearly 'rules', unless a server is named, which has names of its own.
-
-    The names of a panel are checked one by one.
-    """
-    if base_url or name == RULES or "," in name:
-        return
-    if difflib.get_close_matches(name.strip().lower(), [RULES], cutoff=0.75):
-        raise BadInput(f"'{name}' is not the embedded judge. Did you mean '{RULES}'?")
+    """Raise BadInput where one of the names (with commas) is nearly 'rules', unless a server is named, which has names
+    of its own."""
+    for one in (part.strip() for part in name.split(",")):
+        if one != RULES and not base_url and difflib.get_close_matches(one.lower(), [RULES], cutoff=0.75):
+            raise BadInput(f"'{one}' is not the embedded judge. Did you mean '{RULES}'?")
 
 
 def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None) -> Judge:

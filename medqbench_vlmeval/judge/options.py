@@ -31,6 +31,8 @@ URL_VARIABLES = ("OPENAI_BASE_URL", "OPENAI_API_BASE")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 PUBLIC_URL = "https://api.openai.com/v1"
 MOST_TOKENS = 4096
+# Under which names servers know the most tokens of a reply. OpenAI's reasoning models know the second one alone.
+LIMITS = ("max_tokens", "max_completion_tokens")
 
 # What may be shown of a variable's name: whoever puts the key itself there must not see it again.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -119,7 +121,14 @@ class JudgeOptions:
 
     @property
     def parameters(self) -> Mapping[str, object]:
-        """What is sent with each question and decides the reply, as results may show it."""
+        """What is sent with each question and decides the reply, as results may show it; the kit's clients have limits
+        of their own where none is given."""
+        own_limit = self.of_kit or bool({*LIMITS} & self.extra.keys())
+        return {**self.keyed, "max_tokens": self.max_tokens if own_limit else self.most_tokens}
+
+    @property
+    def keyed(self) -> Mapping[str, object]:
+        """Those of the parameters that replies are kept under: as they were given, whatever the usual limit is."""
         extra = {"extra": shown_extra(self.extra)} if self.extra else {}
         return {"temperature": self.temperature, "max_tokens": self.max_tokens, **extra}
 

@@ -151,7 +151,8 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) 
     """The last JSON object of a reply that speaks of any of the dimensions.
 
     None counts where that one stands inside of a line and another, at the beginning of one, says something else; nor
-    where it stands inside of a sentence of an object that is broken or cut off; nor one that stands in the prompt.
+    where it stands inside of a sentence of an object that is broken or cut off; nor one that stands in the prompt, or
+    that goes on with a repetition of it (see :func:`_fills_frame`).
     Where no object is whole, one that is broken is mended (see :func:`_mended`).
     """
     text, whole = whole_object(reply)
@@ -163,11 +164,11 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) 
         entries, written = _mended(text)
         return (
             _read_entries(entries, allowed)
-            if entries and not _stands_in(written, prompt)
+            if entries and not (_stands_in(written, prompt) or _fills_frame(text, written, prompt))
             else Reading(reason=NO_VERDICT)
         )
     start, end, last = speaking[0]
-    if _stands_in(text[start:end], prompt):
+    if _stands_in(text[start:end], prompt) or _fills_frame(text, text[start:end], prompt):
         return Reading(reason=NO_VERDICT)
     reading = _read_entries(last, allowed)
     # A sentence goes on where no score has followed the last reason that began before the object.
@@ -185,6 +186,28 @@ def _read_object(reply: str, allowed: Mapping[str, Sequence[int]], prompt: str) 
 def _stands_in(written: str, prompt: str) -> bool:
     """Whether the prompt, an answer in it for instance, holds the same object."""
     return "".join(written.split()) in "".join(prompt.split())
+
+
+def _fills_frame(text: str, written: str, prompt: str) -> bool:
+    """Whether the words around an object are those around the form that the prompt shows ('..., in this form:').
+
+    A judge that answers gives the object; one that repeats the prompt fills whatever numbers come next into its form.
+    """
+    frame = deque(_SPEAKING_BRACE.finditer(prompt), 1)
+    if not frame:
+        return False
+    before, _, behind = text.rpartition(written)
+    asked_before, asked_behind = prompt[: frame[0].start()], prompt[frame[0].start() :].partition("\n")[2]
+    pairs = (
+        (_near_words(before)[-_SHORTEST_ECHO:], _near_words(asked_before)[-_SHORTEST_ECHO:]),
+        (_near_words(behind)[:_SHORTEST_ECHO], _near_words(asked_behind)[:_SHORTEST_ECHO]),
+    )
+    return any(said == asked and len(said) == _SHORTEST_ECHO for said, asked in pairs)
+
+
+def _near_words(text: str) -> list[str]:
+    # A fence names its language.
+    return [word for word in _ECHO_WORD.findall(text.lower()) if word != "json"]
 
 
 def _mended(text: str) -> tuple[Mapping[str, object], str]:

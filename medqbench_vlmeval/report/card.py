@@ -16,7 +16,7 @@ from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, TASK_TITLES, Comparab
 from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
-from medqbench_vlmeval.judge.options import PUBLIC_URL
+from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.run_tables import COUNT_TITLES, measures_of, overall_by
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
@@ -222,8 +222,9 @@ def _judge_words(result: Result, for_run: bool) -> list[str]:
 
 def _parameters(judge: JudgeSettings) -> dict[str, Any]:
     """What of a judge's address and parameters is not the default."""
-    defaults = {"temperature": 0.0, "max_tokens": None}
-    changed = {name: value for name, value in judge.parameters.items() if defaults.get(name, ...) != value}
+    # Results of earlier versions say None where nothing was given.
+    defaults = {"temperature": (0.0,), "max_tokens": (None, MOST_TOKENS)}
+    changed = {name: value for name, value in judge.parameters.items() if value not in defaults.get(name, ())}
     return {**({"base_url": judge.base_url} if judge.base_url not in (None, PUBLIC_URL) else {}), **changed}
 
 

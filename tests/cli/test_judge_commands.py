@@ -275,7 +275,7 @@ def test_an_import_that_keeps_nothing_is_no_success(capsys, tmp_path, monkeypatc
     for file, words in (
         (path, "holds no answer"),
         (tmp_path / "foreign.jsonl", "holds no answer"),
-        (tmp_path, "cannot be read"),
+        (tmp_path, "is a folder; name the file itself"),
     ):
         code, _, err = run(capsys, "judge", "import", file)
         assert (code, words in err) == (2, True)

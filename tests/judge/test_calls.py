@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, dimension_scores
 from medqbench_vlmeval.judge.calls import Call, Reply, verdicts_of
 from medqbench_vlmeval.judge.delimit import escape_delimiters
-from medqbench_vlmeval.judge.protocols import CHOICE
+from medqbench_vlmeval.judge.protocols import CHOICE, load_protocol
 from medqbench_vlmeval.judge.replies import NO_VERDICT, Reading, without_echo
 from medqbench_vlmeval.judge.verdict import parse_score
 
@@ -281,6 +281,29 @@ def test_keys_that_contradict_each_other_give_no_score() -> None:
 def test_an_object_that_stands_in_the_prompt_is_an_echo() -> None:
     assert read_reply(WHOLE, replace(JOINT, prompt=f"It says: {json.dumps(json.loads(WHOLE), indent=1)}")).scores == {}
     assert read_reply(WHOLE.replace('"', "'"), replace(JOINT, prompt=WHOLE.replace('"', "'"))).scores == {}
+
+
+ASKED = load_protocol("rubric-joint").prompt(Task.COMPARATIVE, "joint", "The answer.", "The reference.")
+REPEATED = "Judge each question for itself. Reply with one JSON object and nothing else, in this form:\n"
+GOES_ON = (
+    "\nEach reason is one sentence and comes before its score; each N is one of the scores that the question lists."
+)
+# A small model's own words.
+FILLED = (
+    '{"completeness": {"reason": "Completeness", "score": 2}, "preciseness": {"reason": "Preciseness", "score": 1}, '
+    '"consistency": {"reason": "Consistency", "score": 0}, "quality_accuracy": {"reason": "Quality Accuracy", '
+    '"score": 0}, "quality_accuracy": {"reason": "Quality Accuracy", "score": 0}}'
+)
+
+
+@pytest.mark.parametrize("entries", [FILLED, WHOLE, WHOLE.replace('"', "'"), f"```json\n{WHOLE}\n```"])
+def test_an_object_that_goes_on_with_a_repeated_prompt_is_an_echo(entries: str) -> None:
+    call = replace(JOINT, prompt=ASKED)
+    assert len(read_reply(entries, call).scores) == 4
+    own = f"The candidate names less than the reference. My verdicts as one JSON object:\n{entries}"
+    assert len(read_reply(own, call).scores) == 4
+    for echo in (f"{REPEATED}{entries}", f"An image.\n\n{REPEATED}{entries}{GOES_ON}", f"{entries}{GOES_ON}"):
+        assert read_reply(echo, call).scores == {}
 
 
 @given(

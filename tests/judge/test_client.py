@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.judge import JudgeOptions
+from medqbench_vlmeval.benchmark import DIMENSIONS
+from medqbench_vlmeval.files import sha256_text
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.calls import Reply
 from medqbench_vlmeval.judge.client import (
     OpenAIClient,
@@ -19,7 +22,11 @@ from medqbench_vlmeval.judge.client import (
     retry_after,
     short_words,
 )
+from medqbench_vlmeval.judge.options import LIMITS
+from medqbench_vlmeval.judge.protocols import load_protocol
 from medqbench_vlmeval.judge.secrets import Mask
+from tests.judge.asking import ask as ask_judge
+from tests.judge.asking import samples_of, scores
 from tests.servers import JudgeServer, Request, Sent, refusal
 
 KEY = "sk-canary-0123456789"
@@ -29,7 +36,7 @@ SCHEMA = {"type": "object"}
 
 def ask(url: str, schema: Any = None, times: int = 1, **options: Any) -> Reply:
     async def one_run() -> Reply:
-        async with OpenAIClient(JudgeOptions("m", url, **{"key": KEY, **options})) as asker:
+        async with OpenAIClient(JudgeOptions(**{"name": "m", "base_url": url, "key": KEY, **options})) as asker:
             for _ in range(times - 1):
                 await asker.ask(QUESTION, schema)
             return await asker.ask(QUESTION, schema)
@@ -119,6 +126,111 @@ def test_a_server_without_schemas_is_asked_without_from_then_on(words: str) -> N
     ) as server:
         assert ask(server.base_url, SCHEMA, times=3).texts == ("Score: 2",)
     assert ["response_format" in request.body for request in server.requests] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("gpt-5", 1), ("openai/gpt-5.1-mini", 1), ("o3", 1), ("azure:o4-mini", 1), ("gpt-4o", 0), ("qwen3-32b", 0)],
+)
+def test_reasoning_models_get_the_limit_by_the_name_that_they_know(name: str, limit: int) -> None:
+    with JudgeServer("Score: 2") as server:
+        ask(server.base_url, name=name)
+    body = server.requests[0].body
+    assert {LIMITS[limit]: 4096}.items() <= body.items() and LIMITS[1 - limit] not in body
+
+
+OPENAI = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+UNKNOWN = {
+    "gpt-4o": [OPENAI, "Unknown name: max_tokens"],
+    "o1": ["Unrecognized request argument supplied: max_completion_tokens", "max_completion_tokens: Extra inputs"],
+}
+
+
+@pytest.mark.parametrize("most", [None, 300])
+@pytest.mark.parametrize(("name", "words"), [(name, words) for name, of in UNKNOWN.items() for words in of])
+def test_a_limit_by_a_name_that_the_server_does_not_know_is_sent_by_the_other(
+    name: str, words: str, most: int | None
+) -> None:
+    unknown, known = LIMITS if name == "gpt-4o" else LIMITS[::-1]
+    with JudgeServer(lambda request: refusal(400, words) if unknown in request.body else "Score: 2") as server:
+        assert ask(server.base_url, name=name, times=3, max_tokens=most).texts == ("Score: 2",)
+    sent = [
+        {limit: request.body.get(limit) for limit in LIMITS if limit in request.body} for request in server.requests
+    ]
+    assert sent == [{unknown: most or 4096}, *[{known: most or 4096}] * 3]
+
+
+def test_calls_in_flight_together_all_find_the_other_name() -> None:
+    def reply(request: Request) -> Sent | str:
+        return refusal(400, OPENAI) if "max_tokens" in request.body else "Score: 2"
+
+    with JudgeServer(reply, gather=4) as server:
+        judged = ask_judge(server, n=3, nproc=4, max_tokens=300)
+    assert [scores(sample) for sample in judged] == [dict.fromkeys(DIMENSIONS, 2)] * 3
+    # Four at once were refused, one each, and none after them: 4 + 12.
+    assert ["max_tokens" in request.body for request in server.requests].count(True) == 4
+    assert len(server.requests) == 16
+
+
+TOO_SMALL = [
+    "This model's maximum context length is 2048 tokens. However, you requested 4996 tokens (900 in the messages, 4096 "
+    "in the completion).",
+    "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum context length is 2048 tokens.",
+    "max_tokens is too large: 4096. This model supports at most 2048 completion tokens.",
+    "Invalid max_tokens value, the valid range of max_tokens is [1, 2048]",
+]
+
+
+@pytest.mark.parametrize("words", TOO_SMALL)
+def test_a_context_too_small_for_the_usual_limit_is_asked_without_one(words: str) -> None:
+    with JudgeServer(lambda request: refusal(400, words) if "max_tokens" in request.body else "Score: 2") as server:
+        assert ask(server.base_url, times=2).texts == ("Score: 2",)
+    assert [request.body.get("max_tokens") for request in server.requests] == [4096, None, None]
+    assert not any("max_completion_tokens" in request.body for request in server.requests)
+
+
+def test_a_limit_that_the_user_gave_is_not_taken_out() -> None:
+    with JudgeServer(refusal(400, TOO_SMALL[2])) as server, pytest.raises(Unanswered, match="at most 2048"):
+        ask(server.base_url, max_tokens=4096)
+    assert [request.body["max_tokens"] for request in server.requests] == [4096]
+
+
+def test_a_prompt_that_is_too_long_itself_changes_nothing_for_the_next_one() -> None:
+    refused = iter([True, True, False])
+
+    def reply(_request: Request) -> Sent | str:
+        return refusal(400, TOO_SMALL[0]) if next(refused) else "Score: 2"
+
+    async def two() -> list[Reply]:
+        async with OpenAIClient(JudgeOptions("m", server.base_url, key=KEY)) as asker:
+            with pytest.raises(Unanswered):
+                await asker.ask(QUESTION)
+            return [await asker.ask(QUESTION)]
+
+    with JudgeServer(reply) as server:
+        assert asyncio.run(two())[0].texts == ("Score: 2",)
+    assert [request.body.get("max_tokens") for request in server.requests] == [4096, None, 4096]
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_limit_in_extra_stands_alone_and_is_recorded_there(limit: str) -> None:
+    options = JudgeOptions("o3", extra={limit: 5})
+    assert request_body(options, QUESTION).items() >= {limit: 5}.items()
+    assert len({*LIMITS} & request_body(options, QUESTION).keys()) == 1
+    assert options.parameters == {"temperature": 0.0, "max_tokens": None, "extra": {limit: 5}}
+
+
+def test_the_record_says_what_is_sent_and_replies_stay_where_they_were_kept() -> None:
+    usual, kit = JudgeOptions("m"), JudgeOptions("kit:m")
+    assert usual.parameters == {"temperature": 0.0, "max_tokens": 4096}
+    assert kit.parameters == {"temperature": 0.0, "max_tokens": None}
+    samples, predictions = samples_of(1)
+    calls, _ = build_judge(JudgeOptions("m", "http://h/v1", protocol="rubric")).calls(samples, predictions)
+    rubric = load_protocol("rubric")
+    judge = {"name": "m", "parameters": {"temperature": 0.0, "max_tokens": None}}
+    prompt = sha256_text(calls[0].prompt)
+    parts = ["rubric", rubric.version, rubric.sha256, judge, ["completeness"], prompt, 1]
+    assert calls[0].key == sha256_text(json.dumps(parts, sort_keys=True))[:40]
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ import pytest
 
 from medqbench_vlmeval import workflows
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.errors import JudgeError
+from medqbench_vlmeval.errors import BadInput, JudgeError
 from medqbench_vlmeval.files import sha256_text, write_jsonl
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_protocol, single_verdicts, usage_of
 from medqbench_vlmeval.judge.cache import ReplyCache
-from medqbench_vlmeval.judge.judges import build_extractor
+from medqbench_vlmeval.judge.judges import build_extractor, check_judge_name
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.scoring.findings import reasoning_findings
 from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Run, Sample, Verdict
@@ -298,7 +298,7 @@ def test_the_settings_name_protocol_and_judge() -> None:
     rubric = load_protocol("rubric")
     assert described.protocol == Protocol("rubric", rubric.version, rubric.sha256, 1)
     assert (described.name, described.served_as) == ("judge-1", "m-2026")
-    assert described.parameters == {"temperature": 0.0, "max_tokens": None}
+    assert described.parameters == {"temperature": 0.0, "max_tokens": 4096}
     assert KEY not in str(described)
 
 
@@ -450,6 +450,13 @@ def test_rules_can_sit_in_a_panel(tmp_path: Path) -> None:
         judge = build_judge(JudgeOptions.from_kit_kwargs(options))
         (judged,) = judge.judge(samples, [Prediction("1", "Noise. The quality of this image is reject.")])
     assert judged.verdicts["quality_accuracy"].score == 1  # 2 from the server, 0 from the rules
+
+
+def test_a_name_that_is_nearly_the_rules_is_asked_about_by_itself() -> None:
+    check_judge_name("a,rules")
+    check_judge_name("rule, m", "http://h/v1")
+    with pytest.raises(BadInput, match="'rule' is not the embedded judge"):
+        check_judge_name("m, rule")
 
 
 def test_members_of_different_sizes_fill_one_bar() -> None:

@@ -109,7 +109,7 @@ def test_an_extractor_changes_no_official_number_and_no_file_without_it(path):
     assert "extractor" not in plain["settings"]
     assert without_extractor(second) == without_extractor(plain)
     assert second["comparable"] == plain["comparable"]
-    assert second["settings"]["extractor"]["parameters"] == {"temperature": 0.0, "max_tokens": None}
+    assert second["settings"]["extractor"]["parameters"] == {"temperature": 0.0, "max_tokens": 4096}
     assert second["settings"]["extractor"]["protocol"] == second["extractor"]["protocol"]
 
 
