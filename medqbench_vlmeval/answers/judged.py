@@ -111,11 +111,12 @@ def best_judged(text: str, options: OptionSet) -> Reading | None:
     verdicts = [verdict for span in _spans(text) if (verdict := _verdict(text, span, names)) is not None]
     if not verdicts:
         return None
-    concluding = [verdict for verdict in verdicts if verdict.concludes]
-    if concluding:
+    if concluding := [verdict for verdict in verdicts if verdict.concludes]:
         return concluding[-1].reading
     if mentions.refused(text[-_END:], options) == Reading(None, mentions.REFUSAL):
         return None
+    if len(options.letters) > 2 and {verdict.reading.letter for verdict in verdicts} >= options.letters:
+        return Reading(None, SEVERAL)  # each option is matched to something
     opening = not text[: verdicts[0].start].strip(" \n-*#>")
     if opening or len({verdict.reading for verdict in verdicts}) == 1:
         return verdicts[0].reading

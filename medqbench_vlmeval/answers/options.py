@@ -248,7 +248,7 @@ _COMMANDS = re.compile(
     r"|[\s{}$~^°\\]|circ\b"
 )
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*(?:\{([^{}]*)\}|(\\?\w+))")
-_UNITS = re.compile(r"(?<=[\d)])(?!sqrt|pi|frac)(?:[a-zμ%€£/]+\d?|\(?[a-z/]+\d?\)?)\Z")
+_UNITS = re.compile(r"(?<=[\d)])(?!sqrt|pi|frac|and|or)(?:[a-zμ%€£/]+\d?|\(?[a-z/]+\d?\)?)\Z")
 
 
 def value_of(text: str) -> str:
