@@ -31,6 +31,12 @@ def warnings_of(run: TaskRun) -> list[str]:
             warnings.append(f"{count} of {result.n} samples {sentence}")
     warnings += [f"inference failed: {reason} ({count})" for reason, count in result.inference_failures.items()]
     warnings += [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
+    if same := result.findings.get("same_scores"):
+        judge, scores = same.details.facts.get("judge") or "the judge", same.details.facts.get("scores")
+        warnings.append(
+            f"{judge} gives {same.cell.value or 0:.2f}% of {same.cell.n} samples the same scores ({scores}): read some "
+            "of its replies before these are used"
+        )
     return warnings + images_lines(run)
 
 

@@ -253,10 +253,14 @@ def between_rounds(judged: Sequence[Judged]) -> dict[str, Agreement] | None:
 
 def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
     """Each judge's means over the samples that it scored and each pair's agreement; None where there was no panel."""
+    scores = scores_by_judge(judged)
+    return PanelCheck({name: _means(columns) for name, columns in scores.items()}, pairwise(scores)) if scores else None
+
+
+def scores_by_judge(judged: Sequence[Judged]) -> dict[str, dict[str, Scores]]:
+    """Each judge's scores, parallel to ``judged``, by the titles of dimensions; empty where there was no panel."""
     verdicts = [verdict for sample in judged for verdict in sample.verdicts.values()]
     names = dict.fromkeys(name for verdict in verdicts if not _are_rounds(verdict.parts) for name in verdict.parts)
-    if not names:
-        return None
     scores: dict[str, dict[str, Scores]] = {}
     for name in names:
         own = [
@@ -264,7 +268,7 @@ def between_judges(judged: Sequence[Judged]) -> PanelCheck | None:
             for sample in judged
         ]
         scores[name] = {title: [of_sample.get(d) for of_sample in own] for d, title in DIMENSION_TITLES.items()}
-    return PanelCheck({name: _means(columns) for name, columns in scores.items()}, pairwise(scores))
+    return scores
 
 
 def _rounds(verdict: Verdict) -> Iterator[list[float]]:

@@ -62,6 +62,16 @@ def interval_cell(value: float | None, interval: Interval | None, n: int) -> Cel
     return Cell(value, low, high, n, few=n < FEW)
 
 
+def binomial_tail(count: int, n: int, chance: float) -> float:
+    """The chance of ``count`` or more of ``n`` independent trials, each of which succeeds with ``chance`` (in 0-1)."""
+    logs = (
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+        + k * math.log(chance) + (n - k) * math.log1p(-chance)
+        for k in range(count, n + 1)
+    )  # fmt: skip
+    return min(1.0, math.fsum(map(math.exp, logs)))
+
+
 def share_cell(count: int, n: int, top: float = 100.0) -> Cell:
     """A share of ``top`` (percent, unless said otherwise) with Wilson's interval; no value where there is no trial."""
     if not n:

@@ -62,6 +62,19 @@ def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_p
     assert json.loads(score.read_text())["settings"]["data"]["perception"]["path"] == str(data)
 
 
+def test_a_judge_that_scores_all_alike_is_named_on_the_terminal(capsys, tmp_path, judge_cache):
+    path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(14)})
+    words = ["--out", tmp_path / "out", "--judge", "j", "--protocol", "rubric"]
+    with JudgeServer("Score: 2") as server:
+        code, out, _ = run(capsys, "score", path, *words, "--judge-base-url", server.base_url)
+    assert code == 0
+    said = " ".join(out.split())
+    assert "! the judge gives 100.00% of 14 samples the same scores (Completeness 2, Preciseness 2" in said
+    (numbers,) = (tmp_path / "out").glob("*_score.json")
+    finding = json.loads(numbers.read_text())["findings"]["same_scores"]
+    assert "come with a chance of 4.4%." in finding["statement"]  # 0.8 to the power of 14
+
+
 def test_score_with_a_judge_server(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", "sk-canary-env")
     path = write_reasoning(tmp_path / "m_MedQBench_Reasoning_NoReference.tsv", {i: f"text {i}" for i in range(8)})

@@ -81,5 +81,6 @@ def reasoning_findings(
             "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds(kinds),
             "speaks_to_grader": errors.to_grader(predictions),
+            "same_scores": biases.same_scores(judged, clusters),
         }
     )

@@ -1,11 +1,12 @@
-"""Findings on how a model answers: letters, 'yes', an image's place, replies without an answer, lengths of replies."""
+"""Findings on how a model answers (letters, 'yes', an image's place, replies without an answer, lengths of replies),
+and on a judge that scores all answers alike."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import compress
@@ -13,9 +14,12 @@ from statistics import NormalDist, median
 
 import numpy as np
 
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.data.columns import words
+from medqbench_vlmeval.scoring.agreement import scores_by_judge
 from medqbench_vlmeval.scoring.findings.finding import (
     CORRELATION,
+    PERCENT,
     POINTS,
     Gap,
     Measure,
@@ -24,11 +28,12 @@ from medqbench_vlmeval.scoring.findings.finding import (
     gap_of_shares,
     interval_words,
     no_claim,
+    on_one_line,
     share,
     share_finding,
     share_words,
 )
-from medqbench_vlmeval.scoring.intervals import Array, Interval, interval_cell
+from medqbench_vlmeval.scoring.intervals import Array, Interval, binomial_tail, interval_cell
 from medqbench_vlmeval.scoring.summary import ranked
 from medqbench_vlmeval.types import (
     FEW,
@@ -38,6 +43,7 @@ from medqbench_vlmeval.types import (
     Conclusion,
     Details,
     Finding,
+    Judged,
     LetterBias,
     LetterUse,
     Prediction,
@@ -45,10 +51,16 @@ from medqbench_vlmeval.types import (
     Sample,
 )
 
+USUAL_SHARE = 0.8
+"""The share of samples with the same scores that needs no explanation: in the published rows at most 78.2% can have
+full marks on two dimensions (the second highest mean of GPT-5's pairs is 1.564 of 2)."""
+SAME_METHOD = "exact binomial test against 80%, samples with a common image taken as one"
 RANK_METHOD = "Fisher's z with a standard error from influence values, added up by image"
 REFUSAL = "refusal"
 
 _DIGITS = 9
+# Below it a chance is only said to be small.
+_LEAST_CHANCE = 1e-6
 _NO_RANK_INTERVAL = "the independent samples are too few or the correlation is perfect"
 _DECLINES = re.compile(
     r"\b(?:sorry|apologi[sz]e)\b|\bas an ai\b|\bi(?: am|'m) an ai\b"
@@ -167,6 +179,58 @@ def position_bias(conclusions: Sequence[Conclusion], clusters: Sequence[int]) ->
     facts = {"n_first_for_second": mixed_up[True, False], "n_second_for_first": mixed_up[False, True]}
     details = Details(shares=_shares(stated, reference, *names), facts={**facts, "n_left_out": len(conclusions) - n})
     return gap.finding("Position bias in pairs", statement, n, details)
+
+
+def same_scores(judged: Sequence[Judged], clusters: Sequence[int]) -> Finding | str:
+    """A judge, alone or in a panel, that gives nearly all samples the same scores, with the chance of that.
+
+    A sample is alike where each of its scores, two at least, is the most frequent one of its dimension. The chance is
+    that of as many, or more, were 80% of the samples so; of samples that share images all have to be, and they count
+    once. Of a panel the judge with the smallest chance is looked at, which is multiplied by the number of judges.
+    """
+    combined = {title: [sample.score_on(name) for sample in judged] for name, title in DIMENSION_TITLES.items()}
+    by_judge = scores_by_judge(judged) or {"": combined}
+    tests = {name: found for name, columns in by_judge.items() if (found := _alike(columns, clusters))}
+    if not tests:
+        return f"fewer than {FEW} samples with scores on two dimensions"
+    name = min(tests, key=lambda name: (tests[name][0], name))
+    chance, n_alike, n, usual = tests[name]
+    chance = min(1.0, chance * len(by_judge))
+    if chance >= 1 - LEVEL:
+        return "the samples' scores vary"
+    rate = share(n_alike, n)
+    scores = ", ".join(f"{title} {score:g}" for title, score in usual.items())
+    by_chance = f"{100 * chance:.2g}%" if chance > _LEAST_CHANCE else f"less than {100 * _LEAST_CHANCE:g}%"
+    statement = (
+        f"{f'Judge {on_one_line(name)}' if name else 'The judge'} gives {n_alike} of {n} samples ({share_words(rate)}) "
+        f"the same scores: {scores}. Were {100 * USUAL_SHARE:.0f}% of the samples so, as many or more would come with "
+        f"a chance of {by_chance}. Either the answers are alike, or this judge does not tell them apart: read some of "
+        "its replies before the scores are used."
+    )
+    facts = {"judge": name or None, "scores": scores, "chance": chance, "n_judges": len(by_judge)}
+    method = SAME_METHOD if len(by_judge) == 1 else f"{SAME_METHOD}, the chance times the {len(by_judge)} judges"
+    return Finding(
+        "Same scores for nearly all", statement, PERCENT, replace(rate, counts={}), method, Details(facts=facts)
+    )
+
+
+def _alike(
+    columns: Mapping[str, Sequence[float | None]], clusters: Sequence[int]
+) -> tuple[float, int, int, dict[str, float]] | None:
+    """The chance of so many samples alike, how many are, of how many, and each dimension's most frequent score."""
+    # Equal means of rounds are equal, however they come about.
+    rounded = {title: [None if x is None else round(x, _DIGITS) for x in column] for title, column in columns.items()}
+    counts = {title: Counter(x for x in column if x is not None) for title, column in rounded.items()}
+    usual = {title: max(of, key=lambda score: (of[score], score)) for title, of in counts.items() if of}
+    alike: dict[int, list[bool]] = {}
+    for at, cluster in enumerate(clusters):
+        same = [score == usual[title] for title, column in rounded.items() if (score := column[at]) is not None]
+        if len(same) > 1:
+            alike.setdefault(cluster, []).append(all(same))
+    n_alike, n = (sum(map(count, alike.values())) for count in (sum, len))
+    if n < FEW:
+        return None
+    return binomial_tail(sum(map(all, alike.values())), len(alike), USUAL_SHARE), n_alike, n, usual
 
 
 def no_answer(predictions: Sequence[Prediction], extractions: Sequence[Answer]) -> Finding | str:

@@ -1,13 +1,16 @@
 """Findings on letters, yes, the place of an image, replies without an answer and lengths of replies."""
 
 import random
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from scipy.stats import spearmanr
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.scoring.findings.biases import rank_correlation
-from medqbench_vlmeval.types import PredictionStatus
+from medqbench_vlmeval.types import Judged, PredictionStatus
+from tests.make import verdict
 from tests.scoring.finding_data import FIRST, SECOND, described, perception, question, reasoning, unanswered
 
 QUALITY = {"A": "Good", "B": "Usable", "C": "Reject"}
@@ -50,6 +53,65 @@ def test_yes_bias_by_hand():
     shares = finding.details.shares
     assert (shares["right_where_yes"].value, shares["right_where_no"].value) == (100, 20)
     assert finding.statement.startswith("'Yes' is said too often: 'yes' is said in 90.00% and right in 50.00% of 20")
+
+
+@pytest.mark.parametrize(
+    ("n_alike", "n", "chance"),
+    [
+        (14, 14, 0.8**14),
+        (20, 20, 0.8**20),
+        (29, 30, 0.8**30 + 30 * 0.8**29 * 0.2),
+        (58, 60, 0.8**60 + 60 * 0.8**59 * 0.2 + 60 * 59 / 2 * 0.8**58 * 0.2**2),
+    ],
+)
+def test_a_judge_that_scores_nearly_all_alike_by_hand(n_alike, n, chance):
+    usual, other = (2, 1, 2, 0), (2, 1, 2, 2)
+    rows = [described(usual)] * n_alike + [described(other)] * (n - n_alike)
+    finding = reasoning(rows).findings["same_scores"]
+    assert (finding.cell.value, finding.cell.n, finding.cell.few) == (pytest.approx(100 * n_alike / n), n, False)
+    facts = finding.details.facts
+    assert facts["chance"] == pytest.approx(chance, rel=1e-9)
+    assert facts["scores"] == "Completeness 2, Preciseness 1, Consistency 2, Quality Accuracy 0"
+    assert f"chance of {100 * chance:.2g}%." in finding.statement
+    assert finding.statement.startswith(f"The judge gives {n_alike} of {n} samples (")
+
+
+VARY, TOO_FEW = "the samples' scores vary", "fewer than 10 samples with scores on two dimensions"
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([described(2)] * 13, VARY),  # 0.8 to the power of 13 is 5.5%
+        ([described(2)] * 9, TOO_FEW),
+        # 27 of 30: 0.8**30 + 30 * 0.8**29 * 0.2 + 435 * 0.8**28 * 0.04 + 4060 * 0.8**27 * 0.008 = 12.3%
+        ([described(2)] * 27 + [described(1)] * 3, VARY),
+        # The best published model could have full marks so often on Consistency alone.
+        ([described((at % 3, at % 2, 2, 1)) for at in range(60)], VARY),
+        ([described((None, None, 2, None))] * 60, TOO_FEW),
+        # 30 samples of 10 images are 10 trials: 0.8 to the power of 10 is 10.7%.
+        ([described(2, images=(Path(f"/i/{at % 10}.png"),)) for at in range(30)], VARY),
+    ],
+)
+def test_scores_that_may_be_alike_by_chance_are_no_finding(rows, reason):
+    assert reasoning(rows).not_found["same_scores"] == reason
+
+
+def test_of_a_panel_the_judge_that_scores_all_alike_is_named():
+    rows = []
+    for at in range(20):
+        sample, prediction, _ = described(1)
+        parts = {"a": 2, "b": at % 3}
+        verdicts = {
+            name: replace(verdict(name, 1), parts={judge: verdict(name, score) for judge, score in parts.items()})
+            for name in DIMENSIONS
+        }
+        rows.append((sample, prediction, Judged("?", verdicts)))
+    finding = reasoning(rows).findings["same_scores"]
+    assert finding.statement.startswith("Judge a gives 20 of 20 samples")
+    assert finding.details.facts["chance"] == pytest.approx(2 * 0.8**20)
+    # Where one judge gives 14 alike, two may be so with 2 * 4.4%.
+    assert reasoning(rows[:14]).not_found["same_scores"] == VARY
 
 
 def test_position_bias_by_hand():
