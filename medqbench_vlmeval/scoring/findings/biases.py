@@ -188,8 +188,10 @@ def same_scores(judged: Sequence[Judged], clusters: Sequence[int]) -> Finding | 
     that of as many, or more, were 80% of the samples so; of samples that share images all have to be, and they count
     once. Of a panel the judge with the smallest chance is looked at, which is multiplied by the number of judges.
     """
-    combined = {title: [sample.score_on(name) for sample in judged] for name, title in DIMENSION_TITLES.items()}
-    by_judge = scores_by_judge(judged) or {"": combined}
+    by_judge = scores_by_judge(judged)
+    by_judge = by_judge or {
+        "": {title: [sample.score_on(name) for sample in judged] for name, title in DIMENSION_TITLES.items()}
+    }
     tests = {name: found for name, columns in by_judge.items() if (found := _alike(columns, clusters))}
     if not tests:
         return f"fewer than {FEW} samples with scores on two dimensions"
