@@ -120,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as end:
         is_terminated = isinstance(end, Terminated)
         how = "ended by SIGTERM" if is_terminated else "interrupted"
-        print(f"medqbench: {how}; verdicts that had come are kept.", file=sys.stderr)
+        kept = "replies that the kit had written, and verdicts," if words[:1] == ["run"] else "verdicts that had come"
+        print(f"medqbench: {how}; {kept} are kept.", file=sys.stderr)
         sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 
 

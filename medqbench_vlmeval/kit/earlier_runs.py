@@ -207,8 +207,12 @@ class EarlierRuns:
                 "the former --limit, or run without --resume-failed."
             )
         failed = sum(replies[index].failure is not None for index in wanted)
+        if not failed:
+            _say(f"No sample of {predictions.stem} failed, and none is asked again.")
+            return
         set_aside([predictions], copy=True)
-        _say(f"{failed:,} of {len(wanted):,} samples of {predictions.stem} failed and are asked again.")
+        of_all = f"{failed:,} of {len(wanted):,} samples of {predictions.stem} failed"
+        _say(f"{of_all} and {'is' if failed == 1 else 'are'} asked again.")
 
     def _clear(self, predictions: Path, now: MadeWith) -> None:
         """Make a folder with replies fit for a run in it."""

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, MedQBenchError
 from medqbench_vlmeval.files import read_bytes
 from medqbench_vlmeval.judge.options import env_file_values
 from medqbench_vlmeval.judge.secrets import (
@@ -288,4 +288,6 @@ class KitErrors:
             if record.exc_info and (error := record.exc_info[1]) is not None:
                 lines = str(error).strip().splitlines() or [f"{type(error).__name__} without a message"]
                 self._seen.append((record.getMessage(), lines[0]))
+                if isinstance(error, MedQBenchError):  # its words say all that a user needs
+                    record.exc_info = None
         return record

@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,14 @@ from medqbench_vlmeval.files import write_bytes
 from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secret, with_texts
 from medqbench_vlmeval.kit.guards import environment_secrets
 from medqbench_vlmeval.model_use import ImageUse, ModelUse, Spread, joined
-from medqbench_vlmeval.runs.provenance import model_use_path, read_model_use, write_model_use
+from medqbench_vlmeval.predictions.files import failure_reason
+from medqbench_vlmeval.runs.provenance import (
+    counted_images,
+    model_use_path,
+    read_model_use,
+    recorded_model,
+    write_model_use,
+)
 
 BYTES_VARIABLE, DETAIL_VARIABLE = "MEDQBENCH_IMAGE_BYTES", "MEDQBENCH_IMAGE_DETAIL"
 IMAGE_BYTES, IMAGE_DETAILS = ("kit", "original"), ("kit", "low", "high")
@@ -60,10 +67,11 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class _Question:
-    """What is being put to a model in the current thread."""
+    """What is being put to a model in the current thread; ``notes`` count its images, once the model has answered."""
 
     recorder: ModelRecorder
     files: Sequence[Path]
+    notes: list[Callable[[], None]] = field(default_factory=list)
 
 
 _question: ContextVar[_Question | None] = ContextVar("medqbench_question", default=None)
@@ -100,7 +108,7 @@ class ModelRecorder:
     """Gathers what one model gets in one run on one dataset; its methods may be called from many threads.
 
     Args:
-        name: the model's name in the run.
+        name: the model's name in the run's files.
         predictions: the run's prediction file; the record is written beside it.
         resumed: whether the run goes on with earlier replies, whose record then counts too.
     """
@@ -108,12 +116,15 @@ class ModelRecorder:
     def __init__(self, name: str, predictions: Path, resumed: bool) -> None:
         self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)
         self.image_detail = chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
-        self._name, self._path = name, model_use_path(predictions)
+        self._name, self._path = recorded_model(predictions, name), model_use_path(predictions)
         if resumed:
             adopt_record(predictions)
         earlier = read_model_use(predictions) if resumed else None
+        # What an earlier run was shown, and then failed or was interrupted, comes again.
+        self._before = counted_images(predictions) if earlier else frozenset()
         self._images = (earlier and earlier.images) or ImageUse(self.image_bytes, self.image_detail)
         self._calls, self._earlier_calls = 0, earlier.n_calls if earlier else 0
+        self._calls_written = 0
         self._model: Any = None
         self._lock = threading.Lock()
         self._seen: dict[Path, set[int]] = {}
@@ -134,21 +145,29 @@ class ModelRecorder:
             files = [Path(part["value"]) for part in parts if isinstance(part, dict) and part.get("type") == "image"]
             if not files:
                 return generate(message, *args, **kwargs)
-            token = _question.set(_Question(self, files))
+            question, answered = _Question(self, files), False
+            token = _question.set(question)
             try:
-                return generate(message, *args, **kwargs)
+                answer = generate(message, *args, **kwargs)
+                answered = not isinstance(answer, str) or failure_reason(answer) is None
+                return answer
             finally:
                 _question.reset(token)
-                self._asked(files, "path" if in_process else "nowhere")
+                self._asked(question, "path" if in_process else "nowhere", answered)
 
         model.generate, self._model = watched, model
+        _recorders.append(self)
         return model
 
-    def _asked(self, files: Sequence[Path], otherwise: str) -> None:
+    def _asked(self, question: _Question, otherwise: str, answered: bool) -> None:
+        # What failed may be asked again, in another run, and its images would count twice.
+        files = question.files if answered else ()
+        for note in question.notes if answered else ():
+            note()
         missing = [path for path in files if path not in self._seen]
-        if len(missing) < len(files):
-            self._left_out.update(missing)
-        for path in files if len(missing) == len(files) else ():
+        if question.notes:
+            self._left_out.update(path for path in missing if path.name not in self._before)
+        for path in () if question.notes else missing:
             known = otherwise == "path"
             form = path.suffix.lstrip(".").upper().replace("JPG", "JPEG") if known else "unknown"
             self._note(path, 0, otherwise, form, path.stat().st_size if known else 0, known)
@@ -190,7 +209,8 @@ class ModelRecorder:
         with self._lock:
             if key not in self._seen.setdefault(path, set()):
                 self._seen[path].add(key)
-                self._images = joined(self._images, one)
+                if path.name not in self._before:
+                    self._images = joined(self._images, one)
 
     def sent(self, path: Path, data: bytes, detail: str | None) -> None:
         """Note an image in the body of a request."""
@@ -223,13 +243,17 @@ class ModelRecorder:
             self._limits.update(limits)
 
     def write(self) -> None:
-        """Write the record, unless nothing was asked; in a run of several processes the first one's."""
-        if self._calls and os.environ.get("RANK", "0") == "0":
-            self._written = time.monotonic()
+        """Write the record if something was asked since the last time; of several processes the first one's."""
+        if self._calls > self._calls_written and os.environ.get("RANK", "0") == "0":
+            self._written, self._calls_written = time.monotonic(), self._calls
             try:
-                write_model_use(self._path, self.use())
+                write_model_use(self._path, self.use(), self._before | {path.name for path in self._known()})
             except OSError as error:  # replies are worth more than the record of how they were made
                 print(f"medqbench: {self._path} cannot be written ({error.strerror}).", file=sys.stderr)
+
+    def _known(self) -> list[Path]:
+        with self._lock:
+            return [*self._seen, *self._left_out]
 
     def use(self) -> ModelUse:
         """The record so far, without secrets."""
@@ -248,6 +272,20 @@ class ModelRecorder:
             of_class = f"{type(model).__module__}.{type(model).__qualname__}"
             n_calls = self._calls + self._earlier_calls
             return ModelUse(self._name, of_class, settings, generation, limits, n_calls, images)
+
+
+_recorders: list[ModelRecorder] = []
+
+
+@contextlib.contextmanager
+def written_at_the_end() -> Iterator[None]:
+    """Write what the run's recorders hold, however it ends: of an interrupted one the kit keeps replies too."""
+    _recorders.clear()
+    try:
+        yield
+    finally:
+        for recorder in _recorders:
+            recorder.write()
 
 
 def adopt_record(predictions: Path) -> None:
@@ -366,7 +404,8 @@ def _body(body: Any) -> bytes | None:
         takes_detail = isinstance(holder, dict) and place.key in ("url", "image_url")
         if takes_detail and recorder.image_detail != "kit":
             holder["detail"], changed = recorder.image_detail, True
-        recorder.sent(path, data, holder.get("detail") if takes_detail else None)
+        detail = holder.get("detail") if takes_detail else None
+        question.notes.append(functools.partial(recorder.sent, path, data, detail))
     return json.dumps(content).encode("ascii") if changed else None
 
 
@@ -384,7 +423,7 @@ def _processed(processor: Any, images: Any, output: Any) -> None:
     elif len(getattr(pixels, "shape", ())) == 4 and len(pixels) == len(given):
         sizes = [(int(pixels.shape[3]), int(pixels.shape[2]))] * len(given)
     for path, image, size in zip(question.files, given, sizes, strict=False):
-        question.recorder.processed(path, image, size)
+        question.notes.append(functools.partial(question.recorder.processed, path, image, size))
     limits = _plain({name: getattr(processor, name, None) for name in ("min_pixels", "max_pixels", "do_resize")})
     size_limits = getattr(processor, "size", None)
     limits["size"] = _plain(dict(size_limits)) if isinstance(size_limits, Mapping) else repr(size_limits)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import (
@@ -107,7 +108,10 @@ class RunOptions:
         configured = {"--config": json.dumps(shown_extra(entry), sort_keys=True)} if isinstance(entry, dict) else {}
         bytes_, detail = chosen(BYTES_VARIABLE, IMAGE_BYTES), chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
         sent = {"--image-bytes": bytes_, "--image-detail": detail}
-        return {**self.reply_options, **{name: way for name, way in sent.items() if way != KIT}, **configured}
+        # Where a model is served changes no reply; a served one is another than the zoo's of the same name.
+        served = {"--base-url": "given"} if self.base_url and not self.config else {}
+        ways = {name: way for name, way in sent.items() if way != KIT}
+        return {**self.reply_options, **ways, **served, **configured}
 
     def official_name(self, dataset: str) -> str:
         """The name that a dataset of the run has in its class; entries may give it another one."""
@@ -143,7 +147,9 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
     for word in arguments:
         if _ABBREVIATED_KEY.match(word):
             raise BadInput(f"Write '{word.partition('=')[0]}' out: --judge-key, --judge-args or --key.")
-    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    # The usage that each parser knows is a part of the run's.
+    parser = partial(argparse.ArgumentParser, prog="medqbench run", usage=argparse.SUPPRESS, add_help=False)
+    own = parser(allow_abbrev=False)
     own.add_argument("--prompt-style", type=lambda text: check_style(text) if text else None)
     # The kit's parser would take the shorter ones for its own option, which means a file's first rows.
     own.add_argument("--limit", "--limi", "--lim", "--li", type=lambda text: _limit_of(text, "--limit"))
@@ -162,7 +168,7 @@ def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
         )
     if options.resume_failed and {"--keep-failed", "eval"} & set(rest):
         raise BadInput("--resume-failed asks failed samples again; leave out --keep-failed and --mode eval.")
-    kit = argparse.ArgumentParser(add_help=False)
+    kit = parser()
     kit.add_argument("--data", nargs="+", default=[])
     kit.add_argument("--model", nargs="+", default=[])
     kit.add_argument("--work-dir", type=Path, default=Path("./outputs"))

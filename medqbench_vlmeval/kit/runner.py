@@ -28,6 +28,7 @@ from medqbench_vlmeval.judge.secrets import masked_traceback
 from medqbench_vlmeval.kit.earlier_runs import EarlierRuns
 from medqbench_vlmeval.kit.guards import KitErrors, Redaction, guard_kit, redacted, replaced
 from medqbench_vlmeval.kit.model_calls import missing_weights, on_record, refusing_models
+from medqbench_vlmeval.kit.model_use import written_at_the_end
 from medqbench_vlmeval.kit.options import (
     OTHER_MODELS,
     RunOptions,
@@ -152,7 +153,7 @@ def _run_models(
     unsafe = bool(without) or any(name != model for name, model in models.items())
     earlier = EarlierRuns(models, options, limit)
     reasons: dict[tuple[str, str], str] = {}
-    with guard_kit(redaction), on_record(redaction), earlier.watch(names):
+    with guard_kit(redaction), on_record(redaction), written_at_the_end(), earlier.watch(names):
         for of_run in runs:
             with _named(names, of_run, options.config), KitErrors() as errors:
                 try:

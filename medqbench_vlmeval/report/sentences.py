@@ -20,8 +20,9 @@ def warnings_of(run: TaskRun) -> list[str]:
     if result.comparable is not Comparable.YES:
         because = "; ".join(result.not_comparable_because) or "no reason given"
         warnings.append(f"{result.comparable.words} with the published rows: {because}")
+    failed = ", failed ones among them" if result.counts.get("n_inference_failed") else ""
     for name, sentence in (
-        ("n_unanswered", "without an answer that could be read; counted as wrong"),
+        ("n_unanswered", f"without an answer that could be read{failed}; counted as wrong"),
         ("n_unscored", "unscored and left out of the means"),
         ("n_inference_failed", "where the model's inference failed"),
         ("n_missing", "without a prediction"),

@@ -113,9 +113,15 @@ def model_use_path(prediction_file: Path) -> Path:
     return prediction_file.with_name(f"{prediction_file.stem}_model.json")
 
 
-def write_model_use(path: Path, use: ModelUse) -> None:
-    """Write the record of a run, all or nothing."""
-    write_json(path, asdict(use))
+def write_model_use(path: Path, use: ModelUse, image_names: Iterable[str]) -> None:
+    """Write the record of a run and the names of the images that it counts, all or nothing."""
+    write_json(path, {**asdict(use), "image_names": sorted(image_names)})
+
+
+def counted_images(prediction_file: Path) -> frozenset[str]:
+    """The names of the images that the record beside a prediction file counts."""
+    names = (json_object(model_use_path(prediction_file)) or {}).get("image_names")
+    return frozenset(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else frozenset()
 
 
 def read_model_use(prediction_file: Path) -> ModelUse | None:

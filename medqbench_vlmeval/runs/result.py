@@ -63,6 +63,7 @@ _LOST = ("n_inference_failed", "n_missing", "n_cut")
 _ACCURACY_COUNTS = ("n", "n_correct", "n_unanswered")
 _VERDICT_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters")
 _ESTIMATE = ("value", "low", "high", "n", "few")
+_ROUNDING = 1e-6  # of a mean or an interval's end at the end of the scale
 _DETAILS = frozenset(field.name for field in fields(Details))
 _SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
 _ROW = ("error_kinds", "unscored", "extracted", "rule", "correct", "conclusion", "score")
@@ -87,9 +88,31 @@ def result_from_json(content: Json) -> Result:
     """Make a result of the content of a ``_score.json``.
 
     Raises:
-        BadInput: the content is not a whole result; the message names the place.
+        BadInput: the content is not a whole result, or a number lies outside its scale; the message names the place.
     """
-    return _checked(Result, _result_shape, content)
+    result = _checked(Result, _result_shape, content)
+    for task, part in result.parts.items():
+        crossed = (group for outer in part.crossed.values() for groups in outer.values() for group in groups.values())
+        groups = (group for of_axis in part.groups.values() for group in of_axis.values())
+        for group in (part, *groups, *crossed, *part.kit_reading.values()):
+            for name, cell in group.measures.items():
+                check_on_scale(task, name, (cell.value, cell.low, cell.high))
+            for name, count in group.counts.items():
+                if count < 0:
+                    raise BadInput(f"'{name}' is {count}, and no count is below 0")
+    return result
+
+
+def check_on_scale(task: Task, measure: str, values: Iterable[float | None]) -> None:
+    """Refuse values and ends of intervals that lie outside a measure's scale.
+
+    Raises:
+        BadInput: one does; the message is part of a sentence.
+    """
+    top = top_of(task, measure)
+    for value in values:
+        if value is not None and not -_ROUNDING <= value <= top + _ROUNDING:
+            raise BadInput(f"'{measure}' is {value:.6g}, and its scale goes from 0 to {top:g}")
 
 
 def row_from_json(content: Json) -> SampleRow:

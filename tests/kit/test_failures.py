@@ -224,6 +224,11 @@ def test_failed_samples_alone_are_asked_again(kit, work, monkeypatch, capfd, mod
     with JudgeServer(again) as server:
         assert served(work, server, "--resume-failed", *mode) == 0
         assert again.n_asked == 2
+    said = capfd.readouterr()
+    assert "No sample of m_MedQBench_Perception_mini failed, and none is asked again." in said.err
+    assert "Traceback" not in said.out
+    # Each of the ten counts once, whatever failed before.
+    assert score["settings"]["model"]["images"]["n"] == 10
 
 
 def test_what_cannot_be_resumed_is_said_before_a_call(kit, work, capfd):
@@ -234,7 +239,9 @@ def test_what_cannot_be_resumed_is_said_before_a_call(kit, work, capfd):
         assert served(work, server) == 0
         assert flaky.n_asked == 10
         assert served(work, server, "--resume-failed", "--limit", "20") == 1
-        assert "10 of 20 were never asked; give the former --limit" in capfd.readouterr().err
+        said = capfd.readouterr()
+        assert "10 of 20 were never asked; give the former --limit" in said.err
+        assert "Traceback" not in said.out
         assert flaky.n_asked == 10
     with pytest.raises(BadInput, match="leave out --keep-failed"):
         run(["--data", PERCEPTION, "--model", "m", "--resume-failed", "--keep-failed"])

@@ -1,6 +1,7 @@
 """What leaves the process for a model, and what the record of it says: real servers, real classes of the kit."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -19,6 +20,7 @@ from medqbench_vlmeval.kit.model_use import (
     original_bytes,
     psnr,
     unwatched,
+    written_at_the_end,
 )
 from medqbench_vlmeval.kit.runner import run
 from medqbench_vlmeval.model_use import Spread
@@ -244,6 +246,47 @@ def test_a_run_that_goes_on_counts_both_parts(tmp_path, noisy, monkeypatch):
     assert images.seen_in == {"request": 3, "path": 1}
     assert images.forms == {"PNG": 4}
     assert (images.n_lossy, images.psnr, images.n_same_bytes) == (1, Spread(1, 30, 30, 30), 1)
+
+
+def test_an_image_that_comes_again_counts_once(tmp_path, noisy):
+    """Expected by hand: of three images one is shared by both pairs; the run that goes on asks all of it again."""
+    files = []
+    for number in range(3):
+        files.append(tmp_path / f"{number}.png")
+        files[-1].write_bytes(noisy.read_bytes())
+
+    class Model:
+        def generate(self, message):
+            return "A"
+
+    def ask(resumed):
+        with written_at_the_end():
+            model = ModelRecorder("Model", tmp_path / "Model_x.xlsx", resumed).watch(Model())
+            for first, second in ((0, 1), (1, 2)):
+                model.generate(asked(files[first], files[second]))
+        use = read_model_use(tmp_path / "Model_x.xlsx")
+        return use.n_calls, use.images.n, use.images.n_left_out
+
+    assert [ask(False), ask(True), ask(True)] == [(2, 3, 0), (4, 3, 0), (6, 3, 0)]
+
+
+@pytest.mark.parametrize("answer", ["A", "Failed to obtain answer via API. status 500: down", "", KeyError("x")])
+def test_images_count_once_the_model_has_answered(tmp_path, noisy, answer):
+    """What failed is asked again by a resumed run, whose record is joined with this one; the name is the true one."""
+    record = {"model": "org/Model"}
+    (tmp_path / "org--Model_x_inference.json").write_text(json.dumps(record), encoding="utf-8")
+
+    class Model:
+        def generate(self, message):
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    recorder = ModelRecorder("org--Model", tmp_path / "org--Model_x.xlsx", resumed=False)
+    with pytest.raises(KeyError) if isinstance(answer, KeyError) else contextlib.nullcontext():
+        recorder.watch(Model()).generate(asked(noisy))
+    use = recorder.use()
+    assert (use.name, use.n_calls, use.images.n) == ("org/Model", 1, int(answer == "A"))
 
 
 def test_local_processor(kit, tmp_path, noisy):

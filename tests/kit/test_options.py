@@ -88,6 +88,14 @@ def test_a_config_or_work_folder_that_the_kit_would_fail_on_is_refused(kit, work
     assert not work.exists()
 
 
+def test_a_choice_that_is_none_is_named_in_one_line(kit, work, capfd):
+    with pytest.raises(SystemExit, match="2"):
+        run([*ONE, "--image-bytes", "orig", "--work-dir", str(work)])
+    said = capfd.readouterr().err
+    assert said.startswith("medqbench run: error: argument --image-bytes: invalid choice: 'orig'")
+    assert said.count("\n") == 1
+
+
 def test_help_is_the_kits(kit, work):
     with pytest.raises(SystemExit) as end:
         run(["--help"])

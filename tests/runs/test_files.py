@@ -1,6 +1,7 @@
 """Reading scored runs back, and saying in one sentence what is wrong with a file."""
 
 import json
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -149,6 +150,29 @@ def test_scores_that_cannot_be(score, text, words):
 def test_numbers_that_no_table_can_hold_are_refused(score, number):
     score.write_text(score.read_text(encoding="utf-8").replace('"n_missing": 0', f'"n_missing": {number}'))
     with pytest.raises(BadInput, match=r"n_missing' is None.*the file was edited by hand"):
+        read_runs([score])
+
+
+@pytest.mark.parametrize(
+    ("make", "old", "new", "words"),
+    [
+        (
+            perception_run,
+            r'"Overall": [\d.]+',
+            '"Overall": -1e308',
+            r"'Overall' is -1e\+308, .* from 0 to 100; the file",
+        ),
+        (perception_run, r'"accuracy": [\d.]+', '"accuracy": 100.1', r"'Overall' is 100.1, .* from 0 to 100"),
+        (perception_run, r'"n_missing": 0', '"n_missing": -1', "'n_missing' is -1, and no count is below 0"),
+        (reasoning_run, r'"Preciseness": [\d.]+', '"Preciseness": 2.5', r"'Preciseness' is 2.5, .* from 0 to 2"),
+    ],
+)
+def test_numbers_off_their_scale_are_refused(tmp_path, make, old, new, words):
+    score = make(tmp_path).paths.score
+    text, n = re.subn(old, new, score.read_text(encoding="utf-8"), count=1)
+    score.write_text(text, encoding="utf-8")
+    assert n == 1
+    with pytest.raises(BadInput, match=words):
         read_runs([score])
 
 

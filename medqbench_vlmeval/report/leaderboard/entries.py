@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -12,7 +11,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of, comparable_from_json
+from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of, check_on_scale, comparable_from_json
 from medqbench_vlmeval.types import TaskRun
 
 HISTORY = 20  # past results kept for a row
@@ -113,9 +112,13 @@ def entry_from_json(content: object) -> Entry:
         raise BadInput(f"has the kind {entry.kind!r}, and only {OWN!r} and {BASELINE!r} belong under 'runs'")
     if entry.category is not None and entry.category not in CATEGORIES:
         raise BadInput(f"has the category {entry.category!r}, which is none of {', '.join(CATEGORIES)}")
-    if not all(number is None or math.isfinite(number) for number in (*entry.values.values(), *(entry.interval or ()))):
-        raise BadInput("has a number without end")
-    return replace(entry, values={name: entry.values.get(name) for name in MEASURES[entry.task]})
+    values = {name: entry.values.get(name) for name in MEASURES[entry.task]}
+    try:
+        for name, value in values.items():
+            check_on_scale(entry.task, name, (value, *((entry.interval or ()) if name == OVERALL else ())))
+    except BadInput as error:
+        raise BadInput(f"has a number off its scale: {error}") from None
+    return replace(entry, values=values)
 
 
 def merged(entries: Sequence[Entry], new: Entry) -> list[Entry]:
