@@ -94,7 +94,8 @@ def result_from_json(content: Json) -> Result:
     for task, part in result.parts.items():
         crossed = (group for outer in part.crossed.values() for groups in outer.values() for group in groups.values())
         groups = (group for of_axis in part.groups.values() for group in of_axis.values())
-        for group in (part, *groups, *crossed, *part.kit_reading.values()):
+        numbers: list[TaskResult | Group] = [part, *groups, *crossed, *part.kit_reading.values()]
+        for group in numbers:
             for name, cell in group.measures.items():
                 check_on_scale(task, name, (cell.value, cell.low, cell.high))
             for name, count in group.counts.items():
