@@ -186,11 +186,14 @@ class EarlierRuns:
         if self._resumes:
             self._resume(predictions, model)
         record = predictions.with_name(predictions.stem + INFERENCE_RECORD)
-        source_run = Path(words["pred_root_meta"], context["source_eval_id"] or "", record.name)
         if self._infers:
             write_json(record, now)
-        elif context["source_eval_id"] and source_run.is_file():
-            write_json(record, json_object(source_run))
+        if context["source_eval_id"]:
+            for path in (record, model_use_path(predictions)):
+                # The kit takes replies along, of an interrupted run too, and not their records.
+                source = Path(words["pred_root_meta"], context["source_eval_id"], path.name)
+                if source.is_file() and not path.exists():
+                    shutil.copy2(source, path)
         return context
 
     def _resume(self, predictions: Path, model: str) -> None:

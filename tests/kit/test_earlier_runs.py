@@ -1,6 +1,7 @@
 """What a run does with the replies that earlier runs left: none gets another stamp, none is lost, texts stay texts."""
 
 import json
+import pickle
 import re
 import shutil
 import threading
@@ -120,6 +121,19 @@ def test_an_interrupted_run_is_not_gone_on_with_under_another_style(go, work, ca
     assert go(*reuse) == 0
     assert replies_by_stamp(work) == {("official", sha_of("1"), "A, run 2"): 75}
     assert held in {sha256_of(path) for path in work.rglob("*.pkl")}
+
+
+@pytest.mark.slow
+def test_the_record_of_images_goes_along_with_a_checkpoint(go, work):
+    assert go("--api-mode", "--limit", "10") == 0
+    predictions = newest(work, f"stub_{DEV}.xlsx")
+    replies = {reply.index: reply.text for reply in read_predictions(predictions).predictions}
+    # What an interrupted run leaves.
+    predictions.with_name(f"stub_{DEV}_checkpoint.pkl").write_bytes(pickle.dumps(replies))
+    predictions.unlink()
+    assert go("--api-mode", "--reuse") == 0
+    record = json.loads(newest(work, f"stub_{DEV}_model.json").read_text(encoding="utf-8"))
+    assert (record["n_calls"], record["images"]["n"], len(record["image_names"])) == (75, 75, 75)
 
 
 def test_evaluation_keeps_the_stamp_and_says_so(go, work, capfd):

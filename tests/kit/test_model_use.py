@@ -341,4 +341,6 @@ def test_a_reused_prediction_file_keeps_its_record(kit, work):
     assert run([*arguments, "--mode", "eval", "--judge", "rules"]) == 0
     score = newest(work, f"MedQ-Chance_{COMPARATIVE}_score.json")
     assert score.parent != first.parent
-    assert score_of(work, "MedQ-Chance", COMPARATIVE)["settings"]["model"] == json.loads(first.read_text("utf-8"))
+    record = json.loads(first.read_text("utf-8"))
+    assert len(record.pop("image_names")) == record["images"]["n"]
+    assert score_of(work, "MedQ-Chance", COMPARATIVE)["settings"]["model"] == record
