@@ -191,9 +191,9 @@ class EarlierRuns:
         if context["source_eval_id"]:
             for path in (record, model_use_path(predictions)):
                 # The kit takes replies along, of an interrupted run too, and not their records.
-                source = Path(words["pred_root_meta"], context["source_eval_id"], path.name)
-                if source.is_file() and not path.exists():
-                    shutil.copy2(source, path)
+                earlier = Path(words["pred_root_meta"], context["source_eval_id"], path.name)
+                if earlier.is_file() and not path.exists():
+                    shutil.copy2(earlier, path)
         return context
 
     def _resume(self, predictions: Path, model: str) -> None:
