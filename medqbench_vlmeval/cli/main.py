@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         is_terminated = isinstance(end, Terminated)
         how = "ended by SIGTERM" if is_terminated else "interrupted"
         kept = "replies that the kit had written, and verdicts," if words[:1] == ["run"] else "verdicts that had come"
-        print(f"medqbench: {how}; {kept} are kept.", file=sys.stderr)
+        print(f"medqbench: {how}; {kept} are kept and not asked for again.", file=sys.stderr)
         sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 
 
@@ -131,4 +131,11 @@ def _dispatch(words: list[str]) -> None:
         from medqbench_vlmeval.kit.runner import run
 
         sys.exit(run(words[words.index("run") + 1 :]))
-    app([word for word in words if word != "--debug"], prog_name="medqbench")
+    try:
+        app([word for word in words if word != "--debug"], prog_name="medqbench")
+    except SystemExit as left:
+        # typer leaves with an exit code of its own where a command is interrupted, and without a word.
+        error: BaseException | None = left
+        while error is not None and not isinstance(error, KeyboardInterrupt):
+            error = error.__context__
+        raise error or left from None

@@ -6,8 +6,7 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,18 +140,6 @@ def kit_reader() -> KitReader:
     from medqbench_vlmeval.kit.datasets import kit_letters
 
     return kit_letters
-
-
-@contextmanager
-def leave_on_interrupt() -> Iterator[None]:
-    """Turn Ctrl-C into one sentence and the shell's usual exit code."""
-    try:
-        yield
-    except KeyboardInterrupt as end:
-        is_terminated = isinstance(end, Terminated)
-        how = "ended by SIGTERM" if is_terminated else "interrupted"
-        print(f"medqbench: {how}; verdicts that had come are kept and not asked for again.", file=sys.stderr)
-        raise typer.Exit(TERMINATED if is_terminated else INTERRUPTED) from None
 
 
 def print_result(

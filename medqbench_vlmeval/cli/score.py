@@ -55,7 +55,7 @@ def score(
     from medqbench_vlmeval.report.terminal import judge_progress
     from medqbench_vlmeval.workflows import evaluate, headline_to_json
 
-    with judge_progress(lambda: load_prices(prices)) as on_progress, options.leave_on_interrupt():
+    with judge_progress(lambda: load_prices(prices)) as on_progress:
         run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
     files = vars(run.paths)
     options.print_result(

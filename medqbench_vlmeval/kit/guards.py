@@ -283,8 +283,9 @@ class KitErrors:
         record = self._factory(*args, **words)
         if record.name.startswith("vlmeval"):
             if "interrupted by user" in record.getMessage():
-                # The kit's pipeline would have Ctrl-C for its own alone.
-                raise KeyboardInterrupt
+                # The kit's pipeline would have Ctrl-C for its own alone; SIGTERM's own error stays what it is.
+                end = sys.exc_info()[1]
+                raise end if isinstance(end, KeyboardInterrupt) else KeyboardInterrupt
             if record.exc_info and (error := record.exc_info[1]) is not None:
                 lines = str(error).strip().splitlines() or [f"{type(error).__name__} without a message"]
                 self._seen.append((record.getMessage(), lines[0]))
