@@ -22,6 +22,7 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.cli import analysis, judge, leaderboard, score, setup
 from medqbench_vlmeval.cli.options import INTERRUPTED, TERMINATED, Terminated
 from medqbench_vlmeval.errors import MedQBenchError
+from medqbench_vlmeval.judge.secrets import refuse_keys
 
 app = typer.Typer(
     name="medqbench",
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="replace")
     try:
         try:
+            refuse_keys(words)
             with _sigterm_like_ctrl_c():
                 _dispatch(words)
         finally:

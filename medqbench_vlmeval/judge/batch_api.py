@@ -31,7 +31,7 @@ from medqbench_vlmeval.judge.client import sdk_client
 from medqbench_vlmeval.judge.completion import inside, short_words
 from medqbench_vlmeval.judge.connection import connection_words, proxy_for
 from medqbench_vlmeval.judge.options import JudgeOptions
-from medqbench_vlmeval.judge.secrets import Mask, masked_logs, shown_url
+from medqbench_vlmeval.judge.secrets import Mask, masked_logs, refuse_key, shown_url
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -119,6 +119,8 @@ def read_submissions(calls: Path) -> list[Submission]:
     except (ValueError, KeyError, TypeError):
         submissions = []
     ids = [submission.batch_id for submission in submissions]
+    for batch_id in ids:
+        refuse_key(str(batch_id), f"The id of a batch in {path}")
     if not ids or not all(isinstance(batch_id, str) and batch_id.strip() for batch_id in ids):
         raise BadInput(
             f"{path} is not a note of 'medqbench judge submit', and may have named a batch: restore it or move it away."

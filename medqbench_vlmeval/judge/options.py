@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from medqbench_vlmeval.errors import BadInput, NoJudge
-from medqbench_vlmeval.judge.secrets import shown_extra, shown_url, url_secrets, values_named_secret
+from medqbench_vlmeval.judge.secrets import refuse_key, shown_extra, shown_url, url_secrets, values_named_secret
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -101,6 +101,11 @@ class JudgeOptions:
     key_env: str | None = _option("The environment variable with this judge's key.")
     panel: tuple[JudgeOptions, ...] = ()
     role: str = "judge"
+
+    def __post_init__(self) -> None:
+        """Raise BadInput where a key stands in the place of a name."""
+        refuse_key(self.name, f"The {self.role}'s name")
+        refuse_key(self.protocol, "The protocol's name")
 
     @property
     def of_kit(self) -> bool:
@@ -195,6 +200,7 @@ class JudgeOptions:
             # The kit's runner puts its route behind whatever it was given.
             query = query.rstrip("/").removesuffix("/chat/completions")
         url = base.rstrip("/").removesuffix("/chat/completions").rstrip("/") + mark + query
+        refuse_key(base.rpartition("@")[2], f"The path of the {self.role}'s base URL")
         # Containers have names with underscores, which the library takes for no host's.
         plain, is_web = url.replace("_", "-"), {"http", "https"}.__contains__
         if not validators.url(plain, simple_host=True, strict_query=False, validate_scheme=is_web):

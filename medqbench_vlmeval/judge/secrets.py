@@ -14,11 +14,13 @@ import logging
 import re
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import reduce
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
+
+from medqbench_vlmeval.errors import BadInput
 
 MARK = "***"
 # Shorter ones would take ordinary words out of replies and logs; no provider's key is so short.
@@ -29,6 +31,13 @@ _SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|auth(?!or(?!i))|credentia
 # Names of ordinary settings with such a word in them.
 _ORDINARY = re.compile(
     r"tokeni[sz]\w*|(?<![a-z])(?:stop|bos|eos|pad|unk)_tokens?|key(?:boards?|words?|points?|frames?)", re.IGNORECASE
+)
+# Keys as providers make them (OpenAI and its like, Hugging Face, Groq, GitHub, Google, AWS, NVIDIA, Zhipu; JSON web
+# tokens). A model named so would be the first.
+_KEY = re.compile(
+    r"(?<![A-Za-z0-9])(?:sk-(?=[\w-]*\d)[\w-]{12,}"
+    r"|(?:hf|gsk|ghp|gho|r8|glpat|github_pat)[_-](?=\w*\d)\w{20,}|(?:xai|nvapi|pplx)-(?=[\w-]*\d)[\w-]{20,}"
+    r"|AIza[\w-]{30,}|AKIA[A-Z0-9]{16}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}|[0-9a-f]{32}\.\w{16}(?!\w))"
 )
 # Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
 _NAMING = frozenset({"name", "key", "header"})
@@ -145,6 +154,44 @@ def _forms(secret: str) -> set[str]:
 def is_secret_name(name: str) -> bool:
     """Whether what has this name is likely to be a secret; 'tokenizer' and 'stop_token' are no such names."""
     return bool(_SECRET_NAME.search(_ORDINARY.sub("", name)))
+
+
+def looks_like_key(text: str) -> bool:
+    """Whether a text, or a part of it, has the form of a provider's key."""
+    return _KEY.search(text) is not None
+
+
+def refuse_key(text: str | None, what: str) -> None:
+    """Raise BadInput, without the text, where a name or an address looks like a key: it would stand in every file."""
+    if text and looks_like_key(text):
+        raise BadInput(
+            f"{what} looks like a key, and is not shown or written anywhere. Give keys in MEDQBENCH_JUDGE_KEY or "
+            "--judge-key, and a name here."
+        )
+
+
+def refuse_keys(words: Sequence[str]) -> None:
+    """Raise BadInput for a command line with a key where none belongs, before anything shows or writes it."""
+    option = ""
+    for word in words:
+        name, equals, value = word.partition("=") if word.startswith("--") else (option, "", word)
+        option = "" if equals or not word.startswith("--") else word
+        if option:
+            refuse_key(word, "An option")
+        elif name == "--judge-args":
+            with suppress(ValueError):
+                with_texts(json.loads(value), _refuse_in_arguments)
+        elif not is_secret_name(name):
+            refuse_key(name if equals else None, "An option")
+            # What a URL may carry beside its path is never shown.
+            shown = shown_url(value) if "://" in value else value
+            refuse_key(shown, f"What is given to {name}" if name else "An argument")
+
+
+def _refuse_in_arguments(text: str, secret: bool) -> str:
+    if not secret:
+        refuse_key(text, "A value in --judge-args")
+    return text
 
 
 def shown_extra(extra: Mapping[str, object]) -> dict[str, object]:

@@ -20,6 +20,7 @@ from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnPro
 from medqbench_vlmeval.judge.cache import ReplyCache, default_folder
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.judges import extractor_options
+from medqbench_vlmeval.judge.secrets import refuse_key
 from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
@@ -94,6 +95,10 @@ class Request:
     prices: Path | None = None
     extractor: str | None = None
     kit_reader: KitReader | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadInput where a key stands in the place of a name."""
+        refuse_key(self.model, "The model's name")
 
 
 def request_for(

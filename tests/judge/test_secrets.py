@@ -15,8 +15,17 @@ from typing import Any
 
 import pytest
 
-from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge.secrets import Mask, is_secret_name, masked_logs, masked_traceback
+from medqbench_vlmeval.errors import BadInput, JudgeError
+from medqbench_vlmeval.judge import JudgeOptions
+from medqbench_vlmeval.judge.secrets import (
+    Mask,
+    is_secret_name,
+    looks_like_key,
+    masked_logs,
+    masked_traceback,
+    refuse_keys,
+)
+from medqbench_vlmeval.workflows import Request as Scoring
 from tests.canaries import forms_of, leaks
 from tests.commands import run
 from tests.judge.asking import ask
@@ -211,6 +220,75 @@ def test_an_env_file_that_may_not_be_read_is_named(work: Path) -> None:
     ran = score(work, "--judge", "m", "--judge-base-url", "http://h:1/v1")
     assert ran.returncode == 2
     assert f"{work / '.env'} cannot be read" in ran.stderr
+
+
+MISPLACED = "sk-live-canary-0123456789abcdef"
+SCORED = ["score", "m_d.tsv", "--out", "out"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*SCORED, "--judge", MISPLACED],
+        [*SCORED, "--judge", f"m,{MISPLACED}", "--judge-base-url", "http://h:1/v1"],
+        [*SCORED, "--judge", "rules", "--model", MISPLACED],
+        [*SCORED, "--judge", "rules", f"--model={MISPLACED}"],
+        [*SCORED, "--judge", "m", "--judge-base-url", f"http://h:1/{MISPLACED}/v1"],
+        [*SCORED, "--judge", "m", "--protocol", MISPLACED],
+        [*SCORED, "--judge", "rules", "--extractor", MISPLACED],
+        [*SCORED, "--judge", "rules", "--limit", MISPLACED],
+        [*SCORED, "--judge", "m", "--judge-args", json.dumps({"rpm": MISPLACED})],
+        [*SCORED, "--judge", "m", "--judge-args", json.dumps({"panel": [{"model": MISPLACED}, {"model": "b"}]})],
+        [*SCORED, "--judge", "m", "--judge-args", json.dumps({"extra": {"user": MISPLACED}})],
+        ["judge", "export", "m_d.tsv", "--out", f"{MISPLACED}.jsonl", "--judge", "m"],
+        ["judge", "collect", "noted.jsonl"],
+        ["judge", "import", MISPLACED],
+        ["judge", MISPLACED],
+        [MISPLACED],
+        ["run", "--data", "MedQBench_Perception_mini", "--model", MISPLACED, "--judge", "rules"],
+        ["run", "--data", "MedQBench_Perception_mini", "--model", "MedQ-Chance", "--judge", MISPLACED],
+        ["leaderboard", "show", f"--model={MISPLACED}"],
+    ],
+)
+def test_a_key_where_a_name_belongs_reaches_nothing(
+    work: Path, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEDQBENCH_JUDGE_CACHE", str(work / "cache"))
+    monkeypatch.chdir(work)
+    noted = work / "noted.batch.json"
+    if "noted.jsonl" in arguments:
+        calls = ["judge", "export", "m_d.tsv", "--out", "noted.jsonl", "--judge", "m", "--protocol", "rubric"]
+        assert run(capfd, *calls)[0] == 0
+        entry = {"batch_id": MISPLACED, "input_file_id": "f", "base_url": "http://h:1/v1", "submitted": "s", "n": 8}
+        noted.write_text(json.dumps({"batches": [entry]}))
+    code, out, err = run(capfd, *arguments)
+    assert (code, "looks like a key" in err, "Traceback" in err) == (2, True, False), err
+    noted.unlink(missing_ok=True)
+    assert leaks([MISPLACED], work, said=out + err) == []
+
+
+@pytest.mark.parametrize("make", [JudgeOptions, lambda name: Scoring(Path("p"), name, "d", Path("o"))])
+def test_names_in_python_are_no_keys(make: Callable[[str], object]) -> None:
+    make("gpt-4o")
+    with pytest.raises(BadInput, match="looks like a key") as caught:
+        make(MISPLACED)
+    assert MISPLACED not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gpt-4o-2024-11-20", "ft:gpt-4o:org:task-0123456789abcdef:9abc", "Qwen/Qwen3-VL-235B-A22B-Instruct", "sk-model"]
+    + ["hf_internal_testing/tiny", "/root/models/0123456789abcdef0123456789abcdef01234567/snapshot", "kit:gpt-4o"],
+)
+def test_ordinary_names_look_like_no_key(name: str) -> None:
+    refuse_keys(["score", name, "--judge", name, f"--model={name}"])
+    assert not looks_like_key(name)
+
+
+def test_keys_where_they_belong_are_not_refused() -> None:
+    args = json.dumps({"key": MISPLACED, "extra": {"headers": [{"name": "x-api-key", "value": MISPLACED}]}})
+    refuse_keys(["run", "--key", MISPLACED, f"--judge-key={MISPLACED}", "--judge-args", args])
+    refuse_keys(["score", "--judge-base-url", f"http://u:{MISPLACED}@h/v1?api_key={MISPLACED}"])
 
 
 def test_a_proxy_s_password_that_the_proxy_repeats(work: Path) -> None:
