@@ -29,9 +29,9 @@ def warnings_of(run: TaskRun) -> list[str]:
         ("n_cut", "whose prediction a spreadsheet had cut"),
     ):
         if count := result.counts.get(name):
-            warnings.append(f"{count} of {result.n} samples {sentence}")
-    warnings += [f"inference failed: {reason} ({count})" for reason, count in result.inference_failures.items()]
-    warnings += [f"unscored: {reason} ({count})" for reason, count in result.unscored_reasons.items()]
+            warnings.append(f"{count:,} of {result.n:,} samples {sentence}")
+    warnings += [f"inference failed: {reason} ({count:,})" for reason, count in result.inference_failures.items()]
+    warnings += [f"unscored: {reason} ({count:,})" for reason, count in result.unscored_reasons.items()]
     if same := result.findings.get("same_scores"):
         judge, scores = same.details.facts.get("judge") or "the judge", same.details.facts.get("scores")
         warnings.append(
@@ -59,7 +59,7 @@ def images_lines(run: TaskRun) -> list[str]:
     if scale is not None and (images.n_enlarged or images.n_shrunk):
         lines.append(
             f"{images.n_enlarged:,} were enlarged and {images.n_shrunk:,} shrunk, to {scale.low:.2g} to "
-            f"{scale.high:.3g} times their pixels{original or own_limits}"
+            f"{scale.high:.3g} times their pixels{'' if lines and original else original or own_limits}"
         )
     for number, words in (
         (images.details.get("low"), f"of {n:,} went out with OpenAI's detail 'low'; see --image-detail high"),

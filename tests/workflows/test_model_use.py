@@ -82,6 +82,8 @@ def test_lines_name_what_was_measured_and_the_option_that_avoids_it(tmp_path):
     enlarged, left_out = lines_of(tmp_path, **changes)
     assert "1 were enlarged and 0 shrunk, to 1 to 15.3 times their pixels; an entry of the model's in" in enlarged
     assert "3 were never sent" in left_out
+    changed, scaled, _ = lines_of(tmp_path, n_enlarged=1, scale=scale)
+    assert ("--image-bytes" in changed, scaled.endswith("times their pixels")) == (True, True)
     (nowhere,) = lines_of(tmp_path, **{**ORIGINAL, "seen_in": {"nowhere": 2}})
     assert nowhere.startswith("images: 2 of 2 were sent by m.Model in a way that is not")
     assert lines_of(tmp_path, **ORIGINAL) == []
