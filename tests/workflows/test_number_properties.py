@@ -44,7 +44,7 @@ def questions(draw: st.DrawFn) -> list[Row]:
         chosen = draw(st.sampled_from(range(len(texts))))
         reply = draw(
             st.sampled_from([letters[chosen], texts[chosen], f"The answer is **{letters[chosen]}**.", "I cannot tell."])
-            | st.text(max_size=30)
+            | st.text(max_size=30).map("I see {}".format)
         )
         rows.append(
             {
