@@ -40,9 +40,8 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize(
-    "encoding", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("ascii", "cp1252")), "gbk"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "gbk"])
 def test_no_command_fails_of_the_consoles_encoding(tmp_path: Path, predictions: Path, encoding: str) -> None:
     names = {"模型😀": tmp_path / "a", "ü😀": tmp_path / "b"}
     run_, other = (perception_run(folder, model=model).paths.score for model, folder in names.items())
@@ -102,6 +101,7 @@ def limited(bytes_: int, *arguments: object) -> subprocess.CompletedProcess[byte
     return subprocess.run(command, capture_output=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_keeps_the_earlier_results_and_leaves_no_part(tmp_path: Path, predictions: Path) -> None:
     out = tmp_path / "out"
     assert shell("score", predictions, "--out", out, stdout=subprocess.DEVNULL).returncode == 0
@@ -134,7 +134,8 @@ def test_a_score_of_wrong_types_is_read_or_refused(
 SUFFIXES = (".csv", ".xlsx", ".json", ".jsonl", ".tsv")
 
 
-@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.slow) for turn in range(1, 5))])
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(5))
 def test_no_kind_of_place_is_a_traceback_or_waited_for(capsys, tmp_path: Path, turn: int) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()

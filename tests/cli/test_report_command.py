@@ -92,6 +92,7 @@ def test_the_workbook_of_another_run_is_not_replaced(capsys, tmp_path):
     assert run(capsys, "report", tmp_path / "one", "--out", tmp_path / "one")[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["report.html", "runs.xlsx"])
 def test_files_of_other_programs_are_not_replaced(capsys, tmp_path, name):
     scores = [scored(tmp_path / folder, [choice("1", True)]) for folder in ("one", "other")]

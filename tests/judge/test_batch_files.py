@@ -274,6 +274,7 @@ def test_secrets_in_answers_do_not_reach_the_cache(tmp_path: Path) -> None:
         assert store.get(KEY).texts == ("***\nScore: 2",)
 
 
+@pytest.mark.slow
 def test_many_answers_take_few_transactions_and_all_arrive(tmp_path: Path) -> None:
     rows = [answer(name_of(key=f"{i:040x}"), f"Score: {i % 3}") for i in range(12_000)]
     random.Random(1).shuffle(rows)

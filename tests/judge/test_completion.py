@@ -284,6 +284,7 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
     assert not caught.value.may_heal
 
 
+@pytest.mark.slow
 def test_half_of_the_answers_are_such_errors_and_all_samples_are_scored_in_the_end() -> None:
     # Without those that ask for a wait of many seconds.
     odd = [sent(answer) for answer, _ in HEALS if not re.search(r"(?:again|etry) in \d", str(answer))]

@@ -37,7 +37,7 @@ def test_the_suite_holds_what_it_is_said_to_hold() -> None:
         pytest.param("rubric", "quoting", Task.NO_REFERENCE, True, marks=pytest.mark.slow),
         pytest.param("rubric", "repeating", Task.COMPARATIVE, True, marks=pytest.mark.slow),
         pytest.param("rubric-joint", "terse", Task.COMPARATIVE, True, marks=pytest.mark.slow),
-        ("rubric-joint", "quoting", Task.NO_REFERENCE, True),
+        pytest.param("rubric-joint", "quoting", Task.NO_REFERENCE, True, marks=pytest.mark.slow),
         pytest.param("rubric-joint", "repeating", Task.NO_REFERENCE, True, marks=pytest.mark.slow),
     ],
 )

@@ -98,6 +98,7 @@ def test_earlier_replies_never_get_the_stamp_of_another_run(go, work, capfd, mod
     assert (score["settings"]["prompt"]["style"], score["n"]) == ("official", 75)
 
 
+@pytest.mark.slow
 @MODES_SLOW
 def test_the_same_run_again_and_more_samples_go_on_with_what_is_there(go, work, mode):
     assert go(*mode, "--limit", "10") == 0
@@ -136,6 +137,7 @@ def test_the_record_of_images_goes_along_with_a_checkpoint(go, work):
     assert (record["n_calls"], record["images"]["n"], len(record["image_names"])) == (75, 75, 75)
 
 
+@pytest.mark.slow
 def test_evaluation_keeps_the_stamp_and_says_so(go, work, capfd):
     assert go("--mode", "infer", "--prompt-style", "letter") == 0
     before = sha256_of(newest(work, f"stub_{DEV}.xlsx"))

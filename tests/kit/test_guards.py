@@ -62,6 +62,7 @@ def assert_clean(folder: Path, capfd: Any, but: set[str] | None = None) -> None:
     assert list(folder.rglob("status.json"))
 
 
+@pytest.mark.slow
 @MODES
 @pytest.mark.parametrize(("judge", "model"), [("judge-1", "judge-1"), ("kit:gpt-4o", "gpt-4o-2024-05-13")])
 def test_keys_by_flag(kit, work, tmp_path, capfd, mode, judge, model):

@@ -54,6 +54,7 @@ except BadInput as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

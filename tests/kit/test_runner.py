@@ -106,6 +106,7 @@ def test_evaluating_again_changes_no_prediction_and_no_number(classical, kit, wo
     assert first == second
 
 
+@pytest.mark.slow
 @MODES
 def test_infer_then_eval_then_reuse(kit, work, mode):
     arguments = ["--data", COMPARATIVE, "--model", "MedQ-Chance", "--judge", "rules", "--work-dir", str(work), *mode]
@@ -224,6 +225,7 @@ def test_prompt_style_is_chosen_by_name_and_recorded(kit, work, monkeypatch):
 NUMBERS = ("Overall", "Yes-or-No", "What", "How", "n", "n_correct", "intervals", "groups", "rules")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["tsv", "json", "xlsx"])
 def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatch, tmp_path, suffix):
     monkeypatch.setenv("PRED_FORMAT", suffix)

@@ -70,9 +70,10 @@ ATTACKS: dict[str, tuple[str, Callable[[Path], None], str]] = {
 
 
 SLOW = pytest.mark.slow
+_LONG = ("a long sh", "blank", "an open quote", "one long line")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[SLOW] * name.startswith("a long sh")) for name in ATTACKS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[SLOW] * name.startswith(_LONG)) for name in ATTACKS])
 def test_what_would_take_much_memory_is_refused_by_its_limit(tmp_path: Path, name: str) -> None:
     suffix, write, words = ATTACKS[name]
     path = tmp_path / f"m.{suffix}"
@@ -106,6 +107,7 @@ def test_empty_cells_far_to_the_right_and_empty_rows_below_are_nothing(tmp_path:
     assert [(p.index, p.text) for p in read_predictions(path).predictions] == [("7", "A")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["xlsx", "csv", "tsv", "json", "jsonl"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(

@@ -33,6 +33,7 @@ def dump_head(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [dump, dump_head])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(replies=st.lists(CELL_TEXT | st.sampled_from(ODD_TEXTS), min_size=1))
@@ -68,6 +69,7 @@ def test_the_first_sheet_by_its_place_and_rich_text(tmp_path: Path) -> None:
     assert [row["flag"] for row in table.rows] == ["True", "False", ""]
 
 
+@pytest.mark.slow
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(place=st.floats(0, 0.999), value=st.integers(0, 255))
 def test_a_damaged_spreadsheet_is_read_or_refused(tmp_path: Path, place: float, value: int) -> None:

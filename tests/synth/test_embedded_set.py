@@ -53,6 +53,7 @@ def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
     assert np.quantile(difference, 0.999) <= 6
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_bytes_and_the_committed_tables_and_provenance(tmp_path: Path) -> None:
     only = ("mri-01.png", "fundus-01.jpg", "ct-01.png")
     first = write_mini(tmp_path / "a", only)

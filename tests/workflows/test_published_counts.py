@@ -60,6 +60,7 @@ def test_no_other_split_explains_more_than_two_rows(perception):
     ]
 
 
+@pytest.mark.slow
 def test_with_more_questions_than_there_are_only_multiples_fit(perception):
     likely = published.candidates(perception, 5300, 5)
     assert [candidate.sizes for candidate in likely] == [tuple(times * n for n in SIZES) for times in (1, 2, 3, 4)]
@@ -111,6 +112,7 @@ def test_reasoning_rows():
     assert (table.parts.sum(axis=1) - table.overall).tolist() == [0] * 5
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_the_script_prints(perception, capsys):
     published.main()
     printed = capsys.readouterr().out

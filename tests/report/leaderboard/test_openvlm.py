@@ -89,6 +89,7 @@ MEMBERS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(MEMBERS, st.dictionaries(KEYS, VALUES, max_size=2), st.sampled_from([None, 0, 1, 4, "\t"]), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_every_other_member_of_any_file_stays(tmp_path_factory, members, extra, indent, ascii_only):
