@@ -213,7 +213,8 @@ class EarlierRuns:
         if not failed:
             _say(f"No sample of {predictions.stem} failed, and none is asked again.")
             return
-        set_aside([predictions], copy=True)
+        records = (model_use_path(predictions), predictions.with_name(predictions.stem + INFERENCE_RECORD))
+        set_aside([predictions, *records], copy=True)
         of_all = f"{failed:,} of {len(wanted):,} samples of {predictions.stem} failed"
         _say(f"{of_all} and {'is' if failed == 1 else 'are'} asked again.")
 
@@ -298,19 +299,20 @@ def _say(sentence: str) -> None:
 
 
 def set_aside(paths: Iterable[Path], *, copy: bool = False) -> list[Path]:
-    """Move or copy files to ``previous/`` beside them, under names with their time, and return where they are.
+    """Move or copy files of one folder to ``previous/TIME/`` in it, under their names, and return where they are.
 
-    Links are left out.
+    TIME is that of the latest; links are left out. A prediction file keeps its name and its records beside it, so that
+    it can be scored there.
     """
-    moved = []
-    for path in paths:
-        if path.is_file() and not path.is_symlink():
-            written = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
-            target = path.parent / PREVIOUS / f"{path.stem}_{written:%Y-%m-%dT%H-%M-%S-%f}{path.suffix}"
-            target.parent.mkdir(exist_ok=True)
-            if copy:
-                shutil.copy2(path, target)
-            else:
-                path.replace(target)
-            moved.append(target)
-    return moved
+    files = [path for path in paths if path.is_file() and not path.is_symlink()]
+    if not files:
+        return []
+    latest = datetime.fromtimestamp(max(path.stat().st_mtime for path in files), timezone.utc)
+    folder = files[0].parent / PREVIOUS / f"{latest:%Y-%m-%dT%H-%M-%S-%f}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        if copy:
+            shutil.copy2(path, folder / path.name)
+        else:
+            path.replace(folder / path.name)
+    return [folder / path.name for path in files]

@@ -96,6 +96,11 @@ def test_earlier_replies_never_get_the_stamp_of_another_run(go, work, capfd, mod
         ] in said
     score = score_of(work, "stub", DEV)
     assert (score["settings"]["prompt"]["style"], score["n"]) == ("official", 75)
+    for aside in work.rglob(f"previous/*/stub_{DEV}.xlsx"):
+        # It can be scored where it lies: its name says what it is, and its records lie beside it.
+        assert {path.name for path in aside.parent.glob("*.json")} >= {
+            f"stub_{DEV}_{of}.json" for of in ("inference", "model", "score")
+        }
 
 
 @pytest.mark.slow
@@ -181,7 +186,7 @@ def test_a_run_straight_in_the_models_folder_cuts_no_prediction_file_and_none_is
     endings = (f"{PERCEPTION}.xlsx", "_samples.jsonl", "_score.json")
     before = {sha256_of(newest(work, f"*{ending}")) for ending in endings}
     assert run([*arguments, "--api-mode", "--limit", "7"]) == 0
-    previous = (work / "MedQ-Chance" / "previous").glob("*[xln]")
+    previous = (work / "MedQ-Chance" / "previous").rglob("*[xln]")
     assert before <= {sha256_of(path) for path in previous}
     of_api = next(work.rglob(f"T2*/*{PERCEPTION}.xlsx"))
     before = sha256_of(of_api)
