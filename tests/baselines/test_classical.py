@@ -46,6 +46,7 @@ def last_word(text: str) -> str:
     return text.rstrip(".").rsplit(" ", 1)[1]
 
 
+@pytest.mark.slow
 def test_classical_beats_chance_clearly_on_questions() -> None:
     assert accuracy(classical.reply) >= 0.65
     assert 0.2 < np.mean([accuracy(lambda m, s=f"{seed}": chance.reply(m, s)) for seed in range(10)]) < 0.5

@@ -31,6 +31,7 @@ runpy.run_module("medqbench_vlmeval", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_what_was_answered_is_kept(tmp_path, judge_cache, number, code):
     release = threading.Event()

@@ -33,7 +33,7 @@ def test_the_suite_holds_what_it_is_said_to_hold() -> None:
 @pytest.mark.parametrize(
     ("protocol", "mode", "task", "over_http"),
     [
-        ("rubric", "quoting", Task.NO_REFERENCE, False),
+        pytest.param("rubric", "quoting", Task.NO_REFERENCE, False, marks=pytest.mark.slow),
         pytest.param("rubric", "quoting", Task.NO_REFERENCE, True, marks=pytest.mark.slow),
         pytest.param("rubric", "repeating", Task.COMPARATIVE, True, marks=pytest.mark.slow),
         pytest.param("rubric-joint", "terse", Task.COMPARATIVE, True, marks=pytest.mark.slow),
@@ -47,6 +47,7 @@ def test_no_attack_changes_a_score_under_the_package_s_own_protocols(
     assert changed(protocol, mode, task, ATTACKS, over_http=over_http) == []
 
 
+@pytest.mark.slow
 @pytest.mark.needs_kit
 @pytest.mark.parametrize("over_http", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_official_templates_delimit_nothing(over_http: bool) -> None:

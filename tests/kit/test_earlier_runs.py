@@ -152,6 +152,7 @@ def test_evaluation_keeps_the_stamp_and_says_so(go, work, capfd):
     assert {sha256_of(path) for path in work.rglob(f"stub_{DEV}.xlsx")} == {before}
 
 
+@pytest.mark.slow
 @MODES_SLOW
 @pytest.mark.parametrize("suffix", ["xlsx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tsv", "json"))])
 def test_replies_are_the_same_texts_after_every_run(go, model, work, monkeypatch, mode, suffix):
@@ -195,6 +196,7 @@ def test_a_run_straight_in_the_models_folder_cuts_no_prediction_file_and_none_is
     assert sha256_of(of_api) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ends_with", ["done", pytest.param("interrupted", marks=pytest.mark.slow)])
 def test_a_limited_run_leaves_the_checkpoint_of_a_whole_one(go, work, ends_with):
     assert go(fails_after=31) == 1

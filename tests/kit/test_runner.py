@@ -289,6 +289,7 @@ def test_keys_with_a_dataset_under_a_name_of_ones_own_reach_no_file(kit, work, m
     assert not leaks(["sk-canary-own"], tmp_path)
 
 
+@pytest.mark.slow
 @MODES
 def test_a_limited_run_takes_the_stratified_subset_and_stands_beside_a_whole_one_on_the_board(kit, work, mode):
     arguments = ["--data", PERCEPTION, "--model", "MedQ-Chance", "--work-dir", str(work), *mode]

@@ -204,6 +204,7 @@ def written(tmp_path_factory):
         return folder, results, write_figures(results, folder)
 
 
+@pytest.mark.slow
 def test_files_are_whole_and_the_same_each_time(written, tmp_path):
     folder, results, paths = written
     assert {path.name for path in paths} == {path.name for path in folder.iterdir()}
@@ -301,6 +302,7 @@ def test_texts_stay_inside_and_apart(kind, n, runs):
         assert not overlapping, (text, overlapping)
 
 
+@pytest.mark.slow
 def test_many_runs_get_a_panel_each_up_to_a_number():
     radar = named([perception(f"Model {n}", n) for n in range(30)])["radar_modality_perception"]
     with drawing_settings():

@@ -61,6 +61,7 @@ def convert(form: str, out: Path, paths: list[Path], profile: Path) -> None:
     assert not missing, (missing, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
 def test_libreoffice_opens_a_workbook(tmp_path: Path) -> None:
     path = tmp_path / "m_report.xlsx"
     run = perception_run(model="=Model")
