@@ -145,6 +145,7 @@ def test_commands_start_without_torch_kit_and_pandas(arguments):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_scoring_comparing_and_reporting_do_without_them_too(tmp_path):
     rows = "\n".join(f"{i},Is it sharp?,Yes,No,A,{'AB'[i % 2]}" for i in range(4))
     for name in "ab":

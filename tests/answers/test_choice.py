@@ -184,6 +184,7 @@ def test_any_text_and_any_options_give_an_option_or_none(reply: str, options: di
     assert extract_choice(reply, options) in {*options, None}
 
 
+@pytest.mark.slow
 @given(option_sets, st.sampled_from(WRAPPERS), st.data())
 @settings(max_examples=4 * FEW, deadline=None)
 def test_a_wrapped_letter_is_that_letter(options: dict[str, str], wrapper: str, data: st.DataObject) -> None:

@@ -141,6 +141,7 @@ def test_bad_options(capsys, predictions, tmp_path):
     assert (code, address in err, len(err.strip().splitlines())) == (1, True, 1)
 
 
+@pytest.mark.slow
 def test_official_protocol_without_a_kit_names_the_ways_out(tmp_path):
     path = write_reasoning(tmp_path / "m_d.tsv", {1: "good"})
     code = (

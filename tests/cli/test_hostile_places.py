@@ -62,6 +62,7 @@ def test_no_command_fails_of_the_consoles_encoding(tmp_path: Path, predictions: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_an_output_that_takes_nothing_is_one_sentence() -> None:
     with open("/dev/full", "wb") as full:

@@ -60,6 +60,7 @@ def numbers(path):
     return {name: value for name, value in score.items() if name not in drop}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["no-reference", "comparative"])
 @pytest.mark.parametrize(
     "protocol",
@@ -202,6 +203,7 @@ def test_multiple_choice_needs_no_judge(capsys, tmp_path):
     assert (code, "m.csv is multiple-choice" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_submit_status_collect(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDQBENCH_JUDGE_KEY", KEY)
     path, calls = exported(capsys, tmp_path, "one", "two", "three")

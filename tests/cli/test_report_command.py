@@ -54,6 +54,7 @@ def test_a_summary_and_a_workbook(capsys, really_scored, tmp_path):
         assert list(book[name].iter_rows(values_only=True)) == list(scored_book[name].iter_rows(values_only=True))
 
 
+@pytest.mark.slow
 def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
     code, out, err = run(capsys, "report", really_scored / f"{STEM}_score.json", "--out", tmp_path, "--json")
     assert (code, err) == (0, "")
@@ -67,6 +68,7 @@ def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
     assert "perception" in entry["findings"]
 
 
+@pytest.mark.slow
 def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
     scores = [scored(tmp_path / name, [choice("1", True)]) for name in ("first", "second")]
     code, out, _ = run(capsys, "report", *scores, "--out", tmp_path / "out")
@@ -138,6 +140,7 @@ def test_an_unwritable_folder_is_a_failed_run(capsys, tmp_path):
         assert "cannot be written" in err
 
 
+@pytest.mark.slow
 def test_replies_are_data(capsys, tmp_path):
     replies = ["=1+1", "x" * 40_000, "\x1b[2J\u202e", "@SUM(A1)\r\nline"]
     rows = [choice(str(i), True, text=words) for i, words in enumerate(replies)]

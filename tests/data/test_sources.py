@@ -120,6 +120,7 @@ def load(hub: Hub, tmp_path: Path, *arguments: str, **more: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_fetches_one_file_and_names_the_commit(
     hub: Hub, tmp_path: Path, write_tsv: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

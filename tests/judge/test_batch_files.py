@@ -301,6 +301,7 @@ _rows = st.fixed_dictionaries({"custom_id": _names}, optional=_optional) | _json
 _lines = st.builds(lambda row: json.dumps(row).encode(), _rows) | st.binary(max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(lines=st.lists(st.tuples(_lines, st.sampled_from([b"\n", b"\r\n", b""])), max_size=6))
 def test_no_file_of_answers_breaks_the_import_or_brings_a_wrong_verdict(tmp_path_factory: Any, lines: Any) -> None:

@@ -335,6 +335,7 @@ with ReplyCache(Path(sys.argv[1])) as cache:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="limits")
 def test_a_full_disk_costs_a_warning_and_no_verdict(tmp_path: Path) -> None:
     with JudgeServer("word " * 100 + "\nScore: 2") as server:

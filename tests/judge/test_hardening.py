@@ -30,6 +30,7 @@ def test_the_suite_holds_what_it_is_said_to_hold() -> None:
     assert max(len(attack.answer) for attack in ATTACKS) >= 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "mode", "task", "over_http"),
     [

@@ -104,6 +104,7 @@ def assert_clean(work: Path, ran: subprocess.CompletedProcess[str], *canaries: s
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "status", [200, 401, *(pytest.param(status, marks=pytest.mark.slow) for status in (400, 429, 500))]
 )
@@ -152,6 +153,7 @@ def test_a_panels_keys_and_nested_extras(work: Path) -> None:
     assert parameters["a"]["extra"] == {"tools": [{"headers": [{"name": "***", "value": "***"}]}]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [200, pytest.param(401, marks=pytest.mark.slow)])
 def test_a_base_url_with_user_and_password(work: Path, status: int) -> None:
     with JudgeServer(echoing(status)) as server:
@@ -291,6 +293,7 @@ def test_keys_where_they_belong_are_not_refused() -> None:
     refuse_keys(["score", "--judge-base-url", f"http://u:{MISPLACED}@h/v1?api_key={MISPLACED}"])
 
 
+@pytest.mark.slow
 def test_a_proxy_s_password_that_the_proxy_repeats(work: Path) -> None:
     def repeat(request: Request) -> Sent:
         header = request.headers["proxy-authorization"]

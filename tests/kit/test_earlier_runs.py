@@ -118,6 +118,7 @@ def test_the_same_run_again_and_more_samples_go_on_with_what_is_there(go, work, 
         assert "A, run 4" not in {reply for _, _, reply in replies_by_stamp(work)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reuse", [[], pytest.param(["--reuse"], marks=pytest.mark.slow)], ids=["", "reuse"])
 def test_an_interrupted_run_is_not_gone_on_with_under_another_style(go, work, capfd, reuse):
     assert go("--prompt-style", "letter", fails_after=41) == 1

@@ -151,6 +151,7 @@ def served(work, server, *more):
     return run([*words, "--limit", "10", "--work-dir", str(work), *more])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [[], pytest.param(["--api-mode"], marks=pytest.mark.slow)], ids=["local", "api-mode"])
 def test_a_run_records_the_reasons_and_without_any_reply_leaves_what_was_there(kit, work, tmp_path, capfd, mode):
     flaky = Flaky(lambda at: at % 5 == 0)
@@ -194,6 +195,7 @@ def texts(path):
     return {reply.index: reply.text for reply in read_predictions(path).predictions}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["tsv", "xlsx"])
 @pytest.mark.parametrize("mode", [[], pytest.param(["--api-mode"], marks=pytest.mark.slow)], ids=["local", "api-mode"])
 def test_failed_samples_alone_are_asked_again(kit, work, monkeypatch, capfd, mode, suffix):
@@ -231,6 +233,7 @@ def test_failed_samples_alone_are_asked_again(kit, work, monkeypatch, capfd, mod
     assert score["settings"]["model"]["images"]["n"] == 10
 
 
+@pytest.mark.slow
 def test_what_cannot_be_resumed_is_said_before_a_call(kit, work, capfd):
     flaky = Flaky(lambda at: at % 5 == 0)
     with JudgeServer(flaky) as server:

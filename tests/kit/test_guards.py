@@ -78,6 +78,7 @@ def test_keys_by_flag(kit, work, tmp_path, capfd, mode, judge, model):
     assert "--judge-args" in status["argv"]
 
 
+@pytest.mark.slow
 @MODES
 def test_a_panel_in_judge_args_and_a_base_url_with_a_password(kit, work, tmp_path, capfd, monkeypatch, mode):
     monkeypatch.setenv("PANEL_KEY", SECOND)

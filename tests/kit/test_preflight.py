@@ -76,6 +76,7 @@ def test_what_may_pass_is_said_and_the_run_goes_on(kit, work, handed_over, capsy
     assert (request.body["max_tokens"], request.headers["authorization"]) == (16, f"Bearer {KEY}")
 
 
+@pytest.mark.slow
 def test_no_server_and_no_key(kit, work, handed_over, monkeypatch):
     words = ["--data", PERCEPTION, "--work-dir", str(work), "--model"]
     with pytest.raises(RunFailed, match=r"Connection refused\. Start the server, or look at the endpoint http://127"):
@@ -199,6 +200,7 @@ def test_a_model_that_cannot_be_called_does_not_stop_the_others(kit, work, capsy
     assert not list(work.rglob("GPT-4o_*"))
 
 
+@pytest.mark.slow
 def test_missing_weights_are_one_sentence_before_torch_is_loaded(tmp_path):
     words = ["run", "--data", PERCEPTION, "--model", MODEL, "--work-dir", str(tmp_path / "out")]
     code = f"""

@@ -25,6 +25,7 @@ def cells_of(path):
     return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_second_pass(kit, work, capsys):
     arguments = ["--model", "MedQ-Classical", "--judge", "rules", "--limit", "10", "--work-dir", str(work)]
     assert run(["--data", PERCEPTION, COMPARATIVE, *arguments, "--robustness"]) == 0

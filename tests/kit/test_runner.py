@@ -197,6 +197,7 @@ def test_a_run_that_ends_without_its_files_has_failed(kit, work, capfd, monkeypa
     assert f"{PERCEPTION} with MedQ-Chance left no MedQ-Chance_{PERCEPTION}_score.json" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @MODES_SLOW
 @pytest.mark.parametrize("name", ["Qwen/Qwen2.5-VL-7B-Instruct", "../a\\b"], ids=["hub", "hostile"])
 def test_a_served_models_name_may_be_any(kit, work, tmp_path, mode, name):
@@ -255,6 +256,7 @@ def test_score_on_a_runs_prediction_file_gives_its_numbers(kit, work, monkeypatc
             assert {**run_row, "images": None} == {**score_row, "images": None}
 
 
+@pytest.mark.slow
 def test_official_judging_by_a_real_server_in_api_mode(kit, work):
     with JudgeServer("Score: 2", gather=20) as server:
         arguments = ["--data", NO_REFERENCE, "--model", "MedQ-Chance", "--judge", "gpt-4o", "--api-mode"]
@@ -267,6 +269,7 @@ def test_official_judging_by_a_real_server_in_api_mode(kit, work):
     assert score["settings"]["protocol"]["name"] == "official"
 
 
+@pytest.mark.slow
 def test_two_models_and_two_datasets_in_one_run_and_classical_beats_chance_clearly(kit, work):
     arguments = ["--data", PERCEPTION, COMPARATIVE, "--model", "MedQ-Chance", "MedQ-Classical", "--judge", "rules"]
     assert run([*arguments, "--work-dir", str(work)]) == 0
@@ -306,6 +309,7 @@ def test_a_limited_run_takes_the_stratified_subset_and_stands_beside_a_whole_one
         assert {row["n"] for row in csv.DictReader(table) if row["model"] == "MedQ-Chance"} == {"75", "10"}
 
 
+@pytest.mark.slow
 @MODES
 def test_both_reasoning_tasks_share_a_limit_and_the_result_says_its_cost(kit, work, monkeypatch, tmp_path, mode):
     prices = tmp_path / "prices.json"
@@ -343,6 +347,7 @@ def opened(path):
         table.writerows(rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [[], pytest.param(["--api-mode"], marks=pytest.mark.slow)], ids=["local", "api-mode"])
 def test_open_replies_of_a_run_go_to_the_extractor(kit, work, tmp_path, monkeypatch, capfd, mode):
     forget_keys(monkeypatch)

@@ -168,6 +168,7 @@ def whole(tmp_path: Path, suffix: str) -> bytes:
     return dump(frame, tmp_path / f"whole.{suffix}").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["xlsx", "json"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(part=st.floats(0, 0.99))

@@ -265,6 +265,7 @@ def test_drawing_leaves_a_users_settings_alone():
     assert dict(matplotlib.rcParams) == before
 
 
+@pytest.mark.slow
 def test_groups_and_levels_are_text_whatever_they_hold(tmp_path):
     bad = "\x00\x0b \ud800 \ufffe\uffff\r\n $x$ </svg><script>&"
     axes = {

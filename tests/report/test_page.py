@@ -49,6 +49,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+@pytest.mark.slow
 def test_a_sample_an_image_and_a_reply_are_held_once(pages: dict[str, Path]) -> None:
     # The same runs and images give the same bytes.
     assert pages["plain"].read_bytes() == pages["again"].read_bytes()
@@ -90,6 +91,7 @@ def test_two_runs_of_one_name_have_two_keys_and_two_rows(tmp_path: Path) -> None
     assert sorted(row["run"] for row in data["boards"][0]["rows"] if row["run"] is not None) == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_combined_run_is_one_run_with_two_tasks(tmp_path: Path) -> None:
     combined = make.combined_run()
     samples = [replace(row.sample, index=str(index)) for index, row in enumerate(combined.rows[3:], 1)]
@@ -151,6 +153,7 @@ def test_hostile_texts_are_data_and_come_out_as_they_were(pages: dict[str, Path]
     assert data_of(pages["hostile"], "pictures") == [["passwd"], ["hosts"]]
 
 
+@pytest.mark.slow
 def test_characters_that_no_font_has_keep_nothing_from_being_drawn(tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", [page_runs.harsh_run()], None)
     text = (tmp_path / "page.html").read_text("utf-8")
@@ -191,6 +194,7 @@ def test_only_plain_names_of_files_in_the_folder_find_an_image(tmp_path: Path) -
     assert find_image(root, "in.png") == (root / "in.png").resolve()
 
 
+@pytest.mark.slow
 def test_the_embedded_images_are_for_the_embedded_set_alone(tmp_path: Path) -> None:
     other = make.make_run(page_runs.questions(images=("ct-01.png",)))
     data = {"perception": replace(other.result.settings.data["perception"], origin="embedded")}
@@ -244,6 +248,7 @@ def test_thumbnails_hold_no_metadata(tmp_path: Path) -> None:
     assert not re.search(b"PATIENT|PROFILE", made.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "side"), [(FEW_IMAGES, LARGE), (FEW_IMAGES + 1, SMALL)])
 def test_many_images_have_small_thumbnails(tmp_path: Path, n: int, side: int) -> None:
     Image.new("L", (700, 350)).save(tmp_path / "x.png")

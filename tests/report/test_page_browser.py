@@ -108,6 +108,7 @@ def visit(visit_to: Open) -> Visit:
     return visit_to("page")
 
 
+@pytest.mark.slow
 def test_from_the_first_look_to_the_failed_images(visit: Visit) -> None:
     """The way that the page is for: the number, its failures, their images."""
     page = visit.open()

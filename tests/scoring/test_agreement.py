@@ -119,6 +119,7 @@ def naive_interval(statistic, judge, human, resamples=4000):
     return known[int(0.025 * len(known))], known[int(0.975 * len(known))]
 
 
+@pytest.mark.slow
 def test_intervals_are_the_percentile_bootstraps():
     source = random.Random(1)
     human = [source.choice([0, 1, 2, 2]) for _ in range(60)]

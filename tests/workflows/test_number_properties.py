@@ -135,6 +135,7 @@ def test_a_repeated_row_is_refused(tmp_path: Path, rows: list[Row], data: st.Dat
         numbers(tmp_path, data.draw(st.permutations(twice)))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(texts=st.lists(st.sampled_from(TEXTS), min_size=2, max_size=4, unique=True), data=st.data())
 def test_a_text_is_the_same_answer_under_any_letter(texts: list[str], data: st.DataObject) -> None:

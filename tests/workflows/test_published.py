@@ -63,6 +63,7 @@ ASKED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.needs_kit
 @pytest.mark.parametrize(
     "row", [row if i == 0 else pytest.param(row, marks=pytest.mark.slow) for i, row in enumerate(REASONING)]
