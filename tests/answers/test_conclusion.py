@@ -41,6 +41,7 @@ def test_a_worse_image_means_that_the_other_is_preferred(name: tuple[str, int], 
     assert preference(f"The {name[0]} image is not {better}.") == 3 - name[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "unit", ["quality ", "quality is ", "image is ", "not ", "a ", "good quality ", "image 1 better ", "x"]
 )

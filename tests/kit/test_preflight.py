@@ -53,6 +53,7 @@ def test_what_would_fail_every_call_stops_the_run(kit, work, handed_over, reply,
         assert (len(server.requests), len(handed_over)) == (1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "said"),
     [

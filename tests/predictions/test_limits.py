@@ -73,6 +73,7 @@ SLOW = pytest.mark.slow
 _LONG = ("a long sh", "blank", "an open quote", "one long line")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[SLOW] * name.startswith(_LONG)) for name in ATTACKS])
 def test_what_would_take_much_memory_is_refused_by_its_limit(tmp_path: Path, name: str) -> None:
     suffix, write, words = ATTACKS[name]

@@ -289,6 +289,7 @@ def texts_of(drawing):
     return [(text.get_text(), text.get_window_extent()) for text in texts]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bars", "heatmap", "radar", "curve", "confusion"])
 @pytest.mark.parametrize(("n", "runs"), [(4, 2), (14, 5), (14, 2), (4, 5)])
 def test_texts_stay_inside_and_apart(kind, n, runs):
@@ -312,6 +313,7 @@ def test_many_runs_get_a_panel_each_up_to_a_number():
     assert "6 more runs are in the heat map and the tables" in notes_of(radar)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [1, 5])
 def test_known_modalities_are_named_in_full(runs):
     names = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")

@@ -176,6 +176,7 @@ def test_the_field_of_view_holds_its_dark_middle_but_not_its_surround() -> None:
     np.testing.assert_allclose(to_display(to_light(values)), values, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", DEGRADATIONS)
 def test_severe_is_further_from_the_original_than_mild(key: str) -> None:
     row = DEGRADATIONS[key]

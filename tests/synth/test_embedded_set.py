@@ -39,6 +39,7 @@ def cell(picture: Planned) -> tuple[str, str | None, str]:
     return picture.source.modality, key, picture.severity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", [p for p in ALL if cell(p) in CHECKED], ids=lambda p: p.file_name)
 def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
     pixels = render(picture)

@@ -40,6 +40,7 @@ def big_board(n_models=250):
     return {"time": "20250917101112", "extra": {"kept": [1.0, 1e3, None]}, "results": results}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", [{"indent": 4}, {"indent": 2}, {"indent": "\t"}, {}, {"separators": (",", ":")}])
 @pytest.mark.parametrize("ascii_only", [True, False])
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
