@@ -136,10 +136,11 @@ def read_within(source: IO[bytes], path: Path, most: int = MAX_FILE_BYTES) -> by
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of an open UTF-8 file that are not blank, with their numbers from 1.
+    """The lines of an open file of JSON Lines that are not blank, with their numbers from 1.
 
     Raises:
-        BadInput: a line is not UTF-8 or longer than ``MAX_LINE_BYTES``, or there are more than ``MAX_LINES``.
+        BadInput: a line is not UTF-8, longer than ``MAX_LINE_BYTES`` or of more than ``MAX_VALUES`` values, or there
+            are more than ``MAX_LINES``.
     """
     number = 0
     while line := source.readline(MAX_LINE_BYTES + 1):
@@ -154,6 +155,7 @@ def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:
             where = f"{path}, line {number}"
             raise BadInput(f"{where} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
         if text.strip():
+            check_json(text, f"{path}, line {number}")
             yield number, text
 
 

@@ -236,7 +236,6 @@ def _read_samples(path: Path) -> Iterator[tuple[int, SampleRow]]:
 def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with opened(path) as source:
         for number, line in read_lines(source, path):
-            check_json(line, f"{path}, line {number}")
             content = _parse_object(line)
             if content is None:
                 raise BadInput(

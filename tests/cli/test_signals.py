@@ -31,19 +31,24 @@ runpy.run_module("medqbench_vlmeval", run_name="__main__")
 """
 
 
+def twelve_then_held(release):
+    """A judge's script: twelve verdicts, and all further ones only when released."""
+    free = iter(range(12))
+
+    def reply(_request):
+        if next(free, None) is None:
+            release.wait(120)
+        return "Score: 2"
+
+    return reply
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_what_was_answered_is_kept(tmp_path, judge_cache, number, code):
     release = threading.Event()
-    hold = iter(range(12))
-
-    def reply(_request):
-        if next(hold, None) is None:
-            release.wait(60)
-        return "Score: 2"
-
     path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(20)})
-    with JudgeServer(reply) as server:
+    with JudgeServer(twelve_then_held(release)) as server:
         words = ["score", str(path), "--out", str(tmp_path / "out"), "--judge", "j", "--protocol", "rubric"]
         start = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         start += "from medqbench_vlmeval.__main__ import main; main()"
@@ -74,14 +79,7 @@ def test_a_run_that_is_ended_while_it_judges_keeps_what_was_answered(tmp_path, j
     """The kit judges in its own process, or in one beside it; a scheduler ends both."""
     pytest.importorskip("vlmeval")
     release = threading.Event()
-    hold = iter(range(12))
-
-    def reply(_request):
-        if next(hold, None) is None:
-            release.wait(120)
-        return "Score: 2"
-
-    with JudgeServer(reply) as server:
+    with JudgeServer(twelve_then_held(release)) as server:
         words = ["--data", "MedQBench_Reasoning_NoReference_mini", "--model", "MedQ-Classical", *mode]
         words += ["--work-dir", str(tmp_path / "out"), "--judge", "j", "--judge-base-url", server.base_url]
         words += ["--judge-args", json.dumps({"protocol": "rubric"}), "--judge-api-nproc", "4"]
