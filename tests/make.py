@@ -17,24 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, REASONING_PREFIX, Comparable, Task, dataset_names
+from medqbench_vlmeval.provenance import ColumnUse, DataUse, JudgeSettings, PredictionFile, Protocol, Provenance
 from medqbench_vlmeval.runs.files import result_paths, write_run
 from medqbench_vlmeval.runs.result import result_to_json
-from medqbench_vlmeval.types import (
-    Answer,
-    ColumnUse,
-    DataUse,
-    Judged,
-    JudgeSettings,
-    Prediction,
-    PredictionFile,
-    PredictionStatus,
-    Protocol,
-    Provenance,
-    Result,
-    Run,
-    Sample,
-    Verdict,
-)
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Result, Run, Sample, Verdict
 from medqbench_vlmeval.workflows.evaluate import read_by_rules, score_choices, score_judged
 
 NO_VERDICT = "no verdict in the reply"

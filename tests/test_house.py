@@ -14,7 +14,7 @@ import medqbench_vlmeval
 
 PACKAGE = Path(medqbench_vlmeval.__file__).parent
 
-VOCABULARY = {"errors", "benchmark", "types", "files", "kit_version", "model_use", "notebook", "__init__"}
+VOCABULARY = {"errors", "benchmark", "types", "files", "kit_version", "model_use", "provenance", "notebook", "__init__"}
 ORDER = ("data", "prompts", "predictions", "answers", "judge", "scoring", "runs", "report", "workflows", "kit", "cli")
 BEFORE = {room: set(ORDER[:place]) for place, room in enumerate(ORDER)} | {"baselines": set(), "synth": {"data"}}
 BEFORE["kit"] |= {"baselines"}
@@ -24,8 +24,8 @@ BEFORE["cli"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 29,000 before the records of what a run sent and failed at, servers' habits and bounds came in.
-MOST_LINES = 33_000
+# 33,000 before what people look at came in: the live viewer, images that can be judged, comparison of many runs.
+MOST_LINES = 35_500
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
@@ -80,7 +80,7 @@ def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert [str(path) for path, n in lines.items() if n > 600] == []
     assert max(Counter(path.parent for path in lines).values()) <= 25
-    assert len(lines) <= 150
+    assert len(lines) <= 165
     assert sum(lines.values()) <= MOST_LINES
 
 

@@ -22,7 +22,8 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.data.columns import AXES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
-from medqbench_vlmeval.types import Sample, SampleSet, SourceFile
+from medqbench_vlmeval.provenance import SourceFile
+from medqbench_vlmeval.types import Sample, SampleSet
 
 _TEST_NAMES = {text for text, name in ALL_DATASET_NAMES.items() if name.split is Split.TEST}
 _UNKNOWN = "(unknown)"

@@ -28,7 +28,8 @@ from medqbench_vlmeval.data.image_cells import RowImages, row_files, row_names, 
 from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
 from medqbench_vlmeval.data.table import TableReader, open_table, shown
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.types import ColumnUse, Sample, SourceFile
+from medqbench_vlmeval.provenance import ColumnUse, SourceFile
+from medqbench_vlmeval.types import Sample
 
 _AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
     "modality": read_modality,

@@ -22,7 +22,8 @@ from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.data.second_pass import make_second_pass
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
-from medqbench_vlmeval.types import Sample, SampleSet, SourceFile
+from medqbench_vlmeval.provenance import SourceFile
+from medqbench_vlmeval.types import Sample, SampleSet
 
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
 REVISION_VARIABLE = "MEDQBENCH_REVISION"

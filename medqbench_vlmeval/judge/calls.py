@@ -21,7 +21,8 @@ from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, JOINT, Protocol, Schema, joint_schema, number_of, options_text
 from medqbench_vlmeval.judge.replies import Reading, read_reply
 from medqbench_vlmeval.judge.tokens import fewest_tokens
-from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, PredictionStatus, Sample, Verdict
+from medqbench_vlmeval.provenance import JudgeSettings
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Sample, Verdict
 
 KEY_LENGTH = 40
 # How often a call is asked until its reply holds a verdict.

@@ -42,7 +42,8 @@ from medqbench_vlmeval.judge.options import JudgeOptions
 from medqbench_vlmeval.judge.protocols import CHOICE, Protocol
 from medqbench_vlmeval.judge.secrets import shown_url
 from medqbench_vlmeval.judge.tokens import cut_answers
-from medqbench_vlmeval.types import JudgeSettings, Sample, Verdict
+from medqbench_vlmeval.provenance import JudgeSettings
+from medqbench_vlmeval.types import Sample, Verdict
 
 _T = TypeVar("_T")
 _MINUTE = 60.0

@@ -16,7 +16,8 @@ from medqbench_vlmeval.judge.client import KitClient
 from medqbench_vlmeval.judge.engine import NOT_ASKED, CachedModel
 from medqbench_vlmeval.judge.options import KIT_PREFIX, RULES, JudgeOptions
 from medqbench_vlmeval.judge.protocols import PROTOCOLS, choice_protocol, load_protocol
-from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
+from medqbench_vlmeval.provenance import JudgeSettings, Protocol
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 
 class ModelJudge(CachedModel):

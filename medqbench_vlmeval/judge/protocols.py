@@ -23,7 +23,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval import types
+from medqbench_vlmeval import provenance
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
@@ -97,9 +97,9 @@ class Protocol:
         return filled.encode("utf-8", errors="replace").decode("utf-8")
 
     @property
-    def record(self) -> types.Protocol:
+    def record(self) -> provenance.Protocol:
         """The protocol as results name it."""
-        return types.Protocol(self.name, self.version, self.sha256, self.rounds)
+        return provenance.Protocol(self.name, self.version, self.sha256, self.rounds)
 
     @cached_property
     def sha256(self) -> str:

@@ -30,7 +30,8 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.calls import OnProgress, Progress, texts_to_judge
 from medqbench_vlmeval.judge.options import RULES
-from medqbench_vlmeval.types import Judged, JudgeSettings, Prediction, Protocol, Sample, Verdict
+from medqbench_vlmeval.provenance import JudgeSettings, Protocol
+from medqbench_vlmeval.types import Judged, Prediction, Sample, Verdict
 
 VERSION = "2"
 COMPLETE_SHARE = 0.75

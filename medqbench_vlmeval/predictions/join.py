@@ -17,7 +17,8 @@ from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.files import PredictionTable
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, unescaped
-from medqbench_vlmeval.types import ColumnUse, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.provenance import ColumnUse
+from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
 
 _NAMED = 5
 # What Python writes for a reply that never came.

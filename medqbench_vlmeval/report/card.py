@@ -18,13 +18,14 @@ from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL
 from medqbench_vlmeval.model_use import KIT
+from medqbench_vlmeval.provenance import JudgeSettings, Provenance
 from medqbench_vlmeval.report.run_tables import COUNT_TITLES, measures_of, overall_by
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import Cell, JudgeSettings, Provenance, Result, TaskRun
+from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -41,16 +41,7 @@ from medqbench_vlmeval.report.table import (
 )
 from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
-from medqbench_vlmeval.types import (
-    FEW,
-    Cell,
-    ExtractorResult,
-    Group,
-    Result,
-    SampleRow,
-    TaskResult,
-    TaskRun,
-)
+from medqbench_vlmeval.types import FEW, Cell, ExtractorResult, Group, Result, SampleRow, TaskResult, TaskRun
 
 ALL = "All"
 COUNT_TITLES = {

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
+from medqbench_vlmeval.provenance import Provenance
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import Provenance, TaskRun
+from medqbench_vlmeval.types import TaskRun
 
 KINDS = PUBLISHED, OWN, BASELINE = "published", "own", "baseline"
 # Behind the names of own runs in figures and in tables for papers.

@@ -14,7 +14,8 @@ from medqbench_vlmeval.benchmark import QUESTION_TYPES, Comparable, Split, Task,
 from medqbench_vlmeval.data.info import published_counts
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.model_use import KIT, ModelUse
-from medqbench_vlmeval.types import DataUse, JudgeSettings, Sample, TaskResult
+from medqbench_vlmeval.provenance import DataUse, JudgeSettings
+from medqbench_vlmeval.types import Sample, TaskResult
 
 # GPT-4o itself, dated or not, also behind a router's prefix; not its mini, audio or search relatives.
 _PUBLISHED_JUDGE = re.compile(r"(?:[\w.-]+/)?(?:chat)?gpt-?4o(?:-latest|-\d{4}-\d{2}-\d{2})?", re.IGNORECASE)

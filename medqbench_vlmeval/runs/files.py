@@ -34,8 +34,9 @@ from medqbench_vlmeval.files import (
     write_jsonl,
     writing,
 )
+from medqbench_vlmeval.provenance import JudgeSettings
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
-from medqbench_vlmeval.types import JudgeSettings, Result, ResultPaths, Run, SampleRow, TaskResult
+from medqbench_vlmeval.types import Result, ResultPaths, Run, SampleRow, TaskResult
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = _ENDINGS = "_score.json", "_samples.jsonl", "_report.xlsx"
 PREVIOUS = "previous"

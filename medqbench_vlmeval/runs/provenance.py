@@ -20,17 +20,9 @@ from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.model_use import ModelUse
 from medqbench_vlmeval.predictions import PredictionTable
 from medqbench_vlmeval.prompts import style_hash
+from medqbench_vlmeval.provenance import ColumnUse, DataUse, JudgeSettings, PredictionFile, Protocol, Provenance
 from medqbench_vlmeval.runs.result import adapter_of
-from medqbench_vlmeval.types import (
-    ColumnUse,
-    DataUse,
-    JudgeSettings,
-    PredictionFile,
-    Protocol,
-    Provenance,
-    Sample,
-    SampleSet,
-)
+from medqbench_vlmeval.types import Sample, SampleSet
 
 # How multiple-choice replies are read; the version goes up when a rule changes what is read.
 EXTRACTION = Protocol("choice-extraction", "1")

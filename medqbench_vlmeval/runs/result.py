@@ -25,6 +25,7 @@ from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.calls import INFERENCE_FAILED, PREDICTION_MISSING
 from medqbench_vlmeval.judge.protocols import NONE, letter_of, number_of
+from medqbench_vlmeval.provenance import JudgeSettings, Provenance
 from medqbench_vlmeval.types import (
     FEW,
     LEVEL,
@@ -36,10 +37,8 @@ from medqbench_vlmeval.types import (
     ExtractorResult,
     Finding,
     Group,
-    JudgeSettings,
     JudgeUsage,
     PredictionStatus,
-    Provenance,
     Result,
     SampleRow,
     TaskResult,

@@ -24,6 +24,7 @@ from medqbench_vlmeval.benchmark import (
 )
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON
+from medqbench_vlmeval.provenance import JudgeSettings
 from medqbench_vlmeval.scoring.agreement import between_judges, between_rounds, score_conclusions
 from medqbench_vlmeval.scoring.intervals import (
     CLUSTER_ROBUST,
@@ -44,7 +45,6 @@ from medqbench_vlmeval.types import (
     ExtractorResult,
     Group,
     Judged,
-    JudgeSettings,
     JudgeUsage,
     Prediction,
     PredictionStatus,

@@ -15,6 +15,7 @@ from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, Comparabl
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, json_object, write_json, writing
+from medqbench_vlmeval.provenance import Provenance
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.runs.comparison import (
     ComparedPair,
@@ -29,7 +30,7 @@ from medqbench_vlmeval.runs.comparison import (
 from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_runs, refuse_twice, same_index
 from medqbench_vlmeval.scoring.compare import AXES, Paired, RankedRun, adjust_pairs, compare_pair, rank_runs
 from medqbench_vlmeval.scoring.intervals import clusters_of
-from medqbench_vlmeval.types import Provenance, Run, Sample, SampleRow
+from medqbench_vlmeval.types import Run, Sample, SampleRow
 
 _CONTENT = ("question", "options", "answer", "reference", "image")
 

@@ -25,6 +25,7 @@ from medqbench_vlmeval.judge.usage import load_prices, usage_by, usage_by_judge
 from medqbench_vlmeval.predictions import PredictionTable, join, read_predictions, samples_from_table
 from medqbench_vlmeval.predictions.files import is_second_pass
 from medqbench_vlmeval.predictions.join import check_content
+from medqbench_vlmeval.provenance import ColumnUse, JudgeSettings
 from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
 from medqbench_vlmeval.runs.files import MAKE_ROOM, result_paths, write_run
 from medqbench_vlmeval.runs.provenance import Origin, name_results, read_model_use, settings_of
@@ -45,9 +46,7 @@ from medqbench_vlmeval.scoring.summary import (
 )
 from medqbench_vlmeval.types import (
     Answer,
-    ColumnUse,
     Judged,
-    JudgeSettings,
     JudgeUsage,
     Prediction,
     PredictionStatus,

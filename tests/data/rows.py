@@ -14,7 +14,8 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.data.sources import embedded_folder
-from medqbench_vlmeval.types import Sample, SourceFile
+from medqbench_vlmeval.provenance import SourceFile
+from medqbench_vlmeval.types import Sample
 
 Write = Callable[..., Path]
 

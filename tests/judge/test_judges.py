@@ -27,8 +27,9 @@ from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge, load_pr
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.judges import build_extractor, check_judge_name
 from medqbench_vlmeval.kit_version import find_kit
+from medqbench_vlmeval.provenance import Protocol
 from medqbench_vlmeval.scoring.findings import reasoning_findings
-from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Protocol, Run, Sample, Verdict
+from medqbench_vlmeval.types import Judged, Prediction, PredictionStatus, Run, Sample, Verdict
 from tests.judge.asking import ask, asked_again, judge_on, samples_of, scores
 from tests.make import score_of
 from tests.servers import JudgeServer, Replying, Request, Sent, refusal

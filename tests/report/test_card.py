@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from medqbench_vlmeval.benchmark import Comparable, Task
+from medqbench_vlmeval.provenance import JudgeSettings, PredictionFile, Protocol
 from medqbench_vlmeval.report.card import metadata_block, run_again, run_card, score_again, write_card
-from medqbench_vlmeval.types import JudgeSettings, PredictionFile, Protocol
 from tests.report.hostile import HOSTILE
 from tests.report.leaderboard.results import result
 

@@ -9,11 +9,12 @@ from typing import Any
 from openpyxl import load_workbook
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.provenance import JudgeSettings
 from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.report.sample_tables import judge_words
 from medqbench_vlmeval.report.sentences import findings_lines
 from medqbench_vlmeval.report.workbook import write_workbook
-from medqbench_vlmeval.types import Agreement, ConclusionCheck, JudgeSettings, PanelCheck, Run, Verdict
+from medqbench_vlmeval.types import Agreement, ConclusionCheck, PanelCheck, Run, Verdict
 from tests.make import choice, combined_run, judged, make_run, reasoning_run, verdict
 from tests.report.books import lines
 from tests.report.printed import printed

@@ -11,11 +11,12 @@ import pytest
 from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.provenance import Protocol
 from medqbench_vlmeval.report.run_tables import extractor_table, headline_table, run_summary
 from medqbench_vlmeval.report.sentences import checks_of, extractor_lines
 from medqbench_vlmeval.report.table import flat, words
 from medqbench_vlmeval.report.terminal import show
-from medqbench_vlmeval.types import Cell, ExtractorResult, Group, JudgeUsage, Protocol, Run, Tokens
+from medqbench_vlmeval.types import Cell, ExtractorResult, Group, JudgeUsage, Run, Tokens
 from tests.make import combined_run, perception_run
 from tests.report.printed import printed
 

@@ -16,11 +16,12 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.info import describe
 from medqbench_vlmeval.judge import Progress
 from medqbench_vlmeval.judge.usage import Price, PriceTable
+from medqbench_vlmeval.provenance import ColumnUse, Protocol, SourceFile
 from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
 from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, outline, show
-from medqbench_vlmeval.types import ColumnUse, Protocol, Sample, SampleSet, SourceFile
+from medqbench_vlmeval.types import Sample, SampleSet
 from tests.report.leaderboard.results import result
 from tests.report.printed import printed
 

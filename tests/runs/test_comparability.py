@@ -6,8 +6,9 @@ import pytest
 
 from medqbench_vlmeval.benchmark import Comparable, Split, Task
 from medqbench_vlmeval.model_use import ImageUse, ModelUse
+from medqbench_vlmeval.provenance import ColumnUse, DataUse, JudgeSettings, Protocol
 from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
-from medqbench_vlmeval.types import ColumnUse, DataUse, JudgeSettings, Protocol, Sample
+from medqbench_vlmeval.types import Sample
 from tests.make import perception_run, reasoning_run
 
 KINDS = ["Yes-or-No"] * 558 + ["What"] * 258 + ["How"] * 489

@@ -10,7 +10,7 @@ from typing import Any
 from openpyxl import load_workbook
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.types import Protocol
+from medqbench_vlmeval.provenance import Protocol
 from tests.make import Answered, judged, make_run
 
 Scores = Sequence[float | None]

@@ -6,7 +6,7 @@ import pytest
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.types import ColumnUse, DataUse, JudgeSettings, Protocol
+from medqbench_vlmeval.provenance import ColumnUse, DataUse, JudgeSettings, Protocol
 from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 from tests.make import choice, judged, scored
 

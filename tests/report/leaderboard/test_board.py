@@ -11,13 +11,13 @@ from filelock import FileLock
 
 from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
 from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.provenance import JudgeSettings, Protocol
 from medqbench_vlmeval.report.leaderboard import board as boards
 from medqbench_vlmeval.report.leaderboard.board import add, boards_at, own_entries
 from medqbench_vlmeval.report.leaderboard.tables import board_table
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.runs.files import scored_runs
 from medqbench_vlmeval.runs.result import result_to_json
-from medqbench_vlmeval.types import JudgeSettings, Protocol
 from tests.report.leaderboard.results import result, write_at_once
 
 CSV_FILES = ("perception.csv", "no_reference.csv", "comparative.csv")
