@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.files import write_bytes, write_text, writing
+from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.figures import plots, style
 from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Matrix, group_name
 from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, Sheet, fitted, text_width, wrapped
@@ -52,12 +53,20 @@ def _draw_bars(figure: Figure) -> Sheet:
         axes.set_title(_head(figure, group, 1.2), loc="left")
         beside = axes.get_yaxis_transform()
         for row, run in enumerate(figure.runs):
-            cell, look, words = run.cell(group), style.look_of(run.place), _number(figure, run, group)
+            cell, look, words = run.cell(group), look_of(run.place), _number(figure, run, group)
             axes.text(1.07, row, words, transform=beside, va="center_baseline", size=style.SMALL_SIZE)
             if cell.value is not None:
                 # The fill of few samples is paler; the outline stays.
                 axes.barh(row, cell.value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
-                axes.barh(row, cell.value, 0.68, facecolor="none", edgecolor=INK, hatch=look.hatch, linewidth=0.4)
+                axes.barh(
+                    row,
+                    cell.value,
+                    0.68,
+                    facecolor="none",
+                    edgecolor=INK,
+                    hatch=style.hatch_of(run.place),
+                    linewidth=0.4,
+                )
                 if cell.interval:
                     axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
         for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
@@ -159,7 +168,7 @@ def _paint_lines(
         if run not in runs:
             axes.plot(*_path(figure, run, places), color=INK, alpha=style.FAINT, linewidth=0.6)
     for at, run in enumerate(runs):
-        look, aside = style.look_of(run.place), (at - (len(runs) - 1) / 2) * apart
+        look, aside = look_of(run.place), (at - (len(runs) - 1) / 2) * apart
         beside = [place + aside for place in places]
         axes.plot(*_path(figure, run, beside), color=look.colour, linestyle=look.dashes)
         for place, group in zip(beside, figure.groups, strict=True):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, UNKNOWN, Task, human_overall
+from medqbench_vlmeval.report.colours import places_of
 from medqbench_vlmeval.report.run_tables import overall_by
 from medqbench_vlmeval.report.standings import (
     COMPARABLE_MARKS,
@@ -44,7 +44,7 @@ _HOW_TO_READ = {
 
 @dataclass(frozen=True)
 class DrawnRun:
-    """One run in a figure. ``place`` is its number among all runs, which decides how it is drawn in every figure;
+    """One run in a figure. ``place`` is its number among all runs, which decides its look (``colours.look_of``);
     ``method`` is how the intervals of its cells were made."""
 
     label: str
@@ -129,14 +129,16 @@ class Figure:
 
 def figures_of(results: Sequence[Result]) -> list[Figure]:
     """The figures that these results support, best run first, those that are not comparable below the others."""
-    task_runs = [run for result in results for run in result.tasks]
-    by_task = {task: [run for run in task_runs if run.task is task] for task in MEASURES}
-    labels = {task: run_labels(runs) for task, runs in by_task.items()}
-    places = {label: place for place, label in enumerate(dict.fromkeys(itertools.chain(*labels.values())))}
+    places = zip(places_of(results), results, strict=True)
+    task_runs = [(place, run) for place, result in places for run in result.tasks]
     figures: list[Figure] = []
-    for task, runs in by_task.items():
-        pairs = zip(labels[task], runs, strict=True)
-        drawn = [DrawnRun(label, places[label], run, {}, run.result.interval_method) for label, run in pairs]
+    for task in MEASURES:
+        of_task = [(place, run) for place, run in task_runs if run.task is task]
+        labels = run_labels([run for _, run in of_task])
+        drawn = [
+            DrawnRun(label, place, run, {}, run.result.interval_method)
+            for label, (place, run) in zip(labels, of_task, strict=True)
+        ]
         figures += _figures_of_task(task, sorted(drawn, key=_rank))
     return figures
 

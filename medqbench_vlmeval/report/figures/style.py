@@ -8,12 +8,12 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of
 from medqbench_vlmeval.report.standings import shortened
 
@@ -31,13 +31,8 @@ MARGIN = 0.08  # inches
 LINE_HEIGHT = 0.125
 _DPI = 300
 
-# Okabe and Ito's colours, which the colour-blind tell apart, without their yellow,
-# which white paper swallows, and their black, which whiskers have; grey stands for it.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#7F7F7F")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 # Lines alone: a pattern of circles takes a hundred times the bytes in SVG.
 _HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//", "\\\\", "xx", "--", "||")
-_DASHES: tuple[Any, ...] = ("-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)))
 # Reference lines have no marker, which tells them from a run's.
 REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
@@ -73,19 +68,9 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """How one run is drawn wherever it appears; no two of the first 84 runs look alike."""
-
-    colour: str
-    marker: str
-    hatch: str
-    dashes: Any
-
-
-def look_of(place: int) -> Look:
-    """The look of the run with this number (from 0)."""
-    return Look(*(looks[place % len(looks)] for looks in (_COLOURS, _MARKERS, _HATCHES, _DASHES)))
+def hatch_of(place: int) -> str:
+    """The hatch of the bars of the run with this number (from 0)."""
+    return _HATCHES[place % len(_HATCHES)]
 
 
 @contextmanager

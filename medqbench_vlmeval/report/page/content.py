@@ -14,6 +14,7 @@ from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.card import data_facts, settings_facts
+from medqbench_vlmeval.report.colours import look_of, places_of
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, measures_of
 from medqbench_vlmeval.report.sentences import checks_of
@@ -40,7 +41,8 @@ def runs_json(runs: Sequence[Run]) -> list[Json]:
     """The runs as the page's script reads them: ``key`` names a run in links and is unique on the page, ``label`` names
     it on the screen."""
     by_key: dict[str, Json] = {}
-    for result in (run.result for run in runs):
+    results = [run.result for run in runs]
+    for result, place in zip(results, places_of(results), strict=True):
         name, label = (storable(sign.join((result.model, result.dataset))) for sign in ("_", " · "))
         key, count = name, 1
         while key in by_key:
@@ -50,6 +52,7 @@ def runs_json(runs: Sequence[Run]) -> list[Json]:
             "key": key,
             "label": label if count == 1 else f"{label} ({count})",
             "model": storable(result.model),
+            "look": json_of(look_of(place), "colour", "marker"),
             "baseline": BASELINE_NOTE if result.baseline else None,
             "parts": [_task_json(run) for run in result.tasks],
         }
