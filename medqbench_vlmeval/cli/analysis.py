@@ -20,13 +20,14 @@ def report(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, workbooks, figures, tables and cards.")],
+    intervals: Annotated[bool, typer.Option("--intervals", help="Put intervals into the tables for papers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
 ) -> None:
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.workflows.report import write_reports
 
-    reports = write_reports(paths, out)
+    reports = write_reports(paths, out, intervals)
     summaries = (run_summary(report.run.result, findings=True) for report in reports.runs)
     files = [path for report in reports.runs for path in (report.workbook, report.card)]
     files += [reports.workbook] if reports.workbook is not None else []

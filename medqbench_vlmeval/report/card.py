@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def write_card(path: Path, result: Result) -> None:
 def run_card(result: Result) -> str:
     """The card of a run, front matter included (see :func:`metadata_block`)."""
     tasks = " and ".join(TASK_TITLES[run.task] for run in result.tasks)
-    what = f"{tasks} on {markdown_text(result.dataset)}, {markdown_text(result.settings.created)}."
+    what = f"{tasks} on {markdown_text(result.dataset)}, {markdown_text(_minute(result.settings.created))}."
     if result.baseline:
         what += " A baseline without weights, for orientation."
     blocks = [f"# {markdown_text(result.model)} on MedQ-Bench", what]
@@ -66,6 +67,14 @@ def run_card(result: Result) -> str:
     blocks += ["## Data", *data, "## Settings", _facts(settings_facts(result.settings))]
     blocks += ["## How to get these numbers again", *_again(result)]
     return f"{metadata_block(result)}\n" + "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _minute(created: str) -> str:
+    """A time as people write it; what is no ISO 8601 time stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(created).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return created
 
 
 def _numbers(run: TaskRun) -> Iterator[str]:
@@ -142,8 +151,6 @@ def _again(result: Result) -> Iterator[str]:
         yield _fenced(whole)
     yield "Scoring alone, from the prediction file:"
     yield _fenced(score_again(result))
-    if not whole:
-        yield "The data are a file of their own: name it with `--data` where the predictions do not hold it."
     if any(run.data.origin in ("file", "folder") for run in result.tasks):
         yield "The data were a local file: set `MEDQBENCH_DATA` to its folder and check its sha256."
     if _limit(result):
@@ -181,6 +188,8 @@ def score_again(result: Result) -> str:
     if result.dataset in ALL_DATASET_NAMES:
         # Without the limit, samples that nobody asked the model about would count as wrong.
         words += ["--data", result.dataset, *_limit(result)]
+    elif files := [facts["file"] for run in result.tasks if (facts := data_facts(run))["origin"] == "file"]:
+        words += ["--data", str(files[0]), *_limit(result)]
     return _command([*words, "--model", result.model, *_judge_words(result, for_run=False), "--out", "results"])
 
 

@@ -78,7 +78,7 @@ def paper_table(results: Iterable[Result], task: Task, published: bool = True, i
 def write_tables(
     results: Sequence[Result], folder: Path, published: bool = True, intervals: bool = False
 ) -> list[Path]:
-    """Write ``perception.tex`` and ``.md``, ``no_reference`` and ``comparative`` likewise, for tasks that have runs.
+    """Write ``perception.tex`` and ``.md``, ``no-reference`` and ``comparative`` likewise, for tasks that have runs.
 
     Args:
         results, published, intervals: see :func:`paper_table`.
@@ -96,7 +96,7 @@ def write_tables(
             whole = paper_table(results, task, published, intervals)
             texts = {"tex": latex(whole, f"tab:medqbench-{task.value}"), "md": markdown(whole)}
             for ending, text in texts.items():
-                path = folder / f"{task.value.replace('-', '_')}.{ending}"
+                path = folder / f"{task.value}.{ending}"
                 with writing(path):
                     write_text(path, text)
                 written.append(path)

@@ -38,6 +38,8 @@ _TO_LATEX = str.maketrans({
     # A bracket or a star behind the end of a table's line would be read as its option.
     "[": "{[}", "]": "{]}", "*": "{*}", "–": "--", "…": r"\ldots{}", REPLACEMENT: "?",
 })  # fmt: skip
+_ENDS = r"{{\scriptsize {{[}}{}, {}{{]}}}}"
+_LONG_NAME = 20
 # Fonts join these into dashes and foreign quotes.
 _LIGATURE = re.compile(r"(?<=-)(?=-)|(?<=')(?=')|(?<=,)(?=,)|(?<=[?!])(?=`)")
 
@@ -145,9 +147,7 @@ class _Dialect:
 
 
 _MARKDOWN = _Dialect(markdown_text, "**{}**", "_{}_", "*{}*", " ({} to {})", r"\*")
-_IN_LATEX = _Dialect(
-    latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", r" {{\scriptsize {{[}}{}, {}{{]}}}}", "$^{*}$"
-)
+_IN_LATEX = _Dialect(latex_text, r"\textbf{{{}}}", r"\underline{{{}}}", r"\textit{{{}}}", "", "$^{*}$")
 _HTML = _Dialect(lambda text: html.escape(one_line(text)), "<b>{}</b>", "<u>{}</u>", "<i>{}</i>", " ({} to {})", "*")
 
 
@@ -168,28 +168,46 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table, label: str) -> str:
-    """A ``table`` for a document with ``booktabs``: the title as caption, the notes in small print below."""
+    """A ``table`` for a document: the title as caption, the notes in small print below.
+
+    Intervals stand below their numbers, and long names wrap: side by side they would not fit on a page. Rules are
+    those of ``booktabs`` where the document loads it, and plain lines elsewhere.
+    """
     plain = flat(table, for_text=True)
     beyond = any(isinstance(item.value, str) and not item.value.isascii() for _, items in plain.rows for item in items)
+    names = [str(items[0].value) for look, items in plain.rows if look != "heading"]
+    kinds = ["r" if column.is_numeric else "l" for column in plain.columns]
+    if max(map(len, names), default=0) > _LONG_NAME:
+        kinds[0] = r"p{0.23\linewidth}"
+    has_ends = any(item.ends for _, items in plain.rows for item in items)
     lines = [
-        f"% Needs \\usepackage{{booktabs}}{'; names beyond Latin letters take XeLaTeX or LuaLaTeX' if beyond else ''}.",
+        f"% Best with \\usepackage{{booktabs}}{'; names beyond Latin letters take XeLaTeX or LuaLaTeX' * beyond}.",
         "\\begin{table}[t]\n\\centering",
+        *(f"\\providecommand{{\\{rule}}}{{\\hline}}" for rule in ("toprule", "midrule", "bottomrule")),
         f"\\caption{{{latex_text(plain.title)}.}}",
         f"\\label{{{label}}}",
-        f"\\begin{{tabular}}{{{''.join('r' if column.is_numeric else 'l' for column in plain.columns)}}}",
+        rf"\{'footnotesize' if has_ends else 'small'}\setlength{{\tabcolsep}}{{3pt}}",
+        f"\\begin{{tabular}}{{{''.join(kinds)}}}",
         "\\toprule",
-        " & ".join(latex_text(column.head) for column in plain.columns) + r" \\",
+        " & ".join(_stacked(latex_text(column.head)) for column in plain.columns) + r" \\",
         *(["\\midrule"] if plain.rows and plain.rows[0][0] != "heading" else []),
     ]
-    for is_heading, cells in _IN_LATEX.rows(plain):
+    for (is_heading, cells), (_, items) in zip(_IN_LATEX.rows(plain), plain.rows, strict=True):
         if is_heading:
             lines += ["\\midrule", f"\\multicolumn{{{len(plain.columns)}}}{{l}}{{{cells[0]}}} \\\\"]
-        else:
-            lines.append(" & ".join(cells) + r" \\")
+            continue
+        lines.append(" & ".join(cells) + r" \\")
+        if any(item.ends for item in items):
+            ends = [_ENDS.format(*item.ends) if item.ends else "" for item in items]
+            lines.append(" & ".join(ends) + r" \\")
     lines += ["\\bottomrule", "\\end{tabular}"]
     if notes := _IN_LATEX.notes(plain):
         lines += ["\\par\\smallskip", "\\parbox{\\linewidth}{\\footnotesize", " \\\\\n".join(notes), "}"]
     return "\n".join([*lines, "\\end{table}"]) + "\n"
+
+
+def _stacked(head: str) -> str:
+    return rf"\shortstack[r]{{{head.replace(' ', chr(92) * 2)}}}" if " " in head else head
 
 
 def html_table(table: Table) -> str:

@@ -70,12 +70,13 @@ class Reports:
         }
 
 
-def write_reports(places: Sequence[Path], out: Path) -> Reports:
+def write_reports(places: Sequence[Path], out: Path, intervals: bool = False) -> Reports:
     """Write all reports on the runs that ``places`` name (see :func:`.runs.read_runs`) into the folder ``out``.
 
     A workbook and a card for each run, named after it (of two runs of one name the second is also named after its
     folder); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A run's
-    own workbook may be written anew, another run's is not replaced.
+    own workbook may be written anew, another run's is not replaced. ``intervals`` puts the 95% intervals of own numbers
+    into the tables for papers.
 
     Raises:
         BadInput: a place holds no whole scored run, or a file would replace one of another run or program.
@@ -114,6 +115,6 @@ def write_reports(places: Sequence[Path], out: Path) -> Reports:
     if many is not None:
         write_many(many, [run.result for run in runs])
     figures = write_figures([run.result for run in runs], out / FIGURES)
-    tables = write_tables([run.result for run in runs], out / TABLES)
+    tables = write_tables([run.result for run in runs], out / TABLES, intervals=intervals)
     write_page(page, runs, ImageStore.default().root)
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))

@@ -126,8 +126,17 @@ def test_a_panel_names_its_members():
 def test_a_file_of_its_own_is_scored_and_not_run():
     made = run(dataset="custom", extractor=JudgeSettings("gpt-4o-mini"))
     assert run_again(made) is None
-    assert "--data" not in score_again(made)
-    assert "--extractor gpt-4o-mini" in score_again(made)
+    assert score_again(made) == (
+        "medqbench score predictions.xlsx --data mini.tsv --model Model-X --extractor gpt-4o-mini --out results"
+    )
+    in_the_predictions = run(dataset="custom", data={"origin": "prediction file"})
+    assert "--data" not in score_again(in_the_predictions)
+
+
+def test_a_cards_date_has_no_entities():
+    card = run_card(run(created="2026-11-30T09:08:07+00:00"))
+    assert "2026-11-30 09:08 UTC" in card
+    assert "&#58;" not in card
 
 
 def test_a_command_stands_on_one_line():
