@@ -201,6 +201,17 @@ class Gathered:
         self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **facts})
         return places[-1]
 
+    def answers_of(self, run: Run, image_root: Path | None) -> list[Json]:
+        """A run's answers; samples that are new come to those that are held."""
+        # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
+        embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
+        own_images, answers = embedded_folder() / "images", []
+        for row in run.rows:
+            place = self.place_of(row.sample, own_images if embedded[row.sample.task] else image_root)
+            same_index = self.samples[place]["index"] == row.sample.index
+            answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
+        return answers
+
 
 def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
     """The samples of all runs, each held once, and each run's answers apart.
@@ -208,14 +219,6 @@ def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
     Two runs answered the same sample where task, index, question, options, answer, reference and images are the same;
     a run that names no images is taken to have seen those of the others.
     """
-    gathered, own_images = Gathered(), embedded_folder() / "images"
-    for run in runs:
-        # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
-        embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
-        answers = []
-        for row in run.rows:
-            place = gathered.place_of(row.sample, own_images if embedded[row.sample.task] else image_root)
-            same_index = gathered.samples[place]["index"] == row.sample.index
-            answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
-        gathered.answers.append(answers)
+    gathered = Gathered()
+    gathered.answers += [gathered.answers_of(run, image_root) for run in runs]
     return gathered

@@ -70,13 +70,15 @@ function optionsBox(sample, item, other) {
 
 function othersBox(item) {
   const found = runs.map((run, place) => [place, answerOf(place, item)]).filter(([place, other]) => place !== state.run && other);
-  if (!found.length) return null;
+  const rest = runs.map((_, place) => place).filter((place) => !isLoaded(place) && shareSamples(state.run, place));
+  const ask = rest.length ? el("button", { type: "button", class: "noprint", onclick: () => haveRuns(rest, redraw) }, `Read the answers of ${counted(rest.length, "other run")}`) : null;
+  if (!found.length) return ask;
   const lines = found.map(([place, other]) => {
     const beside = state.versus === place;
     const button = el("button", { type: "button", class: "noprint", "aria-pressed": String(beside), onclick: () => ((state.versus = beside ? null : place), refresh()) }, "side by side");
     return el("li", null, data(runs[place].label), badge(other), button);
   });
-  return el("div", null, el("h4", null, "Other runs on this sample"), el("ul", { class: "others" }, lines));
+  return el("div", null, el("h4", null, "Other runs on this sample"), el("ul", { class: "others" }, lines), ask);
 }
 
 function backToList() {

@@ -4,6 +4,7 @@ const FEW = 10;
 const crossed = { rows: "", columns: "" };
 
 function drawFailures() {
+  if (!isLoaded(state.run)) return fill(byId("failures-body"), el("p", { class: "hint" }, "Reading the samples …"));
   fill(byId("failures-body"), ...runs[state.run].parts.map((part) => failuresOf(part)));
 }
 
