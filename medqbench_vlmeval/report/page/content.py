@@ -201,7 +201,7 @@ class Gathered:
         self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **facts})
         return places[-1]
 
-    def answers_of(self, run: Run, image_root: Path | None) -> list[Json]:
+    def answers_json(self, run: Run, image_root: Path | None) -> list[Json]:
         """A run's answers; samples that are new come to those that are held."""
         # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
         embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
@@ -220,5 +220,5 @@ def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
     a run that names no images is taken to have seen those of the others.
     """
     gathered = Gathered()
-    gathered.answers += [gathered.answers_of(run, image_root) for run in runs]
+    gathered.answers += [gathered.answers_json(run, image_root) for run in runs]
     return gathered
