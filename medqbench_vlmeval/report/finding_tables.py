@@ -107,6 +107,15 @@ def _tables_of(finding: Finding) -> Iterator[Table]:
         top = max([1, *(count for row in counts.values() for count in row.values())])
         heads = [*columns(f"Right level ({scale})", "Chosen:"), *(Column(to, "count", top=top) for to in levels)]
         yield table("", heads, [(right, None, *map(row.get, levels)) for right, row in counts.items()])
+    if groups := details.failure_groups:
+        axes = list(dict.fromkeys(axis for group in groups for axis in group.values))
+        heads = [*columns(*(axis.replace("_", " ").capitalize() for axis in axes), ("Failed", "count"))]
+        heads += [Column("Failed, %", "percent", interval="", n="of"), *columns(("Images", "count"), ("p (Holm)", "p"))]
+        lines = [
+            (*map(group.values.get, axes), group.share.counts["count"], group.share, group.share.n_clusters, group.p)
+            for group in groups
+        ]
+        yield table("", heads, lines)
     mistakes = {f"{mistake.right} taken for {mistake.chosen}": mistake.share for mistake in details.mistakes}
     yield from _shares("Level taken for another", mistakes.items())
     for letters, bias in (details.by_options or {}).items():
