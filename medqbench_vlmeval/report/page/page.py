@@ -22,10 +22,10 @@ from medqbench_vlmeval.types import Run
 _ASSETS = Path(__file__).parent / "assets"
 LIVE = "live.js"
 # In the order in which they stand in the page.
-STYLES = ("theme.css", "summary.css", "samples.css")
+STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css")
 SCRIPTS = (
     *("dom.js", "data.js", "state.js", "theme.js", "board.js", "facets.js", "failures.js"),
-    *("findings.js", "filters.js", "list.js", "answers.js", "detail.js", "keys.js", "main.js"),
+    *("findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js", "keys.js", "main.js"),
 )
 
 
@@ -53,7 +53,7 @@ def document(
     is_served = "live" in data
     scripts = (*SCRIPTS[:-1], *([LIVE] if is_served else ()), SCRIPTS[-1])
     script = '(() => {\n"use strict";\n' + "\n".join(map(_asset, scripts)) + "})();\n"
-    sources = "img-src 'self' data:; connect-src 'self'" if is_served else "img-src data:"
+    sources = "img-src 'self' data:; connect-src 'self'" if is_served else "img-src 'self' file: data:"
     policy = (
         f"default-src 'none'; {sources}; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
