@@ -16,25 +16,30 @@ def report(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...",
-            help="Scored runs: '_score.json' files, prediction files with results beside them, folders of any depth, "
-            "globs.",
+            metavar="PATH...", help="Scored runs: '_score.json' files, prediction files with results, or folders."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, workbooks, figures, tables and cards.")],
     intervals: Annotated[bool, typer.Option("--intervals", help="Put intervals into the tables for papers.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print every run's tables and findings, and every file.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
 ) -> None:
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
+    from medqbench_vlmeval.report.many_tables import report_summary
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.workflows.report import write_reports
 
     reports = write_reports(paths, out, intervals)
-    summaries = (run_summary(report.run.result, findings=True) for report in reports.runs)
-    files = [path for report in reports.runs for path in (report.workbook, report.card)]
-    files += [reports.workbook] if reports.workbook is not None else []
-    files += [*reports.tables, *reports.figures, reports.page]
-    options.print_result(as_json, reports.to_json, lambda: chain.from_iterable(summaries), files)
+    results = [report.run.result for report in reports.runs]
+    parts, files = report_summary(results), [reports.page]
+    if verbose:
+        parts = chain.from_iterable(run_summary(result, findings=True) for result in results)
+        books = [path for report in reports.runs for path in (report.workbook, report.card)]
+        many = [reports.workbook] if reports.workbook is not None else []
+        files = [*books, *many, *reports.tables, *reports.figures, reports.page]
+    options.print_result(as_json, reports.to_json, lambda: parts, files)
 
 
 def compare(
@@ -42,8 +47,8 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN RUN...",
-            help="Two scored runs or more: '_score.json' files, prediction files with results beside them, folders of "
-            "any depth, globs.",
+            help="Two scored runs or more: a '_score.json', '_samples.jsonl' or prediction file with its results "
+            "beside it, or a folder with one model's results.",
         ),
     ],
     out: Annotated[

@@ -15,7 +15,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -253,12 +253,23 @@ def replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-class KitErrors:
-    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run as a whole."""
+# What the kit logs of a result: that it is there, the words before it, and the numbers as JSON or as a table.
+_RESULT_OF = re.compile(r"The evaluation of model .+ x dataset (\S+) has finished|\[Eval Finish\] (\S+)")
+_SUMMARY = "Run Summary Report:"
+_RESULT = re.compile(rf"Evaluation Results:|{_SUMMARY}|\s*Results:|\n(?:[{{]|benchmark\s)")
 
-    def __init__(self) -> None:
+
+class KitErrors:
+    """Gathers the errors that the kit logs while it is entered; ``stopped`` is what ended its run as a whole.
+
+    Results of the datasets ``told`` are told by this package below the kit's log, and stay out of it.
+    """
+
+    def __init__(self, told: Collection[str] = (), tells_all: bool = False) -> None:
         self.stopped: str | None = None
         self._seen: list[tuple[str, str]] = []
+        self._told, self._tells_all = told, tells_all
+        self._is_told = False
 
     def about(self, dataset: str) -> str | None:
         """The last error in a message that names a dataset, else what stopped the run."""
@@ -282,6 +293,8 @@ class KitErrors:
     def _record(self, *args: Any, **words: Any) -> logging.LogRecord:
         record = self._factory(*args, **words)
         if record.name.startswith("vlmeval"):
+            if record.levelno == logging.INFO:
+                self._hide_result(record)
             if "interrupted by user" in record.getMessage():
                 # The kit's pipeline would have Ctrl-C for its own alone; SIGTERM's own error stays what it is.
                 end = sys.exc_info()[1]
@@ -292,3 +305,13 @@ class KitErrors:
                 if isinstance(error, MedQBenchError):  # its words say all that a user needs
                     record.exc_info = None
         return record
+
+    def _hide_result(self, record: logging.LogRecord) -> None:
+        """Make a record of debugging of a result that is told anyway; the kit's handlers pass over these."""
+        message = record.getMessage()
+        if ended := _RESULT_OF.search(message):
+            self._is_told = (ended[1] or ended[2]) in self._told
+        elif message == _SUMMARY:
+            self._is_told = self._tells_all
+        if self._is_told and _RESULT.match(message):
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"

@@ -8,19 +8,34 @@ from dataclasses import dataclass
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Comparable, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.model_use import KIT
-from medqbench_vlmeval.report import run_tables
+from medqbench_vlmeval.report import run_tables, sentences
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.standings import (
     PUBLISHED,
     by_overall,
     image_way,
+    names_by,
     own_row,
     place_of,
+    ranks,
     reference_rows,
     run_labels,
 )
 from medqbench_vlmeval.report.standings import Row as Standing
-from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
+from medqbench_vlmeval.report.table import (
+    EXTRA,
+    FEW_HEAD,
+    INTERVAL,
+    Column,
+    Item,
+    Row,
+    Table,
+    columns,
+    ends_words,
+    few_item,
+    table,
+    task_kind,
+)
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
@@ -32,6 +47,8 @@ _WHAT = (
     "cannot, or is not verified, stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: "
     f"fewer than {FEW} samples."
 )
+_WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
+_BANNER = 14  # columns
 _SETTINGS_WHAT = (
     "Coloured: settings in which the runs of a table differ. Names, places, dates and hashes of what every run has of "
     "its own are not."
@@ -99,12 +116,72 @@ def _warnings_of(runs: Sequence[TaskRun]) -> list[str]:
     return warnings
 
 
+def report_summary(results: Sequence[Result]) -> Iterator[Table | str]:
+    """What a terminal shows of reported runs: a ranked table a task, of a single run its headline, and the three most
+    telling findings.
+
+    Raises:
+        BadInput: as :func:`runs_by_task`.
+    """
+    for task, runs in runs_by_task(results).items():
+        if len(runs) > 1:
+            yield _ranked(task, runs)
+        else:
+            yield run_tables.headline_table(runs[0].task_run)
+            yield from (f"! {warning}" for warning in sentences.warnings_of(runs[0].task_run))
+        yield ""
+    yield from (f"- {line}" for line in sentences.telling_findings([run for of in results for run in of.tasks]))
+
+
+def _ranked(task: Task, runs: Sequence[NamedRun]) -> Table:
+    """All runs of a task by Overall, whether they can be compared with the published rows or not."""
+    kind, parts = task_kind(task), [run.task_run.result for run in runs]
+    heads = [
+        *columns(("#", "count"), "Run"),
+        Column(OVERALL, kind),
+        Column(INTERVAL, "interval", optional=EXTRA - 1),
+        *(Column(name, kind, optional=at) for at, name in enumerate(MEASURES[task][:-1], 1)),
+        Column("n", "count", optional=EXTRA + 1),
+        Column("Comparable", "mark", optional=EXTRA),
+    ]
+    ordered = sorted(runs, key=lambda run: -(run.row.values[OVERALL] or 0.0))
+    rows = []
+    for rank, run in zip(ranks((run.row for run in ordered), apart=False), ordered, strict=True):
+        part = run.task_run.result
+        ends = " to ".join(ends_words(part.overall, kind) or ()) or None
+        cells = [part.measures[name] for name in MEASURES[task][:-1]]
+        entries = (rank, run.label, part.overall, ends, *cells, part.n, part.comparable.value)
+        rows.append(Row(entries, "baseline" if run.task_run.baseline else ""))
+    reasons = [
+        (f"{part.comparable.words} with the published rows: {'; '.join(part.not_comparable_because)}", run.label)
+        for part, run in zip(parts, runs, strict=True)
+        if part.comparable is not Comparable.YES
+    ]
+    notes = [
+        f"{why} ({'all' if alike.count(', ') == len(runs) - 1 else alike})" for why, alike in names_by(reasons).items()
+    ]
+    for name, words in (
+        ("n_inference_failed", "inference failed"),
+        ("n_missing", "without a prediction"),
+        ("n_unscored", "unscored"),
+    ):
+        if counts := [f"{run.label} {n:,}" for run in runs if (n := run.task_run.result.counts.get(name))]:
+            notes.append(f"samples {words}: {', '.join(counts)}")
+    return Table(
+        f"MedQ-Bench {TASK_TITLES[task]}: {len(runs)} runs",
+        heads,
+        rows,
+        [*_warnings_of([run.task_run for run in runs]), *notes],
+    )
+
+
 def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write every run and every published row, a table a task, one below the other."""
     sheet = book.add_fixed(run_tables.OVERVIEW)
+    sheet.widths(_WIDTHS)
     count = max(map(len, tasks.values()))
     sheet.title(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side")
-    sheet.sentence(_WHAT)
+    sheet.append([_WHAT])
     for task, runs in tasks.items():
         sheet.append()
         human = human_overall(task)
@@ -112,7 +189,7 @@ def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
         people = f"human experts' Overall: {human:.2f}" if human is not None else "no published row of human experts"
         sheet.title(f"{TASK_TITLES[task]}: {scale}; {people}")
         for warning in _warnings_of([run.task_run for run in runs]):
-            sheet.sentence(warning, "warn")
+            sheet.banner(warning, "warn", _BANNER)
         sheet.add_table(_standings(task, runs))
     sheet.finish(freeze="C2", repeat_row=1, pages=2, repeat_columns=2)
 
@@ -128,10 +205,8 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
         *columns("Dataset", "Judge", "Protocol", "Data (hash)", "Source"),
     ]
     labels = {id(run.row): run.label for run in runs}
-    rows, place = [], 0
-    for row in by_overall([*(run.row for run in runs), *reference_rows(task)]):
-        ranked = row.comparable is Comparable.YES and row.values.get(OVERALL) is not None
-        place += ranked
+    rows, standings = [], by_overall([*(run.row for run in runs), *reference_rows(task)])
+    for rank, row in zip(ranks(standings), standings, strict=True):
         own, few = row.kind != PUBLISHED, row.n is not None and row.n < FEW
         low, high = row.interval or (None, None)
         why_not = "; ".join(row.not_comparable_because) or (
@@ -139,7 +214,7 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
         )
         data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
         entries = (
-            place if ranked else None, labels.get(id(row), row.model), "this run" if row.kind == "own" else row.kind,
+            rank, labels.get(id(row), row.model), "this run" if row.kind == "own" else row.kind,
             row.category, Cell(row.values.get(OVERALL), low, high, few=few),
             *(Cell(row.values.get(measure), few=few) for measure in measures), *[None] * padding,
             Item(row.n, few=few), run_tables.comparable_item(row.comparable) if own else "reference", why_not,
@@ -153,7 +228,7 @@ def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
     sheet = book.add_fixed(run_tables.SETTINGS)
     sheet.title("Settings by run")
-    sheet.sentence(_SETTINGS_WHAT)
+    sheet.append([_SETTINGS_WHAT])
     perception = [result for result in results if result.task is Task.PERCEPTION]
     reasoning = [result for result in results if result.task is not Task.PERCEPTION]
     for title, block in (("Perception", perception), ("Reasoning", reasoning)):

@@ -27,6 +27,7 @@ _PREFERENCES = dict(zip(PREFERENCES, _LABELS, strict=True))
 # The heads of columns: 'Same image %'.
 _SHORT = {name: f"{label.partition(' in ')[0]} %" for name, label in _PREFERENCES.items() if "'Same'" not in label}
 _PLACES = {"first": "First image", "second": "Second image", "same": "'Same'", UNREAD: "Unread"}
+_LABEL, _COLUMNS = 36, 10
 
 _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 _CHOICES: Sequence[Read[ChoicePair]] = (
@@ -63,11 +64,12 @@ def write_robustness(path: Path, comparison: PassComparison) -> None:
     """
     book = Book(whole_text_in=path.with_suffix(".jsonl").name, mark=_MARK)
     sheet = book.add_fixed("Robustness")
+    sheet.widths((_LABEL, *[13] * _COLUMNS))
     tables = list(_tables(comparison))
     sheet.title(tables[0].title)
-    sheet.sentence(_MARK, "bad")
+    sheet.banner(_MARK, "bad", _COLUMNS)
     for note in _notes(comparison):
-        sheet.sentence(note)
+        sheet.append([note])
     if any(flat(every, for_text=False).has_few for every in tables):
         sheet.append([f"Grey italics: fewer than {FEW} samples."], "faint")
     for place, every in enumerate(tables):

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from medqbench_vlmeval.benchmark import Comparable
+from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import Agreement, ExtractorResult, JudgeUsage, TaskRun, Tokens
+from medqbench_vlmeval.types import Agreement, ExtractorResult, Finding, JudgeUsage, TaskRun, Tokens
 
 _NONE = "-"
+_ALARMS = ("same_scores", "speaks_to_grader")
 
 
 def warnings_of(run: TaskRun) -> list[str]:
     """What a reader of the numbers must know, one sentence each."""
     result = run.result
-    warnings = ["baseline: a model without weights, no competitor"] if run.baseline else []
+    warnings = ["baseline: a model without weights, for orientation only"] if run.baseline else []
     if result.comparable is not Comparable.YES:
         because = "; ".join(result.not_comparable_because) or "no reason given"
         warnings.append(f"{result.comparable.words} with the published rows: {because}")
@@ -125,6 +126,32 @@ def findings_lines(run: TaskRun) -> list[str]:
     ]
     absent = [f"{name.replace('_', ' ')} ({reason})" for name, reason in run.result.not_found.items()]
     return lines + ([f"Not found: {'; '.join(absent)}"] if absent else [])
+
+
+def telling_findings(runs: Sequence[TaskRun], most: int = 3) -> list[str]:
+    """The findings that say most of some runs, one of a kind, a line each.
+
+    First what puts scores in doubt, then differences whose interval leaves out 0, then shares, and last what is open;
+    among these the largest for its interval's width (of shares the largest) first.
+    """
+
+    def weight(finding: Finding, name: str) -> tuple[bool, bool, bool, float]:
+        value, ends = abs(finding.cell.value or 0.0), finding.cell.interval
+        is_share = finding.unit == "percent"
+        size = value if is_share else value / (ends[1] - ends[0]) if ends and ends[1] > ends[0] else 0.0
+        return name in _ALARMS, not is_share and not finding.is_open, not finding.is_open, size
+
+    found = [(weight(finding, name), run, name) for run in runs for name, finding in run.result.findings.items()]
+    best: dict[str, TaskRun] = {}
+    for _, run, name in sorted(found, key=lambda of: of[0], reverse=True):
+        best.setdefault(name, run)
+    several = [len({run.model for run in runs}) > 1, len({run.task for run in runs}) > 1]
+    lines = []
+    for name, run in list(best.items())[:most]:
+        finding = run.result.findings[name]
+        whose = [text for text, is_said in zip((run.model, TASK_TITLES[run.task]), several, strict=True) if is_said]
+        lines.append(f"{' | '.join([*whose, finding.title])}: {finding.statement}")
+    return lines
 
 
 def has_several_verdicts(run: TaskRun) -> bool:

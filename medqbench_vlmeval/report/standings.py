@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
 from medqbench_vlmeval.provenance import Provenance
+from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import TaskRun
@@ -115,6 +116,23 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
     """Best first, rows without a number last, ties by kind and name; what is not verified comes below what is, and
     what is not comparable last."""
     return sorted(rows, key=place_of)
+
+
+def ranks(rows: Iterable[Row], apart: bool = True) -> list[int | None]:
+    """The rank of each of the rows, which stand best first: equal numbers share one ('1, 2, 2, 4'), as they are shown.
+
+    Rows without a number have none, nor, where those are set ``apart``, rows that are not comparable.
+    """
+    shown: list[str] = []
+    found: list[int | None] = []
+    for row in rows:
+        overall = row.values.get(OVERALL)
+        if overall is None or (apart and row.comparable is not Comparable.YES):
+            found.append(None)
+        else:
+            shown.append(value_words(overall, task_kind(row.task)))
+            found.append(shown.index(shown[-1]) + 1)
+    return found
 
 
 def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

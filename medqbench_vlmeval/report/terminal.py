@@ -5,11 +5,14 @@ Model names and reasons are data, never markup, and carry no escape sequence to 
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Flat, Look, Table, flat, words
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 
 
 _NONE = "-"
-_LABEL, _NARROW = 34, 14  # how many characters of a name stand on one line
-_GAP, _EDGE = 2, 1
+# The least width of names and the gap between columns; the narrow ones come before columns below EXTRA go.
+_ROOMY, _NARROW = (24, 2), ((24, 2), (20, 1), (14, 1))
+_EDGE = 1
+_SEPARATED = re.compile(r".*?[/_:-]+|.+$")
 _LINE_SECONDS = 30.0  # where there is no terminal, a line this often says that a judge is at work
 _WARNINGS = {"! ": "yellow", "!! ": "bold red"}
 _STYLES: Mapping[Look, str] = {
@@ -48,8 +53,9 @@ def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
     """Print tables with their notes, and lines of text: whole and plain into a pipe, in a terminal as much as fits.
 
     Numbers stand right, and one that rests on few samples begins with '*'. Where a terminal is too narrow, optional
-    columns are left out, the highest first, and a line says which; names are folded before columns go that are below
-    :data:`~medqbench_vlmeval.report.table.EXTRA`. A line that begins with '! ' or '!! ' is a warning and stands out.
+    columns are left out, the highest first, and a line says which; names lose their middle before columns go that are
+    below :data:`~medqbench_vlmeval.report.table.EXTRA`. A line that begins with '! ' or '!! ' is a warning and stands
+    out. Lines break between words alone.
     """
     from rich.console import Console
 
@@ -70,17 +76,20 @@ def _print_table(part: Table, console: Console) -> None:
         [_safe(f"{'*' if item.few and item.value is not None else ''}{words(item)}", console) for item in items]
         for _, items in plain.rows
     ]
-    widths = _fitting(plain, cells, console.width) if console.is_terminal else None
+    widths, gap = (_fitting(plain, cells, console.width) if console.is_terminal else None) or (None, 0)
     _print_line(plain.title, console, "bold" if widths else None)
     if widths is None:
         for line in _aligned(plain, cells):
-            _print_line(line, console)
+            console.print(Text(line), soft_wrap=True)
     else:
-        grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        grid = table.Table(box=box.SIMPLE_HEAD, padding=(0, gap - 1, 0, 0), pad_edge=False)
         for at, width in widths.items():
             column = plain.columns[at]
             justify: Literal["left", "right"] = "right" if column.is_numeric else "left"
             grid.add_column(Text(column.head), justify=justify, overflow="fold", width=width)
+            whole = [row for row in cells if at < len(row) and (len(row) > 1 or len(plain.columns) == 1)]
+            for row, text in zip(whole, _narrowed([row[at] for row in whole], width), strict=True):
+                row[at] = text
         for (look, _), row in zip(plain.rows, cells, strict=True):
             grid.add_row(*(Text(row[at]) for at in widths if at < len(row)), style=_STYLES[look])
         console.print(grid)
@@ -90,8 +99,28 @@ def _print_table(part: Table, console: Console) -> None:
         _print_line(f"! {note}", console)
 
 
-def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int, int] | None:
-    """The widths of the columns that fit, by position; None where even the narrowest table does not."""
+def _narrowed(texts: Sequence[str], width: int) -> list[str]:
+    """Texts that wrap between words into ``width`` columns: a longer word loses its middle, or breaks behind its
+    separators where that would make two words alike."""
+    from medqbench_vlmeval.report.standings import shortened
+
+    alike = Counter(shortened(word, width) for word in {word for text in texts for word in text.split(" ")})
+
+    def fitted(word: str) -> str:
+        short = shortened(word, width)
+        if alike[short] == 1:
+            return short
+        lines = [""]
+        for part in (shortened(part, width) for part in _SEPARATED.findall(word)):
+            lines[len(lines) - 1 :] = [lines[-1] + part] if len(lines[-1] + part) <= width else [lines[-1], part]
+        return "\n".join(lines)
+
+    return [" ".join(map(fitted, text.split(" "))) for text in texts]
+
+
+def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> tuple[dict[int, int], int] | None:
+    """The widths of the columns that fit, by position, and the gap between them; None where even the narrowest table
+    does not."""
     from rich.cells import cell_len
 
     columns = plain.columns
@@ -99,7 +128,7 @@ def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int
         max((cell_len(row[at]) for row in cells if len(row) > 1 or at == 0), default=0) for at in range(len(columns))
     ]
     for level in sorted({column.optional for column in columns} | {0}, reverse=True):
-        for limit in (_LABEL,) if level >= EXTRA else (_LABEL, _NARROW):
+        for limit, gap in (_ROOMY,) if level >= EXTRA else _NARROW:
             # Numbers never wrap; a name may, and so may a head between its words.
             widths = {
                 at: max(
@@ -108,7 +137,7 @@ def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int
                 for at, column in enumerate(columns)
                 if column.optional <= level
             }
-            left = room - sum(widths.values()) - _GAP * len(widths) - _EDGE
+            left = room - sum(widths.values()) - gap * len(widths) - _EDGE
             if left < 0:
                 continue
             for at in widths:
@@ -116,7 +145,7 @@ def _fitting(plain: Flat, cells: Sequence[Sequence[str]], room: int) -> dict[int
                 more = min(left, max(0, max(bodies[at], cell_len(columns[at].head)) - widths[at]))
                 widths[at] += more
                 left -= more
-            return widths
+            return widths, gap
     return None
 
 
@@ -138,8 +167,14 @@ def _print_line(line: str, console: Console, style: str | None = None) -> None:
     from rich.text import Text
 
     style = style or next((colour for begin, colour in _WARNINGS.items() if line.startswith(begin)), "")
+    lines = [text := _safe(line, console)]
+    if console.is_terminal:
+        indent = "  " if style else ""
+        # A word stays in one piece, however long: it may be a path, to be copied.
+        lines = wrap(text, console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     # Soft wrapping leaves a piped line whole, whatever width rich assumes for a pipe.
-    console.print(Text(_safe(line, console), style=style), soft_wrap=True)
+    for part in lines or [""]:
+        console.print(Text(part, style=style), soft_wrap=True)
 
 
 def _safe(cell: str, console: Console) -> str:

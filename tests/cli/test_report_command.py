@@ -33,7 +33,7 @@ def really_scored(tmp_path_factory):
 
 def test_a_summary_and_a_workbook(capsys, really_scored, tmp_path):
     before = {path: sha256_of(path) for path in really_scored.iterdir()}
-    code, out, err = run(capsys, "report", really_scored, "--out", tmp_path / "new" / "out")
+    code, out, err = run(capsys, "report", really_scored, "--out", tmp_path / "new" / "out", "--verbose")
     assert (code, err) == (0, "")
     path = tmp_path / "new" / "out" / f"{STEM}_report.xlsx"
     folder = path.parent
@@ -54,6 +54,36 @@ def test_a_summary_and_a_workbook(capsys, really_scored, tmp_path):
         assert list(book[name].iter_rows(values_only=True)) == list(scored_book[name].iter_rows(values_only=True))
 
 
+def test_one_run_is_a_headline_three_findings_and_a_path(capsys, really_scored, tmp_path):
+    code, out, _ = run(capsys, "report", really_scored, "--out", tmp_path)
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.split()[0] for line in lines[:5]] == ["m", "Measure", "Overall", "Yes-or-No", "What"]
+    assert "By modality" not in out
+    # All replies say A, which is right in half: an error in each other one, no answer missing.
+    findings = [line for line in lines if line.startswith("- ")]
+    assert len(findings) == 3
+    assert findings[0].startswith("- Letter bias: ")
+    assert lines[-4:] == [*findings, str(tmp_path / "report.html")]
+
+
+@pytest.mark.slow
+def test_many_runs_are_one_ranked_table_whose_equals_share_a_rank(capsys, tmp_path):
+    rights = {"Org/Best": 3, "Second-A": 2, "Second-B": 2, "Org/Last": 0}
+    for name, right in rights.items():
+        scored(tmp_path / name, [choice(str(i), i < right) for i in range(4)], name)
+    code, out, _ = run(capsys, "report", *(tmp_path / name for name in rights), "--out", tmp_path / "out")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "MedQ-Bench Perception: 4 runs"
+    assert lines[1].split()[:3] == ["#", "Run", "Overall"]
+    ranked = [line.split()[:3] for line in lines[2:6]]
+    assert ranked == [["1", "Org/Best", "*75.00"], ["2", "Second-A", "*50.00"], ["2", "Second-B", "*50.00"],
+                      ["4", "Org/Last", "*0.00"]]  # fmt: skip
+    assert sum(line.startswith("- ") for line in lines) <= 3
+    assert lines[-1] == str(tmp_path / "out" / "report.html")
+
+
 @pytest.mark.slow
 def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
     code, out, err = run(capsys, "report", really_scored / f"{STEM}_score.json", "--out", tmp_path, "--json")
@@ -71,7 +101,7 @@ def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
 @pytest.mark.slow
 def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
     scores = [scored(tmp_path / name, [choice("1", True)]) for name in ("first", "second")]
-    code, out, _ = run(capsys, "report", *scores, "--out", tmp_path / "out")
+    code, out, _ = run(capsys, "report", *scores, "--out", tmp_path / "out", "--verbose")
     assert code == 0
     stem = "Model-X_MedQBench_Perception_report.xlsx"
     assert sorted(path.name for path in (tmp_path / "out").glob("*.xlsx")) == [stem, "runs.xlsx", f"second_{stem}"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import pytest
 
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.kit.guards import (
+    KitErrors,
     Redaction,
     argument_secrets,
     environment_secrets,
@@ -200,6 +202,33 @@ def test_secrets_of_a_config_file_and_of_the_environment(monkeypatch, tmp_path):
     assert not {"ordinary-value", str(tmp_path)} & secrets
     (tmp_path / ".env").write_bytes(b"\xff\xfe")
     assert SECOND in environment_secrets()
+
+
+@pytest.mark.parametrize("tells_all", [True, False])
+def test_a_result_that_is_told_below_stays_out_of_the_kits_log_and_all_else_is_in_it(tells_all):
+    """The messages are those of the kit's local mode, of its api mode, and of its last table."""
+    log, handler = logging.getLogger("vlmeval.run"), logging.StreamHandler(io.StringIO())
+    handler.setLevel(logging.INFO)
+    log.setLevel(logging.INFO)
+    log.addHandler(handler)
+    try:
+        with KitErrors({"MedQBench_Perception"}, tells_all):
+            for dataset in ("MedQBench_Perception", "Others"):
+                log.info("The evaluation of model m x dataset %s has finished! ", dataset)
+                log.info("Evaluation Results:")
+                log.info('\n{\n    "Overall": 96.66666666666667\n}')
+                log.info("✅ [Eval Finish] %s (Took 1.0s)", dataset)
+                log.info('   Results: {\n "Overall": 96.66666666666667\n}')
+                log.error("Evaluation Results: of %s failed", dataset)
+            log.info("Run Summary Report:")
+            log.info("\nbenchmark  infer_fail_rate\n%s", "MedQBench_Perception")
+    finally:
+        log.removeHandler(handler)
+    text = handler.stream.getvalue()
+    assert text.count("96.66666666666667") == 2
+    assert text.index("96.6666") > text.index("dataset Others has finished")
+    assert text.count("has finished") == text.count("[Eval Finish]") == text.count("failed") == 2
+    assert ("Run Summary Report:" in text, "infer_fail_rate" in text) == (not tells_all, not tells_all)
 
 
 def test_what_is_named_like_a_key_is_masked_though_nobody_knew_it():

@@ -13,7 +13,7 @@ from pathlib import Path
 from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable, Task, column_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import MissingFile, check_writable, read_bytes, write_bytes, writing
-from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, shown_hash
+from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, ranks, shown_hash
 from medqbench_vlmeval.report.table import EXTRA, INTERVAL, Column, Entry, Look, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.table import columns as columns_of
@@ -53,12 +53,13 @@ def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
     """A task's board for the terminal: published, own and baseline rows are told apart by a column."""
     kind = task_kind(task)
     columns = [
-        *columns_of("#", "Model", "Kind"),
+        *columns_of("#", "Model"),
+        Column("Kind", optional=EXTRA + 2),
         *(Column(name, kind, optional=0 if name == OVERALL else at) for at, name in enumerate(MEASURES[task], 1)),
-        Column("Comparable", "mark"),
-        Column(INTERVAL, "interval", optional=EXTRA),
-        Column("n", "count", optional=EXTRA + 1),
-        *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 2)),
+        Column("Comparable", "mark", optional=EXTRA),
+        Column(INTERVAL, "interval", optional=EXTRA + 1),
+        Column("n", "count", optional=EXTRA + 3),
+        *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 4)),
         *_images_column(rows),
     ]
     notes = [f"{models}: {words} with the published rows: {why}" for words, why, models in _apart(rows)]
@@ -82,15 +83,15 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
 
 def _images_column(rows: Sequence[Row]) -> list[Column]:
     """How images were sent, where that is on record for a row."""
-    return [Column("Images", "mark", optional=EXTRA + 5)] if any(row.images for row in rows) else []
+    return [Column("Images", "mark", optional=EXTRA + 7)] if any(row.images for row in rows) else []
 
 
 def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str]) -> Table:
     """What the columns' heads name of each row."""
     lines = []
-    for place, row in enumerate(rows, 1):
+    for rank, row in zip(ranks(rows), rows, strict=True):
         facts: dict[str, Entry] = {
-            "#": place if row.comparable is Comparable.YES else None,
+            "#": rank,
             "Model": row.model,
             "Category": row.category,
             "Kind": f"{row.kind}, {row.category}" if row.kind == OWN and row.category else row.category or row.kind,

@@ -22,7 +22,6 @@ PERCEPTION = {
     "no_answer",
     "length_against_score",
     "error_kinds",
-    "failure_groups",
 }
 
 

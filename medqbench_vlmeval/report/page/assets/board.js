@@ -31,8 +31,6 @@ function drawBoards() {
 function boardTable(board) {
   board.sort = board.sort || { column: "rank", down: false };
   // Ranks are those of the whole board, whatever is filtered out; what is not comparable, or not verified, has none.
-  let rank = 0;
-  for (const row of board.rows) row.rank = row.comparable === "yes" && row.values[0] !== null ? ++rank : null;
   const rows = board.rows.filter(
     (row) =>
       shownRows[row.kind] && (!shownRows.category || row.category === shownRows.category) && (!shownRows.comparable || row.comparable === "yes"),

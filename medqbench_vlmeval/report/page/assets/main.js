@@ -4,20 +4,16 @@ let drawnRun = -1;
 
 function drawSummary() {
   if (drawnRun === state.run) return;
-  drawnRun = haveRuns([state.run], redraw) ? state.run : -1;
+  drawnRun = state.run;
   drawHeadline();
   drawFailures();
   drawFindings();
   drawSettings();
 }
 
-// When a run's samples have come: the address is read again, since it may name one of them.
-const redraw = () => draw(false, false);
-
 // After a change of filters, order, search or runs within the samples.
 function refresh() {
   remember();
-  if (!haveRuns([state.run, state.versus], redraw)) return;
   drawFilters();
   drawList();
   drawChosen();
@@ -32,12 +28,10 @@ function drawChosen() {
 // Where the samples begin: below a head that may take two lines.
 const measure = () => document.documentElement.style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
 
-function draw(arrived, scrolls = true) {
-  if (!runs.length) return;
+function draw(arrived) {
   const missing = readHash();
-  const failed = loadErrors.has(state.run);
-  byId("notice").hidden = !missing.length && !failed;
-  fill(byId("notice"), ...missing.map(([what, name]) => el("span", null, `This page has no ${what} `, data(name), ". ")), failed && data(loadErrors.get(state.run)));
+  byId("notice").hidden = !missing.length;
+  if (missing.length) fill(byId("notice"), ...missing.map(([what, name]) => el("span", null, `This page has no ${what} `, data(name), ". ")));
   const browsing = state.view === "samples";
   byId("summary").hidden = browsing;
   byId("samples").hidden = !browsing;
@@ -50,10 +44,6 @@ function draw(arrived, scrolls = true) {
   measure();
   if (browsing) {
     byId("samples").classList.toggle("reading", state.sample !== null);
-    if (!haveRuns([state.run, state.versus], redraw)) {
-      byId("count").textContent = "Reading the samples …";
-      return;
-    }
     drawFilters();
     drawList();
     drawChosen();
@@ -62,16 +52,15 @@ function draw(arrived, scrolls = true) {
     return;
   }
   drawSummary();
-  const part = scrolls && state.at && byId(state.at);
+  const part = state.at && byId(state.at);
   if (part && part.closest("#summary")) part.scrollIntoView();
 }
 
-const fillRuns = () => fill(byId("run"), ...runs.map((run, place) => option(place, labelled(run.label), place === state.run)));
-fillRuns();
+fill(byId("run"), ...runs.map((run, place) => option(place, labelled(run.label), place === 0)));
 byId("run").addEventListener("change", () => {
   const run = Number(byId("run").value);
   const facets = new Map([...state.facets].filter(([name]) => name !== "against"));
-  location.hash = hashOf({ run, versus: state.versus === run ? null : state.versus, sample: !isLoaded(run) || byIndex[run].has(state.sample) ? state.sample : null, facets });
+  location.hash = hashOf({ run, versus: state.versus === run ? null : state.versus, sample: byIndex[run].has(state.sample) ? state.sample : null, facets });
 });
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
@@ -81,7 +70,7 @@ startTheme();
 startFilters();
 startList();
 startKeys();
-if (runs.length) readHash();
+readHash();
 startBoard();
 draw(false);
 addEventListener("hashchange", () => draw(true));
