@@ -95,7 +95,7 @@ class Reply:
 @dataclass(frozen=True)
 class Progress:
     """How far a judge is: calls ``done`` (answered, failed or found in the cache) of ``total``, how many of them
-    were put to ``model`` in this run, and the tokens that the server counted for these."""
+    were put to ``model`` in this run, the tokens that the server counted for these, and how many gave no verdict."""
 
     done: int
     total: int
@@ -103,6 +103,7 @@ class Progress:
     prompt_tokens: int
     completion_tokens: int
     model: str
+    failed: int = 0
 
 
 OnProgress = Callable[[Progress], None]

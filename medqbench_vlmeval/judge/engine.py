@@ -426,7 +426,7 @@ class CachedModel:
         # Equal prompts (a model that always says the same) are asked about once, for all of their samples.
         wanted = Counter(call.key for call in calls)
         total, done = len(calls), sum(wanted[key] for key in verdicts)
-        n_asked, prompt_tokens, completion_tokens = 0, 0, 0
+        n_asked, prompt_tokens, completion_tokens, failed = 0, 0, 0, 0
         engine = Engine(self.options, self._client(self.options), self._store, self._protocol.name, bool(verdicts))
         # Two runs of the same judge at once would ask the same calls at the same moment, were their orders the same.
         random.SystemRandom().shuffle(todo)
@@ -440,5 +440,7 @@ class CachedModel:
                     n_asked += verdict.asks
                     prompt_tokens += verdict.prompt_tokens
                     completion_tokens += verdict.completion_tokens
+                failed += wanted[call.key] * (verdict.reason is not None)
                 if on_progress:
-                    on_progress(Progress(done, total, n_asked, prompt_tokens, completion_tokens, self.options.name))
+                    tokens = prompt_tokens, completion_tokens
+                    on_progress(Progress(done, total, n_asked, *tokens, self.options.name, failed))

@@ -37,9 +37,10 @@ from medqbench_vlmeval.data.image_store import DECODER_ERRORS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import write_bytes
 from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secret, with_texts
-from medqbench_vlmeval.kit.guards import environment_secrets
+from medqbench_vlmeval.kit.guards import environment_secrets, replaced
 from medqbench_vlmeval.model_use import ImageUse, ModelUse, Spread, joined
 from medqbench_vlmeval.predictions.files import failure_reason
+from medqbench_vlmeval.runs.progress import ProgressFile, progress_path, written_progress
 from medqbench_vlmeval.runs.provenance import (
     counted_images,
     model_use_path,
@@ -111,9 +112,11 @@ class ModelRecorder:
         name: the model's name in the run's files.
         predictions: the run's prediction file; the record is written beside it.
         resumed: whether the run goes on with earlier replies, whose record then counts too.
+        dataset: its name.
+        n: how many samples this process asks about, with the ``n_earlier`` that have replies.
     """
 
-    def __init__(self, name: str, predictions: Path, resumed: bool) -> None:
+    def __init__(self, name: str, predictions: Path, resumed: bool, dataset: str = "", n: int | None = None) -> None:
         self.image_bytes = chosen(BYTES_VARIABLE, IMAGE_BYTES)
         self.image_detail = chosen(DETAIL_VARIABLE, IMAGE_DETAILS)
         self._name, self._path = recorded_model(predictions, name), model_use_path(predictions)
@@ -132,6 +135,9 @@ class ModelRecorder:
         self._generation: dict[str, Any] = {}
         self._limits: dict[str, Any] = {}
         self._written = time.monotonic()
+        self.progress = ProgressFile(progress_path(predictions.parent, predictions.stem), self._name, dataset)
+        self.progress.enter("loading", n)
+        self.n, self.n_earlier = n, 0
 
     def watch(self, model: Any) -> Any:
         """Watch what a model is asked from now on, in the place of an earlier recorder; returns the model."""
@@ -156,6 +162,7 @@ class ModelRecorder:
                 self._asked(question, "path" if in_process else "nowhere", answered)
 
         model.generate, self._model = watched, model
+        self.progress.enter("inference", self.n, self.n_earlier)
         _recorders.append(self)
         return model
 
@@ -173,6 +180,7 @@ class ModelRecorder:
             self._note(path, 0, otherwise, form, path.stat().st_size if known else 0, known)
         with self._lock:
             self._calls += 1
+            self.progress.answered(failed=not answered)
             due = time.monotonic() - self._written > _WRITE_EVERY
         if due:
             self.write()
@@ -286,6 +294,7 @@ def written_at_the_end() -> Iterator[None]:
     finally:
         for recorder in _recorders:
             recorder.write()
+            recorder.progress.stop()
 
 
 def adopt_record(predictions: Path) -> None:
@@ -494,13 +503,13 @@ def watch_inference(own: type) -> None:
     Only what of the kit is loaded is watched: its runner has loaded what it runs before it makes a dataset.
     """
     if (local := sys.modules.get("vlmeval.inference")) is not None and hasattr(local, "infer_data"):
-        _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own))
+        _wrap(local, "infer_data", lambda infer_data: _watched_infer_data(infer_data, own, local))
     if (pipeline := sys.modules.get("vlmeval.inference_api")) is not None:
         _wrap(pipeline.APIEvalPipeline, "_produce_image_tasks", lambda produce: _watched_produce(produce, own))
         _wrap(pipeline.APIEvalPipeline, "_save_final_result", _watched_save)
 
 
-def _watched_infer_data(infer_data: Callable[..., Any], own: type) -> Callable[..., Any]:
+def _watched_infer_data(infer_data: Callable[..., Any], own: type, local: Any) -> Callable[..., Any]:
     def watched(*args: Any, **kwargs: Any) -> Any:
         given = inspect.signature(infer_data).bind(*args, **kwargs).arguments
         dataset, name, folder, model = (given[key] for key in ("dataset", "model_name", "work_dir", "model"))
@@ -512,7 +521,18 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type) -> Callable[.
         title = getattr(dataset, "dataset_name", "")
         predictions = Path(get_pred_file_path(str(folder), name, title, use_env_format=True))
         resumed = any(title in path.name for path in Path(folder).glob("*.pkl"))
-        recorder = ModelRecorder(name, predictions, resumed)
+        n = len(
+            range(int(os.environ.get("RANK", "0")), len(given["dataset"].data), int(os.environ.get("WORLD_SIZE", "1")))
+        )
+        recorder = ModelRecorder(name, predictions, resumed, title, n)
+        read = local.load
+
+        def load(*args: Any, **kwargs: Any) -> Any:
+            found = read(*args, **kwargs)
+            if isinstance(found, dict):  # replies of an earlier run
+                recorder.n_earlier = min(n, len(found))
+            return found
+
         build = supported_VLM.get(name)
         if isinstance(model, str):
             # The kit makes the model in there.
@@ -520,7 +540,8 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type) -> Callable[.
         else:
             recorder.watch(model)
         try:
-            return unwatched(infer_data(*args, **kwargs))
+            with replaced(local, "load", load), written_progress(recorder.progress, "replies complete"):
+                return unwatched(infer_data(*args, **kwargs))
         finally:
             if isinstance(model, str):
                 supported_VLM[name] = build
@@ -532,8 +553,10 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type) -> Callable[.
 def _watched_produce(produce: Callable[..., Any], own: type) -> Callable[..., Any]:
     async def watched(self: Any, cfg: Any, existing_results: dict[str, Any]) -> int:
         if isinstance(cfg.dataset_obj, own):
-            cfg.medqbench_recorder = ModelRecorder(cfg.model_name, Path(cfg.result_file), bool(existing_results))
-            cfg.medqbench_recorder.watch(cfg.model_obj)
+            of_run = cfg.dataset_name, cfg.total_samples
+            recorder = ModelRecorder(cfg.model_name, Path(cfg.result_file), bool(existing_results), *of_run)
+            recorder.n_earlier, cfg.medqbench_recorder = len(existing_results), recorder
+            recorder.watch(cfg.model_obj)
         produced: int = await produce(self, cfg, existing_results)
         return produced
 
@@ -545,6 +568,7 @@ def _watched_save(save: Callable[..., Any]) -> Callable[..., Any]:
         # Before the evaluation, which may run in another process.
         if (recorder := getattr(self.states[dataset_name], "medqbench_recorder", None)) is not None:
             recorder.write()
+            recorder.progress.enter("replies complete")
         return save(self, dataset_name)
 
     return watched

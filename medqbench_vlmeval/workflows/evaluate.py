@@ -28,6 +28,7 @@ from medqbench_vlmeval.predictions.join import check_content
 from medqbench_vlmeval.provenance import ColumnUse, JudgeSettings
 from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
 from medqbench_vlmeval.runs.files import MAKE_ROOM, result_paths, write_run
+from medqbench_vlmeval.runs.progress import ProgressFile, judging, progress_path, written_progress
 from medqbench_vlmeval.runs.provenance import Origin, name_results, read_model_use, settings_of
 from medqbench_vlmeval.scoring import score_perception, score_reasoning
 from medqbench_vlmeval.scoring.agreement import read_conclusion
@@ -51,6 +52,7 @@ from medqbench_vlmeval.types import (
     Prediction,
     PredictionStatus,
     Result,
+    ResultPaths,
     Run,
     Sample,
     SampleRow,
@@ -228,7 +230,23 @@ def evaluate(request: Request) -> Run:
     check_room(vars(paths).values(), MAKE_ROOM)
     if request.leaderboard is not None:
         check_room([request.leaderboard / "leaderboard.json"], MAKE_ROOM)
-    parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
+    stem = request.stem if request.stem is not None else request.prediction_file.stem
+    progress = ProgressFile(progress_path(request.out, stem), request.model, request.dataset)
+    with written_progress(progress):
+        run = _evaluated(request, prepared, paths, progress)
+        from medqbench_vlmeval.report.workbook import write_workbook
+
+        write_run(run, lambda path: write_workbook(path, run))
+        _refuse_empty(run)
+    if request.leaderboard is not None:
+        from medqbench_vlmeval.report.leaderboard import board
+
+        board.add(request.leaderboard, [run.result])
+    return run
+
+
+def _evaluated(request: Request, prepared: Prepared, paths: ResultPaths, progress: ProgressFile) -> Run:
+    parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared, progress)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: with_comparable(part, _evidence(task, split, prepared, judge)) for task, part in parts.items()}
     result = Result(
@@ -239,23 +257,14 @@ def evaluate(request: Request) -> Run:
         settings_of(prepared.table, prepared.provenance, judge, prepared.task, extractor),
         request.model in BASELINES,
     )
-    from medqbench_vlmeval.report.workbook import write_workbook
-
     comparable = result.comparable
-    run = Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
-    write_run(run, lambda path: write_workbook(path, run))
-    _refuse_empty(run)
-    if request.leaderboard is not None:
-        from medqbench_vlmeval.report.leaderboard import board
-
-        board.add(request.leaderboard, [result])
-    return run
+    return Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
 
 
 _Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, JudgeSettings | None]
 
 
-def _read(request: Request, prepared: Prepared) -> _Scored:
+def _read(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scored:
     """Read option letters by the rules, and have the extractor read what they leave open where one is named."""
     samples, predictions = prepared.samples, prepared.predictions
     extractions = read_by_rules(samples, predictions)
@@ -269,7 +278,8 @@ def _read(request: Request, prepared: Prepared) -> _Scored:
     replies = open_replies(samples, predictions, extractions)
     with _store(request, options) as store:
         extractor = build_extractor(options, store, request.kit_client)
-        choices = extractor.read(replies, request.on_progress)
+        progress.enter("judging", len(replies))
+        choices = extractor.read(replies, judging(progress, prices, request.on_progress))
     settings = extractor.describe()
     usage = usage_by(extractor.name, list(choices.values()), prices)
     result = score_extractor(samples, extractions, len(replies), choices, settings, usage)
@@ -277,12 +287,14 @@ def _read(request: Request, prepared: Prepared) -> _Scored:
     return {prepared.task: replace(part, extractor=result, kit_reading=by_kit)}, rows, None, settings
 
 
-def _judged(request: Request, prepared: Prepared) -> _Scored:
+def _judged(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scored:
     prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
     options = JudgeOptions.from_kit_kwargs(request.judge)
     with _store(request, options) as store:
         judge = build_judge(options, store, request.kit_client)
-        judged = judge.judge(prepared.samples, prepared.predictions, request.on_progress)
+        progress.enter("judging", judge.n_calls(prepared.samples, prepared.predictions))
+        listen = judging(progress, prices, request.on_progress)
+        judged = judge.judge(prepared.samples, prepared.predictions, listen)
     usage = partial(usage_by_judge, judge, prices)
     return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, usage), judge, None
 
