@@ -149,7 +149,7 @@ def score(
 
 
 def read_runs(*places: str | Path) -> list[Run]:
-    """Read scored runs: result files, prediction files with results beside them, or folders.
+    """Read scored runs, each once: result files, prediction files with results beside them, folders, globs.
 
     >>> [run] = read_runs("results")
     >>> run.result["perception"].groups["modality"]["CT"].overall

@@ -196,6 +196,24 @@ class Mistake:
 
 
 @dataclass(frozen=True)
+class FailureGroup:
+    """Samples that share ``values`` (by axis) and fail more often than chance allows.
+
+    ``share`` is that of failures in percent, over ``n_clusters`` clusters of samples that share an image; ``p`` is
+    adjusted for all groups that were looked at.
+    """
+
+    values: Mapping[str, str]
+    share: Cell
+    p: float
+
+    @property
+    def name(self) -> str:
+        """'modality CT, severity severe'."""
+        return ", ".join(f"{axis.replace('_', ' ')} {value}" for axis, value in self.values.items())
+
+
+@dataclass(frozen=True)
 class LetterBias:
     """How the letters that were chosen differ from those of the right options, for questions with the same options."""
 
@@ -232,6 +250,7 @@ class Details:
     reasons: Mapping[str, Cell] | None = None
     scales: Mapping[str, Mapping[str, Mapping[str, int]]] | None = None
     mistakes: tuple[Mistake, ...] = ()
+    failure_groups: tuple[FailureGroup, ...] = ()
     by_options: Mapping[str, LetterBias] | None = None
     characters: Mapping[str, float] | None = None
     clustered: tuple[float, float] | None = None

@@ -16,7 +16,9 @@ def report(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...", help="Scored runs: '_score.json' files, prediction files with results, or folders."
+            metavar="PATH...",
+            help="Scored runs: '_score.json' files, prediction files with results beside them, folders of any depth, "
+            "globs.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder for the page, workbooks, figures, tables and cards.")],
@@ -47,8 +49,8 @@ def compare(
         list[Path],
         typer.Argument(
             metavar="RUN RUN...",
-            help="Two scored runs or more: a '_score.json', '_samples.jsonl' or prediction file with its results "
-            "beside it, or a folder with one model's results.",
+            help="Two scored runs or more: '_score.json' files, prediction files with results beside them, folders of "
+            "any depth, globs.",
         ),
     ],
     out: Annotated[

@@ -5,7 +5,7 @@ Each table is defined once; the terminal and the workbook ``agreement.xlsx`` sho
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ def agreement_tables(comparison: RatingComparison) -> Iterator[Table | str]:
     yield _dimensions(comparison)
     yield from _published(comparison)
     if comparison.by_rater:
+        yield _among_raters(comparison)
         yield _pairs(comparison)
     yield from (f"! {note}" for note in _notes(comparison))
 
@@ -45,12 +46,15 @@ def write_agreement(path: Path, comparison: RatingComparison) -> None:
     book = Book(whole_text_in="agreement.json")
     whole = _dimensions(comparison)
     tables = [replace(whole, title=""), *_confusions(comparison)]
-    tables += [_pairs(comparison)] if comparison.by_rater else []
+    tables += [_among_raters(comparison), _pairs(comparison)] if comparison.by_rater else []
     tables += [shares_table(f"By {axis}", "", groups) for axis, groups in comparison.groups.items()]
     book.add_tables("Agreement", tables, whole.title, [*_published(comparison), *_notes(comparison)])
-    sheet = book.add_fixed("Disagreements")
-    add_rows(sheet, _disagreement_columns(comparison), comparison.disagreements)
-    sheet.finish(freeze="B2", repeat_row=1)
+    lists = {"Disagreements": comparison.disagreements, "Among raters": comparison.rater_disagreements}
+    for name, cases in lists.items():
+        if cases or name == "Disagreements":
+            sheet = book.add_fixed(name)
+            add_rows(sheet, _disagreement_columns(comparison, cases), cases)
+            sheet.finish(freeze="B2", repeat_row=1)
     book.save(path)
 
 
@@ -118,11 +122,14 @@ def _notes(comparison: RatingComparison) -> Iterator[str]:
         (second, "without a verdict of the first alone", unscored),
         (people, "not rated", not_rated),
         (people, "rated, but without a verdict", unscored),
+        (people, "answers that a rater left without a rating on some dimension", comparison.n_partly),
         (people, "raters' median between two marks, which no whole verdict equals", between_marks),
         (True, "resamples without a value (one side constant), left out of the interval", undefined),
     ):
         if applies and any(counts.values()):
             yield f"{what}: {', '.join(f'{name} {n}' for name, n in counts.items() if n)}"
+    if unseen := [name for name in comparison.references if name != "shown"]:
+        yield f"the judge sees the reference; to raters it was {' or '.join(unseen)}"
     if any(dimension.agreement.n and dimension.agreement.kappa.value is None for dimension in dimensions.values()):
         yield "'-': one side gives every answer the same score, so kappa and Spearman say nothing"
 
@@ -133,6 +140,23 @@ def _confusions(comparison: RatingComparison) -> Iterator[Table]:
         if counts := dimension.agreement.confusion:
             rows = [(rated, *(counts[str(rated)][str(judged)] for judged in MARKS)) for rated in MARKS]
             yield table(f"{title}: rated (down) by judge (across)", heads, rows)
+
+
+def _among_raters(comparison: RatingComparison) -> Table:
+    """One line a dimension: how raters agree with each other, beside how the judge agrees with one of them."""
+    heads = [
+        Column("Dimension", width=26),
+        Column("Rated twice", "count"),
+        Column("Kappa", "score", interval="95%"),
+        Column("Judge's kappa", "score", interval="judge 95%"),
+        Column("Alpha", "score", interval="alpha 95%"),
+    ]
+    rows = [
+        (title, of.alpha.n, *(replace(cell, few=False) for cell in (of.kappa, of.with_judge, of.alpha)))
+        for title, of in comparison.among_raters.items()
+    ]
+    note = "Kappa: mean over pairs of raters; the judge's: over its pairs with each rater; alpha: Krippendorff's."
+    return table("Raters among themselves, and the judge as one of them", heads, rows, [note])
 
 
 def _pairs(comparison: RatingComparison) -> Table:
@@ -157,8 +181,10 @@ def _in_one_cell(agreement: Agreement) -> str | None:
     return f"{words(Item(agreement.same, 'share'))}, {words(Item(agreement.kappa, 'score'))}"
 
 
-def _disagreement_columns(comparison: RatingComparison) -> list[Read[RatingDisagreement]]:
-    several_models = len({case.model for case in comparison.disagreements}) > 1
+def _disagreement_columns(
+    comparison: RatingComparison, cases: Sequence[RatingDisagreement]
+) -> list[Read[RatingDisagreement]]:
+    several_models = len({case.model for case in cases}) > 1
     raters = comparison.raters if len(comparison.raters) > 1 else []
     return [
         (Column("index", width=26), lambda case: case.row.sample.index),
@@ -169,6 +195,10 @@ def _disagreement_columns(comparison: RatingComparison) -> list[Read[RatingDisag
         (Column("judge", "mark", width=10), lambda case: case.judge),
         (Column("rated", "mark", width=10), lambda case: case.rated),
         *((Column(rater, "mark", width=12), lambda case, rater=rater: case.ratings.get(rater)) for rater in raters),
+        (
+            Column("comments", optional=1, width=40, wrap=True),
+            lambda case: "\n".join(f"{rater}: {text}" for rater, text in case.comments.items()) or None,
+        ),
         (Column("judge said", width=50, wrap=True), lambda case: judge_words(case.row.verdicts.get(case.dimension))),
         (Column("reference", width=60, wrap=True), lambda case: case.row.sample.description),
         (Column("answer", width=60, wrap=True), lambda case: case.row.prediction.text),

@@ -40,7 +40,6 @@ from medqbench_vlmeval.types import SampleRow
 _EFFECT = f"{POWER:.0%} power"
 _INDEX_LENGTH = 40  # characters of an index
 _LISTED = 10  # indexes that are named of samples which are not compared
-_SPAN, _LINE = 7, 110  # columns that a sentence stands over, and the characters of a line there
 
 
 def compare_tables(comparison: RunComparison) -> Iterator[Table | str]:
@@ -69,7 +68,7 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     Raises:
         RunFailed: the file cannot be written.
     """
-    mark = sheet_mark(run.result for run_set in comparison.run_sets for run in run_set.runs)
+    mark = sheet_mark([run.result for run_set in comparison.run_sets for run in run_set.runs], some=True)
     book = Book(whole_text_in="compare.json", mark=mark)
     _add_summary(book, comparison)
     groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
@@ -84,14 +83,13 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
 
 def _add_summary(book: Book, comparison: RunComparison) -> None:
     sheet = book.add_fixed("Summary")
-    sheet.widths((8, 30, *[13] * 4, 30))
     sheet.title("Paired comparison of runs on the same samples")
     # A name in a sentence cannot reorder the words around it.
     for task in comparison.parts:
         sheet.append()
         sheet.append([Item(_title(task), bold=True)])
         for warning in task.warnings:
-            sheet.sentence(terminal_text(warning), _SPAN, fill="bad", width=_LINE)
+            sheet.sentence(terminal_text(warning), "bad")
         sentences = _notes(task)
         if len(task.pairs) == 1:
             (pair,) = task.pairs
@@ -99,9 +97,9 @@ def _add_summary(book: Book, comparison: RunComparison) -> None:
         else:
             sheet.add_table(_ranking(task), titled=False)
         for sentence in sentences:
-            sheet.sentence(terminal_text(sentence), _SPAN, width=_LINE)
+            sheet.sentence(terminal_text(sentence))
     for sentence in comparison.not_compared:
-        sheet.sentence(terminal_text(f"not compared: {sentence}"), _SPAN, width=_LINE)
+        sheet.sentence(terminal_text(f"not compared: {sentence}"))
     sheet.finish()
 
 

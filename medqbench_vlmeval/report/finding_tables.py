@@ -63,7 +63,7 @@ def add_findings(book: Book, runs: Sequence[TaskRun]) -> None:
     if not known:
         return
     sheet = book.add_fixed(FINDINGS)
-    sheet.append([_WHAT])
+    sheet.sentence(_WHAT)
     head = sheet.add_table(Table("", _COLUMNS, [row for run in known for row in _finding_rows(run)]))
     for run in known:
         for finding in run.result.findings.values():
@@ -107,6 +107,15 @@ def _tables_of(finding: Finding) -> Iterator[Table]:
         top = max([1, *(count for row in counts.values() for count in row.values())])
         heads = [*columns(f"Right level ({scale})", "Chosen:"), *(Column(to, "count", top=top) for to in levels)]
         yield table("", heads, [(right, None, *map(row.get, levels)) for right, row in counts.items()])
+    if groups := details.failure_groups:
+        axes = list(dict.fromkeys(axis for group in groups for axis in group.values))
+        heads = [*columns(*(axis.replace("_", " ").capitalize() for axis in axes), ("Failed", "count"))]
+        heads += [Column("Failed, %", "percent", interval="", n="of"), *columns(("Images", "count"), ("p (Holm)", "p"))]
+        lines = [
+            (*map(group.values.get, axes), group.share.counts["count"], group.share, group.share.n_clusters, group.p)
+            for group in groups
+        ]
+        yield table("", heads, lines)
     mistakes = {f"{mistake.right} taken for {mistake.chosen}": mistake.share for mistake in details.mistakes}
     yield from _shares("Level taken for another", mistakes.items())
     for letters, bias in (details.by_options or {}).items():
@@ -139,13 +148,12 @@ def add_many_findings(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
         return
     most = max(len(runs) for _, runs, _ in known)
     sheet = book.add_fixed(FINDINGS)
-    sheet.widths([42, 12, *[10.5] * (3 * most)])
     sheet.title("Findings side by side")
-    sheet.append([_MANY_WHAT])
+    sheet.sentence(_MANY_WHAT)
     for task, runs, titles in known:
         sheet.append()
         sheet.append([TASK_TITLES[task]], "bold")
-        sheet.append([Item(fill="head"), Item(fill="head")], lines=2)
+        sheet.append([Item(fill="head"), Item(fill="head")])
         for at, run in enumerate(runs):
             sheet.span(run.label, 3 + 3 * at, 5 + 3 * at, "head")
         heads = [*columns("Finding", "Unit"), *[Column("value", "percent", interval="95%")] * len(runs)]
@@ -178,9 +186,9 @@ def add_conclusions(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRo
     if not checks:
         return
     sheet = book.add_fixed(CONCLUSIONS)
-    sheet.append([_CONCLUSIONS_WHAT])
+    sheet.sentence(_CONCLUSIONS_WHAT)
     if any(has_rules(run) for run, _ in checks):
-        sheet.append([_WITH_RULES])
+        sheet.sentence(_WITH_RULES)
     heads = columns("Task", ("Computed", "score"), ("of", "count"), ("Judge", "score"), ("of", "count"))
     heads += columns(("Same, %", "percent"), ("Kappa", "score"), ("Differ", "count"))
     means = [

@@ -47,8 +47,6 @@ _WHAT = (
     "cannot, or is not verified, stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: "
     f"fewer than {FEW} samples."
 )
-_WIDTHS = (7, 30, 10, 16, 10, 10, 10, *[13] * 4, 8, 12, 40, 26, 16, 16, 14, 24)
-_BANNER = 14  # columns
 _SETTINGS_WHAT = (
     "Coloured: settings in which the runs of a table differ. Names, places, dates and hashes of what every run has of "
     "its own are not."
@@ -178,10 +176,9 @@ def _ranked(task: Task, runs: Sequence[NamedRun]) -> Table:
 def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write every run and every published row, a table a task, one below the other."""
     sheet = book.add_fixed(run_tables.OVERVIEW)
-    sheet.widths(_WIDTHS)
     count = max(map(len, tasks.values()))
     sheet.title(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side")
-    sheet.append([_WHAT])
+    sheet.sentence(_WHAT)
     for task, runs in tasks.items():
         sheet.append()
         human = human_overall(task)
@@ -189,7 +186,7 @@ def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
         people = f"human experts' Overall: {human:.2f}" if human is not None else "no published row of human experts"
         sheet.title(f"{TASK_TITLES[task]}: {scale}; {people}")
         for warning in _warnings_of([run.task_run for run in runs]):
-            sheet.banner(warning, "warn", _BANNER)
+            sheet.sentence(warning, "warn")
         sheet.add_table(_standings(task, runs))
     sheet.finish(freeze="C2", repeat_row=1, pages=2, repeat_columns=2)
 
@@ -228,7 +225,7 @@ def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     """Write what runs were made from and with, a column a run: one table for perception, one for reasoning."""
     sheet = book.add_fixed(run_tables.SETTINGS)
     sheet.title("Settings by run")
-    sheet.append([_SETTINGS_WHAT])
+    sheet.sentence(_SETTINGS_WHAT)
     perception = [result for result in results if result.task is Task.PERCEPTION]
     reasoning = [result for result in results if result.task is not Task.PERCEPTION]
     for title, block in (("Perception", perception), ("Reasoning", reasoning)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,14 +9,13 @@ from pathlib import Path
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, dimension_scores
 from medqbench_vlmeval.judge.protocols import criteria
-from medqbench_vlmeval.report.sheet import Book, Sheet, lines_of
+from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.table import Item
 from medqbench_vlmeval.report.text import cell_text
 
 _TEXT_WIDTH = 62
 _WIDTHS = (14, 15, _TEXT_WIDTH, _TEXT_WIDTH, 14, 14, 14, 14, 30)
 _FIRST_RATING = 5  # column, from 1
-_LINE_HEIGHT, _MAX_HEIGHT = 15.0, 409.0  # points; the format allows no higher row
 _HOW = (
     "Each row of the sheet 'Ratings' has two texts: a reference, written by an expert, and an answer. Rate the answer "
     "against the reference on four dimensions. Whose answer it is, is not said, and the order is random.",
@@ -57,14 +55,11 @@ def write_rating_sheet(path: Path, rows: Sequence[RatingRow], id_name: str) -> N
     book = Book(whole_text_in="")
     sheet = book.add_fixed("Ratings")
     sheet.widths(_WIDTHS)
-    sheet.header([id_name, "task", "reference", "answer", *DIMENSION_TITLES.values(), "comment"], lines=2)
+    sheet.header([id_name, "task", "reference", "answer", *DIMENSION_TITLES.values(), "comment"])
     to_fill = [Item(fill="own")] * len(DIMENSION_TITLES)
     for row in rows:
         texts = (row.rating_id, row.task.value, row.reference, row.answer)
-        at = sheet.append([*texts, *to_fill, None], wrap=True, lined=True)
-        # A rater must see all of a text without opening its cell.
-        wrapped = ([math.ceil(len(line) / (_TEXT_WIDTH - 4)) or 1 for line in text.split("\n")] for text in texts[2:])
-        sheet.worksheet.set_row(at - 1, min(_LINE_HEIGHT * max(map(sum, wrapped)), _MAX_HEIGHT))
+        sheet.append([*texts, *to_fill, None], wrap=True, lined=True)
     for column, dimension in enumerate(DIMENSION_TITLES, start=_FIRST_RATING):
         first = 2
         for marks, block in groupby(dimension_scores(row.task, dimension) for row in rows):
@@ -82,7 +77,7 @@ def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
     sheet.widths((20, 8, 110))
     sheet.title("How to rate")
     for sentence in _HOW:
-        sheet.sentence(sentence, 3, width=130)
+        sheet.sentence(sentence)
     for task in tasks:
         sheet.append()
         sheet.title(f"{TASK_TITLES[task]} (task '{task.value}')")
@@ -91,7 +86,7 @@ def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
             # The criteria call the text that is rated the candidate, the sheet calls it the answer.
             named = [text.replace("candidate", "answer") for text in (question, *marks.values())]
             sheet.append()
-            sheet.append([Item(title, bold=True), None, named[0]], wrap=True, lines=lines_of(question, 105))
+            sheet.append([Item(title, bold=True), None, named[0]], wrap=True)
             for mark, text in sorted(zip(marks, named[1:], strict=True), reverse=True):
                 sheet.append([None, Item(mark, bold=True), text], wrap=True)
     sheet.finish()

@@ -27,7 +27,6 @@ _PREFERENCES = dict(zip(PREFERENCES, _LABELS, strict=True))
 # The heads of columns: 'Same image %'.
 _SHORT = {name: f"{label.partition(' in ')[0]} %" for name, label in _PREFERENCES.items() if "'Same'" not in label}
 _PLACES = {"first": "First image", "second": "Second image", "same": "'Same'", UNREAD: "Unread"}
-_LABEL, _COLUMNS = 36, 10
 
 _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 _CHOICES: Sequence[Read[ChoicePair]] = (
@@ -64,12 +63,11 @@ def write_robustness(path: Path, comparison: PassComparison) -> None:
     """
     book = Book(whole_text_in=path.with_suffix(".jsonl").name, mark=_MARK)
     sheet = book.add_fixed("Robustness")
-    sheet.widths((_LABEL, *[13] * _COLUMNS))
     tables = list(_tables(comparison))
     sheet.title(tables[0].title)
-    sheet.banner(_MARK, "bad", _COLUMNS)
+    sheet.sentence(_MARK, "bad")
     for note in _notes(comparison):
-        sheet.append([note])
+        sheet.sentence(note)
     if any(flat(every, for_text=False).has_few for every in tables):
         sheet.append([f"Grey italics: fewer than {FEW} samples."], "faint")
     for place, every in enumerate(tables):

@@ -6,7 +6,7 @@ is computed here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,7 +61,6 @@ _GROUP_COUNTS = {
 }
 _MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
 OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
-_WIDTHS = (33, 17, 20, 14, 14, 17, 14, 14, 14, 26)
 _MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
 MAX_COLUMNS = 40
 _MAX_ROWS = 100
@@ -218,10 +217,15 @@ def comparable_item(comparable: Comparable) -> Item:
     return Item(comparable.value, fill=_FILLS[comparable], bold=comparable is Comparable.NO)
 
 
-def sheet_mark(results: Iterable[TaskResult | Result]) -> str:
-    """What each sheet of a workbook on these results says at its foot; '' where all can be compared."""
+def sheet_mark(results: Sequence[TaskResult | Result], some: bool = False) -> str:
+    """What each page of a workbook on these results says, and why, but of ``some``; '' where all can be compared."""
     worst = Comparable.worst(result.comparable for result in results)
-    return "" if worst is Comparable.YES else f"{worst.words.upper()} with published scores"
+    if worst is Comparable.YES:
+        return ""
+    if some:
+        return f"Some runs are {worst.words} with published rows"
+    why = dict.fromkeys(reason for result in results for reason in result.not_comparable_because)
+    return f"{worst.words.capitalize()} with published rows: {'; '.join(why) or 'the result does not say why'}"
 
 
 def _published_table(run: TaskRun) -> Table:
@@ -246,9 +250,8 @@ def look_of(standing: Standing) -> Look:
 def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write what the run is, its headline numbers and the published rows beside them, a block a task."""
     sheet = book.add_fixed(OVERVIEW)
-    sheet.widths(_WIDTHS)
     sheet.title(f"MedQ-Bench: {runs[0].model}")
-    _add_banners(sheet, runs, len(_WIDTHS))
+    _add_marks(sheet, runs)
     for name, value in _facts(runs):
         if value:
             sheet.append([Item(name, bold=True), value])
@@ -258,8 +261,8 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
         sheet.title(TASK_TITLES[run.task])
         sheet.add_table(headline_table(run), titled=False)
         if sentences.has_several_verdicts(run):
-            sheet.append(["Scored 0, 1, 2: the single verdicts of all rounds and judges."])
-        sheet.append([f"Intervals: {result.interval_method}, {result.interval_level:.0%}."])
+            sheet.sentence("Scored 0, 1, 2: the single verdicts of all rounds and judges.")
+        sheet.sentence(f"Intervals: {result.interval_method}, {result.interval_level:.0%}.")
         sheet.append([f"Grey italics, here and on the other sheets: fewer than {FEW} samples."], "faint")
         if (extractor := result.extractor) is not None:
             sheet.append()
@@ -282,16 +285,16 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
     sheet.finish(freeze="A2", repeat_row=1)
 
 
-def _add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int, brief: bool = False) -> None:
+def _add_marks(sheet: Sheet, runs: Sequence[TaskRun], brief: bool = False) -> None:
     """Write in colour that runs are baselines or why they are not comparable, in brief each sentence once."""
     if any(run.baseline for run in runs):
-        sheet.banner(BASELINE_NOTE, "warn", columns)
+        sheet.sentence(BASELINE_NOTE, "warn")
     refused: dict[tuple[Comparable, tuple[str, ...]], list[TaskRun]] = {}
     for run in runs:
         if (comparable := run.result.comparable) is not Comparable.YES:
             refused.setdefault((comparable, run.result.not_comparable_because), []).append(run)
     for (comparable, reasons), alike in refused.items():
-        words = f"{comparable.words.upper()} with the published rows"
+        words = f"{comparable.words.capitalize()} with the published rows"
         # A reason that holds for one of two tasks must not be read as one for both.
         of_all = brief or len(alike) == len(runs)
         tasks = "" if of_all else f"{', '.join(TASK_TITLES[run.task] for run in alike)}: "
@@ -299,9 +302,9 @@ def _add_banners(sheet: Sheet, runs: Sequence[TaskRun], columns: int, brief: boo
         if brief or len(reasons) < 2:
             listed = [f"{words}: {'; '.join(reasons) or 'the result does not say why'}"]
         for line in (tasks + listed[0], *listed[1:]):
-            sheet.banner(line, _FILLS[comparable], columns)
+            sheet.sentence(line, _FILLS[comparable])
     if not refused and not brief:
-        sheet.banner("Comparable with the published rows.", "good", columns)
+        sheet.sentence("Comparable with the published rows.", "good")
 
 
 def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
@@ -359,7 +362,7 @@ def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow
     for name in list(samples)[:_MAX_SHEETS]:
         sheet = book.add(name)
         sheet.title(f"{name}: {runs[0].model}")
-        _add_banners(sheet, runs, len(_group_columns(runs[0].task)) + 4, brief=True)
+        _add_marks(sheet, runs, brief=True)
         for run in runs:
             heads = [Column("Axis", width=22), Column("Group"), *_group_columns(run.task)]
             groups = [

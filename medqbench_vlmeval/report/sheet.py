@@ -2,6 +2,9 @@
 
 Text is written as text whatever it looks like: no formula, no address, no error value is made of it. Numbers have the
 format of their kind. A format is made once a workbook and shared by every cell that looks alike.
+
+One look for all sheets: heads are dark on white over a thin rule and stand as their columns do, numbers to the right
+with room behind them, intervals in grey. Columns are as wide as what they hold, rows as high as their wrapped texts.
 """
 
 from __future__ import annotations
@@ -10,8 +13,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from io import BytesIO
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
@@ -21,17 +25,21 @@ from medqbench_vlmeval.report.text import FORMULA_STARTS, cell_text, sheet_name
 
 _CREATOR = "medqbench-vlmeval"
 LINK_LIMIT = 65_530  # of one sheet: spreadsheets take a file with more links for a damaged one
-MAX_LINES = 6
+_MAX_LINES = 6  # of a row among thousands; any other shows all of its text, as far as the format allows
+_HIGHEST = 27  # lines; no row is higher than 409 points
 _LINE = 15.0  # points of one line in the default font
+_WIDEST, _NARROWEST, _NUMBER = 48, 6, 9  # characters of a column of texts that do not wrap, of any, and of numbers
+_PAGE = 120  # characters that a sentence may be wide
+_PAD = 2  # characters beside a text
+_BUTTON = 3  # characters that a filter's button hides
+_MARK = 100  # characters; the format allows 255 for all that is printed above a page
 
 _FORMATS: Mapping[Kind, str] = {
     "count": "#,##0", "percent": "0.00", "share": "0.0", "score": "0.000", "p": '[<0.0001]"<0.0001";0.0000',
     "points": "+0.00;-0.00;0.00", "score_points": "+0.000;-0.000;0.000",
 }  # fmt: skip
-_FILLS: Mapping[Fill, str] = {
-    "head": "1F3864", "bad": "9C0006", "warn": "FFE699", "good": "E2EFDA", "own": "DDEBF7", "human": "FCE4D6",
-}  # fmt: skip
-_WHITE = frozenset({"head", "bad"})
+_FILLS: Mapping[Fill, str] = {"warn": "FFF6DC", "own": "E8F0FA", "human": "FBF0E6"}
+_INKS: Mapping[Fill, str] = {"head": "1F2937", "bad": "9C0006", "warn": "664D00", "good": "2E6B34"}
 _LOOK_FILLS: Mapping[Look, Fill] = {"own": "own", "baseline": "own", "human": "human"}
 _BOLD: frozenset[Look] = frozenset({"bold", "own", "baseline", "heading"})
 
@@ -43,18 +51,21 @@ class _Style(NamedTuple):
     fill: Fill | None = None
     bold: bool = False
     faint: bool = False
+    grey: bool = False
     link: bool = False
     quoted: bool = False
     large: bool = False
     wrap: bool = False
     lined: bool = False
+    ruled: bool = False
+    indent: int | None = None
 
 
 class Book:
     """A workbook whose sheets are written from the top, one after the other.
 
     ``whole_text_in`` names the file that has cut texts whole, ``reserved`` the sheet names that :meth:`add` keeps free
-    for :meth:`add_fixed`, ``mark`` the line that is printed below every page.
+    for :meth:`add_fixed`, ``mark`` the line that is printed above and below every page.
     """
 
     def __init__(self, whole_text_in: str, reserved: Sequence[str] = (), mark: str = "") -> None:
@@ -93,7 +104,7 @@ class Book:
         if title:
             sheet.title(title)
         for line in lines:
-            sheet.append([line])
+            sheet.sentence(line)
         for table in filled:
             if sheet.row:
                 sheet.append()
@@ -112,23 +123,25 @@ class Book:
 
     def _look(self, style: _Style) -> Any:
         """XlsxWriter's form of a style, made once."""
-        ink = "FFFFFF" if style.fill in _WHITE else "595959" if style.faint else "0563C1" if style.link else "000000"
+        grey = "595959" if style.faint else "6B7280" if style.grey else "0563C1" if style.link else "000000"
         head = style.fill == "head"
         form = {
             "num_format": style.number,
-            # Heads keep to the middle of their row, texts to the top, where reading starts.
-            "valign": "vcenter" if head else "top",
+            # Heads keep to their rule, texts to the top, where reading starts.
+            "valign": "bottom" if head else "top",
             "text_wrap": style.wrap,
             "bold": style.bold,
             "italic": style.faint,
             "underline": int(style.link),
             "font_size": 14 if style.large else 11,
-            "font_color": f"#{ink}",
+            "font_color": f"#{_INKS.get(style.fill or 'own', grey)}",
             # A text that looks like a formula stays a text when somebody edits it.
             "quote_prefix": style.quoted,
         }
-        form |= {"align": "center"} if head else {}
-        form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
+        form |= {} if style.indent is None else {"align": "right", "indent": style.indent}
+        form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill and style.fill in _FILLS else {}
+        form |= {"bottom": 1, "bottom_color": "#7F7F7F"} if head else {}
+        form |= {"bottom": 4, "bottom_color": "#D9D9D9"} if style.ruled else {}
         form |= {"border": 1, "border_color": "#BFBFBF"} if style.lined else {}
         return self.workbook.add_format(form)
 
@@ -143,9 +156,14 @@ class Sheet:
         self._links = 0
         self._widths: dict[int, float] = {}
         self._are_set = False
+        self._sentences: list[tuple[int, str, Fill | None]] = []
+        # Lines of a row: of its texts, by column; how high it is at least, in points; how many lines it may have.
+        self._texts: list[tuple[int, int, int, str]] = []
+        self._heights: dict[int, float] = {}
+        self._capped: range = range(0)
 
-    def append(self, entries: Iterable[Entry] = (), look: Look = "", *, lines: int = 1, **style: bool) -> int:
-        """Write a row of texts and plain numbers and return its number; ``lines`` is its height, six at most.
+    def append(self, entries: Iterable[Entry] = (), look: Look = "", **style: bool) -> int:
+        """Write a row of texts and plain numbers and return its number.
 
         Its texts may be ``large`` or ``wrap``, and its cells have lines around them (``lined``).
         """
@@ -153,32 +171,34 @@ class Sheet:
         for column, entry in enumerate(entries, 1):
             kind: Kind = "count" if isinstance(entry, int) else "number"
             self._put(column, as_item(entry, kind), look, **style)
-        return self._height(lines)
+        return self.row
 
     def title(self, text: str) -> None:
         """Write a line in large, bold letters."""
-        self.append([text], "bold", lines=2, large=True)
+        self._heights[self.append([text], "bold", large=True)] = 2 * _LINE
 
-    def banner(self, text: str, fill: Fill, columns: int) -> None:
-        """Write a line that is coloured over ``columns`` columns."""
-        self.append([Item(text, fill=fill), *[Item(fill=fill)] * (columns - 1)], "bold")
-
-    def sentence(self, text: str, columns: int, *, fill: Fill | None = None, width: float = 110) -> None:
-        """Write a text that wraps over ``columns`` columns, ``width`` characters in all, as high as it needs."""
+    def sentence(self, text: str, fill: Fill | None = None) -> None:
+        """Write a text over as many columns as it needs, in the colour of ``fill``; a long one wraps."""
         self.row += 1
-        self.span(text, 1, columns, fill=fill)
-        self._height(lines_of(text, width))
+        self._sentences.append((self.row, text, fill))
 
     def span(self, text: str, first: int, last: int, fill: Fill | None = None) -> None:
         """Write a text over some columns of the last row, which become one cell."""
         if last > first:
-            style = _Style(fill=fill, bold=fill is not None, wrap=True)
+            style = _Style(fill=fill, bold=fill == "head", wrap=True)
             self.worksheet.merge_range(self.row - 1, first - 1, self.row - 1, last - 1, "", self.book.look(style))
-        self._put(first, Item(text, fill=fill), "bold" if fill else "", wrap=True)
+        self._put(first, Item(text, fill=fill), "bold" if fill == "head" else "", last=last, wrap=True)
 
-    def header(self, names: Iterable[str], lines: int = 1) -> int:
-        """Write a row of column heads."""
-        return self.append([Item(name, fill="head") for name in names], "bold", lines=lines, wrap=True)
+    def header(self, columns: Iterable[str | Column], buttons: int = 0) -> int:
+        """Write a row of column heads, ``buttons`` characters of which are hidden, and return its number."""
+        self.row += 1
+        for at, column in enumerate(columns, 1):
+            head, right = (column, False) if isinstance(column, str) else (column.head, _stands_right(column))
+            # A short head stays on one line, a long one has three at most.
+            longest = max(map(len, head.split()), default=0)
+            self._widen(at, 1.1 * max(longest, min(len(head), 10), len(head) // 3 + 2) + _PAD + buttons)
+            self._put(at, Item(head, fill="head"), "bold", wrap=True, indent=max(1, buttons - 1) if right else None)
+        return self.row
 
     def add_table(self, table: Table, *, titled: bool = True, filters: bool = False) -> int:
         """Write a table with its title and notes, and return the row of its heads.
@@ -191,24 +211,26 @@ class Sheet:
         columns = cells.columns
         if table.title and titled:
             self.append([table.title], "bold")
-        if not self._are_set:
-            self._widths |= {at: max(c.width, self._widths.get(at, 0)) for at, c in enumerate(columns, 1)}
-        # Filter buttons take two characters of a head.
-        heights = [lines_of(column.head, self._widths.get(at, 8) - 2) for at, column in enumerate(columns, 1)]
-        head = self.header([column.head for column in columns], max(heights))
+        head = self.header(columns, _BUTTON if filters else 0)
+        mosts = [column.width if column.wrap else _WIDEST for column in columns]
+        for at, column in enumerate(columns, 1):
+            self._widen(at, _NUMBER if _stands_right(column) else 0)
         for look, items in cells.rows:
             self.row += 1
-            lines = 1
-            for at, (column, item) in enumerate(zip(columns, items, strict=False), 1):
-                self._put(at, item, look, wrap=column.wrap)
-                if column.wrap and isinstance(item.value, str):
-                    lines = max(lines, lines_of(item.value, self._widths.get(at, 8)))
-            self._height(lines)
+            for at, (column, item, most) in enumerate(zip(columns, items, mosts, strict=False), 1):
+                wrap = column.wrap
+                if isinstance(item.value, str) and look != "heading":
+                    width = width_of(item.value)
+                    wrap |= width > most
+                    self._widen(at, min(width, most) + _PAD)
+                indent = 1 if _stands_right(column) else None
+                self._put(at, item, look, wrap=wrap, grey=column.is_end, ruled=not filters, indent=indent)
         if filters:
             self.worksheet.autofilter(head - 1, 0, self.row - 1, len(columns) - 1)
+            self._capped = range(head + 1, self.row + 1)
         self._colour(columns, head + 1)
         for note in table.notes:
-            self.append([note])
+            self.sentence(note)
         return head
 
     def widths(self, widths: Sequence[float]) -> None:
@@ -220,14 +242,27 @@ class Sheet:
         rule = {"validate": "list", "source": list(values), "error_title": "No rating", "error_message": error}
         self.worksheet.data_validation(first - 1, column - 1, last - 1, column - 1, rule)
 
+    def picture(self, row: int, column: int, data: bytes, size: tuple[int, int], offset: int = 0) -> None:
+        """Put a picture into a cell, ``size`` pixels large and ``offset`` pixels from its left, and make room for it.
+
+        It is hidden with its row. ``data`` is a PNG or JPEG file.
+        """
+        from PIL import Image
+
+        with Image.open(BytesIO(data)) as image:
+            scales = {"x_scale": size[0] / image.width, "y_scale": size[1] / image.height}
+        place = {"x_offset": offset + 2, "y_offset": 2, "object_position": 1}
+        self.worksheet.insert_image(row - 1, column - 1, "picture", {"image_data": BytesIO(data), **scales, **place})
+        self._heights[row] = max(self._heights.get(row, 0), 0.75 * (size[1] + 4))
+        self._widen(column, (offset + size[0] + 4) / 7)
+
     def finish(self, freeze: str = "", repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0) -> None:
         """Freeze panes at a cell, and set up the print: landscape, ``pages`` wide, mark and page number below.
 
         ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page.
         """
         sheet = self.worksheet
-        for column, width in self._widths.items():
-            sheet.set_column(column - 1, column - 1, width)
+        self._lay_out()
         if freeze:
             sheet.freeze_panes(freeze)
         if repeat_row:
@@ -237,14 +272,41 @@ class Sheet:
         sheet.set_landscape()
         sheet.set_paper(9)  # A4
         sheet.fit_to_pages(pages, 0)
-        if self.book.mark:
-            sheet.set_tab_color(f"#{_FILLS['bad']}")
-        sheet.set_footer(f"&L{self.book.mark.replace('&', '&&')}&R&A, page &P of &N")
+        sheet.set_margins(0.5, 0.5, 0.7, 0.7)
+        if not self._capped:
+            sheet.hide_gridlines(2)
+        mark = shorten(self.book.mark, _MARK, placeholder=" …").replace("&", "&&")
+        # A blank keeps the size apart from a number that follows.
+        sheet.set_header(f"&R&9 {mark}")
+        sheet.set_footer(f"&L&9 {mark}&R&9 &A, page &P of &N")
 
-    def _height(self, lines: int) -> int:
-        if lines > 1:
-            self.worksheet.set_row(self.row - 1, _LINE * min(lines, MAX_LINES))
-        return self.row
+    def _lay_out(self) -> None:
+        """Give columns their widths, sentences their cells and rows their heights."""
+        last = max(self._widths, default=1)
+        widths = [self._widths.get(at, 8.43) for at in range(1, max(last, 20) + 1)]
+        ends = list(accumulate(widths))
+        for row, text, fill in self._sentences:
+            room = min(_PAGE, len(text) + _PAD, max(ends[last - 1], _PAGE / 2))
+            columns = next((at for at, end in enumerate(ends, 1) if end >= room), len(ends))
+            self.row, now = row, self.row
+            if fill in _FILLS or len(text) + _PAD > room:
+                self.span(text, 1, columns, fill)
+            else:
+                self._put(1, Item(text, fill=fill), "")
+            self.row = now
+        for column, width in self._widths.items():
+            self.worksheet.set_column(column - 1, column - 1, width)
+        for row, first, until, text in self._texts:
+            most = _MAX_LINES if row in self._capped else _HIGHEST
+            lines = lines_of(text, sum(widths[first - 1 : until]) - _PAD / 2, most)
+            self._heights[row] = max(self._heights.get(row, 0), _LINE * lines)
+        for row, height in self._heights.items():
+            if height > _LINE:
+                self.worksheet.set_row(row - 1, height)
+
+    def _widen(self, column: int, width: float) -> None:
+        if not self._are_set:
+            self._widths[column] = max(self._widths.get(column, _NARROWEST), width)
 
     def _colour(self, columns: Sequence[Column], first: int) -> None:
         """Colour neighbouring columns with one scale from 0 to its top.
@@ -255,13 +317,16 @@ class Sheet:
         for top, alike in groupby(columns if first <= self.row else (), lambda column: column.top):
             start, at = at, at + len(list(alike))
             if top is not None:
-                ends = zip(("min", "mid", "max"), (0, top / 2, top), ("FDB863", "F7F7F7", "B2ABD2"), strict=True)
+                ends = zip(("min", "mid", "max"), (0, top / 2, top), ("FDDCB0", "FFFFFF", "D3CFE8"), strict=True)
                 rule: dict[str, Any] = {"type": "3_color_scale"}
                 for end, value, colour in ends:
                     rule |= {f"{end}_type": "num", f"{end}_value": value, f"{end}_color": f"#{colour}"}
                 self.worksheet.conditional_format(first - 1, start, self.row - 1, at - 1, rule)
 
-    def _put(self, column: int, item: Item, look: Look, **style: bool) -> None:
+    def _put(
+        self, column: int, item: Item, look: Look, *, indent: int | None = None, last: int = 0, **style: bool
+    ) -> None:
+        """Write one item; a text that wraps has the columns up to ``last``."""
         value = item.value
         if isinstance(value, bool):
             # LibreOffice reads a cell of the format's own truth values as the formula '=TRUE()'.
@@ -274,15 +339,19 @@ class Sheet:
             number = "#,##0" if value == int(value) else "0.00"
         quoted, fill = isinstance(value, str) and value.startswith(FORMULA_STARTS), item.fill or _LOOK_FILLS.get(look)
         bold, faint = item.bold or look in _BOLD, item.few or look == "faint"
-        form = self.book.look(_Style(number, fill, bold, faint, item.link is not None, quoted, **style))
+        form = self.book.look(
+            _Style(number, fill, bold, faint, link=item.link is not None, quoted=quoted, indent=indent, **style)
+        )
         at, sheet = (self.row - 1, column - 1), self.worksheet
         if value is None or value == "":
-            if fill or style.get("lined"):
+            if fill or style.get("lined") or style.get("ruled"):
                 sheet.write_blank(*at, None, form)
         elif not isinstance(value, str):
             sheet.write_number(*at, value, form)
         else:
             text = cell_text(value, self.book.whole_text_in)
+            if style.get("wrap"):
+                self._texts.append((self.row, column, last or column, text))
             if text.startswith("<r>") and text.endswith("</r>"):
                 text += " "  # XlsxWriter takes such a text for its own markup and writes it as it is
             if item.link is None or self._links >= LINK_LIMIT:
@@ -306,8 +375,20 @@ def made_here(path: Path) -> bool:
         return False
 
 
-def lines_of(text: str, width: float) -> int:
-    """How many lines a wrapped text takes in a column ``width`` characters wide, six at most."""
+def _stands_right(column: Column) -> bool:
+    """Whether the head and the values of a column stand right; a column that wraps holds texts too."""
+    return column.is_numeric and not column.wrap
+
+
+def width_of(text: str) -> int:
+    """How many characters wide a text is; one of an East Asian script counts for two."""
+    from rich.cells import cell_len
+
+    return max(map(len if text.isascii() else cell_len, text.splitlines()), default=0)
+
+
+def lines_of(text: str, width: float, most: int = _MAX_LINES) -> int:
+    """How many lines a wrapped text takes in a column ``width`` characters wide, at most ``most``."""
     width = max(width, 1)
-    lines = text[: int(width) * MAX_LINES].splitlines()
-    return min(max(1, sum(max(1, math.ceil(len(line) / width)) for line in lines)), MAX_LINES)
+    lines = text[: int(width) * most].splitlines()
+    return min(max(1, sum(max(1, math.ceil(width_of(line) / width)) for line in lines)), most)

@@ -79,9 +79,10 @@ class Column:
         only: where alone the column is shown.
         brief: text shows the value alone, without interval and n.
         inline: text shows the interval inside the value's cell.
-        width: on a sheet, in characters.
+        width: of a column that wraps, on a sheet, in characters at most; the others are as wide as they need.
         wrap: long texts wrap on a sheet, and give their row its height.
         top: the end of a colour scale on a sheet, which begins at 0; None for none.
+        is_end: its values are ends of intervals, on a sheet in grey.
     """
 
     head: str
@@ -95,6 +96,7 @@ class Column:
     width: float = 14
     wrap: bool = False
     top: float | None = None
+    is_end: bool = False
 
     @property
     def is_numeric(self) -> bool:
@@ -239,7 +241,8 @@ def _parts(column: Column, for_text: bool) -> list[_Part]:
     if not for_text:
         parts: list[_Part] = [(column, lambda item, _: item)]
         if (name := column.interval) is not None:
-            low, high = (replace(beside, head=f"{name} {end}" if name else end.capitalize()) for end in ("low", "high"))
+            heads = (f"{name} {end}" if name else end.capitalize() for end in ("low", "high"))
+            low, high = (replace(beside, head=head, is_end=True) for head in heads)
             parts.append((low, lambda item, cell: Item(cell.low, item.kind, item.few, fill=item.fill)))
             parts.append((high, lambda item, cell: Item(cell.high, item.kind, item.few, fill=item.fill)))
         if column.n is not None:

@@ -55,8 +55,8 @@ def write_many(path: Path, results: Sequence[Result]) -> None:
         RunFailed: the file cannot be written.
     """
     tasks = many_tables.runs_by_task(results)
-    mark = run_tables.sheet_mark(results)
-    book = Book(whole_text_in="the runs' _score.json", mark=mark and f"Some runs are {mark}")
+    mark = run_tables.sheet_mark(results, some=True)
+    book = Book(whole_text_in="the runs' _score.json", mark=mark)
     many_tables.add_many_overview(book, tasks)
     many_tables.add_task_sheets(book, tasks)
     finding_tables.add_many_findings(book, tasks)

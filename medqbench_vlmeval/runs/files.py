@@ -1,22 +1,24 @@
 """The only reader and writer of result files.
 
-A scored run is named by its score, its samples, its workbook, its prediction file or its folder. Both result files are
-read and held against each other, so that a run is whole: a score without its samples, a file that was cut short or
-edited by hand, or the samples of another evaluation is refused in one sentence. Writing goes the way that loses
-nothing: results that were paid for move into ``previous/`` first, the samples come before the score.
+A scored run is named by its score, its samples, its workbook or its prediction file, runs by a folder above them or a
+glob. Both result files are read and held against each other, so that a run is whole: a score without its samples, a
+file that was cut short or edited by hand, or the samples of another evaluation is refused in one sentence. Writing goes
+the way that loses nothing: results that were paid for move into ``previous/`` first, the samples come before the score.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from glob import glob, has_magic
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.info import canonical_index
@@ -39,11 +41,13 @@ from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_
 from medqbench_vlmeval.types import Result, ResultPaths, Run, SampleRow, TaskResult
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = _ENDINGS = "_score.json", "_samples.jsonl", "_report.xlsx"
+_BESIDE = ("_inference.json", "_model.json")
 PREVIOUS = "previous"
 MAKE_ROOM = "make room there or choose another folder"
 
 _TOLERANCE = 1e-6  # of a mean that was added up in another order
 _SHOWN = 60
+_OF_ONE_TIME = re.compile(r"T\d{8}[-_]\w+")  # what the kit calls its folder of one run
 _MOST_DIGITS = 18  # of a whole number; counts have fewer
 
 
@@ -55,18 +59,41 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
 
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
-    """Read every run that is named, and all runs of the folders that are.
+    """Read every run that is named, each once, in the order of the places.
+
+    Args:
+        places: see :func:`find_all`.
+
+    Raises:
+        BadInput: a place holds no scored run, or one that is not whole or of another program.
+    """
+    return [read_run(paths) for paths in find_all(places).runs]
+
+
+class FoundRuns(NamedTuple):
+    """The result files of runs, each once, and the scores of earlier runs of the same name that were passed over."""
+
+    runs: list[ResultPaths]
+    earlier: list[Path]
+
+
+def find_all(places: Iterable[Path]) -> FoundRuns:
+    """The runs that places stand for, each once however often it is named or linked; files are not read.
 
     Args:
         places: a run's ``_score.json``, ``_samples.jsonl``, ``_report.xlsx`` or prediction file (with the results
-            beside it), or a folder; subfolders are not searched.
+            beside it); a folder, which is searched with all below it but for ``previous`` and hidden folders and links
+            to folders; or a glob of these (``**`` for folders of any depth), whose matches that are no run are passed
+            over. Of runs of one name that a folder has in the kit's folders of one time each, only the latest counts.
 
     Raises:
-        BadInput: a place holds no scored run, or one that is not whole or of another program; a run is named twice.
+        BadInput: a place holds no scored run.
     """
-    paths_of_runs = [paths for place in places for paths in find_runs(place)]
-    refuse_twice(paths.score for paths in paths_of_runs)
-    return [_read_run(paths) for paths in paths_of_runs]
+    found = [_find(place) for place in places]
+    runs: dict[Path, ResultPaths] = {}
+    for paths in chain.from_iterable(one.runs for one in found):
+        runs.setdefault(paths.score.resolve(), paths)
+    return FoundRuns([*runs.values()], [path for one in found for path in one.earlier])
 
 
 def refuse_twice(files: Iterable[Path]) -> None:
@@ -82,43 +109,75 @@ def refuse_twice(files: Iterable[Path]) -> None:
         resolved.add(path.resolve())
 
 
-def find_runs(place: Path) -> list[ResultPaths]:
-    """The result files that a place stands for; files are not read.
-
-    Raises:
-        BadInput: there are none.
-    """
+def _find(place: Path) -> FoundRuns:
     try:
         path = place.expanduser()
         if path.is_dir():
-            return _runs_in(path)
+            return _runs_below(path)
         is_file = path.is_file()
     except (OSError, RuntimeError) as error:  # a name that is too long, no rights, no such '~user'
-        why = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise BadInput(f"{place} cannot be read: {why}.") from None
+        _cannot_read(place, error)
+    if not is_file and has_magic(str(path)):
+        return _runs_matching(path)
     if not is_file:
-        raise BadInput(f"{path} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or its folder.")
-    for ending in _ENDINGS:
-        if path.name.endswith(ending) and path.name != ending:
-            return [_both_files(_of_stem(path, ending))]
-    paths = result_paths(path)
+        raise BadInput(f"{path} does not exist; name a run's '*{SCORE_ENDING}', its prediction file or a folder.")
+    paths = _paths_of(path)
     if not paths.score.exists() and not paths.samples.exists():
         raise BadInput(
             f"{path} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
             f"'*{SCORE_ENDING}' where its results are."
         )
-    return [_both_files(paths)]
+    return FoundRuns([_both_files(paths)], [])
 
 
-def _runs_in(folder: Path) -> list[ResultPaths]:
-    scores = [path for path in sorted(folder.glob(f"*{SCORE_ENDING}")) if not _is_foreign(path)]
-    if scores:
-        return [_both_files(_of_stem(path, SCORE_ENDING)) for path in scores]
-    for samples in sorted(folder.glob(f"*{SAMPLES_ENDING}")):  # without its score, which is refused
-        _both_files(_of_stem(samples, SAMPLES_ENDING))
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and any(path.glob(f"*{SCORE_ENDING}")))
-    hint = f" Subfolders are not searched; runs are in: {', '.join(inside[:5])}." if inside else ""
-    raise BadInput(f"{folder} holds no scored run (no file '*{SCORE_ENDING}').{hint or ' Score a run first.'}")
+def _cannot_read(place: Path | str, error: Exception) -> NoReturn:
+    why = str(getattr(error, "strerror", None) or error).rstrip(".")
+    raise BadInput(f"{place} cannot be read: {why}.") from None
+
+
+def _paths_of(path: Path) -> ResultPaths:
+    """The result files that a file of a run stands for; they need not be there."""
+    ending = next((ending for ending in _ENDINGS if path.name.endswith(ending) and path.name != ending), None)
+    for beside in _BESIDE:  # which a shell's glob gives, too
+        if path.name.endswith(beside) and _of_stem(path, beside).score.exists():
+            ending = beside
+    return _of_stem(path, ending) if ending else result_paths(path)
+
+
+def _runs_matching(pattern: Path) -> FoundRuns:
+    matches = [Path(name) for name in sorted(glob(str(pattern), recursive=True))]  # noqa: PTH207
+    wanted = [path for path in matches if PREVIOUS not in path.parts or PREVIOUS in pattern.parts]
+    found = [_runs_below(path, or_none=True) for path in wanted if path.is_dir()]
+    files = [_paths_of(path) for path in wanted if path.is_file()]
+    named = [paths for paths in files if paths.score.exists() and not _is_foreign(paths.score)]
+    runs = [paths for one in found for paths in one.runs] + list(map(_both_files, named))
+    if not runs:
+        raise BadInput(f"No scored run matches {pattern} ({len(matches)} files or folders do).")
+    return FoundRuns(runs, [path for one in found for path in one.earlier])
+
+
+def _runs_below(folder: Path, or_none: bool = False) -> FoundRuns:
+    """The runs in a folder and below it, those of a folder before those of its subfolders."""
+    latest: dict[Path, Path] = {}
+    earlier, samples = [], []
+    for parent, folders, names in os.walk(folder, onerror=lambda error: _cannot_read(error.filename, error)):
+        folders[:] = sorted(name for name in folders if name != PREVIOUS and not name.startswith("."))
+        for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
+            if path.name.endswith(SAMPLES_ENDING):
+                samples.append(path)
+            elif path.name.endswith(SCORE_ENDING) and path.exists() and not _is_foreign(path):
+                # The kit links the files of its latest run into the folder above, which comes first.
+                steps = [part for part in path.relative_to(folder).parts if not _OF_ONE_TIME.fullmatch(part)]
+                name = folder.joinpath(*steps)
+                known = latest.setdefault(name, path)
+                if known not in (path, name) and path.stat().st_mtime_ns > known.stat().st_mtime_ns:
+                    latest[name] = path
+                earlier += [one for one in (known, path) if one != latest[name] and not one.samefile(latest[name])]
+    if not latest and not or_none:
+        for path in samples:  # without its score, which is refused
+            _both_files(_of_stem(path, SAMPLES_ENDING))
+        raise BadInput(f"{folder} holds no scored run (no file '*{SCORE_ENDING}'). Score a run first.")
+    return FoundRuns([_both_files(_of_stem(path, SCORE_ENDING)) for path in latest.values()], earlier)
 
 
 def _of_stem(path: Path, ending: str) -> ResultPaths:
@@ -154,7 +213,7 @@ def _both_files(paths: ResultPaths) -> ResultPaths:
     return paths
 
 
-def _read_run(paths: ResultPaths) -> Run:
+def read_run(paths: ResultPaths) -> Run:
     """Read the two result files of one run and hold them against each other."""
     result, rows = read_result(paths.score), []
     first_lines: dict[tuple[Task, str], int] = {}

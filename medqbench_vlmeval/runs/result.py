@@ -266,6 +266,10 @@ def _finding_shape(finding: Json) -> Json:
         **details,
         **{name: _each(_share_shape, details[name]) for name in ("kinds", "reasons") if name in details},
         "mistakes": [{**mistake, "share": _share_shape(mistake)} for mistake in details.get("mistakes", ())],
+        "failure_groups": [
+            {**group, "share": {**_share_shape(group), "n_clusters": group["n_clusters"]}}
+            for group in details.get("failure_groups", ())
+        ],
         "shares": _each(_share_shape, shares),
         "facts": facts,
     }
@@ -445,6 +449,11 @@ def _details_json(details: Details) -> Json:
         content["mistakes"] = [
             {**json_of(mistake, "scale", "right", "chosen"), **_share_json(mistake.share)}
             for mistake in details.mistakes
+        ]
+    if details.failure_groups:
+        content["failure_groups"] = [
+            {**json_of(group, "values", "p"), **_share_json(group.share), "n_clusters": group.share.n_clusters}
+            for group in details.failure_groups
         ]
     if details.by_options is not None:
         content["by_options"] = _each(asdict, details.by_options)

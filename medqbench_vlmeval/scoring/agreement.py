@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
 from statistics import fmean
@@ -19,7 +19,7 @@ import numpy as np
 from medqbench_vlmeval.answers.conclusion import conclusion_of, steps_apart
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MAX_VERDICT, Task
 from medqbench_vlmeval.judge import RULES
-from medqbench_vlmeval.scoring.intervals import RESAMPLES, Array, interval_cell
+from medqbench_vlmeval.scoring.intervals import RESAMPLES, Array, bootstrap, interval_cell, totals_by_cluster
 from medqbench_vlmeval.types import (
     LEVEL,
     Agreement,
@@ -36,7 +36,7 @@ from medqbench_vlmeval.types import (
 )
 
 MARKS = (0, 1, 2)
-METHOD = f"percentile bootstrap, {RESAMPLES} resamples"
+METHOD = f"percentile bootstrap over clusters of answers on common images, {RESAMPLES} resamples"
 _DIGITS = 9  # 1.2 - 0.7 is 0.5 and not a little less
 
 Scores = Sequence[float | None]
@@ -71,7 +71,7 @@ class HumanAgreement:
     """A judge against people on the same ``n`` samples.
 
     ``accuracy`` (percent, see :func:`share_same`), ``kappa`` and ``spearman`` (Pearson's correlation of the midranks)
-    are None where one side gives every sample the same score, with 95% percentile bootstrap intervals over samples;
+    are None where one side gives every sample the same score, with 95% percentile bootstrap intervals over clusters;
     ``n_undefined`` counts, by statistic, the resamples that left it undefined and were left out. ``bias`` is the
     judge's mean less the people's. ``confusion`` counts samples by the people's mark and then by the judge's (scores
     between two marks go to the nearest, halves to the upper).
@@ -114,15 +114,32 @@ class DimensionAgreement:
 
 
 @dataclass(frozen=True)
+class RaterAgreement:
+    """How raters agree among themselves on one dimension, beside how the judge agrees with one of them.
+
+    ``kappa`` is the quadratic weighted kappa of two raters, of more its mean over the pairs that have one (R. J. Light,
+    Psychol. Bull. 76, 1971, p. 365); ``with_judge`` the same mean over the judge's pairs with each rater, so that the
+    two can be set side by side. ``alpha`` is Krippendorff's for squared differences, over the ``alpha.n`` answers that
+    two raters or more rated. Each with a 95% percentile bootstrap interval over clusters.
+    """
+
+    kappa: Cell
+    with_judge: Cell
+    alpha: Cell
+
+
+@dataclass(frozen=True)
 class RatingDisagreement:
-    """A verdict that differs from the (median) rating of the same answer; ``ratings`` are by rater."""
+    """Scores of one answer that differ: the judge's from the (median) rating, or raters' among themselves; ``ratings``
+    and ``comments`` are by rater."""
 
     model: str
     row: SampleRow
     dimension: str
-    judge: float
-    rated: float
+    judge: float | None
+    rated: float | None
     ratings: Mapping[str, float | None]
+    comments: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +148,9 @@ class RatingComparison:
 
     ``dimensions``, ``by_rater`` (the judge and each rater) and ``between_raters`` are by the dimension's title at last,
     ``groups`` by axis, value and title. ``n_unrated`` verdicts have no rating, ``n_elsewhere`` ratings are of the runs
-    ``elsewhere``, which were not given.
+    ``elsewhere``, which were not given. ``among_raters`` (by title) is empty for a single rater, ``n_partly`` counts a
+    rater's answers that lack a rating on some dimension, ``references`` are the ways in which raters saw the reference,
+    where that is on record.
     """
 
     by_judge: bool
@@ -146,6 +165,10 @@ class RatingComparison:
     between_raters: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
     groups: Mapping[str, Mapping[str, Mapping[str, Agreement]]]
     disagreements: Sequence[RatingDisagreement]
+    among_raters: Mapping[str, RaterAgreement] = field(default_factory=dict)
+    rater_disagreements: Sequence[RatingDisagreement] = ()
+    n_partly: Mapping[str, int] = field(default_factory=dict)
+    references: Sequence[str] = ()
 
 
 PUBLISHED_OF = "GPT-4o against three radiologists on 200 cases"
@@ -153,18 +176,26 @@ PUBLISHED: Mapping[str, tuple[float, float]] = {"accuracy": (83.3, 90.5), "kappa
 """The published validation of a judge, as ranges over the dimensions; accuracy in percent."""
 
 
-def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int = 0) -> HumanAgreement:
-    """Compare a judge's scores with people's on the same samples; the two sequences are parallel.
+def measure_agreement(
+    judge: Sequence[float], human: Sequence[float], seed: int = 0, clusters: Sequence[int] | None = None
+) -> HumanAgreement:
+    """Compare a judge's scores with people's on the same samples; the sequences are parallel.
 
-    To draw n samples with replacement is to draw a table of counts over the pairs of scores that occur: few, however
-    many samples there are.
+    Whole clusters are drawn with replacement, single samples without ``clusters``. To draw them is to draw a table of
+    counts over the pairs of scores that occur: few, however many samples there are.
     """
     n = len(judge)
     if not n:
         return HumanAgreement(0, Cell(None, n=0), Cell(None, n=0), Cell(None, n=0))
     pairs = sorted(Counter(zip(judge, human, strict=True)).items())
     counts = np.array([[float(count) for _, count in pairs]])
-    draws = np.random.default_rng(seed).multinomial(n, counts[0] / n, size=RESAMPLES)
+    places = {pair: place for place, (pair, _) in enumerate(pairs)}
+    which = np.eye(len(pairs))[[places[pair] for pair in zip(judge, human, strict=True)]]
+    of_clusters = totals_by_cluster(range(n) if clusters is None else clusters, which)
+    kinds, times = zip(*sorted(Counter(map(tuple, of_clusters.tolist())).items(), reverse=True), strict=True)
+    n_clusters = len(of_clusters)
+    draws = np.random.default_rng(seed).multinomial(n_clusters, np.array(times) / n_clusters, size=RESAMPLES)
+    draws = draws.astype(float) @ np.array(kinds)
     cells, undefined = {}, {}
     for name, values in _statistics([pair for pair, _ in pairs], np.vstack([counts, draws])).items():
         observed, resampled = float(values[0]), values[1:][~np.isnan(values[1:])]
@@ -174,6 +205,49 @@ def measure_agreement(judge: Sequence[float], human: Sequence[float], seed: int 
     marks = Counter(zip(map(_mark, human), map(_mark, judge), strict=True))
     confusion = {str(row): {str(column): marks[row, column] for column in MARKS} for row in MARKS}
     return HumanAgreement(n, **cells, bias=fmean(judge) - fmean(human), n_undefined=undefined, confusion=confusion)
+
+
+def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[int], seed: int = 0) -> RaterAgreement:
+    """Compare two raters or more with each other and the judge; all sequences are parallel, None is not rated.
+
+    Alpha is ``1 - (n - 1) Σ_u (m_u Σx² - (Σx)²) / (m_u - 1) / (n Σx² - (Σx)²)`` with ``m_u`` ratings of answer ``u``
+    and ``n`` of all answers with two or more (K. Krippendorff, Content Analysis, 4th ed. 2019, ch. 12, interval
+    metric, whose weights are those of the quadratic kappa): incomplete ratings count as far as they go.
+    """
+    scores = np.array([judge, *raters], dtype=float)  # None becomes nan
+    known = ~np.isnan(scores)
+    values = np.where(known, scores, 0)
+    pairs = list(combinations(range(len(scores)), 2))
+    terms = []
+    for first, second in pairs:
+        both = known[first] & known[second]
+        x, y = values[first] * both, values[second] * both
+        terms += [both, x, y, x * x, y * y, (x - y) ** 2]
+    m, total, squares = known[1:].sum(axis=0), values[1:].sum(axis=0), (values[1:] ** 2).sum(axis=0)
+    apart = (m * squares - total**2) / np.maximum(m - 1, 1)
+    terms += [term * (m > 1) for term in (m, total, squares, apart)]
+    of_judge = np.array([0 in pair for pair in pairs])
+
+    def statistics(sums: Array) -> Array:
+        n, x, y, xx, yy, squared = np.moveaxis(sums[:, :-4].reshape(len(sums), -1, 6), -1, 0)
+        vary = np.minimum(n * xx - x * x, n * yy - y * y) > 10**-_DIGITS
+        kappas = np.where(vary, 1 - n * squared / (n * xx + n * yy - 2 * x * y), 0)
+        means = [kappas[:, side].sum(axis=1) / vary[:, side].sum(axis=1) for side in (~of_judge, of_judge)]
+        n_ratings, total, squares, apart = sums[:, -4:].T
+        by_chance = n_ratings * squares - total * total
+        alpha = np.where(by_chance > 10**-_DIGITS, 1 - (n_ratings - 1) * apart / by_chance, np.nan)
+        return np.stack([*means, alpha], axis=1)
+
+    totals = totals_by_cluster(clusters, np.array(terms, dtype=float).T)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        observed = statistics(totals.sum(axis=0, keepdims=True))[0].tolist()
+    counts = [int((known[1:].sum(axis=0) > 1).sum()), int((known[0] & known[1:].any(axis=0)).sum())]
+    ends = bootstrap(totals, statistics, seed)
+    cells = [
+        interval_cell(value if math.isfinite(value) else None, interval, n)
+        for value, interval, n in zip(observed, ends, (*counts, counts[0]), strict=True)
+    ]
+    return RaterAgreement(*cells)
 
 
 def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str, Array]:

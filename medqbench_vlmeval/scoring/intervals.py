@@ -35,11 +35,11 @@ _DIGITS = 9
 _DRAWN_AT_ONCE = 2_000_000  # numbers, which bounds the memory of the draws to 32 MB
 
 
-def wilson(successes: int, n: int) -> Interval:
+def wilson(successes: float, n: float) -> Interval:
     """Wilson's 95% score interval of a proportion, both ends in 0-1.
 
     It stays inside 0-1 and keeps its coverage for small ``n`` and shares near 0 and 1 (E. B. Wilson, J. Am. Stat.
-    Assoc. 22, 1927, p. 209). The ``n`` trials are taken as independent.
+    Assoc. 22, 1927, p. 209). The ``n`` trials are taken as independent; of trials that are not, their effective number.
 
     Raises:
         ValueError: ``n`` is not positive or ``successes`` is not in 0..n.
@@ -70,6 +70,20 @@ def binomial_tail(count: int, n: int, chance: float) -> float:
         for k in range(count, n + 1)
     )  # fmt: skip
     return min(1.0, math.fsum(map(math.exp, logs)))
+
+
+def hypergeometric_tail(count: int, n: int, marked: int, total: int) -> float:
+    """The chance of ``count`` or more marked among ``n`` that are drawn from ``total``, of which ``marked`` are."""
+
+    def log_choose(n: int, k: int) -> float:
+        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+    chance, tail = log_choose(marked, count) + log_choose(total - marked, n - count) - log_choose(total, n), 0.0
+    term = math.exp(chance)
+    for k in range(count, min(n, marked) + 1):
+        tail += term
+        term *= (marked - k) * (n - k) / ((k + 1) * (total - marked - n + k + 1))
+    return min(1.0, tail)
 
 
 def share_cell(count: int, n: int, top: float = 100.0) -> Cell:

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, dimension_scores
+from medqbench_vlmeval.data.image_cells import image_keys
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, write_json, writing
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
@@ -26,8 +27,10 @@ from medqbench_vlmeval.scoring.agreement import (
     compare_scores,
     is_same,
     measure_agreement,
+    measure_raters,
     pairwise,
 )
+from medqbench_vlmeval.scoring.intervals import clusters_of
 from medqbench_vlmeval.types import LEVEL, Agreement, SampleRow
 from medqbench_vlmeval.workflows.rating_sheets import Rating, hashes, read_ratings
 
@@ -210,12 +213,16 @@ class Comparison:
             "dimensions": {title: _dimension_json(dimension) for title, dimension in compared.dimensions.items()},
             "n_disagreements": len(compared.disagreements),
             **(by_rater | {"between_raters": _agreements_json(compared.between_raters)} if compared.by_rater else {}),
+            "among_raters": {title: asdict(of) for title, of in compared.among_raters.items()},
+            "n_rater_disagreements": len(compared.rater_disagreements),
+            "n_partly_rated": dict(compared.n_partly),
+            "reference": list(compared.references),
             "groups": _agreements_json(compared.groups),
             "published": {"of": PUBLISHED_OF, **{name: list(ends) for name, ends in PUBLISHED.items()}},
         }
 
-    def disagreements_to_json(self) -> list[dict[str, Any]]:
-        """A row an answer and dimension on which verdict and rating differ."""
+    def disagreements_to_json(self, name: str = "disagreements") -> list[dict[str, Any]]:
+        """A row an answer and dimension on which verdict and rating differ; 'rater_disagreements': raters do."""
         from medqbench_vlmeval.report.sample_tables import judge_words
 
         return [
@@ -228,11 +235,12 @@ class Comparison:
                 "judge": disagreement.judge,
                 "rated": disagreement.rated,
                 "ratings": dict(disagreement.ratings),
+                "comments": dict(disagreement.comments),
                 "judge_said": judge_words(disagreement.row.verdicts.get(disagreement.dimension)),
                 "reference": disagreement.row.sample.description or "",
                 "answer": disagreement.row.prediction.text,
             }
-            for disagreement in self.ratings.disagreements
+            for disagreement in getattr(self.ratings, name)
         ]
 
 
@@ -259,6 +267,9 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
     answers, elsewhere = match(rated, files)
     raters = list(dict.fromkeys(rating.rater for rating in rated))
     rated_by = {rater: partial(RatedAnswer.rated_by, rater=rater) for rater in raters} if len(raters) > 1 else {}
+    columns = {rater: _columns(answers, scores) for rater, scores in rated_by.items()}
+    # Answers to one image are not independent, of whatever model they are.
+    clusters = clusters_of([image_keys(answer.row.sample) for answer in answers])
     compared = RatingComparison(
         by_judge=by_judge.pop(),
         verdicts=[_described(file) for file in files if any(answer.file is file for answer in answers)],
@@ -267,11 +278,18 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
         n_unrated=sum(len(file.rows) for file in files) - len(answers),
         n_elsewhere=elsewhere.total(),
         elsewhere=tuple(elsewhere),
-        dimensions={title: _dimension(answers, name, seed) for name, title in DIMENSION_TITLES.items()},
+        dimensions={title: _dimension(answers, name, seed, clusters) for name, title in DIMENSION_TITLES.items()},
         by_rater={rater: _with_judge(answers, scores) for rater, scores in rated_by.items()},
-        between_raters=pairwise({rater: _columns(answers, scores) for rater, scores in rated_by.items()}),
+        between_raters=pairwise(columns),
         groups=_groups(answers),
-        disagreements=_disagreements(answers),
+        disagreements=_disagreements(answers, among_raters=False),
+        among_raters={
+            title: measure_raters([of[title] for of in columns.values()], judged, clusters, seed)
+            for title, judged in (_columns(answers, RatedAnswer.judged).items() if columns else ())
+        },
+        rater_disagreements=_disagreements(answers, among_raters=True),
+        n_partly=Counter(rating.rater for rating in rated if None in rating.scores.values() and not rating.by_judge),
+        references=sorted({rating.reference for rating in rated if rating.reference}),
     )
     return Comparison(compared, tuple(ratings))
 
@@ -290,7 +308,8 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
         if is_any_of(path, comparison.sources):
             raise BadInput(f"{path} would replace the ratings themselves; choose another --out, or rename them.")
     with writing(paths[0]):
-        write_json(paths[0], {**comparison.to_json(), "disagreements": comparison.disagreements_to_json()})
+        lists = {name: comparison.disagreements_to_json(name) for name in ("disagreements", "rater_disagreements")}
+        write_json(paths[0], comparison.to_json() | lists)
     write_agreement(paths[1], comparison.ratings)
     return paths
 
@@ -306,14 +325,18 @@ def _described(file: JudgedFile) -> VerdictFile:
     )
 
 
-def _dimension(answers: Sequence[RatedAnswer], dimension: str, seed: int) -> DimensionAgreement:
-    scores = [(answer.judged(dimension), answer.rated(dimension)) for answer in answers]
-    both = [(judged, rated) for judged, rated in scores if judged is not None and rated is not None]
+def _dimension(
+    answers: Sequence[RatedAnswer], dimension: str, seed: int, clusters: Sequence[int]
+) -> DimensionAgreement:
+    pairs = [(answer.judged(dimension), answer.rated(dimension)) for answer in answers]
+    scores = [(*pair, cluster) for pair, cluster in zip(pairs, clusters, strict=True)]
+    both = [(judged, rated, cluster) for judged, rated, cluster in scores if judged is not None and rated is not None]
+    judge, people, of_both = zip(*both, strict=True) if both else ((), (), ())
     return DimensionAgreement(
-        measure_agreement([judged for judged, _ in both], [rated for _, rated in both], seed),
-        n_between_marks=sum(rated % 1 != 0 for _, rated in both),
-        n_unscored=sum(judged is None and rated is not None for judged, rated in scores),
-        n_not_rated=sum(rated is None for _, rated in scores),
+        measure_agreement(judge, people, seed, of_both),
+        n_between_marks=sum(rated % 1 != 0 for rated in people),
+        n_unscored=sum(judged is None and rated is not None for judged, rated in pairs),
+        n_not_rated=sum(rated is None for _, rated in pairs),
     )
 
 
@@ -364,13 +387,16 @@ def _groups(answers: Sequence[RatedAnswer]) -> dict[str, dict[str, dict[str, Agr
     return groups
 
 
-def _disagreements(answers: Sequence[RatedAnswer]) -> list[RatingDisagreement]:
+def _disagreements(answers: Sequence[RatedAnswer], among_raters: bool) -> list[RatingDisagreement]:
+    """Where the judge and the median rating differ, or the raters among themselves."""
     rows = []
     for answer in answers:
+        comments = {rater: rating.comment for rater, rating in answer.ratings.items() if rating.comment}
         for dimension in DIMENSIONS:
             judged, rated = answer.judged(dimension), answer.rated(dimension)
-            if judged is None or rated is None or is_same(judged, rated):
-                continue
             ratings = {rater: answer.rated_by(dimension, rater) for rater in answer.ratings}
-            rows.append(RatingDisagreement(answer.file.model, answer.row, dimension, judged, rated, ratings))
+            sides = [score for score in (ratings.values() if among_raters else (judged, rated)) if score is not None]
+            if len(sides) > 1 and not is_same(min(sides), max(sides)):
+                case = RatingDisagreement(answer.file.model, answer.row, dimension, judged, rated, ratings, comments)
+                rows.append(case)
     return rows

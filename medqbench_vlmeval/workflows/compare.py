@@ -27,7 +27,7 @@ from medqbench_vlmeval.runs.comparison import (
     disagreements_to_json,
     normalised,
 )
-from medqbench_vlmeval.runs.files import SCORE_ENDING, find_runs, read_runs, refuse_twice, same_index
+from medqbench_vlmeval.runs.files import SCORE_ENDING, find_all, read_run, same_index
 from medqbench_vlmeval.scoring.compare import AXES, Paired, RankedRun, adjust_pairs, compare_pair, rank_runs
 from medqbench_vlmeval.scoring.intervals import clusters_of
 from medqbench_vlmeval.types import Run, Sample, SampleRow
@@ -38,46 +38,59 @@ _CONTENT = ("question", "options", "answer", "reference", "image")
 def compare_runs(runs: Sequence[Run | Path], seed: int = 0) -> RunComparison:
     """Compare runs on the samples that they have in common.
 
+    The runs of one model make one set, of several datasets; of two runs of one model and dataset the second is of
+    another set, and the sets are numbered.
+
     Args:
-        runs: two or more: runs, or their places: result files, prediction files with the results beside them, or
-            folders with one model's runs of several datasets.
+        runs: runs, or their places (see :func:`.runs.files.find_all`), which stand for two runs or more.
         seed: of the bootstrap.
 
     Raises:
-        BadInput: a run cannot be read, is named twice, or has no task or no sample in common with another; a place
-            holds several runs of one dataset or of several models.
+        BadInput: a run cannot be read, or has no task or no sample in common with another; all are of one model and
+            of different datasets.
     """
-    if len(runs) < 2:
-        raise BadInput("A comparison needs two runs or more: name their '*_score.json', prediction files or folders.")
-    for place in runs:
-        if isinstance(place, Path):
-            find_runs(place)  # all that cannot be read is said before anything is
-    runs_of = [[run] if isinstance(run, Run) else _runs_at(run) for run in runs]
-    refuse_twice(
-        run.paths.score
-        for place, of_place in zip(runs, runs_of, strict=True)
-        if isinstance(place, Path)
-        for run in of_place
-    )
-    models = [of_place[0].result.model for of_place in runs_of]
-    named = zip(_labels(models), models, runs_of, strict=True)
-    run_sets = [RunSet(label, model, tuple(of_place)) for label, model, of_place in named]
+    # All that cannot be found is said before anything is read.
+    found = [run if isinstance(run, Run) else find_all([run]) for run in runs]
+    read: dict[object, Run] = {}
+    for one in found:
+        if isinstance(one, Run):
+            read[id(one)] = one
+            continue
+        for paths in one.runs:
+            score = paths.score.resolve()
+            read[score] = read.get(score) or read_run(paths)
+    given = [*read.values()]
+    if len(given) < 2:
+        raise BadInput(
+            "A comparison needs two runs or more"
+            + (f", and this is one: {given[0].paths.score}" if given else "")
+            + ". Name their '*_score.json', prediction files, a folder above them or a glob."
+        )
+    run_sets = _run_sets(given)
     tasks, alone = _shared_tasks(run_sets)
     parts = [_compare(task, dataset, of_task, seed) for (task, dataset), of_task in tasks.items()]
-    return RunComparison(tuple(run_sets), seed, tuple(parts), tuple(alone))
+    earlier = [path for one in found if not isinstance(one, Run) for path in one.earlier]
+    passed_over = [f"{path}, an earlier run than the one of its name that is compared" for path in earlier]
+    return RunComparison(tuple(run_sets), seed, tuple(parts), (*alone, *passed_over))
 
 
-def _runs_at(place: Path) -> list[Run]:
-    """One model's runs of different datasets."""
-    runs = read_runs([place])
-    models = list(dict.fromkeys(run.result.model for run in runs))
-    if len(models) > 1:
-        raise BadInput(f"{place} holds runs of several models ({', '.join(models[:5])}); name the runs one by one.")
-    for dataset, n in Counter(run.result.dataset for run in runs).items():
-        if n > 1:
-            names = ", ".join(run.paths.score.name for run in runs if run.result.dataset == dataset)
-            raise BadInput(f"{place} holds {n} runs of {dataset} ({names}); name one of them.")
-    return runs
+def _run_sets(runs: Iterable[Run]) -> list[RunSet]:
+    """The runs by model: those of one folder stay together where the model has two runs of a dataset."""
+    by_folder: dict[tuple[str, Path], list[Run]] = {}
+    for run in runs:
+        by_folder.setdefault((run.result.model, run.paths.score.parent), []).append(run)
+    sets: dict[str, list[dict[str, Run]]] = {}  # by model and dataset
+    for (model, _), of_folder in by_folder.items():
+        of_model = sets.setdefault(model, [{}])
+        if any(run.result.dataset in of_model[-1] for run in of_folder):
+            of_model.append({})
+        for run in of_folder:
+            if run.result.dataset in of_model[-1]:
+                of_model.append({})
+            of_model[-1][run.result.dataset] = run
+    named = [(model, of_set) for model, of_model in sets.items() for of_set in of_model]
+    labels = _labels([model for model, _ in named])
+    return [RunSet(label, model, tuple(of.values())) for label, (model, of) in zip(labels, named, strict=True)]
 
 
 def _labels(models: Sequence[str]) -> list[str]:

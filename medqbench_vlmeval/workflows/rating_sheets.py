@@ -8,9 +8,11 @@ verdicts of another run's judge.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +28,7 @@ from medqbench_vlmeval.scoring.agreement import MARKS
 from medqbench_vlmeval.types import SampleRow
 
 RATING_ID = "rating id"
+EXPORT_FORMAT = "medqbench ratings 1"
 KEY_ENDING = "_key.json"
 
 # What a table may say of a rated answer beside its index: enough to notice verdicts of another dataset.
@@ -60,6 +63,8 @@ class Rating:
     reference_sha256: str | None = None
     claims: Mapping[str, str] = field(default_factory=dict)
     by_judge: bool = False
+    comment: str = ""
+    reference: str | None = None
 
     @property
     def is_rated(self) -> bool:
@@ -168,6 +173,8 @@ def _filled_in(path: Path, name: str, key: Path | None) -> Iterator[Rating]:
             answer_sha256=entry.get("answer_sha256"),
             reference_sha256=entry.get("reference_sha256"),
             claims=claims,
+            comment=row.get("comment", ""),
+            reference=row.get("referencemode"),
         )
 
 
@@ -183,7 +190,21 @@ def _csv(path: Path, source: IO[bytes]) -> list[list[str]]:
     return TableReader(path, source, delimiter).all_texts()
 
 
-_READERS = {**READERS, ".csv": _csv}
+def _json(path: Path, source: IO[bytes]) -> list[list[str]]:
+    """A table, or a rating page's export as a row a rating."""
+    content = json_object(path) or {}
+    entries = content.get("ratings")
+    if content.get("format") != EXPORT_FORMAT or not isinstance(entries, list):
+        return READERS[".json"](path, source)
+    for number, entry in enumerate(entries, start=1):
+        for name in (RATING_ID, *DIMENSIONS):
+            if not isinstance(entry, dict) or name not in entry:
+                raise BadInput(f"{path}, row {number}: no '{name}'; the export was changed, export it once more.")
+    shared = {"rater": content.get("rater"), "reference mode": content.get("reference")}
+    return READERS[".json"](path, BytesIO(json.dumps([entry | shared for entry in entries]).encode()))
+
+
+_READERS = {**READERS, ".csv": _csv, ".json": _json}
 
 
 def _table(path: Path) -> list[list[str]]:
@@ -223,7 +244,7 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
         if len(candidates) == 1:
             raise BadInput(
                 f"{sheet}, row {ids[unknown[0]]}: the rating id '{unknown[0][:40]}' is not in the key {candidate}; is "
-                "it another sheet's?"
+                "it another sheet's or page's?"
                 if is_key
                 else f"{candidate} is no key of a rating sheet, or cannot be read; it is written by 'agreement sample'."
             )

@@ -74,8 +74,8 @@ def test_runs_that_were_really_scored(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["nowhere_score.json"], "two runs or more"),
         (["nowhere_score.json", "x"], "nowhere_score.json does not exist"),
+        (["no*here"], "No scored run matches"),
         ([], "RUN RUN"),
     ],
 )
@@ -93,8 +93,17 @@ def test_a_cut_file_is_named_with_its_line(capsys, runs):
     assert code == 2
     assert f"{samples}, line 12: not a whole JSON object" in err
     assert len(err.splitlines()) == 1
-    code, _, err = run(capsys, "compare", runs[1], runs[1].parent)
+    code, _, err = run(capsys, "compare", runs[1], runs[1])
     assert code == 2
+    assert "needs two runs or more, and this is one" in err
+
+
+def test_a_folder_of_any_depth_a_glob_and_several_files_are_the_same_runs(capsys, runs, tmp_path):
+    whole = run(capsys, "compare", *runs, "--json")
+    assert whole[0] == 0
+    assert run(capsys, "compare", tmp_path.parent / tmp_path.name, "--json") == whole
+    assert run(capsys, "compare", tmp_path / "*_score.json", "--json") == whole
+    assert run(capsys, "compare", *sorted(tmp_path.glob("*_s*")), "--json") == whole
 
 
 def test_an_unwritable_folder_is_a_failed_run(capsys, runs, tmp_path):

@@ -37,6 +37,12 @@ def comparison():
         between_raters={"Anna": {"Bo": dict.fromkeys(everywhere, agreement.compare_scores(ANNA, BO))}},
         groups={"modality": {"CT": agreements["Anna"], "MRI": agreements["Bo"]}},
         disagreements=[agreement.RatingDisagreement("M", row, "preciseness", 2, 0.5, {"Anna": 1.0, "Bo": 0.0})],
+        among_raters=dict.fromkeys(everywhere, agreement.measure_raters([ANNA, BO], JUDGE, range(4))),
+        rater_disagreements=[
+            agreement.RatingDisagreement("M", row, "preciseness", 1, 1, {"Anna": 0.0, "Bo": 2.0}, {"Bo": "=cmd"})
+        ],
+        n_partly={"Bo": 1},
+        references=["hidden"],
     )
 
 
@@ -50,6 +56,11 @@ def test_in_a_pipe(comparison):
     at = lines.index("Judge and raters, two by two: same %, kappa") + 2
     pairs = [(line.split("  ")[0], line.split()[-2]) for line in lines[at : at + 3]]
     assert pairs == [("the judge / Anna", "75.0,"), ("the judge / Bo", "50.0,"), ("Anna / Bo", "50.0,")]
+    at = lines.index("Raters among themselves, and the judge as one of them") + 2
+    # Both sum to 4 with squares of 6, and are apart by 1 and 1: kappa 1 - 2 / (6 + 6 - 2 * 4 * 4 / 4).
+    assert lines[at].split()[:3] == ["Completeness", "4", "0.500"]
+    assert "! answers that a rater left without a rating on some dimension: Bo 1" in lines
+    assert "! the judge sees the reference; to raters it was hidden" in lines
     assert "! 2 ratings are of runs that were not given: other" in lines
     assert any(line.startswith("! raters' median between two marks, which no whole verdict equals: ") for line in lines)
     assert any(line.startswith("! not rated: Completeness 1, ") for line in lines)
@@ -69,3 +80,6 @@ def test_the_workbook(comparison, tmp_path):
     values = dict(zip(header, first, strict=True))
     assert (values["judge"], values["rated"], values["Anna"], values["Bo"]) == (2, 0.5, 1, 0)
     assert (values["dimension"], values["answer"], values["judge said"]) == ("Preciseness", "=1+1", "Score: 2")
+    header, first = book["Among raters"].iter_rows(values_only=True)
+    values = dict(zip(header, first, strict=True))
+    assert (values["Anna"], values["Bo"], values["comments"]) == (0, 2, "Bo: =cmd")

@@ -47,7 +47,7 @@ def test_runs_are_ranked_among_the_published_rows(tmp_path: Path) -> None:
     assert lines[0][4:10] == [90, pytest.approx(59.58, abs=0.005), pytest.approx(98.21, abs=0.005), None, 90, None]
     sheet = load_workbook(path)["Overview"]
     fills = {row[1].value: row[1].fill.fgColor.rgb for row in sheet.iter_rows() if row[1].value}
-    assert (fills["High"], fills["Human expert"]) == ("FFDDEBF7", "FFFCE4D6")
+    assert (fills["High"], fills["Human expert"]) == ("FFE8F0FA", "FFFBF0E6")
     assert any("human experts' Overall: 82.50" in str(row[0]) for row in rows(path, "Overview"))
 
 
@@ -95,7 +95,7 @@ def test_settings_in_which_runs_differ_are_coloured(tmp_path: Path) -> None:
     sheet = load_workbook(path)["Settings"]
     by_name = {row[0].value: row for row in sheet.iter_rows()}
     assert [cell.value for cell in by_name["prompt.style"]] == ["prompt.style", "yes", "official", "short"]
-    assert by_name["prompt.style"][3].fill.fgColor.rgb == "FFFFE699"
+    assert by_name["prompt.style"][3].fill.fgColor.rgb == "FFFFF6DC"
     # Each run has a name and a date of its own.
     assert [by_name[name][1].value for name in ("model", "created", "dataset")] == [None] * 3
 

@@ -60,7 +60,7 @@ def perception_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_overview_of_a_perception_run(perception_path: Path) -> None:
     overview = lines(perception_path, "Overview")
-    assert overview[1] == ["NOT COMPARABLE with the published rows: embedded set"]
+    assert overview[1] == ["Not comparable with the published rows: embedded set"]
     for line in (
         ["Overall", 60, 23.07, 88.24, 5],
         ["Yes-or-No", 100, 34.24, 100, 2],
@@ -79,8 +79,8 @@ def test_overview_of_a_perception_run(perception_path: Path) -> None:
     assert any(line[:1] == ["Overall, clustered (n: clusters)"] and line[-1] == 5 for line in overview)
 
 
-REFUSED = ["NOT COMPARABLE with the published rows:", "   • embedded set", "   • own prompt"]
-UNVERIFIED = "NOT VERIFIED AS COMPARABLE with the published rows: own prompt"
+REFUSED = ["Not comparable with the published rows:", "   • embedded set", "   • own prompt"]
+UNVERIFIED = "Not verified as comparable with the published rows: own prompt"
 BASELINE = "BASELINE: a model without weights, for orientation only."
 
 
@@ -106,8 +106,8 @@ def test_reasons_of_one_of_two_tasks_are_not_read_as_for_both(tmp_path: Path) ->
     part = replace(run.result["comparative"], not_comparable_because=("own data",))
     run = replace(run, result=replace(run.result, parts={**run.result.parts, Task.COMPARATIVE: part}))
     assert [line[0] for line in lines(written(tmp_path, run), "Overview")[1:3]] == [
-        "Reasoning, no-reference: NOT COMPARABLE with the published rows: judge rules",
-        "Reasoning, comparative: NOT COMPARABLE with the published rows: own data",
+        "Reasoning, no-reference: Not comparable with the published rows: judge rules",
+        "Reasoning, comparative: Not comparable with the published rows: own data",
     ]
 
 
@@ -194,8 +194,11 @@ def test_tables_can_be_worked_with(perception_path: Path, tmp_path: Path) -> Non
     assert (samples.freeze_panes, matrix.freeze_panes) == ("B2", "B2")
     assert samples.print_title_rows == "$1:$1"
     assert [str(area.sqref) for area in matrix.conditional_formatting] == ["B2:B4", "F2:F4", "J2:J4", "N2:N4"]
-    assert "NOT COMPARABLE" in samples.oddFooter.left.text
     for sheet in book:
+        # Quiet, but on each page and with its reason.
+        marks = {sheet.oddHeader.right.text.strip(), sheet.oddFooter.left.text.strip()}
+        assert marks == {"Not comparable with published rows: embedded set"}
+        assert sheet.sheet_properties.tabColor is None
         is_fitted = bool(sheet.sheet_properties.pageSetUpPr and sheet.sheet_properties.pageSetUpPr.fitToPage)
         assert sheet.page_setup.orientation == "landscape"
         assert is_fitted is (sheet.title != "Charts")
@@ -432,3 +435,29 @@ def test_links_past_the_limit_are_plain_names(tmp_path: Path, monkeypatch: pytes
     cells = [sheet.cell(row, column) for row in range(2, 7)]
     assert [cell.value for cell in cells] == [STORED] * 5
     assert [cell.hyperlink is not None for cell in cells] == [True, True, True, False, False]
+
+
+def test_heads_stand_as_their_columns_do_and_intervals_are_grey(tmp_path: Path) -> None:
+    run = make_run([choice(str(n), n > 3) for n in range(20)])
+    sheet = load_workbook(written(tmp_path, run))["Overview"]
+    rows = {row[0].value: row for row in sheet.iter_rows() if row[0].value}
+    label, value, low, _, n = rows["Measure"][:5]
+    assert [cell.alignment.horizontal for cell in (label, value, low, n)] == [None, "right", "right", "right"]
+    assert {cell.border.bottom.style for cell in (label, value, low, n)} == {"thin"}
+    assert {cell.fill.fill_type for cell in (label, value, low, n)} == {None}
+    overall = rows["Overall"]
+    assert [cell.alignment.horizontal for cell in overall[:4]] == [None, "right", "right", "right"]
+    assert [cell.font.color.rgb for cell in overall[1:5]] == ["FF000000", "FF6B7280", "FF6B7280", "FF000000"]
+
+
+def test_columns_are_as_wide_and_rows_as_high_as_what_they_hold(tmp_path: Path) -> None:
+    long = "word " * 60  # 300 characters
+    sheet = load_workbook(written(tmp_path, perception_run(model="M" * 40, reasons=[long])))["Overview"]
+    widths = {name: dimension.width for name, dimension in sheet.column_dimensions.items()}
+    assert 40 < widths["A"] < 50
+    assert 9 <= widths["D"] < 20  # numbers
+    # The reason is longer than a line and stands in one cell over several columns, some lines high.
+    (area,) = [str(area) for area in sheet.merged_cells.ranges if str(area).startswith("A2:")]
+    assert area.endswith("2")
+    assert sheet.row_dimensions[2].height >= 3 * 15
+    assert sheet.row_dimensions[4].height is None

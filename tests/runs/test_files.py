@@ -1,6 +1,7 @@
 """Reading scored runs back, and saying in one sentence what is wrong with a file."""
 
 import json
+import os
 import re
 import tempfile
 from dataclasses import replace
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.runs.files import find_runs, read_runs, same_index, scored_runs, write_run
+from medqbench_vlmeval.runs.files import find_all, read_runs, same_index, scored_runs, write_run
 from tests.make import choice, combined_run, judged, make_run, perception_run, reasoning_run
 
 NAME = "Model-X_MedQBench_Perception_mini"
@@ -53,7 +54,7 @@ def test_results_of_versions_that_knew_true_and_false(tmp_path, earlier, now):
     assert (reason == "made for a test") is not earlier
 
 
-@pytest.mark.parametrize("ending", ["_score.json", "_samples.jsonl", "_report.xlsx", ".xlsx", ".tsv", ""])
+@pytest.mark.parametrize("ending", ["_score.json", "_samples.jsonl", "_report.xlsx", "_model.json", ".tsv", ""])
 def test_whatever_is_named_gives_the_run(score, ending):
     place = named(score, ending) if ending else score.parent
     if ending:
@@ -178,8 +179,6 @@ def test_numbers_off_their_scale_are_refused(tmp_path, make, old, new, words):
 
 def test_half_written_and_absent_runs(score, tmp_path):
     samples = named(score, "_samples.jsonl")
-    with pytest.raises(BadInput, match="named twice"):
-        read_runs([score, samples])
     for place in (tmp_path / "nowhere", tmp_path / "m_score.json"):
         with pytest.raises(BadInput, match=f"{place.name} does not exist"):
             read_runs([place])
@@ -198,19 +197,49 @@ def test_half_written_and_absent_runs(score, tmp_path):
         read_runs([predictions])
 
 
-def test_a_folder_without_runs_says_where_they_are(tmp_path):
+def scores_of(*places):
+    return [paths.score for paths in find_all(places).runs]
+
+
+def test_folders_of_any_depth_globs_and_links_give_each_run_once(tmp_path):
     with pytest.raises(BadInput, match=r"holds no scored run.*Score a run first"):
         read_runs([tmp_path])
-    for name in "ba":
-        perception_run(tmp_path / name)
-    with pytest.raises(BadInput, match="runs are in: a, b"):
-        read_runs([tmp_path])
+    work = tmp_path / "work"
+    a, b, c = (perception_run(work / name).paths for name in ("deep/er/a", "b", "c"))
+    for hidden in ("b/previous", "c/.cache"):
+        perception_run(work / hidden, model="old")
+    for path in (a.score, a.samples):  # as a second name of the same files, and as a folder
+        (work / "c" / f"link{path.name[len(NAME) :]}").symlink_to(path)
+    (work / "d").symlink_to(b.score.parent)
+    (work / "gone_score.json").symlink_to(tmp_path / "nowhere")
+    of_b_and_c, a_again = [b.score, c.score], work / "c" / "link_score.json"
+    assert scores_of(work) == [*of_b_and_c, a_again]
+    assert scores_of(a.samples, work) == [a.score, *of_b_and_c]
+    assert scores_of(work / "*", a.score) == [*of_b_and_c, a_again]
+    assert scores_of(work / "**" / "*_score.json") == [*of_b_and_c, a_again]
+    assert scores_of(work / "[bc]" / f"{NAME}*") == of_b_and_c
+    assert scores_of(work / "b" / "previous" / "*") == scores_of(work / "b" / "previous")
+    assert [run.paths.score for run in read_runs([work / "deep"])] == [a.score]
+    with pytest.raises(BadInput, match=r"No scored run matches .*\(1 files or folders do\)"):
+        find_all([work / "gone*"])
+
+
+def test_the_kits_folders_of_one_time_give_the_latest_run(tmp_path):
+    model = tmp_path / "work" / "M"
+    first, second = (perception_run(model / name).paths for name in ("T20261129-080000", "T20261129_G1a2b3c4d"))
+    os.utime(first.score, (1, 1))
+    assert find_all([tmp_path]) == ([second], [first.score])
+    for path in vars(first).values():  # the kit links what it takes for the run, here the older one
+        (model / path.name).symlink_to(path)
+    assert find_all([tmp_path]).earlier == [second.score]
+    assert scores_of(tmp_path) == [model / first.score.name]
+    assert scores_of(second.score.parent, tmp_path) == [second.score, model / first.score.name]
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "~no_such_user/run"])
 def test_a_name_that_cannot_be_looked_up(tmp_path, name):
     with pytest.raises(BadInput, match="cannot be read"):
-        find_runs(tmp_path / name if name.startswith("a") else Path(name))
+        find_all([tmp_path / name if name.startswith("a") else Path(name)])
 
 
 def test_score_files_of_other_programs_in_the_folder_are_passed_over(score):

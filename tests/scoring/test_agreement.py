@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
@@ -16,6 +16,7 @@ from medqbench_vlmeval.scoring.agreement import (
     between_rounds,
     is_same,
     measure_agreement,
+    measure_raters,
     pairwise,
     read_conclusion,
     score_conclusions,
@@ -135,6 +136,50 @@ def test_intervals_depend_on_the_samples_and_the_seed_alone():
     one, other = measure_agreement(JUDGE * 5, HUMAN * 5), measure_agreement(JUDGE[::-1] * 5, HUMAN[::-1] * 5)
     assert one.kappa.interval == other.kappa.interval
     assert len({measure_agreement(JUDGE * 5, HUMAN * 5, seed).kappa.interval for seed in range(4)}) > 1
+
+
+def test_raters_among_themselves_by_hand():
+    # Judge and first rater agree; the second differs on one answer by a point: kappa 0.8 with either (see above).
+    agreement = measure_raters([JUDGE, HUMAN], JUDGE, range(4))
+    assert agreement.kappa.value == pytest.approx(0.8)
+    assert agreement.with_judge.value == pytest.approx((1 + 0.8) / 2)
+    # Eight ratings with sum 9 and sum of squares 15; within the one answer 2 (4 + 1) - 9 = 1.
+    assert agreement.alpha.value == pytest.approx(1 - 7 * 1 / (8 * 15 - 81))
+    assert (agreement.alpha.n, agreement.kappa.n, agreement.with_judge.n) == (4, 4, 4)
+    # A third who rated two answers and one that nobody else has: what is there counts, nothing is filled in.
+    partial = measure_raters([[*JUDGE, None], [*HUMAN, None], [0, None, 1, None, 2]], [*JUDGE, None], range(5))
+    # Kappa of the third on two common answers: 1 - (1/2) / (4/2 + 1/2 - 2 * 1 * 1/2) with the first, 1 with the second.
+    assert partial.kappa.value == pytest.approx((0.8 + (1 - 0.5 / 1.5) + 1) / 3)
+    # Ten ratings; answer 1: 0; answer 3 of 2, 1, 1: (3 * 6 - 16) / 2 = 1; sum 10, sum of squares 16.
+    assert (partial.alpha.n, partial.alpha.value) == (4, pytest.approx(1 - 9 * 1 / (10 * 16 - 100)))
+
+
+@settings(max_examples=15)
+@given(st.lists(st.lists(st.sampled_from([0, 1, 2, None]), min_size=3, max_size=3), min_size=1, max_size=20))
+def test_alpha_is_krippendorffs(rows):
+    """Against its definition: one less the mean squared difference within answers over that of any two ratings."""
+    answers = [known for row in rows if len(known := [score for score in row if score is not None]) > 1]
+    every = [score for answer in answers for score in answer]
+    within = sum((x - y) ** 2 / (len(answer) - 1) for answer in answers for x in answer for y in answer)
+    across = sum((x - y) ** 2 for x in every for y in every)
+    alpha = measure_raters(list(zip(*rows, strict=True)), [None] * len(rows), range(len(rows))).alpha
+    assert alpha.n == len(answers)
+    if not across:
+        assert (alpha.value, alpha.interval) == (None, None)
+    else:
+        assert alpha.value == pytest.approx(1 - (within / len(every)) / (across / len(every) / (len(every) - 1)))
+
+
+def test_answers_on_one_image_are_drawn_together():
+    """Each answer twice says no more than once: the interval by image is that of half as many answers."""
+    twice = [*range(20)] * 2
+    one = measure_agreement(JUDGE * 5, HUMAN * 5)
+    both, apart = (measure_agreement(JUDGE * 10, HUMAN * 10, clusters=of) for of in (twice, None))
+    assert both.kappa.interval == one.kappa.interval
+    assert both.accuracy.interval == one.accuracy.interval
+    assert apart.kappa.low > both.kappa.low
+    raters = [measure_raters([JUDGE * n, HUMAN * n], JUDGE * n, (twice, twice[:20])[n == 5]) for n in (5, 10)]
+    assert raters[0].kappa.interval == pytest.approx(raters[1].kappa.interval)
 
 
 def judged(index, score):

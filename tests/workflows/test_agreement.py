@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
+from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
@@ -260,6 +261,58 @@ def test_another_sheet_in_front_is_named(tmp_path: Path) -> None:
     book.save(filled)
     with pytest.raises(BadInput, match="the first row of the first sheet has How to rate"):
         compare_ratings(run, [filled])
+
+
+def export(path: Path, entries: dict[str, Any], rater: str = "Anna", **changes: Any) -> Path:
+    """What a rating page exports: ratings by rating id, and a comment on each."""
+    ratings = [
+        {"rating id": name, **dict(zip(DIMENSIONS, scores, strict=True)), "comment": f"on {name}"}
+        for name, scores in entries.items()
+    ]
+    content = {"format": "medqbench ratings 1", "rater": rater, "reference": "hidden", "ratings": ratings}
+    path.write_text(json.dumps({**content, **changes}), encoding="utf-8")
+    return path
+
+
+def test_exports_of_a_rating_page_are_read(tmp_path: Path) -> None:
+    run, _, entries = rated_sheet(tmp_path)
+    scores = as_judged(entries)
+    first, second, *_ = scores
+    partly = {**scores, first: [None, 2, None, 0], second: [None] * 4}
+    compared = compare_ratings(run, [export(tmp_path / "a.json", scores), export(tmp_path / "b.json", partly, "Bo")])
+    result = compared.to_json()
+    assert result["raters"] == ["Anna", "Bo"]
+    assert (result["n"], result["n_partly_rated"], result["reference"]) == (12, {"Bo": 2}, ["hidden"])
+    assert [of["alpha"]["n"] for of in result["among_raters"].values()] == [10, 11, 10, 11]
+    judged, others = compared.ratings.disagreements, compared.ratings.rater_disagreements
+    assert {case.comments["Anna"] for case in (*judged, *others)} <= {f"on {first}", f"on {second}"}
+    alone = compare_ratings(run, [export(tmp_path / "a.json", scores)]).to_json()
+    assert (alone["among_raters"], alone["n_partly_rated"]) == ({}, {})
+
+
+def test_exports_that_were_changed_are_refused(tmp_path: Path) -> None:
+    run, _, entries = rated_sheet(tmp_path, 2)
+    (one, two), whole = entries, dict.fromkeys(entries, (2, 2, 2, 2))
+    rows = [{"rating id": one, **dict.fromkeys(DIMENSIONS, 2)}, {"rating id": two, "completeness": 1}]
+    for changes, words in (
+        ({"ratings": rows}, r"a\.json, row 2: no 'preciseness'; the export was changed"),
+        ({"ratings": [*rows[:1], "R"]}, r"a\.json, row 2: no 'rating id'"),
+        ({"ratings": [{**rows[0], "preciseness": 3}]}, r"a\.json, row 1, column 'preciseness': '3' is no rating"),
+        ({"ratings": [{**rows[0], "preciseness": True}]}, r"row 1, column 'preciseness': 'True' is no rating"),
+        ({"ratings": [{**rows[0], "rating id": "R-of-another"}]}, r"row 1: the rating id 'R-of-another' is not in the"),
+        ({"ratings": [rows[0], rows[0]]}, r"row 2: rater 'Anna' rated the answer to .* before \(.*a\.json, row 1\)"),
+        ({"ratings": []}, "no rows of ratings"),
+        ({"ratings": {}}, "a list of records was expected"),
+        ({"format": "medqbench ratings 9"}, "a list of records was expected"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            compare_ratings(run, [export(tmp_path / "a.json", whole, **changes)])
+    files = [export(tmp_path / f"{name}.json", whole) for name in "ab"]
+    with pytest.raises(BadInput, match=r"b\.json, row 1: rater 'Anna' rated .* before \(.*a\.json, row 1\)"):
+        compare_ratings(run, files)
+    empty = export(tmp_path / "b.json", dict.fromkeys(entries, (None,) * 4), "Bo")
+    with pytest.raises(BadInput, match="no cell is filled in yet, here or in another row of rater 'Bo'"):
+        compare_ratings(run, [files[0], empty])
 
 
 def test_results_do_not_replace_the_ratings(tmp_path: Path) -> None:

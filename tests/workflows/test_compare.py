@@ -81,15 +81,18 @@ def test_folders_with_several_datasets_are_matched_by_name(tmp_path):
     parts = compare_runs([tmp_path / "A", tmp_path / "B"]).to_json()["parts"]
     assert [part["dataset"] for part in parts] == ["MedQBench_Perception", "MedQBench_Perception_dev"]
     scored(tmp_path / "A", [choice("1", True)], "C")
-    with pytest.raises(BadInput, match=r"A holds runs of several models \(A, C\); name the runs one by one"):
-        compare_runs([tmp_path / "A", tmp_path / "B"])
+    whole = compare_runs([tmp_path])
+    assert [(run_set.label, len(run_set.runs)) for run_set in whole.run_sets] == [("A", 2), ("C", 1), ("B", 2)]
+    assert [part.runs for part in whole.parts] == [("A", "C", "B"), ("A", "B")]
 
 
 def test_what_cannot_be_compared(tmp_path):
     (run,) = perception_runs(tmp_path, [True])
     with pytest.raises(BadInput, match="two runs or more"):
         compare_runs([run])
-    with pytest.raises(BadInput, match="named twice"):
+    with pytest.raises(
+        BadInput, match=r"needs two runs or more, and this is one: .*M0_MedQBench_Perception_score.json"
+    ):
         compare_runs([run, run])
     reasoning = scored(tmp_path, [judged("1")], "B", "MedQBench_Reasoning")
     with pytest.raises(BadInput, match="no task in common: M0 alone has MedQBench_Perception"):
@@ -97,14 +100,25 @@ def test_what_cannot_be_compared(tmp_path):
     other = scored(tmp_path, [choice("0", True, question="Else?")], "C")
     with pytest.raises(BadInput, match=r"no perception sample in common.*1 of one index with other content"):
         compare_runs([run, other])
+
+
+def test_two_runs_of_one_model_and_dataset_are_two_sets(tmp_path):
+    """Rescored by another judge, say: folder by folder, and in one folder one by one."""
+    (alone,) = perception_runs(tmp_path, [True])
+    for folder in ("x", "y"):
+        for dataset in ("MedQBench_Perception_dev", "MedQBench_Perception"):
+            scored(tmp_path / folder, [choice("0", True)], "M", dataset)
+    run_sets = compare_runs([tmp_path]).run_sets
+    named = [(run_set.label, {run.paths.score.parent.name for run in run_set.runs}) for run_set in run_sets]
+    assert named == [("M0", {tmp_path.name}), ("M #1", {"x"}), ("M #2", {"y"})]
     folder = tmp_path / "twice"
     for name in ("x", "y"):
         path = scored(folder, [choice("0", True)], "M")
         for ending in ("_score.json", "_samples.jsonl"):
-            old = path.with_name(path.name.replace("_score.json", ending))
-            old.rename(folder / f"{name}{ending}")
-    with pytest.raises(BadInput, match=r"holds 2 runs of MedQBench_Perception \(x_score.json, y_score.json\)"):
-        compare_runs([folder, run])
+            path.with_name(path.name.replace("_score.json", ending)).rename(folder / f"{name}{ending}")
+    run_sets = compare_runs([folder, alone]).run_sets
+    named = [(run_set.label, run_set.runs[0].paths.score.name) for run_set in run_sets]
+    assert named == [("M #1", "x_score.json"), ("M #2", "y_score.json"), ("M0", alone.name)]
 
 
 def judged_runs(folder, *settings):

@@ -19,9 +19,9 @@ from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, measures_of
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import ranks
-from medqbench_vlmeval.report.table import task_kind
+from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.runs.result import json_of, top_of
-from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
+from medqbench_vlmeval.types import Cell, FailureGroup, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]
 
@@ -76,6 +76,9 @@ def _task_json(run: TaskRun) -> Json:
         "measures": [[name, cell.value, cell.interval, cell.n] for name, cell in cells.items()],
         "counts": [[COUNT_TITLES[name], count] for name, count in result.counts.items() if name in COUNT_TITLES],
         "findings": [_finding_json(name, finding) for name, finding in result.findings.items()],
+        "groups": [
+            _group_json(group) for finding in result.findings.values() for group in finding.details.failure_groups
+        ],
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
         "settings": [
@@ -86,13 +89,25 @@ def _task_json(run: TaskRun) -> Json:
 
 def _finding_json(name: str, finding: Finding) -> Json:
     details, axis = finding.details, _AXIS_OF_FINDING.get(name)
-    # What it speaks of and the browser can show: axis, group, value, n, failed ones only.
-    links = [[axis, group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis]
+    # What it speaks of and the browser can show: facets, name, value, n, failed ones only.
+    links: list[Any] = [
+        [[[axis, group]], group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis
+    ]
+    links += [
+        [list(group.values.items()), group.name, None, group.share.counts["count"], True]
+        for group in details.failure_groups
+    ]
     if name == "error_kinds":
         kinds = details.kinds or {}
-        links = [["kind", kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
+        links = [[[["kind", kind]], kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
     texts = json_of(finding, "title", "statement", "method")
     return {**texts, "few": finding.cell.few, "open": finding.is_open, "links": links}
+
+
+def _group_json(group: FailureGroup) -> Json:
+    cell = group.share
+    facts = {"values": list(group.values.items()), "failed": cell.counts["count"], "p": value_words(group.p, "p")}
+    return {**facts, "share": cell.value, "ends": cell.interval, "n": cell.n, "clusters": cell.n_clusters}
 
 
 def boards_json(runs: Sequence[Run]) -> list[Json]:
@@ -201,6 +216,17 @@ class Gathered:
         self.samples.append({"index": sample.index, "task": sample.task.value, "images": pictures, **facts})
         return places[-1]
 
+    def answers_json(self, run: Run, image_root: Path | None) -> list[Json]:
+        """A run's answers; samples that are new come to those that are held."""
+        # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
+        embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
+        own_images, answers = embedded_folder() / "images", []
+        for row in run.rows:
+            place = self.place_of(row.sample, own_images if embedded[row.sample.task] else image_root)
+            same_index = self.samples[place]["index"] == row.sample.index
+            answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
+        return answers
+
 
 def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
     """The samples of all runs, each held once, and each run's answers apart.
@@ -208,14 +234,6 @@ def gather(runs: Sequence[Run], image_root: Path | None) -> Gathered:
     Two runs answered the same sample where task, index, question, options, answer, reference and images are the same;
     a run that names no images is taken to have seen those of the others.
     """
-    gathered, own_images = Gathered(), embedded_folder() / "images"
-    for run in runs:
-        # Names of the embedded set's images may be those of other images elsewhere: they are looked for here alone.
-        embedded = {of.task: of.data.origin == "embedded" for of in run.result.tasks}
-        answers = []
-        for row in run.rows:
-            place = gathered.place_of(row.sample, own_images if embedded[row.sample.task] else image_root)
-            same_index = gathered.samples[place]["index"] == row.sample.index
-            answers.append({"s": place, **({} if same_index else {"index": row.sample.index}), **answer_json(row)})
-        gathered.answers.append(answers)
+    gathered = Gathered()
+    gathered.answers += [gathered.answers_json(run, image_root) for run in runs]
     return gathered

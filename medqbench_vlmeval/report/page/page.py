@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from medqbench_vlmeval import __version__
@@ -19,11 +20,12 @@ from medqbench_vlmeval.report.page.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
+LIVE = "live.js"
 # In the order in which they stand in the page.
-STYLES = ("theme.css", "summary.css", "samples.css")
+STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css")
 SCRIPTS = (
     *("dom.js", "data.js", "state.js", "theme.js", "board.js", "facets.js", "failures.js"),
-    *("findings.js", "filters.js", "list.js", "answers.js", "detail.js", "keys.js", "main.js"),
+    *("findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js", "keys.js", "main.js"),
 )
 
 
@@ -36,22 +38,32 @@ def json_text(value: Any) -> str:
     return text
 
 
-def _document(title: str, data: Any, pictures: Sequence[Any], figures: Mapping[str, str]) -> str:
-    """The whole page; the pictures' JSON is in an element of its own that is read when the first one is shown."""
+def document(
+    title: str, data: Any, pictures: Sequence[Any] = (), figures: Mapping[str, str] = MappingProxyType({})
+) -> tuple[str, str]:
+    """The whole page and its content security policy; the pictures' JSON is in an element of its own that is read when
+    the first one is shown.
+
+    A page that a server gives has ``live`` in its data: it may then ask that server, and no other, for more.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     style = "\n".join(_asset(name) for name in STYLES)
-    script = '(() => {\n"use strict";\n' + "\n".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    is_served = "live" in data
+    scripts = (*SCRIPTS[:-1], *([LIVE] if is_served else ()), SCRIPTS[-1])
+    script = '(() => {\n"use strict";\n' + "\n".join(map(_asset, scripts)) + "})();\n"
+    sources = "img-src 'self' data:; connect-src 'self'" if is_served else "img-src 'self' file: data:"
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
+        f"default-src 'none'; {sources}; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     loader, strict = FileSystemLoader(_ASSETS), StrictUndefined
     environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("page.html.j2").render(
+    text = environment.get_template("page.html.j2").render(
         title=title,
         policy=policy,
+        is_served=is_served,
         # Made by this package, or escaped above.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -59,6 +71,7 @@ def _document(title: str, data: Any, pictures: Sequence[Any], figures: Mapping[s
         pictures=Markup(json_text(pictures)),  # noqa: S704
         figures=[(name, Markup(svg)) for name, svg in figures.items()],  # noqa: S704
     )
+    return text, policy
 
 
 def _asset(name: str) -> str:
@@ -112,6 +125,6 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
         for (name, _), small in zip(gathered.pictures, thumbnails, strict=True)
     ]
     title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
-    text = _document(title, data, pictures, themed_svgs([run.result for run in runs]))
+    text, _ = document(title, data, pictures, themed_svgs([run.result for run in runs]))
     with writing(path, "close it if it is open elsewhere, or choose another folder"):
         write_text(path, text)

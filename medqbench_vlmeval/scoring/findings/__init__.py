@@ -12,6 +12,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import biases, errors, groups
 from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, reasoning_error_kinds
+from medqbench_vlmeval.scoring.findings.failures import failure_groups
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure
 from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.scoring.summary import is_right
@@ -32,6 +33,7 @@ def perception_findings(
     right = [100.0 * is_right(sample, extraction.letter) for sample, _, extraction in answers]
     data = Measure([right], PERCENT, clusters, samples)
     levels = [errors.level_choice(sample, extraction) for sample, _, extraction in answers]
+    kinds = [perception_error_kinds(*answer) for answer in answers]
     level_questions = [choice for choice in levels if choice is not None]
     return Findings.of(
         {
@@ -45,7 +47,8 @@ def perception_findings(
             "yes_bias": biases.yes_bias(samples, extractions, clusters),
             "no_answer": biases.no_answer(predictions, extractions),
             "length_against_score": biases.length_against_score(predictions, data),
-            "error_kinds": errors.error_kinds([perception_error_kinds(*answer) for answer in answers]),
+            "error_kinds": errors.error_kinds(kinds),
+            "failure_groups": failure_groups(samples, [bool(of_sample) for of_sample in kinds], clusters),
         }
     )
 
@@ -80,6 +83,7 @@ def reasoning_findings(
             "no_answer": biases.no_conclusion(predictions, conclusions),
             "length_against_score": biases.length_against_score(predictions, data),
             "error_kinds": errors.error_kinds(kinds),
+            "failure_groups": failure_groups(samples, [bool(of_sample) for of_sample in kinds], clusters),
             "speaks_to_grader": errors.to_grader(predictions),
             "same_scores": biases.same_scores(judged, clusters),
         }

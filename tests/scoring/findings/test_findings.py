@@ -22,6 +22,7 @@ PERCEPTION = {
     "no_answer",
     "length_against_score",
     "error_kinds",
+    "failure_groups",
 }
 
 

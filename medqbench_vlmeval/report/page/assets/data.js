@@ -1,4 +1,5 @@
-// What the page was made of. Pictures are parsed when the first one is shown.
+// What the page was made of. A page in a file holds all samples; of one that `medqbench view` serves, a run's samples are
+// asked for when they are first looked at: until then `items[run]` is empty. Pictures are parsed when the first is shown.
 
 const told = JSON.parse(byId("data").textContent);
 const runs = told.runs;
@@ -15,25 +16,58 @@ const AXES = [
 ];
 const AXIS_TITLES = new Map([...AXES, ["kind", "Error kind"], ["task", "Task"]]);
 
+// An image's name, its size in pixels, the address of its thumbnail and that one's width, and the address of the original
+// where it can be shown.
 let pictures = null;
+const allPictures = () => (pictures = pictures || JSON.parse(byId("pictures").textContent));
 function picture(place) {
-  pictures = pictures || JSON.parse(byId("pictures").textContent);
-  const [name, width, height, uri, shown] = pictures[place];
-  return { name, width, height, uri, shown };
+  const [name, width, height, uri, shown, full] = allPictures()[place];
+  return { name, width, height, uri, shown, full };
 }
 
 // A run's answers as items: the answer, its sample, and the index under which the run knows it.
-const items = told.answers.map((answers, run) =>
-  answers.map((answer, place) => ({
+const items = [];
+const bySample = [];
+const byIndex = [];
+const loaded = new Set();
+
+function setAnswers(run, answers) {
+  items[run] = (answers || []).map((answer, place) => ({
     run,
     place,
     answer,
     sample: samples[answer.s],
     index: answer.index === undefined ? samples[answer.s].index : answer.index,
-  })),
-);
-const bySample = items.map((list) => new Map(list.map((item) => [item.answer.s, item])));
-const byIndex = items.map((list) => new Map(list.map((item) => [item.index, item])));
+  }));
+  bySample[run] = new Map(items[run].map((item) => [item.answer.s, item]));
+  byIndex[run] = new Map(items[run].map((item) => [item.index, item]));
+  if (answers) loaded.add(run);
+  else loaded.delete(run);
+}
+runs.forEach((_, run) => setAnswers(run, told.answers[run]));
+
+const isLoaded = (run) => run === null || loaded.has(run);
+const loading = new Map();
+
+// Whether all these runs are here (null counts as here); where not, they are asked for (live.js), and `then` is called when
+// they have come. Of one that could not be had, `loadErrors` has the reason, and it counts as here, without samples.
+const loadErrors = new Map();
+function haveRuns(places, then) {
+  const missing = places.filter((run) => !isLoaded(run));
+  if (!missing.length) return true;
+  const asked = missing.map((run) => {
+    if (!loading.has(run)) loading.set(run, loadRun(run).finally(() => loading.delete(run)));
+    return loading.get(run);
+  });
+  Promise.all(asked).then(then);
+  return false;
+}
+
+// Whether two runs have a sample in common; of one that is not here, whether they have a task in common.
+function shareSamples(one, other) {
+  if (isLoaded(one) && isLoaded(other)) return items[other].some((item) => bySample[one].has(item.answer.s));
+  return runs[one].parts.some(({ task }) => runs[other].parts.some((part) => part.task === task));
+}
 
 const answerOf = (run, item) => bySample[run].get(item.answer.s);
 const TASKS = new Map([["perception", "Perception"], ["no-reference", "No-reference"], ["comparative", "Comparative"]]);

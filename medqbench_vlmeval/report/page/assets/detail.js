@@ -41,20 +41,27 @@ function drawDetail() {
   );
 }
 
+const viewer = imageViewer(el("div"), [], { missing: sayMissing });
+let viewed = "";
+
 function imagesBox(sample) {
   if (!sample.images.length) return el("p", { class: "hint" }, "The result names no image for this sample.");
-  const found = sample.images.map((place) => picture(place));
-  const pair = found.length > 1;
-  const upscaled = found.some(({ uri, shown: width }) => uri && width < 240);
-  const boxes = found.map(({ name, width, height, uri, shown: small }, place) => {
-    const label = pair ? `Image ${place + 1}` : "Image";
-    const picture_ = uri
-      ? el("img", { src: uri, width: small, height: Math.max(1, Math.round((small * height) / width)), alt: `${label} of this sample` })
-      : el("div", { class: "gone" }, "no image on this machine");
-    const size = uri ? `${pair ? " · " : ""}${width} × ${height} px${small < width ? `; this is a thumbnail of ${small} px, too small to judge fine noise or blur` : ""}` : null;
-    return el("figure", null, picture_, el("figcaption", null, pair ? el("strong", null, label) : null, size, el("code", { class: "file" }, data(name))));
+  const box = el("div", { class: "images" });
+  viewer.home(box);
+  const images = sample.images.map((place) => {
+    const { name, width, height, uri, full } = picture(place);
+    return { name, width, height, fallback: uri, full };
   });
-  return el("div", { class: `images${pair ? " pair" : ""}${upscaled ? " upscaled" : ""}` }, boxes);
+  // A change of filters draws the same sample again.
+  if (viewed !== String(sample.images)) viewer.show(images);
+  viewed = String(sample.images);
+  return box;
+}
+
+// Once: a page that was moved alone lacks all of its originals.
+function sayMissing() {
+  if (byId("originals")) return;
+  byId("samples").prepend(el("p", { id: "originals", class: "notice", role: "status" }, "The original images are not beside this page: keep the folder 'images' with it. Thumbnails are shown instead, too small to judge fine noise or blur."));
 }
 
 function optionsBox(sample, item, other) {
@@ -70,13 +77,15 @@ function optionsBox(sample, item, other) {
 
 function othersBox(item) {
   const found = runs.map((run, place) => [place, answerOf(place, item)]).filter(([place, other]) => place !== state.run && other);
-  if (!found.length) return null;
+  const rest = runs.map((_, place) => place).filter((place) => !isLoaded(place) && shareSamples(state.run, place));
+  const ask = rest.length ? el("button", { type: "button", class: "noprint", onclick: () => haveRuns(rest, redraw) }, `Read the answers of ${counted(rest.length, "other run")}`) : null;
+  if (!found.length) return ask;
   const lines = found.map(([place, other]) => {
     const beside = state.versus === place;
     const button = el("button", { type: "button", class: "noprint", "aria-pressed": String(beside), onclick: () => ((state.versus = beside ? null : place), refresh()) }, "side by side");
     return el("li", null, data(runs[place].label), badge(other), button);
   });
-  return el("div", null, el("h4", null, "Other runs on this sample"), el("ul", { class: "others" }, lines));
+  return el("div", null, el("h4", null, "Other runs on this sample"), el("ul", { class: "others" }, lines), ask);
 }
 
 function backToList() {

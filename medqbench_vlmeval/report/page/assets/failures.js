@@ -4,6 +4,7 @@ const FEW = 10;
 const crossed = { rows: "", columns: "" };
 
 function drawFailures() {
+  if (!isLoaded(state.run)) return fill(byId("failures-body"), el("p", { class: "hint" }, "Reading the samples …"));
   fill(byId("failures-body"), ...runs[state.run].parts.map((part) => failuresOf(part)));
 }
 
@@ -22,6 +23,7 @@ function failuresOf(part) {
     el("li", null, el("a", { class: "chip", href: samplesHash(state.run, [["task", part.task], ["kind", kind]]) }, data(kind), ` ${grouped(n)}`)),
   );
   if (kinds.length) add(box, el("ul", { class: "chips", "aria-label": "Kinds of error" }, kinds));
+  if (part.groups.length) add(box, groupTable(part));
   if (!axes.length) return box;
   const holder = el("div");
   const pick = (name, label, fallback) => {
@@ -35,6 +37,34 @@ function failuresOf(part) {
   const draw = () => fill(holder, failureTable(part, found, rows.value, columns.value));
   draw();
   return add(box, el("div", { class: "filters" }, rowsLabel, columnsLabel), holder);
+}
+
+// Groups that fail more often than chance allows, each a link to its failed samples.
+function groupTable(part) {
+  const rows = part.groups.map((group) => {
+    const facets = [["task", part.task], ...group.values, ["outcome", FAILED]];
+    const names = group.values.flatMap(([axis, value], place) => [place ? " · " : "", el("span", { class: "plain" }, `${AXIS_TITLES.get(axis) || axis} `), data(value)]);
+    const images = group.clusters < group.n ? grouped(group.clusters) : "–";
+    return el(
+      "tr",
+      null,
+      el("th", { scope: "row" }, el("a", { href: samplesHash(state.run, facets) }, names)),
+      el("td", { class: "number" }, `${group.share.toFixed(0)}%`, el("span", { class: "of" }, `${grouped(group.failed)} of ${grouped(group.n)}`)),
+      el("td", { class: "number" }, `${group.ends[0].toFixed(0)} to ${group.ends[1].toFixed(0)}%`),
+      el("td", { class: "number" }, images),
+      el("td", { class: "number" }, group.p),
+    );
+  });
+  const heads = ["Group", "Failed", "95% interval", "Images", "p (Holm)"].map((head, place) => el("th", { scope: "col", class: place ? "number" : null }, head));
+  const table = el("table", { class: "groups" }, el("thead", null, el("tr", null, heads)), el("tbody", null, rows));
+  const name = `Groups that fail more often than chance allows, ${part.title}`;
+  return el(
+    "div",
+    null,
+    el("h4", null, "Groups that fail more often than chance allows"),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": name }, table),
+    el("p", { class: "hint" }, "All combinations of one to four axes were looked at, and p is adjusted for that; what a shown group explains is not shown. A group leads to its failed samples."),
+  );
 }
 
 function failureTable(part, found, rowAxis, columnAxis) {

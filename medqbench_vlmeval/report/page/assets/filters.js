@@ -29,7 +29,7 @@ function drawFilters() {
   byId("order").value = state.order;
   byId("layout").setAttribute("aria-pressed", String(state.gallery));
   if (document.activeElement !== byId("search")) byId("search").value = state.q;
-  const others = runs.map((run, place) => [place, run]).filter(([place]) => place !== state.run && items[place].some((item) => bySample[state.run].has(item.answer.s)));
+  const others = runs.map((run, place) => [place, run]).filter(([place]) => place !== state.run && shareSamples(state.run, place));
   byId("versus").parentElement.hidden = !others.length;
   fill(byId("versus"), option("", "no other run", state.versus === null), ...others.map(([place, run]) => option(place, labelled(run.label), place === state.versus)));
   const focused = document.activeElement && document.activeElement.id;

@@ -4,16 +4,20 @@ let drawnRun = -1;
 
 function drawSummary() {
   if (drawnRun === state.run) return;
-  drawnRun = state.run;
+  drawnRun = haveRuns([state.run], redraw) ? state.run : -1;
   drawHeadline();
   drawFailures();
   drawFindings();
   drawSettings();
 }
 
+// When a run's samples have come: the address is read again, since it may name one of them.
+const redraw = () => draw(false, false);
+
 // After a change of filters, order, search or runs within the samples.
 function refresh() {
   remember();
+  if (!haveRuns([state.run, state.versus], redraw)) return;
   drawFilters();
   drawList();
   drawChosen();
@@ -28,10 +32,12 @@ function drawChosen() {
 // Where the samples begin: below a head that may take two lines.
 const measure = () => document.documentElement.style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
 
-function draw(arrived) {
+function draw(arrived, scrolls = true) {
+  if (!runs.length) return;
   const missing = readHash();
-  byId("notice").hidden = !missing.length;
-  if (missing.length) fill(byId("notice"), ...missing.map(([what, name]) => el("span", null, `This page has no ${what} `, data(name), ". ")));
+  const failed = loadErrors.has(state.run);
+  byId("notice").hidden = !missing.length && !failed;
+  fill(byId("notice"), ...missing.map(([what, name]) => el("span", null, `This page has no ${what} `, data(name), ". ")), failed && data(loadErrors.get(state.run)));
   const browsing = state.view === "samples";
   byId("summary").hidden = browsing;
   byId("samples").hidden = !browsing;
@@ -44,6 +50,10 @@ function draw(arrived) {
   measure();
   if (browsing) {
     byId("samples").classList.toggle("reading", state.sample !== null);
+    if (!haveRuns([state.run, state.versus], redraw)) {
+      byId("count").textContent = "Reading the samples …";
+      return;
+    }
     drawFilters();
     drawList();
     drawChosen();
@@ -52,15 +62,16 @@ function draw(arrived) {
     return;
   }
   drawSummary();
-  const part = state.at && byId(state.at);
+  const part = scrolls && state.at && byId(state.at);
   if (part && part.closest("#summary")) part.scrollIntoView();
 }
 
-fill(byId("run"), ...runs.map((run, place) => option(place, labelled(run.label), place === 0)));
+const fillRuns = () => fill(byId("run"), ...runs.map((run, place) => option(place, labelled(run.label), place === state.run)));
+fillRuns();
 byId("run").addEventListener("change", () => {
   const run = Number(byId("run").value);
   const facets = new Map([...state.facets].filter(([name]) => name !== "against"));
-  location.hash = hashOf({ run, versus: state.versus === run ? null : state.versus, sample: byIndex[run].has(state.sample) ? state.sample : null, facets });
+  location.hash = hashOf({ run, versus: state.versus === run ? null : state.versus, sample: !isLoaded(run) || byIndex[run].has(state.sample) ? state.sample : null, facets });
 });
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
@@ -70,7 +81,7 @@ startTheme();
 startFilters();
 startList();
 startKeys();
-readHash();
+if (runs.length) readHash();
 startBoard();
 draw(false);
 addEventListener("hashchange", () => draw(true));

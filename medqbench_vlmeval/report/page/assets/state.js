@@ -44,7 +44,7 @@ function readHash() {
   }
   state.sample = null;
   if (sample !== null) {
-    if (byIndex[state.run].has(sample)) state.sample = sample;
+    if (!isLoaded(state.run) || byIndex[state.run].has(sample)) state.sample = sample;
     else missing.push(["sample", sample]);
   }
   const versus = runByKey(given.get("vs"));
