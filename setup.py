@@ -11,6 +11,8 @@ VERSION = re.search(
 ).group(1)
 
 SYNTH = ["scikit-image>=0.22", "pydicom>=3.0", "nilearn>=0.10", "nibabel>=5"]
+WANDB = ["wandb>=0.18"]
+MLFLOW = ["mlflow-skinny>=2.15"]
 TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
@@ -26,6 +28,8 @@ TEST = [
     # With it the kit's transformers read the weights of the small judge in tests/small_llm.py.
     "gguf>=0.10",
     *SYNTH,
+    *WANDB,
+    *MLFLOW,
 ]
 DOCS = ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"]
 
@@ -74,6 +78,8 @@ setup(
     extras_require={
         "kit": ["ms-vlmeval>=0.0.20"],
         "synth": SYNTH,
+        "wandb": WANDB,
+        "mlflow": MLFLOW,
         "test": [*TEST, *DOCS],
         "docs": DOCS,
     },

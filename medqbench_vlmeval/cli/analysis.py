@@ -26,6 +26,8 @@ def report(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print every run's tables and findings, and every file.")
     ] = False,
+    wandb: options.Wandb = None,
+    mlflow: options.Mlflow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
 ) -> None:
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
@@ -42,6 +44,7 @@ def report(
         many = [reports.workbook] if reports.workbook is not None else []
         files = [*books, *many, *reports.tables, *reports.figures, reports.page]
     options.print_result(as_json, reports.to_json, lambda: parts, files)
+    options.track(lambda: [report.tracked for report in reports.runs], wandb, mlflow)
 
 
 def compare(

@@ -6,7 +6,7 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.report.table import Table
     from medqbench_vlmeval.workflows import Request
     from medqbench_vlmeval.workflows.evaluate import KitReader
+    from medqbench_vlmeval.workflows.trackers import Tracked
 
 
 INTERRUPTED = 130
@@ -55,6 +56,12 @@ Prices = Annotated[
     Path | None, typer.Option("--prices", help="Your price table (JSON); its prices go over the packaged ones.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Wandb = Annotated[
+    str | None, typer.Option("--wandb", metavar="PROJECT", help="Log numbers and files to Weights & Biases.")
+]
+Mlflow = Annotated[
+    str | None, typer.Option("--mlflow", metavar="EXPERIMENT", help="Log numbers and files to MLflow too.")
+]
 Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)]
 
 Given = Mapping[str, Any]
@@ -152,6 +159,17 @@ def print_result(
     from medqbench_vlmeval.report.terminal import show
 
     show([*parts(), *map(str, files)])
+
+
+def track(tracked: Callable[[], Sequence[Tracked]], wandb: str | None, mlflow: str | None) -> None:
+    """Log what was scored to the trackers that are named, and say on stderr where it is."""
+    if wandb is None and mlflow is None:
+        return
+    from medqbench_vlmeval.workflows.trackers import log_to_mlflow, log_to_wandb
+
+    for log, place in ((log_to_wandb, wandb), (log_to_mlflow, mlflow)):
+        for line in log(tracked(), place) if place is not None else ():
+            print(line, file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

@@ -32,6 +32,8 @@ def score(
     ] = False,
     dry_run: options.DryRun = False,
     prices: options.Prices = None,
+    wandb: options.Wandb = None,
+    mlflow: options.Mlflow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the headline numbers as JSON.")] = False,
     *,
     judge: options.Given,
@@ -54,6 +56,7 @@ def score(
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.report.terminal import judge_progress
     from medqbench_vlmeval.workflows import evaluate, headline_to_json
+    from medqbench_vlmeval.workflows.trackers import Tracked
 
     with judge_progress(lambda: load_prices(prices)) as on_progress:
         run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
@@ -64,6 +67,7 @@ def score(
         lambda: run_summary(run.result),
         files.values(),
     )
+    options.track(lambda: [Tracked(run, tuple(files.values()))], wandb, mlflow)
 
 
 # Counts of an estimate and how soon a narrow terminal goes without each, the highest first.

@@ -11,6 +11,7 @@ import base64
 import html
 import json
 import logging
+import os
 import re
 import threading
 import traceback
@@ -61,6 +62,12 @@ class Mask:
 
     def __repr__(self) -> str:
         return f"Mask({len(self.secrets)} secrets)"
+
+
+def environment_mask() -> Mask:
+    """Knows what the process's environment holds under names of secrets, and in its addresses."""
+    secrets = {value for name, value in os.environ.items() if is_secret_name(name)}
+    return Mask(secrets.union(*(url_secrets(value) for value in os.environ.values() if "://" in value)))
 
 
 @contextmanager

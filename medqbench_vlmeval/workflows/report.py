@@ -19,6 +19,7 @@ from medqbench_vlmeval.report.workbook import write_many, write_workbook
 from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
 from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
 from medqbench_vlmeval.types import Run
+from medqbench_vlmeval.workflows.trackers import Tracked
 
 PAGE = "report.html"
 MANY = "runs.xlsx"
@@ -33,6 +34,11 @@ class Report:
     run: Run
     workbook: Path
     card: Path
+
+    @property
+    def tracked(self) -> Tracked:
+        """The run with what goes along to a tracker."""
+        return Tracked(self.run, (self.run.paths.score, self.run.paths.samples, self.workbook, self.card))
 
 
 @dataclass(frozen=True)
