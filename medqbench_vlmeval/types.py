@@ -197,20 +197,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class FailureGroup:
-    """Samples that share ``values`` (by axis) and fail more often than chance allows.
-
-    ``share`` is that of failures in percent, over ``n_clusters`` clusters of samples that share an image; ``p`` is
-    adjusted for all groups that were looked at.
-    """
+    """Samples that share ``values`` (by axis): the share of failures in percent, and the adjusted p that it is by
+    chance."""
 
     values: Mapping[str, str]
     share: Cell
     p: float
-
-    @property
-    def name(self) -> str:
-        """'modality CT, severity severe'."""
-        return ", ".join(f"{axis.replace('_', ' ')} {value}" for axis, value in self.values.items())
 
 
 @dataclass(frozen=True)

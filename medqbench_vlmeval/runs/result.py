@@ -254,7 +254,7 @@ def _accuracy_shape(value: object, ends: Any, content: Json) -> Json:
 
 
 def _share_shape(share: Json) -> Json:
-    ends = _picked(share, ("low", "high", "few"))
+    ends = {**_picked(share, ("low", "high", "few")), "n_clusters": share.get("n_clusters")}
     return {"value": share["share"], "n": share["of"], "counts": {"count": share["count"]}, **ends}
 
 
@@ -266,10 +266,7 @@ def _finding_shape(finding: Json) -> Json:
         **details,
         **{name: _each(_share_shape, details[name]) for name in ("kinds", "reasons") if name in details},
         "mistakes": [{**mistake, "share": _share_shape(mistake)} for mistake in details.get("mistakes", ())],
-        "failure_groups": [
-            {**group, "share": {**_share_shape(group), "n_clusters": group["n_clusters"]}}
-            for group in details.get("failure_groups", ())
-        ],
+        "failure_groups": [{**group, "share": _share_shape(group)} for group in details.get("failure_groups", ())],
         "shares": _each(_share_shape, shares),
         "facts": facts,
     }

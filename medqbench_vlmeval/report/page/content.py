@@ -19,9 +19,9 @@ from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows
 from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, measures_of
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import ranks
-from medqbench_vlmeval.report.table import task_kind, value_words
-from medqbench_vlmeval.runs.result import json_of, top_of
-from medqbench_vlmeval.types import Cell, FailureGroup, Finding, Run, Sample, SampleRow, TaskRun, Verdict
+from medqbench_vlmeval.report.table import task_kind
+from medqbench_vlmeval.runs.result import findings_to_json, json_of, top_of
+from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
 Json = dict[str, Any]
 
@@ -76,9 +76,7 @@ def _task_json(run: TaskRun) -> Json:
         "measures": [[name, cell.value, cell.interval, cell.n] for name, cell in cells.items()],
         "counts": [[COUNT_TITLES[name], count] for name, count in result.counts.items() if name in COUNT_TITLES],
         "findings": [_finding_json(name, finding) for name, finding in result.findings.items()],
-        "groups": [
-            _group_json(group) for finding in result.findings.values() for group in finding.details.failure_groups
-        ],
+        "groups": findings_to_json(result).get("failure_groups", {}).get("details", {}).get("failure_groups", []),
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
         "settings": [
@@ -89,25 +87,13 @@ def _task_json(run: TaskRun) -> Json:
 
 def _finding_json(name: str, finding: Finding) -> Json:
     details, axis = finding.details, _AXIS_OF_FINDING.get(name)
-    # What it speaks of and the browser can show: facets, name, value, n, failed ones only.
-    links: list[Any] = [
-        [[[axis, group]], group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis
-    ]
-    links += [
-        [list(group.values.items()), group.name, None, group.share.counts["count"], True]
-        for group in details.failure_groups
-    ]
+    # What it speaks of and the browser can show: axis, group, value, n, failed ones only.
+    links = [[axis, group, cell.value, cell.n, True] for group, cell in details.groups.items() if axis]
     if name == "error_kinds":
         kinds = details.kinds or {}
-        links = [[[["kind", kind]], kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
+        links = [["kind", kind, None, cell.counts.get("count"), False] for kind, cell in kinds.items()]
     texts = json_of(finding, "title", "statement", "method")
     return {**texts, "few": finding.cell.few, "open": finding.is_open, "links": links}
-
-
-def _group_json(group: FailureGroup) -> Json:
-    cell = group.share
-    facts = {"values": list(group.values.items()), "failed": cell.counts["count"], "p": value_words(group.p, "p")}
-    return {**facts, "share": cell.value, "ends": cell.interval, "n": cell.n, "clusters": cell.n_clusters}
 
 
 def boards_json(runs: Sequence[Run]) -> list[Json]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medqbench_vlmeval.scoring.compare import ALPHA, holm
-from medqbench_vlmeval.scoring.findings.finding import on_one_line, share_words
+from medqbench_vlmeval.scoring.findings.finding import PERCENT, on_one_line, share_words
 from medqbench_vlmeval.scoring.intervals import hypergeometric_tail, interval_cell, wilson
 from medqbench_vlmeval.types import FEW, WILSON, Cell, Details, FailureGroup, Finding, Sample
 
@@ -27,78 +28,78 @@ def failure_groups(samples: Sequence[Sample], failed: Sequence[bool], clusters: 
 
     A group is ten samples or more that share their values on one to four axes; where several have the same samples, the
     one with the fewest axes counts. ``failed`` and ``clusters`` (see :func:`~..intervals.clusters_of`) are parallel to
-    the samples. Holm's adjustment over all groups keeps the chance of showing any where there is none at 5%. What a
-    shown group explains is not shown (:func:`_without_repeats`).
+    the samples. Holm's adjustment over all groups keeps the chance of showing any where there is none at 5%.
     """
-    outcomes, groups = _outcomes(failed, clusters), _groups(samples)
+    outcomes, groups = _Outcomes(np.array(failed, dtype=bool), np.array(clusters, dtype=int)), _groups(samples)
     if not groups:
         return f"no group of {FEW} samples or more on any axis"
-    adjusted = holm([outcomes.p(members, ~members) for _, members in groups])
-    # By names where p is equal: the order of rows decides nothing.
-    proven = sorted(
-        (p, len(values), list(values.items()), place)
-        for place, (p, (values, _)) in enumerate(zip(adjusted, groups, strict=True))
-        if p < ALPHA
-    )
-    if not proven:
+    p_values = holm([outcomes.p(members, ~members) for members in groups.values()])
+    proven = [_Group(p, len(of[0]), *of) for p, of in zip(p_values, groups.items(), strict=True) if p < ALPHA]
+    shown: list[_Group] = []
+    for group in sorted(proven, key=lambda group: group[:3]):  # of equal p by names: the order of rows decides nothing
+        shown = _with_group(shown, group, outcomes, ALPHA / len(groups))
+    if not shown:
         return f"none of {len(groups)} groups fails more often than chance allows"
-    kept = _without_repeats(outcomes, [groups[place][1] for *_, place in proven], ALPHA / len(groups))
-    p_values = {place: p for p, *_, place in proven}
-    shown = [
-        FailureGroup(groups[place][0], outcomes.cell(groups[place][1]), p_values[place])
-        for place in [proven[at][-1] for at in kept][:_MOST_SHOWN]
-    ]
-    worst, count, n = shown[0], sum(failed), len(samples)
-    named = replace(worst, values={axis: on_one_line(value) for axis, value in worst.values.items()}).name
+    found = [FailureGroup(dict(group.values), outcomes.cell(group.members), group.p) for group in shown]
+    share, words = found[0].share, ", ".join(f"{axis} {on_one_line(value)}" for axis, value in shown[0].values)
     statement = (
-        f"{len(kept)} of {len(groups)} groups {'fails' if len(kept) == 1 else 'fail'} more often than chance allows, "
-        f"most surely {named}: {worst.share.counts['count']} of {worst.share.n} ({share_words(worst.share)}); of all "
-        f"samples {count} of {n} failed ({100 * count / n:.2f}%)."
+        f"{len(shown)} of {len(groups)} groups {'fails' if len(shown) == 1 else 'fail'} more often than chance allows, "
+        f"most surely {words.replace('_', ' ')}: {share.counts['count']} of {share.n} ({share_words(share)}); of all "
+        f"samples {sum(failed)} of {len(samples)} failed ({100 * sum(failed) / len(samples):.2f}%)."
     )
-    details = Details(failure_groups=tuple(shown), n_clusters=worst.share.n_clusters, facts={"n_groups": len(groups)})
-    share = replace(worst.share, n_clusters=None, counts={})
-    return Finding("Failure groups", statement, "percent", share, _METHOD, details)
+    facts = {"n_groups": len(groups), "n_shown": len(shown)}
+    details = Details(failure_groups=tuple(found[:_MOST_SHOWN]), n_clusters=share.n_clusters, facts=facts)
+    return Finding("Failure groups", statement, PERCENT, replace(share, n_clusters=None, counts={}), _METHOD, details)
 
 
-def _groups(samples: Sequence[Sample]) -> list[tuple[Mapping[str, str], Members]]:
-    """Every group, by its values: those with fewer axes first."""
-    codes = {}
-    for axis in _AXES:
-        names, of_sample = np.unique([getattr(sample, axis) or "" for sample in samples], return_inverse=True)
-        if sum(map(bool, names.tolist())) > 1:
-            codes[axis] = names.tolist(), of_sample
-    groups: dict[bytes, tuple[Mapping[str, str], Members]] = {}
-    for n_axes in range(1, _MOST_AXES + 1):
-        for axes in combinations(codes, n_axes):
-            combined = np.zeros(len(samples), dtype=np.int64)
-            for axis in axes:
-                combined = combined * len(codes[axis][0]) + codes[axis][1]
-            _, first, at, sizes = np.unique(combined, return_index=True, return_inverse=True, return_counts=True)
-            for group in np.flatnonzero(sizes >= FEW):
-                values = {axis: codes[axis][0][codes[axis][1][first[group]]] for axis in axes}
-                members = at == group
-                if all(values.values()) and sizes[group] < len(samples):
-                    groups.setdefault(members.tobytes(), (values, members))
-    return list(groups.values())
+class _Group(NamedTuple):
+    p: float
+    n_axes: int
+    values: tuple[tuple[str, str], ...]
+    members: Members
 
 
-@dataclass(frozen=True)
+def _groups(samples: Sequence[Sample]) -> dict[tuple[tuple[str, str], ...], Members]:
+    """Every group by its values on its axes, those with fewer axes first."""
+    texts = {axis: [getattr(sample, axis) or "" for sample in samples] for axis in _AXES}
+    coded = {axis: np.unique(column, return_inverse=True) for axis, column in texts.items()}
+    codes = {axis: numbers for axis, (names, numbers) in coded.items() if (names != "").sum() > 1}
+    groups: dict[bytes, tuple[tuple[tuple[str, str], ...], Members]] = {}
+    for axes in (axes for n in range(1, _MOST_AXES + 1) for axes in combinations(codes, n)):
+        combined = np.zeros(len(samples), dtype=np.int64)
+        for axis in axes:
+            combined = combined * len(coded[axis][0]) + codes[axis]
+        _, first, at, sizes = np.unique(combined, return_index=True, return_inverse=True, return_counts=True)
+        for group in np.flatnonzero(sizes >= FEW):
+            values, members = tuple((axis, texts[axis][first[group]]) for axis in axes), at == group
+            if all(value for _, value in values):
+                groups.setdefault(members.tobytes(), (values, members))
+    return dict(groups.values())
+
+
 class _Outcomes:
-    """Whether each sample failed, its cluster, and how alike the samples of a cluster are: their intraclass correlation
-    in 0-1."""
+    """Whether each sample failed, and how alike the failures of samples that share an image are.
 
-    failed: Members
-    clusters: NDArray[np.int_]
-    alike: float
+    ``alike`` is the intraclass correlation by the analysis of variance, at least 0 (M. S. Ridout et al., Biometrics 55,
+    1999, p. 137).
+    """
+
+    def __init__(self, failed: Members, clusters: NDArray[np.int_]) -> None:
+        _, self.clusters, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
+        self.failed, self.alike, n, n_clusters = failed, 0.0, len(failed), len(sizes)
+        if 1 < n_clusters < n:
+            shares = np.bincount(self.clusters, weights=failed) / sizes
+            between = float(sizes @ (shares - failed.mean()) ** 2) / (n_clusters - 1)
+            within = float(sizes @ (shares * (1 - shares))) / (n - n_clusters)
+            spread = between + ((n - float(sizes @ sizes) / n) / (n_clusters - 1) - 1) * within
+            self.alike = max(0.0, (between - within) / spread) if spread else 0.0
 
     def counts(self, members: Members) -> tuple[int, int, float]:
         """Failures, samples, and the design effect ``1 + (Σ m²/n - 1) alike`` of clusters of ``m`` samples, by which
         shared images swell a variance (L. Kish, Survey Sampling, 1965, ch. 5.4)."""
-        failed, n = int(self.failed[members].sum()), int(members.sum())
-        if not self.alike or not n:
-            return failed, n, 1.0
-        sizes = np.bincount(self.clusters[members])
-        return failed, n, 1 + (float(sizes @ sizes) / n - 1) * self.alike
+        failed, n = (int(np.count_nonzero(of)) for of in (self.failed & members, members))
+        sizes = np.bincount(self.clusters[members]) if self.alike and n else np.ones(1)
+        return failed, n, 1 + (float(sizes @ sizes) / float(sizes.sum()) - 1) * self.alike
 
     def p(self, inside: Members, outside: Members) -> float:
         """Fisher's exact p, one-sided: that the samples ``inside`` fail more often than those ``outside``.
@@ -123,38 +124,17 @@ class _Outcomes:
         return replace(cell, n_clusters=len(np.unique(self.clusters[members])), counts={"count": failed})
 
 
-def _outcomes(failed: Sequence[bool], clusters: Sequence[int]) -> _Outcomes:
-    """With the analysis-of-variance estimate of the intraclass correlation, at least 0 (M. S. Ridout et al., Biometrics
-    55, 1999, p. 137)."""
-    outcomes = np.array(failed, dtype=bool)
-    _, of_sample, sizes = np.unique(np.array(clusters, dtype=int), return_inverse=True, return_counts=True)
-    n, n_clusters, alike = len(outcomes), len(sizes), 0.0
-    if 1 < n_clusters < n:
-        shares = np.bincount(of_sample, weights=outcomes) / sizes
-        between = float(sizes @ (shares - outcomes.mean()) ** 2) / (n_clusters - 1)
-        within = float(sizes @ (shares * (1 - shares))) / (n - n_clusters)
-        size = (n - float(sizes @ sizes) / n) / (n_clusters - 1)
-        if spread := between + (size - 1) * within:
-            alike = max(0.0, (between - within) / spread)
-    return _Outcomes(outcomes, of_sample, alike)
+def _with_group(shown: list[_Group], group: _Group, outcomes: _Outcomes, level: float) -> list[_Group]:
+    """The groups to show with one that is less sure, where it says something new at ``level``.
 
-
-def _without_repeats(outcomes: _Outcomes, proven: Sequence[Members], level: float) -> list[int]:
-    """The places of the groups to show, of those proven, the surest first.
-
-    A group inside a shown one has to fail more often than the rest of that one, any other to fail more often without
-    the samples of shown groups than all that are left; both at ``level``. A shown group whose samples outside of such
-    an inner group do not fail more often than all others (p of 5% or more) is explained by it and goes.
+    Inside a shown group it has to fail more often than the rest of that one; else more often than all others without
+    the samples of shown groups. Where the rest of a shown group around it does not fail more often than all others (p
+    of 5% or more), that one is explained by it and goes.
     """
-    shown: list[int] = []
-    for place, members in enumerate(proven):
-        around = [outer for outer in shown if not (members & ~proven[outer]).any()]
-        free = ~np.any([proven[outer] for outer in shown], axis=0) & np.ones_like(members)  # in no shown group
-        if around:
-            is_new = all(outcomes.p(members, proven[outer] & ~members) < level for outer in around)
-        else:
-            is_new = outcomes.p(members & free, ~members & free) < level
-        if is_new:
-            explained = [outer for outer in around if outcomes.p(proven[outer] & ~members, ~proven[outer]) >= ALPHA]
-            shown = [*(outer for outer in shown if outer not in explained), place]
-    return shown
+    rests = [(outer, outer.members & ~group.members) for outer in shown if not (group.members & ~outer.members).any()]
+    free = ~np.any([outer.members for outer in shown], axis=0)
+    pairs = [(group.members, rest) for _, rest in rests] or [(group.members & free, ~group.members & free)]
+    if not all(outcomes.p(*pair) < level for pair in pairs):
+        return shown
+    explained = [outer.values for outer, rest in rests if outcomes.p(rest, ~outer.members) >= ALPHA]
+    return [*(outer for outer in shown if outer.values not in explained), group]

@@ -50,7 +50,7 @@ def test_a_group_is_found_with_its_rate_interval_and_adjusted_p():
     samples = [sample(at, modality="CT" if at < 12 else "MRI") for at in range(40)]
     found = failure_groups(samples, [at < 12 for at in range(40)], range(40))
     (group,) = found.details.failure_groups
-    assert (group.values, group.name) == ({"modality": "CT"}, "modality CT")
+    assert group.values == {"modality": "CT"}
     assert group.p == pytest.approx(2 / math.comb(40, 12))
     low, _ = wilson(12, 12)
     assert (group.share.value, group.share.low, group.share.high) == (100, pytest.approx(100 * low), 100)
@@ -172,4 +172,4 @@ def test_a_described_sample_fails_where_an_error_can_be_told():
         for at in range(40)
     ]
     (group,) = make_run(rows).result["no-reference"].findings["failure_groups"].details.failure_groups
-    assert (group.name, group.share.counts) == ("severity severe", {"count": 12})
+    assert (group.values, group.share.counts) == ({"severity": "severe"}, {"count": 12})

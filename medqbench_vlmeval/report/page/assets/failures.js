@@ -42,18 +42,16 @@ function failuresOf(part) {
 // Groups that fail more often than chance allows, each a link to its failed samples.
 function groupTable(part) {
   const rows = part.groups.map((group) => {
-    const facets = [["task", part.task], ...group.values, ["outcome", FAILED]];
-    const names = group.values.flatMap(([axis, value], place) => [place ? " · " : "", el("span", { class: "plain" }, `${AXIS_TITLES.get(axis) || axis} `), data(value)]);
-    const images = group.clusters < group.n ? grouped(group.clusters) : "–";
-    return el(
-      "tr",
-      null,
-      el("th", { scope: "row" }, el("a", { href: samplesHash(state.run, facets) }, names)),
-      el("td", { class: "number" }, `${group.share.toFixed(0)}%`, el("span", { class: "of" }, `${grouped(group.failed)} of ${grouped(group.n)}`)),
-      el("td", { class: "number" }, `${group.ends[0].toFixed(0)} to ${group.ends[1].toFixed(0)}%`),
-      el("td", { class: "number" }, images),
-      el("td", { class: "number" }, group.p),
-    );
+    const values = Object.entries(group.values);
+    const names = values.flatMap(([axis, value], place) => [place ? " · " : "", el("span", { class: "plain" }, `${AXIS_TITLES.get(axis) || axis} `), data(value)]);
+    const cells = [
+      [`${group.share.toFixed(0)}%`, el("span", { class: "of" }, `${grouped(group.count)} of ${grouped(group.of)}`)],
+      [`${group.low.toFixed(0)} to ${group.high.toFixed(0)}%`],
+      [group.n_clusters < group.of ? grouped(group.n_clusters) : "–"],
+      [group.p < 0.0001 ? "<0.0001" : group.p.toFixed(4)],
+    ];
+    const link = el("a", { href: samplesHash(state.run, [["task", part.task], ...values, ["outcome", FAILED]]) }, names);
+    return el("tr", null, el("th", { scope: "row" }, link), cells.map((cell) => el("td", { class: "number" }, cell)));
   });
   const heads = ["Group", "Failed", "95% interval", "Images", "p (Holm)"].map((head, place) => el("th", { scope: "col", class: place ? "number" : null }, head));
   const table = el("table", { class: "groups" }, el("thead", null, el("tr", null, heads)), el("tbody", null, rows));

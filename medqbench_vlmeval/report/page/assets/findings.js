@@ -33,10 +33,10 @@ function drawHeadline() {
 function drawFindings() {
   const boxes = runs[state.run].parts.map((part) => {
     const cards = part.findings.map((finding) => {
-      const links = finding.links.map(([chosen, name, value, n, failed]) => {
-        const facets = [["task", part.task], ...chosen, ...(failed ? [["outcome", FAILED]] : [])];
+      const links = finding.links.map(([axis, group, value, n, failed]) => {
+        const facets = [["task", part.task], [axis, group], ...(failed ? [["outcome", FAILED]] : [])];
         const shown = value === null ? "" : ` ${figure(value, part.unit)}${part.unit === "percent" ? "%" : ""}`;
-        return el("li", null, el("a", { class: "chip", href: samplesHash(state.run, facets), title: failed ? "Show the failed samples of this group" : "Show these samples" }, data(name), shown, n === null ? "" : el("span", { class: "plain" }, ` (n ${grouped(n)})`)));
+        return el("li", null, el("a", { class: "chip", href: samplesHash(state.run, facets), title: failed ? "Show the failed samples of this group" : "Show these samples" }, data(group), shown, n === null ? "" : el("span", { class: "plain" }, ` (n ${grouped(n)})`)));
       });
       return el(
         "div",
