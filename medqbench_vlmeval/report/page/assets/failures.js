@@ -45,7 +45,7 @@ function groupTable(part) {
     const values = Object.entries(group.values);
     const names = values.flatMap(([axis, value], place) => [place ? " · " : "", el("span", { class: "plain" }, `${AXIS_TITLES.get(axis) || axis} `), data(value)]);
     const cells = [
-      [`${group.share.toFixed(0)}%`, el("span", { class: "of" }, `${grouped(group.count)} of ${grouped(group.of)}`)],
+      [`${group.share.toFixed(0)}% (${grouped(group.count)} of ${grouped(group.of)})`],
       [`${group.low.toFixed(0)} to ${group.high.toFixed(0)}%`],
       [group.n_clusters < group.of ? grouped(group.n_clusters) : "–"],
       [group.p < 0.0001 ? "<0.0001" : group.p.toFixed(4)],
