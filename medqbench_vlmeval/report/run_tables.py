@@ -22,7 +22,7 @@ from medqbench_vlmeval.benchmark import (
 )
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
 from medqbench_vlmeval.report import sentences
-from medqbench_vlmeval.report.sample_tables import ImageLinks, add_brief_samples
+from medqbench_vlmeval.report.sample_tables import ImageFiles, add_brief_samples
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
@@ -351,7 +351,7 @@ def _groups(run: TaskRun) -> Iterator[tuple[str, str, Group]]:
                 yield from ((axis, f"{outer} / {inner}", group) for inner, group in groups.items())
 
 
-def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
+def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> None:
     """Write a sheet a modality: its numbers by question type, severity and difficulty, then its samples.
 
     The first forty modalities get one, in the order of the results.
@@ -373,7 +373,7 @@ def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow
                 # The first row is that of all samples.
                 sheet.add_table(table(TASK_TITLES[run.task], heads, groups, bold=groups[0][0]))
         sheet.append()
-        head = add_brief_samples(sheet, runs, samples[name], links) if samples[name] else 1
+        head = add_brief_samples(sheet, runs, samples[name], images) if samples[name] else 1
         sheet.finish(freeze="A2", repeat_row=head)
 
 

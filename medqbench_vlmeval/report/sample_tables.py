@@ -1,9 +1,8 @@
-"""A row a sample: all of them on one sheet, those of a modality on its own, and the links to their images."""
+"""A row a sample: all of them on one sheet, those of a modality on its own, with links to their images and pictures."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from operator import attrgetter
@@ -18,6 +17,7 @@ from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.table import Column, Entry, Item, table
+from medqbench_vlmeval.report.thumbnails import Thumbnail, find_image, make_thumbnails
 from medqbench_vlmeval.types import SampleRow, TaskRun, Verdict
 
 SAMPLES = "Samples"
@@ -29,11 +29,11 @@ _LINKED_IMAGES = 4  # a sample; the benchmark's have one or two
 _MANY_IMAGES = 20
 _WORDS = 400  # characters of what a judge said
 _LONGEST_LINK = 2_000  # characters; spreadsheets take 2,079 at most
-_EMBEDDED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.(?:png|jpg)")
+_PICTURES = 200  # failed samples that are shown with their images, so that these take less than 5 MB
+_IMAGES_A_PICTURE, _SIDE = 2, 96  # side in pixels
 
 R = TypeVar("R")
 Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
-ImageLinks: TypeAlias = Callable[[Task, str], "str | None"]
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 
 
@@ -59,8 +59,8 @@ def options_text(options: Mapping[str, str]) -> str | None:
 
 
 def mark_entry(is_right: bool | None) -> Entry:
-    """'yes' or 'no', coloured."""
-    return None if is_right is None else Item(is_right, fill="good" if is_right else "human")
+    """'yes', or 'no' in colour."""
+    return None if is_right is None else Item(is_right, fill=None if is_right else "bad")
 
 
 def judge_words(verdict: Verdict | None) -> str | None:
@@ -82,45 +82,78 @@ def _words_of(verdict: Verdict | None, with_reply: bool) -> str:
     return " ".join((verdict.explanation or (verdict.reply if with_reply else "")).split())
 
 
-def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> None:
-    """Write one row a sample in the file's order, with filters, a frozen head and links to the images."""
+def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> None:
+    """Write one row a sample in the file's order, with filters, a frozen head and links to the images.
+
+    The first 200 samples that failed show their images.
+    """
     sheet = book.add_fixed(SAMPLES)
     is_perception = runs[0].task is Task.PERCEPTION
+    # Scores that are copied from here into another sheet should carry their mark along.
+    worst = Comparable.worst(run.result.comparable for run in runs)
+    mark = None if worst is Comparable.YES else worst.value
+    pictures = _pictures(rows, images)
+    task: list[Read[SampleRow]] = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
     options: Read[SampleRow] = (
         Column("options", optional=1, width=30, wrap=True),
         lambda row: options_text(row.sample.options),
     )
-    # Scores that are copied from here into another sheet should carry their mark along.
-    worst = Comparable.worst(run.result.comparable for run in runs)
-    mark = None if worst is Comparable.YES else worst.value
+    prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
+    texts = [_QUESTION, options] if is_perception else [_field("sample.description", 60, wrap=True), prediction]
     reads = [
-        *_labels(runs, 15, _AXES),
-        *_images(links),
-        (Column("all images", optional=1, width=26), _all_images),
-        _QUESTION,
-        options if is_perception else _field("sample.description", 60, wrap=True),
-        *_results(is_perception),
-        (Column("comparable", optional=1, width=12), lambda _: mark),
+        *_labels(task),
+        (Column("picture", optional=not pictures), lambda _: None),
+        *texts,
+        *_results(is_perception, with_texts=True),
+        *([prediction] if is_perception else [_QUESTION]),
         (Column("judge's reasons", optional=1, width=60, wrap=True), _reasons),
         (
             Column("note", optional=1, width=30, wrap=True),
             lambda row: next((verdict.note for verdict in row.verdicts.values() if verdict.note), None),
         ),
         _UNSCORED,
-        _field("prediction.text", 80, "prediction", optional=0, wrap=True),
         _CUT,
+        *(_field(f"sample.{axis}") for axis in _AXES),
+        *_images(images),
+        (Column("all images", optional=1, width=26, wrap=True), _all_images),
+        (Column("comparable", optional=1), lambda _: mark),
     ]
-    add_rows(sheet, reads, rows)
+    head = add_rows(sheet, reads, rows)
+    for row, shown in pictures.items():
+        for place, small in enumerate(shown):
+            width, height = small.size
+            scale = _SIDE / max(width, height)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            sheet.picture(head + 1 + row, 2 + len(task), small.data, size, place * (_SIDE + 4))
     sheet.finish(freeze="B2", repeat_row=1)
 
 
-def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], links: ImageLinks) -> int:
+def _pictures(rows: Sequence[SampleRow], images: ImageFiles) -> dict[int, list[Thumbnail]]:
+    """The first images of failed samples that can be shown, by the sample's place."""
+    failed = [at for at, row in enumerate(rows[:_MAX_ROWS]) if has_failed(row)][:_PICTURES]
+    names = [(at, name) for at in failed for name in rows[at].sample.image_refs[:_IMAGES_A_PICTURE]]
+    paths = [images.path(rows[at].sample.task, name) for at, name in names]
+    pictures: dict[int, list[Thumbnail]] = {}
+    if any(paths):
+        for (at, _), small in zip(names, make_thumbnails(paths, for_cells=True), strict=True):
+            if small is not None:
+                pictures.setdefault(at, []).append(small)
+    return pictures
+
+
+def has_failed(row: SampleRow) -> bool:
+    """Whether a letter is wrong or not there, or a description has an error that its verdicts or conclusion show."""
+    return not row.correct if row.sample.task is Task.PERCEPTION else bool(row.error_kinds)
+
+
+def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> int:
     """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
     is_perception = runs[0].task is Task.PERCEPTION
     # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
-    labels = _labels(runs, 13, _AXES[1:3] if is_perception else _AXES[2:])
+    task: list[Read[SampleRow]] = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
+    axes = [_field(f"sample.{axis}") for axis in (_AXES[1:3] if is_perception else _AXES[2:])]
     prediction = _field("prediction.text", 60, "prediction", optional=0, wrap=True)
-    reads = [*labels, *_images(links), *_results(is_perception), _UNSCORED, _QUESTION, prediction, _CUT]
+    reads = [*_labels(task), *axes, *_images(images), *_results(is_perception), _UNSCORED, _QUESTION, prediction, _CUT]
     return add_rows(sheet, reads, rows, _MAX_ROWS_BY_MODALITY)
 
 
@@ -133,19 +166,30 @@ _QUESTION, _UNSCORED = _field("sample.question", 44, wrap=True), _field("unscore
 _CUT: Read[SampleRow] = (Column("prediction_cut", optional=1, width=15), lambda row: row.prediction.cut or None)
 
 
-def _labels(runs: Sequence[TaskRun], width: float, axes: Sequence[str]) -> list[Read[SampleRow]]:
-    task = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
-    return [_field("sample.index", 22, optional=0), *task, *(_field(f"sample.{axis}", width) for axis in axes)]
+def _labels(task: Sequence[Read[SampleRow]]) -> list[Read[SampleRow]]:
+    return [_field("sample.index", optional=0), *task]
 
 
-def _results(is_perception: bool) -> list[Read[SampleRow]]:
+def _results(is_perception: bool, with_texts: bool = False) -> list[Read[SampleRow]]:
     if is_perception:
+
+        def letter(name: str) -> Read[SampleRow]:
+            """A letter, with the text of its option."""
+            of = attrgetter(name)
+
+            def read(row: SampleRow) -> str | None:
+                chosen: str | None = of(row)
+                text = row.sample.options.get(chosen) if chosen and with_texts else None
+                return f"{chosen}. {text}" if text else chosen
+
+            return Column(name.rpartition(".")[2], width=28, wrap=with_texts), read
+
         return [
-            _field("sample.answer", 10, optional=0),
-            _field("extracted", 10, optional=0),
-            (Column("correct", width=10), lambda row: mark_entry(row.correct)),
-            _field("rule", 22),
-            (Column("extractor", optional=1, wrap=True), _extractor),
+            letter("sample.answer"),
+            letter("extracted"),
+            (Column("correct"), lambda row: mark_entry(row.correct)),
+            _field("rule"),
+            (Column("extractor", optional=1, width=28, wrap=True), _extractor),
         ]
     titles = DIMENSION_TITLES.items()
     marks = [(Column(title, "mark"), partial(SampleRow.score_on, dimension=name)) for name, title in titles]
@@ -164,12 +208,17 @@ def _extractor(row: SampleRow) -> str | None:
     return f"failed: {row.choice.reason}" if row.choice.reason else letter_of(row.choice.score) or "no answer"
 
 
-def _images(links: ImageLinks) -> list[Read[SampleRow]]:
+def _images(images: ImageFiles) -> list[Read[SampleRow]]:
     def image(position: int, row: SampleRow) -> Entry:
         names = row.sample.image_refs[position : position + 1]
-        return Item(names[0], link=links(row.sample.task, names[0])) if names else None
+        return Item(_short(names[0]), link=images.link(row.sample.task, names[0])) if names else None
 
     return [(Column(f"image {at + 1}", optional=1), partial(image, at)) for at in range(_LINKED_IMAGES)]
+
+
+def _short(name: str) -> str:
+    """A name made from content by its first characters, which tell it from others."""
+    return f"{name[:12]}…{name[64:]}" if is_content_name(name) else name
 
 
 def _all_images(row: SampleRow) -> str | None:
@@ -181,37 +230,33 @@ def _all_images(row: SampleRow) -> str | None:
     return names if len(images) <= _MANY_IMAGES else f"{names} and {len(images) - _MANY_IMAGES:,} more"
 
 
-def image_links(runs: Sequence[TaskRun], folder: Path) -> ImageLinks:
-    """What finds the images of a run's samples on this machine, each file once.
+class ImageFiles:
+    """Where the images of a run's samples lie on this machine, each looked for once.
 
-    A sample row names its images without their folders. The name is somebody else's text: it is looked up where this
-    package keeps images, under a pattern that leaves no way out of that folder, and linked where such a file exists.
-
-    Args:
-        runs: the run's tasks; the images of the embedded set are looked for where a task was scored on it.
-        folder: where the workbook will lie; links are relative to it where that is possible.
-
-    Returns:
-        A function that gives the address of one image of a sample, percent-escaped, or None where there is no such
-        file here.
+    A sample row names its images without their folders. The name is somebody else's text: it is looked for as a plain
+    name in the folder ``images`` beside the workbook, in the image store and, of a task that was scored on the
+    embedded set, in that.
     """
-    store, folder = ImageStore.default(), folder.absolute()
-    embedded_tasks = {run.task for run in runs if run.data.origin == "embedded"}
 
-    @cache
-    def address(name: str, embedded: bool) -> str | None:
-        if is_content_name(name):
-            path = store.place(name)
-        elif embedded and _EMBEDDED.fullmatch(name):
-            path = embedded_folder() / "images" / name
-        else:
+    def __init__(self, runs: Sequence[TaskRun], folder: Path) -> None:
+        """``folder`` is where the workbook will lie; links are relative to it."""
+        self._folder, self._store = folder.resolve(), ImageStore.default().root
+        self._embedded = {run.task for run in runs if run.data.origin == "embedded"}
+        self.path = cache(self._path)
+        self.link = cache(self._link)
+
+    def _path(self, task: Task, name: str) -> Path | None:
+        """The file of an image, None where there is none."""
+        folders = [self._folder / "images", self._store]
+        folders += [embedded_folder() / "images"] if task in self._embedded else []
+        return next(filter(None, (find_image(folder, name) for folder in folders)), None)
+
+    def _link(self, task: Task, name: str) -> str | None:
+        """Its address from the workbook, percent-escaped; None where there is none or it is on another drive."""
+        if (path := self.path(task, name)) is None:
             return None
         try:
-            link = quote(os.path.relpath(path, folder).replace(os.sep, "/")) if path.is_file() else ""
-        except ValueError:  # they share no drive
-            link = path.as_uri()
-        except OSError:  # a folder that may not be looked into
+            link = quote(os.path.relpath(path, self._folder).replace(os.sep, "/"))
+        except ValueError:
             return None
-        return link if 0 < len(link) <= _LONGEST_LINK else None
-
-    return lambda task, name: address(name, task in embedded_tasks)
+        return link if len(link) <= _LONGEST_LINK else None

@@ -25,7 +25,7 @@ from medqbench_vlmeval.report.text import FORMULA_STARTS, cell_text, sheet_name
 
 _CREATOR = "medqbench-vlmeval"
 LINK_LIMIT = 65_530  # of one sheet: spreadsheets take a file with more links for a damaged one
-_MAX_LINES = 6  # of a row among thousands; any other shows all of its text, as far as the format allows
+_MAX_LINES = 5  # of a row among thousands; any other shows all of its text, as far as the format allows
 _HIGHEST = 27  # lines; no row is higher than 409 points
 _LINE = 15.0  # points of one line in the default font
 _WIDEST, _NARROWEST, _NUMBER = 48, 6, 9  # characters of a column of texts that do not wrap, of any, and of numbers
@@ -48,6 +48,7 @@ class _Style(NamedTuple):
     """What makes two cells look alike."""
 
     number: str = "General"
+    ink: Fill | None = None
     fill: Fill | None = None
     bold: bool = False
     faint: bool = False
@@ -123,8 +124,10 @@ class Book:
 
     def _look(self, style: _Style) -> Any:
         """XlsxWriter's form of a style, made once."""
-        grey = "595959" if style.faint else "6B7280" if style.grey else "0563C1" if style.link else "000000"
-        head = style.fill == "head"
+        # The grey of intervals differs also where it is faint: LibreOffice forgets the indent of a cell that looks like
+        # its neighbour on a colour scale.
+        grey = "6B7280" if style.grey else "595959" if style.faint else "0563C1" if style.link else "000000"
+        head = style.ink == "head"
         form = {
             "num_format": style.number,
             # Heads keep to their rule, texts to the top, where reading starts.
@@ -134,12 +137,12 @@ class Book:
             "italic": style.faint,
             "underline": int(style.link),
             "font_size": 14 if style.large else 11,
-            "font_color": f"#{_INKS.get(style.fill or 'own', grey)}",
+            "font_color": f"#{_INKS.get(style.ink or 'own', grey)}",
             # A text that looks like a formula stays a text when somebody edits it.
             "quote_prefix": style.quoted,
         }
         form |= {} if style.indent is None else {"align": "right", "indent": style.indent}
-        form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill and style.fill in _FILLS else {}
+        form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
         form |= {"bottom": 1, "bottom_color": "#7F7F7F"} if head else {}
         form |= {"bottom": 4, "bottom_color": "#D9D9D9"} if style.ruled else {}
         form |= {"border": 1, "border_color": "#BFBFBF"} if style.lined else {}
@@ -185,7 +188,7 @@ class Sheet:
     def span(self, text: str, first: int, last: int, fill: Fill | None = None) -> None:
         """Write a text over some columns of the last row, which become one cell."""
         if last > first:
-            style = _Style(fill=fill, bold=fill == "head", wrap=True)
+            style = _Style(ink=fill, fill=fill if fill in _FILLS else None, bold=fill == "head", wrap=True)
             self.worksheet.merge_range(self.row - 1, first - 1, self.row - 1, last - 1, "", self.book.look(style))
         self._put(first, Item(text, fill=fill), "bold" if fill == "head" else "", last=last, wrap=True)
 
@@ -311,13 +314,16 @@ class Sheet:
     def _colour(self, columns: Sequence[Column], first: int) -> None:
         """Colour neighbouring columns with one scale from 0 to its top.
 
-        Orange over white to violet also differ for the colour-blind.
+        Orange over white to violet also differ for the colour-blind; counts go from white to violet.
         """
         at = 0
-        for top, alike in groupby(columns if first <= self.row else (), lambda column: column.top):
+        for (top, kind), alike in groupby(
+            columns if first <= self.row else (), lambda column: (column.top, column.kind)
+        ):
             start, at = at, at + len(list(alike))
             if top is not None:
-                ends = zip(("min", "mid", "max"), (0, top / 2, top), ("FDDCB0", "FFFFFF", "D3CFE8"), strict=True)
+                colours = ("FFFFFF", "E9E7F3", "D3CFE8") if kind == "count" else ("FDDCB0", "FFFFFF", "D3CFE8")
+                ends = zip(("min", "mid", "max"), (0, top / 2, top), colours, strict=True)
                 rule: dict[str, Any] = {"type": "3_color_scale"}
                 for end, value, colour in ends:
                     rule |= {f"{end}_type": "num", f"{end}_value": value, f"{end}_color": f"#{colour}"}
@@ -337,14 +343,17 @@ class Sheet:
         if item.kind == "mark" and isinstance(value, (int, float)):
             # The mean of rounds and the median of judges may lie between the marks, and must look so.
             number = "#,##0" if value == int(value) else "0.00"
-        quoted, fill = isinstance(value, str) and value.startswith(FORMULA_STARTS), item.fill or _LOOK_FILLS.get(look)
+        quoted = isinstance(value, str) and value.startswith(FORMULA_STARTS)
+        fill = item.fill if item.fill in _FILLS else _LOOK_FILLS.get(look)
         bold, faint = item.bold or look in _BOLD, item.few or look == "faint"
         form = self.book.look(
-            _Style(number, fill, bold, faint, link=item.link is not None, quoted=quoted, indent=indent, **style)
+            _Style(
+                number, item.fill, fill, bold, faint, link=item.link is not None, quoted=quoted, indent=indent, **style
+            )
         )
         at, sheet = (self.row - 1, column - 1), self.worksheet
         if value is None or value == "":
-            if fill or style.get("lined") or style.get("ruled"):
+            if item.fill or fill or style.get("lined") or style.get("ruled"):
                 sheet.write_blank(*at, None, form)
         elif not isinstance(value, str):
             sheet.write_number(*at, value, form)

@@ -28,17 +28,17 @@ def write_workbook(path: Path, run: Run) -> None:
     runs, samples = run.result.tasks, run.rows
     mark = run_tables.sheet_mark([run.result])
     book = Book(whole_text_in=run.paths.samples.name, reserved=_RESERVED, mark=mark)
-    links = sample_tables.image_links(runs, path.parent)
+    images = sample_tables.ImageFiles(runs, path.parent)
     run_tables.add_overview(book, runs)
     measured = [part for part in runs if part.result.overall.value is not None]
     charts = book.add_fixed(CHARTS) if measured else None
     finding_tables.add_findings(book, runs)
     run_tables.add_matrices(book, runs)
     run_tables.add_groups(book, runs)
-    run_tables.add_modalities(book, runs, samples, links)
+    run_tables.add_modalities(book, runs, samples, images)
     finding_tables.add_conclusions(book, runs, samples)
     finding_tables.add_reliability(book, runs)
-    sample_tables.add_samples(book, runs, samples, links)
+    sample_tables.add_samples(book, runs, samples, images)
     if charts is not None:
         add_charts(book, charts, measured)
     run_tables.add_settings(book, run.result)

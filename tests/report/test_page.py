@@ -20,7 +20,7 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report import page as page_room
 from medqbench_vlmeval.report.page import is_page, write_page
 from medqbench_vlmeval.report.page.page import LIVE, SCRIPTS, STYLES, json_text
-from medqbench_vlmeval.report.page.thumbnails import FEW_IMAGES, LARGE, SMALL, find_image, make_thumbnails
+from medqbench_vlmeval.report.thumbnails import FEW_IMAGES, LARGE, SMALL, find_image, make_thumbnails
 from tests import make
 from tests.report import page_runs
 from tests.report.page_runs import CLOSING, LONG, MARKUP, RTL, data_of

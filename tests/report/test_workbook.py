@@ -13,10 +13,12 @@ from urllib.parse import unquote
 import pandas
 import pytest
 from openpyxl import load_workbook
+from PIL import Image
 
 from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import RunFailed
+from medqbench_vlmeval.report import sample_tables
 from medqbench_vlmeval.report import sheet as sheets
 from medqbench_vlmeval.report.workbook import write_workbook
 from medqbench_vlmeval.types import Run, SampleRow
@@ -372,6 +374,7 @@ def test_long_names_leave_room_for_the_charts(tmp_path: Path) -> None:
 
 
 STORED = "ab" * 32 + ".png"
+SHORT = "abababababab….png"
 
 
 def with_images(*names: str, n: int = 1) -> Run:
@@ -397,11 +400,47 @@ def test_samples_link_to_images_on_this_machine(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "out").mkdir()
     book = load_workbook(written(tmp_path / "out", with_images(STORED, "cd" * 32 + ".png")))
     linked = links(book["Samples"])
-    assert linked == {STORED: f"../LMU%20data%20%231%20100%25/images/MedQBench/ab/{STORED}"}
-    assert (tmp_path / "out" / unquote(linked[STORED])).resolve() == file.resolve()
+    assert linked == {SHORT: f"../LMU%20data%20%231%20100%25/images/MedQBench/ab/{STORED}"}
+    assert (tmp_path / "out" / unquote(linked[SHORT])).resolve() == file.resolve()
     assert links(book["CT"]) == linked
     heads = [cell.value for cell in book["Samples"][1]]
     assert [head for head in heads if str(head).startswith("image")] == ["image 1", "image 2"]
+
+
+def test_images_beside_the_workbook_are_linked_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_folder(tmp_path, monkeypatch)
+    (tmp_path / "out" / "images").mkdir(parents=True)
+    (tmp_path / "out" / "images" / STORED).write_bytes(b"")
+    book = load_workbook(written(tmp_path / "out", with_images(STORED)))
+    assert links(book["Samples"]) == {SHORT: f"images/{STORED}"}
+
+
+def test_failed_samples_show_their_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = image_folder(tmp_path, monkeypatch)
+    Image.new("L", (400, 100), 90).save(file)
+    names = (STORED, "absent.png")
+    run = make_run([choice(str(at), at % 2 == 0, image_refs=names) for at in range(6)])
+    monkeypatch.setattr(sample_tables, "_PICTURES", 2)
+    sheet = load_workbook(written(tmp_path, run))["Samples"]
+    # The second and the fourth sample failed; the sixth is past the limit, and what is no image has no picture.
+    places = [(image.anchor._from.row + 1, image.anchor._from.col + 1) for image in sheet._images]
+    assert places == [(3, 2), (5, 2)]
+    assert sheet["B1"].value == "picture"
+    (image, _) = sheet._images
+    assert image.anchor.editAs in (None, "twoCell")  # it goes where its row goes, and is hidden with it
+    assert sheet.row_dimensions[3].height >= 0.75 * 24
+    shown = Image.open(image.ref)
+    assert (shown.format, shown.size) == ("JPEG", (160, 40))
+
+
+def test_letters_stand_with_their_texts(perception_path: Path) -> None:
+    options = {"A": "Yes", "B": "No"}
+    rows = [choice("1", False, options=options), choice("2", None, options=options)]
+    sheet = table(written(perception_path.parent / "letters", make_run(rows)), "Samples")
+    assert sheet[["options", "answer", "extracted"]].to_numpy().tolist() == [
+        ["A. Yes\nB. No", "A. Yes", "B. No"],
+        ["A. Yes\nB. No", "A. Yes", ""],
+    ]
 
 
 def test_a_name_that_is_not_of_the_store_is_no_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +472,7 @@ def test_links_past_the_limit_are_plain_names(tmp_path: Path, monkeypatch: pytes
     sheet = load_workbook(written(tmp_path, with_images(STORED, n=5)))["Samples"]
     column = [cell.value for cell in sheet[1]].index("image 1") + 1
     cells = [sheet.cell(row, column) for row in range(2, 7)]
-    assert [cell.value for cell in cells] == [STORED] * 5
+    assert [cell.value for cell in cells] == [SHORT] * 5
     assert [cell.hyperlink is not None for cell in cells] == [True, True, True, False, False]
 
 

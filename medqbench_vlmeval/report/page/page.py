@@ -16,7 +16,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
 from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
-from medqbench_vlmeval.report.page.thumbnails import find_image, make_thumbnails
+from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"

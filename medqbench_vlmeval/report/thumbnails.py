@@ -45,21 +45,22 @@ class Thumbnail:
         return f"data:image/{kind};base64,{b64encode(self.data).decode()}"
 
 
-def make_thumbnails(paths: Sequence[Path | None]) -> list[Thumbnail | None]:
+def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> list[Thumbnail | None]:
     """Thumbnails parallel to ``paths``; None where there is no path or no image that can be decoded.
 
-    The same images give the same bytes.
+    The same images give the same bytes. Those ``for_cells`` are small JPEGs, which every spreadsheet shows.
     """
     from PIL import Image
 
-    side = LARGE if sum(path is not None for path in paths) <= FEW_IMAGES else SMALL
+    is_few = not for_cells and sum(path is not None for path in paths) <= FEW_IMAGES
+    thumbnail = partial(_thumbnail, side=LARGE if is_few else SMALL, as_jpeg=for_cells)
     with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         # The announced size is checked before anything is decoded.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return list(pool.map(partial(_thumbnail, side=side), paths))
+        return list(pool.map(thumbnail, paths))
 
 
-def _thumbnail(path: Path | None, side: int) -> Thumbnail | None:
+def _thumbnail(path: Path | None, side: int, as_jpeg: bool) -> Thumbnail | None:
     from PIL import Image, features
 
     if path is None:
@@ -73,8 +74,8 @@ def _thumbnail(path: Path | None, side: int) -> Thumbnail | None:
             if width * height > MAX_PIXELS:
                 return None
             small = _reduced(image, side)
-        quality = 80 if side == LARGE else 45
-        if features.check("webp"):
+        quality = 80 if side == LARGE else 70 if as_jpeg else 45
+        if features.check("webp") and not as_jpeg:
             small.save(out, "WEBP", quality=quality, method=1, icc_profile=b"", exif=b"", xmp=b"")
         else:
             small.save(out, "JPEG", quality=quality)
