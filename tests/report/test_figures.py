@@ -15,7 +15,7 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.report.figures import themed_svgs, write_figures
 from medqbench_vlmeval.report.figures.draw import colour_range, draw
-from medqbench_vlmeval.report.figures.plots import caption_of, figures_of, notes_of
+from medqbench_vlmeval.report.figures.plots import caption_of, figures_of, notes_of, words_of
 from medqbench_vlmeval.report.figures.style import drawing_settings, safe_svg, text_width, wrapped
 from medqbench_vlmeval.scoring.intervals import wilson
 from medqbench_vlmeval.types import Cell, Details, Finding, Group, Result
@@ -100,12 +100,12 @@ def test_figures_hold_the_cells_of_the_result_and_the_counts_of_its_finding():
         (run,) = figures[f"{stem}_perception"].runs
         for name, group in result["perception"].groups[axis].items():
             assert run.cell(name) == group.overall
-    (run,) = figures["bars_question_type_perception"].runs
+    (run,) = figures["question_type_perception"].runs
     assert run.cells == result["perception"].measures
-    assert figures["bars_question_type_perception"].n("Overall") == "1,305"
+    assert figures["question_type_perception"].n("Overall") == "1,305"
     figures = named([reasoning(Task.COMPARATIVE)])
-    assert set(figures) == {"bars_dimension_comparative", "heatmap_modality_comparative"}
-    (run,) = figures["bars_dimension_comparative"].runs
+    assert set(figures) == {"dimension_comparative", "heatmap_modality_comparative"}
+    (run,) = figures["dimension_comparative"].runs
     assert {name: cell.value for name, cell in run.cells.items()} == MEANS
     assert run.cell("Consistency").interval == pytest.approx((1.6, 1.8))
     (run,) = figures["heatmap_modality_comparative"].runs
@@ -119,13 +119,13 @@ def test_figures_hold_the_cells_of_the_result_and_the_counts_of_its_finding():
 
 def test_lines_are_the_published_ones():
     figures = named([perception(), reasoning()])
-    references = figures["bars_question_type_perception"].references
+    references = figures["question_type_perception"].references
     assert {label: values["Overall"] for label, values in references.items()} == {
         "GPT-5, highest published": 68.97, "human experts, published": 82.5,
     }  # fmt: skip
     human = {"human experts, all questions, published: 82.50": {"Overall": 82.5}}
     assert figures["severity_perception"].references == human
-    ((best, values),) = figures["bars_dimension_no-reference"].references.items()
+    ((best, values),) = figures["dimension_no-reference"].references.items()
     assert (best, values["Overall"]) == ("GPT-5, highest published", 5.679)
 
 
@@ -150,10 +150,8 @@ def test_runs_of_different_data_are_said_to_be_so():
 
 def test_tasks_stand_apart_and_what_the_data_lack_is_left_out():
     """Two modalities make no radar; the runs have no confusion and, in reasoning, no severity."""
-    names = {
-        f"{stem}_{task}" for stem in ("bars_dimension", "heatmap_modality") for task in ("no-reference", "comparative")
-    }
-    names |= {f"{stem}_perception" for stem in ("bars_question_type", "severity", "heatmap_modality")}
+    names = {f"{stem}_{task}" for stem in ("dimension", "heatmap_modality") for task in ("no-reference", "comparative")}
+    names |= {f"{stem}_perception" for stem in ("question_type", "severity", "heatmap_modality")}
     assert set(named([make.perception_run().result, make.combined_run().result])) == names
 
 
@@ -174,15 +172,13 @@ def test_a_group_that_only_one_run_has():
     assert [sorted(run.cells) for run in figure.runs if run.label == "B"] == [["CT", "Overall"]]
 
 
-def test_of_many_groups_the_largest_are_drawn_the_rest_is_said_and_names_without_room_are_numbers():
+def test_of_many_groups_the_largest_are_drawn_and_the_rest_is_said():
     plots = {figure.kind: figure for figure in figures_of(many_groups(14))}
     assert [group[:2] for group in plots["heatmap"].groups] == [f"{place:02}" for place in range(5, 14)] + ["Ov"]
     assert [group[:2] for group in plots["radar"].groups] == [f"{place:02}" for place in range(2, 14)]
     assert (plots["heatmap"].left_out, plots["radar"].left_out) == (5, 2)
     assert "The largest groups are drawn, 5 more are in the workbooks." in caption_of(plots["heatmap"])
-    (radar,) = [figure for figure in figures_of(many_groups(14, 5)) if figure.kind == "radar"]
-    assert radar.numbered
-    assert "(1) 02 a modality with quite a long name 42, (2) 03 a modality" in ". ".join(notes_of(radar))
+    assert "01 a modality" not in caption_of(plots["radar"])
 
 
 def test_every_run_has_its_key_whatever_its_name():
@@ -234,6 +230,44 @@ def test_texts_are_texts_and_say_what_is_not_comparable(written):
     assert captions.count("## ") == 5
     assert "Not comparable with the published results" in captions
     assert "<script" not in captions
+
+
+def test_a_value_says_its_run_measure_interval_and_n():
+    figures = named([perception("A", 20), reasoning()])
+    dots = figures["question_type_perception"]
+    assert dots.groups[0] == "Yes-or-No"
+    words = words_of(dots, "value-0-0")
+    assert words == f"A: Yes-or-No {interval_words(dots.runs[0].cell('Yes-or-No'))}"
+    assert words_of(dots, "reference-1-3") == "human experts, published: Overall 82.50"
+    assert words_of(dots, "axes_1") is None
+    confused = figures["confusion_perception"]
+    assert words_of(confused, "count-0-0-1") == "A, quality: good taken for reject: 5 of 30"
+
+
+def interval_words(cell):
+    return f"{cell.value:.2f} ({cell.low:.2f} to {cell.high:.2f}), n = {cell.n:,}"
+
+
+@pytest.mark.slow
+def test_every_value_of_a_drawing_can_be_pointed_at(written):
+    """Two runs: four measures and five modalities with Overall a run, the published rows, and two by two counts."""
+    titles = {name: parsed(svg).findall(f".//{SVG}g/{SVG}title") for name, svg in themed_svgs(written[1]).items()}
+    figures = named(written[1])
+    for name in ("question_type_perception", "heatmap_modality_perception", "severity_perception"):
+        figure = figures[name]
+        values = sum(run.cell(group).value is not None for run in figure.runs for group in figure.groups)
+        published = sum(group in values for values in figure.references.values() for group in figure.groups)
+        assert len(titles[name]) == values + (published if name.startswith("question") else 0), name
+    assert len(titles["confusion_perception"]) == 4 * len(figures["confusion_perception"].matrices)
+
+
+@pytest.mark.slow
+def test_a_heat_map_has_the_scale_of_its_colours():
+    with drawing_settings():
+        drawing = draw(named([perception()])["heatmap_modality_perception"]).drawing
+        words = [text for text, _ in texts_of(drawing)]
+    assert len(drawing.axes) == 2
+    assert "accuracy, %" in words
 
 
 def test_inline_figures_follow_the_page(written):
@@ -288,7 +322,7 @@ def texts_of(drawing):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bars", "heatmap", "radar", "curve", "confusion"])
+@pytest.mark.parametrize("kind", ["dots", "heatmap", "radar", "curve", "confusion"])
 @pytest.mark.parametrize(("n", "runs"), [(4, 2), (14, 5), (14, 2), (4, 5)])
 def test_texts_stay_inside_and_apart(kind, n, runs):
     (figure,) = [figure for figure in figures_of(many_groups(n, runs)) if figure.kind == kind]
@@ -304,11 +338,36 @@ def test_texts_stay_inside_and_apart(kind, n, runs):
 
 @pytest.mark.slow
 def test_many_runs_get_a_panel_each_up_to_a_number():
-    radar = named([perception(f"Model {n}", n) for n in range(30)])["radar_modality_perception"]
+    figures = named([perception(f"Model {n}", n) for n in range(30)])
+    curve = figures["severity_perception"]
     with drawing_settings():
-        drawing = draw(radar).drawing
+        drawing = draw(curve).drawing
     assert (len(drawing.axes), drawing.get_figwidth()) == (24, 7.2)
-    assert "6 more runs are in the heat map and the tables" in notes_of(radar)
+    assert "6 more runs are in the heat map and the tables" in notes_of(curve)
+
+
+def test_a_radar_has_five_runs_at_most():
+    for n, drawn in ((5, True), (6, False)):
+        assert ("radar_modality_perception" in named([perception(f"M{at}") for at in range(n)])) is drawn
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("runs", "rows"), [(4, [4]), (6, [3, 3]), (9, [3, 3, 3]), (13, [4, 3, 3, 3])])
+def test_no_panel_stands_alone_and_short_rows_are_centred(runs, rows):
+    figure = named([perception(f"Model {n}", n) for n in range(runs)])["confusion_perception"]
+    with drawing_settings():
+        sheet = draw(figure)
+    assert len(sheet.drawing.axes) == runs
+    by_row: dict[float, list[float]] = {}
+    for axes in sheet.drawing.axes:
+        assert axes.get_xlabel() == "chosen level"
+        box = axes.get_position()
+        by_row.setdefault(round(box.y0, 3), []).append((box.x0 + box.x1) / 2)
+    assert [len(by_row[y]) for y in sorted(by_row, reverse=True)] == rows
+    middles = [sum(row) / len(row) for row in by_row.values()]
+    assert max(middles) - min(middles) < 0.03
+    labelled = [axes.get_ylabel() for axes in sheet.drawing.axes].count("right level")
+    assert labelled == len(rows)
 
 
 @pytest.mark.slow

@@ -52,6 +52,12 @@ class Visit:
     def indices(self) -> list[str]:
         return list(self.page.locator("#list [role=option] .name > bdi").all_inner_texts())
 
+    def choose(self, facet: str, value: str) -> None:
+        """Choose a filter's value, behind the button that unfolds the filters."""
+        if self.page.is_hidden("#facets"):
+            self.page.click("#more")
+        self.page.select_option(f"#facet-{facet}", value)
+
     def count(self, expected: str) -> None:
         playwright.expect(self.page.locator("#count")).to_have_text(expected)
 
@@ -130,22 +136,37 @@ class TestSamples:
     def test_filters_combine_and_count_what_they_would_leave(self, visit: Visit) -> None:
         page = visit.open(f"#view=samples&run={X}")
         visit.count("5 samples")
-        page.select_option("#facet-modality", "CT")
+        assert page.is_hidden("#facets")
+        visit.choose("modality", "CT")
         visit.count("3 of 5 samples")
         options = ["all", "any failure (1)", "right (2)", "no answer (1)"]
         assert page.locator("#facet-outcome option").all_inner_texts() == options
-        page.select_option("#facet-outcome", "no answer")
+        visit.choose("outcome", "no answer")
         visit.count("1 of 5 samples")
         assert visit.indices() == ["5"]
         assert "modality=CT" in page.url
         page.click("#reset")
         visit.count("5 samples")
-        assert page.locator("#active").inner_text() == ""
+        assert page.locator("#active").text_content() == ""
 
         page = visit.open(f"#view=samples&run={X}&modality=MRI&outcome=no+answer")
         visit.count("0 of 5 samples")
         assert "Clear a filter" in visit.text("#list")
         assert page.locator("#list [role=option]").count() == 0
+
+    def test_filters_that_are_on_are_chips_and_come_off_one_by_one(self, visit: Visit) -> None:
+        page = visit.open(f"#view=samples&run={X}&modality=MRI&outcome=no+answer")
+        chips = page.locator("#chosen button")
+        assert chips.all_inner_texts() == ["Outcome: no answer ×", "Modality: MRI ×"]
+        assert "(2)" in visit.text("#more")
+        chips.first.focus()
+        page.keyboard.press("Enter")
+        visit.count("2 of 5 samples")
+        playwright.expect(page.locator("#off-modality")).to_be_focused()
+        page.keyboard.press("Enter")
+        visit.count("5 samples")
+        playwright.expect(page.locator("#more")).to_be_focused()
+        assert chips.count() == 0
 
     def test_search_looks_through_question_reply_and_index(self, visit: Visit) -> None:
         page = visit.open(f"#view=samples&run={X}")
@@ -187,7 +208,7 @@ class TestSamples:
         page.click("text=side by side")
         assert page.locator(".runs.two > div").count() == 2
         assert f"vs={Y}" in page.url
-        page.select_option("#facet-against", "only this one fails")
+        visit.choose("against", "only this one fails")
         visit.count("2 of 5 samples")
         page.select_option("#versus", "")
         visit.count("5 samples")
@@ -251,31 +272,82 @@ class TestSummary:
     def test_the_board_sorts_by_column_and_by_key(self, visit: Visit) -> None:
         page = visit.open()
         board = page.locator("#board-perception")
-        models = "tbody th > bdi"
-        board.locator("text=How").click()
-        assert board.locator("th[aria-sort=descending]").inner_text() == "How"
+        models = "tbody th bdi"
+        board.locator("thead >> text=How").click()
+        assert "How" in board.locator("th[aria-sort=descending]").inner_text()
         assert board.locator(models).all_inner_texts()[:3] == ["Model-Y", "Grok-4", "Qwen2.5-VL-32B"]
         page.keyboard.press("Enter")
-        assert board.locator("th[aria-sort=ascending]").inner_text() == "How"
+        assert "How" in board.locator("th[aria-sort=ascending]").inner_text()
         assert board.locator(models).all_inner_texts()[0] == "Model-X"
         # Without a number last, however it is sorted.
         assert board.locator(models).all_inner_texts()[-1] == "Human expert"
-        assert board.locator("tbody tr.own").count() == 2
+        assert board.locator("tbody tr[data-run]").count() == 2
 
     def test_the_board_filters(self, visit: Visit) -> None:
         page = visit.open()
-        rows = page.locator("#board-perception tbody tr")
+        rows = page.locator("#board-perception tbody tr:not(.more)")
         assert rows.count() == 15
         page.uncheck("#board-published")
         assert rows.count() == 2
-        assert "not verified as comparable: embedded set" in rows.first.inner_text()
-        assert "not comparable: embedded set" in rows.last.inner_text()
+        # A reason that rows share is said once, and each row's mark says it too.
+        assert rows.locator("sup").all_inner_texts() == ["§1", "†1"]
+        notes = visit.text("#board-perception .notes")
+        assert notes.split("\n")[0].startswith("§ not verified as comparable, † not comparable with the published rows")
+        assert notes.count("embedded set") == 1
+        assert "(2 rows)" in notes
+        page.hover("#board-perception sup >> nth=0")
+        assert visit.text("#tip") == "not verified as comparable: embedded set"
         assert rows.locator("td:first-child").all_inner_texts() == ["–", "–"]
         page.check("#board-published")
         page.check("#board-comparable")
         assert rows.count() == 13
         page.select_option("#board-category", "medical-specialized")
         assert rows.all_inner_texts()[0].split("\t")[1].strip() == "MedGemma-27B"
+
+    def test_settings_of_a_row_unfold_with_the_keyboard_and_are_printed(self, visit: Visit) -> None:
+        page = visit.open()
+        settings = page.locator("#board-perception .more").first
+        assert not settings.is_visible()
+        page.focus("#board-perception .expand >> nth=0")
+        page.keyboard.press("Enter")
+        assert "MedQBench_Perception_mini" in settings.inner_text()
+        assert "Not verified as comparable\nembedded set" in settings.inner_text()
+        page.keyboard.press("Enter")
+        assert not settings.is_visible()
+        page.emulate_media(media="print")
+        assert settings.is_visible()
+
+    def test_numbers_that_are_shown_alike_share_a_rank(self, visit_to: Open, tmp_path: Path) -> None:
+        runs = [make.perception_run(model=name, comparable=True) for name in ("M1", "M2")]
+        write_page(tmp_path / "page.html", runs, None)
+        page = visit_to(tmp_path / "page.html").open()
+        lines = page.locator("#board-perception tbody tr:not(.more)").all_inner_texts()
+        ranks = {line.split("\t")[1].strip().splitlines()[0]: line.split("\t")[0] for line in lines}
+        # Nine of the thirteen published rows are above 60.00.
+        assert ranks["M1"] == ranks["M2"] == "10"
+        assert "11" not in ranks.values()
+
+    def test_a_row_leads_to_its_run_and_is_marked(self, visit: Visit) -> None:
+        page = visit.open()
+        page.click("#board-perception .who a >> text=Model-Y")
+        playwright.expect(page.locator("#headline h2")).to_contain_text("Model-Y")
+        assert page.locator("#board-perception .chosen .named").inner_text() == "Model-Y"
+
+    def test_the_values_of_a_figure_are_stepped_through(self, visit: Visit) -> None:
+        page = visit.open("#view=summary&at=figures")
+        page.locator(".drawing >> nth=0").focus()
+        page.keyboard.press("ArrowRight")
+        assert page.is_visible("#tip")
+        first = visit.text("#tip")
+        assert first == "GPT-5, highest published: Yes-or-No 82.26"
+        page.keyboard.press("End")
+        assert visit.text("#tip").startswith("Model-X\N{NO-BREAK SPACE}†: Overall 60.00 (23.07 to 88.24), n = 5")
+        page.keyboard.press("Escape")
+        assert not page.is_visible("#tip")
+        mark = page.locator(".drawing [data-tip]").last
+        mark.hover()
+        assert visit.text("#tip") == mark.get_attribute("data-tip")
+        assert page.locator(".drawing g > title").count() == 0
 
     def test_a_cell_of_the_failures_leads_to_its_samples(self, visit: Visit) -> None:
         page = visit.open()
@@ -320,6 +392,35 @@ class TestSummary:
 
 @pytest.mark.slow
 class TestOddScreensAndTexts:
+    @pytest.mark.parametrize("width", [320, 390])
+    def test_a_phone_keeps_model_and_overall_in_sight(self, visit_to: Open, tmp_path: Path, width: int) -> None:
+        names = ("InternVL3_5-241B-A28B-Instruct", "llava-onevision-qwen2-72b-ov-chat-hf", "M" * 90)
+        write_page(tmp_path / "page.html", [make.perception_run(model=name) for name in names], None)
+        page = visit_to(tmp_path / "page.html", viewport={"width": width, "height": 740}).open()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        box = page.locator("#board-perception .scroll")
+        cells = [page.locator(f"#board-perception tr[data-run='0'] > :nth-child({place})") for place in (1, 2, 3)]
+        before = [cell.bounding_box()["x"] for cell in cells]
+        box.evaluate("box => (box.scrollLeft = 120)")
+        assert box.evaluate("box => box.scrollLeft") == 120
+        assert [cell.bounding_box()["x"] for cell in cells] == before
+        last = cells[-1].bounding_box()
+        assert last["x"] + last["width"] < width - 60, "room to swipe the rest"
+        assert "60.00" in cells[-1].inner_text()
+        # A name goes on in the next line behind its own marks alone.
+        pieces = (
+            cells[1]
+            .locator("bdi")
+            .evaluate(
+                """bdi => [...bdi.childNodes].filter(node => node.data).map(node => {
+                const range = document.createRange();
+                range.selectNode(node);
+                return [node.data, new Set([...range.getClientRects()].map(at => Math.round(at.top))).size];
+            })"""
+            )
+        )
+        assert pieces == [["InternVL3_", 1], ["5-", 1], ["241B-", 1], ["A28B-", 1], ["Instruct", 1]]
+
     @pytest.mark.parametrize("fragment", ["", f"#run={X}&sample=4", "#view=samples"])
     def test_a_narrow_screen_needs_no_sideways_scrolling(self, visit_to: Open, fragment: str) -> None:
         visit = visit_to("page", viewport={"width": 360, "height": 740})
@@ -342,7 +443,7 @@ class TestOddScreensAndTexts:
         for selector in ("#detail", "#list", "#summary"):
             assert page.locator(f"{selector} script, {selector} b:not(.track b), {selector} [onerror]").count() == 0
         assert page.locator("img:not([src^='data:'])").count() == 0
-        page.select_option("#facet-modality", "__proto__")
+        visit.choose("modality", "__proto__")
         visit.count("1 of 5 samples")
         page.click("#reset")
         # 200,001 characters come folded, whole on demand.
@@ -376,7 +477,7 @@ class TestOddScreensAndTexts:
         assert "function" not in str(page.locator("#facets").text_content())
         visit.count("0 of 5 samples")
         page.click("#reset")
-        page.select_option("#facet-kind", "toString")
+        visit.choose("kind", "toString")
         assert "toString (5)" in page.locator("#facet-kind option").all_text_contents()
         # What turns a line around is kept apart from the number beside it.
         assert "\u2068\u202eabc\u2069 (1)" in page.locator("#facet-modality option").all_text_contents()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,21 +18,20 @@ from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, 
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
 from medqbench_vlmeval.runs.result import OVERALL, top_of
-from medqbench_vlmeval.types import Result
+from medqbench_vlmeval.types import Cell, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 _HEAD, _FOOT = 0.38, 0.2  # inches above and below the rows of bars and cells
-_COLUMNS = 4  # panels beside each other
-_PANEL = TWO_COLUMNS / _COLUMNS
+_COLUMNS = 4  # panels beside each other, at most
 _TINY = 5.0
 
 
 def draw(figure: Figure) -> Sheet:
     """The drawn figure, inside ``style.drawing_settings()``."""
-    special = {plots.BARS: _draw_bars, plots.HEATMAP: _draw_heatmap, plots.CONFUSION: _draw_confusion}
+    special = {plots.DOTS: _draw_dots, plots.HEATMAP: _draw_heatmap, plots.CONFUSION: _draw_confusion}
     return special.get(figure.kind, _draw_lines)(figure)
 
 
@@ -45,98 +46,120 @@ def _head(figure: Figure, group: str, width: float, size: float = TEXT_SIZE) -> 
     return f"{name}\nn = {figure.n(group)}" if figure.counted else name
 
 
-def _draw_bars(figure: Figure) -> Sheet:
-    """A panel a measure, a bar a run, names once on the left, numbers beside the bars."""
-    drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.2 * len(figure.runs) + _FOOT)
+def _draw_dots(figure: Figure) -> Sheet:
+    """A panel a measure, a row a run below the published rows, names once on the left, numbers beside the dots."""
+    names = [*(fitted(label, 1.9, TEXT_SIZE) for label in figure.references), *(run.shown for run in figure.runs)]
+    first, rows = len(figure.references), range(len(names))
+    drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.165 * len(names) + _FOOT)
     panels: Sequence[Axes] = drawing.subplots(1, len(figure.groups), squeeze=False)[0]
-    for axes, group in zip(panels, figure.groups, strict=True):
+    for column, (axes, group) in enumerate(zip(panels, figure.groups, strict=True)):
         axes.set_title(_head(figure, group, 1.2), loc="left")
-        beside = axes.get_yaxis_transform()
-        for row, run in enumerate(figure.runs):
-            cell, look, words = run.cell(group), look_of(run.place), _number(figure, run, group)
-            axes.text(1.07, row, words, transform=beside, va="center_baseline", size=style.SMALL_SIZE)
-            if cell.value is not None:
-                # The fill of few samples is paler; the outline stays.
-                axes.barh(row, cell.value, 0.68, color=look.colour, alpha=0.35 if cell.few else 1, linewidth=0)
-                axes.barh(
-                    row,
-                    cell.value,
-                    0.68,
-                    facecolor="none",
-                    edgecolor=INK,
-                    hatch=style.hatch_of(run.place),
-                    linewidth=0.4,
-                )
-                if cell.interval:
-                    axes.plot(cell.interval, (row, row), color=INK, linewidth=0.9, marker="|", markersize=3.4)
-        for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
+        write = partial(axes.text, 1.07, transform=axes.get_yaxis_transform(), va="center_baseline")
+        for row, values in enumerate(figure.references.values()):
             if (value := values.get(group)) is not None:
-                axes.axvline(value, color=INK, linewidth=0.9, linestyle=dashes)
-        top = top_of(figure.task, group)
-        axes.set(xlim=(0, top), ylim=(len(figure.runs) - 0.5, -0.5))
-        axes.set_xticks([0, top / 2, top], labels=[f"{tick:g}" for tick in (0, top / 2, top)])
-        axes.set_yticks(range(len(figure.runs)), labels=[run.shown if axes is panels[0] else "" for run in figure.runs])
+                grey: dict[str, Any] = {"alpha": style.MUTED, "mec": INK, "mfc": "none", "mew": 0.7}
+                axes.plot(value, row, marker="o", ms=3.4, clip_on=False, gid=f"reference-{row}-{column}", **grey)
+                write(row, value_words(value, task_kind(figure.task)), size=style.SMALL_SIZE, alpha=style.MUTED)
+        for place, run in enumerate(figure.runs):
+            cell, row = run.cell(group), first + place
+            write(row, _number(figure, run, group), size=style.SMALL_SIZE)
+            if cell.interval:
+                axes.plot(cell.interval, (row, row), color=look_of(run.place).colour, linewidth=1.3)
+            if cell.value is not None:
+                axes.plot(cell.value, row, gid=f"value-{place}-{column}", **_marker(run, cell))
+        low, high = _scale(figure, group)
+        axes.set(xlim=(low, high), ylim=(len(names) - 0.5, -0.5))
+        ticks = (low, (low + high) / 2, high)
+        axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        axes.set_yticks(rows, labels=names if axes is panels[0] else [""] * len(names))
         axes.tick_params("y", length=0, labelsize=TEXT_SIZE)
-        axes.grid(axis="x")
+        axes.spines["left"].set_visible(False)
+        axes.grid()
+        if first:
+            axes.axhline(first - 0.5, color=INK, linewidth=0.5, alpha=style.MUTED)
+        for label in axes.get_yticklabels()[:first]:
+            label.set_alpha(style.MUTED)
     return Sheet(figure, drawing)
+
+
+def _marker(run: DrawnRun, cell: Cell) -> dict[str, Any]:
+    """The marker of a run's number, hollow where it rests on few samples."""
+    look = look_of(run.place)
+    fill, edge, width = ("none", look.colour, 0.9) if cell.few else (look.colour, INK, 0.4)
+    return {"marker": look.marker, "ms": 3.9, "mfc": fill, "mec": edge, "mew": width, "clip_on": False}
 
 
 def _draw_lines(figure: Figure) -> Sheet:
     """A radar or a curve: one panel with all runs where they are few, else a panel a run with the others in grey."""
-    radar = figure.kind == plots.RADAR
-    paint, projection = (_paint_radar, {"projection": "polar"}) if radar else (_paint_curve, {})
     if figure.together:
+        radar = figure.kind == plots.RADAR
         drawing = style.new_drawing(style.ONE_COLUMN, 2.25 if radar else 1.95)
+        paint, projection = (_paint_radar, {"projection": "polar"}) if radar else (_paint_curve, {})
         paint(drawing.add_subplot(**projection), figure, figure.runs)
         return Sheet(figure, drawing, keys=figure.runs)
     runs = figure.runs[: plots.PANELS_MOST]
-    heads = [wrapped(run.shown, _PANEL - 0.1, TEXT_SIZE) for run in runs]
-    drawing, panels = _grid(heads, 1.35 if radar else 1.25, projection)
+    width = _panel_width(len(runs))
+    drawing, panels = _grid([wrapped(run.shown, width - 0.1, TEXT_SIZE) for run in runs])
     for axes, run in zip(panels, runs, strict=True):
-        paint(axes, figure, [run])
+        _paint_curve(axes, figure, [run])
     return Sheet(figure, drawing)
 
 
-def _grid(heads: Sequence[str], height: float, projection: dict[str, str]) -> tuple[Drawing, list[Axes]]:
-    """Panels with heads, ``height`` inches each below its head."""
-    columns = min(_COLUMNS, len(heads))
-    rows = math.ceil(len(heads) / columns)
+def _rows_of(panels: int) -> list[int]:
+    """How many panels stand in each row: at most four, and none alone below a full row."""
+    rows = math.ceil(panels / _COLUMNS)
+    return [panels // rows + (row < panels % rows) for row in range(rows)]
+
+
+def _panel_width(panels: int) -> float:
+    rows = _rows_of(panels)
+    return TWO_COLUMNS / (max(rows) if len(rows) > 1 else max(rows[0], 3))
+
+
+def _grid(heads: Sequence[str]) -> tuple[Drawing, list[Axes]]:
+    """Panels with heads; shorter rows are centred."""
+    rows = _rows_of(len(heads))
     lines = 1 + max(head.count("\n") for head in heads)
-    drawing = style.new_drawing(_PANEL * columns, rows * (height + lines * style.LINE_HEIGHT))
-    places = enumerate(heads, 1)
-    return drawing, [drawing.add_subplot(rows, columns, place, title=head, **projection) for place, head in places]
+    width = _panel_width(len(heads)) * rows[0]
+    drawing = style.new_drawing(width, len(rows) * (1.25 + lines * style.LINE_HEIGHT))
+    grid = drawing.add_gridspec(len(rows), 2 * rows[0])
+    starts = [(row, rows[0] - size + 2 * place) for row, size in enumerate(rows) for place in range(size)]
+    return drawing, [
+        drawing.add_subplot(grid[row, start : start + 2], title=head)
+        for (row, start), head in zip(starts, heads, strict=True)
+    ]
 
 
-def _scale(figure: Figure) -> tuple[float, float]:
-    """Round ends of the scale that hold all values, intervals and references; a radar begins at 0."""
-    radar, percent = figure.kind == plots.RADAR, figure.task is Task.PERCEPTION
+def _scale(figure: Figure, group: str) -> tuple[float, float]:
+    """Round ends of the scale that hold all values, intervals and references on it; a radar begins at 0."""
+    radar, percent, top = figure.kind == plots.RADAR, figure.task is Task.PERCEPTION, top_of(figure.task, group)
     step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
-    cells = [cell for run in figure.runs for cell in run.cells.values()]
+    alike = [name for name in figure.groups if top_of(figure.task, name) == top]
+    cells = [run.cell(name) for run in figure.runs for name in alike]
     ends = [end for cell in cells for end in (cell.value, cell.low, cell.high) if end is not None]
-    ends += [value for values in figure.references.values() for value in values.values()]
+    ends += [
+        value
+        for values in figure.references.values()
+        for name, value in values.items()
+        if name in alike or OVERALL not in figure.groups
+    ]
     low, high = 0.0 if radar else step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
-    top = top_of(figure.task, figure.groups[0])
     return (max(0.0, low), min(top, high)) if high > low else (max(0.0, low - step), min(top, high + step))
 
 
 def _paint_radar(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
     turns = [2 * math.pi * place / len(figure.groups) for place in range(len(figure.groups))]
-    _, end = _scale(figure)
+    _, end = _scale(figure, figure.groups[0])
     axes.set_theta_zero_location("N")
     axes.set_theta_direction(-1)
     axes.set_ylim(0, end)
     axes.spines[:].set_visible(False)
     rings = [end * share for share in (0.25, 0.5, 0.75, 1)]
     axes.set_rgrids(rings, ["", f"{rings[1]:g}", "", f"{rings[3]:g}"], angle=180 / len(turns), size=_TINY, alpha=0.75)
-    half, radius, size, pad = (_PANEL / 2, 0.42, _TINY, -5)
-    if figure.together:
-        half, radius, size, pad = (style.ONE_COLUMN / 2, 0.85, TEXT_SIZE, -4)
-    labels = [str(place) for place in range(1, len(turns) + 1)]
-    if not figure.numbered:
-        rooms = [half - style.MARGIN - 0.03 - radius * abs(math.sin(turn)) for turn in turns]
-        labels = [_head(figure, group, room, size) for group, room in zip(figure.groups, rooms, strict=True)]
-    _, names = axes.set_thetagrids([math.degrees(turn) for turn in turns], labels, size=size)
-    axes.tick_params("x", pad=pad)
+    rooms = [style.ONE_COLUMN / 2 - style.MARGIN - 0.03 - 0.85 * abs(math.sin(turn)) for turn in turns]
+    labels = [_head(figure, group, room) for group, room in zip(figure.groups, rooms, strict=True)]
+    _, names = axes.set_thetagrids([math.degrees(turn) for turn in turns], labels, size=TEXT_SIZE)
+    axes.tick_params("x", pad=-4)
     for name, turn in zip(names, turns, strict=True):
         across, up = math.sin(turn), math.cos(turn)
         name.set_ha("center" if abs(across) < 0.1 else "left" if across > 0 else "right")
@@ -149,7 +172,7 @@ def _paint_radar(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
 
 def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
     places, ends = range(len(figure.groups)), (-0.35, len(figure.groups) - 0.65)
-    axes.set(xlim=ends, ylim=_scale(figure))
+    axes.set(xlim=ends, ylim=_scale(figure, figure.groups[0]))
     axes.set_xticks(places, labels=[_head(figure, group, 1) for group in figure.groups])
     axes.grid(axis="y")
     _paint_lines(axes, figure, runs, places, ends, apart=0.07)
@@ -171,14 +194,13 @@ def _paint_lines(
         look, aside = look_of(run.place), (at - (len(runs) - 1) / 2) * apart
         beside = [place + aside for place in places]
         axes.plot(*_path(figure, run, beside), color=look.colour, linestyle=look.dashes)
-        for place, group in zip(beside, figure.groups, strict=True):
+        for at_group, (place, group) in enumerate(zip(beside, figure.groups, strict=True)):
             cell = run.cell(group)
             if cell.interval:
                 axes.plot((place, place), cell.interval, color=look.colour, linewidth=0.9)
-            fill, edge, width = ("none", look.colour, 0.9) if cell.few else (look.colour, INK, 0.4)
-            marker: dict[str, Any] = {"marker": look.marker, "ms": 3.7, "mfc": fill, "mec": edge, "mew": width}
             if cell.value is not None:
-                axes.plot([place], [cell.value], clip_on=False, **marker)
+                gid = f"value-{figure.runs.index(run)}-{at_group}"
+                axes.plot([place], [cell.value], gid=gid, **_marker(run, cell))
 
 
 def _path(figure: Figure, run: DrawnRun, places: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -203,9 +225,10 @@ def _draw_heatmap(figure: Figure) -> Sheet:
         ends = [" to ".join(f"{end:.{digits}f}" for end in cell.interval or ()) for cell in cells]
         numbers = [_number(figure, run, group) for group in figure.groups]
         rows.append(list(zip([cell.value for cell in cells], numbers, ends, strict=True)))
-    _paint_cells(axes, lefts, rows, "viridis", low - pad, high + pad)
+    _paint_cells(axes, lefts, rows, "viridis", low - pad, high + pad, "value")
+    _draw_colours(drawing, axes, figure)
     names = max(text_width(run.shown, TEXT_SIZE) for run in figure.runs)
-    width = (TWO_COLUMNS - names - 3 * style.MARGIN) / len(lefts) - 0.05
+    width = (TWO_COLUMNS - names - 3 * style.MARGIN - 0.4) / len(lefts) - 0.05
     fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in figure.groups)
     size = TEXT_SIZE if fit else _TINY
     axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(figure, group, width, size) for group in figure.groups])
@@ -213,6 +236,24 @@ def _draw_heatmap(figure: Figure) -> Sheet:
     axes.tick_params(top=False, labeltop=True, labelbottom=False, length=0, labelsize=TEXT_SIZE)
     axes.tick_params("x", labelsize=size)
     return Sheet(figure, drawing)
+
+
+def _draw_colours(drawing: Drawing, axes: Axes, figure: Figure) -> None:
+    """The scale of a heat map's colours, beside it."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    low, high = colour_range(figure)
+    pad = 0.07 * (high - low)
+    # Few steps: each is a path of its own.
+    scale = ScalarMappable(Normalize(low - pad, high + pad), colormaps["viridis"].resampled(32))
+    bar = drawing.colorbar(scale, ax=axes, aspect=max(6, 3.5 * len(figure.runs)), fraction=0.03, pad=0.015)
+    bar.solids.set_edgecolor("face")  # type: ignore[union-attr]  # it has solids
+    bar.outline.set_visible(False)
+    bar.set_ticks([low, (low + high) / 2, high], labels=[f"{end:.3g}" for end in (low, (low + high) / 2, high)])
+    bar.ax.tick_params(labelsize=style.SMALL_SIZE, length=1.5)
+    bar.set_label("accuracy, %" if figure.task is Task.PERCEPTION else "sum, 0-8", size=style.SMALL_SIZE)
 
 
 def colour_range(figure: Figure) -> tuple[float, float]:
@@ -231,23 +272,27 @@ def _paint_cells(
     colours: str,
     low: float,
     high: float,
+    mark: str,
 ) -> None:
-    """Colour a cell a value, one wide and high, with two lines of words in ink that is read on it."""
+    """Colour a cell a value, one wide and high, with two lines of words in ink that is read on it.
+
+    ``mark`` is what the ids of the cells begin with, see :func:`plots.words_of`.
+    """
     from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
     for y, row in enumerate(rows):
-        for x, (value, words, small) in zip(lefts, row, strict=True):
+        for column, (x, (value, words, small)) in enumerate(zip(lefts, row, strict=True)):
             look: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "alpha": style.FAINT, "linewidth": 0.4}
             ink = INK
             if value is not None:
                 red, green, blue, _ = colormaps[colours]((value - low) / (high - low))
-                look = {"facecolor": (red, green, blue), "edgecolor": "white", "linewidth": 0.6}
+                look = {"facecolor": (red, green, blue), "linewidth": 0}
                 linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
                 luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
                 # WCAG 2.1's relative luminance at which black and white have the same contrast, 4.6 to 1.
                 ink = "#000000" if luminance > 0.179 else "#ffffff"
-            axes.add_patch(Rectangle((x, y), 1, 1, **look))
+            axes.add_patch(Rectangle((x + 0.01, y + 0.02), 0.98, 0.96, gid=f"{mark}-{y}-{column}", **look))
             place: dict[str, Any] = {"ha": "center", "va": "center", "color": ink}
             axes.text(x + 0.5, y + (0.34 if small else 0.5), words, size=TEXT_SIZE, **place)
             if small:
@@ -260,20 +305,27 @@ def _draw_confusion(figure: Figure) -> Sheet:
     matrices = figure.matrices[: plots.MATRICES_MOST]
     names = [[fitted(level, 0.5, style.SMALL_SIZE) for level in matrix.levels] for matrix in matrices]
     widths = [max(text_width(name, style.SMALL_SIZE) for name in levels) for levels in names]
-    heads = [_confusion_head(figure, matrix, width) for matrix, width in zip(matrices, widths, strict=True)]
-    drawing, panels = _grid(heads, 1.25, {})
-    for axes, matrix, levels in zip(panels, matrices, names, strict=True):
+    heads = [
+        _confusion_head(figure, matrix, width + 0.15, len(matrices))
+        for matrix, width in zip(matrices, widths, strict=True)
+    ]
+    drawing, panels = _grid(heads)
+    starts = set(accumulate(_rows_of(len(matrices)), initial=0))
+    for place, (axes, matrix, levels) in enumerate(zip(panels, matrices, names, strict=True)):
         rows = [[(count / (sum(row) or 1), f"{count:,}", "") for count in row] for row in matrix.counts]
-        _paint_cells(axes, range(len(levels)), rows, "Blues", -0.02, 1.08)
-        middles = [place + 0.5 for place in range(len(levels))]
+        _paint_cells(axes, range(len(levels)), rows, "Blues", -0.02, 1.08, f"count-{place}")
+        middles = [at + 0.5 for at in range(len(levels))]
+        axes.set_xlabel("chosen level", size=style.SMALL_SIZE, labelpad=1.5)
+        if place in starts:
+            axes.set_ylabel("right level", size=style.SMALL_SIZE, labelpad=1.5)
         axes.set_xticks(middles, labels=levels)
         axes.set_yticks(middles, labels=levels)
         axes.tick_params(length=0, pad=1.5)
     return Sheet(figure, drawing)
 
 
-def _confusion_head(figure: Figure, matrix: Matrix, beside: float) -> str:
-    width = _PANEL - 2 * style.MARGIN - 0.05 - beside
+def _confusion_head(figure: Figure, matrix: Matrix, beside: float, panels: int) -> str:
+    width = _panel_width(panels) - 2 * style.MARGIN - 0.05 - beside
     share, *ends = plots.share_words(matrix.run)
     scales = [other.scale for other in figure.matrices if other.run is matrix.run]
     n = sum(map(sum, matrix.counts))

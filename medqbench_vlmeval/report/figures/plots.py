@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,27 +19,27 @@ from medqbench_vlmeval.report.standings import (
     run_labels,
     shown_hash,
 )
+from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 References = Mapping[str, Mapping[str, float]]
-RADAR, BARS, CURVE, HEATMAP, CONFUSION = "radar", "bars", "curve", "heatmap", "confusion"
+RADAR, DOTS, CURVE, HEATMAP, CONFUSION = "radar", "dots", "curve", "heatmap", "confusion"
 PANELS_MOST = 24
 MATRICES_MOST = 48
-_TOGETHER = 4  # runs that can be told apart in one panel
+_TOGETHER = 5  # runs that can be told apart in one panel; of more no radar is drawn
 # The least number of groups that make a figure, and how many fit beside each other, Overall aside.
-_LEAST = {RADAR: 3, BARS: 1, CURVE: 2, HEATMAP: 1}
+_LEAST = {RADAR: 3, DOTS: 1, CURVE: 2, HEATMAP: 1}
 _MOST = {RADAR: 12, HEATMAP: 9}
 _MOST_WITH_N = 8
-_MOST_NAMED, _LONGEST_NAME = 6, 14
 _NO_REASON = "the result does not say why"
 _HOW_TO_READ = {
     RADAR: "bars on the spokes: 95% intervals, where there is one",
-    BARS: "whiskers: 95% intervals, where there is one",
+    DOTS: "lines: 95% intervals, where there is one; grey: published numbers",
     CURVE: "whiskers: 95% intervals, where there is one",
     HEATMAP: "below each number: its 95% interval, where there is one",
-    CONFUSION: "rows: right level, columns: chosen level; shade: share of the row",
+    CONFUSION: "shade: share of the row",
 }
 
 
@@ -79,7 +80,7 @@ class Matrix:
 class Figure:
     """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem.
 
-    ``references`` are published numbers by group, to be drawn as lines, by their labels. ``left_out`` is how many more
+    ``references`` are published numbers by group, to be drawn quietly, by their labels. ``left_out`` is how many more
     groups there are, none of more samples than those that are drawn. The figure of levels taken for others has
     ``matrices`` instead, and its runs' share of mistakes under 'Overall'.
     """
@@ -108,13 +109,6 @@ class Figure:
     def counted(self) -> bool:
         """Whether each n stands in the drawing, beside the name of its group."""
         return self.kind not in (RADAR, CURVE) or (self.together and len(self.groups) <= _MOST_WITH_N)
-
-    @property
-    def numbered(self) -> bool:
-        """Whether the groups' names do not fit around a small radar and are numbers instead."""
-        if self.kind != RADAR or self.together:
-            return False
-        return len(self.groups) > _MOST_NAMED or any(len(group_name(group)) > _LONGEST_NAME for group in self.groups)
 
     @property
     def has_few(self) -> bool:
@@ -157,12 +151,14 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     stem, what = ("question_type", "accuracy by question type") if perception else ("dimension", "mean by dimension")
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
-        (f"bars_{stem}", BARS, what, MEASURES[task], None, _published(task)),
+        (stem, DOTS, what, MEASURES[task], None, _published(task)),
         ("severity", CURVE, f"{unit} by severity", SEVERITIES, "severity", _human(task)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
     for stem, kind, what, groups, axis, references in kinds:
         drawn = tuple(_with_cells(runs, groups, axis))
+        if kind == RADAR and len(drawn) > _TOGETHER:
+            continue
         measured = [group for group in groups if any(run.cell(group).value is not None for run in drawn)]
         if len([group for group in measured if axis is None or group != OVERALL]) >= _LEAST[kind]:
             sizes = {group: max(run.cell(group).n or 0 for run in drawn) for group in measured if group != OVERALL}
@@ -221,6 +217,35 @@ def group_name(group: str) -> str:
     return one_line(group) or "unnamed"
 
 
+_MARK = re.compile(r"(value|reference|count)-(\d+)-(\d+)(?:-(\d+))?")
+
+
+def words_of(figure: Figure, mark: str) -> str | None:
+    """What a mark of a drawing says when it is pointed at: run, measure, value, interval and n.
+
+    ``mark`` is its id: 'value-RUN-GROUP', 'reference-ROW-GROUP' or 'count-MATRIX-RIGHT-CHOSEN', each a place from 0.
+    None: it is no mark.
+    """
+    if not (found := _MARK.fullmatch(mark)):
+        return None
+    first, second, third = (int(place or 0) for place in found.groups()[1:])
+    if found[1] == "count":
+        matrix = figure.matrices[first]
+        right, chosen = matrix.levels[second], matrix.levels[third]
+        of = f"{matrix.counts[second][third]:,} of {sum(matrix.counts[second]):,}"
+        return f"{matrix.run.shown}, {matrix.scale}: {right} taken for {chosen}: {of}"
+    group, kind = figure.groups[second], task_kind(figure.task)
+    if found[1] == "reference":
+        label, values = list(figure.references.items())[first]
+        return f"{label}: {group} {value_words(values[group], kind)}"
+    run = figure.runs[first]
+    cell, words = run.cell(group), f"{run.shown}: {group_name(group)} "
+    words += "no number" if cell.value is None else value_words(cell.value, kind)
+    if cell.interval:
+        words += f" ({' to '.join(value_words(end, kind) for end in cell.interval)})"
+    return words if cell.n is None else f"{words}, n = {cell.n:,}"
+
+
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
     lines = figure.kind in (RADAR, CURVE)
@@ -232,7 +257,7 @@ def notes_of(figure: Figure) -> list[str]:
         if (more := len(figure.runs) - PANELS_MOST) > 0:
             notes.append(f"{more} more runs are in the heat map and the tables")
     if not figure.counted:
-        notes.append(_samples(figure, figure.numbered))
+        notes.append(_samples(figure))
     notes += _left_out(figure)
     if figure.has_few:
         notes.append(f"{'hollow' if lines else '*'}: fewer than {FEW} samples")
@@ -258,7 +283,7 @@ def caption_of(figure: Figure) -> str:
     if figure.has_few:
         sentences.append(f"Numbers that rest on fewer than {FEW} samples are marked")
     if figure.references:
-        sentences.append(f"Lines: {'; '.join(figure.references)} (of the published test split)")
+        sentences.append(f"References: {'; '.join(figure.references)} (of the published test split)")
     if baselines := [run.label for run in figure.runs if run.run.baseline]:
         sentences.append(f"Baselines without weights: {', '.join(baselines)}")
     for mark, words, runs in _by_mark(figure):
@@ -297,11 +322,8 @@ def _share(run: DrawnRun) -> str:
     return f"{share}{f' (95% interval {ends[0]})' if ends else ''} of {'unknown' if n is None else f'{n:,}'}"
 
 
-def _samples(figure: Figure, numbered: bool = False) -> str:
-    counts = [f"{group_name(group)} {figure.n(group)}" for group in figure.groups]
-    if numbered:
-        return f"Spokes with samples: {', '.join(f'({place}) {count}' for place, count in enumerate(counts, 1))}"
-    return f"Samples: {', '.join(counts)}"
+def _samples(figure: Figure) -> str:
+    return f"Samples: {', '.join(f'{group_name(group)} {figure.n(group)}' for group in figure.groups)}"
 
 
 def _left_out(figure: Figure) -> list[str]:

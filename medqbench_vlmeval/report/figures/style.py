@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from medqbench_vlmeval.report.colours import look_of
-from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, caption_of, notes_of
+from medqbench_vlmeval.report.figures.plots import DOTS, DrawnRun, Figure, caption_of, notes_of, words_of
 from medqbench_vlmeval.report.standings import shortened
 
 if TYPE_CHECKING:
@@ -30,9 +30,8 @@ MUTED, FAINT = 0.75, 0.22
 MARGIN = 0.08  # inches
 LINE_HEIGHT = 0.125
 _DPI = 300
+_PAGE_DPI = 155  # at which texts are as large as those around them
 
-# Lines alone: a pattern of circles takes a hundred times the bytes in SVG.
-_HATCHES = ("", "////", "\\\\\\\\", "xxxx", "----", "||||", "++++", "//", "\\\\", "xx", "--", "||")
 # Reference lines have no marker, which tells them from a run's.
 REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
 
@@ -49,7 +48,7 @@ _SETTINGS: dict[str, Any] = {
     "text.parse_math": False,
     **dict.fromkeys(("font.size", "axes.titlesize"), TEXT_SIZE),
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), SMALL_SIZE),
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color", "hatch.color"), INK),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"), INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), INK),
     **dict.fromkeys(("axes.facecolor", "figure.facecolor"), "none"),
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "path.simplify"), False),
@@ -66,11 +65,6 @@ _SETTINGS: dict[str, Any] = {
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": MARGIN,
 }
-
-
-def hatch_of(place: int) -> str:
-    """The hatch of the bars of the run with this number (from 0)."""
-    return _HATCHES[place % len(_HATCHES)]
 
 
 @contextmanager
@@ -154,7 +148,8 @@ class Sheet:
             look = look_of(run.place)
             marker = {"marker": look.marker, "markersize": 4, "markeredgecolor": INK, "markeredgewidth": 0.4}
             lines.append((run.shown, {"color": look.colour, "linestyle": look.dashes, **marker}))
-        for reference, dashes in zip(figure.references, REFERENCE_DASHES, strict=False):
+        drawn_as_lines = figure.references if figure.kind != DOTS else ()
+        for reference, dashes in zip(drawn_as_lines, REFERENCE_DASHES, strict=False):
             lines.append((reference, {"color": INK, "linewidth": 0.9, "linestyle": dashes}))
         labels = [wrapped(label, room - 0.45, TEXT_SIZE) for label, _ in lines]
         legend = drawing.legend(
@@ -186,13 +181,18 @@ class Sheet:
         """An ``<svg>`` with text as text, a title, the caption as its description, and ids that begin with its name.
 
         Args:
-            themed: made for a page: ink is the page's, and it is as wide as it was drawn or as there is room.
+            themed: made for a page: ink is the page's, and texts are as large as the page's where there is room.
         """
         out = io.StringIO()
         self.drawing.savefig(out, format="svg", bbox_inches=self.box, metadata={"Date": None, "Creator": None})
         name = self.figure.name
         root = safe_svg(out.getvalue(), f"{name}-")
         root.attrib.update({"role": "img", "aria-labelledby": f"{name}-title {name}-desc"})
+        for group in list(root.iter("g")):
+            if words := words_of(self.figure, group.get("id", "").removeprefix(f"{name}-")):
+                said = ElementTree.Element("title")
+                said.text = words
+                group.insert(0, said)
         root.attrib.update({"stroke-linejoin": "round", "stroke-linecap": "butt"})
         for tag, text in (("desc", caption_of(self.figure)), ("title", self.figure.title)):
             element = ElementTree.Element(tag, {"id": f"{name}-{tag}"})
@@ -200,7 +200,8 @@ class Sheet:
             root.insert(0, element)
         if themed:
             del root.attrib["height"]
-            root.set("width", f"{self.box.width * 96:.0f}")
+            root.set("width", f"{self.box.width * _PAGE_DPI:.0f}")
+            root.set("class", "wide" if self.box.width > ONE_COLUMN else "narrow")
             for element in root.iter():
                 element.attrib.update({key: "currentColor" for key, value in element.attrib.items() if value == INK})
         return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)

@@ -53,6 +53,7 @@ def runs_json(runs: Sequence[Run]) -> list[Json]:
             "key": key,
             "label": label if count == 1 else f"{label} ({count})",
             "model": storable(result.model),
+            "dataset": storable(result.dataset),
             "look": json_of(look_of(place), "colour", "marker"),
             "baseline": BASELINE_NOTE if result.baseline else None,
             "parts": [_task_json(run) for run in result.tasks],

@@ -24,7 +24,7 @@ LIVE = "live.js"
 # In the order in which they stand in the page.
 STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css")
 SCRIPTS = (
-    *("dom.js", "data.js", "state.js", "theme.js", "board.js", "facets.js", "failures.js"),
+    *("dom.js", "data.js", "looks.js", "state.js", "theme.js", "tips.js", "board.js", "facets.js", "failures.js"),
     *("findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js", "keys.js", "main.js"),
 )
 

@@ -21,17 +21,20 @@ function startFilters() {
     byId("search").value = "";
     refresh();
   });
-  // On a narrow screen the filters would push the samples off it.
-  if (narrow()) byId("more").open = false;
+  byId("more").addEventListener("click", () => {
+    const open = byId("facets").hidden;
+    byId("facets").hidden = !open;
+    byId("more").setAttribute("aria-expanded", String(open));
+  });
 }
 
 function drawFilters() {
   byId("order").value = state.order;
   byId("layout").setAttribute("aria-pressed", String(state.gallery));
   if (document.activeElement !== byId("search")) byId("search").value = state.q;
-  const others = runs.map((run, place) => [place, run]).filter(([place]) => place !== state.run && shareSamples(state.run, place));
+  const others = [...runs.keys()].filter((place) => place !== state.run && shareSamples(state.run, place));
   byId("versus").parentElement.hidden = !others.length;
-  fill(byId("versus"), option("", "no other run", state.versus === null), ...others.map(([place, run]) => option(place, labelled(run.label), place === state.versus)));
+  fill(byId("versus"), option("", "no other run", state.versus === null), ...runOptions(others, state.versus));
   const focused = document.activeElement && document.activeElement.id;
   const labels = FACETS.map((facet) => {
     const chosen = state.facets.get(facet.name);
@@ -51,7 +54,22 @@ function drawFilters() {
   });
   fill(byId("facets"), ...labels);
   if (focused && focused.startsWith("facet-") && byId(focused)) byId(focused).focus();
-  const n = state.facets.size + (state.q ? 1 : 0);
-  byId("active").textContent = n ? `(${n} on)` : "";
-  byId("reset").disabled = !n;
+  drawChosenFilters(focused);
+}
+
+// What is on, each to be taken off alone.
+function drawChosenFilters(focused) {
+  const chips = FACETS.filter(({ name }) => state.facets.has(name)).map(({ name, title, label = String }) => {
+    const words = [el("span", { class: "plain" }, `${title}: `), data(label(state.facets.get(name))), el("span", { "aria-hidden": "true" }, " ×")];
+    const off = () => {
+      state.facets.delete(name);
+      refresh();
+      (byId("chosen").querySelector("button") || byId("more")).focus();
+    };
+    return el("li", null, el("button", { type: "button", class: "chip", id: `off-${name}`, title: "Remove this filter", onclick: off }, words));
+  });
+  fill(byId("chosen"), ...chips);
+  if (focused && focused.startsWith("off-") && byId(focused)) byId(focused).focus();
+  byId("active").textContent = state.facets.size ? ` (${state.facets.size})` : "";
+  byId("reset").hidden = !state.facets.size && !state.q;
 }

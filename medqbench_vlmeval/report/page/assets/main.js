@@ -9,6 +9,7 @@ function drawSummary() {
   drawFailures();
   drawFindings();
   drawSettings();
+  markChosen();
 }
 
 // When a run's samples have come: the address is read again, since it may name one of them.
@@ -66,7 +67,7 @@ function draw(arrived, scrolls = true) {
   if (part && part.closest("#summary")) part.scrollIntoView();
 }
 
-const fillRuns = () => fill(byId("run"), ...runs.map((run, place) => option(place, labelled(run.label), place === state.run)));
+const fillRuns = () => fill(byId("run"), ...runOptions([...runs.keys()], state.run));
 fillRuns();
 byId("run").addEventListener("change", () => {
   const run = Number(byId("run").value);
@@ -78,6 +79,7 @@ byId("skip").addEventListener("click", (event) => {
   byId("main").focus();
 });
 startTheme();
+startTips();
 startFilters();
 startList();
 startKeys();
