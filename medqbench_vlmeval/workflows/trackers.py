@@ -7,8 +7,9 @@ it would look up by itself (the command line, the environment, the code) is not 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,9 @@ def _batches(values: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
 @contextmanager
 def _asking(tracker: str, package: str) -> Iterator[None]:
     try:
-        yield
+        # Clients print addresses for people where ours may be JSON.
+        with redirect_stdout(sys.stderr):
+            yield
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] != tracker:
             raise

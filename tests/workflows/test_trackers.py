@@ -1,5 +1,6 @@
 """Runs in experiment trackers, by the trackers' own clients: W&B offline, MLflow in its file store."""
 
+import json
 import os
 import subprocess
 import sys
@@ -68,8 +69,9 @@ def test_wandb_gets_numbers_settings_and_files_and_no_key(tmp_path):
 @pytest.mark.skipif(find_spec("mlflow") is None, reason="needs mlflow")
 def test_mlflow_gets_a_result_once(tmp_path):
     store = {"MLFLOW_ALLOW_FILE_STORE": "true", "MLFLOW_TRACKING_URI": (tmp_path / "store").as_uri()}
-    done = scored(tmp_path, "--mlflow", "medq", **store)
+    done = scored(tmp_path, "--mlflow", "medq", "--json", **store)
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["Overall"] == 50.0
     (metric,) = tmp_path.glob("store/*/*/metrics/perception/Overall")
     assert metric.read_text().split()[1] == "50.0"
     (parameter,) = tmp_path.glob("store/*/*/params/model")
