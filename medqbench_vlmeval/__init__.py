@@ -140,6 +140,7 @@ def score(
         None if data is None else str(data),
         model,
         keywords,
+        keep_images=True,
         extractor=extractor,
         limit=limit,
         kit_client=kit_client,

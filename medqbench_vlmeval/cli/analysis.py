@@ -26,6 +26,17 @@ def report(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print every run's tables and findings, and every file.")
     ] = False,
+    images: Annotated[
+        str,
+        typer.Option(
+            "--images",
+            help="'full': thumbnails in the page, originals in the folder 'images' beside it; 'thumbnails'; 'none'.",
+        ),
+    ] = "full",
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="Data file (TSV) or dataset's name that has the runs' images; may be repeated."),
+    ] = None,
     wandb: options.Wandb = None,
     mlflow: options.Mlflow = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers and findings as JSON.")] = False,
@@ -35,7 +46,7 @@ def report(
     from medqbench_vlmeval.report.run_tables import run_summary
     from medqbench_vlmeval.workflows.report import write_reports
 
-    reports = write_reports(paths, out, intervals)
+    reports = write_reports(paths, out, intervals, images, data or ())
     results = [report.run.result for report in reports.runs]
     parts, files = report_summary(results), [reports.page]
     if verbose:
@@ -43,7 +54,9 @@ def report(
         books = [path for report in reports.runs for path in (report.workbook, report.card)]
         many = [reports.workbook] if reports.workbook is not None else []
         files = [*books, *many, *reports.tables, *reports.figures, reports.page]
-    options.print_result(as_json, reports.to_json, lambda: parts, files)
+    options.print_result(
+        as_json, reports.to_json, lambda: chain(parts, [f"! {reports.warning}"] * bool(reports.warning)), files
+    )
     options.track(lambda: [report.tracked for report in reports.runs], wandb, mlflow)
 
 

@@ -59,7 +59,7 @@ def score(
     from medqbench_vlmeval.workflows.trackers import Tracked
 
     with judge_progress(lambda: load_prices(prices)) as on_progress:
-        run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress))
+        run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress, keep_images=True))
     files = vars(run.paths)
     options.print_result(
         as_json,

@@ -18,13 +18,15 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.image_store import ImageStore, content_name, is_content_name
 from medqbench_vlmeval.data.table import shown
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.types import Sample
 
 # A cell of the 'image' column up to this length may be another row's index, whose image it stands for.
@@ -35,6 +37,9 @@ _BYTES_LITERAL = re.compile(rb"""b(['"])([A-Za-z0-9+/=_-]*)\1""")
 _URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST_PATH = 4096
+# Two more than there are cores: a worker decodes while another waits for the disk (measured: 1.5 times as fast as one
+# worker on two cores).
+_WORKERS = min(8, (os.cpu_count() or 1) + 2)
 _NO_NAME = frozenset({"", ".", "nan", "none", "null", "n/a"})
 _IMAGES_OF = {Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
 
@@ -132,6 +137,36 @@ def row_names() -> RowImages[str]:
     return RowImages(_names)
 
 
+@dataclass
+class KeptImages:
+    """What takes the images of files that are read for names alone: base64 is stored, a path names a file in place.
+
+    ``places`` has them by the last part of their names, None where two images share it; what cannot be used is not
+    there. ``fetch``: whether images that only the hub has are fetched.
+    """
+
+    fetch: bool = False
+    places: dict[str, Path | None] = field(default_factory=dict)
+
+    def row_names(self, root: Path, trusted: bool, fetch: Callable[[str], Path] | None) -> RowImages[str]:
+        """As the function :func:`row_names`, taking the images on the way; for the arguments see :func:`row_files`."""
+
+        def place_of(cell: bytes) -> Path:
+            with contextlib.suppress(BadInput):
+                return ImageStore.default().put(_decoded(cell, ""), "")
+            path = _plain_path(cell.decode("utf-8", errors="replace"), "").as_posix()
+            return fetch(path) if fetch is not None and self.fetch else _path_inside(root, path, "", trusted)
+
+        def name_of(cell: bytes) -> str:
+            name = _name(cell)
+            with contextlib.suppress(BadInput, RunFailed):
+                if self.places.setdefault(_last_part(name), path := place_of(cell)) != path:
+                    self.places[_last_part(name)] = None
+            return name
+
+        return RowImages(partial(_names, name_of=name_of), workers=_WORKERS)
+
+
 def row_files(
     task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
 ) -> RowImages[Path]:
@@ -169,9 +204,7 @@ def row_files(
                 return paths
         raise BadInput(f"{where}: no image; the row has neither base64 nor an image path.")
 
-    # Two more than there are cores: a worker decodes while another waits for the disk (measured: 1.5 times as fast
-    # as one worker on two cores).
-    return RowImages(read, workers=min(8, (os.cpu_count() or 1) + 2))
+    return RowImages(read, workers=_WORKERS)
 
 
 def image_names(sample: Sample) -> tuple[str, ...]:
@@ -193,9 +226,9 @@ def _last_part(ref: str) -> str:
     return ref.rpartition("/" if "/" in ref else "\\")[2]
 
 
-def _names(cells: Cells, where: str) -> tuple[str, ...]:
+def _names(cells: Cells, where: str, name_of: Callable[[bytes], str] | None = None) -> tuple[str, ...]:
     for _, parts, _ in _sources(cells, where):
-        if names := tuple(name for cell in parts if (name := _name(cell))):
+        if names := tuple(name for cell in parts if (name := (name_of or _name)(cell))):
             return names
     return ()
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from medqbench_vlmeval.data.columns import (
     read_severity,
     resolve_columns,
 )
-from medqbench_vlmeval.data.image_cells import RowImages, row_files, row_names, split_list
+from medqbench_vlmeval.data.image_cells import KeptImages, RowImages, row_files, row_names, split_list
 from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
 from medqbench_vlmeval.data.table import TableReader, open_table, shown
 from medqbench_vlmeval.errors import BadInput
@@ -60,14 +61,15 @@ LOCAL_FILE = Origin()
 
 
 def load_table(
-    path: Path, task: Task | None, images: ImageStore | None, origin: Origin = LOCAL_FILE
+    path: Path, task: Task | None, images: ImageStore | KeptImages | None, origin: Origin = LOCAL_FILE
 ) -> tuple[list[Sample], SourceFile]:
     """Read one TSV file.
 
     Args:
         path: the file; image paths in it are relative to its folder.
         task: a single task, or None to tell it from the columns.
-        images: where images go; None opens none, and the samples have ``image_refs`` alone.
+        images: where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
+            which takes those that can be used.
         origin: recorded in the result, and decides how image paths are found.
 
     Raises:
@@ -80,18 +82,19 @@ def load_table(
     with ExitStack() as stack:
         table = stack.enter_context(open_table(path))
         single = task or _task_of_file(path)
-        columns = resolve_columns(table.header, single, path, images=images is not None)
+        columns = resolve_columns(table.header, single, path, images=isinstance(images, ImageStore))
         builder = SampleBuilder(single, columns)
         pictures: RowImages[Any] = row_names()
         if images is not None:
             stack.enter_context(strict_decoding())
-            root, trusted = path.absolute().parent, origin.kind == "embedded"
-            pictures = stack.enter_context(closing(row_files(single, images, root, trusted, origin.fetch)))
+            places = path.absolute().parent, origin.kind == "embedded", origin.fetch
+            kept = images.row_names if isinstance(images, KeptImages) else partial(row_files, single, images)
+            pictures = stack.enter_context(closing(kept(*places)))
         samples = _read_rows(table, columns, builder, pictures)
         by_index: Mapping[str, Any] = pictures.by_index()
     if not samples:
         raise BadInput(f"{path} has a header but no rows.")
-    meaning = "image_refs" if images is None else "images"
+    meaning = "images" if isinstance(images, ImageStore) else "image_refs"
     samples = [replace(sample, **{meaning: by_index[sample.index]}) for sample in samples]
     source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
     return samples, source

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeAlias
 
 from medqbench_vlmeval.benchmark import (
     ALL_DATASET_NAMES,
@@ -16,7 +17,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     parse_dataset_name,
 )
-from medqbench_vlmeval.data.image_cells import COMMIT
+from medqbench_vlmeval.data.image_cells import COMMIT, KeptImages
 from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.data.second_pass import make_second_pass
@@ -28,6 +29,8 @@ from medqbench_vlmeval.types import Sample, SampleSet
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
 REVISION_VARIABLE = "MEDQBENCH_REVISION"
 DATA_VARIABLE = "MEDQBENCH_DATA"
+
+Images: TypeAlias = bool | KeptImages
 
 _FILE_STEMS = {
     Task.PERCEPTION: "medqbench_QA",
@@ -82,13 +85,18 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
     return path, Origin("hub", revision, lambda image: download(image, revision))
 
 
-def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool = True) -> SampleSet:
+def _store(images: Images) -> ImageStore | KeptImages | None:
+    return ImageStore.default() if images is True else images or None
+
+
+def load_dataset(name: DatasetName, data_path: Path | None = None, images: Images = True) -> SampleSet:
     """The samples of one dataset; of a second pass, the official ones in their other order.
 
     Args:
         name: from :func:`medqbench_vlmeval.benchmark.parse_dataset_name`.
         data_path: a TSV file (or its folder); for the combined reasoning set the folder that holds both files.
-        images: False opens no image: samples have what the file calls them (``image_refs``) and nothing more.
+        images: False opens no image: samples have what the file calls them (``image_refs``) and nothing more; nor have
+            they with ``KeptImages``, which takes those that can be used.
 
     Raises:
         BadInput: a file is absent or cannot be used.
@@ -96,7 +104,7 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool 
     """
     if name.second_pass:
         return make_second_pass(load_dataset(name.first_pass, data_path, images))
-    store = ImageStore.default() if images else None
+    store = _store(images)
     combined = name.task is Task.REASONING
     if combined and data_path is not None and data_path.is_file():
         raise BadInput(
@@ -115,7 +123,7 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: bool 
     return SampleSet(name.text, name.task, tuple(joined), sources)
 
 
-def load_file(path: Path, task: Task | None = None, images: bool = False) -> SampleSet:
+def load_file(path: Path, task: Task | None = None, images: Images = False) -> SampleSet:
     """The samples of a file that is no named dataset; the set is named after the file.
 
     Args:
@@ -127,7 +135,7 @@ def load_file(path: Path, task: Task | None = None, images: bool = False) -> Sam
         BadInput: as :func:`load_dataset`.
     """
     if not path.is_dir():
-        samples, source = load_table(path, task, ImageStore.default() if images else None)
+        samples, source = load_table(path, task, _store(images))
         single = samples[0].task
         return SampleSet(path.stem, single, tuple(samples), {single: source})
     both = [split for split in Split if all((path / file_name(part, split)).is_file() for part in Task.REASONING.parts)]
@@ -140,7 +148,7 @@ def load_file(path: Path, task: Task | None = None, images: bool = False) -> Sam
     return load_dataset(DatasetName(path.name, Task.REASONING, both[0]), path, images)
 
 
-def load(data: str, images: bool = False) -> SampleSet:
+def load(data: str, images: Images = False) -> SampleSet:
     """The samples behind a TSV's path or a dataset's name, with their images where wanted.
 
     Raises:

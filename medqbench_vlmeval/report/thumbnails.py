@@ -33,11 +33,12 @@ _PLAIN = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:]+")
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """``size`` is the image's own in pixels, ``width`` the thumbnail's."""
+    """``size`` is the image's own in pixels, ``width`` the thumbnail's; ``shown_as``: how, if browsers need a copy."""
 
     data: bytes
     size: tuple[int, int]
     width: int
+    shown_as: str | None = None
 
     @property
     def data_uri(self) -> str:
@@ -73,6 +74,7 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool) -> Thumbnail | None:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 return None
+            shown_as = _shown_as(image)
             small = _reduced(image, side)
         quality = 80 if side == LARGE else 70 if as_jpeg else 45
         if features.check("webp") and not as_jpeg:
@@ -81,7 +83,31 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool) -> Thumbnail | None:
             small.save(out, "JPEG", quality=quality)
     except (*DECODER_ERRORS, Image.DecompressionBombError):
         return None
-    return Thumbnail(out.getvalue(), (width, height), small.width)
+    return Thumbnail(out.getvalue(), (width, height), small.width, shown_as)
+
+
+def _shown_as(image: Image) -> str | None:
+    if image.mode.startswith(("I", "F")):
+        return "deep grey, its range spread over 256 levels"
+    if image.format in ("TIFF", "JPEG2000", "PPM"):
+        return f"{image.format} shown as PNG"
+    is_turned = image.getexif().get(0x0112, 1) != 1  # Exif's orientation
+    return "shown as stored, without the rotation that the file notes" if is_turned else None
+
+
+def lossless(path: Path) -> bytes:
+    """An image as its thumbnail shows it, with all of its pixels, as PNG.
+
+    Raises:
+        DECODER_ERRORS: it cannot be decoded.
+    """
+    from PIL import Image
+
+    out = BytesIO()
+    with Image.open(path, formats=FORMATS) as image:
+        image.load()
+        _plain(image).save(out, "PNG", compress_level=1)
+    return out.getvalue()
 
 
 def _reduced(image: Image, side: int) -> Image:
@@ -90,6 +116,14 @@ def _reduced(image: Image, side: int) -> Image:
 
     image.draft("RGB", (side, side))
     image.load()
+    image = _plain(image)
+    image.thumbnail((side, side), Pillow.Resampling.BILINEAR, reducing_gap=1.5)
+    return image
+
+
+def _plain(image: Image) -> Image:
+    from PIL import Image as Pillow
+
     if image.mode.startswith(("I", "F")):
         # 16 bits or more in grey: the range is spread over the levels; PIL would cut it off at 255.
         values = image.convert("F")
@@ -102,8 +136,12 @@ def _reduced(image: Image, side: int) -> Image:
         image = ground.convert("RGB")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("L" if image.mode == "1" else "RGB")
-    image.thumbnail((side, side), Pillow.Resampling.BILINEAR, reducing_gap=1.5)
     return image
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is that of a file in its own folder; names are somebody else's text."""
+    return _PLAIN.fullmatch(name) is not None and len(name.encode(errors="replace")) <= 255
 
 
 def find_image(folder: Path | None, name: str) -> Path | None:
@@ -111,7 +149,7 @@ def find_image(folder: Path | None, name: str) -> Path | None:
 
     A name is somebody else's text: None where it is no plain file name, or where it or a link leads anywhere else.
     """
-    if folder is None or not _PLAIN.fullmatch(name) or len(name.encode(errors="replace")) > 255:
+    if folder is None or not is_plain(name):
         return None
     root = folder.resolve()
     for path in (root / name[:2] / name, root / name):

@@ -13,7 +13,7 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import load, stratified
-from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import check_room, is_any_of
 from medqbench_vlmeval.judge import RULES, Judge, JudgeOptions, KitClient, OnProgress, build_extractor, build_judge
@@ -108,14 +108,17 @@ def request_for(
     data: str | None = None,
     model: str | None = None,
     judge: Mapping[str, object] | None = None,
+    keep_images: bool = False,
     **fields: Any,
 ) -> Request:
     """A request for a prediction file that comes without a run: names and data are found.
 
+    ``keep_images`` stores the data's images for reports, as a run does, but for those that cannot be used.
+
     Raises:
         BadInput: ``data`` is neither a file nor a dataset's name.
     """
-    sample_set = load(data) if data is not None else None
+    sample_set = load(data, images=keep_images and KeptImages()) if data is not None else None
     names = name_results(predictions, model, sample_set)
     fields |= {"judge": judge or {}, "cache": default_folder(), "stem": names.stem}
     return Request(predictions, names.model, names.dataset, out, sample_set, **fields)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.data import ImageStore
+from medqbench_vlmeval.benchmark import own_index
+from medqbench_vlmeval.data import ImageStore, load
+from medqbench_vlmeval.data.image_cells import KeptImages, image_names
+from medqbench_vlmeval.data.image_store import is_content_name
+from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import writing
 from medqbench_vlmeval.report.card import write_card
 from medqbench_vlmeval.report.figures import write_figures
-from medqbench_vlmeval.report.page import is_page, write_page
+from medqbench_vlmeval.report.page import IMAGES, is_page, write_page
 from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many, write_workbook
 from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
 from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
-from medqbench_vlmeval.types import Run
+from medqbench_vlmeval.types import Run, Sample, SampleSet
 from medqbench_vlmeval.workflows.trackers import Tracked
 
 PAGE = "report.html"
@@ -53,6 +58,7 @@ class Reports:
     workbook: Path | None
     figures: tuple[Path, ...]
     tables: tuple[Path, ...]
+    warning: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Where all files are, and of each run headline numbers and findings by task, as plain JSON types."""
@@ -61,6 +67,7 @@ class Reports:
             "workbook": None if self.workbook is None else str(self.workbook),
             "figures": [str(path) for path in self.figures],
             "tables": [str(path) for path in self.tables],
+            "warning": self.warning,
             "runs": [
                 {
                     "model": report.run.result.model,
@@ -76,19 +83,27 @@ class Reports:
         }
 
 
-def write_reports(places: Sequence[Path], out: Path, intervals: bool = False) -> Reports:
+def write_reports(
+    places: Sequence[Path], out: Path, intervals: bool = False, images: str = "full", data: Sequence[str] = ()
+) -> Reports:
     """Write all reports on the runs that ``places`` name (see :func:`.runs.read_runs`) into the folder ``out``.
 
     A workbook and a card for each run, named after it (of two runs of one name the second is also named after its
     folder); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A run's
     own workbook may be written anew, another run's is not replaced. ``intervals`` puts the 95% intervals of own numbers
-    into the tables for papers.
+    into the tables for papers. ``images`` is one of ``page.IMAGES``; ``data`` names data files or datasets whose
+    images are shown where the image store does not have a run's.
 
     Raises:
-        BadInput: a place holds no whole scored run, or a file would replace one of another run or program.
+        BadInput: a place holds no whole scored run, a data file cannot be used, or a file would replace one of another
+            run or program.
         RunFailed: a file cannot be written.
     """
+    if images not in IMAGES:
+        raise BadInput(f"--images {images} is none of {', '.join(IMAGES)}.")
     runs = read_runs(places)
+    kept, root = KeptImages(fetch=True), ImageStore.default().root
+    sets = [load(name, images=kept) for name in data]
     paths: list[Path] = []
     page, many = out / PAGE, out / MANY if len(runs) > 1 else None
     with writing(out):
@@ -112,6 +127,8 @@ def write_reports(places: Sequence[Path], out: Path, intervals: bool = False) ->
             raise BadInput(f"{page} is no page of medqbench and would be replaced; choose another --out.")
         if many is not None and many.exists() and not made_here(many):
             raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
+    # Before the workbooks, which link to the images beside them.
+    n, missing = write_page(page, [_with_names(run, sets) for run in runs], root, images, kept.places)
     reports = []
     for run, path in zip(runs, paths, strict=True):
         write_workbook(path, run)
@@ -122,5 +139,22 @@ def write_reports(places: Sequence[Path], out: Path, intervals: bool = False) ->
         write_many(many, [run.result for run in runs])
     figures = write_figures([run.result for run in runs], out / FIGURES)
     tables = write_tables([run.result for run in runs], out / TABLES, intervals=intervals)
-    write_page(page, runs, ImageStore.default().root)
-    return Reports(tuple(reports), page, many, tuple(figures), tuple(tables))
+    command = shlex.join(["medqbench", "report", *map(str, places), "--out", str(out)])
+    words = f"{missing:,} of {n:,} images are not on this machine; '{command} --data FILE' shows those of a data file."
+    return Reports(tuple(reports), page, many, tuple(figures), tuple(tables), words if missing else None)
+
+
+def _with_names(run: Run, sets: Sequence[SampleSet]) -> Run:
+    """The run with the names that data files give its images, where its own result file has none made from content."""
+    known = {_identity(sample): image_names(sample) for each in sets for sample in each.samples}
+
+    def with_names(sample: Sample) -> Sample:
+        names = () if any(map(is_content_name, sample.image_refs)) else known.get(_identity(sample))
+        return replace(sample, image_refs=names) if names else sample
+
+    return replace(run, rows=tuple(replace(row, sample=with_names(row.sample)) for row in run.rows))
+
+
+def _identity(sample: Sample) -> tuple[object, ...]:
+    index = canonical_index(own_index(sample.index, sample.task))
+    return (sample.task, index, sample.question, sample.answer, sample.description)

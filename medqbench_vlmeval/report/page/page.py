@@ -16,11 +16,13 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
 from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
+from medqbench_vlmeval.report.page.originals import Originals
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
 LIVE = "live.js"
+IMAGES = ("full", "thumbnails", "none")
 # In the order in which they stand in the page.
 STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css")
 SCRIPTS = (
@@ -92,7 +94,13 @@ def is_page(path: Path) -> bool:
         return b'<meta name="generator" content="medqbench-vlmeval">' in file.read(8192)
 
 
-def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None:
+def write_page(
+    path: Path,
+    runs: Sequence[Run],
+    image_root: Path | None,
+    images: str = "thumbnails",
+    places: Mapping[str, Path | None] = MappingProxyType({}),
+) -> tuple[int, int]:
     """Write one self-contained HTML file about ``runs``, whole or not at all.
 
     The same runs and images give the same bytes. Nothing in the file asks a network for anything, and every text of
@@ -102,10 +110,16 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
         runs: the first one is shown first.
         image_root: the folder of the runs' images (an ``ImageStore``'s root, or a flat folder); images that are not
             there are said to be absent. None: no images but the embedded set's.
+        images: one of :data:`IMAGES`: 'full' puts the originals into a folder beside the file, 'none' leaves
+            thumbnails out too.
+        places: where else images are, by their names.
+
+    Returns:
+        How many images the runs name, and how many of them are not on this machine.
 
     Raises:
-        BadInput: there is no run.
-        RunFailed: the file cannot be written.
+        BadInput: there is no run, or no folder can have the originals.
+        RunFailed: a file cannot be written.
     """
     if not runs:
         raise BadInput("There is no run to make a page of; name at least one scored run.")
@@ -113,18 +127,26 @@ def write_page(path: Path, runs: Sequence[Run], image_root: Path | None) -> None
     data = {
         "version": __version__,
         "dimensions": DIMENSION_TITLES,
+        "images": images,
         "runs": runs_json(runs),
         "boards": boards_json(runs),
         "samples": gathered.samples,
         "answers": gathered.answers,
     }
-    thumbnails = make_thumbnails([find_image(folder, name) for name, folder in gathered.pictures])
-    # Name, width and height of the image, data URI and width of its thumbnail; the name alone where there is none.
-    pictures = [
-        [name, *((*small.size, small.data_uri, small.width) if small else ())]
-        for (name, _), small in zip(gathered.pictures, thumbnails, strict=True)
-    ]
+    originals = Originals(path, image_root) if images == "full" else None
+    paths = [find_image(folder, name) or places.get(name) for name, folder in gathered.pictures]
+    thumbnails = make_thumbnails([None] * len(paths) if images == "none" else paths)
+    # The name alone of an image that is not here; else its width and height, the data URI and width of its thumbnail,
+    # and what ``Originals.add`` gives.
+    pictures: list[list[object]] = []
+    for (name, _), found, small in zip(gathered.pictures, paths, thumbnails, strict=True):
+        pictures.append([name, *((*small.size, small.data_uri, small.width) if small else ())])
+        if originals and found and small:
+            pictures[-1] += originals.add(name, found.resolve(), small)
     title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
     text, _ = document(title, data, pictures, themed_svgs([run.result for run in runs]))
     with writing(path, "close it if it is open elsewhere, or choose another folder"):
         write_text(path, text)
+    if originals:
+        originals.tidy()
+    return len(paths), paths.count(None)

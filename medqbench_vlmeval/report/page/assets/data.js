@@ -17,12 +17,12 @@ const AXES = [
 const AXIS_TITLES = new Map([...AXES, ["kind", "Error kind"], ["task", "Task"]]);
 
 // An image's name, its size in pixels, the address of its thumbnail and that one's width, and the address of the original
-// where it can be shown.
+// where it can be shown; where browsers cannot show that one, a copy's, and the original's with words on how it is shown.
 let pictures = null;
 const allPictures = () => (pictures = pictures || JSON.parse(byId("pictures").textContent));
 function picture(place) {
-  const [name, width, height, uri, shown, full] = allPictures()[place];
-  return { name, width, height, uri, shown, full };
+  const [name, width, height, uri, shown, full, from] = allPictures()[place];
+  return { name, width, height, uri, shown, full, from };
 }
 
 // A run's answers as items: the answer, its sample, and the index under which the run knows it.

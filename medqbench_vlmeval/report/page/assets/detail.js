@@ -49,8 +49,8 @@ function imagesBox(sample) {
   const box = el("div", { class: "images" });
   viewer.home(box);
   const images = sample.images.map((place) => {
-    const { name, width, height, uri, full } = picture(place);
-    return { name, width, height, fallback: uri, full };
+    const { name, width, height, uri, full, from } = picture(place);
+    return { name, width, height, fallback: uri, full, from, none: told.images === "none" ? "left out of this page" : null };
   });
   // A change of filters draws the same sample again.
   if (viewed !== String(sample.images)) viewer.show(images);

@@ -10,7 +10,7 @@
 // full: address of the original, null for none; fallback: address of a smaller copy, shown until the original is there and
 // where it is not; width, height: the original's, in pixels; grey: whether it has a window and a level (undefined: looked at);
 // label: 'Image 1'; name: the file's, shown below (none for raters who are blinded); from: [address, words] where 'full'
-// was converted for browsers. missing(image) is called where an original cannot be loaded.
+// was converted for browsers; none: words for an image that is nowhere. missing(image) is called where an original cannot be loaded.
 
 // Device pixels a pixel of the image; below 1:1 the browser averages.
 const ZOOMS = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32];
