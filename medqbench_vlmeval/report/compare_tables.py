@@ -32,7 +32,7 @@ from medqbench_vlmeval.report.table import (
     value_words,
 )
 from medqbench_vlmeval.report.text import terminal_text
-from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, Disagreement, RunComparison
+from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
 from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.scoring.compare import POWER, Difference, RankedRun
 from medqbench_vlmeval.types import SampleRow
@@ -252,13 +252,13 @@ def _only(on_sheets: bool) -> Place | None:
     return "sheet" if on_sheets else None
 
 
-def _disagreement_columns(labels: Sequence[str]) -> list[Read[Disagreement]]:
+def _disagreement_columns(labels: Sequence[str]) -> list[Read[SharedSample]]:
     """What is shown of samples on which runs differ; texts and single verdicts where two runs are compared."""
 
-    def axis(name: str, width: float = 14) -> Read[Disagreement]:
+    def axis(name: str, width: float = 14) -> Read[SharedSample]:
         return Column(name, optional=1, width=width), lambda case: case.on_axis(name)
 
-    reads: list[Read[Disagreement]] = [
+    reads: list[Read[SharedSample]] = [
         (Column("index", width=16), lambda case: case.index),
         (Column("task"), lambda case: case.row.sample.task.value),
         axis("modality", 15),
@@ -284,10 +284,10 @@ def _disagreement_columns(labels: Sequence[str]) -> list[Read[Disagreement]]:
 
 def _read(
     column: Column, of_row: Callable[[SampleRow], Entry], label: str = "", of_pairs: bool = False
-) -> Read[Disagreement]:
+) -> Read[SharedSample]:
     """A column of one run's rows, else of the first run's; one ``of_pairs`` is empty where more than two differ."""
 
-    def read(case: Disagreement) -> Entry:
+    def read(case: SharedSample) -> Entry:
         row = case.rows.get(label) if label else case.row
         return of_row(row) if row is not None and (len(case.rows) == 2 or not of_pairs) else None
 

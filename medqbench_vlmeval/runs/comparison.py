@@ -28,8 +28,14 @@ METHODS: Mapping[str, str | Mapping[str, str]] = {
         "reasoning": "Wilcoxon's signed-rank test, two-sided, zero differences left out, ties exact up to 125 samples",
     },
     "p_clustered": "the same kind of test with the samples that share an image as one unit, by flipping signs",
-    "p_holm": "Holm's adjustment within one axis; over all pairs for the overall differences of more than two runs",
+    "p_holm": "Holm's adjustment within one axis; over all pairs for the overall differences of more than two runs, "
+    "with a baseline over those from it",
     "detectable": MDE_METHOD,
+    "places": "simultaneous 95% intervals of places, from the significant differences of all pairs",
+    "agreement": {
+        "same": "percent of samples with the same letter, of reasoning with the same sum",
+        "kappa": "of right and wrong, of reasoning quadratic weighted of the sums",
+    },
 }
 _LISTED = 10  # indexes that are listed of samples which are not compared
 
@@ -70,12 +76,17 @@ class ComparedPair(PairedComparison):
 
 
 @dataclass(frozen=True)
-class Disagreement:
-    """A sample on which runs differ: each run's row and score (0 or 1, or the sum of four verdicts) by label."""
+class SharedSample:
+    """A sample that all runs have: each run's row and score (0 or 1, or the sum of four verdicts) by label."""
 
     index: str
     rows: Mapping[str, SampleRow]
     scores: Mapping[str, float]
+
+    @property
+    def differs(self) -> bool:
+        """Whether two runs' scores differ."""
+        return len({round(score, 9) for score in self.scores.values()}) > 1
 
     @property
     def row(self) -> SampleRow:
@@ -89,7 +100,11 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class ComparedTask:
-    """One task: every pair of the runs that have it and, of more than two, their ranking."""
+    """One task: every pair of the runs that have it and, of more than two, their ranking.
+
+    With a ``baseline`` there are the others' differences from it alone, the best first, and no ranking. ``samples`` are
+    those that all have and scored.
+    """
 
     task: Task
     dataset: str | None
@@ -98,7 +113,16 @@ class ComparedTask:
     ranking: tuple[RankedRun, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
-    disagreements: tuple[Disagreement, ...]
+    samples: tuple[SharedSample, ...]
+    baseline: str | None = None
+
+    @property
+    def disagreements(self) -> list[SharedSample]:
+        """The samples on which runs differ: of two with both replies, the largest difference first."""
+        differing = [sample for sample in self.samples if sample.differs]
+        if len(self.runs) == 2 and self.task is not Task.PERCEPTION:
+            differing.sort(key=lambda sample: -max(sample.scores.values()) + min(sample.scores.values()))
+        return differing
 
     @property
     def unit(self) -> str:
@@ -114,6 +138,7 @@ class RunComparison:
     seed: int
     parts: tuple[ComparedTask, ...]
     not_compared: tuple[str, ...]
+    baseline: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``compare.json`` but for ``disagreements``."""
@@ -122,6 +147,7 @@ class RunComparison:
                 {**json_of(run_set, "label", "model"), "results": [_run_json(run) for run in run_set.runs]}
                 for run_set in self.run_sets
             ],
+            **({} if self.baseline is None else {"baseline": self.baseline}),
             "seed": self.seed,
             "level": LEVEL,
             "alpha": ALPHA,
@@ -162,7 +188,10 @@ def _run_json(run: Run) -> dict[str, Any]:
 
 def _part_json(part: ComparedTask) -> dict[str, Any]:
     ranking = [
-        {**json_of(ranked, "run", "not_distinct_from"), **json_of(ranked.cell, "value", "low", "high", "n")}
+        {
+            **json_of(ranked, "run", "place", "places", "not_distinct_from"),
+            **json_of(ranked.cell, "value", "low", "high", "n"),
+        }
         for ranked in part.ranking
     ]
     return {
@@ -184,6 +213,7 @@ def _pair_json(pair: ComparedPair) -> dict[str, Any]:
         "axes": {
             axis: {name: _difference_json(of) for name, of in groups.items()} for axis, groups in pair.axes.items()
         },
+        "agreement": json_of(pair.agreement, "n", "same", "kappa"),
         "left_out": left_out,
         **({} if pair.distinct is None else {"distinct": pair.distinct}),
     }
@@ -203,7 +233,7 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
     }
 
 
-def _disagreement_json(part: ComparedTask, disagreement: Disagreement) -> dict[str, Any]:
+def _disagreement_json(part: ComparedTask, disagreement: SharedSample) -> dict[str, Any]:
     with_replies = len(part.runs) == 2
     sample, rows = disagreement.row.sample, disagreement.rows
     content: dict[str, Any] = {

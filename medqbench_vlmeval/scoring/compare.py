@@ -17,9 +17,10 @@ from typing import TypeVar
 import numpy as np
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, Task
+from medqbench_vlmeval.scoring.agreement import weighted_kappa
 from medqbench_vlmeval.scoring.intervals import METHOD, Array, bootstrap, mean_variance, t_quantile, totals_by_cluster
 from medqbench_vlmeval.scoring.summary import positions_by
-from medqbench_vlmeval.types import FEW, LEVEL, Cell, Sample
+from medqbench_vlmeval.types import FEW, LEVEL, Agreement, Cell, Sample
 
 AXES = ("modality", "question_type", "severity")
 DIMENSION = "dimension"
@@ -42,7 +43,8 @@ class Paired:
     """Two runs on the same samples; all sequences are parallel.
 
     ``first`` and ``second`` hold a sample's values: 0 or 1 (right) for perception, the four verdicts (0-2) in the
-    order of the dimensions for reasoning. ``clusters`` numbers the samples that share an image alike.
+    order of the dimensions for reasoning. ``clusters`` numbers the samples that share an image alike. ``same`` says
+    where both gave one answer: the same letter, of reasoning the same sum.
     """
 
     task: Task
@@ -50,6 +52,7 @@ class Paired:
     first: Sequence[Sequence[float]]
     second: Sequence[Sequence[float]]
     clusters: Sequence[int]
+    same: Sequence[bool] = ()
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,24 @@ class Difference:
         """The p-value that counts: over clusters where samples share images."""
         return self.p if self.p_clustered is None else self.p_clustered
 
+    @property
+    def is_significant(self) -> bool:
+        """Whether the adjusted p-value, or the only one, is below :data:`ALPHA`."""
+        return (self.decisive_p if self.p_holm is None else self.p_holm) < ALPHA
+
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """The difference of two runs overall and by group: axis -> group -> difference."""
+    """The difference of two runs overall and by group: axis -> group -> difference.
+
+    ``agreement`` is the share of samples with one answer, and kappa of what is right and wrong (the agreement beyond
+    that of two independent runs of these accuracies: R. Geirhos et al., NeurIPS 2020, 'error consistency'), of
+    reasoning quadratic weighted kappa of the sums.
+    """
 
     overall: Difference
     axes: Mapping[str, Mapping[str, Difference]]
+    agreement: Agreement
 
     @property
     def distinct(self) -> bool | None:
@@ -99,11 +113,18 @@ _Pair = TypeVar("_Pair", bound=PairedComparison)
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A run's mean over the samples that all runs have, and the runs that it does not differ from significantly."""
+    """A run's mean over the samples that all runs have, and the runs that it does not differ from significantly.
+
+    Runs of the same mean share a ``place``. ``places`` is its 95% interval: from one behind the runs that are
+    significantly better to one before those that are significantly worse. As Holm's adjustment covers all pairs at
+    once, so do the intervals of all places (D. Al Mohamad, J. Goeman, E. van Zwet, Biometrics 78, 2022, p. 1286).
+    """
 
     run: str
     cell: Cell
     not_distinct_from: tuple[str, ...]
+    place: int
+    places: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -208,10 +229,11 @@ def interval_level(clusters: int) -> float:
     return 1 - 2 * NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * t_quantile(clusters - 1))
 
 
-def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
+def compare_pair(paired: Paired, seed: int = 0, by_group: bool = True) -> PairedComparison:
     """Compare two runs on one sample or more, overall and by group, with Holm's adjustment within each axis.
 
-    The axes are modality, question type and severity where the samples have them, and the dimensions of reasoning.
+    The axes are modality, question type and severity where the samples have them, and the dimensions of reasoning;
+    none where not ``by_group``.
     """
     first, second = (np.array(side, dtype=float) for side in (paired.first, paired.second))
     clusters = np.array(paired.clusters)
@@ -223,16 +245,19 @@ def compare_pair(paired: Paired, seed: int = 0) -> PairedComparison:
 
     everything = slice(None)
     axes: dict[str, dict[str, Difference]] = {}
-    if not perception:
+    if by_group and not perception:
         axes[DIMENSION] = {
             title: difference(everything, slice(column, column + 1))
             for column, title in enumerate(DIMENSION_TITLES.values())
         }
-    for axis in AXES:
+    for axis in AXES if by_group else ():
         if groups := positions_by(axis, paired.samples):
             axes[axis] = {name: difference(positions, everything) for name, positions in groups.items()}
     adjusted = {axis: dict(zip(groups, _adjusted(groups.values()), strict=True)) for axis, groups in axes.items()}
-    return PairedComparison(difference(everything, everything), adjusted)
+    share = _PERCENT * sum(paired.same) / len(paired.same) if paired.same else None
+    kappa = weighted_kappa(*(side.sum(axis=1).tolist() for side in (first, second)))
+    agreement = Agreement(len(first), share, kappa)
+    return PairedComparison(difference(everything, everything), adjusted, agreement)
 
 
 def adjust_pairs(pairs: Sequence[_Pair]) -> list[_Pair]:
@@ -265,9 +290,20 @@ def rank_runs(
     }
     order = sorted(cells, key=lambda run: -(cells[run].value or 0.0))
     alike = {frozenset(names) for names, pair in pairs.items() if not pair.distinct}
-    return [
-        RankedRun(run, cells[run], tuple(other for other in order if frozenset((run, other)) in alike)) for run in order
-    ]
+    better: dict[str, set[str]] = {run: set() for run in cells}
+    for (a, b), pair in pairs.items():
+        if pair.distinct:
+            first_is_better = (pair.overall.cell.value or 0.0) > 0
+            better[b if first_is_better else a].add(a if first_is_better else b)
+    ranked = []
+    for run in order:
+        worse = sum(run in ahead for ahead in better.values())
+        place = 1 + sum(
+            round((other.value or 0.0) - (cells[run].value or 0.0), _DIGITS) > 0 for other in cells.values()
+        )
+        not_distinct = tuple(other for other in order if frozenset((run, other)) in alike)
+        ranked.append(RankedRun(run, cells[run], not_distinct, place, (1 + len(better[run]), len(cells) - worse)))
+    return ranked
 
 
 def _difference(first: Array, second: Array, clusters: Array, perception: bool, seed: int) -> Difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, count
@@ -20,10 +20,10 @@ from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.runs.comparison import (
     ComparedPair,
     ComparedTask,
-    Disagreement,
     LeftOut,
     RunComparison,
     RunSet,
+    SharedSample,
     disagreements_to_json,
     normalised,
 )
@@ -35,7 +35,9 @@ from medqbench_vlmeval.types import Run, Sample, SampleRow
 _CONTENT = ("question", "options", "answer", "reference", "image")
 
 
-def compare_runs(runs: Sequence[Run | Path], seed: int = 0) -> RunComparison:
+def compare_runs(
+    runs: Sequence[Run | Path], seed: int = 0, baseline: str | None = None, by_group: bool = True
+) -> RunComparison:
     """Compare runs on the samples that they have in common.
 
     The runs of one model make one set, of several datasets; of two runs of one model and dataset the second is of
@@ -44,11 +46,52 @@ def compare_runs(runs: Sequence[Run | Path], seed: int = 0) -> RunComparison:
     Args:
         runs: runs, or their places (see :func:`.runs.files.find_all`), which stand for two runs or more.
         seed: of the bootstrap.
+        baseline: what all others are compared with, and they not with each other: a model's name, or a label where a
+            model has several sets, or else the place of one set's runs, which may be among ``runs`` or not.
+        by_group: whether groups are compared, too.
 
     Raises:
-        BadInput: a run cannot be read, or has no task or no sample in common with another; all are of one model and
-            of different datasets.
+        BadInput: a run cannot be read, or no two have a task and a sample in common; there is no such baseline.
     """
+    read, earlier = _read(runs)
+    run_sets, base = _run_sets(read.values()), None
+    if baseline is not None:
+        base = _named(baseline, run_sets)
+        if base is None:
+            try:
+                of_base, _ = _read([Path(baseline)])
+            except BadInput as error:
+                labels = ", ".join(run_set.label for run_set in run_sets)
+                raise BadInput(
+                    f"--baseline {baseline} is none of the models ({labels}), and no place: {error}"
+                ) from None
+            run_sets = _run_sets({**read, **of_base}.values())
+            bases = [each.label for each in run_sets if any(run in of_base.values() for run in each.runs)]
+            if len(bases) > 1:
+                raise BadInput(f"--baseline {baseline} holds several: {', '.join(bases)}; name one of them.")
+            (base,) = bases
+    n_runs = sum(len(run_set.runs) for run_set in run_sets)
+    if n_runs < 2:
+        raise BadInput(
+            "A comparison needs two runs or more"
+            + "".join(f", and this is one: {run.paths.score}" for run in read.values())
+            + ". Name their '*_score.json', prediction files, a folder above them or a glob."
+        )
+    tasks, alone = _shared_tasks(run_sets)
+    parts = []
+    for task, dataset, of_task in tasks:
+        if base is None or base in [run.label for run in of_task]:
+            parts.append(_compare(task, dataset, of_task, seed, base, by_group))
+        else:
+            alone += [f"{base} has no {dataset or task.value}"]
+    if not parts:
+        raise BadInput(f"No other run has a task of the baseline {base}: {'; '.join(alone)}.")
+    passed_over = [f"{path}, an earlier run than the one of its name that is compared" for path in earlier]
+    return RunComparison(tuple(run_sets), seed, tuple(parts), (*alone, *passed_over), base)
+
+
+def _read(runs: Sequence[Run | Path]) -> tuple[dict[object, Run], list[Path]]:
+    """The runs by what tells them apart, and the scores of those that were passed over."""
     # All that cannot be found is said before anything is read.
     found = [run if isinstance(run, Run) else find_all([run]) for run in runs]
     read: dict[object, Run] = {}
@@ -57,21 +100,18 @@ def compare_runs(runs: Sequence[Run | Path], seed: int = 0) -> RunComparison:
             read[id(one)] = one
             continue
         for paths in one.runs:
-            score = paths.score.resolve()
-            read[score] = read.get(score) or read_run(paths)
-    given = [*read.values()]
-    if len(given) < 2:
-        raise BadInput(
-            "A comparison needs two runs or more"
-            + (f", and this is one: {given[0].paths.score}" if given else "")
-            + ". Name their '*_score.json', prediction files, a folder above them or a glob."
-        )
-    run_sets = _run_sets(given)
-    tasks, alone = _shared_tasks(run_sets)
-    parts = [_compare(task, dataset, of_task, seed) for (task, dataset), of_task in tasks.items()]
-    earlier = [path for one in found if not isinstance(one, Run) for path in one.earlier]
-    passed_over = [f"{path}, an earlier run than the one of its name that is compared" for path in earlier]
-    return RunComparison(tuple(run_sets), seed, tuple(parts), (*alone, *passed_over))
+            if (score := paths.score.resolve()) not in read:
+                read[score] = read_run(paths)
+    return read, [path for one in found if not isinstance(one, Run) for path in one.earlier]
+
+
+def _named(name: str, run_sets: Sequence[RunSet]) -> str | None:
+    """The label of the set that a name means."""
+    labels = [run_set.label for run_set in run_sets if name == run_set.label]
+    labels = labels or [run_set.label for run_set in run_sets if name == run_set.model]
+    if len(labels) > 1:
+        raise BadInput(f"--baseline {name} is several runs: {', '.join(labels)}; name one of them.")
+    return labels[0] if labels else None
 
 
 def _run_sets(runs: Iterable[Run]) -> list[RunSet]:
@@ -138,11 +178,13 @@ def _is_comparison(path: Path) -> bool:
 @dataclass(frozen=True)
 class ComparedSample:
     """One sample of one run: ``values`` is (0 or 1,) for perception, the four verdicts for reasoning, None where the
-    sample is unscored; ``content`` tells it from another sample of its index."""
+    sample is unscored; ``answer`` is the letter that was read, None for none, or the sum of the verdicts; ``content``
+    tells it from another sample of its index."""
 
     row: SampleRow
     content: tuple[object, ...]
     values: tuple[float, ...] | None
+    answer: str | float | None
 
     @property
     def score(self) -> float:
@@ -157,6 +199,10 @@ class ComparedRun:
     label: str
     run: Run
     task: Task
+
+    def named(self, does: str) -> str:
+        """A sentence on its task: 'A alone has MedQBench_Reasoning (comparative)'."""
+        return f"{self.label} {does} {self.run.result.dataset} ({self.task.value})"
 
     @property
     def settings(self) -> Provenance:
@@ -183,10 +229,11 @@ def _compared_sample(row: SampleRow) -> ComparedSample:
         sample.image_refs if from_content else None,
     )
     if sample.task is Task.PERCEPTION:
-        return ComparedSample(row, content, (1.0 if row.correct else 0.0,))
+        return ComparedSample(row, content, (1.0 if row.correct else 0.0,), row.extracted)
     scores = [row.score_on(dimension) for dimension in DIMENSIONS]
     known = tuple(score for score in scores if score is not None)
-    return ComparedSample(row, content, known if len(known) == len(scores) else None)
+    whole = len(known) == len(scores)
+    return ComparedSample(row, content, known if whole else None, round(math.fsum(known), 9) if whole else None)
 
 
 def _order(index: str) -> tuple[int, int, str]:
@@ -194,12 +241,11 @@ def _order(index: str) -> tuple[int, int, str]:
     return (0, len(index), index) if index.isascii() and index.isdigit() else (1, 0, index)
 
 
-def _shared_tasks(
-    run_sets: Sequence[RunSet],
-) -> tuple[dict[tuple[Task, str | None], list[ComparedRun]], list[str]]:
+def _shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[tuple[Task, str | None, list[ComparedRun]]], list[str]]:
     """The runs of the tasks that two run sets or more have, and what only one of them has, a sentence each.
 
-    A task that a run set has in several datasets is matched by the dataset's name, else by the task alone.
+    A task that a run set has in several datasets is matched by the dataset's name, else by the task alone. Runs of
+    one task that share no sample (of the embedded set and of the test split, say) are compared apart.
     """
     several: set[Task] = set()
     for run_set in run_sets:
@@ -213,21 +259,62 @@ def _shared_tasks(
                 runs_of.setdefault(key, []).append(ComparedRun(run_set.label, run, task))
     order = list(Task)
     keys = sorted(runs_of, key=lambda key: (order.index(key[0]), key[1] or ""))
-    lonely = [runs_of[key][0] for key in keys if len(runs_of[key]) == 1]
-    alone = [f"{compared.label} alone has {compared.run.result.dataset} ({compared.task.value})" for compared in lonely]
-    shared = {key: runs_of[key] for key in keys if len(runs_of[key]) > 1}
+    alone = [runs[0].named("alone has") for runs in map(runs_of.get, keys) if runs and len(runs) == 1]
+    shared = []
+    for task, dataset in keys:
+        runs = runs_of[task, dataset]
+        groups: list[list[ComparedRun]] = []
+        for one in runs:
+            group = next((group for group in groups if all(_share(one, other) for other in group)), [])
+            if not group:
+                groups.append(group)
+            group.append(one)
+        if 1 < len(runs) == len(groups):
+            alone.append(_nothing_shared(*runs[:2]))
+        elif len(runs) > 1:
+            alone += [group[0].named("shares no sample with the others on") for group in groups if len(group) == 1]
+        several_groups = sum(len(group) > 1 for group in groups) > 1
+        shared += [
+            (task, group[0].run.result.dataset if several_groups else dataset, group)
+            for group in groups
+            if len(group) > 1
+        ]
     if not shared:
         raise BadInput(f"These runs have no task in common: {'; '.join(alone)}.")
     return shared, alone
 
 
-def _compare(task: Task, dataset: str | None, runs: Sequence[ComparedRun], seed: int) -> ComparedTask:
-    """One task: every pair, the ranking of more than two, and the samples on which they differ."""
-    pairs = [_pair(a, b, seed) for a, b in combinations(runs, 2)]
+def _share(a: ComparedRun, b: ComparedRun) -> bool:
+    """Whether two runs have a sample in common that both scored."""
+    pairs = ((sample, b.samples[index]) for index, sample in a.samples.items() if index in b.samples)
+    return any(not _differing(pair) and None not in (pair[0].values, pair[1].values) for pair in pairs)
+
+
+def _nothing_shared(a: ComparedRun, b: ComparedRun) -> str:
+    _, changed, unscored = _in_common([a, b])
+    return (
+        f"{a.run.paths.samples} and {b.run.paths.samples} have no {a.task.value} sample in common that both scored "
+        f"({len(a.samples)} and {len(b.samples)} samples, {len(changed)} of one index with other content, "
+        f"{len(unscored)} unscored)"
+    )
+
+
+def _compare(
+    task: Task, dataset: str | None, runs: Sequence[ComparedRun], seed: int, baseline: str | None, by_group: bool
+) -> ComparedTask:
+    """One task: every pair and the ranking of more than two, or the pairs with the baseline; and the samples."""
+    both = [*combinations(runs, 2)]
+    if baseline is not None:
+        (base,) = (run for run in runs if run.label == baseline)
+        both = [(run, base) for run in runs if run is not base]
+    pairs = [_pair(a, b, seed, by_group) for a, b in both]
     indexes = _in_common(runs)[0]
     ranking: list[RankedRun] = []
     if len(runs) > 2:
         pairs = adjust_pairs(pairs)
+    if baseline is not None:
+        pairs.sort(key=lambda pair: -(pair.overall.cell.value or 0.0))
+    elif len(runs) > 2:
         scores = {run.label: [run.samples[index].score for index in indexes] for run in runs}
         by_labels = {(pair.a, pair.b): pair for pair in pairs}
         scale = 100.0 if task is Task.PERCEPTION else 1.0
@@ -240,52 +327,55 @@ def _compare(task: Task, dataset: str | None, runs: Sequence[ComparedRun], seed:
         tuple(ranking),
         tuple(_warnings(task, runs)),
         (*_notes_on_runs(task, runs), *_notes_on_samples(task, runs, pairs)),
-        tuple(_disagreements(task, runs, indexes)),
+        tuple(_shared_samples(runs, indexes)),
+        baseline,
     )
 
 
-def _pair(a: ComparedRun, b: ComparedRun, seed: int) -> ComparedPair:
-    """Two runs on the samples that they have in common."""
+def _pair(a: ComparedRun, b: ComparedRun, seed: int, by_group: bool) -> ComparedPair:
+    """Two runs on the samples that they have in common, of which there are some."""
     indexes, changed, unscored = _in_common([a, b])
-    if not indexes:
-        raise BadInput(
-            f"{a.run.paths.samples} and {b.run.paths.samples} have no {a.task.value} sample in common that both scored "
-            f"({len(a.samples)} and {len(b.samples)} samples, {len(changed)} of one index with other content, "
-            f"{len(unscored)} unscored)."
-        )
     samples = [(a.samples[index], b.samples[index]) for index in indexes]
     paired = Paired(
         a.task,
-        [_with_axes(first.row.sample, second.row.sample) for first, second in samples],
+        [_with_axes(first.row.sample, second.row.sample) for first, second in samples if by_group],
         [first.values or () for first, _ in samples],
         [second.values or () for _, second in samples],
         _clusters([a, b], indexes),
+        [first.answer is not None and first.answer == second.answer for first, second in samples],
     )
     only_in_a, only_in_b = (
         tuple(index for index in run.samples if index not in other.samples) for run, other in ((a, b), (b, a))
     )
     left_out = LeftOut(only_in_a, only_in_b, changed, tuple(unscored))
-    comparison = compare_pair(paired, seed)
-    return ComparedPair(comparison.overall, comparison.axes, a.label, b.label, left_out)
+    comparison = compare_pair(paired, seed, by_group)
+    return ComparedPair(comparison.overall, comparison.axes, comparison.agreement, a.label, b.label, left_out)
 
 
 def _in_common(runs: Sequence[ComparedRun]) -> tuple[list[str], dict[str, tuple[str, ...]], list[str]]:
     """Of the samples that all runs have, in their order: the indexes of those that can be compared, what differs in the
     others' content, and the indexes of those with the same content that some run has no whole score of."""
     same, changed, unscored = [], {}, []
-    for index in runs[0].samples:
-        if not all(index in run.samples for run in runs):
+    others = [run.samples for run in runs[1:]]
+    for index, sample in runs[0].samples.items():
+        samples = [sample, *(found for of_run in others if (found := of_run.get(index)) is not None)]
+        if len(samples) < len(runs):
             continue
-        samples = [run.samples[index] for run in runs]
-        # What a run does not record (None) shows nothing.
-        by_name = zip(_CONTENT, *(sample.content for sample in samples), strict=True)
-        if differing := [name for name, *values in by_name if len(set(values) - {None}) > 1]:
-            changed[index] = tuple(map(str, differing))
+        if differing := _differing(samples):
+            changed[index] = differing
         elif any(sample.values is None for sample in samples):
             unscored.append(index)
         else:
             same.append(index)
     return same, changed, unscored
+
+
+def _differing(samples: Sequence[ComparedSample]) -> tuple[str, ...]:
+    """What differs in the content of samples of one index; what a run does not record (None) shows nothing."""
+    if all(sample.content == samples[0].content for sample in samples[1:]):
+        return ()
+    by_name = zip(_CONTENT, *(sample.content for sample in samples), strict=True)
+    return tuple(name for name, *values in by_name if len(set(values) - {None}) > 1)
 
 
 def _clusters(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> list[int]:
@@ -296,20 +386,15 @@ def _clusters(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> list[int]:
 
 def _with_axes(sample: Sample, other: Sample) -> Sample:
     """The sample with the axes of either run: a data file may have them where a prediction file has not."""
-    return replace(sample, **{axis: getattr(sample, axis) or getattr(other, axis) for axis in AXES})
+    missing = {axis: value for axis in AXES if not getattr(sample, axis) and (value := getattr(other, axis))}
+    return replace(sample, **missing) if missing else sample
 
 
-def _disagreements(task: Task, runs: Sequence[ComparedRun], indexes: Iterable[str]) -> list[Disagreement]:
-    """The samples on which runs differ: of two with both replies, the largest difference first."""
-    differing = []
+def _shared_samples(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> Iterator[SharedSample]:
     for index in indexes:
         samples = {run.label: run.samples[index] for run in runs}
         scores = {label: sample.score for label, sample in samples.items()}
-        if len({round(score, 9) for score in scores.values()}) > 1:
-            differing.append(Disagreement(index, {label: sample.row for label, sample in samples.items()}, scores))
-    if len(runs) == 2 and task is not Task.PERCEPTION:
-        differing.sort(key=lambda sample: -max(sample.scores.values()) + min(sample.scores.values()))
-    return differing
+        yield SharedSample(index, {label: sample.row for label, sample in samples.items()}, scores)
 
 
 def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:

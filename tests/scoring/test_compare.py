@@ -1,6 +1,7 @@
 """Two runs and more on the same samples, and paired tests: worked out by hand and against scipy."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from scipy.stats import binomtest, norm, wilcoxon
@@ -170,6 +171,16 @@ def test_ranking_and_who_does_not_differ_significantly():
     ]
     assert ranking[0].cell.low < 60 < ranking[0].cell.high
     assert ranking[2].cell.interval is None  # all values are equal
+    # Equal means share a place; nobody is significantly better than x or y, and two are better than z.
+    assert [(row.place, row.places) for row in ranking] == [(1, (1, 2)), (1, (1, 2)), (3, (3, 3))]
+
+
+def test_how_alike_two_runs_answer_by_hand():
+    same = [True, False, True, False]
+    agreement = compare_pair(replace(perception([1, 1, 1, 0], [1, 1, 0, 0]), same=same)).agreement
+    # Right or wrong alike in 3 of 4; of independent runs with 3/4 and 1/2 right half would be: (3/4 - 1/2) / (1 - 1/2).
+    assert (agreement.n, agreement.same, agreement.kappa) == (4, 50.0, pytest.approx(0.5))
+    assert compare_pair(perception([1, 1], [1, 0])).agreement.kappa is None  # the first has nothing wrong
 
 
 def test_mcnemar_is_the_two_sided_binomial_test():

@@ -185,6 +185,68 @@ def test_several_runs_are_ranked_on_what_all_have(tmp_path):
     assert [pair["distinct"] for pair in part["pairs"]] == [True, True, False]
 
 
+def test_a_baseline_is_what_all_others_are_compared_with(tmp_path):
+    good, bad = [True] * 20, [False] * 15 + [True] * 5
+    best, base, worst = perception_runs(tmp_path, good, [False] + good[:19], bad)
+    part = compare_runs([worst, base, best], baseline="M1").parts[0]
+    assert [(pair.a, pair.b) for pair in part.pairs] == [("M0", "M1"), ("M2", "M1")]
+    assert [pair.overall.cell.value for pair in part.pairs] == [5.0, -70.0]
+    # 1 sample one way; 14 of 14 the other way, times 2: no third pair is in the family.
+    assert [pair.overall.p_holm for pair in part.pairs] == [1.0, 2 * 2**-13]
+    assert (part.baseline, part.ranking) == ("M1", ())
+    for name, runs in ((str(base), [best, worst]), (str(base), [tmp_path]), (str(base.parent / "M1_*"), [best, worst])):
+        again = compare_runs(runs, baseline=name).parts[0]
+        assert [(pair.a, pair.overall.p_holm) for pair in again.pairs] == [("M0", 1.0), ("M2", 2 * 2**-13)]
+    for name, words in (
+        ("M9", r"none of the models \(M0, M1, M2\), and no place"),
+        (str(tmp_path), "several: M0, M1, M2"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            compare_runs([best, base, worst], baseline=name)
+    alone = scored(tmp_path / "b", [judged("1")], "B", "MedQBench_Reasoning")
+    with pytest.raises(BadInput, match="No other run has a task of the baseline B"):
+        compare_runs([best, worst], baseline=str(alone))
+    again = scored(tmp_path / "b", [choice("1")], "M0")
+    with pytest.raises(BadInput, match="M0 is several runs: M0 #1, M0 #2"):
+        compare_runs([best, again], baseline="M0")
+    assert compare_runs([again], baseline=str(best)).baseline == "M0 #2"
+
+
+def test_runs_that_share_no_sample_are_compared_apart(tmp_path):
+    rows = {
+        name: [choice("1", question=f"Set {name[0]}?"), choice("2", False, question="?")] for name in ("x1", "x2", "y1")
+    }
+    rows |= {name: [choice("1", question="Set y?"), choice("2", question=f"Only {name}?")] for name in ("y2", "z1")}
+    rows["z1"][0] = choice("1", question="Set z?")
+    rows["y1"][1] = choice("2", False, question="Only y1?")
+    paths = [scored(tmp_path, of_run, name, f"MedQBench_{name[0]}") for name, of_run in rows.items()]
+    comparison = compare_runs(paths)
+    assert [(part.dataset, part.runs) for part in comparison.parts] == [
+        ("MedQBench_x", ("x1", "x2")),
+        ("MedQBench_y", ("y1", "y2")),
+    ]
+    assert comparison.not_compared == ("z1 shares no sample with the others on MedQBench_z (perception)",)
+
+
+def test_what_the_runs_answered_alike(tmp_path):
+    """Both wrong with different letters is not the same answer; nor is no answer twice."""
+    replies = [["A", "B", "none"], ["A", "C", "none"]]
+    options = {"A": "Noise", "B": "Blur", "C": "Ghosts"}
+    paths = [
+        scored(
+            tmp_path,
+            [choice(str(i), None if t == "none" else t == "A", text=t, options=options) for i, t in enumerate(of_run)],
+            f"M{n}",
+        )
+        for n, of_run in enumerate(replies)
+    ]
+    for path, letter in zip(paths, "BC", strict=True):
+        samples = path.with_name(path.name.replace("_score.json", "_samples.jsonl"))
+        samples.write_text(samples.read_text("utf-8").replace('"extracted": "B"', f'"extracted": "{letter}"'), "utf-8")
+    (pair,) = compare_runs(paths).parts[0].pairs
+    assert (pair.agreement.same, pair.agreement.kappa) == (pytest.approx(100 / 3), 1.0)
+
+
 def test_runs_of_one_model_are_numbered(tmp_path):
     paths = [scored(folder, [choice("1", True)], "M") for folder in (tmp_path, tmp_path / "b")]
     result = compare_runs(paths).to_json()
