@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Comparable, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report import run_tables, sentences
+from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.standings import (
     PUBLISHED,
     by_overall,
     image_way,
-    names_by,
     own_row,
     place_of,
     ranks,
@@ -22,20 +22,7 @@ from medqbench_vlmeval.report.standings import (
     run_labels,
 )
 from medqbench_vlmeval.report.standings import Row as Standing
-from medqbench_vlmeval.report.table import (
-    EXTRA,
-    FEW_HEAD,
-    INTERVAL,
-    Column,
-    Item,
-    Row,
-    Table,
-    columns,
-    ends_words,
-    few_item,
-    table,
-    task_kind,
-)
+from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
 from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
@@ -133,44 +120,13 @@ def report_summary(results: Sequence[Result]) -> Iterator[Table | str]:
 
 def _ranked(task: Task, runs: Sequence[NamedRun]) -> Table:
     """All runs of a task by Overall, whether they can be compared with the published rows or not."""
-    kind, parts = task_kind(task), [run.task_run.result for run in runs]
-    heads = [
-        *columns(("#", "count"), "Run"),
-        Column(OVERALL, kind),
-        Column(INTERVAL, "interval", optional=EXTRA - 1),
-        *(Column(name, kind, optional=at) for at, name in enumerate(MEASURES[task][:-1], 1)),
-        Column("n", "count", optional=EXTRA + 1),
-        Column("Comparable", "mark", optional=EXTRA),
-    ]
-    ordered = sorted(runs, key=lambda run: -(run.row.values[OVERALL] or 0.0))
-    rows = []
-    for rank, run in zip(ranks((run.row for run in ordered), apart=False), ordered, strict=True):
-        part = run.task_run.result
-        ends = " to ".join(ends_words(part.overall, kind) or ()) or None
-        cells = [part.measures[name] for name in MEASURES[task][:-1]]
-        entries = (rank, run.label, part.overall, ends, *cells, part.n, part.comparable.value)
-        rows.append(Row(entries, "baseline" if run.task_run.baseline else ""))
-    reasons = [
-        (f"{part.comparable.words} with the published rows: {'; '.join(part.not_comparable_because)}", run.label)
-        for part, run in zip(parts, runs, strict=True)
-        if part.comparable is not Comparable.YES
-    ]
-    notes = [
-        f"{why} ({'all' if alike.count(', ') == len(runs) - 1 else alike})" for why, alike in names_by(reasons).items()
-    ]
-    for name, words in (
-        ("n_inference_failed", "inference failed"),
-        ("n_missing", "without a prediction"),
-        ("n_unscored", "unscored"),
-    ):
-        if counts := [f"{run.label} {n:,}" for run in runs if (n := run.task_run.result.counts.get(name))]:
-            notes.append(f"samples {words}: {', '.join(counts)}")
-    return Table(
-        f"MedQ-Bench {TASK_TITLES[task]}: {len(runs)} runs",
-        heads,
-        rows,
-        [*_warnings_of([run.task_run for run in runs]), *notes],
-    )
+    rows = [replace(run.row, model=run.label) for run in runs]
+    notes = _warnings_of([run.task_run for run in runs])
+    for name in ("n_inference_failed", "n_missing", "n_unscored"):
+        counts = [f"{run.label} {n:,}" for run in runs if (n := run.task_run.result.counts.get(name))]
+        notes += [f"{run_tables.COUNT_TITLES[name]}: {', '.join(counts)}"] if counts else []
+    board = terminal_board(task, sorted(rows, key=lambda row: -(row.values[OVERALL] or 0.0)), alone=True)
+    return replace(board, title=f"{board.title}: {len(runs)} runs", notes=[*notes, *board.notes])
 
 
 def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:

@@ -8,7 +8,7 @@ from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.types import Agreement, ExtractorResult, Finding, JudgeUsage, TaskRun, Tokens
+from medqbench_vlmeval.types import Agreement, ExtractorResult, JudgeUsage, TaskRun, Tokens
 
 _NONE = "-"
 _ALARMS = ("same_scores", "speaks_to_grader")
@@ -134,20 +134,18 @@ def telling_findings(runs: Sequence[TaskRun], most: int = 3) -> list[str]:
     First what puts scores in doubt, then differences whose interval leaves out 0, then shares, and last what is open;
     among these the largest for its interval's width (of shares the largest) first.
     """
-
-    def weight(finding: Finding, name: str) -> tuple[bool, bool, bool, float]:
-        value, ends = abs(finding.cell.value or 0.0), finding.cell.interval
-        is_share = finding.unit == "percent"
-        size = value if is_share else value / (ends[1] - ends[0]) if ends and ends[1] > ends[0] else 0.0
-        return name in _ALARMS, not is_share and not finding.is_open, not finding.is_open, size
-
-    found = [(weight(finding, name), run, name) for run in runs for name, finding in run.result.findings.items()]
-    best: dict[str, TaskRun] = {}
-    for _, run, name in sorted(found, key=lambda of: of[0], reverse=True):
-        best.setdefault(name, run)
+    best: dict[str, tuple[tuple[bool, bool, bool, float], TaskRun]] = {}
+    for run in runs:
+        for name, finding in run.result.findings.items():
+            ends, is_share = finding.cell.interval, finding.unit == "percent"
+            width = ends[1] - ends[0] if ends and not is_share else 0.0
+            kind = name in _ALARMS, not (is_share or finding.is_open), is_share
+            weight = (*kind, abs(finding.cell.value or 0.0) / (width or 1.0))
+            if name not in best or weight > best[name][0]:
+                best[name] = weight, run
     several = [len({run.model for run in runs}) > 1, len({run.task for run in runs}) > 1]
     lines = []
-    for name, run in list(best.items())[:most]:
+    for name, (_, run) in sorted(best.items(), key=lambda item: item[1][0], reverse=True)[:most]:
         finding = run.result.findings[name]
         whose = [text for text, is_said in zip((run.model, TASK_TITLES[run.task]), several, strict=True) if is_said]
         lines.append(f"{' | '.join([*whose, finding.title])}: {finding.statement}")

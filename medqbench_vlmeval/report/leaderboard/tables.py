@@ -49,21 +49,24 @@ def csv_board(boards: Boards) -> str:
     return out.getvalue()
 
 
-def terminal_board(task: Task, rows: Sequence[Row]) -> Table:
-    """A task's board for the terminal: published, own and baseline rows are told apart by a column."""
+def terminal_board(task: Task, rows: Sequence[Row], alone: bool = False) -> Table:
+    """A task's board for the terminal: published, own and baseline rows are told apart by a column.
+
+    Own rows ``alone`` are all ranked, comparable or not.
+    """
     kind = task_kind(task)
     columns = [
         *columns_of("#", "Model"),
         Column("Kind", optional=EXTRA + 2),
         *(Column(name, kind, optional=0 if name == OVERALL else at) for at, name in enumerate(MEASURES[task], 1)),
-        Column("Comparable", "mark", optional=EXTRA),
-        Column(INTERVAL, "interval", optional=EXTRA + 1),
+        Column("Comparable", "mark", optional=EXTRA + alone),
+        Column(INTERVAL, "interval", optional=EXTRA + (not alone)),
         Column("n", "count", optional=EXTRA + 3),
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 4)),
         *_images_column(rows),
     ]
     notes = [f"{models}: {words} with the published rows: {why}" for words, why, models in _apart(rows)]
-    return _board(task, rows, columns, notes)
+    return _board(task, rows, columns, notes, alone)
 
 
 def board_table(task: Task, rows: Sequence[Row]) -> Table:
@@ -86,10 +89,12 @@ def _images_column(rows: Sequence[Row]) -> list[Column]:
     return [Column("Images", "mark", optional=EXTRA + 7)] if any(row.images for row in rows) else []
 
 
-def _board(task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str]) -> Table:
+def _board(
+    task: Task, rows: Sequence[Row], columns: Sequence[Column], notes: Sequence[str], alone: bool = False
+) -> Table:
     """What the columns' heads name of each row."""
     lines = []
-    for rank, row in zip(ranks(rows), rows, strict=True):
+    for rank, row in zip(ranks(rows, apart=not alone), rows, strict=True):
         facts: dict[str, Entry] = {
             "#": rank,
             "Model": row.model,
@@ -116,6 +121,8 @@ def _apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
     for value in (Comparable.UNVERIFIED, Comparable.NO):
         apart = [row for row in rows if row.comparable is value]
         reasons = names_by(("; ".join(row.not_comparable_because) or "no reason given", row.model) for row in apart)
+        if len(reasons) == 1 and 2 < len(apart) == sum(row.kind != PUBLISHED for row in rows):
+            reasons = dict.fromkeys(reasons, f"all {len(apart)} own rows")
         yield from ((value.words, why, models) for why, models in reasons.items())
 
 
