@@ -14,7 +14,18 @@ import medqbench_vlmeval
 
 PACKAGE = Path(medqbench_vlmeval.__file__).parent
 
-VOCABULARY = {"errors", "benchmark", "types", "files", "kit_version", "model_use", "provenance", "notebook", "__init__"}
+VOCABULARY = {
+    "errors",
+    "benchmark",
+    "types",
+    "files",
+    "kit_version",
+    "model_use",
+    "provenance",
+    "notebook",
+    "steps",
+    "__init__",
+}
 ORDER = ("data", "prompts", "predictions", "answers", "judge", "scoring", "runs", "report", "workflows", "kit", "cli")
 BEFORE = {room: set(ORDER[:place]) for place, room in enumerate(ORDER)} | {"baselines": set(), "synth": {"data"}}
 BEFORE["kit"] |= {"baselines"}

@@ -44,9 +44,11 @@ def report(
     """Print what scored runs say, and write a page, workbooks, figures, tables and cards from their result files."""
     from medqbench_vlmeval.report.many_tables import report_summary
     from medqbench_vlmeval.report.run_tables import run_summary
+    from medqbench_vlmeval.report.terminal import progress_shown
     from medqbench_vlmeval.workflows.report import write_reports
 
-    reports = write_reports(paths, out, intervals, images, data or ())
+    with progress_shown():
+        reports = write_reports(paths, out, intervals, images, data or ())
     results = [report.run.result for report in reports.runs]
     parts, files = report_summary(results), [reports.page]
     if verbose:
@@ -78,9 +80,11 @@ def compare(
     """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
     minimum detectable effect of so many samples."""
     from medqbench_vlmeval.report.compare_tables import compare_tables
+    from medqbench_vlmeval.report.terminal import progress_shown
     from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
 
-    comparison = compare_runs(runs, seed)
+    with progress_shown():
+        comparison = compare_runs(runs, seed)
     files = write_comparison(comparison, out) if out is not None else ()
     options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
 

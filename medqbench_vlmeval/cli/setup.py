@@ -38,9 +38,10 @@ def info(
 ) -> None:
     """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
     from medqbench_vlmeval.data import describe, load
-    from medqbench_vlmeval.report.terminal import outline
+    from medqbench_vlmeval.report.terminal import outline, progress_shown
 
-    info = describe(load(data, images))
+    with progress_shown():
+        info = describe(load(data, images))
     print_result(as_json, info.to_json, lambda: outline(info.to_json()))
 
 

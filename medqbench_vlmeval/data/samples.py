@@ -30,6 +30,7 @@ from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
 from medqbench_vlmeval.data.table import TableReader, open_table, shown
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.provenance import ColumnUse, SourceFile
+from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Sample
 
 _AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
@@ -105,7 +106,8 @@ def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, ima
     pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
     first_row: dict[str, int] = {}
     samples = []
-    for row in table.rows():
+    what = f"reading {table.path.name}{' and its images' if pictures else ''}, row"
+    for row in counted(what, table.rows()):
         where = f"{table.path}, row {row.number}"
         sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
         if sample.index in first_row:

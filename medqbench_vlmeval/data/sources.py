@@ -24,6 +24,7 @@ from medqbench_vlmeval.data.second_pass import make_second_pass
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.provenance import SourceFile
+from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import Sample, SampleSet
 
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
@@ -78,6 +79,7 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
                 "there, correct the variable, or unset it to fetch the file from the hub."
             )
         return path, Origin("folder")
+    step(f"downloading {name}")
     path = download(name)
     # The hub client's cache has a folder for each commit.
     folders = pairwise(path.parts)
@@ -216,6 +218,11 @@ def download(filename: str, revision: str | None = None) -> Path:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
 
     wanted = revision or os.environ.get(REVISION_VARIABLE) or None
     at = f" at revision '{wanted}'" if wanted else ""
@@ -230,6 +237,9 @@ def download(filename: str, revision: str | None = None) -> Path:
     client = logging.getLogger("huggingface_hub")
     level = client.level
     client.setLevel(logging.ERROR)
+    # Its bars, one an image, would run through ours.
+    has_bars = not are_progress_bars_disabled()
+    disable_progress_bars()
     try:
         path = hf_hub_download(repo_id=REPOSITORY, repo_type="dataset", filename=filename, revision=wanted)
     except LocalEntryNotFoundError as error:
@@ -248,6 +258,8 @@ def download(filename: str, revision: str | None = None) -> Path:
         return Path(path)
     finally:
         client.setLevel(level)
+        if has_bars:
+            enable_progress_bars()
     raise BadInput(problem)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,7 +41,7 @@ from medqbench_vlmeval.kit.robustness import evaluate_second_pass
 from medqbench_vlmeval.kit.run_files import locate_run
 from medqbench_vlmeval.predictions import read_predictions
 from medqbench_vlmeval.prompts import build_text, check_style
-from medqbench_vlmeval.report.terminal import judge_progress
+from medqbench_vlmeval.report.terminal import judge_progress, progress_shown
 from medqbench_vlmeval.runs.files import known_result
 from medqbench_vlmeval.runs.provenance import recorded_model
 from medqbench_vlmeval.types import Prediction, PredictionStatus, Sample
@@ -134,7 +133,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         if name.task is not self.TASK:
             raise BadInput(f"{type(self).__name__} cannot load '{name.text}', which is a {name.task.value} dataset.")
         self.prompt_style = check_style(prompt_style or os.environ.get(STYLE_VARIABLE) or "official")
-        self.first_set = load_dataset(name.first_pass, Path(data_path).expanduser() if data_path else None)
+        with progress_shown():
+            self.first_set = load_dataset(name.first_pass, Path(data_path).expanduser() if data_path else None)
         self.is_second_pass = name.second_pass
         self.sample_set = make_second_pass(self.first_set) if name.second_pass else self.first_set
         self._samples = {sample.index: sample for sample in self.sample_set.samples}
@@ -219,8 +219,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         if self.is_second_pass:
             return evaluate_second_pass(Path(eval_file), self.dataset_name, self.first_set, only)
         extractor = None if self.TASK.is_reasoning else extractor_in_environment()
-        asks = self.TASK.is_reasoning or extractor is not None
-        with judge_progress(load_prices) if asks else nullcontext() as on_progress:
+        with judge_progress(load_prices) as on_progress:
             evaluated = workflows.evaluate(
                 workflows.Request(
                     prediction_file=Path(eval_file),

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from medqbench_vlmeval.report.table import EXTRA, FEW_NOTE, Flat, Look, Table, flat, words
 from medqbench_vlmeval.report.text import terminal_text
+from medqbench_vlmeval.steps import heard_by, step
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +32,8 @@ _NONE = "-"
 _ROOMY, _NARROW = (24, 2), ((24, 2), (20, 1), (14, 1))
 _EDGE = 1
 _SEPARATED = re.compile(r".*?[/_:-]+|.+$")
-_LINE_SECONDS = 30.0  # where there is no terminal, a line this often says that a judge is at work
+_LINE_SECONDS = 30.0  # where there is no terminal, a line this often says what is being done
+_KNOWN, _WINDOW = 2.0, 30.0  # seconds after which a rate is told, and over which it is taken
 _WARNINGS = {"! ": "yellow", "!! ": "bold red"}
 _STYLES: Mapping[Look, str] = {
     "": "", "bold": "bold", "faint": "dim", "own": "bold", "baseline": "yellow", "published": "dim", "human": "dim",
@@ -182,9 +185,9 @@ def _safe(cell: str, console: Console) -> str:
 
 
 class Meter:
-    """Works out rate, cost and time left from what a judge tells.
+    """Says rate, cost and time left from what a judge tells, each as soon as it is known.
 
-    The rate is that of calls done since the first report; what the cache held before does not count.
+    The rate is that of calls made in the last half minute; what the cache holds does not count.
 
     Args:
         prices: gives the price table; called with the first report.
@@ -193,65 +196,84 @@ class Meter:
 
     def __init__(self, prices: Callable[[], PriceTable], now: Callable[[], float] = time.monotonic) -> None:
         self._prices, self._now = cache(prices), now
-        self._started: float | None = None
-        self._before = self._done = 0
+        self._asked: dict[str, int] = {}
         self._costs: dict[str, float | None] = {}
+        self._past: deque[tuple[float, int]] = deque()
 
-    def read(self, progress: Progress) -> tuple[str, str, str, str]:
-        """Calls done, their rate, the cost so far and the time left after one more report; '-' is not known."""
-        if self._started is None:
-            self._started = self._now()
-        if progress.model not in self._costs:
-            # A judge's first report comes with all that the cache held for it.
-            self._before += progress.done - self._done
-        self._done = progress.done
+    def read(self, progress: Progress) -> str:
+        """Rate, cost so far and time left after one more report."""
+        self._asked[progress.model] = progress.asked
         tokens = (progress.prompt_tokens, progress.completion_tokens)
         counted = any(tokens) or not progress.asked
         self._costs[progress.model] = self._prices().cost(progress.model, *tokens) if counted else None
-        seconds = self._now() - self._started
-        rate = (progress.done - self._before) / seconds if seconds > 0 else 0.0
+        now, asked = self._now(), sum(self._asked.values())
+        if not self._past or now - self._past[-1][0] >= 1:
+            self._past.append((now, asked))
+        while len(self._past) > 1 and now - self._past[1][0] >= _WINDOW:
+            self._past.popleft()
+        seconds, calls = now - self._past[0][0], asked - self._past[0][1]
+        words = []
+        if calls and seconds >= _KNOWN:
+            words.append(f"{calls / seconds:.1f} calls/s")
+            words.append(f"{clock((progress.total - progress.done) * seconds / calls)} left")
         known = [cost for cost in self._costs.values() if cost is not None]
-        return (
-            f"{progress.done:,}/{progress.total:,}",
-            f"{rate:.1f} calls/s" if rate else _NONE,
-            dollars(sum(known) if len(known) == len(self._costs) else None),
-            clock((progress.total - progress.done) / rate) if rate else _NONE,
-        )
+        if len(known) == len(self._costs):
+            words.append(f"{dollars(sum(known))} so far")
+        return ", ".join(words)
+
+
+@contextmanager
+def progress_shown(now: Callable[[], float] = time.monotonic, wait: float = _KNOWN) -> Iterator[None]:
+    """Show on stderr how far work is that tells its steps: on a terminal a bar for what takes over ``wait`` seconds,
+    else a plain line every 30 seconds."""
+    last = now()
+
+    def text(done: int, total: int | None, more: str) -> str:
+        count = f"{done:,}/{total:,}" if total else f"{done:,}" if done else ""
+        return ", ".join(filter(None, (count, more)))
+
+    def print_now_and_then(what: str, done: int, total: int | None, more: str) -> None:
+        nonlocal last
+        if now() - last >= _LINE_SECONDS:
+            last = now()
+            print(terminal_text(f"medqbench: {what} {text(done, total, more)}").rstrip(), file=sys.stderr, flush=True)
+
+    if not sys.stderr.isatty():
+        with heard_by(print_now_and_then):
+            yield
+        return
+    from rich import progress as rich
+    from rich.console import Console
+    from rich.markup import escape
+
+    columns = ("{task.description}", rich.BarColumn(), "{task.fields[texts]}", rich.TimeElapsedColumn())
+    # What others print to stdout meanwhile may be on its way into a file.
+    bar = rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+    row = bar.add_task("", total=None, texts="", visible=False)
+
+    def move(what: str, done: int, total: int | None, more: str) -> None:
+        what = escape(terminal_text(what))
+        bar.update(row, description=what, completed=done, total=total, texts=text(done, total, more), visible=True)
+
+    timer = threading.Timer(wait, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        with heard_by(move):
+            yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
 def judge_progress(prices: Callable[[], PriceTable], now: Callable[[], float] = time.monotonic) -> Iterator[OnProgress]:
-    """Yield what shows on stderr how far a judge is: a bar on a terminal, else a plain line every 30 seconds.
-
-    The arguments are those of :class:`Meter`.
-    """
-    meter, last = Meter(prices, now), now()
-
-    def print_now_and_then(progress: Progress) -> None:
-        nonlocal last
-        done, rate, cost, left = meter.read(progress)
-        if now() - last >= _LINE_SECONDS:
-            last = now()
-            line = f"medqbench: judging {done}, {rate}, {cost} so far, {left} left"
-            print(line, file=sys.stderr, flush=True)
-
-    if not sys.stderr.isatty():
-        yield print_now_and_then
-        return
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = ("judging", rich.BarColumn(), "{task.fields[texts]}")
-    # What others print to stdout meanwhile may be on its way into a file.
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        row = bar.add_task("judging", total=None, texts="")
-
-        def move(progress: Progress) -> None:
-            done, rate, cost, left = meter.read(progress)
-            texts = f"{done}  {rate}  {cost}  ETA {left}"
-            bar.update(row, completed=progress.done, total=progress.total, texts=texts)
-
-        yield move
+    """Show all progress, and yield what adds a judge's; the arguments are those of :class:`Meter`."""
+    meter = Meter(prices, now)
+    with progress_shown(now):
+        yield lambda progress: step("judging", progress.done, progress.total, meter.read(progress))
 
 
 def dollars(cost: float | None) -> str:

@@ -30,6 +30,7 @@ from medqbench_vlmeval.runs.comparison import (
 from medqbench_vlmeval.runs.files import SCORE_ENDING, find_all, read_run, same_index
 from medqbench_vlmeval.scoring.compare import AXES, Paired, RankedRun, adjust_pairs, compare_pair, rank_runs
 from medqbench_vlmeval.scoring.intervals import clusters_of
+from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import Run, Sample, SampleRow
 
 _CONTENT = ("question", "options", "answer", "reference", "image")
@@ -307,7 +308,7 @@ def _compare(
     if baseline is not None:
         (base,) = (run for run in runs if run.label == baseline)
         both = [(run, base) for run in runs if run is not base]
-    pairs = [_pair(a, b, seed, by_group) for a, b in both]
+    pairs = [_pair(a, b, seed, by_group) for a, b in counted("comparing pairs of runs", both, len(both))]
     indexes = _in_common(runs)[0]
     ranking: list[RankedRun] = []
     if len(runs) > 2:
@@ -318,6 +319,7 @@ def _compare(
         scores = {run.label: [run.samples[index].score for index in indexes] for run in runs}
         by_labels = {(pair.a, pair.b): pair for pair in pairs}
         scale = 100.0 if task is Task.PERCEPTION else 1.0
+        step("ranking runs")
         ranking = rank_runs(scores, _clusters(runs, indexes), by_labels, scale, seed)
     return ComparedTask(
         task,

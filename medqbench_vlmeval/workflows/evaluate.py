@@ -45,6 +45,7 @@ from medqbench_vlmeval.scoring.summary import (
     score_letters,
     unscored_reason,
 )
+from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import (
     Answer,
     Judged,
@@ -183,12 +184,13 @@ _NOT_READ = {PredictionStatus.INFERENCE_FAILED: INFERENCE_FAILED, PredictionStat
 
 def read_by_rules(samples: Sequence[Sample], predictions: Sequence[Prediction]) -> list[Answer]:
     """What the rules read in each prediction; the two sequences are parallel."""
+    pairs = zip(samples, predictions, strict=True)
     return [
         extract(prediction.text, sample.options)
         if (reason := _NOT_READ.get(prediction.status)) is None
         # The kit's failure message is no reply: nothing in it may be read as an answer.
         else Answer(None, reason)
-        for sample, prediction in zip(samples, predictions, strict=True)
+        for sample, prediction in counted("reading answers", pairs, len(samples))
     ]
 
 
@@ -239,6 +241,7 @@ def evaluate(request: Request) -> Run:
         run = _evaluated(request, prepared, paths, progress)
         from medqbench_vlmeval.report.workbook import write_workbook
 
+        step("writing the results")
         write_run(run, lambda path: write_workbook(path, run))
         _refuse_empty(run)
     if request.leaderboard is not None:
@@ -271,6 +274,7 @@ def _read(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scor
     """Read option letters by the rules, and have the extractor read what they leave open where one is named."""
     samples, predictions = prepared.samples, prepared.predictions
     extractions = read_by_rules(samples, predictions)
+    step("working out intervals and findings")
     letters = request.kit_reader(samples, predictions) if request.kit_reader else {}
     by_kit = {name: score_letters(samples, read) for name, read in letters.items()}
     if request.extractor is None:
@@ -298,6 +302,7 @@ def _judged(request: Request, prepared: Prepared, progress: ProgressFile) -> _Sc
         progress.enter("judging", judge.n_calls(prepared.samples, prepared.predictions))
         listen = judging(progress, prices, request.on_progress)
         judged = judge.judge(prepared.samples, prepared.predictions, listen)
+    step("working out intervals and findings")
     usage = partial(usage_by_judge, judge, prices)
     return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, usage), judge, None
 

@@ -23,6 +23,7 @@ from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many, write_workbook
 from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
 from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
+from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import Run, Sample, SampleSet
 from medqbench_vlmeval.workflows.trackers import Tracked
 
@@ -128,15 +129,18 @@ def write_reports(
         if many is not None and many.exists() and not made_here(many):
             raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
     # Before the workbooks, which link to the images beside them.
+    step("writing the page")
     n, missing = write_page(page, [_with_names(run, sets) for run in runs], root, images, kept.places)
     reports = []
-    for run, path in zip(runs, paths, strict=True):
+    for run, path in counted("writing workbooks and cards", zip(runs, paths, strict=True), len(runs)):
         write_workbook(path, run)
         card = path.with_name(f"{path.name.removesuffix(REPORT_ENDING)}_card.md")
         write_card(card, run.result)
         reports.append(Report(run, path, card))
     if many is not None:
+        step("writing the workbook of all runs")
         write_many(many, [run.result for run in runs])
+    step("drawing figures")
     figures = write_figures([run.result for run in runs], out / FIGURES)
     tables = write_tables([run.result for run in runs], out / TABLES, intervals=intervals)
     command = shlex.join(["medqbench", "report", *map(str, places), "--out", str(out)])

@@ -6,6 +6,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -20,7 +21,8 @@ from medqbench_vlmeval.provenance import ColumnUse, Protocol, SourceFile
 from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
-from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, outline, show
+from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, outline, progress_shown, show
+from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import Sample, SampleSet
 from tests.report.leaderboard.results import result
 from tests.report.printed import printed
@@ -156,11 +158,20 @@ def table(tmp_path):
 
 def test_rate_cost_and_time_left_by_hand(table, now):
     meter = Meter(table, now)
-    # 100 of them were in the cache.
-    assert meter.read(Progress(101, 1101, 1, 100, 5, "own")) == ("101/1,101", "-", "$0.0002", "-")
-    now.return_value += 10
-    reading = meter.read(Progress(201, 1101, 101, 500_000, 62_500, "own"))
-    assert reading == ("201/1,101", "10.0 calls/s", "$1.50", "1:30")
+    # 100 of them were in the cache, and are no calls: 1 was made.
+    assert meter.read(Progress(101, 1101, 1, 100, 5, "own")) == "$0.0002 so far"
+    now.return_value += 0.1
+    # No rate yet: 3,328 calls a second that nobody made would be told.
+    assert meter.read(Progress(434, 1101, 3, 300, 15, "own")) == "$0.0007 so far"
+    now.return_value += 9.9
+    reading = meter.read(Progress(501, 1101, 101, 500_000, 62_500, "own"))
+    assert reading == "10.0 calls/s, 1:00 left, $1.50 so far"
+    # Of the last half minute: 30 calls in 30 seconds.
+    for _ in range(30):
+        now.return_value += 1
+        reading = meter.read(Progress(501, 1101, 101, 500_000, 62_500, "own"))
+    now.return_value += 1
+    assert meter.read(Progress(531, 1101, 131, 500_000, 62_500, "own")).startswith("1.0 calls/s, 9:30 left")
 
 
 def test_a_panels_members_are_summed(table, now):
@@ -170,17 +181,18 @@ def test_a_panels_members_are_summed(table, now):
     meter.read(Progress(100, 200, 100, 1_000_000, 0, "own"))
     # 39 of the second judge's calls were in the cache.
     meter.read(Progress(140, 200, 1, 10, 0, "two"))
-    now.return_value += 2
-    reading = meter.read(Progress(151, 200, 12, 500_000, 0, "two"))
-    assert reading == ("151/200", "10.0 calls/s", "$2.50", "0:05")
+    now.return_value += 1
+    # 99 and 11 calls in 10 seconds since the first report.
+    reading = meter.read(Progress(150, 200, 11, 500_000, 0, "two"))
+    assert reading == "11.0 calls/s, 0:05 left, $2.50 so far"
 
 
 @pytest.mark.parametrize(("model", "tokens"), [("nobody", 1000), ("own", 0)])
-def test_a_cost_that_is_not_known_is_a_dash(table, now, model, tokens):
+def test_a_cost_that_is_not_known_is_not_told(table, now, model, tokens):
     meter = Meter(table, now)
     meter.read(Progress(1, 4, 1, tokens, tokens, model))
-    now.return_value += 1
-    assert meter.read(Progress(2, 4, 2, tokens, tokens, model)) == ("2/4", "1.0 calls/s", "-", "0:02")
+    now.return_value += 2
+    assert meter.read(Progress(3, 4, 3, tokens, tokens, model)) == "1.0 calls/s, 0:01 left"
 
 
 def test_without_a_terminal_there_is_a_plain_line_every_half_minute(table, now, capsys):
@@ -193,20 +205,58 @@ def test_without_a_terminal_there_is_a_plain_line_every_half_minute(table, now, 
             now.return_value += 1
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [f"medqbench: judging {done}/100" for done in (31, 61, 91)]
-    assert lines[0] == "medqbench: judging 31/100, 1.0 calls/s, $0.0003 so far, 1:09 left"
+    assert lines[0] == "medqbench: judging 31/100, 1.0 calls/s, 1:09 left, $0.0003 so far"
 
 
-def test_on_a_terminal_there_is_a_bar(table, now, monkeypatch):
+def watch(monkeypatch):
+    """Make standard error a terminal 100 columns wide, and return it."""
     stderr = io.StringIO()
     monkeypatch.setattr(stderr, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", stderr)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
+    return stderr
+
+
+def test_on_a_terminal_there_is_a_bar_for_what_takes_long(table, now, monkeypatch):
+    watched = watch(monkeypatch)
     with judge_progress(table, now) as report:
         report(Progress(1, 3, 1, 100, 5, "own"))
-        now.return_value += 1
-        report(Progress(3, 3, 3, 1_000_000, 0, "own"))
-    assert "3/3  2.0 calls/s  $2.00  ETA 0:00" in stderr.getvalue()
+    assert watched.getvalue() == ""  # a short run
+    meter = Meter(table, now)
+    with progress_shown(now, wait=0):
+        step("judging", 1, 3, meter.read(Progress(1, 3, 1, 100, 5, "own")))
+        now.return_value += 2
+        step("judging", 3, 3, meter.read(Progress(3, 3, 3, 1_000_000, 0, "own")))
+        _until(lambda: "judging" in watched.getvalue())
+    assert "3/3, 1.0 calls/s, 0:00 left, $2.00 so far" in watched.getvalue()
+
+
+def test_whatever_takes_long_says_how_far_it_is(now, monkeypatch):
+    watched = watch(monkeypatch)
+    for _ in counted("nobody listens to", range(2)):
+        pass
+    assert watched.getvalue() == ""
+    with progress_shown(now, wait=0):
+        assert list(counted("reading [b]x.tsv\x1b[2J, row", "abc", 3)) == ["a", "b", "c"]
+        _until(lambda: "2/3" in watched.getvalue())
+    assert "reading [b]x.tsv\ufffd[2J, row" in watched.getvalue()
+    monkeypatch.setattr(watched, "isatty", lambda: False)
+    watched.truncate(0)
+    watched.seek(0)
+    with progress_shown(now):
+        for _ in counted("reading x.tsv, row", range(70)):
+            now.return_value += 1
+    assert watched.getvalue().splitlines() == [f"medqbench: reading x.tsv, row {done}" for done in (30, 60)]
+
+
+def _until(is_so):
+    """Wait for what another thread does."""
+    for _ in range(500):
+        if is_so():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not come")
 
 
 def test_numbers_as_shown():
