@@ -103,7 +103,7 @@ app = typer.Typer(
     no_args_is_help=True,
     subcommand_metavar="VERDICTS HUMAN... | COMMAND [ARGS]...",
     help="Judge against human ratings: 'medqbench agreement VERDICTS HUMAN' compares, 'medqbench agreement sample' "
-    "draws a blinded sheet for raters.",
+    "draws a blinded page or sheet for raters.",
 )
 
 
@@ -150,25 +150,39 @@ def sample(
             metavar="VERDICTS...", help="'_samples.jsonl' files of judged reasoning runs, or folders with such files."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The sheet (.xlsx); its key is written beside it.")],
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Rating page: one file with the images, rated in a browser without a network."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Rating sheet (.xlsx), without images.")] = None,
+    reference: Annotated[
+        str,
+        typer.Option("--reference", help="On the page: shown (as to the judge), hidden, or after an answer is rated."),
+    ] = "shown",
     n: Annotated[int, typer.Option("--n", help="How many answers.")] = 200,
     seed: Annotated[int, typer.Option("--seed", help="Another seed draws other answers.", min=0)] = 0,
     as_json: options.AsJson = False,
 ) -> None:
-    """Draw answers for people to rate: stratified by task, modality and run, shuffled and blinded."""
+    """Draw answers for people to rate: stratified by task, modality and run, shuffled and blinded. The key of whose
+    they are is written beside the page or sheet."""
     from medqbench_vlmeval.workflows.rating_sheets import draw_ratings
 
-    draw = draw_ratings(verdicts, n, out, seed)
+    draw = draw_ratings(verdicts, n, out, seed, html, reference)
     if as_json:
-        counts = {name: getattr(draw, name) for name in ("n", "n_eligible", "n_too_long", "n_not_judged")}
-        options.print_json({"sheet": str(draw.sheet), "key": str(draw.key), **counts, "n_strata": len(draw.strata)})
+        content = {name: str(value) if isinstance(value, Path) else value for name, value in vars(draw).items()}
+        options.print_json(content | {"strata": len(draw.strata)})
         return
     print(f"{draw.n} of {draw.n_eligible} judged answers, {len(draw.strata)} strata (task x modality x run)")
     if draw.n_too_long:
         print(f"{draw.n_too_long} answers were left out: no cell of a spreadsheet holds them")
     if draw.n_not_judged:
         print(f"{draw.n_not_judged} samples were left out: the judge gave them no score")
-    print(f"{draw.sheet} for the raters, a copy each")
+    if draw.page:
+        print(f"{draw.page} for the raters: {draw.n_images} images, {draw.page.stat().st_size / 1e6:.1f} MB")
+    if draw.n_no_image:
+        print(f"{draw.n_no_image} answers lack an image on it, which is not on this machine")
+    if draw.sheet:
+        print(f"{draw.sheet} for the raters, a copy each")
     print(f"{draw.key} for you alone: it says whose the answers are")
 
 

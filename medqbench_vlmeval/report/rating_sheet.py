@@ -28,12 +28,14 @@ _HOW = (
 
 @dataclass(frozen=True)
 class RatingRow:
-    """One answer to be rated, under an id that says nothing."""
+    """One answer to be rated, under an id that says nothing; a page also shows question and images (None: not here)."""
 
     rating_id: str
     task: Task
     reference: str
     answer: str
+    question: str = ""
+    images: tuple[Path | None, ...] = ()
 
 
 def fits_cell(text: str) -> bool:
@@ -82,11 +84,16 @@ def _add_guide(sheet: Sheet, tasks: Sequence[Task]) -> None:
         sheet.append()
         sheet.title(f"{TASK_TITLES[task]} (task '{task.value}')")
         for dimension, title in DIMENSION_TITLES.items():
-            question, marks = criteria(task, dimension)
-            # The criteria call the text that is rated the candidate, the sheet calls it the answer.
-            named = [text.replace("candidate", "answer") for text in (question, *marks.values())]
+            question, marks = criteria_of_answer(task, dimension)
             sheet.append()
-            sheet.append([Item(title, bold=True), None, named[0]], wrap=True)
-            for mark, text in sorted(zip(marks, named[1:], strict=True), reverse=True):
+            sheet.append([Item(title, bold=True), None, question], wrap=True)
+            for mark, text in marks.items():
                 sheet.append([None, Item(mark, bold=True), text], wrap=True)
     sheet.finish()
+
+
+def criteria_of_answer(task: Task, dimension: str) -> tuple[str, dict[int, str]]:
+    """A dimension's criteria, which call the text that is rated the candidate, in the raters' words."""
+    question, marks = criteria(task, dimension)
+    said = {mark: text.replace("candidate", "answer") for mark, text in marks.items()}
+    return question.replace("candidate", "answer"), said

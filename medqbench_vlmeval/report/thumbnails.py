@@ -74,7 +74,7 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool) -> Thumbnail | None:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 return None
-            shown_as = _shown_as(image)
+            shown = shown_as(image)
             small = _reduced(image, side)
         quality = 80 if side == LARGE else 70 if as_jpeg else 45
         if features.check("webp") and not as_jpeg:
@@ -83,10 +83,11 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool) -> Thumbnail | None:
             small.save(out, "JPEG", quality=quality)
     except (*DECODER_ERRORS, Image.DecompressionBombError):
         return None
-    return Thumbnail(out.getvalue(), (width, height), small.width, shown_as)
+    return Thumbnail(out.getvalue(), (width, height), small.width, shown)
 
 
-def _shown_as(image: Image) -> str | None:
+def shown_as(image: Image) -> str | None:
+    """How :func:`lossless` shows an image that browsers do not show as it is; None for one that they do."""
     if image.mode.startswith(("I", "F")):
         return "deep grey, its range spread over 256 levels"
     if image.format in ("TIFF", "JPEG2000", "PPM"):

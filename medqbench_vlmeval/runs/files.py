@@ -409,7 +409,8 @@ class JudgedFile:
 
 
 def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
-    """Read files of judged samples and folders of such files; multiple-choice runs in a folder are passed over.
+    """Read files of judged samples, and those of the runs that folders and globs hold (see :func:`find_all`), among
+    which multiple-choice runs are passed over.
 
     Raises:
         BadInput: a path does not exist, is no whole file of judged samples or is one of a multiple-choice run; a
@@ -417,16 +418,13 @@ def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
     """
     files: list[JudgedFile] = []
     for path in paths:
-        if not path.is_dir():
+        if path.is_file():
             files.append(_judged_file(path))
             continue
-        candidates = sorted(path.glob(f"*{SAMPLES_ENDING}"))
-        judged = [_judged_file(file) for file in candidates if _first_task(file) not in (None, Task.PERCEPTION.value)]
+        samples = [run.samples for run in find_all([path]).runs]
+        judged = [_judged_file(file) for file in samples if _first_task(file) not in (None, Task.PERCEPTION.value)]
         if not judged:
-            raise BadInput(
-                f"{path} holds no verdicts: no file '*{SAMPLES_ENDING}' of a reasoning run is in it; score a reasoning "
-                "run first."
-            )
+            raise BadInput(f"{path} holds no verdicts: none of its runs is a reasoning run; score one first.")
         files += judged
     refuse_twice(file.path for file in files)
     return files

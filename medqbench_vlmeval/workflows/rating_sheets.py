@@ -18,14 +18,19 @@ from pathlib import Path
 from typing import IO, Any
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
+from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.columns import ACCEPTED, words
+from medqbench_vlmeval.data.image_cells import image_names
+from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.data.table import TableReader
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import json_object, sha256_text, write_json, writing
 from medqbench_vlmeval.predictions.files import READERS, read_texts
-from medqbench_vlmeval.runs.files import is_samples, read_judged
+from medqbench_vlmeval.report.page.rating import REFERENCES, write_rating_page
+from medqbench_vlmeval.report.thumbnails import find_image
+from medqbench_vlmeval.runs.files import JudgedFile, is_samples, read_judged
 from medqbench_vlmeval.scoring.agreement import MARKS
-from medqbench_vlmeval.types import SampleRow
+from medqbench_vlmeval.types import Sample, SampleRow
 
 RATING_ID = "rating id"
 EXPORT_FORMAT = "medqbench ratings 1"
@@ -257,15 +262,19 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
 @dataclass(frozen=True)
 class RatingDraw:
     """What was drawn: ``n`` answers of ``n_eligible``; ``n_too_long`` were left out because no cell holds them,
-    ``n_not_judged`` because the judge gave them no score. ``strata`` counts the drawn ones by task, modality, run."""
+    ``n_not_judged`` because the judge gave them no score. ``strata`` counts the drawn ones by task, modality, run.
+    ``n_images`` are on the page, ``n_no_image`` answers lack one there."""
 
-    sheet: Path
+    sheet: Path | None
+    page: Path | None
     key: Path
     n: int
     n_eligible: int
     n_too_long: int
     n_not_judged: int
     strata: Mapping[tuple[str, str, str], int]
+    n_images: int
+    n_no_image: int
 
 
 @dataclass(frozen=True)
@@ -290,8 +299,15 @@ class _Candidate:
         return sha256_text("\0".join((str(seed), purpose, self.run, self.row.sample.index, answer)))
 
 
-def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> RatingDraw:
-    """Write an empty rating sheet and, beside it, the key that says whose answers are on it.
+def draw_ratings(
+    verdicts: Sequence[Path],
+    n: int,
+    out: Path | None = None,
+    seed: int = 0,
+    html: Path | None = None,
+    reference: str = "shown",
+) -> RatingDraw:
+    """Write an empty rating sheet, a rating page, or both and, beside them, the key that says whose answers they hold.
 
     Answers are drawn in proportion to task x modality x run (largest remainder), shuffled, and stand under ids that
     say nothing. Where fewer than ``n`` are there, all are drawn.
@@ -299,23 +315,33 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
     Args:
         verdicts: files of verdicts, or folders with such files.
         n: how many answers.
-        out: the sheet, an .xlsx file; '{out}_key.json' is the key.
+        out: the sheet, an .xlsx file.
         seed: another seed draws other answers.
+        html: the page; '{html}_key.json' is the key, without a page '{out}_key.json'.
+        reference: whether the page shows it.
 
     Raises:
-        BadInput: a file cannot be read, there is nothing to draw, or the sheet or the key is there already.
+        BadInput: a file cannot be read, there is nothing to draw, a file to be written is there already, or the images
+            are too large for a page.
         RunFailed: a file cannot be written.
     """
     from medqbench_vlmeval.report.rating_sheet import RatingRow, fits_cell, write_rating_sheet
 
-    key = out.with_name(f"{out.stem}{KEY_ENDING}")
-    if out.suffix.lower() != ".xlsx":
-        raise BadInput(f"--out {out}: a rating sheet is an .xlsx file.")
+    files_to_write = {"--out": (out, ".xlsx"), "--html": (html, ".html")}
+    written = [path for path, _ in files_to_write.values() if path is not None]
+    if not written:
+        raise BadInput("Name a rating page with --html, a sheet with --out, or both.")
+    for option, (path, suffix) in files_to_write.items():
+        if path is not None and path.suffix.lower() != suffix:
+            raise BadInput(f"{option} {path}: an {suffix} file is written.")
+    key = written[-1].with_name(f"{written[-1].stem}{KEY_ENDING}")
+    if reference not in REFERENCES:
+        raise BadInput(f"--reference {reference[:40]}: {', '.join(REFERENCES)} are the ways to show it.")
     if n < 1:
         raise BadInput(f"--n {n}: one answer at least has to be drawn.")
-    for path in (out, key):
+    for path in (*written, key):
         if path.exists():
-            raise BadInput(f"{path} is there already and may hold somebody's work; choose another --out.")
+            raise BadInput(f"{path} is there already and may hold somebody's work; choose another name.")
     named = read_judged(verdicts)
     files = {file.stem: file for file in named}
     for file in named:
@@ -325,7 +351,7 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
     judged = [
         answer for answer in answers if any(answer.row.score_on(dimension) is not None for dimension in DIMENSIONS)
     ]
-    eligible = [answer for answer in judged if all(map(fits_cell, answer.texts))]
+    eligible = [answer for answer in judged if out is None or all(map(fits_cell, answer.texts))]
     if not eligible:
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
     chosen = _draw(eligible, n, seed)
@@ -340,18 +366,53 @@ def draw_ratings(verdicts: Sequence[Path], n: int, out: Path, seed: int = 0) -> 
         }
         for rating_id, answer in by_id.items()
     }
-    with writing(key):
-        # Without its key a sheet is worth nothing, so the key is written first.
-        write_json(key, {"sheet": out.name, "seed": seed, "n": len(entries), "ratings": entries})
-    rows = [RatingRow(rating_id, answer.row.sample.task, *answer.texts) for rating_id, answer in by_id.items()]
+    page = sha256_text("\0".join((reference, *by_id)))[:_ID_LENGTH]
+    rows = [
+        RatingRow(
+            rating_id,
+            answer.row.sample.task,
+            *answer.texts,
+            answer.row.sample.question or "",
+            _images(answer.row.sample, files[answer.run]) if html else (),
+        )
+        for rating_id, answer in by_id.items()
+    ]
+    n_images = 0
     try:
-        write_rating_sheet(out, rows, RATING_ID)
-    except RunFailed:
-        key.unlink(missing_ok=True)
+        with writing(key):
+            # Without its key a sheet or page is worth nothing, so the key is written first.
+            write_json(
+                key,
+                {
+                    "files": [path.name for path in written],
+                    "page": page,
+                    "reference": reference,
+                    "seed": seed,
+                    "n": len(entries),
+                    "ratings": entries,
+                },
+            )
+        if html is not None:
+            n_images = write_rating_page(html, rows, page, reference)
+        if out is not None:
+            write_rating_sheet(out, rows, RATING_ID)
+    except (BadInput, RunFailed):
+        for path in (key, *written):
+            path.unlink(missing_ok=True)
         raise
     n_too_long, n_not_judged = len(judged) - len(eligible), len(answers) - len(judged)
     strata = Counter(answer.stratum for answer in chosen)
-    return RatingDraw(out, key, len(entries), len(eligible), n_too_long, n_not_judged, strata)
+    n_no_image = sum(None in (row.images or (None,)) for row in rows) if html else 0
+    counts = (len(entries), len(eligible), n_too_long, n_not_judged)
+    return RatingDraw(out, html, key, *counts, strata, n_images, n_no_image)
+
+
+def _images(sample: Sample, file: JudgedFile) -> tuple[Path | None, ...]:
+    """A sample's images on this machine, None for each that is not here."""
+    parts = file.result.tasks if file.result else ()
+    is_embedded = any(part.task is sample.task and part.data.origin == "embedded" for part in parts)
+    folder = embedded_folder() / "images" if is_embedded else ImageStore.default().root
+    return tuple(find_image(folder, name) for name in image_names(sample))
 
 
 def _draw(candidates: Sequence[_Candidate], n: int, seed: int) -> list[_Candidate]:

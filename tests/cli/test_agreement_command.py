@@ -64,7 +64,15 @@ def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
     other = tmp_path / "other.xlsx"
     _, out, _ = run(capsys, "agreement", "sample", verdicts, "--n", 3, "--out", other, "--json")
     result = json.loads(out)
-    assert (result["sheet"], result["key"]) == (str(other), str(tmp_path / "other_key.json"))
+    assert (result["sheet"], result["page"], result["key"]) == (str(other), None, str(tmp_path / "other_key.json"))
+    assert result["strata"] == 1
+    code, out, _ = run(capsys, "agreement", "sample", verdicts, "--html", tmp_path / "p.html", "--reference", "after")
+    assert (code, out.splitlines()[-1]) == (
+        0,
+        f"{tmp_path / 'p_key.json'} for you alone: it says whose the answers are",
+    )
+    assert "p.html for the raters: 0 images, 0." in out
+    assert "4 answers lack an image on it, which is not on this machine" in out
     assert (result["n"], result["n_eligible"], result["n_too_long"], result["n_not_judged"]) == (3, 4, 0, 0)
 
 

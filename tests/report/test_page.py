@@ -18,7 +18,7 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report import page as page_room
-from medqbench_vlmeval.report.page import is_page, write_page
+from medqbench_vlmeval.report.page import is_page, rating, write_page
 from medqbench_vlmeval.report.page.page import LIVE, SCRIPTS, STYLES, json_text
 from medqbench_vlmeval.report.thumbnails import FEW_IMAGES, LARGE, SMALL, find_image, make_thumbnails
 from tests import make
@@ -170,7 +170,7 @@ def test_json_for_a_script_element_closes_none(value: object) -> None:
 
 
 def test_scripts_never_make_markup_or_code_of_a_text() -> None:
-    for name in (*SCRIPTS, LIVE):
+    for name in (*SCRIPTS, LIVE, *rating.SCRIPTS):
         # The name of SVG's namespace is no address that is asked.
         text = (ASSETS / name).read_text("utf-8").replace('"http://www.w3.org/2000/svg"', "")
         assert not re.search(
@@ -179,7 +179,8 @@ def test_scripts_never_make_markup_or_code_of_a_text() -> None:
         # The served page's own script alone asks for anything.
         assert not re.search(r"XMLHttpRequest|WebSocket|sendBeacon|https?:" + r"|fetch\(" * (name != LIVE), text)
         assert "</script" not in text
-    assert {path.name for path in ASSETS.iterdir()} == {*SCRIPTS, LIVE, *STYLES, "page.html.j2"}
+    of_ratings = {*rating.SCRIPTS, *rating.STYLES, "rating.html.j2"}
+    assert {path.name for path in ASSETS.iterdir()} == {*SCRIPTS, LIVE, *STYLES, "page.html.j2"} | of_ratings
 
 
 def test_only_plain_names_of_files_in_the_folder_find_an_image(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import zipfile
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 from medqbench_vlmeval.workflows.rating_sheets import draw_ratings, shares
-from tests.make import Answered
+from tests.make import Answered, perception_run
+from tests.report.page_runs import image_bytes
 from tests.workflows.ratings import HEADER, fill, rated, write_run, write_table
 
 MODALITIES = ("CT", "MRI", "Fundus")
+PNG = image_bytes((9, 9, 9))
 
 
 def rows_of(n: int) -> list[Answered]:
@@ -150,6 +153,39 @@ def test_somebodys_work_is_never_overwritten(tmp_path: Path, there: str) -> None
     assert len(list(tmp_path.glob("r*"))) == 1
 
 
+def test_a_page_and_a_sheet_of_one_draw_share_their_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMUData", str(tmp_path / "data"))
+    write_run(tmp_path / "outputs" / "deep" / "er", rows_of(8))
+    drawn = draw_ratings([tmp_path / "outputs"], 4, tmp_path / "r.xlsx", html=tmp_path / "page.html")
+    assert (drawn.page, drawn.key) == (tmp_path / "page.html", tmp_path / "page_key.json")
+    # The images that the run names are not on this machine.
+    assert (drawn.n_images, drawn.n_no_image) == (0, 4)
+    assert {row[0] for row in sheet_rows(tmp_path / "r.xlsx")[1:]} == set(key_of(tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(rating_id in text for rating_id in key_of(tmp_path / "page.html"))
+    # Long answers do not fit a cell, but a page.
+    write_run(tmp_path / "long", [rated("long-1", answer="x" * 40_000)])
+    assert draw_ratings([tmp_path / "long"], 4, html=tmp_path / "long.html").n_too_long == 0
+
+
+@pytest.mark.parametrize("n", [1, 0])
+def test_images_beyond_the_limit_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    monkeypatch.setenv("LMUData", str(tmp_path / "data"))
+    store = tmp_path / "data" / "images" / "MedQBench"
+    store.mkdir(parents=True)
+    (store / "1.png").write_bytes(PNG)
+    monkeypatch.setattr("medqbench_vlmeval.report.page.rating.MOST_BYTES", n * 2 * len(PNG))
+    # Three answers on one image, which is in the page once.
+    rows = [replace(row, sample=replace(row.sample, image_refs=("1.png",))) for row in rows_of(3)]
+    run = write_run(tmp_path / "runs", rows)
+    if n:
+        assert draw_ratings([run], 3, html=tmp_path / "r.html").n_images == 1
+        return
+    with pytest.raises(BadInput, match=r"r\.html would hold more than .* of images; draw fewer answers with --n"):
+        draw_ratings([run], 3, tmp_path / "r.xlsx", html=tmp_path / "r.html")
+    assert not list(tmp_path.glob("r[._]*"))
+
+
 def test_what_cannot_be_drawn_from(tmp_path: Path) -> None:
     run = write_run(tmp_path, rows_of(4))
     for verdicts, n, out, words in (
@@ -163,6 +199,13 @@ def test_what_cannot_be_drawn_from(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=words):
             draw_ratings(verdicts, n, tmp_path / out)
     assert not list(tmp_path.glob("r*"))
+    for options, words in (
+        ({}, "Name a rating page with --html"),
+        ({"html": tmp_path / "r.htm"}, "an .html file is written"),
+        ({"html": tmp_path / "r.html", "reference": "later"}, "--reference later: shown, hidden, after"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            draw_ratings([run], 2, **options)
 
 
 def rated_sheet(tmp_path: Path, n: int = 12) -> tuple[Path, Path, dict[str, Any]]:
@@ -467,8 +510,12 @@ def test_verdicts_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(BadInput, match=words):
             compare_ratings(path, [table])
     path.unlink()
-    with pytest.raises(BadInput, match="holds no verdicts"):
-        compare_ratings(tmp_path, [table])
+    perception_run(tmp_path / "y" / "z")
+    for folder, words in (("y", "none of its runs is a reasoning run"), ("y/none", "does not exist")):
+        with pytest.raises(BadInput, match=words):
+            compare_ratings(tmp_path / folder, [table])
+    # A folder is searched to any depth; multiple-choice runs in it are passed over.
+    assert compare_ratings(tmp_path, [table]).ratings.n == 1
     with pytest.raises(BadInput, match="multiple-choice"):
         compare_ratings(run, [perception])
 

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
@@ -19,6 +19,9 @@ from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
 from medqbench_vlmeval.report.page.originals import Originals
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _ASSETS = Path(__file__).parent / "assets"
 LIVE = "live.js"
@@ -48,32 +51,46 @@ def document(
 
     A page that a server gives has ``live`` in its data: it may then ask that server, and no other, for more.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    style = "\n".join(_asset(name) for name in STYLES)
     is_served = "live" in data
-    scripts = (*SCRIPTS[:-1], *([LIVE] if is_served else ()), SCRIPTS[-1])
+    return render(
+        "page.html.j2",
+        STYLES,
+        (*SCRIPTS[:-1], *([LIVE] if is_served else ()), SCRIPTS[-1]),
+        "img-src 'self' data:; connect-src 'self'" if is_served else "img-src 'self' file: data:",
+        title=title,
+        is_served=is_served,
+        data=markup(json_text(data)),
+        pictures=markup(json_text(pictures)),
+        figures=[(name, markup(svg)) for name, svg in figures.items()],
+    )
+
+
+def render(
+    template: str, styles: Sequence[str], scripts: Sequence[str], sources: str, **values: object
+) -> tuple[str, str]:
+    """A page with its style and script inside, and its policy, which allows these two and what ``sources`` name.
+
+    Values are escaped but for those that :func:`markup` says are made here.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    style = "\n".join(map(_asset, styles))
     script = '(() => {\n"use strict";\n' + "\n".join(map(_asset, scripts)) + "})();\n"
-    sources = "img-src 'self' data:; connect-src 'self'" if is_served else "img-src 'self' file: data:"
     policy = (
         f"default-src 'none'; {sources}; style-src 'sha256-{_hash(style)}'; script-src 'sha256-{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     loader, strict = FileSystemLoader(_ASSETS), StrictUndefined
     environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    text = environment.get_template("page.html.j2").render(
-        title=title,
-        policy=policy,
-        is_served=is_served,
-        # Made by this package, or escaped above.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        data=Markup(json_text(data)),  # noqa: S704
-        pictures=Markup(json_text(pictures)),  # noqa: S704
-        figures=[(name, Markup(svg)) for name, svg in figures.items()],  # noqa: S704
-    )
-    return text, policy
+    inside = {"policy": policy, "style": markup(style), "script": markup(script), **values}
+    return environment.get_template(template).render(inside), policy
+
+
+def markup(text: str) -> Markup:
+    """What goes into a page as it is: made by this package, or escaped by :func:`json_text`."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704
 
 
 def _asset(name: str) -> str:

@@ -101,7 +101,9 @@ function imageViewer(box, images, options = {}) {
     } else fill(pane.frame, el("p", { class: "zoom-none" }, image.none || "no image on this machine"));
     const size = image.width ? `${image.width} × ${image.height} px` : "";
     const small = `; this is a thumbnail of ${pane.width} px, too small to judge fine noise or blur`;
-    const file = kind === "original" ? el("a", { href: image.from ? image.from[0] : image.full, target: "_blank", rel: "noopener", class: "noprint" }, "original file") : null;
+    // A browser opens no file that is inside the page.
+    const address = kind === "original" ? (image.from ? image.from[0] : image.full) : null;
+    const file = address && !address.startsWith("data:") ? el("a", { href: address, target: "_blank", rel: "noopener", class: "noprint" }, "original file") : null;
     fill(pane.what, size, kind === "thumbnail" && pane.width < image.width ? small : null, kind === "original" && image.from ? `; ${image.from[1]}` : null, file ? [" · ", file] : null);
     draw();
   }
