@@ -49,8 +49,9 @@ def analyse_items(
     is the corrected item-total correlation, of right and wrong the point-biserial one (F. M. Lord and M. R. Novick,
     Statistical Theories of Mental Test Scores, 1968, ch. 15; S. Henrysson, Psychometrika 28, 1963, p. 211), with
     Fisher's z interval (Metron 1, 1921, p. 3), which few models make wide. ``p`` is the share of orders of the models
-    in which any sample correlates as low (P. H. Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch.
-    2): all orders of up to six models, else 1,000 drawn with one seed. Stronger are models in the better half by total;
+    in which any sample correlates as low with the totals, its own score included, which makes ``p`` no smaller (P. H.
+    Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch. 2): all orders of up to six models, else
+    1,000 drawn with one seed. Stronger are models in the better half by total;
     where most of them chose one option that is not the key, and weaker ones did better or none is right, a sample is
     worth a second look.
     """
@@ -84,15 +85,16 @@ def _discriminations(matrix: Array) -> list[tuple[float, float] | tuple[None, No
     """Each sample's correlation and adjusted p."""
     # In an order of its own, so that the order of models decides nothing.
     matrix = matrix[:, np.lexsort((np.round(matrix.mean(axis=1) @ matrix, 6), matrix.sum(axis=0)))]
-    own, rest = (of - of.mean(axis=1, keepdims=True) for of in (matrix, matrix.sum(axis=0) - matrix))
-    sizes, n = np.sqrt((own**2).sum(axis=1) * (rest**2).sum(axis=1)), matrix.shape[1]
-    varied = np.flatnonzero(sizes > _NOUGHT)
-    own, rest = own[varied], rest[varied] / sizes[varied, None]
+    totals, n = matrix.sum(axis=0), matrix.shape[1]
+    own, rest, whole = (of - of.mean(axis=-1, keepdims=True) for of in (matrix, totals - matrix, totals))
+    sizes, rest_sizes = (np.sqrt((of**2).sum(axis=1)) for of in (own, rest))
+    varied = np.flatnonzero(sizes * rest_sizes > _NOUGHT)
+    own = own[varied] / sizes[varied, None]
     orders = np.array([*permutations(range(n))] if n <= _ALL_ORDERS else [range(n)] * _ORDERS)
     if n > _ALL_ORDERS:
         orders[1:] = np.random.default_rng(0).permuted(orders[1:], axis=1)
-    found = np.einsum("ij,ij->i", own, rest)
-    lowest = np.sort([np.einsum("ij,ij->i", own[:, order], rest).min(initial=1) for order in orders])
-    p_values = np.searchsorted(lowest, found + _NOUGHT, side="right") / len(orders)
+    found = (own * rest[varied]).sum(axis=1) / rest_sizes[varied]
+    lowest = np.sort((own @ whole[orders].T).min(axis=0, initial=np.inf))
+    p_values = np.searchsorted(lowest, own @ whole + _NOUGHT, side="right") / len(orders)
     known = dict(zip(varied.tolist(), zip(found.tolist(), p_values.tolist(), strict=True), strict=True))
     return [known.get(place, (None, None)) for place in range(len(matrix))]
