@@ -17,6 +17,7 @@ from medqbench_vlmeval.report.run_tables import SETTINGS, sheet_mark
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import (
+    EXTRA,
     FEW_HEAD,
     Column,
     Entry,
@@ -34,10 +35,16 @@ from medqbench_vlmeval.report.table import (
 from medqbench_vlmeval.report.text import terminal_text
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.scoring.compare import POWER, Difference, RankedRun
+from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference, RankedRun
 from medqbench_vlmeval.types import SampleRow
 
 _EFFECT = f"{POWER:.0%} power"
+ITEMS = "Items"
+ITEMS_WHAT = (
+    "Discrimination: the correlation of the runs' scores on a sample with their totals on all others, with few runs a "
+    "wide interval. Worth a second look: most of the stronger runs chose one option, not the key, and weaker ones "
+    "did better or none is right. The key may be wrong, or the question hard or unclear."
+)
 _INDEX_LENGTH = 40  # characters of an index
 _LISTED = 10  # indexes that are named of samples which are not compared
 
@@ -77,8 +84,32 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     cases = [case for task in comparison.parts for case in task.disagreements]
     add_rows(sheet, _disagreement_columns([run_set.label for run_set in comparison.run_sets]), cases)
     sheet.finish(freeze="B2", repeat_row=1)
+    book.add_tables(ITEMS, item_tables(comparison), "Item analysis", [ITEMS_WHAT])
     _add_settings(book, comparison)
     book.save(path)
+
+
+def item_tables(comparison: RunComparison) -> Iterator[Table]:
+    """The item analysis of each task, in its order; of fewer than five runs no rows."""
+    for task in comparison.parts:
+        perception = task.task is Task.PERCEPTION
+        axes = [Column(axis.replace("_", " ").capitalize(), optional=EXTRA, width=15) for axis in AXES]
+        letters = [Column("Key", width=26, wrap=True), Column("Stronger runs chose", width=40, wrap=True)]
+        heads = [
+            Column("Index", width=16), *axes, Column("Question", only="sheet", width=44, wrap=True),
+            *(letters if perception else []),
+            Column("Right, %" if perception else "Mean", task_kind(task.task), interval="95%", n="Runs"),
+            Column("Discrimination", "score", interval="95%"), Column("p (adjusted)", "p"), Column("Note", width=40),
+        ]  # fmt: skip
+        rows: list[list[Entry]] = []
+        for item in task.items:
+            sample = item.sample
+            named = {letter: f"{letter}. {text}" for letter, text in sample.options.items()}
+            chosen = ", ".join(f"{named.get(letter, letter)} ({count})" for letter, count in item.chosen.items())
+            choices = [named.get(sample.answer or "", sample.answer), chosen] if perception else []
+            numbers = (item.difficulty, item.discrimination, item.p, "; ".join(item.notes) or None)
+            rows.append([sample.index, *(getattr(sample, axis) for axis in AXES), sample.question, *choices, *numbers])
+        yield table(f"{_title(task)}: {len(task.runs)} runs on {len(rows)} samples", heads, rows)
 
 
 def _add_summary(book: Book, comparison: RunComparison) -> None:

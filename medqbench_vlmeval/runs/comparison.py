@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
@@ -18,6 +19,7 @@ from medqbench_vlmeval.scoring.compare import (
     PairedComparison,
     RankedRun,
 )
+from medqbench_vlmeval.scoring.items import FEWEST_MODELS, SECOND_LOOK, Item, analyse_items
 from medqbench_vlmeval.types import LEVEL, Run, SampleRow
 
 METHODS: Mapping[str, str | Mapping[str, str]] = {
@@ -124,6 +126,18 @@ class ComparedTask:
             differing.sort(key=lambda sample: -max(sample.scores.values()) + min(sample.scores.values()))
         return differing
 
+    @cached_property
+    def items(self) -> list[Item]:
+        """The analysis of the samples that all runs have (see :func:`~..scoring.items.analyse_items`), first those
+        worth a second look, then the others with a note; empty for fewer than five runs."""
+        if len(self.runs) < FEWEST_MODELS or not self.samples:
+            return []
+        letters = [[row.extracted for row in sample.rows.values()] for sample in self.samples]
+        scores = [list(sample.scores.values()) for sample in self.samples]
+        samples = [sample.row.sample for sample in self.samples]
+        items = analyse_items(samples, scores, letters if self.task is Task.PERCEPTION else None)
+        return sorted(items, key=lambda item: (SECOND_LOOK not in item.notes, not item.notes))
+
     @property
     def unit(self) -> str:
         """What the numbers are in."""
@@ -200,7 +214,14 @@ def _part_json(part: ComparedTask) -> dict[str, Any]:
         **({"ranking": ranking} if ranking else {}),
         "pairs": [_pair_json(pair) for pair in part.pairs],
         "n_disagreements": len(part.disagreements),
+        **({"items": [_item_json(item) for item in part.items]} if part.items else {}),
     }
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    cells = {"difficulty": item.difficulty, "discrimination": item.discrimination}
+    numbers = {name: json_of(cell, "value", "low", "high", "n") for name, cell in cells.items()}
+    return {"index": item.sample.index, **numbers, **json_of(item, "p", "chosen", "notes")}
 
 
 def _pair_json(pair: ComparedPair) -> dict[str, Any]:

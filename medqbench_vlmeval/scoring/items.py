@@ -43,7 +43,7 @@ class Item:
 def analyse_items(
     samples: Sequence[Sample], scores: Sequence[Sequence[float]], letters: Sequence[Sequence[str | None]] | None = None
 ) -> list[Item]:
-    """Analyse samples by the scores of four models or more; ``scores`` has a row a sample and a column a model.
+    """Analyse samples by the scores of five models or more; ``scores`` has a row a sample and a column a model.
 
     Scores are 0 and 1 where there are ``letters`` (what each model chose), else sums of verdicts (0-8). Discrimination
     is the corrected item-total correlation, of right and wrong the point-biserial one (F. M. Lord and M. R. Novick,
@@ -51,9 +51,8 @@ def analyse_items(
     Fisher's z interval (Metron 1, 1921, p. 3), which few models make wide. ``p`` is the share of orders of the models
     in which any sample correlates as low with the totals, its own score included, which makes ``p`` no smaller (P. H.
     Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch. 2): all orders of up to six models, else
-    1,000 drawn with one seed. Stronger are models in the better half by total;
-    where most of them chose one option that is not the key, and weaker ones did better or none is right, a sample is
-    worth a second look.
+    1,000 drawn with one seed. Stronger are models in the better half by total; where most of them chose one option that
+    is not the key, and weaker ones did better or none is right, a sample is worth a second look.
     """
     matrix = np.array(scores, dtype=float)
     totals, top, items = matrix.sum(axis=0), MAX_VERDICT * len(DIMENSIONS), []

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from openpyxl import load_workbook
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
@@ -342,3 +343,31 @@ def test_the_order_of_a_judges_parameters_says_nothing(tmp_path):
         {"judge": JudgeSettings("x", parameters=parameters)} for parameters in ({"a": 1, "b": 2}, {"b": 2, "a": 1})
     ]
     assert one_part(judged_runs(tmp_path, *settings))["warnings"] == []
+
+
+def test_five_runs_analyse_their_samples_and_fewer_do_not(tmp_path):
+    # The two runs that are right on the others chose B on the first sample, the weaker three the key.
+    columns = [[0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [1, 0, 0, 1, 0], [1, 0, 0, 0, 0], [1, 0, 0, 0, 0]]
+    paths = perception_runs(tmp_path, *columns)
+    part = one_part(paths)
+    first, second = part["items"][:2]
+    assert (first["index"], first["chosen"], first["notes"]) == ("0", {"A": 1, "B": 2}, ["worth a second look"])
+    assert (first["difficulty"]["value"], first["difficulty"]["n"]) == (60.0, 5)
+    assert first["discrimination"]["value"] < 0
+    assert (second["index"], second["notes"]) == ("4", ["worth a second look", "no model is right"])
+    assert "items" not in one_part(paths[:4])
+    _, book = write_comparison(compare_runs(paths), tmp_path / "out")
+    rows = list(load_workbook(book)["Items"].iter_rows(values_only=True))
+    head = next(place for place, row in enumerate(rows) if row[0] == "Index")
+    assert rows[head + 1][:7] == (
+        "0",
+        "CT",
+        "What",
+        None,
+        "Which degradation is in image 0?",
+        "A. Noise",
+        "A. Noise (1), B. Blur (2)",
+    )
+    assert rows[head + 1][-1] == "worth a second look"
+    write_comparison(compare_runs(paths[:4]), tmp_path / "few")
+    assert "Items" not in load_workbook(tmp_path / "few" / "compare.xlsx").sheetnames
