@@ -309,3 +309,23 @@ def test_the_whole_benchmark_fits(tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", [replace(run, rows=tuple(rows))], root)
     assert (tmp_path / "page.html").stat().st_size < 15_000_000
     assert sum(len(picture) == 5 for picture in data_of(tmp_path / "page.html", "pictures")) == 2_000
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.1's relative luminance of '#rrggbb' or '#rgb'."""
+    digits = colour.lstrip("#") if len(colour) == 7 else "".join(2 * digit for digit in colour.lstrip("#"))
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_texts_have_the_contrast_of_wcag_aa_in_each_theme():
+    assert luminance("#ffffff") == pytest.approx(1) and luminance("#000") == 0
+    blocks = re.findall(r"\{\s*color-scheme: \w+;(.*?)\}", (ASSETS / "theme.css").read_text("utf-8"), re.DOTALL)
+    assert len(blocks) == 4  # light, dark by the system, dark by choice, print
+    for block in blocks:
+        tokens = dict(re.findall(r"--([\w-]+): (#\w+);", block))
+        for ground in ("ground", "panel", "raised", "own"):
+            for ink in ("ink", "faint", "accent", "good", "bad", "warn"):
+                low, high = sorted((luminance(tokens.get(ground, "#fff")), luminance(tokens[ink])))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, ground, tokens)

@@ -211,7 +211,7 @@ def _path(figure: Figure, run: DrawnRun, places: Sequence[float]) -> tuple[list[
 
 
 def _draw_heatmap(figure: Figure) -> Sheet:
-    drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(figure.runs))
+    drawing = style.new_drawing(TWO_COLUMNS, _HEAD + 0.27 * len(figure.runs) + 0.36)
     axes = drawing.add_subplot()
     # Overall stands a little apart.
     lefts = [place + 0.06 * (place > 0 and group == OVERALL) for place, group in enumerate(figure.groups)]
@@ -228,7 +228,7 @@ def _draw_heatmap(figure: Figure) -> Sheet:
     _paint_cells(axes, lefts, rows, "viridis", low - pad, high + pad, "value")
     _draw_colours(drawing, axes, figure)
     names = max(text_width(run.shown, TEXT_SIZE) for run in figure.runs)
-    width = (TWO_COLUMNS - names - 3 * style.MARGIN - 0.4) / len(lefts) - 0.05
+    width = (TWO_COLUMNS - names - 3 * style.MARGIN) / len(lefts) - 0.05
     fit = all(text_width(group_name(group), TEXT_SIZE) <= width for group in figure.groups)
     size = TEXT_SIZE if fit else _TINY
     axes.set_xticks([x + 0.5 for x in lefts], labels=[_head(figure, group, width, size) for group in figure.groups])
@@ -239,7 +239,7 @@ def _draw_heatmap(figure: Figure) -> Sheet:
 
 
 def _draw_colours(drawing: Drawing, axes: Axes, figure: Figure) -> None:
-    """The scale of a heat map's colours, beside it."""
+    """The scale of a heat map's colours, below it."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -248,12 +248,15 @@ def _draw_colours(drawing: Drawing, axes: Axes, figure: Figure) -> None:
     pad = 0.07 * (high - low)
     # Few steps: each is a path of its own.
     scale = ScalarMappable(Normalize(low - pad, high + pad), colormaps["viridis"].resampled(32))
-    bar = drawing.colorbar(scale, ax=axes, aspect=max(6, 3.5 * len(figure.runs)), fraction=0.03, pad=0.015)
+    bar = drawing.colorbar(
+        scale, ax=axes, location="bottom", shrink=0.3, aspect=26, fraction=0.08, pad=0.01, anchor=(1, 1)
+    )
     bar.solids.set_edgecolor("face")  # type: ignore[union-attr]  # it has solids
     bar.outline.set_visible(False)
-    bar.set_ticks([low, (low + high) / 2, high], labels=[f"{end:.3g}" for end in (low, (low + high) / 2, high)])
-    bar.ax.tick_params(labelsize=style.SMALL_SIZE, length=1.5)
-    bar.set_label("accuracy, %" if figure.task is Task.PERCEPTION else "sum, 0-8", size=style.SMALL_SIZE)
+    ends = (low, (low + high) / 2, high)
+    bar.set_ticks(ends, labels=[f"{end:.3g}" for end in ends])
+    bar.ax.tick_params(labelsize=style.SMALL_SIZE, length=1.5, pad=1)
+    bar.set_label("accuracy, %" if figure.task is Task.PERCEPTION else "sum, 0-8", size=style.SMALL_SIZE, labelpad=1)
 
 
 def colour_range(figure: Figure) -> tuple[float, float]:

@@ -150,8 +150,8 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     modalities = [*(name for name in MODALITIES if name in names), *others]
     stem, what = ("question_type", "accuracy by question type") if perception else ("dimension", "mean by dimension")
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
-        ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
         (stem, DOTS, what, MEASURES[task], None, _published(task)),
+        ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
         ("severity", CURVE, f"{unit} by severity", SEVERITIES, "severity", _human(task)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
