@@ -43,18 +43,25 @@ function drawDetail() {
 
 const viewer = imageViewer(el("div"), [], { missing: sayMissing });
 let viewed = "";
+byId("list").addEventListener("dblclick", () => viewer.large(state.sample !== null));
 
 function imagesBox(sample) {
-  if (!sample.images.length) return el("p", { class: "hint" }, "The result names no image for this sample.");
+  // A change of filters draws the same sample again.
+  const wanted = JSON.stringify([sample.index, sample.images]);
+  const isNew = viewed !== wanted;
+  viewed = wanted;
+  const title = [sample.index, sample.question].filter(Boolean).join(" · ");
+  if (!sample.images.length) {
+    viewer.show([], title);
+    return el("p", { class: "hint" }, "The result names no image for this sample.");
+  }
   const box = el("div", { class: "images" });
   viewer.home(box);
   const images = sample.images.map((place) => {
     const { name, width, height, uri, full, from } = picture(place);
     return { name, width, height, fallback: uri, full, from, none: told.images === "none" ? "left out of this page" : null };
   });
-  // A change of filters draws the same sample again.
-  if (viewed !== String(sample.images)) viewer.show(images);
-  viewed = String(sample.images);
+  if (isNew) viewer.show(images, title);
   return box;
 }
 

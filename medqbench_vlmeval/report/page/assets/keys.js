@@ -6,7 +6,9 @@ function startKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
     const writing = event.target.closest("input, select, textarea");
-    if (event.key === "Escape") escape(event);
+    if (viewer.isLarge()) {
+      if (!writing && byId("keys-on").checked && (event.key === "j" || event.key === "k")) step(event.key === "j" ? 1 : -1);
+    } else if (event.key === "Escape") escape(event);
     else if (!writing && act(event)) event.preventDefault();
   });
 }
@@ -36,6 +38,7 @@ function act(event) {
   if (!byId("keys-on").checked) return false;
   const plain = { t: nextTheme, "?": () => byId("help").showModal(), "/": toSearch };
   const browsing = { j: () => step(1), k: () => step(-1), g: () => byId("layout").click(), f: onlyFailed };
+  if (state.view === "samples" && state.sample !== null && viewer.key(event)) return true;
   const action = Object.hasOwn(plain, event.key) ? plain[event.key] : state.view === "samples" && Object.hasOwn(browsing, event.key) ? browsing[event.key] : null;
   if (!action) return false;
   action();

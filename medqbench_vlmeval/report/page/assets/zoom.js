@@ -2,7 +2,8 @@
 // It needs el, add and fill of dom.js, and zoom.css; nothing else of a page.
 //
 //   const viewer = imageViewer(box, [{ name, label, full, fallback, width, height, grey }], { missing });
-//   viewer.show(images)    the next sample's images; zoom, place, window and level stay as they are
+//   viewer.show(images, title)  the next sample's images; zoom, place, window and level stay as they are; the title is
+//                          that of the large view
 //   viewer.home(box)       puts it elsewhere in the page (after the large view is closed, if that is open)
 //   viewer.large(true)     over the whole page, as the key z; Esc closes. viewer.isLarge() tells
 //   viewer.key(event)      acts on + - 0 1 2 4 8 b o r z and tells whether it did: for a page that has keys of its own
@@ -45,10 +46,12 @@ function imageViewer(box, images, options = {}) {
   const enlarge = button("Large", "Over the whole page (key z)", () => large(!dialog.open));
   const bar = el("div", { class: "zoom-bar noprint", role: "toolbar", "aria-label": "Image" }, el("span", { class: "zoom-group", role: "group", "aria-label": "Zoom" }, zooms.map(([, made]) => made), button("−", "Smaller (key -)", () => step(-1)), button("+", "Larger (key +)", () => step(1)), said), greys, pair, enlarge);
   const stage = el("div", { class: "zoom-stage", tabindex: 0, role: "group", "aria-roledescription": "image viewer", "aria-keyshortcuts": "+ - 0 1 2 4 8 B O R Z" });
-  const root = el("div", { class: "zoom" }, stage, bar, filter.element);
+  const heading = el("p", { class: "zoom-title", dir: "auto" });
+  const root = el("div", { class: "zoom" }, heading, stage, bar, filter.element);
   const dialog = el("dialog", { class: "zoom-large", "aria-label": "Images, large", onclose: shrink });
 
-  function show(next) {
+  function show(next, title = "") {
+    heading.textContent = title;
     panes = next.map(paneOf);
     panes.forEach((pane, at) => pane.tag.textContent = pane.image.label || (next.length > 1 ? `Image ${at + 1}` : ""));
     [front, held] = [0, false];
@@ -133,10 +136,14 @@ function imageViewer(box, images, options = {}) {
       const img = pane.frame.querySelector("img");
       if (!img) return;
       const { left, top, width, height, scale, wide, high } = lies(pane);
-      const whole = (length) => Math.round(length * devicePixelRatio) / devicePixelRatio;
+      // On whole pixels of the screen and of the page alike, wherever the pane begins.
+      const edge = pane.room.getBoundingClientRect();
+      const grid = [1, 2, 3, 4].find((length) => Number.isInteger(length * devicePixelRatio)) || 1 / devicePixelRatio;
+      const whole = (length, from) => Math.round((from + length) / grid) * grid - from;
       img.style.width = `${width}px`;
       img.style.height = `${height}px`;
-      img.style.transform = `translate(${whole(left)}px, ${whole(top)}px)`;
+      img.style.left = `${whole(left, edge.left)}px`;
+      img.style.top = `${whole(top, edge.top)}px`;
       img.style.imageRendering = pane.shown !== "waiting" && scale * devicePixelRatio >= 1 ? "pixelated" : "auto";
       pane.frame.style.filter = pane.grey && !asStored() ? `url(#${filter.id})` : "";
       pans = pans || width > wide + 1 || height > high + 1;
