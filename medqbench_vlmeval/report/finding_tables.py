@@ -23,12 +23,12 @@ _WHAT = (
 _COLUMNS = (
     Column("Task", width=23),
     Column("Finding", width=34, wrap=True),
-    Column("Statement", width=68, wrap=True),
     Column("Value", "percent", interval="", width=11),
     Column("Unit", width=11),
     Column("n", "count", width=9),
     Column(FEW_HEAD, width=9),
-    Column("Interval", width=32, wrap=True),
+    Column("Statement", width=72, wrap=True),
+    Column("Interval", width=36, wrap=True),
 )
 _SHARES = {
     "first_stated": "Answers that prefer the first image",
@@ -80,10 +80,10 @@ def _finding_rows(run: TaskRun) -> Iterator[Row]:
     task = TASK_TITLES[run.task]
     for finding in run.result.findings.values():
         cell = finding.cell
-        value = (_value(finding), finding.unit, count_item(cell), few_item(cell.few), finding.method)
-        yield Row((task, Item(finding.title, bold=True), finding.statement, *value))
+        value = (_value(finding), finding.unit, count_item(cell), few_item(cell.few))
+        yield Row((task, Item(finding.title, bold=True), *value, finding.statement, finding.method))
     for name, reason in run.result.not_found.items():
-        yield Row((task, name.replace("_", " "), f"not found: {reason}", *[None] * 5), "faint")
+        yield Row((task, name.replace("_", " "), *[None] * 4, f"not found: {reason}", None), "faint")
 
 
 def _value(finding: Finding) -> Item:
@@ -134,11 +134,11 @@ def _shares(head: str, shares: Iterable[tuple[str, Cell]]) -> Iterator[Table]:
     """A line a share with what it was counted from; no shares, no table."""
     share = Column("Share, %", "percent", interval="")
     rows = [
-        (label, None, cell, Item(cell.counts.get("count"), few=cell.few), count_item(cell), few_item(cell.few))
+        (label, cell, Item(cell.counts.get("count"), few=cell.few), count_item(cell), few_item(cell.few))
         for label, cell in shares
     ]
     if rows:
-        yield table("", [*columns(head, ""), share, *columns(("Count", "count"), ("of", "count"), FEW_HEAD)], rows)
+        yield table("", [Column(head), share, *columns(("Count", "count"), ("of", "count"), FEW_HEAD)], rows)
 
 
 def add_many_findings(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:

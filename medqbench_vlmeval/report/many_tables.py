@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Comparable, Task, human_overall
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report import run_tables, sentences
-from medqbench_vlmeval.report.leaderboard.tables import terminal_board
+from medqbench_vlmeval.report.colours import places_of
+from medqbench_vlmeval.report.leaderboard.tables import apart, terminal_board
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.standings import (
     PUBLISHED,
@@ -31,7 +32,7 @@ _LABEL_LIMIT = 60  # characters
 _HASH = 12  # characters of a hash, enough to tell files apart by eye
 _WHAT = (
     "Ranked by Overall with the published rows (test split). A place is given to what can be compared with them; what "
-    "cannot, or is not verified, stands below, with the reason. Overall's 95% interval stands beside it. Grey italics: "
+    "cannot, or is not verified, stands below, and why. Overall's 95% interval stands beside it. Grey italics: "
     f"fewer than {FEW} samples."
 )
 _SETTINGS_WHAT = (
@@ -50,11 +51,12 @@ _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW
 
 @dataclass(frozen=True)
 class NamedRun:
-    """One task of one run under its label, with its line of the leaderboard."""
+    """One task of one run under its label, with its line of the leaderboard and its place for :func:`.look_of`."""
 
     label: str
     task_run: TaskRun
     row: Standing
+    place: int = 0
 
 
 def runs_by_task(results: Sequence[Result]) -> dict[Task, list[NamedRun]]:
@@ -71,8 +73,10 @@ def runs_by_task(results: Sequence[Result]) -> dict[Task, list[NamedRun]]:
         )
     by_task = {}
     for task in Task:
-        runs = [run for result in results for run in result.tasks if run.task is task]
-        named = map(NamedRun, run_labels(runs, _LABEL_LIMIT), runs, map(own_row, runs))
+        numbers = zip(results, places_of(results), strict=True)
+        pairs = [(run, place) for result, place in numbers for run in result.tasks if run.task is task]
+        runs, places = [run for run, _ in pairs], [place for _, place in pairs]
+        named = map(NamedRun, run_labels(runs, _LABEL_LIMIT), runs, map(own_row, runs), places)
         if runs:
             by_task[task] = sorted(named, key=lambda run: place_of(run.row))
     return by_task
@@ -144,7 +148,9 @@ def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
         for warning in _warnings_of([run.task_run for run in runs]):
             sheet.sentence(warning, "warn")
         sheet.add_table(_standings(task, runs))
-    sheet.finish(freeze="C2", repeat_row=1, pages=2, repeat_columns=2)
+        for words, why, models in apart([replace(run.row, model=run.label) for run in runs]):
+            sheet.sentence(f"{words.capitalize()} with the published rows: {why} ({models})", "bad")
+    sheet.finish(freeze="C2", repeat_row=1)
 
 
 def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
@@ -154,7 +160,6 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
         *columns(("Place", "count"), "Model", "Kind", "Category"),
         Column(OVERALL, kind, interval="95%"),
         *columns(*((measure, kind) for measure in measures), *[""] * padding, ("n", "count"), "Comparable"),
-        Column("Why not", width=40, wrap=True),
         *columns("Dataset", "Judge", "Protocol", "Data (hash)", "Source"),
     ]
     labels = {id(run.row): run.label for run in runs}
@@ -162,15 +167,12 @@ def _standings(task: Task, runs: Sequence[NamedRun]) -> Table:
     for rank, row in zip(ranks(standings), standings, strict=True):
         own, few = row.kind != PUBLISHED, row.n is not None and row.n < FEW
         low, high = row.interval or (None, None)
-        why_not = "; ".join(row.not_comparable_because) or (
-            "not said" if row.comparable is not Comparable.YES else None
-        )
         data = None if row.data_sha256 is None else row.data_sha256.removeprefix("samples:")[:_HASH]
         entries = (
             rank, labels.get(id(row), row.model), "this run" if row.kind == "own" else row.kind,
             row.category, Cell(row.values.get(OVERALL), low, high, few=few),
             *(Cell(row.values.get(measure), few=few) for measure in measures), *[None] * padding,
-            Item(row.n, few=few), run_tables.comparable_item(row.comparable) if own else "reference", why_not,
+            Item(row.n, few=few), run_tables.comparable_item(row.comparable) if own else "reference",
             row.dataset, row.judge, row.protocol, data, row.source,
         )  # fmt: skip
         rows.append(Row(entries, run_tables.look_of(row)))

@@ -279,10 +279,10 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
         for head, numbers in (("Counts", counts), ("How the answer was read", result.rules)):
             if numbers:
                 sheet.append()
-                sheet.add_table(table("", (Column(head, wrap=True), Column("n", "count")), numbers.items()))
+                sheet.add_table(table("", (Column(head), Column("n", "count")), numbers.items()))
         sheet.append()
         sheet.add_table(_published_table(run))
-    sheet.finish(freeze="A2", repeat_row=1)
+    sheet.finish(freeze="A2", repeat_row=1, tall=len(runs))
 
 
 def _add_marks(sheet: Sheet, runs: Sequence[TaskRun], brief: bool = False) -> None:

@@ -41,7 +41,7 @@ _FORMATS: Mapping[Kind, str] = {
 _FILLS: Mapping[Fill, str] = {"warn": "FFF6DC", "own": "E8F0FA", "human": "FBF0E6"}
 _INKS: Mapping[Fill, str] = {"head": "1F2937", "bad": "9C0006", "warn": "664D00", "good": "2E6B34"}
 _LOOK_FILLS: Mapping[Look, Fill] = {"own": "own", "baseline": "own", "human": "human"}
-_BOLD: frozenset[Look] = frozenset({"bold", "own", "baseline", "heading"})
+_BOLD: frozenset[Look] = frozenset({"bold", "heading"})
 
 
 class _Style(NamedTuple):
@@ -59,7 +59,8 @@ class _Style(NamedTuple):
     wrap: bool = False
     lined: bool = False
     ruled: bool = False
-    indent: int | None = None
+    indent: int = 0
+    right: bool = False
 
 
 class Book:
@@ -124,8 +125,6 @@ class Book:
 
     def _look(self, style: _Style) -> Any:
         """XlsxWriter's form of a style, made once."""
-        # The grey of intervals differs also where it is faint: LibreOffice forgets the indent of a cell that looks like
-        # its neighbour on a colour scale.
         grey = "6B7280" if style.grey else "595959" if style.faint else "0563C1" if style.link else "000000"
         head = style.ink == "head"
         form = {
@@ -141,7 +140,9 @@ class Book:
             # A text that looks like a formula stays a text when somebody edits it.
             "quote_prefix": style.quoted,
         }
-        form |= {} if style.indent is None else {"align": "right", "indent": style.indent}
+        form |= (
+            {"align": "right" if style.right else "left", "indent": style.indent} if style.indent or style.right else {}
+        )
         form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
         form |= {"bottom": 1, "bottom_color": "#7F7F7F"} if head else {}
         form |= {"bottom": 4, "bottom_color": "#D9D9D9"} if style.ruled else {}
@@ -171,9 +172,12 @@ class Sheet:
         Its texts may be ``large`` or ``wrap``, and its cells have lines around them (``lined``).
         """
         self.row += 1
-        for column, entry in enumerate(entries, 1):
-            kind: Kind = "count" if isinstance(entry, int) else "number"
-            self._put(column, as_item(entry, kind), look, **style)
+        items = [as_item(entry, "count" if isinstance(entry, int) else "number") for entry in entries]
+        for column, item in enumerate(items, 1):
+            self._put(column, item, look, **style)
+            # The last text may run on over the columns behind it.
+            if isinstance(item.value, str) and column < len(items) and not style.get("wrap"):
+                self._widen(column, 1.1 * width_of(item.value) + _PAD)
         return self.row
 
     def title(self, text: str) -> None:
@@ -195,12 +199,15 @@ class Sheet:
     def header(self, columns: Iterable[str | Column], buttons: int = 0) -> int:
         """Write a row of column heads, ``buttons`` characters of which are hidden, and return its number."""
         self.row += 1
+        before = False
         for at, column in enumerate(columns, 1):
             head, right = (column, False) if isinstance(column, str) else (column.head, _stands_right(column))
             # A short head stays on one line, a long one has three at most.
             longest = max(map(len, head.split()), default=0)
             self._widen(at, 1.1 * max(longest, min(len(head), 10), len(head) // 3 + 2) + _PAD + buttons)
-            self._put(at, Item(head, fill="head"), "bold", wrap=True, indent=max(1, buttons - 1) if right else None)
+            indent = max(0, buttons - 1) if right else int(before)
+            self._put(at, Item(head, fill="head"), "bold", wrap=True, right=right, indent=indent)
+            before = right
         return self.row
 
     def add_table(self, table: Table, *, titled: bool = True, filters: bool = False) -> int:
@@ -215,6 +222,7 @@ class Sheet:
         if table.title and titled:
             self.append([table.title], "bold")
         head = self.header(columns, _BUTTON if filters else 0)
+        rights = [False, *map(_stands_right, columns)]
         mosts = [column.width if column.wrap else _WIDEST for column in columns]
         for at, column in enumerate(columns, 1):
             self._widen(at, _NUMBER if _stands_right(column) else 0)
@@ -226,8 +234,9 @@ class Sheet:
                     width = width_of(item.value)
                     wrap |= width > most
                     self._widen(at, min(width, most) + _PAD)
-                indent = 1 if _stands_right(column) else None
-                self._put(at, item, look, wrap=wrap, grey=column.is_end, ruled=not filters, indent=indent)
+                style = {"wrap": wrap, "grey": column.is_end, "ruled": not filters, "right": rights[at]}
+                # A text behind a number keeps off it. LibreOffice knows the indent of texts on the left alone.
+                self._put(at, item, look, indent=int(rights[at - 1] and not rights[at]), **style)
         if filters:
             self.worksheet.autofilter(head - 1, 0, self.row - 1, len(columns) - 1)
             self._capped = range(head + 1, self.row + 1)
@@ -259,10 +268,13 @@ class Sheet:
         self._heights[row] = max(self._heights.get(row, 0), 0.75 * (size[1] + 4))
         self._widen(column, (offset + size[0] + 4) / 7)
 
-    def finish(self, freeze: str = "", repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0) -> None:
+    def finish(
+        self, freeze: str = "", repeat_row: int | None = None, pages: int = 1, repeat_columns: int = 0, tall: int = 0
+    ) -> None:
         """Freeze panes at a cell, and set up the print: landscape, ``pages`` wide, mark and page number below.
 
-        ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page.
+        ``repeat_row`` and the first ``repeat_columns`` columns are printed on every page. It is ``tall`` pages high at
+        most, 0 for as many as it takes.
         """
         sheet = self.worksheet
         self._lay_out()
@@ -274,7 +286,7 @@ class Sheet:
             sheet.repeat_columns(0, repeat_columns - 1)
         sheet.set_landscape()
         sheet.set_paper(9)  # A4
-        sheet.fit_to_pages(pages, 0)
+        sheet.fit_to_pages(pages, tall)
         sheet.set_margins(0.5, 0.5, 0.7, 0.7)
         if not self._capped:
             sheet.hide_gridlines(2)
@@ -329,9 +341,7 @@ class Sheet:
                     rule |= {f"{end}_type": "num", f"{end}_value": value, f"{end}_color": f"#{colour}"}
                 self.worksheet.conditional_format(first - 1, start, self.row - 1, at - 1, rule)
 
-    def _put(
-        self, column: int, item: Item, look: Look, *, indent: int | None = None, last: int = 0, **style: bool
-    ) -> None:
+    def _put(self, column: int, item: Item, look: Look, *, indent: int = 0, last: int = 0, **style: bool) -> None:
         """Write one item; a text that wraps has the columns up to ``last``."""
         value = item.value
         if isinstance(value, bool):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from medqbench_vlmeval.report import finding_tables, many_tables, run_tables, sample_tables
-from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS, add_charts
+from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS, add_charts, add_standings
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.types import Result, Run
 
@@ -58,8 +58,10 @@ def write_many(path: Path, results: Sequence[Result]) -> None:
     mark = run_tables.sheet_mark(results, some=True)
     book = Book(whole_text_in="the runs' _score.json", mark=mark)
     many_tables.add_many_overview(book, tasks)
+    charts = book.add_fixed(CHARTS)
     many_tables.add_task_sheets(book, tasks)
     finding_tables.add_many_findings(book, tasks)
     many_tables.add_figures(book, tasks)
+    add_standings(book, charts, tasks)
     many_tables.add_many_settings(book, results)
     book.save(path)

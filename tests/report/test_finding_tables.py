@@ -57,9 +57,10 @@ def test_each_finding_is_a_line_and_its_confusion_matrix_is_coloured(tmp_path: P
     rows = {row[1].value: row for row in sheet.iter_rows(min_row=3, max_row=14)}
     finding = run.result["perception"].findings["severity_profile"]
     cells = [cell.value for cell in rows[finding.title]]
-    assert cells[:3] == ["Perception", finding.title, finding.statement]
-    assert cells[3:8] == [finding.cell.value, finding.cell.low, finding.cell.high, "points", 20]
-    assert rows[finding.title][3].number_format == "0.00"
+    assert cells[:2] == ["Perception", finding.title]
+    assert cells[2:7] == [finding.cell.value, finding.cell.low, finding.cell.high, "points", 20]
+    assert cells[8] == finding.statement
+    assert rows[finding.title][2].number_format == "0.00"
     texts = lines(sheet)
     reason = run.result["perception"].not_found["modality_gap"]
     assert ["Perception", "modality gap", f"not found: {reason}"] in texts

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +45,32 @@ def test_runs_are_ranked_among_the_published_rows(tmp_path: Path) -> None:
     assert [row[1] for row in lines[:3]] == ["High", "Human expert", "GPT-5"]
     assert [row[1] for row in lines[-2:]] == ["Low", "Apart"]
     assert [row[12] for row in lines[-3:]] == ["reference", "yes", "no"]
-    assert lines[-1][13] == "made for a test"
+    (why,) = [row[0] for row in rows(path, "Overview") if str(row[0]).startswith("Not comparable")]
+    assert why == "Not comparable with the published rows: made for a test (Apart)"
     # Wilson for 9 of 10: 59.58 to 98.21.
     assert lines[0][4:10] == [90, pytest.approx(59.58, abs=0.005), pytest.approx(98.21, abs=0.005), None, 90, None]
     sheet = load_workbook(path)["Overview"]
     fills = {row[1].value: row[1].fill.fgColor.rgb for row in sheet.iter_rows() if row[1].value}
     assert (fills["High"], fills["Human expert"]) == ("FFE8F0FA", "FFFBF0E6")
     assert any("human experts' Overall: 82.50" in str(row[0]) for row in rows(path, "Overview"))
+
+
+def test_each_run_has_its_colour_in_the_chart_of_a_task(tmp_path: Path) -> None:
+    path = written(tmp_path, share("First", 1), share("Second", 9))
+    with zipfile.ZipFile(path) as packed:
+        (chart,) = [packed.read(name).decode() for name in packed.namelist() if name.startswith("xl/charts/chart")]
+    points = re.findall(r'<c:dPt><c:idx val="(\d+)"/>.*?srgbClr val="(\w+)"', chart)
+    colours = {name: colour for name, (_, colour) in zip(groups(path), points, strict=True)}
+    # Okabe and Ito's first two for the runs in the order in which they were given, grey for the published rows.
+    assert (colours["First"], colours["Second"]) == ("0072B2", "E69F00")
+    assert (colours["GPT-5"], colours["Human expert"]) == ("BFBFBF", "7F7F7F")
+
+
+def groups(path: Path) -> list[str]:
+    """The names of the bars of the first chart, as its data has them."""
+    lines = rows(path, "Chart data")
+    head = next(at for at, row in enumerate(lines) if row[0] == "Group")
+    return list(itertools.takewhile(bool, (row[0] for row in lines[head + 1 :])))
 
 
 def test_runs_of_other_samples_and_settings_are_pointed_out(tmp_path: Path) -> None:
@@ -115,7 +137,8 @@ def test_findings_stand_side_by_side(tmp_path: Path) -> None:
 
 def test_runs_of_both_kinds_with_hostile_names_are_texts_and_numbers(tmp_path: Path) -> None:
     path = written(tmp_path, perception_run(model=HOSTILE), perception_run(model="<r>x</r>"), combined_run(model="@a"))
-    sheets = ["Overview", "Perception", "No-reference", "Comparative", "Findings", "All figures", "Settings"]
+    sheets = ["Overview", "Charts", "Perception", "No-reference", "Comparative", "Findings", "All figures"]
+    sheets += ["Chart data", "Settings"]
     assert load_workbook(path).sheetnames == sheets
     assert is_text_and_numbers(path)
 

@@ -65,7 +65,7 @@ def terminal_board(task: Task, rows: Sequence[Row], alone: bool = False) -> Tabl
         *(Column(head, "mark", optional=EXTRA + at) for at, head in enumerate(("Judge", "Protocol", "Dataset"), 4)),
         *_images_column(rows),
     ]
-    notes = [f"{models}: {words} with the published rows: {why}" for words, why, models in _apart(rows)]
+    notes = [f"{models}: {words} with the published rows: {why}" for words, why, models in apart(rows)]
     return _board(task, rows, columns, notes, alone)
 
 
@@ -80,7 +80,7 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
     columns += _images_column(rows)
     unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
-    reasons = [f"{words}: {models}: {why}" for words, why, models in _apart(rows)]
+    reasons = [f"{words}: {models}: {why}" for words, why, models in apart(rows)]
     return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])
 
 
@@ -116,7 +116,7 @@ def _board(
     return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
 
 
-def _apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
+def apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:
     """Why rows are not ranked, in words and by reason, with the models of each."""
     for value in (Comparable.UNVERIFIED, Comparable.NO):
         apart = [row for row in rows if row.comparable is value]
