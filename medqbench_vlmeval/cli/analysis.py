@@ -178,9 +178,9 @@ def sample(
     if draw.n_not_judged:
         print(f"{draw.n_not_judged} samples were left out: the judge gave them no score")
     if draw.page:
-        print(f"{draw.page} for the raters: {draw.n_images} images, {draw.page.stat().st_size / 1e6:.1f} MB")
+        print(f"{draw.page} for the raters, {draw.page.stat().st_size / 1e6:.1f} MB")
     if draw.n_no_image:
-        print(f"{draw.n_no_image} answers lack an image on it, which is not on this machine")
+        print(f"{draw.n_no_image} answers lack an image on it: 'medqbench score --data FILE' keeps them for it")
     if draw.sheet:
         print(f"{draw.sheet} for the raters, a copy each")
     print(f"{draw.key} for you alone: it says whose the answers are")

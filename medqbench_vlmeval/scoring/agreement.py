@@ -216,23 +216,21 @@ def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[i
     """
     scores = np.array([judge, *raters], dtype=float)  # None becomes nan
     known = ~np.isnan(scores)
-    values = np.where(known, scores, 0)
-    pairs = list(combinations(range(len(scores)), 2))
-    terms = []
-    for first, second in pairs:
+    values, terms, n_judged = np.where(known, scores, 0), [], len(raters)  # the judge's pairs are the first
+    for first, second in combinations(range(len(scores)), 2):
         both = known[first] & known[second]
         x, y = values[first] * both, values[second] * both
         terms += [both, x, y, x * x, y * y, (x - y) ** 2]
     m, total, squares = known[1:].sum(axis=0), values[1:].sum(axis=0), (values[1:] ** 2).sum(axis=0)
     apart = (m * squares - total**2) / np.maximum(m - 1, 1)
     terms += [term * (m > 1) for term in (m, total, squares, apart)]
-    of_judge = np.array([0 in pair for pair in pairs])
 
     def statistics(sums: Array) -> Array:
         n, x, y, xx, yy, squared = np.moveaxis(sums[:, :-4].reshape(len(sums), -1, 6), -1, 0)
         vary = np.minimum(n * xx - x * x, n * yy - y * y) > 10**-_DIGITS
         kappas = np.where(vary, 1 - n * squared / (n * xx + n * yy - 2 * x * y), 0)
-        means = [kappas[:, side].sum(axis=1) / vary[:, side].sum(axis=1) for side in (~of_judge, of_judge)]
+        sides = slice(n_judged, None), slice(n_judged)
+        means = [kappas[:, side].sum(axis=1) / vary[:, side].sum(axis=1) for side in sides]
         n_ratings, total, squares, apart = sums[:, -4:].T
         by_chance = n_ratings * squares - total * total
         alpha = np.where(by_chance > 10**-_DIGITS, 1 - (n_ratings - 1) * apart / by_chance, np.nan)
@@ -241,11 +239,12 @@ def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[i
     totals = totals_by_cluster(clusters, np.array(terms, dtype=float).T)
     with np.errstate(divide="ignore", invalid="ignore"):
         observed = statistics(totals.sum(axis=0, keepdims=True))[0].tolist()
-    counts = [int((known[1:].sum(axis=0) > 1).sum()), int((known[0] & known[1:].any(axis=0)).sum())]
-    ends = bootstrap(totals, statistics, seed)
+    twice, with_judge = int((m > 1).sum()), int((known[0] & (m > 0)).sum())
     cells = [
         interval_cell(value if math.isfinite(value) else None, interval, n)
-        for value, interval, n in zip(observed, ends, (*counts, counts[0]), strict=True)
+        for value, interval, n in zip(
+            observed, bootstrap(totals, statistics, seed), (twice, with_judge, twice), strict=True
+        )
     ]
     return RaterAgreement(*cells)
 

@@ -262,8 +262,8 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
 @dataclass(frozen=True)
 class RatingDraw:
     """What was drawn: ``n`` answers of ``n_eligible``; ``n_too_long`` were left out because no cell holds them,
-    ``n_not_judged`` because the judge gave them no score. ``strata`` counts the drawn ones by task, modality, run.
-    ``n_images`` are on the page, ``n_no_image`` answers lack one there."""
+    ``n_not_judged`` because the judge gave them no score. ``n_no_image`` lack an image on the page. ``strata`` counts
+    the drawn ones by task, modality, run."""
 
     sheet: Path | None
     page: Path | None
@@ -272,9 +272,8 @@ class RatingDraw:
     n_eligible: int
     n_too_long: int
     n_not_judged: int
-    strata: Mapping[tuple[str, str, str], int]
-    n_images: int
     n_no_image: int
+    strata: Mapping[tuple[str, str, str], int]
 
 
 @dataclass(frozen=True)
@@ -327,13 +326,12 @@ def draw_ratings(
     """
     from medqbench_vlmeval.report.rating_sheet import RatingRow, fits_cell, write_rating_sheet
 
-    files_to_write = {"--out": (out, ".xlsx"), "--html": (html, ".html")}
-    written = [path for path, _ in files_to_write.values() if path is not None]
+    written = [path for path in (out, html) if path is not None]
     if not written:
         raise BadInput("Name a rating page with --html, a sheet with --out, or both.")
-    for option, (path, suffix) in files_to_write.items():
+    for path, suffix in ((out, ".xlsx"), (html, ".html")):
         if path is not None and path.suffix.lower() != suffix:
-            raise BadInput(f"{option} {path}: an {suffix} file is written.")
+            raise BadInput(f"{path}: {suffix} is the ending of such a file.")
     key = written[-1].with_name(f"{written[-1].stem}{KEY_ENDING}")
     if reference not in REFERENCES:
         raise BadInput(f"--reference {reference[:40]}: {', '.join(REFERENCES)} are the ways to show it.")
@@ -368,32 +366,17 @@ def draw_ratings(
     }
     page = sha256_text("\0".join((reference, *by_id)))[:_ID_LENGTH]
     rows = [
-        RatingRow(
-            rating_id,
-            answer.row.sample.task,
-            *answer.texts,
-            answer.row.sample.question or "",
-            _images(answer.row.sample, files[answer.run]) if html else (),
-        )
+        RatingRow(rating_id, answer.row.sample.task, *answer.texts, answer.row.sample.question or "", images)
         for rating_id, answer in by_id.items()
+        for images in [_images(answer.row.sample, files[answer.run]) if html else ()]
     ]
-    n_images = 0
+    about = {"page": page, "reference": reference, "seed": seed, "n": len(entries)}
     try:
         with writing(key):
             # Without its key a sheet or page is worth nothing, so the key is written first.
-            write_json(
-                key,
-                {
-                    "files": [path.name for path in written],
-                    "page": page,
-                    "reference": reference,
-                    "seed": seed,
-                    "n": len(entries),
-                    "ratings": entries,
-                },
-            )
+            write_json(key, about | {"ratings": entries})
         if html is not None:
-            n_images = write_rating_page(html, rows, page, reference)
+            write_rating_page(html, rows, page, reference)
         if out is not None:
             write_rating_sheet(out, rows, RATING_ID)
     except (BadInput, RunFailed):
@@ -401,10 +384,9 @@ def draw_ratings(
             path.unlink(missing_ok=True)
         raise
     n_too_long, n_not_judged = len(judged) - len(eligible), len(answers) - len(judged)
-    strata = Counter(answer.stratum for answer in chosen)
     n_no_image = sum(None in (row.images or (None,)) for row in rows) if html else 0
-    counts = (len(entries), len(eligible), n_too_long, n_not_judged)
-    return RatingDraw(out, html, key, *counts, strata, n_images, n_no_image)
+    strata = Counter(answer.stratum for answer in chosen)
+    return RatingDraw(out, html, key, len(entries), len(eligible), n_too_long, n_not_judged, n_no_image, strata)
 
 
 def _images(sample: Sample, file: JudgedFile) -> tuple[Path | None, ...]:

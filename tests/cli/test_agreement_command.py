@@ -71,8 +71,8 @@ def test_a_sheet_is_drawn_filled_and_compared(capsys, verdicts, tmp_path):
         0,
         f"{tmp_path / 'p_key.json'} for you alone: it says whose the answers are",
     )
-    assert "p.html for the raters: 0 images, 0." in out
-    assert "4 answers lack an image on it, which is not on this machine" in out
+    assert "p.html for the raters, 0." in out
+    assert "4 answers lack an image on it: 'medqbench score --data FILE' keeps them" in out
     assert (result["n"], result["n_eligible"], result["n_too_long"], result["n_not_judged"]) == (3, 4, 0, 0)
 
 

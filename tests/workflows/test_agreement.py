@@ -159,7 +159,7 @@ def test_a_page_and_a_sheet_of_one_draw_share_their_key(tmp_path: Path, monkeypa
     drawn = draw_ratings([tmp_path / "outputs"], 4, tmp_path / "r.xlsx", html=tmp_path / "page.html")
     assert (drawn.page, drawn.key) == (tmp_path / "page.html", tmp_path / "page_key.json")
     # The images that the run names are not on this machine.
-    assert (drawn.n_images, drawn.n_no_image) == (0, 4)
+    assert drawn.n_no_image == 4
     assert {row[0] for row in sheet_rows(tmp_path / "r.xlsx")[1:]} == set(key_of(tmp_path / "page.html"))
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert all(rating_id in text for rating_id in key_of(tmp_path / "page.html"))
@@ -174,14 +174,14 @@ def test_images_beyond_the_limit_leave_nothing_behind(tmp_path: Path, monkeypatc
     store = tmp_path / "data" / "images" / "MedQBench"
     store.mkdir(parents=True)
     (store / "1.png").write_bytes(PNG)
-    monkeypatch.setattr("medqbench_vlmeval.report.page.rating.MOST_BYTES", n * 2 * len(PNG))
+    monkeypatch.setattr("medqbench_vlmeval.report.page.rating.MOST_BYTES", n * len(PNG))
     # Three answers on one image, which is in the page once.
     rows = [replace(row, sample=replace(row.sample, image_refs=("1.png",))) for row in rows_of(3)]
     run = write_run(tmp_path / "runs", rows)
     if n:
-        assert draw_ratings([run], 3, html=tmp_path / "r.html").n_images == 1
+        assert draw_ratings([run], 3, html=tmp_path / "r.html").n_no_image == 0
         return
-    with pytest.raises(BadInput, match=r"r\.html would hold more than .* of images; draw fewer answers with --n"):
+    with pytest.raises(BadInput, match=r"r\.html: the images have 0 MB, and at most 0 go into a page; draw fewer"):
         draw_ratings([run], 3, tmp_path / "r.xlsx", html=tmp_path / "r.html")
     assert not list(tmp_path.glob("r[._]*"))
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_drawn_from(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("r*"))
     for options, words in (
         ({}, "Name a rating page with --html"),
-        ({"html": tmp_path / "r.htm"}, "an .html file is written"),
+        ({"html": tmp_path / "r.htm"}, ".html is the ending of such"),
         ({"html": tmp_path / "r.html", "reference": "later"}, "--reference later: shown, hidden, after"),
     ):
         with pytest.raises(BadInput, match=words):

@@ -18,16 +18,15 @@ from medqbench_vlmeval.report.thumbnails import FORMATS, MAX_FILE_BYTES, MAX_PIX
 REFERENCES = ("shown", "hidden", "after")
 """Whether raters see the reference: always, never, or once they rated an answer."""
 
-MOST_BYTES = 200_000_000
-"""Of a page's images in base64: a browser reads the file as a whole."""
+MOST_BYTES = 150_000_000
+"""Of a page's images together: a browser reads the file as a whole."""
 
 STYLES = ("theme.css", "zoom.css", "rating.css")
 SCRIPTS = ("dom.js", "theme.js", "zoom.js", "ratings.js", "rating.js")
-_Picture = tuple[str, tuple[int, int], "str | None"]
 
 
-def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, reference: str) -> int:
-    """Write a rating page, whole or not at all, and return how many images it has; each is in it once.
+def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, reference: str) -> None:
+    """Write a rating page, whole or not at all, with each image once.
 
     Args:
         rows: in the order in which they are to be rated.
@@ -38,16 +37,12 @@ def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, referenc
         BadInput: the images are too large together.
         RunFailed: the file cannot be written.
     """
-    found: dict[Path, _Picture | None] = {}
-    size = 0
-    for image in (image for row in rows for image in row.images if image is not None):
-        if image not in found:
-            found[image] = picture = _picture(image)
-            size += len(picture[0]) if picture else 0
-        if size > MOST_BYTES:
-            most = f"{MOST_BYTES // 10**6} MB"
-            raise BadInput(f"{path} would hold more than {most} of images; draw fewer answers with --n.")
-    pictures = {image: picture for image, picture in found.items() if picture is not None}
+    images = dict.fromkeys(image for row in rows for image in row.images if image is not None)
+    size = sum(image.stat().st_size for image in images)
+    if size > MOST_BYTES:
+        most = f"at most {MOST_BYTES / 1e6:.0f} go into a page"
+        raise BadInput(f"{path}: the images have {size / 1e6:.0f} MB, and {most}; draw fewer answers with --n.")
+    pictures = {image: picture for image in images if (picture := _picture(image)) is not None}
     places = {image: place for place, image in enumerate(pictures)}
     items = [
         {"id": row.rating_id, "task": row.task.value, "question": row.question, "answer": row.answer}
@@ -55,46 +50,30 @@ def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, referenc
         | {"images": [places.get(image) if image else None for image in row.images or (None,)]}
         for row in rows
     ]
-    tasks = {}
-    for task in dict.fromkeys(row.task for row in rows):
-        asked = {dimension: criteria_of_answer(task, dimension) for dimension in DIMENSION_TITLES}
-        questions = {
-            dimension: {"question": question, "marks": marks} for dimension, (question, marks) in asked.items()
-        }
-        tasks[task.value] = {"title": TASK_TITLES[task], "questions": questions}
-    told: dict[str, object] = {
-        "version": __version__,
-        "page": page,
-        "reference": reference,
-        "dimensions": DIMENSION_TITLES,
+    tasks = {
+        task.value: [TASK_TITLES[task], {name: criteria_of_answer(task, name) for name in DIMENSION_TITLES}]
+        for task in dict.fromkeys(row.task for row in rows)
     }
-    told |= {"tasks": tasks, "items": items, "pictures": [(*shape, words) for _, shape, words in pictures.values()]}
-    text, _ = render(
-        "rating.html.j2",
-        STYLES,
-        SCRIPTS,
-        "img-src data:",
-        page=page,
-        n=len(rows),
-        reference=reference,
-        data=markup(json_text(told)),
-        pictures=[address for address, _, _ in pictures.values()],
-    )
+    told = {"version": __version__, "page": page, "reference": reference, "dimensions": DIMENSION_TITLES}
+    shown = {"tasks": tasks, "items": items, "pictures": [picture[1:] for picture in pictures.values()]}
+    addresses = [address for address, *_ in pictures.values()]
+    data, n = markup(json_text({**told, **shown})), len(rows)
+    values = {"page": page, "n": n, "reference": reference, "data": data, "pictures": addresses}
+    text, _ = render("rating.html.j2", STYLES, SCRIPTS, "img-src data:", **values)
     with writing(path, "choose another --html"):
         write_text(path, text)
-    return len(pictures)
 
 
-def _picture(path: Path) -> _Picture | None:
-    """An image as an address, its size, and how it is shown where browsers do not show the file itself."""
+def _picture(path: Path) -> tuple[str, int, int, str | None] | None:
+    """An image's address, width and height, and how it is shown where browsers do not show the file itself."""
     from PIL import Image
 
     try:
         with Image.open(path, formats=FORMATS) as image:
-            size, kind, words = image.size, (image.format or "").lower(), shown_as(image)
-        if size[0] * size[1] > MAX_PIXELS:
+            (width, height), kind, words = image.size, (image.format or "").lower(), shown_as(image)
+        if width * height > MAX_PIXELS:
             return None
         data = lossless(path) if words else read_bytes(path, MAX_FILE_BYTES)
     except (*DECODER_ERRORS, BadInput, Image.DecompressionBombError):
         return None
-    return f"data:image/{'png' if words else kind};base64,{b64encode(data).decode()}", size, words
+    return f"data:image/{'png' if words else kind};base64,{b64encode(data).decode()}", width, height, words

@@ -21,7 +21,7 @@ function pictureOf(place, index, count) {
 
 function draw() {
   const item = shownItem();
-  const { title, questions } = told.tasks[item.task];
+  const [title, questions] = told.tasks[item.task];
   byId("title").textContent = `Answer ${ratings.at + 1} of ${told.items.length}`;
   byId("task").textContent = title;
   const images = item.images.map((place, index) => pictureOf(place, index, item.images.length));
@@ -56,7 +56,7 @@ function reveal() {
   draw();
 }
 
-function dimensionBox(item, name, place, { question, marks }) {
+function dimensionBox(item, name, place, [question, marks]) {
   const id = `dimension-${place}`;
   const buttons = Object.entries(marks).map(([mark, words]) => el("button", { type: "button", class: "mark", "data-mark": mark, "aria-pressed": "false", onclick: () => rate(place, Number(mark)) }, el("strong", null, mark), el("span", null, words)));
   const clear = el("button", { type: "button", class: "link", onclick: () => rate(place, null) }, "clear");

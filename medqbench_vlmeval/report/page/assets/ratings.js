@@ -7,7 +7,7 @@ const KEPT = `medqbench-ratings:${told.page}:`;
 const itemOf = new Map(told.items.map((item) => [item.id, item]));
 const ratings = { rater: "", at: 0, by: new Map(), isKept: true, isExported: true };
 
-const allowed = (item, dimension) => Object.keys(told.tasks[item.task].questions[dimension].marks).map(Number);
+const allowed = (item, dimension) => Object.keys(told.tasks[item.task][1][dimension][1]).map(Number);
 const blank = () => ({ ...Object.fromEntries(DIMENSIONS.map((name) => [name, null])), comment: "", rated_at: "" });
 const ratingOf = (item) => ratings.by.get(item.id) || blank();
 const isWhole = (item) => DIMENSIONS.every((name) => ratingOf(item)[name] !== null);
