@@ -30,7 +30,7 @@ MUTED, FAINT = 0.75, 0.22
 MARGIN = 0.08  # inches
 LINE_HEIGHT = 0.125
 _DPI = 300
-_PAGE_DPI = 155  # at which texts are as large as those around them
+_PAGE_DPI = 168  # at which texts are as large as those around them
 
 # Reference lines have no marker, which tells them from a run's.
 REFERENCE_DASHES: tuple[Any, ...] = ((0, (6, 2)), (0, (1.5, 1.5)))
