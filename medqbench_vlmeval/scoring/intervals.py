@@ -62,27 +62,23 @@ def interval_cell(value: float | None, interval: Interval | None, n: int) -> Cel
     return Cell(value, low, high, n, few=n < FEW)
 
 
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
 def binomial_tail(count: int, n: int, chance: float) -> float:
     """The chance of ``count`` or more of ``n`` independent trials, each of which succeeds with ``chance`` (in 0-1)."""
-    logs = (
-        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-        + k * math.log(chance) + (n - k) * math.log1p(-chance)
-        for k in range(count, n + 1)
-    )  # fmt: skip
+    logs = (_log_choose(n, k) + k * math.log(chance) + (n - k) * math.log1p(-chance) for k in range(count, n + 1))
     return min(1.0, math.fsum(map(math.exp, logs)))
 
 
 def hypergeometric_tail(count: int, n: int, marked: int, total: int) -> float:
     """The chance of ``count`` or more marked among ``n`` that are drawn from ``total``, of which ``marked`` are."""
-
-    def log_choose(n: int, k: int) -> float:
-        return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
-
-    chance, tail = log_choose(marked, count) + log_choose(total - marked, n - count) - log_choose(total, n), 0.0
-    term = math.exp(chance)
+    tail, others = 0.0, total - marked
+    term = math.exp(_log_choose(marked, count) + _log_choose(others, n - count) - _log_choose(total, n))
     for k in range(count, min(n, marked) + 1):
         tail += term
-        term *= (marked - k) * (n - k) / ((k + 1) * (total - marked - n + k + 1))
+        term *= (marked - k) * (n - k) / ((k + 1) * (others - n + k + 1))
     return min(1.0, tail)
 
 

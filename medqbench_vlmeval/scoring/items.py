@@ -24,13 +24,10 @@ _NOUGHT = 1e-9
 
 @dataclass(frozen=True)
 class Item:
-    """One sample over several models.
-
-    ``difficulty`` is the share of models that are right, in percent (of reasoning their mean sum, 0-8);
-    ``discrimination`` the correlation (-1 to 1) of the models' scores on it with their totals on all other samples, no
-    value where either does not vary, and ``p`` the adjusted one of a correlation as low. ``chosen`` counts the letters
-    of the stronger models, '-' for none; ``notes`` say what sets the sample apart.
-    """
+    """One sample: ``difficulty`` is the share of models that are right, in percent (of reasoning their mean sum, 0-8),
+    ``discrimination`` the correlation (-1 to 1) of their scores on it with their totals on all others, no value where
+    either does not vary, and ``p`` the adjusted one of a correlation as low. ``chosen`` counts the letters of the
+    stronger models, '-' for none."""
 
     sample: Sample
     difficulty: Cell
@@ -54,14 +51,15 @@ def analyse_items(
     1,000 drawn with one seed. Stronger are models in the better half by total; where most of them chose one option that
     is not the key, and weaker ones did better or none is right, a sample is worth a second look.
     """
-    matrix = np.array(scores, dtype=float)
-    totals, top, items = matrix.sum(axis=0), MAX_VERDICT * len(DIMENSIONS), []
+    matrix, items = np.array(scores, dtype=float), []
+    totals, n = matrix.sum(axis=0), matrix.shape[1]
     stronger = np.flatnonzero(totals >= np.sort(totals)[len(totals) // 2]).tolist()
     for place, (sample, (r, p)) in enumerate(zip(samples, _discriminations(matrix), strict=True)):
-        values, chosen, n = matrix[place].tolist(), Counter[str](), matrix.shape[1]
+        values, chosen = matrix[place].tolist(), Counter[str]()
         notes = [REVERSED] if p is not None and p < ALPHA else []
         if letters is None:
-            difficulty = interval_cell(fmean(values), clipped(mean_interval(values), 0, top), n)
+            ends = clipped(mean_interval(values), 0, MAX_VERDICT * len(DIMENSIONS))
+            difficulty = interval_cell(fmean(values), ends, n)
         else:
             difficulty = share_cell(int(sum(values)), n)
             chosen.update(letters[place][model] or "-" for model in stronger)
@@ -85,15 +83,15 @@ def _discriminations(matrix: Array) -> list[tuple[float, float] | tuple[None, No
     # In an order of its own, so that the order of models decides nothing.
     matrix = matrix[:, np.lexsort((np.round(matrix.mean(axis=1) @ matrix, 6), matrix.sum(axis=0)))]
     totals, n = matrix.sum(axis=0), matrix.shape[1]
-    own, rest, whole = (of - of.mean(axis=-1, keepdims=True) for of in (matrix, totals - matrix, totals))
-    sizes, rest_sizes = (np.sqrt((of**2).sum(axis=1)) for of in (own, rest))
-    varied = np.flatnonzero(sizes * rest_sizes > _NOUGHT)
-    own = own[varied] / sizes[varied, None]
+    own, rest, whole = (np.round(of - of.mean(axis=-1, keepdims=True), 9) for of in (matrix, totals - matrix, totals))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        own, rest = (of / np.sqrt((of**2).sum(axis=1, keepdims=True)) for of in (own, rest))
+    correlations = (own * rest).sum(axis=1)
     orders = np.array([*permutations(range(n))] if n <= _ALL_ORDERS else [range(n)] * _ORDERS)
     if n > _ALL_ORDERS:
         orders[1:] = np.random.default_rng(0).permuted(orders[1:], axis=1)
-    found = (own * rest[varied]).sum(axis=1) / rest_sizes[varied]
-    lowest = np.sort((own @ whole[orders].T).min(axis=0, initial=np.inf))
+    varied = np.isfinite(correlations)
+    lowest = np.sort((own[varied] @ whole[orders].T).min(axis=0, initial=np.inf))
     p_values = np.searchsorted(lowest, own @ whole + _NOUGHT, side="right") / len(orders)
-    known = dict(zip(varied.tolist(), zip(found.tolist(), p_values.tolist(), strict=True), strict=True))
-    return [known.get(place, (None, None)) for place in range(len(matrix))]
+    pairs = zip(correlations.tolist(), p_values.tolist(), strict=True)
+    return [pair if math.isfinite(pair[0]) else (None, None) for pair in pairs]

@@ -66,6 +66,9 @@ def test_of_descriptions_sums_take_the_place_of_right_and_wrong():
     assert first.difficulty.interval == pytest.approx((low, min(8, high)))
     assert first.discrimination.value == pytest.approx(correlation(sums[0], rest(sums, sums[0])))
     assert (first.chosen, first.notes) == ({}, ())
+    # Means of three rounds that differ by the order of their addition alone do not vary.
+    alike = analyse_items([Sample("0", Task.NO_REFERENCE, None)] * 4, [*sums, [0.1 + 0.2 + 0.3, *[0.6] * 4]])
+    assert alike[3].discrimination.value is None
 
 
 @given(st.randoms(use_true_random=False), st.sampled_from([5, 6, 9]))

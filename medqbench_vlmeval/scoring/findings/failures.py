@@ -13,30 +13,32 @@ from numpy.typing import NDArray
 
 from medqbench_vlmeval.scoring.compare import ALPHA, holm
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, on_one_line, share_words
-from medqbench_vlmeval.scoring.intervals import hypergeometric_tail, interval_cell, wilson
+from medqbench_vlmeval.scoring.intervals import hypergeometric_tail, wilson
 from medqbench_vlmeval.types import FEW, WILSON, Cell, Details, FailureGroup, Finding, Sample
 
 _AXES = ("modality", "degradation", "severity", "question_type", "scope", "difficulty", "source")
 _MOST_AXES, _MOST_SHOWN = 4, 20
 _METHOD = f"{WILSON}, samples that share an image taken together; Fisher's exact test with Holm's adjustment"
 
+Values = tuple[tuple[str, str], ...]  # axis and value
 Members = NDArray[np.bool_]  # of all samples, which are in a group
 
 
 def failure_groups(samples: Sequence[Sample], failed: Sequence[bool], clusters: Sequence[int]) -> Finding | str:
     """The groups that fail more often than all other samples, beyond chance, the surest first, or why there are none.
 
-    A group is ten samples or more that share their values on one to four axes; where several have the same samples, the
-    one with the fewest axes counts. ``failed`` and ``clusters`` (see :func:`~..intervals.clusters_of`) are parallel to
-    the samples. Holm's adjustment over all groups keeps the chance of showing any where there is none at 5%.
+    A group is ten samples or more that share their values on one to four axes (of groups with the same samples the one
+    with the fewest). The sequences are parallel. Holm's adjustment over all groups keeps the chance of showing any
+    where there is none at 5%.
     """
     outcomes, groups = _Outcomes(np.array(failed, dtype=bool), np.array(clusters, dtype=int)), _groups(samples)
     if not groups:
         return f"no group of {FEW} samples or more on any axis"
     p_values = holm([outcomes.p(members, ~members) for members in groups.values()])
-    proven = [_Group(p, len(of[0]), *of) for p, of in zip(p_values, groups.items(), strict=True) if p < ALPHA]
+    proven = [_Group(p, *of) for p, of in zip(p_values, groups.items(), strict=True) if p < ALPHA]
     shown: list[_Group] = []
-    for group in sorted(proven, key=lambda group: group[:3]):  # of equal p by names: the order of rows decides nothing
+    # Of equal p by names: the order of rows decides nothing.
+    for group in sorted(proven, key=lambda group: (group.p, len(group.values), group.values)):
         shown = _with_group(shown, group, outcomes, ALPHA / len(groups))
     if not shown:
         return f"none of {len(groups)} groups fails more often than chance allows"
@@ -47,24 +49,22 @@ def failure_groups(samples: Sequence[Sample], failed: Sequence[bool], clusters: 
         f"most surely {words.replace('_', ' ')}: {share.counts['count']} of {share.n} ({share_words(share)}); of all "
         f"samples {sum(failed)} of {len(samples)} failed ({100 * sum(failed) / len(samples):.2f}%)."
     )
-    facts = {"n_groups": len(groups), "n_shown": len(shown)}
-    details = Details(failure_groups=tuple(found[:_MOST_SHOWN]), n_clusters=share.n_clusters, facts=facts)
+    details = Details(failure_groups=tuple(found[:_MOST_SHOWN]), facts={"n_groups": len(groups), "n_shown": len(shown)})
     return Finding("Failure groups", statement, PERCENT, replace(share, n_clusters=None, counts={}), _METHOD, details)
 
 
 class _Group(NamedTuple):
     p: float
-    n_axes: int
-    values: tuple[tuple[str, str], ...]
+    values: Values
     members: Members
 
 
-def _groups(samples: Sequence[Sample]) -> dict[tuple[tuple[str, str], ...], Members]:
-    """Every group by its values on its axes, those with fewer axes first."""
+def _groups(samples: Sequence[Sample]) -> dict[Values, Members]:
+    """Every group, those with fewer axes first."""
     texts = {axis: [getattr(sample, axis) or "" for sample in samples] for axis in _AXES}
     coded = {axis: np.unique(column, return_inverse=True) for axis, column in texts.items()}
     codes = {axis: numbers for axis, (names, numbers) in coded.items() if (names != "").sum() > 1}
-    groups: dict[bytes, tuple[tuple[tuple[str, str], ...], Members]] = {}
+    groups: dict[bytes, tuple[Values, Members]] = {}
     for axes in (axes for n in range(1, _MOST_AXES + 1) for axes in combinations(codes, n)):
         combined = np.zeros(len(samples), dtype=np.int64)
         for axis in axes:
@@ -78,11 +78,8 @@ def _groups(samples: Sequence[Sample]) -> dict[tuple[tuple[str, str], ...], Memb
 
 
 class _Outcomes:
-    """Whether each sample failed, and how alike the failures of samples that share an image are.
-
-    ``alike`` is the intraclass correlation by the analysis of variance, at least 0 (M. S. Ridout et al., Biometrics 55,
-    1999, p. 137).
-    """
+    """Whether each sample failed, and how ``alike`` samples that share an image are: their intraclass correlation by
+    the analysis of variance, at least 0 (M. S. Ridout et al., Biometrics 55, 1999, p. 137)."""
 
     def __init__(self, failed: Members, clusters: NDArray[np.int_]) -> None:
         _, self.clusters, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
@@ -95,18 +92,15 @@ class _Outcomes:
             self.alike = max(0.0, (between - within) / spread) if spread else 0.0
 
     def counts(self, members: Members) -> tuple[int, int, float]:
-        """Failures, samples, and the design effect ``1 + (Σ m²/n - 1) alike`` of clusters of ``m`` samples, by which
-        shared images swell a variance (L. Kish, Survey Sampling, 1965, ch. 5.4)."""
+        """Failures, samples, and the design effect ``1 + (Σ m²/n - 1) alike`` of clusters of ``m`` samples (L. Kish,
+        Survey Sampling, 1965, ch. 5.4)."""
         failed, n = (int(np.count_nonzero(of)) for of in (self.failed & members, members))
         sizes = np.bincount(self.clusters[members]) if self.alike and n else np.ones(1)
         return failed, n, 1 + (float(sizes @ sizes) / float(sizes.sum()) - 1) * self.alike
 
     def p(self, inside: Members, outside: Members) -> float:
-        """Fisher's exact p, one-sided: that the samples ``inside`` fail more often than those ``outside``.
-
-        Counts are divided by their design effects (J. N. K. Rao and A. J. Scott, Biometrics 48, 1992, p. 577) and
-        rounded towards no difference.
-        """
+        """Fisher's exact p, one-sided: that samples ``inside`` fail more often. Counts are divided by design effects
+        (J. N. K. Rao and A. J. Scott, Biometrics 48, 1992, p. 577) and rounded towards no difference."""
         (failed, n, design), (failed_there, n_there, design_there) = map(self.counts, (inside, outside))
         if failed * n_there <= failed_there * n:
             return 1.0
@@ -120,17 +114,14 @@ class _Outcomes:
         al., J. Surv. Stat. Methodol. 7, 2019, p. 334)."""
         failed, n, design = self.counts(members)
         low, high = wilson(failed / design, n / design)
-        cell = interval_cell(100 * failed / n, (100 * low, 100 * high), n)
-        return replace(cell, n_clusters=len(np.unique(self.clusters[members])), counts={"count": failed})
+        n_clusters = len(np.unique(self.clusters[members]))
+        return Cell(100 * failed / n, 100 * low, 100 * high, n, n_clusters, counts={"count": failed})
 
 
 def _with_group(shown: list[_Group], group: _Group, outcomes: _Outcomes, level: float) -> list[_Group]:
-    """The groups to show with one that is less sure, where it says something new at ``level``.
-
-    Inside a shown group it has to fail more often than the rest of that one; else more often than all others without
-    the samples of shown groups. Where the rest of a shown group around it does not fail more often than all others (p
-    of 5% or more), that one is explained by it and goes.
-    """
+    """The groups to show, with a less sure one where it says something new: inside a shown group it has to fail more
+    often than the rest of that, else more often than others outside of all shown groups, both at ``level``. A group
+    around it goes whose rest does not fail more often than all others (p of 5% or more)."""
     rests = [(outer, outer.members & ~group.members) for outer in shown if not (group.members & ~outer.members).any()]
     free = ~np.any([outer.members for outer in shown], axis=0)
     pairs = [(group.members, rest) for _, rest in rests] or [(group.members & free, ~group.members & free)]

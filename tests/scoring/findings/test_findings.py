@@ -30,6 +30,7 @@ def test_what_the_data_does_not_support_is_absent_with_its_reason():
     result = perception([*group(10, 4, modality="CT"), *group(3, 1, severity="mild", scope="general")])
     assert {*result.findings, *result.not_found} == PERCEPTION
     assert result.not_found == {
+        "failure_groups": "no group of 10 samples or more on any axis",
         "general_vs_specific": "fewer than 10 general and modality-specific samples",
         "image_source": "the data does not say the source",
         "length_against_score": "all replies are of the same length",
