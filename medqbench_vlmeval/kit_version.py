@@ -20,6 +20,7 @@ NO_KIT = (
     "checkout of VLMEvalKit with 'pip install -e PATH_OF_THE_CHECKOUT'."
 )
 
+_ON_HUB = re.compile(r"[\w-]+/[\w.-]+")
 _MERGES = re.compile(r"\w+\.update\(\w+\)")
 
 
@@ -66,15 +67,30 @@ def find_kit() -> InstalledKit | None:
     return InstalledKit(package, name, version.group(1) if version else "unknown", commit)
 
 
-def zoo_names(kit: InstalledKit) -> tuple[set[str], bool]:
-    """The names of models in the source of the kit's ``config.py``, and whether it makes no others when imported."""
+def zoo_models(kit: InstalledKit) -> tuple[dict[str, str], bool]:
+    """What each model takes that the source of the kit's ``config.py`` names, and whether it makes no others when
+    imported."""
     tree = ast.parse((kit.package / "config.py").read_text(encoding="utf-8"))
     assigned = [statement for statement in tree.body if isinstance(statement, ast.Assign)]
-    keys = [key for one in assigned if isinstance(one.value, ast.Dict) for key in one.value.keys]
-    keys += [target.slice for one in assigned for target in one.targets if isinstance(target, ast.Subscript)]
+    pairs = [
+        pair
+        for one in assigned
+        if isinstance(of := one.value, ast.Dict)
+        for pair in zip(of.keys, of.values, strict=True)
+    ]
+    pairs += [(to.slice, one.value) for one in assigned for to in one.targets if isinstance(to, ast.Subscript)]
     loops = [ast.unparse(inner) for outer in tree.body if isinstance(outer, ast.For) for inner in outer.body]
-    whole = all(isinstance(key, ast.Constant) for key in keys) and all(map(_MERGES.fullmatch, loops))
-    return {str(key.value) for key in keys if isinstance(key, ast.Constant)}, whole
+    whole = all(isinstance(key, ast.Constant) for key, _ in pairs) and all(map(_MERGES.fullmatch, loops))
+    return {str(key.value): _need(value) for key, value in pairs if isinstance(key, ast.Constant)}, whole
+
+
+def _need(made: ast.expr) -> str:
+    """What a model takes, from the expression that makes it: 'partial(api.GPT4V, model=...)'."""
+    if isinstance(made, ast.Call) and made.args and ast.unparse(made.args[0]).startswith("api."):
+        return "a key, network"
+    texts = [node.value for node in ast.walk(made) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    path = next((text for text in texts if _ON_HUB.fullmatch(text)), None)
+    return f"weights of {path}" if path else "weights"
 
 
 def spells_dataset(kit: InstalledKit, name: str) -> bool:

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -20,7 +21,7 @@ import typer
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.cli import analysis, judge, leaderboard, push, score, setup
-from medqbench_vlmeval.cli.options import INTERRUPTED, TERMINATED, Terminated
+from medqbench_vlmeval.cli.options import INTERRUPTED, TERMINATED, Terminated, completed
 from medqbench_vlmeval.errors import MedQBenchError
 from medqbench_vlmeval.judge.secrets import refuse_keys
 
@@ -28,7 +29,6 @@ app = typer.Typer(
     name="medqbench",
     help="Evaluate multimodal language models on MedQ-Bench: medical image quality assessment.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.add_typer(analysis.app, name="agreement")
@@ -57,11 +57,18 @@ def _root(
 
 
 @app.command("run", add_help_option=False)
-def _run() -> None:
-    """Run a model on a dataset with the kit's own runner and options ('medqbench run --help' lists them)."""
+def _run(
+    data: Annotated[list[str] | None, typer.Option(autocompletion=completed("datasets"))] = None,
+    model: Annotated[list[str] | None, typer.Option(autocompletion=completed("models"))] = None,
+    judge: Annotated[str | None, typer.Option(autocompletion=completed("judges"))] = None,
+    prompt_style: Annotated[str | None, typer.Option(autocompletion=completed("styles"))] = None,
+) -> None:
+    """Run models on datasets with the kit's own runner and options ('medqbench run --help' lists them)."""
+    # The options are here for shells that complete them; _dispatch() takes every run to the kit's parser.
 
 
 app.command()(setup.doctor)
+app.command("list")(setup.list_names)
 
 
 @contextlib.contextmanager
@@ -129,10 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _dispatch(words: list[str]) -> None:
     if words[:1] == ["run"] or words[:2] == ["--debug", "run"]:
+        rest = words[words.index("run") + 1 :]
+        if {"-h", "--help"} & set(rest):
+            print(Path(__file__).with_name("run_help.txt").read_text(encoding="utf-8"), end="")
+            sys.exit(0)
         # The kit's parser owns every option behind 'run'; a second parser in front of it could only get in its way.
         from medqbench_vlmeval.kit.runner import run
 
-        sys.exit(run(words[words.index("run") + 1 :]))
+        sys.exit(run(["--help" if word == "--help-kit" else word for word in rest]))
     try:
         app([word for word in words if word != "--debug"], prog_name="medqbench")
     except SystemExit as left:

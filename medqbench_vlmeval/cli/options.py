@@ -7,6 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,12 +35,34 @@ class Terminated(KeyboardInterrupt):
 # What a command asks with where it is told nothing else; the kit's runner has the same numbers.
 DEFAULTS = {"nproc": 32, "retry": 6, "timeout": 600.0}
 ARGS = "args"
+_KINDS = {"name": "judges", "protocol": "protocols"}
+
+
+def completed(kind: str) -> Callable[[str], list[str]]:
+    """What a shell offers for a value: the names of a kind of the catalogue, and files where a dataset may be one."""
+
+    def names(incomplete: str) -> list[str]:
+        from medqbench_vlmeval.report.catalogue import names_of
+
+        files = glob(f"{incomplete}*") if kind == "datasets" else []  # noqa: PTH207 - as it was typed
+        return [*names_of(kind), *files]
+
+    return names
+
 
 Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
 Data = Annotated[
-    str | None, typer.Option("--data", help="Data file (TSV) or a dataset's name; default: the file's own columns.")
+    str | None,
+    typer.Option(
+        "--data",
+        help="Data file (TSV) or a dataset's name; default: the file's own columns.",
+        autocompletion=completed("datasets"),
+    ),
 ]
-Model = Annotated[str | None, typer.Option("--model", help="The model's name in the results.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="The model's name in the results.", autocompletion=completed("models")),
+]
 Extractor = Annotated[
     str | None,
     typer.Option(
@@ -102,7 +125,8 @@ def _parameter(name: str) -> inspect.Parameter:
         default = JudgeOptions.__dataclass_fields__[name].default
         kind = str if default is None else type(default)
         help_ = f"{declared.help} [{DEFAULTS[name]:g}]" if name in DEFAULTS else declared.help
-        option = typer.Option(declared.flag, min=declared.low, max=declared.high, help=help_)
+        names = completed(_KINDS[name]) if name in _KINDS else None
+        option = typer.Option(declared.flag, min=declared.low, max=declared.high, help=help_, autocompletion=names)
     return inspect.Parameter(
         f"judge_{name}", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]
     )

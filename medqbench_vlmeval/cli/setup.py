@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli.options import AsJson, print_json, print_result
+from medqbench_vlmeval.cli.options import AsJson, completed, print_json, print_result
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
 data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
@@ -30,9 +30,17 @@ _TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilear
 _REBUILD = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
 
 
+def _kinds() -> list[str]:
+    from medqbench_vlmeval.report.catalogue import KINDS
+
+    return list(KINDS)
+
+
 @data_app.command()
 def info(
-    data: Annotated[str, typer.Argument(help="A dataset's name or a data file (TSV).")],
+    data: Annotated[
+        str, typer.Argument(help="A dataset's name or a data file (TSV).", autocompletion=completed("datasets"))
+    ],
     images: Annotated[bool, typer.Option("--images", help="Read, check and count the images too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -43,6 +51,20 @@ def info(
     with progress_shown():
         info = describe(load(data, images))
     print_result(as_json, info.to_json, lambda: outline(info.to_json()))
+
+
+def list_names(
+    kind: Annotated[str, typer.Argument(help="models, datasets, judges, protocols or styles.", autocompletion=_kinds)],
+    words: Annotated[str, typer.Argument(help="Only names that hold this.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what there is to choose from, and what each takes: a key, weights, the kit, the network."""
+    from medqbench_vlmeval.report.catalogue import catalogue
+
+    found = catalogue(kind, words)
+    heads = [column.head.replace(" ", "_") for column in found.columns]
+    rows = [dict(zip(heads, row.entries, strict=True)) for row in found.rows]
+    print_result(as_json, lambda: rows, lambda: [found])
 
 
 @dataclass(frozen=True)
@@ -97,15 +119,16 @@ def _packages(modules: Mapping[str, str], state: str, why: str) -> list[Finding]
 
 def _data() -> list[Finding]:
     from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, Split, Task
-    from medqbench_vlmeval.data.sources import where_is
+    from medqbench_vlmeval.data.sources import place_of
 
     findings = []
     for name in ALL_DATASET_NAMES.values():
         if name.task is Task.REASONING or name.text == name.text.removesuffix(f"_{name.split.value}"):
             continue
-        place = where_is(name)
+        place = place_of(name.task, name.split)
         state = "ok" if place else "missing" if name.split is Split.MINI else "note"
-        findings.append(Finding(state, name.text, place or "not here yet; fetched from the hub when first used"))
+        text = f"{place[0]} ({place[1]})" if place else "not here yet; fetched from the hub when first used"
+        findings.append(Finding(state, name.text, text))
     return findings
 
 

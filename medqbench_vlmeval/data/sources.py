@@ -164,20 +164,21 @@ def load(data: str, images: Images = False) -> SampleSet:
     return load_file(path, images=images)
 
 
-def where_is(name: DatasetName) -> str | None:
-    """Where a single task's file would be read from without the network, or None where it has to be fetched."""
+def place_of(task: Task, split: Split) -> tuple[Path, str] | None:
+    """A single task's file that would be read without the network and what kind of place it lies in, or None where it
+    has to be fetched."""
     from huggingface_hub import try_to_load_from_cache
 
-    file, folder = file_name(name.task, name.split), os.environ.get(DATA_VARIABLE)
+    file, folder = file_name(task, split), os.environ.get(DATA_VARIABLE)
     path: str | object
-    if name.split is Split.MINI:
+    if split is Split.MINI:
         path, place = str(embedded_folder() / file), "embedded"
     elif folder:
         path, place = str(Path(folder).expanduser() / file), DATA_VARIABLE
     else:
         wanted = os.environ.get(REVISION_VARIABLE) or None
         path, place = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=wanted), "hub cache"
-    return f"{path} ({place})" if isinstance(path, str) and Path(path).is_file() else None
+    return (Path(path), place) if isinstance(path, str) and Path(path).is_file() else None
 
 
 def hub_revision_of(task: Task, sha256: str) -> str | None:

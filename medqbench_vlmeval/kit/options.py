@@ -37,7 +37,7 @@ from medqbench_vlmeval.judge.secrets import shown_extra
 from medqbench_vlmeval.kit.guards import shown_arguments, words_by_option
 from medqbench_vlmeval.kit.model_use import BYTES_VARIABLE, DETAIL_VARIABLE, IMAGE_BYTES, IMAGE_DETAILS, chosen
 from medqbench_vlmeval.kit.run_files import Job
-from medqbench_vlmeval.kit_version import InstalledKit, spells_dataset, zoo_names
+from medqbench_vlmeval.kit_version import InstalledKit, spells_dataset, zoo_models
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.prompts import check_style
 from medqbench_vlmeval.prompts.styles import DEFAULT_STYLE
@@ -233,10 +233,10 @@ def check_names(options: RunOptions, kit: InstalledKit) -> None:
         known = name in own or name in options.entries or spells_dataset(kit, name)
         if not known and (name.lower().startswith("medq") or difflib.get_close_matches(name, own, cutoff=0.8)):
             parse_dataset_name(name)
-    zoo, whole = zoo_names(kit)
+    zoo, whole = zoo_models(kit)
     # Who has imported the kit may have put models of his own into its zoo.
     if options.of_zoo and whole and "vlmeval.config" not in sys.modules:
-        published = {name for name, names in PUBLISHED_NAMES.items() if zoo.intersection(names)}
+        published = {name for name, names in PUBLISHED_NAMES.items() if zoo.keys() & set(names)}
         refuse_unknown("model", options.models, {*zoo, *BASELINES, *published}, OTHER_MODELS)
     file_names = {as_file_name(model): model for model in options.models}
     if other := set(options.models).difference(file_names.values()):

@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str], redaction: Redaction) -> int:
     words, options = read_options(arguments)
     if not (options.config or (options.datasets and options.models) or {"-h", "--help"} & set(words)):
         raise BadInput(
-            "A run needs --data and --model, or --config; 'medqbench run --help' lists the kit's options. For a first "
+            "A run needs --data and --model, or --config; 'medqbench run --help' lists the options. For a first "
             "try: --data MedQBench_Perception_mini --model MedQ-Classical."
         )
     check_names(options, kit)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from medqbench_vlmeval.benchmark import Task, parse_dataset_name
+from medqbench_vlmeval.benchmark import Split, Task, parse_dataset_name
 from medqbench_vlmeval.data import load_dataset, samples_sha256
-from medqbench_vlmeval.data.sources import hub_revision_of, load_file, where_is
+from medqbench_vlmeval.data.sources import hub_revision_of, load_file, place_of
 from medqbench_vlmeval.errors import BadInput
 from tests.data.rows import GREEN, RED, Write, description, pair, question
 from tests.make import DATASETS
@@ -46,11 +46,11 @@ def test_folder_named_by_the_environment(write_tsv, tmp_path: Path, monkeypatch:
     loaded = load_dataset(name)
     assert loaded.sources[Task.PERCEPTION].path == path
     assert loaded.sources[Task.PERCEPTION].origin == "folder"
-    assert where_is(name) == f"{path} (MEDQBENCH_DATA)"
+    assert place_of(name.task, name.split) == (path, "MEDQBENCH_DATA")
     dev = parse_dataset_name("MedQBench_Perception_dev")
     with pytest.raises(BadInput, match=r"medqbench_QA_dev\.tsv is not in the folder .*MEDQBENCH_DATA"):
         load_dataset(dev)
-    assert where_is(dev) is None
+    assert place_of(dev.task, dev.split) is None
     # The file that is named by hand wins.
     other = write_tsv([question("9")], "other.tsv")
     assert load_dataset(name, other).samples[0].index == "9"
@@ -62,7 +62,7 @@ def test_embedded_set(text: str) -> None:
     assert {source.origin for source in loaded.sources.values()} == {"embedded"}
     expected = {Task.PERCEPTION: 1, Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
     assert all(len(sample.images) == expected[sample.task] for sample in loaded.samples)
-    assert where_is(parse_dataset_name("MedQBench_Perception_mini"))
+    assert place_of(Task.PERCEPTION, Split.MINI)
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -70,9 +70,9 @@ PREFIX = "/v1/datasets/jiyaoliufd/MedQ-Bench/resolve/"
 LOAD = """
 import json, sys
 from medqbench_vlmeval.data import describe, load_dataset
-from medqbench_vlmeval.data.sources import where_is
+from medqbench_vlmeval.data.sources import place_of
 from medqbench_vlmeval.errors import MedQBenchError
-from medqbench_vlmeval.benchmark import Task, parse_dataset_name
+from medqbench_vlmeval.benchmark import Split, Task, parse_dataset_name
 name = parse_dataset_name(sys.argv[1])
 try:
     loaded = load_dataset(name, images="images" in sys.argv)
@@ -80,7 +80,7 @@ except MedQBenchError as error:
     print(json.dumps({"error": type(error).__name__, "message": str(error)}))
 else:
     images = [path.read_bytes().hex() for sample in loaded.samples for path in sample.images]
-    here = None if name.task is Task.REASONING else where_is(name)
+    here = None if name.task is Task.REASONING else "{} ({})".format(*place_of(name.task, name.split))
     print(json.dumps({"info": describe(loaded).to_json(), "images": images, "where": here}))
 """
 
