@@ -146,10 +146,10 @@ def _among_raters(comparison: RatingComparison) -> Table:
     """One line a dimension: how raters agree with each other, beside how the judge agrees with one of them."""
     heads = [
         Column("Dimension", width=26),
-        Column("Rated twice", "count"),
+        Column("Rated twice", "count", optional=1),
         Column("Kappa", "score", interval="95%"),
-        Column("Judge's kappa", "score", interval="judge 95%"),
-        Column("Alpha", "score", interval="alpha 95%"),
+        Column("Judge's kappa", "score", interval="95%"),
+        Column("Alpha", "score", interval="95%", optional=2),
     ]
     rows = [
         (title, of.alpha.n, *(replace(cell, few=False) for cell in (of.kappa, of.with_judge, of.alpha)))

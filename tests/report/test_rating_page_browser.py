@@ -238,6 +238,22 @@ def test_a_reference_that_comes_after(visit_to: Rate, tmp_path: Path) -> None:
     assert "what you see in the image stands for it" in hidden.inner_text("#texts")
 
 
+def test_a_rater_in_two_tabs_loses_nothing(visit_to: Rate) -> None:
+    visit = visit_to(rater="Ed")
+    other = visit.context.new_page()
+    other.goto(visit.page.url)
+    other.click("#earlier button")
+    press(other, "2")
+    playwright.expect(visit.page.locator("#progress")).to_have_text("0 of 3 rated, 1 in part")
+    press(visit.page, "ArrowDown", "1")
+    playwright.expect(other.locator("#dimension-0 [data-mark='2'][aria-pressed=true]")).to_have_count(1)
+    playwright.expect(other.locator("#dimension-1 [data-mark='1'][aria-pressed=true]")).to_have_count(1)
+    other.evaluate("Object.keys(localStorage).forEach((name) => localStorage.setItem(name, '{'))")
+    other.reload()
+    other.click("#earlier button")
+    assert other.inner_text("#progress") == "0 of 3 rated"
+
+
 FORBIDDEN = (
     "Object.defineProperty(window, 'localStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
 )

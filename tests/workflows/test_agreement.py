@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
@@ -20,7 +20,7 @@ from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
-from medqbench_vlmeval.workflows.rating_sheets import draw_ratings, shares
+from medqbench_vlmeval.workflows.rating_sheets import draw_ratings, read_ratings, shares
 from tests.make import Answered, perception_run
 from tests.report.page_runs import image_bytes
 from tests.workflows.ratings import HEADER, fill, rated, write_run, write_table
@@ -356,6 +356,32 @@ def test_exports_that_were_changed_are_refused(tmp_path: Path) -> None:
     empty = export(tmp_path / "b.json", dict.fromkeys(entries, (None,) * 4), "Bo")
     with pytest.raises(BadInput, match="no cell is filled in yet, here or in another row of rater 'Bo'"):
         compare_ratings(run, [files[0], empty])
+
+
+cells = (
+    st.none() | st.booleans() | st.integers(-1, 3) | st.floats() | st.text(max_size=3) | st.lists(st.none(), max_size=1)
+)
+rows_of_export = st.fixed_dictionaries({}, optional=dict.fromkeys(["rating id", *DIMENSIONS, "comment"], cells)) | cells
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(rows_of_export, max_size=3), cells)
+def test_an_export_is_read_or_refused_in_a_sentence(tmp_path: Path, ratings: list[Any], rater: Any) -> None:
+    path = export(tmp_path / "a.json", {}, rater=rater, ratings=ratings)
+    try:
+        read = read_ratings([path], key=write_key(tmp_path, ratings))
+    except BadInput as error:
+        assert str(error).startswith(str(path))
+    else:
+        assert all(score in (None, 0, 1, 2) for rating in read for score in rating.scores.values())
+
+
+def write_key(folder: Path, ratings: list[Any]) -> Path:
+    """A key that knows every rating id of an export."""
+    ids = [str(row["rating id"]) for row in ratings if isinstance(row, dict) and row.get("rating id") is not None]
+    path = folder / "a_key.json"
+    path.write_text(json.dumps({"ratings": {name.strip(): {"index": name} for name in ids}}), encoding="utf-8")
+    return path
 
 
 def test_results_do_not_replace_the_ratings(tmp_path: Path) -> None:

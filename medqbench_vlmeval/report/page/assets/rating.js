@@ -140,7 +140,7 @@ function toggleCriteria() {
 
 async function importFile(event) {
   const [file] = event.target.files;
-  const content = file && (await readExport(file));
+  const content = file && parsed(await file.text());
   event.target.value = "";
   if (!file) return;
   const wrong = problem(content);
@@ -205,6 +205,7 @@ function onKey(event) {
 
 startTheme();
 document.addEventListener("keydown", onKey, { capture: true });
+addEventListener("storage", () => ratings.rater && show());
 addEventListener("beforeunload", (event) => !ratings.isKept && !ratings.isExported && event.preventDefault());
 for (const [id, act] of Object.entries({ previous: ACTIONS.p, next: ACTIONS.n, open: toOpen, criteria: toggleCriteria, json: ACTIONS.e, csv: () => download("csv", exportedCsv()), "help-open": ACTIONS["?"], begin: () => start(byId("name").value), rater: askName, "help-close": () => byId("help").close() })) byId(id).addEventListener("click", act);
 for (const id of ["import", "start-import"]) byId(id).addEventListener("change", importFile);

@@ -39,13 +39,19 @@ const earlierRaters = () => storage((kept) => Object.keys(kept).filter((name) =>
 
 function begin(rater) {
   Object.assign(ratings, { rater, at: 0, by: new Map(), isExported: true });
-  const text = storage((kept) => kept.getItem(KEPT + rater));
-  if (text) {
-    const content = JSON.parse(text);
-    takeOver(content);
-    if (Number.isInteger(content.at) && content.at in told.items) ratings.at = content.at;
-  }
+  const content = parsed(storage((kept) => kept.getItem(KEPT + rater)) ?? "");
+  takeOver(content);
+  if (content?.at in told.items) ratings.at = content.at;
   keep();
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return null;
+  }
 }
 
 function exported() {
@@ -93,11 +99,5 @@ function takeOver(content) {
   return newer.length;
 }
 
-async function readExport(file) {
-  try {
-    return JSON.parse(await file.text());
-  } catch (error) {
-    if (!(error instanceof SyntaxError || error instanceof DOMException)) throw error;
-    return null;
-  }
-}
+// The same rater in another tab.
+addEventListener("storage", ({ key, newValue }) => ratings.rater && key === KEPT + ratings.rater && takeOver(parsed(newValue ?? "")));
