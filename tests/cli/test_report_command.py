@@ -1,6 +1,7 @@
 """'medqbench report' as a user meets it."""
 
 import json
+from base64 import b64encode
 
 import pytest
 from openpyxl import load_workbook
@@ -186,3 +187,57 @@ def test_replies_are_data(capsys, tmp_path):
     values = [cell.value for cell in cells]
     assert "=1+1" in values
     assert any(isinstance(value, str) and "40,000 characters in all, whole text in" in value for value in values)
+
+
+def _with_images(folder):
+    """A data file of two questions, one image in base64 and one as a path, and predictions that name none."""
+    from tests.report.page_runs import image_bytes
+
+    (folder / "scans").mkdir()
+    (folder / "scans" / "two.png").write_bytes(image_bytes((2, 2, 2)))
+    encoded = b64encode(image_bytes((1, 1, 1))).decode()
+    head = "index\tquestion\tA\tB\tanswer"
+    lines = ["1\tOne?\tYes\tNo\tA", "2\tTwo?\tYes\tNo\tB"]
+    pictures = (f"{encoded}\t", "\tscans/two.png")
+    rows = "\n".join(f"{line}\t{picture}" for line, picture in zip(lines, pictures, strict=True))
+    (folder / "data.tsv").write_text(f"{head}\timage\timage_path\n{rows}\n", "utf-8")
+    (folder / f"{STEM}.tsv").write_text("\n".join([f"{head}\tprediction", *(f"{line}\tA" for line in lines)]), "utf-8")
+    return folder / "data.tsv", folder / f"{STEM}.tsv"
+
+
+@pytest.mark.slow
+def test_score_with_data_keeps_its_images_for_the_report(capsys, tmp_path, monkeypatch):
+    data, predictions = _with_images(tmp_path)
+    monkeypatch.setenv("LMUData", str(tmp_path / "LMU"))
+    assert run(capsys, "score", predictions, "--data", data, "--out", tmp_path / "run")[0] == 0
+    code, out, _ = run(capsys, "report", tmp_path / "run", "--out", tmp_path / "out")
+    assert code == 0
+    # The path's image lies where the data file is, and nowhere that a report knows of.
+    command = f"medqbench report {tmp_path / 'run'} --out {tmp_path / 'out'} --data FILE"
+    assert f"1 of 2 images are not on this machine; '{command}'" in " ".join(out.split())
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 1
+    code, out, _ = run(capsys, "report", tmp_path / "run", "--out", tmp_path / "out", "--data", data)
+    assert (code, "not on this machine" in out) == (0, False)
+    assert (tmp_path / "out" / "images" / "two.png").samefile(tmp_path / "scans" / "two.png")
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_report_data_supplies_images_that_the_results_do_not_name(capsys, tmp_path, monkeypatch):
+    data, predictions = _with_images(tmp_path)
+    monkeypatch.setenv("LMUData", str(tmp_path / "LMU"))
+    assert run(capsys, "score", predictions, "--out", tmp_path / "run")[0] == 0
+    assert not list((tmp_path / "LMU").rglob("*.png"))
+    code, out, err = run(capsys, "report", tmp_path / "run", "--out", tmp_path / "out", "--data", data, "--json")
+    assert (code, err, json.loads(out)["warning"]) == (0, "", None)
+    assert len(list((tmp_path / "out" / "images").iterdir())) == 2
+    # Data whose questions are others' give no image.
+    data.write_text(data.read_text("utf-8").replace("One?", "Uno?").replace("Two?", "Due?"), "utf-8")
+    assert run(capsys, "report", tmp_path / "run", "--out", tmp_path / "new", "--data", data)[0] == 0
+    assert not (tmp_path / "new" / "images").exists()
+
+
+def test_a_wrong_kind_of_images_is_said(capsys, really_scored, tmp_path):
+    code, _, err = run(capsys, "report", really_scored, "--out", tmp_path, "--images", "some")
+    assert code == 2
+    assert "full, thumbnails, none" in err

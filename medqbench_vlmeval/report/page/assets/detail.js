@@ -41,7 +41,7 @@ function drawDetail() {
   );
 }
 
-const viewer = imageViewer(el("div"), [], { missing: sayMissing });
+const viewer = imageViewer(el("div"), [], { missing: sayMissing, step: (by) => step(by) });
 let viewed = "";
 byId("list").addEventListener("dblclick", () => viewer.large(state.sample !== null));
 

@@ -1,7 +1,7 @@
 // An image, or a pair, to be judged: zoom in whole steps without smoothing, pan, window and level, side by side or blinking.
 // It needs el, add and fill of dom.js, and zoom.css; nothing else of a page.
 //
-//   const viewer = imageViewer(box, [{ name, label, full, fallback, width, height, grey }], { missing });
+//   const viewer = imageViewer(box, [{ name, label, full, fallback, width, height, grey }], { missing, step });
 //   viewer.show(images, title)  the next sample's images; zoom, place, window and level stay as they are; the title is
 //                          that of the large view
 //   viewer.home(box)       puts it elsewhere in the page (after the large view is closed, if that is open)
@@ -11,7 +11,8 @@
 // full: address of the original, null for none; fallback: address of a smaller copy, shown until the original is there and
 // where it is not; width, height: the original's, in pixels; grey: whether it has a window and a level (undefined: looked at);
 // label: 'Image 1'; name: the file's, shown below (none for raters who are blinded); from: [address, words] where 'full'
-// was converted for browsers; none: words for an image that is nowhere. missing(image) is called where an original cannot be loaded.
+// was converted for browsers; none: words for an image that is nowhere. missing(image) is called where an original cannot be
+// loaded, step(by) by the large view's buttons for the samples before and after, which are there where it is given.
 
 // Device pixels a pixel of the image; below 1:1 the browser averages.
 const ZOOMS = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32];
@@ -44,7 +45,8 @@ function imageViewer(box, images, options = {}) {
   const other = el("button", { type: "button", title: "The other image in this place for as long as this, or the key o, is held", onpointerdown: () => hold(true), onpointerup: () => hold(false), onpointerleave: () => hold(false), onkeydown: ({ key }) => (key === " " || key === "Enter") && hold(true), onkeyup: () => hold(false), onblur: () => hold(false) }, "Hold: other");
   const pair = el("span", { class: "zoom-group", role: "group", "aria-label": "Pair" }, blink, other);
   const enlarge = button("Large", "Over the whole page (key z)", () => large(!dialog.open));
-  const bar = el("div", { class: "zoom-bar noprint", role: "toolbar", "aria-label": "Image" }, el("span", { class: "zoom-group", role: "group", "aria-label": "Zoom" }, zooms.map(([, made]) => made), button("−", "Smaller (key -)", () => step(-1)), button("+", "Larger (key +)", () => step(1)), said), greys, pair, enlarge);
+  const steps = el("span", { class: "zoom-group zoom-steps", role: "group", "aria-label": "Samples" }, options.step && [button("↑", "Previous sample (key k)", () => options.step(-1)), button("↓", "Next sample (key j)", () => options.step(1))]);
+  const bar = el("div", { class: "zoom-bar noprint", role: "toolbar", "aria-label": "Image" }, el("span", { class: "zoom-group", role: "group", "aria-label": "Zoom" }, zooms.map(([, made]) => made), button("−", "Smaller (key -)", () => step(-1)), button("+", "Larger (key +)", () => step(1)), said), enlarge, steps, greys, pair);
   const stage = el("div", { class: "zoom-stage", tabindex: 0, role: "group", "aria-roledescription": "image viewer", "aria-keyshortcuts": "+ - 0 1 2 4 8 B O R Z" });
   const heading = el("p", { class: "zoom-title", dir: "auto" });
   const root = el("div", { class: "zoom" }, heading, stage, bar, filter.element);
@@ -106,8 +108,8 @@ function imageViewer(box, images, options = {}) {
     const small = `; this is a thumbnail of ${pane.width} px, too small to judge fine noise or blur`;
     // A browser opens no file that is inside the page.
     const address = kind === "original" ? (image.from ? image.from[0] : image.full) : null;
-    const file = address && !address.startsWith("data:") ? el("a", { href: address, target: "_blank", rel: "noopener", class: "noprint" }, "original file") : null;
-    fill(pane.what, size, kind === "thumbnail" && pane.width < image.width ? small : null, kind === "original" && image.from ? `; ${image.from[1]}` : null, file ? [" · ", file] : null);
+    const file = address && !address.startsWith("data:") ? el("span", { class: "noprint" }, " · ", el("a", { href: address, target: "_blank", rel: "noopener" }, "original file")) : null;
+    fill(pane.what, size, kind === "thumbnail" && pane.width < image.width ? small : null, kind === "original" && image.from ? `; ${image.from[1]}` : null, file);
     draw();
   }
 
