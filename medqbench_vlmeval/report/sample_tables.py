@@ -240,23 +240,32 @@ class ImageFiles:
 
     def __init__(self, runs: Sequence[TaskRun], folder: Path) -> None:
         """``folder`` is where the workbook will lie; links are relative to it."""
-        self._folder, self._store = folder.resolve(), ImageStore.default().root
+        self._folder, self._store = folder.resolve(), ImageStore.default()
+        self._has_store, beside = self._store.root.is_dir(), self._folder / "images"
+        self._beside = beside if beside.is_dir() else None
         self._embedded = {run.task for run in runs if run.data.origin == "embedded"}
-        self.path = cache(self._path)
-        self.link = cache(self._link)
+        self.path, self.link, self._from_here = cache(self._path), cache(self._link), cache(self._relative)
 
     def _path(self, task: Task, name: str) -> Path | None:
         """The file of an image, None where there is none."""
-        folders = [self._folder / "images", self._store]
-        folders += [embedded_folder() / "images"] if task in self._embedded else []
-        return next(filter(None, (find_image(folder, name) for folder in folders)), None)
+        if (path := find_image(self._beside, name)) is not None:
+            return path
+        if is_content_name(name):
+            path = self._store.place(name)
+            return path if self._has_store and path.is_file() else None
+        return find_image(embedded_folder() / "images" if task in self._embedded else None, name)
 
     def _link(self, task: Task, name: str) -> str | None:
         """Its address from the workbook, percent-escaped; None where there is none or it is on another drive."""
-        if (path := self.path(task, name)) is None:
+        path = self.path(task, name)
+        folder = None if path is None else self._from_here(path.parent)
+        if path is None or folder is None:
             return None
+        link = f"{folder}/{quote(path.name)}"
+        return link if len(link) <= _LONGEST_LINK else None
+
+    def _relative(self, folder: Path) -> str | None:
         try:
-            link = quote(os.path.relpath(path, self._folder).replace(os.sep, "/"))
+            return quote(os.path.relpath(folder, self._folder).replace(os.sep, "/"))
         except ValueError:
             return None
-        return link if len(link) <= _LONGEST_LINK else None

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from io import BytesIO
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -44,23 +45,29 @@ _LOOK_FILLS: Mapping[Look, Fill] = {"own": "own", "baseline": "own", "human": "h
 _BOLD: frozenset[Look] = frozenset({"bold", "heading"})
 
 
-class _Style(NamedTuple):
-    """What makes two cells look alike."""
+@dataclass(frozen=True, eq=False)
+class _Style:
+    """What cells of a column have in common; a book has one object for each."""
+
+    large: bool = False
+    wrap: bool = False
+    lined: bool = False
+    ruled: bool = False
+    grey: bool = False
+    right: bool = False
+    indent: int = 0
+
+
+class _Value(NamedTuple):
+    """What else makes two cells look alike."""
 
     number: str = "General"
     ink: Fill | None = None
     fill: Fill | None = None
     bold: bool = False
     faint: bool = False
-    grey: bool = False
     link: bool = False
     quoted: bool = False
-    large: bool = False
-    wrap: bool = False
-    lined: bool = False
-    ruled: bool = False
-    indent: int = 0
-    right: bool = False
 
 
 class Book:
@@ -79,7 +86,7 @@ class Book:
         self.whole_text_in = whole_text_in
         self.reserved = tuple(reserved)
         self.mark = mark
-        self.look = cache(self._look)
+        self.style, self.look = cache(_Style), cache(self._look)
 
     def add(self, wanted: str) -> Sheet:
         """A new sheet under a legal, free name near ``wanted``."""
@@ -123,27 +130,27 @@ class Book:
         with writing(path, "close it if it is open elsewhere, or choose another folder"), replacing(path) as temporary:
             temporary.write_bytes(self._content.getvalue())
 
-    def _look(self, style: _Style) -> Any:
+    def _look(self, style: _Style, value: _Value) -> Any:
         """XlsxWriter's form of a style, made once."""
-        grey = "6B7280" if style.grey else "595959" if style.faint else "0563C1" if style.link else "000000"
-        head = style.ink == "head"
+        grey = "6B7280" if style.grey else "595959" if value.faint else "0563C1" if value.link else "000000"
+        head = value.ink == "head"
         form = {
-            "num_format": style.number,
+            "num_format": value.number,
             # Heads keep to their rule, texts to the top, where reading starts.
             "valign": "bottom" if head else "top",
             "text_wrap": style.wrap,
-            "bold": style.bold,
-            "italic": style.faint,
-            "underline": int(style.link),
+            "bold": value.bold,
+            "italic": value.faint,
+            "underline": int(value.link),
             "font_size": 14 if style.large else 11,
-            "font_color": f"#{_INKS.get(style.ink or 'own', grey)}",
+            "font_color": f"#{_INKS.get(value.ink or 'own', grey)}",
             # A text that looks like a formula stays a text when somebody edits it.
-            "quote_prefix": style.quoted,
+            "quote_prefix": value.quoted,
         }
         form |= (
             {"align": "right" if style.right else "left", "indent": style.indent} if style.indent or style.right else {}
         )
-        form |= {"bg_color": f"#{_FILLS[style.fill]}"} if style.fill else {}
+        form |= {"bg_color": f"#{_FILLS[value.fill]}"} if value.fill else {}
         form |= {"bottom": 1, "bottom_color": "#7F7F7F"} if head else {}
         form |= {"bottom": 4, "bottom_color": "#D9D9D9"} if style.ruled else {}
         form |= {"border": 1, "border_color": "#BFBFBF"} if style.lined else {}
@@ -174,7 +181,7 @@ class Sheet:
         self.row += 1
         items = [as_item(entry, "count" if isinstance(entry, int) else "number") for entry in entries]
         for column, item in enumerate(items, 1):
-            self._put(column, item, look, **style)
+            self._put(column, item, look, self.book.style(**style))
             # The last text may run on over the columns behind it.
             if isinstance(item.value, str) and column < len(items) and not style.get("wrap"):
                 self._widen(column, 1.1 * width_of(item.value) + _PAD)
@@ -192,9 +199,10 @@ class Sheet:
     def span(self, text: str, first: int, last: int, fill: Fill | None = None) -> None:
         """Write a text over some columns of the last row, which become one cell."""
         if last > first:
-            style = _Style(ink=fill, fill=fill if fill in _FILLS else None, bold=fill == "head", wrap=True)
-            self.worksheet.merge_range(self.row - 1, first - 1, self.row - 1, last - 1, "", self.book.look(style))
-        self._put(first, Item(text, fill=fill), "bold" if fill == "head" else "", last=last, wrap=True)
+            value = _Value(ink=fill, fill=fill if fill in _FILLS else None, bold=fill == "head")
+            form = self.book.look(self.book.style(wrap=True), value)
+            self.worksheet.merge_range(self.row - 1, first - 1, self.row - 1, last - 1, "", form)
+        self._put(first, Item(text, fill=fill), "bold" if fill == "head" else "", self.book.style(wrap=True), last)
 
     def header(self, columns: Iterable[str | Column], buttons: int = 0) -> int:
         """Write a row of column heads, ``buttons`` characters of which are hidden, and return its number."""
@@ -206,7 +214,7 @@ class Sheet:
             longest = max(map(len, head.split()), default=0)
             self._widen(at, 1.1 * max(longest, min(len(head), 10), len(head) // 3 + 2) + _PAD + buttons)
             indent = max(0, buttons - 1) if right else int(before)
-            self._put(at, Item(head, fill="head"), "bold", wrap=True, right=right, indent=indent)
+            self._put(at, Item(head, fill="head"), "bold", self.book.style(wrap=True, right=right, indent=indent))
             before = right
         return self.row
 
@@ -222,21 +230,29 @@ class Sheet:
         if table.title and titled:
             self.append([table.title], "bold")
         head = self.header(columns, _BUTTON if filters else 0)
-        rights = [False, *map(_stands_right, columns)]
-        mosts = [column.width if column.wrap else _WIDEST for column in columns]
+        styles: list[tuple[bool, float, _Style, _Style]] = []
+        before = False
         for at, column in enumerate(columns, 1):
-            self._widen(at, _NUMBER if _stands_right(column) else 0)
+            right = _stands_right(column)
+            self._widen(at, _NUMBER if right else 0)
+            # A text behind a number keeps off it. LibreOffice knows the indent of texts on the left alone.
+            of = partial(
+                self.book.style, grey=column.is_end, ruled=not filters, right=right, indent=int(before and not right)
+            )
+            most = column.width if column.wrap else _WIDEST
+            styles.append((column.wrap, most, of(wrap=column.wrap), of(wrap=True)))
+            before = right
+        widths = self._widths
         for look, items in cells.rows:
             self.row += 1
-            for at, (column, item, most) in enumerate(zip(columns, items, mosts, strict=False), 1):
-                wrap = column.wrap
-                if isinstance(item.value, str) and look != "heading":
+            for at, (item, (wrap, most, style, wrapped)) in enumerate(zip(items, styles, strict=False), 1):
+                # What wraps anyway need not be measured where its column is as wide as it may be.
+                is_measured = look != "heading" and not (wrap and widths.get(at, 0) >= most + _PAD)
+                if is_measured and isinstance(item.value, str):
                     width = width_of(item.value)
-                    wrap |= width > most
                     self._widen(at, min(width, most) + _PAD)
-                style = {"wrap": wrap, "grey": column.is_end, "ruled": not filters, "right": rights[at]}
-                # A text behind a number keeps off it. LibreOffice knows the indent of texts on the left alone.
-                self._put(at, item, look, indent=int(rights[at - 1] and not rights[at]), **style)
+                    style = wrapped if width > most else style
+                self._put(at, item, look, style)
         if filters:
             self.worksheet.autofilter(head - 1, 0, self.row - 1, len(columns) - 1)
             self._capped = range(head + 1, self.row + 1)
@@ -307,14 +323,16 @@ class Sheet:
             if fill in _FILLS or len(text) + _PAD > room:
                 self.span(text, 1, columns, fill)
             else:
-                self._put(1, Item(text, fill=fill), "")
+                self._put(1, Item(text, fill=fill), "", self.book.style())
             self.row = now
         for column, width in self._widths.items():
             self.worksheet.set_column(column - 1, column - 1, width)
         for row, first, until, text in self._texts:
             most = _MAX_LINES if row in self._capped else _HIGHEST
-            lines = lines_of(text, sum(widths[first - 1 : until]) - _PAD / 2, most)
-            self._heights[row] = max(self._heights.get(row, 0), _LINE * lines)
+            # A row that is as high as it may be needs no more counting.
+            if (height := self._heights.get(row, 0)) < _LINE * most:
+                lines = lines_of(text, ends[until - 1] - (ends[first - 2] if first > 1 else 0) - _PAD / 2, most)
+                self._heights[row] = max(height, _LINE * lines)
         for row, height in self._heights.items():
             if height > _LINE:
                 self.worksheet.set_row(row - 1, height)
@@ -341,7 +359,7 @@ class Sheet:
                     rule |= {f"{end}_type": "num", f"{end}_value": value, f"{end}_color": f"#{colour}"}
                 self.worksheet.conditional_format(first - 1, start, self.row - 1, at - 1, rule)
 
-    def _put(self, column: int, item: Item, look: Look, *, indent: int = 0, last: int = 0, **style: bool) -> None:
+    def _put(self, column: int, item: Item, look: Look, style: _Style, last: int = 0) -> None:
         """Write one item; a text that wraps has the columns up to ``last``."""
         value = item.value
         if isinstance(value, bool):
@@ -349,27 +367,23 @@ class Sheet:
             value = "yes" if value else "no"
         if isinstance(value, float) and not math.isfinite(value):
             value = str(value)
-        number = _FORMATS.get(item.kind or "text", "General")
+        number = "General" if isinstance(value, str) else _FORMATS.get(item.kind or "text", "General")
         if item.kind == "mark" and isinstance(value, (int, float)):
             # The mean of rounds and the median of judges may lie between the marks, and must look so.
             number = "#,##0" if value == int(value) else "0.00"
         quoted = isinstance(value, str) and value.startswith(FORMULA_STARTS)
         fill = item.fill if item.fill in _FILLS else _LOOK_FILLS.get(look)
         bold, faint = item.bold or look in _BOLD, item.few or look == "faint"
-        form = self.book.look(
-            _Style(
-                number, item.fill, fill, bold, faint, link=item.link is not None, quoted=quoted, indent=indent, **style
-            )
-        )
+        form = self.book.look(style, _Value(number, item.fill, fill, bold, faint, item.link is not None, quoted))
         at, sheet = (self.row - 1, column - 1), self.worksheet
         if value is None or value == "":
-            if item.fill or fill or style.get("lined") or style.get("ruled"):
+            if item.fill or fill or style.lined or style.ruled:
                 sheet.write_blank(*at, None, form)
         elif not isinstance(value, str):
             sheet.write_number(*at, value, form)
         else:
             text = cell_text(value, self.book.whole_text_in)
-            if style.get("wrap"):
+            if style.wrap:
                 self._texts.append((self.row, column, last or column, text))
             if text.startswith("<r>") and text.endswith("</r>"):
                 text += " "  # XlsxWriter takes such a text for its own markup and writes it as it is
@@ -401,13 +415,17 @@ def _stands_right(column: Column) -> bool:
 
 def width_of(text: str) -> int:
     """How many characters wide a text is; one of an East Asian script counts for two."""
+    if text.isascii() and "\n" not in text:
+        return len(text)
     from rich.cells import cell_len
 
-    return max(map(len if text.isascii() else cell_len, text.splitlines()), default=0)
+    return max(map(cell_len, text.splitlines()), default=0)
 
 
 def lines_of(text: str, width: float, most: int = _MAX_LINES) -> int:
     """How many lines a wrapped text takes in a column ``width`` characters wide, at most ``most``."""
+    if len(text) < width and text.isascii() and "\n" not in text:
+        return 1
     width = max(width, 1)
     lines = text[: int(width) * most].splitlines()
     return min(max(1, sum(max(1, math.ceil(width_of(line) / width)) for line in lines)), most)

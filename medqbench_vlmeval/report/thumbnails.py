@@ -12,7 +12,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -54,14 +54,19 @@ def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> li
     from PIL import Image
 
     is_few = not for_cells and sum(path is not None for path in paths) <= FEW_IMAGES
-    thumbnail = partial(_thumbnail, side=LARGE if is_few else SMALL, as_jpeg=for_cells)
+    thumbnail = _for_cell if for_cells else partial(_thumbnail, side=LARGE if is_few else SMALL)
     with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         # The announced size is checked before anything is decoded.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return list(pool.map(thumbnail, paths))
 
 
-def _thumbnail(path: Path | None, side: int, as_jpeg: bool) -> Thumbnail | None:
+@lru_cache(4096)  # the workbooks of many runs show the same images, whose names are made from their content
+def _for_cell(path: Path | None) -> Thumbnail | None:
+    return _thumbnail(path, SMALL, as_jpeg=True)
+
+
+def _thumbnail(path: Path | None, side: int, as_jpeg: bool = False) -> Thumbnail | None:
     from PIL import Image, features
 
     if path is None:
