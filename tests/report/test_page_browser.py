@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.page import write_page
 from tests import make
 from tests.report import page_runs
@@ -348,6 +349,10 @@ class TestSummary:
         mark.hover()
         assert visit.text("#tip") == mark.get_attribute("data-tip")
         assert page.locator(".drawing g > title").count() == 0
+        # A run has one colour in figures, where few samples leave markers hollow, and on the board.
+        drawn = page.locator("#question_type_perception-value-0-0 use").get_attribute("stroke")
+        assert drawn.upper() == look_of(1).colour.upper()
+        assert page.locator("#board-perception [data-run='1'] .who path").get_attribute("fill") == look_of(1).colour
 
     def test_a_cell_of_the_failures_leads_to_its_samples(self, visit: Visit) -> None:
         page = visit.open()
@@ -362,6 +367,13 @@ class TestSummary:
         page.select_option("#run", "1")
         playwright.expect(page.locator("#headline h2")).to_contain_text("Model-Y")
         assert "No sample failed" in visit.text("#headline")
+
+    def test_the_run_chooser_has_a_group_a_dataset_the_best_run_first(self, visit: Visit) -> None:
+        page = visit.open()
+        groups = page.locator("#run optgroup").evaluate_all("all => all.map(of => [of.label, of.children.length])")
+        assert groups == [["MedQBench_Perception_mini", 2], ["MedQBench_Reasoning_Comparative_mini", 1]]
+        assert page.locator("#run option").evaluate_all("all => all.map(of => of.value)") == ["1", "0", "2"]
+        assert page.input_value("#run") == "0"
 
     def test_figures_are_drawn_in_the_page(self, visit: Visit) -> None:
         page = visit.open("#view=summary&at=figures")

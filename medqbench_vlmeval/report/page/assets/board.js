@@ -127,7 +127,7 @@ function boardRow(board, row, reasons) {
         "span",
         null,
         own ? el("a", { href: hashOf({ view: "summary", at: "", run: row.run, sample: null, facets: new Map() }) }, named(row.model)) : named(row.model),
-        marks && el("sup", { class: row.comparable, "data-tip": words, "aria-label": words }, SIGNS.get(row.comparable), marks),
+        marks && el("sup", { class: row.comparable, role: "img", "data-tip": words, "aria-label": words }, SIGNS.get(row.comparable), marks),
       ),
       own && moreButton(board, row),
     ),
