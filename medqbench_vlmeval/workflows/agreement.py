@@ -15,7 +15,7 @@ from medqbench_vlmeval.data.image_cells import image_keys
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import is_any_of, write_json, writing
 from medqbench_vlmeval.runs.files import JudgedFile, read_judged
-from medqbench_vlmeval.runs.result import agreement_to_json
+from medqbench_vlmeval.runs.result import agreement_to_json, json_of
 from medqbench_vlmeval.scoring.agreement import (
     METHOD,
     PUBLISHED,
@@ -215,8 +215,8 @@ class Comparison:
             **(by_rater | {"between_raters": _agreements_json(compared.between_raters)} if compared.by_rater else {}),
             "among_raters": {title: asdict(of) for title, of in compared.among_raters.items()},
             "n_rater_disagreements": len(compared.rater_disagreements),
-            "n_partly_rated": dict(compared.n_partly),
-            "reference": list(compared.references),
+            "n_partly_rated": compared.n_partly,
+            "reference": compared.references,
             "groups": _agreements_json(compared.groups),
             "published": {"of": PUBLISHED_OF, **{name: list(ends) for name, ends in PUBLISHED.items()}},
         }
@@ -227,20 +227,13 @@ class Comparison:
 
         return [
             {
-                "model": disagreement.model,
-                "index": disagreement.row.sample.index,
-                "task": disagreement.row.sample.task.value,
-                "modality": disagreement.row.sample.modality,
-                "dimension": disagreement.dimension,
-                "judge": disagreement.judge,
-                "rated": disagreement.rated,
-                "ratings": dict(disagreement.ratings),
-                "comments": dict(disagreement.comments),
-                "judge_said": judge_words(disagreement.row.verdicts.get(disagreement.dimension)),
-                "reference": disagreement.row.sample.description or "",
-                "answer": disagreement.row.prediction.text,
+                **json_of(case, "model", "dimension", "judge", "rated", "ratings", "comments"),
+                **json_of(case.row.sample, "index", "task", "modality"),
+                "judge_said": judge_words(case.row.verdicts.get(case.dimension)),
+                "reference": case.row.sample.description or "",
+                "answer": case.row.prediction.text,
             }
-            for disagreement in getattr(self.ratings, name)
+            for case in getattr(self.ratings, name)
         ]
 
 
@@ -315,14 +308,9 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
 
 
 def _described(file: JudgedFile) -> VerdictFile:
-    return VerdictFile(
-        file=file.path.name,
-        model=file.model,
-        dataset=file.result.dataset if file.result else None,
-        judge=file.judge.name if file.judge else None,
-        protocol=file.result.settings.protocol.name if file.result else None,
-        n=len(file.rows),
-    )
+    result, judge = file.result, file.judge.name if file.judge else None
+    dataset, protocol = (result.dataset, result.settings.protocol.name) if result else (None, None)
+    return VerdictFile(file.path.name, file.model, dataset, judge, protocol, len(file.rows))
 
 
 def _dimension(

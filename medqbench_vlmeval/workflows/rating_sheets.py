@@ -354,22 +354,14 @@ def draw_ratings(
         raise BadInput(f"{', '.join(str(path) for path in verdicts)}: there is no judged answer to draw.")
     chosen = _draw(eligible, n, seed)
     by_id = _under_ids(chosen, seed)
-    entries = {
-        rating_id: {
-            "run": answer.run,
-            "model": files[answer.run].model,
-            "task": answer.row.sample.task.value,
-            "index": answer.row.sample.index,
-            **hashes(answer.row),
-        }
-        for rating_id, answer in by_id.items()
-    }
+    entries, rows = {}, []
+    for rating_id, answer in by_id.items():
+        sample, file = answer.row.sample, files[answer.run]
+        whose = {"run": answer.run, "model": file.model, "task": sample.task.value, "index": sample.index}
+        entries[rating_id] = whose | hashes(answer.row)
+        images = _images(sample, file) if html else ()
+        rows.append(RatingRow(rating_id, sample.task, *answer.texts, sample.question or "", images))
     page = sha256_text("\0".join((reference, *by_id)))[:_ID_LENGTH]
-    rows = [
-        RatingRow(rating_id, answer.row.sample.task, *answer.texts, answer.row.sample.question or "", images)
-        for rating_id, answer in by_id.items()
-        for images in [_images(answer.row.sample, files[answer.run]) if html else ()]
-    ]
     about = {"page": page, "reference": reference, "seed": seed, "n": len(entries)}
     try:
         with writing(key):

@@ -8,7 +8,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
@@ -19,9 +19,6 @@ from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
 from medqbench_vlmeval.report.page.originals import Originals
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
 from medqbench_vlmeval.types import Run
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 _ASSETS = Path(__file__).parent / "assets"
 LIVE = "live.js"
@@ -59,19 +56,16 @@ def document(
         "img-src 'self' data:; connect-src 'self'" if is_served else "img-src 'self' file: data:",
         title=title,
         is_served=is_served,
-        data=markup(json_text(data)),
-        pictures=markup(json_text(pictures)),
-        figures=[(name, markup(svg)) for name, svg in figures.items()],
+        data=json_text(data),
+        pictures=json_text(pictures),
+        figures=figures.items(),
     )
 
 
 def render(
     template: str, styles: Sequence[str], scripts: Sequence[str], sources: str, **values: object
 ) -> tuple[str, str]:
-    """A page with its style and script inside, and its policy, which allows these two and what ``sources`` name.
-
-    Values are escaped but for those that :func:`markup` says are made here.
-    """
+    """A page with its style and script inside, and its policy, which allows these two and what ``sources`` name."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     style = "\n".join(map(_asset, styles))
@@ -82,15 +76,7 @@ def render(
     )
     loader, strict = FileSystemLoader(_ASSETS), StrictUndefined
     environment = Environment(loader=loader, autoescape=True, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    inside = {"policy": policy, "style": markup(style), "script": markup(script), **values}
-    return environment.get_template(template).render(inside), policy
-
-
-def markup(text: str) -> Markup:
-    """What goes into a page as it is: made by this package, or escaped by :func:`json_text`."""
-    from markupsafe import Markup
-
-    return Markup(text)  # noqa: S704
+    return environment.get_template(template).render(values, policy=policy, style=style, script=script), policy
 
 
 def _asset(name: str) -> str:

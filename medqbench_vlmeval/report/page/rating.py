@@ -11,7 +11,7 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES
 from medqbench_vlmeval.data.image_store import DECODER_ERRORS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import read_bytes, write_text, writing
-from medqbench_vlmeval.report.page.page import json_text, markup, render
+from medqbench_vlmeval.report.page.page import json_text, render
 from medqbench_vlmeval.report.rating_sheet import RatingRow, criteria_of_answer
 from medqbench_vlmeval.report.thumbnails import FORMATS, MAX_FILE_BYTES, MAX_PIXELS, lossless, shown_as
 
@@ -54,12 +54,12 @@ def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, referenc
         task.value: [TASK_TITLES[task], {name: criteria_of_answer(task, name) for name in DIMENSION_TITLES}]
         for task in dict.fromkeys(row.task for row in rows)
     }
-    told = {"version": __version__, "page": page, "reference": reference, "dimensions": DIMENSION_TITLES}
-    shown = {"tasks": tasks, "items": items, "pictures": [picture[1:] for picture in pictures.values()]}
+    told = {"version": __version__, "page": page, "reference": reference}
+    shapes = [picture[1:] for picture in pictures.values()]
+    shown = {"dimensions": DIMENSION_TITLES, "tasks": tasks, "items": items, "pictures": shapes}
     addresses = [address for address, *_ in pictures.values()]
-    data, n = markup(json_text({**told, **shown})), len(rows)
-    values = {"page": page, "n": n, "reference": reference, "data": data, "pictures": addresses}
-    text, _ = render("rating.html.j2", STYLES, SCRIPTS, "img-src data:", **values)
+    values = {"page": page, "n": len(rows), "reference": reference, "pictures": addresses}
+    text, _ = render("rating.html.j2", STYLES, SCRIPTS, "img-src data:", data=json_text({**told, **shown}), **values)
     with writing(path, "choose another --html"):
         write_text(path, text)
 
