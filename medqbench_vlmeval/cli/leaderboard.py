@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ app = typer.Typer(help="The local leaderboard with the published rows beside you
 RunDir = Annotated[Path, typer.Argument(help="A folder with *_score.json files, or one such file.")]
 Board = Annotated[Path, typer.Option("--board", help="The board's folder.")]
 _DEFAULT = Path("outputs/leaderboard")
+_TASK = typer.Option("--task", help="Only this board: perception, no-reference or comparative.")
 
 
 @app.command()
@@ -24,6 +26,7 @@ def show(
         Path | None, typer.Argument(help="A work folder, its 'leaderboard' folder or leaderboard.json.")
     ] = None,
     history: Annotated[bool, typer.Option("--history", help="Print the past results of own rows as well.")] = False,
+    task: Annotated[str | None, _TASK] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the boards; without a folder (or where none was written yet in ./outputs) the published rows."""
@@ -31,14 +34,15 @@ def show(
     from medqbench_vlmeval.report.leaderboard import board, tables
 
     entries = board.own_entries(folder or board.find_board(Path("outputs")))
-    rows = board.rows_of(entries)
+    rows = board.chosen(board.rows_of(entries), task)
+    entries = [entry for entry in entries if entry.task in rows]
     if as_json:
         content = board.rows_to_json(rows)
         print_json({**content, "history": board.histories_to_json(entries)} if history else content)
         return
+    boards = [tables.terminal_board(of, of_task) for of, of_task in rows.items()]
     past = board.history_table(entries) if history else None
-    boards = [tables.terminal_board(task, of_task) for task, of_task in rows.items()]
-    terminal.show([*boards, past] if past is not None else boards)
+    terminal.show(chain.from_iterable((part, "") for part in (*boards, past) if part is not None))
 
 
 @app.command()
@@ -100,9 +104,7 @@ def export(
         Path | None, typer.Option("--markdown", help="Write the board as Markdown, into a README too.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the board as HTML tables.")] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="Only this board in the tables: perception, no-reference, comparative.")
-    ] = None,
+    task: Annotated[str | None, _TASK] = None,
 ) -> None:
     """Merge scored runs into an OpenVLM-style JSON, or write the board as a table."""
     from medqbench_vlmeval.benchmark import Comparable

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import OPTIONS, JudgeOptions, parse_judge_args
 
@@ -39,30 +40,23 @@ _KINDS = {"name": "judges", "protocol": "protocols"}
 
 
 def completed(kind: str) -> Callable[[str], list[str]]:
-    """What a shell offers for a value: the names of a kind of the catalogue, and files where a dataset may be one."""
+    """What a shell offers for a value: the names of a kind of the catalogue; for a dataset also files."""
 
     def names(incomplete: str) -> list[str]:
-        from medqbench_vlmeval.report.catalogue import names_of
+        from medqbench_vlmeval.report.catalogue import catalogue
 
-        files = glob(f"{incomplete}*") if kind == "datasets" else []  # noqa: PTH207 - as it was typed
-        return [*names_of(kind), *files]
+        if kind == "datasets":
+            return [*ALL_DATASET_NAMES, *glob(f"{incomplete}*")]  # noqa: PTH207 - as it was typed
+        return [str(row.entries[0]) for row in catalogue(kind).rows]
 
     return names
 
 
 Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        help="Data file (TSV) or a dataset's name; default: the file's own columns.",
-        autocompletion=completed("datasets"),
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", help="The model's name in the results.", autocompletion=completed("models")),
-]
+_DATA = "Data file (TSV) or a dataset's name; default: the file's own columns."
+Data = Annotated[str | None, typer.Option("--data", help=_DATA, autocompletion=completed("datasets"))]
+_MODEL = "The model's name in the results."
+Model = Annotated[str | None, typer.Option("--model", help=_MODEL, autocompletion=completed("models"))]
 Extractor = Annotated[
     str | None,
     typer.Option(

@@ -63,7 +63,10 @@ def score(
     files = vars(run.paths)
     options.print_result(
         as_json,
-        lambda: {**headline_to_json(run.result), "files": {name: str(path) for name, path in files.items()}},
+        lambda: {
+            **headline_to_json(run.result, intervals=True),
+            "files": {name: str(path) for name, path in files.items()},
+        },
         lambda: run_summary(run.result),
         files.values(),
     )

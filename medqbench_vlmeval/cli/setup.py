@@ -27,13 +27,8 @@ KitDir = Annotated[
 # Modules and the packages that they come with.
 _TO_RUN = {"torch": "torch", "transformers": "transformers"}
 _TO_BUILD = {"skimage": "scikit-image", "pydicom": "pydicom", "nilearn": "nilearn"}
+_KINDS = ["models", "datasets", "judges", "protocols", "styles"]
 _REBUILD = "only needed to rebuild the embedded set: pip install 'medqbench-vlmeval[synth]'"
-
-
-def _kinds() -> list[str]:
-    from medqbench_vlmeval.report.catalogue import KINDS
-
-    return list(KINDS)
 
 
 @data_app.command()
@@ -54,7 +49,7 @@ def info(
 
 
 def list_names(
-    kind: Annotated[str, typer.Argument(help="models, datasets, judges, protocols or styles.", autocompletion=_kinds)],
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(_KINDS)}.", autocompletion=_KINDS.copy)],
     words: Annotated[str, typer.Argument(help="Only names that hold this.")] = "",
     as_json: AsJson = False,
 ) -> None:

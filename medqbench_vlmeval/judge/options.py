@@ -156,8 +156,8 @@ class JudgeOptions:
         names = [name for part in str(kwargs.get("model") or "").split(",") if (name := part.strip())]
         if not names:
             raise NoJudge(
-                "No judge was named, so the predictions are saved but not scored: name one with --judge (--judge "
-                "gpt-4o, or --judge rules for the embedded judge, which needs no network)."
+                "No judge was named, so nothing is scored, and the predictions stay as they are: name one with --judge "
+                "(--judge gpt-4o, or --judge rules for the embedded judge, which needs no network)."
             )
         if len(names) > 1:
             return cls._panel({**kwargs, "panel": [{"model": name} for name in names]})

@@ -253,10 +253,9 @@ def replaced(module: Any, name: str, value: Any) -> Iterator[None]:
         setattr(module, name, before)
 
 
-# What the kit logs of a result: that it is there, the words before it, and the numbers as JSON or as a table.
-_RESULT_OF = re.compile(r"The evaluation of model .+ x dataset (\S+) has finished|\[Eval Finish\] (\S+)")
-_SUMMARY = "Run Summary Report:"
-_RESULT = re.compile(rf"Evaluation Results:|{_SUMMARY}|\s*Results:|\n(?:[{{]|benchmark\s)")
+# What the kit logs of a result: whose it is, then words and numbers, as JSON or as a table.
+_RESULT_OF = re.compile(r"(?:The evaluation of model .+ x dataset |\[Eval Finish\] )(\S+)|(Run Summary Report:)")
+_RESULT = re.compile(r"(?:Evaluation Results|Run Summary Report|\s*Results):|\n(?:\{|benchmark\s)")
 
 
 class KitErrors:
@@ -265,11 +264,11 @@ class KitErrors:
     Results of the datasets ``told`` are told by this package below the kit's log, and stay out of it.
     """
 
-    def __init__(self, told: Collection[str] = (), tells_all: bool = False) -> None:
+    def __init__(self, told: Collection[str | None] = ()) -> None:
+        """``told`` has None where these are all datasets of the run."""
         self.stopped: str | None = None
         self._seen: list[tuple[str, str]] = []
-        self._told, self._tells_all = told, tells_all
-        self._is_told = False
+        self._told, self._is_told = told, False
 
     def about(self, dataset: str) -> str | None:
         """The last error in a message that names a dataset, else what stopped the run."""
@@ -308,10 +307,7 @@ class KitErrors:
 
     def _hide_result(self, record: logging.LogRecord) -> None:
         """Make a record of debugging of a result that is told anyway; the kit's handlers pass over these."""
-        message = record.getMessage()
-        if ended := _RESULT_OF.search(message):
-            self._is_told = (ended[1] or ended[2]) in self._told
-        elif message == _SUMMARY:
-            self._is_told = self._tells_all
-        if self._is_told and _RESULT.match(message):
+        if ended := _RESULT_OF.search(record.getMessage()):
+            self._is_told = ended[1] in self._told
+        if self._is_told and _RESULT.match(record.getMessage()):
             record.levelno, record.levelname = logging.DEBUG, "DEBUG"

@@ -153,10 +153,10 @@ def _run_models(
     unsafe = bool(without) or any(name != model for name, model in models.items())
     earlier = EarlierRuns(models, options, limit)
     reasons: dict[tuple[str, str], str] = {}
-    own = {job.dataset for job in options.jobs() if job.own}
+    told = {job.dataset if job.own else "" for job in options.jobs()}
     with guard_kit(redaction), on_record(redaction), written_at_the_end(), earlier.watch(names):
         for of_run in runs:
-            with _named(names, of_run, options.config), KitErrors(own, len(own) == len(options.datasets)) as errors:
+            with _named(names, of_run, options.config), KitErrors(told if "" in told else {*told, None}) as errors:
                 try:
                     _hand_over(kit, _with_models(words, of_run) if apart or unsafe else words)
                 except MedQBenchError:

@@ -117,7 +117,7 @@ def _tables_of(finding: Finding) -> Iterator[Table]:
         ]
         yield table("", heads, lines)
     mistakes = {f"{mistake.right} taken for {mistake.chosen}": mistake.share for mistake in details.mistakes}
-    yield from _shares("Level taken for another", mistakes.items())
+    yield from _shares("Confused levels", mistakes.items())
     for letters, bias in (details.by_options or {}).items():
         heads = columns("Letter", f"{len(letters)} options, n = {bias.n}", ("Chosen, %", "percent"))
         heads += [Column("Right, %", "percent"), Column("Points apart", "percent", interval="")]

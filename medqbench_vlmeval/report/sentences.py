@@ -134,22 +134,21 @@ def telling_findings(runs: Sequence[TaskRun], most: int = 3) -> list[str]:
     First what puts scores in doubt, then differences whose interval leaves out 0, then shares, and last what is open;
     among these the largest for its interval's width (of shares the largest) first.
     """
-    best: dict[str, tuple[tuple[bool, bool, bool, float], TaskRun]] = {}
-    for run in runs:
-        for name, finding in run.result.findings.items():
-            ends, is_share = finding.cell.interval, finding.unit == "percent"
-            width = ends[1] - ends[0] if ends and not is_share else 0.0
-            kind = name in _ALARMS, not (is_share or finding.is_open), is_share
-            weight = (*kind, abs(finding.cell.value or 0.0) / (width or 1.0))
-            if name not in best or weight > best[name][0]:
-                best[name] = weight, run
-    several = [len({run.model for run in runs}) > 1, len({run.task for run in runs}) > 1]
-    lines = []
-    for name, (_, run) in sorted(best.items(), key=lambda item: item[1][0], reverse=True)[:most]:
+
+    def weight(named: tuple[str, TaskRun]) -> tuple[bool, bool, bool, float]:
+        finding = named[1].result.findings[named[0]]
+        ends, is_share = finding.cell.interval, finding.unit == "percent"
+        width = ends[1] - ends[0] if ends and not is_share else 0.0
+        kind = named[0] in _ALARMS, not (is_share or finding.is_open), is_share
+        return *kind, abs(finding.cell.value or 0.0) / (width or 1.0)
+
+    found = sorted(((name, run) for run in runs for name in run.result.findings), key=weight, reverse=True)
+    models, tasks, lines = {run.model for run in runs}, {run.task for run in runs}, dict[str, str]()
+    for name, run in found:
         finding = run.result.findings[name]
-        whose = [text for text, is_said in zip((run.model, TASK_TITLES[run.task]), several, strict=True) if is_said]
-        lines.append(f"{' | '.join([*whose, finding.title])}: {finding.statement}")
-    return lines
+        whose = (run.model if len(models) > 1 else "", TASK_TITLES[run.task] if len(tasks) > 1 else "")
+        lines.setdefault(name, f"{' | '.join(filter(None, (*whose, finding.title)))}: {finding.statement}")
+    return list(lines.values())[:most]
 
 
 def has_several_verdicts(run: TaskRun) -> bool:

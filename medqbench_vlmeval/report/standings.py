@@ -119,20 +119,19 @@ def by_overall(rows: Iterable[Row]) -> list[Row]:
 
 
 def ranks(rows: Iterable[Row], apart: bool = True) -> list[int | None]:
-    """The rank of each of the rows, which stand best first: equal numbers share one ('1, 2, 2, 4'), as they are shown.
+    """The ranks of rows that stand best first: numbers that are shown alike share one ('1, 2, 2, 4').
 
-    Rows without a number have none, nor, where those are set ``apart``, rows that are not comparable.
+    None for rows without a number and, where those are set ``apart``, that are not comparable.
     """
-    shown: list[str] = []
-    found: list[int | None] = []
-    for row in rows:
-        overall = row.values.get(OVERALL)
-        if overall is None or (apart and row.comparable is not Comparable.YES):
-            found.append(None)
-        else:
-            shown.append(value_words(overall, task_kind(row.task)))
-            found.append(shown.index(shown[-1]) + 1)
-    return found
+    shown = [
+        None
+        if value is None or (apart and row.comparable is not Comparable.YES)
+        else value_words(value, task_kind(row.task))
+        for row in rows
+        for value in [row.values.get(OVERALL)]
+    ]
+    ranked = [text for text in shown if text is not None]
+    return [None if text is None else ranked.index(text) + 1 for text in shown]
 
 
 def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

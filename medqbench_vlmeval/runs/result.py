@@ -376,18 +376,18 @@ def _part_json(part: TaskResult) -> Json:
     }
 
 
-def headline_to_json(result: Result) -> dict[str, Any]:
+def headline_to_json(result: Result, intervals: bool = False) -> dict[str, Any]:
     """The numbers that fit a terminal, as JSON: overall, per type or dimension, counts, and overall per modality.
 
-    'lenient' is there where an extractor read what the rules left open.
+    'lenient' is there where an extractor read what the rules left open; 'intervals' has both ends by the same names.
     """
     if result.task is Task.REASONING:
-        parts = {REASONING_PREFIX[task]: _part_headline(part) for task, part in result.parts.items()}
+        parts = {REASONING_PREFIX[task]: _part_headline(part, intervals) for task, part in result.parts.items()}
         return {**parts, "comparable": result.comparable}
-    return _part_headline(result[result.task])
+    return _part_headline(result[result.task], intervals)
 
 
-def _part_headline(part: TaskResult) -> dict[str, Any]:
+def _part_headline(part: TaskResult, intervals: bool) -> dict[str, Any]:
     names = sorted(MEASURES[part.task], key=lambda name: name != OVERALL)
     counts = ("n", "n_unanswered" if part.task is Task.PERCEPTION else "n_unscored")
     numbers: dict[str, Any] = {name: part.measures[name].value for name in names} | _picked(part.counts, counts)
@@ -397,6 +397,11 @@ def _part_headline(part: TaskResult) -> dict[str, Any]:
         numbers["lenient"] = values | _picked(lenient[OVERALL].counts, counts)
     if MODALITY in part.groups:
         numbers[MODALITY] = {name: group.overall.value for name, group in part.groups[MODALITY].items()}
+    if intervals:
+        ends: dict[str, Any] = {name: _ends(part.measures[name]) for name in names}
+        if MODALITY in part.groups:
+            ends[MODALITY] = {name: _ends(group.overall) for name, group in part.groups[MODALITY].items()}
+        numbers["intervals"] = {"level": part.interval_level, "method": part.interval_method, **ends}
     return {**numbers, "comparable": part.comparable}
 
 

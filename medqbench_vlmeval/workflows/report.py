@@ -76,7 +76,7 @@ class Reports:
                     "score_file": str(report.run.paths.score),
                     "workbook": str(report.workbook),
                     "card": str(report.card),
-                    **headline_to_json(report.run.result),
+                    **headline_to_json(report.run.result, intervals=True),
                     "findings": {task.value: findings_to_json(part) for task, part in report.run.result.parts.items()},
                 }
                 for report in self.runs

@@ -43,6 +43,10 @@ def test_score_json_is_json_alone(capsys, predictions, tmp_path):
     assert result["Overall"] == pytest.approx(100 / 3)
     assert result["modality"] == {"CT": 100.0, "MRI": 0.0}
     assert result["files"]["score"].endswith("a--b_MedQBench_Perception_mini_score.json")
+    # Wilson's 95% interval of 1 of 3, and of 1 of 1.
+    assert result["intervals"]["Overall"] == pytest.approx([6.149, 79.234], abs=0.001)
+    assert result["intervals"]["modality"]["CT"] == pytest.approx([20.654, 100], abs=0.001)
+    assert result["intervals"]["level"] == 0.95
 
 
 def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_path):

@@ -43,6 +43,11 @@ def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_pa
     assert all(words in out for words in ("History of own rows", "80.00", "60.00", "GPT-5"))
     code, out, _ = run(capsys, "leaderboard", "show", board, "--history", "--json")
     content = json.loads(out)
+    _, one, _ = run(capsys, "leaderboard", "show", board, "--history", "--task", "comparative")
+    assert [line for line in one.splitlines() if line.startswith("MedQ-Bench")] == ["MedQ-Bench Reasoning, comparative"]
+    assert "History of own rows" not in one  # it has no past
+    code, _, err = run(capsys, "leaderboard", "show", board, "--task", "reasoning")
+    assert (code, "choose one of perception, no-reference, comparative" in err) == (2, True)
     (own,) = (row for row in content["perception"] if row["kind"] == "own")
     assert (own["category"], own["values"]["Overall"]) == ("open-source", 80)
     assert [past["values"]["Overall"] for past in content["history"][0]["results"]] == [80, 60]

@@ -96,6 +96,8 @@ def test_json_is_all_that_is_printed(capsys, really_scored, tmp_path):
     assert (everything["page"], everything["workbook"]) == (str(tmp_path / "report.html"), None)
     assert (entry["model"], entry["dataset"], entry["Overall"], entry["n"]) == ("m", "MedQBench_Perception", 50.0, 12)
     assert entry["modality"] == {"CT": 0.0, "MRI": 100.0}
+    low, high = entry["intervals"]["Overall"]
+    assert low < 50 < high
     assert entry["workbook"] == str(tmp_path / f"{STEM}_report.xlsx")
     assert entry["score_file"] == str(really_scored / f"{STEM}_score.json")
     assert "perception" in entry["findings"]

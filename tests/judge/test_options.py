@@ -34,7 +34,9 @@ def test_the_runners_keywords_are_understood_and_judge_args_merged_in() -> None:
 
 @pytest.mark.parametrize("model", [{}, {"model": None}, {"model": ""}, {"model": "  "}])
 def test_no_judge_is_one_clear_sentence(model: dict[str, Any]) -> None:
-    with pytest.raises(JudgeError, match=r"No judge was named.*predictions are saved.*--judge gpt-4o.*--judge rules"):
+    with pytest.raises(
+        JudgeError, match=r"No judge was named.*predictions stay as they are.*--judge gpt-4o.*--judge rules"
+    ):
         JudgeOptions.from_kit_kwargs({"nproc": 4, **model})
 
 

@@ -212,7 +212,7 @@ def test_a_result_that_is_told_below_stays_out_of_the_kits_log_and_all_else_is_i
     log.setLevel(logging.INFO)
     log.addHandler(handler)
     try:
-        with KitErrors({"MedQBench_Perception"}, tells_all):
+        with KitErrors({"MedQBench_Perception", None} if tells_all else {"MedQBench_Perception"}):
             for dataset in ("MedQBench_Perception", "Others"):
                 log.info("The evaluation of model m x dataset %s has finished! ", dataset)
                 log.info("Evaluation Results:")

@@ -25,7 +25,7 @@ from tests.report.hostile import HOSTILE
 SVG = "{http://www.w3.org/2000/svg}"
 MEANS = {"Completeness": 1.1, "Preciseness": 0.9, "Consistency": 1.7, "Quality Accuracy": 1.4, "Overall": 5.1}
 CONFUSED = Finding(
-    "Levels taken for others",
+    "Confused levels",
     "Of 50 answered How questions on a level, 10 took one level for another.",
     "percent",
     Cell(20.0, 11.0, 33.5, 50),

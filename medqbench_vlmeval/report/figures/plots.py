@@ -81,7 +81,7 @@ class Figure:
     """A figure of numbers by ``groups``, a line, a polygon or bars a run; ``name`` is its file's stem.
 
     ``references`` are published numbers by group, to be drawn quietly, by their labels. ``left_out`` is how many more
-    groups there are, none of more samples than those that are drawn. The figure of levels taken for others has
+    groups there are, none of more samples than those that are drawn. The figure of confused levels has
     ``matrices`` instead, and its runs' share of mistakes under 'Overall'.
     """
 
@@ -170,7 +170,7 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     matrices = tuple(matrix for run in runs for matrix in _matrices(run))
     if matrices:
         mistaken = tuple({matrix.run.place: matrix.run for matrix in matrices}.values())
-        name, what = f"confusion_{task.value}", "levels taken for others"
+        name, what = f"confusion_{task.value}", "confused levels"
         yield Figure(name, CONFUSION, task, what, (), mistaken, matrices=matrices)
 
 

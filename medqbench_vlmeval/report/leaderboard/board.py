@@ -216,10 +216,19 @@ def boards_at(place: Path, task: str | None = None) -> Boards:
         boards = rows_of(reduce(merged, added, list[Entry]()))
     if task is None:
         return {of: rows for of, rows in boards.items() if any(row.kind != PUBLISHED for row in rows)} or boards
-    chosen = {known: rows for known, rows in boards.items() if known.value == task}
-    if not chosen:
+    return chosen(boards, task)
+
+
+def chosen(boards: Boards, task: str | None) -> Boards:
+    """All boards, or that of one task alone.
+
+    Raises:
+        BadInput: the task has no board.
+    """
+    found = {known: rows for known, rows in boards.items() if task in (None, known.value)}
+    if not found:
         raise BadInput(f"'{task}' has no board; choose one of {', '.join(known.value for known in boards)}.")
-    return chosen
+    return found
 
 
 def rows_to_json(rows: Mapping[Task, Sequence[Row]]) -> dict[str, list[dict[str, Any]]]:

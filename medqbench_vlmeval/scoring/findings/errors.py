@@ -1,4 +1,4 @@
-"""Findings on errors: levels taken for others, and kinds of error that letters, verdicts and conclusions show.
+"""Findings on errors: confused levels, and kinds of error that letters, verdicts and conclusions show.
 
 Levels are compared in How questions whose options are levels, and in the conclusions that descriptions state.
 """
@@ -130,7 +130,7 @@ def level_confusion(choices: Sequence[LevelChoice], what: str) -> Finding | str:
         },
         facts={"n_without_level": len(choices) - n},
     )
-    return share_finding("Levels taken for others", f"{statement}.", rate, details)
+    return share_finding("Confused levels", f"{statement}.", rate, details)
 
 
 def _matrices(choices: Sequence[LevelChoice]) -> dict[str, dict[str, dict[str, int]]]:
