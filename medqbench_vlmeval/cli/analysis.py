@@ -111,20 +111,18 @@ app = typer.Typer(
 def agreement_with(
     verdicts: Annotated[
         Path,
-        typer.Argument(
-            metavar="VERDICTS", help="The '_samples.jsonl' of a judged reasoning run, or a folder with several."
-        ),
+        typer.Argument(metavar="VERDICTS", help="A judged reasoning run's '_samples.jsonl', or a folder of any depth."),
     ],
     human: Annotated[
         list[Path],
         typer.Argument(
             metavar="HUMAN...",
-            help="Filled rating sheet (one a rater, or one with a column 'rater'), a table with 'index' and the four "
-            "dimensions (xlsx, csv, tsv, json, jsonl), or another run's '_samples.jsonl'.",
+            help="Exports of a rating page or filled sheets, one a rater; a table with 'index' and the four dimensions "
+            "(xlsx, csv, tsv, json, jsonl); or another run's '_samples.jsonl'.",
         ),
     ],
     key: Annotated[
-        Path | None, typer.Option("--key", help="Key of the rating sheet; default: the one beside it.")
+        Path | None, typer.Option("--key", help="Key of the rating page or sheet; default: the one beside HUMAN.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for agreement.json and agreement.xlsx (disagreements).")
@@ -147,7 +145,7 @@ def sample(
     verdicts: Annotated[
         list[Path],
         typer.Argument(
-            metavar="VERDICTS...", help="'_samples.jsonl' files of judged reasoning runs, or folders with such files."
+            metavar="VERDICTS...", help="Judged reasoning runs: '_samples.jsonl' files, folders of any depth, globs."
         ),
     ],
     html: Annotated[

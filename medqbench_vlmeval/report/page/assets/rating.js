@@ -3,6 +3,7 @@
 const NEXT = DIMENSIONS.length; // what follows the last dimension
 let at = 0; // the dimension that the next digit rates
 let viewer = null;
+let asksOpen = true;
 
 const shownItem = () => told.items[ratings.at];
 const say = (text) => (byId("said").textContent = text);
@@ -30,7 +31,9 @@ function draw() {
   // Every answer begins alike: whole images, grey levels as stored.
   for (const key of ["0", "r"]) viewer.key({ key });
   const text = (head, words, id) => el("section", { id, class: "said" }, el("h3", null, head), el("div", { class: "text", dir: "auto", tabindex: 0 }, words || "(empty)"));
-  fill(byId("texts"), item.question ? text("Question", item.question, "question") : null, text("Answer", item.answer, "answer"), referenceBox(item, text));
+  // The same for most answers: folded once, it stays so.
+  const question = el("details", { id: "question", open: asksOpen, ontoggle: ({ target }) => (asksOpen = target.open) }, el("summary", null, "Question"), el("div", { class: "text", dir: "auto" }, item.question));
+  fill(byId("texts"), item.question ? question : null, text("Answer", item.answer, "answer"), referenceBox(item, text));
   fill(byId("dimensions"), DIMENSIONS.map((name, place) => dimensionBox(item, name, place, questions[name])));
   byId("comment").value = ratingOf(item).comment;
   at = Math.max(0, firstOpen(item));
