@@ -194,7 +194,7 @@ def _paint_lines(
     Runs stand ``apart``, so that intervals do not lie on one another.
     """
     for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
-        axes.plot(span, [values[OVERALL]] * len(span), color=INK, linewidth=0.75, linestyle=dashes)
+        axes.plot(span, [values[OVERALL]] * len(span), color=INK, alpha=0.6, linewidth=0.75, linestyle=dashes)
     for run in figure.runs[: plots.PANELS_MOST]:
         if run not in runs:
             axes.plot(*_path(figure, run, places), color=INK, alpha=style.FAINT, linewidth=0.6)

@@ -150,7 +150,7 @@ class Sheet:
             lines.append((run.shown, {"color": look.colour, "linestyle": look.dashes, **marker}))
         drawn_as_lines = figure.references if figure.kind != DOTS else ()
         for reference, dashes in zip(drawn_as_lines, REFERENCE_DASHES, strict=False):
-            lines.append((reference, {"color": INK, "linewidth": 0.9, "linestyle": dashes}))
+            lines.append((reference, {"color": INK, "alpha": 0.6, "linewidth": 0.75, "linestyle": dashes}))
         labels = [wrapped(label, room - 0.45, TEXT_SIZE) for label, _ in lines]
         legend = drawing.legend(
             [Line2D([], [], **line) for _, line in lines],
