@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from statistics import NormalDist, fmean
 
 import numpy as np
@@ -14,12 +13,12 @@ import numpy as np
 from medqbench_vlmeval.benchmark import DIMENSIONS, MAX_VERDICT
 from medqbench_vlmeval.scoring.compare import ALPHA
 from medqbench_vlmeval.scoring.intervals import Array, clipped, interval_cell, mean_interval, share_cell
+from medqbench_vlmeval.scoring.summary import ranked
 from medqbench_vlmeval.types import LEVEL, Cell, Sample
 
 FEWEST_MODELS = 5
 SECOND_LOOK, NONE_RIGHT, REVERSED = "worth a second look", "no model is right", "stronger models do worse"
-_ALL_ORDERS, _ORDERS = 6, 1000
-_NOUGHT = 1e-9
+_ORDERS, _NOUGHT = 1000, 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,11 @@ def analyse_items(
     Scores are 0 and 1 where there are ``letters`` (what each model chose), else sums of verdicts (0-8). Discrimination
     is the corrected item-total correlation, of right and wrong the point-biserial one (F. M. Lord and M. R. Novick,
     Statistical Theories of Mental Test Scores, 1968, ch. 15; S. Henrysson, Psychometrika 28, 1963, p. 211), with
-    Fisher's z interval (Metron 1, 1921, p. 3), which few models make wide. ``p`` is the share of orders of the models
+    Fisher's z interval (Metron 1, 1921, p. 3). ``p`` is the share of 1,000 orders of the models, drawn with one seed,
     in which any sample correlates as low with the totals, its own score included, which makes ``p`` no smaller (P. H.
-    Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch. 2): all orders of up to six models, else
-    1,000 drawn with one seed. Stronger are models in the better half by total; where most of them chose one option that
-    is not the key, and weaker ones did better or none is right, a sample is worth a second look.
+    Westfall and S. S. Young, Resampling-Based Multiple Testing, 1993, ch. 2). Stronger are models in the better half by
+    total; where most chose one option that is not the key, and weaker ones did better or none is right, a sample is
+    worth a second look.
     """
     matrix, items = np.array(scores, dtype=float), []
     totals, n = matrix.sum(axis=0), matrix.shape[1]
@@ -67,7 +66,7 @@ def analyse_items(
             if 2 * count > len(stronger) and most not in ("-", sample.answer) and (r is None or r < 0):
                 notes.append(SECOND_LOOK)
             notes += [] if any(values) else [NONE_RIGHT]
-        items.append(Item(sample, difficulty, _correlation(r, n), p, dict(sorted(chosen.items())), tuple(notes)))
+        items.append(Item(sample, difficulty, _correlation(r, n), p, ranked(chosen), tuple(notes)))
     return items
 
 
@@ -82,16 +81,15 @@ def _discriminations(matrix: Array) -> list[tuple[float, float] | tuple[None, No
     """Each sample's correlation and adjusted p."""
     # In an order of its own, so that the order of models decides nothing.
     matrix = matrix[:, np.lexsort((np.round(matrix.mean(axis=1) @ matrix, 6), matrix.sum(axis=0)))]
-    totals, n = matrix.sum(axis=0), matrix.shape[1]
-    own, rest, whole = (np.round(of - of.mean(axis=-1, keepdims=True), 9) for of in (matrix, totals - matrix, totals))
+    totals = matrix.sum(axis=0)
+    own, rest, whole = (of - of.mean(axis=-1, keepdims=True) for of in (matrix, totals - matrix, totals))
+    sizes = [np.sqrt((np.round(of, 9) ** 2).sum(axis=1)) for of in (own, rest)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        own, rest = (of / np.sqrt((of**2).sum(axis=1, keepdims=True)) for of in (own, rest))
-    correlations = (own * rest).sum(axis=1)
-    orders = np.array([*permutations(range(n))] if n <= _ALL_ORDERS else [range(n)] * _ORDERS)
-    if n > _ALL_ORDERS:
-        orders[1:] = np.random.default_rng(0).permuted(orders[1:], axis=1)
+        own, correlations = own / sizes[0][:, None], (own * rest).sum(axis=1) / (sizes[0] * sizes[1])
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(len(totals)), (_ORDERS, 1)), axis=1)
+    orders[0] = np.arange(len(totals))
     varied = np.isfinite(correlations)
     lowest = np.sort((own[varied] @ whole[orders].T).min(axis=0, initial=np.inf))
-    p_values = np.searchsorted(lowest, own @ whole + _NOUGHT, side="right") / len(orders)
+    p_values = np.searchsorted(lowest, own @ whole + _NOUGHT, side="right") / _ORDERS
     pairs = zip(correlations.tolist(), p_values.tolist(), strict=True)
     return [pair if math.isfinite(pair[0]) else (None, None) for pair in pairs]

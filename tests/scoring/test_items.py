@@ -41,12 +41,12 @@ def test_three_questions_and_five_models_by_hand():
     assert [item.notes for item in items] == [(), (), (SECOND_LOOK,)]
 
 
-def test_p_is_the_share_of_all_orders_in_which_a_question_correlates_as_low():
+def test_p_is_the_share_of_orders_in_which_a_question_correlates_as_low():
     totals = [2, 2, 1, 2, 1]
     lowest = [min(correlation(row, order) for row in RIGHT) for order in permutations(totals)]
     for item, row in zip(analyse_items(questions(3), RIGHT, LETTERS), RIGHT, strict=True):
         as_low = sum(value <= correlation(row, totals) + 1e-9 for value in lowest)
-        assert item.p == pytest.approx(as_low / len(lowest))
+        assert item.p == pytest.approx(as_low / len(lowest), abs=0.05)  # all orders; 1,000 are drawn
 
 
 def test_what_does_not_vary_has_no_discrimination_and_is_named_where_nobody_is_right():

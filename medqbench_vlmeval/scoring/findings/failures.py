@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,16 +33,14 @@ def failure_groups(samples: Sequence[Sample], failed: Sequence[bool], clusters: 
     outcomes, groups = _Outcomes(np.array(failed, dtype=bool), np.array(clusters, dtype=int)), _groups(samples)
     if not groups:
         return f"no group of {FEW} samples or more on any axis"
-    p_values = holm([outcomes.p(members, ~members) for members in groups.values()])
-    proven = [_Group(p, *of) for p, of in zip(p_values, groups.items(), strict=True) if p < ALPHA]
-    shown: list[_Group] = []
-    # Of equal p by names: the order of rows decides nothing.
-    for group in sorted(proven, key=lambda group: (group.p, len(group.values), group.values)):
-        shown = _with_group(shown, group, outcomes, ALPHA / len(groups))
+    p_values = dict(zip(groups, holm([outcomes.p(of, ~of) for of in groups.values()]), strict=True))
+    proven, shown = [values for values in groups if p_values[values] < ALPHA], list[Values]()
+    for values in sorted(proven, key=lambda values: (p_values[values], len(values), values)):
+        shown = _with_group(shown, values, groups, outcomes)
     if not shown:
         return f"none of {len(groups)} groups fails more often than chance allows"
-    found = [FailureGroup(dict(group.values), outcomes.cell(group.members), group.p) for group in shown]
-    share, words = found[0].share, ", ".join(f"{axis} {on_one_line(value)}" for axis, value in shown[0].values)
+    found = [FailureGroup(dict(values), outcomes.cell(groups[values]), p_values[values]) for values in shown]
+    share, words = found[0].share, ", ".join(f"{axis} {on_one_line(value)}" for axis, value in shown[0])
     statement = (
         f"{len(shown)} of {len(groups)} groups {'fails' if len(shown) == 1 else 'fail'} more often than chance allows, "
         f"most surely {words.replace('_', ' ')}: {share.counts['count']} of {share.n} ({share_words(share)}); of all "
@@ -51,12 +48,6 @@ def failure_groups(samples: Sequence[Sample], failed: Sequence[bool], clusters: 
     )
     details = Details(failure_groups=tuple(found[:_MOST_SHOWN]), facts={"n_groups": len(groups), "n_shown": len(shown)})
     return Finding("Failure groups", statement, PERCENT, replace(share, n_clusters=None, counts={}), _METHOD, details)
-
-
-class _Group(NamedTuple):
-    p: float
-    values: Values
-    members: Members
 
 
 def _groups(samples: Sequence[Sample]) -> dict[Values, Members]:
@@ -110,22 +101,23 @@ class _Outcomes:
         return hypergeometric_tail(failed, failed + right, failed + failed_there, total)
 
     def cell(self, members: Members) -> Cell:
-        """The share of failures in percent with Wilson's interval for the effective number of samples (C. Franco et
-        al., J. Surv. Stat. Methodol. 7, 2019, p. 334)."""
-        failed, n, design = self.counts(members)
+        """The share of failures in percent, its interval of the effective number of samples (C. Franco et al., J. Surv.
+        Stat. Methodol. 7, 2019, p. 334)."""
+        (failed, n, design), n_clusters = self.counts(members), len(np.unique(self.clusters[members]))
         low, high = wilson(failed / design, n / design)
-        n_clusters = len(np.unique(self.clusters[members]))
         return Cell(100 * failed / n, 100 * low, 100 * high, n, n_clusters, counts={"count": failed})
 
 
-def _with_group(shown: list[_Group], group: _Group, outcomes: _Outcomes, level: float) -> list[_Group]:
+def _with_group(
+    shown: list[Values], values: Values, groups: Mapping[Values, Members], outcomes: _Outcomes
+) -> list[Values]:
     """The groups to show, with a less sure one where it says something new: inside a shown group it has to fail more
-    often than the rest of that, else more often than others outside of all shown groups, both at ``level``. A group
-    around it goes whose rest does not fail more often than all others (p of 5% or more)."""
-    rests = [(outer, outer.members & ~group.members) for outer in shown if not (group.members & ~outer.members).any()]
-    free = ~np.any([outer.members for outer in shown], axis=0)
-    pairs = [(group.members, rest) for _, rest in rests] or [(group.members & free, ~group.members & free)]
-    if not all(outcomes.p(*pair) < level for pair in pairs):
+    often than the rest of that, else more often than others outside of all shown groups, both at 5% over the number of
+    groups. A group around it goes whose rest does not fail more often than all others (p of 5% or more)."""
+    members, outers = groups[values], [outer for outer in shown if not (groups[values] & ~groups[outer]).any()]
+    free = ~np.any([groups[outer] for outer in shown], axis=0)
+    pairs = [(members, groups[outer] & ~members) for outer in outers] or [(members & free, ~members & free)]
+    if any(outcomes.p(*pair) >= ALPHA / len(groups) for pair in pairs):
         return shown
-    explained = [outer.values for outer, rest in rests if outcomes.p(rest, ~outer.members) >= ALPHA]
-    return [*(outer for outer in shown if outer.values not in explained), group]
+    explained = [outer for outer in outers if outcomes.p(groups[outer] & ~members, ~groups[outer]) >= ALPHA]
+    return [*(outer for outer in shown if outer not in explained), values]
