@@ -366,7 +366,7 @@ def test_five_runs_analyse_their_samples_and_fewer_do_not(tmp_path):
         None,
         "Which degradation is in image 0?",
         "A. Noise",
-        "A. Noise (1), B. Blur (2)",
+        "B. Blur (2), A. Noise (1)",
     )
     assert rows[head + 1][-1] == "worth a second look"
     write_comparison(compare_runs(paths[:4]), tmp_path / "few")
