@@ -26,12 +26,12 @@ from medqbench_vlmeval.report.text import FORMULA_STARTS, cell_text, sheet_name
 
 _CREATOR = "medqbench-vlmeval"
 LINK_LIMIT = 65_530  # of one sheet: spreadsheets take a file with more links for a damaged one
-_MAX_LINES = 5  # of a row among thousands; any other shows all of its text, as far as the format allows
+_MAX_LINES = 6  # of a row among thousands; any other shows all of its text, as far as the format allows
 _HIGHEST = 27  # lines; no row is higher than 409 points
 _LINE = 15.0  # points of one line in the default font
 _WIDEST, _NARROWEST, _NUMBER = 48, 6, 9  # characters of a column of texts that do not wrap, of any, and of numbers
 _PAGE = 120  # characters that a sentence may be wide
-_PAD = 2  # characters beside a text
+_PAD = 3  # characters beside a text
 _BUTTON = 3  # characters that a filter's button hides
 _MARK = 100  # characters; the format allows 255 for all that is printed above a page
 
@@ -207,15 +207,13 @@ class Sheet:
     def header(self, columns: Iterable[str | Column], buttons: int = 0) -> int:
         """Write a row of column heads, ``buttons`` characters of which are hidden, and return its number."""
         self.row += 1
-        before = False
         for at, column in enumerate(columns, 1):
             head, right = (column, False) if isinstance(column, str) else (column.head, _stands_right(column))
             # A short head stays on one line, a long one has three at most.
             longest = max(map(len, head.split()), default=0)
             self._widen(at, 1.1 * max(longest, min(len(head), 10), len(head) // 3 + 2) + _PAD + buttons)
-            indent = max(0, buttons - 1) if right else int(before)
+            indent = max(0, buttons - 1) if right else int(at > 1)
             self._put(at, Item(head, fill="head"), "bold", self.book.style(wrap=True, right=right, indent=indent))
-            before = right
         return self.row
 
     def add_table(self, table: Table, *, titled: bool = True, filters: bool = False) -> int:
@@ -231,17 +229,15 @@ class Sheet:
             self.append([table.title], "bold")
         head = self.header(columns, _BUTTON if filters else 0)
         styles: list[tuple[bool, float, _Style, _Style]] = []
-        before = False
         for at, column in enumerate(columns, 1):
             right = _stands_right(column)
             self._widen(at, _NUMBER if right else 0)
-            # A text behind a number keeps off it. LibreOffice knows the indent of texts on the left alone.
+            # A text keeps off what stands before it. LibreOffice knows the indent of texts on the left alone.
             of = partial(
-                self.book.style, grey=column.is_end, ruled=not filters, right=right, indent=int(before and not right)
+                self.book.style, grey=column.is_end, ruled=not filters, right=right, indent=int(at > 1 and not right)
             )
             most = column.width if column.wrap else _WIDEST
             styles.append((column.wrap, most, of(wrap=column.wrap), of(wrap=True)))
-            before = right
         widths = self._widths
         for look, items in cells.rows:
             self.row += 1
@@ -317,7 +313,7 @@ class Sheet:
         widths = [self._widths.get(at, 8.43) for at in range(1, max(last, 20) + 1)]
         ends = list(accumulate(widths))
         for row, text, fill in self._sentences:
-            room = min(_PAGE, len(text) + _PAD, max(ends[last - 1], _PAGE / 2))
+            room = min(_PAGE, len(text) + _PAD, max(ends[last - 1], 0.8 * _PAGE))
             columns = next((at for at, end in enumerate(ends, 1) if end >= room), len(ends))
             self.row, now = row, self.row
             if fill in _FILLS or len(text) + _PAD > room:

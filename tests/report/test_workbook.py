@@ -428,6 +428,16 @@ def test_failed_samples_show_their_images(tmp_path: Path, monkeypatch: pytest.Mo
     assert (shown.format, shown.size) == ("JPEG", (160, 40))
 
 
+def test_each_of_two_tasks_has_its_share_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("L", (9, 9)).save(image_folder(tmp_path, monkeypatch))
+    run = combined_run()
+    rows = [replace(row, error_kinds=("x",), sample=replace(row.sample, image_refs=(STORED,))) for row in run.rows]
+    monkeypatch.setattr(sample_tables, "_PICTURES", 2)
+    sheet = load_workbook(written(tmp_path, run, rows))["Samples"]
+    shown = [sheet.cell(image.anchor._from.row + 1, 2).value for image in sheet._images]
+    assert shown == ["no-reference", "comparative"]
+
+
 def test_letters_stand_with_their_texts(perception_path: Path) -> None:
     options = {"A": "Yes", "B": "No"}
     rows = [choice("1", False, options=options), choice("2", None, options=options)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 from openpyxl import load_workbook
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.workbook import write_many, write_workbook
 from medqbench_vlmeval.types import Run
-from tests.make import choice, combined_run, make_run, perception_run
+from tests.make import choice, combined_run, judged, make_run, perception_run
 
 SOFFICE = shutil.which("soffice") or shutil.which("libreoffice")
 pytestmark = pytest.mark.skipif(SOFFICE is None, reason="LibreOffice (soffice) is not installed on this machine")
@@ -90,7 +92,7 @@ def test_values_charts_and_filters_come_back_and_every_sheet_prints(converted: C
         assert other.page_setup.orientation == "landscape"
     charts = after["Charts"]._charts if "Charts" in after.sheetnames else []
     bars = [chart for chart in charts if chart.tagname == "barChart"]
-    assert any(series.errBars is not None for chart in bars for series in chart.series) is (name != "many")
+    assert any(series.errBars is not None for chart in bars for series in chart.series)
     printed = converted[name][2].read_bytes()
     assert printed.startswith(b"%PDF")
     assert printed.count(b"/Type/Page/") + printed.count(b"/Type /Page\n") >= len(before.sheetnames)
@@ -106,3 +108,33 @@ def test_links_and_hostile_texts_come_back(converted: Converted) -> None:
     link = sheet.cell(2, heads.index("image 1") + 1).hyperlink
     assert link is not None
     assert link.target.endswith(f"LMU%20%231/images/MedQBench/ab/{'ab' * 32}.png")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed on this machine")
+@pytest.mark.parametrize("is_perception", [True, False])
+def test_overview_findings_and_matrices_print_on_six_pages(tmp_path: Path, is_perception: bool) -> None:
+    axes = [
+        {"modality": modality, "severity": severity}
+        for modality in ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
+        for severity in ("none", "mild", "moderate", "severe")
+    ]
+    kinds = ("Yes-or-No", "What", "How")
+    if is_perception:
+        rows = [
+            choice(f"{kind}{n}", n % 3 > 0, question_type=kind, **of) for n, of in enumerate(axes) for kind in kinds
+        ]
+    else:
+        tasks = {"NoReference": Task.NO_REFERENCE, "Comparative": Task.COMPARATIVE}
+        rows = [
+            judged(f"{name}:{n}", (n % 3, 1, 2, 2 * (n % 2)), task, **of)
+            for name, task in tasks.items()
+            for n, of in enumerate(axes)
+        ]
+    path = tmp_path / "m_report.xlsx"
+    write_workbook(path, make_run(rows))
+    convert("pdf", tmp_path, [path], tmp_path / "profile")
+    done = subprocess.run(["pdftotext", "m_report.pdf", "-"], capture_output=True, text=True, check=True, cwd=tmp_path)
+    pages = re.findall(r"^(Overview|Findings|Matrices), page \d+ of", done.stdout, re.MULTILINE)
+    assert set(pages) == {"Overview", "Findings", "Matrices"}
+    assert len(pages) <= 6
