@@ -227,10 +227,9 @@ def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[i
 
     def statistics(sums: Array) -> Array:
         n, x, y, xx, yy, squared = np.moveaxis(sums[:, :-4].reshape(len(sums), -1, 6), -1, 0)
-        vary = np.minimum(n * xx - x * x, n * yy - y * y) > 10**-_DIGITS
-        kappas = np.where(vary, 1 - n * squared / (n * xx + n * yy - 2 * x * y), 0)
-        sides = slice(n_judged, None), slice(n_judged)
-        means = [kappas[:, side].sum(axis=1) / vary[:, side].sum(axis=1) for side in sides]
+        kappas = _kappa(n, x, y, xx, yy, squared)
+        sides = kappas[:, n_judged:], kappas[:, :n_judged]
+        means = [np.nansum(side, axis=1) / (~np.isnan(side)).sum(axis=1) for side in sides]
         n_ratings, total, squares, apart = sums[:, -4:].T
         by_chance = n_ratings * squares - total * total
         alpha = np.where(by_chance > 10**-_DIGITS, 1 - (n_ratings - 1) * apart / by_chance, np.nan)
@@ -249,22 +248,26 @@ def measure_raters(raters: Sequence[Scores], judge: Scores, clusters: Sequence[i
     return RaterAgreement(*cells)
 
 
+def _kappa(n: Array, x: Array, y: Array, xx: Array, yy: Array, apart: Array) -> Array:
+    """:func:`weighted_kappa` from sums over samples: of scores, their squares and squared differences; else nan."""
+    vary = np.minimum(n * xx - x * x, n * yy - y * y) > 10**-_DIGITS
+    return np.where(vary, 1 - n * apart / (n * xx + n * yy - 2 * x * y), np.nan)
+
+
 def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str, Array]:
     """Accuracy, kappa and Spearman's correlation of each draw (draws x pairs), nan where undefined."""
     x, y = np.array(pairs, dtype=float).T
     n = draws.sum(axis=1)
     x_ranks, y_ranks = _midranks(x, draws), _midranks(y, draws)
     near = np.array([is_same(*pair) for pair in pairs], dtype=float)
-    by_chance = draws @ x**2 + draws @ y**2 - 2 * (draws @ x) * (draws @ y) / n
     spread = np.sqrt((draws * x_ranks**2).sum(axis=1) * (draws * y_ranks**2).sum(axis=1))
-    defined = spread > 0  # neither side gives every sample the same score
     with np.errstate(divide="ignore", invalid="ignore"):
-        kappa = 1 - draws @ (x - y) ** 2 / by_chance
+        kappa = _kappa(n, *(draws @ term for term in (x, y, x**2, y**2, (x - y) ** 2)))
         spearman = (draws * x_ranks * y_ranks).sum(axis=1) / spread
     return {
         "accuracy": 100 * (draws @ near) / n,
-        "kappa": np.where(defined, kappa, np.nan),
-        "spearman": np.where(defined, spearman, np.nan),
+        "kappa": kappa,
+        "spearman": np.where(spread > 0, spearman, np.nan),
     }
 
 

@@ -54,12 +54,11 @@ def write_rating_page(path: Path, rows: Sequence[RatingRow], page: str, referenc
         task.value: [TASK_TITLES[task], {name: criteria_of_answer(task, name) for name in DIMENSION_TITLES}]
         for task in dict.fromkeys(row.task for row in rows)
     }
-    told = {"version": __version__, "page": page, "reference": reference}
-    shapes = [picture[1:] for picture in pictures.values()]
-    shown = {"dimensions": DIMENSION_TITLES, "tasks": tasks, "items": items, "pictures": shapes}
-    addresses = [address for address, *_ in pictures.values()]
-    values = {"page": page, "n": len(rows), "reference": reference, "pictures": addresses}
-    text, _ = render("rating.html.j2", STYLES, SCRIPTS, "img-src data:", data=json_text({**told, **shown}), **values)
+    about = {"page": page, "reference": reference}
+    shapes, addresses = [picture[1:] for picture in pictures.values()], [picture[0] for picture in pictures.values()]
+    told = {"version": __version__, "dimensions": DIMENSION_TITLES, "tasks": tasks, "items": items, "pictures": shapes}
+    values = {"n": len(rows), "data": json_text(about | told), "pictures": addresses}
+    text, _ = render("rating.html.j2", STYLES, SCRIPTS, "img-src data:", **about, **values)
     with writing(path, "choose another --html"):
         write_text(path, text)
 
