@@ -72,21 +72,50 @@ def compare(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for compare.json and compare.xlsx (with the disagreements).")
+        Path | None, typer.Option("--out", help="Folder for compare.json and compare.xlsx (with every sample).")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", help="Compare all others with this model alone: its name, or its run's place."),
+    ] = None,
+    fail_under: Annotated[
+        float | None,
+        typer.Option(
+            "--fail-under",
+            help="Exit code 1 where a run's Overall is significantly below the baseline's and by more than this, such "
+            "as -2: percentage points, for reasoning percent of its scale.",
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="--fail-under counts what is not significant, too.")] = False,
+    summary: Annotated[
+        str | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown; '-' prints it.")
     ] = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare runs on the samples that they have in common: paired differences with intervals and tests, and the
     minimum detectable effect of so many samples."""
-    from medqbench_vlmeval.report.compare_tables import compare_tables
+    from medqbench_vlmeval.errors import RunFailed
+    from medqbench_vlmeval.report.compare_tables import compare_markdown, compare_tables
     from medqbench_vlmeval.report.terminal import progress_shown
-    from medqbench_vlmeval.workflows.compare import compare_runs, write_comparison
+    from medqbench_vlmeval.workflows.compare import compare_runs, falls_below, write_comparison, write_summary
 
     with progress_shown():
-        comparison = compare_runs(runs, seed)
-    files = write_comparison(comparison, out) if out is not None else ()
-    options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
+        comparison = compare_runs(runs, seed, baseline)
+    failed = falls_below(comparison, fail_under, strict) if fail_under is not None else []
+    files = list(write_comparison(comparison, out)) if out is not None else []
+    if summary is not None:
+        passed = [f"Passed: nothing is below --fail-under {fail_under:g}."] if fail_under is not None else []
+        text = compare_markdown(comparison, [f"Failed: {sentence}." for sentence in failed] or passed)
+        if summary != "-":
+            write_summary(Path(summary), text)
+            files.append(Path(summary))
+    if summary == "-":
+        print(text, end="")
+    else:
+        options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
+    if failed:
+        raise RunFailed(f"Below the baseline {comparison.baseline}: {'; '.join(failed)}.")
 
 
 class _ComparesByDefault(TyperGroup):

@@ -1,6 +1,6 @@
-"""A comparison of runs as tables: the ranking, all pairs, every group, and the samples on which runs differ.
+"""A comparison of runs as tables: ranking or differences from a baseline, all pairs, groups, and samples x models.
 
-Each table is defined once; the terminal and the workbook ``compare.xlsx`` show it.
+Each table is defined once; the terminal, workbooks and the Markdown summary show it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from medqbench_vlmeval.report.table import (
     task_kind,
     value_words,
 )
-from medqbench_vlmeval.report.text import terminal_text
+from medqbench_vlmeval.report.text import markdown, markdown_text, terminal_text
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
 from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference, RankedRun
@@ -60,10 +60,11 @@ def compare_tables(comparison: RunComparison) -> Iterator[Table | str]:
             (pair,) = task.pairs
             yield _differences(f"{_title(task)}: a = {pair.a}, b = {pair.b}", list(_groups(task, pair)))
             yield _headline(task, pair)
+        elif task.baseline is not None:
+            yield _against(task)
         else:
             yield _ranking(task)
-            pairs = [_Line(task, pair, "", OVERALL, pair.overall) for pair in task.pairs]
-            yield _differences(f"All pairs (Holm over {len(pairs)})", pairs, of_pairs=True)
+            yield _all_pairs(task)
         yield from (f"! {note}" for note in _notes(task))
         yield ""
     yield from (f"! not compared: {sentence}" for sentence in comparison.not_compared)
@@ -80,10 +81,11 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     _add_summary(book, comparison)
     groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
     book.add_tables("By group", [_differences("", groups)], filters=True, freeze="F2")
-    sheet = book.add_fixed("Disagreements")
-    cases = [case for task in comparison.parts for case in task.disagreements]
-    add_rows(sheet, _disagreement_columns([run_set.label for run_set in comparison.run_sets]), cases)
-    sheet.finish(freeze="B2", repeat_row=1)
+    add_matrices(book, comparison)
+    if cases := [case for task in comparison.parts if len(task.runs) == 2 for case in task.disagreements]:
+        sheet = book.add_fixed("Disagreements")
+        add_rows(sheet, _disagreement_columns([run_set.label for run_set in comparison.run_sets]), cases)
+        sheet.finish(freeze="B2", repeat_row=1)
     book.add_tables(ITEMS, item_tables(comparison), "Item analysis", [ITEMS_WHAT])
     _add_settings(book, comparison)
     book.save(path)
@@ -126,12 +128,121 @@ def _add_summary(book: Book, comparison: RunComparison) -> None:
             (pair,) = task.pairs
             sentences = [f"a = {pair.a}", f"b = {pair.b}", _headline(task, pair), *sentences]
         else:
-            sheet.add_table(_ranking(task), titled=False)
+            sheet.add_table(_ranking(task) if task.baseline is None else _against(task), titled=False)
         for sentence in sentences:
             sheet.sentence(terminal_text(sentence))
     for sentence in comparison.not_compared:
         sheet.sentence(terminal_text(f"not compared: {sentence}"))
     sheet.finish()
+
+
+def add_matrices(book: Book, comparison: RunComparison) -> None:
+    """Write the differences and the agreement of each two runs as matrices, and a sheet of samples x models a task."""
+    of_many = [task for task in comparison.parts if task.ranking]
+    lines = [
+        "Row less column; bold: significant (Holm over all pairs). Kappa: of right and wrong, of reasoning of sums."
+    ]
+    matrices = [matrix for task in of_many for matrix in (_ranking(task), *_matrices(task))]
+    book.add_tables("Models x models", matrices, "Each two models on the samples that both have", lines, freeze="C2")
+    for task in comparison.parts:
+        sheet = book.add(f"Samples, {task.task.value}")
+        add_rows(sheet, _sample_columns(task), task.samples)
+        sheet.finish(freeze="B2", repeat_row=1)
+
+
+def in_order(task: ComparedTask) -> list[str]:
+    """The runs, best first."""
+    if task.ranking:
+        return [row.run for row in task.ranking]
+    values = {
+        label: value for pair in task.pairs for label, value in ((pair.a, pair.overall.a), (pair.b, pair.overall.b))
+    }
+    return sorted(task.runs, key=lambda label: -values[label])
+
+
+def _matrices(task: ComparedTask) -> Iterator[Table]:
+    order = in_order(task)
+    known = {(pair.a, pair.b): pair for pair in task.pairs}
+
+    def difference(pair: ComparedPair, sign: int) -> Item:
+        value = sign * (pair.overall.cell.value or 0.0)
+        return Item(value, bold=bool(pair.distinct), fill=("good" if value > 0 else "bad") if pair.distinct else None)
+
+    reads: list[tuple[str, Kind, Callable[[ComparedPair, int], Entry]]] = [
+        (f"difference of {OVERALL}, points", _points(task), difference),
+        ("the same answer, %", "share", lambda pair, _: pair.agreement.same),
+        ("kappa", "percent", lambda pair, _: pair.agreement.kappa),
+    ]
+    for title, kind, read in reads:
+        rows = []
+        for number, a in enumerate(order, 1):
+            pairs = [(known.get((a, b)), 1) if (a, b) in known else (known.get((b, a)), -1) for b in order]
+            rows.append((number, a, *(read(pair, sign) if pair else None for pair, sign in pairs)))
+        heads = [
+            Column("#", "count"),
+            Column("Run"),
+            *(Column(str(number), kind) for number in range(1, len(order) + 1)),
+        ]
+        yield table(f"{_title(task)}: {title}", heads, rows)
+
+
+def _sample_columns(task: ComparedTask) -> list[Read[SharedSample]]:
+    """What is shown of every sample: what it is, how many runs fail, and a column a run to filter by."""
+    perception = task.task is Task.PERCEPTION
+
+    def alone(is_right: bool) -> Callable[[SharedSample], Entry]:
+        def read(case: SharedSample) -> Entry:
+            found = [label for label, score in case.scores.items() if bool(score) is is_right]
+            return found[0] if len(found) == 1 else None
+
+        return read
+
+    def result(case: SharedSample, label: str) -> Entry:
+        row = case.rows[label]
+        if not perception:
+            return Item(case.scores[label], "mark")
+        return Item(f"{row.extracted or 'none'} {'✓' if row.correct else '✗'}", fill=None if row.correct else "bad")
+
+    reads: list[Read[SharedSample]] = [
+        (Column("index"), lambda case: case.index),
+        *((Column(axis, optional=1), partial(SharedSample.on_axis, axis=axis)) for axis in AXES),
+        (Column("question", optional=1, width=44, wrap=True), lambda case: case.row.sample.question),
+        (Column("answer", optional=1), lambda case: case.row.sample.answer),
+    ]
+    if perception:
+        reads.append((Column("runs wrong", "count"), lambda case: sum(not score for score in case.scores.values())))
+        reads += [(Column("only wrong"), alone(False)), (Column("only right"), alone(True))]
+    else:
+        reads += [
+            (Column("lowest", "mark"), lambda case: min(case.scores.values())),
+            (Column("highest", "mark"), lambda case: max(case.scores.values())),
+        ]
+    return reads + [
+        (Column(terminal_text(label), "text" if perception else "mark"), partial(result, label=label))
+        for label in in_order(task)
+    ]
+
+
+MARKDOWN_MARK = "<!-- medqbench compare -->"
+
+
+def compare_markdown(comparison: RunComparison, verdicts: Sequence[str] = ()) -> str:
+    """A summary in GitHub's Markdown, for a step's summary or a comment; ``verdicts`` stand above all."""
+    blocks = [MARKDOWN_MARK, "## MedQ-Bench: models compared", *map(markdown_text, verdicts)]
+    for run_set in comparison.run_sets:
+        if run_set.label != run_set.model:
+            files = ", ".join(str(run.paths.score) for run in run_set.runs)
+            blocks.append(markdown_text(f"{run_set.label}: {files}"))
+    for task in comparison.parts:
+        first = _against(task) if task.baseline is not None or len(task.pairs) == 1 else _ranking(task)
+        notes = [*(f"Warning: {warning}" for warning in task.warnings), *_notes(task)]
+        blocks.append(markdown(replace(first, notes=(*first.notes, *notes))))
+        if task.ranking:
+            pairs = _all_pairs(task)
+            blocks += [f"<details><summary>{markdown_text(pairs.title)}</summary>", markdown(replace(pairs, title=""))]
+            blocks.append("</details>")
+    blocks += [markdown_text(f"Not compared: {sentence}") for sentence in comparison.not_compared]
+    return "\n\n".join(block.strip() for block in blocks) + "\n"
 
 
 def _title(task: ComparedTask) -> str:
@@ -161,8 +272,52 @@ def _headline(task: ComparedTask, pair: ComparedPair) -> str:
     return (
         f"{a} against {b} on {overall.cell.n} samples: difference "
         f"{value_words(overall.cell.value or 0.0, points)} points ({interval}), {_test(task)} p {equals}"
-        f"{clustered}. Minimum detectable effect ({_EFFECT}): {effect}."
+        f"{clustered}. Minimum detectable effect ({_EFFECT}): {effect}. {_alike(pair)}."
     )
+
+
+def _alike(pair: ComparedPair) -> str:
+    same, kappa = pair.agreement.same, pair.agreement.kappa
+    words = "undefined" if kappa is None else value_words(kappa, "percent")
+    return f"The same answer on {value_words(same or 0.0, 'share')}%, kappa {words}"
+
+
+def _verdict(difference: Difference) -> str:
+    """A difference in a word or three."""
+    if not difference.is_significant:
+        return "no difference shown"
+    return "better" if (difference.cell.value or 0.0) > 0 else "worse"
+
+
+def _against(task: ComparedTask) -> Table:
+    """The differences of all runs from the baseline, else that of the one pair."""
+    kind, several = task_kind(task.task), len(task.pairs) > 1
+    columns = (
+        Column("Run"),
+        Column(OVERALL, kind),
+        Column("Baseline", kind, optional=2),
+        Column("Difference", _points(task), interval="95%"),
+        Column("n", "count", optional=1),
+        Column("p", "p", optional=3 if several else 0),
+        *([Column("p Holm", "p")] if several else []),
+        Column(f"MDE ({_EFFECT})", kind, optional=4),
+        Column("Verdict"),
+    )
+    rows = []
+    for pair in task.pairs:
+        of = pair.overall
+        p_values = (of.decisive_p, of.p_holm) if several else (of.decisive_p,)
+        entries = (pair.a, of.a, of.b, Item(of.cell), of.cell.n, *p_values, of.detectable, _verdict(of))
+        rows.append(Row(entries, "bold" if of.is_significant else ""))
+    family = f" (Holm over {len(task.pairs)})" if several else ""
+    return Table(f"{_title(task)}: differences from {task.pairs[0].b}{family}", columns, rows)
+
+
+def _all_pairs(task: ComparedTask) -> Table:
+    """Every pair, the largest difference first."""
+    pairs = sorted(task.pairs, key=lambda pair: -abs(pair.overall.cell.value or 0.0))
+    lines = [_Line(task, pair, "", OVERALL, pair.overall) for pair in pairs]
+    return _differences(f"All pairs (Holm over {len(pairs)})", lines, of_pairs=True)
 
 
 def _notes(task: ComparedTask) -> list[str]:
@@ -202,22 +357,26 @@ def _left_out(pair: ComparedPair) -> list[tuple[Collection[str], str]]:
 
 def _ranking(task: ComparedTask) -> Table:
     """All runs by their overall value on the samples that all of them have."""
-    places = {row.run: place for place, row in enumerate(task.ranking, 1)}
+    places = {row.run: row.place for row in task.ranking}
     columns = (
         Column("#", "count"),
         Column("Run"),
         Column(OVERALL, task_kind(task.task), interval="95%"),
+        Column("# 95%"),
         Column("n", "count", only="sheet"),
         Column("Not significantly different from #"),
     )
-    rows = [(places[row.run], row.run, row.cell, row.cell.n, _spans(row, places)) for row in task.ranking]
+    rows = [
+        (row.place, row.run, row.cell, "-".join(map(str, dict.fromkeys(row.places))), row.cell.n, _spans(row, places))
+        for row in task.ranking
+    ]
     n = task.ranking[0].cell.n
     return table(f"{_title(task)}: {len(rows)} runs on the {n} samples that all of them have", columns, rows)
 
 
 def _spans(row: RankedRun, places: Mapping[str, int]) -> str | None:
     """The places of the runs that a run does not differ from significantly: '2-4, 7'."""
-    others = enumerate(sorted(places[name] for name in row.not_distinct_from))
+    others = enumerate(sorted({places[name] for name in row.not_distinct_from}))
     spans = [[place for _, place in span] for _, span in groupby(others, lambda pair: pair[1] - pair[0])]
     return ", ".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans) or None
 
@@ -284,43 +443,34 @@ def _only(on_sheets: bool) -> Place | None:
 
 
 def _disagreement_columns(labels: Sequence[str]) -> list[Read[SharedSample]]:
-    """What is shown of samples on which runs differ; texts and single verdicts where two runs are compared."""
-
-    def axis(name: str, width: float = 14) -> Read[SharedSample]:
-        return Column(name, optional=1, width=width), lambda case: case.on_axis(name)
-
+    """What is shown of samples on which two runs differ: texts, and what each run has of them."""
     reads: list[Read[SharedSample]] = [
-        (Column("index", width=16), lambda case: case.index),
+        (Column("index"), lambda case: case.index),
         (Column("task"), lambda case: case.row.sample.task.value),
-        axis("modality", 15),
-        axis("question_type"),
-        axis("severity", 12),
-        _read(Column("question", width=44, wrap=True), lambda row: row.sample.question, of_pairs=True),
-        _read(Column("options", width=30, wrap=True), lambda row: options_text(row.sample.options), of_pairs=True),
-        _read(Column("answer", width=9), lambda row: row.sample.answer),
-        _read(Column("reference", width=60, wrap=True), lambda row: row.sample.description, of_pairs=True),
+        *((Column(axis, optional=1), partial(SharedSample.on_axis, axis=axis)) for axis in AXES),
+        _read(Column("question", width=44, wrap=True), lambda row: row.sample.question),
+        _read(Column("options", width=30, wrap=True), lambda row: options_text(row.sample.options)),
+        _read(Column("answer"), lambda row: row.sample.answer),
+        _read(Column("reference", width=60, wrap=True), lambda row: row.sample.description),
     ]
     for label in labels:
         reads += [
             _read(Column("right"), lambda row: mark_entry(row.correct), label),
-            _read(Column("read as", width=12), lambda row: row.extracted, label),
-            _read(Column("sum", "mark", width=12), lambda row: row.score, label),
+            _read(Column("read as"), lambda row: row.extracted, label),
+            _read(Column("sum", "mark"), lambda row: row.score, label),
         ]
         for dimension, title in DIMENSION_TITLES.items():
-            score = partial(SampleRow.score_on, dimension=dimension)
-            reads.append(_read(Column(title, "mark"), score, label, of_pairs=True))
+            reads.append(_read(Column(title, "mark"), partial(SampleRow.score_on, dimension=dimension), label))
     reply = Column("reply", width=70, wrap=True)
-    return reads + [_read(reply, lambda row: row.prediction.text or None, label, of_pairs=True) for label in labels]
+    return reads + [_read(reply, lambda row: row.prediction.text or None, label) for label in labels]
 
 
-def _read(
-    column: Column, of_row: Callable[[SampleRow], Entry], label: str = "", of_pairs: bool = False
-) -> Read[SharedSample]:
-    """A column of one run's rows, else of the first run's; one ``of_pairs`` is empty where more than two differ."""
+def _read(column: Column, of_row: Callable[[SampleRow], Entry], label: str = "") -> Read[SharedSample]:
+    """A column of one run's rows, else of the first run's."""
 
     def read(case: SharedSample) -> Entry:
         row = case.rows.get(label) if label else case.row
-        return of_row(row) if row is not None and (len(case.rows) == 2 or not of_pairs) else None
+        return None if row is None else of_row(row)
 
     head = f"{terminal_text(label)}: {column.head}" if label else column.head
     return replace(column, optional=1, head=head), read

@@ -84,9 +84,14 @@ class Difference:
         return self.p if self.p_clustered is None else self.p_clustered
 
     @property
+    def adjusted_p(self) -> float:
+        """The p-value that decides: adjusted, where it is one of several."""
+        return self.decisive_p if self.p_holm is None else self.p_holm
+
+    @property
     def is_significant(self) -> bool:
-        """Whether the adjusted p-value, or the only one, is below :data:`ALPHA`."""
-        return (self.decisive_p if self.p_holm is None else self.p_holm) < ALPHA
+        """Whether :attr:`adjusted_p` is below :data:`ALPHA`."""
+        return self.adjusted_p < ALPHA
 
 
 @dataclass(frozen=True)

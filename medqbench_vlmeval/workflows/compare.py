@@ -11,12 +11,13 @@ from functools import cached_property
 from itertools import combinations, count
 from pathlib import Path, PurePath
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, Comparable, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, DIMENSIONS, MAX_VERDICT, Comparable, Task
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import is_any_of, json_object, write_json, writing
+from medqbench_vlmeval.files import is_any_of, json_object, write_json, write_text, writing
 from medqbench_vlmeval.provenance import Provenance
 from medqbench_vlmeval.report.sheet import made_here
+from medqbench_vlmeval.report.table import value_words
 from medqbench_vlmeval.runs.comparison import (
     ComparedPair,
     ComparedTask,
@@ -164,6 +165,48 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
         write_json(as_json, {**comparison.to_json(), "disagreements": disagreements_to_json(comparison)})
     write_compare(as_xlsx, comparison)
     return paths
+
+
+def falls_below(comparison: RunComparison, percent: float, strict: bool = False) -> list[str]:
+    """Name the runs whose Overall is below the baseline's by more than is tolerated, a sentence each.
+
+    Args:
+        percent: what is tolerated, at most 0: percentage points of accuracy, or percent of the scale of a sum (0-8).
+        strict: whether a difference counts that is not significant (adjusted p of 0.05 or more), too.
+
+    Raises:
+        BadInput: there is no baseline, or ``percent`` is above 0.
+    """
+    if comparison.baseline is None:
+        raise BadInput("--fail-under tells how far a run may fall below a baseline; name it with --baseline.")
+    if not percent <= 0:
+        raise BadInput(f"--fail-under is {percent:g}; it takes 0 or a number below it, such as -2.")
+    found = []
+    for part in comparison.parts:
+        # An accuracy is a percentage already.
+        limit = percent if part.task is Task.PERCEPTION else percent / 100 * MAX_VERDICT * len(DIMENSIONS)
+        for pair in part.pairs:
+            value, of = pair.overall.cell.value or 0.0, pair.overall
+            if round(value - limit, 9) < 0 and (strict or of.is_significant):
+                words = [value_words(number, "points") for number in (value, limit)] + [value_words(of.adjusted_p, "p")]
+                found.append("{}: {} {} points, tolerated are {} (p {})".format(pair.a, part.task.value, *words))
+    return found
+
+
+def write_summary(path: Path, text: str) -> None:
+    """Write a Markdown summary.
+
+    Raises:
+        BadInput: a file of that name is there that is no such summary.
+        RunFailed: it cannot be written.
+    """
+    from medqbench_vlmeval.report.compare_tables import MARKDOWN_MARK
+
+    with writing(path, "choose another --markdown"):
+        if path.is_file() and path.stat().st_size and not path.read_bytes().startswith(MARKDOWN_MARK.encode()):
+            words = "choose another file, or add to it with '--markdown - >>'"
+            raise BadInput(f"{path} was not written by 'medqbench compare'; {words}.")
+        write_text(path, text)
 
 
 def _files_of(run: Run) -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 from medqbench_vlmeval.cli.main import main
 from medqbench_vlmeval.files import sha256_of, write_jsonl
 from tests.commands import run
-from tests.make import choice, scored
+from tests.make import choice, judged, scored
 
 OPTIONS = {"A": "Noise", "B": "Blur", "C": "Ghosting"}
 
@@ -104,6 +104,56 @@ def test_a_folder_of_any_depth_a_glob_and_several_files_are_the_same_runs(capsys
     assert run(capsys, "compare", tmp_path.parent / tmp_path.name, "--json") == whole
     assert run(capsys, "compare", tmp_path / "*_score.json", "--json") == whole
     assert run(capsys, "compare", *sorted(tmp_path.glob("*_s*")), "--json") == whole
+
+
+def test_a_job_fails_where_a_model_got_plainly_worse(capsys, runs, tmp_path):
+    """B has 3 of 12 right where A has 9: 50 points less, p 2/64, and 2/32 as one of two; C has 8."""
+    a, b = runs
+    c = scored(tmp_path, [choice(str(i), i < 8) for i in range(12)], "C")
+    summary, against_a = tmp_path / "summary.md", ("--baseline", "A", "--fail-under")
+    failed = "medqbench: Below the baseline A: B: perception -50.00 points, tolerated are {} (p {}).\n"
+    for words, text in (
+        ((b, *against_a, -2), failed.format("-2.00", "0.0312")),
+        ((b, *against_a, 0), failed.format("0.00", "0.0312")),
+        ((b, *against_a, -50), ""),
+        ((b, c, *against_a, -10), ""),
+        ((b, c, *against_a, -10, "--strict"), failed.format("-10.00", "0.0625")),
+    ):
+        code, out, err = run(capsys, "compare", a, *words, "--markdown", summary)
+        assert (code, err) == (int(bool(text)), text), words
+        assert out.splitlines()[-1] == str(summary)  # said before the job fails
+        said = "Failed: B: perception" if text else "Passed: nothing is below --fail-under"
+        assert summary.read_text("utf-8").splitlines()[4].startswith(said)
+    code, out, err = run(capsys, "compare", b, "--baseline", a, "--markdown", "-")
+    assert (code, err) == (0, "")
+    assert "| B | 25.00 | 75.00 | -50.00 |" in out
+    assert "a - b" not in out
+
+
+def test_descriptions_are_gated_in_percent_of_their_scale(capsys, tmp_path):
+    """-0.5 of 8 points is -6.25%."""
+    scores = {"A": (2, 2, 2, 2), "B": (2, 2, 2, 1)}
+    for model, of_model in scores.items():
+        rows = [judged(str(i), of_model if i % 2 else scores["A"]) for i in range(40)]
+        scored(tmp_path, rows, model, "MedQBench_Reasoning")
+    for limit, code in ((-6, 1), (-6.3, 0)):
+        assert run(capsys, "compare", tmp_path, "--baseline", "A", "--fail-under", limit)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--fail-under", -2], "name it with --baseline"),
+        (["--fail-under", 1, "--baseline", "A"], "--fail-under is 1; it takes 0 or a number below it"),
+        (["--fail-under", "nan", "--baseline", "A"], "--fail-under is nan"),
+        (["--baseline", "Q"], "--baseline Q is none of the models (A, B), and no place: Q does not exist"),
+        (["--markdown", __file__], "was not written by 'medqbench compare'"),
+    ],
+)
+def test_what_a_baseline_and_a_limit_cannot_be(capsys, runs, words, text):
+    code, out, err = run(capsys, "compare", *runs, *words)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert text in err
 
 
 def test_an_unwritable_folder_is_a_failed_run(capsys, runs, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from openpyxl import load_workbook
 
-from medqbench_vlmeval.report.compare_tables import compare_tables, write_compare
+from medqbench_vlmeval.report.compare_tables import compare_markdown, compare_tables, write_compare
 from medqbench_vlmeval.workflows.compare import compare_runs
 from tests.make import choice, judged, make_run
 from tests.report.printed import printed
@@ -77,7 +77,7 @@ def test_a_narrow_terminal_goes_without_some_columns_and_says_so():
 def test_the_workbook_of_two_runs(pair, read_sheet, tmp_path):
     heads, *rows = read_sheet(pair, "By group")
     book = load_workbook(tmp_path / "compare.xlsx")
-    assert book.sheetnames == ["Summary", "By group", "Disagreements", "Settings"]
+    assert book.sheetnames == ["Summary", "By group", "Samples, perception", "Disagreements", "Settings"]
     for sheet in book:
         assert not [cell for row in sheet.iter_rows() for cell in row if cell.data_type not in ("s", "n", "b")]
     groups = {row[heads.index("Group")]: dict(zip(heads, row, strict=True)) for row in rows}
@@ -125,11 +125,61 @@ def test_reasoning_and_several_runs(read_sheet):
     assert [row[:3] for row in ranked] == [["1", "A", "*8.000"], ["2", "B", "*5.333"], ["3", "C", "*4.000"]]
     assert ranked[1][-2:] == ["1,", "3"]
     assert "All pairs (Holm over 3)" in lines
-    heads, *rows = read_sheet(comparison, "Disagreements")
-    assert heads == ["index", "task", "modality", "A: sum", "B: sum", "C: sum"]
-    assert rows == [["0", "no-reference", "CT", 8, 4, 0], ["1", "no-reference", "CT", 8, 4, 4]]
+    heads, *rows = read_sheet(comparison, "Samples, no-reference")
+    assert heads == ["index", "modality", "question", "lowest", "highest", "A", "B", "C"]
+    assert [row[3:] for row in rows] == [[0, 8, 8, 4, 0], [4, 8, 8, 4, 4], [8, 8, 8, 8, 8]]
     assert len(read_sheet(comparison, "By group")) == 1 + 3 * (1 + 4 + 1)
     two = compare_runs(runs[:2])
     heads, *rows = read_sheet(two, "Disagreements")
     assert rows[0][heads.index("B: Preciseness")] == 1
     assert rows[0][heads.index("B: reply")].startswith("Answer 0:")
+
+
+def test_matrices_and_samples_of_several_runs(read_sheet, tmp_path):
+    """A has 16 right, B the first 8 of them, C those and one more that A has not."""
+    right = {"A": range(16), "B": range(8), "C": [*range(8), 17]}
+    runs = [make_run([choice(str(i), i in of_run) for i in range(20)], model=model) for model, of_run in right.items()]
+    comparison = compare_runs(runs)
+    rows = read_sheet(comparison, "Models x models")
+    assert rows[3][0] == "Perception: 3 runs on the 20 samples that all of them have"
+    # 2/2^8 of A and B times 3; 20/2^9 of A and C, with 8 and 1 alone, times 2 is more than 0.05.
+    assert [row[:2] + row[5:8] for row in rows[5:8]] == [
+        [1, "A", "1-2", 20, "2"], [2, "C", "1-3", 20, "1, 3"], [3, "B", "2-3", 20, "2"]
+    ]  # fmt: skip
+    starts = [place for place, row in enumerate(rows) if row[0] and str(row[0]).startswith("Perception: ")][1:]
+    difference, same, kappa = (rows[start + 2 : start + 5] for start in starts)
+    # 16, 9 and 8 of 20; the same letter on 11 (8 and 3 of 4 that none has), 12 and 19 of 20.
+    assert [row[2:5] for row in difference] == [[None, 35, 40], [-35, None, 5], [-40, -5, None]]
+    assert [row[2:5] for row in same] == [[None, 55, 60], [55, None, 95], [60, 95, None]]
+    # Right half by chance: .8 * .4 + .2 * .6 is 0.44 of A and B, so (0.6 - 0.44) / 0.56.
+    assert kappa[0][4] == pytest.approx(0.16 / 0.56)
+    sheet = load_workbook(tmp_path / "compare.xlsx")["Models x models"]
+    cells = {cell.value: cell for row in sheet.iter_rows() for cell in row}
+    assert [cells[value].font.b for value in (35, 40, 5)] == [False, True, False]
+    heads, *rows = read_sheet(comparison, "Samples, perception")
+    assert load_workbook(tmp_path / "compare.xlsx")["Samples, perception"].auto_filter.ref
+    shown = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
+    assert [shown["17"][name] for name in ("runs wrong", "only wrong", "only right", "C")] == [2, None, "C", "A ✓"]
+    assert (shown["9"]["only right"], shown["19"]["runs wrong"], shown["9"]["B"]) == ("A", 3, "B ✗")
+
+
+def test_differences_from_a_baseline_and_the_markdown(pair):
+    runs = [
+        make_run([choice(str(i), i < n) for i in range(20)], model=model)
+        for model, n in (("b|a", 19), ("x", 8), ("y", 20))
+    ]
+    comparison = compare_runs(runs, baseline="b|a")
+    assert shown(comparison)[:4] == [
+        "Perception: differences from b|a (Holm over 2)",
+        "Run  Overall  Baseline  Difference      95% interval   n       p  p Holm  MDE (80% power)  Verdict",
+        "y     100.00     95.00       +5.00     0.00 to 15.00  20  1.0000  1.0000            34.83  no difference shown",  # noqa: E501
+        "x      40.00     95.00      -55.00  -80.00 to -30.00  20  0.0010  0.0020            43.77  worse",
+    ]
+    text = compare_markdown(comparison, ["Failed: b|a."])
+    assert text.startswith("<!-- medqbench compare -->\n\n## MedQ-Bench: models compared\n\nFailed: b\\|a.\n")
+    assert "| x | 40.00 | 95.00 | -55.00 |" in text
+    assert "<details>" not in text
+    text = compare_markdown(compare_runs(runs))
+    assert "| 1 | y | 100.00 |" in text
+    assert text.count("<details><summary>All pairs (Holm over 3)</summary>\n\n| Run a |") == 1
+    assert "\x1b" not in compare_markdown(pair)
