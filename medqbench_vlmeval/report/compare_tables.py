@@ -154,9 +154,7 @@ def in_order(task: ComparedTask) -> list[str]:
     """The runs, best first."""
     if task.ranking:
         return [row.run for row in task.ranking]
-    values = {
-        label: value for pair in task.pairs for label, value in ((pair.a, pair.overall.a), (pair.b, pair.overall.b))
-    }
+    values = {label: value for pair in task.pairs for label, value in pair.values.items()}
     return sorted(task.runs, key=lambda label: -values[label])
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from medqbench_vlmeval.report import finding_tables, many_tables, run_tables, sample_tables
+from medqbench_vlmeval.report import compare_tables, finding_tables, many_tables, run_tables, sample_tables
 from medqbench_vlmeval.report.charts import CHART_DATA, CHARTS, add_charts, add_standings
 from medqbench_vlmeval.report.sheet import Book
+from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.types import Result, Run
 
 _RESERVED = (
@@ -45,7 +46,7 @@ def write_workbook(path: Path, run: Run) -> None:
     book.save(path)
 
 
-def write_many(path: Path, results: Sequence[Result]) -> None:
+def write_many(path: Path, results: Sequence[Result], comparison: RunComparison | None = None) -> None:
     """Write one workbook on many runs, whole or not at all.
 
     Each task has its own tables, in which runs stand in one order, that of the overview.
@@ -60,6 +61,8 @@ def write_many(path: Path, results: Sequence[Result]) -> None:
     many_tables.add_many_overview(book, tasks)
     charts = book.add_fixed(CHARTS)
     many_tables.add_task_sheets(book, tasks)
+    if comparison is not None:
+        compare_tables.add_matrices(book, comparison)
     finding_tables.add_many_findings(book, tasks)
     many_tables.add_figures(book, tasks)
     add_standings(book, charts, tasks)

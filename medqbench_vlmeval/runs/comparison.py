@@ -76,6 +76,11 @@ class ComparedPair(PairedComparison):
     b: str
     left_out: LeftOut
 
+    @property
+    def values(self) -> dict[str, float]:
+        """Overall of each."""
+        return {self.a: self.overall.a, self.b: self.overall.b}
+
 
 @dataclass(frozen=True)
 class SharedSample:
@@ -111,6 +116,7 @@ class ComparedTask:
     task: Task
     dataset: str | None
     runs: tuple[str, ...]
+    datasets: tuple[str, ...]
     pairs: tuple[ComparedPair, ...]
     ranking: tuple[RankedRun, ...]
     warnings: tuple[str, ...]

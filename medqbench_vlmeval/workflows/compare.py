@@ -368,6 +368,7 @@ def _compare(
         task,
         dataset,
         tuple(run.label for run in runs),
+        tuple(run.run.result.dataset for run in runs),
         tuple(pairs),
         tuple(ranking),
         tuple(_warnings(task, runs)),

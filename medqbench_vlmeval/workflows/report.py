@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from medqbench_vlmeval.report.page import IMAGES, is_page, write_page
 from medqbench_vlmeval.report.paper import write_tables
 from medqbench_vlmeval.report.sheet import made_here
 from medqbench_vlmeval.report.workbook import write_many, write_workbook
+from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
 from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
 from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import Run, Sample, SampleSet
+from medqbench_vlmeval.workflows.compare import compare_runs
 from medqbench_vlmeval.workflows.trackers import Tracked
 
 PAGE = "report.html"
@@ -89,11 +92,11 @@ def write_reports(
 ) -> Reports:
     """Write all reports on the runs that ``places`` name (see :func:`.runs.read_runs`) into the folder ``out``.
 
-    A workbook and a card for each run, named after it (of two runs of one name the second is also named after its
-    folder); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A run's
-    own workbook may be written anew, another run's is not replaced. ``intervals`` puts the 95% intervals of own numbers
-    into the tables for papers. ``images`` is one of ``page.IMAGES``; ``data`` names data files or datasets whose
-    images are shown where the image store does not have a run's.
+    A workbook and a card for each run, named after it (of runs of one name the others are also named after their folder
+    and numbered); one page, and one workbook where there are several runs; the folders ``figures`` and ``tables``. A
+    run's own workbook may be written anew, another run's is not replaced. ``intervals`` puts the 95% intervals of own
+    numbers into the tables for papers. ``images`` is one of ``page.IMAGES``; ``data`` names data files or datasets
+    whose images are shown where the image store does not have a run's.
 
     Raises:
         BadInput: a place holds no whole scored run, a data file cannot be used, or a file would replace one of another
@@ -109,14 +112,9 @@ def write_reports(
     page, many = out / PAGE, out / MANY if len(runs) > 1 else None
     with writing(out):
         for run in runs:
-            path = out / run.paths.report.name
-            if path in paths:
-                path = out / f"{run.paths.score.parent.resolve().name}_{path.name}"
-            if path in paths:
-                raise BadInput(
-                    f"{run.paths.score} and another run would both be reported in {path}; report on them one at a "
-                    "time, into different folders."
-                )
+            name, folder = run.paths.report.name, run.paths.score.parent.resolve().name
+            names = chain([name, f"{folder}_{name}"], (f"{folder}_{number}_{name}" for number in count(2)))
+            path = next(path for path in map(out.joinpath, names) if path not in paths)
             beside = result_paths(path, stem=path.name.removesuffix(REPORT_ENDING)).score
             if beside.exists() and not beside.samefile(run.paths.score):
                 raise BadInput(
@@ -129,8 +127,11 @@ def write_reports(
         if many is not None and many.exists() and not made_here(many):
             raise BadInput(f"{many} is no workbook of medqbench and would be replaced; choose another --out.")
     # Before the workbooks, which link to the images beside them.
+    if many is not None:
+        step("comparing the runs")
+    comparison = _compared(runs)
     step("writing the page")
-    n, missing = write_page(page, [_with_names(run, sets) for run in runs], root, images, kept.places)
+    n, missing = write_page(page, [_with_names(run, sets) for run in runs], root, images, kept.places, comparison)
     reports = []
     for run, path in counted("writing workbooks and cards", zip(runs, paths, strict=True), len(runs)):
         write_workbook(path, run)
@@ -139,13 +140,21 @@ def write_reports(
         reports.append(Report(run, path, card))
     if many is not None:
         step("writing the workbook of all runs")
-        write_many(many, [run.result for run in runs])
+        write_many(many, [run.result for run in runs], comparison)
     step("drawing figures")
     figures = write_figures([run.result for run in runs], out / FIGURES)
     tables = write_tables([run.result for run in runs], out / TABLES, intervals=intervals)
     command = shlex.join(["medqbench", "report", *map(str, places), "--out", str(out)])
     words = f"{missing:,} of {n:,} images are not on this machine; '{command} --data FILE' shows those of a data file."
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables), words if missing else None)
+
+
+def _compared(runs: Sequence[Run]) -> RunComparison | None:
+    """The comparison of the runs with each other; None where no two have anything in common."""
+    try:
+        return compare_runs(runs, by_group=False)
+    except BadInput:
+        return None
 
 
 def _with_names(run: Run, sets: Sequence[SampleSet]) -> Run:

@@ -15,19 +15,21 @@ from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
+from medqbench_vlmeval.report.page.compared import comparison_json
 from medqbench_vlmeval.report.page.content import boards_json, gather, runs_json
 from medqbench_vlmeval.report.page.originals import Originals
 from medqbench_vlmeval.report.thumbnails import find_image, make_thumbnails
+from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
 LIVE = "live.js"
 IMAGES = ("full", "thumbnails", "none")
 # In the order in which they stand in the page.
-STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css")
+STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css", "compare.css")
 SCRIPTS = (
     *("dom.js", "data.js", "looks.js", "state.js", "theme.js", "tips.js", "board.js", "facets.js", "failures.js"),
-    *("findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js", "keys.js", "main.js"),
+    *("findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js", "compare.js", "keys.js", "main.js"),
 )
 
 
@@ -103,6 +105,7 @@ def write_page(
     image_root: Path | None,
     images: str = "thumbnails",
     places: Mapping[str, Path | None] = MappingProxyType({}),
+    comparison: RunComparison | None = None,
 ) -> tuple[int, int]:
     """Write one self-contained HTML file about ``runs``, whole or not at all.
 
@@ -116,6 +119,7 @@ def write_page(
         images: one of :data:`IMAGES`: 'full' puts the originals into a folder beside the file, 'none' leaves
             thumbnails out too.
         places: where else images are, by their names.
+        comparison: of the runs with each other, where they have anything in common.
 
     Returns:
         How many images the runs name, and how many of them are not on this machine.
@@ -135,6 +139,7 @@ def write_page(
         "boards": boards_json(runs),
         "samples": gathered.samples,
         "answers": gathered.answers,
+        "compared": comparison_json(comparison) if comparison else [],
     }
     originals = Originals(path, image_root) if images == "full" else None
     paths = [find_image(folder, name) or places.get(name) for name, folder in gathered.pictures]

@@ -85,6 +85,7 @@ startList();
 startKeys();
 if (runs.length) readHash();
 startBoard();
+drawComparison(told.compared || []);
 draw(false);
 addEventListener("hashchange", () => draw(true));
 addEventListener("resize", measure);
