@@ -75,18 +75,17 @@ def compare(
         Path | None, typer.Option("--out", help="Folder for compare.json and compare.xlsx (with every sample).")
     ] = None,
     baseline: Annotated[
-        str | None,
-        typer.Option("--baseline", help="Compare all others with this model alone: its name, or its run's place."),
+        str | None, typer.Option("--baseline", help="Compare all others with this one: a model's name or run's place.")
     ] = None,
     fail_under: Annotated[
         float | None,
         typer.Option(
             "--fail-under",
-            help="Exit code 1 where a run's Overall is significantly below the baseline's and by more than this, such "
-            "as -2: percentage points, for reasoning percent of its scale.",
+            help="Exit code 1 where a run is significantly below the baseline and by more than this, such as -2: "
+            "points of accuracy, or percent of a sum's scale.",
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="--fail-under counts what is not significant, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="--fail-under counts chance, too.")] = False,
     summary: Annotated[
         str | None, typer.Option("--markdown", metavar="FILE", help="Write a summary in Markdown; '-' prints it.")
     ] = None,
@@ -104,15 +103,15 @@ def compare(
         comparison = compare_runs(runs, seed, baseline)
     failed = falls_below(comparison, fail_under, strict) if fail_under is not None else []
     files = list(write_comparison(comparison, out)) if out is not None else []
-    if summary is not None:
-        passed = [f"Passed: nothing is below --fail-under {fail_under:g}."] if fail_under is not None else []
-        text = compare_markdown(comparison, [f"Failed: {sentence}." for sentence in failed] or passed)
-        if summary != "-":
-            write_summary(Path(summary), text)
-            files.append(Path(summary))
+    verdicts = [f"Failed: {sentence}." for sentence in failed]
+    if fail_under is not None and not failed:
+        verdicts = [f"Passed: nothing is below --fail-under {fail_under:g}."]
     if summary == "-":
-        print(text, end="")
+        print(compare_markdown(comparison, verdicts), end="")
     else:
+        if summary is not None:
+            write_summary(Path(summary), compare_markdown(comparison, verdicts))
+            files.append(Path(summary))
         options.print_result(as_json, comparison.to_json, lambda: compare_tables(comparison), files)
     if failed:
         raise RunFailed(f"Below the baseline {comparison.baseline}: {'; '.join(failed)}.")

@@ -5,16 +5,17 @@ Each table is defined once; the terminal, workbooks and the Markdown summary sho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
-from medqbench_vlmeval.report.run_tables import SETTINGS, sheet_mark
-from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
+from medqbench_vlmeval.benchmark import TASK_TITLES, Task
+from medqbench_vlmeval.report.many_tables import add_many_settings
+from medqbench_vlmeval.report.run_tables import sheet_mark
+from medqbench_vlmeval.report.sample_tables import Read, add_rows
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import (
     EXTRA,
@@ -35,7 +36,7 @@ from medqbench_vlmeval.report.table import (
 from medqbench_vlmeval.report.text import markdown, markdown_text, terminal_text
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
 from medqbench_vlmeval.runs.result import OVERALL
-from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference, RankedRun
+from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference
 from medqbench_vlmeval.types import SampleRow
 
 _EFFECT = f"{POWER:.0%} power"
@@ -45,29 +46,48 @@ ITEMS_WHAT = (
     "wide interval. Worth a second look: most of the stronger runs chose one option, not the key, and weaker ones "
     "did better or none is right. The key may be wrong, or the question hard or unclear."
 )
+_UNFOLDED = 30  # rows of a table in Markdown
 _INDEX_LENGTH = 40  # characters of an index
 _LISTED = 10  # indexes that are named of samples which are not compared
 
 
-def compare_tables(comparison: RunComparison) -> Iterator[Table | str]:
-    """What a terminal shows, a task: the differences of two runs by group, or of more the ranking and all pairs."""
+def compare_tables(comparison: RunComparison, by_group: bool = True) -> Iterator[Table | str]:
+    """What a terminal shows, a task: the differences of two runs, ``by_group`` or not, or of more the ranking and all
+    pairs."""
     for run_set in comparison.run_sets:
         if run_set.label != run_set.model:
             yield f"{run_set.label}: {', '.join(str(run.paths.score) for run in run_set.runs)}"
     for task in comparison.parts:
         yield from (f"!! {warning}" for warning in task.warnings)
-        if len(task.pairs) == 1:
+        if task.ranking:
+            yield _ranking(task)
+        if by_group and len(task.pairs) == 1:
             (pair,) = task.pairs
             yield _differences(f"{_title(task)}: a = {pair.a}, b = {pair.b}", list(_groups(task, pair)))
-            yield _headline(task, pair)
-        elif task.baseline is not None:
-            yield _against(task)
         else:
-            yield _ranking(task)
-            yield _all_pairs(task)
+            yield _pairs(task)
+        if len(task.pairs) == 1:
+            yield _headline(task, task.pairs[0])
         yield from (f"! {note}" for note in _notes(task))
         yield ""
     yield from (f"! not compared: {sentence}" for sentence in comparison.not_compared)
+
+
+MARKDOWN_MARK = "<!-- medqbench compare -->"
+
+
+def compare_markdown(comparison: RunComparison, verdicts: Sequence[str] = ()) -> str:
+    """A summary in GitHub's Markdown, for a job's page or a comment; ``verdicts`` stand above all."""
+    blocks = [MARKDOWN_MARK, "## MedQ-Bench: models compared", *map(markdown_text, verdicts)]
+    for part in compare_tables(comparison, by_group=False):
+        if isinstance(part, str):
+            blocks.append(f"- {markdown_text(part[2:])}" if part.startswith("! ") else markdown_text(part))
+        elif len(part.rows) <= _UNFOLDED:
+            blocks.append(markdown(part))
+        else:
+            head = f"<details><summary>{markdown_text(part.title)}</summary>"
+            blocks += [head, markdown(replace(part, title="")), "</details>"]
+    return "\n\n".join(filter(None, map(str.strip, blocks))) + "\n"
 
 
 def write_compare(path: Path, comparison: RunComparison) -> None:
@@ -76,18 +96,21 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     Raises:
         RunFailed: the file cannot be written.
     """
-    mark = sheet_mark([run.result for run_set in comparison.run_sets for run in run_set.runs], some=True)
-    book = Book(whole_text_in="compare.json", mark=mark)
-    _add_summary(book, comparison)
+    results = [run.result for run_set in comparison.run_sets for run in run_set.runs]
+    book = Book(whole_text_in="compare.json", mark=sheet_mark(results, some=True))
+    sheet = book.add_fixed("Summary")
+    sheet.title("Paired comparison of runs on the same samples")
+    for part in compare_tables(comparison, by_group=False):
+        if isinstance(part, Table):
+            sheet.add_table(part)
+        else:  # A name in a sentence cannot reorder the words around it.
+            sheet.sentence(terminal_text(part.lstrip("! ")), "bad" if part.startswith("!! ") else None)
+    sheet.finish()
     groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
     book.add_tables("By group", [_differences("", groups)], filters=True, freeze="F2")
     add_matrices(book, comparison)
-    if cases := [case for task in comparison.parts if len(task.runs) == 2 for case in task.disagreements]:
-        sheet = book.add_fixed("Disagreements")
-        add_rows(sheet, _disagreement_columns([run_set.label for run_set in comparison.run_sets]), cases)
-        sheet.finish(freeze="B2", repeat_row=1)
     book.add_tables(ITEMS, item_tables(comparison), "Item analysis", [ITEMS_WHAT])
-    _add_settings(book, comparison)
+    add_many_settings(book, results)
     book.save(path)
 
 
@@ -114,28 +137,6 @@ def item_tables(comparison: RunComparison) -> Iterator[Table]:
         yield table(f"{_title(task)}: {len(task.runs)} runs on {len(rows)} samples", heads, rows)
 
 
-def _add_summary(book: Book, comparison: RunComparison) -> None:
-    sheet = book.add_fixed("Summary")
-    sheet.title("Paired comparison of runs on the same samples")
-    # A name in a sentence cannot reorder the words around it.
-    for task in comparison.parts:
-        sheet.append()
-        sheet.append([Item(_title(task), bold=True)])
-        for warning in task.warnings:
-            sheet.sentence(terminal_text(warning), "bad")
-        sentences = _notes(task)
-        if len(task.pairs) == 1:
-            (pair,) = task.pairs
-            sentences = [f"a = {pair.a}", f"b = {pair.b}", _headline(task, pair), *sentences]
-        else:
-            sheet.add_table(_ranking(task) if task.baseline is None else _against(task), titled=False)
-        for sentence in sentences:
-            sheet.sentence(terminal_text(sentence))
-    for sentence in comparison.not_compared:
-        sheet.sentence(terminal_text(f"not compared: {sentence}"))
-    sheet.finish()
-
-
 def add_matrices(book: Book, comparison: RunComparison) -> None:
     """Write the differences and the agreement of each two runs as matrices, and a sheet of samples x models a task."""
     of_many = [task for task in comparison.parts if task.ranking]
@@ -160,7 +161,9 @@ def in_order(task: ComparedTask) -> list[str]:
 
 def _matrices(task: ComparedTask) -> Iterator[Table]:
     order = in_order(task)
-    known = {(pair.a, pair.b): pair for pair in task.pairs}
+    signed = {(pair.a, pair.b): (pair, 1) for pair in task.pairs} | {
+        (pair.b, pair.a): (pair, -1) for pair in task.pairs
+    }
 
     def difference(pair: ComparedPair, sign: int) -> Item:
         value = sign * (pair.overall.cell.value or 0.0)
@@ -172,28 +175,16 @@ def _matrices(task: ComparedTask) -> Iterator[Table]:
         ("kappa", "percent", lambda pair, _: pair.agreement.kappa),
     ]
     for title, kind, read in reads:
-        rows = []
-        for number, a in enumerate(order, 1):
-            pairs = [(known.get((a, b)), 1) if (a, b) in known else (known.get((b, a)), -1) for b in order]
-            rows.append((number, a, *(read(pair, sign) if pair else None for pair, sign in pairs)))
-        heads = [
-            Column("#", "count"),
-            Column("Run"),
-            *(Column(str(number), kind) for number in range(1, len(order) + 1)),
-        ]
+        heads = [Column("#", "count"), Column("Run"), *(Column(str(number + 1), kind) for number in range(len(order)))]
+        cells = [[read(*signed[a, b]) if (a, b) in signed else None for b in order] for a in order]
+        rows = [(number, a, *row) for number, (a, row) in enumerate(zip(order, cells, strict=True), 1)]
         yield table(f"{_title(task)}: {title}", heads, rows)
 
 
 def _sample_columns(task: ComparedTask) -> list[Read[SharedSample]]:
-    """What is shown of every sample: what it is, how many runs fail, and a column a run to filter by."""
-    perception = task.task is Task.PERCEPTION
-
-    def alone(is_right: bool) -> Callable[[SharedSample], Entry]:
-        def read(case: SharedSample) -> Entry:
-            found = [label for label, score in case.scores.items() if bool(score) is is_right]
-            return found[0] if len(found) == 1 else None
-
-        return read
+    """What is shown of every sample: what it is, how many runs fail, a column a run to filter by; of two runs both
+    replies where they differ."""
+    perception, order, of_two = task.task is Task.PERCEPTION, in_order(task), len(task.runs) == 2
 
     def result(case: SharedSample, label: str) -> Entry:
         row = case.rows[label]
@@ -201,46 +192,32 @@ def _sample_columns(task: ComparedTask) -> list[Read[SharedSample]]:
             return Item(case.scores[label], "mark")
         return Item(f"{row.extracted or 'none'} {'✓' if row.correct else '✗'}", fill=None if row.correct else "bad")
 
+    def text(head: str, width: int, read: Callable[[SampleRow], Entry], label: str = "") -> Read[SharedSample]:
+        column = Column(f"{terminal_text(label)}: {head}" if label else head, optional=1, width=width, wrap=True)
+        return column, lambda case: read(case.rows[label or order[0]]) if case.differs or not label else None
+
     reads: list[Read[SharedSample]] = [
         (Column("index"), lambda case: case.index),
         *((Column(axis, optional=1), partial(SharedSample.on_axis, axis=axis)) for axis in AXES),
-        (Column("question", optional=1, width=44, wrap=True), lambda case: case.row.sample.question),
-        (Column("answer", optional=1), lambda case: case.row.sample.answer),
+        text("question", 44, lambda row: row.sample.question),
+        text("answer", 9, lambda row: row.sample.answer),
+        text("reference", 60, lambda row: row.sample.description),
+        (Column("differ"), lambda case: case.differs or None),
     ]
     if perception:
-        reads.append((Column("runs wrong", "count"), lambda case: sum(not score for score in case.scores.values())))
-        reads += [(Column("only wrong"), alone(False)), (Column("only right"), alone(True))]
-    else:
         reads += [
-            (Column("lowest", "mark"), lambda case: min(case.scores.values())),
-            (Column("highest", "mark"), lambda case: max(case.scores.values())),
+            (Column("runs wrong", "count"), lambda case: sum(not score for score in case.scores.values())),
+            (Column("only wrong", optional=1), lambda case: _alone(case, 0.0)),
+            (Column("only right", optional=1), lambda case: _alone(case, 1.0)),
         ]
-    return reads + [
-        (Column(terminal_text(label), "text" if perception else "mark"), partial(result, label=label))
-        for label in in_order(task)
-    ]
+    for label in order:
+        reads.append((Column(terminal_text(label), "text" if perception else "mark"), partial(result, label=label)))
+    return reads + [text("reply", 70, lambda row: row.prediction.text or None, label) for label in order if of_two]
 
 
-MARKDOWN_MARK = "<!-- medqbench compare -->"
-
-
-def compare_markdown(comparison: RunComparison, verdicts: Sequence[str] = ()) -> str:
-    """A summary in GitHub's Markdown, for a step's summary or a comment; ``verdicts`` stand above all."""
-    blocks = [MARKDOWN_MARK, "## MedQ-Bench: models compared", *map(markdown_text, verdicts)]
-    for run_set in comparison.run_sets:
-        if run_set.label != run_set.model:
-            files = ", ".join(str(run.paths.score) for run in run_set.runs)
-            blocks.append(markdown_text(f"{run_set.label}: {files}"))
-    for task in comparison.parts:
-        first = _against(task) if task.baseline is not None or len(task.pairs) == 1 else _ranking(task)
-        notes = [*(f"Warning: {warning}" for warning in task.warnings), *_notes(task)]
-        blocks.append(markdown(replace(first, notes=(*first.notes, *notes))))
-        if task.ranking:
-            pairs = _all_pairs(task)
-            blocks += [f"<details><summary>{markdown_text(pairs.title)}</summary>", markdown(replace(pairs, title=""))]
-            blocks.append("</details>")
-    blocks += [markdown_text(f"Not compared: {sentence}") for sentence in comparison.not_compared]
-    return "\n\n".join(block.strip() for block in blocks) + "\n"
+def _alone(case: SharedSample, score: float) -> str | None:
+    found = [label for label, of in case.scores.items() if of == score]
+    return found[0] if len(found) == 1 else None
 
 
 def _title(task: ComparedTask) -> str:
@@ -267,17 +244,13 @@ def _headline(task: ComparedTask, pair: ComparedPair) -> str:
     clustered = "" if overall.p_clustered is None else " (clustered by image)"
     effect = "unknown" if overall.detectable is None else f"{value_words(overall.detectable, kind)} points"
     a, b = (f"{value_words(value, kind)}{unit}" for value in (overall.a, overall.b))
+    kappa = "undefined" if pair.agreement.kappa is None else value_words(pair.agreement.kappa, "percent")
     return (
         f"{a} against {b} on {overall.cell.n} samples: difference "
         f"{value_words(overall.cell.value or 0.0, points)} points ({interval}), {_test(task)} p {equals}"
-        f"{clustered}. Minimum detectable effect ({_EFFECT}): {effect}. {_alike(pair)}."
+        f"{clustered}. Minimum detectable effect ({_EFFECT}): {effect}. The same answer "
+        f"on {pair.agreement.same or 0.0:.1f}%, kappa {kappa}."
     )
-
-
-def _alike(pair: ComparedPair) -> str:
-    same, kappa = pair.agreement.same, pair.agreement.kappa
-    words = "undefined" if kappa is None else value_words(kappa, "percent")
-    return f"The same answer on {value_words(same or 0.0, 'share')}%, kappa {words}"
 
 
 def _verdict(difference: Difference) -> str:
@@ -287,96 +260,62 @@ def _verdict(difference: Difference) -> str:
     return "better" if (difference.cell.value or 0.0) > 0 else "worse"
 
 
-def _against(task: ComparedTask) -> Table:
-    """The differences of all runs from the baseline, else that of the one pair."""
-    kind, several = task_kind(task.task), len(task.pairs) > 1
-    columns = (
-        Column("Run"),
-        Column(OVERALL, kind),
-        Column("Baseline", kind, optional=2),
-        Column("Difference", _points(task), interval="95%"),
-        Column("n", "count", optional=1),
-        Column("p", "p", optional=3 if several else 0),
-        *([Column("p Holm", "p")] if several else []),
-        Column(f"MDE ({_EFFECT})", kind, optional=4),
-        Column("Verdict"),
-    )
-    rows = []
-    for pair in task.pairs:
-        of = pair.overall
-        p_values = (of.decisive_p, of.p_holm) if several else (of.decisive_p,)
-        entries = (pair.a, of.a, of.b, Item(of.cell), of.cell.n, *p_values, of.detectable, _verdict(of))
-        rows.append(Row(entries, "bold" if of.is_significant else ""))
-    family = f" (Holm over {len(task.pairs)})" if several else ""
-    return Table(f"{_title(task)}: differences from {task.pairs[0].b}{family}", columns, rows)
-
-
-def _all_pairs(task: ComparedTask) -> Table:
-    """Every pair, the largest difference first."""
-    pairs = sorted(task.pairs, key=lambda pair: -abs(pair.overall.cell.value or 0.0))
+def _pairs(task: ComparedTask) -> Table:
+    """The pairs, the largest difference first; those with a baseline in their order, the best first."""
+    pairs = task.pairs
+    if task.baseline is None:
+        pairs = tuple(sorted(pairs, key=lambda pair: -abs(pair.overall.cell.value or 0.0)))
+    what = f"{_title(task)}: all pairs" if task.baseline is None else f"{_title(task)}: all less {task.baseline}"
     lines = [_Line(task, pair, "", OVERALL, pair.overall) for pair in pairs]
-    return _differences(f"All pairs (Holm over {len(pairs)})", lines, of_pairs=True)
+    return _differences(f"{what} (Holm over {len(pairs)})" if len(pairs) > 1 else what, lines, of_pairs=True)
 
 
 def _notes(task: ComparedTask) -> list[str]:
     """All notes on one task; of a single pair with the samples that were left out and the missing intervals."""
-    notes = list(task.notes)
-    if len(task.pairs) > 1:
-        counts = [sum(len(indexes) for indexes, _ in _left_out(pair)) for pair in task.pairs]
-        if any(counts):
+    notes, left_out = list(task.notes), [_left_out(pair) for pair in task.pairs]
+    if len(left_out) > 1:
+        if counts := [n for words in left_out if (n := sum(map(len, words.values())))]:
             notes.append(
-                f"{sum(map(bool, counts))} of {len(counts)} pairs leave samples out (up to {max(counts)}: missing, "
-                "changed or unscored); the JSON says which"
+                f"{len(counts)} of {len(left_out)} pairs leave samples out (up to {max(counts)}: see the JSON)"
             )
         return notes
-    (pair,) = task.pairs
-    for indexes, words in _left_out(pair):
+    for words, indexes in left_out[0].items():
         if indexes:
             listed = ", ".join(index[:_INDEX_LENGTH] for index in islice(indexes, _LISTED))
-            more = ", ..." if len(indexes) > _LISTED else ""
-            notes.append(f"not compared: {len(indexes)} samples {words}: {listed}{more}")
+            notes.append(f"not compared: {len(indexes)} samples {words}: {listed}{', ...' * (len(indexes) > _LISTED)}")
     without: dict[str, list[str]] = {}
-    for line in _groups(task, pair):
+    for line in _groups(task, task.pairs[0]):
         if line.difference.no_interval:
             without.setdefault(line.difference.no_interval, []).append(line.group)
     return [*notes, *(f"no interval, {reason}: {', '.join(groups)}" for reason, groups in without.items())]
 
 
-def _left_out(pair: ComparedPair) -> list[tuple[Collection[str], str]]:
+def _left_out(pair: ComparedPair) -> dict[str, Collection[str]]:
     """The indexes of a pair's samples that were not compared, by the reason in words."""
     left_out = pair.left_out
-    return [
-        (left_out.only_in_a, f"only in {pair.a}"),
-        (left_out.only_in_b, f"only in {pair.b}"),
-        (left_out.changed, f"of one index are not the same sample in both (other {', '.join(left_out.differing)})"),
-        (left_out.unscored, "without a whole score in one run or both"),
-    ]
+    return {
+        f"only in {pair.a}": left_out.only_in_a,
+        f"only in {pair.b}": left_out.only_in_b,
+        f"of one index are not the same sample in both (other {', '.join(left_out.differing)})": left_out.changed,
+        "without a whole score in one run or both": left_out.unscored,
+    }
 
 
 def _ranking(task: ComparedTask) -> Table:
     """All runs by their overall value on the samples that all of them have."""
-    places = {row.run: row.place for row in task.ranking}
     columns = (
         Column("#", "count"),
+        Column("# 95%"),
         Column("Run"),
         Column(OVERALL, task_kind(task.task), interval="95%"),
-        Column("# 95%"),
         Column("n", "count", only="sheet"),
-        Column("Not significantly different from #"),
     )
     rows = [
-        (row.place, row.run, row.cell, "-".join(map(str, dict.fromkeys(row.places))), row.cell.n, _spans(row, places))
+        (row.place, "-".join(map(str, dict.fromkeys(row.places))), row.run, row.cell, row.cell.n)
         for row in task.ranking
     ]
     n = task.ranking[0].cell.n
     return table(f"{_title(task)}: {len(rows)} runs on the {n} samples that all of them have", columns, rows)
-
-
-def _spans(row: RankedRun, places: Mapping[str, int]) -> str | None:
-    """The places of the runs that a run does not differ from significantly: '2-4, 7'."""
-    others = enumerate(sorted({places[name] for name in row.not_distinct_from}))
-    spans = [[place for _, place in span] for _, span in groupby(others, lambda pair: pair[1] - pair[0])]
-    return ", ".join(f"{span[0]}-{span[-1]}" if len(span) > 1 else str(span[0]) for span in spans) or None
 
 
 class _Line(NamedTuple):
@@ -410,8 +349,8 @@ def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> 
         Column("Group", only=groups, width=20),
         Column("n", "count", width=11),
         Column("Clusters", "count", only="sheet", width=11),
-        Column("a", "number", optional=2, only=groups, width=11),
-        Column("b", "number", optional=2, only=groups, width=11),
+        Column("a", "number", optional=2, width=11),
+        Column("b", "number", optional=2, width=11),
         Column("a - b", "points", interval="95%", width=11),
         Column("Test", only="sheet", width=11),
         Column("p", "p", optional=int(is_clustered), width=11),
@@ -421,6 +360,7 @@ def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> 
         Column("Only a", "count", optional=4, only=_only(of_pairs or not perception), width=11),
         Column("Only b", "count", optional=4, only=_only(of_pairs or not perception), width=11),
         Column("Differ", "count", optional=4, only=_only(of_pairs or perception), width=11),
+        Column("Verdict", optional=1, only=pairs),
         Column(FEW_HEAD, only="sheet", width=9),
     )
     rows = []
@@ -430,7 +370,7 @@ def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> 
             _title(task), pair.a, pair.b, axis, group, Item(cell.n, few=cell.few), cell.n_clusters,
             Item(difference.a, kind), Item(difference.b, kind), Item(cell, _points(task)), _test(task),
             difference.p, difference.p_clustered, difference.p_holm, Item(difference.detectable, kind),
-            *map(cell.counts.get, ("only_a", "only_b", "n_differ")), few_item(cell.few),
+            *map(cell.counts.get, ("only_a", "only_b", "n_differ")), _verdict(difference), few_item(cell.few),
         )  # fmt: skip
         rows.append(Row(entries, "bold" if (pair.distinct if of_pairs else not axis) else ""))
     return Table(title, columns, rows)
@@ -438,60 +378,3 @@ def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> 
 
 def _only(on_sheets: bool) -> Place | None:
     return "sheet" if on_sheets else None
-
-
-def _disagreement_columns(labels: Sequence[str]) -> list[Read[SharedSample]]:
-    """What is shown of samples on which two runs differ: texts, and what each run has of them."""
-    reads: list[Read[SharedSample]] = [
-        (Column("index"), lambda case: case.index),
-        (Column("task"), lambda case: case.row.sample.task.value),
-        *((Column(axis, optional=1), partial(SharedSample.on_axis, axis=axis)) for axis in AXES),
-        _read(Column("question", width=44, wrap=True), lambda row: row.sample.question),
-        _read(Column("options", width=30, wrap=True), lambda row: options_text(row.sample.options)),
-        _read(Column("answer"), lambda row: row.sample.answer),
-        _read(Column("reference", width=60, wrap=True), lambda row: row.sample.description),
-    ]
-    for label in labels:
-        reads += [
-            _read(Column("right"), lambda row: mark_entry(row.correct), label),
-            _read(Column("read as"), lambda row: row.extracted, label),
-            _read(Column("sum", "mark"), lambda row: row.score, label),
-        ]
-        for dimension, title in DIMENSION_TITLES.items():
-            reads.append(_read(Column(title, "mark"), partial(SampleRow.score_on, dimension=dimension), label))
-    reply = Column("reply", width=70, wrap=True)
-    return reads + [_read(reply, lambda row: row.prediction.text or None, label) for label in labels]
-
-
-def _read(column: Column, of_row: Callable[[SampleRow], Entry], label: str = "") -> Read[SharedSample]:
-    """A column of one run's rows, else of the first run's."""
-
-    def read(case: SharedSample) -> Entry:
-        row = case.rows.get(label) if label else case.row
-        return None if row is None else of_row(row)
-
-    head = f"{terminal_text(label)}: {column.head}" if label else column.head
-    return replace(column, optional=1, head=head), read
-
-
-def _add_settings(book: Book, comparison: RunComparison) -> None:
-    """Write what the runs were made from and with, a column a result file, and how the figures were made."""
-    sheet = book.add_fixed(SETTINGS)
-    content = comparison.to_json()
-    runs = [(run_set["label"], result) for run_set in content["runs"] for result in run_set["results"]]
-    names = dict.fromkeys(["dataset", "task", "n", *runs[0][1]])
-    rows = [(name, *(run[name] for _, run in runs)) for name in names if name not in ("folder", "data")]
-    for task in Task:
-        for name in ("sha256", "samples_sha256", "revision"):
-            values = [run["data"].get(task.value, {}).get(name) for _, run in runs]
-            if any(values):
-                rows.append((f"data.{task.value}.{name}", *values))
-    columns = [Column("Setting", width=34), *(Column(label, "number", width=40, wrap=True) for label, _ in runs)]
-    sheet.add_table(table("", columns, rows))
-    sheet.append()
-    for name in ("seed", "level", "alpha", "power"):
-        sheet.append([name, Item(content[name], "number")])
-    for name, words in content["methods"].items():
-        for inner, method in words.items() if isinstance(words, Mapping) else (("", words),):
-            sheet.append([f"{name}, {inner}" if inner else name, method])
-    sheet.finish(freeze="B2", repeat_row=1)

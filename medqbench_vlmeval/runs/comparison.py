@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Task
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.runs.result import json_of
 from medqbench_vlmeval.scoring.compare import (
     ALPHA,
@@ -124,14 +124,6 @@ class ComparedTask:
     samples: tuple[SharedSample, ...]
     baseline: str | None = None
 
-    @property
-    def disagreements(self) -> list[SharedSample]:
-        """The samples on which runs differ: of two with both replies, the largest difference first."""
-        differing = [sample for sample in self.samples if sample.differs]
-        if len(self.runs) == 2 and self.task is not Task.PERCEPTION:
-            differing.sort(key=lambda sample: -max(sample.scores.values()) + min(sample.scores.values()))
-        return differing
-
     @cached_property
     def items(self) -> list[Item]:
         """The analysis of the samples that all runs have (see :func:`~..scoring.items.analyse_items`), first those
@@ -179,8 +171,15 @@ class RunComparison:
 
 
 def disagreements_to_json(comparison: RunComparison) -> list[dict[str, Any]]:
-    """The samples on which runs differ; with both replies where two runs are compared."""
-    return [_disagreement_json(part, disagreement) for part in comparison.parts for disagreement in part.disagreements]
+    """The samples on which runs differ: each run's score and, of perception, what was read."""
+    return [
+        {"task": part.task.value, "index": sample.index, **{axis: sample.on_axis(axis) for axis in AXES}}
+        | {"answer": sample.row.sample.answer, "scores": dict(sample.scores)}
+        | {"extracted": {label: row.extracted for label, row in sample.rows.items()}}
+        for part in comparison.parts
+        for sample in part.samples
+        if sample.differs
+    ]
 
 
 def _run_json(run: Run) -> dict[str, Any]:
@@ -209,7 +208,7 @@ def _run_json(run: Run) -> dict[str, Any]:
 def _part_json(part: ComparedTask) -> dict[str, Any]:
     ranking = [
         {
-            **json_of(ranked, "run", "place", "places", "not_distinct_from"),
+            **json_of(ranked, "run", "place", "places"),
             **json_of(ranked.cell, "value", "low", "high", "n"),
         }
         for ranked in part.ranking
@@ -219,7 +218,7 @@ def _part_json(part: ComparedTask) -> dict[str, Any]:
         **json_of(part, "dataset", "unit", "runs", "warnings", "notes"),
         **({"ranking": ranking} if ranking else {}),
         "pairs": [_pair_json(pair) for pair in part.pairs],
-        "n_disagreements": len(part.disagreements),
+        "n_disagreements": sum(sample.differs for sample in part.samples),
         **({"items": [_item_json(item) for item in part.items]} if part.items else {}),
     }
 
@@ -258,36 +257,6 @@ def _difference_json(difference: Difference) -> dict[str, Any]:
         **cell.counts,
         **of_reasoning,
     }
-
-
-def _disagreement_json(part: ComparedTask, disagreement: SharedSample) -> dict[str, Any]:
-    with_replies = len(part.runs) == 2
-    sample, rows = disagreement.row.sample, disagreement.rows
-    content: dict[str, Any] = {
-        "task": part.task.value,
-        "index": disagreement.index,
-        **{axis: disagreement.on_axis(axis) for axis in AXES},
-    }
-    if part.task is Task.PERCEPTION:
-        content |= {
-            "correct": {label: bool(score) for label, score in disagreement.scores.items()},
-            "answer": sample.answer,
-            "extracted": {label: row.extracted for label, row in rows.items()},
-        }
-    else:
-        content["scores"] = dict(disagreement.scores)
-        if with_replies:
-            content["verdicts"] = {
-                label: {dimension: row.score_on(dimension) for dimension in DIMENSIONS} for label, row in rows.items()
-            }
-    if with_replies:
-        content |= {
-            "question": normalised(sample.question),
-            "options": {letter: normalised(option) or "" for letter, option in sample.options.items()},
-            "reference": normalised(sample.description),
-            "replies": {label: row.prediction.text or None for label, row in rows.items()},
-        }
-    return content
 
 
 def normalised(text: str | None) -> str | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from glob import glob, has_magic
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, MAX_VERDICT, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.info import canonical_index
@@ -59,25 +59,15 @@ def result_paths(prediction_file: Path, out: Path | None = None, stem: str | Non
 
 
 def read_runs(places: Iterable[Path]) -> list[Run]:
-    """Read every run that is named, each once, in the order of the places.
-
-    Args:
-        places: see :func:`find_all`.
+    """Read every run that is named, each once, in the order of the places (see :func:`find_all`).
 
     Raises:
         BadInput: a place holds no scored run, or one that is not whole or of another program.
     """
-    return [read_run(paths) for paths in find_all(places).runs]
+    return [read_run(paths) for paths in find_all(places)]
 
 
-class FoundRuns(NamedTuple):
-    """The result files of runs, each once, and the scores of earlier runs of the same name that were passed over."""
-
-    runs: list[ResultPaths]
-    earlier: list[Path]
-
-
-def find_all(places: Iterable[Path]) -> FoundRuns:
+def find_all(places: Iterable[Path]) -> list[ResultPaths]:
     """The runs that places stand for, each once however often it is named or linked; files are not read.
 
     Args:
@@ -87,13 +77,12 @@ def find_all(places: Iterable[Path]) -> FoundRuns:
             over. Of runs of one name that a folder has in the kit's folders of one time each, only the latest counts.
 
     Raises:
-        BadInput: a place holds no scored run.
+        BadInput: a place holds no scored run, or one that is half written.
     """
-    found = [_find(place) for place in places]
     runs: dict[Path, ResultPaths] = {}
-    for paths in chain.from_iterable(one.runs for one in found):
+    for paths in chain.from_iterable(map(_find, places)):
         runs.setdefault(paths.score.resolve(), paths)
-    return FoundRuns([*runs.values()], [path for one in found for path in one.earlier])
+    return [_both_files(paths) for paths in runs.values()]
 
 
 def refuse_twice(files: Iterable[Path]) -> None:
@@ -109,11 +98,13 @@ def refuse_twice(files: Iterable[Path]) -> None:
         resolved.add(path.resolve())
 
 
-def _find(place: Path) -> FoundRuns:
+def _find(place: Path) -> list[ResultPaths]:
     try:
         path = place.expanduser()
         if path.is_dir():
-            return _runs_below(path)
+            if runs := _runs_below(path):
+                return runs
+            raise BadInput(f"{path} holds no scored run (no file '*{SCORE_ENDING}'). Score a run first.")
         is_file = path.is_file()
     except (OSError, RuntimeError) as error:  # a name that is too long, no rights, no such '~user'
         _cannot_read(place, error)
@@ -127,7 +118,7 @@ def _find(place: Path) -> FoundRuns:
             f"{path} has no results beside it ('{paths.score.name}'); score it first ('medqbench score'), or name the "
             f"'*{SCORE_ENDING}' where its results are."
         )
-    return FoundRuns([_both_files(paths)], [])
+    return [paths]
 
 
 def _cannot_read(place: Path | str, error: Exception) -> NoReturn:
@@ -144,27 +135,28 @@ def _paths_of(path: Path) -> ResultPaths:
     return _of_stem(path, ending) if ending else result_paths(path)
 
 
-def _runs_matching(pattern: Path) -> FoundRuns:
-    matches = [Path(name) for name in sorted(glob(str(pattern), recursive=True))]  # noqa: PTH207
-    wanted = [path for path in matches if PREVIOUS not in path.parts or PREVIOUS in pattern.parts]
-    found = [_runs_below(path, or_none=True) for path in wanted if path.is_dir()]
-    files = [_paths_of(path) for path in wanted if path.is_file()]
-    named = [paths for paths in files if paths.score.exists() and not _is_foreign(paths.score)]
-    runs = [paths for one in found for paths in one.runs] + list(map(_both_files, named))
+def _runs_matching(pattern: Path) -> list[ResultPaths]:
+    runs = []
+    for path in map(Path, sorted(glob(str(pattern), recursive=True))):  # noqa: PTH207
+        if PREVIOUS in path.parts and PREVIOUS not in pattern.parts:
+            continue
+        if path.is_dir():
+            runs += _runs_below(path)
+        elif (paths := _paths_of(path)).score.exists() and not _is_foreign(paths.score):
+            runs.append(paths)
     if not runs:
-        raise BadInput(f"No scored run matches {pattern} ({len(matches)} files or folders do).")
-    return FoundRuns(runs, [path for one in found for path in one.earlier])
+        raise BadInput(f"No scored run matches {pattern}.")
+    return runs
 
 
-def _runs_below(folder: Path, or_none: bool = False) -> FoundRuns:
+def _runs_below(folder: Path) -> list[ResultPaths]:
     """The runs in a folder and below it, those of a folder before those of its subfolders."""
     latest: dict[Path, Path] = {}
-    earlier, samples = [], []
     for parent, folders, names in os.walk(folder, onerror=lambda error: _cannot_read(error.filename, error)):
         folders[:] = sorted(name for name in folders if name != PREVIOUS and not name.startswith("."))
         for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
             if path.name.endswith(SAMPLES_ENDING):
-                samples.append(path)
+                _both_files(_of_stem(path, SAMPLES_ENDING))
             elif path.name.endswith(SCORE_ENDING) and path.exists() and not _is_foreign(path):
                 # The kit links the files of its latest run into the folder above, which comes first.
                 steps = [part for part in path.relative_to(folder).parts if not _OF_ONE_TIME.fullmatch(part)]
@@ -172,12 +164,7 @@ def _runs_below(folder: Path, or_none: bool = False) -> FoundRuns:
                 known = latest.setdefault(name, path)
                 if known not in (path, name) and path.stat().st_mtime_ns > known.stat().st_mtime_ns:
                     latest[name] = path
-                earlier += [one for one in (known, path) if one != latest[name] and not one.samefile(latest[name])]
-    if not latest and not or_none:
-        for path in samples:  # without its score, which is refused
-            _both_files(_of_stem(path, SAMPLES_ENDING))
-        raise BadInput(f"{folder} holds no scored run (no file '*{SCORE_ENDING}'). Score a run first.")
-    return FoundRuns([_both_files(_of_stem(path, SCORE_ENDING)) for path in latest.values()], earlier)
+    return [_of_stem(path, SCORE_ENDING) for path in latest.values()]
 
 
 def _of_stem(path: Path, ending: str) -> ResultPaths:
@@ -421,7 +408,7 @@ def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
         if path.is_file():
             files.append(_judged_file(path))
             continue
-        samples = [run.samples for run in find_all([path]).runs]
+        samples = [run.samples for run in find_all([path])]
         judged = [_judged_file(file) for file in samples if _first_task(file) not in (None, Task.PERCEPTION.value)]
         if not judged:
             raise BadInput(f"{path} holds no verdicts: none of its runs is a reasoning run; score one first.")
@@ -467,37 +454,16 @@ def is_samples(path: Path) -> bool:
 
 
 def scored_runs(place: Path) -> list[tuple[Path, Result]]:
-    """A ``_score.json`` with its result, or all of a folder; where the folder has none, those of its subfolders.
-
-    Links of one result count once. All files are read before anything is returned, so that a bad one among good
-    ones is found before a board is touched.
+    """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), read before a board is touched.
 
     Raises:
-        BadInput: there is no result, one of them is not a result of this package, or a run is half written: it has
-            samples and no score.
+        BadInput: there is no result, one of them is not a result of this package, or a run is half written.
     """
-    if not place.is_dir():
-        if place.exists() and place.suffix != ".json":
-            raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
-        return [(place, read_result(place))]
-    below = (path for path in place.rglob("*") if PREVIOUS not in path.parts)
-    paths = list({path.resolve(): path for path in _result_files(place.iterdir()) or _result_files(below)}.values())
-    for path in paths:
-        score = _of_stem(path, SAMPLES_ENDING).score
-        if path.name.endswith(SAMPLES_ENDING) and not score.exists():
-            raise BadInput(
-                f"{path} is half of a run: {score.name} is not there, which is written last. Score that run "
-                "again, or name the *_score.json files of the others."
-            )
-    scores = [path for path in paths if path.name.endswith(SCORE_ENDING)]
-    if not scores:
-        raise BadInput(f"There is no *{SCORE_ENDING} in {place}: name the folder of a scored run.")
-    return [(path, read_result(path)) for path in scores]
-
-
-def _result_files(paths: Iterable[Path]) -> list[Path]:
-    endings = (SCORE_ENDING, SAMPLES_ENDING)
-    return sorted(path for path in paths if path.name.endswith(endings) and not path.name.startswith("."))
+    if place.is_dir():
+        return [(paths.score, read_result(paths.score)) for paths in find_all([place])]
+    if place.exists() and place.suffix != ".json":
+        raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
+    return [(place, read_result(place))]
 
 
 def write_run(run: Run, write_report: Callable[[Path], None] | None = None) -> None:

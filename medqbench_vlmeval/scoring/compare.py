@@ -118,7 +118,7 @@ _Pair = TypeVar("_Pair", bound=PairedComparison)
 
 @dataclass(frozen=True)
 class RankedRun:
-    """A run's mean over the samples that all runs have, and the runs that it does not differ from significantly.
+    """A run's mean over the samples that all runs have, and its place.
 
     Runs of the same mean share a ``place``. ``places`` is its 95% interval: from one behind the runs that are
     significantly better to one before those that are significantly worse. As Holm's adjustment covers all pairs at
@@ -127,7 +127,6 @@ class RankedRun:
 
     run: str
     cell: Cell
-    not_distinct_from: tuple[str, ...]
     place: int
     places: tuple[int, int]
 
@@ -293,21 +292,17 @@ def rank_runs(
         run: _mean_cell(column, _totals(np.array(column, dtype=float), np.array(clusters)), scale, seed)[0]
         for run, column in values.items()
     }
-    order = sorted(cells, key=lambda run: -(cells[run].value or 0.0))
-    alike = {frozenset(names) for names, pair in pairs.items() if not pair.distinct}
+    values_of = {run: round(cell.value or 0.0, _DIGITS) for run, cell in cells.items()}
     better: dict[str, set[str]] = {run: set() for run in cells}
     for (a, b), pair in pairs.items():
         if pair.distinct:
-            first_is_better = (pair.overall.cell.value or 0.0) > 0
-            better[b if first_is_better else a].add(a if first_is_better else b)
+            ahead, behind = (a, b) if (pair.overall.cell.value or 0.0) > 0 else (b, a)
+            better[behind].add(ahead)
     ranked = []
-    for run in order:
-        worse = sum(run in ahead for ahead in better.values())
-        place = 1 + sum(
-            round((other.value or 0.0) - (cells[run].value or 0.0), _DIGITS) > 0 for other in cells.values()
-        )
-        not_distinct = tuple(other for other in order if frozenset((run, other)) in alike)
-        ranked.append(RankedRun(run, cells[run], not_distinct, place, (1 + len(better[run]), len(cells) - worse)))
+    for run in sorted(cells, key=lambda run: -values_of[run]):
+        place = 1 + sum(value > values_of[run] for value in values_of.values())
+        last = len(cells) - sum(run in ahead for ahead in better.values())
+        ranked.append(RankedRun(run, cells[run], place, (1 + len(better[run]), last)))
     return ranked
 
 

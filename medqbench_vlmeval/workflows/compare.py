@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, count
@@ -48,52 +48,43 @@ def compare_runs(
     Args:
         runs: runs, or their places (see :func:`.runs.files.find_all`), which stand for two runs or more.
         seed: of the bootstrap.
-        baseline: what all others are compared with, and they not with each other: a model's name, or a label where a
-            model has several sets, or else the place of one set's runs, which may be among ``runs`` or not.
+        baseline: what alone all others are compared with: a model's name, a label where it has several sets, or the
+            place of its runs, which may be among ``runs`` or not.
         by_group: whether groups are compared, too.
 
     Raises:
         BadInput: a run cannot be read, or no two have a task and a sample in common; there is no such baseline.
     """
-    read, earlier = _read(runs)
-    run_sets, base = _run_sets(read.values()), None
-    if baseline is not None:
-        base = _named(baseline, run_sets)
-        if base is None:
-            try:
-                of_base, _ = _read([Path(baseline)])
-            except BadInput as error:
-                labels = ", ".join(run_set.label for run_set in run_sets)
-                raise BadInput(
-                    f"--baseline {baseline} is none of the models ({labels}), and no place: {error}"
-                ) from None
-            run_sets = _run_sets({**read, **of_base}.values())
-            bases = [each.label for each in run_sets if any(run in of_base.values() for run in each.runs)]
-            if len(bases) > 1:
-                raise BadInput(f"--baseline {baseline} holds several: {', '.join(bases)}; name one of them.")
-            (base,) = bases
-    n_runs = sum(len(run_set.runs) for run_set in run_sets)
-    if n_runs < 2:
-        raise BadInput(
-            "A comparison needs two runs or more"
-            + "".join(f", and this is one: {run.paths.score}" for run in read.values())
-            + ". Name their '*_score.json', prediction files, a folder above them or a glob."
-        )
+    read = _read(runs)
+    run_sets = _run_sets(read.values())
+    base = _named(baseline, run_sets) if baseline is not None else None
+    if baseline is not None and base is None:
+        try:
+            of_base = _read([Path(baseline)])
+        except BadInput as error:
+            labels = ", ".join(run_set.label for run_set in run_sets)
+            raise BadInput(f"--baseline {baseline} is none of the models ({labels}), and no place: {error}") from None
+        run_sets = _run_sets({**read, **of_base}.values())
+        base, *more = [each.label for each in run_sets if any(run in of_base.values() for run in each.runs)]
+        if more:
+            raise BadInput(f"--baseline {baseline} holds several: {', '.join([base, *more])}; name one of them.")
+    if sum(len(run_set.runs) for run_set in run_sets) < 2:
+        this = "".join(f", and this is one: {run.paths.score}" for run in read.values())
+        raise BadInput(f"A comparison needs two runs or more{this}. Name runs, a folder above them or a glob.")
     tasks, alone = _shared_tasks(run_sets)
     parts = []
     for task, dataset, of_task in tasks:
         if base is None or base in [run.label for run in of_task]:
             parts.append(_compare(task, dataset, of_task, seed, base, by_group))
         else:
-            alone += [f"{base} has no {dataset or task.value}"]
+            alone.append(f"{base} has no {dataset or task.value}")
     if not parts:
         raise BadInput(f"No other run has a task of the baseline {base}: {'; '.join(alone)}.")
-    passed_over = [f"{path}, an earlier run than the one of its name that is compared" for path in earlier]
-    return RunComparison(tuple(run_sets), seed, tuple(parts), (*alone, *passed_over), base)
+    return RunComparison(tuple(run_sets), seed, tuple(parts), tuple(alone), base)
 
 
-def _read(runs: Sequence[Run | Path]) -> tuple[dict[object, Run], list[Path]]:
-    """The runs by what tells them apart, and the scores of those that were passed over."""
+def _read(runs: Sequence[Run | Path]) -> dict[object, Run]:
+    """The runs by what tells them apart."""
     # All that cannot be found is said before anything is read.
     found = [run if isinstance(run, Run) else find_all([run]) for run in runs]
     read: dict[object, Run] = {}
@@ -101,19 +92,21 @@ def _read(runs: Sequence[Run | Path]) -> tuple[dict[object, Run], list[Path]]:
         if isinstance(one, Run):
             read[id(one)] = one
             continue
-        for paths in one.runs:
+        for paths in one:
             if (score := paths.score.resolve()) not in read:
                 read[score] = read_run(paths)
-    return read, [path for one in found if not isinstance(one, Run) for path in one.earlier]
+    return read
 
 
 def _named(name: str, run_sets: Sequence[RunSet]) -> str | None:
     """The label of the set that a name means."""
-    labels = [run_set.label for run_set in run_sets if name == run_set.label]
-    labels = labels or [run_set.label for run_set in run_sets if name == run_set.model]
-    if len(labels) > 1:
-        raise BadInput(f"--baseline {name} is several runs: {', '.join(labels)}; name one of them.")
-    return labels[0] if labels else None
+    for attribute in ("label", "model"):
+        labels = [run_set.label for run_set in run_sets if name == getattr(run_set, attribute)]
+        if len(labels) > 1:
+            raise BadInput(f"--baseline {name} is several runs: {', '.join(labels)}; name one of them.")
+        if labels:
+            return labels[0]
+    return None
 
 
 def _run_sets(runs: Iterable[Run]) -> list[RunSet]:
@@ -168,22 +161,18 @@ def write_comparison(comparison: RunComparison, out: Path) -> tuple[Path, Path]:
 
 
 def falls_below(comparison: RunComparison, percent: float, strict: bool = False) -> list[str]:
-    """Name the runs whose Overall is below the baseline's by more than is tolerated, a sentence each.
+    """Name the runs whose Overall is below the baseline's by more than ``percent``, a sentence each.
 
-    Args:
-        percent: what is tolerated, at most 0: percentage points of accuracy, or percent of the scale of a sum (0-8).
-        strict: whether a difference counts that is not significant (adjusted p of 0.05 or more), too.
+    Those are percentage points of accuracy, of reasoning percent of the scale of sums (0-8), and at most 0. A
+    difference that is not significant counts where ``strict`` alone.
 
     Raises:
         BadInput: there is no baseline, or ``percent`` is above 0.
     """
-    if comparison.baseline is None:
-        raise BadInput("--fail-under tells how far a run may fall below a baseline; name it with --baseline.")
-    if not percent <= 0:
-        raise BadInput(f"--fail-under is {percent:g}; it takes 0 or a number below it, such as -2.")
+    if comparison.baseline is None or not percent <= 0:
+        raise BadInput("--fail-under takes 0 or a number below it, such as -2, and a --baseline.")
     found = []
     for part in comparison.parts:
-        # An accuracy is a percentage already.
         limit = percent if part.task is Task.PERCEPTION else percent / 100 * MAX_VERDICT * len(DIMENSIONS)
         for pair in part.pairs:
             value, of = pair.overall.cell.value or 0.0, pair.overall
@@ -194,18 +183,15 @@ def falls_below(comparison: RunComparison, percent: float, strict: bool = False)
 
 
 def write_summary(path: Path, text: str) -> None:
-    """Write a Markdown summary.
+    """Write a Markdown summary, over an earlier one alone.
 
     Raises:
-        BadInput: a file of that name is there that is no such summary.
+        BadInput: another file is there.
         RunFailed: it cannot be written.
     """
-    from medqbench_vlmeval.report.compare_tables import MARKDOWN_MARK
-
     with writing(path, "choose another --markdown"):
-        if path.is_file() and path.stat().st_size and not path.read_bytes().startswith(MARKDOWN_MARK.encode()):
-            words = "choose another file, or add to it with '--markdown - >>'"
-            raise BadInput(f"{path} was not written by 'medqbench compare'; {words}.")
+        if path.is_file() and (known := path.read_bytes()) and known[:20] != text.encode()[:20]:
+            raise BadInput(f"{path} is no summary of 'compare'; choose another file, or '--markdown - >> {path}'.")
         write_text(path, text)
 
 
@@ -243,10 +229,6 @@ class ComparedRun:
     label: str
     run: Run
     task: Task
-
-    def named(self, does: str) -> str:
-        """A sentence on its task: 'A alone has MedQBench_Reasoning (comparative)'."""
-        return f"{self.label} {does} {self.run.result.dataset} ({self.task.value})"
 
     @property
     def settings(self) -> Provenance:
@@ -303,44 +285,25 @@ def _shared_tasks(run_sets: Sequence[RunSet]) -> tuple[list[tuple[Task, str | No
                 runs_of.setdefault(key, []).append(ComparedRun(run_set.label, run, task))
     order = list(Task)
     keys = sorted(runs_of, key=lambda key: (order.index(key[0]), key[1] or ""))
-    alone = [runs[0].named("alone has") for runs in map(runs_of.get, keys) if runs and len(runs) == 1]
-    shared = []
+    shared: list[tuple[Task, str | None, list[ComparedRun]]] = []
+    alone = []
     for task, dataset in keys:
         runs = runs_of[task, dataset]
         groups: list[list[ComparedRun]] = []
         for one in runs:
-            group = next((group for group in groups if all(_share(one, other) for other in group)), [])
-            if not group:
-                groups.append(group)
+            group = next((group for group in groups if _in_common([group[0], one])[0]), [])
+            groups += [] if group else [group]
             group.append(one)
-        if 1 < len(runs) == len(groups):
-            alone.append(_nothing_shared(*runs[:2]))
-        elif len(runs) > 1:
-            alone += [group[0].named("shares no sample with the others on") for group in groups if len(group) == 1]
-        several_groups = sum(len(group) > 1 for group in groups) > 1
-        shared += [
-            (task, group[0].run.result.dataset if several_groups else dataset, group)
-            for group in groups
-            if len(group) > 1
-        ]
+        groups = [runs] if len(groups) == len(runs) else groups  # where nobody shares a sample, the first pair says why
+        for group in groups:
+            if len(group) > 1:
+                shared.append((task, group[0].run.result.dataset if len(groups) > 1 else dataset, group))
+            else:
+                does = "alone has" if len(runs) == 1 else "shares no sample with the others on"
+                alone.append(f"{group[0].label} {does} {group[0].run.result.dataset} ({task.value})")
     if not shared:
         raise BadInput(f"These runs have no task in common: {'; '.join(alone)}.")
     return shared, alone
-
-
-def _share(a: ComparedRun, b: ComparedRun) -> bool:
-    """Whether two runs have a sample in common that both scored."""
-    pairs = ((sample, b.samples[index]) for index, sample in a.samples.items() if index in b.samples)
-    return any(not _differing(pair) and None not in (pair[0].values, pair[1].values) for pair in pairs)
-
-
-def _nothing_shared(a: ComparedRun, b: ComparedRun) -> str:
-    _, changed, unscored = _in_common([a, b])
-    return (
-        f"{a.run.paths.samples} and {b.run.paths.samples} have no {a.task.value} sample in common that both scored "
-        f"({len(a.samples)} and {len(b.samples)} samples, {len(changed)} of one index with other content, "
-        f"{len(unscored)} unscored)"
-    )
 
 
 def _compare(
@@ -373,14 +336,27 @@ def _compare(
         tuple(ranking),
         tuple(_warnings(task, runs)),
         (*_notes_on_runs(task, runs), *_notes_on_samples(task, runs, pairs)),
-        tuple(_shared_samples(runs, indexes)),
+        tuple(
+            SharedSample(
+                index,
+                {run.label: run.samples[index].row for run in runs},
+                {run.label: run.samples[index].score for run in runs},
+            )
+            for index in indexes
+        ),
         baseline,
     )
 
 
 def _pair(a: ComparedRun, b: ComparedRun, seed: int, by_group: bool) -> ComparedPair:
-    """Two runs on the samples that they have in common, of which there are some."""
+    """Two runs on the samples that they have in common."""
     indexes, changed, unscored = _in_common([a, b])
+    if not indexes:
+        raise BadInput(
+            f"{a.run.paths.samples} and {b.run.paths.samples} have no {a.task.value} sample in common that both scored "
+            f"({len(a.samples)} and {len(b.samples)} samples, {len(changed)} of one index with other content, "
+            f"{len(unscored)} unscored)."
+        )
     samples = [(a.samples[index], b.samples[index]) for index in indexes]
     paired = Paired(
         a.task,
@@ -434,13 +410,6 @@ def _with_axes(sample: Sample, other: Sample) -> Sample:
     """The sample with the axes of either run: a data file may have them where a prediction file has not."""
     missing = {axis: value for axis in AXES if not getattr(sample, axis) and (value := getattr(other, axis))}
     return replace(sample, **missing) if missing else sample
-
-
-def _shared_samples(runs: Sequence[ComparedRun], indexes: Iterable[str]) -> Iterator[SharedSample]:
-    for index in indexes:
-        samples = {run.label: run.samples[index] for run in runs}
-        scores = {label: sample.score for label, sample in samples.items()}
-        yield SharedSample(index, {label: sample.row for label, sample in samples.items()}, scores)
 
 
 def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:

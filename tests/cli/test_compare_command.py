@@ -34,7 +34,8 @@ def test_a_table_and_its_files(capsys, runs, tmp_path):
     cell = printed["parts"][0]["pairs"][0]["overall"]
     assert (cell["p"], cell["only_a"], cell["difference"]) == (2 / 64, 6, 50.0)
     assert [row["index"] for row in written["disagreements"]] == ["3", "4", "5", "6", "7", "8"]
-    assert written["disagreements"][0]["replies"] == {"A": "The answer is A.", "B": "The answer is B."}
+    assert written["disagreements"][0]["extracted"] == {"A": "A", "B": "B"}
+    assert written["disagreements"][0]["scores"] == {"A": 1.0, "B": 0.0}
     _, out, _ = run(capsys, "compare", *runs, "--json", "--seed", 5)
     assert json.loads(out)["seed"] == 5
 
@@ -124,10 +125,11 @@ def test_a_job_fails_where_a_model_got_plainly_worse(capsys, runs, tmp_path):
         assert out.splitlines()[-1] == str(summary)  # said before the job fails
         said = "Failed: B: perception" if text else "Passed: nothing is below --fail-under"
         assert summary.read_text("utf-8").splitlines()[4].startswith(said)
+        assert "- not comparable with the published rows: A, B" in summary.read_text("utf-8")
     code, out, err = run(capsys, "compare", b, "--baseline", a, "--markdown", "-")
     assert (code, err) == (0, "")
-    assert "| B | 25.00 | 75.00 | -50.00 |" in out
-    assert "a - b" not in out
+    assert "| B | A | 12 | 25.00 | 75.00 | -50.00 |" in out
+    assert "| worse |" in out
 
 
 def test_descriptions_are_gated_in_percent_of_their_scale(capsys, tmp_path):
@@ -143,11 +145,11 @@ def test_descriptions_are_gated_in_percent_of_their_scale(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--fail-under", -2], "name it with --baseline"),
-        (["--fail-under", 1, "--baseline", "A"], "--fail-under is 1; it takes 0 or a number below it"),
-        (["--fail-under", "nan", "--baseline", "A"], "--fail-under is nan"),
+        (["--fail-under", -2], "and a --baseline"),
+        (["--fail-under", 1, "--baseline", "A"], "--fail-under takes 0 or a number below it"),
+        (["--fail-under", "nan", "--baseline", "A"], "--fail-under takes 0 or a number below it"),
         (["--baseline", "Q"], "--baseline Q is none of the models (A, B), and no place: Q does not exist"),
-        (["--markdown", __file__], "was not written by 'medqbench compare'"),
+        (["--markdown", __file__], "is no summary of 'compare'; choose another file, or '--markdown - >>"),
     ],
 )
 def test_what_a_baseline_and_a_limit_cannot_be(capsys, runs, words, text):

@@ -77,7 +77,7 @@ def test_a_narrow_terminal_goes_without_some_columns_and_says_so():
 def test_the_workbook_of_two_runs(pair, read_sheet, tmp_path):
     heads, *rows = read_sheet(pair, "By group")
     book = load_workbook(tmp_path / "compare.xlsx")
-    assert book.sheetnames == ["Summary", "By group", "Samples, perception", "Disagreements", "Settings"]
+    assert book.sheetnames == ["Summary", "By group", "Samples, perception", "Settings"]
     for sheet in book:
         assert not [cell for row in sheet.iter_rows() for cell in row if cell.data_type not in ("s", "n", "b")]
     groups = {row[heads.index("Group")]: dict(zip(heads, row, strict=True)) for row in rows}
@@ -86,15 +86,15 @@ def test_the_workbook_of_two_runs(pair, read_sheet, tmp_path):
     assert groups["MRI"]["Few"] == "n < 10"
     p = book["By group"].cell(2, heads.index("p") + 1)
     assert p.number_format == '[<0.0001]"<0.0001";0.0000'
-    heads, *rows = read_sheet(pair, "Disagreements")
-    assert [row[0] for row in rows] == ["2", "3", "4", "5", "6", "7"]
-    first = dict(zip(heads, rows[0], strict=True))
+    heads, *rows = read_sheet(pair, "Samples, perception")
+    shown = [dict(zip(heads, row, strict=True)) for row in rows]
+    assert [row["index"] for row in shown if row["differ"]] == ["2", "3", "4", "5", "6", "7"]
     name = EVIL.replace("\x1b", "\ufffd").replace("\u202e", "\ufffd")
-    assert (first["A: right"], first[f"{name}: right"], first[f"{name}: read as"]) == ("yes", "no", "B")
-    assert first[f"{name}: reply"] == "=1+1 \ufffd[31mred"
-    assert first["question"] == "+cmd|' /C calc'!A0"
+    assert (shown[2]["A"], shown[2][name], shown[2]["only right"]) == ("A ✓", "B ✗", "A")
+    assert (shown[2][f"{name}: reply"], shown[8][f"{name}: reply"]) == ("=1+1 \ufffd[31mred", None)
+    assert shown[2]["question"] == "+cmd|' /C calc'!A0"
     dataset = "MedQBench_Perception_mini"
-    assert ["dataset", dataset, dataset] in read_sheet(pair, "Settings")
+    assert any(row[0] == "dataset" and row[2:4] == [dataset] * 2 for row in read_sheet(pair, "Settings"))
     sentences = [row[0] for row in read_sheet(pair, "Summary") if row[0]]
     assert any("not comparable" in sentence for sentence in sentences)
     assert not [sentence for sentence in sentences if "\u202e" in sentence]
@@ -120,18 +120,14 @@ def test_reasoning_and_several_runs(read_sheet):
     comparison = compare_runs(runs)
     lines = shown(comparison)
     assert lines[0] == "Reasoning, no-reference: 3 runs on the 3 samples that all of them have"
-    assert lines[1].endswith("Not significantly different from #")
-    ranked = [line.split() for line in lines[2:5]]
-    assert [row[:3] for row in ranked] == [["1", "A", "*8.000"], ["2", "B", "*5.333"], ["3", "C", "*4.000"]]
-    assert ranked[1][-2:] == ["1,", "3"]
-    assert "All pairs (Holm over 3)" in lines
+    ranked = [line.split()[:4] for line in lines[2:5]]
+    assert ranked == [["1", "1-3", "A", "*8.000"], ["2", "1-3", "B", "*5.333"], ["3", "1-3", "C", "*4.000"]]
+    assert "Reasoning, no-reference: all pairs (Holm over 3)" in lines
     heads, *rows = read_sheet(comparison, "Samples, no-reference")
-    assert heads == ["index", "modality", "question", "lowest", "highest", "A", "B", "C"]
-    assert [row[3:] for row in rows] == [[0, 8, 8, 4, 0], [4, 8, 8, 4, 4], [8, 8, 8, 8, 8]]
+    assert heads == ["index", "modality", "question", "reference", "differ", "A", "B", "C"]
+    assert [row[4:] for row in rows] == [["yes", 8, 8 / 2, 0], ["yes", 8, 4, 4], [None, 8, 8, 8]]
     assert len(read_sheet(comparison, "By group")) == 1 + 3 * (1 + 4 + 1)
-    two = compare_runs(runs[:2])
-    heads, *rows = read_sheet(two, "Disagreements")
-    assert rows[0][heads.index("B: Preciseness")] == 1
+    heads, *rows = read_sheet(compare_runs(runs[:2]), "Samples, no-reference")
     assert rows[0][heads.index("B: reply")].startswith("Answer 0:")
 
 
@@ -143,8 +139,8 @@ def test_matrices_and_samples_of_several_runs(read_sheet, tmp_path):
     rows = read_sheet(comparison, "Models x models")
     assert rows[3][0] == "Perception: 3 runs on the 20 samples that all of them have"
     # 2/2^8 of A and B times 3; 20/2^9 of A and C, with 8 and 1 alone, times 2 is more than 0.05.
-    assert [row[:2] + row[5:8] for row in rows[5:8]] == [
-        [1, "A", "1-2", 20, "2"], [2, "C", "1-3", 20, "1, 3"], [3, "B", "2-3", 20, "2"]
+    assert [row[:4] + row[6:7] for row in rows[5:8]] == [
+        [1, "1-2", "A", 80, 20], [2, "1-3", "C", 45, 20], [3, "2-3", "B", 40, 20]
     ]  # fmt: skip
     starts = [place for place, row in enumerate(rows) if row[0] and str(row[0]).startswith("Perception: ")][1:]
     difference, same, kappa = (rows[start + 2 : start + 5] for start in starts)
@@ -159,7 +155,8 @@ def test_matrices_and_samples_of_several_runs(read_sheet, tmp_path):
     heads, *rows = read_sheet(comparison, "Samples, perception")
     assert load_workbook(tmp_path / "compare.xlsx")["Samples, perception"].auto_filter.ref
     shown = {row[0]: dict(zip(heads, row, strict=True)) for row in rows}
-    assert [shown["17"][name] for name in ("runs wrong", "only wrong", "only right", "C")] == [2, None, "C", "A ✓"]
+    assert "only wrong" not in heads  # nobody is
+    assert [shown["17"][name] for name in ("runs wrong", "only right", "C")] == [2, "C", "A ✓"]
     assert (shown["9"]["only right"], shown["19"]["runs wrong"], shown["9"]["B"]) == ("A", 3, "B ✗")
 
 
@@ -169,17 +166,20 @@ def test_differences_from_a_baseline_and_the_markdown(pair):
         for model, n in (("b|a", 19), ("x", 8), ("y", 20))
     ]
     comparison = compare_runs(runs, baseline="b|a")
-    assert shown(comparison)[:4] == [
-        "Perception: differences from b|a (Holm over 2)",
-        "Run  Overall  Baseline  Difference      95% interval   n       p  p Holm  MDE (80% power)  Verdict",
-        "y     100.00     95.00       +5.00     0.00 to 15.00  20  1.0000  1.0000            34.83  no difference shown",  # noqa: E501
-        "x      40.00     95.00      -55.00  -80.00 to -30.00  20  0.0010  0.0020            43.77  worse",
+    lines = shown(comparison)
+    assert lines[0] == "Perception: all less b|a (Holm over 2)"
+    # 1 of 20 one way; 11 of 11 the other way: 2/2^11, times 2.
+    assert [line.split() for line in lines[2:4]] == [
+        "y b|a 20 100.00 95.00 +5.00 0.00 to 15.00 1.0000 1.0000 34.83 no difference shown".split(),
+        "x b|a 20 40.00 95.00 -55.00 -80.00 to -30.00 0.0010 0.0020 43.77 worse".split(),
     ]
     text = compare_markdown(comparison, ["Failed: b|a."])
     assert text.startswith("<!-- medqbench compare -->\n\n## MedQ-Bench: models compared\n\nFailed: b\\|a.\n")
-    assert "| x | 40.00 | 95.00 | -55.00 |" in text
+    assert "| x | b\\|a | 20 | 40.00 | 95.00 | -55.00 |" in text
     assert "<details>" not in text
     text = compare_markdown(compare_runs(runs))
-    assert "| 1 | y | 100.00 |" in text
-    assert text.count("<details><summary>All pairs (Holm over 3)</summary>\n\n| Run a |") == 1
+    assert "| 1 | 1-2 | y | 100.00 |" in text
+    several = [make_run([choice(str(i), i < n) for i in range(20)], model=f"M{n}") for n in range(9)]
+    folded = "<details><summary>Perception: all pairs (Holm over 36)</summary>\n\n| Run a |"
+    assert compare_markdown(compare_runs(several)).count(folded) == 1
     assert "\x1b" not in compare_markdown(pair)

@@ -198,7 +198,7 @@ def test_half_written_and_absent_runs(score, tmp_path):
 
 
 def scores_of(*places):
-    return [paths.score for paths in find_all(places).runs]
+    return [paths.score for paths in find_all(places)]
 
 
 def test_folders_of_any_depth_globs_and_links_give_each_run_once(tmp_path):
@@ -220,7 +220,7 @@ def test_folders_of_any_depth_globs_and_links_give_each_run_once(tmp_path):
     assert scores_of(work / "[bc]" / f"{NAME}*") == of_b_and_c
     assert scores_of(work / "b" / "previous" / "*") == scores_of(work / "b" / "previous")
     assert [run.paths.score for run in read_runs([work / "deep"])] == [a.score]
-    with pytest.raises(BadInput, match=r"No scored run matches .*\(1 files or folders do\)"):
+    with pytest.raises(BadInput, match="No scored run matches"):
         find_all([work / "gone*"])
 
 
@@ -228,10 +228,9 @@ def test_the_kits_folders_of_one_time_give_the_latest_run(tmp_path):
     model = tmp_path / "work" / "M"
     first, second = (perception_run(model / name).paths for name in ("T20261129-080000", "T20261129_G1a2b3c4d"))
     os.utime(first.score, (1, 1))
-    assert find_all([tmp_path]) == ([second], [first.score])
+    assert find_all([tmp_path]) == [second]
     for path in vars(first).values():  # the kit links what it takes for the run, here the older one
         (model / path.name).symlink_to(path)
-    assert find_all([tmp_path]).earlier == [second.score]
     assert scores_of(tmp_path) == [model / first.score.name]
     assert scores_of(second.score.parent, tmp_path) == [second.score, model / first.score.name]
 
@@ -296,10 +295,10 @@ def test_the_scores_of_a_folder_or_of_those_below_it(tmp_path):
     assert [result.model for _, result in scored_runs(tmp_path / "work")] == ["a", "b"]
     assert [path for path, _ in scored_runs(runs[1].paths.score.parent)] == [runs[1].paths.score]
     (tmp_path / "none").mkdir()
-    with pytest.raises(BadInput, match=r"There is no \*_score.json in"):
+    with pytest.raises(BadInput, match="holds no scored run"):
         scored_runs(tmp_path / "none")
     runs[1].paths.score.unlink()
-    with pytest.raises(BadInput, match="is half of a run"):
+    with pytest.raises(BadInput, match="the evaluation was stopped before its end"):
         scored_runs(tmp_path / "work")
 
 

@@ -177,7 +177,7 @@ def test_several_runs_are_ranked_on_what_all_have(tmp_path):
     scored(tmp_path, [choice(str(i), right) for i, right in enumerate(bad[:-1])], "M0")
     part = one_part(paths)
     assert [(row["run"], row["n"]) for row in part["ranking"]] == [("M1", 19), ("M2", 19), ("M0", 19)]
-    assert [row["not_distinct_from"] for row in part["ranking"]] == [["M2"], ["M1"], []]
+    assert [(row["place"], row["places"]) for row in part["ranking"]] == [(1, [1, 2]), (1, [1, 2]), (3, [3, 3])]
     assert [(pair["a"], pair["b"], pair["overall"]["n"]) for pair in part["pairs"]] == [
         ("M0", "M1", 19), ("M0", "M2", 19), ("M1", "M2", 20)
     ]  # fmt: skip

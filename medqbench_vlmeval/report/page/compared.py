@@ -33,51 +33,35 @@ def comparison_json(comparison: RunComparison) -> list[Json]:
 
 def _task_json(part: ComparedTask, named: dict[tuple[str, str], Json]) -> Json:
     order, datasets = in_order(part), dict(zip(part.runs, part.datasets, strict=True))
-    ranked = {row.run: row for row in part.ranking}
-    values = {label: value for pair in part.pairs for label, value in pair.values.items()}
-    runs = []
-    for label in order:
-        row = ranked.get(label)
-        cell = {"value": values[label]} if row is None else json_of(row.cell, "value", "low", "high")
-        places = {} if row is None else json_of(row, "place", "places")
-        runs.append({"label": label, **named[label, datasets[label]], **cell, **places})
-    is_perception = part.task is Task.PERCEPTION
+    values = {label: {"value": value} for pair in part.pairs for label, value in pair.values.items()}
+    for row in part.ranking:
+        values[row.run] = json_of(row, "places") | json_of(row.cell, "value", "low", "high")
+    letters = [[of.rows[label].extracted for of in part.samples] for label in order]
     return {
-        "task": part.task.value,
+        **json_of(part, "task", "dataset"),
         "title": TASK_TITLES[part.task],
-        "dataset": part.dataset,
         "unit": task_kind(part.task),
-        "runs": runs,
+        "runs": [{"label": label, **named[label, datasets[label]], **values[label]} for label in order],
         "pairs": [_pair_json(pair, order) for pair in part.pairs],
         "notes": [*part.warnings, *part.notes],
         "samples": [_sample_json(sample, order) for sample in part.samples],
-        "right": [sample.row.sample.answer for sample in part.samples] if is_perception else None,
-        "letters": [[of.rows[label].extracted for of in part.samples] for label in order] if is_perception else None,
+        "letters": letters if part.task is Task.PERCEPTION else None,
         "scores": [[round(sample.scores[label], 3) for sample in part.samples] for label in order],
     }
 
 
 def _pair_json(pair: ComparedPair, order: list[str]) -> Json:
     """The difference of the run ahead in ``order`` less the other."""
-    cell, sign = pair.overall.cell, 1
     a, b = order.index(pair.a), order.index(pair.b)
-    low, high = cell.interval or (0.0, 0.0)
-    if a > b:
-        a, b, sign, low, high = b, a, -1, -high, -low
-    return {
-        "a": a,
-        "b": b,
-        "value": sign * (cell.value or 0.0),
-        "ends": cell.interval and (low, high),
-        "n": cell.n,
-        "p": pair.overall.adjusted_p,
-        "significant": pair.overall.is_significant,
-        **json_of(pair.agreement, "same", "kappa"),
-    }
+    of, sign = pair.overall, 1 if a < b else -1
+    facts = {"value": sign * (of.cell.value or 0.0), "ends": sorted(sign * end for end in of.cell.interval or ())}
+    facts |= {"n": of.cell.n, "p": of.adjusted_p, "significant": of.is_significant}
+    return {"a": min(a, b), "b": max(a, b), **facts, **json_of(pair.agreement, "same", "kappa")}
 
 
 def _sample_json(sample: SharedSample, order: list[str]) -> list[object]:
-    """The index, a list of them where runs spell it differently; what it is; and how the question begins."""
+    """The index, a list of them where runs spell it differently; what it is; how the question begins; the answer."""
     names = [sample.rows[label].sample.index for label in order]
     about = " · ".join(value for axis in AXES if (value := sample.on_axis(axis)))
-    return [names[0] if len(set(names)) == 1 else names, about, (sample.row.sample.question or "")[:_QUESTION]]
+    index = names[0] if len(set(names)) == 1 else names
+    return [index, about, (sample.row.sample.question or "")[:_QUESTION], sample.row.sample.answer]

@@ -5,7 +5,7 @@ const SHOWN = [
   ["same", "the same answer, %"],
   ["kappa", "kappa"],
 ];
-const FIRST_ROWS = 100;
+const FIRST_ROWS = 20;
 const FAILS_BELOW = 4;
 
 // `told` is what comparison_json gives: a task each. It may come later than the page, and again.
@@ -56,7 +56,7 @@ function matrixTable(task, known, what, showPair) {
     const sign = row < column ? 1 : -1;
     const value = sign * pair.value;
     const shows = { difference: signed(value, task.unit), same: pair.same === null ? "–" : pair.same.toFixed(0), kappa: pair.kappa === null ? "–" : pair.kappa.toFixed(2) }[what];
-    const ends = pair.ends === null ? "no interval" : `95% ${(sign < 0 ? pair.ends.map((end) => -end).reverse() : pair.ends).map((end) => signed(end, task.unit)).join(" to ")}`;
+    const ends = !pair.ends.length ? "no interval" : `95% ${(sign < 0 ? pair.ends.map((end) => -end).reverse() : pair.ends).map((end) => signed(end, task.unit)).join(" to ")}`;
     const tip = `${task.runs[row].label} less ${task.runs[column].label}: ${signed(value, task.unit)} (${ends}), adjusted p ${pWords(pair.p)}, ${pair.significant ? "significant" : "not significant"}; same answer ${pair.same === null ? "–" : `${pair.same.toFixed(1)}%`}, kappa ${pair.kappa === null ? "undefined" : pair.kappa.toFixed(2)}; n = ${grouped(pair.n)}`;
     const made = el("td", null, el("button", { type: "button", "data-tip": tip, "aria-label": tip, onclick: () => showPair(row, column) }, shows));
     if (what === "difference") made.className = pair.significant ? (value > 0 ? "ahead" : "behind") : "level";
@@ -97,6 +97,7 @@ function sampleTable(task) {
     ["differ", () => "A and B differ", (at) => result(chosen.a, at) !== result(chosen.b, at)],
     ["worse", () => `A ${wrong}, B not`, (at) => fails(chosen.a, at) && !fails(chosen.b, at)],
   ];
+  const asked = task.samples.some(([, , question]) => question);
   const sums = task.samples.map((_, at) => order.reduce((sum, run) => sum + task.scores[run][at], 0));
   const hardest = [...task.samples.keys()].sort((x, y) => sums[x] - sums[y] || x - y);
   const picks = { filter: FILTERS.map(([name, words]) => option(name, words())), a: order, b: order };
@@ -122,11 +123,11 @@ function sampleTable(task) {
     return el("td", { class: bad ? "bad" : "" }, href ? el("a", { href }, data(words)) : data(words));
   };
   const line = (at) => {
-    const [index, about, question] = task.samples[at];
+    const [index, about, question, answer] = task.samples[at];
     const paired = chosen.filter === "differ" || chosen.filter === "worse";
     const href = address(at, chosen.filter === "all" || chosen.filter === "allwrong" ? 0 : chosen.a, paired ? chosen.b : null);
     const name = data(Array.isArray(index) ? index[0] : index);
-    return el("tr", null, el("th", { scope: "row" }, href ? el("a", { href }, name) : name, el("span", { class: "meta" }, " ", data(about))), el("td", { class: "asks" }, data(question)), task.right ? el("td", null, data(task.right[at] || "–")) : null, order.map((run) => cell(at, run)));
+    return el("tr", null, el("th", { scope: "row" }, href ? el("a", { href }, name) : name, el("span", { class: "meta" }, " ", data(about))), asked && el("td", { class: "asks" }, data(question)), task.letters && el("td", null, data(answer || "–")), order.map((run) => cell(at, run)));
   };
   function draw() {
     const [, , keeps] = FILTERS.find(([name]) => name === chosen.filter);
@@ -137,9 +138,9 @@ function sampleTable(task) {
     count.textContent = `${grouped(found.length)} of ${counted(task.samples.length, "sample")} that all have`;
     const shown = found.slice(0, chosen.rows);
     const heads = order.map((run) => el("th", { scope: "col", class: "nth", "data-tip": task.runs[run].label }, run + 1));
-    const head = el("tr", null, el("th", { scope: "col" }, "Sample"), el("th", { scope: "col" }, "Question"), task.right ? el("th", { scope: "col" }, "Answer") : null, heads);
+    const head = el("tr", null, el("th", { scope: "col" }, "Sample"), asked && el("th", { scope: "col" }, "Question"), task.letters && el("th", { scope: "col" }, "Answer"), heads);
     const table = el("table", { class: "results" }, el("caption", { class: "hidden-text" }, `Samples by models, ${task.title}`), el("thead", null, head), el("tbody", null, shown.map(line)));
-    const more = found.length > shown.length && el("button", { type: "button", class: "noprint", onclick: () => ((chosen.rows += 5 * FIRST_ROWS), draw()) }, `Show more (${grouped(found.length - shown.length)} left)`);
+    const more = found.length > shown.length && el("button", { type: "button", class: "noprint", onclick: () => ((chosen.rows += 10 * FIRST_ROWS), draw()) }, `Show more (${grouped(found.length - shown.length)} left)`);
     fill(holder, found.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Samples by models, ${task.title}` }, table) : el("p", { class: "hint" }, "No sample."), more);
   }
   draw();
