@@ -169,9 +169,9 @@ def test_differences_from_a_baseline_and_the_markdown(pair):
     lines = shown(comparison)
     assert lines[0] == "Perception: all less b|a (Holm over 2)"
     # 1 of 20 one way; 11 of 11 the other way: 2/2^11, times 2.
-    assert [line.split() for line in lines[2:4]] == [
-        "y b|a 20 100.00 95.00 +5.00 0.00 to 15.00 1.0000 1.0000 34.83 no difference shown".split(),
-        "x b|a 20 40.00 95.00 -55.00 -80.00 to -30.00 0.0010 0.0020 43.77 worse".split(),
+    assert [" ".join(line.split()) for line in lines[2:4]] == [
+        "y b|a 20 100.00 95.00 +5.00 0.00 to 15.00 1.0000 1.0000 34.83 no difference shown",
+        "x b|a 20 40.00 95.00 -55.00 -80.00 to -30.00 0.0010 0.0020 43.77 worse",
     ]
     text = compare_markdown(comparison, ["Failed: b|a."])
     assert text.startswith("<!-- medqbench compare -->\n\n## MedQ-Bench: models compared\n\nFailed: b\\|a.\n")
