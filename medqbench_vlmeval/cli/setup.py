@@ -84,9 +84,10 @@ def doctor(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(finding) for finding in findings])
         return
+    from medqbench_vlmeval.report.terminal import show
+
     width = max(len(finding.name) for finding in findings)
-    for finding in findings:
-        print(f"{finding.state:8} {finding.name:{width}}  {finding.text}")
+    show(f"{finding.state:8} {finding.name:{width}}  {finding.text}" for finding in findings)
 
 
 def _kit() -> list[Finding]:

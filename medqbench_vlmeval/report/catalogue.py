@@ -12,7 +12,7 @@ from medqbench_vlmeval.judge.options import KEY_VARIABLES, KIT_PREFIX, RULES
 from medqbench_vlmeval.judge.protocols import PROTOCOLS
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit, zoo_models
 from medqbench_vlmeval.prompts.styles import STYLES
-from medqbench_vlmeval.report.table import Table, columns, table
+from medqbench_vlmeval.report.table import Column, Table, columns, table
 
 _KIT, _SOURCES, _NOTHING = "the kit", "the kit (its source files)", "nothing"
 
@@ -36,11 +36,12 @@ def _datasets() -> Table:
         here = len(places) == len(name.task.parts)
         n = sum(PUBLISHED_SIZES[part] for part in name.task.parts) if name.split is Split.TEST else None
         size = f"{sum(path.stat().st_size for path, _ in places) / 2**20:,.2f} MiB" if here else None
-        where, needs = (places[0][1], _NOTHING) if here else ("not here yet", "network (the hub, once)")
+        where, needs = (places[0][1], _NOTHING) if here else ("not here yet", "network")
         if text.endswith(name.split.value):
             n = n or (len(load(text).samples) if here else None)
             rows.append((text, name.task.value, name.split.value, n, size, where, needs))
-    heads = columns("dataset", "task", "split", ("n", "count"), ("size", "mark"), "where", "needs")
+    told_by_name = (Column("task", only="sheet"), Column("split", only="sheet"))
+    heads = (Column("dataset"), *told_by_name, *columns(("n", "count"), ("size", "mark"), "where", "needs"))
     return table("datasets", heads, rows, ["a name without _test means the same; NAME_robustness is its second pass"])
 
 

@@ -27,6 +27,7 @@ from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.standings import by_overall, data_hash, own_row, reference_rows
 from medqbench_vlmeval.report.table import (
+    EXTRA,
     FEW_HEAD,
     Column,
     Entry,
@@ -145,7 +146,7 @@ def _group_columns(task: Task, width: float = 13) -> list[Column]:
         columns = [Column(title, "score", optional=place, top=2, width=width) for place, title in titles]
         columns.append(Column(OVERALL, "score", interval=OVERALL, top=8, width=width))
     for head in _GROUP_COUNTS[perception]:
-        columns.append(Column(head, "count", only=None if head == "Scored" else "sheet", width=width))
+        columns.append(Column(head, "count", None, None, EXTRA, None if head == "Scored" else "sheet", width=width))
     return [*columns, Column(FEW_HEAD, only="sheet", width=9)]
 
 

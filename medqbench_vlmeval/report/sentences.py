@@ -139,7 +139,7 @@ def telling_findings(runs: Sequence[TaskRun], most: int = 3) -> list[str]:
         finding = named[1].result.findings[named[0]]
         ends, is_share = finding.cell.interval, finding.unit == "percent"
         width = ends[1] - ends[0] if ends and not is_share else 0.0
-        kind = named[0] in _ALARMS, not (is_share or finding.is_open), is_share
+        kind = named[0] in _ALARMS, not (is_share or finding.is_open), is_share and bool(finding.cell.value)
         return *kind, abs(finding.cell.value or 0.0) / (width or 1.0)
 
     found = sorted(((name, run) for run in runs for name in run.result.findings), key=weight, reverse=True)

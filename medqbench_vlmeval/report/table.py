@@ -260,7 +260,11 @@ def _parts(column: Column, for_text: bool) -> list[_Part]:
 
     parts = [(column, value)]
     if column.interval is not None and not (column.brief or column.inline):
-        head = replace(beside, head=INTERVAL, kind="interval")
+        # Of a difference the interval is half of what is said; that of a score goes before scores do.
+        optional = (
+            column.optional if column.kind in SIGNED else max(column.optional, EXTRA - 3 + min(column.optional, 2))
+        )
+        head = replace(beside, head=INTERVAL, kind="interval", optional=optional)
         parts.append((head, lambda item, cell: Item(" to ".join(interval(item, cell) or ()) or None, "interval")))
     if column.n is not None and not column.brief:
         parts.append((replace(beside, head="n", kind="count"), lambda _, cell: Item(cell.n, "count")))

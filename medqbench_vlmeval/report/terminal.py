@@ -57,8 +57,8 @@ def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
 
     Numbers stand right, and one that rests on few samples begins with '*'. Where a terminal is too narrow, optional
     columns are left out, the highest first, and a line says which; names lose their middle before columns go that are
-    below :data:`~medqbench_vlmeval.report.table.EXTRA`. A line that begins with '! ' or '!! ' is a warning and stands
-    out. Lines break between words alone.
+    below :data:`~medqbench_vlmeval.report.table.EXTRA`. Where even so there is no room, a row is a sentence. A line
+    that begins with '! ' or '!! ' is a warning and stands out. Lines break between words alone.
     """
     from rich.console import Console
 
@@ -81,7 +81,11 @@ def _print_table(part: Table, console: Console) -> None:
     ]
     widths, gap = (_fitting(plain, cells, console.width) if console.is_terminal else None) or (None, 0)
     _print_line(plain.title, console, "bold" if widths else None)
-    if widths is None:
+    if widths is None and console.is_terminal:
+        heads = [column.head for column in plain.columns]
+        for row in cells:
+            _print_line(", ".join(f"{head} {cell}" for head, cell in zip(heads, row, strict=False)), console)
+    elif widths is None:
         for line in _aligned(plain, cells):
             console.print(Text(line), soft_wrap=True)
     else:
@@ -172,9 +176,8 @@ def _print_line(line: str, console: Console, style: str | None = None) -> None:
     style = style or next((colour for begin, colour in _WARNINGS.items() if line.startswith(begin)), "")
     lines = [text := _safe(line, console)]
     if console.is_terminal:
-        indent = "  " if style else ""
         # A word stays in one piece, however long: it may be a path, to be copied.
-        lines = wrap(text, console.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines = wrap(text, console.width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
     # Soft wrapping leaves a piped line whole, whatever width rich assumes for a pipe.
     for part in lines or [""]:
         console.print(Text(part, style=style), soft_wrap=True)
