@@ -61,7 +61,7 @@ def write_agreement(path: Path, comparison: RatingComparison) -> None:
 def _dimensions(comparison: RatingComparison) -> Table:
     """One line a dimension: accuracy, kappa and Spearman with their intervals, and the judge's bias."""
     heads = (
-        Column("Dimension", width=26),
+        Column("Dimension"),
         Column("n", "count"),
         # Kappa stays longest where a terminal is narrow.
         Column("Same %", "share", interval="95%", optional=1),
@@ -145,7 +145,7 @@ def _confusions(comparison: RatingComparison) -> Iterator[Table]:
 def _among_raters(comparison: RatingComparison) -> Table:
     """One line a dimension: how raters agree with each other, beside how the judge agrees with one of them."""
     heads = [
-        Column("Dimension", width=26),
+        Column("Dimension"),
         Column("Rated twice", "count", optional=1),
         Column("Kappa", "score", interval="95%"),
         Column("Judge's kappa", "score", interval="95%"),
@@ -187,14 +187,14 @@ def _disagreement_columns(
     several_models = len({case.model for case in cases}) > 1
     raters = comparison.raters if len(comparison.raters) > 1 else []
     return [
-        (Column("index", width=26), lambda case: case.row.sample.index),
-        (Column("model", optional=1, width=22), lambda case: case.model if several_models else None),
+        (Column("index"), lambda case: case.row.sample.index),
+        (Column("model", optional=1), lambda case: case.model if several_models else None),
         (Column("task"), lambda case: case.row.sample.task.value),
-        (Column("modality", optional=1, width=15), lambda case: case.row.sample.modality),
-        (Column("dimension", width=18), lambda case: DIMENSION_TITLES[case.dimension]),
-        (Column("judge", "mark", width=10), lambda case: case.judge),
-        (Column("rated", "mark", width=10), lambda case: case.rated),
-        *((Column(rater, "mark", width=12), lambda case, rater=rater: case.ratings.get(rater)) for rater in raters),
+        (Column("modality", optional=1), lambda case: case.row.sample.modality),
+        (Column("dimension"), lambda case: DIMENSION_TITLES[case.dimension]),
+        (Column("judge", "mark"), lambda case: case.judge),
+        (Column("rated", "mark"), lambda case: case.rated),
+        *((Column(rater, "mark"), lambda case, rater=rater: case.ratings.get(rater)) for rater in raters),
         (
             Column("comments", optional=1, width=40, wrap=True),
             lambda case: "\n".join(f"{rater}: {text}" for rater, text in case.comments.items()) or None,

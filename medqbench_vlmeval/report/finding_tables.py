@@ -21,12 +21,12 @@ _WHAT = (
     "data does not support is listed with the reason."
 )
 _COLUMNS = (
-    Column("Task", width=23),
+    Column("Task"),
     Column("Finding", width=34, wrap=True),
-    Column("Value", "percent", interval="", width=11),
-    Column("Unit", width=11),
-    Column("n", "count", width=9),
-    Column(FEW_HEAD, width=9),
+    Column("Value", "percent", interval=""),
+    Column("Unit"),
+    Column("n", "count"),
+    Column(FEW_HEAD),
     Column("Statement", width=72, wrap=True),
     Column("Interval", width=36, wrap=True),
 )
@@ -215,13 +215,13 @@ def _computed(row: SampleRow) -> float | None:
 def _conclusion_columns(several_tasks: bool) -> list[Read[SampleRow]]:
     task: Read[SampleRow] = (Column("task"), lambda row: row.sample.task.value)
     return [
-        (Column("index", width=26), lambda row: row.sample.index),
+        (Column("index"), lambda row: row.sample.index),
         *([task] if several_tasks else []),
-        (Column("modality", optional=1, width=15), lambda row: row.sample.modality),
-        (Column("stated", width=22), lambda row: _words(row.conclusion and row.conclusion.stated) or _UNREAD),
-        (Column("reference", width=15), lambda row: _words(row.conclusion and row.conclusion.reference)),
-        (Column("computed", "mark", width=12), _computed),
-        (Column("judge", "mark", width=12), lambda row: row.score_on(_QUALITY)),
+        (Column("modality", optional=1), lambda row: row.sample.modality),
+        (Column("stated"), lambda row: _words(row.conclusion and row.conclusion.stated) or _UNREAD),
+        (Column("reference"), lambda row: _words(row.conclusion and row.conclusion.reference)),
+        (Column("computed", "mark"), _computed),
+        (Column("judge", "mark"), lambda row: row.score_on(_QUALITY)),
         (Column("judge said", width=60, wrap=True), lambda row: judge_words(row.verdicts.get(_QUALITY))),
         (Column("prediction", width=70, wrap=True), lambda row: row.prediction.text),
         (Column("description", width=60, wrap=True), lambda row: row.sample.description),
@@ -245,11 +245,9 @@ def _reliability(run: TaskRun) -> Iterator[Table]:
             (name, cell.n, cell.same, cell.kappa, cell.mean_absolute_difference)
             for name, cell in result.between_rounds.items()
         ]
-        yield table(
-            f"{title}: the same judge on the same sample in two rounds", [Column("Dimension", width=34), *heads], rows
-        )
+        yield table(f"{title}: the same judge on the same sample in two rounds", [Column("Dimension"), *heads], rows)
     if judges := result.between_judges:
-        heads = [Column("Judge", width=34), *(Column(measure, "score") for measure in measures)]
+        heads = [Column("Judge"), *(Column(measure, "score") for measure in measures)]
         means = [(name, *map(of_judge.get, measures)) for name, of_judge in judges.means.items()]
         yield table(f"{title}: means by judge", heads, means)
         pairs = {
@@ -260,7 +258,7 @@ def _reliability(run: TaskRun) -> Iterator[Table]:
 
 def shares_table(title: str, head: str, pairs: Mapping[str, Mapping[str, Agreement]]) -> Table:
     """A line a label, with n, share and kappa a dimension: two scorers, or a group of answers."""
-    heads, rows = [Column(head, width=34)], []
+    heads, rows = [Column(head)], []
     for dimension in DIMENSION_TITLES.values():
         heads += columns((f"{dimension} n", "count"), ("same, %", "share"), ("kappa", "score"))
     for label, cells in pairs.items():

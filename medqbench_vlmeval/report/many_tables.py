@@ -44,7 +44,6 @@ _SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_b
 _RUNS_A_PAGE = 4
 FIGURES = "All figures"
 _SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
-_FIGURE_LABELS = {"Task": 26, "Run": 34, "Axis": 16, "Group": 26, "Measure": 18}
 _AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
@@ -211,7 +210,7 @@ def _settings_table(title: str, results: Sequence[Result]) -> Table:
         differs = not is_own and len(values) > 1
         items = [Item(of_run.get(name), fill="warn" if differs else None) for of_run in settings]
         rows.append((name, "yes" if differs else None, *items))
-    heads = [Column("Setting", width=46), Column("Differs", width=11)]
+    heads = [Column("Setting"), Column("Differs")]
     return table(title, [*heads, *(Column(label, "number", width=30, wrap=True) for label in labels)], rows)
 
 
@@ -240,17 +239,17 @@ def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table
         labels = (run.label, run_tables.comparable_item(result.comparable))
         rows.append((labels, {**run_tables.overall_by(run.task_run, axis), **whole}))
     if groups or axis == "question_type":
-        heads = [Column("Run", width=34), Column("Comparable", width=15)]
+        heads = [Column("Run"), Column("Comparable")]
         yield run_tables.matrix_table(f"{TASK_TITLES[task]}: run x {words}", heads, tops, rows)
 
 
 def add_figures(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
     """Write one flat table, a row a figure, with filters: for reading into other programs."""
     heads = [
-        *(Column(head, width=width) for head, width in _FIGURE_LABELS.items()),
-        Column("Value", "score", interval="95%", n="n", width=12),
-        Column(FEW_HEAD, width=9),
-        Column("Comparable", width=13),
+        *columns("Task", "Run", "Axis", "Group", "Measure"),
+        Column("Value", "score", interval="95%", n="n"),
+        Column(FEW_HEAD),
+        Column("Comparable"),
     ]
     rows = [
         (TASK_TITLES[task], run.label, axis, group, measure, Item(cell, task_kind(task)), few_item(cell.few),

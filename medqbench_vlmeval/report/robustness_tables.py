@@ -32,19 +32,19 @@ _Pair = TypeVar("_Pair", ChoicePair, PreferencePair)
 _CHOICES: Sequence[Read[ChoicePair]] = (
     (Column("question", width=50, wrap=True), lambda pair: pair.sample.question),
     (Column("options, first pass", width=36, wrap=True), lambda pair: options_text(pair.sample.options)),
-    (Column("second:first", width=17), lambda pair: permutation_text(pair.permutation)),
-    (Column("right option", width=28), lambda pair: _option(pair, pair.sample.answer)),
-    (Column("first", width=28), lambda pair: _option(pair, pair.first)),
-    (Column("second", width=28), lambda pair: _option(pair, pair.second_in_first)),
-    (Column("first right", width=9), lambda pair: mark_entry(pair.right[0])),
-    (Column("second right", width=9), lambda pair: mark_entry(pair.right[1])),
-    (Column("same option", width=9), lambda pair: mark_entry(pair.consistent)),
+    (Column("second:first"), lambda pair: permutation_text(pair.permutation)),
+    (Column("right option"), lambda pair: _option(pair, pair.sample.answer)),
+    (Column("first"), lambda pair: _option(pair, pair.first)),
+    (Column("second"), lambda pair: _option(pair, pair.second_in_first)),
+    (Column("first right"), lambda pair: mark_entry(pair.right[0])),
+    (Column("second right"), lambda pair: mark_entry(pair.right[1])),
+    (Column("same option"), lambda pair: mark_entry(pair.consistent)),
 )
 _PREFERENCES_OF_PAIRS: Sequence[Read[PreferencePair]] = (
-    (Column("better image", width=9), lambda pair: _text(pair.reference)),
-    (Column("first", width=9), lambda pair: _text(pair.first)),
-    (Column("second, as in first order", width=12), lambda pair: _text(turned(pair.second))),
-    (Column("kind", width=20), lambda pair: pair.kind.replace("_", " ")),
+    (Column("better image"), lambda pair: _text(pair.reference)),
+    (Column("first"), lambda pair: _text(pair.first)),
+    (Column("second, as in first order"), lambda pair: _text(turned(pair.second))),
+    (Column("kind"), lambda pair: pair.kind.replace("_", " ")),
 )
 
 
@@ -169,10 +169,10 @@ def _reads(reads: Sequence[Read[_Pair]]) -> list[Read[_Pair]]:
     """The columns of one kind of pairs between those that both have."""
 
     def axis(name: str) -> Read[_Pair]:
-        return Column(name.replace("_", " "), optional=1, width=15), lambda pair: getattr(pair.sample, name)
+        return Column(name.replace("_", " "), optional=1), lambda pair: getattr(pair.sample, name)
 
     return [
-        (Column("index", width=20), lambda pair: pair.sample.index),
+        (Column("index"), lambda pair: pair.sample.index),
         *map(axis, ("modality", "question_type", "difficulty", "severity")),
         *reads,
         (Column("first reply", width=60, wrap=True), lambda pair: pair.replies[0]),

@@ -60,7 +60,7 @@ _GROUP_COUNTS = {
     True: {"n": "n", "Correct": "n_correct", "Unanswered": "n_unanswered"},
     False: {"n": "n", "Scored": "n_scored", "Unscored": "n_unscored"},
 }
-_MARKS = (Column("Run", only="sheet", width=11), Column("Comparable with published", only="sheet", width=15))
+_MARKS = (Column("Run", only="sheet"), Column("Comparable with published", only="sheet"))
 OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
 _MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
 MAX_COLUMNS = 40
@@ -104,8 +104,8 @@ def headline_table(run: TaskRun) -> Table:
     result, perception = run.result, run.task is Task.PERCEPTION
     marks = ("0", "1", "2") if result.frequencies else ()
     columns = [
-        Column("Measure", width=33),
-        Column("Accuracy, %" if perception else "Mean", task_kind(run.task), interval="95%", n="n", width=17),
+        Column("Measure"),
+        Column("Accuracy, %" if perception else "Mean", task_kind(run.task), interval="95%", n="n"),
         *(Column(f"Scored {mark}", "count", only="sheet") for mark in marks),
     ]
     rows = []
@@ -129,7 +129,7 @@ def headline_table(run: TaskRun) -> Table:
 def extractor_table(extractor: ExtractorResult) -> Table:
     """Strict and lenient accuracy of a run whose open replies went to an extractor."""
     columns = (
-        Column("Second stage", width=33),
+        Column("Second stage"),
         Column("Strict, %", "percent", interval="95%"),
         Column("Lenient, %", "percent", interval="95%", n="n"),
     )
@@ -138,16 +138,16 @@ def extractor_table(extractor: ExtractorResult) -> Table:
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
 
 
-def _group_columns(task: Task, width: float = 13) -> list[Column]:
+def _group_columns(task: Task) -> list[Column]:
     perception = task is Task.PERCEPTION
-    columns = [Column("Accuracy", "percent", interval="", top=100, width=width)]
+    columns = [Column("Accuracy", "percent", interval="", top=100)]
     if not perception:
         titles = enumerate(DIMENSION_TITLES.values(), 1)
-        columns = [Column(title, "score", optional=place, top=2, width=width) for place, title in titles]
-        columns.append(Column(OVERALL, "score", interval=OVERALL, top=8, width=width))
+        columns = [Column(title, "score", optional=place, top=2) for place, title in titles]
+        columns.append(Column(OVERALL, "score", interval=OVERALL, top=8))
     for head in _GROUP_COUNTS[perception]:
-        columns.append(Column(head, "count", None, None, EXTRA, None if head == "Scored" else "sheet", width=width))
-    return [*columns, Column(FEW_HEAD, only="sheet", width=9)]
+        columns.append(Column(head, "count", None, None, EXTRA, None if head == "Scored" else "sheet"))
+    return [*columns, Column(FEW_HEAD, only="sheet")]
 
 
 def _group_entries(task: Task, group: Group) -> list[Entry]:
@@ -166,15 +166,13 @@ def count_item(cell: Cell) -> Item:
 def modality_table(runs: Sequence[TaskRun]) -> Table:
     """A row a modality and, on a sheet, one for all; the question types of a perception run stand beside Overall."""
     if runs[0].task is Task.PERCEPTION:
-        columns = [Column("Modality", width=26)]
+        columns = [Column("Modality")]
         for place, name in enumerate([OVERALL, *_question_types(runs[0])]):
-            columns.append(
-                Column(name, "percent", name, f"{name} n", optional=place, brief=place > 0, top=100, width=11.5)
-            )
-        columns.append(Column(FEW_HEAD, only="sheet", width=24))
+            columns.append(Column(name, "percent", name, f"{name} n", optional=place, brief=place > 0, top=100))
+        columns.append(Column(FEW_HEAD, only="sheet"))
     else:
-        columns = [Column("Task", only="sheet", width=24), Column("Modality", width=18)]
-        columns += _group_columns(runs[0].task, 14)
+        columns = [Column("Task", only="sheet"), Column("Modality")]
+        columns += _group_columns(runs[0].task)
     rows = []
     for run in runs:
         for name, group in run.result.groups.get(MODALITY, {}).items():
@@ -332,7 +330,7 @@ def add_groups(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write the table of modalities and that of all other axes, each alone on its sheet; no sheet without rows."""
     freeze = "B2" if runs[0].task is Task.PERCEPTION else "C2"
     book.add_tables(BY_MODALITY, [replace(modality_table(runs), title="")], filters=True, freeze=freeze)
-    heads = [*columns_of("Task", "Axis", width=24), Column("Group", width=26), *_group_columns(runs[0].task), *_MARKS]
+    heads = [*columns_of("Task", "Axis"), Column("Group"), *_group_columns(runs[0].task), *_MARKS]
     rows = [
         (TASK_TITLES[run.task], axis.replace("_", " "), name, *_group_entries(run.task, group), *_marks(run))
         for run in runs
@@ -365,7 +363,7 @@ def add_modalities(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow
         sheet.title(f"{name}: {runs[0].model}")
         _add_marks(sheet, runs, brief=True)
         for run in runs:
-            heads = [Column("Axis", width=22), Column("Group"), *_group_columns(run.task)]
+            heads = [Column("Axis"), Column("Group"), *_group_columns(run.task)]
             groups = [
                 (axis, of_axis, *_group_entries(run.task, group)) for axis, of_axis, group in _of_modality(run, name)
             ]
@@ -408,8 +406,8 @@ def matrix_table(
     names = list(tops)[:MAX_COLUMNS]
     if len(names) < len(tops) or len(rows) > _MAX_ROWS:
         title += " (the first groups of more)"
-    values = (Column(name, "percent" if tops[name] > 10 else "score", top=tops[name], width=15) for name in names)
-    heads = [*labels, *values, *columns_of("", *((f"n: {name}", "count") for name in names), width=15)]
+    values = (Column(name, "percent" if tops[name] > 10 else "score", top=tops[name]) for name in names)
+    heads = [*labels, *values, *columns_of("", *((f"n: {name}", "count") for name in names))]
     lines = []
     for label, by_name in rows[:_MAX_ROWS]:
         cells = [by_name.get(name, Cell(None)) for name in names]
@@ -439,7 +437,7 @@ def _matrices(run: TaskRun) -> Iterator[Table]:
         tops = {measure: top_of(run.task, measure) for measure in MEASURES[run.task]}
         rows = [((name,), group.measures) for name, group in groups.items()]
         rows.append(((ALL,), result.measures))
-        yield matrix_table(f"{title}: modality x dimension", [Column("Modality", width=34)], tops, rows)
+        yield matrix_table(f"{title}: modality x dimension", [Column("Modality")], tops, rows)
     for axes, crossed in result.crossed.items():
         outer, _, inner = axes.partition("_x_")
         alone, totals = overall_by(run, outer), overall_by(run, inner)
@@ -451,7 +449,7 @@ def _matrices(run: TaskRun) -> Iterator[Table]:
         names = dict.fromkeys([*totals, *(name for groups in crossed.values() for name in groups)])
         tops = dict.fromkeys([*list(names)[: MAX_COLUMNS - 1], ALL], top_of(run.task))
         words = axes.replace("_x_", " x ").replace("_", " ")
-        corner = Column(outer.replace("_", " ").capitalize(), width=34)
+        corner = Column(outer.replace("_", " ").capitalize())
         yield matrix_table(f"{title}: {words}, {unit_words(run.task)}", [corner], tops, rows)
 
 

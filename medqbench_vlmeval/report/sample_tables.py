@@ -169,7 +169,7 @@ def _field(path: str, width: float = 14, head: str = "", *, optional: int = 1, w
 
 
 _QUESTION, _UNSCORED = _field("sample.question", 44, wrap=True), _field("unscored", 30, wrap=True)
-_CUT: Read[SampleRow] = (Column("prediction_cut", optional=1, width=15), lambda row: row.prediction.cut or None)
+_CUT: Read[SampleRow] = (Column("prediction_cut", optional=1), lambda row: row.prediction.cut or None)
 
 
 def _labels(task: Sequence[Read[SampleRow]]) -> list[Read[SampleRow]]:
@@ -199,7 +199,7 @@ def _results(is_perception: bool, with_texts: bool = False) -> list[Read[SampleR
         ]
     titles = DIMENSION_TITLES.items()
     marks = [(Column(title, "mark"), partial(SampleRow.score_on, dimension=name)) for name, title in titles]
-    return [*marks, (Column("Sum", "mark", width=10), attrgetter("score"))]
+    return [*marks, (Column("Sum", "mark"), attrgetter("score"))]
 
 
 def _reasons(row: SampleRow) -> str | None:

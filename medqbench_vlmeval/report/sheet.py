@@ -212,7 +212,7 @@ class Sheet:
             # A short head stays on one line, a long one has three at most.
             longest = max(map(len, head.split()), default=0)
             self._widen(at, 1.1 * max(longest, min(len(head), 10), len(head) // 3 + 2) + _PAD + buttons)
-            indent = max(0, buttons - 1) if right else int(at > 1)
+            indent = max(0, buttons - 1) if right else int(at > 1 and isinstance(column, Column))
             self._put(at, Item(head, fill="head"), "bold", self.book.style(wrap=True, right=right, indent=indent))
         return self.row
 

@@ -126,10 +126,10 @@ class Table:
     notes: Sequence[str] = ()
 
 
-def columns(*heads: str | tuple[str, Kind], width: float = 14) -> list[Column]:
+def columns(*heads: str | tuple[str, Kind]) -> list[Column]:
     """Columns by their heads, of texts where no kind is named."""
     pairs: list[tuple[str, Kind]] = [(head, "text") if isinstance(head, str) else head for head in heads]
-    return [Column(head, kind, width=width) for head, kind in pairs]
+    return [Column(head, kind) for head, kind in pairs]
 
 
 def table(
