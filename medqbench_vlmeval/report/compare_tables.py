@@ -18,7 +18,6 @@ from medqbench_vlmeval.report.run_tables import sheet_mark
 from medqbench_vlmeval.report.sample_tables import Read, add_rows
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import (
-    EXTRA,
     FEW_HEAD,
     Column,
     Entry,
@@ -27,6 +26,7 @@ from medqbench_vlmeval.report.table import (
     Place,
     Row,
     Table,
+    columns,
     ends_words,
     few_item,
     table,
@@ -40,8 +40,7 @@ from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference
 from medqbench_vlmeval.types import SampleRow
 
 _EFFECT = f"{POWER:.0%} power"
-ITEMS = "Items"
-ITEMS_WHAT = (
+_ITEMS_WHAT = (
     "Discrimination: the correlation of the runs' scores on a sample with their totals on all others, with few runs a "
     "wide interval. Worth a second look: most of the stronger runs chose one option, not the key, and weaker ones "
     "did better or none is right. The key may be wrong, or the question hard or unclear."
@@ -109,31 +108,28 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
     book.add_tables("By group", [_differences("", groups)], filters=True, freeze="F2")
     add_matrices(book, comparison)
-    book.add_tables(ITEMS, item_tables(comparison), "Item analysis", [ITEMS_WHAT])
     add_many_settings(book, results)
     book.save(path)
 
 
-def item_tables(comparison: RunComparison) -> Iterator[Table]:
+def _item_tables(comparison: RunComparison) -> Iterator[Table]:
     """The item analysis of each task, in its order; of fewer than five runs no rows."""
     for task in comparison.parts:
         perception = task.task is Task.PERCEPTION
-        axes = [Column(axis.replace("_", " ").capitalize(), optional=EXTRA, width=15) for axis in AXES]
-        letters = [Column("Key", width=26, wrap=True), Column("Stronger runs chose", width=40, wrap=True)]
+        wide, of_letters = partial(Column, wrap=True, width=36), ("Key", "Stronger runs chose") if perception else ()
         heads = [
-            Column("Index", width=16), *axes, Column("Question", only="sheet", width=44, wrap=True),
-            *(letters if perception else []),
+            Column("Index", width=16), *columns(*(axis.replace("_", " ").capitalize() for axis in AXES), width=15),
+            wide("Question"), *map(wide, of_letters),
             Column("Right, %" if perception else "Mean", task_kind(task.task), interval="95%", n="Runs"),
-            Column("Discrimination", "score", interval="95%"), Column("p (adjusted)", "p"), Column("Note", width=40),
+            Column("Discrimination", "score", interval="95%"), Column("p (adjusted)", "p"), wide("Note"),
         ]  # fmt: skip
         rows: list[list[Entry]] = []
         for item in task.items:
-            sample = item.sample
-            named = {letter: f"{letter}. {text}" for letter, text in sample.options.items()}
+            sample, named = item.sample, {letter: f"{letter}. {text}" for letter, text in item.sample.options.items()}
             chosen = ", ".join(f"{named.get(letter, letter)} ({count})" for letter, count in item.chosen.items())
-            choices = [named.get(sample.answer or "", sample.answer), chosen] if perception else []
+            letters = [named.get(sample.answer or "", sample.answer), chosen] if perception else []
             numbers = (item.difficulty, item.discrimination, item.p, "; ".join(item.notes) or None)
-            rows.append([sample.index, *(getattr(sample, axis) for axis in AXES), sample.question, *choices, *numbers])
+            rows.append([sample.index, *(getattr(sample, axis) for axis in AXES), sample.question, *letters, *numbers])
         yield table(f"{_title(task)}: {len(task.runs)} runs on {len(rows)} samples", heads, rows)
 
 
@@ -149,6 +145,7 @@ def add_matrices(book: Book, comparison: RunComparison) -> None:
         sheet = book.add(f"Samples, {task.task.value}")
         add_rows(sheet, _sample_columns(task), task.samples)
         sheet.finish(freeze="B2", repeat_row=1)
+    book.add_tables("Items", _item_tables(comparison), "Item analysis", [_ITEMS_WHAT])
 
 
 def in_order(task: ComparedTask) -> list[str]:

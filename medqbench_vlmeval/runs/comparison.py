@@ -219,11 +219,12 @@ def _part_json(part: ComparedTask) -> dict[str, Any]:
         **({"ranking": ranking} if ranking else {}),
         "pairs": [_pair_json(pair) for pair in part.pairs],
         "n_disagreements": sum(sample.differs for sample in part.samples),
-        **({"items": [_item_json(item) for item in part.items]} if part.items else {}),
+        **({"items": [item_to_json(item) for item in part.items]} if part.items else {}),
     }
 
 
-def _item_json(item: Item) -> dict[str, Any]:
+def item_to_json(item: Item) -> dict[str, Any]:
+    """A line of the item analysis."""
     cells = {"difficulty": item.difficulty, "discrimination": item.discrimination}
     numbers = {name: json_of(cell, "value", "low", "high", "n") for name, cell in cells.items()}
     return {"index": item.sample.index, **numbers, **json_of(item, "p", "chosen", "notes")}

@@ -12,6 +12,7 @@ import pytest
 
 from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.page import write_page
+from medqbench_vlmeval.workflows.compare import compare_runs
 from tests import make
 from tests.report import page_runs
 
@@ -553,3 +554,25 @@ class TestOddScreensAndTexts:
         visit.page.keyboard.press("End")
         assert visit.text("#detail h2") == "3308"
         assert visit.page.locator("[data-place='3307']").is_visible()
+
+    def test_groups_that_fail_and_samples_set_apart_lead_to_their_samples(self, visit_to: Open, tmp_path: Path) -> None:
+        # CT fails: 14 of 40 samples, more than chance allows. The first sample has no run right, the others are easier.
+        runs = [
+            make.make_run(
+                [make.choice(str(at), at >= 14 + run or at == 2, modality=("CT", "MRI")[at >= 14]) for at in range(40)],
+                model=f"M{run}",
+            )
+            for run in range(5)
+        ]
+        write_page(tmp_path / "page.html", runs, None, comparison=compare_runs(runs, by_group=False))
+        visit = visit_to(tmp_path / "page.html")
+        page = visit.open("#view=summary&at=failures")
+        assert visit.text("table.groups tbody tr").split("\t")[:2] == ["Modality CT", "93% (13 of 14)"]
+        page.click("table.groups a")
+        visit.count("13 of 40 samples")
+        page = visit.open("#view=summary&at=compared")
+        page.click("text=13 samples set apart by item analysis")
+        row = page.locator("table.results tr", has_text="worth a second look").first
+        assert row.inner_text().split("\t")[-1] == "worth a second look; no model is right"
+        row.locator("a").click()
+        assert visit.text("#detail h2") == "0"

@@ -8,7 +8,7 @@ from typing import Any
 from medqbench_vlmeval.benchmark import TASK_TITLES, Task
 from medqbench_vlmeval.report.compare_tables import in_order
 from medqbench_vlmeval.report.table import task_kind
-from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
+from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample, item_to_json
 from medqbench_vlmeval.runs.result import json_of
 from medqbench_vlmeval.scoring.compare import AXES
 
@@ -37,6 +37,7 @@ def _task_json(part: ComparedTask, named: dict[tuple[str, str], Json]) -> Json:
     for row in part.ranking:
         values[row.run] = json_of(row, "places") | json_of(row.cell, "value", "low", "high")
     letters = [[of.rows[label].extracted for of in part.samples] for label in order]
+    at = {id(sample.row.sample): place for place, sample in enumerate(part.samples)}
     return {
         **json_of(part, "task", "dataset"),
         "title": TASK_TITLES[part.task],
@@ -45,6 +46,7 @@ def _task_json(part: ComparedTask, named: dict[tuple[str, str], Json]) -> Json:
         "pairs": [_pair_json(pair, order) for pair in part.pairs],
         "notes": [*part.warnings, *part.notes],
         "samples": [_sample_json(sample, order) for sample in part.samples],
+        "items": [{"at": at[id(item.sample)], **item_to_json(item)} for item in part.items if item.notes],
         "letters": letters if part.task is Task.PERCEPTION else None,
         "scores": [[round(sample.scores[label], 3) for sample in part.samples] for label in order],
     }

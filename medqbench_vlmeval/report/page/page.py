@@ -28,8 +28,9 @@ IMAGES = ("full", "thumbnails", "none")
 # In the order in which they stand in the page.
 STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css", "compare.css")
 SCRIPTS = (
-    *("dom.js", "data.js", "looks.js", "state.js", "theme.js", "tips.js", "board.js", "facets.js", "failures.js"),
-    *("findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js", "compare.js", "keys.js", "main.js"),
+    *("dom.js", "data.js", "looks.js", "state.js", "theme.js", "tips.js", "board.js", "items.js", "compare.js"),
+    *("facets.js", "failures.js", "findings.js", "filters.js", "list.js", "answers.js", "zoom.js", "detail.js"),
+    *("keys.js", "main.js"),
 )
 
 

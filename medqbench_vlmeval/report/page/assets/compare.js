@@ -39,6 +39,7 @@ function comparedTask(task) {
     matrix,
     el("p", { class: "hint" }, `Difference: row less column on the samples that both have; bold where significant (${task.runs.length > 2 ? "Holm over all pairs, p below 0.05" : "p below 0.05"}), grey where not. ${task.runs.length > 2 ? "Place: 95% interval, from the significant differences. " : ""}Same answer: the same ${task.letters ? "letter" : "sum"}; kappa: ${task.letters ? "of right and wrong, 0 for models that fail independently" : "quadratic weighted, of the sums"}. A cell leads to the samples on which the two differ.`),
     table.box,
+    itemTable(task, table.address),
   );
 }
 
@@ -150,5 +151,5 @@ function sampleTable(task) {
     box.scrollIntoView({ block: "nearest" });
     selects.filter.focus({ preventScroll: true });
   };
-  return { box, showPair };
+  return { box, showPair, address: (at) => address(at, 0, null) };
 }
