@@ -116,7 +116,7 @@ def _item_tables(comparison: RunComparison) -> Iterator[Table]:
     """The item analysis of each task, in its order; of fewer than five runs no rows."""
     for task in comparison.parts:
         perception = task.task is Task.PERCEPTION
-        wide, of_letters = partial(Column, wrap=True, width=36), ("Key", "Stronger runs chose") if perception else ()
+        wide, of_letters = partial(Column, wrap=True, width=44), ("Key", "Stronger runs chose") if perception else ()
         heads = [
             Column("Index", width=16), *columns(*(axis.replace("_", " ").capitalize() for axis in AXES), width=15),
             wide("Question"), *map(wide, of_letters),
