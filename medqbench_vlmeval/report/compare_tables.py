@@ -114,16 +114,13 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
 
 def _item_tables(comparison: RunComparison) -> Iterator[Table]:
     """The item analysis of each task, in its order; of fewer than five runs no rows."""
+    wide = partial(Column, wrap=True, width=44)
     for task in comparison.parts:
-        perception = task.task is Task.PERCEPTION
-        wide, of_letters = partial(Column, wrap=True, width=44), ("Key", "Stronger runs chose") if perception else ()
-        heads = [
-            Column("Index", width=16), *columns(*(axis.replace("_", " ").capitalize() for axis in AXES), width=15),
-            wide("Question"), *map(wide, of_letters),
-            Column("Right, %" if perception else "Mean", task_kind(task.task), interval="95%", n="Runs"),
-            Column("Discrimination", "score", interval="95%"), Column("p (adjusted)", "p"), wide("Note"),
-        ]  # fmt: skip
-        rows: list[list[Entry]] = []
+        perception, rows = task.task is Task.PERCEPTION, list[list[Entry]]()
+        right = Column("Right, %" if perception else "Mean", task_kind(task.task), interval="95%", n="Runs")
+        heads = [Column("Index", width=16), *columns(*(axis.replace("_", " ").capitalize() for axis in AXES))]
+        heads += [*map(wide, ("Question", "Key", "Stronger runs chose") if perception else ("Question",)), right]
+        heads += [Column("Discrimination", "score", interval="95%"), Column("p (adjusted)", "p"), wide("Note")]
         for item in task.items:
             sample, named = item.sample, {letter: f"{letter}. {text}" for letter, text in item.sample.options.items()}
             chosen = ", ".join(f"{named.get(letter, letter)} ({count})" for letter, count in item.chosen.items())

@@ -126,14 +126,14 @@ class ComparedTask:
 
     @cached_property
     def items(self) -> list[Item]:
-        """The analysis of the samples that all runs have (see :func:`~..scoring.items.analyse_items`), first those
-        worth a second look, then the others with a note; empty for fewer than five runs."""
+        """The analysis of the samples that all of five runs or more have (see :func:`~..scoring.items.analyse_items`),
+        first those worth a second look, then the others with a note."""
         if len(self.runs) < FEWEST_MODELS or not self.samples:
             return []
-        letters = [[row.extracted for row in sample.rows.values()] for sample in self.samples]
+        rows = [list(sample.rows.values()) for sample in self.samples]
+        letters = [[row.extracted for row in of] for of in rows] if self.task is Task.PERCEPTION else None
         scores = [list(sample.scores.values()) for sample in self.samples]
-        samples = [sample.row.sample for sample in self.samples]
-        items = analyse_items(samples, scores, letters if self.task is Task.PERCEPTION else None)
+        items = analyse_items([of[0].sample for of in rows], scores, letters)
         return sorted(items, key=lambda item: (SECOND_LOOK not in item.notes, not item.notes))
 
     @property
