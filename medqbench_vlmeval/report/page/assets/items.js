@@ -8,7 +8,7 @@ function itemTable(task, address) {
   const ends = (cell, digits) => (cell.low === null ? null : el("span", { class: "ends" }, ` ${cell.low.toFixed(digits)} to ${cell.high.toFixed(digits)}`));
   const digits = task.letters ? 0 : 2;
   const line = (item) => {
-    const [, about, question] = task.samples[item.at];
+    const [, about, question, answer] = task.samples[item.at];
     const href = address(item.at);
     const name = data(item.index);
     const chosen = Object.entries(item.chosen).map(([letter, count]) => `${letter} ${count}`).join(", ");
@@ -17,7 +17,7 @@ function itemTable(task, address) {
       null,
       el("th", { scope: "row" }, href ? el("a", { href }, name) : name, el("span", { class: "meta" }, " ", data(about))),
       el("td", { class: "asks" }, data(question)),
-      task.letters ? [el("td", null, data(task.right[item.at] || "–")), el("td", null, data(chosen))] : null,
+      task.letters ? [el("td", null, data(answer || "–")), el("td", null, data(chosen))] : null,
       el("td", { class: "number" }, item.difficulty.value.toFixed(digits), task.letters ? "%" : "", ends(item.difficulty, digits)),
       el("td", { class: "number" }, item.discrimination.value === null ? "–" : item.discrimination.value.toFixed(2), ends(item.discrimination, 2)),
       el("td", { class: "note" }, item.notes.join("; ")),
