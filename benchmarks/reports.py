@@ -145,7 +145,7 @@ def score_runs(folder: Path, images: list[str], models: int) -> list[Path]:
 
 
 def workbook_and_page(out: Path, scores: list[Path]) -> list[float]:
-    """Write the workbooks of two result files and one page on them; the seconds of each."""
+    """Write the workbooks of two result files and one page on them, with originals; the seconds of each."""
     started = time.perf_counter()
     from medqbench_vlmeval.data import ImageStore
     from medqbench_vlmeval.report.page import write_page
@@ -157,7 +157,7 @@ def workbook_and_page(out: Path, scores: list[Path]) -> list[float]:
     for run in runs:
         write_workbook(out / run.paths.report.name, run)
     books = time.perf_counter()
-    write_page(out / "report.html", runs, ImageStore.default().root)
+    write_page(out / "report.html", runs, ImageStore.default().root, "full")
     return [read - started, books - read, time.perf_counter() - books]
 
 
@@ -203,6 +203,7 @@ def main() -> None:
         print(f"one run, {QUESTIONS:,} + {SINGLES + PAIRS} samples: reading {read:.1f} s")
         print(f"  workbooks {books:>6.1f} s  {_megabytes(folder / 'one', '*.xlsx')}")
         print(f"  page      {page:>6.1f} s  {_megabytes(folder / 'one', '*.html')}")
+        print(f"  originals           {_megabytes(folder / 'one', 'images/*')}")
         print(f"  together  {books + page:>6.1f} s  peak memory {memory} MB")
         (whole,), memory = _measured("all", folder / "all", scores, base)
         print(f"everything on {len(scores)} runs: {whole:.1f} s, peak memory {memory} MB")

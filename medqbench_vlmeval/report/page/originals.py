@@ -77,8 +77,8 @@ class Originals:
         """Remove the images of an earlier page that this one has not, where the image store has them."""
         for path in self._folder.glob("*"):
             kept = is_content_name(path.name) and path.name not in self._used and find_image(self._root, path.name)
-            if kept and not path.is_symlink() and kept.stat().st_size == path.stat().st_size:
-                with suppress(OSError):
+            with suppress(OSError):
+                if kept and not path.is_symlink() and kept.stat().st_size == path.stat().st_size:
                     path.unlink()
 
 

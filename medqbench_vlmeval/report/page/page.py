@@ -56,7 +56,7 @@ def document(
         "page.html.j2",
         STYLES,
         (*SCRIPTS[:-1], *([LIVE] if is_served else ()), SCRIPTS[-1]),
-        "img-src 'self' data:; connect-src 'self'" if is_served else "img-src 'self' file: data:",
+        "img-src 'self' data:" + ("; connect-src 'self'" if is_served else ""),
         title=title,
         is_served=is_served,
         data=json_text(data),
