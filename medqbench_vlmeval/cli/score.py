@@ -39,8 +39,6 @@ def score(
     judge: options.Given,
 ) -> None:
     """Score an existing prediction file without the kit; the task is told from its columns."""
-    from medqbench_vlmeval.judge.usage import load_prices
-
     if out is None and not dry_run:
         raise BadInput("Name the folder for the result files with --out (only --dry-run needs none).")
     folder = out if out is not None else predictions.parent
@@ -58,7 +56,7 @@ def score(
     from medqbench_vlmeval.workflows import evaluate, headline_to_json
     from medqbench_vlmeval.workflows.trackers import Tracked
 
-    with judge_progress(lambda: load_prices(prices)) as on_progress:
+    with judge_progress() as on_progress:
         run = evaluate(request(leaderboard=folder / "leaderboard", on_progress=on_progress, keep_images=True))
     files = vars(run.paths)
     options.print_result(

@@ -114,17 +114,11 @@ def _packages(modules: Mapping[str, str], state: str, why: str) -> list[Finding]
 
 
 def _data() -> list[Finding]:
-    from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, Split, Task
-    from medqbench_vlmeval.data.sources import place_of
+    from medqbench_vlmeval.report.catalogue import catalogue
 
-    findings = []
-    for name in ALL_DATASET_NAMES.values():
-        if name.task is Task.REASONING or name.text == name.text.removesuffix(f"_{name.split.value}"):
-            continue
-        place = place_of(name.task, name.split)
-        state = "ok" if place else "missing" if name.split is Split.MINI else "note"
-        text = f"{place[0]} ({place[1]})" if place else "not here yet; fetched from the hub when first used"
-        findings.append(Finding(state, name.text, text))
+    findings, absent = [], "not here yet; fetched from the hub when first used"
+    for name, *_, where, _, path in (row.entries for row in catalogue("datasets").rows):
+        findings.append(Finding("ok" if path else "note", str(name), f"{path} ({where})" if path else absent))
     return findings
 
 

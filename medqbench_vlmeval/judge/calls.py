@@ -95,7 +95,8 @@ class Reply:
 @dataclass(frozen=True)
 class Progress:
     """How far a judge is: calls ``done`` (answered, failed or found in the cache) of ``total``, how many of them
-    were put to ``model`` in this run, the tokens that the server counted for these, and how many gave no verdict."""
+    were put to ``model`` in this run, the tokens that the server counted for these, and how many gave no verdict.
+    ``cost_usd``, of all models of this run, is None where it is not known, as to the judge itself."""
 
     done: int
     total: int
@@ -104,6 +105,7 @@ class Progress:
     completion_tokens: int
     model: str
     failed: int = 0
+    cost_usd: float | None = None
 
 
 OnProgress = Callable[[Progress], None]

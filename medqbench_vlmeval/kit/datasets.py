@@ -32,7 +32,6 @@ from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, permutation_o
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
 from medqbench_vlmeval.judge.cache import default_folder
-from medqbench_vlmeval.judge.usage import load_prices
 from medqbench_vlmeval.kit import check_certificates
 from medqbench_vlmeval.kit.judge import kit_client
 from medqbench_vlmeval.kit.model_use import adopt_record, watch_inference
@@ -219,7 +218,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         if self.is_second_pass:
             return evaluate_second_pass(Path(eval_file), self.dataset_name, self.first_set, only)
         extractor = None if self.TASK.is_reasoning else extractor_in_environment()
-        with judge_progress(load_prices) as on_progress:
+        with judge_progress() as on_progress:
             evaluated = workflows.evaluate(
                 workflows.Request(
                     prediction_file=Path(eval_file),

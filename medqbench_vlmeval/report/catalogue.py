@@ -36,12 +36,13 @@ def _datasets() -> Table:
         here = len(places) == len(name.task.parts)
         n = sum(PUBLISHED_SIZES[part] for part in name.task.parts) if name.split is Split.TEST else None
         size = f"{sum(path.stat().st_size for path, _ in places) / 2**20:,.2f} MiB" if here else None
+        paths = ", ".join(str(path) for path, _ in places) if here else None
         where, needs = (places[0][1], _NOTHING) if here else ("not here yet", "network")
         if text.endswith(name.split.value):
             n = n or (len(load(text).samples) if here else None)
-            rows.append((text, name.task.value, name.split.value, n, size, where, needs))
-    told_by_name = (Column("task", only="sheet"), Column("split", only="sheet"))
-    heads = (Column("dataset"), *told_by_name, *columns(("n", "count"), ("size", "mark"), "where", "needs"))
+            rows.append((text, name.task.value, name.split.value, n, size, where, needs, paths))
+    task, split, path = (Column(head, only="sheet") for head in ("task", "split", "path"))
+    heads = (Column("dataset"), task, split, *columns(("n", "count"), ("size", "mark"), "where", "needs"), path)
     return table("datasets", heads, rows, ["a name without _test means the same; NAME_robustness is its second pass"])
 
 

@@ -12,7 +12,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from medqbench_vlmeval.judge import OnProgress, Progress
-    from medqbench_vlmeval.judge.usage import PriceTable
 
 
 _NONE = "-"
@@ -188,27 +186,19 @@ def _safe(cell: str, console: Console) -> str:
 
 
 class Meter:
-    """Says rate, cost and time left from what a judge tells, each as soon as it is known.
+    """Says rate, time left and cost from what a judge tells, each as soon as it is known.
 
-    The rate is that of calls made in the last half minute; what the cache holds does not count.
-
-    Args:
-        prices: gives the price table; called with the first report.
-        now: seconds on a clock that never goes back.
+    The rate is that of calls made in the last half minute; what the cache holds does not count. ``now`` gives seconds
+    on a clock that never goes back.
     """
 
-    def __init__(self, prices: Callable[[], PriceTable], now: Callable[[], float] = time.monotonic) -> None:
-        self._prices, self._now = cache(prices), now
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._past = now, deque[tuple[float, int]]()
         self._asked: dict[str, int] = {}
-        self._costs: dict[str, float | None] = {}
-        self._past: deque[tuple[float, int]] = deque()
 
     def read(self, progress: Progress) -> str:
-        """Rate, cost so far and time left after one more report."""
+        """All three in words after one more report."""
         self._asked[progress.model] = progress.asked
-        tokens = (progress.prompt_tokens, progress.completion_tokens)
-        counted = any(tokens) or not progress.asked
-        self._costs[progress.model] = self._prices().cost(progress.model, *tokens) if counted else None
         now, asked = self._now(), sum(self._asked.values())
         if not self._past or now - self._past[-1][0] >= 1:
             self._past.append((now, asked))
@@ -217,11 +207,10 @@ class Meter:
         seconds, calls = now - self._past[0][0], asked - self._past[0][1]
         words = []
         if calls and seconds >= _KNOWN:
-            words.append(f"{calls / seconds:.1f} calls/s")
-            words.append(f"{clock((progress.total - progress.done) * seconds / calls)} left")
-        known = [cost for cost in self._costs.values() if cost is not None]
-        if len(known) == len(self._costs):
-            words.append(f"{dollars(sum(known))} so far")
+            left = (progress.total - progress.done) * seconds / calls
+            words = [f"{calls / seconds:.1f} calls/s", f"{clock(left)} left"]
+        if progress.cost_usd is not None:
+            words.append(f"{dollars(progress.cost_usd)} so far")
         return ", ".join(words)
 
 
@@ -272,9 +261,9 @@ def progress_shown(now: Callable[[], float] = time.monotonic, wait: float = _KNO
 
 
 @contextmanager
-def judge_progress(prices: Callable[[], PriceTable], now: Callable[[], float] = time.monotonic) -> Iterator[OnProgress]:
-    """Show all progress, and yield what adds a judge's; the arguments are those of :class:`Meter`."""
-    meter = Meter(prices, now)
+def judge_progress(now: Callable[[], float] = time.monotonic) -> Iterator[OnProgress]:
+    """Show all progress, and yield what adds a judge's."""
+    meter = Meter(now)
     with progress_shown(now):
         yield lambda progress: step("judging", progress.done, progress.total, meter.read(progress))
 

@@ -179,9 +179,10 @@ def judging(file: ProgressFile, prices: PriceTable, also: OnProgress | None = No
         costs[progress.model] = prices.cost(progress.model, *tokens) if counted else None
         failures[progress.model] = progress.failed
         known = [cost for cost in costs.values() if cost is not None]
-        file.told(progress.done, sum(failures.values()), sum(known) if len(known) == len(costs) else None)
+        cost = sum(known) if len(known) == len(costs) else None
+        file.told(progress.done, sum(failures.values()), cost)
         if also is not None:
-            also(progress)
+            also(replace(progress, cost_usd=cost))
 
     return tell
 

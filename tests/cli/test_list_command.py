@@ -76,11 +76,12 @@ def test_datasets_say_where_they_are_and_how_large(capsys, monkeypatch, tmp_path
     assert len(datasets) == 12
     dev, test = (datasets[f"MedQBench_Perception_{split}"] for split in ("dev", "test"))
     assert (dev["n"], dev["where"], dev["needs"], dev["size"]) == (2, "MEDQBENCH_DATA", "nothing", "0.00 MiB")
+    assert dev["path"] == str(tmp_path / "medqbench_QA_dev.tsv")
     assert (test["n"], test["where"], test["size"]) == (1305, "not here yet", None)
     assert datasets["MedQBench_Reasoning_test"]["n"] == 221 + 133
-    assert datasets["MedQBench_Reasoning_mini"] | {"size": None} == {
+    assert datasets["MedQBench_Reasoning_mini"] | {"size": None, "path": None} == {
         "dataset": "MedQBench_Reasoning_mini", "task": Task.REASONING.value, "split": "mini", "n": 40, "size": None,
-        "where": "embedded", "needs": "nothing",
+        "where": "embedded", "needs": "nothing", "path": None,
     }  # fmt: skip
 
 
