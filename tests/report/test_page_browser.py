@@ -576,3 +576,64 @@ class TestOddScreensAndTexts:
         assert row.inner_text().split("\t")[-1] == "worth a second look; no model is right"
         row.locator("a").click()
         assert visit.text("#detail h2") == "0"
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six questions and three models, the last with a hostile name: right on 1-4, on 1 and 2, on 1 and 5."""
+    right = {"First": "1234", "Second": "12", page_runs.MARKUP: "15"}
+    runs = [
+        make.make_run([make.choice(index, index in of_run) for index in "123456"], model=model)
+        for model, of_run in right.items()
+    ]
+    path = tmp_path_factory.mktemp("compared") / "page.html"
+    write_page(path, runs, None, comparison=compare_runs(runs))
+    return path
+
+
+@pytest.mark.slow
+class TestComparison:
+    def test_the_matrix_shows_differences_and_agreement(self, visit_to: Open, compared: Path) -> None:
+        page = visit_to(compared).open("#view=summary&at=compared")
+        rows = page.locator(".matrix tbody tr")
+        assert rows.locator("th .named").all_inner_texts() == ["First", "Second", page_runs.MARKUP]
+        assert rows.nth(0).locator("td").all_inner_texts()[1:] == ["1–3", "", "+33.3", "+33.3"]
+        assert rows.nth(2).locator("button").all_inner_texts() == ["−33.3", "0.0"]
+        # Right or wrong alike on 4 of 6, by chance on 2/3 1/3 + 1/3 2/3; the same letter on 4 of 6.
+        for shown, first in (("same", ["67", "33"]), ("kappa", ["0.40", "-0.20"])):
+            page.select_option("#compared select >> nth=0", shown)
+            assert rows.nth(0).locator("button").all_inner_texts() == first
+        tip = rows.nth(0).locator("button").first.get_attribute("data-tip")
+        assert tip.startswith("First less Second: +33.3 (95% ")
+        assert "not significant; same answer 66.7%, kappa 0.40; n = 6" in tip
+
+    def test_samples_by_models_are_filtered_and_lead_to_the_sample(self, visit_to: Open, compared: Path) -> None:
+        page = visit_to(compared).open("#view=summary&at=compared")
+        count = page.locator(".bysample [role=status]")
+        names = page.locator(".results tbody th a")
+        pick = {name: f".bysample [data-name={name}]" for name in ("filter", "a", "b")}
+        assert names.all_inner_texts() == ["6", "3", "4", "5", "2", "1"]  # the hardest first
+        assert page.locator(".results tbody tr").nth(1).locator("td").all_inner_texts()[2:] == ["A", "B ✗", "B ✗"]
+        page.select_option(pick["filter"], "allwrong")
+        playwright.expect(count).to_have_text("1 of 6 samples that all have")
+        assert not page.is_visible(pick["a"])
+        page.select_option(pick["filter"], "onlywrong")
+        playwright.expect(count).to_have_text("0 of 6 samples that all have")
+        page.select_option(pick["a"], "2")
+        assert names.all_inner_texts() == ["2"]
+        page.select_option(pick["filter"], "onlyright")
+        assert names.all_inner_texts() == ["5"]
+        page.locator(".matrix button").first.click()
+        assert [page.input_value(place) for place in pick.values()] == ["differ", "0", "1"]
+        assert names.all_inner_texts() == ["3", "4"]
+        page.select_option(pick["filter"], "worse")
+        playwright.expect(count).to_have_text("0 of 6 samples that all have")
+        page.select_option(pick["filter"], "differ")
+        names.last.click()
+        assert page.locator("#detail h2").inner_text() == "4"
+        assert "run=First_MedQBench_Perception_mini&sample=4&vs=Second_MedQBench_Perception_mini" in page.url
+
+    def test_a_page_of_one_run_has_none(self, visit_to: Open) -> None:
+        page = visit_to("hostile").open()
+        assert not page.is_visible("#compared")
+        assert not page.is_visible("nav [data-at=compared]")
