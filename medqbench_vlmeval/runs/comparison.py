@@ -127,14 +127,16 @@ class ComparedTask:
     @cached_property
     def items(self) -> list[Item]:
         """The analysis of the samples that all of five runs or more have (see :func:`~..scoring.items.analyse_items`),
-        first those worth a second look, then the others with a note."""
+        first those worth a second look (on which most stronger runs agree), then others with a note."""
         if len(self.runs) < FEWEST_MODELS or not self.samples:
             return []
         rows = [list(sample.rows.values()) for sample in self.samples]
         letters = [[row.extracted for row in of] for of in rows] if self.task is Task.PERCEPTION else None
         scores = [list(sample.scores.values()) for sample in self.samples]
         items = analyse_items([of[0].sample for of in rows], scores, letters)
-        return sorted(items, key=lambda item: (SECOND_LOOK not in item.notes, not item.notes))
+        agree = {id(item): max(item.chosen.values(), default=0) if item.notes else 0 for item in items}
+        low = {id(item): item.discrimination.value or 0.0 for item in items}
+        return sorted(items, key=lambda of: (SECOND_LOOK not in of.notes, not of.notes, -agree[id(of)], low[id(of)]))
 
     @property
     def unit(self) -> str:
