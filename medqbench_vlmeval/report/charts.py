@@ -157,17 +157,13 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
     words, unit = ("question type", unit_words(run.task)) if perception else ("dimension", "mean, 0-2")
     mark = "" if result.comparable is Comparable.YES else f" ({result.comparable.words})"
     yield _Chart(
-        f"{title}, by {words}{mark}", _upper(unit), top_of(run.task, measures[0]), cells, [colour] * len(cells)
+        f"{title}, by {words}{mark}", unit.capitalize(), top_of(run.task, measures[0]), cells, [colour] * len(cells)
     )
     for axis in (MODALITY, "severity"):
         if 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
-            unit = _upper(unit_words(run.task))
+            unit = unit_words(run.task).capitalize()
             yield _Chart(f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named))
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:
@@ -184,4 +180,4 @@ def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:
     marks = {COMPARABLE_MARKS[row.comparable]: row.comparable.words for row in rows}
     notes = "; ".join(f"{mark} {words}" for mark, words in marks.items() if mark)
     title = f"{TASK_TITLES[task]}: Overall beside the published rows{f' ({notes})' if notes else ''}"
-    return _Chart(title, _upper(unit_words(task)), top_of(task), groups, colours, is_wide=True)
+    return _Chart(title, unit_words(task).capitalize(), top_of(task), groups, colours, is_wide=True)

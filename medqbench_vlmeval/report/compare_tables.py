@@ -47,6 +47,7 @@ _ITEMS_WHAT = (
 )
 _UNFOLDED = 30  # rows of a table in Markdown
 _INDEX_LENGTH = 40  # characters of an index
+_ON_A_PAGE = 20  # runs whose matrices can be read on one page
 _LISTED = 10  # indexes that are named of samples which are not compared
 
 
@@ -137,7 +138,10 @@ def add_matrices(book: Book, comparison: RunComparison) -> None:
         "Row less column; bold: significant (Holm over all pairs). Kappa: of right and wrong, of reasoning of sums."
     ]
     matrices = [matrix for task in of_many for matrix in (_ranking(task), *_matrices(task))]
-    book.add_tables("Models x models", matrices, "Each two models on the samples that both have", lines, freeze="C2")
+    # A page a task, as long as that can be read.
+    tall = len(of_many) if max((len(task.ranking) for task in of_many), default=0) <= _ON_A_PAGE else 0
+    title = "Each two models on the samples that both have"
+    book.add_tables("Models x models", matrices, title, lines, freeze="C2", tall=tall)
     for task in comparison.parts:
         sheet = book.add(f"Samples, {task.task.value}")
         add_rows(sheet, _sample_columns(task), task.samples)

@@ -250,7 +250,7 @@ class ImageFiles:
         self._has_store, beside = self._store.root.is_dir(), self._folder / "images"
         self._beside = beside if beside.is_dir() else None
         self._embedded = {run.task for run in runs if run.data.origin == "embedded"}
-        self.path, self.link, self._from_here = cache(self._path), cache(self._link), cache(self._relative)
+        self.path, self.link = cache(self._path), cache(self._link)
 
     def _path(self, task: Task, name: str) -> Path | None:
         """The file of an image, None where there is none."""
@@ -263,15 +263,10 @@ class ImageFiles:
 
     def _link(self, task: Task, name: str) -> str | None:
         """Its address from the workbook, percent-escaped; None where there is none or it is on another drive."""
-        path = self.path(task, name)
-        folder = None if path is None else self._from_here(path.parent)
-        if path is None or folder is None:
+        if (path := self.path(task, name)) is None:
             return None
-        link = f"{folder}/{quote(path.name)}"
-        return link if len(link) <= _LONGEST_LINK else None
-
-    def _relative(self, folder: Path) -> str | None:
         try:
-            return quote(os.path.relpath(folder, self._folder).replace(os.sep, "/"))
+            link = quote(os.path.relpath(path, self._folder).replace(os.sep, "/"))
         except ValueError:
             return None
+        return link if len(link) <= _LONGEST_LINK else None

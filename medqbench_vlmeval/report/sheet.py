@@ -30,6 +30,7 @@ _MAX_LINES = 6  # of a row among thousands; any other shows all of its text, as 
 _HIGHEST = 27  # lines; no row is higher than 409 points
 _LINE = 15.0  # points of one line in the default font
 _WIDEST, _NARROWEST, _NUMBER = 48, 6, 9  # characters of a column of texts that do not wrap, of any, and of numbers
+_MOST = 80  # characters of any column, whatever a name or a head is
 _PAGE = 120  # characters that a sentence may be wide
 _PAD = 3  # characters beside a text
 _BUTTON = 3  # characters that a filter's button hides
@@ -104,6 +105,7 @@ class Book:
         lines: Iterable[str] = (),
         freeze: str = "",
         filters: bool = False,
+        tall: int = 0,
     ) -> None:
         """Write a sheet of tables, one below the other under a title and lines of text; without rows no sheet."""
         filled = [table for table in tables if table.rows]
@@ -118,7 +120,7 @@ class Book:
             if sheet.row:
                 sheet.append()
             sheet.add_table(table, filters=filters)
-        sheet.finish(freeze, repeat_row=1 if freeze else None)
+        sheet.finish(freeze, repeat_row=1 if freeze else None, tall=tall)
 
     def save(self, path: Path) -> None:
         """Write the workbook, whole or not at all.
@@ -147,9 +149,8 @@ class Book:
             # A text that looks like a formula stays a text when somebody edits it.
             "quote_prefix": value.quoted,
         }
-        form |= (
-            {"align": "right" if style.right else "left", "indent": style.indent} if style.indent or style.right else {}
-        )
+        form |= {"align": "right"} if style.right else {}
+        form |= {"align": "right" if style.right else "left", "indent": style.indent} if style.indent else {}
         form |= {"bg_color": f"#{_FILLS[value.fill]}"} if value.fill else {}
         form |= {"bottom": 1, "bottom_color": "#7F7F7F"} if head else {}
         form |= {"bottom": 4, "bottom_color": "#D9D9D9"} if style.ruled else {}
@@ -168,7 +169,8 @@ class Sheet:
         self._widths: dict[int, float] = {}
         self._are_set = False
         self._sentences: list[tuple[int, str, Fill | None]] = []
-        # Lines of a row: of its texts, by column; how high it is at least, in points; how many lines it may have.
+        # Texts that wrap, with their row and the first and the last of their columns; the least heights of rows in
+        # points; the rows that have six lines at most.
         self._texts: list[tuple[int, int, int, str]] = []
         self._heights: dict[int, float] = {}
         self._capped: range = range(0)
@@ -315,12 +317,11 @@ class Sheet:
         for row, text, fill in self._sentences:
             room = min(_PAGE, len(text) + _PAD, max(ends[last - 1], 0.8 * _PAGE))
             columns = next((at for at, end in enumerate(ends, 1) if end >= room), len(ends))
-            self.row, now = row, self.row
-            if fill in _FILLS or len(text) + _PAD > room:
+            self.row = row
+            if fill in _FILLS or len(text) + _PAD > room or "\n" in text:
                 self.span(text, 1, columns, fill)
             else:
                 self._put(1, Item(text, fill=fill), "", self.book.style())
-            self.row = now
         for column, width in self._widths.items():
             self.worksheet.set_column(column - 1, column - 1, width)
         for row, first, until, text in self._texts:
@@ -335,7 +336,7 @@ class Sheet:
 
     def _widen(self, column: int, width: float) -> None:
         if not self._are_set:
-            self._widths[column] = max(self._widths.get(column, _NARROWEST), width)
+            self._widths[column] = max(self._widths.get(column, _NARROWEST), min(width, _MOST))
 
     def _colour(self, columns: Sequence[Column], first: int) -> None:
         """Colour neighbouring columns with one scale from 0 to its top.

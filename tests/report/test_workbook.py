@@ -505,3 +505,11 @@ def test_columns_are_as_wide_and_rows_as_high_as_what_they_hold(tmp_path: Path) 
     assert area.endswith("2")
     assert sheet.row_dimensions[2].height >= 3 * 15
     assert sheet.row_dimensions[4].height is None
+
+
+def test_names_of_any_length_leave_columns_that_a_spreadsheet_opens(tmp_path: Path) -> None:
+    rows = [choice(str(n), modality=name, severity=name) for n, name in enumerate(("m" * 5000, "CT"))]
+    for sheet in load_workbook(written(tmp_path, make_run(rows, model="M" * 400))):
+        # The format has no wider column than 255.
+        assert all(dimension.width < 100 for dimension in sheet.column_dimensions.values()), sheet.title
+        assert all((dimension.height or 0) < 410 for dimension in sheet.row_dimensions.values()), sheet.title
