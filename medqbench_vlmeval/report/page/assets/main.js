@@ -31,7 +31,11 @@ function drawChosen() {
 }
 
 // Where the samples begin: below a head that may take two lines.
-const measure = () => document.documentElement.style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
+function measure() {
+  const { style } = document.documentElement;
+  style.setProperty("--top", `${byId("samples").getBoundingClientRect().top + scrollY}px`);
+  style.setProperty("--head", `${document.querySelector(".top").offsetHeight}px`);
+}
 
 function draw(arrived, scrolls = true) {
   if (!runs.length) return;
