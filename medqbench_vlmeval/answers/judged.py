@@ -78,7 +78,6 @@ _LETTER = re.compile(
     r"|(?i:option|choice)\s+(?P<named>[A-Z])(?![A-Za-z0-9]))"
 )
 
-
 _SHORT = 100
 _END = 300  # characters in which a reply takes its verdict back
 

@@ -170,7 +170,6 @@ _DENIED_SET = re.compile(
 # A letter that names something in the image: 'B mode', 'A line'.
 _NAME = re.compile(r"\s+(?:mode|scan|arm|line|cells?|field|weighted|type)\b")
 
-
 # 'A. User-friendly, C. Good': items in other words than the options'.
 _ITEM_IN_WORDS = re.compile(
     r"[(\[]?(?P<letter>[A-Z])[)\].:]\s+(?P<words>[^\n.,;:]{1,80}?)(?:[\n.,;]\s*|\s+(?=[A-Z][).]\s)|\s*\Z)"

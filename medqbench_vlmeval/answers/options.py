@@ -153,7 +153,6 @@ def _compile(items: tuple[tuple[str, str], ...]) -> OptionSet:
 _LABEL = re.compile(r"(?<![^\W_])[A-Z](?![^\W_])")
 _THING = r"(?:point|box|picture|image|figure|object|region|area|circle|arrow|panel|option|choice|candidate|shape|photo)"
 
-
 _PLACES = ("first", "second", "third", "fourth")
 _ORDINAL = re.compile(r"(?i)(?:the )?(?P<place>first|second|third|fourth) (?P<noun>\w+)")
 

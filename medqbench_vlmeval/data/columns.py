@@ -223,13 +223,7 @@ def find_columns(header: Sequence[str], meanings: Sequence[str]) -> Columns:
 
 
 def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool) -> Columns:
-    """The columns of one task's file.
-
-    Args:
-        header: the column names as the file has them.
-        task: a single task.
-        path: named in errors.
-        images: whether the file must say where its images are.
+    """The columns of one task's file, which must say where its images are if ``images`` are wanted.
 
     Raises:
         BadInput: a meaning that the task cannot do without has no column; the message names the meaning, the

@@ -69,9 +69,8 @@ def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadI
 class RowImages(Generic[_Image]):
     """The images of one file's rows: :meth:`add` every row, then ask for :meth:`by_index`.
 
-    Args:
-        read: gives the images of one row's cells; the second argument names file and row in errors.
-        workers: threads that read rows, until :meth:`close`; 0 reads each row at once.
+    ``read`` gives the images of a row's cells; its second argument names file and row in errors. So many ``workers``
+    (threads) read rows until :meth:`close`; 0 reads each row at once.
     """
 
     def __init__(self, read: Callable[[Cells, str], tuple[_Image, ...]], workers: int = 0) -> None:

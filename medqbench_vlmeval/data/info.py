@@ -151,11 +151,6 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
     modality its share of its task, and so on through question type, severity and difficulty. What a combined
     dataset's subset has of one task is a subset of that task's own dataset, too.
 
-    Args:
-        samples: of one dataset, with unique indexes.
-        n: how many; as many as there are, or more, gives all.
-        seed: another one gives another subset.
-
     Raises:
         BadInput: ``n`` is less than 1.
     """

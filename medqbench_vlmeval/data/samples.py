@@ -64,14 +64,10 @@ LOCAL_FILE = Origin()
 def load_table(
     path: Path, task: Task | None, images: ImageStore | KeptImages | None, origin: Origin = LOCAL_FILE
 ) -> tuple[list[Sample], SourceFile]:
-    """Read one TSV file.
+    """Read one TSV file; where no task is given, the columns tell it.
 
-    Args:
-        path: the file; image paths in it are relative to its folder.
-        task: a single task, or None to tell it from the columns.
-        images: where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
-            which takes those that can be used.
-        origin: recorded in the result, and decides how image paths are found.
+    ``images`` is where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
+    which takes those that can be used. Of a local file image paths are relative to its folder (see :class:`Origin`).
 
     Raises:
         BadInput: the file, a row or an image cannot be used; the message names file, row and index.
@@ -262,12 +258,7 @@ def _task_of_file(path: Path) -> Task:
 
 
 def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path) -> Task:
-    """Tell a file's single task from its columns.
-
-    Args:
-        header: the column names.
-        pictures: some row's ``image`` and ``image_path`` cells, as far as the file has them.
-        path: named in errors.
+    """Tell a file's single task from its columns and some row's ``image`` and ``image_path`` cells.
 
     Raises:
         BadInput: the columns fit no task, or fit two.

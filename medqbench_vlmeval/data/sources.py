@@ -53,10 +53,8 @@ def embedded_folder() -> Path:
 def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Path, Origin]:
     """Find the file of a single task: ``data_path``, else the folder in ``MEDQBENCH_DATA``, else the hub.
 
-    The embedded split comes from this package unless ``data_path`` says otherwise.
-
-    Args:
-        data_path: the file itself, or a folder that holds it under its published name.
+    ``data_path`` is the file, or a folder that holds it under its published name. Without it the embedded split comes
+    from this package.
 
     Raises:
         BadInput: a named place does not have the file.
@@ -94,11 +92,9 @@ def _store(images: Images) -> ImageStore | KeptImages | None:
 def load_dataset(name: DatasetName, data_path: Path | None = None, images: Images = True) -> SampleSet:
     """The samples of one dataset; of a second pass, the official ones in their other order.
 
-    Args:
-        name: from :func:`medqbench_vlmeval.benchmark.parse_dataset_name`.
-        data_path: a TSV file (or its folder); for the combined reasoning set the folder that holds both files.
-        images: False opens no image: samples have what the file calls them (``image_refs``) and nothing more; nor have
-            they with ``KeptImages``, which takes those that can be used.
+    ``data_path`` is a TSV file (or its folder), for the combined reasoning set the folder that holds both files.
+    Without ``images`` samples have what the file calls them (``image_refs``) and nothing more; nor have they with
+    ``KeptImages``, which takes those that can be used.
 
     Raises:
         BadInput: a file is absent or cannot be used.
@@ -125,19 +121,14 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: Image
     return SampleSet(name.text, name.task, tuple(joined), sources)
 
 
-def load_file(path: Path, task: Task | None = None, images: Images = False) -> SampleSet:
-    """The samples of a file that is no named dataset; the set is named after the file.
-
-    Args:
-        path: a TSV, or a folder that holds both reasoning files of one split.
-        task: its single task, or None to tell it from the columns.
-        images: whether images are found, checked and stored.
+def load_file(path: Path, images: Images = False) -> SampleSet:
+    """The samples of a TSV, or of a folder with both reasoning files of one split; the set is named after it.
 
     Raises:
         BadInput: as :func:`load_dataset`.
     """
     if not path.is_dir():
-        samples, source = load_table(path, task, _store(images))
+        samples, source = load_table(path, None, _store(images))
         single = samples[0].task
         return SampleSet(path.stem, single, tuple(samples), {single: source})
     both = [split for split in Split if all((path / file_name(part, split)).is_file() for part in Task.REASONING.parts)]
@@ -203,9 +194,7 @@ def _tables_in(folder: Path) -> str:
 def download(filename: str, revision: str | None = None) -> Path:
     """Fetch one file of the repository into the hub client's cache, or find it there.
 
-    Args:
-        filename: its path in the repository.
-        revision: a commit, branch or tag; by default what ``MEDQBENCH_REVISION`` names, else the main branch.
+    It is of the commit, branch or tag ``revision``, else of what ``MEDQBENCH_REVISION`` names, else of the main branch.
 
     Raises:
         BadInput: the repository, the revision or the file does not exist.

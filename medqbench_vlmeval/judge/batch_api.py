@@ -129,11 +129,7 @@ def read_submissions(calls: Path) -> list[Submission]:
 
 
 def require_new(calls: Path) -> None:
-    """Check that a file was not submitted before.
-
-    Raises:
-        BadInput: it was; the message names the batch.
-    """
+    """Raise BadInput, which names the batch, where a file was submitted before."""
     if earlier := read_submissions(calls):
         raise BadInput(
             f"{calls} was submitted on {earlier[-1].submitted} as batch {earlier[-1].batch_id}: 'medqbench judge "
@@ -143,10 +139,6 @@ def require_new(calls: Path) -> None:
 
 def submit(calls: CallFile, options: JudgeOptions) -> Submission:
     """Upload a file of calls, make a batch of it and note that beside it.
-
-    Args:
-        calls: what is asked.
-        options: the judge's name, base URL and key.
 
     Raises:
         JudgeError: the judge needs a key and none is given, the server refused, or it cannot be reached.
@@ -172,10 +164,7 @@ def submit(calls: CallFile, options: JudgeOptions) -> Submission:
 def states_of(calls: Path, base_url: str | None = None, key: str | None = None) -> list[BatchState]:
     """How far the batches of a file of calls are, oldest first.
 
-    Args:
-        calls: the file of calls.
-        base_url: the server; None for the one that each batch was submitted to.
-        key: the key; None for the environment's.
+    Without ``base_url`` each batch's own server is asked, without ``key`` the environment's is sent.
 
     Raises:
         BadInput: the file was never submitted.
@@ -190,8 +179,7 @@ def collect(calls: Path, base_url: str | None = None, key: str | None = None) ->
     Its arguments are those of :func:`states_of`.
 
     Raises:
-        BadInput: the file was never submitted.
-        JudgeError: a server refused, or cannot be reached.
+        BadInput, JudgeError: see there.
         RunFailed: a file or the cache cannot be written.
     """
     file = read_call_file(calls)

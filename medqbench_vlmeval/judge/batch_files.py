@@ -178,11 +178,7 @@ class ImportReport:
 
 
 def require_answers(paths: Iterable[Path]) -> None:
-    """Check that each file holds at least one line that answers a call of ours.
-
-    Raises:
-        BadInput: one does not, or cannot be read.
-    """
+    """Raise BadInput where a file cannot be read, or holds no line that answers a call of ours."""
     for path in paths:
         if not any(call_id for *_, call_id in _rows(path)):
             raise BadInput(
@@ -194,14 +190,10 @@ def require_answers(paths: Iterable[Path]) -> None:
 def import_answers(
     paths: Sequence[Path], cache: ReplyCache, mask: Mask, judge: str | None = None, *, replace: bool = False
 ) -> ImportReport:
-    """Read answer files and keep their verdicts.
+    """Read output and error files, and keep their verdicts.
 
-    Args:
-        paths: output and error files, in any order.
-        cache: where they are kept.
-        mask: blots secrets out of what servers say.
-        judge: the judge's name as 'cache info' lists it; None takes the name that the server gave.
-        replace: let a new answer take the place of one that is there.
+    ``judge`` is the name that 'cache info' lists (None: the one that the server gave). With ``replace`` a new answer
+    takes the place of one that is there.
 
     Raises:
         BadInput: a file cannot be read.

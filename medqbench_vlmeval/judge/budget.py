@@ -62,14 +62,9 @@ def estimates(
     prices: PriceTable,
     cache: CacheInfo | None = None,
 ) -> list[Estimate]:
-    """One estimate a judge, a panel's members one by one; the embedded judge takes nothing.
+    """One estimate a judge, a panel's members one by one; the embedded judge takes nothing, and nothing is asked.
 
-    Args:
-        judge: as ``build_judge`` makes it; nothing is asked.
-        samples: reasoning samples.
-        predictions: joined to them by index.
-        prices: see ``load_prices``.
-        cache: what the cache holds, for the mean length of this judge's replies.
+    ``cache`` has the mean length of a judge's replies.
     """
     if isinstance(judge, PanelJudge):
         return [row for member in judge.members for row in estimates(member, samples, predictions, prices, cache)]

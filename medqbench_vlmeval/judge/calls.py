@@ -193,13 +193,8 @@ def plan_calls(
 
     The protocol's family (rounds left out, so that 'official' and 'official-5' share their first), its version and
     the hash of its templates, the judge's name and parameters, dimensions, prompt and round decide a call's key; where
-    the judge is served, how fast it is asked and with which key do not.
-
-    Args:
-        protocol: whose questions are asked.
-        options: the judge that is asked.
-        texts: samples with the answers as the judge is to see them.
-        notes: by sample index, what was changed in an answer.
+    the judge is served, how fast it is asked and with which key do not. ``notes`` say, by sample index, what was
+    changed in an answer.
     """
     judge = {"name": options.asked_as, "parameters": options.keyed}
     shared = [protocol.family, protocol.version, protocol.sha256, judge]
@@ -230,13 +225,7 @@ def verdicts_of(
 
     Texts are read in their order until every dimension has a score that it may have: what one leaves open, a later one
     may give. Nothing is read from a text that was cut off: its end might have said something else; nor where the server
-    cut the prompt.
-
-    Args:
-        call: what was asked.
-        reply: all that was said to it.
-        failure: why nothing more was said.
-        from_cache: nothing was paid for it in this run.
+    cut the prompt. ``failure`` is why nothing more was said.
     """
     scores: dict[str, int] = {}
     explanations: dict[str, str] = {}
@@ -316,12 +305,8 @@ def kept_verdicts(call: Call, reply: Reply | None) -> dict[str, Verdict]:
 def counted_once(
     calls: Iterable[Call], verdicts: Mapping[str, Mapping[str, Verdict]]
 ) -> Iterator[tuple[Call, Verdict]]:
-    """The verdicts of calls with the calls' notes; what a call took is in the first verdict of its key alone.
-
-    Args:
-        calls: in the order wanted.
-        verdicts: by call key and dimension.
-    """
+    """The verdicts of calls (by call key and dimension) with the calls' notes; what a call took is in the first verdict
+    of its key alone."""
     counted: set[str] = set()
     for call in calls:
         for verdict in verdicts[call.key].values():
@@ -336,13 +321,9 @@ def assemble(
     calls: Sequence[Call],
     verdicts: Mapping[str, Mapping[str, Verdict]],
 ) -> list[Judged]:
-    """The samples with their verdicts, in their order; of several rounds the mean.
+    """The samples with their verdicts (by call key and dimension), in their order; of several rounds the mean.
 
-    Args:
-        samples: in the order wanted.
-        reasons: why a sample was not put to the judge, by index.
-        calls: all calls of the samples.
-        verdicts: by call key and dimension.
+    ``reasons`` say, by index, why a sample was not put to the judge.
     """
     rounds: dict[str, dict[str, dict[str, Verdict]]] = {}
     for call, verdict in counted_once(calls, verdicts):
@@ -359,12 +340,7 @@ def combine(parts: Mapping[str, Verdict], average: Callable[[Sequence[float]], f
     """The verdict over several verdicts on one dimension, of which one alone stands as it is.
 
     It has a score where each part has one: the average over those that happened to succeed would be another measure.
-    What the parts took is summed.
-
-    Args:
-        parts: by the round's number or the judge's name.
-        average: of their scores.
-        each: what a reason says before that number or name.
+    What the parts took is summed. They are named by round or judge; ``each`` stands before that name in a reason.
     """
     verdicts = list(parts.values())
     if len(verdicts) == 1:

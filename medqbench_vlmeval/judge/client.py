@@ -107,11 +107,7 @@ class JudgeClient:
         self._scope.close()
 
     async def ask(self, messages: Messages, schema: Schema | None = None) -> Reply:
-        """Ask once.
-
-        Args:
-            messages: the conversation, as 'role' and 'content'.
-            schema: a JSON schema to hold the reply to, where that is possible.
+        """Ask once; the reply is held to the JSON schema where that is possible.
 
         Raises:
             JudgeError: no question of this run can be answered.

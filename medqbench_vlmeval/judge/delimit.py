@@ -119,7 +119,6 @@ _CONTROL_TOKEN = (
 )
 _TAKEN_APART = re.compile(rf"(?=[<>(\[\]{{{_ANGLE}{_BRACKET}])(?:{_TAG}|{_CONTROL_TOKEN})")
 
-
 # What a description of an image does not say: it names a score, orders one, or talks to who grades.
 _GRADER = r"(?:grader|grading (?:model|assistant|system|ai)|judge|evaluator|examiner|rater|assessor|scorer)"
 _SCORE_WORD = r"(?:score|rating|grade|mark|verdict)"

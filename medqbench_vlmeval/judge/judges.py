@@ -38,12 +38,7 @@ class ModelJudge(CachedModel):
     def judge(
         self, samples: Sequence[Sample], predictions: Sequence[Prediction], on_progress: OnProgress | None = None
     ) -> list[Judged]:
-        """Judge each sample's prediction (see ``calls.Judge.judge``).
-
-        Raises:
-            JudgeError: see ``CachedModel.verdicts``.
-            KeyboardInterrupt: see there.
-        """
+        """Judge each sample's prediction (see ``calls.Judge.judge``; errors are those of ``CachedModel.verdicts``)."""
         calls, reasons = self.calls(samples, predictions)
         return assemble(samples, reasons, calls, self.verdicts(calls, on_progress))
 
@@ -117,11 +112,8 @@ class Extractor(CachedModel):
     def read(self, replies: Sequence[tuple[Sample, str]], on_progress: OnProgress | None = None) -> dict[str, Verdict]:
         """Verdicts on the dimension 'choice' by sample index; those not asked about (``no_calls``) are left out.
 
-        Equal prompts are asked about once, and what that took is counted in the first of them.
-
-        Raises:
-            JudgeError: see ``CachedModel.verdicts``.
-            KeyboardInterrupt: see there.
+        Equal prompts are asked about once, and what that took is counted in the first of them. Errors are those of
+        ``CachedModel.verdicts``.
         """
         calls = self.calls_for(replies)
         by_key = self.verdicts(calls, on_progress)
@@ -151,10 +143,6 @@ def extractor_name(text: str, option: str = "--extractor") -> str:
 def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions:
     """The options of an extractor: its server and limits are those of the judge, its protocol is its own.
 
-    Args:
-        name: what ``--extractor`` says.
-        keywords: the judge keywords of a request.
-
     Raises:
         BadInput: see :func:`extractor_name`, or an option cannot be used.
     """
@@ -174,10 +162,7 @@ def check_judge_name(name: str, base_url: str | None = None) -> None:
 def build_judge(options: JudgeOptions, store: ReplyCache | None = None, kit_client: KitClient | None = None) -> Judge:
     """The judge that the options name, a panel where they name several. Nothing is asked yet.
 
-    Args:
-        options: the judge and how to ask it.
-        store: keeps answers across runs; None keeps nothing.
-        kit_client: makes what asks a model of the kit's ('kit:NAME'); None where the kit is out of reach.
+    ``store`` keeps answers across runs. ``kit_client`` is None where the kit is out of reach.
 
     Raises:
         BadInput: unknown protocol, or a base URL that is none.

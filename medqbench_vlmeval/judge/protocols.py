@@ -77,15 +77,9 @@ class Protocol:
         return split_name(self.name)[0]
 
     def prompt(self, task: Task, question: str, prediction: str, reference: str) -> str:
-        """The full text of one judge call.
+        """The full text of one judge call; ``question`` is a name out of ``templates``.
 
         Lone surrogates, which no request can carry, become question marks.
-
-        Args:
-            task: a single reasoning task.
-            question: a name out of ``templates``.
-            prediction: the model's reply.
-            reference: the sample's reference text.
         """
         values = {self.answer_marker: self.guard(prediction), self.reference_marker: self.guard(reference)}
         if self.code_marker:

@@ -76,12 +76,10 @@ class Reading:
 
 
 def read_reply(text: str | None, allowed: Mapping[str, Sequence[int]], prompt: str = "") -> Reading:
-    """The verdicts in a reply to one call.
+    """The verdicts in a reply to one call (None where the server sent no chat completion).
 
-    Args:
-        text: the reply, of any length; None where the server sent no chat completion.
-        allowed: by dimension, the scores that it may have; of several the reply is to be one JSON object.
-        prompt: what it replies to; what the reply repeats of it is no verdict.
+    ``allowed`` has the scores of each dimension; of several the reply is to be one JSON object. What the reply repeats
+    of its prompt is no verdict.
     """
     if text is None:
         return Reading(reason=NO_COMPLETION)
@@ -288,11 +286,7 @@ def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
 
 
 def parse_choice(reply: str) -> str | None:
-    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one.
-
-    Args:
-        reply: the extractor's reply, of any length.
-    """
+    """The letter that a reply names in its last line, in upper case, or 'NONE'; None where there is no valid one."""
     spoken = spoken_text(reply)
     last = None if spoken is None else _last(plain_verdict(spoken))
     if spoken is None or last is None:

@@ -100,12 +100,7 @@ def cut_answers(
     """The answers with the over-long ones cut, and a note for each of these by sample index.
 
     An answer of more than ``most_tokens`` keeps its beginning (three quarters) and its end (one quarter), with a mark
-    between them; beginning, mark and end have at most ``most_tokens`` tokens by the same counter.
-
-    Args:
-        texts: samples with their answers.
-        most_tokens: 100 or more.
-        model: the judge's name, whose tokens are counted.
+    between them; beginning, mark and end have at most ``most_tokens`` (100 or more) tokens of the judge ``model``.
     """
     answers: list[tuple[Sample, str]] = []
     notes: dict[str, str] = {}

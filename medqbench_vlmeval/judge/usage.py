@@ -93,10 +93,7 @@ class PriceTable:
 
 
 def load_prices(path: Path | None = None) -> PriceTable:
-    """The packaged prices with the user's own over them.
-
-    Args:
-        path: the user's file; None means ``$MEDQBENCH_PRICES`` or the configuration folder, where it may be absent.
+    """The packaged prices with the user's own over them (see the module's docstring for where these are).
 
     Raises:
         BadInput: a named file is absent, or a file cannot be understood; the message names the file and the entry.

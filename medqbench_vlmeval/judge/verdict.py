@@ -191,7 +191,6 @@ _DIMENSION_KEYS = ("completeness", "preciseness", "precision", "consistency", "q
 _WINDOW = 80
 _LONGEST_BARE = 60
 
-
 # Where a verdict in the asked form stands: at the start of a line or a sentence, behind words such as 'My final'.
 _VERDICT_PLACE = re.compile(
     r"(?:\A|[\n.!?。;|]|[,:] (?=so |thus |hence |therefore )|\d (?=no |sorry|wait|oops)"
@@ -300,13 +299,9 @@ def _kept_inside_word(run: re.Match[str]) -> str:
 
 
 def parse_score(reply: str) -> int | None:
-    """The verdict that a careful reader would take from a judge's reply.
+    """The verdict that a careful reader would take from a judge's reply of any length: 0, 1 or 2.
 
-    Args:
-        reply: the judge's reply, of any length.
-
-    Returns:
-        0, 1 or 2; None where there is no verdict, an unclear one, or one outside 0, 1, 2.
+    None where there is no verdict, an unclear one, or one outside 0, 1, 2.
     """
     spoken = spoken_text(reply)
     if spoken is None or not spoken.strip():

@@ -72,11 +72,9 @@ class Redaction:
 
 @contextmanager
 def redacted(arguments: Sequence[str] = (), known: Iterable[str] = ()) -> Iterator[Redaction]:
-    """Mask log records and both standard streams. Inside, :func:`guard_kit` does the same for the kit's files.
+    """Mask log records and both standard streams: secrets in the command line, and further ones that are ``known``.
 
-    Args:
-        arguments: the command line, searched for secrets.
-        known: further secrets.
+    Inside, :func:`guard_kit` does the same for the kit's files.
     """
     mask = Redaction(arguments, known)
     out, err = _masked(sys.stdout, mask), _masked(sys.stderr, mask)

@@ -108,12 +108,8 @@ def original_bytes(path: Path) -> tuple[str, bytes]:
 class ModelRecorder:
     """Gathers what one model gets in one run on one dataset; its methods may be called from many threads.
 
-    Args:
-        name: the model's name in the run's files.
-        predictions: the run's prediction file; the record is written beside it.
-        resumed: whether the run goes on with earlier replies, whose record then counts too.
-        dataset: its name.
-        n: how many samples this process asks about, with the ``n_earlier`` that have replies.
+    The record is written beside the run's ``predictions``. Where the run has ``resumed``, that of the earlier replies
+    counts too. ``n`` samples are asked about in this process, with the ``n_earlier`` that have replies.
     """
 
     def __init__(self, name: str, predictions: Path, resumed: bool, dataset: str = "", n: int | None = None) -> None:

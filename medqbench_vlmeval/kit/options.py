@@ -295,8 +295,7 @@ def _limit_of(text: str, where: str) -> int:
 def hide_keys(arguments: list[str], only_own: bool) -> list[str]:
     """Move keys from the command line to the environment, and return what is left for the kit.
 
-    Args:
-        only_own: whether all datasets of the run are of this package, which reads its own variable.
+    This package reads its own variable, so that a judge's key moves where all datasets of the run are ``only_own``.
 
     Raises:
         BadInput: ``--judge-args`` cannot be read.

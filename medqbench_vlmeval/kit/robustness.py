@@ -22,14 +22,8 @@ from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
 
 
 def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[str], RunOptions, list[str]]:
-    """Put a second pass behind each dataset of ours that has one.
-
-    Args:
-        words: the kit's command line.
-        options: what of it this package reads. A file of ``--config`` is the user's and cannot be added to.
-
-    Returns:
-        The command line, its options, and a sentence for each dataset that is not run a second time as a whole.
+    """The kit's command line and its options with a second pass behind each dataset of ours that has one, and a
+    sentence for each dataset that is not run a second time as a whole.
 
     Raises:
         BadInput: no dataset has a second pass, or a configuration file is given.

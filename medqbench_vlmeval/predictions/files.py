@@ -37,7 +37,6 @@ _ERROR = re.compile(
 )
 _REASON_LENGTH = 240
 
-
 UNKNOWN_REASON = "no reason on record"
 """Why inference failed, where the kit wrote no more than that it did."""
 
@@ -122,9 +121,7 @@ def _short(text: str) -> str:
 def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tuple[list[list[str]], str]:
     """All rows of a table of texts, the header first (without a name where there is none), and the file's sha256.
 
-    Args:
-        what: names the kind of file in errors.
-        readers: by the suffixes that such a file may have.
+    ``readers`` are by the suffixes that such a file may have; ``what`` names its kind in errors.
 
     Raises:
         BadInput: the file is absent, empty, of another kind, broken, or larger than such files are.

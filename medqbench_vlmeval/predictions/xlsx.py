@@ -57,10 +57,6 @@ def read_xlsx(path: Path, source: IO[bytes]) -> list[list[str]]:
 
     Numbers come as their shortest text (7, not 7.0), booleans as True and False, formulas as '=' and their text.
 
-    Args:
-        path: names the file in errors.
-        source: the open file.
-
     Raises:
         BadInput: the file is not a whole .xlsx file, or larger than a sheet of predictions is.
     """
