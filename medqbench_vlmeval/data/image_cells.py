@@ -88,11 +88,8 @@ class RowImages(Generic[_Image]):
             self._pool.shutdown(cancel_futures=True)
 
     def add(self, index: str, cells: Cells, where: str = "") -> None:
-        """Take a row's image cells, by meaning.
-
-        Raises:
-            BadInput: this row's or an earlier row's images cannot be used (never where names are read).
-        """
+        """Take a row's image cells, by meaning; BadInput where its or an earlier row's images cannot be used (never
+        where names are read)."""
         alias = cells.get("image", b"").strip()
         if 0 < len(alias) <= _ALIAS_LENGTH:
             # The row that the cell names may come later in the file.
@@ -104,11 +101,7 @@ class RowImages(Generic[_Image]):
             self._collect(self._limit)
 
     def by_index(self) -> dict[str, tuple[_Image, ...]]:
-        """Every row's images, in the order in which a model sees them.
-
-        Raises:
-            BadInput: some row's images cannot be used (never where names are read).
-        """
+        """Every row's images, in the order in which a model sees them; errors as in :meth:`add`."""
         self._collect(1)
         borrowed = {}
         for index, (alias, where, cells) in self._aliases.items():
@@ -169,14 +162,10 @@ class KeptImages:
 def row_files(
     task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
 ) -> RowImages[Path]:
-    """Collect the absolute paths of a file's images, checked to be whole.
+    """Collect the absolute paths of a file's images (as many a row as the task has), checked to be whole.
 
-    Args:
-        task: decides how many images a row must have (one, a pair, or any number from one).
-        store: where decoded base64 goes.
-        root: the folder that image paths are relative to.
-        trusted: whether links under ``root`` may lead outside of it.
-        fetch: brings a path of the repository to this machine; None where paths are local files.
+    Image paths are relative to ``root``; links under it may lead outside of it where they are ``trusted``. ``fetch``
+    brings a path of the repository to this machine; None where paths are local files.
     """
 
     def locate(cell: bytes, where: str) -> Path:
@@ -245,11 +234,7 @@ def _name(cell: bytes) -> str:
 
 
 def split_list(cell: bytes, where: str) -> list[bytes]:
-    """The items of a cell: of a JSON or Python list of strings, else the cell itself.
-
-    Raises:
-        BadInput: the cell stands in brackets and is not a list of strings.
-    """
+    """The items of a cell: of a JSON or Python list of strings, else the cell itself; BadInput for other brackets."""
     plain = cell.strip()
     if not (plain.startswith(b"[") and plain.endswith(b"]")):
         return [plain] if plain else []

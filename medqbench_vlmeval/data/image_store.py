@@ -87,10 +87,8 @@ class ImageStore:
         return cls(data_folder() / "images" / "MedQBench")
 
     def put(self, data: bytes, where: str) -> Path:
-        """Store an image file's bytes, or find them stored already; ``where`` names file and row in errors.
-
-        Returns:
-            The absolute path of a file with exactly these bytes.
+        """The absolute path of a file with exactly these bytes, which is made where there is none; ``where`` names file
+        and row in errors.
 
         Raises:
             BadInput: the bytes are not a whole image, or the folder cannot be used.
@@ -112,11 +110,8 @@ class ImageStore:
         return self.root / name[:2] / name
 
     def check_file(self, path: Path, where: str) -> Path:
-        """Check that a file that is used in place is a whole image; each version of a file is decoded once.
-
-        Raises:
-            BadInput: it is not, or it cannot be read.
-        """
+        """The path of a file that is used in place; BadInput where it is no whole image. Each version of a file is
+        decoded once."""
         try:
             status = path.stat()
             key = (path, status.st_size, status.st_mtime_ns)
@@ -130,11 +125,8 @@ class ImageStore:
 
 
 def content_name(data: bytes, where: str) -> str:
-    """The name under which a store keeps an image; the bytes are hashed, not decoded.
-
-    Raises:
-        BadInput: they do not begin like an image.
-    """
+    """The name under which a store keeps an image; the bytes are hashed, not decoded. BadInput where they do not begin
+    like an image."""
     suffix, _ = _format_of(data, where)
     return f"{hashlib.sha256(data).hexdigest()}.{suffix}"
 

@@ -149,10 +149,7 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
     The subset depends on the samples' indexes and axes, ``n`` and ``seed`` alone, not on their order; a smaller one is
     part of every larger one. In it each task has its share of all samples to within less than one sample, each
     modality its share of its task, and so on through question type, severity and difficulty. What a combined
-    dataset's subset has of one task is a subset of that task's own dataset, too.
-
-    Raises:
-        BadInput: ``n`` is less than 1.
+    dataset's subset has of one task is a subset of that task's own dataset, too. BadInput for less than 1.
     """
     if n < 1:
         raise BadInput(f"The limit is {n}; it must be 1 sample or more.")

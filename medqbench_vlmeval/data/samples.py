@@ -132,11 +132,7 @@ class SampleBuilder:
         self._not_understood: dict[str, Counter[str]] = {"question_type": Counter(), "severity": Counter()}
 
     def build(self, cells: Mapping[str, str], where: str) -> Sample:
-        """One sample without its images, from a row's texts by meaning; ``where`` names file and row in errors.
-
-        Raises:
-            BadInput: the row cannot be a sample of the task.
-        """
+        """One sample without its images, from a row's texts by meaning; BadInput where it cannot be one of the task."""
         self._rows += 1
         plain = {meaning: stripped for meaning, text in cells.items() if (stripped := text.strip())}
         self._filled.update(plain)
@@ -258,11 +254,8 @@ def _task_of_file(path: Path) -> Task:
 
 
 def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path) -> Task:
-    """Tell a file's single task from its columns and some row's ``image`` and ``image_path`` cells.
-
-    Raises:
-        BadInput: the columns fit no task, or fit two.
-    """
+    """A file's single task, by its columns and some row's ``image`` and ``image_path`` cells; BadInput where these fit
+    no task, or two."""
     known = find_columns(header, ("question", "A", "B", "answer")).names
     if len(known) == 4:
         return Task.PERCEPTION

@@ -81,11 +81,7 @@ def moved(options: Mapping[str, str], permutation: Mapping[str, str]) -> dict[st
 
 
 def make_second_pass(first: SampleSet) -> SampleSet:
-    """The second pass of a dataset, without the samples that have no permutation.
-
-    Raises:
-        BadInput: none has one.
-    """
+    """The second pass of a dataset, without the samples that have no permutation; BadInput where none has one."""
     samples = tuple(again for sample in first.samples if (again := permuted(sample)) is not None)
     if not samples:
         raise BadInput(f"{first.name} has no sample with options or images whose order could be changed.")

@@ -123,10 +123,7 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: Image
 
 def load_file(path: Path, images: Images = False) -> SampleSet:
     """The samples of a TSV, or of a folder with both reasoning files of one split; the set is named after it.
-
-    Raises:
-        BadInput: as :func:`load_dataset`.
-    """
+    Errors are those of :func:`load_dataset`."""
     if not path.is_dir():
         samples, source = load_table(path, None, _store(images))
         single = samples[0].task
@@ -142,11 +139,7 @@ def load_file(path: Path, images: Images = False) -> SampleSet:
 
 
 def load(data: str, images: Images = False) -> SampleSet:
-    """The samples behind a TSV's path or a dataset's name, with their images where wanted.
-
-    Raises:
-        BadInput: neither a file nor a known name.
-    """
+    """The samples behind a TSV's path or a dataset's name; BadInput where it is neither."""
     if data in ALL_DATASET_NAMES:
         return load_dataset(parse_dataset_name(data), images=images)
     path = Path(data).expanduser()

@@ -93,11 +93,7 @@ class TableReader:
             yield Row(number, cells)
 
     def text(self, row: Row, position: int) -> str:
-        """The text of one cell.
-
-        Raises:
-            BadInput: the cell is not UTF-8.
-        """
+        """The text of one cell; BadInput where it is not UTF-8."""
         try:
             return row.cells[position].decode("utf-8")
         except UnicodeDecodeError as error:
@@ -107,11 +103,7 @@ class TableReader:
             ) from None
 
     def texts(self, row: Row) -> list[str]:
-        """The texts of all cells of a row.
-
-        Raises:
-            BadInput: a cell is not UTF-8.
-        """
+        """The texts of all cells of a row; BadInput where one is not UTF-8."""
         try:
             return list(map(bytes.decode, row.cells))
         except UnicodeDecodeError:
@@ -225,11 +217,7 @@ def _read_quoted(line: bytes, at: int, cell: bytearray) -> int:
 
 
 def check_header(names: tuple[str, ...], path: Path) -> None:
-    """Refuse a header that is wider than ``MAX_COLUMNS`` or names a column twice.
-
-    Raises:
-        BadInput: names the column.
-    """
+    """Raise BadInput for a header that is wider than ``MAX_COLUMNS`` or names a column twice."""
     check_size(path, 1, len(names))
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
@@ -237,11 +225,8 @@ def check_header(names: tuple[str, ...], path: Path) -> None:
 
 
 def check_size(path: Path, rows: int, columns: int) -> None:
-    """Refuse a table that is larger than any of questions or replies, before memory is taken for it.
-
-    Raises:
-        BadInput: it has more than ``MAX_COLUMNS``, ``MAX_ROWS`` or ``MAX_CELLS``.
-    """
+    """Raise BadInput for a table of more than ``MAX_COLUMNS``, ``MAX_ROWS`` or ``MAX_CELLS``, before memory is taken
+    for it: none of questions or replies is so large."""
     sizes = ((columns, MAX_COLUMNS, "columns"), (rows, MAX_ROWS, "rows"), (rows * columns, MAX_CELLS, "cells"))
     for found, most, what in sizes:
         if found > most:

@@ -106,11 +106,8 @@ def state_path(calls: Path) -> Path:
 
 
 def read_submissions(calls: Path) -> list[Submission]:
-    """The submissions of a file of calls, oldest first; none where it was never submitted.
-
-    Raises:
-        BadInput: the note cannot be read.
-    """
+    """The submissions of a file of calls, oldest first, none where it was never submitted; BadInput where the note
+    cannot be read."""
     path = state_path(calls)
     try:
         submissions = [Submission(**entry) for entry in read_json(path)["batches"]]

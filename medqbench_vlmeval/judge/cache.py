@@ -159,11 +159,7 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
             self._use(insert, "written (%s): the run goes on, and replies are lost to later runs")
 
     def info(self) -> CacheInfo:
-        """What the file holds.
-
-        Raises:
-            RunFailed: the file cannot be read.
-        """
+        """What the file holds; RunFailed where it cannot be read."""
         try:
             with self._lock:
                 rows = self._connection.execute(_GROUPS).fetchall() if self._connection is not None else []

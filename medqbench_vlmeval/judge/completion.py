@@ -197,10 +197,8 @@ def _joined(text: str) -> Any:
 
 
 def failure_in(body: Any, status: int, mask: Callable[[str], str], otherwise: str = "") -> Failed:
-    """What an answer without a completion means: its JSON (None where it is none) and its HTTP status.
-
-    ``mask`` blots secrets out of the server's words, ``otherwise`` stands for them where the JSON has none.
-    """
+    """What an answer without a completion means: its JSON (None where it is none) and its HTTP status; ``mask`` blots
+    secrets out of the server's words, ``otherwise`` stands for them where the JSON has none."""
     nothing = "no chat completion in the server's reply"
     words = short_words(body, otherwise or nothing, mask)
     if status == 200 and otherwise and not _words(body):
@@ -228,13 +226,8 @@ def _seconds(wait: re.Match[str]) -> float | None:
 
 
 def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 200, otherwise: str = "") -> Reply:
-    """The reply in a chat completion's JSON (see :func:`parsed`).
-
-    A key that a server sends back does not get further than here. See :func:`failure_in` for the rest.
-
-    Raises:
-        Failed: the answer holds no reply, or one that the server broke off.
-    """
+    """The reply in a chat completion's JSON (see :func:`parsed`); ``Failed`` (see :func:`failure_in`) where there is
+    none, or one that the server broke off. A key that a server sends back does not get further than here."""
     choice = inside(body, "choices", 0)
     message = inside(choice, "message")
     # The error of a choice comes with the choices of a good answer.

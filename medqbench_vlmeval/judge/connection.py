@@ -66,10 +66,7 @@ def tls_context() -> ssl.SSLContext:
 
 def proxy_for(url: str) -> tuple[str, str] | None:
     """The proxy that the environment names for a URL, and the variable that names it; None for a direct connection.
-
-    Raises:
-        BadInput: what is named is no address.
-    """
+    BadInput where what is named is no address."""
     parts = urlsplit(url)
     if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return None

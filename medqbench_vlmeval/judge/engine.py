@@ -281,10 +281,8 @@ class Engine:
 
 
 def _asked_again(call: Call, reply: str | None) -> Messages:
-    """The conversation that asks for the verdict alone, after a reply without one.
-
-    Weak models repeat what they are asked for: nothing in it could be read as a verdict.
-    """
+    """The conversation that asks for the verdict alone, after a reply without one. Weak models repeat what they are
+    asked for: nothing in it could be read as a verdict."""
     if reply is None:
         return [{"role": "user", "content": call.prompt}]
     if call.schema:

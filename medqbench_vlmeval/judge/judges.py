@@ -125,11 +125,8 @@ class Extractor(CachedModel):
 
 
 def extractor_name(text: str, option: str = "--extractor") -> str:
-    """The name of an extractor as it was given, without blanks around it; ``option`` is where it was given.
-
-    Raises:
-        BadInput: it names no model, the rules, or several models.
-    """
+    """The name of an extractor without blanks around it; BadInput where what ``option`` gives is no model, the rules,
+    or several models."""
     name = text.strip()
     if not name.removeprefix(KIT_PREFIX).strip():
         raise BadInput(f"{option} wants the name of a model, as its server knows it, or kit:NAME.")
@@ -141,11 +138,8 @@ def extractor_name(text: str, option: str = "--extractor") -> str:
 
 
 def extractor_options(name: str, keywords: Mapping[str, object]) -> JudgeOptions:
-    """The options of an extractor: its server and limits are those of the judge, its protocol is its own.
-
-    Raises:
-        BadInput: see :func:`extractor_name`, or an option cannot be used.
-    """
+    """The options of an extractor: its server and limits are those of the judge, its protocol is its own. BadInput
+    where its name (see :func:`extractor_name`) or an option cannot be used."""
     of_judge_alone = {"model", "panel", "protocol", "n_rounds"}
     shared = {key: value for key, value in keywords.items() if key not in of_judge_alone}
     return replace(JudgeOptions.from_kit_kwargs({**shared, "model": extractor_name(name)}), role="extractor")

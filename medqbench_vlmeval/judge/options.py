@@ -273,11 +273,7 @@ def keywords_of(options: JudgeOptions) -> dict[str, object]:
 
 
 def parse_judge_args(text: str | None) -> dict[str, object]:
-    """The options in ``--judge-args``.
-
-    Raises:
-        BadInput: not a JSON object.
-    """
+    """The options in ``--judge-args``; BadInput where these are no JSON object."""
     example = '{"protocol": "official"}'
     try:
         options: object = json.loads(text) if text else {}
@@ -289,11 +285,7 @@ def parse_judge_args(text: str | None) -> dict[str, object]:
 
 
 def environment(name: str) -> str | None:
-    """A variable of the environment, else of the file ``.env`` in the working folder; None where it is empty.
-
-    Raises:
-        BadInput: the file cannot be read; what is in it is not shown.
-    """
+    """A variable of the environment, else of :func:`env_file_values`; None where it is empty."""
     if os.environ.get(name, "").strip():
         return os.environ[name]
     return env_file_values().get(name, "").strip() or None
@@ -323,11 +315,8 @@ def env_file_values() -> dict[str, str]:
 
 
 def _checked(kwargs: Mapping[str, object]) -> dict[str, Any]:
-    """The values of all options but the name; what is None or blank has its default, but a temperature may be None.
-
-    Raises:
-        BadInput: a value has the wrong type or is out of range.
-    """
+    """The values of all options but the name, checked; what is None or blank has its default, but a temperature may be
+    None."""
     from pydantic import ValidationError
 
     values = {name: kwargs[name] for name in OPTIONS if name in kwargs and not _is_unset(name, kwargs[name])}

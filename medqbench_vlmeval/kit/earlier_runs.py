@@ -99,11 +99,8 @@ def _results(predictions: Path) -> list[Path]:
 
 
 class EarlierRuns:
-    """Stands between the kit and the files of earlier runs.
-
-    ``models`` are the true names by those that the kit is given, ``limit`` is the number of samples that the run is cut
-    to.
-    """
+    """Stands between the kit and the files of earlier runs; ``models`` are the true names by those that the kit is
+    given, ``limit`` is the number of samples that the run is cut to."""
 
     def __init__(self, models: Mapping[str, str], options: RunOptions, limit: int | None) -> None:
         self._models, self._settings = models, options.reply_settings

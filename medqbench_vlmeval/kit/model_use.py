@@ -312,11 +312,7 @@ def unwatched(model: Any) -> Any:
 
 
 def chosen(variable: str, choices: Sequence[str]) -> str:
-    """The choice that the environment makes, the first one where it makes none.
-
-    Raises:
-        BadInput: it is none of the choices.
-    """
+    """The choice that the environment makes, the first one where it makes none; BadInput where it is no choice."""
     value = os.environ.get(variable, "").strip() or choices[0]
     if value not in choices:
         raise BadInput(f"The environment variable {variable} is '{value}'; choose one of {', '.join(choices)}.")

@@ -135,10 +135,7 @@ class RunOptions:
 
 
 def read_options(arguments: Sequence[str]) -> tuple[list[str], RunOptions]:
-    """Split off our own options, and read the kit's that a run needs to know about.
-
-    Returns:
-        The words for the kit, and the values of both kinds.
+    """The words for the kit, and the values of our own options and of those of the kit's that a run needs to know.
 
     Raises:
         BadInput: the value of an option of ours, or an entry of a configuration, cannot be used, or an option that may
@@ -266,21 +263,13 @@ def in_environment(options: RunOptions) -> Iterator[None]:
 
 
 def limit_in_environment() -> int | None:
-    """The number of samples that the environment limits a dataset to, None where it names none.
-
-    Raises:
-        BadInput: the variable is no such number.
-    """
+    """The number of samples that the environment limits a dataset to, None where it names none."""
     text = os.environ.get(LIMIT_VARIABLE, "").strip()
     return _limit_of(text, f"The environment variable {LIMIT_VARIABLE}") if text else None
 
 
 def extractor_in_environment() -> str | None:
-    """The extractor that the environment names, None where it names none.
-
-    Raises:
-        BadInput: it names the rules, or several models.
-    """
+    """The extractor that the environment names (see ``judges.extractor_name``), None where it names none."""
     text = os.environ.get(EXTRACTOR_VARIABLE, "").strip()
     return extractor_name(text, EXTRACTOR_VARIABLE) if text else None
 

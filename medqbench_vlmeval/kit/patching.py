@@ -119,11 +119,7 @@ def apply(root: Path) -> list[Path]:
 
 
 def revert(root: Path) -> list[Path]:
-    """Take the blocks away again, from all files or from none; returns the files that were changed.
-
-    Raises:
-        BadInput, RunFailed: see :func:`apply`.
-    """
+    """Take the blocks away again, from all files or from none (see :func:`apply`)."""
     return _change(root, State.APPLIED, bytes.removesuffix)
 
 

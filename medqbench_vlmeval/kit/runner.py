@@ -46,10 +46,7 @@ from medqbench_vlmeval.kit_version import InstalledKit, require_kit
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the kit on ``arguments`` and return the exit code.
-
-    They are the kit's own, and ``--prompt-style``, ``--limit``, ``--extractor``, ``--robustness``, ``--resume-failed``
-    and ``--no-test-call``.
+    """Run the kit on ``arguments``, its own and ours (see ``options.read_options``), and return the exit code.
 
     Keys are masked in all that the kit logs, prints and writes into its status file meanwhile.
 
@@ -279,11 +276,7 @@ def takes_limit(runner: Path) -> bool:
 
 
 def _script(kit: InstalledKit) -> Path:
-    """The kit's own runner, inside its package (PyPI) or beside it (a checkout).
-
-    Raises:
-        MissingDependency: a checkout was installed without it.
-    """
+    """The kit's own runner, inside its package (PyPI) or beside it (a checkout, which may be installed without it)."""
     for script in (kit.package / "run.py", kit.root / "run.py"):
         if script.is_file():
             return script

@@ -64,11 +64,7 @@ def _reply(sample: Sample, prediction: Prediction, of_own_run: bool) -> Predicti
 
 
 def rows_of(samples: Sequence[Sample], table: PredictionTable) -> dict[str, int]:
-    """The place of each sample's row in a file, by the sample's index; see :func:`join`.
-
-    Raises:
-        BadInput: the file has an index that no sample has, or two rows meet the same sample.
-    """
+    """The place of each sample's row in a file, by the sample's index; rules and errors are those of :func:`join`."""
     known = {sample.index for sample in samples}
     by_number: dict[str, str | None] = {}
     if not all(prediction.index in known for prediction in table.predictions):

@@ -78,11 +78,8 @@ def read_xlsx(path: Path, source: IO[bytes]) -> list[list[str]]:
 
 
 def _elements(archive: zipfile.ZipFile, name: str, *tags: str) -> Iterator[_Element]:
-    """The elements of these names in one part of the archive, each when it ends.
-
-    Raises:
-        ValueError: the part, an element or what stands between two of them is larger than any of a real file.
-    """
+    """The elements of these names in one part of the archive, each when it ends; ValueError where the part, an element
+    or what stands between two of them is larger than any of a real file."""
     part = archive.getinfo(name)
     most = min(_MOST_BYTES, max(_SMALL_PART, _MOST_RATIO * part.compress_size))
     if part.file_size > most:
