@@ -1,22 +1,20 @@
 """The images themselves in a folder beside the page, which a page in a file can show pixel by pixel.
 
-A file there is another name of the one that a run's images are kept in, where the disk allows that, else a copy. A file
-that is there already is never replaced, and removed only where its name is made from its content and the image store
-has the same one.
+A file there is another name of the one that a run's images are kept in, where the disk allows that, else a copy. None
+is ever replaced, and one removed only where its name is made from its content and the image store has it too.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from medqbench_vlmeval.data.image_store import is_content_name
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import sha256_of, write_bytes, writing
+from medqbench_vlmeval.files import replacing, sha256_of, write_bytes, writing
 from medqbench_vlmeval.report.thumbnails import Thumbnail, find_image, is_plain, lossless
 
 FOLDER = "images"
@@ -51,44 +49,33 @@ class Originals:
             if not is_plain(name) or self._is_taken(name, source):
                 name = f"{sha256_of(source)}{source.suffix[:10]}"
             self._used[name] = source
-            target = self._folder / name
+            target, address = self._folder / name, f"{FOLDER}/{quote(name)}"
             if not os.path.lexists(target):
-                _link_or_copy(source, target)
+                try:
+                    os.link(source, target)
+                except OSError:  # another disk, one without links, a file of another user's
+                    with replacing(target) as temporary:
+                        shutil.copy2(source, temporary)
             if small.shown_as is None:
-                return [f"{FOLDER}/{quote(name)}"]
+                return [address]
             shown = f"{sha256_of(source)}-shown.png"
-            self._used[shown] = source
             if not os.path.lexists(self._folder / shown):
                 write_bytes(self._folder / shown, lossless(source))
-        return [f"{FOLDER}/{shown}", [f"{FOLDER}/{quote(name)}", small.shown_as]]
+        return [f"{FOLDER}/{shown}", [address, small.shown_as]]
 
     def _is_taken(self, name: str, source: Path) -> bool:
         """Whether the name is that of another image of the page, or of a file that is not this image."""
-        target = self._folder / name
-        if self._used.get(name, source) != source or target.is_symlink():
-            return True
-        if not os.path.lexists(target):
+        try:
+            there, wanted = (self._folder / name).lstat(), source.stat()
+        except FileNotFoundError:
             return False
-        there, wanted = target.stat(), source.stat()
-        same_time = is_content_name(name) or there.st_mtime_ns == wanted.st_mtime_ns
-        return not (same_time and there.st_size == wanted.st_size)
+        is_same = (there.st_size, there.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns)
+        return not is_same or self._used.get(name, source) != source
 
     def tidy(self) -> None:
         """Remove the images of an earlier page that this one has not, where the image store has them."""
         for path in self._folder.glob("*"):
             kept = is_content_name(path.name) and path.name not in self._used and find_image(self._root, path.name)
             with suppress(OSError):
-                if kept and not path.is_symlink() and kept.stat().st_size == path.stat().st_size:
+                if kept and path.lstat().st_size == kept.stat().st_size:
                     path.unlink()
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        try:
-            os.link(source, temporary)
-        except OSError:  # another disk, one without links, a file of another user's
-            shutil.copy2(source, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
