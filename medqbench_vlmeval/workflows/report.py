@@ -131,7 +131,8 @@ def write_reports(
         step("comparing the runs")
     comparison = _compared(runs)
     step("writing the page")
-    n, missing = write_page(page, [_with_names(run, sets) for run in runs], root, images, kept.places, comparison)
+    runs = [_with_names(run, sets) for run in runs] if sets else runs
+    n, missing = write_page(page, runs, root, images, kept.places, comparison)
     reports = []
     for run, path in counted("writing workbooks and cards", zip(runs, paths, strict=True), len(runs)):
         write_workbook(path, run)

@@ -68,7 +68,8 @@ function imagesBox(sample) {
 // Once: a page that was moved alone lacks all of its originals.
 function sayMissing() {
   if (byId("originals")) return;
-  byId("samples").prepend(el("p", { id: "originals", class: "notice", role: "status" }, "The original images are not beside this page: keep the folder 'images' with it. Thumbnails are shown instead, too small to judge fine noise or blur."));
+  const why = told.live ? "An original image cannot be loaded." : "The original images are not beside this page: keep the folder 'images' with it.";
+  byId("samples").prepend(el("p", { id: "originals", class: "notice", role: "status" }, `${why} Thumbnails are shown instead, too small to judge fine noise or blur.`));
 }
 
 function optionsBox(sample, item, other) {

@@ -46,7 +46,7 @@ function imageViewer(box, images, options = {}) {
   const pair = el("span", { class: "zoom-group", role: "group", "aria-label": "Pair" }, blink, other);
   const enlarge = button("Large", "Over the whole page (key z)", () => large(!dialog.open));
   const steps = el("span", { class: "zoom-group zoom-steps", role: "group", "aria-label": "Samples" }, options.step && [button("↑", "Previous sample (key k)", () => options.step(-1)), button("↓", "Next sample (key j)", () => options.step(1))]);
-  const bar = el("div", { class: "zoom-bar noprint", role: "toolbar", "aria-label": "Image" }, el("span", { class: "zoom-group", role: "group", "aria-label": "Zoom" }, zooms.map(([, made]) => made), button("−", "Smaller (key -)", () => step(-1)), button("+", "Larger (key +)", () => step(1)), said), enlarge, steps, greys, pair);
+  const bar = el("div", { class: "zoom-bar noprint", role: "group", "aria-label": "Image" }, el("span", { class: "zoom-group", role: "group", "aria-label": "Zoom" }, zooms.map(([, made]) => made), button("−", "Smaller (key -)", () => step(-1)), button("+", "Larger (key +)", () => step(1)), said), enlarge, steps, greys, pair);
   const stage = el("div", { class: "zoom-stage", tabindex: 0, role: "group", "aria-roledescription": "image viewer", "aria-keyshortcuts": "+ - 0 1 2 4 8 B O R Z" });
   const heading = el("p", { class: "zoom-title", dir: "auto" });
   const root = el("div", { class: "zoom" }, heading, stage, bar, filter.element);
@@ -290,7 +290,7 @@ function imageViewer(box, images, options = {}) {
   let dragged = null;
   let pinched = null;
   stage.addEventListener("pointerdown", (event) => {
-    if (event.button === 1) return;
+    if (event.button === 1 || (event.button === 2 && !hasGrey())) return;
     stage.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, event);
     const at = under(event);
