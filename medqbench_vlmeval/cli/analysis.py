@@ -161,9 +161,11 @@ def agreement_with(
     """The default, 'agreement VERDICTS HUMAN': accuracy, quadratic weighted kappa and Spearman, each with a bootstrap
     interval, per dimension."""
     from medqbench_vlmeval.report.agreement_tables import agreement_tables
+    from medqbench_vlmeval.report.terminal import progress_shown
     from medqbench_vlmeval.workflows.agreement import compare_ratings, write_comparison
 
-    comparison = compare_ratings(verdicts, human, key, seed)
+    with progress_shown():
+        comparison = compare_ratings(verdicts, human, key, seed)
     files = write_comparison(comparison, out) if out is not None else ()
     options.print_result(as_json, comparison.to_json, lambda: agreement_tables(comparison.ratings), files)
 
@@ -191,9 +193,11 @@ def sample(
 ) -> None:
     """Draw answers for people to rate: stratified by task, modality and run, shuffled and blinded. The key of whose
     they are is written beside the page or sheet."""
+    from medqbench_vlmeval.report.terminal import progress_shown
     from medqbench_vlmeval.workflows.rating_sheets import draw_ratings
 
-    draw = draw_ratings(verdicts, n, out, seed, html, reference)
+    with progress_shown():
+        draw = draw_ratings(verdicts, n, out, seed, html, reference)
     if as_json:
         content = {name: str(value) if isinstance(value, Path) else value for name, value in vars(draw).items()}
         options.print_json(content | {"strata": len(draw.strata)})

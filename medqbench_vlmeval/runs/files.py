@@ -38,6 +38,7 @@ from medqbench_vlmeval.files import (
 )
 from medqbench_vlmeval.provenance import JudgeSettings
 from medqbench_vlmeval.runs.result import result_from_json, result_to_json, row_from_json, row_to_json
+from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Result, ResultPaths, Run, SampleRow, TaskResult
 
 SCORE_ENDING, SAMPLES_ENDING, REPORT_ENDING = _ENDINGS = "_score.json", "_samples.jsonl", "_report.xlsx"
@@ -64,7 +65,8 @@ def read_runs(places: Iterable[Path]) -> list[Run]:
     Raises:
         BadInput: a place holds no scored run, or one that is not whole or of another program.
     """
-    return [read_run(paths) for paths in find_all(places)]
+    found = find_all(places)
+    return [read_run(paths) for paths in counted("reading results", found, len(found))]
 
 
 def find_all(places: Iterable[Path]) -> list[ResultPaths]:

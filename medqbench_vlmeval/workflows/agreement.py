@@ -31,6 +31,7 @@ from medqbench_vlmeval.scoring.agreement import (
     pairwise,
 )
 from medqbench_vlmeval.scoring.intervals import clusters_of
+from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import LEVEL, Agreement, SampleRow
 from medqbench_vlmeval.workflows.rating_sheets import Rating, hashes, read_ratings
 
@@ -263,6 +264,7 @@ def compare_ratings(verdicts: Path, ratings: Sequence[Path], key: Path | None = 
     columns = {rater: _columns(answers, scores) for rater, scores in rated_by.items()}
     # Answers to one image are not independent, of whatever model they are.
     clusters = clusters_of([image_keys(answer.row.sample) for answer in answers])
+    step("comparing ratings")
     compared = RatingComparison(
         by_judge=by_judge.pop(),
         verdicts=[_described(file) for file in files if any(answer.file is file for answer in answers)],

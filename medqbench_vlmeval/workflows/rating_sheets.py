@@ -30,6 +30,7 @@ from medqbench_vlmeval.report.page.rating import REFERENCES, write_rating_page
 from medqbench_vlmeval.report.thumbnails import find_image
 from medqbench_vlmeval.runs.files import JudgedFile, is_samples, read_judged
 from medqbench_vlmeval.scoring.agreement import MARKS
+from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import Sample, SampleRow
 
 RATING_ID = "rating id"
@@ -368,6 +369,7 @@ def draw_ratings(
             # Without its key a sheet or page is worth nothing, so the key is written first.
             write_json(key, about | {"ratings": entries})
         if html is not None:
+            step("writing the rating page")
             write_rating_page(html, rows, page, reference)
         if out is not None:
             write_rating_sheet(out, rows, RATING_ID)

@@ -179,6 +179,9 @@ def test_one_model_or_dataset_that_fails_stops_no_other(kit, work, capfd, monkey
     ]
     assert "medqbench_QA_dev.tsv is not in the folder" in table[4]
     assert table[-1].startswith("Results: "), "the last line is ours"
+    # Results are told once, in our table: the kit's JSON has 14 decimals.
+    assert '"Overall"' not in said.out + said.err
+    assert said.out.count("MedQ-Chance on MedQBench_Perception_mini (Perception, baseline)") == 1
 
 
 def test_a_model_of_a_configuration_that_cannot_be_built_stops_no_other(kit, work, capfd, tmp_path):
