@@ -101,9 +101,9 @@ def write_compare(path: Path, comparison: RunComparison) -> None:
     sheet = book.add_fixed("Summary")
     sheet.title("Paired comparison of runs on the same samples")
     for part in compare_tables(comparison, by_group=False):
-        if isinstance(part, Table):
+        if isinstance(part, Table) and (len(part.rows) == 1 or comparison.baseline or part.columns[0].head == "#"):
             sheet.add_table(part)
-        else:  # A name in a sentence cannot reorder the words around it.
+        elif isinstance(part, str):  # A name in a sentence cannot reorder the words around it.
             sheet.sentence(terminal_text(part.lstrip("! ")), "bad" if part.startswith("!! ") else None)
     sheet.finish()
     groups = [line for task in comparison.parts for pair in task.pairs for line in _groups(task, pair)]
@@ -303,13 +303,13 @@ def _ranking(task: ComparedTask) -> Table:
     """All runs by their overall value on the samples that all of them have."""
     columns = (
         Column("#", "count"),
-        Column("# 95%"),
         Column("Run"),
+        Column("Place, 95%"),
         Column(OVERALL, task_kind(task.task), interval="95%"),
         Column("n", "count", only="sheet"),
     )
     rows = [
-        (row.place, "-".join(map(str, dict.fromkeys(row.places))), row.run, row.cell, row.cell.n)
+        (row.place, row.run, "-".join(map(str, dict.fromkeys(row.places))), row.cell, row.cell.n)
         for row in task.ranking
     ]
     n = task.ranking[0].cell.n

@@ -121,7 +121,7 @@ def test_reasoning_and_several_runs(read_sheet):
     lines = shown(comparison)
     assert lines[0] == "Reasoning, no-reference: 3 runs on the 3 samples that all of them have"
     ranked = [line.split()[:4] for line in lines[2:5]]
-    assert ranked == [["1", "1-3", "A", "*8.000"], ["2", "1-3", "B", "*5.333"], ["3", "1-3", "C", "*4.000"]]
+    assert ranked == [["1", "A", "1-3", "*8.000"], ["2", "B", "1-3", "*5.333"], ["3", "C", "1-3", "*4.000"]]
     assert "Reasoning, no-reference: all pairs (Holm over 3)" in lines
     heads, *rows = read_sheet(comparison, "Samples, no-reference")
     assert heads == ["index", "modality", "question", "reference", "differ", "A", "B", "C"]
@@ -140,7 +140,7 @@ def test_matrices_and_samples_of_several_runs(read_sheet, tmp_path):
     assert rows[3][0] == "Perception: 3 runs on the 20 samples that all of them have"
     # 2/2^8 of A and B times 3; 20/2^9 of A and C, with 8 and 1 alone, times 2 is more than 0.05.
     assert [row[:4] + row[6:7] for row in rows[5:8]] == [
-        [1, "1-2", "A", 80, 20], [2, "1-3", "C", 45, 20], [3, "2-3", "B", 40, 20]
+        [1, "A", "1-2", 80, 20], [2, "C", "1-3", 45, 20], [3, "B", "2-3", 40, 20]
     ]  # fmt: skip
     starts = [place for place, row in enumerate(rows) if row[0] and str(row[0]).startswith("Perception: ")][1:]
     difference, same, kappa = (rows[start + 2 : start + 5] for start in starts)
@@ -178,7 +178,7 @@ def test_differences_from_a_baseline_and_the_markdown(pair):
     assert "| x | b\\|a | 20 | 40.00 | 95.00 | -55.00 |" in text
     assert "<details>" not in text
     text = compare_markdown(compare_runs(runs))
-    assert "| 1 | 1-2 | y | 100.00 |" in text
+    assert "| 1 | y | 1-2 | 100.00 |" in text
     several = [make_run([choice(str(i), i < n) for i in range(20)], model=f"M{n}") for n in range(9)]
     folded = "<details><summary>Perception: all pairs (Holm over 36)</summary>\n\n| Run a |"
     assert compare_markdown(compare_runs(several)).count(folded) == 1
