@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "PPM")
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 256_000_000
-FEW_IMAGES = 200
-"""Up to so many images are shown large, so that a page of the whole benchmark stays below 15 MB."""
-LARGE, SMALL = 512, 160  # longest side in pixels
+FEW_IMAGES, MANY_IMAGES = 200, 1500
+"""More images are shown smaller, so that a page of the whole benchmark stays below 15 MB."""
+LARGE, SMALL, SMALLEST = 512, 160, 128  # longest side in pixels
 _PLAIN = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\:]+")
 
 
@@ -53,8 +53,9 @@ def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> li
     """
     from PIL import Image
 
-    is_few = not for_cells and sum(path is not None for path in paths) <= FEW_IMAGES
-    thumbnail = _for_cell if for_cells else partial(_thumbnail, side=LARGE if is_few else SMALL)
+    n = sum(path is not None for path in paths)
+    side = LARGE if n <= FEW_IMAGES else SMALL if n <= MANY_IMAGES else SMALLEST
+    thumbnail = _for_cell if for_cells else partial(_thumbnail, side=side)
     with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
         # The announced size is checked before anything is decoded.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

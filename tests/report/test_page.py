@@ -20,7 +20,15 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report import page as page_room
 from medqbench_vlmeval.report.page import is_page, rating, write_page
 from medqbench_vlmeval.report.page.page import LIVE, SCRIPTS, STYLES, json_text
-from medqbench_vlmeval.report.thumbnails import FEW_IMAGES, LARGE, SMALL, find_image, make_thumbnails
+from medqbench_vlmeval.report.thumbnails import (
+    FEW_IMAGES,
+    LARGE,
+    MANY_IMAGES,
+    SMALL,
+    SMALLEST,
+    find_image,
+    make_thumbnails,
+)
 from tests import make
 from tests.report import page_runs
 from tests.report.page_runs import CLOSING, LONG, MARKUP, RTL, data_of
@@ -252,7 +260,7 @@ def test_thumbnails_hold_no_metadata(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "side"), [(FEW_IMAGES, LARGE), (FEW_IMAGES + 1, SMALL)])
+@pytest.mark.parametrize(("n", "side"), [(FEW_IMAGES, LARGE), (FEW_IMAGES + 1, SMALL), (MANY_IMAGES + 1, SMALLEST)])
 def test_many_images_have_small_thumbnails(tmp_path: Path, n: int, side: int) -> None:
     Image.new("L", (700, 350)).save(tmp_path / "x.png")
     made = make_thumbnails([None, *[tmp_path / "x.png"] * n])
