@@ -83,19 +83,16 @@ def _from_own_turn(text: str, options: OptionSet) -> Answer:
         return Answer(data.letter, data.why or "options as data")
     *earlier, last = plain.turns(answer, lambda part: lists.repeats_options(plain.plain_answer(part), options))
     for part in earlier:
-        firm = _firm(_read_above(plain.plain_answer(part), options))
-        if firm is not None and firm.rule not in _BY_THE_WAY:
+        firm = _read_above(plain.plain_answer(part), options)
+        if firm is not None and firm.letter is not None and firm.rule not in _BY_THE_WAY:
             return firm
     return _read_above(plain.plain_answer(last), options) or Answer(None, NO_ANSWER)
 
 
 # Rules that also read what is only explained; they settle nothing above a heading that may go on with the same task.
-_BY_THE_WAY = frozenset({"letter called right", "named option", "letter that is named", "option judged best"})
-
-
-def _firm(answer: Answer | None) -> Answer | None:
-    """The answer where it has a letter that rests on more than an option's text in prose."""
-    return answer if answer is not None and answer.letter is not None and answer.rule != "option text" else None
+_BY_THE_WAY = frozenset(
+    {"letter called right", "named option", "letter that is named", "option judged best", "option text"}
+)
 
 
 # From here on, a reply says why it did not choose the others.
@@ -154,13 +151,9 @@ def _read(text: str, options: OptionSet) -> Answer | None:
     text, listed = lists.without_listing(text, options)
     text = text.strip()
     items = lists.enumeration(text, options)
-    if items is not None:
-        return _around(text, items, options)
-    return _by_rules(text, options) or (Answer(None, LISTED) if listed else None)
-
-
-def _around(text: str, items: tuple[int, int], options: OptionSet) -> Answer:
-    """Options that are explained one by one are no answer; the text around them may be one."""
+    if items is None:
+        return _by_rules(text, options) or (Answer(None, LISTED) if listed else None)
+    # Options that are explained one by one are no answer; the text around them may be one.
     outside = f"{text[: items[0]]}\n\n{text[items[1] :]}".strip()
     answer = _by_rules(outside, options) if outside else None
     return answer if answer is not None and answer.letter is not None else Answer(None, LISTED)

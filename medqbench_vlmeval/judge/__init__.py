@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     from medqbench_vlmeval.judge.calls import Judge, OnProgress, Progress
     from medqbench_vlmeval.judge.client import KitClient
     from medqbench_vlmeval.judge.judges import build_extractor, build_judge, build_model_judge
-    from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions, parse_judge_args
-    from medqbench_vlmeval.judge.protocols import load_protocol
-    from medqbench_vlmeval.judge.usage import single_verdicts, usage_of
+    from medqbench_vlmeval.judge.options import DEFAULT_PROTOCOL, RULES, JudgeOptions
 
 __all__ = [
     "DEFAULT_PROTOCOL",
@@ -27,17 +25,13 @@ __all__ = [
     "build_extractor",
     "build_judge",
     "build_model_judge",
-    "load_protocol",
-    "parse_judge_args",
-    "single_verdicts",
-    "usage_of",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
         # In the order in which they import each other.
-        for module in ("options", "protocols", "calls", "usage", "judges"):
+        for module in ("options", "calls", "judges"):
             if hasattr(home := import_module(f"{__name__}.{module}"), name):
                 return getattr(home, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -72,9 +72,8 @@ class Unanswered(Exception):
     """An attempt failed; its text is the reason.
 
     ``may_heal`` says that asking again may help, ``retry_after`` is the wait in seconds that the server asked for,
-    ``concerns_server`` is False where only this prompt was refused. ``connection`` says that nothing came at all,
-    ``at_last`` is the error to stop with where it is so call after call (default: the client's), ``refused`` the one
-    where different prompts were refused so and none was answered.
+    ``concerns_server`` is False where only this prompt was refused. Errors to stop with are ``no_connection`` where
+    nothing came at all, call after call, and ``refused`` where different prompts were refused so and none was answered.
     """
 
     reason: str
@@ -82,8 +81,7 @@ class Unanswered(Exception):
     may_heal: bool = True
     retry_after: float | None = None
     concerns_server: bool = True
-    connection: bool = False
-    at_last: JudgeError | None = None
+    no_connection: JudgeError | None = None
     refused: JudgeError | None = None
 
 
@@ -114,13 +112,6 @@ class JudgeClient:
             Unanswered: this attempt failed.
         """
         raise NotImplementedError
-
-    def gone(self) -> JudgeError:
-        """The error to stop with when nothing answers at all."""
-        return JudgeError(
-            f"No {self._options.role} answers at {shown_url(self._url())}: the connection failed. Start the server or "
-            "correct --judge-base-url."
-        )
 
     def _url(self) -> str:
         return self._options.endpoint()
@@ -304,20 +295,18 @@ class OpenAIClient(JudgeClient):
                         raise Unanswered(words, may_heal=False)
                 return response.status, response.headers, bytes(data)
         except asyncio.TimeoutError:
-            raise self._late() from None
+            seconds = f"{self._options.timeout:g} s"
+            late = JudgeError(
+                f"The {self._options.role} '{self._options.name}' did not answer within {seconds}, call after call. "
+                "Allow more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was "
+                "answered is kept."
+            )
+            raise Unanswered(f"no answer within {seconds}", no_connection=late) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             why = connection_words(error, self._options, self._url(), self._proxy)
             if why.hopeless and not self._answered:
                 raise why.error from None
-            raise Unanswered(why.short, connection=True, at_last=why.error) from None
-
-    def _late(self) -> Unanswered:
-        seconds = f"{self._options.timeout:g} s"
-        at_last = JudgeError(
-            f"The {self._options.role} '{self._options.name}' did not answer within {seconds}, call after call. Allow "
-            "more time with --judge-timeout, or have fewer calls in flight (--judge-nproc); what was answered is kept."
-        )
-        return Unanswered(f"no answer within {seconds}", connection=True, at_last=at_last)
+            raise Unanswered(why.short, no_connection=why.error) from None
 
 
 def _limited(body: dict[str, object], limit: str | None) -> dict[str, object]:

@@ -226,15 +226,15 @@ class Engine:
             except Unanswered as failure:
                 wait = self._wait(failure, attempt) if failure.may_heal else None
                 attempts = self._options.retry + 1
-                if failure.connection and not self._answered:
+                if failure.no_connection and not self._answered:
                     attempts = min(attempts, _FIRST_CONNECTIONS)
                 if wait is not None and attempt < attempts:
                     await asyncio.sleep(wait)
                     continue
                 # How many failed calls in a row stop the run: fewer where nothing was answered yet.
                 patience = self._options.stop_after if self._answered else min(self._workers, self._options.stop_after)
-                if failure.connection and self._failed_in_a_row + 1 >= patience:
-                    raise failure.at_last or self._client.gone() from None
+                if failure.no_connection and self._failed_in_a_row + 1 >= patience:
+                    raise failure.no_connection from None
                 raise
             self._answered = self._takes_prompts = True
             return reply

@@ -93,16 +93,15 @@ def masked_logs(mask: Callable[[str], str]) -> Iterator[None]:
 
 
 @contextmanager
-def quiet(names: Iterable[str], level: int) -> Iterator[None]:
-    """Give these loggers a level for a while."""
-    before = [(logger, logger.level) for logger in map(logging.getLogger, names)]
-    for logger, _ in before:
-        logger.setLevel(level)
+def quiet(name: str, level: int) -> Iterator[None]:
+    """Give a logger a level for a while."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
     try:
         yield
     finally:
-        for logger, earlier in before:
-            logger.setLevel(earlier)
+        logger.setLevel(before)
 
 
 def masked_traceback(error: BaseException, mask: Callable[[str], str]) -> str | None:

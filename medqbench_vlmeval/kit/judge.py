@@ -79,7 +79,7 @@ class _KitModel(JudgeClient):
         with self._scope:
             await super().__aenter__()
             # The kit's clients log their key at INFO and each failed reply at ERROR; our own reasons say what failed.
-            self._scope.enter_context(quiet(["vlmeval.api"], logging.CRITICAL))
+            self._scope.enter_context(quiet("vlmeval.api", logging.CRITICAL))
             self._model = await _in_thread(self._built)
             self._scope = self._scope.pop_all()
         return self
@@ -136,9 +136,8 @@ class _KitModel(JudgeClient):
         except RequestException as error:
             # Its own text holds the URL.
             lost = connection_words(error, self._options, self._url(), proxy_for(self._url()))
-            raise Unanswered(
-                f"{type(error).__name__} at the kit's client: {lost.short}", connection=True, at_last=lost.error
-            ) from None
+            why = f"{type(error).__name__} at the kit's client: {lost.short}"
+            raise Unanswered(why, no_connection=lost.error) from None
         except Exception as error:  # noqa: BLE001  # the same foreign code
             raise Unanswered(f"the kit's model failed with {self._words(error)}") from None
         return self._read(code, reply, response)

@@ -251,13 +251,11 @@ class ModelRecorder:
         if self._calls > self._calls_written and os.environ.get("RANK", "0") == "0":
             self._written, self._calls_written = time.monotonic(), self._calls
             try:
-                write_model_use(self._path, self.use(), self._before | {path.name for path in self._known()})
+                with self._lock:
+                    known = {path.name for path in (*self._seen, *self._left_out)}
+                write_model_use(self._path, self.use(), self._before | known)
             except OSError as error:  # replies are worth more than the record of how they were made
                 print(f"medqbench: {self._path} cannot be written ({error.strerror}).", file=sys.stderr)
-
-    def _known(self) -> list[Path]:
-        with self._lock:
-            return [*self._seen, *self._left_out]
 
     def use(self) -> ModelUse:
         """The record so far, without secrets."""

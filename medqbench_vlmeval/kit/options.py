@@ -29,9 +29,8 @@ from medqbench_vlmeval.benchmark import (
 )
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import as_file_name, read_json
-from medqbench_vlmeval.judge import parse_judge_args
 from medqbench_vlmeval.judge.judges import check_judge_name, extractor_name
-from medqbench_vlmeval.judge.options import RULES
+from medqbench_vlmeval.judge.options import RULES, parse_judge_args
 from medqbench_vlmeval.judge.protocols import load_protocol
 from medqbench_vlmeval.judge.secrets import shown_extra
 from medqbench_vlmeval.kit.guards import shown_arguments, words_by_option

@@ -44,11 +44,6 @@ class Outcome:
     folder: Path | None = None
 
 
-def model_folder(job: Job, work_dir: Path) -> Path:
-    """Where a job's files are, or the folders of its runs; its name is the model's in the files' names."""
-    return work_dir / as_file_name(job.model)
-
-
 def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
     """Tell model and work folder from a prediction file's path, ``WORK_DIR/MODEL[/RUN]/MODEL_DATASET.EXT``.
 
@@ -69,7 +64,8 @@ def outcome_of(job: Job, work_dir: Path, started: datetime, reason: str | None =
 
     ``reason`` is the last error that the kit logged about the job, which is no failure where the job went on.
     """
-    of_model = model_folder(job, work_dir)
+    # Where the job's files are, or the folders of its runs; its name is the model's in the files' names.
+    of_model = work_dir / as_file_name(job.model)
     name = f"{job.dataset} with {job.model}"
     why = f"failed: {reason}" if reason else None
     entries = []

@@ -142,7 +142,8 @@ def _run_models(
 
     Returns the last error that the kit logged by model and dataset; where it stopped at the only model, that is raised.
     """
-    names = _runner_names(kit)
+    # Where the kit's runner takes its functions from: its own module, or one that a checkout's script imports.
+    names = import_module("vlmeval.run" if _script(kit).parent == kit.package else "vlmeval.smp")
     models = {as_file_name(model): model for model in options.models if model not in without}
     # Processes of torchrun have to stay together.
     apart = len(models) > 1 and int(os.environ.get("WORLD_SIZE", "1")) == 1
@@ -171,11 +172,6 @@ def _run_models(
             for model in of_run.values():
                 reasons |= {(model, name): redaction(why) for name in options.datasets if (why := errors.about(name))}
     return reasons
-
-
-def _runner_names(kit: InstalledKit) -> ModuleType:
-    """Where the kit's runner takes its functions from: its own module, or one that a checkout's script imports."""
-    return import_module("vlmeval.run" if _script(kit).parent == kit.package else "vlmeval.smp")
 
 
 def _with_models(words: list[str], models: Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.errors import JudgeError
 from medqbench_vlmeval.judge import JudgeOptions, Progress, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Reply
@@ -62,6 +61,3 @@ class Asker:
 
     async def ask(self, messages: Messages, schema: object = None) -> Reply:
         return Reply((self._reply(messages[0]["content"]),), self._model)
-
-    def gone(self) -> JudgeError:
-        return JudgeError("gone")

@@ -99,7 +99,7 @@ def test_the_servers_words_are_one_short_masked_line() -> None:
 def test_what_may_pass_is_an_attempt_that_failed(status: int) -> None:
     with JudgeServer(refusal(status, "busy", retry_after="2")) as server, pytest.raises(Unanswered) as caught:
         ask(server.base_url)
-    assert (caught.value.may_heal, caught.value.retry_after, caught.value.connection) == (True, 2.0, False)
+    assert (caught.value.may_heal, caught.value.retry_after, caught.value.no_connection) == (True, 2.0, None)
     assert caught.value.__suppress_context__
 
 

@@ -60,7 +60,7 @@ def why(url: str) -> str:
     with pytest.raises((MedQBenchError, Unanswered)) as caught:
         asked(url)
     error = caught.value
-    return str(error.at_last if isinstance(error, Unanswered) else error)
+    return str(error.no_connection if isinstance(error, Unanswered) else error)
 
 
 class Talker:

@@ -16,11 +16,12 @@ import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.errors import JudgeError
-from medqbench_vlmeval.judge import JudgeOptions, single_verdicts, usage_of
+from medqbench_vlmeval.judge import JudgeOptions
 from medqbench_vlmeval.judge.cache import ReplyCache
 from medqbench_vlmeval.judge.calls import Call, Reply
 from medqbench_vlmeval.judge.client import Messages, OpenAIClient
 from medqbench_vlmeval.judge.engine import Engine, Pace
+from medqbench_vlmeval.judge.usage import single_verdicts, usage_of
 from medqbench_vlmeval.types import Judged
 from tests.judge.asking import Asker, ask, asked_again, judge_on, samples_of, scores
 from tests.servers import JudgeServer, Request, Sent, refusal

@@ -6,8 +6,9 @@ import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task, parse_dataset_name
 from medqbench_vlmeval.data import load_dataset
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.rules import NO_CONCLUSION, RulesJudge
+from medqbench_vlmeval.judge.usage import single_verdicts, usage_of
 from medqbench_vlmeval.types import Prediction, Sample
 
 NOISY = "The CT slice shows severe noise and mild blur. Contrast is poor. Overall, the quality of this image is reject."

@@ -11,8 +11,9 @@ import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.errors import BadInput, JudgeError, MissingDependency
-from medqbench_vlmeval.judge import JudgeOptions, build_judge, single_verdicts, usage_of
+from medqbench_vlmeval.judge import JudgeOptions, build_judge
 from medqbench_vlmeval.judge.cache import ReplyCache
+from medqbench_vlmeval.judge.usage import single_verdicts, usage_of
 from medqbench_vlmeval.kit.judge import kit_client
 from tests.canaries import forms_of
 from tests.judge.asking import samples_of, scores

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.judge import load_protocol
+from medqbench_vlmeval.judge.protocols import load_protocol
 from medqbench_vlmeval.prompts import build_text
 from medqbench_vlmeval.types import Sample
 from tests.data.rows import RED, text_of
