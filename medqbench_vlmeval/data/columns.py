@@ -8,6 +8,7 @@ in particular is read only where a word says it: a number, or two words that dis
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,35 +154,8 @@ def infer_question_type(question: str, options: Mapping[str, str]) -> str:
 
 
 # Names by priority: the first one that the file has is taken. Spelled without separators, in lower case.
-ACCEPTED: Mapping[str, tuple[str, ...]] = {
-    meaning: tuple(names.split())
-    for meaning, names in {
-        "index": "index id idx sampleid questionid qid",
-        "question": "question query questiontext prompt",
-        "A": "a optiona choicea opta",
-        "B": "b optionb choiceb optb",
-        "C": "c optionc choicec optc",
-        "D": "d optiond choiced optd",
-        "answer": "answer correctanswer correctoption gtanswer answerletter groundtruth gt label",
-        "description": "description referencedescription reference referencetext goldendescription golddescription "
-        "goldendesc gtdescription groundtruth caption desc",
-        "image": "image images imagebase64 base64 img imgbase64 imagedata",
-        "image_path": "imagepath imagepaths imgpath imagefile imagefilename imagename filename path",
-        "image_a": "imagea image1 imga img1 firstimage imagefirst",
-        "image_b": "imageb image2 imgb img2 secondimage imagesecond",
-        "image_path_a": "imagepatha imageapath imagepath1 image1path imgpatha imgpath1 patha path1",
-        "image_path_b": "imagepathb imagebpath imagepath2 image2path imgpathb imgpath2 pathb path2",
-        "modality": "modality imagemodality imagingmodality imagetype",
-        "question_type": "questiontype qtype typeofquestion type questioncategory category",
-        "severity": "severity severitylevel degradationlevel degradationseverity distortionlevel distortionseverity",
-        "scope": "scope questionscope generalorspecific generalvsspecific generality specificity",
-        "source": "source imagesource datasource imageorigin origin",
-        "difficulty": "difficulty difficultylevel pairdifficulty granularity pairtype comparisontype",
-        "degradation": "degradation degradationtype distortion distortiontype artifact artifacttype",
-        "task": "task",
-        "prediction": "prediction predictions pred response modelresponse modelanswer modeloutput output reply",
-    }.items()
-}
+_NAMES = json.loads(Path(__file__).with_name("columns.json").read_text(encoding="utf-8"))
+ACCEPTED: Mapping[str, tuple[str, ...]] = {meaning: tuple(names.split()) for meaning, names in _NAMES.items()}
 
 IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b")
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
