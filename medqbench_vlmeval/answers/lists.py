@@ -358,9 +358,8 @@ _QUOTED_LETTER = re.compile(r"[\"']([A-Z])[\"']")
 
 def _share(value: str) -> float:
     """1 for true and 0 for what is no number; scores that leave no option more than half of all are no answer."""
-    return (
-        float(value == "true") if re.fullmatch(r"\d{1,6}(?:\.\d{0,9})?%?", value) is None else float(value.rstrip("%"))
-    )
+    is_number = re.fullmatch(r"\d{1,6}(?:\.\d{0,9})?%?", value) is not None
+    return float(value.rstrip("%")) if is_number else float(value == "true")
 
 
 def _one_of(letters: list[str | None]) -> Reading:

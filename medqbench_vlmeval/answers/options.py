@@ -406,13 +406,9 @@ def _value_at(text: str, start: int, options: OptionSet) -> Reading | None:
 def _about_letters(text: str, start: int, options: OptionSet) -> Reading | None:
     """An option such as 'Both A and B' in full, which is no answer of two letters."""
     mention = options.mention.match(text, start)
-    if (
-        mention is None
-        or letter_of(mention) not in options.of_letters
-        or text[mention.end() :].lstrip().startswith("?")
-    ):
+    if mention is None or letter_of(mention) not in options.of_letters:
         return None
-    return Reading(letter_of(mention))
+    return None if text[mention.end() :].lstrip().startswith("?") else Reading(letter_of(mention))
 
 
 def letter_at(text: str, start: int, options: OptionSet) -> Reading | None:

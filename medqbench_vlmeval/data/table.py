@@ -64,11 +64,8 @@ class TableReader:
         return self._digest.hexdigest()
 
     def rows(self) -> Iterator[Row]:
-        """Yield the data rows; blank lines are skipped.
-
-        Raises:
-            BadInput: a row has more or fewer cells than the header, or the file's bytes are broken.
-        """
+        """Yield the data rows without blank lines; BadInput where one has more or fewer cells than the header, or the
+        file's bytes are broken."""
         width = len(self.header)
         number = 0
         for records, cells in enumerate(self._records, start=1):
@@ -110,11 +107,8 @@ class TableReader:
             return [self.text(row, position) for position in range(len(row.cells))]
 
     def all_texts(self) -> list[list[str]]:
-        """The header and the texts of all rows that were not read yet.
-
-        Raises:
-            BadInput: as :meth:`rows`, a cell is not UTF-8, or the cells are more than ``MAX_CELLS``.
-        """
+        """The header and the texts of all rows that were not read yet; BadInput as in :meth:`rows`, :meth:`text` and
+        :func:`check_size`."""
         table = [list(self.header)]
         for row in self.rows():
             check_size(self.path, row.number, len(self.header))
@@ -238,11 +232,7 @@ def check_size(path: Path, rows: int, columns: int) -> None:
 
 @contextmanager
 def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
-    """Open a delimited file.
-
-    Raises:
-        BadInput: there is no such file, it cannot be read, or it has no usable header.
-    """
+    """Open a delimited file; BadInput where it is absent, cannot be read or has no usable header."""
     with opened(path) as source:
         yield TableReader(path, source, delimiter)
 

@@ -231,9 +231,8 @@ def verdicts_of(
     explanations: dict[str, str] = {}
     reason: str | None = None
     for text, ending in zip_longest(reply.texts, reply.endings[: len(reply.texts)]):
-        reading = (
-            Reading(reason=_why_cut(ending, text or "")) if ending else read_reply(text, call.allowed, call.prompt)
-        )
+        cut_off = Reading(reason=_why_cut(ending, text or "")) if ending else None
+        reading = cut_off or read_reply(text, call.allowed, call.prompt)
         scores |= reading.scores
         explanations |= reading.explanations
         reason = reading.reason

@@ -233,9 +233,8 @@ def read_completion(body: Any, mask: Callable[[str], str] = str, status: int = 2
     # The error of a choice comes with the choices of a good answer.
     error = next((part for part in (inside(choice, "error"), inside(body, "error")) if _says(part)), None)
     if status != 200 or error or not isinstance(message, dict):
-        raise failure_in(
-            body if error is None else {"error": error, "code": inside(body, "code")}, status, mask, otherwise
-        )
+        answer = body if error is None else {"error": error, "code": inside(body, "code")}
+        raise failure_in(answer, status, mask, otherwise)
     finish = inside(choice, "finish_reason")
     if isinstance(finish, str) and _plain(finish) in _BROKEN:
         raise Failed(502, "", f"the server broke its reply off (finish_reason '{finish[:40]}')")

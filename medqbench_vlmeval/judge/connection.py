@@ -55,9 +55,8 @@ def tls_context() -> ssl.SSLContext:
             else:
                 context.load_verify_locations(value)
         except OSError as error:
-            what = (
-                "no file of certificates in PEM form" if isinstance(error, ssl.SSLError) else "nothing that can be read"
-            )
+            read = isinstance(error, ssl.SSLError)
+            what = "no file of certificates in PEM form" if read else "nothing that can be read"
             raise BadInput(f"{name} names {value}, which is {what}: correct the variable, or unset it.") from None
     if not named:
         context.load_verify_locations(certifi.where())
@@ -117,9 +116,8 @@ def connection_words(
     elif any(isinstance(cause, ssl.SSLError) for cause in causes):
         plain = re.search("WRONG_VERSION|RECORD_LAYER|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH", reason)
         words = "it speaks no TLS there" if plain else f"TLS failed ({reason or error})"
-        advice = (
-            "Begin --judge-base-url with http:// in the place of https://." if plain else "Look at its TLS settings."
-        )
+        begin = "Begin --judge-base-url with http:// in the place of https://."
+        advice = begin if plain else "Look at its TLS settings."
     elif proxy and "Proxy" in kinds:
         words = f"the proxy of {proxy[1]} " + (f"refused with status {status}" if status else "cannot be reached")
         advice, hopeless = "Correct the variable, or put the host into NO_PROXY.", status == 407

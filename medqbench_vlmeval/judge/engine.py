@@ -131,12 +131,7 @@ class Engine:
         self._committing = asyncio.Lock()
 
     async def work(self, calls: Sequence[Call], emit: Emit) -> None:
-        """Ask all calls and emit each one's verdicts.
-
-        Raises:
-            JudgeError: the judge cannot be asked, or too many calls in a row failed. What was answered until then
-                was emitted and is in the store.
-        """
+        """Ask all calls and emit each one's verdicts; errors are those of :meth:`CachedModel.verdicts`."""
         self._workers = min(self._options.nproc, len(calls))
         todo = iter(calls)
         # The store has one thread of its own; leaving it waits for what is being written.
@@ -290,9 +285,8 @@ def _asked_again(call: Call, reply: str | None) -> Messages:
     elif CHOICE in call.allowed:
         request = "Give only the last line now: the word Answer, a colon, and one letter, or the word for no answer."
     else:
-        request = (
-            "Give only your verdict now, in one line: the word Score, a colon, and one of the scores listed above."
-        )
+        words = "the word Score, a colon, and one of the scores listed above"
+        request = f"Give only your verdict now, in one line: {words}."
     if not reply.strip():
         # Servers refuse empty assistant turns.
         return [{"role": "user", "content": f"{call.prompt}\n\n{request}"}]
@@ -333,14 +327,9 @@ def _judgements(engine: Engine, calls: Sequence[Call]) -> Generator[Judgement, N
 
 
 class CachedModel:
-    """A model asked by a protocol.
+    """A model asked by a protocol; arguments and errors are those of ``judges.build_judge``.
 
-    ``store`` keeps answers across runs (None: nowhere). ``kit_client`` makes what asks a model of the kit's; nothing
-    is made where nothing is left to ask.
-
-    Raises:
-        MissingDependency: a model of the kit's, and no ``kit_client``.
-        JudgeError: the model needs a key and none is given.
+    A client of the kit's is not made where nothing is left to ask.
     """
 
     def __init__(

@@ -236,11 +236,7 @@ class JudgeOptions:
 
     def secrets(self) -> frozenset[str]:
         """All that must not be shown of this judge: keys, what its URL and those of proxies carry, and texts in
-        ``extra`` named so.
-
-        Raises:
-            BadInput: the file ``.env`` cannot be read.
-        """
+        ``extra`` named so; errors are those of :func:`env_file_values`."""
         if self.panel:
             return frozenset().union(*(member.secrets() for member in self.panel))
         named = [self.key, *(environment(name) for name in (self.key_env, *KEY_VARIABLES) if name)]

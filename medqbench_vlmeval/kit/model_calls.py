@@ -366,7 +366,6 @@ def _advice(reason: str, model: Any) -> str:
 
 def _variables(environment: _Environment) -> str:
     """The variables for keys and addresses that the kit looked for and that are not set."""
-    names = [
-        name for name in dict.fromkeys(environment.missed) if is_secret_name(name) or "BASE" in name or "URL" in name
-    ]
+    missed = dict.fromkeys(environment.missed)
+    names = [name for name in missed if is_secret_name(name) or "BASE" in name or "URL" in name]
     return f" Not set in the environment: {', '.join(names[:5])}." if names else ""

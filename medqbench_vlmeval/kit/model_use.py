@@ -511,9 +511,8 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type, local: Any) -
         title = getattr(dataset, "dataset_name", "")
         predictions = Path(get_pred_file_path(str(folder), name, title, use_env_format=True))
         resumed = any(title in path.name for path in Path(folder).glob("*.pkl"))
-        n = len(
-            range(int(os.environ.get("RANK", "0")), len(given["dataset"].data), int(os.environ.get("WORLD_SIZE", "1")))
-        )
+        rank, n_processes = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        n = len(range(rank, len(given["dataset"].data), n_processes))
         recorder = ModelRecorder(name, predictions, resumed, title, n)
         read = local.load
 

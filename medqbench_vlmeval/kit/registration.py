@@ -24,11 +24,7 @@ check_certificates()
 
 
 def register() -> None:
-    """Register datasets, aliases and baselines with the installed kit; idempotent.
-
-    Raises:
-        MissingDependency: no kit is installed.
-    """
+    """Register datasets, aliases and baselines with the installed kit; idempotent. MissingDependency without a kit."""
     require_kit()
     register_datasets()
     register_models()

@@ -72,8 +72,7 @@ def evaluate_second_pass(
 ) -> dict[str, float | None]:
     """Compare a second pass's predictions with the first pass's and return the headline numbers.
 
-    ``eval_file`` and ``dataset`` are the second pass's, ``first_set`` is the official dataset, and ``only`` limits the
-    comparison to these indexes.
+    ``eval_file`` and ``dataset`` are the second pass's; ``only`` limits the comparison to these indexes.
 
     Raises:
         BadInput: the first pass's predictions are not there, or the two files do not belong together.
@@ -103,11 +102,8 @@ def evaluate_second_pass(
 
 
 def finish(job: Job, outcome: Outcome, entries: Entries, *, model: str) -> Outcome:
-    """Compare the passes once more where the kit's api-mode evaluated the second one before the first was complete.
-
-    ``outcome`` is what the kit says of a second pass's ``job``, ``entries`` are the command line's dataset entries and
-    ``model`` is the model's name in the files' names.
-    """
+    """Compare the passes once more where the kit's api-mode evaluated the second one before the first was complete;
+    ``job`` is the second pass's, ``model`` the model's name in the files' names."""
     if outcome.failure is None or job.mode == "infer" or outcome.folder is None:
         return outcome
     stem = f"{model}_{job.dataset}"
