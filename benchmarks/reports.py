@@ -196,8 +196,9 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = folder / "LMUData"
+        base, empty = folder / "LMUData", folder / "empty"
         base.mkdir()
+        empty.mkdir()
         scores = score_runs(folder, write_images(base), MODELS)
         (read, books, page), memory = _measured("one", folder / "one", scores[:2], base)
         print(f"one run, {QUESTIONS:,} + {SINGLES + PAIRS} samples: reading {read:.1f} s")
@@ -205,6 +206,8 @@ def main() -> None:
         print(f"  page      {page:>6.1f} s  {_megabytes(folder / 'one', '*.html')}")
         print(f"  originals           {_megabytes(folder / 'one', 'images/*')}")
         print(f"  together  {books + page:>6.1f} s  peak memory {memory} MB")
+        (_, books, _), _ = _measured("one", folder / "bare", scores[:2], empty)
+        print(f"  workbooks {books:>6.1f} s  {_megabytes(folder / 'bare', '*.xlsx')}, without images in the store")
         (whole,), memory = _measured("all", folder / "all", scores, base)
         print(f"everything on {len(scores)} runs: {whole:.1f} s, peak memory {memory} MB")
         for title, pattern in (("workbooks", "*.xlsx"), ("page", "*.html"), ("figures", "figures/*")):
