@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,7 @@ from medqbench_vlmeval.report.table import (
     task_kind,
     value_words,
 )
-from medqbench_vlmeval.report.text import markdown, markdown_text, terminal_text
+from medqbench_vlmeval.report.text import markdown, markdown_text, one_line, terminal_text
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
 from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference
@@ -85,7 +86,7 @@ def compare_markdown(comparison: RunComparison, verdicts: Sequence[str] = ()) ->
         elif len(part.rows) <= _UNFOLDED:
             blocks.append(markdown(part))
         else:
-            head = f"<details><summary>{markdown_text(part.title)}</summary>"
+            head = f"<details><summary>{escape(one_line(part.title))}</summary>"
             blocks += [head, markdown(replace(part, title="")), "</details>"]
     return "\n\n".join(filter(None, map(str.strip, blocks))) + "\n"
 
