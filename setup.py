@@ -75,6 +75,8 @@ setup(
         "huggingface_hub>=0.24",
         "jinja2>=3.1",
         "matplotlib>=3.8",
+        "starlette>=0.37",
+        "uvicorn>=0.30",
     ],
     extras_require={
         "kit": ["ms-vlmeval>=0.0.20"],

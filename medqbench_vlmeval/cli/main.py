@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli import analysis, judge, leaderboard, push, score, setup
+from medqbench_vlmeval.cli import analysis, judge, leaderboard, push, score, setup, view
 from medqbench_vlmeval.cli.options import INTERRUPTED, TERMINATED, Terminated, completed
 from medqbench_vlmeval.errors import MedQBenchError
 from medqbench_vlmeval.judge.secrets import refuse_keys
@@ -36,7 +36,7 @@ app.add_typer(setup.data_app, name="data")
 app.add_typer(judge.app, name="judge")
 app.add_typer(leaderboard.app, name="leaderboard")
 app.add_typer(setup.patch_app, name="patch")
-for _command in (analysis.compare, analysis.report, score.score, analysis.robustness, push.push):
+for _command in (analysis.compare, analysis.report, score.score, analysis.robustness, push.push, view.view):
     app.command()(_command)
 
 
@@ -130,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         is_terminated = isinstance(end, Terminated)
         how = "ended by SIGTERM" if is_terminated else "interrupted"
         kept = "replies that the kit had written, and verdicts," if words[:1] == ["run"] else "verdicts that had come"
-        print(f"medqbench: {how}; {kept} are kept and not asked for again.", file=sys.stderr)
+        end_ = "" if words[:1] == ["view"] else f"; {kept} are kept and not asked for again"
+        print(f"medqbench: {how}{end_}.", file=sys.stderr)
         sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 
 

@@ -40,6 +40,7 @@ _KEY = re.compile(
     r"|(?:hf|gsk|ghp|gho|r8|glpat|github_pat)[_-](?=\w*\d)\w{20,}|(?:xai|nvapi|pplx)-(?=[\w-]*\d)[\w-]{20,}"
     r"|AIza[\w-]{30,}|AKIA[A-Z0-9]{16}|eyJ[\w-]{10,}\.eyJ[\w-]{10,}|[0-9a-f]{32}\.\w{16}(?!\w))"
 )
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # Of a pair like {"name": "x-api-key", "value": ...} the one that says what the other is.
 _NAMING = frozenset({"name", "key", "header"})
 
@@ -165,6 +166,12 @@ def is_secret_name(name: str) -> bool:
 def looks_like_key(text: str) -> bool:
     """Whether a text, or a part of it, has the form of a provider's key."""
     return _KEY.search(text) is not None
+
+
+def masked_lines(log: str) -> list[str]:
+    """The lines of a log as a page may show them: without keys, those of this environment too, and colours."""
+    mask = Mask(value.strip() for name, value in os.environ.items() if is_secret_name(name))
+    return [_KEY.sub(MARK, mask(_COLOUR.sub("", line)))[:400] for line in log.splitlines() if line.strip()]
 
 
 def refuse_key(text: str | None, what: str) -> None:

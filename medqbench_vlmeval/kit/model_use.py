@@ -40,7 +40,7 @@ from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secr
 from medqbench_vlmeval.kit.guards import environment_secrets, replaced
 from medqbench_vlmeval.model_use import ImageUse, ModelUse, Spread, joined
 from medqbench_vlmeval.predictions.files import failure_reason
-from medqbench_vlmeval.runs.progress import ProgressFile, progress_path, written_progress
+from medqbench_vlmeval.runs.progress import REPLIES_COMPLETE, ProgressFile, progress_path
 from medqbench_vlmeval.runs.provenance import (
     counted_images,
     model_use_path,
@@ -109,7 +109,7 @@ class ModelRecorder:
     """Gathers what one model gets in one run on one dataset; its methods may be called from many threads.
 
     The record is written beside the run's ``predictions``. Where the run has ``resumed``, that of the earlier replies
-    counts too. ``n`` samples are asked about in this process, with the ``n_earlier`` that have replies.
+    counts too. ``n`` samples are asked about in this process, with the ``n_done`` that have replies.
     """
 
     def __init__(self, name: str, predictions: Path, resumed: bool, dataset: str = "", n: int | None = None) -> None:
@@ -132,8 +132,8 @@ class ModelRecorder:
         self._limits: dict[str, Any] = {}
         self._written = time.monotonic()
         self.progress = ProgressFile(progress_path(predictions.parent, predictions.stem), self._name, dataset)
-        self.progress.enter("loading", n)
-        self.n, self.n_earlier = n, 0
+        self.progress.told("loading", total=n)
+        self.n, self.n_done, self.n_failed = n, 0, 0
 
     def watch(self, model: Any) -> Any:
         """Watch what a model is asked from now on, in the place of an earlier recorder; returns the model."""
@@ -158,7 +158,7 @@ class ModelRecorder:
                 self._asked(question, "path" if in_process else "nowhere", answered)
 
         model.generate, self._model = watched, model
-        self.progress.enter("inference", self.n, self.n_earlier)
+        self.progress.told("inference", self.n_done, self.n)
         _recorders.append(self)
         return model
 
@@ -176,7 +176,9 @@ class ModelRecorder:
             self._note(path, 0, otherwise, form, path.stat().st_size if known else 0, known)
         with self._lock:
             self._calls += 1
-            self.progress.answered(failed=not answered)
+            self.n_done, self.n_failed = self.n_done + 1, self.n_failed + (not answered)
+            failures = f"{self.n_failed:,} failed" if self.n_failed else ""
+            self.progress.told("inference", self.n_done, self.n, failures)
             due = time.monotonic() - self._written > _WRITE_EVERY
         if due:
             self.write()
@@ -288,7 +290,6 @@ def written_at_the_end() -> Iterator[None]:
     finally:
         for recorder in _recorders:
             recorder.write()
-            recorder.progress.stop()
 
 
 def adopt_record(predictions: Path) -> None:
@@ -519,7 +520,7 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type, local: Any) -
         def load(*args: Any, **kwargs: Any) -> Any:
             found = read(*args, **kwargs)
             if isinstance(found, dict):  # replies of an earlier run
-                recorder.n_earlier = min(n, len(found))
+                recorder.n_done = min(n, len(found))
             return found
 
         build = supported_VLM.get(name)
@@ -529,8 +530,10 @@ def _watched_infer_data(infer_data: Callable[..., Any], own: type, local: Any) -
         else:
             recorder.watch(model)
         try:
-            with replaced(local, "load", load), written_progress(recorder.progress, "replies complete"):
-                return unwatched(infer_data(*args, **kwargs))
+            with replaced(local, "load", load):
+                inferred = unwatched(infer_data(*args, **kwargs))
+            recorder.progress.told(REPLIES_COMPLETE)
+            return inferred
         finally:
             if isinstance(model, str):
                 supported_VLM[name] = build
@@ -544,7 +547,7 @@ def _watched_produce(produce: Callable[..., Any], own: type) -> Callable[..., An
         if isinstance(cfg.dataset_obj, own):
             of_run = cfg.dataset_name, cfg.total_samples
             recorder = ModelRecorder(cfg.model_name, Path(cfg.result_file), bool(existing_results), *of_run)
-            recorder.n_earlier, cfg.medqbench_recorder = len(existing_results), recorder
+            recorder.n_done, cfg.medqbench_recorder = len(existing_results), recorder
             recorder.watch(cfg.model_obj)
         produced: int = await produce(self, cfg, existing_results)
         return produced
@@ -557,7 +560,7 @@ def _watched_save(save: Callable[..., Any]) -> Callable[..., Any]:
         # Before the evaluation, which may run in another process.
         if (recorder := getattr(self.states[dataset_name], "medqbench_recorder", None)) is not None:
             recorder.write()
-            recorder.progress.enter("replies complete")
+            recorder.progress.told(REPLIES_COMPLETE)
         return save(self, dataset_name)
 
     return watched

@@ -186,7 +186,7 @@ def _safe(cell: str, console: Console) -> str:
 
 
 class Meter:
-    """Says rate, time left and cost from what a judge tells, each as soon as it is known.
+    """Says rate, time left, failures and cost from what a judge tells, each as soon as it is known.
 
     The rate is that of calls made in the last half minute; what the cache holds does not count. ``now`` gives seconds
     on a clock that never goes back.
@@ -197,7 +197,7 @@ class Meter:
         self._asked: dict[str, int] = {}
 
     def read(self, progress: Progress) -> str:
-        """All three in words after one more report."""
+        """All of it in words after one more report."""
         self._asked[progress.model] = progress.asked
         now, asked = self._now(), sum(self._asked.values())
         if not self._past or now - self._past[-1][0] >= 1:
@@ -209,6 +209,8 @@ class Meter:
         if calls and seconds >= _KNOWN:
             left = (progress.total - progress.done) * seconds / calls
             words = [f"{calls / seconds:.1f} calls/s", f"{clock(left)} left"]
+        if progress.failed:
+            words.append(f"{progress.failed:,} failed")
         if progress.cost_usd is not None:
             words.append(f"{dollars(progress.cost_usd)} so far")
         return ", ".join(words)

@@ -41,9 +41,12 @@ class Thumbnail:
     shown_as: str | None = None
 
     @property
+    def media_type(self) -> str:
+        return "image/webp" if self.data[:4] == b"RIFF" else "image/jpeg"
+
+    @property
     def data_uri(self) -> str:
-        kind = "webp" if self.data[:4] == b"RIFF" else "jpeg"
-        return f"data:image/{kind};base64,{b64encode(self.data).decode()}"
+        return f"data:{self.media_type};base64,{b64encode(self.data).decode()}"
 
 
 def make_thumbnails(paths: Sequence[Path | None], for_cells: bool = False) -> list[Thumbnail | None]:

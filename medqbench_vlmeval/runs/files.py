@@ -144,7 +144,7 @@ def _runs_matching(pattern: Path) -> list[ResultPaths]:
             continue
         if path.is_dir():
             runs += _runs_below(path)
-        elif (paths := _paths_of(path)).score.exists() and not _is_foreign(paths.score):
+        elif (paths := _paths_of(path)).score.exists() and not is_foreign(paths.score):
             runs.append(paths)
     if not runs:
         raise BadInput(f"No scored run matches {pattern}.")
@@ -159,7 +159,7 @@ def _runs_below(folder: Path) -> list[ResultPaths]:
         for path in (Path(parent, name) for name in sorted(names) if not name.startswith(".")):
             if path.name.endswith(SAMPLES_ENDING):
                 _both_files(_of_stem(path, SAMPLES_ENDING))
-            elif path.name.endswith(SCORE_ENDING) and path.exists() and not _is_foreign(path):
+            elif path.name.endswith(SCORE_ENDING) and path.exists() and not is_foreign(path):
                 # The kit links the files of its latest run into the folder above, which comes first.
                 steps = [part for part in path.relative_to(folder).parts if not _OF_ONE_TIME.fullmatch(part)]
                 name = folder.joinpath(*steps)
@@ -173,7 +173,7 @@ def _of_stem(path: Path, ending: str) -> ResultPaths:
     return result_paths(path, stem=path.name.removesuffix(ending))
 
 
-def _is_foreign(score: Path) -> bool:
+def is_foreign(score: Path) -> bool:
     """Whether another program wrote a file of this ending: the kit has datasets that leave such files in the folder."""
     if _of_stem(score, SCORE_ENDING).samples.exists() or not score.is_file():
         return False

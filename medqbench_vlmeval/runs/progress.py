@@ -17,49 +17,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.errors import MedQBenchError
 from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.runs.result import adapter_of
+from medqbench_vlmeval.steps import heard_by
 
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge import OnProgress, Progress
     from medqbench_vlmeval.judge.usage import PriceTable
 
 PROGRESS_ENDING = "_progress.json"
-_EVERY = 1.0  # seconds between two files
+REPLIES_COMPLETE, FAILED = "replies complete", "failed"
+_EVERY = 1.0  # seconds between two files of one stage
 # What another process, or one on another machine, says of itself is believed for so long.
 _FRESH, _LONGEST_SILENCE = 15.0, 900.0
-
-Stage = Literal["loading", "inference", "replies complete", "judging", "failed", "stopped"]
-_ENDED = ("replies complete", "failed", "stopped")
 
 
 @dataclass(frozen=True)
 class RunProgress:
     """How far one model is on one dataset.
 
-    ``done`` samples (inference) or judge's calls (judging) of ``total``, ``failures`` of them without a reply or a
-    verdict; ``rate`` is a second, of this process alone; ``cost_usd`` is None where no price or no token count is
-    known. ``started`` (of the process's work on it) and ``updated`` are seconds since 1970. ``log`` is the log's path
-    from the folder of the file. ``why`` says why it failed.
+    ``stage`` is 'loading', 'inference', a step of the evaluation (see :mod:`.steps`), or how it ended. ``done`` of
+    ``total`` samples or judge's calls, ``before`` of them when the stage began; ``more`` says failures, cost, or why it
+    failed. ``since`` (the stage's beginning) and ``updated`` are in seconds since 1970, ``log`` is the log's path from
+    the file's folder.
     """
 
     model: str
     dataset: str
-    stage: Stage
-    started: float
+    stage: str
+    since: float
     updated: float
     pid: int
     host: str
     done: int = 0
     total: int | None = None
-    failures: int = 0
-    rate: float | None = None
-    cost_usd: float | None = None
+    before: int = 0
+    more: str = ""
     log: str | None = None
-    why: str = ""
 
 
 def progress_path(folder: Path, stem: str) -> Path:
@@ -76,88 +73,42 @@ def read_progress(path: Path) -> RunProgress | None:
     return known
 
 
-def is_running(progress: RunProgress, now: float | None = None) -> bool:
-    """Whether what wrote a progress file is still at work; of another machine that is known by its silence alone.
-
-    ``now`` is in seconds since 1970, by default the clock's.
-    """
-    silence = (time.time() if now is None else now) - progress.updated
-    if progress.stage in _ENDED or silence < _FRESH:
-        return progress.stage not in _ENDED
-    if progress.host != socket.gethostname() or os.name != "posix":
-        return silence < _LONGEST_SILENCE
-    try:
-        os.kill(progress.pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return silence < _LONGEST_SILENCE
-    return progress.pid > 0
-
-
-def kit_log() -> Path | None:
-    """The file that the kit's log goes to in this process, None where there is none."""
-    handlers = logging.getLogger("vlmeval").handlers
-    return next((Path(each.baseFilename) for each in handlers if isinstance(each, logging.FileHandler)), None)
+def is_running(progress: RunProgress, now: float) -> bool:
+    """Whether, ``now`` seconds after 1970, what wrote a file is at work: its silence tells, and here its process."""
+    silence = now - progress.updated
+    if progress.stage in (REPLIES_COMPLETE, FAILED) or silence < _FRESH:
+        return progress.stage not in (REPLIES_COMPLETE, FAILED)
+    if progress.host == socket.gethostname() and Path("/proc/self").exists():
+        return Path(f"/proc/{progress.pid}").exists()
+    return silence < _LONGEST_SILENCE
 
 
 class ProgressFile:
-    """Writes one run's progress; its methods may be called from many threads.
+    """Writes the progress of one model on one dataset; its methods may be called from many threads.
 
-    Args:
-        path: see :func:`progress_path`. Its folder is not made for it.
-        model, dataset: whose progress it is.
+    The folder of its ``path`` (see :func:`progress_path`) is not made for it.
     """
 
     def __init__(self, path: Path, model: str, dataset: str) -> None:
-        log = kit_log()
-        place = None if log is None else os.path.relpath(log, path.parent)
-        now = time.time()
-        host = socket.gethostname()
-        self.path = path
-        self._state = RunProgress(model, dataset, "loading", now, now, os.getpid(), host, log=place)
-        self._lock = threading.RLock()
-        self._written = self._began = time.monotonic()
-        self._before = 0
+        logs = (each for each in logging.getLogger("vlmeval").handlers if isinstance(each, logging.FileHandler))
+        log = next((os.path.relpath(each.baseFilename, path.parent) for each in logs), None)
+        self.path, self._lock, self._written = path, threading.Lock(), 0.0
+        self._state = RunProgress(model, dataset, "", 0, 0, os.getpid(), socket.gethostname(), log=log)
 
-    def enter(self, stage: Stage, total: int | None = None, before: int = 0, why: str = "") -> None:
-        """Begin a stage, ``before`` of its ``total`` done by an earlier run; the last one keeps the numbers."""
+    def told(self, stage: str, done: int = 0, total: int | None = None, more: str = "") -> None:
+        """Note how far it is: a new stage at once, else once a second; the numbers of one that is over stay."""
         with self._lock:
-            fresh: dict[str, int | float | None] = {}
-            if stage not in _ENDED:
-                self._began, self._before = time.monotonic(), before
-                fresh = {"failures": 0, "cost_usd": None, "done": before, "total": total}
-            self._state = replace(self._state, stage=stage, why=why, **fresh)  # type: ignore[arg-type]
-            self._write()
-
-    def answered(self, failed: bool) -> None:
-        """Note one more sample with a reply, or without."""
-        with self._lock:
-            self.told(self._state.done + 1, self._state.failures + failed)
-
-    def told(self, done: int, failures: int, cost_usd: float | None = None) -> None:
-        """Note how many are done, without a result, and what they have cost."""
-        with self._lock:
-            self._state = replace(self._state, done=done, failures=failures, cost_usd=cost_usd)
-            if time.monotonic() - self._written >= _EVERY:
+            if stage not in (REPLIES_COMPLETE, FAILED):
+                self._state = replace(self._state, done=done, total=total)
+            is_new = stage != self._state.stage
+            if is_new:
+                self._state = replace(self._state, stage=stage, since=time.time(), before=done)
+            self._state = replace(self._state, more=more)
+            if is_new or time.monotonic() - self._written >= _EVERY:
                 self._write()
 
-    def stop(self) -> None:
-        """Say that no more is coming, where the last stage was not its end."""
-        if self._state.stage not in _ENDED:
-            self.enter("stopped")
-
-    def remove(self) -> None:
-        """Take the file away: the results are there."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-
     def _write(self) -> None:
-        self._written = time.monotonic()
-        seconds = self._written - self._began
-        new = self._state.done - self._before
-        rate = new / seconds if new > 0 and seconds > 0 else None
-        self._state = replace(self._state, updated=time.time(), rate=rate)
+        self._written, self._state = time.monotonic(), replace(self._state, updated=time.time())
         temporary = self.path.with_name(f".{self.path.name[:100]}.{os.getpid()}.tmp")
         # No flush to the disk: nobody pays for what is in it, and a run is not to wait.
         with suppress(OSError):
@@ -165,38 +116,35 @@ class ProgressFile:
             temporary.replace(self.path)
 
 
-def judging(file: ProgressFile, prices: PriceTable, also: OnProgress | None = None) -> OnProgress:
-    """What a judge tells how far it is: that is written, with its cost, and passed on to ``also``."""
-    costs: dict[str, float | None] = {}
-    failures: dict[str, int] = {}
+def judging(prices: PriceTable, also: OnProgress | None) -> OnProgress:
+    """What a judge tells how far it is: that is passed on with what all judges so far have cost and failed at."""
+    last: dict[str, Progress] = {}
 
     def tell(progress: Progress) -> None:
-        if progress.model not in failures:
-            # A judge's first report comes with all that the cache held for it.
-            file.enter("judging", progress.total, progress.done - 1)
-        tokens = (progress.prompt_tokens, progress.completion_tokens)
-        counted = any(tokens) or not progress.asked
-        costs[progress.model] = prices.cost(progress.model, *tokens) if counted else None
-        failures[progress.model] = progress.failed
-        known = [cost for cost in costs.values() if cost is not None]
-        cost = sum(known) if len(known) == len(costs) else None
-        file.told(progress.done, sum(failures.values()), cost)
+        last[progress.model], costs = progress, []
+        for each in last.values():
+            tokens = each.prompt_tokens, each.completion_tokens
+            costs.append(prices.cost(each.model, *tokens) if any(tokens) or not each.asked else None)
+        known = [cost for cost in costs if cost is not None]
+        cost, failed = sum(known) if len(known) == len(costs) else None, sum(each.failed for each in last.values())
         if also is not None:
-            also(replace(progress, cost_usd=cost))
+            also(replace(progress, cost_usd=cost, failed=failed))
 
     return tell
 
 
 @contextmanager
-def written_progress(file: ProgressFile, ended: Stage | None = None) -> Iterator[None]:
-    """Let a progress file say how the block ended; on a clean exit it enters the stage ``ended``, or is gone."""
+def written_progress(file: ProgressFile) -> Iterator[None]:
+    """Write down the steps of the block (see :mod:`.steps`); then the file is gone, or says that it failed.
+
+    Of what is interrupted, like of what is killed, the end of its process tells.
+    """
     try:
-        yield
-    except BaseException as error:
-        why = str(error) if isinstance(error, MedQBenchError) else type(error).__name__
-        file.enter("stopped" if isinstance(error, KeyboardInterrupt) else "failed", why=why)
+        with heard_by(file.told):
+            yield
+    except Exception as error:
+        if file.path.exists():
+            file.told(FAILED, more=str(error) if isinstance(error, MedQBenchError) else type(error).__name__)
         raise
-    if ended is None:
-        file.remove()
-    else:
-        file.enter(ended)
+    with suppress(OSError):
+        file.path.unlink(missing_ok=True)

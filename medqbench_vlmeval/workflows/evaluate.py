@@ -53,7 +53,6 @@ from medqbench_vlmeval.types import (
     Prediction,
     PredictionStatus,
     Result,
-    ResultPaths,
     Run,
     Sample,
     SampleRow,
@@ -222,6 +221,12 @@ def evaluate(request: Request) -> Run:
         RunFailed: no sample has a reply (nothing is written); the judge was asked and a dimension got no verdict at
             all (the result files are written first, the board is not touched); or a file cannot be written.
     """
+    stem = request.stem if request.stem is not None else request.prediction_file.stem
+    with written_progress(ProgressFile(progress_path(request.out, stem), request.model, request.dataset)):
+        return _evaluated(request)
+
+
+def _evaluated(request: Request) -> Run:
     paths = result_paths(request.prediction_file, request.out, request.stem)
     for path in vars(paths).values():
         if is_any_of(path, [request.prediction_file]):
@@ -235,24 +240,7 @@ def evaluate(request: Request) -> Run:
     check_room(vars(paths).values(), MAKE_ROOM)
     if request.leaderboard is not None:
         check_room([request.leaderboard / "leaderboard.json"], MAKE_ROOM)
-    stem = request.stem if request.stem is not None else request.prediction_file.stem
-    progress = ProgressFile(progress_path(request.out, stem), request.model, request.dataset)
-    with written_progress(progress):
-        run = _evaluated(request, prepared, paths, progress)
-        from medqbench_vlmeval.report.workbook import write_workbook
-
-        step("writing the results")
-        write_run(run, lambda path: write_workbook(path, run))
-        _refuse_empty(run)
-    if request.leaderboard is not None:
-        from medqbench_vlmeval.report.leaderboard import board
-
-        board.add(request.leaderboard, [run.result])
-    return run
-
-
-def _evaluated(request: Request, prepared: Prepared, paths: ResultPaths, progress: ProgressFile) -> Run:
-    parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared, progress)
+    parts, rows, judge, extractor = (_judged if prepared.task.is_reasoning else _read)(request, prepared)
     split = ALL_DATASET_NAMES[request.dataset].split if request.dataset in ALL_DATASET_NAMES else None
     parts = {task: with_comparable(part, _evidence(task, split, prepared, judge)) for task, part in parts.items()}
     result = Result(
@@ -263,14 +251,24 @@ def _evaluated(request: Request, prepared: Prepared, paths: ResultPaths, progres
         settings_of(prepared.table, prepared.provenance, judge, prepared.task, extractor),
         request.model in BASELINES,
     )
+    from medqbench_vlmeval.report.workbook import write_workbook
+
     comparable = result.comparable
-    return Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
+    run = Run(result, tuple(replace(row, comparable=comparable) for row in rows), paths)
+    step("writing the results")
+    write_run(run, lambda path: write_workbook(path, run))
+    _refuse_empty(run)
+    if request.leaderboard is not None:
+        from medqbench_vlmeval.report.leaderboard import board
+
+        board.add(request.leaderboard, [result])
+    return run
 
 
 _Scored = tuple[dict[Task, TaskResult], list[SampleRow], Judge | None, JudgeSettings | None]
 
 
-def _read(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scored:
+def _read(request: Request, prepared: Prepared) -> _Scored:
     """Read option letters by the rules, and have the extractor read what they leave open where one is named."""
     samples, predictions = prepared.samples, prepared.predictions
     extractions = read_by_rules(samples, predictions)
@@ -285,8 +283,7 @@ def _read(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scor
     replies = open_replies(samples, predictions, extractions)
     with _store(request, options) as store:
         extractor = build_extractor(options, store, request.kit_client)
-        progress.enter("judging", len(replies))
-        choices = extractor.read(replies, judging(progress, prices, request.on_progress))
+        choices = extractor.read(replies, judging(prices, request.on_progress))
     settings = extractor.describe()
     usage = usage_by(extractor.name, list(choices.values()), prices)
     result = score_extractor(samples, extractions, len(replies), choices, settings, usage)
@@ -294,14 +291,12 @@ def _read(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scor
     return {prepared.task: replace(part, extractor=result, kit_reading=by_kit)}, rows, None, settings
 
 
-def _judged(request: Request, prepared: Prepared, progress: ProgressFile) -> _Scored:
+def _judged(request: Request, prepared: Prepared) -> _Scored:
     prices = load_prices(request.prices)  # a table that cannot be used is said before anything is paid
     options = JudgeOptions.from_kit_kwargs(request.judge)
     with _store(request, options) as store:
         judge = build_judge(options, store, request.kit_client)
-        progress.enter("judging", judge.n_calls(prepared.samples, prepared.predictions))
-        listen = judging(progress, prices, request.on_progress)
-        judged = judge.judge(prepared.samples, prepared.predictions, listen)
+        judged = judge.judge(prepared.samples, prepared.predictions, judging(prices, request.on_progress))
     step("working out intervals and findings")
     usage = partial(usage_by_judge, judge, prices)
     return *score_judged(prepared.samples, prepared.predictions, judged, request.dataset, usage), judge, None

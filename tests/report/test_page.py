@@ -19,7 +19,7 @@ from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report import page as page_room
 from medqbench_vlmeval.report.page import is_page, rating, write_page
-from medqbench_vlmeval.report.page.page import LIVE, SCRIPTS, STYLES, json_text
+from medqbench_vlmeval.report.page.page import LIVE, LIVE_STYLE, SCRIPTS, STYLES, json_text
 from medqbench_vlmeval.report.thumbnails import (
     FEW_IMAGES,
     LARGE,
@@ -188,7 +188,13 @@ def test_scripts_never_make_markup_or_code_of_a_text() -> None:
         assert not re.search(r"XMLHttpRequest|WebSocket|sendBeacon|https?:" + r"|fetch\(" * (name != LIVE), text)
         assert "</script" not in text
     of_ratings = {*rating.SCRIPTS, *rating.STYLES, "rating.html.j2"}
-    assert {path.name for path in ASSETS.iterdir()} == {*SCRIPTS, LIVE, *STYLES, "page.html.j2"} | of_ratings
+    assert {path.name for path in ASSETS.iterdir()} == {
+        *SCRIPTS,
+        LIVE,
+        LIVE_STYLE,
+        *STYLES,
+        "page.html.j2",
+    } | of_ratings
 
 
 def test_only_plain_names_of_files_in_the_folder_find_an_image(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.types import Run
 
 _ASSETS = Path(__file__).parent / "assets"
-LIVE = "live.js"
+LIVE, LIVE_STYLE = "live.js", "live.css"
 IMAGES = ("full", "thumbnails", "none")
 # In the order in which they stand in the page.
 STYLES = ("theme.css", "summary.css", "samples.css", "zoom.css", "compare.css")
@@ -54,7 +54,7 @@ def document(
     is_served = "live" in data
     return render(
         "page.html.j2",
-        STYLES,
+        (*STYLES, *([LIVE_STYLE] if is_served else ())),
         (*SCRIPTS[:-1], *([LIVE] if is_served else ()), SCRIPTS[-1]),
         "img-src 'self' data:" + ("; connect-src 'self'" if is_served else ""),
         title=title,

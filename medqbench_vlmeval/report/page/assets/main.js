@@ -68,7 +68,7 @@ function draw(arrived, scrolls = true) {
   }
   drawSummary();
   const part = scrolls && state.at && byId(state.at);
-  if (part && part.closest("#summary")) part.scrollIntoView();
+  if (part && part.closest("#summary, #live")) part.scrollIntoView();
 }
 
 const fillRuns = () => fill(byId("run"), ...runOptions([...runs.keys()], state.run));
@@ -88,8 +88,10 @@ startFilters();
 startList();
 startKeys();
 if (runs.length) readHash();
+if (told.live) leaveOutGone();
 startBoard();
 drawComparison(told.compared || []);
 draw(false);
+if (told.live) startLive();
 addEventListener("hashchange", () => draw(true));
 addEventListener("resize", measure);

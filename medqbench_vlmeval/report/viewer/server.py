@@ -1,0 +1,117 @@
+"""The viewer's server: 127.0.0.1 alone, read-only, and for those alone who know the token in the address.
+
+A page of somebody else in the same browser cannot guess the token. Nor can it be this server's origin by a name of its
+own that leads to this machine (DNS rebinding): ``Host``, and ``Origin`` where a browser sends it, must be the server's.
+Nothing is served by a path: runs by their keys, images by their number among those that runs name.
+"""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from medqbench_vlmeval import __version__
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.report.page.page import document, json_text
+from medqbench_vlmeval.report.viewer.folder import WorkFolder
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_HOST = "127.0.0.1"
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the page has its own beside this one
+}
+
+
+def _answer(content: str | bytes, kind: str = "text/plain", status: int = 200, **headers: str) -> Response:
+    from starlette.responses import Response
+
+    text = content.encode(errors="replace") if isinstance(content, str) else content
+    return Response(text, status, {**_HEADERS, **headers}, kind)
+
+
+def _json(value: Any) -> Response:
+    return _answer(gzip.compress(json_text(value).encode(), 1), "application/json", 200, **{"Content-Encoding": "gzip"})
+
+
+def make_app(folder: WorkFolder, token: str, port: int) -> ASGIApp:
+    """The viewer of a folder for requests to ``127.0.0.1:port`` whose path begins with the token."""
+    from starlette.applications import Starlette
+    from starlette.datastructures import Headers
+    from starlette.routing import Route
+
+    start, own = f"/{token}/".encode(), [f"{_HOST}:{port}", f"localhost:{port}"]
+
+    def page(_: Request) -> Response:
+        known = {**folder.page_json(), "version": __version__, "dimensions": DIMENSION_TITLES}
+        data = {"samples": [], "answers": [], "live": folder.state_json()}
+        return _answer(document(f"MedQ-Bench viewer, {folder.root.name}", {**known, **data})[0], "text/html")
+
+    routes: dict[str, Callable[[Request], Response]] = {
+        "/": page,
+        "/page.json": lambda _: _json(folder.page_json()),
+        "/state.json": lambda _: _json(folder.state_json()),
+        "/runs/{key:path}.json": lambda asked: _json(folder.run_json(**asked.path_params)),
+        "/images/{place:int}/{form}": lambda asked: _answer(*folder.image(**asked.path_params)),
+    }
+    absent = {BadInput: lambda _, error: _answer(str(error), status=404)}
+    app = Starlette(routes=[Route(*each) for each in routes.items()], exception_handlers=absent)
+    app.router.redirect_slashes = False
+
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse what the page itself would not ask, before anything is looked up."""
+        headers, path = Headers(scope=scope), scope["path"].encode(errors="replace")
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) != 1 or not {*hosts, *(origin.removeprefix("http://") for origin in origins)} <= {*own}:
+            refusal = _answer(f"This viewer answers under its own address alone: {own[0]}.", status=403)
+        elif secrets.compare_digest(path[: len(start)], start) and scope["type"] == "http":
+            await app({**scope, "path": scope["path"][len(start) - 1 :]}, receive, send)
+            return
+        else:
+            refusal = _answer("Open the whole address that the command printed.", status=404)
+        await refusal(scope, receive, send)
+
+    return guarded
+
+
+def serve(root: Path, port: int | None, opened: Callable[[str], object]) -> None:
+    """Serve the viewer of a folder, at any free port for None, until the process ends; ``opened`` is told the address.
+
+    Raises:
+        BadInput: there is no such folder.
+        RunFailed: the port is in use, or may not be used.
+    """
+    import uvicorn
+
+    if not root.is_dir():
+        raise BadInput(
+            f"{root} is no folder; name the work folder of your runs (--work-dir of 'run', --out of 'score')."
+        )
+    with socket.socket() as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((_HOST, port or 0))
+            listening.listen()
+        except OSError as error:
+            raise RunFailed(
+                f"Port {port} cannot be used ({error.strerror}); leave --port out, or give another."
+            ) from None
+        number, token = listening.getsockname()[1], secrets.token_urlsafe(16)
+        app = make_app(WorkFolder(root), token, number)
+        opened(f"http://{_HOST}:{number}/{token}/")
+        config = uvicorn.Config(
+            app, lifespan="off", log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=1
+        )
+        uvicorn.Server(config).run(sockets=[listening])
