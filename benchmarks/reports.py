@@ -4,7 +4,8 @@
 
 One run: MedQ-Bench's perception test split and both reasoning splits together (442 + 266), as two result files with
 1,551 images in the image store; its workbooks and its page are timed. 20 runs: ten models on 1,305 questions and on
-708 descriptions, and everything that ``medqbench report`` writes. Scoring comes before and is not timed, imports
+708 descriptions, and everything that ``medqbench report`` writes. Between them, the page of both perception splits and
+both reasoning ones, 3,308 samples with originals beside it. Scoring comes before and is not timed, imports
 are. Every measurement is a process of its own. The kit has no such reports.
 """
 
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.machine import machine
@@ -26,6 +28,7 @@ from medqbench_vlmeval.benchmark import MODALITIES, QUESTION_TYPES, SEVERITIES
 
 QUESTIONS, SINGLES, PAIRS = 1305, 442, 266
 IMAGES, SIDE = 1551, 512
+WHOLE = 2600  # questions of both splits, an image each
 MODELS = 10
 LEVELS = ("good", "usable", "reject")
 OPTIONS = {
@@ -37,7 +40,7 @@ THOUGHTS = "Edges are soft and the texture is uneven, while large structures can
 HEADS = ("index", "task", "image_path", "modality", "severity", "scope", "source")
 
 
-def write_images(base: Path) -> list[str]:
+def write_images(base: Path, n: int = IMAGES) -> list[str]:
     """Noisy pictures, as many as the samples show, in the image store of a kit's data folder; their names."""
     from io import BytesIO
 
@@ -50,7 +53,7 @@ def write_images(base: Path) -> list[str]:
     numbers = np.random.default_rng(0)
     slope = np.linspace(40, 200, SIDE)
     names = []
-    for _ in range(IMAGES):
+    for _ in range(n):
         # Small grains, enlarged: as hard to compress as photographs, and quick to make.
         grains = numbers.normal(0, 25, (SIDE // 4, SIDE // 4, 3)).repeat(4, 0).repeat(4, 1)
         out = BytesIO()
@@ -68,15 +71,15 @@ def _axes(position: int) -> dict[str, str]:
     }
 
 
-def write_perception(path: Path, images: list[str], seed: int) -> None:
-    """A prediction file of 1,305 questions of which a model has some 50 to 70 in 100 right."""
+def write_perception(path: Path, images: list[str], seed: int, n: int = QUESTIONS) -> None:
+    """A prediction file of ``n`` questions of which a model has some 50 to 70 in 100 right."""
     draw, chosen = random.Random(seed), random.Random(0)  # noqa: S311
     with path.open("w", encoding="utf-8", newline="") as out:
         table = csv.DictWriter(
             out, [*HEADS, "question_type", "question", *"ABCD", "answer", "prediction"], restval="", delimiter="\t"
         )
         table.writeheader()
-        for index in range(QUESTIONS):
+        for index in range(n):
             kind = QUESTION_TYPES[index % len(QUESTION_TYPES)]
             letters = "ABCD"[: len(OPTIONS[kind])]
             answer = chosen.choice(letters)
@@ -127,14 +130,14 @@ def write_reasoning(path: Path, images: list[str], seed: int) -> None:
             )
 
 
-def score_runs(folder: Path, images: list[str], models: int) -> list[Path]:
+def score_runs(folder: Path, images: list[str], models: int, questions: int = QUESTIONS) -> list[Path]:
     """Score ``models`` models on both; the score files."""
     from medqbench_vlmeval.workflows import Request, evaluate
 
     scores = []
     for seed in range(models):
         for dataset, write in (
-            ("MedQBench_Perception", write_perception),
+            ("MedQBench_Perception", partial(write_perception, n=questions)),
             ("MedQBench_Reasoning", write_reasoning),
         ):
             path = folder / f"model-{seed}_{dataset}.tsv"
@@ -208,6 +211,12 @@ def main() -> None:
         print(f"  together  {books + page:>6.1f} s  peak memory {memory} MB")
         (_, books, _), _ = _measured("one", folder / "bare", scores[:2], empty)
         print(f"  workbooks {books:>6.1f} s  {_megabytes(folder / 'bare', '*.xlsx')}, without images in the store")
+        (folder / "whole").mkdir()
+        every = score_runs(folder / "whole", write_images(base, WHOLE), 1, WHOLE)
+        (_, _, page), memory = _measured("one", folder / "whole" / "out", every, base)
+        print(f"one run, {WHOLE:,} + {SINGLES + PAIRS} samples: page {page:.1f} s, peak memory {memory} MB")
+        print(f"  page      {_megabytes(folder / 'whole' / 'out', '*.html')}")
+        print(f"  originals {_megabytes(folder / 'whole' / 'out', 'images/*')}")
         (whole,), memory = _measured("all", folder / "all", scores, base)
         print(f"everything on {len(scores)} runs: {whole:.1f} s, peak memory {memory} MB")
         for title, pattern in (("workbooks", "*.xlsx"), ("page", "*.html"), ("figures", "figures/*")):

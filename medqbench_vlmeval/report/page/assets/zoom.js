@@ -158,6 +158,7 @@ function imageViewer(box, images, options = {}) {
     const words = now ? ratioWords(now.scale * devicePixelRatio) : "";
     if (said.textContent !== words) said.textContent = words;
     greys.hidden = !hasGrey();
+    greys.classList.toggle("changed", !asStored());
     windowing.setAttribute("aria-pressed", String(view.windowing));
     Object.keys(AS_STORED).forEach((name, at) => document.activeElement !== level[at] && (level[at].value = String(Math.round(view[name]))));
     pair.hidden = !two;
