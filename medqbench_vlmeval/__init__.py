@@ -164,7 +164,7 @@ def read_runs(*places: str | Path) -> list[Run]:
     return read(Path(place) for place in places)
 
 
-def compare(*runs: Run | str | Path, seed: int = 0) -> RunComparison:
+def compare(*runs: Run | str | Path, seed: int = 0, baseline: str | None = None) -> RunComparison:
     """Compare two runs or more on the samples that they have in common.
 
     >>> comparison = compare("results", "other")
@@ -174,6 +174,7 @@ def compare(*runs: Run | str | Path, seed: int = 0) -> RunComparison:
     Args:
         runs: runs, or what :func:`read_runs` takes.
         seed: of the bootstrap.
+        baseline: the model, or the place of the run, with which alone all others are compared.
 
     Raises:
         medqbench_vlmeval.errors.BadInput: a run cannot be read, or they have no task or no sample in common.
@@ -181,4 +182,4 @@ def compare(*runs: Run | str | Path, seed: int = 0) -> RunComparison:
     from medqbench_vlmeval.types import Run
     from medqbench_vlmeval.workflows.compare import compare_runs
 
-    return compare_runs([run if isinstance(run, Run) else Path(run) for run in runs], seed)
+    return compare_runs([run if isinstance(run, Run) else Path(run) for run in runs], seed, baseline)

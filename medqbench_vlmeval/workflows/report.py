@@ -34,6 +34,8 @@ PAGE = "report.html"
 MANY = "runs.xlsx"
 FIGURES = "figures"
 TABLES = "tables"
+MOST_COMPARED = 60
+"""Pairs grow with the square of the runs: so many of 3,308 samples, in two files a model, take half a minute."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +149,16 @@ def write_reports(
     tables = write_tables([run.result for run in runs], out / TABLES, intervals=intervals)
     command = shlex.join(["medqbench", "report", *map(str, places), "--out", str(out)])
     words = f"{missing:,} of {n:,} images are not on this machine; '{command} --data FILE' shows those of a data file."
-    return Reports(tuple(reports), page, many, tuple(figures), tuple(tables), words if missing else None)
+    warnings = [words] if missing else []
+    if len(runs) > MOST_COMPARED:
+        warnings.append(f"{len(runs)} runs are too many to compare each two; name {MOST_COMPARED}, or use 'compare'.")
+    return Reports(tuple(reports), page, many, tuple(figures), tuple(tables), " ".join(warnings) or None)
 
 
 def _compared(runs: Sequence[Run]) -> RunComparison | None:
-    """The comparison of the runs with each other; None where no two have anything in common."""
+    """The comparison of the runs with each other; None where no two have anything in common, or there are too many."""
     try:
-        return compare_runs(runs, by_group=False)
+        return compare_runs(runs, by_group=False) if len(runs) <= MOST_COMPARED else None
     except BadInput:
         return None
 

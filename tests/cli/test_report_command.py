@@ -9,6 +9,7 @@ from openpyxl import load_workbook
 from medqbench_vlmeval.files import json_object, sha256_of, write_json, write_jsonl
 from tests.commands import run
 from tests.make import choice, scored
+from tests.report.page_runs import data_of
 
 STEM = "m_MedQBench_Perception"
 
@@ -115,6 +116,22 @@ def test_runs_of_one_name_each_get_a_workbook(capsys, tmp_path):
     assert run(capsys, "report", tmp_path / "first", *scores, third, "--out", tmp_path / "more")[0] == 0
     names = [stem, "runs.xlsx", f"second_2_{stem}", f"second_{stem}"]
     assert sorted(path.name for path in (tmp_path / "more").glob("*.xlsx")) == names
+
+
+@pytest.mark.slow
+def test_several_runs_are_compared_and_too_many_are_not(capsys, tmp_path, monkeypatch):
+    for model in "ab":
+        scored(tmp_path, [choice("1", model == "a")], model)
+    code, out, _ = run(capsys, "report", tmp_path, "--out", tmp_path / "out")
+    assert code == 0
+    assert "too many" not in out
+    (told,) = data_of(tmp_path / "out" / "report.html")["compared"]
+    assert [(one["label"], one["value"]) for one in told["runs"]] == [("a", 100.0), ("b", 0.0)]
+    assert "Samples, perception" in load_workbook(tmp_path / "out" / "runs.xlsx").sheetnames
+    monkeypatch.setattr("medqbench_vlmeval.workflows.report.MOST_COMPARED", 1)
+    _, out, _ = run(capsys, "report", tmp_path / "*_score.json", "--out", tmp_path / "out")
+    assert "2 runs are too many to compare each two; name 1, or use 'compare'." in out
+    assert data_of(tmp_path / "out" / "report.html")["compared"] == []
 
 
 def test_the_workbook_of_another_run_is_not_replaced(capsys, tmp_path):
