@@ -259,9 +259,8 @@ def keyed(text: str, options: OptionSet) -> Iterator[Claim]:
             continue
         if bridge[0].lstrip().startswith(".") and not names_answer:
             continue
-        if _UNSURE.search(words) or (
-            word != "choose" and _SUPPOSED_IF.search(text, max(0, key.start() - 50), key.start())
-        ):
+        supposed = word != "choose" and _SUPPOSED_IF.search(text, max(0, key.start() - 50), key.start())
+        if supposed or _UNSURE.search(words):
             continue
         if names_letter and LETTER_THERE.match(words.strip()):
             continue

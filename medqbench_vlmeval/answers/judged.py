@@ -127,17 +127,13 @@ def _spans(text: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     for start, end in sentence_spans(text):
         announced = spans and text[: spans[-1][1]].endswith(":")
-        if announced and not (_ITEM.match(text, start) and _ITEM.match(text, _next(text, end))):
+        line_end = text.find("\n", end)
+        next_line = line_end if line_end >= 0 else len(text)
+        if announced and not (_ITEM.match(text, start) and _ITEM.match(text, next_line)):
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))
     return spans
-
-
-def _next(text: str, end: int) -> int:
-    """Where the next line begins."""
-    line = text.find("\n", end)
-    return line if line != -1 else len(text)
 
 
 def _verdict(text: str, span: tuple[int, int], names: list[_Naming]) -> _Verdict | None:

@@ -197,12 +197,8 @@ def find_columns(header: Sequence[str], meanings: Sequence[str]) -> Columns:
 
 
 def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool) -> Columns:
-    """The columns of one task's file, which must say where its images are if ``images`` are wanted.
-
-    Raises:
-        BadInput: a meaning that the task cannot do without has no column; the message names the meaning, the
-            accepted names and the columns that are there.
-    """
+    """The columns of one task's file, which must say where its images are if ``images`` are wanted; BadInput where a
+    meaning that the task cannot do without has no column."""
     columns = find_columns(header, _MEANINGS[task])
     if missing := [meaning for meaning in _REQUIRED[task] if meaning not in columns.names]:
         meaning, *others = missing

@@ -45,7 +45,7 @@ _FORMATS = (
     (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "jp2", "JPEG2000"),
     (re.compile(rb"P[1-6]\s"), "ppm", "PPM"),
 )
-_CONTENT_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
+CONTENT_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _PNG_END = b"IEND\xaeB\x60\x82"
 
 _BUILTIN_ERRORS = (OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
@@ -133,7 +133,7 @@ def content_name(data: bytes, where: str) -> str:
 
 def is_content_name(name: str) -> bool:
     """Whether a text has the form of :func:`content_name`'s names, which leads to no other folder."""
-    return _CONTENT_NAME.fullmatch(name) is not None
+    return CONTENT_NAME.fullmatch(name) is not None
 
 
 def check_image(data: bytes, where: str) -> None:

@@ -113,9 +113,8 @@ def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, ima
             )
         first_row[sample.index] = row.number
         samples.append(sample)
-        images.add(
-            sample.index, {meaning: row.cells[at] for meaning, at in pictures.items()}, _place(where, sample.index)
-        )
+        cells = {meaning: row.cells[at] for meaning, at in pictures.items()}
+        images.add(sample.index, cells, _place(where, sample.index))
     return samples
 
 

@@ -70,9 +70,8 @@ def permuted(sample: Sample) -> Sample | None:
     if sample.task is Task.COMPARATIVE:
         return replace(sample, images=sample.images[::-1], description=None)
     came_from = {old: new for new, old in permutation.items()}
-    return replace(
-        sample, options=moved(sample.options, permutation), answer=came_from[sample.answer] if sample.answer else None
-    )
+    answer = came_from[sample.answer] if sample.answer else None
+    return replace(sample, options=moved(sample.options, permutation), answer=answer)
 
 
 def moved(options: Mapping[str, str], permutation: Mapping[str, str]) -> dict[str, str]:

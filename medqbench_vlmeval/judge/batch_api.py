@@ -173,11 +173,7 @@ def states_of(calls: Path, base_url: str | None = None, key: str | None = None) 
 def collect(calls: Path, base_url: str | None = None, key: str | None = None) -> Collection:
     """Download what the batches of a file of calls have left that have ended, and import it into the cache.
 
-    Its arguments are those of :func:`states_of`.
-
-    Raises:
-        BadInput, JudgeError: see there.
-        RunFailed: a file or the cache cannot be written.
+    Arguments and errors are those of :func:`states_of`; RunFailed where a file or the cache cannot be written.
     """
     file = read_call_file(calls)
     states, paths = [], []

@@ -111,11 +111,8 @@ class CallFile:
 
 
 def read_call_file(path: Path) -> CallFile:
-    """Read a file that ``judge export`` wrote, and check that a batch can be made of it.
-
-    Raises:
-        BadInput: no such file, a line that is not one of ours, an id twice, several models, or nothing in it.
-    """
+    """Read a file that ``judge export`` wrote; BadInput where no batch can be made of it: it is absent or empty, has a
+    line that is not one of ours, an id twice, or several models."""
     models: list[str] = []
     calls: dict[str, tuple[int, Call]] = {}
     for number, row, call_id in _rows(path):

@@ -86,10 +86,7 @@ class Unanswered(Exception):
 
 
 class JudgeClient:
-    """Whatever replies to questions.
-
-    It is entered once a run, inside the run's event loop; meanwhile no log shows a secret.
-    """
+    """Whatever replies to questions; entered once a run, in the run's event loop. Meanwhile no log shows a secret."""
 
     def __init__(self, options: JudgeOptions, secrets: Iterable[str]) -> None:
         self._options = options

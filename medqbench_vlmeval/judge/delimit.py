@@ -330,10 +330,8 @@ def _confused_with(character: str, is_letter: bool) -> str | None:
     from confusable_homoglyphs import confusables
 
     found = confusables.is_confusable(character, greedy=True) or []
-    signs = [
-        sign["c"] for entry in found for sign in entry["homoglyphs"] if len(sign["c"]) == 1 and sign["c"].isascii()
-    ]
-    sign = next(iter(signs), "").lower()
+    signs = (sign["c"] for entry in found for sign in entry["homoglyphs"])
+    sign = next((sign for sign in signs if len(sign) == 1 and sign.isascii()), "").lower()
     if sign.isalnum() or not is_letter:
         return {"<": _ANGLE, ">": _ANGLE_END}.get(sign, sign) or None
     # A letter is a letter first: 'ノ' looks like a slash.

@@ -363,9 +363,8 @@ class CachedModel:
         texts, cuts = cut_answers(texts, self.options.max_answer_tokens, self.options.name)
         # Never a reason for another score: a reader of the results decides.
         kinds = (thoughts, cuts, to_grader)
-        notes = {
-            index: "; ".join(kind[index] for kind in kinds if index in kind) for index in {*thoughts, *cuts, *to_grader}
-        }
+        indexes = {*thoughts, *cuts, *to_grader}
+        notes = {index: "; ".join(kind[index] for kind in kinds if index in kind) for index in indexes}
         return plan_calls(self._protocol, self.options, texts, notes)
 
     def pending(self, calls: Sequence[Call]) -> tuple[dict[str, ByDimension], list[Call]]:

@@ -187,11 +187,8 @@ class JudgeOptions:
         return cls(", ".join(names), panel=tuple(judges))
 
     def endpoint(self) -> str:
-        """The server's base URL, without a trailing '/chat/completions'; a query of its own stays at its end.
-
-        Raises:
-            BadInput: it is not an http or https URL.
-        """
+        """The server's base URL, without a trailing '/chat/completions'; a query of its own stays at its end. BadInput
+        where it is not an http or https URL."""
         import validators
 
         named = self.base_url or next((url for name in URL_VARIABLES if (url := environment(name))), None)
@@ -257,10 +254,8 @@ def keywords_of(options: JudgeOptions) -> dict[str, object]:
     """The judge keywords that options stand for: what is not said has its default."""
     default = JudgeOptions()
     if not options.panel:
-        values = (
-            (option.keywords[0], getattr(options, name), getattr(default, name)) for name, option in OPTIONS.items()
-        )
-        return {keyword: value for keyword, value, usual in values if value != usual}
+        said = {name: option for name, option in OPTIONS.items() if getattr(options, name) != getattr(default, name)}
+        return {option.keywords[0]: getattr(options, name) for name, option in said.items()}
     common = {option.keywords[0] for option in OPTIONS.values() if option.common}
     members = [keywords_of(member) for member in options.panel]
     shared = {name: value for member in members for name, value in member.items() if name in common}
@@ -289,10 +284,7 @@ def environment(name: str) -> str | None:
 
 def env_file_values() -> dict[str, str]:
     """All that the file ``.env`` in the working folder gives, which is never exported; empty where there is none.
-
-    Raises:
-        BadInput: the file cannot be read.
-    """
+    BadInput where it cannot be read; what is in it is not shown."""
     path = Path.cwd() / ".env"
     if not path.is_file():
         return {}

@@ -52,9 +52,8 @@ class Mask:
     """Replaces secrets in a text by '***': as they are, escaped for JSON, HTML, Python or a URL, and in base64."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        self.secrets = frozenset(
-            secret for secret in secrets if len(secret) >= SHORTEST and secret.lower() not in NOT_SECRET
-        )
+        long = (secret for secret in secrets if len(secret) >= SHORTEST)
+        self.secrets = frozenset(secret for secret in long if secret.lower() not in NOT_SECRET)
         forms = sorted({form for secret in self.secrets for form in _forms(secret)}, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, forms))) if forms else None
 
@@ -262,10 +261,8 @@ def url_secrets(url: str) -> set[str]:
 
 
 def with_texts(value: Any, change: Callable[[str, bool], str], secret: bool = False) -> Any:
-    """A value with each text in its mappings (names too), lists and tuples changed.
-
-    ``change`` is told whether the text's name, or one around it, is a secret's.
-    """
+    """A value with each text in its mappings (names too), lists and tuples changed; ``change`` is told whether the
+    text's name, or one around it, is a secret's."""
     if isinstance(value, str):
         return change(value, secret)
     if isinstance(value, Mapping):

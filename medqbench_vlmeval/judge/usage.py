@@ -93,11 +93,8 @@ class PriceTable:
 
 
 def load_prices(path: Path | None = None) -> PriceTable:
-    """The packaged prices with the user's own over them (see the module's docstring for where these are).
-
-    Raises:
-        BadInput: a named file is absent, or a file cannot be understood; the message names the file and the entry.
-    """
+    """The packaged prices with the user's own over them (see the module's docstring for where these are); BadInput
+    where a named file is absent, or a file cannot be understood."""
     from platformdirs import user_config_path
 
     named = path or os.environ.get("MEDQBENCH_PRICES", "").strip()
@@ -159,10 +156,8 @@ def usage_of(verdicts: Iterable[Verdict], *, this_run: bool = False) -> Tokens:
 
 
 def usage_by(model: str, verdicts: Sequence[Verdict], prices: PriceTable) -> JudgeUsage:
-    """What a single model's verdicts took, all and this run's, with what that costs at live list prices.
-
-    The cost is None where the model has no price or its server counted no tokens.
-    """
+    """What a single model's verdicts took, all and this run's, with what that costs at live list prices (None where the
+    model has no price or its server counted no tokens)."""
     price = prices.price(model)
 
     def costed(usage: Tokens) -> Tokens:

@@ -50,6 +50,7 @@ check_certificates()
 
 class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
     MODALITY = "IMAGE"
+    TYPE = "VQA"
     TASK: ClassVar[Task]
     # Read by the kit's local mode; kit.registration makes the api mode honour it too.
     force_use_dataset_prompt = True
@@ -268,21 +269,18 @@ class MedQBenchPerception(_MedQBenchDataset):
 class MedQBenchNoReference(_MedQBenchDataset):
     """MedQ-Reasoning, no-reference: one image, a description that ends with a quality level; judged."""
 
-    TYPE = "VQA"
     TASK = Task.NO_REFERENCE
 
 
 class MedQBenchComparative(_MedQBenchDataset):
     """MedQ-Reasoning, comparative: two images, a comparison that ends with the better one; judged."""
 
-    TYPE = "VQA"
     TASK = Task.COMPARATIVE
 
 
 class MedQBenchReasoning(_MedQBenchDataset):
     """Both reasoning tasks in one run; indexes carry the part's name (``benchmark.REASONING_PREFIX``)."""
 
-    TYPE = "VQA"
     TASK = Task.REASONING
 
 

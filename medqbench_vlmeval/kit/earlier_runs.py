@@ -43,10 +43,8 @@ _STYLE, _WORDING = "prompt style", "prompt sha256"
 
 
 def earlier_record(predictions: Path) -> MadeWith | None:
-    """What the replies at a prediction file's place were made with; None where there are none.
-
-    The file's own columns win over the record beside it.
-    """
+    """What the replies at a prediction file's place were made with, by its own columns, else by the record beside it;
+    None where there are none."""
     files = [path for path in _reply_files(predictions) if path.is_file()]
     if not files:
         return None

@@ -342,9 +342,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 
     def is_plain(value: Any, depth: int = 0) -> bool:
         if isinstance(value, dict):
-            return depth < 3 and all(
-                isinstance(name, str) and is_plain(inner, depth + 1) for name, inner in value.items()
-            )
+            names = all(isinstance(name, str) for name in value)
+            return names and depth < 3 and all(is_plain(inner, depth + 1) for inner in value.values())
         if isinstance(value, list | tuple):
             return depth < 3 and len(value) <= _LONGEST and all(is_plain(inner, depth + 1) for inner in value)
         return value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))

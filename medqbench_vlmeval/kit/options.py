@@ -219,10 +219,8 @@ def refuse_unknown(what: str, names: Iterable[str], known: Collection[str], advi
 
 
 def check_names(options: RunOptions, kit: InstalledKit) -> None:
-    """Refuse names of models, datasets, style, protocol and judge that nothing has, before anything heavy is imported.
-
-    Names that the kit makes while it is imported are not refused here.
-    """
+    """Refuse names of models, datasets, style, protocol and judge that nothing has, before anything heavy is imported;
+    not those that the kit may make while it is imported."""
     check_style(options.style)
     own = {*ALL_DATASET_NAMES, *SECOND_PASS_NAMES}
     for name in options.datasets:
@@ -284,9 +282,7 @@ def hide_keys(arguments: list[str], only_own: bool) -> list[str]:
     """Move keys from the command line to the environment, and return what is left for the kit.
 
     This package reads its own variable, so that a judge's key moves where all datasets of the run are ``only_own``.
-
-    Raises:
-        BadInput: ``--judge-args`` cannot be read.
+    BadInput where ``--judge-args`` cannot be read.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for option in ("--key", "--judge-key", "--judge-args"):

@@ -23,11 +23,8 @@ from medqbench_vlmeval.workflows.robustness import PassesRequest, compare_passes
 
 def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[str], RunOptions, list[str]]:
     """The kit's command line and its options with a second pass behind each dataset of ours that has one, and a
-    sentence for each dataset that is not run a second time as a whole.
-
-    Raises:
-        BadInput: no dataset has a second pass, or a configuration file is given.
-    """
+    sentence for each dataset that is not run a second time as a whole. BadInput where no dataset has a second pass, or
+    a configuration file is given."""
     if options.config:
         raise BadInput(
             f"--robustness adds to --data and leaves {options.config} as it is; give second passes entries of their "
@@ -42,9 +39,8 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
         if known is None:
             continue
         if known.task is Task.NO_REFERENCE:
-            notes.append(
-                f"{name} is run once: a no-reference sample has one image and no options, so no order to change."
-            )
+            why = "a no-reference sample has one image and no options, so no order to change"
+            notes.append(f"{name} is run once: {why}.")
             continue
         if known.task is Task.REASONING:
             notes.append(f"Of {name} only the comparative part is run twice; the other has no order to change.")
@@ -70,12 +66,10 @@ def add_second_passes(words: Sequence[str], options: RunOptions) -> tuple[list[s
 def evaluate_second_pass(
     eval_file: Path, dataset: str, first_set: SampleSet, only: Set[str] | None = None
 ) -> dict[str, float | None]:
-    """Compare a second pass's predictions with the first pass's and return the headline numbers.
+    """The headline numbers of a second pass's predictions (``eval_file``, ``dataset``) beside the first pass's.
 
-    ``eval_file`` and ``dataset`` are the second pass's; ``only`` limits the comparison to these indexes.
-
-    Raises:
-        BadInput: the first pass's predictions are not there, or the two files do not belong together.
+    ``only`` limits the comparison to these indexes. BadInput where the first pass's predictions are not there, or the
+    two files do not belong together.
     """
     model, _ = locate_run(eval_file, dataset)
     first = _first_pass_file(eval_file, model, dataset)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, REASONING_PREFIX, Task, own_index
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve_columns
 from medqbench_vlmeval.data.image_cells import image_names, row_names
-from medqbench_vlmeval.data.image_store import is_content_name
+from medqbench_vlmeval.data.image_store import CONTENT_NAME, is_content_name
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
 from medqbench_vlmeval.errors import BadInput
@@ -27,7 +27,6 @@ _NO_VALUE = frozenset({"None", "nan"})
 _NO_CELL = frozenset({"", "none", "nan", "na", "n/a", "#n/a", "null", "<na>"})
 # Columns of these names may hold something else than the data's own text.
 _LOOSE = frozenset({"prompt", "groundtruth", "gt", "label", "caption"})
-_CONTENT_NAMES = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _TO_ASCII = str.maketrans(
     {**dict.fromkeys("‘’‚‛′`´", "'"), **dict.fromkeys("“”„‟″", '"'), **dict.fromkeys("‐‑‒–—―−", "-")}
 )
@@ -131,7 +130,7 @@ def _held(sample: Sample, meaning: str) -> str | None:
 def _contradiction(meaning: str, cell: str, text: str) -> tuple[str, str] | None:
     """Both texts in brief where they contradict each other."""
     if meaning in IMAGE_MEANINGS:
-        names = _CONTENT_NAMES.findall(cell)
+        names = CONTENT_NAME.findall(cell)
         return ("another image", "another") if names and not set(names) & set(text.split()) else None
     first, second = _bare(cell), _bare(text)
     if first == second or cell.strip().lower() in _NO_CELL or canonical_index(cell) == canonical_index(text):
