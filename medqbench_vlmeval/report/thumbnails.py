@@ -101,7 +101,8 @@ def shown_as(image: Image) -> str | None:
         return "deep grey, its range spread over 256 levels"
     if image.format in ("TIFF", "JPEG2000", "PPM"):
         return f"{image.format} shown as PNG"
-    is_turned = image.getexif().get(0x0112, 1) != 1  # Exif's orientation
+    # Exif's orientation; of a PNG it is known before the pixels are, which getexif would decode.
+    is_turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(0x0112, 1) != 1
     return "shown as stored, without the rotation that the file notes" if is_turned else None
 
 

@@ -50,6 +50,7 @@ class WorkFolder:
         self._here: dict[Path, tuple[int, int, Path]] = {}
         self._gathered = Gathered()
         self._images: dict[int, tuple[Path, str, str | None]] = {}
+        self._pictures: dict[int, list[Any]] = {}
 
     def state_json(self) -> Json:
         """What changes while runs are at work; ``version`` is another where a run has come, changed or gone."""
@@ -84,7 +85,7 @@ class WorkFolder:
             samples = {answer["s"]: gathered.samples[answer["s"]] for answer in answers}
             named = list(gathered.pictures)
             places = dict.fromkeys(place for sample in samples.values() for place in sample["images"])
-            pictures = [(place, self._picture(place, *named[place])) for place in places]
+            pictures = [(place, self._pictures.get(place) or self._picture(place, *named[place])) for place in places]
             return {"samples": list(samples.items()), "pictures": pictures, "answers": answers}
 
     def _picture(self, place: int, name: str, folder: Path | None) -> list[Any]:
@@ -104,7 +105,8 @@ class WorkFolder:
         self._images[place] = path, f"image/{kind}", words
         shown = max(1, round(width * min(1, thumbnails.LARGE / max(width, height))))
         original = [f"images/{place}/full", *([[f"images/{place}/file", words]] if words else [])]
-        return [name, width, height, f"images/{place}/small", shown, *original]
+        self._pictures[place] = [name, width, height, f"images/{place}/small", shown, *original]
+        return self._pictures[place]
 
     def image(self, place: int, form: str) -> tuple[bytes, str]:
         """A picture by its number among those that runs name, and its media type.
