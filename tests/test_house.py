@@ -150,6 +150,7 @@ assert not heavy, heavy
         ["compare", "--help"],
         ["robustness", "--help"],
         ["report", "--help"],
+        ["view", "--help"],
         ["leaderboard", "export", "--help"],
         ["patch", "--help"],
     ],
