@@ -10,6 +10,8 @@ samples are asked for. Last, what a progress file costs a sample, written as oft
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -49,11 +51,13 @@ def watch(page: Any, folder: Path, base: Path) -> None:
         print(f"first screen after that             {seen - begun:.2f} s, memory {megabytes(viewer.pid)} MB")
         page.locator("#failures-body table").first.wait_for()
         print(f"the first run's samples after that  {time.perf_counter() - seen:.2f} s")
+        with urlopen(f"{address}page.json") as answer:
+            keys = [run["key"] for run in json.loads(gzip.decompress(answer.read()))["runs"]]
         times = []
         for dataset in ("MedQBench_Perception", "MedQBench_Reasoning"):
             for seed in range(MODELS):
                 asked = time.perf_counter()
-                with urlopen(f"{address}runs/model-{seed}_{dataset}.json") as answer:
+                with urlopen(f"{address}runs/{keys.index(f'model-{seed}_{dataset}')}.json") as answer:
                     size = len(answer.read())
                 times.append(time.perf_counter() - asked)
             last = f"the last one {size / 1e6:.1f} MB packed"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import socket
 import threading
@@ -70,7 +71,7 @@ def read_progress(path: Path) -> RunProgress | None:
         known: RunProgress = adapter_of(RunProgress).validate_python(json_object(path))
     except ValueError:
         return None
-    return known
+    return known if math.isfinite(known.since) and math.isfinite(known.updated) else None
 
 
 def is_running(progress: RunProgress, now: float) -> bool:

@@ -83,8 +83,8 @@ def listed(ask: Ask) -> dict[str, Any]:
     return {run["key"]: run for run in unpacked(ask("/page.json"))["runs"]}
 
 
-def samples(ask: Ask, key: str = KEY) -> Any:
-    return unpacked(ask(f"/runs/{key}.json"))
+def samples(ask: Ask, number: int = 0) -> Any:
+    return unpacked(ask(f"/runs/{number}.json"))
 
 
 def in_folder(run: Run, folder: Path) -> Run:
@@ -111,9 +111,9 @@ def test_the_first_screen_takes_the_scores_alone_and_a_run_its_samples(work: Pat
     assert (told["samples"], told["answers"]) == ([], [])
     assert [board["task"] for board in told["boards"]] == ["perception", "no-reference"]
     # The samples of a run are another matter: they may be unreadable while its numbers stand.
-    assert [answer["outcome"] for answer in samples(ask)["answers"]] == [*["right"] * 3, "wrong", "no answer"]
+    assert [answer["outcome"] for answer in samples(ask, 1)["answers"]] == [*["right"] * 3, "wrong", "no answer"]
     run.paths.samples.write_text("{", encoding="utf-8")
-    status, _, body = ask(f"/runs/{KEY}.json")
+    status, _, body = ask("/runs/1.json")
     assert status == 404
     assert b"not a whole JSON object" in body
     assert ask("/runs/another.json")[0] == 404
@@ -192,6 +192,7 @@ def test_images_are_those_that_runs_name_and_that_lie_in_their_folder(work: Path
     assert ask("/images/2/file")[2] == (images / "scan.tif").read_bytes()
     assert ask("/images/2/file")[1]["content-type"] == "application/octet-stream"
     for path in (
+        f"/images/{'9' * 5000}/full",  # more digits than a number may have
         "/images/1/full",
         "/images/1/file",
         "/images/1/small",
@@ -200,6 +201,37 @@ def test_images_are_those_that_runs_name_and_that_lie_in_their_folder(work: Path
         "/images/0/other",
     ):
         assert ask(path)[0] == 404, path
+
+
+def test_a_link_that_takes_the_place_of_an_image_is_not_followed(work: Path, ask: Ask, tmp_path: Path) -> None:
+    image = work / "images" / "red.png"
+    image.parent.mkdir()
+    image.write_bytes(page_runs.image_bytes((255, 0, 0)))
+    make.make_run(page_runs.questions(images=["red.png"]), work)
+    samples(ask)
+    assert ask("/images/0/full")[0] == 200
+    (tmp_path / "secret").write_text("secret", encoding="utf-8")
+    image.unlink()
+    image.symlink_to(tmp_path / "secret")
+    assert {ask(f"/images/0/{form}")[0] for form in ("full", "file", "small")} == {404}
+
+
+def test_names_and_numbers_of_any_kind_stop_nothing(work: Path, ask: Ask) -> None:
+    make.make_run(page_runs.questions(), work, model="two\nlines/../\u202e")
+    for name in ("_score.json", "_progress.json", "_samples.jsonl"):
+        (work / name).write_text("{}", encoding="utf-8")
+    (work / "link_score.json").symlink_to(work / "._score.json")
+    (work / "._score.json").write_text("{}", encoding="utf-8")
+    file = ProgressFile(progress_path(work, "m_d"), "m", "d")
+    file.told("inference", -1, -2)
+    whole = json.loads(file.path.read_bytes())
+    for name, wrong in (("since", "NaN"), ("updated", "1e400"), ("updated", "-Infinity")):
+        text = json.dumps(whole | {name: 0}).replace(f'"{name}": 0', f'"{name}": {wrong}')
+        progress_path(work, wrong).write_text(text, encoding="utf-8")
+    progress_path(work, "deep").write_text("[" * 200_000, encoding="utf-8")
+    assert ([row["key"] for row in state(ask)["work"]], state(ask)["half"]) == (["m_d"], [])
+    assert len(listed(ask)) == 1
+    assert len(samples(ask)["answers"]) == 5
 
 
 def test_a_run_counts_once_whatever_leads_to_it_and_the_latest_of_its_name(work: Path, ask: Ask) -> None:

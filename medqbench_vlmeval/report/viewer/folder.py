@@ -49,7 +49,7 @@ class WorkFolder:
         self._runs: dict[Path, tuple[Run, int]] = {}
         self._here: dict[Path, tuple[int, int, Path]] = {}
         self._gathered = Gathered()
-        self._images: dict[int, tuple[Path, str, str | None]] = {}
+        self._images: dict[str, tuple[Path, str, str | None]] = {}
         self._pictures: dict[int, list[Any]] = {}
 
     def state_json(self) -> Json:
@@ -71,11 +71,14 @@ class WorkFolder:
         listed = [{**one, **facts} for one, facts in zip(runs_json(runs), more, strict=True)]
         return {"seen": state["version"], "runs": listed, "boards": boards_json(runs)}
 
-    def run_json(self, key: str) -> Json:
-        """A run's samples with their pictures, and its answers; BadInput where there is no such run, or none whole."""
+    def run_json(self, number: str) -> Json:
+        """The samples with their pictures, and the answers, of the run at that place in the list, counted from 0.
+
+        Raises:
+            BadInput: there is no such run, or none whole.
+        """
         self.state_json()
-        runs = [run for run, _ in self._runs.values()]
-        run = next((run for run, one in zip(runs, runs_json(runs), strict=True) if one["key"] == key), None)
+        run = {str(place): run for place, (run, _) in enumerate([*self._runs.values()])}.get(number)
         if run is None:
             raise BadInput("This run is not in the folder.")
         beside, gathered = run.paths.score.parent / "images", self._gathered
@@ -100,15 +103,15 @@ class WorkFolder:
                 (width, height), kind, words = image.size, str(image.format).lower(), thumbnails.shown_as(image)
         except (*DECODER_ERRORS, Image.DecompressionBombError):
             return [name]
-        if path is None or width * height > thumbnails.MAX_PIXELS:
+        if path is None or width * height > thumbnails.MAX_PIXELS or path.stat().st_size > thumbnails.MAX_FILE_BYTES:
             return [name]
-        self._images[place] = path, f"image/{kind}", words
+        self._images[str(place)] = path, f"image/{kind}", words
         shown = max(1, round(width * min(1, thumbnails.LARGE / max(width, height))))
         original = [f"images/{place}/full", *([[f"images/{place}/file", words]] if words else [])]
         self._pictures[place] = [name, width, height, f"images/{place}/small", shown, *original]
         return self._pictures[place]
 
-    def image(self, place: int, form: str) -> tuple[bytes, str]:
+    def image(self, place: str, form: str) -> tuple[bytes, str]:
         """A picture by its number among those that runs name, and its media type.
 
         ``form`` is 'small' (the thumbnail), 'full' (the file, or a copy that browsers show) or 'file'.
@@ -118,6 +121,8 @@ class WorkFolder:
         """
         path, kind, words = self._images.get(place, (Path(), "", None))
         with suppress(*DECODER_ERRORS):
+            if path.resolve() != path:  # a link has taken its place
+                raise FileNotFoundError
             if form == "small" and (small := thumbnails.make_thumbnails([path])[0]):
                 return small.data, small.media_type
             if form == "full":
@@ -138,8 +143,9 @@ class WorkFolder:
                 except (OSError, RuntimeError):  # it has gone meanwhile, or is a loop of links
                     continue
                 for ending in filter(path.name.endswith, _ENDINGS):
-                    if path.is_relative_to(self.root) and path.is_file():
-                        found.setdefault(path.with_name(path.name.removesuffix(ending)), {})[ending] = changed
+                    start = path.name.removesuffix(ending)
+                    if start.strip(".") and path.is_relative_to(self.root) and path.is_file():
+                        found.setdefault(path.with_name(start), {})[ending] = changed
         here: dict[Path, tuple[int, int, Path]] = {}
         whole: dict[Path, Run] = {}
         half, work = [], []

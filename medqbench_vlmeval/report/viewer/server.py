@@ -2,7 +2,7 @@
 
 A page of somebody else in the same browser cannot guess the token. Nor can it be this server's origin by a name of its
 own that leads to this machine (DNS rebinding): ``Host``, and ``Origin`` where a browser sends it, must be the server's.
-Nothing is served by a path: runs by their keys, images by their number among those that runs name.
+Nothing is served by a path: runs by their place in the list, images by that among those that runs name.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def make_app(folder: WorkFolder, token: str, port: int) -> ASGIApp:
         "/": page,
         "/page.json": lambda _: _json(folder.page_json()),
         "/state.json": lambda _: _json(folder.state_json()),
-        "/runs/{key:path}.json": lambda asked: _json(folder.run_json(**asked.path_params)),
-        "/images/{place:int}/{form}": lambda asked: _answer(*folder.image(**asked.path_params)),
+        "/runs/{number}.json": lambda asked: _json(folder.run_json(**asked.path_params)),
+        "/images/{place}/{form}": lambda asked: _answer(*folder.image(**asked.path_params)),
     }
     absent = {BadInput: lambda _, error: _answer(str(error), status=404)}
     app = Starlette(routes=[Route(*each) for each in routes.items()], exception_handlers=absent)
@@ -112,6 +112,7 @@ def serve(root: Path, port: int | None, opened: Callable[[str], object]) -> None
         app = make_app(WorkFolder(root), token, number)
         opened(f"http://{_HOST}:{number}/{token}/")
         config = uvicorn.Config(
-            app, lifespan="off", log_level="error", access_log=False, server_header=False, timeout_graceful_shutdown=1
+            app, lifespan="off", ws="none", log_level="error", access_log=False, server_header=False
         )
+        config.timeout_graceful_shutdown = 1
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,8 +1,8 @@
 // The page that `medqbench view` serves: it asks its own server, and no other, for a run's samples and for what goes on.
 
 async function loadRun(run) {
-  const { key, version } = runs[run];
-  const address = `runs/${encodeURIComponent(key)}.json?v=${version}`;
+  const { version } = runs[run];
+  const address = `runs/${run}.json?v=${version}`;
   loadErrors.delete(run);
   let got = { samples: [], pictures: [], answers: [] };
   try {
