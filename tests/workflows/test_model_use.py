@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from medqbench_vlmeval.model_use import ImageUse, Spread
+from medqbench_vlmeval.model_use import ImageUse, ModelUse, Spread
 from medqbench_vlmeval.report.card import run_again, settings_facts
 from medqbench_vlmeval.report.leaderboard.board import own_entries, rows_of
 from medqbench_vlmeval.report.sentences import images_lines
-from medqbench_vlmeval.types import ModelUse
 from medqbench_vlmeval.workflows.evaluate import evaluate, request_for
 
 KIT = {"image_bytes": "kit", "image_detail": "kit", "n": 2, "seen_in": {"request": 2}, "forms": {"JPEG q75": 2}}
