@@ -458,11 +458,13 @@ def is_samples(path: Path) -> bool:
 def scored_runs(place: Path) -> list[tuple[Path, Result]]:
     """A ``_score.json`` with its result, or all of a folder (see :func:`find_all`), read before a board is touched.
 
+    Their samples need not be there.
+
     Raises:
-        BadInput: there is no result, one of them is not a result of this package, or a run is half written.
+        BadInput: there is no result, one of them is not a result of this package, or samples have no score.
     """
     if place.is_dir():
-        return [(paths.score, read_result(paths.score)) for paths in find_all([place])]
+        return [(paths.score, read_result(paths.score)) for paths in _find(place)]
     if place.exists() and place.suffix != ".json":
         raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
     return [(place, read_result(place))]

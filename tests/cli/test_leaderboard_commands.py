@@ -149,7 +149,7 @@ def test_nothing_is_written_where_one_file_cannot_be(capsys: Capture, work: Path
     (work / "half_samples.jsonl").write_text("{}\n", encoding="utf-8")
     for command in (["add", work, "--board", tmp_path / "board"], ["export", work, "--openvlm", file]):
         code, _, err = run(capsys, "leaderboard", *command)
-        assert (code, "half of a run" in err) == (2, True)
+        assert (code, "'half_score.json' is not in" in err) == (2, True)
     assert not (tmp_path / "board").exists()
     code, _, err = run(capsys, "leaderboard", "validate", readme)
     assert (code, "is not JSON" in err) == (2, True)

@@ -64,7 +64,7 @@ def test_markdown() -> None:
     ]
 
 
-def test_latex_has_headings_over_all_columns_and_intervals_in_the_cell() -> None:
+def test_latex_has_headings_over_all_columns_and_intervals_below_their_numbers() -> None:
     table = Table(
         "50 % of #1",
         (Column("Model"), Column("Overall", "percent", interval="95%", inline=True)),
@@ -74,17 +74,22 @@ def test_latex_has_headings_over_all_columns_and_intervals_in_the_cell() -> None
         ),
     )
     assert latex(table, "tab:x").splitlines() == [
-        r"% Needs \usepackage{booktabs}.",
+        r"% Best with \usepackage{booktabs}.",
         r"\begin{table}[t]",
         r"\centering",
+        r"\providecommand{\toprule}{\hline}",
+        r"\providecommand{\midrule}{\hline}",
+        r"\providecommand{\bottomrule}{\hline}",
         r"\caption{50 \% of \#1.}",
         r"\label{tab:x}",
+        r"\footnotesize\setlength{\tabcolsep}{3pt}",
         r"\begin{tabular}{lr}",
         r"\toprule",
         r"Model & Overall \\",
         r"\midrule",
         r"\multicolumn{2}{l}{\textit{Own runs}} \\",
-        r"a\_b$^{\dagger}$ & \underline{1.00}$^{*}$ {\scriptsize {[}0.50, 2.00{]}} \\",
+        r"a\_b$^{\dagger}$ & \underline{1.00}$^{*}$ \\",
+        r" & {\scriptsize {[}0.50, 2.00{]}} \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\par\smallskip",

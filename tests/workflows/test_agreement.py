@@ -521,8 +521,6 @@ def test_verdicts_that_are_none(tmp_path: Path) -> None:
     table = write_table(tmp_path / "t.csv", HEADER, [("1", 2, 2, 2, 2)])
     run = write_run(tmp_path / "x", [rated("1")])
     text = run.read_text(encoding="utf-8")
-    perception = tmp_path / "p_samples.jsonl"
-    perception.write_text(json.dumps({"index": "1", "task": "perception", "extracted": "A"}), encoding="utf-8")
     for content, words in (
         (json.dumps({"index": "1", "task": "perception", "extracted": "A"}), "multiple-choice run"),
         ('{"index": "1", "pred', r"line 1: not a whole JSON object"),
@@ -542,6 +540,8 @@ def test_verdicts_that_are_none(tmp_path: Path) -> None:
             compare_ratings(tmp_path / folder, [table])
     # A folder is searched to any depth; multiple-choice runs in it are passed over.
     assert compare_ratings(tmp_path, [table]).ratings.n == 1
+    perception = tmp_path / "p_samples.jsonl"
+    perception.write_text(json.dumps({"index": "1", "task": "perception", "extracted": "A"}), encoding="utf-8")
     with pytest.raises(BadInput, match="multiple-choice"):
         compare_ratings(run, [perception])
 

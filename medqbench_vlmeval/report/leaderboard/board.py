@@ -36,7 +36,7 @@ from medqbench_vlmeval.runs.result import OVERALL, json_of
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
-CSV_FILES: Mapping[Task, str] = {task: f"{task.value.replace('-', '_')}.csv" for task in BOARD_TASKS}
+CSV_FILES: Mapping[Task, str] = {task: f"{task.value}.csv" for task in BOARD_TASKS}
 FORMAT = "medqbench-leaderboard"
 _VERSION = 1
 _LOCK = ".leaderboard.lock"
@@ -97,6 +97,8 @@ def _write(folder: Path, entries: Sequence[Entry]) -> Path:
     write_json(path, {"format": FORMAT, "version": _VERSION, "note": _NOTE, "runs": runs, "published": published})
     for task, rows in rows_of(entries).items():
         write_text(folder / CSV_FILES[task], csv_board({task: rows}))
+    # Its name in versions before; what it held is in the file of today's name.
+    (folder / "no_reference.csv").unlink(missing_ok=True)
     return path
 
 

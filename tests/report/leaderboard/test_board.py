@@ -20,7 +20,7 @@ from medqbench_vlmeval.runs.files import scored_runs
 from medqbench_vlmeval.runs.result import result_to_json
 from tests.report.leaderboard.results import result, write_at_once
 
-CSV_FILES = ("perception.csv", "no_reference.csv", "comparative.csv")
+CSV_FILES = ("perception.csv", "no-reference.csv", "comparative.csv")
 
 
 def rows_of(path):
@@ -151,7 +151,7 @@ def test_a_combined_run_stands_on_both_boards_and_meets_the_single_run(tmp_path)
     single = result(task=Task.NO_REFERENCE, dataset="MedQBench_Reasoning_mini")
     add(tmp_path, [single, result(task=Task.REASONING)])
     assert [run["task"] for run in runs(tmp_path)] == ["no-reference", "comparative"]
-    for name in ("no_reference.csv", "comparative.csv"):
+    for name in ("no-reference.csv", "comparative.csv"):
         (line,) = (row for row in rows_of(tmp_path / name) if row["kind"] == "own")
         assert (line["model"], line["overall"], line["quality_accuracy"]) == ("Model-X", "5.500", "1.000")
         assert (line["judge"], line["protocol"]) == ("judge-x", "official")
