@@ -6,6 +6,7 @@ and are not sent; the embedded set's thumbnails, which are openly licensed, are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from medqbench_vlmeval.report.card import run_card
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS
 from medqbench_vlmeval.report.page import write_page
 from medqbench_vlmeval.report.paper import paper_table
-from medqbench_vlmeval.report.text import markdown, markdown_text
+from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
 from medqbench_vlmeval.runs.files import SCORE_ENDING, read_runs
 from medqbench_vlmeval.types import Run
 
@@ -27,6 +28,7 @@ _MARK = "<!-- made by medqbench push -->"
 # A new Space has a first README by the hub itself, which leads to this page.
 _OURS = (_MARK, "docs/hub/spaces-config-reference")
 _INDEX = "README.md"
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _FRONT = {
     "dataset": "---\npretty_name: MedQ-Bench results\ntags:\n- medical\n- image-quality-assessment\n- MedQ-Bench\n"
     "viewer: false\n---\n",
@@ -63,8 +65,8 @@ def push(
         BadInput: a place holds no scored run, the name is none, a file holds a key, or the README is somebody's.
         RunFailed: the hub refused or cannot be reached.
     """
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise BadInput(f"--repo {repository[:80]} is no repository's name; write USER/NAME.")
+    if not _REPOSITORY.fullmatch(repository):
+        raise BadInput(f"--repo {one_line(repository)[:80]} is no repository's name; write USER/NAME.")
     runs, kind = read_runs(places), "space" if space else "dataset"
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,7 +83,7 @@ def push(
 def _gather(runs: Sequence[Run], folder: Path, kind: str) -> tuple[str, ...]:
     missing, cards = [], []
     for run, stem in zip(runs, _stems(runs), strict=True):
-        inside = folder / "runs" / stem
+        inside, label = folder / "runs" / stem, one_line(f"{run.result.model} on {run.result.dataset}")
         inside.mkdir(parents=True)
         for path in (run.paths.score, run.paths.samples):
             (inside / path.name).write_bytes(read_bytes(path))
@@ -90,9 +92,8 @@ def _gather(runs: Sequence[Run], folder: Path, kind: str) -> tuple[str, ...]:
         if predictions.is_file() and sha256_of(predictions) == used.sha256:
             (inside / predictions.name).write_bytes(read_bytes(predictions))
         else:
-            missing.append(f"{run.result.model} on {run.result.dataset}")
+            missing.append(label)
         write_text(inside / "card.md", run_card(run.result))
-        label = f"{run.result.model} on {run.result.dataset}"
         cards.append(f"- [{markdown_text(label)}](runs/{stem}/card.md): {run.result.comparable.words}")
     write_page(folder / ("index.html" if kind == "space" else "report.html"), runs, None)
     results = [run.result for run in runs]
@@ -119,10 +120,10 @@ def _stems(runs: Iterable[Run]) -> Iterator[str]:
 
 
 def _refuse_keys(paths: Iterable[Path], folder: Path) -> None:
-    secrets = environment_mask().secrets
+    mask = environment_mask()
     for path in paths:
         for text in _texts_of(path):
-            if looks_like_key(text) or any(secret in text for secret in secrets):
+            if looks_like_key(text) or mask(text) != text:
                 raise BadInput(
                     f"{path.relative_to(folder)} holds what looks like a key, and nothing is sent; take it out of "
                     "the run's own file, or push the other runs."

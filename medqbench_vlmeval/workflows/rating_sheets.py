@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS
 from medqbench_vlmeval.data import ImageStore
@@ -232,6 +232,11 @@ def _score(text: str, where: str) -> float | None:
     return score
 
 
+def _is_entry(entry: object) -> bool:
+    texts = isinstance(entry, dict) and all(isinstance(value, str | None) for value in entry.values())
+    return texts and "index" in cast("dict[str, Any]", entry)
+
+
 def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[str, Mapping[str, Any]]:
     """The key's entries by rating id: of the file given, of the one named as the sheet, or of one beside it.
 
@@ -243,7 +248,7 @@ def _key_for(sheet: Path, key: Path | None, ids: Mapping[str, int]) -> Mapping[s
     for candidate in candidates:
         content = (json_object(candidate) or {}).get("ratings")
         entries: dict[str, Any] = content if isinstance(content, dict) else {}
-        is_key = content == entries and all(isinstance(row, dict) and "index" in row for row in entries.values())
+        is_key = content == entries and all(map(_is_entry, entries.values()))
         unknown = [rating_id for rating_id in ids if rating_id not in entries]
         if is_key and not unknown:
             return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from dataclasses import replace
@@ -130,6 +131,14 @@ def test_a_hostile_name_stays_in_the_folder(page: Path, tmp_path: Path, name: st
     assert address.startswith("images/")
     assert (page.parent / address).resolve().parent == (page.parent / "images").resolve()
     assert list(in_folder(page).values()) == [path.read_bytes()]
+
+
+def test_an_image_does_not_become_a_page_by_its_name(page: Path, root: Path) -> None:
+    data = image_bytes((1, 2, 3)) + b"<script>alert(1)</script>"
+    (root / "sc").mkdir(parents=True)
+    (root / "sc" / "scan.html").write_bytes(data)
+    assert added(page, root, "scan.html") == [[f"images/{hashlib.sha256(data).hexdigest()}.image"]]
+    assert list(in_folder(page).values()) == [data]
 
 
 def test_names_are_escaped_in_addresses(page: Path, tmp_path: Path) -> None:

@@ -560,9 +560,12 @@ def test_a_key_that_does_not_fit(tmp_path: Path) -> None:
     other.write_text(json.dumps(result), encoding="utf-8")
     with pytest.raises(BadInput, match=r"rating id 'R-\w+' is not in the key"):
         compare_ratings(run, [filled])
-    other.write_text("{}", encoding="utf-8")
-    with pytest.raises(BadInput, match="is no key of a rating sheet"):
-        compare_ratings(run, [filled], other)
+    wrong = json.loads(key.read_text(encoding="utf-8"))
+    next(iter(wrong["ratings"].values()))["run"] = 5
+    for text in ("{}", json.dumps(wrong)):
+        other.write_text(text, encoding="utf-8")
+        with pytest.raises(BadInput, match="is no key of a rating sheet"):
+            compare_ratings(run, [filled], other)
     changed = rows_of(12)
     changed[3] = rated("sample-0003", answer="Another answer.")
     with pytest.raises(BadInput, match=r"the answer of 'sample-0003' .* is not the one that was rated"):

@@ -95,10 +95,19 @@ def test_a_dry_run_names_the_files_and_sends_nothing(runs, capsys):
     assert "Without their predictions, which do not lie beside the results: two on custom" in err
 
 
+def test_a_secret_of_the_environment_is_found_in_base64_too(runs, capsys, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "very-secret-words")
+    path = next(runs[0].glob("*_samples.jsonl"))
+    path.write_text(path.read_text().replace("sharp?", "dmVyeS1zZWNyZXQtd29yZHM= ?"))
+    code, _, err = run(capsys, "push", runs[0], "--repo", "me/results", "--dry-run")
+    assert (code, "holds what looks like a key" in err) == (2, True)
+
+
 def test_a_file_with_a_key_and_a_name_that_is_none_are_refused(runs, capsys):
-    code, _, err = run(capsys, "push", runs[0], "--repo", "results", "--dry-run")
-    assert code == 2
-    assert "--repo results is no repository's name" in err
+    for name in ("results", "../x", "me/x?y", "me/.", "me/x\n"):
+        code, _, err = run(capsys, "push", runs[0], "--repo", name, "--dry-run")
+        assert code == 2
+        assert "is no repository's name" in err
     path = next(runs[0].glob("*_samples.jsonl"))
     key = "sk-" + "a1" * 12
     path.write_text(path.read_text().replace("Is it sharp?", f"Is it {key}?"))

@@ -7,6 +7,7 @@ is ever replaced, and one removed only where its name is made from its content a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from medqbench_vlmeval.files import replacing, sha256_of, write_bytes, writing
 from medqbench_vlmeval.report.thumbnails import Thumbnail, find_image, is_plain, lossless
 
 FOLDER = "images"
+_OF_IMAGES = re.compile(r"\.(?:png|jpe?g|gif|webp|tiff?|bmp|j2k|jp2|p[gnp]m)$", re.IGNORECASE)
 
 
 class Originals:
@@ -46,8 +48,9 @@ class Originals:
         """
         with writing(self._folder, "choose another --out, or --images thumbnails"):
             self._folder.mkdir(parents=True, exist_ok=True)
-            if not is_plain(name) or self._is_taken(name, source):
-                name = f"{sha256_of(source)}{source.suffix[:10]}"
+            if not is_plain(name) or not _OF_IMAGES.search(name) or self._is_taken(name, source):
+                # An image may hold a page too, which its name must not make of it.
+                name = f"{sha256_of(source)}{source.suffix if _OF_IMAGES.search(source.name) else '.image'}"
             self._used[name] = source
             target, address = self._folder / name, f"{FOLDER}/{quote(name)}"
             if not os.path.lexists(target):
