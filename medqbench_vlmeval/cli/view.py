@@ -1,11 +1,18 @@
 """``medqbench view``: the page over a work folder, with what is still at work."""
 
+from __future__ import annotations
+
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from medqbench_vlmeval.runs.comparison import RunComparison
+    from medqbench_vlmeval.types import Run
 
 
 def view(
@@ -24,4 +31,9 @@ def view(
 
             webbrowser.open(address)
 
-    serve(folder, port, opened)
+    def compare(runs: Sequence[Run]) -> RunComparison | None:
+        from medqbench_vlmeval.workflows.report import compared
+
+        return compared(runs)
+
+    serve(folder, port, opened, compare)

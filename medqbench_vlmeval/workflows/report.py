@@ -131,7 +131,7 @@ def write_reports(
     # Before the workbooks, which link to the images beside them.
     if many is not None:
         step("comparing the runs")
-    comparison = _compared(runs)
+    comparison = compared(runs)
     step("writing the page")
     runs = [_with_names(run, sets) for run in runs] if sets else runs
     n, missing = write_page(page, runs, root, images, kept.places, comparison)
@@ -155,7 +155,7 @@ def write_reports(
     return Reports(tuple(reports), page, many, tuple(figures), tuple(tables), " ".join(warnings) or None)
 
 
-def _compared(runs: Sequence[Run]) -> RunComparison | None:
+def compared(runs: Sequence[Run]) -> RunComparison | None:
     """The comparison of the runs with each other; None where no two have anything in common, or there are too many."""
     try:
         return compare_runs(runs, by_group=False) if len(runs) <= MOST_COMPARED else None

@@ -192,6 +192,17 @@ def test_an_empty_folder_fills_while_it_is_looked_at(page: Any, work: Path, tmp_
     playwright.expect(page.locator(".runs.two > div")).to_have_count(2)
     page.click("nav >> text=Leaderboard")
     playwright.expect(page.locator("#board-perception tbody tr.own")).to_have_count(2)
+    page.click("nav >> text=Comparison")
+    page.click("#compare-runs")
+    playwright.expect(page.locator("#compared table.matrix tbody tr")).to_have_count(2)
+    # Two of five questions tell the runs apart.
+    shows(page, "#compared table.matrix", "+40.0")
+    page.locator("#compared table.matrix td.level button").first.click()
+    shows(page, "#compared [role=status]", "2 of 5 samples that all have")
+    make.make_run(page_runs.questions(5, names, right=True), work, model="Model-Z")
+    shows(page, "#compare-again", "Compare 3 runs")
+    page.click("#compare-runs")
+    playwright.expect(page.locator("#compared table.matrix tbody tr")).to_have_count(3)
     work.rename(tmp_path / "away")
     shows(page, "#live", "not there any more")
     assert page.viewer.end()[0] == 143

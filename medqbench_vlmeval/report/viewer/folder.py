@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
@@ -23,13 +24,16 @@ from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.secrets import masked_lines
 from medqbench_vlmeval.report import thumbnails
+from medqbench_vlmeval.report.page.compared import comparison_json
 from medqbench_vlmeval.report.page.content import Gathered, boards_json, runs_json
 from medqbench_vlmeval.runs import files
+from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.runs.files import PREVIOUS, SAMPLES_ENDING, SCORE_ENDING, result_paths
 from medqbench_vlmeval.runs.progress import PROGRESS_ENDING, is_running, progress_path, read_progress
 from medqbench_vlmeval.types import Result, Run
 
 Json = dict[str, Any]
+Compare = Callable[[Sequence[Run]], RunComparison | None]
 _ENDINGS = (SCORE_ENDING, SAMPLES_ENDING, PROGRESS_ENDING)
 _OF_ONE_TIME = re.compile(r"T\d{8}[-_]\w+")  # the kit's folder of one run
 _LOOK_EVERY = 0.5  # seconds
@@ -39,8 +43,10 @@ _LOG_BYTES, _LOG_LINES = 1 << 14, 15
 class WorkFolder:
     """What the viewer knows of a folder, which may go while it is shown; methods may be called from many threads."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, compare: Compare | None = None) -> None:
         self.root, self._store = root.resolve(), ImageStore.default().root
+        self._compare, self._comparing = compare, threading.Lock()
+        self._compared: tuple[int, list[Json]] = -1, []
         self._looking, self._packing = threading.Lock(), threading.Lock()
         self._looked, self._version = -_LOOK_EVERY, 0
         self._state: Json = {}
@@ -90,6 +96,20 @@ class WorkFolder:
             places = dict.fromkeys(place for sample in samples.values() for place in sample["images"])
             pictures = [(place, self._pictures.get(place) or self._picture(place, *named[place])) for place in places]
             return {"samples": list(samples.items()), "pictures": pictures, "answers": answers}
+
+    def compared_json(self) -> list[Json]:
+        """The runs that are here with each other, as :func:`.page.compared.comparison_json` says it, worked out once.
+
+        Raises:
+            BadInput: a run is not whole by now.
+        """
+        with self._comparing:
+            if self._compare and self._compared[0] != self.state_json()["version"]:
+                version, here = self._version, self._here
+                runs = [files.read_run(run.paths) for name, (run, _) in dict(self._runs).items() if name in here]
+                comparison = self._compare(runs)
+                self._compared = version, comparison_json(comparison) if comparison else []
+            return self._compared[1] if self._compare else []
 
     def _picture(self, place: int, name: str, folder: Path | None) -> list[Any]:
         """A picture as the page's script knows it (see data.js); the name alone where there is no image."""

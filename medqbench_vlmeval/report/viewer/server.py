@@ -18,7 +18,7 @@ from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.report.page.page import document, json_text
-from medqbench_vlmeval.report.viewer.folder import WorkFolder
+from medqbench_vlmeval.report.viewer.folder import Compare, WorkFolder
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -63,6 +63,7 @@ def make_app(folder: WorkFolder, token: str, port: int) -> ASGIApp:
         "/": page,
         "/page.json": lambda _: _json(folder.page_json()),
         "/state.json": lambda _: _json(folder.state_json()),
+        "/compared.json": lambda _: _json(folder.compared_json()),
         "/runs/{number}.json": lambda asked: _json(folder.run_json(**asked.path_params)),
         "/images/{place}/{form}": lambda asked: _answer(*folder.image(**asked.path_params)),
     }
@@ -86,8 +87,10 @@ def make_app(folder: WorkFolder, token: str, port: int) -> ASGIApp:
     return guarded
 
 
-def serve(root: Path, port: int | None, opened: Callable[[str], object]) -> None:
+def serve(root: Path, port: int | None, opened: Callable[[str], object], compare: Compare | None = None) -> None:
     """Serve the viewer of a folder, at any free port for None, until the process ends; ``opened`` is told the address.
+
+    ``compare`` compares runs with each other, None where too many or none can be; without it the viewer does not.
 
     Raises:
         BadInput: there is no such folder.
@@ -109,7 +112,7 @@ def serve(root: Path, port: int | None, opened: Callable[[str], object]) -> None
                 f"Port {port} cannot be used ({error.strerror}); leave --port out, or give another."
             ) from None
         number, token = listening.getsockname()[1], secrets.token_urlsafe(16)
-        app = make_app(WorkFolder(root), token, number)
+        app = make_app(WorkFolder(root, compare), token, number)
         opened(f"http://{_HOST}:{number}/{token}/")
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_level="error", access_log=False, server_header=False

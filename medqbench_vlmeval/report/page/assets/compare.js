@@ -17,7 +17,7 @@ function drawComparison(compared) {
 
 // The run of the page that is meant, null where there is none.
 function runMeant({ model, dataset, nth }) {
-  const places = runs.flatMap((run, place) => (run.model === model && run.dataset === dataset ? [place] : []));
+  const places = runs.flatMap((run, place) => (run.model === model && run.dataset === dataset && !run.gone ? [place] : []));
   return places.length > nth ? places[nth] : null;
 }
 

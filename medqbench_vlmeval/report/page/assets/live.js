@@ -75,6 +75,7 @@ async function takeRuns() {
   knownVersion = got.seen;
   fillRuns();
   startBoard();
+  offerComparison();
   if (!first && !again) {
     // What is being read stays as it is.
     if (state.view === "samples" && isLoaded(state.run)) drawFilters();
@@ -111,6 +112,37 @@ function drawLive() {
   box.hidden = false;
   for (const lines of box.querySelectorAll("pre")) lines.scrollTop = lines.scrollHeight;
   if (focused) for (const summary of box.querySelectorAll("summary")) if (summary.dataset.key === focused) summary.focus();
+}
+
+// A comparison reads the samples of all runs, so that it is made when somebody wants it.
+function offerComparison() {
+  const here = runs.filter((run) => !run.gone).length;
+  if (here < 2) return drawComparison([]);
+  const body = byId("compared-body");
+  byId("compared").hidden = false;
+  document.querySelector("nav [data-at=compared]").hidden = false;
+  const button = el("button", { type: "button", id: "compare-runs", onclick: compareRuns }, `Compare ${counted(here, "run")} with each other`);
+  if (body.querySelector(".compared")) {
+    const earlier = byId("compare-again");
+    if (earlier) earlier.remove();
+    return body.prepend(el("p", { id: "compare-again" }, "Runs have come or changed since. ", button));
+  }
+  return fill(body, el("p", { class: "hint" }, button, " Reads all their samples; of many runs this takes some seconds."));
+}
+
+async function compareRuns(event) {
+  const button = event.target;
+  Object.assign(button, { disabled: true, textContent: "Comparing …" });
+  let words = "No two of them have a sample in common, or they are more than 60.";
+  try {
+    const response = await fetch("compared.json");
+    const got = response.ok ? await response.json() : [];
+    if (got.length) return drawComparison(got);
+    if (!response.ok) words = await response.text();
+  } catch (error) {
+    words = `The viewer does not answer (${error.message}).`;
+  }
+  return fill(byId("compared-body"), el("p", { class: "warn", role: "alert" }, data(words)));
 }
 
 const BEING_WRITTEN = 60; // seconds
