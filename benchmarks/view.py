@@ -69,6 +69,11 @@ def watch(page: Any, folder: Path, base: Path) -> None:
         print(
             f"memory after all 20 runs            {megabytes(viewer.pid)} MB, peak {megabytes(viewer.pid, 'VmHWM')} MB"
         )
+        asked = time.perf_counter()
+        with urlopen(f"{address}compared.json") as answer:
+            answer.read()
+        print(f"all runs with each other            {time.perf_counter() - asked:.1f} s, asked for by a button")
+        print(f"memory after that                   peak {megabytes(viewer.pid, 'VmHWM')} MB")
     finally:
         viewer.terminate()
         viewer.wait()
