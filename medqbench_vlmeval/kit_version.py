@@ -81,7 +81,13 @@ def zoo_models(kit: InstalledKit) -> tuple[dict[str, str], bool]:
     pairs += [(to.slice, one.value) for one in assigned for to in one.targets if isinstance(to, ast.Subscript)]
     loops = [ast.unparse(inner) for outer in tree.body if isinstance(outer, ast.For) for inner in outer.body]
     whole = all(isinstance(key, ast.Constant) for key, _ in pairs) and all(map(_MERGES.fullmatch, loops))
-    return {str(key.value): _need(value) for key, value in pairs if isinstance(key, ast.Constant)}, whole
+    needs: dict[str, str] = {}
+    for key, value in pairs:
+        if isinstance(key, ast.Constant):
+            # 'copy.deepcopy(models["gpt-5-2025-08-07"])' takes what the copied model takes.
+            strings = [node.value for node in ast.walk(value) if isinstance(node, ast.Constant)]
+            needs[str(key.value)] = next((needs[name] for name in strings[:1] if name in needs), _need(value))
+    return needs, whole
 
 
 def _need(made: ast.expr) -> str:

@@ -17,7 +17,9 @@ app = typer.Typer(help="The local leaderboard with the published rows beside you
 RunDir = Annotated[Path, typer.Argument(help="A folder with *_score.json files, or one such file.")]
 Board = Annotated[Path, typer.Option("--board", help="The board's folder.")]
 _DEFAULT = Path("outputs/leaderboard")
-_TASK = typer.Option("--task", help="Only this board: perception, no-reference or comparative.")
+_TASK = typer.Option(
+    "--task", help="Only this board: perception, no-reference, comparative, or reasoning for the latter two."
+)
 
 
 @app.command()

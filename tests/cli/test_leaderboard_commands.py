@@ -115,6 +115,8 @@ def test_tables_of_a_board_and_of_runs_without_one(capsys: Capture, work: Path, 
     assert contents[0] == contents[1]
     run(capsys, "leaderboard", "export", work, "--markdown", paths[1], "--task", "comparative")
     assert paths[1].read_text(encoding="utf-8").count("###") == 1
+    run(capsys, "leaderboard", "export", work, "--markdown", paths[1], "--task", "reasoning")
+    assert paths[1].read_text(encoding="utf-8").count("###") == 2
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_tables_of_a_board_and_of_runs_without_one(capsys: Capture, work: Path, 
         (["--model", "A", "--csv", "t.csv"], "belong to --openvlm"),
         (["--csv", "t.csv", "--markdown", "./t.csv"], "name one file"),
         (["--csv", "t.csv", "--openvlm", "t.csv"], "name one file"),
-        (["--csv", "t.csv", "--task", "reasoning"], "'reasoning' has no board; choose one of perception"),
+        (["--csv", "t.csv", "--task", "vision"], "'vision' has no board; choose one of perception"),
     ],
 )
 def test_options_that_do_not_go_together(

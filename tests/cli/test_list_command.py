@@ -18,6 +18,7 @@ ours = {
 }
 supported_VLM = {}
 supported_VLM["Local"] = partial(vlm.Other, root=ROOT)
+ours["GPT4o-today"] = copy.deepcopy(ours["GPT4o"])
 for group in groups:
     supported_VLM.update(group)
 """
@@ -46,6 +47,7 @@ def test_what_each_model_takes_is_read_from_the_kits_source(capsys, zoo):
             "GPT4o": "a key, network",
             "Qwen2.5-VL-7B-Instruct": "weights of Qwen/Qwen2.5-VL-7B-Instruct",
             "Local": "weights",
+            "GPT4o-today": "a key, network",
         },
         True,
     )
@@ -57,7 +59,7 @@ def test_what_each_model_takes_is_read_from_the_kits_source(capsys, zoo):
     assert "GPT-5" not in models
     assert [*listed(capsys, "models", "QWEN")] == ["Qwen2.5-VL-7B", "Qwen2.5-VL-7B-Instruct"]
     _, out, _ = run(capsys, "list", "models", "qwen")
-    assert out.startswith("2 of 7 models\n")
+    assert out.startswith("2 of 8 models\n")
 
 
 def test_without_a_kit_its_two_ways_in_are_said(capsys, monkeypatch):

@@ -222,12 +222,13 @@ def boards_at(place: Path, task: str | None = None) -> Boards:
 
 
 def chosen(boards: Boards, task: str | None) -> Boards:
-    """All boards, or that of one task alone.
+    """All boards, or those of one task alone: 'reasoning' has two.
 
     Raises:
         BadInput: the task has no board.
     """
-    found = {known: rows for known, rows in boards.items() if task in (None, known.value)}
+    both = Task.REASONING.parts if task == Task.REASONING else ()
+    found = {known: rows for known, rows in boards.items() if known in both or task in (None, known.value)}
     if not found:
         raise BadInput(f"'{task}' has no board; choose one of {', '.join(known.value for known in boards)}.")
     return found

@@ -37,9 +37,10 @@ function draw() {
   fill(byId("dimensions"), DIMENSIONS.map((name, place) => dimensionBox(item, name, place, questions[name])));
   byId("comment").value = ratingOf(item).comment;
   at = Math.max(0, firstOpen(item));
-  scrollTo(0, 0);
   show();
   focusOn(at);
+  // The image comes first, also where the ratings are far below it.
+  scrollTo(0, 0);
 }
 
 function referenceBox(item, text) {
