@@ -46,7 +46,7 @@ def test_a_folder_is_added_shown_and_removed(capsys: Capture, work: Path, tmp_pa
     _, one, _ = run(capsys, "leaderboard", "show", board, "--history", "--task", "comparative")
     assert [line for line in one.splitlines() if line.startswith("MedQ-Bench")] == ["MedQ-Bench Reasoning, comparative"]
     assert "History of own rows" not in one  # it has no past
-    code, _, err = run(capsys, "leaderboard", "show", board, "--task", "reasoning")
+    code, _, err = run(capsys, "leaderboard", "show", board, "--task", "vision")
     assert (code, "choose one of perception, no-reference, comparative" in err) == (2, True)
     (own,) = (row for row in content["perception"] if row["kind"] == "own")
     assert (own["category"], own["values"]["Overall"]) == ("open-source", 80)

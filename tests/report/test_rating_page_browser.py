@@ -179,6 +179,10 @@ def test_images_are_the_originals_and_a_pair_is_linked(visit_to: Rate, folder: P
     place(page, "onerror")
     images = page.locator("#images .zoom-frame img")
     playwright.expect(images).to_have_count(2)
+    page.set_viewport_size({"width": 390, "height": 500})
+    press(page, "ArrowLeft", "ArrowRight")
+    assert page.evaluate("scrollY") == 0  # the images first, the ratings are below them
+    page.set_viewport_size({"width": 1280, "height": 800})
     sources = [image.get_attribute("src") for image in images.all()]
     assert sources == [
         f"data:image/{kind};base64,{b64encode(data).decode()}" for kind, data in (("png", GREY), ("jpeg", RED))
