@@ -87,13 +87,15 @@ def is_running(progress: RunProgress, now: float) -> bool:
 class ProgressFile:
     """Writes the progress of one model on one dataset; its methods may be called from many threads.
 
-    The folder of its ``path`` (see :func:`progress_path`) is not made for it.
+    The folder of its ``path`` (see :func:`progress_path`) is not made for it. A file of that name that holds no
+    progress is somebody's and stays: nothing is written then.
     """
 
     def __init__(self, path: Path, model: str, dataset: str) -> None:
         logs = (each for each in logging.getLogger("vlmeval").handlers if isinstance(each, logging.FileHandler))
         log = next((os.path.relpath(each.baseFilename, path.parent) for each in logs), None)
         self.path, self._lock, self._written = path, threading.Lock(), 0.0
+        self._is_somebodys = os.path.lexists(path) and read_progress(path) is None
         self._state = RunProgress(model, dataset, "", 0, 0, os.getpid(), socket.gethostname(), log=log)
 
     def told(self, stage: str, done: int = 0, total: int | None = None, more: str = "") -> None:
@@ -105,7 +107,7 @@ class ProgressFile:
             if is_new:
                 self._state = replace(self._state, stage=stage, since=time.time(), before=done)
             self._state = replace(self._state, more=more)
-            if is_new or time.monotonic() - self._written >= _EVERY:
+            if not self._is_somebodys and (is_new or time.monotonic() - self._written >= _EVERY):
                 self._write()
 
     def _write(self) -> None:
@@ -115,6 +117,14 @@ class ProgressFile:
         with suppress(OSError):
             temporary.write_text(json.dumps(asdict(self._state)), encoding="utf-8", errors="replace")
             temporary.replace(self.path)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Take the file away: the results are there."""
+        if not self._is_somebodys:
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
 
 def judging(prices: PriceTable, also: OnProgress | None) -> OnProgress:
@@ -144,8 +154,7 @@ def written_progress(file: ProgressFile) -> Iterator[None]:
         with heard_by(file.told):
             yield
     except Exception as error:
-        if file.path.exists():
+        if os.path.lexists(file.path):
             file.told(FAILED, more=str(error) if isinstance(error, MedQBenchError) else type(error).__name__)
         raise
-    with suppress(OSError):
-        file.path.unlink(missing_ok=True)
+    file.remove()

@@ -124,6 +124,22 @@ def test_whether_its_process_is_at_work(tmp_path: Path) -> None:
     assert not is_running(replace(read, stage="failed"), read.updated)
 
 
+def test_somebodys_file_of_that_name_stays_and_a_name_too_long_stops_no_run(tmp_path: Path) -> None:
+    path = progress_path(tmp_path, "m_d")
+    path.write_text('[{"index": 1, "prediction": "paid for"}]', encoding="utf-8")
+    before = path.read_bytes()
+    with written_progress(ProgressFile(path, "m", "d")):
+        step("judging", 0, 10)
+        assert path.read_bytes() == before
+    with pytest.raises(JudgeError), written_progress(ProgressFile(path, "m", "d")):
+        raise JudgeError("out of order")
+    assert path.read_bytes() == before
+    with pytest.raises(JudgeError), written_progress(ProgressFile(progress_path(tmp_path, "x" * 250), "m", "d")):
+        step("judging", 0, 10)
+        raise JudgeError("out of order")
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_folder_that_is_not_there_stops_no_run(tmp_path: Path) -> None:
     file = ProgressFile(tmp_path / "absent" / "m_progress.json", "m", "d")
     with written_progress(file):
