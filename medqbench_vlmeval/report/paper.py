@@ -149,7 +149,7 @@ def _notes(lines: Sequence[_Line], intervals: bool) -> list[str]:
     for facts, names in settings.items():
         notes.append(f"{'All own runs' if len(settings) == 1 < len(own) else names}: {facts}.")
     if intervals and settings:
-        notes.append("Beside own numbers: 95% intervals, where one could be made.")
+        notes.append("With own numbers: 95% intervals, where one could be made.")
     return notes
 
 

@@ -633,6 +633,17 @@ class TestComparison:
         assert page.locator("#detail h2").inner_text() == "4"
         assert "run=First_MedQBench_Perception_mini&sample=4&vs=Second_MedQBench_Perception_mini" in page.url
 
+    @pytest.mark.parametrize("question", ["", "Describe the quality."])
+    def test_columns_stand_below_their_heads_on_a_phone(self, visit_to: Open, tmp_path: Path, question: str) -> None:
+        row = make.judged("1", (2, 1, 1, 0), question=question)
+        runs = [make.make_run([row], model=model) for model in ("First", "Second")]
+        write_page(tmp_path / "page.html", runs, None, comparison=compare_runs(runs))
+        visit = visit_to(tmp_path / "page.html", viewport={"width": 390, "height": 844})
+        visit.open("#view=summary&at=compared")
+        heads, cells = (visit.page.locator(f".results {part} tr > :visible") for part in ("thead", "tbody"))
+        assert heads.all_inner_texts() == ["Sample", "1", "2"]
+        assert [cell.bounding_box()["x"] for cell in cells.all()] == [head.bounding_box()["x"] for head in heads.all()]
+
     def test_a_page_of_one_run_has_none(self, visit_to: Open) -> None:
         page = visit_to("hostile").open()
         assert not page.is_visible("#compared")

@@ -139,7 +139,7 @@ function sampleTable(task) {
     count.textContent = `${grouped(found.length)} of ${counted(task.samples.length, "sample")} that all have`;
     const shown = found.slice(0, chosen.rows);
     const heads = order.map((run) => el("th", { scope: "col", class: "nth", "data-tip": task.runs[run].label }, run + 1));
-    const head = el("tr", null, el("th", { scope: "col" }, "Sample"), asked && el("th", { scope: "col" }, "Question"), task.letters && el("th", { scope: "col" }, "Answer"), heads);
+    const head = el("tr", null, el("th", { scope: "col" }, "Sample"), asked && el("th", { scope: "col", class: "asks" }, "Question"), task.letters && el("th", { scope: "col" }, "Answer"), heads);
     const table = el("table", { class: "results" }, el("caption", { class: "hidden-text" }, `Samples by models, ${task.title}`), el("thead", null, head), el("tbody", null, shown.map(line)));
     const more = found.length > shown.length && el("button", { type: "button", class: "noprint", onclick: () => ((chosen.rows += 10 * FIRST_ROWS), draw()) }, `Show more (${grouped(found.length - shown.length)} left)`);
     fill(holder, found.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Samples by models, ${task.title}` }, table) : el("p", { class: "hint" }, "No sample."), more);

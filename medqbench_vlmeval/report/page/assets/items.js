@@ -23,8 +23,8 @@ function itemTable(task, address) {
       el("td", { class: "note" }, item.notes.join("; ")),
     );
   };
-  const head = (words, number) => el("th", { scope: "col", class: number ? "number" : null }, words);
-  const heads = [head("Sample"), head("Question"), ...(task.letters ? [head("Key"), head("Stronger runs chose")] : []), head(task.letters ? "Right" : "Mean", true), head("Discrimination", true), head("Note")];
+  const head = (words, kind = null) => el("th", { scope: "col", class: kind }, words);
+  const heads = [head("Sample"), head("Question", "asks"), ...(task.letters ? [head("Key"), head("Stronger runs chose")] : []), head(task.letters ? "Right" : "Mean", "number"), head("Discrimination", "number"), head("Note")];
   const holder = el("div");
   const draw = (rows) => {
     const shown = task.items.slice(0, rows);
