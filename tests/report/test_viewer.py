@@ -307,6 +307,8 @@ def test_runs_at_work_with_the_end_of_their_log_without_keys(
     assert (row["stage"], row["done"], row["total"], row["running"], row["key"]) == ("inference", 0, 10, True, "m_d")
     assert row["log"][-3:] == ["line 99", "key ***", "***"]
     assert len(row["log"]) == 15
+    log.write_text(f"key sk-{'a1' * 9000}\nnext line\n", encoding="utf-8")
+    assert state(ask)["work"][0]["log"] == ["next line"]
     (tmp_path / "other.log").write_text("secret", encoding="utf-8")
     (work / "link.log").symlink_to(tmp_path / "other.log")
     for name in ("../other.log", str(tmp_path / "other.log"), "link.log", "logs", "a\0b", "m_d_progress.json"):

@@ -197,7 +197,10 @@ class WorkFolder:
             if path.suffix != ".log" or not path.is_relative_to(self.root) or not path.is_file():
                 return []
             with path.open("rb") as source:
-                source.seek(max(0, path.stat().st_size - _LOG_BYTES))
+                before = max(0, path.stat().st_size - _LOG_BYTES)
+                source.seek(before)
+                if before:
+                    source.readline(_LOG_BYTES)  # the rest of a line, in which half a key would not be known as one
                 return masked_lines(source.read(_LOG_BYTES).decode("utf-8", errors="replace"))[-_LOG_LINES:]
         except (OSError, RuntimeError, ValueError):
             return []
