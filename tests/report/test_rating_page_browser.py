@@ -200,8 +200,10 @@ def test_images_are_the_originals_and_a_pair_is_linked(visit_to: Rate, folder: P
     place(page, "Answer sample-1")
     playwright.expect(page.locator("#images figcaption")).to_contain_text("deep grey, its range spread over 256 levels")
     assert page.evaluate("document.querySelector('#images img').naturalWidth") == 256
+    assert page.is_visible("#images .zoom-bar")
     place(page, "Answer sample-3")
     assert "this image is not in the file" in page.inner_text("#images")
+    assert not page.is_visible("#images .zoom-bar")  # there is nothing to enlarge
 
 
 def test_texts_are_texts_and_the_file_is_blinded(visit_to: Rate, folder: Path) -> None:

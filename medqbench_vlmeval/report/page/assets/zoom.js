@@ -162,6 +162,7 @@ function imageViewer(box, images, options = {}) {
     windowing.setAttribute("aria-pressed", String(view.windowing));
     Object.keys(AS_STORED).forEach((name, at) => document.activeElement !== level[at] && (level[at].value = String(Math.round(view[name]))));
     pair.hidden = !two;
+    bar.hidden = !dialog.open && panes.every(({ shown }) => shown === "none");
     blink.setAttribute("aria-pressed", String(view.blink));
     enlarge.textContent = dialog.open ? "Close" : "Large";
   }
