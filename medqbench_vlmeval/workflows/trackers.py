@@ -23,7 +23,7 @@ from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.types import Cell, Result, Run
 
 _TAG = "medqbench.result"
-_LONGEST = 500  # characters of a setting: trackers refuse long ones
+_LONGEST, _LONGEST_NAME = 500, 100  # characters of a setting and of a part of a number's name: trackers refuse more
 _MOST_PARAMETERS, _MOST_METRICS = 100, 1000  # of one call to MLflow
 _NOT_A_NAME = re.compile(r"[^\w .-]")
 
@@ -55,7 +55,7 @@ def numbers_of(result: Result) -> dict[str, float]:
         cells |= {f"modality/{name}": cell for name, cell in overall_by(run, "modality").items()}
         for name, cell in cells.items():
             values = {"": cell.value, "_low": cell.low, "_high": cell.high}
-            parts = [_NOT_A_NAME.sub("-", part).strip(". ") or "-" for part in name.split("/", 1)]
+            parts = [_NOT_A_NAME.sub("-", part)[:_LONGEST_NAME].strip(". ") or "-" for part in name.split("/", 1)]
             place = "/".join((run.task.value, *parts))
             numbers |= {f"{place}{end}": value for end, value in values.items() if value is not None}
         numbers |= {f"{run.task.value}/{name}": count for name, count in run.result.counts.items()}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from medqbench_vlmeval.workflows.trackers import facts_of, numbers_of
-from tests.make import perception_run
+from tests.make import make_run, perception_run
+from tests.report import page_runs
 
 KEY = "-".join(("local", "key", "of", "tests", "x" * 24))
 
@@ -28,6 +29,9 @@ def test_numbers_are_those_of_the_result_with_their_intervals():
     assert facts["comparable"] == "no"
     assert facts["model"] == result.model
     assert all("\n" not in value and len(value) <= 500 for value in facts.values())
+    # MLflow refuses a run for one name of more than 250 characters.
+    long = make_run(page_runs.questions(modality="../m/" * 200)).result
+    assert max(map(len, numbers_of(long))) <= 250
 
 
 def scored(folder, *options, **environment):
