@@ -36,7 +36,7 @@ BEFORE["cli"] |= {"synth"}
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
 # 33,000 before what people look at came in: the live viewer, images that can be judged, comparison of many runs.
-MOST_LINES = 36_000
+MOST_LINES = 35_455
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
