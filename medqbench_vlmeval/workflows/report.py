@@ -147,7 +147,8 @@ def write_reports(
     step("drawing figures")
     figures = write_figures([run.result for run in runs], out / FIGURES)
     tables = write_tables([run.result for run in runs], out / TABLES, intervals=intervals)
-    command = shlex.join(["medqbench", "report", *map(str, places), "--out", str(out)])
+    chosen = [] if images == IMAGES[0] else ["--images", images]
+    command = shlex.join(["medqbench", "report", *map(str, places), "--out", str(out), *chosen])
     words = f"{missing:,} of {n:,} images are not on this machine; '{command} --data FILE' shows those of a data file."
     warnings = [words] if missing else []
     if len(runs) > MOST_COMPARED:

@@ -67,7 +67,7 @@ def test_a_narrow_terminal_goes_without_some_columns_and_says_so():
     ]
     lines = shown(compare_runs(runs), 80)
     said = " ".join(" ".join(lines).split())
-    assert "! no room for: a, b, MDE (80% power), Only a, Only b (in a wider terminal, or a pipe)" in said
+    assert "! no room for: p, MDE (80% power), Only a, Only b (in a wider terminal, or a pipe)" in said
     for width in (200, None):
         text = "\n".join(shown(compare_runs(runs), width))
         assert "p (clustered by image)" in text

@@ -48,6 +48,7 @@ def _task_json(part: ComparedTask, named: dict[tuple[str, str], Json]) -> Json:
         "samples": [_sample_json(sample, order) for sample in part.samples],
         "items": [{"at": at[id(item.sample)], **item_to_json(item)} for item in part.items if item.notes],
         "letters": letters if part.task is Task.PERCEPTION else None,
+        "errors": [[int(bool(of.rows[label].error_kinds)) for of in part.samples] for label in order],
         "scores": [[round(sample.scores[label], 3) for sample in part.samples] for label in order],
     }
 

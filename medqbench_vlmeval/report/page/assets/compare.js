@@ -6,7 +6,6 @@ const SHOWN = [
   ["kappa", "kappa"],
 ];
 const FIRST_ROWS = 20;
-const FAILS_BELOW = 4;
 
 // `told` is what comparison_json gives: a task each. It may come later than the page, and again.
 function drawComparison(compared) {
@@ -86,8 +85,8 @@ function matrixTable(task, known, what, showPair) {
 function sampleTable(task) {
   const chosen = { filter: "all", a: 0, b: Math.min(1, task.runs.length - 1), rows: FIRST_ROWS };
   const order = [...task.runs.keys()];
-  const fails = (run, at) => (task.letters ? !task.scores[run][at] : task.scores[run][at] < FAILS_BELOW);
-  const wrong = task.letters ? "wrong" : `below ${FAILS_BELOW} of 8`;
+  const fails = (run, at) => Boolean(task.errors[run][at]);
+  const wrong = task.letters ? "wrong" : "with errors";
   const result = (run, at) => (task.letters ? task.letters[run][at] : task.scores[run][at]);
   const others = (at, is) => order.every((run) => run === chosen.a || fails(run, at) === is);
   const FILTERS = [
