@@ -21,6 +21,7 @@ def test_runs_stand_best_first_and_pairs_name_them_by_place():
     assert told["samples"][2] == ["3", "CT · What", "Which degradation is in image 3?", "A"]
     assert told["letters"] == [["A", "A", "A", "A", "B"], ["A", "A", "B", "B", "B"], ["B"] * 5]
     assert told["scores"][1] == [1, 1, 0, 0, 0]
+    assert told["errors"][1] == [0, 0, 1, 1, 1]
 
 
 def test_two_runs_of_one_model_and_spellings_of_an_index(tmp_path):
