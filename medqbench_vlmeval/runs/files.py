@@ -81,10 +81,14 @@ def find_all(places: Iterable[Path]) -> list[ResultPaths]:
     Raises:
         BadInput: a place holds no scored run, or one that is half written.
     """
+    return [_both_files(paths) for paths in _each_once(places)]
+
+
+def _each_once(places: Iterable[Path]) -> list[ResultPaths]:
     runs: dict[Path, ResultPaths] = {}
     for paths in chain.from_iterable(map(_find, places)):
         runs.setdefault(paths.score.resolve(), paths)
-    return [_both_files(paths) for paths in runs.values()]
+    return list(runs.values())
 
 
 def refuse_twice(files: Iterable[Path]) -> None:
@@ -464,7 +468,7 @@ def scored_runs(place: Path) -> list[tuple[Path, Result]]:
         BadInput: there is no result, one of them is not a result of this package, or samples have no score.
     """
     if place.is_dir():
-        return [(paths.score, read_result(paths.score)) for paths in _find(place)]
+        return [(paths.score, read_result(paths.score)) for paths in _each_once([place])]
     if place.exists() and place.suffix != ".json":
         raise BadInput(f"{place} is no *{SCORE_ENDING}; name the run's score, or the folder that it is in.")
     return [(place, read_result(place))]
