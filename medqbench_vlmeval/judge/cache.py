@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -106,9 +107,13 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         self._warned = False
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
-        # A pipe would be waited for without end.
-        if self.path.exists() and not self.path.is_file():
-            kind = "a folder" if self.path.is_dir() else "a pipe" if self.path.is_fifo() else "a device or socket"
+        # Asked once: another run may be setting the file aside.
+        try:
+            mode = self.path.stat().st_mode
+        except OSError:
+            mode = stat.S_IFREG
+        if not stat.S_ISREG(mode):  # a pipe would be waited for without end
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe" if stat.S_ISFIFO(mode) else "a device or socket"
             raise BadInput(
                 f"{self.path} is {kind} and no file: move it, or name another folder for the judge's cache in "
                 "MEDQBENCH_JUDGE_CACHE."
@@ -120,10 +125,11 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._connection = self._open_to_write()
-            except sqlite3.DatabaseError as error:
-                self._begin_anew(error)
+            with self._turn():
+                try:
+                    self._connection = self._open_to_write()
+                except sqlite3.DatabaseError as error:
+                    self._set_aside(error)
         except (OSError, sqlite3.Error) as error:
             self._writable = False
             self._warn("written (%s): the run goes on, and its replies are kept nowhere else", error)
@@ -241,28 +247,37 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
         # A lock, a full disk or a missing right.
         if not self._writable or isinstance(error, sqlite3.OperationalError):
             raise error
-        from filelock import FileLock
-
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        with FileLock(self.path.with_name(f"{self.path.name}.lock")):
+        with self._turn():
+            return self._set_aside(error)
+
+    def _turn(self) -> contextlib.AbstractContextManager[object]:
+        """One run at a time opens the file or sets it aside: another could meet it half made and lose what it writes."""
+        from filelock import FileLock
+
+        return FileLock(self.path.with_name(f"{self.path.name}.lock"))
+
+    def _set_aside(self, error: sqlite3.DatabaseError) -> sqlite3.Connection:
+        if isinstance(error, sqlite3.OperationalError):
+            raise error
+        with contextlib.suppress(sqlite3.DatabaseError):
+            connection = self._open_to_write()
             with contextlib.suppress(sqlite3.DatabaseError):
-                connection = self._open_to_write()
-                with contextlib.suppress(sqlite3.DatabaseError):
-                    if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
-                        self._connection = connection
-                        return connection
-                connection.close()
-            is_other = isinstance(error, _OtherSchema)
-            kind = "other-schema" if is_other else "damaged"
-            aside = self.path.with_name(f"{self.path.stem}.{kind}-{time.time_ns()}.sqlite3")
-            # The file goes last: whoever came in between would have begun a new one, and lose its journal.
-            for ending in ("-wal", "-shm", ""):
-                part = self.path.with_name(self.path.name + ending)
-                if part.exists():
-                    part.replace(aside.with_name(aside.name + ending))
-            self._connection = self._open_to_write()
+                if connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",):
+                    self._connection = connection
+                    return connection
+            connection.close()
+        is_other = isinstance(error, _OtherSchema)
+        kind = "other-schema" if is_other else "damaged"
+        aside = self.path.with_name(f"{self.path.stem}.{kind}-{time.time_ns()}.sqlite3")
+        # The file goes last: what stays of it where the process ends in between is still damaged.
+        for ending in ("-wal", "-shm", ""):
+            part = self.path.with_name(self.path.name + ending)
+            if part.exists():
+                part.replace(aside.with_name(aside.name + ending))
+        self._connection = self._open_to_write()
         what = "is of another version of this package" if is_other else "is damaged"
         logger.warning(
             f"%s {what} (%s): it is kept as %s, and replies in it are asked for again.", self.path, error, aside.name

@@ -168,6 +168,7 @@ def test_official_protocol_without_a_kit_names_the_ways_out(tmp_path):
     assert "git checkout" in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(tmp_path):
     command = [sys.executable, "-m", "medqbench_vlmeval", "--debug", "score", "absent.csv", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -204,6 +205,7 @@ def test_leaderboard_show_has_the_published_rows(capsys, tmp_path, monkeypatch):
     assert (code, "nowhere" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_pipe_that_closes_early_is_no_traceback():
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(

@@ -33,6 +33,7 @@ def really_scored(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_summary_and_a_workbook(capsys, really_scored, tmp_path):
     before = {path: sha256_of(path) for path in really_scored.iterdir()}
     code, out, err = run(capsys, "report", really_scored, "--out", tmp_path / "new" / "out", "--verbose")
@@ -134,6 +135,7 @@ def test_several_runs_are_compared_and_too_many_are_not(capsys, tmp_path, monkey
     assert data_of(tmp_path / "out" / "report.html")["compared"] == []
 
 
+@pytest.mark.slow
 def test_the_workbook_of_another_run_is_not_replaced(capsys, tmp_path):
     for name in ("one", "other"):
         scored(tmp_path / name, [choice("1", name == "one")])

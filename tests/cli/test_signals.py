@@ -149,6 +149,7 @@ def ended(server, *words):
     return child.returncode, err.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "kind"),
     [("submit", ("POST", "/files", 1)), ("collect", ("GET", "/content", 1))],

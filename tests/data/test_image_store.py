@@ -153,6 +153,7 @@ def test_garbage_behind_a_right_start_is_refused_or_whole(tail: bytes, kind: str
         assert str(error).startswith("here: ")
 
 
+@pytest.mark.slow
 def test_many_processes_write_the_same_image_once(tmp_path: Path) -> None:
     data = image("PNG")
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:

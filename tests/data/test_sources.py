@@ -152,6 +152,7 @@ def test_fetches_one_file_and_names_the_commit(
     assert hub_revision_of(Task.NO_REFERENCE, "0" * 64) is None
 
 
+@pytest.mark.slow
 def test_images_by_path_come_one_by_one_at_the_same_commit(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
     table = write_tsv([pair("1", image_a="", image_b="", image_path='["images/one.png", "images/two.jpg"]')])
     hub.files = {"images/one.png": RED, "images/two.jpg": GREEN, "images/other.png": RED}
@@ -165,6 +166,7 @@ def test_images_by_path_come_one_by_one_at_the_same_commit(hub: Hub, tmp_path: P
     assert not any("images/" in name for _, name in hub.asked)
 
 
+@pytest.mark.slow
 def test_revision_of_the_environment_is_asked_for(hub: Hub, tmp_path: Path, write_tsv: Write) -> None:
     hub.files = {"medqbench_description_test.tsv": write_tsv([description("1")]).read_bytes()}
     load(hub, tmp_path, "MedQBench_Reasoning_NoReference", MEDQBENCH_REVISION=COMMIT)

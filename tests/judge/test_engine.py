@@ -49,6 +49,7 @@ def all_scores(judged: list[Judged]) -> list[float | None]:
     return [sample.verdicts[dimension].score for sample in judged for dimension in DIMENSIONS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "limit", "seconds"),
     [
@@ -119,6 +120,7 @@ def test_a_wait_without_end_stops_the_run_with_the_servers_words() -> None:
         ask(server, n=30, retry=5)
 
 
+@pytest.mark.slow
 def test_a_wait_of_nothing_does_not_use_up_the_attempts_at_once() -> None:
     with JudgeServer(refusal(429, "slow down", Retry_After="-1")) as server:
         ask(server, n=1, nproc=4, retry=1)
@@ -167,6 +169,7 @@ def test_a_failing_call_is_tried_as_often_as_asked_for_after_waits_that_grow() -
         assert third - second > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reply", "words", "n_kept"),
     [

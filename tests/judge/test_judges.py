@@ -199,6 +199,7 @@ def test_other_failures_leave_their_verdict_unscored_with_the_reason(reply: Sent
     assert {verdict.reason for verdict in judged[1].verdicts.values()} == {reason}
 
 
+@pytest.mark.slow
 def test_a_slow_call_runs_into_the_timeout() -> None:
     release = threading.Event()
 

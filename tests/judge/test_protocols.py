@@ -83,8 +83,9 @@ def test_look_alikes_are_taken_apart_and_harmless_text_stays(text: str, left: st
     assert escape_delimiters(text) == left
 
 
-# Hangul fillers are letters that nobody sees.
-VISIBLE = st.characters(categories=("L", "N", "P", "S", "Zs"), exclude_characters="\u115f\u1160\u3164\uffa0")
+# Hangul fillers are letters that nobody sees; '«/A' looks like a closing tag, which takes a slash.
+NO_TAGS = "\u115f\u1160\u3164\uffa0" + "/⁄∕⧸⟋⫽╱／"
+VISIBLE = st.characters(categories=("L", "N", "P", "S", "Zs"), exclude_characters=NO_TAGS)
 
 
 @given(st.text(VISIBLE))

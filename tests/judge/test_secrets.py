@@ -306,6 +306,7 @@ def test_a_proxy_s_password_that_the_proxy_repeats(work: Path) -> None:
     assert_clean(work, ran, PASSWORD)
 
 
+@pytest.mark.slow
 def test_a_proxy_that_is_none_is_one_sentence(work: Path) -> None:
     url = f"foo://user:{PASSWORD}@127.0.0.1:9"
     ran = score(work, "--judge", "m", "--judge-base-url", "http://judge.invalid/v1", http_proxy=url)

@@ -104,6 +104,7 @@ def test_keys_in_the_environment_and_in_an_env_file(kit, work, tmp_path, capfd, 
     assert_clean(tmp_path, capfd, but={".env"})
 
 
+@pytest.mark.slow
 @MODES
 def test_a_server_that_refuses_and_repeats_the_key(kit, work, tmp_path, capfd, mode):
     with JudgeServer(lambda request: refusal(401, f"no: {request.headers['authorization']}")) as server:
