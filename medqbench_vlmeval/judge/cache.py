@@ -254,7 +254,7 @@ class ReplyCache(contextlib.AbstractContextManager["ReplyCache"]):
             return self._set_aside(error)
 
     def _turn(self) -> contextlib.AbstractContextManager[object]:
-        """One run at a time opens the file or sets it aside: another could meet it half made and lose what it writes."""
+        """One run at a time opens the file or sets it aside: another could meet it half made, and lose its replies."""
         from filelock import FileLock
 
         return FileLock(self.path.with_name(f"{self.path.name}.lock"))
