@@ -76,9 +76,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Wandb = Annotated[
     str | None, typer.Option("--wandb", metavar="PROJECT", help="Log numbers and files to Weights & Biases.")
 ]
-Mlflow = Annotated[
-    str | None, typer.Option("--mlflow", metavar="EXPERIMENT", help="Log numbers and files to MLflow too.")
-]
+Mlflow = Annotated[str | None, typer.Option("--mlflow", metavar="EXPERIMENT", help="Log numbers and files to MLflow.")]
 Seed = Annotated[int, typer.Option("--seed", help="Of the bootstrap.", min=0)]
 
 Given = Mapping[str, Any]

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from medqbench_vlmeval.files import as_file_name
+from medqbench_vlmeval.runs.files import RUN_FOLDER
 from medqbench_vlmeval.workflows import result_paths
 from medqbench_vlmeval.workflows.robustness import robustness_paths
 
@@ -20,8 +21,6 @@ _MEANT = "mode_infer"
 # In api-mode the kit counts predictions and does not see that those of more samples than wanted are complete.
 _WAYS_OUT = {"no_inference_tasks_generated": " Where its predictions are there already, --mode eval evaluates them."}
 _ERROR_CLASS = re.compile(r"^\w+(?:Error|Input|Failed|Dependency): ")
-# The kit names a run's folder by its start; local mode of the PyPI kit has no such folder.
-_RUN_FOLDER = re.compile(r"T\d{8}[-_]\w+")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def locate_run(prediction_file: Path, dataset: str) -> tuple[str, Path]:
     The model's name is that of the file's name. A file that lies elsewhere gives its own folder as the work folder.
     """
     folder = prediction_file.absolute().parent
-    of_model = folder.parent if _RUN_FOLDER.fullmatch(folder.name) else folder
+    of_model = folder.parent if RUN_FOLDER.fullmatch(folder.name) else folder
     stem = prediction_file.stem
     model = stem.removesuffix(f"_{dataset}")
     if model == stem and stem.startswith(f"{of_model.name}_"):

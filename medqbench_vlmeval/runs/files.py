@@ -48,7 +48,8 @@ MAKE_ROOM = "make room there or choose another folder"
 
 _TOLERANCE = 1e-6  # of a mean that was added up in another order
 _SHOWN = 60
-_OF_ONE_TIME = re.compile(r"T\d{8}[-_]\w+")  # what the kit calls its folder of one run
+RUN_FOLDER = re.compile(r"T\d{8}[-_]\w+")
+"""The kit names a run's folder by its start; local mode of the PyPI kit has no such folder."""
 _MOST_DIGITS = 18  # of a whole number; counts have fewer
 
 
@@ -165,12 +166,16 @@ def _runs_below(folder: Path) -> list[ResultPaths]:
                 _both_files(_of_stem(path, SAMPLES_ENDING))
             elif path.name.endswith(SCORE_ENDING) and path.exists() and not is_foreign(path):
                 # The kit links the files of its latest run into the folder above, which comes first.
-                steps = [part for part in path.relative_to(folder).parts if not _OF_ONE_TIME.fullmatch(part)]
-                name = folder.joinpath(*steps)
+                name = folder / at_any_time(path.relative_to(folder))
                 known = latest.setdefault(name, path)
                 if known not in (path, name) and path.stat().st_mtime_ns > known.stat().st_mtime_ns:
                     latest[name] = path
     return [_of_stem(path, SCORE_ENDING) for path in latest.values()]
+
+
+def at_any_time(path: Path) -> Path:
+    """The path without the kit's folders of one time each, of which the latest run of a name counts."""
+    return Path(*(part for part in path.parts if not RUN_FOLDER.fullmatch(part)))
 
 
 def _of_stem(path: Path, ending: str) -> ResultPaths:

@@ -8,7 +8,6 @@ read when they are asked for, and not kept.
 from __future__ import annotations
 
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -35,7 +34,6 @@ from medqbench_vlmeval.types import Result, Run
 Json = dict[str, Any]
 Compare = Callable[[Sequence[Run]], RunComparison | None]
 _ENDINGS = (SCORE_ENDING, SAMPLES_ENDING, PROGRESS_ENDING)
-_OF_ONE_TIME = re.compile(r"T\d{8}[-_]\w+")  # the kit's folder of one run
 _LOOK_EVERY = 0.5  # seconds
 _LOG_BYTES, _LOG_LINES = 1 << 14, 15
 
@@ -173,8 +171,7 @@ class WorkFolder:
             paths, key = result_paths(stem, stem=stem.name), str(stem.relative_to(self.root))
             result = _result(paths.score, times.get(SCORE_ENDING), SAMPLES_ENDING in times)
             if isinstance(result, Result):
-                # Of the kit's folders of one time each, the latest counts.
-                run_name = Path(*(part for part in stem.parts if not _OF_ONE_TIME.fullmatch(part)))
+                run_name = files.at_any_time(stem)
                 stamp = times[SCORE_ENDING], times[SAMPLES_ENDING], stem
                 here[run_name] = max(here.get(run_name, stamp), stamp)
                 whole[stem] = Run(result, (), paths)
