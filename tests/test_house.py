@@ -35,8 +35,8 @@ BEFORE["cli"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 33,000 before what people look at came in: the live viewer, images that can be judged, comparison of many runs.
-MOST_LINES = 35_455
+# 35,425 before data in the open: fetched and locked, stored once, in every shape, checked; and the sibling benchmark MedQ-Deg.
+MOST_LINES = 36_755
 
 
 @pytest.mark.parametrize("folder", ["benchmarks", "scripts"])
@@ -91,7 +91,7 @@ def test_the_house_stays_small():
     lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
     assert [str(path) for path, n in lines.items() if n > 600] == []
     assert max(Counter(path.parent for path in lines).values()) <= 25
-    assert len(lines) <= 165
+    assert len(lines) <= 178
     assert sum(lines.values()) <= MOST_LINES
 
 
