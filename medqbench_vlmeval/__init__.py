@@ -65,7 +65,7 @@ def register() -> None:
     register_all()
 
 
-def load(data: str | Path, images: bool = False) -> list[Sample]:
+def load(data: str | Path, images: bool = False, columns: Mapping[str, str] | None = None) -> list[Sample]:
     """The samples of a dataset, or of a data file of your own.
 
     >>> samples = load("MedQBench_Perception_mini")
@@ -75,13 +75,16 @@ def load(data: str | Path, images: bool = False) -> list[Sample]:
     Args:
         data: a dataset's name (a test or dev split is fetched from the hub once) or a TSV file.
         images: whether images are found, checked and stored, so that ``Sample.images`` has their paths.
+        columns: the file's columns by their meanings, where they have other names: ``{"severity": "grade"}``.
 
     Raises:
         medqbench_vlmeval.errors.BadInput: neither a name nor a file that can be used.
     """
     from medqbench_vlmeval.data import load as load_set
+    from medqbench_vlmeval.data.columns import check_named
 
-    return list(load_set(str(data), images).samples)
+    named = None if columns is None else check_named(columns.items(), "columns")
+    return list(load_set(str(data), images, named).samples)
 
 
 def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:

@@ -6,14 +6,13 @@ The published rows stand beside a user's own numbers as reference. Own numbers n
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, did_you_mean
 
 
 class Task(str, Enum):
@@ -205,8 +204,7 @@ def parse_dataset_name(text: str) -> DatasetName:
             f"'{text}' does not exist: a no-reference sample has one image and no options, so that there is no order "
             "to change in a second pass."
         )
-    near = difflib.get_close_matches(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES], n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    hint = did_you_mean(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES])
     raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
 
 

@@ -6,6 +6,9 @@ line prints it without a traceback and leaves with :attr:`MedQBenchError.exit_co
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class MedQBenchError(Exception):
     """Base of all errors raised on purpose. ``exit_code`` is the process's exit status (1 or 2)."""
@@ -33,3 +36,10 @@ class JudgeError(RunFailed):
 
 class NoJudge(JudgeError, BadInput):
     """No judge was named, or none with a key: an option is missing, so that the exit status is that of bad input."""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """The nearest of some names as a sentence of a message, with a blank before it; empty where none is near."""
+    by_lower = {one.casefold(): one for one in names}
+    near = difflib.get_close_matches(name.casefold(), by_lower, n=1, cutoff=0.5)
+    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""

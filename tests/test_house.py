@@ -35,7 +35,7 @@ BEFORE["cli"] |= {"synth"}
 # Functions at a border where names are not ours: what a request's body, the kit's keywords and options, and files hold.
 OPEN = {}
 UNTYPED = ("dict[str, Any]", "Mapping[str, Any]", "Json")
-# 35,425 before data in the open: fetched and locked, stored once, in every shape, checked; and the sibling benchmark MedQ-Deg.
+# 35,425 before data in the open (fetched, stored once, in every shape, checked) and the sibling benchmark MedQ-Deg.
 MOST_LINES = 36_755
 
 

@@ -55,6 +55,14 @@ def completed(kind: str) -> Callable[[str], list[str]]:
 Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
 _DATA = "Data file (TSV) or a dataset's name; default: the file's own columns."
 Data = Annotated[str | None, typer.Option("--data", help=_DATA, autocompletion=completed("datasets"))]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="MEANING=COLUMN,...",
+        help="Which column of the data holds what: 'severity=grade,question=Frage'; else MEDQBENCH_COLUMNS.",
+    ),
+]
 _MODEL = "The model's name in the results."
 Model = Annotated[str | None, typer.Option("--model", help=_MODEL, autocompletion=completed("models"))]
 Extractor = Annotated[

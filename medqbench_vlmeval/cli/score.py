@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medqbench_vlmeval.cli import options
+from medqbench_vlmeval.data.columns import read_named
 from medqbench_vlmeval.errors import BadInput
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def score(
     predictions: options.Predictions,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the result files.")] = None,
     data: options.Data = None,
+    columns: options.Columns = None,
     model: options.Model = None,
     extractor: options.Extractor = None,
     limit: options.Limit = None,
@@ -43,7 +45,8 @@ def score(
         raise BadInput("Name the folder for the result files with --out (only --dry-run needs none).")
     folder = out if out is not None else predictions.parent
     reader = options.kit_reader() if kit_reading and not dry_run else None
-    more = {"limit": limit, "prices": prices, "extractor": extractor, "kit_reader": reader}
+    named = None if columns is None else read_named(columns)
+    more = {"limit": limit, "prices": prices, "extractor": extractor, "kit_reader": reader, "columns": named}
     request = partial(options.request_of, predictions, data, model, judge, folder, **more)
     if dry_run:
         from medqbench_vlmeval.workflows.estimate import budget_of

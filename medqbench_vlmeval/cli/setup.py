@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.cli.options import AsJson, completed, print_json, print_result
+from medqbench_vlmeval.cli.options import AsJson, Columns, completed, print_json, print_result
 from medqbench_vlmeval.kit_version import NO_KIT, find_kit
 
 data_app = typer.Typer(help="Look at the benchmark's data files.", no_args_is_help=True)
@@ -37,14 +37,16 @@ def info(
         str, typer.Argument(help="A dataset's name or a data file (TSV).", autocompletion=completed("datasets"))
     ],
     images: Annotated[bool, typer.Option("--images", help="Read, check and count the images too.")] = False,
+    columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
     from medqbench_vlmeval.data import describe, load
+    from medqbench_vlmeval.data.columns import read_named
     from medqbench_vlmeval.report.terminal import outline, progress_shown
 
     with progress_shown():
-        info = describe(load(data, images))
+        info = describe(load(data, images, None if columns is None else read_named(columns)))
     print_result(as_json, info.to_json, lambda: outline(info.to_json()))
 
 

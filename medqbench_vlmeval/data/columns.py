@@ -1,22 +1,24 @@
 """Which column of a file holds which meaning, and which spelling of a value stands for which.
 
 The published files' columns are partly unknown, and users bring files of their own: a meaning is looked up in a
-table of accepted names, without regard to case, blanks, dashes and underscores, and what was read, what was absent and
-what nobody claimed is kept for the results. Readers of values return None for what they do not understand. A severity
-in particular is read only where a word says it: a number, or two words that disagree, stay unknown.
+table of accepted names, without regard to case, blanks, dashes and underscores, unless the user names its column; what
+was read, what was absent and what nobody claimed is kept for the results. Readers of values return None for what they
+do not understand. A severity in particular is read only where a word says it: a number, or two words that disagree,
+stay unknown.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, OTHER_QUESTION_TYPE, QUESTION_TYPES, Task
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, did_you_mean
 
 YES_OR_NO, WHAT, HOW = QUESTION_TYPES
 
@@ -172,34 +174,77 @@ _REQUIRED = {
 }
 
 
+COLUMNS_VARIABLE = "MEDQBENCH_COLUMNS"
+
+Named = Mapping[str, str]
+"""The columns that a user names, by their meanings."""
+
+
+def read_named(text: str, where: str = "--columns") -> Named:
+    """Read 'severity=grade,question=Frage'; an entry with a comma stands in double quotes, as in CSV. BadInput as in
+    :func:`check_named`."""
+    entries = [entry.partition("=") for line in csv.reader(text.splitlines()) for entry in line if entry.strip()]
+    return check_named([(meaning.strip(), column) for meaning, _, column in entries], where)
+
+
+def check_named(pairs: Iterable[tuple[object, object]], where: str) -> Named:
+    """Columns by their meanings, in the table's own spelling; BadInput where something is no meaning or no column, or
+    stands twice; ``where`` says who named them."""
+    known = {"".join(words(meaning)): meaning for meaning in ACCEPTED}
+    named: dict[str, str] = {}
+    for said, column in pairs:
+        if (meaning := known.get("".join(words(str(said))))) is None:
+            hint = did_you_mean(str(said), ACCEPTED)
+            raise BadInput(f"{where}: '{said}' is no meaning of a column.{hint} Meanings: {', '.join(ACCEPTED)}.")
+        name = column.strip() if isinstance(column, str) else ""
+        if not name or meaning in named or name in named.values():
+            raise BadInput(f"{where}: name one column of its own for '{meaning}', as in 'severity=grade,answer=gold'.")
+        named[meaning] = name
+    return named
+
+
 @dataclass(frozen=True)
 class Columns:
-    """``names`` maps a meaning to the column's name in the file, ``positions`` to its place in a row."""
+    """``names`` maps a meaning to the column's name in the file, ``positions`` to its place in a row; ``named`` are the
+    meanings whose column the user named."""
 
     names: Mapping[str, str]
     positions: Mapping[str, int]
     ignored: tuple[str, ...]
+    named: tuple[str, ...] = ()
 
 
-def find_columns(header: Sequence[str], meanings: Sequence[str]) -> Columns:
-    """Resolve meanings by the table of accepted names; a column serves one meaning at most."""
+def find_columns(
+    header: Sequence[str], meanings: Sequence[str], named: Named | None = None, path: Path | None = None
+) -> Columns:
+    """Resolve meanings, those that the user ``named`` first and the others by the table of accepted names; a column
+    serves one meaning at most. BadInput where a named column is not there; it names ``path``."""
     keys: dict[str, int] = {}
     for position, name in enumerate(header):
         keys.setdefault("".join(words(name)), position)
+    own = {meaning: (named or {})[meaning] for meaning in meanings if meaning in (named or {})}
     positions: dict[str, int] = {}
+    for meaning, name in own.items():
+        at = header.index(name) if name in header else keys.get("".join(words(name)) or name, -1)
+        if at < 0 or at in positions.values():
+            missing = f"is not there.{did_you_mean(name, header)} Columns there: {_listed(header)}"
+            wrong = missing if at < 0 else "is named for another meaning too"
+            raise BadInput(f"{path}: the column '{name}', named for '{meaning}', {wrong}.")
+        positions[meaning] = at
     for meaning in meanings:
         free = [keys[key] for key in ACCEPTED[meaning] if key in keys and keys[key] not in positions.values()]
-        if free:
+        if free and meaning not in positions:
             positions[meaning] = free[0]
+    positions = {meaning: positions[meaning] for meaning in meanings if meaning in positions}
     names = {meaning: header[position] for meaning, position in positions.items()}
     ignored = (name for position, name in enumerate(header) if position not in positions.values())
-    return Columns(names, positions, tuple(ignored))
+    return Columns(names, positions, tuple(ignored), tuple(own))
 
 
-def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool) -> Columns:
+def resolve_columns(header: Sequence[str], task: Task, path: Path, images: bool, named: Named | None = None) -> Columns:
     """The columns of one task's file, which must say where its images are if ``images`` are wanted; BadInput where a
-    meaning that the task cannot do without has no column."""
-    columns = find_columns(header, _MEANINGS[task])
+    meaning that the task cannot do without has no column, or a ``named`` column is not there."""
+    columns = find_columns(header, _MEANINGS[task], named, path)
     if missing := [meaning for meaning in _REQUIRED[task] if meaning not in columns.names]:
         meaning, *others = missing
         more = f" (also missing: {', '.join(others)})" if others else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,12 +15,15 @@ from typing import Any
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
 from medqbench_vlmeval.data.columns import (
     AXES,
+    COLUMNS_VARIABLE,
     IMAGE_MEANINGS,
     Columns,
+    Named,
     find_columns,
     infer_question_type,
     read_difficulty,
     read_modality,
+    read_named,
     read_question_type,
     read_scope,
     read_severity,
@@ -62,12 +66,17 @@ LOCAL_FILE = Origin()
 
 
 def load_table(
-    path: Path, task: Task | None, images: ImageStore | KeptImages | None, origin: Origin = LOCAL_FILE
+    path: Path,
+    task: Task | None,
+    images: ImageStore | KeptImages | None,
+    origin: Origin = LOCAL_FILE,
+    named: Named | None = None,
 ) -> tuple[list[Sample], SourceFile]:
     """Read one TSV file; where no task is given, the columns tell it.
 
     ``images`` is where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
     which takes those that can be used. Of a local file image paths are relative to its folder (see :class:`Origin`).
+    ``named`` are columns that the user names, None those of the environment, which says nothing of the embedded set.
 
     Raises:
         BadInput: the file, a row or an image cannot be used; the message names file, row and index.
@@ -76,10 +85,12 @@ def load_table(
         raise BadInput(
             f"{path}: a data file is a tab-separated .tsv file, not '{path.suffix or 'a file without suffix'}'."
         )
+    if named is None and origin.kind != "embedded":
+        named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)
     with ExitStack() as stack:
         table = stack.enter_context(open_table(path))
-        single = task or _task_of_file(path)
-        columns = resolve_columns(table.header, single, path, images=isinstance(images, ImageStore))
+        single = task or _task_of_file(path, named)
+        columns = resolve_columns(table.header, single, path, isinstance(images, ImageStore), named)
         builder = SampleBuilder(single, columns)
         pictures: RowImages[Any] = row_names()
         if images is not None:
@@ -173,7 +184,7 @@ class SampleBuilder:
         absent = [meaning for meaning in AXES if meaning not in read and meaning not in inferred]
         if self._task is not Task.PERCEPTION:
             absent = [meaning for meaning in (*absent, "question") if meaning not in ("question_type", *read)]
-        return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused))
+        return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused), self._columns.named)
 
     def _inferred(self) -> dict[str, str]:
         inferred = {}
@@ -242,23 +253,23 @@ def _few(odd: Counter[str]) -> str:
     return ", ".join(names) + (f" and {len(odd) - 3} more spellings" if len(odd) > 3 else "")
 
 
-def _task_of_file(path: Path) -> Task:
+def _task_of_file(path: Path, named: Named | None) -> Task:
     with open_table(path) as table:
         row = next(table.rows(), None)
         if row is None:
             raise BadInput(f"{path} has a header but no rows.")
-        columns = find_columns(table.header, ("image", "image_path"))
+        columns = find_columns(table.header, ("image", "image_path"), named, path)
         pictures = {meaning: row.cells[at] for meaning, at in columns.positions.items()}
-        return tell_task(table.header, pictures, path)
+        return tell_task(table.header, pictures, path, named)
 
 
-def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path) -> Task:
+def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path, named: Named | None = None) -> Task:
     """A file's single task, by its columns and some row's ``image`` and ``image_path`` cells; BadInput where these fit
     no task, or two."""
-    known = find_columns(header, ("question", "A", "B", "answer")).names
+    known = find_columns(header, ("question", "A", "B", "answer"), named, path).names
     if len(known) == 4:
         return Task.PERCEPTION
-    columns = find_columns(header, ("description", *IMAGE_MEANINGS))
+    columns = find_columns(header, ("description", *IMAGE_MEANINGS), named, path)
     if "description" not in columns.names:
         raise BadInput(
             f"{path}: the columns fit no task: perception needs question, A, B and answer, the reasoning tasks need "

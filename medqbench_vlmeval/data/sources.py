@@ -17,6 +17,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     parse_dataset_name,
 )
+from medqbench_vlmeval.data.columns import Named
 from medqbench_vlmeval.data.image_cells import COMMIT, KeptImages
 from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
@@ -89,19 +90,21 @@ def _store(images: Images) -> ImageStore | KeptImages | None:
     return ImageStore.default() if images is True else images or None
 
 
-def load_dataset(name: DatasetName, data_path: Path | None = None, images: Images = True) -> SampleSet:
+def load_dataset(
+    name: DatasetName, data_path: Path | None = None, images: Images = True, named: Named | None = None
+) -> SampleSet:
     """The samples of one dataset; of a second pass, the official ones in their other order.
 
     ``data_path`` is a TSV file (or its folder), for the combined reasoning set the folder that holds both files.
     Without ``images`` samples have what the file calls them (``image_refs``) and nothing more; nor have they with
-    ``KeptImages``, which takes those that can be used.
+    ``KeptImages``, which takes those that can be used. ``named``: columns that the user names (see ``load_table``).
 
     Raises:
         BadInput: a file is absent or cannot be used.
         RunFailed: a file has to come from the hub, and the hub cannot be reached.
     """
     if name.second_pass:
-        return make_second_pass(load_dataset(name.first_pass, data_path, images))
+        return make_second_pass(load_dataset(name.first_pass, data_path, images, named))
     store = _store(images)
     combined = name.task is Task.REASONING
     if combined and data_path is not None and data_path.is_file():
@@ -115,17 +118,17 @@ def load_dataset(name: DatasetName, data_path: Path | None = None, images: Image
     sources: dict[Task, SourceFile] = {}
     places = [(part, *locate(part, name.split, data_path)) for part in name.task.parts]
     for part, path, origin in places:
-        samples, sources[part] = load_table(path, part, store, origin)
+        samples, sources[part] = load_table(path, part, store, origin, named)
         prefix = f"{REASONING_PREFIX[part]}:" if combined else ""
         joined += [replace(sample, index=f"{prefix}{sample.index}") for sample in samples]
     return SampleSet(name.text, name.task, tuple(joined), sources)
 
 
-def load_file(path: Path, images: Images = False) -> SampleSet:
+def load_file(path: Path, images: Images = False, named: Named | None = None) -> SampleSet:
     """The samples of a TSV, or of a folder with both reasoning files of one split; the set is named after it.
     Errors are those of :func:`load_dataset`."""
     if not path.is_dir():
-        samples, source = load_table(path, None, _store(images))
+        samples, source = load_table(path, None, _store(images), named=named)
         single = samples[0].task
         return SampleSet(path.stem, single, tuple(samples), {single: source})
     both = [split for split in Split if all((path / file_name(part, split)).is_file() for part in Task.REASONING.parts)]
@@ -135,17 +138,17 @@ def load_file(path: Path, images: Images = False) -> SampleSet:
             f"({_FILE_STEMS[Task.NO_REFERENCE]}_*.tsv and {_FILE_STEMS[Task.COMPARATIVE]}_*.tsv), "
             f"and {_tables_in(path)}; name one file instead."
         )
-    return load_dataset(DatasetName(path.name, Task.REASONING, both[0]), path, images)
+    return load_dataset(DatasetName(path.name, Task.REASONING, both[0]), path, images, named)
 
 
-def load(data: str, images: Images = False) -> SampleSet:
+def load(data: str, images: Images = False, named: Named | None = None) -> SampleSet:
     """The samples behind a TSV's path or a dataset's name; BadInput where it is neither."""
     if data in ALL_DATASET_NAMES:
-        return load_dataset(parse_dataset_name(data), images=images)
+        return load_dataset(parse_dataset_name(data), None, images, named)
     path = Path(data).expanduser()
     if not path.exists():
         raise BadInput(f"--data {data} is neither a file nor a dataset's name ('medqbench doctor' lists the names).")
-    return load_file(path, images=images)
+    return load_file(path, images, named)
 
 
 def place_of(task: Task, split: Split) -> tuple[Path, str] | None:

@@ -14,7 +14,6 @@ stays what it is: a word of that text.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +24,7 @@ from typing import Any
 
 from medqbench_vlmeval import provenance
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, DIMENSIONS, REASONING_PREFIX, Task
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, did_you_mean
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.judge.delimit import escape_delimiters
 from medqbench_vlmeval.judge.options import RULES
@@ -142,9 +141,7 @@ def load_protocol(name: str, rounds: int | None = None) -> Protocol:
         known = f"Known protocols: {', '.join(PROTOCOLS)} (any of them with -N for N rounds)."
         if name == RULES:
             raise BadInput(f"'rules' is a judge and no protocol: choose it with '--judge rules'. {known}")
-        near = difflib.get_close_matches(name.lower(), PROTOCOLS, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise BadInput(f"'{name}' is not a judge protocol.{hint} {known}")
+        raise BadInput(f"'{name}' is not a judge protocol.{did_you_mean(name, PROTOCOLS)} {known}")
     if wanted > MAX_ROUNDS:
         raise BadInput(f"The protocol '{name}' asks for {wanted} rounds; at most {MAX_ROUNDS} are taken.")
     return protocol if wanted == 1 else replace(protocol, name=f"{family}-{wanted}", rounds=wanted)

@@ -27,7 +27,7 @@ from medqbench_vlmeval.benchmark import (
     parse_dataset_name,
 )
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
-from medqbench_vlmeval.data.columns import AXES
+from medqbench_vlmeval.data.columns import AXES, check_named
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
@@ -111,6 +111,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         dataset: str | None = None,
         data_path: str | None = None,
         prompt_style: str | None = None,
+        columns: Mapping[str, str] | None = None,
         **_kit_options: Any,
     ) -> None:
         """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
@@ -122,9 +123,11 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
                 folder of its two files.
             prompt_style: 'official' (default), 'letter' or 'reasoning'; else the environment variable
                 MEDQBENCH_PROMPT_STYLE.
+            columns: the file's columns by their meanings, ``{"severity": "grade"}``; else the environment variable
+                MEDQBENCH_COLUMNS.
 
         Raises:
-            BadInput: the name, the file, the style or the limit cannot be used.
+            BadInput: the name, the file, the style, a column or the limit cannot be used.
         """
         watch_inference(_MedQBenchDataset)
         # The kit's own constructor evaluates cells as Python; nothing of it is needed.
@@ -133,8 +136,11 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         if name.task is not self.TASK:
             raise BadInput(f"{type(self).__name__} cannot load '{name.text}', which is a {name.task.value} dataset.")
         self.prompt_style = check_style(prompt_style or os.environ.get(STYLE_VARIABLE) or "official")
+        named = None if columns is None else check_named(columns.items(), f"the columns of {name.text}")
         with progress_shown():
-            self.first_set = load_dataset(name.first_pass, Path(data_path).expanduser() if data_path else None)
+            self.first_set = load_dataset(
+                name.first_pass, Path(data_path).expanduser() if data_path else None, named=named
+            )
         self.is_second_pass = name.second_pass
         self.sample_set = make_second_pass(self.first_set) if name.second_pass else self.first_set
         self._samples = {sample.index: sample for sample in self.sample_set.samples}

@@ -10,13 +10,13 @@ import builtins
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any
 
 from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
-from medqbench_vlmeval.data.columns import ACCEPTED, find_columns
+from medqbench_vlmeval.data.columns import ACCEPTED, Named, find_columns
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
 from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
@@ -46,7 +46,7 @@ class PredictionTable:
     """A prediction file.
 
     ``rows`` are its data rows by column name; ``predictions`` are in the same order, with the index as the file
-    spells it (whole numbers without '.0').
+    spells it (whole numbers without '.0'). ``named`` are columns that the user named.
     """
 
     path: Path
@@ -54,9 +54,10 @@ class PredictionTable:
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]
     predictions: tuple[Prediction, ...]
+    named: Named = field(default_factory=dict)
 
 
-def read_predictions(path: Path) -> PredictionTable:
+def read_predictions(path: Path, columns_named: Named | None = None) -> PredictionTable:
     """Read an .xlsx, .csv, .tsv, .json or .jsonl file with the columns ``index`` and ``prediction``.
 
     Raises:
@@ -74,7 +75,7 @@ def read_predictions(path: Path) -> PredictionTable:
     while columns and not columns[-1]:
         columns = columns[:-1]
     check_header(columns, path)
-    named = find_columns(columns, ("index", "prediction")).names
+    named = find_columns(columns, ("index", "prediction"), columns_named, path).names
     if missing := [meaning for meaning in ("index", "prediction") if meaning not in named]:
         accepted = ", ".join(ACCEPTED[missing[0]])
         there = ", ".join(name[:40] for name in columns[:40]) or "none"
@@ -98,7 +99,7 @@ def read_predictions(path: Path) -> PredictionTable:
         status = PredictionStatus.OK if reason is None else PredictionStatus.INFERENCE_FAILED
         cut = suffix == ".xlsx" and len(text) >= CELL_LIMIT
         predictions.append(Prediction(index, text, status, cut, reason))
-    return PredictionTable(path, sha256, columns, tuple(rows), tuple(predictions))
+    return PredictionTable(path, sha256, columns, tuple(rows), tuple(predictions), columns_named or {})
 
 
 def failure_reason(text: str) -> str | None:

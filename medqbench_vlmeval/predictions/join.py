@@ -191,7 +191,7 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
     builders = {}
     for task in dict.fromkeys(tasks):
         try:
-            columns = resolve_columns(table.columns, task, table.path, images=False)
+            columns = resolve_columns(table.columns, task, table.path, False, table.named)
         except BadInput as error:
             raise BadInput(f"{error} Or name the data file with --data.") from None
         builders[task] = columns, SampleBuilder(task, columns)
@@ -218,7 +218,7 @@ def samples_from_table(table: PredictionTable) -> TableSamples:
 
 def _tasks(table: PredictionTable) -> list[Task]:
     """The single task of every row."""
-    written = find_columns(table.columns, ("task",)).names.get("task")
+    written = find_columns(table.columns, ("task",), table.named, table.path).names.get("task")
     values = {task.value: task for task in Task if task is not Task.REASONING}
     if written is not None and all(row[written] in values for row in table.rows):
         tasks: list[Task] = [values[row[written]] for row in table.rows]
@@ -234,10 +234,10 @@ def _tasks(table: PredictionTable) -> list[Task]:
                 "and some do not; name the data file with --data."
             )
         return known
-    names = find_columns(table.columns, ("image", "image_path")).names
+    names = find_columns(table.columns, ("image", "image_path"), table.named, table.path).names
     pictures = {meaning: table.rows[0][name].encode("utf-8", errors="replace") for meaning, name in names.items()}
     try:
-        return [tell_task(table.columns, pictures, table.path)] * len(table.rows)
+        return [tell_task(table.columns, pictures, table.path, table.named)] * len(table.rows)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
         if (task := _task_of_references(table)) is None:
@@ -247,7 +247,7 @@ def _tasks(table: PredictionTable) -> list[Task]:
 
 def _task_of_references(table: PredictionTable) -> Task | None:
     """Which reasoning task most of the reference texts belong to: they speak of two images, or of one's level."""
-    column = find_columns(table.columns, ("description",)).names.get("description")
+    column = find_columns(table.columns, ("description",), table.named, table.path).names.get("description")
     if column is None:
         return None
     references = [row[column] for row in table.rows if row[column].strip()]

@@ -6,11 +6,10 @@ and 'reasoning' are this package's: they need no kit and show how much of a scor
 
 from __future__ import annotations
 
-import difflib
 import json
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, did_you_mean
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.prompts import official
 from medqbench_vlmeval.types import Sample
@@ -52,9 +51,7 @@ def check_style(style: str) -> str:
     """
     if style in STYLES:
         return style
-    near = difflib.get_close_matches(style.lower(), STYLES, n=1, cutoff=0.5)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    raise BadInput(f"'{style}' is not a prompt style.{hint} Known styles: {', '.join(STYLES)}.")
+    raise BadInput(f"'{style}' is not a prompt style.{did_you_mean(style, STYLES)} Known styles: {', '.join(STYLES)}.")
 
 
 def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:

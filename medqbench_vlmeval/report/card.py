@@ -105,6 +105,7 @@ def data_facts(run: TaskRun) -> dict[str, str | None]:
         "sha256 of the file": data.sha256,
         "sha256 of the samples": data.samples_sha256,
         "samples": f"{data.n:,}",
+        "columns named by the user": _listed({of: data.columns.read.get(of, "empty") for of in data.columns.named}),
         "inferred columns": _listed(data.columns.inferred),
         "absent columns": ", ".join(data.columns.absent),
     }

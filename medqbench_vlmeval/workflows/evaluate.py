@@ -13,6 +13,7 @@ from typing import Any
 from medqbench_vlmeval.answers import extract
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import load, stratified
+from medqbench_vlmeval.data.columns import Named
 from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.files import check_room, is_any_of
@@ -77,7 +78,8 @@ class Request:
     makes what asks a model of the kit's. ``stem`` names the result files (default: the prediction file's own stem).
     ``prices`` is the user's price table, None for the usual places (see ``judge.prices``). ``extractor`` names a model
     that reads multiple-choice replies which the rules leave open, None for none; ``judge`` says how it is asked.
-    ``kit_reader`` reads multiple-choice replies as the kit does, beside the rules; None leaves that out.
+    ``kit_reader`` reads multiple-choice replies as the kit does, beside the rules; None leaves that out. ``columns``
+    are those of the prediction file that the user names.
     """
 
     prediction_file: Path
@@ -96,6 +98,7 @@ class Request:
     prices: Path | None = None
     extractor: str | None = None
     kit_reader: KitReader | None = None
+    columns: Named = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise BadInput where a key stands in the place of a name."""
@@ -109,19 +112,23 @@ def request_for(
     model: str | None = None,
     judge: Mapping[str, object] | None = None,
     keep_images: bool = False,
+    columns: Named | None = None,
     **fields: Any,
 ) -> Request:
     """A request for a prediction file that comes without a run: names and data are found.
 
-    ``keep_images`` stores the data's images for reports, as a run does, but for those that cannot be used.
+    ``keep_images`` stores the data's images for reports, as a run does, but for those that cannot be used. ``columns``
+    are named for the data; 'prediction', and all where there is no data, for the prediction file.
 
     Raises:
         BadInput: ``data`` is neither a file nor a dataset's name.
     """
-    sample_set = load(data, images=keep_images and KeptImages()) if data is not None else None
+    of_replies = {k: name for k, name in (columns or {}).items() if data is None or k == "prediction"}
+    of_data = {k: name for k, name in (columns or {}).items() if k not in of_replies} or None
+    sample_set = load(data, keep_images and KeptImages(), of_data) if data is not None else None
     names = name_results(predictions, model, sample_set)
     fields |= {"judge": judge or {}, "cache": default_folder(), "stem": names.stem}
-    return Request(predictions, names.model, names.dataset, out, sample_set, **fields)
+    return Request(predictions, names.model, names.dataset, out, sample_set, columns=of_replies, **fields)
 
 
 @dataclass(frozen=True)
@@ -144,7 +151,7 @@ def prepare(request: Request) -> Prepared:
             left to score, or an extractor is named for reasoning replies. A second pass (see :mod:`.robustness`) is
             refused: its letters and images are not those of the benchmark.
     """
-    table = read_predictions(request.prediction_file)
+    table = read_predictions(request.prediction_file, request.columns)
     if is_second_pass(table):
         raise BadInput(
             f"{request.prediction_file} is of a second pass, with options permuted or images swapped, and is no result "

@@ -66,6 +66,30 @@ def test_score_with_a_data_file_takes_answers_from_it(capsys, predictions, tmp_p
     assert json.loads(score.read_text())["settings"]["data"]["perception"]["path"] == str(data)
 
 
+def test_score_reads_named_columns_of_the_data_or_of_the_predictions(capsys, predictions, tmp_path):
+    own = predictions.read_text().replace("answer", "gold standard").replace("prediction", "Antwort")
+    predictions.write_text(own.replace("modality", "Geraet"))
+    words = ("score", predictions, "--json", "--out")
+    named = ("--columns", "answer=Gold_Standard,prediction=Antwort,modality=Geraet")
+    code, out, err = run(capsys, *words, tmp_path / "alone", *named)
+    assert (code, err, json.loads(out)["modality"]) == (0, "", {"CT": 100.0, "MRI": 0.0})
+    (score,) = (tmp_path / "alone").glob("*_score.json")
+    assert json.loads(score.read_text())["settings"]["data"]["perception"]["columns"]["named"] == ["answer", "modality"]
+    data = tmp_path / "mine.tsv"
+    lines = [
+        line.rsplit(",", 1)[0] for line in own.replace("modality", "Feld").replace("gold standard", "x").splitlines()
+    ]
+    data.write_text("\n".join(lines).replace(",", "\t"))
+    named = ("--columns", "prediction=Antwort,answer=x,modality=Feld")
+    code, out, err = run(capsys, *words, tmp_path / "with", "--data", data, *named)
+    assert (code, err, json.loads(out)["modality"]) == (0, "", {"CT": 100.0, "MRI": 0.0})
+    code, _, err = run(
+        capsys, *words, tmp_path / "not", "--data", data, "--columns", "prediction=Antwort,answer=x,modality=Fell"
+    )
+    assert code == 2
+    assert "mine.tsv: the column 'Fell', named for 'modality', is not there. Did you mean 'Feld'?" in err
+
+
 def test_a_judge_that_scores_all_alike_is_named_on_the_terminal(capsys, tmp_path, judge_cache):
     path = write_reasoning(tmp_path / "m_d.tsv", {str(i): f"text {i}" for i in range(14)})
     words = ["--out", tmp_path / "out", "--judge", "j", "--protocol", "rubric"]

@@ -14,7 +14,7 @@ from tests.data.rows import Write
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMUData", str(tmp_path_factory.mktemp("lmu")))
-    for name in ("MEDQBENCH_DATA", "MEDQBENCH_REVISION"):
+    for name in ("MEDQBENCH_DATA", "MEDQBENCH_REVISION", "MEDQBENCH_COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medqbench_vlmeval.benchmark import SEVERITIES
+from medqbench_vlmeval.benchmark import SEVERITIES, Task
+from medqbench_vlmeval.data import load
 from medqbench_vlmeval.data.columns import (
+    ACCEPTED,
     find_columns,
     infer_question_type,
     read_difficulty,
     read_modality,
+    read_named,
     read_question_type,
     read_scope,
     read_severity,
 )
+from medqbench_vlmeval.data.sources import load_file
+from medqbench_vlmeval.errors import BadInput
+from tests.data.rows import Write, question
 
 MODALITIES = {
     "CT": "ct; CT scan; Computed Tomography; low-dose CT",
@@ -116,3 +127,92 @@ def test_columns_by_priority_in_any_spelling() -> None:
     names = {"index": "INDEX", "modality": "Image Modality", "question_type": "Question-Type", "A": "option_A"}
     assert columns.names == {**names, "severity": "degradation level"}
     assert columns.ignored == ("ID", "category", "notes")
+
+
+HEADER = ("nr", "Frage", "A", "B", "gold", "Note, final", "severity", "bild")
+
+
+def test_named_columns_come_first_and_are_told_from_those_that_were_found() -> None:
+    named = read_named('index=nr, Question = frage,answer=GOLD,"severity=Note, final"')
+    assert named == {"index": "nr", "question": "frage", "answer": "GOLD", "severity": "Note, final"}
+    columns = find_columns(HEADER, ("index", "question", "A", "B", "answer", "severity", "scope"), named)
+    # The file's own 'severity' column loses its meaning and is ignored.
+    assert columns.names == {
+        "index": "nr", "question": "Frage", "A": "A", "B": "B", "answer": "gold", "severity": "Note, final",
+    }  # fmt: skip
+    assert columns.named == ("index", "question", "answer", "severity")
+    assert columns.ignored == ("severity", "bild")
+    # A column that is named for one meaning is free for no other one: 'A' has none then.
+    assert find_columns(HEADER, ("A", "B"), {"B": "A"}).names == {"B": "A"}
+    assert find_columns(HEADER, ("scope",), {"question": "Frage"}).named == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sevrity=grade", "--columns: 'sevrity' is no meaning of a column. Did you mean 'severity'?"),
+        ("=grade", "'' is no meaning of a column. Meanings: index, question,"),
+        ("severity", "name one column of its own for 'severity'"),
+        ("severity= ", "name one column of its own for 'severity'"),
+        ("severity=a,Severity=b", "name one column of its own for 'severity'"),
+        ("severity=a,scope=a", "name one column of its own for 'scope'"),
+    ],
+)
+def test_names_that_cannot_be_used(text: str, words: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read_named(text)
+    assert words in str(error.value)
+
+
+def test_a_named_column_that_is_not_there_is_told_with_the_nearest() -> None:
+    with pytest.raises(
+        BadInput, match=r"x\.tsv: the column 'Farge', named for 'question', is not there\. Did you mean 'F"
+    ):
+        find_columns(HEADER, ("question",), {"question": "Farge"}, Path("x.tsv"))
+    with pytest.raises(BadInput, match=r"'###', named for 'scope', is not there\. Columns there: nr, F"):
+        find_columns((*HEADER, "!!!"), ("scope",), {"scope": "###"})
+    with pytest.raises(BadInput, match="the column 'GOLD', named for 'answer', is named for another meaning too"):
+        find_columns(HEADER, ("question", "answer"), {"question": "gold", "answer": "GOLD"})
+
+
+@given(st.dictionaries(st.sampled_from(sorted(ACCEPTED)), st.text("aZ9 ,=\"'é", min_size=1, max_size=8).map(str.strip)))
+def test_what_csv_writes_is_read_again_or_refused(named: dict[str, str]) -> None:
+    line = io.StringIO()
+    csv.writer(line).writerow(f"{meaning}={column}" for meaning, column in named.items())
+    if all(named.values()) and len(set(named.values())) == len(named):
+        assert read_named(line.getvalue()) == named
+    else:
+        with pytest.raises(BadInput):
+            read_named(line.getvalue())
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=40))
+def test_any_text_names_columns_or_is_bad_input(text: str) -> None:
+    with contextlib.suppress(BadInput):
+        assert set(read_named(text)) <= set(ACCEPTED)
+
+
+def renamed(**cells: str) -> dict[str, str]:
+    row = question(severity="mild", **cells)
+    return {{"question": "Frage", "severity": "grade"}.get(name, name): cell for name, cell in row.items()}
+
+
+def test_a_data_file_is_read_by_option_by_environment_or_not_at_all(
+    write_tsv: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tsv([renamed()])
+    with pytest.raises(BadInput, match="the columns fit no task"):
+        load_file(path)
+    named = {"question": "Frage", "severity": "grade"}
+    loaded = load_file(path, named=named)
+    assert (loaded.samples[0].question, loaded.samples[0].severity) == ("What is the most visible artifact?", "mild")
+    assert loaded.sources[Task.PERCEPTION].columns.named == ("question", "severity")
+    monkeypatch.setenv("MEDQBENCH_COLUMNS", "question=Frage,severity=grade")
+    assert load_file(path).samples == loaded.samples
+    # An option, also an empty one, takes the variable's place; the embedded set knows its columns.
+    with pytest.raises(BadInput, match="the columns fit no task"):
+        load_file(path, named={})
+    assert load("MedQBench_Perception_mini").sources[Task.PERCEPTION].columns.named == ()
+    monkeypatch.setenv("MEDQBENCH_COLUMNS", "severty=grade")
+    with pytest.raises(BadInput, match=r"MEDQBENCH_COLUMNS: 'severty' is no meaning of a column\. Did you mean 'sever"):
+        load_file(path)

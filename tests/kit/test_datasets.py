@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of, write_json
 from medqbench_vlmeval.runs.files import result_paths
@@ -69,6 +70,22 @@ def test_a_question_that_is_a_path_or_url_is_not_opened(kit, work, tmp_path):
         path.write_text(f"index\timage\tquestion\tdescription\n1\t{text_of(RED)}\t{asked}\tgood\n", encoding="utf-8")
         dataset = kit.MedQBenchNoReference(dataset="MedQBench_Reasoning_NoReference_dev", data_path=str(path))
         assert parse_file(dataset.build_prompt(0)[-1]["value"])[0] is None
+
+
+def test_an_entry_of_data_config_names_columns_of_its_own_dataset_alone(kit, work, tsv, monkeypatch):
+    tsv.write_text(tsv.read_text().replace("modality", "Geraet"))
+    entry = {"class": "MedQBenchPerception", "dataset": "MedQBench_Perception_test", "data_path": str(tsv)}
+    own = {**entry, "columns": {"modality": "Geraet"}}
+    from vlmeval.run import build_dataset_from_config
+
+    monkeypatch.setenv("MEDQBENCH_COLUMNS", "modality=image")
+    dataset = build_dataset_from_config({"one": own}, "one")
+    assert list(dataset.data["modality"]) == ["CT", "MRI"]
+    assert dataset.sample_set.sources[Task.PERCEPTION].columns.named == ("modality",)
+    monkeypatch.delenv("MEDQBENCH_COLUMNS")
+    assert "modality" not in build_dataset_from_config({"other": entry}, "other").data
+    with pytest.raises(BadInput, match="the columns of MedQBench_Perception_test: 'modalty' is no meaning"):
+        build_dataset_from_config({"one": {**entry, "columns": {"modalty": "Geraet"}}}, "one")
 
 
 def test_a_dataset_of_another_task_is_refused(kit, work):

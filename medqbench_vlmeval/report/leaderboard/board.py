@@ -6,7 +6,6 @@ once.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from functools import reduce
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import Task, published_rows
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, did_you_mean
 from medqbench_vlmeval.files import (
     LOCK_TIMEOUT,
     MissingFile,
@@ -151,11 +150,9 @@ def remove_rows(
         meant = [run for run in entries if all(value in (None, getattr(run, name)) for name, value in wanted.items())]
         if not meant:
             models = list(dict.fromkeys(entry.model for entry in entries))
-            near = difflib.get_close_matches(model, models, n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else ""
             raise BadInput(
                 f"No own row of this board is of '{model}' with these settings (published rows cannot be removed)."
-                f"{hint} Own models: {', '.join(models) or 'none'}."
+                f"{did_you_mean(model, models)} Own models: {', '.join(models) or 'none'}."
             )
         if len(meant) > 1 and not every:
             raise BadInput(
