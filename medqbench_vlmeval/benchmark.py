@@ -1,4 +1,4 @@
-"""All that is known of MedQ-Bench itself: tasks, splits, dataset names, dimensions, axes, and the published rows.
+"""All that is known of MedQ-Bench and its sibling MedQ-Deg: tasks, splits, dataset names, dimensions, axes, tables.
 
 The published rows stand beside a user's own numbers as reference. Own numbers never enter their files.
 """
@@ -16,16 +16,22 @@ from medqbench_vlmeval.errors import BadInput, did_you_mean
 
 
 class Task(str, Enum):
-    """One of the three tasks, or both reasoning tasks in one run."""
+    """One of MedQ-Bench's three tasks, both reasoning tasks in one run, or the one task of MedQ-Deg."""
 
     PERCEPTION = "perception"
     NO_REFERENCE = "no-reference"
     COMPARATIVE = "comparative"
     REASONING = "reasoning"
+    DEGRADATION = "degradation"
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether its samples are multiple-choice questions; those of the others are judged."""
+        return self in (Task.PERCEPTION, Task.DEGRADATION)
 
     @property
     def is_reasoning(self) -> bool:
-        return self is not Task.PERCEPTION
+        return not self.is_choice
 
     @property
     def parts(self) -> tuple[Task, ...]:
@@ -34,11 +40,22 @@ class Task(str, Enum):
 
 
 class Split(str, Enum):
-    """``MINI`` is the set that is embedded in this package; the others are the benchmark's."""
+    """``MINI`` is the set that is embedded in this package; the others are the benchmarks'.
+
+    MedQ-Deg has a file of degraded images ('simulate') and one of the originals ('good') for each of its splits.
+    """
 
     DEV = "dev"
     TEST = "test"
     MINI = "mini"
+    SIMULATE_TEST = "simulate_test"
+    SIMULATE_DEV = "simulate_dev"
+    GOOD_TEST = "good_test"
+    GOOD_DEV = "good_dev"
+
+    @property
+    def is_dev(self) -> bool:
+        return self in (Split.DEV, Split.SIMULATE_DEV, Split.GOOD_DEV)
 
 
 class Comparable(str, Enum):
@@ -71,7 +88,7 @@ class Comparable(str, Enum):
         return max(values, key=lambda value: value.place, default=cls.YES)
 
 
-OPTION_LETTERS = ("A", "B", "C", "D")
+OPTION_LETTERS = ("A", "B", "C", "D", "E")
 
 QUESTION_TYPES = ("Yes-or-No", "What", "How")
 OTHER_QUESTION_TYPE = "Other"
@@ -89,6 +106,8 @@ MAX_VERDICT = 2
 
 MODALITIES = ("CT", "MRI", "Histopathology", "Endoscopy", "Fundus")
 SEVERITIES = ("none", "mild", "moderate", "severe")
+DEGREES = ("L0", "L1", "L2")
+"""MedQ-Deg's severities: the original, moderately and severely degraded."""
 SCOPES = ("general", "modality-specific")
 DIFFICULTIES = ("coarse-grained", "fine-grained")
 UNKNOWN = "unknown"
@@ -127,7 +146,6 @@ REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Compara
 ROBUSTNESS = "_robustness"
 
 HUMAN = "human"
-_OVERALL = "Overall"
 _PUBLISHED = Path(__file__).parent / "data" / "published"
 
 _STEMS = {
@@ -135,13 +153,36 @@ _STEMS = {
     Task.NO_REFERENCE: "MedQBench_Reasoning_NoReference",
     Task.COMPARATIVE: "MedQBench_Reasoning_Comparative",
     Task.REASONING: "MedQBench_Reasoning",
+    Task.DEGRADATION: "MedQDeg",
 }
 
 TASK_TITLES = {
     Task.PERCEPTION: "Perception",
     Task.NO_REFERENCE: "Reasoning, no-reference",
     Task.COMPARATIVE: "Reasoning, comparative",
+    Task.DEGRADATION: "MedQ-Deg",
 }
+
+OVERALL = "Overall"
+
+_MEASURE_AXES = {Task.PERCEPTION: ("question_type", QUESTION_TYPES), Task.DEGRADATION: ("severity", DEGREES)}
+
+# Of each single task, in the order of its table.
+MEASURES: Mapping[Task, tuple[str, ...]] = {
+    task: (*(_MEASURE_AXES[task][1] if task.is_choice else DIMENSION_TITLES.values()), OVERALL)
+    for task in Task
+    if task is not Task.REASONING
+}
+
+
+def measure_axis(task: Task) -> str:
+    """The axis of a multiple-choice task along which its table's measures lie, but for Overall."""
+    return _MEASURE_AXES[task][0]
+
+
+def severities_of(task: Task) -> tuple[str, ...]:
+    """The values of the severity axis, the mildest first."""
+    return DEGREES if task is Task.DEGRADATION else SEVERITIES
 
 
 def own_index(index: str, task: Task) -> str:
@@ -176,12 +217,16 @@ class DatasetName:
 def dataset_names(task: Task, second_pass: bool = False) -> dict[str, DatasetName]:
     """All names of a task, with and without a split's suffix (no suffix means test), or those of its second passes.
 
-    The no-reference task has no second pass, as it has no order to change.
+    The no-reference task has no second pass, as it has no order to change, nor has MedQ-Deg.
     """
-    if second_pass and task is Task.NO_REFERENCE:
+    if second_pass and task in (Task.NO_REFERENCE, Task.DEGRADATION):
         return {}
     stem, ending = _STEMS[task], ROBUSTNESS if second_pass else ""
-    splits = {stem: Split.TEST, **{f"{stem}_{split.value}": split for split in Split}}
+    deg = task is Task.DEGRADATION
+    named = [split for split in Split if split is Split.MINI or ("_" in split.value) is deg]
+    splits = {f"{stem}_{split.value}": split for split in sorted(named, key=lambda split: deg and split is Split.MINI)}
+    if not deg:
+        splits = {stem: Split.TEST, **splits}
     names = [DatasetName(f"{text}{ending}", task, split, second_pass) for text, split in splits.items()]
     return {name.text: name for name in names}
 
@@ -191,7 +236,7 @@ SECOND_PASS_NAMES = {text: name for task in Task for text, name in dataset_names
 
 
 def parse_dataset_name(text: str) -> DatasetName:
-    """Look a dataset's name up: one of the sixteen, or that of a second pass.
+    """Look a dataset's name up, or that of a second pass.
 
     Raises:
         BadInput: there is no such name; the message suggests the nearest.
@@ -201,8 +246,8 @@ def parse_dataset_name(text: str) -> DatasetName:
         return name
     if text.removesuffix(ROBUSTNESS) in ALL_DATASET_NAMES:
         raise BadInput(
-            f"'{text}' does not exist: a no-reference sample has one image and no options, so that there is no order "
-            "to change in a second pass."
+            f"'{text}' does not exist: there are second passes of perception (options in another order) and of pairs "
+            "(images swapped) alone."
         )
     hint = did_you_mean(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES])
     raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
@@ -225,12 +270,16 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
     Values are percent for perception (``Yes-or-No``, ``What``, ``How``, ``Overall``) and means for reasoning
     (four dimensions 0-2, ``Overall`` 0-8).
 
+    There are none of MedQ-Deg: its table could not be had where this package was made.
+
     Raises:
         ValueError: ``task`` is the combined one, which has no table.
     """
+    if task is Task.DEGRADATION:
+        return ()
     if task is Task.REASONING:
         raise ValueError("the combined task has no published table; ask for one of its parts")
-    measures = [*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), _OVERALL]
+    measures = MEASURES[task]
     with (_PUBLISHED / f"{task.value.replace('-', '_')}_test.csv").open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))
     values = [{name: float(cell) if (cell := row[column_name(name)]) else None for name in measures} for row in rows]
@@ -241,7 +290,7 @@ def published_rows(task: Task) -> tuple[PublishedRow, ...]:
 
 def human_overall(task: Task) -> float | None:
     """The human experts' published Overall, in the task's unit; None where the table has no such row."""
-    return next((row.values[_OVERALL] for row in published_rows(task) if row.category == HUMAN), None)
+    return next((row.values[OVERALL] for row in published_rows(task) if row.category == HUMAN), None)
 
 
 def column_name(measure: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Comparable, Task
+from medqbench_vlmeval.benchmark import DIMENSIONS, Comparable
 from medqbench_vlmeval.types import Result, SampleRow
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _record(row: SampleRow) -> dict[str, Any]:
     sample = row.sample
     record: dict[str, Any] = {"index": sample.index, "task": sample.task.value}
     record |= {name: getattr(sample, name) for name in (*_AXES, "question")} | {"prediction": row.prediction.text}
-    if sample.task is Task.PERCEPTION:
+    if sample.task.is_choice:
         record |= {"answer": sample.answer, **{name: getattr(row, name) for name in _CHOICE}}
     else:
         verdicts = {name: row.score_on(name) for name in DIMENSIONS}

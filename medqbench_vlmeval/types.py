@@ -30,9 +30,10 @@ class Sample:
 
     ``options`` maps letters to texts in the file's order (empty for reasoning); ``answer`` is a letter of ``options``;
     ``description`` is the reference text of a reasoning sample. Axes that the data file does not give are None: nothing
-    but ``question_type`` is ever inferred. ``images`` holds absolute paths, in the order in which a model sees them,
-    none where a file was read without its images. ``image_refs`` is what such a file says of them: its author's text,
-    to tell images apart by, never to be opened.
+    but ``question_type`` and, by its type, a degradation's ``category`` is ever inferred. ``pair`` is what the file
+    calls the clean image or question that a sample belongs to. ``images`` holds absolute paths, in the order in which
+    a model sees them, none where a file was read without its images. ``image_refs`` is what such a file says of them:
+    its author's text, to tell images apart by, never to be opened.
     """
 
     index: str
@@ -48,6 +49,8 @@ class Sample:
     source: str | None = None
     difficulty: str | None = None
     degradation: str | None = None
+    category: str | None = None
+    pair: str | None = None
     images: tuple[Path, ...] = ()
     image_refs: tuple[str, ...] = ()
 

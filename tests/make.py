@@ -25,7 +25,11 @@ from medqbench_vlmeval.workflows.evaluate import read_by_rules, score_choices, s
 
 NO_VERDICT = "no verdict in the reply"
 SHARP = "The image is sharp. Overall, the quality of this image is good."
-DATASETS = {task: next(name for name in dataset_names(task) if name.endswith("_mini")) for task in Task}
+DATASETS = {
+    task: next(name for name in dataset_names(task) if name.endswith("_mini"))
+    for task in Task
+    if task is not Task.DEGRADATION
+}
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ def make_run(
     tasks = list(dict.fromkeys(sample.task for sample in samples))
     task = tasks[0] if len(tasks) == 1 else Task.REASONING
     named = dataset or DATASETS[task]
-    if task is Task.PERCEPTION:
+    if task.is_choice:
         by_rules = read_by_rules(samples, predictions)
         answers = [entry.answer or read for entry, read in zip(answered, by_rules, strict=True)]
         part, rows = score_choices(samples, predictions, answers, named)

@@ -43,6 +43,16 @@ _SEVERITY_WORDS = {
     }.items()
     for word in spellings.split()
 }
+_DEGREE = re.compile(r"(?:l|level|degree|severity)?[\s_-]*([012])(?:\.0*)?")
+_DEGREE_WORDS = {
+    word: degree
+    for degree, spellings in {
+        "L0": "none clean original pristine undistorted undegraded",
+        "L1": "moderate moderately",
+        "L2": "severe severely heavy heavily",
+    }.items()
+    for word in spellings.split()
+}
 _NEGATIONS = {"not", "non", "without", "less", "more", "than", "or"}
 _DEFECT_WORD = re.compile(
     r"(?:degradation|distortion|artifact|artefact|issue)s?|degraded|distorted|visible|severity|level|quality"
@@ -94,6 +104,16 @@ def _severity_of(spelled: list[str]) -> str | None:
         # 'no degradation' is a severity; 'no blur' beside other words may be anything.
         return "none" if set(rest) <= {"no"} else None
     named = {_SEVERITY_WORDS[word] for word in spelled if word in _SEVERITY_WORDS}
+    return named.pop() if len(named) == 1 else None
+
+
+@_remembered
+def read_degree(text: str) -> str | None:
+    """MedQ-Deg's 'L0', 'L1' or 'L2' where the text is one of them, the number alone or a word for it, else None."""
+    number = _DEGREE.fullmatch(text.strip().casefold())
+    if number:
+        return f"L{number[1]}"
+    named = {_DEGREE_WORDS[word] for word in words(text) if word in _DEGREE_WORDS}
     return named.pop() if len(named) == 1 else None
 
 
@@ -161,14 +181,24 @@ ACCEPTED: Mapping[str, tuple[str, ...]] = {meaning: tuple(names.split()) for mea
 
 IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b")
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
+DEGRADATION_AXES = ("modality", "severity", "category", "degradation", "source")
 
+
+def axes_of(task: Task) -> tuple[str, ...]:
+    """The meanings along which a task's results are broken down."""
+    return DEGRADATION_AXES if task is Task.DEGRADATION else AXES
+
+
+_OF_QUESTIONS = ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path")
 _MEANINGS = {
-    Task.PERCEPTION: ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path", *AXES),
+    Task.PERCEPTION: (*_OF_QUESTIONS, *AXES),
+    Task.DEGRADATION: (*_OF_QUESTIONS, "pair", *DEGRADATION_AXES),
     Task.NO_REFERENCE: ("index", "question", "description", "image", "image_path", *AXES),
     Task.COMPARATIVE: ("index", "question", "description", *IMAGE_MEANINGS, *AXES),
 }
 _REQUIRED = {
     Task.PERCEPTION: ("index", "question", "A", "B", "answer"),
+    Task.DEGRADATION: ("index", "question", "A", "B", "answer"),
     Task.NO_REFERENCE: ("index", "description"),
     Task.COMPARATIVE: ("index", "description"),
 }

@@ -19,7 +19,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     own_index,
 )
-from medqbench_vlmeval.data.columns import AXES
+from medqbench_vlmeval.data.columns import axes_of
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.provenance import SourceFile
@@ -121,8 +121,10 @@ def describe(sample_set: SampleSet) -> DataInfo:
     parts = {}
     for task, source in sample_set.sources.items():
         samples = [sample for sample in sample_set.samples if sample.task is task]
-        published = published_counts(task, samples) if sample_set.name in _TEST_NAMES else None
-        values = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in AXES}
+        published = (
+            published_counts(task, samples) if sample_set.name in _TEST_NAMES and task in PUBLISHED_SIZES else None
+        )
+        values = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in axes_of(task)}
         counts = {axis: dict(of.most_common()) for axis, of in values.items() if set(of) != {_UNKNOWN}}
         digest = samples_sha256(samples)
         parts[task] = PartInfo(len(samples), _image_count(samples), counts, source, digest, published)
@@ -130,8 +132,11 @@ def describe(sample_set: SampleSet) -> DataInfo:
     return DataInfo(sample_set.name, sample_set.task, len(whole), _image_count(whole), parts)
 
 
-def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts:
-    """Compare samples with the published test split by what follows from the published figures."""
+def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts | None:
+    """Compare samples with the published test split by what follows from the published figures; None where there are
+    none."""
+    if task not in PUBLISHED_SIZES:
+        return None
     published, present = {"n": PUBLISHED_SIZES[task]}, {"n": len(samples)}
     if task is Task.PERCEPTION:
         published |= PUBLISHED_QUESTIONS

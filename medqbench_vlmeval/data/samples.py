@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,13 +14,14 @@ from typing import Any
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
 from medqbench_vlmeval.data.columns import (
-    AXES,
     COLUMNS_VARIABLE,
     IMAGE_MEANINGS,
     Columns,
     Named,
+    axes_of,
     find_columns,
     infer_question_type,
+    read_degree,
     read_difficulty,
     read_modality,
     read_named,
@@ -43,9 +44,10 @@ _AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
     "scope": read_scope,
     "difficulty": read_difficulty,
 }
+_DEGRADATION_READERS: Mapping[str, Callable[[str], str | None]] = {"modality": read_modality, "severity": read_degree}
 _LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
 # 'B. No', where No is the text of B.
-_LETTER_AND_TEXT = re.compile(r"\(?([A-Da-d])[).:]\s*(.+)", re.DOTALL)
+_LETTER_AND_TEXT = re.compile(r"\(?([A-Ea-e])[).:]\s*(.+)", re.DOTALL)
 _WHOLE_NUMBER = re.compile(r"([0-9]{1,3})(?:\.0*)?")
 
 
@@ -153,13 +155,13 @@ class SampleBuilder:
         question, description = plain.get("question"), plain.get("description")
         options: dict[str, str] = {}
         answer = None
-        if self._task is Task.PERCEPTION:
+        if self._task.is_choice:
             if question is None:
                 raise BadInput(f"{place}: the question is empty.")
             options = {letter: plain[letter] for letter in OPTION_LETTERS if letter in plain}
             if len(options) < 2:
                 raise BadInput(
-                    f"{place}: {len(options)} of the options A-D has a text, and a question needs at least two."
+                    f"{place}: {len(options)} of the options A-E has a text, and a question needs at least two."
                 )
             answer = self._answer(cells["answer"], options)
             if answer is None:
@@ -181,8 +183,8 @@ class SampleBuilder:
         inferred = self._inferred()
         if self._rows and self._inferred_types == self._rows:
             read.pop("question_type", None)
-        absent = [meaning for meaning in AXES if meaning not in read and meaning not in inferred]
-        if self._task is not Task.PERCEPTION:
+        absent = [meaning for meaning in axes_of(self._task) if meaning not in read and meaning not in inferred]
+        if not self._task.is_choice:
             absent = [meaning for meaning in (*absent, "question") if meaning not in ("question_type", *read)]
         return ColumnUse(read, inferred, tuple(absent), (*self._columns.ignored, *unused), self._columns.named)
 
@@ -211,10 +213,13 @@ class SampleBuilder:
         return same[0] if len(same) == 1 else None
 
     def _axes(self, cells: Mapping[str, str], options: Mapping[str, str]) -> dict[str, Any]:
-        axes: dict[str, Any] = {meaning: cells.get(meaning) for meaning in AXES}
-        axes |= {meaning: read(cells[meaning]) for meaning, read in _AXIS_READERS.items() if meaning in cells}
+        axes: dict[str, Any] = {meaning: cells.get(meaning) for meaning in axes_of(self._task)}
+        readers = _DEGRADATION_READERS if self._task is Task.DEGRADATION else _AXIS_READERS
+        axes |= {meaning: read(cells[meaning]) for meaning, read in readers.items() if meaning in cells}
         if "severity" in cells and axes["severity"] is None:
             self._not_understood["severity"][cells["severity"]] += 1
+        if self._task is Task.DEGRADATION:
+            return {**axes, "pair": cells.get("pair")}
         typed = cells.get("question_type", "")
         value = read_question_type(typed)
         for meaning, folded in (("severity", value.severity), ("scope", value.scope)):
@@ -222,7 +227,7 @@ class SampleBuilder:
                 axes[meaning] = folded
                 self._folded.add(meaning)
         question_type = value.question_type
-        if question_type is None and self._task is Task.PERCEPTION:
+        if question_type is None and self._task.is_choice:
             question_type = infer_question_type(cells.get("question", ""), options)
             self._inferred_types += 1
             if typed:
@@ -260,7 +265,18 @@ def _task_of_file(path: Path, named: Named | None) -> Task:
             raise BadInput(f"{path} has a header but no rows.")
         columns = find_columns(table.header, ("image", "image_path"), named, path)
         pictures = {meaning: row.cells[at] for meaning, at in columns.positions.items()}
-        return tell_task(table.header, pictures, path, named)
+        single = tell_task(table.header, pictures, path, named)
+        if single is Task.PERCEPTION and is_of_degrees(table.header, row.cells, path, named):
+            return Task.DEGRADATION
+        return single
+
+
+def is_of_degrees(header: tuple[str, ...], cells: Sequence[bytes], path: Path, named: Named | None = None) -> bool:
+    """Whether a multiple-choice file is MedQ-Deg's, by some row: its severity is 'L0', 'L1' or 'L2', or it has a fifth
+    option and no question type."""
+    at = find_columns(header, ("question_type", "severity", "E"), named, path).positions
+    severity = cells[at["severity"]].strip().upper() if "severity" in at else b""
+    return severity in (b"L0", b"L1", b"L2") or ("E" in at and "question_type" not in at)
 
 
 def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path, named: Named | None = None) -> Task:

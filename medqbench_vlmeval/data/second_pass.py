@@ -47,7 +47,7 @@ def permutation_of(sample: Sample) -> dict[str, str] | None:
     if sample.task is Task.COMPARATIVE:
         return {"1": "2", "2": "1"}
     texts = [*sample.options.values(), sample.question or ""]
-    if sample.task is not Task.PERCEPTION or any(map(_NAMES_PLACES.search, texts)):
+    if not sample.task.is_choice or any(map(_NAMES_PLACES.search, texts)):
         return None
     letters = sorted(sample.options)
     possible = [

@@ -43,6 +43,8 @@ _FILE_STEMS = {
 
 def file_name(task: Task, split: Split) -> str:
     """The published name of a single task's file."""
+    if task is Task.DEGRADATION:
+        return f"MedQ-Robust-{split.value.replace('_', '-')}.tsv"
     return f"{_FILE_STEMS[task]}_{split.value}.tsv"
 
 

@@ -201,7 +201,7 @@ def plan_calls(
     calls = []
     for sample, text in texts:
         for round_ in range(1, protocol.rounds + 1):
-            for question in protocol.templates[sample.task]:
+            for question in protocol.questions(sample.task):
                 reference, allowed = _asked_about(sample, question)
                 prompt = protocol.prompt(sample.task, question, text, reference)
                 parts = [*shared, sorted(allowed), sha256_text(prompt), round_]

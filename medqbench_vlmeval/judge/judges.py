@@ -26,7 +26,7 @@ class ModelJudge(CachedModel):
     def n_calls(self, samples: Sequence[Sample], predictions: Sequence[Prediction]) -> int:
         """All calls, equal ones and those in the store included."""
         texts, _ = texts_to_judge(samples, predictions)
-        return sum(self._protocol.rounds * len(self._protocol.templates[sample.task]) for sample, _ in texts)
+        return sum(self._protocol.rounds * len(self._protocol.questions(sample.task)) for sample, _ in texts)
 
     def calls(
         self, samples: Sequence[Sample], predictions: Sequence[Prediction]

@@ -75,6 +75,10 @@ class Protocol:
         """The name without the number of rounds."""
         return split_name(self.name)[0]
 
+    def questions(self, task: Task) -> Mapping[str, str]:
+        """The templates of a task by question; all multiple-choice tasks share one."""
+        return self.templates[Task.PERCEPTION if task.is_choice else task]
+
     def prompt(self, task: Task, question: str, prediction: str, reference: str) -> str:
         """The full text of one judge call; ``question`` is a name out of ``templates``.
 
@@ -86,7 +90,7 @@ class Protocol:
             code = digest[:_CODE_LENGTH].translate(_LETTERS)
             values = {marker: _marked(text, code) for marker, text in values.items()} | {self.code_marker: code}
         markers = re.compile("|".join(re.escape(marker) for marker in values))
-        filled = markers.sub(lambda marker: values[marker.group()], self.templates[task][question])
+        filled = markers.sub(lambda marker: values[marker.group()], self.questions(task)[question])
         return filled.encode("utf-8", errors="replace").decode("utf-8")
 
     @property

@@ -1,4 +1,4 @@
-"""The four dataset classes that the kit runs.
+"""The five dataset classes that the kit runs.
 
 A class holds the samples of this package's own loader; ``data``, the frame that the kit reads, writes and
 reloads, is made from them and carries paths instead of base64. Prompts are built from the samples, and
@@ -27,7 +27,7 @@ from medqbench_vlmeval.benchmark import (
     parse_dataset_name,
 )
 from medqbench_vlmeval.data import ImageStore, load_dataset, make_second_pass, stratified
-from medqbench_vlmeval.data.columns import AXES, check_named
+from medqbench_vlmeval.data.columns import axes_of, check_named
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, permutation_of, permutation_text
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_of
@@ -158,13 +158,13 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         columns: dict[str, list[Any]] = {"index": [int(index) if numbers else index for index in indexes]}
         columns["task"] = [sample.task.value for sample in samples]
         columns["question"] = [sample.question for sample in samples]
-        if self.TASK is Task.PERCEPTION:
+        if self.TASK.is_choice:
             for letter in OPTION_LETTERS:
                 columns[letter] = [sample.options.get(letter) for sample in samples]
             columns["answer"] = [sample.answer for sample in samples]
         elif not self.is_second_pass:
             columns["description"] = [sample.description for sample in samples]
-        for axis in AXES:
+        for axis in (*axes_of(self.TASK), "pair"):
             values = [getattr(sample, axis) for sample in samples]
             if any(values):
                 columns[axis] = values
@@ -272,6 +272,13 @@ class MedQBenchPerception(_MedQBenchDataset):
     TASK = Task.PERCEPTION
 
 
+class MedQDeg(_MedQBenchDataset):
+    """MedQ-Deg: one image in one of three degrees of degradation and a multiple-choice question; scored by accuracy."""
+
+    TYPE = "MCQ"
+    TASK = Task.DEGRADATION
+
+
 class MedQBenchNoReference(_MedQBenchDataset):
     """MedQ-Reasoning, no-reference: one image, a description that ends with a quality level; judged."""
 
@@ -290,4 +297,4 @@ class MedQBenchReasoning(_MedQBenchDataset):
     TASK = Task.REASONING
 
 
-DATASET_CLASSES = (MedQBenchPerception, MedQBenchNoReference, MedQBenchComparative, MedQBenchReasoning)
+DATASET_CLASSES = (MedQBenchPerception, MedQBenchNoReference, MedQBenchComparative, MedQBenchReasoning, MedQDeg)

@@ -122,8 +122,8 @@ class RunOptions:
 
     def is_multiple_choice(self, dataset: str) -> bool:
         """Whether a dataset of the run is this package's multiple-choice one in its official order."""
-        by_class = self.entries.get(dataset, {}).get("class") == "MedQBenchPerception"
-        return by_class or dataset in dataset_names(Task.PERCEPTION)
+        by_class = self.entries.get(dataset, {}).get("class") in ("MedQBenchPerception", "MedQDeg")
+        return by_class or any(dataset in dataset_names(task) for task in Task if task.is_choice)
 
     def jobs(self) -> list[Job]:
         """The model x dataset pairs that the run is asked for; a dataset's name or its class tells this package's."""

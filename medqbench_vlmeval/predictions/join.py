@@ -222,8 +222,8 @@ def _tasks(table: PredictionTable) -> list[Task]:
     values = {task.value: task for task in Task if task is not Task.REASONING}
     if written is not None and all(row[written] in values for row in table.rows):
         tasks: list[Task] = [values[row[written]] for row in table.rows]
-        if Task.PERCEPTION in tasks and len(set(tasks)) > 1:
-            raise BadInput(f"{table.path} mixes perception with reasoning rows; score them from separate files.")
+        if len(set(tasks)) > 1 and any(task.is_choice for task in tasks):
+            raise BadInput(f"{table.path} mixes multiple-choice rows with those of other tasks; score them apart.")
         return tasks
     by_prefix = [_prefix_task(prediction.index) for prediction in table.predictions]
     known = [task for task in by_prefix if task is not None]

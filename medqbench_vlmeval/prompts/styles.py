@@ -65,7 +65,7 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
         MissingDependency: 'official' without an installed kit.
     """
     check_style(style)
-    if sample.task is not Task.PERCEPTION:
+    if not sample.task.is_choice:
         if style == "official" and sample.question is not None and sample.question.strip():
             return sample.question
         return _task_text(sample.task, style)
@@ -90,7 +90,7 @@ def style_hash(style: str, task: Task) -> str:
     check_style(style)
     if task is Task.REASONING:
         return sha256_text(json.dumps([style_hash(style, part) for part in task.parts]))
-    if task is not Task.PERCEPTION:
+    if not task.is_choice:
         return sha256_text(_task_text(task, style))
     if style == "official":
         return official.official_texts().question_sha256()

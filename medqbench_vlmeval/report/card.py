@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, TASK_TITLES, Comparable, Split, Task
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, OVERALL, TASK_TITLES, Comparable, Split
 from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
@@ -25,7 +25,6 @@ from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line
-from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def _minute(created: str) -> str:
 
 
 def _numbers(run: TaskRun) -> Iterator[str]:
-    part, perception = run.result, run.task is Task.PERCEPTION
+    part, perception = run.result, run.task.is_choice
 
     def numbers(head: str, unit: str, cells: Mapping[str, Cell]) -> str:
         heads = (Column(head), Column("accuracy, %" if perception else unit, task_kind(run.task), interval="", n="n"))
@@ -270,7 +269,7 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
     title = f"MedQ-Bench {TASK_TITLES[run.task]}"
     # The hub's names for tasks.
     task_type, metric_type = "visual-question-answering", "accuracy"
-    if run.task is not Task.PERCEPTION:
+    if not run.task.is_choice:
         task_type, metric_type = "image-text-to-text", "judge-score"
     repository, split, set_title = "custom", None, ""
     if name := ALL_DATASET_NAMES.get(run.result.dataset):
@@ -294,7 +293,7 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
         metric: dict[str, Any] = {"comparable_with_published": run.result.comparable.value, "n": cell.n}
         if cell.interval is not None:
             metric["interval_95"] = [round(end, _DIGITS) for end in cell.interval]
-        unit = "percent" if run.task is Task.PERCEPTION else "0-8" if measure == OVERALL else "0-2"
+        unit = "percent" if run.task.is_choice else "0-8" if measure == OVERALL else "0-2"
         yield EvalResult(
             task_type=task_type,
             task_name=title,

@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, TASK_TITLES, Comparable, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, MEASURES, OVERALL, TASK_TITLES, Comparable, Task
 from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.many_tables import NamedRun
 from medqbench_vlmeval.report.run_tables import overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import COMPARABLE_MARKS, Row, by_overall, own_row, reference_rows, shortened
 from medqbench_vlmeval.report.table import Column, Entry, Kind, Table, table
-from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, top_of
+from medqbench_vlmeval.runs.result import (
+    MODALITY,
+    top_of,
+)
 from medqbench_vlmeval.types import Cell, TaskRun
 
 CHARTS, CHART_DATA = "Charts", "Chart data"
@@ -148,7 +151,7 @@ def _data_table(chart: _Chart) -> Table:
 
 
 def _charts_of(run: TaskRun) -> Iterator[_Chart]:
-    perception, title, result = run.task is Task.PERCEPTION, TASK_TITLES[run.task], run.result
+    perception, title, result = run.task.is_choice, TASK_TITLES[run.task], run.result
     colour = look_of(0).colour
     yield _standing(run.task, [(own_row(run), run.model, colour)])
     # Overall's bar stands beside the question types in one unit; the dimensions' sum is in another and left out.

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from medqbench_vlmeval.benchmark import TASK_TITLES, Task
+from medqbench_vlmeval.benchmark import OVERALL, TASK_TITLES
 from medqbench_vlmeval.report.many_tables import add_many_settings
 from medqbench_vlmeval.report.run_tables import sheet_mark
 from medqbench_vlmeval.report.sample_tables import Read, add_rows
@@ -36,7 +36,6 @@ from medqbench_vlmeval.report.table import (
 )
 from medqbench_vlmeval.report.text import markdown, markdown_text, one_line, terminal_text
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample
-from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.scoring.compare import AXES, POWER, Difference
 from medqbench_vlmeval.types import SampleRow
 
@@ -118,7 +117,7 @@ def _item_tables(comparison: RunComparison) -> Iterator[Table]:
     """The item analysis of each task, in its order; of fewer than five runs no rows."""
     wide = partial(Column, wrap=True, width=44)
     for task in comparison.parts:
-        perception, rows = task.task is Task.PERCEPTION, list[list[Entry]]()
+        perception, rows = task.task.is_choice, list[list[Entry]]()
         right = Column("Right, %" if perception else "Mean", task_kind(task.task), interval="95%", n="Runs")
         heads = [Column("Index", width=16), *columns(*(axis.replace("_", " ").capitalize() for axis in AXES))]
         heads += [*map(wide, ("Question", "Key", "Stronger runs chose") if perception else ("Question",)), right]
@@ -183,7 +182,7 @@ def _matrices(task: ComparedTask) -> Iterator[Table]:
 def _sample_columns(task: ComparedTask) -> list[Read[SharedSample]]:
     """What is shown of every sample: what it is, how many runs fail, a column a run to filter by; of two runs both
     replies where they differ."""
-    perception, order, of_two = task.task is Task.PERCEPTION, in_order(task), len(task.runs) == 2
+    perception, order, of_two = task.task.is_choice, in_order(task), len(task.runs) == 2
 
     def result(case: SharedSample, label: str) -> Entry:
         row = case.rows[label]
@@ -225,17 +224,17 @@ def _title(task: ComparedTask) -> str:
 
 
 def _points(task: ComparedTask) -> Kind:
-    return "points" if task.task is Task.PERCEPTION else "score_points"
+    return "points" if task.task.is_choice else "score_points"
 
 
 def _test(task: ComparedTask) -> str:
-    return "McNemar" if task.task is Task.PERCEPTION else "Wilcoxon"
+    return "McNemar" if task.task.is_choice else "Wilcoxon"
 
 
 def _headline(task: ComparedTask, pair: ComparedPair) -> str:
     """The overall difference of a pair in one sentence."""
     overall, kind, points = pair.overall, task_kind(task.task), _points(task)
-    unit = "%" if task.task is Task.PERCEPTION else ""
+    unit = "%" if task.task.is_choice else ""
     ends = ends_words(overall.cell, points)
     interval = f"95% {' to '.join(ends)}" if ends else f"no interval: {overall.no_interval or 'too few resamples'}"
     p = value_words(overall.decisive_p, "p")
@@ -339,7 +338,7 @@ def _differences(title: str, lines: Sequence[_Line], of_pairs: bool = False) -> 
     """A line a difference. A sheet shows every column, text those of the groups of one pair, or ``of_pairs``."""
     is_clustered = any(line.difference.p_clustered is not None for line in lines)
     pairs, groups = _only(not of_pairs), _only(of_pairs)
-    perception = lines[0].task.task is Task.PERCEPTION
+    perception = lines[0].task.task.is_choice
     columns = (
         Column("Task", only="sheet", width=24),
         Column("Run a", only=pairs, width=26),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MEASURES, TASK_TITLES, Task
 from medqbench_vlmeval.report.many_tables import NamedRun
 from medqbench_vlmeval.report.run_tables import count_item
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, judge_words
 from medqbench_vlmeval.report.sentences import has_rules
 from medqbench_vlmeval.report.sheet import Book
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Entry, Item, Kind, Row, Table, columns, few_item, table
-from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.scoring.agreement import is_same
 from medqbench_vlmeval.types import FEW, Agreement, Cell, Finding, SampleRow, TaskRun
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES, Task, human_overall
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MEASURES, OVERALL, TASK_TITLES, Task, human_overall
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report import run_tables, sentences
@@ -24,7 +24,11 @@ from medqbench_vlmeval.report.standings import (
 )
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
-from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, result_to_json, top_of
+from medqbench_vlmeval.runs.result import (
+    MODALITY,
+    result_to_json,
+    top_of,
+)
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 _MAX_RUNS = 500
@@ -43,7 +47,12 @@ _OF_THE_RUN = ("model", "not_comparable_because", "created", "prediction_file.")
 _SCALARS = ("model", "dataset", "n", "baseline", "comparable", "not_comparable_because")
 _RUNS_A_PAGE = 4
 FIGURES = "All figures"
-_SHEETS = {Task.PERCEPTION: "Perception", Task.NO_REFERENCE: "No-reference", Task.COMPARATIVE: "Comparative"}
+_SHEETS = {
+    Task.PERCEPTION: "Perception",
+    Task.NO_REFERENCE: "No-reference",
+    Task.COMPARATIVE: "Comparative",
+    Task.DEGRADATION: "MedQ-Deg",
+}
 _AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
@@ -141,7 +150,7 @@ def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
     for task, runs in tasks.items():
         sheet.append()
         human = human_overall(task)
-        scale = "percent of questions" if task is Task.PERCEPTION else "means of 0-2, Overall their sum (0-8)"
+        scale = "percent of questions" if task.is_choice else "means of 0-2, Overall their sum (0-8)"
         people = f"human experts' Overall: {human:.2f}" if human is not None else "no published row of human experts"
         sheet.title(f"{TASK_TITLES[task]}: {scale}; {people}")
         for warning in _warnings_of([run.task_run for run in runs]):
@@ -183,8 +192,8 @@ def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     sheet = book.add_fixed(run_tables.SETTINGS)
     sheet.title("Settings by run")
     sheet.sentence(_SETTINGS_WHAT)
-    perception = [result for result in results if result.task is Task.PERCEPTION]
-    reasoning = [result for result in results if result.task is not Task.PERCEPTION]
+    perception = [result for result in results if result.task.is_choice]
+    reasoning = [result for result in results if not result.task.is_choice]
     for title, block in (("Perception", perception), ("Reasoning", reasoning)):
         if block:
             sheet.append()
@@ -225,7 +234,7 @@ def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table
     """The runs by the groups of an axis; instead of question types alone, by all measures of the task."""
     groups = list(dict.fromkeys(name for run in runs for name in run.task_run.result.groups.get(axis, {})))
     if axis == "question_type":
-        perception = task is Task.PERCEPTION
+        perception = task.is_choice
         words = "question type, accuracy, %" if perception else "dimension, 0-2, and Overall, 0-8"
         names = dict.fromkeys([*MEASURES[task][:-1], *(groups if perception else [])])
         tops = {name: top_of(task, name) for name in [*names, OVERALL][-run_tables.MAX_COLUMNS :]}
@@ -262,7 +271,7 @@ def add_figures(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> None:
 
 
 def _figures(run: TaskRun) -> Iterator[tuple[str, str, str, Cell]]:
-    measures = (OVERALL,) if run.task is Task.PERCEPTION else (OVERALL, *DIMENSION_TITLES.values())
+    measures = (OVERALL,) if run.task.is_choice else (OVERALL, *DIMENSION_TITLES.values())
     for measure in measures:
         yield "all", run_tables.ALL, measure, run.result.measures[measure]
     for axis in _AXES:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import HUMAN, TASK_TITLES, Comparable, Task
+from medqbench_vlmeval.benchmark import HUMAN, MEASURES, TASK_TITLES, Comparable, Task
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
 from medqbench_vlmeval.report.standings import BASELINE, COMPARABLE_MARKS, OWN, PUBLISHED, Row, names_by, run_labels
 from medqbench_vlmeval.report.table import Column, Item, Kind, Table, task_kind, value_words
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.text import latex, markdown, one_line
-from medqbench_vlmeval.runs.result import MEASURES
 from medqbench_vlmeval.types import Cell, Result, TaskRun
 
 _HEADINGS = {
@@ -71,7 +70,7 @@ def paper_table(results: Iterable[Result], task: Task, published: bool = True, i
     for heading, members in groupby(zip(lines, numbers, strict=True), key=lambda pair: pair[0].heading):
         rows.append(TableRow([heading], "heading"))
         rows += [TableRow([line.model(), *items]) for line, items in members]
-    unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2, Overall their sum, 0-8"
+    unit = "percent of questions" if task.is_choice else "means of 0-2, Overall their sum, 0-8"
     return Table(f"MedQ-Bench {TASK_TITLES[task]} ({unit})", columns, rows, _notes(lines, intervals))
 
 

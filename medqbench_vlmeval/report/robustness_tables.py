@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.second_pass import permutation_text
 from medqbench_vlmeval.report.sample_tables import Read, add_rows, mark_entry, options_text
 from medqbench_vlmeval.report.sheet import Book
@@ -101,7 +100,7 @@ def _tables(comparison: PassComparison) -> Iterator[Table]:
     """The tables of questions, or of pairs of images; the first is titled 'M on D: 75 questions asked twice, ...'."""
     scores, whole = comparison.scores, comparison.scores.whole
     compared = f"{comparison.model} on {comparison.dataset}: {whole.n}"
-    if comparison.task is Task.PERCEPTION:
+    if comparison.task.is_choice:
         accuracies = {
             "Accuracy, first pass": whole.first,
             "Accuracy, second pass": whole.second,
@@ -146,7 +145,7 @@ def _labelled(
 
 
 def _group_tables(comparison: PassComparison) -> Iterator[Table]:
-    perception = comparison.task is Task.PERCEPTION
+    perception = comparison.task.is_choice
     if perception:
         shares = columns(("First %", "percent"), ("Second %", "percent"))
         debiased = Column("Debiased %", "percent", interval="95%")

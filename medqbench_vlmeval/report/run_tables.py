@@ -13,12 +13,14 @@ from typing import Any
 from medqbench_vlmeval.benchmark import (
     DIMENSION_TITLES,
     HUMAN,
+    MEASURES,
     OTHER_QUESTION_TYPE,
-    QUESTION_TYPES,
+    OVERALL,
     TASK_TITLES,
     UNKNOWN,
     Comparable,
     Task,
+    measure_axis,
 )
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
 from medqbench_vlmeval.report import sentences
@@ -41,7 +43,12 @@ from medqbench_vlmeval.report.table import (
     task_kind,
 )
 from medqbench_vlmeval.report.table import columns as columns_of
-from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, TYPE_BY_MODALITY, result_to_json, top_of
+from medqbench_vlmeval.runs.result import (
+    MODALITY,
+    TYPE_BY_MODALITY,
+    result_to_json,
+    top_of,
+)
 from medqbench_vlmeval.types import FEW, Cell, ExtractorResult, Group, Result, SampleRow, TaskResult, TaskRun
 
 ALL = "All"
@@ -84,7 +91,7 @@ def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]
     for run in result.tasks:
         yield headline_table(run)
         if (extractor := run.result.extractor) is not None:
-            yield extractor_table(extractor)
+            yield extractor_table(run.task, extractor)
             yield from (*sentences.extractor_lines(extractor), "")
         if run.result.groups.get(MODALITY):
             yield modality_table([run])
@@ -101,7 +108,7 @@ def measures_of(task: Task) -> tuple[str, ...]:
 
 def headline_table(run: TaskRun) -> Table:
     """Overall and the question types or dimensions, with intervals, counts and how often each score was given."""
-    result, perception = run.result, run.task is Task.PERCEPTION
+    result, perception = run.result, run.task.is_choice
     marks = ("0", "1", "2") if result.frequencies else ()
     columns = [
         Column("Measure"),
@@ -126,7 +133,7 @@ def headline_table(run: TaskRun) -> Table:
     return Table(title, columns, rows)
 
 
-def extractor_table(extractor: ExtractorResult) -> Table:
+def extractor_table(task: Task, extractor: ExtractorResult) -> Table:
     """Strict and lenient accuracy of a run whose open replies went to an extractor."""
     columns = (
         Column("Second stage"),
@@ -134,12 +141,12 @@ def extractor_table(extractor: ExtractorResult) -> Table:
         Column("Lenient, %", "percent", interval="95%", n="n"),
     )
     strict, lenient = extractor.strict, extractor.lenient
-    rows = [(name, strict[name].overall, lenient[name].overall) for name in measures_of(Task.PERCEPTION)]
+    rows = [(name, strict[name].overall, lenient[name].overall) for name in measures_of(task)]
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
 
 
 def _group_columns(task: Task) -> list[Column]:
-    perception = task is Task.PERCEPTION
+    perception = task.is_choice
     columns = [Column("Accuracy", "percent", interval="", top=100)]
     if not perception:
         titles = enumerate(DIMENSION_TITLES.values(), 1)
@@ -152,7 +159,7 @@ def _group_columns(task: Task) -> list[Column]:
 
 def _group_entries(task: Task, group: Group) -> list[Entry]:
     """One group's numbers under :func:`_group_columns`; what was not measured stays empty."""
-    perception = task is Task.PERCEPTION
+    perception = task.is_choice
     numbers = [group.measures[measure] for measure in ((OVERALL,) if perception else MEASURES[task])]
     counts = [Item(group.counts.get(name), few=group.few) for name in _GROUP_COUNTS[perception].values()]
     return [*numbers, *counts, few_item(group.few)]
@@ -165,7 +172,7 @@ def count_item(cell: Cell) -> Item:
 
 def modality_table(runs: Sequence[TaskRun]) -> Table:
     """A row a modality and, on a sheet, one for all; the question types of a perception run stand beside Overall."""
-    if runs[0].task is Task.PERCEPTION:
+    if runs[0].task.is_choice:
         columns = [Column("Modality")]
         for place, name in enumerate([OVERALL, *_question_types(runs[0])]):
             columns.append(Column(name, "percent", name, f"{name} n", optional=place, brief=place > 0, top=100))
@@ -186,10 +193,12 @@ def _whole_run(run: TaskRun) -> Group:
 
 
 def _modality_entries(run: TaskRun, name: str, group: Group) -> list[Entry]:
-    if run.task is not Task.PERCEPTION:
+    if not run.task.is_choice:
         return [TASK_TITLES[run.task], name, *_group_entries(run.task, group)]
-    groups = run.result.groups.get("question_type", {})
-    by_type = groups if name == ALL else run.result.crossed.get(TYPE_BY_MODALITY, {}).get(name, {})
+    groups = run.result.groups.get(measure_axis(run.task), {})
+    by_type = (
+        groups if name == ALL else run.result.crossed.get(f"{MODALITY}_x_{measure_axis(run.task)}", {}).get(name, {})
+    )
     types = _question_types(run)
     cells = [group.overall, *(by_type[kind].overall if kind in by_type else Cell(None) for kind in types)]
     few = [kind for kind, cell in zip((OVERALL, *types), cells, strict=True) if cell.few]
@@ -198,7 +207,7 @@ def _modality_entries(run: TaskRun, name: str, group: Group) -> list[Entry]:
 
 def _question_types(run: TaskRun) -> list[str]:
     """The benchmark's types and then those of the data, 'other' last."""
-    names = [*QUESTION_TYPES, *run.result.groups.get("question_type", {})]
+    names = [*MEASURES[run.task][:-1], *run.result.groups.get(measure_axis(run.task), {})]
     return sorted(dict.fromkeys(names), key=lambda name: name == OTHER_QUESTION_TYPE)
 
 
@@ -265,7 +274,7 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
         sheet.append([f"Grey italics, here and on the other sheets: fewer than {FEW} samples."], "faint")
         if (extractor := result.extractor) is not None:
             sheet.append()
-            sheet.add_table(extractor_table(extractor), titled=False)
+            sheet.add_table(extractor_table(run.task, extractor), titled=False)
             sheet.append(["Strict: the rules alone, and the official numbers. Lenient: an extractor's letters too."])
             sheet.append([Item("Extractor", bold=True), extractor.name])
             sheet.append(["Replies that the rules left open", extractor.n_open])
@@ -328,7 +337,7 @@ def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
 
 def add_groups(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write the table of modalities and that of all other axes, each alone on its sheet; no sheet without rows."""
-    freeze = "B2" if runs[0].task is Task.PERCEPTION else "C2"
+    freeze = "B2" if runs[0].task.is_choice else "C2"
     book.add_tables(BY_MODALITY, [replace(modality_table(runs), title="")], filters=True, freeze=freeze)
     heads = [*columns_of("Task", "Axis"), Column("Group"), *_group_columns(runs[0].task), *_MARKS]
     rows = [
@@ -422,7 +431,7 @@ def overall_by(run: TaskRun, axis: str) -> dict[str, Cell]:
 
 def unit_words(task: Task) -> str:
     """The unit of a task's Overall, for titles."""
-    return "accuracy, %" if task is Task.PERCEPTION else "Overall, 0-8"
+    return "accuracy, %" if task.is_choice else "Overall, 0-8"
 
 
 def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
@@ -433,7 +442,7 @@ def add_matrices(book: Book, runs: Sequence[TaskRun]) -> None:
 
 def _matrices(run: TaskRun) -> Iterator[Table]:
     title, result = TASK_TITLES[run.task], run.result
-    if run.task is not Task.PERCEPTION and (groups := result.groups.get(MODALITY)):
+    if not run.task.is_choice and (groups := result.groups.get(MODALITY)):
         tops = {measure: top_of(run.task, measure) for measure in MEASURES[run.task]}
         rows = [((name,), group.measures) for name, group in groups.items()]
         rows.append(((ALL,), result.measures))

@@ -88,7 +88,7 @@ def add_samples(book: Book, runs: Sequence[TaskRun], rows: Sequence[SampleRow], 
     The first 200 samples that failed show their images.
     """
     sheet = book.add_fixed(SAMPLES)
-    is_perception = runs[0].task is Task.PERCEPTION
+    is_perception = runs[0].task.is_choice
     # Scores that are copied from here into another sheet should carry their mark along.
     worst = Comparable.worst(run.result.comparable for run in runs)
     mark = None if worst is Comparable.YES else worst.value
@@ -149,12 +149,12 @@ def _failures(rows: Sequence[SampleRow], task: Task) -> Iterator[int]:
 
 def has_failed(row: SampleRow) -> bool:
     """Whether a letter is wrong or not there, or a description has an error that its verdicts or conclusion show."""
-    return not row.correct if row.sample.task is Task.PERCEPTION else bool(row.error_kinds)
+    return not row.correct if row.sample.task.is_choice else bool(row.error_kinds)
 
 
 def add_brief_samples(sheet: Sheet, runs: Sequence[TaskRun], rows: Sequence[SampleRow], images: ImageFiles) -> int:
     """Write the samples of one modality below its tables, without what its sheet says already; returns their head."""
-    is_perception = runs[0].task is Task.PERCEPTION
+    is_perception = runs[0].task.is_choice
     # The sheet's own tables, wider for judged runs, stand above these columns: the narrow ones come first.
     task: list[Read[SampleRow]] = [_field("sample.task.value", head="task")] if len(runs) > 1 else []
     axes = [_field(f"sample.{axis}") for axis in (_AXES[1:3] if is_perception else _AXES[2:])]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable
+from medqbench_vlmeval.benchmark import OVERALL, TASK_TITLES, Comparable
 from medqbench_vlmeval.judge import RULES
 from medqbench_vlmeval.report.terminal import dollars
-from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import Agreement, ExtractorResult, JudgeUsage, TaskRun, Tokens
 
 _NONE = "-"

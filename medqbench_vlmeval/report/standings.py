@@ -8,11 +8,10 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from medqbench_vlmeval.benchmark import Comparable, Task, published_rows
+from medqbench_vlmeval.benchmark import OVERALL, Comparable, Task, published_rows
 from medqbench_vlmeval.provenance import Provenance
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.runs.result import OVERALL
 from medqbench_vlmeval.types import TaskRun
 
 KINDS = PUBLISHED, OWN, BASELINE = "published", "own", "baseline"

@@ -151,7 +151,7 @@ def few_item(few: object, of: str = "") -> Item:
 
 def task_kind(task: Task) -> Kind:
     """The kind of a task's measures: percent of questions, or means of verdicts."""
-    return "percent" if task is Task.PERCEPTION else "score"
+    return "percent" if task.is_choice else "score"
 
 
 @dataclass(frozen=True)

@@ -73,11 +73,15 @@ def _unverified(reason: str) -> Doubt:
 
 def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
     """Whether the samples are the published test split, and the replies were made on the hub's file of it."""
+    if task is Task.DEGRADATION:
+        yield _unverified("no published rows of MedQ-Deg are at hand")
     counts = published_counts(task, evidence.samples)
     if evidence.split is Split.MINI:
         yield _no("the embedded set is not the benchmark's test split")
-    elif evidence.split is Split.DEV:
+    elif evidence.split is not None and evidence.split.is_dev:
         yield _no("the dev split was used; the published rows are of the test split")
+    elif counts is None:
+        pass
     elif counts.present["n"] != counts.published["n"]:
         yield _no(f"{counts.present['n']} samples; the published rows are of {counts.published['n']}")
     elif not counts.same:

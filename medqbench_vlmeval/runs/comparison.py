@@ -131,7 +131,7 @@ class ComparedTask:
         if len(self.runs) < FEWEST_MODELS or not self.samples:
             return []
         rows = [list(sample.rows.values()) for sample in self.samples]
-        letters = [[row.extracted for row in of] for of in rows] if self.task is Task.PERCEPTION else None
+        letters = [[row.extracted for row in of] for of in rows] if self.task.is_choice else None
         scores = [list(sample.scores.values()) for sample in self.samples]
         items = analyse_items([of[0].sample for of in rows], scores, letters)
         agree = {id(item): max(item.chosen.values(), default=0) if item.notes else 0 for item in items}
@@ -141,7 +141,7 @@ class ComparedTask:
     @property
     def unit(self) -> str:
         """What the numbers are in."""
-        return "percent" if self.task is Task.PERCEPTION else "mean verdict (0-2), sum of four (0-8)"
+        return "percent" if self.task.is_choice else "mean verdict (0-2), sum of four (0-8)"
 
 
 @dataclass(frozen=True)

@@ -303,6 +303,9 @@ def _objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, content
 
 
+_CHOICES = [task.value for task in Task if task.is_choice]
+
+
 def _check_row(content: Mapping[str, Any], where: str) -> None:
     """Refuse what people give by mistake or change by hand with words that say what a row needs."""
     index, task, verdicts = content.get("index"), content.get("task"), content.get("verdicts")
@@ -310,7 +313,7 @@ def _check_row(content: Mapping[str, Any], where: str) -> None:
         raise BadInput(f"{where}: no 'index', so this is no '{SAMPLES_ENDING}' of a run.")
     if task not in list(Task) or task == Task.REASONING:
         raise BadInput(f"{where}: {str(task)[:_SHOWN]!r} is no task, so this is no '{SAMPLES_ENDING}' of a run.")
-    if task == Task.PERCEPTION.value:
+    if Task(task).is_choice:
         if not isinstance(content.get("correct"), bool):
             raise BadInput(f"{where}: 'correct' is not true or false, so this is no sample of a multiple-choice run.")
         return
@@ -327,7 +330,7 @@ def _check_row(content: Mapping[str, Any], where: str) -> None:
 def _refuse_other_rows(part: TaskResult, rows: Sequence[SampleRow], paths: ResultPaths) -> None:
     """Refuse samples that the score was not made from, as far as its counts and means can tell."""
     sides: dict[str, tuple[float | None, float | None]] = {f"{{}} {part.task.value} samples stand": (len(rows), part.n)}
-    if part.task is Task.PERCEPTION:
+    if part.task.is_choice:
         sides["{} answers are right"] = sum(row.correct is True for row in rows), part.counts["n_correct"]
     else:
         for dimension, title in DIMENSION_TITLES.items():
@@ -420,7 +423,7 @@ def read_judged(paths: Iterable[Path]) -> list[JudgedFile]:
             files.append(_judged_file(path))
             continue
         samples = [run.samples for run in find_all([path])]
-        judged = [_judged_file(file) for file in samples if _first_task(file) not in (None, Task.PERCEPTION.value)]
+        judged = [_judged_file(file) for file in samples if _first_task(file) not in (None, *_CHOICES)]
         if not judged:
             raise BadInput(f"{path} holds no verdicts: none of its runs is a reasoning run; score one first.")
         files += judged
@@ -434,7 +437,7 @@ def _first_task(path: Path) -> object:
 
 def _judged_file(path: Path) -> JudgedFile:
     rows: dict[str, SampleRow] = {}
-    if _first_task(path) == Task.PERCEPTION.value:
+    if _first_task(path) in _CHOICES:
         raise BadInput(
             f"{path} is of a multiple-choice run, which no judge scores; name the '{SAMPLES_ENDING}' of a reasoning "
             "run."

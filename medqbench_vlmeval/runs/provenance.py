@@ -34,11 +34,16 @@ _KITS_OWN = {
     "MedqbenchCaption": Task.NO_REFERENCE,
     "MedqbenchPairedDescription": Task.COMPARATIVE,
 }
-_NAMES_IN_FILES = {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)} | {
-    f"{kits}{ending}": f"{next(iter(dataset_names(task)))}{ending}"
-    for kits, task in _KITS_OWN.items()
-    for ending in ("", "_dev", "_test")
-}
+_KITS_DEG = "MedQDEGBench"
+_NAMES_IN_FILES = (
+    {name: name for name in (*ALL_DATASET_NAMES, *SECOND_PASS_NAMES)}
+    | {
+        f"{kits}{ending}": f"{next(iter(dataset_names(task)))}{ending}"
+        for kits, task in _KITS_OWN.items()
+        for ending in ("", "_dev", "_test")
+    }
+    | {name.replace("MedQDeg", _KITS_DEG): name for name in dataset_names(Task.DEGRADATION)}
+)
 # What a run's replies were made with, beside its prediction file (see ``kit.earlier_runs``).
 INFERENCE_RECORD = "_inference.json"
 

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from medqbench_vlmeval.benchmark import (
     DIMENSION_TITLES,
     MAX_VERDICT,
-    QUESTION_TYPES,
+    MEASURES,
+    OVERALL,
     REASONING_PREFIX,
     Comparable,
     Task,
+    measure_axis,
 )
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.errors import BadInput
@@ -51,13 +53,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Record = TypeVar("Record")
 
-OVERALL = "Overall"
 MODALITY, TYPE_BY_MODALITY = "modality", "modality_x_question_type"
-MEASURES: Mapping[Task, tuple[str, ...]] = {
-    task: (*(QUESTION_TYPES if task is Task.PERCEPTION else DIMENSION_TITLES.values()), OVERALL)
-    for task in Task
-    if task is not Task.REASONING
-}
 _LOST = ("n_inference_failed", "n_missing", "n_cut")
 _ACCURACY_COUNTS = ("n", "n_correct", "n_unanswered")
 _VERDICT_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters")
@@ -77,7 +73,7 @@ _VERDICT = ("score", "reason", "reply", "prompt_sha256", "judge", "asks", "from_
 
 def top_of(task: Task, measure: str = OVERALL) -> float:
     """The end of a measure's scale: 100 (percent), 2 (a dimension) or 8 (Overall, also of any group)."""
-    if task is Task.PERCEPTION:
+    if task.is_choice:
         return 100.0
     is_dimension = measure in DIMENSION_TITLES.values()
     return float(MAX_VERDICT if is_dimension else MAX_VERDICT * len(DIMENSION_TITLES))
@@ -202,13 +198,13 @@ def _result_shape(content: Json) -> Json:
 
 
 def _part_shape(task: Task, content: Json, dataset: str) -> Json:
-    perception = task is Task.PERCEPTION
+    perception = task.is_choice
     axes, intervals = content["groups"], content["intervals"]
     findings = dict(content.get("findings", {}))
     not_found = findings.pop("not_found", {})
     if perception:
-        types = axes.get("question_type", {})
-        sizes = {kind: types[kind]["n"] if kind in types else 0 for kind in QUESTION_TYPES} | {OVERALL: content["n"]}
+        types = axes.get(measure_axis(task), {})
+        sizes = {kind: types[kind]["n"] if kind in types else 0 for kind in MEASURES[task]} | {OVERALL: content["n"]}
     else:
         sizes = {**content["counts"], OVERALL: content["n_scored"]}
     clustered = intervals.get("clustered")
@@ -347,7 +343,7 @@ def result_to_json(result: Result) -> Json:
 
 
 def _part_json(part: TaskResult) -> Json:
-    perception = part.task is Task.PERCEPTION
+    perception = part.task.is_choice
     method = {"level": part.interval_level, "method": part.interval_method}
     content = _numbers_json(part.measures, part.counts, part.few, perception, method)
     if (whole := part.clustered) is not None:
@@ -389,7 +385,7 @@ def headline_to_json(result: Result, intervals: bool = False) -> dict[str, Any]:
 
 def _part_headline(part: TaskResult, intervals: bool) -> dict[str, Any]:
     names = sorted(MEASURES[part.task], key=lambda name: name != OVERALL)
-    counts = ("n", "n_unanswered" if part.task is Task.PERCEPTION else "n_unscored")
+    counts = ("n", "n_unanswered" if part.task.is_choice else "n_unscored")
     numbers: dict[str, Any] = {name: part.measures[name].value for name in names} | _picked(part.counts, counts)
     if part.extractor is not None:
         lenient = part.extractor.lenient
@@ -536,7 +532,7 @@ def row_to_json(row: SampleRow) -> Json:
         **json_of(row, "error_kinds", "unscored", "comparable"),
         **_known(json_of(row.prediction, "failure")),
     }
-    if sample.task is Task.PERCEPTION:
+    if sample.task.is_choice:
         content |= {**json_of(sample, "options", "answer"), **json_of(row, "extracted", "rule", "correct")}
         if row.choice is not None:
             choice = _verdict_json(row.choice)

@@ -241,7 +241,7 @@ def compare_pair(paired: Paired, seed: int = 0, by_group: bool = True) -> Paired
     """
     first, second = (np.array(side, dtype=float) for side in (paired.first, paired.second))
     clusters = np.array(paired.clusters)
-    perception = paired.task is Task.PERCEPTION
+    perception = paired.task.is_choice
 
     def difference(positions: Sequence[int] | slice, columns: slice) -> Difference:
         a, b = (side[positions, columns].sum(axis=1) for side in (first, second))

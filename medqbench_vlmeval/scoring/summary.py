@@ -10,17 +10,20 @@ from dataclasses import replace
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import (
+    DEGREES,
     DIFFICULTIES,
     DIMENSION_TITLES,
     DIMENSIONS,
     MAX_VERDICT,
+    MEASURES,
     MODALITIES,
     OTHER_QUESTION_TYPE,
+    OVERALL,
     QUESTION_TYPES,
     SCOPES,
     SEVERITIES,
     UNKNOWN,
-    Task,
+    measure_axis,
 )
 from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.predictions.files import UNKNOWN_REASON
@@ -53,7 +56,6 @@ from medqbench_vlmeval.types import (
     Verdict,
 )
 
-OVERALL = "Overall"
 # What differs from one failure to the next: request ids, times, addresses.
 _PASSING = re.compile(r"(?<![\w-])(?=[\w-]*\d)[\w-]{12,}|\d{5,}|0x[0-9a-f]+")
 _MOST_REASONS = 20
@@ -61,11 +63,11 @@ _MOST_REASONS = 20
 _ORDER: Mapping[str, Sequence[str]] = {
     "question_type": (*QUESTION_TYPES, OTHER_QUESTION_TYPE),
     "modality": MODALITIES,
-    "severity": SEVERITIES,
+    "severity": (*SEVERITIES, *DEGREES),
     "scope": SCOPES,
     "difficulty": DIFFICULTIES,
 }
-_PERCEPTION_AXES = ("question_type", "modality", "severity", "scope", "source", "degradation")
+_PERCEPTION_AXES = ("question_type", "modality", "severity", "scope", "source", "category", "degradation")
 _PERCEPTION_CROSSED = (("modality", "question_type"), ("modality", "severity"), ("question_type", "severity"))
 _REASONING_AXES = ("modality", "severity", "difficulty", "source", "degradation")
 _REASONING_CROSSED = (("modality", "severity"), ("modality", "difficulty"))
@@ -137,12 +139,16 @@ def score_letters(samples: Sequence[Sample], letters: Sequence[str | None]) -> G
     return _accuracy(correct, letters)(range(len(samples)))
 
 
-def _by_type(samples: Sequence[Sample], group: Callable[[Sequence[int]], Group]) -> dict[str, Group]:
-    positions = positions_by("question_type", samples)
-    return {**{kind: group(positions.get(kind, [])) for kind in QUESTION_TYPES}, OVERALL: group(range(len(samples)))}
+def _by_measure(samples: Sequence[Sample], group: Callable[[Sequence[int]], Group]) -> dict[str, Group]:
+    task = samples[0].task
+    positions = positions_by(measure_axis(task), samples)
+    return {
+        **{kind: group(positions.get(kind, [])) for kind in MEASURES[task][:-1]},
+        OVERALL: group(range(len(samples))),
+    }
 
 
-def score_perception(
+def score_questions(
     samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
 ) -> TaskResult:
     """Compute accuracies in percent (0-100) with counts and intervals; the three sequences are parallel.
@@ -158,15 +164,15 @@ def score_perception(
     correct = [is_right(*answer) for answer in zip(samples, letters, strict=True)]
     group = _accuracy(correct, letters)
     groups, crossed = _broken_down(samples, _PERCEPTION_AXES, _PERCEPTION_CROSSED, group)
-    by_type = _by_type(samples, group)
-    whole = by_type[OVERALL]
+    by_measure = _by_measure(samples, group)
+    whole = by_measure[OVERALL]
     images = shared_images(samples)
     ends = clipped(mean_interval([float(right) for right in correct], images.clusters), 0, 1)
     in_percent = None if ends is None else (100 * ends[0], 100 * ends[1])
     clustered = interval_cell(whole.overall.value, in_percent, len(samples))
     return TaskResult(
-        task=Task.PERCEPTION,
-        measures={name: of_type.overall for name, of_type in by_type.items()},
+        task=samples[0].task,
+        measures={name: of_type.overall for name, of_type in by_measure.items()},
         counts={**whole.counts, **_inference_counts(predictions)},
         few=whole.few,
         interval_level=LEVEL,
@@ -319,7 +325,7 @@ def score_extractor(
         for sample, letter in zip(samples, by_rules, strict=True)
     ]
     strict, lenient = (
-        _by_type(samples, _accuracy([is_right(*answer) for answer in zip(samples, letters, strict=True)], letters))
+        _by_measure(samples, _accuracy([is_right(*answer) for answer in zip(samples, letters, strict=True)], letters))
         for letters in (by_rules, with_choices)
     )
     n_read = sum(letter_of(choice.score) is not None for choice in choices.values())

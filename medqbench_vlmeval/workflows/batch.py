@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import replacing, writing
 from medqbench_vlmeval.judge import RULES, JudgeOptions, build_model_judge
@@ -90,7 +89,7 @@ def export_calls(
         keys: dict[str, set[str]] = {name: set() for name in targets}
         for request in requests:
             prepared = prepare(request)
-            if prepared.task is Task.PERCEPTION:
+            if prepared.task.is_choice:
                 raise BadInput(
                     f"{request.prediction_file} is multiple-choice: it is scored without a judge. Leave it out."
                 )

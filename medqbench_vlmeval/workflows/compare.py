@@ -173,7 +173,7 @@ def falls_below(comparison: RunComparison, percent: float, strict: bool = False)
         raise BadInput("--fail-under takes 0 or a number below it, such as -2, and a --baseline.")
     found = []
     for part in comparison.parts:
-        limit = percent if part.task is Task.PERCEPTION else percent / 100 * MAX_VERDICT * len(DIMENSIONS)
+        limit = percent if part.task.is_choice else percent / 100 * MAX_VERDICT * len(DIMENSIONS)
         for pair in part.pairs:
             value, of = pair.overall.cell.value or 0.0, pair.overall
             if round(value - limit, 9) < 0 and (strict or of.is_significant):
@@ -254,7 +254,7 @@ def _compared_sample(row: SampleRow) -> ComparedSample:
         normalised(sample.description),
         sample.image_refs if from_content else None,
     )
-    if sample.task is Task.PERCEPTION:
+    if sample.task.is_choice:
         return ComparedSample(row, content, (1.0 if row.correct else 0.0,), row.extracted)
     scores = [row.score_on(dimension) for dimension in DIMENSIONS]
     known = tuple(score for score in scores if score is not None)
@@ -324,7 +324,7 @@ def _compare(
     elif len(runs) > 2:
         scores = {run.label: [run.samples[index].score for index in indexes] for run in runs}
         by_labels = {(pair.a, pair.b): pair for pair in pairs}
-        scale = 100.0 if task is Task.PERCEPTION else 1.0
+        scale = 100.0 if task.is_choice else 1.0
         step("ranking runs")
         ranking = rank_runs(scores, _clusters(runs, indexes), by_labels, scale, seed)
     return ComparedTask(
@@ -416,8 +416,8 @@ def _warnings(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     """Why a difference may not be one of the models: judges, prompts or data differ as well."""
     notes = []
     if _differ(runs, _judged_by):
-        what = "answers were read differently" if task is Task.PERCEPTION else "judged differently"
-        mixed = "models and ways of reading" if task is Task.PERCEPTION else "models and judges"
+        what = "answers were read differently" if task.is_choice else "judged differently"
+        mixed = "models and ways of reading" if task.is_choice else "models and judges"
         notes.append(f"{what}: the difference mixes {mixed} ({_each(runs, _judge_name)})")
     if _differ(runs, lambda run: (run.settings.prompt_style, run.settings.prompt_sha256)):
         styles = _each(runs, lambda run: run.settings.prompt_style or "unknown")
@@ -447,7 +447,7 @@ def _notes_on_runs(task: Task, runs: Sequence[ComparedRun]) -> list[str]:
     notes += [f"the same replies, every one: {', '.join(labels)}" for labels in of_several]
     words = {"n_missing": "predictions are missing", "n_inference_failed": "samples failed in inference"}
     meaning = "are left out"
-    if task is Task.PERCEPTION:
+    if task.is_choice:
         words["n_unanswered"], meaning = "answers could not be read", "count as wrong"
     for name, what in words.items():
         if counts := [f"{label} {part.counts[name]}" for label, part in parts.items() if part.counts[name]]:
@@ -459,7 +459,7 @@ def _notes_on_samples(task: Task, runs: Sequence[ComparedRun], pairs: Sequence[C
     notes = []
     cells = [pair.overall.cell for pair in pairs]
     if any((cell.n_clusters or 0) < (cell.n or 0) for cell in cells):
-        test = "McNemar" if task is Task.PERCEPTION else "Wilcoxon"
+        test = "McNemar" if task.is_choice else "Wilcoxon"
         notes.append(
             f"samples share images: {test} takes them as independent; the interval, the p over images and Holm's do not"
         )

@@ -31,7 +31,7 @@ from medqbench_vlmeval.runs.comparability import Evidence, with_comparable
 from medqbench_vlmeval.runs.files import MAKE_ROOM, result_paths, write_run
 from medqbench_vlmeval.runs.progress import ProgressFile, judging, progress_path, written_progress
 from medqbench_vlmeval.runs.provenance import Origin, name_results, read_model_use, settings_of
-from medqbench_vlmeval.scoring import score_perception, score_reasoning
+from medqbench_vlmeval.scoring import score_questions, score_reasoning
 from medqbench_vlmeval.scoring.agreement import read_conclusion
 from medqbench_vlmeval.scoring.findings import (
     perception_error_kinds,
@@ -334,7 +334,7 @@ def score_choices(
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
     ]
     result = replace(
-        score_perception(samples, predictions, extractions),
+        score_questions(samples, predictions, extractions),
         **vars(perception_findings(samples, predictions, extractions)),
         dataset=dataset,
     )

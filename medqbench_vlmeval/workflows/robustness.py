@@ -223,7 +223,7 @@ def _joined(
         predictions = first.predictions[at], second.predictions[at_second]
         replies = predictions[0].text, predictions[1].text
         texts = [prediction.text if prediction.status is PredictionStatus.OK else None for prediction in predictions]
-        if sample.task is Task.PERCEPTION:
+        if sample.task.is_choice:
             shown = zip(texts, (sample.options, moved(sample.options, permutation)), strict=True)
             letters = [None if text is None else extract(text, options).letter for text, options in shown]
             passes.choices.append(ChoicePair(sample, permutation, letters[0], letters[1], replies))
@@ -289,7 +289,7 @@ def _settings_json(passes: _Passes) -> dict[str, Any]:
 
 
 def _scores_json(scores: Robustness, task: Task) -> dict[str, Any]:
-    questions = task is Task.PERCEPTION
+    questions = task.is_choice
     counts = ("consistency_of_chance",) if questions else ("n_reference_unread", "n_inference_failed")
     return {
         **({} if questions else {"read_from": CONCLUSIONS}),
@@ -304,7 +304,7 @@ def _scores_json(scores: Robustness, task: Task) -> dict[str, Any]:
 
 
 def _place_key(task: Task) -> str:
-    return "letters" if task is Task.PERCEPTION else "places"
+    return "letters" if task.is_choice else "places"
 
 
 def _group_json(group: PassGroup) -> dict[str, Any]:

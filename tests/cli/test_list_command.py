@@ -75,11 +75,12 @@ def test_datasets_say_where_they_are_and_how_large(capsys, monkeypatch, tmp_path
         "index\timage\tquestion\tA\tB\tanswer\n1\tx\tIs it?\tYes\tNo\tA\n2\tx\tIs it?\tYes\tNo\tB\n", encoding="utf-8"
     )
     datasets = listed(capsys, "datasets")
-    assert len(datasets) == 12
+    assert len(datasets) == 12 + 5
     dev, test = (datasets[f"MedQBench_Perception_{split}"] for split in ("dev", "test"))
     assert (dev["n"], dev["where"], dev["needs"], dev["size"]) == (2, "MEDQBENCH_DATA", "nothing", "0.00 MiB")
     assert dev["path"] == str(tmp_path / "medqbench_QA_dev.tsv")
     assert (test["n"], test["where"], test["size"]) == (1305, "not here yet", None)
+    assert datasets["MedQDeg_simulate_test"]["n"] is None
     assert datasets["MedQBench_Reasoning_test"]["n"] == 221 + 133
     assert datasets["MedQBench_Reasoning_mini"] | {"size": None, "path": None} == {
         "dataset": "MedQBench_Reasoning_mini", "task": Task.REASONING.value, "split": "mini", "n": 40, "size": None,

@@ -107,7 +107,7 @@ def test_an_extractors_letters_stand_beside_the_rules_own() -> None:
     assert checks_of(run.result.tasks[0]) == []
     part = replace(run.result["perception"], extractor=extractor)
     run = replace(run, result=replace(run.result, parts={Task.PERCEPTION: part}))
-    assert cells(extractor_table(extractor)) == [
+    assert cells(extractor_table(Task.PERCEPTION, extractor)) == [
         ["Overall", "30.00", "10.50 to 60.50", "40.00", "16.50 to 68.50", "10"],
         ["Yes-or-No", "-", "-", "-", "-", "0"],
         ["What", "100.00", "20.70 to 100.00", "100.00", "20.70 to 100.00", "1"],

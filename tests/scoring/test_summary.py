@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
-from medqbench_vlmeval.scoring import score_perception, score_reasoning
+from medqbench_vlmeval.scoring import score_questions, score_reasoning
 from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
 from tests.make import NO_VERDICT, verdict
 
@@ -25,7 +25,7 @@ def question(index, kind, modality="CT", severity=None, images=()):
 
 def perception(samples, letters):
     answers = [Answer(letter, "bare letter" if letter else "no answer") for letter in letters]
-    return score_perception(samples, [Prediction(sample.index, "x") for sample in samples], answers)
+    return score_questions(samples, [Prediction(sample.index, "x") for sample in samples], answers)
 
 
 SAMPLES = [
@@ -40,7 +40,7 @@ LETTERS = ["A", "B", None, "A", None]
 
 def test_accuracy_is_the_micro_average_with_wilsons_interval():
     predictions = [Prediction(str(i), "x") for i in range(4)] + [Prediction("4", "", PredictionStatus.INFERENCE_FAILED)]
-    result = score_perception(SAMPLES, predictions, [Answer(letter, f"rule {letter}") for letter in LETTERS])
+    result = score_questions(SAMPLES, predictions, [Answer(letter, f"rule {letter}") for letter in LETTERS])
     assert values(result.measures) == {"Overall": 40, "Yes-or-No": 50, "What": 0, "How": 50}
     assert result.counts == {
         "n": 5, "n_correct": 2, "n_unanswered": 2, "n_inference_failed": 1, "n_missing": 0, "n_cut": 0

@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.benchmark import OVERALL
 from medqbench_vlmeval.files import write_bytes, write_text, writing
 from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.figures import plots, style
@@ -17,7 +17,9 @@ from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Matrix, gro
 from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, Sheet, fitted, text_width, wrapped
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
-from medqbench_vlmeval.runs.result import OVERALL, top_of
+from medqbench_vlmeval.runs.result import (
+    top_of,
+)
 from medqbench_vlmeval.types import Cell, Result
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ def _grid(heads: Sequence[str]) -> tuple[Drawing, list[Axes]]:
 
 def _scale(figure: Figure, group: str) -> tuple[float, float]:
     """Round ends of the scale that hold all values, intervals and references on it; a radar begins at 0."""
-    radar, percent, top = figure.kind == plots.RADAR, figure.task is Task.PERCEPTION, top_of(figure.task, group)
+    radar, percent, top = figure.kind == plots.RADAR, figure.task.is_choice, top_of(figure.task, group)
     step = (20.0 if percent else 1.0) if radar else (10.0 if percent else 0.5)
     alike = [name for name in figure.groups if top_of(figure.task, name) == top]
     cells = [run.cell(name) for run in figure.runs for name in alike]
@@ -226,7 +228,7 @@ def _draw_heatmap(figure: Figure) -> Sheet:
     low, high = colour_range(figure)
     # The ends of the map are too dark and too bright to be told from their neighbours in print.
     pad = 0.07 * (high - low)
-    digits = 1 if figure.task is Task.PERCEPTION else 2
+    digits = 1 if figure.task.is_choice else 2
     rows = []
     for run in figure.runs:
         cells = [run.cell(group) for group in figure.groups]
@@ -264,7 +266,7 @@ def _draw_colours(drawing: Drawing, axes: Axes, figure: Figure) -> None:
     ends = (low, (low + high) / 2, high)
     bar.set_ticks(ends, labels=[f"{end:.3g}" for end in ends])
     bar.ax.tick_params(labelsize=style.SMALL_SIZE, length=1.5, pad=1)
-    bar.set_label("accuracy, %" if figure.task is Task.PERCEPTION else "sum, 0-8", size=style.SMALL_SIZE, labelpad=1)
+    bar.set_label("accuracy, %" if figure.task.is_choice else "sum, 0-8", size=style.SMALL_SIZE, labelpad=1)
 
 
 def colour_range(figure: Figure) -> tuple[float, float]:

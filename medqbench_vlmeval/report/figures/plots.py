@@ -7,7 +7,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from medqbench_vlmeval.benchmark import HUMAN, MODALITIES, SEVERITIES, TASK_TITLES, UNKNOWN, Task, human_overall
+from medqbench_vlmeval.benchmark import (
+    HUMAN,
+    MEASURES,
+    MODALITIES,
+    OVERALL,
+    TASK_TITLES,
+    UNKNOWN,
+    Task,
+    human_overall,
+    measure_axis,
+    severities_of,
+)
 from medqbench_vlmeval.report.colours import places_of
 from medqbench_vlmeval.report.run_tables import overall_by
 from medqbench_vlmeval.report.standings import (
@@ -21,7 +32,9 @@ from medqbench_vlmeval.report.standings import (
 )
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL
+from medqbench_vlmeval.runs.result import (
+    MODALITY,
+)
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 References = Mapping[str, Mapping[str, float]]
@@ -143,16 +156,17 @@ def _rank(drawn: DrawnRun) -> tuple[int, float, str]:
 
 
 def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
-    perception = task is Task.PERCEPTION
+    perception = task.is_choice
     unit = "accuracy" if perception else "sum of the four means"
     names = {name for drawn in runs for name in drawn.run.result.groups.get(MODALITY, {})}
     others = sorted(names.difference(MODALITIES), key=lambda name: (name == UNKNOWN, name))
     modalities = [*(name for name in MODALITIES if name in names), *others]
-    stem, what = ("question_type", "accuracy by question type") if perception else ("dimension", "mean by dimension")
+    stem = measure_axis(task) if perception else "dimension"
+    what = f"{'accuracy' if perception else 'mean'} by {stem.replace('_', ' ')}"
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         (stem, DOTS, what, MEASURES[task], None, _published(task)),
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
-        ("severity", CURVE, f"{unit} by severity", SEVERITIES, "severity", _human(task)),
+        ("severity", CURVE, f"{unit} by severity", severities_of(task), "severity", _human(task)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
     for stem, kind, what, groups, axis, references in kinds:
@@ -193,7 +207,9 @@ def _human(task: Task) -> References:
 def _published(task: Task) -> References:
     """The published row with the highest Overall, and the human experts."""
     rows = {row.category == HUMAN: row for row in reversed(by_overall(reference_rows(task)))}
-    labels = {False: f"{rows[False].model}, highest published", True: "human experts, published"}
+    labels = {True: "human experts, published"}
+    if False in rows:
+        labels[False] = f"{rows[False].model}, highest published"
     return {
         labels[is_human]: {measure: value for measure, value in row.values.items() if value is not None}
         for is_human, row in sorted(rows.items())
@@ -269,7 +285,7 @@ def notes_of(figure: Figure) -> list[str]:
 
 def caption_of(figure: Figure) -> str:
     """The whole caption: what is drawn, n, how intervals were made, references, what is not comparable and why."""
-    if figure.task is Task.PERCEPTION:
+    if figure.task.is_choice:
         unit = "counts of answers" if figure.matrices else "percent of questions"
     else:
         unit = "counts of descriptions" if figure.matrices else "dimensions 0-2, their sum 0-8"

@@ -12,7 +12,7 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import Task, published_rows
+from medqbench_vlmeval.benchmark import OVERALL, Task, published_rows
 from medqbench_vlmeval.errors import BadInput, did_you_mean
 from medqbench_vlmeval.files import (
     LOCK_TIMEOUT,
@@ -31,7 +31,9 @@ from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, shown_hash
 from medqbench_vlmeval.report.table import Column, Item, Table, table, task_kind
 from medqbench_vlmeval.runs.files import SCORE_ENDING, scored_runs
-from medqbench_vlmeval.runs.result import OVERALL, json_of
+from medqbench_vlmeval.runs.result import (
+    json_of,
+)
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"
@@ -173,8 +175,9 @@ def describe(entry: Entry) -> str:
 
 
 def rows_of(entries: Sequence[Entry]) -> dict[Task, list[Row]]:
-    """The rows of all three tasks, own and published, each list best first."""
-    return {task: [row for row, _ in board_rows(entries, task)] for task in BOARD_TASKS}
+    """The rows of all tasks that have any, own and published, each list best first."""
+    boards = {task: [row for row, _ in board_rows(entries, task)] for task in BOARD_TASKS}
+    return {task: rows for task, rows in boards.items() if rows}
 
 
 def own_entries(place: Path | None) -> list[Entry]:

@@ -6,16 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, Comparable, Task, published_rows
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, HUMAN, MEASURES, OVERALL, Comparable, Task, published_rows
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL, adapter_of, check_on_scale, comparable_from_json
+from medqbench_vlmeval.runs.result import (
+    adapter_of,
+    check_on_scale,
+    comparable_from_json,
+)
 from medqbench_vlmeval.types import TaskRun
 
 HISTORY = 20  # past results kept for a row
-BOARD_TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE)
+BOARD_TASKS = (Task.PERCEPTION, Task.NO_REFERENCE, Task.COMPARATIVE, Task.DEGRADATION)
 CATEGORIES = ("commercial", "open-source", "medical-specialized", HUMAN, BASELINE)
 
 

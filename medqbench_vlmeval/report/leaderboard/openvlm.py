@@ -23,6 +23,8 @@ from medqbench_vlmeval.benchmark import (
     ALL_DATASET_NAMES,
     BASELINES,
     DIMENSIONS,
+    MEASURES,
+    OVERALL,
     REASONING_PREFIX,
     UNKNOWN,
     Comparable,
@@ -44,7 +46,10 @@ from medqbench_vlmeval.files import (
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
-from medqbench_vlmeval.runs.result import MEASURES, MODALITY, OVERALL, top_of
+from medqbench_vlmeval.runs.result import (
+    MODALITY,
+    top_of,
+)
 from medqbench_vlmeval.types import Result, TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
@@ -139,7 +144,7 @@ def _problem_of(task: Task, values: Values) -> str | None:
         if value is not None and not 0 <= value <= limit:
             return f"has '{name}' {value:g}, which is not within 0 and {limit:g}"
     singles = [value for name in MEASURES[task] if name != OVERALL and (value := values[name]) is not None]
-    if task is not Task.PERCEPTION and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > 0.01:
+    if not task.is_choice and len(singles) == len(DIMENSIONS) and abs(overall - sum(singles)) > 0.01:
         return f"has an '{OVERALL}' of {overall:g}, and its dimensions' sum is {sum(singles):g}"
     return None
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import TASK_TITLES, Comparable, Task, column_name
+from medqbench_vlmeval.benchmark import MEASURES, OVERALL, TASK_TITLES, Comparable, Task, column_name
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import MissingFile, check_writable, read_bytes, write_bytes, writing
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, ranks, shown_hash
@@ -18,7 +18,6 @@ from medqbench_vlmeval.report.table import EXTRA, INTERVAL, Column, Entry, Look,
 from medqbench_vlmeval.report.table import Row as TableRow
 from medqbench_vlmeval.report.table import columns as columns_of
 from medqbench_vlmeval.report.text import csv_text, html_table, markdown
-from medqbench_vlmeval.runs.result import MEASURES, OVERALL
 
 Boards = Mapping[Task, Sequence[Row]]
 
@@ -78,7 +77,7 @@ def board_table(task: Task, rows: Sequence[Row]) -> Table:
         *((INTERVAL, "interval"), ("n", "count"), "Row", "Judge", "Protocol", "Data"),
     )
     columns += _images_column(rows)
-    unit = "percent of questions" if task is Task.PERCEPTION else "means of 0-2 a dimension, Overall their sum (0-8)"
+    unit = "percent of questions" if task.is_choice else "means of 0-2 a dimension, Overall their sum (0-8)"
     sources = ", ".join(dict.fromkeys(row.source for row in rows if row.source))
     reasons = [f"{words}: {models}: {why}" for words, why, models in apart(rows)]
     return _board(task, rows, columns, [f"{unit}; published rows: {sources or 'none'}", *reasons])

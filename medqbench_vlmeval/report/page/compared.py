@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from medqbench_vlmeval.benchmark import TASK_TITLES, Task
+from medqbench_vlmeval.benchmark import TASK_TITLES
 from medqbench_vlmeval.report.compare_tables import in_order
 from medqbench_vlmeval.report.table import task_kind
 from medqbench_vlmeval.runs.comparison import ComparedPair, ComparedTask, RunComparison, SharedSample, item_to_json
@@ -47,7 +47,7 @@ def _task_json(part: ComparedTask, named: dict[tuple[str, str], Json]) -> Json:
         "notes": [*part.warnings, *part.notes],
         "samples": [_sample_json(sample, order) for sample in part.samples],
         "items": [{"at": at[id(item.sample)], **item_to_json(item)} for item in part.items if item.notes],
-        "letters": letters if part.task is Task.PERCEPTION else None,
+        "letters": letters if part.task.is_choice else None,
         "errors": [[int(bool(of.rows[label].error_kinds)) for of in part.samples] for label in order],
         "scores": [[round(sample.scores[label], 3) for sample in part.samples] for label in order],
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, TASK_TITLES, Task, own_index
+from medqbench_vlmeval.benchmark import DIMENSIONS, TASK_TITLES, own_index
 from medqbench_vlmeval.data.image_cells import image_names
 from medqbench_vlmeval.data.info import canonical_index
 from medqbench_vlmeval.data.sources import embedded_folder
@@ -132,7 +132,7 @@ def answer_json(row: SampleRow) -> Json:
     return {
         "reply": row.prediction.text,
         **_present(cut=row.prediction.cut or None, unscored=row.unscored, kinds=kinds),
-        **(_perception(row) if row.sample.task is Task.PERCEPTION else _reasoning(row)),
+        **(_perception(row) if row.sample.task.is_choice else _reasoning(row)),
     }
 
 

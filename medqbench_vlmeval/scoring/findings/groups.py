@@ -35,7 +35,7 @@ _COMPARISONS: Mapping[str, tuple[str, str, tuple[str, str] | None]] = {
 
 def gap_to_human(data: Measure) -> Finding | str:
     """Overall less the human experts' published Overall, which is taken as a fixed number."""
-    human = human_overall(Task.PERCEPTION) if data.unit == PERCENT else None
+    human = human_overall(data.samples[0].task) if data.unit == PERCENT else None
     overall = data.cell(range(len(data.samples)))
     if human is None or overall.value is None or overall.interval is None:
         return "the published tables have human experts for perception only"
