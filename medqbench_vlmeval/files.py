@@ -70,7 +70,9 @@ def writing(path: Path, advice: str = "choose another --out") -> Iterator[None]:
 
 
 MAX_FILE_BYTES = 1 << 29
-"""Most bytes of a file that is read as a whole (512 MiB)."""
+"""Most bytes of an image file (512 MiB)."""
+MAX_TEXT_BYTES = 1 << 28
+"""Most bytes of a JSON file or of a table that is kept as a whole (256 MiB): as texts they may take four times that."""
 MAX_LINE_BYTES = 1 << 26
 """Most bytes of a line of JSON Lines (64 MiB)."""
 MAX_LINES = 1 << 20
@@ -113,26 +115,22 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             yield source
 
 
-def read_bytes(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
     """All bytes of an ordinary file.
 
     Raises:
         BadInput: as :func:`opened`, or it holds more than ``most`` bytes.
     """
     with opened(path) as source:
-        return read_within(source, path, most)
-
-
-def read_within(source: IO[bytes], path: Path, most: int = MAX_FILE_BYTES) -> bytes:
-    """The rest of an open file; ``path`` names it in errors.
-
-    Raises:
-        BadInput: it is more than ``most`` bytes.
-    """
-    data = source.read(most + 1)
-    if len(data) > most:
-        raise BadInput(f"{path} is larger than {most >> 20} MiB, which is the most that is read; split it.")
+        data = source.read(most + 1)
+    check_bytes(path, len(data), most)
     return data
+
+
+def check_bytes(path: Path, size: int, most: int = MAX_TEXT_BYTES) -> None:
+    """Raise BadInput for a file of more than ``most`` bytes."""
+    if size > most:
+        raise BadInput(f"{path} is larger than {most >> 20} MiB, which is the most that is read; split it.")
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:

@@ -40,6 +40,10 @@ _LONGEST_PATH = 4096
 # Two more than there are cores: a worker decodes while another waits for the disk (measured: 1.5 times as fast as one
 # worker on two cores).
 _WORKERS = min(8, (os.cpu_count() or 1) + 2)
+# A list of at most so many strings: JSON's and Python's parsers take 300 bytes of memory for one of three.
+_STRINGS = re.compile(
+    rb"""\[\s*(?:(?:"[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')\s*(?:,\s*)?){0,100}\]""", re.DOTALL
+)
 _NO_NAME = frozenset({"", ".", "nan", "none", "null", "n/a"})
 _IMAGES_OF = {Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
 
@@ -240,7 +244,7 @@ def split_list(cell: bytes, where: str) -> list[bytes]:
         return [plain] if plain else []
     items: object = None
     # JSON, else a list as Python prints it, with single quotes; literal_eval runs nothing.
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (json.loads, ast.literal_eval) if _STRINGS.fullmatch(plain) else ():
         with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             items = parse(plain.decode("utf-8"))
             break
@@ -269,8 +273,9 @@ def _decoded(cell: bytes, where: str) -> bytes:
 
 def _plain_path(text: str, where: str) -> PurePosixPath:
     """A path of a data file, checked to be relative and without '..'."""
-    windows = PureWindowsPath(text)
-    if text.startswith(("/", "\\", "~")) or windows.drive or ".." in windows.parts or not windows.parts:
+    windows = PureWindowsPath(text[:_LONGEST_PATH])
+    odd = "\0" in text or len(text) > _LONGEST_PATH or windows.drive or ".." in windows.parts or not windows.parts
+    if odd or text.startswith(("/", "\\", "~")):
         raise BadInput(
             f"{where}: the image path '{text[:200]}' must be relative to the data file's folder and stay inside it."
         )

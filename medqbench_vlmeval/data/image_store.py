@@ -23,6 +23,9 @@ from medqbench_vlmeval.errors import BadInput
 
 MAX_PIXELS = 178_956_970
 """An image that announces more pixels is refused; it is PIL's own limit, which other packages raise."""
+# Their decoders take 16 bytes and more for a pixel, of images of a hundred bytes too.
+_COSTLY = frozenset({"WEBP", "JPEG2000"})
+_TILE_SIDES = (322, 323)  # the tags of a TIFF for a tile's width and height
 
 # One of the larger images is read and decoded at a time, however many threads there are.
 _LARGE_PIXELS, _LARGE_BYTES = 1 << 23, 1 << 25
@@ -117,7 +120,7 @@ class ImageStore:
             key = (path, status.st_size, status.st_mtime_ns)
             if key not in self._checked:
                 with _ONE_LARGE if status.st_size > _LARGE_BYTES else nullcontext():
-                    check_image(files.read_bytes(path), f"{where}: {path}")
+                    check_image(files.read_bytes(path, files.MAX_FILE_BYTES), f"{where}: {path}")
                 self._checked.add(key)
         except OSError as error:
             raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None
@@ -146,15 +149,18 @@ def check_image(data: bytes, where: str) -> None:
     from PIL import Image, UnidentifiedImageError
 
     _, name = _format_of(data, where)
-    mode, size = "", (0, 0)
+    most = MAX_PIXELS // 4 if name in _COSTLY else MAX_PIXELS
+    problem = None
     try:
         with Image.open(BytesIO(data), formats=(name,)) as image:
             pixels = image.size[0] * image.size[1]
-            too_large = pixels > MAX_PIXELS
-            if not too_large:
+            tile = [getattr(image, "tag_v2", {}).get(tag, 1) for tag in _TILE_SIDES]
+            too_large = pixels > most or any(type(side) is not int for side in tile) or tile[0] * tile[1] > most
+            problem = _not_sendable("L", image.size)
+            if not too_large and problem is None:
                 with _ONE_LARGE if pixels > _LARGE_PIXELS else nullcontext():
                     image.load()
-                    mode, size = image.mode, image.size
+                    problem = _not_sendable(image.mode, image.size)
                     image.close()  # the pixels go before the next large image is decoded
         if name == "PNG":
             # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
@@ -168,10 +174,10 @@ def check_image(data: bytes, where: str) -> None:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise BadInput(f"{where}: the image is cut short or damaged ({reason.rstrip('.')}).") from None
     if too_large:
-        raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.")
+        raise BadInput(f"{where}: the image announces more than {most} pixels and is not decoded.")
     if name == "PNG" and _PNG_END not in data:
         raise BadInput(f"{where}: the image is cut short or damaged (no end chunk).")
-    if problem := _not_sendable(mode, size):
+    if problem is not None:
         raise BadInput(f"{where}: the image {problem}.")
 
 

@@ -21,6 +21,7 @@ from medqbench_vlmeval.files import MAX_LINES, MAX_VALUES, opened
 MAX_ROW_BYTES = 1 << 27
 """A row larger than this (128 MiB) is a missing line break or an unclosed quote, not a row."""
 MAX_COLUMNS = 1_000
+_LONGEST_NAME = 1_000
 MAX_ROWS, MAX_CELLS = MAX_LINES, MAX_VALUES
 
 _UTF8_BOM = b"\xef\xbb\xbf"
@@ -150,6 +151,7 @@ class TableReader:
                 end -= 2 if line.endswith(b"\r\n") else 1
             if quoted is None:
                 if _QUOTE not in line:
+                    self._check_return(line, 0, end, number)
                     yield line[:end].split(delimiter, MAX_COLUMNS)
                     continue
                 if end <= _SHORT_LINE and (plain := _all_quoted(line[:end], between)) is not None:
@@ -173,6 +175,7 @@ class TableReader:
                 stop = line.find(delimiter, at, end)
                 last = stop < 0 or len(cells) == MAX_COLUMNS
                 value = line[at : end if last else stop]
+                self._check_return(value, 0, len(value), number)
                 if quoted is not None:
                     quoted += value
                     value, quoted = bytes(quoted), None
@@ -185,6 +188,14 @@ class TableReader:
         if quoted is not None:
             raise BadInput(
                 f"{self.path}, line {first}: a double quote opens a cell and is never closed; the file was cut short."
+            )
+
+    def _check_return(self, line: bytes, start: int, end: int, number: int) -> None:
+        """Refuse what some readers take for a line's end and others for a character."""
+        if line.find(b"\r", start, end) >= 0:
+            raise BadInput(
+                f"{self.path}, line {number}: a carriage return stands alone and outside of quotes; save the file with "
+                "line feeds at its lines' ends."
             )
 
 
@@ -213,6 +224,11 @@ def _read_quoted(line: bytes, at: int, cell: bytearray) -> int:
 def check_header(names: tuple[str, ...], path: Path) -> None:
     """Raise BadInput for a header that is wider than ``MAX_COLUMNS`` or names a column twice."""
     check_size(path, 1, len(names))
+    if long := next((place for place, name in enumerate(names, start=1) if len(name) > _LONGEST_NAME), None):
+        raise BadInput(
+            f"{path}: the name of column {long} has {len(names[long - 1]):,} characters, and at most {_LONGEST_NAME:,} "
+            "are read: no header."
+        )
     twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
     if twice is not None:
         raise BadInput(f"{path}: the header names the column '{twice}' twice; rename or remove one of them.")

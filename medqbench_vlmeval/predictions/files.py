@@ -20,7 +20,7 @@ from medqbench_vlmeval.data.columns import ACCEPTED, Named, find_columns
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
 from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import check_json, opened, read_lines, read_within, sha256_of_rest
+from medqbench_vlmeval.files import check_bytes, check_json, opened, read_lines, sha256_of_rest
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
@@ -129,9 +129,11 @@ def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tupl
     if reader is None:
         raise BadInput(f"{path}: {what} ends in {', '.join(readers)}, not '{path.suffix}'.")
     with opened(path) as source:
-        sha256 = sha256_of_rest(source)
-        if not source.tell():
+        if not (size := source.seek(0, 2)):
             raise BadInput(f"{path} is empty.")
+        check_bytes(path, size)
+        source.seek(0)
+        sha256 = sha256_of_rest(source)
         source.seek(0)
         return reader(path, source) or [[]], sha256
 
@@ -143,7 +145,7 @@ def _read_delimited(path: Path, source: IO[bytes]) -> list[list[str]]:
 def _read_json(path: Path, source: IO[bytes]) -> list[list[str]]:
     """A list of records, a dict of columns, or ``{'columns', 'data'}``."""
     try:
-        text = read_within(source, path).decode("utf-8-sig")
+        text = source.read().decode("utf-8-sig")
         check_json(text, path)
         value = json.loads(text)
     except UnicodeDecodeError as error:

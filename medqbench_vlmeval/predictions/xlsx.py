@@ -21,12 +21,13 @@ from xml.parsers import expat
 
 from medqbench_vlmeval.data.table import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, check_size
 from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.files import MAX_TEXT_BYTES
 
 CELL_LIMIT = 32_767  # A cell holds no more characters than this; writers cut longer texts to it.
 _CHUNK = 1 << 16
 _MIB = 1 << 20
 # Sheets of repeated texts pack to a hundredth; what packs better than this is made to unpack.
-_MOST_BYTES, _SMALL_PART, _MOST_RATIO = 1 << 30, 1 << 26, 200
+_MOST_BYTES, _SMALL_PART, _MOST_RATIO = MAX_TEXT_BYTES, 1 << 26, 200
 _MOST_ITEM_BYTES = 1 << 24  # of a row or a shared text, and of what stands between two of them
 _MOST_ELEMENTS = 6 * MAX_CELLS
 _MOST_CHARACTERS = 1 << 30  # of all cells: one shared text may stand in each
