@@ -43,11 +43,12 @@ def info(
     """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
     from medqbench_vlmeval.data import describe, load
     from medqbench_vlmeval.data.columns import read_named
-    from medqbench_vlmeval.report.terminal import outline, progress_shown
+    from medqbench_vlmeval.report.data_tables import info_tables
+    from medqbench_vlmeval.report.terminal import progress_shown
 
     with progress_shown():
         info = describe(load(data, images, None if columns is None else read_named(columns)))
-    print_result(as_json, info.to_json, lambda: outline(info.to_json()))
+    print_result(as_json, info.to_json, lambda: info_tables(info))
 
 
 def list_names(

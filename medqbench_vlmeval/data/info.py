@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 from medqbench_vlmeval.benchmark import (
@@ -17,9 +18,11 @@ from medqbench_vlmeval.benchmark import (
     QUESTION_TYPES,
     Split,
     Task,
+    measure_axis,
     own_index,
 )
 from medqbench_vlmeval.data.columns import axes_of
+from medqbench_vlmeval.data.image_cells import image_keys
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.provenance import SourceFile
@@ -70,8 +73,8 @@ def _text(text: str | None) -> str | None:
 class PublishedCounts:
     """The published test split's counts beside a dataset's: of 'n', and for perception of each question type."""
 
-    published: Mapping[str, int]
-    present: Mapping[str, int]
+    expected: Mapping[str, int]
+    found: Mapping[str, int]
     same: bool
 
 
@@ -79,25 +82,18 @@ class PublishedCounts:
 class PartInfo:
     """What a dataset holds of one task.
 
-    ``images`` counts distinct files (None where they were not looked at); ``counts`` are by axis and value, rows
-    without a value under ``'(unknown)'``, axes without any value left out; ``published`` is None but for the test
-    split.
+    ``images`` counts distinct images, by what the file calls them where they were not looked at; ``counts`` are by axis
+    and value (and of answers by letter), rows without a value under ``'(unknown)'``, axes without any value left out;
+    ``published`` is None but for the test split. For ``blind`` see :func:`blind_scores`.
     """
 
     n: int
-    images: int | None
+    images: int
     counts: Mapping[str, Mapping[str, int]]
     source: SourceFile
     samples_sha256: str
     published: PublishedCounts | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The same in plain JSON types."""
-        fields = {**asdict(self.source), "path": str(self.source.path), "samples_sha256": self.samples_sha256}
-        order = ("path", "sha256", "samples_sha256", "revision", "origin", "columns")
-        source, counts = {name: fields[name] for name in order}, self.published
-        published = counts and {"expected": counts.published, "found": counts.present, "same": counts.same}
-        return {"n": self.n, "images": self.images, "counts": self.counts, "source": source, "published": published}
+    blind: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -107,13 +103,12 @@ class DataInfo:
     name: str
     task: Task
     n: int
-    images: int | None
     parts: Mapping[Task, PartInfo]
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON types, for ``data info --json``."""
-        parts = {task.value: part.to_json() for task, part in self.parts.items()}
-        return {"name": self.name, "task": self.task.value, "n": self.n, "images": self.images, "parts": parts}
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return plain
 
 
 def describe(sample_set: SampleSet) -> DataInfo:
@@ -121,15 +116,39 @@ def describe(sample_set: SampleSet) -> DataInfo:
     parts = {}
     for task, source in sample_set.sources.items():
         samples = [sample for sample in sample_set.samples if sample.task is task]
-        published = (
-            published_counts(task, samples) if sample_set.name in _TEST_NAMES and task in PUBLISHED_SIZES else None
-        )
+        published = published_counts(task, samples) if sample_set.name in _TEST_NAMES else None
         values = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in axes_of(task)}
         counts = {axis: dict(of.most_common()) for axis, of in values.items() if set(of) != {_UNKNOWN}}
+        images = {key for sample in samples for key in image_keys(sample)}
+        blind = {}
+        if task.is_choice:
+            counts["answer"] = dict(sorted(Counter(str(sample.answer) for sample in samples).items()))
+            blind = blind_scores(samples, measure_axis(task))
         digest = samples_sha256(samples)
-        parts[task] = PartInfo(len(samples), _image_count(samples), counts, source, digest, published)
-    whole = sample_set.samples
-    return DataInfo(sample_set.name, sample_set.task, len(whole), _image_count(whole), parts)
+        parts[task] = PartInfo(len(samples), len(images), counts, source, digest, published, blind)
+    return DataInfo(sample_set.name, sample_set.task, len(sample_set.samples), parts)
+
+
+def blind_scores(samples: Sequence[Sample], axis: str) -> dict[str, dict[str, float]]:
+    """What a model that looks at no image would score on multiple-choice questions, in percent (0-100), over 'all' and
+    by the values of an axis: by always saying one letter, the letter that is right most often for the value, or the
+    longest option (of several the first), and by chance."""
+    groups: dict[str, list[Sample]] = {"all": list(samples)}
+    for sample in samples:
+        groups.setdefault(getattr(sample, axis) or _UNKNOWN, []).append(sample)
+    rights = {value: Counter(sample.answer for sample in of).most_common(1)[0][0] for value, of in groups.items()}
+    ways: dict[str, Callable[[Sample], float]] = {
+        f"always {letter}": lambda sample, letter=letter: sample.answer == letter  # type: ignore[misc]
+        for letter in sorted({letter for sample in samples for letter in sample.options})
+    }
+    ways[f"the most frequent of its {axis.replace('_', ' ')}"] = lambda sample: (
+        sample.answer == rights[getattr(sample, axis) or _UNKNOWN]
+    )
+    ways["the longest option"] = lambda sample: (
+        sample.answer == max(sample.options, key=lambda at: len(sample.options[at]))
+    )
+    ways["chance"] = lambda sample: 1 / len(sample.options)
+    return {way: {value: 100 * fmean(map(right, of)) for value, of in groups.items()} for way, right in ways.items()}
 
 
 def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts | None:
@@ -142,10 +161,6 @@ def published_counts(task: Task, samples: Sequence[Sample]) -> PublishedCounts |
         published |= PUBLISHED_QUESTIONS
         present |= {kind: sum(sample.question_type == kind for sample in samples) for kind in QUESTION_TYPES}
     return PublishedCounts(published, present, published == present)
-
-
-def _image_count(samples: Iterable[Sample]) -> int | None:
-    return len({path for sample in samples for path in sample.images}) or None
 
 
 def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[str]:

@@ -39,17 +39,6 @@ _STYLES: Mapping[Look, str] = {
 }  # fmt: skip
 
 
-def outline(facts: Mapping[str, object], indent: str = "") -> Iterator[str]:
-    """What a terminal shows of a data file: one line a fact, what lies inside a fact set in below it."""
-    for name, value in facts.items():
-        if isinstance(value, Mapping) and value:
-            yield f"{indent}{name}:"
-            yield from outline(value, indent + "  ")
-        else:
-            text = ", ".join(map(str, value)) or None if isinstance(value, (list, tuple, Mapping)) else value
-            yield f"{indent}{name}: {_NONE if text is None else text}"
-
-
 def show(parts: Iterable[Table | str], console: Console | None = None) -> None:
     """Print tables with their notes, and lines of text: whole and plain into a pipe, in a terminal as much as fits.
 

@@ -82,11 +82,11 @@ def _data_doubts(task: Task, evidence: Evidence) -> Iterator[Doubt]:
         yield _no("the dev split was used; the published rows are of the test split")
     elif counts is None:
         pass
-    elif counts.present["n"] != counts.published["n"]:
-        yield _no(f"{counts.present['n']} samples; the published rows are of {counts.published['n']}")
+    elif counts.found["n"] != counts.expected["n"]:
+        yield _no(f"{counts.found['n']} samples; the published rows are of {counts.expected['n']}")
     elif not counts.same:
         present, published = (
-            " / ".join(str(count[kind]) for kind in QUESTION_TYPES) for count in (counts.present, counts.published)
+            " / ".join(str(count[kind]) for kind in QUESTION_TYPES) for count in (counts.found, counts.expected)
         )
         yield _no(f"{present} Yes-or-No / What / How questions; the published rows are of {published}")
     if evidence.n_run < evidence.n_offered:

@@ -39,7 +39,7 @@ def test_describe_counts_and_compares_with_the_published_split(write_tsv: Write)
     sample_set = load_dataset(parse_dataset_name("MedQBench_Perception_test"), path)
     info = json.loads(json.dumps(describe(sample_set).to_json()))
     part = info["parts"]["perception"]
-    assert (info["n"], info["images"], part["n"]) == (3, 1, 3)
+    assert (info["n"], part["images"], part["n"]) == (3, 1, 3)
     assert part["counts"]["question_type"] == {"How": 2, "What": 1}
     assert "severity" not in part["counts"]
     assert part["source"]["columns"]["absent"] == ["severity", "scope", "source", "difficulty", "degradation"]

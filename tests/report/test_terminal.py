@@ -14,15 +14,13 @@ import pytest
 from rich.console import Console
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data.info import describe
 from medqbench_vlmeval.judge import Progress
-from medqbench_vlmeval.provenance import ColumnUse, Protocol, SourceFile
+from medqbench_vlmeval.provenance import Protocol
 from medqbench_vlmeval.report.leaderboard.board import add, own_entries, rows_of
 from medqbench_vlmeval.report.leaderboard.tables import terminal_board
 from medqbench_vlmeval.report.table import Column, Row, Table
-from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, outline, progress_shown, show
+from medqbench_vlmeval.report.terminal import Meter, clock, dollars, judge_progress, progress_shown, show
 from medqbench_vlmeval.steps import counted, step
-from medqbench_vlmeval.types import Sample, SampleSet
 from tests.report.leaderboard.results import result
 from tests.report.printed import printed
 
@@ -117,15 +115,6 @@ def test_warnings_are_coloured_in_a_terminal_alone() -> None:
     show(["!! a", "! b", "c!"], Console(file=pipe))
     assert terminal.getvalue().splitlines() == ["\x1b[1;31m!! a\x1b[0m", "\x1b[33m! b\x1b[0m", "c!"]
     assert pipe.getvalue().splitlines() == ["!! a", "! b", "c!"]
-
-
-def test_a_data_file_in_an_outline() -> None:
-    source = SourceFile(Path("[b]x.tsv"), "ab", None, "file", ColumnUse(), 1)
-    sample = Sample("1", Task.PERCEPTION, "Is it?", {"A": "Yes"}, "A", modality="CT")
-    info = describe(SampleSet("[b]x", Task.PERCEPTION, (sample,), {Task.PERCEPTION: source}))
-    lines = list(outline(info.to_json()))
-    assert lines[:6] == ["name: [b]x", "task: perception", "n: 1", "images: -", "parts:", "  perception:"]
-    assert {"      modality:", "        CT: 1", "      revision: -"} <= set(lines)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""The tables of ``medqbench data``: what a data file holds, and what a model would score that looks at no image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from medqbench_vlmeval.benchmark import TASK_TITLES
+from medqbench_vlmeval.data.info import DataInfo, PartInfo
+from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
+
+_SHOWN = 40
+
+
+def info_tables(info: DataInfo) -> Iterator[Table | str]:
+    """What a dataset holds: its files, the meaning of their columns with the values, and the scores of no look."""
+    for task, part in info.parts.items():
+        source = part.source
+        yield f"{info.name}: {TASK_TITLES[task]}, {part.n:,} samples, {part.images:,} images"
+        yield f"{source.path} ({source.origin}{f', revision {source.revision}' if source.revision else ''})"
+        yield f"file sha256    {source.sha256}"
+        yield f"samples sha256 {part.samples_sha256}"
+        yield _meanings(part)
+        if part.blind:
+            values = columns(*((value, "share") for value in part.blind["chance"]))
+            ways: list[Sequence[Entry]] = [(way, *shares.values()) for way, shares in part.blind.items()]
+            yield table("Percent right without a look at any image", (Column("what is said"), *values), ways)
+        if (counts := part.published) is not None:
+            heads = columns("", ("published", "count"), ("here", "count"))
+            yield table(
+                "The published test split", heads, [(k, n, counts.found[k]) for k, n in counts.expected.items()]
+            )
+
+
+def _meanings(part: PartInfo) -> Table:
+    use = part.source.columns
+    found = [(meaning, f"{name}{' (named)' if meaning in use.named else ''}") for meaning, name in use.read.items()]
+    inferred = [(meaning, "(inferred)") for meaning in use.inferred if meaning not in use.read]
+    rows = [
+        (meaning, name, _values(part.counts.get(meaning, {})))
+        for meaning, name in (*found, *inferred, *((meaning, "(absent)") for meaning in use.absent))
+    ]
+    notes = [f"{meaning}: {how}" for meaning, how in use.inferred.items()]
+    notes += [f"ignored columns: {', '.join(use.ignored)}"] if use.ignored else []
+    return table("", columns("meaning", "column", "values"), rows, notes)
+
+
+def _values(counts: Mapping[str, int]) -> str:
+    shown = ", ".join(f"{value} {n:,}" for value, n in list(counts.items())[:_SHOWN])
+    return f"{shown} and {len(counts) - _SHOWN:,} more" if len(counts) > _SHOWN else shown
