@@ -65,6 +65,7 @@ setup(
         "pillow>=10",
         "XlsxWriter>=3.1",
         "filelock>=3.12",
+        "pyarrow>=16",
         "aiohttp>=3.10",
         "certifi",
         "openai>=1.50",

@@ -51,6 +51,18 @@ Cells = Mapping[str, bytes]
 _Image = TypeVar("_Image")
 
 
+@dataclass(frozen=True)
+class RowImage:
+    """One image of a row: the file that a model is sent, and its name among ``image_refs``.
+
+    ``source`` is the file outside of the store that it is or was made from; None where it came out of the data file.
+    """
+
+    path: Path
+    ref: str
+    source: Path | None = None
+
+
 def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadInput | None]]:
     """Yield the places where a row's images may be given: whether in base64, the cells, and why they cannot be used.
 
@@ -156,17 +168,23 @@ class KeptImages:
         def name_of(cell: bytes) -> str:
             name = _name(cell)
             with contextlib.suppress(BadInput, RunFailed):
-                if self.places.setdefault(_last_part(name), path := place_of(cell)) != path:
-                    self.places[_last_part(name)] = None
+                self.add(RowImage(place_of(cell), name))
             return name
 
         return RowImages(partial(_names, name_of=name_of), workers=_WORKERS)
 
+    def add(self, image: RowImage) -> str:
+        """Take an image that is known to be whole; its name."""
+        name = _last_part(image.ref)
+        if self.places.setdefault(name, image.path) != image.path:
+            self.places[name] = None
+        return image.ref
+
 
 def row_files(
     task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
-) -> RowImages[Path]:
-    """Collect the absolute paths of a file's images (as many a row as the task has), checked to be whole.
+) -> RowImages[RowImage]:
+    """Collect a file's images (as many a row as the task has), checked to be whole; their paths are absolute.
 
     Image paths are relative to ``root``; links under it may lead outside of it where they are ``trusted``. ``fetch``
     brings a path of the repository to this machine; None where paths are local files.
@@ -181,19 +199,24 @@ def row_files(
             return _path_inside(root, text, where, trusted)
         return fetch(_plain_path(text, where).as_posix())
 
-    def read(cells: Cells, where: str) -> tuple[Path, ...]:
+    def stored(cell: bytes, where: str) -> RowImage:
+        path = store.put(_decoded(cell, where), where)
+        return RowImage(path, path.name)
+
+    def in_place(cell: bytes, where: str) -> RowImage:
+        path = store.check_file(locate(cell, where), where)
+        return RowImage(path, _name(cell), path)
+
+    def read(cells: Cells, where: str) -> tuple[RowImage, ...]:
         for encoded, parts, fault in _sources(cells, where):
             if fault is not None:
                 raise fault
             if parts:
-                if encoded:
-                    paths = tuple(store.put(_decoded(cell, where), where) for cell in parts)
-                else:
-                    paths = tuple(store.check_file(locate(cell, where), where) for cell in parts)
-                wanted = _IMAGES_OF.get(task, len(paths))
-                if len(paths) != wanted:
-                    raise BadInput(f"{where}: {len(paths)} images, but the {task.value} task needs {wanted}.")
-                return paths
+                images = tuple((stored if encoded else in_place)(cell, where) for cell in parts)
+                wanted = _IMAGES_OF.get(task, len(images))
+                if len(images) != wanted:
+                    raise BadInput(f"{where}: {len(images)} images, but the {task.value} task needs {wanted}.")
+                return images
         raise BadInput(f"{where}: no image; the row has neither base64 nor an image path.")
 
     return RowImages(read, workers=_WORKERS)

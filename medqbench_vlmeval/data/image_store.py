@@ -58,8 +58,8 @@ DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, NotImplementedError, struct.err
 _STRICT = threading.Lock()
 
 
-def data_folder() -> Path:
-    """The kit's data folder: what ``LMUData`` names, which is made where it is absent, else ``~/LMUData``.
+def data_folder(make: bool = True) -> Path:
+    """The kit's data folder, ``~/LMUData`` or what ``LMUData`` names; it is made where it is absent, if asked to.
 
     Raises:
         BadInput: it cannot be made; of a named folder that is absent the kit takes the other one without a word.
@@ -67,7 +67,8 @@ def data_folder() -> Path:
     named = os.environ.get("LMUData") or "~/LMUData"  # noqa: SIM112 - the kit spells it so
     folder = Path(named).expanduser().absolute()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         why = f"cannot be made ({error.strerror}); set LMUData to another one"
         raise BadInput(f"The data folder {named} (LMUData) {why}.") from None
@@ -85,9 +86,9 @@ class ImageStore:
         self._checked: set[tuple[Path, int, int]] = set()
 
     @classmethod
-    def default(cls) -> ImageStore:
+    def default(cls, make: bool = True) -> ImageStore:
         """The store in :func:`data_folder`."""
-        return cls(data_folder() / "images" / "MedQBench")
+        return cls(data_folder(make) / "images" / "MedQBench")
 
     def put(self, data: bytes, where: str) -> Path:
         """The absolute path of a file with exactly these bytes, which is made where there is none; ``where`` names file

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,10 @@ from medqbench_vlmeval.data.columns import (
     read_severity,
     resolve_columns,
 )
-from medqbench_vlmeval.data.image_cells import KeptImages, RowImages, row_files, row_names, split_list
+from medqbench_vlmeval.data.image_cells import KeptImages, RowImage, RowImages, row_files, row_names, split_list
 from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
 from medqbench_vlmeval.data.table import TableReader, open_table, shown
+from medqbench_vlmeval.data.table_store import StoredTable, TableStore, state_of
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.provenance import ColumnUse, SourceFile
 from medqbench_vlmeval.steps import counted
@@ -89,25 +91,48 @@ def load_table(
         )
     if named is None and origin.kind != "embedded":
         named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)
+    state = state_of(path)
     with ExitStack() as stack:
         table = stack.enter_context(open_table(path))
         single = task or _task_of_file(path, named)
         columns = resolve_columns(table.header, single, path, isinstance(images, ImageStore), named)
         builder = SampleBuilder(single, columns)
+        known, tables, recorder = None, None, None
+        if origin.kind != "embedded":
+            store = images if isinstance(images, ImageStore) else ImageStore.default(make=False)
+            tables = TableStore(path, state, single, columns, store)
+            known = tables.find(images is not None)
+            if known is None and isinstance(images, ImageStore):
+                stack.enter_context(tables.locked())
+                known = tables.find(images=True)  # another process may have made it meanwhile
         pictures: RowImages[Any] = row_names()
-        if images is not None:
+        if known is not None:
+            table, pictures = known, known.row_images()
+        elif images is not None:
             stack.enter_context(strict_decoding())
             places = path.absolute().parent, origin.kind == "embedded", origin.fetch
             kept = images.row_names if isinstance(images, KeptImages) else partial(row_files, single, images)
             pictures = stack.enter_context(closing(kept(*places)))
+            if tables is not None and isinstance(images, ImageStore):
+                table = recorder = tables.recorder(table)
         samples = _read_rows(table, columns, builder, pictures)
         by_index: Mapping[str, Any] = pictures.by_index()
-    if not samples:
-        raise BadInput(f"{path} has a header but no rows.")
-    meaning = "images" if isinstance(images, ImageStore) else "image_refs"
-    samples = [replace(sample, **{meaning: by_index[sample.index]}) for sample in samples]
+        if not samples:
+            raise BadInput(f"{path} has a header but no rows.")
+        if tables is not None and recorder is not None:
+            tables.keep(recorder, [by_index[sample.index] for sample in samples])
+    samples = [_with_images(sample, by_index[sample.index], images) for sample in samples]
     source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
     return samples, source
+
+
+def _with_images(
+    sample: Sample, found: tuple[RowImage, ...] | tuple[str, ...], images: ImageStore | KeptImages | None
+) -> Sample:
+    if isinstance(images, ImageStore):
+        return replace(sample, images=tuple(image.path for image in found if isinstance(image, RowImage)))
+    name: Callable[[RowImage], str] = images.add if images is not None else attrgetter("ref")
+    return replace(sample, image_refs=tuple(image if isinstance(image, str) else name(image) for image in found))
 
 
 def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages[Any]) -> list[Sample]:
@@ -115,7 +140,8 @@ def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, ima
     pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
     first_row: dict[str, int] = {}
     samples = []
-    what = f"reading {table.path.name}{' and its images' if pictures else ''}, row"
+    and_images = " and its images" if pictures and not isinstance(table, StoredTable) else ""
+    what = f"reading {table.path.name}{and_images}, row"
     for row in counted(what, table.rows()):
         where = f"{table.path}, row {row.number}"
         sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
