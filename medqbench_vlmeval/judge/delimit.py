@@ -79,7 +79,7 @@ _END_WORD = re.compile(rf"\b(?:{_ENDS}|of|the)\Z")
 _LONGEST_END_WORD = 10
 _OPENS = re.compile(rf"[<{_ANGLE}\[{{({_BRACKET}]")
 _SLASHES = f"/\\{_SLASH}"
-_SAYS_END = re.compile(rf"[=#*~_<{_ANGLE}\[{{{_BRACKET}|%!\\-]\s?{_ENDS}")
+_SAYS_END = re.compile(rf"[=#*~_<{_ANGLE}\[{{({_BRACKET}|%!\\-]\s?{_ENDS}")
 _MARK = re.compile(rf"[<{_ANGLE}\[{{{_BRACKET}/\\{_SLASH}]|{_ENDS}")
 _CLOSED_BEHIND = re.compile(rf"[\s\w]{{0,20}}[/\\{_SLASH}]+(?=\s*[>\]}}){_ANGLE_END}{_BRACKET_END}])")
 
@@ -239,7 +239,11 @@ def _views(text: str) -> Iterator[_View]:
         escapes = [(escape, signs) for escape in _ESCAPE.finditer(view.seen) if (signs := _decoded(escape)) is not None]
         if not escapes:
             return
-        view = _replaced(view, [(escape.start(), escape.end(), signs) for escape, signs in escapes])
+        # Who decodes the last of several backslashes still sees the others.
+        slashed = [(*escape.span(), "\\" * escape.group().startswith("\\\\") + signs) for escape, signs in escapes]
+        if any(signs.startswith("\\") for *_, signs in slashed):
+            yield _replaced(view, slashed)
+        view = _replaced(view, [(*escape.span(), signs) for escape, signs in escapes])
         yield view
 
 
