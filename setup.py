@@ -66,6 +66,7 @@ setup(
         "XlsxWriter>=3.1",
         "filelock>=3.12",
         "pyarrow>=16",
+        "pybase64>=1.3",
         "aiohttp>=3.10",
         "certifi",
         "openai>=1.50",

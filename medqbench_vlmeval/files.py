@@ -90,8 +90,8 @@ class MissingFile(BadInput):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open an ordinary file to read its bytes.
+def opened(path: Path, buffer: int = -1) -> Iterator[IO[bytes]]:
+    """Open an ordinary file to read its bytes; ``buffer`` is the bytes to read at once, -1 the system's choice.
 
     Raises:
         MissingFile: there is none.
@@ -111,7 +111,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             folder = "is a folder; name the file itself"
             other = "is no ordinary file (a pipe or a device); save its content to a file"
             raise BadInput(f"{path} {folder if stat.S_ISDIR(mode) else other}.")
-        with os.fdopen(number, "rb") as source:
+        with os.fdopen(number, "rb", buffer) as source:
             yield source
 
 

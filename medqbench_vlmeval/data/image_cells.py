@@ -9,7 +9,6 @@ checks and stores the images while the file is being read; base64 leaves memory 
 from __future__ import annotations
 
 import ast
-import base64
 import binascii
 import contextlib
 import json
@@ -22,6 +21,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
+
+import pybase64
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.image_store import ImageStore, content_name, is_content_name
@@ -279,7 +280,7 @@ def split_list(cell: bytes, where: str) -> list[bytes]:
 def _decoded(cell: bytes, where: str) -> bytes:
     """The bytes of one base64 text; a data URI's head, white space and absent padding are accepted."""
     with contextlib.suppress(binascii.Error):
-        return base64.b64decode(cell, validate=True)
+        return pybase64.b64decode(cell, validate=True)
     if literal := _BYTES_LITERAL.fullmatch(cell):
         cell = literal.group(2)
     if head := _DATA_URI.match(cell):
@@ -288,7 +289,7 @@ def _decoded(cell: bytes, where: str) -> bytes:
         cell = cell[head.end() :]
     cell = cell.translate(_URL_ALPHABET, _WHITESPACE).rstrip(b"=")
     try:
-        return base64.b64decode(cell + b"=" * (-len(cell) % 4), validate=True)
+        return pybase64.b64decode(cell + b"=" * (-len(cell) % 4), validate=True)
     except binascii.Error:
         problem = f"it starts with '{cell[:24].decode('ascii', errors='replace')}', {len(cell)} characters"
         raise BadInput(f"{where}: the image is not base64 ({problem}).") from None

@@ -29,6 +29,8 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _QUOTE = b'"'
 # Lines longer than this go cell by cell: counting and splitting would copy an image that nobody may ask for.
 _SHORT_LINE = 1 << 16
+# A line of half a megabyte is put together of so many pieces (measured: 0.5 s for 600 MiB with 8 KiB, 0.1 s with this).
+_BUFFER = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,7 @@ def check_size(path: Path, rows: int, columns: int) -> None:
 @contextmanager
 def open_table(path: Path, delimiter: bytes = b"\t") -> Iterator[TableReader]:
     """Open a delimited file; BadInput where it is absent, cannot be read or has no usable header."""
-    with opened(path) as source:
+    with opened(path, _BUFFER) as source:
         yield TableReader(path, source, delimiter)
 
 
