@@ -64,7 +64,10 @@ class JudgeSettings:
 
 @dataclass(frozen=True)
 class DataUse:
-    """The data behind one task's samples; ``origin`` is 'file', 'folder', 'embedded', 'hub' or 'prediction file'."""
+    """The data behind one task's samples; ``origin`` is 'file', 'folder', 'embedded', 'hub' or 'prediction file'.
+
+    ``image_forms`` counts the samples' images by the words of their forms, most first; empty where not on record.
+    """
 
     path: str | None
     sha256: str | None
@@ -73,6 +76,7 @@ class DataUse:
     columns: ColumnUse
     samples_sha256: str
     n: int
+    image_forms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,25 @@ FEW = 10
 
 
 @dataclass(frozen=True)
+class ImageForm:
+    """What a model is shown of an image: the stored file's pixels, PIL's mode and its format.
+
+    ``conversion`` says in a phrase how the stored file was made of the data's, None where it is that, byte for byte.
+    """
+
+    width: int
+    height: int
+    mode: str
+    format: str
+    conversion: str | None = None
+
+    @property
+    def in_words(self) -> str:
+        """The form without its size: 'PNG of L, from TIFF, grey of I;16 with values of 8 bits'."""
+        return f"{self.format} of {self.mode}{f', from {self.conversion}' if self.conversion else ''}"
+
+
+@dataclass(frozen=True)
 class Sample:
     """One question of the benchmark, in this package's terms.
 
@@ -33,7 +52,8 @@ class Sample:
     but ``question_type`` and, by its type, a degradation's ``category`` is ever inferred. ``pair`` is what the file
     calls the clean image or question that a sample belongs to. ``images`` holds absolute paths, in the order in which
     a model sees them, none where a file was read without its images. ``image_refs`` is what such a file says of them:
-    its author's text, to tell images apart by, never to be opened.
+    its author's text, to tell images apart by, never to be opened. ``image_forms`` are those of the images, one
+    each, or none where they are not known.
     """
 
     index: str
@@ -53,6 +73,7 @@ class Sample:
     pair: str | None = None
     images: tuple[Path, ...] = ()
     image_refs: tuple[str, ...] = ()
+    image_forms: tuple[ImageForm, ...] = ()
 
 
 @dataclass(frozen=True)

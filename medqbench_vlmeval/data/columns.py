@@ -179,7 +179,7 @@ def infer_question_type(question: str, options: Mapping[str, str]) -> str:
 _NAMES = json.loads(Path(__file__).with_name("columns.json").read_text(encoding="utf-8"))
 ACCEPTED: Mapping[str, tuple[str, ...]] = {meaning: tuple(names.split()) for meaning, names in _NAMES.items()}
 
-IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b")
+IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b", "window")
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
 DEGRADATION_AXES = ("modality", "severity", "category", "degradation", "source")
 
@@ -189,11 +189,11 @@ def axes_of(task: Task) -> tuple[str, ...]:
     return DEGRADATION_AXES if task is Task.DEGRADATION else AXES
 
 
-_OF_QUESTIONS = ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path")
+_OF_QUESTIONS = ("index", "question", *OPTION_LETTERS, "answer", "image", "image_path", "window")
 _MEANINGS = {
     Task.PERCEPTION: (*_OF_QUESTIONS, *AXES),
     Task.DEGRADATION: (*_OF_QUESTIONS, "pair", *DEGRADATION_AXES),
-    Task.NO_REFERENCE: ("index", "question", "description", "image", "image_path", *AXES),
+    Task.NO_REFERENCE: ("index", "question", "description", "image", "image_path", "window", *AXES),
     Task.COMPARATIVE: ("index", "question", "description", *IMAGE_MEANINGS, *AXES),
 }
 _REQUIRED = {

@@ -25,10 +25,12 @@ from typing import Generic, TypeVar
 import pybase64
 
 from medqbench_vlmeval.benchmark import Task
-from medqbench_vlmeval.data.image_store import ImageStore, content_name, is_content_name
+from medqbench_vlmeval.data.grey import WINDOW_VARIABLE
+from medqbench_vlmeval.data.image_forms import content_name
+from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
 from medqbench_vlmeval.data.table import shown
 from medqbench_vlmeval.errors import BadInput, RunFailed
-from medqbench_vlmeval.types import Sample
+from medqbench_vlmeval.types import ImageForm, Sample
 
 # A cell of the 'image' column up to this length may be another row's index, whose image it stands for.
 _ALIAS_LENGTH = 64
@@ -62,6 +64,7 @@ class RowImage:
     path: Path
     ref: str
     source: Path | None = None
+    form: ImageForm | None = None
 
 
 def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadInput | None]]:
@@ -150,26 +153,29 @@ def row_names() -> RowImages[str]:
 class KeptImages:
     """What takes the images of files that are read for names alone: base64 is stored, a path names a file in place.
 
-    ``places`` has them by the last part of their names, None where two images share it; what cannot be used is not
-    there. ``fetch``: whether images that only the hub has are fetched.
+    ``places`` has them by the last part of their names and ``forms`` by their names, None where two images share it;
+    what cannot be used is not there. ``fetch``: whether images that only the hub has are fetched.
     """
 
     fetch: bool = False
     places: dict[str, Path | None] = field(default_factory=dict)
+    forms: dict[str, ImageForm | None] = field(default_factory=dict)
 
     def row_names(self, root: Path, trusted: bool, fetch: Callable[[str], Path] | None) -> RowImages[str]:
         """As the function :func:`row_names`, taking the images on the way; for the arguments see :func:`row_files`."""
+        store = ImageStore.default()
 
-        def place_of(cell: bytes) -> Path:
+        def name_of(cell: bytes, window: str) -> str:
             with contextlib.suppress(BadInput):
-                return ImageStore.default().put(_decoded(cell, ""), "")
-            path = _plain_path(cell.decode("utf-8", errors="replace"), "").as_posix()
-            return fetch(path) if fetch is not None and self.fetch else _path_inside(root, path, "", trusted)
-
-        def name_of(cell: bytes) -> str:
-            name = _name(cell)
+                kept = store.put(_decoded(cell, ""), "", window)
+                return self.add(RowImage(kept.path, kept.path.name, form=kept.form))
+            name = _name(cell, window)
             with contextlib.suppress(BadInput, RunFailed):
-                self.add(RowImage(place_of(cell), name))
+                path = _plain_path(cell.decode("utf-8", errors="replace"), "").as_posix()
+                wanted = fetch is not None and self.fetch
+                file = fetch(path) if fetch and wanted else _path_inside(root, path, "", trusted)
+                kept = store.check_file(file, "", window, decode=False)
+                self.add(RowImage(kept.path, name, file, kept.form))
             return name
 
         return RowImages(partial(_names, name_of=name_of), workers=_WORKERS)
@@ -179,13 +185,21 @@ class KeptImages:
         name = _last_part(image.ref)
         if self.places.setdefault(name, image.path) != image.path:
             self.places[name] = None
+        if self.forms.setdefault(image.ref, image.form) != image.form:
+            self.forms[image.ref] = None
         return image.ref
+
+    def forms_of(self, names: tuple[str, ...]) -> tuple[ImageForm, ...]:
+        """The forms of a row's images, one each; none where one is not known."""
+        forms = [form for name in names if (form := self.forms.get(name)) is not None]
+        return tuple(forms) if len(forms) == len(names) else ()
 
 
 def row_files(
     task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
 ) -> RowImages[RowImage]:
-    """Collect a file's images (as many a row as the task has), checked to be whole; their paths are absolute.
+    """Collect a file's images (as many a row as the task has), checked to be whole and made ready to be shown; their
+    paths are absolute.
 
     Image paths are relative to ``root``; links under it may lead outside of it where they are ``trusted``. ``fetch``
     brings a path of the repository to this machine; None where paths are local files.
@@ -200,20 +214,22 @@ def row_files(
             return _path_inside(root, text, where, trusted)
         return fetch(_plain_path(text, where).as_posix())
 
-    def stored(cell: bytes, where: str) -> RowImage:
-        path = store.put(_decoded(cell, where), where)
-        return RowImage(path, path.name)
+    def stored(cell: bytes, where: str, window: str) -> RowImage:
+        kept = store.put(_decoded(cell, where), where, window)
+        return RowImage(kept.path, kept.path.name, form=kept.form)
 
-    def in_place(cell: bytes, where: str) -> RowImage:
-        path = store.check_file(locate(cell, where), where)
-        return RowImage(path, _name(cell), path)
+    def in_place(cell: bytes, where: str, window: str) -> RowImage:
+        file = locate(cell, where)
+        kept = store.check_file(file, where, window)
+        return RowImage(kept.path, _name(cell, window), file, kept.form)
 
     def read(cells: Cells, where: str) -> tuple[RowImage, ...]:
+        window = _window(cells)
         for encoded, parts, fault in _sources(cells, where):
             if fault is not None:
                 raise fault
             if parts:
-                images = tuple((stored if encoded else in_place)(cell, where) for cell in parts)
+                images = tuple((stored if encoded else in_place)(cell, where, window) for cell in parts)
                 wanted = _IMAGES_OF.get(task, len(images))
                 if len(images) != wanted:
                     raise BadInput(f"{where}: {len(images)} images, but the {task.value} task needs {wanted}.")
@@ -221,6 +237,10 @@ def row_files(
         raise BadInput(f"{where}: no image; the row has neither base64 nor an image path.")
 
     return RowImages(read, workers=_WORKERS)
+
+
+def _window(cells: Cells) -> str:
+    return cells.get("window", b"").decode("utf-8", errors="replace").strip()
 
 
 def image_names(sample: Sample) -> tuple[str, ...]:
@@ -242,18 +262,19 @@ def _last_part(ref: str) -> str:
     return ref.rpartition("/" if "/" in ref else "\\")[2]
 
 
-def _names(cells: Cells, where: str, name_of: Callable[[bytes], str] | None = None) -> tuple[str, ...]:
+def _names(cells: Cells, where: str, name_of: Callable[[bytes, str], str] | None = None) -> tuple[str, ...]:
+    window = _window(cells)
     for _, parts, _ in _sources(cells, where):
-        if names := tuple(name for cell in parts if (name := (name_of or _name)(cell))):
+        if names := tuple(name for cell in parts if (name := (name_of or _name)(cell, window))):
             return names
     return ()
 
 
-def _name(cell: bytes) -> str:
+def _name(cell: bytes, window: str) -> str:
     # Base64 has no dot; most paths have one near their end and need no attempt.
     if len(cell) > _ALIAS_LENGTH and b"." not in cell[-8:]:
         with contextlib.suppress(BadInput):
-            return content_name(_decoded(cell, ""), "")
+            return content_name(_decoded(cell, ""), "", window, os.environ.get(WINDOW_VARIABLE, ""))
     text = cell.decode("utf-8", errors="replace") if len(cell) <= _LONGEST_PATH else ""
     if text.casefold() in _NO_NAME:
         return ""

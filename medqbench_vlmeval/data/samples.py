@@ -130,9 +130,12 @@ def _with_images(
     sample: Sample, found: tuple[RowImage, ...] | tuple[str, ...], images: ImageStore | KeptImages | None
 ) -> Sample:
     if isinstance(images, ImageStore):
-        return replace(sample, images=tuple(image.path for image in found if isinstance(image, RowImage)))
+        whole = [image for image in found if isinstance(image, RowImage)]
+        forms = tuple(image.form for image in whole if image.form is not None)
+        return replace(sample, images=tuple(image.path for image in whole), image_forms=forms)
     name: Callable[[RowImage], str] = images.add if images is not None else attrgetter("ref")
-    return replace(sample, image_refs=tuple(image if isinstance(image, str) else name(image) for image in found))
+    names = tuple(image if isinstance(image, str) else name(image) for image in found)
+    return replace(sample, image_refs=names, image_forms=images.forms_of(names) if images is not None else ())
 
 
 def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages[Any]) -> list[Sample]:

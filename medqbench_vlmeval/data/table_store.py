@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,12 @@ from medqbench_vlmeval.data.image_cells import RowImage, RowImages
 from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
 from medqbench_vlmeval.data.table import Row, TableReader
 from medqbench_vlmeval.steps import step
+from medqbench_vlmeval.types import ImageForm
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when tables hold something else, or when images are checked or converted in another way."""
 LEAST_BYTES = 1 << 23
 """Files that hold less, with their images, are read anew each time: importing pyarrow takes as long."""
@@ -61,8 +63,8 @@ class StoredTable(TableReader):
         self.path, self.header = path, tuple(table.schema.names)
         self._table, self._sha256 = table, str(about["sha256"])
         self._images = {
-            place: RowImage(store.place(place) if is_content_name(place) else Path(place), ref)
-            for place, (ref, _) in about["images"].items()
+            place: RowImage(store.place(place) if is_content_name(place) else Path(place), ref, form=ImageForm(**form))
+            for place, (ref, _, form) in about["images"].items()
         }
 
     @property
@@ -108,7 +110,7 @@ class TableStore:
         pictures = {meaning: name for meaning, name in columns.names.items() if meaning in IMAGE_MEANINGS}
         self._has_paths = any("path" in meaning for meaning in pictures)
         self._pictures = [columns.positions[meaning] for meaning in pictures]
-        key = files.sha256_text(json.dumps([LAYOUT, str(source.absolute()), task.value, pictures]))
+        key = files.sha256_text(json.dumps([LAYOUT, str(source.absolute()), task.value, pictures, store.window]))
         self._path = store.root / "tables" / f"{files.as_file_name(source.stem)[:60]}-{key[:32]}.arrow"
 
     def find(self, images: bool) -> StoredTable | None:
@@ -133,7 +135,7 @@ class TableStore:
             return None  # damaged, or of somebody else
 
     def _has_images(self, about: Mapping[str, Any]) -> bool:
-        stored = ((place, size) for place, (_, size) in about["images"].items() if is_content_name(place))
+        stored = ((place, size) for place, (_, size, _) in about["images"].items() if is_content_name(place))
         return all(self._images.place(place).stat().st_size == size for place, size in stored) and all(
             state_of(Path(path)) == tuple(state) for path, state in about["files"].items()
         )
@@ -179,7 +181,9 @@ class TableStore:
         import pyarrow as pa
 
         with suppress(OSError):
-            records = {_place(image): (image.ref, image.path.stat().st_size) for image in known}
+            records = {
+                _place(each): (each.ref, each.path.stat().st_size, asdict(each.form)) for each in known if each.form
+            }
             read.columns[self._pictures[0]] = [json.dumps([*map(_place, of_row)]).encode() for of_row in images]
             arrays = [pa.array(column, pa.large_binary()) for column in read.columns]
             about = {"sha256": read.sha256, "state": self._state, "settled": self._settled}

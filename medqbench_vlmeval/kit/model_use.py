@@ -33,7 +33,7 @@ from typing import Any
 
 from PIL import Image, ImageChops
 
-from medqbench_vlmeval.data.image_store import DECODER_ERRORS
+from medqbench_vlmeval.data.image_forms import DECODER_ERRORS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import write_bytes
 from medqbench_vlmeval.judge.secrets import Mask, shown_extra, values_named_secret, with_texts

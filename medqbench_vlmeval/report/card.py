@@ -20,7 +20,7 @@ from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.provenance import JudgeSettings, Provenance
-from medqbench_vlmeval.report.run_tables import COUNT_TITLES, measures_of, overall_by
+from medqbench_vlmeval.report.run_tables import COUNT_TITLES, image_forms, measures_of, overall_by
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
@@ -107,6 +107,7 @@ def data_facts(run: TaskRun) -> dict[str, str | None]:
         "columns named by the user": _listed({of: data.columns.read.get(of, "empty") for of in data.columns.named}),
         "inferred columns": _listed(data.columns.inferred),
         "absent columns": ", ".join(data.columns.absent),
+        "image forms": image_forms(run),
     }
 
 

@@ -333,6 +333,12 @@ def _facts(runs: Sequence[TaskRun]) -> Iterator[tuple[str, str | None]]:
     for run in runs:
         yield f"Data sha256 ({run.task.value})", data_hash(run)
         yield f"Data revision ({run.task.value})", run.data.revision
+        yield f"Image forms ({run.task.value})", image_forms(run)
+
+
+def image_forms(run: TaskRun) -> str | None:
+    """What kinds of stored images a task's samples show, most first; None where that is not on record."""
+    return ", ".join(f"{words} ({n:,})" for words, n in run.data.image_forms.items()) or None
 
 
 def add_groups(book: Book, runs: Sequence[TaskRun]) -> None:

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from medqbench_vlmeval.data.image_store import DECODER_ERRORS
+from medqbench_vlmeval.data.image_forms import DECODER_ERRORS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -27,6 +27,8 @@ from medqbench_vlmeval.types import Sample, SampleSet
 # How multiple-choice replies are read; the version goes up when a rule changes what is read.
 EXTRACTION = Protocol("choice-extraction", "1")
 CUSTOM = "custom"
+# Every DICOM file may state a window of its own.
+_MOST_FORMS = 20
 
 # Prediction files of the kit's own classes carry their names; the data are the same.
 _KITS_OWN = {
@@ -85,8 +87,15 @@ class Origin:
                 sha256, revision = source.sha256, source.revision or (revision if same_file else None)
             if sha256 and not revision and origin != "embedded":
                 revision = hub_revision_of(task, sha256)
-            data[task.value] = DataUse(path, sha256, revision, origin, used, samples_sha256(of_task), len(of_task))
+            digest, forms = samples_sha256(of_task), _forms_of(of_task)
+            data[task.value] = DataUse(path, sha256, revision, origin, used, digest, len(of_task), forms)
         return cls(data, _only(sum(styles.values(), Counter())), styles, files)
+
+
+def _forms_of(samples: Iterable[Sample]) -> dict[str, int]:
+    forms = Counter(form.in_words for sample in samples for form in sample.image_forms)
+    most = dict(forms.most_common(_MOST_FORMS))
+    return most if len(most) == len(forms) else {**most, "other forms": forms.total() - sum(most.values())}
 
 
 def _is_of(task: Task, row: Mapping[str, str], index: str) -> bool:

@@ -302,9 +302,9 @@ def _row_shape(row: Json) -> Json:
         score = None if choice["reason"] is not None else number_of(choice["letter"] or NONE)
         choice = {**choice, "dimension": "choice", "score": score}
     sample = {name: row.get(name) for name in (*_SAMPLE, "answer", "description")}
-    images = {"options": row.get("options") or {}, "image_refs": row.get("images") or ()}
+    images = {"image_refs": row.get("images") or (), "image_forms": row.get("image_forms") or ()}
     return {
-        "sample": {**sample, **images, "index": index, "task": Task(row["task"])},
+        "sample": {**sample, **images, "options": row.get("options") or {}, "index": index, "task": Task(row["task"])},
         "prediction": {
             "index": index,
             "text": row["prediction"],
@@ -527,6 +527,7 @@ def row_to_json(row: SampleRow) -> Json:
         "task": sample.task.value,
         **json_of(sample, *_SAMPLE),
         "images": list(image_names(sample)),
+        "image_forms": [_known(asdict(form)) for form in sample.image_forms],
         "prediction": row.prediction.text,
         "prediction_cut": row.prediction.cut,
         **json_of(row, "error_kinds", "unscored", "comparable"),

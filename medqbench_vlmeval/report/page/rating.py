@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medqbench_vlmeval import __version__
 from medqbench_vlmeval.benchmark import DIMENSION_TITLES, TASK_TITLES
-from medqbench_vlmeval.data.image_store import DECODER_ERRORS
+from medqbench_vlmeval.data.image_forms import DECODER_ERRORS
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import read_bytes, write_text, writing
 from medqbench_vlmeval.report.page.page import json_text, render

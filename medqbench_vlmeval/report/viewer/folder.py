@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.data import ImageStore
-from medqbench_vlmeval.data.image_store import DECODER_ERRORS
+from medqbench_vlmeval.data.image_forms import DECODER_ERRORS
 from medqbench_vlmeval.data.sources import embedded_folder
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.secrets import masked_lines
