@@ -500,9 +500,10 @@ class Conclusion:
 class SampleRow:
     """One line of a ``_samples.jsonl``: a sample, the model's reply and how it was read or judged.
 
-    Perception has ``extracted``, ``rule`` and ``correct``, and ``choice`` where an extractor was asked. Reasoning has
-    ``verdicts``, the ``conclusion`` and ``score``, the sum of the four verdicts (0-8), None while one is missing.
-    ``unscored`` says why there is no score (perception: why there was no reply; it counts as wrong).
+    A question has ``extracted``, ``rule`` and ``correct``, ``choice`` where an extractor was asked, and ``confidence``
+    in percent (0-100) where the reply states one. Reasoning has ``verdicts``, the ``conclusion`` and ``score``, the sum
+    of the four verdicts (0-8), None while one is missing. ``unscored`` says why there is no score (of a question: why
+    there was no reply; it counts as wrong).
     """
 
     sample: Sample
@@ -514,6 +515,7 @@ class SampleRow:
     rule: str | None = None
     correct: bool | None = None
     choice: Verdict | None = None
+    confidence: float | None = None
     verdicts: Mapping[str, Verdict] = field(default_factory=dict)
     conclusion: Conclusion | None = None
     score: float | None = None

@@ -51,6 +51,7 @@ def choice(
     status: PredictionStatus = PredictionStatus.OK,
     options: Mapping[str, str] | None = None,
     answer: str = "A",
+    task: Task = Task.PERCEPTION,
     **fields: Any,
 ) -> Answered:
     """One multiple-choice question; ``correct`` is None for a reply without an answer.
@@ -61,9 +62,7 @@ def choice(
     wrong = next(letter for letter in shown if letter != answer)
     replies = {True: f"The answer is {answer}.", False: f"The answer is {wrong}.", None: "I cannot tell."}
     named = {"modality": "CT", "question_type": "What", "question": f"Which degradation is in image {index}?"}
-    sample = Sample(
-        index, Task.PERCEPTION, options=shown, answer=answer, **{"image_refs": (f"{index}.png",), **named, **fields}
-    )
+    sample = Sample(index, task, options=shown, answer=answer, **{"image_refs": (f"{index}.png",), **named, **fields})
     if text is None:
         return Answered(sample, Prediction(index, replies[correct], status))
     letter = {True: answer, False: wrong, None: None}[correct]

@@ -121,7 +121,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
                 default.
             data_path: a local TSV to read in place of the published one; for the combined reasoning task the
                 folder of its two files.
-            prompt_style: 'official' (default), 'letter' or 'reasoning'; else the environment variable
+            prompt_style: one of ``prompts.STYLES``, 'official' by default; else the environment variable
                 MEDQBENCH_PROMPT_STYLE.
             columns: the file's columns by their meanings, ``{"severity": "grade"}``; else the environment variable
                 MEDQBENCH_COLUMNS.

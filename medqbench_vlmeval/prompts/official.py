@@ -33,7 +33,7 @@ NO_OFFICIAL_TEXTS = (
     "package's own wording: '--protocol rubric' for the judge, the prompt style 'letter' or 'reasoning' for questions."
 )
 
-_QUESTION_FILE = "medqbench_mcq.py"
+_QUESTION_FILES = {Task.PERCEPTION: "medqbench_mcq.py", Task.DEGRADATION: "medq_deg_bench.py"}
 _TASK_FILES = {Task.NO_REFERENCE: "medqbench_caption.py", Task.COMPARATIVE: "medqbench_paired_description.py"}
 _TEMPLATE_NAMES = {Task.NO_REFERENCE: "PROMPT_TEMPLATES", Task.COMPARATIVE: "PAIRED_PROMPT_TEMPLATES"}
 # Stand for the fields where the question prompt is shown or hashed; no question holds a NUL.
@@ -138,31 +138,36 @@ def unexpected(path: Path, what: str) -> BadInput:
 
 
 @dataclass(frozen=True)
-class OfficialTexts:
-    """All official texts of one kit.
+class QuestionText:
+    """The official prompt of a multiple-choice task.
 
-    ``question`` is the question prompt as a format string with the fields 'question' and 'options', ``option`` one
-    option's line with the fields 'letter' and 'text'; ``option_separator`` stands between the lines and ``letters`` is
-    their order.
+    ``question`` is a format string with the fields 'question' and 'options', ``option`` one option's line with the
+    fields 'letter' and 'text'; ``separator`` stands between the lines and ``letters`` is their order.
     """
 
     question: str
     option: str
-    option_separator: str
+    separator: str
     letters: tuple[str, ...]
-    task_texts: Mapping[Task, str]
-    templates: Mapping[Task, Mapping[str, str]]
 
-    def question_prompt(self, question: str, options: Mapping[str, str]) -> str:
-        """The full text of a perception question, as the kit's own class puts it to a model."""
+    def prompt(self, question: str, options: Mapping[str, str]) -> str:
+        """The full text of a question, as the kit's own class puts it to a model."""
         texts = {letter: options[letter].strip() for letter in self.letters if options.get(letter)}
         lines = [self.option.format(letter=letter, text=text) for letter, text in texts.items() if text]
-        return self.question.format(question=question, options=self.option_separator.join(lines))
+        return self.question.format(question=question, options=self.separator.join(lines))
 
-    def question_sha256(self) -> str:
-        """The hash of the question prompt with its fields left open."""
+    def sha256(self) -> str:
+        """The hash of the prompt with its fields left open."""
         parts = [self.question.format(**_SHOWN_FIELDS), self.option.format(**_SHOWN_FIELDS)]
-        return sha256_text(json.dumps([*parts, self.option_separator, list(self.letters)]))
+        return sha256_text(json.dumps([*parts, self.separator, list(self.letters)]))
+
+
+@dataclass(frozen=True)
+class OfficialTexts:
+    """The official texts of the reasoning tasks: what a model is told, and the judge's templates by dimension."""
+
+    task_texts: Mapping[Task, str]
+    templates: Mapping[Task, Mapping[str, str]]
 
 
 @lru_cache(maxsize=1)
@@ -173,10 +178,19 @@ def official_texts() -> OfficialTexts:
         MissingDependency: no kit is installed.
         BadInput: the kit's source is not as expected; the message names the file.
     """
-    kit = find_kit()
-    if kit is None:
+    return read_texts(_package())
+
+
+@lru_cache(maxsize=2)
+def official_question(task: Task) -> QuestionText:
+    """The installed kit's prompt of a multiple-choice task, read once; errors as in :func:`official_texts`."""
+    return read_question(_package(), task)
+
+
+def _package() -> Path:
+    if (kit := find_kit()) is None:
         raise MissingDependency(NO_OFFICIAL_TEXTS)
-    return read_texts(kit.package)
+    return kit.package
 
 
 def read_texts(package: Path) -> OfficialTexts:
@@ -185,13 +199,17 @@ def read_texts(package: Path) -> OfficialTexts:
     Raises:
         BadInput: a source file is missing or not as expected; the message names it.
     """
-    folder = package / "dataset"
-    modules = {task: SourceModule(folder / file) for task, file in _TASK_FILES.items()}
+    modules = {task: SourceModule(package / "dataset" / file) for task, file in _TASK_FILES.items()}
     return OfficialTexts(
-        *_question_format(SourceModule(folder / _QUESTION_FILE)),
         {task: _default_question(module) for task, module in modules.items()},
         {task: _templates(module, _TEMPLATE_NAMES[task]) for task, module in modules.items()},
     )
+
+
+def read_question(package: Path, task: Task) -> QuestionText:
+    """The prompt of a multiple-choice task in the kit whose folder ``vlmeval`` is ``package``; errors as in
+    :func:`read_texts`."""
+    return _question_text(SourceModule(package / "dataset" / _QUESTION_FILES[task]))
 
 
 def _templates(module: SourceModule, name: str) -> Mapping[str, str]:
@@ -217,8 +235,7 @@ def _default_question(module: SourceModule) -> str:
     raise unexpected(module.path, "'load_data' gives no default question")
 
 
-def _question_format(module: SourceModule) -> tuple[str, str, str, tuple[str, ...]]:
-    """The formats of the question and of an option's line, what separates lines, and the letters' order."""
+def _question_text(module: SourceModule) -> QuestionText:
     assigned: dict[str, ast.expr] = {}
     loops: list[ast.expr] = []
     for node in ast.walk(module.method("build_prompt")):
@@ -247,7 +264,7 @@ def _question_format(module: SourceModule) -> tuple[str, str, str, tuple[str, ..
     if "prompt" not in assigned:
         raise unexpected(module.path, "'build_prompt' does not assign 'prompt'")
     question = _format_of(module, assigned["prompt"], {"question": "question", "option_text": "options"})
-    return question, line, separator, (*letters,)
+    return QuestionText(question, line, separator, (*letters,))
 
 
 def _format_of(module: SourceModule, node: ast.expr, fields: Mapping[str, str]) -> str:

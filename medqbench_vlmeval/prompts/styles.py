@@ -1,7 +1,7 @@
 """Prompt styles: what is said to a model beside the image, chosen by name.
 
-'official' is the benchmark's own wording and the only one whose results stand beside published ones. 'letter'
-and 'reasoning' are this package's: they need no kit and show how much of a score is due to the wording.
+'official' is the benchmark's own wording and the only one whose results stand beside published ones. 'letter',
+'reasoning' and 'confidence' are this package's: they need no kit and show how much of a score is due to the wording.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.prompts import official
 from medqbench_vlmeval.types import Sample
 
-STYLES = ("official", "letter", "reasoning")
+STYLES = ("official", "letter", "reasoning", "confidence")
 DEFAULT_STYLE = "official"
 
 _OWN_TEMPLATES = {
@@ -23,7 +23,12 @@ _OWN_TEMPLATES = {
     "reasoning": "Look closely at the medical image. First say in two to four sentences what you see that bears on the "
     "question; then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
     "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X",
+    "confidence": "Look at the medical image, decide which option answers the question, and judge how likely it is "
+    "that you are right.\n\nQuestion: {question}\n{options}\n\nReply with two lines of exactly this form, where X is one "
+    "of {letters} and N is a whole number from 0 to 100, the probability in percent that your answer is right:\n"
+    "Answer: X\nConfidence: N%",
 }
+_WORDS = {"letter": "an option's letter", "confidence": "an option and a confidence"}
 _OPTION_LINE = "({letter}) {text}"
 _REASONING_TASKS = {
     Task.NO_REFERENCE: (
@@ -70,9 +75,9 @@ def build_text(sample: Sample, style: str = DEFAULT_STYLE) -> str:
             return sample.question
         return _task_text(sample.task, style)
     if sample.question is None:
-        raise BadInput(f"The perception sample {sample.index} has no question.")
+        raise BadInput(f"The {sample.task.value} sample {sample.index} has no question.")
     if style == "official":
-        return official.official_texts().question_prompt(sample.question, sample.options)
+        return official.official_question(sample.task).prompt(sample.question, sample.options)
     letters = [letter for letter in OPTION_LETTERS if sample.options.get(letter, "").strip()]
     # str.format leaves braces inside the values alone, so that texts may hold any.
     options = "\n".join(_OPTION_LINE.format(letter=letter, text=sample.options[letter].strip()) for letter in letters)
@@ -93,16 +98,16 @@ def style_hash(style: str, task: Task) -> str:
     if not task.is_choice:
         return sha256_text(_task_text(task, style))
     if style == "official":
-        return official.official_texts().question_sha256()
+        return official.official_question(task).sha256()
     return sha256_text(json.dumps([_OWN_TEMPLATES[style], _OPTION_LINE]))
 
 
 def _task_text(task: Task, style: str) -> str:
     if style == "official":
         return official.official_texts().task_texts[task]
-    if style == "letter":
+    if style in _WORDS:
         raise BadInput(
-            f"The prompt style 'letter' asks for an option's letter and does not suit the {task.value} task; use "
+            f"The prompt style '{style}' asks for {_WORDS[style]} and does not suit the {task.value} task; use "
             "'official' or 'reasoning'."
         )
     return _REASONING_TASKS[task]

@@ -69,8 +69,9 @@ def _protocols() -> Table:
 
 def _styles() -> Table:
     words = ("the benchmark's own wording, alone comparable", "the option letter alone", "reasons, then an answer")
-    rows = zip(STYLES, words, (_SOURCES, _NOTHING, _NOTHING), strict=True)
-    return table("styles", columns("style", "what", "needs"), rows)
+    rows = zip(STYLES, (*words, "an option and a confidence in percent"), (_SOURCES, *3 * [_NOTHING]), strict=True)
+    notes = ["'letter' and 'confidence' suit multiple-choice questions alone"]
+    return table("styles", columns("style", "what", "needs"), rows, notes)
 
 
 KINDS: Mapping[str, Callable[[], Table]] = {

@@ -61,7 +61,8 @@ _ESTIMATE = ("value", "low", "high", "n", "few")
 _ROUNDING = 1e-6  # of a mean or an interval's end at the end of the scale
 _DETAILS = frozenset(field.name for field in fields(Details))
 _SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
-_ROW = ("error_kinds", "unscored", "extracted", "rule", "correct", "conclusion", "score")
+_DEG_SAMPLE = ("category", "pair")  # written where they are known
+_ROW = ("error_kinds", "unscored", "extracted", "rule", "correct", "confidence", "conclusion", "score")
 # What a row says of a reply that is not there.
 _STATUS = {INFERENCE_FAILED: PredictionStatus.INFERENCE_FAILED, PREDICTION_MISSING: PredictionStatus.MISSING}
 _JUDGED_EARLIER = (
@@ -301,7 +302,7 @@ def _row_shape(row: Json) -> Json:
     if choice:
         score = None if choice["reason"] is not None else number_of(choice["letter"] or NONE)
         choice = {**choice, "dimension": "choice", "score": score}
-    sample = {name: row.get(name) for name in (*_SAMPLE, "answer", "description")}
+    sample = {name: row.get(name) for name in (*_SAMPLE, *_DEG_SAMPLE, "answer", "description")}
     images = {"image_refs": row.get("images") or (), "image_forms": row.get("image_forms") or ()}
     return {
         "sample": {**sample, **images, "options": row.get("options") or {}, "index": index, "task": Task(row["task"])},
@@ -526,6 +527,7 @@ def row_to_json(row: SampleRow) -> Json:
         "index": sample.index,
         "task": sample.task.value,
         **json_of(sample, *_SAMPLE),
+        **_known(json_of(sample, *_DEG_SAMPLE)),
         "images": list(image_names(sample)),
         "image_forms": [_known(asdict(form)) for form in sample.image_forms],
         "prediction": row.prediction.text,
@@ -535,6 +537,7 @@ def row_to_json(row: SampleRow) -> Json:
     }
     if sample.task.is_choice:
         content |= {**json_of(sample, "options", "answer"), **json_of(row, "extracted", "rule", "correct")}
+        content |= _known(json_of(row, "confidence"))
         if row.choice is not None:
             choice = _verdict_json(row.choice)
             del choice["score"]

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.answers import extract
+from medqbench_vlmeval.answers import extract, read_confidence
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, BASELINES, DIMENSION_TITLES, Split, Task
 from medqbench_vlmeval.data import load, stratified
 from medqbench_vlmeval.data.columns import Named
@@ -330,6 +330,7 @@ def score_choices(
             rule=extraction.rule,
             correct=is_right(sample, extraction.letter),
             choice=(choices or {}).get(sample.index),
+            confidence=None if prediction.status in _NOT_READ else read_confidence(prediction.text),
         )
         for sample, prediction, extraction in zip(samples, predictions, extractions, strict=True)
     ]

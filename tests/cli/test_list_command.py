@@ -93,7 +93,7 @@ def test_judges_protocols_and_styles(capsys):
     assert (judges["rules"]["needs"], "MEDQBENCH_JUDGE_KEY" in judges["gpt-4o"]["needs"]) == ("nothing", True)
     protocols = listed(capsys, "protocols")
     assert protocols["rubric"]["calls_a_sample"], protocols["rubric-joint"]["calls_a_sample"] == (4, 1)
-    assert [*listed(capsys, "styles")] == ["official", "letter", "reasoning"]
+    assert [*listed(capsys, "styles")] == ["official", "letter", "reasoning", "confidence"]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ QUESTIONS: list[tuple[str, dict[str, str]]] = [
     ("Which letter is 'it'?\nLook twice.", {"B": "B", "D": "D. \\n"}),
     ("质量如何？", {"A": "好", "B": "可用"}),
 ]
+FIVE = ("Which degradation is it?", {"A": "Noise", "B": "Blur", "C": "Rings", "D": "Motion", "E": "Streaks "})
 IMAGE = text_of(RED)
 # Not as image_a and image_b: git HEAD's own paired class fails on those columns.
 PAIR = json.dumps([IMAGE] * 2)
@@ -35,6 +36,20 @@ SCORERS = {
     Task.NO_REFERENCE: ("medqbench_caption", "MedQBench_Caption_Scorer"),
     Task.COMPARATIVE: ("medqbench_paired_description", "MedQBench_PairedDescription_Scorer"),
 }
+
+
+def test_what_a_model_is_told_of_medq_deg_is_the_text_of_the_kits_own_class(kit, work, monkeypatch, tmp_path):
+    rows = [{"image": IMAGE, "question": text, **options} for text, options in (*QUESTIONS, FIVE)]
+    path = tmp_path / "MedQ-Robust-simulate-test.tsv"
+    pd.DataFrame([{"index": i, "answer": "b", **row} for i, row in enumerate(rows)]).to_csv(path, sep="\t", index=False)
+    kits_own = importlib.import_module("vlmeval.dataset.medq_deg_bench").MedQDEGBenchDataset
+    # Its only way to a file is the hub's snapshot.
+    monkeypatch.setattr(kits_own, "prepare_dataset", lambda *_: {"root": str(tmp_path), "data_file": str(path)})
+    dataset = kits_own("MedQDEGBench_simulate_test")
+    texts = [dataset.build_prompt(at)[-1]["value"] for at in range(len(rows))]
+    samples = [Sample("1", Task.DEGRADATION, text, options) for text, options in (*QUESTIONS, FIVE)]
+    assert texts == [build_text(sample) for sample in samples]
+    assert "E. Streaks" in texts[-1]
 
 
 @pytest.mark.parametrize(

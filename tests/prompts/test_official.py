@@ -7,7 +7,7 @@ import pytest
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.errors import BadInput, MissingDependency
 from medqbench_vlmeval.prompts import build_text, official
-from medqbench_vlmeval.prompts.official import read_texts
+from medqbench_vlmeval.prompts.official import read_question, read_texts
 from medqbench_vlmeval.types import Sample
 
 # Hand-made kits: the three source files with invented texts, in the shape that the real ones have.
@@ -54,7 +54,13 @@ PAIRED_PROMPT_TEMPLATES = {
     "quality_accuracy": "pair q [MLLM DESC] [GOLDEN DESC]",
 }
 """ + LOADER.replace("QUESTION", '"Compare them."')
-FILES = {"mcq": QUESTION_FILE, "caption": CAPTION_FILE, "paired_description": PAIRED_FILE}
+DEG_FILE = QUESTION_FILE.replace('"D"]', '"D", "E"]').replace("Ask", "Say")
+FILES = {
+    "medqbench_mcq": QUESTION_FILE,
+    "medqbench_caption": CAPTION_FILE,
+    "medqbench_paired_description": PAIRED_FILE,
+    "medq_deg_bench": DEG_FILE,
+}
 
 
 def make_kit(root: Path, **replaced: str) -> Path:
@@ -62,15 +68,24 @@ def make_kit(root: Path, **replaced: str) -> Path:
     folder = root / "vlmeval" / "dataset"
     folder.mkdir(parents=True)
     for name, text in {**FILES, **replaced}.items():
-        (folder / f"medqbench_{name}.py").write_text(text)
+        (folder / f"{name}.py").write_text(text)
     return folder.parent
+
+
+def read_all(package: Path) -> None:
+    read_texts(package)
+    for task in (Task.PERCEPTION, Task.DEGRADATION):
+        read_question(package, task)
 
 
 def test_the_question_prompt_is_the_kits_format_in_the_kits_order_without_gaps(tmp_path: Path) -> None:
     braces = QUESTION_FILE.replace("{k}={v}", "{{{k}}}={v}")
-    texts = read_texts(make_kit(tmp_path, mcq=braces))
-    asked = texts.question_prompt("Is {it} so?", {"D": "{four}", "A": " one ", "C": "  "})
+    package = make_kit(tmp_path, medqbench_mcq=braces)
+    texts = {"D": "{four}", "A": " one ", "C": "  ", "E": "five"}
+    asked = read_question(package, Task.PERCEPTION).prompt("Is {it} so?", texts)
     assert asked == "Ask: Is {it} so?\nOf {A}=one; {D}={four}!"
+    asked = read_question(package, Task.DEGRADATION).prompt("Is {it} so?", texts)
+    assert asked == "Say: Is {it} so?\nOf A=one; D={four}; E=five!"
 
 
 def test_templates_and_default_questions_are_followed_through_other_modules(tmp_path: Path) -> None:
@@ -84,47 +99,50 @@ def test_templates_and_default_questions_are_followed_through_other_modules(tmp_
 
 
 def test_another_wording_has_another_hash(tmp_path: Path) -> None:
-    first = read_texts(make_kit(tmp_path / "one"))
-    same = read_texts(make_kit(tmp_path / "same"))
-    other = read_texts(make_kit(tmp_path / "other", mcq=QUESTION_FILE.replace("Ask", "Tell")))
-    assert first.question_sha256() == same.question_sha256() != other.question_sha256()
+    kits = [make_kit(tmp_path / name) for name in ("one", "same")]
+    kits.append(make_kit(tmp_path / "other", medqbench_mcq=QUESTION_FILE.replace("Ask", "Tell")))
+    first, same, other = (read_question(kit, Task.PERCEPTION).sha256() for kit in kits)
+    assert first == same != other
+    assert read_question(kits[0], Task.DEGRADATION).sha256() not in (first, other)
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("caption", "PROMPT_TEMPLATES = "),
-        ("caption", CAPTION_FILE.replace('"preciseness"', '"precision"')),
-        ("caption", CAPTION_FILE.replace("PROMPT_TEMPLATES =", "TEMPLATES =")),
-        ("caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "open('/etc/passwd').read()")),
-        ("caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "HEAD")),
-        ("caption", CAPTION_FILE.replace('"p [MLLM DESC] [GOLDEN DESC]"', '"p [GOLDEN DESC]"')),
-        ("caption", CAPTION_FILE.replace('data["question"] =', 'data["text"] =')),
-        ("paired_description", PAIRED_FILE.replace('PROMPT_TEMPLATES["preciseness"]', "PROMPT_TEMPLATES[0]")),
-        ("paired_description", PAIRED_FILE.replace("def load_data", "def load")),
-        ("mcq", QUESTION_FILE.replace("{question}", "{question!r}")),
-        ("mcq", QUESTION_FILE.replace("{question}", "{line}")),
-        ("mcq", QUESTION_FILE.replace("Ask: ", "{question}")),
-        ("mcq", QUESTION_FILE.replace("prompt = (", "text = (")),
-        ("mcq", QUESTION_FILE.replace('"; ".join', "join")),
-        ("mcq", "x = 1"),
+        ("medqbench_caption", "PROMPT_TEMPLATES = "),
+        ("medqbench_caption", CAPTION_FILE.replace('"preciseness"', '"precision"')),
+        ("medqbench_caption", CAPTION_FILE.replace("PROMPT_TEMPLATES =", "TEMPLATES =")),
+        ("medqbench_caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "open('/etc/passwd').read()")),
+        ("medqbench_caption", CAPTION_FILE.replace('"Compare [MLLM DESC] "', "HEAD")),
+        ("medqbench_caption", CAPTION_FILE.replace('"p [MLLM DESC] [GOLDEN DESC]"', '"p [GOLDEN DESC]"')),
+        ("medqbench_caption", CAPTION_FILE.replace('data["question"] =', 'data["text"] =')),
+        ("medqbench_paired_description", PAIRED_FILE.replace('PROMPT_TEMPLATES["preciseness"]', "PROMPT_TEMPLATES[0]")),
+        ("medqbench_paired_description", PAIRED_FILE.replace("def load_data", "def load")),
+        ("medqbench_mcq", QUESTION_FILE.replace("{question}", "{question!r}")),
+        ("medqbench_mcq", QUESTION_FILE.replace("{question}", "{line}")),
+        ("medqbench_mcq", QUESTION_FILE.replace("Ask: ", "{question}")),
+        ("medqbench_mcq", QUESTION_FILE.replace("prompt = (", "text = (")),
+        ("medqbench_mcq", QUESTION_FILE.replace('"; ".join', "join")),
+        ("medqbench_mcq", "x = 1"),
+        ("medq_deg_bench", DEG_FILE.replace("{question}", "{line}")),
     ],
 )
 def test_a_kit_of_another_shape_is_refused_by_file(tmp_path: Path, name: str, text: str) -> None:
-    with pytest.raises(BadInput, match=rf"medqbench_{name}\.py.*rubric"):
-        read_texts(make_kit(tmp_path, **{name: text}))
+    package = make_kit(tmp_path, **{name: text})
+    with pytest.raises(BadInput, match=rf"{name}\.py.*rubric"):
+        read_all(package)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     package = make_kit(tmp_path)
     (package / "dataset" / "medqbench_mcq.py").unlink()
     with pytest.raises(BadInput, match=r"medqbench_mcq\.py.*No such file"):
-        read_texts(package)
+        read_all(package)
 
 
 def test_without_a_kit_the_message_names_how_to_install_it_and_own_styles_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(official, "find_kit", lambda: None)
-    official.official_texts.cache_clear()
+    official.official_question.cache_clear()
     sample = Sample("1", Task.PERCEPTION, "Q?", {"A": "x", "B": "y"})
     with pytest.raises(MissingDependency) as error:
         build_text(sample, "official")

@@ -20,11 +20,14 @@ def test_letter_asks_for_one_of_the_letters_that_there_are_and_reasoning_for_a_l
     assert "(A) {text}\n(B) {letters}\n(D) Rings" in text
     assert "(A, B or D)" in text
     assert build_text(question(), "reasoning").endswith("\nAnswer: X")
+    text = build_text(question(A="Noise", B="Blur", E="Rings"), "confidence")
+    assert "X is one of A, B or E" in text
+    assert text.endswith("\nAnswer: X\nConfidence: N%")
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_any_text_survives_in_the_own_styles(asked: str, option: str) -> None:
-    for style in ("letter", "reasoning"):
+    for style in ("letter", "reasoning", "confidence"):
         text = build_text(question(asked, A=option, B="x"), style)
         assert asked.strip() in text
         assert option.strip() in text
@@ -38,8 +41,9 @@ def test_a_reasoning_samples_own_question_wins_under_official_only() -> None:
 
 def test_what_a_style_cannot_say_is_refused() -> None:
     for task in (Task.NO_REFERENCE, Task.COMPARATIVE):
-        with pytest.raises(BadInput, match=r"'letter' .* does not suit"):
-            build_text(Sample("1", task, None), "letter")
+        for style in ("letter", "confidence"):
+            with pytest.raises(BadInput, match=rf"'{style}' .* does not suit"):
+                build_text(Sample("1", task, None), style)
     for style in STYLES:
         with pytest.raises(BadInput, match="sample 7 has no question"):
             build_text(question(None), style)
@@ -49,6 +53,9 @@ def test_what_a_style_cannot_say_is_refused() -> None:
 
 @pytest.mark.needs_kit
 def test_each_style_and_task_has_its_own_hash() -> None:
-    pairs = [(style, task) for style in STYLES for task in Task if style != "letter" or task is Task.PERCEPTION]
+    suits = {Task.PERCEPTION: STYLES, Task.DEGRADATION: ("official",)}
+    pairs = [(style, task) for task in Task for style in suits.get(task, ("official", "reasoning"))]
     hashes = {style_hash(style, task) for style, task in pairs}
-    assert len(hashes) == len(pairs) == 9
+    assert len(hashes) == len(pairs) == 11
+    # Our own wording is one for both kinds of questions.
+    assert style_hash("confidence", Task.DEGRADATION) == style_hash("confidence", Task.PERCEPTION)

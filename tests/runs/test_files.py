@@ -40,6 +40,21 @@ def test_what_is_written_is_read(tmp_path):
         assert read_runs([run.paths.score]) == [read]
 
 
+def test_what_only_some_questions_have_is_read_too_and_written_only_there(tmp_path):
+    of_deg = {"task": Task.DEGRADATION, "severity": "L1", "category": "noise", "degradation": "low_dose", "pair": "7"}
+    answered = [
+        choice("1", True, text="Answer: A\nConfidence: 85%", **of_deg),
+        choice("2", False, task=Task.DEGRADATION),
+    ]
+    run = make_run(answered, tmp_path, dataset="MedQDeg_simulate_test")
+    (read,) = read_runs([run.paths.score])
+    assert [row.confidence for row in read.rows] == [85, None]
+    assert [row.sample for row in read.rows] == [row.sample for row in run.rows]
+    first, second = (json.loads(line) for line in run.paths.samples.read_text(encoding="utf-8").splitlines())
+    assert (first["confidence"], first["category"], first["pair"]) == (85, "noise", "7")
+    assert not {"confidence", "category", "pair"} & second.keys()
+
+
 @pytest.mark.parametrize(("earlier", "now"), [(True, "unverified"), (False, "no")])
 def test_results_of_versions_that_knew_true_and_false(tmp_path, earlier, now):
     score, samples, _ = vars(combined_run(tmp_path).paths).values()
