@@ -24,8 +24,8 @@ _OWN_TEMPLATES = {
     "question; then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
     "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X",
     "confidence": "Look at the medical image, decide which option answers the question, and judge how likely it is "
-    "that you are right.\n\nQuestion: {question}\n{options}\n\nReply with two lines of exactly this form, where X is one "
-    "of {letters} and N is a whole number from 0 to 100, the probability in percent that your answer is right:\n"
+    "that you are right.\n\nQuestion: {question}\n{options}\n\nReply with two lines of exactly this form, where X is "
+    "one of {letters} and N is a whole number from 0 to 100, the probability in percent that your answer is right:\n"
     "Answer: X\nConfidence: N%",
 }
 _WORDS = {"letter": "an option's letter", "confidence": "an option and a confidence"}
