@@ -25,11 +25,7 @@ from medqbench_vlmeval.workflows.evaluate import read_by_rules, score_choices, s
 
 NO_VERDICT = "no verdict in the reply"
 SHARP = "The image is sharp. Overall, the quality of this image is good."
-DATASETS = {
-    task: next(name for name in dataset_names(task) if name.endswith("_mini"))
-    for task in Task
-    if task is not Task.DEGRADATION
-}
+DATASETS = {task: next(name for name in dataset_names(task) if name.endswith("_mini")) for task in Task}
 
 
 @dataclass(frozen=True)

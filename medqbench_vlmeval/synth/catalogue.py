@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from math import sqrt
 from pkgutil import resolve_name
 from typing import Any
 
@@ -64,13 +65,19 @@ class Degradation:
     amount: str
     signs: Mapping[str, str]
 
+    def strength(self, grade: str) -> Mapping[str, float]:
+        """The parameters of a severity; those of 'moderate' are the geometric means of the mild and the severe ones."""
+        mild, severe = (self.parameters[of] for of in GRADES)
+        moderate = {name: round(sqrt(mild[name] * severe[name]), 4) for name in mild}
+        return {"mild": mild, "moderate": moderate, "severe": severe}[grade]
+
     def degrade(self, picture: Picture, grade: str, rng: np.random.Generator, scale: float = 1.0) -> Picture:
-        """``picture`` at the severity ``grade`` ('mild' or 'severe').
+        """``picture`` at the severity ``grade`` ('mild', 'moderate' or 'severe').
 
         ``scale`` moves the first parameter by that factor: calibration uses it to see other strengths than the
         ones of the embedded set.
         """
-        parameters = dict(self.parameters[grade])
+        parameters = dict(self.strength(grade))
         parameters[next(iter(parameters))] *= scale
         degraded: Picture = resolve_name(self.function)(picture, rng, **parameters)
         return degraded
@@ -78,18 +85,20 @@ class Degradation:
 
 @dataclass(frozen=True)
 class Planned:
-    """One picture of the set. ``seed`` starts its own generator, so that each can be made alone."""
+    """One picture of the set. ``seed`` starts its own generator, so that each can be made alone; ``stem`` is the
+    beginning of its file's name, where it is not named after modality and seed."""
 
     source: Source
     degradation: Degradation | None
     severity: str
     seed: tuple[int, int]
+    stem: str = ""
 
     @property
     def file_name(self) -> str:
         """Grey pictures are stored as PNG, colour pictures as high-quality JPEG. The name tells no answer."""
         suffix = "png" if self.source.modality in ("CT", "MRI") else "jpg"
-        return f"{self.source.modality.lower()}-{self.seed[1] % 100:02d}.{suffix}"
+        return f"{self.stem or f'{self.source.modality.lower()}-{self.seed[1] % 100:02d}'}.{suffix}"
 
     @property
     def fault(self) -> str:
@@ -113,12 +122,28 @@ class Structures:
     clean: str
 
 
+@dataclass(frozen=True)
+class Clinical:
+    """A question of MedQ-Deg's kind on one source, five options in display order and the right one's letter.
+
+    ``types`` are the degradations that the source is asked under: MedQ-Deg's name of the type where it is known (the
+    other names are ours) and the key of ours that makes it.
+    """
+
+    source: str
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    types: Mapping[str, str]
+
+
 def _source(picture: str, arguments: list[Any], shows: list[str], **fields: str) -> Source:
     return Source(**fields, shows=(shows[0], shows[1]), load=partial(resolve_name(picture), *arguments))
 
 
 SOURCES = {row["key"]: _source(**row) for row in _CATALOGUE["sources"]}
 DEGRADATIONS = {row["key"]: Degradation(**row) for row in _CATALOGUE["degradations"]}
+CLINICAL = tuple(Clinical(**row) for row in _CATALOGUE["clinical"])
 STRUCTURES = {modality: Structures(**row) for modality, row in _CATALOGUE["structures"].items()}
 
 

@@ -2,6 +2,7 @@
 
 Fifteen pictures a modality: three sources, each once as it is and with two degradations at two severities. Every
 picture has one question; the question types, severities, letters and answers are balanced by construction.
+MedQ-Deg's set asks eight clinical questions, each of the picture as it is and under two degradations at two degrees.
 """
 
 from __future__ import annotations
@@ -16,13 +17,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medqbench_vlmeval.benchmark import MODALITIES, OPTION_LETTERS, QUESTION_TYPES
+from medqbench_vlmeval.benchmark import DEGREES, MODALITIES, OPTION_LETTERS, QUESTION_TYPES
 from medqbench_vlmeval.files import write_bytes, write_text
 from medqbench_vlmeval.synth import texts
-from medqbench_vlmeval.synth.catalogue import DEGRADATIONS, GRADES, SOURCES, Degradation, Planned, Source, of_modality
+from medqbench_vlmeval.synth.catalogue import (
+    CLINICAL,
+    DEGRADATIONS,
+    GRADES,
+    SOURCES,
+    Clinical,
+    Degradation,
+    Planned,
+    Source,
+    of_modality,
+)
 from medqbench_vlmeval.synth.images import Bytes
 
 SEED = 20261122
+_DEGREE_GRADES = dict(zip(("none", "moderate", "severe"), DEGREES, strict=True))
 
 # One row of a table: its columns in order.
 Row = Mapping[str, str]
@@ -42,6 +54,26 @@ def pictures() -> dict[str, tuple[Planned, ...]]:
             for (source, degradation, severity), number in zip(cells, numbers, strict=True)
         )
     return by_modality
+
+
+def degree_pictures() -> list[tuple[Clinical, str, Planned]]:
+    """MedQ-Deg's 40 pictures with question and degradation type, those of one source together: first the picture of
+    the other tables as it is, then each type moderate and severe, both from the same random draw."""
+    clean = {p.source.key: p for planned in pictures().values() for p in planned if p.degradation is None}
+    made: list[tuple[Clinical, str, Planned]] = []
+    for i, asked in enumerate(CLINICAL):
+        made.append((asked, "none", clean[asked.source]))
+        for j, (name, key) in enumerate(asked.types.items()):
+            for severity in ("moderate", "severe"):
+                stem, seed = f"deg-{len(made) - i:02d}", (SEED, 1000 + 10 * i + j)
+                made.append((asked, name, Planned(SOURCES[asked.source], DEGRADATIONS[key], severity, seed, stem)))
+    return made
+
+
+def _every_picture() -> dict[str, Planned]:
+    """All pictures by file name, in the order of their making."""
+    planned = [*(p for of in pictures().values() for p in sorted(of, key=lambda p: p.file_name))]
+    return {p.file_name: p for p in (*planned, *(picture for _, _, picture in degree_pictures()))}
 
 
 def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> texts.Question:
@@ -77,7 +109,7 @@ def perception_rows() -> list[Row]:
             kind = QUESTION_TYPES[(place + m + (picture.severity == "severe")) % 3]
             question = _ask(picture, kind, turns[kind], np.random.default_rng([*picture.seed, 1]))
             turns[kind] += 1
-            options = dict(zip_longest(OPTION_LETTERS, question.options, fillvalue=""))
+            options = dict(zip_longest(OPTION_LETTERS[:4], question.options, fillvalue=""))
             right = OPTION_LETTERS[question.options.index(question.right)]
             words = {"question": question.text, **options, "answer": right, "question_type": kind}
             axes = {"degradation": picture.fault, "scope": question.scope}
@@ -119,10 +151,30 @@ def pair_rows() -> list[Row]:
     return rows
 
 
+def degree_rows() -> list[Row]:
+    """MedQ-Deg's 40 questions in the columns that its class reads; 'image_id' tells which rows show one source."""
+    return [
+        {
+            "index": f"mini-g{number:03d}",
+            "image_path": f"images/{picture.file_name}",
+            "question": asked.question,
+            **dict(zip(OPTION_LETTERS, asked.options, strict=True)),
+            "answer": asked.answer,
+            "modality": picture.source.modality,
+            "degradation_type": name,
+            "degradation_severity": _DEGREE_GRADES[picture.severity],
+            "source": picture.source.package,
+            "image_id": asked.source,
+        }
+        for number, (asked, name, picture) in enumerate(degree_pictures(), 1)
+    ]
+
+
 TABLES = {
     "medqbench_QA_mini.tsv": perception_rows,
     "medqbench_description_mini.tsv": description_rows,
     "medqbench_paired_description_mini.tsv": pair_rows,
+    "MedQ-Robust-mini.tsv": degree_rows,
 }
 
 
@@ -165,11 +217,10 @@ def provenance() -> str:
             "name": picture.fault,
             "function": picture.degradation and picture.degradation.function,
             "severity": picture.severity,
-            "parameters": picture.degradation.parameters[picture.severity] if picture.degradation else {},
+            "parameters": picture.degradation.strength(picture.severity) if picture.degradation else {},
             "seed": picture.seed,
         }
-        for planned in pictures().values()
-        for picture in sorted(planned, key=lambda p: p.file_name)
+        for picture in _every_picture().values()
     }
     about = (
         "Made by scripts/build_mini.py. Pictures are resampled and degraded; parameters are explained, with units, "
@@ -186,8 +237,8 @@ def write_mini(out: Path, only: Sequence[str] | None = None) -> list[Path]:
     Raises:
         MissingDependency: a package that carries a source image is not installed.
     """
-    every = {out / "images" / p.file_name: p for planned in pictures().values() for p in planned}
-    chosen = {path: picture for path, picture in every.items() if only is None or path.name in only}
+    every = _every_picture()
+    chosen = {out / "images" / name: picture for name, picture in every.items() if only is None or name in only}
     for path, picture in chosen.items():
         write_bytes(path, encode(render(picture), path.suffix[1:]))
     tables = {out / name: table_text(rows()) for name, rows in TABLES.items()}

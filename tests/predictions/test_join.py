@@ -75,7 +75,7 @@ def test_samples_come_back_from_a_prediction_file(
     for sample in known:
         paths = [str(path) for path in sample.images]
         row = {"index": sample.index, "task": sample.task.value, "question": sample.question}
-        row |= {letter: sample.options.get(letter) for letter in "ABCD"} if sample.options else {}
+        row |= {letter: sample.options.get(letter) for letter in "ABCDE"} if sample.options else {}
         row |= {"answer": sample.answer} if sample.answer else {"description": sample.description}
         row |= {"modality": sample.modality, "question_type": sample.question_type, "severity": sample.severity}
         row |= {"image_path": paths[0] if len(paths) == 1 else paths, "prediction": "Noise"}

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medqbench_vlmeval.benchmark import MODALITIES
+from medqbench_vlmeval.benchmark import MODALITIES, Split, Task
+from medqbench_vlmeval.data.sources import file_name
 from medqbench_vlmeval.synth.catalogue import Planned
-from medqbench_vlmeval.synth.embedded_set import TABLES, encode, pictures, render, write_mini
+from medqbench_vlmeval.synth.embedded_set import TABLES, degree_pictures, encode, pictures, render, write_mini
 from medqbench_vlmeval.synth.texts import compare
 from tests.data.rows import MINI, mini_rows
 
-PERCEPTION, SINGLE, PAIRS = TABLES
+PERCEPTION, SINGLE, PAIRS, DEGREES_TABLE = TABLES
 
 # One picture of every engine (sinogram, k-space, glass, scope, optics) and one undegraded source a package.
 CHECKED = {
@@ -30,7 +31,10 @@ CHECKED = {
     ("Endoscopy", "en-glare", "mild"),
     ("Fundus", "fu-noise", "mild"),
     ("Fundus", "fu-defocus", "severe"),
+    ("CT", "ct-limited", "moderate"),
+    ("Fundus", "en-motion", "severe"),
 }
+DEGRADED = [picture for _, _, picture in degree_pictures() if picture.degradation]
 ALL = [picture for planned in pictures().values() for picture in planned]
 
 
@@ -40,7 +44,7 @@ def cell(picture: Planned) -> tuple[str, str | None, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("picture", [p for p in ALL if cell(p) in CHECKED], ids=lambda p: p.file_name)
+@pytest.mark.parametrize("picture", [p for p in (*ALL, *DEGRADED) if cell(p) in CHECKED], ids=lambda p: p.file_name)
 def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
     pixels = render(picture)
     with Image.open(MINI / "images" / picture.file_name) as opened:
@@ -56,13 +60,13 @@ def test_a_rebuilt_picture_is_the_committed_one(picture: Planned) -> None:
 
 @pytest.mark.slow
 def test_two_builds_give_the_same_bytes_and_the_committed_tables_and_provenance(tmp_path: Path) -> None:
-    only = ("mri-01.png", "fundus-01.jpg", "ct-01.png")
+    only = ("mri-01.png", "fundus-01.jpg", "ct-01.png", "deg-14.png")
     first = write_mini(tmp_path / "a", only)
     second = write_mini(tmp_path / "b", only)
-    assert [path.name for path in first[-4:]] == [*TABLES, "PROVENANCE.json"]
-    assert len(first) == len(only) + 4
+    assert [path.name for path in first[-5:]] == [*TABLES, "PROVENANCE.json"]
+    assert len(first) == len(only) + 5
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
-    assert all(path.read_bytes() == (MINI / path.name).read_bytes() for path in first[-4:])
+    assert all(path.read_bytes() == (MINI / path.name).read_bytes() for path in first[-5:])
 
 
 def test_every_picture_has_source_licence_parameters_and_seed() -> None:
@@ -81,7 +85,7 @@ def test_every_picture_has_source_licence_parameters_and_seed() -> None:
 
 def test_the_set_is_small_and_every_path_in_a_table_is_an_image_of_it() -> None:
     assert sum(path.stat().st_size for path in MINI.rglob("*") if path.is_file()) < 4_000_000
-    used = {row["image_path"] for name in (PERCEPTION, SINGLE) for row in mini_rows(name)}
+    used = {row["image_path"] for name in (PERCEPTION, SINGLE, DEGREES_TABLE) for row in mini_rows(name)}
     for row in mini_rows(PAIRS):
         pair = json.loads(row["image_path"])
         assert len(pair) == 2
@@ -139,3 +143,33 @@ def test_pairs_are_balanced_and_end_with_the_better_picture() -> None:
         compare(ALL[0], ALL[0])
     assert abs(places["first"] - places["second"]) <= 1
     assert Counter(row["difficulty"] for row in rows) == {"coarse-grained": 10, "fine-grained": 10}
+
+
+def test_each_clinical_question_is_asked_of_the_original_and_of_two_types_at_two_degrees() -> None:
+    assert file_name(Task.DEGRADATION, Split.MINI) == DEGREES_TABLE
+    rows = mini_rows(DEGREES_TABLE)
+    assert len({row["index"] for row in rows}) == len({row["image_path"] for row in rows}) == 40
+    by_image: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        by_image.setdefault(row["image_id"], []).append(row)
+        assert len({row[letter] for letter in "ABCDE"} - {""}) == 5
+    assert len(by_image) == 8
+    for five in by_image.values():
+        assert [row["degradation_severity"] for row in five] == ["L0", "L1", "L2", "L1", "L2"]
+        assert [row["degradation_type"] == "none" for row in five] == [True, False, False, False, False]
+        assert len({row["degradation_type"] for row in five}) == 3
+        assert len({tuple(row[name] for name in ("question", *"ABCDE", "answer", "modality")) for row in five}) == 1
+    # Eight questions on five letters: each is right once or twice, which no letter's answer can profit from by much.
+    assert Counter(five[0]["answer"] for five in by_image.values()) == {"A": 2, "B": 2, "C": 1, "D": 2, "E": 1}
+
+
+def test_the_moderate_degree_lies_between_the_mild_and_the_severe_one() -> None:
+    for moderate, severe in zip(DEGRADED[::2], DEGRADED[1::2], strict=True):
+        fault = moderate.degradation
+        assert fault is not None and fault is severe.degradation and moderate.seed == severe.seed
+        for name, value in fault.strength("moderate").items():
+            low, high = sorted((fault.parameters["mild"][name], fault.parameters["severe"][name]))
+            assert low == value == high or low < value < high
+    # sqrt(40,000 * 4,000) photons.
+    noise = next(picture.degradation for picture in DEGRADED if picture.fault == "low-dose noise")
+    assert noise is not None and noise.strength("moderate") == {"photons": pytest.approx(12_649.11, abs=0.01)}
