@@ -335,7 +335,7 @@ def _path_inside(root: Path, text: str, where: str, trusted: bool) -> Path:
     except (OSError, RuntimeError) as error:
         raise BadInput(f"{where}: the image path '{text[:200]}' cannot be read: {error}.") from None
     if not present:
-        raise BadInput(f"{where}: the image {path} does not exist.")
+        raise BadInput(f"{where}: the image {root / text[:200]} does not exist.")
     allowed = [root.resolve()]
     # A snapshot of the hub's cache holds links to its own blobs folder.
     if COMMIT.fullmatch(allowed[0].name) and allowed[0].parent.name == "snapshots":

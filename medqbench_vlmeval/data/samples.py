@@ -322,7 +322,7 @@ def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path
         )
     if any(meaning.endswith(("_a", "_b")) for meaning in columns.names):
         return Task.COMPARATIVE
-    counts = {len(split_list(cell, f"{path}")) for cell in pictures.values() if cell.strip()}
+    counts = {len(split_list(cell, f"{path}, row 1")) for cell in pictures.values() if cell.strip()}
     if not counts:
         raise BadInput(
             f"{path}: the columns do not tell whether this is the no-reference or the comparative task; name the data "
