@@ -8,6 +8,7 @@ import importlib.util
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -34,21 +35,25 @@ _REBUILD = "only needed to rebuild the embedded set: pip install 'medqbench-vlme
 @data_app.command()
 def info(
     data: Annotated[
-        str, typer.Argument(help="A dataset's name or a data file (TSV).", autocompletion=completed("datasets"))
+        list[str], typer.Argument(help="Datasets' names or data files.", autocompletion=completed("datasets"))
     ],
-    images: Annotated[bool, typer.Option("--images", help="Read, check and count the images too.")] = False,
+    images: Annotated[bool, typer.Option("--images", help="Read the images too, and compare their looks.")] = False,
     columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a data file holds: counts, the columns that were read, inferred, absent and ignored, the hash."""
+    """Say what data files hold: columns, counts, scores without a look at an image, and what stands twice."""
     from medqbench_vlmeval.data import describe, load
     from medqbench_vlmeval.data.columns import read_named
+    from medqbench_vlmeval.data.sources import other_splits
     from medqbench_vlmeval.report.data_tables import info_tables
     from medqbench_vlmeval.report.terminal import progress_shown
 
+    named = None if columns is None else read_named(columns)
     with progress_shown():
-        info = describe(load(data, images, None if columns is None else read_named(columns)))
-    print_result(as_json, info.to_json, lambda: info_tables(info))
+        first, *more = [load(place, images, named) for place in data]
+        infos = [describe(first, more or other_splits(first, images, named), images), *map(describe, more)]
+    content = [info.to_json() for info in infos]
+    print_result(as_json, lambda: content if more else content[0], lambda: chain(*map(info_tables, infos)))
 
 
 def list_names(

@@ -23,6 +23,7 @@ from medqbench_vlmeval.benchmark import (
 )
 from medqbench_vlmeval.data.columns import axes_of
 from medqbench_vlmeval.data.image_cells import image_keys
+from medqbench_vlmeval.data.repeats import Repeat, find_repeats
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import sha256_text
 from medqbench_vlmeval.provenance import SourceFile
@@ -98,12 +99,14 @@ class PartInfo:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a dataset holds: all in all, and a part for every single task."""
+    """What a dataset holds: all in all, and a part for every single task; what stands twice in it and ``others``."""
 
     name: str
     task: Task
     n: int
     parts: Mapping[Task, PartInfo]
+    repeats: Sequence[Repeat] = ()
+    others: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON types, for ``data info --json``."""
@@ -111,8 +114,9 @@ class DataInfo:
         return plain
 
 
-def describe(sample_set: SampleSet) -> DataInfo:
-    """Count what a dataset holds, and compare a test split with the published one."""
+def describe(sample_set: SampleSet, others: Sequence[SampleSet] = (), alike: bool = False) -> DataInfo:
+    """Count what a dataset holds, compare a test split with the published one, and see what stands twice, also in
+    ``others`` (see :func:`.repeats.find_repeats`)."""
     parts = {}
     for task, source in sample_set.sources.items():
         samples = [sample for sample in sample_set.samples if sample.task is task]
@@ -126,7 +130,9 @@ def describe(sample_set: SampleSet) -> DataInfo:
             blind = blind_scores(samples, measure_axis(task))
         digest = samples_sha256(samples)
         parts[task] = PartInfo(len(samples), len(images), counts, source, digest, published, blind)
-    return DataInfo(sample_set.name, sample_set.task, len(sample_set.samples), parts)
+    repeats = find_repeats([sample_set, *others], alike)
+    names = [other.name for other in others]
+    return DataInfo(sample_set.name, sample_set.task, len(sample_set.samples), parts, repeats, names)
 
 
 def blind_scores(samples: Sequence[Sample], axis: str) -> dict[str, dict[str, float]]:

@@ -153,6 +153,14 @@ def load(data: str, images: Images = False, named: Named | None = None) -> Sampl
     return load_file(path, images, named)
 
 
+def other_splits(sample_set: SampleSet, images: Images, named: Named | None = None) -> list[SampleSet]:
+    """The dev files beside a set's test files, and the other way round; errors are those of :func:`load_file`."""
+    paths = [source.path for source in sample_set.sources.values()]
+    swaps = (("_test.", "_dev."), ("_dev.", "_test."))
+    places = [path.with_name(path.name.replace(a, b)) for path in paths for a, b in swaps if a in path.name]
+    return [load_file(place, images, named) for place in places if place.is_file()]
+
+
 def place_of(task: Task, split: Split) -> tuple[Path, str] | None:
     """A single task's file that would be read without the network and what kind of place it lies in, or None where it
     has to be fetched."""

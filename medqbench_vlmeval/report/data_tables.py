@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from medqbench_vlmeval.benchmark import TASK_TITLES
 from medqbench_vlmeval.data.info import DataInfo, PartInfo
+from medqbench_vlmeval.data.repeats import NEAR
 from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
 
 _SHOWN = 40
 
 
 def info_tables(info: DataInfo) -> Iterator[Table | str]:
-    """What a dataset holds: its files, the meaning of their columns with the values, and the scores of no look."""
+    """What a dataset holds: its files, the meaning of their columns with the values, the scores of no look, and what
+    stands twice."""
     for task, part in info.parts.items():
         source = part.source
         yield f"{info.name}: {TASK_TITLES[task]}, {part.n:,} samples, {part.images:,} images"
@@ -29,6 +31,15 @@ def info_tables(info: DataInfo) -> Iterator[Table | str]:
             yield table(
                 "The published test split", heads, [(k, n, counts.found[k]) for k, n in counts.expected.items()]
             )
+
+    kinds: dict[str, list[str]] = {}
+    for repeat in info.repeats:
+        kinds.setdefault(repeat.what, []).append(" / ".join(repeat.samples[:4]))
+    rows: list[Sequence[Entry]] = [(kind, len(of), ", ".join(of[:3])) for kind, of in kinds.items()]
+    near = f"alike: of the 64 bits of two difference hashes {NEAR} differ at most, as of one image degraded in two ways"
+    heads = columns("what", ("n", "count"), "for instance")
+    title = f"What stands twice in {' or '.join((info.name, *info.others))}"
+    yield table(title, heads, rows or [("nothing", 0, "")], [near] if "alike" in str(kinds) else [])
 
 
 def _meanings(part: PartInfo) -> Table:

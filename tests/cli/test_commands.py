@@ -219,6 +219,27 @@ def test_data_info_tells_columns_and_counts(capsys):
     assert "Fundus" in out
 
 
+def test_data_info_of_two_files_tells_what_they_share(capsys, tmp_path):
+    rows = [f"{i}\tIs it?\tYes\tNo\tA\tx{i}.png" for i in range(4)]
+    for name, some in (("x_dev", rows[:3]), ("x_test", rows[2:])):
+        text = "\n".join(["index\tquestion\tA\tB\tanswer\timage_path", *some])
+        (tmp_path / f"{name}.tsv").write_text(text, encoding="utf-8")
+    dev, test = tmp_path / "x_dev.tsv", tmp_path / "x_test.tsv"
+    code, out, err = run(capsys, "data", "info", test, dev, "--json")
+    first, second = json.loads(out)
+    assert (code, err) == (0, "")
+    assert [repeat["samples"] for repeat in first["repeats"]] == [["x_test: 2", "x_dev: 2"]] * 2
+    assert [repeat["what"][:10] for repeat in first["repeats"]] == ["same quest", "same image"]
+    assert (first["others"], second["name"], second["repeats"]) == (["x_dev"], "x_dev", [])
+    # Of one file the other split beside it is looked at, too.
+    code, out, _ = run(capsys, "data", "info", test)
+    assert "What stands twice in x_test or x_dev" in out
+    assert "same image in several files" in out
+    dev.unlink()
+    code, out, _ = run(capsys, "data", "info", test)
+    assert out.split("What stands twice in x_test")[1].split() == ["what", "n", "for", "instance", "nothing", "0"]
+
+
 def test_leaderboard_show_has_the_published_rows(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run(capsys, "leaderboard", "show")
