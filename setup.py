@@ -48,7 +48,7 @@ setup(
         "medqbench_vlmeval.answers": ["attributes.json", "glossary.json"],
         "medqbench_vlmeval.baselines": ["reference.json"],
         "medqbench_vlmeval.cli": ["run_help.txt"],
-        "medqbench_vlmeval.data": ["columns.json", "mini/*", "mini/images/*", "published/*.csv"],
+        "medqbench_vlmeval.data": ["columns.json", "degradations.json", "mini/*", "mini/images/*", "published/*.csv"],
         "medqbench_vlmeval.judge": ["prices.json", "templates/*"],
         "medqbench_vlmeval.report.page": ["assets/*"],
         "medqbench_vlmeval.synth": ["catalogue.json"],

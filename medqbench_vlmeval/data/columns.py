@@ -43,16 +43,8 @@ _SEVERITY_WORDS = {
     }.items()
     for word in spellings.split()
 }
-_DEGREE = re.compile(r"(?:l|level|degree|severity)?[\s_-]*([012])(?:\.0*)?")
-_DEGREE_WORDS = {
-    word: degree
-    for degree, spellings in {
-        "L0": "none clean original pristine undistorted undegraded",
-        "L1": "moderate moderately",
-        "L2": "severe severely heavy heavily",
-    }.items()
-    for word in spellings.split()
-}
+_DEGREE = re.compile(r"(?:(?:l|level|degree|severity)[\s_-]*)?([012])(?:\.0*)?")
+_DEGREE_OF = {"none": "L0", "moderate": "L1", "severe": "L2"}
 _NEGATIONS = {"not", "non", "without", "less", "more", "than", "or"}
 _DEFECT_WORD = re.compile(
     r"(?:degradation|distortion|artifact|artefact|issue)s?|degraded|distorted|visible|severity|level|quality"
@@ -113,8 +105,18 @@ def read_degree(text: str) -> str | None:
     number = _DEGREE.fullmatch(text.strip().casefold())
     if number:
         return f"L{number[1]}"
-    named = {_DEGREE_WORDS[word] for word in words(text) if word in _DEGREE_WORDS}
-    return named.pop() if len(named) == 1 else None
+    spelled = words(text)
+    named = {word for word in spelled if re.fullmatch("l[012]", word)}
+    rest = " ".join(word for word in spelled if word not in named)
+    severity = "none" if rest in ("original", "original image") else _severity_of(rest.split())
+    degrees = {word.upper() for word in named} | ({_DEGREE_OF.get(severity, "")} if severity else set())
+    return (degrees.pop() or None) if len(degrees) == 1 else None
+
+
+@_remembered
+def read_category(degradation: str) -> str | None:
+    """The category of a type of degradation, by MedQ-Deg's own families; None where they do not name the type."""
+    return _CATEGORIES.get("".join(words(degradation)))
 
 
 @_remembered
@@ -178,6 +180,9 @@ def infer_question_type(question: str, options: Mapping[str, str]) -> str:
 # Names by priority: the first one that the file has is taken. Spelled without separators, in lower case.
 _NAMES = json.loads(Path(__file__).with_name("columns.json").read_text(encoding="utf-8"))
 ACCEPTED: Mapping[str, tuple[str, ...]] = {meaning: tuple(names.split()) for meaning, names in _NAMES.items()}
+
+_TYPES = json.loads(Path(__file__).with_name("degradations.json").read_text(encoding="utf-8"))
+_CATEGORIES = {name: category for category, names in _TYPES.items() for name in names.split()}
 
 IMAGE_MEANINGS = ("image", "image_path", "image_a", "image_b", "image_path_a", "image_path_b", "window")
 AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")

@@ -32,7 +32,7 @@ from medqbench_vlmeval.types import Sample, SampleSet
 _TEST_NAMES = {text for text, name in ALL_DATASET_NAMES.items() if name.split is Split.TEST}
 _UNKNOWN = "(unknown)"
 # From the coarsest to the finest; an axis that a data file does not give makes one stratum.
-_STRATA = ("task", "modality", "question_type", "severity", "difficulty")
+_STRATA = ("task", "modality", "question_type", "severity", "difficulty", "category")
 
 _encoded = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _WHOLE = re.compile(r"([+-]?)0*([0-9]+)(?:\.0*)?")
@@ -174,7 +174,7 @@ def stratified(samples: Sequence[Sample], n: int, seed: int = 0) -> frozenset[st
 
     The subset depends on the samples' indexes and axes, ``n`` and ``seed`` alone, not on their order; a smaller one is
     part of every larger one. In it each task has its share of all samples to within less than one sample, each
-    modality its share of its task, and so on through question type, severity and difficulty. What a combined
+    modality its share of its task, and so on through question type, severity, difficulty and category. What a combined
     dataset's subset has of one task is a subset of that task's own dataset, too. BadInput for less than 1.
     """
     if n < 1:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from medqbench_vlmeval.data.columns import (
     axes_of,
     find_columns,
     infer_question_type,
+    read_category,
     read_degree,
     read_difficulty,
     read_modality,
@@ -30,6 +32,7 @@ from medqbench_vlmeval.data.columns import (
     read_scope,
     read_severity,
     resolve_columns,
+    words,
 )
 from medqbench_vlmeval.data.image_cells import KeptImages, RowImage, RowImages, row_files, row_names, split_list
 from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
@@ -47,6 +50,10 @@ _AXIS_READERS: Mapping[str, Callable[[str], str | None]] = {
     "difficulty": read_difficulty,
 }
 _DEGRADATION_READERS: Mapping[str, Callable[[str], str | None]] = {"modality": read_modality, "severity": read_degree}
+_NAMES_OF_DEG = {"robust", "medqdeg", "medqdegbench"}
+_UNSEEN = (
+    "what its columns and values mean is taken from its paper and the kit's class, as nobody here has seen its data"
+)
 _LETTER_WRAPPING = " \t\r\n.()[]{}:;,'\"*"
 # 'B. No', where No is the text of B.
 _LETTER_AND_TEXT = re.compile(r"\(?([A-Ea-e])[).:]\s*(.+)", re.DOTALL)
@@ -122,8 +129,19 @@ def load_table(
         if tables is not None and recorder is not None:
             tables.keep(recorder, [by_index[sample.index] for sample in samples])
     samples = [_with_images(sample, by_index[sample.index], images) for sample in samples]
-    source = SourceFile(path, table.sha256, origin.revision, origin.kind, builder.column_use(), len(samples))
-    return samples, source
+    use = builder.column_use()
+    if single is Task.DEGRADATION and origin.kind != "embedded":
+        use = _of_unseen(use, path)
+    return samples, SourceFile(path, table.sha256, origin.revision, origin.kind, use, len(samples))
+
+
+def _of_unseen(use: ColumnUse, path: Path) -> ColumnUse:
+    """What was read of a file of MedQ-Deg's, with the words that nobody has seen one."""
+    notes = {"MedQ-Deg": _UNSEEN}
+    if "severity" in use.absent and "good" in words(path.stem):
+        notes["severity"] = "nothing: rows of a 'good' file are presumably originals (L0), and only its name says so"
+    absent = tuple(meaning for meaning in use.absent if meaning not in notes)
+    return replace(use, inferred={**use.inferred, **notes}, absent=absent)
 
 
 def _with_images(
@@ -169,7 +187,8 @@ class SampleBuilder:
         self._rows = 0
         self._filled: set[str] = set()
         self._folded: set[str] = set()
-        self._inferred_types = self._answers_from_text = 0
+        self._inferred_types = self._answers_from_text = self._categories_from_type = 0
+        self._other_degrees: Counter[str] = Counter()
         self._not_understood: dict[str, Counter[str]] = {"question_type": Counter(), "severity": Counter()}
 
     def build(self, cells: Mapping[str, str], where: str) -> Sample:
@@ -228,10 +247,14 @@ class SampleBuilder:
         of_all = f"of {self._rows} rows"
         if self._answers_from_text:
             inferred["answer"] = f"from the option whose text it repeats, for {self._answers_from_text} {of_all}"
+        if other := self._other_degrees:
+            inferred["severity"] = f"degrees L0, L1 and L2 from {_few(other)}, for {other.total()} {of_all}"
         if odd := self._not_understood["severity"]:
-            inferred["severity"] = (
-                f"nothing for {odd.total()} {of_all}, whose values name no severity in words: {_few(odd)}"
-            )
+            what = "severity in words" if self._task is not Task.DEGRADATION else "degree (L0, 0 or a word for it)"
+            nothing = f"nothing for {odd.total()} {of_all}, whose values name no {what}: {_few(odd)}"
+            inferred["severity"] = "; ".join(filter(None, (inferred.get("severity"), nothing)))
+        if self._categories_from_type:
+            inferred["category"] = f"from the type of degradation, for {self._categories_from_type} {of_all}"
         return inferred
 
     def _answer(self, text: str, options: Mapping[str, str]) -> str | None:
@@ -247,7 +270,12 @@ class SampleBuilder:
         axes |= {meaning: read(cells[meaning]) for meaning, read in readers.items() if meaning in cells}
         if "severity" in cells and axes["severity"] is None:
             self._not_understood["severity"][cells["severity"]] += 1
+        elif self._task is Task.DEGRADATION and axes["severity"] != (written := cells.get("severity")):
+            self._other_degrees[str(written)] += 1
         if self._task is Task.DEGRADATION:
+            if axes["category"] is None and (category := read_category(cells.get("degradation", ""))):
+                self._categories_from_type += 1
+                axes["category"] = category
             return {**axes, "pair": cells.get("pair")}
         typed = cells.get("question_type", "")
         value = read_question_type(typed)
@@ -287,33 +315,42 @@ def _few(odd: Counter[str]) -> str:
     return ", ".join(names) + (f" and {len(odd) - 3} more spellings" if len(odd) > 3 else "")
 
 
+_HEAD = 20  # rows by whose severities a file of questions is told
+
+
 def _task_of_file(path: Path, named: Named | None) -> Task:
     with open_table(path) as table:
-        row = next(table.rows(), None)
-        if row is None:
+        rows = list(islice(table.rows(), _HEAD))
+        if not rows:
             raise BadInput(f"{path} has a header but no rows.")
-        columns = find_columns(table.header, ("image", "image_path"), named, path)
-        pictures = {meaning: row.cells[at] for meaning, at in columns.positions.items()}
-        single = tell_task(table.header, pictures, path, named)
-        if single is Task.PERCEPTION and is_of_degrees(table.header, row.cells, path, named):
-            return Task.DEGRADATION
-        return single
+        at = find_columns(table.header, ("image", "image_path", "severity"), named, path).positions
+        pictures = {meaning: rows[0].cells[place] for meaning, place in at.items() if meaning != "severity"}
+        severities = [table.text(row, at["severity"]) for row in rows] if "severity" in at else ()
+        return tell_task(table.header, pictures, severities, path, named)
 
 
-def is_of_degrees(header: tuple[str, ...], cells: Sequence[bytes], path: Path, named: Named | None = None) -> bool:
-    """Whether a multiple-choice file is MedQ-Deg's, by some row: its severity is 'L0', 'L1' or 'L2', or it has a fifth
-    option and no question type."""
-    at = find_columns(header, ("question_type", "severity", "E"), named, path).positions
-    severity = cells[at["severity"]].strip().upper() if "severity" in at else b""
-    return severity in (b"L0", b"L1", b"L2") or ("E" in at and "question_type" not in at)
+def tell_task(
+    header: tuple[str, ...],
+    pictures: Mapping[str, bytes],
+    severities: Iterable[str],
+    path: Path,
+    named: Named | None = None,
+) -> Task:
+    """A file's single task, by its columns, some row's ``image`` and ``image_path`` cells and some rows' severities;
+    BadInput where these fit no task, or two.
 
-
-def tell_task(header: tuple[str, ...], pictures: Mapping[str, bytes], path: Path, named: Named | None = None) -> Task:
-    """A file's single task, by its columns and some row's ``image`` and ``image_path`` cells; BadInput where these fit
-    no task, or two."""
-    known = find_columns(header, ("question", "A", "B", "answer"), named, path).names
-    if len(known) == 4:
-        return Task.PERCEPTION
+    Questions are MedQ-Deg's where a severity is 'L0', 'L1' or 'L2', or where there is no question type and the file's
+    name, a fifth option beside a severity or degradation, or degradations with severities of 0 to 2 alone say so.
+    """
+    meanings = ("question", "A", "B", "answer", "E", "question_type", "severity", "degradation")
+    known = find_columns(header, meanings, named, path).names.keys()
+    if known >= {"question", "A", "B", "answer"}:
+        degrees = {text.strip().casefold() for text in severities} - {""}
+        axes, is_named = known & {"severity", "degradation"}, _NAMES_OF_DEG.intersection(words(path.stem))
+        by_number = len(axes) == 2 and bool(degrees) and degrees <= {"0", "1", "2"}
+        of_degrees = is_named or ("E" in known and axes) or by_number
+        is_deg = degrees & {"l0", "l1", "l2"} or ("question_type" not in known and of_degrees)
+        return Task.DEGRADATION if is_deg else Task.PERCEPTION
     columns = find_columns(header, ("description", *IMAGE_MEANINGS), named, path)
     if "description" not in columns.names:
         raise BadInput(

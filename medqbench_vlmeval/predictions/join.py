@@ -13,7 +13,7 @@ from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, find_columns, resolve
 from medqbench_vlmeval.data.image_cells import image_names, row_names
 from medqbench_vlmeval.data.image_store import CONTENT_NAME, is_content_name
 from medqbench_vlmeval.data.info import canonical_index
-from medqbench_vlmeval.data.samples import SampleBuilder, is_of_degrees, tell_task
+from medqbench_vlmeval.data.samples import SampleBuilder, tell_task
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.predictions.files import PredictionTable
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, unescaped
@@ -234,19 +234,16 @@ def _tasks(table: PredictionTable) -> list[Task]:
                 "and some do not; name the data file with --data."
             )
         return known
-    names = find_columns(table.columns, ("image", "image_path"), table.named, table.path).names
+    names = dict(find_columns(table.columns, ("image", "image_path", "severity"), table.named, table.path).names)
+    severities = [row[name] for row in table.rows] if (name := names.pop("severity", None)) else ()
     pictures = {meaning: table.rows[0][name].encode("utf-8", errors="replace") for meaning, name in names.items()}
     try:
-        task = tell_task(table.columns, pictures, table.path, table.named)
-        cells = [table.rows[0][name].encode("utf-8", errors="replace") for name in table.columns]
-        if task is Task.PERCEPTION and is_of_degrees(table.columns, cells, table.path, table.named):
-            task = Task.DEGRADATION
-        return [task] * len(table.rows)
+        return [tell_task(table.columns, pictures, severities, table.path, table.named)] * len(table.rows)
     except BadInput:
         # Files that were written elsewhere often keep the texts and drop the images.
-        if (told := _task_of_references(table)) is None:
+        if (task := _task_of_references(table)) is None:
             raise
-        return [told] * len(table.rows)
+        return [task] * len(table.rows)
 
 
 def _task_of_references(table: PredictionTable) -> Task | None:
