@@ -19,7 +19,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,8 +33,10 @@ _line = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on a clean exit it replaces ``path``, else it is removed.
+
+    What is not ``durable`` may be lost, or empty, after the machine lost its power.
 
     Raises:
         OSError: the folder cannot be written to; ``path`` is then untouched.
@@ -45,8 +47,9 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -182,9 +185,9 @@ def reading(path: Path) -> Iterator[None]:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``, all or nothing."""
-    with replacing(path) as temporary:
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Replace ``path`` by ``data``, all or nothing; for ``durable`` see :func:`replacing`."""
+    with replacing(path, durable) as temporary:
         temporary.write_bytes(data)
 
 
@@ -309,27 +312,36 @@ def locked(lock: Path, board: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[N
         RunFailed: the folder or what is written in the block cannot be written, or another process held the lock for
             ``timeout`` seconds.
     """
-    from filelock import FileLock, Timeout
-
-    # A lock of its own for each call, so that threads wait for each other too.
-    own = FileLock(lock)
-    with writing(board, _BOARD_ADVICE):
+    with writing(board, _BOARD_ADVICE), ExitStack() as stack:
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            # filelock waits where a folder takes no file at all, as it does for a lock that another process holds.
-            os.close(os.open(lock, os.O_CREAT | os.O_RDWR, 0o644))
-            own.acquire(timeout=timeout)
-        except Timeout as error:
+            stack.enter_context(held(lock, timeout))
+        except TimeoutError as error:
             raise RunFailed(
                 f"Another process has held the leaderboard's lock {lock} for {timeout:g} s. The run's own results are "
                 "written; add it to the board again when that process is done."
             ) from error
-        except NotImplementedError as error:  # a file system without locks
-            raise OSError(str(error)) from error
-        try:
-            yield
-        finally:
-            own.release()
+        yield
+
+
+@contextmanager
+def held(lock: Path, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Hold a lock file, whose folder is made where it is absent; a process that is killed holds none any longer.
+
+    Raises:
+        OSError: there can be no lock; TimeoutError where another process or thread held it for ``timeout`` seconds.
+    """
+    from filelock import FileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    # filelock waits where a folder takes no file at all, as it does for a lock that another process holds.
+    os.close(os.open(lock, os.O_CREAT | os.O_RDWR, 0o644))
+    try:
+        # A lock of its own for each call, so that threads wait for each other too.
+        own = FileLock(lock).acquire(timeout=timeout)
+    except NotImplementedError as error:  # a file system without locks
+        raise OSError(str(error)) from error
+    with own:
+        yield
 
 
 def check_writable(path: Path) -> None:

@@ -17,7 +17,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Generic, TypeVar
@@ -27,7 +27,7 @@ import pybase64
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.grey import WINDOW_VARIABLE
 from medqbench_vlmeval.data.image_forms import content_name
-from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
+from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, is_content_name
 from medqbench_vlmeval.data.table import shown
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.types import ImageForm, Sample
@@ -52,19 +52,6 @@ _IMAGES_OF = {Task.NO_REFERENCE: 1, Task.COMPARATIVE: 2}
 
 Cells = Mapping[str, bytes]
 _Image = TypeVar("_Image")
-
-
-@dataclass(frozen=True)
-class RowImage:
-    """One image of a row: the file that a model is sent, and its name among ``image_refs``.
-
-    ``source`` is the file outside of the store that it is or was made from; None where it came out of the data file.
-    """
-
-    path: Path
-    ref: str
-    source: Path | None = None
-    form: ImageForm | None = None
 
 
 def _sources(cells: Cells, where: str) -> Iterator[tuple[bool, list[bytes], BadInput | None]]:
@@ -167,20 +154,18 @@ class KeptImages:
 
         def name_of(cell: bytes, window: str) -> str:
             with contextlib.suppress(BadInput):
-                kept = store.put(_decoded(cell, ""), "", window)
-                return self.add(RowImage(kept.path, kept.path.name, form=kept.form))
+                return self.add(store.put(_decoded(cell, ""), "", window))
             name = _name(cell, window)
             with contextlib.suppress(BadInput, RunFailed):
                 path = _plain_path(cell.decode("utf-8", errors="replace"), "").as_posix()
                 wanted = fetch is not None and self.fetch
                 file = fetch(path) if fetch and wanted else _path_inside(root, path, "", trusted)
-                kept = store.check_file(file, "", window, decode=False)
-                self.add(RowImage(kept.path, name, file, kept.form))
+                self.add(replace(store.check_file(file, "", window, decode=False), ref=name))
             return name
 
         return RowImages(partial(_names, name_of=name_of), workers=_WORKERS)
 
-    def add(self, image: RowImage) -> str:
+    def add(self, image: StoredImage) -> str:
         """Take an image that is known to be whole; its name."""
         name = _last_part(image.ref)
         if self.places.setdefault(name, image.path) != image.path:
@@ -197,7 +182,7 @@ class KeptImages:
 
 def row_files(
     task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
-) -> RowImages[RowImage]:
+) -> RowImages[StoredImage]:
     """Collect a file's images (as many a row as the task has), checked to be whole and made ready to be shown; their
     paths are absolute.
 
@@ -205,25 +190,18 @@ def row_files(
     brings a path of the repository to this machine; None where paths are local files.
     """
 
-    def locate(cell: bytes, where: str) -> Path:
+    def stored(cell: bytes, where: str, window: str) -> StoredImage:
+        return store.put(_decoded(cell, where), where, window)
+
+    def in_place(cell: bytes, where: str, window: str) -> StoredImage:
         try:
             text = cell.decode("utf-8")
         except UnicodeDecodeError:
             raise BadInput(f"{where}: the image path is not UTF-8 text.") from None
-        if fetch is None:
-            return _path_inside(root, text, where, trusted)
-        return fetch(_plain_path(text, where).as_posix())
+        path = fetch(_plain_path(text, where).as_posix()) if fetch else _path_inside(root, text, where, trusted)
+        return replace(store.check_file(path, where, window), ref=_name(cell, window))
 
-    def stored(cell: bytes, where: str, window: str) -> RowImage:
-        kept = store.put(_decoded(cell, where), where, window)
-        return RowImage(kept.path, kept.path.name, form=kept.form)
-
-    def in_place(cell: bytes, where: str, window: str) -> RowImage:
-        file = locate(cell, where)
-        kept = store.check_file(file, where, window)
-        return RowImage(kept.path, _name(cell, window), file, kept.form)
-
-    def read(cells: Cells, where: str) -> tuple[RowImage, ...]:
+    def read(cells: Cells, where: str) -> tuple[StoredImage, ...]:
         window = _window(cells)
         for encoded, parts, fault in _sources(cells, where):
             if fault is not None:

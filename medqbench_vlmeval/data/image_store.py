@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medqbench_vlmeval import files
@@ -48,10 +48,13 @@ def data_folder(make: bool = True) -> Path:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """Where an image lies as a model is shown it, and its form."""
+    """Where an image lies as a model is shown it, its form, and its name among ``image_refs``; ``source`` is the file
+    outside of the store that it is or was made from."""
 
     path: Path
     form: ImageForm
+    ref: str
+    source: Path | None = None
 
 
 class ImageStore:
@@ -87,12 +90,12 @@ class ImageStore:
     def _kept(self, ready: ReadyImage) -> StoredImage:
         try:
             if not self._has(ready.name, len(ready.data)):
-                files.write_bytes(self.place(ready.name), ready.data)
+                files.write_bytes(self.place(ready.name), ready.data, durable=False)
         except OSError as error:
             raise BadInput(
                 f"the image folder {self.root} cannot be used ({error.strerror}); set LMUData to another folder."
             ) from None
-        return StoredImage(self.place(ready.name), ready.form)
+        return StoredImage(self.place(ready.name), ready.form, ready.name)
 
     def _has(self, name: str, size: int) -> bool:
         try:
@@ -116,8 +119,8 @@ class ImageStore:
                     ready = make_ready(
                         files.read_bytes(path, files.MAX_FILE_BYTES), f"{where}: {path}", window, self.window, known
                     )
-                as_it_is = ready.form.conversion is None
-                self._checked[key] = StoredImage(path, ready.form) if as_it_is else self._kept(ready)
+                image = StoredImage(path, ready.form, str(path)) if not ready.form.conversion else self._kept(ready)
+                self._checked[key] = replace(image, source=path)
         except OSError as error:
             raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None
         return self._checked[key]

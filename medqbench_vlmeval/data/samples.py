@@ -34,10 +34,10 @@ from medqbench_vlmeval.data.columns import (
     resolve_columns,
     words,
 )
-from medqbench_vlmeval.data.image_cells import KeptImages, RowImage, RowImages, row_files, row_names, split_list
-from medqbench_vlmeval.data.image_store import ImageStore, strict_decoding
-from medqbench_vlmeval.data.table import TableReader, open_table, shown
-from medqbench_vlmeval.data.table_store import StoredTable, TableStore, state_of
+from medqbench_vlmeval.data.image_cells import KeptImages, RowImages, row_files, row_names, split_list
+from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, strict_decoding
+from medqbench_vlmeval.data.table import Row, TableReader, open_table, shown
+from medqbench_vlmeval.data.table_store import TableStore
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.provenance import ColumnUse, SourceFile
 from medqbench_vlmeval.steps import counted
@@ -98,41 +98,37 @@ def load_table(
         )
     if named is None and origin.kind != "embedded":
         named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)
-    state = state_of(path)
     with ExitStack() as stack:
         table = stack.enter_context(open_table(path))
         single = task or _task_of_file(path, named)
         columns = resolve_columns(table.header, single, path, isinstance(images, ImageStore), named)
         builder = SampleBuilder(single, columns)
-        known, tables, recorder = None, None, None
-        if origin.kind != "embedded":
-            store = images if isinstance(images, ImageStore) else ImageStore.default(make=False)
-            tables = TableStore(path, state, single, columns, store)
-            known = tables.find(images is not None)
-            if known is None and isinstance(images, ImageStore):
-                stack.enter_context(tables.locked())
-                known = tables.find(images=True)  # another process may have made it meanwhile
+        tables = None if origin.kind == "embedded" else TableStore(path, single, columns, images)
+        known = stack.enter_context(tables.found()) if tables is not None else None
+        rows = table.rows()
         pictures: RowImages[Any] = row_names()
         if known is not None:
-            table, pictures = known, known.row_images()
+            rows, pictures = known.rows(), known.row_images()
         elif images is not None:
             stack.enter_context(strict_decoding())
             places = path.absolute().parent, origin.kind == "embedded", origin.fetch
             kept = images.row_names if isinstance(images, KeptImages) else partial(row_files, single, images)
             pictures = stack.enter_context(closing(kept(*places)))
-            if tables is not None and isinstance(images, ImageStore):
-                table = recorder = tables.recorder(table)
-        samples = _read_rows(table, columns, builder, pictures)
+            rows = tables.remembering(rows) if tables is not None else rows
+        and_images = " and its images" if images is not None and known is None else ""
+        rows = counted(f"reading {path.name}{and_images}, row", rows)
+        samples = _read_rows(table, rows, columns, builder, pictures)
         by_index: Mapping[str, Any] = pictures.by_index()
         if not samples:
             raise BadInput(f"{path} has a header but no rows.")
-        if tables is not None and recorder is not None:
-            tables.keep(recorder, [by_index[sample.index] for sample in samples])
+        if tables is not None and known is None and isinstance(images, ImageStore):
+            tables.keep(table.header, table.sha256, [by_index[sample.index] for sample in samples])
     samples = [_with_images(sample, by_index[sample.index], images) for sample in samples]
+    sha256 = known.sha256 if known is not None else table.sha256
     use = builder.column_use()
     if single is Task.DEGRADATION and origin.kind != "embedded":
         use = _of_unseen(use, path)
-    return samples, SourceFile(path, table.sha256, origin.revision, origin.kind, use, len(samples))
+    return samples, SourceFile(path, sha256, origin.revision, origin.kind, use, len(samples))
 
 
 def _of_unseen(use: ColumnUse, path: Path) -> ColumnUse:
@@ -144,26 +140,23 @@ def _of_unseen(use: ColumnUse, path: Path) -> ColumnUse:
     return replace(use, inferred={**use.inferred, **notes}, absent=absent)
 
 
-def _with_images(
-    sample: Sample, found: tuple[RowImage, ...] | tuple[str, ...], images: ImageStore | KeptImages | None
-) -> Sample:
+def _with_images(sample: Sample, found: tuple[Any, ...], images: ImageStore | KeptImages | None) -> Sample:
     if isinstance(images, ImageStore):
-        whole = [image for image in found if isinstance(image, RowImage)]
-        forms = tuple(image.form for image in whole if image.form is not None)
-        return replace(sample, images=tuple(image.path for image in whole), image_forms=forms)
-    name: Callable[[RowImage], str] = images.add if images is not None else attrgetter("ref")
-    names = tuple(image if isinstance(image, str) else name(image) for image in found)
+        forms = tuple(each.form for each in found)
+        return replace(sample, images=tuple(each.path for each in found), image_forms=forms)
+    name: Callable[[StoredImage], str] = images.add if images is not None else attrgetter("ref")
+    names = tuple(each if isinstance(each, str) else name(each) for each in found)
     return replace(sample, image_refs=names, image_forms=images.forms_of(names) if images is not None else ())
 
 
-def _read_rows(table: TableReader, columns: Columns, builder: SampleBuilder, images: RowImages[Any]) -> list[Sample]:
+def _read_rows(
+    table: TableReader, rows: Iterable[Row], columns: Columns, builder: SampleBuilder, images: RowImages[Any]
+) -> list[Sample]:
     texts = {meaning: at for meaning, at in columns.positions.items() if meaning not in IMAGE_MEANINGS}
     pictures = {meaning: at for meaning, at in columns.positions.items() if meaning in IMAGE_MEANINGS}
     first_row: dict[str, int] = {}
     samples = []
-    and_images = " and its images" if pictures and not isinstance(table, StoredTable) else ""
-    what = f"reading {table.path.name}{and_images}, row"
-    for row in counted(what, table.rows()):
+    for row in rows:
         where = f"{table.path}, row {row.number}"
         sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
         if sample.index in first_row:
