@@ -298,6 +298,27 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """A group's accuracy at L0 and at ``degree``, or its accuracy and mean stated confidence: both in percent, and the
+    second less the first in points."""
+
+    axis: str
+    group: str
+    degree: str
+    first: Cell
+    second: Cell
+    difference: Cell
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """A run's contrasts, that of all samples first, and a sentence each on how they were made."""
+
+    rows: tuple[Contrast, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How two scorers of the same ``n`` samples agree: ``same`` in percent, quadratic weighted ``kappa`` (None:
     undefined)."""
@@ -378,7 +399,8 @@ class TaskResult:
     ``not_found`` says why a finding is absent, ``inference_failures`` counts failed samples by reason, ``frequencies``
     single verdicts (dimension -> score -> count). ``not_comparable_because`` says what contradicts where ``comparable``
     is no, and what is not on record where it is unverified. ``kit_reading`` is accuracy by the kit's own readers of
-    replies, by their names: it stands beside the official numbers and enters none.
+    replies, by their names: it stands beside the official numbers and enters none. ``drops`` are MedQ-Deg's from L0,
+    ``calibration`` is of replies that state a confidence.
     """
 
     task: Task
@@ -392,6 +414,8 @@ class TaskResult:
     dataset: str = ""
     findings: Mapping[str, Finding] = field(default_factory=dict)
     not_found: Mapping[str, str] = field(default_factory=dict)
+    drops: Contrasts | None = None
+    calibration: Contrasts | None = None
     clustered: Cell | None = None
     rules: Mapping[str, int] = field(default_factory=dict)
     unscored_reasons: Mapping[str, int] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.provenance import JudgeSettings, Provenance
-from medqbench_vlmeval.report.run_tables import COUNT_TITLES, image_forms, measures_of, overall_by
+from medqbench_vlmeval.report.run_tables import COUNT_TITLES, contrast_tables, image_forms, measures_of, overall_by
 from medqbench_vlmeval.report.sentences import checks_of, findings_lines
 from medqbench_vlmeval.report.standings import data_hash
 from medqbench_vlmeval.report.table import Column, table, task_kind
@@ -30,7 +30,7 @@ from medqbench_vlmeval.types import Cell, Result, TaskRun
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-_AXES = ("modality", "severity", "scope", "difficulty", "source")
+_AXES = ("modality", "severity", "category", "scope", "difficulty", "source")
 # What an evaluation of a part of its samples says of itself.
 _PART_RUN = re.compile(r"only (\d+) of \d+ samples were run")
 _EMBEDDED = "medqbench-vlmeval-mini"
@@ -91,6 +91,7 @@ def _numbers(run: TaskRun) -> Iterator[str]:
     for axis in _AXES:
         if groups := overall_by(run, axis):
             yield numbers(f"By {axis}", "sum of means, 0-8", groups)
+    yield from (markdown(each).rstrip() for each in contrast_tables(part))
 
 
 def data_facts(run: TaskRun) -> dict[str, str | None]:

@@ -43,12 +43,7 @@ from medqbench_vlmeval.report.table import (
     task_kind,
 )
 from medqbench_vlmeval.report.table import columns as columns_of
-from medqbench_vlmeval.runs.result import (
-    MODALITY,
-    TYPE_BY_MODALITY,
-    result_to_json,
-    top_of,
-)
+from medqbench_vlmeval.runs.result import MODALITY, TYPE_BY_MODALITY, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, ExtractorResult, Group, Result, SampleRow, TaskResult, TaskRun
 
 ALL = "All"
@@ -69,6 +64,7 @@ _GROUP_COUNTS = {
 }
 _MARKS = (Column("Run", only="sheet"), Column("Comparable with published", only="sheet"))
 OVERVIEW, BY_MODALITY, BY_GROUP, MATRICES, SETTINGS = "Overview", "By modality", "By group", "Matrices", "Settings"
+DEGRADATION = "Degradation"
 _MAX_SHEETS = 40  # a column that was taken for the modality by mistake may have a value a row
 MAX_COLUMNS = 40
 _MAX_ROWS = 100
@@ -79,7 +75,7 @@ _MATRICES_NOTE = (
 # What the other sheets show.
 _LEFT_OUT = (
     "groups", "intervals", "frequencies", "findings", "conclusions", "between_rounds", "between_judges",
-    *PART_KEYS.values(),
+    "drops", "calibration", *PART_KEYS.values(),
 )  # fmt: skip
 
 
@@ -95,6 +91,7 @@ def run_summary(result: Result, findings: bool = False) -> Iterator[Table | str]
             yield from (*sentences.extractor_lines(extractor), "")
         if run.result.groups.get(MODALITY):
             yield modality_table([run])
+        yield from contrast_tables(run.result)
         yield from sentences.checks_of(run)
         yield from (f"- {line}" for line in sentences.findings_lines(run) if findings)
         yield from (f"! {warning}" for warning in sentences.warnings_of(run))
@@ -143,6 +140,29 @@ def extractor_table(task: Task, extractor: ExtractorResult) -> Table:
     strict, lenient = extractor.strict, extractor.lenient
     rows = [(name, strict[name].overall, lenient[name].overall) for name in measures_of(task)]
     return table("Strict (rules alone) and lenient (extractor too)", columns, rows, bold=OVERALL)
+
+
+def contrast_tables(result: TaskResult) -> Iterator[Table]:
+    """MedQ-Deg's drops from L0, and accuracy beside stated confidence; text leaves types and modalities out."""
+    heads = {"Drop from L0": ("Degree", "L0, %", "Accuracy, %"), "Calibration": ("", "Accuracy, %", "Confidence, %")}
+    for (title, names), contrasts in zip(heads.items(), (result.drops, result.calibration), strict=True):
+        if contrasts is not None:
+            label, *figures = names
+            columns = [Column("Axis", only="sheet"), Column("Group"), Column(label, only=None if label else "sheet")]
+            columns += [Column(head, "percent", interval="95%", brief=True, top=100) for head in figures]
+            columns += [
+                Column("Difference, points", "points", interval="95%", n="n"),
+                Column("Clusters", "count", optional=1),
+            ]
+            rows = [
+                Row(
+                    (of.axis, of.group, of.degree, of.first, of.second, of.difference, of.difference.n_clusters),
+                    "bold" if of.group == OVERALL else "",
+                    "sheet" if of.axis in ("degradation", MODALITY) else None,
+                )
+                for of in contrasts.rows
+            ]
+            yield Table(title, columns, rows, contrasts.notes)
 
 
 def _group_columns(task: Task) -> list[Column]:

@@ -12,9 +12,9 @@ from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.types import Result, Run
 
 _RESERVED = (
-    run_tables.OVERVIEW, CHARTS, finding_tables.FINDINGS, run_tables.MATRICES, run_tables.BY_MODALITY,
-    run_tables.BY_GROUP, finding_tables.CONCLUSIONS, finding_tables.RELIABILITY, sample_tables.SAMPLES, CHART_DATA,
-    run_tables.SETTINGS,
+    run_tables.OVERVIEW, CHARTS, finding_tables.FINDINGS, run_tables.DEGRADATION, run_tables.MATRICES,
+    run_tables.BY_MODALITY, run_tables.BY_GROUP, finding_tables.CONCLUSIONS, finding_tables.RELIABILITY,
+    sample_tables.SAMPLES, CHART_DATA, run_tables.SETTINGS,
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def write_workbook(path: Path, run: Run) -> None:
     measured = [part for part in runs if part.result.overall.value is not None]
     charts = book.add_fixed(CHARTS) if measured else None
     finding_tables.add_findings(book, runs)
+    book.add_tables(run_tables.DEGRADATION, [each for run in runs for each in run_tables.contrast_tables(run.result)])
     run_tables.add_matrices(book, runs)
     run_tables.add_groups(book, runs)
     run_tables.add_modalities(book, runs, samples, images)

@@ -90,6 +90,12 @@ def share_cell(count: int, n: int, top: float = 100.0) -> Cell:
     return interval_cell(top * count / n, (top * low, top * high), n)
 
 
+def newcombe(successes: float, n: int, others: float, m: int) -> Interval:
+    """The 95% interval of a share less another of independent trials (R. G. Newcombe, Stat. Med. 17, 1998, p. 873)."""
+    x, y, (low, high), (below, above) = successes / n, others / m, wilson(successes, n), wilson(others, m)
+    return x - y - math.hypot(x - low, above - y), x - y + math.hypot(high - x, y - below)
+
+
 def clipped(interval: Interval | None, low: float, high: float) -> Interval | None:
     """An interval cut to a scale: a mean of verdicts from 0 to 2 cannot lie outside them."""
     return None if interval is None else (max(low, interval[0]), min(high, interval[1]))
@@ -242,9 +248,11 @@ class SharedImages:
 
 
 def shared_images(samples: Sequence[Sample]) -> SharedImages:
-    """The clusters of ``samples``; one that names no image is a cluster of its own."""
-    keys = [image_keys(sample) for sample in samples]
+    """The clusters of ``samples``; one that names no image, or what it is paired with, is a cluster of its own."""
+    paired = any(of.pair for of in samples)
+    keys = [(*image_keys(of), *([f"pair {of.pair or of.index}"] if paired else [])) for of in samples]
     unnamed, words = sum(not names for names in keys), "clusters are samples that share an image"
+    words += " or their clean one" if paired else ""
     if unnamed == len(samples):
         words = "no image is named, so that samples were taken as independent"
     elif unnamed:

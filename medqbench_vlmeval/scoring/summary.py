@@ -68,7 +68,8 @@ _ORDER: Mapping[str, Sequence[str]] = {
     "difficulty": DIFFICULTIES,
 }
 _PERCEPTION_AXES = ("question_type", "modality", "severity", "scope", "source", "category", "degradation")
-_PERCEPTION_CROSSED = (("modality", "question_type"), ("modality", "severity"), ("question_type", "severity"))
+_WITH_SEVERITY = ("modality", "question_type", "category", "degradation")
+_PERCEPTION_CROSSED = (("modality", "question_type"), *((axis, "severity") for axis in _WITH_SEVERITY))
 _REASONING_AXES = ("modality", "severity", "difficulty", "source", "degradation")
 _REASONING_CROSSED = (("modality", "severity"), ("modality", "difficulty"))
 

@@ -336,7 +336,7 @@ def score_choices(
     ]
     result = replace(
         score_questions(samples, predictions, extractions),
-        **vars(perception_findings(samples, predictions, extractions)),
+        **vars(perception_findings(samples, predictions, extractions, [row.confidence for row in rows])),
         dataset=dataset,
     )
     return result, rows

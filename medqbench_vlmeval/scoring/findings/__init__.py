@@ -7,10 +7,11 @@ and of what was read in the replies to them, whatever the order of the rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from medqbench_vlmeval.benchmark import DIMENSIONS, Task
 from medqbench_vlmeval.scoring.agreement import read_conclusion
-from medqbench_vlmeval.scoring.findings import biases, errors, groups
+from medqbench_vlmeval.scoring.findings import biases, degradation, errors, groups
 from medqbench_vlmeval.scoring.findings.errors import perception_error_kinds, reasoning_error_kinds
 from medqbench_vlmeval.scoring.findings.failures import failure_groups
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure
@@ -22,9 +23,12 @@ __all__ = ["Findings", "perception_error_kinds", "perception_findings", "reasoni
 
 
 def perception_findings(
-    samples: Sequence[Sample], predictions: Sequence[Prediction], extractions: Sequence[Answer]
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    extractions: Sequence[Answer],
+    confidences: Sequence[float | None] = (),
 ) -> Findings:
-    """Find what a multiple-choice run shows; the sequences are parallel."""
+    """Find what a multiple-choice run shows; the sequences are parallel. Confidences that are stated are 0-100."""
     if not samples:
         return Findings({}, {})
     clusters = shared_images(samples).clusters
@@ -35,13 +39,18 @@ def perception_findings(
     levels = [errors.level_choice(sample, extraction) for sample, _, extraction in answers]
     kinds = [perception_error_kinds(*answer) for answer in answers]
     level_questions = [choice for choice in levels if choice is not None]
-    return Findings.of(
+    deg = samples[0].task is Task.DEGRADATION
+    drops, of_drops = degradation.drops(samples, right) if deg else (None, {})
+    calibrated, calibration = degradation.calibration(samples, right, confidences)
+    found = Findings.of(
         {
-            "gap_to_human": groups.gap_to_human(data),
-            "severity_profile": groups.severity_profile(data),
+            **of_drops,
+            "calibration": calibration,
+            "gap_to_human": None if deg else groups.gap_to_human(data),
+            "severity_profile": None if deg else groups.severity_profile(data),
             "level_confusion": errors.level_confusion(level_questions, "answered How questions on a level"),
             "modality_gap": groups.compared(data, "modality_gap"),
-            "general_vs_specific": groups.compared(data, "general_vs_specific"),
+            "general_vs_specific": None if deg else groups.compared(data, "general_vs_specific"),
             "image_source": groups.compared(data, "image_source"),
             "letter_bias": biases.letter_bias(samples, extractions, clusters),
             "yes_bias": biases.yes_bias(samples, extractions, clusters),
@@ -51,6 +60,7 @@ def perception_findings(
             "failure_groups": failure_groups(samples, [bool(of_sample) for of_sample in kinds], clusters),
         }
     )
+    return replace(found, drops=drops, calibration=calibrated)
 
 
 def reasoning_findings(

@@ -20,7 +20,7 @@ from medqbench_vlmeval.scoring.intervals import (
     share_cell,
 )
 from medqbench_vlmeval.scoring.summary import positions_by
-from medqbench_vlmeval.types import FEW, LEVEL, WILSON, Cell, Details, Finding, Sample
+from medqbench_vlmeval.types import FEW, LEVEL, WILSON, Cell, Contrasts, Details, Finding, Sample
 
 PERCENT = "percent"
 POINTS = "points"
@@ -42,6 +42,8 @@ class Findings:
 
     findings: Mapping[str, Finding]
     not_found: Mapping[str, str]
+    drops: Contrasts | None = None
+    calibration: Contrasts | None = None
 
     @classmethod
     def of(cls, by_name: Mapping[str, Finding | str | None]) -> Findings:
@@ -93,8 +95,8 @@ class Measure:
     """What findings compare between groups: values of samples, in columns that are parallel over samples.
 
     A group's figure is the sum of its columns' means: of perception the accuracy in percent (one column of 0 and
-    100), of reasoning Overall (four columns of 0-2). A value is None where a sample has none. Samples that share an
-    image have the same number in ``clusters``.
+    100), of pairs of rows a difference in points, of reasoning Overall (four columns of 0-2). A value is None where a
+    sample has none. Samples that share an image have the same number in ``clusters``.
     """
 
     columns: Sequence[Column]
@@ -133,7 +135,8 @@ class Measure:
             return share_cell(sum(self.columns[0][i] == 100 for i in whole), len(whole))
         columns = [[column[i] for i in positions] for column in self.columns]
         interval = means_and_sum_intervals(columns, [self.clusters[i] for i in positions])[1]
-        return interval_cell(self.of(positions), clipped(interval, 0, MAX_VERDICT * len(columns)), len(whole))
+        scale = (-100, 100) if self.unit == POINTS else (0, MAX_VERDICT * len(columns))
+        return interval_cell(self.of(positions), clipped(interval, *scale), len(whole))
 
     def gap(self, first: Sequence[int], second: Sequence[int], choices: int = 1) -> Gap:
         """The figure of ``first`` less that of ``second``, two groups of positions without a common one."""
@@ -142,7 +145,7 @@ class Measure:
             raise ValueError("a gap needs a value on both sides")
         interval = bootstrap_gap(self.columns, self.clusters, first, second, _level(choices))
         n_clusters = len({self.clusters[i] for i in (*first, *second)})
-        return Gap(minuend - subtrahend, interval, POINTS if self.unit == PERCENT else SCORE, n_clusters, choices)
+        return Gap(minuend - subtrahend, interval, SCORE if self.unit == SCORE else POINTS, n_clusters, choices)
 
 
 @dataclass(frozen=True)

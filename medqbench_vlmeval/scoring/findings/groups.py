@@ -27,6 +27,7 @@ _MILD, _OTHERS = "mild", ("none", "severe")
 # Axis, title and the two groups that are compared; without names the best group and the worst.
 _COMPARISONS: Mapping[str, tuple[str, str, tuple[str, str] | None]] = {
     "modality_gap": ("modality", "Modality gap", None),
+    "worst_category": ("category", "Drop by category", None),
     "image_source": ("source", "Image source", None),
     "general_vs_specific": ("scope", "General against modality-specific questions", SCOPES),
     "coarse_vs_fine": ("difficulty", "Coarse against fine pairs", DIFFICULTIES),
