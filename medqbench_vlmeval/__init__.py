@@ -73,7 +73,7 @@ def load(data: str | Path, images: bool = False, columns: Mapping[str, str] | No
     (75, 'CT')
 
     Args:
-        data: a dataset's name (a test or dev split is fetched from the hub once) or a TSV file.
+        data: a dataset's name (a test or dev split is fetched from the hub once) or a data file.
         images: whether images are found, checked and stored, so that ``Sample.images`` has their paths.
         columns: the file's columns by their meanings, where they have other names: ``{"severity": "grade"}``.
 

@@ -35,7 +35,7 @@ def report(
     ] = "full",
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="Data file (TSV) or dataset's name that has the runs' images; may be repeated."),
+        typer.Option("--data", help="Data file or dataset's name that has the runs' images; may be repeated."),
     ] = None,
     wandb: options.Wandb = None,
     mlflow: options.Mlflow = None,
@@ -224,7 +224,7 @@ def robustness(
     out: Annotated[Path, typer.Option("--out", help="Folder for the result files.")],
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Data file (TSV) or the official dataset's name; default: FIRST's own columns."),
+        typer.Option("--data", help="Data file or the official dataset's name; default: FIRST's own columns."),
     ] = None,
     model: options.Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,

@@ -53,7 +53,7 @@ def completed(kind: str) -> Callable[[str], list[str]]:
 
 
 Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
-_DATA = "Data file (TSV) or a dataset's name; default: the file's own columns."
+_DATA = "Data file or a dataset's name; default: the file's own columns."
 Data = Annotated[str | None, typer.Option("--data", help=_DATA, autocompletion=completed("datasets"))]
 Columns = Annotated[
     str | None,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.data.grey import is_dicom, read_dicom, to_eight_bits
+from medqbench_vlmeval.data.grey import NotShown, is_dicom, read_dicom, to_eight_bits
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import ImageForm
 
@@ -63,8 +63,8 @@ DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, NotImplementedError, struct.err
 class ReadyImage:
     """An image as it is stored: its bytes, the name that a store gives it, and its form.
 
-    The name is the sha256 of the bytes as they came, where there was a conversion of these with its phrase: it tells
-    images apart, and is the same on every machine, whatever its PNG encoder makes.
+    The name is the sha256 of the bytes as they came, after a conversion with its words, so that it is the same on every
+    machine, whatever its PNG encoder makes.
     """
 
     data: bytes
@@ -77,13 +77,9 @@ def make_ready(
 ) -> ReadyImage:
     """Decode an image to its last pixel, and make of it what the kit shows as it is.
 
-    Args:
-        data: the bytes as they came.
-        where: names file and row in errors.
-        window: 'LOW,HIGH' in the image's own values, as its row states it; used for deep grey and DICOM alone.
-        default: the same, as stated for all images whose row and file state none.
-        is_stored: tells by name and size whether bytes that need no conversion were checked before; they are not
-            decoded then.
+    ``where`` names file and row in errors. Deep grey is shown through the row's ``window`` ('LOW,HIGH'), else what a
+    DICOM file states, else ``default``. ``is_stored`` tells by name and size that bytes which need no conversion were
+    checked before; these are not decoded.
 
     Raises:
         BadInput: not an image, cut short, damaged, announced with more than ``MAX_PIXELS`` pixels, deep without a
@@ -92,17 +88,16 @@ def make_ready(
     from PIL import Image
 
     if is_dicom(data):
-        with decoding(where), ONE_LARGE if len(data) > LARGE_PIXELS else nullcontext():
-            return _converted(data, *read_dicom(data, where, window, default, MAX_PIXELS), where)
+        with _told(where), ONE_LARGE if len(data) > LARGE_PIXELS else nullcontext():
+            return _converted(data, *read_dicom(data, window, default, MAX_PIXELS))
     suffix, kind = _format_of(data, where)
     name = f"{hashlib.sha256(data).hexdigest()}.{suffix}"
-    with decoding(where), Image.open(BytesIO(data), formats=(kind,)) as image:
+    with _told(where), Image.open(BytesIO(data), formats=(kind,)) as image:
         pixels, most = image.size[0] * image.size[1], MAX_PIXELS // 4 if kind in _COSTLY else MAX_PIXELS
         tile = [getattr(image, "tag_v2", {}).get(tag, 1) for tag in _TILE_SIDES]
         if pixels > most or any(type(side) is not int for side in tile) or tile[0] * tile[1] > most:
-            raise BadInput(f"{where}: the image announces more than {most} pixels and is not decoded.")
-        if problem := _not_sendable(ImageForm(*image.size, "L", kind)):
-            raise BadInput(f"{where}: the image {problem}.")
+            raise NotShown(f"announces more than {most} pixels and is not decoded")
+        _sendable(ReadyImage(data, name, ImageForm(*image.size, "L", kind)))
         told = _oddities(image, kind, data)
         if not told and is_stored is not None and is_stored(name, len(data)):
             return ReadyImage(data, name, ImageForm(*image.size, image.mode, kind))
@@ -110,25 +105,21 @@ def make_ready(
             image.load()
             ready = ReadyImage(data, name, ImageForm(*image.size, image.mode, kind))
             if told:
-                picture, how = _meant(image, kind, window or default, where)
-                ready = _converted(data, picture, f"{kind}, {', '.join((*told, *how))}", where)
+                picture, how = _meant(image, kind, window or default)
+                ready = _converted(data, picture, f"{kind}, {', '.join((*told, *how))}")
             image.close()  # the pixels go before the next large image is decoded
-    if kind == "PNG":
-        # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
-        with decoding(where), Image.open(BytesIO(data), formats=(kind,)) as image:
-            image.verify()
-        if _PNG_END not in data:
-            raise BadInput(f"{where}: the image is cut short or damaged (no end chunk).")
-    if problem := _not_sendable(ready.form):
-        raise BadInput(f"{where}: the image {problem}.")
-    return ready
+        if kind == "PNG":
+            # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
+            with Image.open(BytesIO(data), formats=(kind,)) as again:
+                again.verify()
+            if _PNG_END not in data:
+                raise EOFError("no end chunk")
+        return _sendable(ready)
 
 
 def content_name(data: bytes, where: str, window: str = "", default: str = "") -> str:
-    """The name under which a store keeps an image; BadInput where the bytes do not begin like an image.
-
-    Only what needs a conversion is decoded; an image that no store takes is named after its bytes.
-    """
+    """The name under which a store keeps an image, where it takes none that of its bytes; BadInput where these do not
+    begin like an image. Only what needs a conversion is decoded."""
     suffix = "dcm" if is_dicom(data) else _format_of(data, where)[0]
     try:
         return make_ready(data, where, window, default, is_stored=lambda _name, _size: True).name
@@ -142,7 +133,9 @@ def _oddities(image: Image.Image, kind: str, data: bytes) -> list[str]:
     # A camera's JPEG may hold further pictures, which no reader shows.
     if kind != "JPEG" and getattr(image, "is_animated", False):
         told.append("the first of its frames")
-    if turn := _turn(image, kind, data):
+    # PIL itself turns TIFF. Reading a PNG's EXIF decodes it.
+    has_exif = kind != "TIFF" and any(mark in data for mark in (b"Exif", b"eXIf", b"EXIF", b"Orientation"))
+    if has_exif and (turn := image.getexif().get(274, 1)) in range(2, 9):
         told.append(f"turned by its EXIF orientation {turn}")
     if _is_deep(image.mode):
         told.append(f"grey of {image.mode}")
@@ -155,22 +148,13 @@ def _is_deep(mode: str) -> bool:
     return mode in ("I", "F") or mode.startswith("I;")
 
 
-def _turn(image: Image.Image, kind: str, data: bytes) -> int:
-    """The EXIF orientation of an image that readers turn or do not turn, 0 where it is upright."""
-    # PIL itself turns TIFF. Reading a PNG's EXIF decodes it.
-    if kind == "TIFF" or not any(mark in data for mark in (b"Exif", b"eXIf", b"EXIF", b"Orientation")):
-        return 0
-    turn = image.getexif().get(274, 1)
-    return turn if turn in range(2, 9) else 0
-
-
 def _tag(image: Any, number: int) -> tuple[int, ...]:
     """The whole numbers of a TIFF's tag."""
     value = image.tag_v2.get(number, 8)
     return tuple(value) if isinstance(value, tuple) else (value,)
 
 
-def _meant(image: Image.Image, kind: str, window: str, where: str) -> tuple[Image.Image, list[str]]:
+def _meant(image: Image.Image, kind: str, window: str) -> tuple[Image.Image, list[str]]:
     """The one picture that an odd image means, upright and of 8 bits, and how its grey was brought to these."""
     from PIL import ImageOps
 
@@ -178,62 +162,65 @@ def _meant(image: Image.Image, kind: str, window: str, where: str) -> tuple[Imag
     if not _is_deep(image.mode):
         return picture, []
     if kind == "PPM":  # PIL stretches its values to 16 bits
-        raise BadInput(f"{where}: the image is a PGM deeper than 8 bits; save it as PNG or TIFF.")
+        raise NotShown("is a PGM deeper than 8 bits; save it as PNG or TIFF")
     import numpy as np
     from PIL.Image import fromarray
 
     # TIFF's photometric interpretation 0: the lowest value is white.
-    grey, how = to_eight_bits(np.asarray(picture), window, where, kind == "TIFF" and _tag(image, 262) == (0,))
+    grey, how = to_eight_bits(np.asarray(picture), window, kind == "TIFF" and _tag(image, 262) == (0,))
     return fromarray(grey), [how]
 
 
-def _converted(data: bytes, picture: Image.Image, told: str, where: str) -> ReadyImage:
+def _converted(data: bytes, picture: Image.Image, told: str) -> ReadyImage:
     out, kind = BytesIO(), "TIFF" if picture.mode in _NOT_IN_PNG else "PNG"
     picture.save(out, kind, **({"compression": "tiff_lzw"} if kind == "TIFF" else {}))
-    form = ImageForm(*picture.size, picture.mode, kind, told)
-    if problem := _not_sendable(form):
-        raise BadInput(f"{where}: the image {problem}.")
     name = hashlib.sha256(data + b"\0" + told.encode()).hexdigest()
-    return ReadyImage(out.getvalue(), f"{name}.{'tif' if kind == 'TIFF' else 'png'}", form)
+    form = ImageForm(*picture.size, picture.mode, kind, told)
+    return _sendable(ReadyImage(out.getvalue(), f"{name}.{'tif' if kind == 'TIFF' else 'png'}", form))
 
 
 @contextmanager
-def decoding(where: str) -> Iterator[None]:
-    """Tell what is wrong with an image whose decoder fails in the block; BadInput."""
+def _told(where: str) -> Iterator[None]:
+    """Tell what is wrong with an image that fails in the block; BadInput."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         yield
+    except NotShown as problem:
+        raise BadInput(f"{where}: the image {problem}.") from None
     except Image.DecompressionBombError:
         raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.") from None
-    except UnidentifiedImageError:
-        raise BadInput(f"{where}: the image is cut short or damaged (its head is none of an image).") from None
-    except DECODER_ERRORS as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+    except (UnidentifiedImageError, *DECODER_ERRORS) as error:
+        reason = "its head is none of an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        reason = " ".join(reason.split())[:120] or type(error).__name__
         raise BadInput(f"{where}: the image is cut short or damaged ({reason.rstrip('.')}).") from None
 
 
-def _not_sendable(form: ImageForm) -> str | None:
-    """Why the kit could not send an image, as the end of a sentence about it; None where it can."""
-    size = form.width, form.height
+def _sendable(ready: ReadyImage) -> ReadyImage:
+    """The same image, if the kit can send its form; NotShown where it cannot."""
+    form, size = ready.form, (ready.form.width, ready.form.height)
     if 0 in size:
-        return "has no pixels"
+        raise NotShown("has no pixels")
     if form.mode not in _SENDABLE:
-        return f"has colours that the kit cannot send (PIL's mode {form.mode}); convert it to RGB"
+        raise NotShown(f"has colours that the kit cannot send (PIL's mode {form.mode}); convert it to RGB")
     if max(size) * max(1, _LEAST_SIDE / min(size)) > _MOST_SIDE:
-        return (
+        raise NotShown(
             f"is {size[0]} x {size[1]} pixels, and the kit, which makes the shorter side {_LEAST_SIDE} pixels at "
             f"least, cannot send a side above {_MOST_SIDE:,}"
         )
-    return None
+    return ready
+
+
+def is_image(data: bytes) -> bool:
+    """Whether bytes begin like an image."""
+    return is_dicom(data) or any(magic.match(data[:16]) for magic, _, _ in _FORMATS)
 
 
 def _format_of(data: bytes, where: str) -> tuple[str, str]:
-    head = data[:16]
     for magic, suffix, name in _FORMATS:
-        if magic.match(head):
+        if magic.match(data[:16]):
             return suffix, name
     if not data:
         raise BadInput(f"{where}: the image is empty.")
     kinds = "PNG, JPEG, GIF, WebP, TIFF, BMP, JPEG 2000, PPM or DICOM"
-    raise BadInput(f"{where}: not an image that can be read here ({kinds}); its first bytes are {head[:8]!r}.")
+    raise BadInput(f"{where}: not an image that can be read here ({kinds}); its first bytes are {data[:8]!r}.")

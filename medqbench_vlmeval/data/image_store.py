@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medqbench_vlmeval import files
-from medqbench_vlmeval.data.grey import WINDOW_VARIABLE, read_window
+from medqbench_vlmeval.data.grey import WINDOW_VARIABLE
 from medqbench_vlmeval.data.image_forms import ONE_LARGE, ReadyImage, make_ready
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.types import ImageForm
@@ -73,8 +73,6 @@ class ImageStore:
     def default(cls, make: bool = True, window: str | None = None) -> ImageStore:
         """The store in :func:`data_folder`; without a ``window`` that of the environment variable MEDQBENCH_WINDOW."""
         window = os.environ.get(WINDOW_VARIABLE, "") if window is None else window
-        if window:
-            read_window(window, WINDOW_VARIABLE)
         return cls(data_folder(make) / "images" / "MedQBench", window)
 
     def put(self, data: bytes, where: str, window: str = "") -> StoredImage:

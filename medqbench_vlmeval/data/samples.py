@@ -34,9 +34,10 @@ from medqbench_vlmeval.data.columns import (
     resolve_columns,
     words,
 )
+from medqbench_vlmeval.data.formats import open_data
 from medqbench_vlmeval.data.image_cells import KeptImages, RowImages, row_files, row_names, split_list
 from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, strict_decoding
-from medqbench_vlmeval.data.table import Row, TableReader, open_table, shown
+from medqbench_vlmeval.data.table import Row, TableReader, shown
 from medqbench_vlmeval.data.table_store import TableStore
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.provenance import ColumnUse, SourceFile
@@ -83,7 +84,7 @@ def load_table(
     origin: Origin = LOCAL_FILE,
     named: Named | None = None,
 ) -> tuple[list[Sample], SourceFile]:
-    """Read one TSV file; where no task is given, the columns tell it.
+    """Read one data file; where no task is given, the columns tell it.
 
     ``images`` is where images go; None opens none, and the samples have ``image_refs`` alone, as with ``KeptImages``,
     which takes those that can be used. Of a local file image paths are relative to its folder (see :class:`Origin`).
@@ -92,14 +93,10 @@ def load_table(
     Raises:
         BadInput: the file, a row or an image cannot be used; the message names file, row and index.
     """
-    if path.suffix.lower() != ".tsv" and not path.is_dir():
-        raise BadInput(
-            f"{path}: a data file is a tab-separated .tsv file, not '{path.suffix or 'a file without suffix'}'."
-        )
     if named is None and origin.kind != "embedded":
         named = read_named(os.environ.get(COLUMNS_VARIABLE, ""), COLUMNS_VARIABLE)
     with ExitStack() as stack:
-        table = stack.enter_context(open_table(path))
+        table = stack.enter_context(open_data(path))
         single = task or _task_of_file(path, named)
         columns = resolve_columns(table.header, single, path, isinstance(images, ImageStore), named)
         builder = SampleBuilder(single, columns)
@@ -312,7 +309,7 @@ _HEAD = 20  # rows by whose severities a file of questions is told
 
 
 def _task_of_file(path: Path, named: Named | None) -> Task:
-    with open_table(path) as table:
+    with open_data(path) as table:
         rows = list(islice(table.rows(), _HEAD))
         if not rows:
             raise BadInput(f"{path} has a header but no rows.")

@@ -18,6 +18,7 @@ from medqbench_vlmeval.benchmark import (
     parse_dataset_name,
 )
 from medqbench_vlmeval.data.columns import Named
+from medqbench_vlmeval.data.formats import SUFFIXES, table_in
 from medqbench_vlmeval.data.image_cells import COMMIT, KeptImages
 from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
@@ -67,19 +68,18 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
     if data_path is not None:
         if not data_path.is_dir():
             return data_path, Origin("file")
-        if not (data_path / name).is_file():
+        if (file := table_in(data_path, name)) is None:
             raise BadInput(f"the folder {data_path} has no file {name}; {_tables_in(data_path)}.")
-        return data_path / name, Origin("folder")
+        return file, Origin("folder")
     if split is Split.MINI:
         return embedded_folder() / name, Origin("embedded")
     if folder := os.environ.get(DATA_VARIABLE):
-        path = Path(folder).expanduser() / name
-        if not path.is_file():
+        if (file := table_in(Path(folder).expanduser(), name)) is None:
             raise BadInput(
                 f"{name} is not in the folder '{folder}' that the environment variable {DATA_VARIABLE} names; put it "
                 "there, correct the variable, or unset it to fetch the file from the hub."
             )
-        return path, Origin("folder")
+        return file, Origin("folder")
     step(f"downloading {name}")
     path = download(name)
     # The hub client's cache has a folder for each commit.
@@ -133,7 +133,7 @@ def load_file(path: Path, images: Images = False, named: Named | None = None) ->
         samples, source = load_table(path, None, _store(images), named=named)
         single = samples[0].task
         return SampleSet(path.stem, single, tuple(samples), {single: source})
-    both = [split for split in Split if all((path / file_name(part, split)).is_file() for part in Task.REASONING.parts)]
+    both = [split for split in Split if all(table_in(path, file_name(part, split)) for part in Task.REASONING.parts)]
     if len(both) != 1:
         raise BadInput(
             f"the folder {path} must hold both reasoning files of exactly one split "
@@ -193,8 +193,8 @@ def hub_revision_of(task: Task, sha256: str) -> str | None:
 
 
 def _tables_in(folder: Path) -> str:
-    names = sorted(path.name for path in folder.glob("*.tsv"))
-    return f"its tables are {', '.join(names[:10])}" if names else "it holds no .tsv file at all"
+    names = sorted(path.name for path in folder.glob("*") if path.suffix in SUFFIXES)
+    return f"its tables are {', '.join(names[:10])}" if names else f"it holds no {', '.join(SUFFIXES)} file at all"
 
 
 def download(filename: str, revision: str | None = None) -> Path:

@@ -119,7 +119,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         Args:
             dataset: a name of the class's task (``benchmark.dataset_names``), or of its second pass; the test split by
                 default.
-            data_path: a local TSV to read in place of the published one; for the combined reasoning task the
+            data_path: a local data file to read in place of the published one; for the combined reasoning task the
                 folder of its two files.
             prompt_style: one of ``prompts.STYLES``, 'official' by default; else the environment variable
                 MEDQBENCH_PROMPT_STYLE.

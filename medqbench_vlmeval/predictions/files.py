@@ -9,7 +9,7 @@ from __future__ import annotations
 import builtins
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
@@ -17,10 +17,11 @@ from typing import IO, Any
 
 from medqbench_vlmeval.benchmark import SECOND_PASS_NAMES
 from medqbench_vlmeval.data.columns import ACCEPTED, Named, find_columns
+from medqbench_vlmeval.data.formats import cell_text, json_lines
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
 from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import check_bytes, check_json, opened, read_lines, sha256_of_rest
+from medqbench_vlmeval.files import check_bytes, check_json, opened, sha256_of_rest
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
@@ -161,16 +162,7 @@ def _read_json(path: Path, source: IO[bytes]) -> list[list[str]]:
 
 
 def _read_jsonl(path: Path, source: IO[bytes]) -> list[list[str]]:
-    return _from_records(_json_lines(path, source), path)
-
-
-def _json_lines(path: Path, source: IO[bytes]) -> Iterator[tuple[int, Any]]:
-    for number, line in read_lines(source, path):
-        try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError):
-            problem = "not a whole JSON object; the file was cut short or damaged"
-            raise BadInput(f"{path}, line {number}: {problem}.") from None
+    return _from_records(json_lines(path, source), path)
 
 
 def _from_records(records: Iterable[tuple[int, Any]], path: Path) -> list[list[str]]:
@@ -182,7 +174,7 @@ def _from_records(records: Iterable[tuple[int, Any]], path: Path) -> list[list[s
             raise BadInput(f"{path}, row {number}: {kind} where an object with named cells was expected.")
         columns.update(dict.fromkeys(record))
         check_size(path, len(rows) + 1, len(columns))
-        rows.append({name: _text(cell) for name, cell in record.items()})
+        rows.append({name: cell_text(cell) for name, cell in record.items()})
     return [list(columns), *([row.get(name, "") for name in columns] for row in rows)]
 
 
@@ -207,18 +199,7 @@ def _from_columns(value: Mapping[str, Any], path: Path) -> list[list[str]]:
 
 
 def _texts(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> list[list[str]]:
-    return [[_text(cell) for cell in row] for row in (header, *rows)]
-
-
-def _text(value: Any) -> str:
-    """A JSON value as the text of a cell: None and NaN are '', whole numbers have no '.0', lists are JSON."""
-    if isinstance(value, str):
-        return value
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return [[cell_text(cell) for cell in row] for row in (header, *rows)]
 
 
 TextReader = Callable[[Path, IO[bytes]], list[list[str]]]

@@ -100,9 +100,9 @@ def test_a_bad_file_is_named(write_tsv: Write, rows, task: Task | None, words: s
     assert str(path) in str(error.value)
 
 
-def test_only_tsv_and_only_with_rows(tmp_path: Path) -> None:
+def test_only_tables_and_only_with_rows(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(b"PK")
-    with pytest.raises(BadInput, match=r"tab-separated \.tsv file, not '\.xlsx'"):
+    with pytest.raises(BadInput, match=r"ends in \.tsv, \.csv, \.parquet, \.jsonl, not '\.xlsx'"):
         load(tmp_path / "a.xlsx", Task.PERCEPTION)
     (tmp_path / "b.tsv").write_text("index\tdescription\timage\n", encoding="utf-8")
     for task in (Task.NO_REFERENCE, None):
