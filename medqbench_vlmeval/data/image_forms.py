@@ -52,6 +52,7 @@ _FORMATS = (
     (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "jp2", "JPEG2000"),
     (re.compile(rb"P[1-6]\s"), "ppm", "PPM"),
 )
+_EXIF = re.compile(rb"eXIf|xif|EXIF|com\.adobe\.xmp")
 _PNG_END = b"IEND\xaeB\x60\x82"
 
 _BUILTIN_ERRORS = (OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
@@ -133,9 +134,9 @@ def _oddities(image: Image.Image, kind: str, data: bytes) -> list[str]:
     # A camera's JPEG may hold further pictures, which no reader shows.
     if kind != "JPEG" and getattr(image, "is_animated", False):
         told.append("the first of its frames")
-    # PIL itself turns TIFF. Reading a PNG's EXIF decodes it.
-    has_exif = kind != "TIFF" and any(mark in data for mark in (b"Exif", b"eXIf", b"EXIF", b"Orientation"))
-    if has_exif and (turn := image.getexif().get(274, 1)) in range(2, 9):
+    # PIL itself turns TIFF. Reading a PNG's EXIF decodes it, and to search its pixels for one takes as long.
+    may_turn = kind != "TIFF" and (kind != "PNG" or _EXIF.search(_beside_pixels(data)))
+    if may_turn and (turn := image.getexif().get(274, 1)) in range(2, 9):
         told.append(f"turned by its EXIF orientation {turn}")
     if _is_deep(image.mode):
         told.append(f"grey of {image.mode}")
@@ -146,6 +147,15 @@ def _oddities(image: Image.Image, kind: str, data: bytes) -> list[str]:
 
 def _is_deep(mode: str) -> bool:
     return mode in ("I", "F") or mode.startswith("I;")
+
+
+def _beside_pixels(png: bytes) -> bytes:
+    at, chunks = 8, []
+    while at < len(png):
+        end = at + 12 + int.from_bytes(png[at : at + 4], "big")
+        chunks += [] if png[at + 4 : at + 8] == b"IDAT" else [png[at:end]]
+        at = end
+    return b"".join(chunks)
 
 
 def _tag(image: Any, number: int) -> tuple[int, ...]:
