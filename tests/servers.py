@@ -18,13 +18,15 @@ _Self = TypeVar("_Self", bound="LocalServer")
 
 @dataclass(frozen=True)
 class Sent:
-    """What the server sends: ``content`` in a chat completion, or ``body`` as it is. ``status`` 0 hangs up."""
+    """What the server sends: ``content`` in a chat completion, or ``body`` as it is, cut off after ``cut`` bytes.
+    ``status`` 0 hangs up."""
 
     content: str | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: str | bytes | None = None
     model: str | None = None
+    cut: int | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ class LocalServer:
                         self.send_header(name, value)
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
-                    self.wfile.write(b"" if self.command == "HEAD" else data)
+                    self.wfile.write(b"" if self.command == "HEAD" else data[: sent.cut])
+                    self.close_connection = self.close_connection or sent.cut is not None
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 

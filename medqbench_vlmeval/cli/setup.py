@@ -56,6 +56,23 @@ def info(
     print_result(as_json, lambda: content if more else content[0], lambda: chain(*map(info_tables, infos)))
 
 
+@data_app.command()
+def download(
+    names: Annotated[list[str] | None, typer.Argument(help="Datasets; default: MedQ-Bench's test files.")] = None,
+    to: Annotated[Path | None, typer.Option(help="A folder; default: MEDQBENCH_DATA, else the hub's cache.")] = None,
+    revision: Annotated[str | None, typer.Option(help="A commit, branch or tag; later fetches use it too.")] = None,
+) -> None:
+    """Fetch data files from the hub, go on where an earlier call was cut off, and check what is there by its hash."""
+    from medqbench_vlmeval.data.sources import download as fetch
+    from medqbench_vlmeval.report.terminal import progress_shown, show
+
+    with progress_shown():
+        done = fetch(names or (), to, revision)
+    show(f"{path}  {file.size / 2**20:,.1f} MiB, sha256 {file.sha256}, commit {file.commit}" for path, file in done)
+    if to is not None:
+        print(f"Used by all commands with MEDQBENCH_DATA={to.expanduser().absolute()}; SHA256SUMS checks a copy.")
+
+
 def list_names(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(_KINDS)}.", autocompletion=_KINDS.copy)],
     words: Annotated[str, typer.Argument(help="Only names that hold this.")] = "",

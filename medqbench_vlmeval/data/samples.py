@@ -65,13 +65,14 @@ _WHOLE_NUMBER = re.compile(r"([0-9]{1,3})(?:\.0*)?")
 class Origin:
     """Where a data file came from.
 
-    ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the file's repository to this
+    ``kind`` is 'file', 'folder', 'embedded' or 'hub'; ``fetch`` brings an image of the file's ``repository`` to this
     machine, None where image paths are local.
     """
 
     kind: str = "file"
     revision: str | None = None
     fetch: Callable[[str], Path] | None = None
+    repository: str | None = None
 
 
 LOCAL_FILE = Origin()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,6 +19,7 @@ from medqbench_vlmeval.benchmark import (
     Task,
     parse_dataset_name,
 )
+from medqbench_vlmeval.data import download as hub
 from medqbench_vlmeval.data.columns import Named
 from medqbench_vlmeval.data.formats import SUFFIXES, table_in
 from medqbench_vlmeval.data.image_cells import COMMIT, KeptImages
@@ -30,23 +33,28 @@ from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import Sample, SampleSet
 
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
-REVISION_VARIABLE = "MEDQBENCH_REVISION"
 DATA_VARIABLE = "MEDQBENCH_DATA"
 
 Images: TypeAlias = bool | KeptImages
 
-_FILE_STEMS = {
-    Task.PERCEPTION: "medqbench_QA",
-    Task.NO_REFERENCE: "medqbench_description",
-    Task.COMPARATIVE: "medqbench_paired_description",
+# The published file of each single task; {} is the split.
+_FILES = {
+    Task.PERCEPTION: hub.HubFile(REPOSITORY, "medqbench_QA_{}.tsv"),
+    Task.NO_REFERENCE: hub.HubFile(REPOSITORY, "medqbench_description_{}.tsv"),
+    Task.COMPARATIVE: hub.HubFile(REPOSITORY, "medqbench_paired_description_{}.tsv"),
+    Task.DEGRADATION: hub.HubFile("jiyaoliufd/MedQ-DEG-Bench", "MedQ-Robust-{}.tsv"),
 }
+_BY_DEFAULT = ("MedQBench_Perception", "MedQBench_Reasoning")
+
+
+def hub_file(task: Task, split: Split) -> hub.HubFile:
+    """A single task's file in its repository on the hub."""
+    return replace(_FILES[task], name=_FILES[task].name.format(split.value.replace("_", "-")))
 
 
 def file_name(task: Task, split: Split) -> str:
     """The published name of a single task's file."""
-    if task is Task.DEGRADATION:
-        return f"MedQ-Robust-{split.value.replace('_', '-')}.tsv"
-    return f"{_FILE_STEMS[task]}_{split.value}.tsv"
+    return hub_file(task, split).name
 
 
 def embedded_folder() -> Path:
@@ -77,15 +85,17 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
         if (file := table_in(Path(folder).expanduser(), name)) is None:
             raise BadInput(
                 f"{name} is not in the folder '{folder}' that the environment variable {DATA_VARIABLE} names; put it "
-                "there, correct the variable, or unset it to fetch the file from the hub."
+                "there, as 'medqbench data download' does, or correct or unset the variable."
             )
         return file, Origin("folder")
-    step(f"downloading {name}")
-    path = download(name)
-    # The hub client's cache has a folder for each commit.
-    folders = pairwise(path.parts)
-    revision = next((name for above, name in folders if above == "snapshots" and COMMIT.fullmatch(name)), None)
-    return path, Origin("hub", revision, lambda image: download(image, revision))
+    wanted = hub_file(task, split)
+    revision = hub.revision_for(wanted.repository)
+    here = hub.cached(wanted, revision) if COMMIT.fullmatch(revision) else None
+    if here is None:
+        with hub.alone(None):
+            here, revision = hub.fetch(wanted, revision)
+    at = partial(replace, wanted)
+    return here, Origin("hub", revision, lambda image: hub.fetch(at(name=image), revision)[0], wanted.repository)
 
 
 def _store(images: Images) -> ImageStore | KeptImages | None:
@@ -120,24 +130,46 @@ def load_dataset(
     sources: dict[Task, SourceFile] = {}
     places = [(part, *locate(part, name.split, data_path)) for part in name.task.parts]
     for part, path, origin in places:
-        samples, sources[part] = load_table(path, part, store, origin, named)
+        samples, sources[part] = _load_locked(path, part, store, origin, named)
         prefix = f"{REASONING_PREFIX[part]}:" if combined else ""
         joined += [replace(sample, index=f"{prefix}{sample.index}") for sample in samples]
     return SampleSet(name.text, name.task, tuple(joined), sources)
+
+
+def _load_locked(
+    path: Path, task: Task | None, store: ImageStore | KeptImages | None, origin: Origin, named: Named | None
+) -> tuple[list[Sample], SourceFile]:
+    """Load a table, and see that it is still what the lock file of its folder or of the hub's cache says."""
+    folder = None if origin.repository else path.absolute().parent
+    if known := hub.locked_file(folder, path.name, origin.revision):
+        origin = replace(origin, revision=known.commit)
+    try:
+        samples, source = load_table(path, task, store, origin, named)
+    except BadInput:
+        if known:
+            known.check(path, sha256_of(path))
+        raise
+    if known:
+        known.check(path, source.sha256)
+    elif origin.repository and origin.revision:
+        new = hub.LockedFile(origin.repository, path.name, origin.revision, path.stat().st_size, source.sha256)
+        with suppress(RunFailed):  # nothing is lost where nothing can be recorded
+            hub.record(None, new)
+    return samples, source
 
 
 def load_file(path: Path, images: Images = False, named: Named | None = None) -> SampleSet:
     """The samples of a TSV, or of a folder with both reasoning files of one split; the set is named after it.
     Errors are those of :func:`load_dataset`."""
     if not path.is_dir():
-        samples, source = load_table(path, None, _store(images), named=named)
+        samples, source = _load_locked(path, None, _store(images), Origin(), named)
         single = samples[0].task
         return SampleSet(path.stem, single, tuple(samples), {single: source})
     both = [split for split in Split if all(table_in(path, file_name(part, split)) for part in Task.REASONING.parts)]
     if len(both) != 1:
         raise BadInput(
             f"the folder {path} must hold both reasoning files of exactly one split "
-            f"({_FILE_STEMS[Task.NO_REFERENCE]}_*.tsv and {_FILE_STEMS[Task.COMPARATIVE]}_*.tsv), "
+            f"({' and '.join(_FILES[part].name.format('*') for part in Task.REASONING.parts)}), "
             f"and {_tables_in(path)}; name one file instead."
         )
     return load_dataset(DatasetName(path.name, Task.REASONING, both[0]), path, images, named)
@@ -164,32 +196,20 @@ def other_splits(sample_set: SampleSet, images: Images, named: Named | None = No
 def place_of(task: Task, split: Split) -> tuple[Path, str] | None:
     """A single task's file that would be read without the network and what kind of place it lies in, or None where it
     has to be fetched."""
-    from huggingface_hub import try_to_load_from_cache
-
-    file, folder = file_name(task, split), os.environ.get(DATA_VARIABLE)
-    path: str | object
+    file, folder = hub_file(task, split), os.environ.get(DATA_VARIABLE)
+    path: Path | None
     if split is Split.MINI:
-        path, place = str(embedded_folder() / file), "embedded"
+        path, place = embedded_folder() / file.name, "embedded"
     elif folder:
-        path, place = str(Path(folder).expanduser() / file), DATA_VARIABLE
+        path, place = table_in(Path(folder).expanduser(), file.name), DATA_VARIABLE
     else:
-        wanted = os.environ.get(REVISION_VARIABLE) or None
-        path, place = try_to_load_from_cache(REPOSITORY, file, repo_type="dataset", revision=wanted), "hub cache"
-    return (Path(path), place) if isinstance(path, str) and Path(path).is_file() else None
+        path, place = hub.cached(file, hub.revision_for(file.repository)), "hub cache"
+    return (path, place) if path and path.is_file() else None
 
 
-def hub_revision_of(task: Task, sha256: str) -> str | None:
-    """The commit of the hub's repository whose test file of a single task has these bytes, as far as the hub client's
-    cache on this machine knows; the network is not asked."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    repository = Path(HF_HUB_CACHE) / f"datasets--{REPOSITORY.replace('/', '--')}"
-    for path in sorted(repository.glob(f"snapshots/*/{file_name(task, Split.TEST)}")):
-        # The cache names large files by their sha256, and links snapshots to them.
-        name = path.resolve().name
-        if COMMIT.fullmatch(path.parent.name) and sha256 == (name if len(name) == len(sha256) else sha256_of(path)):
-            return path.parent.name
-    return None
+def hub_revision_of(sha256: str) -> str | None:
+    """The commit of the hub's file with these bytes, as far as this machine has met it; the network is not asked."""
+    return next((file.commit for file in hub.read_lock(None) if file.sha256 == sha256), None)
 
 
 def _tables_in(folder: Path) -> str:
@@ -197,70 +217,34 @@ def _tables_in(folder: Path) -> str:
     return f"its tables are {', '.join(names[:10])}" if names else f"it holds no {', '.join(SUFFIXES)} file at all"
 
 
-def download(filename: str, revision: str | None = None) -> Path:
-    """Fetch one file of the repository into the hub client's cache, or find it there.
+def download(
+    names: Sequence[str], folder: Path | None = None, revision: str | None = None
+) -> list[tuple[Path, hub.LockedFile]]:
+    """Fetch the files of datasets, and check what is there already; each is recorded in the lock file.
 
-    It is of the commit, branch or tag ``revision``, else of what ``MEDQBENCH_REVISION`` names, else of the main branch.
+    Args:
+        names: datasets; none means MedQ-Bench's three test files.
+        folder: where they go; None: where ``MEDQBENCH_DATA`` says, else into the hub client's cache.
+        revision: a commit, branch or tag; None as in :func:`.download.revision_for`.
 
     Raises:
-        BadInput: the repository, the revision or the file does not exist.
-        RunFailed: the hub cannot be reached.
+        BadInput, RunFailed: as :func:`.download.fetch`; a file that is there is not what was fetched before.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-    from huggingface_hub.utils import (  # type: ignore[attr-defined]
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
-
-    wanted = revision or os.environ.get(REVISION_VARIABLE) or None
-    at = f" at revision '{wanted}'" if wanted else ""
-    repository = f"the hub's repository {REPOSITORY}"
-    ways_out = (
-        "put the file into a folder and name the folder in the environment variable MEDQBENCH_DATA, or give the file "
-        "itself as data_path (score: --data)"
-    )
-    # The transport's base class: requests, httpx and its successors each have their own.
-    transport = HfHubHTTPError.__mro__[1]
-    # The client tells each of its retries at length; what matters is said once, below.
-    client = logging.getLogger("huggingface_hub")
-    level = client.level
-    client.setLevel(logging.ERROR)
-    # Its bars, one an image, would run through ours.
-    has_bars = not are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        path = hf_hub_download(repo_id=REPOSITORY, repo_type="dataset", filename=filename, revision=wanted)
-    except LocalEntryNotFoundError as error:
-        raise RunFailed(
-            f"{filename} is not in the local cache and the hub cannot be reached ({_cause(error)}): {ways_out}."
-        ) from None
-    except RevisionNotFoundError:
-        problem = f"{repository} has no revision '{wanted}' for {filename}: correct {REVISION_VARIABLE}, or {ways_out}."
-    except RepositoryNotFoundError:
-        problem = f"{repository}, which holds {filename}, does not exist or is not open to you: {ways_out}."
-    except EntryNotFoundError:
-        problem = f"{repository}{at} has no file {filename}: {ways_out}."
-    except (OSError, ValueError, transport) as error:  # type: ignore[misc]
-        raise RunFailed(f"{filename} could not be fetched from the hub ({_cause(error)}): {ways_out}.") from None
-    else:
-        return Path(path)
-    finally:
-        client.setLevel(level)
-        if has_bars:
-            enable_progress_bars()
-    raise BadInput(problem)
-
-
-def _cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:160]}".rstrip(".: ")
+    asked = [parse_dataset_name(text) for text in names or _BY_DEFAULT]
+    wanted = [(part, name.split) for name in asked for part in name.task.parts if name.split is not Split.MINI]
+    place = folder or os.environ.get(DATA_VARIABLE)
+    folder = Path(place).expanduser().absolute() if place else None
+    done = []
+    commits: dict[str, str] = {}
+    with hub.alone(folder):
+        for file in dict.fromkeys(starmap(hub_file, wanted)):
+            # All files of a repository are of one commit, where its main branch moves meanwhile too.
+            at = commits.get(file.repository) or revision or hub.revision_for(file.repository, folder)
+            path, commit = hub.fetch(file, at, folder)
+            commits[file.repository] = commit
+            step(f"checking {file.name}")
+            locked = hub.LockedFile(file.repository, file.name, commit, path.stat().st_size, sha256_of(path))
+            (hub.locked_file(folder, file.name, commit) or locked).check(path, locked.sha256)
+            hub.record(folder, locked)
+            done.append((path, locked))
+    return done

@@ -14,7 +14,8 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, OVERALL, TASK_TITLES, Comparable, Split
-from medqbench_vlmeval.data.sources import REPOSITORY, REVISION_VARIABLE
+from medqbench_vlmeval.data.download import REVISION_VARIABLE
+from medqbench_vlmeval.data.sources import REPOSITORY
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL

@@ -86,7 +86,7 @@ class Origin:
                 same_file = sha256 == source.sha256
                 sha256, revision = source.sha256, source.revision or (revision if same_file else None)
             if sha256 and not revision and origin != "embedded":
-                revision = hub_revision_of(task, sha256)
+                revision = hub_revision_of(sha256)
             digest, forms = samples_sha256(of_task), _forms_of(of_task)
             data[task.value] = DataUse(path, sha256, revision, origin, used, digest, len(of_task), forms)
         return cls(data, _only(sum(styles.values(), Counter())), styles, files)

@@ -141,15 +141,15 @@ def test_fetches_one_file_and_names_the_commit(
     assert offline["info"]["n"] == 2
     # A file of the same bytes, wherever it lies, is known by them.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-    assert hub_revision_of(Task.NO_REFERENCE, digest) == COMMIT
-    assert hub_revision_of(Task.NO_REFERENCE, "0" * 64) is hub_revision_of(Task.PERCEPTION, digest) is None
+    assert hub_revision_of(digest) == COMMIT
+    assert hub_revision_of("0" * 64) is None
     # Where the cache has no links, and for files that it does not name by their sha256.
     snapshot = tmp_path / "plain" / "datasets--jiyaoliufd--MedQ-Bench" / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (snapshot / "medqbench_description_test.tsv").write_bytes(path.read_bytes())
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "plain"))
-    assert hub_revision_of(Task.NO_REFERENCE, digest) == COMMIT
-    assert hub_revision_of(Task.NO_REFERENCE, "0" * 64) is None
+    assert hub_revision_of(digest) == COMMIT
+    assert hub_revision_of("0" * 64) is None
 
 
 @pytest.mark.slow
@@ -173,7 +173,9 @@ def test_revision_of_the_environment_is_asked_for(hub: Hub, tmp_path: Path, writ
     assert all(name.startswith(f"{PREFIX}{COMMIT}/") for _, name in hub.asked)
     wrong = load(hub, tmp_path, "MedQBench_Reasoning_NoReference", MEDQBENCH_REVISION="v9")
     assert wrong["error"] == "BadInput"
-    assert "has no revision 'v9' for medqbench_description_test.tsv: correct MEDQBENCH_REVISION" in wrong["message"]
+    assert (
+        "asked for medqbench_description_test.tsv, has no revision 'v9': correct MEDQBENCH_REVISION" in wrong["message"]
+    )
 
 
 @pytest.mark.parametrize("name", ["MedQBench_Perception_dev", "MedQBench_Reasoning"])

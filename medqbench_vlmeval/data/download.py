@@ -1,0 +1,253 @@
+"""Files of hub datasets on this machine: whole however often the line is cut, at a recorded commit, of recorded bytes.
+
+The hub's client (2.4) forgets what has come of a file when its process ends, and asks a hub that is not there for 20
+seconds. Here its plain download fills a file that is kept until it is whole. Its other way (xet) forgets too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, Queue
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from medqbench_vlmeval.data.image_cells import COMMIT
+from medqbench_vlmeval.data.image_store import data_folder
+from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
+from medqbench_vlmeval.files import MissingFile, read_json, sha256_of, write_json, write_text, writing
+from medqbench_vlmeval.steps import step
+
+LOCK_NAME = "medqbench-data.lock.json"
+REVISION_VARIABLE = "MEDQBENCH_REVISION"
+# By repository. Empty: the hub could not be reached where this was written, and the first commit met is recorded.
+DEFAULT_COMMITS: dict[str, str] = {}
+_ANSWER_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a hub dataset, by its name in the repository."""
+
+    repository: str
+    name: str
+
+
+@dataclass(frozen=True)
+class LockedFile(HubFile):
+    """A file as it was when it was fetched; ``size`` is in bytes."""
+
+    commit: str
+    size: int
+    sha256: str
+
+    def check(self, path: Path, sha256: str) -> None:
+        """BadInput where the file that lies at ``path`` now has another ``sha256``."""
+        if sha256 != self.sha256:
+            raise BadInput(
+                f"{path} has the sha256 {sha256}, and {LOCK_NAME} says {self.sha256}: it was damaged or changed since. "
+                "Delete it and run 'medqbench data download' again, or keep a file of your own in another folder."
+            )
+
+
+def read_lock(folder: Path | None) -> tuple[LockedFile, ...]:
+    """What was fetched into a folder, or for None into the hub client's cache (in LMUData's lock file). The last one of
+    a repository has the commit that later fetches use. BadInput where the lock file is damaged."""
+    path = (folder or data_folder(make=False)) / LOCK_NAME
+    try:
+        files = tuple(LockedFile(**file) for file in read_json(path)["files"])
+        if all(COMMIT.fullmatch(file.commit) for file in files):
+            return files
+    except MissingFile:
+        return ()
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise BadInput(f"{path} is damaged: delete it, and 'medqbench data download' writes another.")
+
+
+def locked_file(folder: Path | None, name: str, commit: str | None = None) -> LockedFile | None:
+    """A file of :func:`read_lock`, of one commit where that is given."""
+    return next((file for file in read_lock(folder) if file.name == name and commit in (None, file.commit)), None)
+
+
+def record(folder: Path | None, new: LockedFile) -> None:
+    """Add a file; its commit is what later fetches use, unless ``MEDQBENCH_REVISION`` named it."""
+    # The cache has files of several commits under one name.
+    kept = [file for file in read_lock(folder) if file.name != new.name or not (folder or file.commit == new.commit)]
+    files, place = [new, *kept] if os.environ.get(REVISION_VARIABLE) else [*kept, new], folder or data_folder()
+    with writing(place / LOCK_NAME):
+        write_json(place / LOCK_NAME, {"files": [asdict(file) for file in files]})
+        if folder:
+            write_text(folder / "SHA256SUMS", "".join(f"{file.sha256}  {file.name}\n" for file in files))
+
+
+def alone(folder: Path | None) -> AbstractContextManager[Any]:
+    """A lock against other processes that fetch into the same place, which then find what the first one has fetched."""
+    from filelock import FileLock
+
+    with writing(place := folder or data_folder()):
+        place.mkdir(parents=True, exist_ok=True)
+        return FileLock(place / ".medqbench-data.lock")
+
+
+def revision_for(repository: str, folder: Path | None = None) -> str:
+    """What is fetched where nobody names a revision: of ``MEDQBENCH_REVISION``, else the commit in the folder's lock
+    file, in the cache's, in this package; else the main branch."""
+    recorded = {file.repository: file.commit for file in (*read_lock(None), *read_lock(folder))}
+    return os.environ.get(REVISION_VARIABLE) or {**DEFAULT_COMMITS, **recorded}.get(repository, "main")
+
+
+def cached(file: HubFile, revision: str) -> Path | None:
+    """The file in the hub client's cache; the network is not asked."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(file.repository, file.name, repo_type="dataset", revision=revision)
+    return Path(path) if isinstance(path, str) and Path(path).is_file() else None
+
+
+def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Path, str]:
+    """Bring a file of a commit, branch or tag into a folder, or for None into the hub client's cache, and say of which
+    commit it is. What an earlier call has of it is not asked for again; what is there of that commit is taken as it is.
+
+    Raises:
+        BadInput: the hub has no such file or not for this user, or the folder has another one of its name.
+        RunFailed: the hub cannot be reached or refuses, the line was cut, or what came is not what the hub has.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    known = locked_file(folder, file.name)
+    here = folder / file.name if folder else cached(file, revision)
+    if here and here.is_file() and (known and known.commit == revision if folder else COMMIT.fullmatch(revision)):
+        return here, revision
+    url = partial(hf_hub_url, file.repository, file.name, repo_type="dataset")
+    try:
+        told = _within(lambda: get_hf_file_metadata(url(revision=revision)))
+        commit, etag = told.commit_hash or "", told.etag or ""
+        if not COMMIT.fullmatch(commit) or not re.fullmatch(r"[\w-]{8,128}", etag):
+            raise ConnectionError("the answer is not a hub's: a login page, a proxy, or a wrong HF_ENDPOINT")
+        cache = Path(constants.HF_HUB_CACHE, f"datasets--{file.repository.replace('/', '--')}", "snapshots", commit)
+        target = (folder or cache) / file.name
+        sha256 = sha256_of(target) if folder and target.exists() else None
+        if sha256 not in (None, etag, known and known.sha256):
+            raise BadInput(f"{target} is neither the hub's nor fetched before: move it away or change --to.")
+        if sha256 != etag and (folder or not target.exists()):
+            _receive(url(revision=commit), told.location, target, told.size, etag)
+    except _hub_errors() as error:
+        if here and not folder:  # the branch as it was when the hub was reached last
+            return here, next(filter(COMMIT.fullmatch, here.parts))
+        raise _told(error, file, revision, folder) from None
+    return target, commit
+
+
+def _receive(url: str, location: str, target: Path, size: int | None, etag: str) -> None:
+    """Fill a file beside ``target`` that survives the process, and rename it once it is whole."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers, get_session  # type: ignore[attr-defined]
+
+    part = target.with_name(f".{target.name[:100]}.{etag[:16]}.part")
+    with writing(part):
+        part.parent.mkdir(parents=True, exist_ok=True)
+        out = os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "rb+")
+
+    def update(n: int) -> None:
+        if size is not None and out.tell() + n > size:
+            raise ConnectionError("more comes than the file has")
+        step(f"downloading {target.name}, MiB", (out.tell() + n) >> 20, size and size >> 20)
+
+    bar: Any = SimpleNamespace(update=update)
+    _within(lambda: get_session().head(location))  # the store to which the hub leads may be out of reach
+    # What has come of a piece is lost where the line is cut, and the client's are of 10 MiB; its log tells each cut.
+    constants.DOWNLOAD_CHUNK_SIZE = 1 << 14
+    logging.getLogger("huggingface_hub.file_download").setLevel(logging.ERROR)
+    before, cut = -1, Exception()
+    with out:
+        while (have := out.seek(0, os.SEEK_END)) > before:
+            before, headers = have, build_hf_headers()
+            try:  # the client tries again by itself once something comes, but after a reset
+                http_get(url, out, resume_size=have, headers=headers, expected_size=size, _nb_retries=0, _tqdm_bar=bar)
+                break
+            except _hub_errors() as error:
+                cut = error
+        else:
+            raise cut
+    # Large files have their sha256 as etag, small ones git's hash of a blob.
+    if len(etag) == 64 and (sha256 := sha256_of(part)) != etag:
+        part.unlink()
+        raise RunFailed(
+            f"{target.name} came with the sha256 {sha256}, and the hub's is {etag}: it was damaged on its way. What "
+            "came is deleted; try again, by another mirror or proxy if it stays so."
+        )
+    part.replace(target)
+
+
+def _within(call: Callable[[], Any]) -> Any:
+    """What ``call`` gives, or TimeoutError after some seconds: the client's limit is for each of a hub's addresses."""
+    from huggingface_hub import constants
+
+    # The client's default, 10 s, is long where the hub is not there.
+    seconds = constants.HF_HUB_ETAG_TIMEOUT if "HF_HUB_ETAG_TIMEOUT" in os.environ else _ANSWER_SECONDS
+    answers: Queue[Any] = Queue()
+
+    def ask() -> None:
+        try:
+            answers.put(call())
+        except Exception as error:  # noqa: BLE001 - raised where it is waited for
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=seconds)
+    except Empty:
+        answer = TimeoutError(f"no answer in {seconds:g} s; HF_HUB_ETAG_TIMEOUT allows more")
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _hub_errors() -> tuple[type[Exception], ...]:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The transport's base class: requests, httpx and its successors each have their own.
+    return (OSError, ValueError, HfHubHTTPError.__mro__[1])
+
+
+def _told(error: Exception, file: HubFile, revision: str, folder: Path | None) -> MedQBenchError:
+    """The one sentence for what the hub's client raised."""
+    from huggingface_hub.constants import ENDPOINT
+
+    named = "name the folder in the environment variable MEDQBENCH_DATA, or give the file as data_path (score: --data)"
+    put = f"put it into {folder}" if folder else f"put it into a folder and {named}"
+    hub, log_in, name = urlsplit(ENDPOINT).hostname, "log in with 'hf auth login' or set HF_TOKEN", file.name
+    kept = f", or {put}; what came is kept, and the same command goes on from there."
+    if "OfflineMode" in type(error).__name__:
+        return RunFailed(f"{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset it, or {put}.")
+    if (response := getattr(error, "response", None)) is None:
+        mend = (
+            "name your site's certificates in SSL_CERT_FILE"
+            if "CERTIFICATE" in str(error)
+            else "set HF_ENDPOINT to a mirror"
+        )
+        # Addresses may hold signatures or a proxy's password.
+        cause = re.sub(r"(\w+://)\S+", r"\1...", f"{type(error).__name__}: {' '.join(str(error).split())}")[:200]
+        return RunFailed(f"{name} could not be fetched from the hub ({hub}; {cause.rstrip('.: ')}): {mend}{kept}")
+    status, wait = response.status_code, response.headers.get("Retry-After", "")
+    refusals = {
+        "GatedRepo": f"is open to those whom its owners let in: ask on its page, then {log_in}, or {put}",
+        "RepoNotFound": f"is not there or not open to you: {log_in}, or {put}",
+        "RevisionNotFound": f"has no revision '{revision}': correct {REVISION_VARIABLE} or --revision, or {put}",
+        "EntryNotFound": f"has no such file at revision '{revision}': {put}",
+    }
+    if text := refusals.get(response.headers.get("X-Error-Code", "RepoNotFound" if status in (401, 403) else "")):
+        return BadInput(f"the hub's repository {file.repository}, asked for {name}, {text}.")
+    again = f"try again {f'in {wait} s' if wait.isdecimal() else 'later'}"
+    often = f" (asked too often; {log_in} to ask more)" if status == 429 else ""
+    return RunFailed(f"the hub ({hub}) answers HTTP {status} for {name}{often}: {again}{kept}")

@@ -1,0 +1,92 @@
+"""The hub's file protocol on 127.0.0.1: commits, large files on another host, ranges, and lines that are cut."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from tests.servers import LocalServer, Sent
+
+FIRST, SECOND = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request: ``token`` is the Authorization header, ``start`` where the asked range begins."""
+
+    method: str
+    path: str
+    token: str | None
+    start: int
+
+
+class Store(LocalServer):
+    """The other host, to which a hub leads those who ask for large files.
+
+    ``cuts`` holds after how many bytes each of the next answers breaks off; unless it ``takes_ranges`` every answer
+    begins with the file's first byte.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, bytes] = {}
+        self.asked: list[Asked] = []
+        self.cuts: list[int] = []
+        self.takes_ranges = True
+
+    def answer(self, method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
+        span = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
+        start = int(span[1]) if span else 0
+        self.asked.append(Asked(method, path, headers.get("authorization"), start))
+        body, begin = self.files[path.rpartition("/")[2]], start if self.takes_ranges else 0
+        more = {"Content-Range": f"bytes {begin}-{len(body) - 1}/{len(body)}"} if begin else {}
+        cut = self.cuts.pop(0) if self.cuts and method == "GET" else None
+        return Sent(status=206 if begin else 200, headers=more, body=body[begin:], cut=cut)
+
+
+@dataclass
+class Repository:
+    """A dataset: what each commit holds, and what its main branch is; ``refusal`` is the answer to everybody."""
+
+    commits: dict[str, dict[str, bytes]]
+    main: str = FIRST
+    refusal: Sent | None = None
+
+
+class FilesHub(LocalServer):
+    """A hub as its client sees it (imitated from the client's requests and the hub's documented headers).
+
+    Files are large ones: the answer to HEAD and GET leads to ``store``, as the hub's leads to its own.
+    """
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+        self.repositories: dict[str, Repository] = {}
+        self.asked: list[Asked] = []
+
+    @property
+    def address(self) -> str:
+        return self.base_url.removesuffix("/v1")
+
+    def answer(self, method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
+        self.asked.append(Asked(method, path, headers.get("authorization"), 0))
+        found = re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if found is None or found[1] not in self.repositories:
+            return Sent(status=401, headers={"X-Error-Code": "RepoNotFound"})
+        repository = self.repositories[found[1]]
+        if repository.refusal is not None:
+            return repository.refusal
+        commit = repository.main if found[2] == "main" else found[2]
+        if commit not in repository.commits:
+            return Sent(status=404, headers={"X-Error-Code": "RevisionNotFound"})
+        known = {"X-Repo-Commit": commit}
+        if found[3] not in repository.commits[commit]:
+            return Sent(status=404, headers={**known, "X-Error-Code": "EntryNotFound"})
+        body = repository.commits[commit][found[3]]
+        sha256 = hashlib.sha256(body).hexdigest()
+        self.store.files.setdefault(sha256, body)
+        linked = {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(body)), "X-Xet-Hash": "0" * 64}
+        linked["Link"] = f'<{self.address}/xet>; rel="xet-auth"'
+        return Sent(status=302, headers={**known, **linked, "Location": f"{self.store.base_url}/{sha256}"})

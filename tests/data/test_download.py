@@ -1,0 +1,247 @@
+"""Files from a server on this machine that speaks the hub's protocol: whole, checked, at a recorded commit."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import close_session, constants
+
+from medqbench_vlmeval.benchmark import Split, Task
+from medqbench_vlmeval.data import download as downloads
+from medqbench_vlmeval.data import load
+from medqbench_vlmeval.data.download import LOCK_NAME, HubFile, fetch, revision_for
+from medqbench_vlmeval.data.sources import hub_file
+from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.steps import heard_by
+from tests.commands import run
+from tests.data.files_hub import FIRST, SECOND, FilesHub, Repository, Store
+from tests.data.rows import Write, description, pair, question
+from tests.servers import Sent
+
+REPOSITORY, NAME = "jiyaoliufd/MedQ-Bench", "medqbench_description_test.tsv"
+FILE = HubFile(REPOSITORY, NAME)
+BYTES = bytes(range(256)) * 2048  # 512 KiB
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def point_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Have the hub's client, which reads its settings when it is imported, ask another address."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy") or name.startswith("HF_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits before it tries again
+
+    def point(address: str) -> None:
+        close_session()
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+    yield point
+    close_session()
+
+
+@pytest.fixture
+def hub(point_at: Callable[[str], None]) -> Iterator[FilesHub]:
+    with Store() as store, FilesHub(store) as server:
+        point_at(server.address)
+        server.repositories[REPOSITORY] = Repository({FIRST: {NAME: BYTES}})
+        yield server
+
+
+def starts(hub: FilesHub) -> list[int]:
+    return [asked.start for asked in hub.store.asked if asked.method == "GET"]
+
+
+def test_a_cut_line_is_taken_up_where_it_broke(hub: FilesHub, tmp_path: Path) -> None:
+    hub.store.cuts = [100_000, 50_000]
+    told: list[tuple[str, int, int | None, str]] = []
+    with heard_by(lambda *step: told.append(step)):
+        path, commit = fetch(FILE, "main", tmp_path / "to")
+    assert (path.read_bytes(), commit) == (BYTES, FIRST)
+    # Of the last 16 KiB what had come is asked for again.
+    assert starts(hub) == [0, 6 << 14, 9 << 14]
+    assert [file.name for file in path.parent.iterdir()] == [NAME]
+    assert told
+    assert all(step[:3:2] == (f"downloading {NAME}, MiB", 0) for step in told)
+
+
+def test_what_an_ended_process_had_is_not_sent_again(
+    hub: FilesHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.store.cuts = [200_000, 0, 0, 0, 0, 0, 0]
+    with pytest.raises(RunFailed, match="what came is kept, and the same command goes on from there"):
+        fetch(FILE, "main", tmp_path)
+    assert not (tmp_path / NAME).exists()
+    hub.store.cuts.clear()
+    hub.store.asked.clear()
+    assert fetch(FILE, FIRST, tmp_path)[0].read_bytes() == BYTES
+    assert starts(hub) == [12 << 14]
+
+
+def test_a_server_without_ranges_sends_it_all_again(hub: FilesHub, tmp_path: Path) -> None:
+    hub.store.takes_ranges, hub.store.cuts = False, [100_000]
+    assert fetch(FILE, "main", tmp_path)[0].read_bytes() == BYTES
+    assert starts(hub) == [0, 6 << 14]
+
+
+def test_bytes_that_are_not_the_hubs_are_refused(hub: FilesHub, tmp_path: Path) -> None:
+    hub.store.files[sha256(BYTES)] = BYTES[:-1] + b"?"
+    with pytest.raises(RunFailed, match="damaged on its way") as error:
+        fetch(FILE, "main", tmp_path)
+    assert sha256(BYTES) in str(error.value)
+    assert sha256(BYTES[:-1] + b"?") in str(error.value)
+    assert list(tmp_path.glob("*.tsv")) == list(tmp_path.glob(".*.part")) == []
+    hub.store.files[sha256(BYTES)] = BYTES
+    assert fetch(FILE, "main", tmp_path)[0].read_bytes() == BYTES
+
+
+GATED = Sent(status=403, headers={"X-Error-Code": "GatedRepo"})
+OFTEN = Sent(status=429, headers={"Retry-After": "77"})
+
+
+@pytest.mark.parametrize(
+    ("repository", "error", "words"),
+    [
+        (
+            None,
+            BadInput,
+            "is not there or not open to you: log in with 'hf auth login' or set HF_TOKEN, or put it into",
+        ),
+        (
+            Repository({}, refusal=GATED),
+            BadInput,
+            "is open to those whom its owners let in: ask on its page, then",
+        ),
+        (
+            Repository({}, refusal=OFTEN),
+            RunFailed,
+            "HTTP 429 for .* \\(asked too often; .*\\): try again in 77 s, or put",
+        ),
+        (
+            Repository({}, refusal=Sent(status=503)),
+            RunFailed,
+            r"\(127.0.0.1\) answers HTTP 503 .*: try again later",
+        ),
+        (
+            Repository({}),
+            BadInput,
+            "has no revision 'main': correct MEDQBENCH_REVISION or --revision, or put",
+        ),
+        (
+            Repository({FIRST: {}}),
+            BadInput,
+            "has no such file at revision 'main': put it into",
+        ),
+    ],
+)
+def test_every_refusal_is_one_sentence(
+    hub: FilesHub, tmp_path: Path, repository: Repository | None, error: type[Exception], words: str
+) -> None:
+    del hub.repositories[REPOSITORY]
+    if repository:
+        hub.repositories[REPOSITORY] = repository
+    with pytest.raises(error, match=words) as raised:
+        fetch(FILE, "main", tmp_path)
+    assert NAME in str(raised.value)
+    assert ". " not in str(raised.value)
+    assert "MEDQBENCH_DATA" not in str(raised.value)
+
+
+def test_a_login_page_is_told_from_a_hub(hub: FilesHub, tmp_path: Path) -> None:
+    hub.repositories[REPOSITORY].refusal = Sent(status=200, body="<html>Please log in")
+    with pytest.raises(RunFailed, match="the answer is not a hub's: a login page, a proxy, or a wrong HF_ENDPOINT"):
+        fetch(FILE, "main", tmp_path)
+
+
+def test_an_unreachable_hub_is_asked_once(point_at: Callable[[str], None], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    point_at(f"http://user:secret@127.0.0.1:{port}")
+    words = r"could not be fetched from the hub \(127.0.0.1; ConnectError: .*\): set HF_ENDPOINT to a mirror"
+    with pytest.raises(RunFailed, match=words) as error:
+        fetch(FILE, "main")
+    assert "secret" not in str(error.value)
+    assert "MEDQBENCH_DATA" in str(error.value)
+
+
+@pytest.mark.parametrize("at", ["hub", "store"])
+def test_an_address_that_never_answers_is_given_up(
+    hub: FilesHub, point_at: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    monkeypatch.setattr(downloads, "_ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        if at == "hub":
+            point_at(address)
+        else:
+            monkeypatch.setattr(Store, "base_url", address)
+        with pytest.raises(RunFailed, match=r"TimeoutError: no answer in 0.2 s; HF_HUB_ETAG_TIMEOUT allows more"):
+            fetch(FILE, "main", tmp_path)
+
+
+def test_the_token_goes_to_the_hub_alone(
+    hub: FilesHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    code, out, err = run(capsys, "data", "download", "MedQBench_Reasoning_NoReference", "--to", tmp_path)
+    assert {asked.token for asked in hub.asked} == {"Bearer hf_secret"}
+    assert {asked.token for asked in hub.store.asked} == {None}
+    hub.repositories[REPOSITORY].refusal = GATED
+    refused = run(capsys, "data", "download", "MedQBench_Perception", "--to", tmp_path)
+    written = [path.read_text(encoding="latin-1") for path in tmp_path.iterdir() if path.is_file()]
+    assert code == 0
+    assert not any("hf_secret" in text for text in (out, err, *map(str, refused), *written))
+
+
+def test_download_records_commit_size_and_hash_and_keeps_to_the_commit(
+    hub: FilesHub, tmp_path: Path, write_tsv: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {hub_file(task, Split.TEST).name: write_tsv([row]).read_bytes() for task, row in ROWS.items()}
+    new = {name: data.replace(b"sharp", b"blurred").replace(b"noise", b"grain") for name, data in old.items()}
+    hub.repositories[REPOSITORY] = Repository({FIRST: old, SECOND: new})
+    folder = tmp_path / "to"
+    code, out, _ = run(capsys, "data", "download", "--to", folder)
+    assert code == 0
+    assert out.splitlines()[-1].startswith(f"Used by all commands with MEDQBENCH_DATA={folder};")
+    lock = json.loads((folder / LOCK_NAME).read_text(encoding="utf-8"))
+    assert {file["repository"] for file in lock["files"]} == {REPOSITORY}
+    assert {file["name"]: (file["size"], file["sha256"], file["commit"]) for file in lock["files"]} == {
+        name: (len(data), sha256(data), FIRST) for name, data in old.items()
+    }
+    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0
+    assert sorted(checked.stdout.splitlines()) == sorted(f"{name}: OK" for name in old)
+    # The branch moves: what is recorded goes on to be fetched, and nothing is asked for files that are there.
+    hub.repositories[REPOSITORY].main = SECOND
+    hub.asked.clear()
+    assert run(capsys, "data", "download", "--to", folder)[0] == 0
+    assert hub.asked == []
+    (folder / NAME).unlink()
+    assert run(capsys, "data", "download", "--to", folder)[0] == 0
+    assert (folder / NAME).read_bytes() == old[NAME]
+    # From the folder, samples have the recorded commit.
+    monkeypatch.setenv("MEDQBENCH_DATA", str(folder))
+    source = load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE]
+    assert (source.origin, source.revision, source.sha256) == ("folder", FIRST, sha256(old[NAME]))
+    # The folder that MEDQBENCH_DATA names is the default, and --revision changes what is fetched from then on.
+    assert run(capsys, "data", "download", "MedQBench_Reasoning_NoReference", "--revision", "main")[0] == 0
+    assert (folder / NAME).read_bytes() == new[NAME]
+    assert revision_for(REPOSITORY, folder) == SECOND
+    assert load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE].revision == SECOND
+
+
+ROWS = {Task.PERCEPTION: question("1"), Task.NO_REFERENCE: description("1"), Task.COMPARATIVE: pair("1")}
