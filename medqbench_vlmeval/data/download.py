@@ -20,7 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from medqbench_vlmeval.data.image_cells import COMMIT
+from medqbench_vlmeval.data.image_paths import COMMIT
 from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
 from medqbench_vlmeval.files import MissingFile, read_json, sha256_of, write_json, write_text, writing

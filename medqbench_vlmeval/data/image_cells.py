@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
 
 import pybase64
@@ -27,6 +27,7 @@ import pybase64
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.grey import WINDOW_VARIABLE
 from medqbench_vlmeval.data.image_forms import content_name
+from medqbench_vlmeval.data.image_paths import LONGEST_PATH, ImageFolder
 from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, is_content_name
 from medqbench_vlmeval.data.table import shown
 from medqbench_vlmeval.errors import BadInput, RunFailed
@@ -38,8 +39,7 @@ _WHITESPACE = b" \t\r\n\v\f"
 _DATA_URI = re.compile(rb"data:[\w.+/-]*(?:;[\w=.+-]+)*,", re.IGNORECASE)
 _BYTES_LITERAL = re.compile(rb"""b(['"])([A-Za-z0-9+/=_-]*)\1""")
 _URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
-COMMIT = re.compile(r"[0-9a-f]{40}")
-_LONGEST_PATH = 4096
+_SUFFIX_LENGTH = 8
 # Two more than there are cores: a worker decodes while another waits for the disk (measured: 1.5 times as fast as one
 # worker on two cores).
 _WORKERS = min(8, (os.cpu_count() or 1) + 2)
@@ -148,8 +148,8 @@ class KeptImages:
     places: dict[str, Path | None] = field(default_factory=dict)
     forms: dict[str, ImageForm | None] = field(default_factory=dict)
 
-    def row_names(self, root: Path, trusted: bool, fetch: Callable[[str], Path] | None) -> RowImages[str]:
-        """As the function :func:`row_names`, taking the images on the way; for the arguments see :func:`row_files`."""
+    def row_names(self, folder: ImageFolder) -> RowImages[str]:
+        """As the function :func:`row_names`, taking the images on the way; ``folder`` has those that are paths."""
         store = ImageStore.default()
 
         def name_of(cell: bytes, window: str) -> str:
@@ -157,10 +157,8 @@ class KeptImages:
                 return self.add(store.put(_decoded(cell, ""), "", window))
             name = _name(cell, window)
             with contextlib.suppress(BadInput, RunFailed):
-                path = _plain_path(cell.decode("utf-8", errors="replace"), "").as_posix()
-                wanted = fetch is not None and self.fetch
-                file = fetch(path) if fetch and wanted else _path_inside(root, path, "", trusted)
-                self.add(replace(store.check_file(file, "", window, decode=False), ref=name))
+                image = folder.image(store, cell, "", window, decode=False, fetch=self.fetch)
+                self.add(replace(image, ref=name))
             return name
 
         return RowImages(partial(_names, name_of=name_of), workers=_WORKERS)
@@ -180,26 +178,15 @@ class KeptImages:
         return tuple(forms) if len(forms) == len(names) else ()
 
 
-def row_files(
-    task: Task, store: ImageStore, root: Path, trusted: bool = False, fetch: Callable[[str], Path] | None = None
-) -> RowImages[StoredImage]:
+def row_files(task: Task, store: ImageStore, folder: ImageFolder) -> RowImages[StoredImage]:
     """Collect a file's images (as many a row as the task has), checked to be whole and made ready to be shown; their
-    paths are absolute.
+    paths are absolute, and ``folder`` has those that are paths in the file."""
 
-    Image paths are relative to ``root``; links under it may lead outside of it where they are ``trusted``. ``fetch``
-    brings a path of the repository to this machine; None where paths are local files.
-    """
-
-    def stored(cell: bytes, where: str, window: str) -> StoredImage:
-        return store.put(_decoded(cell, where), where, window)
-
-    def in_place(cell: bytes, where: str, window: str) -> StoredImage:
-        try:
-            text = cell.decode("utf-8")
-        except UnicodeDecodeError:
-            raise BadInput(f"{where}: the image path is not UTF-8 text.") from None
-        path = fetch(_plain_path(text, where).as_posix()) if fetch else _path_inside(root, text, where, trusted)
-        return replace(store.check_file(path, where, window), ref=_name(cell, window))
+    def image(cell: bytes, encoded: bool, where: str, window: str) -> StoredImage:
+        # Base64 has no dot.
+        if encoded and (len(cell) > LONGEST_PATH or b"." not in cell[-_SUFFIX_LENGTH:]):
+            return store.put(_decoded(cell, where), where, window)
+        return replace(folder.image(store, cell, where, window), ref=_name(cell, window))
 
     def read(cells: Cells, where: str) -> tuple[StoredImage, ...]:
         window = _window(cells)
@@ -207,7 +194,7 @@ def row_files(
             if fault is not None:
                 raise fault
             if parts:
-                images = tuple((stored if encoded else in_place)(cell, where, window) for cell in parts)
+                images = tuple(image(cell, encoded, where, window) for cell in parts)
                 wanted = _IMAGES_OF.get(task, len(images))
                 if len(images) != wanted:
                     raise BadInput(f"{where}: {len(images)} images, but the {task.value} task needs {wanted}.")
@@ -250,10 +237,10 @@ def _names(cells: Cells, where: str, name_of: Callable[[bytes, str], str] | None
 
 def _name(cell: bytes, window: str) -> str:
     # Base64 has no dot; most paths have one near their end and need no attempt.
-    if len(cell) > _ALIAS_LENGTH and b"." not in cell[-8:]:
+    if len(cell) > _ALIAS_LENGTH and b"." not in cell[-_SUFFIX_LENGTH:]:
         with contextlib.suppress(BadInput):
             return content_name(_decoded(cell, ""), "", window, os.environ.get(WINDOW_VARIABLE, ""))
-    text = cell.decode("utf-8", errors="replace") if len(cell) <= _LONGEST_PATH else ""
+    text = cell.decode("utf-8", errors="replace") if len(cell) <= LONGEST_PATH else ""
     if text.casefold() in _NO_NAME:
         return ""
     # 'a//b.png', './a/b.png' and 'a/b.png' are one file; few paths need that work.
@@ -292,32 +279,3 @@ def _decoded(cell: bytes, where: str) -> bytes:
     except binascii.Error:
         problem = f"it starts with '{cell[:24].decode('ascii', errors='replace')}', {len(cell)} characters"
         raise BadInput(f"{where}: the image is not base64 ({problem}).") from None
-
-
-def _plain_path(text: str, where: str) -> PurePosixPath:
-    """A path of a data file, checked to be relative and without '..'."""
-    windows = PureWindowsPath(text[:_LONGEST_PATH])
-    odd = "\0" in text or len(text) > _LONGEST_PATH or windows.drive or ".." in windows.parts or not windows.parts
-    if odd or text.startswith(("/", "\\", "~")):
-        raise BadInput(
-            f"{where}: the image path '{text[:200]}' must be relative to the data file's folder and stay inside it."
-        )
-    return PurePosixPath(text)
-
-
-def _path_inside(root: Path, text: str, where: str, trusted: bool) -> Path:
-    """The file that a path of a data file names; links of ``trusted`` folders (our own, the hub's) may lead out."""
-    path = root / _plain_path(text, where)
-    try:
-        present, real = path.is_file(), path.resolve()
-    except (OSError, RuntimeError) as error:
-        raise BadInput(f"{where}: the image path '{text[:200]}' cannot be read: {error}.") from None
-    if not present:
-        raise BadInput(f"{where}: the image {root / text[:200]} does not exist.")
-    allowed = [root.resolve()]
-    # A snapshot of the hub's cache holds links to its own blobs folder.
-    if COMMIT.fullmatch(allowed[0].name) and allowed[0].parent.name == "snapshots":
-        allowed.append(allowed[0].parent.parent / "blobs")
-    if not trusted and not any(real.is_relative_to(folder) for folder in allowed):
-        raise BadInput(f"{where}: the image path '{text[:200]}' is a link that leads out of the folder {root}.")
-    return path.absolute()

@@ -36,6 +36,7 @@ from medqbench_vlmeval.data.columns import (
 )
 from medqbench_vlmeval.data.formats import open_data
 from medqbench_vlmeval.data.image_cells import KeptImages, RowImages, row_files, row_names, split_list
+from medqbench_vlmeval.data.image_paths import ImageFolder
 from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, strict_decoding
 from medqbench_vlmeval.data.table import Row, TableReader, shown
 from medqbench_vlmeval.data.table_store import TableStore
@@ -109,9 +110,9 @@ def load_table(
             rows, pictures = known.rows(), known.row_images()
         elif images is not None:
             stack.enter_context(strict_decoding())
-            places = path.absolute().parent, origin.kind == "embedded", origin.fetch
+            folder = ImageFolder(path, origin.kind == "embedded", origin.fetch)
             kept = images.row_names if isinstance(images, KeptImages) else partial(row_files, single, images)
-            pictures = stack.enter_context(closing(kept(*places)))
+            pictures = stack.enter_context(closing(kept(folder)))
             rows = tables.remembering(rows) if tables is not None else rows
         and_images = " and its images" if images is not None and known is None else ""
         rows = counted(f"reading {path.name}{and_images}, row", rows)

@@ -22,7 +22,8 @@ from medqbench_vlmeval.benchmark import (
 from medqbench_vlmeval.data import download as hub
 from medqbench_vlmeval.data.columns import Named
 from medqbench_vlmeval.data.formats import SUFFIXES, table_in
-from medqbench_vlmeval.data.image_cells import COMMIT, KeptImages
+from medqbench_vlmeval.data.image_cells import KeptImages
+from medqbench_vlmeval.data.image_paths import COMMIT
 from medqbench_vlmeval.data.image_store import ImageStore
 from medqbench_vlmeval.data.samples import Origin, load_table
 from medqbench_vlmeval.data.second_pass import make_second_pass
@@ -35,7 +36,7 @@ from medqbench_vlmeval.types import Sample, SampleSet
 REPOSITORY = "jiyaoliufd/MedQ-Bench"
 DATA_VARIABLE = "MEDQBENCH_DATA"
 
-Images: TypeAlias = bool | KeptImages
+Images: TypeAlias = bool | KeptImages | ImageStore
 
 # The published file of each single task; {} is the split.
 _FILES = {

@@ -112,6 +112,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         data_path: str | None = None,
         prompt_style: str | None = None,
         columns: Mapping[str, str] | None = None,
+        window: str | None = None,
         **_kit_options: Any,
     ) -> None:
         """Load a dataset; the environment variable MEDQBENCH_LIMIT cuts it to a stratified subset of so many samples.
@@ -125,6 +126,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
                 MEDQBENCH_PROMPT_STYLE.
             columns: the file's columns by their meanings, ``{"severity": "grade"}``; else the environment variable
                 MEDQBENCH_COLUMNS.
+            window: 'LOW,HIGH', through which deep grey is shown where neither row nor file states a window; else the
+                environment variable MEDQBENCH_WINDOW.
 
         Raises:
             BadInput: the name, the file, the style, a column or the limit cannot be used.
@@ -138,9 +141,8 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         self.prompt_style = check_style(prompt_style or os.environ.get(STYLE_VARIABLE) or "official")
         named = None if columns is None else check_named(columns.items(), f"the columns of {name.text}")
         with progress_shown():
-            self.first_set = load_dataset(
-                name.first_pass, Path(data_path).expanduser() if data_path else None, named=named
-            )
+            path, store = Path(data_path).expanduser() if data_path else None, ImageStore.default(window=window)
+            self.first_set = load_dataset(name.first_pass, path, store, named)
         self.is_second_pass = name.second_pass
         self.sample_set = make_second_pass(self.first_set) if name.second_pass else self.first_set
         self._samples = {sample.index: sample for sample in self.sample_set.samples}
