@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 WINDOW_VARIABLE = "MEDQBENCH_WINDOW"
-_NUMBER = r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?)"
+_NUMBER = r"([+-]?(?:[0-9]{1,20}\.?[0-9]{0,20}|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,2})?)"
 _WINDOW = re.compile(rf"\s*{_NUMBER}(?:\s*[,;]\s*|\s+){_NUMBER}\s*")
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXTRA = "pip install 'medqbench-vlmeval[dicom]'"
@@ -80,10 +80,10 @@ def read_dicom(data: bytes, window: str, default: str, max_pixels: int) -> tuple
         raise NotShown(f"is a DICOM file, which takes pydicom: {_EXTRA}") from None
     from PIL import Image
 
-    if _DEFLATED in data[:4096]:
+    if _DEFLATED in data:
         raise NotShown("is a deflated DICOM file; save it without that compression")
+    file = pydicom.dcmread(BytesIO(data))
     try:
-        file = pydicom.dcmread(BytesIO(data))
         if int(file.Rows) * int(file.Columns) > max_pixels:
             raise NotShown(f"announces more than {max_pixels} pixels and is not decoded")
         values, bits = pixels.pixel_array(file, index=0), int(file.BitsStored)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 178_956_970
 """An image that announces more pixels is refused; it is PIL's own limit, which other packages raise."""
-# Their decoders take 16 bytes and more for a pixel, of images of a hundred bytes too.
+# Their decoders take 16 bytes and more for a pixel, of images of a hundred bytes too; so do deep grey and DICOM.
 _COSTLY = frozenset({"WEBP", "JPEG2000"})
 _TILE_SIDES = (322, 323)  # the tags of a TIFF for a tile's width and height
 
@@ -56,7 +56,7 @@ _EXIF = re.compile(rb"eXIf|xif|EXIF|com\.adobe\.xmp")
 _PNG_END = b"IEND\xaeB\x60\x82"
 
 _BUILTIN_ERRORS = (OSError, EOFError, SyntaxError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
-DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, NotImplementedError, struct.error, zlib.error)
+DECODER_ERRORS = (*_BUILTIN_ERRORS, MemoryError, RuntimeError, struct.error, zlib.error)
 """What PIL's decoders raise on broken files."""
 
 
@@ -90,11 +90,12 @@ def make_ready(
 
     if is_dicom(data):
         with _told(where), ONE_LARGE if len(data) > LARGE_PIXELS else nullcontext():
-            return _converted(data, *read_dicom(data, window, default, MAX_PIXELS))
+            return _converted(data, *read_dicom(data, window, default, MAX_PIXELS // 4))
     suffix, kind = _format_of(data, where)
     name = f"{hashlib.sha256(data).hexdigest()}.{suffix}"
     with _told(where), Image.open(BytesIO(data), formats=(kind,)) as image:
-        pixels, most = image.size[0] * image.size[1], MAX_PIXELS // 4 if kind in _COSTLY else MAX_PIXELS
+        pixels, is_costly = image.size[0] * image.size[1], kind in _COSTLY or _is_deep(image.mode)
+        most = MAX_PIXELS // 4 if is_costly else MAX_PIXELS
         tile = [getattr(image, "tag_v2", {}).get(tag, 1) for tag in _TILE_SIDES]
         if pixels > most or any(type(side) is not int for side in tile) or tile[0] * tile[1] > most:
             raise NotShown(f"announces more than {most} pixels and is not decoded")
@@ -200,7 +201,7 @@ def _told(where: str) -> Iterator[None]:
         raise BadInput(f"{where}: the image {problem}.") from None
     except Image.DecompressionBombError:
         raise BadInput(f"{where}: the image announces more than {MAX_PIXELS} pixels and is not decoded.") from None
-    except (UnidentifiedImageError, *DECODER_ERRORS) as error:
+    except Exception as error:  # noqa: BLE001  # decoders of three libraries, with errors of every kind
         reason = "its head is none of an image" if isinstance(error, UnidentifiedImageError) else str(error)
         reason = " ".join(reason.split())[:120] or type(error).__name__
         raise BadInput(f"{where}: the image is cut short or damaged ({reason.rstrip('.')}).") from None

@@ -21,13 +21,38 @@ from xml.sax.saxutils import escape
 import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
+from pydicom import dcmwrite
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless
 
 _NOISE = np.random.default_rng(0).integers(0, 255, (12, 10, 3), dtype=np.uint8)
 
 
+_DEEP = _NOISE[:, :, 0].astype(np.uint16) * 200
+
+
+def _dicom(pixels: np.ndarray, rle: bool = False, **elements: object) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, "1.2.3"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    is_colour = pixels.shape[-1] == 3
+    file.Rows, file.Columns = 12, 10
+    file.SamplesPerPixel, file.PhotometricInterpretation = (3, "RGB") if is_colour else (1, "MONOCHROME2")
+    file.BitsAllocated = file.BitsStored = 8 * pixels.itemsize
+    file.HighBit, file.PixelRepresentation, file.PlanarConfiguration = file.BitsStored - 1, 0, 0
+    file.PixelData = pixels.tobytes()
+    for name, value in elements.items():
+        setattr(file, name, value)
+    if rle:
+        file.compress(RLELossless, pixels)
+    out = io.BytesIO()
+    dcmwrite(out, file)
+    return out.getvalue()
+
+
 def _image(kind: str, mode: str = "RGB", **options: object) -> bytes:
-    image = Image.fromarray(_NOISE)
-    image = Image.fromarray(_NOISE[:, :, 0].astype(np.uint16) * 200) if mode == "I;16" else image.convert(mode)
+    image = Image.fromarray(_DEEP) if mode == "I;16" else Image.fromarray(_NOISE).convert(mode)
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
@@ -47,6 +72,13 @@ IMAGES = [
     *(_image("PPM", mode) for mode in ("RGB", "L", "1")),
     *(_image("JPEG2000"), _image("JPEG2000", "L", no_jp2=True), _image("JPEG2000", "I;16"), _image("GIF")),
     *(_image(kind, **_SECOND) for kind in ("GIF", "PNG", "WEBP", "TIFF")),
+]
+IMAGES += [
+    _dicom(_NOISE),
+    _dicom(_NOISE, rle=True),
+    _dicom(_NOISE[:, :, 0], PhotometricInterpretation="MONOCHROME1"),
+    _dicom(_DEEP, WindowCenter=9_000, WindowWidth=500, RescaleSlope=2, RescaleIntercept=-1_000),
+    _dicom(np.stack([_DEEP, _DEEP]), rle=True, NumberOfFrames=2),
 ]
 _NUMBERS = [
     b"\xff\xff\xff\xff",
@@ -165,6 +197,11 @@ _TEXTS = [
     "{}",
     '["a"]',
     "NoReference:1",
+    "0,255",
+    "5,5",
+    "-1e99 1e99",
+    "9" * 3_000,
+    "E",
 ]
 _PATHS = [
     "in.png",
@@ -220,7 +257,8 @@ _SHAPES = [
     ["index", "question", "A", "B", "answer", "image"],
     ["index", "question", "A", "B", "C", "answer", "image_path"],
     ["index", "question", "A", "B", "answer", "image", "image_path", "severity", "question_type", "modality"],
-    ["index", "description", "image"],
+    ["index", "description", "image", "window"],
+    ["index", "question", "A", "B", "C", "D", "E", "answer", "image_path", "window"],
     ["index", "description", "image_path"],
     ["index", "description", "image_a", "image_b"],
     ["index", "question", "description", "image", "image_path"],
@@ -258,6 +296,9 @@ _USUAL = {
     "severity": "mild",
     "question_type": "what",
     "modality": "CT",
+    "window": "0,40000",
+    "D": "Never",
+    "E": "nan",
     "image_path": "in.png",
     "prediction": "A",
 }

@@ -19,6 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
+from pydicom import dcmwrite
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.image_store import ImageStore
@@ -45,9 +48,21 @@ def webp(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def tiff(side: int, tile: int, pixels: bytes) -> bytes:
-    """A grey image in one deflated tile that is larger than it."""
-    tags = {256: side, 257: side, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile, 324: 0, 325: len(pixels)}
+def tiff(side: int, tile: int, pixels: bytes, bits: int = 8) -> bytes:
+    """A grey image in one deflated tile, which may be larger than it."""
+    tags = {
+        256: side,
+        257: side,
+        258: bits,
+        259: 8,
+        262: 1,
+        277: 1,
+        322: tile,
+        323: tile,
+        324: 0,
+        325: len(pixels),
+        339: 1,
+    }
     tags[324] = 14 + 12 * len(tags)
     table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + table + bytes(4) + pixels
@@ -79,12 +94,47 @@ def announcing(kind: str, width: int, height: int) -> bytes:
     return data.replace(b"16 16", f"{width} {height}".encode())
 
 
+def dicom(rows: int = 16, deflated: bool = False, nested: int = 0) -> bytes:
+    """A DICOM file of 16 x 16 pixels that announces so many rows, holds 256 MiB of zeros behind a long head, or
+    sequences in sequences."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = CTImageStorage, "1.2.3"
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    file = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    file.Rows = file.Columns = 16
+    file.SamplesPerPixel, file.PhotometricInterpretation = 1, "MONOCHROME2"
+    file.BitsAllocated = file.BitsStored = 8
+    file.HighBit, file.PixelRepresentation, file.PixelData = 7, 0, bytes(256)
+    out = io.BytesIO()
+    dcmwrite(out, file, enforce_file_format=True)
+    data = out.getvalue()
+    data = data.replace(
+        struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, 16), struct.pack("<HH2sHH", 0x28, 0x10, b"US", 2, rows)
+    )
+    at = data.index(struct.pack("<HH2s", 0x28, 0x02, b"US"))
+    item = struct.pack("<HH2sHIHHI", 8, 0x1140, b"SQ", 0, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    data = data[:at] + item * nested + data[at:]
+    if deflated:
+        head = struct.pack("<HH2sHI", 2, 1, b"OB", 0, 5_000) + bytes(5_000)
+        uid = struct.pack("<HH2sH22s", 2, 0x10, b"UI", 22, b"1.2.840.10008.1.2.1.99")
+        length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(head) + len(uid))
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        body = b"".join(packer.compress(bytes(1 << 20)) for _ in range(1 << 8)) + packer.flush()
+        data = bytes(128) + b"DICM" + length + head + uid + body
+    return data
+
+
 def table(*rows: bytes, head: bytes = HEAD) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(head + b"".join(rows)) and None
 
 
 def with_image(image: Callable[[], bytes]) -> Callable[[Path], None]:
     return lambda path: table(ROW + text_of(image()).encode() + b"\t\n")(path)
+
+
+def a_window(text: bytes) -> Callable[[Path], None]:
+    row = ROW + text_of(tiff(16, 16, zlib.compress(bytes(512)), bits=16)).encode() + b"\t\t" + text + b"\n"
+    return table(row, head=HEAD[:-1] + b"\twindow\n")
 
 
 def holes(size: int) -> Callable[[Path], None]:
@@ -147,9 +197,20 @@ IMAGES = {
     "a PPM of 60,000 x 60,000": (lambda: announcing("PPM", 60_000, 60_000), AT_ONCE),
     "a JPEG 2000 of 7,000 x 7,000": (lambda: announcing("JPEG2000", 7_000, 7_000), AT_ONCE),
     "a PNG of 200,000 x 12": (lambda: announcing("PNG", 200_000, 12), "row 1 (index '1'): the image is 200000 x 12"),
+    "deep grey of 7,000 x 7,000": (lambda: tiff(7_000, 16, b"", bits=32), AT_ONCE),
+    "a DICOM file of 60,000 rows": (lambda: dicom(rows=60_000), "row 1 (index '1'): the image "),
+    "a DICOM file that unpacks to 256 MiB": (
+        lambda: dicom(deflated=True),
+        "row 1 (index '1'): the image is a deflated",
+    ),
+    "sequences 5,000 deep in DICOM": (
+        lambda: dicom(nested=5_000),
+        "row 1 (index '1'): the image is cut short or damaged",
+    ),
 }
 ATTACKS = {
-    **{name: Attack(with_image(image), words, 20) for name, (image, words) in IMAGES.items()},
+    **{name: Attack(with_image(image), words, 20, slow="256" in name) for name, (image, words) in IMAGES.items()},
+    "a window of a million digits": Attack(a_window(b"1" * 1_000_000 + b"x"), "row 1 (index '1'): the window '1111"),
     "a NUL in a list": Attack(table(ROW + b'\t["a\\u0000b.png"]\n'), "row 1 (index '1'): the image path 'a\0b.png'"),
     "a path of 30 million folders": Attack(
         table(ROW + b"\t" + b"a/" * 30_000_000 + b"\n"), "row 1 (index '1'): the image path 'a/a/", 300, slow=True
