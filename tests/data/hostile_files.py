@@ -210,7 +210,7 @@ IMAGES = {
 }
 ATTACKS = {
     **{name: Attack(with_image(image), words, 20, slow="256" in name) for name, (image, words) in IMAGES.items()},
-    "a window of a million digits": Attack(a_window(b"1" * 1_000_000 + b"x"), "row 1 (index '1'): the window '1111"),
+    "a window of a million digits": Attack(a_window(b"1" * 1_000_000 + b"x"), "the image has the window '1111"),
     "a NUL in a list": Attack(table(ROW + b'\t["a\\u0000b.png"]\n'), "row 1 (index '1'): the image path 'a\0b.png'"),
     "a path of 30 million folders": Attack(
         table(ROW + b"\t" + b"a/" * 30_000_000 + b"\n"), "row 1 (index '1'): the image path 'a/a/", 300, slow=True
