@@ -56,7 +56,7 @@ class ImageFolder:
         try:
             present, real = path.is_file(), path.resolve()
         except (OSError, RuntimeError) as error:
-            raise BadInput(f"{where}: the image path '{text[:200]}' cannot be read: {error}.") from None
+            raise BadInput(f"{where}: the image path '{text[:200]}' cannot be read: {str(error)[:200]}.") from None
         if not present:
             return self._member(store, name, where, window)
         allowed = [self._real]
