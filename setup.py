@@ -83,7 +83,7 @@ setup(
     extras_require={
         "kit": ["ms-vlmeval>=0.0.20"],
         "synth": SYNTH,
-        # gdcm decodes JPEG lossless, JPEG-LS and 12-bit JPEG, which pydicom leaves to others.
+        # gdcm decodes JPEG lossless and JPEG-LS, which pydicom leaves to others.
         "dicom": ["pydicom>=3.0", "python-gdcm>=3.0"],
         "wandb": WANDB,
         "mlflow": MLFLOW,

@@ -83,6 +83,8 @@ def read_dicom(data: bytes, window: str, default: str, max_pixels: int) -> tuple
     if _DEFLATED in data:
         raise NotShown("is a deflated DICOM file; save it without that compression")
     file = pydicom.dcmread(BytesIO(data))
+    if "Rows" not in file:
+        raise NotShown("is a DICOM file without an image")
     try:
         if int(file.Rows) * int(file.Columns) > max_pixels:
             raise NotShown(f"announces more than {max_pixels} pixels and is not decoded")
