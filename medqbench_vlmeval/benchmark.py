@@ -163,6 +163,17 @@ TASK_TITLES = {
     Task.DEGRADATION: "MedQ-Deg",
 }
 
+
+def title_of(task: Task) -> str:
+    """A task behind its benchmark: 'MedQ-Bench Perception', 'MedQ-Deg'."""
+    return " ".join(dict.fromkeys((benchmarks([task]), TASK_TITLES[task])))
+
+
+def benchmarks(tasks: Iterable[Task]) -> str:
+    """'MedQ-Bench', 'MedQ-Deg', or both."""
+    return " and ".join(dict.fromkeys("MedQ-Deg" if task is Task.DEGRADATION else "MedQ-Bench" for task in tasks))
+
+
 OVERALL = "Overall"
 
 _MEASURE_AXES = {Task.PERCEPTION: ("question_type", QUESTION_TYPES), Task.DEGRADATION: ("severity", DEGREES)}
@@ -250,7 +261,7 @@ def parse_dataset_name(text: str) -> DatasetName:
             "(images swapped) alone."
         )
     hint = did_you_mean(text, [*ALL_DATASET_NAMES, *SECOND_PASS_NAMES])
-    raise BadInput(f"'{text}' is not a MedQ-Bench dataset.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
+    raise BadInput(f"'{text}' is no dataset of these benchmarks.{hint} Known names: {', '.join(ALL_DATASET_NAMES)}.")
 
 
 @dataclass(frozen=True)

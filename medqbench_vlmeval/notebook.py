@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _HEADS = ("task", "measure", "value", "low", "high", "n")
-_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
-_CHOICE = ("extracted", "rule", "correct")
+_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
+_CHOICE = ("extracted", "rule", "correct", "confidence")
 
 
 def html_table(result: Result) -> str:

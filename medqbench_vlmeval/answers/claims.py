@@ -11,15 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from medqbench_vlmeval.answers.options import (
-    SEVERAL,
-    OptionSet,
-    Reading,
-    answer_at,
-    letter_at,
-    own_text_at,
-    read_whole,
-)
+from medqbench_vlmeval.answers.options import SEVERAL, OptionSet, Reading, answer_at, letter_at, own_text_at, read_whole
 from medqbench_vlmeval.answers.plain import CLOSE, OPEN, may_say
 
 STRONG, WEAK = 2, 1

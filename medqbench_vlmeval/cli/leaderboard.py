@@ -18,7 +18,7 @@ RunDir = Annotated[Path, typer.Argument(help="A folder with *_score.json files, 
 Board = Annotated[Path, typer.Option("--board", help="The board's folder.")]
 _DEFAULT = Path("outputs/leaderboard")
 _TASK = typer.Option(
-    "--task", help="Only this board: perception, no-reference, comparative, or reasoning for the latter two."
+    "--task", help="Only this board: perception, no-reference, comparative (or reasoning for these two), degradation."
 )
 
 

@@ -14,13 +14,7 @@ from typing import Any
 from medqbench_vlmeval.answers.plain import spoken_text, without_thoughts
 from medqbench_vlmeval.benchmark import DIMENSIONS
 from medqbench_vlmeval.judge.protocols import CHOICE, choices, number_of
-from medqbench_vlmeval.judge.verdict import (
-    parse_score,
-    plain_verdict,
-    whole_number,
-    whole_object,
-    without_quotations,
-)
+from medqbench_vlmeval.judge.verdict import parse_score, plain_verdict, whole_number, whole_object, without_quotations
 
 NO_COMPLETION = "the server's reply is no chat completion"
 EMPTY = "the judge's reply is empty"

@@ -13,9 +13,9 @@ from datetime import datetime, timezone
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, OVERALL, TASK_TITLES, Comparable, Split
+from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES, OVERALL, TASK_TITLES, Comparable, Split, benchmarks, title_of
 from medqbench_vlmeval.data.download import REVISION_VARIABLE
-from medqbench_vlmeval.data.sources import REPOSITORY
+from medqbench_vlmeval.data.sources import hub_file
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.judge import DEFAULT_PROTOCOL, RULES
 from medqbench_vlmeval.judge.options import MOST_TOKENS, PUBLIC_URL
@@ -54,7 +54,8 @@ def run_card(result: Result) -> str:
     what = f"{tasks} on {markdown_text(result.dataset)}, {markdown_text(_minute(result.settings.created))}."
     if result.baseline:
         what += " A baseline without weights, for orientation."
-    blocks = [f"# {markdown_text(result.model)} on MedQ-Bench", what]
+    benchmark = benchmarks(run.task for run in result.tasks)
+    blocks = [f"# {markdown_text(result.model)} on {benchmark}", what]
     for run in result.tasks:
         status = f"{run.result.comparable.words.capitalize()} with the published results"
         reasons = "; ".join(map(markdown_text, run.result.not_comparable_because))
@@ -260,7 +261,7 @@ def metadata_block(result: Result) -> str:
         model_name=one_line(result.model) or "unnamed",
         eval_results=[evaluation for run in result.tasks for evaluation in _evaluations(run)] or None,
         pipeline_tag="image-text-to-text",
-        tags=["medical", "image-quality-assessment", "MedQ-Bench"],
+        tags=["medical", "image-quality-assessment", benchmarks(result.parts)],
     )
     # A name with a line end, or one that YAML would read as a number, is quoted by the dumper.
     return f"---\n{data.to_yaml()}\n---\n"
@@ -269,7 +270,7 @@ def metadata_block(result: Result) -> str:
 def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
     from huggingface_hub import EvalResult
 
-    title = f"MedQ-Bench {TASK_TITLES[run.task]}"
+    title = title_of(run.task)
     # The hub's names for tasks.
     task_type, metric_type = "visual-question-answering", "accuracy"
     if not run.task.is_choice:
@@ -277,8 +278,8 @@ def _evaluations(run: TaskRun) -> Iterator[EvalResult]:
     repository, split, set_title = "custom", None, ""
     if name := ALL_DATASET_NAMES.get(run.result.dataset):
         split = name.split.value
-        embedded = name.split is Split.MINI
-        repository, set_title = (_EMBEDDED, " (embedded set)") if embedded else (REPOSITORY, f" ({split})")
+        embedded, published = name.split is Split.MINI, hub_file(run.task, name.split).repository
+        repository, set_title = (_EMBEDDED, " (embedded set)") if embedded else (published, f" ({split})")
     settings = run.settings
     facts = {
         "dataset": run.result.dataset,

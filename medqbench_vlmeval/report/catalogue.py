@@ -43,7 +43,8 @@ def _datasets() -> Table:
             rows.append((text, name.task.value, name.split.value, n, size, where, needs, paths))
     task, split, path = (Column(head, only="sheet") for head in ("task", "split", "path"))
     heads = (Column("dataset"), task, split, *columns(("n", "count"), ("size", "mark"), "where", "needs"), path)
-    return table("datasets", heads, rows, ["a name without _test means the same; NAME_robustness is its second pass"])
+    notes = ["of MedQBench, a name without _test means the same, and NAME_robustness is its second pass"]
+    return table("datasets", heads, rows, notes)
 
 
 def _judges() -> Table:

@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, MEASURES, OVERALL, TASK_TITLES, Comparable, Task
+from medqbench_vlmeval.benchmark import (
+    DIMENSION_TITLES,
+    HUMAN,
+    MEASURES,
+    OVERALL,
+    TASK_TITLES,
+    Comparable,
+    Task,
+    measure_axis,
+)
 from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.many_tables import NamedRun
 from medqbench_vlmeval.report.run_tables import overall_by, unit_words
 from medqbench_vlmeval.report.sheet import Book, Sheet
 from medqbench_vlmeval.report.standings import COMPARABLE_MARKS, Row, by_overall, own_row, reference_rows, shortened
 from medqbench_vlmeval.report.table import Column, Entry, Kind, Table, table
-from medqbench_vlmeval.runs.result import (
-    MODALITY,
-    top_of,
-)
+from medqbench_vlmeval.runs.result import MODALITY, top_of
 from medqbench_vlmeval.types import Cell, TaskRun
 
 CHARTS, CHART_DATA = "Charts", "Chart data"
@@ -153,17 +159,19 @@ def _data_table(chart: _Chart) -> Table:
 def _charts_of(run: TaskRun) -> Iterator[_Chart]:
     perception, title, result = run.task.is_choice, TASK_TITLES[run.task], run.result
     colour = look_of(0).colour
-    yield _standing(run.task, [(own_row(run), run.model, colour)])
+    if reference_rows(run.task):
+        yield _standing(run.task, [(own_row(run), run.model, colour)])
     # Overall's bar stands beside the question types in one unit; the dimensions' sum is in another and left out.
     measures = MEASURES[run.task] if perception else tuple(DIMENSION_TITLES.values())
     cells = {measure: result.measures[measure] for measure in measures}
-    words, unit = ("question type", unit_words(run.task)) if perception else ("dimension", "mean, 0-2")
+    measured = measure_axis(run.task) if perception else "dimension"
+    words, unit = measured.replace("_", " "), unit_words(run.task) if perception else "mean, 0-2"
     mark = "" if result.comparable is Comparable.YES else f" ({result.comparable.words})"
     yield _Chart(
         f"{title}, by {words}{mark}", unit.capitalize(), top_of(run.task, measures[0]), cells, [colour] * len(cells)
     )
     for axis in (MODALITY, "severity"):
-        if 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
+        if axis != measured and 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
             unit = unit_words(run.task).capitalize()
             yield _Chart(f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named))
@@ -182,5 +190,6 @@ def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:
         colours.append(colour)
     marks = {COMPARABLE_MARKS[row.comparable]: row.comparable.words for row in rows}
     notes = "; ".join(f"{mark} {words}" for mark, words in marks.items() if mark)
-    title = f"{TASK_TITLES[task]}: Overall beside the published rows{f' ({notes})' if notes else ''}"
+    beside = " beside the published rows" if reference_rows(task) else ""
+    title = f"{TASK_TITLES[task]}: Overall{beside}{f' ({notes})' if notes else ''}"
     return _Chart(title, unit_words(task).capitalize(), top_of(task), groups, colours, is_wide=True)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from medqbench_vlmeval.benchmark import OVERALL, TASK_TITLES
+from medqbench_vlmeval.benchmark import OVERALL, TASK_TITLES, benchmarks
 from medqbench_vlmeval.report.many_tables import add_many_settings
 from medqbench_vlmeval.report.run_tables import sheet_mark
 from medqbench_vlmeval.report.sample_tables import Read, add_rows
@@ -78,7 +78,8 @@ MARKDOWN_MARK = "<!-- medqbench compare -->"
 
 def compare_markdown(comparison: RunComparison, verdicts: Sequence[str] = ()) -> str:
     """A summary in GitHub's Markdown, for a job's page or a comment; ``verdicts`` stand above all."""
-    blocks = [MARKDOWN_MARK, "## MedQ-Bench: models compared", *map(markdown_text, verdicts)]
+    head = f"## {benchmarks(part.task for part in comparison.parts) or 'MedQ-Bench'}: models compared"
+    blocks = [MARKDOWN_MARK, head, *map(markdown_text, verdicts)]
     for part in compare_tables(comparison, by_group=False):
         if isinstance(part, str):
             blocks.append(f"- {markdown_text(part[2:])}" if part.startswith("! ") else markdown_text(part))

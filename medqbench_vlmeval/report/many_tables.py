@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES, MEASURES, OVERALL, TASK_TITLES, Task, human_overall
+from medqbench_vlmeval.benchmark import (
+    DIMENSION_TITLES,
+    MEASURES,
+    OVERALL,
+    TASK_TITLES,
+    Task,
+    benchmarks,
+    human_overall,
+    measure_axis,
+)
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report import run_tables, sentences
@@ -24,11 +33,7 @@ from medqbench_vlmeval.report.standings import (
 )
 from medqbench_vlmeval.report.standings import Row as Standing
 from medqbench_vlmeval.report.table import FEW_HEAD, Column, Item, Row, Table, columns, few_item, table, task_kind
-from medqbench_vlmeval.runs.result import (
-    MODALITY,
-    result_to_json,
-    top_of,
-)
+from medqbench_vlmeval.runs.result import MODALITY, result_to_json, top_of
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 _MAX_RUNS = 500
@@ -53,7 +58,7 @@ _SHEETS = {
     Task.COMPARATIVE: "Comparative",
     Task.DEGRADATION: "MedQ-Deg",
 }
-_AXES = (MODALITY, "question_type", "severity", "difficulty", "scope", "source")
+_AXES = (MODALITY, "question_type", "severity", "category", "difficulty", "scope", "source")
 _NOTE = f"Counts stand to the right of each table; grey italics: fewer than {FEW} samples. Intervals: '{FIGURES}'."
 
 
@@ -145,8 +150,10 @@ def add_many_overview(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> N
     """Write every run and every published row, a table a task, one below the other."""
     sheet = book.add_fixed(run_tables.OVERVIEW)
     count = max(map(len, tasks.values()))
-    sheet.title(f"MedQ-Bench: {count} {'run' if count == 1 else 'runs'} side by side")
+    sheet.title(f"{benchmarks(tasks)}: {count} {'run' if count == 1 else 'runs'} side by side")
     sheet.sentence(_WHAT)
+    if any(not reference_rows(task) for task in tasks):
+        sheet.sentence("MedQ-Deg has no published rows here: its runs are ranked within their data file.")
     for task, runs in tasks.items():
         sheet.append()
         human = human_overall(task)
@@ -233,9 +240,10 @@ def add_task_sheets(book: Book, tasks: Mapping[Task, Sequence[NamedRun]]) -> Non
 def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table]:
     """The runs by the groups of an axis; instead of question types alone, by all measures of the task."""
     groups = list(dict.fromkeys(name for run in runs for name in run.task_run.result.groups.get(axis, {})))
-    if axis == "question_type":
-        perception = task.is_choice
-        words = "question type, accuracy, %" if perception else "dimension, 0-2, and Overall, 0-8"
+    perception = task.is_choice
+    measured = axis == (measure_axis(task) if perception else "question_type")
+    if measured:
+        words = f"{axis.replace('_', ' ')}, accuracy, %" if perception else "dimension, 0-2, and Overall, 0-8"
         names = dict.fromkeys([*MEASURES[task][:-1], *(groups if perception else [])])
         tops = {name: top_of(task, name) for name in [*names, OVERALL][-run_tables.MAX_COLUMNS :]}
     else:
@@ -244,10 +252,10 @@ def _matrices(task: Task, runs: Sequence[NamedRun], axis: str) -> Iterator[Table
     rows = []
     for run in runs:
         result = run.task_run.result
-        whole = result.measures if axis == "question_type" else {run_tables.ALL: result.overall}
+        whole = result.measures if measured else {run_tables.ALL: result.overall}
         labels = (run.label, run_tables.comparable_item(result.comparable))
         rows.append((labels, {**run_tables.overall_by(run.task_run, axis), **whole}))
-    if groups or axis == "question_type":
+    if groups or measured:
         heads = [Column("Run"), Column("Comparable")]
         yield run_tables.matrix_table(f"{TASK_TITLES[task]}: run x {words}", heads, tops, rows)
 

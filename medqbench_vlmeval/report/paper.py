@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import HUMAN, MEASURES, TASK_TITLES, Comparable, Task
+from medqbench_vlmeval.benchmark import HUMAN, MEASURES, Comparable, Task, title_of
 from medqbench_vlmeval.files import write_text, writing
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
 from medqbench_vlmeval.report.standings import BASELINE, COMPARABLE_MARKS, OWN, PUBLISHED, Row, names_by, run_labels
@@ -71,7 +71,7 @@ def paper_table(results: Iterable[Result], task: Task, published: bool = True, i
         rows.append(TableRow([heading], "heading"))
         rows += [TableRow([line.model(), *items]) for line, items in members]
     unit = "percent of questions" if task.is_choice else "means of 0-2, Overall their sum, 0-8"
-    return Table(f"MedQ-Bench {TASK_TITLES[task]} ({unit})", columns, rows, _notes(lines, intervals))
+    return Table(f"{title_of(task)} ({unit})", columns, rows, _notes(lines, intervals))
 
 
 def write_tables(

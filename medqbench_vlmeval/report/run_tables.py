@@ -20,7 +20,9 @@ from medqbench_vlmeval.benchmark import (
     UNKNOWN,
     Comparable,
     Task,
+    benchmarks,
     measure_axis,
+    published_rows,
 )
 from medqbench_vlmeval.benchmark import REASONING_PREFIX as PART_KEYS
 from medqbench_vlmeval.report import sentences
@@ -278,7 +280,7 @@ def look_of(standing: Standing) -> Look:
 def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
     """Write what the run is, its headline numbers and the published rows beside them, a block a task."""
     sheet = book.add_fixed(OVERVIEW)
-    sheet.title(f"MedQ-Bench: {runs[0].model}")
+    sheet.title(f"{benchmarks(run.task for run in runs)}: {runs[0].model}")
     _add_marks(sheet, runs)
     for name, value in _facts(runs):
         if value:
@@ -309,7 +311,8 @@ def add_overview(book: Book, runs: Sequence[TaskRun]) -> None:
                 sheet.append()
                 sheet.add_table(table("", (Column(head), Column("n", "count")), numbers.items()))
         sheet.append()
-        sheet.add_table(_published_table(run))
+        if published_rows(run.task):
+            sheet.add_table(_published_table(run))
     sheet.finish(freeze="A2", repeat_row=1, tall=len(runs))
 
 

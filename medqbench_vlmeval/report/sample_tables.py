@@ -34,7 +34,7 @@ _IMAGES_A_PICTURE, _SIDE = 2, 96  # side in pixels
 
 R = TypeVar("R")
 Read: TypeAlias = tuple[Column, Callable[[R], Entry]]
-_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation")
+_AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
 
 
 def add_rows(sheet: Sheet, reads: Sequence[Read[R]], rows: Sequence[R], limit: int = _MAX_ROWS) -> int:

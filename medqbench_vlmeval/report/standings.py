@@ -104,33 +104,40 @@ def shown_hash(sha256: str | None) -> str:
     return (sha256 or "").removeprefix("samples:")[:8]
 
 
-def place_of(row: Row) -> tuple[int, float, int, str, str]:
+def _questions_of(row: Row) -> str:
+    """What a row is ranked on: the published rows' questions, or those of its data file where there are none."""
+    return "" if published_rows(row.task) else f"{row.dataset} {row.data_sha256}"
+
+
+def place_of(row: Row) -> tuple[str, int, float, int, str, str]:
     """What orders rows by Overall, best first: see :func:`by_overall`."""
     overall = row.values.get(OVERALL)
     rank = math.inf if overall is None else -overall
-    return (row.comparable.place, rank, KINDS.index(row.kind), row.model, row.dataset or "")
+    return (_questions_of(row), row.comparable.place, rank, KINDS.index(row.kind), row.model, row.dataset or "")
 
 
 def by_overall(rows: Iterable[Row]) -> list[Row]:
     """Best first, rows without a number last, ties by kind and name; what is not verified comes below what is, and
-    what is not comparable last."""
+    what is not comparable last. Of a task without published rows each data file's rows stand together."""
     return sorted(rows, key=place_of)
 
 
 def ranks(rows: Iterable[Row], apart: bool = True) -> list[int | None]:
     """The ranks of rows that stand best first: numbers that are shown alike share one ('1, 2, 2, 4').
 
-    None for rows without a number and, where those are set ``apart``, that are not comparable.
+    None for rows without a number and, where those are set ``apart``, that are not comparable. Of a task without
+    published rows those of one data file are ranked among themselves, what is not verified too.
     """
-    shown = [
-        None
-        if value is None or (apart and row.comparable is not Comparable.YES)
-        else value_words(value, task_kind(row.task))
-        for row in rows
-        for value in [row.values.get(OVERALL)]
-    ]
-    ranked = [text for text in shown if text is not None]
-    return [None if text is None else ranked.index(text) + 1 for text in shown]
+    shown: list[tuple[str, str] | None] = []
+    for row in rows:
+        value, questions = row.values.get(OVERALL), _questions_of(row)
+        worst = Comparable.UNVERIFIED if questions else Comparable.YES
+        out = value is None or (apart and row.comparable.place > worst.place)
+        shown.append(None if value is None or out else (questions, value_words(value, task_kind(row.task))))
+    ranked: dict[str, list[str]] = {}
+    for questions, text in filter(None, shown):
+        ranked.setdefault(questions, []).append(text)
+    return [None if entry is None else ranked[entry[0]].index(entry[1]) + 1 for entry in shown]
 
 
 def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

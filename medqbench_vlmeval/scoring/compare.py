@@ -22,7 +22,7 @@ from medqbench_vlmeval.scoring.intervals import METHOD, Array, bootstrap, mean_v
 from medqbench_vlmeval.scoring.summary import positions_by
 from medqbench_vlmeval.types import FEW, LEVEL, Agreement, Cell, Sample
 
-AXES = ("modality", "question_type", "severity")
+AXES = ("modality", "question_type", "severity", "category")
 DIMENSION = "dimension"
 ALPHA = 0.05
 POWER = 0.8
@@ -236,8 +236,7 @@ def interval_level(clusters: int) -> float:
 def compare_pair(paired: Paired, seed: int = 0, by_group: bool = True) -> PairedComparison:
     """Compare two runs on one sample or more, overall and by group, with Holm's adjustment within each axis.
 
-    The axes are modality, question type and severity where the samples have them, and the dimensions of reasoning;
-    none where not ``by_group``.
+    The axes are ``AXES`` where the samples have them, and the dimensions of reasoning; none where not ``by_group``.
     """
     first, second = (np.array(side, dtype=float) for side in (paired.first, paired.second))
     clusters = np.array(paired.clusters)

@@ -31,9 +31,7 @@ from medqbench_vlmeval.report.leaderboard.tables import Boards, csv_board
 from medqbench_vlmeval.report.standings import PUBLISHED, Row, shown_hash
 from medqbench_vlmeval.report.table import Column, Item, Table, table, task_kind
 from medqbench_vlmeval.runs.files import SCORE_ENDING, scored_runs
-from medqbench_vlmeval.runs.result import (
-    json_of,
-)
+from medqbench_vlmeval.runs.result import json_of
 from medqbench_vlmeval.types import Result
 
 BOARD = "leaderboard.json"

@@ -11,11 +11,7 @@ from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable
 from medqbench_vlmeval.model_use import KIT
 from medqbench_vlmeval.report.standings import BASELINE, OWN, Row, by_overall, own_row, reference_rows
-from medqbench_vlmeval.runs.result import (
-    adapter_of,
-    check_on_scale,
-    comparable_from_json,
-)
+from medqbench_vlmeval.runs.result import adapter_of, check_on_scale, comparable_from_json
 from medqbench_vlmeval.types import TaskRun
 
 HISTORY = 20  # past results kept for a row

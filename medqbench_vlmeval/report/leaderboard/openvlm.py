@@ -46,10 +46,7 @@ from medqbench_vlmeval.files import (
 from medqbench_vlmeval.kit_version import find_kit
 from medqbench_vlmeval.report.leaderboard.board import FORMAT
 from medqbench_vlmeval.report.leaderboard.entries import entry_of
-from medqbench_vlmeval.runs.result import (
-    MODALITY,
-    top_of,
-)
+from medqbench_vlmeval.runs.result import MODALITY, top_of
 from medqbench_vlmeval.types import Result, TaskRun
 
 COMPARABLE = "comparable_with_published"  # 1 or 0, as in the kit's status file
@@ -152,8 +149,10 @@ def _problem_of(task: Task, values: Values) -> str | None:
 def _key_of(run: TaskRun, in_combined_run: bool) -> str:
     """The name of a run's dataset in the file: a combined run's parts get those of the single tasks."""
     dataset = run.result.dataset
-    stem = next(iter(dataset_names(run.task)))
+    stem = next(name.removesuffix("_mini") for name in dataset_names(run.task) if name.endswith("_mini"))
     if known := ALL_DATASET_NAMES.get(dataset):
+        if known.task is run.task:
+            return dataset
         return stem + known.text.removeprefix(next(iter(dataset_names(known.task))))
     if dataset in ("custom", UNKNOWN):
         return f"{stem}_custom"

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from medqbench_vlmeval.benchmark import MEASURES, OVERALL, TASK_TITLES, Comparable, Task, column_name
+from medqbench_vlmeval.benchmark import MEASURES, OVERALL, Comparable, Task, column_name, title_of
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import MissingFile, check_writable, read_bytes, write_bytes, writing
 from medqbench_vlmeval.report.standings import BASELINE, OWN, PUBLISHED, Row, names_by, ranks, shown_hash
@@ -112,7 +112,7 @@ def _board(
         }
         look: Look = "published" if row.kind == PUBLISHED else "baseline" if row.kind == BASELINE else "own"
         lines.append(TableRow([facts[column.head] for column in columns], look))
-    return Table(f"MedQ-Bench {TASK_TITLES[task]}", columns, lines, notes)
+    return Table(title_of(task), columns, lines, notes)
 
 
 def apart(rows: Sequence[Row]) -> Iterator[tuple[str, str, str]]:

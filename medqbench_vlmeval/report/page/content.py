@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 RIGHT, WRONG, NO_ANSWER, NO_REPLY = "right", "wrong", "no answer", "no reply"
 SOUND, FAULTY, UNSCORED = "no error found", "with errors", "unscored"
-AXES = ("modality", "question_type", "severity", "scope", "difficulty", "degradation", "source")
+AXES = ("modality", "question_type", "severity", "scope", "difficulty", "category", "degradation", "source")
 _AXIS_OF_FINDING = {
     "modality_gap": "modality",
     "image_source": "source",

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from medqbench_vlmeval import __version__
-from medqbench_vlmeval.benchmark import DIMENSION_TITLES
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, benchmarks
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.files import storable, write_text, writing
 from medqbench_vlmeval.report.figures import themed_svgs
@@ -152,7 +152,8 @@ def write_page(
         pictures.append([name, *((*small.size, small.data_uri, small.width) if small else ())])
         if originals and found and small:
             pictures[-1] += originals.add(name, found.resolve(), small)
-    title = "MedQ-Bench report, " + ("1 run" if len(runs) == 1 else f"{len(runs)} runs")
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    title = f"{benchmarks(run.result.task for run in runs)} report, {count}"
     text, _ = document(title, data, pictures, themed_svgs([run.result for run in runs]))
     with writing(path, "close it if it is open elsewhere, or choose another folder"):
         write_text(path, text)

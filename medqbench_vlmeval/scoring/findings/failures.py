@@ -15,7 +15,7 @@ from medqbench_vlmeval.scoring.findings.finding import PERCENT, on_one_line, sha
 from medqbench_vlmeval.scoring.intervals import hypergeometric_tail, wilson
 from medqbench_vlmeval.types import FEW, WILSON, Cell, Details, FailureGroup, Finding, Sample
 
-_AXES = ("modality", "degradation", "severity", "question_type", "scope", "difficulty", "source")
+_AXES = ("modality", "category", "degradation", "severity", "question_type", "scope", "difficulty", "source")
 _MOST_AXES, _MOST_SHOWN = 4, 20
 _METHOD = f"{WILSON}, samples that share an image taken together; Fisher's exact test with Holm's adjustment"
 

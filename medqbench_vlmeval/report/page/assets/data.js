@@ -11,6 +11,7 @@ const AXES = [
   ["severity", "Severity"],
   ["scope", "Scope"],
   ["difficulty", "Difficulty"],
+  ["category", "Category"],
   ["degradation", "Degradation"],
   ["source", "Source"],
 ];
