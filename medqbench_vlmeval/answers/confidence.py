@@ -36,16 +36,13 @@ def read_confidence(reply: str) -> float | None:
     """
     if not (plain.may_say(reply, _STEMS) or re.search(_FOREIGN, reply)):
         return None
-    answer, _ = plain.split_thoughts(plain.own_turn(plain.clean(reply)))
-    answer = answer.replace("<confidence>", "confidence: ")
+    answer = plain.split_thoughts(plain.own_turn(plain.clean(reply)))[0].replace("<confidence>", "confidence: ")
     text = plain.plain_answer(plain.readable(answer)).translate({ord(plain.OPEN): " ", ord(plain.CLOSE): " "})
     spoken = [match for match in _SPOKEN.finditer(text) if match["percent"] or match["of"]]
     # 'Confidence: 85% sure' is one statement.
-    stated = {match.start("number"): match for match in [*spoken, *_LABELLED.finditer(text)]}
-    values = {at: _percent(match) for at, match in stated.items()}
+    values = {match.start("number"): _percent(match) for match in [*spoken, *_LABELLED.finditer(text)]}
     if len(set(values.values())) > 1:
-        last_line = text.rstrip().rpartition("\n")[2].strip()
-        alone = _LABELLED.match(last_line)
+        alone = _LABELLED.match(text.rstrip().rpartition("\n")[2].strip())
         return _percent(alone) if alone else None
     return next(iter(values.values()), None)
 

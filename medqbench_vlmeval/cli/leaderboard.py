@@ -147,8 +147,7 @@ def export(
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="A board's folder, or its leaderboard.json.")],
-    as_json: AsJson = False,
+    file: Annotated[Path, typer.Argument(help="A board's folder, or its leaderboard.json.")], as_json: AsJson = False
 ) -> None:
     """Check a board's file without changing it; exit code 2 where something is wrong with it."""
     from medqbench_vlmeval.report.leaderboard.board import check_board, find_board

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -322,11 +322,7 @@ def _task_of_file(path: Path, named: Named | None) -> Task:
 
 
 def tell_task(
-    header: tuple[str, ...],
-    pictures: Mapping[str, bytes],
-    severities: Iterable[str],
-    path: Path,
-    named: Named | None = None,
+    header: Sequence[str], pictures: Mapping[str, bytes], severities: Iterable[str], path: Path, named: Named | None
 ) -> Task:
     """A file's single task, by its columns, some row's ``image`` and ``image_path`` cells and some rows' severities;
     BadInput where these fit no task, or two.

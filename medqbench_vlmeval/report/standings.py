@@ -128,16 +128,17 @@ def ranks(rows: Iterable[Row], apart: bool = True) -> list[int | None]:
     None for rows without a number and, where those are set ``apart``, that are not comparable. Of a task without
     published rows those of one data file are ranked among themselves, what is not verified too.
     """
-    shown: list[tuple[str, str] | None] = []
+    shown: dict[str, list[str]] = {}
+    places: list[int | None] = []
     for row in rows:
-        value, questions = row.values.get(OVERALL), _questions_of(row)
-        worst = Comparable.UNVERIFIED if questions else Comparable.YES
-        out = value is None or (apart and row.comparable.place > worst.place)
-        shown.append(None if value is None or out else (questions, value_words(value, task_kind(row.task))))
-    ranked: dict[str, list[str]] = {}
-    for questions, text in filter(None, shown):
-        ranked.setdefault(questions, []).append(text)
-    return [None if entry is None else ranked[entry[0]].index(entry[1]) + 1 for entry in shown]
+        value, questions, at = row.values.get(OVERALL), _questions_of(row), None
+        worst = Comparable.UNVERIFIED if questions and apart else Comparable.YES if apart else Comparable.NO
+        if value is not None and row.comparable.place <= worst.place:
+            above = shown.setdefault(questions, [])
+            above.append(value_words(value, task_kind(row.task)))
+            at = above.index(above[-1]) + 1
+        places.append(at)
+    return places
 
 
 def names_by(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -209,10 +209,7 @@ def _run_json(run: Run) -> dict[str, Any]:
 
 def _part_json(part: ComparedTask) -> dict[str, Any]:
     ranking = [
-        {
-            **json_of(ranked, "run", "place", "places"),
-            **json_of(ranked.cell, "value", "low", "high", "n"),
-        }
+        {**json_of(ranked, "run", "place", "places"), **json_of(ranked.cell, "value", "low", "high", "n")}
         for ranked in part.ranking
     ]
     return {

@@ -264,11 +264,7 @@ def _statistics(pairs: Sequence[tuple[float, float]], draws: Array) -> dict[str,
     with np.errstate(divide="ignore", invalid="ignore"):
         kappa = _kappa(n, *(draws @ term for term in (x, y, x**2, y**2, (x - y) ** 2)))
         spearman = (draws * x_ranks * y_ranks).sum(axis=1) / spread
-    return {
-        "accuracy": 100 * (draws @ near) / n,
-        "kappa": kappa,
-        "spearman": np.where(spread > 0, spearman, np.nan),
-    }
+    return {"accuracy": 100 * (draws @ near) / n, "kappa": kappa, "spearman": np.where(spread > 0, spearman, np.nan)}
 
 
 def _midranks(values: Array, draws: Array) -> Array:

@@ -17,9 +17,7 @@ from medqbench_vlmeval.report.figures.plots import DrawnRun, Figure, Matrix, gro
 from medqbench_vlmeval.report.figures.style import INK, TEXT_SIZE, TWO_COLUMNS, Sheet, fitted, text_width, wrapped
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import markdown_text
-from medqbench_vlmeval.runs.result import (
-    top_of,
-)
+from medqbench_vlmeval.runs.result import top_of
 from medqbench_vlmeval.types import Cell, Result
 
 if TYPE_CHECKING:

@@ -32,9 +32,7 @@ from medqbench_vlmeval.report.standings import (
 )
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import one_line
-from medqbench_vlmeval.runs.result import (
-    MODALITY,
-)
+from medqbench_vlmeval.runs.result import MODALITY
 from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
 
 References = Mapping[str, Mapping[str, float]]
