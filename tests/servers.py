@@ -18,8 +18,8 @@ _Self = TypeVar("_Self", bound="LocalServer")
 
 @dataclass(frozen=True)
 class Sent:
-    """What the server sends: ``content`` in a chat completion, or ``body`` as it is, cut off after ``cut`` bytes.
-    ``status`` 0 hangs up."""
+    """What the server sends: ``content`` in a chat completion, or ``body`` as it is, cut off after ``cut`` bytes,
+    once ``hold`` is set. ``status`` 0 hangs up."""
 
     content: str | None = None
     status: int = 200
@@ -27,6 +27,7 @@ class Sent:
     body: str | bytes | None = None
     model: str | None = None
     cut: int | None = None
+    hold: threading.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class LocalServer:
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(b"" if self.command == "HEAD" else data[: sent.cut])
+                    if sent.hold is not None:
+                        sent.hold.wait(30)
                     self.close_connection = self.close_connection or sent.cut is not None
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True

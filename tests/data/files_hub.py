@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
+import threading
 from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from huggingface_hub import close_session, constants
 
 from tests.servers import LocalServer, Sent
 
 FIRST, SECOND = "0123456789abcdef0123456789abcdef01234567", "89abcdef0123456789abcdef0123456789abcdef"
+
+
+def point_at(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the hub's client, which reads its settings when it is imported, ask another address."""
+    close_session()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
 
 
 @dataclass(frozen=True)
@@ -24,8 +39,8 @@ class Asked:
 class Store(LocalServer):
     """The other host, to which a hub leads those who ask for large files.
 
-    ``cuts`` holds after how many bytes each of the next answers breaks off; unless it ``takes_ranges`` every answer
-    begins with the file's first byte.
+    ``cuts`` holds after how many bytes each of the next answers breaks off, once ``hold`` is set; unless it
+    ``takes_ranges`` every answer begins with the file's first byte.
     """
 
     def __init__(self) -> None:
@@ -34,6 +49,7 @@ class Store(LocalServer):
         self.asked: list[Asked] = []
         self.cuts: list[int] = []
         self.takes_ranges = True
+        self.hold: threading.Event | None = None
 
     def answer(self, method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
         span = re.fullmatch(r"bytes=(\d+)-", headers.get("range", ""))
@@ -42,7 +58,9 @@ class Store(LocalServer):
         body, begin = self.files[path.rpartition("/")[2]], start if self.takes_ranges else 0
         more = {"Content-Range": f"bytes {begin}-{len(body) - 1}/{len(body)}"} if begin else {}
         cut = self.cuts.pop(0) if self.cuts and method == "GET" else None
-        return Sent(status=206 if begin else 200, headers=more, body=body[begin:], cut=cut)
+        return Sent(
+            status=206 if begin else 200, headers=more, body=body[begin:], cut=cut, hold=self.hold if cut else None
+        )
 
 
 @dataclass
@@ -60,8 +78,8 @@ class FilesHub(LocalServer):
     Files are large ones: the answer to HEAD and GET leads to ``store``, as the hub's leads to its own.
     """
 
-    def __init__(self, store: Store) -> None:
-        super().__init__()
+    def __init__(self, store: Store, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.store = store
         self.repositories: dict[str, Repository] = {}
         self.asked: list[Asked] = []

@@ -7,22 +7,24 @@ import json
 import os
 import socket
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import close_session
 
 from medqbench_vlmeval.benchmark import Split, Task
 from medqbench_vlmeval.data import download as downloads
 from medqbench_vlmeval.data import load
 from medqbench_vlmeval.data.download import LOCK_NAME, HubFile, fetch, revision_for
-from medqbench_vlmeval.data.sources import hub_file
+from medqbench_vlmeval.data.sources import download, hub_file, hub_revision_of
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.steps import heard_by
 from tests.commands import run
-from tests.data.files_hub import FIRST, SECOND, FilesHub, Repository, Store
+from tests.data.files_hub import FIRST, SECOND, FilesHub, Repository, Store, point_at
 from tests.data.rows import Write, description, pair, question
 from tests.servers import Sent
 
@@ -36,28 +38,19 @@ def sha256(data: bytes) -> str:
 
 
 @pytest.fixture
-def point_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Have the hub's client, which reads its settings when it is imported, ask another address."""
+def point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     for name in list(os.environ):
         if name.lower().endswith("_proxy") or name.startswith("HF_"):
             monkeypatch.delenv(name)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(time, "sleep", lambda _: None)  # the client waits before it tries again
-
-    def point(address: str) -> None:
-        close_session()
-        monkeypatch.setattr(constants, "ENDPOINT", address)
-        template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-
-    yield point
+    yield lambda address: point_at(address, tmp_path / "cache", monkeypatch)
     close_session()
 
 
 @pytest.fixture
-def hub(point_at: Callable[[str], None]) -> Iterator[FilesHub]:
+def hub(point: Callable[[str], None]) -> Iterator[FilesHub]:
     with Store() as store, FilesHub(store) as server:
-        point_at(server.address)
+        point(server.address)
         server.repositories[REPOSITORY] = Repository({FIRST: {NAME: BYTES}})
         yield server
 
@@ -167,10 +160,10 @@ def test_a_login_page_is_told_from_a_hub(hub: FilesHub, tmp_path: Path) -> None:
         fetch(FILE, "main", tmp_path)
 
 
-def test_an_unreachable_hub_is_asked_once(point_at: Callable[[str], None], tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_asked_once(point: Callable[[str], None], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    point_at(f"http://user:secret@127.0.0.1:{port}")
+    point(f"http://user:secret@127.0.0.1:{port}")
     words = r"could not be fetched from the hub \(127.0.0.1; ConnectError: .*\): set HF_ENDPOINT to a mirror"
     with pytest.raises(RunFailed, match=words) as error:
         fetch(FILE, "main")
@@ -180,13 +173,13 @@ def test_an_unreachable_hub_is_asked_once(point_at: Callable[[str], None], tmp_p
 
 @pytest.mark.parametrize("at", ["hub", "store"])
 def test_an_address_that_never_answers_is_given_up(
-    hub: FilesHub, point_at: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+    hub: FilesHub, point: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     monkeypatch.setattr(downloads, "_ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=1) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         if at == "hub":
-            point_at(address)
+            point(address)
         else:
             monkeypatch.setattr(Store, "base_url", address)
         with pytest.raises(RunFailed, match=r"TimeoutError: no answer in 0.2 s; HF_HUB_ETAG_TIMEOUT allows more"):
@@ -211,7 +204,7 @@ def test_download_records_commit_size_and_hash_and_keeps_to_the_commit(
     hub: FilesHub, tmp_path: Path, write_tsv: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = {hub_file(task, Split.TEST).name: write_tsv([row]).read_bytes() for task, row in ROWS.items()}
-    new = {name: data.replace(b"sharp", b"blurred").replace(b"noise", b"grain") for name, data in old.items()}
+    new = {name: data.replace(b"sharp", b"blunt").replace(b"image", b"picture") for name, data in old.items()}
     hub.repositories[REPOSITORY] = Repository({FIRST: old, SECOND: new})
     folder = tmp_path / "to"
     code, out, _ = run(capsys, "data", "download", "--to", folder)
@@ -245,3 +238,130 @@ def test_download_records_commit_size_and_hash_and_keeps_to_the_commit(
 
 
 ROWS = {Task.PERCEPTION: question("1"), Task.NO_REFERENCE: description("1"), Task.COMPARATIVE: pair("1")}
+
+
+@pytest.fixture
+def folder(hub: FilesHub, tmp_path: Path, write_tsv: Write, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the no-reference test file, downloaded, which MEDQBENCH_DATA names; the hub is gone since."""
+    hub.repositories[REPOSITORY].commits[FIRST][NAME] = write_tsv([description("1")]).read_bytes()
+    download(["MedQBench_Reasoning_NoReference"], tmp_path / "to")
+    hub.repositories.clear()
+    monkeypatch.setenv("MEDQBENCH_DATA", str(tmp_path / "to"))
+    return tmp_path / "to"
+
+
+@pytest.mark.parametrize("change", [lambda data: data.replace(b"good", b"poor"), lambda data: data[:-40]])
+def test_a_file_that_changed_since_is_refused_where_it_is_loaded(
+    folder: Path, change: Callable[[bytes], bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = (folder / NAME).read_bytes()
+    (folder / NAME).write_bytes(change(data))
+    both = f"has the sha256 {sha256(change(data))}, and {LOCK_NAME} says {sha256(data)}: it was damaged or changed"
+    for read in (
+        lambda: load("MedQBench_Reasoning_NoReference"),
+        lambda: load(str(folder / NAME)),
+        lambda: download(["MedQBench_Reasoning_NoReference"]),
+    ):
+        with pytest.raises(BadInput, match=both):
+            read()
+    code, _, err = run(capsys, "data", "info", "MedQBench_Reasoning_NoReference")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "Delete it and run 'medqbench data download' again" in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"files": [{}]}', '{"files": [{"repository": 1, "name": 2, "commit": 3, "size": 4, "sha256": 5}]}'],
+)
+def test_a_damaged_lock_file_is_named(folder: Path, text: str) -> None:
+    (folder / LOCK_NAME).write_text(text, encoding="utf-8")
+    with pytest.raises(
+        BadInput, match=rf"{LOCK_NAME} is damaged: delete it, and 'medqbench data download' writes another"
+    ):
+        load("MedQBench_Reasoning_NoReference")
+
+
+def test_a_file_of_the_users_own_is_not_replaced(hub: FilesHub, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"mine")
+    with pytest.raises(BadInput, match="neither the hub's nor fetched before: move it away or change --to"):
+        download(["MedQBench_Reasoning_NoReference"], tmp_path)
+    assert (tmp_path / NAME).read_bytes() == b"mine"
+    # What was carried here by hand is known by its bytes.
+    (tmp_path / NAME).write_bytes(BYTES)
+    assert download(["MedQBench_Reasoning_NoReference"], tmp_path)[0][1].commit == FIRST
+    assert starts(hub) == []
+
+
+def test_loading_keeps_to_the_commit_that_was_met_first(hub: FilesHub, write_tsv: Write) -> None:
+    first = write_tsv([description("1")]).read_bytes()
+    hub.repositories[REPOSITORY] = Repository({FIRST: {NAME: first}, SECOND: {NAME: first + b"\n"}})
+    assert load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE].revision == FIRST
+    assert hub_revision_of(sha256(first)) == FIRST
+    hub.repositories[REPOSITORY].main = SECOND
+    hub.asked.clear()
+    assert load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE].revision == FIRST
+    assert hub.asked == []
+    # A variable is for its process alone; --revision stays.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDQBENCH_REVISION", SECOND)
+        assert load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE].revision == SECOND
+    assert load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE].revision == FIRST
+    download(["MedQBench_Reasoning_NoReference"], revision=SECOND)
+    assert load("MedQBench_Reasoning_NoReference").sources[Task.NO_REFERENCE].revision == SECOND
+
+
+def test_siblings_files_come_from_their_own_repository() -> None:
+    assert hub_file(Task.DEGRADATION, Split.GOOD_DEV) == HubFile(
+        "jiyaoliufd/MedQ-DEG-Bench", "MedQ-Robust-good-dev.tsv"
+    )
+
+
+RUN = "from medqbench_vlmeval.cli.main import main; import sys; main(sys.argv[1:])"
+
+
+def command(hub: FilesHub, tmp_path: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    """The command in a process of its own."""
+    clean = {key: text for key, text in os.environ.items() if not key.lower().endswith("_proxy") and key[:3] != "HF_"}
+    settings = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "LMUData": str(tmp_path), **more}
+    start = [sys.executable, "-c", RUN, *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(start, env={**clean, **settings}, text=True, **pipes)
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_what_the_next_one_needs(hub: FilesHub, tmp_path: Path) -> None:
+    hub.store.cuts, hub.store.hold = [300_000], threading.Event()
+    words = ("data", "download", "MedQBench_Reasoning_NoReference")
+    with command(hub, tmp_path, *words) as first:
+        while not any(path.stat().st_size == 18 << 14 for path in tmp_path.rglob(".*.part")):
+            assert first.poll() is None
+            threading.Event().wait(0.02)
+        first.kill()
+    hub.store.hold.set()
+    with command(hub, tmp_path, *words) as second:
+        out, err = second.communicate(timeout=60)
+    assert (second.returncode, err) == (0, "")
+    assert sha256(BYTES) in out
+    assert starts(hub) == [0, 18 << 14]
+    with command(hub, tmp_path, *words, HF_HUB_OFFLINE="1") as third:
+        assert third.communicate(timeout=60) == (out, "")
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_fetch_once(hub: FilesHub, tmp_path: Path) -> None:
+    words = ("data", "download", "MedQBench_Reasoning_NoReference", "--to", str(tmp_path / "to"))
+    both = [command(hub, tmp_path, *words) for _ in range(2)]
+    outs = [process.communicate(timeout=60) for process in both]
+    assert outs[0] == outs[1]
+    assert starts(hub) == [0]
+
+
+@pytest.mark.slow
+def test_offline_the_missing_file_and_its_place_are_named(hub: FilesHub, tmp_path: Path) -> None:
+    words = ("data", "download", "MedQBench_Perception")
+    for to, place in (((), "MEDQBENCH_DATA"), (("--to", str(tmp_path / "to")), f"put it into {tmp_path / 'to'}")):
+        with command(hub, tmp_path, *words, *to, HF_HUB_OFFLINE="1") as process:
+            out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, hub.asked) == (1, "", [])
+        assert err.startswith("medqbench: medqbench_QA_test.tsv is not on this machine, and HF_HUB_OFFLINE forbids")
+        assert place in err

@@ -4,9 +4,13 @@ import urllib.request
 
 import pytest
 import trustme
+from huggingface_hub import close_session
 
 import medqbench_vlmeval
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
+from medqbench_vlmeval.data.download import HubFile, fetch
+from medqbench_vlmeval.errors import RunFailed
+from tests.data.files_hub import FIRST, FilesHub, Repository, Store, point_at
 from tests.servers import JudgeServer
 
 
@@ -46,3 +50,21 @@ def test_the_process_checks_certificates_after_the_kit_was_imported(kit):
     trustme.CA().issue_cert("127.0.0.1").configure_cert(tls)
     with JudgeServer(tls=tls) as server, pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
         urllib.request.urlopen(server.base_url)
+
+
+def test_a_hub_that_is_not_trusted_is_not_downloaded_from(kit, monkeypatch, tmp_path):
+    tls, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    file = HubFile("a/b", "c.tsv")
+    with Store() as store, FilesHub(store, tls) as hub:
+        hub.repositories["a/b"] = Repository({FIRST: {"c.tsv": b"1"}})
+        point_at(hub.address, tmp_path / "cache", monkeypatch)
+        with pytest.raises(
+            RunFailed, match=r"CERTIFICATE_VERIFY_FAILED.*name your site's certificates in SSL_CERT_FILE"
+        ):
+            fetch(file, "main")
+        assert hub.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        close_session()
+        assert fetch(file, "main")[0].read_bytes() == b"1"
