@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         is_terminated = isinstance(end, Terminated)
         how = "ended by SIGTERM" if is_terminated else "interrupted"
         kept = "replies that the kit had written, and verdicts," if words[:1] == ["run"] else "verdicts that had come"
-        end_ = "" if words[:1] == ["view"] else f"; {kept} are kept and not asked for again"
+        end_ = "" if words[:1] in (["view"], ["data"]) else f"; {kept} are kept and not asked for again"
         print(f"medqbench: {how}{end_}.", file=sys.stderr)
         sys.exit(TERMINATED if is_terminated else INTERRUPTED)
 

@@ -30,7 +30,7 @@ LOCK_NAME = "medqbench-data.lock.json"
 REVISION_VARIABLE = "MEDQBENCH_REVISION"
 # By repository. Empty: the hub could not be reached where this was written, and the first commit met is recorded.
 DEFAULT_COMMITS: dict[str, str] = {}
-_ANSWER_SECONDS = 4.0
+_ANSWER_SECONDS = 3.5
 
 
 @dataclass(frozen=True)
@@ -164,21 +164,21 @@ def _receive(url: str, location: str, target: Path, size: int | None, etag: str)
         step(f"downloading {target.name}, MiB", (out.tell() + n) >> 20, size and size >> 20)
 
     bar: Any = SimpleNamespace(update=update)
-    _within(lambda: get_session().head(location))  # the store to which the hub leads may be out of reach
+    if urlsplit(location).netloc != urlsplit(url).netloc:
+        _within(lambda: get_session().head(location))  # the store to which the hub leads may be out of reach
     # What has come of a piece is lost where the line is cut, and the client's are of 10 MiB; its log tells each cut.
     constants.DOWNLOAD_CHUNK_SIZE = 1 << 14
     logging.getLogger("huggingface_hub.file_download").setLevel(logging.ERROR)
-    before, cut = -1, Exception()
+    get = partial(http_get, url, out, headers=build_hf_headers(), expected_size=size, _tqdm_bar=bar, _nb_retries=0)
     with out:
-        while (have := out.seek(0, os.SEEK_END)) > before:
-            before, headers = have, build_hf_headers()
-            try:  # the client tries again by itself once something comes, but after a reset
-                http_get(url, out, resume_size=have, headers=headers, expected_size=size, _nb_retries=0, _tqdm_bar=bar)
+        while True:
+            have = out.seek(0, os.SEEK_END)
+            try:
+                get(resume_size=have)
                 break
-            except _hub_errors() as error:
-                cut = error
-        else:
-            raise cut
+            except _hub_errors():  # the client tries again by itself once something comes, but after a reset
+                if out.seek(0, os.SEEK_END) == have:
+                    raise
     # Large files have their sha256 as etag, small ones git's hash of a blob.
     if len(etag) == 64 and (sha256 := sha256_of(part)) != etag:
         part.unlink()
@@ -227,15 +227,12 @@ def _told(error: Exception, file: HubFile, revision: str, folder: Path | None) -
     named = "name the folder in the environment variable MEDQBENCH_DATA, or give the file as data_path (score: --data)"
     put = f"put it into {folder}" if folder else f"put it into a folder and {named}"
     hub, log_in, name = urlsplit(ENDPOINT).hostname, "log in with 'hf auth login' or set HF_TOKEN", file.name
-    kept = f", or {put}; what came is kept, and the same command goes on from there."
+    kept = f", or {put}; the same command goes on where it stopped."
     if "OfflineMode" in type(error).__name__:
         return RunFailed(f"{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset it, or {put}.")
     if (response := getattr(error, "response", None)) is None:
-        mend = (
-            "name your site's certificates in SSL_CERT_FILE"
-            if "CERTIFICATE" in str(error)
-            else "set HF_ENDPOINT to a mirror"
-        )
+        ways = {"CERTIFICATE_VERIFY": "name your site's certificates in SSL_CERT_FILE", "No space left": "make room"}
+        mend = next((way for what, way in ways.items() if what in str(error)), "set HF_ENDPOINT to a mirror")
         # Addresses may hold signatures or a proxy's password.
         cause = re.sub(r"(\w+://)\S+", r"\1...", f"{type(error).__name__}: {' '.join(str(error).split())}")[:200]
         return RunFailed(f"{name} could not be fetched from the hub ({hub}; {cause.rstrip('.: ')}): {mend}{kept}")

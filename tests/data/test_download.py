@@ -76,7 +76,7 @@ def test_what_an_ended_process_had_is_not_sent_again(
     hub: FilesHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.store.cuts = [200_000, 0, 0, 0, 0, 0, 0]
-    with pytest.raises(RunFailed, match="what came is kept, and the same command goes on from there"):
+    with pytest.raises(RunFailed, match="the same command goes on where it stopped"):
         fetch(FILE, "main", tmp_path)
     assert not (tmp_path / NAME).exists()
     hub.store.cuts.clear()
