@@ -74,7 +74,7 @@ setup(
         "json_repair>=0.30",
         "validators>=0.28",
         "confusable-homoglyphs>=3.3",
-        "huggingface_hub>=0.24",
+        "huggingface_hub>=0.26",
         "jinja2>=3.1",
         "matplotlib>=3.8",
         "starlette>=0.37",

@@ -141,7 +141,7 @@ def _packages(modules: Mapping[str, str], state: str, why: str) -> list[Finding]
 def _data() -> list[Finding]:
     from medqbench_vlmeval.report.catalogue import catalogue
 
-    findings, absent = [], "not here yet; fetched from the hub when first used"
+    findings, absent = [], "not here yet; fetched when first used, or by 'medqbench data download'"
     for name, *_, where, _, path in (row.entries for row in catalogue("datasets").rows):
         findings.append(Finding("ok" if path else "note", str(name), f"{path} ({where})" if path else absent))
     return findings

@@ -6,12 +6,12 @@ seconds. Here its plain download fills a file that is kept until it is whole. It
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import re
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from medqbench_vlmeval.data.image_paths import COMMIT
 from medqbench_vlmeval.data.image_store import data_folder
 from medqbench_vlmeval.errors import BadInput, MedQBenchError, RunFailed
-from medqbench_vlmeval.files import MissingFile, read_json, sha256_of, write_json, write_text, writing
+from medqbench_vlmeval.files import MissingFile, read_bytes, read_json, sha256_of, write_json, write_text, writing
 from medqbench_vlmeval.steps import step
 
 LOCK_NAME = "medqbench-data.lock.json"
@@ -89,8 +89,8 @@ def record(folder: Path | None, new: LockedFile) -> None:
             write_text(folder / "SHA256SUMS", "".join(f"{file.sha256}  {file.name}\n" for file in files))
 
 
-def alone(folder: Path | None) -> AbstractContextManager[Any]:
-    """A lock against other processes that fetch into the same place, which then find what the first one has fetched."""
+def alone(folder: Path | None) -> Any:
+    """A lock, to be entered, against other processes that fetch into the same place and then find what this one did."""
     from filelock import FileLock
 
     with writing(place := folder or data_folder()):
@@ -127,6 +127,7 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
     here = folder / file.name if folder else cached(file, revision)
     if here and here.is_file() and (known and known.commit == revision if folder else COMMIT.fullmatch(revision)):
         return here, revision
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells each of its retries at length
     url = partial(hf_hub_url, file.repository, file.name, repo_type="dataset")
     try:
         told = _within(lambda: get_hf_file_metadata(url(revision=revision)))
@@ -135,16 +136,24 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
             raise ConnectionError("the answer is not a hub's: a login page, a proxy, or a wrong HF_ENDPOINT")
         cache = Path(constants.HF_HUB_CACHE, f"datasets--{file.repository.replace('/', '--')}", "snapshots", commit)
         target = (folder or cache) / file.name
-        sha256 = sha256_of(target) if folder and target.exists() else None
-        if sha256 not in (None, etag, known and known.sha256):
+        same = target.exists() and (not folder or _etag_of(target, etag) == etag)
+        if target.exists() and not same and not (known and known.sha256 == sha256_of(target)):
             raise BadInput(f"{target} is neither the hub's nor fetched before: move it away or change --to.")
-        if sha256 != etag and (folder or not target.exists()):
+        if not same:
             _receive(url(revision=commit), told.location, target, told.size, etag)
     except _hub_errors() as error:
         if here and not folder:  # the branch as it was when the hub was reached last
             return here, next(filter(COMMIT.fullmatch, here.parts))
         raise _told(error, file, revision, folder) from None
     return target, commit
+
+
+def _etag_of(path: Path, like: str) -> str:
+    """A file's etag on the hub: of large ones the sha256, of small ones git's hash of a blob, which has 40 digits."""
+    if len(like) != 40:
+        return sha256_of(path)
+    data = read_bytes(path)
+    return hashlib.sha1(b"blob %d\0%b" % (len(data), data), usedforsecurity=False).hexdigest()
 
 
 def _receive(url: str, location: str, target: Path, size: int | None, etag: str) -> None:
@@ -166,9 +175,8 @@ def _receive(url: str, location: str, target: Path, size: int | None, etag: str)
     bar: Any = SimpleNamespace(update=update)
     if urlsplit(location).netloc != urlsplit(url).netloc:
         _within(lambda: get_session().head(location))  # the store to which the hub leads may be out of reach
-    # What has come of a piece is lost where the line is cut, and the client's are of 10 MiB; its log tells each cut.
+    # What has come of a piece is lost where the line is cut, and the client's are of 10 MiB.
     constants.DOWNLOAD_CHUNK_SIZE = 1 << 14
-    logging.getLogger("huggingface_hub.file_download").setLevel(logging.ERROR)
     get = partial(http_get, url, out, headers=build_hf_headers(), expected_size=size, _tqdm_bar=bar, _nb_retries=0)
     with out:
         while True:
@@ -179,7 +187,6 @@ def _receive(url: str, location: str, target: Path, size: int | None, etag: str)
             except _hub_errors():  # the client tries again by itself once something comes, but after a reset
                 if out.seek(0, os.SEEK_END) == have:
                     raise
-    # Large files have their sha256 as etag, small ones git's hash of a blob.
     if len(etag) == 64 and (sha256 := sha256_of(part)) != etag:
         part.unlink()
         raise RunFailed(

@@ -223,13 +223,9 @@ def download(
 ) -> list[tuple[Path, hub.LockedFile]]:
     """Fetch the files of datasets, and check what is there already; each is recorded in the lock file.
 
-    Args:
-        names: datasets; none means MedQ-Bench's three test files.
-        folder: where they go; None: where ``MEDQBENCH_DATA`` says, else into the hub client's cache.
-        revision: a commit, branch or tag; None as in :func:`.download.revision_for`.
-
-    Raises:
-        BadInput, RunFailed: as :func:`.download.fetch`; a file that is there is not what was fetched before.
+    No names mean MedQ-Bench's three test files, no folder ``MEDQBENCH_DATA``, else the hub client's cache, and no
+    revision (a commit, branch or tag) what :func:`.download.revision_for` says. Errors are those of
+    :func:`.download.fetch`; BadInput also where a file is not what was fetched before.
     """
     asked = [parse_dataset_name(text) for text in names or _BY_DEFAULT]
     wanted = [(part, name.split) for name in asked for part in name.task.parts if name.split is not Split.MINI]
@@ -241,8 +237,7 @@ def download(
         for file in dict.fromkeys(starmap(hub_file, wanted)):
             # All files of a repository are of one commit, where its main branch moves meanwhile too.
             at = commits.get(file.repository) or revision or hub.revision_for(file.repository, folder)
-            path, commit = hub.fetch(file, at, folder)
-            commits[file.repository] = commit
+            path, commits[file.repository] = path, commit = hub.fetch(file, at, folder)
             step(f"checking {file.name}")
             locked = hub.LockedFile(file.repository, file.name, commit, path.stat().st_size, sha256_of(path))
             (hub.locked_file(folder, file.name, commit) or locked).check(path, locked.sha256)

@@ -281,7 +281,9 @@ def test_a_damaged_lock_file_is_named(folder: Path, text: str) -> None:
         load("MedQBench_Reasoning_NoReference")
 
 
-def test_a_file_of_the_users_own_is_not_replaced(hub: FilesHub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [0, 1 << 20])
+def test_a_file_of_the_users_own_is_not_replaced(hub: FilesHub, tmp_path: Path, large: int) -> None:
+    hub.large = large
     (tmp_path / NAME).write_bytes(b"mine")
     with pytest.raises(BadInput, match="neither the hub's nor fetched before: move it away or change --to"):
         download(["MedQBench_Reasoning_NoReference"], tmp_path)
