@@ -46,10 +46,11 @@ setup(
     package_data={
         "medqbench_vlmeval": ["py.typed"],
         "medqbench_vlmeval.answers": ["attributes.json", "glossary.json"],
-        "medqbench_vlmeval.baselines": ["reference.json"],
+        "medqbench_vlmeval.baselines": ["reference.json", "faults.txt"],
         "medqbench_vlmeval.cli": ["run_help.txt"],
-        "medqbench_vlmeval.data": ["columns.json", "degradations.json", "mini/*", "mini/images/*", "published/*.csv"],
+        "medqbench_vlmeval.data": ["*.json", "mini/*", "mini/images/*", "published/*"],
         "medqbench_vlmeval.judge": ["prices.json", "templates/*"],
+        "medqbench_vlmeval.prompts": ["templates.json"],
         "medqbench_vlmeval.report.page": ["assets/*"],
         "medqbench_vlmeval.synth": ["catalogue.json"],
     },

@@ -6,6 +6,7 @@ The published rows stand beside a user's own numbers as reference. Own numbers n
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -117,20 +118,11 @@ QUALITY_LEVELS = ("reject", "usable", "good")
 
 BASELINES = ("MedQ-Chance", "MedQ-Classical")
 
+_PUBLISHED = Path(__file__).parent / "data" / "published"
+
 # Name in the published tables -> names under which the two supported kits carry the model, best first.
 PUBLISHED_NAMES: Mapping[str, tuple[str, ...]] = {
-    "GPT-5": ("gpt-5", "gpt-5-2025-08-07"),
-    "GPT-4o": ("GPT4o_20241120", "GPT4o_20240806", "GPT4o"),
-    "Grok-4": ("grok-4-0709",),
-    "Gemini-2.5-Pro": ("GeminiPro2-5",),
-    "Claude-4-Sonnet": ("Claude4_Sonnet",),
-    "Mistral-Medium-3": ("Mistral-Medium-3", "mistral-medium-3"),
-    "MedGemma-27B": ("medgemma-27b-it", "MedGemma-27B-it"),
-    "Qwen2.5-VL-72B": ("Qwen2.5-VL-72B-Instruct",),
-    "Qwen2.5-VL-32B": ("Qwen2.5-VL-32B-Instruct",),
-    "Qwen2.5-VL-7B": ("Qwen2.5-VL-7B-Instruct",),
-    "InternVL3-38B": ("InternVL3-38B",),
-    "InternVL3-8B": ("InternVL3-8B",),
+    name: tuple(names.split()) for name, names in json.loads((_PUBLISHED / "names.json").read_text("utf-8")).items()
 }
 
 # Of the test split, derived from the published rows: their percentages and means are ratios of integers for
@@ -146,7 +138,6 @@ REASONING_PREFIX = {Task.NO_REFERENCE: "NoReference", Task.COMPARATIVE: "Compara
 ROBUSTNESS = "_robustness"
 
 HUMAN = "human"
-_PUBLISHED = Path(__file__).parent / "data" / "published"
 
 _STEMS = {
     Task.PERCEPTION: "MedQBench_Perception",

@@ -7,7 +7,8 @@ line prints it without a traceback and leaves with :attr:`MedQBenchError.exit_co
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 
 
 class MedQBenchError(Exception):
@@ -36,6 +37,17 @@ class JudgeError(RunFailed):
 
 class NoJudge(JudgeError, BadInput):
     """No judge was named, or none with a key: an option is missing, so that the exit status is that of bad input."""
+
+
+LISTENER: ContextVar[Callable[[BadInput], None] | None] = ContextVar("LISTENER", default=None)
+"""Who is told what is wrong with rows, which are then left out; None where the first such problem is an error."""
+
+
+def tell(problem: BadInput) -> None:
+    """Hand what is wrong with a row to who listens, or raise it."""
+    if (listener := LISTENER.get()) is None:
+        raise problem
+    listener(problem)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:

@@ -85,43 +85,11 @@ class Fault:
     sign: str
 
 
-# Key, pattern, words and sign of each degradation, one a line.
-_FAULT_TABLE = r"""
-ct-noise :: nois|grain|low.?dose :: low-dose noise :: grainy noise covers homogeneous areas
-ct-sparse :: sparse|streak|few(er)? (views|projections) :: sparse-view streaks :: regular streaks cross the slice
-ct-limited :: limited.?angle :: limited-angle distortion :: edges are smeared along one direction
-ct-ring :: \brings?\b :: ring artifacts :: concentric rings surround the center
-ct-metal :: metal|implant :: metal artifacts :: streaks and dark bands spread from metal
-ct-motion :: motion|movement :: patient motion :: contours are doubled and shaded
-mr-motion :: motion|movement|ghost :: motion ghosting :: ghost contours repeat along the phase-encoding direction
-mr-alias :: alias|undersampl|wrap|fold.?over :: undersampling aliasing :: shifted copies overlap the anatomy
-mr-bias :: bias|inhomogene|shading|uneven :: intensity inhomogeneity :: the brightness drifts across the slice
-mr-noise :: nois|grain :: random noise :: random grain covers tissue and background
-mr-spike :: spike|herringbone|strip :: herringbone (spike) artifact :: a regular stripe pattern lies over the slice
-mr-lowres :: blur|resolution|sharp|ringing|gibbs :: blur :: edges are soft
-hp-defocus :: blur|focus|sharp :: out-of-focus blur :: nuclei and cell borders are soft
-hp-bubble :: bubble :: air bubbles :: round bubbles with dark rims cover the tissue
-hp-fold :: fold :: tissue folding :: dark bands mark folds of the section
-hp-faded :: stain|pale|fad(ed|ing)|contrast :: weak staining :: the stain is pale and contrast is low
-hp-debris :: debris|dust|speck|dark spot|contaminat|dirt :: dark debris :: dark specks lie on the tissue
-hp-jpeg :: compress|block|jpe?g :: compression artifacts :: square blocks and color fringes are visible
-en-motion :: motion|blur|sharp|movement :: motion blur :: vessels and folds are smeared along one direction
-en-light :: illuminat|vignett|uneven|under.?expos|dark :: uneven illumination :: part of the mucosa is dark
-en-glare :: specular|reflect|glare|highlight :: specular reflections :: white reflections are scattered over the mucosa
-en-over :: over.?expos|too bright|saturat :: overexposure :: bright areas are washed out
-en-bubble :: bubble|foam :: bubbles :: bubbles cover part of the mucosa
-en-haze :: contrast|haz[ey]|fog :: low contrast :: folds and vessels are hard to tell from the background
-fu-defocus :: blur|focus|sharp :: out-of-focus blur :: vessels look soft
-fu-light :: illuminat|vignett|uneven|under.?expos|dark :: uneven illumination :: part of the fundus is dark
-fu-haze :: contrast|haz[ey]|fog :: low contrast :: vessels hardly stand out from the background
-fu-colour :: colou?r :: color distortion :: the colors are unnatural
-fu-noise :: nois|grain :: random noise :: colored grain covers the background
-fu-over :: over.?expos|too bright|saturat :: overexposure :: the brightest parts are washed out
-"""
-
+# A line has key, pattern, words and sign of a degradation.
+_FAULT_LINES = (files(__package__) / "faults.txt").read_text(encoding="utf-8").splitlines()
 FAULTS: Mapping[str, Fault] = {
     key: Fault(re.compile(pattern, re.IGNORECASE), name, sign)
-    for key, pattern, name, sign in (line.split(" :: ") for line in _FAULT_TABLE.strip().splitlines())
+    for key, pattern, name, sign in (line.split(" :: ") for line in _FAULT_LINES)
 }
 
 _MODALITIES = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from medqbench_vlmeval.benchmark import ALL_DATASET_NAMES
+from medqbench_vlmeval.data.columns import Named, read_named
 from medqbench_vlmeval.errors import BadInput
 from medqbench_vlmeval.judge.options import OPTIONS, JudgeOptions, parse_judge_args
 
@@ -55,14 +56,9 @@ def completed(kind: str) -> Callable[[str], list[str]]:
 Predictions = Annotated[Path, typer.Argument(help="Prediction file: xlsx, csv, tsv, json or jsonl.")]
 _DATA = "Data file or a dataset's name; default: the file's own columns."
 Data = Annotated[str | None, typer.Option("--data", help=_DATA, autocompletion=completed("datasets"))]
-Columns = Annotated[
-    str | None,
-    typer.Option(
-        "--columns",
-        metavar="MEANING=COLUMN,...",
-        help="Which column of the data holds what: 'severity=grade,question=Frage'; else MEDQBENCH_COLUMNS.",
-    ),
-]
+_COLUMNS = "Which column of the data holds what: 'severity=grade,question=Frage'; else MEDQBENCH_COLUMNS."
+_MEANING = "MEANING=COLUMN,..."
+Columns = Annotated[Named | None, typer.Option("--columns", metavar=_MEANING, help=_COLUMNS, parser=read_named)]
 _MODEL = "The model's name in the results."
 Model = Annotated[str | None, typer.Option("--model", help=_MODEL, autocompletion=completed("models"))]
 Extractor = Annotated[

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medqbench_vlmeval.cli import options
-from medqbench_vlmeval.data.columns import read_named
 from medqbench_vlmeval.errors import BadInput
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def score(
         raise BadInput("Name the folder for the result files with --out (only --dry-run needs none).")
     folder = out if out is not None else predictions.parent
     reader = options.kit_reader() if kit_reading and not dry_run else None
-    named = None if columns is None else read_named(columns)
-    more = {"limit": limit, "prices": prices, "extractor": extractor, "kit_reader": reader, "columns": named}
+    more = {"limit": limit, "prices": prices, "extractor": extractor, "kit_reader": reader, "columns": columns}
     request = partial(options.request_of, predictions, data, model, judge, folder, **more)
     if dry_run:
         from medqbench_vlmeval.workflows.estimate import budget_of

@@ -43,15 +43,13 @@ def info(
 ) -> None:
     """Say what data files hold: columns, counts, scores without a look at an image, and what stands twice."""
     from medqbench_vlmeval.data import describe, load
-    from medqbench_vlmeval.data.columns import read_named
     from medqbench_vlmeval.data.sources import other_splits
     from medqbench_vlmeval.report.data_tables import info_tables
     from medqbench_vlmeval.report.terminal import progress_shown
 
-    named = None if columns is None else read_named(columns)
     with progress_shown():
-        first, *more = [load(place, images, named) for place in data]
-        infos = [describe(first, more or other_splits(first, images, named), images), *map(describe, more)]
+        first, *more = [load(place, images, columns) for place in data]
+        infos = [describe(first, more or other_splits(first, images, columns), images), *map(describe, more)]
     content = [info.to_json() for info in infos]
     print_result(as_json, lambda: content if more else content[0], lambda: chain(*map(info_tables, infos)))
 
@@ -71,6 +69,24 @@ def download(
     show(f"{path}  {file.size / 2**20:,.1f} MiB, sha256 {file.sha256}, commit {file.commit}" for path, file in done)
     if to is not None:
         print(f"Used by all commands with MEDQBENCH_DATA={to.expanduser().absolute()}; SHA256SUMS checks a copy.")
+
+
+@data_app.command("check")
+def check_data(
+    data: Annotated[str, typer.Argument(help="A data file or a dataset's name.", autocompletion=completed("datasets"))],
+    columns: Columns = None,
+    as_json: AsJson = False,
+) -> None:
+    """List all that is wrong with a data file, by row, and exit with 2 where anything is; notes do not count."""
+    from medqbench_vlmeval.data.check import check
+    from medqbench_vlmeval.report.data_tables import problems
+    from medqbench_vlmeval.report.terminal import progress_shown
+
+    with progress_shown():
+        checked = check(data, columns)
+    print_result(as_json, lambda: asdict(checked), lambda: problems(checked))
+    if checked.errors:
+        raise typer.Exit(2)
 
 
 def list_names(

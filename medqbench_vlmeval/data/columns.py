@@ -28,43 +28,23 @@ _remembered = lru_cache(maxsize=1024)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])")
 _SEPARATORS = re.compile(r"[\W_]+")
 
-_YES_OR_NO = re.compile(
-    r"(?<![a-z])(?:yes (?:or |and |vs )?no|yesorno|yesno|y (?:or )?n|yn|binary|polar|true (?:or )?false)(?![a-z])"
-)
+_VALUES: Mapping[str, Mapping[str, str]] = json.loads(Path(__file__).with_name("values.json").read_text("utf-8"))
+_YES_OR_NO = re.compile(_VALUES["patterns"]["yes or no"])
 _TYPE_WORDS = {"what": WHAT, "which": WHAT, "whats": WHAT, "how": HOW}
 
-_SEVERITY_WORDS = {
-    word: severity
-    for severity, spellings in {
-        "none": "none clean pristine undistorted undegraded",
-        "mild": "mild mildly slight slightly minor",
-        "moderate": "moderate moderately",
-        "severe": "severe severely heavy heavily serious seriously",
-    }.items()
-    for word in spellings.split()
-}
+_SEVERITY_WORDS = {word: value for value, spellings in _VALUES["severity"].items() for word in spellings.split()}
 _DEGREE = re.compile(r"(?:(?:l|level|degree|severity)[\s_-]*)?([012])(?:\.0*)?")
 _DEGREE_OF = {"none": "L0", "moderate": "L1", "severe": "L2"}
 _NEGATIONS = {"not", "non", "without", "less", "more", "than", "or"}
-_DEFECT_WORD = re.compile(
-    r"(?:degradation|distortion|artifact|artefact|issue)s?|degraded|distorted|visible|severity|level|quality"
-)
+_DEFECT_WORD = re.compile(_VALUES["patterns"]["defect"])
 
 _GENERAL_WORDS = {"general", "generic", "common"}
 _SPECIFIC_WORDS = {"specific", "specialized", "specialised"}
 _SCOPE_FILLERS = {"modality", "medical", "domain", "question", "questions", "type", "scope", "task"}
 
 # Patterns are tried on lower-case words joined by single blanks. More than one hit names no single modality.
-_MODALITY_PATTERNS = {
-    "CT": re.compile(r"\b(?:ct|cbct|ldct|computed tomography|computerized tomography|ct scans?)\b"),
-    "MRI": re.compile(r"\b(?:mri|mr|magnetic resonance)\b"),
-    "Histopathology": re.compile(r"\b(?:wsi|whole slide)\b|histo|patholog"),
-    "Endoscopy": re.compile(r"(?:endo|colono|gastro|broncho|cysto)scop"),
-    "Fundus": re.compile(r"\b(?:fundus|retina|retinal|cfp|fundoscop\w*)\b"),
-}
-_OTHER_MODALITY = re.compile(
-    r"\b(?:pet|spect|oct|octa|optical coherence tomography|angiography|x ray|xray|cxr|ultrasound|us)\b"
-)
+_MODALITY_PATTERNS = {name: re.compile(pattern) for name, pattern in _VALUES["modality"].items()}
+_OTHER_MODALITY = re.compile(_VALUES["patterns"]["other modality"])
 
 
 def words(text: str) -> list[str]:
@@ -207,7 +187,6 @@ _REQUIRED = {
     Task.NO_REFERENCE: ("index", "description"),
     Task.COMPARATIVE: ("index", "description"),
 }
-
 
 COLUMNS_VARIABLE = "MEDQBENCH_COLUMNS"
 

@@ -30,7 +30,7 @@ from medqbench_vlmeval.data.image_forms import content_name
 from medqbench_vlmeval.data.image_paths import LONGEST_PATH, ImageFolder
 from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, is_content_name
 from medqbench_vlmeval.data.table import shown
-from medqbench_vlmeval.errors import BadInput, RunFailed
+from medqbench_vlmeval.errors import BadInput, RunFailed, tell
 from medqbench_vlmeval.types import ImageForm, Sample
 
 # A cell of the 'image' column up to this length may be another row's index, whose image it stands for.
@@ -119,13 +119,16 @@ class RowImages(Generic[_Image]):
                 problem = f"{error} The short image cell {shown(alias)} is not another row's index either."
                 if alias in self._aliases:
                     problem = f"{where}: the image cell names the row {shown(alias)}, which has no image of its own."
-                raise BadInput(problem) from None
+                tell(BadInput(problem))
         return {**self._done, **borrowed}
 
     def _collect(self, limit: int) -> None:
         while len(self._waiting) >= limit:
             index, future = self._waiting.popleft()
-            self._done[index] = future.result()
+            try:
+                self._done[index] = future.result()
+            except BadInput as problem:
+                tell(problem)
 
 
 def row_names() -> RowImages[str]:

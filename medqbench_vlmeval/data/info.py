@@ -110,8 +110,7 @@ class DataInfo:
 
     def to_json(self) -> dict[str, Any]:
         """The same in plain JSON types, for ``data info --json``."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
-        return plain
+        return dict(json.loads(json.dumps(asdict(self), default=str)))
 
 
 def describe(sample_set: SampleSet, others: Sequence[SampleSet] = (), alike: bool = False) -> DataInfo:
@@ -130,8 +129,7 @@ def describe(sample_set: SampleSet, others: Sequence[SampleSet] = (), alike: boo
             blind = blind_scores(samples, measure_axis(task))
         digest = samples_sha256(samples)
         parts[task] = PartInfo(len(samples), len(images), counts, source, digest, published, blind)
-    repeats = find_repeats([sample_set, *others], alike)
-    names = [other.name for other in others]
+    repeats, names = find_repeats([sample_set, *others], alike), [other.name for other in others]
     return DataInfo(sample_set.name, sample_set.task, len(sample_set.samples), parts, repeats, names)
 
 
@@ -147,12 +145,9 @@ def blind_scores(samples: Sequence[Sample], axis: str) -> dict[str, dict[str, fl
         f"always {letter}": lambda sample, letter=letter: sample.answer == letter  # type: ignore[misc]
         for letter in sorted({letter for sample in samples for letter in sample.options})
     }
-    ways[f"the most frequent of its {axis.replace('_', ' ')}"] = lambda sample: (
-        sample.answer == rights[getattr(sample, axis) or _UNKNOWN]
-    )
-    ways["the longest option"] = lambda sample: (
-        sample.answer == max(sample.options, key=lambda at: len(sample.options[at]))
-    )
+    most = f"the most frequent of its {axis.replace('_', ' ')}"
+    ways[most] = lambda sample: sample.answer == rights[getattr(sample, axis) or _UNKNOWN]
+    ways["the longest option"] = lambda of: of.answer == max(of.options, key=lambda letter: len(of.options[letter]))
     ways["chance"] = lambda sample: 1 / len(sample.options)
     return {way: {value: 100 * fmean(map(right, of)) for value, of in groups.items()} for way, right in ways.items()}
 

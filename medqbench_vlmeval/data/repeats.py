@@ -29,18 +29,18 @@ class Repeat:
 
 
 def find_repeats(sets: Sequence[SampleSet], alike: bool = False) -> list[Repeat]:
-    """Questions that are asked twice about the same images (with other answers first), and images that several files
-    share; ``alike``: also the images, as far as they were loaded, that look alike."""
+    """Questions that are asked twice about the same images, and images that several files share; ``alike``: also the
+    images, as far as they were loaded, that look alike."""
     questions: dict[tuple[object, ...], list[tuple[str, str]]] = {}
     images: dict[str, dict[int, str]] = {}
-    paths: dict[Path, tuple[int, str]] = {}
+    paths: dict[Path, str] = {}
     for file, sample in ((file, sample) for file, of_file in enumerate(sets) for sample in of_file.samples):
         name = f"{sets[file].name}: {sample.index}" if len(sets) > 1 else sample.index
         folder = sets[file].sources[sample.task].path.parent
         keys = tuple(key if is_content_name(key) else str(folder / key) for key in image_keys(sample))
         for key in keys:
             images.setdefault(key, {}).setdefault(file, name)
-        paths |= {path: (file, name) for path in sample.images if path not in paths}
+        paths |= {path: name for path in sample.images if path not in paths}
         if keys:
             asked = " ".join((sample.question or "").casefold().split()), keys, frozenset(sample.options.values())
             questions.setdefault(asked, []).append((name, sample.options.get(sample.answer or "", "")))
@@ -49,16 +49,15 @@ def find_repeats(sets: Sequence[SampleSet], alike: bool = False) -> list[Repeat]
         differ = len({answer for _, answer in of}) > 1
         what = f"same question, images and options{', other answers' if differ else ''}"
         repeats.append(Repeat(what, tuple(name for name, _ in of), differ))
-    repeats.sort(key=lambda repeat: not repeat.is_error)
     repeats += [Repeat("same image in several files", tuple(of.values())) for of in images.values() if len(of) > 1]
     return [*repeats, *_alike(paths)] if alike and paths else repeats
 
 
-def _alike(paths: Mapping[Path, tuple[int, str]]) -> Iterator[Repeat]:
+def _alike(paths: Mapping[Path, str]) -> Iterator[Repeat]:
     """The first ``MOST`` pairs of images whose hashes are near."""
     import numpy as np
 
-    samples, told = list(paths.values()), 0
+    names, told = list(paths.values()), 0
     with ThreadPoolExecutor(2) as pool:
         hashes = [*counted("comparing images", pool.map(_difference_hash, paths), len(paths))]
     signs = np.array(hashes, np.float32)
@@ -67,8 +66,7 @@ def _alike(paths: Mapping[Path, tuple[int, str]]) -> Iterator[Repeat]:
         near = np.triu(signs[start : start + _BLOCK] @ signs[start:].T >= 64 - 2 * NEAR, 1)
         for one, other in np.argwhere(near)[: MOST - told] + start:
             told += 1
-            (file, name), (other_file, other_name) = samples[one], samples[other]
-            yield Repeat(f"images look alike{' in several files' if file != other_file else ''}", (name, other_name))
+            yield Repeat("images look alike", (names[one], names[other]))
 
 
 def _difference_hash(path: Path) -> Any:

@@ -40,7 +40,7 @@ from medqbench_vlmeval.data.image_paths import ImageFolder
 from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, strict_decoding
 from medqbench_vlmeval.data.table import Row, TableReader, shown
 from medqbench_vlmeval.data.table_store import TableStore
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import LISTENER, BadInput, tell
 from medqbench_vlmeval.provenance import ColumnUse, SourceFile
 from medqbench_vlmeval.steps import counted
 from medqbench_vlmeval.types import Sample
@@ -102,7 +102,7 @@ def load_table(
         single = task or _task_of_file(path, named)
         columns = resolve_columns(table.header, single, path, isinstance(images, ImageStore), named)
         builder = SampleBuilder(single, columns)
-        tables = None if origin.kind == "embedded" else TableStore(path, single, columns, images)
+        tables = None if origin.kind == "embedded" or LISTENER.get() else TableStore(path, single, columns, images)
         known = stack.enter_context(tables.found()) if tables is not None else None
         rows = table.rows()
         pictures: RowImages[Any] = row_names()
@@ -120,6 +120,7 @@ def load_table(
         by_index: Mapping[str, Any] = pictures.by_index()
         if not samples:
             raise BadInput(f"{path} has a header but no rows.")
+        samples = [sample for sample in samples if sample.index in by_index]
         if tables is not None and known is None and isinstance(images, ImageStore):
             tables.keep(table.header, table.sha256, [by_index[sample.index] for sample in samples])
     samples = [_with_images(sample, by_index[sample.index], images) for sample in samples]
@@ -157,16 +158,18 @@ def _read_rows(
     samples = []
     for row in rows:
         where = f"{table.path}, row {row.number}"
-        sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
-        if sample.index in first_row:
-            raise BadInput(
-                f"{table.path}: rows {first_row[sample.index]} and {row.number} have the same index "
-                f"{shown(sample.index)}; every row needs one of its own."
-            )
-        first_row[sample.index] = row.number
-        samples.append(sample)
-        cells = {meaning: row.cells[at] for meaning, at in pictures.items()}
-        images.add(sample.index, cells, _place(where, sample.index))
+        try:
+            sample = builder.build({meaning: table.text(row, at) for meaning, at in texts.items()}, where)
+        except BadInput as problem:
+            tell(problem)
+        else:
+            if (first := first_row.setdefault(sample.index, row.number)) == row.number:
+                samples.append(sample)
+            else:
+                same = f"rows {first} and {row.number} have the same index {shown(sample.index)}"
+                tell(BadInput(f"{table.path}: {same}; every row needs one of its own."))
+        index = row.cells[texts["index"]].decode("utf-8", errors="replace").strip()
+        images.add(index, {meaning: row.cells[at] for meaning, at in pictures.items()}, _place(where, index))
     return samples
 
 
@@ -195,22 +198,19 @@ class SampleBuilder:
         question, description = plain.get("question"), plain.get("description")
         options: dict[str, str] = {}
         answer = None
+        faults = ["the question is empty"] if question is None and self._task.is_choice else []
         if self._task.is_choice:
-            if question is None:
-                raise BadInput(f"{place}: the question is empty.")
             options = {letter: plain[letter] for letter in OPTION_LETTERS if letter in plain}
-            if len(options) < 2:
-                raise BadInput(
-                    f"{place}: {len(options)} of the options A-E has a text, and a question needs at least two."
-                )
             answer = self._answer(cells["answer"], options)
-            if answer is None:
-                raise BadInput(
-                    f"{place}: the answer {shown(cells['answer'])} is not one of the options "
-                    f"{', '.join(options)}, by letter, by number (0 is A) or by text."
-                )
+            if len(options) < 2:
+                faults.append(f"{len(options)} of the options A-E has a text, and a question needs at least two")
+            elif answer is None:
+                known = f"options {', '.join(options)}, by letter, by number (0 is A) or by text"
+                faults.append(f"the answer {shown(cells['answer'])} is not one of the {known}")
         elif description is None:
-            raise BadInput(f"{place}: the reference description is empty.")
+            faults.append("the reference description is empty")
+        if faults:
+            raise BadInput(f"{place}: {'; '.join(faults)}.")
         axes = self._axes(plain, options)
         return Sample(index, self._task, question, options=options, answer=answer, description=description, **axes)
 

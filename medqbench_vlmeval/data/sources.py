@@ -187,11 +187,15 @@ def load(data: str, images: Images = False, named: Named | None = None) -> Sampl
 
 
 def other_splits(sample_set: SampleSet, images: Images, named: Named | None = None) -> list[SampleSet]:
-    """The dev files beside a set's test files, and the other way round; errors are those of :func:`load_file`."""
+    """The dev files beside a set's test files, and the other way round, as far as they can be read."""
     paths = [source.path for source in sample_set.sources.values()]
     swaps = (("_test.", "_dev."), ("_dev.", "_test."))
     places = [path.with_name(path.name.replace(a, b)) for path in paths for a, b in swaps if a in path.name]
-    return [load_file(place, images, named) for place in places if place.is_file()]
+    found = []
+    for place in filter(Path.is_file, places):
+        with suppress(BadInput):
+            found.append(load_file(place, images, named))
+    return found
 
 
 def place_of(task: Task, split: Split) -> tuple[Path, str] | None:

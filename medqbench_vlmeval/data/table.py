@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, tell
 from medqbench_vlmeval.files import MAX_LINES, MAX_VALUES, opened
 
 MAX_ROW_BYTES = 1 << 27
@@ -77,20 +77,17 @@ class TableReader:
             if cells == [b""] and width > 1:
                 continue
             number += 1
+            if len(cells) == width:
+                yield Row(number, cells)
+                continue
+            cut = "" if self._ends_with_newline else " and the file ends without a line break: it was cut short"
+            more, why = "", f"{cut}; get the file again"
             if len(cells) > width:
                 name = "tab" if self._delimiter == b"\t" else "comma"
                 more = " or more" if len(cells) > MAX_COLUMNS else ""
-                raise BadInput(
-                    f"{self.path}, row {number}: {len(cells)}{more} cells, but the header names {width} columns; "
-                    f"a cell with a {name} or a line break in it must stand in double quotes."
-                )
-            if len(cells) < width:
-                cut = "" if self._ends_with_newline else " and the file ends without a line break: it was cut short"
-                raise BadInput(
-                    f"{self.path}, row {number}: {len(cells)} cells, but the header names {width} columns{cut}; "
-                    "get the file again."
-                )
-            yield Row(number, cells)
+                why = f"; a cell with a {name} or a line break in it must stand in double quotes"
+            many = f"{len(cells)}{more} cells, but the header names {width} columns"
+            tell(BadInput(f"{self.path}, row {number}: {many}{why}."))
 
     def text(self, row: Row, position: int) -> str:
         """The text of one cell; BadInput where it is not UTF-8."""

@@ -26,17 +26,8 @@ _NOT_WORDS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\
 _MOST_TOKENS = 10**9
 # Where servers put their words and their codes, the plainest first.
 _WORDS = (
-    "message",
-    "error",
-    "errors",
-    "detail",
-    "msg",
-    "error_msg",
-    "status_msg",
-    "error_message",
-    "base_resp",
-    "title",
-)
+    "message", "error", "errors", "detail", "msg", "error_msg", "status_msg", "error_message", "base_resp", "title",
+)  # fmt: skip
 _CODES = ("code", "type", "status", "statusCode", "status_code", "error_code", "error_type", "__type", "err_code")
 _DEEPEST = 5
 

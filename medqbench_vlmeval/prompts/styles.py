@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 from medqbench_vlmeval.benchmark import OPTION_LETTERS, Task
 from medqbench_vlmeval.errors import BadInput, did_you_mean
@@ -17,35 +19,12 @@ from medqbench_vlmeval.types import Sample
 STYLES = ("official", "letter", "reasoning", "confidence")
 DEFAULT_STYLE = "official"
 
-_OWN_TEMPLATES = {
-    "letter": "Look at the medical image and pick the option that answers the question.\n\nQuestion: {question}\n"
-    "{options}\n\nReply with one letter ({letters}) and nothing else.",
-    "reasoning": "Look closely at the medical image. First say in two to four sentences what you see that bears on the "
-    "question; then decide for one option.\n\nQuestion: {question}\n{options}\n\n"
-    "End with a last line of exactly this form, where X is one of {letters}:\nAnswer: X",
-    "confidence": "Look at the medical image, decide which option answers the question, and judge how likely it is "
-    "that you are right.\n\nQuestion: {question}\n{options}\n\nReply with two lines of exactly this form, where X is "
-    "one of {letters} and N is a whole number from 0 to 100, the probability in percent that your answer is right:\n"
-    "Answer: X\nConfidence: N%",
-}
+# By style the wording of a multiple-choice question, by task that of the style 'reasoning'.
+_TEMPLATES = json.loads(Path(__file__).with_name("templates.json").read_text(encoding="utf-8"))
+_OWN_TEMPLATES: Mapping[str, str] = _TEMPLATES["questions"]
+_REASONING_TASKS: Mapping[Task, str] = {Task(name): text for name, text in _TEMPLATES["tasks"].items()}
 _WORDS = {"letter": "an option's letter", "confidence": "an option and a confidence"}
 _OPTION_LINE = "({letter}) {text}"
-_REASONING_TASKS = {
-    Task.NO_REFERENCE: (
-        "You check the technical quality of medical images before they are read. Work through this image step by step: "
-        "name each visible degradation (such as noise, blur, motion, artifacts, uneven illumination, wrong contrast or "
-        "colour), where it lies and how strong it is, and say what is well preserved. Then weigh what this means for "
-        "reading the image. End with one sentence of exactly this form, where X is good, usable or reject:\n"
-        "In sum, the quality of this image is X."
-    ),
-    Task.COMPARATIVE: (
-        "You check the technical quality of medical images before they are read. Two images follow, the first and the "
-        "second. Work through them step by step: for each kind of degradation (such as noise, blur, motion, artifacts, "
-        "uneven illumination, wrong contrast or colour) say in which image it is stronger and how strong it is. Then "
-        "weigh the differences. End with one sentence of exactly this form, where X is first or second:\n"
-        "In sum, the X image has the higher quality."
-    ),
-}
 
 
 def check_style(style: str) -> str:

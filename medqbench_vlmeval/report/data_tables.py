@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from medqbench_vlmeval.benchmark import TASK_TITLES
+from medqbench_vlmeval.data.check import Checked
 from medqbench_vlmeval.data.info import DataInfo, PartInfo
 from medqbench_vlmeval.data.repeats import NEAR
 from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
 
 _SHOWN = 40
+
+
+def problems(checked: Checked) -> Iterator[str]:
+    """What is wrong with a file, in lines, the most important first; in so many that a person reads them."""
+    state = f"{len(checked.errors):,} problems" if checked.errors else "nothing is wrong"
+    yield f"{checked.name}: {state}; {checked.n:,} samples and {checked.images:,} images can be used."
+    for lines, sign in ((checked.errors, "!! "), (checked.notes, "! ")):
+        yield from (f"{sign}{line}" for line in lines[:_SHOWN])
+        if len(lines) > _SHOWN:
+            yield f"{sign}and {len(lines) - _SHOWN:,} more (--json has all)"
 
 
 def info_tables(info: DataInfo) -> Iterator[Table | str]:
@@ -28,10 +39,8 @@ def info_tables(info: DataInfo) -> Iterator[Table | str]:
             yield table("Percent right without a look at any image", (Column("what is said"), *values), ways)
         if (counts := part.published) is not None:
             heads = columns("", ("published", "count"), ("here", "count"))
-            yield table(
-                "The published test split", heads, [(k, n, counts.found[k]) for k, n in counts.expected.items()]
-            )
-
+            expected: list[Sequence[Entry]] = [(k, n, counts.found[k]) for k, n in counts.expected.items()]
+            yield table("The published test split", heads, expected)
     kinds: dict[str, list[str]] = {}
     for repeat in info.repeats:
         kinds.setdefault(repeat.what, []).append(" / ".join(repeat.samples[:4]))
@@ -44,11 +53,11 @@ def info_tables(info: DataInfo) -> Iterator[Table | str]:
 
 def _meanings(part: PartInfo) -> Table:
     use = part.source.columns
-    found = [(meaning, f"{name}{' (named)' if meaning in use.named else ''}") for meaning, name in use.read.items()]
-    inferred = [(meaning, "(inferred)") for meaning in use.inferred if meaning not in use.read]
+    found = dict.fromkeys(use.inferred, "(inferred)") | dict.fromkeys(use.absent, "(absent)")
+    found = {**use.read, **{meaning: how for meaning, how in found.items() if meaning not in use.read}}
     rows = [
-        (meaning, name, _values(part.counts.get(meaning, {})))
-        for meaning, name in (*found, *inferred, *((meaning, "(absent)") for meaning in use.absent))
+        (meaning, f"{name}{' (named)' if meaning in use.named else ''}", _values(part.counts.get(meaning, {})))
+        for meaning, name in found.items()
     ]
     notes = [f"{meaning}: {how}" for meaning, how in use.inferred.items()]
     notes += [f"ignored columns: {', '.join(use.ignored)}"] if use.ignored else []
