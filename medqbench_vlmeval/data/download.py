@@ -113,6 +113,21 @@ def cached(file: HubFile, revision: str) -> Path | None:
     return Path(path) if isinstance(path, str) and Path(path).is_file() else None
 
 
+def refusal(file: HubFile, kind: str) -> str | None:
+    """Why the hub would not give a file of a repository of some kind ('model'); None where it would or has no such."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    try:
+        _within(lambda: get_hf_file_metadata(hf_hub_url(file.repository, file.name, repo_type=kind)))
+    except _hub_errors() as error:
+        response = getattr(error, "response", None)
+        absent = (
+            response is not None and response.status_code == 404 and "RepoNotFound" not in response.headers.values()
+        )
+        return None if absent else str(_told(error, file, "main"))
+    return None
+
+
 def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Path, str]:
     """Bring a file of a commit, branch or tag into a folder, or for None into the hub client's cache, and say of which
     commit it is. What an earlier call has of it is not asked for again; what is there of that commit is taken as it is.
@@ -144,7 +159,10 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
     except _hub_errors() as error:
         if here and not folder:  # the branch as it was when the hub was reached last
             return here, next(filter(COMMIT.fullmatch, here.parts))
-        raise _told(error, file, revision, folder) from None
+        named = "name the folder in the environment variable MEDQBENCH_DATA, or give it as data_path (score: --data)"
+        put = f"put it into {folder}" if folder else f"put the file into a folder and {named}"
+        told = _told(error, file, revision)
+        raise type(told)(f"{told}, or {put}; the same command goes on where it stopped.") from None
     return target, commit
 
 
@@ -227,31 +245,29 @@ def _hub_errors() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, HfHubHTTPError.__mro__[1])
 
 
-def _told(error: Exception, file: HubFile, revision: str, folder: Path | None) -> MedQBenchError:
-    """The one sentence for what the hub's client raised."""
+def _told(error: Exception, file: HubFile, revision: str) -> MedQBenchError:
+    """What the hub's client raised in one sentence without its end, to which further ways out can be added."""
     from huggingface_hub.constants import ENDPOINT
 
-    named = "name the folder in the environment variable MEDQBENCH_DATA, or give the file as data_path (score: --data)"
-    put = f"put it into {folder}" if folder else f"put it into a folder and {named}"
-    hub, log_in, name = urlsplit(ENDPOINT).hostname, "log in with 'hf auth login' or set HF_TOKEN", file.name
-    kept = f", or {put}; the same command goes on where it stopped."
+    name, log_in = f"{file.name} of {file.repository}", "log in with 'hf auth login' or set HF_TOKEN"
+    host = urlsplit(ENDPOINT).hostname
     if "OfflineMode" in type(error).__name__:
-        return RunFailed(f"{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset it, or {put}.")
+        return RunFailed(f"{name} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it: unset it")
     if (response := getattr(error, "response", None)) is None:
         ways = {"CERTIFICATE_VERIFY": "name your site's certificates in SSL_CERT_FILE", "No space left": "make room"}
         mend = next((way for what, way in ways.items() if what in str(error)), "set HF_ENDPOINT to a mirror")
         # Addresses may hold signatures or a proxy's password.
         cause = re.sub(r"(\w+://)\S+", r"\1...", f"{type(error).__name__}: {' '.join(str(error).split())}")[:200]
-        return RunFailed(f"{name} could not be fetched from the hub ({hub}; {cause.rstrip('.: ')}): {mend}{kept}")
+        return RunFailed(f"{name} could not be fetched from the hub ({host}; {cause.rstrip('.: ')}): {mend}")
     status, wait = response.status_code, response.headers.get("Retry-After", "")
     refusals = {
-        "GatedRepo": f"is open to those whom its owners let in: ask on its page, then {log_in}, or {put}",
-        "RepoNotFound": f"is not there or not open to you: {log_in}, or {put}",
-        "RevisionNotFound": f"has no revision '{revision}': correct {REVISION_VARIABLE} or --revision, or {put}",
-        "EntryNotFound": f"has no such file at revision '{revision}': {put}",
+        "GatedRepo": f"is open to those whom its owners let in: ask on its page, then {log_in}",
+        "RepoNotFound": f"is not there or not open to you: {log_in}",
+        "RevisionNotFound": f"has no revision '{revision}': correct {REVISION_VARIABLE} or --revision",
+        "EntryNotFound": f"has no such file at revision '{revision}': look at its page",
     }
-    if text := refusals.get(response.headers.get("X-Error-Code", "RepoNotFound" if status in (401, 403) else "")):
-        return BadInput(f"the hub's repository {file.repository}, asked for {name}, {text}.")
-    again = f"try again {f'in {wait} s' if wait.isdecimal() else 'later'}"
+    if text := refusals.get(response.headers.get("X-Error-Code", "GatedRepo" if status in (401, 403) else "")):
+        return BadInput(f"the hub's repository {file.repository}, asked for {file.name}, {text}")
+    when = f"in {wait} s" if wait.isdecimal() else "later"
     often = f" (asked too often; {log_in} to ask more)" if status == 429 else ""
-    return RunFailed(f"the hub ({hub}) answers HTTP {status} for {name}{often}: {again}{kept}")
+    return RunFailed(f"the hub ({host}) answers HTTP {status} for {name}{often}: try again {when}")

@@ -241,7 +241,8 @@ def download(
         for file in dict.fromkeys(starmap(hub_file, wanted)):
             # All files of a repository are of one commit, where its main branch moves meanwhile too.
             at = commits.get(file.repository) or revision or hub.revision_for(file.repository, folder)
-            path, commits[file.repository] = path, commit = hub.fetch(file, at, folder)
+            path, commit = hub.fetch(file, at, folder)
+            commits[file.repository] = commit
             step(f"checking {file.name}")
             locked = hub.LockedFile(file.repository, file.name, commit, path.stat().st_size, sha256_of(path))
             (hub.locked_file(folder, file.name, commit) or locked).check(path, locked.sha256)

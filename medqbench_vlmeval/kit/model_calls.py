@@ -19,8 +19,6 @@ import re
 import runpy
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from medqbench_vlmeval.benchmark import PUBLISHED_NAMES
+from medqbench_vlmeval.data import download as hub
 from medqbench_vlmeval.errors import RunFailed
 from medqbench_vlmeval.files import json_object
 from medqbench_vlmeval.judge.completion import failure_in, inside, parsed, short_words
@@ -43,7 +42,6 @@ GAVE_UP = "Failed to obtain answer via API."
 
 _EMPTY = "an empty reply"
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
-_TIMEOUT = 5.0  # seconds to wait for the hub
 _CALL_TIMEOUT = 60  # seconds; a server that loads its model takes long for the first reply
 _LEAVE_OUT = "'--no-test-call' leaves this check out."
 _PROMPT = "Reply with one word: ready"
@@ -223,7 +221,7 @@ def _missing(path: str) -> str | None:
         return None
     if {os.environ.get(name, "").upper() for name in _OFFLINE} & {"1", "ON", "YES", "TRUE"}:
         return f"'{path}' is not in the cache of the hub, and HF_HUB_OFFLINE forbids to fetch it"
-    return _refused_by_hub(path)
+    return hub.refusal(hub.HubFile(path, "config.json"), "model")
 
 
 def _in_cache(repository: str) -> bool:
@@ -237,27 +235,6 @@ def _in_cache(repository: str) -> bool:
         if wanted <= there if wanted else any(Path(name).suffix in _WEIGHT_FILES for name in there):
             return True
     return False
-
-
-def _refused_by_hub(repository: str) -> str | None:
-    from huggingface_hub import constants, get_token
-
-    url = f"{constants.ENDPOINT}/{repository}/resolve/main/config.json"
-    token = get_token()
-    request = urllib.request.Request(url, method="HEAD", headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310
-    there = f"'{repository}' is not in the cache of the hub, and {shown_url(constants.ENDPOINT)}"
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310 - the hub's own address
-            return None
-    except urllib.error.HTTPError as error:
-        code = error.headers.get("X-Error-Code", "")
-        if code == "GatedRepo" or (error.code in (401, 403) and code != "RepoNotFound"):
-            return f"{there} asks for access: accept the model's terms there and set HF_TOKEN"
-        if code == "RepoNotFound":
-            return f"{there} has no such repository, or keeps it from you: look at the name and at HF_TOKEN"
-        return f"{there} answers with status {error.code}" if error.code >= 500 else None
-    except (OSError, ValueError) as error:
-        return f"{there} does not answer ({short_words(None, str(getattr(error, 'reason', error)), str)})"
 
 
 class _Environment(UserDict[str, str]):

@@ -137,7 +137,7 @@ OFTEN = Sent(status=429, headers={"Retry-After": "77"})
         (
             Repository({FIRST: {}}),
             BadInput,
-            "has no such file at revision 'main': put it into",
+            "has no such file at revision 'main': look at its page, or put it into",
         ),
     ],
 )
@@ -365,5 +365,7 @@ def test_offline_the_missing_file_and_its_place_are_named(hub: FilesHub, tmp_pat
         with command(hub, tmp_path, *words, *to, HF_HUB_OFFLINE="1") as process:
             out, err = process.communicate(timeout=60)
         assert (process.returncode, out, hub.asked) == (1, "", [])
-        assert err.startswith("medqbench: medqbench_QA_test.tsv is not on this machine, and HF_HUB_OFFLINE forbids")
+        assert err.startswith(
+            f"medqbench: medqbench_QA_test.tsv of {REPOSITORY} is not on this machine, and HF_HUB_OFFLINE forbids"
+        )
         assert place in err
