@@ -30,6 +30,14 @@ def test_letters(kit, reply, by_can_infer, by_its_class):
     assert letters == {"can_infer": [by_can_infer], "MedqbenchMCQDataset": [by_its_class]}
 
 
+def test_of_medq_deg_its_own_class_reads(kit):
+    from medqbench_vlmeval.kit.datasets import kit_letters
+
+    sample = Sample("1", Task.DEGRADATION, "Which?", {**OPTIONS, "E": "Streaks"}, "E")
+    letters = kit_letters([sample] * 2, [Prediction("1", "E. Streaks"), Prediction("1", "A clean E")])
+    assert letters == {"can_infer": ["E", None], "MedQDEGBenchDataset": ["E", "A"]}
+
+
 def test_score_puts_it_beside_the_official_numbers(kit, tmp_path, capsys):
     """By hand: ours reads all four, and the last is wrong. The kit's readers find two other letters in the third, and
     its class finds none in the second."""
