@@ -93,12 +93,13 @@ class MissingFile(BadInput):
 
 
 @contextmanager
-def opened(path: Path, buffer: int = -1) -> Iterator[IO[bytes]]:
+def opened(path: Path, buffer: int = -1, most: int | None = None) -> Iterator[IO[bytes]]:
     """Open an ordinary file to read its bytes; ``buffer`` is the bytes to read at once, -1 the system's choice.
 
     Raises:
         MissingFile: there is none.
-        BadInput: it is a folder, a pipe or a device (which is not waited for), or cannot be read.
+        BadInput: it is a folder, a pipe or a device (which is not waited for), of more than ``most`` bytes, or cannot
+            be read.
     """
     with reading(path):
         try:
@@ -108,13 +109,15 @@ def opened(path: Path, buffer: int = -1) -> Iterator[IO[bytes]]:
             raise MissingFile(f"{path} does not exist.") from None
         except ValueError:
             raise BadInput(f"{str(path)!r} cannot be read: its name holds a NUL character.") from None
-        mode = os.fstat(number).st_mode
+        mode, size = os.fstat(number).st_mode, os.fstat(number).st_size
         if not stat.S_ISREG(mode):
             os.close(number)
             folder = "is a folder; name the file itself"
             other = "is no ordinary file (a pipe or a device); save its content to a file"
             raise BadInput(f"{path} {folder if stat.S_ISDIR(mode) else other}.")
         with os.fdopen(number, "rb", buffer) as source:
+            if most is not None and size > most:
+                raise BadInput(f"{path} is larger than {most >> 20} MiB, which is the most that is read; split it.")
             yield source
 
 
@@ -124,16 +127,8 @@ def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
     Raises:
         BadInput: as :func:`opened`, or it holds more than ``most`` bytes.
     """
-    with opened(path) as source:
-        data = source.read(most + 1)
-    check_bytes(path, len(data), most)
-    return data
-
-
-def check_bytes(path: Path, size: int, most: int = MAX_TEXT_BYTES) -> None:
-    """Raise BadInput for a file of more than ``most`` bytes."""
-    if size > most:
-        raise BadInput(f"{path} is larger than {most >> 20} MiB, which is the most that is read; split it.")
+    with opened(path, most=most) as source:
+        return source.read(most)
 
 
 def read_lines(source: IO[bytes], path: Path) -> Iterator[tuple[int, str]]:

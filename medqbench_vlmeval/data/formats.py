@@ -21,7 +21,7 @@ SUFFIXES = (".tsv", ".csv", ".parquet", ".jsonl")
 _BATCH_BYTES, _BATCH_ROWS = 1 << 26, 1024
 _BUFFER = 1 << 20
 # Repeated values take no room in a Parquet file; cells of more than this, and of so many times the file, are a bomb.
-_MOST_BYTES, _MOST_TIMES = 1 << 30, 200
+_MOST_BYTES, _MOST_TIMES, _MOST_PACKED = 1 << 30, 200, 50
 
 
 @contextmanager
@@ -116,6 +116,10 @@ def _parquet_table(path: Path, source: IO[bytes]) -> _Records:
         file = ParquetFile(source, buffer_size=_BUFFER)
         about, names = file.metadata, list(file.schema_arrow.names)
         check_size(path, about.num_rows, about.num_columns)
+        # A page is unpacked as a whole, several times its size; a file of 20 kB may say that it has a gigabyte.
+        claimed = sum(about.row_group(at).total_byte_size for at in range(about.num_row_groups))
+        if claimed > max(_BATCH_BYTES, _MOST_PACKED * (size := source.seek(0, 2))):
+            raise BadInput(f"{path} unpacks to {claimed >> 20:,} MiB from {size >> 10:,} KiB; write it in another way.")
     return _Records(path, source, names, records)
 
 

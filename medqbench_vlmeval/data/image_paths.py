@@ -86,7 +86,7 @@ class ImageFolder:
         """What the archives beside the data file hold, by name; None for what stands twice."""
         members: dict[str, tuple[zipfile.ZipFile, zipfile.ZipInfo, Path] | None] = {}
         for path in dict.fromkeys((self._root / _ARCHIVE, self._root / f"{self._stem}.zip")):
-            if path.is_file():
+            if path.is_file() and (self._trusted or path.resolve().is_relative_to(self._real)):
                 try:
                     archive = zipfile.ZipFile(path)
                 except _ZIP_ERRORS as error:

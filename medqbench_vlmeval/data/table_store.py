@@ -78,6 +78,7 @@ class TableStore:
         key = files.sha256_text(json.dumps(told))[:32]
         self._path = self._images.root / "tables" / f"{files.as_file_name(source.stem)[:60]}-{key}.arrow"
         self._rows: list[list[bytes]] = []
+        self._size = 0
 
     @contextmanager
     def found(self) -> Iterator[StoredTable | None]:
@@ -108,8 +109,10 @@ class TableStore:
             table = pa.ipc.open_file(pa.BufferReader(body)).read_all()
             about = json.loads(table.schema.metadata[_MARK])
             sizes = {self._image(place, form, ref): size for place, form, ref, size in about["images"]}
+            folders = self._images.root, self._source.absolute().parent
             for image, size in sizes.items():
-                if image.path.stat().st_size != size:
+                inside = any(map(image.path.is_relative_to, folders)) and ".." not in image.path.parts
+                if not inside or image.path.stat().st_size != size:
                     return None
             if any(_state(Path(path)) != state for path, state in about["files"].items()):
                 return None
@@ -118,15 +121,21 @@ class TableStore:
                     return None
                 with suppress(OSError):
                     self._write(table, {**about, "state": self._state, "settled": self._is_settled})
-            return StoredTable(about["sha256"], [*sizes], table)
+            stored = StoredTable(about["sha256"], [*sizes], table)
+            table.validate(full=True)  # who can write here can write a right sha256
+            for row in stored.rows():
+                numbers = json.loads(b"".join(row.cells[at] for at in self._pictures))
+                b"".join(row.cells), [stored.images[number] for number in numbers]
         except (pa.ArrowException, OSError, ValueError, LookupError, TypeError):
             return None  # damaged, or of somebody else
+        return stored
 
     def remembering(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The source's rows, whose texts are remembered for :meth:`keep`."""
         for row in rows:
-            if self._is_made_here:
+            if self._is_made_here and self._size <= files.MAX_TEXT_BYTES:
                 self._rows.append([b"" if at in self._pictures else cell for at, cell in enumerate(row.cells)])
+                self._size += sum(map(len, self._rows[-1]))
             yield row
 
     def keep(self, header: Sequence[str], sha256: str, images: Sequence[tuple[StoredImage, ...]]) -> None:
@@ -135,7 +144,8 @@ class TableStore:
         numbers = {image: at for at, image in enumerate(dict.fromkeys(chain.from_iterable(images)))}
         with suppress(OSError):
             outside = {str(image.source): _state(image.source) for image in numbers if image.source is not None}
-            if self._state[0] + sum(state[0] for state in outside.values()) < LEAST_BYTES:
+            size = self._state[0] + sum(state[0] for state in outside.values())
+            if size < LEAST_BYTES or self._size > files.MAX_TEXT_BYTES:
                 return
             import pyarrow as pa
 

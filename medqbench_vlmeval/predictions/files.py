@@ -21,7 +21,7 @@ from medqbench_vlmeval.data.formats import cell_text, json_lines
 from medqbench_vlmeval.data.second_pass import PERMUTATION_COLUMN, read_permutation
 from medqbench_vlmeval.data.table import TableReader, check_header, check_size
 from medqbench_vlmeval.errors import BadInput
-from medqbench_vlmeval.files import check_bytes, check_json, opened, sha256_of_rest
+from medqbench_vlmeval.files import MAX_TEXT_BYTES, check_json, opened, sha256_of_rest
 from medqbench_vlmeval.predictions.xlsx import CELL_LIMIT, read_xlsx
 from medqbench_vlmeval.types import Prediction, PredictionStatus
 
@@ -129,12 +129,10 @@ def read_texts(path: Path, what: str, readers: Mapping[str, TextReader]) -> tupl
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise BadInput(f"{path}: {what} ends in {', '.join(readers)}, not '{path.suffix}'.")
-    with opened(path) as source:
-        if not (size := source.seek(0, 2)):
-            raise BadInput(f"{path} is empty.")
-        check_bytes(path, size)
-        source.seek(0)
+    with opened(path, most=MAX_TEXT_BYTES) as source:
         sha256 = sha256_of_rest(source)
+        if not source.tell():
+            raise BadInput(f"{path} is empty.")
         source.seek(0)
         return reader(path, source) or [[]], sha256
 
@@ -149,13 +147,8 @@ def _read_json(path: Path, source: IO[bytes]) -> list[list[str]]:
         text = source.read().decode("utf-8-sig")
         check_json(text, path)
         value = json.loads(text)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}); write it as UTF-8.") from None
-    except json.JSONDecodeError as error:
-        where = f"{error.msg}, line {error.lineno}"
-        raise BadInput(f"{path} is not whole JSON ({where}); it was cut short or damaged, write it again.") from None
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{path} cannot be read as JSON ({error}).") from None
+        raise BadInput(f"{path} is not whole JSON in UTF-8 ({error}); write it again.") from None
     if not isinstance(value, list | dict):
         raise BadInput(f"{path} holds {type(value).__name__}, not a list of records or a dict of columns.")
     return _from_records(enumerate(value, start=1), path) if isinstance(value, list) else _from_columns(value, path)
@@ -187,9 +180,8 @@ def _from_columns(value: Mapping[str, Any], path: Path) -> list[list[str]]:
                 raise BadInput(f"{path}, row {number}: {len(names)} cells were expected, as many as there are columns.")
         return _texts(names, value["data"])
     if value and all(isinstance(column, list) for column in value.values()):
-        lengths = {name: len(column) for name, column in value.items()}
-        if len(set(lengths.values())) > 1:
-            raise BadInput(f"{path}: its columns have different lengths: {lengths}.")
+        if len(lengths := {*map(len, value.values())}) > 1:
+            raise BadInput(f"{path}: its columns have different lengths, {min(lengths)} to {max(lengths)}.")
         return _texts(value, zip(*value.values(), strict=True))
     if value and all(isinstance(column, dict) for column in value.values()):
         labels = dict.fromkeys(label for column in value.values() for label in column)

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 from pydicom import dcmwrite
 from pydicom.dataset import FileDataset, FileMetaDataset
@@ -158,6 +160,23 @@ def long_cell(size: int) -> Callable[[Path], None]:
     return write
 
 
+def parquet(extra: Callable[[], pa.Array | pa.ChunkedArray], **options: object) -> Callable[[Path], None]:
+    """A sound file with one more column."""
+
+    def write(path: Path) -> None:
+        column = extra()
+        cells = {"question": "Is it sharp?", "A": "Yes", "B": "No", "answer": "A", "image": text_of(RED)}
+        columns = {name: [cell] * len(column) for name, cell in cells.items()}
+        content = pa.table({"index": [*map(str, range(len(column)))], **columns, "note": column})
+        pq.write_table(content, path, compression="zstd", write_statistics=False, **options)
+
+    return write
+
+
+def repeated(text: str, times: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array([0] * times, pa.int32()), pa.array([text]))
+
+
 def wide_text_book(path: Path) -> None:
     """A workbook of few bytes whose cells are long texts, each with one character that makes it four times as large."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -225,6 +244,23 @@ ATTACKS = {
     "a carriage return in a cell": Attack(table(ROW.replace(b" ", b"\r") + b"\t\n"), f"line 2: {RETURN}"),
     "10 GB of holes": Attack(holes(10 << 30), "line 1: a NUL byte", 300, slow=True),
     "a cell of 1 GB": Attack(long_cell(1 << 30), "line 2 is longer than 128 MiB", 300, slow=True),
+    "a Parquet page of 100 MiB in 10 kB": Attack(
+        parquet(lambda: pa.array(["a" * (100 << 20)]), use_dictionary=False, data_page_size=1 << 30),
+        "unpacks to 100 MiB from",
+        20,
+        "data.parquet",
+        slow=True,
+    ),
+    "a text of 20 MiB in each row of 30 kB of Parquet": Attack(
+        parquet(lambda: repeated("a" * (20 << 20), 60), dictionary_pagesize_limit=1 << 30),
+        "row 52: the row has 20,97",
+        700,
+        "data.parquet",
+        slow=True,
+    ),
+    "a million rows of the same": Attack(
+        parquet(lambda: pa.nulls(1_100_000, pa.int8())), "has 1,100,000 rows or more", 20, "data.parquet", slow=True
+    ),
     "predictions of 10 GB": Attack(holes(10 << 30), "is larger than 256 MiB", 10, "m.csv"),
     "a workbook of 10 GB": Attack(holes(10 << 30), "is larger than 256 MiB", 10, "m.xlsx"),
     "JSON of 10 GB": Attack(holes(10 << 30), "is larger than 256 MiB", 10, "m.json"),
@@ -235,7 +271,7 @@ ATTACKS = {
 def read(path: Path) -> str:
     """What is said of a file: the words of the refusal, or 'read'."""
     try:
-        if path.name == "data.tsv":
+        if path.stem == "data":
             load_table(path, Task.PERCEPTION, ImageStore.default())
         else:
             read_predictions(path)
