@@ -48,7 +48,10 @@ _SCALE = 60  # percent, at which two charts stand beside each other on it, with 
 
 @dataclass(frozen=True)
 class _Chart:
-    """What one chart shows: a bar a group, with its colour; ``top`` is the end of the axis, which begins at 0."""
+    """What one chart shows: a bar a group, with its colour; ``top`` is the end of the axis, which begins at 0.
+
+    ``is_line``: a line over the groups instead, which lie on the axis from the left to the right.
+    """
 
     title: str
     unit: str
@@ -56,6 +59,7 @@ class _Chart:
     groups: Mapping[str, Cell]
     colours: Sequence[str]
     is_wide: bool = False
+    is_line: bool = False
 
     @property
     def height(self) -> int:
@@ -112,7 +116,7 @@ def _native(chart: _Chart, height: int, book: Book, data: Sheet) -> Any:
     data.append()
     head = data.add_table(numbers)
     first, last = head, head + len(chart.groups) - 1  # from 0
-    native: Any = book.workbook.add_chart({"type": "bar"})
+    native: Any = book.workbook.add_chart({"type": "line" if chart.is_line else "bar"})
     line = {"color": "#404040", "width": 1}
     series: dict[str, Any] = {
         "name": [CHART_DATA, head - 1, 1],
@@ -122,6 +126,8 @@ def _native(chart: _Chart, height: int, book: Book, data: Sheet) -> Any:
         "points": [{"fill": {"color": colour}} for colour in chart.colours],
         "gap": 40,
     }
+    if chart.is_line:
+        series |= {"line": {"color": chart.colours[0]}, "points": [], "marker": {"type": "circle", "size": 7}}
     if any(cell.interval is not None for cell in chart.groups.values()):
         below, above = (xl_range_formula(CHART_DATA, first, at, last, at) for at in (2, 3))
         ends = {"minus_values": f"={below}", "plus_values": f"={above}"}
@@ -131,8 +137,11 @@ def _native(chart: _Chart, height: int, book: Book, data: Sheet) -> Any:
     native.set_legend({"none": True})
     font, grid = {"size": 9}, {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}}
     # The first group stands at the top, and the values' axis at the bottom.
-    native.set_y_axis({"reverse": True, "crossing": "max", "num_font": font, "major_tick_mark": "none"})
-    native.set_x_axis({
+    of_groups = {"num_font": font, "major_tick_mark": "none"}
+    (native.set_x_axis if chart.is_line else native.set_y_axis)(
+        of_groups if chart.is_line else {**of_groups, "reverse": True, "crossing": "max"}
+    )
+    (native.set_y_axis if chart.is_line else native.set_x_axis)({
         "name": chart.unit, "name_font": {"size": 9, "bold": False}, "num_font": font, "min": 0, "max": chart.top,
         "num_format": "0" if chart.top > 2 else "0.0", "major_gridlines": grid, "line": {"none": True},
     })  # fmt: skip
@@ -174,7 +183,10 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
         if axis != measured and 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
             unit = unit_words(run.task).capitalize()
-            yield _Chart(f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named))
+            is_line = run.task is Task.DEGRADATION and axis == "severity"
+            yield _Chart(
+                f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named), False, is_line
+            )
 
 
 def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:

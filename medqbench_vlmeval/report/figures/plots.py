@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from medqbench_vlmeval.benchmark import (
+    DEGREES,
     HUMAN,
     MEASURES,
     MODALITIES,
@@ -33,10 +34,10 @@ from medqbench_vlmeval.report.standings import (
 from medqbench_vlmeval.report.table import task_kind, value_words
 from medqbench_vlmeval.report.text import one_line
 from medqbench_vlmeval.runs.result import MODALITY
-from medqbench_vlmeval.types import FEW, Cell, Result, TaskRun
+from medqbench_vlmeval.types import FEW, Cell, Result, TaskResult, TaskRun
 
 References = Mapping[str, Mapping[str, float]]
-RADAR, DOTS, CURVE, HEATMAP, CONFUSION = "radar", "dots", "curve", "heatmap", "confusion"
+RADAR, DOTS, CURVE, HEATMAP, CONFUSION, PANELS = "radar", "dots", "curve", "heatmap", "confusion", "panels"
 PANELS_MOST = 24
 MATRICES_MOST = 48
 _TOGETHER = 5  # runs that can be told apart in one panel; of more no radar is drawn
@@ -49,6 +50,7 @@ _HOW_TO_READ = {
     RADAR: "bars on the spokes: 95% intervals, where there is one",
     DOTS: "lines: 95% intervals, where there is one; grey: published numbers",
     CURVE: "whiskers: 95% intervals, where there is one",
+    PANELS: "whiskers: 95% intervals, where there is one; L0: the rows that the degraded ones are set beside",
     HEATMAP: "below each number: its 95% interval, where there is one",
     CONFUSION: "shade: share of the row",
 }
@@ -119,7 +121,8 @@ class Figure:
     @property
     def counted(self) -> bool:
         """Whether each n stands in the drawing, beside the name of its group."""
-        return self.kind not in (RADAR, CURVE) or (self.together and len(self.groups) <= _MOST_WITH_N)
+        few = self.kind != PANELS and self.together and len(self.groups) <= _MOST_WITH_N
+        return self.kind not in (RADAR, CURVE, PANELS) or few
 
     @property
     def has_few(self) -> bool:
@@ -164,7 +167,14 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         (stem, DOTS, what, MEASURES[task], None, _published(task)),
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
-        ("severity", CURVE, f"{unit} by severity", severities_of(task), "severity", _human(task)),
+        (
+            "curve" if stem == "severity" else "severity",
+            CURVE,
+            f"{unit} by severity",
+            severities_of(task),
+            "severity",
+            _human(task),
+        ),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
     for stem, kind, what, groups, axis, references in kinds:
@@ -179,11 +189,40 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
             yield Figure(
                 f"{stem}_{task.value}", kind, task, what, chosen, drawn, references, len(measured) - len(chosen)
             )
+    by_category = ("curve_category", PANELS, "accuracy by category and degree")
+    by_bin = ("reliability", CURVE, "accuracy by stated confidence, %")
+    for (name, kind, what), cells_of in ((by_category, _cells_by_category), (by_bin, _cells_by_bin)):
+        drawn = tuple(replace(run, cells=cells) for run in runs if (cells := cells_of(run.run.result)))
+        if 1 <= len(drawn) <= _TOGETHER:
+            groups = tuple(
+                sorted(
+                    {group for run in drawn for group in run.cells},
+                    key=lambda group: (len(group) if kind == CURVE else 0, group),
+                )
+            )
+            calibrated = {group: float(group.partition("-")[0]) + 5 for group in groups if kind == CURVE}
+            references = {"stated confidence, the middle of its bin": calibrated} if calibrated else {}
+            yield Figure(f"{name}_{task.value}", kind, task, what, groups, drawn, references)
     matrices = tuple(matrix for run in runs for matrix in _matrices(run))
     if matrices:
         mistaken = tuple({matrix.run.place: matrix.run for matrix in matrices}.values())
         name, what = f"confusion_{task.value}", "confused levels"
         yield Figure(name, CONFUSION, task, what, (), mistaken, matrices=matrices)
+
+
+def _cells_by_category(result: TaskResult) -> dict[str, Cell]:
+    """Accuracy by category and degree, 'noise L1'; at L0 that of the rows which the last degree is set beside."""
+    rows = [row for row in (result.drops.rows if result.drops else ()) if row.axis == "category"]
+    single = [row for row in rows if row.degree in DEGREES]
+    return {f"{row.group} {DEGREES[0]}": row.first for row in rows} | {
+        f"{row.group} {row.degree}": row.second for row in single
+    }
+
+
+def _cells_by_bin(result: TaskResult) -> dict[str, Cell]:
+    """Accuracy by the bin of the stated confidence."""
+    rows = result.calibration.rows if result.calibration else ()
+    return {row.group: row.first for row in rows if row.axis == "stated confidence"}
 
 
 def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | None) -> Iterator[DrawnRun]:
@@ -262,7 +301,7 @@ def words_of(figure: Figure, mark: str) -> str | None:
 
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
-    lines = figure.kind in (RADAR, CURVE)
+    lines = figure.kind in (RADAR, CURVE, PANELS)
     notes = [_HOW_TO_READ[figure.kind]]
     if (more := len(figure.matrices) - MATRICES_MOST) > 0:
         notes.append(f"{more} more are in the workbooks")
@@ -297,7 +336,7 @@ def caption_of(figure: Figure) -> str:
     if figure.has_few:
         sentences.append(f"Numbers that rest on fewer than {FEW} samples are marked")
     if figure.references:
-        sentences.append(f"References: {'; '.join(figure.references)} (of the published test split)")
+        sentences.append(f"References: {'; '.join(figure.references)}")
     if baselines := [run.label for run in figure.runs if run.run.baseline]:
         sentences.append(f"Baselines without weights: {', '.join(baselines)}")
     for mark, words, runs in _by_mark(figure):

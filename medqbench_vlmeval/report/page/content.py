@@ -16,10 +16,10 @@ from medqbench_vlmeval.judge.protocols import letter_of
 from medqbench_vlmeval.report.card import data_facts, settings_facts
 from medqbench_vlmeval.report.colours import look_of, places_of
 from medqbench_vlmeval.report.leaderboard.entries import BOARD_TASKS, board_rows, entry_of
-from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, measures_of
+from medqbench_vlmeval.report.run_tables import BASELINE_NOTE, COUNT_TITLES, contrast_tables, measures_of
 from medqbench_vlmeval.report.sentences import checks_of
 from medqbench_vlmeval.report.standings import ranks
-from medqbench_vlmeval.report.table import task_kind
+from medqbench_vlmeval.report.table import Flat, flat, task_kind, words
 from medqbench_vlmeval.runs.result import findings_to_json, json_of, top_of
 from medqbench_vlmeval.types import Cell, Finding, Run, Sample, SampleRow, TaskRun, Verdict
 
@@ -32,6 +32,8 @@ _AXIS_OF_FINDING = {
     "modality_gap": "modality",
     "image_source": "source",
     "severity_profile": "severity",
+    "degradation_drop": "severity",
+    "worst_category": "category",
     "general_vs_specific": "scope",
     "coarse_vs_fine": "difficulty",
 }
@@ -80,10 +82,17 @@ def _task_json(run: TaskRun) -> Json:
         "groups": findings_to_json(result).get("failure_groups", {}).get("details", {}).get("failure_groups", []),
         "absent": [[name.replace("_", " "), reason] for name, reason in result.not_found.items()],
         "checks": checks_of(run),
+        "tables": [_table_json(flat(each, for_text=True)) for each in contrast_tables(result)],
         "settings": [
             [name[:1].upper() + name[1:], value] for name, value in facts.items() if value and name != "samples"
         ],
     }
+
+
+def _table_json(plain: Flat) -> Json:
+    rows = [[[words(item), item.few] for item in items] for _, items in plain.rows]
+    heads = [[column.head, column.is_numeric] for column in plain.columns]
+    return {"title": plain.title, "heads": heads, "rows": rows, "notes": plain.notes}
 
 
 def _finding_json(name: str, finding: Finding) -> Json:

@@ -48,8 +48,27 @@ function drawFindings() {
     });
     const rest = part.absent.length ? el("p", { class: "hint" }, "Not found: ", data(part.absent.map(([name, reason]) => `${name} (${reason})`).join("; "))) : null;
     const checks = part.checks.length ? el("details", { class: "block" }, el("summary", null, "How far the verdicts hold, and what judging took"), part.checks.map((line) => el("p", { dir: "auto" }, line))) : null;
+    const tables = part.tables.map((table) =>
+      el(
+        "details",
+        { class: "block", open: "" },
+        el("summary", null, table.title),
+        el(
+          "div",
+          { class: "scroll", tabindex: 0, role: "region", "aria-label": `${table.title}, ${part.title}` },
+          el(
+            "table",
+            { class: "plain-table" },
+            el("thead", null, el("tr", null, table.heads.map(([head, number]) => el("th", { scope: "col", class: number && "number" }, head)))),
+            el("tbody", null, table.rows.map((row) => el("tr", null, row.map(([text, few], place) => el("td", { class: table.heads[place][1] && "number", dir: "auto" }, few ? `*${text}` : text))))),
+          ),
+        ),
+        table.notes.map((note) => el("p", { class: "hint" }, data(note))),
+        table.rows.some((row) => row.some(([, few]) => few)) ? el("p", { class: "hint" }, "* fewer than ten samples") : null,
+      ),
+    );
     const none = cards.length ? null : el("p", { class: "hint" }, "The result has no findings.");
-    return el("div", null, el("h3", null, part.title), none, el("div", { class: "cards" }, cards), rest, checks);
+    return el("div", null, el("h3", null, part.title), none, el("div", { class: "cards" }, cards), tables, rest, checks);
   });
   fill(byId("findings-body"), ...boxes);
 }
