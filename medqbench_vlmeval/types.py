@@ -314,8 +314,8 @@ class Contrast:
 class Contrasts:
     """A run's contrasts, that of all samples first, and a sentence each on how they were made."""
 
-    rows: tuple[Contrast, ...]
-    notes: tuple[str, ...]
+    rows: tuple[Contrast, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -414,8 +414,8 @@ class TaskResult:
     dataset: str = ""
     findings: Mapping[str, Finding] = field(default_factory=dict)
     not_found: Mapping[str, str] = field(default_factory=dict)
-    drops: Contrasts | None = None
-    calibration: Contrasts | None = None
+    drops: Contrasts = Contrasts()
+    calibration: Contrasts = Contrasts()
     clustered: Cell | None = None
     rules: Mapping[str, int] = field(default_factory=dict)
     unscored_reasons: Mapping[str, int] = field(default_factory=dict)

@@ -246,3 +246,17 @@ def combined_run(folder: Path | None = None, *, judge: str = "judge-x", **change
         entry for task, prefix in REASONING_PREFIX.items() for entry in _judged_three(task, f"{prefix}:", judge)
     ]
     return make_run(answered, folder, judge=judge, **changes)
+
+
+def degraded_run(folder: Path | None = None, **changes: Any) -> Run:
+    """Twelve questions of MedQ-Deg at L0, L1 and L2: 12, 8 and 3 are right, each with a stated confidence of 90%."""
+    answered = [
+        choice(
+            f"{n}-{degree}", right, task=Task.DEGRADATION, question=f"Question {n}?", severity=degree,
+            category=None if degree == "L0" else "noise", pair=f"{n}-L0",
+            text=f"Answer: {'A' if right else 'B'}\nConfidence: 90%",
+        )
+        for n in range(12)
+        for degree, right in (("L0", True), ("L1", n > 3), ("L2", n > 8))
+    ]  # fmt: skip
+    return make_run(answered, folder, dataset="MedQDeg_mini", **changes)

@@ -9,20 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
-from medqbench_vlmeval.benchmark import (
-    DIMENSION_TITLES,
-    HUMAN,
-    MEASURES,
-    OVERALL,
-    TASK_TITLES,
-    Comparable,
-    Task,
-    measure_axis,
-)
+from medqbench_vlmeval.benchmark import DIMENSION_TITLES, HUMAN, MEASURES, OVERALL, TASK_TITLES, Comparable, Task
 from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.many_tables import NamedRun
 from medqbench_vlmeval.report.run_tables import overall_by, unit_words
@@ -48,10 +39,7 @@ _SCALE = 60  # percent, at which two charts stand beside each other on it, with 
 
 @dataclass(frozen=True)
 class _Chart:
-    """What one chart shows: a bar a group, with its colour; ``top`` is the end of the axis, which begins at 0.
-
-    ``is_line``: a line over the groups instead, which lie on the axis from the left to the right.
-    """
+    """What one chart shows: a bar a group, with its colour; ``top`` is the end of the axis, which begins at 0."""
 
     title: str
     unit: str
@@ -59,7 +47,7 @@ class _Chart:
     groups: Mapping[str, Cell]
     colours: Sequence[str]
     is_wide: bool = False
-    is_line: bool = False
+    is_line: bool = False  # over the groups, which then lie from the left to the right
 
     @property
     def height(self) -> int:
@@ -137,11 +125,10 @@ def _native(chart: _Chart, height: int, book: Book, data: Sheet) -> Any:
     native.set_legend({"none": True})
     font, grid = {"size": 9}, {"visible": True, "line": {"color": "#D9D9D9", "width": 0.5}}
     # The first group stands at the top, and the values' axis at the bottom.
-    of_groups = {"num_font": font, "major_tick_mark": "none"}
-    (native.set_x_axis if chart.is_line else native.set_y_axis)(
-        of_groups if chart.is_line else {**of_groups, "reverse": True, "crossing": "max"}
-    )
-    (native.set_y_axis if chart.is_line else native.set_x_axis)({
+    of_groups, of_values = (native.set_x_axis, native.set_y_axis)[:: 1 if chart.is_line else -1]
+    place = {} if chart.is_line else {"reverse": True, "crossing": "max"}
+    of_groups({**place, "num_font": font, "major_tick_mark": "none"})
+    of_values({
         "name": chart.unit, "name_font": {"size": 9, "bold": False}, "num_font": font, "min": 0, "max": chart.top,
         "num_format": "0" if chart.top > 2 else "0.0", "major_gridlines": grid, "line": {"none": True},
     })  # fmt: skip
@@ -173,20 +160,18 @@ def _charts_of(run: TaskRun) -> Iterator[_Chart]:
     # Overall's bar stands beside the question types in one unit; the dimensions' sum is in another and left out.
     measures = MEASURES[run.task] if perception else tuple(DIMENSION_TITLES.values())
     cells = {measure: result.measures[measure] for measure in measures}
-    measured = measure_axis(run.task) if perception else "dimension"
-    words, unit = measured.replace("_", " "), unit_words(run.task) if perception else "mean, 0-2"
+    words, unit = ("question type", unit_words(run.task)) if perception else ("dimension", "mean, 0-2")
+    words = "severity" if run.task is Task.DEGRADATION else words
     mark = "" if result.comparable is Comparable.YES else f" ({result.comparable.words})"
     yield _Chart(
         f"{title}, by {words}{mark}", unit.capitalize(), top_of(run.task, measures[0]), cells, [colour] * len(cells)
     )
     for axis in (MODALITY, "severity"):
-        if axis != measured and 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
+        if 1 <= len(groups := overall_by(run, axis)) <= _MAX_GROUPS:
             named = {shortened(name, _LONGEST_NAME): cell for name, cell in groups.items()}
             unit = unit_words(run.task).capitalize()
-            is_line = run.task is Task.DEGRADATION and axis == "severity"
-            yield _Chart(
-                f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named), False, is_line
-            )
+            chart = _Chart(f"{title}, by {axis}{mark}", unit, top_of(run.task), named, [colour] * len(named))
+            yield replace(chart, is_line=axis == words)
 
 
 def _standing(task: Task, own: Sequence[tuple[Row, str, str]]) -> _Chart:

@@ -148,7 +148,7 @@ def contrast_tables(result: TaskResult) -> Iterator[Table]:
     """MedQ-Deg's drops from L0, and accuracy beside stated confidence; text leaves types and modalities out."""
     heads = {"Drop from L0": ("Degree", "L0, %", "Accuracy, %"), "Calibration": ("", "Accuracy, %", "Confidence, %")}
     for (title, names), contrasts in zip(heads.items(), (result.drops, result.calibration), strict=True):
-        if contrasts is not None:
+        if contrasts.rows:
             label, *figures = names
             columns = [Column("Axis", only="sheet"), Column("Group"), Column(label, only=None if label else "sheet")]
             columns += [Column(head, "percent", interval="95%", brief=True, top=100) for head in figures]

@@ -368,7 +368,7 @@ def _part_json(part: TaskResult) -> Json:
         **content,
         "groups": {**_each(_group_json, part.groups, 2), **_each(_group_json, part.crossed, 3)},
         **_known(optional),
-        **_each(asdict, _known(json_of(part, "drops", "calibration"))),
+        **{name: asdict(of) for name in ("drops", "calibration") if (of := getattr(part, name)).rows},
         "findings": findings_to_json(part),
         **json_of(part, "comparable", "not_comparable_because"),
     }

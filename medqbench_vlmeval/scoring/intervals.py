@@ -90,9 +90,9 @@ def share_cell(count: int, n: int, top: float = 100.0) -> Cell:
     return interval_cell(top * count / n, (top * low, top * high), n)
 
 
-def newcombe(successes: float, n: int, others: float, m: int) -> Interval:
-    """The 95% interval of a share less another of independent trials (R. G. Newcombe, Stat. Med. 17, 1998, p. 873)."""
-    x, y, (low, high), (below, above) = successes / n, others / m, wilson(successes, n), wilson(others, m)
+def newcombe(first: Cell, second: Cell) -> Interval:
+    """Of ``first`` less ``second``, independent shares with Wilson's (R. G. Newcombe, Stat. Med. 17, 1998, p. 873)."""
+    (x, low, high), (y, below, above) = ((of.value or 0.0, of.low or 0.0, of.high or 0.0) for of in (first, second))
     return x - y - math.hypot(x - low, above - y), x - y + math.hypot(high - x, y - below)
 
 

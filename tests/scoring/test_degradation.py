@@ -12,9 +12,9 @@ from medqbench_vlmeval.report.run_tables import run_summary
 from medqbench_vlmeval.report.table import Table
 from medqbench_vlmeval.runs.result import result_from_json
 from medqbench_vlmeval.scoring.findings.degradation import calibration, drops, pairs_of
-from medqbench_vlmeval.scoring.intervals import newcombe
-from medqbench_vlmeval.types import PredictionStatus, Sample
-from tests.make import choice, make_run, score_of
+from medqbench_vlmeval.scoring.intervals import newcombe, share_cell
+from medqbench_vlmeval.types import Contrasts, PredictionStatus, Sample
+from tests.make import choice, degraded_run, make_run, score_of
 
 LINES = {"question": "Which organ?", "options": {"A": "Liver", "B": "Lung"}, "answer": "A", "modality": "CT"}
 
@@ -71,8 +71,8 @@ def test_the_order_of_rows_decides_nothing():
 
 def test_newcombes_interval_is_that_of_his_paper():
     # 56 of 70 less 48 of 80 (Newcombe 1998, table II, row a, method 10).
-    assert newcombe(56, 70, 48, 80) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert newcombe(10, 10, 0, 10)[1] == 1  # 9 of 10 and the like stay on the scale
+    assert newcombe(share_cell(56, 70), share_cell(48, 80)) == pytest.approx((5.24, 33.39), abs=5e-3)
+    assert newcombe(share_cell(10, 10), share_cell(0, 10))[1] == 100
 
 
 def test_rows_that_cannot_be_paired_are_compared_as_two_samples():
@@ -84,7 +84,7 @@ def test_rows_that_cannot_be_paired_are_compared_as_two_samples():
     assert row.difference.interval == pytest.approx((5.24, 33.39), abs=5e-3)
     assert "Unpaired, as fewer than 80% could be: 0 of 70" in contrasts.notes[0]
     assert findings["degradation_drop"].statement.startswith("Accuracy at L1 is 20.00 points higher than at L0")
-    assert findings["worst_category"] == "too few degraded rows could be paired with their L0 row"
+    assert findings["worst_category"] == "the drop is not paired"
     # Ten questions an image: the bootstrap draws images, and the interval is wider.
     of_images = [replace(of, image_refs=(f"{of.severity}-{n % 10}.png",)) for n, of in enumerate(samples)]
     right = [100.0 * (n % 10 < (6 if of.severity == "L0" else 8)) for n, of in enumerate(of_images)]
@@ -144,9 +144,9 @@ def test_one_row_a_degree_everything_wrong_and_no_l0():
         ("L1", 0, None), ("L2", 0, None), ("L1 and L2", 0, None)
     ]  # fmt: skip
     assert "no interval, as too few images are behind it" in findings["degradation_drop"].statement
-    assert drops(samples[1:], [0.0, 0.0]) == (None, {"degradation_drop": "no row is of L0"})
-    assert drops(samples[:1], [0.0]) == (None, {"degradation_drop": "no row is of L1 or L2"})
-    assert drops([asked("a", "blurred"), asked("b", None)], [0.0, 0.0])[0] is None
+    assert drops(samples[1:], [0.0, 0.0]) == (Contrasts(), {"degradation_drop": "no row is of L0"})
+    assert drops(samples[:1], [0.0]) == (Contrasts(), {"degradation_drop": "no row is of L1 or L2"})
+    assert drops([asked("a", "blurred"), asked("b", None)], [0.0, 0.0])[0] == Contrasts()
 
 
 def test_the_category_that_costs_most_is_set_beside_the_one_that_costs_least():
@@ -183,21 +183,10 @@ def test_the_expected_calibration_error_of_two_bins():
 
 def test_calibration_takes_ten_replies():
     samples = [asked(str(n), None) for n in range(9)]
-    assert calibration(samples, [100.0] * 9, [80.0] * 9) == (None, "only 9 replies state a confidence")
-    assert calibration(samples, [100.0] * 9, [None] * 9) == (None, None)
+    assert calibration(samples, [100.0] * 9, [80.0] * 9) == (Contrasts(), "only 9 replies state a confidence")
+    assert calibration(samples, [100.0] * 9, [None] * 9) == (Contrasts(), None)
     low, high = calibration([*samples, asked("9", None)], [0.0] * 10, [0.0] * 9 + [100.0])[0].rows[-2:]
     assert (low.group, high.group) == ("0-10", "90-100")
-
-
-def degraded_run(folder=None, **changes):
-    answered = [
-        choice(f"{n}-{degree}", right, task=Task.DEGRADATION, question=f"Question {n}?", severity=degree,
-               category=None if degree == "L0" else "noise", pair=f"{n}-L0",
-               text=f"Answer: {'A' if right else 'B'}\nConfidence: 90%")
-        for n in range(12)
-        for degree, right in (("L0", True), ("L1", n > 3), ("L2", n > 8))
-    ]  # fmt: skip
-    return make_run(answered, folder, dataset="MedQDeg_mini", **changes)
 
 
 def test_results_hold_it_and_old_ones_are_read():
@@ -209,7 +198,7 @@ def test_results_hold_it_and_old_ones_are_read():
     for name in ("drops", "calibration"):
         del content[name]
     old = result_from_json(content)[Task.DEGRADATION]
-    assert (old.drops, old.calibration) == (None, None)
+    assert (old.drops, old.calibration) == (Contrasts(), Contrasts())
 
 
 def test_terminal_and_card_show_the_drop_and_the_calibration():
@@ -227,5 +216,5 @@ def test_a_reply_that_is_not_there_states_no_confidence():
     lost = choice("lost", None, text="Confidence: 90%", status=PredictionStatus.INFERENCE_FAILED)
     run = make_run([lost, *(choice(str(n), text="A. Confidence: 80%") for n in range(10))])
     assert run.result[Task.PERCEPTION].calibration.notes[0].startswith("10 of 11 replies")
-    assert run.result[Task.PERCEPTION].drops is None
+    assert run.result[Task.PERCEPTION].drops == Contrasts()
     assert json.dumps(score_of(run))

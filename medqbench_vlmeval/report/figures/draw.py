@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,19 +99,15 @@ def _marker(run: DrawnRun, cell: Cell) -> dict[str, Any]:
 
 
 def _draw_lines(figure: Figure) -> Sheet:
-    """A radar or a curve: one panel with all runs where they are few, else a panel a run with the others in grey.
-
-    Of categories a panel each, with all runs.
-    """
+    """A radar or a curve: one panel with all runs where they are few, else a panel a run with the others in grey; of
+    categories a panel each."""
     if figure.kind == plots.PANELS:
-        names = dict.fromkeys(group.rpartition(" ")[0] for group in figure.groups)
-        drawing, panels = _grid(
-            [wrapped(group_name(name), _panel_width(len(names)) - 0.1, TEXT_SIZE) for name in names]
-        )
-        for axes, name in zip(panels, names, strict=True):
-            own = tuple(group for group in figure.groups if group.rpartition(" ")[0] == name)
-            _paint_curve(axes, replace(figure, groups=own), figure.runs, figure.groups.index(own[0]))
-            axes.set_ylim(_scale(figure, own[0]))
+        names = [[*of] for _, of in groupby(figure.groups, lambda group: group.rpartition(" ")[0])]
+        width = _panel_width(len(names)) - 0.1
+        drawing, panels = _grid([wrapped(group_name(own[0].rpartition(" ")[0]), width, TEXT_SIZE) for own in names])
+        for axes, own in zip(panels, names, strict=True):
+            _paint_curve(axes, replace(figure, groups=tuple(own), first=figure.groups.index(own[0])), figure.runs)
+            axes.set(ylim=_scale(figure, own[0]), xticklabels=[group.rpartition(" ")[2] for group in own])
         return Sheet(figure, drawing, keys=figure.runs)
     if figure.together:
         radar = figure.kind == plots.RADAR
@@ -192,29 +188,20 @@ def _paint_radar(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
         artist.set_clip_on(False)
 
 
-def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun], first: int = 0) -> None:
+def _paint_curve(axes: Any, figure: Figure, runs: Sequence[DrawnRun]) -> None:
     places, ends = range(len(figure.groups)), (-0.35, len(figure.groups) - 0.65)
     axes.set(xlim=ends, ylim=_scale(figure, figure.groups[0]))
-    heads = [
-        group.rpartition(" ")[2] if figure.kind == plots.PANELS else _head(figure, group, 1) for group in figure.groups
-    ]
-    axes.set_xticks(places, labels=heads)
+    axes.set_xticks(places, labels=[_head(figure, group, 1) for group in figure.groups])
     axes.grid(axis="y")
-    _paint_lines(axes, figure, runs, places, ends, 0.07, first)
+    _paint_lines(axes, figure, runs, places, ends, apart=0.07)
 
 
 def _paint_lines(
-    axes: Axes,
-    figure: Figure,
-    runs: Sequence[DrawnRun],
-    places: Sequence[float],
-    span: Sequence[float],
-    apart: float,
-    first: int = 0,
+    axes: Axes, figure: Figure, runs: Sequence[DrawnRun], places: Sequence[float], span: Sequence[float], apart: float
 ) -> None:
     """Reference lines, of one value over ``span``, and the values of ``runs`` over ``places``, all other runs in grey.
 
-    Runs stand ``apart``, so that intervals do not lie on one another. ``first`` is the place of the first group.
+    Runs stand ``apart``, so that intervals do not lie on one another.
     """
     for values, dashes in zip(figure.references.values(), style.REFERENCE_DASHES, strict=False):
         xs, ys = (span, [values[OVERALL]] * len(span)) if OVERALL in values else (places, [*values.values()])
@@ -226,7 +213,7 @@ def _paint_lines(
         look, aside = look_of(run.place), (at - (len(runs) - 1) / 2) * apart
         beside = [place + aside for place in places]
         axes.plot(*_path(figure, run, beside), color=look.colour, linestyle=look.dashes)
-        for at_group, (place, group) in enumerate(zip(beside, figure.groups, strict=True), first):
+        for at_group, (place, group) in enumerate(zip(beside, figure.groups, strict=True), figure.first):
             cell = run.cell(group)
             if cell.interval:
                 axes.plot((place, place), cell.interval, color=look.colour, linewidth=0.9)

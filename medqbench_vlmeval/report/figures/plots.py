@@ -38,6 +38,7 @@ from medqbench_vlmeval.types import FEW, Cell, Result, TaskResult, TaskRun
 
 References = Mapping[str, Mapping[str, float]]
 RADAR, DOTS, CURVE, HEATMAP, CONFUSION, PANELS = "radar", "dots", "curve", "heatmap", "confusion", "panels"
+_LINES = (RADAR, CURVE, PANELS)
 PANELS_MOST = 24
 MATRICES_MOST = 48
 _TOGETHER = 5  # runs that can be told apart in one panel; of more no radar is drawn
@@ -107,6 +108,7 @@ class Figure:
     references: References = field(default_factory=dict)
     left_out: int = 0
     matrices: tuple[Matrix, ...] = ()
+    first: int = 0  # the place of the first group, of a panel in the whole
 
     @property
     def title(self) -> str:
@@ -122,7 +124,7 @@ class Figure:
     def counted(self) -> bool:
         """Whether each n stands in the drawing, beside the name of its group."""
         few = self.kind != PANELS and self.together and len(self.groups) <= _MOST_WITH_N
-        return self.kind not in (RADAR, CURVE, PANELS) or few
+        return self.kind not in _LINES or few
 
     @property
     def has_few(self) -> bool:
@@ -162,19 +164,12 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
     names = {name for drawn in runs for name in drawn.run.result.groups.get(MODALITY, {})}
     others = sorted(names.difference(MODALITIES), key=lambda name: (name == UNKNOWN, name))
     modalities = [*(name for name in MODALITIES if name in names), *others]
-    stem = measure_axis(task) if perception else "dimension"
+    stem = measure_axis(task).replace("severity", "degree") if perception else "dimension"
     what = f"{'accuracy' if perception else 'mean'} by {stem.replace('_', ' ')}"
     kinds: tuple[tuple[str, str, str, Sequence[str], str | None, References], ...] = (
         (stem, DOTS, what, MEASURES[task], None, _published(task)),
         ("radar_modality", RADAR, f"{unit} by modality", modalities, MODALITY, _human(task)),
-        (
-            "curve" if stem == "severity" else "severity",
-            CURVE,
-            f"{unit} by severity",
-            severities_of(task),
-            "severity",
-            _human(task),
-        ),
+        ("severity", CURVE, f"{unit} by severity", severities_of(task), "severity", _human(task)),
         ("heatmap_modality", HEATMAP, f"{unit} by modality", [*modalities, OVERALL], MODALITY, {}),
     )
     for stem, kind, what, groups, axis, references in kinds:
@@ -189,19 +184,13 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
             yield Figure(
                 f"{stem}_{task.value}", kind, task, what, chosen, drawn, references, len(measured) - len(chosen)
             )
-    by_category = ("curve_category", PANELS, "accuracy by category and degree")
-    by_bin = ("reliability", CURVE, "accuracy by stated confidence, %")
-    for (name, kind, what), cells_of in ((by_category, _cells_by_category), (by_bin, _cells_by_bin)):
-        drawn = tuple(replace(run, cells=cells) for run in runs if (cells := cells_of(run.run.result)))
+    for kind, name in ((PANELS, "category"), (CURVE, "stated_confidence")):
+        drawn = tuple(replace(run, cells=cells) for run in runs if (cells := _contrasted(run.run.result, kind)))
         if 1 <= len(drawn) <= _TOGETHER:
-            groups = tuple(
-                sorted(
-                    {group for run in drawn for group in run.cells},
-                    key=lambda group: (len(group) if kind == CURVE else 0, group),
-                )
-            )
-            calibrated = {group: float(group.partition("-")[0]) + 5 for group in groups if kind == CURVE}
-            references = {"stated confidence, the middle of its bin": calibrated} if calibrated else {}
+            groups = tuple(sorted({group for run in drawn for group in run.cells}))
+            middles = {group: float(group.partition("-")[0]) + 5 for group in groups if kind == CURVE}
+            what, references = f"accuracy by {name.replace('_', ' ')}", {"calibrated (the middle of a bin)": middles}
+            references = references if middles else {}
             yield Figure(f"{name}_{task.value}", kind, task, what, groups, drawn, references)
     matrices = tuple(matrix for run in runs for matrix in _matrices(run))
     if matrices:
@@ -210,19 +199,14 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
         yield Figure(name, CONFUSION, task, what, (), mistaken, matrices=matrices)
 
 
-def _cells_by_category(result: TaskResult) -> dict[str, Cell]:
-    """Accuracy by category and degree, 'noise L1'; at L0 that of the rows which the last degree is set beside."""
-    rows = [row for row in (result.drops.rows if result.drops else ()) if row.axis == "category"]
-    single = [row for row in rows if row.degree in DEGREES]
-    return {f"{row.group} {DEGREES[0]}": row.first for row in rows} | {
-        f"{row.group} {row.degree}": row.second for row in single
-    }
-
-
-def _cells_by_bin(result: TaskResult) -> dict[str, Cell]:
-    """Accuracy by the bin of the stated confidence."""
-    rows = result.calibration.rows if result.calibration else ()
-    return {row.group: row.first for row in rows if row.axis == "stated confidence"}
+def _contrasted(result: TaskResult, kind: str) -> dict[str, Cell]:
+    """Accuracy by category and degree ('noise L1'), of a curve by the bin of stated confidence."""
+    if kind == CURVE:
+        return {row.group: row.first for row in result.calibration.rows if row.axis == "stated confidence"}
+    rows = [row for row in result.drops.rows if row.axis == "category"]
+    # At L0 what the last degree, both, is set beside.
+    clean = {f"{row.group} {DEGREES[0]}": row.first for row in rows}
+    return clean | {f"{row.group} {row.degree}": row.second for row in rows if row.degree in DEGREES}
 
 
 def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | None) -> Iterator[DrawnRun]:
@@ -301,7 +285,7 @@ def words_of(figure: Figure, mark: str) -> str | None:
 
 def notes_of(figure: Figure) -> list[str]:
     """What must stand below the drawing itself: how to read its marks."""
-    lines = figure.kind in (RADAR, CURVE, PANELS)
+    lines = figure.kind in _LINES
     notes = [_HOW_TO_READ[figure.kind]]
     if (more := len(figure.matrices) - MATRICES_MOST) > 0:
         notes.append(f"{more} more are in the workbooks")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 from medqbench_vlmeval.benchmark import MAX_VERDICT, UNKNOWN
@@ -42,8 +42,8 @@ class Findings:
 
     findings: Mapping[str, Finding]
     not_found: Mapping[str, str]
-    drops: Contrasts | None = None
-    calibration: Contrasts | None = None
+    drops: Contrasts = field(default_factory=Contrasts)
+    calibration: Contrasts = field(default_factory=Contrasts)
 
     @classmethod
     def of(cls, by_name: Mapping[str, Finding | str | None]) -> Findings:
