@@ -297,25 +297,9 @@ class Finding:
         return self.unit != "percent" and (ends is None or ends[0] <= 0 <= ends[1])
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """A group's accuracy at L0 and at ``degree``, or its accuracy and mean stated confidence: both in percent, and the
-    second less the first in points."""
-
-    axis: str
-    group: str
-    degree: str
-    first: Cell
-    second: Cell
-    difference: Cell
-
-
-@dataclass(frozen=True)
-class Contrasts:
-    """A run's contrasts, that of all samples first, and a sentence each on how they were made."""
-
-    rows: tuple[Contrast, ...] = ()
-    notes: tuple[str, ...] = ()
+Contrasts = Mapping[str, Mapping[str, Mapping[str, Group]]]
+"""Axis -> group -> degree -> two measures in percent and :data:`DIFFERENCE`, the second less the first in points."""
+DIFFERENCE = "difference"
 
 
 @dataclass(frozen=True)
@@ -414,8 +398,8 @@ class TaskResult:
     dataset: str = ""
     findings: Mapping[str, Finding] = field(default_factory=dict)
     not_found: Mapping[str, str] = field(default_factory=dict)
-    drops: Contrasts = Contrasts()
-    calibration: Contrasts = Contrasts()
+    drops: Contrasts = field(default_factory=dict)
+    calibration: Contrasts = field(default_factory=dict)
     clustered: Cell | None = None
     rules: Mapping[str, int] = field(default_factory=dict)
     unscored_reasons: Mapping[str, int] = field(default_factory=dict)

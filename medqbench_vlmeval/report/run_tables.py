@@ -38,6 +38,7 @@ from medqbench_vlmeval.report.table import (
     Fill,
     Item,
     Look,
+    Place,
     Row,
     Table,
     few_item,
@@ -146,25 +147,22 @@ def extractor_table(task: Task, extractor: ExtractorResult) -> Table:
 
 def contrast_tables(result: TaskResult) -> Iterator[Table]:
     """MedQ-Deg's drops from L0, and accuracy beside stated confidence; text leaves types and modalities out."""
-    heads = {"Drop from L0": ("Degree", "L0, %", "Accuracy, %"), "Calibration": ("", "Accuracy, %", "Confidence, %")}
-    for (title, names), contrasts in zip(heads.items(), (result.drops, result.calibration), strict=True):
-        if contrasts.rows:
-            label, *figures = names
-            columns = [Column("Axis", only="sheet"), Column("Group"), Column(label, only=None if label else "sheet")]
-            columns += [Column(head, "percent", interval="95%", brief=True, top=100) for head in figures]
-            columns += [
-                Column("Difference, points", "points", interval="95%", n="n"),
-                Column("Clusters", "count", optional=1),
-            ]
-            rows = [
-                Row(
-                    (of.axis, of.group, of.degree, of.first, of.second, of.difference, of.difference.n_clusters),
-                    "bold" if of.group == OVERALL else "",
-                    "sheet" if of.axis in ("degradation", MODALITY) else None,
-                )
-                for of in contrasts.rows
-            ]
-            yield Table(title, columns, rows, contrasts.notes)
+    for name, contrasts in (("degradation_drop", result.drops), ("calibration", result.calibration)):
+        rows, heads = [], list[str]()
+        for axis, by_group in contrasts.items():
+            only: Place | None = "sheet" if axis in ("degradation", MODALITY) else None
+            for group, by_degree in by_group.items():
+                for degree, of in by_degree.items():
+                    heads = [measure.capitalize() for measure in of.measures][:2]
+                    entries = (axis, group, degree, *of.measures.values(), of.counts["n_clusters"])
+                    rows.append(Row(entries, "bold" if axis == OVERALL else "", only))
+        if finding := result.findings.get(name):
+            degrees = Column("Degree", only=None if name == "degradation_drop" else "sheet")
+            columns = [Column("Axis", only="sheet"), Column("Group"), degrees]
+            columns += [Column(f"{head}, %", "percent", interval="95%", brief=True, top=100) for head in heads]
+            columns += [Column("Difference, points", "points", interval="95%", n="n")]
+            notes = [fact for fact in finding.details.facts.values() if isinstance(fact, str)]
+            yield Table(finding.title, [*columns, Column("Clusters", "count", optional=1)], rows, notes)
 
 
 def _group_columns(task: Task) -> list[Column]:

@@ -58,6 +58,7 @@ _LOST = ("n_inference_failed", "n_missing", "n_cut")
 _ACCURACY_COUNTS = ("n", "n_correct", "n_unanswered")
 _VERDICT_COUNTS = ("n", "n_scored", "n_unscored", "n_clusters")
 _ESTIMATE = ("value", "low", "high", "n", "few")
+_CONTRASTS = ("drops", "calibration")
 _ROUNDING = 1e-6  # of a mean or an interval's end at the end of the scale
 _DETAILS = frozenset(field.name for field in fields(Details))
 _SAMPLE = ("modality", "question_type", "severity", "scope", "source", "difficulty", "degradation", "question")
@@ -368,7 +369,7 @@ def _part_json(part: TaskResult) -> Json:
         **content,
         "groups": {**_each(_group_json, part.groups, 2), **_each(_group_json, part.crossed, 3)},
         **_known(optional),
-        **{name: asdict(of) for name in ("drops", "calibration") if (of := getattr(part, name)).rows},
+        **_each(lambda of: _each(asdict, of, 3), {name: of for name in _CONTRASTS if (of := getattr(part, name))}),
         "findings": findings_to_json(part),
         **json_of(part, "comparable", "not_comparable_because"),
     }

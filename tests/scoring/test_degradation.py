@@ -13,7 +13,7 @@ from medqbench_vlmeval.report.table import Table
 from medqbench_vlmeval.runs.result import result_from_json
 from medqbench_vlmeval.scoring.findings.degradation import calibration, drops, pairs_of
 from medqbench_vlmeval.scoring.intervals import newcombe, share_cell
-from medqbench_vlmeval.types import Contrasts, PredictionStatus, Sample
+from medqbench_vlmeval.types import PredictionStatus, Sample
 from tests.make import choice, degraded_run, make_run, score_of
 
 LINES = {"question": "Which organ?", "options": {"A": "Liver", "B": "Lung"}, "answer": "A", "modality": "CT"}
@@ -35,7 +35,16 @@ def four_images():
 
 
 def by_name(contrasts):
-    return {(row.axis, row.group, row.degree): row for row in contrasts.rows}
+    return {
+        (axis, name, degree): group.measures
+        for axis, groups in contrasts.items()
+        for name, by_degree in groups.items()
+        for degree, group in by_degree.items()
+    }
+
+
+def overall(contrasts, degree):
+    return contrasts["Overall"]["Overall"][degree]
 
 
 def test_a_paired_drop_is_the_mean_difference_with_one_clean_image_a_cluster():
@@ -43,17 +52,18 @@ def test_a_paired_drop_is_the_mean_difference_with_one_clean_image_a_cluster():
     rows = by_name(contrasts)
     # L1 less L0: 0, -100, 0, 0. Sum of squares 3 * 25² + 75² = 7500, over 4 * 3 it is 25²; 3.182446 * 25 = 79.56.
     first = rows["Overall", "Overall", "L1"]
-    assert (first.first.value, first.second.value, first.difference.value) == (75, 50, -25)
-    assert first.difference.interval == (-100, pytest.approx(54.5612, abs=1e-4))
+    assert {name: cell.value for name, cell in first.items()} == {"L0": 75, "accuracy": 50, "difference": -25}
+    assert first["difference"].interval == (-100, pytest.approx(54.5612, abs=1e-4))
     # L2: -100, -100, 0, 0. 4 * 50² / 12 = 28.8675²; half 91.8693.
-    assert rows["Overall", "Overall", "L2"].difference.interval == (-100, pytest.approx(41.8693, abs=1e-4))
+    assert rows["Overall", "Overall", "L2"]["difference"].interval == (-100, pytest.approx(41.8693, abs=1e-4))
     # Both: the sums of images are -100, -200, 0, 0, and less 2 means of -37.5 -25, -125, 75, 75.
     # 4/3 * 27500 / 8² = 23.9357²; half 76.1740.
-    both = rows["Overall", "Overall", "L1 and L2"].difference
-    assert (both.value, both.n, both.n_clusters, both.few) == (-37.5, 8, 4, True)
+    both = rows["Overall", "Overall", "L1 and L2"]["difference"]
+    assert (both.value, both.n, both.few) == (-37.5, 8, True)
+    assert overall(contrasts, "L1 and L2").counts == {"n": 8, "n_clusters": 4}
     assert both.interval == (-100, pytest.approx(38.6740, abs=1e-4))
-    assert rows["category", "noise", "L2"].difference == rows["modality", "CT", "L2"].difference
-    assert contrasts.notes[0] == (
+    assert rows["category", "noise", "L2"] == rows["modality", "CT", "L2"]
+    assert findings["degradation_drop"].details.facts["how"] == (
         "Paired: 8 of 8 degraded rows could be paired with their L0 row (8 by the column of pairs)."
     )
     drop = findings["degradation_drop"]
@@ -79,25 +89,26 @@ def test_rows_that_cannot_be_paired_are_compared_as_two_samples():
     samples = [asked(f"clean {n}", "L0") for n in range(80)] + [asked(f"bad {n}", "L1") for n in range(70)]
     right = [100.0 * (n < 48) for n in range(80)] + [100.0 * (n < 56) for n in range(70)]
     contrasts, findings = drops(samples, right)
-    row = contrasts.rows[0]
-    assert (row.degree, row.first.value, row.second.value, row.difference.n) == ("L1", 60, 80, 150)
-    assert row.difference.interval == pytest.approx((5.24, 33.39), abs=5e-3)
-    assert "Unpaired, as fewer than 80% could be: 0 of 70" in contrasts.notes[0]
+    row = overall(contrasts, "L1").measures
+    assert (row["L0"].value, row["accuracy"].value, row["difference"].n) == (60, 80, 150)
+    assert row["difference"].interval == pytest.approx((5.24, 33.39), abs=5e-3)
+    assert "Unpaired, as fewer than 80% could be: 0 of 70" in findings["degradation_drop"].statement
     assert findings["degradation_drop"].statement.startswith("Accuracy at L1 is 20.00 points higher than at L0")
     assert findings["worst_category"] == "the drop is not paired"
     # Ten questions an image: the bootstrap draws images, and the interval is wider.
     of_images = [replace(of, image_refs=(f"{of.severity}-{n % 10}.png",)) for n, of in enumerate(samples)]
     right = [100.0 * (n % 10 < (6 if of.severity == "L0" else 8)) for n, of in enumerate(of_images)]
-    shared = drops(of_images, right)[0].rows[0].difference
-    assert (shared.value, shared.n_clusters) == (pytest.approx(20), 20)
-    assert shared.high - shared.low > 60
+    shared = overall(drops(of_images, right)[0], "L1")
+    difference = shared.measures["difference"]
+    assert (difference.value, shared.counts["n_clusters"]) == (pytest.approx(20), 20)
+    assert difference.high - difference.low > 60
 
 
 def test_an_unpaired_group_is_set_beside_l0_rows_of_its_modalities():
     samples = [asked(f"c{n}", "L0", modality=name) for name in ("CT", "MRI") for n in range(2)]
     samples += [asked(f"d{n}", "L1", degradation="sparse_view", question="Else?") for n in range(2)]
     row = by_name(drops(samples, [100, 100, 0, 0, 0, 0])[0])["degradation", "sparse_view", "L1"]
-    assert (row.first.value, row.first.n, row.difference.value) == (100, 2, -100)
+    assert (row["L0"].value, row["L0"].n, row["difference"].value) == (100, 2, -100)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +151,14 @@ def test_only_what_is_safe_is_paired(clean, degraded, rule):
 def test_one_row_a_degree_everything_wrong_and_no_l0():
     samples = [asked("a", "L0"), asked("b", "L1"), asked("c", "L2")]
     contrasts, findings = drops(samples, [0.0, 0.0, 0.0])
-    assert [(row.degree, row.difference.value, row.difference.interval) for row in contrasts.rows[:3]] == [
-        ("L1", 0, None), ("L2", 0, None), ("L1 and L2", 0, None)
-    ]  # fmt: skip
+    changes = {name: group.measures["difference"] for name, group in contrasts["Overall"]["Overall"].items()}
+    assert {name: (of.value, of.interval) for name, of in changes.items()} == dict.fromkeys(
+        ("L1", "L2", "L1 and L2"), (0, None)
+    )
     assert "no interval, as too few images are behind it" in findings["degradation_drop"].statement
-    assert drops(samples[1:], [0.0, 0.0]) == (Contrasts(), {"degradation_drop": "no row is of L0"})
-    assert drops(samples[:1], [0.0]) == (Contrasts(), {"degradation_drop": "no row is of L1 or L2"})
-    assert drops([asked("a", "blurred"), asked("b", None)], [0.0, 0.0])[0] == Contrasts()
+    assert drops(samples[1:], [0.0, 0.0]) == ({}, {"degradation_drop": "no row is of L0"})
+    assert drops(samples[:1], [0.0]) == ({}, {"degradation_drop": "no row is of L1 or L2"})
+    assert drops([asked("a", "blurred"), asked("b", None)], [0.0, 0.0])[0] == {}
 
 
 def test_the_category_that_costs_most_is_set_beside_the_one_that_costs_least():
@@ -174,31 +186,31 @@ def test_the_expected_calibration_error_of_two_bins():
     # sqrt(2/pi * 5 * 90 * 10) / 10 = 5.352
     assert "of a calibrated model about 5.35 points by chance" in finding.statement
     assert "10 of 12 replies (83.33%) state a confidence." in finding.statement
-    rows = {row.group: row for row in contrasts.rows}
-    assert list(rows) == ["Overall", "L0", "L1", "80-90", "90-100"]
-    assert (rows["Overall"].first.value, rows["Overall"].second.value, rows["Overall"].difference.value) == (80, 95, 15)
-    assert [(row.first.value, row.difference.value) for row in contrasts.rows[3:]] == [(60, 30), (100, 0)]
-    assert "whose formula is not known" in contrasts.notes[1]
+    rows = by_name(contrasts)
+    assert [name for _, name, _ in rows] == ["Overall", "L0", "L1", "80-90", "90-100"]
+    values = [tuple(cell.value for cell in of.values()) for of in rows.values()]
+    assert (values[0], values[3], values[4]) == ((80, 95, 15), (60, 90, 30), (100, 100, 0))
+    assert "whose formula is not known" in finding.details.facts["note"]
 
 
 def test_calibration_takes_ten_replies():
     samples = [asked(str(n), None) for n in range(9)]
-    assert calibration(samples, [100.0] * 9, [80.0] * 9) == (Contrasts(), "only 9 replies state a confidence")
-    assert calibration(samples, [100.0] * 9, [None] * 9) == (Contrasts(), None)
-    low, high = calibration([*samples, asked("9", None)], [0.0] * 10, [0.0] * 9 + [100.0])[0].rows[-2:]
-    assert (low.group, high.group) == ("0-10", "90-100")
+    assert calibration(samples, [100.0] * 9, [80.0] * 9) == ({}, "only 9 replies state a confidence")
+    assert calibration(samples, [100.0] * 9, [None] * 9) == ({}, None)
+    bins = calibration([*samples, asked("9", None)], [0.0] * 10, [0.0] * 9 + [100.0])[0]["stated confidence"]
+    assert list(bins) == ["0-10", "90-100"]
 
 
 def test_results_hold_it_and_old_ones_are_read():
     run = degraded_run()
     content = score_of(run)
     assert result_from_json(content) == run.result
-    assert content["drops"]["rows"][0]["difference"]["value"] == pytest.approx(-100 / 3)
+    assert content["drops"]["Overall"]["Overall"]["L1"]["measures"]["difference"]["value"] == pytest.approx(-100 / 3)
     assert list(content["groups"]["category_x_severity"]) == ["noise", "unknown"]
     for name in ("drops", "calibration"):
         del content[name]
     old = result_from_json(content)[Task.DEGRADATION]
-    assert (old.drops, old.calibration) == (Contrasts(), Contrasts())
+    assert (old.drops, old.calibration) == ({}, {})
 
 
 def test_terminal_and_card_show_the_drop_and_the_calibration():
@@ -215,6 +227,6 @@ def test_terminal_and_card_show_the_drop_and_the_calibration():
 def test_a_reply_that_is_not_there_states_no_confidence():
     lost = choice("lost", None, text="Confidence: 90%", status=PredictionStatus.INFERENCE_FAILED)
     run = make_run([lost, *(choice(str(n), text="A. Confidence: 80%") for n in range(10))])
-    assert run.result[Task.PERCEPTION].calibration.notes[0].startswith("10 of 11 replies")
-    assert run.result[Task.PERCEPTION].drops == Contrasts()
+    assert run.result[Task.PERCEPTION].findings["calibration"].details.facts["how"].startswith("10 of 11 replies")
+    assert run.result[Task.PERCEPTION].drops == {}
     assert json.dumps(score_of(run))

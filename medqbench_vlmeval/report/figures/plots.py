@@ -202,11 +202,16 @@ def _figures_of_task(task: Task, runs: Sequence[DrawnRun]) -> Iterator[Figure]:
 def _contrasted(result: TaskResult, kind: str) -> dict[str, Cell]:
     """Accuracy by category and degree ('noise L1'), of a curve by the bin of stated confidence."""
     if kind == CURVE:
-        return {row.group: row.first for row in result.calibration.rows if row.axis == "stated confidence"}
-    rows = [row for row in result.drops.rows if row.axis == "category"]
-    # At L0 what the last degree, both, is set beside.
-    clean = {f"{row.group} {DEGREES[0]}": row.first for row in rows}
-    return clean | {f"{row.group} {row.degree}": row.second for row in rows if row.degree in DEGREES}
+        return {
+            name: of[""].measures["accuracy"] for name, of in result.calibration.get("stated confidence", {}).items()
+        }
+    cells = {}
+    for name, by_degree in result.drops.get("category", {}).items():
+        for degree, group in by_degree.items():
+            # At L0 what the last degree, both, is set beside.
+            cells[f"{name} {DEGREES[0]}"] = group.measures[DEGREES[0]]
+            cells |= {f"{name} {degree}": group.measures["accuracy"]} if degree in DEGREES else {}
+    return cells
 
 
 def _with_cells(runs: Sequence[DrawnRun], groups: Sequence[str], axis: str | None) -> Iterator[DrawnRun]:

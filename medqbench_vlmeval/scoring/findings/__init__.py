@@ -17,7 +17,7 @@ from medqbench_vlmeval.scoring.findings.failures import failure_groups
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, SCORE, Findings, Measure
 from medqbench_vlmeval.scoring.intervals import shared_images
 from medqbench_vlmeval.scoring.summary import is_right
-from medqbench_vlmeval.types import Answer, Contrasts, Judged, Prediction, PredictionStatus, Sample
+from medqbench_vlmeval.types import Answer, Judged, Prediction, PredictionStatus, Sample
 
 __all__ = ["Findings", "perception_error_kinds", "perception_findings", "reasoning_error_kinds", "reasoning_findings"]
 
@@ -40,7 +40,7 @@ def perception_findings(
     kinds = [perception_error_kinds(*answer) for answer in answers]
     level_questions = [choice for choice in levels if choice is not None]
     deg = samples[0].task is Task.DEGRADATION
-    drops, of_drops = degradation.drops(samples, right) if deg else (Contrasts(), {})
+    drops, of_drops = degradation.drops(samples, right) if deg else ({}, {})
     calibrated, calibration = degradation.calibration(samples, right, confidences)
     found = Findings.of(
         {

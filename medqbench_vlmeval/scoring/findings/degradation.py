@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -19,10 +19,10 @@ from medqbench_vlmeval.scoring import intervals
 from medqbench_vlmeval.scoring.findings.finding import PERCENT, POINTS, Gap, Measure, amount, interval_words
 from medqbench_vlmeval.scoring.findings.groups import compared
 from medqbench_vlmeval.scoring.summary import positions_by
-from medqbench_vlmeval.types import FEW, Contrast, Contrasts, Details, Finding, Sample
+from medqbench_vlmeval.types import DIFFERENCE, FEW, Contrasts, Details, Finding, Group, Sample
 
-PAIRED_SHARE = 0.8
-"""Of the degraded rows so many need an L0 row of their own for a paired drop."""
+PAIRED_SHARE = 0.8  # of the degraded rows so many need an L0 row of their own for a paired drop
+CONFIDENCE = "stated confidence"
 _CLEAN = DEGREES[0]
 _PAIR, _QUESTION = "the column of pairs", "question alone"
 # What tells a row's clean image from others, beside the question.
@@ -41,11 +41,10 @@ def pairs_of(samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
     of its type and degree that asks it, as several would be of several images.
     """
     found: dict[int, tuple[int, str]] = {}
+    asked = [(of.question, *sorted(of.options.values()), of.options.get(of.answer or "")) for of in samples]
     for rule, name_of in _RULES.items():
         places: dict[Hashable, list[int]] = {}
-        keys = [
-            (name_of(of), of.question, *sorted(of.options.values()), of.options.get(of.answer or "")) for of in samples
-        ]
+        keys = [(name_of(sample), content) for sample, content in zip(samples, asked, strict=True)]
         for at, (sample, key) in enumerate(zip(samples, keys, strict=True)):
             for name in (sample.severity, f"{sample.severity} {sample.degradation}"):
                 places.setdefault((name, key), []).append(at)
@@ -58,50 +57,40 @@ def pairs_of(samples: Sequence[Sample]) -> dict[int, tuple[int, str]]:
     return found
 
 
-def clean_images(samples: Sequence[Sample], pairs: Mapping[int, tuple[int, str]]) -> list[int]:
+def _clean_images(samples: Sequence[Sample], pairs: Mapping[int, tuple[int, str]]) -> list[int]:
     """The cluster of each row: those that share an image, and with each L0 row its degraded ones."""
     shared = intervals.shared_images(samples).clusters
     return intervals.clusters_of([(str(of), str(shared[pairs.get(at, (at,))[0]])) for at, of in enumerate(shared)])
 
 
-_Named = tuple[str, str, str]
-
-
-def _groups(samples: Sequence[Sample], there: Sequence[int], *axes: str) -> dict[tuple[str, str], list[int]]:
-    """Positions by axis and value, all of them first."""
-    groups = {(OVERALL, OVERALL): list(there)}
+def _groups(samples: Sequence[Sample], there: Sequence[int], *axes: str) -> Iterator[tuple[str, str, list[int]]]:
+    """Axis, value and positions, all of them first."""
+    yield OVERALL, OVERALL, [*there]
     for axis in axes:
-        by_value = positions_by(axis, [samples[at] for at in there])
-        groups |= {(axis, name): [there[place] for place in places] for name, places in by_value.items()}
-    return groups
+        for name, places in positions_by(axis, [samples[at] for at in there]).items():
+            yield axis, name, [there[place] for place in places]
 
 
-def _contrast(
-    named: _Named, there: Sequence[int], columns: Sequence[intervals.Column], clusters: Sequence[int]
-) -> Contrast:
-    """The means of two columns and of their difference over the rows at ``there``, which have values in both."""
-    first, second = ([column[at] or 0.0 for at in there] for column in columns)
-    of, cells = [clusters[at] for at in there], []
-    for values, low in ((first, 0), (second, 0), ([y - x for x, y in zip(first, second, strict=True)], -100)):
-        ends = intervals.clipped(intervals.mean_interval(values, of), low, 100)
-        cell = intervals.interval_cell(fmean(values), ends, len(of))
-        cells.append(replace(cell, n_clusters=len(set(of)), few=len(set(of)) < FEW))
-    return Contrast(*named, *cells)
+def _contrast(there: Sequence[int], columns: Mapping[str, intervals.Column], clusters: Sequence[int]) -> Group:
+    """The means of two columns and of the second less the first over the rows at ``there``, which have both."""
+    of, cells = [clusters[at] for at in there], {}
+    first, second = ([column[at] or 0.0 for at in there] for column in columns.values())
+    differences = [y - x for x, y in zip(first, second, strict=True)]
+    for name, values in zip((*columns, DIFFERENCE), (first, second, differences), strict=True):
+        ends = intervals.clipped(intervals.mean_interval(values, of), -100 if name == DIFFERENCE else 0, 100)
+        cells[name] = replace(intervals.interval_cell(fmean(values), ends, len(of)), few=len(set(of)) < FEW)
+    return Group(cells, {"n": len(of), "n_clusters": len(set(of))}, len(set(of)) < FEW)
 
 
-def _unpaired(named: _Named, there: Sequence[int], clean: Sequence[int], data: Measure) -> Contrast:
-    """Accuracy at ``there`` less that of the L0 rows of its value or, where none has it, of its modalities.
-
-    The interval is Newcombe's or, where images are shared, the bootstrap's.
-    """
+def _unpaired(axis: str, value: str, there: Sequence[int], clean: Sequence[int], data: Measure) -> Group:
+    """Accuracy at ``there`` less that of the L0 rows of its value or, where none has it, of its modalities."""
     modalities = {data.samples[at].modality for at in there}
-    own = [at for at in clean if named[0] == OVERALL or getattr(data.samples[at], named[0]) == named[1]]
+    own = [at for at in clean if axis == OVERALL or getattr(data.samples[at], axis) == value]
     own = own or [at for at in clean if data.samples[at].modality in modalities] or [*clean]
-    gap, n = data.gap(there, own), len(own) + len(there)
-    first, second = data.cell(own), data.cell(there)
-    shared = gap.n_clusters < n
-    cell = intervals.interval_cell(gap.value, gap.interval if shared else intervals.newcombe(second, first), n)
-    return Contrast(*named, first, second, replace(cell, n_clusters=gap.n_clusters))
+    gap, n, first, second = data.gap(there, own), len(own) + len(there), data.cell(own), data.cell(there)
+    ends = gap.interval if gap.n_clusters < n else intervals.newcombe(second, first)
+    cells = {_CLEAN: first, "accuracy": second, DIFFERENCE: intervals.interval_cell(gap.value, ends, n)}
+    return Group(cells, {"n": n, "n_clusters": gap.n_clusters}, first.few or second.few)
 
 
 def drops(samples: Sequence[Sample], right: Sequence[float]) -> tuple[Contrasts, dict[str, Finding | str]]:
@@ -112,42 +101,39 @@ def drops(samples: Sequence[Sample], right: Sequence[float]) -> tuple[Contrasts,
     clean = [at for at, sample in enumerate(samples) if sample.severity == _CLEAN]
     degraded = [at for at, sample in enumerate(samples) if sample.severity in DEGREES[1:]]
     if not clean or not degraded:
-        return Contrasts(), {"degradation_drop": f"no row is {'of L1 or L2' if clean else 'of L0'}"}
+        return {}, {"degradation_drop": f"no row is {'of L1 or L2' if clean else 'of L0'}"}
     pairs = pairs_of(samples)
-    clusters, paired = clean_images(samples, pairs), len(pairs) >= PAIRED_SHARE * len(degraded)
+    clusters, paired = _clean_images(samples, pairs), len(pairs) >= PAIRED_SHARE * len(degraded)
     firsts = [right[pairs[at][0]] if at in pairs else None for at in range(len(samples))]
-    changes = [None if first is None else of - first for of, first in zip(right, firsts, strict=True)]
-    data, kept = Measure([right], PERCENT, clusters, samples), [at for at in degraded if at in pairs or not paired]
-    known = sorted({str(samples[at].severity) for at in kept})
-    degrees = [*known, " and ".join(known)][: 2 * len(known) - 1]
-    rows = [
-        _contrast((*named, degree), there, (firsts, right), clusters)
-        if paired
-        else _unpaired((*named, degree), there, clean, data)
-        for named, members in _groups(samples, kept, "category", "degradation", "modality").items()
-        for degree in degrees
-        if (there := [at for at in members if str(samples[at].severity) in degree])
-    ]
+    kept, data = [at for at in degraded if at in pairs or not paired], Measure([right], PERCENT, clusters, samples)
+    known, contrasts = sorted({str(samples[at].severity) for at in kept}), dict[str, dict[str, dict[str, Group]]]()
+    for axis, name, members in _groups(samples, kept, "category", "degradation", "modality"):
+        for degree in [*known, " and ".join(known)]:
+            if there := [at for at in members if str(samples[at].severity) in degree]:
+                group = _contrast(there, {_CLEAN: firsts, "accuracy": right}, clusters) if paired else None
+                group = group or _unpaired(axis, name, there, clean, data)
+                contrasts.setdefault(axis, {}).setdefault(name, {})[degree] = group
     rules = ", ".join(f"{n:,} by {rule}" for rule, n in Counter(rule for _, rule in pairs.values()).items()) or "none"
-    how = f"{len(pairs):,} of {len(degraded):,} degraded rows could be paired with their L0 row ({rules})"
-    how, method = f"Paired: {how}.", f"{intervals.CLUSTER_ROBUST}, pairs of one clean image taken together"
-    worst = compared(Measure([changes], POINTS, clusters, samples), "worst_category")
-    if not paired:
-        worst = "the drop is not paired"
-        how = f"Unpaired, as fewer than {PAIRED_SHARE:.0%} could be: {how.removeprefix('Paired: ')}"
+    how = f"{len(pairs):,} of {len(degraded):,} degraded rows could be paired with their L0 row ({rules})."
+    if paired:
+        how, method = f"Paired: {how}", f"{intervals.CLUSTER_ROBUST}, pairs of one clean image taken together"
+        changes = [None if first is None else of - first for of, first in zip(right, firsts, strict=True)]
+        worst = compared(Measure([changes], POINTS, clusters, samples), "worst_category")
+    else:
+        how, worst = f"Unpaired, as fewer than {PAIRED_SHARE:.0%} could be: {how}", "the drop is not paired"
         method = f"Newcombe's (1998) from Wilson's; {intervals.METHOD} where images are shared"
-    whole = rows[len(degrees) - 1]
-    gap = Gap(whole.difference.value or 0.0, whole.difference.interval, POINTS, whole.difference.n_clusters or 0)
+    by_degree = contrasts[OVERALL][OVERALL]
+    degree, whole = list(by_degree.items())[-1]
+    cell, accuracies = whole.measures[DIFFERENCE], {of: by_degree[of].measures["accuracy"] for of in known}
+    gap = Gap(cell.value or 0.0, cell.interval, POINTS, whole.counts["n_clusters"])
     statement = gap.claim(
-        f"Accuracy at {whole.degree} is {gap.size} {'lower' if gap.value < 0 else 'higher'} than at L0",
-        f"accuracy at {whole.degree} differs from that at L0: a difference of {amount(gap.value, POINTS)}",
+        f"Accuracy at {degree} is {gap.size} {'lower' if gap.value < 0 else 'higher'} than at L0",
+        f"accuracy at {degree} differs from that at L0: a difference of {amount(gap.value, POINTS)}",
     )
-    cells = {_CLEAN: whole.first, **{of.degree: of.second for of in rows[: len(known)]}}
-    cells = {name: replace(accuracy, n_clusters=None) for name, accuracy in cells.items()}
-    details = Details(groups=cells, compared=(tuple(known), (_CLEAN,)))
-    finding = gap.finding("Drop from L0", f"{statement} ({gap.words}). {how}", whole.difference.n or 0, details)
-    named = {"degradation_drop": replace(finding, method=method), "worst_category": worst}
-    return Contrasts(tuple(rows), (how, f"Intervals: {method}.")), named
+    facts: dict[str, str | int | float | None] = {"how": how, "intervals": f"Intervals: {method}."}
+    details = Details({_CLEAN: whole.measures[_CLEAN], **accuracies}, (tuple(known), (_CLEAN,)), facts=facts)
+    finding = gap.finding("Drop from L0", f"{statement} ({gap.words}). {how}", whole.counts["n"], details)
+    return contrasts, {"degradation_drop": replace(finding, method=method), "worst_category": worst}
 
 
 def calibration(
@@ -162,30 +148,31 @@ def calibration(
     """
     stated = {at: confidence for at, confidence in enumerate(confidences) if confidence is not None}
     if (n := len(stated)) < FEW:
-        return Contrasts(), f"only {n} replies state a confidence" if n else None
-    clusters, bins = clean_images(samples, pairs_of(samples)), dict[int, list[int]]()
+        return {}, f"only {n} replies state a confidence" if n else None
+    clusters, bins = _clean_images(samples, pairs_of(samples)), dict[int, list[int]]()
     for at in sorted(stated, key=lambda at: stated[at]):
         bins.setdefault(max(0, math.ceil(stated[at] / 10) - 1), []).append(at)
-    groups = _groups(samples, [*stated], "severity")
-    groups |= {("stated confidence", f"{10 * place}-{10 * place + 10}"): of for place, of in bins.items()}
-    rows = [_contrast((*named, ""), of, (right, confidences), clusters) for named, of in groups.items()]
+    named = [(CONFIDENCE, f"{10 * place}-{10 * place + 10}", there) for place, there in bins.items()]
+    contrasts: dict[str, dict[str, dict[str, Group]]] = {}
+    for axis, name, there in [*_groups(samples, [*stated], "severity"), *named]:
+        group = _contrast(there, {"accuracy": right, "confidence": confidences}, clusters)
+        contrasts.setdefault(axis, {})[name] = {"": group}
     terms = np.array([[(stated[at] - right[at]) * (at in of) for of in map(set, bins.values())] + [1] for at in stated])
     totals = intervals.totals_by_cluster([clusters[at] for at in stated], terms)
     ends = intervals.bootstrap(totals, lambda sums: np.abs(sums[:, :-1]).sum(axis=1) / sums[:, -1])[0]
     error = float(np.abs(terms[:, :-1].sum(axis=0)).sum()) / n
     ends = intervals.clipped(ends and (2 * error - ends[1], 2 * error - ends[0]), 0, 100)
     spreads = (math.fsum(stated[at] * (100 - stated[at]) for at in of) for of in bins.values())
-    by_chance, gap = math.fsum(math.sqrt(2 * spread / math.pi) for spread in spreads) / n, rows[0].difference
-    notes = (
-        f"{n:,} of {len(samples):,} replies ({100 * n / len(samples):.2f}%) state a confidence.",
-        "Not comparable with the published 'calibration shift', whose formula is not known.",
-    )
+    by_chance = math.fsum(math.sqrt(2 * spread / math.pi) for spread in spreads) / n
+    gap, share = contrasts[OVERALL][OVERALL][""].measures[DIFFERENCE], f"{100 * n / len(samples):.2f}%"
+    how = f"{n:,} of {len(samples):,} replies ({share}) state a confidence."
     statement = (
         f"Expected calibration error {amount(error, POINTS)} ({interval_words(ends, POINTS)}; of a calibrated model "
         f"about {amount(by_chance, POINTS)} by chance). Stated confidence less accuracy: {amount(gap.value, POINTS)} "
-        f"({interval_words(gap.interval, POINTS)}). {notes[0]}"
+        f"({interval_words(gap.interval, POINTS)}). {how}"
     )
+    note = "Not comparable with the published 'calibration shift', whose formula is not known."
     cell = replace(intervals.interval_cell(error, ends, n), few=gap.few)
     method = f"{intervals.METHOD}, basic; ten bins of equal width (Guo et al. 2017)"
-    details = Details(n_clusters=gap.n_clusters, facts={"by_chance": by_chance, "stated": n, "note": notes[1]})
-    return Contrasts(tuple(rows), notes), Finding("Calibration", statement, POINTS, cell, method, details)
+    details = Details(facts={"by_chance": by_chance, "how": how, "note": note})
+    return contrasts, Finding("Calibration", statement, POINTS, cell, method, details)

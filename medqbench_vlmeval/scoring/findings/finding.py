@@ -42,8 +42,8 @@ class Findings:
 
     findings: Mapping[str, Finding]
     not_found: Mapping[str, str]
-    drops: Contrasts = field(default_factory=Contrasts)
-    calibration: Contrasts = field(default_factory=Contrasts)
+    drops: Contrasts = field(default_factory=dict)
+    calibration: Contrasts = field(default_factory=dict)
 
     @classmethod
     def of(cls, by_name: Mapping[str, Finding | str | None]) -> Findings:
