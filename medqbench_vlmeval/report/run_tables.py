@@ -154,7 +154,7 @@ def contrast_tables(result: TaskResult) -> Iterator[Table]:
             for group, by_degree in by_group.items():
                 for degree, of in by_degree.items():
                     heads = [measure.capitalize() for measure in of.measures][:2]
-                    entries = (axis, group, degree, *of.measures.values(), of.counts["n_clusters"])
+                    entries: Sequence[Entry] = (axis, group, degree, *of.measures.values(), of.counts["n_clusters"])
                     rows.append(Row(entries, "bold" if axis == OVERALL else "", only))
         if finding := result.findings.get(name):
             degrees = Column("Degree", only=None if name == "degradation_drop" else "sheet")
