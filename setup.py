@@ -24,6 +24,7 @@ TEST = [
     "openpyxl>=3.1",
     "types-openpyxl",
     "playwright>=1.40",
+    "jsonschema>=4.18",
     "trustme>=1.0",
     # With it the kit's transformers read the weights of the small judge in tests/small_llm.py.
     "gguf>=0.10",
