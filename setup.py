@@ -13,6 +13,7 @@ VERSION = re.search(
 SYNTH = ["scikit-image>=0.22", "pydicom>=3.0", "nilearn>=0.10", "nibabel>=5"]
 WANDB = ["wandb>=0.18"]
 MLFLOW = ["mlflow-skinny>=2.15"]
+DATASETS = ["datasets>=3.0"]
 TEST = [
     "pytest>=8",
     "hypothesis>=6.100",
@@ -31,6 +32,7 @@ TEST = [
     *SYNTH,
     *WANDB,
     *MLFLOW,
+    *DATASETS,
 ]
 DOCS = ["mkdocs>=1.6", "mkdocstrings[python]>=0.26"]
 
@@ -53,6 +55,7 @@ setup(
         "medqbench_vlmeval.judge": ["prices.json", "templates/*"],
         "medqbench_vlmeval.prompts": ["templates.json"],
         "medqbench_vlmeval.report.page": ["assets/*"],
+        "medqbench_vlmeval.workflows": ["dataset_card.md.j2"],
         "medqbench_vlmeval.synth": ["catalogue.json"],
     },
     install_requires=[
@@ -89,6 +92,7 @@ setup(
         "dicom": ["pydicom>=3.0", "python-gdcm>=3.0"],
         "wandb": WANDB,
         "mlflow": MLFLOW,
+        "datasets": DATASETS,
         "test": [*TEST, *DOCS],
         "docs": DOCS,
     },

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medqbench_vlmeval.judge.options import JudgeOptions
     from medqbench_vlmeval.runs.comparison import RunComparison
-    from medqbench_vlmeval.types import Cell, Prediction, Result, Run, Sample, Verdict
+    from medqbench_vlmeval.types import Cell, Prediction, Result, Run, Sample, SampleSet, Verdict
 
 __version__ = "0.1.0"
 
@@ -65,8 +65,8 @@ def register() -> None:
     register_all()
 
 
-def load(data: str | Path, images: bool = False, columns: Mapping[str, str] | None = None) -> list[Sample]:
-    """The samples of a dataset, or of a data file of your own.
+def load(data: str | Path, images: bool = False, columns: Mapping[str, str] | None = None) -> SampleSet:
+    """The samples of a dataset, or of a data file of your own: a sequence that can also give a ``datasets.Dataset``.
 
     >>> samples = load("MedQBench_Perception_mini")
     >>> len(samples), samples[0].modality
@@ -84,7 +84,7 @@ def load(data: str | Path, images: bool = False, columns: Mapping[str, str] | No
     from medqbench_vlmeval.data.columns import check_named
 
     named = None if columns is None else check_named(columns.items(), "columns")
-    return list(load_set(str(data), images, named).samples)
+    return load_set(str(data), images, named)
 
 
 def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""How runs show themselves in notebooks: the headline as an HTML table, the samples as a pandas frame."""
+"""How runs and samples show themselves in notebooks: headlines as an HTML table, rows as a frame or a dataset."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from medqbench_vlmeval.benchmark import DIMENSIONS, Comparable
-from medqbench_vlmeval.types import Result, SampleRow
+from medqbench_vlmeval.benchmark import DIMENSIONS, OPTION_LETTERS, Comparable
+from medqbench_vlmeval.errors import MissingDependency
+from medqbench_vlmeval.types import Result, SampleRow, SampleSet
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from pandas import DataFrame
 
 _HEADS = ("task", "measure", "value", "low", "high", "n")
 _AXES = ("modality", "question_type", "severity", "scope", "source", "difficulty", "category", "degradation")
 _CHOICE = ("extracted", "rule", "correct", "confidence")
+_TEXTS = ("index", "task", "question", *OPTION_LETTERS, "answer", "description", *_AXES, "pair")
 
 
 def html_table(result: Result) -> str:
@@ -52,3 +55,28 @@ def _record(row: SampleRow) -> dict[str, Any]:
         verdicts = {name: row.score_on(name) for name in DIMENSIONS}
         record |= {"description": sample.description, **verdicts, "score": row.score}
     return {**record, "unscored": row.unscored}
+
+
+def to_dataset(samples: SampleSet) -> Dataset:
+    """One row a sample (see :meth:`.SampleSet.to_dataset`); what no sample has is no column."""
+    try:
+        import datasets
+    except ImportError:
+        raise MissingDependency("That takes 'datasets': pip install 'medqbench-vlmeval[datasets]'.") from None
+
+    rows = [
+        {
+            **vars(sample),
+            **sample.options,
+            "task": sample.task.value,
+            "images": [{"path": str(p)} for p in sample.images],
+        }
+        for sample in samples
+    ]
+    kinds: dict[str, Any] = {
+        name: datasets.ClassLabel(names=[*OPTION_LETTERS]) if name == "answer" else datasets.Value("string")
+        for name in _TEXTS
+        if any(row.get(name) is not None for row in rows)
+    }
+    features = datasets.Features({**kinds, "images": datasets.Sequence(datasets.Image())})
+    return datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in features}, features)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from medqbench_vlmeval.benchmark import Comparable, Task
 from medqbench_vlmeval.provenance import DataUse, Protocol, Provenance, SourceFile
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from pandas import DataFrame
 
 LEVEL = 0.95
@@ -77,13 +78,32 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class SampleSet:
-    """The samples of one dataset; a combined reasoning set has one source file a part."""
+class SampleSet(Sequence[Sample]):
+    """The samples of one dataset, a sequence of them; a combined reasoning set has one source file a part.
+    ``with_images`` loads the set again with its images, where it has none."""
 
     name: str
     task: Task
     samples: tuple[Sample, ...]
     sources: Mapping[Task, SourceFile]
+    with_images: Callable[[], SampleSet] | None = field(default=None, compare=False, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @overload
+    def __getitem__(self, at: int) -> Sample: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[Sample, ...]: ...
+    def __getitem__(self, at: int | slice) -> Sample | tuple[Sample, ...]:
+        return self.samples[at]
+
+    def to_dataset(self) -> Dataset:
+        """A ``datasets.Dataset``: texts, options in columns A to E, the answer as a ``ClassLabel``, and images, decoded
+        when a row is looked at. MissingDependency without the extra ``datasets``."""
+        from medqbench_vlmeval.notebook import to_dataset
+
+        return to_dataset(self.with_images() if self.with_images else self)
 
 
 class PredictionStatus(str, Enum):

@@ -89,6 +89,21 @@ def check_data(
         raise typer.Exit(2)
 
 
+@data_app.command()
+def export(
+    data: Annotated[str, typer.Argument(help="A dataset's name or a data file.", autocompletion=completed("datasets"))],
+    to: Annotated[Path, typer.Option("--to", help="A new or empty folder.")],
+    columns: Columns = None,
+) -> None:
+    """Write a dataset as Parquet with its images and a card, for 'datasets' and the hub; nothing is sent."""
+    from medqbench_vlmeval.report.terminal import progress_shown, show
+    from medqbench_vlmeval.workflows.export import export as write
+
+    with progress_shown():
+        written = write(data, to, columns)
+    show(map(str, written))
+
+
 def list_names(
     kind: Annotated[str, typer.Argument(help=f"One of {', '.join(_KINDS)}.", autocompletion=_KINDS.copy)],
     words: Annotated[str, typer.Argument(help="Only names that hold this.")] = "",

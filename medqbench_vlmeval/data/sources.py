@@ -178,12 +178,14 @@ def load_file(path: Path, images: Images = False, named: Named | None = None) ->
 
 def load(data: str, images: Images = False, named: Named | None = None) -> SampleSet:
     """The samples behind a TSV's path or a dataset's name; BadInput where it is neither."""
-    if data in ALL_DATASET_NAMES:
-        return load_dataset(parse_dataset_name(data), None, images, named)
     path = Path(data).expanduser()
-    if not path.exists():
+    if data in ALL_DATASET_NAMES:
+        loaded = load_dataset(parse_dataset_name(data), None, images, named)
+    elif path.exists():
+        loaded = load_file(path, images, named)
+    else:
         raise BadInput(f"--data {data} is neither a file nor a dataset's name ('medqbench doctor' lists the names).")
-    return load_file(path, images, named)
+    return loaded if images else replace(loaded, with_images=partial(load, data, True, named))
 
 
 def other_splits(sample_set: SampleSet, images: Images, named: Named | None = None) -> list[SampleSet]:

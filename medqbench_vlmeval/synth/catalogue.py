@@ -85,8 +85,8 @@ class Degradation:
 
 @dataclass(frozen=True)
 class Planned:
-    """One picture of the set. ``seed`` starts its own generator, so that each can be made alone; ``stem`` is the
-    beginning of its file's name, where it is not named after modality and seed."""
+    """One picture of the set. ``seed`` starts its own generator, so that each can be made alone; ``stem`` begins the
+    file's name, which is else modality and seed."""
 
     source: Source
     degradation: Degradation | None
@@ -124,11 +124,8 @@ class Structures:
 
 @dataclass(frozen=True)
 class Clinical:
-    """A question of MedQ-Deg's kind on one source, five options in display order and the right one's letter.
-
-    ``types`` are the degradations that the source is asked under: MedQ-Deg's name of the type where it is known (the
-    other names are ours) and the key of ours that makes it.
-    """
+    """A question of MedQ-Deg's kind on one source, five options in display order and the right one's letter; ``types``
+    maps the names of its degradation types, MedQ-Deg's where they are known, to the keys of ours that make them."""
 
     source: str
     question: str

@@ -38,14 +38,9 @@ def _sinogram(picture: Picture, angles: Array = _ANGLES) -> Array:
 
 
 def low_dose_noise(picture: Picture, rng: np.random.Generator, *, photons: float, electronic: float = 5.0) -> Picture:
-    """Quantum and electronic noise of a low tube current.
-
-    ``N ~ Poisson(photons * exp(-p)) + Normal(0, electronic)``, ``p' = -ln(max(N, 1) / photons)``.
-
-    Args:
-        photons: unattenuated photons per detector bin and view (dimensionless count, > 0).
-        electronic: standard deviation of the read-out noise, in photons.
-    """
+    """Quantum and electronic noise of a low tube current. ``N ~ Poisson(photons * exp(-p)) + Normal(0, electronic)``,
+    ``p' = -ln(max(N, 1) / photons)``. ``photons``: unattenuated photons per detector bin and view (dimensionless count,
+    > 0). ``electronic``: standard deviation of the read-out noise, in photons."""
     p = _sinogram(picture)
     counts = rng.poisson(photons * np.exp(-p)) + rng.normal(0.0, electronic, p.shape)
     noisy = -np.log(np.maximum(counts, 1.0) / photons)
@@ -62,10 +57,8 @@ def sparse_views(picture: Picture, rng: np.random.Generator, *, views: float) ->
 
 
 def limited_angle(picture: Picture, rng: np.random.Generator, *, missing_deg: float) -> Picture:
-    """A wedge of ``missing_deg`` degrees (0-180) that was never measured.
-
-    Its back-projection is missing; the rest is scaled by ``180 / (180 - missing_deg)``, so that the mean stays.
-    """
+    """A wedge of ``missing_deg`` degrees (0-180) that was never measured. Its back-projection is missing; the rest is
+    scaled by ``180 / (180 - missing_deg)``, so that the mean stays."""
     start = rng.uniform(20.0, 160.0)
     lost = ((_ANGLES - start) % 180.0) < missing_deg
     p = _sinogram(picture)
@@ -77,12 +70,9 @@ def limited_angle(picture: Picture, rng: np.random.Generator, *, missing_deg: fl
 def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channels: float) -> Picture:
     """Badly calibrated detector channels: a constant offset of the line integral in every view.
 
-    ``p'(s, theta) = p(s, theta) + g(s)`` with ``g ~ Normal(0, gain_sd)`` on a share of the channels; a constant
-    row of the sinogram is a circle in the image.
-
-    Args:
-        gain_sd: standard deviation of ``-ln(gain)``, dimensionless.
-        channels: share of faulty channels, 0-1.
+    ``p'(s, theta) = p(s, theta) + g(s)`` with ``g ~ Normal(0, gain_sd)`` on a share of the channels; a constant row of
+    the sinogram is a circle in the image. ``gain_sd``: standard deviation of ``-ln(gain)``, dimensionless.
+    ``channels``: share of faulty channels, 0-1.
     """
     width = int(_project(np.zeros(picture.shape), picture.spacing_mm, _ANGLES[:1]).shape[0])
     offset: Array = rng.normal(0.0, gain_sd, width) * (rng.random(width) < channels)
@@ -100,11 +90,8 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
     """Dense implants: their line integrals saturate (photon starvation, beam hardening).
 
     The measured integral of metal ``m`` is ``m' = (1 - exp(-k m)) / k`` with ``k = 0.12`` instead of ``m``; the
-    inconsistency ``m' - m`` spreads as bright and dark streaks from and between the implants.
-
-    Args:
-        implants: how many round implants (whole number as float).
-        radius_mm: radius of the largest, in mm.
+    inconsistency ``m' - m`` spreads as bright and dark streaks from and between the implants. ``implants``: how many
+    round implants (whole number as float). ``radius_mm``: radius of the largest, in mm.
     """
     y, x = grid(picture.shape)
     scale = 2.0 / (picture.shape[1] * picture.spacing_mm)
@@ -128,13 +115,9 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
 def patient_motion(picture: Picture, rng: np.random.Generator, *, shift_mm: float, cycles: float) -> Picture:
     """In-plane movement while the gantry turns.
 
-    A translation by ``(dx, dy)`` moves a parallel projection by ``dx cos(theta) + dy sin(theta)`` (shift theorem
-    of the Radon transform). The path is ``shift_mm * sin(2 pi cycles t)`` along one direction plus a step of
-    half that size in the middle of the scan.
-
-    Args:
-        shift_mm: amplitude in mm.
-        cycles: oscillations during the scan.
+    A translation by ``(dx, dy)`` moves a parallel projection by ``dx cos(theta) + dy sin(theta)`` (shift theorem of the
+    Radon transform). The path is ``shift_mm * sin(2 pi cycles t)`` along one direction plus a step of half that size in
+    the middle of the scan. ``shift_mm``: amplitude in mm. ``cycles``: oscillations during the scan.
     """
     p = _sinogram(picture)
     t = np.arange(_ANGLES.size) / _ANGLES.size

@@ -54,10 +54,7 @@ def _density(light: Array) -> Array:
 @_on_light
 def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Array:
     """Geometric defocus: light convolved with the uniform disc that an out-of-focus circular pupil leaves.
-
-    Args:
-        radius_px: radius of the circle of confusion in pixels, varied by 5%.
-    """
+    ``radius_px``: radius of the circle of confusion in pixels, varied by 5%."""
     radius = radius_px * rng.uniform(0.95, 1.05)
     half = int(np.ceil(radius)) + 1
     y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
@@ -67,11 +64,8 @@ def defocus(light: Array, rng: np.random.Generator, *, radius_px: float) -> Arra
 
 @_on_light
 def motion_blur(light: Array, rng: np.random.Generator, *, length_px: float) -> Array:
-    """Uniform movement during the exposure: light integrated along a straight path.
-
-    Args:
-        length_px: path length in pixels; its direction is random.
-    """
+    """Uniform movement during the exposure: light integrated along a straight path. ``length_px``: path length in
+    pixels; its direction is random."""
     angle = rng.uniform(0.0, np.pi)
     half = int(np.ceil(length_px / 2.0)) + 1
     kernel = np.zeros((2 * half + 1, 2 * half + 1))
@@ -84,13 +78,9 @@ def motion_blur(light: Array, rng: np.random.Generator, *, length_px: float) -> 
 
 @_on_light
 def uneven_illumination(light: Array, rng: np.random.Generator, *, loss: float) -> Array:
-    """A misaligned or narrow light cone: light times a smooth field that falls off from an off-centre maximum.
-
-    ``L' = L ((1 - loss) + loss * exp(-(r / 0.75)^2))`` with ``r`` the distance from the maximum in half-widths.
-
-    Args:
-        loss: share of the light that is lost far from the maximum, 0-1.
-    """
+    """A misaligned or narrow light cone: light times a smooth field that falls off from an off-centre maximum. ``L' = L
+    ((1 - loss) + loss * exp(-(r / 0.75)^2))`` with ``r`` the distance from the maximum in half-widths. ``loss``: share
+    of the light that is lost far from the maximum, 0-1."""
     y, x = grid(light.shape[:2])
     turn = rng.uniform(0.0, 2.0 * np.pi)
     r2 = (x - 0.6 * np.cos(turn)) ** 2 + (y - 0.6 * np.sin(turn)) ** 2
@@ -100,11 +90,8 @@ def uneven_illumination(light: Array, rng: np.random.Generator, *, loss: float) 
 
 @_on_light
 def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
-    """Stray light from a scattering medium: ``L' = (1 - veil) L + veil * mean(L)``, the veil slightly uneven.
-
-    Args:
-        veil: share of the light that is scattered, 0-1; Michelson contrast falls to about ``1 - veil``.
-    """
+    """Stray light from a scattering medium: ``L' = (1 - veil) L + veil * mean(L)``, the veil slightly uneven. ``veil``:
+    share of the light that is scattered, 0-1; Michelson contrast falls to about ``1 - veil``."""
     view = field_of_view(light)
     mean = light[view].mean(axis=0) if view.any() else light.mean(axis=(0, 1))
     share = np.clip(veil * (1.0 + 0.06 * smooth_field(light.shape[:2], 40.0, rng)), 0.0, 0.97)[..., None]
@@ -114,11 +101,8 @@ def haze(light: Array, rng: np.random.Generator, *, veil: float) -> Array:
 
 @_on_light
 def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
-    """A wrong white balance: each channel times its own gain, luminance kept.
-
-    Args:
-        stops: size of the gain error in powers of two between the most and the least favoured channel.
-    """
+    """A wrong white balance: each channel times its own gain, luminance kept. ``stops``: size of the gain error in
+    powers of two between the most and the least favoured channel."""
     towards = np.array([[-0.6, 1.0, -0.4], [-0.8, 0.0, 1.0], [-1.0, 0.5, 0.5]])[int(rng.integers(3))]
     cast = light * 2.0 ** (stops * towards)
     ratio = (light @ _LUMA).mean() / max(float((cast @ _LUMA).mean()), 1e-9)
@@ -127,25 +111,17 @@ def colour_cast(light: Array, rng: np.random.Generator, *, stops: float) -> Arra
 
 @_on_light
 def sensor_noise(light: Array, rng: np.random.Generator, *, electrons: float, read: float = 4.0) -> Array:
-    """Photon shot noise and read noise of a sensor at high gain.
-
-    ``N ~ Poisson(electrons * L) + Normal(0, read)``, ``L' = N / electrons``.
-
-    Args:
-        electrons: full well in electrons (fewer is noisier).
-        read: read noise in electrons, standard deviation.
-    """
+    """Photon shot noise and read noise of a sensor at high gain. ``N ~ Poisson(electrons * L) + Normal(0, read)``, ``L'
+    = N / electrons``. ``electrons``: full well in electrons (fewer is noisier). ``read``: read noise in electrons,
+    standard deviation."""
     counts = rng.poisson(electrons * light) + rng.normal(0.0, read, light.shape)
     return np.maximum(counts, 0.0) / electrons
 
 
 @_on_light
 def overexposure(light: Array, rng: np.random.Generator, *, stops: float) -> Array:
-    """Too much light for the sensor: ``L' = min(1, 2^stops L)`` with a slight bloom around clipped areas.
-
-    Args:
-        stops: exposure error in powers of two (> 0), varied by 5%.
-    """
+    """Too much light for the sensor: ``L' = min(1, 2^stops L)`` with a slight bloom around clipped areas. ``stops``:
+    exposure error in powers of two (> 0), varied by 5%."""
     light = light * 2.0 ** (stops * rng.uniform(0.95, 1.05))
     excess = np.maximum(light - 1.0, 0.0)
     bloom = gaussian_filter(excess, (4.0, 4.0, 0.0)) * field_of_view(light)[..., None]
@@ -153,11 +129,8 @@ def overexposure(light: Array, rng: np.random.Generator, *, stops: float) -> Arr
 
 
 def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: float) -> Picture:
-    """Lossy compression: the picture after a JPEG encoder and decoder (8 x 8 DCT blocks, ISO/IEC 10918-1).
-
-    Args:
-        quality: Pillow's quality setting, 1-95 (whole number as float), varied by one step.
-    """
+    """Lossy compression: the picture after a JPEG encoder and decoder (8 x 8 DCT blocks, ISO/IEC 10918-1). ``quality``:
+    Pillow's quality setting, 1-95 (whole number as float), varied by one step."""
     step = int(quality) + int(rng.integers(0, 2))
     coded = io.BytesIO()
     Image.fromarray(picture.display()).save(coded, "JPEG", quality=step, subsampling=2)
@@ -167,14 +140,9 @@ def jpeg_compression(picture: Picture, rng: np.random.Generator, *, quality: flo
 
 @_on_light
 def specular_reflection(light: Array, rng: np.random.Generator, *, coverage: float) -> Array:
-    """Mirror reflections of the light source on the mucus film.
-
-    The film's slope is a smooth random field; where it faces the light the Fresnel reflection saturates the
-    sensor (Blinn-Phong lobe on the slope, threshold set by the covered area), with a narrow halo.
-
-    Args:
-        coverage: share of the visible field that is saturated, 0-1.
-    """
+    """Mirror reflections of the light source on the mucus film. The film's slope is a smooth random field; where it
+    faces the light the Fresnel reflection saturates the sensor (Blinn-Phong lobe on the slope, threshold set by the
+    covered area), with a narrow halo. ``coverage``: share of the visible field that is saturated, 0-1."""
     bright = light.sum(axis=-1)
     view = field_of_view(light)
     slope = smooth_field(light.shape[:2], 3.5, rng) + 0.9 * smooth_field(light.shape[:2], 14.0, rng)
@@ -189,12 +157,9 @@ def specular_reflection(light: Array, rng: np.random.Generator, *, coverage: flo
 
 @_on_light
 def bubbles(light: Array, rng: np.random.Generator, *, count: float, radius: float) -> Array:
-    """Foam on the mucosa: thin-walled bubbles with a bright rim, a highlight and a faint veil inside.
-
-    Args:
-        count: bubbles (whole number as float), in one or more clusters.
-        radius: largest radius in half-widths of the picture.
-    """
+    """Foam on the mucosa: thin-walled bubbles with a bright rim, a highlight and a faint veil inside. ``count``:
+    bubbles (whole number as float), in one or more clusters. ``radius``: largest radius in half-widths of the
+    picture."""
     y, x = grid(light.shape[:2])
     view = field_of_view(light)[..., None]
     clusters = rng.uniform(-0.45, 0.45, (max(1, int(count) // 14), 2))
@@ -214,14 +179,9 @@ def bubbles(light: Array, rng: np.random.Generator, *, count: float, radius: flo
 
 @_on_light
 def air_bubbles(light: Array, rng: np.random.Generator, *, count: float, radius: float) -> Array:
-    """Air under the coverslip: a lens of lower index that refracts light out of the objective at its rim.
-
-    Inside, the picture is blurred and slightly brighter; the rim is a dark ring with a bright inner line.
-
-    Args:
-        count: bubbles (whole number as float).
-        radius: mean radius in half-widths of the picture.
-    """
+    """Air under the coverslip: a lens of lower index that refracts light out of the objective at its rim. Inside, the
+    picture is blurred and slightly brighter; the rim is a dark ring with a bright inner line. ``count``: bubbles (whole
+    number as float). ``radius``: mean radius in half-widths of the picture."""
     y, x = grid(light.shape[:2])
     soft = gaussian_filter(light, (3.5, 3.5, 0.0))
     for number in range(int(count)):
@@ -241,13 +201,9 @@ def air_bubbles(light: Array, rng: np.random.Generator, *, count: float, radius:
 
 @_on_light
 def tissue_fold(light: Array, rng: np.random.Generator, *, width: float, folds: float) -> Array:
-    """A section folded onto itself: along the fold the densities of two layers add, ``D' = D + w D_shifted``, and
-    the doubled layer leaves the focal plane.
-
-    Args:
-        width: half-width of a fold in half-widths of the picture.
-        folds: how many (whole number as float).
-    """
+    """A section folded onto itself: along the fold the densities of two layers add, ``D' = D + w D_shifted``, and the
+    doubled layer leaves the focal plane. ``width``: half-width of a fold in half-widths of the picture. ``folds``: how
+    many (whole number as float)."""
     y, x = grid(light.shape[:2])
     density = _density(light)
     total = density
@@ -266,22 +222,15 @@ def tissue_fold(light: Array, rng: np.random.Generator, *, width: float, folds: 
 
 @_on_light
 def faded_stain(light: Array, rng: np.random.Generator, *, kept: float) -> Array:
-    """Weak or faded staining: every dye's density is scaled, ``D' = kept * D`` (Beer-Lambert, less dye).
-
-    Args:
-        kept: share of the dye that is left, 0-1, varied by 4%.
-    """
+    """Weak or faded staining: every dye's density is scaled, ``D' = kept * D`` (Beer-Lambert, less dye). ``kept``:
+    share of the dye that is left, 0-1, varied by 4%."""
     return np.asarray(np.exp(-_density(light) * kept * rng.uniform(0.96, 1.04)))
 
 
 @_on_light
 def debris(light: Array, rng: np.random.Generator, *, specks: float, radius: float) -> Array:
-    """Dust and pigment on the slide: opaque, slightly out-of-focus dark spots, ``D' = D + d``.
-
-    Args:
-        specks: how many (whole number as float).
-        radius: largest radius in half-widths of the picture.
-    """
+    """Dust and pigment on the slide: opaque, slightly out-of-focus dark spots, ``D' = D + d``. ``specks``: how many
+    (whole number as float). ``radius``: largest radius in half-widths of the picture."""
     y, x = grid(light.shape[:2])
     spots = np.zeros(light.shape[:2])
     rough = smooth_field(light.shape[:2], 5.0, rng)

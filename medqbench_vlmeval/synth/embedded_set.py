@@ -20,17 +20,7 @@ from PIL import Image
 from medqbench_vlmeval.benchmark import DEGREES, MODALITIES, OPTION_LETTERS, QUESTION_TYPES
 from medqbench_vlmeval.files import write_bytes, write_text
 from medqbench_vlmeval.synth import texts
-from medqbench_vlmeval.synth.catalogue import (
-    CLINICAL,
-    DEGRADATIONS,
-    GRADES,
-    SOURCES,
-    Clinical,
-    Degradation,
-    Planned,
-    Source,
-    of_modality,
-)
+from medqbench_vlmeval.synth.catalogue import CLINICAL, DEGRADATIONS, GRADES, SOURCES, Clinical, Planned, of_modality
 from medqbench_vlmeval.synth.images import Bytes
 
 SEED = 20261122
@@ -45,7 +35,7 @@ def pictures() -> dict[str, tuple[Planned, ...]]:
     by_modality: dict[str, tuple[Planned, ...]] = {}
     for m, modality in enumerate(MODALITIES):
         sources = [source for source in SOURCES.values() if source.modality == modality]
-        cells: list[tuple[Source, Degradation | None, str]] = [(source, None, "none") for source in sources]
+        cells = [(source, DEGRADATIONS.get("none"), "none") for source in sources]
         for severity in GRADES:
             cells += [(source, DEGRADATIONS[source.shows[i]], severity) for i in (0, 1) for source in sources]
         numbers = np.random.default_rng([SEED, m]).permutation(len(cells))
@@ -72,8 +62,8 @@ def degree_pictures() -> list[tuple[Clinical, str, Planned]]:
 
 def _every_picture() -> dict[str, Planned]:
     """All pictures by file name, in the order of their making."""
-    planned = [*(p for of in pictures().values() for p in sorted(of, key=lambda p: p.file_name))]
-    return {p.file_name: p for p in (*planned, *(picture for _, _, picture in degree_pictures()))}
+    planned = [picture for of in pictures().values() for picture in sorted(of, key=lambda p: p.file_name)]
+    return {picture.file_name: picture for picture in (*planned, *(picture for *_, picture in degree_pictures()))}
 
 
 def _ask(picture: Planned, kind: str, turn: int, rng: np.random.Generator) -> texts.Question:
@@ -153,21 +143,14 @@ def pair_rows() -> list[Row]:
 
 def degree_rows() -> list[Row]:
     """MedQ-Deg's 40 questions in the columns that its class reads; 'image_id' tells which rows show one source."""
-    return [
-        {
-            "index": f"mini-g{number:03d}",
-            "image_path": f"images/{picture.file_name}",
-            "question": asked.question,
-            **dict(zip(OPTION_LETTERS, asked.options, strict=True)),
-            "answer": asked.answer,
-            "modality": picture.source.modality,
-            "degradation_type": name,
-            "degradation_severity": _DEGREE_GRADES[picture.severity],
-            "source": picture.source.package,
-            "image_id": asked.source,
-        }
-        for number, (asked, name, picture) in enumerate(degree_pictures(), 1)
-    ]
+    rows: list[Row] = []
+    for number, (asked, kind, picture) in enumerate(degree_pictures(), 1):
+        words = dict(zip(OPTION_LETTERS, asked.options, strict=True)) | {"answer": asked.answer}
+        axes = {"modality": picture.source.modality, "degradation_type": kind}
+        axes |= {"degradation_severity": _DEGREE_GRADES[picture.severity], "source": picture.source.package}
+        begin = {"index": f"mini-g{number:03d}", "image_path": f"images/{picture.file_name}"}
+        rows.append({**begin, "question": asked.question, **words, **axes, "image_id": asked.source})
+    return rows
 
 
 TABLES = {

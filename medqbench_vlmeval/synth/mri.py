@@ -29,12 +29,9 @@ def motion(picture: Picture, rng: np.random.Generator, *, shift_px: float, perio
     """Movement between readouts: a phase ramp per k-space row (Fourier shift theorem).
 
     Row ``k`` is measured while the object is displaced by ``d(k)``: ``K'(k, u) = K(k, u) exp(-2 pi i k d(k) / H)``.
-    ``d`` is periodic (breathing: discrete ghosts along the phase-encoding axis) plus one random step per eighth
-    of the scan (restless patient: smearing). Rows in the central 6% are left, as after a navigator.
-
-    Args:
-        shift_px: amplitude of the displacement in pixels.
-        period_lines: readouts per breathing cycle.
+    ``d`` is periodic (breathing: discrete ghosts along the phase-encoding axis) plus one random step per eighth of the
+    scan (restless patient: smearing). Rows in the central 6% are left, as after a navigator. ``shift_px``: amplitude of
+    the displacement in pixels. ``period_lines``: readouts per breathing cycle.
     """
     k = _forward(picture.pixels)
     rows = picture.shape[0]
@@ -49,13 +46,8 @@ def motion(picture: Picture, rng: np.random.Generator, *, shift_px: float, perio
 
 def undersampling(picture: Picture, rng: np.random.Generator, *, factor: float, centre: float) -> Picture:
     """Cartesian undersampling without parallel imaging: every ``factor``-th row is kept, the rest is zero-filled.
-
-    Coherent replicas appear at ``H / factor`` along the phase-encoding axis.
-
-    Args:
-        factor: acceleration outside the centre (whole number as float).
-        centre: fully sampled share of rows around k = 0, 0-1.
-    """
+    Coherent replicas appear at ``H / factor`` along the phase-encoding axis. ``factor``: acceleration outside the
+    centre (whole number as float). ``centre``: fully sampled share of rows around k = 0, 0-1."""
     k = _forward(picture.pixels)
     rows = picture.shape[0]
     step = int(factor)
@@ -69,11 +61,9 @@ def undersampling(picture: Picture, rng: np.random.Generator, *, factor: float, 
 def bias_field(picture: Picture, rng: np.random.Generator, *, strength: float) -> Picture:
     """Receive-coil sensitivity: a smooth multiplicative field.
 
-    ``I' = I exp(strength * b)`` with ``b`` a second-order polynomial over the field of view, scaled to -1..1 with
-    its slope in a random direction (a surface coil on one side); the maximum is scaled back to the display.
-
-    Args:
-        strength: natural logarithm of half the brightest-to-darkest ratio (0.3: 1.8 to 1, 1.2: 11 to 1).
+    ``I' = I exp(strength * b)`` with ``b`` a second-order polynomial over the field of view, scaled to -1..1 with its
+    slope in a random direction (a surface coil on one side); the maximum is scaled back to the display. ``strength``:
+    natural logarithm of half the brightest-to-darkest ratio (0.3: 1.8 to 1, 1.2: 11 to 1).
     """
     y, x = grid(picture.shape)
     turn = rng.uniform(0.0, 2.0 * np.pi)
@@ -86,13 +76,9 @@ def bias_field(picture: Picture, rng: np.random.Generator, *, strength: float) -
 
 
 def rician_noise(picture: Picture, rng: np.random.Generator, *, sigma: float) -> Picture:
-    """Thermal noise in both receiver channels, seen through the magnitude.
-
-    ``I' = sqrt((I + n1)^2 + n2^2)``, ``n ~ Normal(0, sigma)`` (Gudbjartsson & Patz, Magn Reson Med 1995).
-
-    Args:
-        sigma: standard deviation per channel, in units of the display range (0-1).
-    """
+    """Thermal noise in both receiver channels, seen through the magnitude. ``I' = sqrt((I + n1)^2 + n2^2)``, ``n ~
+    Normal(0, sigma)`` (Gudbjartsson & Patz, Magn Reson Med 1995). ``sigma``: standard deviation per channel, in units
+    of the display range (0-1)."""
     real = picture.pixels + rng.normal(0.0, sigma, picture.shape)
     imaginary = rng.normal(0.0, sigma, picture.shape)
     return picture.with_pixels(np.hypot(real, imaginary))
@@ -100,12 +86,8 @@ def rician_noise(picture: Picture, rng: np.random.Generator, *, sigma: float) ->
 
 def spikes(picture: Picture, rng: np.random.Generator, *, amplitude: float, count: float) -> Picture:
     """Electrical discharges during readout: single wrong k-space samples, each a plane wave over the image
-    (herringbone). ``K'(k0) = K(k0) + amplitude * H * W / 2 * exp(i phi)``.
-
-    Args:
-        amplitude: peak-to-mean amplitude of each wave in units of the display range (0-1).
-        count: how many samples are hit (whole number as float).
-    """
+    (herringbone). ``K'(k0) = K(k0) + amplitude * H * W / 2 * exp(i phi)``. ``amplitude``: peak-to-mean amplitude of
+    each wave in units of the display range (0-1). ``count``: how many samples are hit (whole number as float)."""
     k = _forward(picture.pixels)
     rows, columns = picture.shape
     for _ in range(int(count)):
