@@ -27,12 +27,9 @@ _CATALOGUE: Mapping[str, Any] = json.loads((files(__package__) / "catalogue.json
 
 @dataclass(frozen=True)
 class Source:
-    """One undegraded picture.
-
-    ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the ``source`` column without
-    degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original. ``shows`` are the keys of
-    the two degradations that the embedded set shows on it.
-    """
+    """One undegraded picture. ``noun`` is how a question names it ('axial brain MRI slice'), ``kind`` the value of the
+    ``source`` column without degradation ('authentic', 'phantom' or 'procedural'). ``package`` carries the original.
+    ``shows`` are the keys of the two degradations that the embedded set shows on it."""
 
     key: str
     modality: str
@@ -72,11 +69,8 @@ class Degradation:
         return {"mild": mild, "moderate": moderate, "severe": severe}[grade]
 
     def degrade(self, picture: Picture, grade: str, rng: np.random.Generator, scale: float = 1.0) -> Picture:
-        """``picture`` at the severity ``grade`` ('mild', 'moderate' or 'severe').
-
-        ``scale`` moves the first parameter by that factor: calibration uses it to see other strengths than the
-        ones of the embedded set.
-        """
+        """``picture`` at the severity ``grade`` ('mild', 'moderate' or 'severe'). ``scale`` moves the first parameter
+        by that factor: calibration uses it to see other strengths than the ones of the embedded set."""
         parameters = dict(self.strength(grade))
         parameters[next(iter(parameters))] *= scale
         degraded: Picture = resolve_name(self.function)(picture, rng, **parameters)

@@ -213,13 +213,8 @@ def provenance() -> str:
 
 
 def write_mini(out: Path, only: Sequence[str] | None = None) -> list[Path]:
-    """Write the set into ``out`` and return the files written, in order.
-
-    ``only`` limits the pictures to these file names; tables and provenance are always written.
-
-    Raises:
-        MissingDependency: a package that carries a source image is not installed.
-    """
+    """Write the set into ``out`` and return the files written, in order. ``only`` limits the pictures to these file
+    names; tables and provenance are always written. MissingDependency where a package with source images is absent."""
     every = _every_picture()
     chosen = {out / "images" / name: picture for name, picture in every.items() if only is None or name in only}
     for path, picture in chosen.items():

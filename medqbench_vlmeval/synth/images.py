@@ -29,12 +29,9 @@ COLOUR_SIZE = 288
 
 @dataclass(frozen=True)
 class Picture:
-    """One image on its way through the simulator.
-
-    ``pixels`` is (H, W) or (H, W, 3) in float64: Hounsfield units for CT, otherwise display values in 0-1
-    (sRGB-like, gamma 2.2, for colour). ``spacing_mm`` is the pixel pitch where physics needs it (CT) and
-    ``window`` the (lowest, highest) value that the display shows.
-    """
+    """One image on its way through the simulator. ``pixels`` is (H, W) or (H, W, 3) in float64: Hounsfield units for
+    CT, otherwise display values in 0-1 (sRGB-like, gamma 2.2, for colour). ``spacing_mm`` is the pixel pitch where
+    physics needs it (CT) and ``window`` the (lowest, highest) value that the display shows."""
 
     pixels: Array
     modality: str
@@ -68,10 +65,8 @@ def to_display(light: Array) -> Array:
 
 
 def field_of_view(light: Array) -> NDArray[np.bool_]:
-    """Where a round instrument lets light through, (H, W): everything but the dark that touches the border.
-
-    ``light`` is linear, (H, W, 3); dark places inside the field (a lumen) belong to it.
-    """
+    """Where a round instrument lets light through, (H, W): everything but the dark that touches the border. ``light``
+    is linear, (H, W, 3); dark places inside the field (a lumen) belong to it."""
     return np.asarray(binary_fill_holes(light.sum(axis=-1) > 0.02), dtype=bool)
 
 
@@ -84,10 +79,8 @@ def grid(shape: tuple[int, int]) -> tuple[Array, Array]:
 
 
 def smooth_field(shape: tuple[int, int], scale_px: float, rng: np.random.Generator) -> Array:
-    """Smooth random field with zero mean and unit standard deviation.
-
-    White noise filtered by a Gaussian of standard deviation ``scale_px`` in the Fourier domain (periodic).
-    """
+    """Smooth random field with zero mean and unit standard deviation. White noise filtered by a Gaussian of standard
+    deviation ``scale_px`` in the Fourier domain (periodic)."""
     noise = rng.standard_normal(shape)
     v = np.fft.fftfreq(shape[0])[:, None]
     u = np.fft.rfftfreq(shape[1])[None, :]
@@ -111,11 +104,9 @@ def _vessels(theta: Array, depth: Array, rng: np.random.Generator) -> Array:
 
 
 def colon(seed: int) -> Picture:
-    """A look down a colon: a bent tube with haustral folds, vessels, and a light beside the camera.
-
-    Rays are marched to the wall ``rho(theta, z) = 1 - folds``; brightness is Lambert's cosine over the squared
-    distance, compressed as an endoscope's automatic gain does. Returns 288 x 288 RGB display values in 0-1.
-    """
+    """A look down a colon: a bent tube with haustral folds, vessels, and a light beside the camera. Rays are marched to
+    the wall ``rho(theta, z) = 1 - folds``; brightness is Lambert's cosine over the squared distance, compressed as an
+    endoscope's automatic gain does. Returns 288 x 288 RGB display values in 0-1."""
     rng = np.random.default_rng([seed, 11])
     y, x = grid((COLOUR_SIZE, COLOUR_SIZE))
     bend = rng.uniform(0.10, 0.22) * np.array([np.sin(t := rng.uniform(0, 2 * np.pi)), np.cos(t)])
@@ -150,10 +141,8 @@ def colon(seed: int) -> Picture:
 
 
 def abdomen(seed: int) -> Picture:
-    """A CT section drawn from ellipses with the Hounsfield values of textbooks (fat -100, liver 60, bone 700).
-
-    Returns 256 x 256 Hounsfield units at 1.5 mm with a soft-tissue window of -150..250 HU.
-    """
+    """A CT section drawn from ellipses with the Hounsfield values of textbooks (fat -100, liver 60, bone 700). Returns
+    256 x 256 Hounsfield units at 1.5 mm with a soft-tissue window of -150..250 HU."""
     rng = np.random.default_rng([seed, 12])
     y, x = grid((GREY_SIZE, GREY_SIZE))
     warp = 0.02 * smooth_field(x.shape, 30.0, rng), 0.02 * smooth_field(x.shape, 30.0, rng)
@@ -202,11 +191,7 @@ def abdomen(seed: int) -> Picture:
 
 
 def package(name: str) -> Any:
-    """The module ``name`` of an optional package.
-
-    Raises:
-        MissingDependency: the package is not installed.
-    """
+    """The module ``name`` of an optional package; MissingDependency where that is not installed."""
     try:
         return import_module(name)
     except ImportError as error:
@@ -289,10 +274,8 @@ def _template() -> NDArray[np.float32]:
 
 
 def brain(axis: int, position: int, mirror: bool = False) -> Picture:
-    """A slice of the ICBM 152 T1 template that nilearn carries (1 mm), padded to a square and resampled.
-
-    ``axis`` is 0 sagittal, 1 coronal, 2 axial; ``position`` the voxel along it.
-    """
+    """A slice of the ICBM 152 T1 template that nilearn carries (1 mm), padded to a square and resampled. ``axis`` is 0
+    sagittal, 1 coronal, 2 axial; ``position`` the voxel along it."""
     piece = np.rot90(np.take(_template(), position, axis=axis)).astype(np.float64)[:, :: -1 if mirror else 1]
     side = 236
     top, left = (side - piece.shape[0]) // 2, (side - piece.shape[1]) // 2

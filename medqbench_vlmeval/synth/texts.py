@@ -40,11 +40,9 @@ def yes_or_no(noun: str, yes: bool, fault: Degradation | None, yes_first: bool) 
 def which(
     noun: str, present: Degradation | None, known: Sequence[Degradation], n: int, place: int, rng: np.random.Generator
 ) -> Question:
-    """'Which degradation is most prominent in this <noun>?' with the right answer at position ``place``.
-
-    Distractors are other degradations of the same modality; 'No visible degradation' is among the options of
-    every four-option question. ``n`` is the number of options, 3 or 4.
-    """
+    """'Which degradation is most prominent in this <noun>?' with the right answer at position ``place``. Distractors
+    are other degradations of the same modality; 'No visible degradation' is among the options of every four-option
+    question. ``n`` is the number of options, 3 or 4."""
     others = [_title(d.name) for d in known if d is not present]
     wrong = [others[int(i)] for i in rng.permutation(len(others))][: n - 1]
     if present is not None and n == 4:
@@ -55,11 +53,9 @@ def which(
 
 
 def how(noun: str, severity: str, fault: Degradation | None, place: int, rng: np.random.Generator) -> Question:
-    """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe.
-
-    Without ``fault`` 'How would you rate the overall quality of this <noun>?' with Good, Usable and Reject. The right
-    option is at ``place``, the others are in random order.
-    """
+    """'How severe is the <degradation> in this <noun>?' with None, Mild and Severe. Without ``fault`` 'How would you
+    rate the overall quality of this <noun>?' with Good, Usable and Reject. The right option is at ``place``, the others
+    are in random order."""
     text, scale, scope = f"How would you rate the overall quality of this {noun}?", _RATINGS, "general"
     if fault is not None:
         text, scale, scope = f"How severe {fault.amount} in this {noun}?", _AMOUNTS, fault.scope
@@ -94,11 +90,8 @@ def _degraded(picture: Planned) -> str:
 
 
 def compare(first: Planned, second: Planned) -> str:
-    """Four or five sentences on two pictures of one scene that end with the better one.
-
-    Raises:
-        ValueError: both have the same severity, so that neither is better.
-    """
+    """Four or five sentences on two pictures of one scene that end with the better one. ValueError where both have
+    the same severity, so that neither is better."""
     steps = _RANK[second.severity] - _RANK[first.severity]
     if not steps:
         raise ValueError("a pair needs two different severities")

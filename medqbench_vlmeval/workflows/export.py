@@ -67,14 +67,12 @@ def _card(written: list[tuple[SampleSet, Dataset, list[Path]]], split: str) -> s
 
     infos, parts = DatasetInfosDict(), []
     for part, rows, paths in written:
-        size, info = sum(path.stat().st_size for path in paths), describe(part)
+        task, size, info = part.task.value, sum(path.stat().st_size for path in paths), describe(part)
         splits = SplitDict({split: SplitInfo(split, size, len(part))})
-        infos[part.task.value] = DatasetInfo(
-            features=rows.features, splits=splits, dataset_size=size, download_size=size
-        )
+        infos[task] = DatasetInfo(features=rows.features, splits=splits, dataset_size=size, download_size=size)
         tables = "\n".join(markdown(table) for table in info_tables(info) if not isinstance(table, str))
         file = markdown_text(part.sources[part.task].path.name)
-        parts.append({"task": part.task.value, "file": file, "tables": tables, "info": info.parts[part.task]})
+        parts.append({"task": task, "file": file, "tables": tables, "info": info.parts[part.task]})
     files = [{"config_name": task, "data_files": [{"split": split, "path": f"{task}/{split}-*"}]} for task in infos]
     name = written[0][0].name
     front = DatasetCardData(pretty_name=name, license="other", tags=["medical"], configs=files)
