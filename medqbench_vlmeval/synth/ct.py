@@ -68,12 +68,10 @@ def limited_angle(picture: Picture, rng: np.random.Generator, *, missing_deg: fl
 
 
 def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channels: float) -> Picture:
-    """Badly calibrated detector channels: a constant offset of the line integral in every view.
-
-    ``p'(s, theta) = p(s, theta) + g(s)`` with ``g ~ Normal(0, gain_sd)`` on a share of the channels; a constant row of
-    the sinogram is a circle in the image. ``gain_sd``: standard deviation of ``-ln(gain)``, dimensionless.
-    ``channels``: share of faulty channels, 0-1.
-    """
+    """Badly calibrated detector channels: a constant offset of the line integral in every view. ``p'(s, theta) = p(s,
+    theta) + g(s)`` with ``g ~ Normal(0, gain_sd)`` on a share of the channels; a constant row of the sinogram is a
+    circle in the image. ``gain_sd``: standard deviation of ``-ln(gain)``, dimensionless. ``channels``: share of faulty
+    channels, 0-1."""
     width = int(_project(np.zeros(picture.shape), picture.spacing_mm, _ANGLES[:1]).shape[0])
     offset: Array = rng.normal(0.0, gain_sd, width) * (rng.random(width) < channels)
     centre = width // 2
@@ -87,12 +85,10 @@ def rings(picture: Picture, rng: np.random.Generator, *, gain_sd: float, channel
 
 
 def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius_mm: float) -> Picture:
-    """Dense implants: their line integrals saturate (photon starvation, beam hardening).
-
-    The measured integral of metal ``m`` is ``m' = (1 - exp(-k m)) / k`` with ``k = 0.12`` instead of ``m``; the
-    inconsistency ``m' - m`` spreads as bright and dark streaks from and between the implants. ``implants``: how many
-    round implants (whole number as float). ``radius_mm``: radius of the largest, in mm.
-    """
+    """Dense implants: their line integrals saturate (photon starvation, beam hardening). The measured integral of metal
+    ``m`` is ``m' = (1 - exp(-k m)) / k`` with ``k = 0.12`` instead of ``m``; the inconsistency ``m' - m`` spreads as
+    bright and dark streaks from and between the implants. ``implants``: how many round implants (whole number as
+    float). ``radius_mm``: radius of the largest, in mm."""
     y, x = grid(picture.shape)
     scale = 2.0 / (picture.shape[1] * picture.spacing_mm)
     mask = np.zeros(picture.shape)
@@ -113,12 +109,10 @@ def metal(picture: Picture, rng: np.random.Generator, *, implants: float, radius
 
 
 def patient_motion(picture: Picture, rng: np.random.Generator, *, shift_mm: float, cycles: float) -> Picture:
-    """In-plane movement while the gantry turns.
-
-    A translation by ``(dx, dy)`` moves a parallel projection by ``dx cos(theta) + dy sin(theta)`` (shift theorem of the
-    Radon transform). The path is ``shift_mm * sin(2 pi cycles t)`` along one direction plus a step of half that size in
-    the middle of the scan. ``shift_mm``: amplitude in mm. ``cycles``: oscillations during the scan.
-    """
+    """In-plane movement while the gantry turns. A translation by ``(dx, dy)`` moves a parallel projection by ``dx
+    cos(theta) + dy sin(theta)`` (shift theorem of the Radon transform). The path is ``shift_mm * sin(2 pi cycles t)``
+    along one direction plus a step of half that size in the middle of the scan. ``shift_mm``: amplitude in mm.
+    ``cycles``: oscillations during the scan."""
     p = _sinogram(picture)
     t = np.arange(_ANGLES.size) / _ANGLES.size
     direction = rng.uniform(0.0, np.pi)

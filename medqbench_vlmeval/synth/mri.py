@@ -59,12 +59,10 @@ def undersampling(picture: Picture, rng: np.random.Generator, *, factor: float, 
 
 
 def bias_field(picture: Picture, rng: np.random.Generator, *, strength: float) -> Picture:
-    """Receive-coil sensitivity: a smooth multiplicative field.
-
-    ``I' = I exp(strength * b)`` with ``b`` a second-order polynomial over the field of view, scaled to -1..1 with its
-    slope in a random direction (a surface coil on one side); the maximum is scaled back to the display. ``strength``:
-    natural logarithm of half the brightest-to-darkest ratio (0.3: 1.8 to 1, 1.2: 11 to 1).
-    """
+    """Receive-coil sensitivity: a smooth multiplicative field. ``I' = I exp(strength * b)`` with ``b`` a second-order
+    polynomial over the field of view, scaled to -1..1 with its slope in a random direction (a surface coil on one
+    side); the maximum is scaled back to the display. ``strength``: natural logarithm of half the brightest-to-darkest
+    ratio (0.3: 1.8 to 1, 1.2: 11 to 1)."""
     y, x = grid(picture.shape)
     turn = rng.uniform(0.0, 2.0 * np.pi)
     along = x * np.cos(turn) + y * np.sin(turn)

@@ -25,12 +25,8 @@ _SHARD_BYTES, _GROUP_ROWS = 400_000_000, 16
 
 def export(data: str, folder: Path, named: Named | None = None) -> list[Path]:
     """Write a dataset into a new or empty folder: Parquet, about 400 MB a file, and README.md, the card. Each task is a
-    configuration, its split the dataset's or 'test'. The files are returned.
-
-    Raises:
-        BadInput: the dataset cannot be loaded, or the folder holds something.
-        MissingDependency: ``datasets`` is not installed.
-        RunFailed: a file cannot be written.
+    configuration, its split the dataset's or 'test'. The files are returned. BadInput where the dataset cannot
+    be loaded or the folder holds something, MissingDependency without ``datasets``, RunFailed where nothing is written.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise BadInput(f"--to {folder} holds something already; name a new or an empty folder.")
