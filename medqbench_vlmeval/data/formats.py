@@ -109,7 +109,8 @@ def _parquet_table(path: Path, source: IO[bytes]) -> _Records:
     def records() -> Iterator[Any]:
         with _whole(path):
             largest = max((about.row_group(at).total_byte_size for at in range(about.num_row_groups)), default=0)
-            for batch in file.iter_batches(_BATCH_ROWS if largest * _BATCH_ROWS < _BATCH_BYTES else 1):
+            n = _BATCH_ROWS if largest * _BATCH_ROWS < _BATCH_BYTES else 1
+            for batch in file.iter_batches(n, use_threads=False):  # threads take more time and memory here
                 yield from batch.to_pylist()
 
     with _whole(path):

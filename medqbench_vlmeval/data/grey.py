@@ -106,7 +106,7 @@ def read_dicom(data: bytes, window: str, default: str, max_pixels: int) -> tuple
     else:
         of_bits = f"0,{(1 << bits) - 1}" if bits < 8 else ""
         grey, how = to_eight_bits(values, window or default or of_bits, inverted)
-    return Image.fromarray(grey), f"{told}, grey of {bits} bits {how}"
+    return Image.fromarray(grey), f"{told}, grey of {bits} bits, {how}"
 
 
 def _through_own_window(values: Any, file: Any, inverted: bool, pixels: Any) -> tuple[Any, str]:

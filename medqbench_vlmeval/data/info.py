@@ -31,6 +31,7 @@ from medqbench_vlmeval.types import Sample, SampleSet
 
 _TEST_NAMES = {text for text, name in ALL_DATASET_NAMES.items() if name.split is Split.TEST}
 _UNKNOWN = "(unknown)"
+IMAGE_FORM, IMAGE_SIZE = "image form", "image size"
 # From the coarsest to the finest; an axis that a data file does not give makes one stratum.
 _STRATA = ("task", "modality", "question_type", "severity", "difficulty", "category")
 
@@ -84,8 +85,8 @@ class PartInfo:
     """What a dataset holds of one task.
 
     ``images`` counts distinct images, by what the file calls them where they were not looked at; ``counts`` are by axis
-    and value (and of answers by letter), rows without a value under ``'(unknown)'``, axes without any value left out;
-    ``published`` is None but for the test split. For ``blind`` see :func:`blind_scores`.
+    and value (of answers by letter, of loaded images by form and size), rows without a value under ``'(unknown)'``,
+    axes without any value left out; ``published`` is None but for the test split. ``blind``: :func:`blind_scores`.
     """
 
     n: int
@@ -123,6 +124,9 @@ def describe(sample_set: SampleSet, others: Sequence[SampleSet] = (), alike: boo
         values = {axis: Counter(getattr(sample, axis) or _UNKNOWN for sample in samples) for axis in axes_of(task)}
         counts = {axis: dict(of.most_common()) for axis, of in values.items() if set(of) != {_UNKNOWN}}
         images = {key for sample in samples for key in image_keys(sample)}
+        if forms := [form for sample in samples for form in sample.image_forms]:
+            counts[IMAGE_FORM] = dict(Counter(form.in_words for form in forms).most_common())
+            counts[IMAGE_SIZE] = dict(Counter(f"{form.width} x {form.height}" for form in forms).most_common())
         blind = {}
         if task.is_choice:
             counts["answer"] = dict(sorted(Counter(str(sample.answer) for sample in samples).items()))

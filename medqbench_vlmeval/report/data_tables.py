@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from medqbench_vlmeval.benchmark import TASK_TITLES
 from medqbench_vlmeval.data.check import Checked
-from medqbench_vlmeval.data.info import DataInfo, PartInfo
+from medqbench_vlmeval.data.info import IMAGE_FORM, IMAGE_SIZE, DataInfo, PartInfo
 from medqbench_vlmeval.data.repeats import NEAR
 from medqbench_vlmeval.report.table import Column, Entry, Table, columns, table
 
@@ -59,6 +59,7 @@ def _meanings(part: PartInfo) -> Table:
         (meaning, f"{name}{' (named)' if meaning in use.named else ''}", _values(part.counts.get(meaning, {})))
         for meaning, name in found.items()
     ]
+    rows += [(name, "(seen)", _values(part.counts[name])) for name in (IMAGE_FORM, IMAGE_SIZE) if name in part.counts]
     notes = [f"{meaning}: {how}" for meaning, how in use.inferred.items()]
     notes += [f"ignored columns: {', '.join(use.ignored)}"] if use.ignored else []
     return table("", columns("meaning", "column", "values"), rows, notes)

@@ -204,7 +204,7 @@ def test_a_ct_in_hounsfield_units_through_the_stated_window_and_an_mri_through_i
     hounsfield = ct.pixel_array.astype(float) * ct.RescaleSlope + ct.RescaleIntercept
     image, form = shown(dicom("CT_small.dcm"), "-160,240")
     assert (image == np.rint(np.clip((hounsfield + 160) / 400, 0, 1) * 255)).all()
-    assert form.conversion == "DICOM, grey of 16 bits shown through the stated window -160 to 240"
+    assert form.conversion == "DICOM, grey of 16 bits, shown through the stated window -160 to 240"
     assert (image == shown(dicom("CT_small.dcm"), "", "-160,240")[0]).all()
     with pytest.raises(BadInput, match="grey values from -896 to 1167"):
         make_ready(dicom("CT_small.dcm"), "here")
@@ -213,7 +213,7 @@ def test_a_ct_in_hounsfield_units_through_the_stated_window_and_an_mri_through_i
     expected = np.rint(np.clip((mr - 599.5) / 1599 + 0.5, 0, 1) * 255)
     image, form = shown(dicom("MR_small.dcm"), "", "0,1")
     assert abs(image - expected).max() == 0
-    assert form.conversion == "DICOM, grey of 16 bits shown through the file's own window (center 600, width 1600)"
+    assert form.conversion == "DICOM, grey of 16 bits, shown through the file's own window (center 600, width 1600)"
     assert (shown(dicom("MR_small.dcm"), "0,100")[0] == np.rint(np.clip(mr / 100, 0, 1) * 255)).all()
     image, form = shown(dicom("MR_small.dcm", PhotometricInterpretation="MONOCHROME1"))
     assert abs(image - (255 - expected)).max() <= 1  # halves are rounded to the even number
@@ -239,9 +239,9 @@ def test_a_lut_of_the_file_of_8_bits_does_not_wrap() -> None:
         ("examples_rgb_color.dcm", "DICOM"),
         ("SC_rgb_rle_2frame.dcm", "DICOM, the first of its frames"),
         ("SC_rgb_jpeg_dcmtk.dcm", "DICOM"),
-        ("MR_small_jp2klossless.dcm", "DICOM, grey of 16 bits shown through the file's own window"),
+        ("MR_small_jp2klossless.dcm", "DICOM, grey of 16 bits, shown through the file's own window"),
         ("examples_palette.dcm", "DICOM, colours of 16 bits by their highest 8"),
-        ("liver_1frame.dcm", "DICOM, grey of 1 bits shown through the stated window 0 to 1"),
+        ("liver_1frame.dcm", "DICOM, grey of 1 bits, shown through the stated window 0 to 1"),
     ],
 )
 def test_other_dicom_files(name: str, told: str) -> None:
