@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from medqbench_vlmeval.data.image_forms import DECODER_ERRORS
 
@@ -97,13 +97,7 @@ def _thumbnail(path: Path | None, side: int, as_jpeg: bool = False) -> Thumbnail
 
 def shown_as(image: Image) -> str | None:
     """How :func:`lossless` shows an image that browsers do not show as it is; None for one that they do."""
-    if image.mode.startswith(("I", "F")):
-        return "deep grey, its range spread over 256 levels"
-    if image.format in ("TIFF", "JPEG2000", "PPM"):
-        return f"{image.format} shown as PNG"
-    # Exif's orientation; of a PNG it is known before the pixels are, which getexif would decode.
-    is_turned = (image.format != "PNG" or "exif" in image.info) and image.getexif().get(0x0112, 1) != 1
-    return "shown as stored, without the rotation that the file notes" if is_turned else None
+    return f"{image.format} shown as PNG" if image.format in ("TIFF", "JPEG2000", "PPM") else None
 
 
 def lossless(path: Path) -> bytes:
@@ -135,13 +129,7 @@ def _reduced(image: Image, side: int) -> Image:
 def _plain(image: Image) -> Image:
     from PIL import Image as Pillow
 
-    if image.mode.startswith(("I", "F")):
-        # 16 bits or more in grey: the range is spread over the levels; PIL would cut it off at 255.
-        values = image.convert("F")
-        low, high = cast("tuple[float, float]", values.getextrema())
-        scale = 255 / ((high - low) or 1)
-        image = values.point(lambda value: value * scale - low * scale).convert("L")
-    elif image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         ground = Pillow.new("RGBA", image.size, (0, 0, 0, 255))
         ground.alpha_composite(image.convert("RGBA"))
         image = ground.convert("RGB")

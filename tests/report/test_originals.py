@@ -161,34 +161,20 @@ def test_a_folder_that_is_none_is_refused(page: Path, tmp_path: Path, kind: str)
 
 
 def test_what_browsers_do_not_show_comes_as_png_too(page: Path, tmp_path: Path) -> None:
-    deep = Image.new("I;16", (16, 4))
-    deep.putdata([1000 + 40 * place for place in range(64)])
-    deep.save(tmp_path / "deep.png")
     colours = Image.new("RGB", (3, 2))
     colours.putdata([(place, 2 * place, 3 * place) for place in range(6)])
     colours.save(tmp_path / "x.tif")
-    turned = Image.new("RGB", (8, 4), (200, 100, 50))
-    exif = turned.getexif()
-    exif[0x0112] = 6
-    turned.save(tmp_path / "turned.jpg", exif=exif)
-    turned.save(tmp_path / "plain.jpg")
+    Image.new("RGB", (8, 4), (200, 100, 50)).save(tmp_path / "plain.jpg")
     beside, said = Originals(page, None), {}
-    for name in ("deep.png", "x.tif", "turned.jpg", "plain.jpg"):
+    for name in ("x.tif", "plain.jpg"):
         said[name] = beside.add(name, tmp_path / name, make_thumbnails([tmp_path / name])[0])
         assert (page.parent / "images" / name).read_bytes() == (tmp_path / name).read_bytes()
     assert said.pop("plain.jpg") == ["images/plain.jpg"]
     words = {name: of[1][1] for name, of in said.items()}
-    assert words == {
-        "deep.png": "deep grey, its range spread over 256 levels",
-        "x.tif": "TIFF shown as PNG",
-        "turned.jpg": "shown as stored, without the rotation that the file notes",
-    }
+    assert words == {"x.tif": "TIFF shown as PNG"}
     assert all(of[1][0] == f"images/{name}" for name, of in said.items())
     shown = {name: Image.open(page.parent / str(of[0])) for name, of in said.items()}
-    # 1000 to 3520 over 0 to 255
-    assert list(shown["deep.png"].tobytes()) == pytest.approx([round(place * 255 / 63) for place in range(64)], abs=1)
     assert shown["x.tif"].tobytes() == colours.tobytes()
-    assert shown["turned.jpg"].size == (8, 4)
     assert lossless(tmp_path / "x.tif") == (page.parent / str(said["x.tif"][0])).read_bytes()
 
 

@@ -32,10 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LMUData", str(folder / "data"))
         store = folder / "data" / "images" / "MedQBench"
-        deep = folder / "deep.tif"
-        Image.linear_gradient("L").convert("I;16").point(lambda value: value * 16).save(deep)
+        grey = folder / "grey.tif"
+        Image.linear_gradient("L").save(grey)
         one, other = page_runs.stored(store, GREY), page_runs.stored(store, RED, "jpg")
-        tif = page_runs.stored(store, deep.read_bytes(), "tif")
+        tif = page_runs.stored(store, grey.read_bytes(), "tif")
         pair, single = make.Task.COMPARATIVE, make.Task.NO_REFERENCE
         rows = [
             make.judged("sample-1", JUDGE, single, judge="judge-canary", modality="Fundus", image_refs=(tif,)),
@@ -198,7 +198,7 @@ def test_images_are_the_originals_and_a_pair_is_linked(visit_to: Rate, folder: P
     press(page, "2", "2", "2", "1")
     assert "1 is no rating of Quality Accuracy here: 0 or 2" in page.inner_text("#said")
     place(page, "Answer sample-1")
-    playwright.expect(page.locator("#images figcaption")).to_contain_text("deep grey, its range spread over 256 levels")
+    playwright.expect(page.locator("#images figcaption")).to_contain_text("TIFF shown as PNG")
     assert page.evaluate("document.querySelector('#images img').naturalWidth") == 256
     assert page.is_visible("#images .zoom-bar")
     place(page, "Answer sample-3")
