@@ -114,7 +114,7 @@ def make_ready(
             # load() stops at the last pixel; verify() reads on to the end and compares the checksums.
             with Image.open(BytesIO(data), formats=(kind,)) as again:
                 again.verify()
-            if _PNG_END not in data:
+            if data.rfind(_PNG_END) < 0:
                 raise EOFError("no end chunk")
         return _sendable(ready)
 

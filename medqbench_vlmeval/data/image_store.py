@@ -103,7 +103,7 @@ class ImageStore:
 
     def place(self, name: str) -> Path:
         """Where the image of that name is kept; the name is one of :func:`content_name`'s."""
-        return self.root / name[:2] / name
+        return Path(self.root, name[:2], name)
 
     def check_file(self, path: Path, where: str, window: str = "", decode: bool = True) -> StoredImage:
         """A file that is used in place, or what it has to be converted to, with its form; BadInput where it is no whole

@@ -132,8 +132,9 @@ def load_dataset(
     places = [(part, *locate(part, name.split, data_path)) for part in name.task.parts]
     for part, path, origin in places:
         samples, sources[part] = _load_locked(path, part, store, origin, named)
-        prefix = f"{REASONING_PREFIX[part]}:" if combined else ""
-        joined += [replace(sample, index=f"{prefix}{sample.index}") for sample in samples]
+        if combined:
+            samples = [replace(sample, index=f"{REASONING_PREFIX[part]}:{sample.index}") for sample in samples]
+        joined += samples
     return SampleSet(name.text, name.task, tuple(joined), sources)
 
 

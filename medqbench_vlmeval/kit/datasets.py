@@ -189,9 +189,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         return frame[[sample.index in chosen for sample in self.sample_set.samples]].reset_index(drop=True)
 
     def _sample(self, line: int | Mapping[str, Any]) -> Sample:
-        if isinstance(line, int):
-            line = dict(self.data.iloc[line])
-        index = str(line["index"])
+        index = str(self.data["index"].iloc[line] if isinstance(line, int) else line["index"])
         if index not in self._samples:
             raise BadInput(f"{self.dataset_name} has no sample with index '{index}'.")
         return self._samples[index]

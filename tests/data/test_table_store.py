@@ -256,7 +256,7 @@ def test_small_files_and_folders_that_take_no_table_are_read_each_time(write_tsv
 
 
 numbers = count()
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=20)
 pictures = st.sampled_from([text_of(RED), text_of(GREEN), f"data:image/png;base64,{text_of(BLUE)}"])
 
 
