@@ -12,10 +12,10 @@ import os
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, Queue
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,7 +64,7 @@ def read_lock(folder: Path | None) -> tuple[LockedFile, ...]:
     path = (folder or data_folder(make=False)) / LOCK_NAME
     try:
         files = tuple(LockedFile(**file) for file in read_json(path)["files"])
-        if all(COMMIT.fullmatch(file.commit) for file in files):
+        if all(isinstance(file.repository, str) and COMMIT.fullmatch(file.commit) for file in files):
             return files
     except MissingFile:
         return ()
@@ -220,22 +220,18 @@ def _within(call: Callable[[], Any]) -> Any:
 
     # The client's default, 10 s, is long where the hub is not there.
     seconds = constants.HF_HUB_ETAG_TIMEOUT if "HF_HUB_ETAG_TIMEOUT" in os.environ else _ANSWER_SECONDS
-    answers: Queue[Any] = Queue()
+    answer: Future[Any] = Future()
 
     def ask() -> None:
         try:
-            answers.put(call())
+            answer.set_result(call())
         except Exception as error:  # noqa: BLE001 - raised where it is waited for
-            answers.put(error)
+            answer.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except Empty:
-        answer = TimeoutError(f"no answer in {seconds:g} s; HF_HUB_ETAG_TIMEOUT allows more")
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
+    if not wait([answer], seconds).done:
+        raise TimeoutError(f"no answer in {seconds:g} s; HF_HUB_ETAG_TIMEOUT allows more")
+    return answer.result()
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:
@@ -259,7 +255,7 @@ def _told(error: Exception, file: HubFile, revision: str) -> MedQBenchError:
         # Addresses may hold signatures or a proxy's password.
         cause = re.sub(r"(\w+://)\S+", r"\1...", f"{type(error).__name__}: {' '.join(str(error).split())}")[:200]
         return RunFailed(f"{name} could not be fetched from the hub ({host}; {cause.rstrip('.: ')}): {mend}")
-    status, wait = response.status_code, response.headers.get("Retry-After", "")
+    status, after = response.status_code, response.headers.get("Retry-After", "")
     refusals = {
         "GatedRepo": f"is open to those whom its owners let in: ask on its page, then {log_in}",
         "RepoNotFound": f"is not there or not open to you: {log_in}",
@@ -268,6 +264,6 @@ def _told(error: Exception, file: HubFile, revision: str) -> MedQBenchError:
     }
     if text := refusals.get(response.headers.get("X-Error-Code", "GatedRepo" if status in (401, 403) else "")):
         return BadInput(f"the hub's repository {file.repository}, asked for {file.name}, {text}")
-    when = f"in {wait} s" if wait.isdecimal() else "later"
+    when = f"in {after} s" if after.isdecimal() else "later"
     often = f" (asked too often; {log_in} to ask more)" if status == 429 else ""
     return RunFailed(f"the hub ({host}) answers HTTP {status} for {name}{often}: try again {when}")

@@ -11,15 +11,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from huggingface_hub import close_session
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medqbench_vlmeval.benchmark import Split, Task
 from medqbench_vlmeval.data import download as downloads
 from medqbench_vlmeval.data import load
-from medqbench_vlmeval.data.download import LOCK_NAME, HubFile, fetch, revision_for
+from medqbench_vlmeval.data.download import LOCK_NAME, HubFile, fetch, locked_file, read_lock, revision_for
 from medqbench_vlmeval.data.sources import download, hub_file, hub_revision_of
 from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.steps import heard_by
@@ -200,6 +203,7 @@ def test_the_token_goes_to_the_hub_alone(
     assert not any("hf_secret" in text for text in (out, err, *map(str, refused), *written))
 
 
+@pytest.mark.slow
 def test_download_records_commit_size_and_hash_and_keeps_to_the_commit(
     hub: FilesHub, tmp_path: Path, write_tsv: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -279,6 +283,25 @@ def test_a_damaged_lock_file_is_named(folder: Path, text: str) -> None:
         BadInput, match=rf"{LOCK_NAME} is damaged: delete it, and 'medqbench data download' writes another"
     ):
         load("MedQBench_Reasoning_NoReference")
+
+
+TEXTS = st.text(max_size=5) | st.sampled_from([FIRST, NAME, REPOSITORY])
+VALUES = st.recursive(st.none() | st.integers() | TEXTS, lambda inner: st.lists(inner, max_size=2), max_leaves=3)
+NAMES = ("repository", "name", "commit", "size", "sha256")
+ENTRIES = st.fixed_dictionaries({}, optional=dict.fromkeys((*NAMES, "other"), VALUES)) | VALUES
+RECORDS = st.fixed_dictionaries({name: VALUES for name in NAMES if name != "commit"}).map(
+    lambda of: {**of, "commit": FIRST}
+)
+
+
+@given(st.fixed_dictionaries({"files": st.lists(ENTRIES | RECORDS, max_size=3) | VALUES}) | VALUES)
+def test_a_lock_file_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    folder = tmp_path_factory.getbasetemp() / "lock"
+    folder.mkdir(exist_ok=True)
+    (folder / LOCK_NAME).write_text(json.dumps(value), encoding="utf-8")
+    with suppress(BadInput):
+        assert isinstance(revision_for(REPOSITORY, folder), str)
+        assert locked_file(folder, NAME) in (None, *read_lock(folder))
 
 
 @pytest.mark.parametrize("large", [0, 1 << 20])
