@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.report.colours import look_of
 from medqbench_vlmeval.report.page import write_page
 from medqbench_vlmeval.workflows.compare import compare_runs
@@ -328,6 +329,24 @@ class TestSummary:
         # Nine of the thirteen published rows are above 60.00.
         assert ranks["M1"] == ranks["M2"] == "10"
         assert "11" not in ranks.values()
+
+    def test_medq_deg_stands_under_its_own_name_and_its_samples_are_questions(
+        self, visit_to: Open, tmp_path: Path
+    ) -> None:
+        of_deg = {"task": Task.DEGRADATION, "severity": "L1", "category": "noise", "question_type": None}
+        said = make.choice("1", False, text="Answer: B\nConfidence: 85%", **of_deg)
+        run = make.make_run([said, make.choice("2", **{**of_deg, "category": "motion"})], dataset="MedQDeg_mini")
+        write_page(tmp_path / "page.html", [run], None)
+        visit = visit_to(tmp_path / "page.html")
+        page = visit.open()
+        assert visit.text("h1.brand") == "MedQ-Deg"
+        assert "percent of questions; 1 row; published: none" in visit.text("#board-degradation caption")
+        page.click("text=Show the 1 failed")
+        names, values = (page.locator(f"dl.facts:visible {tag}").all_inner_texts() for tag in ("dt", "dd"))
+        facts = dict(zip(names, values, strict=True))
+        assert (facts["Answer read"], facts["Confidence, %"]) == ("B", "85")
+        visit.choose("category", "noise")
+        visit.count("1 of 2 samples")
 
     def test_a_row_leads_to_its_run_and_is_marked(self, visit: Visit) -> None:
         page = visit.open()

@@ -157,7 +157,7 @@ def _perception(row: SampleRow) -> Json:
     outcome = RIGHT if row.correct else NO_REPLY if row.unscored else NO_ANSWER if row.extracted is None else WRONG
     verdict = row.choice
     extractor = verdict and {**_present(letter=letter_of(verdict.score)), **_texts(verdict)}
-    read = _present(letter=row.extracted, rule=row.rule, extractor=extractor)
+    read = _present(letter=row.extracted, rule=row.rule, confidence=row.confidence, extractor=extractor)
     return {"outcome": outcome, "bad": not row.correct, **read}
 
 

@@ -4,9 +4,9 @@ function answerBox(item, words, named) {
   const { sample, answer } = item;
   const box = el("div", { class: "answer" });
   if (named) add(box, el("h3", null, data(runs[item.run].label), " ", badge(item)));
-  if (answer.unscored !== undefined) add(box, el("p", { class: "warn" }, sample.task === "perception" ? "Counted as wrong: " : "Not scored: ", data(answer.unscored)));
+  if (answer.unscored !== undefined) add(box, el("p", { class: "warn" }, isChoice(sample.task) ? "Counted as wrong: " : "Not scored: ", data(answer.unscored)));
   add(box, el("h4", null, answer.cut ? "Reply (cut by its spreadsheet)" : "Reply"), block(answer.reply, words));
-  add(box, sample.task === "perception" ? letterFacts(item) : verdictFacts(item));
+  add(box, isChoice(sample.task) ? letterFacts(item) : verdictFacts(item));
   if (answer.kinds) {
     const chips = answer.kinds.map((kind) => el("li", null, el("a", { class: "chip", href: samplesHash(item.run, [["kind", kind]]), title: "Show all with this error" }, data(kind))));
     add(box, el("h4", null, "Errors that can be told"), el("ul", { class: "chips" }, chips));
@@ -19,6 +19,7 @@ function letterFacts({ sample, answer }) {
     ["Answer read", answer.letter === undefined ? "none" : answer.letter],
     ["by the rule", answer.rule],
     ["Right answer", sample.answer],
+    ["Confidence, %", answer.confidence],
   ];
   if (answer.extractor) {
     const { letter, reason, judge, reply, note } = answer.extractor;

@@ -63,7 +63,7 @@ function boardTable(board) {
   const table = el(
     "table",
     { class: "board" },
-    el("caption", null, el("span", { class: "still" }, board.title, el("span", { class: "meta" }, `${unit}; ${counted(rows.length, "row")}; published: ${sources}`))),
+    el("caption", null, el("span", { class: "still" }, board.title, el("span", { class: "meta" }, `${unit}; ${counted(rows.length, "row")}; published: ${sources || "none"}`))),
     el("thead", null, el("tr", null, heads)),
     el("tbody", null, rows.map((row) => boardRow(board, row, reasons))),
   );

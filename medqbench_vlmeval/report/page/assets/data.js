@@ -71,7 +71,13 @@ function shareSamples(one, other) {
 }
 
 const answerOf = (run, item) => bySample[run].get(item.answer.s);
-const TASKS = new Map([["perception", "Perception"], ["no-reference", "No-reference"], ["comparative", "Comparative"]]);
+const TASKS = new Map([
+  ["perception", "Perception"],
+  ["no-reference", "No-reference"],
+  ["comparative", "Comparative"],
+  ["degradation", "MedQ-Deg"],
+]);
+const isChoice = (task) => task === "perception" || task === "degradation";
 const taskTitle = (task) => TASKS.get(task) || task;
 const DIMENSIONS = Object.entries(told.dimensions);
 const DIMENSION_TITLES = new Map(DIMENSIONS);
@@ -88,7 +94,7 @@ function outcomeClass(answer) {
 
 function outcomeWords(item, short) {
   const { answer, sample } = item;
-  if (sample.task !== "perception") return answer.sum === undefined ? "unscored" : `${answer.bad ? "✗ " : ""}${scoreText(answer.sum)} / 8`;
+  if (!isChoice(sample.task)) return answer.sum === undefined ? "unscored" : `${answer.bad ? "✗ " : ""}${scoreText(answer.sum)} / 8`;
   const sign = answer.bad ? "✗" : "✓";
   if (answer.letter === undefined) return `${sign} ${answer.outcome}`;
   return short ? `${sign} ${answer.letter}` : `${sign} ${answer.letter} ${answer.outcome}`;

@@ -64,7 +64,7 @@ function passing(but) {
 }
 
 function valueOf({ sample, answer }) {
-  if (sample.task === "perception") return answer.bad ? 0 : 8;
+  if (isChoice(sample.task)) return answer.bad ? 0 : 8;
   return answer.sum === undefined ? -1 : answer.sum;
 }
 

@@ -13,7 +13,7 @@ function failuresOf(part) {
   const failed = found.filter((item) => item.answer.bad);
   const axes = AXES.filter(([name]) => new Set(found.map((item) => item.sample[name])).size > 1).map(([name]) => name);
   const box = el("div");
-  const meaning = part.task === "perception" ? "wrong, or without an answer" : "with an error that can be told";
+  const meaning = isChoice(part.task) ? "wrong, or without an answer" : "with an error that can be told";
   add(box, el("h3", null, part.title));
   if (!found.length) return add(box, el("p", { class: "hint" }, "There are no samples."));
   const all = el("a", { href: samplesHash(state.run, [["task", part.task], ["outcome", FAILED]]) }, `Show the ${grouped(failed.length)} failed`);

@@ -107,7 +107,7 @@ const rowShell = (kind, place) => el("div", { class: kind, role: "option", id: `
 function rowOf(item, place) {
   const { sample, answer } = item;
   const facts = [sample.modality, sample.question_type, sample.severity].filter(Boolean).join(" · ");
-  const said = sample.task === "perception" ? sample.question : answer.reply;
+  const said = isChoice(sample.task) ? sample.question : answer.reply;
   return add(
     rowShell("row", place),
     smallPictures(sample),
