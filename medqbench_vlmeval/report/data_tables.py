@@ -62,9 +62,9 @@ def _meanings(part: PartInfo) -> Table:
     rows += [(name, "(seen)", _values(part.counts[name])) for name in (IMAGE_FORM, IMAGE_SIZE) if name in part.counts]
     notes = [f"{meaning}: {how}" for meaning, how in use.inferred.items()]
     notes += [f"ignored columns: {', '.join(use.ignored)}"] if use.ignored else []
-    return table("", columns("meaning", "column", "values"), rows, notes)
+    return table("Columns", columns("meaning", "column", "values"), rows, notes)
 
 
 def _values(counts: Mapping[str, int]) -> str:
-    shown = ", ".join(f"{value} {n:,}" for value, n in list(counts.items())[:_SHOWN])
+    shown = ", ".join(f"{value} ({n:,})" for value, n in list(counts.items())[:_SHOWN])
     return f"{shown} and {len(counts) - _SHOWN:,} more" if len(counts) > _SHOWN else shown

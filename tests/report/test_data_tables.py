@@ -63,8 +63,8 @@ def test_a_data_file_on_a_terminal(width: int | None) -> None:
     assert lines[1] == f"/data/x.tsv (hub, revision {'0123' * 10})"
     cells = {line.split()[0]: line.split()[1:] for line in lines if line.split()}
     assert cells["index"] == ["nr"]
-    assert cells["answer"] == ["gold", "(named)", "A", "2,", "B", "1,", "C", "1"]
-    assert cells["modality"] == ["m", "CT", "3,", "[b]MRI", "1"]
+    assert cells["answer"] == ["gold", "(named)", "A", "(2),", "B", "(1),", "C", "(1)"]
+    assert cells["modality"] == ["m", "CT", "(3),", "[b]MRI", "(1)"]
     assert cells["severity"] == ["(inferred)"]
     assert cells["scope"] == ["(absent)"]
     assert cells["chance"] == ["39.6", "50.0", "29.2"]
@@ -78,5 +78,5 @@ def test_a_data_file_on_a_terminal(width: int | None) -> None:
 def test_many_values_are_cut_in_the_table_alone() -> None:
     many = tuple(choice(str(i), "How", YES_NO, "A", f"m{i}") for i in range(100))
     info = describe(SampleSet("x", Task.PERCEPTION, many, load("MedQBench_Perception_mini").sources))
-    assert any("m39 1 and 60 more" in line for line in printed(info_tables(info)))
+    assert any("m39 (1) and 60 more" in line for line in printed(info_tables(info)))
     assert len(info.to_json()["parts"]["perception"]["counts"]["modality"]) == 100
