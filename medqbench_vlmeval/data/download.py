@@ -152,6 +152,8 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
         cache = Path(constants.HF_HUB_CACHE, f"datasets--{file.repository.replace('/', '--')}", "snapshots", commit)
         target = (folder or cache) / file.name
         same = target.exists() and (not folder or _etag_of(target, etag) == etag)
+        if folder and any(part.startswith(".") for part in Path(file.name).parts):
+            raise BadInput(f"{file.name} would be a hidden file or folder of {folder}; it is not fetched.")
         if target.exists() and not same and not (known and known.sha256 == sha256_of(target)):
             raise BadInput(f"{target} is neither the hub's nor fetched before: move it away or change --to.")
         if not same:

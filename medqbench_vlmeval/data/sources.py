@@ -20,8 +20,8 @@ from medqbench_vlmeval.benchmark import (
     parse_dataset_name,
 )
 from medqbench_vlmeval.data import download as hub
-from medqbench_vlmeval.data.columns import Named
-from medqbench_vlmeval.data.formats import SUFFIXES, table_in
+from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Named, find_columns
+from medqbench_vlmeval.data.formats import SUFFIXES, open_data, table_in
 from medqbench_vlmeval.data.image_cells import KeptImages
 from medqbench_vlmeval.data.image_paths import COMMIT
 from medqbench_vlmeval.data.image_store import ImageStore
@@ -95,8 +95,12 @@ def locate(task: Task, split: Split, data_path: Path | None = None) -> tuple[Pat
     if here is None:
         with hub.alone(None):
             here, revision = hub.fetch(wanted, revision)
-    at = partial(replace, wanted)
-    return here, Origin("hub", revision, lambda image: hub.fetch(at(name=image), revision)[0], wanted.repository)
+    return here, _from_hub(wanted, revision)
+
+
+def _from_hub(table: hub.HubFile, commit: str, folder: Path | None = None) -> Origin:
+    fetch = partial(hub.fetch, revision=commit, folder=folder)
+    return Origin("hub", commit, lambda image: fetch(replace(table, name=image))[0], table.repository)
 
 
 def _store(images: Images) -> ImageStore | KeptImages | None:
@@ -251,4 +255,8 @@ def download(
             (hub.locked_file(folder, file.name, commit) or locked).check(path, locked.sha256)
             hub.record(folder, locked)
             done.append((path, locked))
+            with open_data(path) as table:
+                paths = find_columns(table.header, [name for name in IMAGE_MEANINGS if "path" in name]).names
+            if paths:  # loading fetches and checks the images
+                load_table(path, None, ImageStore.default(), _from_hub(file, commit, folder))
     return done

@@ -28,12 +28,12 @@ from medqbench_vlmeval.errors import BadInput, RunFailed
 from medqbench_vlmeval.steps import heard_by
 from tests.commands import run
 from tests.data.files_hub import FIRST, SECOND, FilesHub, Repository, Store, point_at
-from tests.data.rows import Write, description, pair, question
+from tests.data.rows import GREEN, RED, Write, description, pair, question
 from tests.servers import Sent
 
 REPOSITORY, NAME = "jiyaoliufd/MedQ-Bench", "medqbench_description_test.tsv"
 FILE = HubFile(REPOSITORY, NAME)
-BYTES = bytes(range(256)) * 2048  # 512 KiB
+BYTES = b"index\tdescription\n" + b"1\tSharp.\n" * 60_000  # 540 kB
 
 
 def sha256(data: bytes) -> str:
@@ -339,6 +339,33 @@ def test_siblings_files_come_from_their_own_repository() -> None:
     assert hub_file(Task.DEGRADATION, Split.GOOD_DEV) == HubFile(
         "jiyaoliufd/MedQ-DEG-Bench", "MedQ-Robust-good-dev.tsv"
     )
+
+
+@pytest.mark.parametrize("large", [0, 1 << 20])
+@pytest.mark.parametrize("to", [None, "to"])
+def test_images_that_a_table_names_by_path_come_along(
+    hub: FilesHub, tmp_path: Path, write_tsv: Write, monkeypatch: pytest.MonkeyPatch, large: int, to: str | None
+) -> None:
+    names = ["images/one.png", "images/two.jpg"]
+    table = write_tsv([pair("1", image_a="", image_b="", image_path=json.dumps(names))]).read_bytes()
+    file = hub_file(Task.COMPARATIVE, Split.TEST).name
+    hub.repositories[REPOSITORY] = Repository({FIRST: {file: table, names[0]: RED, names[1]: GREEN}})
+    hub.large, folder = large, tmp_path / to if to else None
+    for _ in range(2):
+        download(["MedQBench_Reasoning_Comparative"], folder)
+    hub.repositories.clear()
+    if folder:
+        monkeypatch.setenv("MEDQBENCH_DATA", str(folder))
+        assert [(folder / name).read_bytes() for name in names] == [RED, GREEN]
+    (sample,) = load("MedQBench_Reasoning_Comparative", images=True).samples
+    assert [path.read_bytes() for path in sample.images] == [RED, GREEN]
+
+
+def test_no_hidden_file_comes_into_a_folder(hub: FilesHub, tmp_path: Path) -> None:
+    hub.repositories[REPOSITORY].commits[FIRST][".bashrc"] = b"evil"
+    with pytest.raises(BadInput, match="would be a hidden file"):
+        fetch(HubFile(REPOSITORY, ".bashrc"), FIRST, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 RUN = "from medqbench_vlmeval.cli.main import main; import sys; main(sys.argv[1:])"
