@@ -147,7 +147,7 @@ def fetch(file: HubFile, revision: str, folder: Path | None = None) -> tuple[Pat
     try:
         told = _within(lambda: get_hf_file_metadata(url(revision=revision)))
         commit, etag = told.commit_hash or "", told.etag or ""
-        if not COMMIT.fullmatch(commit) or not re.fullmatch(r"[\w-]{8,128}", etag):
+        if not COMMIT.fullmatch(commit) or told.size is None or not re.fullmatch(r"[\w-]{8,128}", etag):
             raise ConnectionError("the answer is not a hub's: a login page, a proxy, or a wrong HF_ENDPOINT")
         cache = Path(constants.HF_HUB_CACHE, f"datasets--{file.repository.replace('/', '--')}", "snapshots", commit)
         target = (folder or cache) / file.name

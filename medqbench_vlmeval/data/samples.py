@@ -118,9 +118,9 @@ def load_table(
         rows = counted(f"reading {path.name}{and_images}, row", rows)
         samples = _read_rows(table, rows, columns, builder, pictures)
         by_index: Mapping[str, Any] = pictures.by_index()
-        if not samples:
-            raise BadInput(f"{path} has a header but no rows.")
         samples = [sample for sample in samples if sample.index in by_index]
+        if not samples:
+            raise BadInput(f"{path} has a header but no rows that can be used.")
         if tables is not None and known is None and isinstance(images, ImageStore):
             tables.keep(table.header, table.sha256, [by_index[sample.index] for sample in samples])
     samples = [_with_images(sample, by_index[sample.index], images) for sample in samples]

@@ -19,6 +19,8 @@ from random import Random
 from xml.sax.saxutils import escape
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom import dcmwrite
@@ -416,6 +418,52 @@ def as_book(table: Table, random: Random) -> bytes:
         archive.writestr("xl/_rels/workbook.xml.rels", b"<Relationships/>")
         archive.writestr("xl/worksheets/sheet1.xml", sheet)
     return out.getvalue()
+
+
+def _column(cells: list[str], random: Random) -> pa.Array:
+    """Cells as Parquet holds them: mostly texts, now and then numbers, bytes, structs, lists, or a dictionary."""
+    texts = [cell.encode("utf-8", errors="replace") for cell in cells]
+    data = [
+        base64.b64decode(text) if len(text) > 200 and len(text) % 4 == 0 and text.isalnum() else text for text in texts
+    ]
+    match random.randrange(20):
+        case 0:
+            return pa.array([{"bytes": each, "path": "x"} for each in data])
+        case 1:
+            return pa.array(data, pa.large_binary())
+        case 2:
+            return pa.array([[each] for each in data])
+        case 3:
+            return pa.array([float(text) if text.isdigit() else None for text in texts])
+        case 4:
+            return pa.array([{"a": [text]} for text in texts])
+        case 5:
+            return pa.array([random.choice((True, None)) for _ in texts])
+        case 6:
+            return pa.array(
+                [7 * len(text) for text in texts], random.choice((pa.timestamp("s"), pa.date32(), pa.int8()))
+            )
+        case 7:
+            return pa.nulls(len(texts))
+    column = pa.array([text.decode() for text in texts])
+    return column.dictionary_encode() if random.random() < 0.2 else column
+
+
+def as_parquet(table: Table, random: Random) -> bytes:
+    rows = [[*row, *[""] * len(table.header)][: len(table.header)] for row in table.rows]
+    try:
+        columns = [_column([row[at] for row in rows], random) for at in range(len(table.header))]
+    except (pa.ArrowException, ValueError):
+        columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(table.header))]
+    names = [name.encode(errors="replace").decode() for name in table.header]
+    out = io.BytesIO()
+    packing = random.choice(("none", "snappy", "zstd", "gzip"))
+    pq.write_table(pa.Table.from_arrays(columns, names), out, compression=packing, use_dictionary=random.random() < 0.5)
+    data = out.getvalue()
+    if random.random() < 0.3:  # what its foot says decides all
+        at = max(0, len(data) - random.randrange(1, 900))
+        data = data[:at] + damaged(data[at:], random, [*_NUMBERS, b"\x15\x80\x80"])
+    return data
 
 
 def in_bytes(data: bytes, random: Random) -> bytes:

@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import close_session
@@ -419,3 +421,23 @@ def test_offline_the_missing_file_and_its_place_are_named(hub: FilesHub, tmp_pat
             f"medqbench: medqbench_QA_test.tsv of {REPOSITORY} is not on this machine, and HF_HUB_OFFLINE forbids"
         )
         assert place in err
+
+
+@pytest.mark.parametrize("size", ["1000", "0", "-1", "x", None])
+def test_a_hub_that_sends_more_than_it_says_is_cut_off(
+    hub: FilesHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str | None
+) -> None:
+    honest = hub.answer
+
+    def lying(method: str, path: str, headers: dict[str, str], data: bytes) -> Sent:
+        sent = honest(method, path, headers, data)
+        return replace(sent, headers={**sent.headers, "X-Linked-Size": size or ""})
+
+    monkeypatch.setattr(hub, "answer", lying)
+    if size is None:
+        told = SimpleNamespace(commit_hash=FIRST, etag="0" * 64, size=None, location=hub.store.base_url)
+        monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda url: told)
+    with pytest.raises(RunFailed, match=NAME):
+        fetch(FILE, "main", tmp_path / "to")
+    assert sum(file.stat().st_size for file in (tmp_path / "to").glob(".*")) <= 1000
+    assert not (tmp_path / "to" / NAME).exists()

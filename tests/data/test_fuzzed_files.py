@@ -17,6 +17,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.data.check import check
 from medqbench_vlmeval.data.image_store import ImageStore, is_content_name
 from medqbench_vlmeval.data.samples import load_table
 from medqbench_vlmeval.data.table import open_table
@@ -38,6 +40,7 @@ from tests.data.fuzzing import (
     as_delimited,
     as_json,
     as_json_lines,
+    as_parquet,
     furnish,
     image_bytes,
     in_bytes,
@@ -51,7 +54,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc"),
 ]
 
-FILES = {"tables": 3_000, "commas": 1_000, "images": 3_000, "predictions": 3_000}
+FILES = {"tables": 3_000, "commas": 1_000, "formats": 2_000, "images": 2_000, "predictions": 2_000}
 A_BATCH = 20
 MOST_MIB = 900  # an image that is taken may announce 179 million pixels
 
@@ -61,7 +64,7 @@ OF_THE_FILE = re.compile(
     r"|: no column |: the columns (?:fit no task|do not tell)|: the column '.*' belongs to pairs|: the name of column "
     r"| is not UTF-8 text| is not whole JSON| cannot be read as JSON| is a JSON object| holds \w+, not a list"
     r"|: its columns have different|: rows \d+ and \d+ have| is not a whole \.xlsx| is not an \.xlsx|: its XML is "
-    r"| has [\d,]+ columns|: some indexes carry| mixes ",
+    r"| cannot be read as Parquet| unpacks to | has [\d,]+ (?:columns|problems)|: some indexes carry| mixes ",
     re.DOTALL,
 )
 LIBRARIES = (sys.prefix, sys.base_prefix, "/proc/", str(Path(__file__).parents[2] / "medqbench_vlmeval"))
@@ -107,9 +110,9 @@ class Place:
         assert self.ends.total() >= n
         assert min(self.ends["read"], self.ends["refused"]) > n // 10, self.ends
         assert peak() - self.before < MOST_MIB
-        assert {path for path in self.folder.rglob("*") if path.suffix == ".tmp"} == set()
+        assert {path for path in self.root.rglob("*") if path.suffix in (".tmp", ".part")} == set()
         for path in (self.root / "lmu").rglob("*"):
-            if path.is_file():
+            if path.is_file() and path.parent.name != "tables":
                 assert is_content_name(path.name), path
                 if hashlib.sha256(path.read_bytes()).hexdigest() != path.stem:  # named after what it was made from
                     with Image.open(path, formats=("PNG", "TIFF")) as opened:
@@ -192,6 +195,33 @@ def test_commas_too(place: Place) -> None:
         path = place.folder / "t.csv"
         path.write_bytes(in_bytes(as_delimited(spoiled(sound, random), random, ","), random))
         check_cells(place, path, ",")
+
+    fuzz(FILES["commas"], one)
+    place.check(FILES["commas"])
+
+
+def test_other_formats_are_read_or_refused(place: Place) -> None:
+    writers = {"t.jsonl": as_json_lines, "t.parquet": as_parquet, "t.csv": partial(as_delimited, delimiter=",")}
+
+    def one(sound: Table, random: Random) -> None:
+        name = random.choice(("t.jsonl", "t.parquet", "t.parquet", "t.csv"))
+        path = place.folder / name
+        path.write_bytes(in_bytes(writers[name](spoiled(sound, random), random), random))
+        check_samples(place, path)
+        path.unlink()
+
+    fuzz(FILES["formats"], one)
+    place.check(FILES["formats"])
+
+
+def test_data_check_tells_all_of_it(place: Place) -> None:
+    def one(sound: Table, random: Random) -> None:
+        path = place.folder / "t.tsv"
+        path.write_bytes(in_bytes(as_delimited(spoiled(sound, random), random, "\t"), random))
+        checked = place.read(path, lambda: check(str(path)))
+        if checked is not None:
+            assert checked.n or checked.errors
+            assert all(len(line) < 1_500 for line in (*checked.errors, *checked.notes))
 
     fuzz(FILES["commas"], one)
     place.check(FILES["commas"])
