@@ -9,7 +9,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from medqbench_vlmeval.benchmark import own_index
+from medqbench_vlmeval.benchmark import DEGREES, Task, own_index
 from medqbench_vlmeval.data import ImageStore, load
 from medqbench_vlmeval.data.image_cells import KeptImages, image_names
 from medqbench_vlmeval.data.image_store import is_content_name
@@ -25,6 +25,8 @@ from medqbench_vlmeval.report.workbook import write_many, write_workbook
 from medqbench_vlmeval.runs.comparison import RunComparison
 from medqbench_vlmeval.runs.files import REPORT_ENDING, read_runs, result_paths
 from medqbench_vlmeval.runs.result import findings_to_json, headline_to_json
+from medqbench_vlmeval.scoring.findings import Findings
+from medqbench_vlmeval.scoring.findings.degradation import drops
 from medqbench_vlmeval.steps import counted, step
 from medqbench_vlmeval.types import Run, Sample, SampleSet
 from medqbench_vlmeval.workflows.compare import compare_runs
@@ -107,7 +109,7 @@ def write_reports(
     """
     if images not in IMAGES:
         raise BadInput(f"--images {images} is none of {', '.join(IMAGES)}.")
-    runs = read_runs(places)
+    runs = with_originals(read_runs(places))
     kept, root = KeptImages(fetch=True), ImageStore.default().root
     sets = [load(name, images=kept) for name in data]
     paths: list[Path] = []
@@ -162,6 +164,29 @@ def compared(runs: Sequence[Run]) -> RunComparison | None:
         return compare_runs(runs, by_group=False) if len(runs) <= MOST_COMPARED else None
     except BadInput:
         return None
+
+
+def with_originals(runs: Sequence[Run]) -> list[Run]:
+    """The runs; of MedQ-Deg those without rows of L0 with the drop from their model's run on the 'good' file."""
+    known, made = {(run.result.model, run.result.dataset): run for run in runs}, list(runs)
+    for place, run in enumerate(runs):
+        clean = known.get((run.result.model, run.result.dataset.replace("_simulate_", "_good_")), run)
+        part = run.result.parts.get(Task.DEGRADATION)
+        if part is not None and clean is not run and not part.drops:
+            originals = [replace(row, sample=replace(row.sample, severity=DEGREES[0])) for row in clean.rows]
+            rows = [*run.rows, *originals]
+            contrasts, found = drops([row.sample for row in rows], [100.0 * bool(row.correct) for row in rows])
+            words = f"L0 is the run on {clean.result.dataset}: its name says that these are the originals."
+            named = Findings.of(found)
+            if drop := named.findings.get("degradation_drop"):
+                facts = {**drop.details.facts, "originals": words}
+                told = replace(drop, statement=f"{drop.statement} {words}", details=replace(drop.details, facts=facts))
+                missing = {name: why for name, why in part.not_found.items() if name not in found}
+                missing |= {**named.not_found}
+                findings = {**named.findings, "degradation_drop": told, **part.findings}
+                part = replace(part, drops=contrasts, findings=findings, not_found=missing)
+                made[place] = replace(run, result=replace(run.result, parts={part.task: part}))
+    return made
 
 
 def _with_names(run: Run, sets: Sequence[SampleSet]) -> Run:

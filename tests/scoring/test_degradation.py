@@ -14,6 +14,7 @@ from medqbench_vlmeval.runs.result import result_from_json
 from medqbench_vlmeval.scoring.findings.degradation import calibration, drops, pairs_of
 from medqbench_vlmeval.scoring.intervals import newcombe, share_cell
 from medqbench_vlmeval.types import PredictionStatus, Sample
+from medqbench_vlmeval.workflows.report import with_originals
 from tests.make import choice, degraded_run, make_run, score_of
 
 LINES = {"question": "Which organ?", "options": {"A": "Liver", "B": "Lung"}, "answer": "A", "modality": "CT"}
@@ -230,3 +231,26 @@ def test_a_reply_that_is_not_there_states_no_confidence():
     assert run.result[Task.PERCEPTION].findings["calibration"].details.facts["how"].startswith("10 of 11 replies")
     assert run.result[Task.PERCEPTION].drops == {}
     assert json.dumps(score_of(run))
+
+
+def test_a_report_on_both_files_has_the_drop_from_the_originals(tmp_path):
+    def run(dataset, degrees):
+        answered = [
+            choice(f"{n}{degree}", right, task=Task.DEGRADATION, question=f"Question {n}?", severity=degree or None)
+            for n in range(10)
+            for degree, right in degrees(n).items()
+        ]  # fmt: skip
+        return make_run(answered, tmp_path, dataset=dataset)
+
+    good = run("MedQDeg_good_test", lambda n: {"": True})
+    bad = run("MedQDeg_simulate_test", lambda n: {"L1": n > 1, "L2": n > 4})
+    assert bad.result[Task.DEGRADATION].not_found["degradation_drop"] == "no row is of L0"
+    part = with_originals([bad, good])[0].result[Task.DEGRADATION]
+    # 8 of 10 and 5 of 10 of what was all right.
+    assert overall(part.drops, "L1 and L2").measures["difference"].value == pytest.approx(-35)
+    drop = part.findings["degradation_drop"]
+    assert "20 by question alone" in drop.statement
+    assert drop.statement.endswith("L0 is the run on MedQDeg_good_test: its name says that these are the originals.")
+    assert "degradation_drop" not in part.not_found
+    other = make_run([choice()], model="Other")
+    assert with_originals([bad, other]) == [bad, other]

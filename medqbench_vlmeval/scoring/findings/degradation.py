@@ -143,8 +143,8 @@ def calibration(
 
     That is the mean over replies of how far accuracy and mean confidence of their bin are apart, in ten bins of equal
     width, closed on the right (C. Guo et al., ICML 2017, section 2). Chance makes it larger: the finding says how large
-    it would be of a calibrated model (the mean of a folded normal distribution a bin). Resampling does so once more:
-    the interval is the bootstrap's mirrored at the value (A. Davison and D. Hinkley, 1997, ch. 5.2, the basic one).
+    it would be of a calibrated model (a folded normal distribution a bin). Resampling does so once more: the interval
+    holds the percentile and the basic one (A. Davison and D. Hinkley, 1997, ch. 5.2), and 0 where chance may be all.
     """
     stated = {at: confidence for at, confidence in enumerate(confidences) if confidence is not None}
     if (n := len(stated)) < FEW:
@@ -161,9 +161,12 @@ def calibration(
     totals = intervals.totals_by_cluster([clusters[at] for at in stated], terms)
     ends = intervals.bootstrap(totals, lambda sums: np.abs(sums[:, :-1]).sum(axis=1) / sums[:, -1])[0]
     error = float(np.abs(terms[:, :-1].sum(axis=0)).sum()) / n
-    ends = intervals.clipped(ends and (2 * error - ends[1], 2 * error - ends[0]), 0, 100)
-    spreads = (math.fsum(stated[at] * (100 - stated[at]) for at in of) for of in bins.values())
+    spreads = [math.fsum(stated[at] * (100 - stated[at]) for at in of) for of in bins.values()]
     by_chance = math.fsum(math.sqrt(2 * spread / math.pi) for spread in spreads) / n
+    if ends is not None:
+        beyond = error > by_chance + 2 * math.sqrt((1 - 2 / math.pi) * math.fsum(spreads)) / n
+        low = min(ends[0], 2 * error - ends[1]) if beyond else 0.0
+        ends = intervals.clipped((low, max(ends[1], 2 * error - ends[0])), 0, 100)
     gap, share = contrasts[OVERALL][OVERALL][""].measures[DIFFERENCE], f"{100 * n / len(samples):.2f}%"
     how = f"{n:,} of {len(samples):,} replies ({share}) state a confidence."
     statement = (
@@ -173,6 +176,6 @@ def calibration(
     )
     note = "Not comparable with the published 'calibration shift', whose formula is not known."
     cell = replace(intervals.interval_cell(error, ends, n), few=gap.few)
-    method = f"{intervals.METHOD}, basic; ten bins of equal width (Guo et al. 2017)"
+    method = f"{intervals.METHOD}, and mirrored; ten bins of equal width (Guo et al. 2017)"
     details = Details(facts={"by_chance": by_chance, "how": how, "note": note})
     return contrasts, Finding("Calibration", statement, POINTS, cell, method, details)
