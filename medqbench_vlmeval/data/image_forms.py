@@ -131,7 +131,8 @@ def content_name(data: bytes, where: str, window: str = "", default: str = "") -
 
 def _oddities(image: Image.Image, kind: str, data: bytes) -> list[str]:
     """Why an image cannot go out as it is, by its head alone."""
-    told = []
+    # Both kits tell an image by its name's ending, with what Python knows of these by itself.
+    told = ["a kind of file that the kit does not take"] if kind == "JPEG2000" else []
     # A camera's JPEG may hold further pictures, which no reader shows.
     if kind != "JPEG" and getattr(image, "is_animated", False):
         told.append("the first of its frames")

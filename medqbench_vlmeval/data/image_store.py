@@ -24,6 +24,8 @@ from medqbench_vlmeval.types import ImageForm
 
 # One of the larger files is read at a time, however many threads there are.
 _LARGE_BYTES = 1 << 25
+# By which the kit takes a file for an image; one of another name goes into the store.
+_KNOWN_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pbm")
 
 CONTENT_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{3,4}")
 _STRICT = threading.Lock()
@@ -117,7 +119,8 @@ class ImageStore:
                     ready = make_ready(
                         files.read_bytes(path, files.MAX_FILE_BYTES), f"{where}: {path}", window, self.window, known
                     )
-                image = StoredImage(path, ready.form, str(path)) if not ready.form.conversion else self._kept(ready)
+                stays = not ready.form.conversion and path.suffix.lower() in _KNOWN_SUFFIXES
+                image = StoredImage(path, ready.form, str(path)) if stays else self._kept(ready)
                 self._checked[key] = replace(image, source=path)
         except OSError as error:
             raise BadInput(f"{where}: the image {path} cannot be read: {error.strerror}.") from None

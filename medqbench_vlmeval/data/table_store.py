@@ -32,7 +32,7 @@ from medqbench_vlmeval.types import ImageForm
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LAYOUT = 3
+LAYOUT = 4
 """Raise it when tables hold something else, or when images are checked or converted in another way."""
 LEAST_BYTES = 1 << 23
 """Files that hold less, with their images, are read anew each time: importing pyarrow takes as long."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +23,7 @@ from pydicom.data import get_testdata_file
 
 from medqbench_vlmeval import workflows
 from medqbench_vlmeval.benchmark import Task
+from medqbench_vlmeval.data import ImageStore
 from medqbench_vlmeval.data.grey import NotShown, to_eight_bits
 from medqbench_vlmeval.data.image_forms import make_ready
 from medqbench_vlmeval.data.samples import load_table
@@ -72,7 +75,7 @@ def dicom(name: str, **changes: object) -> bytes:
 def test_what_the_kit_sends_as_it_looks_stays_byte_for_byte() -> None:
     images = {mode: Image.fromarray(NOISE).convert(mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")}
     kinds = {"JPEG": ("L", "RGB", "CMYK"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA"), "TIFF": tuple(images)}
-    kinds |= {"WEBP": ("RGB",), "JPEG2000": ("L", "RGB", "RGBA"), "GIF": ("P",), "BMP": ("RGB",)}
+    kinds |= {"WEBP": ("RGB",), "GIF": ("P",), "BMP": ("RGB",)}
     for kind, modes in kinds.items():
         for mode in modes:
             data = saved(images[mode], kind)
@@ -81,6 +84,37 @@ def test_what_the_kit_sends_as_it_looks_stays_byte_for_byte() -> None:
     for name in ("retina.jpg", "chelsea.png", "coins.png"):
         data = (SKIMAGE / name).read_bytes()
         assert make_ready(data, "here").data == data
+
+
+def test_jpeg_2000_becomes_png_and_a_file_of_another_name_is_stored(write_tsv: Write, tmp_path: Path) -> None:
+    """The kit takes no file for an image whose ending Python does not know by itself."""
+    for mode in ("L", "RGB", "RGBA"):
+        data = saved(Image.fromarray(NOISE).convert(mode), "JPEG2000")
+        image, form = shown(data)
+        assert (image == pixels(data)).all()
+        assert form == ImageForm(9, 12, mode, "PNG", "JPEG2000, a kind of file that the kit does not take")
+    names = ("scan", "scan.001", "scan.PNG")
+    for name in names:
+        (tmp_path / name).write_bytes(RED)
+    rows = [description(str(at), image="", image_path=name) for at, name in enumerate(names)]
+    paths = [sample.images[0] for sample in load(write_tsv(rows), Task.NO_REFERENCE)[0]]
+    assert [path.suffix for path in paths] == [".png", ".png", ".PNG"]
+    assert paths[0] == paths[1] != paths[2] == tmp_path / "scan.PNG"
+    assert paths[0].read_bytes() == RED
+
+
+@pytest.mark.needs_kit
+@pytest.mark.slow
+def test_the_kit_takes_what_is_stored_for_an_image(tmp_path: Path) -> None:
+    code = (
+        "import sys, vlmeval.smp.file as kit\nfrom vlmeval.smp.vlm import encode_image_file_to_base64 as encode\n"
+        "for name in sys.argv[1:]:\n    mime, path = kit.parse_file(name)\n"
+        "    assert mime.startswith('image/') and encode(path), mime"
+    )
+    kinds = ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000")
+    paths = [ImageStore(tmp_path).put(saved(NOISE, kind), "here").path for kind in kinds]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 TURNS: dict[int, Callable[[Array], Array]] = {
@@ -128,7 +162,8 @@ def test_deep_grey_is_shown_through_a_stated_window_and_never_wrapped(kind: str)
     for window, default in (("100,300", ""), (" 100.0  3e2 ", "0,1"), ("", "100;300")):
         image, form = shown(data, window, default)
         assert image.tolist() == WINDOWED
-        assert form.conversion == f"{kind}, grey of I;16, shown through the stated window 100 to 300"
+        told = "a kind of file that the kit does not take, " if kind == "JPEG2000" else ""
+        assert form.conversion == f"{kind}, {told}grey of I;16, shown through the stated window 100 to 300"
     with pytest.raises(BadInput, match=r"here: the image has grey values from 0 to 65535, .*'window' or MEDQBENCH_WIN"):
         make_ready(data, "here")
     for window in ("300,100", "100", "1,1", "low high", "1,2,3", "nan,3"):

@@ -37,7 +37,7 @@ def put(root: Path, data: bytes) -> str:
     return str(ImageStore(root).put(data, "here").path)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM"])
 def test_the_suffix_is_of_the_real_format(tmp_path: Path, kind: str) -> None:
     path = ImageStore(tmp_path).put(image(kind), "here").path
     assert path.suffix == f".{SUFFIXES.get(kind, kind.lower())}"
