@@ -24,7 +24,7 @@ from medqbench_vlmeval import files
 from medqbench_vlmeval.benchmark import Task
 from medqbench_vlmeval.data.columns import IMAGE_MEANINGS, Columns
 from medqbench_vlmeval.data.image_cells import KeptImages, RowImages
-from medqbench_vlmeval.data.image_store import ImageStore, StoredImage, is_content_name
+from medqbench_vlmeval.data.image_store import ImageStore, StoredImage
 from medqbench_vlmeval.data.table import Row
 from medqbench_vlmeval.steps import step
 from medqbench_vlmeval.types import ImageForm
@@ -108,7 +108,7 @@ class TableStore:
                 return None
             table = pa.ipc.open_file(pa.BufferReader(body)).read_all()
             about = json.loads(table.schema.metadata[_MARK])
-            sizes = {self._image(place, form, ref): size for place, form, ref, size in about["images"]}
+            sizes = {StoredImage(Path(path), ImageForm(**form), ref): n for path, form, ref, n in about["images"]}
             folders = self._images.root, self._source.absolute().parent
             for image, size in sizes.items():
                 inside = any(map(image.path.is_relative_to, folders)) and ".." not in image.path.parts
@@ -153,7 +153,7 @@ class TableStore:
             cells[self._pictures[0]] = [json.dumps([numbers[each] for each in of_row]).encode() for of_row in images]
             columns = [pa.array(column, pa.large_binary()) for column in cells]
             about = {"sha256": sha256, "state": self._state, "settled": self._is_settled, "files": outside}
-            records = [(_place(each), asdict(each.form), each.ref, each.path.stat().st_size) for each in numbers]
+            records = [(str(each.path), asdict(each.form), each.ref, each.path.stat().st_size) for each in numbers]
             self._write(pa.Table.from_arrays(columns, names=list(header)), {**about, "images": records})
 
     def _write(self, table: pa.Table, about: Mapping[str, Any]) -> None:
@@ -165,17 +165,8 @@ class TableStore:
         body = out.getvalue()
         files.write_bytes(self._path, hashlib.sha256(body).digest() + body)
 
-    def _image(self, place: str, form: Mapping[str, Any], ref: str) -> StoredImage:
-        path = self._images.place(place) if is_content_name(place) else Path(place)
-        return StoredImage(path, ImageForm(**form), ref)
-
 
 def _state(path: Path) -> list[int]:
     """What changes when a file does: its size, times in ns and inode."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-
-
-def _place(image: StoredImage) -> str:
-    """An image's name in the store, else its path, which is absolute."""
-    return str(image.path) if image.source == image.path else image.path.name
