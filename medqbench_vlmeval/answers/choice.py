@@ -38,7 +38,7 @@ def extract_choice(reply: str, options: Mapping[str, str]) -> str | None:
 
     Args:
         reply: what a model wrote; any text, of any length (the middle of very long ones is left out).
-        options: option letters (A to D, gaps allowed) and their texts.
+        options: option letters (A to E, gaps allowed) and their texts.
     """
     return extract(reply, options).letter
 

@@ -27,14 +27,14 @@ _SEED = "medqbench-second-pass-1"
 _NAMES_PLACES = re.compile(
     r"\b(?i:all|none|neither|both|any|each|either|some|two) (?i:of (?:the )?"
     r"(?:above|below|others?|these|options|choices))\b"
-    r"|\b(?i:options?|choices?|answers?)\s+\(?[A-D]\b(?!\s?[-–])"
-    r"|\(?\b[A-D]\)?\s*(?:,|and|or|nor|&|\+|/)\s*(?:and |or )?\(?[A-D]\b"
-    r"|\b(?i:both|neither|either|only)\s+\(?[A-D]\b(?!\s+\w)"
+    r"|\b(?i:options?|choices?|answers?)\s+\(?[A-E]\b(?!\s?[-–])"
+    r"|\(?\b[A-E]\)?\s*(?:,|and|or|nor|&|\+|/)\s*(?:and |or )?\(?[A-E]\b"
+    r"|\b(?i:both|neither|either|only)\s+\(?[A-E]\b(?!\s+\w)"
     # A small 'a' alone is an article: two letters are wanted, or their brackets.
-    r"|\b(?i:both|neither|either|options?|answers?)\s+[a-d]\s*(?:,|and|or|nor|&|\+|/)\s*[a-d]\b(?!\s+\w)"
-    r"|\([a-d]\)\s*(?:,|and|or|nor|&|\+|/)\s*\([a-d]\)"
+    r"|\b(?i:both|neither|either|options?|answers?)\s+[a-e]\s*(?:,|and|or|nor|&|\+|/)\s*[a-e]\b(?!\s+\w)"
+    r"|\([a-e]\)\s*(?:,|and|or|nor|&|\+|/)\s*\([a-e]\)"
 )
-_TEXT = re.compile(r"[A-D1-2]:[A-D1-2](?: [A-D1-2]:[A-D1-2])+")
+_TEXT = re.compile(r"[A-E1-2]:[A-E1-2](?: [A-E1-2]:[A-E1-2])+")
 
 
 def permutation_of(sample: Sample) -> dict[str, str] | None:

@@ -169,7 +169,7 @@ class _MedQBenchDataset(ImageBaseDataset):  # type: ignore[misc]
         for axis in (*axes_of(self.TASK), "pair"):
             values = [getattr(sample, axis) for sample in samples]
             if any(values):
-                columns[axis] = values
+                columns["degradation_category" if axis == "category" else axis] = values
         columns["image_path"] = [
             str(sample.images[0]) if len(sample.images) == 1 else [str(path) for path in sample.images]
             for sample in samples

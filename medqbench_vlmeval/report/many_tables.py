@@ -201,7 +201,8 @@ def add_many_settings(book: Book, results: Sequence[Result]) -> None:
     sheet.sentence(_SETTINGS_WHAT)
     perception = [result for result in results if result.task.is_choice]
     reasoning = [result for result in results if not result.task.is_choice]
-    for title, block in (("Perception", perception), ("Reasoning", reasoning)):
+    questions = " and ".join(dict.fromkeys(TASK_TITLES[result.task] for result in perception))
+    for title, block in ((questions, perception), ("Reasoning", reasoning)):
         if block:
             sheet.append()
             sheet.add_table(_settings_table(title, block))

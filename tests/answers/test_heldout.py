@@ -117,3 +117,35 @@ def test_the_documented_error_budget_is_what_the_rules_give() -> None:
         "claude-opus-4",
         "claude-sonnet-4",
     }
+
+
+# 'E' alone and 'E. None' answer with a letter that the four options do not have.
+_OF_FIVE = {"E", "E. None"}
+
+
+@pytest.mark.slow
+def test_a_fifth_option_that_no_reply_is_about_changes_no_letter():
+    rows = [row for rows in SETS.values() for row in rows if len(row["options"]) == 4 and row["reply"] not in _OF_FIVE]
+    assert len(rows) > 800
+    for row in rows:
+        five = {**row["options"], "E": "Chemical shift displacement"}
+        assert extract_choice(row["reply"], five) == extract_choice(row["reply"], row["options"]), row["reply"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("E", "E"),
+        ("(e)", "E"),
+        ("Answer: E. Streaks", "E"),
+        ("The streaks point to option E.", "E"),
+        ("\\boxed{E}", "E"),
+        ("Streaks", "E"),
+        ('{"answer": "E"}', "E"),
+        ("It could be D or E.", None),
+        ("F", None),
+    ],
+)
+def test_letters_up_to_e(reply, letter):
+    options = {"A": "Noise", "B": "Blur", "C": "Rings", "D": "Motion", "E": "Streaks"}
+    assert extract_choice(reply, options) == letter

@@ -25,7 +25,7 @@ def question(index="1", options=None, answer="A", text="How good is it?"):
 
 @st.composite
 def questions(draw):
-    letters = draw(st.sampled_from(["AB", "AC", "ABC", "BCD", "ABCD"]))
+    letters = draw(st.sampled_from(["AB", "AC", "ABC", "BCD", "ABCD", "ABCDE"]))
     options = {letter: draw(st.text("abc ,", min_size=1, max_size=6)) for letter in letters}
     return question(draw(st.text(min_size=1, max_size=8)), options, draw(st.sampled_from(letters)))
 

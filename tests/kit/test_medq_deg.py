@@ -37,6 +37,21 @@ def published(work, tmp_path, monkeypatch):
     return folder
 
 
+def test_a_prediction_file_holds_what_results_are_broken_down_by(kit, work, tmp_path, capsys):
+    dataset = kit.MedQDeg(dataset=MINI)
+    frame = dataset.data.assign(prediction=dataset.data["answer"])
+    assert {"E", "severity", "degradation_category", "degradation", "pair", "source"} <= {*frame.columns}
+    assert "E. Coccyx" in dataset.build_prompt(0)[-1]["value"]
+    frame.to_csv(tmp_path / f"M_{MINI}.csv", index=False)
+    scores = []
+    for name, data in (("alone", []), ("with", ["--data", MINI])):
+        assert command(capsys, "score", tmp_path / f"M_{MINI}.csv", *data, "--out", tmp_path / name)[0] == 0
+        scores.append(json.loads((tmp_path / name / f"M_{MINI}_score.json").read_text(encoding="utf-8")))
+    alone, whole = scores
+    assert alone["groups"] == whole["groups"]
+    assert (alone["Overall"], alone["groups"]["category"]["noise"]["n"]) == (100, 4)
+
+
 @pytest.mark.slow
 @MODES
 def test_the_embedded_set_runs_with_both_baselines(kit, work, mode):
