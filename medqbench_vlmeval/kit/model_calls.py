@@ -50,7 +50,6 @@ _TOKEN_LIMITS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "max_o
 # The arguments of the zoo's classes that say where weights are.
 _WEIGHTS = ("model_path", "llava_path", "ckpt_pth")
 _WEIGHT_FILES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"})
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 # Words of a status that says so, or of none; 429 and 5xx may pass, whatever their words.
 _HOPELESS = re.compile(
@@ -217,11 +216,7 @@ def _missing(path: str) -> str | None:
         return None
     if not _REPOSITORY.fullmatch(path):
         return f"'{path}' does not exist on this machine"
-    if _in_cache(path):
-        return None
-    if {os.environ.get(name, "").upper() for name in _OFFLINE} & {"1", "ON", "YES", "TRUE"}:
-        return f"'{path}' is not in the cache of the hub, and HF_HUB_OFFLINE forbids to fetch it"
-    return hub.refusal(hub.HubFile(path, "config.json"), "model")
+    return None if _in_cache(path) else hub.refusal(hub.HubFile(path, "config.json"), "model")
 
 
 def _in_cache(repository: str) -> bool:

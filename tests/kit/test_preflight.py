@@ -187,7 +187,7 @@ def test_local_paths_and_models_that_name_none(hub, tmp_path, monkeypatch):
     elsewhere = {"class": "Qwen2VLChat", "model_path": "/nowhere/at/all"}
     assert "'/nowhere/at/all' does not exist on this machine" in problem_of(entry=elsewhere)
     assert problem_of("Qwen2.5-VL-7B").startswith("The weights of Qwen2.5-VL-7B cannot be had")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE forbids" in problem_of()
 
 
