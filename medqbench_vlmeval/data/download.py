@@ -120,11 +120,10 @@ def refusal(file: HubFile, kind: str) -> str | None:
     try:
         _within(lambda: get_hf_file_metadata(hf_hub_url(file.repository, file.name, repo_type=kind)))
     except _hub_errors() as error:
-        response = getattr(error, "response", None)
-        absent = (
-            response is not None and response.status_code == 404 and "RepoNotFound" not in response.headers.values()
-        )
-        return None if absent else str(_told(error, file, "main"))
+        answer = getattr(error, "response", None)
+        if answer is not None and answer.status_code == 404 and answer.headers.get("X-Error-Code") != "RepoNotFound":
+            return None
+        return str(_told(error, file, "main"))
     return None
 
 
@@ -207,13 +206,17 @@ def _receive(url: str, location: str, target: Path, size: int | None, etag: str)
             except _hub_errors():  # the client tries again by itself once something comes, but after a reset
                 if out.seek(0, os.SEEK_END) == have:
                     raise
-    if len(etag) == 64 and (sha256 := sha256_of(part)) != etag:
-        part.unlink()
-        raise RunFailed(
-            f"{target.name} came with the sha256 {sha256}, and the hub's is {etag}: it was damaged on its way. What "
-            "came is deleted; try again, by another mirror or proxy if it stays so."
-        )
-    part.replace(target)
+    try:
+        if len(etag) == 64 and (sha256 := sha256_of(part)) != etag:
+            part.unlink()
+            raise RunFailed(
+                f"{target.name} came with the sha256 {sha256}, and the hub's is {etag}: it was damaged on its way. "
+                "What came is deleted; try again, by another mirror or proxy if it stays so."
+            )
+        part.replace(target)
+    except FileNotFoundError:
+        if not target.exists():  # two rows have one image, and another thread has fetched it meanwhile
+            raise
 
 
 def _within(call: Callable[[], Any]) -> Any:

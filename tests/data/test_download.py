@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -361,6 +362,13 @@ def test_images_that_a_table_names_by_path_come_along(
         assert [(folder / name).read_bytes() for name in names] == [RED, GREEN]
     (sample,) = load("MedQBench_Reasoning_Comparative", images=True).samples
     assert [path.read_bytes() for path in sample.images] == [RED, GREEN]
+
+
+def test_threads_that_want_one_image_all_get_it(hub: FilesHub, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        paths = [place for place, _ in pool.map(lambda _: fetch(FILE, FIRST, tmp_path), range(16))]
+    assert {path.read_bytes() for path in paths} == {BYTES}
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_no_hidden_file_comes_into_a_folder(hub: FilesHub, tmp_path: Path) -> None:
