@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from medqbench_vlmeval.data import check as checking
 from medqbench_vlmeval.data.check import check
@@ -84,7 +86,7 @@ def test_a_file_that_cannot_be_read_and_one_with_too_many_problems(
     with pytest.raises(BadInput, match="the columns fit no task"):
         check(str(write_tsv([{"index": "1", "question": "x"}])))
     path = write_tsv([question(str(at), answer="F") for at in range(30)])
-    last = f"{path} has a header but no rows."
+    last = f"{path} has a header but no rows that can be used."
     assert len(check(str(path)).errors) == 31
     assert check(str(path)).errors[-1] == last
     monkeypatch.setattr(checking, "MOST", 4)
@@ -132,3 +134,37 @@ def test_the_folder_of_both_reasoning_files(tmp_path: Path, write_tsv: Write) ->
         write_tsv([row], f"medqbench_{name}_dev.tsv").rename(tmp_path / "both" / f"medqbench_{name}_dev.tsv")
     (problem,) = check(str(tmp_path / "both")).errors[:1]
     assert problem.startswith("/medqbench_paired_description_dev.tsv, row 1 (index '1'): no image")
+
+
+CELLS = st.fixed_dictionaries(
+    {
+        "index": st.sampled_from(["1", "2", "3", "4", ""]),
+        "question": st.sampled_from(["Is it?", "Else?", " "]),
+        "A": st.sampled_from(["Yes", ""]),
+        "B": st.sampled_from(["No", "yes", "none"]),
+        "answer": st.sampled_from(["A", "B", "1", "No", "E", ""]),
+        "image": st.sampled_from([text_of(RED), text_of(GREEN), text_of(RED)[:50], "1", "3", "", "[", "x.png"]),
+    }
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(CELLS, min_size=1, max_size=5), st.sampled_from(["", "\tmore", "\n7"]))
+def test_what_a_load_refuses_is_among_the_problems(write_tsv: Write, rows: list[dict[str, str]], more: str) -> None:
+    path = write_tsv(rows)
+    path.write_text(path.read_text(encoding="utf-8").rstrip("\n") + more + "\n", encoding="utf-8")
+    try:
+        load_file(path, images=True)
+    except BadInput as refusal:
+        first = str(refusal)
+    else:
+        first = None
+    try:
+        errors = check(str(path)).errors
+    except BadInput as refusal:
+        assert str(refusal) == first
+    else:
+        own = [error for error in errors if not error.endswith(("have the same text.", "other answers"))]
+        assert (first is None) == (own == [])
+        assert first is None or first.removeprefix(str(path)).lstrip(" ,:") in own or first in own

@@ -105,3 +105,11 @@ def test_a_description_has_no_options_and_as_many_images_as_its_task() -> None:
     for wrong in ({"A": "x"}, {"answer": "A"}, {"description": None}, {"images": ["/a", "/b"]}):
         assert not VALIDATOR.is_valid({**good, **wrong})
     assert VALIDATOR.is_valid({**good, "task": "comparative", "images": ["/a", "/b"]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MedQBench_Reasoning_mini", "MedQDeg_mini"])
+def test_a_dataset_has_the_columns_of_the_schema(name: str) -> None:
+    pytest.importorskip("datasets")
+    columns = set(load(name, images=True).to_dataset().column_names)
+    assert {"index", "task", "images"} <= columns <= set(SCHEMA["properties"])
