@@ -174,18 +174,11 @@ def with_originals(runs: Sequence[Run]) -> list[Run]:
         part = run.result.parts.get(Task.DEGRADATION)
         if part is not None and clean is not run and not part.drops:
             originals = [replace(row, sample=replace(row.sample, severity=DEGREES[0])) for row in clean.rows]
-            rows = [*run.rows, *originals]
-            contrasts, found = drops([row.sample for row in rows], [100.0 * bool(row.correct) for row in rows])
-            words = f"L0 is the run on {clean.result.dataset}: its name says that these are the originals."
-            named = Findings.of(found)
-            if drop := named.findings.get("degradation_drop"):
-                facts = {**drop.details.facts, "originals": words}
-                told = replace(drop, statement=f"{drop.statement} {words}", details=replace(drop.details, facts=facts))
-                missing = {name: why for name, why in part.not_found.items() if name not in found}
-                missing |= {**named.not_found}
-                findings = {**named.findings, "degradation_drop": told, **part.findings}
-                part = replace(part, drops=contrasts, findings=findings, not_found=missing)
-                made[place] = replace(run, result=replace(run.result, parts={part.task: part}))
+            rows, note = [*run.rows, *originals], f" L0 is {clean.result.dataset}, originals by its name."
+            contrasts, found = drops([row.sample for row in rows], [100.0 * bool(row.correct) for row in rows], note)
+            named = Findings.of({**found, **part.not_found, **part.findings, **found})
+            part = replace(part, **vars(replace(named, drops=contrasts, calibration=part.calibration)))
+            made[place] = replace(run, result=replace(run.result, parts={part.task: part}))
     return made
 
 

@@ -250,7 +250,7 @@ def test_a_report_on_both_files_has_the_drop_from_the_originals(tmp_path):
     assert overall(part.drops, "L1 and L2").measures["difference"].value == pytest.approx(-35)
     drop = part.findings["degradation_drop"]
     assert "20 by question alone" in drop.statement
-    assert drop.statement.endswith("L0 is the run on MedQDeg_good_test: its name says that these are the originals.")
+    assert drop.statement.endswith("L0 is MedQDeg_good_test, originals by its name.")
     assert "degradation_drop" not in part.not_found
     other = make_run([choice()], model="Other")
     assert with_originals([bad, other]) == [bad, other]

@@ -93,10 +93,13 @@ def _unpaired(axis: str, value: str, there: Sequence[int], clean: Sequence[int],
     return Group(cells, {"n": n, "n_clusters": gap.n_clusters}, first.few or second.few)
 
 
-def drops(samples: Sequence[Sample], right: Sequence[float]) -> tuple[Contrasts, dict[str, Finding | str]]:
+def drops(
+    samples: Sequence[Sample], right: Sequence[float], note: str = ""
+) -> tuple[Contrasts, dict[str, Finding | str]]:
     """Accuracy at L1, L2 and both less that at L0, overall and by group, and what that shows; ``right`` is 0 or 100.
 
-    Paired where :data:`PAIRED_SHARE` of the degraded rows can be: pairs alone count then, an L0 row once a pair.
+    Paired where :data:`PAIRED_SHARE` of the degraded rows can be: pairs alone count then, an L0 row once a pair. A
+    ``note`` is added to how it was made.
     """
     clean = [at for at, sample in enumerate(samples) if sample.severity == _CLEAN]
     degraded = [at for at, sample in enumerate(samples) if sample.severity in DEGREES[1:]]
@@ -114,7 +117,7 @@ def drops(samples: Sequence[Sample], right: Sequence[float]) -> tuple[Contrasts,
                 group = group or _unpaired(axis, name, there, clean, data)
                 contrasts.setdefault(axis, {}).setdefault(name, {})[degree] = group
     rules = ", ".join(f"{n:,} by {rule}" for rule, n in Counter(rule for _, rule in pairs.values()).items()) or "none"
-    how = f"{len(pairs):,} of {len(degraded):,} degraded rows could be paired with their L0 row ({rules})."
+    how = f"{len(pairs):,} of {len(degraded):,} degraded rows could be paired with their L0 row ({rules}).{note}"
     if paired:
         how, method = f"Paired: {how}", f"{intervals.CLUSTER_ROBUST}, pairs of one clean image taken together"
         changes = [None if first is None else of - first for of, first in zip(right, firsts, strict=True)]
@@ -150,14 +153,15 @@ def calibration(
     if (n := len(stated)) < FEW:
         return {}, f"only {n} replies state a confidence" if n else None
     clusters, bins = _clean_images(samples, pairs_of(samples)), dict[int, list[int]]()
-    for at in sorted(stated, key=lambda at: stated[at]):
-        bins.setdefault(max(0, math.ceil(stated[at] / 10) - 1), []).append(at)
+    bin_of = {at: max(0, math.ceil(confidence / 10) - 1) for at, confidence in stated.items()}
+    for at in sorted(stated, key=lambda at: bin_of[at]):
+        bins.setdefault(bin_of[at], []).append(at)
     named = [(CONFIDENCE, f"{10 * place}-{10 * place + 10}", there) for place, there in bins.items()]
     contrasts: dict[str, dict[str, dict[str, Group]]] = {}
     for axis, name, there in [*_groups(samples, [*stated], "severity"), *named]:
         group = _contrast(there, {"accuracy": right, "confidence": confidences}, clusters)
         contrasts.setdefault(axis, {})[name] = {"": group}
-    terms = np.array([[(stated[at] - right[at]) * (at in of) for of in map(set, bins.values())] + [1] for at in stated])
+    terms = np.array([[(stated[at] - right[at]) * (bin_of[at] == place) for place in bins] + [1] for at in stated])
     totals = intervals.totals_by_cluster([clusters[at] for at in stated], terms)
     ends = intervals.bootstrap(totals, lambda sums: np.abs(sums[:, :-1]).sum(axis=1) / sums[:, -1])[0]
     error = float(np.abs(terms[:, :-1].sum(axis=0)).sum()) / n
