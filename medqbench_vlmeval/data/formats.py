@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from medqbench_vlmeval.data.image_forms import is_image
 from medqbench_vlmeval.data.table import MAX_ROW_BYTES, Row, TableReader, check_header, check_size, open_table
-from medqbench_vlmeval.errors import BadInput
+from medqbench_vlmeval.errors import BadInput, tell
 from medqbench_vlmeval.files import opened, read_lines, sha256_of_rest
 
 SUFFIXES = (".tsv", ".csv", ".parquet", ".jsonl")
@@ -72,10 +72,9 @@ class _Records(TableReader):
                 try:
                     cells.append(_cell(record.get(name)))
                 except (TypeError, RecursionError):
-                    raise BadInput(
-                        f"{self.path}, row {number}: column '{name[:60]}' holds a nested object, and texts, numbers, "
-                        "images and lists of these are read; flatten or remove it."
-                    ) from None
+                    why = "holds a nested object, and texts, numbers, images and lists of these are read"
+                    tell(BadInput(f"{self.path}, row {number}: column '{name[:60]}' {why}; flatten or remove it."))
+                    cells.append(b"")
             size = sum(map(len, cells))
             total += size
             if size > MAX_ROW_BYTES or total > most:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from medqbench_vlmeval.benchmark import Split, Task
+from medqbench_vlmeval.data.check import check
 from medqbench_vlmeval.data.formats import open_data
 from medqbench_vlmeval.data.sources import load_file, locate
 from medqbench_vlmeval.errors import BadInput
@@ -128,6 +129,12 @@ def test_bad_lines_are_named(tmp_path: Path, lines: str, words: str) -> None:
     path.write_text(lines)
     with pytest.raises(BadInput, match=rf"a\.jsonl.*{words}"), open_data(path) as table:
         table.all_texts()
+
+
+def test_a_nested_object_hides_no_other_problem(tmp_path: Path) -> None:
+    rows = [question("1", image="!" * 99), question("2") | {"more": {"a": 1}}, question("3", answer="E")]
+    found = check(str(jsonl(tmp_path / "a.jsonl", rows))).errors
+    assert [line.partition(":")[0] for line in found] == ["row 1 (index '1')", "row 2", "row 3 (index '3')"]
 
 
 @pytest.mark.slow
